@@ -1,0 +1,5 @@
+//! Binds `goald-engine` to Python.
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _native {}

@@ -1,0 +1,1 @@
+"""goald takes contacts out of a marketing workflow the moment they have reached its goal."""

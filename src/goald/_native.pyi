@@ -1,0 +1,200 @@
+"""The Rust core, as Python sees it. Checked against the built module by stubtest.
+
+Every call crosses once a batch and releases the GIL while Rust works. Times are
+microseconds since the Unix epoch, in UTC. Ids are opaque strings. Nothing here does
+I/O or reads a clock.
+
+A *buffer* is what `Router.route` packs for one shard and `Engine.evaluate` takes: a
+run of stream entries (their ids and the bytes of their events), at most
+`Router.max_buffer` bytes unless a single entry is larger. Its layout is private to Rust.
+"""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+SLOTS: int
+"""256: the fixed number of partitions of (tenant, contact)."""
+
+def slot_of(tenant_id: str, contact_id: str) -> int:
+    """crc32(tenant + 0x1F + contact) mod 256 (design 2, step 2)."""
+
+def exit_id(tenant_id: str, enrollment_id: str) -> str:
+    """The derived id of an enrollment's exit: the same for every repeat (3.1)."""
+
+def achievement_id(tenant_id: str, enrollment_id: str, goal_id: str) -> str:
+    """The derived id of an achievement (3.1)."""
+
+@final
+class Router:
+    """Finds each event's slot in its raw bytes and packs one buffer, or several, per shard."""
+
+    def __init__(self, shard_of_slot: bytes, *, max_buffer: int = 90_000) -> None:
+        """`shard_of_slot`: 256 bytes, the shard's index of each slot. ValueError otherwise."""
+
+    def route(self, entries: Sequence[Any]) -> Routed:
+        """Route what a group read returned: `[[id, [field, value, ...]], ...]`, all bytes.
+
+        The order of entries is kept within each shard. An entry whose fields are None (it
+        was trimmed before it was read) is listed in `gone`; one without a field `event`, or
+        in whose bytes no tenant and contact can be found, in `rejects`. TypeError where the
+        shape is another.
+        """
+
+@final
+class Routed:
+    """What one call of `Router.route` made."""
+
+    @property
+    def buffers(self) -> list[tuple[int, bytes, int]]:
+        """(shard, buffer, number of entries), in order within each shard."""
+    @property
+    def rejects(self) -> list[tuple[bytes, str, bytes]]:
+        """(entry id, reason, the event's bytes or b"") of what no shard can take (D4)."""
+    @property
+    def gone(self) -> list[bytes]:
+        """Ids of entries that were trimmed before they were read."""
+
+@final
+class Engine:
+    """The goals and active enrollments of a range of slots, and their evaluation.
+
+    Not safe for use by two threads at once: a second call raises RuntimeError.
+    """
+
+    def __init__(self, *, clock_skew_us: int = 0) -> None: ...
+    def set_workflows(self, workflows: Sequence[dict[str, Any]]) -> None:
+        """Take these workflows' configuration in place of what is held (E8).
+
+        Each is `{"tenant_id", "workflow_id", "goal_logic": "any"|"all", "is_active": bool,
+        "goals": [{"id": uuid str, "goal_type", "criteria": JSON text, "is_active": bool,
+        "effective_from": us | None, "created_at": us, "position": int}]}`; a goal whose
+        `effective_from` is None was never activated and matches nothing. Decimals in
+        criteria are JSON strings or integers. ValueError names what is wrong, and nothing
+        is taken then. Enrollments are untouched: a changed goal completes nobody by itself.
+        """
+    def load(self, rows: bytes) -> int:
+        """Take enrollments in Postgres's binary COPY format, whole or the next piece of it.
+
+        Columns: tenant_id, enrollment_id, contact_id, workflow_id (text), enrolled_at
+        (bigint, us), met_goals (text: goal ids parted by commas, or empty). Feed pieces as
+        they arrive, cut anywhere; the trailer ends the stream, and the next call starts
+        another. Returns the rows taken by this call. ValueError where the format is another.
+        """
+    def load_ended(self) -> bool:
+        """Whether the last stream fed to `load` came to its trailer (it was not cut off)."""
+    def forget(self, contacts: Sequence[tuple[str, str]]) -> None:
+        """Drop the enrollments of these (tenant, contact) pairs, before loading them again."""
+    def contacts_of(self, buffers: Sequence[bytes]) -> list[tuple[str, str]]:
+        """The distinct (tenant, contact) pairs named in these buffers; for a reload."""
+    def evaluate(self, buffers: Sequence[bytes], now_us: int) -> Proposal:
+        """Hold the events of these buffers, in order, against memory (E1 to E6, E8, D9).
+
+        What the events would change comes back as a proposal; an enrollment that starts in
+        one event is seen by the next, and the net effect is proposed. Memory is not changed.
+        `now_us` judges events too far ahead (more than 24 h).
+        """
+    def apply(self, proposal: Proposal, effective: bytes) -> None:
+        """Make memory equal to what was committed.
+
+        `effective` holds one byte for each effect of the proposal: 1 where Postgres made it,
+        0 where it did not. ValueError where the lengths differ, or where memory changed since.
+        """
+    def explain(self, event: bytes, now_us: int) -> str:
+        """A dry run of one event, as JSON: each enrollment and goal of the contact, and why
+        it matched or not. Changes nothing. ValueError with the reason for a bad event."""
+    def stats(self) -> dict[str, int]:
+        """`tenants`, `workflows`, `goals`, `contacts`, `enrollments`, `listeners` (a goal that
+        is active, of an active workflow, watching one active enrollment), `bytes` (held)."""
+
+@final
+class Proposal:
+    """What a batch would change. Columns are lists of equal length, made when asked for.
+
+    An *effect* is the net change to one enrollment. Achievements and exits name their
+    effect by its index.
+    """
+
+    @property
+    def events(self) -> int:
+        """Events read from the buffers, bad ones included."""
+    @property
+    def passed_over(self) -> int:
+        """Events of types that goald does not read."""
+    @property
+    def events_by_type(self) -> dict[str, int]: ...
+    @property
+    def changes_nothing(self) -> bool:
+        """No effects, deletions or acknowledgements (there may be rejects)."""
+    @property
+    def effects(self) -> Effects: ...
+    @property
+    def achievements(self) -> Achievements: ...
+    @property
+    def exits(self) -> Exits: ...
+    @property
+    def deletions(self) -> list[tuple[str, str, int, int]]:
+        """(tenant, contact, slot, time) of contacts deleted; their payloads are to be blanked."""
+    @property
+    def acknowledgements(self) -> list[tuple[str, str, str, str, int, int | None, int]]:
+        """(tenant, enrollment, contact, workflow, slot, cancelled actions, time) of exits that
+        an engine has carried out."""
+    @property
+    def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
+        """(index of the buffer, entry id, reason, the event's bytes): the producer's fault (D4)."""
+    def reject(self, effect: int, reason: str) -> list[tuple[int, bytes, str, bytes]]:
+        """The same for every started and ended event behind an effect: for an enrollment id
+        that Postgres knows under another contact or workflow (E5)."""
+
+@final
+class Effects:
+    """One row an enrollment that the batch changes."""
+
+    tenant_id: list[str]
+    enrollment_id: list[str]
+    contact_id: list[str]
+    workflow_id: list[str]
+    slot: list[int]
+    is_new: list[bool]
+    """True: to be inserted; False: an active row to be updated."""
+    status: list[str]
+    """The status after: active, completed_goal, completed, exited or cancelled."""
+    enrolled_at: list[int]
+    ended_at: list[int | None]
+    """The time of the event that ended it."""
+    met_goals: list[str]
+    """Goals newly met, as a Postgres array literal of uuids: `{}` or `{a,b}`."""
+    pending_actions: list[int | None]
+    def __len__(self) -> int: ...
+
+@final
+class Achievements:
+    """One row an achievement: an enrollment met a goal."""
+
+    effect: list[int]
+    id: list[str]
+    goal_id: list[str]
+    goal_type: list[str]
+    achieved_at: list[int]
+    trigger_event: list[str]
+    """The event's `data` as JSON text, storable as jsonb."""
+    metadata: list[str]
+    """JSON: `event_id`, `source`, `type`, `time`, `traceparent` where there is one."""
+    def __len__(self) -> int: ...
+
+@final
+class Exits:
+    """One row an enrollment that leaves because its goals are met (R8)."""
+
+    effect: list[int]
+    id: list[str]
+    goal_type: list[str]
+    goal_ids: list[list[str]]
+    """Every goal that the enrollment has met."""
+    achieved_at: list[int]
+    event_id: list[str]
+    event_source: list[str]
+    event_type: list[str]
+    traceparent: list[str | None]
+    received_at: list[int]
+    """Of the event's stream entry, us."""
+    def __len__(self) -> int: ...
