@@ -1,1 +1,4 @@
-//! The pure core of goald.
+//! The pure core of goald: decode, route, index, evaluate. No I/O, no clock, no Python.
+
+pub mod amount;
+pub mod event;
