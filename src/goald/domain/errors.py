@@ -1,0 +1,71 @@
+"""Every error that goald raises, under one root.
+
+    GoaldError
+    ├── RetryableError            the same call may succeed later
+    │   ├── ServiceUnavailable    Redis or Postgres is gone, full, or read-only (D6)
+    │   ├── CommitUnknown         a commit failed, or may have happened (design 2, step 4)
+    │   └── OutOfSequence         a shard was sent a batch that is not its next one
+    └── PermanentError            it will not, until somebody changes something
+        ├── LeaseLost             another holder has the slots or the stream (D3)
+        ├── SettingsError         a setting is missing or wrong
+        ├── StreamCountMismatch   started with another number of streams than Redis holds (3.2)
+        ├── SchemaMismatch        the database is not migrated to what this release needs
+        ├── InvalidFile           a file given to a command cannot be taken
+        ├── NotFound              what a command names is not there
+        └── StartError            a service or a process could not be started
+
+Each takes its message alone, so that it survives pickling between processes.
+"""
+
+
+class GoaldError(Exception):
+    """The root of goald's errors; its text is for a person to read."""
+
+
+class RetryableError(GoaldError):
+    """The same call may succeed later."""
+
+
+class PermanentError(GoaldError):
+    """The same call fails again until somebody changes something."""
+
+
+class ServiceUnavailable(RetryableError):
+    """Redis or Postgres is gone, full, or read-only (D6). Nothing was changed."""
+
+
+class CommitUnknown(RetryableError):
+    """A commit failed or its outcome is unknown: its contacts are to be loaded again."""
+
+
+class OutOfSequence(RetryableError):
+    """A batch is not the next of its stream; its sender begins again at the first
+    that is not acknowledged."""
+
+
+class LeaseLost(PermanentError):
+    """The epoch is no longer the one that may act; its holder stops (D3)."""
+
+
+class SettingsError(PermanentError):
+    """A setting is missing or wrong; the text names it."""
+
+
+class StreamCountMismatch(PermanentError):
+    """`GOALD_STREAMS` differs from the count that Redis holds."""
+
+
+class SchemaMismatch(PermanentError):
+    """The database is not at the revision that this release needs."""
+
+
+class InvalidFile(PermanentError):
+    """A file cannot be taken; the text names the place and what is wrong with it."""
+
+
+class NotFound(PermanentError):
+    """What a command names is not there."""
+
+
+class StartError(PermanentError):
+    """A service or process could not be started; the text says why and what to do."""

@@ -1,0 +1,39 @@
+"""Slots: the 256 fixed partitions of (tenant, contact), and who owns which."""
+
+from dataclasses import dataclass
+
+SLOTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRange:
+    """The slots from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= self.last < SLOTS:
+            raise ValueError(f"slots {self.first} to {self.last} are not within 0 to {SLOTS - 1}")
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+def split_slots(shards: int) -> list[SlotRange]:
+    """Cut all slots into `shards` ranges, each as large as the next or one larger.
+
+    Raises ValueError unless 1 <= shards <= 256.
+    """
+    if not 1 <= shards <= SLOTS:
+        raise ValueError(f"{shards} shards: there can be 1 to {SLOTS}")
+    bounds = [SLOTS * i // shards for i in range(shards + 1)]
+    return [SlotRange(low, high - 1) for low, high in zip(bounds, bounds[1:], strict=False)]
+
+
+def shard_of_slot(ranges: list[SlotRange]) -> bytes:
+    """The index of the range that holds each slot, as 256 bytes."""
+    table = bytearray(SLOTS)
+    for index, slots in enumerate(ranges):
+        table[slots.first : slots.last + 1] = bytes([index]) * (slots.last - slots.first + 1)
+    return bytes(table)
