@@ -1,5 +1,6 @@
 """Slots: the 256 fixed partitions of (tenant, contact), and who owns which."""
 
+import itertools
 from dataclasses import dataclass
 
 SLOTS = 256
@@ -28,7 +29,7 @@ def split_slots(shards: int) -> list[SlotRange]:
     if not 1 <= shards <= SLOTS:
         raise ValueError(f"{shards} shards: there can be 1 to {SLOTS}")
     bounds = [SLOTS * i // shards for i in range(shards + 1)]
-    return [SlotRange(low, high - 1) for low, high in zip(bounds, bounds[1:], strict=False)]
+    return [SlotRange(low, high - 1) for low, high in itertools.pairwise(bounds)]
 
 
 def shard_of_slot(ranges: list[SlotRange]) -> bytes:
