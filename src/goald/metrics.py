@@ -1,0 +1,123 @@
+"""Every metric that goald keeps: name, type, labels, help. In one place.
+
+Each process keeps a registry of its own and sends a snapshot of it with its heartbeat; the
+exporter serves all of them with the labels `role` and `index` (so a stopped process cannot
+hang a scrape). No tenant, contact or workflow is ever a label.
+"""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LATENCY_BUCKETS = (
+    0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.010, 0.012, 0.015, 0.020, 0.025, 0.035,
+    0.050, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+)  # fmt: skip
+SIZE_BUCKETS = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384)
+
+
+class ConsumerMetrics:
+    """What a consumer counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.read = Counter(
+            "goald_events_read", "Stream entries read.", ["stream"], registry=registry
+        )
+        self.acknowledged = Counter(
+            "goald_events_acknowledged",
+            "Stream entries acknowledged.",
+            ["stream"],
+            registry=registry,
+        )
+        self.gone = Counter(
+            "goald_entries_gone",
+            "Entries that were trimmed before they were read: a loss.",
+            ["stream"],
+            registry=registry,
+        )
+        self.rejected = Counter(
+            "goald_events_unroutable",
+            "Events in which no tenant and contact could be found.",
+            registry=registry,
+        )
+        self.read_entries = Histogram(
+            "goald_read_entries", "Entries in one read.", buckets=SIZE_BUCKETS, registry=registry
+        )
+        self.in_flight_bytes = Gauge(
+            "goald_in_flight_bytes", "Bytes read and not yet acknowledged.", registry=registry
+        )
+        self.resent = Counter(
+            "goald_handover_resent", "Batches handed to a shard again.", registry=registry
+        )
+        self.retries = Counter(
+            "goald_consumer_retries", "Steps tried again.", ["step"], registry=registry
+        )
+
+
+class ShardMetrics:
+    """What a shard counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.evaluated = Counter(
+            "goald_events_evaluated", "Events evaluated.", ["type"], registry=registry
+        )
+        self.passed_over = Counter(
+            "goald_events_passed_over",
+            "Events of types that goald does not read.",
+            registry=registry,
+        )
+        self.rejected = Counter(
+            "goald_events_rejected", "Events that went to goald:dead.", registry=registry
+        )
+        self.achievements = Counter(
+            "goald_achievements", "Goals met.", ["goal_type"], registry=registry
+        )
+        self.exits = Counter("goald_exits", "Exits published.", registry=registry)
+        self.group_events = Histogram(
+            "goald_group_events", "Events in one commit.", buckets=SIZE_BUCKETS, registry=registry
+        )
+        self.step_seconds = Histogram(
+            "goald_step_seconds",
+            "Time of a step of the way.",
+            ["step"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self.exit_latency = Histogram(
+            "goald_exit_latency_seconds",
+            "From an event's stream entry to the publication of its exit.",
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self.retries = Counter(
+            "goald_shard_retries", "Steps tried again.", ["step"], registry=registry
+        )
+        self.enrollments = Gauge(
+            "goald_enrollments_active", "Active enrollments held.", registry=registry
+        )
+        self.listeners = Gauge("goald_listeners", "Listeners held.", registry=registry)
+        self.held_bytes = Gauge(
+            "goald_engine_bytes", "Bytes that the index holds.", registry=registry
+        )
+        self.epoch = Gauge("goald_lease_epoch", "Epoch of the lease held.", registry=registry)
+        self.config_version = Gauge(
+            "goald_config_version", "Version of the configuration held.", registry=registry
+        )
+
+
+def snapshot(registry: CollectorRegistry) -> list[dict[str, Any]]:
+    """A registry as plain values that JSON carries: `name`, `type`, `help`, and `samples` of
+    (name, labels, value)."""
+    return [
+        {
+            "name": family.name,
+            "type": family.type,
+            "help": family.documentation,
+            "samples": [
+                (sample.name, sample.labels, sample.value)
+                for sample in family.samples
+                if not sample.name.endswith("_created")
+            ],
+        }
+        for family in registry.collect()
+    ]

@@ -1,0 +1,177 @@
+"""Settings: read once, at the edge, from `GOALD_*` variables and `goald.toml`, into frozen
+classes, one a concern, that are handed down by constructor.
+
+A variable wins over the file. A wrong or unknown one raises SettingsError, naming it,
+before anything is started.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from goald.domain.errors import SettingsError
+from goald.domain.slots import SLOTS
+
+FILE = "goald.toml"
+PREFIX = "GOALD_"
+NOT_SETTINGS = {"GOALD_CONFIG", "GOALD_TEST_DATA"}
+"""Variables with the prefix that are read elsewhere: the path of the file; the tests' data."""
+
+Url = Annotated[str, Field(min_length=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RedisSettings(_Frozen):
+    """Where the streams are."""
+
+    url: str
+
+
+class PostgresSettings(_Frozen):
+    """Where the tables are: one login for each role, or one for all three (3.3)."""
+
+    dsn: str
+    owner_dsn: str
+    api_dsn: str
+
+
+class ReadSettings(_Frozen):
+    """How much a consumer takes at once, and how much it may hold unacknowledged."""
+
+    entries: int
+    bytes: int
+    in_flight_bytes: int
+
+
+class HandoverSettings(_Frozen):
+    """How a consumer hands batches to a shard: bytes in one call, calls under way."""
+
+    call_bytes: int
+    calls: int
+
+
+class Settings(BaseSettings):
+    """Every setting, as `GOALD_<NAME>` or `<name> = …` in goald.toml."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    redis_url: Url | None = Field(None, description="Redis or Valkey: redis://… or unix://…")
+    postgres_dsn: Url | None = Field(None, description="Postgres, for the daemon")
+    postgres_owner_dsn: Url | None = Field(
+        None, description="for `goald migrate`, else postgres_dsn"
+    )
+    postgres_api_dsn: Url | None = Field(
+        None, description="for the configuration, else postgres_dsn"
+    )
+    data_dir: Path = Field(Path(".goald"), description="where --embedded keeps everything")
+    streams: int = Field(4, ge=1, le=SLOTS, description="how many goald:events:{p} there are")
+    shards: int = Field(2, ge=1, le=SLOTS, description="shard actors")
+    consumers: int = Field(1, ge=1, le=SLOTS, description="consumer actors")
+    ray_address: str | None = Field(None, description="a Ray cluster to join; else one of its own")
+    clock_skew: float = Field(0.0, ge=0, le=86_400, description="seconds that E3 is loosened by")
+    republish: float = Field(600.0, ge=0, description="seconds that published messages are kept")
+    metrics_host: str = Field("127.0.0.1", description="where /metrics listens")
+    metrics_port: int = Field(9464, ge=0, le=65_535, description="0 for any free one")
+    read_entries: int = Field(2_000, ge=1, le=100_000, description="entries in one read")
+    read_bytes: int = Field(1 << 20, ge=1 << 16, description="bytes in one read, about")
+    in_flight_bytes: int = Field(
+        8 << 20, ge=1 << 16, description="bytes a stream holds unacknowledged"
+    )
+    call_bytes: int = Field(
+        90_000, ge=1_000, le=4 << 20, description="bytes in one call to a shard"
+    )
+    calls: int = Field(4, ge=1, le=64, description="calls under way to a shard")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_format: str = Field(
+        "auto", pattern="^(auto|text|json)$", description="auto: json unless a terminal"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given wins over variables, and they over the file."""
+        file = TomlConfigSettingsSource(settings_cls, os.environ.get("GOALD_CONFIG", FILE))
+        return init_settings, env_settings, file
+
+    @property
+    def redis(self) -> RedisSettings:
+        return RedisSettings(url=self._required("redis_url"))
+
+    @property
+    def postgres(self) -> PostgresSettings:
+        dsn = self._required("postgres_dsn")
+        return PostgresSettings(
+            dsn=dsn,
+            owner_dsn=self.postgres_owner_dsn or dsn,
+            api_dsn=self.postgres_api_dsn or dsn,
+        )
+
+    @property
+    def read(self) -> ReadSettings:
+        return ReadSettings(
+            entries=self.read_entries, bytes=self.read_bytes, in_flight_bytes=self.in_flight_bytes
+        )
+
+    @property
+    def handover(self) -> HandoverSettings:
+        return HandoverSettings(call_bytes=self.call_bytes, calls=self.calls)
+
+    def _required(self, name: str) -> str:
+        value: str | None = getattr(self, name)
+        if value is None:
+            raise SettingsError(
+                f"{PREFIX}{name.upper()} is not set: set it, or use --embedded, "
+                "which starts a Redis and a Postgres of its own"
+            )
+        return value
+
+
+def load_settings(**given: Any) -> Settings:
+    """Read the settings; `given` (a command's options, None for absent ones) win.
+
+    Raises SettingsError naming every field that is wrong or unknown. Reads the environment
+    and at most one file; no other I/O.
+    """
+    _refuse_unknown(os.environ)
+    config = os.environ.get("GOALD_CONFIG")
+    if config is not None and not Path(config).is_file():
+        raise SettingsError(f"GOALD_CONFIG: there is no file {config}")
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise SettingsError(f"wrong settings: {wrong}") from None
+    except ValueError as error:
+        raise SettingsError(f"{config or FILE} cannot be read: {error}") from None
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | NOT_SETTINGS
+    unknown = sorted(
+        name
+        for name in environment
+        if name.upper().startswith(PREFIX) and name.upper() not in known
+    )
+    if unknown:
+        raise SettingsError(f"unknown settings: {', '.join(unknown)}")
