@@ -1,0 +1,305 @@
+"""The model: configuration and enrollments in dicts, one event at a time (E1 to E6, E8).
+
+Feeding an event changes the state at once and tells what it did. There is no batch, no
+commit, no index and no clock here: whatever cuts, orders or repeats events on the way,
+goald must end where feeding the same events one by one ends.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.reference import criteria, reading
+from tests.support.reference.reading import Event, RejectedError
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One goal of a workflow. Times in microseconds; criteria as decoded JSON.
+
+    `effective_from_us` is None where the goal was never activated: it matches nothing.
+    """
+
+    id: str
+    goal_type: str
+    criteria: dict[str, Any]
+    is_active: bool = True
+    effective_from_us: int | None = 0
+    created_us: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow's configuration, goals from the oldest on."""
+
+    goal_logic: str
+    is_active: bool
+    goals: tuple[Goal, ...]
+
+
+@dataclass
+class Enrollment:
+    """One contact's run through one workflow."""
+
+    tenant: str
+    id: str
+    contact: str
+    workflow: str
+    enrolled_at_us: int
+    status: str = "active"
+    met: list[str] = field(default_factory=list)
+    """Goal ids, in the order in which they were achieved."""
+    ended_at_us: int | None = None
+    """The time of the event that ended it."""
+    pending_actions: int | None = None
+
+
+@dataclass(frozen=True)
+class Achievement:
+    """An enrollment met a goal. Unique by (tenant, enrollment, goal)."""
+
+    tenant: str
+    workflow: str
+    enrollment: str
+    contact: str
+    goal: str
+    goal_type: str
+    achieved_at_us: int
+    event_id: str
+    event_source: str
+
+
+@dataclass(frozen=True)
+class Exit:
+    """The command that ends an enrollment because its goals are met. One an enrollment."""
+
+    tenant: str
+    workflow: str
+    enrollment: str
+    contact: str
+    goal_type: str
+    """The type of the goals that the completing event matched."""
+    goal_ids: tuple[str, ...]
+    """Every goal achieved: those no longer configured first, then from the oldest on."""
+    achieved_at_us: int
+    event_id: str
+    event_source: str
+
+
+@dataclass
+class Outcome:
+    """What one event did. An event that changed nothing leaves all of it empty."""
+
+    started: list[str] = field(default_factory=list)
+    """Enrollment ids; so are `ended` and `cancelled`."""
+    ended: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    achieved: list[Achievement] = field(default_factory=list)
+    exited: list[Exit] = field(default_factory=list)
+    acknowledged: list[str] = field(default_factory=list)
+    """Enrollments whose exit an engine has carried out."""
+    rejected: str | None = None
+    """The category of RejectedError; `enrollment` where another contact or workflow has the id."""
+    passed_over: bool = False
+    """Of a type that goald does not read."""
+
+
+class Model:
+    """Tenants, workflows, enrollments, achievements and exits, and what events do to them.
+
+    `clock_skew_us` loosens E3. `now_us` is when the next event arrives, and may be set
+    between events; while it is None, no event is too far ahead.
+    """
+
+    def __init__(self, clock_skew_us: int = 0, now_us: int | None = None) -> None:
+        self.clock_skew_us = clock_skew_us
+        self.now_us = now_us
+        self.workflows: dict[tuple[str, str], Workflow] = {}
+        self.enrollments: dict[tuple[str, str], Enrollment] = {}
+        self.achievements: list[Achievement] = []
+        self.exits: list[Exit] = []
+
+    def configure(
+        self,
+        tenant: str,
+        workflow_id: str,
+        goal_logic: str,
+        is_active: bool,
+        goals: Sequence[Goal] = (),
+    ) -> None:
+        """Replace a workflow's configuration. It completes nobody by itself (E8)."""
+        oldest_first = sorted(goals, key=lambda goal: (goal.created_us, goal.position))
+        self.workflows[tenant, workflow_id] = Workflow(goal_logic, is_active, tuple(oldest_first))
+
+    def feed(self, event: Any) -> Outcome:
+        """Take one decoded event. Never raises for what an event holds."""
+        outcome = Outcome()
+        try:
+            self._take(reading.read_event(event, self.now_us), outcome)
+        except RejectedError as refusal:
+            return Outcome(rejected=refusal.category)
+        return outcome
+
+    def _take(self, event: Event, outcome: Outcome) -> None:
+        if event.type in criteria.GOAL_TYPE_OF_EVENT:
+            self._hold_against_goals(event, outcome)
+        elif event.type == "workflow.enrollment.started":
+            self._start(event, outcome)
+        elif event.type == "workflow.enrollment.ended":
+            self._end(event, outcome)
+        elif event.type == "workflow.exit.acknowledged":
+            reading.required_id(event.data, "workflow_id")
+            reading.optional_count(event.data, "cancelled_actions")
+            outcome.acknowledged.append(reading.required_id(event.data, "enrollment_id"))
+        elif event.type == "contact.deleted":
+            self._delete_contact(event, outcome)
+        else:
+            outcome.passed_over = True
+
+    def _start(self, event: Event, outcome: Outcome) -> None:
+        """A second `started` never overwrites (E5)."""
+        workflow = reading.required_id(event.data, "workflow_id")
+        enrollment_id = reading.required_id(event.data, "enrollment_id")
+        enrolled_at_us = event.time_us
+        given = reading.optional_text(event.data, "enrolled_at")
+        if given is not None:
+            enrolled_at_us = reading.read_time(given, self.now_us)
+        pending = reading.optional_count(event.data, "pending_actions")
+        if self._known(event, enrollment_id, workflow) is not None:
+            return
+        self.enrollments[event.tenant, enrollment_id] = Enrollment(
+            event.tenant,
+            enrollment_id,
+            event.contact,
+            workflow,
+            enrolled_at_us,
+            pending_actions=pending,
+        )
+        outcome.started.append(enrollment_id)
+
+    def _end(self, event: Event, outcome: Outcome) -> None:
+        """Ends an active enrollment; one not yet known is stored as ended (E5)."""
+        workflow = reading.required_id(event.data, "workflow_id")
+        enrollment_id = reading.required_id(event.data, "enrollment_id")
+        reason = event.data.get("reason")
+        if reason not in reading.ENDED_REASONS:
+            raise RejectedError("field", "reason")
+        enrollment = self._known(event, enrollment_id, workflow)
+        if enrollment is None:
+            enrollment = Enrollment(
+                event.tenant, enrollment_id, event.contact, workflow, event.time_us
+            )
+            self.enrollments[event.tenant, enrollment_id] = enrollment
+        if enrollment.status != "active":
+            return
+        enrollment.status = reason
+        enrollment.ended_at_us = event.time_us
+        outcome.ended.append(enrollment_id)
+
+    def _known(self, event: Event, enrollment_id: str, workflow: str) -> Enrollment | None:
+        """The enrollment, refused where it is another contact's or another workflow's (E5)."""
+        enrollment = self.enrollments.get((event.tenant, enrollment_id))
+        if enrollment is not None and (enrollment.contact, enrollment.workflow) != (
+            event.contact,
+            workflow,
+        ):
+            raise RejectedError("enrollment", "another contact or workflow")
+        return enrollment
+
+    def _delete_contact(self, event: Event, outcome: Outcome) -> None:
+        """Cancels what began at or before the deletion, without an exit (3.1)."""
+        for enrollment in self._active(event):
+            if enrollment.enrolled_at_us <= event.time_us:
+                enrollment.status = "cancelled"
+                enrollment.ended_at_us = event.time_us
+                outcome.cancelled.append(enrollment.id)
+
+    def _active(self, event: Event) -> list[Enrollment]:
+        return [
+            enrollment
+            for enrollment in self.enrollments.values()
+            if enrollment.status == "active"
+            and (enrollment.tenant, enrollment.contact) == (event.tenant, event.contact)
+        ]
+
+    def _hold_against_goals(self, event: Event, outcome: Outcome) -> None:
+        """Every active enrollment of the contact, every active goal of its workflow (E1)."""
+        goal_type = criteria.GOAL_TYPE_OF_EVENT[event.type]
+        facts = criteria.facts(goal_type, event.data)
+        for enrollment in self._active(event):
+            workflow = self.workflows.get((event.tenant, enrollment.workflow))
+            if workflow is None or not workflow.is_active:
+                continue
+            matched = [
+                goal
+                for goal in workflow.goals
+                if goal.is_active
+                and goal.goal_type == goal_type
+                and self._not_retroactive(event, enrollment, goal)
+                and criteria.met(goal_type, goal.criteria, facts)
+            ]
+            if matched:
+                self._meet(event, enrollment, workflow, matched, outcome)
+
+    def _not_retroactive(self, event: Event, enrollment: Enrollment, goal: Goal) -> bool:
+        """At or after the enrollment and the goal's first activation, loosened by the skew (E3)."""
+        if goal.effective_from_us is None:
+            return False
+        time_us = event.time_us + self.clock_skew_us
+        return time_us >= enrollment.enrolled_at_us and time_us >= goal.effective_from_us
+
+    def _meet(
+        self,
+        event: Event,
+        enrollment: Enrollment,
+        workflow: Workflow,
+        matched: list[Goal],
+        outcome: Outcome,
+    ) -> None:
+        """`any`: the oldest goal matched, and done. `all`: each, and done with the last (E4)."""
+        any_goal = workflow.goal_logic == "any"
+        for goal in matched[:1] if any_goal else matched:
+            if goal.id not in enrollment.met:
+                enrollment.met.append(goal.id)
+                achievement = _achievement(event, enrollment, goal)
+                self.achievements.append(achievement)
+                outcome.achieved.append(achievement)
+        active = [goal.id for goal in workflow.goals if goal.is_active]
+        if not any_goal and not all(goal_id in enrollment.met for goal_id in active):
+            return
+        enrollment.status = "completed_goal"
+        enrollment.ended_at_us = event.time_us
+        left = Exit(
+            tenant=event.tenant,
+            workflow=enrollment.workflow,
+            enrollment=enrollment.id,
+            contact=enrollment.contact,
+            goal_type=matched[0].goal_type,
+            goal_ids=_in_goal_order(enrollment.met, workflow),
+            achieved_at_us=event.time_us,
+            event_id=event.id,
+            event_source=event.source,
+        )
+        self.exits.append(left)
+        outcome.exited.append(left)
+
+
+def _achievement(event: Event, enrollment: Enrollment, goal: Goal) -> Achievement:
+    return Achievement(
+        tenant=event.tenant,
+        workflow=enrollment.workflow,
+        enrollment=enrollment.id,
+        contact=enrollment.contact,
+        goal=goal.id,
+        goal_type=goal.goal_type,
+        achieved_at_us=event.time_us,
+        event_id=event.id,
+        event_source=event.source,
+    )
+
+
+def _in_goal_order(met: list[str], workflow: Workflow) -> tuple[str, ...]:
+    configured = [goal.id for goal in workflow.goals]
+    gone = [goal_id for goal_id in met if goal_id not in configured]
+    return (*gone, *(goal_id for goal_id in configured if goal_id in met))

@@ -1,0 +1,167 @@
+"""What an event says: its attributes and the fields of `data` that its type reads (3.1).
+
+An event comes decoded, as a map. What breaks the contract raises RejectedError with a
+category: `envelope` (an attribute is missing or of the wrong type), `time`, `id`, `field`
+(a field of `data` is missing or of the wrong type), `amount`. The limits of size and
+depth (D9) belong to the decoder and are not looked at here.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+from tests.support.reference import amounts
+
+DAY_US = 24 * 60 * 60 * 1_000_000
+ENDED_REASONS = ("completed", "exited", "cancelled")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339 = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})"
+    r"(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+)
+
+
+class RejectedError(ValueError):
+    """The event is its producer's fault and goes to `goald:dead` (D4)."""
+
+    def __init__(self, category: str, why: str) -> None:
+        super().__init__(category, why)
+        self.category = category
+        self.why = why
+
+
+@dataclass(frozen=True)
+class Event:
+    """The envelope, checked. `data` is as it came."""
+
+    id: str
+    source: str
+    type: str
+    time_us: int
+    tenant: str
+    contact: str
+    data: dict[str, Any]
+
+
+def read_event(event: Any, now_us: int | None) -> Event:
+    """Check the envelope. A time more than 24 h after `now_us`, where given, is refused."""
+    if not isinstance(event, dict):
+        raise RejectedError("envelope", "not a map")
+    if event.get("specversion") not in (None, "1.0"):
+        raise RejectedError("envelope", "specversion")
+    if not isinstance(event.get("traceparent"), str | None):
+        raise RejectedError("envelope", "traceparent")
+    attributes = {name: _attribute(event, name) for name in ("id", "source", "type", "time")}
+    data = event.get("data")
+    if not isinstance(data, dict):
+        raise RejectedError("envelope", "data")
+    return Event(
+        id=attributes["id"],
+        source=attributes["source"],
+        type=attributes["type"],
+        time_us=read_time(attributes["time"], now_us),
+        tenant=required_id(event, "tenantid"),
+        contact=required_id(data, "contact_id"),
+        data=data,
+    )
+
+
+def _attribute(event: dict[str, Any], name: str) -> str:
+    value = event.get(name)
+    if not isinstance(value, str) or value == "":
+        raise RejectedError("time" if name == "time" else "envelope", name)
+    return value
+
+
+def read_time(text: str, now_us: int | None) -> int:
+    """RFC 3339 with an offset, as microseconds since 1970; finer digits are cut off."""
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise RejectedError("time", "not RFC 3339 with an offset")
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    offset = timedelta()
+    if found[8] is not None:
+        hours, minutes = int(found[9]), int(found[10])
+        if hours > 23 or minutes > 59:
+            raise RejectedError("time", "no such offset")
+        offset = timedelta(hours=hours, minutes=minutes) * (-1 if found[8] == "-" else 1)
+    micro = int(((found[7] or "") + "000000")[:6])
+    try:
+        moment = datetime(year, month, day, hour, minute, second, micro, tzinfo=timezone(offset))
+    except ValueError as error:
+        raise RejectedError("time", "no such date") from error
+    time_us = (moment - _EPOCH) // timedelta(microseconds=1)
+    if now_us is not None and time_us > now_us + DAY_US:
+        raise RejectedError("time", "more than 24 h ahead")
+    return time_us
+
+
+def optional_id(fields: dict[str, Any], name: str) -> str | None:
+    """An id that the platform owns: 1 to 128 characters, none a control character."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise RejectedError("field", name)
+    # C0, DEL and C1: Unicode's category Cc.
+    controls = any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in value)
+    if not 1 <= len(value) <= 128 or controls:
+        raise RejectedError("id", name)
+    return value
+
+
+def required_id(fields: dict[str, Any], name: str) -> str:
+    """The same where it must be there."""
+    value = optional_id(fields, name)
+    if value is None:
+        raise RejectedError("envelope" if name == "tenantid" else "field", f"no {name}")
+    return value
+
+
+def optional_text(fields: dict[str, Any], name: str) -> str | None:
+    """A text that is compared, and no id."""
+    value = fields.get(name)
+    if not isinstance(value, str | None):
+        raise RejectedError("field", name)
+    return value
+
+
+def optional_count(fields: dict[str, Any], name: str) -> int | None:
+    """A whole number from 0."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise RejectedError("field", name)
+    return value
+
+
+def optional_amount(fields: dict[str, Any], name: str) -> Decimal | None:
+    """An amount, exactly."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    try:
+        return amounts.exact(value)
+    except amounts.InvalidAmountError as error:
+        raise RejectedError("amount", str(error)) from error
+
+
+def line_item_products(fields: dict[str, Any]) -> list[str]:
+    """The products of a purchase's line items; an item need not name one."""
+    items = fields.get("line_items")
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        raise RejectedError("field", "line_items")
+    products = []
+    for item in items:
+        if not isinstance(item, dict):
+            raise RejectedError("field", "line_items")
+        product = optional_id(item, "product_id")
+        if product is not None:
+            products.append(product)
+    return products
