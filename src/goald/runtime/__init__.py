@@ -1,0 +1,1 @@
+"""Where goald becomes processes: actors, their supervisor, and the embedded services."""

