@@ -26,9 +26,9 @@ class DataDirectory:
     """A data directory that is ours alone until `close`.
 
     `path` is absolute, without symbolic links. `run` holds what is about this run, `logs` the
-    services' logs. `short` is a directory of ours in the system's temporary directory, with a path short
-    enough for Unix sockets wherever `path` is; it is emptied by `close`. `record` is where
-    to write down every process that is started.
+    services' logs. `short` is a directory of ours in the system's temporary directory, with a
+    path short enough for Unix sockets wherever `path` is; `close` removes it if it is empty.
+    `record` is where to write down every process that is started.
     """
 
     def __init__(self, path: Path, lock: int) -> None:

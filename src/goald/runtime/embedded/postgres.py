@@ -172,8 +172,8 @@ class Postgres:
         if theirs != ours:
             raise StartError(
                 f"{self._directory} holds the files of Postgres {theirs}; this goald comes with "
-                f"{ours}. Start with a new --data-dir, or move the data with pg_dump of the release "
-                "that made it."
+                f"{ours}. Start with a new --data-dir, or move the data with the pg_dump of the "
+                "release that made it."
             )
 
     def _start_server(self, binaries: Path) -> None:
