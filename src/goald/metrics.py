@@ -5,7 +5,7 @@ exporter serves all of them with the labels `role` and `index` (so a stopped pro
 hang a scrape). No tenant, contact or workflow is ever a label.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -14,6 +14,21 @@ LATENCY_BUCKETS = (
     0.050, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 )  # fmt: skip
 SIZE_BUCKETS = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384)
+
+
+class Judged(Protocol):
+    """What an evaluation came to, as far as it is counted (`_native.Proposal`)."""
+
+    @property
+    def events(self) -> int: ...
+    @property
+    def passed_over(self) -> int: ...
+    @property
+    def events_by_type(self) -> dict[str, int]: ...
+    @property
+    def achievements(self) -> Any: ...
+    @property
+    def exits(self) -> Any: ...
 
 
 class ConsumerMetrics:
@@ -103,6 +118,17 @@ class ShardMetrics:
         self.config_version = Gauge(
             "goald_config_version", "Version of the configuration held.", registry=registry
         )
+
+    def count(self, judged: Judged, now_us: int) -> None:
+        """Take in what a group came to, once it is published."""
+        for name, events in judged.events_by_type.items():
+            self.evaluated.labels(name).inc(events)
+        self.passed_over.inc(judged.passed_over)
+        self.group_events.observe(judged.events)
+        for goal_type in judged.achievements.goal_type:
+            self.achievements.labels(goal_type).inc()
+        for received_at in judged.exits.received_at:
+            self.exit_latency.observe(max(0, now_us - received_at) / 1e6)
 
 
 def snapshot(registry: CollectorRegistry) -> list[dict[str, Any]]:

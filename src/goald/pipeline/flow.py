@@ -1,0 +1,226 @@
+"""The whole story of an event: read, route, evaluate, commit, publish, acknowledge.
+
+A `StreamFlow` reads one stream and routes its events to shards; a `ShardFlow` evaluates,
+commits and publishes them; then the `StreamFlow` acknowledges. Neither knows where the
+other runs. What fails because a server is away is tried again; a lost lease ends the flow.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from goald import _native
+from goald.domain.errors import RetryableError
+from goald.domain.leases import SlotLease, StreamLease
+from goald.metrics import ConsumerMetrics, ShardMetrics
+from goald.pipeline.commit import commit
+from goald.pipeline.evaluate import Evaluator
+from goald.pipeline.group import Group, Inbox
+from goald.pipeline.handover import Lane
+from goald.pipeline.parts import Part
+from goald.pipeline.publish import Publisher
+from goald.pipeline.read import Reader
+from goald.pipeline.retry import pauses, retrying
+from goald.pipeline.route import Route, RoutedBatch
+from goald.pipeline.sequence import Sequencer
+from goald.pipeline.window import Window
+from goald.ports import (
+    Clock,
+    Committed,
+    DeadLetter,
+    EventStream,
+    Outbound,
+    RawEntry,
+    ShardStore,
+)
+
+WAIT_SECONDS = 1.0
+CONFIGURATION_SECONDS = 0.2
+GROUPS_PUBLISHING = 4
+
+T = TypeVar("T")
+
+
+class StreamFlow:
+    """One stream's events: read, route, hand over, and at the very end acknowledge."""
+
+    def __init__(
+        self,
+        *,
+        stream: EventStream,
+        lease: StreamLease,
+        reader: Reader,
+        route: Route,
+        lanes: Sequence[Lane],
+        window: Window,
+        outbound: Outbound,
+        clock: Clock,
+        metrics: ConsumerMetrics,
+    ) -> None:
+        self._stream = stream
+        self._lease = lease
+        self._reader = reader
+        self._route = route
+        self._lanes = lanes
+        self._window = window
+        self._outbound = outbound
+        self._clock = clock
+        self._metrics = metrics
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Until stopped; then what is under way is finished first (D7). Raises LeaseLost."""
+        await self._trying("claim", lambda: self._stream.claim(self._lease))
+        async with asyncio.TaskGroup() as under_way:
+            while not self._stopping:
+                entries = await self._trying("read", self._reader.read)
+                if not entries:
+                    await self._trying("wait", lambda: self._stream.wait(WAIT_SECONDS))
+                    continue
+                routed = self._route(entries)
+                await self._window.enter(routed.size)
+                handed = [
+                    self._lanes[shard].put(self._stream.name, self._lease.epoch, buffer)
+                    for shard, buffer, _ in routed.buffers
+                ]
+                under_way.create_task(self._finish(entries, routed, handed))
+
+    def stop(self) -> None:
+        """Read no more. `run` returns within the time of a wait and what is under way."""
+        self._stopping = True
+
+    async def _finish(
+        self, entries: list[RawEntry], routed: RoutedBatch, handed: "list[asyncio.Future[None]]"
+    ) -> None:
+        if routed.dead:
+            await self._trying("bury", lambda: self._outbound.bury(routed.dead))
+        await asyncio.gather(*handed)
+        ids = [entry[0] for entry in entries]
+        await self._trying("acknowledge", lambda: self._stream.acknowledge(ids))
+        await self._window.leave(routed.size)
+        self._reader.learn(len(entries), routed.size)
+        name = self._stream.name
+        self._metrics.read.labels(name).inc(len(entries))
+        self._metrics.acknowledged.labels(name).inc(len(entries))
+        self._metrics.read_entries.observe(len(entries))
+        self._metrics.gone.labels(name).inc(routed.gone)
+        self._metrics.rejected.inc(len(routed.dead))
+
+    async def _trying(self, step: str, call: Callable[[], Awaitable[T]]) -> T:
+        return await retrying(call, self._clock, self._metrics.retries.labels(step).inc)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A group that is committed, and what is still to be published of it."""
+
+    group: Group
+    proposal: _native.Proposal
+    committed: Committed
+    letters: list[DeadLetter]
+
+
+class ShardFlow:
+    """The events of a range of slots: evaluate, commit, publish. A `Shard`."""
+
+    def __init__(
+        self,
+        *,
+        evaluator: Evaluator,
+        store: ShardStore,
+        publisher: Publisher,
+        lease: SlotLease,
+        clock: Clock,
+        metrics: ShardMetrics,
+        group_bytes: int,
+    ) -> None:
+        self._evaluator = evaluator
+        self._store = store
+        self._publisher = publisher
+        self._lease = lease
+        self._clock = clock
+        self._metrics = metrics
+        self._sequencer = Sequencer()
+        self._inbox = Inbox(group_bytes)
+        self._settled: asyncio.Queue[Settled] = asyncio.Queue(GROUPS_PUBLISHING)
+        self._memory = asyncio.Lock()
+
+    async def process(self, parts: Sequence[Part]) -> None:
+        """See `Shard.process`. Parts taken stay taken if the caller goes away."""
+        futures = []
+        for part in parts:
+            future, is_next = self._sequencer.admit(part)
+            if is_next:
+                self._inbox.put(part, future)
+            futures.append(future)
+        await asyncio.wait(futures)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises LeaseLost, in an ExceptionGroup."""
+        async with asyncio.TaskGroup() as steps:
+            steps.create_task(self._evaluate_and_commit())
+            steps.create_task(self._publish())
+            steps.create_task(self._publisher.run())
+            steps.create_task(self._follow_configuration())
+
+    async def _evaluate_and_commit(self) -> None:
+        while True:
+            group = await self._inbox.next()
+            async with self._memory:
+                settled = await self._settle(group)
+            await self._settled.put(settled)
+
+    async def _settle(self, group: Group) -> Settled:
+        buffers = group.buffers
+        for pause in pauses():
+            with self._metrics.step_seconds.labels("evaluate").time():
+                proposal = self._evaluator.evaluate(buffers, self._clock.now_us())
+            try:
+                with self._metrics.step_seconds.labels("commit").time():
+                    now = self._clock.now_us()
+                    committed = await commit(self._store, self._lease, proposal, now)
+            except RetryableError:
+                self._metrics.retries.labels("commit").inc()
+                await self._clock.sleep(pause)
+                await self._reload(buffers)
+                continue
+            self._evaluator.apply(proposal, committed)
+            if committed.out_of_step:
+                await self._reload(buffers)
+            letters = group.dead_letters(proposal, committed.conflicts)
+            return Settled(group, proposal, committed, letters)
+        raise AssertionError("pauses never end")
+
+    async def _reload(self, buffers: Sequence[bytes]) -> None:
+        await retrying(
+            lambda: self._evaluator.reload(self._lease, buffers),
+            self._clock,
+            self._metrics.retries.labels("reload").inc,
+        )
+
+    async def _publish(self) -> None:
+        while True:
+            settled = await self._settled.get()
+            with self._metrics.step_seconds.labels("publish").time():
+                await self._publisher.publish(settled.committed.outbox, settled.letters)
+            settled.group.done()
+            self._metrics.count(settled.proposal, self._clock.now_us())
+
+    async def _follow_configuration(self) -> None:
+        """Take what changes in the configuration, between groups, and say so (E1, E10)."""
+        while True:
+            await self._clock.sleep(CONFIGURATION_SECONDS)
+            changed = await retrying(
+                lambda: self._store.configuration(self._evaluator.config_version),
+                self._clock,
+                self._metrics.retries.labels("configuration").inc,
+            )
+            if changed.version > self._evaluator.config_version:
+                async with self._memory:
+                    self._evaluator.configure(changed)
+                await retrying(
+                    lambda: self._store.renew(self._lease, self._evaluator.config_version),
+                    self._clock,
+                    self._metrics.retries.labels("renew").inc,
+                )

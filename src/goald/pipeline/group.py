@@ -1,0 +1,67 @@
+"""The parts that a shard evaluates and commits together (group commit)."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from goald import _native
+from goald.pipeline.parts import Part
+from goald.ports import DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parts taken together, in the order they came in."""
+
+    parts: Sequence[Part]
+    futures: "Sequence[asyncio.Future[None]]"
+
+    @property
+    def buffers(self) -> list[bytes]:
+        return [part.buffer for part in self.parts]
+
+    def dead_letters(
+        self, proposal: _native.Proposal, conflicts: Sequence[int]
+    ) -> list[DeadLetter]:
+        """What the evaluation refused, and the events behind enrollment ids that belong to
+        another contact or workflow (E5)."""
+        refused = list(proposal.rejects)
+        for effect in conflicts:
+            reason = "data.enrollment_id: known already for another contact or workflow"
+            refused += proposal.reject(effect, reason)
+        return [
+            DeadLetter(self.parts[part].stream, entry_id, event, reason, tries=1)
+            for part, entry_id, reason, event in refused
+        ]
+
+    def done(self) -> None:
+        """Tell whoever handed the parts over that all they caused is published."""
+        for future in self.futures:
+            if not future.done():
+                future.set_result(None)
+
+
+class Inbox:
+    """Parts waiting to be processed. Bounded by what the consumers may have under way."""
+
+    def __init__(self, group_bytes: int) -> None:
+        self._group_bytes = group_bytes
+        self._waiting: deque[tuple[Part, asyncio.Future[None]]] = deque()
+        self._filled = asyncio.Event()
+
+    def put(self, part: Part, future: "asyncio.Future[None]") -> None:
+        self._waiting.append((part, future))
+        self._filled.set()
+
+    async def next(self) -> Group:
+        """All that waits, up to the bound in bytes (one part at least); waits for the first."""
+        await self._filled.wait()
+        taken = [self._waiting.popleft()]
+        size = len(taken[0][0].buffer)
+        while self._waiting and size + len(self._waiting[0][0].buffer) <= self._group_bytes:
+            taken.append(self._waiting.popleft())
+            size += len(taken[-1][0].buffer)
+        if not self._waiting:
+            self._filled.clear()
+        return Group([part for part, _ in taken], [future for _, future in taken])

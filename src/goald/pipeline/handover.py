@@ -1,0 +1,136 @@
+"""Hand over: carry parts to one shard in order, again when it was down, never too many."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from itertools import count
+
+from goald.domain.errors import RetryableError
+from goald.metrics import ConsumerMetrics
+from goald.pipeline.parts import Part, Shard
+from goald.ports import Clock
+from goald.settings import HandoverSettings
+
+RETRY_SECONDS = 0.1
+LONGEST_RETRY_SECONDS = 2.0
+
+
+@dataclass(eq=False, slots=True)
+class _Item:
+    stream: str
+    epoch: int
+    sequence: int
+    buffer: bytes
+    done: "asyncio.Future[None]"
+
+
+class Lane:
+    """The way from one consumer to one shard.
+
+    Parts that arrive while calls are under way share the next call. After a call that failed,
+    the lane waits for the others under way, and begins again at the first part that is not
+    known to be done.
+    """
+
+    def __init__(
+        self, shard: Shard, settings: HandoverSettings, clock: Clock, metrics: ConsumerMetrics
+    ) -> None:
+        self._shard = shard
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._numbers: dict[tuple[str, int], count[int]] = {}
+        self._outstanding: dict[str, deque[_Item]] = {}
+        self._queue: deque[_Item] = deque()
+        self._under_way: dict[asyncio.Task[None], list[_Item]] = {}
+        self._wake = asyncio.Event()
+
+    def put(self, stream: str, epoch: int, buffer: bytes) -> "asyncio.Future[None]":
+        """Hand over a buffer; the future is done when the shard is done with it. Does not wait.
+
+        The caller bounds how much it puts without waiting for the futures.
+        """
+        numbers = self._numbers.setdefault((stream, epoch), count())
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        item = _Item(stream, epoch, next(numbers), buffer, future)
+        self._queue.append(item)
+        self._outstanding.setdefault(stream, deque()).append(item)
+        self._wake.set()
+        return future
+
+    async def run(self) -> None:
+        """Carry parts until cancelled. Raises what the shard raises and no retry can mend."""
+        pause = RETRY_SECONDS
+        try:
+            while True:
+                self._start_calls()
+                if not self._under_way:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                if await self._await_calls():
+                    pause = RETRY_SECONDS
+                    continue
+                self._metrics.resent.inc()
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+
+    def _start_calls(self) -> None:
+        while self._queue and len(self._under_way) < self._settings.calls:
+            items = [self._queue.popleft()]
+            size = len(items[0].buffer)
+            while self._queue and size + len(self._queue[0].buffer) <= self._settings.call_bytes:
+                size += len(self._queue[0].buffer)
+                items.append(self._queue.popleft())
+            parts = [
+                Part(item.stream, item.epoch, item.sequence, self._floor(item.stream), item.buffer)
+                for item in items
+            ]
+            self._under_way[asyncio.ensure_future(self._shard.process(parts))] = items
+
+    def _floor(self, stream: str) -> int:
+        outstanding = self._outstanding[stream]
+        while outstanding[0].done.done():
+            outstanding.popleft()
+        return outstanding[0].sequence
+
+    async def _await_calls(self) -> bool:
+        """Wait until a call ends or there is more to send; False if any call failed."""
+        self._wake.clear()
+        woken = asyncio.ensure_future(self._wake.wait())
+        try:
+            ended, _ = await asyncio.wait(
+                {woken, *self._under_way}, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            woken.cancel()
+        ended.discard(woken)
+        if all(self._finish(task) for task in list(self._under_way) if task in ended):
+            return True
+        await asyncio.wait(set(self._under_way))
+        unsent = [
+            item
+            for task, items in list(self._under_way.items())
+            if not self._finish(task, keep=True)
+            for item in items
+        ]
+        self._under_way.clear()
+        self._queue.extendleft(reversed(unsent))
+        return False
+
+    def _finish(self, task: "asyncio.Task[None]", *, keep: bool = False) -> bool:
+        """Mark the parts of an ended call as done, unless it failed: then it stays listed."""
+        error = task.exception()
+        if error is None:
+            for item in self._under_way[task]:
+                if not item.done.done():
+                    item.done.set_result(None)
+            if not keep:
+                del self._under_way[task]
+            return True
+        if not isinstance(error, RetryableError):
+            raise error
+        return False

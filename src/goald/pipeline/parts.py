@@ -1,0 +1,31 @@
+"""What passes between a consumer and a shard."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Part(NamedTuple):
+    """Some entries of one stream for one shard, with their place in the sequence.
+
+    A shard takes only the next part of a stream. One that starts anew takes the part whose
+    `sequence` is `floor`, the first that is not acknowledged, and goes on from there; so
+    what was under way while it was down is sent again, in order, and nothing overtakes it.
+    """
+
+    stream: str
+    epoch: int
+    sequence: int
+    floor: int
+    buffer: bytes
+
+
+class Shard(Protocol):
+    """A shard as a consumer sees it."""
+
+    async def process(self, parts: Sequence[Part]) -> None:
+        """Return when all that these parts caused is committed and published (D2).
+
+        Raises OutOfSequence if a part is not the next of its stream, or another
+        RetryableError: what is not known to be done is to be handed over again. Raises
+        LeaseLost if a later holder of the stream has been heard.
+        """

@@ -1,0 +1,55 @@
+"""The order of parts at a shard: each stream's next, once (design 2, step 2)."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from goald.domain.errors import LeaseLost, OutOfSequence
+from goald.pipeline.parts import Part
+
+
+@dataclass(slots=True)
+class _Progress:
+    epoch: int
+    next: int
+    under_way: dict[int, asyncio.Future[None]] = field(default_factory=dict)
+
+
+class Sequencer:
+    """Admits the parts of every stream in order, and repeats of them without a second effect."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, _Progress] = {}
+
+    def admit(self, part: Part) -> tuple[asyncio.Future[None], bool]:
+        """The future of a part's completion, and whether it is to be processed now.
+
+        A part admitted before is not processed again: its future is the first one's, or is
+        done. Raises OutOfSequence for one that is not the next, LeaseLost for an epoch that
+        a later one has replaced.
+        """
+        progress = self._streams.get(part.stream)
+        if progress is not None and part.epoch < progress.epoch:
+            raise LeaseLost(
+                f"{part.stream} was handed over under epoch {part.epoch}, "
+                f"but epoch {progress.epoch} has been heard"
+            )
+        if progress is None or part.epoch > progress.epoch:
+            if part.sequence != part.floor:
+                raise OutOfSequence(
+                    f"{part.stream} begins at {part.floor} here, not at {part.sequence}"
+                )
+            progress = self._streams[part.stream] = _Progress(part.epoch, part.sequence)
+        if part.sequence > progress.next:
+            raise OutOfSequence(f"{part.stream} goes on at {progress.next}, not {part.sequence}")
+        loop = asyncio.get_running_loop()
+        if part.sequence < progress.next:
+            done = progress.under_way.get(part.sequence)
+            if done is None:
+                done = loop.create_future()
+                done.set_result(None)
+            return done, False
+        future: asyncio.Future[None] = loop.create_future()
+        progress.next += 1
+        progress.under_way[part.sequence] = future
+        future.add_done_callback(lambda _: progress.under_way.pop(part.sequence, None))
+        return future, True
