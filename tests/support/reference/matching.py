@@ -1,0 +1,69 @@
+"""Events that goals listen to: half of them made to meet a goal, half of them at random."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+from tests.support.reference.configurations import TAG_NAMES, often, pick
+from tests.support.reference.model import Goal
+
+EVENT_OF_GOAL_TYPE = {
+    "tag_added": "contact.tag.added",
+    "purchase_made": "payment.completed",
+    "appointment_booked": "appointment.booked",
+    "form_submitted": "form.submitted",
+    "pipeline_stage_reached": "pipeline.stage.changed",
+}
+
+# Around the minima of the goals: equal, just below, just above once rounded.
+AMOUNTS: tuple[Any, ...] = (
+    None, 0, 49, 50, "49.9", "49.90", "049.8999", "-50", 49.9, 49.89995, 49.899949, 50.0, 1e15,
+    0.00015, 0.00005, "0.0001", "999999999999999.999", "999999999999999.998", 10**17,
+)  # fmt: skip
+POOLS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "tag_added": {"tag_id": (None, "t-1", "t-2", "t-3"), "tag_name": (None, *TAG_NAMES)},
+    "purchase_made": {
+        "amount": AMOUNTS,
+        "currency": (None, "EUR", "USD", "eur"),
+        "product_id": (None, "p-1", "p-2"),
+        "line_items": (
+            None,
+            [],
+            [{"product_id": "p-2"}, {"product_id": None, "quantity": 3}],
+            [{"quantity": 1}, {"product_id": "p-1", "price": 1.5}],
+        ),
+    },
+    "appointment_booked": {
+        "calendar_id": (None, "k-1", "k-2"),
+        "service_id": (None, "s-1", "s-2"),
+    },
+    "form_submitted": {"form_id": (None, "f-1", "f-2", "f-3")},
+    "pipeline_stage_reached": {
+        "pipeline_id": (None, "pl-1", "pl-2"),
+        "stage_id": (None, "st-1", "st-2"),
+    },
+}
+
+
+def event(draw: st.DrawFn, goals: tuple[Goal, ...]) -> tuple[str, dict[str, Any]]:
+    """The type of an event and its data: for one of these goals, or for no goal at all."""
+    if goals and often(draw, 65):
+        goal = pick(draw, goals)
+        return EVENT_OF_GOAL_TYPE[goal.goal_type], meeting(goal)
+    goal_type = pick(draw, tuple(POOLS))
+    fields = {name: pick(draw, pool) for name, pool in POOLS[goal_type].items()}
+    # Null and absent are the same; both are sent.
+    if often(draw, 50):
+        fields = {name: value for name, value in fields.items() if value is not None}
+    return EVENT_OF_GOAL_TYPE[goal_type], fields
+
+
+def meeting(goal: Goal) -> dict[str, Any]:
+    """Data that meets the goal's criteria, with nothing to spare."""
+    named = {
+        name: value
+        for name, value in goal.criteria.items()
+        if name not in ("min_amount", "any_purchase", "any_appointment")
+    }
+    if "min_amount" in goal.criteria:
+        named["amount"] = goal.criteria["min_amount"]
+    return named
