@@ -1,4 +1,8 @@
 //! The pure core of goald: decode, route, index, evaluate. No I/O, no clock, no Python.
 
 pub mod amount;
+pub mod decode;
 pub mod event;
+pub mod limits;
+pub mod reject;
+pub mod time;

@@ -1,0 +1,236 @@
+//! JSON, read in place.
+
+use super::json_text::check_escaped;
+use super::scan::string_stop;
+use super::value::{Begun, Members, RawText, Value};
+use crate::event::RawData;
+use crate::limits::{EXPONENT, STRING_BYTES};
+use crate::reject::{Reason, Reject};
+
+/// The text is known to be UTF-8, checked once for all of it; strings are cut out of it at
+/// their quotes.
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Reject> {
+        match simdutf8::basic::from_utf8(bytes) {
+            Ok(text) => Ok(Self { text, at: 0 }),
+            Err(_) => Err(not_utf8(bytes)),
+        }
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Passes over blanks and gives the byte after them.
+    #[inline]
+    fn solid(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                other => return other,
+            }
+        }
+    }
+
+    /// A string, from its opening quote on.
+    #[inline]
+    fn string(&mut self) -> Result<RawText<'a>, Reject> {
+        let start = self.at + 1;
+        let bytes = self.text.as_bytes();
+        let mut end = string_stop(bytes, start);
+        let escaped = bytes.get(end) != Some(&b'"');
+        if escaped {
+            end = check_escaped(bytes, start, end)?;
+        } else if end - start > STRING_BYTES {
+            return Err(Reject::at(start, Reason::LongString));
+        }
+        self.at = end + 1;
+        Ok(RawText {
+            raw: &self.text[start..end],
+            escaped,
+        })
+    }
+
+    fn literal(&mut self, word: &str, value: Value<'a>) -> Result<Begun<'a>, Reject> {
+        if self.text[self.at..].starts_with(word) {
+            self.at += word.len();
+            return Ok(Begun::Scalar(value));
+        }
+        Err(self.fault())
+    }
+
+    /// `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`, finite as a double.
+    fn number(&mut self) -> Result<Value<'a>, Reject> {
+        let start = self.at;
+        self.at += usize::from(self.peek() == Some(b'-'));
+        let whole = self.at;
+        let integer_digits = self.digits()?;
+        if integer_digits > 1 && self.text.as_bytes()[whole] == b'0' {
+            return Err(Reject::at(whole, Reason::NotJson));
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        let mut plain = integer_digits <= 300;
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            self.exponent()?;
+            plain = false;
+        }
+        let text = &self.text[start..self.at];
+        if text.len() > STRING_BYTES {
+            return Err(Reject::at(start, Reason::LongNumber));
+        }
+        if !plain && !text.parse().is_ok_and(f64::is_finite) {
+            return Err(Reject::at(start, Reason::NotFinite));
+        }
+        Ok(Value::Number(text))
+    }
+
+    fn exponent(&mut self) -> Result<(), Reject> {
+        self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
+        let start = self.at;
+        self.digits()?;
+        let magnitude = self.text[start..self.at].trim_start_matches('0');
+        if magnitude.len() > 3 || magnitude.parse().is_ok_and(|value: u32| value > EXPONENT) {
+            return Err(Reject::at(start, Reason::LargeExponent));
+        }
+        Ok(())
+    }
+
+    /// Passes over digits, at least one, and gives how many.
+    #[inline]
+    fn digits(&mut self) -> Result<usize, Reject> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start {
+            Err(self.fault())
+        } else {
+            Ok(self.at - start)
+        }
+    }
+
+    /// What is here is not what JSON asks for.
+    #[cold]
+    fn fault(&self) -> Reject {
+        let ended = self.at >= self.text.len();
+        Reject::at(
+            self.at,
+            if ended {
+                Reason::EndsEarly
+            } else {
+                Reason::NotJson
+            },
+        )
+    }
+
+    /// Passes over a comma, unless it is before the first member, or over `close`: whether
+    /// there is another member.
+    #[inline]
+    fn more(&mut self, members: &mut Members, close: u8) -> Result<bool, Reject> {
+        let first = members.0 == 1;
+        members.0 = 0;
+        match self.solid() {
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(false)
+            }
+            Some(b',') if !first => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(_) if first => Ok(true),
+            _ => Err(self.fault()),
+        }
+    }
+}
+
+#[cold]
+fn not_utf8(bytes: &[u8]) -> Reject {
+    let valid = std::str::from_utf8(bytes)
+        .err()
+        .map_or(0, |error| error.valid_up_to());
+    Reject::at(valid, Reason::NotUtf8)
+}
+
+impl<'a> super::value::Reader<'a> for Reader<'a> {
+    fn part(bytes: &'a [u8]) -> Result<Self, Reject> {
+        Self::new(bytes)
+    }
+
+    fn raw(bytes: &'a [u8]) -> RawData<'a> {
+        RawData::Json(bytes)
+    }
+
+    #[inline]
+    fn place(&mut self) -> usize {
+        self.solid();
+        self.at
+    }
+
+    #[inline]
+    fn since(&self, place: usize) -> &'a [u8] {
+        &self.text.as_bytes()[place..self.at]
+    }
+
+    #[inline]
+    fn begin(&mut self) -> Result<Begun<'a>, Reject> {
+        match self.solid() {
+            Some(b'"') => self.string().map(|text| Begun::Scalar(Value::Text(text))),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Begun::Scalar),
+            Some(b'{') => {
+                self.at += 1;
+                Ok(Begun::Map(Members(1)))
+            }
+            Some(b'[') => {
+                self.at += 1;
+                Ok(Begun::List(Members(1)))
+            }
+            Some(b't') => self.literal("true", Value::Bool(true)),
+            Some(b'f') => self.literal("false", Value::Bool(false)),
+            Some(b'n') => self.literal("null", Value::Null),
+            _ => Err(self.fault()),
+        }
+    }
+
+    #[inline]
+    fn next_key(&mut self, members: &mut Members) -> Result<Option<RawText<'a>>, Reject> {
+        if !self.more(members, b'}')? {
+            return Ok(None);
+        }
+        match self.solid() {
+            Some(b'"') => {}
+            Some(b'-' | b'0'..=b'9' | b'{' | b'[' | b't' | b'f' | b'n') => {
+                return Err(Reject::at(self.at, Reason::KeyNotText));
+            }
+            _ => return Err(self.fault()),
+        }
+        let key = self.string()?;
+        if self.solid() != Some(b':') {
+            return Err(self.fault());
+        }
+        self.at += 1;
+        Ok(Some(key))
+    }
+
+    #[inline]
+    fn next_item(&mut self, members: &mut Members) -> Result<bool, Reject> {
+        self.more(members, b']')
+    }
+
+    fn end(mut self) -> Result<(), Reject> {
+        match self.solid() {
+            None => Ok(()),
+            Some(_) => Err(Reject::at(self.at, Reason::TrailingBytes)),
+        }
+    }
+}

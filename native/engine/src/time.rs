@@ -1,0 +1,169 @@
+//! Times of RFC 3339, in microseconds since the epoch.
+
+const DAY_US: i64 = 86_400_000_000;
+/// 0001-01-01T00:00:00Z: what lies before it, other languages' calendars cannot hold.
+const FIRST_US: i64 = -62_135_596_800_000_000;
+/// 9999-12-31T23:59:59.999999Z.
+const LAST_US: i64 = 253_402_300_799_999_999;
+
+/// Reads `YYYY-MM-DDTHH:MM:SS[.digits](Z|+HH:MM|-HH:MM)`; `T` and `Z` may be small. Digits
+/// beyond the microsecond are cut. Years 1 to 9999 in UTC, each day as the calendar has it.
+/// A leap second (`:60`) is refused: Unix time has no number for it. About 10 ns.
+#[must_use]
+pub fn parse(text: &str) -> Option<i64> {
+    let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
+    let [
+        y0,
+        y1,
+        y2,
+        y3,
+        b'-',
+        m0,
+        m1,
+        b'-',
+        d0,
+        d1,
+        b'T' | b't',
+        time @ ..,
+    ] = head
+    else {
+        return None;
+    };
+    let [h0, h1, b':', i0, i1, b':', s0, s1] = time else {
+        return None;
+    };
+    let year = two(*y0, *y1)? * 100 + two(*y2, *y3)?;
+    let (month, day) = (two(*m0, *m1)?, two(*d0, *d1)?);
+    let (hour, minute, second) = (two(*h0, *h1)?, two(*i0, *i1)?, two(*s0, *s1)?);
+    if day == 0 || day > days_in(year, month)? || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let (fraction, offset) = fraction_us(rest)?;
+    let offset_s = offset_seconds(offset)?;
+    let seconds = hour * 3600 + minute * 60 + second - offset_s;
+    let us = days_since_epoch(year, month, day) * DAY_US + seconds * 1_000_000 + fraction;
+    (FIRST_US..=LAST_US).contains(&us).then_some(us)
+}
+
+fn two(tens: u8, ones: u8) -> Option<i64> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| i64::from(tens * 10 + ones))
+}
+
+fn days_in(year: i64, month: i64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => Some(31),
+        4 | 6 | 9 | 11 => Some(30),
+        2 => Some(28 + i64::from(leap)),
+        _ => None,
+    }
+}
+
+/// Days from 1970-01-01 in the Gregorian calendar. Years are counted from March, so that the
+/// leap day is a year's last.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month > 2 { year } else { year - 1 };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    year * 365 + leap_days + day_of_year - 719_468
+}
+
+/// The optional fraction in microseconds, and what follows it.
+fn fraction_us(text: &[u8]) -> Option<(i64, &[u8])> {
+    let Some((b'.', digits)) = text.split_first() else {
+        return Some((0, text));
+    };
+    let count = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    if count == 0 {
+        return None;
+    }
+    let kept = count.min(6);
+    let value = digits[..kept]
+        .iter()
+        .fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'));
+    Some((value * POWERS[6 - kept], &digits[count..]))
+}
+
+const POWERS: [i64; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
+
+fn offset_seconds(text: &[u8]) -> Option<i64> {
+    let (sign, offset) = match text {
+        [b'Z' | b'z'] => return Some(0),
+        [b'+', offset @ ..] => (1, offset),
+        [b'-', offset @ ..] => (-1, offset),
+        _ => return None,
+    };
+    let [h0, h1, b':', m0, m1] = offset else {
+        return None;
+    };
+    let (hours, minutes) = (two(*h0, *h1)?, two(*m0, *m1)?);
+    (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn times_are_kept_to_the_microsecond() {
+        for (text, us) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59.5Z", -500_000),
+            ("2000-02-29T12:00:00Z", 951_825_600_000_000),
+            ("2026-11-20T13:30:00.123456789+02:00", 1_795_174_200_123_456),
+            ("2026-11-20t13:30:00.1z", 1_795_181_400_100_000),
+            ("2026-11-20T13:30:00-00:00", 1_795_181_400_000_000),
+            ("0001-01-01T00:00:00Z", super::FIRST_US),
+            ("9999-12-31T23:59:59.9999999Z", super::LAST_US),
+        ] {
+            assert_eq!(parse(text), Some(us), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_calendar_does_not_have_is_refused() {
+        for text in [
+            "2026-02-29T00:00:00Z",
+            "1900-02-29T00:00:00Z",
+            "2026-04-31T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:60:00Z",
+            "2016-12-31T23:59:60Z",
+            "0000-12-31T00:00:00Z",
+            "0001-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_of_the_form_is_refused() {
+        for text in [
+            "",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-01-01 00:00:00Z",
+            "2026-01-01T00:00Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00.1",
+            "2026-01-01T00:00:00,1Z",
+            "2026-01-01T00:00:00+0100",
+            "2026-01-01T00:00:00+01",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00+01:60",
+            "2026-01-01T00:00:00 Z",
+            "2026-01-01T00:00:00ZZ",
+            "20260101T000000Z",
+            "+026-01-01T00:00:00Z",
+            "２026-01-01T00:00:00Z",
+            "2026-W01-1T00:00:00Z",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}
