@@ -1,0 +1,57 @@
+"""Logs: structlog, as text or JSON, to standard error."""
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import structlog
+
+_QUIET = ("asyncio", "ray", "sqlalchemy", "alembic")
+"""Libraries that are heard from warnings on only."""
+
+
+def configure(level: str, style: str, stream: TextIO | None = None) -> None:
+    """Send what goald and its libraries log to `stream` (standard error where None).
+
+    `level` is one of debug, info, warning, error; `style` one of text, json, auto, where
+    auto is text on a terminal and JSON elsewhere. To be called once in each process, before
+    the first line; a second call replaces the first.
+    """
+    to = stream if stream is not None else sys.stderr
+    terminal = to.isatty()
+    as_text = style == "text" or (style == "auto" and terminal)
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    rendered: list[Any] = (
+        [structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0)]
+        if as_text
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(to)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+        )
+    )
+    number = logging.getLevelNamesMapping()[level.upper()]
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
