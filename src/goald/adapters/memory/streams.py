@@ -1,0 +1,173 @@
+"""The stream ports in memory, and the server behind them."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from goald.domain.errors import LeaseLost, ServiceUnavailable
+from goald.domain.leases import StreamLease
+from goald.domain.streams import DEAD, FIELD
+from goald.domain.times import rfc3339
+from goald.ports import Clock, DeadLetter, Message, RawEntry
+
+Id = tuple[int, int]
+
+
+def _parse(entry_id: bytes) -> Id:
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds), int(sequence or b"0")
+
+
+def _text(entry_id: Id) -> bytes:
+    return b"%d-%d" % entry_id
+
+
+@dataclass(slots=True)
+class _Stream:
+    entries: OrderedDict[Id, list[bytes]] = field(default_factory=OrderedDict)
+    last: Id = (0, 0)
+    delivered: Id = (0, 0)
+    pending: set[Id] = field(default_factory=set)
+
+
+class MemoryStreams:
+    """What stands in for Redis: streams with one group each, and their epochs.
+
+    Everything happens at once, on one event loop. Set `available` to False to have every
+    call refused.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.available = True
+        self.epochs: dict[str, int] = {}
+        self._streams: dict[str, _Stream] = {}
+        self._added = asyncio.Condition()
+
+    async def add(self, stream: str, fields: Sequence[bytes]) -> bytes:
+        """Append an entry, `[field, value, ...]`, and wake who waits; its id."""
+        held = self.stream(stream)
+        milliseconds = max(self.clock.now_us() // 1_000, held.last[0])
+        sequence = held.last[1] + 1 if milliseconds == held.last[0] else 0
+        held.last = (milliseconds, sequence)
+        held.entries[held.last] = list(fields)
+        async with self._added:
+            self._added.notify_all()
+        return _text(held.last)
+
+    def entries(self, stream: str) -> list[RawEntry]:
+        """Every entry that is kept, in order."""
+        return [[_text(key), list(value)] for key, value in self.stream(stream).entries.items()]
+
+    def pending(self, stream: str) -> int:
+        """How many entries were delivered and not acknowledged."""
+        return len(self.stream(stream).pending)
+
+    def delete(self, stream: str, entry_id: bytes) -> None:
+        """Drop an entry, as trimming does; where it is pending it stays so, empty."""
+        self.stream(stream).entries.pop(_parse(entry_id), None)
+
+    def drop_group(self, stream: str) -> None:
+        """Forget what was delivered and what is pending."""
+        held = self.stream(stream)
+        held.delivered, held.pending = (0, 0), set()
+
+    def flush(self) -> None:
+        """Forget everything, epochs included."""
+        self.epochs.clear()
+        self._streams.clear()
+
+    def stream(self, name: str) -> _Stream:
+        """The stream, made where it is not there. ServiceUnavailable where told so."""
+        if not self.available:
+            raise ServiceUnavailable("the streams in memory were made unavailable")
+        return self._streams.setdefault(name, _Stream())
+
+    async def added_after(self, name: str, seen: Id, seconds: float) -> bool:
+        """Wait until there is an entry above `seen`; whether there is one."""
+        try:
+            async with asyncio.timeout(seconds), self._added:
+                await self._added.wait_for(lambda: self.stream(name).last > seen)
+        except TimeoutError:
+            return False
+        return True
+
+
+class MemoryEventStream:
+    """`ports.EventStream` over `MemoryStreams`."""
+
+    def __init__(self, streams: MemoryStreams, name: str) -> None:
+        self._streams = streams
+        self._name = name
+        self._lease: StreamLease | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def claim(self, lease: StreamLease) -> None:
+        self._streams.stream(self._name)
+        if self._streams.epochs.get(self._name, 0) > lease.epoch:
+            raise LeaseLost(f"{self._name}: a later epoch than {lease.epoch} has it")
+        self._streams.epochs[self._name] = lease.epoch
+        self._lease = lease
+
+    async def read_pending(self, after: bytes, count: int) -> list[RawEntry]:
+        held = self._held()
+        ids = sorted(key for key in held.pending if key > _parse(after))[:count]
+        return [[_text(key), held.entries.get(key)] for key in ids]
+
+    async def read_new(self, count: int) -> list[RawEntry]:
+        held = self._held()
+        found: list[RawEntry] = [
+            [_text(key), value] for key, value in held.entries.items() if key > held.delivered
+        ][:count]
+        for entry_id, _ in found:
+            held.delivered = _parse(entry_id)
+            held.pending.add(held.delivered)
+        return found
+
+    async def wait(self, seconds: float) -> bool:
+        seen = self._streams.stream(self._name).delivered
+        return await self._streams.added_after(self._name, seen, seconds)
+
+    async def acknowledge(self, ids: Sequence[bytes]) -> None:
+        self._streams.stream(self._name).pending.difference_update(map(_parse, ids))
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    def _held(self) -> _Stream:
+        epoch = self._streams.epochs.get(self._name)
+        if self._lease is None or epoch != self._lease.epoch:
+            raise LeaseLost(f"{self._name}: the epoch is {epoch}")
+        return self._streams.stream(self._name)
+
+
+class MemoryOutbound:
+    """`ports.Outbound` over `MemoryStreams`."""
+
+    def __init__(self, streams: MemoryStreams) -> None:
+        self._streams = streams
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            await self._streams.add(message.stream, [FIELD.encode(), message.payload.encode()])
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        at = rfc3339(self._streams.clock.now_us())
+        for letter in letters:
+            fields = {
+                "stream": letter.stream.encode(),
+                "id": letter.entry_id,
+                FIELD: letter.event,
+                "reason": letter.reason.encode(),
+                "tries": b"%d" % letter.tries,
+                "at": at.encode(),
+            }
+            flat = [part for name, value in fields.items() for part in (name.encode(), value)]
+            await self._streams.add(DEAD, flat)
+
+    async def close(self) -> None:
+        """There is nothing to close."""

@@ -1,0 +1,44 @@
+"""The streams and keys in Redis, by name, and which stream an event belongs to (3.2).
+
+Other programs rely on these names.
+"""
+
+import zlib
+
+from goald.domain.slots import SLOTS
+
+EXITS = "goald:exits"
+NOTICES = "goald:notices"
+DEAD = "goald:dead"
+
+GROUP = "goald"
+"""The consumer group through which goald reads its event streams."""
+
+FIELD = "event"
+"""The field of an entry that holds the event."""
+
+STREAM_COUNT = "goald:streams"
+"""The key that holds how many event streams there are."""
+
+PROCESSES = "goald:processes"
+"""A hash of the processes' heartbeats: `{role}:{index}` to JSON."""
+
+DEFAULT_STREAMS = 4
+
+
+def event_stream(partition: int) -> str:
+    """The key of one of the event streams, from 0 on."""
+    return f"goald:events:{partition}"
+
+
+def slot_of(tenant_id: str, contact_id: str) -> int:
+    """The slot of a contact: CRC-32 of tenant, 0x1F and contact in UTF-8, modulo 256.
+
+    UnicodeEncodeError for a lone surrogate, which no id may hold (D9).
+    """
+    return zlib.crc32(f"{tenant_id}\x1f{contact_id}".encode()) % SLOTS
+
+
+def partition_of(tenant_id: str, contact_id: str, streams: int) -> int:
+    """Which of `streams` event streams keeps a contact's events in order."""
+    return slot_of(tenant_id, contact_id) % streams

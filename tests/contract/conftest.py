@@ -1,0 +1,23 @@
+"""Runs a suite against the adapters in memory, over Valkey and over Redis 6.2."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.contract.stream_backends import Backend, MemoryBackend, RedisBackend
+
+from goald.adapters.memory.clock import ManualClock
+
+
+@pytest.fixture(params=["memory", "valkey", "redis-6.2"])
+async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
+    """One backend of the stream ports, holding nothing."""
+    clock = ManualClock()
+    made: Backend
+    if request.param == "memory":
+        made = MemoryBackend(clock)
+    else:
+        fixture = "redis_url" if request.param == "valkey" else "redis_62_url"
+        made = RedisBackend(request.getfixturevalue(fixture), clock)
+        await made.flush()
+    yield made
+    await made.close()

@@ -1,0 +1,102 @@
+"""The stream ports' backends under one face, so that one suite holds them to one contract."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+
+from goald.adapters.memory.streams import MemoryEventStream, MemoryOutbound, MemoryStreams
+from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
+from goald.domain.streams import GROUP
+from goald.ports import Clock, EventStream, Outbound
+
+
+class Backend(Protocol):
+    """What a test does beside the port: as producers, and as an administrator."""
+
+    def event_stream(self, name: str) -> EventStream: ...
+    def outbound(self) -> Outbound: ...
+    async def add(self, stream: str, event: bytes) -> bytes: ...
+    async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]: ...
+    async def pending(self, stream: str) -> int: ...
+    async def delete(self, stream: str, entry_id: bytes) -> None: ...
+    async def drop_group(self, stream: str) -> None: ...
+    async def flush(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class MemoryBackend:
+    def __init__(self, clock: Clock) -> None:
+        self.streams = MemoryStreams(clock)
+
+    def event_stream(self, name: str) -> EventStream:
+        return MemoryEventStream(self.streams, name)
+
+    def outbound(self) -> Outbound:
+        return MemoryOutbound(self.streams)
+
+    async def add(self, stream: str, event: bytes) -> bytes:
+        return await self.streams.add(stream, [b"event", event])
+
+    async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        return [
+            (entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+            for entry_id, flat in self.streams.entries(stream)
+        ]
+
+    async def pending(self, stream: str) -> int:
+        return self.streams.pending(stream)
+
+    async def delete(self, stream: str, entry_id: bytes) -> None:
+        self.streams.delete(stream, entry_id)
+
+    async def drop_group(self, stream: str) -> None:
+        self.streams.drop_group(stream)
+
+    async def flush(self) -> None:
+        self.streams.flush()
+
+    async def close(self) -> None:
+        pass
+
+
+class RedisBackend:
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._client: Any = Redis.from_url(url, protocol=2)
+        self._opened: list[Callable[[], Awaitable[None]]] = []
+
+    def event_stream(self, name: str) -> EventStream:
+        stream = RedisEventStream(self._url, name)
+        self._opened.append(stream.close)
+        return stream
+
+    def outbound(self) -> Outbound:
+        outbound = RedisOutbound(self._url, self._clock, dead_max_entries=1_000)
+        self._opened.append(outbound.close)
+        return outbound
+
+    async def add(self, stream: str, event: bytes) -> bytes:
+        entry_id: bytes = await self._client.xadd(stream, {"event": event})
+        return entry_id
+
+    async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        return list(await self._client.xrange(stream))
+
+    async def pending(self, stream: str) -> int:
+        return int((await self._client.xpending(stream, GROUP))["pending"])
+
+    async def delete(self, stream: str, entry_id: bytes) -> None:
+        await self._client.xdel(stream, entry_id)
+
+    async def drop_group(self, stream: str) -> None:
+        await self._client.xgroup_destroy(stream, GROUP)
+
+    async def flush(self) -> None:
+        await self._client.flushall()
+
+    async def close(self) -> None:
+        for close in self._opened:
+            await close()
+        await self._client.aclose()

@@ -1,0 +1,135 @@
+"""`ports.Outbound`: exits, notices and dead letters (design 2, step 5; D4, D5, D6)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from tests.contract.stream_backends import Backend
+
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
+from goald.domain.errors import ServiceUnavailable
+from goald.domain.leases import StreamLease
+from goald.domain.streams import DEAD, EXITS, NOTICES
+from goald.ports import DeadLetter, Message
+
+
+def message(number: int, stream: str = EXITS) -> Message:
+    return Message(stream, f'{{"id": {number}}}')
+
+
+def letter(number: int) -> DeadLetter:
+    return DeadLetter("goald:events:0", b"7-%d" % number, b"\xff{\x00", "not an event", 2)
+
+
+async def test_messages_are_appended_in_order(backend: Backend) -> None:
+    await backend.outbound().publish([message(n) for n in range(2_500)])
+    published = [fields[b"event"] for _, fields in await backend.entries(EXITS)]
+    assert published == [b'{"id": %d}' % n for n in range(2_500)]
+
+
+async def test_each_message_goes_to_its_stream(backend: Backend) -> None:
+    await backend.outbound().publish([message(1), message(2, NOTICES), message(3)])
+    assert [f[b"event"] for _, f in await backend.entries(EXITS)] == [b'{"id": 1}', b'{"id": 3}']
+    assert [f[b"event"] for _, f in await backend.entries(NOTICES)] == [b'{"id": 2}']
+
+
+async def test_nothing_to_publish_is_nothing(backend: Backend) -> None:
+    await backend.outbound().publish([])
+    assert await backend.entries(EXITS) == []
+
+
+async def test_a_dead_letter_tells_where_it_came_from_and_why(backend: Backend) -> None:
+    await backend.outbound().bury([letter(1)])
+    ((_, fields),) = await backend.entries(DEAD)
+    assert fields == {
+        b"stream": b"goald:events:0",
+        b"id": b"7-1",
+        b"event": b"\xff{\x00",
+        b"reason": b"not an event",
+        b"tries": b"2",
+        b"at": b"2026-01-01T00:00:00.000000Z",
+    }
+
+
+@asynccontextmanager
+async def outbound_over(url: str) -> AsyncIterator[RedisOutbound]:
+    outbound = RedisOutbound(url, ManualClock(), dead_max_entries=1_000)
+    try:
+        yield outbound
+    finally:
+        await outbound.close()
+
+
+async def test_dead_letters_are_bounded_and_the_oldest_go_first(any_redis_url: str) -> None:
+    client: Any = Redis.from_url(any_redis_url)
+    async with outbound_over(any_redis_url) as outbound, client:
+        await outbound.bury([letter(n) for n in range(5_000)])
+        kept = await client.xrange(DEAD)
+    assert 1_000 <= len(kept) < 1_500
+    assert kept[-1][1][b"id"] == b"7-4999"
+
+
+async def test_an_error_for_one_message_fails_the_whole(any_redis_url: str) -> None:
+    client: Any = Redis.from_url(any_redis_url)
+    async with outbound_over(any_redis_url) as outbound, client:
+        await client.set(NOTICES, "not a stream")
+        with pytest.raises(ServiceUnavailable):
+            await outbound.publish([message(1), message(2, NOTICES), message(3)])
+        await client.delete(NOTICES)
+        await outbound.publish([message(4)])
+        last = await client.xrevrange(EXITS, count=1)
+    assert last[0][1][b"event"] == b'{"id": 4}'
+
+
+async def test_a_server_that_is_full_is_unavailable_and_then_goes_on(any_redis_url: str) -> None:
+    client: Any = Redis.from_url(any_redis_url)
+    async with outbound_over(any_redis_url) as outbound, client:
+        await client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(ServiceUnavailable):
+                await outbound.publish([message(1)])
+            assert await client.xlen(EXITS) == 0
+        finally:
+            await client.config_set("maxmemory", 0)
+        await outbound.publish([message(2)])
+        assert await client.xlen(EXITS) == 1
+
+
+async def test_a_read_only_server_is_unavailable_and_then_goes_on(any_redis_url: str) -> None:
+    stream = RedisEventStream(any_redis_url, "goald:events:0")
+    client: Any = Redis.from_url(any_redis_url)
+    async with outbound_over(any_redis_url) as outbound, client:
+        await stream.claim(StreamLease("goald:events:0", 1, "a"))
+        await client.xadd("goald:events:0", {"event": "e"})
+        await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            with pytest.raises(ServiceUnavailable):
+                await stream.read_new(1)
+            with pytest.raises(ServiceUnavailable):
+                await outbound.publish([message(1)])
+        finally:
+            await client.execute_command("REPLICAOF", "NO", "ONE")
+        assert len(await stream.read_new(1)) == 1
+    await stream.close()
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    async with outbound_over("unix:///tmp/goald-no-such-socket") as outbound:
+        with pytest.raises(ServiceUnavailable):
+            await outbound.publish([message(1)])
+
+
+async def test_a_connection_that_the_server_closed_is_opened_again(any_redis_url: str) -> None:
+    client: Any = Redis.from_url(any_redis_url)
+    stream = RedisEventStream(any_redis_url, "goald:events:0")
+    async with client:
+        await stream.claim(StreamLease("goald:events:0", 1, "a"))
+        await client.xadd("goald:events:0", {"event": "e"})
+        await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        with pytest.raises(ServiceUnavailable):
+            await stream.read_new(1)
+        assert len(await stream.read_new(1)) == 1
+    await stream.close()
