@@ -1,0 +1,140 @@
+"""The schema `goald`, as Alembic revisions in SQL (3.3, D11).
+
+A revision is a Python file with its number and an SQL file beside it. They run as
+goald_owner, under one lock, each in a transaction of its own.
+
+All functions block, and connect by themselves. Each may raise ServiceUnavailable.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import sqlalchemy
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.pool import NullPool
+
+from goald.domain.errors import SchemaMismatch, ServiceUnavailable
+from goald.migrations.roles import ENGINE, OWNER, ensure_roles
+
+LOCK = 0x676F616C64
+"""Of the advisory lock that one migration at a time holds ("goald")."""
+CONNECT_SECONDS = 10
+
+
+def upgrade(dsn: str, to: str = "head") -> list[str]:
+    """Bring the database to a revision; those that were applied, oldest first.
+
+    Makes the roles and the schema where they are missing. Two at once are safe: the second
+    waits, and finds nothing to do. Raises SchemaMismatch where the login may not.
+    """
+    with _connect(dsn) as connection:
+        connection.autocommit = True
+        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        ensure_roles(connection)
+        connection.execute(f"SET ROLE {OWNER}".encode())
+        if _is_later(_revision(connection)):
+            return []  # a later release migrated it, and this one runs on that (D11)
+        connection.autocommit = False
+        return _run(connection, to)
+
+
+def current(dsn: str) -> str | None:
+    """The revision that the database is at; None where nothing is there."""
+    with _connect(dsn) as connection:
+        return _read_revision(connection)
+
+
+def check(dsn: str) -> None:
+    """Raise SchemaMismatch, saying what to do, unless this release can run on the database:
+    at its own last revision, or at one of a later release (D11)."""
+    found = current(dsn)
+    if found is None:
+        raise SchemaMismatch(
+            "the database has no schema that goald_engine may use: run `goald migrate`"
+        )
+    if not _is_later(found) and found != head():
+        raise SchemaMismatch(
+            f"the database is at revision {found}, this release needs {head()}: "
+            "run `goald migrate`"
+        )
+
+
+def head() -> str:
+    """The last revision that this release knows."""
+    found = _scripts().get_current_head()
+    if found is None:
+        raise SchemaMismatch("this installation of goald has no migrations: install it again")
+    return found
+
+
+def revisions() -> list[str]:
+    """Every revision that this release knows, oldest first."""
+    return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(Path(__file__).parent))
+
+
+def _is_later(revision: str | None) -> bool:
+    return revision is not None and revision not in revisions()
+
+
+@contextmanager
+def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    try:
+        with psycopg.connect(
+            dsn, connect_timeout=CONNECT_SECONDS, application_name="goald-migrate"
+        ) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise ServiceUnavailable(f"Postgres: {str(error).strip()}") from error
+
+
+def _read_revision(connection: psycopg.Connection[Any]) -> str | None:
+    """As goald_engine, so that the daemon's login, which may not act as the owner, can."""
+    try:
+        connection.execute(f"SET ROLE {ENGINE}".encode())
+        return _revision(connection)
+    except (
+        psycopg.errors.InvalidParameterValue,  # there is no such role
+        psycopg.errors.InsufficientPrivilege,  # not for this login
+    ):
+        return None
+
+
+def _revision(connection: psycopg.Connection[Any]) -> str | None:
+    try:
+        row = connection.execute("SELECT version_num FROM goald.alembic_version").fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return None
+    return str(row[0]) if row else None
+
+
+def _run(connection: psycopg.Connection[Any], to: str) -> list[str]:
+    """Run what is missing over this connection, whose role is the owner's."""
+    scripts = _scripts()
+    applied: list[str] = []
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=lambda: connection, poolclass=NullPool
+    )
+
+    def steps(revision: Any, _context: Any) -> Any:
+        found = scripts._upgrade_revs(to, revision)
+        applied.extend(step.revision.revision for step in found)
+        return found
+
+    with engine.connect() as bound, EnvironmentContext(Config(), scripts, fn=steps) as environment:
+        environment.configure(
+            connection=bound,
+            version_table_schema="goald",
+            transaction_per_migration=True,
+        )
+        with environment.begin_transaction():
+            environment.run_migrations()
+    return applied

@@ -1,0 +1,91 @@
+"""The three roles and the schema, which migrations need before they can begin (3.3).
+
+Roles belong to the whole server and making them may need an administrator; tables belong
+to goald_owner, so that nobody who reads or writes them owns them.
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from goald.domain.errors import SchemaMismatch
+
+OWNER, API, ENGINE = "goald_owner", "goald_api", "goald_engine"
+ROLES = (OWNER, API, ENGINE)
+GRANT_OPTIONS_SINCE = 160_000
+"""Postgres 16 parts the right to SET ROLE from membership."""
+
+
+def ensure_roles(connection: psycopg.Connection[Any]) -> None:
+    """Make the roles and the schema where they are missing, and let the login act as each.
+
+    Raises SchemaMismatch, with the SQL for an administrator, where the login may not.
+    Safe beside another that does the same, in this database or another of the server.
+    """
+    try:
+        for role in ROLES:
+            _make_role(connection, role)
+            _let_login_act_as(connection, role)
+        connection.execute(
+            sql.SQL("CREATE SCHEMA IF NOT EXISTS goald AUTHORIZATION {}").format(
+                sql.Identifier(OWNER)
+            )
+            if connection.execute("SELECT to_regnamespace('goald')").fetchone() == (None,)
+            else "SELECT 1"
+        )
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SchemaMismatch(
+            f"the login {_login(connection)!r} may not prepare the database ({_text(error)}). "
+            "Let an administrator run this in it, once, then migrate again:\n\n"
+            + administrator_sql(connection)
+        ) from None
+
+
+def administrator_sql(connection: psycopg.Connection[Any]) -> str:
+    """The statements that make roles and schema, for somebody who may run them."""
+    login = sql.Identifier(_login(connection)).as_string(connection)
+    return "\n".join(
+        [f"CREATE ROLE {role} {_ATTRIBUTES};" for role in ROLES if not _exists(connection, role)]
+        + [f"GRANT {role} TO {login}{_options(connection)};" for role in ROLES]
+        + [f"CREATE SCHEMA IF NOT EXISTS goald AUTHORIZATION {OWNER};"]
+    )
+
+
+_ATTRIBUTES = "NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE"
+
+
+def _make_role(connection: psycopg.Connection[Any], role: str) -> None:
+    if _exists(connection, role):
+        return
+    try:
+        connection.execute(f"CREATE ROLE {role} {_ATTRIBUTES}".encode())
+    except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+        return  # made meanwhile, from another database of this server
+
+
+def _let_login_act_as(connection: psycopg.Connection[Any], role: str) -> None:
+    right = "SET" if connection.info.server_version >= GRANT_OPTIONS_SINCE else "MEMBER"
+    held = connection.execute("SELECT pg_has_role(session_user, %s, %s)", (role, right)).fetchone()
+    if held != (True,):
+        connection.execute(f"GRANT {role} TO SESSION_USER{_options(connection)}".encode())
+
+
+def _options(connection: psycopg.Connection[Any]) -> str:
+    if connection.info.server_version >= GRANT_OPTIONS_SINCE:
+        return " WITH SET TRUE, INHERIT FALSE"
+    return ""
+
+
+def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
+    found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+    return found.fetchone() is not None
+
+
+def _login(connection: psycopg.Connection[Any]) -> str:
+    row = connection.execute("SELECT session_user::text").fetchone()
+    return str(row[0]) if row else connection.info.user
+
+
+def _text(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error)

@@ -1,0 +1,51 @@
+-- The settings that row security reads, and exact conversions of times.
+-- The roles and the schema are there already: see goald.migrations.roles.
+
+REVOKE ALL ON SCHEMA goald FROM PUBLIC;
+GRANT USAGE ON SCHEMA goald TO goald_api, goald_engine;
+GRANT SELECT ON goald.alembic_version TO goald_api, goald_engine;
+ALTER DEFAULT PRIVILEGES IN SCHEMA goald REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+
+-- One end of the setting goald.slots ("lo-hi"), which the engine makes for each transaction.
+-- Raises where it is not set: rows that row security hides must never look like no rows.
+-- (After a transaction that set it, a setting is '', not NULL.)
+CREATE FUNCTION goald.slot_bound(which integer) RETURNS smallint
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+DECLARE
+    held text := current_setting('goald.slots', true);
+BEGIN
+    IF held IS NULL OR held !~ '^\d{1,3}-\d{1,3}$' THEN
+        RAISE EXCEPTION 'goald.slots is not set in this transaction'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'SELECT set_config(''goald.slots'', ''0-127'', true)';
+    END IF;
+    RETURN split_part(held, '-', which)::smallint;
+END
+$$;
+
+CREATE FUNCTION goald.first_slot() RETURNS smallint
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT goald.slot_bound(1) $$;
+
+CREATE FUNCTION goald.last_slot() RETURNS smallint
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT goald.slot_bound(2) $$;
+
+-- The tenant of the API's transaction; NULL where it is not set, so that nothing is seen.
+CREATE FUNCTION goald.tenant() RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT NULLIF(current_setting('goald.tenant', true), '') $$;
+
+-- Microseconds since the epoch to a time and back. Exact: a double holds these integers
+-- until the year 2255, and extract() gives a numeric.
+CREATE FUNCTION goald.at(us bigint) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT timestamptz 'epoch' + us * interval '1 microsecond' $$;
+
+CREATE FUNCTION goald.us(at timestamptz) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT (extract(epoch FROM at) * 1000000)::bigint $$;
+
+GRANT EXECUTE ON FUNCTION goald.slot_bound(integer), goald.first_slot(), goald.last_slot()
+    TO goald_engine;
+GRANT EXECUTE ON FUNCTION goald.tenant() TO goald_api;
+GRANT EXECUTE ON FUNCTION goald.at(bigint), goald.us(timestamptz) TO goald_api, goald_engine;

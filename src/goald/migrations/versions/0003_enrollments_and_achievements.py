@@ -1,0 +1,10 @@
+"""Enrollments, and the goals that they met."""
+
+from goald.migrations.script import run_sql_beside
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)

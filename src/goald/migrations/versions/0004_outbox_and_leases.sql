@@ -1,0 +1,63 @@
+-- What is to be published, and who may write.
+
+-- A message is written in the transaction of what it tells, published after it, marked, and
+-- deleted once it need not be published again (D10). Numbered in the order of writing; the
+-- number is made here and no tenant can choose it, so it is the key by itself.
+CREATE TABLE goald.outbox (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id text COLLATE "C" NOT NULL,
+    slot smallint NOT NULL CHECK (slot BETWEEN 0 AND 255),
+    -- NULL where the message is about a workflow.
+    contact_id text COLLATE "C",
+    message_id text NOT NULL,
+    stream text NOT NULL,
+    -- JSON. Empty once it is published and its contact was deleted.
+    payload text NOT NULL,
+    -- The contact was deleted before this was published: blank it when it is marked.
+    is_to_be_blanked boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    published_at timestamptz
+);
+-- Finds what is not published (few rows) and what was published long ago.
+CREATE INDEX outbox_published_at ON goald.outbox (published_at);
+CREATE INDEX outbox_contact ON goald.outbox (tenant_id, contact_id)
+    WHERE contact_id IS NOT NULL;
+
+CREATE SEQUENCE goald.lease_epoch;
+
+-- The right to a range of slots, or to a stream. Two ranges never overlap. A taker deletes
+-- what is in its way; a commit holds a key lock on its own row, so that the taker waits for
+-- it, while renewals (which change no key) wait for nobody.
+CREATE TABLE goald.leases (
+    epoch bigint PRIMARY KEY DEFAULT nextval('goald.lease_epoch'),
+    slots int4range CHECK (NOT isempty(slots) AND slots <@ int4range(0, 256)),
+    stream text COLLATE "C" UNIQUE,
+    holder text NOT NULL,
+    -- The backend that commits for the holder: a taker ends it.
+    backend_pid integer,
+    -- The configuration that the holder has taken.
+    config_version bigint NOT NULL DEFAULT 0,
+    taken_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    CHECK ((slots IS NULL) <> (stream IS NULL)),
+    EXCLUDE USING gist (slots WITH &&)
+) WITH (fillfactor = 50);
+
+ALTER TABLE goald.outbox ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE goald.leases ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY engine_slots ON goald.outbox TO goald_engine
+    USING (slot BETWEEN (SELECT goald.first_slot()) AND (SELECT goald.last_slot()));
+CREATE POLICY api_tenant ON goald.outbox FOR INSERT TO goald_api
+    WITH CHECK (tenant_id = (SELECT goald.tenant()));
+-- Leases hold nothing of any tenant.
+CREATE POLICY engine_all ON goald.leases TO goald_engine USING (true);
+CREATE POLICY api_reads ON goald.leases FOR SELECT TO goald_api USING (true);
+
+GRANT SELECT, INSERT, DELETE ON goald.outbox TO goald_engine;
+GRANT UPDATE (payload, is_to_be_blanked, published_at) ON goald.outbox TO goald_engine;
+GRANT INSERT ON goald.outbox TO goald_api;
+GRANT USAGE ON SEQUENCE goald.lease_epoch TO goald_engine;
+GRANT SELECT, INSERT, DELETE ON goald.leases TO goald_engine;
+GRANT UPDATE (expires_at, config_version) ON goald.leases TO goald_engine;
+GRANT SELECT ON goald.leases TO goald_api;
