@@ -17,7 +17,7 @@ const fn zeros(word: u64) -> u64 {
 #[inline]
 const fn stops(word: u64) -> u64 {
     let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-    controls | zeros(word ^ ONES * b'"' as u64) | zeros(word ^ ONES * b'\\' as u64)
+    controls | zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64))
 }
 
 /// The first quote, backslash or control character at or after `at`, or the end. About 1 ns

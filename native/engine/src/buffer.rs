@@ -1,0 +1,192 @@
+//! The packed run of stream entries that the router makes for one shard and the engine reads.
+//!
+//! One version byte, the number of entries (u32), then for each entry: its id's two numbers
+//! (u64 each), the length of its event (u32), and the event's bytes; all little-endian. The
+//! layout is private to this module: both ends are the same build.
+
+use std::error::Error;
+use std::fmt;
+
+const VERSION: u8 = 1;
+const HEADER: usize = 1 + 4;
+const ENTRY_HEADER: usize = 8 + 8 + 4;
+
+/// Writes a buffer. A push is a copy of the event's bytes.
+#[derive(Debug)]
+pub struct BufferWriter {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+impl Default for BufferWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BufferWriter {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(HEADER)
+    }
+
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(capacity);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&[0; 4]);
+        Self { bytes, entries: 0 }
+    }
+
+    /// What an entry with an event of `event` bytes adds to `len`.
+    #[must_use]
+    pub fn entry_len(event: usize) -> usize {
+        ENTRY_HEADER + event
+    }
+
+    /// Takes the entry `ms-seq`. An event never reaches 4 GiB: the router refuses it at 64 KiB.
+    pub fn push(&mut self, ms: u64, seq: u64, event: &[u8]) {
+        let length = u32::try_from(event.len()).expect("an event is smaller than 4 GiB");
+        self.bytes.extend_from_slice(&ms.to_le_bytes());
+        self.bytes.extend_from_slice(&seq.to_le_bytes());
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes.extend_from_slice(event);
+        self.entries += 1;
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Entries written so far.
+    #[must_use]
+    pub fn entries(&self) -> u32 {
+        self.entries
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        self.bytes[1..HEADER].copy_from_slice(&self.entries.to_le_bytes());
+        self.bytes
+    }
+}
+
+/// An entry of a stream: its id, `ms-seq`, and the bytes of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    pub ms: u64,
+    pub seq: u64,
+    pub event: &'a [u8],
+}
+
+/// Why bytes are not a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BufferError {
+    /// Written by another version of goald, or no buffer at all.
+    OtherVersion,
+    /// It ends within an entry.
+    EndsEarly,
+    /// Bytes follow its last entry.
+    TrailingBytes,
+}
+
+impl fmt::Display for BufferError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::OtherVersion => "the buffer is not of this version",
+            Self::EndsEarly => "the buffer ends within an entry",
+            Self::TrailingBytes => "the buffer goes on after its last entry",
+        })
+    }
+}
+
+impl Error for BufferError {}
+
+/// The entries of a buffer, in order, borrowed from it.
+#[derive(Debug, Clone)]
+pub struct BufferReader<'a> {
+    rest: &'a [u8],
+    left: u32,
+}
+
+impl<'a> BufferReader<'a> {
+    /// Checks the whole buffer first, one step an entry, so that none of its entries is taken
+    /// where it is damaged.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, BufferError> {
+        let (header, rest) = bytes
+            .split_first_chunk::<HEADER>()
+            .ok_or(BufferError::OtherVersion)?;
+        let [VERSION, count @ ..] = header else {
+            return Err(BufferError::OtherVersion);
+        };
+        let left = u32::from_le_bytes(*count);
+        let mut unread = rest;
+        for _ in 0..left {
+            (_, unread) = split_entry(unread).ok_or(BufferError::EndsEarly)?;
+        }
+        if !unread.is_empty() {
+            return Err(BufferError::TrailingBytes);
+        }
+        Ok(Self { rest, left })
+    }
+}
+
+impl<'a> Iterator for BufferReader<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let (entry, rest) = split_entry(self.rest)?;
+        self.rest = rest;
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
+}
+
+impl ExactSizeIterator for BufferReader<'_> {}
+
+#[inline]
+fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
+    let (ms, rest) = bytes.split_first_chunk::<8>()?;
+    let (seq, rest) = rest.split_first_chunk::<8>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let (event, rest) = rest.split_at_checked(length)?;
+    let (ms, seq) = (u64::from_le_bytes(*ms), u64::from_le_bytes(*seq));
+    Some((Entry { ms, seq, event }, rest))
+}
+
+/// The two numbers of a stream entry's id, as Redis writes it: `ms-seq`, decimal, without
+/// leading zeros. `None` for any other text.
+#[must_use]
+pub fn parse_entry_id(text: &[u8]) -> Option<(u64, u64)> {
+    let dash = text.iter().position(|byte| *byte == b'-')?;
+    Some((number(&text[..dash])?, number(&text[dash + 1..])?))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    match digits {
+        [b'0'] => Some(0),
+        [b'1'..=b'9', ..] => digits.iter().try_fold(0_u64, |value, byte| {
+            let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+            value.checked_mul(10)?.checked_add(digit)
+        }),
+        _ => None,
+    }
+}
+
+/// The id of a stream entry as Redis writes it.
+#[must_use]
+pub fn entry_id(ms: u64, seq: u64) -> String {
+    format!("{ms}-{seq}")
+}

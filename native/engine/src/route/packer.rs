@@ -1,0 +1,74 @@
+//! Packing what a read returned into buffers, one run for each shard.
+
+use super::{SLOTS, routing_key, slot_of};
+use crate::buffer::{BufferWriter, parse_entry_id};
+use crate::reject::{Reason, Reject};
+
+/// A buffer for one shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    pub shard: u8,
+    pub bytes: Vec<u8>,
+    pub entries: u32,
+}
+
+/// Routes entries into buffers of at most `max_bytes`, unless a single entry is larger. The
+/// order of entries is kept within each shard. An entry costs finding its key, a CRC-32 and a
+/// copy of its bytes.
+#[derive(Debug)]
+pub struct Packer<'t> {
+    shard_of_slot: &'t [u8; SLOTS],
+    max_bytes: usize,
+    /// The buffer that is being filled, by shard.
+    open: Vec<BufferWriter>,
+    full: Vec<Packed>,
+}
+
+impl<'t> Packer<'t> {
+    #[must_use]
+    pub fn new(shard_of_slot: &'t [u8; SLOTS], max_bytes: usize) -> Self {
+        Self {
+            shard_of_slot,
+            max_bytes,
+            open: Vec::new(),
+            full: Vec::new(),
+        }
+    }
+
+    /// Takes the entry with this id, `ms-seq`. The error says why no shard can take it.
+    pub fn push(&mut self, id: &[u8], event: &[u8]) -> Result<(), Reject> {
+        let (ms, seq) = parse_entry_id(id).ok_or(Reject::new(Reason::BadEntryId))?;
+        let (tenant, contact) = routing_key(event)?;
+        let shard = self.shard_of_slot[usize::from(slot_of(&tenant, &contact))];
+        let index = usize::from(shard);
+        if index >= self.open.len() {
+            self.open.resize_with(index + 1, BufferWriter::new);
+        }
+        let open = &mut self.open[index];
+        if !open.is_empty() && open.len() + BufferWriter::entry_len(event.len()) > self.max_bytes {
+            self.full.push(pack(shard, std::mem::take(open)));
+        }
+        open.push(ms, seq, event);
+        Ok(())
+    }
+
+    /// The buffers, in order within each shard; none is empty.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Packed> {
+        for (shard, open) in (0..=u8::MAX).zip(self.open) {
+            if !open.is_empty() {
+                self.full.push(pack(shard, open));
+            }
+        }
+        self.full
+    }
+}
+
+fn pack(shard: u8, buffer: BufferWriter) -> Packed {
+    let entries = buffer.entries();
+    Packed {
+        shard,
+        bytes: buffer.finish(),
+        entries,
+    }
+}
