@@ -1,0 +1,109 @@
+"""The Ray actors: thin shells over `ShardProcess` and `ConsumerProcess`.
+
+Ray starts an actor that died again (`max_restarts=-1`) and repeats no call
+(`max_task_retries=0`): what is to be repeated is repeated from the stream.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayTaskError
+
+from goald.domain.errors import ServiceUnavailable
+from goald.pipeline.parts import Part
+from goald.runtime.consumer import ConsumerSettings
+from goald.runtime import logs
+from goald.runtime.shard import ShardSettings
+from goald.runtime.wiring import Endpoints, consumer_process, shard_process
+
+log = logging.getLogger(__name__)
+
+ACTOR_OPTIONS = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 0}
+
+
+class RayShard:
+    """A shard that runs in an actor, as a consumer sees it."""
+
+    def __init__(self, actor: "ActorHandle[Any]", index: int) -> None:
+        self._actor = actor
+        self._index = index
+
+    async def process(self, parts: Sequence[Part]) -> None:
+        """See `Shard.process`. An actor that is down or starting again is ServiceUnavailable."""
+        try:
+            await self._actor.process.remote([tuple(part) for part in parts])
+        except RayActorError as error:
+            raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
+        except RayTaskError as error:
+            raise error.as_instanceof_cause() from None
+
+
+class ShardActor:
+    """A range of slots."""
+
+    def __init__(self, settings: ShardSettings, endpoints: Endpoints) -> None:
+        logs.configure(endpoints.log_level, endpoints.log_format)
+        self._process = shard_process(settings, endpoints)
+        self._run = asyncio.ensure_future(run_or_exit(self._process.run()))
+
+    async def process(self, parts: Sequence[tuple[Any, ...]]) -> None:
+        await self._process.process([Part(*part) for part in parts])
+
+    async def ready(self) -> bool:
+        return self._process.ready
+
+    async def stop(self) -> None:
+        """Return when the lease is given back."""
+        self._process.stop()
+        await self._run
+
+
+class ConsumerActor:
+    """Some streams."""
+
+    def __init__(
+        self,
+        settings: ConsumerSettings,
+        shards: "Sequence[ActorHandle[Any]]",
+        endpoints: Endpoints,
+    ) -> None:
+        logs.configure(endpoints.log_level, endpoints.log_format)
+        self._process = consumer_process(
+            settings, [RayShard(shard, index) for index, shard in enumerate(shards)], endpoints
+        )
+        self._run = asyncio.ensure_future(run_or_exit(self._process.run()))
+
+    async def ready(self) -> bool:
+        return self._process.ready
+
+    async def stop(self) -> None:
+        """Return when all that was read is acknowledged (D7)."""
+        self._process.stop()
+        await self._run
+
+
+async def run_or_exit(work: Awaitable[None]) -> None:
+    """Run an actor's work; if it fails, end the process, so that Ray starts it anew."""
+    try:
+        await work
+    except Exception:
+        log.exception("the actor stops")
+        logging.shutdown()
+        os._exit(1)
+
+
+def make_shard(settings: ShardSettings, endpoints: Endpoints) -> "ActorHandle[Any]":
+    """Start a shard's actor. Does not wait."""
+    return ray.remote(**ACTOR_OPTIONS)(ShardActor).remote(settings, endpoints)
+
+
+def make_consumer(
+    settings: ConsumerSettings, shards: "Sequence[ActorHandle[Any]]", endpoints: Endpoints
+) -> "ActorHandle[Any]":
+    """Start a consumer's actor. Does not wait."""
+    return ray.remote(**ACTOR_OPTIONS)(ConsumerActor).remote(settings, list(shards), endpoints)

@@ -1,0 +1,133 @@
+"""A consumer as a plain object: takes its streams and runs a flow for each."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from goald.domain.errors import ServiceUnavailable
+from goald.domain.leases import StreamLease
+from goald.domain.slots import SlotRange
+from goald.metrics import ConsumerMetrics
+from goald.pipeline.flow import StreamFlow
+from goald.pipeline.handover import Lane
+from goald.pipeline.parts import Shard
+from goald.pipeline.read import Reader
+from goald.pipeline.retry import retrying
+from goald.pipeline.route import Route
+from goald.pipeline.tenure import hold
+from goald.pipeline.window import Window
+from goald.ports import Clock, EventStream, Outbound, StreamLeases
+from goald.runtime.beating import Beating, Board
+from goald.settings import HandoverSettings, ReadSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """What one consumer is given."""
+
+    index: int
+    streams: tuple[str, ...]
+    ranges: tuple[SlotRange, ...]
+    read: ReadSettings
+    handover: HandoverSettings
+
+
+class ConsumerProcess:
+    """Some streams, from the taking of their leases to the last acknowledgement."""
+
+    def __init__(
+        self,
+        settings: ConsumerSettings,
+        shards: Sequence[Shard],
+        *,
+        open_stream: Callable[[str], EventStream],
+        leases: StreamLeases,
+        outbound: Outbound,
+        board: Board,
+        clock: Clock,
+    ) -> None:
+        """`shards`: one for each of `settings.ranges`, in the same order."""
+        self._settings = settings
+        self._open_stream = open_stream
+        self._leases = leases
+        self._outbound = outbound
+        self._clock = clock
+        registry = CollectorRegistry()
+        self._metrics = ConsumerMetrics(registry)
+        self._lanes = [Lane(shard, settings.handover, clock, self._metrics) for shard in shards]
+        self._beating = Beating(
+            "consumer",
+            settings.index,
+            board=board,
+            clock=clock,
+            registry=registry,
+            describe=lambda: {"ready": self.ready},
+        )
+        self._flows: list[StreamFlow] = []
+        self._stopping = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether every stream is being read."""
+        return len(self._flows) == len(self._settings.streams)
+
+    async def run(self) -> None:
+        """Until `stop`, and then until all that was read is acknowledged (D7). Raises
+        LeaseLost, in an ExceptionGroup, if another took a stream."""
+        async with asyncio.TaskGroup() as serving:
+            helpers = [
+                serving.create_task(self._beating.run()),
+                *(serving.create_task(lane.run()) for lane in self._lanes),
+            ]
+            async with asyncio.TaskGroup() as reading:
+                for name in self._settings.streams:
+                    reading.create_task(self._read(name))
+            for task in helpers:
+                task.cancel()
+        await self._beating.end()
+        await self._leases.close()
+
+    def stop(self) -> None:
+        """Read no more, and make `run` return once what is under way is done."""
+        self._stopping = True
+        for flow in self._flows:
+            flow.stop()
+
+    async def _read(self, name: str) -> None:
+        stream = self._open_stream(name)
+        lease = await self._until_there(lambda: self._take(name))
+        reader = Reader(stream, self._settings.read)
+        flow = StreamFlow(
+            stream=stream,
+            lease=lease,
+            reader=reader,
+            route=Route(name, self._settings.ranges, max_buffer=self._settings.handover.call_bytes),
+            lanes=self._lanes,
+            window=Window(self._settings.read.in_flight_bytes, self._metrics.in_flight_bytes),
+            outbound=self._outbound,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+        if self._stopping:
+            flow.stop()
+        self._flows.append(flow)
+        async with asyncio.TaskGroup() as tasks:
+            holding = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
+            await flow.run()
+            holding.cancel()
+        try:
+            await self._leases.release(lease)
+        except ServiceUnavailable:
+            pass
+        await stream.close()
+
+    async def _take(self, name: str) -> StreamLease:
+        return await self._leases.take(name, f"{socket.gethostname()}:{os.getpid()}")
+
+    async def _until_there(self, step: Any) -> Any:
+        return await retrying(step, self._clock, self._metrics.retries.labels("start").inc)

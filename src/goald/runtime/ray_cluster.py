@@ -1,0 +1,75 @@
+"""Ray: one of our own on this machine, closed to others, or a cluster that is there."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from goald.domain.errors import StartError
+
+OBJECT_STORE_BYTES = 80 << 20
+LONGEST_TEMP_DIR = 43
+"""Ray puts Unix sockets under it, whose paths are short."""
+
+_ENVIRONMENT: Mapping[str, str] = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listens on the loopback address alone
+    "AUTOSCALER_METRIC_PORT": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+class RayCluster:
+    """A connection to Ray, and the node that it started, if it did."""
+
+    def __init__(self, temp_dir: Path, address: str | None) -> None:
+        """`temp_dir`: where a Ray of our own keeps its sockets and logs; what an earlier run
+        left there is removed. `address`: a cluster to join instead."""
+        self._temp_dir = temp_dir
+        self._address = address
+
+    def start(self, record: Callable[[str, int], None]) -> None:
+        """Start or join; blocks for 3 s or so, on the main thread. `record` is told the role
+        and process id of each process started. Raises StartError."""
+        os.environ.update(_ENVIRONMENT)
+        import ray
+
+        try:
+            if self._address is not None:
+                ray.init(address=self._address, log_to_driver=False, logging_level="ERROR")
+                return
+            if len(str(self._temp_dir)) > LONGEST_TEMP_DIR:
+                raise StartError(
+                    f"{self._temp_dir} is too long for Ray's sockets: at most "
+                    f"{LONGEST_TEMP_DIR} characters; set TMPDIR to a shorter directory"
+                )
+            shutil.rmtree(self._temp_dir, ignore_errors=True)
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(self._temp_dir),
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StartError(f"Ray could not be started: {error}") from error
+        self._record_processes(record)
+
+    def stop(self) -> None:
+        """End what was started. Blocks for a second or so."""
+        import ray
+
+        ray.shutdown()
+        if self._address is None:
+            shutil.rmtree(self._temp_dir, ignore_errors=True)
+
+    @staticmethod
+    def _record_processes(record: Callable[[str, int], None]) -> None:
+        import psutil
+
+        for child in psutil.Process().children(recursive=True):
+            with_ray = any("ray" in part for part in child.cmdline()[:3])
+            if with_ray:
+                record("ray", child.pid)

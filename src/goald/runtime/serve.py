@@ -1,0 +1,218 @@
+"""The daemon: what `goald serve` runs, from the first check to the last acknowledgement."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvloop
+
+from goald import migrations
+from goald.domain.errors import ServiceUnavailable, StartError
+from goald.runtime import instance as instances
+from goald.runtime.beating import Beating
+from goald.runtime.console import ServeConsole
+from goald.runtime.demo import Demo
+from goald.runtime.embedded import DataDirectory, EmbeddedServices
+from goald.runtime.exporter import Exporter
+from goald.runtime.heartbeats import not_ready
+from goald.runtime.instance import Instance
+from goald.runtime.rates import Readings, Window
+from goald.runtime.ray_cluster import RayCluster
+from goald.runtime.wiring import Endpoints, open_board, system_clock
+from goald.settings import Settings
+
+TICK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the daemon stands on: services that take commands, and a Ray to run in."""
+
+    settings: Settings
+    cluster: RayCluster
+    record: Callable[[str, int], None]
+    """Told the role and id of each process started, so that the next run can end it."""
+    failed: Callable[[], list[str]]
+    """The embedded services that have ended by themselves."""
+
+
+def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConsole) -> int:
+    """Run until SIGTERM or SIGINT; then read no more, finish what is under way, and return 0,
+    within 25 s (D7); 1 if something was left to be read again. A second signal ends the
+    process at once.
+
+    Blocks, on the main thread. Raises GoaldError where it cannot start; what was started by
+    then is stopped again.
+    """
+    with (_embedded if embedded else _external)(settings, console) as ground:
+        console.step("starting Ray")
+        ground.cluster.start(ground.record)
+        try:
+            return uvloop.run(_Daemon(ground, embedded, demo, console).run())
+        finally:
+            ground.cluster.stop()
+
+
+@contextlib.contextmanager
+def _embedded(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
+    with DataDirectory.open(settings.data_dir) as data:
+        console.step(f"starting Valkey and Postgres under {data.path}")
+        services = EmbeddedServices(data)
+        with services as endpoints:
+            console.step("migrating the schema")
+            migrations.upgrade(endpoints.postgres_dsn)
+            own = {
+                "redis_url": endpoints.redis_url,
+                "postgres_dsn": endpoints.postgres_dsn,
+                "postgres_owner_dsn": None,
+                "postgres_api_dsn": None,
+                "data_dir": data.path,
+            }
+            yield Ground(
+                settings=settings.model_copy(update=own),
+                cluster=RayCluster(data.short / "ray", settings.ray_address),
+                record=data.record.add,
+                failed=services.exited,
+            )
+
+
+@contextlib.contextmanager
+def _external(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
+    console.step("checking the schema")
+    migrations.check(settings.postgres.dsn)
+    with tempfile.TemporaryDirectory(prefix="goald-", ignore_cleanup_errors=True) as short:
+        yield Ground(
+            settings=settings,
+            cluster=RayCluster(Path(short) / "ray", settings.ray_address),
+            record=lambda _role, _pid: None,
+            failed=list,
+        )
+
+
+class _Daemon:
+    """The part that runs in an event loop."""
+
+    def __init__(self, ground: Ground, embedded: bool, demo: bool, console: ServeConsole) -> None:
+        from goald.runtime.supervisor import Supervisor
+
+        self._ground = ground
+        self._settings = ground.settings
+        self._embedded = embedded
+        self._demo = demo
+        self._console = console
+        self._endpoints = Endpoints(
+            redis_url=self._settings.redis.url,
+            postgres_dsn=self._settings.postgres.dsn,
+            log_level=self._settings.log_level,
+            log_format=self._settings.log_format,
+        )
+        self._supervisor = Supervisor(self._settings, self._endpoints)
+        self._board = open_board(self._endpoints)
+        self._readings = Readings(at=datetime.now(UTC))
+        self._stop = asyncio.Event()
+        self._started = False
+
+    async def run(self) -> int:
+        """Start everything, watch it until a signal, and stop it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        await self._board.settle_streams(self._settings.streams)
+        self._console.step(
+            f"starting {self._settings.shards} shards and {self._supervisor.consumers} consumers"
+        )
+        beating = Beating(
+            "supervisor", 0, board=self._board, clock=system_clock(), describe=self._describe
+        )
+        try:
+            if not await self._start_unless_stopped():
+                return 0
+            self._started = True
+            await beating.beat()
+            return await self._serve(beating)
+        finally:
+            drained = await self._supervisor.stop()
+            if self._embedded:
+                instances.remove(self._settings.data_dir)
+            await beating.end()
+            if not drained:
+                self._console.problem(
+                    "not everything was finished in time; it is read again at the next start"
+                )
+
+    async def _start_unless_stopped(self) -> bool:
+        starting = asyncio.ensure_future(self._supervisor.start())
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            return False
+        starting.result()
+        return True
+
+    async def _serve(self, beating: Beating) -> int:
+        host, port = self._settings.metrics_host, self._settings.metrics_port
+        with Exporter(host, port, lambda: self._readings) as exporter:
+            instance = Instance(
+                redis_url=self._endpoints.redis_url,
+                postgres_dsn=self._endpoints.postgres_dsn,
+                pid=os.getpid(),
+                started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                metrics_url=exporter.url,
+                data_dir=str(self._settings.data_dir) if self._embedded else None,
+            )
+            if self._embedded:
+                instances.write(self._settings.data_dir, instance)
+            self._console.ready(instance)
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(beating.run()), tasks.create_task(self._watch())]
+                if self._demo:
+                    demo = Demo(self._settings)
+                    running.append(tasks.create_task(demo.run(self._stop)))
+                await self._stop.wait()
+                for task in running:
+                    task.cancel()
+        return 0
+
+    async def _watch(self) -> None:
+        """Read how everything is, each second, and tell the console."""
+        window = Window()
+        troubles: list[str] = []
+        while True:
+            failed = self._ground.failed()
+            if failed:
+                raise StartError(
+                    f"{' and '.join(failed)} ended: see the logs under the data directory"
+                )
+            try:
+                self._readings = await self._board.readings()
+                found = not_ready(self._readings.heartbeats, self._readings.at)
+                self._console.tick(window.add(self._readings))
+            except ServiceUnavailable as error:
+                found = [str(error)]
+            for trouble in found:
+                if trouble not in troubles:
+                    self._console.problem(trouble)
+            troubles = found
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _describe(self) -> dict[str, object]:
+        return {
+            "ready": self._started,
+            "consumers": self._supervisor.consumers,
+            "shards": self._settings.shards,
+        }
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._stop.is_set():
+            os._exit(128 + number)
+        self._console.stopping(f"on {number.name}: finishing what is under way")
+        self._stop.set()

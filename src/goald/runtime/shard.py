@@ -1,0 +1,161 @@
+"""A shard as a plain object: takes its slots, loads them, and runs the flow."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from goald.domain.errors import ServiceUnavailable
+from goald.domain.leases import SlotLease
+from goald.domain.slots import SlotRange
+from goald.metrics import ShardMetrics
+from goald.pipeline.evaluate import Evaluator
+from goald.pipeline.flow import ShardFlow
+from goald.pipeline.parts import Part
+from goald.pipeline.publish import Publisher
+from goald.pipeline.retry import retrying
+from goald.pipeline.tenure import hold
+from goald.ports import Clock, Outbound, ShardStore
+from goald.runtime.beating import Beating, Board
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSettings:
+    """What one shard is given."""
+
+    index: int
+    slots: SlotRange
+    clock_skew: float
+    republish: float
+    group_bytes: int
+
+
+class ShardProcess:
+    """The slots of one range, from the taking of the lease to its release. A `Shard`."""
+
+    def __init__(
+        self,
+        settings: ShardSettings,
+        *,
+        store: ShardStore,
+        outbound: Outbound,
+        board: Board,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._outbound = outbound
+        self._clock = clock
+        registry = CollectorRegistry()
+        self._metrics = ShardMetrics(registry)
+        self._evaluator = Evaluator(store, clock_skew_us=round(settings.clock_skew * 1e6))
+        self._beating = Beating(
+            "shard",
+            settings.index,
+            board=board,
+            clock=clock,
+            registry=registry,
+            describe=self._describe,
+        )
+        self._flow: ShardFlow | None = None
+        self._publisher: Publisher | None = None
+        self._lease: SlotLease | None = None
+        self._stop = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether events can be processed: the state is loaded."""
+        return self._flow is not None
+
+    async def process(self, parts: Sequence[Part]) -> None:
+        """See `Shard.process`. Raises ServiceUnavailable while the state is being loaded."""
+        if self._flow is None:
+            raise ServiceUnavailable(f"shard {self._settings.index} is not loaded yet")
+        await self._flow.process(parts)
+
+    async def run(self) -> None:
+        """Until `stop`. Raises LeaseLost, in an ExceptionGroup, if another took the slots."""
+        async with asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(self._beating.run())
+            self._lease = await self._until_there(self._take)
+            await self._until_there(self._load)
+            publisher = self._make_publisher(self._lease)
+            await self._until_there(publisher.relay)
+            self._flow = self._make_flow(self._lease, publisher)
+            self._publisher = publisher
+            running = [
+                tasks.create_task(self._flow.run()),
+                tasks.create_task(hold(self._renew, self._clock)),
+            ]
+            await self._beating.beat()
+            await self._stop.wait()
+            for task in (beating, *running):
+                task.cancel()
+        await self._give_back()
+
+    def stop(self) -> None:
+        """Make `run` return. For when no consumer hands anything over any more."""
+        self._stop.set()
+
+    async def _until_there(self, step: Any) -> Any:
+        return await retrying(step, self._clock, self._metrics.retries.labels("start").inc)
+
+    async def _take(self) -> SlotLease:
+        holder = f"{socket.gethostname()}:{os.getpid()}"
+        return await self._store.take(self._settings.slots, holder)
+
+    async def _load(self) -> None:
+        await self._evaluator.load(self._held())
+
+    async def _renew(self) -> None:
+        await self._store.renew(self._held(), self._evaluator.config_version)
+
+    def _held(self) -> SlotLease:
+        if self._lease is None:
+            raise RuntimeError("the slots are not taken yet")
+        return self._lease
+
+    def _make_publisher(self, lease: SlotLease) -> Publisher:
+        return Publisher(
+            self._store,
+            self._outbound,
+            lease,
+            self._clock,
+            self._metrics,
+            keep_seconds=self._settings.republish,
+        )
+
+    def _make_flow(self, lease: SlotLease, publisher: Publisher) -> ShardFlow:
+        return ShardFlow(
+            evaluator=self._evaluator,
+            store=self._store,
+            publisher=publisher,
+            lease=lease,
+            clock=self._clock,
+            metrics=self._metrics,
+            group_bytes=self._settings.group_bytes,
+        )
+
+    async def _give_back(self) -> None:
+        try:
+            if self._publisher is not None:
+                await self._publisher.mark()
+            await self._store.release(self._held())
+        except ServiceUnavailable:
+            pass
+        await self._beating.end()
+        await self._store.close()
+
+    def _describe(self) -> dict[str, Any]:
+        stats = self._evaluator.stats()
+        self._metrics.enrollments.set(stats["enrollments"])
+        self._metrics.listeners.set(stats["listeners"])
+        self._metrics.held_bytes.set(stats["bytes"])
+        self._metrics.config_version.set(self._evaluator.config_version)
+        if self._lease is not None:
+            self._metrics.epoch.set(self._lease.epoch)
+        return {"ready": self.ready}

@@ -1,0 +1,114 @@
+"""The supervisor: starts the actors, waits until they are ready, and stops them."""
+
+import asyncio
+import time
+from typing import Any
+
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from goald.domain.errors import StartError
+from goald.domain.slots import split_slots
+from goald.domain.streams import event_stream
+from goald.runtime.actors import make_consumer, make_shard
+from goald.runtime.consumer import ConsumerSettings
+from goald.runtime.shard import ShardSettings
+from goald.runtime.wiring import Endpoints
+from goald.settings import Settings
+
+READY_SECONDS = 120.0
+DRAIN_SECONDS = 20.0
+CLOSE_SECONDS = 4.0
+POLL_SECONDS = 0.05
+GROUP_BYTES = 1 << 20
+
+
+class Supervisor:
+    """The actors of one instance."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._shards: list[ActorHandle[Any]] = []
+        self._consumers: list[ActorHandle[Any]] = []
+
+    async def start(self) -> None:
+        """Start shards, then consumers; return when all are ready. Raises StartError."""
+        ranges = tuple(split_slots(self._settings.shards))
+        self._shards = [
+            make_shard(
+                ShardSettings(
+                    index=index,
+                    slots=slots,
+                    clock_skew=self._settings.clock_skew,
+                    republish=self._settings.republish,
+                    group_bytes=GROUP_BYTES,
+                ),
+                self._endpoints,
+            )
+            for index, slots in enumerate(ranges)
+        ]
+        await self._until_ready("shard", self._shards)
+        streams = [event_stream(number) for number in range(self._settings.streams)]
+        self._consumers = [
+            make_consumer(
+                ConsumerSettings(
+                    index=index,
+                    streams=tuple(streams[index :: self.consumers]),
+                    ranges=ranges,
+                    read=self._settings.read,
+                    handover=self._settings.handover,
+                ),
+                self._shards,
+                self._endpoints,
+            )
+            for index in range(self.consumers)
+        ]
+        await self._until_ready("consumer", self._consumers)
+
+    @property
+    def consumers(self) -> int:
+        """How many there are: never more than streams."""
+        return min(self._settings.consumers, self._settings.streams)
+
+    async def stop(self) -> bool:
+        """Let consumers finish what is under way, then shards give their slots back (D7).
+
+        Returns within 25 s; False if something did not end in time (it is read again).
+        """
+        drained = await self._stop(self._consumers, DRAIN_SECONDS)
+        return await self._stop(self._shards, CLOSE_SECONDS) and drained
+
+    async def _until_ready(self, role: str, actors: "list[ActorHandle[Any]]") -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        waiting = dict(enumerate(actors))
+        why = "it does not answer"
+        while waiting:
+            for index, actor in list(waiting.items()):
+                try:
+                    if await actor.ready.remote():
+                        del waiting[index]
+                except RayError as error:
+                    why = str(error).strip().splitlines()[-1]
+            if waiting and time.monotonic() > deadline:
+                raise StartError(
+                    f"{role} {min(waiting)} is not ready after {READY_SECONDS:.0f} s: {why}"
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+    @staticmethod
+    async def _stop(actors: "list[ActorHandle[Any]]", seconds: float) -> bool:
+        if not actors:
+            return True
+        calls = [asyncio.ensure_future(_stopped(actor)) for actor in actors]
+        _, late = await asyncio.wait(calls, timeout=seconds)
+        for call in late:
+            call.cancel()
+        return not late
+
+
+async def _stopped(actor: "ActorHandle[Any]") -> None:
+    try:
+        await actor.stop.remote()
+    except RayError:
+        return

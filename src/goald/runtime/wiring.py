@@ -1,0 +1,59 @@
+"""Which adapters stand behind the ports: the one place that chooses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from goald.adapters.clock import SystemClock
+from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
+from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
+from goald.adapters.redis_streams.board import RedisBoard
+from goald.pipeline.parts import Shard
+from goald.ports import Clock
+from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.shard import ShardProcess, ShardSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What a process connects to, and how it logs. Travels to the actors."""
+
+    redis_url: str
+    postgres_dsn: str
+    log_level: str = "info"
+    log_format: str = "auto"
+
+
+def shard_process(settings: ShardSettings, endpoints: Endpoints) -> ShardProcess:
+    """A shard over Postgres and Redis. Connects when it runs."""
+    return ShardProcess(
+        settings,
+        store=PostgresShardStore(endpoints.postgres_dsn),
+        outbound=RedisOutbound(endpoints.redis_url),
+        board=open_board(endpoints),
+        clock=system_clock(),
+    )
+
+
+def consumer_process(
+    settings: ConsumerSettings, shards: Sequence[Shard], endpoints: Endpoints
+) -> ConsumerProcess:
+    """A consumer over Redis and Postgres, handing over to these shards. Connects when it runs."""
+    return ConsumerProcess(
+        settings,
+        shards,
+        open_stream=lambda name: RedisEventStream(endpoints.redis_url, name),
+        leases=PostgresStreamLeases(endpoints.postgres_dsn),
+        outbound=RedisOutbound(endpoints.redis_url),
+        board=open_board(endpoints),
+        clock=system_clock(),
+    )
+
+
+def open_board(endpoints: Endpoints) -> RedisBoard:
+    """Where the processes' heartbeats are. Connects when it is used."""
+    return RedisBoard(endpoints.redis_url)
+
+
+def system_clock() -> Clock:
+    """The machine's clock."""
+    return SystemClock()
