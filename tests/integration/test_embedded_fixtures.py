@@ -17,3 +17,9 @@ def test_an_empty_database_has_no_schema_of_goald(empty_database: Database) -> N
     with psycopg.connect(empty_database.dsn) as connection:
         row = connection.execute("SELECT to_regnamespace('goald'), current_user").fetchone()
     assert row == (None, "goald")
+
+
+def test_a_migrated_database_holds_the_schema_and_belongs_to_this_test(database: Database) -> None:
+    with psycopg.connect(database.admin_dsn) as connection:
+        row = connection.execute("SELECT count(*) FROM goald.workflows").fetchone()
+    assert row == (0,)

@@ -18,17 +18,17 @@ import pytest
 import redis
 
 from goald.domain.errors import StartError
-from goald.runtime.embedded import DataDirectory, EmbeddedServices, Endpoints, running_endpoints
+from goald.runtime.embedded import DataDirectory, EmbeddedServices, Endpoints
 from goald.runtime.embedded.data_dir import short_directory
 
 _SERVE = """
-import sys, time
+import dataclasses, json, sys, time
 from pathlib import Path
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
 
 data = DataDirectory.open(Path(sys.argv[1]))
-EmbeddedServices(data).start()
-print("ready", flush=True)
+endpoints = EmbeddedServices(data).start()
+print(json.dumps(dataclasses.asdict(endpoints)), flush=True)
 time.sleep(600)
 """
 
@@ -51,15 +51,15 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def _start_elsewhere(path: Path) -> subprocess.Popen[str]:
+def _start_elsewhere(path: Path) -> tuple[subprocess.Popen[str], Endpoints]:
     """Another process that has started the services on `path` and holds them."""
     process = subprocess.Popen(
         [sys.executable, "-c", _SERVE, str(path)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    while (line := process.stdout.readline()) != "ready\n":
+    while not (line := process.stdout.readline()).startswith("{"):
         assert line, "the other process ended before its services were ready"
-    return process
+    return process, Endpoints(**json.loads(line))
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -123,9 +123,7 @@ def test_what_was_written_is_there_after_a_stop_and_no_process_is_left(place: Pa
 
 
 def test_what_was_written_is_there_after_kill_9(place: Path) -> None:
-    other = _start_elsewhere(place)
-    endpoints = running_endpoints(place)
-    assert endpoints is not None
+    other, endpoints = _start_elsewhere(place)
     _note(endpoints, "before the kill")
     left = _recorded(place)
     _kill(other)
@@ -137,17 +135,14 @@ def test_what_was_written_is_there_after_kill_9(place: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_kill_9_of_the_starter_ends_the_services_by_itself(place: Path) -> None:
-    other = _start_elsewhere(place)
+    other, _ = _start_elsewhere(place)
     left = _recorded(place)
     _kill(other)
     assert _eventually(lambda: not any(_is_alive(pid) for pid in left))
-    assert running_endpoints(place) is None
 
 
 def test_services_that_were_killed_themselves_start_again_with_their_data(place: Path) -> None:
-    other = _start_elsewhere(place)
-    endpoints = running_endpoints(place)
-    assert endpoints is not None
+    other, endpoints = _start_elsewhere(place)
     _note(endpoints, "kept")
     for pid in _recorded(place):
         os.kill(pid, signal.SIGKILL)
@@ -158,7 +153,7 @@ def test_services_that_were_killed_themselves_start_again_with_their_data(place:
 
 
 def test_a_second_start_on_the_same_directory_names_the_process_that_has_it(place: Path) -> None:
-    other = _start_elsewhere(place)
+    other, _ = _start_elsewhere(place)
     try:
         with pytest.raises(StartError, match=rf"in use by another goald \(process {other.pid}\)"):
             DataDirectory.open(place)

@@ -23,6 +23,7 @@ import psycopg
 import pytest
 import redis
 
+from goald import migrations
 from goald.runtime.embedded import DataDirectory, EmbeddedServices, Endpoints
 from goald.runtime.embedded.identity import Identity
 from goald.runtime.embedded.server import Server
@@ -119,10 +120,8 @@ def database(endpoints: Endpoints, migrated_template: str) -> Iterator[Database]
 @pytest.fixture(scope="session")
 def migrated_template(endpoints: Endpoints) -> Iterator[str]:
     """The name of a migrated database, to be cloned: quicker than migrating for each test."""
-    from goald.migrations import migrate
-
     with _new_database(endpoints, template="template0") as database:
-        migrate(database.dsn)
+        migrations.upgrade(database.dsn)
         yield urlsplit(database.dsn).path[1:]
 
 
@@ -131,11 +130,6 @@ def _new_database(endpoints: Endpoints, template: str) -> Iterator[Database]:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(endpoints.postgres_admin_dsn, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER goald")
-        # Privileges on a database are its own, and are not cloned with it.
-        admin.execute(
-            f"DO $$ BEGIN IF to_regrole('goald_owner') IS NOT NULL THEN "
-            f"GRANT CREATE, CONNECT ON DATABASE {name} TO goald_owner; END IF; END $$"
-        )
     try:
         yield Database(
             dsn=_with_database(endpoints.postgres_dsn, name),

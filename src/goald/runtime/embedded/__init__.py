@@ -11,14 +11,12 @@ Everything here is synchronous, and `EmbeddedServices.start` belongs on the main
 """
 
 from goald.runtime.embedded.data_dir import DataDirectory
-from goald.runtime.embedded.endpoints import Endpoints, running_endpoints
 from goald.runtime.embedded.processes import ProcessRecord
-from goald.runtime.embedded.services import EmbeddedServices
+from goald.runtime.embedded.services import EmbeddedServices, Endpoints
 
 __all__ = [
     "DataDirectory",
     "EmbeddedServices",
     "Endpoints",
     "ProcessRecord",
-    "running_endpoints",
 ]

@@ -84,22 +84,6 @@ class DataDirectory:
         self.close()
 
 
-def holder_of(path: Path) -> int | None:
-    """The pid of the goald that holds this data directory's lock, or None where none does."""
-    try:
-        lock = os.open(path.expanduser() / "run" / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _pid_in(lock)
-    else:
-        return None
-    finally:
-        os.close(lock)
-
-
 def _take_lock(path: Path) -> int:
     lock = os.open(path / "run" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

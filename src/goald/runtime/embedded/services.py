@@ -1,14 +1,26 @@
 """The embedded services together: started, published, stopped."""
 
 import threading
+from dataclasses import dataclass
 from types import TracebackType
 
 from goald.domain.errors import StartError
 from goald.runtime.embedded.data_dir import DataDirectory
-from goald.runtime.embedded.endpoints import Endpoints, remove_endpoints, write_endpoints
 from goald.runtime.embedded.identity import Identity
 from goald.runtime.embedded.postgres import Postgres
 from goald.runtime.embedded.valkey import Valkey
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """How to connect to the embedded services; all through Unix sockets."""
+
+    redis_url: str
+    """For `redis.from_url`."""
+    postgres_dsn: str
+    """The role and database `goald`, for asyncpg and psycopg."""
+    postgres_admin_dsn: str
+    """The superuser, on database `postgres`: for tests and emergencies, never for the daemon."""
 
 
 class EmbeddedServices:
@@ -32,19 +44,17 @@ class EmbeddedServices:
         try:
             self._valkey.start()
             self._postgres.start()
-            endpoints = Endpoints(
+            return Endpoints(
                 redis_url=self._valkey.url,
                 postgres_dsn=self._postgres.dsn("goald", "goald"),
                 postgres_admin_dsn=self._postgres.dsn("postgres", "postgres"),
             )
-            write_endpoints(self._data.path, endpoints)
         except OSError as error:
             self.stop()
             raise StartError(f"The embedded services could not be started: {error}") from error
         except BaseException:
             self.stop()
             raise
-        return endpoints
 
     def exited(self) -> list[str]:
         """The services that were started and have ended by themselves: `redis`, `postgres`."""
@@ -53,7 +63,6 @@ class EmbeddedServices:
 
     def stop(self) -> None:
         """Stop both, Postgres first; safe to repeat. Blocks, at most about 30 s."""
-        remove_endpoints(self._data.path)
         self._postgres.stop()
         self._valkey.stop()
 
