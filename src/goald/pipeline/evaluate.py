@@ -17,9 +17,12 @@ class Evaluator:
     Not for use by two tasks between `evaluate` and `apply`.
     """
 
-    def __init__(self, store: ShardStore, *, clock_skew_us: int) -> None:
+    def __init__(
+        self, store: ShardStore, *, clock_skew_us: int, engine: _native.Engine | None = None
+    ) -> None:
+        """`engine`: another that does as `_native.Engine` does, for comparisons."""
         self._store = store
-        self._engine = _native.Engine(clock_skew_us=clock_skew_us)
+        self._engine = engine or _native.Engine(clock_skew_us=clock_skew_us)
         self._config_version = 0
 
     @property

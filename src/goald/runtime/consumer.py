@@ -1,6 +1,7 @@
 """A consumer as a plain object: takes its streams and runs a flow for each."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -120,10 +121,8 @@ class ConsumerProcess:
             holding = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
             await flow.run()
             holding.cancel()
-        try:
+        with contextlib.suppress(ServiceUnavailable):
             await self._leases.release(lease)
-        except ServiceUnavailable:
-            pass
         await stream.close()
 
     async def _take(self, name: str) -> StreamLease:

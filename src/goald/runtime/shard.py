@@ -45,14 +45,18 @@ class ShardProcess:
         outbound: Outbound,
         board: Board,
         clock: Clock,
+        evaluator: Evaluator | None = None,
     ) -> None:
+        """`evaluator`: another than the one over the Rust core, for comparisons."""
         self._settings = settings
         self._store = store
         self._outbound = outbound
         self._clock = clock
         registry = CollectorRegistry()
         self._metrics = ShardMetrics(registry)
-        self._evaluator = Evaluator(store, clock_skew_us=round(settings.clock_skew * 1e6))
+        self._evaluator = evaluator or Evaluator(
+            store, clock_skew_us=round(settings.clock_skew * 1e6)
+        )
         self._beating = Beating(
             "shard",
             settings.index,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ray.actor import ActorHandle
@@ -26,7 +27,15 @@ GROUP_BYTES = 1 << 20
 class Supervisor:
     """The actors of one instance."""
 
-    def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        *,
+        make_shard: Callable[[ShardSettings, Endpoints], "ActorHandle[Any]"] = make_shard,
+    ) -> None:
+        """`make_shard`: starts another actor than ours, for comparisons."""
+        self._make_shard = make_shard
         self._settings = settings
         self._endpoints = endpoints
         self._shards: list[ActorHandle[Any]] = []
@@ -36,7 +45,7 @@ class Supervisor:
         """Start shards, then consumers; return when all are ready. Raises StartError."""
         ranges = tuple(split_slots(self._settings.shards))
         self._shards = [
-            make_shard(
+            self._make_shard(
                 ShardSettings(
                     index=index,
                     slots=slots,
