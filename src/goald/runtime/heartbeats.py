@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-PROCESSES = "goald:processes"
 STALE_S = 5.0
 """A process that has said nothing for so long is not ready."""
 

@@ -1,0 +1,77 @@
+"""How a command ends: its exit code, and one line on standard error where it failed."""
+
+import os
+import sys
+from enum import IntEnum
+
+from goald.domain.errors import GoaldError, RetryableError, SettingsError
+
+
+class Code(IntEnum):
+    """Exit codes; scripts rely on them (docs/cli.md)."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    NOT_READY = 4
+    INTERRUPTED = 130
+
+
+class PipeClosed(Exception):
+    """Who read our standard output wants no more of it, as `| head` does."""
+
+
+def code_of(error: BaseException) -> Code:
+    """The exit code that tells a script what happened."""
+    if isinstance(error, SettingsError):
+        return Code.USAGE
+    if isinstance(error, RetryableError) or _is_lost_connection(error):
+        return Code.UNREACHABLE
+    return Code.FAILED
+
+
+def report(error: BaseException) -> Code:
+    """Print what happened, in one line, and give the exit code.
+
+    The traceback is shown where `GOALD_LOG_LEVEL` is debug, and never otherwise.
+    """
+    if os.environ.get("GOALD_LOG_LEVEL", "").lower() == "debug":
+        import traceback
+
+        traceback.print_exception(error)
+    code = code_of(error)
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, GoaldError):
+        complain(text)
+    elif code is Code.UNREACHABLE:
+        complain(f"a service cannot be reached: {text}")
+    else:
+        complain(f"{type(error).__name__}: {text} (GOALD_LOG_LEVEL=debug shows where)")
+    return code
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    print(f"goald: {text}", file=sys.stderr, flush=True)
+
+
+def _is_lost_connection(error: BaseException) -> bool:
+    """Whether a library says that Redis or Postgres is not there. Looks only at libraries
+    that are loaded: an error of another cannot have been raised."""
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    if redis := sys.modules.get("redis.exceptions"):
+        if isinstance(error, redis.AuthenticationError):
+            return False
+        if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+            return True
+    if asyncpg := sys.modules.get("asyncpg"):
+        return isinstance(
+            error,
+            asyncpg.PostgresConnectionError
+            | asyncpg.InterfaceError
+            | asyncpg.CannotConnectNowError
+            | asyncpg.InternalClientError,
+        )
+    return False

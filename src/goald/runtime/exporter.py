@@ -1,0 +1,115 @@
+"""The endpoint that Prometheus scrapes: the metrics of every process of this instance.
+
+Processes push what they count with their heartbeats; a scrape serves what was last heard
+and asks nobody, so a process that hangs cannot hang it. How old each is stands beside it.
+"""
+
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from threading import Thread
+from types import TracebackType
+from typing import Self
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from goald.domain.errors import StartError
+from goald.runtime.rates import Readings
+
+
+class Exporter:
+    """An HTTP server on a thread of its own, from construction until `close`.
+
+    `latest` is called for each scrape, on that thread: it gives what was last read and must
+    not block. Port 0 takes any free port. StartError where the address cannot be taken.
+    """
+
+    def __init__(self, host: str, port: int, latest: Callable[[], Readings]) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Collected(latest))
+        self._server: WSGIServer
+        self._thread: Thread
+        try:
+            self._server, self._thread = start_http_server(port, host, registry)
+        except OSError as error:
+            raise StartError(_why_not(host, port, error)) from error
+        self.url = f"http://{_in_url(host)}:{self._server.server_port}/metrics"
+
+    def close(self) -> None:
+        """Stop listening. Waits for the thread, not for scrapes under way."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Collected:
+    """A collector over the latest readings."""
+
+    def __init__(self, latest: Callable[[], Readings]) -> None:
+        self._latest = latest
+
+    def collect(self) -> Iterable[Metric]:
+        readings = self._latest()
+        yield from _instance(readings)
+        yield from _processes(readings)
+
+
+def _instance(readings: Readings) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "goald_ready", "Whether every process is there and ready.", value=float(readings.ready)
+    )
+    lag = GaugeMetricFamily(
+        "goald_lag_entries", "Entries that are not yet acknowledged.", labels=["stream"]
+    )
+    for stream, entries in sorted(readings.lag.items()):
+        lag.add_metric([stream], entries)
+    yield lag
+    yield GaugeMetricFamily("goald_dead_entries", "Entries in goald:dead.", value=readings.dead)
+
+
+def _processes(readings: Readings) -> Iterator[Metric]:
+    age = GaugeMetricFamily(
+        "goald_process_snapshot_age_seconds",
+        "How long ago a process sent what is served of it, when it was last read.",
+        labels=["role", "index"],
+    )
+    families: dict[str, Metric] = {}
+    for heartbeat in readings.heartbeats:
+        whose = {"role": heartbeat.role, "index": str(heartbeat.index)}
+        age.add_metric(list(whose.values()), heartbeat.age_s(readings.at))
+        for sent in heartbeat.metrics:
+            family = families.setdefault(
+                sent["name"], Metric(sent["name"], sent["help"], sent["type"])
+            )
+            for name, labels, value in sent["samples"]:
+                family.add_sample(name, {**labels, **whose}, value)
+    yield age
+    yield from families.values()
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"another program listens on {host}:{port}, where /metrics was to be served: set "
+            "GOALD_METRICS_PORT to another port, or to 0 for any that is free"
+        )
+    return (
+        f"/metrics cannot be served on {host}:{port}: {error.strerror or error}. "
+        "Set GOALD_METRICS_HOST and GOALD_METRICS_PORT"
+    )
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
