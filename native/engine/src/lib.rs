@@ -2,9 +2,24 @@
 
 pub mod amount;
 pub mod buffer;
+pub mod config;
+pub mod criteria;
+mod criteria_read;
 pub mod decode;
+pub mod engine;
+mod engine_explain;
+mod evaluate;
+mod evaluate_overlay;
+mod evaluate_record;
 pub mod event;
+mod ids;
+pub mod ids_derived;
+mod index;
+mod index_names;
+mod index_slab;
 pub mod limits;
+mod load;
+pub mod proposal;
 pub mod reject;
 pub mod route;
 pub mod time;

@@ -1,0 +1,113 @@
+//! Why an event achieves a goal, or not.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::config::{Goal, Logic, Workflow};
+use crate::criteria::GoalType;
+use crate::event::Event;
+use crate::index::Index;
+
+/// The event against each enrollment of its contact and each goal of those workflows, as JSON:
+/// `{"event": …, "reason": … | null, "enrollments": [{…, "reason", "goals": [{…, "matched",
+/// "reason"}]}]}`. A `reason` is null where nothing stands in the way.
+pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
+    let contact = index.contact(&event.tenant, &event.contact);
+    let enrollments: Vec<Value> = contact
+        .into_iter()
+        .flat_map(|contact| index.of_contact(contact))
+        .map(|(number, enrollment)| {
+            let workflow = enrollment.workflow();
+            let config = index.config(workflow);
+            let case = Case {
+                event,
+                time: event.time_us.saturating_add(clock_skew_us),
+                enrolled_at: enrollment.enrolled_at,
+                met: index.met(number),
+            };
+            let goals = config.map_or(&[][..], |config| &config.goals);
+            let goals: Vec<Value> = goals.iter().map(|goal| case.goal(config, goal)).collect();
+            json!({
+                "enrollment_id": index.enrollment_id(number),
+                "workflow_id": index.workflow_id(workflow),
+                "enrolled_at": enrollment.enrolled_at,
+                "goal_logic": config.map(|config| match config.logic {
+                    Logic::Any => "any",
+                    Logic::All => "all",
+                }),
+                "matched": goals.iter().any(|goal| goal["matched"] == true),
+                "reason": workflow_reason(config),
+                "goals": goals,
+            })
+        })
+        .collect();
+    let reason = if GoalType::of(&event.fact).is_none() {
+        Some("other event type")
+    } else if enrollments.is_empty() {
+        Some("not enrolled")
+    } else {
+        None
+    };
+    json!({
+        "event": {
+            "id": event.id,
+            "type": event.name,
+            "tenant_id": event.tenant,
+            "contact_id": event.contact,
+            "time": event.time,
+        },
+        "reason": reason,
+        "enrollments": enrollments,
+    })
+    .to_string()
+}
+
+fn workflow_reason(config: Option<&Workflow>) -> Option<&'static str> {
+    match config {
+        None => Some("workflow unknown"),
+        Some(config) if !config.is_active => Some("workflow inactive"),
+        Some(config) if config.goals.is_empty() => Some("no goals"),
+        Some(_) => None,
+    }
+}
+
+/// An event and one enrollment.
+struct Case<'a> {
+    event: &'a Event<'a>,
+    /// The event's time, with the clock's skew.
+    time: i64,
+    enrolled_at: i64,
+    met: &'a [Uuid],
+}
+
+impl Case<'_> {
+    fn goal(&self, config: Option<&Workflow>, goal: &Goal) -> Value {
+        let why_not = self.why_not(config, goal);
+        json!({
+            "goal_id": goal.id.to_string(),
+            "goal_type": goal.criteria.goal_type().name(),
+            "matched": why_not.is_none(),
+            "reason": why_not.or_else(|| self.met.contains(&goal.id).then_some("already met")),
+        })
+    }
+
+    fn why_not(&self, config: Option<&Workflow>, goal: &Goal) -> Option<&'static str> {
+        if let Some(reason) = workflow_reason(config) {
+            return Some(reason);
+        }
+        if !goal.is_active {
+            return Some("goal inactive");
+        }
+        if let Err(reason) = goal.criteria.check(&self.event.fact) {
+            return Some(reason);
+        }
+        if self.time < self.enrolled_at {
+            return Some("before enrollment");
+        }
+        match goal.effective_from {
+            None => Some("never activated"),
+            Some(from) if self.time < from => Some("before effective_from"),
+            Some(_) => None,
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! A batch of events held against the index (E1 to E6, E8): what it would change.
+//!
+//! The index is only read. An overlay holds what earlier events of the batch would have
+//! changed, so that the outcome is that of one event after the other.
+
+use uuid::Uuid;
+
+use crate::config::{Logic, Workflow};
+use crate::criteria::GoalType;
+use crate::evaluate_overlay::Overlay;
+use crate::evaluate_record::Record;
+use crate::event::{Event, Fact};
+use crate::ids::Key;
+use crate::index::Index;
+use crate::index_slab::NONE;
+use crate::proposal::{
+    Acknowledgement, Deletion, Effect, Place, Proposal, Refused, Status,
+};
+use crate::route::slot_of;
+
+/// Why an event about a known enrollment is refused (E5).
+pub const OTHER_OWNER: &str = "the enrollment id is known under another contact or workflow";
+
+/// The names of the types that are read, in the order in which they are counted.
+const TYPES: [&str; 9] = [
+    "contact.tag.added",
+    "payment.completed",
+    "appointment.booked",
+    "form.submitted",
+    "pipeline.stage.changed",
+    "workflow.enrollment.started",
+    "workflow.enrollment.ended",
+    "workflow.exit.acknowledged",
+    "contact.deleted",
+];
+
+/// Where the contact of an event is. The index does not change under a batch, so this can be
+/// found for many events ahead of their turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Located {
+    /// False: nothing of the tenant waits for such an event.
+    heard: bool,
+    hash: u64,
+    held: Option<u32>,
+}
+
+/// An enrollment id that was seen before, under the same contact and workflow.
+enum Seen {
+    Held(u32),
+    Drafted(usize),
+}
+
+#[derive(Debug)]
+pub struct Evaluation<'i> {
+    index: &'i Index,
+    clock_skew_us: i64,
+    overlay: Overlay,
+    counts: [usize; TYPES.len()],
+    proposal: Proposal,
+}
+
+impl<'i> Evaluation<'i> {
+    pub fn new(index: &'i Index, clock_skew_us: i64) -> Evaluation<'i> {
+        Evaluation {
+            index,
+            clock_skew_us,
+            overlay: Overlay::default(),
+            counts: [0; TYPES.len()],
+            proposal: Proposal::default(),
+        }
+    }
+
+    #[inline]
+    pub fn locate(&self, event: &Event<'_>) -> Located {
+        let tenant = self.index.tenant(&event.tenant);
+        if let Some(goal_type) = GoalType::of(&event.fact) {
+            let heard = |tenant| self.index.tenant_listens(tenant, goal_type.bit());
+            if !tenant.is_some_and(heard) {
+                return Located { heard: false, hash: 0, held: None };
+            }
+        }
+        let contact = Key::of(&event.contact);
+        // A tenant of whom the index knows nothing still needs a place in the overlay.
+        let hash = self.index.hash(tenant.unwrap_or(NONE), contact);
+        let held = tenant.and_then(|tenant| self.index.find_hashed(hash, tenant, contact));
+        Located { heard: true, hash, held }
+    }
+
+    /// An event that could not be decoded.
+    pub fn refuse(&mut self, place: Place<'_>, reason: String) {
+        self.proposal.events += 1;
+        self.proposal.refused.push(Refused { source: place.into(), reason });
+    }
+
+    /// The next event of the batch, where `locate` found it.
+    #[inline]
+    pub fn take(&mut self, place: Place<'_>, event: &Event<'_>, at: Located) {
+        self.proposal.events += 1;
+        if let Some(goal_type) = GoalType::of(&event.fact) {
+            self.counts[goal_type as usize] += 1;
+            if at.heard {
+                self.hear(place, event, goal_type, at);
+            }
+            return;
+        }
+        match &event.fact {
+            Fact::EnrollmentStarted { .. } => self.start(5, place, event, at),
+            Fact::EnrollmentEnded { .. } => self.start(6, place, event, at),
+            Fact::ExitAcknowledged { .. } => self.acknowledge(event),
+            Fact::ContactDeleted => self.delete(event, at),
+            _ => self.proposal.passed_over += 1,
+        }
+    }
+
+    pub fn finish(self) -> Proposal {
+        let counted = TYPES.into_iter().zip(self.counts).filter(|(_, count)| *count > 0);
+        Proposal {
+            effects: self.overlay.effects,
+            events_by_type: counted.collect(),
+            ..self.proposal
+        }
+    }
+
+    /// A fact that goals may wait for, against every active enrollment of its contact (E1).
+    #[inline]
+    fn hear(&mut self, place: Place<'_>, event: &Event<'_>, goal_type: GoalType, at: Located) {
+        let index = self.index;
+        let mut record = Record::new(place.entry.ms, event, goal_type);
+        for (number, enrollment) in at.held.into_iter().flat_map(|at| index.of_contact(at)) {
+            let workflow = enrollment.workflow();
+            if !index.listens(workflow, goal_type.bit()) {
+                continue;
+            }
+            let Some(config) = index.config(workflow) else { continue };
+            if !self.matches(config, event, goal_type, enrollment.enrolled_at) {
+                continue;
+            }
+            let drafts = self.overlay.of_contact(at.hash, &event.tenant, &event.contact);
+            let draft = self.overlay.on_held(drafts, number);
+            let effect = match draft {
+                Some(draft) if self.overlay.effects[draft].status != Status::Active => continue,
+                draft => draft,
+            };
+            let newly = effect.map_or(&[][..], |effect| &self.overlay.effects[effect].met);
+            let met = [index.met(number), newly].concat();
+            let outcome = self.outcome(config, event, goal_type, &met);
+            if outcome.completes || !outcome.newly.is_empty() {
+                let effect = effect.unwrap_or_else(|| self.draft_held(number, event, at));
+                record.write(&mut self.proposal, &mut self.overlay.effects, effect, met, outcome);
+            }
+        }
+        let drafts = self.overlay.of_contact(at.hash, &event.tenant, &event.contact).to_vec();
+        for draft in drafts {
+            let effect = &self.overlay.effects[draft];
+            if !effect.is_new() || effect.status != Status::Active {
+                continue;
+            }
+            let workflow = index.workflow(&effect.tenant_id, &effect.workflow_id);
+            let Some(config) = workflow.and_then(|workflow| index.config(workflow)) else {
+                continue;
+            };
+            if self.matches(config, event, goal_type, effect.enrolled_at) {
+                let met = effect.met.clone();
+                let outcome = self.outcome(config, event, goal_type, &met);
+                record.write(&mut self.proposal, &mut self.overlay.effects, draft, met, outcome);
+            }
+        }
+    }
+
+    /// Whether any goal of the workflow is matched (E2) in time (E3).
+    #[inline]
+    fn matches(
+        &self,
+        config: &Workflow,
+        event: &Event<'_>,
+        goal_type: GoalType,
+        enrolled_at: i64,
+    ) -> bool {
+        let time = event.time_us.saturating_add(self.clock_skew_us);
+        time >= enrolled_at && config.matched(goal_type, time, &event.fact).next().is_some()
+    }
+
+    /// What a match does to an enrollment that has met these goals (E4).
+    fn outcome(
+        &self,
+        config: &Workflow,
+        event: &Event<'_>,
+        goal_type: GoalType,
+        met: &[Uuid],
+    ) -> Outcome {
+        let time = event.time_us.saturating_add(self.clock_skew_us);
+        let matched = config.matched(goal_type, time, &event.fact);
+        let is_new = |goal: &Uuid| !met.contains(goal);
+        match config.logic {
+            Logic::Any => Outcome { newly: matched.take(1).filter(is_new).collect(), completes: true },
+            Logic::All => {
+                let newly: Vec<Uuid> = matched.filter(is_new).collect();
+                let mut active = config.goals.iter().filter(|goal| goal.is_active);
+                let completes = active.all(|goal| met.contains(&goal.id) || newly.contains(&goal.id));
+                Outcome { newly, completes }
+            }
+        }
+    }
+
+    /// `started` and `ended`: an enrollment appears, or leaves for a reason of its own (E5).
+    fn start(&mut self, kind: usize, place: Place<'_>, event: &Event<'_>, at: Located) {
+        self.counts[kind] += 1;
+        let (workflow, enrollment, status, enrolled_at, pending_actions) = match &event.fact {
+            Fact::EnrollmentStarted { workflow_id, enrollment_id, enrolled_at_us, pending_actions } => {
+                let enrolled_at = enrolled_at_us.unwrap_or(event.time_us);
+                (workflow_id, enrollment_id, Status::Active, enrolled_at, *pending_actions)
+            }
+            Fact::EnrollmentEnded { workflow_id, enrollment_id, reason } => {
+                (workflow_id, enrollment_id, Status::from(*reason), event.time_us, None)
+            }
+            _ => return,
+        };
+        let ends = status != Status::Active;
+        let draft = match self.seen(event, enrollment, workflow, at) {
+            Err(()) => {
+                let reason = OTHER_OWNER.to_owned();
+                self.proposal.refused.push(Refused { source: place.into(), reason });
+                return;
+            }
+            Ok(Some(Seen::Held(_))) if !ends => return,
+            Ok(Some(Seen::Held(number))) => self.draft_of(number, event, at),
+            Ok(Some(Seen::Drafted(draft))) => {
+                self.overlay.effects[draft].sources.push(place.into());
+                draft
+            }
+            Ok(None) => {
+                let effect = Effect {
+                    tenant_id: (*event.tenant).into(),
+                    enrollment_id: (**enrollment).into(),
+                    contact_id: (*event.contact).into(),
+                    workflow_id: (**workflow).into(),
+                    slot: slot_of(&event.tenant, &event.contact),
+                    held: None,
+                    status,
+                    enrolled_at,
+                    ended_at: ends.then_some(event.time_us),
+                    met: Vec::new(),
+                    pending_actions,
+                    sources: vec![place.into()],
+                };
+                self.overlay.add(at.hash, effect);
+                return;
+            }
+        };
+        if ends {
+            self.end(draft, status, event.time_us);
+        }
+    }
+
+    /// Whether an enrollment of this id is known; `Err` where it is another's.
+    fn seen(
+        &self,
+        event: &Event<'_>,
+        enrollment: &str,
+        workflow: &str,
+        at: Located,
+    ) -> Result<Option<Seen>, ()> {
+        let held = at.held.and_then(|contact| self.index.find_enrollment(contact, enrollment));
+        if let Some(number) = held {
+            let known = self.index.workflow_id(self.index.enrollment(number).workflow());
+            return if *known == *workflow { Ok(Some(Seen::Held(number))) } else { Err(()) };
+        }
+        let Some(draft) = self.overlay.by_id(&event.tenant, enrollment) else { return Ok(None) };
+        let known = &self.overlay.effects[draft];
+        let same = *known.contact_id == *event.contact && *known.workflow_id == *workflow;
+        if same { Ok(Some(Seen::Drafted(draft))) } else { Err(()) }
+    }
+
+    /// A contact that is deleted leaves what it was in when that happened, without an exit.
+    fn delete(&mut self, event: &Event<'_>, at: Located) {
+        self.counts[8] += 1;
+        let index = self.index;
+        for (number, enrollment) in at.held.into_iter().flat_map(|at| index.of_contact(at)) {
+            if enrollment.enrolled_at <= event.time_us {
+                let draft = self.draft_of(number, event, at);
+                self.end(draft, Status::Cancelled, event.time_us);
+            }
+        }
+        let drafts = self.overlay.of_contact(at.hash, &event.tenant, &event.contact).to_vec();
+        for draft in drafts {
+            if self.overlay.effects[draft].enrolled_at <= event.time_us {
+                self.end(draft, Status::Cancelled, event.time_us);
+            }
+        }
+        self.proposal.deletions.push(Deletion {
+            tenant_id: (*event.tenant).into(),
+            contact_id: (*event.contact).into(),
+            slot: slot_of(&event.tenant, &event.contact),
+            time: event.time_us,
+        });
+    }
+
+    fn acknowledge(&mut self, event: &Event<'_>) {
+        self.counts[7] += 1;
+        if let Fact::ExitAcknowledged { workflow_id, enrollment_id, cancelled_actions } = &event.fact {
+            self.proposal.acknowledgements.push(Acknowledgement {
+                tenant_id: (*event.tenant).into(),
+                enrollment_id: (**enrollment_id).into(),
+                contact_id: (*event.contact).into(),
+                workflow_id: (**workflow_id).into(),
+                slot: slot_of(&event.tenant, &event.contact),
+                cancelled_actions: *cancelled_actions,
+                time: event.time_us,
+            });
+        }
+    }
+
+    /// A status leaves active once and for good.
+    fn end(&mut self, draft: usize, status: Status, time: i64) {
+        let effect = &mut self.overlay.effects[draft];
+        if effect.status == Status::Active {
+            effect.status = status;
+            effect.ended_at = Some(time);
+        }
+    }
+
+    /// The effect on an enrollment that the index holds, made where there is none yet.
+    fn draft_of(&mut self, number: u32, event: &Event<'_>, at: Located) -> usize {
+        let drafts = self.overlay.of_contact(at.hash, &event.tenant, &event.contact);
+        match self.overlay.on_held(drafts, number) {
+            Some(draft) => draft,
+            None => self.draft_held(number, event, at),
+        }
+    }
+
+    fn draft_held(&mut self, number: u32, event: &Event<'_>, at: Located) -> usize {
+        let enrollment = self.index.enrollment(number);
+        let effect = Effect {
+            tenant_id: (*event.tenant).into(),
+            enrollment_id: self.index.enrollment_id(number).into(),
+            contact_id: (*event.contact).into(),
+            workflow_id: self.index.workflow_id(enrollment.workflow()).into(),
+            slot: slot_of(&event.tenant, &event.contact),
+            held: Some(number),
+            status: Status::Active,
+            enrolled_at: enrollment.enrolled_at,
+            ended_at: None,
+            met: Vec::new(),
+            pending_actions: None,
+            sources: Vec::new(),
+        };
+        self.overlay.add(at.hash, effect)
+    }
+}
+
+/// What a match does: goals met for the first time, and whether the enrollment is through.
+#[derive(Debug)]
+pub struct Outcome {
+    pub newly: Vec<Uuid>,
+    pub completes: bool,
+}
