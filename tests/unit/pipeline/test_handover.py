@@ -1,0 +1,140 @@
+"""What a consumer hands over reaches the shard once and in order, whatever fails between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from goald.adapters.clock import SystemClock
+from goald.domain.errors import LeaseLost, OutOfSequence, ServiceUnavailable
+from goald.metrics import ConsumerMetrics
+from goald.pipeline.handover import Lane
+from goald.pipeline.parts import Part
+from goald.pipeline.sequence import Sequencer
+from goald.settings import HandoverSettings
+
+Fault = Callable[[int], Exception | None]
+
+
+class RecordingShard:
+    """Takes parts as a shard does, and fails calls where it is told to: before the parts are
+    taken, or after (`late`), as when a reply is lost."""
+
+    def __init__(self, fault: Fault = lambda _: None, late: Fault = lambda _: None) -> None:
+        self.taken: list[Part] = []
+        self.calls: list[int] = []
+        self._sequencer = Sequencer()
+        self._fault = fault
+        self._late = late
+
+    def restart(self) -> None:
+        self._sequencer = Sequencer()
+
+    async def process(self, parts: Sequence[Part]) -> None:
+        number = len(self.calls)
+        self.calls.append(len(parts))
+        await asyncio.sleep(0)
+        if error := self._fault(number):
+            raise error
+        for part in parts:
+            future, is_next = self._sequencer.admit(part)
+            if is_next:
+                self.taken.append(part)
+                future.set_result(None)
+        if error := self._late(number):
+            raise error
+
+
+@asynccontextmanager
+async def lane(
+    shard: RecordingShard, *, call_bytes: int = 10, calls: int = 3
+) -> AsyncIterator[Lane]:
+    settings = HandoverSettings(call_bytes=call_bytes, calls=calls)
+    made = Lane(shard, settings, SystemClock(), ConsumerMetrics(CollectorRegistry()))
+    running = asyncio.ensure_future(made.run())
+    try:
+        yield made
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+    if not running.cancelled():
+        running.result()
+
+
+async def put_all(made: Lane, count: int) -> None:
+    futures = [made.put("goald:events:0", 1, b"%03d" % number) for number in range(count)]
+    async with asyncio.timeout(20):
+        await asyncio.gather(*futures)
+
+
+def buffers(shard: RecordingShard) -> list[bytes]:
+    return [part.buffer for part in shard.taken]
+
+
+async def test_parts_that_wait_share_a_call_up_to_its_bound() -> None:
+    shard = RecordingShard()
+    async with lane(shard) as made:
+        await put_all(made, 9)
+    assert shard.calls == [3, 3, 3]
+    assert buffers(shard) == [b"%03d" % number for number in range(9)]
+
+
+async def test_part_larger_than_the_bound_goes_alone() -> None:
+    shard = RecordingShard()
+    async with lane(shard, call_bytes=1) as made:
+        await put_all(made, 2)
+    assert shard.calls == [1, 1]
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+async def test_call_that_failed_is_made_again_and_nothing_overtakes_it(failing: int) -> None:
+    shard = RecordingShard(
+        fault=lambda call: ServiceUnavailable("down") if call == failing else None
+    )
+    async with lane(shard) as made:
+        await put_all(made, 20)
+    assert buffers(shard) == [b"%03d" % number for number in range(20)]
+
+
+async def test_parts_whose_reply_was_lost_are_not_taken_twice() -> None:
+    shard = RecordingShard(late=lambda call: ServiceUnavailable("reply lost") if call < 2 else None)
+    async with lane(shard) as made:
+        await put_all(made, 20)
+    assert buffers(shard) == [b"%03d" % number for number in range(20)]
+
+
+async def test_shard_that_started_anew_gets_everything_that_is_not_done_in_order() -> None:
+    shard = RecordingShard()
+    lost: list[bytes] = []
+
+    def die_once(call: int) -> Exception | None:
+        if call != 1:
+            return None
+        lost.extend(buffers(shard))
+        shard.taken.clear()
+        shard.restart()
+        return ServiceUnavailable("died")
+
+    shard._fault = die_once
+    async with lane(shard, calls=1) as made:
+        await put_all(made, 20)
+    assert lost + buffers(shard) == [b"%03d" % number for number in range(20)]
+
+
+async def test_out_of_sequence_makes_the_lane_begin_again() -> None:
+    shard = RecordingShard(fault=lambda call: OutOfSequence("not next") if call == 0 else None)
+    async with lane(shard) as made:
+        await put_all(made, 5)
+    assert len(shard.taken) == 5
+
+
+async def test_lost_stream_ends_the_lane() -> None:
+    shard = RecordingShard(fault=lambda _: LeaseLost("replaced"))
+    settings = HandoverSettings(call_bytes=10, calls=1)
+    made = Lane(shard, settings, SystemClock(), ConsumerMetrics(CollectorRegistry()))
+    made.put("goald:events:0", 1, b"x")
+    with pytest.raises(LeaseLost):
+        async with asyncio.timeout(5):
+            await made.run()

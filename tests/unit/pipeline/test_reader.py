@@ -1,0 +1,77 @@
+"""A stream is read so that nothing delivered is missed, and no batch grows without bound."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.memory.streams import MemoryEventStream, MemoryStreams
+from goald.domain.errors import ServiceUnavailable
+from goald.domain.leases import StreamLease
+from goald.pipeline.read import Reader
+from goald.ports import RawEntry
+from goald.settings import ReadSettings
+
+NAME = "goald:events:0"
+SETTINGS = ReadSettings(entries=10, bytes=1_000_000, in_flight_bytes=1_000_000)
+
+
+class LossyStream(MemoryEventStream):
+    """Loses the reply of a read: the entries are delivered, and nobody sees them."""
+
+    lose_next = False
+
+    async def read_new(self, count: int) -> list[RawEntry]:
+        entries = await super().read_new(count)
+        if self.lose_next:
+            self.lose_next = False
+            raise ServiceUnavailable("the connection was reset")
+        return entries
+
+
+@pytest.fixture
+async def stream() -> AsyncIterator[LossyStream]:
+    streams = MemoryStreams(ManualClock())
+    made = LossyStream(streams, NAME)
+    await made.claim(StreamLease(NAME, 1, "test"))
+    for number in range(25):
+        await streams.add(NAME, [b"event", b"%d" % number])
+    return made
+
+
+def numbers(entries: list[RawEntry]) -> list[int]:
+    return [int(entry[1][1]) for entry in entries]
+
+
+async def read_all(reader: Reader) -> list[int]:
+    found: list[int] = []
+    while entries := await reader.read():
+        found += numbers(entries)
+    return found
+
+
+async def test_entries_come_in_order_in_bounded_batches(stream: LossyStream) -> None:
+    reader = Reader(stream, SETTINGS)
+    assert numbers(await reader.read()) == list(range(10))
+    assert await read_all(reader) == list(range(10, 25))
+
+
+async def test_what_a_predecessor_left_unacknowledged_comes_first(stream: LossyStream) -> None:
+    await stream.read_new(7)
+    assert await read_all(Reader(stream, SETTINGS)) == list(range(25))
+
+
+async def test_entries_of_a_lost_reply_are_read_again(stream: LossyStream) -> None:
+    reader = Reader(stream, SETTINGS)
+    found = numbers(await reader.read())
+    stream.lose_next = True
+    with pytest.raises(ServiceUnavailable):
+        await reader.read()
+    assert found + await read_all(reader) == list(range(25))
+
+
+async def test_heavy_entries_make_smaller_batches(stream: LossyStream) -> None:
+    settings = ReadSettings(entries=1_000, bytes=100_000, in_flight_bytes=100_000)
+    reader = Reader(stream, settings)
+    reader.learn(entries=10, size=10 * 50_000)
+    assert len(await reader.read()) == 2

@@ -1,0 +1,70 @@
+"""A shard takes a stream's parts in order, each once (design 2, step 2)."""
+
+import asyncio
+
+import pytest
+
+from goald.domain.errors import LeaseLost, OutOfSequence
+from goald.pipeline.parts import Part
+from goald.pipeline.sequence import Sequencer
+
+
+def part(sequence: int, *, floor: int = 0, epoch: int = 1, stream: str = "goald:events:0") -> Part:
+    return Part(stream, epoch, sequence, floor, b"")
+
+
+async def test_parts_are_taken_in_order() -> None:
+    sequencer = Sequencer()
+    assert [sequencer.admit(part(number))[1] for number in range(3)] == [True, True, True]
+
+
+async def test_part_that_overtakes_another_is_refused() -> None:
+    sequencer = Sequencer()
+    sequencer.admit(part(0))
+    with pytest.raises(OutOfSequence):
+        sequencer.admit(part(2))
+
+
+async def test_new_shard_begins_at_the_first_that_is_not_acknowledged() -> None:
+    sequencer = Sequencer()
+    with pytest.raises(OutOfSequence):
+        sequencer.admit(part(6, floor=5))
+    assert sequencer.admit(part(5, floor=5))[1]
+    assert sequencer.admit(part(6, floor=5))[1]
+
+
+async def test_repeat_of_a_part_under_way_waits_for_the_first() -> None:
+    sequencer = Sequencer()
+    first, _ = sequencer.admit(part(0))
+    again, is_next = sequencer.admit(part(0))
+    assert again is first
+    assert not is_next
+
+
+async def test_repeat_of_a_finished_part_is_answered_at_once() -> None:
+    sequencer = Sequencer()
+    first, _ = sequencer.admit(part(0))
+    first.set_result(None)
+    await asyncio.sleep(0)
+    again, is_next = sequencer.admit(part(0))
+    assert again.done()
+    assert not is_next
+
+
+async def test_later_epoch_of_a_stream_begins_a_new_sequence() -> None:
+    sequencer = Sequencer()
+    sequencer.admit(part(0))
+    assert sequencer.admit(part(0, epoch=2))[1]
+
+
+async def test_consumer_that_was_replaced_hands_over_nothing_more() -> None:
+    sequencer = Sequencer()
+    sequencer.admit(part(0, epoch=2))
+    with pytest.raises(LeaseLost):
+        sequencer.admit(part(0, epoch=1))
+
+
+async def test_streams_are_counted_apart() -> None:
+    sequencer = Sequencer()
+    sequencer.admit(part(0))
+    assert sequencer.admit(part(0, stream="goald:events:1"))[1]
