@@ -117,6 +117,7 @@ class Model:
         self.now_us = now_us
         self.workflows: dict[tuple[str, str], Workflow] = {}
         self.enrollments: dict[tuple[str, str], Enrollment] = {}
+        self.of_contact: dict[tuple[str, str], list[Enrollment]] = {}
         self.achievements: list[Achievement] = []
         self.exits: list[Exit] = []
 
@@ -168,14 +169,8 @@ class Model:
         pending = reading.optional_count(event.data, "pending_actions")
         if self._known(event, enrollment_id, workflow) is not None:
             return
-        self.enrollments[event.tenant, enrollment_id] = Enrollment(
-            event.tenant,
-            enrollment_id,
-            event.contact,
-            workflow,
-            enrolled_at_us,
-            pending_actions=pending,
-        )
+        enrollment = self._keep(event, enrollment_id, workflow, enrolled_at_us)
+        enrollment.pending_actions = pending
         outcome.started.append(enrollment_id)
 
     def _end(self, event: Event, outcome: Outcome) -> None:
@@ -187,10 +182,7 @@ class Model:
             raise RejectedError("field", "reason")
         enrollment = self._known(event, enrollment_id, workflow)
         if enrollment is None:
-            enrollment = Enrollment(
-                event.tenant, enrollment_id, event.contact, workflow, event.time_us
-            )
-            self.enrollments[event.tenant, enrollment_id] = enrollment
+            enrollment = self._keep(event, enrollment_id, workflow, event.time_us)
         if enrollment.status != "active":
             return
         enrollment.status = reason
@@ -207,6 +199,16 @@ class Model:
             raise RejectedError("enrollment", "another contact or workflow")
         return enrollment
 
+    def _keep(
+        self, event: Event, enrollment_id: str, workflow: str, enrolled_at_us: int
+    ) -> Enrollment:
+        enrollment = Enrollment(
+            event.tenant, enrollment_id, event.contact, workflow, enrolled_at_us
+        )
+        self.enrollments[event.tenant, enrollment_id] = enrollment
+        self.of_contact.setdefault((event.tenant, event.contact), []).append(enrollment)
+        return enrollment
+
     def _delete_contact(self, event: Event, outcome: Outcome) -> None:
         """Cancels what began at or before the deletion, without an exit (3.1)."""
         for enrollment in self._active(event):
@@ -216,12 +218,8 @@ class Model:
                 outcome.cancelled.append(enrollment.id)
 
     def _active(self, event: Event) -> list[Enrollment]:
-        return [
-            enrollment
-            for enrollment in self.enrollments.values()
-            if enrollment.status == "active"
-            and (enrollment.tenant, enrollment.contact) == (event.tenant, event.contact)
-        ]
+        of_contact = self.of_contact.get((event.tenant, event.contact), [])
+        return [enrollment for enrollment in of_contact if enrollment.status == "active"]
 
     def _hold_against_goals(self, event: Event, outcome: Outcome) -> None:
         """Every active enrollment of the contact, every active goal of its workflow (E1)."""
