@@ -1,0 +1,225 @@
+"""How far behind goald is, and the other things that `status`, `doctor` and `dead` ask of Redis."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.redis_streams import RedisEventStream, RedisOutbound, admin
+from goald.adapters.redis_streams.connect import connect
+from goald.adapters.redis_streams.dead_letters import (
+    count_dead,
+    list_dead,
+    purge_dead,
+    replay_dead,
+    show_dead,
+)
+from goald.adapters.redis_streams.processes import (
+    read_processes,
+    remove_process,
+    remove_stale_processes,
+    write_process,
+)
+from goald.domain.errors import NotFound, ServiceUnavailable, StreamCountMismatch
+from goald.domain.leases import StreamLease
+from goald.ports import DeadLetter
+
+STREAM = "goald:events:0"
+
+
+@pytest.fixture
+async def client(any_redis_url: str) -> AsyncIterator[Any]:
+    """A client of an empty server."""
+    client = connect(any_redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def stream(any_redis_url: str) -> AsyncIterator[RedisEventStream]:
+    """The first event stream, claimed."""
+    stream = RedisEventStream(any_redis_url, STREAM)
+    await stream.claim(StreamLease(STREAM, 1, "a"))
+    yield stream
+    await stream.close()
+
+
+async def add(client: Any, count: int, name: str = STREAM) -> list[bytes]:
+    return [await client.xadd(name, {"event": "e"}) for _ in range(count)]
+
+
+async def lag_of(client: Any) -> int:
+    return (await admin.lag(client))[STREAM]
+
+
+async def test_a_stream_that_does_not_exist_has_no_lag(client: Any) -> None:
+    assert await admin.lag(client) == {f"goald:events:{n}": 0 for n in range(4)}
+
+
+async def test_a_stream_that_nobody_reads_lags_by_its_length(client: Any) -> None:
+    await add(client, 3)
+    assert await lag_of(client) == 3
+
+
+async def test_lag_counts_what_is_pending_and_what_was_never_delivered(
+    client: Any, stream: RedisEventStream
+) -> None:
+    added = await add(client, 2_500)
+    assert await lag_of(client) == 2_500
+    await stream.read_new(10)
+    assert await lag_of(client) == 2_500
+    await stream.acknowledge(added[:10])
+    assert await lag_of(client) == 2_490
+    await stream.read_new(5_000)
+    assert await lag_of(client) == 2_490
+    await stream.acknowledge(added)
+    assert await lag_of(client) == 0
+
+
+async def test_lag_is_exact_where_entries_were_deleted(
+    client: Any, stream: RedisEventStream
+) -> None:
+    added = await add(client, 20)
+    await stream.read_new(5)
+    await stream.acknowledge(added[:5])
+    await client.xdel(STREAM, *added[8:10])
+    assert await lag_of(client) == 13
+    await client.xdel(STREAM, *added[5:])
+    assert await lag_of(client) == 0
+
+
+async def test_lag_of_all_streams_is_counted(client: Any) -> None:
+    await admin.stream_count(client, 6)
+    await add(client, 2, "goald:events:5")
+    assert (await admin.lag(client))["goald:events:5"] == 2
+
+
+async def test_the_number_of_streams_is_set_once(client: Any) -> None:
+    assert await admin.stream_count(client) == 4
+    assert await admin.stream_count(client, 8) == 8
+    assert await admin.stream_count(client, 8) == 8
+    assert await admin.stream_count(client) == 8
+    with pytest.raises(StreamCountMismatch, match="holds 8"):
+        await admin.stream_count(client, 4)
+    assert await admin.stream_count(client) == 8
+
+
+async def test_doctor_tells_what_a_server_does_not_give(client: Any) -> None:
+    checks = {check.name: check for check in await admin.check_server(client)}
+    assert checks["append-only file"].ok
+    assert checks["version"].ok
+    assert checks["maxmemory-policy"].ok
+    assert checks["role"].ok
+    await client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        checks = {check.name: check for check in await admin.check_server(client)}
+    finally:
+        await client.config_set("maxmemory-policy", "noeviction")
+    assert checks["maxmemory-policy"].ok is False
+    assert "noeviction" in checks["maxmemory-policy"].advice
+
+
+async def test_doctor_says_unknown_where_config_is_forbidden(
+    client: Any, any_redis_url: str
+) -> None:
+    await client.execute_command(
+        "ACL", "SETUSER", "hosted", "on", ">secret", "+@all", "-config", "~*"
+    )
+    path = any_redis_url.removeprefix("unix://")
+    hosted = connect(f"unix://hosted:secret@{path}")
+    try:
+        checks = {check.name: check for check in await admin.check_server(hosted)}
+    finally:
+        await hosted.aclose()
+        await client.execute_command("ACL", "DELUSER", "hosted")
+    assert checks["appendfsync"].ok is None
+    assert checks["append-only file"].ok
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    client = connect("unix:///tmp/goald-no-such-socket")
+    calls: list[Callable[[Any], Any]] = [admin.lag, admin.stream_count, admin.check_server]
+    for call in calls:
+        with pytest.raises(ServiceUnavailable):
+            await call(client)
+    await client.aclose()
+
+
+async def test_heartbeats_are_read_until_they_are_stale(client: Any) -> None:
+    clock = ManualClock()
+    await write_process(client, "shard", 1, {"pid": 11}, clock=clock)
+    await clock.advance(8)
+    await write_process(client, "shard", 0, {"pid": 10, "ready": True}, clock=clock)
+    await clock.advance(1)
+    fresh = await read_processes(client, 5, clock=clock)
+    assert fresh == [
+        {
+            "role": "shard",
+            "index": 0,
+            "pid": 10,
+            "ready": True,
+            "at": "2026-01-01T00:00:08.000000Z",
+            "age_s": 1.0,
+        }
+    ]
+    everything = await read_processes(client, 60, clock=clock)
+    assert [said["index"] for said in everything] == [0, 1]
+    assert await remove_stale_processes(client, 5, clock=clock) == 1
+    await remove_process(client, "shard", 0)
+    assert await read_processes(client, 60, clock=clock) == []
+
+
+@pytest.fixture
+async def buried(any_redis_url: str) -> None:
+    """Five dead letters, of events e0 to e4."""
+    outbound = RedisOutbound(any_redis_url, ManualClock())
+    await outbound.bury(
+        [DeadLetter(STREAM, b"1-%d" % n, b"e%d" % n, f"reason {n}", n) for n in range(5)]
+    )
+    await outbound.close()
+
+
+@pytest.mark.usefixtures("buried")
+async def test_dead_letters_are_listed_page_by_page(client: Any) -> None:
+    first = await list_dead(client, count=3)
+    second = await list_dead(client, count=3, after=first[-1].id)
+    assert [letter.event for letter in first + second] == [b"e0", b"e1", b"e2", b"e3", b"e4"]
+    newest = await list_dead(client, count=1, newest_first=True)
+    older = await list_dead(client, count=1, newest_first=True, after=newest[0].id)
+    assert [letter.event for letter in newest + older] == [b"e4", b"e3"]
+    shown = await show_dead(client, first[1].id)
+    assert shown == first[1]
+    assert (shown.stream, shown.entry_id, shown.reason, shown.tries) == (
+        STREAM,
+        "1-1",
+        "reason 1",
+        1,
+    )
+
+
+@pytest.mark.usefixtures("buried")
+async def test_a_replayed_letter_is_in_its_stream_and_no_longer_dead(client: Any) -> None:
+    letter = (await list_dead(client))[2]
+    await replay_dead(client, letter.id)
+    assert [fields[b"event"] for _, fields in await client.xrange(STREAM)] == [b"e2"]
+    assert await count_dead(client) == 4
+    with pytest.raises(NotFound):
+        await replay_dead(client, letter.id)
+    assert await client.xlen(STREAM) == 1
+
+
+@pytest.mark.parametrize("letter_id", ["1-1", "no id"])
+async def test_a_dead_letter_that_is_not_there_is_not_found(client: Any, letter_id: str) -> None:
+    with pytest.raises(NotFound):
+        await show_dead(client, letter_id)
+
+
+@pytest.mark.usefixtures("buried")
+async def test_dead_letters_are_purged_oldest_first(client: Any) -> None:
+    assert await purge_dead(client, count=2) == 2
+    left = await list_dead(client)
+    assert [letter.event for letter in left] == [b"e2", b"e3", b"e4"]
+    assert await purge_dead(client, older_than_us=1_000) == 0
+    assert await purge_dead(client) == 3
+    assert await count_dead(client) == 0
