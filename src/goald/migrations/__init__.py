@@ -59,8 +59,7 @@ def check(dsn: str) -> None:
         )
     if not _is_later(found) and found != head():
         raise SchemaMismatch(
-            f"the database is at revision {found}, this release needs {head()}: "
-            "run `goald migrate`"
+            f"the database is at revision {found}, this release needs {head()}: run `goald migrate`"
         )
 
 

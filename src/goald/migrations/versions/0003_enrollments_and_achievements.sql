@@ -15,8 +15,8 @@ CREATE TABLE goald.workflow_enrollments (
     -- Which of its goals are met: what keeps an achievement unique, since a partitioned
     -- table cannot.
     met_goals uuid[] NOT NULL DEFAULT '{}',
-    pending_actions integer,
-    cancelled_actions integer,
+    pending_actions bigint,
+    cancelled_actions bigint,
     exit_acknowledged_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),

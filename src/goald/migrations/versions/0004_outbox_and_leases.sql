@@ -59,5 +59,5 @@ GRANT UPDATE (payload, is_to_be_blanked, published_at) ON goald.outbox TO goald_
 GRANT INSERT ON goald.outbox TO goald_api;
 GRANT USAGE ON SEQUENCE goald.lease_epoch TO goald_engine;
 GRANT SELECT, INSERT, DELETE ON goald.leases TO goald_engine;
-GRANT UPDATE (expires_at, config_version) ON goald.leases TO goald_engine;
+GRANT UPDATE (expires_at, config_version, backend_pid) ON goald.leases TO goald_engine;
 GRANT SELECT ON goald.leases TO goald_api;

@@ -1,0 +1,6 @@
+"""Postgres: the durable state, the leases and the configuration."""
+
+from goald.adapters.postgres.leases import PostgresStreamLeases
+from goald.adapters.postgres.store import PostgresShardStore
+
+__all__ = ["PostgresShardStore", "PostgresStreamLeases"]

@@ -1,0 +1,167 @@
+"""One batch's change, written within one transaction (design 2, step 4).
+
+Each kind of row is one statement over arrays. What Postgres did not do for an effect is
+told apart: a mere repeat, another contact's enrollment under the same id (E5), or a table
+that differs from memory.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from goald.adapters.postgres import statements
+from goald.ports import Change, Committed, Message, OutboxRow, StoredMessage
+
+
+class _Effects:
+    """The columns of a proposal's effects, each asked for once, and what became of them."""
+
+    def __init__(self, effects: Any) -> None:
+        self.tenant: list[str] = effects.tenant_id
+        self.enrollment: list[str] = effects.enrollment_id
+        self.contact: list[str] = effects.contact_id
+        self.workflow: list[str] = effects.workflow_id
+        self.slot: list[int] = effects.slot
+        self.is_new: list[bool] = effects.is_new
+        self.status: list[str] = effects.status
+        self.enrolled_at: list[int] = effects.enrolled_at
+        self.ended_at: list[int | None] = effects.ended_at
+        self.met_goals: list[str] = effects.met_goals
+        self.pending_actions: list[int | None] = effects.pending_actions
+        self.effective = bytearray(len(self.tenant))
+
+    def took_hold(self, indexes: Iterable[int], rows: Iterable[Any]) -> list[int]:
+        """Note which of these effects came back as rows (tenant, id); those that did not."""
+        index_of = {(self.tenant[i], self.enrollment[i]): i for i in indexes}
+        for tenant, enrollment in rows:
+            self.effective[index_of.pop((tenant, enrollment))] = 1
+        return list(index_of.values())
+
+
+async def write(connection: Any, change: Change) -> Committed:
+    """Write a change; the transaction is the caller's, who holds the lease within it."""
+    effects = _Effects(change.effects)
+    conflicts, differs = await _insert(connection, effects)
+    if await _update(connection, effects):
+        differs = True
+    await _achieve(connection, effects, change.achievements)
+    outbox = await _enqueue(connection, effects, change.outbox)
+    if change.acknowledgements:
+        await _acknowledge(connection, change.acknowledgements)
+    if change.deletions:
+        await _blank(connection, change.deletions)
+    return Committed(bytes(effects.effective), conflicts, outbox, differs)
+
+
+def _pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]]:
+    """These rows of each column; the columns themselves where that is all of them in order."""
+    if not columns or list(indexes) == list(range(len(columns[0]))):
+        return list(columns)
+    return [[column[i] for i in indexes] for column in columns]
+
+
+async def _insert(connection: Any, of: _Effects) -> tuple[list[int], bool]:
+    """Insert what is new. Gives the conflicts, and whether memory lacked an active row.
+
+    In the order of their keys, so that two shards whose tenants use the same ids wait for
+    each other in one direction only.
+    """
+    new = sorted(
+        (i for i, is_new in enumerate(of.is_new) if is_new),
+        key=lambda i: (of.tenant[i], of.enrollment[i]),
+    )
+    if not new:
+        return [], False
+    columns = _pick(
+        new, of.tenant, of.enrollment, of.contact, of.workflow, of.slot, of.status,
+        of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions,
+    )  # fmt: skip
+    rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns)
+    refused = of.took_hold(new, rows)
+    if not refused:
+        return [], False
+    rows = await connection.fetch(
+        statements.TAKEN_ENROLLMENTS, *_pick(refused, of.tenant, of.enrollment)
+    )
+    held = {(tenant, id_): tuple(rest) for tenant, id_, *rest in rows}
+    conflicts = []
+    differs = False
+    for i in refused:
+        contact, workflow, status = held.get((of.tenant[i], of.enrollment[i]), (None, None, None))
+        if (contact, workflow) != (of.contact[i], of.workflow[i]):
+            conflicts.append(i)
+        elif status == "active":
+            differs = True
+    return sorted(conflicts), differs
+
+
+async def _update(connection: Any, of: _Effects) -> bool:
+    """Update what memory holds as active; whether a row was not."""
+    known = [i for i, is_new in enumerate(of.is_new) if not is_new]
+    if not known:
+        return False
+    columns = _pick(known, of.tenant, of.enrollment, of.status, of.ended_at, of.met_goals)
+    rows = await connection.fetch(statements.UPDATE_ENROLLMENTS, *columns)
+    return bool(of.took_hold(known, rows))
+
+
+async def _achieve(connection: Any, of: _Effects, achievements: Any) -> None:
+    named: list[int] = achievements.effect
+    rows = [row for row, i in enumerate(named) if of.effective[i]]
+    if not rows:
+        return
+    effects, *columns = _pick(
+        rows, named, achievements.id, achievements.goal_id, achievements.goal_type,
+        achievements.achieved_at, achievements.trigger_event, achievements.metadata,
+    )  # fmt: skip
+    of_effect = [
+        [column[i] for i in effects]
+        for column in (of.tenant, of.workflow, of.enrollment, of.contact, of.slot)
+    ]
+    await connection.execute(statements.INSERT_ACHIEVEMENTS, *of_effect, *columns)
+
+
+async def _enqueue(
+    connection: Any, of: _Effects, wanted: Sequence[OutboxRow]
+) -> list[StoredMessage]:
+    rows = [row for row in wanted if of.effective[row.effect]]
+    if not rows:
+        return []
+    numbers = await connection.fetch(
+        statements.INSERT_OUTBOX,
+        [of.tenant[row.effect] for row in rows],
+        [of.slot[row.effect] for row in rows],
+        [of.contact[row.effect] for row in rows],
+        [row.message_id for row in rows],
+        [row.stream for row in rows],
+        [row.payload for row in rows],
+    )
+    return [
+        StoredMessage(number, Message(row.stream, row.payload))
+        for (number,), row in zip(numbers, rows, strict=True)
+    ]
+
+
+async def _acknowledge(
+    connection: Any,
+    acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]],
+) -> None:
+    first: dict[tuple[str, ...], tuple[int | None, int]] = {}
+    for *exit_, _slot, cancelled, at in acknowledgements:
+        first.setdefault(tuple(map(str, exit_)), (cancelled, at))
+    tenants, enrollments, contacts, workflows = zip(*first, strict=True)
+    cancelled_actions, times = zip(*first.values(), strict=True)
+    await connection.execute(
+        statements.ACKNOWLEDGE_EXITS, tenants, enrollments, contacts, workflows,
+        cancelled_actions, times,
+    )  # fmt: skip
+
+
+async def _blank(connection: Any, deletions: Sequence[tuple[str, str, int, int]]) -> None:
+    latest: dict[tuple[str, str], int] = {}
+    for tenant, contact, _slot, at in deletions:
+        latest[tenant, contact] = max(at, latest.get((tenant, contact), at))
+    tenants, contacts = zip(*latest, strict=True)
+    await connection.execute(
+        statements.BLANK_ACHIEVEMENTS, tenants, contacts, list(latest.values())
+    )
+    await connection.execute(statements.BLANK_OUTBOX, tenants, contacts)

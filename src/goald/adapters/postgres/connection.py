@@ -1,0 +1,131 @@
+"""One connection to Postgres that comes back by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from goald.adapters.postgres import statements
+from goald.adapters.postgres.failures import FAILURES, translate
+from goald.domain.errors import GoaldError
+from goald.domain.slots import SlotRange
+
+CONNECT_SECONDS = 5.0
+END_BACKEND_MS = 5_000
+
+SETTINGS = {
+    # A holder that stops in the middle of a transaction must not keep its locks.
+    "idle_in_transaction_session_timeout": "10s",
+    "jit": "off",
+}
+WRITER_SETTINGS = SETTINGS | {
+    # All that a commit runs reaches few rows by their keys. A plan made while the tables
+    # were small must not scan them when they have grown, and planning anew costs more
+    # than the statement.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+
+
+class Connection:
+    """A connection under one role, used by one caller at a time, opened when first used.
+
+    Whatever fails or is cancelled in its use closes it, and the next use opens another. If
+    it was closed in the middle of a transaction, its backend is ended first, so that
+    nothing it was still doing can happen after what the new connection reads.
+    """
+
+    def __init__(self, dsn: str, *, role: str, name: str, settings: dict[str, str],
+                 command_seconds: float = 30.0) -> None:  # fmt: skip
+        self._dsn = dsn
+        self._settings = settings | {"role": role, "application_name": name}
+        self._name = name
+        self._command_seconds = command_seconds
+        self._lock = asyncio.Lock()
+        self._open: asyncpg.Connection | None = None
+        self._abandoned: int | None = None
+
+    @property
+    def backend_pid(self) -> int | None:
+        """The process of the server that serves this connection; None while there is none."""
+        return self._open.get_server_pid() if self._open is not None else None
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Any]:
+        """The asyncpg connection, for this caller alone.
+
+        Errors of the server and of the way to it leave as `failures.translate` names them.
+        """
+        async with self._lock:
+            try:
+                connection = await self._ready()
+                yield connection
+            except GoaldError:
+                raise  # ours, and whoever raised it has ended its transaction
+            except BaseException as error:
+                self._abandon()
+                if isinstance(error, FAILURES):
+                    raise translate(error) from error
+                raise
+
+    @asynccontextmanager
+    async def transaction(self, slots: SlotRange, mode: str = "") -> AsyncIterator[Any]:
+        """The same, in a transaction that sees these slots; committed at the end of the body,
+        rolled back where the body raises."""
+        async with self.use() as connection:
+            await connection.execute(statements.begin_for(slots, mode))
+            try:
+                yield connection
+            except GoaldError:
+                await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+
+    async def close(self) -> None:
+        """Close it, waiting a little for the server to agree. Waits for its user first."""
+        async with self._lock:
+            connection, self._open = self._open, None
+            if connection is not None:
+                try:
+                    await connection.close(timeout=CONNECT_SECONDS)
+                except FAILURES:
+                    connection.terminate()
+
+    async def _ready(self) -> asyncpg.Connection:
+        if self._open is None or self._open.is_closed():
+            if self._open is not None:
+                self._abandon()
+            connection = await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_SECONDS,
+                command_timeout=self._command_seconds,
+                server_settings=self._settings,
+            )
+            self._open = connection
+            if self._abandoned is not None:
+                await end_backends(connection, [self._abandoned], self._name)
+                self._abandoned = None
+        return self._open
+
+    def _abandon(self) -> None:
+        connection, self._open = self._open, None
+        if connection is None:
+            return
+        self._abandoned = connection.get_server_pid()
+        connection.terminate()
+
+
+async def end_backends(connection: asyncpg.Connection, pids: list[int], name: str) -> None:
+    """End these backends and wait until they are gone, at most END_BACKEND_MS each.
+
+    Only those of the same login, which it may end, and of this application name, in case a
+    number was given to another process meanwhile. Must not be called within a transaction.
+    """
+    async with connection.transaction():
+        # A role of goald has no rights over its own login's backends; the login has.
+        await connection.execute(statements.ACT_AS_LOGIN)
+        await connection.fetch(statements.END_BACKENDS, pids, name, END_BACKEND_MS)

@@ -1,0 +1,60 @@
+"""Leases of streams, and what the leases of slots share with them (D3)."""
+
+from typing import Any
+
+from goald.adapters.postgres import statements
+from goald.adapters.postgres.connection import SETTINGS, Connection
+from goald.domain.errors import LeaseLost
+from goald.domain.leases import LEASE_SECONDS, SlotLease, StreamLease
+
+ENGINE_ROLE = "goald_engine"
+
+
+def lost(lease: SlotLease | StreamLease) -> LeaseLost:
+    """The error for a lease that is not there any more."""
+    what = f"slots {lease.slots}" if isinstance(lease, SlotLease) else lease.stream
+    return LeaseLost(f"epoch {lease.epoch} of {lease.holder} no longer holds {what}")
+
+
+async def renew(
+    connection: Any,
+    lease: SlotLease | StreamLease,
+    seconds: float,
+    config_version: int = 0,
+    backend_pid: int | None = None,
+) -> Any:
+    """Extend a lease; the server's date. Raises LeaseLost."""
+    today = await connection.fetchval(
+        statements.RENEW, lease.epoch, seconds, config_version, backend_pid
+    )
+    if today is None:
+        raise lost(lease)
+    return today
+
+
+class PostgresStreamLeases:
+    """`ports.StreamLeases` over one connection of its own."""
+
+    def __init__(self, dsn: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._seconds = lease_seconds
+        self._connection = Connection(
+            dsn, role=ENGINE_ROLE, name="goald-streams", settings=SETTINGS
+        )
+
+    async def take(self, stream: str, holder: str) -> StreamLease:
+        async with self._connection.use() as connection, connection.transaction():
+            await connection.execute(statements.LOCK_LEASES)
+            await connection.execute(statements.REMOVE_STREAM, stream)
+            epoch = await connection.fetchval(statements.TAKE_STREAM, stream, holder, self._seconds)
+        return StreamLease(stream, epoch, holder)
+
+    async def renew(self, lease: StreamLease) -> None:
+        async with self._connection.use() as connection:
+            await renew(connection, lease, self._seconds)
+
+    async def release(self, lease: StreamLease) -> None:
+        async with self._connection.use() as connection:
+            await connection.execute(statements.RELEASE, lease.epoch)
+
+    async def close(self) -> None:
+        await self._connection.close()

@@ -1,0 +1,218 @@
+"""Every statement of the shard's store and the leases, and what each guarantees.
+
+Times are microseconds since the epoch, turned by goald.at and goald.us. All run as
+goald_engine, and see only the slots that their transaction began with (begin_for); without
+that, what touches a row of a tenant raises.
+"""
+
+from goald.domain.slots import SlotRange
+
+
+def begin_for(slots: SlotRange, mode: str = "") -> str:
+    """Begin a transaction that sees the rows of these slots alone; in one round trip."""
+    return f"BEGIN {mode}; SELECT set_config('goald.slots', '{slots}', true)"
+
+
+READ_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+"""For begin_for: everything the transaction reads is of one moment."""
+
+# Leases ---------------------------------------------------------------------------------
+
+LOCK_LEASES = "SELECT pg_advisory_xact_lock(hashtext('goald.leases'))"
+"""One taker at a time, until its transaction ends. Holders do not take this lock."""
+
+OVERLAPPING = """
+SELECT backend_pid FROM goald.leases
+WHERE slots && int4range($1, $2, '[]') AND backend_pid IS NOT NULL
+"""
+
+REMOVE_OVERLAPPING = "DELETE FROM goald.leases WHERE slots && int4range($1, $2, '[]')"
+"""Waits for commits under way, which hold a key lock on their lease; after it, none of
+those holders can commit."""
+
+TAKE_SLOTS = """
+INSERT INTO goald.leases (slots, holder, backend_pid, expires_at)
+VALUES (int4range($1, $2, '[]'), $3, $4, now() + $5::float8 * interval '1 second')
+RETURNING epoch
+"""
+"""A greater epoch than any before. Fails where the range overlaps another."""
+
+REMOVE_STREAM = "DELETE FROM goald.leases WHERE stream = $1"
+
+TAKE_STREAM = """
+INSERT INTO goald.leases (stream, holder, expires_at)
+VALUES ($1, $2, now() + $3::float8 * interval '1 second')
+RETURNING epoch
+"""
+
+RENEW = """
+UPDATE goald.leases
+SET expires_at = now() + $2::float8 * interval '1 second', config_version = $3,
+    backend_pid = $4
+WHERE epoch = $1
+RETURNING current_date
+"""
+"""No row: the lease was taken. Changes no key, so it waits for no commit."""
+
+RELEASE = "DELETE FROM goald.leases WHERE epoch = $1"
+
+READ_LEASE = "SELECT epoch FROM goald.leases WHERE epoch = $1"
+
+HOLD_LEASE = "SELECT epoch FROM goald.leases WHERE epoch = $1 FOR KEY SHARE"
+"""Holds the lease until the transaction ends: whoever would delete it waits. (A full share
+lock would also make renewals wait for a slow commit.)"""
+
+ACT_AS_LOGIN = "SET LOCAL ROLE NONE"
+
+END_BACKENDS = """
+SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity
+WHERE pid = ANY ($1::int[]) AND pid <> pg_backend_pid()
+  AND application_name = $2 AND usename = session_user
+"""
+
+# Reading --------------------------------------------------------------------------------
+
+MAKE_MONTHS = "SELECT goald.make_achievement_months(3)"
+
+CHANGED_WORKFLOWS = """
+SELECT w.tenant_id, w.id AS workflow_id, w.goal_logic, w.is_active, w.config_version,
+       coalesce(jsonb_agg(jsonb_build_object(
+           'id', g.id, 'goal_type', g.goal_type, 'is_active', g.is_active,
+           'criteria', (CASE WHEN g.criteria ? 'min_amount'
+               THEN jsonb_set(g.criteria, '{min_amount}', to_jsonb(g.criteria ->> 'min_amount'))
+               ELSE g.criteria END)::text,
+           'effective_from', goald.us(g.effective_from),
+           'created_at', goald.us(g.created_at), 'position', g.position
+       ) ORDER BY g.created_at, g.position) FILTER (WHERE g.id IS NOT NULL), '[]')::text AS goals
+FROM goald.workflows w
+LEFT JOIN goald.workflow_goals g
+    ON g.tenant_id = w.tenant_id AND g.workflow_id = w.id AND g.deleted_at IS NULL
+WHERE w.config_version > $1
+GROUP BY w.tenant_id, w.id
+ORDER BY w.config_version
+"""
+"""Whole workflows, with the goals that are not deleted. Amounts are text: nothing on the
+way may make them floats."""
+
+_ENROLLMENT = """
+SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, goald.us(e.enrolled_at),
+       array_to_string(e.met_goals, ',')
+FROM goald.workflow_enrollments e
+"""
+
+LOAD = _ENROLLMENT + "WHERE e.status = 'active' AND e.slot BETWEEN $1 AND $2"
+"""What `_native.Engine.load` takes, in binary COPY."""
+
+LOAD_CONTACTS = (
+    _ENROLLMENT
+    + """
+JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, contact_id)
+    ON e.tenant_id = wanted.tenant_id AND e.contact_id = wanted.contact_id
+WHERE e.status = 'active'
+"""
+)
+
+# A commit -------------------------------------------------------------------------------
+
+INSERT_ENROLLMENTS = """
+INSERT INTO goald.workflow_enrollments
+    (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at, met_goals,
+     pending_actions)
+SELECT n.tenant_id, n.id, n.contact_id, n.workflow_id, n.slot, n.status, goald.at(n.enrolled_at),
+       goald.at(n.ended_at), n.met_goals::uuid[], n.pending_actions
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::int8[],
+            $8::int8[], $9::text[], $10::int8[])
+    AS n (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at,
+          met_goals, pending_actions)
+ON CONFLICT (tenant_id, id) DO NOTHING
+RETURNING tenant_id, id
+"""
+"""Never overwrites (E5). What is not returned has its id taken, perhaps in another slot."""
+
+TAKEN_ENROLLMENTS = """
+SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, e.status
+FROM unnest($1::text[], $2::text[]) AS n (tenant_id, id)
+JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
+"""
+"""Those of the ids taken that lie in these slots."""
+
+UPDATE_ENROLLMENTS = """
+UPDATE goald.workflow_enrollments e
+SET status = n.status, ended_at = goald.at(n.ended_at),
+    met_goals = e.met_goals || n.met_goals::uuid[], updated_at = now()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::text[])
+    AS n (tenant_id, id, status, ended_at, met_goals)
+WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND e.status = 'active'
+RETURNING e.tenant_id, e.id
+"""
+"""A status leaves `active` once and for good (E5): what is not returned had left it."""
+
+INSERT_ACHIEVEMENTS = """
+INSERT INTO goald.workflow_goal_achievements
+    (tenant_id, workflow_id, workflow_enrollment_id, contact_id, slot, id, goal_config_id,
+     goal_type, achieved_at, trigger_event, metadata)
+SELECT n.tenant_id, n.workflow_id, n.enrollment_id, n.contact_id, n.slot, n.id::uuid,
+       n.goal_id::uuid, n.goal_type, goald.at(n.achieved_at), n.trigger_event::jsonb,
+       n.metadata::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::text[],
+            $8::text[], $9::int8[], $10::text[], $11::text[])
+    AS n (tenant_id, workflow_id, enrollment_id, contact_id, slot, id, goal_id, goal_type,
+          achieved_at, trigger_event, metadata)
+"""
+"""Unique for its enrollment and goal because it hangs on an effect that took hold."""
+
+INSERT_OUTBOX = """
+INSERT INTO goald.outbox (tenant_id, slot, contact_id, message_id, stream, payload)
+SELECT n.tenant_id, n.slot, n.contact_id, n.message_id, n.stream, n.payload
+FROM unnest($1::text[], $2::int2[], $3::text[], $4::text[], $5::text[], $6::text[])
+    WITH ORDINALITY AS n (tenant_id, slot, contact_id, message_id, stream, payload, place)
+ORDER BY n.place
+RETURNING number
+"""
+"""Numbers in the order given."""
+
+ACKNOWLEDGE_EXITS = """
+UPDATE goald.workflow_enrollments e
+SET exit_acknowledged_at = goald.at(n.at), cancelled_actions = n.cancelled, updated_at = now()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[])
+    AS n (tenant_id, id, contact_id, workflow_id, cancelled, at)
+WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND e.contact_id = n.contact_id
+  AND e.workflow_id = n.workflow_id AND e.status = 'completed_goal'
+  AND e.exit_acknowledged_at IS NULL
+"""
+"""The first acknowledgement of an exit stands; one of anything else changes nothing."""
+
+BLANK_ACHIEVEMENTS = """
+UPDATE goald.workflow_goal_achievements a SET trigger_event = '{}', metadata = '{}'
+FROM unnest($1::text[], $2::text[], $3::int8[]) AS n (tenant_id, contact_id, at)
+WHERE a.tenant_id = n.tenant_id AND a.contact_id = n.contact_id
+  AND a.achieved_at <= goald.at(n.at) AND (a.trigger_event <> '{}' OR a.metadata <> '{}')
+"""
+
+BLANK_OUTBOX = """
+UPDATE goald.outbox o
+SET payload = CASE WHEN o.published_at IS NULL THEN o.payload ELSE '' END,
+    is_to_be_blanked = o.published_at IS NULL
+FROM unnest($1::text[], $2::text[]) AS n (tenant_id, contact_id)
+WHERE o.tenant_id = n.tenant_id AND o.contact_id = n.contact_id AND o.payload <> ''
+"""
+"""What is published is blanked now; what is not, when it is marked (MARK_PUBLISHED)."""
+
+# The outbox -----------------------------------------------------------------------------
+
+UNPUBLISHED = """
+SELECT number, stream, payload FROM goald.outbox
+WHERE published_at IS NULL AND slot BETWEEN $1 AND $2 ORDER BY number
+"""
+
+MARK_PUBLISHED = """
+UPDATE goald.outbox
+SET published_at = now(), payload = CASE WHEN is_to_be_blanked THEN '' ELSE payload END
+WHERE number = ANY ($1::int8[]) AND published_at IS NULL
+"""
+"""Marks once, and blanks what was waiting for that since its contact was deleted."""
+
+FORGET_PUBLISHED = """
+DELETE FROM goald.outbox
+WHERE published_at < now() - $1::float8 * interval '1 second' AND slot BETWEEN $2 AND $3
+"""

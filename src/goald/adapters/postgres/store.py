@@ -1,0 +1,151 @@
+"""The durable state of a range of slots, in Postgres (3.3).
+
+Two connections: commits and loads go over one, whose backend a taker ends; renewals,
+configuration and the marking of the outbox over the other, so that a slow commit never
+costs the lease.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from goald.adapters.postgres import commit, statements
+from goald.adapters.postgres.connection import (
+    SETTINGS,
+    WRITER_SETTINGS,
+    Connection,
+    end_backends,
+)
+from goald.adapters.postgres.leases import ENGINE_ROLE, lost, renew
+from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
+from goald.domain.leases import LEASE_SECONDS, SlotLease
+from goald.domain.slots import SLOTS, SlotRange
+from goald.ports import Change, Committed, Configuration, Message, StoredMessage
+
+WRITER_NAME = "goald-commit"
+"""By this name a taker knows the backend that it may end."""
+LOAD_SECONDS = 600.0
+ALL_SLOTS = SlotRange(0, SLOTS - 1)
+
+
+class PostgresShardStore:
+    """`ports.ShardStore`. Connects when first used, and again after a loss."""
+
+    def __init__(self, dsn: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._seconds = lease_seconds
+        self._writer = Connection(dsn, role=ENGINE_ROLE, name=WRITER_NAME, settings=WRITER_SETTINGS)
+        self._side = Connection(dsn, role=ENGINE_ROLE, name="goald-shard", settings=SETTINGS)
+        self._months_made: Any = None
+
+    async def take(self, slots: SlotRange, holder: str) -> SlotLease:
+        async with self._writer.use() as connection:
+            await connection.execute(statements.MAKE_MONTHS)
+            rows = await connection.fetch(statements.OVERLAPPING, slots.first, slots.last)
+            if rows:
+                await end_backends(connection, [pid for (pid,) in rows], WRITER_NAME)
+            async with connection.transaction():
+                await connection.execute(statements.LOCK_LEASES)
+                await connection.execute(statements.REMOVE_OVERLAPPING, slots.first, slots.last)
+                epoch = await connection.fetchval(
+                    statements.TAKE_SLOTS, slots.first, slots.last, holder,
+                    self._writer.backend_pid, self._seconds,
+                )  # fmt: skip
+        return SlotLease(slots, epoch, holder)
+
+    async def renew(self, lease: SlotLease, config_version: int) -> None:
+        """Also makes the months of achievements ahead, once a day."""
+        async with self._side.use() as connection:
+            today = await renew(
+                connection, lease, self._seconds, config_version, self._writer.backend_pid
+            )
+            if today != self._months_made:
+                await connection.execute(statements.MAKE_MONTHS)
+                self._months_made = today
+
+    async def release(self, lease: SlotLease) -> None:
+        async with self._side.use() as connection:
+            await connection.execute(statements.RELEASE, lease.epoch)
+
+    async def check(self, lease: SlotLease) -> None:
+        async with self._writer.use() as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+
+    async def configuration(self, after: int) -> Configuration:
+        async with self._side.transaction(ALL_SLOTS) as connection:
+            rows = await connection.fetch(statements.CHANGED_WORKFLOWS, after)
+        return Configuration(
+            version=max((row["config_version"] for row in rows), default=after),
+            workflows=[
+                {
+                    "tenant_id": row["tenant_id"],
+                    "workflow_id": row["workflow_id"],
+                    "goal_logic": row["goal_logic"],
+                    "is_active": row["is_active"],
+                    "goals": json.loads(row["goals"]),
+                }
+                for row in rows
+            ],
+        )
+
+    async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
+        await self._copy(lease, sink, statements.LOAD, lease.slots.first, lease.slots.last)
+
+    async def load_contacts(
+        self, lease: SlotLease, contacts: Sequence[tuple[str, str]], sink: Callable[[bytes], object]
+    ) -> None:
+        tenants = [tenant for tenant, _ in contacts]
+        await self._copy(
+            lease, sink, statements.LOAD_CONTACTS, tenants, [contact for _, contact in contacts]
+        )
+
+    async def commit(self, lease: SlotLease, change: Change) -> Committed:
+        """Cancelled, it may or may not have happened; the next call reads what did."""
+        try:
+            async with self._writer.transaction(lease.slots) as connection:
+                await _require(connection, statements.HOLD_LEASE, lease)
+                return await commit.write(connection, change)
+        except (ServiceUnavailable, SchemaMismatch) as error:
+            raise CommitUnknown(str(error)) from error
+
+    async def unpublished(self, lease: SlotLease) -> list[StoredMessage]:
+        async with self._side.transaction(lease.slots) as connection:
+            rows = await connection.fetch(
+                statements.UNPUBLISHED, lease.slots.first, lease.slots.last
+            )
+        return [StoredMessage(number, Message(stream, text)) for number, stream, text in rows]
+
+    async def mark_published(self, lease: SlotLease, numbers: Sequence[int]) -> None:
+        async with self._side.transaction(lease.slots) as connection:
+            await connection.execute(statements.MARK_PUBLISHED, numbers)
+
+    async def forget_published(self, lease: SlotLease, older_than_s: float) -> int:
+        async with self._side.transaction(lease.slots) as connection:
+            return len(
+                await connection.fetch(
+                    statements.FORGET_PUBLISHED, older_than_s, lease.slots.first, lease.slots.last
+                )
+            )
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await self._side.close()
+
+    async def _copy(
+        self, lease: SlotLease, sink: Callable[[bytes], object], query: str, *arguments: Any
+    ) -> None:
+        """Stream a query's rows to `sink`. The lease is checked in the same snapshot."""
+
+        async def take_piece(piece: bytes) -> None:
+            sink(bytes(piece))
+
+        mode = statements.READ_SNAPSHOT
+        async with self._writer.transaction(lease.slots, mode) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            await connection.copy_from_query(
+                query, *arguments, output=take_piece, format="binary", timeout=LOAD_SECONDS
+            )
+
+
+async def _require(connection: Any, statement: str, lease: SlotLease) -> None:
+    if await connection.fetchval(statement, lease.epoch) is None:
+        raise lost(lease)
