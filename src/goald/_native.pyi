@@ -10,7 +10,21 @@ run of stream entries (their ids and the bytes of their events), at most
 """
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, Self, final
+
+__all__ = [
+    "SLOTS",
+    "Achievements",
+    "Effects",
+    "Engine",
+    "Exits",
+    "Proposal",
+    "Routed",
+    "Router",
+    "achievement_id",
+    "exit_id",
+    "slot_of",
+]
 
 SLOTS: int
 """256: the fixed number of partitions of (tenant, contact)."""
@@ -28,7 +42,7 @@ def achievement_id(tenant_id: str, enrollment_id: str, goal_id: str) -> str:
 class Router:
     """Finds each event's slot in its raw bytes and packs one buffer, or several, per shard."""
 
-    def __init__(self, shard_of_slot: bytes, *, max_buffer: int = 90_000) -> None:
+    def __new__(cls, shard_of_slot: bytes, *, max_buffer: int = 90_000) -> Self:
         """`shard_of_slot`: 256 bytes, the shard's index of each slot. ValueError otherwise."""
 
     def route(self, entries: Sequence[Any]) -> Routed:
@@ -61,7 +75,7 @@ class Engine:
     Not safe for use by two threads at once: a second call raises RuntimeError.
     """
 
-    def __init__(self, *, clock_skew_us: int = 0) -> None: ...
+    def __new__(cls, *, clock_skew_us: int = 0) -> Self: ...
     def set_workflows(self, workflows: Sequence[dict[str, Any]]) -> None:
         """Take these workflows' configuration in place of what is held (E8).
 
@@ -71,6 +85,7 @@ class Engine:
         `effective_from` is None was never activated and matches nothing. Decimals in
         criteria are JSON strings or integers. ValueError names what is wrong, and nothing
         is taken then. Enrollments are untouched: a changed goal completes nobody by itself.
+        A proposal made before can still be applied: its events were judged on arrival (E1).
         """
     def load(self, rows: bytes) -> int:
         """Take enrollments in Postgres's binary COPY format, whole or the next piece of it.
@@ -78,7 +93,9 @@ class Engine:
         Columns: tenant_id, enrollment_id, contact_id, workflow_id (text), enrolled_at
         (bigint, us), met_goals (text: goal ids parted by commas, or empty). Feed pieces as
         they arrive, cut anywhere; the trailer ends the stream, and the next call starts
-        another. Returns the rows taken by this call. ValueError where the format is another.
+        another; so does a piece that begins with the format's whole signature, and any after an
+        error. An enrollment that is held already is replaced. Returns the rows taken by this
+        call. ValueError where the format is another; rows before the fault are taken.
         """
     def load_ended(self) -> bool:
         """Whether the last stream fed to `load` came to its trailer (it was not cut off)."""
@@ -97,7 +114,8 @@ class Engine:
         """Make memory equal to what was committed.
 
         `effective` holds one byte for each effect of the proposal: 1 where Postgres made it,
-        0 where it did not. ValueError where the lengths differ, or where memory changed since.
+        0 where it did not. ValueError where the lengths differ, or where `load`, `forget` or
+        `apply` changed memory since the proposal was made.
         """
     def explain(self, event: bytes, now_us: int) -> str:
         """A dry run of one event, as JSON: each enrollment and goal of the contact, and why

@@ -1,0 +1,90 @@
+//! The engine of one shard. Borrowed mutably by every call, so that a second thread gets a
+//! RuntimeError in place of a wait.
+
+use goald_engine::engine::Engine as Core;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::proposal::Proposal;
+use crate::workflows;
+
+#[pyclass(module = "goald._native")]
+pub struct Engine(Core);
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (*, clock_skew_us = 0))]
+    fn new(clock_skew_us: i64) -> Engine {
+        Engine(Core::new(clock_skew_us))
+    }
+
+    fn set_workflows(&mut self, py: Python<'_>, workflows: Vec<Bound<'_, PyDict>>) -> PyResult<()> {
+        let specs = workflows.iter().map(workflows::workflow).collect::<PyResult<Vec<_>>>()?;
+        py.detach(|| self.0.set_workflows(&specs)).map_err(value_error)
+    }
+
+    fn load(&mut self, py: Python<'_>, rows: &[u8]) -> PyResult<usize> {
+        py.detach(|| self.0.load(rows)).map_err(value_error)
+    }
+
+    fn load_ended(&mut self) -> bool {
+        self.0.load_ended()
+    }
+
+    fn forget(&mut self, py: Python<'_>, contacts: Vec<(String, String)>) {
+        py.detach(|| {
+            self.0.forget(contacts.iter().map(|(tenant, contact)| (&**tenant, &**contact)));
+        });
+    }
+
+    fn contacts_of(
+        &mut self,
+        py: Python<'_>,
+        buffers: Vec<Bound<'_, PyBytes>>,
+    ) -> PyResult<Vec<(String, String)>> {
+        let buffers = slices(&buffers);
+        py.detach(|| Core::contacts_of(&buffers)).map_err(value_error)
+    }
+
+    fn evaluate(
+        &mut self,
+        py: Python<'_>,
+        buffers: Vec<Bound<'_, PyBytes>>,
+        now_us: i64,
+    ) -> PyResult<Proposal> {
+        let buffers = slices(&buffers);
+        let proposal = py.detach(|| self.0.evaluate(&buffers, now_us)).map_err(value_error)?;
+        Ok(Proposal::new(proposal))
+    }
+
+    fn apply(&mut self, py: Python<'_>, proposal: &Proposal, effective: &[u8]) -> PyResult<()> {
+        py.detach(|| self.0.apply(proposal.core(), effective)).map_err(value_error)
+    }
+
+    fn explain(&mut self, py: Python<'_>, event: &[u8], now_us: i64) -> PyResult<String> {
+        py.detach(|| self.0.explain(event, now_us)).map_err(value_error)
+    }
+
+    fn stats<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.0.stats();
+        let dict = PyDict::new(py);
+        dict.set_item("tenants", stats.tenants)?;
+        dict.set_item("workflows", stats.workflows)?;
+        dict.set_item("goals", stats.goals)?;
+        dict.set_item("contacts", stats.contacts)?;
+        dict.set_item("enrollments", stats.enrollments)?;
+        dict.set_item("listeners", stats.listeners)?;
+        dict.set_item("bytes", stats.bytes)?;
+        Ok(dict)
+    }
+}
+
+fn slices<'a>(buffers: &'a [Bound<'_, PyBytes>]) -> Vec<&'a [u8]> {
+    buffers.iter().map(|buffer| buffer.as_bytes()).collect()
+}
+
+fn value_error(error: impl std::error::Error) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
