@@ -1,24 +1,16 @@
 """The messages that a commit gives rise to: exits and notices, as CloudEvents (3.2)."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 
 from goald import _native
+from goald.domain.streams import EXITS, NOTICES
+from goald.domain.times import rfc3339
 from goald.ports import Message, OutboxRow
 
-EXITS: Final = "goald:exits"
-NOTICES: Final = "goald:notices"
 SOURCE: Final = "goald"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def timestamp(us: int) -> str:
-    """Microseconds since the epoch as RFC 3339 in UTC, to the microsecond."""
-    moment = _EPOCH + timedelta(microseconds=us)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def outbox_rows(proposal: _native.Proposal, now_us: int) -> list[OutboxRow]:
@@ -31,7 +23,7 @@ def stamped(message: Message, now_us: int) -> Message:
     if message.stream != EXITS:
         return message
     event = orjson.loads(message.payload)
-    event["data"]["published_at"] = timestamp(now_us)
+    event["data"]["published_at"] = rfc3339(now_us)
     return Message(message.stream, orjson.dumps(event).decode())
 
 
@@ -48,7 +40,7 @@ def _exits(proposal: _native.Proposal, now_us: int) -> Iterator[OutboxRow]:
         effect, exit_id, goal_type, goal_ids, achieved_at,
         event_id, source, name, traceparent, received_at,
     ) in rows:  # fmt: skip
-        achieved = timestamp(achieved_at)
+        achieved = rfc3339(achieved_at)
         data = {
             "workflow_id": workflows[effect],
             "contact_id": contacts[effect],
@@ -60,7 +52,7 @@ def _exits(proposal: _native.Proposal, now_us: int) -> Iterator[OutboxRow]:
             "cancel": ["pending_actions", "wait_steps"],
             "trigger_event": {"id": event_id, "source": source, "type": name},
             "occurred_at": achieved,
-            "received_at": timestamp(received_at),
+            "received_at": rfc3339(received_at),
         }
         event = _event("workflow.exit.goal", exit_id, tenants[effect], now_us, data, traceparent)
         yield OutboxRow(effect, exit_id, EXITS, event)
@@ -82,7 +74,7 @@ def _achievements(proposal: _native.Proposal, now_us: int) -> Iterator[OutboxRow
             "contact_id": contacts[effect],
             "goal_config_id": goal_id,
             "goal_type": goal_type,
-            "achieved_at": timestamp(achieved_at),
+            "achieved_at": rfc3339(achieved_at),
             "trigger_event": orjson.Fragment(trigger),
             "metadata": orjson.Fragment(metadata),
         }
@@ -103,7 +95,7 @@ def _event(
         "id": event_id,
         "source": SOURCE,
         "type": name,
-        "time": timestamp(now_us),
+        "time": rfc3339(now_us),
         "tenantid": tenant_id,
         "datacontenttype": "application/json",
         "data": data,

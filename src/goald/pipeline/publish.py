@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import SlotLease
+from goald.domain.streams import EXITS
 from goald.metrics import ShardMetrics
-from goald.pipeline.messages import EXITS, stamped
+from goald.pipeline.messages import stamped
 from goald.pipeline.retry import retrying
 from goald.ports import Clock, DeadLetter, Outbound, ShardStore, StoredMessage
 

@@ -16,14 +16,14 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.parts import Part
-from goald.runtime.consumer import ConsumerSettings
 from goald.runtime import logs
+from goald.runtime.consumer import ConsumerSettings
 from goald.runtime.shard import ShardSettings
 from goald.runtime.wiring import Endpoints, consumer_process, shard_process
 
 log = logging.getLogger(__name__)
 
-ACTOR_OPTIONS = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 0}
+as_actor = ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
 
 
 class RayShard:
@@ -99,11 +99,13 @@ async def run_or_exit(work: Awaitable[None]) -> None:
 
 def make_shard(settings: ShardSettings, endpoints: Endpoints) -> "ActorHandle[Any]":
     """Start a shard's actor. Does not wait."""
-    return ray.remote(**ACTOR_OPTIONS)(ShardActor).remote(settings, endpoints)
+    handle: ActorHandle[Any] = as_actor(ShardActor).remote(settings, endpoints)
+    return handle
 
 
 def make_consumer(
     settings: ConsumerSettings, shards: "Sequence[ActorHandle[Any]]", endpoints: Endpoints
 ) -> "ActorHandle[Any]":
     """Start a consumer's actor. Does not wait."""
-    return ray.remote(**ACTOR_OPTIONS)(ConsumerActor).remote(settings, list(shards), endpoints)
+    handle: ActorHandle[Any] = as_actor(ConsumerActor).remote(settings, list(shards), endpoints)
+    return handle

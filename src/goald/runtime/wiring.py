@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from goald.adapters.clock import SystemClock
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
 from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
-from goald.adapters.redis_streams.board import RedisBoard
 from goald.pipeline.parts import Shard
 from goald.ports import Clock
+from goald.runtime.board import RedisBoard
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.shard import ShardProcess, ShardSettings
 

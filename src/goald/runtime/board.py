@@ -1,0 +1,44 @@
+"""The board in Redis where heartbeats are left, and the readings of a whole instance."""
+
+from datetime import UTC, datetime
+
+from goald.adapters.redis_streams.admin import lag, stream_count
+from goald.adapters.redis_streams.connect import connect, service_errors
+from goald.domain.streams import DEAD, PROCESSES
+from goald.runtime.heartbeats import Heartbeat, parse
+from goald.runtime.rates import Readings
+
+
+class RedisBoard:
+    """`Board` over the hash `goald:processes`. Connects when first used. Bound to one loop."""
+
+    def __init__(self, url: str) -> None:
+        self._client = connect(url)
+
+    async def write(self, heartbeat: Heartbeat) -> None:
+        with service_errors():
+            await self._client.hset(PROCESSES, heartbeat.field, heartbeat.to_json())
+
+    async def remove(self, role: str, index: int) -> None:
+        with service_errors():
+            await self._client.hdel(PROCESSES, f"{role}:{index}")
+
+    async def settle_streams(self, count: int) -> None:
+        """Make `count` the number of event streams. Raises StreamCountMismatch where Redis
+        holds another already."""
+        await stream_count(self._client, count)
+
+    async def readings(self) -> Readings:
+        """Every heartbeat, the lag of each stream, and how many dead letters there are."""
+        with service_errors():
+            held = await self._client.hgetall(PROCESSES)
+            dead = await self._client.xlen(DEAD)
+        return Readings(
+            at=datetime.now(UTC),
+            heartbeats=parse(held.values()),
+            lag=await lag(self._client),
+            dead=dead,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
