@@ -1,9 +1,9 @@
 """The directory under which one goald keeps what is its own, and the lock on it."""
 
-import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -27,8 +27,9 @@ class DataDirectory:
 
     `path` is absolute, without symbolic links. `run` holds what is about this run, `logs` the
     services' logs. `short` is a directory of ours in the system's temporary directory, with a
-    path short enough for Unix sockets wherever `path` is; `close` removes it if it is empty.
-    `record` is where to write down every process that is started.
+    path short enough for Unix sockets wherever `path` is; each run finds it empty, and `close`
+    removes it with all that is in it. `record` is where to write down every process that is
+    started.
     """
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -57,6 +58,8 @@ class DataDirectory:
             data = cls(path, lock)
             for process in data.record.end_all():
                 _log.warning("ended what the last run left", role=process.role, pid=process.pid)
+            shutil.rmtree(data.short)
+            data.short.mkdir(mode=0o700)
         except OSError as error:
             os.close(lock)
             raise StartError(_why_not(path, error)) from error
@@ -68,8 +71,7 @@ class DataDirectory:
     def close(self) -> None:
         """Give the directory up. Ends what is still recorded as running."""
         self.record.end_all()
-        with contextlib.suppress(OSError):  # another program may have put a file there
-            self.short.rmdir()
+        shutil.rmtree(self.short, ignore_errors=True)
         os.close(self._lock)
 
     def __enter__(self) -> Self:
