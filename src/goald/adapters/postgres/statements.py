@@ -108,7 +108,7 @@ LOAD_CONTACTS = (
     + """
 JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, contact_id)
     ON e.tenant_id = wanted.tenant_id AND e.contact_id = wanted.contact_id
-WHERE e.status = 'active'
+WHERE (e.status = 'active') IS TRUE
 """
 )
 
@@ -142,10 +142,11 @@ SET status = n.status, ended_at = goald.at(n.ended_at),
     met_goals = e.met_goals || n.met_goals::uuid[], updated_at = now()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::text[])
     AS n (tenant_id, id, status, ended_at, met_goals)
-WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND e.status = 'active'
+WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND (e.status = 'active') IS TRUE
 RETURNING e.tenant_id, e.id
 """
-"""A status leaves `active` once and for good (E5): what is not returned had left it."""
+"""A status leaves `active` once and for good (E5): what is not returned had left it.
+(IS TRUE keeps the planner from the index of active rows, which would read all of them.)"""
 
 INSERT_ACHIEVEMENTS = """
 INSERT INTO goald.workflow_goal_achievements
