@@ -8,11 +8,11 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError
 
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.parts import Part
@@ -39,8 +39,6 @@ class RayShard:
             await self._actor.process.remote([tuple(part) for part in parts])
         except RayActorError as error:
             raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
-        except RayTaskError as error:
-            raise error.as_instanceof_cause() from None
 
 
 class ShardActor:
@@ -99,13 +97,12 @@ async def run_or_exit(work: Awaitable[None]) -> None:
 
 def make_shard(settings: ShardSettings, endpoints: Endpoints) -> "ActorHandle[Any]":
     """Start a shard's actor. Does not wait."""
-    handle: ActorHandle[Any] = as_actor(ShardActor).remote(settings, endpoints)
-    return handle
+    return cast("ActorHandle[Any]", as_actor(ShardActor).remote(settings, endpoints))
 
 
 def make_consumer(
     settings: ConsumerSettings, shards: "Sequence[ActorHandle[Any]]", endpoints: Endpoints
 ) -> "ActorHandle[Any]":
     """Start a consumer's actor. Does not wait."""
-    handle: ActorHandle[Any] = as_actor(ConsumerActor).remote(settings, list(shards), endpoints)
-    return handle
+    actor = as_actor(ConsumerActor).remote(settings, list(shards), endpoints)
+    return cast("ActorHandle[Any]", actor)

@@ -1,5 +1,6 @@
 """Ray: one of our own on this machine, closed to others, or a cluster that is there."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -37,7 +38,7 @@ class RayCluster:
 
         try:
             if self._address is not None:
-                ray.init(address=self._address, log_to_driver=False, logging_level="ERROR")
+                ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
                 return
             if len(str(self._temp_dir)) > LONGEST_TEMP_DIR:
                 raise StartError(
@@ -49,7 +50,7 @@ class RayCluster:
                 address="local",
                 include_dashboard=False,
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 object_store_memory=OBJECT_STORE_BYTES,
                 _temp_dir=str(self._temp_dir),
             )

@@ -28,7 +28,7 @@ def shard_process(settings: ShardSettings, endpoints: Endpoints) -> ShardProcess
     return ShardProcess(
         settings,
         store=PostgresShardStore(endpoints.postgres_dsn),
-        outbound=RedisOutbound(endpoints.redis_url),
+        outbound=RedisOutbound(endpoints.redis_url, system_clock()),
         board=open_board(endpoints),
         clock=system_clock(),
     )
@@ -43,7 +43,7 @@ def consumer_process(
         shards,
         open_stream=lambda name: RedisEventStream(endpoints.redis_url, name),
         leases=PostgresStreamLeases(endpoints.postgres_dsn),
-        outbound=RedisOutbound(endpoints.redis_url),
+        outbound=RedisOutbound(endpoints.redis_url, system_clock()),
         board=open_board(endpoints),
         clock=system_clock(),
     )
