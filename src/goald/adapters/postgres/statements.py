@@ -214,6 +214,9 @@ WHERE number = ANY ($1::int8[]) AND published_at IS NULL
 """Marks once, and blanks what was waiting for that since its contact was deleted."""
 
 FORGET_PUBLISHED = """
-DELETE FROM goald.outbox
-WHERE published_at < now() - $1::float8 * interval '1 second' AND slot BETWEEN $2 AND $3
+WITH gone AS (
+    DELETE FROM goald.outbox
+    WHERE published_at < now() - $1::float8 * interval '1 second' AND slot BETWEEN $2 AND $3
+    RETURNING 1
+) SELECT count(*) FROM gone
 """

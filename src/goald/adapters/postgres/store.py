@@ -120,11 +120,10 @@ class PostgresShardStore:
 
     async def forget_published(self, lease: SlotLease, older_than_s: float) -> int:
         async with self._side.transaction(lease.slots) as connection:
-            return len(
-                await connection.fetch(
-                    statements.FORGET_PUBLISHED, older_than_s, lease.slots.first, lease.slots.last
-                )
+            gone: int = await connection.fetchval(
+                statements.FORGET_PUBLISHED, older_than_s, lease.slots.first, lease.slots.last
             )
+        return gone
 
     async def close(self) -> None:
         await self._writer.close()

@@ -1,0 +1,99 @@
+"""What Postgres holds for goald, in memory: the tables that stores in one process share."""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from goald.domain.leases import SlotLease, StreamLease
+from goald.domain.slots import SlotRange
+
+
+@dataclass
+class Enrollment:
+    """One row of workflow_enrollments."""
+
+    tenant_id: str
+    id: str
+    contact_id: str
+    workflow_id: str
+    slot: int
+    status: str
+    enrolled_at: int
+    ended_at: int | None
+    met_goals: list[str]
+    pending_actions: int | None
+    cancelled_actions: int | None = None
+    exit_acknowledged_at: int | None = None
+
+
+@dataclass
+class Achievement:
+    """One row of workflow_goal_achievements."""
+
+    id: str
+    enrollment: Enrollment
+    goal_config_id: str
+    goal_type: str
+    achieved_at: int
+    trigger_event: str
+    metadata: str
+
+
+@dataclass
+class OutboxEntry:
+    """One row of the outbox."""
+
+    number: int
+    tenant_id: str
+    contact_id: str
+    slot: int
+    stream: str
+    payload: str
+    is_to_be_blanked: bool = False
+    published_at: float | None = None
+
+
+@dataclass
+class MemoryDatabase:
+    """The tables. Whoever shares one shares its leases and rows."""
+
+    enrollments: dict[tuple[str, str], Enrollment] = field(default_factory=dict)
+    achievements: list[Achievement] = field(default_factory=list)
+    outbox: dict[int, OutboxEntry] = field(default_factory=dict)
+    workflows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    """(version, the workflow as `Engine.set_workflows` takes it)."""
+    slot_leases: dict[int, SlotLease] = field(default_factory=dict)
+    stream_leases: dict[int, StreamLease] = field(default_factory=dict)
+    config_versions: dict[int, int] = field(default_factory=dict)
+    """The version that each epoch last said it holds."""
+    last_epoch: int = 0
+    last_number: int = 0
+
+    def next_epoch(self) -> int:
+        self.last_epoch += 1
+        return self.last_epoch
+
+    def next_number(self) -> int:
+        self.last_number += 1
+        return self.last_number
+
+    def active(self, slots: SlotRange) -> list[Enrollment]:
+        """The active enrollments of these slots."""
+        return [
+            row
+            for row in self.enrollments.values()
+            if row.status == "active" and slots.first <= row.slot <= slots.last
+        ]
+
+
+def copy_binary(rows: Iterable[Enrollment]) -> bytes:
+    """Enrollments as Postgres's binary COPY gives them, for `_native.Engine.load`."""
+    pieces = [b"PGCOPY\n\xff\r\n\x00", struct.pack(">ii", 0, 0)]
+    for row in rows:
+        fields = [row.tenant_id, row.id, row.contact_id, row.workflow_id]
+        values = [text.encode() for text in fields]
+        values += [struct.pack(">q", row.enrolled_at), ",".join(row.met_goals).encode()]
+        pieces.append(struct.pack(">h", len(values)))
+        pieces += [struct.pack(">i", len(value)) + value for value in values]
+    return b"".join([*pieces, struct.pack(">h", -1)])

@@ -1,0 +1,236 @@
+"""The state and the leases of shards, in memory: what Postgres does, without Postgres.
+
+For unit tests and dry runs. Nothing survives the process.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from goald.adapters.memory.database import (
+    Achievement,
+    Enrollment,
+    MemoryDatabase,
+    OutboxEntry,
+    copy_binary,
+)
+from goald.domain.errors import LeaseLost
+from goald.domain.leases import SlotLease, StreamLease
+from goald.domain.slots import SlotRange
+from goald.ports import Change, Clock, Committed, Configuration, Message, StoredMessage
+
+
+class MemoryShardStore:
+    """`ports.ShardStore` over tables that several stores may share."""
+
+    def __init__(self, database: MemoryDatabase, clock: Clock) -> None:
+        self._tables = database
+        self._clock = clock
+
+    async def take(self, slots: SlotRange, holder: str) -> SlotLease:
+        held = self._tables.slot_leases
+        for epoch in [epoch for epoch, lease in held.items() if _overlap(lease.slots, slots)]:
+            del held[epoch]
+        lease = SlotLease(slots, self._tables.next_epoch(), holder)
+        held[lease.epoch] = lease
+        return lease
+
+    async def renew(self, lease: SlotLease, config_version: int) -> None:
+        self._require(lease)
+        self._tables.config_versions[lease.epoch] = config_version
+
+    async def release(self, lease: SlotLease) -> None:
+        self._tables.slot_leases.pop(lease.epoch, None)
+
+    async def check(self, lease: SlotLease) -> None:
+        self._require(lease)
+
+    async def configuration(self, after: int) -> Configuration:
+        changed = [(version, one) for version, one in self._tables.workflows if version > after]
+        return Configuration(
+            max((version for version, _ in changed), default=after), [one for _, one in changed]
+        )
+
+    async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
+        self._require(lease)
+        sink(copy_binary(self._tables.active(lease.slots)))
+
+    async def load_contacts(
+        self, lease: SlotLease, contacts: Sequence[tuple[str, str]], sink: Callable[[bytes], object]
+    ) -> None:
+        self._require(lease)
+        wanted = set(contacts)
+        rows = self._tables.active(lease.slots)
+        sink(copy_binary(row for row in rows if (row.tenant_id, row.contact_id) in wanted))
+
+    async def commit(self, lease: SlotLease, change: Change) -> Committed:
+        self._require(lease)
+        effects = change.effects
+        effective = bytearray(len(effects.tenant_id))
+        conflicts: list[int] = []
+        differs = False
+        for i, is_new in enumerate(effects.is_new):
+            row = self._tables.enrollments.get((effects.tenant_id[i], effects.enrollment_id[i]))
+            if is_new and row is None:
+                self._insert(effects, i)
+                effective[i] = 1
+            elif is_new and row is not None:
+                if not _same(row, effects, i, lease.slots):
+                    conflicts.append(i)
+                else:
+                    differs |= row.status == "active"
+            elif row is not None and row.status == "active":
+                row.status = effects.status[i]
+                row.ended_at = effects.ended_at[i]
+                row.met_goals += _goals(effects.met_goals[i])
+                effective[i] = 1
+            else:
+                differs = True
+        self._achieve(effects, change.achievements, effective)
+        outbox = self._enqueue(effects, change, effective)
+        self._acknowledge(change)
+        self._blank(change)
+        return Committed(bytes(effective), conflicts, outbox, differs)
+
+    async def unpublished(self, lease: SlotLease) -> list[StoredMessage]:
+        return [
+            StoredMessage(entry.number, Message(entry.stream, entry.payload))
+            for entry in self._tables.outbox.values()
+            if entry.published_at is None and lease.slots.first <= entry.slot <= lease.slots.last
+        ]
+
+    async def mark_published(
+        self,
+        lease: SlotLease,
+        numbers: Sequence[int],
+    ) -> None:
+        for number in numbers:
+            entry = self._tables.outbox.get(number)
+            if entry is not None and entry.published_at is None:
+                entry.published_at = self._clock.monotonic()
+                entry.payload = "" if entry.is_to_be_blanked else entry.payload
+
+    async def forget_published(self, lease: SlotLease, older_than_s: float) -> int:
+        oldest = self._clock.monotonic() - older_than_s
+        gone = [
+            entry.number
+            for entry in self._tables.outbox.values()
+            if entry.published_at is not None
+            and entry.published_at < oldest
+            and lease.slots.first <= entry.slot <= lease.slots.last
+        ]
+        for number in gone:
+            del self._tables.outbox[number]
+        return len(gone)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _require(self, lease: SlotLease) -> None:
+        if lease.epoch not in self._tables.slot_leases:
+            raise LeaseLost(f"epoch {lease.epoch} no longer holds slots {lease.slots}")
+
+    def _insert(self, effects: Any, i: int) -> None:
+        key = (effects.tenant_id[i], effects.enrollment_id[i])
+        self._tables.enrollments[key] = Enrollment(
+            *key,
+            contact_id=effects.contact_id[i],
+            workflow_id=effects.workflow_id[i],
+            slot=effects.slot[i],
+            status=effects.status[i],
+            enrolled_at=effects.enrolled_at[i],
+            ended_at=effects.ended_at[i],
+            met_goals=_goals(effects.met_goals[i]),
+            pending_actions=effects.pending_actions[i],
+        )
+
+    def _achieve(self, effects: Any, achievements: Any, effective: bytearray) -> None:
+        columns = zip(
+            achievements.effect, achievements.id, achievements.goal_id, achievements.goal_type,
+            achievements.achieved_at, achievements.trigger_event, achievements.metadata,
+            strict=True,
+        )  # fmt: skip
+        for i, id_, goal_id, goal_type, at, trigger_event, metadata in columns:
+            if effective[i]:
+                row = self._tables.enrollments[effects.tenant_id[i], effects.enrollment_id[i]]
+                self._tables.achievements.append(
+                    Achievement(id_, row, goal_id, goal_type, at, trigger_event, metadata)
+                )
+
+    def _enqueue(self, effects: Any, change: Change, effective: bytearray) -> list[StoredMessage]:
+        stored = []
+        for row in change.outbox:
+            i = row.effect
+            if effective[i]:
+                number = self._tables.next_number()
+                self._tables.outbox[number] = OutboxEntry(
+                    number, effects.tenant_id[i], effects.contact_id[i], effects.slot[i],
+                    row.stream, row.payload,
+                )  # fmt: skip
+                stored.append(StoredMessage(number, Message(row.stream, row.payload)))
+        return stored
+
+    def _acknowledge(self, change: Change) -> None:
+        for tenant, id_, contact, workflow, _slot, cancelled, at in change.acknowledgements:
+            row = self._tables.enrollments.get((tenant, id_))
+            if (
+                row is not None
+                and (row.contact_id, row.workflow_id) == (contact, workflow)
+                and row.status == "completed_goal"
+                and row.exit_acknowledged_at is None
+            ):
+                row.exit_acknowledged_at = at
+                row.cancelled_actions = cancelled
+
+    def _blank(self, change: Change) -> None:
+        for tenant, contact, _slot, at in change.deletions:
+            for achievement in self._tables.achievements:
+                of = achievement.enrollment
+                if (of.tenant_id, of.contact_id) == (tenant, contact) and (
+                    achievement.achieved_at <= at
+                ):
+                    achievement.trigger_event = achievement.metadata = "{}"
+            for entry in self._tables.outbox.values():
+                if (entry.tenant_id, entry.contact_id) == (tenant, contact):
+                    entry.is_to_be_blanked = entry.published_at is None
+                    entry.payload = entry.payload if entry.published_at is None else ""
+
+
+class MemoryStreamLeases:
+    """`ports.StreamLeases` over tables that several may share."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._tables = database
+
+    async def take(self, stream: str, holder: str) -> StreamLease:
+        held = self._tables.stream_leases
+        for epoch in [epoch for epoch, lease in held.items() if lease.stream == stream]:
+            del held[epoch]
+        lease = StreamLease(stream, self._tables.next_epoch(), holder)
+        held[lease.epoch] = lease
+        return lease
+
+    async def renew(self, lease: StreamLease) -> None:
+        if lease.epoch not in self._tables.stream_leases:
+            raise LeaseLost(f"epoch {lease.epoch} no longer holds {lease.stream}")
+
+    async def release(self, lease: StreamLease) -> None:
+        self._tables.stream_leases.pop(lease.epoch, None)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _overlap(one: SlotRange, other: SlotRange) -> bool:
+    return one.first <= other.last and other.first <= one.last
+
+
+def _goals(literal: str) -> list[str]:
+    """The ids in a Postgres array literal, `{}` or `{a,b}`."""
+    return [goal for goal in literal.strip("{}").split(",") if goal]
+
+
+def _same(row: Enrollment, effects: Any, i: int, slots: SlotRange) -> bool:
+    return (row.contact_id, row.workflow_id) == (
+        effects.contact_id[i],
+        effects.workflow_id[i],
+    ) and slots.first <= row.slot <= slots.last

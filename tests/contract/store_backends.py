@@ -1,0 +1,114 @@
+"""What the suites of the state and the leases run against, and how they look behind it."""
+
+from typing import Any, Protocol
+
+import asyncpg
+from tests.support.services import Database
+
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.memory.database import MemoryDatabase
+from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
+from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
+from goald.ports import ShardStore, StreamLeases
+
+
+class Tables(Protocol):
+    """One set of tables, which any number of stores share."""
+
+    def store(self) -> ShardStore: ...
+
+    def stream_leases(self) -> StreamLeases: ...
+
+    async def enrollments(self) -> dict[str, tuple[str, str, int, tuple[int | None, int]]]:
+        """By id: contact, status, goals met, (cancelled actions, acknowledged or not)."""
+
+    async def achievements(self) -> list[tuple[str, str]]:
+        """(enrollment, trigger_event without spaces), sorted."""
+
+    async def payloads(self) -> list[str]:
+        """Of the outbox, in order."""
+
+    async def close(self) -> None: ...
+
+
+class MemoryTables:
+    def __init__(self) -> None:
+        self._database = MemoryDatabase()
+        self._clock = ManualClock()
+
+    def store(self) -> ShardStore:
+        return MemoryShardStore(self._database, self._clock)
+
+    def stream_leases(self) -> StreamLeases:
+        return MemoryStreamLeases(self._database)
+
+    async def enrollments(self) -> dict[str, Any]:
+        return {
+            row.id: (
+                row.contact_id,
+                row.status,
+                len(row.met_goals),
+                (row.cancelled_actions, int(row.exit_acknowledged_at is not None)),
+            )
+            for row in self._database.enrollments.values()
+        }
+
+    async def achievements(self) -> list[tuple[str, str]]:
+        return sorted(
+            (row.enrollment.id, row.trigger_event.replace(" ", ""))
+            for row in self._database.achievements
+        )
+
+    async def payloads(self) -> list[str]:
+        return [entry.payload for entry in self._database.outbox.values()]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class PostgresTables:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._open: list[PostgresShardStore | PostgresStreamLeases] = []
+
+    def store(self) -> ShardStore:
+        store = PostgresShardStore(self._database.dsn)
+        self._open.append(store)
+        return store
+
+    def stream_leases(self) -> StreamLeases:
+        leases = PostgresStreamLeases(self._database.dsn)
+        self._open.append(leases)
+        return leases
+
+    async def enrollments(self) -> dict[str, Any]:
+        rows = await self._read(
+            "SELECT id, contact_id, status, cardinality(met_goals), cancelled_actions,"
+            " (exit_acknowledged_at IS NOT NULL)::int FROM goald.workflow_enrollments"
+        )
+        return {
+            id_: (contact, status, met, tuple(rest)) for id_, contact, status, met, *rest in rows
+        }
+
+    async def achievements(self) -> list[tuple[str, str]]:
+        rows = await self._read(
+            "SELECT workflow_enrollment_id, replace(trigger_event::text, ' ', '')"
+            " FROM goald.workflow_goal_achievements ORDER BY 1, 2"
+        )
+        return [tuple(row) for row in rows]
+
+    async def payloads(self) -> list[str]:
+        return [
+            row[0] for row in await self._read("SELECT payload FROM goald.outbox ORDER BY number")
+        ]
+
+    async def close(self) -> None:
+        for one in self._open:
+            await one.close()
+
+    async def _read(self, query: str) -> Any:
+        connection = await asyncpg.connect(self._database.admin_dsn)
+        try:
+            return await connection.fetch(query)
+        finally:
+            await connection.close()

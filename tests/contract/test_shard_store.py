@@ -1,0 +1,344 @@
+"""What every `ShardStore` keeps to, in memory and in Postgres."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
+from tests.support.changes import NOON, SECOND, Effect, change, goal_id
+
+from goald.domain.errors import LeaseLost
+from goald.domain.slots import SlotRange
+from goald.ports import ShardStore
+
+ALL = SlotRange(0, 255)
+LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
+    made: Tables
+    if request.param == "memory":
+        made = MemoryTables()
+    else:
+        made = PostgresTables(request.getfixturevalue("database"))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def store(tables: Tables) -> ShardStore:
+    return tables.store()
+
+
+def goal_met(enrollment: str, *, is_new: bool = False, messages: tuple[str, ...] = ()) -> Effect:
+    return Effect(
+        enrollment,
+        is_new=is_new,
+        status="completed_goal",
+        ended_at=NOON + SECOND,
+        met_goals=["g"],
+        achieves=["g"],
+        messages=messages,
+    )
+
+
+async def loaded(store: ShardStore, lease: object, contacts: object = None) -> bytes:
+    pieces: list[bytes] = []
+    if contacts is None:
+        await store.load(lease, pieces.append)  # type: ignore[arg-type]
+    else:
+        await store.load_contacts(lease, contacts, pieces.append)  # type: ignore[arg-type]
+    return b"".join(pieces)
+
+
+# Leases
+
+
+async def test_later_epoch_is_greater(store: ShardStore) -> None:
+    first = await store.take(LOW, "a")
+    assert (await store.take(LOW, "b")).epoch > first.epoch
+
+
+async def test_fenced_holder_can_do_nothing(tables: Tables) -> None:
+    old, new = tables.store(), tables.store()
+    lease = await old.take(LOW, "a")
+    await new.take(SlotRange(100, 200), "b")
+    for attempt in (
+        old.commit(lease, change(Effect("e-1"))),
+        old.check(lease),
+        old.renew(lease, 1),
+        loaded(old, lease),
+        loaded(old, lease, [("acme", "ann")]),
+    ):
+        with pytest.raises(LeaseLost):
+            await attempt
+    assert await tables.enrollments() == {}
+
+
+async def test_holders_of_other_slots_are_left_alone(tables: Tables) -> None:
+    low, high = tables.store(), tables.store()
+    lease = await low.take(LOW, "a")
+    await high.take(HIGH, "b")
+    await low.renew(lease, 7)
+    await low.check(lease)
+    assert (await low.commit(lease, change(Effect("e-1")))).effective == b"\1"
+
+
+async def test_released_lease_is_lost_and_releasing_twice_changes_nothing(tables: Tables) -> None:
+    store, other = tables.store(), tables.store()
+    lease = await store.take(LOW, "a")
+    await store.release(lease)
+    with pytest.raises(LeaseLost):
+        await store.check(lease)
+    newer = await other.take(LOW, "b")
+    await store.release(lease)
+    await other.check(newer)
+
+
+# Commits
+
+
+async def test_new_enrollment_is_kept_and_loaded(tables: Tables, store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    committed = await store.commit(lease, change(Effect("e-1"), Effect("e-2", contact_id="bob")))
+    assert committed.effective == b"\1\1"
+    assert not committed.out_of_step
+    assert set(await tables.enrollments()) == {"e-1", "e-2"}
+    pieces = await loaded(store, lease)
+    assert b"e-1" in pieces
+    assert b"e-2" in pieces
+
+
+async def test_both_stores_load_the_same_bytes(tables: Tables, store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-1", met_goals=["x", "y"], enrolled_at=NOON + 1)))
+    fields = [b"acme", b"e-1", b"ann", b"w-1", (NOON + 1).to_bytes(8, "big")]
+    fields.append(f"{goal_id('x')},{goal_id('y')}".encode())
+    row = b"\0\6" + b"".join(len(one).to_bytes(4, "big") + one for one in fields)
+    header = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+    assert await loaded(store, lease) == header + row + b"\xff\xff"
+
+
+async def test_load_gives_active_ones_of_the_slots_alone(tables: Tables) -> None:
+    everything, low = tables.store(), tables.store()
+    lease = await everything.take(ALL, "a")
+    await everything.commit(
+        lease,
+        change(
+            Effect("e-low", slot=127),
+            Effect("e-high", slot=128),
+            Effect("e-ended", slot=1, status="completed", ended_at=NOON),
+        ),
+    )
+    rows = await loaded(low, await low.take(LOW, "b"))
+    assert b"e-low" in rows
+    assert b"e-high" not in rows
+    assert b"e-ended" not in rows
+
+
+async def test_load_of_contacts_gives_theirs_alone(store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(
+        lease,
+        change(
+            Effect("e-ann"),
+            Effect("e-bob", contact_id="bob"),
+            Effect("e-other", tenant_id="other"),
+        ),
+    )
+    rows = await loaded(store, lease, [("acme", "ann"), ("acme", "nobody")])
+    assert b"e-ann" in rows
+    assert b"e-bob" not in rows
+    assert b"e-other" not in rows
+
+
+async def test_goal_met_writes_enrollment_achievement_and_messages_in_order(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-1"), Effect("e-2")))
+    committed = await store.commit(
+        lease,
+        change(goal_met("e-1", messages=("one", "two")), goal_met("e-2", messages=("three",))),
+    )
+    assert committed.effective == b"\1\1"
+    assert [stored.message.payload for stored in committed.outbox] == ["one", "two", "three"]
+    assert (await tables.enrollments())["e-1"] == ("ann", "completed_goal", 1, (None, 0))
+    assert await tables.achievements() == [
+        ("e-1", '{"tag_name":"g"}'),
+        ("e-2", '{"tag_name":"g"}'),
+    ]
+    assert await store.unpublished(lease) == list(committed.outbox)
+
+
+async def test_commit_twice_is_commit_once(tables: Tables, store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    batch = change(Effect("e-0"), goal_met("e-1", is_new=True, messages=("exit",)))
+    await store.commit(lease, batch)
+    again = await store.commit(lease, batch)
+    assert again.effective == b"\0\0"
+    assert not again.conflicts
+    assert not again.outbox
+    assert len(await tables.achievements()) == 1
+    assert await tables.payloads() == ["exit"]
+
+
+async def test_ended_enrollment_never_comes_back(tables: Tables, store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON)))
+    started = await store.commit(lease, change(Effect("e-1")))
+    assert (started.effective, started.out_of_step, list(started.conflicts)) == (b"\0", False, [])
+    met = await store.commit(lease, change(goal_met("e-1", messages=("exit",))))
+    assert (met.effective, met.out_of_step) == (b"\0", True)
+    assert (await tables.enrollments())["e-1"][1] == "exited"
+    assert await tables.achievements() == []
+    assert await tables.payloads() == []
+
+
+async def test_what_hangs_on_another_effect_is_still_written(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-2")))
+    committed = await store.commit(
+        lease, change(goal_met("e-gone", messages=("no",)), goal_met("e-2", messages=("yes",)))
+    )
+    assert committed.effective == b"\0\1"
+    assert committed.out_of_step
+    assert [stored.message.payload for stored in committed.outbox] == ["yes"]
+    assert [enrollment for enrollment, _ in await tables.achievements()] == ["e-2"]
+
+
+@pytest.mark.parametrize("other", [{"contact_id": "bob"}, {"workflow_id": "w-2"}])
+async def test_id_of_another_contact_or_workflow_is_a_conflict(
+    store: ShardStore, other: dict[str, str]
+) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-1")))
+    committed = await store.commit(
+        lease,
+        change(Effect("e-0"), Effect("e-1", **other), Effect("e-2")),  # type: ignore[arg-type]
+    )
+    assert committed.effective == b"\1\0\1"
+    assert list(committed.conflicts) == [1]
+    assert not committed.out_of_step
+
+
+async def test_id_that_lies_in_another_shards_slot_is_a_conflict(tables: Tables) -> None:
+    low, high = tables.store(), tables.store()
+    low_lease, high_lease = await low.take(LOW, "a"), await high.take(HIGH, "b")
+    await high.commit(high_lease, change(Effect("e-1", contact_id="bob", slot=200)))
+    committed = await low.commit(low_lease, change(Effect("e-1", slot=3)))
+    assert (committed.effective, list(committed.conflicts)) == (b"\0", [0])
+    assert (await tables.enrollments())["e-1"][0] == "bob"
+
+
+async def test_same_id_of_another_tenant_is_another_enrollment(store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    committed = await store.commit(
+        lease, change(Effect("e-1"), Effect("e-1", tenant_id="other", contact_id="zoe"))
+    )
+    assert committed.effective == b"\1\1"
+
+
+async def test_active_row_that_memory_lacks_is_out_of_step(store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-1")))
+    committed = await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON)))
+    assert (committed.effective, committed.out_of_step) == (b"\0", True)
+
+
+async def test_goals_met_one_by_one_are_all_kept(tables: Tables, store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-1")))
+    for goal in ("x", "y"):
+        await store.commit(
+            lease, change(Effect("e-1", is_new=False, met_goals=[goal], achieves=[goal]))
+        )
+    assert (await tables.enrollments())["e-1"][1:3] == ("active", 2)
+    rows = await loaded(store, lease)
+    assert f"{goal_id('x')},{goal_id('y')}".encode() in rows
+
+
+# Acknowledged exits, deleted contacts
+
+
+async def test_first_acknowledgement_of_an_exit_stands(tables: Tables, store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(goal_met("e-1", is_new=True), Effect("e-2")))
+    acknowledged = ("acme", "e-1", "ann", "w-1", 3)
+    await store.commit(
+        lease,
+        change(
+            acknowledgements=[
+                (*acknowledged, 2, NOON),
+                (*acknowledged, 9, NOON + 1),
+                ("acme", "e-2", "ann", "w-1", 3, 5, NOON),
+                ("other", "e-1", "ann", "w-1", 3, 5, NOON),
+            ]
+        ),
+    )
+    await store.commit(lease, change(acknowledgements=[(*acknowledged, 7, NOON)]))
+    rows = await tables.enrollments()
+    assert rows["e-1"][3] == (2, 1)
+    assert rows["e-2"][3] == (None, 0)
+
+
+async def test_deleted_contacts_payloads_are_blanked_once_published(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    first = await store.commit(lease, change(goal_met("e-1", is_new=True, messages=("sent",))))
+    await store.mark_published(lease, [stored.number for stored in first.outbox])
+    other = Effect("e-9", contact_id="bob", achieves=["g"], messages=["bob's"])
+    await store.commit(lease, change(other))
+    deleted = await store.commit(
+        lease,
+        change(
+            goal_met("e-2", is_new=True, messages=("not sent",)),
+            deletions=[("acme", "ann", 3, NOON + SECOND)],
+        ),
+    )
+    assert await tables.payloads() == ["", "bob's", "not sent"]
+    await store.mark_published(lease, [stored.number for stored in deleted.outbox])
+    assert await tables.payloads() == ["", "bob's", ""]
+    assert await tables.achievements() == [
+        ("e-1", "{}"),
+        ("e-2", "{}"),
+        ("e-9", '{"tag_name":"g"}'),
+    ]
+
+
+async def test_achievements_after_the_deletion_keep_their_payload(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(goal_met("e-1", is_new=True)))
+    await store.commit(lease, change(deletions=[("acme", "ann", 3, NOON + SECOND - 1)]))
+    assert await tables.achievements() == [("e-1", '{"tag_name":"g"}')]
+
+
+# The outbox
+
+
+async def test_published_rows_are_not_given_again_and_can_be_forgotten(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    committed = await store.commit(
+        lease, change(Effect("e-1", messages=["one", "two"]), Effect("e-2", messages=["three"]))
+    )
+    numbers = [stored.number for stored in committed.outbox]
+    await store.mark_published(lease, numbers[:2])
+    assert [stored.number for stored in await store.unpublished(lease)] == numbers[2:]
+    assert await store.forget_published(lease, 3_600) == 0
+    assert await store.forget_published(lease, -1) == 2
+    assert await tables.payloads() == ["three"]
+
+
+async def test_next_holder_finds_what_was_not_published(tables: Tables) -> None:
+    dead, taker = tables.store(), tables.store()
+    lease = await dead.take(LOW, "a")
+    await dead.commit(lease, change(Effect("e-1", messages=["exit"])))
+    found = await taker.unpublished(await taker.take(LOW, "b"))
+    assert [stored.message.payload for stored in found] == ["exit"]
