@@ -18,19 +18,18 @@ from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.parts import Part
 from goald.runtime import logs
 from goald.runtime.consumer import ConsumerSettings
-from goald.runtime.shard import ShardSettings
+from goald.runtime.shard import ShardProcess, ShardSettings
 from goald.runtime.wiring import Endpoints, consumer_process, shard_process
 
 log = logging.getLogger(__name__)
-
-as_actor = ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
 
 
 class RayShard:
     """A shard that runs in an actor, as a consumer sees it."""
 
-    def __init__(self, actor: "ActorHandle[Any]", index: int) -> None:
-        self._actor = actor
+    def __init__(self, index: int) -> None:
+        """The shard's actor must have been started."""
+        self._actor = ray.get_actor(shard_name(index))
         self._index = index
 
     async def process(self, parts: Sequence[Part]) -> None:
@@ -46,8 +45,12 @@ class ShardActor:
 
     def __init__(self, settings: ShardSettings, endpoints: Endpoints) -> None:
         logs.configure(endpoints.log_level, endpoints.log_format)
-        self._process = shard_process(settings, endpoints)
+        self._process = self.make_process(settings, endpoints)
         self._run = asyncio.ensure_future(run_or_exit(self._process.run()))
+
+    def make_process(self, settings: ShardSettings, endpoints: Endpoints) -> ShardProcess:
+        """What the shell is around; benches put another there."""
+        return shard_process(settings, endpoints)
 
     async def process(self, parts: Sequence[tuple[Any, ...]]) -> None:
         await self._process.process([Part(*part) for part in parts])
@@ -67,13 +70,11 @@ class ConsumerActor:
     def __init__(
         self,
         settings: ConsumerSettings,
-        shards: "Sequence[ActorHandle[Any]]",
         endpoints: Endpoints,
     ) -> None:
         logs.configure(endpoints.log_level, endpoints.log_format)
-        self._process = consumer_process(
-            settings, [RayShard(shard, index) for index, shard in enumerate(shards)], endpoints
-        )
+        shards = [RayShard(index) for index in range(len(settings.ranges))]
+        self._process = consumer_process(settings, shards, endpoints)
         self._run = asyncio.ensure_future(run_or_exit(self._process.run()))
 
     async def ready(self) -> bool:
@@ -95,14 +96,23 @@ async def run_or_exit(work: Awaitable[None]) -> None:
         os._exit(1)
 
 
+def shard_name(index: int) -> str:
+    """The name by which a consumer finds a shard's actor, within this run's namespace."""
+    return f"shard-{index}"
+
+
 def make_shard(settings: ShardSettings, endpoints: Endpoints) -> "ActorHandle[Any]":
     """Start a shard's actor. Does not wait."""
-    return cast("ActorHandle[Any]", as_actor(ShardActor).remote(settings, endpoints))
+    return named_actor(ShardActor, shard_name(settings.index), settings, endpoints)
 
 
-def make_consumer(
-    settings: ConsumerSettings, shards: "Sequence[ActorHandle[Any]]", endpoints: Endpoints
-) -> "ActorHandle[Any]":
-    """Start a consumer's actor. Does not wait."""
-    actor = as_actor(ConsumerActor).remote(settings, list(shards), endpoints)
-    return cast("ActorHandle[Any]", actor)
+def make_consumer(settings: ConsumerSettings, endpoints: Endpoints) -> "ActorHandle[Any]":
+    """Start a consumer's actor, once the shards' are started. Does not wait."""
+    return named_actor(ConsumerActor, f"consumer-{settings.index}", settings, endpoints)
+
+
+def named_actor(kind: type[Any], name: str, *arguments: Any) -> "ActorHandle[Any]":
+    """Start an actor. Its arguments are plain values: Ray keeps others where a restart of
+    the actor may not find them."""
+    made = ray.remote(kind).options(name=name, max_restarts=-1, max_task_retries=0, num_cpus=0)
+    return cast("ActorHandle[Any]", made.remote(*arguments))

@@ -68,7 +68,6 @@ class Supervisor:
                     read=self._settings.read,
                     handover=self._settings.handover,
                 ),
-                self._shards,
                 self._endpoints,
             )
             for index in range(self.consumers)

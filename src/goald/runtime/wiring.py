@@ -1,13 +1,14 @@
 """Which adapters stand behind the ports: the one place that chooses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
 from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
+from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.parts import Shard
-from goald.ports import Clock
+from goald.ports import Clock, ShardStore
 from goald.runtime.board import RedisBoard
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.shard import ShardProcess, ShardSettings
@@ -23,14 +24,21 @@ class Endpoints:
     log_format: str = "auto"
 
 
-def shard_process(settings: ShardSettings, endpoints: Endpoints) -> ShardProcess:
-    """A shard over Postgres and Redis. Connects when it runs."""
+def shard_process(
+    settings: ShardSettings,
+    endpoints: Endpoints,
+    make_evaluator: Callable[[ShardStore], Evaluator] | None = None,
+) -> ShardProcess:
+    """A shard over Postgres and Redis. Connects when it runs. `make_evaluator`: another than
+    the one over the Rust core, for comparisons."""
+    store = PostgresShardStore(endpoints.postgres_dsn)
     return ShardProcess(
         settings,
-        store=PostgresShardStore(endpoints.postgres_dsn),
+        store=store,
         outbound=RedisOutbound(endpoints.redis_url, system_clock()),
         board=open_board(endpoints),
         clock=system_clock(),
+        evaluator=make_evaluator(store) if make_evaluator else None,
     )
 
 

@@ -79,6 +79,9 @@ class Postgres:
         StartError where the files are another version's or the server cannot be started.
         """
         binaries = _binaries()
+        if self._identity.user is not None:  # let another user pass, without looking around
+            self._data.path.chmod(0o711)
+            self._data.short.chmod(0o711)
         if not self._directory.exists():
             self._initialise(binaries)
         self._check_version(binaries)
@@ -107,17 +110,12 @@ class Postgres:
         if self._sockets.exists():
             shutil.rmtree(self._sockets, ignore_errors=True)
 
-    def _open_the_way(self) -> None:
-        """Make the socket directory anew, and let another user pass to it and the files.
-
-        The lock files of a killed server are not asked: the data directory is locked.
-        """
+    def _clear_sockets(self) -> None:
+        """Make the socket directory anew. The lock files that a killed server left there are
+        not asked: the data directory is locked."""
         if self._sockets.exists():
             shutil.rmtree(self._sockets)
         self._sockets.mkdir(mode=0o700)
-        if self._identity.user is not None:
-            self._data.short.chmod(0o711)
-            self._data.path.chmod(0o711)
         self._identity.own(self._sockets)
 
     def _initialise(self, binaries: Path) -> None:
@@ -183,7 +181,7 @@ class Postgres:
 
     def _start_server(self, binaries: Path) -> None:
         self._disown_pid_file()
-        self._open_the_way()
+        self._clear_sockets()
         settings = _SETTINGS | {"unix_socket_directories": str(self._sockets)}
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self.server = Server(

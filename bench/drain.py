@@ -1,0 +1,143 @@
+"""How fast a backlog drains: events preloaded in Redis, from the first read to a lag of 0.
+
+    python -m bench.drain [--events N] [--rounds N] [--shards N] [--json]
+
+The real daemon's actors over a real Valkey and Postgres (durable, fsync on), all on this
+machine. Beside it the same drain with matching in plain Python in place of the Rust core,
+in turn, so that both meet the same noise. Achievements are counted in Postgres after each.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+from ray.actor import ActorHandle
+
+from bench.plain_python import make_plain_shard
+from bench.stage import Stage
+from bench.workload import Workload
+from goald.domain.streams import GROUP, event_stream
+from goald.runtime.actors import make_shard
+from goald.runtime.ray_cluster import RayCluster
+from goald.runtime.supervisor import Supervisor
+from goald.settings import Settings
+
+TIMEOUT_SECONDS = 300
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Drained:
+    """One drain."""
+
+    matcher: str
+    seconds: float
+    events_per_s: float
+    achievements: int
+
+
+async def drain(
+    stage: Stage,
+    workload: Workload,
+    settings: Settings,
+    matcher: str,
+    make: Callable[..., "ActorHandle[Any]"],
+) -> Drained:
+    """Preload, start the daemon's actors, and time them until nothing is left to acknowledge."""
+    await stage.reset(workload, settings.streams)
+    supervisor = Supervisor(settings, stage.endpoints(settings), make_shard=make)
+    client = redis.Redis.from_url(stage.redis_url)
+    started: list[float] = []
+    watching = asyncio.ensure_future(_until_drained(client, settings.streams, started))
+    await supervisor.start()
+    ended = await asyncio.wait_for(watching, TIMEOUT_SECONDS)
+    seconds = ended - started[0]
+    await supervisor.stop()
+    return Drained(
+        matcher=matcher,
+        seconds=round(seconds, 3),
+        events_per_s=round(workload.events / seconds),
+        achievements=await stage.achievements(),
+    )
+
+
+async def _until_drained(client: "redis.Redis", streams: int, started: list[float]) -> float:
+    """When all was acknowledged; `started` gets when the first entries were taken."""
+    while True:
+        taken = pending = left = 0
+        for number in range(streams):
+            for group in client.xinfo_groups(event_stream(number)):
+                if group["name"] == GROUP.encode():
+                    taken += group["entries-read"] or 0
+                    pending += group["pending"]
+                    left += group["lag"] if group["entries-read"] else 1
+        now = time.perf_counter()
+        if taken and not started:
+            started.append(now)
+        if taken and not pending and not left:
+            return now
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def run(options: argparse.Namespace) -> list[Drained]:
+    """All rounds, the two matchers in turn."""
+    workload = Workload(events=options.events)
+    found = []
+    with (
+        tempfile.TemporaryDirectory(prefix="goald-") as directory,
+        Stage(Path(directory)) as stage,
+    ):
+        settings = Settings(
+            redis_url=stage.redis_url,
+            postgres_dsn=stage.postgres_dsn,
+            shards=options.shards,
+            consumers=options.consumers,
+        )
+        await stage.prepare(workload)
+        cluster = RayCluster(stage.short / "ray", None)
+        cluster.start(stage.record)
+        try:
+            for _ in range(options.rounds):
+                for matcher, make in _MATCHERS.items():
+                    if matcher in options.matchers:
+                        result = await drain(stage, workload, settings, matcher, make)
+                        found.append(result)
+                        print(f"  {result}", file=sys.stderr)
+        finally:
+            cluster.stop()
+    return found
+
+
+_MATCHERS: dict[str, Callable[..., Any]] = {"rust": make_shard, "plain python": make_plain_shard}
+
+
+def main() -> None:
+    """Print a table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--events", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--shards", type=int, default=2)
+    parser.add_argument("--consumers", type=int, default=1)
+    parser.add_argument("--matchers", nargs="*", default=list(_MATCHERS))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = asyncio.run(run(options))
+    if options.json:
+        print(json.dumps([asdict(result) for result in found]))
+        return
+    for matcher in options.matchers:
+        rates = [result.events_per_s for result in found if result.matcher == matcher]
+        print(f"drain, {matcher:13} {statistics.median(rates):>9,.0f} events/s  {rates}")
+
+
+if __name__ == "__main__":
+    main()

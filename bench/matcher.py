@@ -1,0 +1,256 @@
+"""What an event costs in Rust, called from Python, and what an enrollment weighs in memory.
+
+    python -m bench.matcher [--enrollments 1000000] [--events 200000] [--rounds 7] [--json]
+
+Ten tenants with five workflows each, one for every goal type, with one goal; one enrollment a
+contact (the dearest case: each needs a contact of its own), all ids UUIDs. Events are raw
+MessagePack, spread evenly over contacts and the five types, 1% of them achieving a goal. One
+thread does everything; each figure is the median of the rounds.
+"""
+
+import argparse
+import gc
+import json
+import random
+import statistics
+import struct
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from goald import _native
+
+TENANTS = tuple(str(uuid.UUID(int=(0x7E << 120) | n, version=4)) for n in range(10))
+ENROLLED_AT_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+NOW_US = ENROLLED_AT_US + 30 * 86_400_000_000
+ACHIEVING = 0.01
+ROWS_A_PIECE = 20_000
+READ = 1_000  # entries of one group read
+
+# By goal type: its criteria, the event that feeds it, what achieves it and what does not.
+KINDS: tuple[tuple[str, dict[str, Any], str, dict[str, Any], dict[str, Any]], ...] = (
+    (
+        "tag_added",
+        {"tag_name": "Customer"},
+        "contact.tag.added",
+        {"tag_id": "5b0c9a0e-7d2f-4c58-9a55-1c2f6d9a7f10", "tag_name": "Customer"},
+        {"tag_id": "7c1d0b1f-8e30-4d69-8b66-2d307ea08021", "tag_name": "Prospect"},
+    ),
+    (
+        "purchase_made",
+        {"min_amount": "100.00"},
+        "payment.completed",
+        {"amount": "149.50", "currency": "EUR", "product_id": "p-1"},
+        {"amount": 12.5, "currency": "EUR", "product_id": "p-2"},
+    ),
+    (
+        "appointment_booked",
+        {"calendar_id": "cal-456"},
+        "appointment.booked",
+        {"calendar_id": "cal-456", "service_id": "svc-1"},
+        {"calendar_id": "cal-789", "service_id": "svc-1"},
+    ),
+    (
+        "form_submitted",
+        {"form_id": "form-123"},
+        "form.submitted",
+        {"form_id": "form-123", "submission_id": "sub-1"},
+        {"form_id": "form-9", "submission_id": "sub-2"},
+    ),
+    (
+        "pipeline_stage_reached",
+        {"pipeline_id": "pipe-1", "stage_id": "stage-4"},
+        "pipeline.stage.changed",
+        {"pipeline_id": "pipe-1", "stage_id": "stage-4"},
+        {"pipeline_id": "pipe-1", "stage_id": "stage-2"},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Nanoseconds an event; bytes of growth of the process, and of memory held, an enrollment."""
+
+    enrollments: int
+    events: int
+    achievements: int
+    router_ns: float
+    engine_ns: float
+    together_ns: float
+    bytes_per_enrollment: float
+    held_bytes_per_enrollment: float
+    load_s: float
+
+
+def contact_id(number: int) -> str:
+    """Spread over the whole space, as random UUIDs are."""
+    return str(uuid.UUID(int=(number * 0x9E3779B97F4A7C15F39CC0605CEDC835) % (1 << 128), version=4))
+
+
+def enrollment_of(number: int) -> tuple[str, str, int]:
+    """(tenant, workflow, kind) of a contact's enrollment."""
+    kind = number % len(KINDS)
+    return TENANTS[number // len(KINDS) % len(TENANTS)], f"workflow-{kind}", kind
+
+
+def workflows() -> list[dict[str, Any]]:
+    return [
+        {
+            "tenant_id": tenant,
+            "workflow_id": f"workflow-{kind}",
+            "goal_logic": "any",
+            "is_active": True,
+            "goals": [
+                {
+                    "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{tenant}:{kind}")),
+                    "goal_type": goal_type,
+                    "criteria": json.dumps(criteria),
+                    "is_active": True,
+                    "effective_from": ENROLLED_AT_US,
+                    "created_at": ENROLLED_AT_US,
+                    "position": 0,
+                }
+            ],
+        }
+        for tenant in TENANTS
+        for kind, (goal_type, criteria, *_) in enumerate(KINDS)
+    ]
+
+
+def copy_rows(count: int) -> Iterator[bytes]:
+    """The enrollments in Postgres's binary COPY format, in pieces."""
+    yield b"PGCOPY\n\xff\r\n\0" + bytes(8)
+    for start in range(0, count, ROWS_A_PIECE):
+        yield b"".join(_row(number) for number in range(start, min(start + ROWS_A_PIECE, count)))
+    yield b"\xff\xff"
+
+
+def _row(number: int) -> bytes:
+    tenant, workflow, _ = enrollment_of(number)
+    enrollment = contact_id(number + (1 << 40))
+    texts = [text.encode() for text in (tenant, enrollment, contact_id(number), workflow)]
+    fields = [*texts, struct.pack(">q", ENROLLED_AT_US), b""]
+    return b"\0\6" + b"".join(struct.pack(">i", len(field)) + field for field in fields)
+
+
+def entries(enrollments: int, events: int, rng: random.Random) -> list[list[Any]]:
+    """What group reads return: `[[id, [b"event", bytes]], ...]`."""
+    made = []
+    for number in range(events):
+        contact = rng.randrange(enrollments)
+        tenant, _, kind = enrollment_of(contact)
+        achieves = rng.random() < ACHIEVING
+        if not achieves:
+            kind = rng.randrange(len(KINDS))
+        _, _, name, met, unmet = KINDS[kind]
+        event = {
+            "specversion": "1.0",
+            "id": f"01JD{number:022d}",
+            "source": "urn:bench:platform",
+            "type": name,
+            "time": f"2026-01-02T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z",
+            "tenantid": tenant,
+            "data": {"contact_id": contact_id(contact), **(met if achieves else unmet)},
+        }
+        made.append([f"{1_767_400_000_000 + number}-0".encode(), [b"event", msgpack.packb(event)]])
+    return made
+
+
+def resident() -> int:
+    """Bytes of the process that are in memory."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096
+
+
+def loaded(count: int) -> tuple[_native.Engine, float, float]:
+    """An engine with so many enrollments; the growth of the process in bytes; the seconds."""
+    # What making rows leaves behind in Python is paid before the count begins.
+    for piece in copy_rows(2 * ROWS_A_PIECE):
+        _native.Engine().load(piece[:0])
+    engine = _native.Engine()
+    engine.set_workflows(workflows())
+    before, seconds = resident(), 0.0
+    for piece in copy_rows(count):
+        start = time.perf_counter()
+        engine.load(piece)
+        seconds += time.perf_counter() - start
+    return engine, resident() - before, seconds
+
+
+def nanoseconds(events: int, rounds: int, work: Callable[[], object]) -> float:
+    """The median over the rounds, after one that does not count."""
+    work()
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter_ns()
+        work()
+        taken.append((time.perf_counter_ns() - start) / events)
+    return statistics.median(taken)
+
+
+def measure(enrollments: int, events: int, rounds: int, seed: int = 7) -> Figures:
+    engine, growth, load_s = loaded(enrollments)
+    made = entries(enrollments, events, random.Random(seed))
+    reads = [made[start : start + READ] for start in range(0, events, READ)]
+    router = _native.Router(bytes(_native.SLOTS))
+    buffers = [buffer for read in reads for _, buffer, _ in router.route(read).buffers]
+    proposals = [engine.evaluate([buffer], NOW_US) for buffer in buffers]
+    if any(proposal.rejects for proposal in proposals):
+        raise RuntimeError("the bench made an event that is refused")
+    achievements = sum(len(proposal.achievements) for proposal in proposals)
+    held = engine.stats()["bytes"]
+    del proposals
+
+    def route() -> None:
+        for read in reads:
+            router.route(read)
+
+    def evaluate() -> None:
+        for buffer in buffers:
+            engine.evaluate([buffer], NOW_US)
+
+    def both() -> None:
+        for read in reads:
+            engine.evaluate([buffer for _, buffer, _ in router.route(read).buffers], NOW_US)
+
+    return Figures(
+        enrollments=enrollments,
+        events=events,
+        achievements=achievements,
+        router_ns=nanoseconds(events, rounds, route),
+        engine_ns=nanoseconds(events, rounds, evaluate),
+        together_ns=nanoseconds(events, rounds, both),
+        bytes_per_enrollment=growth / enrollments,
+        held_bytes_per_enrollment=held / enrollments,
+        load_s=load_s,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the matcher.")
+    parser.add_argument("--enrollments", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    args = parser.parse_args()
+    figures = measure(args.enrollments, args.events, args.rounds)
+    if args.json:
+        print(json.dumps(asdict(figures)))
+        return
+    print(f"{figures.events:,} events, {figures.achievements:,} of them achieve a goal,")
+    print(f"against {figures.enrollments:,} enrollments, loaded in {figures.load_s:.2f} s\n")
+    print(f"router       {figures.router_ns:7.0f} ns/event")
+    print(f"engine       {figures.engine_ns:7.0f} ns/event")
+    print(f"together     {figures.together_ns:7.0f} ns/event")
+    print(f"memory       {figures.bytes_per_enrollment:7.1f} B/enrollment (growth of the process)")
+    print(f"  held       {figures.held_bytes_per_enrollment:7.1f} B/enrollment")
+
+
+if __name__ == "__main__":
+    main()
