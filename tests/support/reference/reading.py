@@ -15,6 +15,7 @@ from typing import Any
 from tests.support.reference import amounts
 
 DAY_US = 24 * 60 * 60 * 1_000_000
+MAX_COUNT = 2**31 - 1
 ENDED_REASONS = ("completed", "exited", "cancelled")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,11 +131,13 @@ def optional_text(fields: dict[str, Any], name: str) -> str | None:
 
 
 def optional_count(fields: dict[str, Any], name: str) -> int | None:
-    """A whole number from 0."""
+    """A whole number from 0 that a Postgres integer holds."""
     value = fields.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RejectedError("field", name)
+    if not 0 <= value <= MAX_COUNT:
         raise RejectedError("field", name)
     return value
 
@@ -151,7 +154,7 @@ def optional_amount(fields: dict[str, Any], name: str) -> Decimal | None:
 
 
 def line_item_products(fields: dict[str, Any]) -> list[str]:
-    """The products of a purchase's line items; an item need not name one."""
+    """The products of a purchase's line items; an item need not name one, or may be null."""
     items = fields.get("line_items")
     if items is None:
         return []
@@ -159,6 +162,8 @@ def line_item_products(fields: dict[str, Any]) -> list[str]:
         raise RejectedError("field", "line_items")
     products = []
     for item in items:
+        if item is None:
+            continue
         if not isinstance(item, dict):
             raise RejectedError("field", "line_items")
         product = optional_id(item, "product_id")

@@ -1,0 +1,156 @@
+"""What is no JSON, or JSON that an event must not use."""
+
+import gzip
+import json
+from collections.abc import Iterator
+
+from tests.corpus.envelope import Envelope, as_json, base, json_at_top, json_in_data
+
+
+def bad_json(now_us: int) -> Iterator[Envelope]:
+    event = base("json", now_us, note="n", tag_id="t-1")
+    text = as_json(event)
+    yield from (_dead(name, raw, word) for name, raw, word in _texts(text))
+    for name, member, word in _members():
+        yield _dead(name, json_in_data(base(f"json-{name}", now_us), member), word)
+    for name, note, word in _bytes_in_a_string():
+        yield _dead(name, _with_note(text, note), word)
+    for name, member in {
+        "duplicate-id": '"id": "another"',
+        "duplicate-id-by-escape": r'"\u0069d": "another"',
+        "duplicate-data": '"data": {"contact_id": "c-2"}',
+        "duplicate-tenant": '"tenantid": "globex"',
+        "duplicate-extra": '"subject": 1, "subject": 2',
+        "duplicate-extra-by-escape": r'"a": 1, "\u0061": 1',
+    }.items():
+        yield _dead(name, json_at_top(event, member), "twice")
+
+
+def _dead(name: str, raw: bytes, word: str) -> Envelope:
+    return Envelope(f"json-{name}", raw, "dead", word)
+
+
+def _with_note(text: str, note: bytes) -> bytes:
+    return text.encode().replace(b'"note": "n"', b'"note": "' + note + b'"')
+
+
+def _texts(text: str) -> Iterator[tuple[str, bytes, str]]:
+    raw = text.encode()
+    for name, cut in {
+        "after-brace": 1,
+        "in-a-key": 5,
+        "after-a-key": text.index(":"),
+        "after-a-colon": text.index(":") + 1,
+        "in-a-string": text.index("corpus-json") + 4,
+        "after-a-value": text.index(","),
+        "after-a-comma": text.index(",") + 1,
+        "in-data": text.index("contact_id") + 3,
+        "before-data-ends": len(text) - 2,
+        "before-the-end": len(text) - 1,
+    }.items():
+        yield f"cut-{name}", raw[:cut], "ends"
+    yield "empty", b"", ""
+    yield "blank", b" \n\t ", ""
+    yield "byte-order-mark", b"\xef\xbb\xbf" + raw, "JSON"
+    yield "utf-16", text.encode("utf-16"), "JSON"
+    yield "gzip", gzip.compress(raw, mtime=0), "JSON"
+    yield "two-events", raw + b"\n" + raw, "after the end"
+    yield "brace-behind", raw + b"}", "after the end"
+    yield "nul-behind", raw + b"\0", "after the end"
+    yield "a-list-of-events", b"[" + raw + b"]", "JSON"
+    yield "a-string-of-an-event", json.dumps(text).encode(), "JSON"
+    yield "a-number", b"17", "JSON"
+    yield "null", b"null", "JSON"
+    yield "plain-text", b"hello", "JSON"
+    yield "xml", b"<event/>", "JSON"
+    yield "empty-map", b"{}", ""
+    yield "single-quotes", text.replace('"', "'").encode(), "JSON"
+    yield "unquoted-key", text.replace('"id"', "id").encode(), "JSON"
+    yield "comment-of-a-line", raw.replace(b', "id"', b', // who\n "id"'), "JSON"
+    yield "comment-within", raw.replace(b', "id"', b', /* who */ "id"'), "JSON"
+    yield "comma-missing", raw.replace(b', "id"', b' "id"'), "JSON"
+    yield "comma-doubled", raw.replace(b', "id"', b',, "id"'), "JSON"
+    yield "colon-missing", raw.replace(b'"id":', b'"id"'), "JSON"
+    yield "comma-trailing", raw[:-1] + b",}", "JSON"
+    yield "comma-leading", b"{," + raw[1:], "JSON"
+    yield "bracket-for-brace", raw[:-1] + b"]", "JSON"
+
+
+def _members() -> Iterator[tuple[str, str, str]]:
+    """Members at the end of `data`."""
+    for name, literal in {
+        "nan": "NaN",
+        "infinity": "Infinity",
+        "minus-infinity": "-Infinity",
+        "true-in-capitals": "True",
+        "none": "None",
+        "undefined": "undefined",
+        "leading-zero": "012",
+        "minus-leading-zero": "-01",
+        "plus": "+1",
+        "no-units": ".5",
+        "no-decimals": "5.",
+        "no-exponent": "1e",
+        "hexadecimal": "0x1F",
+        "underscore": "1_000",
+        "minus-alone": "-",
+        "nothing": "",
+        "full-width-digits": "１２",
+    }.items():
+        yield f"amount-literal-{name}", f'"amount": {literal}', "JSON"
+        yield f"other-{name}", f'"other": [{literal}, 1]', "JSON"
+    for name, literal in {
+        "1e400": "1e400",
+        "minus-1e400": "-1e400",
+        "1e309": "1e309",
+        "of-400-digits": "9" * 400,
+        "1e-401": "1e-401",
+        "0e401": "0e401",
+        "1e1000000": "1e1000000",
+        "exponent-of-20-digits": "1e99999999999999999999",
+        "of-1100-digits": "0." + "1" * 1100,
+    }.items():
+        yield f"number-{name}", f'"other": {literal}', "number"
+        yield f"amount-number-{name}", f'"amount": {literal}', "number"
+    for name, member in {
+        "in-data": '"tag_name": "a", "tag_name": "a"',
+        "contact": '"contact_id": "c-2"',
+        "by-escape": r'"a": 1, "\u0061": 2',
+        "both-escaped": r'"\u0061": 1, "\u0061": 2',
+        "not-read": '"x": 1, "y": 2, "x": 3',
+        "nested": '"n": {"m": [{"k": 1, "k": 2}]}',
+        "nested-by-escape": r'"n": {"\/": 1, "/": 2}',
+        "null-first": '"tag_id": null, "tag_id": "t"',
+        "empty-key": '"": 1, "": 2',
+    }.items():
+        yield f"duplicate-{name}", member, "twice"
+    yield "key-a-number", "1: 2", "JSON"
+    yield "key-null", "null: 2", "JSON"
+    yield "list-unclosed", '"n": [1, 2', "JSON"
+    yield "list-comma-trailing", '"n": [1, 2,]', "JSON"
+    yield "key-with-lone-surrogate", r'"\ud800": 1', "surrogate"
+    yield "contact-with-lone-surrogate", r'"a": {"contact_id": "\udfff"}', "surrogate"
+
+
+def _bytes_in_a_string() -> Iterator[tuple[str, bytes, str]]:
+    yield "surrogate-high", rb"\ud800", "surrogate"
+    yield "surrogate-low", rb"\udc00", "surrogate"
+    yield "surrogates-reversed", rb"\udc00\ud800", "surrogate"
+    yield "surrogate-high-then-text", rb"\ud83dabcdef", "surrogate"
+    yield "surrogate-high-twice", rb"\ud83d\ud83d", "surrogate"
+    yield "surrogate-high-then-escape", rb"\ud83d\n", "surrogate"
+    yield "utf8-continuation-alone", b"\x80", "UTF-8"
+    yield "utf8-cut", b"\xc3", "UTF-8"
+    yield "utf8-overlong", b"\xc0\xaf", "UTF-8"
+    yield "utf8-surrogate", b"\xed\xa0\x80", "UTF-8"
+    yield "utf8-beyond-unicode", b"\xf4\x90\x80\x80", "UTF-8"
+    yield "latin-1", "é".encode("latin-1"), "UTF-8"
+    yield "newline-raw", b"a\nb", "control"
+    yield "tab-raw", b"a\tb", "control"
+    yield "nul-raw", b"a\0b", "control"
+    yield "escape-x", rb"\x41", "escape"
+    yield "escape-braces", rb"\u{41}", "escape"
+    yield "escape-short", rb"\u12", "escape"
+    yield "escape-of-a-quote", rb"\'", "escape"
+    yield "nul-escaped", rb"a\u0000b", "NUL"
+    yield "string-of-1025-by-escapes", rb"\u0041" * 1025, "string"

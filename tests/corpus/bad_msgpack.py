@@ -1,0 +1,128 @@
+"""What is no MessagePack, or MessagePack that an event must not use."""
+
+import struct
+from collections.abc import Iterator
+
+from tests.corpus.envelope import (
+    Envelope,
+    as_msgpack,
+    base,
+    msgpack_at_top,
+    msgpack_in_data,
+    packed_map,
+    pairs,
+)
+
+FOUR_BILLION = b"\xff\xff\xff\xff"
+
+
+def bad_msgpack(now_us: int) -> Iterator[Envelope]:
+    event = base("msgpack", now_us, note="n", tag_id="t-1")
+    for name, raw, word in _whole(now_us):
+        yield Envelope(f"msgpack-{name}", raw, "dead", word)
+    for name, value, word in _values():
+        inside = msgpack_in_data(base(f"msgpack-{name}", now_us), as_msgpack("other"), value)
+        yield Envelope(f"msgpack-{name}", inside, "dead", word)
+    for name, value in {
+        "nan": b"\xcb" + struct.pack(">d", float("nan")),
+        "nan-of-32-bits": b"\xca" + struct.pack(">f", float("nan")),
+        "infinity": b"\xcb" + struct.pack(">d", float("inf")),
+        "minus-infinity": b"\xcb" + struct.pack(">d", float("-inf")),
+        "infinity-of-32-bits": b"\xca" + struct.pack(">f", float("inf")),
+    }.items():
+        paid = base(f"msgpack-amount-{name}", now_us, "payment.completed")
+        raw = msgpack_in_data(paid, as_msgpack("amount"), value)
+        yield Envelope(f"msgpack-amount-{name}", raw, "dead", "amount")
+    for name, key in {
+        "integer": b"\x05",
+        "nil": b"\xc0",
+        "float": as_msgpack(1.5),
+        "list": b"\x91\x01",
+        "map": b"\x80",
+        "binary": b"\xc4\x01a",
+    }.items():
+        yield Envelope(f"msgpack-key-{name}", msgpack_in_data(event, key, b"\x01"), "dead", "key")
+        yield Envelope(
+            f"msgpack-top-key-{name}", msgpack_at_top(event, key, b"\x01"), "dead", "key"
+        )
+    for name, key in {
+        "tag": as_msgpack("tag_id"),
+        "contact": as_msgpack("contact_id"),
+        "not-read": as_msgpack("note"),
+        "by-longer-header": b"\xd9\x04note",
+        "by-longest-header": b"\xdb\x00\x00\x00\x04note",
+    }.items():
+        yield Envelope(
+            f"msgpack-duplicate-{name}", msgpack_in_data(event, key, b"\x01"), "dead", "twice"
+        )
+    for name, key in {"tenant": b"\xa8tenantid", "type": b"\xa4type", "data": b"\xa4data"}.items():
+        value = b"\x81\xaacontact_id\xa1c" if name == "data" else b"\xa1x"
+        yield Envelope(
+            f"msgpack-duplicate-{name}", msgpack_at_top(event, key, value), "dead", "twice"
+        )
+
+
+def _whole(now_us: int) -> Iterator[tuple[str, bytes, str]]:
+    event = base("msgpack", now_us, note="n")
+    raw = as_msgpack(event)
+    for name, cut in {
+        "after-header": 1,
+        "in-a-key": 5,
+        "before-a-value": 1 + len(as_msgpack("specversion")),
+        "in-a-string": raw.index(b"corpus-msgpack") + 5,
+        "in-data": raw.index(b"contact_id") + 3,
+        "before-the-end": len(raw) - 1,
+    }.items():
+        yield f"cut-{name}", raw[:cut], "ends"
+    yield "one-byte-behind", raw + b"\xc0", "after the end"
+    yield "two-events", raw + raw, "after the end"
+    yield "more-members-than-claimed", packed_map(pairs(event), len(event) - 1), ""
+    yield "fewer-members-than-claimed", packed_map(pairs(event), len(event) + 1), "ends"
+    yield "empty-map", b"\x80", ""
+    yield "a-list-of-events", b"\x91" + raw, "MessagePack"
+    yield "binary-of-an-event", b"\xc5" + len(raw).to_bytes(2, "big") + raw, "MessagePack"
+    yield "a-string-of-an-event", b"\xda" + len(raw).to_bytes(2, "big") + raw, "MessagePack"
+    yield "nil", b"\xc0", "MessagePack"
+    yield "an-integer", b"\x11", "MessagePack"
+    yield "never-used-byte", b"\xc1", "MessagePack"
+    yield "extension", b"\xd6\xff\x00\x00\x00\x00", "MessagePack"
+    yield "map-of-4-billion", b"\xdf" + FOUR_BILLION, ""
+    yield "map-of-4-billion-and-one-member", b"\xdf" + FOUR_BILLION + raw[1:], ""
+    yield "map-of-65535", b"\xde\xff\xff" + raw[1:], ""
+
+
+def _values() -> Iterator[tuple[str, bytes, str]]:
+    """Values of a member of `data` that goald does not read, the last of the event."""
+    yield "value-never-used-byte", b"\xc1", "MessagePack"
+    yield "value-binary-8", b"\xc4\x03abc", "binary"
+    yield "value-binary-16", b"\xc5\x00\x03abc", "binary"
+    yield "value-binary-32", b"\xc6\x00\x00\x00\x03abc", "binary"
+    yield "value-extension-fixed-1", b"\xd4\x01a", "extension"
+    yield "value-extension-fixed-16", b"\xd8\x01" + b"a" * 16, "extension"
+    yield "value-extension-8", b"\xc7\x03\x01abc", "extension"
+    yield "value-extension-16", b"\xc8\x00\x03\x01abc", "extension"
+    yield "value-extension-32", b"\xc9\x00\x00\x00\x03\x01abc", "extension"
+    yield "value-timestamp", b"\xd6\xff\x65\x00\x00\x00", "extension"
+    yield "value-extension-in-a-list", b"\x91\xd4\x01a", "extension"
+    # What is claimed is not there: neither is memory taken for it, nor is it waited for.
+    yield "list-of-4-billion", b"\xdd" + FOUR_BILLION, "ends"
+    yield "list-of-65535", b"\xdc\xff\xff", "ends"
+    yield "map-of-4-billion-in-data", b"\xdf" + FOUR_BILLION, ""
+    yield "string-of-4-billion", b"\xdb" + FOUR_BILLION, ""
+    yield "binary-of-4-billion", b"\xc6" + FOUR_BILLION, ""
+    yield "extension-of-4-billion", b"\xc9" + FOUR_BILLION + b"\x01", ""
+    yield "float-cut", b"\xcb\x3f\xf0", "ends"
+    yield "integer-cut", b"\xcf\x00\x00", "ends"
+    yield "value-missing", b"", "ends"
+    yield "nan-not-read", b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", "finite"
+    yield "infinity-not-read", b"\xca\x7f\x80\x00\x00", "finite"
+    for name, raw in {
+        "continuation-alone": b"\x80",
+        "cut": b"\xc3",
+        "overlong": b"\xc0\xaf",
+        "surrogate": b"\xed\xa0\x80",
+        "beyond-unicode": b"\xf4\x90\x80\x80",
+        "latin-1": b"caf\xe9",
+    }.items():
+        yield f"utf8-{name}", bytes([0xA0 | len(raw)]) + raw, "UTF-8"
+        yield f"utf8-{name}-in-a-key", b"\x81" + bytes([0xA0 | len(raw)]) + raw + b"\xc0", "UTF-8"
