@@ -4,8 +4,8 @@ understands, or passed over by rule (D4, D9).
 How the limits are meant: depth counts maps and lists within one another, the envelope being
 the first; a string or key has at most 1,024 bytes of UTF-8 once it is unescaped; a map has at
 most 64 keys; all of it holds for the whole event, read or not. Every number is finite as a
-double; the exponent of a JSON number is within 400, and its text within 1,024 bytes. MessagePack's binary and extension
-values have no form in JSON and are refused.
+double; the exponent of a JSON number is within 400, and its text within 1,024 bytes.
+MessagePack's binary and extension values have no form in JSON and are refused.
 """
 
 from collections.abc import Iterator

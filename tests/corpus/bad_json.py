@@ -4,7 +4,15 @@ import gzip
 import json
 from collections.abc import Iterator
 
-from tests.corpus.envelope import Envelope, as_json, base, json_at_top, json_in_data
+from tests.corpus.envelope import (
+    CONTACT,
+    TENANT,
+    Envelope,
+    as_json,
+    base,
+    json_at_top,
+    json_in_data,
+)
 
 
 def bad_json(now_us: int) -> Iterator[Envelope]:
@@ -49,6 +57,12 @@ def _texts(text: str) -> Iterator[tuple[str, bytes, str]]:
         "before-the-end": len(text) - 1,
     }.items():
         yield f"cut-{name}", raw[:cut], "ends"
+    # In the ids that an event is routed by, too.
+    for name, id_ in {"contact": CONTACT, "tenant": TENANT}.items():
+        quoted = f'"{id_}"'.encode()
+        yield f"{name}-with-lone-surrogate", raw.replace(quoted, rb'"\udfff"'), "surrogate"
+        yield f"{name}-with-unknown-escape", raw.replace(quoted, rb'"\x41"'), "escape"
+        yield f"{name}-not-utf8", raw.replace(quoted, b'"\xff"'), "UTF-8"
     yield "empty", b"", ""
     yield "blank", b" \n\t ", ""
     yield "byte-order-mark", b"\xef\xbb\xbf" + raw, "JSON"
@@ -124,12 +138,12 @@ def _members() -> Iterator[tuple[str, str, str]]:
         "empty-key": '"": 1, "": 2',
     }.items():
         yield f"duplicate-{name}", member, "twice"
-    yield "key-a-number", "1: 2", "JSON"
-    yield "key-null", "null: 2", "JSON"
+    yield "key-a-number", "1: 2", "key"
+    yield "key-null", "null: 2", "key"
     yield "list-unclosed", '"n": [1, 2', "JSON"
     yield "list-comma-trailing", '"n": [1, 2,]', "JSON"
     yield "key-with-lone-surrogate", r'"\ud800": 1', "surrogate"
-    yield "contact-with-lone-surrogate", r'"a": {"contact_id": "\udfff"}', "surrogate"
+    yield "nested-lone-surrogate", r'"a": [{"contact_id": "\udfff"}]', "surrogate"
 
 
 def _bytes_in_a_string() -> Iterator[tuple[str, bytes, str]]:

@@ -172,8 +172,10 @@ def _msgpack(now_us: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _of_64_kib(event: dict[str, Any]) -> bytes:
-    """Filled with a list of strings: 64 of 1,003 packed bytes, and one for what is left."""
-    full = msgpack_in_data(event, b"\xa1n", as_msgpack(["x" * 1000] * 64 + ["y"]))
-    rest = EVENT_BYTES - len(full)
-    # One byte of text has a header of one byte; more than 255 have one of three.
-    return msgpack_in_data(event, b"\xa1n", as_msgpack(["x" * 1000] * 64 + ["y" * (rest - 1)]))
+    """Filled with strings, the last of them as long as is left."""
+    filling = ["x" * 1000] * 65
+    for left in range(1024):
+        raw = msgpack_in_data(event, b"\xa1n", as_msgpack([*filling, "y" * left]))
+        if len(raw) == EVENT_BYTES:
+            return raw
+    raise AssertionError("no length of the last string fills the event")
