@@ -5,6 +5,7 @@ Ray starts an actor that died again (`max_restarts=-1`) and repeats no call
 """
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import Awaitable, Sequence
@@ -22,6 +23,9 @@ from goald.runtime.shard import ShardProcess, ShardSettings
 from goald.runtime.wiring import Endpoints, consumer_process, shard_process
 
 log = logging.getLogger(__name__)
+
+COLLECT_AFTER = 200_000
+"""Allocations, less deallocations, between two looks of the collector."""
 
 
 class RayShard:
@@ -44,7 +48,7 @@ class ShardActor:
     """A range of slots."""
 
     def __init__(self, settings: ShardSettings, endpoints: Endpoints) -> None:
-        logs.configure(endpoints.log_level, endpoints.log_format)
+        settle_process(endpoints)
         self._process = self.make_process(settings, endpoints)
         self._run = asyncio.ensure_future(run_or_exit(self._process.run()))
 
@@ -72,7 +76,7 @@ class ConsumerActor:
         settings: ConsumerSettings,
         endpoints: Endpoints,
     ) -> None:
-        logs.configure(endpoints.log_level, endpoints.log_format)
+        settle_process(endpoints)
         shards = [RayShard(index) for index in range(len(settings.ranges))]
         self._process = consumer_process(settings, shards, endpoints)
         self._run = asyncio.ensure_future(run_or_exit(self._process.run()))
@@ -84,6 +88,14 @@ class ConsumerActor:
         """Return when all that was read is acknowledged (D7)."""
         self._process.stop()
         await self._run
+
+
+def settle_process(endpoints: Endpoints) -> None:
+    """Set up the logs, and have the collector look seldom: a read makes thousands of lists,
+    none of them in a cycle, and a look at each would cost more than parsing them."""
+    logs.configure(endpoints.log_level, endpoints.log_format)
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 async def run_or_exit(work: Awaitable[None]) -> None:

@@ -18,6 +18,7 @@ _ENVIRONMENT: Mapping[str, str] = {
     "RAY_memory_monitor_refresh_ms": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",  # actors are the work, not a side job
 }
 
 
