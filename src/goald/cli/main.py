@@ -1,0 +1,102 @@
+"""`goald`: the commands, put together."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from goald.cli.outcome import Code, PipeClosed, complain, report
+
+EPILOG = (
+    "Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 a service cannot be reached "
+    "(try again); 4 not ready (status); 130 interrupted."
+)
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and see that what it printed has arrived."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise PipeClosed from None
+        return result
+
+
+app = typer.Typer(
+    name="goald",
+    cls=_Commands,
+    help="Takes contacts out of a marketing workflow the moment they have reached its goal.",
+    epilog=EPILOG,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"goald {version('goald')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(Code.USAGE)
+
+
+def _add_commands() -> None:
+    from goald.cli import daemon, dead, doctor, replay, send, status, tail
+
+    for module in (daemon, status, send, replay, tail, doctor):
+        module.add_to(app)
+    app.add_typer(dead.app, name="dead")
+
+
+_add_commands()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; give the exit code (see `Code`). The entry point."""
+    try:
+        result = app(
+            args=list(sys.argv[1:] if arguments is None else arguments),
+            prog_name="goald",
+            standalone_mode=False,
+        )
+    except typer.Abort:
+        return Code.INTERRUPTED
+    except PipeClosed:
+        _discard_output()
+        return Code.DONE
+    except (typer.TyperException, typer.BadParameter) as error:
+        complain(error.format_message())
+        return Code.USAGE
+    except Exception as error:
+        return report(error)
+    return result if isinstance(result, int) else Code.DONE
+
+
+def _discard_output() -> None:
+    """Let nothing be written to the closed pipe when the interpreter ends."""
+    import os
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
