@@ -4,14 +4,17 @@ use std::fmt;
 
 use crate::decode::Field;
 
-/// Why an event is refused. Twelve bytes, made without allocation; the words are put together
+/// Why an event is refused. Eight bytes, made without allocation; the words are put together
 /// by `Display`, as in `data.amount: not a decimal number of at most 18 digits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reject {
     reason: Reason,
     field: Option<Field>,
-    byte: Option<u32>,
+    /// A place in the bytes, or `NOWHERE`.
+    byte: u32,
 }
+
+const NOWHERE: u32 = u32::MAX;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,7 @@ pub enum Reason {
     NotAnId,
     NotAMap,
     NotAList,
+    ItemNotAMap,
     NotATime,
     FarAhead,
     OtherVersion,
@@ -81,6 +85,7 @@ impl Reason {
             Self::NotAnId => "not an id of 1 to 128 characters without control characters",
             Self::NotAMap => "not a map",
             Self::NotAList => "not a list",
+            Self::ItemNotAMap => "an item is not a map",
             Self::NotATime => "not an RFC 3339 time with an offset",
             Self::FarAhead => "more than 24 h ahead",
             Self::OtherVersion => "not 1.0",
@@ -98,7 +103,7 @@ impl Reject {
         Self {
             reason,
             field: None,
-            byte: None,
+            byte: NOWHERE,
         }
     }
 
@@ -108,7 +113,7 @@ impl Reject {
         Self {
             reason,
             field: None,
-            byte: u32::try_from(byte).ok(),
+            byte: u32::try_from(byte).unwrap_or(NOWHERE),
         }
     }
 
@@ -118,7 +123,7 @@ impl Reject {
         Self {
             reason,
             field: Some(field),
-            byte: None,
+            byte: NOWHERE,
         }
     }
 
@@ -150,8 +155,8 @@ impl fmt::Display for Reject {
         }
         to.write_str(self.reason.text())?;
         match self.byte {
-            Some(byte) => write!(to, " (byte {byte})"),
-            None => Ok(()),
+            NOWHERE => Ok(()),
+            byte => write!(to, " (byte {byte})"),
         }
     }
 }

@@ -2,97 +2,128 @@
 
 use super::field::Field;
 use super::keys::Keys;
-use super::value::{Begun, Members, RawText, Reader, Value};
+use super::value::{Kind, Reader, Spot};
 use crate::limits::MAP_KEYS;
 use crate::reject::{Reason, Reject};
 
-/// The values of the known attributes and of the known fields of `data`, by [`Field`].
-pub(super) struct Fields<'a> {
-    values: [Value<'a>; Field::COUNT],
-    /// The bytes of the `data` map.
-    pub data: &'a [u8],
+/// Where the values of the known attributes and of the known fields of `data` lie.
+pub(super) struct Fields<R> {
+    spots: [Spot; Field::COUNT],
+    pub reader: R,
 }
 
-impl<'a> Fields<'a> {
+impl<'a, R: Reader<'a>> Fields<R> {
     #[inline]
-    pub fn get(&self, field: Field) -> Value<'a> {
-        self.values[field as usize]
+    pub fn get(&self, field: Field) -> Spot {
+        self.spots[field as usize]
+    }
+
+    #[inline]
+    pub fn new(reader: R) -> Self {
+        Self {
+            spots: [Spot::ABSENT; Field::COUNT],
+            reader,
+        }
     }
 
     /// Reads a whole event.
-    pub fn collect<R: Reader<'a>>(mut reader: R) -> Result<Self, Reject> {
-        let mut fields = Self {
-            values: [Value::Absent; Field::COUNT],
-            data: &[],
-        };
-        let Begun::Map(members) = reader.begin()? else {
+    #[inline]
+    pub fn collect(&mut self) -> Result<(), Reject> {
+        let spot = self.reader.begin()?;
+        if spot.kind() != Kind::Map {
             return Err(Reject::new(Reason::NotAnEvent));
-        };
-        fields.members(&mut reader, members, Field::of_envelope, 2)?;
-        reader.end()?;
-        Ok(fields)
+        }
+        self.members::<Envelope>(spot)?;
+        self.reader.end()
     }
 
-    /// Reads the members of the envelope or of `data`, whose values lie at `depth`. A known
-    /// name has its own place and needs no comparison with others to be found twice.
+    /// Reads the members of the envelope or of `data`. A known name has its own place and
+    /// needs no comparison with others to be found twice.
     #[inline]
-    fn members<R: Reader<'a>>(
-        &mut self,
-        reader: &mut R,
-        mut members: Members,
-        known: fn(&[u8]) -> Option<Field>,
-        depth: usize,
-    ) -> Result<(), Reject> {
+    fn members<L: Level>(&mut self, map: Spot) -> Result<(), Reject> {
+        let mut members = map.members();
         let mut others = Keys::new();
-        let mut count = 0;
-        while let Some(key) = reader.next_key(&mut members)? {
-            count += 1;
-            if count > MAP_KEYS {
-                return Err(Reject::at(reader.place(), Reason::TooManyKeys));
+        let mut left = MAP_KEYS;
+        loop {
+            let key = self.reader.next_key(&mut members)?;
+            if key.is_absent() {
+                return others.check();
             }
-            let Some(field) = field_of(key, known) else {
-                others
-                    .add(key)
-                    .map_err(|reason| Reject::at(reader.place(), reason))?;
-                reader.value(depth)?;
+            if left == 0 {
+                return Err(Reject::at(key.start(), Reason::TooManyKeys));
+            }
+            left -= 1;
+            let Some(field) = self.field::<L>(key) else {
+                others.add(&self.reader, key)?;
+                self.reader.value(L::DEPTH)?;
                 continue;
             };
-            if !matches!(self.get(field), Value::Absent) {
+            if !self.get(field).is_absent() {
                 return Err(Reject::of(field, Reason::DuplicateKey));
             }
-            let value = match field {
-                Field::Data => self.data(reader)?,
-                _ => reader.value(depth).map_err(|reject| reject.within(field))?,
+            let value = if L::HOLDS_DATA && field == Field::Data {
+                self.data()
+            } else {
+                self.reader.value(L::DEPTH)
             };
-            self.values[field as usize] = value;
+            match value {
+                Ok(spot) => self.spots[field as usize] = spot,
+                Err(reject) => return Err(reject.within(field)),
+            }
         }
-        others
-            .check()
-            .map_err(|reason| Reject::at(reader.place(), reason))
     }
 
-    fn data<R: Reader<'a>>(&mut self, reader: &mut R) -> Result<Value<'a>, Reject> {
-        let place = reader.place();
-        match reader
-            .begin()
-            .map_err(|reject| reject.within(Field::Data))?
-        {
-            Begun::Map(members) => {
-                self.members(reader, members, Field::of_data, 3)
-                    .map_err(|reject| reject.within(Field::Data))?;
-                self.data = reader.since(place);
-                Ok(Value::Map(self.data))
+    #[inline]
+    fn data(&mut self) -> Result<Spot, Reject> {
+        let spot = self.reader.begin()?;
+        match spot.kind() {
+            Kind::Map => {
+                self.members::<Data>(spot)?;
+                Ok(self.reader.passed(spot))
             }
-            Begun::Scalar(Value::Null) => Err(Reject::of(Field::Data, Reason::Missing)),
-            _ => Err(Reject::of(Field::Data, Reason::NotAMap)),
+            Kind::Null => Err(Reject::new(Reason::Missing)),
+            _ => Err(Reject::new(Reason::NotAMap)),
         }
+    }
+
+    #[inline]
+    fn field<L: Level>(&self, key: Spot) -> Option<Field> {
+        if key.kind() == Kind::Escaped {
+            return L::field(self.reader.text(key).as_bytes());
+        }
+        L::field(&self.reader.bytes()[key.start()..key.end()])
     }
 }
 
-#[inline]
-fn field_of(key: RawText<'_>, known: fn(&[u8]) -> Option<Field>) -> Option<Field> {
-    if key.escaped {
-        return known(key.text().as_bytes());
+/// One of the two maps whose members have known names.
+trait Level {
+    /// The depth at which its values lie.
+    const DEPTH: usize;
+    const HOLDS_DATA: bool;
+
+    fn field(name: &[u8]) -> Option<Field>;
+}
+
+struct Envelope;
+
+impl Level for Envelope {
+    const DEPTH: usize = 2;
+    const HOLDS_DATA: bool = true;
+
+    #[inline]
+    fn field(name: &[u8]) -> Option<Field> {
+        Field::of_envelope(name)
     }
-    known(key.raw.as_bytes())
+}
+
+struct Data;
+
+impl Level for Data {
+    const DEPTH: usize = 3;
+    const HOLDS_DATA: bool = false;
+
+    #[inline]
+    fn field(name: &[u8]) -> Option<Field> {
+        Field::of_data(name)
+    }
 }

@@ -2,16 +2,20 @@
 
 use super::envelope::Fields;
 use super::field::Field;
-use super::value::{Begun, Reader, Value};
+use super::value::{Kind, Number, Reader, Spot};
 use crate::amount::Amount;
 use crate::event::{EndReason, Event, Fact, Text};
 use crate::limits::{AHEAD_US, ID_CHARS, is_id};
 use crate::reject::{Reason, Reject};
 use crate::time;
 
+/// Of a value in an item of a list in `data`.
+const ITEM_VALUE_DEPTH: usize = 5;
+
 /// Decodes a whole event.
 pub(super) fn read<'a, R: Reader<'a>>(reader: R, now_us: i64) -> Result<Event<'a>, Reject> {
-    let fields = Fields::collect(reader)?;
+    let mut fields = Fields::new(reader);
+    fields.collect()?;
     version(&fields)?;
     let name = named(&fields, Field::Type)?;
     let time = required(text(&fields, Field::Time)?, Field::Time)?;
@@ -22,16 +26,16 @@ pub(super) fn read<'a, R: Reader<'a>>(reader: R, now_us: i64) -> Result<Event<'a
         time_us: moment(&time, Field::Time, now_us)?,
         time,
         traceparent: trace(&fields)?,
-        data: R::raw(required_data(&fields)?),
+        data: R::raw(data(&fields)?),
         contact: required(id(&fields, Field::ContactId)?, Field::ContactId)?,
-        fact: fact::<R>(&name, &fields, now_us)?,
+        fact: fact(&name, &fields, now_us)?,
         name,
     })
 }
 
 fn fact<'a, R: Reader<'a>>(
     name: &str,
-    fields: &Fields<'a>,
+    fields: &Fields<R>,
     now_us: i64,
 ) -> Result<Fact<'a>, Reject> {
     Ok(match name {
@@ -43,7 +47,7 @@ fn fact<'a, R: Reader<'a>>(
             amount: amount(fields)?,
             currency: text(fields, Field::Currency)?,
             product_id: id(fields, Field::ProductId)?,
-            line_items: line_items::<R>(fields.get(Field::LineItems))?,
+            line_items: line_items(fields)?,
         },
         "appointment.booked" => Fact::AppointmentBooked {
             calendar_id: id(fields, Field::CalendarId)?,
@@ -84,25 +88,27 @@ fn required<T>(value: Option<T>, field: Field) -> Result<T, Reject> {
     value.ok_or_else(|| Reject::of(field, Reason::Missing))
 }
 
-fn required_data<'a>(fields: &Fields<'a>) -> Result<&'a [u8], Reject> {
-    match fields.get(Field::Data) {
-        Value::Map(bytes) => Ok(bytes),
-        _ => Err(Reject::of(Field::Data, Reason::Missing)),
+fn data<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<&'a [u8], Reject> {
+    let spot = fields.get(Field::Data);
+    if spot.is_absent() {
+        return Err(Reject::of(Field::Data, Reason::Missing));
     }
+    Ok(&fields.reader.bytes()[spot.start()..spot.end()])
 }
 
 /// A string, or `None` where it is absent or null.
 #[inline]
-fn text<'a>(fields: &Fields<'a>, field: Field) -> Result<Option<Text<'a>>, Reject> {
-    match fields.get(field) {
-        Value::Text(text) => Ok(Some(text.text())),
-        Value::Absent | Value::Null => Ok(None),
+fn text<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Text<'a>>, Reject> {
+    let spot = fields.get(field);
+    match spot.kind() {
+        Kind::Text | Kind::Escaped => Ok(Some(fields.reader.text(spot))),
+        Kind::Absent | Kind::Null => Ok(None),
         _ => Err(Reject::of(field, Reason::NotText)),
     }
 }
 
 /// A required string with something in it.
-fn named<'a>(fields: &Fields<'a>, field: Field) -> Result<Text<'a>, Reject> {
+fn named<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text<'a>, Reject> {
     let text = required(text(fields, field)?, field)?;
     if text.is_empty() {
         Err(Reject::of(field, Reason::Empty))
@@ -112,18 +118,18 @@ fn named<'a>(fields: &Fields<'a>, field: Field) -> Result<Text<'a>, Reject> {
 }
 
 #[inline]
-fn id<'a>(fields: &Fields<'a>, field: Field) -> Result<Option<Text<'a>>, Reject> {
+fn id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Text<'a>>, Reject> {
     match text(fields, field)? {
         Some(text) if !is_id(&text) => Err(Reject::of(field, Reason::NotAnId)),
         other => Ok(other),
     }
 }
 
-fn required_id<'a>(fields: &Fields<'a>, field: Field) -> Result<Text<'a>, Reject> {
+fn required_id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text<'a>, Reject> {
     required(id(fields, field)?, field)
 }
 
-fn version(fields: &Fields<'_>) -> Result<(), Reject> {
+fn version<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<(), Reject> {
     match text(fields, Field::SpecVersion)? {
         Some(version) if version != "1.0" => {
             Err(Reject::of(Field::SpecVersion, Reason::OtherVersion))
@@ -132,7 +138,7 @@ fn version(fields: &Fields<'_>) -> Result<(), Reject> {
     }
 }
 
-fn trace<'a>(fields: &Fields<'a>) -> Result<Option<Text<'a>>, Reject> {
+fn trace<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Text<'a>>, Reject> {
     match text(fields, Field::TraceParent)? {
         Some(trace) if trace.len() > ID_CHARS && trace.chars().count() > ID_CHARS => {
             Err(Reject::of(Field::TraceParent, Reason::LongTrace))
@@ -149,15 +155,18 @@ fn moment(text: &str, field: Field, now_us: i64) -> Result<i64, Reject> {
     Ok(us)
 }
 
-fn amount(fields: &Fields<'_>) -> Result<Option<Amount>, Reject> {
-    let amount = match fields.get(Field::Amount) {
-        Value::Absent | Value::Null => return Ok(None),
-        Value::Text(text) => Amount::parse(&text.text()),
-        Value::Number(text) => Amount::from_json(text),
-        Value::Float(value) => Amount::from_f64(value),
-        Value::Integer(value) => Amount::from_i64(value),
-        Value::Unsigned(value) => Amount::from_u64(value),
-        Value::Bool(_) | Value::List(_) | Value::Map(_) => None,
+fn amount<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Amount>, Reject> {
+    let spot = fields.get(Field::Amount);
+    let amount = match spot.kind() {
+        Kind::Absent | Kind::Null => return Ok(None),
+        Kind::Text | Kind::Escaped => Amount::parse(&fields.reader.text(spot)),
+        Kind::Number => match fields.reader.number(spot) {
+            Number::Text(text) => Amount::from_json(text),
+            Number::Float(value) => Amount::from_f64(value),
+            Number::Integer(value) => Amount::from_i64(value),
+            Number::Unsigned(value) => Amount::from_u64(value),
+        },
+        _ => None,
     };
     amount
         .map(Some)
@@ -165,12 +174,16 @@ fn amount(fields: &Fields<'_>) -> Result<Option<Amount>, Reject> {
 }
 
 /// A count of things: a whole number that Postgres's integer holds.
-fn count(fields: &Fields<'_>, field: Field) -> Result<Option<i32>, Reject> {
-    let count = match fields.get(field) {
-        Value::Absent | Value::Null => return Ok(None),
-        Value::Integer(value) => i32::try_from(value).ok(),
-        Value::Unsigned(value) => i32::try_from(value).ok(),
-        Value::Number(text) => text.parse().ok(),
+fn count<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<i32>, Reject> {
+    let spot = fields.get(field);
+    let count = match spot.kind() {
+        Kind::Absent | Kind::Null => return Ok(None),
+        Kind::Number => match fields.reader.number(spot) {
+            Number::Integer(value) => i32::try_from(value).ok(),
+            Number::Unsigned(value) => i32::try_from(value).ok(),
+            Number::Text(text) => text.parse().ok(),
+            Number::Float(_) => None,
+        },
         _ => None,
     };
     match count {
@@ -179,7 +192,7 @@ fn count(fields: &Fields<'_>, field: Field) -> Result<Option<i32>, Reject> {
     }
 }
 
-fn end_reason(fields: &Fields<'_>) -> Result<EndReason, Reject> {
+fn end_reason<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<EndReason, Reject> {
     let reason = required(text(fields, Field::Reason)?, Field::Reason)?;
     match &*reason {
         "completed" => Ok(EndReason::Completed),
@@ -190,42 +203,50 @@ fn end_reason(fields: &Fields<'_>) -> Result<EndReason, Reject> {
 }
 
 /// `line_items[].product_id`: a second look at that list alone. A null item has none.
-fn line_items<'a, R: Reader<'a>>(value: Value<'a>) -> Result<Vec<Text<'a>>, Reject> {
-    let bytes = match value {
-        Value::Absent | Value::Null => return Ok(Vec::new()),
-        Value::List(bytes) => bytes,
+fn line_items<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Vec<Text<'a>>, Reject> {
+    let spot = fields.get(Field::LineItems);
+    match spot.kind() {
+        Kind::Absent | Kind::Null => return Ok(Vec::new()),
+        Kind::List => {}
         _ => return Err(Reject::of(Field::LineItems, Reason::NotAList)),
-    };
+    }
     let mut found = Vec::new();
-    let mut reader = R::part(bytes)?;
-    let Begun::List(mut items) = reader.begin()? else {
-        return Err(Reject::of(Field::LineItems, Reason::NotAList));
-    };
+    let mut reader = R::new(&fields.reader.bytes()[spot.start()..spot.end()])?;
+    let mut items = reader.begin()?.members();
     while reader.next_item(&mut items)? {
-        match reader.begin()? {
-            Begun::Map(mut members) => {
-                while let Some(key) = reader.next_key(&mut members)? {
-                    let value = reader.value(5)?;
-                    if key.text() == "product_id" {
-                        found.extend(product_id(value)?);
-                    }
-                }
-            }
-            Begun::Scalar(Value::Null) => {}
-            _ => return Err(Reject::of(Field::LineItems, Reason::NotAMap)),
+        let item = reader.begin()?;
+        match item.kind() {
+            Kind::Map => found.extend(item_product(&mut reader, item)?),
+            Kind::Null => {}
+            _ => return Err(Reject::of(Field::LineItems, Reason::ItemNotAMap)),
         }
     }
     Ok(found)
 }
 
-fn product_id(value: Value<'_>) -> Result<Option<Text<'_>>, Reject> {
-    let field = Field::LineItemProductId;
-    match value {
-        Value::Absent | Value::Null => Ok(None),
-        Value::Text(text) => match text.text() {
-            text if is_id(&text) => Ok(Some(text)),
-            _ => Err(Reject::of(field, Reason::NotAnId)),
-        },
-        _ => Err(Reject::of(field, Reason::NotText)),
+fn item_product<'a, R: Reader<'a>>(reader: &mut R, item: Spot) -> Result<Option<Text<'a>>, Reject> {
+    let mut members = item.members();
+    let mut product = None;
+    loop {
+        let key = reader.next_key(&mut members)?;
+        if key.is_absent() {
+            return Ok(product);
+        }
+        let value = reader.value(ITEM_VALUE_DEPTH)?;
+        if reader.text(key) != "product_id" {
+            continue;
+        }
+        let field = Field::LineItemProductId;
+        match value.kind() {
+            Kind::Null => {}
+            Kind::Text | Kind::Escaped => {
+                let text = reader.text(value);
+                if !is_id(&text) {
+                    return Err(Reject::of(field, Reason::NotAnId));
+                }
+                product = Some(text);
+            }
+            _ => return Err(Reject::of(field, Reason::NotText)),
+        }
     }
 }

@@ -36,44 +36,44 @@ pub enum Field {
 impl Field {
     pub(crate) const COUNT: usize = Self::CancelledActions as usize + 1;
 
-    /// The attribute of this name. A comparison of lengths, then of bytes.
+    /// The attribute of this name: a jump by length, then a comparison or three.
     #[inline]
     pub(crate) fn of_envelope(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"id" => Self::Id,
-            b"type" => Self::Type,
-            b"time" => Self::Time,
-            b"data" => Self::Data,
-            b"source" => Self::Source,
-            b"tenantid" => Self::TenantId,
-            b"specversion" => Self::SpecVersion,
-            b"traceparent" => Self::TraceParent,
+        Some(match name.len() {
+            2 if name == b"id" => Self::Id,
+            4 if name == b"type" => Self::Type,
+            4 if name == b"time" => Self::Time,
+            4 if name == b"data" => Self::Data,
+            6 if name == b"source" => Self::Source,
+            8 if name == b"tenantid" => Self::TenantId,
+            11 if name == b"specversion" => Self::SpecVersion,
+            11 if name == b"traceparent" => Self::TraceParent,
             _ => return None,
         })
     }
 
-    /// The field of `data` of this name.
+    /// The field of `data` of this name, found in the same way.
     #[inline]
     pub(crate) fn of_data(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"tag_id" => Self::TagId,
-            b"amount" => Self::Amount,
-            b"reason" => Self::Reason,
-            b"form_id" => Self::FormId,
-            b"tag_name" => Self::TagName,
-            b"currency" => Self::Currency,
-            b"stage_id" => Self::StageId,
-            b"contact_id" => Self::ContactId,
-            b"product_id" => Self::ProductId,
-            b"line_items" => Self::LineItems,
-            b"service_id" => Self::ServiceId,
-            b"calendar_id" => Self::CalendarId,
-            b"pipeline_id" => Self::PipelineId,
-            b"workflow_id" => Self::WorkflowId,
-            b"enrolled_at" => Self::EnrolledAt,
-            b"enrollment_id" => Self::EnrollmentId,
-            b"pending_actions" => Self::PendingActions,
-            b"cancelled_actions" => Self::CancelledActions,
+        Some(match name.len() {
+            6 if name == b"tag_id" => Self::TagId,
+            6 if name == b"amount" => Self::Amount,
+            6 if name == b"reason" => Self::Reason,
+            7 if name == b"form_id" => Self::FormId,
+            8 if name == b"tag_name" => Self::TagName,
+            8 if name == b"currency" => Self::Currency,
+            8 if name == b"stage_id" => Self::StageId,
+            10 if name == b"contact_id" => Self::ContactId,
+            10 if name == b"product_id" => Self::ProductId,
+            10 if name == b"line_items" => Self::LineItems,
+            10 if name == b"service_id" => Self::ServiceId,
+            11 if name == b"calendar_id" => Self::CalendarId,
+            11 if name == b"pipeline_id" => Self::PipelineId,
+            11 if name == b"workflow_id" => Self::WorkflowId,
+            11 if name == b"enrolled_at" => Self::EnrolledAt,
+            13 if name == b"enrollment_id" => Self::EnrollmentId,
+            15 if name == b"pending_actions" => Self::PendingActions,
+            17 if name == b"cancelled_actions" => Self::CancelledActions,
             _ => return None,
         })
     }

@@ -2,9 +2,9 @@
 
 use super::json_text::check_escaped;
 use super::scan::string_stop;
-use super::value::{Begun, Members, RawText, Value};
+use super::value::{Kind, Members, Number, Spot};
 use crate::event::RawData;
-use crate::limits::{EXPONENT, STRING_BYTES};
+use crate::limits::{EVENT_BYTES, EXPONENT, STRING_BYTES};
 use crate::reject::{Reason, Reject};
 
 /// The text is known to be UTF-8, checked once for all of it; strings are cut out of it at
@@ -15,13 +15,6 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(bytes: &'a [u8]) -> Result<Self, Reject> {
-        match simdutf8::basic::from_utf8(bytes) {
-            Ok(text) => Ok(Self { text, at: 0 }),
-            Err(_) => Err(not_utf8(bytes)),
-        }
-    }
-
     #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
@@ -40,33 +33,41 @@ impl<'a> Reader<'a> {
 
     /// A string, from its opening quote on.
     #[inline]
-    fn string(&mut self) -> Result<RawText<'a>, Reject> {
+    fn string(&mut self) -> Result<Spot, Reject> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
-        let mut end = string_stop(bytes, start);
-        let escaped = bytes.get(end) != Some(&b'"');
-        if escaped {
-            end = check_escaped(bytes, start, end)?;
-        } else if end - start > STRING_BYTES {
+        let end = string_stop(bytes, start);
+        if bytes.get(end) != Some(&b'"') {
+            let end = check_escaped(bytes, start, end)?;
+            self.at = end + 1;
+            return Ok(Spot::new(Kind::Escaped, start, end - start));
+        }
+        if end - start > STRING_BYTES {
             return Err(Reject::at(start, Reason::LongString));
         }
         self.at = end + 1;
-        Ok(RawText {
-            raw: &self.text[start..end],
-            escaped,
-        })
+        Ok(Spot::new(Kind::Text, start, end - start))
     }
 
-    fn literal(&mut self, word: &str, value: Value<'a>) -> Result<Begun<'a>, Reject> {
-        if self.text[self.at..].starts_with(word) {
+    fn literal(&mut self, word: &str, kind: Kind) -> Result<Spot, Reject> {
+        let start = self.at;
+        if self.text[start..].starts_with(word) {
             self.at += word.len();
-            return Ok(Begun::Scalar(value));
+            return Ok(Spot::new(kind, start, word.len()));
         }
         Err(self.fault())
     }
 
+    /// Enters a map or list.
+    #[inline]
+    fn enter(&mut self, kind: Kind) -> Spot {
+        self.at += 1;
+        Spot::new(kind, self.at - 1, 1)
+    }
+
     /// `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`, finite as a double.
-    fn number(&mut self) -> Result<Value<'a>, Reject> {
+    #[inline]
+    fn pass_number(&mut self) -> Result<Spot, Reject> {
         let start = self.at;
         self.at += usize::from(self.peek() == Some(b'-'));
         let whole = self.at;
@@ -91,7 +92,7 @@ impl<'a> Reader<'a> {
         if !plain && !text.parse().is_ok_and(f64::is_finite) {
             return Err(Reject::at(start, Reason::NotFinite));
         }
-        Ok(Value::Number(text))
+        Ok(Spot::new(Kind::Number, start, text.len()))
     }
 
     fn exponent(&mut self) -> Result<(), Reject> {
@@ -163,8 +164,14 @@ fn not_utf8(bytes: &[u8]) -> Reject {
 }
 
 impl<'a> super::value::Reader<'a> for Reader<'a> {
-    fn part(bytes: &'a [u8]) -> Result<Self, Reject> {
-        Self::new(bytes)
+    fn new(bytes: &'a [u8]) -> Result<Self, Reject> {
+        if bytes.len() > EVENT_BYTES {
+            return Err(Reject::new(Reason::TooLarge));
+        }
+        match simdutf8::basic::from_utf8(bytes) {
+            Ok(text) => Ok(Self { text, at: 0 }),
+            Err(_) => Err(not_utf8(bytes)),
+        }
     }
 
     fn raw(bytes: &'a [u8]) -> RawData<'a> {
@@ -172,40 +179,28 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
     }
 
     #[inline]
-    fn place(&mut self) -> usize {
-        self.solid();
-        self.at
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
     }
 
     #[inline]
-    fn since(&self, place: usize) -> &'a [u8] {
-        &self.text.as_bytes()[place..self.at]
-    }
-
-    #[inline]
-    fn begin(&mut self) -> Result<Begun<'a>, Reject> {
+    fn begin(&mut self) -> Result<Spot, Reject> {
         match self.solid() {
-            Some(b'"') => self.string().map(|text| Begun::Scalar(Value::Text(text))),
-            Some(b'-' | b'0'..=b'9') => self.number().map(Begun::Scalar),
-            Some(b'{') => {
-                self.at += 1;
-                Ok(Begun::Map(Members(1)))
-            }
-            Some(b'[') => {
-                self.at += 1;
-                Ok(Begun::List(Members(1)))
-            }
-            Some(b't') => self.literal("true", Value::Bool(true)),
-            Some(b'f') => self.literal("false", Value::Bool(false)),
-            Some(b'n') => self.literal("null", Value::Null),
+            Some(b'"') => self.string(),
+            Some(b'-' | b'0'..=b'9') => self.pass_number(),
+            Some(b'{') => Ok(self.enter(Kind::Map)),
+            Some(b'[') => Ok(self.enter(Kind::List)),
+            Some(b't') => self.literal("true", Kind::True),
+            Some(b'f') => self.literal("false", Kind::False),
+            Some(b'n') => self.literal("null", Kind::Null),
             _ => Err(self.fault()),
         }
     }
 
     #[inline]
-    fn next_key(&mut self, members: &mut Members) -> Result<Option<RawText<'a>>, Reject> {
+    fn next_key(&mut self, members: &mut Members) -> Result<Spot, Reject> {
         if !self.more(members, b'}')? {
-            return Ok(None);
+            return Ok(Spot::ABSENT);
         }
         match self.solid() {
             Some(b'"') => {}
@@ -219,7 +214,7 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
             return Err(self.fault());
         }
         self.at += 1;
-        Ok(Some(key))
+        Ok(key)
     }
 
     #[inline]
@@ -227,10 +222,24 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
         self.more(members, b']')
     }
 
-    fn end(mut self) -> Result<(), Reject> {
+    fn end(&mut self) -> Result<(), Reject> {
         match self.solid() {
             None => Ok(()),
             Some(_) => Err(Reject::at(self.at, Reason::TrailingBytes)),
         }
+    }
+
+    #[inline]
+    fn raw_text(&self, spot: Spot) -> &'a str {
+        &self.text[spot.start()..spot.end()]
+    }
+
+    fn number(&self, spot: Spot) -> Number<'a> {
+        Number::Text(self.raw_text(spot))
+    }
+
+    #[inline]
+    fn passed(&mut self, spot: Spot) -> Spot {
+        Spot::new(spot.kind(), spot.start(), self.at - spot.start())
     }
 }

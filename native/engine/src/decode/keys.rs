@@ -2,10 +2,10 @@
 
 use arrayvec::ArrayVec;
 
-use super::value::RawText;
-use crate::event::Text;
+use super::json_text::unescape;
+use super::value::{Kind, Reader, Spot};
 use crate::limits::MAP_KEYS;
-use crate::reject::Reason;
+use crate::reject::{Reason, Reject};
 
 /// At most 64 keys, on the stack. A new key is held against a mark of each earlier one (eight
 /// bytes: made of its length, its first and its last bytes) and only where marks agree byte
@@ -13,7 +13,7 @@ use crate::reject::Reason;
 /// the map's end, sorted, with one allocation each.
 pub(super) struct Keys<'a> {
     marks: ArrayVec<u64, MAP_KEYS>,
-    keys: ArrayVec<RawText<'a>, MAP_KEYS>,
+    keys: ArrayVec<&'a str, MAP_KEYS>,
     escaped: bool,
 }
 
@@ -34,21 +34,25 @@ impl<'a> Keys<'a> {
 
     /// Takes a key; the error is that it is there already, or that there is no room.
     #[inline]
-    pub fn add(&mut self, key: RawText<'a>) -> Result<(), Reason> {
-        let mark = mark(key.raw.as_bytes());
+    pub fn add<R: Reader<'a>>(&mut self, reader: &R, spot: Spot) -> Result<(), Reject> {
+        let key = reader.raw_text(spot);
+        let mark = mark(key.as_bytes());
         for (index, earlier) in self.marks.iter().enumerate() {
-            if *earlier == mark && self.keys[index].raw == key.raw {
-                return Err(Reason::DuplicateKey);
+            if *earlier == mark && self.keys[index] == key {
+                return Err(Reject::at(spot.start(), Reason::DuplicateKey));
             }
         }
-        self.escaped |= key.escaped;
-        self.marks.try_push(mark).map_err(|_| Reason::TooManyKeys)?;
-        self.keys.try_push(key).map_err(|_| Reason::TooManyKeys)
+        let room = self.marks.try_push(mark).is_ok() && self.keys.try_push(key).is_ok();
+        if !room {
+            return Err(Reject::at(spot.start(), Reason::TooManyKeys));
+        }
+        self.escaped |= spot.kind() == Kind::Escaped;
+        Ok(())
     }
 
     /// At the map's end: the same for keys that differ only by their escapes.
     #[inline]
-    pub fn check(&self) -> Result<(), Reason> {
+    pub fn check(&self) -> Result<(), Reject> {
         if self.escaped {
             self.check_escaped()
         } else {
@@ -57,11 +61,11 @@ impl<'a> Keys<'a> {
     }
 
     #[cold]
-    fn check_escaped(&self) -> Result<(), Reason> {
-        let mut texts: Vec<Text<'a>> = self.keys.iter().map(|key| key.text()).collect();
+    fn check_escaped(&self) -> Result<(), Reject> {
+        let mut texts: Vec<_> = self.keys.iter().map(|key| unescape(key)).collect();
         texts.sort_unstable();
         if texts.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(Reason::DuplicateKey);
+            return Err(Reject::new(Reason::DuplicateKey));
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! MessagePack, read in place.
 
 use super::scan::plain_text;
-use super::value::{Begun, Members, RawText, Value};
+use super::value::{Kind, Members, Number, Spot};
 use crate::event::RawData;
-use crate::limits::STRING_BYTES;
+use crate::limits::{EVENT_BYTES, STRING_BYTES};
 use crate::reject::{Reason, Reject};
 
 pub(super) struct Reader<'a> {
@@ -12,51 +12,64 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
+    /// The next `N` bytes.
     #[inline]
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
-        match self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<N>) {
+        match first_chunk(self.bytes, self.at) {
             Some(chunk) => {
                 self.at += N;
-                Ok(*chunk)
+                Ok(chunk)
             }
             None => Err(self.ends_early()),
         }
     }
 
+    /// The length that the next bytes hold.
     #[inline]
     fn length<const N: usize>(&mut self) -> Result<usize, Reject> {
-        let bytes = self.take::<N>()?;
-        Ok(bytes
-            .iter()
-            .fold(0, |length, byte| length << 8 | usize::from(*byte)))
+        Ok(big_endian(&self.take::<N>()?))
     }
 
     #[inline]
-    fn text(&mut self, length: usize) -> Result<RawText<'a>, Reject> {
+    fn string(&mut self, length: usize) -> Result<Spot, Reject> {
         if length > STRING_BYTES {
             return Err(Reject::at(self.at, Reason::LongString));
         }
-        let Some(bytes) = self.bytes.get(self.at..self.at + length) else {
+        let start = self.at;
+        let Some(content) = self.bytes.get(start..start + length) else {
             return Err(self.ends_early());
         };
-        let raw = plain_text(bytes).map_err(|reason| Reject::at(self.at, reason))?;
+        if let Err(reason) = plain_text(content) {
+            return Err(Reject::at(start, reason));
+        }
         self.at += length;
-        Ok(RawText {
-            raw,
-            escaped: false,
-        })
+        Ok(Spot::new(Kind::Text, start, length))
     }
 
+    /// A number of `N` bytes after its marker, at `start`.
     #[inline]
-    fn float(&self, value: f64) -> Result<Value<'a>, Reject> {
-        if value.is_finite() {
-            return Ok(Value::Float(value));
+    fn sized<const N: usize>(&mut self, start: usize) -> Result<Spot, Reject> {
+        self.take::<N>()?;
+        Ok(Spot::new(Kind::Number, start, 1 + N))
+    }
+
+    fn float<const N: usize>(&mut self, start: usize) -> Result<Spot, Reject> {
+        let spot = self.sized::<N>(start)?;
+        match number(&self.bytes[start..self.at]) {
+            Some(Number::Float(value)) if !value.is_finite() => {
+                Err(Reject::at(start, Reason::NotFinite))
+            }
+            _ => Ok(spot),
         }
-        Err(Reject::at(self.at, Reason::NotFinite))
+    }
+
+    /// Enters a map or list. One that claims more members than bytes are left ends too early.
+    #[inline]
+    fn enter(&mut self, kind: Kind, start: usize, members: usize) -> Result<Spot, Reject> {
+        if members > self.bytes.len() - self.at {
+            return Err(self.ends_early());
+        }
+        Ok(Spot::new(kind, start, members))
     }
 
     #[cold]
@@ -65,43 +78,73 @@ impl<'a> Reader<'a> {
     }
 
     /// The values that are rare in an event, and those that are refused.
-    fn other(&mut self, marker: u8) -> Result<Begun<'a>, Reject> {
-        Ok(Begun::Scalar(match marker {
-            0xca => self
-                .take()
-                .map(f32::from_be_bytes)
-                .and_then(|v| self.float(v.into()))?,
-            0xcc => Value::Unsigned(self.take::<1>()?[0].into()),
-            0xcd => Value::Unsigned(u16::from_be_bytes(self.take()?).into()),
-            0xce => Value::Unsigned(u32::from_be_bytes(self.take()?).into()),
-            0xcf => Value::Unsigned(u64::from_be_bytes(self.take()?)),
-            0xd0 => Value::Integer(i8::from_be_bytes(self.take()?).into()),
-            0xd1 => Value::Integer(i16::from_be_bytes(self.take()?).into()),
-            0xd2 => Value::Integer(i32::from_be_bytes(self.take()?).into()),
-            0xd3 => Value::Integer(i64::from_be_bytes(self.take()?)),
-            0xda => self
+    #[inline(never)]
+    fn rare(&mut self, marker: u8, start: usize) -> Result<Spot, Reject> {
+        match marker {
+            0xcc | 0xd0 => self.sized::<1>(start),
+            0xcd | 0xd1 => self.sized::<2>(start),
+            0xce | 0xd2 => self.sized::<4>(start),
+            0xcf | 0xd3 => self.sized::<8>(start),
+            0xca => self.float::<4>(start),
+            0xcb => self.float::<8>(start),
+            0xda => self.length::<2>().and_then(|length| self.string(length)),
+            0xdb => self.length::<4>().and_then(|length| self.string(length)),
+            0xdc => self
                 .length::<2>()
-                .and_then(|length| self.text(length))
-                .map(Value::Text)?,
-            0xdb => self
+                .and_then(|count| self.enter(Kind::List, start, count)),
+            0xdd => self
                 .length::<4>()
-                .and_then(|length| self.text(length))
-                .map(Value::Text)?,
-            0xdc => return Ok(Begun::List(Members(self.length::<2>()?))),
-            0xdd => return Ok(Begun::List(Members(self.length::<4>()?))),
-            0xde => return Ok(Begun::Map(Members(self.length::<2>()?))),
-            0xdf => return Ok(Begun::Map(Members(self.length::<4>()?))),
-            0xc4..=0xc9 | 0xd4..=0xd8 => {
-                return Err(Reject::at(self.at - 1, Reason::BinaryValue));
-            }
-            _ => return Err(Reject::at(self.at - 1, Reason::UnknownMarker)),
-        }))
+                .and_then(|count| self.enter(Kind::List, start, count)),
+            0xde => self
+                .length::<2>()
+                .and_then(|count| self.enter(Kind::Map, start, count)),
+            0xdf => self
+                .length::<4>()
+                .and_then(|count| self.enter(Kind::Map, start, count)),
+            0xc4..=0xc9 | 0xd4..=0xd8 => Err(Reject::at(start, Reason::BinaryValue)),
+            _ => Err(Reject::at(start, Reason::UnknownMarker)),
+        }
     }
 }
 
+#[inline]
+fn first_chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..).and_then(<[u8]>::first_chunk::<N>).copied()
+}
+
+#[inline]
+fn big_endian(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .fold(0, |length, byte| length << 8 | usize::from(*byte))
+}
+
+/// A number from its marker on.
+fn number<'a>(bytes: &[u8]) -> Option<Number<'a>> {
+    let (marker, value) = bytes.split_first()?;
+    Some(match (*marker, value) {
+        (0x00..=0x7f, []) => Number::Integer(i64::from(*marker)),
+        (0xe0..=0xff, []) => Number::Integer(i64::from(*marker as i8)),
+        (0xca, _) => Number::Float(f32::from_be_bytes(value.try_into().ok()?).into()),
+        (0xcb, _) => Number::Float(f64::from_be_bytes(value.try_into().ok()?)),
+        (0xcc, _) => Number::Unsigned(u8::from_be_bytes(value.try_into().ok()?).into()),
+        (0xcd, _) => Number::Unsigned(u16::from_be_bytes(value.try_into().ok()?).into()),
+        (0xce, _) => Number::Unsigned(u32::from_be_bytes(value.try_into().ok()?).into()),
+        (0xcf, _) => Number::Unsigned(u64::from_be_bytes(value.try_into().ok()?)),
+        (0xd0, _) => Number::Integer(i8::from_be_bytes(value.try_into().ok()?).into()),
+        (0xd1, _) => Number::Integer(i16::from_be_bytes(value.try_into().ok()?).into()),
+        (0xd2, _) => Number::Integer(i32::from_be_bytes(value.try_into().ok()?).into()),
+        (0xd3, _) => Number::Integer(i64::from_be_bytes(value.try_into().ok()?)),
+        _ => return None,
+    })
+}
+
 impl<'a> super::value::Reader<'a> for Reader<'a> {
-    fn part(bytes: &'a [u8]) -> Result<Self, Reject> {
-        Ok(Self::new(bytes))
+    fn new(bytes: &'a [u8]) -> Result<Self, Reject> {
+        if bytes.len() > EVENT_BYTES {
+            return Err(Reject::new(Reason::TooLarge));
+        }
+        Ok(Self { bytes, at: 0 })
     }
 
     fn raw(bytes: &'a [u8]) -> RawData<'a> {
@@ -109,42 +152,34 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
     }
 
     #[inline]
-    fn place(&mut self) -> usize {
-        self.at
+    fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     #[inline]
-    fn since(&self, place: usize) -> &'a [u8] {
-        &self.bytes[place..self.at]
-    }
-
-    #[inline]
-    fn begin(&mut self) -> Result<Begun<'a>, Reject> {
+    fn begin(&mut self) -> Result<Spot, Reject> {
+        let start = self.at;
         let [marker] = self.take()?;
-        Ok(Begun::Scalar(match marker {
-            0xa0..=0xbf => Value::Text(self.text(usize::from(marker & 0x1f))?),
-            0xd9 => self
-                .length::<1>()
-                .and_then(|length| self.text(length))
-                .map(Value::Text)?,
-            0x00..=0x7f => Value::Integer(marker.into()),
-            0xe0..=0xff => Value::Integer((marker as i8).into()),
-            0xc0 => Value::Null,
-            0xc2 | 0xc3 => Value::Bool(marker == 0xc3),
-            0xcb => self
-                .take()
-                .map(f64::from_be_bytes)
-                .and_then(|v| self.float(v))?,
-            0x80..=0x8f => return Ok(Begun::Map(Members(usize::from(marker & 0x0f)))),
-            0x90..=0x9f => return Ok(Begun::List(Members(usize::from(marker & 0x0f)))),
-            _ => return self.other(marker),
-        }))
+        match marker {
+            0xa0..=0xbf => self.string(usize::from(marker & 0x1f)),
+            0xd9 => {
+                let length = self.length::<1>()?;
+                self.string(length)
+            }
+            0x00..=0x7f | 0xe0..=0xff => Ok(Spot::new(Kind::Number, start, 1)),
+            0x80..=0x8f => self.enter(Kind::Map, start, usize::from(marker & 0x0f)),
+            0x90..=0x9f => self.enter(Kind::List, start, usize::from(marker & 0x0f)),
+            0xc0 => Ok(Spot::new(Kind::Null, start, 1)),
+            0xc2 => Ok(Spot::new(Kind::False, start, 1)),
+            0xc3 => Ok(Spot::new(Kind::True, start, 1)),
+            _ => self.rare(marker, start),
+        }
     }
 
     #[inline]
-    fn next_key(&mut self, members: &mut Members) -> Result<Option<RawText<'a>>, Reject> {
+    fn next_key(&mut self, members: &mut Members) -> Result<Spot, Reject> {
         if members.0 == 0 {
-            return Ok(None);
+            return Ok(Spot::ABSENT);
         }
         members.0 -= 1;
         let [marker] = self.take()?;
@@ -155,7 +190,7 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
             0xdb => self.length::<4>()?,
             _ => return Err(Reject::at(self.at - 1, Reason::KeyNotText)),
         };
-        self.text(length).map(Some)
+        self.string(length)
     }
 
     #[inline]
@@ -165,10 +200,25 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
         Ok(more)
     }
 
-    fn end(self) -> Result<(), Reject> {
+    #[inline]
+    fn end(&mut self) -> Result<(), Reject> {
         if self.at == self.bytes.len() {
             return Ok(());
         }
         Err(Reject::at(self.at, Reason::TrailingBytes))
+    }
+
+    #[inline]
+    fn raw_text(&self, spot: Spot) -> &'a str {
+        plain_text(&self.bytes[spot.start()..spot.end()]).unwrap_or_default()
+    }
+
+    fn number(&self, spot: Spot) -> Number<'a> {
+        number(&self.bytes[spot.start()..spot.end()]).unwrap_or(Number::Integer(0))
+    }
+
+    #[inline]
+    fn passed(&mut self, spot: Spot) -> Spot {
+        Spot::new(spot.kind(), spot.start(), self.at - spot.start())
     }
 }

@@ -61,36 +61,49 @@ fn other_text(bytes: &[u8]) -> Result<&str, Reason> {
     }
 }
 
-/// Whether each byte is from 1 to 127. Text that is not a multiple of eight bytes long ends
-/// with a word that overlaps the one before.
 #[inline]
 fn is_plain_ascii(bytes: &[u8]) -> bool {
+    // Not zero where a byte is zero or beyond ASCII.
+    no_word(bytes, |word| (word.wrapping_sub(ONES) | word) & HIGHS)
+}
+
+/// Whether each byte is from 0x20 to 0x7E: ASCII without control characters.
+#[inline]
+pub(crate) fn is_printable_ascii(bytes: &[u8]) -> bool {
+    no_word(bytes, |word| {
+        (word.wrapping_sub(ONES * 0x20) | word | word.wrapping_add(ONES)) & HIGHS
+    })
+}
+
+/// Whether `mark` finds nothing in the words of `bytes`; where one byte is to be marked, it
+/// marks the word, and a good word not at all. Text that is not a multiple of eight bytes long
+/// ends with a word that overlaps the one before; shorter text is filled up with spaces.
+#[inline]
+fn no_word(bytes: &[u8], mark: impl Fn(u64) -> u64) -> bool {
     let Some(last) = bytes.last_chunk::<8>() else {
-        return is_short_plain_ascii(bytes);
+        return mark(short_word(bytes)) == 0;
     };
-    let mut odd = marked(u64::from_le_bytes(*last));
+    let mut marks = mark(u64::from_le_bytes(*last));
     let mut rest = bytes;
     while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
-        odd |= marked(u64::from_le_bytes(*chunk));
+        marks |= mark(u64::from_le_bytes(*chunk));
         rest = after;
     }
-    odd == 0
+    marks == 0
 }
 
+/// Fewer than eight bytes, with spaces or their own bytes again where they leave room.
 #[inline]
-fn is_short_plain_ascii(bytes: &[u8]) -> bool {
-    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        (Some(first), Some(last)) => {
-            let low = u64::from(u32::from_le_bytes(*first));
-            let high = u64::from(u32::from_le_bytes(*last));
-            marked(low | high << 32) == 0
+fn short_word(bytes: &[u8]) -> u64 {
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>(), bytes) {
+        (Some(low), Some(high), _) => {
+            u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << 32
         }
-        _ => bytes.iter().all(|byte| (1..0x80).contains(byte)),
+        (_, _, [first, middle @ .., last]) => {
+            let middle = middle.first().unwrap_or(last);
+            u64::from_le_bytes([*first, *middle, *last, b' ', b' ', b' ', b' ', b' '])
+        }
+        (_, _, [only]) => u64::from_le_bytes([*only, b' ', b' ', b' ', b' ', b' ', b' ', b' ']),
+        _ => ONES * 0x20,
     }
-}
-
-/// Not zero where a byte of `word` is zero or beyond ASCII.
-#[inline]
-const fn marked(word: u64) -> u64 {
-    (word.wrapping_sub(ONES) | word) & HIGHS
 }

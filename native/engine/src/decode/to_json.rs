@@ -1,10 +1,13 @@
 //! The `data` of an event as JSON text.
 
-use super::value::{Begun, RawText, Reader, Value};
+use super::value::{Kind, Number, Reader, Spot};
 use super::{json, msgpack};
 use crate::event::RawData;
 use crate::limits::DEPTH;
 use crate::reject::{Reason, Reject};
+
+/// Of `data` itself: the envelope is the first.
+const DATA_DEPTH: usize = 2;
 
 impl RawData<'_> {
     /// The data as compact JSON text that Postgres stores as jsonb, and that is equal to what
@@ -13,39 +16,42 @@ impl RawData<'_> {
     #[must_use]
     pub fn to_json(&self) -> String {
         let written = match *self {
-            RawData::MessagePack(bytes) => write(msgpack::Reader::part(bytes)),
-            RawData::Json(bytes) => write(json::Reader::part(bytes)),
+            RawData::MessagePack(bytes) => write::<msgpack::Reader>(bytes),
+            RawData::Json(bytes) => write::<json::Reader>(bytes),
         };
         written.unwrap_or_else(|_| "null".to_owned())
     }
 }
 
-fn write<'a, R: Reader<'a>>(reader: Result<R, Reject>) -> Result<String, Reject> {
-    let mut reader = reader?;
-    let mut to = String::with_capacity(256);
-    value(&mut reader, &mut to, 2)?;
+fn write<'a, R: Reader<'a>>(bytes: &'a [u8]) -> Result<String, Reject> {
+    let mut reader = R::new(bytes)?;
+    let mut to = String::with_capacity(bytes.len() + bytes.len() / 4);
+    value(&mut reader, &mut to, DATA_DEPTH)?;
     reader.end()?;
     Ok(to)
 }
 
 fn value<'a, R: Reader<'a>>(reader: &mut R, to: &mut String, depth: usize) -> Result<(), Reject> {
-    if depth > DEPTH + 1 {
-        return Err(Reject::new(Reason::TooDeep));
-    }
+    let spot = reader.begin()?;
+    let mut members = spot.members();
     let mut separator = "";
-    match reader.begin()? {
-        Begun::Scalar(value) => scalar(value, to),
-        Begun::Map(mut members) => {
+    match spot.kind() {
+        Kind::Map | Kind::List if depth > DEPTH => return Err(Reject::new(Reason::TooDeep)),
+        Kind::Map => {
             to.push('{');
-            while let Some(key) = reader.next_key(&mut members)? {
+            loop {
+                let key = reader.next_key(&mut members)?;
+                if key.is_absent() {
+                    break;
+                }
                 to.push_str(std::mem::replace(&mut separator, ","));
-                text(key, to);
+                text(reader, key, to);
                 to.push(':');
                 value(reader, to, depth + 1)?;
             }
             to.push('}');
         }
-        Begun::List(mut members) => {
+        Kind::List => {
             to.push('[');
             while reader.next_item(&mut members)? {
                 to.push_str(std::mem::replace(&mut separator, ","));
@@ -53,39 +59,38 @@ fn value<'a, R: Reader<'a>>(reader: &mut R, to: &mut String, depth: usize) -> Re
             }
             to.push(']');
         }
+        Kind::Text | Kind::Escaped => text(reader, spot, to),
+        Kind::Number => number(reader.number(spot), to),
+        Kind::True => to.push_str("true"),
+        Kind::False => to.push_str("false"),
+        Kind::Null | Kind::Absent => to.push_str("null"),
     }
     Ok(())
 }
 
-fn scalar(value: Value<'_>, to: &mut String) {
+fn number(value: Number<'_>, to: &mut String) {
     match value {
-        Value::Bool(true) => to.push_str("true"),
-        Value::Bool(false) => to.push_str("false"),
-        Value::Text(value) => text(value, to),
-        Value::Integer(value) => to.push_str(itoa::Buffer::new().format(value)),
-        Value::Unsigned(value) => to.push_str(itoa::Buffer::new().format(value)),
-        Value::Float(value) => to.push_str(zmij::Buffer::new().format_finite(value)),
-        Value::Number(value) => to.push_str(value),
-        Value::Absent | Value::Null | Value::List(_) | Value::Map(_) => to.push_str("null"),
+        Number::Integer(value) => to.push_str(itoa::Buffer::new().format(value)),
+        Number::Unsigned(value) => to.push_str(itoa::Buffer::new().format(value)),
+        Number::Float(value) => to.push_str(zmij::Buffer::new().format_finite(value)),
+        Number::Text(value) => to.push_str(value),
     }
 }
 
 /// A string in quotes. JSON's own stays as it was sent; of MessagePack's, what JSON does not
 /// allow in a string is escaped.
-fn text(text: RawText<'_>, to: &mut String) {
+fn text<'a, R: Reader<'a>>(reader: &R, spot: Spot, to: &mut String) {
+    let mut rest = reader.raw_text(spot);
     to.push('"');
-    if text.escaped {
-        to.push_str(text.raw);
-    } else {
-        let mut rest = text.raw;
+    if spot.kind() == Kind::Text {
         while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
             let (plain, odd) = rest.split_at(at);
             to.push_str(plain);
             push_escape(odd.as_bytes()[0], to);
             rest = &odd[1..];
         }
-        to.push_str(rest);
     }
+    to.push_str(rest);
     to.push('"');
 }
 

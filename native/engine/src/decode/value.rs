@@ -9,38 +9,83 @@ use crate::event::{RawData, Text};
 use crate::limits::{DEPTH, MAP_KEYS};
 use crate::reject::{Reason, Reject};
 
-/// A string as it lies in the bytes: valid, within the limits, maybe with JSON's escapes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RawText<'a> {
-    pub raw: &'a str,
-    pub escaped: bool,
-}
-
-impl<'a> RawText<'a> {
-    /// The text without escapes: borrowed where there are none.
-    #[inline]
-    pub fn text(self) -> Text<'a> {
-        if self.escaped {
-            return Cow::Owned(unescape(self.raw).unwrap_or_default());
-        }
-        Cow::Borrowed(self.raw)
-    }
-}
-
-/// A value that has been checked and passed over. 24 bytes, nothing copied.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Value<'a> {
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+#[repr(u8)]
+pub(crate) enum Kind {
     Absent,
     Null,
-    Bool(bool),
-    Text(RawText<'a>),
-    Integer(i64),
-    Unsigned(u64),
-    Float(f64),
-    /// The text of a JSON number.
-    Number(&'a str),
-    List(&'a [u8]),
-    Map(&'a [u8]),
+    True,
+    False,
+    Text,
+    /// A string with JSON's escapes.
+    Escaped,
+    Number,
+    List,
+    Map,
+}
+
+impl Kind {
+    const ALL: [Self; 16] = [
+        Self::Absent,
+        Self::Null,
+        Self::True,
+        Self::False,
+        Self::Text,
+        Self::Escaped,
+        Self::Number,
+        Self::List,
+        Self::Map,
+        Self::Absent,
+        Self::Absent,
+        Self::Absent,
+        Self::Absent,
+        Self::Absent,
+        Self::Absent,
+        Self::Absent,
+    ];
+}
+
+/// Where a value lies in the bytes, and of which kind it is: 32 bits of length, 28 of start
+/// and 4 of kind, so that it travels in a register. The pass over an event makes one for each
+/// value and copies nothing. An event has at most 64 KiB, so that everything fits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spot(u64);
+
+impl Spot {
+    pub const ABSENT: Self = Self::new(Kind::Absent, 0, 0);
+
+    /// A value whose content is these bytes: a string without its quotes, a number's whole
+    /// text; of a map or list that has been entered, `length` is what [`Spot::members`] gives.
+    #[inline]
+    pub const fn new(kind: Kind, start: usize, length: usize) -> Self {
+        Self((length as u64) << 32 | (start as u64) << 4 | kind as u64)
+    }
+
+    #[inline]
+    pub fn kind(self) -> Kind {
+        Kind::ALL[(self.0 & 0xf) as usize]
+    }
+
+    #[inline]
+    pub fn is_absent(self) -> bool {
+        self.0 & 0xf == Kind::Absent as u64
+    }
+
+    #[inline]
+    pub fn start(self) -> usize {
+        (self.0 as u32 >> 4) as usize
+    }
+
+    #[inline]
+    pub fn end(self) -> usize {
+        self.start() + self.members().0
+    }
+
+    #[inline]
+    pub fn members(self) -> Members {
+        Members((self.0 >> 32) as usize)
+    }
 }
 
 /// A map or list that has been entered: in MessagePack the members to come, in JSON 1 before
@@ -48,91 +93,93 @@ pub(crate) enum Value<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Members(pub usize);
 
-/// A value's beginning.
-pub(crate) enum Begun<'a> {
-    Scalar(Value<'a>),
-    Map(Members),
-    List(Members),
+/// A number as its encoding has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Number<'a> {
+    Integer(i64),
+    Unsigned(u64),
+    Float(f64),
+    /// The text of a JSON number.
+    Text(&'a str),
 }
 
 /// One encoding, read from front to back.
 pub(crate) trait Reader<'a>: Sized {
     /// A reader of one value that an event holds.
-    fn part(bytes: &'a [u8]) -> Result<Self, Reject>;
+    fn new(bytes: &'a [u8]) -> Result<Self, Reject>;
 
     /// The bytes of a value, with the name of this encoding.
     fn raw(bytes: &'a [u8]) -> RawData<'a>;
 
-    /// The place where the next value begins.
-    fn place(&mut self) -> usize;
-
-    /// The bytes from a place to where the reader is.
-    fn since(&self, place: usize) -> &'a [u8];
+    fn bytes(&self) -> &'a [u8];
 
     /// Reads a scalar, checked, or enters a map or list.
-    fn begin(&mut self) -> Result<Begun<'a>, Reject>;
+    fn begin(&mut self) -> Result<Spot, Reject>;
 
-    /// The next key of a map, up to where its value begins; `None` where the map ends.
-    fn next_key(&mut self, members: &mut Members) -> Result<Option<RawText<'a>>, Reject>;
+    /// The next key of a map, up to where its value begins; absent where the map ends.
+    fn next_key(&mut self, members: &mut Members) -> Result<Spot, Reject>;
 
     /// Whether another item follows, up to where it begins.
     fn next_item(&mut self, members: &mut Members) -> Result<bool, Reject>;
 
     /// Refuses whatever follows the value.
-    fn end(self) -> Result<(), Reject>;
+    fn end(&mut self) -> Result<(), Reject>;
+
+    /// A string's content as it lies in the bytes. The spot is one that this reader gave.
+    fn raw_text(&self, spot: Spot) -> &'a str;
+
+    /// A number that this reader gave.
+    fn number(&self, spot: Spot) -> Number<'a>;
+
+    /// A string without escapes: borrowed where there are none.
+    #[inline]
+    fn text(&self, spot: Spot) -> Text<'a> {
+        let raw = self.raw_text(spot);
+        if spot.kind() == Kind::Escaped {
+            return Cow::Owned(unescape(raw).unwrap_or_default());
+        }
+        Cow::Borrowed(raw)
+    }
 
     /// Checks a value and passes over it. `depth` is the depth of the value if it is a map or
     /// list; the recursion is bounded by the limit on it.
     #[inline]
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, Reject> {
-        let place = self.place();
-        match self.begin()? {
-            Begun::Scalar(value) => Ok(value),
-            Begun::Map(members) => {
-                pass_map(self, members, depth)?;
-                Ok(Value::Map(self.since(place)))
-            }
-            Begun::List(members) => {
-                pass_list(self, members, depth)?;
-                Ok(Value::List(self.since(place)))
-            }
+    fn value(&mut self, depth: usize) -> Result<Spot, Reject> {
+        let spot = self.begin()?;
+        if spot.kind() >= Kind::List {
+            return pass(self, spot, depth);
         }
+        Ok(spot)
     }
+
+    /// The map or list that was entered as `spot` and ends here.
+    fn passed(&mut self, spot: Spot) -> Spot;
 }
 
 #[inline(never)]
-fn pass_map<'a, R: Reader<'a>>(
-    reader: &mut R,
-    mut members: Members,
-    depth: usize,
-) -> Result<(), Reject> {
+fn pass<'a, R: Reader<'a>>(reader: &mut R, spot: Spot, depth: usize) -> Result<Spot, Reject> {
     if depth > DEPTH {
-        return Err(Reject::at(reader.place(), Reason::TooDeep));
+        return Err(Reject::at(spot.start(), Reason::TooDeep));
     }
-    let mut keys = Keys::new();
-    while let Some(key) = reader.next_key(&mut members)? {
-        if keys.len() == MAP_KEYS {
-            return Err(Reject::at(reader.place(), Reason::TooManyKeys));
+    let mut members = spot.members();
+    if spot.kind() == Kind::Map {
+        let mut keys = Keys::new();
+        loop {
+            let key = reader.next_key(&mut members)?;
+            if key.is_absent() {
+                break;
+            }
+            if keys.len() == MAP_KEYS {
+                return Err(Reject::at(key.start(), Reason::TooManyKeys));
+            }
+            keys.add(reader, key)?;
+            reader.value(depth + 1)?;
         }
-        keys.add(key)
-            .map_err(|reason| Reject::at(reader.place(), reason))?;
-        reader.value(depth + 1)?;
+        keys.check()?;
+    } else {
+        while reader.next_item(&mut members)? {
+            reader.value(depth + 1)?;
+        }
     }
-    keys.check()
-        .map_err(|reason| Reject::at(reader.place(), reason))
-}
-
-#[inline(never)]
-fn pass_list<'a, R: Reader<'a>>(
-    reader: &mut R,
-    mut members: Members,
-    depth: usize,
-) -> Result<(), Reject> {
-    if depth > DEPTH {
-        return Err(Reject::at(reader.place(), Reason::TooDeep));
-    }
-    while reader.next_item(&mut members)? {
-        reader.value(depth + 1)?;
-    }
-    Ok(())
+    Ok(reader.passed(spot))
 }
