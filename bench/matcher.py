@@ -16,7 +16,7 @@ import statistics
 import struct
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -183,51 +183,43 @@ def loaded(count: int) -> tuple[_native.Engine, float, float]:
     return engine, resident() - before, seconds
 
 
-def nanoseconds(events: int, rounds: int, work: Callable[[], object]) -> float:
-    """The median over the rounds, after one that does not count."""
-    work()
-    taken = []
-    for _ in range(rounds):
-        start = time.perf_counter_ns()
-        work()
-        taken.append((time.perf_counter_ns() - start) / events)
-    return statistics.median(taken)
-
-
 def measure(enrollments: int, events: int, rounds: int, seed: int = 7) -> Figures:
+    """The engine evaluates what the router has just made, as in the pipeline: one call of each
+    for every read."""
     engine, growth, load_s = loaded(enrollments)
     made = entries(enrollments, events, random.Random(seed))
     reads = [made[start : start + READ] for start in range(0, events, READ)]
     router = _native.Router(bytes(_native.SLOTS))
-    buffers = [buffer for read in reads for _, buffer, _ in router.route(read).buffers]
-    proposals = [engine.evaluate([buffer], NOW_US) for buffer in buffers]
-    if any(proposal.rejects for proposal in proposals):
-        raise RuntimeError("the bench made an event that is refused")
-    achievements = sum(len(proposal.achievements) for proposal in proposals)
-    held = engine.stats()["bytes"]
-    del proposals
-
-    def route() -> None:
+    routing: list[float] = []
+    evaluating: list[float] = []
+    achievements = 0
+    for _ in range(rounds + 1):
+        routed_ns = evaluated_ns = achievements = 0
         for read in reads:
-            router.route(read)
-
-    def evaluate() -> None:
-        for buffer in buffers:
-            engine.evaluate([buffer], NOW_US)
-
-    def both() -> None:
-        for read in reads:
-            engine.evaluate([buffer for _, buffer, _ in router.route(read).buffers], NOW_US)
-
+            start = time.perf_counter_ns()
+            routed = router.route(read)
+            buffers = [buffer for _, buffer, _ in routed.buffers]
+            middle = time.perf_counter_ns()
+            proposal = engine.evaluate(buffers, NOW_US)
+            end = time.perf_counter_ns()
+            routed_ns += middle - start
+            evaluated_ns += end - middle
+            achievements += len(proposal.achievements)
+            if proposal.rejects or routed.rejects:
+                raise RuntimeError("the bench made an event that is refused")
+        routing.append(routed_ns / events)
+        evaluating.append(evaluated_ns / events)
+    # The first round warms up, and does not count.
+    both = [sum(pair) for pair in zip(routing, evaluating, strict=True)]
     return Figures(
         enrollments=enrollments,
         events=events,
         achievements=achievements,
-        router_ns=nanoseconds(events, rounds, route),
-        engine_ns=nanoseconds(events, rounds, evaluate),
-        together_ns=nanoseconds(events, rounds, both),
+        router_ns=statistics.median(routing[1:]),
+        engine_ns=statistics.median(evaluating[1:]),
+        together_ns=statistics.median(both[1:]),
         bytes_per_enrollment=growth / enrollments,
-        held_bytes_per_enrollment=held / enrollments,
+        held_bytes_per_enrollment=engine.stats()["bytes"] / enrollments,
         load_s=load_s,
     )
 

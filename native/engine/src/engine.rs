@@ -117,11 +117,7 @@ impl Engine {
         let mut group = Vec::with_capacity(GROUP);
         for (buffer, bytes) in buffers.iter().enumerate() {
             for entry in BufferReader::new(bytes)? {
-                let place = Place { buffer, entry };
-                match decode(entry.event, now_us) {
-                    Ok(event) => group.push((place, event)),
-                    Err(reject) => evaluation.refuse(place, reject.to_string()),
-                }
+                group.push((Place { buffer, entry }, decode(entry.event, now_us)));
                 if group.len() == GROUP {
                     take_group(&mut evaluation, &mut group);
                 }
@@ -191,11 +187,19 @@ impl Engine {
     }
 }
 
+type Decoded<'a> = (Place<'a>, Result<Event<'a>, Reject>);
+
 /// Find the contacts of all these events first: their waits for memory overlap.
-fn take_group(evaluation: &mut Evaluation<'_>, group: &mut Vec<(Place<'_>, Event<'_>)>) {
-    let mut located = ArrayVec::<_, GROUP>::new();
-    located.extend(group.iter().map(|(_, event)| evaluation.locate(event)));
-    for ((place, event), located) in group.drain(..).zip(located) {
-        evaluation.take(place, &event, located);
+fn take_group(evaluation: &mut Evaluation<'_>, group: &mut Vec<Decoded<'_>>) {
+    let mut aims = ArrayVec::<_, GROUP>::new();
+    let aim = |(_, event): &Decoded<'_>| event.as_ref().ok().and_then(|event| evaluation.aim(event));
+    aims.extend(group.iter().map(aim));
+    evaluation.touch(&aims);
+    for ((place, event), aim) in group.iter().zip(aims) {
+        match event {
+            Ok(event) => evaluation.take(*place, event, aim),
+            Err(reject) => evaluation.refuse(*place, reject.to_string()),
+        }
     }
+    group.clear();
 }

@@ -3,6 +3,7 @@
 //! The index is only read. An overlay holds what earlier events of the batch would have
 //! changed, so that the outcome is that of one event after the other.
 
+use arrayvec::ArrayVec;
 use uuid::Uuid;
 
 use crate::config::{Logic, Workflow};
@@ -34,12 +35,16 @@ const TYPES: [&str; 9] = [
     "contact.deleted",
 ];
 
-/// Where the contact of an event is. The index does not change under a batch, so this can be
-/// found for many events ahead of their turn.
+/// Where to look for the contact of an event.
 #[derive(Debug, Clone, Copy)]
-pub struct Located {
-    /// False: nothing of the tenant waits for such an event.
-    heard: bool,
+pub struct Aim {
+    pub hash: u64,
+    tenant: Option<u32>,
+}
+
+/// Where the contact of an event is.
+#[derive(Debug, Clone, Copy)]
+struct Located {
     hash: u64,
     held: Option<u32>,
 }
@@ -70,20 +75,34 @@ impl<'i> Evaluation<'i> {
         }
     }
 
+    /// Where an event's contact is to be looked for; `None` where nothing of the tenant waits
+    /// for such an event.
     #[inline]
-    pub fn locate(&self, event: &Event<'_>) -> Located {
+    pub fn aim(&self, event: &Event<'_>) -> Option<Aim> {
         let tenant = self.index.tenant(&event.tenant);
         if let Some(goal_type) = GoalType::of(&event.fact) {
             let heard = |tenant| self.index.tenant_listens(tenant, goal_type.bit());
             if !tenant.is_some_and(heard) {
-                return Located { heard: false, hash: 0, held: None };
+                return None;
             }
         }
-        let contact = Key::of(&event.contact);
         // A tenant of whom the index knows nothing still needs a place in the overlay.
-        let hash = self.index.hash(tenant.unwrap_or(NONE), contact);
-        let held = tenant.and_then(|tenant| self.index.find_hashed(hash, tenant, contact));
-        Located { heard: true, hash, held }
+        let hash = self.index.hash(tenant.unwrap_or(NONE), Key::of(&event.contact));
+        Some(Aim { hash, tenant })
+    }
+
+    /// Bring what these events will read into the cache.
+    #[inline]
+    pub fn touch<const N: usize>(&self, aims: &ArrayVec<Option<Aim>, N>) {
+        let mut hashes = ArrayVec::<u64, N>::new();
+        hashes.extend(aims.iter().flatten().map(|aim| aim.hash));
+        self.index.touch(&hashes);
+    }
+
+    #[inline]
+    fn locate(&self, event: &Event<'_>, aim: Aim) -> Located {
+        let find = |tenant| self.index.find_hashed(aim.hash, tenant, Key::of(&event.contact));
+        Located { hash: aim.hash, held: aim.tenant.and_then(find) }
     }
 
     /// An event that could not be decoded.
@@ -92,15 +111,18 @@ impl<'i> Evaluation<'i> {
         self.proposal.refused.push(Refused { source: place.into(), reason });
     }
 
-    /// The next event of the batch, where `locate` found it.
+    /// The next event of the batch, with what `aim` said of it.
     #[inline]
-    pub fn take(&mut self, place: Place<'_>, event: &Event<'_>, at: Located) {
+    pub fn take(&mut self, place: Place<'_>, event: &Event<'_>, aim: Option<Aim>) {
         self.proposal.events += 1;
-        if let Some(goal_type) = GoalType::of(&event.fact) {
+        let goal_type = GoalType::of(&event.fact);
+        if let Some(goal_type) = goal_type {
             self.counts[goal_type as usize] += 1;
-            if at.heard {
-                self.hear(place, event, goal_type, at);
-            }
+        }
+        let Some(aim) = aim else { return };
+        let at = self.locate(event, aim);
+        if let Some(goal_type) = goal_type {
+            self.hear(place, event, goal_type, at);
             return;
         }
         match &event.fact {

@@ -17,6 +17,7 @@ pub mod ids_derived;
 mod index;
 mod index_names;
 mod index_slab;
+mod index_table;
 pub mod limits;
 mod load;
 pub mod proposal;
