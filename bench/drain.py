@@ -22,6 +22,7 @@ from typing import Any
 import redis
 from ray.actor import ActorHandle
 
+from bench.cpu import cpu_by_role, since
 from bench.plain_python import make_plain_shard
 from bench.stage import Stage
 from bench.workload import Workload
@@ -43,6 +44,8 @@ class Drained:
     seconds: float
     events_per_s: float
     achievements: int
+    cpu_s: dict[str, float]
+    """Spent from start to end, by kind of process; loading included."""
 
 
 async def drain(
@@ -58,8 +61,10 @@ async def drain(
     client = redis.Redis.from_url(stage.redis_url)
     started: list[float] = []
     watching = asyncio.ensure_future(_until_drained(client, settings.streams, started))
+    before = cpu_by_role()
     await supervisor.start()
     ended = await asyncio.wait_for(watching, TIMEOUT_SECONDS)
+    spent = since(before)
     seconds = ended - started[0]
     await supervisor.stop()
     return Drained(
@@ -67,6 +72,7 @@ async def drain(
         seconds=round(seconds, 3),
         events_per_s=round(workload.events / seconds),
         achievements=await stage.achievements(),
+        cpu_s=spent,
     )
 
 
