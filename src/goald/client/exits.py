@@ -1,0 +1,87 @@
+"""What an exit says (3.2)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+EXIT_TYPE = "workflow.exit.goal"
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerEvent:
+    """The event that met the goal: which one it was."""
+
+    id: str
+    source: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The command to end an enrollment, because its goals are met (R8).
+
+    May be published more than once, always with the same `id`.
+    """
+
+    id: str
+    tenant_id: str
+    workflow_id: str
+    contact_id: str
+    enrollment_id: str
+    exit_reason: str
+    """`goal_achieved`."""
+    goal_type: str
+    goal_ids: tuple[str, ...]
+    """Every goal that the enrollment has met."""
+    achieved_at: datetime
+    cancel: tuple[str, ...]
+    """What to cancel: `pending_actions` and `wait_steps`."""
+    trigger_event: TriggerEvent
+    occurred_at: datetime
+    """When the event happened, reached its stream, and when the exit was published."""
+    received_at: datetime
+    published_at: datetime | None
+    time: datetime
+    traceparent: str | None
+    """The event's W3C trace context, to be carried on."""
+    entry_id: str
+    """Of the entry in `goald:exits`."""
+
+    @classmethod
+    def parse(cls, payload: bytes | str, entry_id: str = "") -> Self:
+        """An exit from the JSON of its entry. Raises ValueError for anything else; fields
+        that a later release adds are passed over."""
+        try:
+            event = json.loads(payload)
+            return cls._from_event(event, entry_id)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not an exit: {type(error).__name__} {error}") from error
+
+    @classmethod
+    def _from_event(cls, event: Mapping[str, Any], entry_id: str) -> Self:
+        if event["type"] != EXIT_TYPE:
+            raise ValueError(f"not an exit but {event['type']}")
+        data = event["data"]
+        trigger = data["trigger_event"]
+        published_at = data.get("published_at")
+        return cls(
+            id=event["id"],
+            tenant_id=event["tenantid"],
+            workflow_id=data["workflow_id"],
+            contact_id=data["contact_id"],
+            enrollment_id=data["enrollment_id"],
+            exit_reason=data["exit_reason"],
+            goal_type=data["goal_type"],
+            goal_ids=tuple(data["goal_ids"]),
+            achieved_at=datetime.fromisoformat(data["achieved_at"]),
+            cancel=tuple(data["cancel"]),
+            trigger_event=TriggerEvent(trigger["id"], trigger["source"], trigger["type"]),
+            occurred_at=datetime.fromisoformat(data["occurred_at"]),
+            received_at=datetime.fromisoformat(data["received_at"]),
+            published_at=None if published_at is None else datetime.fromisoformat(published_at),
+            time=datetime.fromisoformat(event["time"]),
+            traceparent=event.get("traceparent"),
+            entry_id=entry_id,
+        )
