@@ -56,7 +56,7 @@ class Heartbeat:
             "started_at": _text(self.started_at),
             "at": _text(self.at),
             "ready": self.ready,
-            "metrics": self.metrics,
+            "metrics": list(self.metrics),
         }
         if self.consumers is not None and self.shards is not None:
             said |= {"consumers": self.consumers, "shards": self.shards}
@@ -75,7 +75,7 @@ class Heartbeat:
                 started_at=datetime.fromisoformat(said["started_at"]),
                 at=datetime.fromisoformat(said["at"]),
                 ready=bool(said["ready"]),
-                metrics=said.get("metrics", ()),
+                metrics=tuple(said.get("metrics", ())),
                 consumers=said.get("consumers"),
                 shards=said.get("shards"),
             )
