@@ -4,12 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from goald.adapters.clock import SystemClock
-from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
+from goald.adapters.postgres import (
+    PostgresConfigurations,
+    PostgresShardStore,
+    PostgresStreamLeases,
+)
 from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.parts import Shard
 from goald.ports import Clock, ShardStore
 from goald.runtime.board import RedisBoard
+from goald.runtime.configuration import ConfigurationService
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.shard import ShardProcess, ShardSettings
 
@@ -55,6 +60,12 @@ def consumer_process(
         board=open_board(endpoints),
         clock=system_clock(),
     )
+
+
+def open_configuration(dsn: str) -> ConfigurationService:
+    """The service that changes configurations (settings: `postgres.api_dsn`). Connects when it
+    is used."""
+    return ConfigurationService(PostgresConfigurations(dsn), system_clock())
 
 
 def open_board(endpoints: Endpoints) -> RedisBoard:

@@ -1,6 +1,7 @@
 """Postgres: the durable state, the leases and the configuration."""
 
+from goald.adapters.postgres.configurations import PostgresConfigurations
 from goald.adapters.postgres.leases import PostgresStreamLeases
 from goald.adapters.postgres.store import PostgresShardStore
 
-__all__ = ["PostgresShardStore", "PostgresStreamLeases"]
+__all__ = ["PostgresConfigurations", "PostgresShardStore", "PostgresStreamLeases"]

@@ -1,0 +1,184 @@
+"""What must change to make a tenant's configuration as wanted.
+
+Pure: a difference says what is before and after, and whoever keeps the rows carries it
+out, in the order given.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from goald.domain.criteria import references
+from goald.domain.errors import InvalidFile
+from goald.domain.goals import MAX_GOALS, TOO_MANY_GOALS
+from goald.domain.wanted import Goal, WantedConfiguration, Workflow, place
+from goald.domain.workflows import Difference, EntityRow, GoalRow, HeldConfiguration, WorkflowRow
+
+
+def differences(
+    wanted: WantedConfiguration,
+    held: HeldConfiguration,
+    *,
+    prune: bool,
+    now_us: int,
+    new_id: Callable[[], UUID],
+) -> list[Difference]:
+    """What makes `held` equal to `wanted`; nothing where it is.
+
+    Goals are matched by key, else by type and criteria. Nothing is deleted unless `prune`:
+    then goals and entities that the file's sections do not name are, and workflows that it
+    does not name lose their goals and are deactivated. Raises InvalidFile, naming the
+    place, for a fourth goal or a reference to what is not in the catalog.
+    """
+    catalog = list(_catalog(wanted, held, prune=prune))
+    context = _Context(held, _entities_after(held, catalog), prune, now_us, new_id)
+    found = [one for one in catalog if one.after is not None]
+    for index, workflow in enumerate(wanted.workflows):
+        found += _workflow(workflow, ("workflows", index), context)
+    if prune:
+        found += _unnamed({workflow.id for workflow in wanted.workflows}, held)
+    return found + [one for one in catalog if one.after is None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    held: HeldConfiguration
+    known: Mapping[str, set[str]]
+    """The ids of each kind that has entities, once the catalog's changes are made."""
+    prune: bool
+    now_us: int
+    new_id: Callable[[], UUID]
+
+    def missing(self, row: GoalRow) -> Iterator[tuple[str, str]]:
+        """(criterion, kind) of what a goal refers to and the catalog, knowing that kind,
+        does not have."""
+        for name, kind, entity in references(row.goal_type, dict(row.criteria)):
+            if kind in self.known and entity not in self.known[kind]:
+                yield name, kind
+
+
+def _catalog(
+    wanted: WantedConfiguration, held: HeldConfiguration, *, prune: bool
+) -> Iterator[Difference]:
+    for kind, entities in wanted.catalog.items():
+        before = held.catalog.get(kind, {})
+        for entity in entities:
+            row = EntityRow(kind, entity.id, entity.name)
+            if before.get(entity.id) != row:
+                yield Difference(before.get(entity.id), row)
+        if prune:
+            named = {entity.id for entity in entities}
+            yield from (Difference(row, None) for row in before.values() if row.id not in named)
+
+
+def _entities_after(held: HeldConfiguration, changes: Iterable[Difference]) -> dict[str, set[str]]:
+    ids = {kind: set(rows) for kind, rows in held.catalog.items()}
+    for change in changes:
+        if isinstance(change.row, EntityRow):
+            of_kind = ids.setdefault(change.row.kind, set())
+            (of_kind.discard if change.after is None else of_kind.add)(change.row.id)
+    return {kind: found for kind, found in ids.items() if found}
+
+
+def _unnamed(named: set[str], held: HeldConfiguration) -> Iterator[Difference]:
+    for row in held.workflows.values():
+        if row.id not in named:
+            if row.is_active:
+                yield Difference(row, replace(row, is_active=False))
+            yield from (Difference(goal, None) for goal in held.goals.get(row.id, []))
+
+
+def _workflow(workflow: Workflow, at: tuple[str | int, ...], context: _Context) -> list[Difference]:
+    before = context.held.workflows.get(workflow.id)
+    after = _wanted_row(workflow, before)
+    held = context.held.goals.get(workflow.id, [])
+    wanted = workflow.goals or []
+    matches = _match(wanted, held)
+    matched = {row.id for row in matches if row is not None}
+    others = [row for row in held if row.id not in matched]
+    dropped = others if context.prune and workflow.goals is not None else []
+    left = [] if dropped else others
+    if len(wanted) + len(left) > MAX_GOALS:
+        raise InvalidFile(f"{place((*at, 'goals'))}: {TOO_MANY_GOALS}")
+
+    taken = {row.position for row in [*left, *(row for row in matches if row is not None)]}
+    free = (position for position in range(MAX_GOALS) if position not in taken)
+    pairs: list[tuple[GoalRow | None, GoalRow]] = [(row, row) for row in left]
+    for index, (goal, row) in enumerate(zip(wanted, matches, strict=True)):
+        made = _wanted_goal(goal, row or _new_goal(goal, workflow.id, next(free), context))
+        for name, kind in context.missing(made):
+            where = place((*at, "goals", index, "criteria", name))
+            raise InvalidFile(f"{where}: Referenced {kind} does not exist")
+        pairs.append((row, made))
+    if after.is_active:
+        if before is None or not before.is_active:
+            _require_entities(left, at, context)
+        pairs = [(old, _effective(new, context.now_us)) for old, new in pairs]
+
+    changes = [Difference(before, after)] if before != after else []
+    changes += [Difference(row, None) for row in dropped]
+    changes += [Difference(old, new) for old, new in pairs if old is not None and old != new]
+    return changes + [Difference(None, new) for old, new in pairs if old is None]
+
+
+def _wanted_row(workflow: Workflow, before: WorkflowRow | None) -> WorkflowRow:
+    base = before or WorkflowRow(workflow.id, workflow.id, "any", False)
+    return WorkflowRow(
+        workflow.id,
+        workflow.name if workflow.name is not None else base.name,
+        workflow.goal_logic if workflow.goal_logic is not None else base.goal_logic,
+        workflow.active if workflow.active is not None else base.is_active,
+    )
+
+
+def _match(wanted: list[Goal], held: list[GoalRow]) -> list[GoalRow | None]:
+    """The row of each wanted goal. By key first, for all; then, of the rows whose key no
+    wanted goal has, by type and criteria."""
+    by_key = {row.key: row for row in held if row.key is not None}
+    matches = [by_key.get(goal.key) if goal.key is not None else None for goal in wanted]
+    keys = {goal.key for goal in wanted if goal.key is not None}
+    rest = [row for row in held if row.key not in keys]
+    for index, goal in enumerate(wanted):
+        if matches[index] is None:
+            criteria = goal.criteria.as_set()
+            for row in rest:
+                if row.goal_type == goal.goal_type and row.criteria == criteria:
+                    matches[index] = row
+                    rest.remove(row)
+                    break
+    return matches
+
+
+def _new_goal(goal: Goal, workflow_id: str, position: int, context: _Context) -> GoalRow:
+    criteria = goal.criteria.as_set()
+    return GoalRow(
+        context.new_id(), workflow_id, goal.key, position, goal.goal_type, criteria, True, None
+    )
+
+
+def _wanted_goal(goal: Goal, base: GoalRow) -> GoalRow:
+    return replace(
+        base,
+        key=goal.key if goal.key is not None else base.key,
+        goal_type=goal.goal_type,
+        criteria=goal.criteria.as_set(),
+        effective_from=goal.effective_from
+        if goal.effective_from is not None
+        else base.effective_from,
+    )
+
+
+def _effective(row: GoalRow, now_us: int) -> GoalRow:
+    """First active now, unless somebody set it or it was active before (E3)."""
+    if row.effective_from is None and row.is_active:
+        return replace(row, effective_from=now_us)
+    return row
+
+
+def _require_entities(
+    rows: Iterable[GoalRow], at: tuple[str | int, ...], context: _Context
+) -> None:
+    """What is held and not in the file is checked again when its workflow is activated (R13)."""
+    for row in rows:
+        for _, kind in context.missing(row):
+            raise InvalidFile(f"{place(at)}: Invalid goal configuration: {kind} does not exist")

@@ -1,0 +1,22 @@
+"""Goals: their five types, what each listens to, and what it may refer to (R2)."""
+
+from typing import Final, Literal
+
+GoalType = Literal[
+    "tag_added", "purchase_made", "appointment_booked", "form_submitted", "pipeline_stage_reached"
+]
+GoalLogic = Literal["any", "all"]
+CatalogKind = Literal["tag", "form", "calendar", "service", "pipeline", "stage", "product"]
+
+LISTENS_TO: Final[dict[GoalType, str]] = {
+    "tag_added": "contact.tag.added",
+    "purchase_made": "payment.completed",
+    "appointment_booked": "appointment.booked",
+    "form_submitted": "form.submitted",
+    "pipeline_stage_reached": "pipeline.stage.changed",
+}
+"""The type of event that each type of goal is achieved by."""
+
+MAX_GOALS: Final = 3
+"""Goals of one workflow, deleted ones aside."""
+TOO_MANY_GOALS: Final = "Maximum of 3 goals per workflow exceeded"
