@@ -1,0 +1,73 @@
+"""Each envelope of the corpora becomes what it must, in the router and the engine, and what
+arrives beside it takes effect (D4, D9)."""
+
+from collections import Counter
+
+import msgpack
+from tests.corpus.bad_envelopes import bad_envelopes
+from tests.corpus.bad_values import bad_values
+from tests.corpus.envelope import Envelope, as_msgpack, base
+from tests.corpus.good_envelopes import good_envelopes
+from tests.support.reference import Model
+
+from goald._native import SLOTS, Engine, Router
+
+NOW_US = 1_772_323_200_000_000
+NEIGHBOUR = as_msgpack(
+    base(
+        "neighbour",
+        NOW_US,
+        "workflow.enrollment.started",
+        workflow_id="w-neighbour",
+        enrollment_id="e-neighbour",
+    )
+)
+
+
+def fate(envelope: Envelope) -> tuple[str, str]:
+    """What becomes of it between two good events, and the reason where it is dead."""
+    entries = [
+        [f"{number}-0".encode(), [b"event", raw]]
+        for number, raw in enumerate((NEIGHBOUR, envelope.raw, NEIGHBOUR), start=1)
+    ]
+    routed = Router(bytes(SLOTS)).route(entries)
+    proposal = Engine().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
+    refused = [(entry, reason, raw) for entry, reason, raw in routed.rejects]
+    refused += [(entry, reason, raw) for _, entry, reason, raw in proposal.rejects]
+    assert "e-neighbour" in proposal.effects.enrollment_id, envelope.name
+    assert proposal.events + len(routed.rejects) == 3, envelope.name
+    if refused:
+        ((entry, reason, raw),) = refused
+        assert (entry, raw) == (b"2-0", envelope.raw), envelope.name
+        return "dead", reason
+    return ("passed over" if proposal.passed_over else "accepted"), ""
+
+
+def test_every_bad_envelope_is_dead_for_a_reason_in_words_or_passed_over() -> None:
+    wrong = []
+    for envelope in bad_envelopes(NOW_US):
+        outcome, reason = fate(envelope)
+        if outcome != envelope.expectation or envelope.word.lower() not in reason.lower():
+            wrong.append((envelope.name, envelope.expectation, envelope.word, outcome, reason))
+        assert (outcome == "dead") == bool(reason.strip())
+    assert wrong == []
+
+
+def test_every_odd_but_good_envelope_is_accepted() -> None:
+    fates = {envelope.name: fate(envelope) for envelope in good_envelopes(NOW_US)}
+    assert {name: found for name, found in fates.items() if found[0] != "accepted"} == {}
+
+
+def test_the_model_refuses_the_same_values_as_the_engine() -> None:
+    model = Model(now_us=NOW_US)
+    for envelope in bad_values(NOW_US):
+        # NUL is a limit of what can be stored (D9), which the model of the rules knows not.
+        if envelope.name.startswith("msgpack-") and envelope.word != "NUL":
+            assert model.feed(msgpack.unpackb(envelope.raw)).rejected, envelope.name
+
+
+def test_the_corpora_have_at_least_120_envelopes_and_each_has_a_name_of_its_own() -> None:
+    bad, good = bad_envelopes(NOW_US), good_envelopes(NOW_US)
+    assert len(bad) >= 120
+    assert Counter(envelope.name for envelope in bad + good).most_common(1)[0][1] == 1
+    assert Counter(envelope.raw for envelope in bad + good).most_common(1)[0][1] == 1
