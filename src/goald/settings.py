@@ -93,7 +93,9 @@ class Settings(BaseSettings):
         90_000, ge=1_000, le=4 << 20, description="bytes in one call to a shard"
     )
     calls: int = Field(4, ge=1, le=64, description="calls under way to a shard")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="the least that is logged"
+    )
     log_format: str = Field(
         "auto", pattern="^(auto|text|json)$", description="auto: json unless a terminal"
     )

@@ -56,7 +56,13 @@ def test_a_heartbeat_comes_back_from_json_as_it_was() -> None:
 
 
 def test_what_another_release_wrote_is_passed_over() -> None:
-    values = [b"{}", b"nonsense", b"[1]", b'{"role": "shard", "index": null}', ALL[0].to_json()]
+    values: list[str | bytes] = [
+        b"{}",
+        b"nonsense",
+        b"[1]",
+        b'{"role": "shard", "index": null}',
+        ALL[0].to_json(),
+    ]
     assert parse(values) == [ALL[0]]
 
 

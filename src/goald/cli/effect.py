@@ -32,7 +32,7 @@ class Effect:
         """The id of its entry, once it is sent; None where it was trimmed already."""
         after = self._behind
         while self._entry is None:
-            with service_errors():
+            async with service_errors():
                 page = await self._client.xrange(self.stream, min=b"(" + after, count=PAGE)
             for entry_id, found in page:
                 event = Entry(self.stream, "", {"event": found.get(b"event", b"")}).event()
@@ -48,7 +48,7 @@ class Effect:
         entry = await self.entry_id()
         if entry is None:
             return True
-        with service_errors():
+        async with service_errors():
             groups = await self._client.xinfo_groups(self.stream)
             ours = [group for group in groups if group["name"] == GROUP.encode()]
             if not ours or _order(ours[0]["last-delivered-id"].decode()) < _order(entry):

@@ -48,7 +48,7 @@ def decoded(event: bytes) -> dict[str, Any] | None:
 
 async def last_id(client: Client, stream: str) -> bytes:
     """The id of the newest entry, behind which `read` gives only newer ones."""
-    with service_errors():
+    async with service_errors():
         newest = await client.xrevrange(stream, count=1)
     return bytes(newest[0][0]) if newest else BEGINNING
 
@@ -58,7 +58,7 @@ async def read(
 ) -> list[Entry]:
     """The next entries of these streams behind these ids, which are moved on; waits at most
     so long for the first. None for not at all."""
-    with service_errors():
+    async with service_errors():
         found = await client.xread(after, count=PAGE, block=wait_ms)
     entries = []
     for stream, page in found or []:

@@ -58,9 +58,9 @@ def _root(
 
 
 def _add_commands() -> None:
-    from goald.cli import daemon, dead, doctor, replay, send, status, tail
+    from goald.cli import configuration, daemon, dead, doctor, replay, send, status, tail
 
-    for module in (daemon, status, send, replay, tail, doctor):
+    for module in (daemon, configuration, status, send, replay, tail, doctor):
         module.add_to(app)
     app.add_typer(dead.app, name="dead")
 

@@ -41,7 +41,7 @@ def report(error: BaseException) -> Code:
 
         traceback.print_exception(error)
     code = code_of(error)
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = _one_line(str(error)) or type(error).__name__
     if isinstance(error, GoaldError):
         complain(text)
     elif code is Code.UNREACHABLE:
@@ -54,6 +54,12 @@ def report(error: BaseException) -> Code:
 def complain(text: str) -> None:
     """One line on standard error."""
     print(f"goald: {text}", file=sys.stderr, flush=True)
+
+
+def _one_line(text: str) -> str:
+    """The lines of a text behind one another; one that ends in a colon leads to the next."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return "; ".join(lines).replace(":; ", ": ")
 
 
 def _is_lost_connection(error: BaseException) -> bool:

@@ -72,7 +72,7 @@ async def _stream(client: Any, name: str, lag: int) -> dict[str, Any]:
     from goald.domain.streams import GROUP
 
     pending = 0
-    with service_errors():
+    async with service_errors():
         if await client.exists(name):
             for group in await client.xinfo_groups(name):
                 if group["name"] == GROUP.encode():

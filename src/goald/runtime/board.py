@@ -16,11 +16,11 @@ class RedisBoard:
         self._client = connect(url)
 
     async def write(self, heartbeat: Heartbeat) -> None:
-        with service_errors():
+        async with service_errors():
             await self._client.hset(PROCESSES, heartbeat.field, heartbeat.to_json())
 
     async def remove(self, role: str, index: int) -> None:
-        with service_errors():
+        async with service_errors():
             await self._client.hdel(PROCESSES, f"{role}:{index}")
 
     async def settle_streams(self, count: int) -> None:
@@ -30,7 +30,7 @@ class RedisBoard:
 
     async def readings(self) -> Readings:
         """Every heartbeat, the lag of each stream, and how many dead letters there are."""
-        with service_errors():
+        async with service_errors():
             held = await self._client.hgetall(PROCESSES)
             dead = await self._client.xlen(DEAD)
         return Readings(

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 
 from goald.adapters.redis_streams.admin import ServerCheck, check_server
-from goald.adapters.redis_streams.connect import connect
+from goald.adapters.redis_streams.connect import connect, service_errors
 from goald.domain.errors import GoaldError
 from goald.runtime.finding import Finding, fail, ok, warn
 
@@ -23,7 +23,8 @@ async def redis(url: str) -> AsyncIterator[Finding]:
         for check in await check_server(client):
             yield _of_redis(check)
         before = time.time()
-        seconds, micros = await client.time()
+        async with service_errors():
+            seconds, micros = await client.time()
         yield _clock("clock of Redis", before, seconds + micros / 1e6)
     finally:
         await client.aclose()

@@ -1,0 +1,234 @@
+"""What a person sees of `goald serve`, and how commands end."""
+
+import io
+import json
+import logging
+import os
+import pty
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import structlog
+
+from goald.cli import outcome
+from goald.cli.output import masked
+from goald.cli.screen import Screen
+from goald.cli.serve_console import TerminalConsole, live_line
+from goald.domain import errors
+from goald.runtime import logs
+from goald.runtime.instance import Instance
+from goald.runtime.rates import Snapshot
+
+BUSY = Snapshot(312.4, 4.2, 1_234, 0.0061, 17, 3, True)
+QUIET = Snapshot(0.0, 0.0, 0, None, 0, 0, False)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    return Terminal()
+
+
+def seen(terminal: Terminal) -> list[str]:
+    """The lines that stand on the terminal in the end."""
+    return [line.rsplit("\r\x1b[K", 1)[-1] for line in terminal.getvalue().split("\n")]
+
+
+def test_the_live_line_says_how_it_goes() -> None:
+    assert live_line(BUSY) == (
+        "312 events/s | 4.2 exits/s | 1,234 exits | p95 6.1 ms | lag 17 | dead 3"
+    )
+    assert live_line(QUIET).startswith("NOT READY | 0 events/s")
+    assert "p95 -" in live_line(QUIET)
+
+
+def test_a_line_above_leaves_the_live_line_whole(terminal: Terminal) -> None:
+    screen = Screen(terminal)
+    screen.live("live 1")
+    screen.line("something happened")
+    screen.around(terminal).write("a log line\n")
+    screen.live("live 2")
+    assert seen(terminal) == ["something happened", "a log line", "live 2"]
+
+
+def test_the_live_line_is_cut_to_the_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    Screen(terminal).live("x" * 50)
+    assert seen(terminal) == ["x" * 19]
+
+
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    out = Terminal()
+    clock = Clock()
+    console = TerminalConsole(out=out, clock=clock)
+    clock.now += 11
+    console.tick(BUSY)
+    assert out.getvalue() == live_line(BUSY) + "\n"
+
+
+def test_without_a_terminal_a_line_comes_every_10_s_and_at_the_first_exit() -> None:
+    out, clock = io.StringIO(), Clock()
+    console = TerminalConsole(out=out, clock=clock)
+    console.ready(Instance("redis://h", "postgresql://h"))
+    began = len(out.getvalue())
+    lines = []
+    for second in range(25):
+        clock.now += 1
+        before = len(out.getvalue())
+        console.tick(BUSY if second >= 3 else QUIET)
+        if len(out.getvalue()) > before:
+            lines.append(second)
+    assert lines == [3, 13, 23]
+    assert out.getvalue()[began:].isascii()
+
+
+def test_ready_says_where_things_are_without_passwords_and_what_to_try(tmp_path: Path) -> None:
+    out = io.StringIO()
+    console = TerminalConsole(demo=True, out=out, clock=Clock())
+    console.ready(
+        Instance(
+            "redis://:secret@h:1/0",
+            "postgresql://goald:secret@h/g",
+            metrics_url="http://127.0.0.1:9/metrics",
+            data_dir=str(tmp_path),
+        )
+    )
+    text = out.getvalue()
+    assert "secret" not in text
+    assert "http://127.0.0.1:9/metrics" in text
+    for command in ("tail exits", "send workflow.enrollment.started --tenant demo", "tag_name="):
+        assert command in text
+    assert text.count(f"GOALD_DATA_DIR={tmp_path} ") == 3
+
+
+def test_stopping_takes_the_live_line_off(terminal: Terminal) -> None:
+    console = TerminalConsole(out=terminal, clock=Clock())
+    console.step("starting Postgres")
+    console.tick(BUSY)
+    console.problem("Redis is away")
+    console.stopping("on SIGTERM")
+    assert seen(terminal) == [
+        "  starting Postgres ...",
+        "! Redis is away",
+        "Stopping on SIGTERM ...",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (None, ""),
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("rediss://u:p%40@h/0", "rediss://u:***@h/0"),
+        ("redis://:p@h/0", "redis://:***@h/0"),
+        ("postgresql:///goald?host=/tmp&password=p", "postgresql:///goald?host=/tmp&password=***"),
+        ("host=h password='a b' dbname=g", "host=h password=*** dbname=g"),
+    ],
+)
+def test_passwords_are_masked(address: str | None, shown: str) -> None:
+    assert masked(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.SettingsError("x"), 2),
+        (errors.ServiceUnavailable("x"), 3),
+        (ConnectionRefusedError("x"), 3),
+        (errors.NotFound("x"), 1),
+        (errors.StartError("x"), 1),
+        (errors.InvalidFile("x"), 1),
+        (KeyError("x"), 1),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOALD_LOG_LEVEL", raising=False)
+    assert outcome.report(error) == code
+    printed = capsys.readouterr().err
+    assert printed.startswith("goald: ")
+    assert printed.count("\n") == 1
+
+
+def test_lost_connections_of_the_libraries_may_be_tried_again() -> None:
+    import asyncpg
+    from redis.exceptions import AuthenticationError
+    from redis.exceptions import ConnectionError as RedisConnectionError
+
+    assert outcome.code_of(RedisConnectionError("gone")) == 3
+    assert outcome.code_of(AuthenticationError("wrong password")) == 1
+    assert outcome.code_of(asyncpg.InterfaceError("closed")) == 3
+    assert outcome.code_of(asyncpg.InvalidPasswordError("wrong")) == 1
+
+
+def test_debug_shows_where_an_error_came_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOALD_LOG_LEVEL", "debug")
+    try:
+        raise errors.NotFound("nothing here")
+    except errors.NotFound as error:
+        outcome.report(error)
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Whatever a test sets up is taken back."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def logged(style: str, stream: io.StringIO) -> str:
+    logs.configure("info", style, stream)
+    log = structlog.get_logger("goald.test")
+    log.debug("not shown")
+    log.info("started", shards=2)
+    return stream.getvalue()
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_logs_are_json_where_nobody_looks_on() -> None:
+    line = json.loads(logged("auto", io.StringIO()))
+    assert line["event"] == "started"
+    assert (line["shards"], line["level"], line["logger"]) == (2, "info", "goald.test")
+    assert datetime.fromisoformat(line["timestamp"]).tzinfo == UTC
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_logs_are_text_on_a_terminal() -> None:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", logged("auto", Terminal()))
+    assert "started" in text
+    assert "shards=2" in text
+
+
+def test_a_real_terminal_has_a_live_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as out:
+        assert Screen(out).has_live
+    os.close(leader)

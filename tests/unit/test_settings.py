@@ -1,0 +1,115 @@
+"""Settings: where they come from, and what is said of a wrong one."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from goald.domain.errors import SettingsError
+from goald.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of goald's, and a directory without a file."""
+    for name in list(os.environ):
+        if name.upper().startswith("GOALD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_need_nothing() -> None:
+    settings = load_settings()
+    assert (settings.streams, settings.shards, settings.consumers) == (4, 2, 1)
+    assert settings.data_dir == Path(".goald")
+
+
+def test_a_variable_wins_over_the_file_and_an_option_over_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "goald.toml").write_text("streams = 8\nshards = 8\nconsumers = 8\n")
+    monkeypatch.setenv("GOALD_SHARDS", "16")
+    monkeypatch.setenv("GOALD_CONSUMERS", "16")
+    settings = load_settings(consumers=32, streams=None)
+    assert (settings.streams, settings.shards, settings.consumers) == (8, 16, 32)
+
+
+def test_the_file_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("streams = 6\n")
+    monkeypatch.setenv("GOALD_CONFIG", str(tmp_path / "other.toml"))
+    assert load_settings().streams == 6
+
+
+def test_a_file_that_is_named_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOALD_CONFIG", "/nowhere/goald.toml")
+    with pytest.raises(SettingsError, match=r"GOALD_CONFIG: there is no file /nowhere/goald\.toml"):
+        load_settings()
+
+
+def test_a_file_that_is_not_toml_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "goald.toml").write_text("streams: 4\n")
+    with pytest.raises(SettingsError, match=r"goald\.toml cannot be read"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GOALD_STREAMS", "0"),
+        ("GOALD_STREAMS", "257"),
+        ("GOALD_SHARDS", "two"),
+        ("GOALD_METRICS_PORT", "70000"),
+        ("GOALD_CLOCK_SKEW", "-1"),
+        ("GOALD_LOG_LEVEL", "loud"),
+        ("GOALD_REDIS_URL", ""),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"wrong settings: {name}: "):
+        load_settings()
+
+
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOALD_STREAMS", "x")
+    monkeypatch.setenv("GOALD_SHARDS", "y")
+    with pytest.raises(SettingsError, match=r"GOALD_STREAMS: .*GOALD_SHARDS: "):
+        load_settings()
+
+
+def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOALD_SHARD", "4")
+    with pytest.raises(SettingsError, match=r"unknown settings: GOALD_SHARD$"):
+        load_settings()
+
+
+def test_a_misspelt_name_in_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "goald.toml").write_text("shard = 4\n")
+    with pytest.raises(SettingsError, match="GOALD_SHARD: "):
+        load_settings()
+
+
+def test_an_address_that_is_needed_and_not_set_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"GOALD_REDIS_URL is not set.*--embedded"):
+        _ = load_settings().redis
+    with pytest.raises(SettingsError, match="GOALD_POSTGRES_DSN is not set"):
+        _ = load_settings().postgres
+
+
+def test_logins_of_the_other_roles_fall_back_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://engine@h/g")
+    monkeypatch.setenv("GOALD_POSTGRES_OWNER_DSN", "postgresql://owner@h/g")
+    postgres = load_settings().postgres
+    assert postgres.owner_dsn == "postgresql://owner@h/g"
+    assert postgres.api_dsn == postgres.dsn == "postgresql://engine@h/g"
+
+
+def test_settings_cannot_be_changed_once_they_are_read() -> None:
+    with pytest.raises(ValidationError):
+        load_settings().streams = 5  # type: ignore[misc]
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
