@@ -19,20 +19,27 @@ from goald.domain.errors import ServiceUnavailable
 Connection: TypeAlias = Any
 """A `redis.asyncio.Redis`; redis-py's types of its replies fit no single protocol."""
 
+TIMEOUT_S = 10.0
+"""Redis is gone where it does not answer for so long."""
+
 _LONGEST_PAUSE_S = 2.0
 
 
 def own_connection(redis: str | Connection) -> Connection:
     """A client of our own, to be closed with `aclose`: for a URL, or with the address and
     settings of the client given, which is left as it is. Replies are bytes, in RESP 2,
-    whatever that one's are. Does not connect."""
+    whatever that one's are. Does not connect.
+
+    It has no time-out of its own, since redis-py's loses cancellations under Python 3.11
+    (by `asyncio.wait_for`): calls go in `asyncio.timeout(TIMEOUT_S)`.
+    """
     if isinstance(redis, str):
         pool = ConnectionPool.from_url(redis)
     else:
         given = redis.connection_pool
         pool = ConnectionPool(connection_class=given.connection_class, **given.connection_kwargs)
     pool.connection_kwargs.update(
-        protocol=2, decode_responses=False, retry=Retry(NoBackoff(), 0), socket_timeout=10.0
+        protocol=2, decode_responses=False, retry=Retry(NoBackoff(), 0), socket_timeout=None
     )
     return Redis.from_pool(pool)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from redis.exceptions import ResponseError
 
-from goald.client.connection import Attempts, Connection, own_connection
+from goald.client.connection import TIMEOUT_S, Attempts, Connection, own_connection
 from goald.client.envelope import event
 from goald.client.exits import Exit
 from goald.client.publisher import Publisher
@@ -80,7 +80,8 @@ class ExitReader:
         """The next exit; waits until there is one. The one before counts as obeyed."""
         while True:
             try:
-                found = await self._next()
+                async with asyncio.timeout(TIMEOUT_S):
+                    found = await self._next()
             except Exception as error:
                 pause = self._attempts.failed(error)
                 self._attempts.check()
@@ -136,7 +137,8 @@ class ExitReader:
         """Closes. An exit whose body was left without an error, by `break`, was obeyed."""
         try:
             if error is None and self._current is not None:
-                await self._finish(self._current)
+                async with asyncio.timeout(TIMEOUT_S):
+                    await self._finish(self._current)
         finally:
             await self.aclose()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from goald.client.connection import Attempts, Connection, own_connection
+from goald.client.connection import TIMEOUT_S, Attempts, Connection, own_connection
 from goald.client.envelope import Format, contact_key, encode
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import DEFAULT_STREAMS, FIELD, STREAM_COUNT, event_stream, slot_of
@@ -163,7 +163,8 @@ class Publisher:
     async def _send_batch(self) -> float:
         """Send the batch once; how many seconds to pause before the next."""
         try:
-            await self._append(self._batch)
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._append(self._batch)
         except Exception as error:  # Whatever it was, the events stay, and who waits is told.
             count = len(self._batch)
             _log.warning("sending %d events failed, and is tried again: %s", count, error)

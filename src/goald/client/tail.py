@@ -1,13 +1,14 @@
 """Reads along a stream without taking anything from anybody."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
 
-from goald.client.connection import Connection, own_connection
+from goald.client.connection import TIMEOUT_S, Connection, own_connection
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import DEAD, EXITS, FIELD, NOTICES
 
@@ -38,7 +39,7 @@ async def tail(
     from_start: bool = False,
     follow: bool = True,
     count: int | None = None,
-) -> AsyncIterator[TailedEntry]:
+) -> AsyncGenerator[TailedEntry, None]:
     """The entries of `exits`, `notices`, `dead` or any stream by its key, in order.
 
     From the oldest kept with `from_start`; else those added from now on, or, where it does
@@ -48,12 +49,14 @@ async def tail(
     connection = own_connection(redis)
     key = _SHORT_NAMES.get(stream, stream)
     try:
-        after = await _start(connection, key, from_start, follow, count)
+        async with asyncio.timeout(TIMEOUT_S):
+            after = await _start(connection, key, from_start, follow, count)
         left = count
         while left is None or left > 0:
             page = _PAGE if left is None else min(_PAGE, left)
             block = _BLOCK_MS if follow else None
-            reply = await connection.xread({key: after}, count=page, block=block)
+            async with asyncio.timeout(TIMEOUT_S):
+                reply = await connection.xread({key: after}, count=page, block=block)
             for entry_id, fields in reply[0][1] if reply else []:
                 after = entry_id
                 left = None if left is None else left - 1

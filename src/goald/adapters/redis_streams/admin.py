@@ -21,7 +21,7 @@ async def stream_count(client: Client, wanted: int | None = None) -> int:
     where Redis holds another. Without, a count that was never set is the default, and
     nothing is written.
     """
-    with service_errors():
+    async with service_errors():
         if wanted is not None:
             await client.set(STREAM_COUNT, wanted, nx=True)
         held = await client.get(STREAM_COUNT)
@@ -42,21 +42,20 @@ async def lag(client: Client) -> dict[str, int]:
     Redis before 7 does not count what was not delivered, and no Redis does after entries
     were deleted: then they are counted here, page by page.
     """
-    with service_errors():
-        count = await stream_count(client)
-        return {name: await _lag_of(client, name) for name in map(event_stream, range(count))}
+    count = await stream_count(client)
+    return {name: await _lag_of(client, name) for name in map(event_stream, range(count))}
 
 
 async def _lag_of(client: Client, stream: str) -> int:
-    async with client.pipeline(transaction=True) as pipe:
+    async with service_errors(), client.pipeline(transaction=True) as pipe:
         pipe.exists(stream)
         pipe.xlen(stream)
         pipe.xinfo_groups(stream)
         exists, length, groups = await pipe.execute(raise_on_error=False)
-    if not exists:
-        return 0
-    if isinstance(groups, Exception):
-        raise groups
+        if not exists:
+            return 0
+        if isinstance(groups, Exception):
+            raise groups
     for group in groups:
         if group["name"] == GROUP.encode():
             return int(group["pending"]) + await _undelivered(client, stream, group)
@@ -67,16 +66,20 @@ async def _undelivered(client: Client, stream: str, group: dict[str, Any]) -> in
     after = group["last-delivered-id"]
     # The server's count has been wrong in some releases; that there is none at all must
     # not be, for 0 says that everything sent has taken effect.
-    page = await client.xrange(stream, min=b"(" + after, count=1)
-    if not page:
+    if not await _page_after(client, stream, after, 1):
         return 0
     if group.get("lag"):
         return int(group["lag"])
     count = 0
-    while page := await client.xrange(stream, min=b"(" + after, count=_PAGE):
+    while page := await _page_after(client, stream, after, _PAGE):
         count += len(page)
         after = page[-1][0]
     return count
+
+
+async def _page_after(client: Client, stream: str, after: bytes, count: int) -> list[Any]:
+    async with service_errors():
+        return list(await client.xrange(stream, min=b"(" + after, count=count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class ServerCheck:
 
 async def check_server(client: Client) -> list[ServerCheck]:
     """Whether this server keeps what it is given. What it does not tell is "unknown"."""
-    with service_errors():
+    async with service_errors():
         info = await client.info()
         fsync = await _setting(client, "appendfsync")
     name = "Valkey" if "valkey_version" in info else "Redis"

@@ -1,7 +1,8 @@
 """A client for all that is not in the way of the data: status, doctor, dead letters."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 from redis.asyncio import ConnectionPool, Redis
@@ -19,21 +20,30 @@ Client: TypeAlias = Any
 back cover both protocols and text besides bytes, and so fit neither."""
 
 
-def connect(url: str, *, timeout: float = 5.0) -> Client:
+_TIMEOUT_S = 10.0
+
+
+def connect(url: str) -> Client:
     """A client whose replies are bytes, in RESP 2. Does not connect; to be closed with
-    `aclose`. Bound to one event loop."""
+    `aclose`. Bound to one event loop.
+
+    It has no time-out of its own, since redis-py's loses cancellations under Python 3.11
+    (by `asyncio.wait_for`): its calls go in `service_errors`.
+    """
     pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 1))
     pool.connection_kwargs.update(  # Here, for what the URL says wins over arguments.
-        protocol=2, decode_responses=False, socket_timeout=timeout, socket_connect_timeout=timeout
+        protocol=2, decode_responses=False, socket_timeout=None
     )
     return Redis.from_pool(pool)
 
 
-@contextmanager
-def service_errors() -> Iterator[None]:
-    """Turns what says that Redis is gone, full or read-only into ServiceUnavailable (D6)."""
+@asynccontextmanager
+async def service_errors() -> AsyncIterator[None]:
+    """Turns what says that Redis is gone, full or read-only into ServiceUnavailable (D6);
+    it is gone where it does not answer within 10 s."""
     try:
-        yield
+        async with asyncio.timeout(_TIMEOUT_S):
+            yield
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         text = str(error) or type(error).__name__
         raise ServiceUnavailable(f"Redis cannot be reached: {text}") from error

@@ -36,7 +36,7 @@ class BuriedLetter:
 
 async def count_dead(client: Client) -> int:
     """How many there are."""
-    with service_errors():
+    async with service_errors():
         return int(await client.xlen(DEAD))
 
 
@@ -44,7 +44,7 @@ async def list_dead(
     client: Client, *, count: int = 50, after: str | None = None, newest_first: bool = False
 ) -> list[BuriedLetter]:
     """A page of dead letters, in order, beginning behind the one with id `after`."""
-    with service_errors():
+    async with service_errors():
         if newest_first:
             entries = await client.xrevrange(DEAD, max=f"({after}" if after else "+", count=count)
         else:
@@ -55,7 +55,7 @@ async def list_dead(
 async def show_dead(client: Client, letter_id: str) -> BuriedLetter:
     """One dead letter, by its own id. Raises NotFound."""
     try:
-        with service_errors():
+        async with service_errors():
             entries = await client.xrange(DEAD, min=letter_id, max=letter_id)
     except ResponseError:  # Not an id at all.
         entries = []
@@ -68,7 +68,7 @@ async def replay_dead(client: Client, letter_id: str) -> str:
     """Send a dead letter's event to its stream again and take it out of `goald:dead`, both
     or neither; its new id there. Raises NotFound, also where another replayed it first."""
     letter = await show_dead(client, letter_id)
-    with service_errors():
+    async with service_errors():
         sent = await client.eval(_REPLAY, 2, DEAD, letter.stream, letter_id, FIELD, letter.event)
     if sent is None:
         raise NotFound(f"there is no dead letter {letter_id} any more")
@@ -82,9 +82,9 @@ async def purge_dead(
     `older_than_us` (microseconds since the epoch); all, where neither is given. How many."""
     newest = "+" if older_than_us is None else f"({older_than_us // 1_000}-0"
     removed = 0
-    with service_errors():
-        while count is None or removed < count:
-            page = _PAGE if count is None else min(_PAGE, count - removed)
+    while count is None or removed < count:
+        page = _PAGE if count is None else min(_PAGE, count - removed)
+        async with service_errors():
             entries = await client.xrange(DEAD, max=newest, count=page)
             if not entries:
                 break

@@ -25,7 +25,7 @@ async def write_process(
     """Say that a process is alive. `process` is anything that JSON takes; `role`, `index`
     and `at` (now, RFC 3339) are put in. Takes the place of what was said before."""
     said = {**process, "role": role, "index": index, "at": rfc3339(clock.now_us())}
-    with service_errors():
+    async with service_errors():
         await client.hset(PROCESSES, f"{role}:{index}", json.dumps(said))
 
 
@@ -40,7 +40,7 @@ async def read_processes(
 
 async def remove_process(client: Client, role: str, index: int) -> None:
     """Take back what a process said, as it ends."""
-    with service_errors():
+    async with service_errors():
         await client.hdel(PROCESSES, f"{role}:{index}")
 
 
@@ -53,12 +53,12 @@ async def remove_stale_processes(
         for said in await _read_all(client, clock)
         if said["age_s"] > max_age_s
     ]
-    with service_errors():
+    async with service_errors():
         return int(await client.hdel(PROCESSES, *stale)) if stale else 0
 
 
 async def _read_all(client: Client, clock: Clock) -> list[dict[str, Any]]:
-    with service_errors():
+    async with service_errors():
         held = await client.hgetall(PROCESSES)
     now = clock.now_us()
     found: list[dict[str, Any]] = [json.loads(value) for value in held.values()]
