@@ -33,6 +33,21 @@ from goald.domain.errors import InvalidFile
 from goald.domain.goals import LISTENS_TO, MAX_GOALS, TOO_MANY_GOALS, CatalogKind, GoalLogic
 from goald.domain.times import to_us
 
+_GOAL_TYPES = f"goal_type must be one of {', '.join(LISTENS_TO)}"
+_PLAIN = {
+    "extra_forbidden": "is not known here",
+    "missing": "is missing",
+    "string_type": "must be text: put it in quotes",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a map",
+    "model_type": "must be a map",
+    "model_attributes_type": "must be a map",
+    "list_type": "must be a list",
+    "union_tag_invalid": _GOAL_TYPES,
+    "union_tag_not_found": _GOAL_TYPES,
+}
+"""Pydantic's messages that need a programmer to read, by their type."""
+
 
 def _microseconds(value: Any) -> int:
     """A time with its offset, as YAML gives it or as RFC 3339 text."""
@@ -80,11 +95,7 @@ class StageGoal(_Goal):
 
 Goal = Annotated[
     TagGoal | PurchaseGoal | AppointmentGoal | FormGoal | StageGoal,
-    Discriminator(
-        "goal_type",
-        custom_error_type="goal_type",
-        custom_error_message=f"goal_type must be one of {', '.join(LISTENS_TO)}",
-    ),
+    Discriminator("goal_type"),
 ]
 
 
@@ -152,7 +163,10 @@ def read_wanted(contents: Any) -> WantedConfiguration:
         return WantedConfiguration.model_validate(contents)
     except ValidationError as error:
         raise InvalidFile(
-            "\n".join(f"{place(fault['loc'])}: {fault['msg']}" for fault in error.errors())
+            "\n".join(
+                f"{place(fault['loc'])}: {_PLAIN.get(fault['type'], fault['msg'])}"
+                for fault in error.errors()
+            )
         ) from None
 
 

@@ -1,0 +1,111 @@
+"""Criteria are read strictly: what is set is kept exactly, what is not sensible is refused."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from goald.domain.criteria import OF_TYPE, references
+
+
+def read(goal_type: str, criteria: dict[str, Any]) -> dict[str, Any]:
+    return OF_TYPE[goal_type].model_validate(criteria).as_set()
+
+
+@pytest.mark.parametrize(
+    ("goal_type", "criteria", "kept"),
+    [
+        ("tag_added", {"tag_name": "Customer"}, {"tag_name": "Customer"}),
+        (
+            "purchase_made",
+            {"product_id": None, "min_amount": "100.00"},
+            {"min_amount": Decimal("100.00")},
+        ),
+        ("purchase_made", {"min_amount": 0}, {"min_amount": Decimal(0)}),
+        ("purchase_made", {"any_purchase": True, "min_amount": None}, {"any_purchase": True}),
+        (
+            "appointment_booked",
+            {"calendar_id": "cal-456", "any_appointment": False},
+            {"calendar_id": "cal-456"},
+        ),
+        ("form_submitted", {"form_id": "form-123"}, {"form_id": "form-123"}),
+        (
+            "pipeline_stage_reached",
+            {"pipeline_id": "pipe-123", "stage_id": "stage-789"},
+            {"pipeline_id": "pipe-123", "stage_id": "stage-789"},
+        ),
+    ],
+)
+def test_what_is_set_is_kept_and_nothing_else(
+    goal_type: str, criteria: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    assert read(goal_type, criteria) == kept
+
+
+@pytest.mark.parametrize("goal_type", OF_TYPE)
+def test_empty_criteria_are_refused(goal_type: str) -> None:
+    unset = dict.fromkeys(OF_TYPE[goal_type].model_fields)
+    for nothing in ({}, unset):
+        with pytest.raises(ValidationError, match="Goal criteria cannot be empty"):
+            read(goal_type, nothing)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [True, -1, "-1", "1e5", "1_000", "١٢", "NaN", "Infinity", "", " 1", "1.", ".5", 1.5, [],
+     "1000000000000000000", "0.1234567890123456789"],
+)  # fmt: skip
+def test_what_is_no_exact_amount_is_refused(amount: Any) -> None:
+    with pytest.raises(ValidationError, match="at most 18 digits"):
+        read("purchase_made", {"min_amount": amount})
+
+
+@given(st.integers(0, 10**18 - 1), st.integers(0, 17))
+def test_amounts_are_exact(digits: int, places: int) -> None:
+    text = f"{Decimal(digits).scaleb(-places):f}"
+    assert read("purchase_made", {"min_amount": text})["min_amount"] == Decimal(text)
+
+
+@pytest.mark.parametrize(
+    ("goal_type", "criteria"),
+    [
+        ("purchase_made", {"any_purchase": True, "min_amount": 1}),
+        ("appointment_booked", {"any_appointment": True, "calendar_id": "cal-456"}),
+    ],
+)
+def test_any_stands_alone(goal_type: str, criteria: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="cannot stand beside"):
+        read(goal_type, criteria)
+
+
+@pytest.mark.parametrize(
+    ("goal_type", "criteria"),
+    [
+        ("tag_added", {"tag_name": "x", "colour": "red"}),
+        ("tag_added", {"colour": None}),
+        ("tag_added", {"tag_name": ""}),
+        ("tag_added", {"tag_name": "nul\0"}),
+        ("tag_added", {"tag_name": "\ud800"}),
+        ("tag_added", {"tag_id": "i" * 129}),
+        ("tag_added", {"tag_id": 7}),
+        ("purchase_made", {"any_purchase": "yes"}),
+        ("purchase_made", {"any_purchase": 1}),
+        ("pipeline_stage_reached", {"pipeline_id": "pipe-123"}),
+        ("form_submitted", "form-123"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(goal_type: str, criteria: Any) -> None:
+    with pytest.raises(ValidationError):
+        read(goal_type, criteria)
+
+
+def test_references_name_the_kind_of_entity() -> None:
+    stage = {"pipeline_id": "p", "stage_id": "s"}
+    assert sorted(references("pipeline_stage_reached", stage)) == [
+        ("pipeline_id", "pipeline", "p"),
+        ("stage_id", "stage", "s"),
+    ]
+    assert list(references("tag_added", {"tag_name": "Customer"})) == []
