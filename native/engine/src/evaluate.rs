@@ -6,7 +6,7 @@
 use arrayvec::ArrayVec;
 use uuid::Uuid;
 
-use crate::config::{Logic, Workflow};
+use crate::config::{Goal, Logic, Workflow};
 use crate::criteria::GoalType;
 use crate::evaluate_overlay::Overlay;
 use crate::evaluate_record::Record;
@@ -166,9 +166,9 @@ impl<'i> Evaluation<'i> {
             let newly = effect.map_or(&[][..], |effect| &self.overlay.effects[effect].met);
             let met = [index.met(number), newly].concat();
             let outcome = self.outcome(config, event, goal_type, &met);
-            if outcome.completes || !outcome.newly.is_empty() {
+            if outcome.completed.is_some() || !outcome.newly.is_empty() {
                 let effect = effect.unwrap_or_else(|| self.draft_held(number, event, at));
-                record.write(&mut self.proposal, &mut self.overlay.effects, effect, met, outcome);
+                record.write(&mut self.proposal, &mut self.overlay.effects, effect, outcome);
             }
         }
         let drafts = self.overlay.of_contact(at.hash, &event.tenant, &event.contact).to_vec();
@@ -184,7 +184,7 @@ impl<'i> Evaluation<'i> {
             if self.matches(config, event, goal_type, effect.enrolled_at) {
                 let met = effect.met.clone();
                 let outcome = self.outcome(config, event, goal_type, &met);
-                record.write(&mut self.proposal, &mut self.overlay.effects, draft, met, outcome);
+                record.write(&mut self.proposal, &mut self.overlay.effects, draft, outcome);
             }
         }
     }
@@ -213,15 +213,22 @@ impl<'i> Evaluation<'i> {
         let time = event.time_us.saturating_add(self.clock_skew_us);
         let matched = config.matched(goal_type, time, &event.fact);
         let is_new = |goal: &Uuid| !met.contains(goal);
-        match config.logic {
-            Logic::Any => Outcome { newly: matched.take(1).filter(is_new).collect(), completes: true },
+        let (newly, completes): (Vec<Uuid>, bool) = match config.logic {
+            Logic::Any => (matched.take(1).filter(is_new).collect(), true),
             Logic::All => {
                 let newly: Vec<Uuid> = matched.filter(is_new).collect();
-                let mut active = config.goals.iter().filter(|goal| goal.is_active);
-                let completes = active.all(|goal| met.contains(&goal.id) || newly.contains(&goal.id));
-                Outcome { newly, completes }
+                let is_met = |goal: &Goal| met.contains(&goal.id) || newly.contains(&goal.id);
+                let completes = config.goals.iter().all(|goal| !goal.is_active || is_met(goal));
+                (newly, completes)
             }
-        }
+        };
+        let completed = completes.then(|| {
+            let mut goals = [met, &newly].concat();
+            // Those that are no longer configured first, then from the oldest on.
+            goals.sort_by_key(|id| config.goals.iter().position(|goal| goal.id == *id));
+            goals
+        });
+        Outcome { newly, completed }
     }
 
     /// `started` and `ended`: an enrollment appears, or leaves for a reason of its own (E5).
@@ -370,9 +377,10 @@ impl<'i> Evaluation<'i> {
     }
 }
 
-/// What a match does: goals met for the first time, and whether the enrollment is through.
+/// What a match does to an enrollment: goals met for the first time, and whether it is through.
 #[derive(Debug)]
 pub struct Outcome {
     pub newly: Vec<Uuid>,
-    pub completes: bool,
+    /// All the goals that it has met, where it is through.
+    pub completed: Option<Vec<Uuid>>,
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::criteria::GoalType;
 use crate::evaluate::Outcome;
@@ -26,13 +25,12 @@ impl<'e, 'a> Record<'e, 'a> {
         Record { taken_ms, event, goal_type, json: None }
     }
 
-    /// Write what became of an effect's enrollment, which had met the goals in `met`.
+    /// Write what became of the enrollment of the effect with this number.
     pub fn write(
         &mut self,
         proposal: &mut Proposal,
         effects: &mut [Effect],
         number: usize,
-        met: Vec<Uuid>,
         outcome: Outcome,
     ) {
         let event = self.event;
@@ -50,14 +48,14 @@ impl<'e, 'a> Record<'e, 'a> {
                 metadata: metadata.clone(),
             });
         }
-        if outcome.completes {
+        if let Some(goal_ids) = outcome.completed {
             effect.status = Status::CompletedGoal;
             effect.ended_at = Some(event.time_us);
             proposal.exits.push(Exit {
                 effect: number,
                 id: exit_id(&effect.tenant_id, &effect.enrollment_id),
                 goal_type: self.goal_type,
-                goal_ids: [&met[..], &outcome.newly].concat(),
+                goal_ids,
                 achieved_at: event.time_us,
                 event_id: (*event.id).into(),
                 event_source: (*event.source).into(),

@@ -1,0 +1,109 @@
+"""A dict that stands for the table of enrollments, and the guarded commit against it.
+
+What Postgres does for a proposal: a new enrollment is inserted unless its id exists, an
+active one is updated where it is still active, and only what hangs on an effect that was
+made is kept. And what a load reads back, in the binary COPY format.
+"""
+
+import struct
+from dataclasses import dataclass, field
+
+from goald import _native
+
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_TRAILER = b"\xff\xff"
+
+
+@dataclass
+class Row:
+    contact: str
+    workflow: str
+    status: str
+    enrolled_at: int
+    ended_at: int | None
+    met: list[str]
+    pending_actions: int | None
+
+
+@dataclass
+class Store:
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    achievements: list[tuple[str, str, str, str, int]] = field(default_factory=list)
+    """(tenant, enrollment, goal id, goal type, achieved at)"""
+    exits: list[tuple[str, str, str, tuple[str, ...], int, str, str]] = field(default_factory=list)
+    """(tenant, enrollment, goal type, goal ids, achieved at, event id, event source)"""
+
+    def commit(self, proposal: _native.Proposal) -> tuple[bytes, list[bytes]]:
+        """Make what holds. Gives a mark for each effect, and the ids of entries refused."""
+        marks = bytearray()
+        refused: list[bytes] = []
+        effects = proposal.effects
+        keys = list(zip(effects.tenant_id, effects.enrollment_id, strict=True))
+        for number, key in enumerate(keys):
+            row = Row(
+                contact=effects.contact_id[number],
+                workflow=effects.workflow_id[number],
+                status=effects.status[number],
+                enrolled_at=effects.enrolled_at[number],
+                ended_at=effects.ended_at[number],
+                met=effects.met_goals[number].strip("{}").split(",")
+                if effects.met_goals[number] != "{}"
+                else [],
+                pending_actions=effects.pending_actions[number],
+            )
+            marks.append(self._write(key, row, effects.is_new[number]))
+            known = self.rows[key]
+            if not marks[-1] and (known.contact, known.workflow) != (row.contact, row.workflow):
+                refused += [entry for _, entry, _, _ in proposal.reject(number, "another's")]
+        self._keep_records(proposal, keys, marks)
+        return bytes(marks), refused
+
+    def _write(self, key: tuple[str, str], row: Row, is_new: bool) -> bool:
+        known = self.rows.get(key)
+        if is_new:
+            return self.rows.setdefault(key, row) is row
+        if known is None or known.status != "active":
+            return False
+        known.status, known.ended_at = row.status, row.ended_at
+        known.met += row.met
+        return True
+
+    def _keep_records(
+        self, proposal: _native.Proposal, keys: list[tuple[str, str]], marks: bytearray
+    ) -> None:
+        made = proposal.achievements
+        columns = zip(made.effect, made.goal_id, made.goal_type, made.achieved_at, strict=True)
+        for effect, goal, goal_type, at in columns:
+            if marks[effect]:
+                self.achievements.append((*keys[effect], goal, goal_type, at))
+        left = proposal.exits
+        for number, effect in enumerate(left.effect):
+            if marks[effect]:
+                self.exits.append(
+                    (
+                        *keys[effect],
+                        left.goal_type[number],
+                        tuple(left.goal_ids[number]),
+                        left.achieved_at[number],
+                        left.event_id[number],
+                        left.event_source[number],
+                    )
+                )
+
+    def copy_active(self, contacts: list[tuple[str, str]]) -> bytes:
+        """The active enrollments of these contacts."""
+        rows = [
+            copy_row(tenant, enrollment, row.contact, row.workflow, row.enrolled_at, row.met)
+            for (tenant, enrollment), row in self.rows.items()
+            if row.status == "active" and (tenant, row.contact) in contacts
+        ]
+        return COPY_HEADER + b"".join(rows) + COPY_TRAILER
+
+
+def copy_row(
+    tenant: str, enrollment: str, contact: str, workflow: str, enrolled_at: int, met: list[str]
+) -> bytes:
+    """One row of `Engine.load`."""
+    texts = [text.encode() for text in (tenant, enrollment, contact, workflow)]
+    fields = [*texts, struct.pack(">q", enrolled_at), ",".join(met).encode()]
+    return struct.pack(">h", 6) + b"".join(struct.pack(">i", len(f)) + f for f in fields)
