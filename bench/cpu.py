@@ -1,7 +1,7 @@
 """What each kind of process spent: CPU seconds of this process's descendants, by role."""
 
 import os
-from collections import Counter
+from collections import defaultdict
 
 import psutil
 
@@ -15,9 +15,9 @@ _ROLES = (
 )
 
 
-def cpu_by_role() -> Counter[str]:
+def cpu_by_role() -> dict[str, float]:
     """User and system seconds so far: consumer, shards, redis, postgres, ray, bench."""
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     me = psutil.Process(os.getpid())
     for process in [me, *me.children(recursive=True)]:
         try:
@@ -30,7 +30,7 @@ def cpu_by_role() -> Counter[str]:
     return spent
 
 
-def since(before: Counter[str]) -> dict[str, float]:
+def since(before: dict[str, float]) -> dict[str, float]:
     """Seconds spent since, by role."""
     now = cpu_by_role()
-    return {role: round(now[role] - before[role], 2) for role in sorted(now)}
+    return {role: round(now[role] - before.get(role, 0.0), 2) for role in sorted(now)}

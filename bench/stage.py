@@ -11,8 +11,9 @@ import redis
 from bench.workload import TENANT, WORKFLOWS, Workload
 from goald import migrations
 from goald.domain.streams import FIELD, STREAM_COUNT, event_stream
+from goald.runtime.configuration_file import parse_configuration
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
-from goald.runtime.wiring import Endpoints
+from goald.runtime.wiring import Endpoints, configuration_service
 from goald.settings import Settings
 
 PIPELINE = 5_000
@@ -53,9 +54,9 @@ class Stage:
 
     async def prepare(self, workload: Workload) -> None:
         """Configure the workflows, and keep the workload's enrollments aside, to be put back."""
-        from goald.runtime.configuration import apply_text
-
-        await apply_text(self.postgres_dsn, WORKFLOWS)
+        service = configuration_service(self.postgres_dsn)
+        await service.apply(parse_configuration(WORKFLOWS))
+        await service.close()
         self._encoded = list(workload.encoded())
         connection = await asyncpg.connect(self._admin_dsn)
         try:

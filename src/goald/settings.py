@@ -83,7 +83,9 @@ class Settings(BaseSettings):
     clock_skew: float = Field(0.0, ge=0, le=86_400, description="seconds that E3 is loosened by")
     republish: float = Field(600.0, ge=0, description="seconds that published messages are kept")
     metrics_host: str = Field("127.0.0.1", description="where /metrics listens")
-    metrics_port: int = Field(9464, ge=0, le=65_535, description="0 for any free one")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65_535, description="9464 where unset, with --embedded any free one; 0: any"
+    )
     read_entries: int = Field(2_000, ge=1, le=100_000, description="entries in one read")
     read_bytes: int = Field(1 << 20, ge=1 << 16, description="bytes in one read, about")
     in_flight_bytes: int = Field(

@@ -8,14 +8,15 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
-from goald.domain.errors import ServiceUnavailable
+from goald.domain.errors import GoaldError, ServiceUnavailable, StartError
 from goald.pipeline.parts import Part
 from goald.runtime import logs
 from goald.runtime.consumer import ConsumerSettings
@@ -23,6 +24,9 @@ from goald.runtime.shard import ShardProcess, ShardSettings
 from goald.runtime.wiring import Endpoints, consumer_process, shard_process
 
 log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+"""Between a failure and the end of the process: long enough to be asked why."""
 
 COLLECT_AFTER = 200_000
 """Allocations, less deallocations, between two looks of the collector."""
@@ -48,9 +52,10 @@ class ShardActor:
     """A range of slots."""
 
     def __init__(self, settings: ShardSettings, endpoints: Endpoints) -> None:
-        settle_process(endpoints)
+        name = shard_name(settings.index)
+        settle_process(endpoints, name)
         self._process = self.make_process(settings, endpoints)
-        self._run = asyncio.ensure_future(run_or_exit(self._process.run()))
+        self._running = Running(self._process.run(), name)
 
     def make_process(self, settings: ShardSettings, endpoints: Endpoints) -> ShardProcess:
         """What the shell is around; benches put another there."""
@@ -60,12 +65,14 @@ class ShardActor:
         await self._process.process([Part(*part) for part in parts])
 
     async def ready(self) -> bool:
+        """Raises StartError, with the reason, if the work has failed."""
+        self._running.check()
         return self._process.ready
 
     async def stop(self) -> None:
         """Return when the lease is given back."""
         self._process.stop()
-        await self._run
+        await self._running.end()
 
 
 class ConsumerActor:
@@ -76,41 +83,75 @@ class ConsumerActor:
         settings: ConsumerSettings,
         endpoints: Endpoints,
     ) -> None:
-        settle_process(endpoints)
+        name = consumer_name(settings.index)
+        settle_process(endpoints, name)
         shards = [RayShard(index) for index in range(len(settings.ranges))]
         self._process = consumer_process(settings, shards, endpoints)
-        self._run = asyncio.ensure_future(run_or_exit(self._process.run()))
+        self._running = Running(self._process.run(), name)
 
     async def ready(self) -> bool:
+        """Raises StartError, with the reason, if the work has failed."""
+        self._running.check()
         return self._process.ready
 
     async def stop(self) -> None:
         """Return when all that was read is acknowledged (D7)."""
         self._process.stop()
-        await self._run
+        await self._running.end()
 
 
-def settle_process(endpoints: Endpoints) -> None:
+class Running:
+    """An actor's work. If it fails, the process ends a little later, so that Ray starts it
+    anew; until then whoever asks is told why."""
+
+    def __init__(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._task = asyncio.ensure_future(work)
+        self._ending = asyncio.ensure_future(self._exit_if_failed(name))
+
+    def check(self) -> None:
+        """Raise StartError, with the reason, if the work has failed."""
+        if self._task.done() and (error := self._task.exception()) is not None:
+            raise StartError("; ".join(_reasons(error)))
+
+    async def end(self) -> None:
+        """Wait for the work to return."""
+        await self._task
+
+    async def _exit_if_failed(self, name: str) -> None:
+        try:
+            await asyncio.shield(self._task)
+        except Exception:
+            log.exception("%s stops", name)
+            await asyncio.sleep(RESTART_SECONDS)
+            logging.shutdown()
+            os._exit(1)
+
+
+def _reasons(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [reason for part in error.exceptions for reason in _reasons(part)]
+    return [str(error) if isinstance(error, GoaldError) else repr(error)]
+
+
+def settle_process(endpoints: Endpoints, name: str) -> None:
     """Set up the logs, and have the collector look seldom: a read makes thousands of lists,
     none of them in a cycle, and a look at each would cost more than parsing them."""
-    logs.configure(endpoints.log_level, endpoints.log_format)
+    stream = None
+    if endpoints.log_dir is not None:
+        stream = (Path(endpoints.log_dir) / f"{name}.log").open("a", buffering=1, encoding="utf-8")
+    logs.configure(endpoints.log_level, endpoints.log_format, stream)
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 20)
-
-
-async def run_or_exit(work: Awaitable[None]) -> None:
-    """Run an actor's work; if it fails, end the process, so that Ray starts it anew."""
-    try:
-        await work
-    except Exception:
-        log.exception("the actor stops")
-        logging.shutdown()
-        os._exit(1)
 
 
 def shard_name(index: int) -> str:
     """The name by which a consumer finds a shard's actor, within this run's namespace."""
     return f"shard-{index}"
+
+
+def consumer_name(index: int) -> str:
+    """The name of a consumer's actor."""
+    return f"consumer-{index}"
 
 
 def make_shard(settings: ShardSettings, endpoints: Endpoints) -> "ActorHandle[Any]":
@@ -120,7 +161,7 @@ def make_shard(settings: ShardSettings, endpoints: Endpoints) -> "ActorHandle[An
 
 def make_consumer(settings: ConsumerSettings, endpoints: Endpoints) -> "ActorHandle[Any]":
     """Start a consumer's actor, once the shards' are started. Does not wait."""
-    return named_actor(ConsumerActor, f"consumer-{settings.index}", settings, endpoints)
+    return named_actor(ConsumerActor, consumer_name(settings.index), settings, endpoints)
 
 
 def named_actor(kind: type[Any], name: str, *arguments: Any) -> "ActorHandle[Any]":

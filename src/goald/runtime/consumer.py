@@ -117,6 +117,8 @@ class ConsumerProcess:
         if self._stopping:
             flow.stop()
         self._flows.append(flow)
+        if self.ready:
+            await self._beating.beat()
         async with asyncio.TaskGroup() as tasks:
             holding = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
             await flow.run()

@@ -13,21 +13,24 @@ from pathlib import Path
 import uvloop
 
 from goald import migrations
+from goald.client import Publisher
 from goald.domain.errors import ServiceUnavailable, StartError
+from goald.runtime import demo as demonstration
 from goald.runtime import instance as instances
 from goald.runtime.beating import Beating
+from goald.runtime.configuration_file import read_configuration
 from goald.runtime.console import ServeConsole
-from goald.runtime.demo import Demo
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
 from goald.runtime.exporter import Exporter
 from goald.runtime.heartbeats import not_ready
 from goald.runtime.instance import Instance
 from goald.runtime.rates import Readings, Window
 from goald.runtime.ray_cluster import RayCluster
-from goald.runtime.wiring import Endpoints, open_board, system_clock
+from goald.runtime.wiring import Endpoints, configuration_service, open_board, system_clock
 from goald.settings import Settings
 
 TICK_SECONDS = 1.0
+METRICS_PORT = 9464
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Ground:
     cluster: RayCluster
     record: Callable[[str, int], None]
     """Told the role and id of each process started, so that the next run can end it."""
+    log_dir: Path | None
     failed: Callable[[], list[str]]
     """The embedded services that have ended by themselves."""
 
@@ -78,6 +82,7 @@ def _embedded(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
                 settings=settings.model_copy(update=own),
                 cluster=RayCluster(data.short / "ray", settings.ray_address),
                 record=data.record.add,
+                log_dir=data.logs,
                 failed=services.exited,
             )
 
@@ -91,6 +96,7 @@ def _external(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
             settings=settings,
             cluster=RayCluster(Path(short) / "ray", settings.ray_address),
             record=lambda _role, _pid: None,
+            log_dir=None,
             failed=list,
         )
 
@@ -111,6 +117,7 @@ class _Daemon:
             postgres_dsn=self._settings.postgres.dsn,
             log_level=self._settings.log_level,
             log_format=self._settings.log_format,
+            log_dir=str(ground.log_dir) if ground.log_dir else None,
         )
         self._supervisor = Supervisor(self._settings, self._endpoints)
         self._board = open_board(self._endpoints)
@@ -133,6 +140,8 @@ class _Daemon:
         try:
             if not await self._start_unless_stopped():
                 return 0
+            if self._demo:
+                await self._configure_demo()
             self._started = True
             await beating.beat()
             return await self._serve(beating)
@@ -159,8 +168,10 @@ class _Daemon:
         return True
 
     async def _serve(self, beating: Beating) -> int:
-        host, port = self._settings.metrics_host, self._settings.metrics_port
-        with Exporter(host, port, lambda: self._readings) as exporter:
+        port = self._settings.metrics_port
+        if port is None:
+            port = 0 if self._embedded else METRICS_PORT
+        with Exporter(self._settings.metrics_host, port, lambda: self._readings) as exporter:
             instance = Instance(
                 redis_url=self._endpoints.redis_url,
                 postgres_dsn=self._endpoints.postgres_dsn,
@@ -175,12 +186,23 @@ class _Daemon:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(beating.run()), tasks.create_task(self._watch())]
                 if self._demo:
-                    demo = Demo(self._settings)
-                    running.append(tasks.create_task(demo.run(self._stop)))
+                    running.append(tasks.create_task(self._make_traffic()))
                 await self._stop.wait()
                 for task in running:
                     task.cancel()
         return 0
+
+    async def _configure_demo(self) -> None:
+        self._console.step("configuring the demo's workflows")
+        service = configuration_service(self._settings.postgres.api_dsn)
+        try:
+            await service.apply(read_configuration(demonstration.WORKFLOWS))
+        finally:
+            await service.close()
+
+    async def _make_traffic(self) -> None:
+        async with Publisher(self._endpoints.redis_url) as publisher:
+            await demonstration.traffic(publisher, self._stop)
 
     async def _watch(self) -> None:
         """Read how everything is, each second, and tell the console."""

@@ -96,6 +96,8 @@ class Supervisor:
                 try:
                     if await actor.ready.remote():
                         del waiting[index]
+                except StartError as error:
+                    raise StartError(f"{role} {index} cannot start: {error}") from None
                 except RayError as error:
                     why = str(error).strip().splitlines()[-1]
             if waiting and time.monotonic() > deadline:

@@ -27,6 +27,8 @@ class Endpoints:
     postgres_dsn: str
     log_level: str = "info"
     log_format: str = "auto"
+    log_dir: str | None = None
+    """Where each actor writes a log of its own; None for standard error."""
 
 
 def shard_process(
@@ -76,3 +78,8 @@ def open_board(endpoints: Endpoints) -> RedisBoard:
 def system_clock() -> Clock:
     """The machine's clock."""
     return SystemClock()
+
+
+def configuration_service(postgres_dsn: str) -> ConfigurationService:
+    """The service that changes configurations, as the role goald_api. To be closed."""
+    return ConfigurationService(PostgresConfigurations(postgres_dsn), system_clock())
