@@ -18,8 +18,9 @@ mod value;
 pub use field::Field;
 
 pub(crate) use json_text::unescape;
-pub(crate) use scan::{plain_text, string_stop};
+pub(crate) use scan::{is_printable_ascii, plain_text, string_stop};
 
+use self::value::Reader;
 use crate::event::Event;
 use crate::limits::EVENT_BYTES;
 use crate::reject::{Reason, Reject};
@@ -52,7 +53,7 @@ impl Encoding {
 /// allocated. The error names what is wrong first; nothing panics, whatever the bytes.
 pub fn decode(bytes: &[u8], now_us: i64) -> Result<Event<'_>, Reject> {
     match Encoding::of(bytes)? {
-        Encoding::MessagePack => fact::read(msgpack::Reader::new(bytes), now_us),
+        Encoding::MessagePack => fact::read(msgpack::Reader::new(bytes)?, now_us),
         Encoding::Json => fact::read(json::Reader::new(bytes)?, now_us),
     }
 }

@@ -1,0 +1,19 @@
+//! What the targets hold every input to.
+
+use goald_engine::decode::decode;
+use goald_engine::route::routing_key;
+
+/// A time after which no event of the corpus lies.
+const NOW_US: i64 = 4_000_000_000_000_000;
+
+/// Decodes `bytes`. An event that is accepted is routed by the ids that were read, and its data
+/// is JSON to another parser.
+pub fn check_event(bytes: &[u8]) {
+    let key = routing_key(bytes);
+    if let Ok(event) = decode(bytes, NOW_US) {
+        assert_eq!(key, Ok((event.tenant, event.contact.clone())));
+        let data: serde_json::Value =
+            serde_json::from_str(&event.data.to_json()).expect("data as JSON");
+        assert_eq!(data["contact_id"], *event.contact);
+    }
+}
