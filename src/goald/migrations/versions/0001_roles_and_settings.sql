@@ -4,7 +4,6 @@
 REVOKE ALL ON SCHEMA goald FROM PUBLIC;
 GRANT USAGE ON SCHEMA goald TO goald_api, goald_engine;
 GRANT SELECT ON goald.alembic_version TO goald_api, goald_engine;
-ALTER DEFAULT PRIVILEGES IN SCHEMA goald REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 
 -- One end of the setting goald.slots ("lo-hi"), which the engine makes for each transaction.
 -- Raises where it is not set: rows that row security hides must never look like no rows.
@@ -45,6 +44,8 @@ CREATE FUNCTION goald.us(at timestamptz) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$ SELECT (extract(epoch FROM at) * 1000000)::bigint $$;
 
+-- Postgres lets everybody execute a new function unless told otherwise.
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA goald FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION goald.slot_bound(integer), goald.first_slot(), goald.last_slot()
     TO goald_engine;
 GRANT EXECUTE ON FUNCTION goald.tenant() TO goald_api;

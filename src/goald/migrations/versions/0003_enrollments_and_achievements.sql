@@ -107,4 +107,5 @@ GRANT UPDATE (status, ended_at, met_goals, pending_actions, cancelled_actions,
     exit_acknowledged_at, updated_at) ON goald.workflow_enrollments TO goald_engine;
 GRANT UPDATE (trigger_event, metadata) ON goald.workflow_goal_achievements TO goald_engine;
 GRANT SELECT ON goald.workflow_enrollments, goald.workflow_goal_achievements TO goald_api;
+REVOKE EXECUTE ON FUNCTION goald.make_achievement_months(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION goald.make_achievement_months(integer) TO goald_engine;
