@@ -113,7 +113,7 @@ async def run(options: argparse.Namespace) -> list[Drained]:
         cluster.start(stage.record)
         try:
             for _ in range(options.rounds):
-                for matcher, make in _MATCHERS.items():
+                for matcher, make in MATCHERS.items():
                     if matcher in options.matchers:
                         result = await drain(stage, workload, settings, matcher, make)
                         found.append(result)
@@ -123,7 +123,7 @@ async def run(options: argparse.Namespace) -> list[Drained]:
     return found
 
 
-_MATCHERS: dict[str, Callable[..., Any]] = {"rust": make_shard, "plain python": make_plain_shard}
+MATCHERS: dict[str, Callable[..., Any]] = {"rust": make_shard, "plain python": make_plain_shard}
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--shards", type=int, default=2)
     parser.add_argument("--consumers", type=int, default=1)
-    parser.add_argument("--matchers", nargs="*", default=list(_MATCHERS))
+    parser.add_argument("--matchers", nargs="*", default=list(MATCHERS))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = asyncio.run(run(options))

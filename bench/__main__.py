@@ -1,0 +1,83 @@
+"""The whole bench: `python -m bench`, or `make bench`.
+
+    python -m bench [--quick] [--json]
+
+The matcher and the memory it needs, then the drain of a backlog with the Rust core and with
+plain Python in turn. Prints each figure beside what issue and design ask of it, and judges
+nothing: machines differ, and are shared.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from bench import drain, matcher
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+
+
+def main() -> None:
+    """Run all of it; about two minutes, half a minute with --quick."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the work")
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of drains")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    part = 5 if options.quick else 1
+    before = machine()
+    print(f"machine   {before}\nmatcher   …", file=sys.stderr)
+    figures = matcher.measure(enrollments=1_000_000 // part, events=200_000 // part, rounds=7)
+    print("drain     …", file=sys.stderr)
+    drains = asyncio.run(
+        drain.run(
+            argparse.Namespace(
+                events=500_000 // part,
+                rounds=1 if options.quick else options.rounds,
+                shards=2,
+                consumers=1,
+                matchers=list(drain.MATCHERS),
+            )
+        )
+    )
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "machine": before,
+                    "matcher": asdict(figures),
+                    "drains": [asdict(drained) for drained in drains],
+                }
+            )
+        )
+        return
+    print(f"engine       {figures.engine_ns:>10,.0f} ns/event        (at most 600)")
+    print(f"memory       {figures.bytes_per_enrollment:>10.1f} B/enrollment    (at most 128)")
+    rates = {
+        name: [drained.events_per_s for drained in drains if drained.matcher == name]
+        for name in drain.MATCHERS
+    }
+    for name, measured in rates.items():
+        print(f"drain {name:12} {statistics.median(measured):>9,.0f} events/s  {measured}")
+    ratios = [rust / plain for rust, plain in zip(*rates.values(), strict=True)]
+    print(
+        f"drain ratio  {statistics.median(ratios):>10.2f}  (at least 1.5)  pair by pair "
+        f"{[round(ratio, 2) for ratio in ratios]}"
+    )
+
+
+if __name__ == "__main__":
+    main()
