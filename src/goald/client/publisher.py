@@ -14,7 +14,7 @@ from goald.domain.streams import DEFAULT_STREAMS, FIELD, STREAM_COUNT, event_str
 
 _log = logging.getLogger(__name__)
 
-_BATCH_EVENTS = 1_000
+_BATCH_EVENTS = 2_000
 _BATCH_BYTES = 1 << 20
 
 _APPEND = """
