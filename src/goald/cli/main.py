@@ -1,5 +1,6 @@
 """`goald`: the commands, put together."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -53,7 +54,8 @@ def _root(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        print(context.get_help(), file=sys.stderr)
+        with contextlib.redirect_stdout(sys.stderr):  # Typer prints it, and returns nothing
+            context.get_help()
         raise typer.Exit(Code.USAGE)
 
 
