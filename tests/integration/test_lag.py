@@ -15,12 +15,6 @@ from goald.adapters.redis_streams.dead_letters import (
     replay_dead,
     show_dead,
 )
-from goald.adapters.redis_streams.processes import (
-    read_processes,
-    remove_process,
-    remove_stale_processes,
-    write_process,
-)
 from goald.domain.errors import NotFound, ServiceUnavailable, StreamCountMismatch
 from goald.domain.leases import StreamLease
 from goald.ports import DeadLetter
@@ -144,30 +138,6 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
         with pytest.raises(ServiceUnavailable):
             await call(client)
     await client.aclose()
-
-
-async def test_heartbeats_are_read_until_they_are_stale(client: Any) -> None:
-    clock = ManualClock()
-    await write_process(client, "shard", 1, {"pid": 11}, clock=clock)
-    await clock.advance(8)
-    await write_process(client, "shard", 0, {"pid": 10, "ready": True}, clock=clock)
-    await clock.advance(1)
-    fresh = await read_processes(client, 5, clock=clock)
-    assert fresh == [
-        {
-            "role": "shard",
-            "index": 0,
-            "pid": 10,
-            "ready": True,
-            "at": "2026-01-01T00:00:08.000000Z",
-            "age_s": 1.0,
-        }
-    ]
-    everything = await read_processes(client, 60, clock=clock)
-    assert [said["index"] for said in everything] == [0, 1]
-    assert await remove_stale_processes(client, 5, clock=clock) == 1
-    await remove_process(client, "shard", 0)
-    assert await read_processes(client, 60, clock=clock) == []
 
 
 @pytest.fixture
