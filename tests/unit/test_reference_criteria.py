@@ -51,7 +51,7 @@ def test_a_tag_is_compared_by_id_where_both_have_one_else_by_name(
         ({"product_id": "p"}, {"product_id": "p"}, True),
         ({"product_id": "p"}, {"line_items": [{"product_id": "q"}, {"product_id": "p"}]}, True),
         ({"product_id": "p"}, {"product_id": "q", "line_items": [{"product_id": "p"}]}, True),
-        ({"product_id": "p"}, {"line_items": [{}, {"product_id": None}]}, False),
+        ({"product_id": "p"}, {"line_items": [{}, {"product_id": None}, None]}, False),
         ({"product_id": "p", "min_amount": 10}, {"product_id": "p", "amount": 9}, False),
         ({"min_amount": 10, "currency": "EUR"}, {"amount": 10, "currency": "EUR"}, True),
         ({"min_amount": 10, "currency": "EUR"}, {"amount": 10, "currency": "eur"}, False),

@@ -29,7 +29,7 @@ POOLS: dict[str, dict[str, tuple[Any, ...]]] = {
             None,
             [],
             [{"product_id": "p-2"}, {"product_id": None, "quantity": 3}],
-            [{"quantity": 1}, {"product_id": "p-1", "price": 1.5}],
+            [None, {"quantity": 1}, {"product_id": "p-1", "price": 1.5}],
         ),
     },
     "appointment_booked": {
