@@ -1,6 +1,6 @@
 """The stream ports' backends under one face, so that one suite holds them to one contract."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
@@ -16,7 +16,7 @@ class Backend(Protocol):
 
     def event_stream(self, name: str) -> EventStream: ...
     def outbound(self) -> Outbound: ...
-    async def add(self, stream: str, event: bytes) -> bytes: ...
+    async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]: ...
     async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]: ...
     async def pending(self, stream: str) -> int: ...
     async def delete(self, stream: str, entry_id: bytes) -> None: ...
@@ -35,8 +35,8 @@ class MemoryBackend:
     def outbound(self) -> Outbound:
         return MemoryOutbound(self.streams)
 
-    async def add(self, stream: str, event: bytes) -> bytes:
-        return await self.streams.add(stream, [b"event", event])
+    async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]:
+        return [await self.streams.add(stream, [b"event", event]) for event in events]
 
     async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         return [
@@ -77,9 +77,11 @@ class RedisBackend:
         self._opened.append(outbound.close)
         return outbound
 
-    async def add(self, stream: str, event: bytes) -> bytes:
-        entry_id: bytes = await self._client.xadd(stream, {"event": event})
-        return entry_id
+    async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for event in events:
+                pipe.xadd(stream, {"event": event})
+            return list(await pipe.execute())
 
     async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         return list(await self._client.xrange(stream))

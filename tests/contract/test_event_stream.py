@@ -24,7 +24,7 @@ async def claimed(backend: Backend, epoch: int = 1) -> EventStream:
 
 
 async def add(backend: Backend, count: int, first: int = 0) -> list[bytes]:
-    return [await backend.add(STREAM, b"e%d" % n) for n in range(first, first + count)]
+    return await backend.add(STREAM, [b"e%d" % n for n in range(first, first + count)])
 
 
 def events(entries: list[Any]) -> list[bytes | None]:

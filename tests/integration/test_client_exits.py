@@ -67,8 +67,10 @@ def exit_event(number: int, **changes: Any) -> str:
 
 
 async def publish(client: Any, *numbers: int) -> None:
-    for number in numbers:
-        await client.xadd("goald:exits", {"event": exit_event(number)})
+    async with client.pipeline(transaction=False) as pipe:
+        for number in numbers:
+            pipe.xadd("goald:exits", {"event": exit_event(number)})
+        await pipe.execute()
 
 
 def reader(redis: Any, consumer: str = "one", **settings: Any) -> ExitReader:

@@ -34,12 +34,6 @@ class BuriedLetter:
     """When it was given up, RFC 3339."""
 
 
-async def count_dead(client: Client) -> int:
-    """How many there are."""
-    async with service_errors():
-        return int(await client.xlen(DEAD))
-
-
 async def list_dead(
     client: Client, *, count: int = 50, after: str | None = None, newest_first: bool = False
 ) -> list[BuriedLetter]:
