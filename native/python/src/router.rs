@@ -64,16 +64,17 @@ struct Read<'py> {
 impl<'py> Read<'py> {
     fn of(entries: &Bound<'py, PyAny>) -> PyResult<Read<'py>> {
         let mut read = Read::default();
-        for entry in items(entries)? {
-            let [id, fields] = items(&entry)?
-                .try_into()
-                .map_err(|_| PyTypeError::new_err("an entry is not [id, fields]"))?;
-            let id = bytes(id)?;
+        for at in 0..entries.len()? {
+            let entry = item(entries, at)?;
+            if entry.len()? != 2 {
+                return Err(PyTypeError::new_err("an entry is not [id, fields]"));
+            }
+            let (id, fields) = (bytes(item(&entry, 0)?)?, item(&entry, 1)?);
             if fields.is_none() {
                 read.gone.push(id);
                 continue;
             }
-            match event_of(items(&fields)?)? {
+            match event_of(&fields)? {
                 Some(event) => {
                     read.ids.push(id);
                     read.events.push(event);
@@ -86,13 +87,13 @@ impl<'py> Read<'py> {
 }
 
 /// The value of the first field `event`.
-fn event_of(fields: Vec<Bound<'_, PyAny>>) -> PyResult<Option<Bound<'_, PyBytes>>> {
-    if fields.len() % 2 == 1 {
+fn event_of<'py>(fields: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let count = fields.len()?;
+    if count % 2 == 1 {
         return Err(PyTypeError::new_err("an entry's fields are not pairs"));
     }
-    let mut fields = fields.into_iter();
-    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-        let (name, value) = (bytes(name)?, bytes(value)?);
+    for at in (0..count).step_by(2) {
+        let (name, value) = (bytes(item(fields, at)?)?, bytes(item(fields, at + 1)?)?);
         if name.as_bytes() == b"event" {
             return Ok(Some(value));
         }
@@ -100,14 +101,12 @@ fn event_of(fields: Vec<Bound<'_, PyAny>>) -> PyResult<Option<Bound<'_, PyBytes>
     Ok(None)
 }
 
-fn items<'py>(sequence: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    if let Ok(list) = sequence.cast::<PyList>() {
-        return Ok(list.iter().collect());
+/// An item of a sequence; the client of Redis gives lists.
+fn item<'py>(sequence: &Bound<'py, PyAny>, at: usize) -> PyResult<Bound<'py, PyAny>> {
+    match sequence.cast::<PyList>() {
+        Ok(list) => list.get_item(at),
+        Err(_) => sequence.cast::<PySequence>()?.get_item(at),
     }
-    if sequence.is_instance_of::<PyBytes>() {
-        return Err(PyTypeError::new_err("entries are [id, fields], not bytes"));
-    }
-    sequence.cast::<PySequence>()?.try_iter()?.collect()
 }
 
 fn bytes(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
