@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Drained:
     events_per_s: float
     achievements: int
     cpu_s: dict[str, float]
-    """Spent from start to end, by kind of process; loading included."""
+    """Spent meanwhile, by kind of process."""
 
 
 async def drain(
@@ -59,13 +59,9 @@ async def drain(
     await stage.reset(workload, settings.streams)
     supervisor = Supervisor(settings, stage.endpoints(settings), make_shard=make)
     client = redis.Redis.from_url(stage.redis_url)
-    started: list[float] = []
-    watching = asyncio.ensure_future(_until_drained(client, settings.streams, started))
-    before = cpu_by_role()
+    watching = asyncio.ensure_future(_time_drain(client, settings.streams))
     await supervisor.start()
-    ended = await asyncio.wait_for(watching, TIMEOUT_SECONDS)
-    spent = since(before)
-    seconds = ended - started[0]
+    seconds, spent = await asyncio.wait_for(watching, TIMEOUT_SECONDS)
     await supervisor.stop()
     return Drained(
         matcher=matcher,
@@ -76,22 +72,32 @@ async def drain(
     )
 
 
-async def _until_drained(client: "redis.Redis", streams: int, started: list[float]) -> float:
-    """When all was acknowledged; `started` gets when the first entries were taken."""
-    while True:
-        taken = pending = left = 0
-        for number in range(streams):
-            for group in client.xinfo_groups(event_stream(number)):
-                if group["name"] == GROUP.encode():
-                    taken += group["entries-read"] or 0
-                    pending += group["pending"]
-                    left += group["lag"] if group["entries-read"] else 1
-        now = time.perf_counter()
-        if taken and not started:
-            started.append(now)
-        if taken and not pending and not left:
-            return now
+async def _time_drain(client: "redis.Redis", streams: int) -> tuple[float, dict[str, float]]:
+    """Seconds from the first entries taken until all are acknowledged, and the CPU spent."""
+    spent = cpu_by_role()
+    while not _taken(client, streams):
+        spent = cpu_by_role()
         await asyncio.sleep(POLL_SECONDS)
+    started = time.perf_counter()
+    while _left(client, streams):
+        await asyncio.sleep(POLL_SECONDS)
+    return time.perf_counter() - started, since(spent)
+
+
+def _taken(client: "redis.Redis", streams: int) -> bool:
+    return any(group["entries-read"] for group in _groups(client, streams))
+
+
+def _left(client: "redis.Redis", streams: int) -> bool:
+    groups = list(_groups(client, streams))
+    return len(groups) < streams or any(group["pending"] or group["lag"] for group in groups)
+
+
+def _groups(client: "redis.Redis", streams: int) -> Iterator[dict[str, Any]]:
+    for number in range(streams):
+        for group in client.xinfo_groups(event_stream(number)):
+            if group["name"] == GROUP.encode():
+                yield group
 
 
 async def run(options: argparse.Namespace) -> list[Drained]:
