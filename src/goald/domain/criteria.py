@@ -5,7 +5,7 @@ decimals. Unknown keys are refused, and `true` is no amount.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
 
@@ -152,7 +152,7 @@ OF_TYPE: dict[str, type[Criteria]] = {
 
 
 def references(
-    goal_type: str, criteria: dict[str, Criterion]
+    goal_type: str, criteria: Mapping[str, Criterion]
 ) -> Iterator[tuple[str, CatalogKind, str]]:
     """(criterion, kind, id) of each entity that criteria name."""
     for name, kind in OF_TYPE[goal_type].refers_to.items():

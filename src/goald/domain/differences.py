@@ -52,7 +52,7 @@ class _Context:
     def missing(self, row: GoalRow) -> Iterator[tuple[str, str]]:
         """(criterion, kind) of what a goal refers to and the catalog, knowing that kind,
         does not have."""
-        for name, kind, entity in references(row.goal_type, dict(row.criteria)):
+        for name, kind, entity in references(row.goal_type, row.criteria):
             if kind in self.known and entity not in self.known[kind]:
                 yield name, kind
 
