@@ -55,7 +55,7 @@ async def _gather(instance: "Instance") -> dict[str, Any]:
         "lag": sum(readings.lag.values()),
         "dead": readings.dead,
         "streams": streams,
-        "processes": _processes(readings) + _embedded(instance),
+        "processes": _processes(readings, instance),
         "pid": instance.pid,
         "started_at": instance.started_at,
         "redis_url": instance.redis_url,
@@ -81,8 +81,11 @@ async def _stream(client: Any, name: str, lag: int) -> dict[str, Any]:
     return {"name": name, "length": length, "pending": pending, "lag": lag}
 
 
-def _processes(readings: "Readings") -> list[dict[str, Any]]:
-    return [_process(heartbeat, readings) for heartbeat in readings.heartbeats]
+def _processes(readings: "Readings", instance: "Instance") -> list[dict[str, Any]]:
+    """Those that say that they live, then what else an embedded goald has started."""
+    known = [_process(heartbeat, readings) for heartbeat in readings.heartbeats]
+    pids = {each["pid"] for each in known}
+    return known + [each for each in _embedded(instance) if each["pid"] not in pids]
 
 
 def _process(heartbeat: "Heartbeat", readings: "Readings") -> dict[str, Any]:
