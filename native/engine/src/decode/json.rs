@@ -217,6 +217,12 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
         Ok(key)
     }
 
+    /// All of the text was checked before, and a string as it was passed.
+    #[inline]
+    fn check_key(&self, _key: Spot) -> Result<(), Reject> {
+        Ok(())
+    }
+
     #[inline]
     fn next_item(&mut self, members: &mut Members) -> Result<bool, Reject> {
         self.more(members, b']')

@@ -32,9 +32,10 @@ impl<'a> Keys<'a> {
         self.keys.len()
     }
 
-    /// Takes a key; the error is that it is there already, or that there is no room.
+    /// Checks a key and takes it; the error may be that it is there already.
     #[inline]
     pub fn add<R: Reader<'a>>(&mut self, reader: &R, spot: Spot) -> Result<(), Reject> {
+        reader.check_key(spot)?;
         let key = reader.raw_text(spot);
         let mark = mark(key.as_bytes());
         for (index, earlier) in self.marks.iter().enumerate() {

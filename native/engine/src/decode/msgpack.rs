@@ -30,20 +30,32 @@ impl<'a> Reader<'a> {
         Ok(big_endian(&self.take::<N>()?))
     }
 
+    /// A string, whose text is not checked.
     #[inline]
-    fn string(&mut self, length: usize) -> Result<Spot, Reject> {
+    fn any_string(&mut self, length: usize) -> Result<Spot, Reject> {
         if length > STRING_BYTES {
             return Err(Reject::at(self.at, Reason::LongString));
         }
-        let start = self.at;
-        let Some(content) = self.bytes.get(start..start + length) else {
+        if length > self.bytes.len() - self.at {
             return Err(self.ends_early());
-        };
-        if let Err(reason) = plain_text(content) {
-            return Err(Reject::at(start, reason));
         }
         self.at += length;
-        Ok(Spot::new(Kind::Text, start, length))
+        Ok(Spot::new(Kind::Text, self.at - length, length))
+    }
+
+    #[inline]
+    fn string(&mut self, length: usize) -> Result<Spot, Reject> {
+        let spot = self.any_string(length)?;
+        self.check_text(spot)?;
+        Ok(spot)
+    }
+
+    #[inline]
+    fn check_text(&self, spot: Spot) -> Result<(), Reject> {
+        match plain_text(&self.bytes[spot.start()..spot.end()]) {
+            Ok(_) => Ok(()),
+            Err(reason) => Err(Reject::at(spot.start(), reason)),
+        }
     }
 
     /// A number of `N` bytes after its marker, at `start`.
@@ -190,7 +202,12 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
             0xdb => self.length::<4>()?,
             _ => return Err(Reject::at(self.at - 1, Reason::KeyNotText)),
         };
-        self.string(length)
+        self.any_string(length)
+    }
+
+    #[inline]
+    fn check_key(&self, key: Spot) -> Result<(), Reject> {
+        self.check_text(key)
     }
 
     #[inline]

@@ -116,8 +116,12 @@ pub(crate) trait Reader<'a>: Sized {
     /// Reads a scalar, checked, or enters a map or list.
     fn begin(&mut self) -> Result<Spot, Reject>;
 
-    /// The next key of a map, up to where its value begins; absent where the map ends.
+    /// The next key of a map, up to where its value begins; absent where the map ends. What it
+    /// says is checked only by [`Reader::check_key`]: a name that is known is good text.
     fn next_key(&mut self, members: &mut Members) -> Result<Spot, Reject>;
+
+    /// Checks the text of a key.
+    fn check_key(&self, key: Spot) -> Result<(), Reject>;
 
     /// Whether another item follows, up to where it begins.
     fn next_item(&mut self, members: &mut Members) -> Result<bool, Reject>;
