@@ -161,6 +161,7 @@ async def _blank(connection: Any, deletions: Sequence[tuple[str, str, int, int]]
     for tenant, contact, _slot, at in deletions:
         latest[tenant, contact] = max(at, latest.get((tenant, contact), at))
     tenants, contacts = zip(*latest, strict=True)
+    await connection.execute(statements.PLAN_ANEW)
     await connection.execute(
         statements.BLANK_ACHIEVEMENTS, tenants, contacts, list(latest.values())
     )

@@ -183,6 +183,10 @@ WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND e.contact_id = n.contact_id
 """
 """The first acknowledgement of an exit stands; one of anything else changes nothing."""
 
+PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
+"""For what follows in the transaction: of indexes that begin with the tenant, which is best
+depends on how much there is by now."""
+
 BLANK_ACHIEVEMENTS = """
 UPDATE goald.workflow_goal_achievements a SET trigger_event = '{}', metadata = '{}'
 FROM unnest($1::text[], $2::text[], $3::int8[]) AS n (tenant_id, contact_id, at)
@@ -209,7 +213,7 @@ WHERE published_at IS NULL AND slot BETWEEN $1 AND $2 ORDER BY number
 MARK_PUBLISHED = """
 UPDATE goald.outbox
 SET published_at = now(), payload = CASE WHEN is_to_be_blanked THEN '' ELSE payload END
-WHERE number = ANY ($1::int8[]) AND published_at IS NULL
+WHERE number = ANY ($1::int8[]) AND (published_at IS NULL) IS TRUE
 """
 """Marks once, and blanks what was waiting for that since its contact was deleted."""
 
