@@ -72,7 +72,10 @@ pub struct Workflow {
 impl Workflow {
     pub fn read(spec: &WorkflowSpec) -> Result<Workflow, ConfigError> {
         let fault = |what: String| {
-            ConfigError(format!("workflow {} of {}: {what}", spec.workflow_id, spec.tenant_id))
+            ConfigError(format!(
+                "workflow {} of {}: {what}",
+                spec.workflow_id, spec.tenant_id
+            ))
         };
         let logic = match spec.goal_logic.as_str() {
             "any" => Logic::Any,
@@ -81,12 +84,17 @@ impl Workflow {
         };
         let mut goals = Vec::with_capacity(spec.goals.len());
         for goal in &spec.goals {
-            let read = read_goal(goal).map_err(|what| fault(format!("goal {}: {what}", goal.id)))?;
+            let read =
+                read_goal(goal).map_err(|what| fault(format!("goal {}: {what}", goal.id)))?;
             goals.push((goal.created_at, goal.position, read));
         }
         goals.sort_by_key(|(created_at, position, _)| (*created_at, *position));
         let goals = goals.into_iter().map(|(_, _, goal)| goal).collect();
-        Ok(Workflow { logic, is_active: spec.is_active, goals })
+        Ok(Workflow {
+            logic,
+            is_active: spec.is_active,
+            goals,
+        })
     }
 
     /// The goals that a fact achieves at this time (E2, E3), oldest first.
@@ -118,7 +126,11 @@ impl Workflow {
 
     /// How many of its goals watch each of its enrollments.
     pub fn listening(&self) -> usize {
-        let active = self.goals.iter().filter(|goal| goal.matches_something()).count();
+        let active = self
+            .goals
+            .iter()
+            .filter(|goal| goal.matches_something())
+            .count();
         if self.is_active { active } else { 0 }
     }
 }

@@ -63,11 +63,26 @@ type Set = Option<Box<str>>;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Criteria {
     /// `tag_name` is kept in Unicode NFC.
-    Tag { tag_id: Set, tag_name: Set },
-    Purchase { product_id: Set, min_amount: Option<Amount>, currency: Set },
-    Appointment { calendar_id: Set, service_id: Set },
-    Form { form_id: Box<str> },
-    Stage { pipeline_id: Set, stage_id: Box<str> },
+    Tag {
+        tag_id: Set,
+        tag_name: Set,
+    },
+    Purchase {
+        product_id: Set,
+        min_amount: Option<Amount>,
+        currency: Set,
+    },
+    Appointment {
+        calendar_id: Set,
+        service_id: Set,
+    },
+    Form {
+        form_id: Box<str>,
+    },
+    Stage {
+        pipeline_id: Set,
+        stage_id: Box<str>,
+    },
 }
 
 impl Criteria {
@@ -84,12 +99,25 @@ impl Criteria {
     /// `Ok` where the fact has what is asked for, else why not, in a few words.
     pub fn check(&self, fact: &Fact<'_>) -> Result<(), &'static str> {
         match (self, fact) {
-            (Criteria::Tag { tag_id, tag_name }, Fact::TagAdded { tag_id: id, tag_name: name }) => {
-                check_tag((tag_id, tag_name), (id, name))
-            }
             (
-                Criteria::Purchase { product_id, min_amount, currency },
-                Fact::PaymentCompleted { amount, currency: paid_in, product_id: bought, line_items },
+                Criteria::Tag { tag_id, tag_name },
+                Fact::TagAdded {
+                    tag_id: id,
+                    tag_name: name,
+                },
+            ) => check_tag((tag_id, tag_name), (id, name)),
+            (
+                Criteria::Purchase {
+                    product_id,
+                    min_amount,
+                    currency,
+                },
+                Fact::PaymentCompleted {
+                    amount,
+                    currency: paid_in,
+                    product_id: bought,
+                    line_items,
+                },
             ) => {
                 let has = |product: &str| {
                     bought.as_deref() == Some(product)
@@ -106,18 +134,34 @@ impl Criteria {
                 is_one(currency, paid_in, "wrong currency")
             }
             (
-                Criteria::Appointment { calendar_id, service_id },
-                Fact::AppointmentBooked { calendar_id: calendar, service_id: service },
+                Criteria::Appointment {
+                    calendar_id,
+                    service_id,
+                },
+                Fact::AppointmentBooked {
+                    calendar_id: calendar,
+                    service_id: service,
+                },
             ) => {
                 is_one(calendar_id, calendar, "wrong calendar")?;
                 is_one(service_id, service, "wrong service")
             }
             (Criteria::Form { form_id }, Fact::FormSubmitted { form_id: form }) => {
-                if form.as_deref() == Some(&**form_id) { Ok(()) } else { Err("wrong form") }
+                if form.as_deref() == Some(&**form_id) {
+                    Ok(())
+                } else {
+                    Err("wrong form")
+                }
             }
             (
-                Criteria::Stage { pipeline_id, stage_id },
-                Fact::StageChanged { pipeline_id: pipeline, stage_id: stage },
+                Criteria::Stage {
+                    pipeline_id,
+                    stage_id,
+                },
+                Fact::StageChanged {
+                    pipeline_id: pipeline,
+                    stage_id: stage,
+                },
             ) => {
                 if stage.as_deref() != Some(&**stage_id) {
                     return Err("wrong stage");
@@ -138,7 +182,11 @@ fn check_tag(
     (id, name): (&Option<Text<'_>>, &Option<Text<'_>>),
 ) -> Result<(), &'static str> {
     if let (Some(wanted), Some(given)) = (tag_id, id) {
-        return if **wanted == **given { Ok(()) } else { Err("wrong tag") };
+        return if **wanted == **given {
+            Ok(())
+        } else {
+            Err("wrong tag")
+        };
     }
     match (tag_name, name) {
         (Some(wanted), Some(given)) if **wanted == *nfc(given) => Ok(()),

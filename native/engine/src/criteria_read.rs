@@ -32,7 +32,9 @@ impl Criteria {
                     service_id: fields.text("service_id")?,
                 }
             }
-            GoalType::FormSubmitted => Criteria::Form { form_id: fields.required("form_id")? },
+            GoalType::FormSubmitted => Criteria::Form {
+                form_id: fields.required("form_id")?,
+            },
             GoalType::PipelineStageReached => Criteria::Stage {
                 pipeline_id: fields.text("pipeline_id")?,
                 stage_id: fields.required("stage_id")?,
@@ -55,7 +57,11 @@ impl Fields {
     fn read(json: &str) -> Result<Fields, String> {
         let fields = serde_json::from_str(json)
             .map_err(|error| format!("criteria are not a JSON object: {error}"))?;
-        Ok(Fields { fields, any: None, set: 0 })
+        Ok(Fields {
+            fields,
+            any: None,
+            set: 0,
+        })
     }
 
     /// The JSON text of a field that is set.
@@ -69,10 +75,16 @@ impl Fields {
     }
 
     fn text(&mut self, key: &str) -> Result<Option<Box<str>>, String> {
-        let Some(raw) = self.raw(key) else { return Ok(None) };
+        let Some(raw) = self.raw(key) else {
+            return Ok(None);
+        };
         let text: Box<str> =
             serde_json::from_str(raw.get()).map_err(|_| format!("{key} is not a string"))?;
-        if text.is_empty() { Err(format!("{key} is empty")) } else { Ok(Some(text)) }
+        if text.is_empty() {
+            Err(format!("{key} is empty"))
+        } else {
+            Ok(Some(text))
+        }
     }
 
     fn required(&mut self, key: &str) -> Result<Box<str>, String> {
@@ -86,7 +98,9 @@ impl Fields {
 
     /// A decimal, as a string or as a number, taken by its text and so exactly.
     fn amount(&mut self, key: &str) -> Result<Option<Amount>, String> {
-        let Some(raw) = self.raw(key) else { return Ok(None) };
+        let Some(raw) = self.raw(key) else {
+            return Ok(None);
+        };
         let text: Option<String> = serde_json::from_str(raw.get()).ok();
         Amount::parse(text.as_deref().unwrap_or(raw.get()))
             .map(Some)
@@ -107,7 +121,10 @@ impl Fields {
     fn finish(self) -> Result<(), String> {
         let unknown: Vec<&str> = self.fields.keys().map(String::as_str).collect();
         if !unknown.is_empty() {
-            return Err(format!("criteria have unknown keys: {}", unknown.join(", ")));
+            return Err(format!(
+                "criteria have unknown keys: {}",
+                unknown.join(", ")
+            ));
         }
         match self.any {
             _ if self.set == 0 => Err("criteria are empty".into()),

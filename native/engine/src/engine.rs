@@ -10,13 +10,13 @@ use crate::engine_explain::explain;
 use arrayvec::ArrayVec;
 
 use crate::buffer::{BufferError, BufferReader};
-use crate::event::{Event, Text};
 use crate::evaluate::Evaluation;
+use crate::event::{Event, Text};
 use crate::index::{Index, NewEnrollment, Stats};
 use crate::load::{LoadError, Loader};
 use crate::proposal::{Effect, Place, Proposal, Status};
-use crate::route::routing_key;
 use crate::reject::Reject;
+use crate::route::routing_key;
 
 /// Events that are looked up together, so that their waits for memory overlap.
 const GROUP: usize = 32;
@@ -39,7 +39,10 @@ impl fmt::Display for ApplyError {
         match self {
             ApplyError::Stale => to.write_str("memory changed since the proposal was made"),
             ApplyError::Lengths { effects, marks } => {
-                write!(to, "the proposal has {effects} effects, and {marks} bytes say which hold")
+                write!(
+                    to,
+                    "the proposal has {effects} effects, and {marks} bytes say which hold"
+                )
             }
         }
     }
@@ -82,7 +85,9 @@ impl Engine {
             let workflow = Workflow::read(spec)?;
             if !seen.insert((&spec.tenant_id, &spec.workflow_id)) {
                 let (id, tenant) = (&spec.workflow_id, &spec.tenant_id);
-                return Err(ConfigError(format!("workflow {id} of {tenant} is there twice")));
+                return Err(ConfigError(format!(
+                    "workflow {id} of {tenant} is there twice"
+                )));
             }
             workflows.push((spec.tenant_id.clone(), spec.workflow_id.clone(), workflow));
         }
@@ -133,12 +138,18 @@ impl Engine {
     pub fn apply(&mut self, proposal: &Proposal, effective: &[u8]) -> Result<(), ApplyError> {
         let effects = &proposal.effects;
         if effects.len() != effective.len() {
-            return Err(ApplyError::Lengths { effects: effects.len(), marks: effective.len() });
+            return Err(ApplyError::Lengths {
+                effects: effects.len(),
+                marks: effective.len(),
+            });
         }
         if proposal.generation != self.generation {
             return Err(ApplyError::Stale);
         }
-        let made = effects.iter().zip(effective).filter(|(_, mark)| **mark != 0);
+        let made = effects
+            .iter()
+            .zip(effective)
+            .filter(|(_, mark)| **mark != 0);
         for (effect, _) in made {
             self.take(effect);
             self.change();
@@ -179,7 +190,11 @@ impl Engine {
 
     /// A dry run of one event, as JSON.
     pub fn explain(&self, event: &[u8], now_us: i64) -> Result<String, Reject> {
-        Ok(explain(&self.index, self.clock_skew_us, &decode(event, now_us)?))
+        Ok(explain(
+            &self.index,
+            self.clock_skew_us,
+            &decode(event, now_us)?,
+        ))
     }
 
     pub fn stats(&self) -> Stats {
@@ -192,7 +207,8 @@ type Decoded<'a> = (Place<'a>, Result<Event<'a>, Reject>);
 /// Find the contacts of all these events first: their waits for memory overlap.
 fn take_group(evaluation: &mut Evaluation<'_>, group: &mut Vec<Decoded<'_>>) {
     let mut aims = ArrayVec::<_, GROUP>::new();
-    let aim = |(_, event): &Decoded<'_>| event.as_ref().ok().and_then(|event| evaluation.aim(event));
+    let aim =
+        |(_, event): &Decoded<'_>| event.as_ref().ok().and_then(|event| evaluation.aim(event));
     aims.extend(group.iter().map(aim));
     evaluation.touch(&aims);
     for ((place, event), aim) in group.iter().zip(aims) {

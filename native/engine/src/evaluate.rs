@@ -14,9 +14,7 @@ use crate::event::{Event, Fact};
 use crate::ids::Key;
 use crate::index::Index;
 use crate::index_slab::NONE;
-use crate::proposal::{
-    Acknowledgement, Deletion, Effect, Place, Proposal, Refused, Status,
-};
+use crate::proposal::{Acknowledgement, Deletion, Effect, Place, Proposal, Refused, Status};
 use crate::route::slot_of;
 
 /// Why an event about a known enrollment is refused (E5).
@@ -87,7 +85,9 @@ impl<'i> Evaluation<'i> {
             }
         }
         // A tenant of whom the index knows nothing still needs a place in the overlay.
-        let hash = self.index.hash(tenant.unwrap_or(NONE), Key::of(&event.contact));
+        let hash = self
+            .index
+            .hash(tenant.unwrap_or(NONE), Key::of(&event.contact));
         Some(Aim { hash, tenant })
     }
 
@@ -101,14 +101,23 @@ impl<'i> Evaluation<'i> {
 
     #[inline]
     fn locate(&self, event: &Event<'_>, aim: Aim) -> Located {
-        let find = |tenant| self.index.find_hashed(aim.hash, tenant, Key::of(&event.contact));
-        Located { hash: aim.hash, held: aim.tenant.and_then(find) }
+        let find = |tenant| {
+            self.index
+                .find_hashed(aim.hash, tenant, Key::of(&event.contact))
+        };
+        Located {
+            hash: aim.hash,
+            held: aim.tenant.and_then(find),
+        }
     }
 
     /// An event that could not be decoded.
     pub fn refuse(&mut self, place: Place<'_>, reason: String) {
         self.proposal.events += 1;
-        self.proposal.refused.push(Refused { source: place.into(), reason });
+        self.proposal.refused.push(Refused {
+            source: place.into(),
+            reason,
+        });
     }
 
     /// The next event of the batch, with what `aim` said of it.
@@ -135,7 +144,10 @@ impl<'i> Evaluation<'i> {
     }
 
     pub fn finish(self) -> Proposal {
-        let counted = TYPES.into_iter().zip(self.counts).filter(|(_, count)| *count > 0);
+        let counted = TYPES
+            .into_iter()
+            .zip(self.counts)
+            .filter(|(_, count)| *count > 0);
         Proposal {
             effects: self.overlay.effects,
             events_by_type: counted.collect(),
@@ -153,11 +165,15 @@ impl<'i> Evaluation<'i> {
             if !index.listens(workflow, goal_type.bit()) {
                 continue;
             }
-            let Some(config) = index.config(workflow) else { continue };
+            let Some(config) = index.config(workflow) else {
+                continue;
+            };
             if !self.matches(config, event, goal_type, enrollment.enrolled_at) {
                 continue;
             }
-            let drafts = self.overlay.of_contact(at.hash, &event.tenant, &event.contact);
+            let drafts = self
+                .overlay
+                .of_contact(at.hash, &event.tenant, &event.contact);
             let draft = self.overlay.on_held(drafts, number);
             let effect = match draft {
                 Some(draft) if self.overlay.effects[draft].status != Status::Active => continue,
@@ -168,10 +184,18 @@ impl<'i> Evaluation<'i> {
             let outcome = self.outcome(config, event, goal_type, &met);
             if outcome.completed.is_some() || !outcome.newly.is_empty() {
                 let effect = effect.unwrap_or_else(|| self.draft_held(number, event, at));
-                record.write(&mut self.proposal, &mut self.overlay.effects, effect, outcome);
+                record.write(
+                    &mut self.proposal,
+                    &mut self.overlay.effects,
+                    effect,
+                    outcome,
+                );
             }
         }
-        let drafts = self.overlay.of_contact(at.hash, &event.tenant, &event.contact).to_vec();
+        let drafts = self
+            .overlay
+            .of_contact(at.hash, &event.tenant, &event.contact)
+            .to_vec();
         for draft in drafts {
             let effect = &self.overlay.effects[draft];
             if !effect.is_new() || effect.status != Status::Active {
@@ -184,7 +208,12 @@ impl<'i> Evaluation<'i> {
             if self.matches(config, event, goal_type, effect.enrolled_at) {
                 let met = effect.met.clone();
                 let outcome = self.outcome(config, event, goal_type, &met);
-                record.write(&mut self.proposal, &mut self.overlay.effects, draft, outcome);
+                record.write(
+                    &mut self.proposal,
+                    &mut self.overlay.effects,
+                    draft,
+                    outcome,
+                );
             }
         }
     }
@@ -199,7 +228,11 @@ impl<'i> Evaluation<'i> {
         enrolled_at: i64,
     ) -> bool {
         let time = event.time_us.saturating_add(self.clock_skew_us);
-        time >= enrolled_at && config.matched(goal_type, time, &event.fact).next().is_some()
+        time >= enrolled_at
+            && config
+                .matched(goal_type, time, &event.fact)
+                .next()
+                .is_some()
     }
 
     /// What a match does to an enrollment that has met these goals (E4).
@@ -218,7 +251,10 @@ impl<'i> Evaluation<'i> {
             Logic::All => {
                 let newly: Vec<Uuid> = matched.filter(is_new).collect();
                 let is_met = |goal: &Goal| met.contains(&goal.id) || newly.contains(&goal.id);
-                let completes = config.goals.iter().all(|goal| !goal.is_active || is_met(goal));
+                let completes = config
+                    .goals
+                    .iter()
+                    .all(|goal| !goal.is_active || is_met(goal));
                 (newly, completes)
             }
         };
@@ -235,20 +271,42 @@ impl<'i> Evaluation<'i> {
     fn start(&mut self, kind: usize, place: Place<'_>, event: &Event<'_>, at: Located) {
         self.counts[kind] += 1;
         let (workflow, enrollment, status, enrolled_at, pending_actions) = match &event.fact {
-            Fact::EnrollmentStarted { workflow_id, enrollment_id, enrolled_at_us, pending_actions } => {
+            Fact::EnrollmentStarted {
+                workflow_id,
+                enrollment_id,
+                enrolled_at_us,
+                pending_actions,
+            } => {
                 let enrolled_at = enrolled_at_us.unwrap_or(event.time_us);
-                (workflow_id, enrollment_id, Status::Active, enrolled_at, *pending_actions)
+                (
+                    workflow_id,
+                    enrollment_id,
+                    Status::Active,
+                    enrolled_at,
+                    *pending_actions,
+                )
             }
-            Fact::EnrollmentEnded { workflow_id, enrollment_id, reason } => {
-                (workflow_id, enrollment_id, Status::from(*reason), event.time_us, None)
-            }
+            Fact::EnrollmentEnded {
+                workflow_id,
+                enrollment_id,
+                reason,
+            } => (
+                workflow_id,
+                enrollment_id,
+                Status::from(*reason),
+                event.time_us,
+                None,
+            ),
             _ => return,
         };
         let ends = status != Status::Active;
         let draft = match self.seen(event, enrollment, workflow, at) {
             Err(()) => {
                 let reason = OTHER_OWNER.to_owned();
-                self.proposal.refused.push(Refused { source: place.into(), reason });
+                self.proposal.refused.push(Refused {
+                    source: place.into(),
+                    reason,
+                });
                 return;
             }
             Ok(Some(Seen::Held(_))) if !ends => return,
@@ -289,15 +347,29 @@ impl<'i> Evaluation<'i> {
         workflow: &str,
         at: Located,
     ) -> Result<Option<Seen>, ()> {
-        let held = at.held.and_then(|contact| self.index.find_enrollment(contact, enrollment));
+        let held = at
+            .held
+            .and_then(|contact| self.index.find_enrollment(contact, enrollment));
         if let Some(number) = held {
-            let known = self.index.workflow_id(self.index.enrollment(number).workflow());
-            return if *known == *workflow { Ok(Some(Seen::Held(number))) } else { Err(()) };
+            let known = self
+                .index
+                .workflow_id(self.index.enrollment(number).workflow());
+            return if *known == *workflow {
+                Ok(Some(Seen::Held(number)))
+            } else {
+                Err(())
+            };
         }
-        let Some(draft) = self.overlay.by_id(&event.tenant, enrollment) else { return Ok(None) };
+        let Some(draft) = self.overlay.by_id(&event.tenant, enrollment) else {
+            return Ok(None);
+        };
         let known = &self.overlay.effects[draft];
         let same = *known.contact_id == *event.contact && *known.workflow_id == *workflow;
-        if same { Ok(Some(Seen::Drafted(draft))) } else { Err(()) }
+        if same {
+            Ok(Some(Seen::Drafted(draft)))
+        } else {
+            Err(())
+        }
     }
 
     /// A contact that is deleted leaves what it was in when that happened, without an exit.
@@ -310,7 +382,10 @@ impl<'i> Evaluation<'i> {
                 self.end(draft, Status::Cancelled, event.time_us);
             }
         }
-        let drafts = self.overlay.of_contact(at.hash, &event.tenant, &event.contact).to_vec();
+        let drafts = self
+            .overlay
+            .of_contact(at.hash, &event.tenant, &event.contact)
+            .to_vec();
         for draft in drafts {
             if self.overlay.effects[draft].enrolled_at <= event.time_us {
                 self.end(draft, Status::Cancelled, event.time_us);
@@ -326,7 +401,12 @@ impl<'i> Evaluation<'i> {
 
     fn acknowledge(&mut self, event: &Event<'_>) {
         self.counts[7] += 1;
-        if let Fact::ExitAcknowledged { workflow_id, enrollment_id, cancelled_actions } = &event.fact {
+        if let Fact::ExitAcknowledged {
+            workflow_id,
+            enrollment_id,
+            cancelled_actions,
+        } = &event.fact
+        {
             self.proposal.acknowledgements.push(Acknowledgement {
                 tenant_id: (*event.tenant).into(),
                 enrollment_id: (**enrollment_id).into(),
@@ -350,7 +430,9 @@ impl<'i> Evaluation<'i> {
 
     /// The effect on an enrollment that the index holds, made where there is none yet.
     fn draft_of(&mut self, number: u32, event: &Event<'_>, at: Located) -> usize {
-        let drafts = self.overlay.of_contact(at.hash, &event.tenant, &event.contact);
+        let drafts = self
+            .overlay
+            .of_contact(at.hash, &event.tenant, &event.contact);
         match self.overlay.on_held(drafts, number) {
             Some(draft) => draft,
             None => self.draft_held(number, event, at),

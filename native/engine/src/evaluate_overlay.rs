@@ -32,13 +32,17 @@ impl Overlay {
         if self.effects.is_empty() {
             return &[];
         }
-        self.find(hash, tenant, contact).map_or(&[], |at| &self.contacts[at].effects)
+        self.find(hash, tenant, contact)
+            .map_or(&[], |at| &self.contacts[at].effects)
     }
 
     /// The effect on an enrollment that the index holds, among those of its contact.
     #[inline]
     pub fn on_held(&self, of_contact: &[usize], held: u32) -> Option<usize> {
-        of_contact.iter().copied().find(|&at| self.effects[at].held == Some(held))
+        of_contact
+            .iter()
+            .copied()
+            .find(|&at| self.effects[at].held == Some(held))
     }
 
     /// The effect on an enrollment of this id, whosever it is. Where the batch would start one
@@ -84,7 +88,8 @@ impl Overlay {
             effects: Vec::new(),
         });
         let contacts = &self.contacts;
-        self.by_contact.insert_unique(hash, number, |&other| contacts[other].hash);
+        self.by_contact
+            .insert_unique(hash, number, |&other| contacts[other].hash);
         number
     }
 

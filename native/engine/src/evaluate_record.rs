@@ -22,7 +22,12 @@ pub struct Record<'e, 'a> {
 
 impl<'e, 'a> Record<'e, 'a> {
     pub fn new(taken_ms: u64, event: &'e Event<'a>, goal_type: GoalType) -> Record<'e, 'a> {
-        Record { taken_ms, event, goal_type, json: None }
+        Record {
+            taken_ms,
+            event,
+            goal_type,
+            json: None,
+        }
     }
 
     /// Write what became of the enrollment of the effect with this number.
@@ -36,11 +41,16 @@ impl<'e, 'a> Record<'e, 'a> {
         let event = self.event;
         let effect = &mut effects[number];
         for &goal_id in &outcome.newly {
-            let (trigger_event, metadata) =
-                self.json.get_or_insert_with(|| (event.data.to_json().into(), metadata(event)));
+            let (trigger_event, metadata) = self
+                .json
+                .get_or_insert_with(|| (event.data.to_json().into(), metadata(event)));
             proposal.achievements.push(Achievement {
                 effect: number,
-                id: achievement_id(&effect.tenant_id, &effect.enrollment_id, &goal_id.to_string()),
+                id: achievement_id(
+                    &effect.tenant_id,
+                    &effect.enrollment_id,
+                    &goal_id.to_string(),
+                ),
                 goal_id,
                 goal_type: self.goal_type,
                 achieved_at: event.time_us,
@@ -85,5 +95,7 @@ fn metadata(event: &Event<'_>) -> Arc<str> {
 }
 
 fn microseconds(milliseconds: u64) -> i64 {
-    i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1000)
+    i64::try_from(milliseconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1000)
 }

@@ -32,7 +32,10 @@ mod tests {
     #[test]
     fn an_exit_has_the_id_that_any_language_derives() {
         // Python: uuid5(uuid5(NAMESPACE_DNS, "goald"), "4:acme3:e-1")
-        let expected = Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"goald"), b"4:acme3:e-1");
+        let expected = Uuid::new_v5(
+            &Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"goald"),
+            b"4:acme3:e-1",
+        );
         assert_eq!(exit_id("acme", "e-1"), expected);
     }
 

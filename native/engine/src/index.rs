@@ -269,7 +269,9 @@ impl Index {
     /// Drop an enrollment of a contact, and the contact with its last one.
     pub fn remove(&mut self, contact: u32, at: u32) {
         let next = self.enrollments.get(at).next;
-        let before = self.of_contact(contact).find(|(_, record)| record.next == at);
+        let before = self
+            .of_contact(contact)
+            .find(|(_, record)| record.next == at);
         match before.map(|(before, _)| before) {
             Some(before) => self.enrollments.get_mut(before).next = next,
             None => self.contacts.get_mut(contact).first = next,
@@ -282,7 +284,9 @@ impl Index {
 
     /// Drop a contact with all its enrollments; false where it has none.
     pub fn forget(&mut self, tenant: &str, contact: &str) -> bool {
-        let Some(contact) = self.contact(tenant, contact) else { return false };
+        let Some(contact) = self.contact(tenant, contact) else {
+            return false;
+        };
         let mut at = self.contacts.get(contact).first;
         while at != NONE {
             let next = self.enrollments.get(at).next;
@@ -319,10 +323,15 @@ impl Index {
         let key = Key::of(contact);
         let hash = self.hash(tenant, key);
         let (id, kind) = self.long.keep(key);
-        let record = Contact { id, tenant: Tagged::new(tenant, kind), first: NONE };
+        let record = Contact {
+            id,
+            tenant: Tagged::new(tenant, kind),
+            first: NONE,
+        };
         let at = self.contacts.insert(record);
         let (hasher, contacts, long) = (&self.hasher, &self.contacts, &self.long);
-        self.table.insert(hash, at, |other| hash_of(hasher, long, contacts.get(other)));
+        self.table
+            .insert(hash, at, |other| hash_of(hasher, long, contacts.get(other)));
         at
     }
 
@@ -363,7 +372,8 @@ impl Index {
         if new {
             let name = self.tenants.text(tenant).to_owned();
             self.take_tenant(&name);
-            self.states.resize_with(self.workflows.bound(), WorkflowState::default);
+            self.states
+                .resize_with(self.workflows.bound(), WorkflowState::default);
             self.listens.resize(self.workflows.bound(), 0);
         }
         number
@@ -379,7 +389,11 @@ impl Index {
 
     /// What is held.
     pub fn stats(&self) -> Stats {
-        let configured = || self.states.iter().filter_map(|state| Some((state, state.config.as_ref()?)));
+        let configured = || {
+            self.states
+                .iter()
+                .filter_map(|state| Some((state, state.config.as_ref()?)))
+        };
         Stats {
             tenants: self.tenants.len(),
             workflows: configured().count(),
@@ -411,7 +425,10 @@ impl Index {
 }
 
 fn hash_of(hasher: &RandomState, long: &LongIds, contact: &Contact) -> u64 {
-    hasher.hash_one((contact.tenant.number(), long.key(&contact.id, contact.tenant.kind())))
+    hasher.hash_one((
+        contact.tenant.number(),
+        long.key(&contact.id, contact.tenant.kind()),
+    ))
 }
 
 /// Counts of what the index holds; `bytes` is memory.

@@ -55,7 +55,11 @@ impl Names {
             self.names[number as usize].uses += 1;
             return (number, false);
         }
-        let name = Name { scope, uses: 1, text: text.into() };
+        let name = Name {
+            scope,
+            uses: 1,
+            text: text.into(),
+        };
         let number = if let Some(number) = self.free.pop() {
             self.names[number as usize] = name;
             number
@@ -64,10 +68,11 @@ impl Names {
             (self.names.len() - 1) as u32
         };
         let (hasher, names) = (&self.hasher, &self.names);
-        self.table.insert_unique(hash(hasher, scope, text), number, |&other| {
-            let name = &names[other as usize];
-            hash(hasher, name.scope, &name.text)
-        });
+        self.table
+            .insert_unique(hash(hasher, scope, text), number, |&other| {
+                let name = &names[other as usize];
+                hash(hasher, name.scope, &name.text)
+            });
         (number, true)
     }
 

@@ -24,7 +24,11 @@ pub struct Slab<T> {
 
 impl<T: Linked> Slab<T> {
     pub fn new() -> Slab<T> {
-        Slab { chunks: Vec::new(), free: NONE, len: 0 }
+        Slab {
+            chunks: Vec::new(),
+            free: NONE,
+            len: 0,
+        }
     }
 
     /// Records in use.

@@ -19,13 +19,18 @@ pub struct Table {
 
 impl Table {
     pub fn new() -> Table {
-        Table { places: vec![EMPTY; 1 << LEAST_BITS], bits: LEAST_BITS, len: 0 }
+        Table {
+            places: vec![EMPTY; 1 << LEAST_BITS],
+            bits: LEAST_BITS,
+            len: 0,
+        }
     }
 
     /// The number under this hash for which `is` holds.
     #[inline]
     pub fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
-        self.probe(hash, is).map(|place| self.number(self.places[place]))
+        self.probe(hash, is)
+            .map(|place| self.number(self.places[place]))
     }
 
     /// What lies where a look-up of this hash begins: a number that is probably the right
@@ -49,7 +54,9 @@ impl Table {
 
     /// Take a number away. What was pushed on by it moves back, so that look-ups stay short.
     pub fn remove(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
-        let Some(mut hole) = self.probe(hash, |other| other == number) else { return };
+        let Some(mut hole) = self.probe(hash, |other| other == number) else {
+            return;
+        };
         let mut place = hole;
         loop {
             place = self.after(place);

@@ -11,8 +11,14 @@ use crate::config::goal_id;
 use crate::index::NewEnrollment;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
-const COLUMNS: [&str; 6] =
-    ["tenant_id", "enrollment_id", "contact_id", "workflow_id", "enrolled_at", "met_goals"];
+const COLUMNS: [&str; 6] = [
+    "tenant_id",
+    "enrollment_id",
+    "contact_id",
+    "workflow_id",
+    "enrolled_at",
+    "met_goals",
+];
 /// Flag bit 16, rows with oids, and the bits reserved for changes that matter.
 const CRITICAL_FLAGS: u32 = 0xFFFF_0000;
 
@@ -65,10 +71,12 @@ impl Loader {
         }
         let mut rest = std::mem::take(&mut self.rest);
         let read = if rest.is_empty() {
-            self.read(piece, &mut take).map(|(rows, used)| (rows, piece[used..].to_vec()))
+            self.read(piece, &mut take)
+                .map(|(rows, used)| (rows, piece[used..].to_vec()))
         } else {
             rest.extend_from_slice(piece);
-            self.read(&rest, &mut take).map(|(rows, used)| (rows, rest.split_off(used)))
+            self.read(&rest, &mut take)
+                .map(|(rows, used)| (rows, rest.split_off(used)))
         };
         match read {
             Ok((rows, rest)) => {
@@ -110,7 +118,9 @@ impl Loader {
                 6 => {}
                 count => return Err(fault(&format!("a row has {count} columns, not 6"))),
             }
-            let Some(fields) = fields(&mut cursor)? else { break };
+            let Some(fields) = fields(&mut cursor)? else {
+                break;
+            };
             take(row(fields, &mut met)?);
             rows += 1;
             used = cursor.at;
@@ -166,11 +176,15 @@ fn header(cursor: &mut Cursor<'_>) -> Result<Option<()>, LoadError> {
 fn fields<'a>(cursor: &mut Cursor<'a>) -> Result<Option<[&'a [u8]; 6]>, LoadError> {
     let mut fields: [&[u8]; 6] = [&[]; 6];
     for (field, name) in fields.iter_mut().zip(COLUMNS) {
-        let Some(length) = cursor.number() else { return Ok(None) };
+        let Some(length) = cursor.number() else {
+            return Ok(None);
+        };
         if length > i32::MAX as u32 {
             return Err(fault(&format!("{name} is null")));
         }
-        let Some(bytes) = cursor.take(length as usize) else { return Ok(None) };
+        let Some(bytes) = cursor.take(length as usize) else {
+            return Ok(None);
+        };
         *field = bytes;
     }
     Ok(Some(fields))
@@ -180,8 +194,9 @@ fn row<'a>(
     [tenant, enrollment, contact, workflow, enrolled_at, goals]: [&'a [u8]; 6],
     met: &'a mut Vec<Uuid>,
 ) -> Result<NewEnrollment<'a>, LoadError> {
-    let enrolled_at: [u8; 8] =
-        enrolled_at.try_into().map_err(|_| fault("enrolled_at is not a bigint"))?;
+    let enrolled_at: [u8; 8] = enrolled_at
+        .try_into()
+        .map_err(|_| fault("enrolled_at is not a bigint"))?;
     met.clear();
     let goals = text(goals, "met_goals")?;
     for goal in goals.split(',').filter(|_| !goals.is_empty()) {

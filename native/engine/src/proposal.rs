@@ -178,7 +178,10 @@ impl Proposal {
     /// The started and ended events behind an effect, refused for this reason.
     pub fn refuse(&self, effect: usize, reason: &str) -> Option<Vec<Refused>> {
         let sources = &self.effects.get(effect)?.sources;
-        let refused = |source: &Source| Refused { source: source.clone(), reason: reason.into() };
+        let refused = |source: &Source| Refused {
+            source: source.clone(),
+            reason: reason.into(),
+        };
         Some(sources.iter().map(refused).collect())
     }
 }

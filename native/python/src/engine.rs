@@ -21,8 +21,12 @@ impl Engine {
     }
 
     fn set_workflows(&mut self, py: Python<'_>, workflows: Vec<Bound<'_, PyDict>>) -> PyResult<()> {
-        let specs = workflows.iter().map(workflows::workflow).collect::<PyResult<Vec<_>>>()?;
-        py.detach(|| self.0.set_workflows(&specs)).map_err(value_error)
+        let specs = workflows
+            .iter()
+            .map(workflows::workflow)
+            .collect::<PyResult<Vec<_>>>()?;
+        py.detach(|| self.0.set_workflows(&specs))
+            .map_err(value_error)
     }
 
     fn load(&mut self, py: Python<'_>, rows: &[u8]) -> PyResult<usize> {
@@ -35,7 +39,11 @@ impl Engine {
 
     fn forget(&mut self, py: Python<'_>, contacts: Vec<(String, String)>) {
         py.detach(|| {
-            self.0.forget(contacts.iter().map(|(tenant, contact)| (&**tenant, &**contact)));
+            self.0.forget(
+                contacts
+                    .iter()
+                    .map(|(tenant, contact)| (&**tenant, &**contact)),
+            );
         });
     }
 
@@ -45,7 +53,8 @@ impl Engine {
         buffers: Vec<Bound<'_, PyBytes>>,
     ) -> PyResult<Vec<(String, String)>> {
         let buffers = slices(&buffers);
-        py.detach(|| Core::contacts_of(&buffers)).map_err(value_error)
+        py.detach(|| Core::contacts_of(&buffers))
+            .map_err(value_error)
     }
 
     fn evaluate(
@@ -55,16 +64,20 @@ impl Engine {
         now_us: i64,
     ) -> PyResult<Proposal> {
         let buffers = slices(&buffers);
-        let proposal = py.detach(|| self.0.evaluate(&buffers, now_us)).map_err(value_error)?;
+        let proposal = py
+            .detach(|| self.0.evaluate(&buffers, now_us))
+            .map_err(value_error)?;
         Ok(Proposal::new(proposal))
     }
 
     fn apply(&mut self, py: Python<'_>, proposal: &Proposal, effective: &[u8]) -> PyResult<()> {
-        py.detach(|| self.0.apply(proposal.core(), effective)).map_err(value_error)
+        py.detach(|| self.0.apply(proposal.core(), effective))
+            .map_err(value_error)
     }
 
     fn explain(&mut self, py: Python<'_>, event: &[u8], now_us: i64) -> PyResult<String> {
-        py.detach(|| self.0.explain(event, now_us)).map_err(value_error)
+        py.detach(|| self.0.explain(event, now_us))
+            .map_err(value_error)
     }
 
     fn stats<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

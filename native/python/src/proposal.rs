@@ -65,7 +65,12 @@ impl Proposal {
     #[getter]
     fn deletions(&self) -> Vec<Deletion> {
         let row = |row: &goald_engine::proposal::Deletion| {
-            (row.tenant_id.to_string(), row.contact_id.to_string(), row.slot, row.time)
+            (
+                row.tenant_id.to_string(),
+                row.contact_id.to_string(),
+                row.slot,
+                row.time,
+            )
         };
         self.0.deletions.iter().map(row).collect()
     }
@@ -108,7 +113,12 @@ impl Proposal {
 fn rejects<'py>(py: Python<'py>, refused: &[Refused]) -> Vec<Reject<'py>> {
     let row = |Refused { source, reason }: &Refused| {
         let id = PyBytes::new(py, source.entry_id.as_bytes());
-        (source.buffer, id, reason.clone(), PyBytes::new(py, &source.bytes))
+        (
+            source.buffer,
+            id,
+            reason.clone(),
+            PyBytes::new(py, &source.bytes),
+        )
     };
     refused.iter().map(row).collect()
 }

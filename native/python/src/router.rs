@@ -19,7 +19,10 @@ impl Router {
         let shard_of_slot = shard_of_slot
             .try_into()
             .map_err(|_| PyValueError::new_err("shard_of_slot is not of 256 bytes"))?;
-        Ok(Router { shard_of_slot, max_buffer })
+        Ok(Router {
+            shard_of_slot,
+            max_buffer,
+        })
     }
 
     fn route(&self, py: Python<'_>, entries: &Bound<'_, PyAny>) -> PyResult<Routed> {
@@ -39,13 +42,23 @@ impl Router {
         let owned = |bytes: &Bound<'_, PyBytes>| bytes.clone().unbind();
         let mut rejects: Vec<Reject> = refused
             .into_iter()
-            .map(|(number, reason)| (owned(&read.ids[number]), reason, owned(&read.events[number])))
+            .map(|(number, reason)| {
+                (
+                    owned(&read.ids[number]),
+                    reason,
+                    owned(&read.events[number]),
+                )
+            })
             .collect();
         for id in &read.without_event {
             let reason = "the entry has no field event".to_owned();
             rejects.push((owned(id), reason, PyBytes::new(py, b"").unbind()));
         }
-        Ok(Routed { buffers, rejects, gone: read.gone.iter().map(owned).collect() })
+        Ok(Routed {
+            buffers,
+            rejects,
+            gone: read.gone.iter().map(owned).collect(),
+        })
     }
 }
 
@@ -125,16 +138,19 @@ impl Routed {
     #[getter]
     fn buffers<'py>(&self, py: Python<'py>) -> Vec<(u8, Bound<'py, PyBytes>, u32)> {
         let pair = |packed: &Packed| {
-            (packed.shard, PyBytes::new(py, &packed.bytes), packed.entries)
+            (
+                packed.shard,
+                PyBytes::new(py, &packed.bytes),
+                packed.entries,
+            )
         };
         self.buffers.iter().map(pair).collect()
     }
 
     #[getter]
     fn rejects(&self, py: Python<'_>) -> Vec<Reject> {
-        let copy = |(id, reason, event): &Reject| {
-            (id.clone_ref(py), reason.clone(), event.clone_ref(py))
-        };
+        let copy =
+            |(id, reason, event): &Reject| (id.clone_ref(py), reason.clone(), event.clone_ref(py));
         self.rejects.iter().map(copy).collect()
     }
 

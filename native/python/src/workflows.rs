@@ -6,7 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 pub fn workflow(dict: &Bound<'_, PyDict>) -> PyResult<WorkflowSpec> {
-    let goals = required(dict, "goals")?.try_iter()?.map(|goal| read_goal(goal?.cast::<PyDict>()?));
+    let goals = required(dict, "goals")?
+        .try_iter()?
+        .map(|goal| read_goal(goal?.cast::<PyDict>()?));
     Ok(WorkflowSpec {
         tenant_id: required(dict, "tenant_id")?.extract()?,
         workflow_id: required(dict, "workflow_id")?.extract()?,
