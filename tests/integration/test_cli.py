@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from typing import Any
 
 import pytest
 import redis
+from tests.integration.proxy import Proxy
 from tests.support.services import Database
 
+from goald.cli import replay
 from goald.cli.main import main
 from goald.domain.streams import event_stream, partition_of
 
@@ -331,6 +334,32 @@ def test_an_interrupted_replay_says_where_to_go_on(streams: Any, tmp_path: Path)
     assert f"{sent:,} events were sent; go on with --from-line {sent + 1}" in printed
 
 
+async def test_a_replay_that_loses_redis_says_from_where_nothing_is_lost(
+    streams: Any,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(replay, "PATIENCE_S", 0.5)
+    (tmp_path / "log.jsonl").write_bytes(lines(5_000))
+    async with Proxy(redis_url.removeprefix("unix://")) as proxy:
+        monkeypatch.setenv("GOALD_REDIS_URL", proxy.url)
+        running = asyncio.create_task(
+            asyncio.to_thread(main, ["replay", "log.jsonl", "--rate", "500"])
+        )
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread(events_in, streams):  # noqa: ASYNC110 - a server has no event to wait for
+                await asyncio.sleep(0.02)
+        proxy.cut()
+        assert await running == 3
+    printed = capsys.readouterr().err
+    found = re.search(r"([0-9,]+) events were sent; go on with --from-line ([0-9]+)", printed)
+    assert found is not None
+    numbers = {event["data"]["number"] for event in events_in(streams)}
+    assert numbers >= set(range(int(found[2]) - 1))
+
+
 def test_tail_prints_what_is_there_from_the_start(run: Callable[..., Ran], streams: Any) -> None:
     streams.xadd("goald:exits", {"event": an_exit("c-1")})
     streams.xadd("goald:exits", {"event": an_exit("c-2", tenant="beta")})
@@ -357,6 +386,32 @@ def test_tail_follows_and_ends_well_when_its_reader_does(streams: Any) -> None:
     assert process.wait(timeout=60) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_a_table_may_be_cut_off_by_its_reader(streams: Any) -> None:
+    for number in range(2_000):
+        bury(streams, {"id": number}, reason="long " * 100)
+    command = f"{' '.join(GOALD)} dead list --count 2000 | head -1"
+    ran = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("id")
+
+
+def test_tail_ends_with_130_on_ctrl_c(streams: Any) -> None:
+    process = subprocess.Popen(
+        [*GOALD, "tail", "exits", "--from-start"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    streams.xadd("goald:exits", {"event": an_exit()})
+    assert "leaves nurture" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (130, "")
 
 
 def test_tail_survives_entries_that_are_no_events(run: Callable[..., Ran], streams: Any) -> None:

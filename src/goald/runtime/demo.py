@@ -8,46 +8,14 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-import structlog
-
 from goald.client import Publisher
 from goald.domain.errors import RetryableError
-from goald.runtime.configuration_file import read_configuration
 from goald.runtime.demo_traffic import TENANT, DemoTraffic, Event
-from goald.runtime.wiring import configuration_service
-from goald.settings import Settings
-
-_log = structlog.get_logger("goald.demo")
 
 WORKFLOWS = Path(__file__).with_name("demo.yaml")
 """A file for `goald apply`."""
 TICK_S = 0.05
 PAUSE_S = 1.0
-
-
-class Demo:
-    """What `goald serve --demo` adds, over the services that the settings name."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._redis_url = settings.redis.url
-        self._api_dsn = settings.postgres.api_dsn
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Make the tenant's configuration as demo.yaml says, then send traffic until `stop`
-        is set. Tries again where a service is away."""
-        wanted = read_configuration(WORKFLOWS)
-        while not stop.is_set():
-            service = configuration_service(self._api_dsn)
-            try:
-                await service.apply(wanted)
-                break
-            except RetryableError as error:
-                _log.warning("the demo waits", reason=str(error))
-                await _pause(stop, PAUSE_S)
-            finally:
-                await service.close()
-        async with Publisher(self._redis_url) as publisher:
-            await traffic(publisher, stop)
 
 
 async def traffic(
