@@ -86,8 +86,8 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="9464 where unset, with --embedded any free one; 0: any"
     )
-    read_entries: int = Field(2_000, ge=1, le=100_000, description="entries in one read")
-    read_bytes: int = Field(1 << 20, ge=1 << 16, description="bytes in one read, about")
+    read_entries: int = Field(4_000, ge=1, le=100_000, description="entries in one read")
+    read_bytes: int = Field(2 << 20, ge=1 << 16, description="bytes in one read, about")
     in_flight_bytes: int = Field(
         8 << 20, ge=1 << 16, description="bytes a stream holds unacknowledged"
     )

@@ -150,6 +150,7 @@ class ShardFlow:
         """See `Shard.process`. Parts taken stay taken if the caller goes away."""
         futures = []
         for part in parts:
+            await self._sequencer.turn(part)
             future, is_next = self._sequencer.admit(part)
             if is_next:
                 self._inbox.put(part, future)

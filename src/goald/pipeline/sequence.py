@@ -1,10 +1,15 @@
 """The order of parts at a shard: each stream's next, once (design 2, step 2)."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 from goald.domain.errors import LeaseLost, OutOfSequence
 from goald.pipeline.parts import Part
+
+
+TURN_SECONDS = 0.5
+"""How long a part that came early waits for those before it."""
 
 
 @dataclass(slots=True)
@@ -19,6 +24,27 @@ class Sequencer:
 
     def __init__(self) -> None:
         self._streams: dict[str, _Progress] = {}
+        self._early: dict[tuple[str, int, int], asyncio.Event] = {}
+
+    async def turn(self, part: Part) -> None:
+        """Return when a part may be admitted, or when it is plain that it may not.
+
+        Calls under way together may reach the shard in another order than they were made: a
+        part that came early waits a little for those before it.
+        """
+        progress = self._streams.get(part.stream)
+        if progress is None or part.epoch > progress.epoch:
+            early = part.sequence != part.floor
+        else:
+            early = part.epoch == progress.epoch and part.sequence > progress.next
+        if not early:
+            return
+        place = (part.stream, part.epoch, part.sequence)
+        before = self._early.setdefault(place, asyncio.Event())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TURN_SECONDS):
+                await before.wait()
+        self._early.pop(place, None)
 
     def admit(self, part: Part) -> tuple[asyncio.Future[None], bool]:
         """The future of a part's completion, and whether it is to be processed now.
@@ -50,6 +76,9 @@ class Sequencer:
             return done, False
         future: asyncio.Future[None] = loop.create_future()
         progress.next += 1
+        following = self._early.get((part.stream, part.epoch, progress.next))
+        if following is not None:
+            following.set()
         progress.under_way[part.sequence] = future
         future.add_done_callback(lambda _: progress.under_way.pop(part.sequence, None))
         return future, True

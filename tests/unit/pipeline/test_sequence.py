@@ -68,3 +68,22 @@ async def test_streams_are_counted_apart() -> None:
     sequencer = Sequencer()
     sequencer.admit(part(0))
     assert sequencer.admit(part(0, stream="goald:events:1"))[1]
+
+
+async def test_part_that_came_early_waits_for_those_before_it() -> None:
+    sequencer = Sequencer()
+    sequencer.admit(part(0))
+    early = asyncio.ensure_future(sequencer.turn(part(2)))
+    await asyncio.sleep(0)
+    assert not early.done()
+    sequencer.admit(part(1))
+    await early
+    assert sequencer.admit(part(2))[1]
+
+
+async def test_part_whose_predecessor_never_comes_is_refused() -> None:
+    sequencer = Sequencer()
+    sequencer.admit(part(0))
+    await sequencer.turn(part(2))
+    with pytest.raises(OutOfSequence):
+        sequencer.admit(part(2))
