@@ -88,7 +88,7 @@ impl Fields {
     }
 
     fn required(&mut self, key: &str) -> Result<Box<str>, String> {
-        let known = !self.fields.is_empty();
+        let known = self.set > 0 || !self.fields.is_empty();
         match self.text(key)? {
             Some(text) => Ok(text),
             None if known => Err(format!("{key} is missing")),

@@ -1,0 +1,204 @@
+//! Batches over the index end where one event after the other over a plain map ends.
+
+mod evaluate_support;
+
+use evaluate_support::{
+    NOW_US, Row, SECOND_US, START_US, Table, buffer, commit, copy, ended, event, goal, goal_id,
+    started, tagged, workflow,
+};
+use goald_engine::engine::Engine;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const WORKFLOWS: [&str; 2] = ["w-any", "w-all"];
+
+#[derive(Debug, Clone)]
+enum Turn {
+    Started {
+        enrollment: usize,
+        contact: usize,
+        workflow: usize,
+    },
+    Ended {
+        enrollment: usize,
+        contact: usize,
+        workflow: usize,
+    },
+    Tagged {
+        contact: usize,
+        tag: usize,
+    },
+    Deleted {
+        contact: usize,
+    },
+}
+
+fn turns() -> impl Strategy<Value = Vec<(Turn, i64, bool, bool)>> {
+    let owner = || {
+        (
+            0..5_usize,
+            0..3_usize,
+            prop::bool::weighted(0.15),
+            0..2_usize,
+        )
+    };
+    // An enrollment mostly has a contact and a workflow of its own.
+    let owner = move || {
+        owner().prop_map(|(enrollment, contact, strays, workflow)| match strays {
+            true => (enrollment, contact, workflow),
+            false => (enrollment, enrollment % 3, enrollment % 2),
+        })
+    };
+    let turn = prop_oneof![
+        3 => owner().prop_map(|(enrollment, contact, workflow)| {
+            Turn::Started { enrollment, contact, workflow }
+        }),
+        1 => owner().prop_map(|(enrollment, contact, workflow)| {
+            Turn::Ended { enrollment, contact, workflow }
+        }),
+        5 => (0..3_usize, 0..4_usize).prop_map(|(contact, tag)| Turn::Tagged { contact, tag }),
+        1 => (0..3_usize).prop_map(|contact| Turn::Deleted { contact }),
+    ];
+    let ends_batch = prop::bool::weighted(0.2);
+    prop::collection::vec((turn, 0..40_i64, ends_batch, any::<bool>()), 1..60)
+}
+
+fn encoded(turn: &Turn, second: i64) -> Value {
+    let contact = |number: &usize| format!("c-{number}");
+    let id = |number: &usize| format!("an enrollment, number {number}");
+    match turn {
+        Turn::Started {
+            enrollment,
+            contact: of,
+            workflow,
+        } => started(&id(enrollment), &contact(of), WORKFLOWS[*workflow], second),
+        Turn::Ended {
+            enrollment,
+            contact: of,
+            workflow,
+        } => ended(&id(enrollment), &contact(of), WORKFLOWS[*workflow], second),
+        Turn::Tagged { contact: of, tag } => tagged(&format!("t-{tag}"), &contact(of), second),
+        Turn::Deleted { contact: of } => event("contact.deleted", &contact(of), second, json!({})),
+    }
+}
+
+/// One event, over the table alone. Both workflows wait for the tags t-1 and t-2.
+fn naive(table: &mut Table, turn: &Turn, second: i64) {
+    let time = START_US + second * SECOND_US;
+    match turn {
+        Turn::Started {
+            enrollment,
+            contact,
+            workflow,
+        }
+        | Turn::Ended {
+            enrollment,
+            contact,
+            workflow,
+        } => {
+            let row = Row {
+                contact: format!("c-{contact}"),
+                workflow: WORKFLOWS[*workflow].into(),
+                status: "active",
+                enrolled_at: time,
+                ended_at: None,
+                met: Vec::new(),
+            };
+            let owner = (row.contact.clone(), row.workflow.clone());
+            let id = format!("an enrollment, number {enrollment}");
+            let known = table.entry(id).or_insert(row);
+            let same = (known.contact.clone(), known.workflow.clone()) == owner;
+            if matches!(turn, Turn::Ended { .. }) && same && known.status == "active" {
+                known.status = "completed";
+                known.ended_at = Some(time);
+            }
+        }
+        Turn::Tagged { contact, tag } => {
+            for row in table.values_mut() {
+                let hears = row.status == "active" && row.contact == format!("c-{contact}");
+                if !hears || time < row.enrolled_at || !matches!(tag, 1 | 2) {
+                    continue;
+                }
+                if !row.met.contains(&goal_id(*tag)) {
+                    row.met.push(goal_id(*tag));
+                    row.met.sort();
+                }
+                if row.workflow == WORKFLOWS[0] || row.met.len() == 2 {
+                    row.status = "completed_goal";
+                    row.ended_at = Some(time);
+                }
+            }
+        }
+        Turn::Deleted { contact } => {
+            for row in table.values_mut() {
+                let is_in = row.status == "active" && row.contact == format!("c-{contact}");
+                if is_in && row.enrolled_at <= time {
+                    row.status = "cancelled";
+                    row.ended_at = Some(time);
+                }
+            }
+        }
+    }
+}
+
+fn engine() -> Engine {
+    let goals = || {
+        (1..=2)
+            .map(|tag| goal(tag, "tag_added", &json!({"tag_id": format!("t-{tag}")})))
+            .collect()
+    };
+    let mut engine = Engine::new(0);
+    let workflows = [
+        workflow(WORKFLOWS[0], "any", goals()),
+        workflow(WORKFLOWS[1], "all", goals()),
+    ];
+    engine.set_workflows(&workflows).unwrap();
+    engine
+}
+
+/// Load the contacts of these buffers again, as after a commit whose outcome is unknown.
+fn reload(engine: &mut Engine, table: &Table, buffers: &[&[u8]]) {
+    let contacts = Engine::contacts_of(buffers).unwrap();
+    engine.forget(
+        contacts
+            .iter()
+            .map(|(tenant, contact)| (&**tenant, &**contact)),
+    );
+    for (id, row) in table.iter().filter(|(_, row)| row.status == "active") {
+        if contacts.iter().any(|(_, contact)| *contact == row.contact) {
+            let columns = ["acme", id, &row.contact, &row.workflow];
+            engine
+                .load(&copy(&[columns], row.enrolled_at, &row.met.join(",")))
+                .unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn batches_end_where_single_events_end(turns in turns()) {
+        let (mut engine, mut table, mut expected) = (engine(), Table::new(), Table::new());
+        let mut batch: Vec<Value> = Vec::new();
+        for (number, (turn, second, ends_batch, reloads)) in turns.iter().enumerate() {
+            naive(&mut expected, turn, *second);
+            batch.push(encoded(turn, *second));
+            if !ends_batch && number + 1 < turns.len() {
+                continue;
+            }
+            let cut = batch.len() / 2;
+            let buffers = [buffer(&batch[..cut]), buffer(&batch[cut..])];
+            let buffers = [&buffers[0][..], &buffers[1][..]];
+            let proposal = engine.evaluate(&buffers, NOW_US).unwrap();
+            commit(&mut engine, &mut table, &proposal);
+            if *reloads {
+                reload(&mut engine, &table, &buffers);
+            }
+            batch.clear();
+            prop_assert_eq!(&table, &expected);
+            let active = expected.values().filter(|row| row.status == "active").count();
+            prop_assert_eq!(engine.stats().enrollments, active);
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! What an event must carry (E2), when it counts (E3), and what an engine says of it.
+
+mod evaluate_support;
+
+use evaluate_support::{
+    NOW_US, SECOND_US, START_US, buffer, commit, ended, event, goal, goal_id, started, tagged,
+    workflow,
+};
+use goald_engine::config::{GoalSpec, WorkflowSpec};
+use goald_engine::engine::{ApplyError, Engine};
+use goald_engine::proposal::Proposal;
+use serde_json::{Value, json};
+
+/// An engine with this one goal, and the contact c-1 enrolled at second 10.
+fn watching(goal: GoalSpec) -> Engine {
+    let mut engine = Engine::new(0);
+    engine
+        .set_workflows(&[workflow("w-1", "any", vec![goal])])
+        .unwrap();
+    enroll(&mut engine);
+    engine
+}
+
+fn enroll(engine: &mut Engine) {
+    let proposal = evaluate(engine, &[started("e-1", "c-1", "w-1", 10)]);
+    commit(engine, &mut Default::default(), &proposal);
+}
+
+fn evaluate(engine: &Engine, events: &[Value]) -> Proposal {
+    engine.evaluate(&[&buffer(events)], NOW_US).unwrap()
+}
+
+/// Why the event does not achieve the only goal; an empty text where it does.
+fn why_not(engine: &Engine, event: &Value) -> String {
+    let matched = evaluate(engine, std::slice::from_ref(event)).exits.len() == 1;
+    let told: Value = serde_json::from_str(
+        &engine
+            .explain(event.to_string().as_bytes(), NOW_US)
+            .unwrap(),
+    )
+    .unwrap();
+    let said = &told["enrollments"][0]["goals"][0];
+    assert_eq!(said["matched"], json!(matched), "{event}");
+    said["reason"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn every_criterion_that_is_set_must_hold() {
+    let (tag, pay, book) = (
+        "contact.tag.added",
+        "payment.completed",
+        "appointment.booked",
+    );
+    let (form, stage) = ("form.submitted", "pipeline.stage.changed");
+    let of = |name: &str| match name {
+        "contact.tag.added" => "tag_added",
+        "payment.completed" => "purchase_made",
+        "appointment.booked" => "appointment_booked",
+        "form.submitted" => "form_submitted",
+        _ => "pipeline_stage_reached",
+    };
+    let cases = [
+        (
+            json!({"tag_id": "t"}),
+            tag,
+            json!({"tag_id": "t", "tag_name": "x"}),
+            "",
+        ),
+        (
+            json!({"tag_id": "t"}),
+            tag,
+            json!({"tag_id": "u"}),
+            "wrong tag",
+        ),
+        (
+            json!({"tag_id": "t"}),
+            tag,
+            json!({"tag_name": "t"}),
+            "no tag to compare",
+        ),
+        // The id decides where both have one.
+        (
+            json!({"tag_id": "t", "tag_name": "n"}),
+            tag,
+            json!({"tag_id": "u", "tag_name": "n"}),
+            "wrong tag",
+        ),
+        (
+            json!({"tag_id": "t", "tag_name": "n"}),
+            tag,
+            json!({"tag_name": "n"}),
+            "",
+        ),
+        (
+            json!({"tag_name": "café"}),
+            tag,
+            json!({"tag_name": "cafe\u{301}"}),
+            "",
+        ),
+        (
+            json!({"tag_name": "cafe\u{301}"}),
+            tag,
+            json!({"tag_name": "café"}),
+            "",
+        ),
+        (
+            json!({"tag_name": "Customer"}),
+            tag,
+            json!({"tag_name": "customer"}),
+            "wrong tag",
+        ),
+        (json!({"any_purchase": true}), pay, json!({}), ""),
+        (
+            json!({"min_amount": "100.00"}),
+            pay,
+            json!({"amount": 100}),
+            "",
+        ),
+        (
+            json!({"min_amount": 100, "any_purchase": false}),
+            pay,
+            json!({"amount": "99.99"}),
+            "amount below",
+        ),
+        (
+            json!({"min_amount": 0.1}),
+            pay,
+            json!({"amount": "0.1"}),
+            "",
+        ),
+        (json!({"min_amount": "1"}), pay, json!({}), "no amount"),
+        (
+            json!({"product_id": "p"}),
+            pay,
+            json!({"line_items": [{"product_id": "p"}]}),
+            "",
+        ),
+        (
+            json!({"product_id": "p"}),
+            pay,
+            json!({"product_id": "q"}),
+            "wrong product",
+        ),
+        (
+            json!({"currency": "EUR", "min_amount": "1"}),
+            pay,
+            json!({"amount": 5, "currency": "USD"}),
+            "wrong currency",
+        ),
+        (json!({"any_appointment": true}), book, json!({}), ""),
+        (
+            json!({"calendar_id": "k"}),
+            book,
+            json!({"calendar_id": "l"}),
+            "wrong calendar",
+        ),
+        (
+            json!({"calendar_id": "k", "service_id": "s"}),
+            book,
+            json!({"calendar_id": "k"}),
+            "wrong service",
+        ),
+        (
+            json!({"service_id": "s"}),
+            book,
+            json!({"service_id": "s"}),
+            "",
+        ),
+        (json!({"form_id": "f"}), form, json!({"form_id": "f"}), ""),
+        (json!({"form_id": "f"}), form, json!({}), "wrong form"),
+        (
+            json!({"pipeline_id": "p", "stage_id": "s"}),
+            stage,
+            json!({"stage_id": "s"}),
+            "",
+        ),
+        (
+            json!({"pipeline_id": "p", "stage_id": "s"}),
+            stage,
+            json!({"stage_id": "s", "pipeline_id": "q"}),
+            "wrong pipeline",
+        ),
+        (
+            json!({"stage_id": "s"}),
+            stage,
+            json!({"pipeline_id": "p"}),
+            "wrong stage",
+        ),
+        (
+            json!({"stage_id": "s"}),
+            stage,
+            json!({"pipeline_id": "p", "stage_id": "s"}),
+            "",
+        ),
+    ];
+    for (criteria, name, data, expected) in cases {
+        let engine = watching(goal(1, of(name), &criteria));
+        let said = why_not(&engine, &event(name, "c-1", 20, data.clone()));
+        assert_eq!(said, expected, "{criteria} {data}");
+    }
+    let engine = watching(goal(1, "form_submitted", &json!({"form_id": "f"})));
+    assert_eq!(
+        why_not(&engine, &tagged("t", "c-1", 20)),
+        "other event type"
+    );
+}
+
+#[test]
+fn nothing_is_retroactive() {
+    let mut late = goal(1, "tag_added", &json!({"tag_id": "t"}));
+    let mut engine = watching(late.clone());
+    assert_eq!(
+        why_not(&engine, &tagged("t", "c-1", 9)),
+        "before enrollment"
+    );
+    assert_eq!(why_not(&engine, &tagged("t", "c-1", 10)), "");
+    let mut configure = |goal: &GoalSpec, event: &Value| {
+        engine
+            .set_workflows(&[workflow("w-1", "any", vec![goal.clone()])])
+            .unwrap();
+        why_not(&engine, event)
+    };
+    late.effective_from = Some(START_US + 30 * SECOND_US);
+    assert_eq!(
+        configure(&late, &tagged("t", "c-1", 29)),
+        "before effective_from"
+    );
+    assert_eq!(configure(&late, &tagged("t", "c-1", 30)), "");
+    late.effective_from = None;
+    assert_eq!(configure(&late, &tagged("t", "c-1", 50)), "never activated");
+    late.is_active = false;
+    assert_eq!(configure(&late, &tagged("t", "c-1", 50)), "goal inactive");
+}
+
+#[test]
+fn a_clock_skew_loosens_the_comparison() {
+    let mut engine = Engine::new(2 * SECOND_US);
+    let goals = vec![goal(1, "tag_added", &json!({"tag_id": "t"}))];
+    engine
+        .set_workflows(&[workflow("w-1", "any", goals)])
+        .unwrap();
+    enroll(&mut engine);
+    assert_eq!(why_not(&engine, &tagged("t", "c-1", 8)), "");
+    assert_eq!(
+        why_not(&engine, &tagged("t", "c-1", 7)),
+        "before enrollment"
+    );
+}
+
+#[test]
+fn of_two_goals_that_one_event_meets_the_older_has_it() {
+    let mut engine = Engine::new(0);
+    let criteria = json!({"tag_id": "t"});
+    let mut goals: Vec<GoalSpec> = (1..=3).map(|n| goal(n, "tag_added", &criteria)).collect();
+    goals[0].created_at += 1;
+    goals[1].position = 9;
+    engine
+        .set_workflows(&[workflow("w-1", "any", goals)])
+        .unwrap();
+    enroll(&mut engine);
+    let proposal = evaluate(&engine, &[tagged("t", "c-1", 20)]);
+    assert_eq!(proposal.achievements.len(), 1);
+    assert_eq!(proposal.achievements[0].goal_id.to_string(), goal_id(3));
+}
+
+#[test]
+fn a_goal_met_before_the_logic_became_any_is_not_achieved_twice() {
+    let both = |logic: &str| {
+        let goals = (1..=2).map(|n| goal(n, "tag_added", &json!({"tag_id": format!("t-{n}")})));
+        [workflow("w-1", logic, goals.collect())]
+    };
+    let mut engine = Engine::new(0);
+    let mut table = Default::default();
+    engine.set_workflows(&both("all")).unwrap();
+    for event in [started("e-1", "c-1", "w-1", 10), tagged("t-1", "c-1", 20)] {
+        let proposal = evaluate(&engine, &[event]);
+        assert!(proposal.exits.is_empty());
+        commit(&mut engine, &mut table, &proposal);
+    }
+    engine.set_workflows(&both("any")).unwrap();
+    let proposal = evaluate(&engine, &[tagged("t-1", "c-1", 21)]);
+    assert_eq!((proposal.achievements.len(), proposal.exits.len()), (0, 1));
+    assert_eq!(proposal.exits[0].goal_ids[0].to_string(), goal_id(1));
+}
+
+#[test]
+fn a_switched_off_goal_completes_nobody_until_the_next_match() {
+    let goals = |second_is_active| {
+        let mut goals: Vec<GoalSpec> = (1..=2)
+            .map(|n| goal(n, "tag_added", &json!({"tag_id": format!("t-{n}")})))
+            .collect();
+        goals[1].is_active = second_is_active;
+        [workflow("w-1", "all", goals)]
+    };
+    let mut engine = Engine::new(0);
+    engine.set_workflows(&goals(true)).unwrap();
+    let batch = [started("e-1", "c-1", "w-1", 10), tagged("t-1", "c-1", 20)];
+    let proposal = evaluate(&engine, &batch);
+    commit(&mut engine, &mut Default::default(), &proposal);
+    engine.set_workflows(&goals(false)).unwrap();
+    assert!(evaluate(&engine, &[tagged("t-2", "c-1", 21)]).changes_nothing());
+    let proposal = evaluate(&engine, &[tagged("t-1", "c-1", 22)]);
+    assert_eq!((proposal.achievements.len(), proposal.exits.len()), (0, 1));
+}
+
+#[test]
+fn the_rows_of_an_exit_tell_where_it_came_from() {
+    let engine = watching(goal(1, "tag_added", &json!({"tag_id": "t"})));
+    let mut event = tagged("t", "c-1", 20);
+    event["traceparent"] = json!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let proposal = evaluate(&engine, &[event.clone()]);
+    let (made, left) = (&proposal.achievements[0], &proposal.exits[0]);
+    let trigger: Value = serde_json::from_str(&made.trigger_event).unwrap();
+    let metadata: Value = serde_json::from_str(&made.metadata).unwrap();
+    assert_eq!(trigger, event["data"]);
+    for (name, from) in [
+        ("event_id", "id"),
+        ("source", "source"),
+        ("traceparent", "traceparent"),
+    ] {
+        assert_eq!(metadata[name], event[from]);
+    }
+    assert_eq!(left.traceparent.as_deref(), event["traceparent"].as_str());
+    assert_eq!(
+        (left.achieved_at, left.received_at),
+        (START_US + 20 * SECOND_US, 1_000)
+    );
+}
+
+#[test]
+fn an_enrollment_id_of_another_is_refused() {
+    let mut engine = watching(goal(1, "tag_added", &json!({"tag_id": "t"})));
+    let other_workflow = evaluate(&engine, &[ended("e-1", "c-1", "w-2", 20)]);
+    let [refused] = &other_workflow.refused[..] else {
+        panic!("one is refused")
+    };
+    assert!(refused.reason.contains("another contact or workflow"));
+    assert!(other_workflow.changes_nothing());
+    // Of the batch, the claim on a held enrollment is found once its owner is heard of.
+    let batch = [
+        ended("e-1", "c-1", "w-1", 20),
+        started("e-1", "c-2", "w-1", 21),
+    ];
+    let proposal = evaluate(&engine, &batch);
+    assert_eq!((proposal.effects.len(), proposal.refused.len()), (1, 1));
+    assert!(proposal.refuse(1, "no such effect").is_none());
+    commit(&mut engine, &mut Default::default(), &proposal);
+}
+
+#[test]
+fn a_proposal_must_fit_what_it_is_applied_to() {
+    let mut engine = watching(goal(1, "tag_added", &json!({"tag_id": "t"})));
+    let proposal = evaluate(&engine, &[tagged("t", "c-1", 20)]);
+    let lengths = engine.apply(&proposal, &[]).unwrap_err();
+    assert_eq!(
+        lengths,
+        ApplyError::Lengths {
+            effects: 1,
+            marks: 0
+        }
+    );
+    assert!(lengths.to_string().contains("1 effects"));
+    engine.apply(&proposal, &[1]).unwrap();
+    let stale = engine.apply(&proposal, &[1]).unwrap_err();
+    assert!(stale.to_string().contains("memory changed"));
+}
+
+#[test]
+fn the_explanation_names_what_is_not_there() {
+    let mut engine = watching(goal(1, "tag_added", &json!({"tag_id": "t"})));
+    let told = |engine: &Engine, event: &Value| -> Value {
+        serde_json::from_str(
+            &engine
+                .explain(event.to_string().as_bytes(), NOW_US)
+                .unwrap(),
+        )
+        .unwrap()
+    };
+    let other = told(&engine, &event("contact.updated", "c-1", 20, json!({})));
+    assert_eq!(other["reason"], "other event type");
+    assert_eq!(
+        told(&engine, &tagged("t", "c-2", 20))["reason"],
+        "not enrolled"
+    );
+    let mut expect = |workflows: &[WorkflowSpec], reason: &str| {
+        engine.set_workflows(workflows).unwrap();
+        let told = told(&engine, &tagged("t", "c-1", 20));
+        assert_eq!(told["enrollments"][0]["reason"], reason);
+    };
+    expect(&[], "workflow unknown");
+    expect(&[workflow("w-1", "all", vec![])], "no goals");
+    let mut inactive = workflow(
+        "w-1",
+        "all",
+        vec![goal(1, "form_submitted", &json!({"form_id": "f"}))],
+    );
+    inactive.is_active = false;
+    expect(&[inactive], "workflow inactive");
+    assert!(engine.explain(b"{}", NOW_US).is_err());
+}
+
+#[test]
+fn criteria_are_read_strictly() {
+    let cases = [
+        ("tag_added", "{}", "criteria are empty"),
+        ("tag_added", r#"{"tag_id": null}"#, "criteria are empty"),
+        ("tag_added", r#"{"tag_id": 5}"#, "tag_id is not a string"),
+        ("tag_added", r#"{"tag_id": ""}"#, "tag_id is empty"),
+        ("tag_added", r#"{"tag": "x"}"#, "unknown keys: tag"),
+        ("tag_added", "nothing", "not a JSON object"),
+        (
+            "purchase_made",
+            r#"{"any_purchase": 1}"#,
+            "neither true nor false",
+        ),
+        (
+            "purchase_made",
+            r#"{"any_purchase": false}"#,
+            "criteria are empty",
+        ),
+        (
+            "purchase_made",
+            r#"{"any_purchase": true, "currency": "EUR"}"#,
+            "beside another",
+        ),
+        (
+            "purchase_made",
+            r#"{"min_amount": 1e2}"#,
+            "min_amount is not a decimal",
+        ),
+        (
+            "purchase_made",
+            r#"{"min_amount": "1_000"}"#,
+            "min_amount is not a decimal",
+        ),
+        ("form_submitted", "{}", "criteria are empty"),
+        (
+            "pipeline_stage_reached",
+            r#"{"pipeline_id": "p"}"#,
+            "stage_id is missing",
+        ),
+    ];
+    for (goal_type, criteria, expected) in cases {
+        let mut spec = goal(1, goal_type, &json!({}));
+        spec.criteria = criteria.into();
+        let error = Engine::new(0).set_workflows(&[workflow("w-1", "any", vec![spec])]);
+        let said = error.unwrap_err().to_string();
+        assert!(said.contains(expected), "{criteria}: {said}");
+        assert!(said.contains("workflow w-1 of acme: goal 0000"), "{said}");
+    }
+}
+
+#[test]
+fn a_configuration_is_taken_whole_or_not_at_all() {
+    let mut engine = Engine::new(0);
+    let good = || {
+        workflow(
+            "w-1",
+            "any",
+            vec![goal(1, "form_submitted", &json!({"form_id": "f"}))],
+        )
+    };
+    engine.set_workflows(&[good()]).unwrap();
+    let twice = engine.set_workflows(&[good(), good()]).unwrap_err();
+    assert!(twice.to_string().contains("twice"));
+    assert!(
+        engine
+            .set_workflows(&[workflow("w-2", "most", vec![])])
+            .is_err()
+    );
+    assert_eq!((engine.stats().workflows, engine.stats().goals), (1, 1));
+    engine.set_workflows(&[]).unwrap();
+    assert_eq!((engine.stats().workflows, engine.stats().tenants), (0, 0));
+}

@@ -1,0 +1,139 @@
+//! An engine to hold events against, and a map that stands for the table it commits to.
+
+// Each test file is a program of its own and uses a part of this.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+
+use goald_engine::buffer::BufferWriter;
+use goald_engine::config::{GoalSpec, WorkflowSpec};
+use goald_engine::engine::Engine;
+use goald_engine::proposal::{Effect, Proposal};
+use serde_json::{Value, json};
+
+pub const NOW_US: i64 = 1_795_181_400_000_000;
+/// 2026-03-01T00:00:00Z.
+pub const START_US: i64 = 1_772_323_200_000_000;
+pub const SECOND_US: i64 = 1_000_000;
+
+pub fn event(name: &str, contact: &str, second: i64, mut data: Value) -> Value {
+    data["contact_id"] = json!(contact);
+    let (minute, second) = (second / 60, second % 60);
+    json!({
+        "id": format!("{name}-{minute}-{second}"), "source": "test", "type": name,
+        "time": format!("2026-03-01T00:{minute:02}:{second:02}Z"), "tenantid": "acme",
+        "data": data,
+    })
+}
+
+pub fn started(enrollment: &str, contact: &str, workflow: &str, second: i64) -> Value {
+    let data = json!({"enrollment_id": enrollment, "workflow_id": workflow});
+    event("workflow.enrollment.started", contact, second, data)
+}
+
+pub fn ended(enrollment: &str, contact: &str, workflow: &str, second: i64) -> Value {
+    let data = json!({"enrollment_id": enrollment, "workflow_id": workflow, "reason": "completed"});
+    event("workflow.enrollment.ended", contact, second, data)
+}
+
+pub fn tagged(tag: &str, contact: &str, second: i64) -> Value {
+    event("contact.tag.added", contact, second, json!({"tag_id": tag}))
+}
+
+pub fn buffer<'a>(events: impl IntoIterator<Item = &'a Value>) -> Vec<u8> {
+    let mut writer = BufferWriter::new();
+    for (number, event) in events.into_iter().enumerate() {
+        writer.push(1, number as u64, event.to_string().as_bytes());
+    }
+    writer.finish()
+}
+
+/// The id of the goal with this number.
+pub fn goal_id(number: usize) -> String {
+    format!("00000000-0000-4000-8000-{number:012}")
+}
+
+pub fn goal(number: usize, goal_type: &str, criteria: &Value) -> GoalSpec {
+    GoalSpec {
+        id: goal_id(number),
+        goal_type: goal_type.into(),
+        criteria: criteria.to_string(),
+        is_active: true,
+        effective_from: Some(START_US),
+        created_at: START_US,
+        position: number as i64,
+    }
+}
+
+pub fn workflow(id: &str, logic: &str, goals: Vec<GoalSpec>) -> WorkflowSpec {
+    WorkflowSpec {
+        tenant_id: "acme".into(),
+        workflow_id: id.into(),
+        goal_logic: logic.into(),
+        is_active: true,
+        goals,
+    }
+}
+
+/// The rows of a stream in the binary COPY format.
+pub fn copy(rows: &[[&str; 4]], enrolled_at: i64, met: &str) -> Vec<u8> {
+    let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    for row in rows {
+        bytes.extend(6_i16.to_be_bytes());
+        let enrolled_at = enrolled_at.to_be_bytes();
+        let texts = row.iter().map(|text| text.as_bytes());
+        for field in texts.chain([&enrolled_at[..], met.as_bytes()]) {
+            bytes.extend((field.len() as i32).to_be_bytes());
+            bytes.extend(field);
+        }
+    }
+    bytes.extend((-1_i16).to_be_bytes());
+    bytes
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub contact: String,
+    pub workflow: String,
+    pub status: &'static str,
+    pub enrolled_at: i64,
+    pub ended_at: Option<i64>,
+    /// Goals met, in order of their ids.
+    pub met: Vec<String>,
+}
+
+pub type Table = BTreeMap<String, Row>;
+
+/// Commit what holds against the table, and apply it.
+pub fn commit(engine: &mut Engine, table: &mut Table, proposal: &Proposal) -> Vec<u8> {
+    let marks: Vec<u8> = proposal
+        .effects
+        .iter()
+        .map(|effect| u8::from(write(table, effect)))
+        .collect();
+    engine.apply(proposal, &marks).unwrap();
+    marks
+}
+
+fn write(table: &mut Table, effect: &Effect) -> bool {
+    let mut row = Row {
+        contact: effect.contact_id.to_string(),
+        workflow: effect.workflow_id.to_string(),
+        status: effect.status.name(),
+        enrolled_at: effect.enrolled_at,
+        ended_at: effect.ended_at,
+        met: effect.met.iter().map(ToString::to_string).collect(),
+    };
+    let known = table.get(&*effect.enrollment_id);
+    match known {
+        Some(known) if !effect.is_new() && known.status == "active" => {
+            row.met.extend(known.met.iter().cloned());
+        }
+        None if effect.is_new() => {}
+        _ => return false,
+    }
+    row.met.sort();
+    table.insert(effect.enrollment_id.to_string(), row);
+    true
+}
