@@ -15,7 +15,7 @@ from goald.domain.errors import InvalidFile
 from goald.domain.slots import SlotRange
 from goald.runtime.configuration import ConfigurationService
 from goald.runtime.configuration_file import parse_configuration
-from goald.runtime.wiring import open_configuration
+from goald.runtime.wiring import configuration_service
 
 FILE = """
 tenant: acme
@@ -41,7 +41,7 @@ catalog:
 
 @pytest.fixture
 async def service(database: Database) -> AsyncIterator[ConfigurationService]:
-    service = open_configuration(database.dsn)
+    service = configuration_service(database.dsn)
     yield service
     await service.close()
 
@@ -220,7 +220,7 @@ async def test_activation_checks_the_goals_that_are_held(service: ConfigurationS
 
 
 async def test_two_editors_at_once_leave_at_most_three_goals(database: Database) -> None:
-    services = [open_configuration(database.dsn) for _ in range(4)]
+    services = [configuration_service(database.dsn) for _ in range(4)]
     try:
         texts = [
             "tenant: acme\nworkflows:\n- id: w\n  goals:\n"
@@ -246,7 +246,7 @@ async def test_two_editors_at_once_leave_at_most_three_goals(database: Database)
 async def test_apply_waits_for_live_shards_and_says_who_has_it(
     database: Database, store: PostgresShardStore
 ) -> None:
-    service = open_configuration(database.dsn)
+    service = configuration_service(database.dsn)
     other = PostgresShardStore(database.dsn)
     try:
         low = await store.take(SlotRange(0, 127), "a")

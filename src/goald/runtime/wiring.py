@@ -64,12 +64,6 @@ def consumer_process(
     )
 
 
-def open_configuration(dsn: str) -> ConfigurationService:
-    """The service that changes configurations (settings: `postgres.api_dsn`). Connects when it
-    is used."""
-    return ConfigurationService(PostgresConfigurations(dsn), system_clock())
-
-
 def open_board(endpoints: Endpoints) -> RedisBoard:
     """Where the processes' heartbeats are. Connects when it is used."""
     return RedisBoard(endpoints.redis_url)

@@ -47,7 +47,7 @@ class Connection:
         self._command_seconds = command_seconds
         self._lock = asyncio.Lock()
         self._open: asyncpg.Connection | None = None
-        self._abandoned: int | None = None
+        self._abandoned: set[int] = set()
 
     @property
     def backend_pid(self) -> int | None:
@@ -106,16 +106,16 @@ class Connection:
                 server_settings=self._settings,
             )
             self._open = connection
-            if self._abandoned is not None:
-                await end_backends(connection, [self._abandoned], self._name)
-                self._abandoned = None
+            if self._abandoned:
+                await end_backends(connection, list(self._abandoned), self._name)
+                self._abandoned.clear()
         return self._open
 
     def _abandon(self) -> None:
         connection, self._open = self._open, None
         if connection is None:
             return
-        self._abandoned = connection.get_server_pid()
+        self._abandoned.add(connection.get_server_pid())
         connection.terminate()
 
 
