@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from goald.domain.errors import LeaseLost, OutOfSequence
 from goald.pipeline.parts import Part
 
-
 TURN_SECONDS = 0.5
 """How long a part that came early waits for those before it."""
 
