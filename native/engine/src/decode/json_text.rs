@@ -29,18 +29,18 @@ pub(super) fn check_escaped(bytes: &[u8], start: usize, stop: usize) -> Result<u
     }
 }
 
-/// A string's content without escapes; `None` where an escape is not valid.
-pub(crate) fn unescape(raw: &str) -> Option<String> {
+/// A string's content without escapes, or what is wrong with one of them.
+pub(crate) fn unescape(raw: &str) -> Result<String, Reason> {
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(at) = rest.find('\\') {
         text.push_str(&rest[..at]);
-        let (character, next) = escape(rest.as_bytes(), at).ok()?;
+        let (character, next) = escape(rest.as_bytes(), at)?;
         text.push(character);
         rest = &rest[next..];
     }
     text.push_str(rest);
-    Some(text)
+    Ok(text)
 }
 
 /// The character that the escape at `at` stands for, and the place after it.

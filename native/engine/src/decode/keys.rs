@@ -63,7 +63,7 @@ impl<'a> Keys<'a> {
 
     #[cold]
     fn check_escaped(&self) -> Result<(), Reject> {
-        let mut texts: Vec<_> = self.keys.iter().map(|key| unescape(key)).collect();
+        let mut texts: Vec<_> = self.keys.iter().map(|key| unescape(key).ok()).collect();
         texts.sort_unstable();
         if texts.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Reject::new(Reason::DuplicateKey));

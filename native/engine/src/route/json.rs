@@ -58,7 +58,9 @@ impl<'a> Quoted<'a> {
 
     #[cold]
     fn unescaped_is(&self, name: &[u8]) -> bool {
-        let text = std::str::from_utf8(self.raw).ok().and_then(unescape);
+        let text = std::str::from_utf8(self.raw)
+            .ok()
+            .and_then(|raw| unescape(raw).ok());
         text.is_some_and(|text| text.as_bytes() == name)
     }
 
@@ -68,7 +70,7 @@ impl<'a> Quoted<'a> {
         if !self.escaped {
             return Ok(Cow::Borrowed(text));
         }
-        unescape(text).map(Cow::Owned).ok_or(Reason::BadEscape)
+        unescape(text).map(Cow::Owned)
     }
 }
 
