@@ -162,12 +162,12 @@ def test_a_scrape_serves_every_process_by_role_and_index() -> None:
     metrics.exits.inc(5)
     supervisor = Heartbeat("supervisor", 0, 9, "host", NOW, later(2), True, (), 1, 2)
     latest = Readings(
-        later(3),
+        later(2),
         [supervisor, *(process.heartbeat(later(2)) for process in (consumer, first, second))],
         {"goald:events:0": 12},
         4,
     )
-    with Exporter("127.0.0.1", 0, lambda: latest) as exporter:
+    with Exporter("127.0.0.1", 0, lambda: latest, lambda: later(3)) as exporter:
         found = scrape(exporter.url)
     assert found["goald_exits_total", (("index", "0"), ("role", "shard"))] == 5
     assert found["goald_exits_total", (("index", "1"), ("role", "shard"))] == 0
@@ -177,6 +177,14 @@ def test_a_scrape_serves_every_process_by_role_and_index() -> None:
     assert found["goald_lag_entries", (("stream", "goald:events:0"),)] == 12
     assert found["goald_dead_entries", ()] == 4
     assert found["goald_ready", ()] == 1
+
+
+def test_readings_that_are_renewed_no_more_are_not_ready() -> None:
+    supervisor = Heartbeat("supervisor", 0, 9, "host", NOW, NOW, True, (), 0, 0)
+    latest = Readings(NOW, [supervisor])
+    for at, ready in ((later(1), 1), (later(60), 0)):
+        with Exporter("127.0.0.1", 0, lambda: latest, lambda at=at: at) as exporter:  # type: ignore[misc]
+            assert scrape(exporter.url)["goald_ready", ()] == ready
 
 
 def test_an_instance_without_processes_is_not_ready_and_can_be_scraped() -> None:

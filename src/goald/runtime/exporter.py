@@ -6,6 +6,8 @@ and asks nobody, so a process that hangs cannot hang it. How old each is stands 
 
 import errno
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from threading import Thread
 from types import TracebackType
 from typing import Self
@@ -22,12 +24,19 @@ class Exporter:
     """An HTTP server on a thread of its own, from construction until `close`.
 
     `latest` is called for each scrape, on that thread: it gives what was last read and must
-    not block. Port 0 takes any free port. StartError where the address cannot be taken.
+    not block. Ages and readiness are of the moment of the scrape. Port 0 takes any free port.
+    StartError where the address cannot be taken.
     """
 
-    def __init__(self, host: str, port: int, latest: Callable[[], Readings]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        latest: Callable[[], Readings],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(latest))
+        registry.register(_Collected(latest, now))
         self._server: WSGIServer
         self._thread: Thread
         try:
@@ -57,11 +66,13 @@ class Exporter:
 class _Collected:
     """A collector over the latest readings."""
 
-    def __init__(self, latest: Callable[[], Readings]) -> None:
+    def __init__(self, latest: Callable[[], Readings], now: Callable[[], datetime]) -> None:
         self._latest = latest
+        self._now = now
 
     def collect(self) -> Iterable[Metric]:
-        readings = self._latest()
+        # Judged now: where Redis is away, what was last read grows old.
+        readings = replace(self._latest(), at=self._now())
         yield from _instance(readings)
         yield from _processes(readings)
 
@@ -82,7 +93,7 @@ def _instance(readings: Readings) -> Iterator[Metric]:
 def _processes(readings: Readings) -> Iterator[Metric]:
     age = GaugeMetricFamily(
         "goald_process_snapshot_age_seconds",
-        "How long ago a process sent what is served of it, when it was last read.",
+        "How long ago a process sent what is served of it.",
         labels=["role", "index"],
     )
     families: dict[str, Metric] = {}
