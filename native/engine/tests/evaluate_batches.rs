@@ -1,4 +1,4 @@
-//! Batches over the index end where one event after the other over a plain map ends.
+//! Batches: over the index they end where one event after the other over a plain map ends.
 
 mod evaluate_support;
 
@@ -201,4 +201,70 @@ proptest! {
             prop_assert_eq!(engine.stats().enrollments, active);
         }
     }
+}
+
+/// One batch over an engine that holds nothing yet.
+fn evaluate(events: &[Value]) -> goald_engine::proposal::Proposal {
+    engine().evaluate(&[&buffer(events)], NOW_US).unwrap()
+}
+
+#[test]
+fn every_way_out_has_its_status() {
+    let leaving = |reason: &str| {
+        let mut event = ended("e-1", "c-1", WORKFLOWS[0], 20);
+        event["data"]["reason"] = json!(reason);
+        evaluate(&[event]).effects[0].status.name()
+    };
+    for reason in ["completed", "exited", "cancelled"] {
+        assert_eq!(leaving(reason), reason);
+    }
+}
+
+#[test]
+fn the_events_behind_a_claim_can_all_be_refused() {
+    let batch = [
+        started("e-1", "c-1", WORKFLOWS[0], 10),
+        tagged("t-9", "c-1", 11),
+        started("e-1", "c-1", WORKFLOWS[0], 12),
+        ended("e-1", "c-1", WORKFLOWS[0], 13),
+    ];
+    let proposal = evaluate(&batch);
+    assert_eq!(proposal.effects.len(), 1);
+    let refused = proposal.refuse(0, "another's").unwrap();
+    let ids: Vec<&str> = refused
+        .iter()
+        .map(|refused| &*refused.source.entry_id)
+        .collect();
+    assert_eq!(ids, ["1-0", "1-2", "1-3"]);
+    assert_eq!(refused[2].source.bytes, batch[3].to_string().as_bytes());
+}
+
+#[test]
+fn an_acknowledgement_is_passed_on_and_changes_no_enrollment() {
+    let ids = json!({"workflow_id": "w-1", "enrollment_id": "e-1", "cancelled_actions": 4});
+    let proposal = evaluate(&[event("workflow.exit.acknowledged", "c-1", 5, ids)]);
+    assert!(!proposal.changes_nothing() && proposal.effects.is_empty());
+    let told = &proposal.acknowledgements[0];
+    assert_eq!(
+        (&*told.enrollment_id, told.cancelled_actions),
+        ("e-1", Some(4))
+    );
+    assert_eq!(told.time, START_US + 5 * SECOND_US);
+}
+
+#[test]
+fn what_nobody_waits_for_is_counted() {
+    let other = event("contact.updated", "c-1", 5, json!({}));
+    let form = event("form.submitted", "c-1", 5, json!({"form_id": "f"}));
+    let proposal = evaluate(&[other, form, json!({})]);
+    assert_eq!(
+        (
+            proposal.events,
+            proposal.passed_over,
+            proposal.refused.len()
+        ),
+        (3, 1, 1)
+    );
+    assert_eq!(proposal.events_by_type.get("form.submitted"), Some(&1));
+    assert!(proposal.changes_nothing());
 }

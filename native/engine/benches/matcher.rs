@@ -1,0 +1,142 @@
+//! How long an event takes to be decoded, looked up and evaluated, by how much is held.
+//!
+//! `cargo bench -p goald-engine --bench matcher`. Each iteration is a buffer of 1,000 events
+//! in MessagePack, of contacts all over the index, of which one in a hundred achieves a goal.
+//! `python -m bench.matcher` measures the same through the binding, and the memory.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use goald_engine::buffer::BufferWriter;
+use goald_engine::config::{GoalSpec, WorkflowSpec};
+use goald_engine::engine::Engine;
+
+const NOW_US: i64 = 1_795_190_000_000_000;
+const EVENTS: u64 = 1_000;
+const BUFFERS: u64 = 64;
+
+/// Spread over all bits, as random UUIDs are.
+fn uuid(number: u64) -> String {
+    let high = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let low = high.rotate_left(29) ^ number;
+    uuid::Uuid::from_u64_pair(high, low).to_string()
+}
+
+fn workflow() -> WorkflowSpec {
+    WorkflowSpec {
+        tenant_id: "acme".into(),
+        workflow_id: "w-1".into(),
+        goal_logic: "any".into(),
+        is_active: true,
+        goals: vec![GoalSpec {
+            id: uuid(0),
+            goal_type: "tag_added".into(),
+            criteria: r#"{"tag_name": "Customer"}"#.into(),
+            is_active: true,
+            effective_from: Some(0),
+            created_at: 0,
+            position: 0,
+        }],
+    }
+}
+
+/// One enrollment for each of so many contacts.
+fn engine(contacts: u64) -> Engine {
+    let mut engine = Engine::new(0);
+    engine
+        .set_workflows(&[workflow()])
+        .expect("a good workflow");
+    engine
+        .load(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0")
+        .expect("a header");
+    for number in 0..contacts {
+        let (contact, enrollment) = (uuid(number), uuid(number + contacts));
+        let mut row = 6_i16.to_be_bytes().to_vec();
+        let fields: [&[u8]; 6] = [
+            b"acme",
+            enrollment.as_bytes(),
+            contact.as_bytes(),
+            b"w-1",
+            &[0; 8],
+            b"",
+        ];
+        for field in fields {
+            row.extend((field.len() as i32).to_be_bytes());
+            row.extend(field);
+        }
+        engine.load(&row).expect("a row");
+    }
+    engine
+}
+
+fn event(number: u64, contact: &str) -> Vec<u8> {
+    let text = |text: &str| rmpv::Value::from(text);
+    let tag = if number % 100 == 0 {
+        "Customer"
+    } else {
+        "Prospect"
+    };
+    let data = [
+        ("contact_id", text(contact)),
+        ("tag_id", text("t-1")),
+        ("tag_name", text(tag)),
+    ];
+    let map = |members: &[(&str, rmpv::Value)]| {
+        let members = members
+            .iter()
+            .map(|(key, value)| ((*key).into(), value.clone()));
+        rmpv::Value::Map(members.collect())
+    };
+    let event = map(&[
+        ("specversion", text("1.0")),
+        ("id", text(&format!("evt-{number:022}"))),
+        ("source", text("/crm/eu-1")),
+        ("type", text("contact.tag.added")),
+        ("time", text("2026-11-20T13:30:00.123456Z")),
+        ("tenantid", text("acme")),
+        ("data", map(&data)),
+    ]);
+    let mut bytes = Vec::new();
+    rmpv::encode::write_value(&mut bytes, &event).expect("room");
+    bytes
+}
+
+fn buffer(first: u64, contacts: u64) -> Vec<u8> {
+    let mut writer = BufferWriter::new();
+    for number in first..first + EVENTS {
+        let contact = number.wrapping_mul(0x2545_F491_4F6C_DD1D) % contacts;
+        writer.push(number, 0, &event(number, &uuid(contact)));
+    }
+    writer.finish()
+}
+
+fn evaluate(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("evaluate");
+    group
+        .throughput(Throughput::Elements(EVENTS))
+        .sample_size(20);
+    for contacts in [1_000, 1_000_000] {
+        let engine = engine(contacts);
+        let buffers: Vec<_> = (0..BUFFERS).map(|n| buffer(n * EVENTS, contacts)).collect();
+        let mut next = 0;
+        group.bench_function(format!("{contacts} enrollments"), |timer| {
+            timer.iter_batched(
+                || {
+                    next += 1;
+                    // A copy, as the pipeline hands over what it has just been sent.
+                    buffers[next % buffers.len()].clone()
+                },
+                |buffer| {
+                    engine
+                        .evaluate(&[black_box(&buffer)], NOW_US)
+                        .expect("a buffer")
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, evaluate);
+criterion_main!(benches);
