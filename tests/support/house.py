@@ -1,0 +1,227 @@
+"""The pipeline in one process, over the adapters in memory: a consumer, a shard, their world.
+
+What a test breaks, it breaks through `FaultyStore` and `FaultyOutbound`.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from goald.adapters.clock import SystemClock
+from goald.adapters.memory.database import MemoryDatabase
+from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
+from goald.adapters.memory.streams import MemoryEventStream, MemoryOutbound, MemoryStreams
+from goald.client import event
+from goald.domain.leases import SlotLease
+from goald.domain.slots import SlotRange
+from goald.domain.streams import DEAD, EXITS, NOTICES, event_stream
+from goald.ports import Change, Committed, Message
+from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.heartbeats import Heartbeat
+from goald.runtime.shard import ShardProcess, ShardSettings
+from goald.settings import HandoverSettings, ReadSettings
+
+STREAM = event_stream(0)
+ALL = SlotRange(0, 255)
+GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e1f"
+DEADLINE_SECONDS = 10
+
+
+class MemoryBoard:
+    """`Board` in a dictionary."""
+
+    def __init__(self) -> None:
+        self.beats: dict[str, Heartbeat] = {}
+
+    async def write(self, heartbeat: Heartbeat) -> None:
+        self.beats[heartbeat.field] = heartbeat
+
+    async def remove(self, role: str, index: int) -> None:
+        self.beats.pop(f"{role}:{index}", None)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class FaultyStore(MemoryShardStore):
+    """Raises what it is told to, once each: before a commit, or after it (a lost reply)."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        super().__init__(database, SystemClock())
+        self.before_commit: list[Exception] = []
+        self.after_commit: list[Exception] = []
+        self.before_reload: list[Exception] = []
+        self.commits = 0
+
+    async def commit(self, lease: SlotLease, change: Change) -> Committed:
+        self.commits += 1
+        if self.before_commit:
+            raise self.before_commit.pop(0)
+        committed = await super().commit(lease, change)
+        if self.after_commit:
+            raise self.after_commit.pop(0)
+        return committed
+
+    async def load_contacts(
+        self, lease: SlotLease, contacts: Sequence[tuple[str, str]], sink: Callable[[bytes], object]
+    ) -> None:
+        if self.before_reload:
+            raise self.before_reload.pop(0)
+        await super().load_contacts(lease, contacts, sink)
+
+
+class FaultyOutbound(MemoryOutbound):
+    """Raises what it is told to, once each; or for ever, where `down` is set."""
+
+    def __init__(self, streams: MemoryStreams) -> None:
+        super().__init__(streams)
+        self.before_publish: list[Exception] = []
+        self.down: Exception | None = None
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self.down is not None:
+            raise self.down
+        if self.before_publish:
+            raise self.before_publish.pop(0)
+        await super().publish(messages)
+
+
+@dataclass
+class House:
+    """One instance's world, and what runs in it."""
+
+    streams: MemoryStreams = field(default_factory=lambda: MemoryStreams(SystemClock()))
+    database: MemoryDatabase = field(default_factory=MemoryDatabase)
+    board: MemoryBoard = field(default_factory=MemoryBoard)
+
+    def __post_init__(self) -> None:
+        self.store = FaultyStore(self.database)
+        self.outbound = FaultyOutbound(self.streams)
+
+    def configure(self, workflow: str = "w", *, version: int = 1, active: bool = True) -> None:
+        """A workflow whose goal is the tag `Customer`."""
+        goal = {
+            "id": GOAL,
+            "goal_type": "tag_added",
+            "criteria": json.dumps({"tag_name": "Customer"}),
+            "is_active": True,
+            "effective_from": 0,
+            "created_at": 0,
+            "position": 0,
+        }
+        self.database.workflows.append(
+            (
+                version,
+                {
+                    "tenant_id": "acme",
+                    "workflow_id": workflow,
+                    "goal_logic": "any",
+                    "is_active": active,
+                    "goals": [goal],
+                },
+            )
+        )
+
+    def shard(self) -> ShardProcess:
+        return ShardProcess(
+            ShardSettings(index=0, slots=ALL, clock_skew=0, republish=600, group_bytes=1 << 20),
+            store=self.store,
+            outbound=self.outbound,
+            board=self.board,
+            clock=SystemClock(),
+        )
+
+    def consumer(self, shard: ShardProcess) -> ConsumerProcess:
+        return ConsumerProcess(
+            ConsumerSettings(
+                index=0,
+                streams=(STREAM,),
+                ranges=(ALL,),
+                read=ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20),
+                handover=HandoverSettings(call_bytes=1 << 16, calls=2),
+            ),
+            [shard],
+            open_stream=lambda name: MemoryEventStream(self.streams, name),
+            leases=MemoryStreamLeases(self.database),
+            outbound=self.outbound,
+            board=self.board,
+            clock=SystemClock(),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """A shard and a consumer, stopped in order at the end: nothing is left under way."""
+        shard = self.shard()
+        consumer = self.consumer(shard)
+        shard_running = asyncio.ensure_future(shard.run())
+        consumer_running = asyncio.ensure_future(consumer.run())
+        try:
+            await self.until(lambda: shard.ready and consumer.ready)
+            yield
+            consumer.stop()
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await consumer_running
+            shard.stop()
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await shard_running
+        finally:
+            for task in (shard_running, consumer_running):
+                task.cancel()
+            await asyncio.wait({shard_running, consumer_running})
+
+    async def send(self, name: str, contact: str = "ann", **data: Any) -> None:
+        """One event of tenant acme, as its producer would publish it."""
+        body = json.dumps(event(name, "acme", contact, data)).encode()
+        await self.streams.add(STREAM, [b"event", body])
+
+    async def enrol(self, enrollment: str = "e-1", contact: str = "ann") -> None:
+        await self.send(
+            "workflow.enrollment.started", contact, workflow_id="w", enrollment_id=enrollment
+        )
+
+    async def tag(self, name: str = "Customer", contact: str = "ann") -> None:
+        await self.send("contact.tag.added", contact, tag_name=name)
+
+    def outgoing(self, stream: str) -> list[dict[str, Any]]:
+        """The events in an outbound stream."""
+        return [json.loads(fields[1]) for _, fields in self.streams.entries(stream)]
+
+    @property
+    def exits(self) -> list[str]:
+        """The enrollments whose exits were published, in order, repeats included."""
+        return [exit_["data"]["enrollment_id"] for exit_ in self.outgoing(EXITS)]
+
+    @property
+    def notices(self) -> list[str]:
+        return [notice["type"] for notice in self.outgoing(NOTICES)]
+
+    @property
+    def dead(self) -> list[dict[bytes, bytes]]:
+        return [
+            dict(zip(fields[::2], fields[1::2], strict=True))
+            for _, fields in self.streams.entries(DEAD)
+        ]
+
+    def status(self, enrollment: str = "e-1") -> str | None:
+        row = self.database.enrollments.get(("acme", enrollment))
+        return row.status if row is not None else None
+
+    @property
+    def unacknowledged(self) -> int:
+        """Entries that were published and not yet acknowledged."""
+        stream = self.streams.stream(STREAM)
+        undelivered = sum(key > stream.delivered for key in stream.entries)
+        return len(stream.pending) + undelivered
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for a condition; fails after ten seconds."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not true():  # noqa: ASYNC110 - a condition of any kind
+                await asyncio.sleep(0.005)
+
+    async def settled(self) -> None:
+        """Wait until everything sent is acknowledged."""
+        await self.until(lambda: self.unacknowledged == 0)
