@@ -1,0 +1,17 @@
+"""Feature: Goal Achievement - Form Submitted (R6)."""
+
+from tests.acceptance.scenario import Scenario
+
+
+def test_contact_submits_target_form(scenario: Scenario) -> None:
+    """Scenario: Contact submits target form."""
+    scenario.workflow(
+        "follow-up", "Contact Form Follow-up", ("form_submitted", {"form_id": "form-123"})
+    )
+    enrollment = scenario.enrolled("frank-miller-id", "follow-up")
+    scenario.happens("form.submitted", "frank-miller-id", form_id="form-124")
+    scenario.assert_still_in(enrollment)
+
+    submitted = scenario.happens("form.submitted", "frank-miller-id", form_id="form-123")
+    left = scenario.assert_went_out_by(submitted, enrollment)
+    assert left.goal_type == "form_submitted"
