@@ -48,7 +48,22 @@ class RayShard:
             raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
 
 
-class ShardActor:
+class Shell:
+    """What the actors have in common."""
+
+    _running: "Running"
+
+    async def stop(self) -> None:
+        """Return when the work is done: what was read is acknowledged (D7), leases are
+        given back."""
+        await self._running.end()
+
+    async def exit(self) -> None:
+        """End the process, for good. The caller sees the actor die."""
+        ray.actor.exit_actor()  # type: ignore[no-untyped-call]
+
+
+class ShardActor(Shell):
     """A range of slots."""
 
     def __init__(self, settings: ShardSettings, endpoints: Endpoints) -> None:
@@ -70,12 +85,11 @@ class ShardActor:
         return self._process.ready
 
     async def stop(self) -> None:
-        """Return when the lease is given back."""
         self._process.stop()
-        await self._running.end()
+        await super().stop()
 
 
-class ConsumerActor:
+class ConsumerActor(Shell):
     """Some streams."""
 
     def __init__(
@@ -95,9 +109,8 @@ class ConsumerActor:
         return self._process.ready
 
     async def stop(self) -> None:
-        """Return when all that was read is acknowledged (D7)."""
         self._process.stop()
-        await self._running.end()
+        await super().stop()
 
 
 class Running:

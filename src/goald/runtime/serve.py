@@ -33,6 +33,16 @@ TICK_SECONDS = 1.0
 METRICS_PORT = 9464
 
 
+class Latest:
+    """The latest readings, for whoever asks from whichever thread."""
+
+    def __init__(self) -> None:
+        self.readings = Readings(at=datetime.now(UTC))
+
+    def get(self) -> Readings:
+        return self.readings
+
+
 @dataclass(frozen=True)
 class Ground:
     """What the daemon stands on: services that take commands, and a Ray to run in."""
@@ -54,11 +64,19 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
     Blocks, on the main thread. Raises GoaldError where it cannot start; what was started by
     then is stopped again.
     """
-    with (_embedded if embedded else _external)(settings, console) as ground:
+    latest = Latest()
+    port = settings.metrics_port
+    if port is None:
+        port = 0 if embedded else METRICS_PORT
+    with (
+        Exporter(settings.metrics_host, port, latest.get) as exporter,
+        (_embedded if embedded else _external)(settings, console) as ground,
+    ):
         console.step("starting Ray")
         ground.cluster.start(ground.record)
         try:
-            return uvloop.run(_Daemon(ground, embedded, demo, console).run())
+            daemon = _Daemon(ground, latest, exporter.url, embedded, demo, console)
+            return uvloop.run(daemon.run())
         finally:
             ground.cluster.stop()
 
@@ -104,7 +122,15 @@ def _external(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
 class _Daemon:
     """The part that runs in an event loop."""
 
-    def __init__(self, ground: Ground, embedded: bool, demo: bool, console: ServeConsole) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        latest: Latest,
+        metrics_url: str,
+        embedded: bool,
+        demo: bool,
+        console: ServeConsole,
+    ) -> None:
         from goald.runtime.supervisor import Supervisor
 
         self._ground = ground
@@ -121,7 +147,8 @@ class _Daemon:
         )
         self._supervisor = Supervisor(self._settings, self._endpoints)
         self._board = open_board(self._endpoints)
-        self._readings = Readings(at=datetime.now(UTC))
+        self._latest = latest
+        self._metrics_url = metrics_url
         self._stop = asyncio.Event()
         self._started = False
 
@@ -168,28 +195,24 @@ class _Daemon:
         return True
 
     async def _serve(self, beating: Beating) -> int:
-        port = self._settings.metrics_port
-        if port is None:
-            port = 0 if self._embedded else METRICS_PORT
-        with Exporter(self._settings.metrics_host, port, lambda: self._readings) as exporter:
-            instance = Instance(
-                redis_url=self._endpoints.redis_url,
-                postgres_dsn=self._endpoints.postgres_dsn,
-                pid=os.getpid(),
-                started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                metrics_url=exporter.url,
-                data_dir=str(self._settings.data_dir) if self._embedded else None,
-            )
-            if self._embedded:
-                instances.write(self._settings.data_dir, instance)
-            self._console.ready(instance)
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(beating.run()), tasks.create_task(self._watch())]
-                if self._demo:
-                    running.append(tasks.create_task(self._make_traffic()))
-                await self._stop.wait()
-                for task in running:
-                    task.cancel()
+        instance = Instance(
+            redis_url=self._endpoints.redis_url,
+            postgres_dsn=self._endpoints.postgres_dsn,
+            pid=os.getpid(),
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            metrics_url=self._metrics_url,
+            data_dir=str(self._settings.data_dir) if self._embedded else None,
+        )
+        if self._embedded:
+            instances.write(self._settings.data_dir, instance)
+        self._console.ready(instance)
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(beating.run()), tasks.create_task(self._watch())]
+            if self._demo:
+                running.append(tasks.create_task(self._make_traffic()))
+            await self._stop.wait()
+            for task in running:
+                task.cancel()
         return 0
 
     async def _configure_demo(self) -> None:
@@ -215,9 +238,9 @@ class _Daemon:
                     f"{' and '.join(failed)} ended: see the logs under the data directory"
                 )
             try:
-                self._readings = await self._board.readings()
-                found = not_ready(self._readings.heartbeats, self._readings.at)
-                self._console.tick(window.add(self._readings))
+                readings = self._latest.readings = await self._board.readings()
+                found = not_ready(readings.heartbeats, readings.at)
+                self._console.tick(window.add(readings))
             except ServiceUnavailable as error:
                 found = [str(error)]
             for trouble in found:

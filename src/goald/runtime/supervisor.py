@@ -1,6 +1,7 @@
 """The supervisor: starts the actors, waits until they are ready, and stops them."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -118,7 +119,6 @@ class Supervisor:
 
 
 async def _stopped(actor: "ActorHandle[Any]") -> None:
-    try:
+    with contextlib.suppress(RayError):
         await actor.stop.remote()
-    except RayError:
-        return
+        await actor.exit.remote()

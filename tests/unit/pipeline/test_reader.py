@@ -1,7 +1,5 @@
 """A stream is read so that nothing delivered is missed, and no batch grows without bound."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from goald.adapters.memory.clock import ManualClock
@@ -30,7 +28,7 @@ class LossyStream(MemoryEventStream):
 
 
 @pytest.fixture
-async def stream() -> AsyncIterator[LossyStream]:
+async def stream() -> LossyStream:
     streams = MemoryStreams(ManualClock())
     made = LossyStream(streams, NAME)
     await made.claim(StreamLease(NAME, 1, "test"))
