@@ -210,7 +210,7 @@ fn take_group(evaluation: &mut Evaluation<'_>, group: &mut Vec<Decoded<'_>>) {
     let aim =
         |(_, event): &Decoded<'_>| event.as_ref().ok().and_then(|event| evaluation.aim(event));
     aims.extend(group.iter().map(aim));
-    evaluation.touch(&aims);
+    evaluation.bring(&aims);
     for ((place, event), aim) in group.iter().zip(aims) {
         match event {
             Ok(event) => evaluation.take(*place, event, aim),

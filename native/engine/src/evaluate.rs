@@ -88,15 +88,16 @@ impl<'i> Evaluation<'i> {
         let hash = self
             .index
             .hash(tenant.unwrap_or(NONE), Key::of(&event.contact));
+        self.index.announce(hash);
         Some(Aim { hash, tenant })
     }
 
-    /// Bring what these events will read into the cache.
+    /// Bring what these events will read into the cache (a second step after `aim`).
     #[inline]
-    pub fn touch<const N: usize>(&self, aims: &ArrayVec<Option<Aim>, N>) {
+    pub fn bring<const N: usize>(&self, aims: &ArrayVec<Option<Aim>, N>) {
         let mut hashes = ArrayVec::<u64, N>::new();
         hashes.extend(aims.iter().flatten().map(|aim| aim.hash));
-        self.index.touch(&hashes);
+        self.index.bring(&hashes);
     }
 
     #[inline]

@@ -5,8 +5,6 @@
 //! save for ids that are neither UUIDs nor short, and for goals met by an enrollment that
 //! goes on (`all`).
 
-use std::hint::black_box;
-
 use ahash::RandomState;
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
@@ -15,6 +13,7 @@ use uuid::Uuid;
 use crate::config::Workflow;
 use crate::ids::{Key, LongIds, Tagged};
 use crate::index_names::Names;
+use crate::index_prefetch::prefetch;
 use crate::index_slab::{Linked, NONE, Slab};
 use crate::index_table::Table;
 
@@ -151,22 +150,27 @@ impl Index {
         })
     }
 
-    /// Bring what look-ups of these hashes will read into the cache: all of it at once, in
-    /// three steps, in place of one wait after the other.
+    /// Bring what look-ups of these hashes will read into the cache, step by step for all of
+    /// them, in place of one wait after the other. `announce` is the first step.
     #[inline]
-    pub fn touch<const N: usize>(&self, hashes: &ArrayVec<u64, N>) {
-        let mut guesses = ArrayVec::<u32, N>::new();
-        guesses.extend(hashes.iter().filter_map(|&hash| self.table.guess(hash)));
-        let mut firsts = ArrayVec::<u32, N>::new();
-        firsts.extend(guesses.iter().map(|&contact| {
-            // A record of 24 bytes may lie in two cache lines: both of its ends are read.
-            let record = self.contacts.get(contact);
-            black_box(record.id[0]);
-            record.first
+    pub fn bring<const N: usize>(&self, hashes: &ArrayVec<u64, N>) {
+        let mut guesses = ArrayVec::<&Contact, N>::new();
+        guesses.extend(hashes.iter().filter_map(|&hash| {
+            let contact = self.contacts.get(self.table.guess(hash)?);
+            // A record of 24 bytes may lie in two cache lines.
+            prefetch(&contact.id);
+            prefetch(&contact.first);
+            Some(contact)
         }));
-        for first in firsts {
-            black_box(self.enrollments.get(first).workflow);
+        for contact in guesses {
+            prefetch(self.enrollments.get(contact.first));
         }
+    }
+
+    /// A look-up of this hash will follow.
+    #[inline]
+    pub fn announce(&self, hash: u64) {
+        self.table.announce(hash);
     }
 
     /// The number of a contact that has enrollments.

@@ -5,6 +5,8 @@
 //! then, nearly always, only the record that it is after. At most three places in four are
 //! taken: 5.3 to 10.7 bytes a contact.
 
+use crate::index_prefetch::prefetch;
+
 const EMPTY: u32 = u32::MAX;
 const LEAST_BITS: u32 = 6;
 
@@ -33,12 +35,16 @@ impl Table {
             .map(|place| self.number(self.places[place]))
     }
 
-    /// What lies where a look-up of this hash begins: a number that is probably the right
-    /// one. A look-up that follows finds it in the cache.
+    /// A look-up of this hash will follow.
+    #[inline]
+    pub fn announce(&self, hash: u64) {
+        prefetch(&self.places[self.home(hash)]);
+    }
+
+    /// The first number with the fingerprint of this hash: nearly always the only one.
     #[inline]
     pub fn guess(&self, hash: u64) -> Option<u32> {
-        let word = self.places[self.home(hash)];
-        (word != EMPTY).then(|| self.number(word))
+        self.find(hash, |_| true)
     }
 
     /// Add a number that is not there yet; `hash_of` gives the hash of those that are, and
@@ -185,10 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_guess_is_right_where_nothing_collides() {
+    fn a_guess_passes_over_what_has_another_fingerprint() {
         let mut table = Table::new();
-        table.insert(hash_of(5), 5, hash_of);
-        assert_eq!(table.guess(hash_of(5)), Some(5));
-        assert_eq!(table.guess(hash_of(6)), None);
+        // Two that begin at one place.
+        let hash_of = |number: u32| u64::from(number);
+        table.insert(5, 5, hash_of);
+        table.insert(6, 6, hash_of);
+        assert_eq!(table.guess(5), Some(5));
+        assert_eq!(table.guess(6), Some(6));
+        assert_eq!(table.guess(7), None);
     }
 }

@@ -16,6 +16,7 @@ mod ids;
 pub mod ids_derived;
 mod index;
 mod index_names;
+mod index_prefetch;
 mod index_slab;
 mod index_table;
 pub mod limits;
