@@ -36,7 +36,10 @@ pub enum RawData<'a> {
 /// What happened, with the fields that its type reads. Absent and null are both `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact<'a> {
-    TagAdded { tag_id: Option<Text<'a>>, tag_name: Option<Text<'a>> },
+    TagAdded {
+        tag_id: Option<Text<'a>>,
+        tag_name: Option<Text<'a>>,
+    },
     PaymentCompleted {
         amount: Option<Amount>,
         currency: Option<Text<'a>>,
@@ -44,16 +47,28 @@ pub enum Fact<'a> {
         /// `line_items[].product_id`, those that have one.
         line_items: Vec<Text<'a>>,
     },
-    AppointmentBooked { calendar_id: Option<Text<'a>>, service_id: Option<Text<'a>> },
-    FormSubmitted { form_id: Option<Text<'a>> },
-    StageChanged { pipeline_id: Option<Text<'a>>, stage_id: Option<Text<'a>> },
+    AppointmentBooked {
+        calendar_id: Option<Text<'a>>,
+        service_id: Option<Text<'a>>,
+    },
+    FormSubmitted {
+        form_id: Option<Text<'a>>,
+    },
+    StageChanged {
+        pipeline_id: Option<Text<'a>>,
+        stage_id: Option<Text<'a>>,
+    },
     EnrollmentStarted {
         workflow_id: Text<'a>,
         enrollment_id: Text<'a>,
         enrolled_at_us: Option<i64>,
         pending_actions: Option<i32>,
     },
-    EnrollmentEnded { workflow_id: Text<'a>, enrollment_id: Text<'a>, reason: EndReason },
+    EnrollmentEnded {
+        workflow_id: Text<'a>,
+        enrollment_id: Text<'a>,
+        reason: EndReason,
+    },
     ExitAcknowledged {
         workflow_id: Text<'a>,
         enrollment_id: Text<'a>,
