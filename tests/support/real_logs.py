@@ -77,7 +77,7 @@ def assert_exits_are_the_completions(daemon: Daemon, tenant: str) -> None:
     assert len(left) == len(set(left))
     assert set(left) == completed
     by_enrollment: dict[str, set[str]] = {}
-    for each in achieved(daemon, tenant):
-        by_enrollment.setdefault(each.enrollment, set()).add(each.event_id)
+    for row in achieved(daemon, tenant):
+        by_enrollment.setdefault(row.enrollment, set()).add(row.event_id)
     for each in exits:
         assert each.trigger_event.id in by_enrollment[each.enrollment_id]
