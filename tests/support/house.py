@@ -219,7 +219,7 @@ class House:
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait for a condition; fails after ten seconds."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not true():  # noqa: ASYNC110 - a condition of any kind
+            while not true():
                 await asyncio.sleep(0.005)
 
     async def settled(self) -> None:
