@@ -86,15 +86,15 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="9464 where unset, with --embedded any free one; 0: any"
     )
-    read_entries: int = Field(4_000, ge=1, le=100_000, description="entries in one read")
+    read_entries: int = Field(2_000, ge=1, le=100_000, description="entries in one read")
     read_bytes: int = Field(2 << 20, ge=1 << 16, description="bytes in one read, about")
     in_flight_bytes: int = Field(
         8 << 20, ge=1 << 16, description="bytes a stream holds unacknowledged"
     )
     call_bytes: int = Field(
-        90_000, ge=1_000, le=4 << 20, description="bytes in one call to a shard"
+        1_000_000, ge=1_000, le=4 << 20, description="bytes in one call to a shard"
     )
-    calls: int = Field(4, ge=1, le=64, description="calls under way to a shard")
+    calls: int = Field(2, ge=1, le=64, description="calls under way to a shard")
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="the least that is logged"
     )
