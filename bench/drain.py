@@ -56,7 +56,7 @@ async def drain(
     make: Callable[..., "ActorHandle[Any]"],
 ) -> Drained:
     """Preload, start the daemon's actors, and time them until nothing is left to acknowledge."""
-    await stage.reset(workload, settings.streams)
+    await stage.reset(settings.streams)
     supervisor = Supervisor(settings, stage.endpoints(settings), make_shard=make)
     client = redis.Redis.from_url(stage.redis_url)
     watching = asyncio.ensure_future(_time_drain(client, settings.streams))

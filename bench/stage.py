@@ -71,8 +71,9 @@ class Stage:
         finally:
             await connection.close()
 
-    async def reset(self, workload: Workload, streams: int) -> None:
-        """Enrollments as at first, no achievements, and the events waiting in their streams."""
+    async def reset(self, streams: int, *, preload: bool = True) -> None:
+        """Enrollments as at first, no achievements, and the events waiting in their streams
+        (or none, without `preload`)."""
         connection = await asyncpg.connect(self._admin_dsn)
         try:
             await connection.execute(
@@ -92,7 +93,7 @@ class Stage:
         client = redis.Redis.from_url(self.redis_url)
         client.flushall()
         client.set(STREAM_COUNT, streams)
-        for start in range(0, len(self._encoded), PIPELINE):
+        for start in range(0, len(self._encoded) if preload else 0, PIPELINE):
             pipe = client.pipeline(transaction=False)
             for slot, event in self._encoded[start : start + PIPELINE]:
                 pipe.xadd(event_stream(slot % streams), {FIELD: event})

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgpack
 
@@ -76,8 +77,8 @@ class Workload:
                 enrollment = str(uuid.UUID(int=(0xE0 << 120) | (number * 3 + index), version=4))
                 yield TENANT, enrollment, contact, workflow, slot_of(contact), ENROLLED_AT
 
-    def encoded(self) -> Iterator[tuple[int, bytes]]:
-        """(slot, event in MessagePack), in the order in which they are to be published."""
+    def made(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(slot, event as a map), in the order in which they are to be published."""
         rng = random.Random(self.seed)
         contacts = [contact_id(number) for number in range(self.contacts)]
         slots = [slot_of(contact) for contact in contacts]
@@ -95,18 +96,21 @@ class Workload:
             time = (start + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
             yield (
                 slots[contact],
-                msgpack.packb(
-                    {
-                        "specversion": "1.0",
-                        "id": f"01JD{number:022d}",
-                        "source": "urn:bench:platform",
-                        "type": name,
-                        "time": time,
-                        "tenantid": TENANT,
-                        "data": data,
-                    }
-                ),
+                {
+                    "specversion": "1.0",
+                    "id": f"01JD{number:022d}",
+                    "source": "urn:bench:platform",
+                    "type": name,
+                    "time": time,
+                    "tenantid": TENANT,
+                    "data": data,
+                },
             )
+
+    def encoded(self) -> Iterator[tuple[int, bytes]]:
+        """The same in MessagePack."""
+        for slot, event in self.made():
+            yield slot, msgpack.packb(event)
 
 
 def _achieving(workflow: int) -> tuple[str, dict[str, object]]:

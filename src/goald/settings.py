@@ -53,6 +53,9 @@ class ReadSettings(_Frozen):
     entries: int
     bytes: int
     in_flight_bytes: int
+    pause: float
+    """Seconds between two reads of a stream that is not behind: what comes meanwhile is read
+    together."""
 
 
 class HandoverSettings(_Frozen):
@@ -88,6 +91,9 @@ class Settings(BaseSettings):
     )
     read_entries: int = Field(2_000, ge=1, le=100_000, description="entries in one read")
     read_bytes: int = Field(2 << 20, ge=1 << 16, description="bytes in one read, about")
+    read_pause: float = Field(
+        0.002, ge=0, le=1, description="seconds between reads of a stream that is not behind"
+    )
     in_flight_bytes: int = Field(
         8 << 20, ge=1 << 16, description="bytes a stream holds unacknowledged"
     )
@@ -131,7 +137,10 @@ class Settings(BaseSettings):
     @property
     def read(self) -> ReadSettings:
         return ReadSettings(
-            entries=self.read_entries, bytes=self.read_bytes, in_flight_bytes=self.in_flight_bytes
+            entries=self.read_entries,
+            bytes=self.read_bytes,
+            in_flight_bytes=self.in_flight_bytes,
+            pause=self.read_pause,
         )
 
     @property

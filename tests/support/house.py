@@ -140,7 +140,7 @@ class House:
                 index=0,
                 streams=(STREAM,),
                 ranges=(ALL,),
-                read=ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20),
+                read=ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20, pause=0),
                 handover=HandoverSettings(call_bytes=1 << 16, calls=2),
             ),
             [shard],

@@ -57,7 +57,9 @@ class StreamFlow:
         outbound: Outbound,
         clock: Clock,
         metrics: ConsumerMetrics,
+        pause: float = 0.0,
     ) -> None:
+        """`pause`: seconds between two reads while the stream is not behind."""
         self._stream = stream
         self._lease = lease
         self._reader = reader
@@ -67,6 +69,7 @@ class StreamFlow:
         self._outbound = outbound
         self._clock = clock
         self._metrics = metrics
+        self._pause = pause
         self._stopping = False
 
     async def run(self) -> None:
@@ -85,6 +88,8 @@ class StreamFlow:
                     for shard, buffer, _ in routed.buffers
                 ]
                 under_way.create_task(self._finish(entries, routed, handed))
+                if not self._reader.is_behind(entries):
+                    await self._clock.sleep(self._pause)
 
     def stop(self) -> None:
         """Read no more. `run` returns within the time of a wait and what is under way."""

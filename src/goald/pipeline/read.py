@@ -21,6 +21,11 @@ class Reader:
         self._last = b"0"
         self._emptying_pending = True
 
+    def is_behind(self, entries: list[RawEntry]) -> bool:
+        """Whether there is likely more where these entries came from: about as many as were
+        asked for."""
+        return self._emptying_pending or len(entries) >= self._count() // 2
+
     async def read(self) -> list[RawEntry]:
         """The next entries, in order; empty if there are none now. Does not wait.
 

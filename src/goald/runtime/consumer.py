@@ -113,6 +113,7 @@ class ConsumerProcess:
             outbound=self._outbound,
             clock=self._clock,
             metrics=self._metrics,
+            pause=self._settings.read.pause,
         )
         if self._stopping:
             flow.stop()

@@ -11,7 +11,7 @@ from goald.ports import RawEntry
 from goald.settings import ReadSettings
 
 NAME = "goald:events:0"
-SETTINGS = ReadSettings(entries=10, bytes=1_000_000, in_flight_bytes=1_000_000)
+SETTINGS = ReadSettings(entries=10, bytes=1_000_000, in_flight_bytes=1_000_000, pause=0)
 
 
 class LossyStream(MemoryEventStream):
@@ -69,7 +69,7 @@ async def test_entries_of_a_lost_reply_are_read_again(stream: LossyStream) -> No
 
 
 async def test_heavy_entries_make_smaller_batches(stream: LossyStream) -> None:
-    settings = ReadSettings(entries=1_000, bytes=100_000, in_flight_bytes=100_000)
+    settings = ReadSettings(entries=1_000, bytes=100_000, in_flight_bytes=100_000, pause=0)
     reader = Reader(stream, settings)
     reader.learn(entries=10, size=10 * 50_000)
     assert len(await reader.read()) == 2

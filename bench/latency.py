@@ -1,0 +1,143 @@
+"""How long an event takes to its exit, at a steady rate.
+
+    python -m bench.latency [--rate N ...] [--seconds N] [--json]
+
+A producer in a process of its own publishes events at the rate; each carries the time at which
+it was made. Of every exit, the time from its event's own time to its publication. The daemon's
+actors, Valkey, Postgres (durable) and the producer share this machine.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import statistics
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import redis
+
+from bench.stage import Stage
+from bench.workload import Workload
+from goald.domain.streams import EXITS, FIELD, event_stream
+from goald.runtime.ray_cluster import RayCluster
+from goald.runtime.supervisor import Supervisor
+from goald.settings import Settings
+
+SEND_EVERY = 0.001
+WARM_UP_SECONDS = 2
+DRAIN_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Event to exit, in milliseconds."""
+
+    rate: int
+    sent_per_s: float
+    """What the producer reached."""
+    exits: int
+    p50: float
+    p95: float
+    p99: float
+    worst: float
+
+
+def produce(redis_url: str, streams: int, workload: Workload, rate: int) -> None:
+    """Publish the workload at a rate, as evenly as the clock allows; blocks until it is done."""
+    client = redis.Redis.from_url(redis_url)
+    events = list(workload.made())
+    started, sent = time.perf_counter(), 0
+    while sent < len(events):
+        due = min(len(events), int((time.perf_counter() - started) * rate))
+        if due > sent:
+            now = datetime.now(UTC).isoformat(timespec="microseconds")
+            pipe = client.pipeline(transaction=False)
+            for slot, event in events[sent:due]:
+                event["time"] = now
+                pipe.xadd(event_stream(slot % streams), {FIELD: msgpack.packb(event)})
+            pipe.execute()
+            sent = due
+        time.sleep(SEND_EVERY)
+    client.set("bench:sent_per_s", len(events) / (time.perf_counter() - started))
+    client.close()
+
+
+async def measure(stage: Stage, settings: Settings, rate: int, seconds: int) -> Latency:
+    """One rate."""
+    workload = Workload(events=rate * (seconds + WARM_UP_SECONDS))
+    await stage.reset(settings.streams, preload=False)
+    supervisor = Supervisor(settings, stage.endpoints(settings))
+    await supervisor.start()
+    arguments = (settings.redis.url, settings.streams, workload, rate)
+    producer = multiprocessing.get_context("spawn").Process(target=produce, args=arguments)
+    producer.start()
+    await asyncio.to_thread(producer.join)
+    client = redis.Redis.from_url(settings.redis.url)
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while client.xlen(EXITS) < workload.achievements and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    await supervisor.stop()
+    took = _latencies(client)
+    took = sorted(took[len(took) * WARM_UP_SECONDS // (seconds + WARM_UP_SECONDS) :])
+    cuts = statistics.quantiles(took, n=100)
+    return Latency(
+        rate=rate,
+        sent_per_s=round(float(client.get("bench:sent_per_s") or 0)),
+        exits=len(took),
+        p50=round(cuts[49], 1),
+        p95=round(cuts[94], 1),
+        p99=round(cuts[98], 1),
+        worst=round(took[-1], 1),
+    )
+
+
+def _latencies(client: Any) -> list[float]:
+    """Milliseconds of each exit, in the order of publication."""
+    found = []
+    for _, fields in client.xrange(EXITS):
+        data = json.loads(fields[FIELD.encode()])["data"]
+        occurred = datetime.fromisoformat(data["occurred_at"])
+        found.append((datetime.fromisoformat(data["published_at"]) - occurred).total_seconds())
+    return [1000 * seconds for seconds in found]
+
+
+async def run(rates: list[int], seconds: int) -> list[Latency]:
+    """Each rate in turn."""
+    with tempfile.TemporaryDirectory(prefix="goald-") as directory, Stage(Path(directory)) as stage:
+        settings = Settings(redis_url=stage.redis_url, postgres_dsn=stage.postgres_dsn)
+        await stage.prepare(Workload(events=1))
+        cluster = RayCluster(stage.short / "ray", None)
+        cluster.start(stage.record)
+        try:
+            return [await measure(stage, settings, rate, seconds) for rate in rates]
+        finally:
+            cluster.stop()
+
+
+def main() -> None:
+    """Print a line a rate, or JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench.latency")
+    parser.add_argument("--rate", type=int, nargs="*", default=[1_000, 10_000, 50_000])
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = asyncio.run(run(options.rate, options.seconds))
+    if options.json:
+        print(json.dumps([asdict(latency) for latency in found]))
+        return
+    for latency in found:
+        print(
+            f"event to exit at {latency.rate:>7,}/s (sent {latency.sent_per_s:>8,.0f}/s):"
+            f" p50 {latency.p50:>7} ms  p95 {latency.p95:>7} ms  p99 {latency.p99:>7} ms"
+            f"  worst {latency.worst:>7} ms  of {latency.exits} exits"
+        )
+
+
+if __name__ == "__main__":
+    main()
