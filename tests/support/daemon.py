@@ -48,14 +48,14 @@ _numbers = itertools.count(1)
 class Daemon:
     """One daemon on a data directory; it may be started again after it has ended."""
 
-    def __init__(self, data_dir: Path, *options: str, **settings: str) -> None:
-        """`options` are words of the command line, `settings` are variables without their
-        prefix. Does not start it."""
+    def __init__(self, data_dir: Path, *, embedded: bool = True, **settings: str) -> None:
+        """`embedded`: whether it starts a Redis and a Postgres of its own. `settings` are
+        variables without their prefix. Does not start it."""
         self.data_dir = data_dir
         kept = {name: value for name, value in os.environ.items() if "GOALD_" not in name.upper()}
         own = {f"GOALD_{name.upper()}": value for name, value in settings.items()}
         self.environment = kept | {"GOALD_DATA_DIR": str(data_dir)} | own
-        self._options = options
+        self._words = ["serve", "--embedded"] if embedded else ["serve"]
         self._output = data_dir.with_name(f"{data_dir.name}-printed")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -66,7 +66,7 @@ class Daemon:
         to its group reaches nobody else."""
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*GOALD, "serve", "--embedded", *self._options],
+                [*GOALD, *self._words],
                 env=self.environment,
                 cwd=self.data_dir.parent,
                 stdin=subprocess.DEVNULL,
@@ -122,8 +122,8 @@ class Daemon:
             self.process.wait(DEADLINE_S)
             for each in family:
                 _kill(each)
-        recorded = ProcessRecord(self.data_dir / "run" / "processes.json")
-        recorded.end_all()
+        if (self.data_dir / "run").is_dir():
+            ProcessRecord(self.data_dir / "run" / "processes.json").end_all()
         self._output.unlink(missing_ok=True)
 
     def kill_driver(self) -> None:
@@ -271,13 +271,13 @@ def _kill(process: psutil.Process) -> None:
 
 @pytest.fixture
 def make_daemon() -> Iterator[Callable[..., Daemon]]:
-    """Makes daemons that are not started, each on a data directory of its own unless one is
-    given. What is left of them is killed and removed after the test."""
+    """Makes daemons that are not started, each on a data directory of its own. What is left
+    of them is killed and removed after the test."""
     made: list[Daemon] = []
 
-    def make(*options: str, data_dir: Path | None = None, **settings: str) -> Daemon:
-        directory = data_dir or Path(tempfile.mkdtemp(prefix="goald-", dir="/tmp"))
-        made.append(Daemon(directory, *options, **settings))
+    def make(*, embedded: bool = True, **settings: str) -> Daemon:
+        directory = Path(tempfile.mkdtemp(prefix="goald-", dir="/tmp"))
+        made.append(Daemon(directory, embedded=embedded, **settings))
         return made[-1]
 
     yield make
