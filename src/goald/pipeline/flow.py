@@ -191,6 +191,7 @@ class ShardFlow:
                 await self._clock.sleep(pause)
                 await self._reload(buffers)
                 continue
+            self._publisher.expect(committed.outbox)
             self._evaluator.apply(proposal, committed)
             if committed.out_of_step:
                 await self._reload(buffers)

@@ -42,6 +42,11 @@ class Publisher:
         self._marking: set[int] = set()
         self._publishing: set[int] = set()
 
+    def expect(self, rows: Sequence[StoredMessage]) -> None:
+        """These were just committed and are to be published in their turn: `relay` is to
+        leave them alone."""
+        self._publishing.update(row.number for row in rows)
+
     async def publish(
         self, rows: Sequence[StoredMessage], letters: Sequence[DeadLetter] = ()
     ) -> None:
