@@ -174,7 +174,7 @@ def loaded(count: int) -> tuple[_native.Engine, float, float]:
     for piece in copy_rows(2 * ROWS_A_PIECE):
         _native.Engine().load(piece[:0])
     engine = _native.Engine()
-    engine.set_workflows(workflows())
+    engine.update_workflows(workflows())
     before, seconds = resident(), 0.0
     for piece in copy_rows(count):
         start = time.perf_counter()

@@ -45,7 +45,7 @@ class PlainEngine:
         self._rows = bytearray()
         self._ended = True
 
-    def set_workflows(self, workflows: Sequence[dict[str, Any]]) -> None:
+    def update_workflows(self, workflows: Sequence[dict[str, Any]]) -> None:
         for workflow in workflows:
             goals: dict[str, list[dict[str, Any]]] = {}
             for goal in sorted(workflow["goals"], key=lambda g: (g["created_at"], g["position"])):

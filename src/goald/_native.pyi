@@ -76,8 +76,9 @@ class Engine:
     """
 
     def __new__(cls, *, clock_skew_us: int = 0) -> Self: ...
-    def set_workflows(self, workflows: Sequence[dict[str, Any]]) -> None:
-        """Take these workflows' configuration in place of what is held (E8).
+    def update_workflows(self, workflows: Sequence[dict[str, Any]]) -> None:
+        """Take these workflows' configuration in place of what is held of them (E8); other
+        workflows stay as they are.
 
         Each is `{"tenant_id", "workflow_id", "goal_logic": "any"|"all", "is_active": bool,
         "goals": [{"id": uuid str, "goal_type", "criteria": JSON text, "is_active": bool,

@@ -135,7 +135,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Workflows as `_native.Engine.set_workflows` takes them, up to a version."""
+    """Workflows as `_native.Engine.update_workflows` takes them, up to a version."""
 
     version: int
     workflows: list[dict[str, Any]] = field(default_factory=list)

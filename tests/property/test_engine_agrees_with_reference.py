@@ -26,18 +26,17 @@ class Shard:
         self.router = _native.Router(bytes(_native.SLOTS), max_buffer=1_500)
         self.store = Store()
         self.now_us = now_us
-        self.configured: dict[tuple[str, str], dict[str, Any]] = {}
         self.acknowledged = 0
 
     def configure(self, step: Configure) -> None:
-        self.configured[step.tenant, step.workflow_id] = {
+        changed = {
             "tenant_id": step.tenant,
             "workflow_id": step.workflow_id,
             "goal_logic": step.goal_logic,
             "is_active": step.is_active,
             "goals": [_goal(goal) for goal in step.goals],
         }
-        self.engine.set_workflows(list(self.configured.values()))
+        self.engine.update_workflows([changed])
 
     def feed(
         self, events: tuple[dict[str, Any], ...], reload: bool

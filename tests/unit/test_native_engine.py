@@ -77,7 +77,7 @@ def take(engine: _native.Engine, *events: bytes) -> _native.Proposal:
 @pytest.fixture
 def engine() -> _native.Engine:
     made = _native.Engine()
-    made.set_workflows([workflow(goal())])
+    made.update_workflows([workflow(goal())])
     return made
 
 
@@ -143,7 +143,7 @@ def test_a_configuration_that_changes_meanwhile_does_not_hold_up_the_batch(
 ) -> None:
     take(engine, started())
     proposal = evaluate(engine, tagged())
-    engine.set_workflows([])
+    engine.update_workflows([workflow(goal(), is_active=False)])
     engine.apply(proposal, b"\1")
     assert engine.stats()["enrollments"] == 0
 
@@ -205,17 +205,17 @@ def test_an_enrollment_of_an_inactive_workflow_counts_once_it_is_active() -> Non
     engine = _native.Engine()
     take(engine, started())
     assert evaluate(engine, tagged()).changes_nothing
-    engine.set_workflows([workflow(goal(), is_active=False)])
+    engine.update_workflows([workflow(goal(), is_active=False)])
     assert evaluate(engine, tagged()).changes_nothing
     assert engine.stats()["listeners"] == 0
-    engine.set_workflows([workflow(goal())])
+    engine.update_workflows([workflow(goal())])
     assert engine.stats()["listeners"] == 1
     assert len(evaluate(engine, tagged()).exits) == 1
 
 
 def test_all_goals_are_remembered_one_by_one(engine: _native.Engine) -> None:
     bought = goal(PURCHASE, goal_type="purchase_made", criteria='{"min_amount": 10.5}')
-    engine.set_workflows([workflow(goal(), bought, goal_logic="all")])
+    engine.update_workflows([workflow(goal(), bought, goal_logic="all")])
     take(engine, started())
     first = take(engine, tagged())
     assert (first.effects.status, len(first.exits)) == (["active"], 0)
@@ -242,13 +242,13 @@ def test_a_bad_configuration_is_named_and_nothing_of_it_taken(
     engine: _native.Engine, changed: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        engine.set_workflows([workflow(goal(), workflow_id="w-9"), workflow(**changed)])
+        engine.update_workflows([workflow(goal(), workflow_id="w-9"), workflow(**changed)])
     assert engine.stats()["workflows"] == 1
     assert engine.stats()["goals"] == 1
 
 
 def test_explain_says_why_each_goal_is_matched_or_not(engine: _native.Engine) -> None:
-    engine.set_workflows([workflow(goal(), goal(PURCHASE, is_active=False, position=1))])
+    engine.update_workflows([workflow(goal(), goal(PURCHASE, is_active=False, position=1))])
     take(engine, started())
     told = json.loads(engine.explain(tagged("Prospect"), NOW_US))
     [enrollment] = told["enrollments"]

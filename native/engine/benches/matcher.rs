@@ -44,7 +44,7 @@ fn workflow() -> WorkflowSpec {
 fn engine(contacts: u64) -> Engine {
     let mut engine = Engine::new(0);
     engine
-        .set_workflows(&[workflow()])
+        .update_workflows(&[workflow()])
         .expect("a good workflow");
     engine
         .load(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0")

@@ -76,9 +76,10 @@ impl Engine {
         self.generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Take these workflows in place of what is held (E8), or none of them. A proposal that
+    /// Take these workflows in place of what is held of them (E8), or none of them; workflows
+    /// that are not named stay as they are. A proposal that
     /// was made before can still be applied: its events were judged when they arrived (E1).
-    pub fn set_workflows(&mut self, specs: &[WorkflowSpec]) -> Result<(), ConfigError> {
+    pub fn update_workflows(&mut self, specs: &[WorkflowSpec]) -> Result<(), ConfigError> {
         let mut seen = BTreeSet::new();
         let mut workflows = Vec::with_capacity(specs.len());
         for spec in specs {

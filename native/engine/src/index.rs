@@ -301,24 +301,27 @@ impl Index {
         true
     }
 
-    /// Take these workflows' configuration in place of what is held.
+    /// Take these workflows' configuration in place of what is held of them; others stay.
+    /// Costs a look at every workflow.
     pub fn configure(&mut self, workflows: Vec<(String, String, Workflow)>) {
-        let before: Vec<u32> = (0..self.states.len() as u32)
-            .filter(|&number| self.states[number as usize].config.take().is_some())
-            .collect();
-        self.listens.fill(0);
-        self.tenant_listens.fill(0);
         for (tenant, id, config) in workflows {
             // The name of the tenant is used by its workflows: once taken, given back.
             let (number, _) = self.take_tenant(&tenant);
             let workflow = self.take_workflow(number, &id);
             self.release_tenant(number);
             self.listens[workflow as usize] = config.listens();
-            self.tenant_listens[number as usize] |= config.listens();
-            self.states[workflow as usize].config = Some(config);
+            let before = self.states[workflow as usize].config.replace(config);
+            if before.is_some() {
+                // Its configuration uses the workflow's name once, however often it changes.
+                self.release_workflow(workflow);
+            }
         }
-        for number in before {
-            self.release_workflow(number);
+        self.tenant_listens.fill(0);
+        for number in 0..self.states.len() {
+            if self.states[number].config.is_some() {
+                let tenant = self.workflows.scope(number as u32);
+                self.tenant_listens[tenant as usize] |= self.listens[number];
+            }
         }
     }
 

@@ -152,7 +152,7 @@ fn engine() -> Engine {
         workflow(WORKFLOWS[0], "any", goals()),
         workflow(WORKFLOWS[1], "all", goals()),
     ];
-    engine.set_workflows(&workflows).unwrap();
+    engine.update_workflows(&workflows).unwrap();
     engine
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 fn watching(goal: GoalSpec) -> Engine {
     let mut engine = Engine::new(0);
     engine
-        .set_workflows(&[workflow("w-1", "any", vec![goal])])
+        .update_workflows(&[workflow("w-1", "any", vec![goal])])
         .unwrap();
     enroll(&mut engine);
     engine
@@ -216,7 +216,7 @@ fn nothing_is_retroactive() {
     assert_eq!(why_not(&engine, &tagged("t", "c-1", 10)), "");
     let mut configure = |goal: &GoalSpec, event: &Value| {
         engine
-            .set_workflows(&[workflow("w-1", "any", vec![goal.clone()])])
+            .update_workflows(&[workflow("w-1", "any", vec![goal.clone()])])
             .unwrap();
         why_not(&engine, event)
     };
@@ -237,7 +237,7 @@ fn a_clock_skew_loosens_the_comparison() {
     let mut engine = Engine::new(2 * SECOND_US);
     let goals = vec![goal(1, "tag_added", &json!({"tag_id": "t"}))];
     engine
-        .set_workflows(&[workflow("w-1", "any", goals)])
+        .update_workflows(&[workflow("w-1", "any", goals)])
         .unwrap();
     enroll(&mut engine);
     assert_eq!(why_not(&engine, &tagged("t", "c-1", 8)), "");
@@ -255,7 +255,7 @@ fn of_two_goals_that_one_event_meets_the_older_has_it() {
     goals[0].created_at += 1;
     goals[1].position = 9;
     engine
-        .set_workflows(&[workflow("w-1", "any", goals)])
+        .update_workflows(&[workflow("w-1", "any", goals)])
         .unwrap();
     enroll(&mut engine);
     let proposal = evaluate(&engine, &[tagged("t", "c-1", 20)]);
@@ -271,13 +271,13 @@ fn a_goal_met_before_the_logic_became_any_is_not_achieved_twice() {
     };
     let mut engine = Engine::new(0);
     let mut table = Default::default();
-    engine.set_workflows(&both("all")).unwrap();
+    engine.update_workflows(&both("all")).unwrap();
     for event in [started("e-1", "c-1", "w-1", 10), tagged("t-1", "c-1", 20)] {
         let proposal = evaluate(&engine, &[event]);
         assert!(proposal.exits.is_empty());
         commit(&mut engine, &mut table, &proposal);
     }
-    engine.set_workflows(&both("any")).unwrap();
+    engine.update_workflows(&both("any")).unwrap();
     let proposal = evaluate(&engine, &[tagged("t-1", "c-1", 21)]);
     assert_eq!((proposal.achievements.len(), proposal.exits.len()), (0, 1));
     assert_eq!(proposal.exits[0].goal_ids[0].to_string(), goal_id(1));
@@ -293,11 +293,11 @@ fn a_switched_off_goal_completes_nobody_until_the_next_match() {
         [workflow("w-1", "all", goals)]
     };
     let mut engine = Engine::new(0);
-    engine.set_workflows(&goals(true)).unwrap();
+    engine.update_workflows(&goals(true)).unwrap();
     let batch = [started("e-1", "c-1", "w-1", 10), tagged("t-1", "c-1", 20)];
     let proposal = evaluate(&engine, &batch);
     commit(&mut engine, &mut Default::default(), &proposal);
-    engine.set_workflows(&goals(false)).unwrap();
+    engine.update_workflows(&goals(false)).unwrap();
     assert!(evaluate(&engine, &[tagged("t-2", "c-1", 21)]).changes_nothing());
     let proposal = evaluate(&engine, &[tagged("t-1", "c-1", 22)]);
     assert_eq!((proposal.achievements.len(), proposal.exits.len()), (0, 1));
@@ -382,12 +382,18 @@ fn the_explanation_names_what_is_not_there() {
         told(&engine, &tagged("t", "c-2", 20))["reason"],
         "not enrolled"
     );
+    let mut bare = Engine::new(0);
+    let proposal = evaluate(&bare, &[started("e-1", "c-1", "w-1", 10)]);
+    commit(&mut bare, &mut Default::default(), &proposal);
+    assert_eq!(
+        told(&bare, &tagged("t", "c-1", 20))["enrollments"][0]["reason"],
+        "workflow unknown"
+    );
     let mut expect = |workflows: &[WorkflowSpec], reason: &str| {
-        engine.set_workflows(workflows).unwrap();
+        engine.update_workflows(workflows).unwrap();
         let told = told(&engine, &tagged("t", "c-1", 20));
         assert_eq!(told["enrollments"][0]["reason"], reason);
     };
-    expect(&[], "workflow unknown");
     expect(&[workflow("w-1", "all", vec![])], "no goals");
     let mut inactive = workflow(
         "w-1",
@@ -443,7 +449,7 @@ fn criteria_are_read_strictly() {
     for (goal_type, criteria, expected) in cases {
         let mut spec = goal(1, goal_type, &json!({}));
         spec.criteria = criteria.into();
-        let error = Engine::new(0).set_workflows(&[workflow("w-1", "any", vec![spec])]);
+        let error = Engine::new(0).update_workflows(&[workflow("w-1", "any", vec![spec])]);
         let said = error.unwrap_err().to_string();
         assert!(said.contains(expected), "{criteria}: {said}");
         assert!(said.contains("workflow w-1 of acme: goal 0000"), "{said}");
@@ -460,15 +466,42 @@ fn a_configuration_is_taken_whole_or_not_at_all() {
             vec![goal(1, "form_submitted", &json!({"form_id": "f"}))],
         )
     };
-    engine.set_workflows(&[good()]).unwrap();
-    let twice = engine.set_workflows(&[good(), good()]).unwrap_err();
+    engine.update_workflows(&[good()]).unwrap();
+    let twice = engine.update_workflows(&[good(), good()]).unwrap_err();
     assert!(twice.to_string().contains("twice"));
     assert!(
         engine
-            .set_workflows(&[workflow("w-2", "most", vec![])])
+            .update_workflows(&[workflow("w-2", "most", vec![])])
             .is_err()
     );
     assert_eq!((engine.stats().workflows, engine.stats().goals), (1, 1));
-    engine.set_workflows(&[]).unwrap();
-    assert_eq!((engine.stats().workflows, engine.stats().tenants), (0, 0));
+}
+
+#[test]
+fn a_changed_workflow_leaves_the_others_as_they_are() {
+    let tag = |n, id| goal(n, "tag_added", &json!({"tag_id": id}));
+    let mut engine = Engine::new(0);
+    let mut table = Default::default();
+    engine
+        .update_workflows(&[
+            workflow("w-1", "any", vec![tag(1, "t-1")]),
+            workflow("w-2", "any", vec![tag(2, "t-2")]),
+        ])
+        .unwrap();
+    let batch = [
+        started("e-1", "c-1", "w-1", 10),
+        started("e-2", "c-1", "w-2", 10),
+    ];
+    let proposal = evaluate(&engine, &batch);
+    commit(&mut engine, &mut table, &proposal);
+    let mut idle = workflow("w-2", "any", vec![tag(2, "t-2")]);
+    idle.is_active = false;
+    engine.update_workflows(&[idle]).unwrap();
+    engine.update_workflows(&[]).unwrap();
+    assert_eq!(engine.stats().workflows, 2);
+    assert!(evaluate(&engine, &[tagged("t-2", "c-1", 20)]).changes_nothing());
+    assert_eq!(
+        evaluate(&engine, &[tagged("t-1", "c-1", 20)]).exits.len(),
+        1
+    );
 }

@@ -57,7 +57,7 @@ fn what_was_met_before_counts_also_of_goals_that_are_gone() {
         .unwrap();
     let goals = (1..=2).map(|n| goal(n, "tag_added", &json!({"tag_id": format!("t-{n}")})));
     engine
-        .set_workflows(&[workflow("w-1", "all", goals.collect())])
+        .update_workflows(&[workflow("w-1", "all", goals.collect())])
         .unwrap();
     let last = buffer(&[tagged("t-2", "c-1", 5)]);
     let proposal = engine.evaluate(&[&last], NOW_US).unwrap();

@@ -20,12 +20,16 @@ impl Engine {
         Engine(Core::new(clock_skew_us))
     }
 
-    fn set_workflows(&mut self, py: Python<'_>, workflows: Vec<Bound<'_, PyDict>>) -> PyResult<()> {
+    fn update_workflows(
+        &mut self,
+        py: Python<'_>,
+        workflows: Vec<Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
         let specs = workflows
             .iter()
             .map(workflows::workflow)
             .collect::<PyResult<Vec<_>>>()?;
-        py.detach(|| self.0.set_workflows(&specs))
+        py.detach(|| self.0.update_workflows(&specs))
             .map_err(value_error)
     }
 

@@ -52,7 +52,7 @@ class Evaluator:
 
     def configure(self, changed: Configuration) -> None:
         """Take what changed in the configuration (E8). Not between `evaluate` and `apply`."""
-        self._engine.set_workflows(changed.workflows)
+        self._engine.update_workflows(changed.workflows)
         self._config_version = changed.version
 
     def evaluate(self, buffers: Sequence[bytes], now_us: int) -> _native.Proposal:

@@ -188,6 +188,17 @@ async def test_changed_configuration_counts_from_its_version_on(house: House) ->
     assert house.exits == ["e-1"]
 
 
+async def test_changing_one_workflow_leaves_the_others_listening(house: House) -> None:
+    async with house.running():
+        await house.enrol()
+        await house.settled()
+        house.configure("another", version=2)
+        await house.until(lambda: 2 in house.database.config_versions.values())
+        await house.tag()
+        await house.settled()
+    assert house.exits == ["e-1"]
+
+
 async def test_entries_read_before_the_stop_are_acknowledged(house: House) -> None:
     await house.enrol()
     for _ in range(300):

@@ -62,7 +62,7 @@ class MemoryDatabase:
     achievements: list[Achievement] = field(default_factory=list)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
     workflows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
-    """(version, the workflow as `Engine.set_workflows` takes it)."""
+    """(version, the workflow as `Engine.update_workflows` takes it)."""
     slot_leases: dict[int, SlotLease] = field(default_factory=dict)
     stream_leases: dict[int, StreamLease] = field(default_factory=dict)
     config_versions: dict[int, int] = field(default_factory=dict)
