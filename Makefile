@@ -82,12 +82,12 @@ coverage: $(STAMPS)/dev $(STAMPS)/ext ## Lines and branches that the tests reach
 	@cargo llvm-cov --locked --package goald-engine
 
 .PHONY: fuzz
-fuzz: ## Fuzz a decoder: make fuzz TARGET=json (or msgpack) SECONDS_EACH=60; needs nightly Rust
+fuzz: ## Fuzz: TARGET=decode_msgpack, decode_json or buffer; SECONDS_EACH=60; needs nightly Rust
 	@cargo fuzz --version >/dev/null 2>&1 || { \
 		echo "Missing: cargo-fuzz. Get it: cargo install cargo-fuzz" >&2; exit 1; }
 	@cargo +nightly --version >/dev/null 2>&1 || { \
 		echo "Missing: nightly Rust. Get it: rustup toolchain install nightly" >&2; exit 1; }
-	cargo +nightly fuzz run --fuzz-dir native/fuzz $(or $(TARGET),msgpack) -- \
+	cargo +nightly fuzz run --fuzz-dir native/fuzz $(or $(TARGET),decode_msgpack) -- \
 		-max_total_time=$(or $(SECONDS_EACH),60)
 
 .PHONY: lock

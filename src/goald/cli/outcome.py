@@ -57,9 +57,11 @@ def complain(text: str) -> None:
 
 
 def _one_line(text: str) -> str:
-    """The lines of a text behind one another; one that ends in a colon leads to the next."""
+    """The lines of a text behind one another; one that ends in a colon leads to the next.
+    What follows a blank line is there to be copied, and stays as it is."""
+    text, blank, verbatim = text.partition("\n\n")
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    return "; ".join(lines).replace(":; ", ": ")
+    return "; ".join(lines).replace(":; ", ": ") + blank + verbatim
 
 
 def _is_lost_connection(error: BaseException) -> bool:

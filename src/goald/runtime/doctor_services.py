@@ -50,7 +50,7 @@ async def postgres(dsn: str) -> AsyncIterator[Finding]:
     connection = await asyncpg.connect(dsn, timeout=CONNECT_S, command_timeout=CONNECT_S)
     try:
         version = connection.get_server_version()
-        text = f"{version.major}.{version.minor}"
+        text = str(await connection.fetchval("SHOW server_version"))
         yield (
             ok("Postgres", text)
             if version.major >= 14
