@@ -30,6 +30,7 @@ class RayCluster:
         left there is removed. `address`: a cluster to join instead."""
         self._temp_dir = temp_dir
         self._address = address
+        self._began = False
 
     def start(self, record: Callable[[str, int], None]) -> None:
         """Start or join; blocks for 3 s or so, on the main thread. `record` is told the role
@@ -37,6 +38,7 @@ class RayCluster:
         os.environ.update(_ENVIRONMENT)
         import ray
 
+        self._began = True
         try:
             if self._address is not None:
                 ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
@@ -60,7 +62,9 @@ class RayCluster:
         self._record_processes(record)
 
     def stop(self) -> None:
-        """End what was started. Blocks for a second or so."""
+        """End what was started, if anything. Blocks for a second or so."""
+        if not self._began:
+            return  # a signal may have cut the import off, and it cannot be had again
         import ray
 
         ray.shutdown()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 import uvloop
 
@@ -68,17 +69,28 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
     port = settings.metrics_port
     if port is None:
         port = 0 if embedded else METRICS_PORT
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave_the_start)
     with (
+        contextlib.suppress(SystemExit),  # of the lines above, or of Ray's own for SIGTERM
         Exporter(settings.metrics_host, port, latest.get) as exporter,
         (_embedded if embedded else _external)(settings, console) as ground,
     ):
         console.step("starting Ray")
-        ground.cluster.start(ground.record)
         try:
+            ground.cluster.start(ground.record)
             daemon = _Daemon(ground, latest, exporter.url, embedded, demo, console)
             return uvloop.run(daemon.run())
         finally:
             ground.cluster.stop()
+    return 0
+
+
+def _leave_the_start(number: int, _frame: FrameType | None) -> None:
+    """On a signal before there is an event loop: stop what was started by then (D7)."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.alarm(0)  # Ray's handler, where it came first, aborts the process 3 s later
+    raise SystemExit(0)
 
 
 @contextlib.contextmanager
