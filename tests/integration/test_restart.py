@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.daemon import GOALD, Daemon
+from tests.support.daemon import GOALD, Daemon, left_of
 from tests.support.real_logs import achieved, assert_exits_are_the_completions, real_log
 
 RATE = 5_000
@@ -32,11 +32,13 @@ def test_killed_in_the_middle_of_a_replay_it_ends_with_the_same_achievements(
                 "achievements",
                 lambda: len(achieved(daemon, log.tenant)) >= enough,  # noqa: B023
             )
+            family = daemon.family()
             kill()
         finally:
             sender.kill()
             sender.wait()
         daemon.start()
+        assert left_of(family) == []
         daemon.until_lag_zero()
         found = achieved(daemon, log.tenant)
         assert enough <= len(found) < len(log.expected), "it was not killed in the middle"

@@ -80,6 +80,20 @@ def test_a_signal_in_the_midst_of_events_ends_it_and_loses_none(
     stopped_by(signal.SIGINT, daemon)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_the_start_ends_it_well(
+    make_daemon: Callable[..., Daemon], number: signal.Signals
+) -> None:
+    daemon = make_daemon()
+    daemon.launch()
+    daemon.until("first service", lambda: "migrating the schema" in daemon.printed())
+    assert daemon.process is not None
+    family = psutil.Process(daemon.process.pid).children(recursive=True)
+    assert family
+    assert daemon.stop(number) == 0, daemon.printed()
+    assert left_of(family) == []
+
+
 def test_a_taken_port_for_metrics_is_refused(
     make_daemon: Callable[..., Daemon], taken_port: int
 ) -> None:
