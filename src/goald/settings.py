@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         8 << 20, ge=1 << 16, description="bytes a stream holds unacknowledged"
     )
     call_bytes: int = Field(
-        1_000_000, ge=1_000, le=4 << 20, description="bytes in one call to a shard"
+        2_000_000, ge=1_000, le=8 << 20, description="bytes in one call to a shard"
     )
     calls: int = Field(2, ge=1, le=64, description="calls under way to a shard")
     log_level: str = Field(

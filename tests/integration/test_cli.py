@@ -349,7 +349,7 @@ async def test_a_replay_that_loses_redis_says_from_where_nothing_is_lost(
             asyncio.to_thread(main, ["replay", "log.jsonl", "--rate", "500"])
         )
         async with asyncio.timeout(60):
-            while not await asyncio.to_thread(events_in, streams):  # noqa: ASYNC110 - a server has no event to wait for
+            while not await asyncio.to_thread(events_in, streams):
                 await asyncio.sleep(0.02)
         proxy.cut()
         assert await running == 3

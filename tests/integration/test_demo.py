@@ -28,7 +28,7 @@ async def count(client: Any) -> int:
 
 async def wait_for(client: Any, more_than: int) -> int:
     async with asyncio.timeout(DEADLINE_S):
-        while (found := await count(client)) <= more_than:  # noqa: ASYNC110 - a server has no event to wait for
+        while (found := await count(client)) <= more_than:
             await asyncio.sleep(0.02)
     return found
 
@@ -58,7 +58,7 @@ async def test_it_goes_on_when_redis_is_back(client: Any, redis_url: str) -> Non
         before = await wait_for(client, 100)
         proxy.cut()
         async with asyncio.timeout(DEADLINE_S):
-            while len(publisher._buffer) < 100:  # full: from here on events are left out  # noqa: ASYNC110 - a server has no event to wait for
+            while len(publisher._buffer) < 100:  # full: from here on events are left out
                 await asyncio.sleep(0.02)
         proxy.mend()
         await wait_for(client, before + 1_000)

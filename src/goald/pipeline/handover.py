@@ -13,6 +13,8 @@ from goald.settings import HandoverSettings
 
 RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
+SMALL_BYTES = 90_000
+"""Up to about so much, a call's arguments travel within it, and not through Ray's store."""
 
 
 @dataclass(eq=False, slots=True)
@@ -27,7 +29,7 @@ class _Item:
 class Lane:
     """The way from one consumer to one shard.
 
-    Parts that arrive while calls are under way share the next call. After a call that failed,
+    Parts that arrive while a call is under way share the next one. After a call that failed,
     the lane waits for the others under way, and begins again at the first part that is not
     known to be done.
     """
@@ -79,17 +81,33 @@ class Lane:
                 task.cancel()
 
     def _start_calls(self) -> None:
-        while self._queue and len(self._under_way) < self._settings.calls:
-            items = [self._queue.popleft()]
-            size = len(items[0].buffer)
-            while self._queue and size + len(self._queue[0].buffer) <= self._settings.call_bytes:
-                size += len(self._queue[0].buffer)
-                items.append(self._queue.popleft())
+        while self._queue and self._may_call():
+            items = self._take(self._settings.call_bytes)
             parts = [
                 Part(item.stream, item.epoch, item.sequence, self._floor(item.stream), item.buffer)
                 for item in items
             ]
             self._under_way[asyncio.ensure_future(self._shard.process(parts))] = items
+
+    def _may_call(self) -> bool:
+        """A shard settles one group at a time, and a call costs much the same whatever it
+        carries: beside one under way another goes only if it is full, or both are small."""
+        if not self._under_way:
+            return True
+        if len(self._under_way) >= self._settings.calls:
+            return False
+        waiting = sum(len(item.buffer) for item in self._queue)
+        under_way = sum(len(item.buffer) for items in self._under_way.values() for item in items)
+        return waiting >= self._settings.call_bytes or waiting + under_way <= SMALL_BYTES
+
+    def _take(self, most: int) -> list[_Item]:
+        """From the head of the queue, up to so many bytes, one item at least."""
+        taken = [self._queue.popleft()]
+        size = len(taken[0].buffer)
+        while self._queue and size + len(self._queue[0].buffer) <= most:
+            size += len(self._queue[0].buffer)
+            taken.append(self._queue.popleft())
+        return taken
 
     def _floor(self, stream: str) -> int:
         outstanding = self._outstanding[stream]

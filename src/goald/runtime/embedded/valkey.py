@@ -42,6 +42,8 @@ class Valkey:
             "dir": ".",
             "appendonly": "yes",
             "appendfsync": "always",  # `everysec` may answer before it has written
+            # Streams make the log grow fast, and writing it anew costs as much as serving.
+            "auto-aof-rewrite-min-size": "512mb",
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
