@@ -44,12 +44,6 @@ class ConsumerMetrics:
             ["stream"],
             registry=registry,
         )
-        self.gone = Counter(
-            "goald_entries_gone",
-            "Entries that were trimmed before they were read: a loss.",
-            ["stream"],
-            registry=registry,
-        )
         self.rejected = Counter(
             "goald_events_unroutable",
             "Events in which no tenant and contact could be found.",

@@ -29,29 +29,34 @@ class Clock(Protocol):
 
 
 class EventStream(Protocol):
-    """One inbound stream, read under one lease (design 2, step 1)."""
+    """One inbound stream, read under one lease (design 2, step 1).
+
+    Its consumer group keeps one thing: up to where everything is acknowledged. Reading
+    changes nothing; who holds the stream remembers how far it has read, and a new holder
+    begins where the acknowledged ends.
+    """
 
     @property
     def name(self) -> str:
         """The stream's key, such as `goald:events:0`."""
 
-    async def claim(self, lease: StreamLease) -> None:
+    async def claim(self, lease: StreamLease) -> bytes:
         """Make this lease's epoch the one that may read, and make the group if it is not
-        there. Raises LeaseLost if a later epoch has claimed the stream already."""
+        there; the id of the last entry acknowledged, `b"0-0"` for none. Raises LeaseLost if
+        a later epoch has claimed the stream already."""
 
-    async def read_pending(self, after: bytes, count: int) -> list[RawEntry]:
-        """Up to `count` entries that were delivered before and never acknowledged, in
-        order, with ids above `after` (`b"0"` for the first). Atomic with the check of the
-        epoch: raises LeaseLost, having read nothing, if it is no longer ours. Never blocks."""
+    async def read(self, after: bytes, count: int) -> list[RawEntry]:
+        """Up to `count` entries with ids above `after`, in order. Atomic with the check of
+        the epoch: raises LeaseLost, having read nothing, if it is no longer ours. Never
+        blocks."""
 
-    async def read_new(self, count: int) -> list[RawEntry]:
-        """Up to `count` entries never delivered before, in order; else as `read_pending`."""
+    async def wait(self, after: bytes, seconds: float) -> bool:
+        """Wait until there is an entry above `after`, at most so long; whether there is."""
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait until there may be new entries, at most so long. Takes nothing."""
-
-    async def acknowledge(self, ids: Sequence[bytes]) -> None:
-        """Acknowledge entries (step 6). Doing so twice changes nothing."""
+    async def acknowledge(self, up_to: bytes, entries: int) -> None:
+        """Acknowledge everything up to and including this id (step 6), `entries` more than
+        before. Raises LeaseLost, having changed nothing, if the epoch is no longer ours.
+        After an error it may be repeated as it was."""
 
     async def close(self) -> None: ...
 

@@ -18,7 +18,7 @@ class Backend(Protocol):
     def outbound(self) -> Outbound: ...
     async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]: ...
     async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]: ...
-    async def pending(self, stream: str) -> int: ...
+    async def unacknowledged(self, stream: str) -> int: ...
     async def delete(self, stream: str, entry_id: bytes) -> None: ...
     async def drop_group(self, stream: str) -> None: ...
     async def flush(self) -> None: ...
@@ -44,8 +44,8 @@ class MemoryBackend:
             for entry_id, flat in self.streams.entries(stream)
         ]
 
-    async def pending(self, stream: str) -> int:
-        return self.streams.pending(stream)
+    async def unacknowledged(self, stream: str) -> int:
+        return self.streams.unacknowledged(stream)
 
     async def delete(self, stream: str, entry_id: bytes) -> None:
         self.streams.delete(stream, entry_id)
@@ -86,8 +86,11 @@ class RedisBackend:
     async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         return list(await self._client.xrange(stream))
 
-    async def pending(self, stream: str) -> int:
-        return int((await self._client.xpending(stream, GROUP))["pending"])
+    async def unacknowledged(self, stream: str) -> int:
+        (group,) = await self._client.xinfo_groups(stream)
+        assert group["name"] == GROUP.encode()
+        after = b"(" + group["last-delivered-id"]
+        return int(group["pending"]) + len(await self._client.xrange(stream, min=after))
 
     async def delete(self, stream: str, entry_id: bytes) -> None:
         await self._client.xdel(stream, entry_id)

@@ -35,66 +35,52 @@ def ids(entries: list[Any]) -> list[bytes]:
     return [entry_id for entry_id, _ in entries]
 
 
-async def test_new_entries_come_in_order_and_once(backend: Backend) -> None:
+async def test_entries_come_in_order_in_pages(backend: Backend) -> None:
     stream = await claimed(backend)
     added = await add(backend, 5)
-    first, second = await stream.read_new(3), await stream.read_new(3)
+    first = await stream.read(b"0-0", 3)
+    second = await stream.read(first[-1][0], 3)
     assert ids(first + second) == added
     assert events(first + second) == [b"e0", b"e1", b"e2", b"e3", b"e4"]
-    assert await stream.read_new(3) == []
+    assert await stream.read(added[-1], 3) == []
+
+
+async def test_reading_again_gives_the_same(backend: Backend) -> None:
+    stream = await claimed(backend)
+    added = await add(backend, 2)
+    assert ids(await stream.read(b"0-0", 10)) == added
+    assert ids(await stream.read(b"0-0", 10)) == added
 
 
 async def test_entries_from_before_the_group_existed_are_read(backend: Backend) -> None:
     added = await add(backend, 2)
-    stream = await claimed(backend)
-    assert ids(await stream.read_new(10)) == added
+    stream = backend.event_stream(STREAM)
+    assert await stream.claim(lease(1)) == b"0-0"
+    assert ids(await stream.read(b"0-0", 10)) == added
 
 
-async def test_a_new_holder_finds_what_the_last_did_not_acknowledge(backend: Backend) -> None:
+async def test_a_new_holder_begins_after_what_the_last_acknowledged(backend: Backend) -> None:
     last = await claimed(backend, epoch=1)
     added = await add(backend, 5)
-    await last.read_new(4)
-    await last.acknowledge(added[:1])
-    following = await claimed(backend, epoch=2)
-    assert ids(await following.read_pending(b"0", 10)) == added[1:4]
-    assert ids(await following.read_new(10)) == added[4:]
+    await last.read(b"0-0", 4)
+    await last.acknowledge(added[0], 1)
+    following = backend.event_stream(STREAM)
+    position = await following.claim(lease(2))
+    assert position == added[0]
+    assert ids(await following.read(position, 10)) == added[1:]
 
 
-async def test_pending_entries_come_in_pages(backend: Backend) -> None:
-    stream = await claimed(backend)
-    added = await add(backend, 5)
-    await stream.read_new(5)
-    pages = []
-    after = b"0"
-    while page := await stream.read_pending(after, 2):
-        pages.append(ids(page))
-        after = page[-1][0]
-    assert pages == [added[0:2], added[2:4], added[4:5]]
-
-
-async def test_an_entry_trimmed_before_it_was_acknowledged_comes_without_fields(
-    backend: Backend,
-) -> None:
-    stream = await claimed(backend)
-    added = await add(backend, 2)
-    await stream.read_new(2)
-    await backend.delete(STREAM, added[0])
-    pending = await stream.read_pending(b"0", 10)
-    assert ids(pending) == added
-    assert events(pending) == [None, b"e1"]
-
-
-async def test_an_older_epoch_reads_nothing(backend: Backend) -> None:
+async def test_an_older_epoch_reads_and_acknowledges_nothing(backend: Backend) -> None:
     older = await claimed(backend, epoch=1)
-    await add(backend, 3)
-    await older.read_new(1)
+    added = await add(backend, 3)
+    await older.read(b"0-0", 1)
     newer = await claimed(backend, epoch=2)
     with pytest.raises(LeaseLost):
-        await older.read_new(10)
+        await older.read(b"0-0", 10)
     with pytest.raises(LeaseLost):
-        await older.read_pending(b"0", 10)
-    assert await backend.pending(STREAM) == 1
-    assert events(await newer.read_new(10)) == [b"e1", b"e2"]
+        await older.acknowledge(added[0], 1)
+    assert await backend.unacknowledged(STREAM) == 3
+    assert events(await newer.read(b"0-0", 10)) == [b"e0", b"e1", b"e2"]
 
 
 async def test_an_older_epoch_cannot_claim(backend: Backend) -> None:
@@ -102,142 +88,129 @@ async def test_an_older_epoch_cannot_claim(backend: Backend) -> None:
     with pytest.raises(LeaseLost):
         await claimed(backend, epoch=9)
     await add(backend, 1)
-    assert events(await newer.read_new(10)) == [b"e0"]
+    assert events(await newer.read(b"0-0", 10)) == [b"e0"]
 
 
 async def test_claiming_again_with_the_same_epoch_keeps_it(backend: Backend) -> None:
     stream = await claimed(backend, epoch=4)
     await stream.claim(lease(4))
     await add(backend, 1)
-    assert events(await stream.read_new(10)) == [b"e0"]
+    assert events(await stream.read(b"0-0", 10)) == [b"e0"]
 
 
 async def test_a_stream_that_was_not_claimed_is_not_read(backend: Backend) -> None:
     await add(backend, 1)
     with pytest.raises(LeaseLost):
-        await backend.event_stream(STREAM).read_new(1)
+        await backend.event_stream(STREAM).read(b"0-0", 1)
 
 
 async def test_acknowledging_twice_changes_nothing(backend: Backend) -> None:
     stream = await claimed(backend)
     added = await add(backend, 3)
-    await stream.read_new(3)
-    await stream.acknowledge(added[:2])
-    await stream.acknowledge(added[:2])
-    await stream.acknowledge([])
-    assert ids(await stream.read_pending(b"0", 10)) == added[2:]
+    await stream.acknowledge(added[1], 2)
+    await stream.acknowledge(added[1], 0)
+    assert await backend.unacknowledged(STREAM) == 1
 
 
-async def test_many_entries_are_acknowledged_at_once(backend: Backend) -> None:
+async def test_everything_acknowledged_leaves_nothing(backend: Backend) -> None:
     stream = await claimed(backend)
     added = await add(backend, 2_500)
-    assert ids(await stream.read_new(5_000)) == added
-    await stream.acknowledge(added)
-    assert await backend.pending(STREAM) == 0
+    assert ids(await stream.read(b"0-0", 5_000)) == added
+    await stream.acknowledge(added[999], 1_000)
+    assert await backend.unacknowledged(STREAM) == 1_500
+    await stream.acknowledge(added[-1], 1_500)
+    assert await backend.unacknowledged(STREAM) == 0
 
 
-async def test_a_group_that_was_removed_is_made_again_and_everything_is_read_again(
-    backend: Backend,
-) -> None:
+async def test_a_group_that_was_removed_is_made_again_where_it_was(backend: Backend) -> None:
     stream = await claimed(backend)
-    await add(backend, 2)
-    await stream.read_new(10)
+    added = await add(backend, 2)
     await backend.drop_group(STREAM)
-    assert events(await stream.read_new(10)) == [b"e0", b"e1"]
+    assert ids(await stream.read(b"0-0", 10)) == added
+    await stream.acknowledge(added[0], 1)
+    assert await backend.unacknowledged(STREAM) == 1
 
 
 async def test_after_redis_lost_everything_the_stream_is_claimed_anew(backend: Backend) -> None:
     stream = await claimed(backend, epoch=5)
-    await add(backend, 2)
-    await stream.read_new(10)
+    added = await add(backend, 2)
+    await stream.acknowledge(added[1], 2)
     await backend.flush()
     await add(backend, 1, first=2)
     with pytest.raises(LeaseLost):
-        await stream.read_new(10)
-    await stream.claim(lease(5))
-    assert events(await stream.read_new(10)) == [b"e2"]
+        await stream.read(added[1], 10)
+    assert await stream.claim(lease(5)) == b"0-0"
+    assert events(await stream.read(b"0-0", 10)) == [b"e2"]
 
 
 async def test_waiting_ends_when_an_entry_is_added_and_takes_nothing(backend: Backend) -> None:
     stream = await claimed(backend)
-    await add(backend, 1)
-    await stream.read_new(10)
-    waiting = asyncio.create_task(stream.wait(30))
+    (first,) = await add(backend, 1)
+    waiting = asyncio.create_task(stream.wait(first, 30))
     await asyncio.sleep(0)
     await add(backend, 1, first=1)
     async with asyncio.timeout(10):
         assert await waiting is True
-    assert events(await stream.read_new(10)) == [b"e1"]
+    assert events(await stream.read(first, 10)) == [b"e1"]
 
 
 async def test_waiting_for_nothing_ends_after_its_time(backend: Backend) -> None:
     stream = await claimed(backend)
-    await add(backend, 1)
-    await stream.read_new(10)
+    (last,) = await add(backend, 1)
     async with asyncio.timeout(10):
-        assert await stream.wait(0.05) is False
+        assert await stream.wait(last, 0.05) is False
 
 
-async def test_waiting_does_not_return_for_entries_read_by_an_earlier_holder(
-    backend: Backend,
-) -> None:
-    last = await claimed(backend, epoch=1)
+async def test_waiting_ends_at_once_where_there_is_more(backend: Backend) -> None:
+    stream = await claimed(backend)
     added = await add(backend, 2)
-    await last.read_new(10)
-    await last.acknowledge(added)
-    following = await claimed(backend, epoch=2)
-    assert await following.wait(0.05) is False
+    async with asyncio.timeout(10):
+        assert await stream.wait(added[0], 30) is True
 
 
 async def test_a_wait_that_was_cancelled_leaves_the_next_one_whole(backend: Backend) -> None:
     stream = await claimed(backend)
+    last = b"0-0"
     for number in range(5):
-        waiting = asyncio.create_task(stream.wait(30))
+        waiting = asyncio.create_task(stream.wait(last, 30))
         await asyncio.sleep(0.002 * number)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         await add(backend, 1, first=number)
-        assert await stream.wait(10) is True
-        assert events(await stream.read_new(10)) == [b"e%d" % number]
+        assert await stream.wait(last, 10) is True
+        entries = await stream.read(last, 10)
+        assert events(entries) == [b"e%d" % number]
+        last = entries[-1][0]
 
 
-@pytest.mark.parametrize("kind", ["new", "pending"])
-async def test_a_cancelled_read_never_shifts_replies(backend: Backend, kind: str) -> None:
-    """Cancel a read after each number of turns of the event loop. What it took stays
-    pending, and each later read still gets its own reply."""
+async def test_a_cancelled_read_never_shifts_replies(backend: Backend) -> None:
+    """Cancel a read after each number of turns of the event loop: each later read still gets
+    its own reply."""
     stream = await claimed(backend)
-    added: list[bytes] = []
+    added = await add(backend, 40)
     for turns in range(40):
-        added += await add(backend, 1, first=turns)
-        read = stream.read_new(1) if kind == "new" else stream.read_pending(b"0", 1)
-        task = asyncio.create_task(read)
+        task = asyncio.create_task(stream.read(b"0-0", 1))
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        await stream.acknowledge([b"1-1"])
-        new = await stream.read_new(1_000)
-        pending = await stream.read_pending(b"0", 1_000)
-        assert ids(pending) == added
-        assert ids(new) == added[len(added) - len(new) :]
-        assert len(new) <= 1
+        assert ids(await stream.read(added[turns], 1_000)) == added[turns + 1 :]
 
 
 async def test_a_cancelled_read_leaves_the_fence_up(backend: Backend) -> None:
     older = await claimed(backend, epoch=1)
+    await add(backend, 5)
     for turns in range(0, 40, 3):
-        await add(backend, 1)
-        task = asyncio.create_task(older.read_new(1))
+        task = asyncio.create_task(older.read(b"0-0", 1))
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
     await claimed(backend, epoch=2)
-    await add(backend, 5)
     for _ in range(3):
         with pytest.raises(LeaseLost):
-            await older.read_new(10)
+            await older.read(b"0-0", 10)
 
 
 async def test_reads_and_acknowledgements_at_once_keep_their_replies_apart(
@@ -245,13 +218,14 @@ async def test_reads_and_acknowledgements_at_once_keep_their_replies_apart(
 ) -> None:
     stream = await claimed(backend)
     added = await add(backend, 200)
-    seen: list[bytes] = []
 
-    async def read() -> None:
-        while entries := await stream.read_new(7):
-            seen.extend(ids(entries))
-            await stream.acknowledge(ids(entries))
+    async def read(first: int) -> None:
+        for at in range(first, 199, 3):
+            assert ids(await stream.read(added[at], 1)) == [added[at + 1]]
 
-    await asyncio.gather(read(), read(), read(), stream.wait(0.01))
-    assert sorted(seen) == sorted(added)
-    assert await backend.pending(STREAM) == 0
+    async def acknowledge() -> None:
+        for at in range(0, 200, 10):
+            await stream.acknowledge(added[at + 9], 10)
+
+    await asyncio.gather(read(0), read(1), read(2), acknowledge(), stream.wait(added[-1], 0.01))
+    assert await backend.unacknowledged(STREAM) == 0

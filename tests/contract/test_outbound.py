@@ -103,16 +103,16 @@ async def test_a_read_only_server_is_unavailable_and_then_goes_on(any_redis_url:
     client: Any = Redis.from_url(any_redis_url)
     async with outbound_over(any_redis_url) as outbound, client:
         await stream.claim(StreamLease("goald:events:0", 1, "a"))
-        await client.xadd("goald:events:0", {"event": "e"})
+        added = await client.xadd("goald:events:0", {"event": "e"})
         await client.execute_command("REPLICAOF", "127.0.0.1", "1")
         try:
             with pytest.raises(ServiceUnavailable):
-                await stream.read_new(1)
+                await stream.acknowledge(added, 1)
             with pytest.raises(ServiceUnavailable):
                 await outbound.publish([message(1)])
         finally:
             await client.execute_command("REPLICAOF", "NO", "ONE")
-        assert len(await stream.read_new(1)) == 1
+        await stream.acknowledge(added, 1)
     await stream.close()
 
 
@@ -128,8 +128,9 @@ async def test_a_connection_that_the_server_closed_is_opened_again(any_redis_url
     async with client:
         await stream.claim(StreamLease("goald:events:0", 1, "a"))
         await client.xadd("goald:events:0", {"event": "e"})
+        assert len(await stream.read(b"0-0", 1)) == 1
         await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         with pytest.raises(ServiceUnavailable):
-            await stream.read_new(1)
-        assert len(await stream.read_new(1)) == 1
+            await stream.read(b"0-0", 1)
+        assert len(await stream.read(b"0-0", 1)) == 1
     await stream.close()

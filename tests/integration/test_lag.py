@@ -16,6 +16,7 @@ from goald.adapters.redis_streams.dead_letters import (
 )
 from goald.domain.errors import NotFound, ServiceUnavailable, StreamCountMismatch
 from goald.domain.leases import StreamLease
+from goald.domain.streams import GROUP
 from goald.ports import DeadLetter
 
 STREAM = "goald:events:0"
@@ -58,31 +59,47 @@ async def test_a_stream_that_nobody_reads_lags_by_its_length(client: Any) -> Non
     assert await lag_of(client) == 3
 
 
-async def test_lag_counts_what_is_pending_and_what_was_never_delivered(
-    client: Any, stream: RedisEventStream
-) -> None:
+async def test_lag_is_what_is_not_acknowledged(client: Any, stream: RedisEventStream) -> None:
     added = await add(client, 2_500)
     assert await lag_of(client) == 2_500
-    await stream.read_new(10)
+    await stream.read(b"0-0", 10)
     assert await lag_of(client) == 2_500
-    await stream.acknowledge(added[:10])
+    await stream.acknowledge(added[9], 10)
     assert await lag_of(client) == 2_490
-    await stream.read_new(5_000)
-    assert await lag_of(client) == 2_490
-    await stream.acknowledge(added)
+    await stream.acknowledge(added[-1], 2_490)
     assert await lag_of(client) == 0
+    await add(client, 3)
+    assert await lag_of(client) == 3
+
+
+async def test_lag_counts_what_another_reader_of_the_group_left_pending(
+    client: Any, stream: RedisEventStream
+) -> None:
+    await add(client, 5)
+    await client.xreadgroup(GROUP, "another", {STREAM: ">"}, count=3)
+    assert await lag_of(client) == 5
 
 
 async def test_lag_is_exact_where_entries_were_deleted(
     client: Any, stream: RedisEventStream
 ) -> None:
     added = await add(client, 20)
-    await stream.read_new(5)
-    await stream.acknowledge(added[:5])
+    await stream.acknowledge(added[4], 5)
     await client.xdel(STREAM, *added[8:10])
     assert await lag_of(client) == 13
     await client.xdel(STREAM, *added[5:])
     assert await lag_of(client) == 0
+
+
+async def test_lag_is_exact_after_the_oldest_were_trimmed_and_the_stream_claimed_anew(
+    client: Any, stream: RedisEventStream
+) -> None:
+    added = await add(client, 20)
+    await stream.acknowledge(added[9], 10)
+    await client.xtrim(STREAM, minid=added[5].decode(), approximate=False)
+    await stream.claim(StreamLease(STREAM, 2, "b"))
+    await stream.acknowledge(added[14], 5)
+    assert await lag_of(client) == 5
 
 
 async def test_lag_of_all_streams_is_counted(client: Any) -> None:

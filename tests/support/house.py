@@ -212,9 +212,7 @@ class House:
     @property
     def unacknowledged(self) -> int:
         """Entries that were published and not yet acknowledged."""
-        stream = self.streams.stream(STREAM)
-        undelivered = sum(key > stream.delivered for key in stream.entries)
-        return len(stream.pending) + undelivered
+        return self.streams.unacknowledged(STREAM)
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait for a condition; fails after ten seconds."""

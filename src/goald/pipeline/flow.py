@@ -8,6 +8,7 @@ other runs. What fails because a server is away is tried again; a lost lease end
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from goald import _native
@@ -42,6 +43,17 @@ GROUPS_PUBLISHING = 4
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A batch on its way through the shards."""
+
+    last: bytes
+    """The id of its last entry."""
+    entries: int
+    routed: RoutedBatch
+    done: "list[asyncio.Future[None]]"
+
+
 class StreamFlow:
     """One stream's events: read, route, hand over, and at the very end acknowledge."""
 
@@ -73,44 +85,57 @@ class StreamFlow:
         self._stopping = False
 
     async def run(self) -> None:
-        """Until stopped; then what is under way is finished first (D7). Raises LeaseLost."""
-        await self._trying("claim", lambda: self._stream.claim(self._lease))
-        async with asyncio.TaskGroup() as under_way:
+        """Until stopped; then what is under way is finished first (D7). Raises LeaseLost, in
+        an ExceptionGroup."""
+        position = await self._trying("claim", lambda: self._stream.claim(self._lease))
+        self._reader.begin(position)
+        under_way: asyncio.Queue[HandedOver | None] = asyncio.Queue()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._acknowledge(under_way))
             while not self._stopping:
                 entries = await self._trying("read", self._reader.read)
                 if not entries:
-                    await self._trying("wait", lambda: self._stream.wait(WAIT_SECONDS))
+                    await self._trying("wait", lambda: self._reader.wait(WAIT_SECONDS))
                     continue
                 routed = self._route(entries)
+                self._reader.learn(len(entries), routed.size)
                 await self._window.enter(routed.size)
-                handed = [
-                    self._lanes[shard].put(self._stream.name, self._lease.epoch, buffer)
-                    for shard, buffer, _ in routed.buffers
-                ]
-                under_way.create_task(self._finish(entries, routed, handed))
+                under_way.put_nowait(self._hand_over(entries, routed))
                 if not self._reader.is_behind(entries):
                     await self._clock.sleep(self._pause)
+            under_way.put_nowait(None)
 
     def stop(self) -> None:
         """Read no more. `run` returns within the time of a wait and what is under way."""
         self._stopping = True
 
-    async def _finish(
-        self, entries: list[RawEntry], routed: RoutedBatch, handed: "list[asyncio.Future[None]]"
-    ) -> None:
-        if routed.dead:
-            await self._trying("bury", lambda: self._outbound.bury(routed.dead))
-        await asyncio.gather(*handed)
-        ids = [entry[0] for entry in entries]
-        await self._trying("acknowledge", lambda: self._stream.acknowledge(ids))
-        await self._window.leave(routed.size)
-        self._reader.learn(len(entries), routed.size)
+    def _hand_over(self, entries: list[RawEntry], routed: RoutedBatch) -> HandedOver:
+        done = [
+            self._lanes[shard].put(self._stream.name, self._lease.epoch, buffer)
+            for shard, buffer, _ in routed.buffers
+        ]
+        return HandedOver(entries[-1][0], len(entries), routed, done)
+
+    async def _acknowledge(self, under_way: asyncio.Queue[HandedOver | None]) -> None:
+        """Batch by batch, in the order in which they were read, each when all that it caused
+        is committed and published (D2)."""
         name = self._stream.name
-        self._metrics.read.labels(name).inc(len(entries))
-        self._metrics.acknowledged.labels(name).inc(len(entries))
-        self._metrics.read_entries.observe(len(entries))
-        self._metrics.gone.labels(name).inc(routed.gone)
-        self._metrics.rejected.inc(len(routed.dead))
+        while (batch := await under_way.get()) is not None:
+            await self._settled(batch)
+            await self._trying(
+                "acknowledge", partial(self._stream.acknowledge, batch.last, batch.entries)
+            )
+            await self._window.leave(batch.routed.size)
+            self._metrics.read.labels(name).inc(batch.entries)
+            self._metrics.acknowledged.labels(name).inc(batch.entries)
+            self._metrics.read_entries.observe(batch.entries)
+            self._metrics.rejected.inc(len(batch.routed.dead))
+
+    async def _settled(self, batch: HandedOver) -> None:
+        dead = batch.routed.dead
+        if dead:
+            await self._trying("bury", lambda: self._outbound.bury(dead))
+        await asyncio.gather(*batch.done)
 
     async def _trying(self, step: str, call: Callable[[], Awaitable[T]]) -> T:
         return await retrying(call, self._clock, self._metrics.retries.labels(step).inc)

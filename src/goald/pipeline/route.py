@@ -14,7 +14,6 @@ class RoutedBatch:
 
     buffers: list[tuple[int, bytes, int]]
     dead: list[DeadLetter]
-    gone: int
     size: int
 
 
@@ -36,6 +35,5 @@ class Route:
                 DeadLetter(self._stream, entry_id, event, reason, tries=1)
                 for entry_id, reason, event in routed.rejects
             ],
-            gone=len(routed.gone),
             size=sum(len(buffer) for _, buffer, _ in buffers),
         )

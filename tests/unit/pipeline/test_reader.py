@@ -14,13 +14,13 @@ NAME = "goald:events:0"
 SETTINGS = ReadSettings(entries=10, bytes=1_000_000, in_flight_bytes=1_000_000, pause=0)
 
 
-class LossyStream(MemoryEventStream):
-    """Loses the reply of a read: the entries are delivered, and nobody sees them."""
+class FaultyStream(MemoryEventStream):
+    """Loses the reply of one read."""
 
     lose_next = False
 
-    async def read_new(self, count: int) -> list[RawEntry]:
-        entries = await super().read_new(count)
+    async def read(self, after: bytes, count: int) -> list[RawEntry]:
+        entries = await super().read(after, count)
         if self.lose_next:
             self.lose_next = False
             raise ServiceUnavailable("the connection was reset")
@@ -28,9 +28,9 @@ class LossyStream(MemoryEventStream):
 
 
 @pytest.fixture
-async def stream() -> LossyStream:
+async def stream() -> FaultyStream:
     streams = MemoryStreams(ManualClock())
-    made = LossyStream(streams, NAME)
+    made = FaultyStream(streams, NAME)
     await made.claim(StreamLease(NAME, 1, "test"))
     for number in range(25):
         await streams.add(NAME, [b"event", b"%d" % number])
@@ -48,18 +48,22 @@ async def read_all(reader: Reader) -> list[int]:
     return found
 
 
-async def test_entries_come_in_order_in_bounded_batches(stream: LossyStream) -> None:
+async def test_entries_come_in_order_in_bounded_batches(stream: FaultyStream) -> None:
     reader = Reader(stream, SETTINGS)
     assert numbers(await reader.read()) == list(range(10))
     assert await read_all(reader) == list(range(10, 25))
 
 
-async def test_what_a_predecessor_left_unacknowledged_comes_first(stream: LossyStream) -> None:
-    await stream.read_new(7)
-    assert await read_all(Reader(stream, SETTINGS)) == list(range(25))
+async def test_a_new_holder_reads_what_is_not_acknowledged(stream: FaultyStream) -> None:
+    first = Reader(stream, SETTINGS)
+    entries = await first.read()
+    await stream.acknowledge(entries[6][0], 7)
+    following = Reader(stream, SETTINGS)
+    following.begin(await stream.claim(StreamLease(NAME, 2, "following")))
+    assert await read_all(following) == list(range(7, 25))
 
 
-async def test_entries_of_a_lost_reply_are_read_again(stream: LossyStream) -> None:
+async def test_entries_of_a_lost_reply_are_read_again(stream: FaultyStream) -> None:
     reader = Reader(stream, SETTINGS)
     found = numbers(await reader.read())
     stream.lose_next = True
@@ -68,7 +72,7 @@ async def test_entries_of_a_lost_reply_are_read_again(stream: LossyStream) -> No
     assert found + await read_all(reader) == list(range(25))
 
 
-async def test_heavy_entries_make_smaller_batches(stream: LossyStream) -> None:
+async def test_heavy_entries_make_smaller_batches(stream: FaultyStream) -> None:
     settings = ReadSettings(entries=1_000, bytes=100_000, in_flight_bytes=100_000, pause=0)
     reader = Reader(stream, settings)
     reader.learn(entries=10, size=10 * 50_000)

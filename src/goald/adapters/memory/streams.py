@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from goald.domain.errors import LeaseLost, ServiceUnavailable
 from goald.domain.leases import StreamLease
@@ -27,8 +28,7 @@ def _text(entry_id: Id) -> bytes:
 class _Stream:
     entries: OrderedDict[Id, list[bytes]] = field(default_factory=OrderedDict)
     last: Id = (0, 0)
-    delivered: Id = (0, 0)
-    pending: set[Id] = field(default_factory=set)
+    acknowledged: Id = (0, 0)
 
 
 class MemoryStreams:
@@ -60,18 +60,18 @@ class MemoryStreams:
         """Every entry that is kept, in order."""
         return [[_text(key), list(value)] for key, value in self.stream(stream).entries.items()]
 
-    def pending(self, stream: str) -> int:
-        """How many entries were delivered and not acknowledged."""
-        return len(self.stream(stream).pending)
+    def unacknowledged(self, stream: str) -> int:
+        """How many entries are not yet acknowledged."""
+        held = self.stream(stream)
+        return sum(key > held.acknowledged for key in held.entries)
 
     def delete(self, stream: str, entry_id: bytes) -> None:
-        """Drop an entry, as trimming does; where it is pending it stays so, empty."""
+        """Drop an entry, as trimming does."""
         self.stream(stream).entries.pop(_parse(entry_id), None)
 
     def drop_group(self, stream: str) -> None:
-        """Forget what was delivered and what is pending."""
-        held = self.stream(stream)
-        held.delivered, held.pending = (0, 0), set()
+        """Forget what was acknowledged."""
+        self.stream(stream).acknowledged = (0, 0)
 
     def flush(self) -> None:
         """Forget everything, epochs included."""
@@ -106,34 +106,24 @@ class MemoryEventStream:
     def name(self) -> str:
         return self._name
 
-    async def claim(self, lease: StreamLease) -> None:
-        self._streams.stream(self._name)
+    async def claim(self, lease: StreamLease) -> bytes:
+        held = self._streams.stream(self._name)
         if self._streams.epochs.get(self._name, 0) > lease.epoch:
             raise LeaseLost(f"{self._name}: a later epoch than {lease.epoch} has it")
         self._streams.epochs[self._name] = lease.epoch
         self._lease = lease
+        return _text(held.acknowledged)
 
-    async def read_pending(self, after: bytes, count: int) -> list[RawEntry]:
-        held = self._held()
-        ids = sorted(key for key in held.pending if key > _parse(after))[:count]
-        return [[_text(key), held.entries.get(key)] for key in ids]
+    async def read(self, after: bytes, count: int) -> list[RawEntry]:
+        held, first = self._held(), _parse(after)
+        above = ([_text(key), value] for key, value in held.entries.items() if key > first)
+        return list(islice(above, count))
 
-    async def read_new(self, count: int) -> list[RawEntry]:
-        held = self._held()
-        found: list[RawEntry] = [
-            [_text(key), value] for key, value in held.entries.items() if key > held.delivered
-        ][:count]
-        for entry_id, _ in found:
-            held.delivered = _parse(entry_id)
-            held.pending.add(held.delivered)
-        return found
+    async def wait(self, after: bytes, seconds: float) -> bool:
+        return await self._streams.added_after(self._name, _parse(after), seconds)
 
-    async def wait(self, seconds: float) -> bool:
-        seen = self._streams.stream(self._name).delivered
-        return await self._streams.added_after(self._name, seen, seconds)
-
-    async def acknowledge(self, ids: Sequence[bytes]) -> None:
-        self._streams.stream(self._name).pending.difference_update(map(_parse, ids))
+    async def acknowledge(self, up_to: bytes, entries: int) -> None:
+        self._held().acknowledged = _parse(up_to)
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -1,17 +1,13 @@
 """One event stream in Redis, read under a lease."""
 
-import asyncio
-import logging
-from collections.abc import Sequence
 from typing import Any
 
-from goald.adapters.redis_streams.wire import Command, Wire, checked, code_of
+from goald.adapters.redis_streams.guarded import GuardedWire
+from goald.adapters.redis_streams.wire import Wire, checked
 from goald.domain.errors import LeaseLost
 from goald.domain.leases import StreamLease
 from goald.domain.streams import GROUP
 from goald.ports import RawEntry
-
-_log = logging.getLogger(__name__)
 
 _CLAIM = """
 local held = redis.call('GET', KEYS[1])
@@ -21,16 +17,14 @@ return false
 """
 """Sets the epoch unless a later one is there, which it then returns."""
 
-_IDS_PER_COMMAND = 1_000
-
 
 class RedisEventStream:
     """`ports.EventStream` over Redis.
 
-    A read is a transaction under WATCH on the stream's epoch, so it happens only while the
-    epoch is the one last seen; the WATCH and GET for the next read travel behind it, so a
-    read is one round trip (decision 0010). Reading, waiting and acknowledging have a
-    connection each and may go on at once. Bound to one event loop.
+    To read is a plain XREAD, to acknowledge is to move the group's position; both only while
+    the stream's epoch is ours. Nothing is ever pending in Redis (decision 0010). Reading,
+    waiting and acknowledging have a connection each and may go on at once. Bound to one
+    event loop.
     """
 
     def __init__(self, url: str, stream: str, *, timeout: float = 10.0) -> None:
@@ -39,118 +33,91 @@ class RedisEventStream:
         self._name = stream
         partition = stream.rsplit(":", 1)[-1]
         self._epoch_key = f"goald:epoch:{partition}"
-        self._consumer = f"stream-{partition}"
         self._timeout = timeout
-        self._reader = Wire(url, timeout=timeout)
-        self._waiter = Wire(url, timeout=timeout)
-        self._acknowledger = Wire(url, timeout=timeout)
-        self._reading = asyncio.Lock()
+        self._wire = Wire(url, timeout=timeout)
+        self._reader = GuardedWire(url, self._epoch_key, timeout=timeout)
+        self._acknowledger = GuardedWire(url, self._epoch_key, timeout=timeout)
         self._lease: StreamLease | None = None
-        self._watched: bytes | None = None
-        self._seen = b"0-0"
-        self._woken = False
-        self.groups_made_again = 0
-        """How often the group was found missing after the claim."""
+        self._acknowledged: int | None = None
 
     @property
     def name(self) -> str:
         return self._name
 
-    async def claim(self, lease: StreamLease) -> None:
+    async def claim(self, lease: StreamLease) -> bytes:
         """Claiming twice with the same lease is harmless."""
-        async with self._reading:
-            replies = await self._reader.ask(("EVAL", _CLAIM, 1, self._epoch_key, lease.epoch))
-            later = checked(replies[0])
-            if later is not None:
-                raise LeaseLost(f"{self._name}: epoch {later.decode()} has it, not {lease.epoch}")
-            await self._make_group()
-            self._lease = lease
-            self._seen = await self._last_delivered()
+        # That the group is there already is no fault; any other shows in the replies after.
+        claimed, _, groups, stream = await self._wire.ask(
+            ("EVAL", _CLAIM, 1, self._epoch_key, lease.epoch),
+            ("XGROUP", "CREATE", self._name, GROUP, "0", "MKSTREAM"),
+            ("XINFO", "GROUPS", self._name),
+            ("XINFO", "STREAM", self._name),
+        )
+        later = checked(claimed)
+        if later is not None:
+            raise LeaseLost(f"{self._name}: epoch {later.decode()} has it, not {lease.epoch}")
+        group = next(
+            found for found in map(_named, checked(groups)) if found[b"name"] == GROUP.encode()
+        )
+        position: bytes = group[b"last-delivered-id"]
+        self._acknowledged = _entries_before(position, group, _named(checked(stream)))
+        self._lease = lease
+        return position
 
-    async def read_pending(self, after: bytes, count: int) -> list[RawEntry]:
-        """An entry that was trimmed before it was acknowledged comes as `[id, None]`."""
-        async with self._reading:
-            return await self._read(after, count)
+    async def read(self, after: bytes, count: int) -> list[RawEntry]:
+        command = ("XREAD", "COUNT", count, "STREAMS", self._name, after)
+        (reply,) = await self._reader.ask(self._epoch(), command)
+        streams = checked(reply)
+        return streams[0][1] if streams else []
 
-    async def read_new(self, count: int) -> list[RawEntry]:
-        async with self._reading:
-            entries = await self._read(b">", count)
-            if entries:
-                self._seen = entries[-1][0]
-            elif self._woken:
-                # What ended the wait is not for us: somebody has moved the group past it.
-                self._seen = await self._last_delivered()
-            self._woken = False
-            return entries
-
-    async def wait(self, seconds: float) -> bool:
+    async def wait(self, after: bytes, seconds: float) -> bool:
         milliseconds = max(1, int(seconds * 1000))  # 0 would be for ever
-        command = ("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._name, self._seen)
-        replies = await self._waiter.ask(command, within=seconds + self._timeout)
-        self._woken = checked(replies[0]) is not None
-        return self._woken
+        command = ("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._name, after)
+        (reply,) = await self._wire.ask(command, within=seconds + self._timeout)
+        return checked(reply) is not None
 
-    async def acknowledge(self, ids: Sequence[bytes]) -> None:
-        if not ids:
-            return
-        commands: list[Command] = [
-            ("XACK", self._name, GROUP, *ids[start : start + _IDS_PER_COMMAND])
-            for start in range(0, len(ids), _IDS_PER_COMMAND)
-        ]
-        for reply in await self._acknowledger.ask(*commands):
-            checked(reply)
+    async def acknowledge(self, up_to: bytes, entries: int) -> None:
+        total = None if self._acknowledged is None else self._acknowledged + entries
+        counted = () if total is None else ("ENTRIESREAD", total)
+        _, moved = await self._acknowledger.ask(
+            self._epoch(),
+            # Refused where the group is there, which is always but after its removal.
+            ("XGROUP", "CREATE", self._name, GROUP, "0", "MKSTREAM"),
+            ("XGROUP", "SETID", self._name, GROUP, up_to, *counted),
+        )
+        checked(moved)
+        self._acknowledged = total
 
     async def close(self) -> None:
-        for wire in (self._reader, self._waiter, self._acknowledger):
+        for wire in (self._wire, self._reader, self._acknowledger):
             await wire.close()
 
-    async def _read(self, position: bytes, count: int) -> list[RawEntry]:
-        lease = self._lease
-        if lease is None:
+    def _epoch(self) -> int:
+        if self._lease is None:
             raise LeaseLost(f"{self._name} was not claimed")
-        mine = b"%d" % lease.epoch
-        key = self._epoch_key
-        group = ("XREADGROUP", "GROUP", GROUP, self._consumer)
-        read = (*group, "COUNT", count, "STREAMS", self._name, position)
-        while True:
-            # Forgotten until the reply is here: an interrupted call has lost its connection,
-            # and with it the WATCH.
-            epoch, self._watched = self._watched, None
-            if epoch is None:
-                epoch = checked((await self._reader.ask(("WATCH", key), ("GET", key)))[1])
-            if epoch != mine:
-                held = "none" if epoch is None else epoch.decode()
-                raise LeaseLost(f"{self._name}: the epoch is {held}, not {lease.epoch}")
-            replies = await self._reader.ask(
-                ("MULTI",), read, ("EXEC",), ("WATCH", key), ("GET", key)
-            )
-            checked(replies[1])
-            answer = checked(replies[2])
-            self._watched = checked(replies[4])
-            if answer is None:
-                continue  # The epoch was written since; what it is now came along.
-            found = answer[0]
-            if isinstance(found, Exception) and code_of(found) == "NOGROUP":
-                self.groups_made_again += 1
-                _log.warning("%s: group %s is gone; it is made again", self._name, GROUP)
-                await self._make_group()
-                self._seen = b"0-0"
-                continue
-            entries = checked(found)
-            return entries[0][1] if entries else []
+        return self._lease.epoch
 
-    async def _make_group(self) -> None:
-        command = ("XGROUP", "CREATE", self._name, GROUP, "0", "MKSTREAM")
-        (reply,) = await self._reader.ask(command)
-        if not (isinstance(reply, Exception) and code_of(reply) == "BUSYGROUP"):
-            checked(reply)
 
-    async def _last_delivered(self) -> bytes:
-        """The id that the group has come to; of a missing group, the first there is."""
-        (reply,) = await self._reader.ask(("XINFO", "GROUPS", self._name))
-        for fields in [] if isinstance(reply, Exception) else reply:
-            group: dict[bytes, Any] = dict(zip(fields[::2], fields[1::2], strict=True))
-            if group[b"name"] == GROUP.encode():
-                found: bytes = group[b"last-delivered-id"]
-                return found
-        return b"0-0"
+def _named(flat: list[Any]) -> dict[bytes, Any]:
+    """What XINFO tells, by name."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _entries_before(
+    position: bytes, group: dict[bytes, Any], stream: dict[bytes, Any]
+) -> int | None:
+    """How many entries were ever added up to a group's position: from it Redis tells the lag.
+    None where it cannot be known: Redis before 7, or entries deleted here and there."""
+    if b"entries-added" not in stream:
+        return None
+    if group[b"entries-read"] is not None and position != b"0-0":
+        return int(group[b"entries-read"])
+    first = stream[b"first-entry"]
+    if first is None or _order(first[0]) > _order(position):
+        return int(stream[b"entries-added"]) - int(stream[b"length"])
+    return None
+
+
+def _order(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds), int(sequence or b"0")
