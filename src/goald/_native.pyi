@@ -46,12 +46,11 @@ class Router:
         """`shard_of_slot`: 256 bytes, the shard's index of each slot. ValueError otherwise."""
 
     def route(self, entries: Sequence[Any]) -> Routed:
-        """Route what a group read returned: `[[id, [field, value, ...]], ...]`, all bytes.
+        """Route what a read returned: `[[id, [field, value, ...]], ...]`, all bytes.
 
-        The order of entries is kept within each shard. An entry whose fields are None (it
-        was trimmed before it was read) is listed in `gone`; one without a field `event`, or
-        in whose bytes no tenant and contact can be found, in `rejects`. TypeError where the
-        shape is another.
+        The order of entries is kept within each shard. An entry without a field `event`, or
+        in whose bytes no tenant and contact can be found, is listed in `rejects`. TypeError
+        where the shape is another.
         """
 
 @final
@@ -64,9 +63,6 @@ class Routed:
     @property
     def rejects(self) -> list[tuple[bytes, str, bytes]]:
         """(entry id, reason, the event's bytes or b"") of what no shard can take (D4)."""
-    @property
-    def gone(self) -> list[bytes]:
-        """Ids of entries that were trimmed before they were read."""
 
 @final
 class Engine:

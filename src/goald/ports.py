@@ -13,7 +13,7 @@ from goald.domain.leases import SlotLease, StreamLease
 from goald.domain.slots import SlotRange
 
 RawEntry: TypeAlias = Any
-"""A stream entry as Redis returns it: `[id, [field, value, ...] | None]`, all bytes."""
+"""A stream entry as Redis returns it: `[id, [field, value, ...]]`, all bytes."""
 
 
 class Clock(Protocol):

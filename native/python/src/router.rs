@@ -54,11 +54,7 @@ impl Router {
             let reason = "the entry has no field event".to_owned();
             rejects.push((owned(id), reason, PyBytes::new(py, b"").unbind()));
         }
-        Ok(Routed {
-            buffers,
-            rejects,
-            gone: read.gone.iter().map(owned).collect(),
-        })
+        Ok(Routed { buffers, rejects })
     }
 }
 
@@ -71,7 +67,6 @@ struct Read<'py> {
     /// The event of each id.
     events: Vec<Bound<'py, PyBytes>>,
     without_event: Vec<Bound<'py, PyBytes>>,
-    gone: Vec<Bound<'py, PyBytes>>,
 }
 
 impl<'py> Read<'py> {
@@ -83,10 +78,6 @@ impl<'py> Read<'py> {
                 return Err(PyTypeError::new_err("an entry is not [id, fields]"));
             }
             let (id, fields) = (bytes(item(&entry, 0)?)?, item(&entry, 1)?);
-            if fields.is_none() {
-                read.gone.push(id);
-                continue;
-            }
             match event_of(&fields)? {
                 Some(event) => {
                     read.ids.push(id);
@@ -130,7 +121,6 @@ fn bytes(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
 pub struct Routed {
     buffers: Vec<Packed>,
     rejects: Vec<Reject>,
-    gone: Vec<Py<PyBytes>>,
 }
 
 #[pymethods]
@@ -152,10 +142,5 @@ impl Routed {
         let copy =
             |(id, reason, event): &Reject| (id.clone_ref(py), reason.clone(), event.clone_ref(py));
         self.rejects.iter().map(copy).collect()
-    }
-
-    #[getter]
-    fn gone(&self, py: Python<'_>) -> Vec<Py<PyBytes>> {
-        self.gone.iter().map(|id| id.clone_ref(py)).collect()
     }
 }
