@@ -13,6 +13,8 @@ from rich.text import Text
 
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s]*?):[^@\s]*@")
 _PASSWORD_IN_WORDS = re.compile(r"(password=)('[^']*'|[^\s&]+)", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What would command a terminal, or cannot be written; a tab and the end of a line may be."""
 
 
 class _Console(Console):
@@ -43,13 +45,21 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
 
 def say(text: str) -> None:
     """One line for a person, as it is: brackets in it are no markup."""
-    console().print(Text(text))
+    console().print(Text(printable(text)))
+
+
+def printable(text: str) -> str:
+    """A text with what would command a terminal written out, such as `\\x1b`: strangers
+    choose what events hold, and what was refused holds anything (D8)."""
+    return _UNPRINTABLE.sub(_written_out, text)
 
 
 def print_json(value: Any, *, lines: bool = False) -> None:
     """JSON on standard output: one line where `lines`, else indented. Flushed at once, so
     that a program at the other end of a pipe sees it when it happens."""
     text = json.dumps(value, ensure_ascii=False, indent=None if lines else 2)
+    # What is left of them stands within strings: JSON itself escapes those below 0x20.
+    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -70,4 +80,9 @@ def _cell(value: object) -> str:
         case int():
             return f"{value:,}"
         case _:
-            return str(value)
+            return printable(str(value))
+
+
+def _written_out(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

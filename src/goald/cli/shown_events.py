@@ -9,6 +9,10 @@ from goald.domain.streams import DEAD, EXITS
 
 def as_line(entry: Entry) -> str:
     """One line, whatever is in the entry."""
+    return _line(entry).replace("\n", "\\n")
+
+
+def _line(entry: Entry) -> str:
     if entry.stream == DEAD:
         return dead_line(entry)
     event = entry.event()
