@@ -9,6 +9,7 @@ use crate::evaluate::Outcome;
 use crate::event::{Event, Text};
 use crate::ids_derived::{achievement_id, exit_id};
 use crate::proposal::{Achievement, Effect, Exit, Proposal, Status};
+use crate::time::LAST_US;
 
 /// Writes the records of one event. Its JSON is made once, when it first matches.
 #[derive(Debug)]
@@ -94,8 +95,11 @@ fn metadata(event: &Event<'_>) -> Arc<str> {
     Value::Object(fields).to_string().into()
 }
 
+/// A producer may choose the id of an entry, and so any number here: what lies beyond the year
+/// 9999, other languages' calendars cannot hold, and is taken for its end.
 fn microseconds(milliseconds: u64) -> i64 {
     i64::try_from(milliseconds)
         .unwrap_or(i64::MAX)
         .saturating_mul(1000)
+        .min(LAST_US)
 }

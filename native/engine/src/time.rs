@@ -4,7 +4,7 @@ const DAY_US: i64 = 86_400_000_000;
 /// 0001-01-01T00:00:00Z: what lies before it, other languages' calendars cannot hold.
 const FIRST_US: i64 = -62_135_596_800_000_000;
 /// 9999-12-31T23:59:59.999999Z.
-const LAST_US: i64 = 253_402_300_799_999_999;
+pub const LAST_US: i64 = 253_402_300_799_999_999;
 
 /// Reads `YYYY-MM-DDTHH:MM:SS[.digits](Z|+HH:MM|-HH:MM)`; `T` and `Z` may be small. Digits
 /// beyond the microsecond are cut. Years 1 to 9999 in UTC, each day as the calendar has it.
