@@ -172,11 +172,7 @@ impl<'i> Evaluation<'i> {
             if !self.matches(config, event, goal_type, enrollment.enrolled_at) {
                 continue;
             }
-            let drafts = self
-                .overlay
-                .of_contact(at.hash, &event.tenant, &event.contact);
-            let draft = self.overlay.on_held(drafts, number);
-            let effect = match draft {
+            let effect = match self.overlay.on_held(number) {
                 Some(draft) if self.overlay.effects[draft].status != Status::Active => continue,
                 draft => draft,
             };
@@ -431,10 +427,7 @@ impl<'i> Evaluation<'i> {
 
     /// The effect on an enrollment that the index holds, made where there is none yet.
     fn draft_of(&mut self, number: u32, event: &Event<'_>, at: Located) -> usize {
-        let drafts = self
-            .overlay
-            .of_contact(at.hash, &event.tenant, &event.contact);
-        match self.overlay.on_held(drafts, number) {
+        match self.overlay.on_held(number) {
             Some(draft) => draft,
             None => self.draft_held(number, event, at),
         }

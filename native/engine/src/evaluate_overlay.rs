@@ -1,7 +1,7 @@
 //! What earlier events of a batch would have changed, seen by the later ones.
 
 use ahash::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
 use crate::proposal::Effect;
 
@@ -22,6 +22,9 @@ pub struct Overlay {
     contacts: Vec<Contact>,
     by_contact: HashTable<usize>,
     by_id: HashTable<usize>,
+    /// By the enrollment's number in the index: one event may touch every enrollment of a
+    /// contact that has thousands.
+    by_held: HashMap<u32, usize, RandomState>,
     hasher: RandomState,
 }
 
@@ -36,13 +39,13 @@ impl Overlay {
             .map_or(&[], |at| &self.contacts[at].effects)
     }
 
-    /// The effect on an enrollment that the index holds, among those of its contact.
+    /// The effect on an enrollment that the index holds.
     #[inline]
-    pub fn on_held(&self, of_contact: &[usize], held: u32) -> Option<usize> {
-        of_contact
-            .iter()
-            .copied()
-            .find(|&at| self.effects[at].held == Some(held))
+    pub fn on_held(&self, held: u32) -> Option<usize> {
+        if self.effects.is_empty() {
+            return None;
+        }
+        self.by_held.get(&held).copied()
     }
 
     /// The effect on an enrollment of this id, whosever it is. Where the batch would start one
@@ -70,6 +73,9 @@ impl Overlay {
             None => self.add_contact(hash, &effect),
         };
         self.contacts[contact].effects.push(number);
+        if let Some(held) = effect.held {
+            self.by_held.insert(held, number);
+        }
         let id_hash = self.hash(&effect.tenant_id, &effect.enrollment_id);
         self.effects.push(effect);
         let (hasher, effects) = (&self.hasher, &self.effects);

@@ -273,12 +273,16 @@ impl Index {
     /// Drop an enrollment of a contact, and the contact with its last one.
     pub fn remove(&mut self, contact: u32, at: u32) {
         let next = self.enrollments.get(at).next;
-        let before = self
-            .of_contact(contact)
-            .find(|(_, record)| record.next == at);
-        match before.map(|(before, _)| before) {
-            Some(before) => self.enrollments.get_mut(before).next = next,
-            None => self.contacts.get_mut(contact).first = next,
+        if self.contacts.get(contact).first == at {
+            // So that a contact that leaves everything costs one step each.
+            self.contacts.get_mut(contact).first = next;
+        } else {
+            let before = self
+                .of_contact(contact)
+                .find(|(_, record)| record.next == at);
+            if let Some((before, _)) = before {
+                self.enrollments.get_mut(before).next = next;
+            }
         }
         self.free_enrollment(at);
         if self.contacts.get(contact).first == NONE {
