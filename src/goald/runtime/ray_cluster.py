@@ -5,8 +5,13 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from goald.domain.errors import StartError
+
+_log = structlog.get_logger("goald.ray")
 
 OBJECT_STORE_BYTES = 80 << 20
 LONGEST_TEMP_DIR = 43
@@ -60,6 +65,7 @@ class RayCluster:
         except (OSError, RuntimeError, ValueError) as error:
             raise StartError(f"Ray could not be started: {error}") from error
         self._record_processes(record)
+        _take_over_messages()
 
     def stop(self) -> None:
         """End what was started, if anything. Blocks for a second or so."""
@@ -79,3 +85,15 @@ class RayCluster:
             with_ray = any("ray" in part for part in child.cmdline()[:3])
             if with_ray:
                 record("ray", child.pid)
+
+
+def _take_over_messages() -> None:
+    """Have what Ray prints on our standard output, a paragraph for each actor that died, come
+    to our log instead. There is no setting for it."""
+    from ray._private import worker
+
+    def log_lines(data: Any, ignore_prefix: bool) -> None:
+        for line in data["lines"]:
+            _log.info("ray", message=str(line))
+
+    worker.print_to_stdstream = log_lines

@@ -80,10 +80,21 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
         try:
             ground.cluster.start(ground.record)
             daemon = _Daemon(ground, latest, exporter.url, embedded, demo, console)
-            return uvloop.run(daemon.run())
+            return _plainly(lambda: uvloop.run(daemon.run()))
         finally:
             ground.cluster.stop()
     return 0
+
+
+def _plainly(run: Callable[[], int]) -> int:
+    """Raise the error that ended the tasks of a group, and not the group."""
+    try:
+        return run()
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
 
 
 def _leave_the_start(number: int, _frame: FrameType | None) -> None:
@@ -170,9 +181,8 @@ class _Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         await self._board.settle_streams(self._settings.streams)
-        self._console.step(
-            f"starting {self._settings.shards} shards and {self._supervisor.consumers} consumers"
-        )
+        shards, consumers = self._settings.shards, self._supervisor.consumers
+        self._console.step(f"starting actors: shards {shards}, consumers {consumers}")
         beating = Beating(
             "supervisor", 0, board=self._board, clock=system_clock(), describe=self._describe
         )
@@ -247,7 +257,7 @@ class _Daemon:
             failed = self._ground.failed()
             if failed:
                 raise StartError(
-                    f"{' and '.join(failed)} ended: see the logs under the data directory"
+                    f"{' and '.join(failed)} ended by itself: its log is in {self._ground.log_dir}"
                 )
             try:
                 readings = self._latest.readings = await self._board.readings()
