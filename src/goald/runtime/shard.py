@@ -86,18 +86,17 @@ class ShardProcess:
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(self._beating.run())
             self._lease = await self._until_there(self._take)
+            holding = tasks.create_task(hold(self._renew, self._clock))
             await self._until_there(self._load)
             publisher = self._make_publisher(self._lease)
             await self._until_there(publisher.relay)
+            await self._until_there(self._catch_up)
             self._flow = self._make_flow(self._lease, publisher)
             self._publisher = publisher
-            running = [
-                tasks.create_task(self._flow.run()),
-                tasks.create_task(hold(self._renew, self._clock)),
-            ]
+            flowing = tasks.create_task(self._flow.run())
             await self._beating.beat()
             await self._stop.wait()
-            for task in (beating, *running):
+            for task in (beating, holding, flowing):
                 task.cancel()
         await self._give_back()
 
@@ -114,6 +113,13 @@ class ShardProcess:
 
     async def _load(self) -> None:
         await self._evaluator.load(self._held())
+
+    async def _catch_up(self) -> None:
+        """Take what was configured during the load, and say so. Since the lease was renewed
+        all along, whoever changes it later counts on this shard and waits for it (E10)."""
+        version = self._evaluator.config_version
+        self._evaluator.configure(await self._store.configuration(after=version))
+        await self._renew()
 
     async def _renew(self) -> None:
         await self._store.renew(self._held(), self._evaluator.config_version)
