@@ -133,7 +133,9 @@ class Running:
     async def _exit_if_failed(self, name: str) -> None:
         try:
             await asyncio.shield(self._task)
-        except Exception:
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # a panic of the Rust core is no Exception
             log.exception("%s stops", name)
             await asyncio.sleep(RESTART_SECONDS)
             logging.shutdown()

@@ -1,0 +1,35 @@
+"""An actor whose work fails ends its process, so that Ray starts it anew."""
+
+import subprocess
+import sys
+
+PANIC = """
+import asyncio
+from goald.runtime import actors
+
+class Panic(BaseException):
+    "As pyo3's PanicException is."
+
+async def work():
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(fail())
+        await asyncio.Event().wait()
+
+async def fail():
+    raise Panic
+
+async def main():
+    actors.RESTART_SECONDS = 0
+    actors.Running(work(), "shard-0")
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_panic_of_the_core_ends_the_process() -> None:
+    """One that lived on would hold its slots, and nothing in them would move (D4)."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PANIC], capture_output=True, timeout=50, check=False
+    )
+    assert ended.returncode == 1, ended.stderr.decode()
