@@ -7,6 +7,7 @@ import threading
 from typing import TextIO, cast
 
 _ERASE = "\r\x1b[K"
+_BETWEEN = " | "
 
 
 class Screen:
@@ -27,11 +28,12 @@ class Screen:
         self.write(self._out, text + "\n")
 
     def live(self, text: str) -> None:
-        """Replace the live line; an empty text removes it."""
+        """Replace the live line; an empty text removes it. Parts between ` | ` that do not fit
+        the terminal are left out whole: half a number would be another number."""
         if self.has_live:
             with self._lock:
                 columns = shutil.get_terminal_size().columns
-                self._live = text[: max(columns - 1, 1)]
+                self._live = _cut(text, max(columns - 1, 1))
                 self._out.write(_ERASE + self._live)
                 self._out.flush()
 
@@ -51,6 +53,13 @@ class Screen:
             if self._live:
                 self._out.write(self._live)
                 self._out.flush()
+
+
+def _cut(text: str, columns: int) -> str:
+    if len(text) <= columns:
+        return text
+    whole, _, _ = text[: columns + len(_BETWEEN)].rpartition(_BETWEEN)
+    return whole or text[:columns]
 
 
 class _Above:
