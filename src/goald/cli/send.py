@@ -10,11 +10,20 @@ import typer
 from goald.cli import fields
 from goald.cli.outcome import Code, complain
 from goald.cli.output import print_json, say
+from goald.domain.goals import LISTENS_TO
 
 if TYPE_CHECKING:
     from goald.cli.follow import Entry
 
 POLL_MS = 50
+READ = (
+    *LISTENS_TO.values(),
+    "workflow.enrollment.started",
+    "workflow.enrollment.ended",
+    "workflow.exit.acknowledged",
+    "contact.deleted",
+)
+"""The types of events that have an effect; others are counted and passed over."""
 
 
 def send(
@@ -85,6 +94,7 @@ async def _send(url: str, event: dict[str, Any], wait: float | None, as_json: bo
             print_json(sent, lines=True)
         else:
             say(f"Sent {event['id']} to {effect.stream}, entry {entry_id}.")
+        _warn_of_unread(event["type"])
         return wait is None or await _wait(effect, wait, as_json)
     finally:
         await client.aclose()
@@ -109,6 +119,17 @@ async def _wait(effect: Any, seconds: float, as_json: bool) -> bool:
             complain(f"it did not take effect within {seconds:g} s; see `goald status`")
             return False
         await asyncio.sleep(POLL_MS / 1_000)
+
+
+def _warn_of_unread(event_type: str) -> None:
+    """Say on standard error where goald passes events of this type over: likely a misspelling."""
+    import difflib
+
+    if event_type in READ:
+        return
+    near = difflib.get_close_matches(event_type, READ, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    complain(f"goald passes events of type {event_type} over{meant}")
 
 
 def _show(entry: "Entry", as_json: bool) -> None:
