@@ -124,7 +124,7 @@ def _program(instance: Instance) -> str:
     if found is None or not ours.exists() or not os.path.samefile(found, ours):
         relative = os.path.relpath(ours)
         name = shlex.quote(str(ours) if relative.startswith("..") else relative)
-    given = os.environ.get("GOALD_DATA_DIR", ".goald")
-    if instance.data_dir is None or Path(given).resolve() == Path(instance.data_dir).resolve():
+    # Another terminal does not have the GOALD_DATA_DIR that this one may have been given.
+    if instance.data_dir is None or Path(".goald").resolve() == Path(instance.data_dir).resolve():
         return name
     return f"GOALD_DATA_DIR={shlex.quote(instance.data_dir)} {name}"
