@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Id = Annotated[str, typer.Argument(help="Its id, as `goald dead list` shows it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="As `goald dead list` shows it.")]
 PAGE = 500
 
 app = typer.Typer(help="Look at dead letters, send them again, or throw them away.")
@@ -58,7 +58,8 @@ def show(letter: Id, as_json: Json = False) -> None:
 @app.command()
 def replay(
     letters: Annotated[
-        list[str] | None, typer.Argument(help="Ids, as `goald dead list` shows them.")
+        list[str] | None,
+        typer.Argument(metavar="[ID ...]", help="As `goald dead list` shows them."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that there are now.")] = False,
     as_json: Json = False,

@@ -37,10 +37,10 @@ async def _examine(as_json: bool) -> bool:
             print_json(asdict(finding), lines=True)
             continue
         line = Text(f"{finding.state:<4}", style=colours[finding.state])
-        line.append(f"  {finding.name:<18} {finding.text}", style="default")
+        line.append(f"  {finding.name:<22} {finding.text}", style="default")
         out.print(line)
         if finding.advice:
-            out.print(Text(f"{'':<24} -> {finding.advice}"))
+            out.print(Text(f"{'':<28} -> {finding.advice}"))
     return failed
 
 

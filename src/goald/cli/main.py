@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         return Code.DONE
     except (typer.TyperException, typer.BadParameter) as error:
-        complain(error.format_message())
+        complain(error.format_message().replace("Value error, ", ""))
         return Code.USAGE
     except Exception as error:
         return report(error)

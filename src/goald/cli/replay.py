@@ -56,8 +56,9 @@ def replay(
 ) -> None:
     """Send the events of a file, in order.
 
-    A line without a tenant and contact belongs to no stream: it is told of, the others are
-    sent, and the command ends with 1. Sending twice changes nothing.
+    A line without a tenant and contact belongs to no stream: it is told of,
+    the others are sent, and the command ends with 1. Sending twice changes
+    nothing.
     """
     from goald.cli.replay_progress import ReplayProgress
     from goald.runtime.instance import find
@@ -78,10 +79,14 @@ def replay(
     if as_json:
         print_json({"sent": tally.sent, "bad": tally.bad, "seconds": round(seconds, 3)}, lines=True)
     else:
-        bad = f"; {tally.bad:,} bad lines were not" if tally.bad else ""
-        say(f"Sent {tally.sent:,} events in {seconds:.1f} s{bad}.")
+        bad = f"; left out {_counted(tally.bad, 'bad line')}" if tally.bad else ""
+        say(f"Sent {_counted(tally.sent, 'event')} in {seconds:.1f} s{bad}.")
     if tally.bad and not skip_bad:
         raise typer.Exit(Code.FAILED)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 async def _replay(
