@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::config::Workflow;
 use crate::ids::{Key, LongIds, Tagged};
+use crate::index_crowds::{CROWD, Crowds};
 use crate::index_names::Names;
 use crate::index_prefetch::prefetch;
 use crate::index_slab::{Linked, NONE, Slab};
@@ -96,6 +97,7 @@ pub struct Index {
     contacts: Slab<Contact>,
     enrollments: Slab<Enrollment>,
     met: HashMap<u32, Box<[Uuid]>, RandomState>,
+    crowds: Crowds,
     long: LongIds,
 }
 
@@ -112,6 +114,7 @@ impl Default for Index {
             contacts: Slab::new(),
             enrollments: Slab::new(),
             met: HashMap::default(),
+            crowds: Crowds::default(),
             long: LongIds::default(),
         }
     }
@@ -200,8 +203,15 @@ impl Index {
     /// The enrollment of this contact that has this id.
     pub fn find_enrollment(&self, contact: u32, enrollment: &str) -> Option<u32> {
         let key = Key::of(enrollment);
+        let is = |record: &Enrollment| self.long.is(&record.id, record.workflow.kind(), key);
+        if self.crowds.has(contact) {
+            let hash = self.hasher.hash_one(key);
+            return self
+                .crowds
+                .find(contact, hash, |at| is(self.enrollments.get(at)));
+        }
         self.of_contact(contact)
-            .find(|(_, record)| self.long.is(&record.id, record.workflow.kind(), key))
+            .find(|(_, record)| is(record))
             .map(|(at, _)| at)
     }
 
@@ -267,22 +277,39 @@ impl Index {
             next,
         });
         self.contacts.get_mut(contact).first = at;
+        if self.crowds.has(contact) {
+            self.crowds.join(contact, self.id_hash(at), at, next);
+        } else if self.of_contact(contact).nth(CROWD).is_some() {
+            let chain = self
+                .of_contact(contact)
+                .map(|(at, _)| (self.id_hash(at), at));
+            let chain = chain.collect();
+            self.crowds.begin(contact, chain);
+        }
         self.add_met(at, new.met);
+    }
+
+    /// The hash of an enrollment's id.
+    fn id_hash(&self, at: u32) -> u64 {
+        let record = self.enrollments.get(at);
+        self.hasher
+            .hash_one(self.long.key(&record.id, record.workflow.kind()))
     }
 
     /// Drop an enrollment of a contact, and the contact with its last one.
     pub fn remove(&mut self, contact: u32, at: u32) {
         let next = self.enrollments.get(at).next;
-        if self.contacts.get(contact).first == at {
-            // So that a contact that leaves everything costs one step each.
-            self.contacts.get_mut(contact).first = next;
+        let before = if self.crowds.has(contact) {
+            self.crowds.leave(contact, self.id_hash(at), at, next)
         } else {
-            let before = self
-                .of_contact(contact)
-                .find(|(_, record)| record.next == at);
-            if let Some((before, _)) = before {
-                self.enrollments.get_mut(before).next = next;
-            }
+            let mut chain = self.of_contact(contact);
+            chain
+                .find(|(_, record)| record.next == at)
+                .map(|(before, _)| before)
+        };
+        match before {
+            Some(before) => self.enrollments.get_mut(before).next = next,
+            None => self.contacts.get_mut(contact).first = next,
         }
         self.free_enrollment(at);
         if self.contacts.get(contact).first == NONE {
@@ -353,6 +380,7 @@ impl Index {
         self.table.remove(hash_of(at), at, hash_of);
         self.long.release(&id, tenant.kind());
         self.contacts.remove(at);
+        self.crowds.end(at);
         self.release_tenant(tenant.number());
     }
 
@@ -426,6 +454,7 @@ impl Index {
             + self.table.bytes()
             + self.met.allocation_size()
             + met
+            + self.crowds.bytes()
             + self.long.bytes()
             + self.tenants.bytes()
             + self.workflows.bytes()

@@ -15,6 +15,7 @@ pub mod event;
 mod ids;
 pub mod ids_derived;
 mod index;
+mod index_crowds;
 mod index_names;
 mod index_prefetch;
 mod index_slab;
