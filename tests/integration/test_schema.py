@@ -295,7 +295,18 @@ def test_months_are_made_once(database: Database) -> None:
         assert engine.execute("SELECT goald.make_achievement_months(5)").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("us", [0, 1, -1, 1_767_225_600_123_457, 9_007_199_254_740_991])
+@pytest.mark.parametrize(
+    "us",
+    [
+        0,
+        1,
+        -1,
+        1_767_225_600_123_457,
+        9_007_199_254_740_991,
+        -62_135_596_799_999_999,
+        253_402_300_799_999_999,
+    ],
+)
 def test_times_pass_through_to_the_microsecond(database: Database, us: int) -> None:
     with acting_as(database.dsn, "goald_engine") as engine:
         assert engine.execute("SELECT goald.us(goald.at(%s))", (us,)).fetchone() == (us,)

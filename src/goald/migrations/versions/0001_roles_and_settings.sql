@@ -34,11 +34,15 @@ CREATE FUNCTION goald.tenant() RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$ SELECT NULLIF(current_setting('goald.tenant', true), '') $$;
 
--- Microseconds since the epoch to a time and back. Exact: a double holds these integers
--- until the year 2255, and extract() gives a numeric.
+-- Microseconds since the epoch to a time and back. Exact for the years 1 to 9999: an interval
+-- is multiplied by a double, which holds seconds and what is left of one, but not all the
+-- microseconds before 1684 or after 2255; and extract() gives a numeric.
 CREATE FUNCTION goald.at(us bigint) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$ SELECT timestamptz 'epoch' + us * interval '1 microsecond' $$;
+AS $$
+    SELECT timestamptz 'epoch' + us / 1000000 * interval '1 second'
+        + us % 1000000 * interval '1 microsecond'
+$$;
 
 CREATE FUNCTION goald.us(at timestamptz) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
