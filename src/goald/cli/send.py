@@ -95,12 +95,13 @@ async def _send(url: str, event: dict[str, Any], wait: float | None, as_json: bo
         else:
             say(f"Sent {event['id']} to {effect.stream}, entry {entry_id}.")
         _warn_of_unread(event["type"])
-        return wait is None or await _wait(effect, wait, as_json)
+        what = "taken effect" if event["type"] in READ else "been passed over"
+        return wait is None or await _wait(effect, wait, what, as_json)
     finally:
         await client.aclose()
 
 
-async def _wait(effect: Any, seconds: float, as_json: bool) -> bool:
+async def _wait(effect: Any, seconds: float, what: str, as_json: bool) -> bool:
     deadline = time.monotonic() + seconds
     caused = 0
     while True:
@@ -113,7 +114,7 @@ async def _wait(effect: Any, seconds: float, as_json: bool) -> bool:
                 return False
         if done:
             if not caused and not as_json:
-                say("It has taken effect, and met no goal.")
+                say(f"It has {what}, and met no goal.")
             return True
         if time.monotonic() >= deadline:
             complain(f"it did not take effect within {seconds:g} s; see `goald status`")
@@ -129,7 +130,7 @@ def _warn_of_unread(event_type: str) -> None:
         return
     near = difflib.get_close_matches(event_type, READ, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
-    complain(f"goald passes events of type {event_type} over{meant}")
+    complain(f"events of type {event_type} have no effect{meant}")
 
 
 def _show(entry: "Entry", as_json: bool) -> None:
