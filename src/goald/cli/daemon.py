@@ -33,7 +33,11 @@ def serve(
     console.step("starting goald")
     from goald.runtime.serve import serve as run
 
-    raise typer.Exit(run(settings, embedded=embedded, demo=demo, console=console))
+    try:
+        code = run(settings, embedded=embedded, demo=demo, console=console)
+    finally:
+        console.end()  # an error is told below the live line, not behind it
+    raise typer.Exit(code)
 
 
 def migrate(

@@ -82,6 +82,10 @@ class TerminalConsole:
         self._screen.live("")
         self._screen.line(f"Stopping {text} ...")
 
+    def end(self) -> None:
+        """Leave the terminal to others. May be called twice."""
+        self._screen.live("")
+
     def problem(self, text: str) -> None:
         self._screen.line(f"! {text}")
 
