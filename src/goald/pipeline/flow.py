@@ -219,7 +219,12 @@ class ShardFlow:
             self._publisher.expect(committed.outbox)
             self._evaluator.apply(proposal, committed)
             if committed.out_of_step:
+                # What was committed stands; the group is judged again by what is true.
+                self._metrics.retries.labels("out of step").inc()
+                await self._publisher.publish(committed.outbox)
+                await self._clock.sleep(pause)
                 await self._reload(buffers)
+                continue
             letters = group.dead_letters(proposal, committed.conflicts)
             return Settled(group, proposal, committed, letters)
         raise AssertionError("pauses never end")

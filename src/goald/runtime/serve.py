@@ -69,20 +69,25 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
     port = settings.metrics_port
     if port is None:
         port = 0 if embedded else METRICS_PORT
+    leaving = _LeaveTheStart()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave_the_start)
-    with (
-        contextlib.suppress(SystemExit),  # of the lines above, or of Ray's own for SIGTERM
-        Exporter(settings.metrics_host, port, latest.get) as exporter,
-        (_embedded if embedded else _external)(settings, console) as ground,
-    ):
-        console.step("starting Ray")
-        try:
-            ground.cluster.start(ground.record)
-            daemon = _Daemon(ground, latest, exporter.url, embedded, demo, console)
-            return _plainly(lambda: uvloop.run(daemon.run()))
-        finally:
-            ground.cluster.stop()
+        signal.signal(number, leaving)
+    try:
+        with (
+            contextlib.suppress(SystemExit),  # of the lines above, or of Ray's own for SIGTERM
+            Exporter(settings.metrics_host, port, latest.get) as exporter,
+            (_embedded if embedded else _external)(settings, console) as ground,
+        ):
+            console.step("starting Ray")
+            try:
+                ground.cluster.start(ground.record)
+                daemon = _Daemon(ground, latest, exporter.url, embedded, demo, console)
+                return _plainly(lambda: uvloop.run(daemon.run()))
+            finally:
+                ground.cluster.stop()
+    except Exception:
+        if not leaving.asked:  # else what the signal broke off says so in its own way
+            raise
     return 0
 
 
@@ -97,11 +102,17 @@ def _plainly(run: Callable[[], int]) -> int:
         raise error from None
 
 
-def _leave_the_start(number: int, _frame: FrameType | None) -> None:
+class _LeaveTheStart:
     """On a signal before there is an event loop: stop what was started by then (D7)."""
-    signal.signal(number, signal.SIG_DFL)
-    signal.alarm(0)  # Ray's handler, where it came first, aborts the process 3 s later
-    raise SystemExit(0)
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+        signal.signal(number, signal.SIG_DFL)
+        signal.alarm(0)  # Ray's handler, where it came first, aborts the process 3 s later
+        raise SystemExit(0)
 
 
 @contextlib.contextmanager

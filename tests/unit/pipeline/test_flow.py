@@ -3,10 +3,13 @@
 import asyncio
 
 import pytest
-from tests.support.house import ALL, House
+from tests.support.house import ALL, STREAM, House
 
+from goald import _native
+from goald.adapters.memory.database import Enrollment
 from goald.domain.errors import CommitUnknown, LeaseLost, ServiceUnavailable
-from goald.domain.streams import EXITS
+from goald.domain.streams import EXITS, slot_of
+from goald.pipeline.parts import Part
 
 
 @pytest.fixture
@@ -197,6 +200,24 @@ async def test_changing_one_workflow_leaves_the_others_listening(house: House) -
         await house.tag()
         await house.settled()
     assert house.exits == ["e-1"]
+
+
+async def test_events_are_judged_again_where_memory_differed_from_the_table(house: House) -> None:
+    shard = house.shard()
+    running = asyncio.ensure_future(shard.run())
+    await house.until(lambda: shard.ready)
+    house.database.enrollments["acme", "e-1"] = Enrollment(
+        "acme", "e-1", "ann", "w", slot_of("acme", "ann"), "active", 0, None, [], None
+    )
+    await house.enrol()
+    await house.tag()
+    routed = _native.Router(bytes(256)).route(house.streams.entries(STREAM))
+    async with asyncio.timeout(10):
+        await shard.process([Part(STREAM, 1, 0, 0, buffer) for _, buffer, _ in routed.buffers])
+    shard.stop()
+    await running
+    assert house.exits == ["e-1"]
+    assert house.status() == "completed_goal"
 
 
 async def test_stop_leaves_nothing_half_done(house: House) -> None:
