@@ -113,16 +113,20 @@ class ShardMetrics:
             "goald_config_version", "Version of the configuration held.", registry=registry
         )
 
-    def count(self, judged: Judged, now_us: int) -> None:
-        """Take in what a group came to, once it is published."""
+    def count(self, judged: Judged, effective: bytes, now_us: int) -> None:
+        """Take in what a group came to, once it is published. Of its effects count those that
+        took hold: `effective` holds a byte for each."""
         for name, events in judged.events_by_type.items():
             self.evaluated.labels(name).inc(events)
         self.passed_over.inc(judged.passed_over)
         self.group_events.observe(judged.events)
-        for goal_type in judged.achievements.goal_type:
-            self.achievements.labels(goal_type).inc()
-        for received_at in judged.exits.received_at:
-            self.exit_latency.observe(max(0, now_us - received_at) / 1e6)
+        met, exits = judged.achievements, judged.exits
+        for effect, goal_type in zip(met.effect, met.goal_type, strict=True):
+            if effective[effect]:
+                self.achievements.labels(goal_type).inc()
+        for effect, received_at in zip(exits.effect, exits.received_at, strict=True):
+            if effective[effect]:
+                self.exit_latency.observe(max(0, now_us - received_at) / 1e6)
 
 
 def snapshot(registry: CollectorRegistry) -> list[dict[str, Any]]:

@@ -242,7 +242,8 @@ class ShardFlow:
             with self._metrics.step_seconds.labels("publish").time():
                 await self._publisher.publish(settled.committed.outbox, settled.letters)
             settled.group.done()
-            self._metrics.count(settled.proposal, self._clock.now_us())
+            effective = settled.committed.effective
+            self._metrics.count(settled.proposal, effective, self._clock.now_us())
 
     async def _follow_configuration(self) -> None:
         """Take what changes in the configuration, between groups, and say so (E1, E10)."""

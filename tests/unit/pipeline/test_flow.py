@@ -10,6 +10,7 @@ from goald.adapters.memory.database import Enrollment
 from goald.domain.errors import CommitUnknown, LeaseLost, ServiceUnavailable
 from goald.domain.streams import EXITS, slot_of
 from goald.pipeline.parts import Part
+from goald.runtime.heartbeats import Heartbeat
 
 
 @pytest.fixture
@@ -243,3 +244,32 @@ async def test_ready_processes_are_heard_of_and_ended_ones_are_not(house: House)
             )
         )
     assert house.board.beats == {}
+
+
+async def test_achievements_are_counted_once_however_often_their_events_come(
+    house: House,
+) -> None:
+    shard = house.shard()
+    running = asyncio.ensure_future(shard.run())
+    await house.until(lambda: shard.ready)
+    await house.enrol()
+    await house.tag()
+    routed = _native.Router(bytes(256)).route(house.streams.entries(STREAM))
+    ((_, both, _),) = routed.buffers
+    async with asyncio.timeout(10):
+        await shard.process([Part(STREAM, 1, 0, 0, both)])
+        await shard.process([Part(STREAM, 1, 1, 1, both)])
+    beats = house.board.beats
+    await house.until(lambda: "shard:0" in beats and evaluated(beats["shard:0"]) == 4)
+    shard.stop()
+    assert counted(beats["shard:0"], "goald_achievements_total") == 1
+    await running
+
+
+def evaluated(beat: Heartbeat) -> float:
+    return counted(beat, "goald_events_evaluated_total")
+
+
+def counted(beat: Heartbeat, name: str) -> float:
+    samples = (sample for family in beat.metrics for sample in family["samples"])
+    return sum(float(value) for sample, _, value in samples if sample == name)
