@@ -97,6 +97,8 @@ class StreamFlow:
                 if not entries:
                     await self._trying("wait", lambda: self._reader.wait(WAIT_SECONDS))
                     continue
+                self._metrics.read.labels(self._stream.name).inc(len(entries))
+                self._metrics.read_entries.observe(len(entries))
                 routed = self._route(entries)
                 self._reader.learn(len(entries), routed.size)
                 await self._window.enter(routed.size)
@@ -126,9 +128,7 @@ class StreamFlow:
                 "acknowledge", partial(self._stream.acknowledge, batch.last, batch.entries)
             )
             await self._window.leave(batch.routed.size)
-            self._metrics.read.labels(name).inc(batch.entries)
             self._metrics.acknowledged.labels(name).inc(batch.entries)
-            self._metrics.read_entries.observe(batch.entries)
             self._metrics.rejected.inc(len(batch.routed.dead))
 
     async def _settled(self, batch: HandedOver) -> None:
