@@ -33,8 +33,10 @@ async def test_taker_has_a_greater_epoch_and_the_old_holder_learns_it(tables: Ta
 async def test_streams_are_held_apart(tables: Tables) -> None:
     leases = tables.stream_leases()
     first = await leases.take("goald:events:0", "a")
-    await leases.take("goald:events:1", "b")
+    second = await leases.take("goald:events:1", "b")
     await leases.renew(first)
+    await leases.renew(second)
+    assert (first.stream, second.stream) == ("goald:events:0", "goald:events:1")
 
 
 async def test_released_lease_is_lost_and_releasing_it_again_harms_nobody(tables: Tables) -> None:

@@ -101,6 +101,7 @@ def test_it_is_ready_with_every_process(daemon: Daemon) -> None:
 def test_it_shows_exits_within_its_first_lines(daemon: Daemon) -> None:
     exits = re.compile(r"events/s .* [1-9][0-9,]* exits ")
     daemon.wait_for("exit", lambda: any(exits.search(line) for line in daemon.printed))
+    assert any("goald is ready" in line for line in daemon.printed)
 
 
 def test_the_commands_that_it_tells_to_try_work(daemon: Daemon) -> None:

@@ -58,8 +58,11 @@ async def test_commit_whose_reply_was_lost_has_its_effect_once(house: House) -> 
         await house.enrol()
         await house.settled()
         house.store.after_commit = [CommitUnknown("the connection was reset after COMMIT")]
+        commits = house.store.commits
         await house.tag()
         await house.settled()
+        # Memory was loaded again before anything was judged: what was committed is seen.
+        assert house.store.commits == commits + 1
         await house.until(lambda: house.exits == ["e-1"])
         await house.tag()
         await house.settled()
