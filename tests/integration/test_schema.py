@@ -45,7 +45,12 @@ def described(dsn: str) -> list[tuple[Any, ...]]:
         "SELECT 'policy', tablename, policyname, roles::text, cmd, qual, with_check"
         " FROM pg_policies WHERE schemaname = 'goald'",
         "SELECT 'function', proname, pg_get_functiondef(oid), proacl::text FROM pg_proc"
+        " WHERE pronamespace = 'goald'::regnamespace AND prokind = 'f'",
+        "SELECT 'aggregate', aggfnoid::text, aggtransfn::text, aggtranstype::regtype::text"
+        " FROM pg_aggregate JOIN pg_proc ON pg_proc.oid = aggfnoid"
         " WHERE pronamespace = 'goald'::regnamespace",
+        "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger"
+        " WHERE tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'goald'::regnamespace)",
         "SELECT 'relation', relname, relkind::text, relowner::regrole::text, relacl::text,"
         " relrowsecurity::text, relforcerowsecurity::text, reloptions::text FROM pg_class"
         " WHERE relnamespace = 'goald'::regnamespace",
@@ -291,7 +296,7 @@ def test_partitions_cannot_be_read_past_their_table(database: Database) -> None:
 def test_months_are_made_once(database: Database) -> None:
     with acting_as(database.dsn, "goald_engine") as engine:
         assert engine.execute("SELECT goald.make_achievement_months(3)").fetchone() == (0,)
-        assert engine.execute("SELECT goald.make_achievement_months(5)").fetchone() == (2,)
+        assert engine.execute("SELECT goald.make_achievement_months(5)").fetchone() == (4,)
         assert engine.execute("SELECT goald.make_achievement_months(5)").fetchone() == (0,)
 
 

@@ -1,0 +1,34 @@
+-- What several editors and callers over HTTP need: versions, who it was, secrets for webhooks.
+
+-- Counts the changes of a row, from 1: what ETag and If-Match carry.
+ALTER TABLE goald.workflows
+    ADD COLUMN version integer NOT NULL DEFAULT 1,
+    ADD COLUMN created_by text,
+    ADD COLUMN updated_by text;
+ALTER TABLE goald.workflow_goals
+    ADD COLUMN version integer NOT NULL DEFAULT 1,
+    ADD COLUMN updated_by text;
+
+-- What a provider signs its webhooks with, one for a tenant and provider.
+CREATE TABLE goald.webhook_secrets (
+    tenant_id text COLLATE "C" NOT NULL,
+    provider text COLLATE "C" NOT NULL,
+    secret bytea NOT NULL CHECK (length(secret) BETWEEN 24 AND 64),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by text,
+    PRIMARY KEY (tenant_id, provider)
+);
+ALTER TABLE goald.webhook_secrets ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY api_tenant ON goald.webhook_secrets TO goald_api
+    USING (tenant_id = (SELECT goald.tenant()));
+GRANT SELECT, INSERT, UPDATE, DELETE ON goald.webhook_secrets TO goald_api;
+
+-- Whoever changes a configuration publishes what tells of it, and marks it so; a shard does
+-- it where that did not happen. Only messages about workflows: those of contacts belong to
+-- the shards.
+CREATE POLICY api_reads_its_own ON goald.outbox FOR SELECT TO goald_api
+    USING (tenant_id = (SELECT goald.tenant()) AND contact_id IS NULL);
+CREATE POLICY api_marks_its_own ON goald.outbox FOR UPDATE TO goald_api
+    USING (tenant_id = (SELECT goald.tenant()) AND contact_id IS NULL);
+GRANT SELECT (number, tenant_id, contact_id, published_at), UPDATE (published_at)
+    ON goald.outbox TO goald_api;

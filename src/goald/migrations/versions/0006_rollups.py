@@ -1,0 +1,10 @@
+"""Counts that statistics are read from."""
+
+from goald.migrations.script import run_sql_beside
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)

@@ -1,0 +1,299 @@
+-- Who changed what, and what was achieved: kept so that nobody can change it unnoticed.
+
+-- Every row carries a hash over itself and the hash before it, in one chain for each writer:
+-- `tenant/<id>` for what is configured, `slots/<first>` for what a shard achieves. The rows
+-- are written by the triggers below, in the transaction of what they tell, whoever began it.
+CREATE TABLE goald.audit_log (
+    writer text COLLATE "C" NOT NULL,
+    number bigint NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    actor text NOT NULL,
+    -- What happened, such as goal.created or goal.achieved.
+    action text COLLATE "C" NOT NULL,
+    -- What it happened to: workflow, goal, enrollment, webhook, or a kind of the catalog.
+    subject text COLLATE "C" NOT NULL,
+    subject_id text COLLATE "C" NOT NULL,
+    workflow_id text COLLATE "C",
+    before jsonb,
+    after jsonb,
+    hash bytea NOT NULL,
+    PRIMARY KEY (writer, number, recorded_at)
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX audit_log_tenant ON goald.audit_log (tenant_id, recorded_at, writer, number);
+
+-- The end of each chain, so that a row cut off from it is missed; and where it begins since
+-- its oldest months were dropped.
+CREATE TABLE goald.audit_heads (
+    writer text COLLATE "C" PRIMARY KEY,
+    tenant_id text COLLATE "C",
+    slot smallint,
+    number bigint NOT NULL,
+    hash bytea NOT NULL,
+    dropped_number bigint NOT NULL DEFAULT 0,
+    dropped_hash bytea NOT NULL DEFAULT ''
+) WITH (fillfactor = 50);
+
+-- What is hashed of a row, beside the hash before it: all of it, as one JSON array.
+CREATE FUNCTION goald.audit_text(
+    writer text, number bigint, tenant_id text, recorded_at timestamptz, actor text, action text,
+    subject text, subject_id text, workflow_id text, before jsonb, after jsonb
+) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT jsonb_build_array(writer, number, tenant_id, goald.us(recorded_at), actor, action,
+        subject, subject_id, workflow_id, before, after)::text
+$$;
+
+CREATE FUNCTION goald.audit_link(held bytea, head bytea, entry text) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT sha256(coalesce(held, head) || convert_to(entry, 'UTF8'))
+$$;
+
+-- The hash of the last of several rows, of which the first follows `head`.
+CREATE AGGREGATE goald.audit_chain(head bytea, entry text) (
+    sfunc = goald.audit_link, stype = bytea
+);
+
+-- Lock the end of a chain, which is made where it is new. The rows that come after belong to
+-- whoever holds it, until the transaction ends.
+CREATE FUNCTION goald.audit_head(
+    of_writer text, of_tenant text, of_slot smallint, OUT number bigint, OUT hash bytea
+)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT h.number, h.hash INTO number, hash FROM goald.audit_heads h
+    WHERE h.writer = of_writer FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO goald.audit_heads AS h (writer, tenant_id, slot, number, hash)
+        VALUES (of_writer, of_tenant, of_slot, 0, '')
+        ON CONFLICT (writer) DO UPDATE SET number = h.number
+        RETURNING h.number, h.hash INTO number, hash;
+    END IF;
+END
+$$;
+
+-- Append one row to a chain.
+CREATE FUNCTION goald.audit_append(
+    of_writer text, of_tenant text, who text, what text, of_subject text, of_id text,
+    of_workflow text, was jsonb, becomes jsonb
+) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    head record := goald.audit_head(of_writer, of_tenant, NULL);
+    next bigint := head.number + 1;
+    link bytea := goald.audit_link(NULL, head.hash, goald.audit_text(of_writer, next, of_tenant,
+        now(), who, what, of_subject, of_id, of_workflow, was, becomes));
+BEGIN
+    INSERT INTO goald.audit_log (writer, number, tenant_id, recorded_at, actor, action, subject,
+        subject_id, workflow_id, before, after, hash)
+    VALUES (of_writer, next, of_tenant, now(), who, what, of_subject, of_id, of_workflow, was,
+        becomes, link);
+    UPDATE goald.audit_heads SET number = next, hash = link WHERE writer = of_writer;
+END
+$$;
+
+-- A change of what is configured. The arguments of the trigger: the subject, the column of
+-- its id, and columns that are not told.
+CREATE FUNCTION goald.audit_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    subject text := TG_ARGV[0];
+    was jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - TG_ARGV[2:] END;
+    becomes jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - TG_ARGV[2:] END;
+    of_row jsonb := coalesce(becomes, was);
+    tenant text := of_row ->> 'tenant_id';
+    verb text;
+BEGIN
+    IF was = becomes THEN
+        RETURN NULL;
+    END IF;
+    verb := CASE
+        WHEN TG_OP = 'DELETE' OR becomes ->> 'deleted_at' IS NOT NULL THEN 'deleted'
+        WHEN (becomes ->> 'is_active')::boolean AND subject = 'workflow'
+            AND NOT coalesce((was ->> 'is_active')::boolean, false) THEN 'activated'
+        WHEN NOT (becomes ->> 'is_active')::boolean AND subject = 'workflow'
+            AND (was ->> 'is_active')::boolean THEN 'deactivated'
+        WHEN TG_OP = 'INSERT' THEN 'created'
+        ELSE 'updated'
+    END;
+    PERFORM goald.audit_append(
+        'tenant/' || tenant, tenant,
+        coalesce(nullif(current_setting('goald.actor', true), ''), session_user::text),
+        subject || '.' || verb,
+        coalesce(of_row ->> 'kind', subject), of_row ->> TG_ARGV[1],
+        CASE subject WHEN 'workflow' THEN of_row ->> 'id' ELSE of_row ->> 'workflow_id' END,
+        was, CASE verb WHEN 'deleted' THEN NULL ELSE becomes END);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.workflows
+    FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
+        'workflow', 'id', 'config_version', 'version', 'updated_at', 'updated_by');
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.workflow_goals
+    FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
+        'goal', 'id', 'version', 'updated_at', 'updated_by');
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.catalog_entities
+    FOR EACH ROW EXECUTE FUNCTION goald.audit_change('entity', 'entity_id', 'updated_at');
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.webhook_secrets
+    FOR EACH ROW EXECUTE FUNCTION goald.audit_change('webhook', 'provider', 'secret');
+
+-- Achievements: one statement for all that a commit adds, in the chain of its shard.
+CREATE FUNCTION goald.audit_achievements() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_writer text := 'slots/' || goald.bucket();
+    head record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM added) THEN
+        RETURN NULL;
+    END IF;
+    head := goald.audit_head(of_writer, NULL, goald.bucket());
+    WITH told AS (
+        SELECT head.number + row_number() OVER (
+                ORDER BY a.tenant_id, a.workflow_enrollment_id, a.goal_config_id) AS number,
+            a.tenant_id, a.recorded_at, a.workflow_enrollment_id AS id, a.workflow_id,
+            jsonb_build_object('status', 'active') AS was,
+            jsonb_build_object('achievement_id', a.id, 'contact_id', a.contact_id,
+                'goal_id', a.goal_config_id, 'goal_type', a.goal_type,
+                'achieved_at', a.achieved_at) AS becomes
+        FROM added a
+    ), hashed AS MATERIALIZED (
+        SELECT t.*, goald.audit_chain(head.hash, goald.audit_text(of_writer, t.number,
+            t.tenant_id, t.recorded_at, 'goald', 'goal.achieved', 'enrollment', t.id,
+            t.workflow_id, t.was, t.becomes)) OVER (ORDER BY t.number) AS hash
+        FROM told t
+    ), written AS (
+        INSERT INTO goald.audit_log (writer, number, tenant_id, recorded_at, actor, action,
+            subject, subject_id, workflow_id, before, after, hash)
+        SELECT of_writer, number, tenant_id, recorded_at, 'goald', 'goal.achieved',
+            'enrollment', id, workflow_id, was, becomes, hash
+        FROM hashed
+    )
+    UPDATE goald.audit_heads h SET number = last.number, hash = last.hash
+    FROM (SELECT number, hash FROM hashed ORDER BY number DESC LIMIT 1) last
+    WHERE h.writer = of_writer;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER audit AFTER INSERT ON goald.workflow_goal_achievements
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION goald.audit_achievements();
+
+-- Months --------------------------------------------------------------------------------
+
+-- Makes the partitions of a table for the last month, this one and `ahead` more (in UTC);
+-- how many were made.
+CREATE FUNCTION goald.make_months_of(parent text, ahead integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+DECLARE
+    month timestamptz;
+    name text;
+    made integer := 0;
+BEGIN
+    FOR step IN -1..ahead LOOP
+        month := date_trunc('month', now()) + make_interval(months => step);
+        name := parent || to_char(month, '_YYYY_MM');
+        CONTINUE WHEN to_regclass('goald.' || name) IS NOT NULL;
+        EXECUTE format('CREATE TABLE goald.%I (LIKE goald.%I INCLUDING ALL)', name, parent);
+        EXECUTE format(
+            'ALTER TABLE goald.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format(
+            'ALTER TABLE goald.%I ATTACH PARTITION goald.%I FOR VALUES FROM (%L) TO (%L)',
+            parent, name, month, month + interval '1 month');
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+-- The same for every table that is kept by months. (The name is that of the release before.)
+CREATE OR REPLACE FUNCTION goald.make_achievement_months(ahead integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 24 THEN
+        RAISE EXCEPTION 'ahead is 0 to 24 months' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('goald.make_achievement_months'));
+    RETURN goald.make_months_of('workflow_goal_achievements', ahead)
+        + goald.make_months_of('audit_log', ahead);
+END
+$$;
+SELECT goald.make_achievement_months(3);
+
+-- Drops the oldest month, of any table kept by months, that ended longer ago than `keep`; its
+-- table's name, NULL where there is none. One at a time, so that whoever waits behind it waits
+-- shortly. A dropped month of the audit log leaves where its chains go on.
+CREATE FUNCTION goald.drop_month(keep interval) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+DECLARE
+    found record;
+BEGIN
+    IF keep IS NULL OR keep < interval '31 days' THEN
+        RAISE EXCEPTION 'at least 31 days are kept' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT c.relname AS name, p.relname AS parent INTO found
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
+    WHERE i.inhparent IN ('goald.workflow_goal_achievements'::regclass, 'goald.audit_log'::regclass)
+      AND p.relkind = 'p' AND c.relname ~ '_\d{4}_\d{2}$'
+      AND to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month' < now() - keep
+    ORDER BY right(c.relname, 7), p.relname LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF found.parent = 'audit_log' THEN
+        EXECUTE format(
+            'ALTER TABLE goald.%I NO FORCE ROW LEVEL SECURITY', found.name);
+        EXECUTE format(
+            'UPDATE goald.audit_heads h SET dropped_number = l.number, dropped_hash = l.hash '
+            'FROM (SELECT DISTINCT ON (writer) writer, number, hash FROM goald.%I '
+            'ORDER BY writer, number DESC) l '
+            'WHERE h.writer = l.writer AND h.dropped_number < l.number', found.name);
+    END IF;
+    EXECUTE format('DROP TABLE goald.%I', found.name);
+    RETURN found.name;
+END
+$$;
+
+-- Rights --------------------------------------------------------------------------------
+
+ALTER TABLE goald.audit_log ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE goald.audit_heads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY api_tenant ON goald.audit_log FOR SELECT TO goald_api
+    USING (tenant_id = (SELECT goald.tenant()));
+CREATE POLICY api_appends ON goald.audit_log FOR INSERT TO goald_api
+    WITH CHECK (tenant_id = (SELECT goald.tenant()) AND writer = 'tenant/' || tenant_id);
+CREATE POLICY engine_appends ON goald.audit_log FOR INSERT TO goald_engine
+    WITH CHECK (writer = 'slots/' || (SELECT goald.first_slot()));
+CREATE POLICY api_tenant ON goald.audit_heads TO goald_api
+    USING (tenant_id = (SELECT goald.tenant()) AND writer = 'tenant/' || tenant_id);
+CREATE POLICY engine_slots ON goald.audit_heads TO goald_engine
+    USING (slot = (SELECT goald.first_slot()) AND writer = 'slots/' || slot);
+-- For `goald audit verify`, which must see all of it, and for the dropping of months.
+CREATE POLICY owner_verifies ON goald.audit_log FOR SELECT TO goald_owner USING (true);
+CREATE POLICY owner_keeps ON goald.audit_heads TO goald_owner USING (true);
+GRANT SELECT, INSERT ON goald.audit_log TO goald_api;
+GRANT INSERT ON goald.audit_log TO goald_engine;
+GRANT SELECT, INSERT, UPDATE ON goald.audit_heads TO goald_api, goald_engine;
+
+REVOKE EXECUTE ON FUNCTION
+    goald.audit_text(text, bigint, text, timestamptz, text, text, text, text, text, jsonb, jsonb),
+    goald.audit_link(bytea, bytea, text), goald.audit_chain(bytea, text),
+    goald.audit_head(text, text, smallint),
+    goald.audit_append(text, text, text, text, text, text, text, jsonb, jsonb),
+    goald.audit_change(), goald.audit_achievements(), goald.make_months_of(text, integer),
+    goald.drop_month(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    goald.audit_text(text, bigint, text, timestamptz, text, text, text, text, text, jsonb, jsonb),
+    goald.audit_link(bytea, bytea, text), goald.audit_chain(bytea, text),
+    goald.audit_head(text, text, smallint) TO goald_api, goald_engine;
+GRANT EXECUTE ON FUNCTION
+    goald.audit_append(text, text, text, text, text, text, text, jsonb, jsonb) TO goald_api;
+GRANT EXECUTE ON FUNCTION goald.drop_month(interval) TO goald_engine;
