@@ -8,9 +8,9 @@ before anything is started.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -65,6 +65,27 @@ class HandoverSettings(_Frozen):
     calls: int
 
 
+class TokenSettings(_Frozen):
+    """How bearer tokens are signed (3.4): a secret for HS256, else where the keys are."""
+
+    algorithm: str
+    issuer: str
+    audience: str
+    secret: SecretStr | None = None
+    jwks_url: str | None = None
+
+
+class ApiSettings(_Frozen):
+    """What the API is told. `tokens` is None where no way to check them is set."""
+
+    tokens: TokenSettings | None
+    catalog: Literal["strict", "known", "off"]
+    quota_requests: int
+    quota_events: int
+    webhook_window: float
+    connections: int
+
+
 class Settings(BaseSettings):
     """Every setting, as `GOALD_<NAME>` or `<name> = …` in goald.toml."""
 
@@ -101,6 +122,35 @@ class Settings(BaseSettings):
         2_000_000, ge=1_000, le=8 << 20, description="bytes in one call to a shard"
     )
     calls: int = Field(2, ge=1, le=64, description="calls under way to a shard")
+    api_host: str = Field("127.0.0.1", description="where the API listens")
+    api_port: int | None = Field(
+        None, ge=0, le=65_535, description="8080 where unset, with --embedded any free one; 0: any"
+    )
+    api_connections: int = Field(8, ge=1, le=100, description="to Postgres, of one API process")
+    jwt_algorithm: Literal["HS256", "RS256", "ES256"] = Field(
+        "HS256", description="the one algorithm that tokens may be signed with"
+    )
+    jwt_secret: SecretStr | None = Field(
+        None, min_length=32, description="for HS256; --embedded makes its own"
+    )
+    jwks_url: Url | None = Field(None, description="where RS256 or ES256 keys are published")
+    jwt_issuer: str = Field("goald", min_length=1, description="the `iss` of every token")
+    jwt_audience: str = Field("goald", min_length=1, description="the `aud` of every token")
+    catalog: Literal["strict", "known", "off"] = Field(
+        "known", description="what goals may refer to: known checks kinds that have entities"
+    )
+    quota_requests: int = Field(
+        1_000, ge=0, description="requests a second of one tenant; 0: no limit"
+    )
+    quota_events: int = Field(
+        20_000, ge=0, description="events a second of one tenant over HTTP; 0: no limit"
+    )
+    webhook_window: float = Field(
+        300.0, ge=1, le=86_400, description="seconds that a webhook's signature is good for"
+    )
+    retention: int = Field(
+        731, ge=31, description="days that achievements and the audit log are kept"
+    )
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="the least that is logged"
     )
@@ -146,6 +196,31 @@ class Settings(BaseSettings):
     @property
     def handover(self) -> HandoverSettings:
         return HandoverSettings(call_bytes=self.call_bytes, calls=self.calls)
+
+    @property
+    def tokens(self) -> TokenSettings | None:
+        """None where neither a secret nor a JWKS URL that fits the algorithm is set."""
+        has_key = self.jwt_secret if self.jwt_algorithm == "HS256" else self.jwks_url
+        if not has_key:
+            return None
+        return TokenSettings(
+            algorithm=self.jwt_algorithm,
+            issuer=self.jwt_issuer,
+            audience=self.jwt_audience,
+            secret=self.jwt_secret if self.jwt_algorithm == "HS256" else None,
+            jwks_url=self.jwks_url if self.jwt_algorithm != "HS256" else None,
+        )
+
+    @property
+    def api(self) -> ApiSettings:
+        return ApiSettings(
+            tokens=self.tokens,
+            catalog=self.catalog,
+            quota_requests=self.quota_requests,
+            quota_events=self.quota_events,
+            webhook_window=self.webhook_window,
+            connections=self.api_connections,
+        )
 
     def _required(self, name: str) -> str:
         value: str | None = getattr(self, name)

@@ -11,10 +11,10 @@ from tests.support.services import Database
 
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore
+from goald.configuration.file import parse_configuration
+from goald.configuration.service import ConfigurationService
 from goald.domain.errors import InvalidFile
 from goald.domain.slots import SlotRange
-from goald.runtime.configuration import ConfigurationService
-from goald.runtime.configuration_file import parse_configuration
 from goald.runtime.wiring import configuration_service
 
 FILE = """

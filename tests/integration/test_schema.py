@@ -50,7 +50,8 @@ def described(dsn: str) -> list[tuple[Any, ...]]:
         " FROM pg_aggregate JOIN pg_proc ON pg_proc.oid = aggfnoid"
         " WHERE pronamespace = 'goald'::regnamespace",
         "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger"
-        " WHERE tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'goald'::regnamespace)",
+        " WHERE NOT tgisinternal AND tgrelid IN"
+        " (SELECT oid FROM pg_class WHERE relnamespace = 'goald'::regnamespace)",
         "SELECT 'relation', relname, relkind::text, relowner::regrole::text, relacl::text,"
         " relrowsecurity::text, relforcerowsecurity::text, reloptions::text FROM pg_class"
         " WHERE relnamespace = 'goald'::regnamespace",

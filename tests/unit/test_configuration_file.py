@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from goald.configuration.file import parse_configuration, read_configuration
 from goald.domain.errors import InvalidFile
-from goald.runtime.configuration_file import parse_configuration, read_configuration
 
 HEAD = "tenant: acme\nworkflows:\n- id: w\n  goals:\n"
 

@@ -10,9 +10,9 @@ import typer
 from goald.cli.output import print_json, say, table
 
 if TYPE_CHECKING:
+    from goald.configuration.service import Applied
     from goald.domain.wanted import WantedConfiguration
     from goald.domain.workflows import Difference, Row
-    from goald.runtime.configuration import Applied
 
 MARKS = {"create": "+ create", "update": "~ update", "delete": "- delete"}
 
@@ -31,7 +31,7 @@ def apply(
 
     Answers when every live shard has it, or after 2 s. Applying it twice changes nothing.
     """
-    from goald.runtime.configuration_file import read_configuration
+    from goald.configuration.file import read_configuration
     from goald.runtime.instance import find
     from goald.settings import load_settings
 

@@ -15,11 +15,11 @@ import uvloop
 
 from goald import migrations
 from goald.client import Publisher
+from goald.configuration.file import read_configuration
 from goald.domain.errors import ServiceUnavailable, StartError
 from goald.runtime import demo as demonstration
 from goald.runtime import instance as instances
 from goald.runtime.beating import Beating
-from goald.runtime.configuration_file import read_configuration
 from goald.runtime.console import ServeConsole
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
 from goald.runtime.exporter import Exporter

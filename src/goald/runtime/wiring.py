@@ -10,11 +10,11 @@ from goald.adapters.postgres import (
     PostgresStreamLeases,
 )
 from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
+from goald.configuration.service import ConfigurationService
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.parts import Shard
 from goald.ports import Clock, ShardStore
 from goald.runtime.board import RedisBoard
-from goald.runtime.configuration import ConfigurationService
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.shard import ShardProcess, ShardSettings
 

@@ -1,0 +1,42 @@
+"""All that the API is made of, put together by `runtime.wiring`."""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from goald.api.ports import (
+    AuditTrail,
+    EventSink,
+    Explainer,
+    Health,
+    Idempotency,
+    Quotas,
+    Records,
+    StatisticsReader,
+    TokenVerifier,
+    WebhookSecrets,
+)
+from goald.configuration.service import ConfigurationService
+from goald.ports import Clock
+from goald.settings import ApiSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Handed to `app.create_app`, and by it to every route."""
+
+    settings: ApiSettings
+    clock: Clock
+    registry: CollectorRegistry
+    """What `/metrics` serves, beside what the API counts itself."""
+    configuration: ConfigurationService
+    statistics: StatisticsReader
+    records: Records
+    audit: AuditTrail
+    events: EventSink
+    explainer: Explainer
+    secrets: WebhookSecrets
+    tokens: TokenVerifier
+    quotas: Quotas
+    idempotency: Idempotency
+    health: Health

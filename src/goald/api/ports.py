@@ -1,0 +1,129 @@
+"""What the API asks of the world. `runtime.wiring` says what stands behind it.
+
+Each call may raise ServiceUnavailable, which is answered with 503. Whatever takes a tenant
+shows and changes that tenant's rows alone, whatever else it is given (D8). Times are
+microseconds since the epoch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from goald.domain.records import (
+    AchievementRecord,
+    AuditRecord,
+    EnrollmentRecord,
+    Listening,
+    Page,
+    Span,
+)
+from goald.domain.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as the token or the webhook's signature says."""
+
+    tenant_id: str
+    subject: str
+    scopes: frozenset[str]
+
+
+class TokenVerifier(Protocol):
+    async def verify(self, token: str) -> Caller:
+        """Who the bearer of a token is. Raises `problems.Unauthorized`."""
+
+
+class WebhookSecrets(Protocol):
+    """The secrets that providers sign with, one for a tenant and provider."""
+
+    async def get(self, tenant: str, provider: str) -> bytes | None: ...
+    async def put(self, tenant: str, provider: str, secret: bytes, actor: str) -> bool:
+        """Whether there was none before."""
+
+    async def delete(self, tenant: str, provider: str, actor: str) -> bool:
+        """Whether there was one."""
+
+    async def list(self, tenant: str) -> Sequence[tuple[str, int]]:
+        """(provider, when it was made), by provider."""
+
+
+class Quotas(Protocol):
+    """How much a tenant may ask for in a second."""
+
+    async def requests(self, tenant: str) -> None:
+        """Count a request. Raises `problems.TooManyRequests`, which says when to come again."""
+
+    async def events(self, tenant: str, count: int) -> None:
+        """Count events. Raises as `requests` does; nothing is counted then."""
+
+
+class StatisticsReader(Protocol):
+    async def read(
+        self, tenant: str, workflow_id: str, first: date | None, last: date | None
+    ) -> Statistics:
+        """Of the enrollments that began from `first` to `last`, days in UTC, both included;
+        None leaves that end open. All zero for a workflow that has none."""
+
+
+class Records(Protocol):
+    """Single enrollments and achievements, newest first, in pages."""
+
+    async def enrollments(
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
+    ) -> Page[EnrollmentRecord]:
+        """`filters`: `status`, `contact_id`."""
+
+    async def achievements(
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
+    ) -> Page[AchievementRecord]:
+        """`filters`: `contact_id`, `goal_type`, `goal_id`, `enrollment_id`."""
+
+    async def listening(self, tenant: str, workflow_id: str) -> Listening:
+        """How many active enrollments there are, and how many live shards have the
+        workflow's version."""
+
+
+class AuditTrail(Protocol):
+    async def page(self, tenant: str, filters: Mapping[str, Any], span: Span) -> Page[AuditRecord]:
+        """Newest first. `filters`: `action`, `actor`, `workflow_id`, `subject_id`."""
+
+
+class EventSink(Protocol):
+    """The event streams: `goald.client.Publisher`."""
+
+    async def publish_encoded(self, tenant: str, contact: str, payload: bytes) -> None: ...
+    async def flush(self, *, patience_s: float | None = None) -> None:
+        """Return when Redis has taken everything that was published before."""
+
+
+class Explainer(Protocol):
+    async def explain(self, tenant: str, event: bytes) -> dict[str, Any]:
+        """The dry run of one event in a tenant (3.4). ValueError, with the reason, for one
+        that goald would refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered under an idempotency key."""
+
+    status: int
+    body: bytes
+
+
+class Idempotency(Protocol):
+    """What requests with an `Idempotency-Key` were answered, for a day."""
+
+    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | None:
+        """Begin a request, known by a digest of it: None where it is to be done now, else
+        the answer that it got. Raises `problems.Conflict` where the key belongs to another
+        request, or to one that is still under way."""
+
+    async def end(self, tenant: str, key: str, request: bytes, answer: Answer | None) -> None:
+        """Keep the answer; None forgets that it was begun, so that it may be tried again."""
+
+
+class Health(Protocol):
+    async def troubles(self) -> list[str]:
+        """Why requests cannot be served, a phrase each; empty where they can."""

@@ -1,0 +1,1 @@
+"""How tenants' configurations are changed: one service, for `goald apply` and the API alike."""
