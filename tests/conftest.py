@@ -2,7 +2,12 @@
 
 import signal
 
-pytest_plugins = ["tests.support.services", "tests.support.daemon", "tests.support.commands"]
+pytest_plugins = [
+    "tests.support.services",
+    "tests.support.daemon",
+    "tests.support.api",
+    "tests.support.commands",
+]
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and with them every
 # command that they start; some tests press it.
