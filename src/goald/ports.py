@@ -91,6 +91,18 @@ class Outbound(Protocol):
         """Append to `goald:dead`; returns and fails as `publish` does."""
 
 
+class ControlStream(Protocol):
+    """`goald:control`, which says that a configuration has changed (E10)."""
+
+    async def wait(self, seconds: float) -> None:
+        """Return when something was published since the last call returned, at most so long
+        after this one began; nothing published between two calls is missed. The first call,
+        and the first after an error, return at once: what was published before is to be
+        looked for by other means."""
+
+    async def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """A message to be committed with what it tells of, and published after it.

@@ -5,10 +5,15 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-from goald.adapters.memory.streams import MemoryEventStream, MemoryOutbound, MemoryStreams
-from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
+from goald.adapters.memory.streams import (
+    MemoryControlStream,
+    MemoryEventStream,
+    MemoryOutbound,
+    MemoryStreams,
+)
+from goald.adapters.redis_streams import RedisControlStream, RedisEventStream, RedisOutbound
 from goald.domain.streams import GROUP
-from goald.ports import Clock, EventStream, Outbound
+from goald.ports import Clock, ControlStream, EventStream, Outbound
 
 
 class Backend(Protocol):
@@ -16,6 +21,7 @@ class Backend(Protocol):
 
     def event_stream(self, name: str) -> EventStream: ...
     def outbound(self) -> Outbound: ...
+    def control(self) -> ControlStream: ...
     async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]: ...
     async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]: ...
     async def unacknowledged(self, stream: str) -> int: ...
@@ -34,6 +40,9 @@ class MemoryBackend:
 
     def outbound(self) -> Outbound:
         return MemoryOutbound(self.streams)
+
+    def control(self) -> ControlStream:
+        return MemoryControlStream(self.streams)
 
     async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]:
         return [await self.streams.add(stream, [b"event", event]) for event in events]
@@ -76,6 +85,11 @@ class RedisBackend:
         outbound = RedisOutbound(self._url, self._clock, dead_max_entries=1_000)
         self._opened.append(outbound.close)
         return outbound
+
+    def control(self) -> ControlStream:
+        control = RedisControlStream(self._url)
+        self._opened.append(control.close)
+        return control
 
     async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]:
         async with self._client.pipeline(transaction=False) as pipe:

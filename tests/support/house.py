@@ -13,11 +13,16 @@ from typing import Any
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
-from goald.adapters.memory.streams import MemoryEventStream, MemoryOutbound, MemoryStreams
+from goald.adapters.memory.streams import (
+    MemoryControlStream,
+    MemoryEventStream,
+    MemoryOutbound,
+    MemoryStreams,
+)
 from goald.client import event
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.domain.streams import DEAD, EXITS, NOTICES, event_stream
+from goald.domain.streams import CONTROL, DEAD, EXITS, NOTICES, event_stream
 from goald.ports import Change, Committed, Message
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.heartbeats import Heartbeat
@@ -125,11 +130,24 @@ class House:
             )
         )
 
-    def shard(self) -> ShardProcess:
+    async def reconfigure(self, workflow: str = "w", *, version: int, active: bool = True) -> None:
+        """The same while shards run: they are told."""
+        self.configure(workflow, version=version, active=active)
+        await self.streams.add(CONTROL, [b"event", b"{}"])
+
+    def shard(self, reconcile: float = 3_600) -> ShardProcess:
         return ShardProcess(
-            ShardSettings(index=0, slots=ALL, clock_skew=0, republish=600, group_bytes=1 << 20),
+            ShardSettings(
+                index=0,
+                slots=ALL,
+                clock_skew=0,
+                republish=600,
+                group_bytes=1 << 20,
+                reconcile=reconcile,
+            ),
             store=self.store,
             outbound=self.outbound,
+            control=MemoryControlStream(self.streams),
             board=self.board,
             clock=SystemClock(),
         )

@@ -11,6 +11,10 @@ EXITS = "goald:exits"
 NOTICES = "goald:notices"
 DEAD = "goald:dead"
 
+CONTROL = "goald:control"
+"""Says that a configuration has changed, in JSON: `version`, `tenantid`, `workflows`. It wakes
+shards, which read what changed from Postgres (E10)."""
+
 GROUP = "goald"
 """The consumer group through which goald reads its event streams."""
 

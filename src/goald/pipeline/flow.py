@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from goald import _native
-from goald.domain.errors import RetryableError
+from goald.domain.errors import RetryableError, ServiceUnavailable
 from goald.domain.leases import SlotLease, StreamLease
 from goald.metrics import ConsumerMetrics, ShardMetrics
 from goald.pipeline.commit import commit
@@ -29,6 +29,7 @@ from goald.pipeline.window import Window
 from goald.ports import (
     Clock,
     Committed,
+    ControlStream,
     DeadLetter,
     EventStream,
     Outbound,
@@ -37,7 +38,7 @@ from goald.ports import (
 )
 
 WAIT_SECONDS = 1.0
-CONFIGURATION_SECONDS = 0.2
+CONTROL_RETRY_SECONDS = 1.0
 GROUPS_PUBLISHING = 4
 
 T = TypeVar("T")
@@ -160,17 +161,22 @@ class ShardFlow:
         evaluator: Evaluator,
         store: ShardStore,
         publisher: Publisher,
+        control: ControlStream,
         lease: SlotLease,
         clock: Clock,
         metrics: ShardMetrics,
         group_bytes: int,
+        reconcile: float,
     ) -> None:
+        """`reconcile`: seconds after which the configuration is asked for all the same."""
         self._evaluator = evaluator
         self._store = store
         self._publisher = publisher
+        self._control = control
         self._lease = lease
         self._clock = clock
         self._metrics = metrics
+        self._reconcile = reconcile
         self._sequencer = Sequencer()
         self._inbox = Inbox(group_bytes)
         self._settled: asyncio.Queue[Settled] = asyncio.Queue(GROUPS_PUBLISHING)
@@ -246,9 +252,15 @@ class ShardFlow:
             self._metrics.count(settled.proposal, effective, self._clock.now_us())
 
     async def _follow_configuration(self) -> None:
-        """Take what changes in the configuration, between groups, and say so (E1, E10)."""
+        """Take what changes in the configuration, between groups, and say so (E1, E10).
+
+        The control stream says when; what was lost on it is found by asking now and then."""
         while True:
-            await self._clock.sleep(CONFIGURATION_SECONDS)
+            try:
+                await self._control.wait(self._reconcile)
+            except ServiceUnavailable:
+                self._metrics.retries.labels("control").inc()
+                await self._clock.sleep(CONTROL_RETRY_SECONDS)
             changed = await retrying(
                 lambda: self._store.configuration(self._evaluator.config_version),
                 self._clock,

@@ -19,8 +19,10 @@ from goald.pipeline.parts import Part
 from goald.pipeline.publish import Publisher
 from goald.pipeline.retry import retrying
 from goald.pipeline.tenure import hold
-from goald.ports import Clock, Outbound, ShardStore
+from goald.ports import Clock, ControlStream, Outbound, ShardStore
 from goald.runtime.beating import Beating, Board
+
+RECONCILE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class ShardSettings:
     clock_skew: float
     republish: float
     group_bytes: int
+    reconcile: float = RECONCILE_SECONDS
+    """Seconds between two looks for changed configuration that nobody has told of."""
 
 
 class ShardProcess:
@@ -43,6 +47,7 @@ class ShardProcess:
         *,
         store: ShardStore,
         outbound: Outbound,
+        control: ControlStream,
         board: Board,
         clock: Clock,
         evaluator: Evaluator | None = None,
@@ -51,6 +56,7 @@ class ShardProcess:
         self._settings = settings
         self._store = store
         self._outbound = outbound
+        self._control = control
         self._clock = clock
         registry = CollectorRegistry()
         self._metrics = ShardMetrics(registry)
@@ -144,10 +150,12 @@ class ShardProcess:
             evaluator=self._evaluator,
             store=self._store,
             publisher=publisher,
+            control=self._control,
             lease=lease,
             clock=self._clock,
             metrics=self._metrics,
             group_bytes=self._settings.group_bytes,
+            reconcile=self._settings.reconcile,
         )
 
     async def _give_back(self) -> None:
@@ -158,6 +166,7 @@ class ShardProcess:
         except ServiceUnavailable:
             pass
         await self._beating.end()
+        await self._control.close()
         await self._store.close()
 
     def _describe(self) -> dict[str, Any]:

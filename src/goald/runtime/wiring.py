@@ -9,7 +9,7 @@ from goald.adapters.postgres import (
     PostgresShardStore,
     PostgresStreamLeases,
 )
-from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
+from goald.adapters.redis_streams import RedisControlStream, RedisEventStream, RedisOutbound
 from goald.configuration.service import ConfigurationService
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.parts import Shard
@@ -43,6 +43,7 @@ def shard_process(
         settings,
         store=store,
         outbound=RedisOutbound(endpoints.redis_url, system_clock()),
+        control=RedisControlStream(endpoints.redis_url),
         board=open_board(endpoints),
         clock=system_clock(),
         evaluator=make_evaluator(store) if make_evaluator else None,

@@ -188,7 +188,7 @@ async def test_changed_configuration_counts_from_its_version_on(house: House) ->
         await house.settled()
         assert house.exits == []
         house.database.workflows.clear()
-        house.configure(version=2, active=True)
+        await house.reconfigure(version=2, active=True)
         await house.until(lambda: 2 in house.database.config_versions.values())
         await house.tag()
         await house.settled()
@@ -199,11 +199,36 @@ async def test_changing_one_workflow_leaves_the_others_listening(house: House) -
     async with house.running():
         await house.enrol()
         await house.settled()
-        house.configure("another", version=2)
+        await house.reconfigure("another", version=2)
         await house.until(lambda: 2 in house.database.config_versions.values())
         await house.tag()
         await house.settled()
     assert house.exits == ["e-1"]
+
+
+async def test_changed_configuration_that_nobody_told_of_is_found(house: House) -> None:
+    shard = house.shard(reconcile=0.05)
+    running = asyncio.ensure_future(shard.run())
+    await house.until(lambda: shard.ready)
+    house.configure(version=2)
+    await house.until(lambda: 2 in house.database.config_versions.values())
+    shard.stop()
+    await running
+
+
+async def test_configuration_is_followed_while_the_streams_are_away(house: House) -> None:
+    shard = house.shard()
+    running = asyncio.ensure_future(shard.run())
+    await house.until(lambda: shard.ready)
+    house.streams.available = False
+    await house.streams.wake()
+    house.configure(version=2)
+    await house.until(lambda: 2 in house.database.config_versions.values())
+    house.streams.available = True
+    await house.reconfigure(version=3)
+    await house.until(lambda: 3 in house.database.config_versions.values())
+    shard.stop()
+    await running
 
 
 async def test_events_are_judged_again_where_memory_differed_from_the_table(house: House) -> None:

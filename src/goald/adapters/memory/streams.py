@@ -8,7 +8,7 @@ from itertools import islice
 
 from goald.domain.errors import LeaseLost, ServiceUnavailable
 from goald.domain.leases import StreamLease
-from goald.domain.streams import DEAD, FIELD
+from goald.domain.streams import CONTROL, DEAD, FIELD
 from goald.domain.times import rfc3339
 from goald.ports import Clock, DeadLetter, Message, RawEntry
 
@@ -52,9 +52,14 @@ class MemoryStreams:
         sequence = held.last[1] + 1 if milliseconds == held.last[0] else 0
         held.last = (milliseconds, sequence)
         held.entries[held.last] = list(fields)
+        added = _text(held.last)
+        await self.wake()
+        return added
+
+    async def wake(self) -> None:
+        """Let who waits look again."""
         async with self._added:
             self._added.notify_all()
-        return _text(held.last)
 
     def entries(self, stream: str) -> list[RawEntry]:
         """Every entry that is kept, in order."""
@@ -158,6 +163,23 @@ class MemoryOutbound:
             }
             flat = [part for name, value in fields.items() for part in (name.encode(), value)]
             await self._streams.add(DEAD, flat)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class MemoryControlStream:
+    """`ports.ControlStream` over `MemoryStreams`."""
+
+    def __init__(self, streams: MemoryStreams) -> None:
+        self._streams = streams
+        self._seen: Id | None = None
+
+    async def wait(self, seconds: float) -> None:
+        seen, self._seen = self._seen, None
+        if seen is not None:
+            await self._streams.added_after(CONTROL, seen, seconds)
+        self._seen = self._streams.stream(CONTROL).last
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -6,11 +6,13 @@ from redis.exceptions import RedisError
 
 from goald.adapters.redis_streams.wire import Command, Wire
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.streams import DEAD, FIELD
+from goald.domain.streams import CONTROL, DEAD, FIELD
 from goald.domain.times import rfc3339
 from goald.ports import Clock, DeadLetter, Message
 
 _MESSAGES_PER_WRITE = 1_000
+_BOUNDS: dict[str, Command] = {CONTROL: ("MAXLEN", "~", 10_000)}
+"""Streams whose oldest entries go: who was not there when they came has no use for them."""
 
 
 class RedisOutbound:
@@ -32,7 +34,17 @@ class RedisOutbound:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         await self._append(
-            [("XADD", message.stream, "*", FIELD, message.payload) for message in messages]
+            [
+                (
+                    "XADD",
+                    message.stream,
+                    *_BOUNDS.get(message.stream, ()),
+                    "*",
+                    FIELD,
+                    message.payload,
+                )
+                for message in messages
+            ]
         )
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:

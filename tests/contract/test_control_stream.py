@@ -1,0 +1,125 @@
+"""`ports.ControlStream`: what wakes shards when a configuration changes (E10)."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from tests.contract.stream_backends import Backend
+
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.redis_streams import RedisControlStream, RedisOutbound
+from goald.domain.errors import ServiceUnavailable
+from goald.domain.streams import CONTROL
+from goald.ports import ControlStream, Message
+
+AT_ONCE = 10.0
+"""Seconds within which what returns at once has returned, however busy the machine is."""
+LONG = 60.0
+
+
+async def returns(control: ControlStream) -> None:
+    async with asyncio.timeout(AT_ONCE):
+        await control.wait(LONG)
+
+
+async def waits(control: ControlStream) -> "asyncio.Future[None]":
+    """A call that is seen to wait."""
+    waiting = asyncio.ensure_future(control.wait(LONG))
+    done, _ = await asyncio.wait({waiting}, timeout=0.1)
+    assert not done
+    return waiting
+
+
+async def tell(backend: Backend) -> None:
+    await backend.outbound().publish([Message(CONTROL, '{"version": 7}')])
+
+
+async def test_the_first_call_returns_at_once_and_the_next_waits(backend: Backend) -> None:
+    await tell(backend)
+    control = backend.control()
+    await returns(control)
+    (await waits(control)).cancel()
+
+
+async def test_what_is_published_wakes_everybody_who_waits(backend: Backend) -> None:
+    controls = [backend.control(), backend.control()]
+    for control in controls:
+        await returns(control)
+    waiting = [await waits(control) for control in controls]
+    await tell(backend)
+    async with asyncio.timeout(AT_ONCE):
+        await asyncio.gather(*waiting)
+
+
+async def test_what_is_published_between_two_calls_is_not_missed(backend: Backend) -> None:
+    control = backend.control()
+    await returns(control)
+    await tell(backend)
+    await returns(control)
+    (await waits(control)).cancel()
+
+
+async def test_what_came_together_wakes_once(backend: Backend) -> None:
+    control = backend.control()
+    await returns(control)
+    for _ in range(5):
+        await tell(backend)
+    await returns(control)
+    (await waits(control)).cancel()
+
+
+async def test_it_returns_in_time_where_nothing_is_published(backend: Backend) -> None:
+    control = backend.control()
+    await returns(control)
+    async with asyncio.timeout(AT_ONCE):
+        await control.wait(0.05)
+    await tell(backend)
+    await returns(control)
+
+
+async def test_after_a_call_that_was_broken_off_the_next_returns_at_once(backend: Backend) -> None:
+    control = backend.control()
+    await returns(control)
+    waiting = await waits(control)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await returns(control)
+
+
+async def test_a_server_that_forgot_everything_still_wakes(backend: Backend) -> None:
+    await tell(backend)
+    control = backend.control()
+    await returns(control)
+    await backend.flush()
+    async with asyncio.timeout(AT_ONCE):
+        await control.wait(0.05)
+    await tell(backend)
+    await returns(control)
+
+
+async def test_a_lost_connection_is_told_and_then_looked_past(any_redis_url: str) -> None:
+    control = RedisControlStream(any_redis_url)
+    client: Any = Redis.from_url(any_redis_url)
+    async with client:
+        await returns(control)
+        waiting = await waits(control)
+        await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        with pytest.raises(ServiceUnavailable):
+            await waiting
+        await returns(control)
+        waiting = await waits(control)
+        await client.xadd(CONTROL, {"event": "{}"})
+        async with asyncio.timeout(AT_ONCE):
+            await waiting
+    await control.close()
+
+
+async def test_the_stream_is_bounded(any_redis_url: str) -> None:
+    client: Any = Redis.from_url(any_redis_url)
+    outbound = RedisOutbound(any_redis_url, ManualClock())
+    async with client:
+        await outbound.publish([Message(CONTROL, "{}")] * 25_000)
+        kept = await client.xlen(CONTROL)
+    await outbound.close()
+    assert 10_000 <= kept < 11_000
