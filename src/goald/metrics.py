@@ -129,6 +129,29 @@ class ShardMetrics:
                 self.exit_latency.observe(max(0, now_us - received_at) / 1e6)
 
 
+class ApiMetrics:
+    """What an API process counts. `route` is a route's template, never a path."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "goald_api_requests",
+            "Requests over HTTP that were answered.",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "goald_api_request_seconds",
+            "From a request's head to the end of its answer.",
+            ["route", "method"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+
+    def count(self, route: str, method: str, status: int, seconds: float) -> None:
+        self.requests.labels(route, method, str(status)).inc()
+        self.seconds.labels(route, method).observe(seconds)
+
+
 def snapshot(registry: CollectorRegistry) -> list[dict[str, Any]]:
     """A registry as plain values that JSON carries: `name`, `type`, `help`, and `samples` of
     (name, labels, value)."""

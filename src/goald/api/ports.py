@@ -53,10 +53,11 @@ class Quotas(Protocol):
     """How much a tenant may ask for in a second."""
 
     async def requests(self, tenant: str) -> None:
-        """Count a request. Raises `problems.TooManyRequests`, which says when to come again."""
+        """Count a request. Raises QuotaExceeded; where it cannot be counted it is let pass."""
 
     async def events(self, tenant: str, count: int) -> None:
-        """Count events. Raises as `requests` does; nothing is counted then."""
+        """Count events, at most a second's worth of them at once. Raises as `requests` does;
+        nothing is counted then."""
 
 
 class StatisticsReader(Protocol):

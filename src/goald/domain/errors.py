@@ -3,6 +3,7 @@
     GoaldError
     ├── RetryableError            the same call may succeed later
     │   ├── ServiceUnavailable    Redis or Postgres is gone, full, or read-only (D6)
+    │   ├── QuotaExceeded         a tenant has asked for more than it may in a second (D8)
     │   ├── CommitUnknown         a commit failed, or may have happened (design 2, step 4)
     │   └── OutOfSequence         a shard was sent a batch that is not its next one
     └── PermanentError            it will not, until somebody changes something
@@ -32,6 +33,10 @@ class PermanentError(GoaldError):
 
 class ServiceUnavailable(RetryableError):
     """Redis or Postgres is gone, full, or read-only (D6). Nothing was changed."""
+
+
+class QuotaExceeded(RetryableError):
+    """A tenant has asked for more than it may in this second (D8); it may in the next."""
 
 
 class CommitUnknown(RetryableError):
