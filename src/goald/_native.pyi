@@ -18,11 +18,13 @@ __all__ = [
     "Effects",
     "Engine",
     "Exits",
+    "Intake",
     "Proposal",
     "Routed",
     "Router",
     "achievement_id",
     "exit_id",
+    "intake",
     "slot_of",
 ]
 
@@ -37,6 +39,32 @@ def exit_id(tenant_id: str, enrollment_id: str) -> str:
 
 def achievement_id(tenant_id: str, enrollment_id: str, goal_id: str) -> str:
     """The derived id of an achievement (3.1)."""
+
+def intake(body: bytes, tenant_id: str, now_us: int) -> Intake:
+    """Take the events of a request of this tenant: a JSON object, or a list of up to 1,000.
+
+    Each is checked as `Router.route` and `Engine.evaluate` check it, and refused in the same
+    words (D4, D9): what is taken here is not refused behind it. ValueError, saying why, where
+    the body is neither, or a list that is empty, too long, or cannot be told into its items.
+    """
+
+@final
+class Intake:
+    """What the body of a request held."""
+
+    @property
+    def is_list(self) -> bool: ...
+    @property
+    def taken(self) -> list[tuple[int, str, bytes]]:
+        """(index, contact, the bytes to publish), in order. The bytes are the body's own, so
+        that numbers stay exact; where `tenantid` is absent, the caller's is put before them."""
+    @property
+    def refused(self) -> list[tuple[int, str | None, str]]:
+        """(index, the event's id where it can be read, reason)."""
+    @property
+    def of_others(self) -> list[int]:
+        """The indices of those refused that nothing is wrong with but that they name another
+        tenant."""
 
 @final
 class Router:
@@ -116,7 +144,14 @@ class Engine:
         """
     def explain(self, event: bytes, now_us: int) -> str:
         """A dry run of one event, as JSON: each enrollment and goal of the contact, and why
-        it matched or not. Changes nothing. ValueError with the reason for a bad event."""
+        it matched or not. Changes nothing. ValueError with the reason for a bad event.
+
+        `{"event": {"id", "type", "tenant_id", "contact_id", "time": as sent}, "reason",
+        "enrollments": [{"enrollment_id", "workflow_id", "enrolled_at": us, "goal_logic",
+        "matched", "completes", "reason", "goals": [{"goal_id", "goal_type", "matched",
+        "achieved", "reason"}]}]}`. What is `achieved` and `completes` is what `evaluate`
+        would propose. A reason is null where nothing stands in the way.
+        """
     def stats(self) -> dict[str, int]:
         """`tenants`, `workflows`, `goals`, `contacts`, `enrollments`, `listeners` (a goal that
         is active, of an active workflow, watching one active enrollment), `bytes` (held)."""

@@ -5,13 +5,17 @@ use uuid::Uuid;
 
 use crate::config::{Goal, Logic, Workflow};
 use crate::criteria::GoalType;
+use crate::evaluate::{Evaluation, Outcome};
 use crate::event::Event;
 use crate::index::Index;
 
 /// The event against each enrollment of its contact and each goal of those workflows, as JSON:
-/// `{"event": …, "reason": … | null, "enrollments": [{…, "reason", "goals": [{…, "matched",
-/// "reason"}]}]}`. A `reason` is null where nothing stands in the way.
+/// `{"event": …, "reason": … | null, "enrollments": [{…, "matched", "completes", "reason",
+/// "goals": [{…, "matched", "achieved", "reason"}]}]}`. A goal that is matched is not achieved
+/// where it was met before or an older one completes the enrollment (E4). A `reason` is null
+/// where nothing stands in the way.
 pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
+    let evaluation = Evaluation::new(index, clock_skew_us);
     let contact = index.contact(&event.tenant, &event.contact);
     let enrollments: Vec<Value> = contact
         .into_iter()
@@ -24,6 +28,9 @@ pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
                 time: event.time_us.saturating_add(clock_skew_us),
                 enrolled_at: enrollment.enrolled_at,
                 met: index.met(number),
+                outcome: config.and_then(|config| {
+                    evaluation.would_do(config, event, enrollment.enrolled_at, index.met(number))
+                }),
             };
             let goals = config.map_or(&[][..], |config| &config.goals);
             let goals: Vec<Value> = goals.iter().map(|goal| case.goal(config, goal)).collect();
@@ -36,6 +43,7 @@ pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
                     Logic::All => "all",
                 }),
                 "matched": goals.iter().any(|goal| goal["matched"] == true),
+                "completes": case.completes(),
                 "reason": workflow_reason(config),
                 "goals": goals,
             })
@@ -78,17 +86,32 @@ struct Case<'a> {
     time: i64,
     enrolled_at: i64,
     met: &'a [Uuid],
+    /// What the event would do to the enrollment; `None` where it matches no goal.
+    outcome: Option<Outcome>,
 }
 
 impl Case<'_> {
     fn goal(&self, config: Option<&Workflow>, goal: &Goal) -> Value {
         let why_not = self.why_not(config, goal);
+        let outcome = self.outcome.as_ref();
+        let achieved = outcome.is_some_and(|outcome| outcome.newly.contains(&goal.id));
+        let why_not_achieved = || match achieved {
+            true => None,
+            false if self.met.contains(&goal.id) => Some("already met"),
+            false => Some("an older goal completes it"),
+        };
         json!({
             "goal_id": goal.id.to_string(),
             "goal_type": goal.criteria.goal_type().name(),
             "matched": why_not.is_none(),
-            "reason": why_not.or_else(|| self.met.contains(&goal.id).then_some("already met")),
+            "achieved": achieved,
+            "reason": why_not.or_else(why_not_achieved),
         })
+    }
+
+    fn completes(&self) -> bool {
+        let outcome = self.outcome.as_ref();
+        outcome.is_some_and(|outcome| outcome.completed.is_some())
     }
 
     fn why_not(&self, config: Option<&Workflow>, goal: &Goal) -> Option<&'static str> {

@@ -232,6 +232,20 @@ impl<'i> Evaluation<'i> {
                 .is_some()
     }
 
+    /// What an event would do to an enrollment that has met these goals; `None` where it
+    /// matches none of its workflow's goals.
+    pub fn would_do(
+        &self,
+        config: &Workflow,
+        event: &Event<'_>,
+        enrolled_at: i64,
+        met: &[Uuid],
+    ) -> Option<Outcome> {
+        let goal_type = GoalType::of(&event.fact)?;
+        self.matches(config, event, goal_type, enrolled_at)
+            .then(|| self.outcome(config, event, goal_type, met))
+    }
+
     /// What a match does to an enrollment that has met these goals (E4).
     fn outcome(
         &self,

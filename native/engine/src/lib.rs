@@ -20,6 +20,8 @@ mod index_names;
 mod index_prefetch;
 mod index_slab;
 mod index_table;
+pub mod intake;
+mod intake_body;
 pub mod limits;
 mod load;
 pub mod proposal;

@@ -54,6 +54,7 @@ pub enum Reason {
     NotACount,
     NotAnEndReason,
     BadEntryId,
+    OtherTenant,
 }
 
 impl Reason {
@@ -94,6 +95,7 @@ impl Reason {
             Self::NotACount => "not a whole number from 0 to 2147483647",
             Self::NotAnEndReason => "not one of completed, exited and cancelled",
             Self::BadEntryId => "the stream entry's id is not of the form ms-seq",
+            Self::OtherTenant => "another tenant than the caller's",
         }
     }
 }

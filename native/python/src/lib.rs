@@ -3,6 +3,7 @@
 //! The contract of every name is in `src/goald/_native.pyi`.
 
 mod engine;
+mod intake;
 mod proposal;
 mod router;
 mod workflows;
@@ -18,12 +19,19 @@ mod _native {
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]
+    use crate::intake::Intake;
+    #[pymodule_export]
     use crate::proposal::{Achievements, Effects, Exits, Proposal};
     #[pymodule_export]
     use crate::router::{Routed, Router};
 
     #[pymodule_export]
     const SLOTS: usize = route::SLOTS;
+
+    #[pyfunction]
+    fn intake(py: Python<'_>, body: &[u8], tenant_id: &str, now_us: i64) -> PyResult<Intake> {
+        crate::intake::read(py, body, tenant_id, now_us)
+    }
 
     #[pyfunction]
     fn slot_of(tenant_id: &str, contact_id: &str) -> u8 {
