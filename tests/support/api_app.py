@@ -4,7 +4,14 @@ import importlib
 from typing import Any
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
+from goald.adapters.postgres.tenants import TenantPool
+from goald.api.app import create_app
+from goald.api.parts import Parts
+from goald.api.tokens import JwtVerifier, Secret
+from goald.client import Publisher
+from goald.runtime import wiring
 from goald.settings import Settings
 
 SECRET = "a secret that the tests sign their tokens with"
@@ -12,6 +19,12 @@ SECRET = "a secret that the tests sign their tokens with"
 
 class _NotBuilt:
     """Stands for a part that is not built yet; whoever uses it fails."""
+
+    async def requests(self, tenant: str) -> None:
+        """No quota is counted yet."""
+
+    async def events(self, tenant: str, count: int) -> None:
+        """No quota is counted yet."""
 
 
 def _made(module: str, name: str, *given: Any) -> Any:
@@ -23,32 +36,35 @@ def _made(module: str, name: str, *given: Any) -> Any:
 
 def api_app(settings: Settings) -> FastAPI:
     """The API over these settings' Redis and Postgres; connects when it is used."""
-    from goald.api.app import create_app
-    from prometheus_client import CollectorRegistry
+    dsn = settings.postgres.api_dsn
+    pool = TenantPool(dsn, settings.api.connections)
+    configuration = wiring.configuration_service(dsn)
+    events = Publisher(settings.redis.url)
+    tokens = settings.api.tokens
+    assert tokens is not None
+    assert tokens.secret is not None
 
-    from goald.api.parts import Parts
-    from goald.runtime import wiring
+    async def close() -> None:
+        await events.aclose(patience_s=1)
+        await configuration.close()
+        await pool.close()
 
-    pool = _made(
-        "goald.adapters.postgres.tenants",
-        "TenantPool",
-        settings.postgres.api_dsn,
-        settings.api.connections,
-    )
+    adapters = "goald.adapters.postgres"
     parts = Parts(
         settings=settings.api,
         clock=wiring.system_clock(),
         registry=CollectorRegistry(),
-        configuration=wiring.configuration_service(settings.postgres.api_dsn),
-        statistics=_made("goald.adapters.postgres.statistics", "PostgresStatistics", pool),
-        records=_made("goald.adapters.postgres.records", "PostgresRecords", pool),
-        audit=_made("goald.adapters.postgres.audit", "PostgresAuditTrail", pool),
-        events=_NotBuilt(),  # type: ignore[arg-type]
-        explainer=_NotBuilt(),  # type: ignore[arg-type]
-        secrets=_made("goald.adapters.postgres.webhook_secrets", "PostgresWebhookSecrets", pool),
-        tokens=_made("goald.api.tokens", "Tokens", settings.api.tokens),
-        quotas=_made("goald.adapters.redis_streams.quotas", "RedisQuotas", settings),
-        idempotency=_NotBuilt(),  # type: ignore[arg-type]
-        health=_NotBuilt(),  # type: ignore[arg-type]
+        configuration=configuration,
+        statistics=_made(f"{adapters}.statistics", "PostgresStatistics", pool),
+        records=_made(f"{adapters}.records", "PostgresRecords", pool),
+        audit=_made(f"{adapters}.audit", "PostgresAuditTrail", pool),
+        events=events,
+        explainer=_made("goald.nothing", "yet"),
+        secrets=_made(f"{adapters}.webhook_secrets", "PostgresWebhookSecrets", pool),
+        tokens=JwtVerifier(tokens, Secret(tokens.secret.get_secret_value())),
+        quotas=_made("goald.nothing", "yet"),
+        idempotency=_made("goald.nothing", "yet"),
+        health=_made("goald.nothing", "yet"),
+        close=close,
     )
     return create_app(parts)
