@@ -56,7 +56,7 @@ class Api:
 
     def client(self, tenant: str, *scopes: str, **claims: Any) -> httpx.Client:
         """A client with such a token. Closed after the test."""
-        return self._open.enter_context(httpx.Client(**self._options(tenant, *scopes, **claims)))
+        return self._kept(httpx.Client(**self._options(tenant, *scopes, **claims)))
 
     def async_client(self, tenant: str, *scopes: str, **claims: Any) -> httpx.AsyncClient:
         """The same, asynchronous; to be used with `async with`."""
@@ -64,11 +64,15 @@ class Api:
 
     def anonymous(self) -> httpx.Client:
         """A client without a token. Closed after the test."""
-        return self._open.enter_context(httpx.Client(base_url=self.url, timeout=DEADLINE_S))
+        return self._kept(httpx.Client(base_url=self.url, timeout=DEADLINE_S))
 
     def close(self) -> None:
         """Close the clients."""
         self._open.close()
+
+    def _kept(self, client: httpx.Client) -> httpx.Client:
+        self._open.callback(client.close)
+        return client
 
     def _options(self, tenant: str, *scopes: str, **claims: Any) -> dict[str, Any]:
         return {
