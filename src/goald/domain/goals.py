@@ -17,6 +17,16 @@ LISTENS_TO: Final[dict[GoalType, str]] = {
 }
 """The type of event that each type of goal is achieved by."""
 
+TYPE_BITS: Final[dict[GoalType, int]] = {
+    "tag_added": 1,
+    "purchase_made": 2,
+    "appointment_booked": 4,
+    "form_submitted": 8,
+    "pipeline_stage_reached": 16,
+}
+"""What each type adds to an enrollment's `met_types`; kept in rows (goald.goal_type_bit), so
+that none may ever change."""
+
 MAX_GOALS: Final = 3
 """Goals of one workflow, deleted ones aside."""
 TOO_MANY_GOALS: Final = "Maximum of 3 goals per workflow exceeded"

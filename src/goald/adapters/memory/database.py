@@ -23,6 +23,8 @@ class Enrollment:
     ended_at: int | None
     met_goals: list[str]
     pending_actions: int | None
+    last_achieved_at: int | None = None
+    met_types: int = 0
     cancelled_actions: int | None = None
     exit_acknowledged_at: int | None = None
 

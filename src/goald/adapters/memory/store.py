@@ -14,6 +14,7 @@ from goald.adapters.memory.database import (
     copy_binary,
 )
 from goald.domain.errors import LeaseLost
+from goald.domain.goals import TYPE_BITS
 from goald.domain.leases import SlotLease, StreamLease
 from goald.domain.slots import SlotRange
 from goald.ports import Change, Clock, Committed, Configuration, Message, StoredMessage
@@ -152,6 +153,9 @@ class MemoryShardStore:
         for i, id_, goal_id, goal_type, at, trigger_event, metadata in columns:
             if effective[i]:
                 row = self._tables.enrollments[effects.tenant_id[i], effects.enrollment_id[i]]
+                before = row.last_achieved_at
+                row.last_achieved_at = at if before is None else max(before, at)
+                row.met_types |= TYPE_BITS[goal_type]
                 self._tables.achievements.append(
                     Achievement(id_, row, goal_id, goal_type, at, trigger_event, metadata)
                 )

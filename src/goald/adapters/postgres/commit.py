@@ -9,13 +9,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from goald.adapters.postgres import statements
+from goald.domain.goals import TYPE_BITS
 from goald.ports import Change, Committed, Message, OutboxRow, StoredMessage
 
 
 class _Effects:
-    """The columns of a proposal's effects, each asked for once, and what became of them."""
+    """The columns of a proposal's effects, each asked for once, and what became of them.
 
-    def __init__(self, effects: Any) -> None:
+    `last_achieved` and `met_types` come from the achievements that hang on each (E6, E9).
+    """
+
+    def __init__(self, effects: Any, achievements: Any) -> None:
         self.tenant: list[str] = effects.tenant_id
         self.enrollment: list[str] = effects.enrollment_id
         self.contact: list[str] = effects.contact_id
@@ -27,6 +31,14 @@ class _Effects:
         self.ended_at: list[int | None] = effects.ended_at
         self.met_goals: list[str] = effects.met_goals
         self.pending_actions: list[int | None] = effects.pending_actions
+        self.last_achieved: list[int | None] = [None] * len(self.tenant)
+        self.met_types = [0] * len(self.tenant)
+        for i, goal_type, at in zip(
+            achievements.effect, achievements.goal_type, achievements.achieved_at, strict=True
+        ):
+            before = self.last_achieved[i]
+            self.last_achieved[i] = at if before is None else max(before, at)
+            self.met_types[i] |= TYPE_BITS[goal_type]
         self.effective = bytearray(len(self.tenant))
 
     def took_hold(self, indexes: Iterable[int], rows: Iterable[Any]) -> list[int]:
@@ -39,7 +51,7 @@ class _Effects:
 
 async def write(connection: Any, change: Change) -> Committed:
     """Write a change; the transaction is the caller's, who holds the lease within it."""
-    effects = _Effects(change.effects)
+    effects = _Effects(change.effects, change.achievements)
     conflicts, differs = await _insert(connection, effects)
     if await _update(connection, effects):
         differs = True
@@ -73,7 +85,8 @@ async def _insert(connection: Any, of: _Effects) -> tuple[list[int], bool]:
         return [], False
     columns = _pick(
         new, of.tenant, of.enrollment, of.contact, of.workflow, of.slot, of.status,
-        of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions,
+        of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions, of.last_achieved,
+        of.met_types,
     )  # fmt: skip
     rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns)
     refused = of.took_hold(new, rows)
@@ -99,7 +112,10 @@ async def _update(connection: Any, of: _Effects) -> bool:
     known = [i for i, is_new in enumerate(of.is_new) if not is_new]
     if not known:
         return False
-    columns = _pick(known, of.tenant, of.enrollment, of.status, of.ended_at, of.met_goals)
+    columns = _pick(
+        known, of.tenant, of.enrollment, of.status, of.ended_at, of.met_goals, of.last_achieved,
+        of.met_types,
+    )  # fmt: skip
     rows = await connection.fetch(statements.UPDATE_ENROLLMENTS, *columns)
     return bool(of.took_hold(known, rows))
 

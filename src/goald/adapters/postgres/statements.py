@@ -117,13 +117,14 @@ WHERE (e.status = 'active') IS TRUE
 INSERT_ENROLLMENTS = """
 INSERT INTO goald.workflow_enrollments
     (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at, met_goals,
-     pending_actions)
+     pending_actions, last_achieved_at, met_types)
 SELECT n.tenant_id, n.id, n.contact_id, n.workflow_id, n.slot, n.status, goald.at(n.enrolled_at),
-       goald.at(n.ended_at), n.met_goals::uuid[], n.pending_actions
+       goald.at(n.ended_at), n.met_goals::uuid[], n.pending_actions,
+       goald.at(n.last_achieved_at), n.met_types
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::int8[],
-            $8::int8[], $9::text[], $10::int8[])
+            $8::int8[], $9::text[], $10::int8[], $11::int8[], $12::int2[])
     AS n (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at,
-          met_goals, pending_actions)
+          met_goals, pending_actions, last_achieved_at, met_types)
 ON CONFLICT (tenant_id, id) DO NOTHING
 RETURNING tenant_id, id
 """
@@ -139,9 +140,11 @@ JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
 UPDATE_ENROLLMENTS = """
 UPDATE goald.workflow_enrollments e
 SET status = n.status, ended_at = goald.at(n.ended_at),
-    met_goals = e.met_goals || n.met_goals::uuid[], updated_at = now()
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::text[])
-    AS n (tenant_id, id, status, ended_at, met_goals)
+    met_goals = e.met_goals || n.met_goals::uuid[],
+    last_achieved_at = greatest(e.last_achieved_at, goald.at(n.last_achieved_at)),
+    met_types = e.met_types | n.met_types, updated_at = now()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::int8[], $7::int2[])
+    AS n (tenant_id, id, status, ended_at, met_goals, last_achieved_at, met_types)
 WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND (e.status = 'active') IS TRUE
 RETURNING e.tenant_id, e.id
 """

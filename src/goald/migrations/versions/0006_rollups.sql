@@ -2,7 +2,7 @@
 -- whoever changes it. They outlive the months of achievements that are dropped.
 
 -- The greatest achieved_at of the enrollment (E6), and which types of goal it has met: one
--- bit each, in the order of goald.goal_type_bit.
+-- bit each.
 ALTER TABLE goald.workflow_enrollments
     ADD COLUMN last_achieved_at timestamptz,
     ADD COLUMN met_types smallint NOT NULL DEFAULT 0;
@@ -15,37 +15,50 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     END::smallint
 $$;
 
+-- The time from enrollment to goal (E6), in microseconds; NULL where the goal is not reached.
+-- Never negative: clocks that differ may put an achievement before its enrollment. (Where the
+-- release before this one wrote the row, the end is the time of the completing event.)
+CREATE FUNCTION goald.time_to_goal(
+    status text, enrolled_at timestamptz, last_achieved_at timestamptz, ended_at timestamptz
+) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN status = 'completed_goal' THEN greatest(0::bigint,
+        (extract(epoch FROM coalesce(last_achieved_at, ended_at) - enrolled_at) * 1000000)::bigint)
+    END
+$$;
+
 -- Times to goal are counted in steps of 5%: step n holds those of up to 1.05^n milliseconds,
 -- so that a percentile read from the counts is right to within 2.5%.
-CREATE FUNCTION goald.time_step(time_to_goal interval) RETURNS smallint
+CREATE FUNCTION goald.time_step(us bigint) RETURNS smallint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT greatest(0, ceil(
-        ln(greatest(1, extract(epoch FROM time_to_goal)::float8 * 1000)) / ln(1.05::float8)
-    ))::smallint
+    SELECT ceil(ln(greatest(us, 1000) / 1000.0::float8) / ln(1.05::float8))::smallint
 $$;
 
 -- The enrollments of a workflow that began on one day (UTC), counted. `bucket` is the first
--- slot of the shard that counted: shards never wait for one another's rows.
+-- slot of the shard that counted, whose lease lets one transaction at a time count in it: so
+-- shards never wait for one another's rows. What is true of a day is the sum over its buckets;
+-- one of them alone means nothing, since an enrollment that one shard counted may end under
+-- another.
 CREATE TABLE goald.workflow_days (
     tenant_id text COLLATE "C" NOT NULL,
     workflow_id text COLLATE "C" NOT NULL,
     day date NOT NULL,
     bucket smallint NOT NULL,
-    enrolled bigint NOT NULL DEFAULT 0,
-    completed_goal bigint NOT NULL DEFAULT 0,
-    completed bigint NOT NULL DEFAULT 0,
-    exited bigint NOT NULL DEFAULT 0,
-    cancelled bigint NOT NULL DEFAULT 0,
+    enrolled bigint NOT NULL,
+    completed_goal bigint NOT NULL,
+    completed bigint NOT NULL,
+    exited bigint NOT NULL,
+    cancelled bigint NOT NULL,
     -- Microseconds from enrollment to goal, over all that completed.
-    time_to_goal numeric NOT NULL DEFAULT 0,
-    exits_acknowledged bigint NOT NULL DEFAULT 0,
-    cancelled_actions numeric NOT NULL DEFAULT 0,
+    time_to_goal numeric NOT NULL,
+    exits_acknowledged bigint NOT NULL,
+    cancelled_actions numeric NOT NULL,
     -- Distinct enrollments with an achievement of that type.
-    tag_added bigint NOT NULL DEFAULT 0,
-    purchase_made bigint NOT NULL DEFAULT 0,
-    appointment_booked bigint NOT NULL DEFAULT 0,
-    form_submitted bigint NOT NULL DEFAULT 0,
-    pipeline_stage_reached bigint NOT NULL DEFAULT 0,
+    tag_added bigint NOT NULL,
+    purchase_made bigint NOT NULL,
+    appointment_booked bigint NOT NULL,
+    form_submitted bigint NOT NULL,
+    pipeline_stage_reached bigint NOT NULL,
     PRIMARY KEY (tenant_id, workflow_id, day, bucket)
 ) WITH (fillfactor = 50);
 
@@ -60,6 +73,106 @@ CREATE TABLE goald.workflow_times_to_goal (
     PRIMARY KEY (tenant_id, workflow_id, day, bucket, step)
 ) WITH (fillfactor = 50);
 
+-- The bucket that this transaction counts in: the first of the slots that it sees.
+CREATE FUNCTION goald.bucket() RETURNS smallint
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce(
+        nullif(split_part(current_setting('goald.slots', true), '-', 1), '')::smallint, 0::smallint)
+$$;
+
+-- What is there already gets its two new columns, before anything counts. Row security binds
+-- even the owner, but for this.
+ALTER TABLE goald.workflow_enrollments NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE goald.workflow_goal_achievements NO FORCE ROW LEVEL SECURITY;
+UPDATE goald.workflow_enrollments e
+SET last_achieved_at = a.last, met_types = a.types
+FROM (
+    SELECT tenant_id, workflow_enrollment_id, max(achieved_at) AS last,
+        bit_or(goald.goal_type_bit(goal_type)) AS types
+    FROM goald.workflow_goal_achievements GROUP BY 1, 2
+) a
+WHERE e.tenant_id = a.tenant_id AND e.id = a.workflow_enrollment_id;
+
+-- How states of enrollments are counted: each adds its `sign` to what is true of it, so that
+-- a change is its new state less its old one, and no row is looked up by another: plans are
+-- made once, and a join of 1 row with 1 becomes one of 5,000 with 5,000. Written once; used
+-- for what is there already, for what is inserted and for what is updated.
+DO $do$
+DECLARE
+    counting CONSTANT text := $sql$
+        INSERT INTO goald.workflow_days AS d
+            (tenant_id, workflow_id, day, bucket, enrolled, completed_goal, completed, exited,
+             cancelled, time_to_goal, exits_acknowledged, cancelled_actions, tag_added,
+             purchase_made, appointment_booked, form_submitted, pipeline_stage_reached)
+        SELECT s.tenant_id, s.workflow_id, (s.enrolled_at AT TIME ZONE 'UTC')::date, goald.bucket(),
+            sum(sign),
+            sum(sign * (s.status = 'completed_goal')::int),
+            sum(sign * (s.status = 'completed')::int),
+            sum(sign * (s.status = 'exited')::int),
+            sum(sign * (s.status = 'cancelled')::int),
+            sum(sign * coalesce(goald.time_to_goal(
+                s.status, s.enrolled_at, s.last_achieved_at, s.ended_at), 0)),
+            sum(sign * (s.exit_acknowledged_at IS NOT NULL)::int),
+            sum(sign * coalesce(s.cancelled_actions, 0)),
+            sum(sign * (s.met_types & goald.goal_type_bit('tag_added') <> 0)::int),
+            sum(sign * (s.met_types & goald.goal_type_bit('purchase_made') <> 0)::int),
+            sum(sign * (s.met_types & goald.goal_type_bit('appointment_booked') <> 0)::int),
+            sum(sign * (s.met_types & goald.goal_type_bit('form_submitted') <> 0)::int),
+            sum(sign * (s.met_types & goald.goal_type_bit('pipeline_stage_reached') <> 0)::int)
+        FROM (%1$s) s GROUP BY 1, 2, 3
+        ON CONFLICT (tenant_id, workflow_id, day, bucket) DO UPDATE SET
+            enrolled = d.enrolled + excluded.enrolled,
+            completed_goal = d.completed_goal + excluded.completed_goal,
+            completed = d.completed + excluded.completed,
+            exited = d.exited + excluded.exited,
+            cancelled = d.cancelled + excluded.cancelled,
+            time_to_goal = d.time_to_goal + excluded.time_to_goal,
+            exits_acknowledged = d.exits_acknowledged + excluded.exits_acknowledged,
+            cancelled_actions = d.cancelled_actions + excluded.cancelled_actions,
+            tag_added = d.tag_added + excluded.tag_added,
+            purchase_made = d.purchase_made + excluded.purchase_made,
+            appointment_booked = d.appointment_booked + excluded.appointment_booked,
+            form_submitted = d.form_submitted + excluded.form_submitted,
+            pipeline_stage_reached = d.pipeline_stage_reached + excluded.pipeline_stage_reached;
+
+        INSERT INTO goald.workflow_times_to_goal AS t
+            (tenant_id, workflow_id, day, bucket, step, enrollments)
+        SELECT s.tenant_id, s.workflow_id, (s.enrolled_at AT TIME ZONE 'UTC')::date, goald.bucket(),
+            goald.time_step(goald.time_to_goal(
+                s.status, s.enrolled_at, s.last_achieved_at, s.ended_at)),
+            sum(sign)
+        FROM (%1$s) s WHERE s.status = 'completed_goal'
+        GROUP BY 1, 2, 3, 5 HAVING sum(sign) <> 0
+        ON CONFLICT (tenant_id, workflow_id, day, bucket, step) DO UPDATE SET
+            enrollments = t.enrollments + excluded.enrollments;
+    $sql$;
+    trigger_function CONSTANT text := $sql$
+        CREATE FUNCTION goald.%1$I() RETURNS trigger
+        LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $f$
+        BEGIN
+            %2$s
+            RETURN NULL;
+        END
+        $f$
+    $sql$;
+BEGIN
+    EXECUTE format(counting, 'SELECT 1 AS sign, * FROM goald.workflow_enrollments');
+    EXECUTE format(trigger_function, 'count_inserted',
+        format(counting, 'SELECT 1 AS sign, * FROM added'));
+    EXECUTE format(trigger_function, 'count_updated', format(counting,
+        'SELECT 1 AS sign, * FROM changed_to UNION ALL SELECT -1, * FROM changed_from'));
+END
+$do$;
+
+CREATE TRIGGER count_inserted AFTER INSERT ON goald.workflow_enrollments
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION goald.count_inserted();
+CREATE TRIGGER count_updated AFTER UPDATE ON goald.workflow_enrollments
+    REFERENCING OLD TABLE AS changed_from NEW TABLE AS changed_to
+    FOR EACH STATEMENT EXECUTE FUNCTION goald.count_updated();
+
+ALTER TABLE goald.workflow_enrollments FORCE ROW LEVEL SECURITY;
+ALTER TABLE goald.workflow_goal_achievements FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.workflow_days ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.workflow_times_to_goal ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY engine_slots ON goald.workflow_days TO goald_engine
@@ -70,151 +183,12 @@ CREATE POLICY api_tenant ON goald.workflow_days FOR SELECT TO goald_api
     USING (tenant_id = (SELECT goald.tenant()));
 CREATE POLICY api_tenant ON goald.workflow_times_to_goal FOR SELECT TO goald_api
     USING (tenant_id = (SELECT goald.tenant()));
+
 GRANT SELECT, INSERT, UPDATE ON goald.workflow_days, goald.workflow_times_to_goal TO goald_engine;
 GRANT SELECT ON goald.workflow_days, goald.workflow_times_to_goal TO goald_api;
-
--- The bucket that this transaction counts in: the first of the slots that it sees.
-CREATE FUNCTION goald.bucket() RETURNS smallint
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT coalesce(
-        nullif(split_part(current_setting('goald.slots', true), '-', 1), '')::smallint, 0::smallint)
-$$;
-
--- Adds the difference between two states of enrollments to the counts. Sorted, so that two
--- transactions that count in one bucket wait for each other in one direction only.
-CREATE FUNCTION goald.count_inserted() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on
-AS $$
-BEGIN
-    INSERT INTO goald.workflow_days AS d
-        (tenant_id, workflow_id, day, bucket, enrolled, completed_goal, completed, exited,
-         cancelled, time_to_goal, exits_acknowledged, cancelled_actions,
-         tag_added, purchase_made, appointment_booked, form_submitted, pipeline_stage_reached)
-    SELECT n.tenant_id, n.workflow_id, (n.enrolled_at AT TIME ZONE 'UTC')::date, goald.bucket(),
-        count(*),
-        count(*) FILTER (WHERE n.status = 'completed_goal'),
-        count(*) FILTER (WHERE n.status = 'completed'),
-        count(*) FILTER (WHERE n.status = 'exited'),
-        count(*) FILTER (WHERE n.status = 'cancelled'),
-        coalesce(sum(goald.us(coalesce(n.last_achieved_at, n.ended_at)) - goald.us(n.enrolled_at))
-            FILTER (WHERE n.status = 'completed_goal'), 0),
-        count(n.exit_acknowledged_at),
-        coalesce(sum(n.cancelled_actions), 0),
-        count(*) FILTER (WHERE n.met_types & 1 <> 0),
-        count(*) FILTER (WHERE n.met_types & 2 <> 0),
-        count(*) FILTER (WHERE n.met_types & 4 <> 0),
-        count(*) FILTER (WHERE n.met_types & 8 <> 0),
-        count(*) FILTER (WHERE n.met_types & 16 <> 0)
-    FROM added n GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-    ON CONFLICT (tenant_id, workflow_id, day, bucket) DO UPDATE SET
-        enrolled = d.enrolled + excluded.enrolled,
-        completed_goal = d.completed_goal + excluded.completed_goal,
-        completed = d.completed + excluded.completed,
-        exited = d.exited + excluded.exited,
-        cancelled = d.cancelled + excluded.cancelled,
-        time_to_goal = d.time_to_goal + excluded.time_to_goal,
-        exits_acknowledged = d.exits_acknowledged + excluded.exits_acknowledged,
-        cancelled_actions = d.cancelled_actions + excluded.cancelled_actions,
-        tag_added = d.tag_added + excluded.tag_added,
-        purchase_made = d.purchase_made + excluded.purchase_made,
-        appointment_booked = d.appointment_booked + excluded.appointment_booked,
-        form_submitted = d.form_submitted + excluded.form_submitted,
-        pipeline_stage_reached = d.pipeline_stage_reached + excluded.pipeline_stage_reached;
-    INSERT INTO goald.workflow_times_to_goal AS t
-        (tenant_id, workflow_id, day, bucket, step, enrollments)
-    SELECT n.tenant_id, n.workflow_id, (n.enrolled_at AT TIME ZONE 'UTC')::date, goald.bucket(),
-        goald.time_step(coalesce(n.last_achieved_at, n.ended_at) - n.enrolled_at), count(*)
-    FROM added n WHERE n.status = 'completed_goal' GROUP BY 1, 2, 3, 5 ORDER BY 1, 2, 3, 5
-    ON CONFLICT (tenant_id, workflow_id, day, bucket, step) DO UPDATE SET
-        enrollments = t.enrollments + excluded.enrollments;
-    RETURN NULL;
-END
-$$;
-
-CREATE FUNCTION goald.count_updated() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on
-AS $$
-BEGIN
-    INSERT INTO goald.workflow_days AS d
-        (tenant_id, workflow_id, day, bucket, completed_goal, completed, exited, cancelled,
-         time_to_goal, exits_acknowledged, cancelled_actions,
-         tag_added, purchase_made, appointment_booked, form_submitted, pipeline_stage_reached)
-    SELECT n.tenant_id, n.workflow_id, (n.enrolled_at AT TIME ZONE 'UTC')::date, goald.bucket(),
-        count(*) FILTER (WHERE n.status = 'completed_goal' AND o.status = 'active'),
-        count(*) FILTER (WHERE n.status = 'completed' AND o.status = 'active'),
-        count(*) FILTER (WHERE n.status = 'exited' AND o.status = 'active'),
-        count(*) FILTER (WHERE n.status = 'cancelled' AND o.status = 'active'),
-        coalesce(sum(goald.us(coalesce(n.last_achieved_at, n.ended_at)) - goald.us(n.enrolled_at))
-            FILTER (WHERE n.status = 'completed_goal' AND o.status = 'active'), 0),
-        count(n.exit_acknowledged_at) - count(o.exit_acknowledged_at),
-        coalesce(sum(n.cancelled_actions), 0) - coalesce(sum(o.cancelled_actions), 0),
-        count(*) FILTER (WHERE n.met_types & ~o.met_types & 1 <> 0),
-        count(*) FILTER (WHERE n.met_types & ~o.met_types & 2 <> 0),
-        count(*) FILTER (WHERE n.met_types & ~o.met_types & 4 <> 0),
-        count(*) FILTER (WHERE n.met_types & ~o.met_types & 8 <> 0),
-        count(*) FILTER (WHERE n.met_types & ~o.met_types & 16 <> 0)
-    FROM changed_to n JOIN changed_from o ON o.tenant_id = n.tenant_id AND o.id = n.id
-    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-    ON CONFLICT (tenant_id, workflow_id, day, bucket) DO UPDATE SET
-        completed_goal = d.completed_goal + excluded.completed_goal,
-        completed = d.completed + excluded.completed,
-        exited = d.exited + excluded.exited,
-        cancelled = d.cancelled + excluded.cancelled,
-        time_to_goal = d.time_to_goal + excluded.time_to_goal,
-        exits_acknowledged = d.exits_acknowledged + excluded.exits_acknowledged,
-        cancelled_actions = d.cancelled_actions + excluded.cancelled_actions,
-        tag_added = d.tag_added + excluded.tag_added,
-        purchase_made = d.purchase_made + excluded.purchase_made,
-        appointment_booked = d.appointment_booked + excluded.appointment_booked,
-        form_submitted = d.form_submitted + excluded.form_submitted,
-        pipeline_stage_reached = d.pipeline_stage_reached + excluded.pipeline_stage_reached;
-    INSERT INTO goald.workflow_times_to_goal AS t
-        (tenant_id, workflow_id, day, bucket, step, enrollments)
-    SELECT n.tenant_id, n.workflow_id, (n.enrolled_at AT TIME ZONE 'UTC')::date, goald.bucket(),
-        goald.time_step(coalesce(n.last_achieved_at, n.ended_at) - n.enrolled_at), count(*)
-    FROM changed_to n JOIN changed_from o ON o.tenant_id = n.tenant_id AND o.id = n.id
-    WHERE n.status = 'completed_goal' AND o.status = 'active'
-    GROUP BY 1, 2, 3, 5 ORDER BY 1, 2, 3, 5
-    ON CONFLICT (tenant_id, workflow_id, day, bucket, step) DO UPDATE SET
-        enrollments = t.enrollments + excluded.enrollments;
-    RETURN NULL;
-END
-$$;
-
-CREATE TRIGGER count_inserted AFTER INSERT ON goald.workflow_enrollments
-    REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION goald.count_inserted();
-CREATE TRIGGER count_updated AFTER UPDATE ON goald.workflow_enrollments
-    REFERENCING OLD TABLE AS changed_from NEW TABLE AS changed_to
-    FOR EACH STATEMENT EXECUTE FUNCTION goald.count_updated();
-
-REVOKE EXECUTE ON FUNCTION goald.goal_type_bit(text), goald.time_step(interval), goald.bucket(),
-    goald.count_inserted(), goald.count_updated() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION goald.goal_type_bit(text), goald.time_step(interval), goald.bucket()
-    TO goald_engine;
 GRANT UPDATE (last_achieved_at, met_types) ON goald.workflow_enrollments TO goald_engine;
-
--- What is there already is counted now, by the trigger of a copy. Row security binds even the
--- owner, but for this.
-ALTER TABLE goald.workflow_enrollments NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE goald.workflow_goal_achievements NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE goald.workflow_days NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE goald.workflow_times_to_goal NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE goald.workflow_enrollments DISABLE TRIGGER count_updated;
-UPDATE goald.workflow_enrollments e
-SET last_achieved_at = a.last, met_types = a.types
-FROM (
-    SELECT tenant_id, workflow_enrollment_id, max(achieved_at) AS last,
-        bit_or(goald.goal_type_bit(goal_type)) AS types
-    FROM goald.workflow_goal_achievements GROUP BY 1, 2
-) a
-WHERE e.tenant_id = a.tenant_id AND e.id = a.workflow_enrollment_id;
-CREATE TEMPORARY TABLE counted (LIKE goald.workflow_enrollments) ON COMMIT DROP;
-CREATE TRIGGER count_inserted AFTER INSERT ON counted REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION goald.count_inserted();
-INSERT INTO counted SELECT * FROM goald.workflow_enrollments;
-ALTER TABLE goald.workflow_enrollments ENABLE TRIGGER count_updated;
-ALTER TABLE goald.workflow_enrollments FORCE ROW LEVEL SECURITY;
-ALTER TABLE goald.workflow_goal_achievements FORCE ROW LEVEL SECURITY;
-ALTER TABLE goald.workflow_days FORCE ROW LEVEL SECURITY;
-ALTER TABLE goald.workflow_times_to_goal FORCE ROW LEVEL SECURITY;
+REVOKE EXECUTE ON FUNCTION goald.goal_type_bit(text), goald.time_step(bigint), goald.bucket(),
+    goald.time_to_goal(text, timestamptz, timestamptz, timestamptz),
+    goald.count_inserted(), goald.count_updated() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION goald.goal_type_bit(text), goald.time_step(bigint), goald.bucket(),
+    goald.time_to_goal(text, timestamptz, timestamptz, timestamptz) TO goald_engine;
