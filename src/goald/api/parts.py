@@ -1,5 +1,6 @@
 """All that the API is made of, put together by `runtime.wiring`."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -40,3 +41,5 @@ class Parts:
     quotas: Quotas
     idempotency: Idempotency
     health: Health
+    close: Callable[[], Awaitable[None]]
+    """Ends every connection of these parts; never raises. The application calls it last."""

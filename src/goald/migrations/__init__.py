@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.pool import NullPool
 
 from goald.domain.errors import SchemaMismatch, ServiceUnavailable
-from goald.migrations.roles import ENGINE, OWNER, ensure_roles
+from goald.migrations.roles import API, ENGINE, OWNER, ensure_roles
 
 LOCK = 0x676F616C64
 """Of the advisory lock that one migration at a time holds ("goald")."""
@@ -96,15 +96,19 @@ def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def _read_revision(connection: psycopg.Connection[Any]) -> str | None:
-    """As goald_engine, so that the daemon's login, which may not act as the owner, can."""
-    try:
-        connection.execute(f"SET ROLE {ENGINE}".encode())
-        return _revision(connection)
-    except (
-        psycopg.errors.InvalidParameterValue,  # there is no such role
-        psycopg.errors.InsufficientPrivilege,  # not for this login
-    ):
-        return None
+    """As goald_engine, or as goald_api: the logins of the daemon and of the API, which may not
+    act as the owner, can."""
+    for role in (ENGINE, API):
+        try:
+            with connection.transaction():
+                connection.execute(f"SET ROLE {role}".encode())
+                return _revision(connection)
+        except (
+            psycopg.errors.InvalidParameterValue,  # there is no such role
+            psycopg.errors.InsufficientPrivilege,  # not for this login
+        ):
+            continue
+    return None
 
 
 def _revision(connection: psycopg.Connection[Any]) -> str | None:

@@ -1,0 +1,69 @@
+"""HTTP/1.1 as uvicorn speaks it, with a bound on what it does not bound: the head."""
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES = 64 << 10
+HEAD_SECONDS = 10.0
+
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Whoever sends a head of more than HEAD_BYTES is answered 431, and whoever does not end
+    it within HEAD_SECONDS loses the connection: nobody can fill the memory, or keep
+    connections open for nothing (D8). The bound is not exact: what came in one read with the
+    end of the request before is not counted. Bodies are bounded by the API, which may wait
+    for them as long as their sender takes.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_bytes = 0
+        self._in_head = True
+        self._begun = False
+        self._timer: asyncio.TimerHandle | None = self._limit()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._begun = False
+        super().data_received(data)
+        if not self._in_head:
+            return
+        if not self._begun:
+            self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = self._begun = True
+        self._head_bytes = 0
+        if self._timer is None:
+            self._timer = self._limit()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def _limit(self) -> asyncio.TimerHandle:
+        return self.loop.call_later(HEAD_SECONDS, self._abandon)
+
+    def _abandon(self) -> None:
+        self._timer = None
+        cast(Any, self.transport).abort()
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
