@@ -1,16 +1,34 @@
-"""Who may call what: a route takes exactly one of `Reads`, `Edits`, `Writes`, `Audits` as
-its parameter `caller`, and `caller.tenant_id` is the tenant that it serves (D8)."""
+"""Who may call what: a route takes exactly one of `Reads`, `Edits`, `Writes`, `Audits` and
+`EventWriter` as its parameter `caller`, and `caller.tenant_id` is the tenant it serves (D8)."""
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Request, Security
+from fastapi import Depends, Header, Query, Request, Security
+from fastapi.openapi.models import APIKey, APIKeyIn
 from fastapi.openapi.models import HTTPBearer as BearerModel
+from fastapi.openapi.models import SecurityBase as SecuritySchemeModel
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
 from goald.api.parts import Parts
+from goald.api.paths import PathId
 from goald.api.ports import Caller
 from goald.api.problems import Forbidden, Unauthorized
+from goald.api.signatures import SECRET_BYTES, is_signed, is_timely
+from goald.api.tokens import is_name
+
+__all__ = [
+    "SCOPES",
+    "Access",
+    "Audits",
+    "Edits",
+    "EventWriter",
+    "PartsOf",
+    "PathId",
+    "Reads",
+    "Writes",
+    "parts_of",
+]
 
 SCOPES = {
     "workflows:read": "see workflows, goals, statistics, enrollments and achievements",
@@ -20,6 +38,8 @@ SCOPES = {
 }
 _CALLER = "goald.caller"
 _CHALLENGE = 'Bearer realm="goald"'
+_NO_SECRET = bytes(SECRET_BYTES[0])
+"""Checked with where there is no secret, so that the answer takes as long."""
 
 
 async def parts_of(request: Request) -> Parts:
@@ -35,7 +55,7 @@ class Access(SecurityBase):
     """
 
     scheme_name = "token"
-    model = BearerModel(
+    model: SecuritySchemeModel = BearerModel(
         bearerFormat="JWT",
         description="A JWT with `tenant_id`, `sub` and `scope`. Scopes: "
         + "; ".join(f"`{name}`: {what}" for name, what in SCOPES.items()),
@@ -44,13 +64,9 @@ class Access(SecurityBase):
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
-    async def __call__(self, request: Request) -> Caller:
-        caller: Caller = request.scope[_CALLER]
-        return caller
-
     async def admit(self, request: Request) -> None:
-        """Raises Unauthorized without a good token, QuotaExceeded where the tenant has asked
-        enough in this second, Forbidden without the scope."""
+        """Raises Unauthorized where nobody known calls, QuotaExceeded where the tenant has
+        asked enough in this second, Forbidden without the scope."""
         parts = await parts_of(request)
         caller = await self.identify(request, parts)
         await parts.quotas.requests(caller.tenant_id)
@@ -83,18 +99,76 @@ class Access(SecurityBase):
             raise
 
 
-PartsOf = Annotated[Parts, Depends(parts_of)]
-Reads = Annotated[Caller, Security(Access("workflows:read"), scopes=["workflows:read"])]
-Edits = Annotated[Caller, Security(Access("workflows:edit"), scopes=["workflows:edit"])]
-Writes = Annotated[Caller, Security(Access("events:write"), scopes=["events:write"])]
-Audits = Annotated[Caller, Security(Access("audit:read"), scopes=["audit:read"])]
+class ByToken(Access):
+    """Takes a bearer token, and nothing else."""
 
-PathId = Annotated[
-    str,
-    Path(
-        min_length=1,
-        max_length=128,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f]*$",
-        description="1 to 128 characters without control characters",
-    ),
+    async def __call__(self, request: Request) -> Caller:
+        caller: Caller = request.scope[_CALLER]
+        return caller
+
+
+class Signature(SecurityBase):
+    """What OpenAPI says of the signature of a webhook."""
+
+    scheme_name = "webhook"
+    model: SecuritySchemeModel = APIKey(
+        **{"in": APIKeyIn.header},
+        name="webhook-signature",
+        description="In place of a token: the body is signed as Standard Webhooks says, with the "
+        "secret of the tenant and provider that the query names.",
+    )
+
+    async def __call__(
+        self,
+        tenant: Annotated[str | None, Query(description="of a webhook: whose it is")] = None,
+        provider: Annotated[str | None, Query(description="of a webhook: who sends it")] = None,
+        webhook_id: Annotated[str | None, Header(description="of a webhook: its id")] = None,
+        webhook_timestamp: Annotated[
+            str | None, Header(description="of a webhook: when it was signed, Unix seconds")
+        ] = None,
+    ) -> None:
+        """Nothing to do: `ByTokenOrSignature.identify` has checked it."""
+
+
+class ByTokenOrSignature(Access):
+    """Takes the signature of a webhook where there is no `Authorization`."""
+
+    async def __call__(self, request: Request, _: Annotated[None, Depends(Signature())]) -> Caller:
+        caller: Caller = request.scope[_CALLER]
+        return caller
+
+    async def identify(self, request: Request, parts: Parts) -> Caller:
+        """Reads the body where it is signed. That there is no such tenant or provider looks
+        like a wrong signature, and takes as long."""
+        headers, query = request.headers, request.query_params
+        if "authorization" in headers or "webhook-signature" not in headers:
+            return await super().identify(request, parts)
+        tenant, provider = query.get("tenant", ""), query.get("provider", "")
+        message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+        now_s = parts.clock.now_us() / 1e6
+        if (
+            is_name(tenant)
+            and is_name(provider)
+            and is_timely(timestamp, now_s, parts.settings.webhook_window)
+        ):
+            body = await request.body()
+            secret = await parts.secrets.get(tenant, provider)
+            signatures = headers["webhook-signature"]
+            is_right = is_signed(secret or _NO_SECRET, message_id, timestamp, signatures, body)
+            if is_right and secret is not None:
+                return Caller(tenant, f"webhook:{provider}", frozenset({self.scope}))
+        raise Unauthorized(
+            "There is no such webhook, its signature is wrong, or it was signed too long ago",
+            headers={"WWW-Authenticate": _CHALLENGE},
+        )
+
+
+PartsOf = Annotated[Parts, Depends(parts_of)]
+Reads = Annotated[Caller, Security(ByToken("workflows:read"), scopes=["workflows:read"])]
+Edits = Annotated[Caller, Security(ByToken("workflows:edit"), scopes=["workflows:edit"])]
+Writes = Annotated[Caller, Security(ByToken("events:write"), scopes=["events:write"])]
+Audits = Annotated[Caller, Security(ByToken("audit:read"), scopes=["audit:read"])]
+EventWriter = Annotated[
+    Caller, Security(ByTokenOrSignature("events:write"), scopes=["events:write"])
 ]
+"""`Writes`, or the provider of a webhook. The body is `await request.body()`, at most 1 MiB."""

@@ -6,6 +6,7 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from goald.api.paths import routing_path
 from goald.api.refusals import unknown_error
 from goald.metrics import ApiMetrics
 
@@ -27,6 +28,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if b"%" in scope.get("raw_path", b""):
+            scope["path"] = routing_path(scope["raw_path"])
         begun = time.perf_counter()
         status = 0
         headers = _API_HEADERS if scope["path"].startswith("/api/") else _HEADERS

@@ -31,7 +31,8 @@ class Route(APIRoute):
         super().__init__(path, endpoint, **given)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        found = [d.call for d in self.dependant.dependencies if isinstance(d.call, Access)]
+        calls: list[object] = [dependency.call for dependency in self.dependant.dependencies]
+        found = [call for call in calls if isinstance(call, Access)]
         if self.path.startswith(GUARDED) and len(found) != 1:
             raise TypeError(f"{self.path} must take one of access.Reads, Edits, Writes, Audits")
         access = self.access = found[0] if found else None

@@ -14,6 +14,11 @@ _LEEWAY_S = 10.0
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 
 
+def is_name(value: object) -> bool:
+    """Whether this can be a tenant's id, or the name of somebody who changes something."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
 class Keys(Protocol):
     """Where the keys that signatures are checked with come from."""
 
@@ -84,7 +89,7 @@ class JwtVerifier:
 
 def _caller(claims: dict[str, Any]) -> Caller:
     for name in ("tenant_id", "sub"):
-        if not isinstance(claims[name], str) or not _NAME.fullmatch(claims[name]):
+        if not is_name(claims[name]):
             raise Unauthorized(
                 f"the token's {name} must have 1 to 128 characters, none of them a control"
             )
