@@ -3,7 +3,7 @@
 import json
 import socket
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from goald.domain.errors import StartError
 from goald.metrics import ConsumerMetrics, ShardMetrics, snapshot
-from goald.runtime.exporter import Exporter
+from goald.runtime.exporter import Collected, Exporter
 from goald.runtime.heartbeats import Heartbeat
 from goald.runtime.rates import Readings, Snapshot, Window, between, quantile
 
@@ -157,6 +157,14 @@ def scrape(url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     }
 
 
+def serving(
+    latest: Callable[[], Readings], now: Callable[[], datetime] = lambda: NOW
+) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(Collected(latest, now))
+    return registry
+
+
 def test_a_scrape_serves_every_process_by_role_and_index() -> None:
     consumer, (first, metrics), (second, _) = Process("consumer"), shard(0), shard(1)
     metrics.exits.inc(5)
@@ -167,7 +175,7 @@ def test_a_scrape_serves_every_process_by_role_and_index() -> None:
         {"goald:events:0": 12},
         4,
     )
-    with Exporter("127.0.0.1", 0, lambda: latest, lambda: later(3)) as exporter:
+    with Exporter("127.0.0.1", 0, serving(lambda: latest, lambda: later(3))) as exporter:
         found = scrape(exporter.url)
     assert found["goald_exits_total", (("index", "0"), ("role", "shard"))] == 5
     assert found["goald_exits_total", (("index", "1"), ("role", "shard"))] == 0
@@ -183,12 +191,13 @@ def test_readings_that_are_renewed_no_more_are_not_ready() -> None:
     supervisor = Heartbeat("supervisor", 0, 9, "host", NOW, NOW, True, (), 0, 0)
     latest = Readings(NOW, [supervisor])
     for at, ready in ((later(1), 1), (later(60), 0)):
-        with Exporter("127.0.0.1", 0, lambda: latest, lambda at=at: at) as exporter:  # type: ignore[misc]
+        registry = serving(lambda: latest, lambda at=at: at)  # type: ignore[misc]
+        with Exporter("127.0.0.1", 0, registry) as exporter:
             assert scrape(exporter.url)["goald_ready", ()] == ready
 
 
 def test_an_instance_without_processes_is_not_ready_and_can_be_scraped() -> None:
-    with Exporter("127.0.0.1", 0, lambda: Readings(NOW)) as exporter:
+    with Exporter("127.0.0.1", 0, serving(lambda: Readings(NOW))) as exporter:
         assert scrape(exporter.url)["goald_ready", ()] == 0
 
 
@@ -198,4 +207,4 @@ def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(StartError, match=f"{port}.*GOALD_METRICS_PORT"):
-            Exporter("127.0.0.1", port, lambda: Readings(NOW))
+            Exporter("127.0.0.1", port, CollectorRegistry())

@@ -1,5 +1,6 @@
-"""`goald serve`, `migrate` and `check-config`: what runs goald."""
+"""`goald serve`, `api`, `migrate` and `check-config`: what runs goald."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ def serve(
     ] = None,
     ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster.")] = None,
 ) -> None:
-    """Run the daemon: consumers, shards and metrics. Ctrl-C or SIGTERM stops it."""
+    """Run the daemon: consumers, shards, API and metrics. Ctrl-C or SIGTERM stops it."""
     from goald.cli.serve_console import TerminalConsole
     from goald.runtime import logs
     from goald.settings import load_settings
@@ -38,6 +39,26 @@ def serve(
     finally:
         console.end()  # an error is told below the live line, not behind it
     raise typer.Exit(code)
+
+
+def api() -> None:
+    """Run the API alone, beside a `goald serve` elsewhere. Ctrl-C or SIGTERM stops it.
+
+    Needs Redis, Postgres and a way to check tokens; not Ray.
+    """
+    from goald.runtime import logs
+    from goald.runtime.api_server import serve_api
+    from goald.settings import load_settings
+
+    settings = load_settings()
+    _ = settings.redis, settings.postgres  # say at once which of them is not set
+    logs.configure(settings.log_level, settings.log_format)
+    raise typer.Exit(serve_api(settings, ready=_say_where))
+
+
+def _say_where(url: str) -> None:
+    say(f"The API takes requests at {url}; what it offers is told at {url}/docs.")
+    sys.stdout.flush()
 
 
 def migrate(
@@ -92,5 +113,6 @@ def _shown(value: object) -> str | None:
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this file."""
     app.command()(serve)
+    app.command()(api)
     app.command()(migrate)
     app.command("check-config")(check_config)

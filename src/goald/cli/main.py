@@ -60,9 +60,9 @@ def _root(
 
 
 def _add_commands() -> None:
-    from goald.cli import configuration, daemon, dead, doctor, replay, send, status, tail
+    from goald.cli import configuration, daemon, dead, doctor, replay, send, status, tail, token
 
-    for module in (daemon, configuration, status, send, replay, tail, doctor):
+    for module in (daemon, configuration, status, send, replay, tail, doctor, token):
         module.add_to(app)
     app.add_typer(dead.app, name="dead")
 

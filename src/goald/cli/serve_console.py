@@ -49,7 +49,7 @@ class TerminalConsole:
         rows = [
             ("Redis", masked(instance.redis_url)),
             ("Postgres", masked(instance.postgres_dsn)),
-            ("API", instance.api_url),
+            ("API", instance.api_url and f"{instance.api_url}, told of at {instance.api_url}/docs"),
             ("metrics", instance.metrics_url),
             ("data", instance.data_dir),
         ]
@@ -117,6 +117,7 @@ def _to_try(instance: Instance, *, demo: bool) -> list[str]:
         f"workflow_id=lead-nurturing enrollment_id={contact}",
         f"{goald} send contact.tag.added --tenant demo --contact {contact} "
         "tag_name=Customer --wait 5",
+        *([f'{goald} token --tenant demo --scope "workflows:read"'] if instance.api_url else []),
     ]
 
 

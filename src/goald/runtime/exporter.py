@@ -4,7 +4,6 @@ Processes push what they count with their heartbeats; a scrape serves what was l
 and asks nobody, so a process that hangs cannot hang it. How old each is stands beside it.
 """
 
-import errno
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,33 +16,25 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from goald.domain.errors import StartError
+from goald.runtime.listening import in_url, why_not
 from goald.runtime.rates import Readings
 
 
 class Exporter:
     """An HTTP server on a thread of its own, from construction until `close`.
 
-    `latest` is called for each scrape, on that thread: it gives what was last read and must
-    not block. Ages and readiness are of the moment of the scrape. Port 0 takes any free port.
-    StartError where the address cannot be taken.
+    What it serves is `registry`, read for each scrape, on that thread. Port 0 takes any free
+    port. StartError where the address cannot be taken.
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        latest: Callable[[], Readings],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(latest, now))
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
         self._server: WSGIServer
         self._thread: Thread
         try:
             self._server, self._thread = start_http_server(port, host, registry)
         except OSError as error:
-            raise StartError(_why_not(host, port, error)) from error
-        self.url = f"http://{_in_url(host)}:{self._server.server_port}/metrics"
+            raise StartError(why_not(host, port, error, "/metrics", "GOALD_METRICS")) from error
+        self.url = f"http://{in_url(host)}:{self._server.server_port}/metrics"
 
     def close(self) -> None:
         """Stop listening. Waits for the thread, not for scrapes under way."""
@@ -63,10 +54,18 @@ class Exporter:
         self.close()
 
 
-class _Collected:
-    """A collector over the latest readings."""
+class Collected:
+    """A collector over the latest readings.
 
-    def __init__(self, latest: Callable[[], Readings], now: Callable[[], datetime]) -> None:
+    `latest` is called for each scrape, on whichever thread: it gives what was last read and
+    must not block. Ages and readiness are of the moment of the scrape.
+    """
+
+    def __init__(
+        self,
+        latest: Callable[[], Readings],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._latest = latest
         self._now = now
 
@@ -108,19 +107,3 @@ def _processes(readings: Readings) -> Iterator[Metric]:
                 family.add_sample(name, {**labels, **whose}, value)
     yield age
     yield from families.values()
-
-
-def _why_not(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"another program listens on {host}:{port}, where /metrics was to be served: set "
-            "GOALD_METRICS_PORT to another port, or to 0 for any that is free"
-        )
-    return (
-        f"/metrics cannot be served on {host}:{port}: {error.strerror or error}. "
-        "Set GOALD_METRICS_HOST and GOALD_METRICS_PORT"
-    )
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -4,34 +4,37 @@ import asyncio
 import contextlib
 import os
 import signal
-import tempfile
+import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from types import FrameType
 
 import uvloop
+from prometheus_client import CollectorRegistry
 
-from goald import migrations
+from goald.api.app import create_app
 from goald.client import Publisher
 from goald.configuration.file import read_configuration
 from goald.domain.errors import ServiceUnavailable, StartError
 from goald.runtime import demo as demonstration
 from goald.runtime import instance as instances
+from goald.runtime.api_server import ApiServer, api_socket
+from goald.runtime.api_wiring import WHAT_TO_SET, api_parts
 from goald.runtime.beating import Beating
 from goald.runtime.console import ServeConsole
-from goald.runtime.embedded import DataDirectory, EmbeddedServices
-from goald.runtime.exporter import Exporter
+from goald.runtime.exporter import Collected, Exporter
+from goald.runtime.ground import Ground, embedded_ground, external_ground
 from goald.runtime.heartbeats import not_ready
 from goald.runtime.instance import Instance
 from goald.runtime.rates import Readings, Window
-from goald.runtime.ray_cluster import RayCluster
 from goald.runtime.wiring import Endpoints, configuration_service, open_board, system_clock
 from goald.settings import Settings
 
 TICK_SECONDS = 1.0
 METRICS_PORT = 9464
+STOP_SECONDS = 23.0
+"""For the API and the actors; the rest of the 25 s is for what they ran on (D7)."""
 
 
 class Latest:
@@ -44,19 +47,6 @@ class Latest:
         return self.readings
 
 
-@dataclass(frozen=True)
-class Ground:
-    """What the daemon stands on: services that take commands, and a Ray to run in."""
-
-    settings: Settings
-    cluster: RayCluster
-    record: Callable[[str, int], None]
-    """Told the role and id of each process started, so that the next run can end it."""
-    log_dir: Path | None
-    failed: Callable[[], list[str]]
-    """The embedded services that have ended by themselves."""
-
-
 def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConsole) -> int:
     """Run until SIGTERM or SIGINT; then read no more, finish what is under way, and return 0,
     within 25 s (D7); 1 if something was left to be read again. A second signal ends the
@@ -66,6 +56,8 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
     then is stopped again.
     """
     latest = Latest()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collected(latest.get))
     port = settings.metrics_port
     if port is None:
         port = 0 if embedded else METRICS_PORT
@@ -75,13 +67,17 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
     try:
         with (
             contextlib.suppress(SystemExit),  # of the lines above, or of Ray's own for SIGTERM
-            Exporter(settings.metrics_host, port, latest.get) as exporter,
-            (_embedded if embedded else _external)(settings, console) as ground,
+            Exporter(settings.metrics_host, port, registry) as exporter,
+            _api_socket(settings, embedded=embedded) as (taken, api_url),
+            (embedded_ground if embedded else external_ground)(settings, console) as ground,
         ):
             console.step("starting Ray")
             try:
                 ground.cluster.start(ground.record)
-                daemon = _Daemon(ground, latest, exporter.url, embedded, demo, console)
+                urls = Urls(exporter.url, api_url)
+                daemon = _Daemon(ground, latest, urls, embedded, demo, console)
+                if taken is not None:
+                    daemon.serve_api(taken, registry)
                 return _plainly(lambda: uvloop.run(daemon.run()))
             finally:
                 ground.cluster.stop()
@@ -89,6 +85,19 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
         if not leaving.asked:  # else what the signal broke off says so in its own way
             raise
     return 0
+
+
+@contextlib.contextmanager
+def _api_socket(
+    settings: Settings, *, embedded: bool
+) -> Iterator[tuple[socket.socket | None, str | None]]:
+    """None where tokens could not be checked: --embedded makes a secret, who has its own
+    services must set how."""
+    if settings.tokens is None and not (embedded and settings.jwt_algorithm == "HS256"):
+        yield None, None
+        return
+    with api_socket(settings, embedded=embedded) as (taken, url):
+        yield taken, url
 
 
 def _plainly(run: Callable[[], int]) -> int:
@@ -115,42 +124,12 @@ class _LeaveTheStart:
         raise SystemExit(0)
 
 
-@contextlib.contextmanager
-def _embedded(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
-    with DataDirectory.open(settings.data_dir) as data:
-        console.step(f"starting Valkey and Postgres under {data.path}")
-        services = EmbeddedServices(data)
-        with services as endpoints:
-            console.step("migrating the schema")
-            migrations.upgrade(endpoints.postgres_dsn)
-            own = {
-                "redis_url": endpoints.redis_url,
-                "postgres_dsn": endpoints.postgres_dsn,
-                "postgres_owner_dsn": None,
-                "postgres_api_dsn": None,
-                "data_dir": data.path,
-            }
-            yield Ground(
-                settings=settings.model_copy(update=own),
-                cluster=RayCluster(data.short / "ray", settings.ray_address),
-                record=data.record.add,
-                log_dir=data.logs,
-                failed=services.exited,
-            )
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where the daemon listens. `api` is None where the API is not served."""
 
-
-@contextlib.contextmanager
-def _external(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
-    console.step("checking the schema")
-    migrations.check(settings.postgres.dsn)
-    with tempfile.TemporaryDirectory(prefix="goald-", ignore_cleanup_errors=True) as short:
-        yield Ground(
-            settings=settings,
-            cluster=RayCluster(Path(short) / "ray", settings.ray_address),
-            record=lambda _role, _pid: None,
-            log_dir=None,
-            failed=list,
-        )
+    metrics: str
+    api: str | None
 
 
 class _Daemon:
@@ -160,7 +139,7 @@ class _Daemon:
         self,
         ground: Ground,
         latest: Latest,
-        metrics_url: str,
+        urls: Urls,
         embedded: bool,
         demo: bool,
         console: ServeConsole,
@@ -182,9 +161,15 @@ class _Daemon:
         self._supervisor = Supervisor(self._settings, self._endpoints)
         self._board = open_board(self._endpoints)
         self._latest = latest
-        self._metrics_url = metrics_url
+        self._urls = urls
+        self._api: ApiServer | None = None
         self._stop = asyncio.Event()
         self._started = False
+
+    def serve_api(self, taken: socket.socket, registry: CollectorRegistry) -> None:
+        """Serve the API too, on a socket that listens. `registry`: what /metrics serves."""
+        parts = api_parts(self._settings, registry=registry, troubles=self._troubles)
+        self._api = ApiServer(create_app(parts), taken)
 
     async def run(self) -> int:
         """Start everything, watch it until a signal, and stop it."""
@@ -198,6 +183,8 @@ class _Daemon:
             "supervisor", 0, board=self._board, clock=system_clock(), describe=self._describe
         )
         try:
+            if self._api is not None:
+                await self._api.start()  # before it is ready: it says so itself
             if not await self._start_unless_stopped():
                 return 0
             if self._demo:
@@ -206,7 +193,7 @@ class _Daemon:
             await beating.beat()
             return await self._serve(beating)
         finally:
-            drained = await self._supervisor.stop()
+            drained = await self._finish()
             if self._embedded:
                 instances.remove(self._settings.data_dir)
             await beating.end()
@@ -214,6 +201,15 @@ class _Daemon:
                 self._console.problem(
                     "not everything was finished in time; it is read again at the next start"
                 )
+
+    async def _finish(self) -> bool:
+        """Answer the requests under way, while there are shards to answer for; then let the
+        actors finish (D7). Whether they did in time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + STOP_SECONDS
+        if self._api is not None:
+            await self._api.stop()
+        return await self._supervisor.stop(within=deadline - loop.time())
 
     async def _start_unless_stopped(self) -> bool:
         starting = asyncio.ensure_future(self._supervisor.start())
@@ -233,14 +229,21 @@ class _Daemon:
             postgres_dsn=self._endpoints.postgres_dsn,
             pid=os.getpid(),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            metrics_url=self._metrics_url,
+            api_url=self._urls.api,
+            metrics_url=self._urls.metrics,
             data_dir=str(self._settings.data_dir) if self._embedded else None,
         )
         if self._embedded:
             instances.write(self._settings.data_dir, instance)
         self._console.ready(instance)
+        if self._api is None:
+            self._console.problem(
+                f"the API is not served, since it cannot check tokens: {WHAT_TO_SET}"
+            )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(beating.run()), tasks.create_task(self._watch())]
+            if self._api is not None:
+                running.append(tasks.create_task(self._api.run()))
             if self._demo:
                 running.append(tasks.create_task(self._make_traffic()))
             await self._stop.wait()
@@ -281,6 +284,12 @@ class _Daemon:
                     self._console.problem(trouble)
             troubles = found
             await asyncio.sleep(TICK_SECONDS)
+
+    def _troubles(self) -> list[str]:
+        """Why the instance is not ready, judged now: where Redis is away, what was last read
+        grows old."""
+        readings = replace(self._latest.get(), at=datetime.now(UTC))
+        return not_ready(readings.heartbeats, readings.at)
 
     def _describe(self) -> dict[str, object]:
         return {

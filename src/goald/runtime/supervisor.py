@@ -19,7 +19,7 @@ from goald.runtime.wiring import Endpoints
 from goald.settings import Settings
 
 READY_SECONDS = 120.0
-DRAIN_SECONDS = 20.0
+STOP_SECONDS = 24.0
 CLOSE_SECONDS = 4.0
 POLL_SECONDS = 0.05
 GROUP_BYTES = 4 << 20
@@ -80,12 +80,13 @@ class Supervisor:
         """How many there are: never more than streams."""
         return min(self._settings.consumers, self._settings.streams)
 
-    async def stop(self) -> bool:
+    async def stop(self, *, within: float = STOP_SECONDS) -> bool:
         """Let consumers finish what is under way, then shards give their slots back (D7).
 
-        Returns within 25 s; False if something did not end in time (it is read again).
+        Returns within so many seconds, at least CLOSE_SECONDS; False if something did not end
+        in time (it is read again).
         """
-        drained = await self._stop(self._consumers, DRAIN_SECONDS)
+        drained = await self._stop(self._consumers, max(0.0, within - CLOSE_SECONDS))
         return await self._stop(self._shards, CLOSE_SECONDS) and drained
 
     async def _until_ready(self, role: str, actors: "list[ActorHandle[Any]]") -> None:
