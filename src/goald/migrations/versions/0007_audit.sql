@@ -5,8 +5,12 @@
 -- are written by the triggers below, in the transaction of what they tell, whoever began it.
 CREATE TABLE goald.audit_log (
     writer text COLLATE "C" NOT NULL,
+    -- Counts within the chain, without a gap. Of a shard's chain, which tells of many tenants,
+    -- no tenant is shown it.
     number bigint NOT NULL,
     tenant_id text COLLATE "C" NOT NULL,
+    -- Read while the chain is held, and not when the transaction began: it grows with `number`
+    -- unless the clock goes back.
     recorded_at timestamptz NOT NULL,
     actor text NOT NULL,
     -- What happened, such as goal.created or goal.achieved.
@@ -20,21 +24,31 @@ CREATE TABLE goald.audit_log (
     hash bytea NOT NULL,
     PRIMARY KEY (writer, number, recorded_at)
 ) PARTITION BY RANGE (recorded_at);
-CREATE INDEX audit_log_tenant ON goald.audit_log (tenant_id, recorded_at, writer, number);
+-- For a tenant's pages, newest first; and for those of what was configured, which lies
+-- scattered among many achievements.
+CREATE INDEX audit_log_tenant ON goald.audit_log (tenant_id, recorded_at, hash);
+CREATE INDEX audit_log_configured ON goald.audit_log (tenant_id, recorded_at, hash)
+    WHERE action <> 'goal.achieved';
 
--- The end of each chain, so that a row cut off from it is missed; and where it begins since
--- its oldest months were dropped.
+-- The end of each chain, so that a row cut off from it is missed.
 CREATE TABLE goald.audit_heads (
     writer text COLLATE "C" PRIMARY KEY,
     tenant_id text COLLATE "C",
     slot smallint,
     number bigint NOT NULL,
-    hash bytea NOT NULL,
-    dropped_number bigint NOT NULL DEFAULT 0,
-    dropped_hash bytea NOT NULL DEFAULT ''
+    hash bytea NOT NULL
 ) WITH (fillfactor = 50);
 
--- What is hashed of a row, beside the hash before it: all of it, as one JSON array.
+-- Where a chain begins since its oldest months were dropped: its last row in them. Apart from
+-- the ends, so that dropping waits for no writer of a chain, and no writer can say so.
+CREATE TABLE goald.audit_starts (
+    writer text COLLATE "C" PRIMARY KEY,
+    number bigint NOT NULL,
+    hash bytea NOT NULL
+);
+
+-- What is hashed of a row, beside the hash before it: all of it, as one JSON array. (The
+-- verification writes the same text by itself: goald.domain.audit.)
 CREATE FUNCTION goald.audit_text(
     writer text, number bigint, tenant_id text, recorded_at timestamptz, actor text, action text,
     subject text, subject_id text, workflow_id text, before jsonb, after jsonb
@@ -44,9 +58,12 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
         subject, subject_id, workflow_id, before, after)::text
 $$;
 
+-- In PL/pgSQL: an aggregate calls it for each row, and a function in SQL costs it more.
 CREATE FUNCTION goald.audit_link(held bytea, head bytea, entry text) RETURNS bytea
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT sha256(coalesce(held, head) || convert_to(entry, 'UTF8'))
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN sha256(coalesce(held, head) || convert_to(entry, 'UTF8'));
+END
 $$;
 
 -- The hash of the last of several rows, of which the first follows `head`.
@@ -55,11 +72,14 @@ CREATE AGGREGATE goald.audit_chain(head bytea, entry text) (
 );
 
 -- Lock the end of a chain, which is made where it is new. The rows that come after belong to
--- whoever holds it, until the transaction ends.
+-- whoever holds it, until the transaction ends: a chain never forks. It is the last thing that
+-- a transaction locks (the triggers of the configuration are deferred, and a commit of the
+-- engine writes achievements after enrollments and counts), so that nobody who holds it waits
+-- for somebody who wants it.
 CREATE FUNCTION goald.audit_head(
     of_writer text, of_tenant text, of_slot smallint, OUT number bigint, OUT hash bytea
 )
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
     SELECT h.number, h.hash INTO number, hash FROM goald.audit_heads h
@@ -73,105 +93,123 @@ BEGIN
 END
 $$;
 
--- Append one row to a chain.
+-- Append one row to a tenant's chain.
 CREATE FUNCTION goald.audit_append(
-    of_writer text, of_tenant text, who text, what text, of_subject text, of_id text,
-    of_workflow text, was jsonb, becomes jsonb
+    of_tenant text, what text, of_subject text, of_id text, of_workflow text, was jsonb,
+    becomes jsonb
 ) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
+    of_writer text := 'tenant/' || of_tenant;
+    who text := coalesce(nullif(current_setting('goald.actor', true), ''), session_user::text);
     head record := goald.audit_head(of_writer, of_tenant, NULL);
     next bigint := head.number + 1;
+    at timestamptz := clock_timestamp();
     link bytea := goald.audit_link(NULL, head.hash, goald.audit_text(of_writer, next, of_tenant,
-        now(), who, what, of_subject, of_id, of_workflow, was, becomes));
+        at, who, what, of_subject, of_id, of_workflow, was, becomes));
 BEGIN
     INSERT INTO goald.audit_log (writer, number, tenant_id, recorded_at, actor, action, subject,
         subject_id, workflow_id, before, after, hash)
-    VALUES (of_writer, next, of_tenant, now(), who, what, of_subject, of_id, of_workflow, was,
+    VALUES (of_writer, next, of_tenant, at, who, what, of_subject, of_id, of_workflow, was,
         becomes, link);
     UPDATE goald.audit_heads SET number = next, hash = link WHERE writer = of_writer;
 END
 $$;
 
 -- A change of what is configured. The arguments of the trigger: the subject, the column of
--- its id, and columns that are not told.
+-- its id, and columns that by themselves are no change and are not told. A secret is a change,
+-- and is not told. A workflow that is made active was made, and then activated: the log is the
+-- same whether that was one step or two.
 CREATE FUNCTION goald.audit_change() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
     subject text := TG_ARGV[0];
-    was jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - TG_ARGV[2:] END;
-    becomes jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - TG_ARGV[2:] END;
+    was jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
+    becomes jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END;
     of_row jsonb := coalesce(becomes, was);
     tenant text := of_row ->> 'tenant_id';
+    of_kind text := coalesce(of_row ->> 'kind', subject);
+    of_id text := of_row ->> TG_ARGV[1];
+    of_workflow text := of_row ->> CASE subject WHEN 'workflow' THEN 'id' ELSE 'workflow_id' END;
     verb text;
 BEGIN
+    was := was - 'tenant_id' - TG_ARGV[2:];
+    becomes := becomes - 'tenant_id' - TG_ARGV[2:];
     IF was = becomes THEN
         RETURN NULL;
     END IF;
+    was := was - 'secret';
+    becomes := becomes - 'secret';
+    IF subject = 'workflow' AND was IS NULL AND (becomes -> 'is_active')::boolean THEN
+        was := jsonb_set(becomes, '{is_active}', 'false');
+        PERFORM goald.audit_append(
+            tenant, 'workflow.created', of_kind, of_id, of_workflow, NULL, was);
+    END IF;
     verb := CASE
-        WHEN TG_OP = 'DELETE' OR becomes ->> 'deleted_at' IS NOT NULL THEN 'deleted'
-        WHEN (becomes ->> 'is_active')::boolean AND subject = 'workflow'
-            AND NOT coalesce((was ->> 'is_active')::boolean, false) THEN 'activated'
-        WHEN NOT (becomes ->> 'is_active')::boolean AND subject = 'workflow'
-            AND (was ->> 'is_active')::boolean THEN 'deactivated'
-        WHEN TG_OP = 'INSERT' THEN 'created'
+        WHEN becomes IS NULL OR becomes ->> 'deleted_at' IS NOT NULL THEN 'deleted'
+        WHEN was IS NULL THEN 'created'
+        WHEN subject = 'workflow' AND was -> 'is_active' <> becomes -> 'is_active' THEN
+            CASE WHEN (becomes -> 'is_active')::boolean THEN 'activated' ELSE 'deactivated' END
         ELSE 'updated'
     END;
     PERFORM goald.audit_append(
-        'tenant/' || tenant, tenant,
-        coalesce(nullif(current_setting('goald.actor', true), ''), session_user::text),
-        subject || '.' || verb,
-        coalesce(of_row ->> 'kind', subject), of_row ->> TG_ARGV[1],
-        CASE subject WHEN 'workflow' THEN of_row ->> 'id' ELSE of_row ->> 'workflow_id' END,
-        was, CASE verb WHEN 'deleted' THEN NULL ELSE becomes END);
+        tenant, subject || '.' || verb, of_kind, of_id, of_workflow, was,
+        CASE verb WHEN 'deleted' THEN NULL ELSE becomes END);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.workflows
-    FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
+-- At the end of the transaction: whoever waits for a row that it changes does not hold the
+-- tenant's chain meanwhile.
+CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.workflows
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
         'workflow', 'id', 'config_version', 'version', 'updated_at', 'updated_by');
-CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.workflow_goals
-    FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
+CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.workflow_goals
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
         'goal', 'id', 'version', 'updated_at', 'updated_by');
-CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.catalog_entities
-    FOR EACH ROW EXECUTE FUNCTION goald.audit_change('entity', 'entity_id', 'updated_at');
-CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.webhook_secrets
-    FOR EACH ROW EXECUTE FUNCTION goald.audit_change('webhook', 'provider', 'secret');
+CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.catalog_entities
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
+        'entity', 'entity_id', 'updated_at');
+CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.webhook_secrets
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
+        'webhook', 'provider');
 
--- Achievements: one statement for all that a commit adds, in the chain of its shard.
+-- Achievements: one statement for all that a commit adds, in the chain of its shard. There is
+-- nothing before one; after it, it is there. (Without a search_path of its own, which would
+-- cost a commit more than all of its expressions: it has the rights of who inserts.)
 CREATE FUNCTION goald.audit_achievements() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     of_writer text := 'slots/' || goald.bucket();
     head record;
+    at timestamptz;
 BEGIN
     IF NOT EXISTS (SELECT FROM added) THEN
         RETURN NULL;
     END IF;
     head := goald.audit_head(of_writer, NULL, goald.bucket());
+    at := clock_timestamp();
     WITH told AS (
-        SELECT head.number + row_number() OVER (
-                ORDER BY a.tenant_id, a.workflow_enrollment_id, a.goal_config_id) AS number,
-            a.tenant_id, a.recorded_at, a.workflow_enrollment_id AS id, a.workflow_id,
-            jsonb_build_object('status', 'active') AS was,
+        SELECT head.number + row_number() OVER () AS number,
+            a.tenant_id, a.workflow_enrollment_id AS id, a.workflow_id,
             jsonb_build_object('achievement_id', a.id, 'contact_id', a.contact_id,
-                'goal_id', a.goal_config_id, 'goal_type', a.goal_type,
-                'achieved_at', a.achieved_at) AS becomes
+                'goal_id', a.goal_config_id, 'goal_type', a.goal_type, 'achieved_at',
+                to_char(a.achieved_at AT TIME ZONE 'UTC', 'FMYYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+            ) AS becomes
         FROM added a
     ), hashed AS MATERIALIZED (
         SELECT t.*, goald.audit_chain(head.hash, goald.audit_text(of_writer, t.number,
-            t.tenant_id, t.recorded_at, 'goald', 'goal.achieved', 'enrollment', t.id,
-            t.workflow_id, t.was, t.becomes)) OVER (ORDER BY t.number) AS hash
+            t.tenant_id, at, 'goald', 'goal.achieved', 'enrollment', t.id,
+            t.workflow_id, NULL, t.becomes)) OVER (ORDER BY t.number) AS hash
         FROM told t
     ), written AS (
         INSERT INTO goald.audit_log (writer, number, tenant_id, recorded_at, actor, action,
-            subject, subject_id, workflow_id, before, after, hash)
-        SELECT of_writer, number, tenant_id, recorded_at, 'goald', 'goal.achieved',
-            'enrollment', id, workflow_id, was, becomes, hash
+            subject, subject_id, workflow_id, after, hash)
+        SELECT of_writer, number, tenant_id, at, 'goald', 'goal.achieved',
+            'enrollment', id, workflow_id, becomes, hash
         FROM hashed
     )
     UPDATE goald.audit_heads h SET number = last.number, hash = last.hash
@@ -228,37 +266,50 @@ $$;
 SELECT goald.make_achievement_months(3);
 
 -- Drops the oldest month, of any table kept by months, that ended longer ago than `keep`; its
--- table's name, NULL where there is none. One at a time, so that whoever waits behind it waits
--- shortly. A dropped month of the audit log leaves where its chains go on.
+-- table's name, NULL where there is none or another drops one now. One at a time, and whoever
+-- wants to write waits behind it for at most the time-out: lock_not_available then, and nothing
+-- was dropped. A dropped month of the audit log leaves where its chains go on.
 CREATE FUNCTION goald.drop_month(keep interval) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+    SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    found record;
+    oldest text;
+    parent text;
+    month_end timestamptz;
 BEGIN
     IF keep IS NULL OR keep < interval '31 days' THEN
         RAISE EXCEPTION 'at least 31 days are kept' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT c.relname AS name, p.relname AS parent INTO found
-    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
-    WHERE i.inhparent IN ('goald.workflow_goal_achievements'::regclass, 'goald.audit_log'::regclass)
-      AND p.relkind = 'p' AND c.relname ~ '_\d{4}_\d{2}$'
-      AND to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month' < now() - keep
-    ORDER BY right(c.relname, 7), p.relname LIMIT 1;
-    IF NOT FOUND THEN
+    IF NOT pg_try_advisory_xact_lock(hashtext('goald.drop_month')) THEN
         RETURN NULL;
     END IF;
-    IF found.parent = 'audit_log' THEN
-        EXECUTE format(
-            'ALTER TABLE goald.%I NO FORCE ROW LEVEL SECURITY', found.name);
-        EXECUTE format(
-            'UPDATE goald.audit_heads h SET dropped_number = l.number, dropped_hash = l.hash '
-            'FROM (SELECT DISTINCT ON (writer) writer, number, hash FROM goald.%I '
-            'ORDER BY writer, number DESC) l '
-            'WHERE h.writer = l.writer AND h.dropped_number < l.number', found.name);
+    SELECT c.relname, p.relname, to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month'
+    INTO oldest, parent, month_end
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
+    WHERE i.inhparent IN ('goald.workflow_goal_achievements'::regclass, 'goald.audit_log'::regclass)
+      AND c.relname ~ '_\d{4}_\d{2}$'
+    ORDER BY right(c.relname, 7), p.relname LIMIT 1;
+    IF oldest IS NULL OR month_end >= now() - keep THEN
+        RETURN NULL;
     END IF;
-    EXECUTE format('DROP TABLE goald.%I', found.name);
-    RETURN found.name;
+    IF parent = 'audit_log' THEN
+        -- One probe of an index for each chain.
+        INSERT INTO goald.audit_starts AS s (writer, number, hash)
+        SELECT h.writer, l.number, l.hash
+        FROM goald.audit_heads h, LATERAL (
+            SELECT a.number, a.hash FROM goald.audit_log a
+            WHERE a.writer = h.writer AND a.recorded_at < month_end
+            ORDER BY a.number DESC LIMIT 1
+        ) l
+        ON CONFLICT (writer) DO UPDATE SET number = excluded.number, hash = excluded.hash
+        WHERE s.number < excluded.number;
+        -- Where the clock went back, rows before it lie in later months.
+        DELETE FROM goald.audit_log a USING goald.audit_starts s
+        WHERE a.writer = s.writer AND a.number <= s.number AND a.recorded_at >= month_end;
+    END IF;
+    EXECUTE format('DROP TABLE goald.%I', oldest);
+    RETURN oldest;
 END
 $$;
 
@@ -266,6 +317,7 @@ $$;
 
 ALTER TABLE goald.audit_log ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.audit_heads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE goald.audit_starts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY api_tenant ON goald.audit_log FOR SELECT TO goald_api
     USING (tenant_id = (SELECT goald.tenant()));
 CREATE POLICY api_appends ON goald.audit_log FOR INSERT TO goald_api
@@ -278,16 +330,18 @@ CREATE POLICY engine_slots ON goald.audit_heads TO goald_engine
     USING (slot = (SELECT goald.first_slot()) AND writer = 'slots/' || slot);
 -- For `goald audit verify`, which must see all of it, and for the dropping of months.
 CREATE POLICY owner_verifies ON goald.audit_log FOR SELECT TO goald_owner USING (true);
-CREATE POLICY owner_keeps ON goald.audit_heads TO goald_owner USING (true);
+CREATE POLICY owner_drops ON goald.audit_log FOR DELETE TO goald_owner USING (true);
+CREATE POLICY owner_verifies ON goald.audit_heads FOR SELECT TO goald_owner USING (true);
+CREATE POLICY owner_keeps ON goald.audit_starts TO goald_owner USING (true);
 GRANT SELECT, INSERT ON goald.audit_log TO goald_api;
 GRANT INSERT ON goald.audit_log TO goald_engine;
-GRANT SELECT, INSERT, UPDATE ON goald.audit_heads TO goald_api, goald_engine;
+GRANT SELECT, INSERT, UPDATE (number, hash) ON goald.audit_heads TO goald_api, goald_engine;
 
 REVOKE EXECUTE ON FUNCTION
     goald.audit_text(text, bigint, text, timestamptz, text, text, text, text, text, jsonb, jsonb),
     goald.audit_link(bytea, bytea, text), goald.audit_chain(bytea, text),
     goald.audit_head(text, text, smallint),
-    goald.audit_append(text, text, text, text, text, text, text, jsonb, jsonb),
+    goald.audit_append(text, text, text, text, text, jsonb, jsonb),
     goald.audit_change(), goald.audit_achievements(), goald.make_months_of(text, integer),
     goald.drop_month(interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
@@ -295,5 +349,5 @@ GRANT EXECUTE ON FUNCTION
     goald.audit_link(bytea, bytea, text), goald.audit_chain(bytea, text),
     goald.audit_head(text, text, smallint) TO goald_api, goald_engine;
 GRANT EXECUTE ON FUNCTION
-    goald.audit_append(text, text, text, text, text, text, text, jsonb, jsonb) TO goald_api;
+    goald.audit_append(text, text, text, text, text, jsonb, jsonb) TO goald_api;
 GRANT EXECUTE ON FUNCTION goald.drop_month(interval) TO goald_engine;
