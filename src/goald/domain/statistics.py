@@ -1,8 +1,23 @@
-"""What a workflow's goals brought (R12, E9). Rates are percents of enrollments."""
+"""What a workflow's goals brought (R12, E6, E9), from counts of its enrollments by week.
 
-from collections.abc import Mapping, Sequence
+Rates are percents of enrollments, to one decimal, halves going up as they do in SQL. They
+never pass 100: whatever is counted is counted once for an enrollment.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+
+ENDED = ("completed_goal", "completed", "exited", "cancelled")
+"""Every status but `active`."""
+PERCENTILES = (50, 90, 99)
+STEP = 1.05
+"""Times to goal are counted in steps: step n holds those above 1.05^(n-1) and up to 1.05^n
+milliseconds, step 0 all that are shorter (goald.time_step)."""
+
+_WEEK = timedelta(weeks=1)
+_US_PER_HOUR = 3_600_000_000
+_MS_PER_HOUR = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,31 +30,138 @@ class TypeStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """The enrollments that began in one week. `is_young`: many of them may still convert, so
-    that its rate is not to be compared with those of older ones."""
+    """The enrollments that began in one week, as far as that week lies in the days asked for."""
 
     week: date
     """The Monday, in UTC."""
     enrolled: int
-    completed: int
+    goals_achieved: int
+    active: int
     conversion_rate: float
     is_young: bool
+    """Its rate may still grow, and is not to be compared with those of older weeks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of some days' enrollments in a workflow. Hours to goal are None where none got there;
-    percentiles are right to within 2.5%."""
+    """Of some days' enrollments in a workflow. Hours to goal are None where none got there."""
 
     total_enrolled: int
     goals_achieved: int
     conversion_rate: float
     avg_time_to_goal_hours: float | None
+    """Exact, to six decimals."""
     by_goal_type: Mapping[str, TypeStatistics]
+    """Of the goals that there are, and of those deleted since that were achieved."""
     time_to_goal_hours: Mapping[str, float | None]
-    """`p50`, `p90`, `p99`."""
+    """`p50`, `p90`, `p99`; right to within 2.5%."""
     by_status: Mapping[str, int]
     cancelled_actions: int
     """What exits saved, as engines acknowledged it."""
     unacknowledged_exits: int
     cohorts: Sequence[Cohort]
+    """By week. Weeks in which nobody began are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """The counts of a week's enrollments."""
+
+    monday: date
+    enrolled: int
+    ended: Mapping[str, int]
+    """By each status of ENDED; the rest are active."""
+    time_to_goal_us: int
+    """The sum over those that completed by goal."""
+    exits_acknowledged: int
+    cancelled_actions: int
+    by_goal_type: Mapping[str, int]
+
+    @property
+    def active(self) -> int:
+        return self.enrolled - sum(self.ended.values())
+
+
+def statistics_of(
+    weeks: Sequence[Week],
+    steps: Mapping[int, int],
+    steps_ever: Mapping[int, int],
+    goal_types: Iterable[str],
+    now_us: int,
+) -> Statistics:
+    """Statistics of these weeks, which are in order.
+
+    `steps`: how many of their enrollments took so many steps to their goal; `steps_ever`: the
+    same over all the weeks that the workflow has had. `goal_types`: those of its goals.
+    """
+    total = sum(week.enrolled for week in weeks)
+    achieved = sum(week.ended["completed_goal"] for week in weeks)
+    time_us = sum(week.time_to_goal_us for week in weeks)
+    ended = dict.fromkeys(ENDED, 0) | _total(week.ended for week in weeks)
+    types = dict.fromkeys(goal_types, 0) | {
+        name: count for name, count in _total(week.by_goal_type for week in weeks).items() if count
+    }
+    return Statistics(
+        total_enrolled=total,
+        goals_achieved=achieved,
+        conversion_rate=rate(achieved, total),
+        avg_time_to_goal_hours=round(time_us / achieved / _US_PER_HOUR, 6) if achieved else None,
+        by_goal_type={
+            name: TypeStatistics(count, rate(count, total)) for name, count in sorted(types.items())
+        },
+        time_to_goal_hours={f"p{at}": percentile_hours(steps, at) for at in PERCENTILES},
+        by_status={"active": total - sum(ended.values()), **ended},
+        cancelled_actions=sum(week.cancelled_actions for week in weeks),
+        unacknowledged_exits=achieved - sum(week.exits_acknowledged for week in weeks),
+        cohorts=_cohorts(weeks, steps_ever, now_us),
+    )
+
+
+def rate(part: int, whole: int) -> float:
+    """In percent, to one decimal; 0 of nothing."""
+    return (2000 * part + whole) // (2 * whole) / 10 if whole else 0.0
+
+
+def percentile_hours(steps: Mapping[int, int], percent: int) -> float | None:
+    """The least time that so many percent took at most, in hours to four digits; None where
+    there is none. Right to within 2.5% for times of a millisecond and more, since it is what
+    differs least, in proportion, from both ends of its step."""
+    wanted = -(-sum(steps.values()) * percent // 100)
+    for step in sorted(steps):
+        wanted -= steps[step]
+        if wanted <= 0 < steps[step]:
+            milliseconds = STEP**step * 2 / (1 + STEP) if step else 1
+            return float(f"{milliseconds / _MS_PER_HOUR:.4g}")
+    return None
+
+
+def _cohorts(weeks: Sequence[Week], steps_ever: Mapping[int, int], now_us: int) -> list[Cohort]:
+    """A week is young until it is over, and then, while any of its enrollments is active, for
+    as long as nine of ten take to the goal. How long that is all of the workflow's history
+    tells, so that a week is as young whichever days are asked for."""
+    now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
+    usual = timedelta(hours=percentile_hours(steps_ever, 90) or 0)
+
+    def is_young(week: Week) -> bool:
+        age = now - datetime.combine(week.monday, datetime.min.time(), UTC) - _WEEK
+        return age < timedelta(0) or (week.active > 0 and age < usual)
+
+    return [
+        Cohort(
+            week=week.monday,
+            enrolled=week.enrolled,
+            goals_achieved=week.ended["completed_goal"],
+            active=week.active,
+            conversion_rate=rate(week.ended["completed_goal"], week.enrolled),
+            is_young=is_young(week),
+        )
+        for week in weeks
+    ]
+
+
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in counts:
+        for name, count in one.items():
+            total[name] = total.get(name, 0) + count
+    return total

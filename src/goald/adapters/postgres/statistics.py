@@ -1,0 +1,84 @@
+"""Statistics of a workflow, read from its rollups: a few hundred rows for a year, however many
+enrollments it had (R12, E9)."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.goals import TYPE_BITS
+from goald.domain.statistics import ENDED, Statistics, Week, statistics_of
+from goald.ports import Clock
+
+WEEKS = f"""
+SELECT day - (extract(isodow FROM day)::int - 1) AS monday,
+       sum(enrolled)::int8 AS enrolled,
+       sum(time_to_goal) AS time_to_goal,
+       sum(exits_acknowledged)::int8 AS exits_acknowledged,
+       sum(cancelled_actions) AS cancelled_actions,
+       {", ".join(f"sum({name})::int8 AS {name}" for name in (*ENDED, *TYPE_BITS))}
+FROM goald.workflow_days
+WHERE tenant_id = $1 AND workflow_id = $2
+  AND day BETWEEN coalesce($3::date, '-infinity') AND coalesce($4::date, 'infinity')
+GROUP BY monday ORDER BY monday
+"""
+"""Each week that has enrollments, over the buckets of all shards."""
+
+WORKFLOW = """
+SELECT EXISTS (SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2)
+       OR EXISTS (SELECT FROM goald.workflow_days WHERE tenant_id = $1 AND workflow_id = $2)
+           AS is_known,
+       ARRAY (SELECT DISTINCT goal_type FROM goald.workflow_goals
+              WHERE tenant_id = $1 AND workflow_id = $2 AND deleted_at IS NULL) AS goal_types,
+       coalesce(array_agg(step), '{}') AS steps,
+       coalesce(array_agg(wanted), '{}') AS wanted,
+       coalesce(array_agg(ever), '{}') AS ever
+FROM (
+    SELECT step, sum(enrollments)::int8 AS ever,
+           coalesce(sum(enrollments) FILTER (WHERE day
+               BETWEEN coalesce($3::date, '-infinity') AND coalesce($4::date, 'infinity')
+           ), 0)::int8 AS wanted
+    FROM goald.workflow_times_to_goal
+    WHERE tenant_id = $1 AND workflow_id = $2
+    GROUP BY step
+) AS counted
+"""
+"""One row: what there is of the workflow, and its times to goal, of these days and of all."""
+
+
+class PostgresStatistics:
+    """`api.ports.StatisticsReader`. One transaction, in which both statements see the same
+    moment. Touches neither enrollments nor achievements."""
+
+    def __init__(self, pool: TenantPool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    async def read(
+        self, tenant: str, workflow_id: str, first: date | None, last: date | None
+    ) -> Statistics | None:
+        given = (tenant, workflow_id, first, last)
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            workflow = await connection.fetchrow(WORKFLOW, *given)
+            if not workflow["is_known"]:
+                return None
+            weeks = await connection.fetch(WEEKS, *given)
+        return statistics_of(
+            [_week(row) for row in weeks],
+            dict(zip(workflow["steps"], workflow["wanted"], strict=True)),
+            dict(zip(workflow["steps"], workflow["ever"], strict=True)),
+            workflow["goal_types"],
+            self._clock.now_us(),
+        )
+
+
+def _week(row: Mapping[str, Any]) -> Week:
+    return Week(
+        monday=row["monday"],
+        enrolled=row["enrolled"],
+        ended={status: row[status] for status in ENDED},
+        time_to_goal_us=int(row["time_to_goal"]),
+        exits_acknowledged=row["exits_acknowledged"],
+        cancelled_actions=int(row["cancelled_actions"]),
+        by_goal_type={name: row[name] for name in TYPE_BITS},
+    )
