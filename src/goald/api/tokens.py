@@ -26,6 +26,8 @@ class Keys(Protocol):
         """The key of this id. Raises Unauthorized where there is none, ServiceUnavailable
         where nobody can tell."""
 
+    async def close(self) -> None: ...
+
 
 class Secret:
     """The one secret of HS256, whatever id a token names."""
@@ -35,6 +37,9 @@ class Secret:
 
     async def key(self, _: str | None) -> bytes:
         return self._secret
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class JwtVerifier:
