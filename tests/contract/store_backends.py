@@ -22,6 +22,9 @@ class Tables(Protocol):
     async def enrollments(self) -> dict[str, tuple[str, str, int, tuple[int | None, int]]]:
         """By id: contact, status, goals met, (cancelled actions, acknowledged or not)."""
 
+    async def met(self) -> dict[str, tuple[int | None, int]]:
+        """By id: when it last achieved a goal, and of which types it has met goals."""
+
     async def achievements(self) -> list[tuple[str, str]]:
         """(enrollment, trigger_event without spaces), sorted."""
 
@@ -50,6 +53,12 @@ class MemoryTables:
                 len(row.met_goals),
                 (row.cancelled_actions, int(row.exit_acknowledged_at is not None)),
             )
+            for row in self._database.enrollments.values()
+        }
+
+    async def met(self) -> dict[str, tuple[int | None, int]]:
+        return {
+            row.id: (row.last_achieved_at, row.met_types)
             for row in self._database.enrollments.values()
         }
 
@@ -89,6 +98,12 @@ class PostgresTables:
         return {
             id_: (contact, status, met, tuple(rest)) for id_, contact, status, met, *rest in rows
         }
+
+    async def met(self) -> dict[str, tuple[int | None, int]]:
+        rows = await self._read(
+            "SELECT id, goald.us(last_achieved_at), met_types FROM goald.workflow_enrollments"
+        )
+        return {id_: (at, types) for id_, at, types in rows}
 
     async def achievements(self) -> list[tuple[str, str]]:
         rows = await self._read(

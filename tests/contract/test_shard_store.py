@@ -260,6 +260,32 @@ async def test_goals_met_one_by_one_are_all_kept(tables: Tables, store: ShardSto
     assert f"{goal_id('x')},{goal_id('y')}".encode() in rows
 
 
+async def test_enrollment_tells_when_it_last_achieved_and_which_types(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(
+        lease,
+        change(
+            Effect("e-1", achieves=["tag_added", "purchase_made"], achieved_at=5), Effect("e-2")
+        ),
+    )
+    assert await tables.met() == {"e-1": (5, 3), "e-2": (None, 0)}
+    # What happened earlier may be told later: the greatest time stays (E6).
+    for at, goal in ((-7, "form_submitted"), (9, "tag_added")):
+        one = Effect("e-1", is_new=False, achieves=[goal], achieved_at=at)
+        await store.commit(lease, change(one, Effect("e-2", is_new=False, met_goals=["g"])))
+    assert await tables.met() == {"e-1": (9, 11), "e-2": (None, 0)}
+
+
+async def test_ended_enrollment_meets_no_more_types(tables: Tables, store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(goal_met("e-1", is_new=True)))
+    late = Effect("e-1", is_new=False, achieves=["form_submitted"], achieved_at=NOON + 9 * SECOND)
+    await store.commit(lease, change(late))
+    assert await tables.met() == {"e-1": (NOON + SECOND, 1)}
+
+
 # Acknowledged exits, deleted contacts
 
 

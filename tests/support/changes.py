@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
+from goald.domain.goals import LISTENS_TO
 from goald.ports import Change, OutboxRow
 
 NOON = 1_780_000_000_000_000
@@ -33,7 +34,9 @@ class Effect:
     met_goals: Sequence[str] = ()
     pending_actions: int | None = None
     achieves: Sequence[str] = ()
-    """Names of goals: an achievement each, a second after NOON."""
+    """Names of goals: an achievement each. A name that is a type of goal is of that type, any
+    other of `tag_added`."""
+    achieved_at: int = NOON + SECOND
     messages: Sequence[str] = ()
     """Payloads of outbox rows, for goald:exits."""
 
@@ -72,8 +75,8 @@ def change(
             "effect": [i for i, _, _ in achieved],
             "id": [goal_id(f"{e.enrollment_id}/{name}") for _, e, name in achieved],
             "goal_id": [goal_id(name) for _, _, name in achieved],
-            "goal_type": ["tag_added" for _ in achieved],
-            "achieved_at": [NOON + SECOND for _ in achieved],
+            "goal_type": [name if name in LISTENS_TO else "tag_added" for _, _, name in achieved],
+            "achieved_at": [e.achieved_at for _, e, _ in achieved],
             "trigger_event": [json.dumps({"tag_name": name}) for _, _, name in achieved],
             "metadata": [json.dumps({"event_id": name}) for _, _, name in achieved],
         }
