@@ -17,7 +17,7 @@ _MADE_BYTES = 32
 
 @router.put(
     "/api/v1/webhooks/{provider}",
-    operation_id="putWebhook",
+    operation_id="put_webhook",
     summary="Set a provider's secret",
     tags=["webhooks"],
     status_code=201,
@@ -42,7 +42,7 @@ async def put_webhook(
 
 
 @router.get(
-    "/api/v1/webhooks", operation_id="listWebhooks", summary="List webhooks", tags=["webhooks"]
+    "/api/v1/webhooks", operation_id="list_webhooks", summary="List webhooks", tags=["webhooks"]
 )
 async def list_webhooks(caller: Edits, parts: PartsOf) -> Webhooks:
     """The providers that may send events by signature; never their secrets."""
@@ -52,7 +52,7 @@ async def list_webhooks(caller: Edits, parts: PartsOf) -> Webhooks:
 
 @router.delete(
     "/api/v1/webhooks/{provider}",
-    operation_id="deleteWebhook",
+    operation_id="delete_webhook",
     summary="Remove a webhook",
     tags=["webhooks"],
     status_code=204,
