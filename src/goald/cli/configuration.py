@@ -1,6 +1,8 @@
 """`goald apply`: workflows as code."""
 
 import asyncio
+import getpass
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +12,7 @@ import typer
 from goald.cli.output import print_json, say, table
 
 if TYPE_CHECKING:
-    from goald.configuration.service import Applied
+    from goald.configuration.service import Applied, ConfigurationService
     from goald.domain.wanted import WantedConfiguration
     from goald.domain.workflows import Difference, Row
 
@@ -33,12 +35,17 @@ def apply(
     """
     from goald.configuration.file import read_configuration
     from goald.runtime.instance import find
+    from goald.runtime.wiring import configuration_service
     from goald.settings import load_settings
 
     wanted = read_configuration(file)
     settings = load_settings()
-    dsn = settings.postgres_api_dsn or find(settings).postgres_dsn
-    changes, applied = asyncio.run(_apply(dsn, wanted, dry_run=dry_run, prune=prune))
+    dsn, redis_url = settings.postgres_api_dsn, settings.redis_url
+    if dsn is None:
+        instance = find(settings)
+        dsn, redis_url = instance.postgres_dsn, instance.redis_url
+    service = configuration_service(dsn, redis_url, catalog=settings.catalog)
+    changes, applied = asyncio.run(_apply(service, wanted, dry_run=dry_run, prune=prune))
     if as_json:
         print_json(_as_json(wanted.tenant, changes, applied))
         return
@@ -48,19 +55,24 @@ def apply(
 
 
 async def _apply(
-    dsn: str, wanted: "WantedConfiguration", *, dry_run: bool, prune: bool
+    service: "ConfigurationService", wanted: "WantedConfiguration", *, dry_run: bool, prune: bool
 ) -> "tuple[list[Difference], Applied | None]":
-    """The differences, and what became of them; None for a dry run."""
-    from goald.runtime.wiring import configuration_service
-
-    service = configuration_service(dsn)
+    """The differences, and what became of them; None for a dry run. Closes the service."""
     try:
         if dry_run:
             return await service.plan(wanted, prune=prune), None
-        applied = await service.apply(wanted, prune=prune)
+        applied = await service.apply(wanted, prune=prune, actor=_actor())
         return applied.changes, applied
     finally:
         await service.close()
+
+
+def _actor() -> str:
+    """Who applies it, for the audit log: the user of this machine."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # a container's user may have no name
+        return f"cli:{os.getuid()}"
 
 
 def _summary(tenant: str, count: int, applied: "Applied | None") -> str:
@@ -72,6 +84,8 @@ def _summary(tenant: str, count: int, applied: "Applied | None") -> str:
     if applied.version is None:
         return f"{changes} made for {tenant}."
     holders = applied.holders
+    if holders is None:
+        return f"{changes} made for {tenant}. Postgres could not say which shards have it."
     if holders.live == 0:
         return f"{changes} made for {tenant}. No shard is running: the next ones will have it."
     later = "" if applied.everywhere else "; the others will have it as soon as they can"
@@ -123,6 +137,7 @@ def _fields(row: "Row | None") -> dict[str, Any]:
     from goald.domain.workflows import GoalRow
 
     fields = asdict(row)
+    fields.pop("stamp", None)
     if isinstance(row, GoalRow):
         since = row.effective_from
         fields["id"] = str(row.id)
@@ -157,7 +172,7 @@ def _as_json(tenant: str, changes: "list[Difference]", applied: "Applied | None"
             for change in changes
         ],
         "version": applied.version if applied else None,
-        "shards": asdict(applied.holders) if applied else None,
+        "shards": asdict(applied.holders) if applied and applied.holders else None,
     }
 
 

@@ -1,113 +1,220 @@
-"""The service behind `goald apply` and, later, the API: one way to change a configuration.
+"""The service behind `goald apply` and the API: one way to change a configuration.
 
-A change is decided and written in one transaction, under one lock: what was decided on is
-what is changed, whoever else edits.
+A change is decided and written in one transaction: what was decided on is what is changed,
+whoever else edits. It is then announced, and awaited until every live shard has it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID, uuid4
 
-from goald.domain.differences import differences
-from goald.domain.notices import notice, notices_of
+from goald.configuration.changes import Changes, Edited, is_everywhere
+from goald.configuration.ports import Configurations, Outbound
+from goald.domain import edits
+from goald.domain.catalog import Catalog, CatalogCheck, catalog_after
+from goald.domain.criteria import mentioned
+from goald.domain.differences import differences, scope_of
+from goald.domain.edits import Expected, GoalPatch, NewGoal
+from goald.domain.goals import GoalLogic
 from goald.domain.wanted import WantedConfiguration
-from goald.domain.workflows import Decision, Difference, HeldConfiguration, Holders, Notice
+from goald.domain.workflows import (
+    Difference,
+    EntityRow,
+    GoalRow,
+    HeldConfiguration,
+    Holders,
+    Scope,
+    WorkflowRow,
+)
 from goald.ports import Clock
-
-WAIT_SECONDS = 2.0
-"""How long a change waits for every live shard to have it (E10)."""
-POLL_SECONDS = 0.05
-
-
-class Configurations(Protocol):
-    """Where configurations are kept. Each call may raise ServiceUnavailable."""
-
-    async def held(self, tenant: str) -> HeldConfiguration:
-        """A tenant's configuration, all of one moment."""
-
-    async def change(
-        self, tenant: str, decide: Callable[[HeldConfiguration], Decision]
-    ) -> tuple[Decision, int | None]:
-        """Let `decide` see what is held, and carry its decision out, before anybody else
-        changes anything; with the version it made, None where nothing that shards hold
-        changed. What `decide` raises leaves everything as it was."""
-
-    async def holders(self, version: int) -> Holders:
-        """The live shards, and those of them that hold this version or a later one."""
-
-    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What an application changed, and how many live shards have it by now.
 
-    `version`: None where nothing changed that shards hold.
+    `version`: None where nothing changed that shards hold. `holders`: None where Postgres
+    went away before it could tell.
     """
 
     changes: list[Difference]
     version: int | None
-    holders: Holders
+    holders: Holders | None
 
     @property
     def everywhere(self) -> bool:
         """Whether every live shard has it."""
-        return self.holders.ready == self.holders.live
+        return is_everywhere(self.holders)
 
 
 class ConfigurationService:
-    """Makes tenants' configurations equal to what is wanted (3.5, E3, E10, R13)."""
+    """Makes tenants' configurations as they are wanted (3.5, E3, E10, R13).
+
+    `actor`, in each change: who it is, for the audit log. Each call may raise
+    ServiceUnavailable, having changed nothing.
+    """
 
     def __init__(
         self,
         configurations: Configurations,
         clock: Clock,
         *,
+        outbound: Outbound | None = None,
+        catalog: CatalogCheck = "known",
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
+        """`outbound`: where changes are announced; None leaves that to the shards, which do it
+        each second. `catalog`: how what goals refer to is checked."""
         self._kept = configurations
+        self._changes = Changes(configurations, outbound, clock, new_id)
         self._clock = clock
+        self._check = catalog
         self._new_id = new_id
 
     async def plan(self, wanted: WantedConfiguration, *, prune: bool = False) -> list[Difference]:
         """What `apply` would change now. Changes nothing. Raises InvalidFile as it does."""
-        return self._decide(wanted, await self._kept.held(wanted.tenant), prune).changes
+        held = await self._kept.held(wanted.tenant, scope_of(wanted, prune=prune))
+        return self._differences(wanted, held, prune)
 
-    async def apply(self, wanted: WantedConfiguration, *, prune: bool = False) -> Applied:
+    async def apply(
+        self, wanted: WantedConfiguration, *, prune: bool = False, actor: str = "goald"
+    ) -> Applied:
         """Make the tenant's configuration as wanted, then wait until every live shard has it,
         at most WAIT_SECONDS. Applying the same again changes nothing.
 
         Raises InvalidFile, having changed nothing, where it cannot be.
         """
-        decision, version = await self._kept.change(
-            wanted.tenant, lambda held: self._decide(wanted, held, prune)
+        changed, holders = await self._changes.make(
+            wanted.tenant,
+            actor,
+            scope_of(wanted, prune=prune),
+            lambda held: self._differences(wanted, held, prune),
         )
-        return Applied(decision.changes, version, await self._wait(version))
+        return Applied(changed.changes, changed.version, holders)
+
+    # Reading ----------------------------------------------------------------------------
+
+    async def workflows(
+        self, tenant: str, offset: int, limit: int
+    ) -> tuple[list[WorkflowRow], int]:
+        """Some of a tenant's workflows, by id; and how many it has."""
+        rows, total = await self._kept.workflows(tenant, offset, limit)
+        return list(rows), total
+
+    async def workflow(self, tenant: str, workflow_id: str) -> tuple[WorkflowRow, list[GoalRow]]:
+        """A workflow and its goals, in their order. Raises NotFound."""
+        held = await self._kept.held(tenant, Scope([workflow_id], references=False))
+        row = edits.workflow_of(held, workflow_id)
+        return row, held.goals.get(workflow_id, [])
+
+    async def goal(self, tenant: str, workflow_id: str, goal_id: UUID) -> GoalRow:
+        """A goal. Raises NotFound."""
+        held = await self._kept.held(tenant, Scope([workflow_id], references=False))
+        return edits.goal_of(held, workflow_id, goal_id)[1]
+
+    async def entity(self, tenant: str, kind: str, entity_id: str) -> EntityRow:
+        """An entity of the catalog. Raises NotFound."""
+        held = await self._kept.held(tenant, Scope(entities=[(kind, entity_id)]))
+        return edits.entity_of(held, kind, entity_id)
+
+    async def entities(self, tenant: str, kind: str, after: str, limit: int) -> list[EntityRow]:
+        """Up to `limit` entities of a kind, by id, with ids above `after`."""
+        return list(await self._kept.entities(tenant, kind, after, limit))
+
+    # Editing ----------------------------------------------------------------------------
+
+    async def put_workflow(
+        self,
+        tenant: str,
+        actor: str,
+        workflow_id: str,
+        name: str | None,
+        goal_logic: GoalLogic | None,
+        expected: Expected,
+    ) -> Edited[WorkflowRow]:
+        """See `edits.put_workflow`, for this and what follows."""
+        return await self._changes.edit(
+            tenant, actor, Scope([workflow_id], references=False),
+            lambda held: edits.put_workflow(held, workflow_id, name, goal_logic, expected),
+            lambda held: edits.workflow_of(held, workflow_id),
+        )  # fmt: skip
+
+    async def set_active(
+        self, tenant: str, actor: str, workflow_id: str, is_active: bool, expected: Expected
+    ) -> Edited[WorkflowRow]:
+        return await self._changes.edit(
+            tenant, actor, Scope([workflow_id], references=is_active),
+            lambda held: edits.set_active(
+                held, workflow_id, is_active, expected, self._catalog(held), self._clock.now_us()
+            ),
+            lambda held: edits.workflow_of(held, workflow_id),
+        )  # fmt: skip
+
+    async def add_goal(
+        self, tenant: str, actor: str, workflow_id: str, goal: NewGoal
+    ) -> Edited[GoalRow]:
+        goal_id = self._new_id()
+        return await self._changes.edit(
+            tenant, actor, Scope([workflow_id], mentioned(goal.criteria)),
+            lambda held: edits.add_goal(
+                held, workflow_id, goal, self._catalog(held), self._clock.now_us(), lambda: goal_id
+            ),
+            lambda held: edits.goal_of(held, workflow_id, goal_id)[1],
+        )  # fmt: skip
+
+    async def change_goal(
+        self,
+        tenant: str,
+        actor: str,
+        workflow_id: str,
+        goal_id: UUID,
+        patch: GoalPatch,
+        expected: Expected,
+    ) -> Edited[GoalRow]:
+        return await self._changes.edit(
+            tenant, actor, Scope([workflow_id], mentioned(patch.criteria)),
+            lambda held: edits.change_goal(
+                held, workflow_id, goal_id, patch, expected, self._catalog(held),
+                self._clock.now_us(),
+            ),
+            lambda held: edits.goal_of(held, workflow_id, goal_id)[1],
+        )  # fmt: skip
+
+    async def delete_goal(
+        self, tenant: str, actor: str, workflow_id: str, goal_id: UUID, expected: Expected
+    ) -> bool:
+        """Whether every live shard knows that it is gone."""
+        _, holders = await self._changes.make(
+            tenant, actor, Scope([workflow_id], references=False),
+            lambda held: edits.delete_goal(held, workflow_id, goal_id, expected),
+        )  # fmt: skip
+        return is_everywhere(holders)
+
+    async def put_entity(self, tenant: str, actor: str, row: EntityRow) -> Edited[EntityRow]:
+        return await self._changes.edit(
+            tenant, actor, Scope(entities=[(row.kind, row.id)]),
+            lambda held: edits.put_entity(held, row),
+            lambda held: edits.entity_of(held, row.kind, row.id),
+        )  # fmt: skip
+
+    async def delete_entity(self, tenant: str, actor: str, kind: str, entity_id: str) -> None:
+        await self._changes.make(
+            tenant, actor, Scope(entities=[(kind, entity_id)]),
+            lambda held: edits.delete_entity(held, kind, entity_id),
+        )  # fmt: skip
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
+        await self._changes.close()
         await self._kept.close()
 
-    def _decide(
+    def _differences(
         self, wanted: WantedConfiguration, held: HeldConfiguration, prune: bool
-    ) -> Decision:
-        now = self._clock.now_us()
-        changes = differences(wanted, held, prune=prune, now_us=now, new_id=self._new_id)
-        notices = []
-        for change in changes:
-            for workflow_id, name, data in notices_of(change):
-                id_ = str(self._new_id())
-                payload = notice(name, id_, wanted.tenant, now, data)
-                notices.append(Notice(workflow_id, id_, payload))
-        return Decision(changes, notices)
+    ) -> list[Difference]:
+        return differences(
+            wanted, held, prune=prune, now_us=self._clock.now_us(), new_id=self._new_id,
+            check=self._check,
+        )  # fmt: skip
 
-    async def _wait(self, version: int | None) -> Holders:
-        if version is None:
-            return await self._kept.holders(0)
-        deadline = self._clock.monotonic() + WAIT_SECONDS
-        while True:
-            holders = await self._kept.holders(version)
-            if holders.ready == holders.live or self._clock.monotonic() >= deadline:
-                return holders
-            await self._clock.sleep(POLL_SECONDS)
+    def _catalog(self, held: HeldConfiguration) -> Catalog:
+        return catalog_after(held, [], self._check)

@@ -15,11 +15,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     StringConstraints,
+    ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-from goald.domain.goals import CatalogKind
+from goald.domain.errors import InvalidConfiguration
+from goald.domain.goals import CatalogKind, GoalType
 
 EMPTY = "Goal criteria cannot be empty"
 MAX_DIGITS = 18
@@ -35,9 +37,19 @@ def _printable(text: str) -> str:
 
 
 def _amount(value: Any) -> Decimal:
-    """An exact decimal from an integer, a decimal or its plain text: no exponent, no sign."""
-    text = str(value) if type(value) in (int, str, Decimal) else ""
-    if not _AMOUNT.fullmatch(text) or len(text.replace(".", "").lstrip("0")) > MAX_DIGITS:
+    """An exact decimal from an integer, a decimal or its plain text: no exponent, no sign, at
+    most MAX_DIGITS after the point."""
+    if isinstance(value, Decimal) and value.is_finite():
+        text = format(value, "f")
+    else:
+        text = str(value) if type(value) in (int, str) else ""
+    digits, _, decimals = text.lstrip("0").partition(".")
+    if (
+        len(text) > MAX_DIGITS * 4
+        or not _AMOUNT.fullmatch(text)
+        or len((digits + decimals).lstrip("0")) > MAX_DIGITS
+        or len(decimals) > MAX_DIGITS
+    ):
         raise PydanticCustomError(
             "amount", "must be an amount of at most 18 digits, 0 or more, such as 100 or 99.50"
         )
@@ -142,7 +154,7 @@ class StageCriteria(Criteria):
     refers_to = {"stage_id": "stage", "pipeline_id": "pipeline"}
 
 
-OF_TYPE: dict[str, type[Criteria]] = {
+OF_TYPE: dict[GoalType, type[Criteria]] = {
     "tag_added": TagCriteria,
     "purchase_made": PurchaseCriteria,
     "appointment_booked": AppointmentCriteria,
@@ -151,10 +163,54 @@ OF_TYPE: dict[str, type[Criteria]] = {
 }
 
 
+_PLAIN = {
+    "extra_forbidden": "is not known here",
+    "missing": "is missing",
+    "string_type": "must be text",
+    "model_type": "must be a map",
+}
+"""Pydantic's messages that need a programmer to read, by their type."""
+
+
+def read_criteria(goal_type: GoalType, given: Any) -> dict[str, Criterion]:
+    """What is set of the criteria given for a type of goal; None stands for none.
+
+    Raises InvalidConfiguration, with the place of each fault below `/criteria`.
+    """
+    try:
+        return OF_TYPE[goal_type].model_validate({} if given is None else given).as_set()
+    except ValidationError as error:
+        faults = [
+            ("".join(f"/{step}" for step in ("criteria", *fault["loc"])), _told(fault))
+            for fault in error.errors(include_url=False, include_input=False)
+        ]
+    pointer, first = faults[0]
+    # The message of the spec stands alone.
+    text = first if first == EMPTY else f"{pointer[1:].replace('/', '.')}: {first}"
+    raise InvalidConfiguration(text, faults)
+
+
+def _told(fault: ErrorDetails) -> str:
+    return _PLAIN.get(fault["type"], fault["msg"])
+
+
 def references(
-    goal_type: str, criteria: Mapping[str, Criterion]
+    goal_type: GoalType, criteria: Mapping[str, Criterion]
 ) -> Iterator[tuple[str, CatalogKind, str]]:
     """(criterion, kind, id) of each entity that criteria name."""
     for name, kind in OF_TYPE[goal_type].refers_to.items():
         if name in criteria:
             yield name, kind, str(criteria[name])
+
+
+def mentioned(criteria: Any) -> set[tuple[CatalogKind, str]]:
+    """(kind, id) of what criteria may refer to, of whatever type they turn out to be, and
+    valid or not."""
+    if not isinstance(criteria, Mapping):
+        return set()
+    kinds = {name: kind for one in OF_TYPE.values() for name, kind in one.refers_to.items()}
+    return {
+        (kinds[name], value)
+        for name, value in criteria.items()
+        if name in kinds and isinstance(value, str)
+    }

@@ -4,15 +4,17 @@ Pure: a difference says what is before and after, and whoever keeps the rows car
 out, in the order given.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from goald.domain.catalog import Catalog, CatalogCheck, catalog_after
 from goald.domain.criteria import references
-from goald.domain.errors import InvalidFile
+from goald.domain.edits import changed, effective, free_positions, workflow_row
+from goald.domain.errors import InvalidConfiguration, InvalidFile
 from goald.domain.goals import MAX_GOALS, TOO_MANY_GOALS
 from goald.domain.wanted import Goal, WantedConfiguration, Workflow, place
-from goald.domain.workflows import Difference, EntityRow, GoalRow, HeldConfiguration, WorkflowRow
+from goald.domain.workflows import Difference, EntityRow, GoalRow, HeldConfiguration, Scope
 
 
 def differences(
@@ -22,6 +24,7 @@ def differences(
     prune: bool,
     now_us: int,
     new_id: Callable[[], UUID],
+    check: CatalogCheck = "known",
 ) -> list[Difference]:
     """What makes `held` equal to `wanted`; nothing where it is.
 
@@ -31,7 +34,7 @@ def differences(
     place, for a fourth goal or a reference to what is not in the catalog.
     """
     catalog = list(_catalog(wanted, held, prune=prune))
-    context = _Context(held, _entities_after(held, catalog), prune, now_us, new_id)
+    context = _Context(held, catalog_after(held, catalog, check), prune, now_us, new_id)
     found = [one for one in catalog if one.after is not None]
     for index, workflow in enumerate(wanted.workflows):
         found += _workflow(workflow, ("workflows", index), context)
@@ -40,21 +43,28 @@ def differences(
     return found + [one for one in catalog if one.after is None]
 
 
+def scope_of(wanted: WantedConfiguration, *, prune: bool) -> Scope:
+    """What must be held for `differences` to be right."""
+    entities = {(kind, one.id) for kind, named in wanted.catalog.items() for one in named}
+    for workflow in wanted.workflows:
+        for goal in workflow.goals or []:
+            found = references(goal.goal_type, goal.criteria.as_set())
+            entities |= {(kind, entity) for _, kind, entity in found}
+    return Scope(
+        workflows=None if prune else {workflow.id for workflow in wanted.workflows},
+        entities=entities,
+        kinds=set(wanted.catalog) if prune else (),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Context:
     held: HeldConfiguration
-    known: Mapping[str, set[str]]
-    """The ids of each kind that has entities, once the catalog's changes are made."""
+    catalog: Catalog
+    """Once its changes are made."""
     prune: bool
     now_us: int
     new_id: Callable[[], UUID]
-
-    def missing(self, row: GoalRow) -> Iterator[tuple[str, str]]:
-        """(criterion, kind) of what a goal refers to and the catalog, knowing that kind,
-        does not have."""
-        for name, kind, entity in references(row.goal_type, row.criteria):
-            if kind in self.known and entity not in self.known[kind]:
-                yield name, kind
 
 
 def _catalog(
@@ -71,15 +81,6 @@ def _catalog(
             yield from (Difference(row, None) for row in before.values() if row.id not in named)
 
 
-def _entities_after(held: HeldConfiguration, changes: Iterable[Difference]) -> dict[str, set[str]]:
-    ids = {kind: set(rows) for kind, rows in held.catalog.items()}
-    for change in changes:
-        if isinstance(change.row, EntityRow):
-            of_kind = ids.setdefault(change.row.kind, set())
-            (of_kind.discard if change.after is None else of_kind.add)(change.row.id)
-    return {kind: found for kind, found in ids.items() if found}
-
-
 def _unnamed(named: set[str], held: HeldConfiguration) -> Iterator[Difference]:
     for row in held.workflows.values():
         if row.id not in named:
@@ -90,45 +91,35 @@ def _unnamed(named: set[str], held: HeldConfiguration) -> Iterator[Difference]:
 
 def _workflow(workflow: Workflow, at: tuple[str | int, ...], context: _Context) -> list[Difference]:
     before = context.held.workflows.get(workflow.id)
-    after = _wanted_row(workflow, before)
+    after = workflow_row(before, workflow.id, workflow.name, workflow.goal_logic, workflow.active)
     held = context.held.goals.get(workflow.id, [])
     wanted = workflow.goals or []
     matches = _match(wanted, held)
-    matched = {row.id for row in matches if row is not None}
+    kept = [row for row in matches if row is not None]
+    matched = {row.id for row in kept}
     others = [row for row in held if row.id not in matched]
     dropped = others if context.prune and workflow.goals is not None else []
     left = [] if dropped else others
     if len(wanted) + len(left) > MAX_GOALS:
         raise InvalidFile(f"{place((*at, 'goals'))}: {TOO_MANY_GOALS}")
 
-    taken = {row.position for row in [*left, *(row for row in matches if row is not None)]}
-    free = (position for position in range(MAX_GOALS) if position not in taken)
+    free = iter(free_positions(left + kept))
     pairs: list[tuple[GoalRow | None, GoalRow]] = [(row, row) for row in left]
     for index, (goal, row) in enumerate(zip(wanted, matches, strict=True)):
         made = _wanted_goal(goal, row or _new_goal(goal, workflow.id, next(free), context))
-        for name, kind in context.missing(made):
+        for name, kind in context.catalog.missing(made):
             where = place((*at, "goals", index, "criteria", name))
             raise InvalidFile(f"{where}: Referenced {kind} does not exist")
         pairs.append((row, made))
     if after.is_active:
         if before is None or not before.is_active:
-            _require_entities(left, at, context)
-        pairs = [(old, _effective(new, context.now_us)) for old, new in pairs]
+            _require_for_activation(left, at, context)
+        pairs = [(old, effective(new, context.now_us)) for old, new in pairs]
 
-    changes = [Difference(before, after)] if before != after else []
+    changes = changed(before, after)
     changes += [Difference(row, None) for row in dropped]
     changes += [Difference(old, new) for old, new in pairs if old is not None and old != new]
     return changes + [Difference(None, new) for old, new in pairs if old is None]
-
-
-def _wanted_row(workflow: Workflow, before: WorkflowRow | None) -> WorkflowRow:
-    base = before or WorkflowRow(workflow.id, workflow.id, "any", False)
-    return WorkflowRow(
-        workflow.id,
-        workflow.name if workflow.name is not None else base.name,
-        workflow.goal_logic if workflow.goal_logic is not None else base.goal_logic,
-        workflow.active if workflow.active is not None else base.is_active,
-    )
 
 
 def _match(wanted: list[Goal], held: list[GoalRow]) -> list[GoalRow | None]:
@@ -168,17 +159,11 @@ def _wanted_goal(goal: Goal, base: GoalRow) -> GoalRow:
     )
 
 
-def _effective(row: GoalRow, now_us: int) -> GoalRow:
-    """First active now, unless somebody set it or it was active before (E3)."""
-    if row.effective_from is None and row.is_active:
-        return replace(row, effective_from=now_us)
-    return row
-
-
-def _require_entities(
+def _require_for_activation(
     rows: Iterable[GoalRow], at: tuple[str | int, ...], context: _Context
 ) -> None:
     """What is held and not in the file is checked again when its workflow is activated (R13)."""
-    for row in rows:
-        for _, kind in context.missing(row):
-            raise InvalidFile(f"{place(at)}: Invalid goal configuration: {kind} does not exist")
+    try:
+        context.catalog.require_for_activation(rows)
+    except InvalidConfiguration as error:
+        raise InvalidFile(f"{place(at)}: {error}") from None

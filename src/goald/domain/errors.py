@@ -12,11 +12,18 @@
         ├── StreamCountMismatch   started with another number of streams than Redis holds (3.2)
         ├── SchemaMismatch        the database is not migrated to what this release needs
         ├── InvalidFile           a file given to a command cannot be taken
+        ├── InvalidConfiguration  what is to be configured cannot be (R13)
+        ├── AlreadyThere          what is to be made is there
+        ├── VersionConflict       somebody else has changed it meanwhile
+        │   └── StaleVersion      it is not the version that the change was to be made of
+        ├── InvalidEvent          an event cannot be taken; goald:dead is where it would go
         ├── NotFound              what a command names is not there
         └── StartError            a service or a process could not be started
 
-Each takes its message alone, so that it survives pickling between processes.
+Each can be made of its message alone, so that it survives pickling between processes.
 """
+
+from collections.abc import Sequence
 
 
 class GoaldError(Exception):
@@ -66,6 +73,31 @@ class SchemaMismatch(PermanentError):
 
 class InvalidFile(PermanentError):
     """A file cannot be taken; the text names the place and what is wrong with it."""
+
+
+class InvalidConfiguration(PermanentError):
+    """What is to be configured cannot be (R13). `faults`: (place, what is wrong there) for
+    each fault, where that is known; a place is a JSON pointer into what was given."""
+
+    def __init__(self, text: str, faults: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(text)
+        self.faults = tuple(faults)
+
+
+class AlreadyThere(PermanentError):
+    """The same is there already."""
+
+
+class VersionConflict(PermanentError):
+    """Somebody else has changed it since the version that is named. Nothing was changed."""
+
+
+class StaleVersion(VersionConflict):
+    """It is no longer a version of which the change was to be made, or not there at all."""
+
+
+class InvalidEvent(PermanentError):
+    """An event cannot be taken (D4, D9); the text is the reason."""
 
 
 class NotFound(PermanentError):

@@ -15,6 +15,7 @@ from pydantic import (
     Discriminator,
     Field,
     ValidationError,
+    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -31,7 +32,7 @@ from goald.domain.criteria import (
 )
 from goald.domain.errors import InvalidFile
 from goald.domain.goals import LISTENS_TO, MAX_GOALS, TOO_MANY_GOALS, CatalogKind, GoalLogic
-from goald.domain.times import to_us
+from goald.domain.times import rfc3339, to_us
 
 _GOAL_TYPES = f"goal_type must be one of {', '.join(LISTENS_TO)}"
 _PLAIN = {
@@ -50,13 +51,24 @@ _PLAIN = {
 
 
 def _microseconds(value: Any) -> int:
-    """A time with its offset, as YAML gives it or as RFC 3339 text."""
+    """A time with its offset, as YAML gives it or as RFC 3339 text; of the years 1 to 9999 in
+    UTC too, so that it can be told again."""
     try:
-        return to_us(datetime.fromisoformat(value) if isinstance(value, str) else value)
-    except (ValueError, TypeError, AttributeError):
+        time = to_us(datetime.fromisoformat(value) if isinstance(value, str) else value)
+        rfc3339(time)
+    except (ValueError, TypeError, AttributeError, OverflowError):
         raise PydanticCustomError(
             "time", "must be a time with its offset, such as 2026-01-01T00:00:00Z"
         ) from None
+    return time
+
+
+TimeUs = Annotated[
+    int,
+    BeforeValidator(_microseconds),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-01T00:00:00Z"]}),
+]
+"""A time as text outside, as microseconds since the epoch within."""
 
 
 class _Section(BaseModel):
@@ -65,7 +77,7 @@ class _Section(BaseModel):
 
 class _Goal(_Section):
     key: Id | None = None
-    effective_from: Annotated[int, BeforeValidator(_microseconds)] | None = None
+    effective_from: TimeUs | None = None
 
 
 class TagGoal(_Goal):

@@ -8,15 +8,20 @@ from goald.adapters.postgres import (
     PostgresConfigurations,
     PostgresShardStore,
     PostgresStreamLeases,
+    TenantPool,
 )
 from goald.adapters.redis_streams import RedisControlStream, RedisEventStream, RedisOutbound
 from goald.configuration.service import ConfigurationService
+from goald.domain.catalog import CatalogCheck
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.parts import Shard
 from goald.ports import Clock, ShardStore
 from goald.runtime.board import RedisBoard
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.shard import ShardProcess, ShardSettings
+
+COMMAND_SECONDS = 30.0
+"""How long a command's statement may take: longer than a request's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,18 @@ def system_clock() -> Clock:
     return SystemClock()
 
 
-def configuration_service(postgres_dsn: str) -> ConfigurationService:
-    """The service that changes configurations, as the role goald_api. To be closed."""
-    return ConfigurationService(PostgresConfigurations(postgres_dsn), system_clock())
+def configuration_service(
+    postgres: str | TenantPool, redis_url: str | None = None, *, catalog: CatalogCheck = "known"
+) -> ConfigurationService:
+    """The service that changes configurations, as the role goald_api. To be closed.
+
+    `postgres`: where, or the connections to share. `redis_url`: where changes are announced;
+    None leaves that to the shards. `catalog`: `GOALD_CATALOG`.
+    """
+    if isinstance(postgres, str):
+        postgres = TenantPool(postgres, 2, statement_seconds=COMMAND_SECONDS)
+    clock = system_clock()
+    outbound = RedisOutbound(redis_url, clock) if redis_url is not None else None
+    return ConfigurationService(
+        PostgresConfigurations(postgres), clock, outbound=outbound, catalog=catalog
+    )

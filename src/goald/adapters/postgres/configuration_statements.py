@@ -1,56 +1,100 @@
 """The statements of the configuration, and what each guarantees.
 
-All run as goald_api and see the one tenant that SET_TENANT named in their transaction;
-without it they see nothing.
+All run as goald_api in the transaction of one tenant, which row security and `$1` both name;
+the latter lets indexes be used, the former is what can be relied on.
 """
 
-SET_TENANT = "SELECT set_config('goald.tenant', $1, true)"
+# Reading --------------------------------------------------------------------------------
 
-LOCK_CONFIGURATION = "SELECT pg_advisory_xact_lock(hashtext('goald.configuration'))"
-"""One change at a time, of any tenant, so that versions become visible in their order."""
+_STAMP = "version, goald.us(created_at) AS created_at, goald.us(updated_at) AS updated_at"
 
-NEXT_VERSION = "SELECT nextval('goald.config_version')"
-
-WORKFLOWS = "SELECT id, name, goal_logic, is_active FROM goald.workflows ORDER BY id"
-
-GOALS = """
+_WORKFLOW = f"""
+SELECT id, name, goal_logic, is_active, {_STAMP} FROM goald.workflows
+WHERE tenant_id = $1
+"""
+_GOAL = f"""
 SELECT id, workflow_id, key, position, goal_type, criteria::text AS criteria, is_active,
-       goald.us(effective_from) AS effective_from
-FROM goald.workflow_goals WHERE deleted_at IS NULL ORDER BY workflow_id, position
+       goald.us(effective_from) AS effective_from, {_STAMP}
+FROM goald.workflow_goals WHERE tenant_id = $1 AND deleted_at IS NULL
 """
 
-ENTITIES = "SELECT kind, entity_id AS id, name FROM goald.catalog_entities ORDER BY kind, entity_id"
+WORKFLOWS = _WORKFLOW + "AND id = ANY ($2::text[])"
+ALL_WORKFLOWS = _WORKFLOW + "ORDER BY id"
+PAGE_OF_WORKFLOWS = _WORKFLOW + "ORDER BY id OFFSET $2 LIMIT $3"
+COUNT_WORKFLOWS = "SELECT count(*) FROM goald.workflows WHERE tenant_id = $1"
 
-SAVE_WORKFLOW = """
-INSERT INTO goald.workflows (tenant_id, id, name, goal_logic, is_active, config_version)
-VALUES ($1, $2, $3, $4, $5, $6)
+GOALS = _GOAL + "AND workflow_id = ANY ($2::text[]) ORDER BY workflow_id, position"
+ALL_GOALS = _GOAL + "ORDER BY workflow_id, position"
+
+_ENTITY = """
+SELECT e.kind, e.entity_id AS id, e.name FROM goald.catalog_entities e
+"""
+
+ENTITIES = (
+    _ENTITY
+    + """
+JOIN unnest($2::text[], $3::text[]) AS n (kind, id)
+    ON e.tenant_id = $1 AND e.kind = n.kind AND e.entity_id = n.id
+"""
+)
+ENTITIES_OF_KINDS = _ENTITY + "WHERE e.tenant_id = $1 AND e.kind = ANY ($2::text[])"
+PAGE_OF_ENTITIES = (
+    _ENTITY
+    + """
+WHERE e.tenant_id = $1 AND e.kind = $2 AND e.entity_id > $3 ORDER BY e.entity_id LIMIT $4
+"""
+)
+
+KINDS = """
+SELECT k.kind FROM unnest($2::text[]) AS k (kind)
+CROSS JOIN LATERAL (
+    SELECT FROM goald.catalog_entities e WHERE e.tenant_id = $1 AND e.kind = k.kind
+    ORDER BY e.entity_id LIMIT 1
+) AS first
+"""
+"""Those of the kinds that have entities. (In the order of the key, one step into the index
+tells, however many there are.)"""
+
+# A change -------------------------------------------------------------------------------
+
+LOCK_TENANT = "SELECT pg_advisory_xact_lock(hashtext('goald.tenant'), hashtext($1))"
+"""One change at a time of a tenant: what was decided on is what is changed."""
+
+SAVE_WORKFLOW = f"""
+INSERT INTO goald.workflows AS w
+    (tenant_id, id, name, goal_logic, is_active, config_version, created_by, updated_by)
+SELECT $1, $2, $3, $4, $5, 0, who, who
+FROM (SELECT nullif(current_setting('goald.actor', true), '') AS who) AS me
 ON CONFLICT (tenant_id, id) DO UPDATE
 SET name = excluded.name, goal_logic = excluded.goal_logic, is_active = excluded.is_active,
-    config_version = excluded.config_version, updated_at = now()
+    version = w.version + 1, updated_at = now(), updated_by = excluded.updated_by
+RETURNING {_STAMP}
 """
+"""To be followed by TAKE_VERSION before the transaction ends: no shard takes a version 0."""
 
-TOUCH_WORKFLOW = """
-UPDATE goald.workflows SET config_version = $3, updated_at = now()
-WHERE tenant_id = $1 AND id = $2
-"""
-"""A workflow whose goals changed is a changed workflow: shards take it whole."""
-
-ADD_GOAL = """
+ADD_GOAL = f"""
 INSERT INTO goald.workflow_goals
-    (tenant_id, id, workflow_id, key, position, goal_type, criteria, is_active, effective_from)
-VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, goald.at($9))
+    (tenant_id, id, workflow_id, key, position, goal_type, criteria, is_active, effective_from,
+     created_by, updated_by)
+SELECT $1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, goald.at($9), who, who
+FROM (SELECT nullif(current_setting('goald.actor', true), '') AS who) AS me
+RETURNING {_STAMP}
 """
 """Fails for a fourth living goal, and for one that the workflow has already."""
 
-CHANGE_GOAL = """
+CHANGE_GOAL = f"""
 UPDATE goald.workflow_goals
 SET key = $3, goal_type = $4, criteria = $5::text::jsonb, is_active = $6,
-    effective_from = goald.at($7), updated_at = now()
+    effective_from = goald.at($7), version = version + 1, updated_at = now(),
+    updated_by = nullif(current_setting('goald.actor', true), '')
 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
+RETURNING {_STAMP}
 """
 
 DELETE_GOAL = """
-UPDATE goald.workflow_goals SET deleted_at = now(), updated_at = now()
+UPDATE goald.workflow_goals
+SET deleted_at = now(), version = version + 1, updated_at = now(),
+    updated_by = nullif(current_setting('goald.actor', true), '')
 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 """
 """Its achievements stay, and so does its row."""
@@ -64,11 +108,36 @@ DELETE_ENTITY = """
 DELETE FROM goald.catalog_entities WHERE tenant_id = $1 AND kind = $2 AND entity_id = $3
 """
 
-ADD_NOTICE = """
+# What tells of it -----------------------------------------------------------------------
+
+ADD_NOTICES = """
 INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)
-VALUES ($1, $2, $3, $4, $5)
+SELECT $1, n.slot, n.message_id, $2, n.payload
+FROM unnest($3::int2[], $4::text[], $5::text[])
+    WITH ORDINALITY AS n (slot, message_id, payload, place)
+ORDER BY n.place
+RETURNING number
 """
-"""Published by the shard of that slot, once this transaction is committed."""
+"""Numbers in the order given. Published by us right after the commit, or by the shard of
+that slot."""
+
+TAKE_VERSION = """
+WITH taken AS MATERIALIZED (
+    SELECT goald.take_config_version($1, $2::text[]) AS version
+), told AS (
+    INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)
+    SELECT $1, $3, 'configuration-' || version, $4, '{"version":' || version || $5 FROM taken
+    RETURNING number
+)
+SELECT version, number FROM taken, told
+"""
+"""The next version, for these workflows, and the message that tells the shards. It holds the
+lock that orders the versions of all tenants: the last statement of its transaction."""
+
+MARK_PUBLISHED = """
+UPDATE goald.outbox SET published_at = now()
+WHERE number = ANY ($1::int8[]) AND (published_at IS NULL) IS TRUE
+"""
 
 HOLDERS = """
 SELECT count(*) FILTER (WHERE config_version >= $1) AS ready, count(*) AS live

@@ -9,6 +9,25 @@ ALTER TABLE goald.workflow_goals
     ADD COLUMN version integer NOT NULL DEFAULT 1,
     ADD COLUMN updated_by text;
 
+-- The next version of the configuration, given to these workflows: shards take a workflow
+-- whose goals changed whole. Versions become visible in their order, since whoever takes one
+-- holds a lock until its transaction ends: to be the last that it does.
+CREATE FUNCTION goald.take_config_version(of_tenant text, ids text[]) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('goald.configuration'));
+    taken := nextval('goald.config_version');
+    UPDATE goald.workflows SET config_version = taken
+    WHERE tenant_id = of_tenant AND id = ANY (ids);
+    RETURN taken;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION goald.take_config_version(text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION goald.take_config_version(text, text[]) TO goald_api;
+
 -- What a provider signs its webhooks with, one for a tenant and provider.
 CREATE TABLE goald.webhook_secrets (
     tenant_id text COLLATE "C" NOT NULL,
