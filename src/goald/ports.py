@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from goald.domain.leases import SlotLease, StreamLease
+from goald.domain.records import EnrollmentRecord
 from goald.domain.slots import SlotRange
 
 RawEntry: TypeAlias = Any
@@ -218,3 +219,24 @@ class StreamLeases(Protocol):
     async def release(self, lease: StreamLease) -> None: ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ContactState:
+    """A contact's enrollments and the workflows that they are in, all of one moment."""
+
+    workflows: list[dict[str, Any]]
+    """As `_native.Engine.update_workflows` takes them."""
+    active: bytes
+    """The active enrollments, as `_native.Engine.load` takes them."""
+    ended: Sequence[EnrollmentRecord]
+    """Newest first."""
+    truncated: bool
+    """There are more enrollments than these, older ones."""
+
+
+class ContactReader(Protocol):
+    """What is known of one contact, for a dry run."""
+
+    async def read(self, tenant: str, contact: str) -> ContactState:
+        """Sees this tenant's rows alone (D8), and writes nothing."""

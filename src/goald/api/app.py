@@ -2,21 +2,50 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from goald.api import refusals
+from goald.api import docs, refusals
 from goald.api.edge import Edge
 from goald.api.parts import Parts
-from goald.api.routes import health
+from goald.api.routes import (
+    achievements,
+    enrollment_events,
+    enrollments,
+    events,
+    explain,
+    health,
+    listeners,
+    statistics,
+    webhooks,
+)
 from goald.api.routing import Route
 from goald.metrics import ApiMetrics
 
 ROUTERS = [
     health.router,
+    statistics.router,
+    webhooks.router,
+    enrollments.router,
+    achievements.router,
+    listeners.router,
+    events.router,
+    enrollment_events.router,
+    explain.router,
 ]
 """Each file in `routes`, a line each. A router is made by `routing.Router`."""
+
+
+def all_routes() -> list[Route]:
+    """Every route, in the order in which they are tried. TypeError for one that was not made
+    by `routing.Router`, and so would be served to whoever asks."""
+    routes: list[Route] = []
+    for router in ROUTERS:
+        for route in router.routes:
+            if not isinstance(route, Route):
+                raise TypeError(f"{route} is not made on a goald.api.routing.Router()")
+            routes.append(route)
+    return routes
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -30,20 +59,16 @@ def create_app(parts: Parts) -> FastAPI:
 
     app = FastAPI(
         title="goald",
-        version=version("goald"),
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,  # `docs` serves it
         redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.parts = parts
-    for router in ROUTERS:
-        for route in router.routes:
-            if not isinstance(route, Route):
-                raise TypeError(f"{route} is not made on a goald.api.routing.Router()")
-            # Taken as they are: FastAPI would put another layer around those of an included
-            # router, which each request would pass.
-            app.router.routes.append(route)
+    # Taken as they are: FastAPI would put another layer around those of an included router,
+    # which each request would pass.
+    routes = all_routes()
+    app.router.routes.extend(routes)
+    docs.install(app, routes)
     refusals.install(app)
     app.add_middleware(Edge, metrics=ApiMetrics(parts.registry))
     return app

@@ -37,7 +37,7 @@ class StrictRequest(Request):
         """Read the body as JSON, if there is one. Raises TooLarge, UnsupportedMedia or
         BadRequest."""
         if await self.body():
-            self._require_json()
+            self.require_json()
             await self.json()
 
     async def _read(self) -> bytes:
@@ -58,7 +58,7 @@ class StrictRequest(Request):
             more = message.get("more_body", False)
         return b"".join(chunks)
 
-    def _require_json(self) -> None:
+    def require_json(self) -> None:
         if self.headers.get("content-encoding", "identity") != "identity":
             raise UnsupportedMedia("The body must not be compressed")
         media, _, parameters = self.headers.get("content-type", "").lower().partition(";")

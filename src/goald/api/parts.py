@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from goald.api.ports import (
     AuditTrail,
+    Contacts,
     EventSink,
     Explainer,
     Health,
@@ -33,6 +34,7 @@ class Parts:
     configuration: ConfigurationService
     statistics: StatisticsReader
     records: Records
+    contacts: Contacts
     audit: AuditTrail
     events: EventSink
     explainer: Explainer

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
+from goald.domain.idempotency import Answer, Standing
 from goald.domain.records import (
     AchievementRecord,
     AuditRecord,
@@ -63,9 +64,10 @@ class Quotas(Protocol):
 class StatisticsReader(Protocol):
     async def read(
         self, tenant: str, workflow_id: str, first: date | None, last: date | None
-    ) -> Statistics:
+    ) -> Statistics | None:
         """Of the enrollments that began from `first` to `last`, days in UTC, both included;
-        None leaves that end open. All zero for a workflow that has none."""
+        None leaves that end open. None for a workflow that is not configured and never had an
+        enrollment (E5)."""
 
 
 class Records(Protocol):
@@ -81,9 +83,12 @@ class Records(Protocol):
     ) -> Page[AchievementRecord]:
         """`filters`: `contact_id`, `goal_type`, `goal_id`, `enrollment_id`."""
 
+    async def is_known(self, tenant: str, workflow_id: str) -> bool:
+        """Whether there is such a workflow, or was ever an enrollment in it (E5)."""
+
     async def listening(self, tenant: str, workflow_id: str) -> Listening:
-        """How many active enrollments there are, and how many live shards have the
-        workflow's version."""
+        """Which goals listen for how many enrollments, and how many live shards have the
+        workflow's version. Nothing, for one that is not known."""
 
 
 class AuditTrail(Protocol):
@@ -101,25 +106,22 @@ class EventSink(Protocol):
 
 class Explainer(Protocol):
     async def explain(self, tenant: str, event: bytes) -> dict[str, Any]:
-        """The dry run of one event in a tenant (3.4). ValueError, with the reason, for one
-        that goald would refuse."""
+        """The dry run of one event in a tenant (3.4). Raises InvalidEvent, with the reason, for
+        one that goald would refuse."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What was answered under an idempotency key."""
-
-    status: int
-    body: bytes
+class Contacts(Protocol):
+    async def enrollment(self, tenant: str, enrollment_id: str) -> EnrollmentRecord | None:
+        """One enrollment of a tenant, in whatever workflow."""
 
 
 class Idempotency(Protocol):
     """What requests with an `Idempotency-Key` were answered, for a day."""
 
-    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | None:
-        """Begin a request, known by a digest of it: None where it is to be done now, else
-        the answer that it got. Raises `problems.Conflict` where the key belongs to another
-        request, or to one that is still under way."""
+    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | Standing:
+        """Begin a request, known by a digest of it: the answer that it got before, or how it
+        stands. One of two callers at once is told BEGUN; after a minute without an end, the
+        next one is."""
 
     async def end(self, tenant: str, key: str, request: bytes, answer: Answer | None) -> None:
         """Keep the answer; None forgets that it was begun, so that it may be tried again."""

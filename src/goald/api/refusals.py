@@ -20,6 +20,7 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.SchemaMismatch: 503,
     errors.QuotaExceeded: 429,
     errors.InvalidFile: 400,
+    errors.InvalidEvent: 400,
     errors.NotFound: 404,
 }
 """What an error of the domain is to a caller. One that is not here is a fault of ours: 500."""

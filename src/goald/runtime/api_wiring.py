@@ -9,12 +9,20 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from goald.adapters.postgres.contacts import PostgresContacts
+from goald.adapters.postgres.records import PostgresRecords
+from goald.adapters.postgres.statistics import PostgresStatistics
 from goald.adapters.postgres.tenants import TenantPool
+from goald.adapters.postgres.webhook_secrets import PostgresWebhookSecrets
+from goald.adapters.redis_streams.idempotency import RedisIdempotency
+from goald.adapters.redis_streams.quotas import RedisQuotas
+from goald.api.jwks import JwksKeys
 from goald.api.parts import Parts
-from goald.api.ports import TokenVerifier
 from goald.api.tokens import JwtVerifier, Secret
 from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
+from goald.pipeline.explain import Explain
+from goald.ports import Clock
 from goald.runtime.health import ServicesHealth
 from goald.runtime.wiring import configuration_service, system_clock
 from goald.settings import Settings, TokenSettings
@@ -42,14 +50,23 @@ def api_parts(
         raise SettingsError(f"the API cannot check tokens: {WHAT_TO_SET}")
     clock = system_clock()
     pool = TenantPool(settings.postgres.api_dsn, settings.api.connections)
-    configuration = configuration_service(settings.postgres.api_dsn)
+    configuration = configuration_service(pool, settings.redis.url, catalog=settings.catalog)
     events = Publisher(settings.redis.url)
+    contacts = PostgresContacts(pool)
+    idempotency = RedisIdempotency(settings.redis.url)
+    keys = _keys(tokens, clock)
+    quotas = RedisQuotas(
+        settings.redis.url,
+        clock,
+        requests=settings.api.quota_requests,
+        events=settings.api.quota_events,
+    )
     health = ServicesHealth(pool, settings.redis.url, clock, troubles)
 
     async def close() -> None:
         with contextlib.suppress(GoaldError):  # then what was not sent was not promised
             await events.aclose(patience_s=CLOSE_SECONDS)
-        for part in (configuration, health, pool):
+        for part in (configuration, idempotency, health, quotas, keys, pool):
             await part.close()
 
     return Parts(
@@ -57,24 +74,28 @@ def api_parts(
         clock=clock,
         registry=registry if registry is not None else CollectorRegistry(),
         configuration=configuration,
-        statistics=_missing(),
-        records=_missing(),
+        statistics=PostgresStatistics(pool, clock),
+        records=PostgresRecords(pool),
         audit=_missing(),
         events=events,
-        explainer=_missing(),
-        secrets=_missing(),
-        tokens=_verifier(tokens),
-        quotas=_missing(),
-        idempotency=_missing(),
+        contacts=contacts,
+        explainer=Explain(contacts, clock, clock_skew_us=round(settings.clock_skew * 1e6)),
+        secrets=PostgresWebhookSecrets(pool),
+        tokens=JwtVerifier(tokens, keys),
+        quotas=quotas,
+        idempotency=idempotency,
         health=health,
         close=close,
     )
 
 
-def _verifier(settings: TokenSettings) -> TokenVerifier:
-    if settings.secret is None:
-        raise SettingsError("keys by a URL are not wired yet")
-    return JwtVerifier(settings, Secret(settings.secret.get_secret_value()))
+def _keys(settings: TokenSettings, clock: Clock) -> Secret | JwksKeys:
+    """By the algorithm: `Settings.tokens` gives what fits it, and never both."""
+    if settings.secret is not None:
+        return Secret(settings.secret.get_secret_value())
+    if settings.jwks_url is None:
+        raise SettingsError(f"the API cannot check tokens: {WHAT_TO_SET}")
+    return JwksKeys(settings.jwks_url, settings.algorithm, clock)
 
 
 def _missing() -> Any:

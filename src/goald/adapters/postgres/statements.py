@@ -1,7 +1,7 @@
 """Every statement of the shard's store and the leases, and what each guarantees.
 
-Times are microseconds since the epoch, turned by goald.at and goald.us. All run as
-goald_engine, and see only the slots that their transaction began with (begin_for); without
+Times are microseconds since the epoch, turned by goald.at and goald.us. All but the dry run's
+run as goald_engine, and see only the slots that their transaction began with (begin_for); without
 that, what touches a row of a tenant raises.
 """
 
@@ -74,7 +74,7 @@ WHERE pid = ANY ($1::int[]) AND pid <> pg_backend_pid()
 
 MAKE_MONTHS = "SELECT goald.make_achievement_months(3)"
 
-CHANGED_WORKFLOWS = """
+_WORKFLOWS = """
 SELECT w.tenant_id, w.id AS workflow_id, w.goal_logic, w.is_active, w.config_version,
        coalesce(jsonb_agg(jsonb_build_object(
            'id', g.id, 'goal_type', g.goal_type, 'is_active', g.is_active,
@@ -87,12 +87,17 @@ SELECT w.tenant_id, w.id AS workflow_id, w.goal_logic, w.is_active, w.config_ver
 FROM goald.workflows w
 LEFT JOIN goald.workflow_goals g
     ON g.tenant_id = w.tenant_id AND g.workflow_id = w.id AND g.deleted_at IS NULL
-WHERE w.config_version > $1
+WHERE {which}
 GROUP BY w.tenant_id, w.id
 ORDER BY w.config_version
 """
 """Whole workflows, with the goals that are not deleted. Amounts are text: nothing on the
 way may make them floats."""
+
+CHANGED_WORKFLOWS = _WORKFLOWS.replace("{which}", "w.config_version > $1")
+
+WORKFLOWS_OF_TENANT = _WORKFLOWS.replace("{which}", "w.tenant_id = $1 AND w.id = ANY ($2::text[])")
+"""For the dry run, as goald_api: these workflows, as a shard has them."""
 
 _ENROLLMENT = """
 SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, goald.us(e.enrolled_at),
@@ -111,6 +116,16 @@ JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, contact_id)
 WHERE (e.status = 'active') IS TRUE
 """
 )
+
+LOAD_NEWEST = (
+    _ENROLLMENT
+    + """
+WHERE e.tenant_id = $1 AND e.contact_id = $2 AND (e.status = 'active') IS TRUE
+ORDER BY e.enrolled_at DESC, e.id
+LIMIT $3
+"""
+)
+"""For the dry run, as goald_api: the same of one contact, the newest alone."""
 
 # A commit -------------------------------------------------------------------------------
 

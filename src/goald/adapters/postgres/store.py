@@ -75,16 +75,7 @@ class PostgresShardStore:
             rows = await connection.fetch(statements.CHANGED_WORKFLOWS, after)
         return Configuration(
             version=max((row["config_version"] for row in rows), default=after),
-            workflows=[
-                {
-                    "tenant_id": row["tenant_id"],
-                    "workflow_id": row["workflow_id"],
-                    "goal_logic": row["goal_logic"],
-                    "is_active": row["is_active"],
-                    "goals": json.loads(row["goals"]),
-                }
-                for row in rows
-            ],
+            workflows=[workflow_of(row) for row in rows],
         )
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
@@ -143,6 +134,12 @@ class PostgresShardStore:
             await connection.copy_from_query(
                 query, *arguments, output=take_piece, format="binary", timeout=LOAD_SECONDS
             )
+
+
+def workflow_of(row: Any) -> dict[str, Any]:
+    """A workflow as `_native.Engine.update_workflows` takes it."""
+    names = ("tenant_id", "workflow_id", "goal_logic", "is_active")
+    return {name: row[name] for name in names} | {"goals": json.loads(row["goals"])}
 
 
 async def _require(connection: Any, statement: str, lease: SlotLease) -> None:

@@ -1,0 +1,69 @@
+"""What requests with an idempotency key were answered, in Redis."""
+
+import hashlib
+from typing import Final
+
+from goald.adapters.redis_streams.connect import connect, service_errors
+from goald.domain.idempotency import Answer, Standing
+
+KEPT_S: Final = 24 * 3_600
+"""How long an answer is given again."""
+UNDER_WAY_S: Final = 60
+"""How long a request may be under way: after a crash, its key is free again."""
+LARGEST_ANSWER: Final = 16 * 1024
+"""A larger one is not kept: its request would be done again."""
+
+_BEGIN = """
+local held = redis.call('GET', KEYS[1])
+if held then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return false
+"""
+"""What the key holds; nothing where it was free, and is this request's now."""
+
+_END = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+"""Keeps an answer, or frees the key, unless another request has it by now: then its own
+time was up."""
+
+
+class RedisIdempotency:
+    """`api.ports.Idempotency`. A key holds the digest of its request, and behind it the status
+    and body of the answer once there is one."""
+
+    def __init__(self, url: str) -> None:
+        """Does not connect. Bound to one event loop."""
+        self._redis = connect(url)
+
+    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | Standing:
+        async with service_errors():
+            held = await self._redis.eval(_BEGIN, 1, _name(tenant, key), request, UNDER_WAY_S)
+        if held is None:
+            return Standing.BEGUN
+        digest, answer = held[: len(request)], held[len(request) :]
+        if digest != request:
+            return Standing.ANOTHER
+        if not answer:
+            return Standing.UNDER_WAY
+        return Answer(int(answer[:3]), answer[3:])
+
+    async def end(self, tenant: str, key: str, request: bytes, answer: Answer | None) -> None:
+        kept = b""
+        if answer is not None and len(answer.body) <= LARGEST_ANSWER:
+            kept = request + b"%03d" % answer.status + answer.body
+        async with service_errors():
+            await self._redis.eval(_END, 1, _name(tenant, key), request, kept, KEPT_S)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+def _name(tenant: str, key: str) -> str:
+    """Of a fixed length, and never that of another tenant's key (D8)."""
+    name = f"{len(tenant)}:{tenant}{key}".encode()
+    return f"goald:idempotency:{hashlib.sha256(name).hexdigest()}"

@@ -1,0 +1,90 @@
+"""Explain: what one event would do, and why not more; nothing is written (3.4)."""
+
+from typing import Any, Final
+
+import orjson
+
+from goald import _native
+from goald.domain.errors import InvalidEvent
+from goald.domain.times import rfc3339
+from goald.pipeline.intake import intake
+from goald.ports import Clock, ContactReader, ContactState
+
+OTHER_TENANT: Final = "other tenant's"
+
+
+class Explain:
+    """The dry run: the same engine as a shard's, filled with one contact for one event.
+
+    It sees what is committed. A shard hears of a change of the configuration some
+    milliseconds later, and of events that are not yet acknowledged neither knows.
+    """
+
+    def __init__(self, contacts: ContactReader, clock: Clock, *, clock_skew_us: int = 0) -> None:
+        """`clock_skew_us`: as the shards have it (E3)."""
+        self._contacts = contacts
+        self._clock = clock
+        self._clock_skew_us = clock_skew_us
+
+    async def explain(self, tenant: str, event: bytes) -> dict[str, Any]:
+        """One event of this tenant, as JSON, against each enrollment of its contact.
+
+        Gives what `api.models.explain.Explanation` describes. For an event that names another
+        tenant nothing is looked up (D8). Raises InvalidEvent, with the reason, for one that
+        goald would refuse; ServiceUnavailable.
+        """
+        now_us = self._clock.now_us()
+        found = intake(event, tenant, now_us)
+        if found.is_list:
+            raise InvalidEvent("only one event can be explained at a time")
+        if found.refused:
+            if not found.refused[0].is_anothers:
+                raise InvalidEvent(found.refused[0].reason)
+            told = self._ask(_native.Engine(), event, now_us)
+            return told | {"reason": OTHER_TENANT, "matched": False, "truncated": False}
+        [taken] = found.taken
+        state = await self._contacts.read(tenant, taken.contact)
+        engine = _native.Engine(clock_skew_us=self._clock_skew_us)
+        engine.update_workflows(state.workflows)
+        engine.load(state.active)
+        return _enriched(self._ask(engine, taken.payload, now_us), state)
+
+    def _ask(self, engine: _native.Engine, event: bytes, now_us: int) -> dict[str, Any]:
+        told: dict[str, Any] = orjson.loads(engine.explain(event, now_us))
+        return told
+
+
+def _enriched(told: dict[str, Any], state: ContactState) -> dict[str, Any]:
+    """With criteria, times in words, and the enrollments that have ended, newest first."""
+    criteria = {
+        goal["id"]: orjson.loads(goal["criteria"])
+        for workflow in state.workflows
+        for goal in workflow["goals"]
+    }
+    active = told["enrollments"]
+    for enrollment in active:
+        enrollment["status"] = "active"
+        enrollment["enrolled_at"] = rfc3339(enrollment["enrolled_at"])
+        enrollment["ended_at"] = None
+        for goal in enrollment["goals"]:
+            goal["criteria"] = criteria[goal["goal_id"]]
+    ended: list[dict[str, Any]] = [
+        {
+            "enrollment_id": row.id,
+            "workflow_id": row.workflow_id,
+            "status": row.status,
+            "enrolled_at": rfc3339(row.enrolled_at),
+            "ended_at": None if row.ended_at is None else rfc3339(row.ended_at),
+            "goal_logic": None,
+            "matched": False,
+            "completes": False,
+            "reason": f"enrollment {row.status}",
+            "goals": [],
+        }
+        for row in state.ended
+    ]
+    return told | {
+        "matched": any(enrollment["matched"] for enrollment in active),
+        "enrollments": active + ended,
+        "truncated": state.truncated,
+    }
