@@ -5,8 +5,12 @@ Times are microseconds since the epoch.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
+
+from goald.domain.goals import GoalType
+
+EnrollmentStatus = Literal["active", "completed_goal", "completed", "exited", "cancelled"]
 
 Row = TypeVar("Row")
 Place: TypeAlias = tuple[int, ...] | tuple[int | str, ...]
@@ -37,7 +41,7 @@ class EnrollmentRecord:
     id: str
     workflow_id: str
     contact_id: str
-    status: str
+    status: EnrollmentStatus
     enrolled_at: int
     ended_at: int | None
     met_goals: Sequence[UUID]
@@ -55,22 +59,30 @@ class AchievementRecord:
     workflow_enrollment_id: str
     contact_id: str
     goal_config_id: UUID
-    goal_type: str
+    goal_type: GoalType
     achieved_at: int
     recorded_at: int
     trigger_event: Mapping[str, Any]
     metadata: Mapping[str, Any]
 
 
+AuditAction: TypeAlias = Literal[
+    "workflow.created", "workflow.updated", "workflow.activated", "workflow.deactivated",
+    "workflow.deleted", "goal.created", "goal.updated", "goal.deleted", "goal.achieved",
+    "entity.created", "entity.updated", "entity.deleted",
+    "webhook.created", "webhook.updated", "webhook.deleted",
+]  # fmt: skip
+ACHIEVED: AuditAction = "goal.achieved"
+
+
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One entry of a chain (see the migration 0007). `number` counts within its writer."""
+    """One entry of the audit log, as its tenant sees it. The chain that it stands in, and its
+    number there, tell of other tenants too: `hash` names it."""
 
-    writer: str
-    number: int
     recorded_at: int
     actor: str
-    action: str
+    action: AuditAction
     subject: str
     subject_id: str
     workflow_id: str | None
@@ -81,10 +93,16 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A workflow's active enrollments, and who has its configuration (E10)."""
+    """What watches a workflow's enrollments, and who has its configuration (R9, E10). All of
+    one moment; nothing listens while the workflow is inactive."""
 
+    is_active: bool
+    goals: Sequence[tuple[UUID, GoalType]]
+    """Id and type of each goal that listens, in their order."""
     enrollments: int
+    """The active ones."""
     version: int
+    """Of the configuration; 0 for a workflow that is not configured."""
     ready: int
     """Live shards that have this version."""
     live: int

@@ -1,0 +1,89 @@
+"""Single enrollments and achievements, and who listens, read from Postgres."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+from uuid import UUID
+
+from goald.adapters.postgres import record_statements as statements
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.records import (
+    AchievementRecord,
+    EnrollmentRecord,
+    EnrollmentStatus,
+    Listening,
+    Page,
+    Place,
+    Row,
+    Span,
+)
+
+_STATUSES = list(get_args(EnrollmentStatus))
+_BEFORE_ALL, _AFTER_ALL = -62_135_596_800_000_000, 253_402_300_800_000_000
+"""The beginning of the year 1 and the end of 9999: no event is of another."""
+_OF_FEW = {"contact_id", "enrollment_id"}
+"""Filters that have an index of their own, and leave little to sort."""
+
+
+class PostgresRecords:
+    """`api.ports.Records`. Each call is a transaction of its own."""
+
+    def __init__(self, pool: TenantPool) -> None:
+        self._pool = pool
+
+    async def enrollments(
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
+    ) -> Page[EnrollmentRecord]:
+        status, contact = filters.get("status"), filters.get("contact_id")
+        given = [*_bounds(tenant, workflow_id, span), _STATUSES if status is None else [status]]
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            if contact is not None:
+                found = await connection.fetch(statements.ENROLLMENTS_OF_CONTACT, *given, contact)
+            else:
+                await connection.execute(statements.IN_ORDER)
+                found = await connection.fetch(statements.ENROLLMENTS, *given)
+        rows = [EnrollmentRecord(**row) for row in found]
+        return _page(rows, span, lambda row: (row.enrolled_at, row.id))
+
+    async def achievements(
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
+    ) -> Page[AchievementRecord]:
+        names = sorted(name for name, value in filters.items() if value is not None)
+        given = [*_bounds(tenant, workflow_id, span), *(filters[name] for name in names)]
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            if not _OF_FEW.intersection(names):
+                await connection.execute(statements.IN_ORDER)
+            found = await connection.fetch(statements.achievements(names), *given)
+        rows = [AchievementRecord(**{**row, **_parsed(row)}) for row in found]
+        return _page(rows, span, lambda row: (row.achieved_at, str(row.id)))
+
+    async def is_known(self, tenant: str, workflow_id: str) -> bool:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            known: bool = await connection.fetchval(statements.IS_KNOWN, tenant, workflow_id)
+        return known
+
+    async def listening(self, tenant: str, workflow_id: str) -> Listening:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            row = await connection.fetchrow(statements.LISTENING, tenant, workflow_id)
+            goals = await connection.fetch(statements.LISTENING_GOALS, tenant, workflow_id)
+        active = [(goal["id"], goal["goal_type"]) for goal in goals]
+        return Listening(goals=active if row["is_active"] else [], **row)
+
+
+def _bounds(tenant: str, workflow_id: str, span: Span) -> list[Any]:
+    """What every list begins with. One row more than wanted tells whether there are more."""
+    since = _BEFORE_ALL if span.since is None else span.since
+    until = _AFTER_ALL if span.until is None else span.until
+    at, id_ = span.after or (_AFTER_ALL, str(UUID(int=0)))
+    return [tenant, workflow_id, since, until, at, id_, span.limit + 1]
+
+
+def _page(rows: list[Row], span: Span, place: Callable[[Row], Place]) -> Page[Row]:
+    if len(rows) <= span.limit:
+        return Page(rows, None)
+    kept = rows[: span.limit]
+    return Page(kept, place(kept[-1]))
+
+
+def _parsed(row: Any) -> dict[str, Any]:
+    return {name: json.loads(row[name]) for name in ("trigger_event", "metadata")}

@@ -1,0 +1,50 @@
+"""A workflow's achievements, in pages."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from goald.api.access import PartsOf, PathId, Reads
+from goald.api.models.records import Achievement, AchievementPage
+from goald.api.pages import PageAsked, QueryId
+from goald.api.problems import NotFound, responses
+from goald.api.routing import Router
+from goald.domain.goals import GoalType
+
+router = Router()
+
+
+@router.get(
+    "/api/v1/workflows/{workflow_id}/achievements",
+    tags=["records"],
+    summary="A workflow's achievements, newest first",
+    operation_id="list_achievements",
+    responses=responses(400, 404),
+)
+async def list_achievements(
+    workflow_id: PathId,
+    caller: Reads,
+    parts: PartsOf,
+    page: PageAsked,
+    contact_id: Annotated[QueryId | None, Query(description="Only this contact's.")] = None,
+    enrollment_id: Annotated[QueryId | None, Query(description="Only this enrollment's.")] = None,
+    goal_type: Annotated[GoalType | None, Query(description="Only of this type of goal.")] = None,
+    goal_id: Annotated[UUID | None, Query(description="Only of this goal.")] = None,
+) -> AchievementPage:
+    """`since` and `until` are held against `achieved_at`, the time of the event. Kept for
+    `GOALD_RETENTION`; statistics know of the older ones too."""
+    tenant = caller.tenant_id
+    filters = {
+        "contact_id": contact_id,
+        "enrollment_id": enrollment_id,
+        "goal_type": goal_type,
+        "goal_id": None if goal_id is None else str(goal_id),
+    }
+    listing = page.of((int, UUID), "achievements", tenant, workflow_id, *filters.values())
+    found = await parts.records.achievements(tenant, workflow_id, filters, listing.span)
+    if not found.rows and not await parts.records.is_known(tenant, workflow_id):
+        raise NotFound(f"There is no workflow {workflow_id}")
+    return AchievementPage(
+        items=[Achievement.of(row) for row in found.rows], next_cursor=listing.cursor(found.next)
+    )
