@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from tests.support.api_app import SECRET, api_app
 from tests.support.services import Database
 
+from goald.runtime.api_server import server_config
 from goald.settings import Settings
 
 SCOPES = ("workflows:read", "workflows:edit", "events:write", "audit:read")
@@ -113,8 +114,7 @@ def served(app: FastAPI) -> Iterator[str]:
     """An application served in a thread of its own on a free port; its URL. Ended, with its
     lifespan, at the end of the body."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

@@ -32,7 +32,7 @@ class ApiServer:
 
     def __init__(self, app: FastAPI, taken: socket.socket) -> None:
         """`taken`: a socket that listens; it is closed when serving ends."""
-        self._server = _Server(_config(app))
+        self._server = _Server(server_config(app))
         self._socket = taken
         self._serving: asyncio.Task[None] | None = None
 
@@ -114,7 +114,8 @@ async def _until_signal(server: ApiServer, ready: Callable[[], None]) -> int:
     return 0
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """How an application is served: with bounds on what strangers send, and in silence."""
     # Its warnings are about requests that are not HTTP: whoever likes could fill the log.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     return uvicorn.Config(

@@ -26,6 +26,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_bytes = 0
         self._in_head = True
+        self._fresh = True
         self._begun = False
         self._timer: asyncio.TimerHandle | None = self._limit()
 
@@ -46,8 +47,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = self._begun = True
-        self._head_bytes = 0
+        self._in_head = True
+        if not self._fresh:
+            self._begun = True
+            self._head_bytes = 0
+        self._fresh = False
         if self._timer is None:
             self._timer = self._limit()
 
