@@ -10,6 +10,7 @@ from goald.api.edge import Edge
 from goald.api.parts import Parts
 from goald.api.routes import (
     achievements,
+    audit,
     enrollment_events,
     enrollments,
     events,
@@ -29,6 +30,7 @@ ROUTERS = [
     enrollments.router,
     achievements.router,
     listeners.router,
+    audit.router,
     events.router,
     enrollment_events.router,
     explain.router,

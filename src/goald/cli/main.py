@@ -60,11 +60,23 @@ def _root(
 
 
 def _add_commands() -> None:
-    from goald.cli import configuration, daemon, dead, doctor, replay, send, status, tail, token
+    from goald.cli import (
+        audit,
+        configuration,
+        daemon,
+        dead,
+        doctor,
+        replay,
+        send,
+        status,
+        tail,
+        token,
+    )
 
     for module in (daemon, configuration, status, send, replay, tail, doctor, token):
         module.add_to(app)
     app.add_typer(dead.app, name="dead")
+    app.add_typer(audit.app, name="audit")
 
 
 _add_commands()

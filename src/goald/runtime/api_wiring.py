@@ -5,10 +5,10 @@ A file of its own, since the daemon's actors have no use for what it imports.
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from goald.adapters.postgres.audit import PostgresAuditTrail
 from goald.adapters.postgres.contacts import PostgresContacts
 from goald.adapters.postgres.records import PostgresRecords
 from goald.adapters.postgres.statistics import PostgresStatistics
@@ -76,7 +76,7 @@ def api_parts(
         configuration=configuration,
         statistics=PostgresStatistics(pool, clock),
         records=PostgresRecords(pool),
-        audit=_missing(),
+        audit=PostgresAuditTrail(pool),
         events=events,
         contacts=contacts,
         explainer=Explain(contacts, clock, clock_skew_us=round(settings.clock_skew * 1e6)),
@@ -96,8 +96,3 @@ def _keys(settings: TokenSettings, clock: Clock) -> Secret | JwksKeys:
     if settings.jwks_url is None:
         raise SettingsError(f"the API cannot check tokens: {WHAT_TO_SET}")
     return JwksKeys(settings.jwks_url, settings.algorithm, clock)
-
-
-def _missing() -> Any:
-    """A part that is not there yet; whoever uses it fails."""
-    return None

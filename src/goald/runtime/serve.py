@@ -28,7 +28,13 @@ from goald.runtime.ground import Ground, embedded_ground, external_ground
 from goald.runtime.heartbeats import not_ready
 from goald.runtime.instance import Instance
 from goald.runtime.rates import Readings, Window
-from goald.runtime.wiring import Endpoints, configuration_service, open_board, system_clock
+from goald.runtime.wiring import (
+    Endpoints,
+    configuration_service,
+    open_board,
+    retention,
+    system_clock,
+)
 from goald.settings import Settings
 
 TICK_SECONDS = 1.0
@@ -241,7 +247,10 @@ class _Daemon:
                 f"the API is not served, since it cannot check tokens: {WHAT_TO_SET}"
             )
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(beating.run()), tasks.create_task(self._watch())]
+            months = retention(self._endpoints.postgres_dsn, self._settings.retention)
+            running = [
+                tasks.create_task(run) for run in (beating.run(), self._watch(), months.run())
+            ]
             if self._api is not None:
                 running.append(tasks.create_task(self._api.run()))
             if self._demo:

@@ -10,6 +10,7 @@ from goald.adapters.postgres import (
     PostgresStreamLeases,
     TenantPool,
 )
+from goald.adapters.postgres.months import PostgresMonths
 from goald.adapters.redis_streams import RedisControlStream, RedisEventStream, RedisOutbound
 from goald.configuration.service import ConfigurationService
 from goald.domain.catalog import CatalogCheck
@@ -18,6 +19,7 @@ from goald.pipeline.parts import Shard
 from goald.ports import Clock, ShardStore
 from goald.runtime.board import RedisBoard
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.retention import Retention
 from goald.runtime.shard import ShardProcess, ShardSettings
 
 COMMAND_SECONDS = 30.0
@@ -95,3 +97,8 @@ def configuration_service(
     return ConfigurationService(
         PostgresConfigurations(postgres), clock, outbound=outbound, catalog=catalog
     )
+
+
+def retention(postgres_dsn: str, keep_days: int) -> Retention:
+    """The job that makes and drops months. Connects when it runs."""
+    return Retention(PostgresMonths(postgres_dsn), keep_days, system_clock())

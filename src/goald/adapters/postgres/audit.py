@@ -1,0 +1,83 @@
+"""A tenant's audit log, read from Postgres in pages."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.records import ACHIEVED, AuditRecord, Page, Place, Span
+
+SCANNED = 10_000
+"""So many rows are looked at for one page, whatever it is filtered by (D8)."""
+
+IN_ORDER = "SET LOCAL enable_sort = off"
+"""Reads along the index and stops at the page's end, however much the planner expects."""
+
+_FROM = """
+FROM goald.audit_log
+WHERE tenant_id = $1 {configured}
+  AND recorded_at >= coalesce(goald.at($2::int8), '-infinity')
+  AND recorded_at < coalesce(goald.at($3::int8), 'infinity')
+  AND (recorded_at, hash) < (coalesce(goald.at($4::int8), 'infinity'), coalesce($5::bytea, ''))
+ORDER BY recorded_at DESC, hash DESC
+"""
+
+PAGE = f"""
+SELECT goald.us(recorded_at) AS recorded_at, actor, action, subject, subject_id, workflow_id,
+       before::text, after::text, hash
+FROM (SELECT * {_FROM} LIMIT $6) AS scanned
+WHERE ($8::text IS NULL OR action = $8) AND ($9::text IS NULL OR actor = $9)
+  AND ($10::text IS NULL OR workflow_id = $10) AND ($11::text IS NULL OR subject_id = $11)
+LIMIT $7
+"""
+"""Newest first; of the first so many behind a place, those that fit."""
+
+SCANNED_TO = f"""
+SELECT goald.us(recorded_at), hash {_FROM} LIMIT 1 OFFSET $6
+"""
+"""Where the rows end that PAGE looks at; none where there are fewer."""
+
+CONFIGURED = "AND action <> 'goal.achieved'"
+"""Reads what was configured by an index of its own: achievements are many more."""
+
+
+class PostgresAuditTrail:
+    """`api.ports.AuditTrail`. Each call is a transaction of its own."""
+
+    def __init__(self, pool: TenantPool, *, scanned: int = SCANNED) -> None:
+        """`scanned`: so many rows are looked at for one page at most."""
+        self._pool = pool
+        self._scanned = scanned
+
+    async def page(self, tenant: str, filters: Mapping[str, Any], span: Span) -> Page[AuditRecord]:
+        """A page of a filtered list may hold fewer rows than wanted, even none, where more
+        follow: a rare entry among many is found within several pages."""
+        wanted = [filters.get(n) for n in ("action", "actor", "workflow_id", "subject_id")]
+        # Without a filter each row that is looked at is one of the page.
+        is_filtered = wanted != [None] * 4
+        scanned = self._scanned if is_filtered else span.limit + 1
+        configured = CONFIGURED if filters.get("action") not in (None, ACHIEVED) else ""
+        at, hash_ = span.after or (None, None)
+        given = [tenant, span.since, span.until, at, bytes.fromhex(str(hash_ or ""))]
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            await connection.execute(IN_ORDER)
+            found = await connection.fetch(
+                PAGE.format(configured=configured), *given, scanned, span.limit + 1, *wanted
+            )
+            rows = [AuditRecord(**{**row, **_parsed(row)}) for row in found]
+            if len(rows) > span.limit:
+                return Page(rows[: span.limit], _place(rows[span.limit - 1]))
+            if not is_filtered:
+                return Page(rows, None)
+            end = await connection.fetchrow(
+                SCANNED_TO.format(configured=configured), *given, scanned - 1
+            )
+        return Page(rows, None if end is None else (end[0], end[1].hex()))
+
+
+def _place(row: AuditRecord) -> Place:
+    return (row.recorded_at, row.hash.hex())
+
+
+def _parsed(row: Any) -> dict[str, Any]:
+    return {n: None if row[n] is None else json.loads(row[n]) for n in ("before", "after")}

@@ -1,0 +1,94 @@
+"""Entries of the audit log, as they are answered."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from goald.domain.records import AuditAction, AuditRecord
+from goald.domain.times import rfc3339
+
+_GOAL = "0190b5a4-6a3e-7c10-9d0f-0d7e6f1f7a11"
+_UPDATED: JsonDict = {
+    "recorded_at": "2026-01-27T14:05:09.118204Z",
+    "actor": "editor-7",
+    "action": "workflow.updated",
+    "subject": "workflow",
+    "subject_id": "lead-nurturing",
+    "workflow_id": "lead-nurturing",
+    "before": {"id": "lead-nurturing", "name": "Leads", "goal_logic": "any", "is_active": True},
+    "after": {
+        "id": "lead-nurturing",
+        "name": "Lead Nurturing",
+        "goal_logic": "any",
+        "is_active": True,
+    },
+    "hash": "9d7a4c9f6f5ce6b5f4e3b3ad2a0b4f8f0b9c51b5d4b4f2ad2c2f5a5b0c7d1e33",
+}
+_ACHIEVED: JsonDict = {
+    "recorded_at": "2026-01-29T09:30:12.258011Z",
+    "actor": "goald",
+    "action": "goal.achieved",
+    "subject": "enrollment",
+    "subject_id": "enrollment-81",
+    "workflow_id": "lead-nurturing",
+    "before": None,
+    "after": {
+        "achievement_id": "5d2c8f2a-0f0e-5a43-8f1b-6d9a1f0f4b11",
+        "contact_id": "john-doe",
+        "goal_id": _GOAL,
+        "goal_type": "tag_added",
+        "achieved_at": "2026-01-29T09:30:12.250000Z",
+    },
+    "hash": "1b2f60d5a7a3c2c0de5a8a7ce1e4b3f29d0c8b7a6958473625140f3e2d1c0b9a",
+}
+
+
+class AuditEntry(BaseModel):
+    """Who changed what, or what was achieved."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_UPDATED, _ACHIEVED]})
+
+    recorded_at: str = Field(json_schema_extra={"format": "date-time"})
+    actor: str = Field(description="the token's `sub`; `goald` for an achievement")
+    action: AuditAction
+    subject: str = Field(
+        description="what it happened to: `workflow`, `goal`, `enrollment`, `webhook`, or a "
+        "kind of the catalog"
+    )
+    subject_id: str
+    workflow_id: str | None
+    before: dict[str, Any] | None = Field(description="null for what was not there before")
+    after: dict[str, Any] | None = Field(description="null for what is not there any more")
+    hash: str = Field(
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 over this entry and the hash of the one before it in its chain",
+    )
+
+    @classmethod
+    def of(cls, row: AuditRecord) -> "AuditEntry":
+        return cls(
+            recorded_at=rfc3339(row.recorded_at),
+            actor=row.actor,
+            action=row.action,
+            subject=row.subject,
+            subject_id=row.subject_id,
+            workflow_id=row.workflow_id,
+            before=None if row.before is None else dict(row.before),
+            after=None if row.after is None else dict(row.after),
+            hash=row.hash.hex(),
+        )
+
+
+class AuditPage(BaseModel):
+    """Entries of the audit log, newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [_ACHIEVED, _UPDATED], "next_cursor": None}]}
+    )
+
+    items: list[AuditEntry]
+    next_cursor: str | None = Field(
+        description="asks for what follows, as `cursor`; null where nothing does. A page of a "
+        "filtered list may be short, or empty, and more follow"
+    )

@@ -1,0 +1,55 @@
+"""A tenant's audit log, in pages."""
+
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import StringConstraints
+
+from goald.api.access import Audits, PartsOf
+from goald.api.models.audit import AuditEntry, AuditPage
+from goald.api.pages import PageAsked, QueryId
+from goald.api.problems import responses
+from goald.api.routing import Router
+from goald.domain.records import AuditAction
+
+router = Router()
+
+Actor = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"),
+]
+
+
+@router.get(
+    "/api/v1/audit",
+    tags=["audit"],
+    summary="Who changed what, and what was achieved, newest first",
+    operation_id="list_audit",
+    responses=responses(400),
+)
+async def list_audit(
+    caller: Audits,
+    parts: PartsOf,
+    page: PageAsked,
+    action: Annotated[AuditAction | None, Query(description="Only what happened so.")] = None,
+    actor: Annotated[Actor | None, Query(description="Only what this one did.")] = None,
+    workflow_id: Annotated[
+        QueryId | None, Query(description="Only of this workflow, its goals and enrollments.")
+    ] = None,
+    subject_id: Annotated[
+        QueryId | None, Query(description="Only what happened to this one.")
+    ] = None,
+) -> AuditPage:
+    """`since` and `until` are held against `recorded_at`. Kept for `GOALD_RETENTION`."""
+    tenant = caller.tenant_id
+    filters = {
+        "action": action,
+        "actor": actor,
+        "workflow_id": workflow_id,
+        "subject_id": subject_id,
+    }
+    listing = page.of((int, str), "audit", tenant, *filters.values())
+    found = await parts.audit.page(tenant, filters, listing.span)
+    return AuditPage(
+        items=[AuditEntry.of(row) for row in found.rows], next_cursor=listing.cursor(found.next)
+    )
