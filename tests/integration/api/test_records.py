@@ -1,0 +1,415 @@
+"""Lists of enrollments and achievements over HTTP, and what listens (3.4)."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from tests.support.api import Api
+from tests.support.services import Database
+
+HOUR = 3_600_000_000
+BEGAN = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+GOALS = [f"00000000-0000-4000-8000-{number:012}" for number in range(3)]
+
+ENROLLMENT = """
+INSERT INTO goald.workflow_enrollments (tenant_id, id, contact_id, workflow_id, slot, status,
+    enrolled_at, ended_at, met_goals, pending_actions)
+VALUES (%s, %s, %s, %s, 0, %s, goald.at(%s), goald.at(%s), %s, 3)
+"""
+ACHIEVEMENT = """
+INSERT INTO goald.workflow_goal_achievements (tenant_id, id, workflow_id,
+    workflow_enrollment_id, contact_id, goal_config_id, goal_type, slot, achieved_at,
+    trigger_event, metadata)
+VALUES (%s, gen_random_uuid(), %s, %s, %s, %s, %s, 0, goald.at(%s),
+    '{"contact_id": "ann", "amount": 150.00}', '{"event_id": "e-1"}')
+"""
+
+
+class Records:
+    """Rows as shards write them: with the right to all slots."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def enroll(
+        self,
+        name: str,
+        at: int,
+        *,
+        contact: str = "ann",
+        status: str = "active",
+        workflow: str = "welcome",
+        tenant: str = "acme",
+    ) -> None:
+        ended = None if status == "active" else at + HOUR
+        met = GOALS[:1] if status == "completed_goal" else []
+        self._write(ENROLLMENT, tenant, name, contact, workflow, status, at, ended, met)
+
+    def achieve(
+        self,
+        enrollment: str,
+        at: int,
+        *,
+        goal: str = GOALS[0],
+        kind: str = "tag_added",
+        contact: str = "ann",
+        tenant: str = "acme",
+    ) -> None:
+        self._write(ACHIEVEMENT, tenant, "welcome", enrollment, contact, goal, kind, at)
+
+    def _write(self, statement: str, *values: Any) -> None:
+        with self._connection.transaction():
+            self._connection.execute("SELECT set_config('goald.slots', '0-127', true)")
+            self._connection.execute(statement, values)
+
+
+@pytest.fixture
+def records(database: Database) -> Iterator[Records]:
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("SET ROLE goald_engine")
+        yield Records(connection)
+
+
+@pytest.fixture
+def client(api: Api) -> httpx.Client:
+    return api.client("acme", "workflows:read")
+
+
+def pages(
+    client: httpx.Client, kind: str, *, between: Callable[[], None] = lambda: None, **query: Any
+) -> list[list[dict[str, Any]]]:
+    """Every page of a list; something may happen between them."""
+    found: list[list[dict[str, Any]]] = []
+    cursor = None
+    while True:
+        params = {**query, **({"cursor": cursor} if cursor else {})}
+        answer = client.get(f"/api/v1/workflows/welcome/{kind}", params=params)
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        found.append(body["items"])
+        cursor = body["next_cursor"]
+        if cursor is None:
+            return found
+        between()
+
+
+def ids(client: httpx.Client, kind: str, **query: Any) -> list[str]:
+    key = "id" if kind == "enrollments" else "workflow_enrollment_id"
+    return [each[key] for page in pages(client, kind, **query) for each in page]
+
+
+def test_an_enrollment_is_told_in_full(client: httpx.Client, records: Records) -> None:
+    records.enroll("e-1", BEGAN, status="completed_goal")
+    ((told,),) = pages(client, "enrollments")
+    assert told == {
+        "id": "e-1",
+        "workflow_id": "welcome",
+        "contact_id": "ann",
+        "status": "completed_goal",
+        "enrolled_at": "2026-01-01T00:00:00.000000Z",
+        "ended_at": "2026-01-01T01:00:00.000000Z",
+        "met_goals": [GOALS[0]],
+        "pending_actions": 3,
+        "cancelled_actions": None,
+        "exit_acknowledged_at": None,
+    }
+
+
+def test_an_achievement_is_told_in_full(client: httpx.Client, records: Records) -> None:
+    records.achieve("e-1", BEGAN)
+    ((told,),) = pages(client, "achievements")
+    assert told.pop("recorded_at").endswith("Z")
+    assert len(told.pop("id")) == 36
+    assert told == {
+        "workflow_id": "welcome",
+        "workflow_enrollment_id": "e-1",
+        "contact_id": "ann",
+        "goal_config_id": GOALS[0],
+        "goal_type": "tag_added",
+        "achieved_at": "2026-01-01T00:00:00.000000Z",
+        "trigger_event": {"contact_id": "ann", "amount": 150.0},
+        "metadata": {"event_id": "e-1"},
+    }
+
+
+@pytest.mark.parametrize("kind", ["enrollments", "achievements"])
+@pytest.mark.parametrize("apart", [0, 1])
+def test_pages_hold_everything_once_newest_first_while_more_comes(
+    client: httpx.Client, records: Records, kind: str, apart: int
+) -> None:
+    """Also where all of it is of one time (`apart` microseconds of 0)."""
+    write = records.enroll if kind == "enrollments" else records.achieve
+    for number in range(23):
+        write(f"e-{number:02}", BEGAN + number * apart)
+    newer = iter(range(100))
+
+    def more() -> None:
+        write(f"new-{next(newer)}", BEGAN + HOUR)
+
+    found = pages(client, kind, limit=5, between=more)
+    key = "id" if kind == "enrollments" else "workflow_enrollment_id"
+    names = [each[key] for page in found for each in page]
+    assert [len(page) for page in found] == [5, 5, 5, 5, 3]
+    assert sorted(names) == [f"e-{number:02}" for number in range(23)]
+    if apart or kind == "enrollments":
+        assert names == sorted(names, reverse=True)
+
+
+def test_an_ended_enrollment_keeps_its_place(client: httpx.Client, records: Records) -> None:
+    """Statuses lie apart in the index, and are one list."""
+    statuses = ["active", "exited", "completed", "cancelled", "completed_goal"]
+    for number in range(10):
+        records.enroll(f"e-{number}", BEGAN + number, status=statuses[number % 5])
+    assert ids(client, "enrollments", limit=3) == [f"e-{number}" for number in range(9, -1, -1)]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"status": "active"}, ["e-3", "e-1"]),
+        ({"status": "cancelled"}, []),
+        ({"contact_id": "bob"}, ["e-3", "e-2"]),
+        ({"contact_id": "bob", "status": "exited"}, ["e-2"]),
+        ({"contact_id": "nobody"}, []),
+        ({"since": "2026-01-01T02:00:00Z"}, ["e-3", "e-2"]),
+        ({"until": "2026-01-01T03:00:00+01:00"}, ["e-1"]),
+        ({"since": "2026-01-01T01:00:00Z", "until": "2026-01-01T02:00:00Z"}, ["e-1"]),
+    ],
+)
+def test_enrollments_are_filtered(
+    client: httpx.Client, records: Records, query: dict[str, str], expected: list[str]
+) -> None:
+    records.enroll("e-1", BEGAN + HOUR)
+    records.enroll("e-2", BEGAN + 2 * HOUR, contact="bob", status="exited")
+    records.enroll("e-3", BEGAN + 3 * HOUR, contact="bob")
+    assert ids(client, "enrollments", limit=1, **query) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"contact_id": "bob"}, ["e-3", "e-2"]),
+        ({"enrollment_id": "e-2"}, ["e-2"]),
+        ({"goal_type": "purchase_made"}, ["e-3"]),
+        ({"goal_id": GOALS[1]}, ["e-2"]),
+        ({"goal_id": GOALS[1], "contact_id": "ann"}, []),
+        ({"since": "2026-01-01T02:00:00Z", "until": "2026-01-01T03:00:00Z"}, ["e-2"]),
+    ],
+)
+def test_achievements_are_filtered(
+    client: httpx.Client, records: Records, query: dict[str, str], expected: list[str]
+) -> None:
+    records.enroll("e-1", BEGAN)
+    records.achieve("e-1", BEGAN + HOUR)
+    records.achieve("e-2", BEGAN + 2 * HOUR, contact="bob", goal=GOALS[1])
+    records.achieve("e-3", BEGAN + 3 * HOUR, contact="bob", goal=GOALS[2], kind="purchase_made")
+    assert ids(client, "achievements", limit=1, **query) == expected
+
+
+@pytest.mark.parametrize("kind", ["enrollments", "achievements", "listeners"])
+def test_a_workflow_that_nobody_knows_is_not_found(client: httpx.Client, kind: str) -> None:
+    answer = client.get(f"/api/v1/workflows/nowhere/{kind}")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "There is no workflow nowhere")
+
+
+@pytest.mark.parametrize("kind", ["enrollments", "achievements"])
+def test_a_configured_workflow_without_enrollments_has_empty_lists(api: Api, kind: str) -> None:
+    client = api.client("acme")
+    assert client.put("/api/v1/workflows/welcome", json={"name": "Welcome"}).status_code == 201
+    assert pages(client, kind) == [[]]
+
+
+def test_enrollments_in_a_workflow_that_is_not_configured_are_listed(
+    client: httpx.Client, records: Records
+) -> None:
+    """E5."""
+    records.enroll("e-1", BEGAN)
+    assert ids(client, "enrollments") == ["e-1"]
+    assert ids(client, "enrollments", status="exited") == []
+    assert ids(client, "achievements") == []
+    listening = client.get("/api/v1/workflows/welcome/listeners").json()
+    assert (listening["enrollments"], listening["goals"]) == (1, [])
+    assert (listening["config_version"], listening["is_active"]) == (0, False)
+
+
+def test_another_tenants_rows_are_not_there(api: Api, records: Records) -> None:
+    records.enroll("e-1", BEGAN)
+    records.achieve("e-1", BEGAN)
+    other = api.client("globex")
+    for kind in ("enrollments", "achievements", "listeners"):
+        assert other.get(f"/api/v1/workflows/welcome/{kind}").status_code == 404
+    records.enroll("g-1", BEGAN, tenant="globex")
+    assert ids(other, "enrollments") == ["g-1"]
+    assert ids(other, "achievements") == []
+    assert other.get("/api/v1/workflows/welcome/listeners").json()["enrollments"] == 1
+
+
+def cursor_of(client: httpx.Client, kind: str = "enrollments", **query: Any) -> str:
+    answer = client.get(f"/api/v1/workflows/welcome/{kind}", params={"limit": 1, **query})
+    return str(answer.json()["next_cursor"])
+
+
+def altered(cursor: str, place: int, value: Any) -> str:
+    """The cursor with one of its parts replaced."""
+    parts = json.loads(urlsafe_b64decode(cursor + "=="))
+    parts[place] = value
+    return urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+def refused(client: httpx.Client, cursor: str, kind: str = "enrollments", **query: Any) -> None:
+    params = {"cursor": cursor, **query}
+    answer = client.get(f"/api/v1/workflows/welcome/{kind}", params=params)
+    assert answer.status_code == 400, answer.text
+    (error,) = answer.json()["errors"]
+    assert error["parameter"] == "cursor"
+
+
+@pytest.fixture
+def three(records: Records) -> Records:
+    for number in range(3):
+        records.enroll(f"e-{number}", BEGAN + number)
+        records.achieve(f"e-{number}", BEGAN + number)
+    return records
+
+
+@pytest.mark.parametrize("kind", ["enrollments", "achievements"])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, "0123456789abcdef"),
+        (0, None),
+        (1, BEGAN),
+        (1, 10**30),
+        (1, "soon"),
+        (1, True),
+        (2, "e-0"),
+        (2, "\x00"),
+        (2, "\ud800"),
+        (2, 7),
+        (2, ["e-0"]),
+    ],
+)
+@pytest.mark.usefixtures("three")
+def test_a_cursor_that_somebody_changed_is_refused(
+    client: httpx.Client, kind: str, place: int, value: Any
+) -> None:
+    refused(client, altered(cursor_of(client, kind), place, value), kind)
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "e30", "W10", "bnVsbA", "ä", "a" * 1_024, "a" * 2_000, "WzFd" * 200, " "]
+)
+@pytest.mark.usefixtures("three")
+def test_what_was_never_a_cursor_is_refused(client: httpx.Client, cursor: str) -> None:
+    refused(client, cursor)
+
+
+@pytest.mark.usefixtures("three")
+def test_a_cursor_belongs_to_its_list_its_filters_and_its_tenant(
+    api: Api, client: httpx.Client, three: Records
+) -> None:
+    cursor = cursor_of(client)
+    refused(client, cursor, "achievements")
+    refused(client, cursor, status="active")
+    refused(client, cursor, contact_id="ann")
+    refused(client, cursor, since="2026-01-01T00:00:00Z")
+    three.enroll("g-1", BEGAN, tenant="globex")
+    refused(api.client("globex"), cursor)
+    answer = client.get("/api/v1/workflows/other/enrollments", params={"cursor": cursor})
+    assert answer.status_code == 400
+    # Another size of page is the same list.
+    page = client.get(
+        "/api/v1/workflows/welcome/enrollments", params={"cursor": cursor, "limit": 200}
+    )
+    assert [each["id"] for each in page.json()["items"]] == ["e-1", "e-0"]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "201"}, "limit"),
+        ({"limit": "ten"}, "limit"),
+        ({"status": "gone"}, "status"),
+        ({"contact_id": ""}, "contact_id"),
+        ({"contact_id": "a\x00b"}, "contact_id"),
+        ({"since": "2026-01-01"}, "since"),
+        ({"since": "2026-01-01T00:00:00"}, "since"),
+        ({"until": "1767225600"}, "until"),
+        ({"until": "2026-13-01T00:00:00Z"}, "until"),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_refused(
+    client: httpx.Client, query: dict[str, str], parameter: str
+) -> None:
+    answer = client.get("/api/v1/workflows/welcome/enrollments", params=query)
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["parameter"] == parameter
+
+
+@pytest.mark.parametrize(
+    "bound", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.9999999-12:00"]
+)
+def test_the_ends_of_time_can_be_asked_for(
+    client: httpx.Client, records: Records, bound: str
+) -> None:
+    records.enroll("e-1", BEGAN)
+    found = ids(client, "enrollments", since=bound) + ids(client, "enrollments", until=bound)
+    assert found == ["e-1"]
+
+
+def test_listeners_are_the_active_goals_of_an_active_workflow(api: Api, records: Records) -> None:
+    client = api.client("acme")
+    client.put("/api/v1/workflows/welcome", json={"name": "Welcome"})
+    made = [
+        client.post(
+            "/api/v1/workflows/welcome/goals", json={"goal_type": kind, "criteria": criteria}
+        ).json()
+        for kind, criteria in (
+            ("tag_added", {"tag_name": "Customer"}),
+            ("tag_added", {"tag_name": "Friend"}),
+            ("purchase_made", {"any_purchase": True}),
+        )
+    ]
+    records.enroll("e-1", BEGAN)
+    records.enroll("e-2", BEGAN, status="exited")
+    path = "/api/v1/workflows/welcome/listeners"
+    draft = client.get(path).json()
+    assert (draft["is_active"], draft["event_types"], draft["goals"]) == (False, [], [])
+    assert draft["enrollments"] == 1
+
+    assert client.post("/api/v1/workflows/welcome/activate").status_code == 200
+    active = client.get(path).json()
+    assert active["event_types"] == ["contact.tag.added", "payment.completed"]
+    assert [each["id"] for each in active["goals"]] == [each["id"] for each in made]
+    assert active["config_version"] > draft["config_version"]
+    assert active["everywhere"]
+
+    client.delete(f"/api/v1/workflows/welcome/goals/{made[2]['id']}")
+    client.patch(f"/api/v1/workflows/welcome/goals/{made[0]['id']}", json={"is_active": False})
+    fewer = client.get(path).json()
+    assert fewer["event_types"] == ["contact.tag.added"]
+    assert [each["id"] for each in fewer["goals"]] == [made[1]["id"]]
+
+
+def test_listeners_tell_which_live_shards_have_the_version(api: Api, database: Database) -> None:
+    client = api.client("acme")
+    client.put("/api/v1/workflows/welcome", json={"name": "Welcome"})
+    path = "/api/v1/workflows/welcome/listeners"
+    version = client.get(path).json()["config_version"]
+    leases = (
+        "INSERT INTO goald.leases (slots, holder, config_version, expires_at)"
+        " VALUES (int4range(%s, %s), 'x', %s, now() + %s::interval)"
+    )
+    with psycopg.connect(database.admin_dsn) as admin:
+        admin.execute(leases, (0, 64, version, "1 hour"))
+        admin.execute(leases, (64, 128, version - 1, "1 hour"))
+        admin.execute(leases, (128, 256, version, "-1 hour"))
+    told = client.get(path).json()
+    assert told["shards"] == {"ready": 1, "live": 2}
+    assert not told["everywhere"]
