@@ -10,7 +10,6 @@ from goald.ports import ContactState
 
 MOST_ACTIVE = 1_000
 MOST_ENDED = 100
-"""Of one contact; one more is read, to know whether there are more."""
 
 _ENROLLMENT = """
 SELECT id, workflow_id, contact_id, status, goald.us(enrolled_at) AS enrolled_at,
@@ -44,29 +43,34 @@ SELECT DISTINCT workflow_id FROM (
 class PostgresContacts:
     """`ports.ContactReader` and `api.ports.Contacts`. Each call is a transaction of its own."""
 
-    def __init__(self, pool: TenantPool) -> None:
+    def __init__(
+        self, pool: TenantPool, *, most_active: int = MOST_ACTIVE, most_ended: int = MOST_ENDED
+    ) -> None:
+        """How many enrollments of a contact are read, the newest of each kind; one more, to
+        know whether there are more."""
         self._pool = pool
+        self._most_active = most_active
+        self._most_ended = most_ended
 
     async def read(self, tenant: str, contact: str) -> ContactState:
-        """The newest MOST_ACTIVE active enrollments and MOST_ENDED others, in one snapshot."""
         rows = bytearray()
 
         async def take_piece(piece: bytes) -> None:
             rows.extend(piece)
 
-        newest = (tenant, contact, MOST_ACTIVE + 1)
+        newest = (tenant, contact, self._most_active + 1)
         async with self._pool.tenant(tenant, readonly=True) as connection:
             copied = await connection.copy_from_query(
                 statements.LOAD_NEWEST, *newest, output=take_piece, format="binary"
             )
             ids = [name for (name,) in await connection.fetch(WORKFLOW_IDS, *newest)]
             workflows = await connection.fetch(statements.WORKFLOWS_OF_TENANT, tenant, ids)
-            ended = await connection.fetch(ENDED, tenant, contact, MOST_ENDED + 1)
+            ended = await connection.fetch(ENDED, tenant, contact, self._most_ended + 1)
         return ContactState(
             workflows=[workflow_of(row) for row in workflows],
             active=bytes(rows),
-            ended=[_record(row) for row in ended[:MOST_ENDED]],
-            truncated=int(copied.split()[1]) > MOST_ACTIVE or len(ended) > MOST_ENDED,
+            ended=[_record(row) for row in ended[: self._most_ended]],
+            truncated=_rows(copied) > self._most_active or len(ended) > self._most_ended,
         )
 
     async def enrollment(self, tenant: str, enrollment_id: str) -> EnrollmentRecord | None:
@@ -77,3 +81,8 @@ class PostgresContacts:
 
 def _record(row: Any) -> EnrollmentRecord:
     return EnrollmentRecord(**row)
+
+
+def _rows(status: str) -> int:
+    """Of `COPY 12`."""
+    return int(status.split()[1])

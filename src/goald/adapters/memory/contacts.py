@@ -1,0 +1,68 @@
+"""One contact's enrollments, over the tables in memory."""
+
+from typing import cast
+from uuid import UUID
+
+from goald.adapters.memory.database import Enrollment, MemoryDatabase, copy_binary
+from goald.domain.records import EnrollmentRecord, EnrollmentStatus
+from goald.ports import ContactState
+
+
+class MemoryContacts:
+    """`ports.ContactReader` and `api.ports.Contacts`. At most so many enrollments are read."""
+
+    def __init__(
+        self, database: MemoryDatabase, *, most_active: int = 1_000, most_ended: int = 100
+    ) -> None:
+        self._tables = database
+        self._most_active = most_active
+        self._most_ended = most_ended
+
+    async def read(self, tenant: str, contact: str) -> ContactState:
+        rows = [
+            row
+            for row in self._tables.enrollments.values()
+            if (row.tenant_id, row.contact_id) == (tenant, contact)
+        ]
+        active = sorted((row for row in rows if row.ended_at is None), key=_newest)
+        ended = sorted((row for row in rows if row.ended_at is not None), key=_last_ended)
+        newest = active[: self._most_active + 1]
+        known = {
+            workflow["workflow_id"]: workflow
+            for _, workflow in sorted(self._tables.workflows, key=lambda row: row[0])
+            if workflow["tenant_id"] == tenant
+        }
+        wanted = sorted({row.workflow_id for row in newest} & known.keys())
+        return ContactState(
+            workflows=[known[workflow] for workflow in wanted],
+            active=copy_binary(newest),
+            ended=[_record(row) for row in ended[: self._most_ended]],
+            truncated=len(newest) > self._most_active or len(ended) > self._most_ended,
+        )
+
+    async def enrollment(self, tenant: str, enrollment_id: str) -> EnrollmentRecord | None:
+        row = self._tables.enrollments.get((tenant, enrollment_id))
+        return None if row is None else _record(row)
+
+
+def _newest(row: Enrollment) -> tuple[int, str]:
+    return -row.enrolled_at, row.id
+
+
+def _last_ended(row: Enrollment) -> tuple[int, str]:
+    return -(row.ended_at or 0), row.id
+
+
+def _record(row: Enrollment) -> EnrollmentRecord:
+    return EnrollmentRecord(
+        id=row.id,
+        workflow_id=row.workflow_id,
+        contact_id=row.contact_id,
+        status=cast(EnrollmentStatus, row.status),
+        enrolled_at=row.enrolled_at,
+        ended_at=row.ended_at,
+        met_goals=[UUID(goal) for goal in row.met_goals],
+        pending_actions=row.pending_actions,
+        cancelled_actions=row.cancelled_actions,
+        exit_acknowledged_at=row.exit_acknowledged_at,
+    )

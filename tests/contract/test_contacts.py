@@ -1,0 +1,217 @@
+"""What is read of one contact: its enrollments and the workflows they are in, and nothing of
+another contact or tenant (D8)."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import asyncpg
+import pytest
+from tests.contract.store_backends import MemoryTables, PostgresTables
+from tests.support.changes import NOON, SECOND, Effect, change
+from tests.support.services import Database
+
+from goald import _native
+from goald.adapters.memory.contacts import MemoryContacts
+from goald.adapters.memory.database import MemoryDatabase
+from goald.adapters.postgres.contacts import PostgresContacts
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.records import EnrollmentRecord
+from goald.domain.slots import SlotRange
+from goald.ports import ContactReader, ContactState, ShardStore
+
+ALL = SlotRange(0, 255)
+GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e1f"
+
+
+class Contacts(ContactReader, Protocol):
+    async def enrollment(self, tenant: str, enrollment_id: str) -> EnrollmentRecord | None: ...
+
+
+class World(Protocol):
+    """Tables with a store that fills them and a reader of contacts."""
+
+    @property
+    def store(self) -> ShardStore: ...
+
+    @property
+    def contacts(self) -> Contacts: ...
+
+    @property
+    def few(self) -> Contacts:
+        """One that reads two enrollments of each kind."""
+
+    async def configure(self, tenant: str, workflow: str) -> None:
+        """A workflow whose goal is the tag `t`."""
+
+    async def close(self) -> None: ...
+
+
+class MemoryWorld:
+    def __init__(self) -> None:
+        self._tables = MemoryTables()
+        self._database: MemoryDatabase = self._tables._database
+        self.store = self._tables.store()
+        self.contacts = MemoryContacts(self._database)
+        self.few = MemoryContacts(self._database, most_active=2, most_ended=2)
+
+    async def configure(self, tenant: str, workflow: str) -> None:
+        goal = {
+            "id": GOAL,
+            "goal_type": "tag_added",
+            "criteria": json.dumps({"tag_id": "t"}),
+            "is_active": True,
+            "effective_from": 0,
+            "created_at": 0,
+            "position": 0,
+        }
+        made = {
+            "tenant_id": tenant,
+            "workflow_id": workflow,
+            "goal_logic": "any",
+            "is_active": True,
+            "goals": [goal],
+        }
+        self._database.workflows.append((len(self._database.workflows) + 1, made))
+
+    async def close(self) -> None:
+        await self._tables.close()
+
+
+class PostgresWorld:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tables = PostgresTables(database)
+        self._pool = TenantPool(database.dsn, 2)
+        self.store = self._tables.store()
+        self.contacts = PostgresContacts(self._pool)
+        self.few = PostgresContacts(self._pool, most_active=2, most_ended=2)
+
+    async def configure(self, tenant: str, workflow: str) -> None:
+        connection = await asyncpg.connect(self._database.admin_dsn)
+        try:
+            await connection.execute(
+                "INSERT INTO goald.workflows (tenant_id, id, name, is_active, config_version)"
+                " VALUES ($1, $2, $2, true, nextval('goald.config_version'))",
+                tenant,
+                workflow,
+            )
+            await connection.execute(
+                "INSERT INTO goald.workflow_goals (tenant_id, id, workflow_id, position,"
+                " goal_type, criteria, effective_from)"
+                " VALUES ($1, gen_random_uuid(), $2, 0, 'tag_added', $3, 'epoch')",
+                tenant,
+                workflow,
+                json.dumps({"tag_id": "t"}),
+            )
+        finally:
+            await connection.close()
+
+    async def close(self) -> None:
+        await self._tables.close()
+        await self._pool.close()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made: MemoryWorld | PostgresWorld
+    if request.param == "memory":
+        made = MemoryWorld()
+    else:
+        made = PostgresWorld(request.getfixturevalue("database"))
+    yield made
+    await made.close()
+
+
+async def commit(world: World, *effects: Effect) -> None:
+    lease = await world.store.take(ALL, "a")
+    await world.store.commit(lease, change(*effects))
+
+
+def held(state: ContactState) -> list[str]:
+    """The enrollments that an engine finds in it, for a tag of ann's, and the goals matched."""
+    engine = _native.Engine()
+    engine.update_workflows(state.workflows)
+    engine.load(state.active)
+    event = {
+        "id": "x",
+        "source": "s",
+        "type": "contact.tag.added",
+        "time": "2999-01-01T00:00:00Z",
+        "tenantid": "acme",
+        "data": {"contact_id": "ann", "tag_id": "t"},
+    }
+    told = json.loads(engine.explain(json.dumps(event).encode(), 1 << 60))
+    assert engine.load_ended()
+    return [f"{row['enrollment_id']} {row['matched']}" for row in told["enrollments"]]
+
+
+async def test_the_active_enrollments_and_their_workflows_are_as_a_shard_has_them(
+    world: World,
+) -> None:
+    await world.configure("acme", "w-1")
+    await world.configure("acme", "w-unused")
+    await commit(
+        world,
+        Effect("e-1", workflow_id="w-1"),
+        Effect("e-2", workflow_id="w-unknown"),
+        Effect("e-3", contact_id="bob"),
+    )
+    state = await world.contacts.read("acme", "ann")
+    assert sorted(held(state)) == ["e-1 True", "e-2 False"]
+    assert [workflow["workflow_id"] for workflow in state.workflows] == ["w-1"]
+    assert (list(state.ended), state.truncated) == ([], False)
+
+
+async def test_those_that_ended_come_last_first(world: World) -> None:
+    await commit(
+        world,
+        Effect("e-1", status="completed", ended_at=NOON + SECOND, pending_actions=3),
+        Effect("e-2", status="cancelled", ended_at=NOON + 2 * SECOND),
+        Effect("e-3"),
+    )
+    state = await world.contacts.read("acme", "ann")
+    last, first = state.ended
+    assert (last.id, last.status) == ("e-2", "cancelled")
+    assert first == EnrollmentRecord(
+        id="e-1",
+        workflow_id="w-1",
+        contact_id="ann",
+        status="completed",
+        enrolled_at=NOON,
+        ended_at=NOON + SECOND,
+        met_goals=[],
+        pending_actions=3,
+        cancelled_actions=None,
+        exit_acknowledged_at=None,
+    )
+
+
+async def test_nothing_of_another_tenant_is_seen(world: World) -> None:
+    await world.configure("globex", "w-1")
+    await commit(world, Effect("e-1", tenant_id="globex"))
+    state = await world.contacts.read("acme", "ann")
+    assert (held(state), state.workflows, list(state.ended)) == ([], [], [])
+    assert await world.contacts.enrollment("acme", "e-1") is None
+    found = await world.contacts.enrollment("globex", "e-1")
+    assert found is not None
+    assert found.contact_id == "ann"
+
+
+async def test_a_crowd_is_cut_and_that_is_told(world: World) -> None:
+    await commit(
+        world,
+        *(Effect(f"e-{n}", enrolled_at=NOON + n * SECOND) for n in range(2)),
+        *(Effect(f"d-{n}", status="exited", ended_at=NOON + n) for n in range(2)),
+    )
+    state = await world.few.read("acme", "ann")
+    assert (len(held(state)), len(state.ended), state.truncated) == (2, 2, False)
+    await commit(world, *(Effect(f"e-{n}", enrolled_at=NOON + n * SECOND) for n in range(2, 9)))
+    state = await world.few.read("acme", "ann")
+    assert sorted(row.split()[0] for row in held(state)) == ["e-6", "e-7", "e-8"]
+    assert state.truncated
+    await commit(
+        world, *(Effect(f"d-{n}", status="exited", ended_at=NOON + n) for n in range(2, 9))
+    )
+    state = await world.few.read("acme", "ann")
+    assert [row.id for row in state.ended] == ["d-8", "d-7"]
