@@ -81,6 +81,10 @@ coverage: $(STAMPS)/dev $(STAMPS)/ext ## Lines and branches that the tests reach
 		echo "Missing: cargo-llvm-cov. Get it: cargo install cargo-llvm-cov" >&2; exit 1; }
 	@cargo llvm-cov --locked --package goald-engine
 
+.PHONY: load
+load: $(STAMPS)/dev $(STAMPS)/ext ## Put the API under load for a minute, and print percentiles (ARGS="--help")
+	@exec $(BIN)/python -m bench.load $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz: TARGET=decode_msgpack, decode_json or buffer; SECONDS_EACH=60; needs nightly Rust
 	@cargo fuzz --version >/dev/null 2>&1 || { \
