@@ -29,7 +29,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         if b"%" in scope.get("raw_path", b""):
-            scope["path"] = routing_path(scope["raw_path"])
+            # In a copy: the server logs the path that it knows.
+            scope = {**scope, "path": routing_path(scope["raw_path"])}
         begun = time.perf_counter()
         status = 0
         headers = _API_HEADERS if scope["path"].startswith("/api/") else _HEADERS

@@ -27,8 +27,10 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    # Tracebacks are plain: those of Rich show local variables, tokens and events among them.
+    plain = structlog.dev.plain_traceback
     rendered: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0)]
+        [structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0, exception_formatter=plain)]
         if as_text
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

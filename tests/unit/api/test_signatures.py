@@ -1,0 +1,75 @@
+"""How webhooks are signed, against the vectors of the specification's own libraries."""
+
+import pytest
+
+from goald.api.signatures import is_signed, is_timely, parsed, shown, signature
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+TIMESTAMP = "1614265330"
+BODY = b'{"test": 2432232314}'
+SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_signature_is_that_of_the_specification() -> None:
+    assert signature(parsed(SECRET), ID, TIMESTAMP, BODY) == SIGNATURE
+
+
+def test_one_right_signature_among_others_is_enough_so_that_secrets_can_be_rotated() -> None:
+    several = f"v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,x {SIGNATURE}"
+
+    assert is_signed(parsed(SECRET), ID, TIMESTAMP, several, BODY)
+
+
+@pytest.mark.parametrize(
+    ("message_id", "timestamp", "signatures", "body"),
+    [
+        (ID + "x", TIMESTAMP, SIGNATURE, BODY),
+        (ID, "1614265331", SIGNATURE, BODY),
+        (ID, TIMESTAMP, SIGNATURE, BODY + b" "),
+        (ID, TIMESTAMP, SIGNATURE.replace("v1,", "v2,"), BODY),
+        (ID, TIMESTAMP, SIGNATURE.removeprefix("v1,"), BODY),
+        (ID, TIMESTAMP, "", BODY),
+        (ID, TIMESTAMP, "v1,", BODY),
+        (ID, TIMESTAMP, "v1,é", BODY),
+        (ID, TIMESTAMP, "x " * 16 + SIGNATURE, BODY),
+        ("", TIMESTAMP, SIGNATURE, BODY),
+    ],
+)
+def test_whatever_differs_is_not_signed(
+    message_id: str, timestamp: str, signatures: str, body: bytes
+) -> None:
+    assert not is_signed(parsed(SECRET), message_id, timestamp, signatures, body)
+
+
+def test_a_message_is_good_for_the_window_before_and_after_it_was_signed() -> None:
+    assert is_timely("1000", 1300.0, 300.0)
+    assert is_timely("1000", 700.0, 300.0)
+    assert not is_timely("1000", 1300.5, 300.0)
+    assert not is_timely("1000", 699.5, 300.0)
+
+
+@pytest.mark.parametrize("timestamp", ["", "-1", "1e3", "1000.0", " 1000", "١٠٠٠", "9" * 5_000])
+def test_a_timestamp_is_whole_seconds(timestamp: str) -> None:
+    assert not is_timely(timestamp, 1000.0, 1e9)
+
+
+def test_a_secret_shown_is_the_secret_read() -> None:
+    secret = bytes(range(32))
+
+    assert parsed(shown(secret)) == secret
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS",
+        "whsec_!!!!",
+        "whsec_" + "A" * 28,
+        "whsec_" + "A" * 88,
+    ],
+)
+def test_a_secret_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="secret has|base64|begins"):
+        parsed(text)
