@@ -11,14 +11,18 @@ from goald.api.parts import Parts
 from goald.api.routes import (
     achievements,
     audit,
+    catalog,
     enrollment_events,
     enrollments,
     events,
     explain,
+    goal_types,
+    goals,
     health,
     listeners,
     statistics,
     webhooks,
+    workflows,
 )
 from goald.api.routing import Route
 from goald.metrics import ApiMetrics
@@ -26,6 +30,10 @@ from goald.metrics import ApiMetrics
 ROUTERS = [
     health.router,
     statistics.router,
+    workflows.router,
+    goals.router,
+    goal_types.router,
+    catalog.router,
     webhooks.router,
     enrollments.router,
     achievements.router,

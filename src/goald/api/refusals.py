@@ -21,7 +21,11 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.QuotaExceeded: 429,
     errors.InvalidFile: 400,
     errors.InvalidEvent: 400,
+    errors.InvalidConfiguration: 400,
     errors.NotFound: 404,
+    errors.AlreadyThere: 409,
+    errors.VersionConflict: 409,
+    errors.StaleVersion: 412,
 }
 """What an error of the domain is to a caller. One that is not here is a fault of ours: 500."""
 
@@ -67,7 +71,11 @@ async def _refuse_error(request: Request, error: Exception) -> Response:
         _log.warning("request failed", path=request.url.path, error=str(error), status=status)
     if status == 500:
         return unknown_error()
-    return problem_response(status, _TOLD.get(status, str(error)), _with_retry(status, {}))
+    members: dict[str, Any] = {}
+    if isinstance(error, errors.InvalidConfiguration) and error.faults:
+        members["errors"] = [{"pointer": place, "detail": what} for place, what in error.faults]
+    detail = _TOLD.get(status, str(error))
+    return problem_response(status, detail, _with_retry(status, {}), **members)
 
 
 async def _refuse_invalid(_: Request, error: Exception) -> Response:

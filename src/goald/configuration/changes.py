@@ -41,6 +41,12 @@ class Edited(Generic[OneRow]):
     everywhere: bool
     """Whether every live shard has it."""
 
+    @property
+    def status(self) -> int:
+        """What HTTP answers: 201 for one that was made, 200 for one that was there; 202 where
+        some shard does not have it yet (E10)."""
+        return 202 if not self.everywhere else 201 if self.created else 200
+
 
 def is_everywhere(holders: Holders | None) -> bool:
     """Whether every live shard has it."""

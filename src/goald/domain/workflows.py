@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from goald.domain.criteria import Criterion
-from goald.domain.goals import GoalType
+from goald.domain.goals import CatalogKind, GoalLogic, GoalType
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class WorkflowRow:
 
     id: str
     name: str
-    goal_logic: str
+    goal_logic: GoalLogic
     is_active: bool
     stamp: Stamp | None = field(default=None, compare=False)
 
@@ -48,7 +48,7 @@ class GoalRow:
 
 @dataclass(frozen=True, slots=True)
 class EntityRow:
-    kind: str
+    kind: CatalogKind
     id: str
     name: str
 

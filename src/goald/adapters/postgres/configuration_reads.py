@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, get_args
+from uuid import UUID
 
 from goald.adapters.postgres import configuration_statements as statements
 from goald.domain.criteria import references
@@ -68,6 +69,7 @@ def stamp(row: Mapping[str, Any]) -> Stamp:
 
 def _goal_row(row: Mapping[str, Any]) -> GoalRow:
     contents = _contents(row)
+    contents["id"] = UUID(int=row["id"].int)  # asyncpg's own is no uuid.UUID to every library
     contents["criteria"] = json.loads(contents["criteria"], parse_float=Decimal, parse_int=Decimal)
     return GoalRow(**contents, stamp=stamp(row))
 

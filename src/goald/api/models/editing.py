@@ -1,0 +1,34 @@
+"""What requests that change the configuration have in common."""
+
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from goald.domain.workflows import Stamp
+
+Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="how many to leave out")]
+Limit = Annotated[int, Query(ge=1, le=200, description="how many at most")]
+SeenVersion = Annotated[
+    int | None,
+    Field(ge=1, le=2**31 - 1, description="only if it is of this version; else 409"),
+]
+
+
+class Change(BaseModel):
+    """A body that holds what is known, of the right types, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OfVersion(Change):
+    """A body that says no more than which version was seen."""
+
+    version: SeenVersion = None
+
+
+def known(stamp: Stamp | None) -> Stamp:
+    """The stamp of a row that was read or written."""
+    if stamp is None:
+        raise ValueError("a row that is not written yet has no stamp")
+    return stamp
