@@ -66,6 +66,7 @@ def _add_commands() -> None:
         daemon,
         dead,
         doctor,
+        explain,
         replay,
         send,
         status,
@@ -73,7 +74,7 @@ def _add_commands() -> None:
         token,
     )
 
-    for module in (daemon, configuration, status, send, replay, tail, doctor, token):
+    for module in (daemon, configuration, status, send, replay, explain, tail, doctor, token):
         module.add_to(app)
     app.add_typer(dead.app, name="dead")
     app.add_typer(audit.app, name="audit")

@@ -1,6 +1,7 @@
 """Which adapters stand behind the ports: the one place that chooses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from goald.adapters.clock import SystemClock
@@ -10,11 +11,13 @@ from goald.adapters.postgres import (
     PostgresStreamLeases,
     TenantPool,
 )
+from goald.adapters.postgres.contacts import PostgresContacts
 from goald.adapters.postgres.months import PostgresMonths
 from goald.adapters.redis_streams import RedisControlStream, RedisEventStream, RedisOutbound
 from goald.configuration.service import ConfigurationService
 from goald.domain.catalog import CatalogCheck
 from goald.pipeline.evaluate import Evaluator
+from goald.pipeline.explain import Explain
 from goald.pipeline.parts import Shard
 from goald.ports import Clock, ShardStore
 from goald.runtime.board import RedisBoard
@@ -102,3 +105,14 @@ def configuration_service(
 def retention(postgres_dsn: str, keep_days: int) -> Retention:
     """The job that makes and drops months. Connects when it runs."""
     return Retention(PostgresMonths(postgres_dsn), keep_days, system_clock())
+
+
+@asynccontextmanager
+async def explainer(postgres_dsn: str, clock_skew: float) -> AsyncIterator[Explain]:
+    """The dry run, as the role goald_api, for as long as the body lasts. `clock_skew`: the
+    shards' own, in seconds."""
+    pool = TenantPool(postgres_dsn, 1)
+    try:
+        yield Explain(PostgresContacts(pool), system_clock(), clock_skew_us=round(clock_skew * 1e6))
+    finally:
+        await pool.close()
