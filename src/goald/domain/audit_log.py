@@ -35,16 +35,18 @@ class Verification:
         """Up to where each chain was checked, once it was."""
         self._unseen = dict(kept)
         self._check: ChainCheck | None = None
+        """Of the chain that the next piece goes on with."""
 
     def take(self, piece: Piece) -> Iterator[Finding]:
         """Check a piece. What is found in its last chain may come with the next one."""
         chains = {chain.writer: chain for chain in piece.chains}
         rows = {writer: list(of_it) for writer, of_it in groupby(piece.entries, lambda e: e.writer)}
         unfinished = None if piece.is_last else piece.entries[-1].writer
-        for writer in sorted(chains.keys() | rows.keys()):
+        begun = {self._check.chain.writer} if self._check is not None else set()
+        for writer in sorted(chains.keys() | rows.keys() | begun):
             chain = chains.get(writer, Chain(writer))
             check = self._check
-            if check is None or check.chain.writer != writer:
+            if check is None:
                 kept = self._unseen.pop(writer, None)
                 check = self._check = ChainCheck(chain, kept)
                 yield from _judge_start(chain, kept, piece.oldest)
@@ -56,6 +58,7 @@ class Verification:
                 yield from check.finish(chain.head)
                 at = check.last.recorded_at if check.last else None
                 self.ends[writer] = KeptEnd(check.end.number, check.end.hash, at)
+                self._check = None
         if piece.is_last:
             for writer, kept in sorted(self._unseen.items()):
                 yield Finding(writer, "gone", kept.number)
