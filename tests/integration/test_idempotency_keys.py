@@ -1,0 +1,101 @@
+"""Idempotency keys in Redis: one request does it, every other hears of it (D1, D8)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from goald.adapters.redis_streams.idempotency import (
+    KEPT_S,
+    LARGEST_ANSWER,
+    UNDER_WAY_S,
+    RedisIdempotency,
+)
+from goald.domain.errors import ServiceUnavailable
+from goald.domain.idempotency import Answer, Standing
+
+ONE, OTHER = bytes(32), bytes([1]) * 32
+ANSWER = Answer(202, b'{"accepted":1}')
+
+
+@pytest.fixture
+async def keys(any_redis_url: str) -> AsyncIterator[RedisIdempotency]:
+    made = RedisIdempotency(any_redis_url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def redis(any_redis_url: str) -> AsyncIterator[Any]:
+    async with Redis.from_url(any_redis_url) as client:
+        yield client
+
+
+async def test_of_many_at_once_one_is_told_to_begin(keys: RedisIdempotency) -> None:
+    found = await asyncio.gather(*(keys.begin("acme", "k", ONE) for _ in range(20)))
+    assert sorted(standing.name for standing in found if isinstance(standing, Standing)) == [
+        "BEGUN",
+        *["UNDER_WAY"] * 19,
+    ]
+
+
+async def test_what_was_answered_is_answered_again(keys: RedisIdempotency) -> None:
+    await keys.begin("acme", "k", ONE)
+    await keys.end("acme", "k", ONE, ANSWER)
+    assert await keys.begin("acme", "k", ONE) == ANSWER
+    assert await keys.begin("acme", "k", OTHER) is Standing.ANOTHER
+
+
+async def test_a_key_is_its_requests_from_the_beginning(keys: RedisIdempotency) -> None:
+    await keys.begin("acme", "k", ONE)
+    assert await keys.begin("acme", "k", OTHER) is Standing.ANOTHER
+
+
+async def test_what_failed_may_be_tried_again_by_any_request(keys: RedisIdempotency) -> None:
+    await keys.begin("acme", "k", ONE)
+    await keys.end("acme", "k", ONE, None)
+    assert await keys.begin("acme", "k", OTHER) is Standing.BEGUN
+
+
+async def test_each_tenant_has_keys_of_its_own(keys: RedisIdempotency) -> None:
+    await keys.begin("acme", "1k", ONE)
+    await keys.end("acme", "1k", ONE, ANSWER)
+    for tenant, key in (("globex", "1k"), ("acme1", "k"), ("acm", "e1k")):
+        assert await keys.begin(tenant, key, ONE) is Standing.BEGUN
+
+
+async def test_a_crash_frees_the_key_after_a_minute_and_an_answer_is_kept_for_a_day(
+    keys: RedisIdempotency, redis: Any
+) -> None:
+    await keys.begin("acme", "k", ONE)
+    [name] = await redis.keys("goald:idempotency:*")
+    assert 0 < await redis.ttl(name) <= UNDER_WAY_S == 60
+    await keys.end("acme", "k", ONE, ANSWER)
+    assert UNDER_WAY_S < await redis.ttl(name) <= KEPT_S == 24 * 3_600
+
+
+async def test_one_that_took_too_long_takes_nothing_from_the_next(
+    keys: RedisIdempotency, redis: Any
+) -> None:
+    await keys.begin("acme", "k", ONE)
+    await redis.flushall()  # As after a minute.
+    assert await keys.begin("acme", "k", OTHER) is Standing.BEGUN
+    await keys.end("acme", "k", ONE, ANSWER)
+    await keys.end("acme", "k", ONE, None)
+    assert await keys.begin("acme", "k", OTHER) is Standing.UNDER_WAY
+
+
+async def test_a_large_answer_is_not_kept(keys: RedisIdempotency, redis: Any) -> None:
+    await keys.begin("acme", "k", ONE)
+    await keys.end("acme", "k", ONE, Answer(202, b"x" * (LARGEST_ANSWER + 1)))
+    assert await redis.keys("*") == []
+    assert await keys.begin("acme", "k", ONE) is Standing.BEGUN
+
+
+async def test_without_redis_nobody_is_told_to_begin() -> None:
+    keys = RedisIdempotency("unix:///nowhere/redis.sock")
+    with pytest.raises(ServiceUnavailable):
+        await keys.begin("acme", "k", ONE)
+    await keys.close()
