@@ -1,6 +1,7 @@
 # goald in a container. Built by `docker build -t goald .`; run, for a look around, by
 #
-#   docker run --rm -it --init --shm-size=256m goald serve --embedded --demo
+#   docker run --rm -it --init --shm-size=256m -e GOALD_API_PORT=8080 -p 127.0.0.1:8080:8080 \
+#     goald serve --embedded --demo
 #
 # or against your own Redis and Postgres, as in deploy/compose.yaml. Both stages are of one
 # Debian release, so that the environment made in the first finds its Python in the second.
@@ -30,12 +31,13 @@ COPY --from=build /opt/goald /opt/goald
 ENV PATH=/opt/goald/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GOALD_DATA_DIR=/var/lib/goald/data \
-    GOALD_METRICS_HOST=0.0.0.0
+    GOALD_METRICS_HOST=0.0.0.0 \
+    GOALD_API_HOST=0.0.0.0
 # Not root: Postgres, which --embedded starts, refuses to be.
 USER goald
 WORKDIR /var/lib/goald
 VOLUME /var/lib/goald
-EXPOSE 9464
+EXPOSE 8080 9464
 # tini reaps what a killed actor leaves; goald itself ends within 25 s of SIGTERM.
 ENTRYPOINT ["tini", "--", "goald"]
 CMD ["serve"]
