@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,6 +25,7 @@ GOALD = [sys.executable, "-m", "goald.cli.main"]
 SECRET = "a secret of thirty-two characters"
 API_STOP_S = 10.0
 EVENTS = "events:write"
+SCOPES = ("workflows:read", "workflows:edit", EVENTS)
 
 
 def api_url(daemon: Daemon) -> str:
@@ -34,6 +36,10 @@ def token(daemon: Daemon, tenant: str, *scopes: str) -> str:
     ran = daemon.run("token", "--tenant", tenant, "--scope", " ".join(scopes))
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.strip()
+
+
+def tag_goal(name: str) -> dict[str, Any]:
+    return {"goal_type": "tag_added", "criteria": {"tag_name": name}}
 
 
 class ApiProcess:
@@ -141,6 +147,41 @@ def test_it_tells_where_its_api_is_and_takes_the_tokens_that_it_makes(
         assert client.post("/api/v1/events", json=sent, headers=writing).status_code == 202
     daemon.until_lag_zero()
     assert f"{api_url(daemon)}/docs" in daemon.printed()
+
+
+def test_a_change_over_http_counts_in_every_shard_once_it_is_answered(
+    daemon: Daemon, tenant: str
+) -> None:
+    contacts = [f"c-{number}" for number in range(20)]  # of both shards, all but surely
+    bearer = {"authorization": f"Bearer {token(daemon, tenant, *SCOPES)}"}
+    path = "/api/v1/workflows/w"
+    with httpx.Client(base_url=api_url(daemon), headers=bearer, timeout=DEADLINE_S) as client:
+
+        def call(method: str, path: str, status: int, body: Any = None) -> Any:
+            answer = client.request(method, path, json=body)
+            assert answer.status_code == status, answer.text
+            return answer.json()
+
+        def tag(name: str) -> None:
+            sent = [event("contact.tag.added", tenant, c, {"tag_name": name}) for c in contacts]
+            assert call("POST", "/api/v1/events", 202, sent)["accepted"] == len(contacts)
+
+        def left() -> int:
+            return len({each.contact_id for each in daemon.exits(tenant)})
+
+        call("PUT", path, 201, {"name": "W", "goal_logic": "any"})
+        goal = call("POST", f"{path}/goals", 201, tag_goal("Prospect"))
+        call("POST", f"{path}/activate", 200)
+        for contact in contacts:
+            started = {"enrollment_id": f"e-{contact}", "contact_id": contact}
+            call("POST", f"{path}/enrollments", 202, started)
+        call("PATCH", f"{path}/goals/{goal['id']}", 200, {"criteria": {"tag_name": "Customer"}})
+        tag("Prospect")
+        daemon.until_lag_zero()
+        assert left() == 0
+        call("POST", f"{path}/goals", 201, tag_goal("Lead"))
+        tag("Lead")
+        daemon.until("every exit", lambda: left() == len(contacts))
 
 
 def test_the_secret_of_an_embedded_goald_is_its_owners_alone(daemon: Daemon) -> None:
