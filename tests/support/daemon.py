@@ -165,13 +165,13 @@ class Daemon:
             check=False,
         )
 
-    def apply(self, contents: str) -> str:
+    def apply(self, contents: str, *words: str) -> str:
         """`goald apply` of a file with these contents; what it printed. Every shard has the
         change then."""
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
             file.write(contents)
             file.flush()
-            ran = self.run("apply", file.name)
+            ran = self.run("apply", file.name, *words)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
