@@ -15,6 +15,7 @@ STEP = 1.05
 """Times to goal are counted in steps: step n holds those above 1.05^(n-1) and up to 1.05^n
 milliseconds, step 0 all that are shorter (goald.time_step)."""
 
+_DAY = timedelta(days=1)
 _WEEK = timedelta(weeks=1)
 _US_PER_HOUR = 3_600_000_000
 _MS_PER_HOUR = 3_600_000
@@ -117,6 +118,22 @@ def statistics_of(
     )
 
 
+def whole_weeks(
+    first: date | None, last: date | None
+) -> tuple[date | None, date | None, list[date]]:
+    """Some days (None: without end) as weeks and what is left of them: the Mondays of the
+    first and the last whole week, and the single days before and after these. Without a whole
+    week the first Monday comes after the last, and each day stands alone."""
+    monday = first + (-first.weekday() % 7) * _DAY if first else None
+    sunday = last - ((last.weekday() + 1) % 7) * _DAY if last else None
+    last_monday = sunday - 6 * _DAY if sunday else None
+    if first and last and monday and last_monday and last_monday < monday:
+        return monday, last_monday, _days(first, last)
+    before = _days(first, monday - _DAY) if first and monday else []
+    after = _days(sunday + _DAY, last) if sunday and last else []
+    return monday, last_monday, before + after
+
+
 def rate(part: int, whole: int) -> float:
     """In percent, to one decimal; 0 of nothing."""
     return (2000 * part + whole) // (2 * whole) / 10 if whole else 0.0
@@ -157,6 +174,10 @@ def _cohorts(weeks: Sequence[Week], steps_ever: Mapping[int, int], now_us: int) 
         )
         for week in weeks
     ]
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + number * _DAY for number in range((last - first).days + 1)]
 
 
 def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.goals import TYPE_BITS
-from goald.domain.statistics import ENDED, Statistics, Week, statistics_of
+from goald.domain.statistics import ENDED, Statistics, Week, statistics_of, whole_weeks
 from goald.ports import Clock
 
 WEEKS = f"""
@@ -34,16 +34,24 @@ SELECT EXISTS (SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2)
        coalesce(array_agg(wanted), '{}') AS wanted,
        coalesce(array_agg(ever), '{}') AS ever
 FROM (
-    SELECT step, sum(enrollments)::int8 AS ever,
-           coalesce(sum(enrollments) FILTER (WHERE day
-               BETWEEN coalesce($3::date, '-infinity') AND coalesce($4::date, 'infinity')
-           ), 0)::int8 AS wanted
-    FROM goald.workflow_times_to_goal
-    WHERE tenant_id = $1 AND workflow_id = $2
+    SELECT step, sum(wanted)::int8 AS wanted, sum(ever)::int8 AS ever
+    FROM (
+        SELECT step, enrollments AS ever,
+               CASE WHEN day BETWEEN coalesce($3::date, '-infinity')
+                             AND coalesce($4::date, 'infinity')
+                    THEN enrollments ELSE 0 END AS wanted
+        FROM goald.workflow_times_to_goal
+        WHERE tenant_id = $1 AND workflow_id = $2 AND days = 7
+        UNION ALL
+        SELECT step, 0, enrollments
+        FROM goald.workflow_times_to_goal
+        WHERE tenant_id = $1 AND workflow_id = $2 AND days = 1 AND day = ANY ($5::date[])
+    ) AS counted
     GROUP BY step
-) AS counted
+) AS steps
 """
-"""One row: what there is of the workflow, and its times to goal, of these days and of all."""
+"""One row: what there is of the workflow, and its times to goal: of the weeks from $3 to $4
+(their Mondays) with the days of $5, and of all that ever was."""
 
 
 class PostgresStatistics:
@@ -57,12 +65,12 @@ class PostgresStatistics:
     async def read(
         self, tenant: str, workflow_id: str, first: date | None, last: date | None
     ) -> Statistics | None:
-        given = (tenant, workflow_id, first, last)
+        of = (tenant, workflow_id)
         async with self._pool.tenant(tenant, readonly=True) as connection:
-            workflow = await connection.fetchrow(WORKFLOW, *given)
+            workflow = await connection.fetchrow(WORKFLOW, *of, *whole_weeks(first, last))
             if not workflow["is_known"]:
                 return None
-            weeks = await connection.fetch(WEEKS, *given)
+            weeks = await connection.fetch(WEEKS, *of, first, last)
         return statistics_of(
             [_week(row) for row in weeks],
             dict(zip(workflow["steps"], workflow["wanted"], strict=True)),

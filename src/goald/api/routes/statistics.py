@@ -17,8 +17,8 @@ router = Router()
 
 def _day(text: object) -> object:
     """A date alone: Pydantic would take a number, or a time at midnight, too."""
-    if isinstance(text, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-        raise ValueError("a date is wanted, such as 2026-01-31")
+    if isinstance(text, str) and not re.fullmatch(r"(19|2\d)\d\d-\d\d-\d\d", text, re.ASCII):
+        raise ValueError("a date from 1900 to 2999 is wanted, such as 2026-01-31")
     return text
 
 

@@ -62,15 +62,18 @@ CREATE TABLE goald.workflow_days (
     PRIMARY KEY (tenant_id, workflow_id, day, bucket)
 ) WITH (fillfactor = 50);
 
--- How many of those that began on a day took how long to their goal.
+-- How many of those that began on some days took how long to their goal. Each is counted twice:
+-- on its day (`days` is 1, `day` it), and in its week (`days` is 7, `day` its Monday), so that
+-- a year is read from its 52 weeks and not from every step of every day.
 CREATE TABLE goald.workflow_times_to_goal (
     tenant_id text COLLATE "C" NOT NULL,
     workflow_id text COLLATE "C" NOT NULL,
+    days smallint NOT NULL,
     day date NOT NULL,
     bucket smallint NOT NULL,
     step smallint NOT NULL,
     enrollments bigint NOT NULL,
-    PRIMARY KEY (tenant_id, workflow_id, day, bucket, step)
+    PRIMARY KEY (tenant_id, workflow_id, days, day, bucket, step)
 ) WITH (fillfactor = 50);
 
 -- The bucket that this transaction counts in: the first of the slots that it sees.
@@ -136,14 +139,19 @@ DECLARE
             pipeline_stage_reached = d.pipeline_stage_reached + excluded.pipeline_stage_reached;
 
         INSERT INTO goald.workflow_times_to_goal AS t
-            (tenant_id, workflow_id, day, bucket, step, enrollments)
-        SELECT s.tenant_id, s.workflow_id, (s.enrolled_at AT TIME ZONE 'UTC')::date, goald.bucket(),
+            (tenant_id, workflow_id, days, day, bucket, step, enrollments)
+        SELECT s.tenant_id, s.workflow_id, days, CASE days
+                WHEN 1 THEN (s.enrolled_at AT TIME ZONE 'UTC')::date
+                ELSE date_trunc('week', s.enrolled_at AT TIME ZONE 'UTC')::date
+            END,
+            goald.bucket(),
             goald.time_step(goald.time_to_goal(
                 s.status, s.enrolled_at, s.last_achieved_at, s.ended_at)),
             sum(sign)
-        FROM (%1$s) s WHERE s.status = 'completed_goal'
-        GROUP BY 1, 2, 3, 5 HAVING sum(sign) <> 0
-        ON CONFLICT (tenant_id, workflow_id, day, bucket, step) DO UPDATE SET
+        FROM (%1$s) s CROSS JOIN unnest('{1, 7}'::smallint[]) AS days
+        WHERE s.status = 'completed_goal'
+        GROUP BY 1, 2, 3, 4, 6 HAVING sum(sign) <> 0
+        ON CONFLICT (tenant_id, workflow_id, days, day, bucket, step) DO UPDATE SET
             enrollments = t.enrollments + excluded.enrollments;
     $sql$;
     trigger_function CONSTANT text := $sql$

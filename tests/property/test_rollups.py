@@ -1,0 +1,162 @@
+"""Whatever the shards commit, the rollups are a count over the tables; and what statistics
+say of them is near the truth."""
+
+import asyncio
+from dataclasses import replace
+from uuid import uuid4
+
+import asyncpg
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.changes import NOON, SECOND, Effect, change
+from tests.support.recount import kept, recounted
+from tests.support.services import Database
+
+from goald.adapters.postgres import PostgresShardStore
+from goald.domain.goals import TYPE_BITS
+from goald.domain.leases import SlotLease
+from goald.domain.slots import SlotRange
+from goald.domain.statistics import ENDED, PERCENTILES, percentile_hours
+
+DAY = 86_400 * SECOND
+LAYOUTS = [
+    [SlotRange(0, 255)],
+    [SlotRange(0, 127), SlotRange(128, 255)],
+    [SlotRange(0, 63), SlotRange(64, 191), SlotRange(192, 255)],
+]
+"""Ranges of slots of so many shards."""
+CONTACTS = {"ann": 3, "bob": 100, "cleo": 200}
+"""And the slot of each."""
+
+
+@st.composite
+def effects(draw: st.DrawFn) -> Effect:
+    """Mostly an enrollment that begins, or one that had begun and gets to its goal; each with
+    its own contact and workflow, but for a few whose id comes back for another."""
+    number = draw(st.integers(0, 5))
+    contact, workflow = draw(st.sampled_from([(number, number)] * 7 + [(number + 1, number + 1)]))
+    is_new = draw(st.booleans())
+    usual = "active" if is_new else "completed_goal"
+    status = draw(st.sampled_from([usual] * 4 + ["active", *ENDED]))
+    achieves = draw(st.lists(st.sampled_from(list(TYPE_BITS)), max_size=3, unique=True))
+    return Effect(
+        f"e-{number}",
+        contact_id=list(CONTACTS)[contact % 3],
+        slot=list(CONTACTS.values())[contact % 3],
+        workflow_id=f"w-{workflow % 2}",
+        is_new=is_new,
+        status=status,
+        enrolled_at=draw(st.sampled_from([NOON, NOON, NOON - DAY, NOON + 3 * SECOND])),
+        ended_at=None if status == "active" else NOON + 5 * SECOND,
+        met_goals=achieves,
+        achieves=achieves,
+        # Few, so that several take as long; one before the enrollment, since clocks differ.
+        achieved_at=draw(st.sampled_from([NOON + SECOND] * 3 + [NOON - SECOND, NOON + 40 * DAY])),
+    )
+
+
+batches = st.lists(effects(), max_size=5, unique_by=lambda effect: effect.enrollment_id)
+acknowledgements = st.lists(
+    st.tuples(
+        st.sampled_from([f"e-{number}" for number in range(6)]),
+        st.sampled_from(list(CONTACTS)),
+        st.sampled_from(["w-0", "w-1"]),
+        st.sampled_from([None, 0, 4]),
+    ),
+    max_size=6,
+)
+commits = st.tuples(batches, acknowledgements, st.sampled_from([None, *CONTACTS]))
+histories = st.lists(
+    st.tuples(st.sampled_from(LAYOUTS), st.lists(commits, min_size=1, max_size=4)),
+    min_size=1,
+    max_size=3,
+)
+"""How many shards there are, and what they commit until there are others."""
+
+Commit = tuple[list[Effect], list[tuple[str, str, str, int | None]], str | None]
+
+
+async def play(dsn: str, tenant: str, history: list[tuple[list[SlotRange], list[Commit]]]) -> None:
+    """Have the shards that each slot belongs to commit it all, each commit twice."""
+    for layout, sent in history:
+        stores = [PostgresShardStore(dsn) for _ in layout]
+        try:
+            leases = [
+                await store.take(slots, "test") for store, slots in zip(stores, layout, strict=True)
+            ]
+            for one in [*sent, *sent]:
+                for store, lease in zip(stores, leases, strict=True):
+                    await commit(store, lease, tenant, one)
+        finally:
+            for store in stores:
+                await store.close()
+
+
+async def commit(store: PostgresShardStore, lease: SlotLease, tenant: str, sent: Commit) -> None:
+    """What of it is this shard's."""
+    mine = [contact for contact, slot in CONTACTS.items() if slot in slots_of(lease)]
+    made, acknowledged, deleted = sent
+    await store.commit(
+        lease,
+        change(
+            *(replace(effect, tenant_id=tenant) for effect in made if effect.contact_id in mine),
+            acknowledgements=[
+                (tenant, enrollment, contact, workflow, CONTACTS[contact], cancelled, NOON + DAY)
+                for enrollment, contact, workflow, cancelled in acknowledged
+                if contact in mine
+            ],
+            deletions=[(tenant, deleted, CONTACTS[deleted], NOON + DAY)] if deleted in mine else [],
+        ),
+    )
+
+
+def slots_of(lease: SlotLease) -> range:
+    return range(lease.slots.first, lease.slots.last + 1)
+
+
+# The database is shared by all examples; each is a tenant of its own in it.
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(histories)
+def test_rollups_are_a_count_of_the_tables(
+    database: Database, history: list[tuple[list[SlotRange], list[Commit]]]
+) -> None:
+    async def run() -> None:
+        await play(database.dsn, str(uuid4()), history)
+        admin = await asyncpg.connect(database.admin_dsn)
+        try:
+            assert await kept(admin) == await recounted(admin)
+        finally:
+            await admin.close()
+
+    asyncio.run(run())
+
+
+times = st.one_of(
+    st.integers(1_000, 10 * SECOND), st.integers(1_000, 90 * DAY), st.sampled_from([1_050, 1_051])
+)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(times, min_size=1, max_size=300))
+def test_percentiles_read_from_steps_are_right_within_2_5_percent(
+    database: Database, taken: list[int]
+) -> None:
+    with psycopg.connect(database.admin_dsn) as admin:
+        rows = admin.execute(
+            "SELECT goald.time_step(us), count(*) FROM unnest(%s::int8[]) us GROUP BY 1", (taken,)
+        )
+        steps: dict[int, int] = dict(rows.fetchall())
+        for percent in PERCENTILES:
+            row = admin.execute(
+                "SELECT percentile_disc(%s) WITHIN GROUP (ORDER BY us) FROM unnest(%s::int8[]) us",
+                (percent / 100, taken),
+            ).fetchone()
+            assert row is not None
+            exact = row[0] / 3_600_000_000
+            assert percentile_hours(steps, percent) == pytest.approx(exact, rel=0.025)

@@ -1,0 +1,97 @@
+"""The rollups counted anew from enrollments and achievements, a row at a time in Python: what
+the triggers must have kept (R12, E6, E9)."""
+
+import math
+from collections import Counter, defaultdict
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from goald.domain.goals import TYPE_BITS
+from goald.domain.statistics import ENDED, STEP
+
+_ENROLLMENTS = """
+SELECT e.*, goald.us(enrolled_at) AS began, goald.us(ended_at) AS ended,
+       (enrolled_at AT TIME ZONE 'UTC')::date AS day
+FROM goald.workflow_enrollments e
+"""
+_ACHIEVEMENTS = """
+SELECT tenant_id, workflow_enrollment_id AS id, goal_type, goald.us(achieved_at) AS at
+FROM goald.workflow_goal_achievements
+"""
+_DAYS = f"""
+SELECT tenant_id, workflow_id, day, sum(enrolled) AS enrolled, sum(time_to_goal) AS time_to_goal,
+       sum(exits_acknowledged) AS exits_acknowledged, sum(cancelled_actions) AS cancelled_actions,
+       {", ".join(f"sum({name}) AS {name}" for name in (*ENDED, *TYPE_BITS))}
+FROM goald.workflow_days GROUP BY 1, 2, 3
+"""
+_TIMES = """
+SELECT tenant_id, workflow_id, day, step, sum(enrollments) AS enrollments
+FROM goald.workflow_times_to_goal WHERE days = {} GROUP BY 1, 2, 3, 4
+"""
+
+Key = tuple[str, str, date]
+
+
+class Counts(NamedTuple):
+    """By (tenant, workflow, day): every count that is not 0, and how many took each step; and
+    the latter once more by week."""
+
+    days: dict[Key, dict[str, int]]
+    steps: dict[Key, dict[int, int]]
+    steps_of_weeks: dict[Key, dict[int, int]]
+
+
+async def kept(admin: asyncpg.Connection) -> Counts:
+    """What the rollups say, over the buckets of all shards."""
+    days: dict[Key, dict[str, int]] = {}
+    for row in await admin.fetch(_DAYS):
+        (_, tenant), (_, workflow), (_, day), *counts = row.items()
+        days[tenant, workflow, day] = {name: int(count) for name, count in counts if count}
+    return Counts(days, await _kept_steps(admin, 1), await _kept_steps(admin, 7))
+
+
+async def _kept_steps(admin: asyncpg.Connection, days: int) -> dict[Key, dict[int, int]]:
+    steps: dict[Key, dict[int, int]] = defaultdict(dict)
+    for tenant, workflow, day, step, enrollments in await admin.fetch(_TIMES.format(days)):
+        if enrollments:
+            steps[tenant, workflow, day][step] = int(enrollments)
+    return dict(steps)
+
+
+async def recounted(admin: asyncpg.Connection) -> Counts:
+    """What they should say."""
+    achieved: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for row in await admin.fetch(_ACHIEVEMENTS):
+        achieved[row["tenant_id"], row["id"]].append(row)
+    days: dict[Key, Counter[str]] = defaultdict(Counter)
+    steps: dict[Key, Counter[int]] = defaultdict(Counter)
+    weeks: dict[Key, Counter[int]] = defaultdict(Counter)
+    for row in await admin.fetch(_ENROLLMENTS):
+        key = row["tenant_id"], row["workflow_id"], row["day"]
+        of = achieved[row["tenant_id"], row["id"]]
+        count = days[key]
+        count["enrolled"] += 1
+        count.update({one["goal_type"] for one in of})
+        count["cancelled_actions"] += row["cancelled_actions"] or 0
+        count["exits_acknowledged"] += row["exit_acknowledged_at"] is not None
+        if row["status"] != "active":
+            count[row["status"]] += 1
+        if row["status"] == "completed_goal":
+            reached = max((one["at"] for one in of), default=row["ended"])
+            took = max(0, reached - row["began"])
+            count["time_to_goal"] += took
+            steps[key][step_of(took)] += 1
+            monday = row["day"] - timedelta(days=row["day"].weekday())
+            weeks[*key[:2], monday][step_of(took)] += 1
+    return Counts(
+        {key: {name: n for name, n in count.items() if n} for key, count in days.items()},
+        {key: dict(count) for key, count in steps.items()},
+        {key: dict(count) for key, count in weeks.items()},
+    )
+
+
+def step_of(us: int) -> int:
+    """The least n that 1.05^n milliseconds are enough for."""
+    return math.ceil(math.log(max(us, 1000) / 1000) / math.log(STEP))
