@@ -6,7 +6,7 @@ from typing import Any, Final
 from goald.domain.goals import GoalType
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_PRINTABLE = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+_PRINTABLE = "^(?!.*[\\u0000-\\u001f\\u007f-\\u009f]).*$"
 _AMOUNT = "^(?=0*(?:\\.?[0-9]){1,18}$)[0-9]+(\\.[0-9]+)?$"
 _GREATEST_AMOUNT = 999_999_999_999_999_999
 

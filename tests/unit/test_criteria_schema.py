@@ -1,0 +1,71 @@
+"""The JSON Schema of criteria takes what goald takes, and refuses what goald refuses."""
+
+from decimal import Decimal
+from typing import Any, get_args
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from goald.domain.criteria import OF_TYPE, read_criteria
+from goald.domain.criteria_schema import criteria_schema
+from goald.domain.errors import InvalidConfiguration
+from goald.domain.goals import GoalType
+
+GOAL_TYPES: tuple[GoalType, ...] = get_args(GoalType)
+TEXTS: list[Any] = [
+    "x", "é", "日本", "i" * 128, "", "nul\0", "\x7f", "line\n", "i" * 300, None, 5, True, [], {}
+]  # fmt: skip
+AMOUNTS: list[Any] = [
+    0, 1, Decimal("100.00"), Decimal("0.0000001"), 10**17, 10**18, -1, Decimal("-0.5"), "0",
+    "100.00", "0.5", "000.5", "123456789012345678", "1234567890123456789", "0.123456789012345678",
+    "0.1234567890123456789", "1e5", "-1", "+1", "1.", ".5", "1_000", "١٢", "NaN", "Infinity", "",
+    " 1", True, None, [], {},
+]  # fmt: skip
+FLAGS: list[Any] = [True, False, None, 1, 0, "true"]
+VALUES = {"min_amount": AMOUNTS, "any_purchase": FLAGS, "any_appointment": FLAGS}
+
+
+def corpus() -> list[tuple[GoalType, dict[str, Any]]]:
+    """Each criterion with each value: alone, and beside one other that is set."""
+    found: list[tuple[GoalType, dict[str, Any]]] = []
+    for goal_type in GOAL_TYPES:
+        names = list(OF_TYPE[goal_type].model_fields)
+        found += [(goal_type, {}), (goal_type, {"colour": "red"})]
+        found.append((goal_type, dict.fromkeys(names)))
+        for name in names:
+            for value in VALUES.get(name, TEXTS):
+                found.append((goal_type, {name: value}))
+                for other in names:
+                    if other != name:
+                        beside = VALUES.get(other, TEXTS)[0]
+                        found.append((goal_type, {name: value, other: beside}))
+                found.append((goal_type, {name: value, "colour": None}))
+    return found
+
+
+def takes(goal_type: GoalType, criteria: Any) -> bool:
+    try:
+        read_criteria(goal_type, criteria)
+    except InvalidConfiguration:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("goal_type", GOAL_TYPES)
+def test_schema_and_service_agree(goal_type: GoalType) -> None:
+    schema = criteria_schema(goal_type)
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    cases = [criteria for of_type, criteria in corpus() if of_type == goal_type]
+    differ = [one for one in cases if validator.is_valid(one) != takes(goal_type, one)]
+    assert differ == []
+    assert {takes(goal_type, one) for one in cases} == {True, False}
+
+
+@pytest.mark.parametrize("goal_type", GOAL_TYPES)
+def test_a_form_can_be_drawn_of_it(goal_type: GoalType) -> None:
+    schema = criteria_schema(goal_type)
+    assert set(schema["properties"]) == set(OF_TYPE[goal_type].model_fields)
+    for field in (schema, *schema["properties"].values()):
+        assert field["title"]
+        assert field["description"]
