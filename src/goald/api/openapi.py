@@ -7,9 +7,10 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from goald.api.problems import ProblemAnswer
+from goald.api.problems import ProblemAnswer, responses
 
 DESCRIPTION = """\
 goald takes contacts out of a marketing workflow the moment they have done what it was for.
@@ -26,12 +27,9 @@ TAGS = {
     "workflows": "What contacts are enrolled in, and whether it is active",
     "goals": "What ends an enrollment: at most 3 for a workflow",
     "statistics": "How many enrollments reached a goal, and how soon",
-    "enrollments": "Contacts' runs through workflows",
-    "achievements": "Which enrollment met which goal, when and by what",
-    "listeners": "What is watched, and whether every shard has the configuration",
+    "records": "Single enrollments and achievements, and what is watched",
     "catalog": "The tags, forms, calendars, products and stages that goals may refer to",
-    "events": "What contacts did",
-    "explain": "Why an event does, or does not, meet a goal",
+    "events": "What contacts did, and what it would come to",
     "webhooks": "Who may send events with a signature in place of a token",
     "audit": "Who changed what, and what was achieved",
     "health": "For whoever runs goald; without a token",
@@ -55,17 +53,41 @@ def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
     for name in _FOREIGN:
         schemas.pop(name, None)
+    for model in _models():
+        if model.__name__ in schemas and (examples := _examples(model)):
+            # FastAPI leaves out of them whatever is null.
+            schemas[model.__name__]["examples"] = examples
     problem = ProblemAnswer.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs"), Problem=problem)
     made["components"]["schemas"] = dict(sorted(schemas.items()))
     for operation in _operations(made):
-        answers = operation["responses"]
-        answers.pop("422", None)
-        for status in ("429", "503"):
-            if status in answers:
-                answers[status]["headers"] = {"Retry-After": _RETRY_AFTER}
-        operation["responses"] = dict(sorted(answers.items()))
+        operation["responses"] = dict(sorted(_answers(operation).items()))
     return made
+
+
+def _answers(operation: dict[str, Any]) -> dict[str, Any]:
+    """What the routes say, and what every operation of its kind may answer."""
+    answers = dict(operation["responses"])
+    may_be = (400, 413, 415) if "requestBody" in operation else (400,)
+    if answers.pop("422", None) or "requestBody" in operation:
+        answers = {str(status): held for status, held in responses(*may_be).items()} | answers
+    for status in ("429", "503"):
+        if status in answers:
+            answers[status] = answers[status] | {"headers": {"Retry-After": _RETRY_AFTER}}
+    return answers
+
+
+def _models(of: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    for model in of.__subclasses__():
+        if model.__module__.startswith("goald.api."):
+            yield model
+        yield from _models(model)
+
+
+def _examples(model: type[BaseModel]) -> list[Any]:
+    extra = model.model_config.get("json_schema_extra")
+    examples = extra.get("examples") if isinstance(extra, dict) else None
+    return examples if isinstance(examples, list) else []
 
 
 def text(routes: Sequence[BaseRoute]) -> str:

@@ -25,7 +25,6 @@ class Route(APIRoute):
         if path.startswith(GUARDED):
             given["responses"] = {
                 **responses(401, 403, 429, 503),
-                **(responses(400, 413, 415) if given.get("methods") != ["GET"] else {}),
                 **(given.get("responses") or {}),
             }
         super().__init__(path, endpoint, **given)

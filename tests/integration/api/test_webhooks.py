@@ -79,7 +79,8 @@ def test_a_secret_that_the_provider_made_is_taken(api: Api) -> None:
 
 def test_what_is_no_secret_is_refused_and_not_repeated(api: Api) -> None:
     client = api.client("acme", "workflows:edit")
-    for wanted in ({"secret": "whsec_c2hvcnQ="}, {"secret": 1}, {"secrets": SECRET}, [], "x"):
+    wrong: list[Any] = [{"secret": "whsec_c2hvcnQ="}, {"secret": 1}, {"secrets": SECRET}, [], "x"]
+    for wanted in wrong:
         answer = client.put(f"{PATH}/stripe", json=wanted)
 
         assert answer.status_code == 400

@@ -71,5 +71,5 @@ def test_a_secret_shown_is_the_secret_read() -> None:
     ],
 )
 def test_a_secret_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="secret has|base64|begins"):
+    with pytest.raises(ValueError, match=r"secret has|base64|begins"):
         parsed(text)

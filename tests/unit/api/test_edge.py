@@ -1,0 +1,87 @@
+"""Errors that nobody foresaw."""
+
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.testing import capture_logs
+
+from goald.api.edge import Edge
+from goald.metrics import ApiMetrics
+
+SECRET = "password=hunter2"
+
+
+async def ask(app: ASGIApp, registry: CollectorRegistry) -> list[Message]:
+    """What is sent in answer to a request."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "GET", "path": "/api/v1/x", "raw_path": b"/api/v1/x"}
+    await Edge(app, ApiMetrics(registry))(scope, receive, send)
+    return sent
+
+
+async def fails_at_once(_: Scope, __: Receive, ___: Send) -> None:
+    raise RuntimeError(SECRET)
+
+
+async def fails_midway(_: Scope, __: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"[1,", "more_body": True})
+    raise RuntimeError(SECRET)
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def failures(registry: CollectorRegistry) -> Any:
+    labels = {"route": "unmatched", "method": "GET", "status": "500"}
+    return registry.get_sample_value("goald_api_requests_total", labels)
+
+
+async def test_an_unforeseen_error_is_logged_counted_and_not_told(
+    registry: CollectorRegistry,
+) -> None:
+    with capture_logs() as logs:
+        start, body = await ask(fails_at_once, registry)
+
+    assert start["status"] == 500
+    assert (b"content-type", b"application/problem+json") in start["headers"]
+    assert SECRET.encode() not in body["body"]
+    assert orjson.loads(body["body"])["title"] == "Internal Server Error"
+    assert [entry["log_level"] for entry in logs] == ["error"]
+    assert failures(registry) == 1
+
+
+async def test_an_answer_that_fails_midway_is_left_unfinished(registry: CollectorRegistry) -> None:
+    with capture_logs() as logs:
+        sent = await ask(fails_midway, registry)
+
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[-1]["more_body"]
+    assert len(logs) == 1
+    assert failures(registry) == 1
+
+
+async def test_what_is_not_http_passes(registry: CollectorRegistry) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, _: Receive, __: Send) -> None:
+        seen.append(scope["type"])
+
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError
+
+    await Edge(app, ApiMetrics(registry))({"type": "lifespan"}, nothing, nothing)
+
+    assert seen == ["lifespan"]
