@@ -126,7 +126,15 @@ def locust(url: str, tokens: dict[str, str], contacts: int, options: argparse.Na
         "LOAD_USER_RATE": str(USER_RATE),
     }
     users = max(1, round(options.rate / USER_RATE))
-    words = ["--headless", "--only-summary", "--users", users, "--spawn-rate", users]
+    words = [
+        "--headless",
+        "--only-summary",
+        "--users",
+        users,
+        "--spawn-rate",
+        users / 2,
+        "--reset-stats",
+    ]
     words += ["--run-time", f"{options.seconds}s", "--host", url, "--loglevel", "WARNING"]
     file = Path(__file__).with_name("locustfile.py")
     return subprocess.run(

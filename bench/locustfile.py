@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import random
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +42,8 @@ class Platform(FastHttpUser):
         self.random = random.Random()
         goals = self.client.get("/api/v1/workflows/edited/goals", name="(start)").json()
         self.goal = goals["goals"][0]["id"]
+        # Else all of them would ask at once. Locust lets other users run meanwhile.
+        time.sleep(self.random.random() / USER_RATE)
 
     @task(20)
     def statistics(self) -> None:
