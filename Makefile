@@ -67,6 +67,11 @@ fmt: $(STAMPS)/dev ## Put the source into its format, and mend what the linters 
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(STAMPS)/dev $(STAMPS)/ext ## Write docs/openapi.json anew from the routes
+	@$(BIN)/python -m goald.api.openapi > docs/openapi.json.new
+	@mv docs/openapi.json.new docs/openapi.json
+
 .PHONY: bench
 bench: $(STAMPS)/dev $(STAMPS)/ext ## Measure on this machine (ARGS="..." goes to the bench)
 	@exec $(BIN)/python -m bench $(ARGS)

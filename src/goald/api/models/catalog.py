@@ -31,6 +31,17 @@ class EntityAnswer(BaseModel):
 class EntityPage(BaseModel):
     """Entities of one kind, by id."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [{"kind": "form", "id": "form-123", "name": "Contact Us"}],
+                    "next_cursor": None,
+                }
+            ]
+        }
+    )
+
     items: list[EntityAnswer]
     next_cursor: str | None = Field(
         description="asks for what follows, as `cursor`; null where nothing does"

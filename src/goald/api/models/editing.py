@@ -24,6 +24,8 @@ class Change(BaseModel):
 class OfVersion(Change):
     """A body that says no more than which version was seen."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 3}]})
+
     version: SeenVersion = None
 
 

@@ -151,4 +151,26 @@ class GoalTypeAnswer(BaseModel):
 class GoalTypeList(BaseModel):
     """Every type of goal that there is."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "goal_types": [
+                        {
+                            "goal_type": "form_submitted",
+                            "title": "Form submitted",
+                            "description": "The contact submits a form",
+                            "event_type": "form.submitted",
+                            "criteria_schema": {
+                                "type": "object",
+                                "required": ["form_id"],
+                                "properties": {"form_id": {"type": "string"}},
+                            },
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
     goal_types: list[GoalTypeAnswer]

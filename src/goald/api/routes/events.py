@@ -23,7 +23,7 @@ _BODY = documented({JSON: {"anyOf": [EVENT, EVENTS]}, ONE: EVENT, MANY: EVENTS})
     "/api/v1/events",
     tags=["events"],
     summary="Send one event, or up to 1,000",
-    operation_id="sendEvents",
+    operation_id="send_events",
     status_code=202,
     response_model=EventsTaken,
     responses={202: {"headers": REPLAYED_HEADER}, **responses(409)},

@@ -16,7 +16,7 @@ router = Router()
     "/api/v1/explain",
     tags=["events"],
     summary="Say what an event would do, and do nothing",
-    operation_id="explainEvent",
+    operation_id="explain_event",
     response_model=Explanation,
     openapi_extra=documented({JSON: EVENT, ONE: EVENT}),
 )
