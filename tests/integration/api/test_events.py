@@ -3,6 +3,7 @@ refused is refused in the words of goald:dead."""
 
 import gzip
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -159,3 +160,22 @@ def test_a_compressed_body_is_not_taken(client: httpx.Client) -> None:
         PATH, content=gzip.compress(json.dumps(tagged()).encode()), headers=headers
     )
     assert answer.status_code == 415
+
+
+def test_a_tenants_quota_counts_events_and_not_requests(make_api: Callable[..., Api]) -> None:
+    api = make_api(quota_events=10)
+    client = api.client("acme", "events:write")
+    bad = tagged() | {"time": "yesterday"}
+    assert client.post(PATH, json=[*[tagged()] * 10, *[bad] * 90]).status_code == 202
+    answer = client.post(PATH, json=[tagged()] * 10)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert api.client("globex").post(PATH, json=tagged(tenant=None)).status_code == 202
+
+
+def test_without_redis_nothing_is_promised(make_api: Callable[..., Api]) -> None:
+    client = make_api(redis_url="unix:///nowhere/redis.sock").client("acme")
+    for headers in ({}, {"idempotency-key": "k"}):
+        answer = client.post(PATH, json=tagged(), headers=headers)
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        assert "redis" not in answer.text
