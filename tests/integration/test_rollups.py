@@ -84,6 +84,23 @@ async def test_statement_that_changes_no_row_counts_nothing(database: Database, 
     assert await admin.fetchval("SELECT count(*) FROM goald.workflow_days") == 0
 
 
+async def test_counts_of_one_commit_are_added_to_those_before(
+    database: Database, admin: Any
+) -> None:
+    store = PostgresShardStore(database.dsn)
+    lease = await store.take(LOW, "a")
+    await store.commit(lease, change(*(Effect(f"e-{number}") for number in range(4))))
+    met = {"status": "completed_goal", "ended_at": NOON, "achieves": ["g"], "met_goals": ["g"]}
+    for number in range(3):
+        effect = Effect(f"e-{number}", is_new=False, **met)  # type: ignore[arg-type]
+        await store.commit(lease, change(effect))
+    await store.close()
+    (counts,) = (await kept(admin)).days.values()
+    assert (counts["enrolled"], counts["completed_goal"], counts["tag_added"]) == (4, 3, 3)
+    rows = await admin.fetch("SELECT days, enrollments FROM goald.workflow_times_to_goal")
+    assert sorted(map(tuple, rows)) == [(1, 3), (7, 3)]
+
+
 async def test_achievement_before_its_enrollment_took_no_time(
     database: Database, admin: Any
 ) -> None:
