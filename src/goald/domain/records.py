@@ -52,7 +52,8 @@ class EnrollmentRecord:
 
 @dataclass(frozen=True, slots=True)
 class AchievementRecord:
-    """`trigger_event` and `metadata` are empty once the contact was deleted."""
+    """`trigger_event` and `metadata` are empty once the contact was deleted; numbers in them
+    are decimals."""
 
     id: UUID
     workflow_id: str

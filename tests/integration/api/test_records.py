@@ -25,7 +25,8 @@ INSERT INTO goald.workflow_goal_achievements (tenant_id, id, workflow_id,
     workflow_enrollment_id, contact_id, goal_config_id, goal_type, slot, achieved_at,
     trigger_event, metadata)
 VALUES (%s, gen_random_uuid(), %s, %s, %s, %s, %s, 0, goald.at(%s),
-    '{"contact_id": "ann", "amount": 150.00}', '{"event_id": "e-1"}')
+    '{"contact_id": "ann", "amount": 150.00, "much": 12345678901234567890.5, "more": 1e40}',
+    '{"event_id": "e-1"}')
 """
 
 
@@ -121,7 +122,8 @@ def test_an_enrollment_is_told_in_full(client: httpx.Client, records: Records) -
 
 def test_an_achievement_is_told_in_full(client: httpx.Client, records: Records) -> None:
     records.achieve("e-1", BEGAN)
-    ((told,),) = pages(client, "achievements")
+    answer = client.get("/api/v1/workflows/welcome/achievements")
+    (told,) = json.loads(answer.text, parse_float=str, parse_int=str)["items"]
     assert told.pop("recorded_at").endswith("Z")
     assert len(told.pop("id")) == 36
     assert told == {
@@ -131,7 +133,12 @@ def test_an_achievement_is_told_in_full(client: httpx.Client, records: Records) 
         "goal_config_id": GOALS[0],
         "goal_type": "tag_added",
         "achieved_at": "2026-01-01T00:00:00.000000Z",
-        "trigger_event": {"contact_id": "ann", "amount": 150.0},
+        "trigger_event": {
+            "contact_id": "ann",
+            "amount": "150.00",
+            "much": "12345678901234567890.5",
+            "more": "1" + 40 * "0",
+        },
         "metadata": {"event_id": "e-1"},
     }
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, get_args
 from uuid import UUID
 
@@ -86,4 +87,8 @@ def _page(rows: list[Row], span: Span, place: Callable[[Row], Place]) -> Page[Ro
 
 
 def _parsed(row: Any) -> dict[str, Any]:
-    return {name: json.loads(row[name]) for name in ("trigger_event", "metadata")}
+    """What the event carried, its numbers with every digit."""
+    return {
+        name: json.loads(row[name], parse_float=Decimal, parse_int=Decimal)
+        for name in ("trigger_event", "metadata")
+    }

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import Query
 
 from goald.api.access import PartsOf, PathId, Reads
+from goald.api.exact import ExactJson
 from goald.api.models.records import Achievement, AchievementPage
 from goald.api.pages import PageAsked, QueryId
 from goald.api.problems import NotFound, responses
@@ -20,6 +21,7 @@ router = Router()
     tags=["records"],
     summary="A workflow's achievements, newest first",
     operation_id="list_achievements",
+    response_model=AchievementPage,
     responses=responses(400, 404),
 )
 async def list_achievements(
@@ -31,7 +33,7 @@ async def list_achievements(
     enrollment_id: Annotated[QueryId | None, Query(description="Only this enrollment's.")] = None,
     goal_type: Annotated[GoalType | None, Query(description="Only of this type of goal.")] = None,
     goal_id: Annotated[UUID | None, Query(description="Only of this goal.")] = None,
-) -> AchievementPage:
+) -> ExactJson:
     """`since` and `until` are held against `achieved_at`, the time of the event. Kept for
     `GOALD_RETENTION`; statistics know of the older ones too."""
     tenant = caller.tenant_id
@@ -45,6 +47,5 @@ async def list_achievements(
     found = await parts.records.achievements(tenant, workflow_id, filters, listing.span)
     if not found.rows and not await parts.records.is_known(tenant, workflow_id):
         raise NotFound(f"There is no workflow {workflow_id}")
-    return AchievementPage(
-        items=[Achievement.of(row) for row in found.rows], next_cursor=listing.cursor(found.next)
-    )
+    items = [Achievement.of(row) for row in found.rows]
+    return ExactJson(AchievementPage(items=items, next_cursor=listing.cursor(found.next)))
