@@ -26,6 +26,7 @@ import psutil
 import psycopg
 import pytest
 import redis
+from tests.support.api import Api
 
 from goald.adapters.redis_streams.connect import connect
 from goald.adapters.redis_streams.dead_letters import BuriedLetter, list_dead
@@ -33,6 +34,7 @@ from goald.client import Exit, Publisher
 from goald.domain.streams import EXITS, NOTICES
 from goald.runtime.board import RedisBoard
 from goald.runtime.embedded.processes import ProcessRecord
+from goald.runtime.embedded.secret import find_token_secret
 from goald.runtime.rates import Readings
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
@@ -58,12 +60,14 @@ class Daemon:
         self._words = ["serve", "--embedded"] if embedded else ["serve"]
         self._output = data_dir.with_name(f"{data_dir.name}-printed")
         self.process: subprocess.Popen[bytes] | None = None
+        self._api: Api | None = None
 
     # Its life
 
     def launch(self) -> None:
         """Start the process, and do not wait. Its session is its own, so that a signal sent
         to its group reaches nobody else."""
+        self._leave_api()
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [*GOALD, *self._words],
@@ -116,6 +120,7 @@ class Daemon:
 
     def end(self) -> None:
         """Kill what is left of it, if anything; a test is over."""
+        self._leave_api()
         if self.process is not None and self.process.poll() is None:
             family = self.family() if self._has_told_where_it_is() else []
             self.process.kill()
@@ -191,6 +196,15 @@ class Daemon:
     # What comes out
 
     @property
+    def api(self) -> Api:
+        """Its HTTP API, with tokens by the secret that it made for itself."""
+        if self._api is None:
+            secret = find_token_secret(self.data_dir)
+            assert secret is not None, self.printed()
+            self._api = Api(str(self._instance()["api_url"]), secret.get_secret_value())
+        return self._api
+
+    @property
     def redis_url(self) -> str:
         return str(self._instance()["redis_url"])
 
@@ -239,6 +253,11 @@ class Daemon:
                 await client.aclose()
 
         return asyncio.run(read())
+
+    def _leave_api(self) -> None:
+        if self._api is not None:
+            self._api.close()
+            self._api = None
 
     def _instance(self) -> dict[str, Any]:
         text = (self.data_dir / "run" / "instance.json").read_text()
