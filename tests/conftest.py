@@ -4,8 +4,8 @@ import signal
 
 pytest_plugins = [
     "tests.support.services",
-    "tests.support.daemon",
     "tests.support.api",
+    "tests.support.daemon",
     "tests.support.commands",
 ]
 
