@@ -278,11 +278,12 @@ def test_roles_may_do_no_more_than_they_need(
         connection.execute(statement.encode())
 
 
-def test_partitions_cannot_be_read_past_their_table(database: Database) -> None:
+@pytest.mark.parametrize("table", ["workflow_goal_achievements", "audit_log"])
+def test_partitions_cannot_be_read_past_their_table(database: Database, table: str) -> None:
     with psycopg.connect(database.admin_dsn) as admin:
         names = admin.execute(
-            "SELECT inhrelid::regclass::text FROM pg_inherits"
-            " WHERE inhparent = 'goald.workflow_goal_achievements'::regclass"
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass",
+            (f"goald.{table}",),
         ).fetchall()
     assert len(names) == 5  # last month, this one, three ahead
     for role in ("goald_api", "goald_engine"):

@@ -268,10 +268,12 @@ SELECT goald.make_achievement_months(3);
 -- Drops the oldest month, of any table kept by months, that ended longer ago than `keep`; its
 -- table's name, NULL where there is none or another drops one now. One at a time, and whoever
 -- wants to write waits behind it for at most the time-out: lock_not_available then, and nothing
--- was dropped. A dropped month of the audit log leaves where its chains go on.
+-- was dropped. A dropped month of the audit log leaves where its chains go on. (The settings of
+-- the planner: each chain is looked up by the log's key, and the log is never read as a whole.)
 CREATE FUNCTION goald.drop_month(keep interval) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
     SET lock_timeout = '100ms'
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     oldest text;
