@@ -87,8 +87,10 @@ def _page(rows: list[Row], span: Span, place: Callable[[Row], Place]) -> Page[Ro
 
 
 def _parsed(row: Any) -> dict[str, Any]:
-    """What the event carried, its numbers with every digit."""
-    return {
+    """Ids as Python's own, not asyncpg's; and what the event carried, with every digit."""
+    ids = {name: UUID(int=row[name].int) for name in ("id", "goal_config_id")}
+    carried = {
         name: json.loads(row[name], parse_float=Decimal, parse_int=Decimal)
         for name in ("trigger_event", "metadata")
     }
+    return ids | carried
