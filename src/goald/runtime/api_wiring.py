@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
+from redis.exceptions import RedisError
 
 from goald.adapters.postgres.audit import PostgresAuditTrail
 from goald.adapters.postgres.contacts import PostgresContacts
@@ -64,10 +65,12 @@ def api_parts(
     health = ServicesHealth(pool, settings.redis.url, clock, troubles)
 
     async def close() -> None:
-        with contextlib.suppress(GoaldError):  # then what was not sent was not promised
+        # What could not be sent was not promised, and what does not close ends with the process.
+        with contextlib.suppress(GoaldError, RedisError, OSError):
             await events.aclose(patience_s=CLOSE_SECONDS)
         for part in (configuration, idempotency, health, quotas, keys, pool):
-            await part.close()
+            with contextlib.suppress(GoaldError, RedisError, OSError):
+                await part.close()
 
     return Parts(
         settings=settings.api,

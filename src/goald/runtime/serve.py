@@ -5,10 +5,11 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import FrameType
+from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -247,22 +248,25 @@ class _Daemon:
                 f"the API is not served, since it cannot check tokens: {WHAT_TO_SET}"
             )
         async with asyncio.TaskGroup() as tasks:
-            months = retention(self._endpoints.postgres_dsn, self._settings.retention)
-            running = [
-                tasks.create_task(run) for run in (beating.run(), self._watch(), months.run())
-            ]
-            if self._api is not None:
-                running.append(tasks.create_task(self._api.run()))
-            if self._demo:
-                running.append(tasks.create_task(self._make_traffic()))
+            running = [tasks.create_task(work) for work in self._works(beating)]
             await self._stop.wait()
             for task in running:
                 task.cancel()
         return 0
 
+    def _works(self, beating: Beating) -> list[Coroutine[Any, Any, None]]:
+        """What goes on until it is cancelled; the first of them that fails ends the daemon."""
+        months = retention(self._endpoints.postgres_dsn, self._settings.retention)
+        works = [beating.run(), self._watch(), months.run()]
+        if self._api is not None:
+            works.append(self._api.run())
+        if self._demo:
+            works.append(self._make_traffic())
+        return works
+
     async def _configure_demo(self) -> None:
         self._console.step("configuring the demo's workflows")
-        service = configuration_service(self._settings.postgres.api_dsn)
+        service = configuration_service(self._settings.postgres.api_dsn, self._endpoints.redis_url)
         try:
             await service.apply(read_configuration(demonstration.WORKFLOWS))
         finally:
