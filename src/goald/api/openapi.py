@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
+from goald.api.models.events import EVENT
 from goald.api.problems import ProblemAnswer, responses
 
 DESCRIPTION = """\
@@ -58,7 +59,7 @@ def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
             # FastAPI leaves out of them whatever is null.
             schemas[model.__name__]["examples"] = examples
     problem = ProblemAnswer.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(problem.pop("$defs"), Problem=problem)
+    schemas.update(problem.pop("$defs"), Problem=problem, Event=EVENT)
     made["components"]["schemas"] = dict(sorted(schemas.items()))
     for operation in _operations(made):
         operation["responses"] = dict(sorted(_answers(operation).items()))

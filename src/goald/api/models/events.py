@@ -25,7 +25,7 @@ _ID: Final = {
     "maxLength": 128,
     "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
 }
-_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 256}
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 1024}
 
 EVENT: Final[dict[str, Any]] = {
     "title": "Event",
@@ -33,9 +33,9 @@ EVENT: Final[dict[str, Any]] = {
     "description": "A CloudEvents 1.0 event of at most 64 KiB. `id` and `source` together are "
     "unique within a tenant; more attributes and more fields of `data` are kept as they are.",
     "required": ["id", "source", "type", "time", "data"],
-    "maxProperties": 63,
+    "maxProperties": 64,
     "properties": {
-        "specversion": {"type": "string", "const": "1.0", "description": "1.0 where absent"},
+        "specversion": {"enum": ["1.0", None], "description": "1.0 where absent"},
         "id": _NAME,
         "source": _NAME,
         "type": _NAME | {"description": "one that goald does not read is passed over"},
@@ -45,7 +45,7 @@ EVENT: Final[dict[str, Any]] = {
             "description": "when it happened: RFC 3339 with offset, at most 24 h ahead",
         },
         "tenantid": _ID | {"description": "the caller's tenant, which it is where absent"},
-        "traceparent": {"type": "string", "maxLength": 128},
+        "traceparent": {"type": ["string", "null"], "maxLength": 128},
         "data": {
             "type": "object",
             "required": ["contact_id"],
@@ -53,12 +53,18 @@ EVENT: Final[dict[str, Any]] = {
             "properties": {"contact_id": _ID},
         },
     },
-    "example": EVENT_EXAMPLE,
+    "examples": [EVENT_EXAMPLE],
 }
+"""The component `Event` of the OpenAPI document: what is read is not a model, but bytes."""
+
+EVENT_REF: Final[dict[str, Any]] = {"$ref": "#/components/schemas/Event"}
 EVENTS: Final[dict[str, Any]] = {
     "title": "Events",
     "type": "array",
-    "items": EVENT,
+    "items": {
+        "anyOf": [EVENT_REF, {"description": "Anything else is refused by itself."}],
+    },
+    "examples": [[EVENT_EXAMPLE]],
     "minItems": 1,
     "maxItems": 1_000,
 }

@@ -8,7 +8,7 @@ from goald.api.access import EventWriter, PartsOf
 from goald.api.bodies import StrictRequest
 from goald.api.events_body import JSON, MANY, ONE, documented, taken
 from goald.api.idempotency import REPLAYED_HEADER, Key, once
-from goald.api.models.events import EVENT, EVENTS, EventsTaken, RefusedEventAnswer
+from goald.api.models.events import EVENT_REF, EVENTS, EventsTaken, RefusedEventAnswer
 from goald.api.problems import BadRequest, responses
 from goald.api.publishing import publish
 from goald.api.routing import Router
@@ -16,7 +16,7 @@ from goald.pipeline.intake import Intake
 
 router = Router()
 
-_BODY = documented({JSON: {"anyOf": [EVENT, EVENTS]}, ONE: EVENT, MANY: EVENTS})
+_BODY = documented({JSON: {"anyOf": [EVENT_REF, EVENTS]}, ONE: EVENT_REF, MANY: EVENTS})
 
 
 @router.post(

@@ -5,7 +5,7 @@ from typing import Any
 from goald.api.access import PartsOf, Reads
 from goald.api.bodies import StrictRequest
 from goald.api.events_body import JSON, ONE, documented, event_bytes
-from goald.api.models.events import EVENT
+from goald.api.models.events import EVENT_REF
 from goald.api.models.explain import Explanation
 from goald.api.routing import Router
 
@@ -18,7 +18,7 @@ router = Router()
     summary="Say what an event would do, and do nothing",
     operation_id="explain_event",
     response_model=Explanation,
-    openapi_extra=documented({JSON: EVENT, ONE: EVENT}),
+    openapi_extra=documented({JSON: EVENT_REF, ONE: EVENT_REF}),
 )
 async def explain_event(request: StrictRequest, parts: PartsOf, caller: Reads) -> dict[str, Any]:
     """Holds one event against what is committed now: every enrollment of its contact, every
