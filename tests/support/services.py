@@ -117,6 +117,13 @@ def database(endpoints: Endpoints, migrated_template: str) -> Iterator[Database]
         yield database
 
 
+@pytest.fixture(scope="module")
+def module_database(endpoints: Endpoints, migrated_template: str) -> Iterator[Database]:
+    """A migrated database that the tests of one file share."""
+    with _new_database(endpoints, template=migrated_template) as database:
+        yield database
+
+
 @pytest.fixture(scope="session")
 def migrated_template(endpoints: Endpoints) -> Iterator[str]:
     """The name of a migrated database, to be cloned: quicker than migrating for each test."""
