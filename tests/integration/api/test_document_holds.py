@@ -46,9 +46,11 @@ schema = schemathesis.openapi.from_dict(
 
 @schema.hook
 def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[str, Any]:
-    """Every second request is about what is there: nearly all would be of nothing else."""
+    """Of the requests that the document allows, every second is about what is there: nearly
+    all would be of nothing else."""
     for name, value in list((path_parameters or {}).items()):
-        if name in known and isinstance(value, str) and len(value) % 2:
+        allowed = isinstance(value, str) and value.isprintable() and 1 <= len(value) <= 128
+        if name in known and allowed and len(value) % 2:
             path_parameters[name] = known[name]
     return path_parameters
 
