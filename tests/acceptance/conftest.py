@@ -1,10 +1,13 @@
 """A scenario to tell, for each test."""
 
+from collections.abc import Iterator
+
 import pytest
 from tests.acceptance.scenario import Scenario
 from tests.support.daemon import Daemon
 
 
 @pytest.fixture
-def scenario(daemon: Daemon, tenant: str) -> Scenario:
-    return Scenario(daemon, tenant)
+def scenario(daemon: Daemon, tenant: str) -> Iterator[Scenario]:
+    with daemon.api.client(tenant, sub="editor-7") as client:
+        yield Scenario(daemon, tenant, client)

@@ -1,93 +1,174 @@
-"""The words that the acceptance scenarios are told with, over the running daemon.
+"""The words that the acceptance scenarios are told with: over the HTTP API of the running
+daemon, and over Redis where a workflow engine reads.
 
-Given: `workflow`, `enrolled`. When: `happens`, which returns once it has taken effect.
-Then: `achievements`, `status_of`, `exits`, and `assert_went_out_by` or `assert_still_in`.
+Given: `workflow`, `entity`, `enrolled`. When: `adds_goal`, `activates`, `deactivates`,
+`happens`, `ends`, `engine_obeys`; each returns once it has taken effect. Then: `goals`,
+`enrollment`, `achievements`, `listeners`, `statistics`, `audit`, `exits`, and
+`assert_went_out_by` or `assert_still_in`.
 """
 
-from dataclasses import dataclass
+import asyncio
+from datetime import datetime
 from typing import Any
 
-import yaml
+import httpx
 from tests.support.daemon import Daemon
 
-from goald.client import Exit, event
+from goald.client import Exit, ExitReader, event
 
-
-@dataclass(frozen=True)
-class Achievement:
-    """A row of the achievements."""
-
-    contact_id: str
-    goal_type: str
-    trigger_event: dict[str, Any]
-    event_id: str
+Goal = tuple[str, dict[str, Any]]
+"""Type and criteria."""
 
 
 class Scenario:
-    """One scenario, in a tenant of its own."""
+    """One scenario, in a tenant of its own, told by its user `editor-7`."""
 
-    def __init__(self, daemon: Daemon, tenant: str) -> None:
+    def __init__(self, daemon: Daemon, tenant: str, client: httpx.Client) -> None:
         self.daemon = daemon
         self.tenant = tenant
+        self.client = client
+        self._runs: dict[str, tuple[str, str]] = {}
+
+    # What is configured
 
     def workflow(
         self,
         workflow: str,
         name: str,
-        *goals: tuple[str, dict[str, Any]],
+        *goals: Goal,
         goal_logic: str = "any",
         active: bool = True,
-    ) -> str:
-        """A workflow with goals (type, criteria), as `goald apply` makes it; what that said."""
-        made = {
-            "id": workflow,
-            "name": name,
-            "goal_logic": goal_logic,
-            "active": active,
-            "goals": [{"goal_type": kind, "criteria": criteria} for kind, criteria in goals],
-        }
-        return self.daemon.apply(yaml.safe_dump({"tenant": self.tenant, "workflows": [made]}))
+        effective_from: datetime | None = None,
+    ) -> list[dict[str, Any]]:
+        """A workflow with goals; active, unless it is to stay a draft. The goals."""
+        body = {"name": name, "goal_logic": goal_logic}
+        made = self.client.put(f"/api/v1/workflows/{workflow}", json=body)
+        assert (made.status_code, made.json()["is_active"]) == (201, False), made.text
+        since = {} if effective_from is None else {"effective_from": effective_from.isoformat()}
+        for kind, criteria in goals:
+            assert self.adds_goal(workflow, kind, criteria, **since).status_code == 201
+        if active:
+            assert self.activates(workflow).status_code == 200
+        return self.goals(workflow)
+
+    def entity(self, kind: str, entity_id: str, name: str) -> None:
+        """Something that goals may refer to."""
+        path = f"/api/v1/catalog/{kind}/{entity_id}"
+        assert self.client.put(path, json={"name": name}).status_code == 201
+
+    def adds_goal(
+        self, workflow: str, kind: str, criteria: dict[str, Any], **more: Any
+    ) -> httpx.Response:
+        """The user tries to add a goal."""
+        body = {"goal_type": kind, "criteria": criteria, **more}
+        return self.client.post(f"/api/v1/workflows/{workflow}/goals", json=body)
+
+    def activates(self, workflow: str) -> httpx.Response:
+        """The user tries to activate a workflow. 200: every shard has it (E10)."""
+        return self.client.post(f"/api/v1/workflows/{workflow}/activate")
+
+    def deactivates(self, workflow: str) -> None:
+        """The user deactivates a workflow, and every shard knows."""
+        answer = self.client.post(f"/api/v1/workflows/{workflow}/deactivate")
+        assert answer.status_code == 200, answer.text
+
+    def goals(self, workflow: str) -> list[dict[str, Any]]:
+        """The goals of a workflow, in their order."""
+        answer = self.get(f"/workflows/{workflow}/goals")
+        assert answer["total"] == len(answer["goals"])
+        return list(answer["goals"])
+
+    # What happens
 
     def enrolled(self, contact: str, workflow: str, *, again: str = "", **data: Any) -> str:
         """A contact that has just been enrolled; the enrollment's id. `again` tells a second
         enrollment from the first."""
         enrollment = f"{workflow}:{contact}{again}"
-        self.happens(
-            "workflow.enrollment.started",
-            contact,
-            workflow_id=workflow,
-            enrollment_id=enrollment,
-            **data,
-        )
+        body = {"contact_id": contact, "enrollment_id": enrollment, **data}
+        answer = self.client.post(f"/api/v1/workflows/{workflow}/enrollments", json=body)
+        assert answer.status_code == 202, answer.text
+        self._runs[enrollment] = workflow, contact
+        self.daemon.until_lag_zero()
         assert self.status_of(enrollment) == "active"
         return enrollment
 
-    def happens(self, kind: str, contact: str, **data: Any) -> str:
-        """An event of a contact, once it has taken effect; its id."""
-        made = event(kind, self.tenant, contact, data, source="acceptance")
-        self.daemon.publish(made)
+    def happens(self, kind: str, contact: str, *, at: datetime | None = None, **data: Any) -> str:
+        """An event of a contact, once it has taken effect; its id. Now, unless `at`."""
+        made = event(kind, self.tenant, contact, data, source="acceptance", time=at)
+        return self.sent(made)
+
+    def sent(self, made: dict[str, Any]) -> str:
+        """The same for an event as it is."""
+        answer = self.client.post("/api/v1/events", json=made)
+        assert (answer.status_code, answer.json()["accepted"]) == (202, 1), answer.text
         self.daemon.until_lag_zero()
         return str(made["id"])
 
-    def status_of(self, enrollment: str) -> str:
-        """Of an enrollment that is there."""
-        ((status,),) = self.daemon.sql(
-            "SELECT status FROM goald.workflow_enrollments WHERE tenant_id = %s AND id = %s",
-            self.tenant,
-            enrollment,
-        )
-        return str(status)
+    def ends(self, enrollment: str, reason: str) -> None:
+        """The enrollment leaves its workflow for a reason of its own."""
+        workflow, _ = self._runs[enrollment]
+        path = f"/api/v1/workflows/{workflow}/enrollments/{enrollment}/end"
+        answer = self.client.post(path, json={"reason": reason})
+        assert answer.status_code == 202, answer.text
+        self.daemon.until_lag_zero()
 
-    def achievements(self, enrollment: str) -> list[Achievement]:
+    def engine_obeys(self, cancelled_actions: int) -> Exit:
+        """The workflow engine reads this tenant's next exit, and says how many actions it has
+        cancelled; goald knows then."""
+        obeyed = asyncio.run(self._obey(cancelled_actions))
+        self.daemon.until_lag_zero()
+        return obeyed
+
+    async def _obey(self, cancelled_actions: int) -> Exit:
+        group = f"engine-of-{self.tenant}"
+        async with (
+            asyncio.timeout(30),
+            ExitReader(self.daemon.redis_url, group=group, consumer="engine-1") as exits,
+        ):
+            async for found in exits:
+                if found.tenant_id == self.tenant:
+                    await exits.acknowledged(found, cancelled_actions=cancelled_actions)
+                    return found
+        raise AssertionError("the reader ended")
+
+    # What came of it
+
+    def get(self, path: str, **query: str) -> dict[str, Any]:
+        """What the API answers to a question that it can answer."""
+        answer = self.client.get(f"/api/v1{path}", params=query)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def enrollment(self, enrollment: str) -> dict[str, Any]:
+        """An enrollment that is there."""
+        workflow, contact = self._runs[enrollment]
+        listed = self.get(f"/workflows/{workflow}/enrollments", contact_id=contact)["items"]
+        (found,) = [each for each in listed if each["id"] == enrollment]
+        return dict(found)
+
+    def status_of(self, enrollment: str) -> str:
+        return str(self.enrollment(enrollment)["status"])
+
+    def achievements(self, enrollment: str) -> list[dict[str, Any]]:
         """Of an enrollment, in the order in which they were achieved."""
-        rows = self.daemon.sql(
-            "SELECT contact_id, goal_type, trigger_event, metadata->>'event_id'"
-            " FROM goald.workflow_goal_achievements"
-            " WHERE tenant_id = %s AND workflow_enrollment_id = %s ORDER BY achieved_at",
-            self.tenant,
-            enrollment,
-        )
-        return [Achievement(*row) for row in rows]
+        workflow, _ = self._runs[enrollment]
+        path = f"/workflows/{workflow}/achievements"
+        return list(reversed(self.get(path, enrollment_id=enrollment)["items"]))
+
+    def listeners(self, workflow: str) -> dict[str, Any]:
+        """What is registered for a workflow; every shard has it."""
+        found = self.get(f"/workflows/{workflow}/listeners")
+        assert found["workflow_id"] == workflow
+        assert found["everywhere"], found
+        assert found["shards"]["live"] > 0
+        return found
+
+    def statistics(self, workflow: str) -> dict[str, Any]:
+        return self.get(f"/workflows/{workflow}/goals/stats")
+
+    def audit(self, action: str, subject_id: str) -> list[dict[str, Any]]:
+        """The entries of the audit log about one thing, newest first."""
+        return list(self.get("/audit", action=action, subject_id=subject_id)["items"])
 
     def exits(self, enrollment: str) -> list[Exit]:
         """The exits of an enrollment; one published twice is one."""
@@ -95,19 +176,25 @@ class Scenario:
         return list({each.id: each for each in found if each.enrollment_id == enrollment}.values())
 
     def assert_went_out_by(self, event_id: str, enrollment: str) -> Exit:
-        """The contact has left the workflow by this event: the enrollment is completed, and
-        one exit tells the engine so. Gives it."""
+        """The contact has left the workflow by this event: the goal is marked as achieved, the
+        enrollment is completed, and one exit tells the engine so. Gives it."""
         assert self.status_of(enrollment) == "completed_goal"
-        assert self.achievements(enrollment)[-1].event_id == event_id
+        achieved = self.achievements(enrollment)[-1]
+        assert achieved["metadata"]["event_id"] == event_id
+        assert achieved["goal_config_id"] in self.enrollment(enrollment)["met_goals"]
         (left,) = self.exits(enrollment)
         assert left.trigger_event.id == event_id
         assert (left.tenant_id, left.exit_reason) == (self.tenant, "goal_achieved")
         told = self.daemon.notices(self.tenant, "workflow.goal.achieved")
         assert enrollment in {each["workflow_enrollment_id"] for each in told}
+        (entry, *_) = self.audit("goal.achieved", enrollment)
+        assert entry["after"]["achievement_id"] == achieved["id"]
         return left
 
     def assert_still_in(self, enrollment: str) -> None:
         """The goal is not achieved, and the contact remains in the workflow."""
-        assert self.status_of(enrollment) == "active"
+        found = self.enrollment(enrollment)
+        assert (found["status"], found["met_goals"]) == ("active", [])
         assert self.achievements(enrollment) == []
         assert self.exits(enrollment) == []
+        assert self.audit("goal.achieved", enrollment) == []

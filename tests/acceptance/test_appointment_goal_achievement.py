@@ -1,5 +1,7 @@
 """Feature: Goal Achievement - Appointment Booked (R5)."""
 
+from typing import Any
+
 from tests.acceptance.scenario import Scenario
 
 CONSULTATION = ("appointment_booked", {"calendar_id": "cal-456"})
@@ -9,13 +11,13 @@ def test_contact_books_appointment_on_specified_calendar(scenario: Scenario) -> 
     """Scenario: Contact books appointment on specified calendar."""
     scenario.workflow("consultation", "Consultation Booking", CONSULTATION)
     enrollment = scenario.enrolled("david-lee-id", "consultation")
-    details = {"calendar_id": "cal-456", "appointment_id": "app-1", "room": "blue"}
+    details: dict[str, Any] = {"calendar_id": "cal-456", "appointment_id": "app-1", "room": "blue"}
     booked = scenario.happens("appointment.booked", "david-lee-id", **details)
 
     left = scenario.assert_went_out_by(booked, enrollment)
     assert left.goal_type == "appointment_booked"
     (achieved,) = scenario.achievements(enrollment)
-    assert achieved.trigger_event == {"contact_id": "david-lee-id", **details}
+    assert achieved["trigger_event"] == {"contact_id": "david-lee-id", **details}
 
 
 def test_contact_books_appointment_on_different_calendar(scenario: Scenario) -> None:

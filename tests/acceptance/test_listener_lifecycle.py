@@ -11,20 +11,26 @@ BOUGHT = ("purchase_made", {"any_purchase": True})
 
 def test_register_listeners_when_workflow_is_activated(scenario: Scenario) -> None:
     """Scenario: Register listeners when workflow is activated."""
-    scenario.workflow("new-campaign", "New Campaign", TAGGED, BOUGHT, active=False)
+    goals = scenario.workflow("new-campaign", "New Campaign", TAGGED, BOUGHT, active=False)
     early = scenario.enrolled("early", "new-campaign")
     scenario.happens("contact.tag.added", "early", tag_name="Customer")
     scenario.happens("payment.completed", "early", amount=10)
     scenario.assert_still_in(early)
+    assert scenario.listeners("new-campaign")["event_types"] == []
 
-    said = scenario.workflow("new-campaign", "New Campaign", TAGGED, BOUGHT, active=True)
-    assert "2 of 2 shards have it" in said
+    assert scenario.activates("new-campaign").status_code == 200
+    found = scenario.listeners("new-campaign")
+    assert found["event_types"] == ["contact.tag.added", "payment.completed"]
+    assert [each["id"] for each in found["goals"]] == [each["id"] for each in goals]
+    assert found["enrollments"] == 1
     told = scenario.daemon.until(
         "notice", lambda: scenario.daemon.notices(scenario.tenant, "workflow.activated")
     )
     assert [each["workflow_id"] for each in told] == ["new-campaign"]
+
     other = scenario.enrolled("other", "new-campaign")
     bystander = scenario.enrolled("bystander", "another-workflow")
+    assert scenario.listeners("new-campaign")["enrollments"] == 2
     tagged = scenario.happens("contact.tag.added", "early", tag_name="Customer")
     bought = scenario.happens("payment.completed", "other", amount=10)
     scenario.happens("payment.completed", "bystander", amount=10)
@@ -36,13 +42,15 @@ def test_register_listeners_when_workflow_is_activated(scenario: Scenario) -> No
 def test_unregister_listeners_when_workflow_is_deactivated(scenario: Scenario) -> None:
     """Scenario: Unregister listeners when workflow is deactivated."""
     scenario.workflow("old-campaign", "Old Campaign", TAGGED)
+    assert scenario.listeners("old-campaign")["event_types"] == ["contact.tag.added"]
     first = scenario.enrolled("first", "old-campaign")
     second = scenario.enrolled("second", "old-campaign")
     tagged = scenario.happens("contact.tag.added", "first", tag_name="Customer")
     scenario.assert_went_out_by(tagged, first)
 
-    said = scenario.workflow("old-campaign", "Old Campaign", TAGGED, active=False)
-    assert "2 of 2 shards have it" in said
+    scenario.deactivates("old-campaign")
+    found = scenario.listeners("old-campaign")
+    assert (found["is_active"], found["event_types"], found["goals"]) == (False, [], [])
     told = scenario.daemon.until(
         "notice", lambda: scenario.daemon.notices(scenario.tenant, "workflow.deactivated")
     )
@@ -50,7 +58,7 @@ def test_unregister_listeners_when_workflow_is_deactivated(scenario: Scenario) -
     scenario.happens("contact.tag.added", "second", tag_name="Customer")
     scenario.assert_still_in(second)
 
-    scenario.workflow("old-campaign", "Old Campaign", TAGGED, active=True)
+    assert scenario.activates("old-campaign").status_code == 200
     again = scenario.happens("contact.tag.added", "second", tag_name="Customer")
     scenario.assert_went_out_by(again, second)
 
@@ -58,9 +66,9 @@ def test_unregister_listeners_when_workflow_is_deactivated(scenario: Scenario) -
 @pytest.mark.parametrize(
     ("kind", "data", "status"),
     [
-        ("workflow.enrollment.ended", {"reason": "completed"}, "completed"),
-        ("workflow.enrollment.ended", {"reason": "exited"}, "exited"),
-        ("workflow.enrollment.ended", {"reason": "cancelled"}, "cancelled"),
+        ("ends", {"reason": "completed"}, "completed"),
+        ("ends", {"reason": "exited"}, "exited"),
+        ("ends", {"reason": "cancelled"}, "cancelled"),
         ("contact.tag.added", {"tag_name": "Customer"}, "completed_goal"),
         ("contact.deleted", {}, "cancelled"),
     ],
@@ -71,9 +79,12 @@ def test_cleanup_listener_when_contact_exits_workflow(
     """Scenario: Cleanup listener when contact exits workflow (for any reason)."""
     scenario.workflow("sales-sequence", "Sales Sequence", TAGGED)
     first = scenario.enrolled("kate-brown-id", "sales-sequence")
-    if kind == "workflow.enrollment.ended":
-        data = {**data, "workflow_id": "sales-sequence", "enrollment_id": first}
-    scenario.happens(kind, "kate-brown-id", **data)
+    assert scenario.listeners("sales-sequence")["enrollments"] == 1
+    if kind == "ends":
+        scenario.ends(first, data["reason"])
+    else:
+        scenario.happens(kind, "kate-brown-id", **data)
+    assert scenario.listeners("sales-sequence")["enrollments"] == 0
     assert scenario.status_of(first) == status
     at_the_exit = scenario.achievements(first), scenario.exits(first)
 

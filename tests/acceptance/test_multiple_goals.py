@@ -19,7 +19,7 @@ def test_workflow_with_multiple_goals_any_goal_logic(scenario: Scenario) -> None
 
     # What would have met the other goal comes too late: the contact is out.
     scenario.happens("payment.completed", "leo-martinez-id", amount=10)
-    assert [each.goal_type for each in scenario.achievements(enrollment)] == ["tag_added"]
+    assert [each["goal_type"] for each in scenario.achievements(enrollment)] == ["tag_added"]
     assert scenario.exits(enrollment) == [left]
 
 
@@ -36,10 +36,10 @@ def test_workflow_with_multiple_goals_all_goals_logic(scenario: Scenario) -> Non
     scenario.happens("contact.tag.added", "maria-garcia-id", tag_name="Qualified")
     assert scenario.status_of(enrollment) == "active"
     assert scenario.exits(enrollment) == []
-    assert [each.goal_type for each in scenario.achievements(enrollment)] == ["tag_added"]
+    assert [each["goal_type"] for each in scenario.achievements(enrollment)] == ["tag_added"]
 
     booked = scenario.happens("appointment.booked", "maria-garcia-id", calendar_id="cal-1")
     left = scenario.assert_went_out_by(booked, enrollment)
-    achieved = [each.goal_type for each in scenario.achievements(enrollment)]
+    achieved = [each["goal_type"] for each in scenario.achievements(enrollment)]
     assert achieved == ["tag_added", "appointment_booked"]
     assert (left.goal_type, len(left.goal_ids)) == ("appointment_booked", 2)

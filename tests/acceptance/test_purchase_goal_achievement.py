@@ -17,8 +17,9 @@ def test_contact_makes_qualifying_purchase(scenario: Scenario, amount: Any) -> N
 
     left = scenario.assert_went_out_by(bought, enrollment)
     (achieved,) = scenario.achievements(enrollment)
-    assert (achieved.contact_id, achieved.goal_type) == ("alice-smith-id", "purchase_made")
-    assert (achieved.trigger_event["amount"], achieved.trigger_event["currency"]) == (amount, "USD")
+    assert (achieved["contact_id"], achieved["goal_type"]) == ("alice-smith-id", "purchase_made")
+    carried = achieved["trigger_event"]
+    assert (carried["amount"], carried["currency"]) == (amount, "USD")
     assert left.goal_type == "purchase_made"
 
 

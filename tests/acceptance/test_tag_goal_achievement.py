@@ -13,9 +13,11 @@ def test_contact_achieves_tag_added_goal(scenario: Scenario) -> None:
 
     left = scenario.assert_went_out_by(tagged, enrollment)
     (achieved,) = scenario.achievements(enrollment)
-    assert (achieved.contact_id, achieved.goal_type) == ("john-doe-id", "tag_added")
-    assert achieved.trigger_event["tag_name"] == "Customer"
+    assert (achieved["contact_id"], achieved["goal_type"]) == ("john-doe-id", "tag_added")
+    assert achieved["trigger_event"]["tag_name"] == "Customer"
     assert "pending_actions" in left.cancel
+    assert scenario.engine_obeys(cancelled_actions=2).id == left.id
+    assert scenario.enrollment(enrollment)["cancelled_actions"] == 2
 
 
 def test_contact_receives_non_matching_tag(scenario: Scenario) -> None:
