@@ -1,6 +1,7 @@
 """The audit log over HTTP: a tenant's own, newest first, in pages."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -186,7 +187,7 @@ async def test_rare_entry_among_many_is_found_over_pages_of_bounded_work(
 async def test_page_reads_along_an_index_however_long_the_log_is(
     log: Database, action: str | None, index: str
 ) -> None:
-    """Nothing is sorted, and no table is read as a whole."""
+    """Nothing is sorted, no table is read as a whole, and a later page begins at its place."""
     configured = audit.CONFIGURED if action else ""
     with psycopg.connect(log.dsn) as connection:
         connection.execute("SET LOCAL ROLE goald_api")
@@ -198,9 +199,14 @@ async def test_page_reads_along_an_index_however_long_the_log_is(
             f" {audit.PAGE.format(configured=configured)}".encode()
         )
         lines = connection.execute(
-            b"EXPLAIN EXECUTE page ('acme', NULL, NULL, NULL, NULL, 51, 51, NULL, NULL, NULL, NULL)"
+            "EXPLAIN EXECUTE page ('acme', {0}, {1}, {1}, '', 51, 51, NULL, NULL, NULL, NULL)".format(
+                *audit.ALWAYS
+            ).encode()
         ).fetchall()
     plan = "\n".join(line for (line,) in lines)
     assert index in plan
+    assert re.search(
+        r"Index Cond: .*recorded_at >= .*recorded_at < .*ROW\(recorded_at, hash\) <", plan
+    )
     assert "Sort" not in plan
     assert "Seq Scan" not in plan

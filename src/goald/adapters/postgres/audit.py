@@ -13,14 +13,18 @@ SCANNED = 10_000
 IN_ORDER = "SET LOCAL enable_sort = off"
 """Reads along the index and stops at the page's end, however much the planner expects."""
 
+ALWAYS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+"""The years 1 to 9999 in microseconds: the bounds of a list that nobody bounded."""
+
 _FROM = """
 FROM goald.audit_log
 WHERE tenant_id = $1 {configured}
-  AND recorded_at >= coalesce(goald.at($2::int8), '-infinity')
-  AND recorded_at < coalesce(goald.at($3::int8), 'infinity')
-  AND (recorded_at, hash) < (coalesce(goald.at($4::int8), 'infinity'), coalesce($5::bytea, ''))
+  AND recorded_at >= goald.at($2::int8) AND recorded_at < goald.at($3::int8)
+  AND (recorded_at, hash) < (goald.at($4::int8), $5::bytea)
 ORDER BY recorded_at DESC, hash DESC
 """
+"""Every bound is given: under row security the planner takes none from a coalesce() into an
+index, since it might tell of rows that are not to be seen."""
 
 PAGE = f"""
 SELECT goald.us(recorded_at) AS recorded_at, actor, action, subject, subject_id, workflow_id,
@@ -57,8 +61,11 @@ class PostgresAuditTrail:
         is_filtered = wanted != [None] * 4
         scanned = self._scanned if is_filtered else span.limit + 1
         configured = CONFIGURED if filters.get("action") not in (None, ACHIEVED) else ""
-        at, hash_ = span.after or (None, None)
-        given = [tenant, span.since, span.until, at, bytes.fromhex(str(hash_ or ""))]
+        first, last = ALWAYS
+        since = first if span.since is None else span.since
+        until = last if span.until is None else span.until
+        at, hash_ = span.after or (last, "")
+        given = [tenant, since, until, at, bytes.fromhex(str(hash_))]
         async with self._pool.tenant(tenant, readonly=True) as connection:
             await connection.execute(IN_ORDER)
             found = await connection.fetch(
