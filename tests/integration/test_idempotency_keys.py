@@ -94,6 +94,18 @@ async def test_a_large_answer_is_not_kept(keys: RedisIdempotency, redis: Any) ->
     assert await keys.begin("acme", "k", ONE) is Standing.BEGUN
 
 
+async def test_with_redis_full_nobody_is_told_to_begin(keys: RedisIdempotency, redis: Any) -> None:
+    await keys.begin("acme", "k", ONE)
+    await redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(ServiceUnavailable):
+            await keys.begin("acme", "other", ONE)
+        with pytest.raises(ServiceUnavailable):
+            await keys.end("acme", "k", ONE, ANSWER)
+    finally:
+        await redis.config_set("maxmemory", 0)
+
+
 async def test_without_redis_nobody_is_told_to_begin() -> None:
     keys = RedisIdempotency("unix:///nowhere/redis.sock")
     with pytest.raises(ServiceUnavailable):

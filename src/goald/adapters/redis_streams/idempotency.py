@@ -13,23 +13,16 @@ UNDER_WAY_S: Final = 60
 LARGEST_ANSWER: Final = 16 * 1024
 """A larger one is not kept: its request would be done again."""
 
-_BEGIN = """
-local held = redis.call('GET', KEYS[1])
-if held then return held end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return false
-"""
-"""What the key holds; nothing where it was free, and is this request's now."""
-
 _END = """
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+local reply = redis.pcall('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+if reply.err then return {err = string.gsub(reply.err, '^@user_script: %d+: %-', '')} end
 return 1
 """
 """Keeps an answer, or frees the key, unless another request has it by now: then its own
-time was up."""
+time was up. An error comes back without what Redis 6.2 puts before its code."""
 
 
 class RedisIdempotency:
@@ -41,9 +34,12 @@ class RedisIdempotency:
         self._redis = connect(url)
 
     async def begin(self, tenant: str, key: str, request: bytes) -> Answer | Standing:
-        async with service_errors():
-            held = await self._redis.eval(_BEGIN, 1, _name(tenant, key), request, UNDER_WAY_S)
-        if held is None:
+        name = _name(tenant, key)
+        async with service_errors(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(name, request, ex=UNDER_WAY_S, nx=True)
+            pipe.get(name)
+            is_new, held = await pipe.execute()
+        if is_new:
             return Standing.BEGUN
         digest, answer = held[: len(request)], held[len(request) :]
         if digest != request:
