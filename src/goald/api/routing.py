@@ -3,15 +3,16 @@
 Every file in `routes` makes its routes on a `Router` of this module.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from goald.api.access import Access
 from goald.api.bodies import StrictRequest
-from goald.api.problems import responses
+from goald.api.problems import BadRequest, responses
 
 GUARDED = "/api/v1/"
 
@@ -24,7 +25,7 @@ class Route(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
         if path.startswith(GUARDED):
             given["responses"] = {
-                **responses(401, 403, 429, 503),
+                **responses(400, 401, 403, 429, 503),
                 **(given.get("responses") or {}),
             }
         super().__init__(path, endpoint, **given)
@@ -36,17 +37,36 @@ class Route(APIRoute):
             raise TypeError(f"{self.path} must take one of access.Reads, Edits, Writes, Audits")
         access = self.access = found[0] if found else None
         takes_body = self.body_field is not None
+        parameters = frozenset(_query_parameters(self.dependant))
         serve = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
             if access is not None:
                 await access.admit(strict)
+                _refuse_unknown(strict, parameters)
             if takes_body:
                 await strict.take_json()
             return await serve(strict)
 
         return handle
+
+
+def _query_parameters(of: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in of.query_params)
+    for dependency in of.dependencies:
+        yield from _query_parameters(dependency)
+
+
+def _refuse_unknown(request: Request, parameters: frozenset[str]) -> None:
+    """A filter that is misspelt must not give what it was to keep out."""
+    unknown = sorted(request.query_params.keys() - parameters)
+    if unknown:
+        known = ", ".join(sorted(parameters)) or "none"
+        raise BadRequest(
+            f"{unknown[0]}: there is no such query parameter here; there are: {known}",
+            errors=[{"parameter": name, "detail": "is not known here"} for name in unknown],
+        )
 
 
 def Router() -> APIRouter:  # noqa: N802 -- stands where FastAPI's own class would
