@@ -34,7 +34,7 @@ class Stage:
         endpoints = self._stack.enter_context(EmbeddedServices(data))
         self.redis_url = endpoints.redis_url
         self.postgres_dsn = endpoints.postgres_dsn
-        self._admin_dsn = endpoints.postgres_admin_dsn.replace("/postgres?", "/goald?")
+        self.admin_dsn = endpoints.postgres_admin_dsn.replace("/postgres?", "/goald?")
         self.short = data.short
         self.record = data.record.add
         migrations.upgrade(self.postgres_dsn)
@@ -59,7 +59,7 @@ class Stage:
         await service.apply(parse_configuration(WORKFLOWS))
         await service.close()
         self._encoded = list(workload.encoded())
-        connection = await asyncpg.connect(self._admin_dsn)
+        connection = await asyncpg.connect(self.admin_dsn)
         try:
             await connection.execute(
                 "CREATE TABLE bench_enrollments (tenant_id text, enrollment_id text, contact_id"
@@ -74,11 +74,12 @@ class Stage:
     async def reset(self, streams: int, *, preload: bool = True) -> None:
         """Enrollments as at first, no achievements, and the events waiting in their streams
         (or none, without `preload`)."""
-        connection = await asyncpg.connect(self._admin_dsn)
+        connection = await asyncpg.connect(self.admin_dsn)
         try:
             await connection.execute(
                 "TRUNCATE goald.workflow_enrollments, goald.workflow_goal_achievements,"
-                " goald.outbox, goald.leases CASCADE"
+                " goald.workflow_days, goald.workflow_times_to_goal, goald.outbox, goald.leases"
+                " CASCADE"
             )
             await connection.execute(
                 "INSERT INTO goald.workflow_enrollments (tenant_id, id, contact_id,"
@@ -103,7 +104,7 @@ class Stage:
 
     async def achievements(self) -> int:
         """How many there are."""
-        connection = await asyncpg.connect(self._admin_dsn)
+        connection = await asyncpg.connect(self.admin_dsn)
         try:
             count: int = await connection.fetchval(
                 "SELECT count(*) FROM goald.workflow_goal_achievements WHERE tenant_id = $1", TENANT

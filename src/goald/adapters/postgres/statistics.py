@@ -26,8 +26,8 @@ GROUP BY monday ORDER BY monday
 
 WORKFLOW = """
 SELECT EXISTS (SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2)
-       OR EXISTS (SELECT FROM goald.workflow_days WHERE tenant_id = $1 AND workflow_id = $2)
-           AS is_known,
+       OR (SELECT min(day) FROM goald.workflow_days
+           WHERE tenant_id = $1 AND workflow_id = $2) IS NOT NULL AS is_known,
        ARRAY (SELECT DISTINCT goal_type FROM goald.workflow_goals
               WHERE tenant_id = $1 AND workflow_id = $2 AND deleted_at IS NULL) AS goal_types,
        coalesce(array_agg(step), '{}') AS steps,
@@ -51,7 +51,8 @@ FROM (
 ) AS steps
 """
 """One row: what there is of the workflow, and its times to goal: of the weeks from $3 to $4
-(their Mondays) with the days of $5, and of all that ever was."""
+(their Mondays) with the days of $5, and of all that ever was. (With EXISTS in place of the
+least day the planner may walk the whole table, hoping to come by one of its rows soon.)"""
 
 
 class PostgresStatistics:
