@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import pytest
+from tests.support.api import Api
 from tests.support.daemon import DEADLINE_S, Daemon
 from tests.support.services import Database
 
@@ -92,6 +93,13 @@ def start_api(
     yield start
     for each in started:
         each.end()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Where connections are made, and nothing is ever answered."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield int(listening.getsockname()[1])
 
 
 @pytest.fixture
@@ -303,3 +311,28 @@ def test_the_api_alone_needs_a_schema_that_is_migrated(
     )
     assert api.process.wait(DEADLINE_S) == 1
     assert "goald migrate" in api.printed
+
+
+def test_services_that_hang_are_told_and_neither_hang_it_nor_its_end(
+    make_api: Callable[..., Api], silent_port: int
+) -> None:
+    api = make_api(
+        redis_url=f"redis://127.0.0.1:{silent_port}",
+        postgres_dsn=f"postgresql://goald@127.0.0.1:{silent_port}/goald",
+    )
+    answer = api.anonymous().get("/readyz")
+    assert answer.status_code == 503
+    assert len(answer.json()["troubles"]) == 2
+    assert str(silent_port) not in answer.text
+
+
+def test_services_that_are_away_are_named_without_where_they_are(
+    make_api: Callable[..., Api],
+) -> None:
+    api = make_api(
+        redis_url="redis://secret-name:1@127.0.0.1:1",
+        postgres_dsn="postgresql://secret-name@127.0.0.1:1/goald",
+    )
+    answer = api.anonymous().get("/readyz")
+    assert answer.json()["troubles"] == ["Postgres cannot be used", "Redis cannot be used"]
+    assert "secret-name" not in answer.text

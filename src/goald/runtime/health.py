@@ -1,7 +1,10 @@
 """Whether the API's services take requests: asked at most once a second, whoever asks."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+
+import structlog
+from redis.exceptions import RedisError
 
 from goald.adapters.postgres.tenants import TenantPool
 from goald.adapters.redis_streams.connect import connect, service_errors
@@ -10,6 +13,8 @@ from goald.ports import Clock
 
 KEPT_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class ServicesHealth:
@@ -37,7 +42,9 @@ class ServicesHealth:
         async with self._asking:  # Who asks meanwhile takes what is found.
             now = self._clock.monotonic()
             if self._found_at is None or now - self._found_at >= KEPT_SECONDS:
-                found = await asyncio.gather(self._postgres(), self._ping())
+                found = await asyncio.gather(
+                    _trouble("Postgres", self._postgres), _trouble("Redis", self._ping)
+                )
                 self._found = [trouble for trouble in found if trouble]
                 self._found_at = self._clock.monotonic()
         return self._found + self._more()
@@ -46,22 +53,23 @@ class ServicesHealth:
         """Close the connection to Redis; the pool is its owner's."""
         await self._redis.aclose()
 
-    async def _postgres(self) -> str | None:
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS), self._pool.connection() as connection:
-                await connection.execute("SELECT 1")
-        except TimeoutError:
-            return f"Postgres does not answer within {PATIENCE_SECONDS:.0f} s"
-        except GoaldError as error:
-            return str(error)
-        return None
+    async def _postgres(self) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute("SELECT 1")
 
-    async def _ping(self) -> str | None:
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS), service_errors():
-                await self._redis.ping()
-        except TimeoutError:
-            return f"Redis does not answer within {PATIENCE_SECONDS:.0f} s"
-        except GoaldError as error:
-            return str(error)
-        return None
+    async def _ping(self) -> None:
+        async with service_errors():
+            await self._redis.ping()
+
+
+async def _trouble(name: str, ask: Callable[[], Awaitable[None]]) -> str | None:
+    """What is told to whoever asks names no server; that is for the log."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await ask()
+    except TimeoutError:
+        return f"{name} does not answer within {PATIENCE_SECONDS:.0f} s"
+    except (GoaldError, RedisError) as error:
+        _log.warning("service cannot be used", service=name, error=str(error))
+        return f"{name} cannot be used"
+    return None
