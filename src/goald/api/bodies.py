@@ -13,6 +13,7 @@ from goald.api.problems import BadRequest, TooLarge, UnsupportedMedia
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_KEYS = 64
+MAX_STRING_BYTES = 1 << 10
 _MAX_NUMBER = 64
 _MAX_EXPONENT = 400
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -73,7 +74,7 @@ class StrictRequest(Request):
 def strict_json(body: bytes) -> Any:
     """JSON as Python has it, with decimals as Decimal. Raises BadRequest for what is not JSON
     in UTF-8, and for a key that comes twice, NaN, infinity, NUL, a lone surrogate, a number
-    out of all proportion, more than 64 keys in a map or 32 levels of depth."""
+    out of all proportion, more than 1 KiB in a string, 64 keys in a map or 32 levels of depth."""
     try:
         value = json.loads(
             body.decode(),
@@ -129,6 +130,8 @@ def _check(value: Any, depth: int) -> None:
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
             raise BadRequest("A string holds a NUL or half of a surrogate pair")
+        if len(value.encode()) > MAX_STRING_BYTES:
+            raise BadRequest(f"A string may hold {MAX_STRING_BYTES} bytes")
     elif isinstance(value, (dict, list)):
         if depth == 0:
             raise BadRequest(f"The body is deeper than {MAX_DEPTH} levels")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
 from goald.api.models.events import EVENT
-from goald.api.problems import ProblemAnswer, responses
+from goald.api.problems import MEANINGS, ProblemAnswer, responses, title_of
 
 DESCRIPTION = """\
 goald takes contacts out of a marketing workflow the moment they have done what it was for.
@@ -38,6 +38,16 @@ TAGS = {
 _FOREIGN = ("HTTPValidationError", "ValidationError")
 """What FastAPI adds for its own 422, which is never answered here."""
 
+_RETRY_AFTER = {
+    "description": "in how many seconds it may be tried again",
+    "schema": {"type": "integer", "minimum": 1},
+}
+_REFUSALS: dict[str, dict[str, Any]] = {
+    str(status): held | ({"headers": {"Retry-After": _RETRY_AFTER}} if status in (429, 503) else {})
+    for status, held in responses(*MEANINGS).items()
+}
+"""Every problem by its status; the operations refer to them."""
+
 
 def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     """OpenAPI 3.1 of these routes. Pure."""
@@ -61,6 +71,7 @@ def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     problem = ProblemAnswer.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs"), Problem=problem, Event=EVENT)
     made["components"]["schemas"] = dict(sorted(schemas.items()))
+    made["components"]["responses"] = {_name(status): held for status, held in _REFUSALS.items()}
     for operation in _operations(made):
         operation["responses"] = dict(sorted(_answers(operation).items()))
     return made
@@ -72,10 +83,18 @@ def _answers(operation: dict[str, Any]) -> dict[str, Any]:
     may_be = (400, 413, 415) if "requestBody" in operation else (400,)
     if answers.pop("422", None) or "requestBody" in operation:
         answers = {str(status): held for status, held in responses(*may_be).items()} | answers
-    for status in ("429", "503"):
-        if status in answers:
-            answers[status] = answers[status] | {"headers": {"Retry-After": _RETRY_AFTER}}
-    return answers
+    return {status: _referred(status, held) for status, held in answers.items()}
+
+
+def _referred(status: str, held: dict[str, Any]) -> dict[str, Any]:
+    """A reference, where the route says no more of this status than all do."""
+    if int(status) in MEANINGS and responses(int(status)) == {int(status): held}:
+        return {"$ref": f"#/components/responses/{_name(status)}"}
+    return held
+
+
+def _name(status: str) -> str:
+    return title_of(int(status)).replace(" ", "")
 
 
 def _models(of: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
@@ -94,12 +113,6 @@ def _examples(model: type[BaseModel]) -> list[Any]:
 def text(routes: Sequence[BaseRoute]) -> str:
     """The document as docs/openapi.json has it."""
     return json.dumps(document(routes), indent=2, ensure_ascii=False) + "\n"
-
-
-_RETRY_AFTER = {
-    "description": "in how many seconds it may be tried again",
-    "schema": {"type": "integer", "minimum": 1},
-}
 
 
 def _operations(made: dict[str, Any]) -> Iterator[dict[str, Any]]:

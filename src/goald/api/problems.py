@@ -124,7 +124,7 @@ class ProblemAnswer(BaseModel):
     )
 
 
-_MEANINGS = {
+MEANINGS = {
     400: "The request cannot be taken; `errors` says where",
     401: "No token, or one that is not good",
     403: "The token lacks the scope",
@@ -136,6 +136,7 @@ _MEANINGS = {
     429: "The tenant's quota is used up; `Retry-After` says when to come again",
     503: "Redis or Postgres is away; `Retry-After` says when to try again",
 }
+"""Every status that a problem has, and what it says."""
 
 
 def title_of(status: int) -> str:
@@ -147,7 +148,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     503 need not be given: every route under /api/v1 has them."""
     return {
         status: {
-            "description": _MEANINGS.get(status, title_of(status)),
+            "description": MEANINGS[status],
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": "#/components/schemas/Problem"},
@@ -155,7 +156,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
                         "type": "about:blank",
                         "title": title_of(status),
                         "status": status,
-                        "detail": _MEANINGS.get(status, title_of(status)),
+                        "detail": MEANINGS[status],
                     },
                 }
             },

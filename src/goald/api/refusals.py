@@ -16,9 +16,9 @@ from goald.api.problems import MEDIA_TYPE, Problem, title_of
 from goald.domain import errors
 
 _STATUS_OF: dict[type[errors.GoaldError], int] = {
-    errors.ServiceUnavailable: 503,
-    errors.SchemaMismatch: 503,
     errors.QuotaExceeded: 429,
+    errors.RetryableError: 503,
+    errors.SchemaMismatch: 503,
     errors.InvalidFile: 400,
     errors.InvalidEvent: 400,
     errors.InvalidConfiguration: 400,
@@ -67,10 +67,12 @@ async def _refuse_error(request: Request, error: Exception) -> Response:
         headers = _with_retry(error.status, error.headers)
         return problem_response(error.status, error.detail, headers, **error.members)
     status = next((_STATUS_OF[kind] for kind in type(error).__mro__ if kind in _STATUS_OF), 500)
-    if status >= 500:
-        _log.warning("request failed", path=request.url.path, error=str(error), status=status)
+    path = request.scope["path"]
     if status == 500:
+        _log.error("request failed", path=path, exc_info=error)
         return unknown_error()
+    if status == 503:
+        _log.warning("request cannot be served", path=path, error=str(error))
     members: dict[str, Any] = {}
     if isinstance(error, errors.InvalidConfiguration) and error.faults:
         members["errors"] = [{"pointer": place, "detail": what} for place, what in error.faults]

@@ -70,7 +70,7 @@ def test_an_operation_names_the_scope_and_the_errors(operation: dict[str, Any]) 
     if "requestBody" in operation:
         statuses |= {"400", "413", "415"}
     for status in statuses:
-        assert "application/problem+json" in operation["responses"][status]["content"]
+        assert "application/problem+json" in _resolved(operation["responses"][status])["content"]
 
 
 @each_guarded
@@ -91,7 +91,7 @@ def test_bodies_have_examples_that_are_right(operation: dict[str, Any]) -> None:
 def test_whoever_has_seen_errors_finds_them_described(operation: dict[str, Any]) -> None:
     for status, answer in operation["responses"].items():
         if int(status) >= 400:
-            content = answer["content"]["application/problem+json"]
+            content = _resolved(answer)["content"]["application/problem+json"]
             _validator(content["schema"]).validate(content["example"])
 
 
@@ -118,6 +118,14 @@ def test_there_is_nothing_else_beside_the_page(api: Api) -> None:
         assert api.anonymous().get(path).status_code == 404
 
 
+def _resolved(held: dict[str, Any]) -> dict[str, Any]:
+    """What a reference refers to."""
+    while "$ref" in held:
+        _, kind, name = held["$ref"].removeprefix("#/").split("/")
+        held = DOCUMENT["components"][kind][name]
+    return held
+
+
 def _examples(content: dict[str, Any]) -> Iterator[Any]:
     """Those that stand beside a schema, within it, or in each part of it."""
     if "example" in content:
@@ -127,8 +135,7 @@ def _examples(content: dict[str, Any]) -> Iterator[Any]:
 
 
 def _examples_of(schema: dict[str, Any]) -> Iterator[Any]:
-    while "$ref" in schema:
-        schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    schema = _resolved(schema)
     yield from schema.get("examples", ())
     if "example" in schema:
         yield schema["example"]
