@@ -1,7 +1,8 @@
 """What tells of a change, published right after its commit (E10)."""
 
 import asyncio
-import logging
+
+import structlog
 
 from goald.configuration.ports import Configurations, Outbound
 from goald.domain.errors import ServiceUnavailable
@@ -11,7 +12,7 @@ from goald.ports import Message
 PUBLISH_SECONDS = 1.0
 """After which the shards are left to publish it: they look each second."""
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class Announcer:
@@ -22,22 +23,35 @@ class Announcer:
         self._kept = configurations
         self._outbound = outbound
 
-    async def announce(self, tenant: str, changed: Changed) -> None:
-        """Returns when Redis has taken it, or would not."""
+    async def publish(self, changed: Changed) -> bool:
+        """Returns when Redis has taken what tells of a change, or would not; whether it has."""
         rows = changed.announcements
         if self._outbound is None or not rows:
-            return
+            return False
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 await self._outbound.publish([Message(row.stream, row.payload) for row in rows])
-            await self._kept.mark_published(tenant, [row.number for row in rows])
         except (ServiceUnavailable, TimeoutError) as error:
-            _log.warning(
-                "a change of the configuration is left to the shards to publish: %s",
-                str(error) or type(error).__name__,
-            )
+            _leave("publish", error)
+            return False
+        return True
+
+    async def mark(self, tenant: str, changed: Changed) -> None:
+        """Say that it is published. Where that is lost, it is published again."""
+        try:
+            await self._kept.mark_published(tenant, [row.number for row in changed.announcements])
+        except ServiceUnavailable as error:
+            _leave("mark", error)
 
     async def close(self) -> None:
         """Close the connection to Redis."""
         if self._outbound is not None:
             await self._outbound.close()
+
+
+def _leave(what: str, error: Exception) -> None:
+    _log.warning(
+        "the shards are left to announce a change of the configuration",
+        failed=what,
+        error=str(error) or type(error).__name__,
+    )

@@ -1,5 +1,6 @@
 """How every change is made: decided and committed, announced, awaited (E10)."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -78,8 +79,13 @@ class Changes:
             tenant, actor, scope, lambda held: self._decision(tenant, decide(held))
         )
         deadline = self._clock.monotonic() + WAIT_SECONDS
-        await self._announcer.announce(tenant, changed)
-        return changed, await self._wait(changed.version or 0, deadline)
+        version = changed.version or 0
+        if not await self._announcer.publish(changed):
+            return changed, await self._wait(version, deadline)
+        holders, _ = await asyncio.gather(
+            self._wait(version, deadline), self._announcer.mark(tenant, changed)
+        )
+        return changed, holders
 
     async def edit(
         self,

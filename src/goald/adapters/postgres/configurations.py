@@ -2,7 +2,8 @@
 transaction."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from goald.adapters.postgres import configuration_statements as statements
@@ -55,20 +56,10 @@ class PostgresConfigurations:
         scope: Scope,
         decide: Callable[[HeldConfiguration], Decision],
     ) -> Changed:
-        # A tenant's changes wait for each other in any case: here, where they hold no
-        # connection that another tenant could use (D8).
-        turn = self._turns.setdefault(tenant, asyncio.Lock())
-        try:
-            await asyncio.wait_for(turn.acquire(), TURN_SECONDS)
-        except TimeoutError:
-            raise ServiceUnavailable("Too many changes of this tenant wait") from None
-        try:
-            async with self._pool.tenant(tenant, actor) as connection:
-                await connection.execute(statements.LOCK_TENANT, tenant)
-                decision = decide(await read(connection, tenant, scope))
-                return await write(connection, tenant, decision)
-        finally:
-            turn.release()
+        async with self._turn(tenant), self._pool.tenant(tenant, actor) as connection:
+            await connection.execute(statements.LOCK_TENANT, tenant)
+            decision = decide(await read(connection, tenant, scope))
+            return await write(connection, tenant, decision)
 
     async def mark_published(self, tenant: str, numbers: Sequence[int]) -> None:
         async with self._pool.tenant(tenant) as connection:
@@ -82,3 +73,21 @@ class PostgresConfigurations:
     async def close(self) -> None:
         """Close the pool."""
         await self._pool.close()
+
+    @asynccontextmanager
+    async def _turn(self, tenant: str) -> AsyncIterator[None]:
+        """A tenant's changes wait for each other in any case: here, where they hold no
+        connection that another tenant could use (D8)."""
+        lock = self._turns.setdefault(tenant, asyncio.Lock())
+        is_ours = False
+        try:
+            try:
+                async with asyncio.timeout(TURN_SECONDS):
+                    await lock.acquire()
+                    is_ours = True
+            except TimeoutError:
+                raise ServiceUnavailable("too many changes of this tenant wait") from None
+            yield
+        finally:
+            if is_ours:
+                lock.release()
