@@ -198,10 +198,9 @@ async def test_page_reads_along_an_index_however_long_the_log_is(
             f"PREPARE page (text, int8, int8, int8, bytea, int, int, text, text, text, text) AS"
             f" {audit.PAGE.format(configured=configured)}".encode()
         )
+        bounds = "{0}, {1}, {1}, ''".format(*audit.ALWAYS)
         lines = connection.execute(
-            "EXPLAIN EXECUTE page ('acme', {0}, {1}, {1}, '', 51, 51, NULL, NULL, NULL, NULL)".format(
-                *audit.ALWAYS
-            ).encode()
+            f"EXPLAIN EXECUTE page ('acme', {bounds}, 51, 51, NULL, NULL, NULL, NULL)".encode()
         ).fetchall()
     plan = "\n".join(line for (line,) in lines)
     assert index in plan

@@ -1,0 +1,147 @@
+"""Whatever is changed in a chain is found, wherever it is, and however it is read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goald.domain.audit import Chain, End, Entry, Finding, KeptEnd, link
+from goald.domain.audit_log import Piece, Verification
+
+Tampering: TypeAlias = Callable[[list[Entry], int, int], list[Entry]]
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> list[Entry]:
+    """The rows of one chain, as they were written."""
+    rows: list[Entry] = []
+    before = b""
+    for number in range(1, draw(st.integers(2, 12)) + 1):
+        row = Entry(
+            "slots/0", number, "acme", 1_780_000_000_000_000 + number, draw(TEXT),
+            "goal.achieved", "enrollment", f"e-{number}", draw(st.none() | TEXT), None,
+            '{"contact_id": "ann"}', b"",
+        )  # fmt: skip
+        before = link(before, row)
+        rows.append(replace(row, hash=before))
+    return rows
+
+
+def findings(
+    rows: Sequence[Entry], head: End | None, sizes: Sequence[int], kept: KeptEnd | None = None
+) -> list[Finding]:
+    """What is found where the log is read in pieces of these sizes, again and again."""
+    verification = Verification({} if kept is None else {"slots/0": kept})
+    chain = Chain("slots/0", head)
+    held = sorted(rows, key=lambda row: (row.number, row.recorded_at))
+    found: list[Finding] = []
+    place = 0
+    for size in [*sizes, len(held) + 1] * (len(held) + 1):
+        part = held[place : place + size]
+        place += len(part)
+        is_last = len(part) < size
+        found += verification.take(Piece(part, [chain], 0, is_last))
+        if is_last:
+            return found
+    raise AssertionError("the pieces do not end")
+
+
+SIZES = st.lists(st.integers(1, 4), max_size=3)
+
+
+def end_of(rows: Sequence[Entry]) -> End:
+    return End(rows[-1].number, rows[-1].hash)
+
+
+@given(rows=chains(), sizes=SIZES)
+def test_chain_as_it_was_written_has_no_finding(rows: list[Entry], sizes: list[int]) -> None:
+    assert findings(rows, end_of(rows), sizes) == []
+
+
+def exchange(rows: list[Entry], i: int, j: int) -> list[Entry]:
+    rows[i], rows[j] = replace(rows[j], number=i + 1), replace(rows[i], number=j + 1)
+    return rows
+
+
+def exchange_content(rows: list[Entry], i: int, j: int) -> list[Entry]:
+    rows[i], rows[j] = (
+        replace(rows[j], number=i + 1, hash=rows[i].hash),
+        replace(rows[i], number=j + 1, hash=rows[j].hash),
+    )
+    return rows
+
+
+@given(data=st.data(), rows=chains(), sizes=SIZES, by=st.sampled_from([exchange, exchange_content]))
+def test_two_rows_that_were_exchanged_are_named(
+    data: st.DataObject, rows: list[Entry], sizes: list[int], by: Tampering
+) -> None:
+    places = st.integers(0, len(rows) - 1)
+    i, j = sorted(data.draw(st.lists(places, min_size=2, max_size=2, unique=True)))
+    head = end_of(rows)
+    found = findings(by(rows, i, j), head, sizes)
+    assert [(one.kind, one.number) for one in found] == [("swapped", i + 1), ("swapped", j + 1)]
+
+
+@given(
+    data=st.data(),
+    rows=chains(),
+    sizes=SIZES,
+    column=st.sampled_from(
+        ["tenant_id", "actor", "action", "subject", "subject_id", "workflow_id", "before", "after"]
+    ),
+)
+def test_row_whose_content_was_changed_is_named(
+    data: st.DataObject, rows: list[Entry], sizes: list[int], column: str
+) -> None:
+    i = data.draw(st.integers(0, len(rows) - 1))
+    head = end_of(rows)
+    value = '"other"' if column in ("before", "after") else "something else"
+    changed: dict[str, Any] = {column: value}
+    rows[i] = replace(rows[i], **changed)
+    found = findings(rows, head, sizes)
+    assert [(one.kind, one.number) for one in found] == [("changed", i + 1)]
+
+
+@given(data=st.data(), rows=chains(), sizes=SIZES)
+def test_row_whose_hash_was_changed_is_named(
+    data: st.DataObject, rows: list[Entry], sizes: list[int]
+) -> None:
+    i = data.draw(st.integers(0, len(rows) - 1))
+    head = end_of(rows)
+    rows[i] = replace(rows[i], hash=bytes(32))
+    found = findings(rows, head, sizes)
+    assert [(one.kind, one.number) for one in found] == [("rehashed", i + 1)]
+
+
+@given(data=st.data(), rows=chains(), sizes=SIZES)
+def test_rows_that_were_deleted_are_named(
+    data: st.DataObject, rows: list[Entry], sizes: list[int]
+) -> None:
+    numbers = [row.number for row in rows]
+    gone = data.draw(st.sets(st.sampled_from(numbers), min_size=1))
+    head = end_of(rows)
+    found = findings([row for row in rows if row.number not in gone], head, sizes)
+    assert {one.kind for one in found} <= {"missing", "cut off"}
+    named = {n for one in found for n in range(one.number, (one.last or one.number) + 1)}
+    assert named == gone
+
+
+@given(data=st.data(), rows=chains(), sizes=SIZES)
+def test_chain_written_anew_is_found_by_an_end_that_was_kept(
+    data: st.DataObject, rows: list[Entry], sizes: list[int]
+) -> None:
+    """From some row on everything was hashed again, and the end with it."""
+    i = data.draw(st.integers(0, len(rows) - 1))
+    kept = KeptEnd(rows[-1].number, rows[-1].hash, rows[-1].recorded_at)
+    before = rows[i - 1].hash if i else b""
+    rows[i] = replace(rows[i], actor="somebody else altogether")
+    for place in range(i, len(rows)):
+        before = link(before, rows[place])
+        rows[place] = replace(rows[place], hash=before)
+    assert findings(rows, end_of(rows), sizes) == []
+    found = findings(rows, end_of(rows), sizes, kept)
+    assert [(one.kind, one.number) for one in found] == [("rewritten", len(rows))]
