@@ -256,6 +256,25 @@ def test_without_a_way_to_check_tokens_it_runs_without_the_api_and_says_so(
     assert daemon.stop() == 0
 
 
+def test_commands_find_the_api_of_a_goald_that_has_services_of_its_own(
+    make_daemon: Callable[..., Daemon], redis_url: str, database: Database
+) -> None:
+    daemon = make_daemon(
+        embedded=False,
+        redis_url=redis_url,
+        postgres_dsn=database.dsn,
+        metrics_port="0",
+        api_port="0",
+        jwt_secret=SECRET,
+    )
+    daemon.launch()
+    daemon.until("readiness", lambda: "goald is ready" in daemon.printed())
+    bearer = {"authorization": f"Bearer {token(daemon, 'acme', *SCOPES)}"}
+    answer = httpx.get(f"{api_url(daemon)}/api/v1/workflows", headers=bearer, timeout=DEADLINE_S)
+    assert answer.status_code == 200
+    assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_api_alone_ends_on_a_signal_once_it_has_answered(
     start_api: Callable[..., ApiProcess], number: signal.Signals

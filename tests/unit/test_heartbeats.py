@@ -10,7 +10,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def said(role: str, index: int = 0, *, ago: float = 0.5, ready: bool = True) -> Heartbeat:
-    expected = (1, 2) if role == "supervisor" else (None, None)
+    urls = ("http://h:1", "http://h:2/metrics")
+    expected = (1, 2, *urls) if role == "supervisor" else (None, None)
     at = NOW - timedelta(seconds=ago)
     return Heartbeat(role, index, 7, "host", NOW, at, ready, (), *expected)
 

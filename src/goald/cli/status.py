@@ -49,6 +49,7 @@ async def _gather(instance: "Instance") -> dict[str, Any]:
         await board.close()
         await client.aclose()
     missing = not_ready(readings.heartbeats, readings.at)
+    driver = next((each for each in readings.heartbeats if each.role == "supervisor"), None)
     return {
         "ready": not missing,
         "not_ready": missing,
@@ -60,8 +61,8 @@ async def _gather(instance: "Instance") -> dict[str, Any]:
         "started_at": instance.started_at,
         "redis_url": instance.redis_url,
         "postgres_dsn": instance.postgres_dsn,
-        "api_url": instance.api_url,
-        "metrics_url": instance.metrics_url,
+        "api_url": instance.api_url or (driver.api_url if driver else None),
+        "metrics_url": instance.metrics_url or (driver.metrics_url if driver else None),
         "data_dir": instance.data_dir,
     }
 

@@ -6,7 +6,8 @@ They lie in the Redis hash `goald:processes`, field `{role}:{index}`, one JSON o
      "ready": true, "metrics": [what `goald.metrics.snapshot` gives]}
 
 That of the supervisor also has `consumers` and `shards`: how many it has started, which is
-how many must be ready. Pure: no I/O, and the time is passed in.
+how many must be ready; and `api_url` and `metrics_url`, where it serves them.
+Pure: no I/O, and the time is passed in.
 """
 
 import json
@@ -36,6 +37,8 @@ class Heartbeat:
     consumers: int | None = None
     """How many consumers there must be; of the supervisor alone."""
     shards: int | None = None
+    api_url: str | None = None
+    metrics_url: str | None = None
 
     @property
     def field(self) -> str:
@@ -60,6 +63,7 @@ class Heartbeat:
         }
         if self.consumers is not None and self.shards is not None:
             said |= {"consumers": self.consumers, "shards": self.shards}
+            said |= {"api_url": self.api_url, "metrics_url": self.metrics_url}
         return json.dumps(said, separators=(",", ":"))
 
     @classmethod
@@ -78,6 +82,8 @@ class Heartbeat:
                 metrics=tuple(said.get("metrics", ())),
                 consumers=said.get("consumers"),
                 shards=said.get("shards"),
+                api_url=said.get("api_url"),
+                metrics_url=said.get("metrics_url"),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this is not a heartbeat: {error!r}") from None

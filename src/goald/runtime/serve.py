@@ -309,6 +309,8 @@ class _Daemon:
             "ready": self._started,
             "consumers": self._supervisor.consumers,
             "shards": self._settings.shards,
+            "api_url": self._urls.api,
+            "metrics_url": self._urls.metrics,
         }
 
     def _on_signal(self, number: signal.Signals) -> None:
