@@ -1,0 +1,26 @@
+"""Errors travel between processes: each is the same on the other side."""
+
+import pickle
+
+import pytest
+
+from goald.domain import errors
+
+EVERY = [
+    one
+    for one in vars(errors).values()
+    if isinstance(one, type) and issubclass(one, errors.GoaldError)
+]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_error_survives_pickling(kind: type[errors.GoaldError]) -> None:
+    found = pickle.loads(pickle.dumps(kind("what happened")))  # noqa: S301 -- our own bytes
+    assert (type(found), str(found)) == (kind, "what happened")
+
+
+def test_faults_of_a_configuration_survive_pickling() -> None:
+    faults = [("/criteria/tag_id", "must be text")]
+    error = errors.InvalidConfiguration("wrong", faults)
+    found = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
+    assert (str(found), found.faults) == ("wrong", tuple(faults))
