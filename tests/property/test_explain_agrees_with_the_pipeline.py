@@ -106,7 +106,7 @@ def _check(said: dict[str, Any]) -> None:
             assert goal["matched"] or not goal["achieved"]
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 @given(histories(events=25))
 def test_what_is_told_of_an_event_is_what_becomes_of_it(history: History) -> None:
     async def run() -> None:
