@@ -76,7 +76,7 @@ def test_amounts_keep_every_digit(editor: httpx.Client, sent: str, kept: bytes) 
 @pytest.mark.parametrize(
     "amount",
     ["true", '"1e5"', '"NaN"', '"\uff11\uff12"', "-1", '"-1"', "1234567890123456789", "[]",
-     '"0.1234567890123456789"', '"1_000"', '"' + "0" * 100_000 + '1"', "1e400"],
+     '"0.1234567890123456789"', '"1_000"', '"' + "0" * 1_000 + '1"', "1e400"],
 )  # fmt: skip
 def test_what_is_no_amount_is_refused(editor: httpx.Client, amount: str) -> None:
     body = f'{{"goal_type": "purchase_made", "criteria": {{"min_amount": {amount}}}}}'
