@@ -83,7 +83,7 @@ class AuditRecord:
 
     recorded_at: int
     actor: str
-    action: AuditAction
+    action: str
     subject: str
     subject_id: str
     workflow_id: str | None
