@@ -69,7 +69,7 @@ fmt: $(STAMPS)/dev ## Put the source into its format, and mend what the linters 
 
 .PHONY: docs
 docs: $(STAMPS)/dev $(STAMPS)/ext ## Write docs/openapi.json anew from the routes
-	@$(BIN)/python -m goald.api.openapi > docs/openapi.json.new
+	@$(BIN)/python -m goald.api > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
 
 .PHONY: bench

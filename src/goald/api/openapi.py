@@ -1,5 +1,5 @@
-"""The OpenAPI document, as `/openapi.json` serves it. `python -m goald.api.openapi` prints it
-for docs/openapi.json; the same routes give the same text."""
+"""The OpenAPI document, as `/openapi.json` serves it and docs/openapi.json keeps it: the same
+routes give the same text."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -118,13 +118,3 @@ def text(routes: Sequence[BaseRoute]) -> str:
 def _operations(made: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for methods in made["paths"].values():
         yield from methods.values()
-
-
-def main() -> None:
-    from goald.api.app import all_routes
-
-    print(text(all_routes()), end="")
-
-
-if __name__ == "__main__":
-    main()
