@@ -1,6 +1,5 @@
 """How every change is made: decided and committed, announced, awaited (E10)."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -79,13 +78,10 @@ class Changes:
             tenant, actor, scope, lambda held: self._decision(tenant, decide(held))
         )
         deadline = self._clock.monotonic() + WAIT_SECONDS
-        version = changed.version or 0
-        if not await self._announcer.publish(changed):
-            return changed, await self._wait(version, deadline)
-        holders, _ = await asyncio.gather(
-            self._wait(version, deadline), self._announcer.mark(tenant, changed)
-        )
-        return changed, holders
+        if await self._announcer.publish(changed):
+            # While this is written the shards take the change: there is nothing to see yet.
+            await self._announcer.mark(tenant, changed)
+        return changed, await self._wait(changed.version or 0, deadline)
 
     async def edit(
         self,
@@ -133,7 +129,7 @@ class Changes:
             if is_everywhere(holders) or self._clock.monotonic() >= deadline:
                 return holders
             await self._clock.sleep(pause)
-            pause = min(2 * pause, POLL_SECONDS)
+            pause = min(1.5 * pause, POLL_SECONDS)
 
 
 def _after(held: HeldConfiguration, changes: list[Difference]) -> HeldConfiguration:
