@@ -23,6 +23,8 @@ PORT = 8080
 GRACE_SECONDS = 5
 """For what is under way when the server stops; the rest is broken off."""
 CLOSE_SECONDS = 2.0
+CONNECTIONS = 4_096
+"""At once; who comes then is answered 503. So memory is bounded, whoever connects (D8)."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than load balancers keep theirs, so that no request meets a closing connection."""
 
@@ -128,6 +130,7 @@ def server_config(app: FastAPI) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
+        limit_concurrency=CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 import structlog
 
-_QUIET = ("asyncio", "ray", "sqlalchemy", "alembic")
+_QUIET = ("asyncio", "ray", "sqlalchemy", "alembic", "httpx", "httpcore")
 """Libraries that are heard from warnings on only."""
 
 
