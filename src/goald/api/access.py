@@ -84,9 +84,10 @@ class Access(SecurityBase):
 
     async def identify(self, request: Request, parts: Parts) -> Caller:
         """Who calls, by the bearer token."""
-        header = request.headers.get("authorization")
-        scheme, token = get_authorization_scheme_param(header)
-        if scheme.lower() != "bearer" or not token:
+        given = request.headers.getlist("authorization")
+        scheme, token = get_authorization_scheme_param(given[0] if given else None)
+        # Of two, a proxy before us may have looked at the other one.
+        if scheme.lower() != "bearer" or not token or len(given) > 1:
             raise Unauthorized(
                 "This needs a bearer token", headers={"WWW-Authenticate": _CHALLENGE}
             )

@@ -60,6 +60,7 @@ class StrictRequest(Request):
         return b"".join(chunks)
 
     def require_json(self) -> None:
+        """Raises UnsupportedMedia where the headers say that the body is something else."""
         if self.headers.get("content-encoding", "identity") != "identity":
             raise UnsupportedMedia("The body must not be compressed")
         media, _, parameters = self.headers.get("content-type", "").lower().partition(";")

@@ -28,7 +28,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if b"%" in scope.get("raw_path", b""):
+        if b"%" in (scope.get("raw_path") or b""):
             # In a copy: the server logs the path that it knows.
             scope = {**scope, "path": routing_path(scope["raw_path"])}
         begun = time.perf_counter()

@@ -49,6 +49,12 @@ def test_without_a_token_the_answer_says_what_is_needed_and_names_no_error(api: 
         }
 
 
+def test_two_tokens_are_none(api: Api) -> None:
+    header = (b"authorization", f"Bearer {api.token('acme')}".encode())
+
+    assert api.anonymous().get(PATH, headers=[header, header]).status_code == 401
+
+
 @pytest.mark.parametrize(
     ("claims", "why"),
     [
