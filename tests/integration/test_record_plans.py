@@ -37,15 +37,21 @@ FROM generate_series(1, %s::int) i
 """
 
 
-@pytest.fixture
-async def reader(database: Database) -> AsyncIterator[Any]:
-    """A connection as the API has it, over many rows."""
-    with psycopg.connect(database.admin_dsn) as admin:
+@pytest.fixture(scope="module")
+def crowded(module_database: Database) -> Database:
+    """A database with many rows of one workflow."""
+    with psycopg.connect(module_database.admin_dsn) as admin:
         admin.execute("SET session_replication_role = replica")  # no rollups, no audit
         admin.execute(ENROLL, (AT, MANY))
         admin.execute(ACHIEVE, (AT, MANY))
         admin.execute("ANALYZE goald.workflow_enrollments, goald.workflow_goal_achievements")
-    connection = await asyncpg.connect(database.dsn, server_settings={"role": "goald_api"})
+    return module_database
+
+
+@pytest.fixture
+async def reader(crowded: Database) -> AsyncIterator[Any]:
+    """A connection as the API has it."""
+    connection = await asyncpg.connect(crowded.dsn, server_settings={"role": "goald_api"})
     async with connection.transaction():
         await connection.execute(SET_TENANT, "acme", "")
         yield connection
