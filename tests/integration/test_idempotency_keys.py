@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from goald.adapters.redis_streams.idempotency import (
+    KEPT_IN_AN_HOUR,
     KEPT_S,
     LARGEST_ANSWER,
     UNDER_WAY_S,
@@ -74,6 +75,7 @@ async def test_a_crash_frees_the_key_after_a_minute_and_an_answer_is_kept_for_a_
     assert 0 < await redis.ttl(name) <= UNDER_WAY_S == 60
     await keys.end("acme", "k", ONE, ANSWER)
     assert UNDER_WAY_S < await redis.ttl(name) <= KEPT_S == 24 * 3_600
+    assert -1 not in [await redis.ttl(name) for name in await redis.keys("*")]
 
 
 async def test_one_that_took_too_long_takes_nothing_from_the_next(
@@ -92,6 +94,20 @@ async def test_a_large_answer_is_not_kept(keys: RedisIdempotency, redis: Any) ->
     await keys.end("acme", "k", ONE, Answer(202, b"x" * (LARGEST_ANSWER + 1)))
     assert await redis.keys("*") == []
     assert await keys.begin("acme", "k", ONE) is Standing.BEGUN
+
+
+async def test_nobody_fills_redis_with_answers(keys: RedisIdempotency, redis: Any) -> None:
+    largest = Answer(202, b"x" * LARGEST_ANSWER)
+    for number in range(KEPT_IN_AN_HOUR // LARGEST_ANSWER + 100):
+        await keys.begin("acme", f"k-{number}", ONE)
+        await keys.end("acme", f"k-{number}", ONE, largest)
+    held = sum([await redis.strlen(name) for name in await redis.keys("*")])
+    assert KEPT_IN_AN_HOUR / 2 < held < KEPT_IN_AN_HOUR
+    assert await keys.begin("acme", "k-0", ONE) == largest
+    assert await keys.begin("acme", "k-1100", ONE) is Standing.BEGUN
+    await keys.begin("globex", "k", ONE)
+    await keys.end("globex", "k", ONE, ANSWER)
+    assert await keys.begin("globex", "k", ONE) == ANSWER
 
 
 async def test_with_redis_full_nobody_is_told_to_begin(keys: RedisIdempotency, redis: Any) -> None:

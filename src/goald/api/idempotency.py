@@ -54,7 +54,8 @@ async def once(
 
     Only an answer that `do` gave is kept: what it raises leaves the key free, so that the
     request may be mended or tried again. Raises Conflict, and ServiceUnavailable where Redis
-    cannot say whether it was done before. An answer of more than 16 KiB is not kept.
+    cannot say whether it was done before. What is too much to be kept (decision 17) is done
+    again, which its ids make harmless.
     """
     if key is None:
         return _response(Answer(status, _body(await do())))

@@ -11,13 +11,23 @@ KEPT_S: Final = 24 * 3_600
 UNDER_WAY_S: Final = 60
 """How long a request may be under way: after a crash, its key is free again."""
 LARGEST_ANSWER: Final = 16 * 1024
-"""A larger one is not kept: its request would be done again."""
+KEPT_IN_AN_HOUR: Final = 16 << 20
+"""Bytes of an answer, and of one tenant's answers in an hour, with all that Redis needs to hold
+them. What is more is not kept: its request would be done again. So nobody fills Redis (D8)."""
+_HOUR_S: Final = 3_600
+_AN_ENTRY: Final = 250
+"""Bytes that Redis needs beside an answer, about."""
 
 _END = """
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
-local reply = redis.pcall('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+local reply = redis.pcall('INCRBY', KEYS[2], ARGV[4] + #ARGV[2])
+if type(reply) == 'number' then
+  if redis.call('TTL', KEYS[2]) < 0 then redis.call('EXPIRE', KEYS[2], ARGV[5]) end
+  if reply > tonumber(ARGV[6]) then return redis.call('DEL', KEYS[1]) end
+  reply = redis.pcall('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+end
 if reply.err then return {err = string.gsub(reply.err, '^@user_script: %d+: %-', '')} end
 return 1
 """
@@ -53,13 +63,17 @@ class RedisIdempotency:
         if answer is not None and len(answer.body) <= LARGEST_ANSWER:
             kept = request + b"%03d" % answer.status + answer.body
         async with service_errors():
-            await self._redis.eval(_END, 1, _name(tenant, key), request, kept, KEPT_S)
+            await self._redis.eval(
+                _END, 2, _name(tenant, key), _name(tenant), request, kept, KEPT_S,
+                _AN_ENTRY, _HOUR_S, KEPT_IN_AN_HOUR,
+            )  # fmt: skip
 
     async def close(self) -> None:
         await self._redis.aclose()
 
 
-def _name(tenant: str, key: str) -> str:
-    """Of a fixed length, and never that of another tenant's key (D8)."""
+def _name(tenant: str, key: str = "") -> str:
+    """Of a fixed length, and never that of another tenant's key (D8). Without a key, which no
+    request may leave empty, it is where the tenant's bytes are counted."""
     name = f"{len(tenant)}:{tenant}{key}".encode()
     return f"goald:idempotency:{hashlib.sha256(name).hexdigest()}"
