@@ -13,13 +13,14 @@ from goald.domain.goals import GoalType
 
 GOAL_TYPES: tuple[GoalType, ...] = get_args(GoalType)
 TEXTS: list[Any] = [
-    "x", "é", "日本", "i" * 128, "", "nul\0", "\x7f", "line\n", "i" * 300, None, 5, True, [], {}
+    "x", "é", "日本", "i" * 128, "", "nul\0", "\x7f", "line\n", "i" * 300, None,
+    5, True, False, [], {},
 ]  # fmt: skip
 AMOUNTS: list[Any] = [
     0, 1, Decimal("100.00"), Decimal("0.0000001"), 10**17, 10**18, -1, Decimal("-0.5"), "0",
     "100.00", "0.5", "000.5", "123456789012345678", "1234567890123456789", "0.123456789012345678",
     "0.1234567890123456789", "1e5", "-1", "+1", "1.", ".5", "1_000", "١٢", "NaN", "Infinity", "",
-    " 1", True, None, [], {},
+    " 1", True, False, None, [], {},
 ]  # fmt: skip
 FLAGS: list[Any] = [True, False, None, 1, 0, "true"]
 VALUES = {"min_amount": AMOUNTS, "any_purchase": FLAGS, "any_appointment": FLAGS}

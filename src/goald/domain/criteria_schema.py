@@ -8,6 +8,7 @@ from goald.domain.goals import GoalType
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PRINTABLE = "^(?!.*[\\u0000-\\u001f\\u007f-\\u009f]).*$"
 _AMOUNT = "^(?=0*(?:\\.?[0-9]){1,18}$)[0-9]+(\\.[0-9]+)?$"
+_NOT_SET: Final[dict[str, Any]] = {"enum": [None, False]}
 _GREATEST_AMOUNT = 999_999_999_999_999_999
 
 
@@ -15,7 +16,8 @@ def _text(title: str, description: str, longest: int = 128) -> dict[str, Any]:
     return {
         "title": title,
         "description": description,
-        "type": ["string", "null"],
+        "type": ["string", "null", "boolean"],
+        "not": {"const": True},
         "minLength": 1,
         "maxLength": longest,
         "pattern": _PRINTABLE,
@@ -23,7 +25,8 @@ def _text(title: str, description: str, longest: int = 128) -> dict[str, Any]:
 
 
 def _required(field: dict[str, Any]) -> dict[str, Any]:
-    return field | {"type": "string"}
+    kept = {name: value for name, value in field.items() if name != "not"}
+    return kept | {"type": "string"}
 
 
 def _flag(title: str, description: str) -> dict[str, Any]:
@@ -36,11 +39,11 @@ def _is_set(name: str, *types: str) -> dict[str, Any]:
 
 def _any_or(flag: str, title: str, otherwise: dict[str, Any]) -> dict[str, Any]:
     """The flag alone, or something else and not the flag."""
-    others = {name: {"type": "null"} for part in otherwise["anyOf"] for name in part["required"]}
+    others = {name: _NOT_SET for part in otherwise["anyOf"] for name in part["required"]}
     return {
         "oneOf": [
             {"title": title, "required": [flag], "properties": {flag: {"const": True}, **others}},
-            otherwise | {"properties": {flag: {"enum": [False, None]}}},
+            otherwise | {"properties": {flag: _NOT_SET}},
         ]
     }
 
@@ -52,7 +55,7 @@ _AMOUNT_FIELD: Final = {
     "anyOf": [
         {"type": "number", "minimum": 0, "maximum": _GREATEST_AMOUNT},
         {"type": "string", "pattern": _AMOUNT},
-        {"type": "null"},
+        _NOT_SET,
     ],
     "examples": [100.00, "99.50"],
 }
