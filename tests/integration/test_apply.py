@@ -1,12 +1,16 @@
 """`goald apply` over a real Postgres: the file's contents become rows, once."""
 
 import asyncio
+import getpass
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+import redis
+from tests.support.commands import Ran
 from tests.support.services import Database
 
 from goald.adapters.memory.clock import ManualClock
@@ -15,7 +19,7 @@ from goald.configuration.file import parse_configuration
 from goald.configuration.service import ConfigurationService
 from goald.domain.errors import InvalidFile
 from goald.domain.slots import SlotRange
-from goald.domain.streams import NOTICES
+from goald.domain.streams import CONTROL, NOTICES
 from goald.domain.workflows import Holders
 from goald.runtime.wiring import configuration_service
 
@@ -272,3 +276,34 @@ async def test_tenants_configurations_are_apart(service: ConfigurationService) -
     assert len(await service.plan(other)) == 6
     await service.apply(other, prune=True)
     assert await service.plan(parse_configuration(FILE)) == []
+
+
+@pytest.mark.parametrize(("catalog", "code"), [("strict", 1), ("known", 0), ("off", 0)])
+def test_command_checks_the_catalog_as_it_is_set_and_says_who_applied(
+    run: Callable[..., Ran],
+    database: Database,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    catalog: str,
+    code: int,
+) -> None:
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", database.dsn)
+    monkeypatch.setenv("GOALD_REDIS_URL", redis_url)
+    monkeypatch.setenv("GOALD_CATALOG", catalog)
+    (tmp_path / "w.yaml").write_text(
+        "tenant: acme\nworkflows:\n"
+        "- {id: w, goals: [{goal_type: form_submitted, criteria: {form_id: f}}]}"
+    )
+    ran = run("apply", "w.yaml")
+    assert ran.code == code, ran.err
+    actors = {
+        actor for (actor,) in asyncio.run(rows(database, "SELECT actor FROM goald.audit_log"))
+    }
+    with redis.Redis.from_url(redis_url) as client:
+        told = client.xlen(CONTROL)
+    if code == 0:
+        assert (actors, told) == ({f"cli:{getpass.getuser()}"}, 1)
+    else:
+        assert "Referenced form does not exist" in ran.err
+        assert (actors, told) == (set(), 0)
