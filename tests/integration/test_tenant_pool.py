@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from tests.support.services import Database
 
+from goald.adapters.postgres import tenants
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.errors import ServiceUnavailable
 
@@ -118,3 +119,15 @@ async def test_server_that_is_away_is_told_as_such() -> None:
         async with pool.tenant("acme"):
             pass
     await pool.close()
+
+
+async def test_who_waits_too_long_for_a_connection_is_told(
+    pool: TenantPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenants, "ACQUIRE_SECONDS", 0.05)
+    async with pool.connection():
+        with pytest.raises(ServiceUnavailable, match="none of the API's 1 connections is free"):
+            async with pool.tenant("acme"):
+                pass
+    async with pool.tenant("acme") as connection:
+        assert await connection.fetchval(SEEN) == "acme"
