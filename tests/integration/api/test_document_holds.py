@@ -59,10 +59,12 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[s
 class Bearer:
     """Puts a token into each request, so that a check can take it out again."""
 
-    def get(self, case: schemathesis.Case, context: schemathesis.AuthContext) -> str:
+    def get(self, case: schemathesis.Case[Any], context: schemathesis.AuthContext) -> str:
         return Api("", SECRET).token(TENANT)
 
-    def set(self, case: schemathesis.Case, data: str, context: schemathesis.AuthContext) -> None:
+    def set(
+        self, case: schemathesis.Case[Any], data: str, context: schemathesis.AuthContext
+    ) -> None:
         case.headers["Authorization"] = f"Bearer {data}"
 
 
@@ -98,7 +100,7 @@ def busy_api(module_database: Database, endpoints: Endpoints) -> Iterator[Api]:
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-def test_answers_are_as_documented(case: schemathesis.Case, busy_api: Api) -> None:
+def test_answers_are_as_documented(case: schemathesis.Case[Any], busy_api: Api) -> None:
     """All checks of Schemathesis: no 5xx; status, content type, headers and body as documented;
     what the schema forbids is refused, and what it allows is not; no way past the token."""
     case.call_and_validate(base_url=busy_api.url)
