@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from goald.domain.criteria import OF_TYPE, references
+from goald.domain.goals import GoalType
 
 
-def read(goal_type: str, criteria: dict[str, Any]) -> dict[str, Any]:
+def read(goal_type: GoalType, criteria: dict[str, Any]) -> dict[str, Any]:
     return OF_TYPE[goal_type].model_validate(criteria).as_set()
 
 
@@ -40,13 +41,13 @@ def read(goal_type: str, criteria: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_what_is_set_is_kept_and_nothing_else(
-    goal_type: str, criteria: dict[str, Any], kept: dict[str, Any]
+    goal_type: GoalType, criteria: dict[str, Any], kept: dict[str, Any]
 ) -> None:
     assert read(goal_type, criteria) == kept
 
 
 @pytest.mark.parametrize("goal_type", OF_TYPE)
-def test_empty_criteria_are_refused(goal_type: str) -> None:
+def test_empty_criteria_are_refused(goal_type: GoalType) -> None:
     unset = dict.fromkeys(OF_TYPE[goal_type].model_fields)
     for nothing in ({}, unset):
         with pytest.raises(ValidationError, match="Goal criteria cannot be empty"):
@@ -76,7 +77,7 @@ def test_amounts_are_exact(digits: int, places: int) -> None:
         ("appointment_booked", {"any_appointment": True, "calendar_id": "cal-456"}),
     ],
 )
-def test_any_stands_alone(goal_type: str, criteria: dict[str, Any]) -> None:
+def test_any_stands_alone(goal_type: GoalType, criteria: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="cannot stand beside"):
         read(goal_type, criteria)
 
@@ -97,7 +98,7 @@ def test_any_stands_alone(goal_type: str, criteria: dict[str, Any]) -> None:
         ("form_submitted", "form-123"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(goal_type: str, criteria: Any) -> None:
+def test_what_cannot_be_meant_is_refused(goal_type: GoalType, criteria: Any) -> None:
     with pytest.raises(ValidationError):
         read(goal_type, criteria)
 
