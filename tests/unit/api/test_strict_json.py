@@ -48,9 +48,12 @@ def test_text_outside_of_the_first_plane_is_taken_as_it_is_and_escaped() -> None
         (b'["a\nb"]', "JSON"),
         (b"{} {}", "JSON"),
         (b"[" * 33 + b"]" * 33, "deeper"),
-        (b"[" * 500_000, "deeper"),
-        (b'{"a":' * 100_000, "deeper"),
+        (b"[" * 9_999, "deeper"),
+        (b'{"a":' * 9_999, "deeper"),
         (b"{" + b",".join(b'"k%d":1' % i for i in range(65)) + b"}", "64 keys"),
+        (b"[" + b"1," * 10_000 + b"1]", "10,000 values"),
+        (b"[" + b"[],[]," * 4_000 + b"1]", "10,000 values"),
+        (b"[" + b"[" * 20_000, "10,000 values"),
         (b'["' + b"x" * 1_025 + b'"]', "1024 bytes"),
         (b'{"' + b"x" * 1_025 + b'": 1}', "1024 bytes"),
         (('["' + "ü" * 513 + '"]').encode(), "1024 bytes"),
@@ -63,5 +66,6 @@ def test_what_no_body_may_hold_is_refused_with_the_reason(body: bytes, reason: s
 
 def test_what_is_just_within_the_limits_is_taken() -> None:
     assert strict_json(b"[" * 32 + b"]" * 32)
+    assert len(strict_json(b"[" + b"1," * 9_999 + b"1]")) == 10_000
     assert strict_json(b'["' + b"x" * 1_024 + b'"]')
     assert len(strict_json(b"{" + b",".join(b'"k%d":1' % i for i in range(64)) + b"}")) == 64
