@@ -1,5 +1,6 @@
-"""What a stranger sends before any token is looked at: heads without end (D8)."""
+"""What a stranger sends before any token is looked at: requests without end (D8)."""
 
+import select
 import socket
 from collections.abc import Callable, Iterator
 
@@ -77,6 +78,40 @@ def test_who_does_not_end_a_head_loses_the_connection(
     with connected(url) as connection:
         connection.sendall(b"GET /length HTTP/1.1\r\nhost:")
         assert until_closed(connection) == b""
+
+
+POST = b"POST /%s HTTP/1.1\r\nhost: goald\r\ncontent-length: 9\r\n\r\nabc"
+
+
+def test_who_does_not_end_a_body_loses_the_connection(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.2)
+    with connected(url) as connection:
+        connection.sendall(POST % b"length")
+        assert until_closed(connection) == b""
+
+
+def test_who_was_answered_before_the_body_ended_must_end_it_all_the_same(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.5)
+    with connected(url) as connection:
+        connection.sendall(POST % b"nowhere")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
+        connection.sendall(b"d")  # It is not idle, and was never asked for more.
+        until_closed(connection)
+
+
+def test_between_requests_a_connection_is_kept_longer_than_within_one(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.2)
+    with connected(url) as connection:
+        for _ in range(2):
+            connection.sendall(POST % b"length" + b"defghi")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            assert not select.select([connection], [], [], 0.4)[0], "it was closed"
 
 
 def test_long_bodies_and_many_requests_on_a_connection_pass(url: str) -> None:

@@ -1,4 +1,5 @@
-"""HTTP/1.1 as uvicorn speaks it, with a bound on what it does not bound: the head."""
+"""HTTP/1.1 as uvicorn speaks it, with bounds on what it does not bound: the size of a head,
+and how long a request takes to come."""
 
 import asyncio
 from typing import Any, cast
@@ -7,6 +8,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 10.0
+BODY_SECONDS = 30.0
+"""For the rest of a request after its head: 1 MiB at 35 KB/s."""
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -16,10 +19,10 @@ _TOO_LARGE = (
 
 class BoundedHttp(HttpToolsProtocol):
     """Whoever sends a head of more than HEAD_BYTES is answered 431, and whoever does not end
-    it within HEAD_SECONDS loses the connection: nobody can fill the memory, or keep
-    connections open for nothing (D8). The bound is not exact: what came in one read with the
-    end of the request before is not counted. Bodies are bounded by the API, which may wait
-    for them as long as their sender takes.
+    it within HEAD_SECONDS, or the body within BODY_SECONDS, loses the connection: nobody can
+    fill the memory, or keep connections open for nothing (D8). The bound is not exact: what
+    came in one read with the end of the request before is not counted. How much a body holds
+    is bounded by the API; one that was answered before it ended must end all the same.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -28,7 +31,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._fresh = True
         self._begun = False
-        self._timer: asyncio.TimerHandle | None = self._limit()
+        self._timer: asyncio.TimerHandle | None = self._limit(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -53,15 +56,20 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_bytes = 0
         self._fresh = False
         if self._timer is None:
-            self._timer = self._limit()
+            self._timer = self._limit(HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_timer()
+        self._timer = self._limit(BODY_SECONDS)
         super().on_headers_complete()
 
-    def _limit(self) -> asyncio.TimerHandle:
-        return self.loop.call_later(HEAD_SECONDS, self._abandon)
+    def on_message_complete(self) -> None:
+        self._stop_timer()
+        super().on_message_complete()
+
+    def _limit(self, seconds: float) -> asyncio.TimerHandle:
+        return self.loop.call_later(seconds, self._abandon)
 
     def _abandon(self) -> None:
         self._timer = None
