@@ -1,9 +1,10 @@
 """`Idempotency-Key`: a request that is sent again with the same key is answered again, and not
 done twice. For POST routes that make something."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import structlog
 from fastapi import Header, Request, Response
@@ -12,12 +13,15 @@ from pydantic import BaseModel
 from goald.api.parts import Parts
 from goald.api.ports import Caller
 from goald.api.problems import Conflict
+from goald.api.publishing import PATIENCE_S
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.idempotency import Answer, Standing
 
 _log = structlog.stdlib.get_logger(__name__)
 
 REPLAYED = "Idempotency-Replayed"
+
+T = TypeVar("T")
 
 Key = Annotated[
     str | None,
@@ -60,7 +64,7 @@ async def once(
     if key is None:
         return _response(Answer(status, _body(await do())))
     tenant, digest = caller.tenant_id, await _digest(request)
-    standing = await parts.idempotency.begin(tenant, key, digest)
+    standing = await _in_time(parts.idempotency.begin(tenant, key, digest))
     if isinstance(standing, Answer):
         return _response(standing, {REPLAYED: "true"})
     if standing is Standing.ANOTHER:
@@ -74,11 +78,21 @@ async def once(
         answer = Answer(status, _body(await do()))
     finally:
         try:
-            await parts.idempotency.end(tenant, key, digest, answer)
+            await _in_time(parts.idempotency.end(tenant, key, digest, answer))
         except ServiceUnavailable as error:
             # What was done is done, and is answered; the key is free again in a minute.
             _log.warning("an answer was not kept", error=str(error))
     return _response(answer)
+
+
+async def _in_time(call: Awaitable[T]) -> T:
+    """ServiceUnavailable after PATIENCE_S: a caller with a key waits no longer for a Redis that
+    does not answer than one without (D6)."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await call
+    except TimeoutError:
+        raise ServiceUnavailable(f"Redis did not answer within {PATIENCE_S:g} s") from None
 
 
 async def _digest(request: Request) -> bytes:

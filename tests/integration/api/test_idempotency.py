@@ -1,14 +1,17 @@
 """`Idempotency-Key`: the same request again is the same answer again, and nothing is done twice."""
 
+import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 import redis
-from tests.support.api import Api
+from tests.support.api import DEADLINE_S, Api
 from tests.support.commands import events_in
 
+from goald.adapters.redis_streams import connect
 from goald.client import event
 
 ENROLL = ("/api/v1/workflows/w/enrollments", {"enrollment_id": "e-1", "contact_id": "ann"})
@@ -80,6 +83,17 @@ def test_a_refused_request_leaves_the_key_free(client: httpx.Client, redis_url: 
         assert (bad.status_code, "idempotency-replayed" in bad.headers) == (400, False)
     assert client.post("/api/v1/events", json=EVENT, headers=KEY).status_code == 202
     assert count(redis_url) == 1
+
+
+def test_a_key_does_not_wait_longer_for_a_redis_that_is_silent(
+    make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten seconds for each of its calls, where a request without a key is refused after two."""
+    monkeypatch.setattr(connect, "_TIMEOUT_S", 10 * DEADLINE_S)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        api = make_api(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        answer = api.client("acme").post("/api/v1/events", json=EVENT, headers=KEY)
+    assert answer.status_code == 503
 
 
 def test_a_tenants_keys_are_its_own(api: Api, redis_url: str) -> None:
