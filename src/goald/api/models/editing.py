@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from goald.api.models.body import Body
 from goald.domain.workflows import Stamp
 
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="how many to leave out")]
@@ -15,10 +16,10 @@ SeenVersion = Annotated[
 ]
 
 
-class Change(BaseModel):
-    """A body that holds what is known, of the right types, and nothing else."""
+class Change(Body):
+    """A body whose values are of the right types as they are."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
 
 class OfVersion(Change):

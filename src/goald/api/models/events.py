@@ -4,6 +4,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from goald.api.models.body import Body
 from goald.domain.criteria import Id
 
 EVENT_EXAMPLE: Final[dict[str, Any]] = {
@@ -104,11 +105,10 @@ class EventsTaken(BaseModel):
     refused: list[RefusedEventAnswer]
 
 
-class NewEnrollment(BaseModel):
+class NewEnrollment(Body):
     """A contact that has begun a run through the workflow."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -135,12 +135,10 @@ class NewEnrollment(BaseModel):
     )
 
 
-class EnrollmentEnd(BaseModel):
+class EnrollmentEnd(Body):
     """An enrollment that has left its workflow for a reason of its own."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"reason": "completed"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "completed"}]})
 
     reason: Literal["completed", "exited", "cancelled"]
     contact_id: Id | None = Field(

@@ -3,14 +3,15 @@
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from goald.api import signatures
+from goald.api.models.body import Body
 
 _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 -- the specification's own example
 
 
-class WantedSecret(BaseModel):
+class WantedSecret(Body):
     """A secret that a provider has made."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"secret": _SECRET}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"secret": _SECRET}]})
 
     secret: str | None = Field(
         None,
