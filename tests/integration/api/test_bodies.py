@@ -10,7 +10,7 @@ PATHS = sorted(
     (method, route.path_format)
     for route in all_routes()
     if isinstance(route, APIRoute) and route.body_field is not None
-    for method in route.methods
+    for method in route.methods or ()
 )
 
 
