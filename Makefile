@@ -90,6 +90,11 @@ coverage: $(STAMPS)/dev $(STAMPS)/ext ## Lines and branches that the tests reach
 load: $(STAMPS)/dev $(STAMPS)/ext ## Put the API under load for a minute, and print percentiles (ARGS="--help")
 	@exec $(BIN)/python -m bench.load $(ARGS)
 
+.PHONY: apicheck
+apicheck: $(STAMPS)/dev $(STAMPS)/ext ## Hold each operation to docs/openapi.json, 1,000 requests each (API_EXAMPLES=1000)
+	@API_EXAMPLES=$(or $(API_EXAMPLES),1000) $(BIN)/python -m pytest \
+		tests/integration/api/test_document_holds.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz: TARGET=decode_msgpack, decode_json or buffer; SECONDS_EACH=60; needs nightly Rust
 	@cargo fuzz --version >/dev/null 2>&1 || { \
