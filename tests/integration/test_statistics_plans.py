@@ -76,7 +76,7 @@ async def test_a_million_enrollments_are_told_right_without_a_look_at_them(
             for mode in ("force_generic_plan", "force_custom_plan"):
                 await api.execute(f"SET LOCAL plan_cache_mode = {mode}")
                 await api.execute(SET_TENANT, TENANT, "")
-                for statement, arguments in ((statistics.WEEKS, 4), (statistics.WORKFLOW, 5)):
+                for statement, arguments in ((statistics.WEEKS, 5), (statistics.WORKFLOW, 5)):
                     chosen = await plan(api, statement, arguments)
                     assert "workflow_enrollments" not in chosen
                     assert "achievements" not in chosen

@@ -11,6 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 ENDED = ("completed_goal", "completed", "exited", "cancelled")
 """Every status but `active`."""
 PERCENTILES = (50, 90, 99)
+MAX_COHORTS = 520
+"""Weeks that are told one by one, the newest; older ones count in the totals. Who sends
+enrollments of two thousand years must not get them all in each answer (D8)."""
 STEP = 1.05
 """Times to goal are counted in steps: step n holds those above 1.05^(n-1) and up to 1.05^n
 milliseconds, step 0 all that are shorter (goald.time_step)."""
@@ -61,14 +64,15 @@ class Statistics:
     """What exits saved, as engines acknowledged it."""
     unacknowledged_exits: int
     cohorts: Sequence[Cohort]
-    """By week. Weeks in which nobody began are left out."""
+    """By week, MAX_COHORTS at most. Weeks in which nobody began are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Week:
     """The counts of a week's enrollments."""
 
-    monday: date
+    monday: date | None
+    """None: of all weeks before those that are told one by one."""
     enrolled: int
     ended: Mapping[str, int]
     """By each status of ENDED; the rest are active."""
@@ -134,6 +138,14 @@ def whole_weeks(
     return monday, last_monday, before + after
 
 
+def first_cohort(last: date | None, now_us: int) -> date:
+    """The Monday of the first of MAX_COHORTS weeks, of which the last has the day `last`, or
+    today where that is None or later. (A week is spared for enrollments of tomorrow.)"""
+    today = datetime.fromtimestamp(now_us / 1_000_000, UTC).date()
+    newest = min(last or today, today)
+    return newest - newest.weekday() * _DAY - (MAX_COHORTS - 2) * _WEEK
+
+
 def rate(part: int, whole: int) -> float:
     """In percent, to one decimal; 0 of nothing."""
     return (2000 * part + whole) // (2 * whole) / 10 if whole else 0.0
@@ -159,8 +171,8 @@ def _cohorts(weeks: Sequence[Week], steps_ever: Mapping[int, int], now_us: int) 
     now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
     usual = timedelta(hours=percentile_hours(steps_ever, 90) or 0)
 
-    def is_young(week: Week) -> bool:
-        age = now - datetime.combine(week.monday, datetime.min.time(), UTC) - _WEEK
+    def is_young(monday: date, week: Week) -> bool:
+        age = now - datetime.combine(monday, datetime.min.time(), UTC) - _WEEK
         return age < timedelta(0) or (week.active > 0 and age < usual)
 
     return [
@@ -170,9 +182,10 @@ def _cohorts(weeks: Sequence[Week], steps_ever: Mapping[int, int], now_us: int) 
             goals_achieved=week.ended["completed_goal"],
             active=week.active,
             conversion_rate=rate(week.ended["completed_goal"], week.enrolled),
-            is_young=is_young(week),
+            is_young=is_young(week.monday, week),
         )
         for week in weeks
+        if week.monday is not None
     ]
 
 

@@ -5,6 +5,8 @@ import pytest
 from tests.support.api import Api
 from tests.support.services import Database
 
+from goald.domain.statistics import MAX_COHORTS
+
 STATS = "/api/v1/workflows/lead-nurturing/goals/stats"
 ENROLL = """
 INSERT INTO goald.workflow_enrollments (tenant_id, id, contact_id, workflow_id, slot, status,
@@ -125,3 +127,24 @@ def test_what_is_committed_is_in_the_next_answer(api: Api, database: Database) -
         "active": 1049,
         "exited": 1,
     }
+
+
+def test_enrollments_of_two_thousand_years_do_not_make_an_answer_of_megabytes(
+    api: Api, database: Database
+) -> None:
+    """`enrolled_at` is its sender's: each day is a row, and was a cohort in every answer."""
+    with psycopg.connect(database.admin_dsn) as admin:
+        admin.execute(
+            "INSERT INTO goald.workflow_enrollments (tenant_id, id, contact_id, workflow_id, slot,"
+            " status, enrolled_at) SELECT 'acme', 'e-' || n, 'c', 'lead-nurturing', 3, 'active',"
+            " date_trunc('week', now()) - n * interval '7 days' FROM generate_series(0, 2000) n"
+        )
+    client = api.client("acme", "workflows:read")
+    body = client.get(STATS).json()
+    weeks = [cohort["week"] for cohort in body["cohorts"]]
+    assert (body["total_enrolled"], body["by_status"]["active"]) == (2001, 2001)
+    assert len(weeks) == MAX_COHORTS - 1
+    assert weeks == sorted(weeks), "the newest of them, in order"
+    earlier = client.get(STATS, params={"to": weeks[0]}).json()["cohorts"]
+    assert len(earlier) == MAX_COHORTS - 1
+    assert earlier[-1]["week"] == weeks[0]

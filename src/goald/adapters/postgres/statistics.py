@@ -7,11 +7,18 @@ from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.goals import TYPE_BITS
-from goald.domain.statistics import ENDED, Statistics, Week, statistics_of, whole_weeks
+from goald.domain.statistics import (
+    ENDED,
+    Statistics,
+    Week,
+    first_cohort,
+    statistics_of,
+    whole_weeks,
+)
 from goald.ports import Clock
 
 WEEKS = f"""
-SELECT day - (extract(isodow FROM day)::int - 1) AS monday,
+SELECT CASE WHEN day >= $5::date THEN day - (extract(isodow FROM day)::int - 1) END AS monday,
        sum(enrolled)::int8 AS enrolled,
        sum(time_to_goal) AS time_to_goal,
        sum(exits_acknowledged)::int8 AS exits_acknowledged,
@@ -20,9 +27,10 @@ SELECT day - (extract(isodow FROM day)::int - 1) AS monday,
 FROM goald.workflow_days
 WHERE tenant_id = $1 AND workflow_id = $2
   AND day BETWEEN coalesce($3::date, '-infinity') AND coalesce($4::date, 'infinity')
-GROUP BY monday ORDER BY monday
+GROUP BY monday ORDER BY monday NULLS FIRST
 """
-"""Each week that has enrollments, over the buckets of all shards."""
+"""Each week that has enrollments, over the buckets of all shards; those before $5, a Monday,
+together."""
 
 WORKFLOW = """
 SELECT EXISTS (SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2)
@@ -66,18 +74,18 @@ class PostgresStatistics:
     async def read(
         self, tenant: str, workflow_id: str, first: date | None, last: date | None
     ) -> Statistics | None:
-        of = (tenant, workflow_id)
+        of, now_us = (tenant, workflow_id), self._clock.now_us()
         async with self._pool.tenant(tenant, readonly=True) as connection:
             workflow = await connection.fetchrow(WORKFLOW, *of, *whole_weeks(first, last))
             if not workflow["is_known"]:
                 return None
-            weeks = await connection.fetch(WEEKS, *of, first, last)
+            weeks = await connection.fetch(WEEKS, *of, first, last, first_cohort(last, now_us))
         return statistics_of(
             [_week(row) for row in weeks],
             dict(zip(workflow["steps"], workflow["wanted"], strict=True)),
             dict(zip(workflow["steps"], workflow["ever"], strict=True)),
             workflow["goal_types"],
-            self._clock.now_us(),
+            now_us,
         )
 
 

@@ -116,7 +116,7 @@ class GoalStatistics(BaseModel):
         description="exits that no engine has acknowledged: all of them where engines do not"
     )
     cohorts: list[WeekOfEnrollments] = Field(
-        description="by week; those in which nobody began are left out"
+        description="by week, the newest ten years; those in which nobody began are left out"
     )
 
     @classmethod
