@@ -77,6 +77,15 @@ async def test_more_events_at_once_than_a_seconds_quota_can_be_sent(redis_url: s
         await until_taken(lambda: held.events("acme", 1_000))
 
 
+async def test_a_crowd_at_once_does_not_switch_the_quotas_off(redis_url: str) -> None:
+    """It would where each wanted a connection of its own: there are a hundred."""
+    async with quotas(redis_url, requests=5, clock=ManualClock()) as held:
+        with capture_logs() as logs:
+            crowd = [refused(lambda: held.requests("acme"), 1) for _ in range(1_000)]
+            assert sum(await asyncio.gather(*crowd)) >= 900
+        assert logs == []
+
+
 async def test_no_limit_is_no_limit(redis_url: str) -> None:
     async with quotas(redis_url) as held:
         assert await refused(lambda: held.requests("acme"), 200) == 0

@@ -15,6 +15,9 @@ from goald.ports import Clock
 _PREFIX = "goald:quota"
 _PATIENCE_S = 0.25
 _PAUSE_S = 1.0
+_AT_ONCE = 16
+"""Calls of Redis, each a fraction of a millisecond; whoever asks for more waits in line. More
+than the pool has connections for would be an error, and switch off the quotas (D8)."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -43,6 +46,7 @@ class RedisQuotas:
         self._requests = RateLimitItemPerSecond(requests) if requests else None
         self._events = RateLimitItemPerSecond(events) if events else None
         self._away_until: float | None = None
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def requests(self, tenant: str) -> None:
         """Count a request; QuotaExceeded where that is one too many."""
@@ -61,6 +65,16 @@ class RedisQuotas:
     ) -> None:
         if limit is None or count <= 0 or self._is_away():
             return
+        async with self._turns:
+            # Those in line before us may have found it away.
+            if self._is_away() or await self._is_taken(limit, what, tenant, count):
+                return
+        raise QuotaExceeded(f"The quota of {limit.amount} {what} a second is used up")
+
+    async def _is_taken(
+        self, limit: RateLimitItemPerSecond, what: str, tenant: str, count: int
+    ) -> bool:
+        """Whether the tenant may have it; so it may where it cannot be counted."""
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 taken = await self._limiter.hit(limit, what, tenant, cost=min(count, limit.amount))
@@ -68,10 +82,9 @@ class RedisQuotas:
             if self._away_until is None:
                 _log.warning("quotas are not counted", error=str(error) or type(error).__name__)
             self._away_until = self._clock.monotonic() + _PAUSE_S
-            return
+            return True
         self._away_until = None
-        if not taken:
-            raise QuotaExceeded(f"The quota of {limit.amount} {what} a second is used up")
+        return taken
 
     def _is_away(self) -> bool:
         return self._away_until is not None and self._clock.monotonic() < self._away_until
