@@ -131,3 +131,36 @@ async def test_who_waits_too_long_for_a_connection_is_told(
                 pass
     async with pool.tenant("acme") as connection:
         assert await connection.fetchval(SEEN) == "acme"
+
+
+async def test_a_tenant_leaves_half_of_the_connections_to_the_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenants, "ACQUIRE_SECONDS", 0.2)
+    pool = TenantPool(database.dsn, 4)
+    async with pool.tenant("acme"), pool.tenant("acme"):
+        with pytest.raises(ServiceUnavailable, match="this tenant has 2 of the API's 4"):
+            async with pool.tenant("acme"):
+                pass
+        async with pool.tenant("globex") as connection:
+            assert await connection.fetchval(SEEN) == "globex"
+    async with pool.tenant("acme") as connection:
+        assert await connection.fetchval(SEEN) == "acme"
+    await pool.close()
+
+
+async def test_a_tenants_share_is_given_back_by_who_is_cancelled_or_fails(pool: TenantPool) -> None:
+    async def use(fail: bool) -> None:
+        async with pool.tenant("acme") as connection:
+            await connection.execute("SELECT 1 / 0" if fail else "SELECT pg_sleep(30)")
+
+    for number in range(6):
+        task = asyncio.create_task(use(number % 2 == 0))
+        waiting = asyncio.create_task(use(True))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        if number % 2:
+            task.cancel()
+        await asyncio.gather(task, waiting, return_exceptions=True)
+    async with pool.tenant("acme") as connection:
+        assert await connection.fetchval(SEEN) == "acme"

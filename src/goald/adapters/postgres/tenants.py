@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from weakref import WeakValueDictionary
 
 import asyncpg
 
@@ -36,6 +37,7 @@ class TenantPool:
         self._connections = connections
         self._statement_seconds = statement_seconds
         self._opening = asyncio.Lock()
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._pool: asyncpg.Pool | None = None
 
     @asynccontextmanager
@@ -48,12 +50,16 @@ class TenantPool:
         `actor`: who changes something, for the audit log; the login where it is None.
         `readonly`: nothing can be changed, and all that is read is of one moment.
 
+        One tenant has half of the connections at most, so that its slow statements leave some
+        to the others (D8); a body must not ask for another one.
+
         ServiceUnavailable where Postgres is away, a statement takes too long, or no connection
         is free for ACQUIRE_SECONDS; SchemaMismatch where it is not migrated. What else the body
         raises leaves as it is.
         """
         isolation = "repeatable_read" if readonly else None
         async with (
+            self._share(tenant),
             self.connection() as connection,
             connection.transaction(isolation=isolation, readonly=readonly),
         ):
@@ -88,6 +94,24 @@ class TenantPool:
                 await asyncio.wait_for(pool.close(), CONNECT_SECONDS)
             except FAILURES:
                 pool.terminate()
+
+    @asynccontextmanager
+    async def _share(self, tenant: str) -> AsyncIterator[None]:
+        """Wait in the tenant's own line, where nobody else stands behind it."""
+        most = max(1, self._connections // 2)
+        share = self._shares.setdefault(tenant, asyncio.Semaphore(most))
+        try:
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                await share.acquire()
+        except TimeoutError:
+            raise ServiceUnavailable(
+                f"Postgres: this tenant has {most} of the API's {self._connections} connections, "
+                "and none of them is free"
+            ) from None
+        try:
+            yield
+        finally:
+            share.release()
 
     async def _acquire(self, pool: asyncpg.Pool) -> Any:
         try:
