@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.support.commands import Ran
 from tests.support.services import Database
@@ -172,6 +173,26 @@ def test_doctor_finds_the_embedded_services_in_order(run: Callable[..., Ran], st
     for name in ("Rust core", "Redis version", "Postgres", "schema", "roles", "clock of Redis"):
         assert found[name]["state"] == "ok", found[name]
     assert "ok    Postgres" in run("doctor").out
+
+
+def test_doctor_asks_a_login_for_the_roles_that_no_other_has(
+    run: Callable[..., Ran], streams: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login of the daemon's own need not be able to migrate."""
+    dsn = database.admin_dsn
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute("CREATE ROLE only_engine LOGIN IN ROLE goald_engine")
+    try:
+        monkeypatch.setenv("GOALD_POSTGRES_DSN", dsn.replace("//postgres@", "//only_engine@"))
+        found = {line["name"]: line for line in run("doctor", "--json").lines}
+        assert "goald_owner, goald_api" in found["roles"]["text"]
+        monkeypatch.setenv("GOALD_POSTGRES_OWNER_DSN", dsn)
+        monkeypatch.setenv("GOALD_POSTGRES_API_DSN", dsn)
+        found = {line["name"]: line for line in run("doctor", "--json").lines}
+        assert (found["roles"]["state"], found["roles"]["text"]) == ("ok", "goald_engine")
+    finally:
+        with psycopg.connect(dsn, autocommit=True) as admin:
+            admin.execute("DROP ROLE only_engine")
 
 
 def test_doctor_fails_where_a_service_is_away(

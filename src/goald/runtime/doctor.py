@@ -10,11 +10,12 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from goald.domain.errors import NotFound
 from goald.runtime import instance as instances
-from goald.runtime.doctor_services import postgres, redis
+from goald.runtime.doctor_services import ROLES, postgres, redis
 from goald.runtime.finding import Finding, fail, ok, warn
 from goald.settings import Settings
 
@@ -48,7 +49,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         return
     for name, address, look_at in (
         ("Redis", redis_url, redis),
-        ("Postgres", postgres_dsn, postgres),
+        ("Postgres", postgres_dsn, partial(postgres, roles=_roles_of_the_daemon(settings))),
     ):
         if not address:
             variable = "GOALD_REDIS_URL" if name == "Redis" else "GOALD_POSTGRES_DSN"
@@ -60,6 +61,15 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         except Exception as error:  # whatever the library raises is what is to be told
             text = " ".join(str(error).split()) or type(error).__name__
             yield fail(name, f"cannot be used: {text}", "is it running, and is the address right?")
+
+
+def _roles_of_the_daemon(settings: Settings) -> list[str]:
+    """Those that `postgres_dsn` has to act as: the others have logins of their own."""
+    elsewhere = {
+        "goald_owner": settings.postgres_owner_dsn,
+        "goald_api": settings.postgres_api_dsn,
+    }
+    return [role for role in ROLES if not elsewhere.get(role)]
 
 
 def _python() -> Finding:

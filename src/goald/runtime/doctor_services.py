@@ -3,7 +3,7 @@ promises rest (D10). Reads only; each raises what its library raises."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from goald.adapters.redis_streams.admin import ServerCheck, check_server
 from goald.adapters.redis_streams.connect import connect, service_errors
@@ -41,8 +41,9 @@ def _of_redis(check: ServerCheck) -> Finding:
     return warn(name, check.found, check.advice)
 
 
-async def postgres(dsn: str) -> AsyncIterator[Finding]:
-    """Version 14, the three roles, the schema, durable commits, the clock."""
+async def postgres(dsn: str, roles: Sequence[str] = ROLES) -> AsyncIterator[Finding]:
+    """Version 14, the roles that this login has to act as, the schema, durable commits, the
+    clock."""
     import asyncpg
 
     from goald import migrations
@@ -63,9 +64,10 @@ async def postgres(dsn: str) -> AsyncIterator[Finding]:
                 for row in await connection.fetch(
                     "SELECT rolname FROM pg_roles WHERE rolname = ANY($1)"
                     " AND pg_has_role(current_user, oid, 'MEMBER')",
-                    list(ROLES),
+                    list(roles),
                 )
             ],
+            roles,
         )
         try:
             await asyncio.to_thread(migrations.check, dsn)
@@ -85,8 +87,8 @@ async def postgres(dsn: str) -> AsyncIterator[Finding]:
         await connection.close()
 
 
-def _roles(superuser: bool, member_of: list[str]) -> Finding:
-    missing = [role for role in ROLES if role not in member_of]
+def _roles(superuser: bool, member_of: list[str], needed: Sequence[str]) -> Finding:
+    missing = [role for role in needed if role not in member_of]
     if missing:
         return warn(
             "roles",
@@ -99,7 +101,7 @@ def _roles(superuser: bool, member_of: list[str]) -> Finding:
             "the login is a superuser, whom row-level security does not bind by itself",
             "use a login that is a member of the three roles and nothing more",
         )
-    return ok("roles", ", ".join(ROLES))
+    return ok("roles", ", ".join(needed))
 
 
 def _durability(settings: dict[str, str]) -> Finding:
