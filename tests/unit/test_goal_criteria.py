@@ -46,6 +46,12 @@ def test_what_is_set_is_kept_and_nothing_else(
     assert read(goal_type, criteria) == kept
 
 
+def test_tag_names_that_take_the_same_tags_are_the_same() -> None:
+    """Else a workflow would have one goal twice, spelled in two ways (E2, R11)."""
+    assert read("tag_added", {"tag_name": "cafe\u0301"}) == {"tag_name": "caf\u00e9"}
+    assert read("tag_added", {"tag_id": "cafe\u0301"}) == {"tag_id": "cafe\u0301"}
+
+
 @pytest.mark.parametrize("goal_type", OF_TYPE)
 def test_empty_criteria_are_refused(goal_type: GoalType) -> None:
     unset = dict.fromkeys(OF_TYPE[goal_type].model_fields)

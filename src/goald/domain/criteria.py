@@ -5,6 +5,7 @@ decimals. Unknown keys are refused, and `true` is no amount.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
@@ -62,6 +63,11 @@ def _true(value: Any) -> bool:
     return True
 
 
+def _composed(value: Any) -> Any:
+    """As tags are compared (E2), so that two goals that take the same are seen to be the same."""
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+
+
 Text = Annotated[
     str, StringConstraints(min_length=1, max_length=255, strict=True), AfterValidator(_printable)
 ]
@@ -115,7 +121,7 @@ class Criteria(BaseModel):
 
 class TagCriteria(Criteria):
     tag_id: Id | None = None
-    tag_name: Text | None = None
+    tag_name: Annotated[Text | None, BeforeValidator(_composed)] = None
 
     refers_to = {"tag_id": "tag"}
 
