@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import pytest
 from structlog.testing import capture_logs
 from tests.integration.proxy import Proxy
 from tests.support.api import Api
@@ -62,18 +61,14 @@ async def test_processes_share_a_tenants_quota(redis_url: str) -> None:
 
 async def test_events_are_counted_by_their_number_and_apart_from_requests(redis_url: str) -> None:
     async with quotas(redis_url, requests=2, events=1_000) as held:
-        await held.events("acme", 600)
-        with pytest.raises(QuotaExceeded):
-            await held.events("acme", 600)
+        assert await refused(lambda: held.events("acme", 600), 20) > 0
         await held.events("acme", 300)  # What was refused has used nothing up.
         await held.requests("acme")
 
 
 async def test_more_events_at_once_than_a_seconds_quota_can_be_sent(redis_url: str) -> None:
     async with quotas(redis_url, events=100) as held:
-        await held.events("acme", 1_000)
-        with pytest.raises(QuotaExceeded):
-            await held.events("acme", 1)
+        assert 0 < await refused(lambda: held.events("acme", 1_000), 20) < 20
         await until_taken(lambda: held.events("acme", 1_000))
 
 
