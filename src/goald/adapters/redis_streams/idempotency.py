@@ -1,5 +1,6 @@
 """What requests with an idempotency key were answered, in Redis."""
 
+import asyncio
 import hashlib
 from typing import Final
 
@@ -14,6 +15,8 @@ LARGEST_ANSWER: Final = 16 * 1024
 KEPT_IN_AN_HOUR: Final = 16 << 20
 """Bytes of an answer, and of one tenant's answers in an hour, with all that Redis needs to hold
 them. What is more is not kept: its request would be done again. So nobody fills Redis (D8)."""
+AT_ONCE: Final = 64
+"""Calls of Redis; more wait in line. More than its pool has connections for would be refused."""
 _HOUR_S: Final = 3_600
 _AN_ENTRY: Final = 250
 """Bytes that Redis needs beside an answer, about."""
@@ -42,10 +45,15 @@ class RedisIdempotency:
     def __init__(self, url: str) -> None:
         """Does not connect. Bound to one event loop."""
         self._redis = connect(url)
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def begin(self, tenant: str, key: str, request: bytes) -> Answer | Standing:
         name = _name(tenant, key)
-        async with service_errors(), self._redis.pipeline(transaction=True) as pipe:
+        async with (
+            service_errors(),
+            self._turns,
+            self._redis.pipeline(transaction=True) as pipe,
+        ):
             pipe.set(name, request, ex=UNDER_WAY_S, nx=True)
             pipe.get(name)
             is_new, held = await pipe.execute()
@@ -62,7 +70,7 @@ class RedisIdempotency:
         kept = b""
         if answer is not None and len(answer.body) <= LARGEST_ANSWER:
             kept = request + b"%03d" % answer.status + answer.body
-        async with service_errors():
+        async with service_errors(), self._turns:
             await self._redis.eval(
                 _END, 2, _name(tenant, key), _name(tenant), request, kept, KEPT_S,
                 _AN_ENTRY, _HOUR_S, KEPT_IN_AN_HOUR,

@@ -1,0 +1,19 @@
+"""Many requests of one tenant at the same moment."""
+
+import asyncio
+
+from goald.adapters.redis_streams.idempotency import RedisIdempotency
+from goald.domain.idempotency import Answer, Standing
+
+CROWD = 400
+
+
+async def test_a_crowd_with_keys_is_not_told_that_redis_is_away(redis_url: str) -> None:
+    held = RedisIdempotency(redis_url)
+    digest = bytes(32)
+    begun = await asyncio.gather(*(held.begin("acme", str(n), digest) for n in range(CROWD)))
+    answer = Answer(202, b"{}")
+    await asyncio.gather(*(held.end("acme", str(n), digest, answer) for n in range(CROWD)))
+    again = await asyncio.gather(*(held.begin("acme", str(n), digest) for n in range(CROWD)))
+    await held.close()
+    assert (set(begun), set(again)) == ({Standing.BEGUN}, {answer})
