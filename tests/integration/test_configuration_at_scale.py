@@ -178,12 +178,40 @@ async def test_waiting_changes_of_one_tenant_leave_connections_to_the_others(
         await pool.close()
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        "SELECT FROM goald.audit_heads WHERE writer = 'tenant/slow' FOR UPDATE",
+        "SELECT FROM goald.workflows WHERE tenant_id = 'slow' FOR NO KEY UPDATE",
+    ],
+    ids=["its chain of the audit log", "the workflow of a goal"],
+)
+async def test_change_that_waits_for_its_own_tenant_holds_up_no_other(
+    database: Database, pool: TenantPool, held: str
+) -> None:
+    service = service_over(pool)
+    await service.put_workflow("slow", "someone", "w", None, None, ANYHOW)
+    wanted = parse_configuration(
+        "tenant: slow\nworkflows:\n- id: w\n  goals:\n"
+        "  - {goal_type: purchase_made, criteria: {product_id: p-9}}\n"
+    )
+    async with admin(database) as connection:
+        async with connection.transaction():
+            assert await connection.execute(held) == "SELECT 1"
+            waiting = asyncio.create_task(service.apply(wanted))
+            await wait_for_a_lock(database)
+            made = await service.put_workflow("quick", "someone", "w", None, None, ANYHOW)
+            assert made.created
+            assert not waiting.done()
+        assert [change.action for change in (await waiting).changes] == ["create"]
+
+
 async def wait_for_a_lock(database: Database) -> None:
-    """Until a backend waits for an advisory lock."""
+    """Until a backend waits for a lock."""
     async with asyncio.timeout(30), admin(database) as connection:
         while not await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database())"
         ):
             await asyncio.sleep(0.01)
 

@@ -28,7 +28,8 @@ MAX_TOLD = 100
 
 async def write(connection: Any, tenant: str, decision: Decision) -> Changed:
     """Write the rows in the order given, then what tells of them. Taking the version comes
-    last: from there to the commit, nobody else can."""
+    last: from there to the commit, nobody else can. So all that takes long, or may wait for
+    somebody, comes before."""
     written = [await _write(connection, tenant, change) for change in decision.changes]
     notices = await _add_notices(connection, tenant, decision.notices)
     touched = sorted(
@@ -40,6 +41,8 @@ async def write(connection: Any, tenant: str, decision: Decision) -> Changed:
     )
     if not touched:
         return Changed(written, None, notices)
+    await connection.execute(statements.HOLD_WORKFLOWS, tenant, touched)
+    await connection.execute(statements.AUDIT)
     told = touched if len(touched) <= MAX_TOLD else None
     rest = f',"tenantid":{json.dumps(tenant)},"workflows":{json.dumps(told)}}}'
     version, number = await connection.fetchrow(

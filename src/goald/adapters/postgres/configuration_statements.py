@@ -121,6 +121,18 @@ RETURNING number
 """Numbers in the order given. Published by us right after the commit, or by the shard of
 that slot."""
 
+HOLD_WORKFLOWS = """
+SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = ANY ($2::text[])
+ORDER BY id FOR NO KEY UPDATE
+"""
+"""Before AUDIT: TAKE_VERSION waits for none of the rows that it writes, and whoever has one
+of them does not wait for a chain that we hold."""
+
+AUDIT = "SET CONSTRAINTS ALL IMMEDIATE"
+"""Runs the deferred triggers of the audit log now. Before TAKE_VERSION: at the commit they would
+run under the lock of versions (2.7 s for 5,000 workflows, measured), and wait there for the
+chain of the tenant."""
+
 TAKE_VERSION = """
 WITH taken AS MATERIALIZED (
     SELECT goald.take_config_version($1, $2::text[]) AS version
@@ -132,7 +144,7 @@ WITH taken AS MATERIALIZED (
 SELECT version, number FROM taken, told
 """
 """The next version, for these workflows, and the message that tells the shards. It holds the
-lock that orders the versions of all tenants: the last statement of its transaction."""
+lock that orders the versions of all tenants: the last statement of its transaction, after AUDIT."""
 
 MARK_PUBLISHED = """
 UPDATE goald.outbox SET published_at = now()

@@ -74,8 +74,8 @@ CREATE AGGREGATE goald.audit_chain(head bytea, entry text) (
 -- Lock the end of a chain, which is made where it is new. The rows that come after belong to
 -- whoever holds it, until the transaction ends: a chain never forks. It is the last thing that
 -- a transaction locks (the triggers of the configuration are deferred, and a commit of the
--- engine writes achievements after enrollments and counts), so that nobody who holds it waits
--- for somebody who wants it.
+-- engine writes achievements after enrollments and counts), but for the lock of versions, under
+-- which nobody waits: so nobody who holds a chain waits for somebody who wants it.
 CREATE FUNCTION goald.audit_head(
     of_writer text, of_tenant text, of_slot smallint, OUT number bigint, OUT hash bytea
 )
