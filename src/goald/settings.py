@@ -143,7 +143,9 @@ class Settings(BaseSettings):
         1_000, ge=0, description="requests a second of one tenant; 0: no limit"
     )
     quota_events: int = Field(
-        20_000, ge=0, description="events a second of one tenant over HTTP; 0: no limit"
+        20_000,
+        ge=0,
+        description="events a second of one tenant over HTTP, of 1 KiB each; 0: no limit",
     )
     webhook_window: float = Field(
         300.0, ge=1, le=86_400, description="seconds that a webhook's signature is good for"

@@ -152,10 +152,10 @@ class ByTokenOrSignature(Access):
             and is_name(provider)
             and is_timely(timestamp, now_s, parts.settings.webhook_window)
         ):
-            body = await request.body()
-            secret = await parts.secrets.get(tenant, provider)
-            signatures = headers["webhook-signature"]
-            is_right = is_signed(secret or _NO_SECRET, message_id, timestamp, signatures, body)
+            async with parts.signed_bodies.body(request) as body:
+                secret = await parts.secrets.get(tenant, provider)
+                signatures = headers["webhook-signature"]
+                is_right = is_signed(secret or _NO_SECRET, message_id, timestamp, signatures, body)
             if is_right and secret is not None:
                 return Caller(tenant, f"webhook:{provider}", frozenset({self.scope}))
         raise Unauthorized(

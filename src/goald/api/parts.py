@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry
 from goald.api.ports import (
     AuditTrail,
     Contacts,
-    EventSink,
     Explainer,
     Health,
     Idempotency,
@@ -18,6 +17,8 @@ from goald.api.ports import (
     TokenVerifier,
     WebhookSecrets,
 )
+from goald.api.publishing import Publishing
+from goald.api.signed_bodies import SignedBodies
 from goald.configuration.service import ConfigurationService
 from goald.ports import Clock
 from goald.settings import ApiSettings
@@ -36,9 +37,10 @@ class Parts:
     records: Records
     contacts: Contacts
     audit: AuditTrail
-    events: EventSink
+    events: Publishing
     explainer: Explainer
     secrets: WebhookSecrets
+    signed_bodies: SignedBodies
     tokens: TokenVerifier
     quotas: Quotas
     idempotency: Idempotency

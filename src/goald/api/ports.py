@@ -57,8 +57,8 @@ class Quotas(Protocol):
         """Count a request. Raises QuotaExceeded; where it cannot be counted it is let pass."""
 
     async def events(self, tenant: str, count: int) -> None:
-        """Count events, at most a second's worth of them at once. Raises as `requests` does;
-        nothing is counted then."""
+        """Count events, at most a second's worth of them at once, one of more than 1 KiB as
+        several (`publishing.units`). Raises as `requests` does; nothing is counted then."""
 
 
 class StatisticsReader(Protocol):

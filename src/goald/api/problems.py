@@ -78,13 +78,15 @@ class UnsupportedMedia(Problem):
 
 
 class TooManyRequests(Problem):
-    """The tenant has used up its quota (D8); `Retry-After` says when to come again."""
+    """The tenant has used up its quota, or its line is full (D8); `Retry-After` says when to
+    come again."""
 
     status = 429
 
 
 class Unavailable(Problem):
-    """Redis or Postgres is away (D6); `Retry-After` says when to try again."""
+    """Redis or Postgres is away (D6), or too much is asked at once; `Retry-After` says when to
+    try again."""
 
     status = 503
 
@@ -133,8 +135,8 @@ MEANINGS = {
     412: "No longer the version that `If-Match` names",
     413: "More than 1 MiB",
     415: "The body is not JSON",
-    429: "The tenant's quota is used up; `Retry-After` says when to come again",
-    503: "Redis or Postgres is away; `Retry-After` says when to try again",
+    429: "The tenant's quota is used up, or its line full; `Retry-After` says when to come again",
+    503: "Redis or Postgres is away, or too much is asked; `Retry-After` says when to try again",
 }
 """Every status that a problem has, and what it says."""
 

@@ -19,6 +19,8 @@ from goald.adapters.redis_streams.idempotency import RedisIdempotency
 from goald.adapters.redis_streams.quotas import RedisQuotas
 from goald.api.jwks import JwksKeys
 from goald.api.parts import Parts
+from goald.api.publishing import Publishing
+from goald.api.signed_bodies import SignedBodies
 from goald.api.tokens import JwtVerifier, Secret
 from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
@@ -80,10 +82,11 @@ def api_parts(
         statistics=PostgresStatistics(pool, clock),
         records=PostgresRecords(pool),
         audit=PostgresAuditTrail(pool),
-        events=events,
+        events=Publishing(events),
         contacts=contacts,
         explainer=Explain(contacts, clock, clock_skew_us=round(settings.clock_skew * 1e6)),
         secrets=PostgresWebhookSecrets(pool),
+        signed_bodies=SignedBodies(),
         tokens=JwtVerifier(tokens, keys),
         quotas=quotas,
         idempotency=idempotency,

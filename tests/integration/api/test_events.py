@@ -173,6 +173,13 @@ def test_a_tenants_quota_counts_events_and_not_requests(make_api: Callable[..., 
     assert api.client("globex").post(PATH, json=tagged(tenant=None)).status_code == 202
 
 
+def test_a_tenants_quota_counts_an_event_by_its_size(make_api: Callable[..., Api]) -> None:
+    client = make_api(quota_events=50).client("acme", "events:write")
+    large = tagged(notes=["x" * 1_000] * 20)
+    answers = [client.post(PATH, json=[large] * 2) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 429, 429]
+
+
 def test_without_redis_nothing_is_promised(make_api: Callable[..., Api]) -> None:
     client = make_api(redis_url="unix:///nowhere/redis.sock").client("acme")
     for headers in ({}, {"idempotency-key": "k"}):

@@ -11,7 +11,7 @@ from goald.api.idempotency import REPLAYED_HEADER, Key, once
 from goald.api.models.events import EnrollmentEnd, EventMade, NewEnrollment
 from goald.api.parts import Parts
 from goald.api.problems import BadRequest, Conflict, NotFound, responses
-from goald.api.publishing import publish
+from goald.api.publishing import units
 from goald.api.routing import Router
 from goald.domain.derived_ids import derived_id
 from goald.domain.times import rfc3339
@@ -119,6 +119,6 @@ async def _publish(parts: Parts, tenant: str, kind: str, data: dict[str, Any]) -
     found = intake(orjson.dumps(event), tenant, now_us)
     if found.refused:
         raise BadRequest(found.refused[0].reason)
-    await parts.quotas.events(tenant, 1)
-    await publish(parts.events, tenant, found.taken)
+    await parts.quotas.events(tenant, units(found.taken))
+    await parts.events.publish(tenant, found.taken)
     return EventMade(event_id=event_id, type=kind)

@@ -10,7 +10,7 @@ from goald.api.events_body import JSON, MANY, ONE, documented, taken
 from goald.api.idempotency import REPLAYED_HEADER, Key, once
 from goald.api.models.events import EVENT_REF, EVENTS, EventsTaken, RefusedEventAnswer
 from goald.api.problems import BadRequest, responses
-from goald.api.publishing import publish
+from goald.api.publishing import units
 from goald.api.routing import Router
 from goald.pipeline.intake import Intake
 
@@ -45,8 +45,8 @@ async def send_events(
         found = await taken(request, caller.tenant_id, parts.clock.now_us())
         if not found.taken:
             raise _none_taken(found)
-        await parts.quotas.events(caller.tenant_id, len(found.taken))
-        await publish(parts.events, caller.tenant_id, found.taken)
+        await parts.quotas.events(caller.tenant_id, units(found.taken))
+        await parts.events.publish(caller.tenant_id, found.taken)
         return EventsTaken(accepted=len(found.taken), refused=_refused(found))
 
     return await once(request, parts, caller, key, 202, send)
