@@ -119,10 +119,11 @@ def _decimal(text: str) -> Decimal:
     return value
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> int | Decimal:
     if len(text) > _MAX_NUMBER:
         _refuse_number(text)
-    return int(text)
+    # An integer would lose the sign, which -0.0 keeps.
+    return Decimal(text) if text == "-0" else int(text)
 
 
 def _constant(text: str) -> NoReturn:

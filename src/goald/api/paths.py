@@ -5,7 +5,7 @@ from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Path
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, StringConstraints
 
 _SLASH = re.compile(rb"%2f", re.IGNORECASE)
 _STAND_IN = "\udc2f"
@@ -26,12 +26,9 @@ def _with_slashes(value: object) -> object:
 
 PathId = Annotated[
     str,
+    # Before the function, so that Pydantic counts characters and not items.
+    StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"),
     BeforeValidator(_with_slashes),
-    Path(
-        min_length=1,
-        max_length=128,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f]*$",
-        description="1 to 128 characters without control characters",
-    ),
+    Path(description="1 to 128 characters without control characters"),
 ]
 """An id that the platform owns, as a part of a path; 400 where it is none."""

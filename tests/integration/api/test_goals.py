@@ -125,6 +125,17 @@ def test_what_cannot_be_meant_is_refused(editor: httpx.Client, body: Any) -> Non
     assert editor.get("/api/v1/workflows/lead/goals").json()["total"] == 0
 
 
+def test_no_amount_has_a_sign(editor: httpx.Client) -> None:
+    for amount in ("-0", "-0.0"):
+        answer = editor.post(
+            "/api/v1/workflows/lead/goals",
+            content=f'{{"goal_type": "purchase_made", "criteria": {{"min_amount": {amount}}}}}',
+            headers={"content-type": "application/json"},
+        )
+        [fault] = answer.json()["errors"]
+        assert (answer.status_code, fault["pointer"]) == (400, "/criteria/min_amount"), amount
+
+
 def test_reference_to_what_is_not_there_is_refused(editor: httpx.Client) -> None:
     assert editor.put("/api/v1/catalog/form/form-123", json={"name": "F"}).status_code == 201
     answer = add(editor, "form_submitted", {"form_id": "non-existent-form"})

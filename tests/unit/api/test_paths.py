@@ -22,3 +22,8 @@ def test_an_id_that_reads_like_an_escape_stays_itself() -> None:
 def test_what_is_no_id_is_refused(raw: bytes) -> None:
     with pytest.raises(ValidationError):
         ids.validate_python(routing_path(raw))
+
+
+def test_a_long_id_is_told_in_characters() -> None:
+    with pytest.raises(ValidationError, match="at most 128 characters"):
+        ids.validate_python("a" * 129)

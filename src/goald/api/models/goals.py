@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from goald.api.models.editing import Change, SeenVersion, known
+from goald.api.models.times import StrictTimeUs
 from goald.domain.criteria import Id
 from goald.domain.criteria_schema import criteria_schema
 from goald.domain.goals import LISTENS_TO, GoalType
 from goald.domain.times import rfc3339
-from goald.domain.wanted import TimeUs
 from goald.domain.workflows import GoalRow
 
 _ANY_CRITERIA = "What an event must carry; see `GET /api/v1/goal-types`. Null or false: not set."
@@ -63,7 +63,7 @@ class GoalRequest(Change):
     criteria: Any = Field(None, description=_ANY_CRITERIA, json_schema_extra={"type": "object"})
     key: Id | None = Field(None, description="a name of yours for it, once in a workflow")
     is_active: bool = True
-    effective_from: TimeUs | None = Field(
+    effective_from: StrictTimeUs | None = Field(
         None,
         description="only events from this time on count; where left out, from the time that "
         "goal and workflow are first active",
@@ -83,7 +83,7 @@ class GoalChange(Change):
         description=_ANY_CRITERIA + " They take the place of the ones before.",
     )
     is_active: bool = Field(default_factory=_left_out)
-    effective_from: TimeUs = Field(
+    effective_from: StrictTimeUs = Field(
         default_factory=_left_out, description="only events from this time on count"
     )
     key: Id | None = Field(None, description="null takes it away")
