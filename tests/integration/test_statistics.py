@@ -240,3 +240,30 @@ async def test_workflow_of_another_tenant_is_not_known(database: Database, world
     await admin.execute("TRUNCATE goald.workflow_days")
     await admin.close()
     assert (await world.read()).by_goal_type == {"tag_added": TypeStatistics(0, 0.0)}
+
+
+async def test_enrollments_of_other_centuries_count_on_the_first_or_last_day(
+    database: Database, world: World
+) -> None:
+    """However many years a tenant's enrollments begin in, a reader sums few days (D8)."""
+    await world.commit(
+        *(achieved(year, f"{year:04}-06-15", "2026-01-02") for year in range(1990, 2000)),
+        *(enrolled(year, f"{year}-06-15") for year in range(2100, 2110)),
+        enrolled(1, "2000-01-01"),
+        enrolled(2, "2099-12-31"),
+        enrolled(3, "2026-01-01"),
+    )
+    found = await world.read()
+    assert (found.total_enrolled, found.goals_achieved) == (23, 10)
+    assert found.by_status["active"] == 13
+    # The time to the goal is that since the enrollment began all the same (in 1995, the fifth).
+    assert found.time_to_goal_hours["p50"] == pytest.approx(30.55 * 365.25 * 24, rel=0.025)
+    first, last = date(2000, 1, 1), date(2100, 1, 1)
+    assert (await world.read(first, first)).total_enrolled == 11
+    assert (await world.read(first, first)).time_to_goal_hours == found.time_to_goal_hours
+    assert (await world.read(last, last)).total_enrolled == 10
+    assert (await world.read(None, date(1999, 12, 31))).total_enrolled == 0
+    admin = await asyncpg.connect(database.admin_dsn)
+    days = await admin.fetchval("SELECT count(DISTINCT day) FROM goald.workflow_days")
+    await admin.close()
+    assert days == 4

@@ -3,6 +3,7 @@ say of them is near the truth."""
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
@@ -19,8 +20,15 @@ from goald.domain.goals import TYPE_BITS
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.statistics import ENDED, PERCENTILES, percentile_hours
+from goald.domain.times import to_us
 
 DAY = 86_400 * SECOND
+FAR = [
+    to_us(datetime.fromisoformat(day).replace(tzinfo=UTC))
+    for day in ("0001-01-01", "1999-12-27", "2100-01-03", "9999-12-31")
+]
+"""Days that are counted on another: the first and the last of all, and two in the week of the
+one that they are counted on."""
 LAYOUTS = [
     [SlotRange(0, 255)],
     [SlotRange(0, 127), SlotRange(128, 255)],
@@ -48,7 +56,7 @@ def effects(draw: st.DrawFn) -> Effect:
         workflow_id=f"w-{workflow % 2}",
         is_new=is_new,
         status=status,
-        enrolled_at=draw(st.sampled_from([NOON, NOON, NOON - DAY, NOON + 3 * SECOND])),
+        enrolled_at=draw(st.sampled_from([NOON] * 4 + [NOON - DAY, NOON + 3 * SECOND, *FAR])),
         ended_at=None if status == "active" else NOON + 5 * SECOND,
         met_goals=achieves,
         achieves=achieves,

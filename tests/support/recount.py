@@ -31,6 +31,9 @@ SELECT tenant_id, workflow_id, day, step, sum(enrollments) AS enrollments
 FROM goald.workflow_times_to_goal WHERE days = {} GROUP BY 1, 2, 3, 4
 """
 
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2100, 1, 1)
+"""Enrollments that began before the one count on it, and those after the other on that."""
+
 Key = tuple[str, str, date]
 
 
@@ -69,7 +72,8 @@ async def recounted(admin: asyncpg.Connection) -> Counts:
     steps: dict[Key, Counter[int]] = defaultdict(Counter)
     weeks: dict[Key, Counter[int]] = defaultdict(Counter)
     for row in await admin.fetch(_ENROLLMENTS):
-        key = row["tenant_id"], row["workflow_id"], row["day"]
+        day = min(max(row["day"], FIRST_DAY), LAST_DAY)
+        key = row["tenant_id"], row["workflow_id"], day
         of = achieved[row["tenant_id"], row["id"]]
         count = days[key]
         count["enrolled"] += 1
@@ -83,7 +87,7 @@ async def recounted(admin: asyncpg.Connection) -> Counts:
             took = max(0, reached - row["began"])
             count["time_to_goal"] += took
             steps[key][step_of(took)] += 1
-            monday = row["day"] - timedelta(days=row["day"].weekday())
+            monday = day - timedelta(days=day.weekday())
             weeks[*key[:2], monday][step_of(took)] += 1
     return Counts(
         {key: {name: n for name, n in count.items() if n} for key, count in days.items()},

@@ -93,8 +93,8 @@ SELECT coalesce(w.is_active, false) AS is_active, coalesce(w.config_version, 0) 
        AND config_version >= coalesce(w.config_version, 0)) AS ready
 FROM (SELECT) AS one LEFT JOIN goald.workflows w ON w.tenant_id = $1 AND w.id = $2
 """
-"""One row, whether the workflow is there or not. The enrollments are counted by days, in the
-transactions that change them: none is read."""
+"""One row, whether the workflow is there or not. The enrollments are counted by days, of a
+hundred years at most, in the transactions that change them: none is read."""
 
 LISTENING_GOALS = """
 SELECT id, goal_type FROM goald.workflow_goals

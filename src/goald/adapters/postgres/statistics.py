@@ -1,5 +1,6 @@
 """Statistics of a workflow, read from its rollups: a few hundred rows for a year, however many
-enrollments it had (R12, E9)."""
+enrollments it had (R12, E9). At most a hundred years of days, whatever years it was sent:
+enrollments that began earlier or later count on the first or the last of them (D8)."""
 
 from collections.abc import Mapping
 from datetime import date

@@ -34,11 +34,20 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT ceil(ln(greatest(us, 1000) / 1000.0::float8) / ln(1.05::float8))::smallint
 $$;
 
--- The enrollments of a workflow that began on one day (UTC), counted. `bucket` is the first
--- slot of the shard that counted, whose lease lets one transaction at a time count in it: so
--- shards never wait for one another's rows. What is true of a day is the sum over its buckets;
--- one of them alone means nothing, since an enrollment that one shard counted may end under
--- another.
+-- The day (UTC) that an enrollment is counted on: when it began, but for those of other
+-- centuries. Whoever sends enrollments of any year fills a hundred years of days with them, and
+-- not ten thousand, which every reader would have to sum (D8).
+CREATE FUNCTION goald.counted_day(enrolled_at timestamptz) RETURNS date
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT greatest(date '2000-01-01', least(date '2100-01-01',
+        (enrolled_at AT TIME ZONE 'UTC')::date))
+$$;
+
+-- The enrollments of a workflow that began on one day (goald.counted_day), counted. `bucket` is
+-- the first slot of the shard that counted, whose lease lets one transaction at a time count in
+-- it: so shards never wait for one another's rows. What is true of a day is the sum over its
+-- buckets; one of them alone means nothing, since an enrollment that one shard counted may end
+-- under another.
 CREATE TABLE goald.workflow_days (
     tenant_id text COLLATE "C" NOT NULL,
     workflow_id text COLLATE "C" NOT NULL,
@@ -107,7 +116,7 @@ DECLARE
             (tenant_id, workflow_id, day, bucket, enrolled, completed_goal, completed, exited,
              cancelled, time_to_goal, exits_acknowledged, cancelled_actions, tag_added,
              purchase_made, appointment_booked, form_submitted, pipeline_stage_reached)
-        SELECT s.tenant_id, s.workflow_id, (s.enrolled_at AT TIME ZONE 'UTC')::date, goald.bucket(),
+        SELECT s.tenant_id, s.workflow_id, goald.counted_day(s.enrolled_at), goald.bucket(),
             sum(sign),
             sum(sign * (s.status = 'completed_goal')::int),
             sum(sign * (s.status = 'completed')::int),
@@ -141,8 +150,8 @@ DECLARE
         INSERT INTO goald.workflow_times_to_goal AS t
             (tenant_id, workflow_id, days, day, bucket, step, enrollments)
         SELECT s.tenant_id, s.workflow_id, days, CASE days
-                WHEN 1 THEN (s.enrolled_at AT TIME ZONE 'UTC')::date
-                ELSE date_trunc('week', s.enrolled_at AT TIME ZONE 'UTC')::date
+                WHEN 1 THEN goald.counted_day(s.enrolled_at)
+                ELSE date_trunc('week', goald.counted_day(s.enrolled_at)::timestamp)::date
             END,
             goald.bucket(),
             goald.time_step(goald.time_to_goal(
@@ -197,7 +206,8 @@ GRANT SELECT, INSERT, UPDATE ON goald.workflow_days, goald.workflow_times_to_goa
 GRANT SELECT ON goald.workflow_days, goald.workflow_times_to_goal TO goald_api;
 GRANT UPDATE (last_achieved_at, met_types) ON goald.workflow_enrollments TO goald_engine;
 REVOKE EXECUTE ON FUNCTION goald.goal_type_bit(text), goald.time_step(bigint), goald.bucket(),
-    goald.time_to_goal(text, timestamptz, timestamptz, timestamptz),
+    goald.counted_day(timestamptz), goald.time_to_goal(text, timestamptz, timestamptz, timestamptz),
     goald.count_inserted(), goald.count_updated() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION goald.goal_type_bit(text), goald.time_step(bigint), goald.bucket(),
-    goald.time_to_goal(text, timestamptz, timestamptz, timestamptz) TO goald_engine;
+    goald.counted_day(timestamptz), goald.time_to_goal(text, timestamptz, timestamptz, timestamptz)
+    TO goald_engine;
