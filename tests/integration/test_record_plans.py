@@ -14,6 +14,7 @@ from goald.adapters.postgres.tenants import SET_TENANT
 
 MANY = 60_000
 LIMIT = 51
+SCANNED = 1_000
 AT = 1_767_225_600_000_000  # 2026-01-01
 NO_ID = "00000000-0000-0000-0000-000000000000"
 STATUSES = ["active", "completed_goal", "completed", "exited", "cancelled"]
@@ -94,19 +95,43 @@ async def test_a_contacts_enrollments_are_found_by_the_contact(reader: Any) -> N
     assert "Seq Scan" not in kinds
 
 
-@pytest.mark.parametrize(
-    ("filters", "most"), [({}, LIMIT + 5), ({"goal_type": "tag_added"}, LIMIT + 5)]
-)
-@pytest.mark.parametrize(
+later_pages = pytest.mark.parametrize(
     "after", [(2 * AT, NO_ID), (AT + MANY // 2, "f0000000-0000-0000-0000-000000000000")]
 )
+
+
+@later_pages
 async def test_a_page_of_achievements_reads_little_more_than_the_page(
+    reader: Any, after: tuple[int, str]
+) -> None:
+    await reader.execute(statements.IN_ORDER)
+    given = ("acme", "w-0", 0, 2 * AT, *after, LIMIT)
+    read, kinds = await rows_read(reader, statements.achievements([]), *given)
+    assert 0 < read <= LIMIT + 5
+    assert "Seq Scan" not in kinds
+
+
+@pytest.mark.parametrize(
+    ("filters", "most"),
+    [
+        ({"goal_type": "tag_added"}, 2 * LIMIT),
+        ({"goal_type": "purchase_made"}, SCANNED),
+        ({"goal_id": NO_ID}, SCANNED),
+        ({"goal_id": NO_ID, "goal_type": "tag_added"}, SCANNED),
+    ],
+)
+@later_pages
+async def test_a_filtered_page_of_achievements_reads_no_more_than_a_bounded_part(
     reader: Any, filters: dict[str, str], most: int, after: tuple[int, str]
 ) -> None:
     await reader.execute(statements.IN_ORDER)
-    given = ("acme", "w-0", 0, 2 * AT, *after, LIMIT, *filters.values())
-    read, kinds = await rows_read(reader, statements.achievements(list(filters)), *given)
-    assert 0 < read <= most
+    given = ("acme", "w-0", 0, 2 * AT, *after)
+    among = statements.achievements_among(list(filters))
+    read, kinds = await rows_read(reader, among, *given, LIMIT, SCANNED, *filters.values())
+    assert 0 < read <= most + 5
+    assert "Seq Scan" not in kinds
+    read, kinds = await rows_read(reader, statements.ACHIEVEMENTS_SCANNED_TO, *given, SCANNED - 1)
+    assert 0 < read <= SCANNED + 5
     assert "Seq Scan" not in kinds
 
 

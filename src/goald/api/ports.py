@@ -81,7 +81,8 @@ class Records(Protocol):
     async def achievements(
         self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
     ) -> Page[AchievementRecord]:
-        """`filters`: `contact_id`, `goal_type`, `goal_id`, `enrollment_id`."""
+        """`filters`: `contact_id`, `goal_type`, `goal_id`, `enrollment_id`. A page may be short,
+        even empty, where more follow."""
 
     async def is_known(self, tenant: str, workflow_id: str) -> bool:
         """Whether there is such a workflow, or was ever an enrollment in it (E5)."""

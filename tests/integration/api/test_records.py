@@ -11,6 +11,10 @@ import pytest
 from tests.support.api import Api
 from tests.support.services import Database
 
+from goald.adapters.postgres.records import PostgresRecords
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.records import Span
+
 HOUR = 3_600_000_000
 BEGAN = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 GOALS = [f"00000000-0000-4000-8000-{number:012}" for number in range(3)]
@@ -210,6 +214,37 @@ def test_achievements_are_filtered(client: httpx.Client, records: Records) -> No
         ({"goal_id": GOALS[1], "contact_id": "ann"}, []),
         ({"since": "2026-01-01T02:00:00Z", "until": "2026-01-01T03:00:00Z"}, ["e-2"]),
     ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("filters", "sizes"),
+    [
+        # Twelve by four, and where there are no more.
+        ({"goal_type": "purchase_made"}, [0, 1, 0, 0]),
+        ({"goal_id": GOALS[1]}, [0, 1, 1, 0]),
+        ({"goal_type": "tag_added", "goal_id": GOALS[0]}, [2, 2, 2, 2, 2]),
+        # Found by an index of their own, whatever else is asked for.
+        ({"goal_type": "purchase_made", "contact_id": "bob"}, [1]),
+        ({"goal_id": GOALS[1], "enrollment_id": "e-1"}, [1]),
+    ],
+)
+async def test_a_rare_achievement_is_found_over_pages_of_bounded_work(
+    database: Database, records: Records, filters: dict[str, str], sizes: list[int]
+) -> None:
+    for number in range(12):
+        goal = GOALS[1] if number in (1, 5) else GOALS[0]
+        rare = {"kind": "purchase_made", "contact": "bob"} if number == 5 else {}
+        records.achieve(f"e-{number}", BEGAN + number, goal=goal, **rare)
+    pool = TenantPool(database.dsn, 1)
+    try:
+        reader = PostgresRecords(pool, scanned=4)
+        found = [await reader.achievements("acme", "welcome", filters, Span(2))]
+        while (after := found[-1].next) is not None:
+            found.append(await reader.achievements("acme", "welcome", filters, Span(2, after)))
+    finally:
+        await pool.close()
+    assert [len(page.rows) for page in found] == sizes
+    assert len({row.id for page in found for row in page.rows}) == sum(sizes)
 
 
 @pytest.mark.parametrize("kind", ["enrollments", "achievements", "listeners"])

@@ -46,17 +46,32 @@ ORDER BY workflow_enrollments.enrolled_at DESC, id DESC LIMIT $7
 """
 """Reads what the contact has, which is little."""
 
-_ACHIEVEMENTS = """
-SELECT id, workflow_id, workflow_enrollment_id, contact_id, goal_config_id, goal_type,
-       goald.us(achieved_at) AS achieved_at, goald.us(recorded_at) AS recorded_at,
-       trigger_event, metadata
+_ACHIEVEMENT = """
+id, workflow_id, workflow_enrollment_id, contact_id, goal_config_id, goal_type,
+goald.us(achieved_at) AS achieved_at, goald.us(recorded_at) AS recorded_at, trigger_event,
+metadata
+"""
+
+_ACHIEVED = """
 FROM goald.workflow_goal_achievements
 WHERE tenant_id = $1 AND workflow_id = $2
   AND achieved_at >= goald.at($3) AND achieved_at < goald.at($4)
   AND (achieved_at, id) < (goald.at($5), $6::uuid)
-  {filters}
-ORDER BY workflow_goal_achievements.achieved_at DESC, id DESC LIMIT $7
 """
+_NEWEST_FIRST = "ORDER BY workflow_goal_achievements.achieved_at DESC, id DESC"
+
+_ACHIEVEMENTS = f"SELECT {_ACHIEVEMENT} {_ACHIEVED} {{filters}} {_NEWEST_FIRST} LIMIT $7"
+
+_ACHIEVEMENTS_AMONG = f"""
+SELECT {_ACHIEVEMENT} FROM (SELECT * {_ACHIEVED} {_NEWEST_FIRST} LIMIT $8) AS scanned
+WHERE {{filters}} LIMIT $7
+"""
+
+ACHIEVEMENTS_SCANNED_TO = f"""
+SELECT goald.us(achieved_at), id {_ACHIEVED} {_NEWEST_FIRST} LIMIT 1 OFFSET $7
+"""
+"""After IN_ORDER. Where the rows end that `achievements_among` looks at ($7: one less than these
+are); none where there are fewer."""
 
 ACHIEVEMENT_FILTERS = {
     "contact_id": "contact_id = ${}",
@@ -69,11 +84,18 @@ ACHIEVEMENT_FILTERS = {
 def achievements(filters: list[str]) -> str:
     """The statement with these filters, whose values follow as $8 and on. One for each
     choice of them, so that each has a plan of its own: a contact's and an enrollment's
-    achievements are found by their indexes; others, after IN_ORDER, in the workflow's."""
-    conditions = (
-        "AND " + ACHIEVEMENT_FILTERS[name].format(number) for number, name in enumerate(filters, 8)
-    )
-    return _ACHIEVEMENTS.format(filters=" ".join(conditions))
+    achievements are found by their indexes; all of the workflow's, after IN_ORDER, by its."""
+    return _ACHIEVEMENTS.format(filters="".join(f" AND {one}" for one in _filters(filters, 8)))
+
+
+def achievements_among(filters: list[str]) -> str:
+    """The statement with filters that no index knows, at least one, after IN_ORDER. $8: how
+    many of the workflow's rows are looked at; the filters' values follow as $9 and on."""
+    return _ACHIEVEMENTS_AMONG.format(filters=" AND ".join(_filters(filters, 9)))
+
+
+def _filters(names: list[str], first: int) -> list[str]:
+    return [ACHIEVEMENT_FILTERS[name].format(n) for n, name in enumerate(names, first)]
 
 
 IS_KNOWN = """

@@ -19,6 +19,9 @@ from goald.domain.records import (
     Span,
 )
 
+SCANNED = 10_000
+"""So many achievements are looked at for one page, whatever it is filtered by (D8)."""
+
 _STATUSES = list(get_args(EnrollmentStatus))
 _BEFORE_ALL, _AFTER_ALL = -62_135_596_800_000_000, 253_402_300_800_000_000
 """The beginning of the year 1 and the end of 9999: no event is of another."""
@@ -29,8 +32,10 @@ _OF_FEW = {"contact_id", "enrollment_id"}
 class PostgresRecords:
     """`api.ports.Records`. Each call is a transaction of its own."""
 
-    def __init__(self, pool: TenantPool) -> None:
+    def __init__(self, pool: TenantPool, *, scanned: int = SCANNED) -> None:
+        """`scanned`: so many achievements are looked at for one page at most."""
         self._pool = pool
+        self._scanned = scanned
 
     async def enrollments(
         self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
@@ -49,13 +54,28 @@ class PostgresRecords:
     async def achievements(
         self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
     ) -> Page[AchievementRecord]:
+        """A page of a filtered list may hold fewer rows than wanted, even none, where more
+        follow: a rare achievement among many is found within several pages."""
         names = sorted(name for name, value in filters.items() if value is not None)
-        given = [*_bounds(tenant, workflow_id, span), *(filters[name] for name in names)]
+        bounds, wanted = _bounds(tenant, workflow_id, span), [filters[name] for name in names]
+        end = None
         async with self._pool.tenant(tenant, readonly=True) as connection:
-            if not _OF_FEW.intersection(names):
+            if _OF_FEW.intersection(names):
+                found = await connection.fetch(statements.achievements(names), *bounds, *wanted)
+            else:
                 await connection.execute(statements.IN_ORDER)
-            found = await connection.fetch(statements.achievements(names), *given)
+                if not names:
+                    found = await connection.fetch(statements.achievements([]), *bounds)
+                else:
+                    among = statements.achievements_among(names)
+                    found = await connection.fetch(among, *bounds, self._scanned, *wanted)
+                    if len(found) <= span.limit:
+                        end = await connection.fetchrow(
+                            statements.ACHIEVEMENTS_SCANNED_TO, *bounds[:-1], self._scanned - 1
+                        )
         rows = [AchievementRecord(**{**row, **_parsed(row)}) for row in found]
+        if end is not None:
+            return Page(rows, (end[0], str(end[1])))
         return _page(rows, span, lambda row: (row.achieved_at, str(row.id)))
 
     async def is_known(self, tenant: str, workflow_id: str) -> bool:

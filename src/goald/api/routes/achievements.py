@@ -35,7 +35,12 @@ async def list_achievements(
     goal_id: Annotated[UUID | None, Query(description="Only of this goal.")] = None,
 ) -> ExactJson:
     """`since` and `until` are held against `achieved_at`, the time of the event. Kept for
-    `GOALD_RETENTION`; statistics know of the older ones too."""
+    `GOALD_RETENTION`; statistics know of the older ones too.
+
+    With `goal_type` or `goal_id`, and neither `contact_id` nor `enrollment_id`, 10,000
+    achievements are looked at for one page: it may hold fewer than `limit`, even none, where
+    more follow. Go on while there is a `next_cursor`.
+    """
     tenant = caller.tenant_id
     filters = {
         "contact_id": contact_id,

@@ -40,7 +40,11 @@ async def list_audit(
         QueryId | None, Query(description="Only what happened to this one.")
     ] = None,
 ) -> AuditPage:
-    """`since` and `until` are held against `recorded_at`. Kept for `GOALD_RETENTION`."""
+    """`since` and `until` are held against `recorded_at`. Kept for `GOALD_RETENTION`.
+
+    With filters, 10,000 entries are looked at for one page: it may hold fewer than `limit`,
+    even none, where more follow. Go on while there is a `next_cursor`.
+    """
     tenant = caller.tenant_id
     filters = {
         "action": action,

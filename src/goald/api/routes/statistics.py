@@ -47,7 +47,8 @@ async def get_goal_statistics(
 
     Days are in UTC, both ends included, and choose enrollments by when they began: an
     achievement counts for the day of its enrollment, so that a rate never compares people with
-    others.
+    others. Enrollments that began before 2000-01-01 count on that day, and those that began
+    after 2100-01-01 on that.
     """
     if first is not None and last is not None and first > last:
         raise BadRequest(
