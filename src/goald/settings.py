@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -104,7 +105,9 @@ class Settings(BaseSettings):
     shards: int = Field(2, ge=1, le=SLOTS, description="shard actors")
     consumers: int = Field(1, ge=1, le=SLOTS, description="consumer actors")
     ray_address: str | None = Field(None, description="a Ray cluster to join; else one of its own")
-    clock_skew: float = Field(0.0, ge=0, le=86_400, description="seconds that E3 is loosened by")
+    clock_skew: float = Field(
+        0.0, ge=0, le=86_400, description="seconds that an event may be older than its enrollment"
+    )
     republish: float = Field(600.0, ge=0, description="seconds that published messages are kept")
     metrics_host: str = Field("127.0.0.1", description="where /metrics listens")
     metrics_port: int | None = Field(
@@ -228,7 +231,7 @@ class Settings(BaseSettings):
         value: str | None = getattr(self, name)
         if value is None:
             raise SettingsError(
-                f"{PREFIX}{name.upper()} is not set: set it, or use --embedded, "
+                f"{PREFIX}{name.upper()} is not set: set it, or use `goald serve --embedded`, "
                 "which starts a Redis and a Postgres of its own"
             )
         return value
@@ -248,12 +251,21 @@ def load_settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         wrong = "; ".join(
-            f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {_plain(item)}"
             for item in error.errors()
         )
         raise SettingsError(f"wrong settings: {wrong}") from None
     except ValueError as error:
         raise SettingsError(f"{config or FILE} cannot be read: {error}") from None
+
+
+def _plain(fault: ErrorDetails) -> str:
+    """Pydantic's message, where that is one for whoever sets up goald."""
+    if fault["type"] == "too_short":
+        return f"must have at least {fault['ctx']['min_length']} characters"
+    if fault["type"] == "extra_forbidden":
+        return "there is no such setting"
+    return fault["msg"]
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

@@ -136,6 +136,21 @@ def test_login_without_rights_is_told_what_an_administrator_runs(
             admin.execute(f"DROP ROLE {login}".encode())
 
 
+def test_login_that_may_not_act_as_a_role_is_told_what_to_grant(
+    database: Database,
+) -> None:
+    login = "goald_stranger"
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {login} LOGIN IN ROLE goald_api".encode())
+        try:
+            dsn = psycopg.conninfo.make_conninfo(database.admin_dsn, user=login)
+            migrations.check(dsn, "goald_api")
+            with pytest.raises(SchemaMismatch, match=f"GRANT goald_engine TO {login}"):
+                migrations.check(dsn, "goald_engine")
+        finally:
+            admin.execute(f"DROP ROLE {login}".encode())
+
+
 def test_unreachable_server_is_unavailable() -> None:
     with pytest.raises(ServiceUnavailable, match="Postgres"):
         migrations.check("postgresql:///goald?host=/nowhere")

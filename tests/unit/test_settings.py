@@ -113,3 +113,11 @@ def test_settings_cannot_be_changed_once_they_are_read() -> None:
 def test_every_setting_says_what_it_is_for() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
+
+
+def test_a_secret_that_is_too_short_is_told_of_in_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GOALD_JWT_SECRET", "short")
+    with pytest.raises(SettingsError, match=r"GOALD_JWT_SECRET: must have at least 32 char"):
+        load_settings()

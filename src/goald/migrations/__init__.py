@@ -49,9 +49,12 @@ def current(dsn: str) -> str | None:
         return _read_revision(connection)
 
 
-def check(dsn: str) -> None:
+def check(dsn: str, role: str | None = None) -> None:
     """Raise SchemaMismatch, saying what to do, unless this release can run on the database:
-    at its own last revision, or at one of a later release (D11)."""
+    at its own last revision, or at one of a later release (D11); and, where a role is named,
+    unless the login may act as it."""
+    if role is not None:
+        _require_role(dsn, role)
     found = current(dsn)
     if found is None:
         raise SchemaMismatch(
@@ -61,6 +64,20 @@ def check(dsn: str) -> None:
         raise SchemaMismatch(
             f"the database is at revision {found}, this release needs {head()}: run `goald migrate`"
         )
+
+
+def _require_role(dsn: str, role: str) -> None:
+    with _connect(dsn) as connection:
+        try:
+            connection.execute(f"SET ROLE {role}".encode())
+        except psycopg.errors.InvalidParameterValue:
+            raise SchemaMismatch(f"there is no role {role}: run `goald migrate`") from None
+        except psycopg.errors.InsufficientPrivilege:
+            login = connection.info.user
+            raise SchemaMismatch(
+                f"the login {login!r} may not act as {role}: let an administrator run "
+                f"GRANT {role} TO {login}, or name another login"
+            ) from None
 
 
 def head() -> str:

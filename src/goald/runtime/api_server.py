@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from goald import migrations
 from goald.api.app import create_app
 from goald.domain.errors import StartError
+from goald.migrations.roles import API
 from goald.runtime.api_wiring import api_parts
 from goald.runtime.http_protocol import BoundedHttp
 from goald.runtime.listening import BACKLOG, listening, url_of
@@ -79,7 +80,7 @@ def serve_api(settings: Settings, *, ready: Callable[[str], None]) -> int:
     tokens cannot be checked, SchemaMismatch where the schema is another.
     """
     parts = api_parts(settings)
-    migrations.check(settings.postgres.dsn)
+    migrations.check(settings.postgres.api_dsn, API)
     with api_socket(settings) as (taken, url):
         return uvloop.run(_until_signal(ApiServer(create_app(parts), taken), lambda: ready(url)))
 

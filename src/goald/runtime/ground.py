@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from goald import migrations
+from goald.migrations.roles import ENGINE
 from goald.runtime.console import ServeConsole
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
 from goald.runtime.embedded.secret import token_secret
@@ -59,7 +60,7 @@ def embedded_ground(settings: Settings, console: ServeConsole) -> Iterator[Groun
 def external_ground(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
     """The services that the settings name. Raises SchemaMismatch where they are not migrated."""
     console.step("checking the schema")
-    migrations.check(settings.postgres.dsn)
+    migrations.check(settings.postgres.dsn, ENGINE)
     with tempfile.TemporaryDirectory(prefix="goald-", ignore_cleanup_errors=True) as short:
         yield Ground(
             settings=settings,

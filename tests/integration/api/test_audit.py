@@ -76,6 +76,18 @@ def test_entry_tells_who_when_before_and_after(ask: Callable[..., Any], log: Dat
     assert first["recorded_at"] == rfc3339(to_us(row["recorded_at"]))
 
 
+def test_entry_shows_an_amount_with_every_digit_that_was_set(api: Api) -> None:
+    client = api.client("acme")
+    assert client.put("/api/v1/workflows/w", json={"name": "W"}).status_code == 201
+    goal = '{"goal_type": "purchase_made", "criteria": {"min_amount": 1234567890123456.20}}'
+    made = client.post(
+        "/api/v1/workflows/w/goals", content=goal, headers={"content-type": "application/json"}
+    )
+    assert made.status_code == 201
+    told = client.get("/api/v1/audit", params={"action": "goal.created"})
+    assert '"min_amount":1234567890123456.20' in told.text
+
+
 def test_entry_does_not_tell_how_much_others_do(ask: Callable[..., Any]) -> None:
     """A shard's chain counts the achievements of all tenants."""
     for item in ask()["items"]:

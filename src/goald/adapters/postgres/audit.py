@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
@@ -87,4 +88,8 @@ def _place(row: AuditRecord) -> Place:
 
 
 def _parsed(row: Any) -> dict[str, Any]:
-    return {n: None if row[n] is None else json.loads(row[n]) for n in ("before", "after")}
+    """Amounts with every digit that was given."""
+    return {
+        name: None if row[name] is None else json.loads(row[name], parse_float=Decimal)
+        for name in ("before", "after")
+    }

@@ -25,7 +25,7 @@ class Change(Body):
 class OfVersion(Change):
     """A body that says no more than which version was seen."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 3}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
     version: SeenVersion = None
 

@@ -11,7 +11,7 @@ _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 -- the specific
 class WantedSecret(Body):
     """A secret that a provider has made."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"secret": _SECRET}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
     secret: str | None = Field(
         None,

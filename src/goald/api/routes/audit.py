@@ -6,6 +6,7 @@ from fastapi import Query
 from pydantic import StringConstraints
 
 from goald.api.access import Audits, PartsOf
+from goald.api.exact import ExactJson
 from goald.api.models.audit import AuditEntry, AuditPage
 from goald.api.pages import PageAsked, QueryId
 from goald.api.problems import responses
@@ -25,6 +26,7 @@ Actor = Annotated[
     tags=["audit"],
     summary="Who changed what, and what was achieved, newest first",
     operation_id="list_audit",
+    response_model=AuditPage,
     responses=responses(400),
 )
 async def list_audit(
@@ -39,7 +41,7 @@ async def list_audit(
     subject_id: Annotated[
         QueryId | None, Query(description="Only what happened to this one.")
     ] = None,
-) -> AuditPage:
+) -> ExactJson:
     """`since` and `until` are held against `recorded_at`. Kept for `GOALD_RETENTION`.
 
     With filters, 10,000 entries are looked at for one page: it may hold fewer than `limit`,
@@ -54,6 +56,5 @@ async def list_audit(
     }
     listing = page.of((int, str), "audit", tenant, *filters.values())
     found = await parts.audit.page(tenant, filters, listing.span)
-    return AuditPage(
-        items=[AuditEntry.of(row) for row in found.rows], next_cursor=listing.cursor(found.next)
-    )
+    items = [AuditEntry.of(row) for row in found.rows]
+    return ExactJson(AuditPage(items=items, next_cursor=listing.cursor(found.next)))
