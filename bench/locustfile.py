@@ -6,8 +6,9 @@ holds the workflows of `bench.load`:
     LOAD_TOKENS='{"load-0": "…"}' locust -f bench/locustfile.py --host http://127.0.0.1:8080
 
 60% reads of statistics, lists and goals, 15% events (1 to 20 each), 10% dry runs, 5% changes
-of the configuration, 5% enrollments, 5% the audit log. Each user sends at a constant rate:
-one that was answered late is not thereby asked less (no coordinated omission of load).
+of the configuration, 5% enrollments, 5% the audit log. Requests come as those of many
+strangers do (a Poisson process): now and then several at once, never all in step. Each user
+keeps to a plan of its own, so that one who was answered late asks no less for it.
 """
 
 import itertools
@@ -19,7 +20,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from locust import FastHttpUser, constant_throughput, task
+from locust import FastHttpUser, task
 
 USER_RATE = float(os.environ.get("LOAD_USER_RATE", "4"))
 """Requests a second of each user: with 4, 50 users are 200."""
@@ -33,8 +34,6 @@ _tenants = itertools.cycle(sorted(TOKENS.items()))
 class Platform(FastHttpUser):
     """A program of one tenant's platform."""
 
-    wait_time = constant_throughput(USER_RATE)
-
     def on_start(self) -> None:
         """Become somebody."""
         self.tenant, token = next(_tenants)
@@ -42,8 +41,16 @@ class Platform(FastHttpUser):
         self.random = random.Random()
         goals = self.client.get("/api/v1/workflows/edited/goals", name="(start)").json()
         self.goal = goals["goals"][0]["id"]
-        # Else all of them would ask at once. Locust lets other users run meanwhile.
-        time.sleep(self.random.random() / USER_RATE)
+        self.next_at = time.monotonic() + self.random.expovariate(USER_RATE)
+        # Locust lets other users run meanwhile.
+        time.sleep(self.wait_time())
+
+    def wait_time(self) -> float:
+        """Seconds until the next request that the plan holds; none where it is late."""
+        now = time.monotonic()
+        wait = max(0.0, self.next_at - now)
+        self.next_at += self.random.expovariate(USER_RATE)
+        return wait
 
     @task(20)
     def statistics(self) -> None:
