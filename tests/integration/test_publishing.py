@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.integration.proxy import Proxy
 
-from goald.api.publishing import publish
+from goald.api.publishing import Publishing
 from goald.client import Publisher
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.intake import TakenEvent
@@ -32,38 +32,43 @@ async def publisher(proxy: Proxy) -> AsyncIterator[Publisher]:
     await made.aclose()
 
 
+@pytest.fixture
+def publishing(publisher: Publisher) -> Publishing:
+    return Publishing(publisher)
+
+
 async def count(redis_url: str) -> int:
     async with Redis.from_url(redis_url) as client:
         return sum([await client.xlen(f"goald:events:{n}") for n in range(4)])
 
 
-async def test_it_returns_when_redis_has_them(publisher: Publisher, redis_url: str) -> None:
-    await asyncio.gather(*(publish(publisher, "acme", [EVENT] * 10) for _ in range(20)))
+async def test_it_returns_when_redis_has_them(publishing: Publishing, redis_url: str) -> None:
+    await asyncio.gather(*(publishing.publish("acme", [EVENT] * 10) for _ in range(20)))
     assert await count(redis_url) == 200
 
 
 async def test_it_raises_where_redis_fails_and_works_again_after(
-    proxy: Proxy, publisher: Publisher, redis_url: str
+    proxy: Proxy, publisher: Publisher, publishing: Publishing, redis_url: str
 ) -> None:
-    await publish(publisher, "acme", [EVENT])
+    await publishing.publish("acme", [EVENT])
     proxy.cut()
     with pytest.raises(ServiceUnavailable):
-        await publish(publisher, "acme", [EVENT])
+        await publishing.publish("acme", [EVENT])
     proxy.mend()
     await publisher.flush()
-    await publish(publisher, "acme", [EVENT])
+    await publishing.publish("acme", [EVENT])
     # What was not promised may have come to be; sent again, it changes nothing (D1).
     assert await count(redis_url) == 3
 
 
 async def test_while_redis_fails_nothing_more_is_taken(
-    proxy: Proxy, publisher: Publisher, redis_url: str
+    proxy: Proxy, publisher: Publisher, publishing: Publishing, redis_url: str
 ) -> None:
     proxy.cut()
     with pytest.raises(ServiceUnavailable):
-        await publish(publisher, "acme", [EVENT])
+        await publishing.publish("acme", [EVENT])
     failed: list[Any] = await asyncio.gather(
-        *(publish(publisher, "acme", [EVENT] * 100) for _ in range(50)), return_exceptions=True
+        *(publishing.publish("acme", [EVENT] * 100) for _ in range(50)), return_exceptions=True
     )
     assert {type(error) for error in failed} == {ServiceUnavailable}
     proxy.mend()
