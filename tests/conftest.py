@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.support.api",
     "tests.support.daemon",
     "tests.support.commands",
+    "tests.support.records",
 ]
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and with them every

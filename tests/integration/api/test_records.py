@@ -1,82 +1,19 @@
 """Lists of enrollments and achievements over HTTP, and what listens (3.4)."""
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from tests.support.api import Api
+from tests.support.records import BEGAN, GOALS, HOUR, Records
 from tests.support.services import Database
 
 from goald.adapters.postgres.records import PostgresRecords
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.records import Span
-
-HOUR = 3_600_000_000
-BEGAN = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
-GOALS = [f"00000000-0000-4000-8000-{number:012}" for number in range(3)]
-
-ENROLLMENT = """
-INSERT INTO goald.workflow_enrollments (tenant_id, id, contact_id, workflow_id, slot, status,
-    enrolled_at, ended_at, met_goals, pending_actions)
-VALUES (%s, %s, %s, %s, 0, %s, goald.at(%s), goald.at(%s), %s, 3)
-"""
-ACHIEVEMENT = """
-INSERT INTO goald.workflow_goal_achievements (tenant_id, id, workflow_id,
-    workflow_enrollment_id, contact_id, goal_config_id, goal_type, slot, achieved_at,
-    trigger_event, metadata)
-VALUES (%s, gen_random_uuid(), %s, %s, %s, %s, %s, 0, goald.at(%s),
-    '{"contact_id": "ann", "amount": 150.00, "much": 12345678901234567890.5, "more": 1e40}',
-    '{"event_id": "e-1"}')
-"""
-
-
-class Records:
-    """Rows as shards write them: with the right to all slots."""
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
-
-    def enroll(
-        self,
-        name: str,
-        at: int,
-        *,
-        contact: str = "ann",
-        status: str = "active",
-        workflow: str = "welcome",
-        tenant: str = "acme",
-    ) -> None:
-        ended = None if status == "active" else at + HOUR
-        met = GOALS[:1] if status == "completed_goal" else []
-        self._write(ENROLLMENT, tenant, name, contact, workflow, status, at, ended, met)
-
-    def achieve(
-        self,
-        enrollment: str,
-        at: int,
-        *,
-        goal: str = GOALS[0],
-        kind: str = "tag_added",
-        contact: str = "ann",
-        tenant: str = "acme",
-    ) -> None:
-        self._write(ACHIEVEMENT, tenant, "welcome", enrollment, contact, goal, kind, at)
-
-    def _write(self, statement: str, *values: Any) -> None:
-        with self._connection.transaction():
-            self._connection.execute("SELECT set_config('goald.slots', '0-127', true)")
-            self._connection.execute(statement, values)
-
-
-@pytest.fixture
-def records(database: Database) -> Iterator[Records]:
-    with psycopg.connect(database.dsn, autocommit=True) as connection:
-        connection.execute("SET ROLE goald_engine")
-        yield Records(connection)
 
 
 @pytest.fixture
@@ -283,81 +220,6 @@ def test_another_tenants_rows_are_not_there(api: Api, records: Records) -> None:
     assert ids(other, "enrollments") == ["g-1"]
     assert ids(other, "achievements") == []
     assert other.get("/api/v1/workflows/welcome/listeners").json()["enrollments"] == 1
-
-
-def cursor_of(client: httpx.Client, kind: str = "enrollments", **query: Any) -> str:
-    answer = client.get(f"/api/v1/workflows/welcome/{kind}", params={"limit": 1, **query})
-    return str(answer.json()["next_cursor"])
-
-
-def altered(cursor: str, place: int, value: Any) -> str:
-    """The cursor with one of its parts replaced."""
-    parts = json.loads(urlsafe_b64decode(cursor + "=="))
-    parts[place] = value
-    return urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
-
-
-def refused(client: httpx.Client, cursor: str, kind: str = "enrollments", **query: Any) -> None:
-    params = {"cursor": cursor, **query}
-    answer = client.get(f"/api/v1/workflows/welcome/{kind}", params=params)
-    assert answer.status_code == 400, (cursor, answer.text)
-    (error,) = answer.json()["errors"]
-    assert error["parameter"] == "cursor"
-
-
-@pytest.fixture
-def three(records: Records) -> Records:
-    for number in range(3):
-        records.enroll(f"e-{number}", BEGAN + number)
-        records.achieve(f"e-{number}", BEGAN + number)
-    return records
-
-
-@pytest.mark.parametrize("kind", ["enrollments", "achievements"])
-@pytest.mark.usefixtures("three")
-def test_a_cursor_that_somebody_changed_is_refused(client: httpx.Client, kind: str) -> None:
-    cursor = cursor_of(client, kind)
-    changes: list[tuple[int, Any]] = [
-        (0, "0123456789abcdef"),
-        (0, None),
-        (1, BEGAN),
-        (1, 10**30),
-        (1, "soon"),
-        (1, True),
-        (2, "e-0"),
-        (2, "\x00"),
-        (2, "\ud800"),
-        (2, 7),
-        (2, ["e-0"]),
-    ]
-    for place, value in changes:
-        refused(client, altered(cursor, place, value), kind)
-
-
-@pytest.mark.usefixtures("three")
-def test_what_was_never_a_cursor_is_refused(client: httpx.Client) -> None:
-    for made_up in ("x", "e30", "W10", "bnVsbA", "ä", "a" * 1_024, "a" * 2_000, "WzFd" * 200, " "):
-        refused(client, made_up)
-
-
-@pytest.mark.usefixtures("three")
-def test_a_cursor_belongs_to_its_list_its_filters_and_its_tenant(
-    api: Api, client: httpx.Client, three: Records
-) -> None:
-    cursor = cursor_of(client)
-    refused(client, cursor, "achievements")
-    refused(client, cursor, status="active")
-    refused(client, cursor, contact_id="ann")
-    refused(client, cursor, since="2026-01-01T00:00:00Z")
-    three.enroll("g-1", BEGAN, tenant="globex")
-    refused(api.client("globex"), cursor)
-    answer = client.get("/api/v1/workflows/other/enrollments", params={"cursor": cursor})
-    assert answer.status_code == 400
-    # Another size of page is the same list.
-    page = client.get(
-        "/api/v1/workflows/welcome/enrollments", params={"cursor": cursor, "limit": 200}
-    )
-    assert [each["id"] for each in page.json()["items"]] == ["e-1", "e-0"]
 
 
 def test_a_query_that_makes_no_sense_is_refused(client: httpx.Client) -> None:
