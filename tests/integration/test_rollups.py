@@ -90,9 +90,14 @@ async def test_counts_of_one_commit_are_added_to_those_before(
     store = PostgresShardStore(database.dsn)
     lease = await store.take(LOW, "a")
     await store.commit(lease, change(*(Effect(f"e-{number}") for number in range(4))))
-    met = {"status": "completed_goal", "ended_at": NOON, "achieves": ["g"], "met_goals": ["g"]}
+    met: dict[str, Any] = {
+        "status": "completed_goal",
+        "ended_at": NOON,
+        "achieves": ["g"],
+        "met_goals": ["g"],
+    }
     for number in range(3):
-        effect = Effect(f"e-{number}", is_new=False, **met)  # type: ignore[arg-type]
+        effect = Effect(f"e-{number}", is_new=False, **met)
         await store.commit(lease, change(effect))
     await store.close()
     (counts,) = (await kept(admin)).days.values()
@@ -107,12 +112,17 @@ async def test_achievement_before_its_enrollment_took_no_time(
     """Clocks differ; what one enrollment gained must not be taken from the others' sum."""
     store = PostgresShardStore(database.dsn)
     lease = await store.take(LOW, "a")
-    met = {"status": "completed_goal", "ended_at": NOON, "achieves": ["g"], "met_goals": ["g"]}
+    met: dict[str, Any] = {
+        "status": "completed_goal",
+        "ended_at": NOON,
+        "achieves": ["g"],
+        "met_goals": ["g"],
+    }
     await store.commit(
         lease,
         change(
-            Effect("e-1", achieved_at=NOON - 60 * SECOND, **met),  # type: ignore[arg-type]
-            Effect("e-2", achieved_at=NOON + 60 * SECOND, **met),  # type: ignore[arg-type]
+            Effect("e-1", achieved_at=NOON - 60 * SECOND, **met),
+            Effect("e-2", achieved_at=NOON + 60 * SECOND, **met),
         ),
     )
     await store.close()

@@ -8,6 +8,9 @@ import psycopg
 from psycopg.rows import dict_row
 from tests.support.services import Database
 
+SHARD = "writer = 'slots/0' AND number"
+"""The rows of the shard's chain, in SQL, by their number."""
+
 
 @contextmanager
 def configuring(
@@ -73,3 +76,13 @@ def tamper(database: Database, *statements: str) -> None:
     with psycopg.connect(database.admin_dsn) as admin:
         for statement in statements:
             assert admin.execute(statement.encode()).rowcount > 0, statement
+
+
+def three_chains(database: Database) -> None:
+    """Write a log of three chains: nine achievements in commits of three, and two tenants."""
+    for i in range(3):
+        achieve(database, *(f"e-{i}-{n}" for n in range(3)))
+    for tenant in ("acme", "zeta"):
+        with configuring(database, tenant=tenant) as connection:
+            add_workflow(connection, "w-1", name='A "name"\twith \\ ü 🎯 \x7f and \x01'[:-1])
+            connection.execute("UPDATE goald.workflows SET is_active = true")
