@@ -26,6 +26,7 @@ from bench.cpu import cpu_by_role, since
 from bench.plain_python import make_plain_shard
 from bench.stage import Stage
 from bench.workload import Workload
+from goald.domain.streams import DEFAULT_STREAMS as STREAMS
 from goald.domain.streams import GROUP, event_stream
 from goald.runtime.actors import make_shard
 from goald.runtime.ray_cluster import RayCluster
@@ -56,10 +57,10 @@ async def drain(
     make: Callable[..., "ActorHandle[Any]"],
 ) -> Drained:
     """Preload, start the daemon's actors, and time them until nothing is left to acknowledge."""
-    await stage.reset(settings.streams)
-    supervisor = Supervisor(settings, stage.endpoints(settings), make_shard=make)
+    await stage.reset(STREAMS)
+    supervisor = Supervisor(settings, stage.endpoints(settings), STREAMS, make_shard=make)
     client = redis.Redis.from_url(stage.redis_url)
-    watching = asyncio.ensure_future(_time_drain(client, settings.streams))
+    watching = asyncio.ensure_future(_time_drain(client, STREAMS))
     await supervisor.start()
     seconds, spent = await asyncio.wait_for(watching, TIMEOUT_SECONDS)
     await supervisor.stop()

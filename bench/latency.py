@@ -24,6 +24,7 @@ import redis
 
 from bench.stage import Stage
 from bench.workload import Workload
+from goald.domain.streams import DEFAULT_STREAMS as STREAMS
 from goald.domain.streams import EXITS, FIELD, event_stream
 from goald.runtime.ray_cluster import RayCluster
 from goald.runtime.supervisor import Supervisor
@@ -71,10 +72,10 @@ def produce(redis_url: str, streams: int, workload: Workload, rate: int) -> None
 async def measure(stage: Stage, settings: Settings, rate: int, seconds: int) -> Latency:
     """One rate."""
     workload = Workload(events=rate * (seconds + WARM_UP_SECONDS))
-    await stage.reset(settings.streams, preload=False)
-    supervisor = Supervisor(settings, stage.endpoints(settings))
+    await stage.reset(STREAMS, preload=False)
+    supervisor = Supervisor(settings, stage.endpoints(settings), STREAMS)
     await supervisor.start()
-    arguments = (settings.redis.url, settings.streams, workload, rate)
+    arguments = (settings.redis.url, STREAMS, workload, rate)
     producer = multiprocessing.get_context("spawn").Process(target=produce, args=arguments)
     producer.start()
     await asyncio.to_thread(producer.join)

@@ -159,8 +159,25 @@ class Configuration:
     workflows: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Outbox(Protocol):
+    """What was committed to be published, and what of it has been."""
+
+    async def unpublished(self, lease: SlotLease) -> list[StoredMessage]:
+        """Outbox rows of the slots that nobody has marked as published, in order."""
+
+    async def mark_published(self, lease: SlotLease, numbers: Sequence[int]) -> None:
+        """Mark outbox rows. May be lost in a crash: publishing twice is allowed (step 5)."""
+
+    async def forget_published(self, lease: SlotLease, older_than_s: float) -> int:
+        """Delete rows of the slots published longer ago than this; how many."""
+
+
 class ShardStore(Protocol):
     """The durable state of a range of slots, under one lease (design 2, step 4; 3.3)."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The messages of what was committed."""
 
     async def take(self, slots: SlotRange, holder: str) -> SlotLease:
         """Take the slots from whoever has them: remove every lease that overlaps, end its
@@ -194,15 +211,6 @@ class ShardStore(Protocol):
         are inserted where their id is free, active ones updated where they still are active,
         and only what hangs on an effect that took hold is written beside it. Raises LeaseLost
         (nothing written) or CommitUnknown."""
-
-    async def unpublished(self, lease: SlotLease) -> list[StoredMessage]:
-        """Outbox rows of the slots that nobody has marked as published, in order."""
-
-    async def mark_published(self, lease: SlotLease, numbers: Sequence[int]) -> None:
-        """Mark outbox rows. May be lost in a crash: publishing twice is allowed (step 5)."""
-
-    async def forget_published(self, lease: SlotLease, older_than_s: float) -> int:
-        """Delete rows of the slots published longer ago than this; how many."""
 
     async def close(self) -> None: ...
 

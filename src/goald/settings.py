@@ -101,14 +101,31 @@ class Settings(BaseSettings):
         None, description="for the configuration, else postgres_dsn"
     )
     data_dir: Path = Field(Path(".goald"), description="where --embedded keeps everything")
-    streams: int = Field(4, ge=1, le=SLOTS, description="how many goald:events:{p} there are")
+    streams: int | None = Field(
+        None,
+        ge=1,
+        le=SLOTS,
+        description="how many goald:events:{p} there are; else as Redis has it",
+    )
     shards: int = Field(2, ge=1, le=SLOTS, description="shard actors")
     consumers: int = Field(1, ge=1, le=SLOTS, description="consumer actors")
     ray_address: str | None = Field(None, description="a Ray cluster to join; else one of its own")
     clock_skew: float = Field(
         0.0, ge=0, le=86_400, description="seconds that an event may be older than its enrollment"
     )
+    early_events: float = Field(
+        0.0, ge=0, le=60, description="seconds that an event may wait for its enrollment; 0: off"
+    )
+    exit_retry: float | None = Field(
+        None, ge=1, description="seconds until an exit that nobody acknowledged comes again"
+    )
     republish: float = Field(600.0, ge=0, description="seconds that published messages are kept")
+    keep: float = Field(
+        3_600.0, ge=0, description="seconds that what every group has acknowledged stays in streams"
+    )
+    dead_bytes: int = Field(
+        256 << 20, ge=1 << 20, description="bytes that goald:dead may take, about"
+    )
     metrics_host: str = Field("127.0.0.1", description="where /metrics listens")
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="9464 where unset, with --embedded any free one; 0: any"

@@ -168,7 +168,7 @@ async def test_goal_met_writes_enrollment_achievement_and_messages_in_order(
         ("e-1", '{"tag_name":"g"}'),
         ("e-2", '{"tag_name":"g"}'),
     ]
-    assert await store.unpublished(lease) == list(committed.outbox)
+    assert await store.outbox.unpublished(lease) == list(committed.outbox)
 
 
 async def test_commit_twice_is_commit_once(tables: Tables, store: ShardStore) -> None:
@@ -315,7 +315,7 @@ async def test_deleted_contacts_payloads_are_blanked_once_published(
 ) -> None:
     lease = await store.take(ALL, "a")
     first = await store.commit(lease, change(goal_met("e-1", is_new=True, messages=("sent",))))
-    await store.mark_published(lease, [stored.number for stored in first.outbox])
+    await store.outbox.mark_published(lease, [stored.number for stored in first.outbox])
     other = Effect("e-9", contact_id="bob", achieves=["g"], messages=["bob's"])
     await store.commit(lease, change(other))
     deleted = await store.commit(
@@ -326,7 +326,7 @@ async def test_deleted_contacts_payloads_are_blanked_once_published(
         ),
     )
     assert await tables.payloads() == ["", "bob's", "not sent"]
-    await store.mark_published(lease, [stored.number for stored in deleted.outbox])
+    await store.outbox.mark_published(lease, [stored.number for stored in deleted.outbox])
     assert await tables.payloads() == ["", "bob's", ""]
     assert await tables.achievements() == [
         ("e-1", "{}"),
@@ -355,10 +355,10 @@ async def test_published_rows_are_not_given_again_and_can_be_forgotten(
         lease, change(Effect("e-1", messages=["one", "two"]), Effect("e-2", messages=["three"]))
     )
     numbers = [stored.number for stored in committed.outbox]
-    await store.mark_published(lease, numbers[:2])
-    assert [stored.number for stored in await store.unpublished(lease)] == numbers[2:]
-    assert await store.forget_published(lease, 3_600) == 0
-    assert await store.forget_published(lease, -1) == 2
+    await store.outbox.mark_published(lease, numbers[:2])
+    assert [stored.number for stored in await store.outbox.unpublished(lease)] == numbers[2:]
+    assert await store.outbox.forget_published(lease, 3_600) == 0
+    assert await store.outbox.forget_published(lease, -1) == 2
     assert await tables.payloads() == ["three"]
 
 
@@ -366,5 +366,5 @@ async def test_next_holder_finds_what_was_not_published(tables: Tables) -> None:
     dead, taker = tables.store(), tables.store()
     lease = await dead.take(LOW, "a")
     await dead.commit(lease, change(Effect("e-1", messages=["exit"])))
-    found = await taker.unpublished(await taker.take(LOW, "b"))
+    found = await taker.outbox.unpublished(await taker.take(LOW, "b"))
     assert [stored.message.payload for stored in found] == ["exit"]

@@ -170,7 +170,7 @@ async def test_notices_tell_of_goals_and_activation(
     lease = await store.take(SlotRange(0, 255), "a")
     events = [
         json.loads(stored.message.payload)
-        for stored in await store.unpublished(lease)
+        for stored in await store.outbox.unpublished(lease)
         if stored.message.stream == NOTICES
     ]
     assert sorted(event["type"] for event in events) == sorted(

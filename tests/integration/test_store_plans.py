@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from tests.support.services import Database
 
-from goald.adapters.postgres import statements
+from goald.adapters.postgres import outbox_statements, statements
 from goald.adapters.postgres.connection import WRITER_SETTINGS
 from goald.domain.slots import SlotRange
 
@@ -40,6 +40,7 @@ async def plan(connection: Any, statement: str) -> str:
     ],
 )
 async def test_rows_are_found_by_their_key(writer: Any, name: str, index: str) -> None:
-    found = await plan(writer, getattr(statements, name))
+    module = outbox_statements if index.startswith("outbox") else statements
+    found = await plan(writer, getattr(module, name))
     assert set(re.findall(r"(?:workflow_enrollments|outbox)_\w+", found)) == {index}
     assert "Seq Scan" not in found

@@ -5,9 +5,13 @@
     │   ├── ServiceUnavailable    Redis or Postgres is gone, full, or read-only (D6)
     │   ├── QuotaExceeded         a tenant has asked for more than it may in a second (D8)
     │   ├── CommitUnknown         a commit failed, or may have happened (design 2, step 4)
+    │   ├── LeaseHeld             another, who may be alive, has the slots or the stream
     │   └── OutOfSequence         a shard was sent a batch that is not its next one
     └── PermanentError            it will not, until somebody changes something
         ├── LeaseLost             another holder has the slots or the stream (D3)
+        ├── ServerReplaced        Redis or Postgres came back as another (D10)
+        ├── ContentRefused        Postgres refuses a row for its content (D4)
+        ├── BreakerOpen           too many events in a row could not be processed (D4)
         ├── SettingsError         a setting is missing or wrong
         ├── StreamCountMismatch   started with another number of streams than Redis holds (3.2)
         ├── SchemaMismatch        the database is not migrated to what this release needs
@@ -50,6 +54,11 @@ class CommitUnknown(RetryableError):
     """A commit failed or its outcome is unknown: its contacts are to be loaded again."""
 
 
+class LeaseHeld(RetryableError):
+    """Another holder, who may be alive, has the slots or the stream; the text says who. It can
+    be taken when that lease has run out."""
+
+
 class OutOfSequence(RetryableError):
     """A batch is not the next of its stream; its sender begins again at the first
     that is not acknowledged."""
@@ -57,6 +66,21 @@ class OutOfSequence(RetryableError):
 
 class LeaseLost(PermanentError):
     """The epoch is no longer the one that may act; its holder stops (D3)."""
+
+
+class ServerReplaced(PermanentError):
+    """Redis or Postgres came back as another, or with less than it had (D10): what is held of
+    it in memory is void, and its holder begins anew."""
+
+
+class ContentRefused(PermanentError):
+    """Postgres refuses a row for its content (SQLSTATE classes 22, 23); nothing was written,
+    and the same is refused again (D4)."""
+
+
+class BreakerOpen(PermanentError):
+    """So many events in a row, of several tenants, could not be processed that the fault is
+    ours (D4): nothing more is set aside, and reading stops until somebody looks."""
 
 
 class SettingsError(PermanentError):

@@ -14,6 +14,7 @@ from typing import TypeVar
 from goald import _native
 from goald.domain.errors import RetryableError, ServiceUnavailable
 from goald.domain.leases import SlotLease, StreamLease
+from goald.domain.steps import Reached, Step, pass_by
 from goald.metrics import ConsumerMetrics, ShardMetrics
 from goald.pipeline.commit import commit
 from goald.pipeline.evaluate import Evaluator
@@ -71,6 +72,7 @@ class StreamFlow:
         clock: Clock,
         metrics: ConsumerMetrics,
         pause: float = 0.0,
+        reached: Reached = pass_by,
     ) -> None:
         """`pause`: seconds between two reads while the stream is not behind."""
         self._stream = stream
@@ -83,12 +85,14 @@ class StreamFlow:
         self._clock = clock
         self._metrics = metrics
         self._pause = pause
+        self._reached = reached
         self._stopping = False
 
     async def run(self) -> None:
         """Until stopped; then what is under way is finished first (D7). Raises LeaseLost, in
         an ExceptionGroup."""
         position = await self._trying("claim", lambda: self._stream.claim(self._lease))
+        self._reached(Step.STREAM_CLAIMED)
         self._reader.begin(position)
         under_way: asyncio.Queue[HandedOver | None] = asyncio.Queue()
         async with asyncio.TaskGroup() as tasks:
@@ -98,12 +102,15 @@ class StreamFlow:
                 if not entries:
                     await self._trying("wait", lambda: self._reader.wait(WAIT_SECONDS))
                     continue
+                self._reached(Step.READ)
                 self._metrics.read.labels(self._stream.name).inc(len(entries))
                 self._metrics.read_entries.observe(len(entries))
                 routed = self._route(entries)
+                self._reached(Step.ROUTED)
                 self._reader.learn(len(entries), routed.size)
                 await self._window.enter(routed.size)
                 under_way.put_nowait(self._hand_over(entries, routed))
+                self._reached(Step.HANDED_OVER)
                 if not self._reader.is_behind(entries):
                     await self._clock.sleep(self._pause)
             under_way.put_nowait(None)
@@ -125,9 +132,11 @@ class StreamFlow:
         name = self._stream.name
         while (batch := await under_way.get()) is not None:
             await self._settled(batch)
+            self._reached(Step.SHARDS_DONE)
             await self._trying(
                 "acknowledge", partial(self._stream.acknowledge, batch.last, batch.entries)
             )
+            self._reached(Step.ACKNOWLEDGED)
             await self._window.leave(batch.routed.size)
             self._metrics.acknowledged.labels(name).inc(batch.entries)
             self._metrics.rejected.inc(len(batch.routed.dead))
@@ -136,6 +145,7 @@ class StreamFlow:
         dead = batch.routed.dead
         if dead:
             await self._trying("bury", lambda: self._outbound.bury(dead))
+            self._reached(Step.REJECTS_BURIED)
         await asyncio.gather(*batch.done)
 
     async def _trying(self, step: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -167,6 +177,7 @@ class ShardFlow:
         metrics: ShardMetrics,
         group_bytes: int,
         reconcile: float,
+        reached: Reached = pass_by,
     ) -> None:
         """`reconcile`: seconds after which the configuration is asked for all the same."""
         self._evaluator = evaluator
@@ -177,6 +188,7 @@ class ShardFlow:
         self._clock = clock
         self._metrics = metrics
         self._reconcile = reconcile
+        self._reached = reached
         self._sequencer = Sequencer()
         self._inbox = Inbox(group_bytes)
         self._settled: asyncio.Queue[Settled] = asyncio.Queue(GROUPS_PUBLISHING)
@@ -191,6 +203,7 @@ class ShardFlow:
             if is_next:
                 self._inbox.put(part, future)
             futures.append(future)
+        self._reached(Step.ADMITTED)
         await asyncio.wait(futures)
 
     async def run(self) -> None:
@@ -213,6 +226,7 @@ class ShardFlow:
         for pause in pauses():
             with self._metrics.step_seconds.labels("evaluate").time():
                 proposal = self._evaluator.evaluate(buffers, self._clock.now_us())
+            self._reached(Step.EVALUATED)
             try:
                 with self._metrics.step_seconds.labels("commit").time():
                     now = self._clock.now_us()
@@ -222,8 +236,10 @@ class ShardFlow:
                 await self._clock.sleep(pause)
                 await self._reload(buffers)
                 continue
+            self._reached(Step.LEASE_CHECKED if proposal.changes_nothing else Step.COMMITTED)
             self._publisher.expect(committed.outbox)
             self._evaluator.apply(proposal, committed)
+            self._reached(Step.APPLIED)
             if committed.out_of_step:
                 # What was committed stands; the group is judged again by what is true.
                 self._metrics.retries.labels("out of step").inc()
@@ -241,6 +257,7 @@ class ShardFlow:
             self._clock,
             self._metrics.retries.labels("reload").inc,
         )
+        self._reached(Step.RELOADED)
 
     async def _publish(self) -> None:
         while True:
@@ -248,6 +265,7 @@ class ShardFlow:
             with self._metrics.step_seconds.labels("publish").time():
                 await self._publisher.publish(settled.committed.outbox, settled.letters)
             settled.group.done()
+            self._reached(Step.DONE)
             effective = settled.committed.effective
             self._metrics.count(settled.proposal, effective, self._clock.now_us())
 
@@ -269,6 +287,7 @@ class ShardFlow:
             if changed.version > self._evaluator.config_version:
                 async with self._memory:
                     self._evaluator.configure(changed)
+                self._reached(Step.CONFIGURED)
                 await retrying(
                     lambda: self._store.renew(self._lease, self._evaluator.config_version),
                     self._clock,

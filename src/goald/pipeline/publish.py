@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import SlotLease
+from goald.domain.steps import Reached, Step, pass_by
 from goald.domain.streams import EXITS
 from goald.metrics import ShardMetrics
 from goald.pipeline.messages import stamped
 from goald.pipeline.retry import retrying
-from goald.ports import Clock, DeadLetter, Outbound, ShardStore, StoredMessage
+from goald.ports import Clock, DeadLetter, Outbound, Outbox, StoredMessage
 
 MARK_SECONDS = 0.1
 RELAY_SECONDS = 1.0
@@ -24,20 +25,22 @@ class Publisher:
 
     def __init__(
         self,
-        store: ShardStore,
+        outbox: Outbox,
         outbound: Outbound,
         lease: SlotLease,
         clock: Clock,
         metrics: ShardMetrics,
         *,
         keep_seconds: float,
+        reached: Reached = pass_by,
     ) -> None:
-        self._store = store
+        self._outbox = outbox
         self._outbound = outbound
         self._lease = lease
         self._clock = clock
         self._metrics = metrics
         self._keep_seconds = keep_seconds
+        self._reached = reached
         self._to_mark: list[int] = []
         self._marking: set[int] = set()
         self._publishing: set[int] = set()
@@ -68,14 +71,16 @@ class Publisher:
     async def _send(self, rows: Sequence[StoredMessage], letters: Sequence[DeadLetter]) -> None:
         if letters:
             await self._outbound.bury(letters)
+            self._reached(Step.LETTERS_BURIED)
         if rows:
             now = self._clock.now_us()
             await self._outbound.publish([stamped(row.message, now) for row in rows])
+            self._reached(Step.PUBLISHED)
 
     async def relay(self) -> None:
         """Publish what was committed and never marked: by a holder that died, or by a change
         of configuration."""
-        rows = await self._store.unpublished(self._lease)
+        rows = await self._outbox.unpublished(self._lease)
         handled = self._publishing | self._marking | set(self._to_mark)
         left = [row for row in rows if row.number not in handled]
         if left:
@@ -93,7 +98,7 @@ class Publisher:
                     await self.relay()
                     relayed = self._clock.monotonic()
                 if now - forgotten >= FORGET_SECONDS:
-                    await self._store.forget_published(self._lease, self._keep_seconds)
+                    await self._outbox.forget_published(self._lease, self._keep_seconds)
                     forgotten = now
             except ServiceUnavailable:
                 self._metrics.retries.labels("mark").inc()
@@ -105,7 +110,8 @@ class Publisher:
         self._marking = set(self._to_mark)
         self._to_mark = []
         try:
-            await self._store.mark_published(self._lease, sorted(self._marking))
+            await self._outbox.mark_published(self._lease, sorted(self._marking))
+            self._reached(Step.MARKED)
         except BaseException:
             self._to_mark += self._marking
             raise

@@ -23,10 +23,11 @@ class RedisBoard:
         async with service_errors():
             await self._client.hdel(PROCESSES, f"{role}:{index}")
 
-    async def settle_streams(self, count: int) -> None:
-        """Make `count` the number of event streams. Raises StreamCountMismatch where Redis
-        holds another already."""
-        await stream_count(self._client, count)
+    async def settle_streams(self, wanted: int | None) -> int:
+        """How many event streams there are: what Redis holds, else `wanted` or the default,
+        which it then holds. Raises StreamCountMismatch where it holds another than `wanted`."""
+        held = await stream_count(self._client, wanted)
+        return await stream_count(self._client, held)
 
     async def readings(self) -> Readings:
         """Every heartbeat, the lag of each stream, and how many dead letters there are."""

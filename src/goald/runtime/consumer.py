@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
 from goald.domain.slots import SlotRange
+from goald.domain.steps import Reached, Step, pass_by
 from goald.metrics import ConsumerMetrics
 from goald.pipeline.flow import StreamFlow
 from goald.pipeline.handover import Lane
@@ -51,6 +52,7 @@ class ConsumerProcess:
         outbound: Outbound,
         board: Board,
         clock: Clock,
+        reached: Reached = pass_by,
     ) -> None:
         """`shards`: one for each of `settings.ranges`, in the same order."""
         self._settings = settings
@@ -58,6 +60,7 @@ class ConsumerProcess:
         self._leases = leases
         self._outbound = outbound
         self._clock = clock
+        self._reached = reached
         registry = CollectorRegistry()
         self._metrics = ConsumerMetrics(registry)
         self._lanes = [Lane(shard, settings.handover, clock, self._metrics) for shard in shards]
@@ -102,6 +105,7 @@ class ConsumerProcess:
     async def _read(self, name: str) -> None:
         stream = self._open_stream(name)
         lease = await self._until_there(lambda: self._take(name))
+        self._reached(Step.STREAM_TAKEN)
         reader = Reader(stream, self._settings.read)
         flow = StreamFlow(
             stream=stream,
@@ -114,6 +118,7 @@ class ConsumerProcess:
             clock=self._clock,
             metrics=self._metrics,
             pause=self._settings.read.pause,
+            reached=self._reached,
         )
         if self._stopping:
             flow.stop()

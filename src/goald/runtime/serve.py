@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -37,6 +37,9 @@ from goald.runtime.wiring import (
     system_clock,
 )
 from goald.settings import Settings
+
+if TYPE_CHECKING:
+    from goald.runtime.supervisor import Supervisor
 
 TICK_SECONDS = 1.0
 METRICS_PORT = 9464
@@ -151,8 +154,6 @@ class _Daemon:
         demo: bool,
         console: ServeConsole,
     ) -> None:
-        from goald.runtime.supervisor import Supervisor
-
         self._ground = ground
         self._settings = ground.settings
         self._embedded = embedded
@@ -165,7 +166,7 @@ class _Daemon:
             log_format=self._settings.log_format,
             log_dir=str(ground.log_dir) if ground.log_dir else None,
         )
-        self._supervisor = Supervisor(self._settings, self._endpoints)
+        self._supervisor: Supervisor
         self._board = open_board(self._endpoints)
         self._latest = latest
         self._urls = urls
@@ -183,7 +184,10 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
-        await self._board.settle_streams(self._settings.streams)
+        from goald.runtime.supervisor import Supervisor  # brings Ray, which is slow to import
+
+        streams = await self._board.settle_streams(self._settings.streams)
+        self._supervisor = Supervisor(self._settings, self._endpoints, streams)
         shards, consumers = self._settings.shards, self._supervisor.consumers
         self._console.step(f"starting actors: shards {shards}, consumers {consumers}")
         beating = Beating(

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
+from goald.domain.steps import Reached, Step, pass_by
 from goald.metrics import ShardMetrics
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.flow import ShardFlow
@@ -51,6 +52,7 @@ class ShardProcess:
         board: Board,
         clock: Clock,
         evaluator: Evaluator | None = None,
+        reached: Reached = pass_by,
     ) -> None:
         """`evaluator`: another than the one over the Rust core, for comparisons."""
         self._settings = settings
@@ -58,6 +60,7 @@ class ShardProcess:
         self._outbound = outbound
         self._control = control
         self._clock = clock
+        self._reached = reached
         registry = CollectorRegistry()
         self._metrics = ShardMetrics(registry)
         self._evaluator = evaluator or Evaluator(
@@ -92,10 +95,13 @@ class ShardProcess:
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(self._beating.run())
             self._lease = await self._until_there(self._take)
+            self._reached(Step.SLOTS_TAKEN)
             holding = tasks.create_task(hold(self._renew, self._clock))
             await self._until_there(self._load)
+            self._reached(Step.LOADED)
             publisher = self._make_publisher(self._lease)
             await self._until_there(publisher.relay)
+            self._reached(Step.RELAYED)
             await self._until_there(self._catch_up)
             self._flow = self._make_flow(self._lease, publisher)
             self._publisher = publisher
@@ -137,12 +143,13 @@ class ShardProcess:
 
     def _make_publisher(self, lease: SlotLease) -> Publisher:
         return Publisher(
-            self._store,
+            self._store.outbox,
             self._outbound,
             lease,
             self._clock,
             self._metrics,
             keep_seconds=self._settings.republish,
+            reached=self._reached,
         )
 
     def _make_flow(self, lease: SlotLease, publisher: Publisher) -> ShardFlow:
@@ -156,6 +163,7 @@ class ShardProcess:
             metrics=self._metrics,
             group_bytes=self._settings.group_bytes,
             reconcile=self._settings.reconcile,
+            reached=self._reached,
         )
 
     async def _give_back(self) -> None:

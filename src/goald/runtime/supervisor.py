@@ -32,13 +32,16 @@ class Supervisor:
         self,
         settings: Settings,
         endpoints: Endpoints,
+        streams: int,
         *,
         make_shard: Callable[[ShardSettings, Endpoints], "ActorHandle[Any]"] = make_shard,
     ) -> None:
-        """`make_shard`: starts another actor than ours, for comparisons."""
+        """`streams`: how many event streams there are. `make_shard`: starts another actor than
+        ours, for comparisons."""
         self._make_shard = make_shard
         self._settings = settings
         self._endpoints = endpoints
+        self._streams = streams
         self._shards: list[ActorHandle[Any]] = []
         self._consumers: list[ActorHandle[Any]] = []
 
@@ -59,7 +62,7 @@ class Supervisor:
             for index, slots in enumerate(ranges)
         ]
         await self._until_ready("shard", self._shards)
-        streams = [event_stream(number) for number in range(self._settings.streams)]
+        streams = [event_stream(number) for number in range(self._streams)]
         self._consumers = [
             make_consumer(
                 ConsumerSettings(
@@ -78,7 +81,7 @@ class Supervisor:
     @property
     def consumers(self) -> int:
         """How many there are: never more than streams."""
-        return min(self._settings.consumers, self._settings.streams)
+        return min(self._settings.consumers, self._streams)
 
     async def stop(self, *, within: float = STOP_SECONDS) -> bool:
         """Let consumers finish what is under way, then shards give their slots back (D7).

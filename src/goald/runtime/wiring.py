@@ -16,6 +16,7 @@ from goald.adapters.postgres.months import PostgresMonths
 from goald.adapters.redis_streams import RedisControlStream, RedisEventStream, RedisOutbound
 from goald.configuration.service import ConfigurationService
 from goald.domain.catalog import CatalogCheck
+from goald.domain.steps import Reached, pass_by
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.explain import Explain
 from goald.pipeline.parts import Shard
@@ -45,10 +46,11 @@ def shard_process(
     settings: ShardSettings,
     endpoints: Endpoints,
     make_evaluator: Callable[[ShardStore], Evaluator] | None = None,
+    reached: Reached = pass_by,
 ) -> ShardProcess:
     """A shard over Postgres and Redis. Connects when it runs. `make_evaluator`: another than
     the one over the Rust core, for comparisons."""
-    store = PostgresShardStore(endpoints.postgres_dsn)
+    store = PostgresShardStore(endpoints.postgres_dsn, reached=reached)
     return ShardProcess(
         settings,
         store=store,
@@ -57,11 +59,15 @@ def shard_process(
         board=open_board(endpoints),
         clock=system_clock(),
         evaluator=make_evaluator(store) if make_evaluator else None,
+        reached=reached,
     )
 
 
 def consumer_process(
-    settings: ConsumerSettings, shards: Sequence[Shard], endpoints: Endpoints
+    settings: ConsumerSettings,
+    shards: Sequence[Shard],
+    endpoints: Endpoints,
+    reached: Reached = pass_by,
 ) -> ConsumerProcess:
     """A consumer over Redis and Postgres, handing over to these shards. Connects when it runs."""
     return ConsumerProcess(
@@ -72,6 +78,7 @@ def consumer_process(
         outbound=RedisOutbound(endpoints.redis_url, system_clock()),
         board=open_board(endpoints),
         clock=system_clock(),
+        reached=reached,
     )
 
 

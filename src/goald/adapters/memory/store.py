@@ -13,11 +13,12 @@ from goald.adapters.memory.database import (
     OutboxEntry,
     copy_binary,
 )
+from goald.adapters.memory.outbox import MemoryOutbox
 from goald.domain.errors import LeaseLost
 from goald.domain.goals import TYPE_BITS
 from goald.domain.leases import SlotLease, StreamLease
 from goald.domain.slots import SlotRange
-from goald.ports import Change, Clock, Committed, Configuration, Message, StoredMessage
+from goald.ports import Change, Clock, Committed, Configuration, Message, Outbox, StoredMessage
 
 
 class MemoryShardStore:
@@ -25,7 +26,11 @@ class MemoryShardStore:
 
     def __init__(self, database: MemoryDatabase, clock: Clock) -> None:
         self._tables = database
-        self._clock = clock
+        self._outbox = MemoryOutbox(database, clock)
+
+    @property
+    def outbox(self) -> Outbox:
+        return self._outbox
 
     async def take(self, slots: SlotRange, holder: str) -> SlotLease:
         held = self._tables.slot_leases
@@ -91,37 +96,6 @@ class MemoryShardStore:
         self._acknowledge(change)
         self._blank(change)
         return Committed(bytes(effective), conflicts, outbox, differs)
-
-    async def unpublished(self, lease: SlotLease) -> list[StoredMessage]:
-        return [
-            StoredMessage(entry.number, Message(entry.stream, entry.payload))
-            for entry in self._tables.outbox.values()
-            if entry.published_at is None and lease.slots.first <= entry.slot <= lease.slots.last
-        ]
-
-    async def mark_published(
-        self,
-        lease: SlotLease,
-        numbers: Sequence[int],
-    ) -> None:
-        for number in numbers:
-            entry = self._tables.outbox.get(number)
-            if entry is not None and entry.published_at is None:
-                entry.published_at = self._clock.monotonic()
-                entry.payload = "" if entry.is_to_be_blanked else entry.payload
-
-    async def forget_published(self, lease: SlotLease, older_than_s: float) -> int:
-        oldest = self._clock.monotonic() - older_than_s
-        gone = [
-            entry.number
-            for entry in self._tables.outbox.values()
-            if entry.published_at is not None
-            and entry.published_at < oldest
-            and lease.slots.first <= entry.slot <= lease.slots.last
-        ]
-        for number in gone:
-            del self._tables.outbox[number]
-        return len(gone)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from goald.adapters.postgres import statements
 from goald.domain.goals import TYPE_BITS
+from goald.domain.steps import Reached, Step
 from goald.ports import Change, Committed, Message, OutboxRow, StoredMessage
 
 
@@ -49,18 +50,21 @@ class _Effects:
         return list(index_of.values())
 
 
-async def write(connection: Any, change: Change) -> Committed:
+async def write(connection: Any, change: Change, reached: Reached) -> Committed:
     """Write a change; the transaction is the caller's, who holds the lease within it."""
     effects = _Effects(change.effects, change.achievements)
     conflicts, differs = await _insert(connection, effects)
     if await _update(connection, effects):
         differs = True
+    reached(Step.ENROLLMENTS_WRITTEN)
     await _achieve(connection, effects, change.achievements)
+    reached(Step.ACHIEVEMENTS_WRITTEN)
     outbox = await _enqueue(connection, effects, change.outbox)
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
     if change.deletions:
         await _blank(connection, change.deletions)
+    reached(Step.OUTBOX_WRITTEN)
     return Committed(bytes(effects.effective), conflicts, outbox, differs)
 
 

@@ -17,10 +17,12 @@ from goald.adapters.postgres.connection import (
     end_backends,
 )
 from goald.adapters.postgres.leases import ENGINE_ROLE, lost, renew
+from goald.adapters.postgres.outbox import PostgresOutbox
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
 from goald.domain.leases import LEASE_SECONDS, SlotLease
 from goald.domain.slots import SLOTS, SlotRange
-from goald.ports import Change, Committed, Configuration, Message, StoredMessage
+from goald.domain.steps import Reached, Step, pass_by
+from goald.ports import Change, Committed, Configuration, Outbox
 
 WRITER_NAME = "goald-commit"
 """By this name a taker knows the backend that it may end."""
@@ -31,11 +33,19 @@ ALL_SLOTS = SlotRange(0, SLOTS - 1)
 class PostgresShardStore:
     """`ports.ShardStore`. Connects when first used, and again after a loss."""
 
-    def __init__(self, dsn: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self, dsn: str, *, lease_seconds: float = LEASE_SECONDS, reached: Reached = pass_by
+    ) -> None:
         self._seconds = lease_seconds
+        self._reached = reached
         self._writer = Connection(dsn, role=ENGINE_ROLE, name=WRITER_NAME, settings=WRITER_SETTINGS)
         self._side = Connection(dsn, role=ENGINE_ROLE, name="goald-shard", settings=SETTINGS)
+        self._outbox = PostgresOutbox(self._side)
         self._months_made: Any = None
+
+    @property
+    def outbox(self) -> Outbox:
+        return self._outbox
 
     async def take(self, slots: SlotRange, holder: str) -> SlotLease:
         async with self._writer.use() as connection:
@@ -94,27 +104,10 @@ class PostgresShardStore:
         try:
             async with self._writer.transaction(lease.slots) as connection:
                 await _require(connection, statements.HOLD_LEASE, lease)
-                return await commit.write(connection, change)
+                self._reached(Step.LEASE_HELD)
+                return await commit.write(connection, change, self._reached)
         except (ServiceUnavailable, SchemaMismatch) as error:
             raise CommitUnknown(str(error)) from error
-
-    async def unpublished(self, lease: SlotLease) -> list[StoredMessage]:
-        async with self._side.transaction(lease.slots) as connection:
-            rows = await connection.fetch(
-                statements.UNPUBLISHED, lease.slots.first, lease.slots.last
-            )
-        return [StoredMessage(number, Message(stream, text)) for number, stream, text in rows]
-
-    async def mark_published(self, lease: SlotLease, numbers: Sequence[int]) -> None:
-        async with self._side.transaction(lease.slots) as connection:
-            await connection.execute(statements.MARK_PUBLISHED, numbers)
-
-    async def forget_published(self, lease: SlotLease, older_than_s: float) -> int:
-        async with self._side.transaction(lease.slots) as connection:
-            gone: int = await connection.fetchval(
-                statements.FORGET_PUBLISHED, older_than_s, lease.slots.first, lease.slots.last
-            )
-        return gone
 
     async def close(self) -> None:
         await self._writer.close()

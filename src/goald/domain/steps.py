@@ -1,0 +1,48 @@
+"""The places between two effects, by name, where a process may die (D1, D2, D3).
+
+The pipeline says at each of them that it has come there, to a function that it is given. In
+production that is `pass_by`; a test gives one that ends the process.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TypeAlias
+
+
+class Step(Enum):
+    """What has just been done."""
+
+    STREAM_TAKEN = "a consumer has the lease of a stream"
+    STREAM_CLAIMED = "the stream's epoch is set in Redis"
+    READ = "entries were read"
+    ROUTED = "they were packed for their shards"
+    HANDED_OVER = "they are in the lanes"
+    REJECTS_BURIED = "what no shard can take is in goald:dead"
+    SHARDS_DONE = "every shard is done with a batch, which is not acknowledged"
+    ACKNOWLEDGED = "a batch is acknowledged"
+    SLOTS_TAKEN = "a shard has the lease of its slots"
+    LOADED = "its enrollments are in memory"
+    RELAYED = "what an earlier holder left unpublished is published"
+    ADMITTED = "a shard has taken parts"
+    EVALUATED = "a group is evaluated"
+    LEASE_CHECKED = "a group that changes nothing has seen its lease"
+    LEASE_HELD = "in the transaction: the lease is locked"
+    ENROLLMENTS_WRITTEN = "in the transaction: enrollments are written"
+    ACHIEVEMENTS_WRITTEN = "in the transaction: achievements are written"
+    OUTBOX_WRITTEN = "in the transaction: all is written, and not committed"
+    COMMITTED = "committed; memory does not know"
+    APPLIED = "memory knows what was committed"
+    LETTERS_BURIED = "what a group could not process is in goald:dead"
+    PUBLISHED = "exits and notices are in their streams; nobody has been told"
+    DONE = "the consumer was told that a group is done"
+    MARKED = "published rows of the outbox are marked"
+    RELOADED = "after a failed commit: the contacts are loaded again"
+    CONFIGURED = "a changed configuration is in memory; the lease does not say so"
+
+
+Reached: TypeAlias = Callable[[Step], None]
+"""Told of each step, at once when it is done. May not return."""
+
+
+def pass_by(step: Step) -> None:
+    """Go on."""
