@@ -21,7 +21,8 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_defaults_need_nothing() -> None:
     settings = load_settings()
-    assert (settings.streams, settings.shards, settings.consumers) == (4, 2, 1)
+    assert settings.streams is None, "as many as Redis has"
+    assert (settings.shards, settings.consumers) == (2, 1)
     assert settings.data_dir == Path(".goald")
 
 
