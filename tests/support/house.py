@@ -22,8 +22,10 @@ from goald.adapters.memory.streams import (
 from goald.client import event
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
+from goald.domain.steps import Reached, pass_by
 from goald.domain.streams import CONTROL, DEAD, EXITS, NOTICES, event_stream
-from goald.ports import Change, Committed, Message
+from goald.pipeline.parts import Shard
+from goald.ports import Change, Clock, Committed, EventStream, Message, StreamLeases
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.heartbeats import Heartbeat
 from goald.runtime.shard import ShardProcess, ShardSettings
@@ -54,8 +56,8 @@ class MemoryBoard:
 class FaultyStore(MemoryShardStore):
     """Raises what it is told to, once each: before a commit, or after it (a lost reply)."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
-        super().__init__(database, SystemClock())
+    def __init__(self, database: MemoryDatabase, clock: Clock) -> None:
+        super().__init__(database, clock)
         self.before_commit: list[Exception] = []
         self.after_commit: list[Exception] = []
         self.before_reload: list[Exception] = []
@@ -101,10 +103,18 @@ class House:
     streams: MemoryStreams = field(default_factory=lambda: MemoryStreams(SystemClock()))
     database: MemoryDatabase = field(default_factory=MemoryDatabase)
     board: MemoryBoard = field(default_factory=MemoryBoard)
+    clock: Clock = field(default_factory=SystemClock)
+    reached: Reached = pass_by
 
     def __post_init__(self) -> None:
-        self.store = FaultyStore(self.database)
+        self.store = FaultyStore(self.database, self.clock)
         self.outbound = FaultyOutbound(self.streams)
+
+    def open_stream(self, name: str) -> EventStream:
+        return MemoryEventStream(self.streams, name)
+
+    def open_leases(self) -> StreamLeases:
+        return MemoryStreamLeases(self.database)
 
     def configure(self, workflow: str = "w", *, version: int = 1, active: bool = True) -> None:
         """A workflow whose goal is the tag `Customer`."""
@@ -149,10 +159,11 @@ class House:
             outbound=self.outbound,
             control=MemoryControlStream(self.streams),
             board=self.board,
-            clock=SystemClock(),
+            clock=self.clock,
+            reached=self.reached,
         )
 
-    def consumer(self, shard: ShardProcess) -> ConsumerProcess:
+    def consumer(self, shard: Shard) -> ConsumerProcess:
         return ConsumerProcess(
             ConsumerSettings(
                 index=0,
@@ -162,11 +173,12 @@ class House:
                 handover=HandoverSettings(call_bytes=1 << 16, calls=2),
             ),
             [shard],
-            open_stream=lambda name: MemoryEventStream(self.streams, name),
-            leases=MemoryStreamLeases(self.database),
+            open_stream=self.open_stream,
+            leases=self.open_leases(),
             outbound=self.outbound,
             board=self.board,
-            clock=SystemClock(),
+            clock=self.clock,
+            reached=self.reached,
         )
 
     @asynccontextmanager
