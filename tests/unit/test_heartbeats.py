@@ -1,5 +1,6 @@
 """When an instance is ready, by what its processes say."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -40,6 +41,13 @@ def test_a_process_that_fell_silent_is_named() -> None:
 def test_a_process_that_is_still_loading_is_named() -> None:
     assert not_ready([*ALL[:-1], said("shard", 1, ready=False)], NOW) == [
         "shard 1 is not ready yet"
+    ]
+
+
+def test_a_process_that_is_not_ready_says_why() -> None:
+    waiting = replace(said("shard", 1, ready=False), trouble="it takes its slots")
+    assert not_ready([*ALL[:-1], Heartbeat.from_json(waiting.to_json())], NOW) == [
+        "shard 1 is not ready: it takes its slots"
     ]
 
 

@@ -115,6 +115,12 @@ class StreamFlow:
                     await self._clock.sleep(self._pause)
             under_way.put_nowait(None)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the stream stands still, a short phrase without addresses; None where it does
+        not. Tells in the consumer's heartbeat, which is not ready then."""
+        return None
+
     def stop(self) -> None:
         """Read no more. `run` returns within the time of a wait and what is under way."""
         self._stopping = True
@@ -205,6 +211,12 @@ class ShardFlow:
             futures.append(future)
         self._reached(Step.ADMITTED)
         await asyncio.wait(futures)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why events are not processed, a short phrase without addresses; None where they are.
+        Tells in the shard's heartbeat, which is not ready then."""
+        return None
 
     async def run(self) -> None:
         """Until cancelled. Raises LeaseLost, in an ExceptionGroup."""

@@ -39,7 +39,8 @@ class Beating:
         describe: Callable[[], dict[str, Any]],
         registry: CollectorRegistry | None = None,
     ) -> None:
-        """`describe` gives the fields of `Heartbeat` that change: `ready` at least."""
+        """`describe` gives the fields of `Heartbeat` that change: `ready` at least, and
+        `trouble` where it is not."""
         self._role = role
         self._index = index
         self._board = board

@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -19,12 +18,12 @@ from goald.pipeline.flow import StreamFlow
 from goald.pipeline.handover import Lane
 from goald.pipeline.parts import Shard
 from goald.pipeline.read import Reader
-from goald.pipeline.retry import retrying
 from goald.pipeline.route import Route
 from goald.pipeline.tenure import hold
 from goald.pipeline.window import Window
 from goald.ports import Clock, EventStream, Outbound, StreamLeases
 from goald.runtime.beating import Beating, Board
+from goald.runtime.starting import Starting
 from goald.settings import HandoverSettings, ReadSettings
 
 
@@ -70,15 +69,24 @@ class ConsumerProcess:
             board=board,
             clock=clock,
             registry=registry,
-            describe=lambda: {"ready": self.ready},
+            describe=lambda: {"ready": self.ready, "trouble": self.trouble},
         )
+        self._starts: dict[str, Starting] = {}
         self._flows: list[StreamFlow] = []
         self._stopping = False
 
     @property
     def ready(self) -> bool:
-        """Whether every stream is being read."""
-        return len(self._flows) == len(self._settings.streams)
+        """Whether every stream is being read, and what is read processed."""
+        return self.trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why that is not so of some stream, a short phrase; None where it is of all."""
+        if len(self._flows) < len(self._settings.streams):
+            starts = (start.trouble for start in self._starts.values())
+            return next((trouble for trouble in starts if trouble), "it has just begun")
+        return next((flow.trouble for flow in self._flows if flow.trouble), None)
 
     async def run(self) -> None:
         """Until `stop`, and then until all that was read is acknowledged (D7). Raises
@@ -104,7 +112,10 @@ class ConsumerProcess:
 
     async def _read(self, name: str) -> None:
         stream = self._open_stream(name)
-        lease = await self._until_there(lambda: self._take(name))
+        start = Starting(self._clock, self._metrics.retries.labels("start").inc)
+        self._starts[name] = start
+        lease = await start.step(name, lambda: self._take(name))
+        del self._starts[name]
         self._reached(Step.STREAM_TAKEN)
         reader = Reader(stream, self._settings.read)
         flow = StreamFlow(
@@ -135,6 +146,3 @@ class ConsumerProcess:
 
     async def _take(self, name: str) -> StreamLease:
         return await self._leases.take(name, f"{socket.gethostname()}:{os.getpid()}")
-
-    async def _until_there(self, step: Any) -> Any:
-        return await retrying(step, self._clock, self._metrics.retries.labels("start").inc)

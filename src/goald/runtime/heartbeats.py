@@ -5,6 +5,8 @@ They lie in the Redis hash `goald:processes`, field `{role}:{index}`, one JSON o
     {"role": "shard", "index": 0, "pid": 71, "host": "a", "started_at": "…Z", "at": "…Z",
      "ready": true, "metrics": [what `goald.metrics.snapshot` gives]}
 
+One that is not ready has `trouble` where it can say why.
+
 That of the supervisor also has `consumers` and `shards`: how many it has started, which is
 how many must be ready; and `api_url` and `metrics_url`, where it serves them.
 Pure: no I/O, and the time is passed in.
@@ -39,6 +41,8 @@ class Heartbeat:
     shards: int | None = None
     api_url: str | None = None
     metrics_url: str | None = None
+    trouble: str | None = None
+    """Why it is not ready, a short phrase. Names no address: /readyz shows it to whoever asks."""
 
     @property
     def field(self) -> str:
@@ -61,6 +65,8 @@ class Heartbeat:
             "ready": self.ready,
             "metrics": list(self.metrics),
         }
+        if self.trouble is not None:
+            said["trouble"] = self.trouble
         if self.consumers is not None and self.shards is not None:
             said |= {"consumers": self.consumers, "shards": self.shards}
             said |= {"api_url": self.api_url, "metrics_url": self.metrics_url}
@@ -80,6 +86,7 @@ class Heartbeat:
                 at=datetime.fromisoformat(said["at"]),
                 ready=bool(said["ready"]),
                 metrics=tuple(said.get("metrics", ())),
+                trouble=said.get("trouble"),
                 consumers=said.get("consumers"),
                 shards=said.get("shards"),
                 api_url=said.get("api_url"),
@@ -124,7 +131,9 @@ def _why(field: str, heartbeat: Heartbeat | None, now: datetime) -> str | None:
     age = heartbeat.age_s(now)
     if age >= STALE_S:
         return f"{name} was last heard of {age:.0f} s ago"
-    return None if heartbeat.ready else f"{name} is not ready yet"
+    if heartbeat.ready:
+        return None
+    return f"{name} is not ready{f': {heartbeat.trouble}' if heartbeat.trouble else ' yet'}"
 
 
 def _text(moment: datetime) -> str:

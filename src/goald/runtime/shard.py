@@ -18,10 +18,10 @@ from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.flow import ShardFlow
 from goald.pipeline.parts import Part
 from goald.pipeline.publish import Publisher
-from goald.pipeline.retry import retrying
 from goald.pipeline.tenure import hold
 from goald.ports import Clock, ControlStream, Outbound, ShardStore
 from goald.runtime.beating import Beating, Board
+from goald.runtime.starting import Starting
 
 RECONCILE_SECONDS = 30.0
 
@@ -74,6 +74,7 @@ class ShardProcess:
             registry=registry,
             describe=self._describe,
         )
+        self._start = Starting(clock, self._metrics.retries.labels("start").inc)
         self._flow: ShardFlow | None = None
         self._publisher: Publisher | None = None
         self._lease: SlotLease | None = None
@@ -81,8 +82,13 @@ class ShardProcess:
 
     @property
     def ready(self) -> bool:
-        """Whether events can be processed: the state is loaded."""
-        return self._flow is not None
+        """Whether events can be processed, and are."""
+        return self.trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why events are not processed, a short phrase; None where they are."""
+        return self._start.trouble if self._flow is None else self._flow.trouble
 
     async def process(self, parts: Sequence[Part]) -> None:
         """See `Shard.process`. Raises ServiceUnavailable while the state is being loaded."""
@@ -94,15 +100,15 @@ class ShardProcess:
         """Until `stop`. Raises LeaseLost, in an ExceptionGroup, if another took the slots."""
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(self._beating.run())
-            self._lease = await self._until_there(self._take)
+            self._lease = await self._start.step("its slots", self._take)
             self._reached(Step.SLOTS_TAKEN)
             holding = tasks.create_task(hold(self._renew, self._clock))
-            await self._until_there(self._load)
+            await self._start.step("what is enrolled", self._load)
             self._reached(Step.LOADED)
             publisher = self._make_publisher(self._lease)
-            await self._until_there(publisher.relay)
+            await self._start.step("what is to be published", publisher.relay)
             self._reached(Step.RELAYED)
-            await self._until_there(self._catch_up)
+            await self._start.step("what is configured", self._catch_up)
             self._flow = self._make_flow(self._lease, publisher)
             self._publisher = publisher
             flowing = tasks.create_task(self._flow.run())
@@ -115,9 +121,6 @@ class ShardProcess:
     def stop(self) -> None:
         """Make `run` return. For when no consumer hands anything over any more."""
         self._stop.set()
-
-    async def _until_there(self, step: Any) -> Any:
-        return await retrying(step, self._clock, self._metrics.retries.labels("start").inc)
 
     async def _take(self) -> SlotLease:
         holder = f"{socket.gethostname()}:{os.getpid()}"
@@ -185,4 +188,4 @@ class ShardProcess:
         self._metrics.config_version.set(self._evaluator.config_version)
         if self._lease is not None:
             self._metrics.epoch.set(self._lease.epoch)
-        return {"ready": self.ready}
+        return {"ready": self.ready, "trouble": self.trouble}
