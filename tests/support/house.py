@@ -105,6 +105,7 @@ class House:
     board: MemoryBoard = field(default_factory=MemoryBoard)
     clock: Clock = field(default_factory=SystemClock)
     reached: Reached = pass_by
+    read: ReadSettings = ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20, pause=0)
 
     def __post_init__(self) -> None:
         self.store = FaultyStore(self.database, self.clock)
@@ -169,7 +170,7 @@ class House:
                 index=0,
                 streams=(STREAM,),
                 ranges=(ALL,),
-                read=ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20, pause=0),
+                read=self.read,
                 handover=HandoverSettings(call_bytes=1 << 16, calls=2),
             ),
             [shard],
