@@ -10,25 +10,42 @@ from typing import Any, Self
 from goald.client.connection import TIMEOUT_S, Attempts, Connection, own_connection
 from goald.client.envelope import Format, contact_key, encode
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.streams import DEFAULT_STREAMS, FIELD, STREAM_COUNT, event_stream, slot_of
+from goald.domain.streams import (
+    DEFAULT_STREAMS,
+    FIELD,
+    NEXT_STREAMS,
+    STREAM_COUNT,
+    event_stream,
+    slot_of,
+)
 
 _log = logging.getLogger(__name__)
 
 _BATCH_EVENTS = 2_000
 _BATCH_BYTES = 1 << 20
 
+_CHANGE_PAUSE_S = 0.1
+"""Between two looks whether a change of the number of streams is done."""
+
 _APPEND = """
-for i = 2, #ARGV do
-  local reply = redis.pcall('XADD', KEYS[1], '*', ARGV[1], ARGV[i])
+local count = redis.call('MGET', KEYS[2], KEYS[3])
+if count[2] or (count[1] and count[1] ~= ARGV[1]) then return count end
+for i = 3, #ARGV do
+  local reply = redis.pcall('XADD', KEYS[1], '*', ARGV[2], ARGV[i])
   if type(reply) == 'table' and reply.err then
     return {err = string.gsub(reply.err, '^@user_script: %d+: %-', '')}
   end
 end
-return #ARGV - 1
+return #ARGV - 2
 """
-"""Ends at the first error, and gives it back without what Redis 6.2 puts before its code,
-so that redis-py knows its type. One reply for a stream's part of a batch: twice as many
-events a second as with one XADD each."""
+"""Appends a stream's part of a batch, in one step with the look whether it is routed by the
+number of streams that there are, and that nobody is changing it: else appends nothing and
+gives that number, and the one to come. A number that is gone, as after the loss of Redis'
+data, is no other number.
+
+Ends at the first error, and gives it back without what Redis 6.2 puts before its code, so
+that redis-py knows its type. One reply for a part: twice as many events a second as with one
+XADD each."""
 
 
 class Publisher:
@@ -38,6 +55,9 @@ class Publisher:
     none; `flush` returns when Redis has taken all that was published before. A batch that
     failed is sent again, whole, before anything later: the events of a contact keep their
     order, and may come twice, with the same ids, which changes nothing for goald (D1).
+
+    While `goald streams set` changes the number of streams, sending waits until what was sent
+    before has taken effect; then it goes on by the new number, in order.
 
     For one event loop. Any number of tasks may publish; the order between tasks is theirs.
 
@@ -62,6 +82,7 @@ class Publisher:
         self._room = buffer_events
         self._buffer: deque[tuple[int, bytes]] = deque()
         self._batch: list[tuple[int, bytes]] = []
+        self._batch_events = 0
         self._accepted = 0
         self._sent = 0
         self._streams: int | None = None
@@ -158,34 +179,54 @@ class Publisher:
             while self._buffer and len(self._batch) < _BATCH_EVENTS and size < _BATCH_BYTES:
                 self._batch.append(self._buffer.popleft())
                 size += len(self._batch[-1][1])
+            self._batch_events = len(self._batch)
         return bool(self._batch)
 
     async def _send_batch(self) -> float:
-        """Send the batch once; how many seconds to pause before the next."""
+        """Send what is left of the batch; how many seconds to pause before the next try."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                await self._append(self._batch)
+                while self._batch:
+                    await self._append()
+        except _CountChanging as error:
+            self._attempts.failed(error)
+            return _CHANGE_PAUSE_S
         except Exception as error:  # Whatever it was, the events stay, and who waits is told.
             count = len(self._batch)
             _log.warning("sending %d events failed, and is tried again: %s", count, error)
             return self._attempts.failed(error)
-        self._sent += len(self._batch)
-        self._batch = []
+        self._sent += self._batch_events
         self._attempts.succeeded()
         return 0.0
 
-    async def _append(self, batch: list[tuple[int, bytes]]) -> None:
+    async def _append(self) -> None:
+        """Send what is left of the batch once. What Redis has taken leaves it: a contact's
+        events are all in one part, and so are taken together or not at all."""
         if self._streams is None:
             self._streams = int(await self._redis.get(STREAM_COUNT) or DEFAULT_STREAMS)
         parts: dict[int, list[bytes]] = {}
-        for slot, payload in batch:
+        for slot, payload in self._batch:
             parts.setdefault(slot % self._streams, []).append(payload)
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.get(STREAM_COUNT)  # So that a change of it is known by the next batch.
             for partition, payloads in parts.items():
-                pipe.eval(_APPEND, 1, event_stream(partition), FIELD, *payloads)
+                keys = event_stream(partition), STREAM_COUNT, NEXT_STREAMS
+                pipe.eval(_APPEND, len(keys), *keys, self._streams, FIELD, *payloads)
             replies = await pipe.execute(raise_on_error=False)
+        taken = {part for part, reply in zip(parts, replies, strict=True) if isinstance(reply, int)}
+        if len(taken) == len(parts):
+            self._batch = []
+            return
+        self._batch = [each for each in self._batch if each[0] % self._streams not in taken]
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
-        self._streams = int(replies[0] or DEFAULT_STREAMS)
+        held, coming = next(reply for reply in replies if not isinstance(reply, int))
+        if coming is not None:
+            raise _CountChanging(
+                f"the number of event streams is being changed to {coming.decode()}"
+            )
+        self._streams = int(held)
+
+
+class _CountChanging(Exception):
+    """Events wait until the number of streams is changed."""

@@ -24,6 +24,13 @@ FIELD = "event"
 STREAM_COUNT = "goald:streams"
 """The key that holds how many event streams there are."""
 
+NEXT_STREAMS = "goald:streams:next"
+"""The key that says that the number is being changed, and to which; producers wait while it is
+there. It goes by itself when nobody keeps it."""
+
+DEAD_DROPPED = "goald:dead:dropped"
+"""The key that counts the dead letters that went because there was no room."""
+
 PROCESSES = "goald:processes"
 """A hash of the processes' heartbeats: `{role}:{index}` to JSON."""
 
