@@ -22,7 +22,7 @@ async def test_what_is_configured_during_the_load_counts_from_the_first_event() 
     """Else `apply` would say that every shard has it (E10), and events after it would be
     held against the configuration before it (E1)."""
     house = House()
-    house.store = store = SlowStore(house.database)
+    house.store = store = SlowStore(house.database, house.clock)
     house.configure("other", version=1)
     store.meanwhile = lambda: house.configure("w", version=2)
     shard = house.shard()
