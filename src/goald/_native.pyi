@@ -23,6 +23,8 @@ __all__ = [
     "Routed",
     "Router",
     "achievement_id",
+    "buffer_entries",
+    "buffer_halves",
     "exit_id",
     "intake",
     "slot_of",
@@ -39,6 +41,13 @@ def exit_id(tenant_id: str, enrollment_id: str) -> str:
 
 def achievement_id(tenant_id: str, enrollment_id: str, goal_id: str) -> str:
     """The derived id of an achievement (3.1)."""
+
+def buffer_entries(buffer: bytes) -> list[tuple[bytes, bytes]]:
+    """(entry id, the event's bytes) of a buffer, in order. ValueError where it is none."""
+
+def buffer_halves(buffer: bytes) -> tuple[bytes, bytes] | None:
+    """The entries of a buffer in two buffers, in order; None where there are not two. ValueError
+    where it is no buffer."""
 
 def intake(body: bytes, tenant_id: str, now_us: int) -> Intake:
     """Take the events of a request of this tenant: a JSON object, or a list of up to 1,000.
@@ -139,8 +148,9 @@ class Engine:
         """Make memory equal to what was committed.
 
         `effective` holds one byte for each effect of the proposal: 1 where Postgres made it,
-        0 where it did not. ValueError where the lengths differ, or where `load`, `forget` or
-        `apply` changed memory since the proposal was made.
+        0 where it did not. Slices of one proposal are applied in their order. ValueError where
+        the lengths differ, or where `load`, `forget` or an `apply` of anything else changed
+        memory since the proposal was made.
         """
     def explain(self, event: bytes, now_us: int) -> str:
         """A dry run of one event, as JSON: each enrollment and goal of the contact, and why
@@ -162,7 +172,17 @@ class Proposal:
 
     An *effect* is the net change to one enrollment. Achievements and exits name their
     effect by its index.
+
+    A slice of a proposal is a proposal of some of its effects, in order, and of what hangs on
+    them, under indexes of its own. What hangs on no effect is the last slice's: events counted,
+    rejects, and deletions and acknowledgements, which come after what they are about.
     """
+
+    def slices(self, most_effects: int, most_bytes: int) -> list[Proposal]:
+        """The whole proposal in slices of at most so many effects and, about, bytes to be
+        written; one effect always fits. At least one. No column is made."""
+    def halves(self) -> tuple[Proposal, Proposal] | None:
+        """This slice in two, in order; None where it is of one thing alone."""
 
     @property
     def events(self) -> int:

@@ -155,6 +155,28 @@ impl<'a> Iterator for BufferReader<'a> {
 
 impl ExactSizeIterator for BufferReader<'_> {}
 
+/// Two buffers, of which the second goes on where the first ends.
+pub type Halves = (Vec<u8>, Vec<u8>);
+
+/// The entries of a buffer in two buffers; `None` where there are not two.
+pub fn halves(bytes: &[u8]) -> Result<Option<Halves>, BufferError> {
+    let entries = BufferReader::new(bytes)?;
+    let first = entries.len() / 2;
+    if first == 0 {
+        return Ok(None);
+    }
+    let mut writers = (BufferWriter::new(), BufferWriter::new());
+    for (number, Entry { ms, seq, event }) in entries.enumerate() {
+        let writer = if number < first {
+            &mut writers.0
+        } else {
+            &mut writers.1
+        };
+        writer.push(ms, seq, event);
+    }
+    Ok(Some((writers.0.finish(), writers.1.finish())))
+}
+
 #[inline]
 fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let (ms, rest) = bytes.split_first_chunk::<8>()?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::{ConfigError, Workflow, WorkflowSpec};
@@ -21,8 +22,8 @@ use crate::route::routing_key;
 /// Events that are looked up together, so that their waits for memory overlap.
 const GROUP: usize = 32;
 
-/// States of memory, numbered over all engines of the process: a proposal of another engine
-/// is as stale as an old one.
+/// States of memory and proposals, numbered over all engines of the process: a proposal of
+/// another engine is as stale as an old one.
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 
 /// Why a proposal cannot be applied; memory is as it was.
@@ -57,6 +58,8 @@ pub struct Engine {
     loader: Loader,
     clock_skew_us: i64,
     generation: u64,
+    /// The proposal that memory has taken a part of, by its number, and up to which effect.
+    applied: Option<(u64, usize)>,
 }
 
 impl Engine {
@@ -66,6 +69,7 @@ impl Engine {
             loader: Loader::default(),
             clock_skew_us,
             generation: 0,
+            applied: None,
         };
         engine.change();
         engine
@@ -74,6 +78,7 @@ impl Engine {
     /// Enrollments are about to change: proposals made before are stale.
     fn change(&mut self) {
         self.generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+        self.applied = None;
     }
 
     /// Take these workflows in place of what is held of them (E8), or none of them; workflows
@@ -132,21 +137,34 @@ impl Engine {
         take_group(&mut evaluation, &mut group);
         let mut proposal = evaluation.finish();
         proposal.generation = self.generation;
+        proposal.number = GENERATIONS.fetch_add(1, Ordering::Relaxed);
         Ok(proposal)
     }
 
     /// Take what was committed: `effective` has a mark for each effect of the proposal.
     pub fn apply(&mut self, proposal: &Proposal, effective: &[u8]) -> Result<(), ApplyError> {
-        let effects = &proposal.effects;
-        if effects.len() != effective.len() {
+        self.apply_slice(proposal, 0..proposal.effects.len(), effective)
+    }
+
+    /// The same for some effects of the proposal. Slices are applied in order, and nothing else
+    /// may change memory in between.
+    pub fn apply_slice(
+        &mut self,
+        proposal: &Proposal,
+        slice: Range<usize>,
+        effective: &[u8],
+    ) -> Result<(), ApplyError> {
+        if slice.len() != effective.len() {
             return Err(ApplyError::Lengths {
-                effects: effects.len(),
+                effects: slice.len(),
                 marks: effective.len(),
             });
         }
-        if proposal.generation != self.generation {
+        let is_next = self.applied == Some((proposal.number, slice.start));
+        if !is_next && (slice.start > 0 || proposal.generation != self.generation) {
             return Err(ApplyError::Stale);
         }
+        let effects = &proposal.effects[slice.clone()];
         let made = effects
             .iter()
             .zip(effective)
@@ -155,6 +173,7 @@ impl Engine {
             self.take(effect);
             self.change();
         }
+        self.applied = Some((proposal.number, slice.end));
         Ok(())
     }
 

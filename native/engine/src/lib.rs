@@ -27,4 +27,5 @@ mod load;
 pub mod proposal;
 pub mod reject;
 pub mod route;
+pub mod slice;
 pub mod time;

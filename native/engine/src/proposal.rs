@@ -155,6 +155,8 @@ pub struct Acknowledgement {
 pub struct Proposal {
     /// The state of memory that it was made from.
     pub(crate) generation: u64,
+    /// Its own number, that no other proposal of the process has.
+    pub(crate) number: u64,
     /// Events read, bad ones included.
     pub events: usize,
     /// Events of types that goald does not read.

@@ -75,7 +75,8 @@ impl Engine {
     }
 
     fn apply(&mut self, py: Python<'_>, proposal: &Proposal, effective: &[u8]) -> PyResult<()> {
-        py.detach(|| self.0.apply(proposal.core(), effective))
+        let slice = proposal.slice().effects.clone();
+        py.detach(|| self.0.apply_slice(proposal.core(), slice, effective))
             .map_err(value_error)
     }
 

@@ -12,9 +12,11 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
+    use pyo3::exceptions::PyValueError;
     use pyo3::prelude::*;
+    use pyo3::types::PyBytes;
 
-    use goald_engine::{ids_derived, route};
+    use goald_engine::{buffer, ids_derived, route};
 
     #[pymodule_export]
     use crate::engine::Engine;
@@ -31,6 +33,34 @@ mod _native {
     #[pyfunction]
     fn intake(py: Python<'_>, body: &[u8], tenant_id: &str, now_us: i64) -> PyResult<Intake> {
         crate::intake::read(py, body, tenant_id, now_us)
+    }
+
+    #[pyfunction]
+    fn buffer_halves<'py>(
+        py: Python<'py>,
+        buffer: &[u8],
+    ) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>> {
+        let halves =
+            buffer::halves(buffer).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let bytes = |half: Vec<u8>| PyBytes::new(py, &half);
+        Ok(halves.map(|(first, second)| (bytes(first), bytes(second))))
+    }
+
+    #[pyfunction]
+    fn buffer_entries<'py>(
+        py: Python<'py>,
+        buffer: &[u8],
+    ) -> PyResult<Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>> {
+        let entries = buffer::BufferReader::new(buffer)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let entry = |entry: buffer::Entry<'_>| {
+            let id = buffer::entry_id(entry.ms, entry.seq);
+            (
+                PyBytes::new(py, id.as_bytes()),
+                PyBytes::new(py, entry.event),
+            )
+        };
+        Ok(entries.map(entry).collect())
     }
 
     #[pyfunction]

@@ -4,20 +4,45 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use goald_engine::proposal::{Achievement, Effect, Exit, Proposal as Core, Refused};
+use goald_engine::slice::Slice;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+/// A slice of a proposal, or all of it.
+#[derive(Clone)]
 #[pyclass(frozen, module = "goald._native")]
-pub struct Proposal(Arc<Core>);
+pub struct Proposal {
+    core: Arc<Core>,
+    slice: Arc<Slice>,
+}
 
 impl Proposal {
     pub fn new(core: Core) -> Proposal {
-        Proposal(Arc::new(core))
+        let slice = Arc::new(core.whole());
+        Proposal {
+            core: Arc::new(core),
+            slice,
+        }
     }
 
     pub fn core(&self) -> &Core {
-        &self.0
+        &self.core
+    }
+
+    pub fn slice(&self) -> &Slice {
+        &self.slice
+    }
+
+    fn of(&self, slice: Slice) -> Proposal {
+        Proposal {
+            core: self.core.clone(),
+            slice: Arc::new(slice),
+        }
+    }
+
+    fn effects_held(&self) -> &[Effect] {
+        &self.core.effects[self.slice.effects.clone()]
     }
 }
 
@@ -27,39 +52,50 @@ type Reject<'py> = (usize, Bound<'py, PyBytes>, String, Bound<'py, PyBytes>);
 
 #[pymethods]
 impl Proposal {
+    fn slices(&self, most_effects: usize, most_bytes: usize) -> Vec<Proposal> {
+        let slices = self.core.slices(most_effects, most_bytes);
+        slices.into_iter().map(|slice| self.of(slice)).collect()
+    }
+
+    fn halves(&self) -> Option<(Proposal, Proposal)> {
+        let (first, second) = self.core.halves(&self.slice)?;
+        Some((self.of(first), self.of(second)))
+    }
+
     #[getter]
     fn events(&self) -> usize {
-        self.0.events
+        self.last(|core| core.events)
     }
 
     #[getter]
     fn passed_over(&self) -> usize {
-        self.0.passed_over
+        self.last(|core| core.passed_over)
     }
 
     #[getter]
     fn events_by_type(&self) -> BTreeMap<&'static str, usize> {
-        self.0.events_by_type.clone()
+        self.last(|core| core.events_by_type.clone())
     }
 
     #[getter]
     fn changes_nothing(&self) -> bool {
-        self.0.changes_nothing()
+        let tail = !self.core.deletions.is_empty() || !self.core.acknowledgements.is_empty();
+        self.slice.effects.is_empty() && !(self.slice.is_last && tail)
     }
 
     #[getter]
     fn effects(&self) -> Effects {
-        Effects(self.0.clone())
+        Effects(self.clone())
     }
 
     #[getter]
     fn achievements(&self) -> Achievements {
-        Achievements(self.0.clone())
+        Achievements(self.clone())
     }
 
     #[getter]
     fn exits(&self) -> Exits {
-        Exits(self.0.clone())
+        Exits(self.clone())
     }
 
     #[getter]
@@ -72,7 +108,7 @@ impl Proposal {
                 row.time,
             )
         };
-        self.0.deletions.iter().map(row).collect()
+        self.last(|core| core.deletions.iter().map(row).collect())
     }
 
     #[getter]
@@ -88,12 +124,12 @@ impl Proposal {
                 row.time,
             )
         };
-        self.0.acknowledgements.iter().map(row).collect()
+        self.last(|core| core.acknowledgements.iter().map(row).collect())
     }
 
     #[getter]
     fn rejects<'py>(&self, py: Python<'py>) -> Vec<Reject<'py>> {
-        rejects(py, &self.0.refused)
+        self.last(|core| rejects(py, &core.refused))
     }
 
     fn reject<'py>(
@@ -102,11 +138,23 @@ impl Proposal {
         effect: usize,
         reason: &str,
     ) -> PyResult<Vec<Reject<'py>>> {
-        let refused = self
-            .0
-            .refuse(effect, reason)
+        let of_core = self.slice.effects.start.saturating_add(effect);
+        let refused = Some(of_core)
+            .filter(|effect| self.slice.effects.contains(effect))
+            .and_then(|effect| self.core.refuse(effect, reason))
             .ok_or_else(|| PyIndexError::new_err("the proposal has no such effect"))?;
         Ok(rejects(py, &refused))
+    }
+}
+
+impl Proposal {
+    /// What hangs on no effect, of the last slice; nothing of the others.
+    fn last<T: Default>(&self, value: impl FnOnce(&Core) -> T) -> T {
+        if self.slice.is_last {
+            value(&self.core)
+        } else {
+            T::default()
+        }
     }
 }
 
@@ -124,11 +172,11 @@ fn rejects<'py>(py: Python<'py>, refused: &[Refused]) -> Vec<Reject<'py>> {
 }
 
 #[pyclass(frozen, module = "goald._native")]
-pub struct Effects(Arc<Core>);
+pub struct Effects(Proposal);
 
 impl Effects {
     fn column<'a, T>(&'a self, value: impl Fn(&'a Effect) -> T) -> Vec<T> {
-        self.0.effects.iter().map(value).collect()
+        self.0.effects_held().iter().map(value).collect()
     }
 }
 
@@ -193,16 +241,18 @@ impl Effects {
     }
 
     fn __len__(&self) -> usize {
-        self.0.effects.len()
+        self.0.effects_held().len()
     }
 }
 
 #[pyclass(frozen, module = "goald._native")]
-pub struct Achievements(Arc<Core>);
+pub struct Achievements(Proposal);
 
 impl Achievements {
     fn column<'a, T>(&'a self, value: impl Fn(&'a Achievement) -> T) -> Vec<T> {
-        self.0.achievements.iter().map(value).collect()
+        let rows = &self.0.core.achievements;
+        let slice = &self.0.slice.achievements;
+        slice.iter().map(|&row| value(&rows[row])).collect()
     }
 }
 
@@ -210,7 +260,8 @@ impl Achievements {
 impl Achievements {
     #[getter]
     fn effect(&self) -> Vec<usize> {
-        self.column(|row| row.effect)
+        let first = self.0.slice.effects.start;
+        self.column(|row| row.effect - first)
     }
 
     #[getter]
@@ -244,16 +295,18 @@ impl Achievements {
     }
 
     fn __len__(&self) -> usize {
-        self.0.achievements.len()
+        self.0.slice.achievements.len()
     }
 }
 
 #[pyclass(frozen, module = "goald._native")]
-pub struct Exits(Arc<Core>);
+pub struct Exits(Proposal);
 
 impl Exits {
     fn column<'a, T>(&'a self, value: impl Fn(&'a Exit) -> T) -> Vec<T> {
-        self.0.exits.iter().map(value).collect()
+        let rows = &self.0.core.exits;
+        let slice = &self.0.slice.exits;
+        slice.iter().map(|&row| value(&rows[row])).collect()
     }
 }
 
@@ -261,7 +314,8 @@ impl Exits {
 impl Exits {
     #[getter]
     fn effect(&self) -> Vec<usize> {
-        self.column(|row| row.effect)
+        let first = self.0.slice.effects.start;
+        self.column(|row| row.effect - first)
     }
 
     #[getter]
@@ -310,6 +364,6 @@ impl Exits {
     }
 
     fn __len__(&self) -> usize {
-        self.0.exits.len()
+        self.0.slice.exits.len()
     }
 }
