@@ -53,7 +53,36 @@ class ConsumerMetrics:
             "goald_read_entries", "Entries in one read.", buckets=SIZE_BUCKETS, registry=registry
         )
         self.in_flight_bytes = Gauge(
-            "goald_in_flight_bytes", "Bytes read and not yet acknowledged.", registry=registry
+            "goald_in_flight_bytes",
+            "Bytes read and not yet acknowledged, with what it costs to keep them.",
+            registry=registry,
+        )
+        self.lost = Counter(
+            "goald_events_lost",
+            "Stream entries that were trimmed before they were read.",
+            ["stream"],
+            registry=registry,
+        )
+        self.replaced = Counter(
+            "goald_streams_replaced",
+            "Times that a stream was not the one that was read, and was read anew.",
+            ["stream"],
+            registry=registry,
+        )
+        self.suspected = Counter(
+            "goald_handover_suspected",
+            "Batches under which a shard died.",
+            registry=registry,
+        )
+        self.buried = Counter(
+            "goald_events_fatal",
+            "Events that went to goald:dead because a process died of them each time.",
+            registry=registry,
+        )
+        self.breaker_open = Gauge(
+            "goald_breaker_open",
+            "1 where too many events in a row could not be processed; reading has stopped.",
+            registry=registry,
         )
         self.resent = Counter(
             "goald_handover_resent", "Batches handed to a shard again.", registry=registry
@@ -82,6 +111,16 @@ class ShardMetrics:
             "goald_achievements", "Goals met.", ["goal_type"], registry=registry
         )
         self.exits = Counter("goald_exits", "Exits published.", registry=registry)
+        self.republished = Counter(
+            "goald_republished",
+            "Messages published again because Redis or Postgres came back as another.",
+            registry=registry,
+        )
+        self.exits_retried = Counter(
+            "goald_exits_retried",
+            "Exits published again because nobody had acknowledged them.",
+            registry=registry,
+        )
         self.group_events = Histogram(
             "goald_group_events", "Events in one commit.", buckets=SIZE_BUCKETS, registry=registry
         )
@@ -127,6 +166,18 @@ class ShardMetrics:
         for effect, received_at in zip(exits.effect, exits.received_at, strict=True):
             if effective[effect]:
                 self.exit_latency.observe(max(0, now_us - received_at) / 1e6)
+
+
+class TrimmingMetrics:
+    """What the daemon's trimming counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.trimmed = Counter(
+            "goald_stream_trimmed",
+            "Entries that every group had acknowledged, taken out of a stream.",
+            ["stream"],
+            registry=registry,
+        )
 
 
 class ApiMetrics:

@@ -3,9 +3,11 @@
     GoaldError
     ├── RetryableError            the same call may succeed later
     │   ├── ServiceUnavailable    Redis or Postgres is gone, full, or read-only (D6)
+    │   │   └── ShardDied         a shard's process ended while it had the events (D4)
     │   ├── QuotaExceeded         a tenant has asked for more than it may in a second (D8)
     │   ├── CommitUnknown         a commit failed, or may have happened (design 2, step 4)
     │   ├── LeaseHeld             another, who may be alive, has the slots or the stream
+    │   ├── NotDrained            what was sent has not all taken effect yet (3.2)
     │   └── OutOfSequence         a shard was sent a batch that is not its next one
     └── PermanentError            it will not, until somebody changes something
         ├── LeaseLost             another holder has the slots or the stream (D3)
@@ -46,6 +48,11 @@ class ServiceUnavailable(RetryableError):
     """Redis or Postgres is gone, full, or read-only (D6). Nothing was changed."""
 
 
+class ShardDied(ServiceUnavailable):
+    """A shard's process was killed, or failed, while it had these events; what of them took
+    effect is not known (D4)."""
+
+
 class QuotaExceeded(RetryableError):
     """A tenant has asked for more than it may in this second (D8); it may in the next."""
 
@@ -57,6 +64,11 @@ class CommitUnknown(RetryableError):
 class LeaseHeld(RetryableError):
     """Another holder, who may be alive, has the slots or the stream; the text says who. It can
     be taken when that lease has run out."""
+
+
+class NotDrained(RetryableError):
+    """What was sent has not all taken effect yet, so that nothing was changed; it can be when
+    it has."""
 
 
 class OutOfSequence(RetryableError):

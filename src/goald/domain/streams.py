@@ -31,10 +31,28 @@ there. It goes by itself when nobody keeps it."""
 DEAD_DROPPED = "goald:dead:dropped"
 """The key that counts the dead letters that went because there was no room."""
 
+PUBLISHED = "goald:published"
+"""A sorted set of ranges of slots: how far each has published, as numbers of the outbox."""
+
+INCARNATION = "goald:incarnation"
+"""A hash of ranges of slots: the run of Redis and the Postgres that what each has published is
+known to be in. Whoever finds others publishes again (D10)."""
+
 PROCESSES = "goald:processes"
 """A hash of the processes' heartbeats: `{role}:{index}` to JSON."""
 
 DEFAULT_STREAMS = 4
+
+
+def epoch_key(stream: str) -> str:
+    """The key of the epoch that may read an event stream; nothing else may write it."""
+    return f"goald:epoch:{stream.rsplit(':', 1)[-1]}"
+
+
+def tries_key(stream: str) -> str:
+    """The key of a hash that counts starts, and tries of an entry, that ended the consumer of
+    an event stream (D4)."""
+    return f"goald:tries:{stream.rsplit(':', 1)[-1]}"
 
 
 def event_stream(partition: int) -> str:

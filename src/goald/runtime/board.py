@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from goald.adapters.redis_streams.admin import lag, stream_count
 from goald.adapters.redis_streams.connect import connect, service_errors
-from goald.domain.streams import DEAD, PROCESSES
+from goald.domain.streams import DEAD, DEAD_DROPPED, PROCESSES, STREAM_COUNT
 from goald.runtime.heartbeats import Heartbeat, parse
 from goald.runtime.rates import Readings
 
@@ -29,16 +29,25 @@ class RedisBoard:
         held = await stream_count(self._client, wanted)
         return await stream_count(self._client, held)
 
+    async def streams(self) -> int | None:
+        """How many event streams Redis holds; None where it holds no number."""
+        async with service_errors():
+            held = await self._client.get(STREAM_COUNT)
+        return None if held is None else int(held)
+
     async def readings(self) -> Readings:
-        """Every heartbeat, the lag of each stream, and how many dead letters there are."""
+        """Every heartbeat, the lag of each stream, and how many dead letters there are, and were
+        thrown away for want of room."""
         async with service_errors():
             held = await self._client.hgetall(PROCESSES)
             dead = await self._client.xlen(DEAD)
+            dropped = await self._client.get(DEAD_DROPPED)
         return Readings(
             at=datetime.now(UTC),
             heartbeats=parse(held.values()),
             lag=await lag(self._client),
             dead=dead,
+            dead_dropped=int(dropped or 0),
         )
 
     async def close(self) -> None:

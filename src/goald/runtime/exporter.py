@@ -13,7 +13,7 @@ from typing import Self
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from goald.domain.errors import StartError
 from goald.runtime.listening import in_url, why_not
@@ -87,6 +87,11 @@ def _instance(readings: Readings) -> Iterator[Metric]:
         lag.add_metric([stream], entries)
     yield lag
     yield GaugeMetricFamily("goald_dead_entries", "Entries in goald:dead.", value=readings.dead)
+    yield CounterMetricFamily(
+        "goald_dead_dropped",
+        "Dead letters that went because goald:dead was full (GOALD_DEAD_BYTES).",
+        value=readings.dead_dropped,
+    )
 
 
 def _processes(readings: Readings) -> Iterator[Metric]:

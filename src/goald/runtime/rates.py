@@ -31,6 +31,8 @@ class Readings:
     """Entries not yet acknowledged, by stream."""
     dead: int = 0
     """Entries in `goald:dead`."""
+    dead_dropped: int = 0
+    """Those that went from there because it was full."""
 
     @property
     def ready(self) -> bool:

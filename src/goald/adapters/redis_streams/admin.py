@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 
 from goald.adapters.redis_streams.connect import Client, service_errors
 from goald.domain.errors import StreamCountMismatch
+from goald.domain.slots import SLOTS
 from goald.domain.streams import DEFAULT_STREAMS, GROUP, STREAM_COUNT, event_stream
 
 _PAGE = 1_000
@@ -39,11 +40,19 @@ async def lag(client: Client) -> dict[str, int]:
     """Of each event stream, how many entries are not yet acknowledged: those delivered and
     pending, and those never delivered. Exact, unless somebody deletes entries meanwhile.
 
+    Of streams beyond their number, which nobody reads, those that hold such entries.
+
     Redis before 7 does not count what was not delivered, and no Redis does after entries
     were deleted: then they are counted here, page by page.
     """
     count = await stream_count(client)
-    return {name: await _lag_of(client, name) for name in map(event_stream, range(count))}
+    found = {name: await _lag_of(client, name) for name in map(event_stream, range(count))}
+    beyond = [event_stream(partition) for partition in range(count, SLOTS)]
+    async with service_errors():
+        strays = bool(beyond) and await client.exists(*beyond)
+    if strays:
+        found |= {name: behind for name in beyond if (behind := await _lag_of(client, name))}
+    return found
 
 
 async def _lag_of(client: Client, stream: str) -> int:
