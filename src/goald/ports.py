@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from goald.domain.leases import SlotLease, StreamLease
+from goald.domain.leases import MayTake, SlotLease, StreamLease, from_anybody
 from goald.domain.records import EnrollmentRecord
 from goald.domain.slots import SlotRange
 
@@ -179,9 +179,12 @@ class ShardStore(Protocol):
     def outbox(self) -> Outbox:
         """The messages of what was committed."""
 
-    async def take(self, slots: SlotRange, holder: str) -> SlotLease:
-        """Take the slots from whoever has them: remove every lease that overlaps, end its
-        holder's backend, and commit a lease with a new, greater epoch."""
+    async def take(
+        self, slots: SlotRange, holder: str, may_take: MayTake = from_anybody
+    ) -> SlotLease:
+        """Take the slots from those who have them: remove every lease that overlaps, end its
+        holder's backend, and commit a lease with a new, greater epoch. Raises LeaseHeld, with
+        nothing changed, where one of them may not be taken."""
 
     async def renew(self, lease: SlotLease, config_version: int) -> None:
         """Extend the lease, and say which configuration is held. Raises LeaseLost."""
@@ -218,8 +221,11 @@ class ShardStore(Protocol):
 class StreamLeases(Protocol):
     """Leases of streams."""
 
-    async def take(self, stream: str, holder: str) -> StreamLease:
-        """Take the stream from whoever has it, under a new, greater epoch."""
+    async def take(
+        self, stream: str, holder: str, may_take: MayTake = from_anybody
+    ) -> StreamLease:
+        """Take the stream from whoever has it, under a new, greater epoch. Raises LeaseHeld,
+        with nothing changed, where it may not be taken."""
 
     async def renew(self, lease: StreamLease) -> None:
         """Extend the lease. Raises LeaseLost."""

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
 
-from goald.domain.errors import LeaseLost
+from goald.domain.errors import LeaseHeld, LeaseLost
+from goald.domain.leases import Held
+from goald.domain.slots import SlotRange
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -48,3 +50,38 @@ async def test_released_lease_is_lost_and_releasing_it_again_harms_nobody(tables
     second = await leases.take("goald:events:0", "b")
     await leases.release(first)
     await leases.renew(second)
+
+
+async def test_what_may_not_be_taken_stays_with_its_holder(tables: Tables) -> None:
+    old, new = tables.stream_leases(), tables.stream_leases()
+    first = await old.take("goald:events:0", "a")
+    seen: list[Held] = []
+
+    def nobodys(held: Held) -> bool:
+        seen.append(held)
+        return False
+
+    with pytest.raises(LeaseHeld, match="a"):
+        await new.take("goald:events:0", "b", nobodys)
+    await old.renew(first)
+    with pytest.raises(LeaseHeld):
+        await new.take("goald:events:0", "b", nobodys)
+    assert [(held.epoch, held.holder, held.is_expired) for held in seen] == 2 * [
+        (first.epoch, "a", False)
+    ]
+    assert seen[0].renewed != seen[1].renewed, "a taker could not tell that its holder lives"
+    second = await new.take("goald:events:0", "b", lambda held: held.holder == "a")
+    await new.renew(second)
+
+
+async def test_slots_that_may_not_be_taken_stay_with_their_holders(tables: Tables) -> None:
+    low, high, taker = tables.store(), tables.store(), tables.store()
+    leases = await low.take(SlotRange(0, 99), "a"), await high.take(SlotRange(100, 199), "b")
+    with pytest.raises(LeaseHeld, match="b"):
+        await taker.take(SlotRange(50, 255), "c", lambda held: held.holder == "a")
+    for store, lease in zip((low, high), leases, strict=True):
+        await store.renew(lease, 1)
+        await store.check(lease)
+    await taker.take(SlotRange(200, 255), "c", lambda held: False)
+    await low.release(leases[0])
+    await taker.take(SlotRange(0, 99), "c", lambda held: False)

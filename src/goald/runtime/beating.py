@@ -36,11 +36,11 @@ class Beating:
         *,
         board: Board,
         clock: Clock,
-        describe: Callable[[], dict[str, Any]],
+        describe: Callable[[], dict[str, Any] | None],
         registry: CollectorRegistry | None = None,
     ) -> None:
         """`describe` gives the fields of `Heartbeat` that change: `ready` at least, and
-        `trouble` where it is not."""
+        `trouble` where it is not; None where nothing is to be said."""
         self._role = role
         self._index = index
         self._board = board
@@ -57,6 +57,9 @@ class Beating:
 
     async def beat(self) -> None:
         """One heartbeat now."""
+        said = self._describe()
+        if said is None:
+            return
         heartbeat = Heartbeat(
             role=self._role,
             index=self._index,
@@ -64,7 +67,7 @@ class Beating:
             host=socket.gethostname(),
             started_at=self._started_at,
             at=self._now(),
-            **self._describe(),
+            **said,
             metrics=snapshot(self._registry) if self._registry is not None else [],
         )
         with contextlib.suppress(ServiceUnavailable):

@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -23,6 +22,7 @@ from goald.pipeline.tenure import hold
 from goald.pipeline.window import Window
 from goald.ports import Clock, EventStream, Outbound, StreamLeases
 from goald.runtime.beating import Beating, Board
+from goald.runtime.holder import Claim, this_process
 from goald.runtime.starting import Starting
 from goald.settings import HandoverSettings, ReadSettings
 
@@ -36,6 +36,8 @@ class ConsumerSettings:
     ranges: tuple[SlotRange, ...]
     read: ReadSettings
     handover: HandoverSettings
+    instance: int = 0
+    """As of `ShardSettings`."""
 
 
 class ConsumerProcess:
@@ -69,8 +71,9 @@ class ConsumerProcess:
             board=board,
             clock=clock,
             registry=registry,
-            describe=lambda: {"ready": self.ready, "trouble": self.trouble},
+            describe=self._describe,
         )
+        self._claim = Claim(this_process(settings.instance, f"consumer-{settings.index}"), clock)
         self._starts: dict[str, Starting] = {}
         self._flows: list[StreamFlow] = []
         self._stopping = False
@@ -144,5 +147,10 @@ class ConsumerProcess:
             await self._leases.release(lease)
         await stream.close()
 
+    def _describe(self) -> dict[str, Any] | None:
+        if self._claim.outranked:
+            return None  # its name on the board is another's now
+        return {"ready": self.ready, "trouble": self.trouble}
+
     async def _take(self, name: str) -> StreamLease:
-        return await self._leases.take(name, f"{socket.gethostname()}:{os.getpid()}")
+        return await self._leases.take(name, str(self._claim.holder), self._claim)

@@ -1,8 +1,6 @@
 """A shard as a plain object: takes its slots, loads them, and runs the flow."""
 
 import asyncio
-import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +19,7 @@ from goald.pipeline.publish import Publisher
 from goald.pipeline.tenure import hold
 from goald.ports import Clock, ControlStream, Outbound, ShardStore
 from goald.runtime.beating import Beating, Board
+from goald.runtime.holder import Claim, this_process
 from goald.runtime.starting import Starting
 
 RECONCILE_SECONDS = 30.0
@@ -35,6 +34,8 @@ class ShardSettings:
     clock_skew: float
     republish: float
     group_bytes: int
+    instance: int = 0
+    """The epoch under which the instance acts that it belongs to; 0 for one on its own."""
     reconcile: float = RECONCILE_SECONDS
     """Seconds between two looks for changed configuration that nobody has told of."""
 
@@ -74,6 +75,7 @@ class ShardProcess:
             registry=registry,
             describe=self._describe,
         )
+        self._claim = Claim(this_process(settings.instance, f"shard-{settings.index}"), clock)
         self._start = Starting(clock, self._metrics.retries.labels("start").inc)
         self._flow: ShardFlow | None = None
         self._publisher: Publisher | None = None
@@ -123,8 +125,7 @@ class ShardProcess:
         self._stop.set()
 
     async def _take(self) -> SlotLease:
-        holder = f"{socket.gethostname()}:{os.getpid()}"
-        return await self._store.take(self._settings.slots, holder)
+        return await self._store.take(self._settings.slots, str(self._claim.holder), self._claim)
 
     async def _load(self) -> None:
         await self._evaluator.load(self._held())
@@ -180,7 +181,9 @@ class ShardProcess:
         await self._control.close()
         await self._store.close()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any] | None:
+        if self._claim.outranked:
+            return None  # its name on the board is another's now
         stats = self._evaluator.stats()
         self._metrics.enrollments.set(stats["enrollments"])
         self._metrics.listeners.set(stats["listeners"])

@@ -1,11 +1,12 @@
 """What Postgres holds for goald, in memory: the tables that stores in one process share."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from goald.domain.leases import SlotLease, StreamLease
+from goald.domain.errors import LeaseHeld
+from goald.domain.leases import Held, MayTake, SlotLease, StreamLease, named
 from goald.domain.slots import SlotRange
 
 
@@ -69,12 +70,24 @@ class MemoryDatabase:
     stream_leases: dict[int, StreamLease] = field(default_factory=dict)
     config_versions: dict[int, int] = field(default_factory=dict)
     """The version that each epoch last said it holds."""
+    renewals: dict[int, int] = field(default_factory=dict)
     last_epoch: int = 0
     last_number: int = 0
 
     def next_epoch(self) -> int:
         self.last_epoch += 1
         return self.last_epoch
+
+    def renew(self, epoch: int) -> None:
+        """Note that a lease was renewed. None of them runs out."""
+        self.renewals[epoch] = self.renewals.get(epoch, 0) + 1
+
+    def require_free(self, leases: Sequence[SlotLease | StreamLease], may_take: MayTake) -> None:
+        """Raise LeaseHeld where one of them may not be taken."""
+        for lease in leases:
+            renewed = float(self.renewals.get(lease.epoch, 0))
+            if not may_take(Held(lease.epoch, lease.holder, renewed, is_expired=False)):
+                raise LeaseHeld(f"it is held by {named(lease.holder)}")
 
     def next_number(self) -> int:
         self.last_number += 1

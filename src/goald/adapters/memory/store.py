@@ -16,7 +16,7 @@ from goald.adapters.memory.database import (
 from goald.adapters.memory.outbox import MemoryOutbox
 from goald.domain.errors import LeaseLost
 from goald.domain.goals import TYPE_BITS
-from goald.domain.leases import SlotLease, StreamLease
+from goald.domain.leases import MayTake, SlotLease, StreamLease, from_anybody
 from goald.domain.slots import SlotRange
 from goald.ports import Change, Clock, Committed, Configuration, Message, Outbox, StoredMessage
 
@@ -32,16 +32,21 @@ class MemoryShardStore:
     def outbox(self) -> Outbox:
         return self._outbox
 
-    async def take(self, slots: SlotRange, holder: str) -> SlotLease:
+    async def take(
+        self, slots: SlotRange, holder: str, may_take: MayTake = from_anybody
+    ) -> SlotLease:
         held = self._tables.slot_leases
-        for epoch in [epoch for epoch, lease in held.items() if _overlap(lease.slots, slots)]:
-            del held[epoch]
+        overlapping = [lease for lease in held.values() if _overlap(lease.slots, slots)]
+        self._tables.require_free(overlapping, may_take)
+        for one in overlapping:
+            del held[one.epoch]
         lease = SlotLease(slots, self._tables.next_epoch(), holder)
         held[lease.epoch] = lease
         return lease
 
     async def renew(self, lease: SlotLease, config_version: int) -> None:
         self._require(lease)
+        self._tables.renew(lease.epoch)
         self._tables.config_versions[lease.epoch] = config_version
 
     async def release(self, lease: SlotLease) -> None:
@@ -179,10 +184,14 @@ class MemoryStreamLeases:
     def __init__(self, database: MemoryDatabase) -> None:
         self._tables = database
 
-    async def take(self, stream: str, holder: str) -> StreamLease:
+    async def take(
+        self, stream: str, holder: str, may_take: MayTake = from_anybody
+    ) -> StreamLease:
         held = self._tables.stream_leases
-        for epoch in [epoch for epoch, lease in held.items() if lease.stream == stream]:
-            del held[epoch]
+        theirs = [lease for lease in held.values() if lease.stream == stream]
+        self._tables.require_free(theirs, may_take)
+        for one in theirs:
+            del held[one.epoch]
         lease = StreamLease(stream, self._tables.next_epoch(), holder)
         held[lease.epoch] = lease
         return lease
@@ -190,6 +199,7 @@ class MemoryStreamLeases:
     async def renew(self, lease: StreamLease) -> None:
         if lease.epoch not in self._tables.stream_leases:
             raise LeaseLost(f"epoch {lease.epoch} no longer holds {lease.stream}")
+        self._tables.renew(lease.epoch)
 
     async def release(self, lease: StreamLease) -> None:
         self._tables.stream_leases.pop(lease.epoch, None)

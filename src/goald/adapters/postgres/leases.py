@@ -1,11 +1,20 @@
 """Leases of streams, and what the leases of slots share with them (D3)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from goald.adapters.postgres import statements
 from goald.adapters.postgres.connection import SETTINGS, Connection
-from goald.domain.errors import LeaseLost
-from goald.domain.leases import LEASE_SECONDS, SlotLease, StreamLease
+from goald.domain.errors import LeaseHeld, LeaseLost
+from goald.domain.leases import (
+    LEASE_SECONDS,
+    Held,
+    MayTake,
+    SlotLease,
+    StreamLease,
+    from_anybody,
+    named,
+)
 
 ENGINE_ROLE = "goald_engine"
 
@@ -14,6 +23,14 @@ def lost(lease: SlotLease | StreamLease) -> LeaseLost:
     """The error for a lease that is not there any more."""
     what = f"slots {lease.slots}" if isinstance(lease, SlotLease) else lease.stream
     return LeaseLost(f"epoch {lease.epoch} of {lease.holder} no longer holds {what}")
+
+
+def require_free(rows: Sequence[Any], may_take: MayTake) -> None:
+    """Raise LeaseHeld where one of these leases may not be taken."""
+    for row in rows:
+        held = Held(row["epoch"], row["holder"], row["renewed"], row["is_expired"])
+        if not may_take(held):
+            raise LeaseHeld(f"it is held by {named(held.holder)}")
 
 
 async def renew(
@@ -41,9 +58,12 @@ class PostgresStreamLeases:
             dsn, role=ENGINE_ROLE, name="goald-streams", settings=SETTINGS
         )
 
-    async def take(self, stream: str, holder: str) -> StreamLease:
+    async def take(
+        self, stream: str, holder: str, may_take: MayTake = from_anybody
+    ) -> StreamLease:
         async with self._connection.use() as connection, connection.transaction():
             await connection.execute(statements.LOCK_LEASES)
+            require_free(await connection.fetch(statements.OF_STREAM, stream), may_take)
             await connection.execute(statements.REMOVE_STREAM, stream)
             epoch = await connection.fetchval(statements.TAKE_STREAM, stream, holder, self._seconds)
         return StreamLease(stream, epoch, holder)

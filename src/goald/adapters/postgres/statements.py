@@ -21,10 +21,15 @@ READ_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
 LOCK_LEASES = "SELECT pg_advisory_xact_lock(hashtext('goald.leases'))"
 """One taker at a time, until its transaction ends. Holders do not take this lock."""
 
-OVERLAPPING = """
-SELECT backend_pid FROM goald.leases
-WHERE slots && int4range($1, $2, '[]') AND backend_pid IS NOT NULL
+_HELD = """
+SELECT epoch, holder, backend_pid, extract(epoch FROM expires_at)::float8 AS renewed,
+       expires_at <= clock_timestamp() AS is_expired
+FROM goald.leases
 """
+
+OVERLAPPING = _HELD + "WHERE slots && int4range($1, $2, '[]')"
+
+OF_STREAM = _HELD + "WHERE stream = $1"
 
 REMOVE_OVERLAPPING = "DELETE FROM goald.leases WHERE slots && int4range($1, $2, '[]')"
 """Waits for commits under way, which hold a key lock on their lease; after it, none of

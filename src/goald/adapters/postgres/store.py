@@ -16,10 +16,10 @@ from goald.adapters.postgres.connection import (
     Connection,
     end_backends,
 )
-from goald.adapters.postgres.leases import ENGINE_ROLE, lost, renew
+from goald.adapters.postgres.leases import ENGINE_ROLE, lost, renew, require_free
 from goald.adapters.postgres.outbox import PostgresOutbox
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
-from goald.domain.leases import LEASE_SECONDS, SlotLease
+from goald.domain.leases import LEASE_SECONDS, MayTake, SlotLease, from_anybody
 from goald.domain.slots import SLOTS, SlotRange
 from goald.domain.steps import Reached, Step, pass_by
 from goald.ports import Change, Committed, Configuration, Outbox
@@ -47,14 +47,20 @@ class PostgresShardStore:
     def outbox(self) -> Outbox:
         return self._outbox
 
-    async def take(self, slots: SlotRange, holder: str) -> SlotLease:
+    async def take(
+        self, slots: SlotRange, holder: str, may_take: MayTake = from_anybody
+    ) -> SlotLease:
         async with self._writer.use() as connection:
+            bounds = slots.first, slots.last
+            rows = await connection.fetch(statements.OVERLAPPING, *bounds)
+            require_free(rows, may_take)
             await connection.execute(statements.MAKE_MONTHS)
-            rows = await connection.fetch(statements.OVERLAPPING, slots.first, slots.last)
-            if rows:
-                await end_backends(connection, [pid for (pid,) in rows], WRITER_NAME)
+            backends = [row["backend_pid"] for row in rows if row["backend_pid"] is not None]
+            if backends:
+                await end_backends(connection, backends, WRITER_NAME)
             async with connection.transaction():
                 await connection.execute(statements.LOCK_LEASES)
+                require_free(await connection.fetch(statements.OVERLAPPING, *bounds), may_take)
                 await connection.execute(statements.REMOVE_OVERLAPPING, slots.first, slots.last)
                 epoch = await connection.fetchval(
                     statements.TAKE_SLOTS, slots.first, slots.last, holder,
