@@ -84,7 +84,7 @@ class Lane:
         while self._queue and self._may_call():
             items = self._take(self._settings.call_bytes)
             parts = [
-                Part(item.stream, item.epoch, item.sequence, self._floor(item.stream), item.buffer)
+                Part(item.stream, item.epoch, item.sequence, self._floor(item), item.buffer)
                 for item in items
             ]
             self._under_way[asyncio.ensure_future(self._shard.process(parts))] = items
@@ -109,11 +109,16 @@ class Lane:
             taken.append(self._queue.popleft())
         return taken
 
-    def _floor(self, stream: str) -> int:
+    def _floor(self, item: _Item) -> int:
+        outstanding = self._not_done(item.stream)
+        return min(item.sequence, outstanding[0].sequence) if outstanding else item.sequence
+
+    def _not_done(self, stream: str) -> deque[_Item]:
+        """What was put, from the first that is not done on."""
         outstanding = self._outstanding[stream]
-        while outstanding[0].done.done():
+        while outstanding and outstanding[0].done.done():
             outstanding.popleft()
-        return outstanding[0].sequence
+        return outstanding
 
     async def _await_calls(self) -> bool:
         """Wait until a call ends or there is more to send; False if any call failed."""
@@ -129,15 +134,20 @@ class Lane:
         if all(self._finish(task) for task in list(self._under_way) if task in ended):
             return True
         await asyncio.wait(set(self._under_way))
-        unsent = [
-            item
-            for task, items in list(self._under_way.items())
-            if not self._finish(task, keep=True)
-            for item in items
-        ]
+        for task in self._under_way:
+            self._finish(task, keep=True)
         self._under_way.clear()
-        self._queue.extendleft(reversed(unsent))
+        self._queue.extendleft(reversed(self._sent_from_the_floor()))
         return False
+
+    def _sent_from_the_floor(self) -> list[_Item]:
+        """What has been sent of each stream, from the first that is not done on. What is done
+        behind it goes again too: a shard that starts anew takes no sequence with a gap."""
+        waiting = set(self._queue)
+        sent = []
+        for stream in self._outstanding:
+            sent += [item for item in self._not_done(stream) if item not in waiting]
+        return sent
 
     def _finish(self, task: "asyncio.Task[None]", *, keep: bool = False) -> bool:
         """Mark the parts of an ended call as done, unless it failed: then it stays listed."""

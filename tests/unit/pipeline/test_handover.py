@@ -47,6 +47,18 @@ class RecordingShard:
             raise error
 
 
+class RestartingClock(SystemClock):
+    """While the lane waits to try again, the shard is started anew."""
+
+    def __init__(self, shard: RecordingShard) -> None:
+        self._shard = shard
+
+    async def sleep(self, seconds: float) -> None:
+        self._shard.taken.clear()
+        self._shard.restart()
+        await super().sleep(0)
+
+
 @asynccontextmanager
 async def lane(
     shard: RecordingShard, *, call_bytes: int = 10, calls: int = 3
@@ -121,6 +133,23 @@ async def test_shard_that_started_anew_gets_everything_that_is_not_done_in_order
     async with lane(shard, calls=1) as made:
         await put_all(made, 20)
     assert lost + buffers(shard) == [b"%03d" % number for number in range(20)]
+
+
+async def test_shard_that_started_anew_gets_what_is_done_behind_what_is_not() -> None:
+    """The answer for the first part is lost, the second's arrives, and then the shard dies: it
+    begins at the first, and could not go on without the second."""
+    shard = RecordingShard(late=lambda call: ServiceUnavailable("lost") if call == 0 else None)
+    settings = HandoverSettings(call_bytes=1, calls=2)
+    made = Lane(shard, settings, RestartingClock(shard), ConsumerMetrics(CollectorRegistry()))
+    futures = [made.put("goald:events:0", 1, b"%d" % number) for number in range(4)]
+    running = asyncio.ensure_future(made.run())
+    try:
+        async with asyncio.timeout(20):
+            await asyncio.gather(*futures)
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+    assert buffers(shard)[:4] == [b"0", b"1", b"2", b"3"]
 
 
 async def test_out_of_sequence_makes_the_lane_begin_again() -> None:
