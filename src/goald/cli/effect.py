@@ -28,6 +28,10 @@ class Effect:
         before = {name: await last_id(client, name) for name in (stream, EXITS, NOTICES, DEAD)}
         return cls(client, event, stream, before)
 
+    def moved(self, stream: str) -> None:
+        """It was sent to another stream: the number of streams was changed meanwhile."""
+        self.stream, self._behind = stream, b"0-0"
+
     async def entry_id(self) -> str | None:
         """The id of its entry, once it is sent; None where it was trimmed already."""
         after = self._behind

@@ -70,6 +70,7 @@ def _add_commands() -> None:
         replay,
         send,
         status,
+        streams,
         tail,
         token,
     )
@@ -77,6 +78,7 @@ def _add_commands() -> None:
     for module in (daemon, configuration, status, send, replay, explain, tail, doctor, token):
         module.add_to(app)
     app.add_typer(dead.app, name="dead")
+    app.add_typer(streams.app, name="streams")
     app.add_typer(audit.app, name="audit")
 
 

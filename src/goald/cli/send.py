@@ -82,12 +82,17 @@ async def _send(url: str, event: dict[str, Any], wait: float | None, as_json: bo
 
     client = connect(url)
     try:
-        partition = partition_of(
-            event["tenantid"], event["data"]["contact_id"], await stream_count(client)
-        )
-        effect = await Effect.watch(client, event, event_stream(partition))
+
+        async def stream() -> str:
+            count = await stream_count(client)
+            contact = event["data"]["contact_id"]
+            return event_stream(partition_of(event["tenantid"], contact, count))
+
+        effect = await Effect.watch(client, event, await stream())
         async with Publisher(url) as publisher:
             await publisher.publish(event)
+        if (sent_to := await stream()) != effect.stream:
+            effect.moved(sent_to)
         entry_id = await effect.entry_id()
         if as_json:
             sent = {"id": event["id"], "stream": effect.stream, "entry": entry_id}

@@ -55,6 +55,7 @@ async def _gather(instance: "Instance") -> dict[str, Any]:
         "not_ready": missing,
         "lag": sum(readings.lag.values()),
         "dead": readings.dead,
+        "dead_dropped": readings.dead_dropped,
         "streams": streams,
         "processes": _processes(readings, instance),
         "pid": instance.pid,

@@ -1,21 +1,26 @@
 """What could not be processed: to be looked at, sent again, or thrown away (D4, `goald dead`)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from redis.exceptions import ResponseError
 
+from goald.adapters.redis_streams.admin import stream_count
 from goald.adapters.redis_streams.connect import Client, service_errors
 from goald.domain.errors import NotFound
-from goald.domain.streams import DEAD, FIELD
+from goald.domain.streams import DEAD, DEFAULT_STREAMS, FIELD, STREAM_COUNT, event_stream
 
 _PAGE = 1_000
 
 _REPLAY = """
+if (redis.call('GET', KEYS[3]) or ARGV[5]) ~= ARGV[4] then return 0 end
 if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then return false end
 local sent = redis.call('XADD', KEYS[2], '*', ARGV[2], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[1])
 return sent
 """
+"""Sends nothing and gives 0 where there is another number of streams than was thought: the
+stream may be one that nobody reads any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +64,28 @@ async def show_dead(client: Client, letter_id: str) -> BuriedLetter:
 
 
 async def replay_dead(client: Client, letter_id: str) -> str:
-    """Send a dead letter's event to its stream again and take it out of `goald:dead`, both
-    or neither; its new id there. Raises NotFound, also where another replayed it first."""
+    """Send a dead letter's event to its stream again, or to another where that is no more,
+    and take it out of `goald:dead`, both or neither; its new id there. Raises NotFound, also
+    where another replayed it first."""
     letter = await show_dead(client, letter_id)
-    async with service_errors():
-        sent = await client.eval(_REPLAY, 2, DEAD, letter.stream, letter_id, FIELD, letter.event)
+    sent: Any = 0
+    while sent == 0:
+        count = await stream_count(client)
+        keys = DEAD, _stream_now(letter.stream, count), STREAM_COUNT
+        arguments = letter_id, FIELD, letter.event, count, DEFAULT_STREAMS
+        async with service_errors():
+            sent = await client.eval(_REPLAY, len(keys), *keys, *arguments)
     if sent is None:
         raise NotFound(f"there is no dead letter {letter_id} any more")
     return str(sent.decode())
+
+
+def _stream_now(stream: str, count: int) -> str:
+    """One that is read: any is accepted, and a dead letter comes late in any case."""
+    name, _, partition = stream.rpartition(":")
+    if name == event_stream(0).rpartition(":")[0] and partition.isdecimal():
+        return event_stream(int(partition) % count)
+    return stream
 
 
 async def purge_dead(
