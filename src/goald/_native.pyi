@@ -26,6 +26,7 @@ __all__ = [
     "buffer_entries",
     "buffer_halves",
     "exit_id",
+    "goal_events",
     "intake",
     "slot_of",
 ]
@@ -48,6 +49,10 @@ def buffer_entries(buffer: bytes) -> list[tuple[bytes, bytes]]:
 def buffer_halves(buffer: bytes) -> tuple[bytes, bytes] | None:
     """The entries of a buffer in two buffers, in order; None where there are not two. ValueError
     where it is no buffer."""
+
+def goal_events(buffers: Sequence[bytes], now_us: int) -> list[tuple[str, str, bytes]]:
+    """(tenant, contact, a buffer of that event alone) of each event of a type that goals wait
+    for, in order (E7). ValueError where one is no buffer."""
 
 def intake(body: bytes, tenant_id: str, now_us: int) -> Intake:
     """Take the events of a request of this tenant: a JSON object, or a list of up to 1,000.

@@ -148,6 +148,11 @@ class ShardMetrics:
             "goald_engine_bytes", "Bytes that the index holds.", registry=registry
         )
         self.epoch = Gauge("goald_lease_epoch", "Epoch of the lease held.", registry=registry)
+        self.breaker_open = Gauge(
+            "goald_breaker_open",
+            "1 where so many events in a row could not be processed that no more are taken.",
+            registry=registry,
+        )
         self.config_version = Gauge(
             "goald_config_version", "Version of the configuration held.", registry=registry
         )
@@ -158,7 +163,8 @@ class ShardMetrics:
         for name, events in judged.events_by_type.items():
             self.evaluated.labels(name).inc(events)
         self.passed_over.inc(judged.passed_over)
-        self.group_events.observe(judged.events)
+        if judged.events:  # all of a group's are counted with its last slice
+            self.group_events.observe(judged.events)
         met, exits = judged.achievements, judged.exits
         for effect, goal_type in zip(met.effect, met.goal_type, strict=True):
             if effective[effect]:

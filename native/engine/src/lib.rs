@@ -6,6 +6,7 @@ pub mod config;
 pub mod criteria;
 mod criteria_read;
 pub mod decode;
+pub mod early;
 pub mod engine;
 mod engine_explain;
 mod evaluate;

@@ -16,7 +16,7 @@ mod _native {
     use pyo3::prelude::*;
     use pyo3::types::PyBytes;
 
-    use goald_engine::{buffer, ids_derived, route};
+    use goald_engine::{buffer, early, ids_derived, route};
 
     #[pymodule_export]
     use crate::engine::Engine;
@@ -61,6 +61,23 @@ mod _native {
             )
         };
         Ok(entries.map(entry).collect())
+    }
+
+    #[pyfunction]
+    fn goal_events<'py>(
+        py: Python<'py>,
+        buffers: Vec<Bound<'py, PyBytes>>,
+        now_us: i64,
+    ) -> PyResult<Vec<(String, String, Bound<'py, PyBytes>)>> {
+        let buffers: Vec<&[u8]> = buffers.iter().map(|buffer| buffer.as_bytes()).collect();
+        let found = py
+            .detach(|| early::goal_events(&buffers, now_us))
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let event = |event: early::GoalEvent| {
+            let buffer = PyBytes::new(py, &event.buffer);
+            (event.tenant_id, event.contact_id, buffer)
+        };
+        Ok(found.into_iter().map(event).collect())
     }
 
     #[pyfunction]

@@ -59,6 +59,11 @@ class Evaluator:
         """What these events would change. Memory stays as it is. Blocks while Rust works."""
         return self._engine.evaluate(buffers, now_us)
 
+    def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:
+        """The tenants that these buffers name."""
+        return sorted({tenant for tenant, _ in self._engine.contacts_of(buffers)})
+
     def apply(self, proposal: _native.Proposal, committed: Committed) -> None:
-        """Make memory equal to what was committed."""
+        """Make memory equal to what was committed of a slice. Slices of a proposal are taken in
+        their order."""
         self._engine.apply(proposal, committed.effective)

@@ -35,6 +35,27 @@ class Group:
             for part, entry_id, reason, event in refused
         ]
 
+    def halves(self) -> "tuple[Group, Group] | None":
+        """Its entries in two groups, in order, for which nobody waits; None where it is one
+        entry alone."""
+        middle = len(self.parts) // 2
+        if middle > 0:
+            return Group(self.parts[:middle], ()), Group(self.parts[middle:], ())
+        (part,) = self.parts
+        halves = _native.buffer_halves(part.buffer)
+        if halves is None:
+            return None
+        first, second = (Group([part._replace(buffer=half)], ()) for half in halves)
+        return first, second
+
+    def letters(self, reason: str) -> list[DeadLetter]:
+        """Every entry as one that cannot be processed."""
+        return [
+            DeadLetter(part.stream, entry_id, event, reason, tries=1)
+            for part in self.parts
+            for entry_id, event in _native.buffer_entries(part.buffer)
+        ]
+
     def done(self) -> None:
         """Tell whoever handed the parts over that all they caused is published."""
         for future in self.futures:
@@ -64,4 +85,15 @@ class Inbox:
             size += len(taken[-1][0].buffer)
         if not self._waiting:
             self._filled.clear()
-        return Group([part for part, _ in taken], [future for _, future in taken])
+        return _group(taken)
+
+    def rest(self) -> Group:
+        """All that waits."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        self._filled.clear()
+        return _group(taken)
+
+
+def _group(taken: "Sequence[tuple[Part, asyncio.Future[None]]]") -> Group:
+    return Group([part for part, _ in taken], [future for _, future in taken])
