@@ -27,6 +27,7 @@ import psycopg
 import pytest
 import redis
 from tests.support.api import Api
+from tests.support.rooms import new_room
 
 from goald.adapters.redis_streams.connect import connect
 from goald.adapters.redis_streams.dead_letters import BuriedLetter, list_dead
@@ -295,8 +296,7 @@ def make_daemon() -> Iterator[Callable[..., Daemon]]:
     made: list[Daemon] = []
 
     def make(*, embedded: bool = True, **settings: str) -> Daemon:
-        directory = Path(tempfile.mkdtemp(prefix="goald-", dir="/tmp"))
-        made.append(Daemon(directory, embedded=embedded, **settings))
+        made.append(Daemon(new_room(), embedded=embedded, **settings))
         return made[-1]
 
     yield make
@@ -309,7 +309,7 @@ def make_daemon() -> Iterator[Callable[..., Daemon]]:
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
     """The session's daemon, ready; it holds what other tests have sent, too."""
-    daemon = Daemon(Path(tempfile.mkdtemp(prefix="goald-", dir="/tmp")))
+    daemon = Daemon(new_room())
     try:
         daemon.start()
         yield daemon

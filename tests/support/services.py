@@ -11,7 +11,6 @@ A test asks for a fixture and gets a service that is empty:
 import itertools
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 import redis
+from tests.support.rooms import new_room
 
 from goald import migrations
 from goald.runtime.embedded import DataDirectory, EmbeddedServices, Endpoints
@@ -44,7 +44,7 @@ class Database:
 @pytest.fixture(scope="session")
 def data_directory() -> Iterator[DataDirectory]:
     """A data directory for the session, removed at its end."""
-    path = Path(tempfile.mkdtemp(prefix="goald-"))
+    path = new_room()
     try:
         with DataDirectory.open(path) as data:
             yield data
