@@ -7,7 +7,7 @@ Times are microseconds since the Unix epoch. Every coroutine may raise
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from goald.domain.leases import MayTake, SlotLease, StreamLease, from_anybody
 from goald.domain.records import EnrollmentRecord
@@ -29,12 +29,26 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
+class Start(NamedTuple):
+    """What is known of those who read a stream before."""
+
+    times: int
+    """How many have started since anything was acknowledged, this one included."""
+    was_trying: bool
+    """The last of them ended while it tried an entry alone."""
+
+
 class EventStream(Protocol):
     """One inbound stream, read under one lease (design 2, step 1).
 
     Its consumer group keeps one thing: up to where everything is acknowledged. Reading
     changes nothing; who holds the stream remembers how far it has read, and a new holder
     begins where the acknowledged ends.
+
+    What needs the lease raises LeaseLost, having done nothing, where a later epoch has the
+    stream, and ServerReplaced where the stream is not the one that was claimed: Redis came
+    back as another or with less, or the group was removed or moved (D10). Then it is to be
+    claimed again, under the same lease, and read from where that says.
     """
 
     @property
@@ -48,16 +62,34 @@ class EventStream(Protocol):
 
     async def read(self, after: bytes, count: int) -> list[RawEntry]:
         """Up to `count` entries with ids above `after`, in order. Atomic with the check of
-        the epoch: raises LeaseLost, having read nothing, if it is no longer ours. Never
-        blocks."""
+        the epoch, which it needs. Never blocks."""
 
     async def wait(self, after: bytes, seconds: float) -> bool:
         """Wait until there is an entry above `after`, at most so long; whether there is."""
 
     async def acknowledge(self, up_to: bytes, entries: int) -> None:
         """Acknowledge everything up to and including this id (step 6), `entries` more than
-        before. Raises LeaseLost, having changed nothing, if the epoch is no longer ours.
-        After an error it may be repeated as it was."""
+        before. Needs the epoch. After an error it may be repeated as it was."""
+
+    async def examine(self, after: bytes) -> int:
+        """How many entries above `after`, up to which all was read, are gone unread: since
+        the last call, and some perhaps only when all that is there has been read. Where the
+        server does not count what was added (Redis before 7) it is told only that some are
+        gone, as 1, and only where none is left. Needs the epoch."""
+
+    async def start(self) -> Start:
+        """Count a start of the reader at what is acknowledged (D4). Needs the epoch, as the
+        next three do."""
+
+    async def try_alone(self, entry_id: bytes) -> int:
+        """Count a try of this entry; how many there were, this one included. Another entry
+        is counted from 1 on."""
+
+    async def survived(self) -> None:
+        """Forget the tries: the reader has not died of the entry."""
+
+    async def end(self) -> None:
+        """Forget tries and starts: the reader ends, and of no entry."""
 
     async def close(self) -> None: ...
 
@@ -81,15 +113,48 @@ class DeadLetter:
     tries: int
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the messages of a range of slots have been published."""
+
+    slots: SlotRange
+    number: int
+    """The greatest number of an outbox row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the server of the outbound streams says to a range of slots (D10)."""
+
+    server: str
+    """Of this run of the server, and of no other; empty where it does not say."""
+    known_as: str | None
+    """What `confirm` was last given; None where this server has never heard of the slots."""
+    published: int
+    """The number that `publish` last noted; 0 for none."""
+
+
 class Outbound(Protocol):
     """Where exits, notices and dead letters go."""
 
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Append each message to its stream, in order. Returns only when Redis has taken
-        every one; after an error some may have been taken, and the whole is sent again."""
+    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
+        """Append each message to its stream, in order, and note the position after them; the
+        number that was noted before, 0 for none. Returns only when Redis has taken every one;
+        after an error some may have been taken, and the whole is sent again."""
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Append to `goald:dead`; returns and fails as `publish` does."""
+
+    async def standing(self, slots: SlotRange) -> Standing:
+        """Of the server that `publish` last wrote to, or would write to next."""
+
+    async def begin_anew(self, slots: SlotRange, token: str) -> None:
+        """Before what was published is published again: the server is known as `token`."""
+
+    async def confirm(self, position: Position, token: str, name: str) -> bool:
+        """After it: the server is known as `name` from now on, and the position is at least
+        this. False, with nothing changed, where it is no longer known as `token`: what was
+        published since may be lost again."""
 
 
 class ControlStream(Protocol):
@@ -159,17 +224,58 @@ class Configuration:
     workflows: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Outbox(Protocol):
-    """What was committed to be published, and what of it has been."""
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the outbox is."""
 
-    async def unpublished(self, lease: SlotLease) -> list[StoredMessage]:
-        """Outbox rows of the slots that nobody has marked as published, in order."""
+    name: str
+    """Another one after a restore or a failover."""
+    now_us: int
+    """Its clock."""
+
+
+class Outbox(Protocol):
+    """What was committed to be published, and what of it has been.
+
+    Lists come in pages, bounded in rows and in bytes, in the order of their numbers: those
+    above `after`; an empty one is the end.
+    """
+
+    async def unpublished(self, lease: SlotLease, after: int = 0) -> list[StoredMessage]:
+        """A page of the outbox rows of the slots that nobody has marked as published."""
 
     async def mark_published(self, lease: SlotLease, numbers: Sequence[int]) -> None:
         """Mark outbox rows. May be lost in a crash: publishing twice is allowed (step 5)."""
 
-    async def forget_published(self, lease: SlotLease, older_than_s: float) -> int:
-        """Delete rows of the slots published longer ago than this; how many."""
+    async def forget_published(
+        self, lease: SlotLease, older_than_s: float, waiting_s: float = 0.0
+    ) -> int:
+        """Delete rows of the slots published longer ago than this; how many. Exits that wait
+        to be acknowledged stay until they are older than `waiting_s`."""
+
+    async def last_published(self, lease: SlotLease) -> int:
+        """The greatest number of a row that a holder of the slots has published; 0 where none
+        is left."""
+
+    async def published(
+        self, lease: SlotLease, since_us: int, until_us: int, after: int = 0
+    ) -> list[StoredMessage]:
+        """A page of the rows marked as published between these times of the database's clock,
+        those blanked left out (D10)."""
+
+    async def due_exits(
+        self, lease: SlotLease, after_s: float, waiting_s: float
+    ) -> list[StoredMessage]:
+        """A page of the exits that were published longer than `after_s` ago, that no engine
+        has acknowledged, and that are not older than `waiting_s`; those published longest ago
+        first. Others that were published so long ago wait no longer (3.2)."""
+
+    async def mark_published_again(self, lease: SlotLease, numbers: Sequence[int]) -> None:
+        """Count the time until these exits are due from now on."""
+
+    async def database(self) -> Database:
+        """Which database this is. Raises ServerReplaced where it is not the one, or has less
+        than the one, that this process has been working with (D10)."""
 
 
 class ShardStore(Protocol):

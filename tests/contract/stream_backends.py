@@ -82,7 +82,7 @@ class RedisBackend:
         return stream
 
     def outbound(self) -> Outbound:
-        outbound = RedisOutbound(self._url, self._clock, dead_max_entries=1_000)
+        outbound = RedisOutbound(self._url, self._clock)
         self._opened.append(outbound.close)
         return outbound
 

@@ -56,20 +56,11 @@ async def test_a_dead_letter_tells_where_it_came_from_and_why(backend: Backend) 
 
 @asynccontextmanager
 async def outbound_over(url: str) -> AsyncIterator[RedisOutbound]:
-    outbound = RedisOutbound(url, ManualClock(), dead_max_entries=1_000)
+    outbound = RedisOutbound(url, ManualClock())
     try:
         yield outbound
     finally:
         await outbound.close()
-
-
-async def test_dead_letters_are_bounded_and_the_oldest_go_first(any_redis_url: str) -> None:
-    client: Any = Redis.from_url(any_redis_url)
-    async with outbound_over(any_redis_url) as outbound, client:
-        await outbound.bury([letter(n) for n in range(5_000)])
-        kept = await client.xrange(DEAD)
-    assert 1_000 <= len(kept) < 1_500
-    assert kept[-1][1][b"id"] == b"7-4999"
 
 
 async def test_an_error_for_one_message_fails_the_whole(any_redis_url: str) -> None:

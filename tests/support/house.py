@@ -25,7 +25,15 @@ from goald.domain.slots import SlotRange
 from goald.domain.steps import Reached, pass_by
 from goald.domain.streams import CONTROL, DEAD, EXITS, NOTICES, event_stream
 from goald.pipeline.parts import Shard
-from goald.ports import Change, Clock, Committed, EventStream, Message, StreamLeases
+from goald.ports import (
+    Change,
+    Clock,
+    Committed,
+    EventStream,
+    Message,
+    Position,
+    StreamLeases,
+)
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.heartbeats import Heartbeat
 from goald.runtime.shard import ShardProcess, ShardSettings
@@ -88,12 +96,12 @@ class FaultyOutbound(MemoryOutbound):
         self.before_publish: list[Exception] = []
         self.down: Exception | None = None
 
-    async def publish(self, messages: Sequence[Message]) -> None:
+    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
         if self.down is not None:
             raise self.down
         if self.before_publish:
             raise self.before_publish.pop(0)
-        await super().publish(messages)
+        return await super().publish(messages, position)
 
 
 @dataclass

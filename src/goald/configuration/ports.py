@@ -53,7 +53,7 @@ class Configurations(Protocol):
 class Outbound(Protocol):
     """Where messages are published: that of the pipeline."""
 
-    async def publish(self, messages: Sequence[Message]) -> None:
+    async def publish(self, messages: Sequence[Message]) -> object:
         """Returns when every message is taken; after an error some may have been."""
 
     async def close(self) -> None: ...

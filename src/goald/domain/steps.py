@@ -35,6 +35,7 @@ class Step(Enum):
     LETTERS_BURIED = "what a group could not process is in goald:dead"
     PUBLISHED = "exits and notices are in their streams; nobody has been told"
     DONE = "the consumer was told that a group is done"
+    REPUBLISHED = "what another Redis may lack is published again; it is not known as having it"
     MARKED = "published rows of the outbox are marked"
     RELOADED = "after a failed commit: the contacts are loaded again"
     CONFIGURED = "a changed configuration is in memory; the lease does not say so"

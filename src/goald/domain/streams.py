@@ -31,9 +31,6 @@ there. It goes by itself when nobody keeps it."""
 DEAD_DROPPED = "goald:dead:dropped"
 """The key that counts the dead letters that went because there was no room."""
 
-PUBLISHED = "goald:published"
-"""A sorted set of ranges of slots: how far each has published, as numbers of the outbox."""
-
 INCARNATION = "goald:incarnation"
 """A hash of ranges of slots: the run of Redis and the Postgres that what each has published is
 known to be in. Whoever finds others publishes again (D10)."""
@@ -58,6 +55,11 @@ def tries_key(stream: str) -> str:
 def event_stream(partition: int) -> str:
     """The key of one of the event streams, from 0 on."""
     return f"goald:events:{partition}"
+
+
+def position_key(slots: object) -> str:
+    """The key of how far a range of slots has published, as a number of the outbox."""
+    return f"goald:published:{slots}"
 
 
 def slot_of(tenant_id: str, contact_id: str) -> int:

@@ -34,6 +34,8 @@ class ShardSettings:
     clock_skew: float
     republish: float
     group_bytes: int
+    exit_retry: float | None = None
+    """Seconds after which an exit that nobody has acknowledged is published again."""
     instance: int = 0
     """The epoch under which the instance acts that it belongs to; 0 for one on its own."""
     reconcile: float = RECONCILE_SECONDS
@@ -108,6 +110,7 @@ class ShardProcess:
             await self._start.step("what is enrolled", self._load)
             self._reached(Step.LOADED)
             publisher = self._make_publisher(self._lease)
+            await self._start.step("what was published", publisher.recognise)
             await self._start.step("what is to be published", publisher.relay)
             self._reached(Step.RELAYED)
             await self._start.step("what is configured", self._catch_up)
@@ -153,6 +156,7 @@ class ShardProcess:
             self._clock,
             self._metrics,
             keep_seconds=self._settings.republish,
+            exit_retry=self._settings.exit_retry,
             reached=self._reached,
         )
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ray.actor import ActorHandle
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 
-from goald.domain.errors import StartError
+from goald.domain.errors import RayEnded, StartError
 from goald.domain.slots import split_slots
 from goald.domain.streams import event_stream
 from goald.runtime.actors import make_consumer, make_shard
@@ -22,6 +23,7 @@ READY_SECONDS = 120.0
 STOP_SECONDS = 24.0
 CLOSE_SECONDS = 4.0
 POLL_SECONDS = 0.05
+ANSWER_SECONDS = 2.0
 GROUP_BYTES = 4 << 20
 
 
@@ -34,19 +36,24 @@ class Supervisor:
         endpoints: Endpoints,
         streams: int,
         *,
+        instance: int = 0,
         make_shard: Callable[[ShardSettings, Endpoints], "ActorHandle[Any]"] = make_shard,
     ) -> None:
-        """`streams`: how many event streams there are. `make_shard`: starts another actor than
+        """`streams`: how many event streams there are. `instance`: the epoch under which the
+        actors take what they work on; 0 for an instance on its own. `make_shard`: starts another actor than
         ours, for comparisons."""
         self._make_shard = make_shard
         self._settings = settings
         self._endpoints = endpoints
         self._streams = streams
+        self._instance = instance
+        self._given_up: set[str] = set()
         self._shards: list[ActorHandle[Any]] = []
         self._consumers: list[ActorHandle[Any]] = []
 
-    async def start(self) -> None:
-        """Start shards, then consumers; return when all are ready. Raises StartError."""
+    async def start(self, *, patiently: bool = False) -> None:
+        """Start shards, then consumers; return when all are ready. Raises StartError where one
+        fails or takes long, unless `patiently`: then it may be for want of a server."""
         ranges = tuple(split_slots(self._settings.shards))
         self._shards = [
             self._make_shard(
@@ -55,13 +62,15 @@ class Supervisor:
                     slots=slots,
                     clock_skew=self._settings.clock_skew,
                     republish=self._settings.republish,
+                    exit_retry=self._settings.exit_retry,
                     group_bytes=GROUP_BYTES,
+                    instance=self._instance,
                 ),
                 self._endpoints,
             )
             for index, slots in enumerate(ranges)
         ]
-        await self._until_ready("shard", self._shards)
+        await self._until_ready("shard", self._shards, patiently)
         streams = [event_stream(number) for number in range(self._streams)]
         self._consumers = [
             make_consumer(
@@ -71,12 +80,14 @@ class Supervisor:
                     ranges=ranges,
                     read=self._settings.read,
                     handover=self._settings.handover,
+                    early_events=self._settings.early_events,
+                    instance=self._instance,
                 ),
                 self._endpoints,
             )
             for index in range(self.consumers)
         ]
-        await self._until_ready("consumer", self._consumers)
+        await self._until_ready("consumer", self._consumers, patiently)
 
     @property
     def consumers(self) -> int:
@@ -92,8 +103,26 @@ class Supervisor:
         drained = await self._stop(self._consumers, max(0.0, within - CLOSE_SECONDS))
         return await self._stop(self._shards, CLOSE_SECONDS) and drained
 
-    async def _until_ready(self, role: str, actors: "list[ActorHandle[Any]]") -> None:
-        deadline = time.monotonic() + READY_SECONDS
+    async def check(self) -> None:
+        """Raise RayEnded where Ray has given an actor up. One that merely died it starts
+        again."""
+        named = [("shard", self._shards), ("consumer", self._consumers)]
+        given_up = await asyncio.gather(
+            *(
+                _is_given_up(f"{role} {index}", actor)
+                for role, actors in named
+                for index, actor in enumerate(actors)
+            )
+        )
+        found = {name for name in given_up if name is not None}
+        if again := found & self._given_up:  # twice, since one that was just killed looks alike
+            raise RayEnded(f"Ray has given up {' and '.join(sorted(again))}")
+        self._given_up = found
+
+    async def _until_ready(
+        self, role: str, actors: "list[ActorHandle[Any]]", patiently: bool
+    ) -> None:
+        deadline = time.monotonic() + (math.inf if patiently else READY_SECONDS)
         waiting = dict(enumerate(actors))
         why = "it does not answer"
         while waiting:
@@ -102,6 +131,8 @@ class Supervisor:
                     if await actor.ready.remote():
                         del waiting[index]
                 except StartError as error:
+                    if patiently:
+                        continue
                     raise StartError(f"{role} {index} cannot start: {error}") from None
                 except RayError as error:
                     why = str(error).strip().splitlines()[-1]
@@ -120,6 +151,16 @@ class Supervisor:
         for call in late:
             call.cancel()
         return not late
+
+
+async def _is_given_up(name: str, actor: "ActorHandle[Any]") -> str | None:
+    try:
+        await asyncio.wait_for(actor.ready.remote(), ANSWER_SECONDS)
+    except ActorDiedError:
+        return name
+    except (RayError, StartError, TimeoutError):
+        return None
+    return None
 
 
 async def _stopped(actor: "ActorHandle[Any]") -> None:

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
+
 from goald.adapters.clock import SystemClock
 from goald.adapters.postgres import (
     PostgresConfigurations,
@@ -14,17 +16,21 @@ from goald.adapters.postgres import (
 from goald.adapters.postgres.contacts import PostgresContacts
 from goald.adapters.postgres.months import PostgresMonths
 from goald.adapters.redis_streams import RedisControlStream, RedisEventStream, RedisOutbound
+from goald.adapters.redis_streams.trim import RedisTrimmer
 from goald.configuration.service import ConfigurationService
 from goald.domain.catalog import CatalogCheck
 from goald.domain.steps import Reached, pass_by
+from goald.metrics import TrimmingMetrics
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.explain import Explain
 from goald.pipeline.parts import Shard
 from goald.ports import Clock, ShardStore
 from goald.runtime.board import RedisBoard
 from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.primacy import Primacy
 from goald.runtime.retention import Retention
 from goald.runtime.shard import ShardProcess, ShardSettings
+from goald.runtime.trimming import Trimming
 
 COMMAND_SECONDS = 30.0
 """How long a command's statement may take: longer than a request's."""
@@ -38,6 +44,8 @@ class Endpoints:
     postgres_dsn: str
     log_level: str = "info"
     log_format: str = "auto"
+    dead_bytes: int = 256 << 20
+    """What goald:dead may take, about."""
     log_dir: str | None = None
     """Where each actor writes a log of its own; None for standard error."""
 
@@ -50,11 +58,13 @@ def shard_process(
 ) -> ShardProcess:
     """A shard over Postgres and Redis. Connects when it runs. `make_evaluator`: another than
     the one over the Rust core, for comparisons."""
-    store = PostgresShardStore(endpoints.postgres_dsn, reached=reached)
+    store = PostgresShardStore(
+        endpoints.postgres_dsn, exits_wait=settings.exit_retry is not None, reached=reached
+    )
     return ShardProcess(
         settings,
         store=store,
-        outbound=RedisOutbound(endpoints.redis_url, system_clock()),
+        outbound=_outbound(endpoints),
         control=RedisControlStream(endpoints.redis_url),
         board=open_board(endpoints),
         clock=system_clock(),
@@ -75,11 +85,15 @@ def consumer_process(
         shards,
         open_stream=lambda name: RedisEventStream(endpoints.redis_url, name),
         leases=PostgresStreamLeases(endpoints.postgres_dsn),
-        outbound=RedisOutbound(endpoints.redis_url, system_clock()),
+        outbound=_outbound(endpoints),
         board=open_board(endpoints),
         clock=system_clock(),
         reached=reached,
     )
+
+
+def _outbound(endpoints: Endpoints) -> RedisOutbound:
+    return RedisOutbound(endpoints.redis_url, system_clock(), dead_max_bytes=endpoints.dead_bytes)
 
 
 def open_board(endpoints: Endpoints) -> RedisBoard:
@@ -112,6 +126,17 @@ def configuration_service(
 def retention(postgres_dsn: str, keep_days: int) -> Retention:
     """The job that makes and drops months. Connects when it runs."""
     return Retention(PostgresMonths(postgres_dsn), keep_days, system_clock())
+
+
+def trimming(redis_url: str, keep_seconds: float, registry: CollectorRegistry) -> Trimming:
+    """The job that trims streams, counting in `registry`. Connects when it runs."""
+    metrics = TrimmingMetrics(registry)
+    return Trimming(RedisTrimmer(redis_url), keep_seconds, metrics, system_clock())
+
+
+def primacy(endpoints: Endpoints) -> Primacy:
+    """What decides whether this instance acts. Connects when it is asked."""
+    return Primacy(PostgresStreamLeases(endpoints.postgres_dsn), system_clock())
 
 
 @asynccontextmanager

@@ -54,13 +54,18 @@ class OutboxEntry:
     stream: str
     payload: str
     is_to_be_blanked: bool = False
+    created_at: float = 0.0
     published_at: float | None = None
+    enrollment_id: str | None = None
+    """Of an exit that waits to be acknowledged."""
 
 
 @dataclass
 class MemoryDatabase:
     """The tables. Whoever shares one shares its leases and rows."""
 
+    name: str = "memory"
+    """Which database it is."""
     enrollments: dict[tuple[str, str], Enrollment] = field(default_factory=dict)
     achievements: list[Achievement] = field(default_factory=list)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)

@@ -1,10 +1,12 @@
 """The outbox in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from goald.adapters.memory.database import MemoryDatabase
+from goald.adapters.memory.database import MemoryDatabase, OutboxEntry
 from goald.domain.leases import SlotLease
-from goald.ports import Clock, Message, StoredMessage
+from goald.ports import Clock, Database, Message, StoredMessage
+
+PAGE_ROWS = 1_000
 
 
 class MemoryOutbox:
@@ -14,33 +16,103 @@ class MemoryOutbox:
         self._tables = database
         self._clock = clock
 
-    async def unpublished(self, lease: SlotLease) -> list[StoredMessage]:
-        return [
-            StoredMessage(entry.number, Message(entry.stream, entry.payload))
-            for entry in self._tables.outbox.values()
-            if entry.published_at is None and lease.slots.first <= entry.slot <= lease.slots.last
-        ]
+    async def unpublished(self, lease: SlotLease, after: int = 0) -> list[StoredMessage]:
+        return self._page(lease, after, lambda entry: entry.published_at is None)
 
     async def mark_published(
         self,
         lease: SlotLease,
         numbers: Sequence[int],
     ) -> None:
-        for number in numbers:
-            entry = self._tables.outbox.get(number)
-            if entry is not None and entry.published_at is None:
-                entry.published_at = self._clock.monotonic()
-                entry.payload = "" if entry.is_to_be_blanked else entry.payload
+        for entry in self._named(numbers):
+            if entry.published_at is None:
+                self._mark(entry)
 
-    async def forget_published(self, lease: SlotLease, older_than_s: float) -> int:
-        oldest = self._clock.monotonic() - older_than_s
+    async def forget_published(
+        self, lease: SlotLease, older_than_s: float, waiting_s: float = 0.0
+    ) -> int:
+        now = self._clock.monotonic()
         gone = [
             entry.number
-            for entry in self._tables.outbox.values()
+            for entry in self._of(lease)
             if entry.published_at is not None
-            and entry.published_at < oldest
-            and lease.slots.first <= entry.slot <= lease.slots.last
+            and entry.published_at < now - older_than_s
+            and (entry.enrollment_id is None or entry.created_at <= now - waiting_s)
         ]
         for number in gone:
             del self._tables.outbox[number]
         return len(gone)
+
+    async def last_published(self, lease: SlotLease) -> int:
+        return max(
+            (entry.number for entry in self._of(lease) if entry.published_at is not None), default=0
+        )
+
+    async def published(
+        self, lease: SlotLease, since_us: int, until_us: int, after: int = 0
+    ) -> list[StoredMessage]:
+        def is_within(entry: OutboxEntry) -> bool:
+            at = entry.published_at
+            return at is not None and since_us <= _us(at) <= until_us and entry.payload != ""
+
+        return self._page(lease, after, is_within)
+
+    async def due_exits(
+        self, lease: SlotLease, after_s: float, waiting_s: float
+    ) -> list[StoredMessage]:
+        now = self._clock.monotonic()
+        due = [
+            (entry.published_at, entry)
+            for entry in self._of(lease)
+            if entry.enrollment_id is not None
+            and entry.published_at is not None
+            and entry.published_at < now - after_s
+        ]
+        found = []
+        for _, entry in sorted(due, key=lambda one: one[0]):
+            row = self._tables.enrollments.get((entry.tenant_id, entry.enrollment_id or ""))
+            if (
+                row is not None
+                and row.exit_acknowledged_at is None
+                and entry.payload
+                and entry.created_at > now - waiting_s
+            ):
+                found.append(_stored(entry))
+            else:
+                entry.enrollment_id = None
+        return found[:PAGE_ROWS]
+
+    async def mark_published_again(self, lease: SlotLease, numbers: Sequence[int]) -> None:
+        for entry in self._named(numbers):
+            if entry.published_at is not None:
+                self._mark(entry)
+
+    async def database(self) -> Database:
+        return Database(self._tables.name, _us(self._clock.monotonic()))
+
+    def _mark(self, entry: OutboxEntry) -> None:
+        entry.published_at = self._clock.monotonic()
+        entry.payload = "" if entry.is_to_be_blanked else entry.payload
+
+    def _named(self, numbers: Sequence[int]) -> Iterator[OutboxEntry]:
+        held = self._tables.outbox
+        return (held[number] for number in numbers if number in held)
+
+    def _of(self, lease: SlotLease) -> Iterator[OutboxEntry]:
+        slots = lease.slots
+        held = self._tables.outbox.values()
+        return (entry for entry in held if slots.first <= entry.slot <= slots.last)
+
+    def _page(
+        self, lease: SlotLease, after: int, wanted: Callable[[OutboxEntry], bool]
+    ) -> list[StoredMessage]:
+        found = [entry for entry in self._of(lease) if entry.number > after and wanted(entry)]
+        return [_stored(entry) for entry in found[:PAGE_ROWS]]
+
+
+def _stored(entry: OutboxEntry) -> StoredMessage:
+    return StoredMessage(entry.number, Message(entry.stream, entry.payload))
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1e6)

@@ -18,6 +18,7 @@ from goald.domain.errors import LeaseLost
 from goald.domain.goals import TYPE_BITS
 from goald.domain.leases import MayTake, SlotLease, StreamLease, from_anybody
 from goald.domain.slots import SlotRange
+from goald.domain.streams import EXITS
 from goald.ports import Change, Clock, Committed, Configuration, Message, Outbox, StoredMessage
 
 
@@ -26,6 +27,7 @@ class MemoryShardStore:
 
     def __init__(self, database: MemoryDatabase, clock: Clock) -> None:
         self._tables = database
+        self._clock = clock
         self._outbox = MemoryOutbox(database, clock)
 
     @property
@@ -147,7 +149,8 @@ class MemoryShardStore:
                 number = self._tables.next_number()
                 self._tables.outbox[number] = OutboxEntry(
                     number, effects.tenant_id[i], effects.contact_id[i], effects.slot[i],
-                    row.stream, row.payload,
+                    row.stream, row.payload, created_at=self._clock.monotonic(),
+                    enrollment_id=effects.enrollment_id[i] if row.stream == EXITS else None,
                 )  # fmt: skip
                 stored.append(StoredMessage(number, Message(row.stream, row.payload)))
         return stored
@@ -184,9 +187,7 @@ class MemoryStreamLeases:
     def __init__(self, database: MemoryDatabase) -> None:
         self._tables = database
 
-    async def take(
-        self, stream: str, holder: str, may_take: MayTake = from_anybody
-    ) -> StreamLease:
+    async def take(self, stream: str, holder: str, may_take: MayTake = from_anybody) -> StreamLease:
         held = self._tables.stream_leases
         theirs = [lease for lease in held.values() if lease.stream == stream]
         self._tables.require_free(theirs, may_take)

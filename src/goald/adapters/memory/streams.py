@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from goald.domain.errors import LeaseLost, ServiceUnavailable
+from goald.domain.errors import LeaseLost, ServerReplaced, ServiceUnavailable
 from goald.domain.leases import StreamLease
-from goald.domain.streams import CONTROL, DEAD, FIELD
+from goald.domain.slots import SlotRange
+from goald.domain.streams import CONTROL, DEAD, EXITS, FIELD
 from goald.domain.times import rfc3339
-from goald.ports import Clock, DeadLetter, Message, RawEntry
+from goald.ports import Clock, DeadLetter, Message, Position, RawEntry, Standing, Start
 
 Id = tuple[int, int]
 
@@ -29,19 +30,27 @@ class _Stream:
     entries: OrderedDict[Id, list[bytes]] = field(default_factory=OrderedDict)
     last: Id = (0, 0)
     acknowledged: Id = (0, 0)
+    deleted: set[Id] = field(default_factory=set)
+    starts: int = 0
+    started_at: Id = (0, 0)
+    tried: Id | None = None
+    tries: int = 0
 
 
 class MemoryStreams:
     """What stands in for Redis: streams with one group each, and their epochs.
 
     Everything happens at once, on one event loop. Set `available` to False to have every
-    call refused.
+    call refused, and `run_id` to another text as a server does that was started anew.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.available = True
         self.epochs: dict[str, int] = {}
+        self.run_id = "memory"
+        self.known_as: dict[str, str] = {}
+        self.positions: dict[str, int] = {}
         self._streams: dict[str, _Stream] = {}
         self._added = asyncio.Condition()
 
@@ -72,7 +81,9 @@ class MemoryStreams:
 
     def delete(self, stream: str, entry_id: bytes) -> None:
         """Drop an entry, as trimming does."""
-        self.stream(stream).entries.pop(_parse(entry_id), None)
+        held, key = self.stream(stream), _parse(entry_id)
+        if held.entries.pop(key, None) is not None:
+            held.deleted.add(key)
 
     def drop_group(self, stream: str) -> None:
         """Forget what was acknowledged."""
@@ -81,6 +92,8 @@ class MemoryStreams:
     def flush(self) -> None:
         """Forget everything, epochs included."""
         self.epochs.clear()
+        self.known_as.clear()
+        self.positions.clear()
         self._streams.clear()
 
     def stream(self, name: str) -> _Stream:
@@ -106,6 +119,9 @@ class MemoryEventStream:
         self._streams = streams
         self._name = name
         self._lease: StreamLease | None = None
+        self._position: Id = (0, 0)
+        self._passed: set[Id] = set()
+        self._told: set[Id] = set()
 
     @property
     def name(self) -> str:
@@ -117,26 +133,61 @@ class MemoryEventStream:
             raise LeaseLost(f"{self._name}: a later epoch than {lease.epoch} has it")
         self._streams.epochs[self._name] = lease.epoch
         self._lease = lease
+        self._position = held.acknowledged = min(held.acknowledged, held.last)
         return _text(held.acknowledged)
 
     async def read(self, after: bytes, count: int) -> list[RawEntry]:
         held, first = self._held(), _parse(after)
-        above = ([_text(key), value] for key, value in held.entries.items() if key > first)
-        return list(islice(above, count))
+        above = list(islice((key for key in held.entries if key > first), count))
+        if above:
+            self._passed |= {key for key in held.deleted if first < key < above[-1]}
+        return [[_text(key), held.entries[key]] for key in above]
 
     async def wait(self, after: bytes, seconds: float) -> bool:
         return await self._streams.added_after(self._name, _parse(after), seconds)
 
     async def acknowledge(self, up_to: bytes, entries: int) -> None:
-        self._held().acknowledged = _parse(up_to)
+        self._position = self._held().acknowledged = _parse(up_to)
+
+    async def examine(self, after: bytes) -> int:
+        held = self._held()
+        if held.last < _parse(after) or held.acknowledged != self._position:
+            raise ServerReplaced(f"{self._name} is not what was read of it")
+        gone = self._passed | {key for key in held.deleted if key > _parse(after)}
+        new = gone - self._told
+        self._told |= new
+        return len(new)
+
+    async def start(self) -> Start:
+        held = self._held()
+        if held.started_at != held.acknowledged:
+            held.started_at, held.starts = held.acknowledged, 0
+        held.starts += 1
+        return Start(held.starts, held.tried is not None)
+
+    async def try_alone(self, entry_id: bytes) -> int:
+        held = self._held()
+        if held.tried != _parse(entry_id):
+            held.tried, held.tries = _parse(entry_id), 0
+        held.tries += 1
+        return held.tries
+
+    async def survived(self) -> None:
+        self._held().tried = None
+
+    async def end(self) -> None:
+        held = self._held()
+        held.tried, held.starts = None, 0
 
     async def close(self) -> None:
         """There is nothing to close."""
 
     def _held(self) -> _Stream:
-        epoch = self._streams.epochs.get(self._name)
-        if self._lease is None or epoch != self._lease.epoch:
+        epoch = self._streams.epochs.get(self._name, 0)
+        if self._lease is None or epoch > self._lease.epoch:
             raise LeaseLost(f"{self._name}: the epoch is {epoch}")
+        if epoch < self._lease.epoch:
+            raise ServerReplaced(f"{self._name}: the epoch is {epoch}")
         return self._streams.stream(self._name)
 
 
@@ -146,9 +197,14 @@ class MemoryOutbound:
     def __init__(self, streams: MemoryStreams) -> None:
         self._streams = streams
 
-    async def publish(self, messages: Sequence[Message]) -> None:
+    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
         for message in messages:
             await self._streams.add(message.stream, [FIELD.encode(), message.payload.encode()])
+        if position is None:
+            return 0
+        before = self._streams.positions.get(str(position.slots), 0)
+        self._streams.positions[str(position.slots)] = position.number
+        return before
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         at = rfc3339(self._streams.clock.now_us())
@@ -163,6 +219,29 @@ class MemoryOutbound:
             }
             flat = [part for name, value in fields.items() for part in (name.encode(), value)]
             await self._streams.add(DEAD, flat)
+
+    async def standing(self, slots: SlotRange) -> Standing:
+        held = self._streams
+        self._require_available()
+        return Standing(
+            held.run_id, held.known_as.get(str(slots)), held.positions.get(str(slots), 0)
+        )
+
+    async def begin_anew(self, slots: SlotRange, token: str) -> None:
+        self._require_available()
+        self._streams.known_as[str(slots)] = token
+
+    async def confirm(self, position: Position, token: str, name: str) -> bool:
+        self._require_available()
+        if self._streams.known_as.get(str(position.slots)) != token:
+            return False
+        self._streams.known_as[str(position.slots)] = name
+        held, field = self._streams.positions, str(position.slots)
+        held[field] = max(position.number, held.get(field, 0))
+        return True
+
+    def _require_available(self) -> None:
+        self._streams.stream(EXITS)  # raises where it is not
 
     async def close(self) -> None:
         """There is nothing to close."""

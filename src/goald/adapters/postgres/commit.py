@@ -11,6 +11,7 @@ from typing import Any
 from goald.adapters.postgres import statements
 from goald.domain.goals import TYPE_BITS
 from goald.domain.steps import Reached, Step
+from goald.domain.streams import EXITS
 from goald.ports import Change, Committed, Message, OutboxRow, StoredMessage
 
 
@@ -50,8 +51,11 @@ class _Effects:
         return list(index_of.values())
 
 
-async def write(connection: Any, change: Change, reached: Reached) -> Committed:
-    """Write a change; the transaction is the caller's, who holds the lease within it."""
+async def write(
+    connection: Any, change: Change, reached: Reached, exits_wait: bool = False
+) -> Committed:
+    """Write a change; the transaction is the caller's, who holds the lease within it.
+    `exits_wait`: exits are to be published again until they are acknowledged (3.2)."""
     effects = _Effects(change.effects, change.achievements)
     conflicts, differs = await _insert(connection, effects)
     if await _update(connection, effects):
@@ -59,7 +63,7 @@ async def write(connection: Any, change: Change, reached: Reached) -> Committed:
     reached(Step.ENROLLMENTS_WRITTEN)
     await _achieve(connection, effects, change.achievements)
     reached(Step.ACHIEVEMENTS_WRITTEN)
-    outbox = await _enqueue(connection, effects, change.outbox)
+    outbox = await _enqueue(connection, effects, change.outbox, exits_wait)
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
     if change.deletions:
@@ -141,7 +145,7 @@ async def _achieve(connection: Any, of: _Effects, achievements: Any) -> None:
 
 
 async def _enqueue(
-    connection: Any, of: _Effects, wanted: Sequence[OutboxRow]
+    connection: Any, of: _Effects, wanted: Sequence[OutboxRow], exits_wait: bool
 ) -> list[StoredMessage]:
     rows = [row for row in wanted if of.effective[row.effect]]
     if not rows:
@@ -154,6 +158,7 @@ async def _enqueue(
         [row.message_id for row in rows],
         [row.stream for row in rows],
         [row.payload for row in rows],
+        [of.enrollment[row.effect] if exits_wait and row.stream == EXITS else None for row in rows],
     )
     return [
         StoredMessage(number, Message(row.stream, row.payload))

@@ -9,6 +9,7 @@ import asyncpg
 
 from goald.adapters.postgres import statements
 from goald.adapters.postgres.failures import FAILURES, translate
+from goald.adapters.postgres.server import Server
 from goald.domain.errors import GoaldError
 from goald.domain.slots import SlotRange
 
@@ -40,8 +41,10 @@ class Connection:
     """
 
     def __init__(self, dsn: str, *, role: str, name: str, settings: dict[str, str],
-                 command_seconds: float = 30.0) -> None:  # fmt: skip
+                 command_seconds: float = 30.0, server: Server | None = None) -> None:  # fmt: skip
+        """`server`: which is to be the same at each connecting; else ServerReplaced (D10)."""
         self._dsn = dsn
+        self._server = server
         self._settings = settings | {"role": role, "application_name": name}
         self._name = name
         self._command_seconds = command_seconds
@@ -105,6 +108,13 @@ class Connection:
                 command_timeout=self._command_seconds,
                 server_settings=self._settings,
             )
+            try:
+                if self._server is not None:
+                    await self._server.recognise(connection)
+            except BaseException:
+                # On another server the numbers of backends to be ended mean others.
+                connection.terminate()
+                raise
             self._open = connection
             if self._abandoned:
                 await end_backends(connection, list(self._abandoned), self._name)

@@ -186,10 +186,12 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text
 """Unique for its enrollment and goal because it hangs on an effect that took hold."""
 
 INSERT_OUTBOX = """
-INSERT INTO goald.outbox (tenant_id, slot, contact_id, message_id, stream, payload)
-SELECT n.tenant_id, n.slot, n.contact_id, n.message_id, n.stream, n.payload
-FROM unnest($1::text[], $2::int2[], $3::text[], $4::text[], $5::text[], $6::text[])
-    WITH ORDINALITY AS n (tenant_id, slot, contact_id, message_id, stream, payload, place)
+INSERT INTO goald.outbox
+    (tenant_id, slot, contact_id, message_id, stream, payload, enrollment_id)
+SELECT n.tenant_id, n.slot, n.contact_id, n.message_id, n.stream, n.payload, n.enrollment_id
+FROM unnest($1::text[], $2::int2[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+    WITH ORDINALITY
+    AS n (tenant_id, slot, contact_id, message_id, stream, payload, enrollment_id, place)
 ORDER BY n.place
 RETURNING number
 """

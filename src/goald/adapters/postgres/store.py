@@ -18,6 +18,7 @@ from goald.adapters.postgres.connection import (
 )
 from goald.adapters.postgres.leases import ENGINE_ROLE, lost, renew, require_free
 from goald.adapters.postgres.outbox import PostgresOutbox
+from goald.adapters.postgres.server import Server
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
 from goald.domain.leases import LEASE_SECONDS, MayTake, SlotLease, from_anybody
 from goald.domain.slots import SLOTS, SlotRange
@@ -34,13 +35,25 @@ class PostgresShardStore:
     """`ports.ShardStore`. Connects when first used, and again after a loss."""
 
     def __init__(
-        self, dsn: str, *, lease_seconds: float = LEASE_SECONDS, reached: Reached = pass_by
+        self,
+        dsn: str,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        exits_wait: bool = False,
+        reached: Reached = pass_by,
     ) -> None:
+        """`exits_wait`: exits are written as waiting to be acknowledged (3.2)."""
         self._seconds = lease_seconds
+        self._exits_wait = exits_wait
         self._reached = reached
-        self._writer = Connection(dsn, role=ENGINE_ROLE, name=WRITER_NAME, settings=WRITER_SETTINGS)
-        self._side = Connection(dsn, role=ENGINE_ROLE, name="goald-shard", settings=SETTINGS)
-        self._outbox = PostgresOutbox(self._side)
+        server = Server()
+        self._writer = Connection(
+            dsn, role=ENGINE_ROLE, name=WRITER_NAME, settings=WRITER_SETTINGS, server=server
+        )
+        self._side = Connection(
+            dsn, role=ENGINE_ROLE, name="goald-shard", settings=SETTINGS, server=server
+        )
+        self._outbox = PostgresOutbox(self._side, server)
         self._months_made: Any = None
 
     @property
@@ -111,7 +124,7 @@ class PostgresShardStore:
             async with self._writer.transaction(lease.slots) as connection:
                 await _require(connection, statements.HOLD_LEASE, lease)
                 self._reached(Step.LEASE_HELD)
-                return await commit.write(connection, change, self._reached)
+                return await commit.write(connection, change, self._reached, self._exits_wait)
         except (ServiceUnavailable, SchemaMismatch) as error:
             raise CommitUnknown(str(error)) from error
 
