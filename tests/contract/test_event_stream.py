@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.contract.stream_backends import Backend
 
-from goald.domain.errors import LeaseLost
+from goald.domain.errors import LeaseLost, ServerReplaced
 from goald.domain.leases import StreamLease
 from goald.ports import EventStream
 
@@ -137,7 +137,7 @@ async def test_after_redis_lost_everything_the_stream_is_claimed_anew(backend: B
     await stream.acknowledge(added[1], 2)
     await backend.flush()
     await add(backend, 1, first=2)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(ServerReplaced):
         await stream.read(added[1], 10)
     assert await stream.claim(lease(5)) == b"0-0"
     assert events(await stream.read(b"0-0", 10)) == [b"e2"]

@@ -6,6 +6,7 @@ other runs. What fails because a server is away is tried again; a lost lease end
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from goald.domain.errors import (
     BreakerOpen,
     ContentRefused,
     RetryableError,
+    ServerReplaced,
     ServiceUnavailable,
 )
 from goald.domain.leases import SlotLease, StreamLease
 from goald.domain.steps import Reached, Step, pass_by
 from goald.metrics import ConsumerMetrics, ShardMetrics
+from goald.pipeline.care import Care
 from goald.pipeline.commit import commit, slices
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.group import Group, Inbox
@@ -33,7 +36,9 @@ from goald.pipeline.read import Reader
 from goald.pipeline.retry import pauses, retrying
 from goald.pipeline.route import Route, RoutedBatch
 from goald.pipeline.sequence import Sequencer
-from goald.pipeline.standstill import Standstill
+from goald.pipeline.standstill import STANDSTILL_SECONDS, Standstill
+from goald.pipeline.tries import Solitude
+from goald.pipeline.under_way import HandedOver, UnderWay
 from goald.pipeline.window import Window
 from goald.ports import (
     Clock,
@@ -46,22 +51,17 @@ from goald.ports import (
     ShardStore,
 )
 
+log = logging.getLogger(__name__)
+
 WAIT_SECONDS = 1.0
+EXAMINE_SECONDS = 1.0
+"""Between two looks whether a stream is what it was, and all of it there."""
+SURVIVED_SECONDS = 1.0
+"""After so long a consumer has not died of handing over an entry."""
 CONTROL_RETRY_SECONDS = 1.0
 GROUPS_PUBLISHING = 4
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class HandedOver:
-    """A batch on its way through the shards."""
-
-    last: bytes
-    """The id of its last entry."""
-    entries: int
-    routed: RoutedBatch
-    done: "list[asyncio.Future[None]]"
 
 
 class StreamFlow:
@@ -77,12 +77,15 @@ class StreamFlow:
         lanes: Sequence[Lane],
         window: Window,
         outbound: Outbound,
+        breaker: Breaker,
         clock: Clock,
         metrics: ConsumerMetrics,
         pause: float = 0.0,
+        patience: float = STANDSTILL_SECONDS,
         reached: Reached = pass_by,
     ) -> None:
-        """`pause`: seconds between two reads while the stream is not behind."""
+        """`pause`: seconds between two reads while the stream is not behind. `patience`:
+        seconds that a batch may be under way before that is trouble."""
         self._stream = stream
         self._lease = lease
         self._reader = reader
@@ -90,80 +93,130 @@ class StreamFlow:
         self._lanes = lanes
         self._window = window
         self._outbound = outbound
+        self._breaker = breaker
         self._clock = clock
         self._metrics = metrics
         self._pause = pause
+        self._patience = patience
         self._reached = reached
+        self._standstill = Standstill(clock)
+        self._under_way = UnderWay(window, clock)
         self._stopping = False
 
     async def run(self) -> None:
         """Until stopped; then what is under way is finished first (D7). Raises LeaseLost, in
         an ExceptionGroup."""
-        position = await self._trying("claim", lambda: self._stream.claim(self._lease))
-        self._reached(Step.STREAM_CLAIMED)
-        self._reader.begin(position)
-        under_way: asyncio.Queue[HandedOver | None] = asyncio.Queue()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._acknowledge(under_way))
-            while not self._stopping:
-                entries = await self._trying("read", self._reader.read)
-                if not entries:
-                    await self._trying("wait", lambda: self._reader.wait(WAIT_SECONDS))
-                    continue
-                self._reached(Step.READ)
-                self._metrics.read.labels(self._stream.name).inc(len(entries))
-                self._metrics.read_entries.observe(len(entries))
-                routed = self._route(entries)
-                self._reached(Step.ROUTED)
-                self._reader.learn(len(entries), routed.size)
-                await self._window.enter(routed.size)
-                under_way.put_nowait(self._hand_over(entries, routed))
-                self._reached(Step.HANDED_OVER)
-                if not self._reader.is_behind(entries):
-                    await self._clock.sleep(self._pause)
-            under_way.put_nowait(None)
+        await self._begin()
+        start = await self._trying("count a start", self._stream.start)
+        care = Care(self._stream, start, self._window.limit)
+        while not await self._follow(care):
+            # What was read of it is done, or will be; it cannot be acknowledged any more.
+            await self._begin()
+            await self._under_way.let_go()
+        await self._trying("end", self._stream.end)
 
     @property
     def trouble(self) -> str | None:
         """Why the stream stands still, a short phrase without addresses; None where it does
         not. Tells in the consumer's heartbeat, which is not ready then."""
-        return None
+        if self._breaker.trouble or self._standstill.trouble:
+            return self._breaker.trouble or self._standstill.trouble
+        if lost := [number for number, lane in enumerate(self._lanes) if lane.is_lost]:
+            return f"shard {lost[0]} takes no events"
+        seconds = self._under_way.seconds
+        late = f"what was read {seconds:.0f} s ago is not done"
+        return late if seconds > self._patience else None
 
     def stop(self) -> None:
         """Read no more. `run` returns within the time of a wait and what is under way."""
         self._stopping = True
+
+    async def _begin(self) -> None:
+        position = await self._trying("claim", lambda: self._stream.claim(self._lease))
+        self._reached(Step.STREAM_CLAIMED)
+        self._reader.begin(position)
+
+    async def _follow(self, care: Care) -> bool:
+        """Read until stopped; False where the stream is not the one that was claimed."""
+        followed = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                acknowledging = tasks.create_task(self._acknowledge())
+                await self._read(care)
+                await self._under_way.empty()
+                acknowledging.cancel()
+        except* ServerReplaced as replaced:
+            log.warning("%s is read anew: %s", self._stream.name, replaced.exceptions[0])
+            self._metrics.replaced.labels(self._stream.name).inc()
+            followed = False
+        return followed
+
+    async def _read(self, care: Care) -> None:
+        examined = -EXAMINE_SECONDS
+        while not self._stopping and self._breaker.trouble is None:
+            if self._clock.monotonic() - examined >= EXAMINE_SECONDS:
+                examined = self._clock.monotonic()
+                await self._examine()
+            entries = await self._trying("read", partial(self._reader.read, care.at_most))
+            if not entries:
+                care.end()
+                await self._trying("wait", lambda: self._reader.wait(WAIT_SECONDS))
+                continue
+            self._reached(Step.READ)
+            self._metrics.read.labels(self._stream.name).inc(len(entries))
+            self._metrics.read_entries.observe(len(entries))
+            fatal = await self._trying("try", partial(care.try_alone, entries))
+            routed = fatal or self._route(entries)
+            self._reached(Step.ROUTED)
+            self._reader.learn(len(entries), routed.size)
+            await self._window.enter(routed.size)
+            batch = self._hand_over(entries, routed)
+            await self._under_way.put(batch)
+            self._reached(Step.HANDED_OVER)
+            if care.at_most is not None:
+                # Nothing goes beside it. That nobody here has died of it is known before.
+                await batch.wait(SURVIVED_SECONDS)
+                await self._trying("survive", partial(care.survived, routed.size))
+                await self._under_way.empty()
+            elif not self._reader.is_behind(entries):
+                await self._clock.sleep(self._pause)
+
+    async def _examine(self) -> None:
+        lost = await self._trying("examine", self._reader.examine)
+        if lost:
+            log.error("%s: %d entries or more were trimmed unread", self._stream.name, lost)
+            self._metrics.lost.labels(self._stream.name).inc(lost)
 
     def _hand_over(self, entries: list[RawEntry], routed: RoutedBatch) -> HandedOver:
         done = [
             self._lanes[shard].put(self._stream.name, self._lease.epoch, buffer)
             for shard, buffer, _ in routed.buffers
         ]
-        return HandedOver(entries[-1][0], len(entries), routed, done)
+        last, now = entries[-1][0], self._clock.monotonic()
+        return HandedOver(last, len(entries), routed.size, routed.dead, done, now)
 
-    async def _acknowledge(self, under_way: asyncio.Queue[HandedOver | None]) -> None:
+    async def _acknowledge(self) -> None:
         """Batch by batch, in the order in which they were read, each when all that it caused
         is committed and published (D2)."""
         name = self._stream.name
-        while (batch := await under_way.get()) is not None:
-            await self._settled(batch)
+        while True:
+            batch = await self._under_way.first()
+            if batch.dead:
+                await self._trying("bury", partial(self._outbound.bury, batch.dead))
+                self._reached(Step.REJECTS_BURIED)
+            await batch.wait()
             self._reached(Step.SHARDS_DONE)
             await self._trying(
                 "acknowledge", partial(self._stream.acknowledge, batch.last, batch.entries)
             )
             self._reached(Step.ACKNOWLEDGED)
-            await self._window.leave(batch.routed.size)
+            await self._under_way.leave()
             self._metrics.acknowledged.labels(name).inc(batch.entries)
-            self._metrics.rejected.inc(len(batch.routed.dead))
-
-    async def _settled(self, batch: HandedOver) -> None:
-        dead = batch.routed.dead
-        if dead:
-            await self._trying("bury", lambda: self._outbound.bury(dead))
-            self._reached(Step.REJECTS_BURIED)
-        await asyncio.gather(*batch.done)
+            self._metrics.rejected.inc(len(batch.dead))
 
     async def _trying(self, step: str, call: Callable[[], Awaitable[T]]) -> T:
-        return await retrying(call, self._clock, self._metrics.retries.labels(step).inc)
+        with self._standstill.step(f"Redis: {step}"):
+            return await retrying(call, self._clock, self._metrics.retries.labels(step).inc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +263,17 @@ class ShardFlow:
         self._memory = asyncio.Lock()
         self._breaker = Breaker(metrics.breaker_open)
         self._standstill = Standstill(clock)
+        self._solitude = Solitude()
 
     async def process(self, parts: Sequence[Part]) -> None:
         """See `Shard.process`. Parts taken stay taken if the caller goes away."""
+        self._breaker.check()
+        if not parts:
+            return
+        async with self._solitude.work(alone=any(part.alone for part in parts)):
+            await self._process(parts)
+
+    async def _process(self, parts: Sequence[Part]) -> None:
         futures = []
         for part in parts:
             await self._sequencer.turn(part)
@@ -230,7 +291,7 @@ class ShardFlow:
     def trouble(self) -> str | None:
         """Why events are not processed, a short phrase without addresses; None where they are.
         Tells in the shard's heartbeat, which is not ready then."""
-        return self._breaker.trouble or self._standstill.trouble
+        return self._breaker.trouble or self._standstill.trouble or self._publisher.trouble
 
     async def run(self) -> None:
         """Until cancelled. Raises LeaseLost, in an ExceptionGroup."""

@@ -17,15 +17,19 @@ class Part(NamedTuple):
     sequence: int
     floor: int
     buffer: bytes
+    alone: bool = False
+    """A shard may die of it: nothing else is to be under way there meanwhile."""
 
 
 class Shard(Protocol):
     """A shard as a consumer sees it."""
 
     async def process(self, parts: Sequence[Part]) -> None:
-        """Return when all that these parts caused is committed and published (D2).
+        """Return when all that these parts caused is committed and published (D2); at once
+        where there are none and the shard can take some.
 
-        Raises OutOfSequence if a part is not the next of its stream, or another
-        RetryableError: what is not known to be done is to be handed over again. Raises
-        LeaseLost if a later holder of the stream has been heard.
+        Raises OutOfSequence if a part is not the next of its stream, ShardDied if the shard's
+        process ended of itself while it had them, or another RetryableError: what is not known
+        to be done is to be handed over again. Raises LeaseLost if a later holder of the stream
+        has been heard, BreakerOpen if the shard processes nothing until somebody looks.
         """

@@ -35,12 +35,16 @@ class Breaker:
         not to be: too many went before it."""
         self._tenants.append(tenant)
         if len(self._tenants) == self._tenants.maxlen and len(set(self._tenants)) > 1:
-            self._gauge.set(1)
-            self._trouble = (
+            self.open(
                 f"{len(self._tenants)} events in a row, of several tenants, could not be "
                 "processed: goald:dead says why"
             )
             self.check()
+
+    def open(self, trouble: str) -> None:
+        """Another has opened: this one does, too."""
+        self._gauge.set(1)
+        self._trouble = self._trouble or trouble
 
     def passed(self) -> None:
         """An event was processed."""

@@ -25,12 +25,13 @@ class Reader:
         """Read on after this id."""
         self._position = position
 
-    async def read(self) -> list[RawEntry]:
+    async def read(self, at_most: int | None = None) -> list[RawEntry]:
         """The next entries, in order; empty if there are none now. Does not wait.
 
-        Raises LeaseLost if the stream is another's (D3), ServiceUnavailable if Redis is gone.
+        Raises LeaseLost if the stream is another's (D3), ServerReplaced if it is not what it
+        was (D10), ServiceUnavailable if Redis is gone.
         """
-        entries = await self._stream.read(self._position, self._count())
+        entries = await self._stream.read(self._position, at_most or self._count())
         if entries:
             self._position = entries[-1][0]
         return entries
@@ -38,6 +39,10 @@ class Reader:
     async def wait(self, seconds: float) -> bool:
         """Wait until there is more to read, at most so long; whether there is."""
         return await self._stream.wait(self._position, seconds)
+
+    async def examine(self) -> int:
+        """How many entries went unread, as far as can be told now. Raises as `read` does."""
+        return await self._stream.examine(self._position)
 
     def is_behind(self, entries: list[RawEntry]) -> bool:
         """Whether there is likely more where these entries came from: about as many as were

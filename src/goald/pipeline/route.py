@@ -7,6 +7,9 @@ from goald import _native
 from goald.domain.slots import SlotRange, shard_of_slot
 from goald.ports import DeadLetter, RawEntry
 
+LETTER_BYTES = 512
+"""What a dead letter weighs beside its event, about."""
+
 
 @dataclass(frozen=True, slots=True)
 class RoutedBatch:
@@ -15,6 +18,7 @@ class RoutedBatch:
     buffers: list[tuple[int, bytes, int]]
     dead: list[DeadLetter]
     size: int
+    """Bytes of both."""
 
 
 class Route:
@@ -28,12 +32,13 @@ class Route:
         """Route what a group read returned. An event in which no tenant and contact can be
         found is its producer's fault and becomes a dead letter (D4)."""
         routed = self._router.route(entries)
-        buffers = routed.buffers
+        buffers, rejects = routed.buffers, routed.rejects
         return RoutedBatch(
             buffers=buffers,
             dead=[
                 DeadLetter(self._stream, entry_id, event, reason, tries=1)
-                for entry_id, reason, event in routed.rejects
+                for entry_id, reason, event in rejects
             ],
-            size=sum(len(buffer) for _, buffer, _ in buffers),
+            size=sum(len(buffer) for _, buffer, _ in buffers)
+            + sum(len(event) + LETTER_BYTES for _, _, event in rejects),
         )

@@ -35,7 +35,7 @@ class Sequencer:
         if progress is None or part.epoch > progress.epoch:
             early = part.sequence != part.floor
         else:
-            early = part.epoch == progress.epoch and part.sequence > progress.next
+            early = part.epoch == progress.epoch and progress.next < part.sequence != part.floor
         if not early:
             return
         place = (part.stream, part.epoch, part.sequence)
@@ -64,6 +64,10 @@ class Sequencer:
                     f"{part.stream} begins at {part.floor} here, not at {part.sequence}"
                 )
             progress = self._streams[part.stream] = _Progress(part.epoch, part.sequence)
+        if progress.next < part.sequence == part.floor:
+            # Its sender has cut what is not done anew, under numbers it never used: what this
+            # shard took of it under the old ones comes again, after it.
+            progress.next = part.sequence
         if part.sequence > progress.next:
             raise OutOfSequence(f"{part.stream} goes on at {progress.next}, not {part.sequence}")
         loop = asyncio.get_running_loop()

@@ -4,6 +4,9 @@ import asyncio
 
 from prometheus_client import Gauge
 
+BATCH_BYTES = 4_096
+"""What a batch weighs beside its entries: so their number is bounded, too."""
+
 
 class Window:
     """Lets work in while less than `limit` bytes are within; one batch always fits."""
@@ -14,16 +17,20 @@ class Window:
         self._within = 0
         self._left = asyncio.Condition()
 
+    @property
+    def limit(self) -> int:
+        return self._limit
+
     async def enter(self, size: int) -> None:
         """Wait until there is room, then take it."""
         async with self._left:
             await self._left.wait_for(lambda: self._within < self._limit)
-            self._within += size
-            self._gauge.inc(size)
+            self._within += size + BATCH_BYTES
+            self._gauge.inc(size + BATCH_BYTES)
 
     async def leave(self, size: int) -> None:
         """Give room back."""
         async with self._left:
-            self._within -= size
-            self._gauge.dec(size)
+            self._within -= size + BATCH_BYTES
+            self._gauge.dec(size + BATCH_BYTES)
             self._left.notify_all()

@@ -16,8 +16,10 @@ from goald.metrics import ConsumerMetrics
 from goald.pipeline.flow import StreamFlow
 from goald.pipeline.handover import Lane
 from goald.pipeline.parts import Shard
+from goald.pipeline.poison import Breaker
 from goald.pipeline.read import Reader
 from goald.pipeline.route import Route
+from goald.pipeline.standstill import STANDSTILL_SECONDS
 from goald.pipeline.tenure import hold
 from goald.pipeline.window import Window
 from goald.ports import Clock, EventStream, Outbound, StreamLeases
@@ -36,6 +38,8 @@ class ConsumerSettings:
     ranges: tuple[SlotRange, ...]
     read: ReadSettings
     handover: HandoverSettings
+    early_events: float = 0.0
+    """Seconds that a shard may hold an event, unacknowledged, for its enrollment (E7)."""
     instance: int = 0
     """As of `ShardSettings`."""
 
@@ -64,7 +68,19 @@ class ConsumerProcess:
         self._reached = reached
         registry = CollectorRegistry()
         self._metrics = ConsumerMetrics(registry)
-        self._lanes = [Lane(shard, settings.handover, clock, self._metrics) for shard in shards]
+        self._breaker = Breaker(self._metrics.breaker_open)
+        self._lanes = [
+            Lane(
+                shard,
+                settings.handover,
+                clock,
+                self._metrics,
+                outbound,
+                self._breaker,
+                reached=reached,
+            )
+            for shard in shards
+        ]
         self._beating = Beating(
             "consumer",
             settings.index,
@@ -129,9 +145,11 @@ class ConsumerProcess:
             lanes=self._lanes,
             window=Window(self._settings.read.in_flight_bytes, self._metrics.in_flight_bytes),
             outbound=self._outbound,
+            breaker=self._breaker,
             clock=self._clock,
             metrics=self._metrics,
             pause=self._settings.read.pause,
+            patience=STANDSTILL_SECONDS + self._settings.early_events,
             reached=self._reached,
         )
         if self._stopping:

@@ -40,8 +40,8 @@ class Supervisor:
         make_shard: Callable[[ShardSettings, Endpoints], "ActorHandle[Any]"] = make_shard,
     ) -> None:
         """`streams`: how many event streams there are. `instance`: the epoch under which the
-        actors take what they work on; 0 for an instance on its own. `make_shard`: starts another actor than
-        ours, for comparisons."""
+        actors take what they work on; 0 for an instance on its own. `make_shard`: starts
+        another actor than ours, for comparisons."""
         self._make_shard = make_shard
         self._settings = settings
         self._endpoints = endpoints

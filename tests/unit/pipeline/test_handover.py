@@ -8,11 +8,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from goald.adapters.clock import SystemClock
+from goald.adapters.memory.streams import MemoryOutbound, MemoryStreams
 from goald.domain.errors import LeaseLost, OutOfSequence, ServiceUnavailable
 from goald.metrics import ConsumerMetrics
 from goald.pipeline.handover import Lane
-from goald.pipeline.parts import Part
+from goald.pipeline.parts import Part, Shard
+from goald.pipeline.poison import Breaker
 from goald.pipeline.sequence import Sequencer
+from goald.ports import Clock
 from goald.settings import HandoverSettings
 
 Fault = Callable[[int], Exception | None]
@@ -59,12 +62,26 @@ class RestartingClock(SystemClock):
         await super().sleep(0)
 
 
+def new_lane(
+    shard: Shard,
+    settings: HandoverSettings,
+    *,
+    clock: Clock | None = None,
+    streams: MemoryStreams | None = None,
+) -> Lane:
+    """`streams`: where dead letters go."""
+    clock = clock or SystemClock()
+    metrics = ConsumerMetrics(CollectorRegistry())
+    outbound = MemoryOutbound(streams or MemoryStreams(clock))
+    return Lane(shard, settings, clock, metrics, outbound, Breaker(metrics.breaker_open))
+
+
 @asynccontextmanager
 async def lane(
     shard: RecordingShard, *, call_bytes: int = 10, calls: int = 3
 ) -> AsyncIterator[Lane]:
     settings = HandoverSettings(call_bytes=call_bytes, calls=calls)
-    made = Lane(shard, settings, SystemClock(), ConsumerMetrics(CollectorRegistry()))
+    made = new_lane(shard, settings)
     running = asyncio.ensure_future(made.run())
     try:
         yield made
@@ -140,7 +157,7 @@ async def test_shard_that_started_anew_gets_what_is_done_behind_what_is_not() ->
     begins at the first, and could not go on without the second."""
     shard = RecordingShard(late=lambda call: ServiceUnavailable("lost") if call == 0 else None)
     settings = HandoverSettings(call_bytes=1, calls=2)
-    made = Lane(shard, settings, RestartingClock(shard), ConsumerMetrics(CollectorRegistry()))
+    made = new_lane(shard, settings, clock=RestartingClock(shard))
     futures = [made.put("goald:events:0", 1, b"%d" % number) for number in range(4)]
     running = asyncio.ensure_future(made.run())
     try:
@@ -162,7 +179,7 @@ async def test_out_of_sequence_makes_the_lane_begin_again() -> None:
 async def test_lost_stream_ends_the_lane() -> None:
     shard = RecordingShard(fault=lambda _: LeaseLost("replaced"))
     settings = HandoverSettings(call_bytes=10, calls=1)
-    made = Lane(shard, settings, SystemClock(), ConsumerMetrics(CollectorRegistry()))
+    made = new_lane(shard, settings)
     made.put("goald:events:0", 1, b"x")
     with pytest.raises(LeaseLost):
         async with asyncio.timeout(5):

@@ -1,0 +1,53 @@
+"""Care: a consumer that died again and again goes on entry by entry, and counts (D4)."""
+
+from goald.pipeline.route import RoutedBatch
+from goald.pipeline.tries import TRIES, TRIES_TOGETHER
+from goald.ports import DeadLetter, EventStream, RawEntry, Start
+
+
+class Care:
+    """Whether a stream is read entry by entry, and what becomes of an entry that is fatal.
+
+    A consumer that dies of an entry remembers nothing, so Redis counts: how often one began at
+    the same place, and then the tries of a single entry, each before it is made. What is known
+    to have been survived is forgotten; so a count of five is five deaths.
+    """
+
+    def __init__(self, stream: EventStream, start: Start, read_bytes: int) -> None:
+        """`read_bytes`: how far behind the acknowledged those before may have read."""
+        self._stream = stream
+        self._left = read_bytes if start.times > TRIES_TOGETHER or start.was_trying else 0
+
+    @property
+    def at_most(self) -> int | None:
+        """How many entries to read at once; None for as many as fit."""
+        return 1 if self._left > 0 else None
+
+    async def try_alone(self, entries: list[RawEntry]) -> RoutedBatch | None:
+        """Before an entry that goes alone is looked at: count a try of it. A batch to be buried
+        where it had as many as an entry has."""
+        if self._left <= 0:
+            return None
+        ((entry_id, fields),) = entries
+        if await self._stream.try_alone(entry_id) <= TRIES:
+            return None
+        event = next(
+            (
+                value
+                for name, value in zip(fields[::2], fields[1::2], strict=True)
+                if name == b"event"
+            ),
+            b"",
+        )
+        reason = f"a consumer ended {TRIES} times while it had this event alone"
+        letter = DeadLetter(self._stream.name, entry_id, event, reason, tries=TRIES)
+        return RoutedBatch(buffers=[], dead=[letter], size=len(event))
+
+    async def survived(self, size: int) -> None:
+        """The entry that goes alone was no danger, or is buried."""
+        await self._stream.survived()
+        self._left -= max(1, size)
+
+    def end(self) -> None:
+        """All that was there has been read."""
+        self._left = 0
