@@ -6,6 +6,7 @@
     │   │   └── ShardDied         a shard's process ended while it had the events (D4)
     │   ├── QuotaExceeded         a tenant has asked for more than it may in a second (D8)
     │   ├── CommitUnknown         a commit failed, or may have happened (design 2, step 4)
+    │   ├── RayEnded              Ray, or what it should keep alive, has ended
     │   ├── LeaseHeld             another, who may be alive, has the slots or the stream
     │   ├── NotDrained            what was sent has not all taken effect yet (3.2)
     │   └── OutOfSequence         a shard was sent a batch that is not its next one
@@ -69,6 +70,11 @@ class LeaseHeld(RetryableError):
 class NotDrained(RetryableError):
     """What was sent has not all taken effect yet, so that nothing was changed; it can be when
     it has."""
+
+
+class RayEnded(RetryableError):
+    """A process of Ray has ended, or Ray has given an actor up: all actors are to be started
+    anew, in a new Ray."""
 
 
 class OutOfSequence(RetryableError):

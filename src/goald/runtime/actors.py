@@ -25,7 +25,7 @@ from goald.runtime.wiring import Endpoints, consumer_process, shard_process
 
 log = logging.getLogger(__name__)
 
-RESTART_SECONDS = 1.0
+RESTART_SECONDS = 0.25
 """Between a failure and the end of the process: long enough to be asked why."""
 
 COLLECT_AFTER = 200_000

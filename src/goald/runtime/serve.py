@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -20,26 +20,28 @@ from goald.configuration.file import read_configuration
 from goald.domain.errors import ServiceUnavailable, StartError
 from goald.runtime import demo as demonstration
 from goald.runtime import instance as instances
+from goald.runtime.acting import Acting
 from goald.runtime.api_server import ApiServer, api_socket
 from goald.runtime.api_wiring import WHAT_TO_SET, api_parts
 from goald.runtime.beating import Beating
 from goald.runtime.console import ServeConsole
+from goald.runtime.counting import Counting
 from goald.runtime.exporter import Collected, Exporter
 from goald.runtime.ground import Ground, embedded_ground, external_ground
 from goald.runtime.heartbeats import not_ready
 from goald.runtime.instance import Instance
 from goald.runtime.rates import Readings, Window
+from goald.runtime.ray_cluster import RayCluster
 from goald.runtime.wiring import (
     Endpoints,
     configuration_service,
     open_board,
+    primacy,
     retention,
     system_clock,
+    trimming,
 )
 from goald.settings import Settings
-
-if TYPE_CHECKING:
-    from goald.runtime.supervisor import Supervisor
 
 TICK_SECONDS = 1.0
 METRICS_PORT = 9464
@@ -85,11 +87,13 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
             try:
                 ground.cluster.start(ground.record)
                 urls = Urls(exporter.url, api_url)
-                daemon = _Daemon(ground, latest, urls, embedded, demo, console)
+                daemon = _Daemon(ground, latest, urls, embedded, demo, console, registry)
                 if taken is not None:
                     daemon.serve_api(taken, registry)
                 return _plainly(lambda: uvloop.run(daemon.run()))
             finally:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, lambda sent, _: end_at_once(ground.cluster, sent))
                 ground.cluster.stop()
     except Exception:
         if not leaving.asked:  # else what the signal broke off says so in its own way
@@ -119,6 +123,13 @@ def _plainly(run: Callable[[], int]) -> int:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from None
+
+
+def end_at_once(cluster: RayCluster, number: int) -> None:
+    """End this process and all below it, finishing nothing. Embedded services are told of it by
+    the kernel, and end as after any kill."""
+    cluster.kill()
+    os._exit(128 + number)
 
 
 class _LeaveTheStart:
@@ -153,6 +164,7 @@ class _Daemon:
         embedded: bool,
         demo: bool,
         console: ServeConsole,
+        registry: CollectorRegistry,
     ) -> None:
         self._ground = ground
         self._settings = ground.settings
@@ -164,15 +176,17 @@ class _Daemon:
             postgres_dsn=self._settings.postgres.dsn,
             log_level=self._settings.log_level,
             log_format=self._settings.log_format,
+            dead_bytes=self._settings.dead_bytes,
             log_dir=str(ground.log_dir) if ground.log_dir else None,
         )
-        self._supervisor: Supervisor
+        self._acting: Acting
+        self._streams: int
+        self._registry = registry
         self._board = open_board(self._endpoints)
         self._latest = latest
         self._urls = urls
         self._api: ApiServer | None = None
         self._stop = asyncio.Event()
-        self._started = False
 
     def serve_api(self, taken: socket.socket, registry: CollectorRegistry) -> None:
         """Serve the API too, on a socket that listens. `registry`: what /metrics serves."""
@@ -181,28 +195,34 @@ class _Daemon:
 
     async def run(self) -> int:
         """Start everything, watch it until a signal, and stop it."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal, number)
-        from goald.runtime.supervisor import Supervisor  # brings Ray, which is slow to import
-
-        streams = await self._board.settle_streams(self._settings.streams)
-        self._supervisor = Supervisor(self._settings, self._endpoints, streams)
-        shards, consumers = self._settings.shards, self._supervisor.consumers
-        self._console.step(f"starting actors: shards {shards}, consumers {consumers}")
+        self._listen_to_signals()
+        self._streams = await self._board.settle_streams(self._settings.streams)
+        self._acting = Acting(
+            self._ground,
+            self._endpoints,
+            self._streams,
+            primacy(self._endpoints),
+            self._console,
+            self._listen_to_signals,
+        )
         beating = Beating(
             "supervisor", 0, board=self._board, clock=system_clock(), describe=self._describe
         )
         try:
             if self._api is not None:
                 await self._api.start()  # before it is ready: it says so itself
-            if not await self._start_unless_stopped():
-                return 0
-            if self._demo:
-                await self._configure_demo()
-            self._started = True
-            await beating.beat()
-            return await self._serve(beating)
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(work) for work in self._works_from_the_start()]
+                if await self._is_ready_before_the_stop():
+                    if self._demo:
+                        await self._configure_demo()
+                    await beating.beat()
+                    self._tell_where_it_is()
+                    running += [tasks.create_task(work) for work in self._works(beating)]
+                    await self._stop.wait()
+                for task in running:
+                    task.cancel()
+            return 0
         finally:
             drained = await self._finish()
             if self._embedded:
@@ -215,26 +235,25 @@ class _Daemon:
 
     async def _finish(self) -> bool:
         """Answer the requests under way, while there are shards to answer for; then let the
-        actors finish (D7). Whether they did in time."""
+        actors finish (D7). Whether they did in time. Without what they stand on they cannot."""
+        if self._ground.failed():
+            return False
         loop = asyncio.get_running_loop()
         deadline = loop.time() + STOP_SECONDS
         if self._api is not None:
             await self._api.stop()
-        return await self._supervisor.stop(within=deadline - loop.time())
+        return await self._acting.stop(within=deadline - loop.time())
 
-    async def _start_unless_stopped(self) -> bool:
-        starting = asyncio.ensure_future(self._supervisor.start())
-        stopped = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait({starting})
-            return False
-        starting.result()
-        return True
+    async def _is_ready_before_the_stop(self) -> bool:
+        waits = {asyncio.ensure_future(event.wait()) for event in (self._acting.ready, self._stop)}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return not self._stop.is_set()
 
-    async def _serve(self, beating: Beating) -> int:
+    def _tell_where_it_is(self) -> None:
         instance = Instance(
             redis_url=self._endpoints.redis_url,
             postgres_dsn=self._endpoints.postgres_dsn,
@@ -251,19 +270,20 @@ class _Daemon:
             self._console.problem(
                 f"the API is not served, since it cannot check tokens: {WHAT_TO_SET}"
             )
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(work) for work in self._works(beating)]
-            await self._stop.wait()
-            for task in running:
-                task.cancel()
-        return 0
 
-    def _works(self, beating: Beating) -> list[Coroutine[Any, Any, None]]:
+    def _works_from_the_start(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on until it is cancelled; the first of them that fails ends the daemon."""
-        months = retention(self._endpoints.postgres_dsn, self._settings.retention)
-        works = [beating.run(), self._watch(), months.run()]
+        works = [self._acting.run(), self._watch()]
         if self._api is not None:
             works.append(self._api.run())
+        return works
+
+    def _works(self, beating: Beating) -> list[Coroutine[Any, Any, None]]:
+        """The same, once everything is there."""
+        months = retention(self._endpoints.postgres_dsn, self._settings.retention)
+        trims = trimming(self._endpoints.redis_url, self._settings.keep, self._registry)
+        counting = Counting(self._board, self._streams, system_clock())
+        works = [beating.run(), months.run(), trims.run(), counting.run()]
         if self._demo:
             works.append(self._make_traffic())
         return works
@@ -292,7 +312,7 @@ class _Daemon:
                 )
             try:
                 readings = self._latest.readings = await self._board.readings()
-                found = not_ready(readings.heartbeats, readings.at)
+                found = self._told_by(readings)
                 self._console.tick(window.add(readings))
             except ServiceUnavailable as error:
                 found = [str(error)]
@@ -305,20 +325,37 @@ class _Daemon:
     def _troubles(self) -> list[str]:
         """Why the instance is not ready, judged now: where Redis is away, what was last read
         grows old."""
+        if (trouble := self._acting.trouble) is not None:
+            return [trouble]
         readings = replace(self._latest.get(), at=datetime.now(UTC))
         return not_ready(readings.heartbeats, readings.at)
 
-    def _describe(self) -> dict[str, object]:
+    def _told_by(self, readings: Readings) -> list[str]:
+        """Why what acts here is not ready. What is being started is told of elsewhere, and the
+        heartbeats are another instance's while this one stands by."""
+        if not self._acting.ready.is_set():
+            return []
+        return not_ready(readings.heartbeats, readings.at)
+
+    def _describe(self) -> dict[str, object] | None:
+        if self._acting.stands_by is not None:
+            return None  # the board tells of the instance that acts
         return {
-            "ready": self._started,
-            "consumers": self._supervisor.consumers,
+            "ready": self._acting.trouble is None,
+            "trouble": self._acting.trouble,
+            "consumers": min(self._settings.consumers, self._streams),
             "shards": self._settings.shards,
             "api_url": self._urls.api,
             "metrics_url": self._urls.metrics,
         }
 
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stop.is_set():
-            os._exit(128 + number)
+            end_at_once(self._ground.cluster, number)
         self._console.stopping(f"on {number.name}: finishing what is under way")
         self._stop.set()

@@ -58,9 +58,7 @@ class PostgresStreamLeases:
             dsn, role=ENGINE_ROLE, name="goald-streams", settings=SETTINGS
         )
 
-    async def take(
-        self, stream: str, holder: str, may_take: MayTake = from_anybody
-    ) -> StreamLease:
+    async def take(self, stream: str, holder: str, may_take: MayTake = from_anybody) -> StreamLease:
         async with self._connection.use() as connection, connection.transaction():
             await connection.execute(statements.LOCK_LEASES)
             require_free(await connection.fetch(statements.OF_STREAM, stream), may_take)
