@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import ray
+from asyncpg import InterfaceError, PostgresError
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
+from redis.exceptions import RedisError
 
-from goald.domain.errors import GoaldError, ServiceUnavailable, StartError
+from goald.domain.errors import GoaldError, ServiceUnavailable, ShardDied, StartError
 from goald.pipeline.parts import Part
 from goald.runtime import logs
 from goald.runtime.consumer import ConsumerSettings
@@ -27,6 +29,9 @@ log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 0.25
 """Between a failure and the end of the process: long enough to be asked why."""
+
+OF_SERVERS = (GoaldError, OSError, TimeoutError, PostgresError, InterfaceError, RedisError)
+"""What makes an actor end, and has nothing to do with what it was processing."""
 
 COLLECT_AFTER = 200_000
 """Allocations, less deallocations, between two looks of the collector."""
@@ -39,13 +44,25 @@ class RayShard:
         """The shard's actor must have been started."""
         self._actor = ray.get_actor(shard_name(index))
         self._index = index
+        self._takes_parts = False
 
     async def process(self, parts: Sequence[Part]) -> None:
-        """See `Shard.process`. An actor that is down or starting again is ServiceUnavailable."""
+        """See `Shard.process`. An actor that is down or starting again is ServiceUnavailable; one
+        that was seen to take parts, and ended while it had these, ShardDied (D4)."""
+        try:
+            if not self._takes_parts:
+                await self._actor.process.remote([])
+                self._takes_parts = True
+        except RayActorError as error:
+            raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
         try:
             await self._actor.process.remote([tuple(part) for part in parts])
         except RayActorError as error:
-            raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
+            self._takes_parts = False
+            raise ShardDied(f"shard {self._index} ended: {error}") from None
+        except ServiceUnavailable:
+            self._takes_parts = False
+            raise
 
 
 class Shell:
@@ -77,7 +94,7 @@ class ShardActor(Shell):
         return shard_process(settings, endpoints)
 
     async def process(self, parts: Sequence[tuple[Any, ...]]) -> None:
-        await self._process.process([Part(*part) for part in parts])
+        await self._running.beside(self._process.process([Part(*part) for part in parts]))
 
     async def ready(self) -> bool:
         """Raises StartError, with the reason, if the work has failed."""
@@ -130,6 +147,25 @@ class Running:
         """Wait for the work to return."""
         await self._task
 
+    async def beside(self, call: Coroutine[Any, Any, None]) -> None:
+        """Answer a call while the work goes on. Where the work ends before it is answered, raises
+        ServiceUnavailable if that has nothing to do with the call: it was stopped, lost its lease
+        or its servers. Else ShardDied: the call may be what it died of (D4)."""
+        if self._task.done():
+            call.close()
+            raise ServiceUnavailable("the shard has ended")
+        answering = asyncio.ensure_future(call)
+        try:
+            await asyncio.wait({answering, self._task}, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                return answering.result()
+        finally:
+            answering.cancel()
+        error = None if self._task.cancelled() else self._task.exception()
+        if error is None or not _may_be_an_events(error):
+            raise ServiceUnavailable("the shard has ended")
+        raise ShardDied("; ".join(_reasons(error)))
+
     async def _exit_if_failed(self, name: str) -> None:
         try:
             await asyncio.shield(self._task)
@@ -140,6 +176,13 @@ class Running:
             await asyncio.sleep(RESTART_SECONDS)
             logging.shutdown()
             os._exit(1)
+
+
+def _may_be_an_events(error: BaseException) -> bool:
+    """Whether an event may be what made the work fail: not where a server did."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_may_be_an_events(part) for part in error.exceptions)
+    return not isinstance(error, OF_SERVERS)
 
 
 def _reasons(error: BaseException) -> list[str]:
