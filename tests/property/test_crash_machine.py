@@ -9,7 +9,7 @@ import asyncio
 import os
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.support.crash_world import GOALS, ROLES, START_US, World
@@ -18,6 +18,8 @@ from tests.support.virtual_time import LoopClock, VirtualLoop
 from goald.domain.steps import Step
 
 RUNS = int(os.environ.get("CRASH_RUNS", "300"))
+SHRINKS = os.environ.get("CRASH_SHRINK", "1") == "1"
+"""Whether a run that fails is made smaller before it is told of."""
 STEPS = 50
 PEOPLE = st.tuples(st.sampled_from(["acme", "globex"]), st.sampled_from(["ann", "bob", "cyd"]))
 ENROLLMENTS = st.sampled_from(["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"])
@@ -174,6 +176,7 @@ CrashMachine.TestCase.settings = settings(
     stateful_step_count=STEPS,
     deadline=None,
     report_multiple_bugs=False,
+    phases=list(Phase) if SHRINKS else [Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 TestNoCrashLosesOrDoublesAnExit = CrashMachine.TestCase

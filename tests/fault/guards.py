@@ -1,0 +1,237 @@
+"""What keeps exits from being lost, doubled or unjustified, and how each guard is taken out.
+
+A guard is taken out by edits of the source: each finds its text exactly once, or the table is
+out of date, which a test says.
+"""
+
+from dataclasses import dataclass
+
+MACHINE = "tests/property/test_crash_machine.py"
+FLOW = "tests/unit/pipeline/test_flow.py"
+FENCING = "tests/integration/test_store_fencing.py"
+STORE = "tests/contract/test_shard_store.py"
+STREAM = "tests/contract/test_event_stream.py"
+HANDOVER = "tests/unit/pipeline/test_handover.py"
+SEQUENCE = "tests/unit/pipeline/test_sequence.py"
+
+_FLOW = "src/goald/pipeline/flow.py"
+_MEMORY = "src/goald/adapters/memory/store.py"
+_MEMORY_STREAMS = "src/goald/adapters/memory/streams.py"
+_POSTGRES = "src/goald/adapters/postgres/store.py"
+_STATEMENTS = "src/goald/adapters/postgres/statements.py"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """In a file, one text for another."""
+
+    path: str
+    text: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One guard, how it is taken out, and which tests are to notice."""
+
+    name: str
+    promise: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+    """Each of them has to fail without the guard."""
+
+
+GUARDS = (
+    Guard(
+        "fencing: a commit locks its lease",
+        "D3",
+        (
+            Edit(
+                _POSTGRES,
+                "                await _require(connection, statements.HOLD_LEASE, lease)\n",
+                "",
+            ),
+            Edit(
+                _MEMORY,
+                "        self._require(lease)\n        effects = change.effects\n",
+                "        effects = change.effects\n",
+            ),
+        ),
+        (MACHINE, FENCING, STORE),
+    ),
+    Guard(
+        "epoch check: after an evaluation that changed nothing",
+        "D2",
+        (
+            Edit(
+                "src/goald/pipeline/commit.py",
+                "        await store.check(lease)\n",
+                "",
+            ),
+        ),
+        (MACHINE, FLOW),
+    ),
+    Guard(
+        "epoch check: with every read of a stream, and every acknowledgement",
+        "D3",
+        (
+            Edit(
+                _MEMORY_STREAMS,
+                "if self._lease is None or epoch > self._lease.epoch:",
+                "if self._lease is None:",
+            ),
+            Edit(
+                "src/goald/adapters/redis_streams/guarded.py",
+                "                if held != mine:\n                    raise",
+                "                mine = held or mine\n"
+                "                if held != mine:\n                    raise",
+            ),
+        ),
+        (MACHINE, STREAM),
+    ),
+    Guard(
+        "epoch check: a shard hears no older consumer",
+        "D3",
+        (
+            Edit(
+                "src/goald/pipeline/sequence.py",
+                "if progress is not None and part.epoch < progress.epoch:",
+                "if progress is not None and part.epoch < 0:",
+            ),
+        ),
+        (SEQUENCE,),
+    ),
+    Guard(
+        "ack-last: acknowledged when all that it caused is published",
+        "D2",
+        (Edit(_FLOW, "            await batch.wait()\n", ""),),
+        (MACHINE, FLOW),
+    ),
+    Guard(
+        "ack-last: a shard is done when it has published",
+        "D2",
+        (
+            Edit(
+                _FLOW,
+                "            settled = await self._settled.get()\n",
+                "            settled = await self._settled.get()\n"
+                "            if settled.group is not None:\n"
+                "                settled.group.done()\n",
+            ),
+        ),
+        (MACHINE, FLOW),
+    ),
+    Guard(
+        "idempotent insert: an enrollment that is there is not overwritten",
+        "D1, E5",
+        (
+            Edit(
+                _STATEMENTS,
+                "ON CONFLICT (tenant_id, id) DO NOTHING",
+                "ON CONFLICT (tenant_id, id) DO UPDATE SET status = excluded.status",
+            ),
+            Edit(_MEMORY, "if is_new and row is None:", "if is_new:"),
+        ),
+        (MACHINE, STORE),
+    ),
+    Guard(
+        "idempotent update: a status leaves `active` once",
+        "D1, E5",
+        (
+            Edit(
+                _STATEMENTS,
+                "WHERE e.tenant_id = n.tenant_id AND e.id = n.id "
+                "AND (e.status = 'active') IS TRUE\nRETURNING",
+                "WHERE e.tenant_id = n.tenant_id AND e.id = n.id\nRETURNING",
+            ),
+            Edit(
+                _MEMORY,
+                'elif row is not None and row.status == "active":',
+                "elif row is not None:",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "outbox: what was committed and not published is published by the next holder",
+        "D2",
+        (
+            Edit(
+                "src/goald/pipeline/publish.py",
+                "                    await self.publish(left)\n",
+                "                    pass\n",
+            ),
+        ),
+        (MACHINE, FLOW),
+    ),
+    Guard(
+        "outbox: a message that Redis did not take is sent again",
+        "D2",
+        (
+            Edit(
+                _MEMORY,
+                "                self._tables.outbox[number] = OutboxEntry(",
+                "                OutboxEntry(",
+            ),
+            Edit(
+                _STATEMENTS,
+                "ORDER BY n.place\nRETURNING number",
+                "WHERE false ORDER BY n.place\nRETURNING number",
+            ),
+        ),
+        (MACHINE, STORE),
+    ),
+    Guard(
+        "reload: after a commit whose outcome is unknown",
+        "D1",
+        (
+            Edit(
+                "src/goald/pipeline/evaluate.py",
+                "        self._engine.forget(contacts)\n        self._engine.load(bytes(rows))\n",
+                "",
+            ),
+        ),
+        (MACHINE, FLOW),
+    ),
+    Guard(
+        "relay: what an unknown commit wrote is published before the group is done",
+        "D2",
+        (
+            Edit(
+                _FLOW,
+                '        await self._retrying("Postgres: outbox", "relay", '
+                "self._publisher.relay)\n",
+                "",
+            ),
+        ),
+        (MACHINE, FLOW),
+    ),
+    Guard(
+        "sequence: a shard takes only the next part of a stream",
+        "D1",
+        (
+            Edit(
+                "src/goald/pipeline/sequence.py",
+                "        if part.sequence > progress.next:\n            raise OutOfSequence(",
+                "        if part.sequence > progress.next + 1_000_000:\n"
+                "            raise OutOfSequence(",
+            ),
+        ),
+        (SEQUENCE,),
+    ),
+    Guard(
+        "tenure: a holder that cannot renew stops itself",
+        "D3",
+        (
+            Edit(
+                "src/goald/pipeline/tenure.py",
+                '                raise LeaseLost(f"not renewed for {LEASE_SECONDS:.0f} s") '
+                "from None\n",
+                "                renewed = clock.monotonic()\n",
+            ),
+        ),
+        ("tests/unit/pipeline/test_tenure.py",),
+    ),
+)
+"""To take out one of two guards that watch the same door may change nothing: those stand
+together in one entry."""

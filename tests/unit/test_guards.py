@@ -1,0 +1,18 @@
+"""Whether `make mutation` still knows what it takes out."""
+
+from pathlib import Path
+
+import pytest
+from tests.fault.guards import GUARDS, Guard
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: str(guard.name))
+def test_guard_is_where_it_is_taken_out_and_its_tests_are_there(guard: Guard) -> None:
+    for edit in guard.edits:
+        text = (ROOT / edit.path).read_text(encoding="utf-8")
+        assert text.count(edit.text) == 1, edit
+        assert edit.text != edit.instead
+    for test in guard.tests:
+        assert (ROOT / test).is_file(), test
