@@ -17,7 +17,8 @@ async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
         made = MemoryBackend(clock)
     else:
         fixture = "redis_url" if request.param == "valkey" else "redis_62_url"
-        made = RedisBackend(request.getfixturevalue(fixture), clock)
+        url = request.getfixturevalue(fixture)
+        made = RedisBackend(url, clock, counts=request.param == "valkey")
         await made.flush()
     yield made
     await made.close()

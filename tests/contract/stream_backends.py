@@ -27,7 +27,13 @@ class Backend(Protocol):
     async def unacknowledged(self, stream: str) -> int: ...
     async def delete(self, stream: str, entry_id: bytes) -> None: ...
     async def drop_group(self, stream: str) -> None: ...
+    async def move_group(self, stream: str, to: bytes) -> None: ...
+    async def remove(self, stream: str) -> None: ...
     async def flush(self) -> None: ...
+    def countable(self, entries: int) -> int:
+        """How many of so many missing entries this server lets one count, others having been
+        added behind them."""
+
     async def close(self) -> None: ...
 
 
@@ -62,16 +68,28 @@ class MemoryBackend:
     async def drop_group(self, stream: str) -> None:
         self.streams.drop_group(stream)
 
+    async def move_group(self, stream: str, to: bytes) -> None:
+        milliseconds, _, sequence = to.partition(b"-")
+        self.streams.stream(stream).acknowledged = (int(milliseconds), int(sequence))
+
+    async def remove(self, stream: str) -> None:
+        self.streams.remove(stream)
+
     async def flush(self) -> None:
         self.streams.flush()
+
+    def countable(self, entries: int) -> int:
+        return entries
 
     async def close(self) -> None:
         pass
 
 
 class RedisBackend:
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, *, counts: bool) -> None:
+        """`counts`: whether this server says how many entries were ever added."""
         self._url = url
+        self._counts = counts
         self._clock = clock
         self._client: Any = Redis.from_url(url, protocol=2)
         self._opened: list[Callable[[], Awaitable[None]]] = []
@@ -112,8 +130,17 @@ class RedisBackend:
     async def drop_group(self, stream: str) -> None:
         await self._client.xgroup_destroy(stream, GROUP)
 
+    async def move_group(self, stream: str, to: bytes) -> None:
+        await self._client.xgroup_setid(stream, GROUP, to)
+
+    async def remove(self, stream: str) -> None:
+        await self._client.delete(stream)
+
     async def flush(self) -> None:
         await self._client.flushall()
+
+    def countable(self, entries: int) -> int:
+        return entries if self._counts else 0
 
     async def close(self) -> None:
         for close in self._opened:

@@ -229,3 +229,103 @@ async def test_reads_and_acknowledgements_at_once_keep_their_replies_apart(
 
     await asyncio.gather(read(0), read(1), read(2), acknowledge(), stream.wait(added[-1], 0.01))
     assert await backend.unacknowledged(STREAM) == 0
+
+
+async def test_a_stream_with_less_than_was_read_of_it_is_read_anew(backend: Backend) -> None:
+    """Its entries are gone, and with them the group; new ones may have lower ids."""
+    stream = await claimed(backend)
+    added = await add(backend, 3)
+    await stream.acknowledge(added[-1], 3)
+    assert await stream.examine(added[-1]) == 0
+    await backend.remove(STREAM)
+    with pytest.raises(ServerReplaced):
+        await stream.examine(added[-1])
+    assert await stream.claim(lease(1)) == b"0-0"
+
+
+async def test_a_group_that_was_moved_is_followed(backend: Backend) -> None:
+    """An operator has set it back, so that events are processed again."""
+    stream = await claimed(backend)
+    added = await add(backend, 3)
+    await stream.acknowledge(added[-1], 3)
+    await backend.move_group(STREAM, added[0])
+    with pytest.raises(ServerReplaced):
+        await stream.examine(added[-1])
+    assert await stream.claim(lease(1)) == added[0]
+
+
+async def test_entries_that_were_trimmed_unread_are_counted_once(backend: Backend) -> None:
+    stream = await claimed(backend)
+    added = await add(backend, 10)
+    assert ids(await stream.read(b"0-0", 2)) == added[:2]
+    for entry_id in added[:6]:
+        await backend.delete(STREAM, entry_id)
+    lost = await stream.examine(added[1])
+    assert ids(await stream.read(added[1], 10)) == added[6:]
+    lost += await stream.examine(added[-1])
+    await stream.acknowledge(added[-1], 6)
+    following = await claimed(backend, epoch=2)
+    assert lost + await following.examine(added[-1]) == backend.countable(4)
+
+
+async def test_what_is_trimmed_while_nobody_reads_is_counted(backend: Backend) -> None:
+    stream = await claimed(backend)
+    added = await add(backend, 5)
+    await stream.acknowledge(added[0], 1)
+    for entry_id in added:
+        await backend.delete(STREAM, entry_id)
+    following = await claimed(backend, epoch=2)
+    assert await following.examine(added[0]) == (4 if backend.countable(4) else 1)
+    assert await following.examine(added[0]) == 0
+
+
+async def test_trimming_what_was_read_is_no_loss(backend: Backend) -> None:
+    stream = await claimed(backend)
+    last = b"0-0"
+    for _ in range(3):
+        added = await add(backend, 4)
+        assert ids(await stream.read(last, 10)) == added
+        last = added[-1]
+        await stream.acknowledge(added[-1], 4)
+        for entry_id in added:
+            await backend.delete(STREAM, entry_id)
+        assert await stream.examine(added[-1]) == 0
+    following = await claimed(backend, epoch=2)
+    assert await following.examine(added[-1]) == 0
+
+
+async def test_a_loss_of_everything_is_not_told_as_trimming(backend: Backend) -> None:
+    stream = await claimed(backend)
+    added = await add(backend, 3)
+    await stream.read(b"0-0", 1)
+    await backend.flush()
+    with pytest.raises(ServerReplaced):
+        await stream.examine(added[0])
+    position = await stream.claim(lease(1))
+    assert await stream.examine(position) == 0
+    added = await add(backend, 2)
+    assert await stream.examine(position) == 0
+    assert ids(await stream.read(position, 10)) == added
+    assert await stream.examine(added[-1]) == 0
+
+
+async def test_starts_are_counted_until_something_is_acknowledged(backend: Backend) -> None:
+    stream = await claimed(backend)
+    added = await add(backend, 2)
+    assert [(await stream.start()).times for _ in range(3)] == [1, 2, 3]
+    await stream.acknowledge(added[0], 1)
+    assert await stream.start() == (1, False)
+    await stream.end()
+    assert await stream.start() == (1, False)
+
+
+async def test_tries_of_an_entry_outlive_those_who_die_of_it(backend: Backend) -> None:
+    added = await add(backend, 2)
+    for tries in (1, 2, 3):
+        stream = await claimed(backend, epoch=tries)
+        assert await stream.start() == (tries, tries > 1)
+        assert await stream.try_alone(added[0]) == tries
+    await stream.survived()
+    assert await stream.start() == (4, False)
+    assert await stream.try_alone(added[0]) == 1
+    assert await stream.try_alone(added[1]) == 1

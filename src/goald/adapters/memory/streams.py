@@ -89,6 +89,10 @@ class MemoryStreams:
         """Forget what was acknowledged."""
         self.stream(stream).acknowledged = (0, 0)
 
+    def remove(self, stream: str) -> None:
+        """Forget a stream, its group included."""
+        self._streams.pop(stream, None)
+
     def flush(self) -> None:
         """Forget everything, epochs included."""
         self.epochs.clear()
