@@ -15,7 +15,7 @@ from goald.ports import ShardStore, StreamLeases
 class Tables(Protocol):
     """One set of tables, which any number of stores share."""
 
-    def store(self) -> ShardStore: ...
+    def store(self, *, exits_wait: bool = False) -> ShardStore: ...
 
     def stream_leases(self) -> StreamLeases: ...
 
@@ -39,7 +39,7 @@ class MemoryTables:
         self._database = MemoryDatabase()
         self._clock = ManualClock()
 
-    def store(self) -> ShardStore:
+    def store(self, *, exits_wait: bool = False) -> ShardStore:
         return MemoryShardStore(self._database, self._clock)
 
     def stream_leases(self) -> StreamLeases:
@@ -80,8 +80,8 @@ class PostgresTables:
         self._database = database
         self._open: list[PostgresShardStore | PostgresStreamLeases] = []
 
-    def store(self) -> ShardStore:
-        store = PostgresShardStore(self._database.dsn)
+    def store(self, *, exits_wait: bool = False) -> ShardStore:
+        store = PostgresShardStore(self._database.dsn, exits_wait=exits_wait)
         self._open.append(store)
         return store
 

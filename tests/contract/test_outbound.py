@@ -12,8 +12,9 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
+from goald.domain.slots import SlotRange
 from goald.domain.streams import DEAD, EXITS, NOTICES
-from goald.ports import DeadLetter, Message
+from goald.ports import DeadLetter, Message, Position, Standing
 
 
 def message(number: int, stream: str = EXITS) -> Message:
@@ -54,6 +55,64 @@ async def test_a_dead_letter_tells_where_it_came_from_and_why(backend: Backend) 
     }
 
 
+# Which server has what was published (D10)
+
+LOW = SlotRange(0, 127)
+
+
+async def test_each_write_tells_how_far_the_one_before_it_had_come(backend: Backend) -> None:
+    outbound = backend.outbound()
+    assert await outbound.publish([message(1)], Position(LOW, 7)) == 0
+    assert await outbound.publish([message(2)], Position(LOW, 9)) == 7
+    assert await outbound.publish([message(3)]) == 0
+    assert await outbound.publish([], Position(SlotRange(128, 255), 5)) == 0
+    assert (await outbound.standing(LOW)).published == 9
+
+
+async def test_a_server_is_known_from_when_it_is_confirmed(backend: Backend) -> None:
+    outbound = backend.outbound()
+    before = await outbound.standing(LOW)
+    assert (before.known_as, before.published) == (None, 0)
+    await outbound.begin_anew(LOW, "token")
+    assert (await outbound.standing(LOW)).known_as == "token"
+    assert await outbound.confirm(Position(LOW, 4), "token", "name")
+    assert await outbound.standing(LOW) == Standing(before.server, "name", 4)
+
+
+async def test_confirming_takes_back_no_position(backend: Backend) -> None:
+    outbound = backend.outbound()
+    await outbound.begin_anew(LOW, "token")
+    await outbound.publish([message(1)], Position(LOW, 9))
+    assert await outbound.confirm(Position(LOW, 4), "token", "name")
+    assert (await outbound.standing(LOW)).published == 9
+
+
+async def test_what_was_lost_while_it_was_published_again_is_not_confirmed(
+    backend: Backend,
+) -> None:
+    outbound = backend.outbound()
+    await outbound.begin_anew(LOW, "token")
+    await backend.flush()
+    assert not await outbound.confirm(Position(LOW, 4), "token", "name")
+    found = await outbound.standing(LOW)
+    assert (found.known_as, found.published) == (None, 0)
+
+
+async def test_another_holder_that_publishes_again_is_not_confirmed_for_the_first(
+    backend: Backend,
+) -> None:
+    outbound, other = backend.outbound(), backend.outbound()
+    await outbound.begin_anew(LOW, "token")
+    await other.begin_anew(LOW, "other")
+    assert not await outbound.confirm(Position(LOW, 4), "token", "name")
+    assert (await outbound.standing(LOW)).known_as == "other"
+
+
+async def test_every_connection_sees_the_same_server(backend: Backend) -> None:
+    one, other = backend.outbound(), backend.outbound()
+    assert (await one.standing(LOW)).server == (await other.standing(LOW)).server != ""
+
+
 @asynccontextmanager
 async def outbound_over(url: str) -> AsyncIterator[RedisOutbound]:
     outbound = RedisOutbound(url, ManualClock())
@@ -73,6 +132,36 @@ async def test_an_error_for_one_message_fails_the_whole(any_redis_url: str) -> N
         await outbound.publish([message(4)])
         last = await client.xrevrange(EXITS, count=1)
     assert last[0][1][b"event"] == b'{"id": 4}'
+
+
+async def test_messages_of_any_size_are_taken_in_writes_that_are_not(any_redis_url: str) -> None:
+    """32 MB in one write is more than a small server lets a client send at once."""
+    client: Any = Redis.from_url(any_redis_url)
+    large = "x" * (1 << 20)
+    async with outbound_over(any_redis_url) as outbound, client:
+        limit = await client.config_get("client-query-buffer-limit")
+        await client.config_set("client-query-buffer-limit", 8 << 20)
+        try:
+            before = await outbound.publish(
+                [Message(EXITS, f"{number}{large}") for number in range(32)], Position(LOW, 32)
+            )
+            assert (before, await client.xlen(EXITS)) == (0, 32)
+        finally:
+            await client.config_set(*next(iter(limit.items())))
+
+
+async def test_a_server_that_may_not_be_asked_who_it_is_is_nameless(any_redis_url: str) -> None:
+    client: Any = Redis.from_url(any_redis_url)
+    async with client:
+        rights = ("on", ">secret", "~*", "+@all", "-info")
+        await client.execute_command("ACL", "SETUSER", "shy", *rights)
+        try:
+            url = f"{any_redis_url}?username=shy&password=secret"
+            async with outbound_over(url) as outbound:
+                await outbound.publish([message(1)], Position(LOW, 3))
+                assert await outbound.standing(LOW) == Standing("", None, 3)
+        finally:
+            await client.execute_command("ACL", "DELUSER", "shy")
 
 
 async def test_a_server_that_is_full_is_unavailable_and_then_goes_on(any_redis_url: str) -> None:

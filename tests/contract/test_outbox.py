@@ -1,0 +1,238 @@
+"""What every `Outbox` keeps to, in memory and in Postgres (step 5; D10; 3.2)."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
+from tests.support.changes import NOON, SECOND, Effect, change
+from tests.support.services import Database
+
+from goald.domain.leases import SlotLease
+from goald.domain.slots import SlotRange
+from goald.ports import Outbox, ShardStore, StoredMessage
+
+ALL = SlotRange(0, 255)
+LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)
+DAY = 86_400.0
+EVER = -DAY
+"""As an age: so young is nothing that it has not reached it."""
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
+    made: Tables
+    if request.param == "memory":
+        made = MemoryTables()
+    else:
+        made = PostgresTables(request.getfixturevalue("database"))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def store(tables: Tables) -> ShardStore:
+    return tables.store()
+
+
+def exited(enrollment: str, *messages: str, contact: str = "ann", slot: int = 3) -> Effect:
+    """An enrollment whose goal is met at once, with exits."""
+    return Effect(
+        enrollment,
+        contact_id=contact,
+        slot=slot,
+        status="completed_goal",
+        ended_at=NOON + SECOND,
+        met_goals=["g"],
+        achieves=["g"],
+        messages=messages or (enrollment,),
+    )
+
+
+async def committed(store: ShardStore, lease: SlotLease, *effects: Effect) -> list[StoredMessage]:
+    return list((await store.commit(lease, change(*effects))).outbox)
+
+
+async def published(store: ShardStore, lease: SlotLease, *effects: Effect) -> list[int]:
+    numbers = [row.number for row in await committed(store, lease, *effects)]
+    await store.outbox.mark_published(lease, numbers)
+    return numbers
+
+
+async def pages(read: Callable[[int], object]) -> list[list[StoredMessage]]:
+    found: list[list[StoredMessage]] = []
+    after = 0
+    while page := await read(after):  # type: ignore[misc]
+        found.append(page)
+        after = page[-1].number
+    return found
+
+
+async def all_published(outbox: Outbox, lease: SlotLease, within_s: float = DAY) -> list[str]:
+    until = (await outbox.database()).now_us
+    since = until - round(within_s * 1e6)
+    found = await pages(lambda after: outbox.published(lease, since, until, after))
+    return [row.message.payload for page in found for row in page]
+
+
+def payloads(rows: list[StoredMessage]) -> list[str]:
+    return [row.message.payload for row in rows]
+
+
+# What is to be published
+
+
+async def test_a_long_outbox_is_told_in_pages_and_in_order(store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    names = [f"{number}" for number in range(2_300)]
+    await committed(store, lease, Effect("e-1", messages=names))
+    found = await pages(lambda after: store.outbox.unpublished(lease, after))
+    assert len(found) > 2
+    assert [row.message.payload for page in found for row in page] == names
+
+
+async def test_a_page_is_bounded_in_bytes_but_never_empty(database: Database) -> None:
+    tables = PostgresTables(database)
+    store = tables.store()
+    lease = await store.take(ALL, "a")
+    large = "x" * (3 << 20)
+    await committed(store, lease, Effect("e-1", messages=[large + "1", large + "2", "3", "4"]))
+    found = await pages(lambda after: store.outbox.unpublished(lease, after))
+    assert [[row.message.payload[-1] for row in page] for page in found] == [["1", "2"], ["3", "4"]]
+    await tables.close()
+
+
+# What was published, for another server (D10)
+
+
+async def test_what_was_published_lately_is_told_again_in_order(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    await published(store, lease, exited("e-2"), exited("e-1", "one", "two"))
+    await committed(store, lease, exited("e-3"))
+    assert await all_published(store.outbox, lease) == ["e-2", "one", "two"]
+    assert await all_published(store.outbox, lease, within_s=-1) == []
+
+
+async def test_what_was_published_is_told_in_pages(store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    names = [f"{number}" for number in range(2_300)]
+    await published(store, lease, Effect("e-1", messages=names))
+    assert await all_published(store.outbox, lease) == names
+
+
+async def test_what_another_range_published_is_not_told(tables: Tables) -> None:
+    low, high = tables.store(), tables.store()
+    low_lease, high_lease = await low.take(LOW, "a"), await high.take(HIGH, "b")
+    await published(low, low_lease, exited("e-1", slot=3))
+    (last,) = await published(high, high_lease, exited("e-2", contact="bob", slot=200))
+    assert await all_published(low.outbox, low_lease) == ["e-1"]
+    assert await low.outbox.last_published(low_lease) < last
+    assert await high.outbox.last_published(high_lease) == last
+
+
+async def test_what_a_deleted_contact_was_told_is_not_told_again(store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    await published(store, lease, exited("e-1"), exited("e-2", contact="bob"))
+    await store.commit(lease, change(deletions=[("acme", "ann", 3, NOON + 2 * SECOND)]))
+    assert await all_published(store.outbox, lease) == ["e-2"]
+
+
+async def test_the_next_holder_knows_how_far_the_last_one_published(tables: Tables) -> None:
+    dead, taker = tables.store(), tables.store()
+    lease = await dead.take(LOW, "a")
+    assert await dead.outbox.last_published(lease) == 0
+    numbers = await published(dead, lease, exited("e-1", "one", "two"))
+    await committed(dead, lease, exited("e-2"))
+    taken = await taker.take(LOW, "b")
+    assert await taker.outbox.last_published(taken) == numbers[-1]
+
+
+async def test_a_database_has_one_name_for_everybody(tables: Tables) -> None:
+    one, other = tables.store(), tables.store()
+    assert (await one.outbox.database()).name == (await other.outbox.database()).name
+
+
+# Exits that nobody acknowledges (3.2)
+
+
+async def due(store: ShardStore, lease: SlotLease, after_s: float = EVER) -> list[str]:
+    return payloads(await store.outbox.due_exits(lease, after_s, DAY))
+
+
+@pytest.fixture
+def waiting(tables: Tables) -> ShardStore:
+    """A store that writes down which exits wait."""
+    return tables.store(exits_wait=True)
+
+
+async def test_exit_is_due_until_it_is_acknowledged(tables: Tables, waiting: ShardStore) -> None:
+    lease = await waiting.take(ALL, "a")
+    await published(waiting, lease, exited("e-1"), exited("e-2", contact="bob"))
+    assert await due(waiting, lease) == ["e-1", "e-2"]
+    acknowledged = ("acme", "e-1", "ann", "w-1", 3, 0, NOON)
+    await waiting.commit(lease, change(acknowledgements=[acknowledged]))
+    assert await due(waiting, lease) == ["e-2"]
+    assert await due(waiting, lease) == ["e-2"]
+
+
+async def test_exit_is_due_only_so_long_after_it_was_published_last(waiting: ShardStore) -> None:
+    lease = await waiting.take(ALL, "a")
+    first = await published(waiting, lease, exited("e-1"))
+    await committed(waiting, lease, exited("e-2"))
+    assert await due(waiting, lease, after_s=60) == []
+    assert await due(waiting, lease) == ["e-1"]
+    await published(waiting, lease, exited("e-3", contact="bob"))
+    await waiting.outbox.mark_published_again(lease, first)
+    assert sorted(await due(waiting, lease)) == ["e-1", "e-3"]
+
+
+async def test_exit_that_is_too_old_is_not_due(waiting: ShardStore) -> None:
+    lease = await waiting.take(ALL, "a")
+    await published(waiting, lease, exited("e-1"))
+    assert await waiting.outbox.due_exits(lease, EVER, EVER) == []
+    assert await due(waiting, lease) == []
+
+
+async def test_exit_of_a_deleted_contact_is_not_due(waiting: ShardStore) -> None:
+    lease = await waiting.take(ALL, "a")
+    await published(waiting, lease, exited("e-1"))
+    await waiting.commit(lease, change(deletions=[("acme", "ann", 3, NOON + 2 * SECOND)]))
+    assert await due(waiting, lease) == []
+
+
+async def test_exits_due_behind_many_that_were_acknowledged_are_found(
+    waiting: ShardStore,
+) -> None:
+    lease = await waiting.take(ALL, "a")
+    many = [f"e-{number}" for number in range(1_200)]
+    await published(waiting, lease, *(exited(name) for name in many))
+    await waiting.commit(
+        lease,
+        change(acknowledgements=[("acme", name, "ann", "w-1", 3, 0, NOON) for name in many[:-1]]),
+    )
+    assert await due(waiting, lease) == [many[-1]]
+
+
+async def test_exit_that_waits_is_not_forgotten_before_its_time(
+    tables: Tables, waiting: ShardStore
+) -> None:
+    lease = await waiting.take(ALL, "a")
+    await published(waiting, lease, exited("e-1"), exited("e-2", contact="bob"))
+    acknowledged = ("acme", "e-2", "bob", "w-1", 3, 0, NOON)
+    await waiting.commit(lease, change(acknowledgements=[acknowledged]))
+    assert await due(waiting, lease) == ["e-1"]
+    assert await waiting.outbox.forget_published(lease, EVER, DAY) == 1
+    assert await tables.payloads() == ["e-1"]
+    assert await waiting.outbox.forget_published(lease, EVER) == 1
+
+
+async def test_other_messages_are_never_due(tables: Tables) -> None:
+    plain = tables.store(exits_wait=False)
+    lease = await plain.take(ALL, "a")
+    rows = change(exited("e-1")).outbox
+    notice = [type(row)(row.effect, row.message_id, "goald:notices", "notice") for row in rows]
+    made = change(exited("e-1"))
+    stored = await plain.commit(lease, type(made)(made.effects, made.achievements, notice))
+    await plain.outbox.mark_published(lease, [row.number for row in stored.outbox])
+    assert await due(plain, lease) == []
