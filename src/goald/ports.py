@@ -318,8 +318,9 @@ class ShardStore(Protocol):
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """Write a change in one transaction: the lease is checked FOR SHARE, new enrollments
         are inserted where their id is free, active ones updated where they still are active,
-        and only what hangs on an effect that took hold is written beside it. Raises LeaseLost
-        (nothing written) or CommitUnknown."""
+        and only what hangs on an effect that took hold is written beside it. Raises LeaseLost,
+        or ContentRefused where a row's content is refused (D4), with nothing written; or
+        CommitUnknown."""
 
     async def close(self) -> None: ...
 
@@ -327,9 +328,7 @@ class ShardStore(Protocol):
 class StreamLeases(Protocol):
     """Leases of streams."""
 
-    async def take(
-        self, stream: str, holder: str, may_take: MayTake = from_anybody
-    ) -> StreamLease:
+    async def take(self, stream: str, holder: str, may_take: MayTake = from_anybody) -> StreamLease:
         """Take the stream from whoever has it, under a new, greater epoch. Raises LeaseHeld,
         with nothing changed, where it may not be taken."""
 

@@ -31,6 +31,9 @@ class Tables(Protocol):
     async def payloads(self) -> list[str]:
         """Of the outbox, in order."""
 
+    async def refuse(self, contact: str) -> None:
+        """From now on, enrollments of this contact are refused for their content."""
+
     async def close(self) -> None: ...
 
 
@@ -70,6 +73,9 @@ class MemoryTables:
 
     async def payloads(self) -> list[str]:
         return [entry.payload for entry in self._database.outbox.values()]
+
+    async def refuse(self, contact: str) -> None:
+        self._database.refused_contacts.add(contact)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -116,6 +122,13 @@ class PostgresTables:
         return [
             row[0] for row in await self._read("SELECT payload FROM goald.outbox ORDER BY number")
         ]
+
+    async def refuse(self, contact: str) -> None:
+        # As it is with any check of a table that a release forgot to make of events first.
+        await self._read(
+            "ALTER TABLE goald.workflow_enrollments"
+            f" ADD CONSTRAINT no_{contact} CHECK (contact_id <> '{contact}')"
+        )
 
     async def close(self) -> None:
         for one in self._open:

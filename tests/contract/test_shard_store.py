@@ -6,7 +6,7 @@ import pytest
 from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
 from tests.support.changes import NOON, SECOND, Effect, change, goal_id
 
-from goald.domain.errors import LeaseLost
+from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.slots import SlotRange
 from goald.ports import ShardStore
 
@@ -284,6 +284,24 @@ async def test_ended_enrollment_meets_no_more_types(tables: Tables, store: Shard
     late = Effect("e-1", is_new=False, achieves=["form_submitted"], achieved_at=NOON + 9 * SECOND)
     await store.commit(lease, change(late))
     assert await tables.met() == {"e-1": (NOON + SECOND, 1)}
+
+
+# Refused content
+
+
+async def test_refused_row_says_why_and_nothing_of_its_batch_is_written(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    await tables.refuse("zoe")
+    with pytest.raises(ContentRefused, match="23514"):
+        await store.commit(
+            lease, change(goal_met("e-1", is_new=True), Effect("e-2", contact_id="zoe"))
+        )
+    assert await tables.enrollments() == {}
+    assert await tables.achievements() == []
+    # The same lease and connection go on.
+    assert (await store.commit(lease, change(Effect("e-1")))).effective == b"\1"
 
 
 # Acknowledged exits, deleted contacts

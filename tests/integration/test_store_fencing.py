@@ -11,7 +11,13 @@ from tests.support.changes import NOON, Effect, change
 from tests.support.services import Database
 
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
-from goald.domain.errors import CommitUnknown, LeaseLost, SchemaMismatch, ServiceUnavailable
+from goald.domain.errors import (
+    CommitUnknown,
+    ContentRefused,
+    LeaseLost,
+    SchemaMismatch,
+    ServiceUnavailable,
+)
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 
@@ -245,7 +251,7 @@ async def test_row_that_postgres_refuses_writes_nothing_of_its_batch(
 ) -> None:
     store = new_store()
     lease = await store.take(ALL, "a")
-    with pytest.raises(CommitUnknown):
+    with pytest.raises(ContentRefused):
         await store.commit(lease, change(Effect("e-1"), Effect("e-2", status="no status")))
     assert await enrollments(admin) == []
     await store.commit(lease, change(Effect("e-1", ended_at=None, enrolled_at=NOON)))

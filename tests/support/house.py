@@ -20,6 +20,7 @@ from goald.adapters.memory.streams import (
     MemoryStreams,
 )
 from goald.client import event
+from goald.domain.errors import ContentRefused
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.steps import Reached, pass_by
@@ -69,12 +70,15 @@ class FaultyStore(MemoryShardStore):
         self.before_commit: list[Exception] = []
         self.after_commit: list[Exception] = []
         self.before_reload: list[Exception] = []
+        self.refused_enrollments: set[str] = set()
         self.commits = 0
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         self.commits += 1
         if self.before_commit:
             raise self.before_commit.pop(0)
+        if not self.refused_enrollments.isdisjoint(change.effects.enrollment_id):
+            raise ContentRefused("Postgres refuses it: 22003: an enrollment that is refused")
         committed = await super().commit(lease, change)
         if self.after_commit:
             raise self.after_commit.pop(0)

@@ -76,6 +76,8 @@ class MemoryDatabase:
     config_versions: dict[int, int] = field(default_factory=dict)
     """The version that each epoch last said it holds."""
     renewals: dict[int, int] = field(default_factory=dict)
+    refused_contacts: set[str] = field(default_factory=set)
+    """Whose enrollments are refused for their content, as a constraint of the table would."""
     last_epoch: int = 0
     last_number: int = 0
 

@@ -14,7 +14,7 @@ from goald.adapters.memory.database import (
     copy_binary,
 )
 from goald.adapters.memory.outbox import MemoryOutbox
-from goald.domain.errors import LeaseLost
+from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.goals import TYPE_BITS
 from goald.domain.leases import MayTake, SlotLease, StreamLease, from_anybody
 from goald.domain.slots import SlotRange
@@ -78,6 +78,8 @@ class MemoryShardStore:
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         self._require(lease)
         effects = change.effects
+        if not self._tables.refused_contacts.isdisjoint(effects.contact_id):
+            raise ContentRefused("Postgres refuses it: 23514: a contact that is refused")
         effective = bytearray(len(effects.tenant_id))
         conflicts: list[int] = []
         differs = False

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from goald.domain.errors import GoaldError, SchemaMismatch, ServiceUnavailable
+from goald.domain.errors import ContentRefused, GoaldError, SchemaMismatch, ServiceUnavailable
 
 FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
             asyncpg.InternalClientError)  # fmt: skip
@@ -26,3 +26,20 @@ def translate(error: BaseException) -> GoaldError:
     if isinstance(error, _NOT_MIGRATED):
         return SchemaMismatch(f"Postgres: {text}: run `goald migrate`")
     return ServiceUnavailable(f"Postgres: {text}")
+
+
+def refusal(error: BaseException | None) -> ContentRefused | None:
+    """ContentRefused where an error of a commit is about what is in a row (D4): SQLSTATE classes
+    22 and 23, which no repetition mends. To be asked of a commit's own statements alone: in
+    other places the same codes mean other things.
+
+    None for every other error, and where there is no month that a row belongs to: that is a
+    check without a name, and not the row's fault.
+    """
+    if not isinstance(error, asyncpg.PostgresError) or error.sqlstate is None:
+        return None
+    if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
+        return None
+    if error.sqlstate[:2] not in ("22", "23"):
+        return None
+    return ContentRefused(f"Postgres refuses it: {error.sqlstate}: {error}")

@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import asyncpg
+
 from goald.adapters.postgres import commit, statements
 from goald.adapters.postgres.connection import (
     SETTINGS,
@@ -16,6 +18,7 @@ from goald.adapters.postgres.connection import (
     Connection,
     end_backends,
 )
+from goald.adapters.postgres.failures import refusal
 from goald.adapters.postgres.leases import ENGINE_ROLE, lost, renew, require_free
 from goald.adapters.postgres.outbox import PostgresOutbox
 from goald.adapters.postgres.server import Server
@@ -124,8 +127,16 @@ class PostgresShardStore:
             async with self._writer.transaction(lease.slots) as connection:
                 await _require(connection, statements.HOLD_LEASE, lease)
                 self._reached(Step.LEASE_HELD)
-                return await commit.write(connection, change, self._reached, self._exits_wait)
-        except (ServiceUnavailable, SchemaMismatch) as error:
+                try:
+                    return await commit.write(connection, change, self._reached, self._exits_wait)
+                except asyncpg.PostgresError as error:
+                    if (refused := refusal(error)) is not None:
+                        raise refused from error
+                    raise
+        except ServiceUnavailable as error:
+            # What is checked at the end of the transaction is refused there.
+            raise refusal(error.__cause__) or CommitUnknown(str(error)) from error
+        except SchemaMismatch as error:
             raise CommitUnknown(str(error)) from error
 
     async def close(self) -> None:
