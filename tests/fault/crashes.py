@@ -1,0 +1,94 @@
+"""A crash at each named step between two effects (D1, D2)."""
+
+import json
+from functools import partial
+
+from tests.fault.history import Event, Shape, started
+from tests.fault.one_process import STREAMS, Crash, OneProcess
+from tests.fault.registry import FAULTS, Act, Fault, Round, play_round
+from tests.fault.servers import until
+from tests.fault.stage import Stage, plain_stage
+from tests.fault.workload import PROBES_BEGIN
+
+from goald.domain.steps import Step
+from goald.domain.streams import FIELD, event_stream
+
+ONCE = {Step.SLOTS_TAKEN, Step.LOADED, Step.RELAYED, Step.RELOADED, Step.CONFIGURED}
+"""Steps that a process takes once, or once whenever it is made to."""
+MANY = 4
+"""How many times another step is taken for sure while a round's events come."""
+
+
+def crash_at(step: Step, stage: Stage, seed: int) -> Round:
+    """A process that dies at a step amid events, and the one after it, which does not; in one
+    round of four that one dies too, at another step."""
+    play = partial(_crash, step)
+    return play_round(stage, seed, play, shape=Shape(contacts=20), rate=150.0)
+
+
+def _crash(step: Step, act: Act) -> None:
+    engine = _engine(act)
+    steps = [step]
+    if act.rng.random() < 0.25:
+        steps.append(act.rng.choice([other for other in Step if other not in ONCE]))
+    engine.kill()
+    for each in steps:
+        crash = Crash(each, 1 if each in ONCE else act.rng.randint(1, MANY))
+        act.notes.append(f"{each.name} {crash.nth}")
+        engine.start(crash)
+        until(f"crash at {crash}", partial(_has_died, act, each))
+    act.over()
+    engine.start()
+
+
+def _has_died(act: Act, step: Step) -> bool:
+    """Whether it has; until then it is given what makes it take the step."""
+    engine = _engine(act)
+    if not engine.is_running:
+        assert engine.was_killed, "it ended by itself, and not at the step"
+        return True
+    if step is Step.RELOADED:
+        for pid in act.stage.servers.postgres.backends():
+            act.stage.servers.postgres.sql("SELECT pg_terminate_backend(%s)", pid)
+    elif step is Step.CONFIGURED:
+        act.stage.configure(_unrelated(act.rng.randrange(10**9)))
+    elif step is Step.REJECTS_BURIED:
+        _send_garbage(act)
+    elif step is Step.LETTERS_BURIED:
+        act.workload.insert(_conflict(act))
+    return False
+
+
+def _engine(act: Act) -> OneProcess:
+    engine = act.stage.engine
+    assert isinstance(engine, OneProcess)
+    return engine
+
+
+def _unrelated(number: int) -> str:
+    """Workflows of a tenant that nothing happens to."""
+    workflow = {"id": "w", "name": f"Of {number}", "goal_logic": "any", "active": False}
+    return json.dumps({"tenant": f"other-{number}", "workflows": [workflow]})
+
+
+def _send_garbage(act: Act) -> None:
+    """Something that is no event, to every stream."""
+    with act.stage.servers.redis.client() as client:
+        for number in range(STREAMS):
+            garbage = f"garbage {act.rng.randrange(10**9)}".encode()
+            act.stage.oracle.feed_garbage(garbage)
+            client.xadd(event_stream(number), {FIELD: garbage})
+
+
+def _conflict(act: Act) -> Event:
+    """A probe's enrollment under another workflow: it has been refused before it is sent."""
+    tenant, enrollment = (probe := act.probes[0]).key
+    contact = probe.enrolled["data"]["contact_id"]
+    event_id = f"{enrollment}-{act.rng.randrange(10**9)}"
+    return started(tenant, contact, enrollment, "first-order", PROBES_BEGIN, event_id)
+
+
+for _step in Step:
+    FAULTS[f"crash: {_step.name}"] = Fault(
+        f"crash: {_step.name}", 1, 20, plain_stage, partial(crash_at, _step)
+    )

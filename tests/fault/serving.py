@@ -1,0 +1,153 @@
+"""A real `goald serve` on services that are not its own, as an operator runs it: started again
+when it ends, and known by the processes that its heartbeats name."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+import redis
+
+from goald.domain.streams import PROCESSES
+from goald.runtime.heartbeats import Heartbeat, parse
+
+GOALD = (sys.executable, "-m", "goald.cli.main")
+RESTART_SECONDS = 1.0
+"""As a service manager waits before it starts again what has ended."""
+STOP_S = 25.0
+
+
+class Serving:
+    """The daemon and what it has started. An engine of a `Stage`."""
+
+    roles = ("supervisor:0", "shard:0", "shard:1", "consumer:0")
+
+    def __init__(
+        self, redis_url: str, postgres_dsn: str, directory: Path, more: Mapping[str, str]
+    ) -> None:
+        """`more`: further variables, such as LD_PRELOAD. Does not start it."""
+        self._redis_url = redis_url
+        self._log = directory / "serve.log"
+        self._directory = directory
+        kept = {name: value for name, value in os.environ.items() if "GOALD_" not in name.upper()}
+        self._environment = kept | {
+            "GOALD_REDIS_URL": redis_url,
+            "GOALD_POSTGRES_DSN": postgres_dsn,
+            "GOALD_DATA_DIR": str(directory / "unused"),
+            "GOALD_METRICS_PORT": "0",
+            "GOALD_REPUBLISH": "3600",
+            "GOALD_LOG_FORMAT": "json",
+            **more,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._family: dict[int, psutil.Process] = {}
+        self._ended_at = 0.0
+
+    def start(self) -> None:
+        """Start it. Does not wait."""
+        self._ended_at = 0.0
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*GOALD, "serve"],
+                env=self._environment,
+                cwd=self._directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Of the driver."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def look_after(self) -> None:
+        """Start it again where it has ended, a second later."""
+        if self._process is None or self.is_running:
+            self._ended_at = 0.0
+        elif not self._ended_at:
+            self._ended_at = time.monotonic()
+        elif time.monotonic() - self._ended_at >= RESTART_SECONDS:
+            self.start()
+
+    def family(self) -> list[psutil.Process]:
+        """Every process of it that lives: below the driver now or when it was last asked, or
+        named by a heartbeat."""
+        if self.is_running:
+            driver = psutil.Process(self.pid)
+            for each in (driver, *driver.children(recursive=True)):
+                self._family[each.pid] = each
+        for beat in self._beats():
+            if beat.pid not in self._family and psutil.pid_exists(beat.pid):
+                self._family[beat.pid] = psutil.Process(beat.pid)
+        self._family = {pid: each for pid, each in self._family.items() if each.is_running()}
+        return list(self._family.values())
+
+    def process_of(self, role: str) -> psutil.Process:
+        """That which beats as `shard:0`, say."""
+        beat = next(each for each in self._beats() if each.field == role)
+        return psutil.Process(beat.pid)
+
+    def named(self, name: str) -> psutil.Process:
+        """That below the driver whose program has this name, such as `raylet`."""
+        return next(each for each in self.family() if each.name() == name)
+
+    def kill_driver(self) -> None:
+        """kill -9 of the driver alone, as the kernel does when memory runs out."""
+        self.family()
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def kill(self) -> None:
+        """kill -9 of everything at once. Returns when all is gone."""
+        if self._process is None:
+            return
+        family = self.family()
+        for each in family:
+            _kill(each)
+        self._process.wait()
+        psutil.wait_procs(family, timeout=STOP_S)
+
+    def stop(self) -> int | None:
+        """SIGTERM; its exit code. What is left after 25 s (D7) is killed."""
+        if self._process is None:
+            return None
+        self.family()
+        if self.is_running:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            code: int | None = self._process.wait(STOP_S + 5)
+        except subprocess.TimeoutExpired:
+            code = None
+        self.kill()
+        self._process = None
+        return code
+
+    def printed(self) -> str:
+        """The end of what it has said since the first start."""
+        return self._log.read_text(errors="replace")[-8_000:] if self._log.exists() else ""
+
+    def _beats(self) -> list[Heartbeat]:
+        try:
+            with redis.Redis.from_url(self._redis_url, socket_timeout=5) as client:
+                return parse(client.hvals(PROCESSES))
+        except redis.RedisError:
+            return []
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return
