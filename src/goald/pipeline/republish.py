@@ -2,6 +2,7 @@
 or because an exit is not acknowledged (3.2). Always under the same ids."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -17,6 +18,16 @@ LONGEST_PAUSE_SECONDS = 64.0
 WAITING_SECONDS = 86_400.0
 """So long after its commit an exit is still published again; then nobody is expected to
 acknowledge it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """What is to be published again: all that was published until a time of the database's."""
+
+    name: str
+    token: str
+    until_us: int
+
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -53,15 +64,18 @@ class Republisher:
         self._exit_retry = exit_retry
         self._reached = reached
         self._is_another = False
+        self._again: _Again | None = None
         self._times = 0
         self._pause = LOOK_SECONDS
         self._next_time = clock.monotonic()
 
     async def recognise(self) -> None:
         """Before the first message is sent: take up what an earlier holder knew, and look.
-        Raises ServiceUnavailable."""
+        What is sent from now on need not be sent again. Raises ServiceUnavailable."""
         self._sender.resume(await self._outbox.last_published(self._lease))
-        await self._name()
+        name = await self._name()
+        if self._is_another:
+            self._again = await self._begin(name)
 
     async def run(self) -> None:
         """Look each second, and send again what is to be sent again, until cancelled."""
@@ -80,28 +94,29 @@ class Republisher:
         """Of Redis and Postgres as they are now; notes if they are not those that were."""
         standing = await self._sender.standing()
         name = f"{standing.server} {(await self._outbox.database()).name}"
-        if standing.known_as != name or self._sender.is_behind:
-            self._is_another = True
+        is_lost = self._sender.is_behind
+        self._is_another |= is_lost or standing.known_as != name
+        if self._again is not None and (is_lost or standing.known_as != self._again.token):
+            self._again = None
         return name
+
+    async def _begin(self, name: str) -> _Again:
+        self._times += 1
+        token = f"{name} {self._lease.epoch}.{self._times} at {self._clock.now_us()}"
+        await self._sender.begin_anew(token)
+        await self._mark()
+        return _Again(name, token, (await self._outbox.database()).now_us)
 
     async def _publish_again(self, name: str) -> None:
         # Where it comes to no end it is tried less and less often: each try sends all of it.
         self._next_time = self._clock.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
-        self._times += 1
-        token = f"{name} {self._lease.epoch}.{self._times} at {self._clock.now_us()}"
-        await self._sender.begin_anew(token)
-        await self._mark()
-        until = (await self._outbox.database()).now_us
-        since = until - self._keep_us
-        after = count = 0
-        while rows := await self._outbox.published(self._lease, since, until, after):
-            await self._sender.send_again(rows)
-            self._metrics.republished.inc(len(rows))
-            count += len(rows)
-            after = rows[-1].number
+        again, self._again = self._again, None
+        if again is None or again.name != name:
+            again = await self._begin(name)
+        count = await self._send_again(again.until_us)
         self._reached(Step.REPUBLISHED)
-        if await self._sender.confirm(token, name):
+        if await self._sender.confirm(again.token, name):
             self._is_another = False
             self._pause = LOOK_SECONDS
             if count:
@@ -111,6 +126,16 @@ class Republisher:
                     messages=count,
                     slots=str(self._lease.slots),
                 )
+
+    async def _send_again(self, until_us: int) -> int:
+        after = count = 0
+        since_us = until_us - self._keep_us
+        while rows := await self._outbox.published(self._lease, since_us, until_us, after):
+            await self._sender.send_again(rows)
+            self._metrics.republished.inc(len(rows))
+            count += len(rows)
+            after = rows[-1].number
+        return count
 
     async def _retry_exits(self, after_s: float) -> None:
         while rows := await self._outbox.due_exits(self._lease, after_s, WAITING_SECONDS):
