@@ -30,6 +30,7 @@
 Each can be made of its message alone, so that it survives pickling between processes.
 """
 
+from asyncio import CancelledError
 from collections.abc import Sequence
 
 
@@ -148,3 +149,11 @@ class NotFound(PermanentError):
 
 class StartError(PermanentError):
     """A service or process could not be started; the text says why and what to do."""
+
+
+def is_no_events_fault(error: BaseException) -> bool:
+    """Whether what ended a process has nothing to do with the events that it had: a server or
+    a lease was lost, or somebody stopped it (D4)."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_no_events_fault(part) for part in error.exceptions)
+    return isinstance(error, (GoaldError, OSError, CancelledError))

@@ -6,6 +6,7 @@ other runs. What fails because a server is away is tried again; a lost lease end
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -17,9 +18,11 @@ from goald import _native
 from goald.domain.errors import (
     BreakerOpen,
     ContentRefused,
+    LeaseLost,
     RetryableError,
     ServerReplaced,
     ServiceUnavailable,
+    is_no_events_fault,
 )
 from goald.domain.leases import SlotLease, StreamLease
 from goald.domain.steps import Reached, Step, pass_by
@@ -101,19 +104,20 @@ class StreamFlow:
         self._reached = reached
         self._standstill = Standstill(clock)
         self._under_way = UnderWay(window, clock)
-        self._stopping = False
+        self._begun = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Until stopped; then what is under way is finished first (D7). Raises LeaseLost, in
-        an ExceptionGroup."""
-        await self._begin()
-        start = await self._trying("count a start", self._stream.start)
-        care = Care(self._stream, start, self._window.limit)
-        while not await self._follow(care):
-            # What was read of it is done, or will be; it cannot be acknowledged any more.
-            await self._begin()
-            await self._under_way.let_go()
-        await self._trying("end", self._stream.end)
+        """Until stopped; then what is under way is finished first (D7), or left to be read again
+        where the breaker is open. Raises LeaseLost, in an ExceptionGroup."""
+        try:
+            while not await self._follow(await self._begin()):
+                log.warning("%s is read anew", self._stream.name)
+        except BaseException as error:
+            if is_no_events_fault(error):
+                await self._end()
+            raise
+        await self._end()
 
     @property
     def trouble(self) -> str | None:
@@ -124,36 +128,72 @@ class StreamFlow:
         if lost := [number for number, lane in enumerate(self._lanes) if lane.is_lost]:
             return f"shard {lost[0]} takes no events"
         seconds = self._under_way.seconds
-        late = f"what was read {seconds:.0f} s ago is not done"
-        return late if seconds > self._patience else None
+        if seconds > self._patience:
+            return f"what was read {seconds:.0f} s ago is not done"
+        return None if self._begun.is_set() else "it has just begun"
+
+    async def begun(self) -> None:
+        """Wait until it reads."""
+        await self._begun.wait()
 
     def stop(self) -> None:
         """Read no more. `run` returns within the time of a wait and what is under way."""
-        self._stopping = True
+        self._stopped.set()
 
-    async def _begin(self) -> None:
-        position = await self._trying("claim", lambda: self._stream.claim(self._lease))
-        self._reached(Step.STREAM_CLAIMED)
-        self._reader.begin(position)
+    async def _begin(self) -> Care:
+        """Claim the stream, and wait for the shards to be done with what was read of it before,
+        if it was: that cannot be acknowledged any more, and is not to be beside what is read."""
+        for pause in pauses():
+            try:
+                position = await self._trying("claim", lambda: self._stream.claim(self._lease))
+                self._reached(Step.STREAM_CLAIMED)
+                start = await self._trying("count a start", self._stream.start)
+            except ServerReplaced:
+                await self._clock.sleep(pause)
+                continue
+            self._begun.set()
+            await self._under_way.let_go()
+            self._reader.begin(position)
+            return Care(self._stream, start, self._window.limit)
+        raise AssertionError("pauses never end")
 
     async def _follow(self, care: Care) -> bool:
         """Read until stopped; False where the stream is not the one that was claimed."""
         followed = True
         try:
             async with asyncio.TaskGroup() as tasks:
-                acknowledging = tasks.create_task(self._acknowledge())
+                helpers = [
+                    tasks.create_task(self._acknowledge()),
+                    tasks.create_task(self._give_up()),
+                ]
                 await self._read(care)
                 await self._under_way.empty()
-                acknowledging.cancel()
+                for helper in helpers:
+                    helper.cancel()
         except* ServerReplaced as replaced:
-            log.warning("%s is read anew: %s", self._stream.name, replaced.exceptions[0])
+            log.warning("%s: %s", self._stream.name, replaced.exceptions[0])
             self._metrics.replaced.labels(self._stream.name).inc()
             followed = False
+        except* BreakerOpen:
+            pass
         return followed
+
+    async def _give_up(self) -> None:
+        """Raises BreakerOpen once the breaker is open and somebody stops this."""
+        await self._stopped.wait()
+        while True:
+            self._breaker.check()
+            await self._clock.sleep(WAIT_SECONDS / 10)
+
+    async def _end(self) -> None:
+        """Say that this end has nothing to do with an event, if that can be said."""
+        with contextlib.suppress(RetryableError, LeaseLost, ServerReplaced, TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._stream.end()
 
     async def _read(self, care: Care) -> None:
         examined = -EXAMINE_SECONDS
-        while not self._stopping and self._breaker.trouble is None:
+        while not self._stopped.is_set() and self._breaker.trouble is None:
             if self._clock.monotonic() - examined >= EXAMINE_SECONDS:
                 examined = self._clock.monotonic()
                 await self._examine()
@@ -166,6 +206,8 @@ class StreamFlow:
             self._metrics.read.labels(self._stream.name).inc(len(entries))
             self._metrics.read_entries.observe(len(entries))
             fatal = await self._trying("try", partial(care.try_alone, entries))
+            if fatal is not None:
+                self._metrics.buried.inc()
             routed = fatal or self._route(entries)
             self._reached(Step.ROUTED)
             self._reader.learn(len(entries), routed.size)

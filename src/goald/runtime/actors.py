@@ -18,7 +18,13 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from redis.exceptions import RedisError
 
-from goald.domain.errors import GoaldError, ServiceUnavailable, ShardDied, StartError
+from goald.domain.errors import (
+    GoaldError,
+    ServiceUnavailable,
+    ShardDied,
+    StartError,
+    is_no_events_fault,
+)
 from goald.pipeline.parts import Part
 from goald.runtime import logs
 from goald.runtime.consumer import ConsumerSettings
@@ -30,8 +36,8 @@ log = logging.getLogger(__name__)
 RESTART_SECONDS = 0.25
 """Between a failure and the end of the process: long enough to be asked why."""
 
-OF_SERVERS = (GoaldError, OSError, TimeoutError, PostgresError, InterfaceError, RedisError)
-"""What makes an actor end, and has nothing to do with what it was processing."""
+OF_SERVERS = (PostgresError, InterfaceError, RedisError)
+"""What a server does to an actor has nothing to do with the events that it had."""
 
 COLLECT_AFTER = 200_000
 """Allocations, less deallocations, between two looks of the collector."""
@@ -182,7 +188,7 @@ def _may_be_an_events(error: BaseException) -> bool:
     """Whether an event may be what made the work fail: not where a server did."""
     if isinstance(error, BaseExceptionGroup):
         return any(_may_be_an_events(part) for part in error.exceptions)
-    return not isinstance(error, OF_SERVERS)
+    return not (isinstance(error, OF_SERVERS) or is_no_events_fault(error))
 
 
 def _reasons(error: BaseException) -> list[str]:

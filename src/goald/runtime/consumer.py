@@ -155,15 +155,23 @@ class ConsumerProcess:
         if self._stopping:
             flow.stop()
         self._flows.append(flow)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                holding = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
+                telling = tasks.create_task(self._tell(flow))
+                await flow.run()
+                for helper in (holding, telling):
+                    helper.cancel()
+            with contextlib.suppress(ServiceUnavailable):
+                await self._leases.release(lease)
+        finally:
+            await stream.close()
+
+    async def _tell(self, flow: StreamFlow) -> None:
+        """Say at once that all streams are read, once they are."""
+        await flow.begun()
         if self.ready:
             await self._beating.beat()
-        async with asyncio.TaskGroup() as tasks:
-            holding = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
-            await flow.run()
-            holding.cancel()
-        with contextlib.suppress(ServiceUnavailable):
-            await self._leases.release(lease)
-        await stream.close()
 
     def _describe(self) -> dict[str, Any] | None:
         if self._claim.outranked:
