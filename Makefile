@@ -47,7 +47,7 @@ test: $(STAMPS)/dev $(STAMPS)/ext ## Run every test, Rust and Python (ARGS="..."
 	@echo "Rust tests"
 	@cargo test --locked --quiet --workspace --exclude goald-native
 	@echo "Python tests"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 .PHONY: lint
 lint: $(STAMPS)/dev $(STAMPS)/ext ## Check formats, lints, types and who imports whom

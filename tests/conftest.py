@@ -2,6 +2,10 @@
 
 import signal
 
+import pytest
+from tests.support import spread
+from xdist.remote import Producer
+
 pytest_plugins = [
     "tests.support.services",
     "tests.support.api",
@@ -14,3 +18,17 @@ pytest_plugins = [
 # command that they start; some tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return spread.processes()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> spread.ByFile | None:
+    """Where no `--dist` says how, tests are spread as tests/support/spread.py has it."""
+    return spread.scheduler(config, log) if config.getvalue("dist") == "load" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        spread.long_first(items)
