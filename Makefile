@@ -79,7 +79,7 @@ bench: $(STAMPS)/dev $(STAMPS)/ext ## Measure on this machine (ARGS="..." goes t
 .PHONY: coverage
 coverage: $(STAMPS)/dev $(STAMPS)/ext ## Lines and branches that the tests reach, Python and Rust
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest $(ARGS)
+	@$(BIN)/python -m coverage run -m pytest -n auto $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 	@cargo llvm-cov --version >/dev/null 2>&1 || { \

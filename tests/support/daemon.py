@@ -39,7 +39,7 @@ from goald.runtime.embedded.secret import find_token_secret
 from goald.runtime.rates import Readings
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 """For one wait; far longer than any takes on an idle machine."""
 STOP_S = 25.0
 """Within which a signal ends the daemon (D7)."""

@@ -25,6 +25,7 @@ from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.steps import Reached, pass_by
 from goald.domain.streams import CONTROL, DEAD, EXITS, NOTICES, event_stream
+from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.parts import Shard
 from goald.ports import (
     Change,
@@ -158,7 +159,7 @@ class House:
         self.configure(workflow, version=version, active=active)
         await self.streams.add(CONTROL, [b"event", b"{}"])
 
-    def shard(self, reconcile: float = 3_600) -> ShardProcess:
+    def shard(self, reconcile: float = 3_600, evaluator: Evaluator | None = None) -> ShardProcess:
         return ShardProcess(
             ShardSettings(
                 index=0,
@@ -173,6 +174,7 @@ class House:
             control=MemoryControlStream(self.streams),
             board=self.board,
             clock=self.clock,
+            evaluator=evaluator,
             reached=self.reached,
         )
 
