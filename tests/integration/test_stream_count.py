@@ -1,0 +1,376 @@
+"""Another number of event streams: a contact's events keep their order (3.2)."""
+
+import asyncio
+import json
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import redis as blocking
+from redis.asyncio import Redis
+from tests.support.commands import GOALD, Ran
+from tests.support.daemon import Daemon
+
+from goald.adapters.clock import SystemClock
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.redis_streams import RedisOutbound, admin, count_change
+from goald.adapters.redis_streams.dead_letters import list_dead, replay_dead
+from goald.cli import streams as command
+from goald.client import Publisher, ServiceUnavailable, event
+from goald.domain.errors import NotDrained, StreamCountMismatch
+from goald.domain.streams import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream, partition_of
+from goald.ports import DeadLetter
+from goald.runtime.board import RedisBoard
+from goald.runtime.counting import Counting
+
+MOST = 16
+CONTACTS = 20
+
+
+@pytest.fixture
+async def client(any_redis_url: str) -> AsyncIterator[Any]:
+    """A client of an empty server."""
+    async with Redis.from_url(any_redis_url) as client:
+        yield client
+
+
+def tag(contact: str, number: int) -> dict[str, Any]:
+    return event("contact.tag.added", "acme", contact, {"tag_id": "t"}, id=f"{contact}/{number}")
+
+
+class Effects:
+    """Stands where goald does: takes what is in the streams, and acknowledges it."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._positions = dict.fromkeys(map(event_stream, range(MOST)), b"0-0")
+        self.order: dict[str, list[int]] = {}
+        """Of each contact, the numbers of its events as they took effect."""
+        self.elsewhere: list[str] = []
+        """Contacts of which an event was not in the stream that is theirs."""
+
+    async def take(self, at_most: int = 50) -> int:
+        """Let some entries of each stream take effect; how many did."""
+        taken = 0
+        for name, after in self._positions.items():
+            entries = await self._client.xrange(name, min=b"(" + after, count=at_most)
+            # What is not acknowledged holds the number as it is.
+            count = await admin.stream_count(self._client) if entries else 0
+            for entry_id, fields in entries:
+                contact, _, number = json.loads(fields[b"event"])["id"].partition("/")
+                self.order.setdefault(contact, []).append(int(number))
+                self._positions[name] = entry_id
+                if event_stream(partition_of("acme", contact, count)) != name:
+                    self.elsewhere.append(contact)
+            if entries:
+                await self._client.xgroup_setid(name, GROUP, self._positions[name])
+            taken += len(entries)
+        return taken
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until nothing more comes."""
+        for name in self._positions:
+            await self._client.xgroup_create(name, GROUP, "0", mkstream=True)
+        stopped = False
+        while await self.take() or not stopped:
+            stopped = stop.is_set()  # what came before is taken once more
+            await asyncio.sleep(0.001)
+
+
+async def publish_on(url: str, contacts: list[str], stop: asyncio.Event) -> int:
+    """Publish one event after another for each of the contacts; how many each has."""
+    number = 0
+    async with Publisher(url) as publisher:
+        while not stop.is_set():
+            for contact in contacts:
+                await publisher.publish(tag(contact, number))
+            number += 1
+            if number % 7 == 0:
+                await publisher.flush()
+            await asyncio.sleep(0)
+    return number
+
+
+async def test_the_events_of_a_contact_stay_in_order_while_the_number_changes(
+    any_redis_url: str, client: Any
+) -> None:
+    effects, stop, published = Effects(client), asyncio.Event(), asyncio.Event()
+    working = asyncio.create_task(effects.run(published))
+    groups = [[f"p{p}-c{n}" for n in range(CONTACTS)] for p in range(3)]
+    publishing = [
+        asyncio.create_task(publish_on(any_redis_url, contacts, stop)) for contacts in groups
+    ]
+
+    def taken() -> int:
+        return sum(map(len, effects.order.values()))
+
+    try:
+        for wanted in (8, 3, 16, 1, 5):
+            before, enough = await admin.stream_count(client), taken() + 500
+            assert await command._set(any_redis_url, wanted, 60, lambda _: None) == before
+            assert await admin.stream_count(client) == wanted
+            async with asyncio.timeout(60):
+                while taken() < enough:
+                    await asyncio.sleep(0.01)
+    finally:
+        stop.set()
+        counts = await asyncio.gather(*publishing)
+        published.set()
+        await working
+    for contacts, count in zip(groups, counts, strict=True):
+        for contact in contacts:
+            assert effects.order[contact] == list(range(count))
+    assert effects.elsewhere == []
+
+
+async def test_producers_wait_while_the_number_is_being_changed(
+    any_redis_url: str, client: Any
+) -> None:
+    await client.set(STREAM_COUNT, 2)
+    async with Publisher(any_redis_url, patience_s=0.3) as publisher:
+        await publisher.publish(tag("ann", 0))
+        await publisher.flush()
+        await count_change.announce(client, 6)
+        await publisher.publish(tag("ann", 1))
+        with pytest.raises(ServiceUnavailable, match="being changed to 6"):
+            await publisher.flush()
+        assert await client.exists(*map(event_stream, range(6))) == 1
+        await client.set(STREAM_COUNT, 6)
+        await count_change.withdraw(client, 6)
+        await publisher.flush(patience_s=60)
+    ((_, fields),) = await client.xrange(event_stream(partition_of("acme", "ann", 6)), "-", "+", 1)
+    assert json.loads(fields[b"event"])["id"] in {"ann/0", "ann/1"}
+    assert sum([await client.xlen(event_stream(p)) for p in range(6)]) == 2
+
+
+async def test_a_command_that_died_keeps_nobody_waiting_for_ever(
+    any_redis_url: str, client: Any
+) -> None:
+    await count_change.announce(client, 8)
+    assert 0 < await client.pttl(NEXT_STREAMS) <= count_change.ANNOUNCED_SECONDS * 1_000
+    await client.pexpire(NEXT_STREAMS, 200)
+    async with Publisher(any_redis_url) as publisher:
+        await publisher.publish(tag("ann", 0))
+        await publisher.flush()
+    assert await client.xlen(event_stream(partition_of("acme", "ann", 4))) == 1
+
+
+async def test_a_number_that_is_gone_does_not_scatter_what_follows(
+    any_redis_url: str, client: Any
+) -> None:
+    """After the loss of Redis' data: by the default number it would go elsewhere."""
+    await client.set(STREAM_COUNT, 16)
+    contact = next(f"c-{n}" for n in range(99) if partition_of("acme", f"c-{n}", 16) > 4)
+    async with Publisher(any_redis_url) as publisher:
+        await publisher.publish(tag(contact, 0))
+        await publisher.flush()
+        await client.flushall()
+        await publisher.publish(tag(contact, 1))
+        await publisher.flush()
+    assert await client.xlen(event_stream(partition_of("acme", contact, 16))) == 1
+
+
+@pytest.mark.parametrize("left", ["undelivered", "pending", "without a group"])
+async def test_the_number_stays_while_something_has_not_taken_effect(
+    client: Any, left: str
+) -> None:
+    name = event_stream(3)
+    await client.xadd(name, {"event": "e"})
+    if left != "without a group":
+        await client.xgroup_create(name, GROUP, "0")
+    if left == "pending":
+        await client.xreadgroup(GROUP, "somebody", {name: ">"})
+    assert not await count_change.change(client, 4, 8)
+    assert await client.get(STREAM_COUNT) is None
+    await client.delete(name)
+    assert await count_change.change(client, 4, 8)
+    assert await client.get(STREAM_COUNT) == b"8"
+
+
+async def test_a_change_that_another_overtook_changes_nothing(client: Any) -> None:
+    await client.set(STREAM_COUNT, 5)
+    assert not await count_change.change(client, 4, 8)
+    await count_change.announce(client, 9)
+    assert not await count_change.change(client, 5, 8)
+    with pytest.raises(NotDrained, match="being changed to 9"):
+        await count_change.announce(client, 8)
+    await count_change.withdraw(client, 8)
+    assert await client.get(NEXT_STREAMS) == b"9"
+    assert await client.get(STREAM_COUNT) == b"5"
+
+
+async def test_events_in_a_stream_that_nobody_reads_are_behind(client: Any) -> None:
+    await client.xadd(event_stream(9), {"event": "e"})
+    assert await admin.lag(client) == {
+        **dict.fromkeys(map(event_stream, range(4)), 0),
+        event_stream(9): 1,
+    }
+
+
+async def test_a_dead_letter_of_a_stream_that_is_no_more_is_sent_to_one_that_is(
+    any_redis_url: str, client: Any
+) -> None:
+    await client.set(STREAM_COUNT, 4)
+    outbound = RedisOutbound(any_redis_url, ManualClock())
+    await outbound.bury([DeadLetter(event_stream(9), b"1-1", b"e", "a reason", 1)])
+    await outbound.close()
+    (letter,) = await list_dead(client)
+    await replay_dead(client, letter.id)
+    assert await client.xlen(event_stream(9)) == 0
+    assert await client.xlen(event_stream(1)) == 1
+    assert await list_dead(client) == []
+
+
+async def test_a_daemon_puts_a_number_back_that_is_gone_and_ends_when_it_is_another(
+    any_redis_url: str, client: Any
+) -> None:
+    board = RedisBoard(any_redis_url)
+    counting = Counting(board, 6, SystemClock())
+    try:
+        await counting.once()
+        assert await client.get(STREAM_COUNT) == b"6"
+        await counting.once()
+        await client.set(STREAM_COUNT, 7)
+        with pytest.raises(StreamCountMismatch, match="there are 7 event streams now"):
+            await counting.once()
+    finally:
+        await board.close()
+
+
+# The command -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_redis(monkeypatch: pytest.MonkeyPatch, clean: None, redis_url: str) -> Iterator[Any]:
+    """A Redis that commands find, and nothing else there."""
+    monkeypatch.setenv("GOALD_REDIS_URL", redis_url)
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://nobody@127.0.0.1:1/none")
+    with blocking.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def test_where_nothing_is_left_the_number_is_changed_at_once(
+    at_redis: Any, run: Callable[..., Ran]
+) -> None:
+    ran = run("streams", "set", "6")
+    assert ran.code == 0
+    assert "There are 6 event streams now, where there were 4." in ran.out
+    assert "GOALD_STREAMS=6" in ran.out
+    assert at_redis.get(STREAM_COUNT) == b"6"
+    assert run("streams", "set", "6", "--json").json == {"streams": 6, "before": 6}
+    shown = run("streams", "--json").json
+    assert (shown["count"], shown["changing_to"], len(shown["streams"])) == (6, None, 6)
+
+
+def test_where_something_is_left_nothing_is_changed_and_producers_go_on(
+    at_redis: Any, run: Callable[..., Ran]
+) -> None:
+    at_redis.xadd(event_stream(2), {"event": "e"})
+    ran = run("streams", "set", "6", "--timeout", "0.3")
+    assert ran.code == 3
+    assert "nothing is changed" in ran.err
+    assert "goald:events:2: 1" in ran.err
+    assert at_redis.keys("goald:streams*") == []
+
+
+def test_streams_that_nobody_reads_are_named(at_redis: Any, run: Callable[..., Ran]) -> None:
+    at_redis.xadd(event_stream(7), {"event": "e"})
+    ran = run("streams")
+    assert ran.code == 0
+    assert "4 event streams" in ran.out
+    assert "nobody reads goald:events:7" in ran.err
+
+
+@pytest.mark.parametrize("number", ["0", "257", "many"])
+def test_a_number_that_cannot_be_is_wrong_usage(
+    at_redis: Any, run: Callable[..., Ran], number: str
+) -> None:
+    assert run("streams", "set", number).code == 2
+    assert at_redis.keys() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_change_changes_nothing_and_may_be_given_again(
+    at_redis: Any, run: Callable[..., Ran], number: signal.Signals
+) -> None:
+    at_redis.xadd(event_stream(2), {"event": "e"})
+    with subprocess.Popen([*GOALD, "streams", "set", "6"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"1 entries have not taken effect" in process.stdout.readline()
+        assert at_redis.get(NEXT_STREAMS) == b"6"
+        process.send_signal(number)
+    if number is signal.SIGINT:
+        assert process.returncode == 130
+        assert at_redis.get(NEXT_STREAMS) is None
+    assert at_redis.get(STREAM_COUNT) is None
+    at_redis.delete(event_stream(2))
+    assert run("streams", "set", "6").code == 0
+    assert at_redis.keys("goald:streams*") == [STREAM_COUNT.encode()]
+
+
+def test_an_event_sent_while_the_number_changes_is_found_where_it_went(at_redis: Any) -> None:
+    contact = next(f"c-{n}" for n in range(99) if partition_of("acme", f"c-{n}", 16) > 4)
+    at_redis.set(NEXT_STREAMS, 16)
+    words = ["send", "form.submitted", "--tenant", "acme", "--contact", contact, "--json"]
+    with subprocess.Popen([*GOALD, *words], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while not at_redis.client_list():
+            assert process.poll() is None
+        _until_it_waits(at_redis, process)
+        at_redis.set(STREAM_COUNT, 16)
+        at_redis.delete(NEXT_STREAMS)
+        sent = json.loads(process.stdout.read())
+    assert sent["stream"] == event_stream(partition_of("acme", contact, 16))
+    assert at_redis.xrange(sent["stream"], sent["entry"], sent["entry"])
+
+
+def _until_it_waits(client: Any, process: "subprocess.Popen[bytes]") -> None:
+    """Until the publisher of the process has asked, and was told to wait."""
+
+    def asked() -> int:
+        return int(client.info("commandstats").get("cmdstat_eval", {}).get("calls", 0))
+
+    before = asked()
+    while asked() < before + 2:
+        assert process.poll() is None
+
+
+# A running goald -------------------------------------------------------------------------
+
+WORKFLOWS = """
+tenant: acme
+workflows:
+  - id: upsell
+    active: true
+    goals:
+      - {goal_type: purchase_made, criteria: {any_purchase: true}}
+"""
+
+
+def test_a_running_goald_ends_for_the_new_number_and_goes_on_with_it(
+    make_daemon: Callable[..., Daemon],
+) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    daemon.apply(WORKFLOWS)
+    contacts = [f"c-{n}" for n in range(200)]
+    enrolled = [{"workflow_id": "upsell", "enrollment_id": f"e-{c}"} for c in contacts]
+    daemon.publish(
+        *(
+            event("workflow.enrollment.started", "acme", contact, data)
+            for contact, data in zip(contacts, enrolled, strict=True)
+        )
+    )
+    ran = daemon.run("streams", "set", "7", "--json")
+    assert json.loads(ran.stdout) == {"streams": 7, "before": 4}, ran.stderr
+    assert daemon.wait() == 1
+    assert "there are 7 event streams now" in daemon.printed()
+    daemon.start()
+    daemon.publish(*(event("payment.completed", "acme", c, {"amount": "1"}) for c in contacts))
+    daemon.until_lag_zero()
+    assert {exit_.contact_id for exit_ in daemon.exits("acme")} == set(contacts)
+    shown = json.loads(daemon.run("streams", "--json").stdout)
+    assert shown["count"] == 7
+    assert all(each["length"] and not each["lag"] for each in shown["streams"])

@@ -1,0 +1,270 @@
+"""Streams are trimmed below what every group has acknowledged, and no further (D5)."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from goald.adapters.clock import SystemClock
+from goald.adapters.redis_streams import RedisEventStream
+from goald.adapters.redis_streams.trim import AT_ONCE, RedisTrimmer
+from goald.domain.errors import ServiceUnavailable
+from goald.domain.leases import StreamLease
+from goald.domain.streams import EXITS, GROUP, NOTICES, event_stream
+from goald.metrics import TrimmingMetrics
+from goald.runtime.trimming import Trimming
+
+STREAM = event_stream(0)
+NODE = 10
+"""Entries of a node of a stream here: what is trimmed is a whole node."""
+
+
+@pytest.fixture
+async def client(any_redis_url: str) -> AsyncIterator[Any]:
+    """A client of an empty server, whose streams have small nodes."""
+    async with Redis.from_url(any_redis_url) as client:
+        before = await client.config_get("stream-node-max-entries")
+        await client.config_set("stream-node-max-entries", NODE)
+        yield client
+        await client.config_set("stream-node-max-entries", str(before["stream-node-max-entries"]))
+
+
+@pytest.fixture
+async def trimmer(any_redis_url: str) -> AsyncIterator[RedisTrimmer]:
+    trimmer = RedisTrimmer(any_redis_url)
+    yield trimmer
+    await trimmer.close()
+
+
+async def add(client: Any, count: int, stream: str = STREAM) -> list[bytes]:
+    async with client.pipeline(transaction=False) as pipe:
+        for n in range(count):
+            pipe.xadd(stream, {"event": f"e{n}"})
+        return list(await pipe.execute())
+
+
+async def left(client: Any, stream: str = STREAM) -> list[bytes]:
+    return [entry_id for entry_id, _ in await client.xrange(stream)]
+
+
+def registry_and_job(trimmer: RedisTrimmer, keep: float) -> tuple[CollectorRegistry, Trimming]:
+    registry = CollectorRegistry()
+    return registry, Trimming(trimmer, keep, TrimmingMetrics(registry), SystemClock())
+
+
+async def test_what_every_group_has_acknowledged_goes_and_the_rest_stays(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    ids = await add(client, 200)
+    await client.xgroup_create(STREAM, GROUP, ids[149])
+    await client.xgroup_create(STREAM, "warehouse", ids[79])
+    assert await trimmer.trim(STREAM, 0, GROUP) > 0
+    kept = await left(client)
+    assert kept == ids[-len(kept) :]
+    assert ids[79] in kept
+    assert len(kept) <= 200 - 79 + NODE
+    await client.xgroup_setid(STREAM, "warehouse", ids[199])
+    await trimmer.trim(STREAM, 0, GROUP)
+    kept = await left(client)
+    assert ids[149:] == kept[-51:]
+    assert len(kept) <= 51 + NODE
+
+
+async def test_an_entry_that_is_pending_is_not_trimmed(client: Any, trimmer: RedisTrimmer) -> None:
+    ids = await add(client, 100, EXITS)
+    await client.xgroup_create(EXITS, "engine", "0")
+    await client.xreadgroup("engine", "one", {EXITS: ">"}, count=90)
+    await client.xack(EXITS, "engine", *ids[:30], *ids[40:90])
+    await trimmer.trim(EXITS, 0, None)
+    kept = await left(client, EXITS)
+    assert ids[30:] == kept[-70:]
+    assert len(kept) <= 70 + NODE
+    await client.xack(EXITS, "engine", *ids[30:40])
+    await trimmer.trim(EXITS, 0, None)
+    assert len(await left(client, EXITS)) <= 11 + NODE
+
+
+async def test_what_is_younger_than_is_kept_stays(client: Any, trimmer: RedisTrimmer) -> None:
+    seconds, _ = await client.time()
+    old = [
+        await client.xadd(STREAM, {"event": "e"}, id=f"{(seconds - 7_200) * 1_000 + n}-0")
+        for n in range(50)
+    ]
+    young = await add(client, 50)
+    await client.xgroup_create(STREAM, GROUP, young[-1])
+    await trimmer.trim(STREAM, 10_000, GROUP)
+    assert await left(client) == old + young
+    await trimmer.trim(STREAM, 3_600, GROUP)
+    kept = await left(client)
+    assert kept[-50:] == young
+    assert len(kept) < 50 + NODE
+
+
+async def test_a_stream_without_a_group_is_never_trimmed(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    for stream in (EXITS, NOTICES, STREAM):
+        await add(client, 100, stream)
+        assert await trimmer.trim(stream, 0, None) == 0
+        assert len(await left(client, stream)) == 100
+    assert await trimmer.trim("goald:events:9", 0, GROUP) == 0
+    assert not await client.exists("goald:events:9")
+
+
+async def test_a_group_that_was_never_given_anything_keeps_everything(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    ids = await add(client, 100, EXITS)
+    await client.xgroup_create(EXITS, "engine", ids[-1])
+    await client.xgroup_create(EXITS, "late", "0")
+    assert await trimmer.trim(EXITS, 0, None) == 0
+    assert await left(client, EXITS) == ids
+
+
+async def test_events_that_goald_has_not_begun_to_read_stay_whoever_else_has(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    ids = await add(client, 100)
+    await client.xgroup_create(STREAM, "warehouse", ids[-1])
+    assert await trimmer.trim(STREAM, 0, GROUP) == 0
+    assert await left(client) == ids
+
+
+async def test_ids_that_no_number_of_lua_can_hold_are_compared(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    """Ids that a producer chose: as doubles, all of a millisecond would be one."""
+    first = 2**63
+    ids = [await client.xadd(STREAM, {"event": "e"}, id=f"5-{first + n}") for n in range(100)]
+    await client.xgroup_create(STREAM, GROUP, ids[59])
+    await client.xgroup_create(STREAM, "warehouse", ids[39])
+    await trimmer.trim(STREAM, 0, GROUP)
+    kept = await left(client)
+    assert ids[39:] == kept[-61:]
+    assert len(kept) <= 61 + NODE
+
+
+async def test_a_reader_goes_on_where_it_was_and_the_lag_stays_exact(
+    any_redis_url: str, client: Any, trimmer: RedisTrimmer
+) -> None:
+    from goald.adapters.redis_streams import admin
+
+    stream = RedisEventStream(any_redis_url, STREAM)
+    ids = await add(client, 100)
+    await stream.claim(StreamLease(STREAM, 1, "a"))
+    await stream.acknowledge(ids[59], 60)
+    assert await trimmer.trim(STREAM, 0, GROUP) > 0
+    assert (await admin.lag(client))[STREAM] == 40
+    assert [entry[0] for entry in await stream.read(ids[59], 100)] == ids[60:]
+    await stream.close()
+    again = RedisEventStream(any_redis_url, STREAM)
+    await again.claim(StreamLease(STREAM, 2, "b"))
+    await again.acknowledge(ids[69], 10)
+    assert (await admin.lag(client))[STREAM] == 30
+    await again.close()
+
+
+async def test_nothing_unread_is_lost_while_it_is_written_read_and_trimmed_at_once(
+    any_redis_url: str, client: Any, trimmer: RedisTrimmer
+) -> None:
+    stream = RedisEventStream(any_redis_url, STREAM)
+    await stream.claim(StreamLease(STREAM, 1, "a"))
+    added: list[bytes] = []
+    read: list[bytes] = []
+    done = asyncio.Event()
+
+    async def trim_on() -> None:
+        while not done.is_set():
+            await trimmer.trim(STREAM, 0, GROUP)
+
+    async def write() -> None:
+        for _ in range(60):
+            added.extend(await add(client, 50))
+
+    async def read_on() -> None:
+        after = b"0-0"
+        while len(read) < 3_000:
+            page = await stream.read(after, 37)
+            read.extend(entry[0] for entry in page)
+            if page:
+                after = page[-1][0]
+                await stream.acknowledge(after, len(page))
+            else:
+                await asyncio.sleep(0.001)
+
+    trimming = asyncio.create_task(trim_on())
+    try:
+        async with asyncio.timeout(60):
+            await asyncio.gather(write(), read_on())
+    finally:
+        done.set()
+        await trimming
+        await stream.close()
+    assert read == added
+    assert len(await left(client)) < 3_000
+
+
+# The job ---------------------------------------------------------------------------------
+
+
+async def test_the_job_trims_every_stream_and_counts(client: Any, trimmer: RedisTrimmer) -> None:
+    registry, job = registry_and_job(trimmer, keep=0)
+    for stream, group in ((STREAM, GROUP), (event_stream(200), GROUP), (EXITS, "engine")):
+        ids = await add(client, 100, stream)
+        await client.xgroup_create(stream, group, ids[-1])
+    assert await job.once()
+    for stream in (STREAM, event_stream(200), EXITS):
+        gone = 100 - len(await left(client, stream))
+        assert gone >= 99 - NODE
+        labels = {"stream": stream}
+        assert registry.get_sample_value("goald_stream_trimmed_total", labels) == gone
+
+
+async def test_a_long_stream_is_trimmed_in_steps_until_it_is_done(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    _, job = registry_and_job(trimmer, keep=0)
+    ids = await add(client, 2 * AT_ONCE + 500)
+    await client.xgroup_create(STREAM, GROUP, ids[-1])
+    assert 0 < await trimmer.trim(STREAM, 0, GROUP) <= AT_ONCE
+    assert await job.once()
+    assert len(await left(client)) <= 1 + NODE
+
+
+async def test_a_stream_that_cannot_be_trimmed_holds_up_no_other(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    _, job = registry_and_job(trimmer, keep=0)
+    await client.set(STREAM, "not a stream")
+    ids = await add(client, 100, EXITS)
+    await client.xgroup_create(EXITS, "engine", ids[-1])
+    assert not await job.once()
+    assert len(await left(client, EXITS)) <= 1 + NODE
+
+
+async def test_a_full_redis_is_trimmed_too(client: Any, trimmer: RedisTrimmer) -> None:
+    ids = await add(client, 100)
+    await client.xgroup_create(STREAM, GROUP, ids[-1])
+    await client.config_set("maxmemory", 1)
+    try:
+        assert await trimmer.trim(STREAM, 0, GROUP) > 0
+    finally:
+        await client.config_set("maxmemory", 0)
+
+
+async def test_a_redis_that_is_away_is_tried_again_and_ends_nothing() -> None:
+    trimmer = RedisTrimmer("unix:///tmp/goald-no-such-socket")
+    with pytest.raises(ServiceUnavailable):
+        await trimmer.trim(STREAM, 0, GROUP)
+    _, job = registry_and_job(trimmer, keep=0)
+    assert not await job.once()
+    running = asyncio.create_task(job.run())
+    done, _ = await asyncio.wait([running], timeout=0.2)
+    assert not done
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
