@@ -4,7 +4,6 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import psutil
 from tests.support.daemon import DEADLINE_S, Daemon
@@ -26,7 +25,7 @@ def listening(process: psutil.Process) -> list[tuple[str, int]]:
     ]
 
 
-def looked(address: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def looked(address: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Somebody asks Ray's control store which nodes there are."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.run(

@@ -312,8 +312,10 @@ class _Daemon:
                 )
             try:
                 readings = self._latest.readings = await self._board.readings()
-                found = self._told_by(readings)
-                self._console.tick(window.add(readings))
+                found = []
+                if self._acting.ready.is_set():  # else it is told of elsewhere, or is another's
+                    found = not_ready(readings.heartbeats, readings.at)
+                    self._console.tick(window.add(readings))
             except ServiceUnavailable as error:
                 found = [str(error)]
             for trouble in found:
@@ -328,13 +330,6 @@ class _Daemon:
         if (trouble := self._acting.trouble) is not None:
             return [trouble]
         readings = replace(self._latest.get(), at=datetime.now(UTC))
-        return not_ready(readings.heartbeats, readings.at)
-
-    def _told_by(self, readings: Readings) -> list[str]:
-        """Why what acts here is not ready. What is being started is told of elsewhere, and the
-        heartbeats are another instance's while this one stands by."""
-        if not self._acting.ready.is_set():
-            return []
         return not_ready(readings.heartbeats, readings.at)
 
     def _describe(self) -> dict[str, object] | None:
