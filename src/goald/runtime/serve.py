@@ -273,7 +273,8 @@ class _Daemon:
 
     def _works_from_the_start(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on until it is cancelled; the first of them that fails ends the daemon."""
-        works = [self._acting.run(), self._watch()]
+        counting = Counting(self._board, self._streams, system_clock())
+        works = [self._acting.run(), self._watch(), counting.run()]
         if self._api is not None:
             works.append(self._api.run())
         return works
@@ -282,8 +283,7 @@ class _Daemon:
         """The same, once everything is there."""
         months = retention(self._endpoints.postgres_dsn, self._settings.retention)
         trims = trimming(self._endpoints.redis_url, self._settings.keep, self._registry)
-        counting = Counting(self._board, self._streams, system_clock())
-        works = [beating.run(), months.run(), trims.run(), counting.run()]
+        works = [beating.run(), months.run(), trims.run()]
         if self._demo:
             works.append(self._make_traffic())
         return works
