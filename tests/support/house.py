@@ -44,7 +44,8 @@ from goald.settings import HandoverSettings, ReadSettings
 STREAM = event_stream(0)
 ALL = SlotRange(0, 255)
 GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e1f"
-DEADLINE_SECONDS = 10
+DEADLINE_SECONDS = 60
+READ = ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20, pause=0)
 
 
 class MemoryBoard:
@@ -118,7 +119,7 @@ class House:
     board: MemoryBoard = field(default_factory=MemoryBoard)
     clock: Clock = field(default_factory=SystemClock)
     reached: Reached = pass_by
-    read: ReadSettings = ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20, pause=0)
+    read: ReadSettings = READ
 
     def __post_init__(self) -> None:
         self.store = FaultyStore(self.database, self.clock)
@@ -260,7 +261,7 @@ class House:
         return self.streams.unacknowledged(STREAM)
 
     async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for a condition; fails after ten seconds."""
+        """Wait for a condition; fails after DEADLINE_SECONDS."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not true():
                 await asyncio.sleep(0.005)
