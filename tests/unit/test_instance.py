@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goald.domain.errors import NotFound
+from goald.domain.errors import NotFound, SettingsError
 from goald.runtime import instance
 from goald.runtime.instance import Instance
 from goald.settings import Settings
@@ -87,3 +87,18 @@ def test_a_stopped_instance_is_gone(tmp_path: Path) -> None:
     instance.remove(tmp_path)
     with pytest.raises(NotFound):
         instance.find(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"redis_url": "redis://h"}, "GOALD_POSTGRES_DSN is not"),
+        ({"postgres_dsn": "postgresql://h/g"}, "GOALD_REDIS_URL is not"),
+    ],
+)
+def test_one_address_alone_is_an_error_and_does_not_mean_the_data_directory(
+    tmp_path: Path, given: dict[str, str], missing: str
+) -> None:
+    instance.write(tmp_path, running(tmp_path))
+    with pytest.raises(SettingsError, match=missing):
+        instance.find(settings(tmp_path, **given))

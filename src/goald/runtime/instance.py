@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from goald.domain.errors import NotFound
+from goald.domain.errors import NotFound, SettingsError
 from goald.settings import Settings
 
 FILE = Path("run") / "instance.json"
@@ -59,10 +59,19 @@ def find(settings: Settings) -> Instance:
 
     Where both `GOALD_REDIS_URL` and `GOALD_POSTGRES_DSN` are set, that which uses them; else
     that which runs on the data directory, if its process (by id and start time) is alive.
-    NotFound otherwise, saying what to do. Reads one small file; connects to nothing.
+    NotFound otherwise, saying what to do; SettingsError where one of the two is set alone, which
+    means neither. Reads one small file; connects to nothing.
     """
     if settings.redis_url is not None and settings.postgres_dsn is not None:
         return Instance(redis_url=settings.redis_url, postgres_dsn=settings.postgres_dsn)
+    if settings.redis_url is not None or settings.postgres_dsn is not None:
+        there, missing = "GOALD_REDIS_URL", "GOALD_POSTGRES_DSN"
+        if settings.redis_url is None:
+            there, missing = missing, there
+        raise SettingsError(
+            f"{there} is set, and {missing} is not: set both to mean the goald that uses them, "
+            "or neither to mean the one that runs on the data directory"
+        )
     running = _running(settings.data_dir.expanduser())
     if running is None:
         raise NotFound(
