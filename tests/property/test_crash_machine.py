@@ -127,6 +127,24 @@ class CrashMachine(RuleBasedStateMachine):
         for _, one in self.world.older:
             one.fate.thaw()
 
+    @rule(
+        who=PEOPLE, enrollment=ENROLLMENTS, workflow=WORKFLOWS, tag=TAGS, older_first=st.booleans()
+    )
+    def split(
+        self, who: tuple[str, str], enrollment: str, workflow: str, tag: str, older_first: bool
+    ) -> None:
+        """A second shard lives beside the first, and the consumer reaches now one, now the
+        other."""
+        self.replace("shard", freezes=False)
+        self.wait(0.2)
+        self.mislead(older_first)
+        self.enrol(who, enrollment, workflow, [])
+        self.wait(0.2)
+        self.mislead(not older_first)
+        self.tag(who, tag)
+        self.wait(0.2)
+        self.mislead(False)
+
     @rule(misleads=st.booleans())
     def mislead(self, misleads: bool) -> None:
         """The consumer goes on with the shard that it had."""
