@@ -13,17 +13,27 @@ from tests.fault.workload import PROBES_BEGIN
 from goald.domain.steps import Step
 from goald.domain.streams import FIELD, event_stream
 
-ONCE = {Step.SLOTS_TAKEN, Step.LOADED, Step.RELAYED, Step.RELOADED, Step.CONFIGURED}
+ONCE = {
+    Step.SLOTS_TAKEN,
+    Step.LOADED,
+    Step.RELAYED,
+    Step.REPUBLISHED,
+    Step.RELOADED,
+    Step.CONFIGURED,
+}
 """Steps that a process takes once, or once whenever it is made to."""
 MANY = 4
 """How many times another step is taken for sure while a round's events come."""
+
+
+SHAPE = Shape(contacts=20, deletions=False)
 
 
 def crash_at(step: Step, stage: Stage, seed: int) -> Round:
     """A process that dies at a step amid events, and the one after it, which does not; in one
     round of four that one dies too, at another step."""
     play = partial(_crash, step)
-    return play_round(stage, seed, play, shape=Shape(contacts=20), rate=150.0)
+    return play_round(stage, seed, play, shape=SHAPE, rate=150.0)
 
 
 def _crash(step: Step, act: Act) -> None:
@@ -36,17 +46,19 @@ def _crash(step: Step, act: Act) -> None:
         crash = Crash(each, 1 if each in ONCE else act.rng.randint(1, MANY))
         act.notes.append(f"{each.name} {crash.nth}")
         engine.start(crash)
-        until(f"crash at {crash}", partial(_has_died, act, each))
+        until(f"crash at {crash}", partial(_has_died, act, crash))
     act.over()
     engine.start()
 
 
-def _has_died(act: Act, step: Step) -> bool:
+def _has_died(act: Act, crash: Crash) -> bool:
     """Whether it has; until then it is given what makes it take the step."""
     engine = _engine(act)
     if not engine.is_running:
-        assert engine.was_killed, "it ended by itself, and not at the step"
-        return True
+        if engine.was_killed:
+            return True
+        engine.start(crash)  # an error that ends it is no fault: it is started again
+    step = crash.step
     if step is Step.RELOADED:
         for pid in act.stage.servers.postgres.backends():
             act.stage.servers.postgres.sql("SELECT pg_terminate_backend(%s)", pid)
@@ -56,6 +68,11 @@ def _has_died(act: Act, step: Step) -> bool:
         _send_garbage(act)
     elif step is Step.LETTERS_BURIED:
         act.workload.insert(_conflict(act))
+    elif step is Step.REPUBLISHED and not act.notes[-1].endswith("flushed"):
+        act.notes[-1] += ", Redis flushed"
+        with act.stage.servers.redis.client() as client:
+            client.flushall()
+        act.redis_lost_data()
     return False
 
 

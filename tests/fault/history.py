@@ -91,7 +91,7 @@ def configured_model() -> Model:
 
 
 def _criteria(tenant: str, criteria: dict[str, str]) -> dict[str, Any]:
-    own = {"min_amount": _ORDER[tenant], "tag_name": _ACTIVE[tenant]}
+    own = {"min_amount": _ORDER.get(tenant, "1"), "tag_name": _ACTIVE.get(tenant, "Any")}
     return {name: value or own[name] for name, value in criteria.items()}
 
 

@@ -2,6 +2,7 @@
 
 from tests.fault.registry import Act, fault
 from tests.fault.serving import Serving
+from tests.fault.stage import million_stage
 
 
 def _serving(act: Act) -> Serving:
@@ -16,6 +17,9 @@ def kill_shard(act: Act) -> None:
     role = act.rng.choice(("shard:0", "shard:1"))
     act.notes.append(role)
     _serving(act).process_of(role).kill()
+
+
+fault("kill -9 of a shard, 1,000,000 enrolled", test=0, torture=50, stage=million_stage)(kill_shard)
 
 
 @fault("kill -9 of a consumer", test=2, torture=50)

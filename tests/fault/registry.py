@@ -65,6 +65,12 @@ class Act:
         """The fault ends here. Where nothing says so, it ends when its function returns."""
         self.ended = time.monotonic()
 
+    def redis_lost_data(self) -> None:
+        """Redis is back without all that it had: the producers send this round's events again,
+        and what was kept of nobody cannot be published again."""
+        self.stage.oracle.forgive_the_deleted()
+        self.workload.send_again()
+
 
 _T = TypeVar("_T")
 Play: TypeAlias = Callable[[Act], None]
@@ -135,6 +141,7 @@ def play_round(
     prefix = stage.prefix()
     rng = random.Random(seed)
     stage.start()
+    stage.copy_redis()
     asked = probes(prefix)
     workload = Workload(stage.redis_url, history(seed, prefix, shape), asked, rate=rate)
     watch = ExitWatch(stage.redis_url)

@@ -2,14 +2,18 @@
 everything that was ever published to them."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 import redis
+from tests.fault.enrolled import TENANT as CROWD
+from tests.fault.enrolled import enrol
 from tests.fault.history import TENANTS, configuration
 from tests.fault.one_process import STREAMS, OneProcess
 from tests.fault.oracle import Key, Oracle, Verdict
@@ -24,6 +28,8 @@ from goald.runtime.wiring import configuration_service
 
 POLL_S = 0.01
 START_S = 120.0
+COPY_S = 15.0
+COPIES = 8
 
 
 class Engine(Protocol):
@@ -55,13 +61,17 @@ class Stage:
         self._numbers = count(1)
         self.servers = Servers()
         self.oracle = Oracle()
-        self.marks: dict[str, object] = {}
-        """What a fault remembers from one round to the next."""
+        self.enrolled = 0
+        """How many enrollments there are to begin with, of contacts to whom nothing happens."""
+        self.copies: list[tuple[float, Path]] = []
+        """Of Redis' files, with when they were made; from the oldest on."""
 
     def __enter__(self) -> Self:
         self.servers.__enter__()
         try:
-            self.configure(*(configuration(tenant) for tenant in TENANTS))
+            self.configure(*(configuration(tenant) for tenant in (*TENANTS, CROWD)))
+            if self.enrolled:
+                enrol(self.servers.postgres.admin_dsn, self.enrolled)
             self.engine = self._make_engine(self.servers)
         except BaseException as error:
             self.servers.__exit__(type(error), error, error.__traceback__)
@@ -160,6 +170,17 @@ class Stage:
             time.sleep(POLL_S)
         return False
 
+    def copy_redis(self) -> None:
+        """Put a copy of Redis' files aside, where the last is not quite new."""
+        now = time.monotonic()
+        if self.copies and now - self.copies[-1][0] < COPY_S:
+            return
+        path = self.servers.path / f"redis-{next(self._numbers)}"
+        self.servers.redis.copy(path)
+        self.copies.append((now, path))
+        while len(self.copies) > COPIES:
+            shutil.rmtree(self.copies.pop(0)[1])
+
     def judge(self) -> Verdict:
         """What the oracle says of all that was ever published here."""
         with self.servers.redis.client() as client:
@@ -186,10 +207,18 @@ def plain_stage() -> Stage:
     )
 
 
-def daemon_stage(more: Mapping[str, str] | None = None) -> Stage:
-    """With a real `goald serve`. `more`: further variables of its environment."""
-    return Stage(
+def daemon_stage(more: Mapping[str, str] | None = None, enrolled: int = 100_000) -> Stage:
+    """With a real `goald serve`, which has so many enrollments to hold beside the round's.
+    `more`: further variables of its environment."""
+    stage = Stage(
         lambda servers: Serving(
             servers.redis.url, servers.postgres.dsn, servers.path, dict(more or {})
         )
     )
+    stage.enrolled = enrolled
+    return stage
+
+
+def million_stage() -> Stage:
+    """The same with 1,000,000."""
+    return daemon_stage(enrolled=1_000_000)

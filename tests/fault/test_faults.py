@@ -1,0 +1,11 @@
+"""Each fault of the suite, as often as `make test` has time for; `make torture` plays more."""
+
+import pytest
+from tests.fault.played import Stages, assert_went_well, rounds
+from tests.fault.registry import Fault
+from tests.fault.stage import plain_stage
+
+
+@pytest.mark.parametrize(("fault", "number"), rounds(lambda fault: fault.stage is not plain_stage))
+def test_nothing_is_lost_or_done_twice(stages: Stages, fault: Fault, number: int) -> None:
+    assert_went_well(stages, fault, number)
