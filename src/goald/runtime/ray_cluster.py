@@ -125,10 +125,7 @@ class RayCluster:
 
     def _ask_for_a_token(self) -> None:
         """Have Ray refuse whoever cannot read a file that is ours alone: a user of this machine
-        who reached its ports could run any code as us. To be called before Ray is imported,
-        and once: it reads the file once."""
-        if self._began:
-            return
+        who reached its ports could run any code as us."""
         self._token.unlink(missing_ok=True)
         with os.fdopen(
             os.open(self._token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
@@ -137,6 +134,10 @@ class RayCluster:
         os.environ.pop("RAY_AUTH_TOKEN", None)  # it would win over the file
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(self._token)
+        from ray._raylet import AuthenticationTokenLoader, Config
+
+        Config.initialize("")  # both remember what they read at the import, or for another Ray
+        AuthenticationTokenLoader.instance().reset_cache()
 
     def _record_processes(self, record: Callable[[str, int], None]) -> None:
         for child in psutil.Process().children(recursive=True):
