@@ -95,6 +95,12 @@ apicheck: $(STAMPS)/dev $(STAMPS)/ext ## Hold each operation to docs/openapi.jso
 	@API_EXAMPLES=$(or $(API_EXAMPLES),1000) $(BIN)/python -m pytest \
 		tests/integration/api/test_document_holds.py $(ARGS)
 
+.PHONY: torture
+torture: $(STAMPS)/dev $(STAMPS)/ext ## Play every fault many times (ROUNDS=20 MINUTES=60 SEED=7 FAULTS="name,name" ARGS=--write)
+	@exec $(BIN)/python -m tests.fault.torture $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(FAULTS),--faults "$(FAULTS)") $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz: TARGET=decode_msgpack, decode_json or buffer; SECONDS_EACH=60; needs nightly Rust
 	@cargo fuzz --version >/dev/null 2>&1 || { \

@@ -22,18 +22,18 @@ ONCE = {
     Step.CONFIGURED,
 }
 """Steps that a process takes once, or once whenever it is made to."""
-MANY = 4
-"""How many times another step is taken for sure while a round's events come."""
+MANY = 6
+"""At the latest so often another step is taken."""
 
 
-SHAPE = Shape(contacts=20, deletions=False)
+SHAPE = Shape(contacts=12, deletions=False)
 
 
 def crash_at(step: Step, stage: Stage, seed: int) -> Round:
     """A process that dies at a step amid events, and the one after it, which does not; in one
     round of four that one dies too, at another step."""
     play = partial(_crash, step)
-    return play_round(stage, seed, play, shape=SHAPE, rate=150.0)
+    return play_round(stage, seed, play, shape=SHAPE, rate=200.0)
 
 
 def _crash(step: Step, act: Act) -> None:
@@ -73,6 +73,8 @@ def _has_died(act: Act, crash: Crash) -> bool:
         with act.stage.servers.redis.client() as client:
             client.flushall()
         act.redis_lost_data()
+    else:
+        act.workload.insert_filler()
     return False
 
 

@@ -19,7 +19,9 @@ def kill_shard(act: Act) -> None:
     _serving(act).process_of(role).kill()
 
 
-fault("kill -9 of a shard, 1,000,000 enrolled", test=0, torture=50, stage=million_stage)(kill_shard)
+fault("kill -9 of a shard (1 million enrolled)", test=0, torture=50, stage=million_stage)(
+    kill_shard
+)
 
 
 @fault("kill -9 of a consumer", test=2, torture=50)

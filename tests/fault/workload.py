@@ -8,8 +8,9 @@ when a fault is over, they tell how soon goald is back.
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 
 from tests.fault.history import Event, contact_of, encoded, started, tagged
 
@@ -44,6 +45,7 @@ class Workload:
         self._begun = len(probes)
         self._probes = list(probes)
         self._batch = max(1, round(rate * BATCH_SECONDS))
+        self._fillers = count()
         self._next = 0
         self._turn = 0
         self._stop: Callable[[], object] | None = None
@@ -95,6 +97,20 @@ class Workload:
             # What is under way is at most a batch: it may be these very places.
             at = min(len(self._events), max(self._next, self._begun) + self._batch)
             self._events[at:at] = events
+
+    def insert_filler(self) -> None:
+        """Where all is sent, send more: an enrollment that its next event completes."""
+        if self._next < len(self._events):
+            return
+        tenant, contact = self._probes[0].key[0], f"{self._probes[0].key[1]}-filler"
+        number = next(self._fillers)
+        at = PROBES_BEGIN + timedelta(seconds=number)
+        self.insert(
+            started(
+                tenant, contact, f"{contact}-{number}", "re-engage", at, f"{contact}-s{number}"
+            ),
+            tagged(tenant, contact, f"{contact}-t{number}", at),
+        )
 
     def finish(self) -> None:
         """Wait until Redis has taken everything."""
