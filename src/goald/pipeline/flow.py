@@ -205,11 +205,12 @@ class StreamFlow:
             self._reached(Step.READ)
             self._metrics.read.labels(self._stream.name).inc(len(entries))
             self._metrics.read_entries.observe(len(entries))
-            fatal = await self._trying("try", partial(care.try_alone, entries))
-            if fatal is not None:
+            routed = await self._trying("try", partial(care.try_alone, entries))
+            if routed is None:
+                routed = self._route(entries)
+                self._reached(Step.ROUTED)
+            else:
                 self._metrics.buried.inc()
-            routed = fatal or self._route(entries)
-            self._reached(Step.ROUTED)
             self._reader.learn(len(entries), routed.size)
             await self._window.enter(routed.size)
             batch = self._hand_over(entries, routed)
