@@ -1,11 +1,13 @@
 """What Postgres refuses for its content, and what it refuses for other reasons (D4, D6)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 from tests.support.changes import Effect, change
+from tests.support.house import House
 from tests.support.services import Database
 
 from goald.adapters.postgres import PostgresShardStore
@@ -88,3 +90,30 @@ async def test_server_that_takes_no_writes_refuses_nobodys_content(
         with pytest.raises(CommitUnknown):
             await store.commit(lease, change(Effect("e-1")))
     await admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+
+
+async def test_row_that_a_constraint_refuses_goes_to_the_dead_letters_and_its_batch_goes_on(
+    store: PostgresShardStore, admin: Any
+) -> None:
+    await admin.execute(
+        "ALTER TABLE goald.workflow_enrollments ADD CHECK (contact_id NOT IN ('c-3', 'c-31'))"
+    )
+    house = House()
+    # The flow is given the real store where a test of its own would have the one in memory.
+    house.store = store  # type: ignore[assignment]
+    contacts = [f"c-{number}" for number in range(40)]
+    for contact in contacts:
+        await house.enrol(f"e-{contact}", contact)
+    shard = house.shard()
+    consumer = house.consumer(shard)
+    tasks = [asyncio.ensure_future(process.run()) for process in (shard, consumer)]
+    try:
+        await house.settled()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    rows = await admin.fetch("SELECT contact_id FROM goald.workflow_enrollments")
+    assert sorted(row["contact_id"] for row in rows) == sorted(set(contacts) - {"c-3", "c-31"})
+    assert len(house.dead) == 2
+    assert all(letter[b"reason"].startswith(b"Postgres refuses it: 23514") for letter in house.dead)

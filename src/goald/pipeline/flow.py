@@ -8,16 +8,13 @@ other runs. What fails because a server is away is tried again; a lost lease end
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from goald import _native
 from goald.domain.errors import (
     BreakerOpen,
-    ContentRefused,
     LeaseLost,
     RetryableError,
     ServerReplaced,
@@ -28,9 +25,8 @@ from goald.domain.leases import SlotLease, StreamLease
 from goald.domain.steps import Reached, Step, pass_by
 from goald.metrics import ConsumerMetrics, ShardMetrics
 from goald.pipeline.care import Care
-from goald.pipeline.commit import commit, slices
 from goald.pipeline.evaluate import Evaluator
-from goald.pipeline.group import Group, Inbox
+from goald.pipeline.group import Inbox
 from goald.pipeline.handover import Lane
 from goald.pipeline.parts import Part
 from goald.pipeline.poison import Breaker
@@ -39,15 +35,14 @@ from goald.pipeline.read import Reader
 from goald.pipeline.retry import pauses, retrying
 from goald.pipeline.route import Route, RoutedBatch
 from goald.pipeline.sequence import Sequencer
+from goald.pipeline.settle import Settled, Settling
 from goald.pipeline.standstill import STANDSTILL_SECONDS, Standstill
 from goald.pipeline.tries import Solitude
 from goald.pipeline.under_way import HandedOver, UnderWay
 from goald.pipeline.window import Window
 from goald.ports import (
     Clock,
-    Committed,
     ControlStream,
-    DeadLetter,
     EventStream,
     Outbound,
     RawEntry,
@@ -262,17 +257,6 @@ class StreamFlow:
             return await retrying(call, self._clock, self._metrics.retries.labels(step).inc)
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A slice that is committed and in memory, and what is still to be published of it."""
-
-    proposal: _native.Proposal
-    committed: Committed
-    letters: list[DeadLetter]
-    group: Group | None
-    """The group that is done once this is published; None where more of it is to come."""
-
-
 class ShardFlow:
     """The events of a range of slots: evaluate, commit, publish. A `Shard`."""
 
@@ -303,9 +287,19 @@ class ShardFlow:
         self._sequencer = Sequencer()
         self._inbox = Inbox(group_bytes)
         self._settled: asyncio.Queue[Settled] = asyncio.Queue(GROUPS_PUBLISHING)
-        self._memory = asyncio.Lock()
         self._breaker = Breaker(metrics.breaker_open)
         self._standstill = Standstill(clock)
+        self._settling = Settling(
+            evaluator=evaluator,
+            store=store,
+            publisher=publisher,
+            lease=lease,
+            clock=clock,
+            metrics=metrics,
+            breaker=self._breaker,
+            standstill=self._standstill,
+            reached=reached,
+        )
         self._solitude = Solitude()
 
     async def process(self, parts: Sequence[Part]) -> None:
@@ -345,108 +339,18 @@ class ShardFlow:
             steps.create_task(self._follow_configuration())
 
     async def _evaluate_and_commit(self) -> None:
-        """Until the breaker opens: then nothing more is processed, and whoever handed events
-        over is told (D4)."""
+        """All that waits is evaluated together, committed, and taken into memory; then the next.
+        Until the breaker opens: then nothing more is, and whoever handed events over is told."""
         while True:
             group = await self._inbox.next()
             try:
-                async with aclosing(self._settle(group)) as settling:
+                async with aclosing(self._settling.settle(group)) as settling:
                     async for settled in settling:
                         await self._settled.put(settled)
             except BreakerOpen:
                 group.done()
                 self._inbox.rest().done()
                 return
-
-    async def _settle(self, group: Group) -> AsyncGenerator[Settled]:
-        """Evaluate a group, commit it in slices, and take each into memory.
-
-        After a commit that failed, its contacts are loaded again before it goes on. What
-        Postgres refuses for its content changes nothing, and is found by halves: of the group,
-        down to one event, then of what this event would change. So what is refused goes to
-        goald:dead alone (D4).
-        """
-        left = [group]
-        tries = pauses()
-        while left:
-            part = left.pop()
-            refused: ContentRefused | None = None
-            todo = self._evaluate(part)[::-1]
-            while todo:
-                proposal = todo.pop()
-                try:
-                    committed = await self._commit(proposal)
-                except ContentRefused as error:
-                    if halves := part.halves():
-                        left += halves[::-1]
-                        break
-                    if narrower := proposal.halves():
-                        todo += narrower[::-1]
-                        continue
-                    refused = error
-                    committed = Committed(bytes(len(proposal.effects)))
-                    self._evaluator.apply(proposal, committed)
-                except RetryableError:
-                    self._metrics.retries.labels("commit").inc()
-                    await self._begin_again(part, next(tries))
-                    left.append(part)
-                    break
-                if committed.out_of_step:
-                    # What was committed stands; the rest is judged again by what is true.
-                    self._metrics.retries.labels("out of step").inc()
-                    await self._publisher.publish(committed.outbox)
-                    await self._begin_again(part, next(tries))
-                    left.append(part)
-                    break
-                letters = part.dead_letters(proposal, committed.conflicts)
-                if not todo:
-                    letters += self._judged(part, proposal, refused)
-                done = None if left or todo else group
-                yield Settled(proposal, committed, letters, done)
-
-    def _evaluate(self, group: Group) -> list[_native.Proposal]:
-        with self._metrics.step_seconds.labels("evaluate").time():
-            proposal = self._evaluator.evaluate(group.buffers, self._clock.now_us())
-        self._reached(Step.EVALUATED)
-        return slices(proposal)
-
-    async def _commit(self, proposal: _native.Proposal) -> Committed:
-        """Commit a slice, and take it into memory. Raises as `commit` does."""
-        async with self._memory:
-            with (
-                self._metrics.step_seconds.labels("commit").time(),
-                self._standstill.step("Postgres: commit"),
-            ):
-                now = self._clock.now_us()
-                committed = await commit(self._store, self._lease, proposal, now)
-            self._reached(Step.LEASE_CHECKED if proposal.changes_nothing else Step.COMMITTED)
-            self._publisher.expect(committed.outbox)
-            self._evaluator.apply(proposal, committed)
-            self._reached(Step.APPLIED)
-            return committed
-
-    def _judged(
-        self, group: Group, proposal: _native.Proposal, refused: ContentRefused | None
-    ) -> list[DeadLetter]:
-        """The letters of a group that was refused, which is one event. Raises BreakerOpen."""
-        if refused is not None:
-            for tenant in self._evaluator.tenants_of(group.buffers):
-                self._breaker.failed(tenant)
-            return group.letters(str(refused))
-        if proposal.events > len(proposal.rejects):
-            self._breaker.passed()
-        return []
-
-    async def _begin_again(self, group: Group, pause: float) -> None:
-        """Load the contacts of a group again. What its commit wrote all the same is published
-        before anything else: nobody else knows that it was this group's (D2)."""
-        await self._clock.sleep(pause)
-        buffers = group.buffers
-        await self._retrying(
-            "Postgres: load", "reload", lambda: self._evaluator.reload(self._lease, buffers)
-        )
-        self._reached(Step.RELOADED)
-        await self._retrying("Postgres: outbox", "relay", self._publisher.relay)
 
     async def _publish(self) -> None:
         while True:
@@ -461,10 +365,6 @@ class ShardFlow:
                 self._reached(Step.DONE)
             effective = settled.committed.effective
             self._metrics.count(settled.proposal, effective, self._clock.now_us())
-
-    async def _retrying(self, step: str, metric: str, call: Callable[[], Awaitable[None]]) -> None:
-        with self._standstill.step(step):
-            await retrying(call, self._clock, self._metrics.retries.labels(metric).inc)
 
     async def _follow_configuration(self) -> None:
         """Take what changes in the configuration, between groups, and say so (E1, E10).
@@ -482,7 +382,7 @@ class ShardFlow:
                 self._metrics.retries.labels("configuration").inc,
             )
             if changed.version > self._evaluator.config_version:
-                async with self._memory:
+                async with self._settling.memory:
                     self._evaluator.configure(changed)
                 self._reached(Step.CONFIGURED)
                 await retrying(
