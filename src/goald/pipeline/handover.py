@@ -18,7 +18,7 @@ from goald.ports import Clock, Outbound
 from goald.settings import HandoverSettings
 
 RETRY_SECONDS = 0.1
-LONGEST_RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 0.5
 SMALL_BYTES = 90_000
 """Up to about so much, a call's arguments travel within it, and not through Ray's store."""
 

@@ -134,10 +134,11 @@ class RayCluster:
         os.environ.pop("RAY_AUTH_TOKEN", None)  # it would win over the file
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(self._token)
-        from ray._raylet import AuthenticationTokenLoader, Config
+        from ray import _raylet
 
-        Config.initialize("")  # both remember what they read at the import, or for another Ray
-        AuthenticationTokenLoader.instance().reset_cache()
+        core: Any = _raylet  # compiled, and not told of in types
+        core.Config.initialize("")  # both remember what they read at the import, or for another
+        core.AuthenticationTokenLoader.instance().reset_cache()
 
     def _record_processes(self, record: Callable[[str, int], None]) -> None:
         for child in psutil.Process().children(recursive=True):
