@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import subprocess
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -17,10 +18,12 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis_streams import RedisOutbound, admin, count_change
 from goald.adapters.redis_streams.dead_letters import list_dead, replay_dead
+from goald.api.publishing import Publishing
 from goald.cli import streams as command
 from goald.client import Publisher, ServiceUnavailable, event
 from goald.domain.errors import NotDrained, StreamCountMismatch
 from goald.domain.streams import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream, partition_of
+from goald.pipeline.intake import TakenEvent
 from goald.ports import DeadLetter
 from goald.runtime.board import RedisBoard
 from goald.runtime.counting import Counting
@@ -143,6 +146,23 @@ async def test_producers_wait_while_the_number_is_being_changed(
     ((_, fields),) = await client.xrange(event_stream(partition_of("acme", "ann", 6)), "-", "+", 1)
     assert json.loads(fields[b"event"])["id"] in {"ann/0", "ann/1"}
     assert sum([await client.xlen(event_stream(p)) for p in range(6)]) == 2
+
+
+async def test_the_api_says_come_again_while_the_number_is_being_changed(
+    any_redis_url: str, client: Any
+) -> None:
+    taken = [TakenEvent("ann", json.dumps(tag("ann", 0)).encode())]
+    async with Publisher(any_redis_url) as publisher:
+        publishing = Publishing(publisher)
+        await count_change.announce(client, 8)
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailable):
+                await publishing.publish("acme", taken)
+        assert await count_change.change(client, 4, 8)
+        await publisher.flush(patience_s=60)
+        await publishing.publish("acme", taken)
+    name = event_stream(partition_of("acme", "ann", 8))
+    assert await client.keys("goald:events:*") == [name.encode()]
 
 
 async def test_a_command_that_died_keeps_nobody_waiting_for_ever(
@@ -349,10 +369,16 @@ workflows:
 """
 
 
+def metrics_of(daemon: Daemon) -> str:
+    url = json.loads(daemon.run("status", "--json").stdout)["metrics_url"]
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own address
+        return str(answer.read().decode())
+
+
 def test_a_running_goald_ends_for_the_new_number_and_goes_on_with_it(
     make_daemon: Callable[..., Daemon],
 ) -> None:
-    daemon = make_daemon()
+    daemon = make_daemon(keep="0")
     daemon.start()
     daemon.apply(WORKFLOWS)
     contacts = [f"c-{n}" for n in range(200)]
@@ -363,6 +389,8 @@ def test_a_running_goald_ends_for_the_new_number_and_goes_on_with_it(
             for contact, data in zip(contacts, enrolled, strict=True)
         )
     )
+    with daemon.redis() as client:
+        oldest = client.xrange(event_stream(0), "-", "+", 1)
     ran = daemon.run("streams", "set", "7", "--json")
     assert json.loads(ran.stdout) == {"streams": 7, "before": 4}, ran.stderr
     assert daemon.wait() == 1
@@ -370,6 +398,10 @@ def test_a_running_goald_ends_for_the_new_number_and_goes_on_with_it(
     daemon.start()
     daemon.publish(*(event("payment.completed", "acme", c, {"amount": "1"}) for c in contacts))
     daemon.until_lag_zero()
+    with daemon.redis() as client:
+        first = event_stream(0)
+        daemon.until("trimmed stream", lambda: client.xrange(first, "-", "+", 1) != oldest)
+    daemon.until("its count", lambda: "goald_stream_trimmed_total{" in metrics_of(daemon))
     assert {exit_.contact_id for exit_ in daemon.exits("acme")} == set(contacts)
     shown = json.loads(daemon.run("streams", "--json").stdout)
     assert shown["count"] == 7

@@ -174,6 +174,7 @@ def test_a_scrape_serves_every_process_by_role_and_index() -> None:
         [supervisor, *(process.heartbeat(later(2)) for process in (consumer, first, second))],
         {"goald:events:0": 12},
         4,
+        dead_dropped=7,
     )
     with Exporter("127.0.0.1", 0, serving(lambda: latest, lambda: later(3))) as exporter:
         found = scrape(exporter.url)
@@ -184,6 +185,7 @@ def test_a_scrape_serves_every_process_by_role_and_index() -> None:
     assert found[age] == pytest.approx(1.0)
     assert found["goald_lag_entries", (("stream", "goald:events:0"),)] == 12
     assert found["goald_dead_entries", ()] == 4
+    assert found["goald_dead_dropped_total", ()] == 7
     assert found["goald_ready", ()] == 1
 
 

@@ -133,7 +133,8 @@ def _embedded(instance: "Instance") -> list[dict[str, Any]]:
 
 def _show(found: dict[str, Any]) -> None:
     say("ready" if found["ready"] else f"NOT READY: {'; '.join(found['not_ready'])}")
-    say(f"lag {found['lag']:,}, dead {found['dead']:,}")
+    dropped = f" and {found['dead_dropped']:,} dropped" if found["dead_dropped"] else ""
+    say(f"lag {found['lag']:,}, dead {found['dead']:,}{dropped}")
     say("")
     table(["stream", "length#", "pending#", "lag#"], _rows(found["streams"]))
     say("")
