@@ -209,6 +209,11 @@ class Daemon:
     def redis_url(self) -> str:
         return str(self._instance()["redis_url"])
 
+    @property
+    def admin_dsn(self) -> str:
+        """Its Postgres as the superuser."""
+        return str(self._instance()["postgres_dsn"]).replace("//goald@", "//postgres@")
+
     def readings(self) -> Readings:
         """Heartbeats and lag, as `goald status` reads them."""
 
@@ -227,8 +232,7 @@ class Daemon:
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of a query, as the superuser, from whom row security hides nothing."""
-        dsn = str(self._instance()["postgres_dsn"]).replace("//goald@", "//postgres@")
-        with psycopg.connect(dsn) as connection:
+        with psycopg.connect(self.admin_dsn) as connection:
             return connection.execute(query.encode(), values or None).fetchall()
 
     def exits(self, tenant: str) -> list[Exit]:

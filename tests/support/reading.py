@@ -54,6 +54,7 @@ class Reading:
         self.shard = Memo()
         self.board = MemoryBoard()
         clock = SystemClock()
+        self.outbound = RedisOutbound(url, clock)
         self.consumer = ConsumerProcess(
             ConsumerSettings(
                 index=0,
@@ -67,7 +68,7 @@ class Reading:
             [self.shard],
             open_stream=lambda name: RedisEventStream(url, name),
             leases=MemoryStreamLeases(MemoryDatabase()),
-            outbound=RedisOutbound(url, clock),
+            outbound=self.outbound,
             board=self.board,
             clock=clock,
         )
@@ -88,11 +89,12 @@ class Reading:
         """What its last heartbeat said of a metric, over all labels."""
         beat = self.board.beats.get("consumer:0")
         families = beat.metrics if beat is not None else []
+        names = (metric, f"{metric}_total")
         return sum(
-            value
+            float(value)
             for family in families
             for name, _, value in family["samples"]
-            if name in (metric, f"{metric}_total")
+            if name in names
         )
 
 
@@ -109,6 +111,7 @@ async def reading(url: str, **settings: int) -> AsyncIterator[Reading]:
     finally:
         made.running.cancel()
         await asyncio.wait({made.running})
+        await made.outbound.close()
 
 
 def envelope(contact: str) -> bytes:
