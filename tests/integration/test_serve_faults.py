@@ -1,11 +1,14 @@
 """What `goald serve` does when something under it dies, or somebody is in a hurry."""
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import psutil
 import pytest
-from tests.support.daemon import Daemon, left_of
+from tests.support.daemon import DEADLINE_S, Daemon, left_of
 
 from goald.client import event
 
@@ -23,6 +26,16 @@ workflows:
 """
 
 
+GIVE_UP = """
+import sys
+import ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+for found in ray.util.list_named_actors(all_namespaces=True):
+    if found["name"] == "shard-0":
+        ray.kill(ray.get_actor(**found), no_restart=True)
+"""
+
+
 def process_of(daemon: Daemon, name: str) -> psutil.Process:
     return next(each for each in daemon.family() if each.name().startswith(name))
 
@@ -31,6 +44,24 @@ def actors(daemon: Daemon) -> dict[str, int]:
     return {
         each.field: each.pid for each in daemon.readings().heartbeats if each.role != "supervisor"
     }
+
+
+def give_up_a_shard(daemon: Daemon) -> None:
+    """Have Ray end a shard's actor, and not start it again."""
+    store = process_of(daemon, "gcs_server")
+    (port,) = [
+        each.laddr.port
+        for each in store.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    ]
+    settings = {name: value for name, value in store.environ().items() if "RAY_" in name}
+    subprocess.run(
+        [sys.executable, "-c", GIVE_UP, f"127.0.0.1:{port}"],
+        env=os.environ | settings,
+        check=True,
+        capture_output=True,
+        timeout=DEADLINE_S,
+    )
 
 
 def exit_comes(daemon: Daemon, contact: str) -> None:
@@ -54,16 +85,21 @@ def test_when_ray_dies_everything_is_started_anew_and_goes_on(
     daemon.start()
     daemon.apply(WORKFLOWS)
     exit_comes(daemon, "before")
-    for name in ("raylet", "gcs_server"):
+    faults: dict[str, Callable[[Daemon], None]] = {
+        "raylet ended by itself": lambda it: process_of(it, "raylet").kill(),
+        "gcs_server ended by itself": lambda it: process_of(it, "gcs_server").kill(),
+        "Ray has given up shard 0": give_up_a_shard,
+    }
+    for number, (told, fault) in enumerate(faults.items()):
         before, family = actors(daemon), daemon.family()
-        process_of(daemon, name).kill()
+        fault(daemon)
         daemon.until(
             "new actors",
             lambda: not set(before.values()) & set(actors(daemon).values()),  # noqa: B023
         )
-        exit_comes(daemon, f"after-{name}")
+        exit_comes(daemon, f"after-{number}")
         daemon.until("readiness", lambda: daemon.readings().ready)
-        assert f"{name} ended by itself" in daemon.printed()
+        assert told in daemon.printed()
         kept = {daemon.process.pid} if daemon.process is not None else set()
         kept |= {each.pid for each in daemon.family()}
         assert left_of([each for each in family if each.pid not in kept]) == []
