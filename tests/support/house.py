@@ -119,6 +119,7 @@ class House:
     board: MemoryBoard = field(default_factory=MemoryBoard)
     clock: Clock = field(default_factory=SystemClock)
     reached: Reached = pass_by
+    early_events: float = 0.0
     read: ReadSettings = READ
 
     def __post_init__(self) -> None:
@@ -169,6 +170,7 @@ class House:
                 republish=600,
                 group_bytes=1 << 20,
                 reconcile=reconcile,
+                early_events=self.early_events,
             ),
             store=self.store,
             outbound=self.outbound,
@@ -187,6 +189,7 @@ class House:
                 ranges=(ALL,),
                 read=self.read,
                 handover=HandoverSettings(call_bytes=1 << 16, calls=2),
+                early_events=self.early_events,
             ),
             [shard],
             open_stream=self.open_stream,

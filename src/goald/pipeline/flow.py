@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
@@ -25,6 +24,7 @@ from goald.domain.leases import SlotLease, StreamLease
 from goald.domain.steps import Reached, Step, pass_by
 from goald.metrics import ConsumerMetrics, ShardMetrics
 from goald.pipeline.care import Care
+from goald.pipeline.early import EarlyEvents
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.group import Inbox
 from goald.pipeline.handover import Lane
@@ -80,10 +80,11 @@ class StreamFlow:
         metrics: ConsumerMetrics,
         pause: float = 0.0,
         patience: float = STANDSTILL_SECONDS,
+        hold: float = 0.0,
         reached: Reached = pass_by,
     ) -> None:
-        """`pause`: seconds between two reads while the stream is not behind. `patience`:
-        seconds that a batch may be under way before that is trouble."""
+        """In seconds: `pause` between two reads of a stream that is not behind; `patience` with
+        a batch under way; `hold`, how long it stays unacknowledged at least (E7)."""
         self._stream = stream
         self._lease = lease
         self._reader = reader
@@ -96,6 +97,7 @@ class StreamFlow:
         self._metrics = metrics
         self._pause = pause
         self._patience = patience
+        self._hold = hold
         self._reached = reached
         self._standstill = Standstill(clock)
         self._under_way = UnderWay(window, clock)
@@ -162,7 +164,7 @@ class StreamFlow:
                     tasks.create_task(self._give_up()),
                 ]
                 await self._read(care)
-                await self._under_way.empty()
+                await (self._under_way.done() if self._hold else self._under_way.empty())
                 for helper in helpers:
                     helper.cancel()
         except* ServerReplaced as replaced:
@@ -243,6 +245,8 @@ class StreamFlow:
                 await self._trying("bury", partial(self._outbound.bury, batch.dead))
                 self._reached(Step.REJECTS_BURIED)
             await batch.wait()
+            if self._hold:
+                await self._clock.sleep(batch.at + self._hold - self._clock.monotonic())
             self._reached(Step.SHARDS_DONE)
             await self._trying(
                 "acknowledge", partial(self._stream.acknowledge, batch.last, batch.entries)
@@ -272,9 +276,11 @@ class ShardFlow:
         metrics: ShardMetrics,
         group_bytes: int,
         reconcile: float,
+        early_events: float = 0.0,
         reached: Reached = pass_by,
     ) -> None:
-        """`reconcile`: seconds after which the configuration is asked for all the same."""
+        """`reconcile`: seconds after which the configuration is asked for all the same.
+        `early_events`: seconds that events wait for their enrollments (E7)."""
         self._evaluator = evaluator
         self._store = store
         self._publisher = publisher
@@ -298,6 +304,7 @@ class ShardFlow:
             metrics=metrics,
             breaker=self._breaker,
             standstill=self._standstill,
+            early=EarlyEvents(early_events, clock) if early_events > 0 else None,
             reached=reached,
         )
         self._solitude = Solitude()
@@ -344,7 +351,7 @@ class ShardFlow:
         while True:
             group = await self._inbox.next()
             try:
-                async with aclosing(self._settling.settle(group)) as settling:
+                async with contextlib.aclosing(self._settling.settle(group)) as settling:
                     async for settled in settling:
                         await self._settled.put(settled)
             except BreakerOpen:

@@ -32,6 +32,7 @@ class _Item:
     done: "asyncio.Future[None]"
     tries: int = 0
     """How often the shard died while it had this."""
+    done_at: float = 0.0
 
     @property
     def is_tried_alone(self) -> bool:
@@ -56,9 +57,13 @@ class Lane:
         outbound: Outbound,
         breaker: Breaker,
         *,
+        hold: float = 0.0,
         reached: Reached = pass_by,
     ) -> None:
+        """`hold`: seconds that a part is kept after it is done, to be sent again with what is
+        not: so long the shard may remember of it what nobody has written down (E7)."""
         self._shard = shard
+        self._hold = hold
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
@@ -182,10 +187,14 @@ class Lane:
         return min(item.sequence, outstanding[0].sequence) if outstanding else item.sequence
 
     def _complete(self, item: _Item) -> None:
+        now = self._clock.monotonic()
         if not item.done.done():
             item.done.set_result(None)
+            item.done_at = now
         outstanding = self._outstanding[item.stream]
-        while outstanding and outstanding[0].done.done():
+        while outstanding and (first := outstanding[0]).done.done():
+            if now - first.done_at < self._hold:
+                break
             outstanding.popleft()
 
     async def _await_calls(self) -> bool:

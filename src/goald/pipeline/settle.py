@@ -12,6 +12,7 @@ from goald.domain.leases import SlotLease
 from goald.domain.steps import Reached, Step
 from goald.metrics import ShardMetrics
 from goald.pipeline.commit import commit, slices
+from goald.pipeline.early import Contact, EarlyEvents, begun
 from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.group import Group
 from goald.pipeline.poison import Breaker
@@ -46,8 +47,10 @@ class Settling:
         metrics: ShardMetrics,
         breaker: Breaker,
         standstill: Standstill,
+        early: EarlyEvents | None,
         reached: Reached,
     ) -> None:
+        """`early`: where events wait for their enrollments; None where none does (E7)."""
         self.memory = asyncio.Lock()
         """Held while a commit is under way that memory has not taken."""
         self._evaluator = evaluator
@@ -58,6 +61,7 @@ class Settling:
         self._metrics = metrics
         self._breaker = breaker
         self._standstill = standstill
+        self._early = early
         self._reached = reached
 
     async def settle(self, group: Group) -> AsyncGenerator[Settled]:
@@ -70,12 +74,17 @@ class Settling:
         """
         left = [group]
         tries = pauses()
+        newly: set[Contact] = set()
+        if self._early is not None:
+            self._early.hold(group, self._clock.now_us())
         while left:
             part = left.pop()
             refused: ContentRefused | None = None
             todo = self._evaluate(part)[::-1]
             while todo:
                 proposal = todo.pop()
+                if self._early is not None:
+                    newly |= begun(proposal)
                 try:
                     committed = await self._commit(proposal)
                 except ContentRefused as error:
@@ -103,6 +112,9 @@ class Settling:
                 letters = part.dead_letters(proposal, committed.conflicts)
                 if not todo:
                     letters += self._judged(part, proposal, refused)
+                    if self._early is not None and (again := self._early.of(newly)):
+                        left.append(again)
+                    newly.clear()
                 done = None if left or todo else group
                 yield Settled(proposal, committed, letters, done)
 

@@ -70,6 +70,11 @@ class UnderWay:
         async with self._changed:
             await self._changed.wait_for(lambda: not self._batches)
 
+    async def done(self) -> None:
+        """Wait until the shards are done with all of it."""
+        for batch in tuple(self._batches):
+            await batch.wait()
+
     async def let_go(self) -> None:
         """Wait until the shards are done with all of it, and forget it."""
         while self._batches:

@@ -39,7 +39,8 @@ class ConsumerSettings:
     read: ReadSettings
     handover: HandoverSettings
     early_events: float = 0.0
-    """Seconds that a shard may hold an event, unacknowledged, for its enrollment (E7)."""
+    """Seconds that what was read stays unacknowledged after it is done: so long an event waits at
+    a shard for its enrollment, and is sent again if the shard dies (E7)."""
     instance: int = 0
     """As of `ShardSettings`."""
 
@@ -77,6 +78,7 @@ class ConsumerProcess:
                 self._metrics,
                 outbound,
                 self._breaker,
+                hold=settings.early_events,
                 reached=reached,
             )
             for shard in shards
@@ -150,6 +152,7 @@ class ConsumerProcess:
             metrics=self._metrics,
             pause=self._settings.read.pause,
             patience=STANDSTILL_SECONDS + self._settings.early_events,
+            hold=self._settings.early_events,
             reached=self._reached,
         )
         if self._stopping:

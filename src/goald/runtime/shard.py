@@ -34,6 +34,8 @@ class ShardSettings:
     clock_skew: float
     republish: float
     group_bytes: int
+    early_events: float = 0.0
+    """Seconds that an event waits for an enrollment that comes after it (E7)."""
     exit_retry: float | None = None
     """Seconds after which an exit that nobody has acknowledged is published again."""
     instance: int = 0
@@ -171,6 +173,7 @@ class ShardProcess:
             metrics=self._metrics,
             group_bytes=self._settings.group_bytes,
             reconcile=self._settings.reconcile,
+            early_events=self._settings.early_events,
             reached=self._reached,
         )
 

@@ -62,6 +62,7 @@ class Supervisor:
                     slots=slots,
                     clock_skew=self._settings.clock_skew,
                     republish=self._settings.republish,
+                    early_events=self._settings.early_events,
                     exit_retry=self._settings.exit_retry,
                     group_bytes=GROUP_BYTES,
                     instance=self._instance,
