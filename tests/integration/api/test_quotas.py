@@ -10,18 +10,25 @@ from tests.support.api import Api
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.redis_streams.quotas import RedisQuotas
+from goald.adapters.redis_streams.quotas import PATIENCE_S, RedisQuotas
 from goald.domain.errors import QuotaExceeded
 from goald.ports import Clock
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 @asynccontextmanager
 async def quotas(
-    url: str, requests: int = 0, events: int = 0, clock: Clock | None = None
+    url: str,
+    requests: int = 0,
+    events: int = 0,
+    clock: Clock | None = None,
+    patience: float = DEADLINE_S,
 ) -> AsyncIterator[RedisQuotas]:
-    made = RedisQuotas(url, clock or SystemClock(), requests=requests, events=events)
+    """Of a Redis that is waited for however busy the machine is, unless `patience` is less."""
+    made = RedisQuotas(
+        url, clock or SystemClock(), requests=requests, events=events, patience=patience
+    )
     yield made
     await made.close()
 
@@ -117,7 +124,9 @@ async def test_a_redis_that_does_not_answer_is_waited_for_once_and_not_by_each()
 
     server = await asyncio.start_server(never, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with quotas(f"redis://127.0.0.1:{port}", 1, clock=ManualClock()) as held:
+    async with quotas(
+        f"redis://127.0.0.1:{port}", 1, clock=ManualClock(), patience=PATIENCE_S
+    ) as held:
         async with asyncio.timeout(DEADLINE_S):
             assert await refused(lambda: held.requests("acme"), 500) == 0
     server.close()

@@ -13,7 +13,7 @@ from goald.domain.errors import QuotaExceeded
 from goald.ports import Clock
 
 _PREFIX = "goald:quota"
-_PATIENCE_S = 0.25
+PATIENCE_S = 0.25
 _PAUSE_S = 1.0
 _AT_ONCE = 16
 """Calls of Redis, each a fraction of a millisecond; whoever asks for more waits in line. More
@@ -25,13 +25,22 @@ _log = structlog.stdlib.get_logger(__name__)
 class RedisQuotas:
     """`api.ports.Quotas`: no second, wherever it begins, holds more than about the limit.
 
-    A quota that cannot be counted stops nobody: where Redis does not answer within
-    _PATIENCE_S everything passes, and it is asked again after _PAUSE_S. Said in the log once
-    for each time that it goes away. Bound to the event loop that uses it first.
+    A quota that cannot be counted stops nobody: where Redis does not answer in time
+    everything passes, and it is asked again after _PAUSE_S. Said in the log once for each
+    time that it goes away. Bound to the event loop that uses it first.
     """
 
-    def __init__(self, url: str, clock: Clock, *, requests: int, events: int) -> None:
-        """`requests`, `events`: how many a second, 0 for no limit. Does not connect."""
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        requests: int,
+        events: int,
+        patience: float = PATIENCE_S,
+    ) -> None:
+        """`requests`, `events`: how many a second, 0 for no limit. `patience`: seconds for
+        Redis to answer in. Does not connect."""
         self._client = connect(url)
         self._clock = clock
         # Whatever the server is, it is spoken to by the one client that goald has. The URL
@@ -46,6 +55,7 @@ class RedisQuotas:
         self._requests = RateLimitItemPerSecond(requests) if requests else None
         self._events = RateLimitItemPerSecond(events) if events else None
         self._away_until: float | None = None
+        self._patience = patience
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def requests(self, tenant: str) -> None:
@@ -76,7 +86,7 @@ class RedisQuotas:
     ) -> bool:
         """Whether the tenant may have it; so it may where it cannot be counted."""
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(self._patience):
                 taken = await self._limiter.hit(limit, what, tenant, cost=min(count, limit.amount))
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             if self._away_until is None:
