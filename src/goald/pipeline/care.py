@@ -4,6 +4,10 @@ from goald.pipeline.route import RoutedBatch
 from goald.pipeline.tries import TRIES, TRIES_TOGETHER
 from goald.ports import DeadLetter, EventStream, RawEntry, Start
 
+CARE_ENTRIES = 4_000
+"""So many go alone at most, which takes seconds. Those who died may have read further: then some
+more die, and it begins from where this has come to."""
+
 
 class Care:
     """Whether a stream is read entry by entry, and what becomes of an entry that is fatal.
@@ -13,10 +17,9 @@ class Care:
     to have been survived is forgotten; so a count of five is five deaths.
     """
 
-    def __init__(self, stream: EventStream, start: Start, read_bytes: int) -> None:
-        """`read_bytes`: how far behind the acknowledged those before may have read."""
+    def __init__(self, stream: EventStream, start: Start) -> None:
         self._stream = stream
-        self._left = read_bytes if start.times > TRIES_TOGETHER or start.was_trying else 0
+        self._left = CARE_ENTRIES if start.times > TRIES_TOGETHER or start.was_trying else 0
 
     @property
     def at_most(self) -> int | None:
@@ -43,10 +46,10 @@ class Care:
         letter = DeadLetter(self._stream.name, entry_id, event, reason, tries=TRIES)
         return RoutedBatch(buffers=[], dead=[letter], size=len(event))
 
-    async def survived(self, size: int) -> None:
+    async def survived(self) -> None:
         """The entry that goes alone was no danger, or is buried."""
         await self._stream.survived()
-        self._left -= max(1, size)
+        self._left -= 1
 
     def end(self) -> None:
         """All that was there has been read."""

@@ -151,7 +151,7 @@ class StreamFlow:
             self._begun.set()
             await self._under_way.let_go()
             self._reader.begin(position)
-            return Care(self._stream, start, self._window.limit)
+            return Care(self._stream, start)
         raise AssertionError("pauses never end")
 
     async def _follow(self, care: Care) -> bool:
@@ -216,7 +216,7 @@ class StreamFlow:
             if care.at_most is not None:
                 # Nothing goes beside it. That nobody here has died of it is known before.
                 await batch.wait(SURVIVED_SECONDS)
-                await self._trying("survive", partial(care.survived, routed.size))
+                await self._trying("survive", care.survived)
                 await self._under_way.empty()
             elif not self._reader.is_behind(entries):
                 await self._clock.sleep(self._pause)

@@ -21,6 +21,8 @@ RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 0.5
 SMALL_BYTES = 90_000
 """Up to about so much, a call's arguments travel within it, and not through Ray's store."""
+SHARES = (1, 8, 1 << 30)
+"""What part of a call's bytes is filled, by how often the shard died with them."""
 
 
 @dataclass(eq=False, slots=True)
@@ -138,7 +140,7 @@ class Lane:
 
     def _start_calls(self) -> None:
         while self._queue and self._may_call():
-            items = self._take(self._settings.call_bytes)
+            items = self._take()
             parts = [
                 Part(
                     item.stream,
@@ -167,15 +169,15 @@ class Lane:
         under_way = sum(len(item.buffer) for items in self._under_way.values() for item in items)
         return waiting >= self._settings.call_bytes or waiting + under_way <= SMALL_BYTES
 
-    def _take(self, most: int) -> list[_Item]:
-        """From the head of the queue, up to so many bytes, one item at least. What the shard
-        may have died of goes by itself."""
+    def _take(self) -> list[_Item]:
+        """From the head of the queue, up to the bytes of a call, one item at least. What the
+        shard died with once goes in smaller calls, and what it died with again by itself."""
         taken = [self._queue.popleft()]
         size = len(taken[0].buffer)
+        most = self._settings.call_bytes // SHARES[min(taken[0].tries, len(SHARES) - 1)]
         while (
             self._queue
-            and not taken[0].tries
-            and not self._queue[0].tries
+            and self._queue[0].tries == taken[0].tries
             and size + len(self._queue[0].buffer) <= most
         ):
             size += len(self._queue[0].buffer)

@@ -38,11 +38,6 @@ class UnderWay:
         self._changed = asyncio.Condition()
 
     @property
-    def limit(self) -> int:
-        """Bytes, about, that may be under way."""
-        return self._window.limit
-
-    @property
     def seconds(self) -> float:
         """How long the first batch has been under way; 0 where none is."""
         return self._clock.monotonic() - self._batches[0].at if self._batches else 0.0

@@ -17,10 +17,6 @@ class Window:
         self._within = 0
         self._left = asyncio.Condition()
 
-    @property
-    def limit(self) -> int:
-        return self._limit
-
     async def enter(self, size: int) -> None:
         """Wait until there is room, then take it."""
         async with self._left:
