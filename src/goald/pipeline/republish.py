@@ -94,10 +94,7 @@ class Republisher:
         """Of Redis and Postgres as they are now; notes if they are not those that were."""
         standing = await self._sender.standing()
         name = f"{standing.server} {(await self._outbox.database()).name}"
-        is_lost = self._sender.is_behind
-        self._is_another |= is_lost or standing.known_as != name
-        if self._again is not None and (is_lost or standing.known_as != self._again.token):
-            self._again = None
+        self._is_another |= standing.known_as != name or self._sender.is_behind
         return name
 
     async def _begin(self, name: str) -> _Again:
@@ -138,7 +135,12 @@ class Republisher:
         return count
 
     async def _retry_exits(self, after_s: float) -> None:
-        while rows := await self._outbox.due_exits(self._lease, after_s, WAITING_SECONDS):
+        """As many as there is time for before the next look."""
+        end = self._clock.monotonic() + LOOK_SECONDS
+        while self._clock.monotonic() < end:
+            rows = await self._outbox.due_exits(self._lease, after_s, WAITING_SECONDS)
+            if not rows:
+                break
             await self._sender.send_again(rows)
             await self._outbox.mark_published_again(self._lease, [row.number for row in rows])
             self._metrics.exits_retried.inc(len(rows))
