@@ -49,8 +49,12 @@ class Shard:
         routed = self.router.route(entries)
         buffers = [buffer for _, buffer, _ in routed.buffers]
         proposal = self.engine.evaluate(buffers, self.now_us)
-        marks, refused = self.store.commit(proposal)
-        self.engine.apply(proposal, marks)
+        refused: list[bytes] = []
+        # A commit is made in slices; small ones here, so that most have several.
+        for piece in proposal.slices(3, 1_500):
+            marks, of_piece = self.store.commit(piece)
+            self.engine.apply(piece, marks)
+            refused += of_piece
         self.acknowledged += len(proposal.acknowledgements)
         if reload:
             # As after a commit whose outcome is unknown.

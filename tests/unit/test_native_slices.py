@@ -1,0 +1,94 @@
+"""Slices of a proposal and halves of buffers through the binding: each of a whole's own kind."""
+
+import json
+from typing import Any
+
+import pytest
+
+from goald import _native
+
+NOW_US = 1_800_000_000_000_000
+
+
+def event(kind: str, contact: str, **data: Any) -> bytes:
+    envelope = {
+        "id": f"ev-{kind}-{contact}",
+        "source": "test",
+        "type": kind,
+        "time": "2026-01-01T00:00:05Z",
+        "tenantid": "acme",
+        "data": {"contact_id": contact, **data},
+    }
+    return json.dumps(envelope).encode()
+
+
+def started(number: int) -> bytes:
+    fields = {"workflow_id": "w-1", "enrollment_id": f"e-{number}"}
+    return event("workflow.enrollment.started", f"c-{number % 3}", **fields)
+
+
+def buffer(*events: bytes) -> bytes:
+    entries = [[f"{n}-1".encode(), [b"event", each]] for n, each in enumerate(events, 1)]
+    ((_, packed, _),) = _native.Router(bytes(256)).route(entries).buffers
+    return packed
+
+
+@pytest.fixture
+def proposal() -> _native.Proposal:
+    """Ten enrollments, each in a place of its own, a deleted contact and a bad event."""
+    events = [started(number) for number in range(10)]
+    events += [event("contact.deleted", "c-0"), event("payment.completed", "c-1", amount="NaN")]
+    return _native.Engine().evaluate([buffer(*events)], NOW_US)
+
+
+def test_slices_hold_the_effects_in_order_and_the_rest_with_the_last(
+    proposal: _native.Proposal,
+) -> None:
+    slices = proposal.slices(4, 1 << 20)
+    assert [len(one.effects) for one in slices] == [4, 4, 2]
+    ids = [id_ for one in slices for id_ in one.effects.enrollment_id]
+    assert ids == proposal.effects.enrollment_id
+    assert [one.events for one in slices] == [0, 0, proposal.events]
+    assert [len(one.rejects) for one in slices] == [0, 0, 1]
+    assert [len(one.deletions) for one in slices] == [0, 0, 1]
+    assert not any(one.changes_nothing for one in slices)
+
+
+def test_effect_of_a_slice_names_its_own_events(proposal: _native.Proposal) -> None:
+    second = proposal.slices(4, 1 << 20)[1]
+    ((_, entry, reason, bad),) = second.reject(1, "another's")
+    assert (entry, reason) == (b"6-1", "another's")
+    assert json.loads(bad)["data"]["enrollment_id"] == second.effects.enrollment_id[1] == "e-5"
+    with pytest.raises(IndexError):
+        second.reject(4, "of the next slice")
+
+
+def test_halves_end_where_there_is_one_thing(proposal: _native.Proposal) -> None:
+    waiting, single = [proposal], []
+    while waiting:
+        one = waiting.pop()
+        if (halves := one.halves()) is None:
+            single.append(one)
+        else:
+            waiting += reversed(halves)
+    assert [len(one.effects) for one in single] == [1] * 10 + [0]
+    assert len(single[-1].deletions) == 1
+
+
+def test_halves_of_a_buffer_are_buffers() -> None:
+    whole = buffer(started(1), started(2), started(3))
+    halves = _native.buffer_halves(whole)
+    assert halves is not None
+    entries = [entry for half in halves for entry in _native.buffer_entries(half)]
+    assert entries == _native.buffer_entries(whole)
+    assert entries[1] == (b"2-1", started(2))
+    assert _native.buffer_halves(buffer(started(1))) is None
+    with pytest.raises(ValueError, match="buffer"):
+        _native.buffer_halves(whole[:-1])
+
+
+def test_goal_events_are_those_that_goals_wait_for_each_by_itself() -> None:
+    tag, bad = event("contact.tag.added", "c-1", tag_name="x"), event("payment.completed", "c-2")
+    found = _native.goal_events([buffer(started(1), tag, bad[:-1]), buffer(tag)], NOW_US)
+    assert [(tenant, contact) for tenant, contact, _ in found] == [("acme", "c-1")] * 2
+    assert _native.buffer_entries(found[0][2]) == [(b"2-1", tag)]
