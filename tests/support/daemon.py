@@ -34,11 +34,13 @@ from goald.adapters.redis_streams.dead_letters import BuriedLetter, list_dead
 from goald.client import Exit, Publisher
 from goald.domain.streams import EXITS, NOTICES
 from goald.runtime.board import RedisBoard
+from goald.runtime.embedded import launch
 from goald.runtime.embedded.processes import ProcessRecord
 from goald.runtime.embedded.secret import find_token_secret
 from goald.runtime.rates import Readings
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
+ENDS_WITH_US = (sys.executable, "-I", "-S", launch.__file__)
 DEADLINE_S = 120.0
 """For one wait; far longer than any takes on an idle machine."""
 STOP_S = 25.0
@@ -67,11 +69,12 @@ class Daemon:
 
     def launch(self) -> None:
         """Start the process, and do not wait. Its session is its own, so that a signal sent
-        to its group reaches nobody else."""
+        to its group reaches nobody else; where the tests are killed, the kernel asks it to
+        end."""
         self._leave_api()
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*GOALD, *self._words],
+                [*ENDS_WITH_US, str(os.getpid()), str(int(signal.SIGTERM)), *GOALD, *self._words],
                 env=self.environment,
                 cwd=self.data_dir.parent,
                 stdin=subprocess.DEVNULL,
