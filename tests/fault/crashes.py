@@ -22,8 +22,9 @@ ONCE = {
     Step.CONFIGURED,
 }
 """Steps that a process takes once, or once whenever it is made to."""
+EACH_STREAM = {Step.STREAM_TAKEN, Step.STREAM_CLAIMED}
+"""Steps that it takes once for each stream."""
 MANY = 6
-"""At the latest so often another step is taken."""
 
 
 SHAPE = Shape(contacts=12, deletions=False)
@@ -43,12 +44,19 @@ def _crash(step: Step, act: Act) -> None:
         steps.append(act.rng.choice([other for other in Step if other not in ONCE]))
     engine.kill()
     for each in steps:
-        crash = Crash(each, 1 if each in ONCE else act.rng.randint(1, MANY))
+        crash = Crash(each, act.rng.randint(1, _most(each)))
         act.notes.append(f"{each.name} {crash.nth}")
         engine.start(crash)
         until(f"crash at {crash}", partial(_has_died, act, crash))
     act.over()
     engine.start()
+
+
+def _most(step: Step) -> int:
+    """How many times a process takes a step for sure, if it is given enough to do."""
+    if step in ONCE:
+        return 1
+    return STREAMS if step in EACH_STREAM else MANY
 
 
 def _has_died(act: Act, crash: Crash) -> bool:
@@ -74,7 +82,7 @@ def _has_died(act: Act, crash: Crash) -> bool:
             client.flushall()
         act.redis_lost_data()
     else:
-        act.workload.insert_filler()
+        act.workload.insert_filler(effective=step is not Step.LEASE_CHECKED)
     return False
 
 

@@ -3,7 +3,8 @@
     python -m tests.fault.torture --rounds 20 --faults "kill -9 of a shard,crash: READ" \
         --seed 7 --minutes 60 --json results.json --write
 
-A round's seed is the run's seed and the round's number: `--seed` and `--first` repeat it.
+A round's seed comes of the run's seed, the fault's name and the round's number: `--seed` and
+`--first` repeat it, and so does a test, where FAULT_SEED is what was printed.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import random
 import sys
 import time
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,8 +21,6 @@ from tests.fault.faults import FAULTS
 from tests.fault.played import Stages
 from tests.fault.registry import Fault
 from tests.fault.report import Played, table, write_section
-
-ROUND_SEED_STEP = 1_000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,18 +73,19 @@ def _play(
         if until is not None and played.rounds and time.monotonic() > until:
             break
         began = time.monotonic()
+        own = zlib.crc32(f"{seed}:{fault.name}:{number}".encode())
         try:
-            came = stages.play(fault, seed * ROUND_SEED_STEP + number)
+            came = stages.play(fault, own)
         except Skipped as skipped:
             played.skipped = str(skipped)
             break
         except Exception as error:
-            played.errors.append(f"round {number}: {error}"[:2_000])
-            _say(f"{fault.name} {number}: {error}")
+            played.errors.append(f"round {number}, seed {own}: {error}"[:2_000])
+            _say(f"{fault.name} {number}, seed {own}: {error}")
             continue
         played.rounds.append(came)
         _say(
-            f"{fault.name} {number}/{wanted}: {time.monotonic() - began:.0f} s, "
+            f"{fault.name} {number}/{wanted}, seed {own}: {time.monotonic() - began:.0f} s, "
             f"lost {came.lost}, doubled {came.doubled}, unjustified {came.unjustified}, "
             f"recovery {_seconds(came.recovery_s)}, rest {_seconds(came.rest_s)} {came.note}"
         )

@@ -98,19 +98,22 @@ class Workload:
             at = min(len(self._events), max(self._next, self._begun) + self._batch)
             self._events[at:at] = events
 
-    def insert_filler(self) -> None:
-        """Where all is sent, send more: an enrollment that its next event completes."""
+    def insert_filler(self, *, effective: bool) -> None:
+        """Where all is sent, send more: an event that meets nothing or, if it is to have an
+        effect, an enrollment that it completes."""
         if self._next < len(self._events):
             return
-        tenant, contact = self._probes[0].key[0], f"{self._probes[0].key[1]}-filler"
-        number = next(self._fillers)
+        tenant, name = self._probes[0].key
+        contact, number = f"{name}-filler", next(self._fillers)
         at = PROBES_BEGIN + timedelta(seconds=number)
-        self.insert(
-            started(
-                tenant, contact, f"{contact}-{number}", "re-engage", at, f"{contact}-s{number}"
-            ),
-            tagged(tenant, contact, f"{contact}-t{number}", at),
-        )
+        enrollment = f"{contact}-{number}"
+        if effective:
+            self.insert(
+                started(tenant, contact, enrollment, "re-engage", at, f"{enrollment}-s"),
+                tagged(tenant, contact, f"{enrollment}-t", at),
+            )
+        else:
+            self.insert(tagged(tenant, f"{contact}-not-enrolled", f"{enrollment}-t", at))
 
     def finish(self) -> None:
         """Wait until Redis has taken everything."""
