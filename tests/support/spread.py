@@ -26,6 +26,8 @@ LONG = (
     "tests/integration/test_restart.py",
     "tests/integration/test_serve.py",
     "tests/integration/test_serve_api.py",
+    "tests/integration/test_serve_faults.py",
+    "tests/integration/test_two_daemons.py",
     "tests/property/",
     *SHARES_THE_DAEMON,
 )
