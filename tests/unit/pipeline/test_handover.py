@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
+from goald import _native
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.streams import MemoryOutbound, MemoryStreams
-from goald.domain.errors import LeaseLost, OutOfSequence, ServiceUnavailable
+from goald.domain.errors import LeaseLost, OutOfSequence, ServiceUnavailable, ShardDied
 from goald.metrics import ConsumerMetrics
 from goald.pipeline.handover import Lane
 from goald.pipeline.parts import Part, Shard
@@ -184,3 +185,20 @@ async def test_lost_stream_ends_the_lane() -> None:
     with pytest.raises(LeaseLost):
         async with asyncio.timeout(5):
             await made.run()
+
+
+async def test_a_shard_that_lives_takes_what_is_cut_anew_again_and_passes_over_nothing() -> None:
+    """Its calls failed as if it had died: what was cut goes under numbers it has not heard of,
+    and must not be taken for what it has."""
+    body = b'{"tenantid": "t", "data": {"contact_id": "c%d"}}'
+    entries = [[b"1-%d" % number, [b"event", body % number]] for number in range(24)]
+    router = _native.Router(bytes(256))
+    whole = [router.route(part).buffers[0][1] for part in (entries[:12], entries[12:])]
+    shard = RecordingShard(late=lambda call: ShardDied("gone") if call < 3 else None)
+    async with lane(shard, call_bytes=1 << 16) as made, asyncio.timeout(20):
+        await asyncio.gather(*(made.put("goald:events:0", 1, buffer) for buffer in whole))
+    assert buffers(shard)[:2] == whole
+    found = [entry for cut in buffers(shard)[2:] for entry in _native.buffer_entries(cut)]
+    assert list(dict.fromkeys(entry_id for entry_id, _ in found)) == [each[0] for each in entries]
+    numbers = [part.sequence for part in shard.taken]
+    assert numbers == sorted(set(numbers))

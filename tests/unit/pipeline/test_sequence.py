@@ -87,3 +87,15 @@ async def test_part_whose_predecessor_never_comes_is_refused() -> None:
     await sequencer.turn(part(2))
     with pytest.raises(OutOfSequence):
         sequencer.admit(part(2))
+
+
+async def test_a_part_that_is_its_senders_floor_is_taken_at_any_number_above() -> None:
+    """Its sender has cut what is not done anew, under numbers that were never used."""
+    sequencer = Sequencer()
+    sequencer.admit(Part("goald:events:0", 1, 0, 0, b"whole"))
+    _, is_next = sequencer.admit(Part("goald:events:0", 1, 7, 7, b"half"))
+    assert is_next
+    _, is_next = sequencer.admit(Part("goald:events:0", 1, 8, 7, b"half"))
+    assert is_next
+    with pytest.raises(OutOfSequence):
+        sequencer.admit(Part("goald:events:0", 1, 10, 7, b"later"))
