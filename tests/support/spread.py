@@ -19,6 +19,7 @@ SHARES_THE_DAEMON = (
     "tests/integration/test_asyncapi.py",
     "tests/integration/test_bad_input.py",
     "tests/integration/test_events_take_effect.py",
+    "tests/integration/test_poison.py",
 )
 """Left out, a file is still right: its process starts a daemon of its own for it."""
 LONG = (
