@@ -75,6 +75,7 @@ async def test_exits_that_were_flushed_come_again(empty: Servers) -> None:
         await holder.commit("later")
         await until(lambda: is_known(empty))
         assert await exits(empty.redis.url) == [*EXITS, "exit-later"]
+        await holder.publisher.mark()
     async with holding(*urls(empty)):
         assert is_known(empty)
         assert await exits(empty.redis.url) == [*EXITS, "exit-later"]
