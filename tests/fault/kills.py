@@ -1,6 +1,8 @@
 """kill -9 of whatever goald consists of, and of what it stands on."""
 
+import psutil
 from tests.fault.registry import Act, fault
+from tests.fault.servers import until
 from tests.fault.serving import Serving
 from tests.fault.stage import million_stage
 
@@ -9,6 +11,23 @@ def _serving(act: Act) -> Serving:
     engine = act.stage.engine
     assert isinstance(engine, Serving)
     return engine
+
+
+def _workers(engine: Serving) -> list[psutil.Process]:
+    return [engine.process_of(role) for role in engine.roles if role != "supervisor:0"]
+
+
+def _outlived(act: Act, workers: list[psutil.Process]) -> None:
+    """The fault is over, but those go on for a while who were below what was killed: what the
+    probes tell is to be told by those who come after them."""
+    act.over()
+    engine = _serving(act)
+
+    def gone() -> bool:
+        engine.look_after()
+        return not any(each.is_running() for each in workers)
+
+    until("end of what was below", gone)
 
 
 @fault("kill -9 of a shard", test=2, torture=50)
@@ -36,7 +55,9 @@ def kill_daemon(act: Act) -> None:
     engine = _serving(act)
     if act.rng.random() < 0.5:
         act.notes.append("driver")
+        workers = _workers(engine)
         engine.kill_driver()
+        _outlived(act, workers)
     else:
         act.notes.append("all of it")
         engine.kill()
@@ -45,7 +66,10 @@ def kill_daemon(act: Act) -> None:
 @fault("kill -9 of the raylet", test=2, torture=50)
 def kill_raylet(act: Act) -> None:
     """goald starts Ray again, or ends so that it is started again."""
-    _serving(act).named("raylet").kill()
+    engine = _serving(act)
+    workers = _workers(engine)
+    engine.named("raylet").kill()
+    _outlived(act, workers)
 
 
 @fault("kill -9 of Redis", test=2, torture=50)
