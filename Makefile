@@ -101,6 +101,10 @@ torture: $(STAMPS)/dev $(STAMPS)/ext ## Play every fault many times (ROUNDS=20 M
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(FAULTS),--faults "$(FAULTS)") $(ARGS)
 
+.PHONY: mutation
+mutation: $(STAMPS)/dev $(STAMPS)/ext ## Take out each guard in turn: some test must notice (ARGS="--only WORD --write")
+	@exec $(BIN)/python -m tests.fault.mutation $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz: TARGET=decode_msgpack, decode_json or buffer; SECONDS_EACH=60; needs nightly Rust
 	@cargo fuzz --version >/dev/null 2>&1 || { \

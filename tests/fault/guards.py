@@ -87,7 +87,7 @@ GUARDS = (
                 "                if held != mine:\n                    raise",
             ),
         ),
-        (MACHINE, STREAM),
+        (STREAM,),
     ),
     Guard(
         "epoch check: a shard hears no older consumer",
@@ -198,7 +198,7 @@ GUARDS = (
         "D2",
         (
             Edit(
-                _FLOW,
+                "src/goald/pipeline/settle.py",
                 '        await self._retrying("Postgres: outbox", "relay", '
                 "self._publisher.relay)\n",
                 "",

@@ -29,6 +29,8 @@ CALLS = st.sampled_from(
     ["commit", "check", "publish", "bury", "acknowledge", "read", "mark_published", "renew",
      "unpublished", "load", "load_contacts", "take", "claim", "process"]
 )  # fmt: skip
+AMID = [Step.EVALUATED, Step.LEASE_HELD, Step.COMMITTED, Step.APPLIED, Step.PUBLISHED, Step.DONE,
+        Step.MARKED, Step.SHARDS_DONE, Step.ACKNOWLEDGED]  # fmt: skip
 
 
 class CrashMachine(RuleBasedStateMachine):
@@ -38,7 +40,7 @@ class CrashMachine(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 1_000_000))
     def begin(self, seed: int) -> None:
         self.loop = VirtualLoop()
-        self.past: list[Any] = []
+        self.left = 0
         self.world = self.run(self._made(seed))
 
     async def _made(self, seed: int) -> World:
@@ -73,6 +75,12 @@ class CrashMachine(RuleBasedStateMachine):
     def tag(self, who: tuple[str, str], tag: str) -> None:
         self.run(self.world.send("contact.tag.added", *who, tag_name=tag))
 
+    @rule(who=PEOPLE, workflow=WORKFLOWS)
+    def leave(self, who: tuple[str, str], workflow: str) -> None:
+        """A new enrollment, and all that it waits for."""
+        self.left += 1
+        self.enrol(who, f"x-{self.left}", workflow, ["Customer", "Friend"])
+
     @rule(who=PEOPLE, enrollment=ENROLLMENTS, workflow=WORKFLOWS)
     def end(self, who: tuple[str, str], enrollment: str, workflow: str) -> None:
         ids = {"workflow_id": workflow, "enrollment_id": enrollment, "reason": "exited"}
@@ -105,6 +113,22 @@ class CrashMachine(RuleBasedStateMachine):
     @rule(role=st.sampled_from(ROLES))
     def kill(self, role: str) -> None:
         self.world.living[role].kill()
+
+    @rule(who=PEOPLE, workflow=WORKFLOWS, step=st.sampled_from(AMID))
+    def die_amid_an_exit(self, who: tuple[str, str], workflow: str, step: Step) -> None:
+        self.wait(0.2)
+        self.die_at(step, 1)
+        self.leave(who, workflow)
+        self.wait(0.2)
+
+    @rule(who=PEOPLE, workflow=WORKFLOWS, call=CALLS, takes_effect=st.booleans())
+    def lose_amid_an_exit(
+        self, who: tuple[str, str], workflow: str, call: str, takes_effect: bool
+    ) -> None:
+        self.wait(0.2)
+        self.leave(who, workflow)
+        self.lose(call, takes_effect)
+        self.wait(0.2)
 
     @rule(step=st.sampled_from(list(Step)), times=st.integers(1, 3))
     def die_at(self, step: Step, times: int) -> None:
