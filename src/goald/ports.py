@@ -55,6 +55,9 @@ class EventStream(Protocol):
     def name(self) -> str:
         """The stream's key, such as `goald:events:0`."""
 
+    async def epoch(self) -> int:
+        """Under which the stream was claimed last; 0 for none. Needs no lease."""
+
     async def claim(self, lease: StreamLease) -> bytes:
         """Make this lease's epoch the one that may read, and make the group if it is not
         there; the id of the last entry acknowledged, `b"0-0"` for none. Raises LeaseLost if
@@ -201,14 +204,24 @@ class Change:
     acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]] = ()
 
 
+class Conflict(NamedTuple):
+    """An effect whose enrollment id is there under another contact or workflow (E5)."""
+
+    effect: int
+    contact: str
+    workflow: str
+    """Whose it is there."""
+    is_active: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
     """What Postgres made of a change."""
 
     effective: bytes
     """One byte an effect: 1 where its enrollment's row was inserted or updated."""
-    conflicts: Sequence[int] = ()
-    """Effects whose enrollment id exists under another contact or workflow (E5)."""
+    conflicts: Sequence[Conflict] = ()
+    """In the order of their effects."""
     outbox: Sequence[StoredMessage] = ()
     """The rows written, in order, now to be published."""
     out_of_step: bool = False
@@ -328,9 +341,12 @@ class ShardStore(Protocol):
 class StreamLeases(Protocol):
     """Leases of streams."""
 
-    async def take(self, stream: str, holder: str, may_take: MayTake = from_anybody) -> StreamLease:
-        """Take the stream from whoever has it, under a new, greater epoch. Raises LeaseHeld,
-        with nothing changed, where it may not be taken."""
+    async def take(
+        self, stream: str, holder: str, may_take: MayTake = from_anybody, above: int = 0
+    ) -> StreamLease:
+        """Take the stream from whoever has it, under a new epoch, greater than all that were
+        given and than `above`, which may have been given before these leases were put back to
+        an older copy (D10). Raises LeaseHeld, with nothing changed, where it may not be taken."""
 
     async def renew(self, lease: StreamLease) -> None:
         """Extend the lease. Raises LeaseLost."""

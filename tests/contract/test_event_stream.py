@@ -52,6 +52,16 @@ async def test_reading_again_gives_the_same(backend: Backend) -> None:
     assert ids(await stream.read(b"0-0", 10)) == added
 
 
+async def test_everybody_can_see_under_which_epoch_a_stream_was_claimed(backend: Backend) -> None:
+    other = backend.event_stream(STREAM)
+    assert await other.epoch() == 0
+    await claimed(backend, 7)
+    assert await other.epoch() == 7
+    with pytest.raises(LeaseLost):
+        await other.claim(lease(6))
+    assert await other.epoch() == 7
+
+
 async def test_entries_from_before_the_group_existed_are_read(backend: Backend) -> None:
     added = await add(backend, 2)
     stream = backend.event_stream(STREAM)

@@ -32,6 +32,20 @@ async def test_taker_has_a_greater_epoch_and_the_old_holder_learns_it(tables: Ta
     await new.renew(second)
 
 
+async def test_epoch_is_above_what_was_given_before_the_leases_were_put_back(
+    tables: Tables,
+) -> None:
+    leases = tables.stream_leases()
+    first = await leases.take("goald:events:0", "a")
+    second = await leases.take("goald:events:0", "b", above=first.epoch + 500)
+    assert second.epoch > first.epoch + 500
+    third = await leases.take("goald:events:1", "c", above=first.epoch)
+    fourth = await leases.take("goald:events:2", "d")
+    assert first.epoch < second.epoch < third.epoch < fourth.epoch
+    for lease in (second, third, fourth):
+        await leases.renew(lease)
+
+
 async def test_streams_are_held_apart(tables: Tables) -> None:
     leases = tables.stream_leases()
     first = await leases.take("goald:events:0", "a")

@@ -256,3 +256,31 @@ async def test_row_that_postgres_refuses_writes_nothing_of_its_batch(
     assert await enrollments(admin) == []
     await store.commit(lease, change(Effect("e-1", ended_at=None, enrolled_at=NOON)))
     assert await enrollments(admin) == ["e-1"]
+
+
+async def test_an_epoch_that_a_restored_postgres_gives_again_is_not_the_old_holders(
+    new_store: Callable[[], PostgresShardStore], database: Database, admin: Any
+) -> None:
+    """An older copy (D10) counts on from its own last epoch: numbers that were lost with it
+    come again, in others' leases."""
+    store, leases = new_store(), PostgresStreamLeases(database.dsn)
+    try:
+        slots = await store.take(ALL, "lost-shard")
+        stream = await leases.take("goald:events:0", "lost-consumer")
+        await admin.execute("UPDATE goald.leases SET holder = 'another'")
+        before = await admin.fetch("SELECT * FROM goald.leases ORDER BY epoch")
+        for refused in (
+            store.check(slots),
+            store.renew(slots, 1),
+            store.load(slots, lambda piece: None),
+            store.commit(slots, change(Effect("e-1"))),
+            leases.renew(stream),
+        ):
+            with pytest.raises(LeaseLost):
+                await refused
+        await store.release(slots)
+        await leases.release(stream)
+        assert await admin.fetch("SELECT * FROM goald.leases ORDER BY epoch") == before
+        assert await admin.fetchval("SELECT count(*) FROM goald.workflow_enrollments") == 0
+    finally:
+        await leases.close()

@@ -47,12 +47,22 @@ def test_another_shard_of_the_instance_is_waited_for() -> None:
     assert not claim()(held(replace(US, role="shard-1")))
 
 
-def test_what_an_earlier_instance_holds_is_taken_and_what_a_later_one_holds_never() -> None:
+def test_what_an_earlier_instance_holds_is_taken_and_what_a_later_one_keeps_is_not() -> None:
     ours = claim()
     assert ours(held(replace(ELSEWHERE, instance=6)))
     assert not ours.outranked
-    assert not ours(held(replace(ELSEWHERE, instance=8), is_expired=True))
+    assert not ours(held(replace(ELSEWHERE, instance=8)))
     assert ours.outranked
+
+
+async def test_what_a_lost_later_instance_held_is_not_waited_for_for_ever() -> None:
+    clock = ManualClock()
+    ours, theirs = Claim(US, clock, lives), replace(ELSEWHERE, instance=8)
+    assert not ours(held(theirs))
+    await clock.advance(LEASE_SECONDS)
+    assert ours(held(theirs)), "nobody renews it"
+    assert not ours.outranked
+    assert claim()(held(theirs, is_expired=True))
 
 
 def test_another_instance_that_may_be_alive_is_waited_for_until_it_has_run_out() -> None:

@@ -133,17 +133,28 @@ class ConsumerProcess:
 
     async def _read(self, name: str) -> None:
         stream = self._open_stream(name)
+        try:
+            await self._follow(stream, await self._taken(stream))
+        finally:
+            await stream.close()
+
+    async def _taken(self, stream: EventStream) -> StreamLease:
         start = Starting(self._clock, self._metrics.retries.labels("start").inc)
-        self._starts[name] = start
-        lease = await start.step(name, lambda: self._take(name))
-        del self._starts[name]
+        self._starts[stream.name] = start
+        lease = await start.step(stream.name, lambda: self._take(stream))
+        del self._starts[stream.name]
         self._reached(Step.STREAM_TAKEN)
+        return lease
+
+    async def _follow(self, stream: EventStream, lease: StreamLease) -> None:
         reader = Reader(stream, self._settings.read)
         flow = StreamFlow(
             stream=stream,
             lease=lease,
             reader=reader,
-            route=Route(name, self._settings.ranges, max_buffer=self._settings.handover.call_bytes),
+            route=Route(
+                stream.name, self._settings.ranges, max_buffer=self._settings.handover.call_bytes
+            ),
             lanes=self._lanes,
             window=Window(self._settings.read.in_flight_bytes, self._metrics.in_flight_bytes),
             outbound=self._outbound,
@@ -158,17 +169,14 @@ class ConsumerProcess:
         if self._stopping:
             flow.stop()
         self._flows.append(flow)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                holding = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
-                telling = tasks.create_task(self._tell(flow))
-                await flow.run()
-                for helper in (holding, telling):
-                    helper.cancel()
-            with contextlib.suppress(ServiceUnavailable):
-                await self._leases.release(lease)
-        finally:
-            await stream.close()
+        async with asyncio.TaskGroup() as tasks:
+            holding = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
+            telling = tasks.create_task(self._tell(flow))
+            await flow.run()
+            for helper in (holding, telling):
+                helper.cancel()
+        with contextlib.suppress(ServiceUnavailable):
+            await self._leases.release(lease)
 
     async def _tell(self, flow: StreamFlow) -> None:
         """Say at once that all streams are read, once they are."""
@@ -181,5 +189,8 @@ class ConsumerProcess:
             return None  # its name on the board is another's now
         return {"ready": self.ready, "trouble": self.trouble}
 
-    async def _take(self, name: str) -> StreamLease:
-        return await self._leases.take(name, str(self._claim.holder), self._claim)
+    async def _take(self, stream: EventStream) -> StreamLease:
+        # A Postgres that was put back to an older copy would give an epoch that Redis knows to
+        # be past (D10). Who is still alive under a later one has a row, or is nobody's any more.
+        above = await stream.epoch()
+        return await self._leases.take(stream.name, str(self._claim.holder), self._claim, above)

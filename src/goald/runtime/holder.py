@@ -29,7 +29,8 @@ class Claim:
 
     It takes a lease that has run out; one of an earlier instance, since the later one acts;
     one of its own role in its own instance, which was started anew; and one whose process is
-    gone. What a later instance holds it never takes.
+    gone. What a later instance holds it takes only where that has run out: the later one acts,
+    unless it acted in what Postgres has lost since, and then numbers are given again (D10).
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class Claim:
 
     def __call__(self, held: Held) -> bool:
         of = Holder.parse(held.holder)
-        self.outranked = of is not None and of.instance > self.holder.instance
-        if self.outranked:
-            return False
+        if of is not None and of.instance > self.holder.instance:
+            self.outranked = not (held.is_expired or self._is_silent(held))
+            return not self.outranked
+        self.outranked = False
         if of is not None and (
             of.instance < self.holder.instance or self._was_us(of) or self._is_gone(of, self.holder)
         ):

@@ -40,9 +40,11 @@ class Primacy:
         """Wait until no other acts; the epoch to act under. `tell` hears what is waited for,
         once for each reason."""
         claim = Claim(this_process(0, INSTANCE_ROLE), self._clock)
+        # A Postgres that lost it may still hold leases that our actors took under it since.
+        before = 0 if self._lease is None else self._lease.epoch
         while True:
             try:
-                self._lease = await self._leases.take(INSTANCE, str(claim.holder), claim)
+                self._lease = await self._leases.take(INSTANCE, str(claim.holder), claim, before)
             except LeaseHeld as error:
                 reason = f"another goald acts, and this one stands by: {error}"
             except RetryableError:

@@ -81,8 +81,8 @@ class MemoryDatabase:
     last_epoch: int = 0
     last_number: int = 0
 
-    def next_epoch(self) -> int:
-        self.last_epoch += 1
+    def next_epoch(self, above: int = 0) -> int:
+        self.last_epoch = max(self.last_epoch, above) + 1
         return self.last_epoch
 
     def renew(self, epoch: int) -> None:

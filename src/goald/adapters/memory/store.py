@@ -19,7 +19,16 @@ from goald.domain.goals import TYPE_BITS
 from goald.domain.leases import MayTake, SlotLease, StreamLease, from_anybody
 from goald.domain.slots import SlotRange
 from goald.domain.streams import EXITS
-from goald.ports import Change, Clock, Committed, Configuration, Message, Outbox, StoredMessage
+from goald.ports import (
+    Change,
+    Clock,
+    Committed,
+    Configuration,
+    Conflict,
+    Message,
+    Outbox,
+    StoredMessage,
+)
 
 
 class MemoryShardStore:
@@ -81,7 +90,7 @@ class MemoryShardStore:
         if not self._tables.refused_contacts.isdisjoint(effects.contact_id):
             raise ContentRefused("Postgres refuses it: 23514: a contact that is refused")
         effective = bytearray(len(effects.tenant_id))
-        conflicts: list[int] = []
+        conflicts: list[Conflict] = []
         differs = False
         for i, is_new in enumerate(effects.is_new):
             row = self._tables.enrollments.get((effects.tenant_id[i], effects.enrollment_id[i]))
@@ -90,7 +99,8 @@ class MemoryShardStore:
                 effective[i] = 1
             elif is_new and row is not None:
                 if not _same(row, effects, i, lease.slots):
-                    conflicts.append(i)
+                    is_active = row.status == "active"
+                    conflicts.append(Conflict(i, row.contact_id, row.workflow_id, is_active))
                 else:
                     differs |= row.status == "active"
             elif row is not None and row.status == "active":
@@ -189,13 +199,15 @@ class MemoryStreamLeases:
     def __init__(self, database: MemoryDatabase) -> None:
         self._tables = database
 
-    async def take(self, stream: str, holder: str, may_take: MayTake = from_anybody) -> StreamLease:
+    async def take(
+        self, stream: str, holder: str, may_take: MayTake = from_anybody, above: int = 0
+    ) -> StreamLease:
         held = self._tables.stream_leases
         theirs = [lease for lease in held.values() if lease.stream == stream]
         self._tables.require_free(theirs, may_take)
         for one in theirs:
             del held[one.epoch]
-        lease = StreamLease(stream, self._tables.next_epoch(), holder)
+        lease = StreamLease(stream, self._tables.next_epoch(above), holder)
         held[lease.epoch] = lease
         return lease
 

@@ -131,6 +131,10 @@ class MemoryEventStream:
     def name(self) -> str:
         return self._name
 
+    async def epoch(self) -> int:
+        self._streams.stream(self._name)  # is refused where streams are unavailable
+        return self._streams.epochs.get(self._name, 0)
+
     async def claim(self, lease: StreamLease) -> bytes:
         held = self._streams.stream(self._name)
         if self._streams.epochs.get(self._name, 0) > lease.epoch:

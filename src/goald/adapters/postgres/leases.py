@@ -17,6 +17,9 @@ from goald.domain.leases import (
 )
 
 ENGINE_ROLE = "goald_engine"
+FARTHEST = 1_000_000
+"""So many epochs a Postgres may be behind; they are used up one by one, in under a second. An
+epoch is given out each time that an actor starts."""
 
 
 def lost(lease: SlotLease | StreamLease) -> LeaseLost:
@@ -42,11 +45,21 @@ async def renew(
 ) -> Any:
     """Extend a lease; the server's date. Raises LeaseLost."""
     today = await connection.fetchval(
-        statements.RENEW, lease.epoch, seconds, config_version, backend_pid
+        statements.RENEW, lease.epoch, seconds, config_version, backend_pid, lease.holder
     )
     if today is None:
         raise lost(lease)
     return today
+
+
+async def _pass(connection: Any, above: int) -> None:
+    """See to it that the next epoch is greater than this. Costs a number where it is already."""
+    if above > 0:
+        last = await connection.fetchval(statements.NEXT_EPOCHS, 1)
+        if above - last > FARTHEST:
+            raise LeaseLost(f"epoch {above} is nothing that this Postgres can have lost: {last}")
+        if above > last:
+            await connection.fetchval(statements.NEXT_EPOCHS, above - last)
 
 
 class PostgresStreamLeases:
@@ -58,10 +71,13 @@ class PostgresStreamLeases:
             dsn, role=ENGINE_ROLE, name="goald-streams", settings=SETTINGS
         )
 
-    async def take(self, stream: str, holder: str, may_take: MayTake = from_anybody) -> StreamLease:
+    async def take(
+        self, stream: str, holder: str, may_take: MayTake = from_anybody, above: int = 0
+    ) -> StreamLease:
         async with self._connection.use() as connection, connection.transaction():
             await connection.execute(statements.LOCK_LEASES)
             require_free(await connection.fetch(statements.OF_STREAM, stream), may_take)
+            await _pass(connection, above)
             await connection.execute(statements.REMOVE_STREAM, stream)
             epoch = await connection.fetchval(statements.TAKE_STREAM, stream, holder, self._seconds)
         return StreamLease(stream, epoch, holder)
@@ -72,7 +88,7 @@ class PostgresStreamLeases:
 
     async def release(self, lease: StreamLease) -> None:
         async with self._connection.use() as connection:
-            await connection.execute(statements.RELEASE, lease.epoch)
+            await connection.execute(statements.RELEASE, lease.epoch, lease.holder)
 
     async def close(self) -> None:
         await self._connection.close()

@@ -42,6 +42,9 @@ RETURNING epoch
 """
 """A greater epoch than any before. Fails where the range overlaps another."""
 
+NEXT_EPOCHS = "SELECT max(nextval('goald.lease_epoch')) FROM generate_series(1, $1::bigint)"
+"""Uses up so many epochs; the last of them. Nothing here can set the sequence back."""
+
 REMOVE_STREAM = "DELETE FROM goald.leases WHERE stream = $1"
 
 TAKE_STREAM = """
@@ -54,16 +57,19 @@ RENEW = """
 UPDATE goald.leases
 SET expires_at = now() + $2::float8 * interval '1 second', config_version = $3,
     backend_pid = $4
-WHERE epoch = $1
+WHERE epoch = $1 AND holder = $5
 RETURNING current_date
 """
-"""No row: the lease was taken. Changes no key, so it waits for no commit."""
+"""No row: the lease was taken. Changes no key, so it waits for no commit.
 
-RELEASE = "DELETE FROM goald.leases WHERE epoch = $1"
+Here and below the holder is asked for, too: a Postgres that was put back to an older copy gives
+the same epochs once more, to others (D10)."""
 
-READ_LEASE = "SELECT epoch FROM goald.leases WHERE epoch = $1"
+RELEASE = "DELETE FROM goald.leases WHERE epoch = $1 AND holder = $2"
 
-HOLD_LEASE = "SELECT epoch FROM goald.leases WHERE epoch = $1 FOR KEY SHARE"
+READ_LEASE = "SELECT epoch FROM goald.leases WHERE epoch = $1 AND holder = $2"
+
+HOLD_LEASE = READ_LEASE + " FOR KEY SHARE"
 """Holds the lease until the transaction ends: whoever would delete it waits. (A full share
 lock would also make renewals wait for a slow commit.)"""
 

@@ -96,7 +96,7 @@ class PostgresShardStore:
 
     async def release(self, lease: SlotLease) -> None:
         async with self._side.use() as connection:
-            await connection.execute(statements.RELEASE, lease.epoch)
+            await connection.execute(statements.RELEASE, lease.epoch, lease.holder)
 
     async def check(self, lease: SlotLease) -> None:
         async with self._writer.use() as connection:
@@ -166,5 +166,5 @@ def workflow_of(row: Any) -> dict[str, Any]:
 
 
 async def _require(connection: Any, statement: str, lease: SlotLease) -> None:
-    if await connection.fetchval(statement, lease.epoch) is None:
+    if await connection.fetchval(statement, lease.epoch, lease.holder) is None:
         raise lost(lease)

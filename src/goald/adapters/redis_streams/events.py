@@ -58,6 +58,10 @@ class RedisEventStream:
     def name(self) -> str:
         return self._name
 
+    async def epoch(self) -> int:
+        (held,) = await self._wire.ask(("GET", self._epoch_key))
+        return int(checked(held) or 0)
+
     async def claim(self, lease: StreamLease) -> bytes:
         """Claiming twice with the same lease is harmless."""
         # That the group is there already is no fault; any other shows in the replies after.
