@@ -156,6 +156,8 @@ class PlainEngine:
             deletions=[],
             acknowledgements=[],
             rejects=[],
+            rejects_with=lambda owners: [],
+            has_rightful=lambda effect, contact, workflow: False,
         )
 
     def _matched(

@@ -216,9 +216,14 @@ class Proposal:
     @property
     def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
         """(index of the buffer, entry id, reason, the event's bytes): the producer's fault (D4)."""
-    def reject(self, effect: int, reason: str) -> list[tuple[int, bytes, str, bytes]]:
-        """The same for every started and ended event behind an effect: for an enrollment id
-        that Postgres knows under another contact or workflow (E5)."""
+    def rejects_with(
+        self, owners: Sequence[tuple[int, str, str]]
+    ) -> list[tuple[int, bytes, str, bytes]]:
+        """The same where Postgres knows the enrollment ids of some effects under another contact
+        or workflow (E5): effect, contact, workflow. Of the events that name such an id those
+        are refused that differ from it, and no others, in whichever order they came."""
+    def has_rightful(self, effect: int, contact: str, workflow: str) -> bool:
+        """Whether such an event is the owner's, though an effect of another's came first."""
 
 @final
 class Effects:

@@ -8,7 +8,7 @@ from tests.support.changes import NOON, SECOND, Effect, change, goal_id
 
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.slots import SlotRange
-from goald.ports import ShardStore
+from goald.ports import Conflict, ShardStore
 
 ALL = SlotRange(0, 255)
 LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)
@@ -220,8 +220,15 @@ async def test_id_of_another_contact_or_workflow_is_a_conflict(
         change(Effect("e-0"), Effect("e-1", **other), Effect("e-2")),  # type: ignore[arg-type]
     )
     assert committed.effective == b"\1\0\1"
-    assert list(committed.conflicts) == [1]
+    assert list(committed.conflicts) == [Conflict(1, "ann", "w-1", is_active=True)]
     assert not committed.out_of_step
+
+
+async def test_conflict_tells_that_whose_id_it_is_has_ended(store: ShardStore) -> None:
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON)))
+    committed = await store.commit(lease, change(Effect("e-1", workflow_id="w-2")))
+    assert list(committed.conflicts) == [Conflict(0, "ann", "w-1", is_active=False)]
 
 
 async def test_id_that_lies_in_another_shards_slot_is_a_conflict(tables: Tables) -> None:
@@ -229,7 +236,8 @@ async def test_id_that_lies_in_another_shards_slot_is_a_conflict(tables: Tables)
     low_lease, high_lease = await low.take(LOW, "a"), await high.take(HIGH, "b")
     await high.commit(high_lease, change(Effect("e-1", contact_id="bob", slot=200)))
     committed = await low.commit(low_lease, change(Effect("e-1", slot=3)))
-    assert (committed.effective, list(committed.conflicts)) == (b"\0", [0])
+    conflict = Conflict(0, "bob", "w-1", is_active=True)
+    assert (committed.effective, list(committed.conflicts)) == (b"\0", [conflict])
     assert (await tables.enrollments())["e-1"][0] == "bob"
 
 

@@ -132,11 +132,7 @@ class Oracle:
     def __init__(self) -> None:
         self._model = configured_model()
         self._refused: set[str] = set()
-        """Events that may be in goald:dead: refused ones, and those that name an enrollment id
-        which another workflow has claimed: beside the wrong one, a repeat of the right one may
-        be taken for wrong, too, and changes nothing either way."""
-        self._naming: dict[Key, set[str]] = defaultdict(set)
-        self._contested: set[Key] = set()
+        """Events that may be in goald:dead."""
         self._deleted: set[tuple[str, str]] = set()
         """Contacts of whom no payload is kept."""
         self._forgiven: set[tuple[str, str]] = set()
@@ -146,12 +142,7 @@ class Oracle:
         """These were published after those before, in this order for each contact."""
         for event in events:
             outcome = self._model.feed(event)
-            named = (event["tenantid"], str(event["data"].get("enrollment_id")))
-            self._naming[named].add(event["id"])
             if outcome.rejected is not None:
-                self._refused |= self._naming[named]
-                self._contested.add(named)
-            elif named in self._contested:
                 self._refused.add(event["id"])
             if event["type"] == "contact.deleted":
                 self._deleted.add(contact_of(event))

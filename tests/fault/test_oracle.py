@@ -49,6 +49,16 @@ def test_a_right_outcome_is_accepted_with_its_repeats() -> None:
     assert judged(seen) == (0, 0, 0)
 
 
+def test_a_buried_repeat_is_noticed_beside_the_wrong_claim_to_its_enrollment() -> None:
+    oracle = Oracle()
+    oracle.feed(history(1, "r7", Shape(contacts=20)))
+    wrong, repeat = ("r7-227", "another's"), ("r7-10", "another's")
+    before = oracle.compare(Observed()).lost
+    assert oracle.compare(Observed(buried=[wrong])).lost == before
+    (told,) = set(oracle.compare(Observed(buried=[wrong, repeat])).lost) - set(before)
+    assert "r7-10 is in goald:dead" in told
+
+
 def lose_an_exit(seen: Observed) -> None:
     seen.exits.popitem()
 

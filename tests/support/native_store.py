@@ -36,7 +36,7 @@ class Store:
     def commit(self, proposal: _native.Proposal) -> tuple[bytes, list[bytes]]:
         """Make what holds. Gives a mark for each effect, and the ids of entries refused."""
         marks = bytearray()
-        refused: list[bytes] = []
+        owners: list[tuple[int, str, str]] = []
         effects = proposal.effects
         keys = list(zip(effects.tenant_id, effects.enrollment_id, strict=True))
         for number, key in enumerate(keys):
@@ -54,9 +54,9 @@ class Store:
             marks.append(self._write(key, row, effects.is_new[number]))
             known = self.rows[key]
             if not marks[-1] and (known.contact, known.workflow) != (row.contact, row.workflow):
-                refused += [entry for _, entry, _, _ in proposal.reject(number, "another's")]
+                owners.append((number, known.contact, known.workflow))
         self._keep_records(proposal, keys, marks)
-        return bytes(marks), refused
+        return bytes(marks), [entry for _, entry, _, _ in proposal.rejects_with(owners)]
 
     def _write(self, key: tuple[str, str], row: Row, is_new: bool) -> bool:
         known = self.rows.get(key)

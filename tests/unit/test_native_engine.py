@@ -167,7 +167,8 @@ def test_the_owner_in_memory_is_not_hidden_by_one_who_claims_its_id(
     assert proposal.effects.is_new == [True, False]
     assert proposal.exits.effect == [1]
     # Postgres finds the claim: its event is refused, the owner's exit stands.
-    assert [entry for _, entry, _, _ in proposal.reject(0, "another's")] == [b"1-1"]
+    rejects = proposal.rejects_with([(0, "c-1", "w-1")])
+    assert [entry for _, entry, _, _ in rejects] == [b"1-1"]
     engine.apply(proposal, b"\0\1")
     assert engine.stats()["enrollments"] == 0
 

@@ -56,11 +56,11 @@ def test_slices_hold_the_effects_in_order_and_the_rest_with_the_last(
 
 def test_effect_of_a_slice_names_its_own_events(proposal: _native.Proposal) -> None:
     second = proposal.slices(4, 1 << 20)[1]
-    ((_, entry, reason, bad),) = second.reject(1, "another's")
-    assert (entry, reason) == (b"6-1", "another's")
+    ((_, entry, reason, bad),) = second.rejects_with([(1, "another", "w-1")])
+    assert (entry, "another contact or workflow" in reason) == (b"6-1", True)
     assert json.loads(bad)["data"]["enrollment_id"] == second.effects.enrollment_id[1] == "e-5"
     with pytest.raises(IndexError):
-        second.reject(4, "of the next slice")
+        second.rejects_with([(4, "of the next slice", "w-1")])
 
 
 def test_halves_end_where_there_is_one_thing(proposal: _native.Proposal) -> None:

@@ -14,11 +14,10 @@ use crate::event::{Event, Fact};
 use crate::ids::Key;
 use crate::index::Index;
 use crate::index_slab::NONE;
-use crate::proposal::{Acknowledgement, Deletion, Effect, Place, Proposal, Refused, Status};
+use crate::proposal::{
+    Acknowledgement, Deletion, Effect, OTHER_OWNER, Place, Proposal, Refused, Rival, Status,
+};
 use crate::route::slot_of;
-
-/// Why an event about a known enrollment is refused (E5).
-pub const OTHER_OWNER: &str = "the enrollment id is known under another contact or workflow";
 
 /// The names of the types that are read, in the order in which they are counted.
 const TYPES: [&str; 9] = [
@@ -47,10 +46,14 @@ struct Located {
     held: Option<u32>,
 }
 
-/// An enrollment id that was seen before, under the same contact and workflow.
+/// An enrollment id that was seen before.
 enum Seen {
+    /// Under the same contact and workflow, by the index or by an earlier event of the batch.
     Held(u32),
     Drafted(usize),
+    /// Under another: the index is sure of it, an earlier event only claims it.
+    Others,
+    Claimed(usize),
 }
 
 #[derive(Debug)]
@@ -312,7 +315,7 @@ impl<'i> Evaluation<'i> {
         };
         let ends = status != Status::Active;
         let draft = match self.seen(event, enrollment, workflow, at) {
-            Err(()) => {
+            Some(Seen::Others) => {
                 let reason = OTHER_OWNER.to_owned();
                 self.proposal.refused.push(Refused {
                     source: place.into(),
@@ -320,13 +323,21 @@ impl<'i> Evaluation<'i> {
                 });
                 return;
             }
-            Ok(Some(Seen::Held(_))) if !ends => return,
-            Ok(Some(Seen::Held(number))) => self.draft_of(number, event, at),
-            Ok(Some(Seen::Drafted(draft))) => {
+            Some(Seen::Claimed(draft)) => {
+                self.overlay.effects[draft].rivals.push(Rival {
+                    source: place.into(),
+                    contact_id: (*event.contact).into(),
+                    workflow_id: (**workflow).into(),
+                });
+                return;
+            }
+            Some(Seen::Held(_)) if !ends => return,
+            Some(Seen::Held(number)) => self.draft_of(number, event, at),
+            Some(Seen::Drafted(draft)) => {
                 self.overlay.effects[draft].sources.push(place.into());
                 draft
             }
-            Ok(None) => {
+            None => {
                 let effect = Effect {
                     tenant_id: (*event.tenant).into(),
                     enrollment_id: (**enrollment).into(),
@@ -340,6 +351,7 @@ impl<'i> Evaluation<'i> {
                     met: Vec::new(),
                     pending_actions,
                     sources: vec![place.into()],
+                    rivals: Vec::new(),
                 };
                 self.overlay.add(at.hash, effect);
                 return;
@@ -350,14 +362,14 @@ impl<'i> Evaluation<'i> {
         }
     }
 
-    /// Whether an enrollment of this id is known; `Err` where it is another's.
+    /// Whether an enrollment of this id is known, and whose it is.
     fn seen(
         &self,
         event: &Event<'_>,
         enrollment: &str,
         workflow: &str,
         at: Located,
-    ) -> Result<Option<Seen>, ()> {
+    ) -> Option<Seen> {
         let held = at
             .held
             .and_then(|contact| self.index.find_enrollment(contact, enrollment));
@@ -366,20 +378,18 @@ impl<'i> Evaluation<'i> {
                 .index
                 .workflow_id(self.index.enrollment(number).workflow());
             return if *known == *workflow {
-                Ok(Some(Seen::Held(number)))
+                Some(Seen::Held(number))
             } else {
-                Err(())
+                Some(Seen::Others)
             };
         }
-        let Some(draft) = self.overlay.by_id(&event.tenant, enrollment) else {
-            return Ok(None);
-        };
+        let draft = self.overlay.by_id(&event.tenant, enrollment)?;
         let known = &self.overlay.effects[draft];
         let same = *known.contact_id == *event.contact && *known.workflow_id == *workflow;
         if same {
-            Ok(Some(Seen::Drafted(draft)))
+            Some(Seen::Drafted(draft))
         } else {
-            Err(())
+            Some(Seen::Claimed(draft))
         }
     }
 
@@ -462,6 +472,7 @@ impl<'i> Evaluation<'i> {
             met: Vec::new(),
             pending_actions: None,
             sources: Vec::new(),
+            rivals: Vec::new(),
         };
         self.overlay.add(at.hash, effect)
     }

@@ -9,6 +9,9 @@ use crate::buffer::{Entry, entry_id};
 use crate::criteria::GoalType;
 use crate::event::EndReason;
 
+/// Why an event about a known enrollment is refused (E5).
+pub const OTHER_OWNER: &str = "the enrollment id is known under another contact or workflow";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     Active,
@@ -72,6 +75,23 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// An event that names an enrollment id under another contact or workflow than an earlier one of
+/// the batch did, which brought it. It is refused, unless Postgres says whose the id is and means
+/// this one: then it is a repeat, and changes nothing (D1).
+#[derive(Debug, Clone)]
+pub struct Rival {
+    pub source: Source,
+    pub contact_id: Box<str>,
+    pub workflow_id: Box<str>,
+}
+
+/// Whose an enrollment id is in Postgres that an effect would have taken (E5).
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    pub contact_id: &'a str,
+    pub workflow_id: &'a str,
+}
+
 /// The net change to one enrollment.
 #[derive(Debug, Clone)]
 pub struct Effect {
@@ -91,12 +111,42 @@ pub struct Effect {
     pub pending_actions: Option<i32>,
     /// The started and ended events behind a new enrollment.
     pub sources: Vec<Source>,
+    pub rivals: Vec<Rival>,
 }
 
 impl Effect {
     /// Whether it is a row to be inserted; else an active row is to be updated.
     pub fn is_new(&self) -> bool {
         self.held.is_none()
+    }
+
+    /// Whether one of the rivals is the owner.
+    pub fn has_rightful(&self, owner: Owner<'_>) -> bool {
+        let is_owner = |rival: &Rival| owner.is(&rival.contact_id, &rival.workflow_id);
+        self.rivals.iter().any(is_owner)
+    }
+
+    /// The events about this enrollment id that are refused. `owner`: where Postgres has it under
+    /// another contact or workflow than the effect; then the events behind it are, too.
+    pub fn refused(&self, owner: Option<Owner<'_>>) -> Vec<Refused> {
+        let sources = self.sources.iter().filter(|_| owner.is_some());
+        let differs = |rival: &&Rival| {
+            owner.is_none_or(|owner| !owner.is(&rival.contact_id, &rival.workflow_id))
+        };
+        let rivals = self.rivals.iter().filter(differs);
+        sources
+            .chain(rivals.map(|rival| &rival.source))
+            .map(|source| Refused {
+                source: source.clone(),
+                reason: OTHER_OWNER.into(),
+            })
+            .collect()
+    }
+}
+
+impl Owner<'_> {
+    fn is(&self, contact: &str, workflow: &str) -> bool {
+        self.contact_id == contact && self.workflow_id == workflow
     }
 }
 
@@ -168,6 +218,7 @@ pub struct Proposal {
     pub exits: Vec<Exit>,
     pub deletions: Vec<Deletion>,
     pub acknowledgements: Vec<Acknowledgement>,
+    /// Whatever Postgres says; the rivals of an effect depend on it.
     pub refused: Vec<Refused>,
 }
 
@@ -175,15 +226,5 @@ impl Proposal {
     /// No effects, deletions or acknowledgements.
     pub fn changes_nothing(&self) -> bool {
         self.effects.is_empty() && self.deletions.is_empty() && self.acknowledgements.is_empty()
-    }
-
-    /// The started and ended events behind an effect, refused for this reason.
-    pub fn refuse(&self, effect: usize, reason: &str) -> Option<Vec<Refused>> {
-        let sources = &self.effects.get(effect)?.sources;
-        let refused = |source: &Source| Refused {
-            source: source.clone(),
-            reason: reason.into(),
-        };
-        Some(sources.iter().map(refused).collect())
     }
 }

@@ -7,6 +7,7 @@ use evaluate_support::{
     started, tagged, workflow,
 };
 use goald_engine::engine::Engine;
+use goald_engine::proposal::Owner;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -230,13 +231,49 @@ fn the_events_behind_a_claim_can_all_be_refused() {
     ];
     let proposal = evaluate(&batch);
     assert_eq!(proposal.effects.len(), 1);
-    let refused = proposal.refuse(0, "another's").unwrap();
+    assert!(proposal.effects[0].refused(None).is_empty());
+    let refused = proposal.effects[0].refused(Some(Owner {
+        contact_id: "c-2",
+        workflow_id: WORKFLOWS[0],
+    }));
     let ids: Vec<&str> = refused
         .iter()
         .map(|refused| &*refused.source.entry_id)
         .collect();
     assert_eq!(ids, ["1-0", "1-2", "1-3"]);
     assert_eq!(refused[2].source.bytes, batch[3].to_string().as_bytes());
+}
+
+#[test]
+fn only_who_differs_from_the_owner_of_an_id_is_refused() {
+    let batch = [
+        started("e-1", "c-1", WORKFLOWS[1], 10),
+        started("e-1", "c-1", WORKFLOWS[0], 11),
+        ended("e-1", "c-2", WORKFLOWS[0], 12),
+    ];
+    let proposal = evaluate(&batch);
+    let [effect] = &proposal.effects[..] else {
+        panic!("one is proposed")
+    };
+    let owner = |contact_id, workflow_id| Owner {
+        contact_id,
+        workflow_id,
+    };
+    let refused = |owner| {
+        let refused = effect.refused(owner).into_iter();
+        refused
+            .map(|refused| refused.source.entry_id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(refused(None), ["1-1", "1-2"]);
+    assert_eq!(refused(Some(owner("c-1", WORKFLOWS[0]))), ["1-0", "1-2"]);
+    assert_eq!(refused(Some(owner("c-2", WORKFLOWS[0]))), ["1-0", "1-1"]);
+    assert_eq!(
+        refused(Some(owner("c-3", WORKFLOWS[0]))),
+        ["1-0", "1-1", "1-2"]
+    );
+    assert!(effect.has_rightful(owner("c-1", WORKFLOWS[0])));
+    assert!(!effect.has_rightful(owner("c-3", WORKFLOWS[0])));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! A proposal's columns, made into lists when they are asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use goald_engine::proposal::{Achievement, Effect, Exit, Proposal as Core, Refused};
+use goald_engine::proposal::{Achievement, Effect, Exit, Owner, Proposal as Core, Refused};
 use goald_engine::slice::Slice;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -129,25 +129,56 @@ impl Proposal {
 
     #[getter]
     fn rejects<'py>(&self, py: Python<'py>) -> Vec<Reject<'py>> {
-        self.last(|core| rejects(py, &core.refused))
+        self.refused(py, &HashMap::new())
     }
 
-    fn reject<'py>(
+    fn rejects_with<'py>(
         &self,
         py: Python<'py>,
-        effect: usize,
-        reason: &str,
+        owners: Vec<(usize, String, String)>,
     ) -> PyResult<Vec<Reject<'py>>> {
-        let of_core = self.slice.effects.start.saturating_add(effect);
-        let refused = Some(of_core)
-            .filter(|effect| self.slice.effects.contains(effect))
-            .and_then(|effect| self.core.refuse(effect, reason))
-            .ok_or_else(|| PyIndexError::new_err("the proposal has no such effect"))?;
-        Ok(rejects(py, &refused))
+        let effects = self.effects_held().len();
+        if owners.iter().any(|&(effect, ..)| effect >= effects) {
+            return Err(PyIndexError::new_err("the proposal has no such effect"));
+        }
+        let owner = |(effect, contact_id, workflow_id): &'_ (usize, String, String)| {
+            (*effect, (contact_id.clone(), workflow_id.clone()))
+        };
+        Ok(self.refused(py, &owners.iter().map(owner).collect()))
+    }
+
+    fn has_rightful(&self, effect: usize, contact: &str, workflow: &str) -> PyResult<bool> {
+        let owner = Owner {
+            contact_id: contact,
+            workflow_id: workflow,
+        };
+        self.effects_held()
+            .get(effect)
+            .map(|effect| effect.has_rightful(owner))
+            .ok_or_else(|| PyIndexError::new_err("the proposal has no such effect"))
     }
 }
 
 impl Proposal {
+    /// `owners`: contact and workflow, by effects whose ids are another's in Postgres.
+    fn refused<'py>(
+        &self,
+        py: Python<'py>,
+        owners: &HashMap<usize, (String, String)>,
+    ) -> Vec<Reject<'py>> {
+        let mut found = self.last(|core| rejects(py, &core.refused));
+        for (number, effect) in self.effects_held().iter().enumerate() {
+            let owner = owners.get(&number).map(|(contact_id, workflow_id)| Owner {
+                contact_id,
+                workflow_id,
+            });
+            if owner.is_some() || !effect.rivals.is_empty() {
+                found.extend(rejects(py, &effect.refused(owner)));
+            }
+        }
+        found
+    }
+
     /// What hangs on no effect, of the last slice; nothing of the others.
     fn last<T: Default>(&self, value: impl FnOnce(&Core) -> T) -> T {
         if self.slice.is_last {

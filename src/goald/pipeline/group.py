@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from goald import _native
 from goald.pipeline.parts import Part
-from goald.ports import DeadLetter
+from goald.ports import Conflict, DeadLetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,14 @@ class Group:
         return [part.buffer for part in self.parts]
 
     def dead_letters(
-        self, proposal: _native.Proposal, conflicts: Sequence[int]
+        self, proposal: _native.Proposal, conflicts: Sequence[Conflict]
     ) -> list[DeadLetter]:
-        """What the evaluation refused, and the events behind enrollment ids that belong to
-        another contact or workflow (E5)."""
-        refused = list(proposal.rejects)
-        for effect in conflicts:
-            reason = "data.enrollment_id: known already for another contact or workflow"
-            refused += proposal.reject(effect, reason)
+        """What the evaluation refused, and what names an enrollment id that belongs to another
+        contact or workflow (E5): not the repeat of whoever has it, though another came first."""
+        owners = [(one.effect, one.contact, one.workflow) for one in conflicts]
         return [
             DeadLetter(self.parts[part].stream, entry_id, event, reason, tries=1)
-            for part, entry_id, reason, event in refused
+            for part, entry_id, reason, event in proposal.rejects_with(owners)
         ]
 
     def halves(self) -> "tuple[Group, Group] | None":

@@ -102,7 +102,7 @@ class Settling:
                     await self._begin_again(part, next(tries))
                     left.append(part)
                     break
-                if committed.out_of_step:
+                if committed.out_of_step or _hides_an_active(proposal, committed):
                     # What was committed stands; the rest is judged again by what is true.
                     self._metrics.retries.labels("out of step").inc()
                     await self._publisher.publish(committed.outbox)
@@ -165,3 +165,12 @@ class Settling:
     async def _retrying(self, step: str, metric: str, call: Callable[[], Awaitable[None]]) -> None:
         with self._standstill.step(step):
             await retrying(call, self._clock, self._metrics.retries.labels(metric).inc)
+
+
+def _hides_an_active(proposal: _native.Proposal, committed: Committed) -> bool:
+    """Whether an event of an active enrollment that memory lacks was held against another's claim
+    to its id, and so not judged."""
+    return any(
+        one.is_active and proposal.has_rightful(one.effect, one.contact, one.workflow)
+        for one in committed.conflicts
+    )

@@ -1,6 +1,7 @@
 """The way of an event, from the stream to its acknowledgement, with faults on the way."""
 
 import asyncio
+import json
 
 import pytest
 from tests.support.house import ALL, STREAM, House
@@ -175,8 +176,25 @@ async def test_enrollment_id_of_another_contact_goes_to_the_dead_letters(house: 
         await house.settled()
     assert house.exits == ["e-1"]
     assert [letter[b"reason"] for letter in house.dead] == [
-        b"data.enrollment_id: known already for another contact or workflow"
+        b"the enrollment id is known under another contact or workflow"
     ]
+
+
+@pytest.mark.parametrize("order", [("bob", "ann"), ("ann", "bob"), ("bob", "zoe", "ann", "bob")])
+async def test_repeat_beside_a_wrong_claim_to_its_ended_enrollment_is_no_dead_letter(
+    house: House, order: tuple[str, ...]
+) -> None:
+    async with house.running():
+        await house.enrol("e-1", contact="ann")
+        await house.tag(contact="ann")
+        await house.settled()
+    for contact in order:
+        await house.enrol("e-1", contact=contact)
+    async with house.running():
+        await house.settled()
+    named = [json.loads(letter[b"event"])["data"]["contact_id"] for letter in house.dead]
+    assert sorted(named) == sorted(contact for contact in order if contact != "ann")
+    assert house.exits == ["e-1"]
 
 
 async def test_changed_configuration_counts_from_its_version_on(house: House) -> None:

@@ -12,7 +12,7 @@ from goald.adapters.postgres import statements
 from goald.domain.goals import TYPE_BITS
 from goald.domain.steps import Reached, Step
 from goald.domain.streams import EXITS
-from goald.ports import Change, Committed, Message, OutboxRow, StoredMessage
+from goald.ports import Change, Committed, Conflict, Message, OutboxRow, StoredMessage
 
 
 class _Effects:
@@ -79,7 +79,7 @@ def _pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]
     return [[column[i] for i in indexes] for column in columns]
 
 
-async def _insert(connection: Any, of: _Effects) -> tuple[list[int], bool]:
+async def _insert(connection: Any, of: _Effects) -> tuple[list[Conflict], bool]:
     """Insert what is new. Gives the conflicts, and whether memory lacked an active row.
 
     In the order of their keys, so that two shards whose tenants use the same ids wait for
@@ -107,9 +107,9 @@ async def _insert(connection: Any, of: _Effects) -> tuple[list[int], bool]:
     conflicts = []
     differs = False
     for i in refused:
-        contact, workflow, status = held.get((of.tenant[i], of.enrollment[i]), (None, None, None))
+        contact, workflow, status = held.get((of.tenant[i], of.enrollment[i]), ("", "", ""))
         if (contact, workflow) != (of.contact[i], of.workflow[i]):
-            conflicts.append(i)
+            conflicts.append(Conflict(i, contact, workflow, status == "active"))
         elif status == "active":
             differs = True
     return sorted(conflicts), differs
