@@ -210,7 +210,7 @@ class Conflict(NamedTuple):
     effect: int
     contact: str
     workflow: str
-    """Whose it is there."""
+    """Whose it is there; both empty where it lies in another shard's slots."""
     is_active: bool
 
 

@@ -236,7 +236,7 @@ async def test_id_that_lies_in_another_shards_slot_is_a_conflict(tables: Tables)
     low_lease, high_lease = await low.take(LOW, "a"), await high.take(HIGH, "b")
     await high.commit(high_lease, change(Effect("e-1", contact_id="bob", slot=200)))
     committed = await low.commit(low_lease, change(Effect("e-1", slot=3)))
-    conflict = Conflict(0, "bob", "w-1", is_active=True)
+    conflict = Conflict(0, "", "", is_active=False)
     assert (committed.effective, list(committed.conflicts)) == (b"\0", [conflict])
     assert (await tables.enrollments())["e-1"][0] == "bob"
 

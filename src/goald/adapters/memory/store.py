@@ -99,8 +99,9 @@ class MemoryShardStore:
                 effective[i] = 1
             elif is_new and row is not None:
                 if not _same(row, effects, i, lease.slots):
-                    is_active = row.status == "active"
-                    conflicts.append(Conflict(i, row.contact_id, row.workflow_id, is_active))
+                    is_here = lease.slots.first <= row.slot <= lease.slots.last
+                    owner = (row.contact_id, row.workflow_id) if is_here else ("", "")
+                    conflicts.append(Conflict(i, *owner, is_here and row.status == "active"))
                 else:
                     differs |= row.status == "active"
             elif row is not None and row.status == "active":
