@@ -165,7 +165,7 @@ GUARDS = (
         (MACHINE, FLOW),
     ),
     Guard(
-        "outbox: a message that Redis did not take is sent again",
+        "outbox: exits and notices are rows of the commit that causes them",
         "D2",
         (
             Edit(
@@ -204,7 +204,7 @@ GUARDS = (
                 "",
             ),
         ),
-        (MACHINE, FLOW),
+        (MACHINE,),
     ),
     Guard(
         "sequence: a shard takes only the next part of a stream",
