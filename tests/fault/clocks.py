@@ -118,11 +118,11 @@ def _wrong(act: Act, sign: str) -> None:
         stage.set(whose, "+0s")
 
 
-@fault("clock an hour back", test=1, torture=10, stage=ClockStage, rate=60.0)
+@fault("clock an hour back", test=1, torture=10, stage=ClockStage, rate=20.0)
 def hour_back(act: Act) -> None:
     _wrong(act, "-")
 
 
-@fault("clock an hour ahead", test=1, torture=10, stage=ClockStage, rate=60.0)
+@fault("clock an hour ahead", test=1, torture=10, stage=ClockStage, rate=20.0)
 def hour_ahead(act: Act) -> None:
     _wrong(act, "+")
