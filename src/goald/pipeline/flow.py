@@ -17,16 +17,16 @@ from goald.domain.errors import (
     LeaseLost,
     RetryableError,
     ServerReplaced,
-    ServiceUnavailable,
     is_no_events_fault,
 )
 from goald.domain.leases import SlotLease, StreamLease
 from goald.domain.steps import Reached, Step, pass_by
 from goald.metrics import ConsumerMetrics, ShardMetrics
+from goald.pipeline.admission import Admission
 from goald.pipeline.care import Care
 from goald.pipeline.early import EarlyEvents
 from goald.pipeline.evaluate import Evaluator
-from goald.pipeline.group import Inbox
+from goald.pipeline.following import Following
 from goald.pipeline.handover import Lane
 from goald.pipeline.parts import Part
 from goald.pipeline.poison import Breaker
@@ -34,10 +34,8 @@ from goald.pipeline.publish import Publisher
 from goald.pipeline.read import Reader
 from goald.pipeline.retry import pauses, retrying
 from goald.pipeline.route import Route, RoutedBatch
-from goald.pipeline.sequence import Sequencer
 from goald.pipeline.settle import Settled, Settling
 from goald.pipeline.standstill import STANDSTILL_SECONDS, Standstill
-from goald.pipeline.tries import Solitude
 from goald.pipeline.under_way import HandedOver, UnderWay
 from goald.pipeline.window import Window
 from goald.ports import (
@@ -56,7 +54,6 @@ EXAMINE_SECONDS = 1.0
 """Between two looks whether a stream is what it was, and all of it there."""
 SURVIVED_SECONDS = 1.0
 """After so long a consumer has not died of handing over an entry."""
-CONTROL_RETRY_SECONDS = 1.0
 GROUPS_PUBLISHING = 4
 
 T = TypeVar("T")
@@ -281,20 +278,14 @@ class ShardFlow:
     ) -> None:
         """`reconcile`: seconds after which the configuration is asked for all the same.
         `early_events`: seconds that events wait for their enrollments (E7)."""
-        self._evaluator = evaluator
-        self._store = store
         self._publisher = publisher
-        self._control = control
-        self._lease = lease
         self._clock = clock
         self._metrics = metrics
-        self._reconcile = reconcile
         self._reached = reached
-        self._sequencer = Sequencer()
-        self._inbox = Inbox(group_bytes)
         self._settled: asyncio.Queue[Settled] = asyncio.Queue(GROUPS_PUBLISHING)
         self._breaker = Breaker(metrics.breaker_open)
         self._standstill = Standstill(clock)
+        self._admission = Admission(self._breaker, reached, group_bytes=group_bytes)
         self._settling = Settling(
             evaluator=evaluator,
             store=store,
@@ -307,29 +298,21 @@ class ShardFlow:
             early=EarlyEvents(early_events, clock) if early_events > 0 else None,
             reached=reached,
         )
-        self._solitude = Solitude()
+        self._following = Following(
+            control=control,
+            store=store,
+            evaluator=evaluator,
+            memory=self._settling.memory,
+            lease=lease,
+            clock=clock,
+            metrics=metrics,
+            reconcile=reconcile,
+            reached=reached,
+        )
 
     async def process(self, parts: Sequence[Part]) -> None:
         """See `Shard.process`. Parts taken stay taken if the caller goes away."""
-        self._breaker.check()
-        if not parts:
-            return
-        async with self._solitude.work(alone=any(part.alone for part in parts)):
-            await self._process(parts)
-
-    async def _process(self, parts: Sequence[Part]) -> None:
-        futures = []
-        for part in parts:
-            await self._sequencer.turn(part)
-            future, is_next = self._sequencer.admit(part)
-            if is_next:
-                self._inbox.put(part, future)
-            futures.append(future)
-        self._breaker.check()
-        self._reached(Step.ADMITTED)
-        await asyncio.wait(futures)
-        # What was given up is no longer known to the sequencer, and not done either.
-        self._breaker.check()
+        await self._admission.process(parts)
 
     @property
     def trouble(self) -> str | None:
@@ -343,20 +326,19 @@ class ShardFlow:
             steps.create_task(self._evaluate_and_commit())
             steps.create_task(self._publish())
             steps.create_task(self._publisher.run())
-            steps.create_task(self._follow_configuration())
+            steps.create_task(self._following.run())
 
     async def _evaluate_and_commit(self) -> None:
         """All that waits is evaluated together, committed, and taken into memory; then the next.
         Until the breaker opens: then nothing more is, and whoever handed events over is told."""
         while True:
-            group = await self._inbox.next()
+            group = await self._admission.next()
             try:
                 async with contextlib.aclosing(self._settling.settle(group)) as settling:
                     async for settled in settling:
                         await self._settled.put(settled)
             except BreakerOpen:
-                group.done()
-                self._inbox.rest().done()
+                self._admission.give_up(group)
                 return
 
     async def _publish(self) -> None:
@@ -372,28 +354,3 @@ class ShardFlow:
                 self._reached(Step.DONE)
             effective = settled.committed.effective
             self._metrics.count(settled.proposal, effective, self._clock.now_us())
-
-    async def _follow_configuration(self) -> None:
-        """Take what changes in the configuration, between groups, and say so (E1, E10).
-
-        The control stream says when; what was lost on it is found by asking now and then."""
-        while True:
-            try:
-                await self._control.wait(self._reconcile)
-            except ServiceUnavailable:
-                self._metrics.retries.labels("control").inc()
-                await self._clock.sleep(CONTROL_RETRY_SECONDS)
-            changed = await retrying(
-                lambda: self._store.configuration(self._evaluator.config_version),
-                self._clock,
-                self._metrics.retries.labels("configuration").inc,
-            )
-            if changed.version > self._evaluator.config_version:
-                async with self._settling.memory:
-                    self._evaluator.configure(changed)
-                self._reached(Step.CONFIGURED)
-                await retrying(
-                    lambda: self._store.renew(self._lease, self._evaluator.config_version),
-                    self._clock,
-                    self._metrics.retries.labels("renew").inc,
-                )
