@@ -159,6 +159,8 @@ class Outbound(Protocol):
         this. False, with nothing changed, where it is no longer known as `token`: what was
         published since may be lost again."""
 
+    async def close(self) -> None: ...
+
 
 class ControlStream(Protocol):
     """`goald:control`, which says that a configuration has changed (E10)."""

@@ -77,6 +77,9 @@ class Beating:
         """Take the heartbeat away: the process ends as it should."""
         with contextlib.suppress(ServiceUnavailable):
             await self._board.remove(self._role, self._index)
+
+    async def close(self) -> None:
+        """Close the connection, whether or not the heartbeat was taken away."""
         await self._board.close()
 
     def _now(self) -> datetime:

@@ -24,12 +24,13 @@ from goald.pipeline.tenure import hold
 from goald.pipeline.window import Window
 from goald.ports import Clock, EventStream, Outbound, StreamLeases
 from goald.runtime.beating import Beating, Board
+from goald.runtime.closing import close_all
 from goald.runtime.holder import Claim, this_process
 from goald.runtime.starting import Starting
 from goald.settings import HandoverSettings, ReadSettings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerSettings:
     """What one consumer is given."""
 
@@ -112,18 +113,20 @@ class ConsumerProcess:
     async def run(self) -> None:
         """Until `stop`, and then until all that was read is acknowledged (D7). Raises
         LeaseLost, in an ExceptionGroup, if another took a stream."""
-        async with asyncio.TaskGroup() as serving:
-            helpers = [
-                serving.create_task(self._beating.run()),
-                *(serving.create_task(lane.run()) for lane in self._lanes),
-            ]
-            async with asyncio.TaskGroup() as reading:
-                for name in self._settings.streams:
-                    reading.create_task(self._read(name))
-            for task in helpers:
-                task.cancel()
-        await self._beating.end()
-        await self._leases.close()
+        try:
+            async with asyncio.TaskGroup() as serving:
+                helpers = [
+                    serving.create_task(self._beating.run()),
+                    *(serving.create_task(lane.run()) for lane in self._lanes),
+                ]
+                async with asyncio.TaskGroup() as reading:
+                    for name in self._settings.streams:
+                        reading.create_task(self._read(name))
+                for task in helpers:
+                    task.cancel()
+            await self._beating.end()
+        finally:
+            await close_all(self._outbound, self._beating, self._leases)
 
     def stop(self) -> None:
         """Read no more, and make `run` return once what is under way is done."""

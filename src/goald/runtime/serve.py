@@ -228,6 +228,7 @@ class _Daemon:
             if self._embedded:
                 instances.remove(self._settings.data_dir)
             await beating.end()
+            await beating.close()
             if not drained:
                 self._console.problem(
                     "not everything was finished in time; it is read again at the next start"

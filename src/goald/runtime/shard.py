@@ -19,13 +19,14 @@ from goald.pipeline.publish import Publisher
 from goald.pipeline.tenure import hold
 from goald.ports import Clock, ControlStream, Outbound, ShardStore
 from goald.runtime.beating import Beating, Board
+from goald.runtime.closing import close_all
 from goald.runtime.holder import Claim, this_process
 from goald.runtime.starting import Starting
 
 RECONCILE_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSettings:
     """What one shard is given."""
 
@@ -104,26 +105,29 @@ class ShardProcess:
 
     async def run(self) -> None:
         """Until `stop`. Raises LeaseLost, in an ExceptionGroup, if another took the slots."""
-        async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(self._beating.run())
-            self._lease = await self._start.step("its slots", self._take)
-            self._reached(Step.SLOTS_TAKEN)
-            holding = tasks.create_task(hold(self._renew, self._clock))
-            await self._start.step("what is enrolled", self._load)
-            self._reached(Step.LOADED)
-            publisher = self._make_publisher(self._lease)
-            await self._start.step("what was published", publisher.recognise)
-            await self._start.step("what is to be published", publisher.relay)
-            self._reached(Step.RELAYED)
-            await self._start.step("what is configured", self._catch_up)
-            self._flow = self._make_flow(self._lease, publisher)
-            self._publisher = publisher
-            flowing = tasks.create_task(self._flow.run())
-            await self._beating.beat()
-            await self._stop.wait()
-            for task in (beating, holding, flowing):
-                task.cancel()
-        await self._give_back()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                beating = tasks.create_task(self._beating.run())
+                self._lease = await self._start.step("its slots", self._take)
+                self._reached(Step.SLOTS_TAKEN)
+                holding = tasks.create_task(hold(self._renew, self._clock))
+                await self._start.step("what is enrolled", self._load)
+                self._reached(Step.LOADED)
+                publisher = self._make_publisher(self._lease)
+                await self._start.step("what was published", publisher.recognise)
+                await self._start.step("what is to be published", publisher.relay)
+                self._reached(Step.RELAYED)
+                await self._start.step("what is configured", self._catch_up)
+                self._flow = self._make_flow(self._lease, publisher)
+                self._publisher = publisher
+                flowing = tasks.create_task(self._flow.run())
+                await self._beating.beat()
+                await self._stop.wait()
+                for task in (beating, holding, flowing):
+                    task.cancel()
+            await self._give_back()
+        finally:
+            await close_all(self._outbound, self._control, self._beating, self._store)
 
     def stop(self) -> None:
         """Make `run` return. For when no consumer hands anything over any more."""
@@ -185,8 +189,6 @@ class ShardProcess:
         except ServiceUnavailable:
             pass
         await self._beating.end()
-        await self._control.close()
-        await self._store.close()
 
     def _describe(self) -> dict[str, Any] | None:
         if self._claim.outranked:

@@ -5,6 +5,7 @@ configuration and the marking of the outbox over the other, so that a slow commi
 costs the lease.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -140,8 +141,7 @@ class PostgresShardStore:
             raise CommitUnknown(str(error)) from error
 
     async def close(self) -> None:
-        await self._writer.close()
-        await self._side.close()
+        await asyncio.gather(self._writer.close(), self._side.close())
 
     async def _copy(
         self, lease: SlotLease, sink: Callable[[bytes], object], query: str, *arguments: Any
