@@ -222,7 +222,6 @@ class _Daemon:
                     await self._stop.wait()
                 for task in running:
                     task.cancel()
-            return 0
         finally:
             drained = await self._finish()
             if self._embedded:
@@ -233,6 +232,7 @@ class _Daemon:
                 self._console.problem(
                     "not everything was finished in time; it is read again at the next start"
                 )
+        return 0 if drained else 1
 
     async def _finish(self) -> bool:
         """Answer the requests under way, while there are shards to answer for; then let the
