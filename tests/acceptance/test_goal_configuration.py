@@ -11,7 +11,7 @@ def test_configure_a_tag_added_goal_for_a_workflow(scenario: Scenario) -> None:
     scenario.workflow("lead-nurturing", "Lead Nurturing", active=False)
 
     answer = scenario.adds_goal("lead-nurturing", "tag_added", CUSTOMER)
-    assert answer.status_code == 201
+    assert answer.is_success, answer.text
     saved = answer.json()
     assert saved["workflow_id"] == "lead-nurturing"
     assert (saved["goal_type"], saved["criteria"]) == ("tag_added", CUSTOMER)

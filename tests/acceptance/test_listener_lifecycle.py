@@ -18,7 +18,7 @@ def test_register_listeners_when_workflow_is_activated(scenario: Scenario) -> No
     scenario.assert_still_in(early)
     assert scenario.listeners("new-campaign")["event_types"] == []
 
-    assert scenario.activates("new-campaign").status_code == 200
+    assert scenario.activates("new-campaign").is_success
     found = scenario.listeners("new-campaign")
     assert found["event_types"] == ["contact.tag.added", "payment.completed"]
     assert [each["id"] for each in found["goals"]] == [each["id"] for each in goals]
@@ -58,7 +58,7 @@ def test_unregister_listeners_when_workflow_is_deactivated(scenario: Scenario) -
     scenario.happens("contact.tag.added", "second", tag_name="Customer")
     scenario.assert_still_in(second)
 
-    assert scenario.activates("old-campaign").status_code == 200
+    assert scenario.activates("old-campaign").is_success
     again = scenario.happens("contact.tag.added", "second", tag_name="Customer")
     scenario.assert_went_out_by(again, second)
 
