@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from goald import _native
-from goald.domain.errors import ContentRefused, RetryableError
+from goald.domain.errors import BreakerOpen, ContentRefused, RetryableError
 from goald.domain.leases import SlotLease
 from goald.domain.steps import Reached, Step
 from goald.metrics import ShardMetrics
@@ -111,7 +111,12 @@ class Settling:
                     break
                 letters = part.dead_letters(proposal, committed.conflicts)
                 if not todo:
-                    letters += self._judged(part, proposal, refused)
+                    try:
+                        letters += self._judged(part, proposal, refused)
+                    except BreakerOpen:
+                        # What was committed beside it is published all the same.
+                        yield Settled(proposal, committed, [], None)
+                        raise
                     if self._early is not None and (again := self._early.of(newly)):
                         left.append(again)
                     newly.clear()

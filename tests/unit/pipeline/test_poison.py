@@ -141,6 +141,21 @@ async def test_hundred_refused_in_a_row_of_several_tenants_stop_the_shard_and_no
         assert house.database.slot_leases
 
 
+async def test_exits_committed_beside_what_opened_the_breaker_are_published(house: House) -> None:
+    contacts = [f"c-{number}" for number in range(BREAKER_EVENTS - 1)]
+    house.database.refused_contacts = set(contacts)
+    refused = [started(contact, f"tenant-{n % 3}") for n, contact in enumerate(contacts)]
+    data = {"workflow_id": "w", "enrollment_id": "e-other"}
+    another = event("workflow.enrollment.started", "acme", "ann", data)
+    async with shard_of(house) as shard, asyncio.timeout(20):
+        await shard.process([part([started("ann"), another])])
+        house.store.refused_enrollments = {"e-other"}
+        with pytest.raises(BreakerOpen):
+            await shard.process([part([*refused, tagged("ann")], 1)])
+        assert house.status("e-ann") == "completed_goal"
+        await house.until(lambda: house.exits == ["e-ann"])
+
+
 async def test_one_tenants_refused_events_stop_nobody(house: House) -> None:
     contacts = [f"c-{number}" for number in range(2 * BREAKER_EVENTS)]
     house.database.refused_contacts = set(contacts)
