@@ -25,6 +25,8 @@ ONCE = {
 EACH_STREAM = {Step.STREAM_TAKEN, Step.STREAM_CLAIMED}
 """Steps that it takes once for each stream."""
 MANY = 6
+BACKENDS_END = 0.2
+"""How likely a commit's backend is ended: seldom enough that what it makes necessary succeeds."""
 
 
 SHAPE = Shape(contacts=12, deletions=False)
@@ -68,8 +70,10 @@ def _has_died(act: Act, crash: Crash) -> bool:
         engine.start(crash)  # an error that ends it is no fault: it is started again
     step = crash.step
     if step is Step.RELOADED:
-        for pid in act.stage.servers.postgres.backends():
-            act.stage.servers.postgres.sql("SELECT pg_terminate_backend(%s)", pid)
+        act.workload.insert_filler(effective=True)
+        if act.rng.random() < BACKENDS_END:
+            for pid in act.stage.servers.postgres.backends():
+                act.stage.servers.postgres.sql("SELECT pg_terminate_backend(%s)", pid)
     elif step is Step.CONFIGURED:
         act.stage.configure(_unrelated(act.rng.randrange(10**9)))
     elif step is Step.REJECTS_BURIED:

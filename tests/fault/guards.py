@@ -119,7 +119,7 @@ GUARDS = (
                 "                settled.group.done()\n",
             ),
         ),
-        (MACHINE, FLOW),
+        (FLOW,),
     ),
     Guard(
         "idempotent insert: an enrollment that is there is not overwritten",
