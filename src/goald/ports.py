@@ -265,8 +265,8 @@ class Outbox(Protocol):
     async def forget_published(
         self, lease: SlotLease, older_than_s: float, waiting_s: float = 0.0
     ) -> int:
-        """Delete rows of the slots published longer ago than this; how many. Exits that wait
-        to be acknowledged stay until they are older than `waiting_s`."""
+        """Delete rows of the slots published longer ago than this, a bounded number of them; how
+        many. Exits that wait to be acknowledged stay until they are older than `waiting_s`."""
 
     async def last_published(self, lease: SlotLease) -> int:
         """The greatest number of a row that a holder of the slots has published; 0 where none

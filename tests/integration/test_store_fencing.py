@@ -62,14 +62,15 @@ async def in_the_way(admin: Any, enrollment: str) -> AsyncIterator[None]:
         await transaction.rollback()
 
 
-async def until_somebody_waits(database: Database) -> None:
-    """Until a commit of goald waits for a lock."""
+async def until_somebody_waits(database: Database, name: str = "goald-commit") -> None:
+    """Until a connection of goald's of this name, such as a commit's, waits for a lock."""
     connection = await asyncpg.connect(database.admin_dsn)
     try:
         async with asyncio.timeout(DEADLINE):
             while not await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND application_name = 'goald-commit' AND wait_event_type = 'Lock'"
+                " AND application_name = $1 AND wait_event_type = 'Lock'",
+                name,
             ):
                 await connection.execute("SELECT pg_sleep(0.01)")
     finally:
@@ -112,6 +113,22 @@ async def test_hanging_commit_does_not_hold_up_renewals(
             await until_somebody_waits(database)
             await store.renew(lease, 1)
         assert (await hanging).effective == b"\1"
+
+
+async def test_slow_outbox_does_not_hold_up_renewals(
+    database: Database, new_store: Callable[[], PostgresShardStore], admin: Any
+) -> None:
+    store = new_store()
+    lease = await store.take(ALL, "a")
+    committed = await store.commit(lease, change(Effect("e-1", messages=["one"])))
+    await store.outbox.mark_published(lease, [row.number for row in committed.outbox])
+    async with asyncio.timeout(DEADLINE):
+        async with admin.transaction():
+            await admin.fetch("SELECT number FROM goald.outbox FOR UPDATE")
+            forgetting = asyncio.ensure_future(store.outbox.forget_published(lease, -1))
+            await until_somebody_waits(database, "goald-shard")
+            await store.renew(lease, 1)
+        assert await forgetting == 1
 
 
 async def test_cancelled_commit_leaves_the_store_usable_and_writes_nothing_later(

@@ -130,13 +130,16 @@ class Publisher:
                 if now - relayed >= RELAY_SECONDS:
                     await self.relay()
                     relayed = self._clock.monotonic()
-                if now - forgotten >= FORGET_SECONDS:
-                    await self._outbox.forget_published(
-                        self._lease, self._keep_seconds, self._wait_seconds
-                    )
+                # Some at each turn, until none is left that was due when it began.
+                if (over := now - forgotten - FORGET_SECONDS) >= 0 and not await self._forget(over):
                     forgotten = now
             except ServiceUnavailable:
                 self._metrics.retries.labels("mark").inc()
+
+    async def _forget(self, over: float) -> int:
+        """Delete some of what had been kept for long enough so many seconds ago; how many."""
+        keep = self._keep_seconds + over
+        return await self._outbox.forget_published(self._lease, keep, self._wait_seconds)
 
     async def mark(self) -> None:
         """Mark what has been published until now, and is not marked."""

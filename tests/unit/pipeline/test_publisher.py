@@ -159,6 +159,14 @@ async def test_outbox_does_not_grow_for_ever(desk: Desk) -> None:
 
 
 @in_no_time
+async def test_outbox_of_a_great_many_is_emptied_as_soon_as_that_of_few(desk: Desk) -> None:
+    async with desk.running(keep=600) as publisher:
+        await desk.exit(publisher, *(f"e-{number}" for number in range(12_000)))
+        await asyncio.sleep(700)
+        assert not desk.database.outbox
+
+
+@in_no_time
 async def test_exit_that_was_committed_by_a_holder_that_died_is_published(desk: Desk) -> None:
     await desk.publisher()
     await desk.commit("e-1")

@@ -7,6 +7,7 @@ from goald.domain.leases import SlotLease
 from goald.ports import Clock, Database, Message, StoredMessage
 
 PAGE_ROWS = 1_000
+FORGET_ROWS = 5_000
 
 
 class MemoryOutbox:
@@ -38,7 +39,7 @@ class MemoryOutbox:
             if entry.published_at is not None
             and entry.published_at < now - older_than_s
             and (entry.enrollment_id is None or entry.created_at <= now - waiting_s)
-        ]
+        ][:FORGET_ROWS]
         for number in gone:
             del self._tables.outbox[number]
         return len(gone)

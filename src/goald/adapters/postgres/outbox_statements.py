@@ -2,6 +2,7 @@
 
 PAGE_ROWS = 1_000
 PAGE_BYTES = 4 << 20
+FORGET_ROWS = 5_000
 
 _BOUNDED = f"""
 SELECT number, stream, payload FROM (
@@ -76,15 +77,18 @@ SET published_at = now(), payload = CASE WHEN is_to_be_blanked THEN '' ELSE payl
 WHERE number = ANY ($1::int8[]) AND (published_at IS NOT NULL) IS TRUE
 """
 
-FORGET_PUBLISHED = """
+FORGET_PUBLISHED = f"""
 WITH gone AS (
-    DELETE FROM goald.outbox
-    WHERE published_at < now() - $1::float8 * interval '1 second' AND slot BETWEEN $2 AND $3
-      AND (enrollment_id IS NULL OR created_at <= now() - $4::float8 * interval '1 second')
+    DELETE FROM goald.outbox WHERE number = ANY (ARRAY(
+        SELECT number FROM goald.outbox
+        WHERE published_at < now() - $1::float8 * interval '1 second' AND slot BETWEEN $2 AND $3
+          AND (enrollment_id IS NULL OR created_at <= now() - $4::float8 * interval '1 second')
+        ORDER BY published_at LIMIT {FORGET_ROWS}))
     RETURNING 1
 ) SELECT count(*) FROM gone
 """
-"""Exits that wait to be acknowledged stay, for so long."""
+"""The oldest; never so many that it takes longer than a statement may. Exits that wait to be
+acknowledged stay, for so long."""
 
 SERVER = """
 SELECT system_identifier::text AS system,

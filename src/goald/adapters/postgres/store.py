@@ -1,8 +1,7 @@
 """The durable state of a range of slots, in Postgres (3.3).
 
-Two connections: commits and loads go over one, whose backend a taker ends; renewals,
-configuration and the marking of the outbox over the other, so that a slow commit never
-costs the lease.
+Three connections: commits and loads go over one, whose backend a taker ends; configuration
+and the outbox over another; renewals over a third, so that nothing slow ever costs the lease.
 """
 
 import asyncio
@@ -57,6 +56,9 @@ class PostgresShardStore:
         self._side = Connection(
             dsn, role=ENGINE_ROLE, name="goald-shard", settings=SETTINGS, server=server
         )
+        self._tenure = Connection(
+            dsn, role=ENGINE_ROLE, name="goald-lease", settings=SETTINGS, server=server
+        )
         self._outbox = PostgresOutbox(self._side, server)
         self._months_made: Any = None
 
@@ -87,7 +89,7 @@ class PostgresShardStore:
 
     async def renew(self, lease: SlotLease, config_version: int) -> None:
         """Also makes the months of achievements ahead, once a day."""
-        async with self._side.use() as connection:
+        async with self._tenure.use() as connection:
             today = await renew(
                 connection, lease, self._seconds, config_version, self._writer.backend_pid
             )
@@ -96,7 +98,7 @@ class PostgresShardStore:
                 self._months_made = today
 
     async def release(self, lease: SlotLease) -> None:
-        async with self._side.use() as connection:
+        async with self._tenure.use() as connection:
             await connection.execute(statements.RELEASE, lease.epoch, lease.holder)
 
     async def check(self, lease: SlotLease) -> None:
@@ -141,7 +143,7 @@ class PostgresShardStore:
             raise CommitUnknown(str(error)) from error
 
     async def close(self) -> None:
-        await asyncio.gather(self._writer.close(), self._side.close())
+        await asyncio.gather(self._writer.close(), self._side.close(), self._tenure.close())
 
     async def _copy(
         self, lease: SlotLease, sink: Callable[[bytes], object], query: str, *arguments: Any
