@@ -275,6 +275,21 @@ async def test_row_that_postgres_refuses_writes_nothing_of_its_batch(
     assert await enrollments(admin) == ["e-1"]
 
 
+async def test_exits_are_kept_where_postgres_gives_an_outbox_number_again(
+    new_store: Callable[[], PostgresShardStore], admin: Any
+) -> None:
+    """As after a move by logical replication, which leaves sequences behind: no event's fault."""
+    store = new_store()
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-1", messages=["one"])))
+    await admin.execute("ALTER TABLE goald.outbox ALTER number RESTART")
+    exit_ = change(Effect("e-2", messages=["two"]))
+    with pytest.raises(CommitUnknown):
+        await store.commit(lease, exit_)
+    committed = await store.commit(lease, exit_)
+    assert [row.message.payload for row in committed.outbox] == ["two"]
+
+
 async def test_an_epoch_that_a_restored_postgres_gives_again_is_not_the_old_holders(
     new_store: Callable[[], PostgresShardStore], database: Database, admin: Any
 ) -> None:

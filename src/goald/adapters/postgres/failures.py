@@ -33,12 +33,14 @@ def refusal(error: BaseException | None) -> ContentRefused | None:
     22 and 23, which no repetition mends. To be asked of a commit's own statements alone: in
     other places the same codes mean other things.
 
-    None for every other error, and where there is no month that a row belongs to: that is a
-    check without a name, and not the row's fault.
+    None for every other error; and where it is not the row's fault: where there is no month that
+    it belongs to, which is a check without a name, or where the server gives a number again.
     """
     if not isinstance(error, asyncpg.PostgresError) or error.sqlstate is None:
         return None
     if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
+        return None
+    if error.constraint_name == "outbox_pkey":
         return None
     if error.sqlstate[:2] not in ("22", "23"):
         return None
