@@ -161,7 +161,7 @@ class StreamFlow:
                     tasks.create_task(self._give_up()),
                 ]
                 await self._read(care)
-                await (self._under_way.done() if self._hold else self._under_way.empty())
+                await self._quiet()
                 for helper in helpers:
                     helper.cancel()
         except* ServerReplaced as replaced:
@@ -214,9 +214,14 @@ class StreamFlow:
                 # Nothing goes beside it. That nobody here has died of it is known before.
                 await batch.wait(SURVIVED_SECONDS)
                 await self._trying("survive", care.survived)
-                await self._under_way.empty()
+                await self._quiet()
             elif not self._reader.is_behind(entries):
                 await self._clock.sleep(self._pause)
+
+    async def _quiet(self) -> None:
+        """Wait until no shard has anything of it to do. What is merely held (E7) is not waited
+        for: that would be its time for each entry that goes alone."""
+        await (self._under_way.done() if self._hold else self._under_way.empty())
 
     async def _examine(self) -> None:
         lost = await self._trying("examine", self._reader.examine)

@@ -11,10 +11,12 @@ from goald import _native
 from goald.adapters.memory.clock import ManualClock
 from goald.client import event
 from goald.domain.errors import CommitUnknown, ServiceUnavailable
+from goald.domain.leases import StreamLease
 from goald.domain.steps import Step
 from goald.pipeline.early import EarlyEvents
 from goald.pipeline.group import Group
 from goald.pipeline.parts import Part
+from goald.pipeline.tries import TRIES_TOGETHER
 from goald.runtime.shard import ShardProcess
 
 LONG = 30.0
@@ -47,6 +49,21 @@ async def test_event_that_came_before_its_enrollment_ends_it() -> None:
         await at.until(lambda: at.exits == ["e-1"])
     assert at.status() == "completed_goal"
     assert len(at.database.achievements) == 1
+
+
+async def test_a_consumer_that_goes_entry_by_entry_does_not_wait_for_what_is_held() -> None:
+    """Else four starts within that time make a stream of one event in so many seconds."""
+    at = house(LONG)
+    stream = at.open_stream(STREAM)
+    await stream.claim(StreamLease(STREAM, 0, "who died"))
+    for _ in range(TRIES_TOGETHER):
+        await stream.start()
+    for number in range(4):
+        await enrol(at, 60, f"e-{number}")
+    await at.tag()
+    async with at.running():
+        await at.until(lambda: len(at.exits) == 4)
+        assert at.unacknowledged == 5
 
 
 async def test_what_is_held_is_not_acknowledged_before_its_time() -> None:
