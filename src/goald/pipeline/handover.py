@@ -259,7 +259,8 @@ class Lane:
 
     def _cut(self, stream: str, suspects: set[_Item]) -> bool:
         """Count a try of each suspect, and cut those that were tried so often. Where any was
-        cut, all that is not done of the stream gets numbers that were never used; whether."""
+        cut, all that is not done of the stream, and what is kept though it is done (E7), gets
+        numbers that were never used; whether."""
         parts: list[_Item] = []
         was_cut = False
         for item in self._outstanding[stream]:
@@ -268,7 +269,7 @@ class Lane:
                 item.tries += 1
                 buffers = tries.pieces(item.buffer, item.tries)
             was_cut = was_cut or len(buffers) > 1
-            if not item.done.done():
+            if self._hold or not item.done.done():
                 parts += [item] if len(buffers) == 1 else _cut(item, buffers)
         if was_cut:
             for part in parts:
