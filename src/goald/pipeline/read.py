@@ -1,10 +1,13 @@
 """Read: take the next entries of one stream."""
 
+from goald.domain.errors import ServiceUnavailable
 from goald.ports import EventStream, RawEntry
 from goald.settings import ReadSettings
 
 FIRST_GUESS_BYTES = 512
 """What an entry is taken to weigh until some have been seen."""
+FEWEST = 16
+"""So few are asked for at least when reads fail: much less than comes within a call's time."""
 
 
 class Reader:
@@ -19,6 +22,7 @@ class Reader:
         self._stream = stream
         self._settings = settings
         self._entry_bytes = float(FIRST_GUESS_BYTES)
+        self._most = settings.entries
         self._position = b"0-0"
 
     def begin(self, position: bytes) -> None:
@@ -29,9 +33,15 @@ class Reader:
         """The next entries, in order; empty if there are none now. Does not wait.
 
         Raises LeaseLost if the stream is another's (D3), ServerReplaced if it is not what it
-        was (D10), ServiceUnavailable if Redis is gone.
+        was (D10), ServiceUnavailable if Redis is gone, or what was asked for is too much to come
+        in time: the next read asks for half, else it would fail for ever.
         """
-        entries = await self._stream.read(self._position, at_most or self._count())
+        try:
+            entries = await self._stream.read(self._position, at_most or self._count())
+        except ServiceUnavailable:
+            self._most = max(FEWEST, self._most // 2)
+            raise
+        self._most = min(self._settings.entries, 2 * self._most)
         if entries:
             self._position = entries[-1][0]
         return entries
@@ -57,4 +67,4 @@ class Reader:
 
     def _count(self) -> int:
         fitting = int(self._settings.bytes / max(self._entry_bytes, 1.0))
-        return max(1, min(self._settings.entries, fitting))
+        return max(1, min(self._settings.entries, self._most, fitting))

@@ -77,3 +77,38 @@ async def test_heavy_entries_make_smaller_batches(stream: FaultyStream) -> None:
     reader = Reader(stream, settings)
     reader.learn(entries=10, size=10 * 50_000)
     assert len(await reader.read()) == 2
+
+
+class SlowStream(MemoryEventStream):
+    """So much of it, and no more, comes within the time of a call."""
+
+    most_bytes = 4_000_000
+
+    async def read(self, after: bytes, count: int) -> list[RawEntry]:
+        entries = await super().read(after, count)
+        if sum(len(fields[1]) for _, fields in entries) > self.most_bytes:
+            raise ServiceUnavailable("Redis cannot be reached: TimeoutError")
+        return entries
+
+
+async def test_entries_that_are_too_much_for_one_read_come_in_several() -> None:
+    """Many small ones came before: by what they weigh, as many as may be are asked for."""
+    streams = MemoryStreams(ManualClock())
+    stream = SlowStream(streams, NAME)
+    await stream.claim(StreamLease(NAME, 1, "test"))
+    for _ in range(200):
+        await streams.add(NAME, [b"event", bytes(60_000)])
+    settings = ReadSettings(entries=2_000, bytes=2 << 20, in_flight_bytes=1 << 20, pause=0)
+    reader = Reader(stream, settings)
+    reader.learn(entries=2_000, size=2_000 * 300)
+    found = failed = 0
+    while found < 200 and failed < 20:
+        try:
+            entries = await reader.read()
+        except ServiceUnavailable:
+            failed += 1
+        else:
+            found += len(entries)
+            reader.learn(len(entries), 60_000 * len(entries))
+    assert found == 200
+    assert failed <= 6
