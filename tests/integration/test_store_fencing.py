@@ -7,10 +7,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.support.changes import NOON, Effect, change
+from tests.support.changes import NOON, SECOND, Effect, change
 from tests.support.services import Database
 
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
+from goald.adapters.postgres.connection import Connection
 from goald.domain.errors import (
     CommitUnknown,
     ContentRefused,
@@ -23,6 +24,13 @@ from goald.domain.slots import SlotRange
 
 ALL = SlotRange(0, 255)
 DEADLINE = 20.0
+QUICK = {**(Connection.__init__.__kwdefaults__ or {}), "command_seconds": 0.5}
+"""What a connection is given where nobody says else: statements that are not to take long."""
+WAITED_LONG = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+    AND application_name = 'goald-commit' AND wait_event_type = 'Lock'
+    AND clock_timestamp() - query_start > interval '1 second'
+"""
 
 
 @pytest.fixture
@@ -273,6 +281,26 @@ async def test_row_that_postgres_refuses_writes_nothing_of_its_batch(
     assert await enrollments(admin) == []
     await store.commit(lease, change(Effect("e-1", ended_at=None, enrolled_at=NOON)))
     assert await enrollments(admin) == ["e-1"]
+
+
+async def test_contact_of_very_many_achievements_is_blanked_however_long_it_takes(
+    new_store: Callable[[], PostgresShardStore],
+    admin: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Connection.__init__, "__kwdefaults__", QUICK)
+    store = new_store()
+    lease = await store.take(ALL, "a")
+    await store.commit(lease, change(Effect("e-1", achieves=["g"])))
+    async with asyncio.timeout(DEADLINE):
+        async with admin.transaction():
+            await admin.fetch("SELECT id FROM goald.workflow_goal_achievements FOR UPDATE")
+            deletion = change(deletions=[("acme", "ann", 3, NOON + 2 * SECOND)])
+            blanking = asyncio.ensure_future(store.commit(lease, deletion))
+            while not blanking.done() and not await admin.fetchval(WAITED_LONG):
+                await admin.execute("SELECT pg_sleep(0.01)")
+        await blanking
+    assert await admin.fetchval("SELECT metadata FROM goald.workflow_goal_achievements") == "{}"
 
 
 async def test_exits_are_kept_where_postgres_gives_an_outbox_number_again(

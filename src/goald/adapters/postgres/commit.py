@@ -14,6 +14,10 @@ from goald.domain.steps import Reached, Step
 from goald.domain.streams import EXITS
 from goald.ports import Change, Committed, Conflict, Message, OutboxRow, StoredMessage
 
+BLANK_SECONDS = 600.0
+"""For what was kept of a contact, which nothing bounds. Less than it takes would be tried for
+ever."""
+
 
 class _Effects:
     """The columns of a proposal's effects, each asked for once, and what became of them.
@@ -188,6 +192,10 @@ async def _blank(connection: Any, deletions: Sequence[tuple[str, str, int, int]]
     tenants, contacts = zip(*latest, strict=True)
     await connection.execute(statements.PLAN_ANEW)
     await connection.execute(
-        statements.BLANK_ACHIEVEMENTS, tenants, contacts, list(latest.values())
+        statements.BLANK_ACHIEVEMENTS,
+        tenants,
+        contacts,
+        list(latest.values()),
+        timeout=BLANK_SECONDS,
     )
-    await connection.execute(statements.BLANK_OUTBOX, tenants, contacts)
+    await connection.execute(statements.BLANK_OUTBOX, tenants, contacts, timeout=BLANK_SECONDS)
