@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from goald.domain.errors import LeaseLost, RayEnded
+from goald.runtime.closing import CLOSE_SECONDS
 from goald.runtime.console import ServeConsole
 from goald.runtime.ground import Ground
 from goald.runtime.primacy import Primacy
@@ -78,10 +79,11 @@ class Acting:
                 self._on_restart()
 
     async def stop(self, *, within: float) -> bool:
-        """Let the actors finish, and another instance act (D7). Whether all was finished."""
+        """Let the actors finish, and another instance act, in so many seconds (D7). Whether all
+        was finished."""
         drained = True
         if self._supervisor is not None:
-            drained = await self._supervisor.stop(within=within)
+            drained = await self._supervisor.stop(within=within - CLOSE_SECONDS)
         await self._primacy.release()
         return drained
 

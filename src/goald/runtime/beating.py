@@ -1,5 +1,6 @@
 """Beating: a process says every second that it lives, how it is, and what it counted."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from goald.domain.errors import ServiceUnavailable
 from goald.metrics import snapshot
 from goald.ports import Clock
+from goald.runtime.closing import CLOSE_SECONDS
 from goald.runtime.heartbeats import Heartbeat
 
 BEAT_SECONDS = 1.0
@@ -74,9 +76,11 @@ class Beating:
             await self._board.write(heartbeat)
 
     async def end(self) -> None:
-        """Take the heartbeat away: the process ends as it should."""
-        with contextlib.suppress(ServiceUnavailable):
-            await self._board.remove(self._role, self._index)
+        """Take the heartbeat away: the process ends as it should. It does not wait for a Redis
+        that does not answer, since a stop has its time (D7)."""
+        with contextlib.suppress(ServiceUnavailable, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._board.remove(self._role, self._index)
 
     async def close(self) -> None:
         """Close the connection, whether or not the heartbeat was taken away."""

@@ -14,6 +14,7 @@ from goald.domain.errors import LeaseHeld, LeaseLost, RetryableError
 from goald.domain.leases import INSTANCE, StreamLease
 from goald.pipeline.tenure import RENEW_SECONDS
 from goald.ports import Clock, StreamLeases
+from goald.runtime.closing import CLOSE_SECONDS, close_all
 from goald.runtime.holder import INSTANCE_ROLE, Claim, this_process
 
 LOOK_SECONDS = 1.0
@@ -75,11 +76,13 @@ class Primacy:
         return doing.result()
 
     async def release(self) -> None:
-        """Let another act at once. Where Postgres is away that one finds out by itself."""
-        if self._lease is not None:
-            with contextlib.suppress(RetryableError, LeaseLost):
-                await self._leases.release(self._lease)
-        await self._leases.close()
+        """Let another act at once, in at most CLOSE_SECONDS. Where Postgres is away, or does not
+        answer, that one finds out by itself."""
+        with contextlib.suppress(RetryableError, LeaseLost, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self._lease is not None:
+                    await self._leases.release(self._lease)
+        await close_all(self._leases)
 
     async def _hold(self, lease: StreamLease) -> None:
         """Renew until cancelled. While Postgres is away nobody can take over, and each actor

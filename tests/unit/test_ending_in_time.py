@@ -1,0 +1,44 @@
+"""A stop has 25 s, whatever the servers do meanwhile (D7)."""
+
+import asyncio
+
+from tests.support.house import DEADLINE_SECONDS, MemoryBoard
+
+from goald.adapters.clock import SystemClock
+from goald.adapters.memory.database import MemoryDatabase
+from goald.adapters.memory.store import MemoryStreamLeases
+from goald.domain.leases import StreamLease
+from goald.runtime.beating import Beating
+from goald.runtime.primacy import Primacy
+
+
+class FrozenLeases(MemoryStreamLeases):
+    """Of a Postgres that keeps its connections and answers no more."""
+
+    async def release(self, lease: StreamLease) -> None:
+        await asyncio.Event().wait()
+
+
+class FrozenBoard(MemoryBoard):
+    """Of a Redis that does."""
+
+    async def remove(self, role: str, index: int) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_postgres_that_stands_still_does_not_hold_up_the_end() -> None:
+    primacy = Primacy(FrozenLeases(MemoryDatabase()), SystemClock())
+    await primacy.take(lambda _: None)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await primacy.release()
+
+
+async def test_a_redis_that_stands_still_does_not_hold_up_the_end() -> None:
+    clock, board = SystemClock(), FrozenBoard()
+    beating = Beating(
+        "supervisor", 0, board=board, clock=clock, describe=lambda: {"ready": True, "trouble": None}
+    )
+    await beating.beat()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await beating.end()
+    assert board.beats
