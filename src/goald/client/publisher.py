@@ -115,6 +115,8 @@ class Publisher:
         slot = slot_of(tenant, contact)
         while len(self._buffer) >= self._room:
             async with self._moved:
+                if self._closed:
+                    break
                 self._attempts.check()
                 await self._moved.wait()
         if self._closed:
@@ -148,6 +150,8 @@ class Publisher:
             if self._sender is not None:
                 self._sender.cancel()
                 await asyncio.wait([self._sender])
+            async with self._moved:  # nothing moves any more: who waits for room is told
+                self._moved.notify_all()
             await self._redis.aclose()
 
     async def __aenter__(self) -> Self:
