@@ -117,9 +117,8 @@ class Settling:
                         # What was committed beside it is published all the same.
                         yield Settled(proposal, committed, [], None)
                         raise
-                    if self._early is not None and (again := self._early.of(newly)):
-                        left.append(again)
-                    newly.clear()
+                    if not left:
+                        left += self._again(newly)
                 done = None if left or todo else group
                 yield Settled(proposal, committed, letters, done)
 
@@ -155,6 +154,13 @@ class Settling:
         if proposal.events > len(proposal.rejects):
             self._breaker.passed()
         return []
+
+    def _again(self, newly: set[Contact]) -> list[Group]:
+        """The events that came before these contacts' enrollments, once. Not before a whole group
+        is settled: what is kept of a contact is also of the group's end (E5)."""
+        again = None if self._early is None else self._early.of(newly)
+        newly.clear()
+        return [] if again is None else [again]
 
     async def _begin_again(self, group: Group, pause: float) -> None:
         """Load the contacts of a group again. What its commit wrote all the same is published

@@ -74,7 +74,11 @@ async def test_refused_event_goes_to_the_dead_letters_alone_and_the_rest_takes_e
     assert all(letter[b"reason"].startswith(b"Postgres refuses it: 23514") for letter in house.dead)
 
 
-async def test_order_within_a_contact_holds_though_its_group_was_halved(house: House) -> None:
+@pytest.mark.parametrize("early_events", [0.0, 60.0])
+async def test_order_within_a_contact_holds_though_its_group_was_halved(
+    house: House, early_events: float
+) -> None:
+    house.early_events = early_events
     house.database.refused_contacts = {"zoe"}
     ended = event(
         "workflow.enrollment.ended",
