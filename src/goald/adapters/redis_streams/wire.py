@@ -18,8 +18,9 @@ from goald.domain.errors import ServiceUnavailable
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
 _REFUSALS = (ReadOnlyError, OutOfMemoryError, ClusterDownError)
-_REFUSAL_CODES = frozenset({"MISCONF", "NOREPLICAS"})
-"""Redis will not write now; redis-py has no type for these."""
+_REFUSAL_CODES = frozenset({"MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED"})
+"""Redis will not write now, or serves nobody for a script, or has become a replica under a wait;
+redis-py has no type for these."""
 
 
 def code_of(error: Exception) -> str:

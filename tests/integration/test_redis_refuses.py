@@ -1,0 +1,72 @@
+"""A Redis that will not serve now is one that is away, and not a fault to die of (D6)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from goald.adapters.redis_streams.connect import connect
+from goald.adapters.redis_streams.events import RedisEventStream
+from goald.domain.errors import ServiceUnavailable
+from goald.domain.leases import StreamLease
+from goald.domain.streams import event_stream
+
+DEADLINE_SECONDS = 60
+STREAM = event_stream(0)
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Any]:
+    made = connect(redis_url)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+async def stream(redis_url: str) -> AsyncIterator[RedisEventStream]:
+    made = RedisEventStream(redis_url, STREAM)
+    await made.claim(StreamLease(STREAM, 1, "test"))
+    yield made
+    await made.close()
+
+
+async def read_on(stream: RedisEventStream) -> None:
+    while True:
+        await stream.read(b"0-0", 10)
+
+
+async def test_a_script_of_somebody_else_that_does_not_end_is_waited_for(
+    redis_url: str, client: Any, stream: RedisEventStream
+) -> None:
+    other = connect(redis_url)
+    limit = (await client.config_get("lua-time-limit"))["lua-time-limit"]
+    await client.config_set("lua-time-limit", 50)
+    script = asyncio.ensure_future(other.eval("while true do end", 0))
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            with pytest.raises(ServiceUnavailable, match="BUSY"):
+                await read_on(stream)
+    finally:
+        await client.script_kill()
+        await asyncio.wait({script})
+        assert script.exception() is not None
+        await client.config_set("lua-time-limit", limit)
+        await other.aclose()
+    assert await stream.read(b"0-0", 10) == []
+
+
+async def test_a_primary_that_becomes_a_replica_while_it_is_waited_for(
+    client: Any, stream: RedisEventStream
+) -> None:
+    waiting = asyncio.ensure_future(stream.wait(b"0-0", DEADLINE_SECONDS))
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not (await client.info("clients"))["blocked_clients"]:
+                await asyncio.sleep(0.01)
+            await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            with pytest.raises(ServiceUnavailable, match="UNBLOCKED"):
+                await waiting
+    finally:
+        await client.execute_command("REPLICAOF", "NO", "ONE")
+    assert await stream.read(b"0-0", 10) == []
