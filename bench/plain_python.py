@@ -145,7 +145,7 @@ class PlainEngine:
                         traceparent=None,
                         received_at=milliseconds * 1000,
                     )
-        return SimpleNamespace(
+        proposal = SimpleNamespace(
             events=events,
             passed_over=0,
             events_by_type=dict(types),
@@ -158,7 +158,10 @@ class PlainEngine:
             rejects=[],
             rejects_with=lambda owners: [],
             has_rightful=lambda effect, contact, workflow: False,
+            halves=lambda: None,
         )
+        proposal.slices = lambda most_effects, most_bytes: [proposal]
+        return proposal
 
     def _matched(
         self, name: str, tenant: str, workflow: str, data: Any, time: int, enrolled_at: int

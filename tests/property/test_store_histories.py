@@ -16,7 +16,7 @@ from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.slots import SlotRange
-from goald.ports import Change, ShardStore
+from goald.ports import Change, Conflict, ShardStore
 
 ALL = SlotRange(0, 255)
 ENDED = ("completed_goal", "completed", "exited", "cancelled")
@@ -40,7 +40,7 @@ effects = st.builds(
 batches = st.lists(effects, max_size=4, unique_by=lambda effect: effect.enrollment_id)
 histories = st.lists(st.tuples(batches, st.integers(1, 3)), max_size=6)
 
-Answer = tuple[bytes, list[int], bool, list[str]]
+Answer = tuple[bytes, list[Conflict], bool, list[str]]
 
 
 def of_tenant(tenant: str, batch: list[Effect]) -> Change:
