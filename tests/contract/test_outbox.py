@@ -236,3 +236,40 @@ async def test_other_messages_are_never_due(tables: Tables) -> None:
     stored = await plain.commit(lease, type(made)(made.effects, made.achievements, notice))
     await plain.outbox.mark_published(lease, [row.number for row in stored.outbox])
     assert await due(plain, lease) == []
+
+
+# Forgetting
+
+
+async def test_published_rows_are_not_given_again_and_can_be_forgotten(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    committed = await store.commit(
+        lease, change(Effect("e-1", messages=["one", "two"]), Effect("e-2", messages=["three"]))
+    )
+    numbers = [stored.number for stored in committed.outbox]
+    await store.outbox.mark_published(lease, numbers[:2])
+    assert [stored.number for stored in await store.outbox.unpublished(lease)] == numbers[2:]
+    assert await store.outbox.forget_published(lease, 3_600) == 0
+    assert await store.outbox.forget_published(lease, -1) == 2
+    assert await tables.payloads() == ["three"]
+
+
+async def test_much_that_can_be_forgotten_goes_in_steps_that_each_come_to_an_end(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.take(ALL, "a")
+    committed = await store.commit(lease, change(Effect("e-1", messages=["one"] * 5_200)))
+    await store.outbox.mark_published(lease, [stored.number for stored in committed.outbox])
+    assert await store.outbox.forget_published(lease, -1) == 5_000
+    assert await store.outbox.forget_published(lease, -1) == 200
+    assert await tables.payloads() == []
+
+
+async def test_next_holder_finds_what_was_not_published(tables: Tables) -> None:
+    dead, taker = tables.store(), tables.store()
+    lease = await dead.take(LOW, "a")
+    await dead.commit(lease, change(Effect("e-1", messages=["exit"])))
+    found = await taker.outbox.unpublished(await taker.take(LOW, "b"))
+    assert [stored.message.payload for stored in found] == ["exit"]
