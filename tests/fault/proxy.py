@@ -44,7 +44,7 @@ class PostgresProxy:
     def start(self) -> None:
         self._thread.start()
         opening = asyncio.start_unix_server(self._accept, self._socket)
-        asyncio.run_coroutine_threadsafe(opening, self._loop).result()
+        self._listening = asyncio.run_coroutine_threadsafe(opening, self._loop).result()
 
     def stop(self) -> None:
         """Close every connection and end the thread."""
@@ -60,10 +60,12 @@ class PostgresProxy:
         self._cuts = True
 
     async def _close(self) -> None:
+        self._listening.close()
         for task in self._connections:
             task.cancel()
         if self._connections:
             await asyncio.wait(self._connections)
+        await asyncio.sleep(0)  # what was cut off is closed in the loop's next turn
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
