@@ -31,4 +31,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> spread.
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
+        spread.tell_apart(items)
         spread.long_first(items)

@@ -7,6 +7,8 @@ that no process is left with it at the end.
 """
 
 import os
+from collections import Counter
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -24,6 +26,7 @@ SHARES_THE_DAEMON = (
 """Left out, a file is still right: its process starts a daemon of its own for it."""
 LONG = (
     "tests/fault/",
+    "tests/integration/api/test_document_holds.py",
     "tests/integration/test_restart.py",
     "tests/integration/test_serve.py",
     "tests/integration/test_serve_api.py",
@@ -53,6 +56,17 @@ def scheduler(config: pytest.Config, log: Producer) -> ByFile:
 def long_first(items: list[pytest.Item]) -> None:
     """Put what takes long before the rest, in place; the order is otherwise kept."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+def tell_apart(items: list[pytest.Item]) -> None:
+    """Give each test an id of its own, where a plugin gives one to several, as Schemathesis does:
+    of those that share one, only one would be run."""
+    seen: Counter[str] = Counter(item.nodeid for item in items)
+    for item in items:
+        if seen[item.nodeid] > 1:
+            item._id = replace(item.id, params=item.name.partition("[")[2].removesuffix("]"))
+    ids = {item.nodeid for item in items}
+    assert len(ids) == len(items), "two tests have one id, and only one of them would be run"
 
 
 def processes() -> int:
