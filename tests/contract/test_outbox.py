@@ -1,6 +1,6 @@
 """What every `Outbox` keeps to, in memory and in Postgres (step 5; D10; 3.2)."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
@@ -58,10 +58,10 @@ async def published(store: ShardStore, lease: SlotLease, *effects: Effect) -> li
     return numbers
 
 
-async def pages(read: Callable[[int], object]) -> list[list[StoredMessage]]:
+async def pages(read: Callable[[int], Awaitable[list[StoredMessage]]]) -> list[list[StoredMessage]]:
     found: list[list[StoredMessage]] = []
     after = 0
-    while page := await read(after):  # type: ignore[misc]
+    while page := await read(after):
         found.append(page)
         after = page[-1].number
     return found

@@ -5,6 +5,7 @@ import asyncio
 import threading
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 from tests.fault.one_process import OneProcess
@@ -126,9 +127,14 @@ class Proxied(OneProcess):
 class _ProxiedStage(Stage):
     """Ends the proxy with it."""
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         engine = self.engine
-        super().__exit__(*error)  # type: ignore[arg-type]
+        super().__exit__(kind, error, trace)
         if isinstance(engine, Proxied):
             engine.proxy.stop()
 
