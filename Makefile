@@ -84,7 +84,7 @@ coverage: $(STAMPS)/dev $(STAMPS)/ext ## Lines and branches that the tests reach
 	@$(BIN)/python -m coverage report
 	@cargo llvm-cov --version >/dev/null 2>&1 || { \
 		echo "Missing: cargo-llvm-cov. Get it: cargo install cargo-llvm-cov" >&2; exit 1; }
-	@cargo llvm-cov --locked --package goald-engine
+	@cargo llvm-cov --locked --package goald-matcher
 
 .PHONY: load
 load: $(STAMPS)/dev $(STAMPS)/ext ## Put the API under load for a minute, and print percentiles (ARGS="--help")

@@ -83,7 +83,7 @@ def test_every_stream_is_a_channel() -> None:
 
 
 def test_the_types_read_are_those_that_the_engine_reads() -> None:
-    source = (ROOT / "native/engine/src/decode/fact.rs").read_text()
+    source = (ROOT / "native/matcher/src/decode/fact.rs").read_text()
     decoded = set(re.findall(r'^\s+"([a-z.]+)" => Fact::', source, re.MULTILINE))
     assert types_of("events") == decoded
     assert types_of("events") == set(LISTENS_TO.values()) | LIFECYCLE

@@ -1,7 +1,7 @@
 //! What the targets hold every input to.
 
-use goald_engine::decode::decode;
-use goald_engine::route::routing_key;
+use goald_matcher::decode::decode;
+use goald_matcher::route::routing_key;
 
 /// A time after which no event of the corpus lies.
 const NOW_US: i64 = 4_000_000_000_000_000;

@@ -1,7 +1,7 @@
 //! The engine of one shard. Borrowed mutably by every call, so that a second thread gets a
 //! RuntimeError in place of a wait.
 
-use goald_engine::engine::Engine as Core;
+use goald_matcher::engine::Engine as Core;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};

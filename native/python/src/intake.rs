@@ -1,6 +1,6 @@
 //! Bodies of requests, cut and checked.
 
-use goald_engine::intake;
+use goald_matcher::intake;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;

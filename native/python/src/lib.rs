@@ -1,4 +1,4 @@
-//! Binds `goald-engine` to Python as `goald._native`: conversion and nothing else.
+//! Binds `goald-matcher` to Python as `goald._native`: conversion and nothing else.
 //!
 //! The contract of every name is in `src/goald/_native.pyi`.
 
@@ -16,7 +16,7 @@ mod _native {
     use pyo3::prelude::*;
     use pyo3::types::PyBytes;
 
-    use goald_engine::{buffer, early, ids_derived, route};
+    use goald_matcher::{buffer, early, ids_derived, route};
 
     #[pymodule_export]
     use crate::engine::Engine;

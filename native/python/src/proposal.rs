@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use goald_engine::proposal::{Achievement, Effect, Exit, Owner, Proposal as Core, Refused};
-use goald_engine::slice::Slice;
+use goald_matcher::proposal::{Achievement, Effect, Exit, Owner, Proposal as Core, Refused};
+use goald_matcher::slice::Slice;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -100,7 +100,7 @@ impl Proposal {
 
     #[getter]
     fn deletions(&self) -> Vec<Deletion> {
-        let row = |row: &goald_engine::proposal::Deletion| {
+        let row = |row: &goald_matcher::proposal::Deletion| {
             (
                 row.tenant_id.to_string(),
                 row.contact_id.to_string(),
@@ -113,7 +113,7 @@ impl Proposal {
 
     #[getter]
     fn acknowledgements(&self) -> Vec<Acknowledgement> {
-        let row = |row: &goald_engine::proposal::Acknowledgement| {
+        let row = |row: &goald_matcher::proposal::Acknowledgement| {
             (
                 row.tenant_id.to_string(),
                 row.enrollment_id.to_string(),

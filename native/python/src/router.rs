@@ -1,6 +1,6 @@
 //! Reads of streams, routed into buffers.
 
-use goald_engine::route::{self, Packed, Packer};
+use goald_matcher::route::{self, Packed, Packer};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PySequence};

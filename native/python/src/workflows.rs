@@ -1,6 +1,6 @@
 //! Workflows' configuration, from Python's dicts.
 
-use goald_engine::config::{GoalSpec, WorkflowSpec};
+use goald_matcher::config::{GoalSpec, WorkflowSpec};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

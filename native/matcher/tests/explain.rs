@@ -3,7 +3,7 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
-use goald_engine::engine::Engine;
+use goald_matcher::engine::Engine;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, START_US, buffer, copy, goal, goal_id, tagged, workflow};
-use goald_engine::engine::Engine;
+use goald_matcher::engine::Engine;
 use serde_json::json;
 
 /// Ids of every kind: UUIDs, short names, and long ones.

@@ -1,15 +1,15 @@
 //! How long an event takes to be decoded, looked up and evaluated, by how much is held.
 //!
-//! `cargo bench -p goald-engine --bench matcher`. Each iteration is a buffer of 1,000 events
+//! `cargo bench -p goald-matcher --bench matcher`. Each iteration is a buffer of 1,000 events
 //! in MessagePack, of contacts all over the index, of which one in a hundred achieves a goal.
 //! `python -m bench.matcher` measures the same through the binding, and the memory.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use goald_engine::buffer::BufferWriter;
-use goald_engine::config::{GoalSpec, WorkflowSpec};
-use goald_engine::engine::Engine;
+use goald_matcher::buffer::BufferWriter;
+use goald_matcher::config::{GoalSpec, WorkflowSpec};
+use goald_matcher::engine::Engine;
 
 const NOW_US: i64 = 1_795_190_000_000_000;
 const EVENTS: u64 = 1_000;

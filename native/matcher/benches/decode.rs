@@ -1,12 +1,12 @@
 //! How long an event takes to be decoded and routed, by type and encoding.
 //!
-//! `cargo bench -p goald-engine --bench decode`
+//! `cargo bench -p goald-matcher --bench decode`
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use goald_engine::decode::decode;
-use goald_engine::route::{routing_key, slot_of};
+use goald_matcher::decode::decode;
+use goald_matcher::route::{routing_key, slot_of};
 use serde_json::{Value, json};
 
 const NOW_US: i64 = 1_795_190_000_000_000;

@@ -5,10 +5,10 @@ mod decode_support;
 use std::borrow::Cow;
 
 use decode_support::{NOW_US, message_pack, with_data};
-use goald_engine::amount::Amount;
-use goald_engine::decode::decode;
-use goald_engine::event::{EndReason, Fact};
-use goald_engine::route::routing_key;
+use goald_matcher::amount::Amount;
+use goald_matcher::decode::decode;
+use goald_matcher::event::{EndReason, Fact};
+use goald_matcher::route::routing_key;
 use serde_json::{Value, json};
 
 fn facts(event: &Value) -> [Fact<'static>; 2] {
@@ -267,7 +267,7 @@ fn message_pack_data_as_json_is_escaped() {
 
 #[test]
 fn bytes_that_are_no_data_become_null() {
-    use goald_engine::event::RawData;
+    use goald_matcher::event::RawData;
     let deep = [vec![0x91; 100], vec![1]].concat();
     let large = vec![b' '; 70_000];
     for data in [

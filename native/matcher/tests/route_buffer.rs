@@ -3,10 +3,10 @@
 mod decode_support;
 
 use decode_support::{envelope, message_pack, with_data};
-use goald_engine::buffer::{
+use goald_matcher::buffer::{
     BufferError, BufferReader, BufferWriter, Entry, entry_id, parse_entry_id,
 };
-use goald_engine::route::{Packer, SLOTS, routing_key, slot_of};
+use goald_matcher::route::{Packer, SLOTS, routing_key, slot_of};
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -3,10 +3,10 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
-use goald_engine::buffer::{self, BufferReader};
-use goald_engine::engine::{ApplyError, Engine};
-use goald_engine::proposal::Proposal;
-use goald_engine::slice::Slice;
+use goald_matcher::buffer::{self, BufferReader};
+use goald_matcher::engine::{ApplyError, Engine};
+use goald_matcher::proposal::Proposal;
+use goald_matcher::slice::Slice;
 use serde_json::{Value, json};
 
 fn engine() -> Engine {

@@ -4,9 +4,9 @@
 mod decode_support;
 
 use decode_support::{NOW_US, envelope, message_pack, to_rmpv, with_data};
-use goald_engine::decode::decode;
-use goald_engine::event::Event;
-use goald_engine::route::routing_key;
+use goald_matcher::decode::decode;
+use goald_matcher::event::Event;
+use goald_matcher::route::routing_key;
 use proptest::prelude::*;
 use rmpv::Value as Packed;
 use serde_json::{Map, Value, json};

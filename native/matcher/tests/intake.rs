@@ -4,12 +4,12 @@
 mod decode_support;
 
 use decode_support::{NOW_US, envelope, with_data};
-use goald_engine::buffer::BufferReader;
-use goald_engine::decode::decode;
-use goald_engine::engine::Engine;
-use goald_engine::intake::{Intake, intake};
-use goald_engine::limits::EVENT_BYTES;
-use goald_engine::route::{Packer, SLOTS};
+use goald_matcher::buffer::BufferReader;
+use goald_matcher::decode::decode;
+use goald_matcher::engine::Engine;
+use goald_matcher::intake::{Intake, intake};
+use goald_matcher::limits::EVENT_BYTES;
+use goald_matcher::route::{Packer, SLOTS};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn read(body: &str) -> Intake<'_> {
 }
 
 fn reasons(intake: &Intake<'_>) -> Vec<(usize, Option<String>, String)> {
-    let row = |refused: &goald_engine::intake::Refused| {
+    let row = |refused: &goald_matcher::intake::Refused| {
         let reason = refused.reject.to_string();
         (refused.index, refused.id.clone(), reason)
     };
@@ -27,7 +27,7 @@ fn reasons(intake: &Intake<'_>) -> Vec<(usize, Option<String>, String)> {
 
 fn payloads<'a>(intake: &'a Intake<'_>) -> Vec<&'a str> {
     let text =
-        |taken: &'a goald_engine::intake::Taken<'_>| std::str::from_utf8(&taken.payload).unwrap();
+        |taken: &'a goald_matcher::intake::Taken<'_>| std::str::from_utf8(&taken.payload).unwrap();
     intake.taken.iter().map(text).collect()
 }
 
@@ -50,7 +50,7 @@ fn check(intake: &Intake<'_>, tenant: &str) {
         .sum();
     assert_eq!((events, proposal.events), (intake.taken.len(), events));
     // An enrollment id may stand in two events with two contacts: the same request, two facts.
-    let of_engine = |refused: &&goald_engine::proposal::Refused| {
+    let of_engine = |refused: &&goald_matcher::proposal::Refused| {
         !refused.reason.contains("under another contact")
     };
     assert_eq!(proposal.refused.iter().filter(of_engine).count(), 0);

@@ -6,8 +6,8 @@ use evaluate_support::{
     NOW_US, Row, SECOND_US, START_US, Table, buffer, commit, copy, ended, event, goal, goal_id,
     started, tagged, workflow,
 };
-use goald_engine::engine::Engine;
-use goald_engine::proposal::Owner;
+use goald_matcher::engine::Engine;
+use goald_matcher::proposal::Owner;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -205,7 +205,7 @@ proptest! {
 }
 
 /// One batch over an engine that holds nothing yet.
-fn evaluate(events: &[Value]) -> goald_engine::proposal::Proposal {
+fn evaluate(events: &[Value]) -> goald_matcher::proposal::Proposal {
     engine().evaluate(&[&buffer(events)], NOW_US).unwrap()
 }
 

@@ -3,7 +3,7 @@
 mod decode_support;
 
 use decode_support::{NOW_US, envelope, message_pack, with_data};
-use goald_engine::decode::decode;
+use goald_matcher::decode::decode;
 use rmpv::Value as Packed;
 use serde_json::json;
 

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use goald_engine::buffer::BufferWriter;
-use goald_engine::config::{GoalSpec, WorkflowSpec};
-use goald_engine::engine::Engine;
-use goald_engine::proposal::{Effect, Proposal};
+use goald_matcher::buffer::BufferWriter;
+use goald_matcher::config::{GoalSpec, WorkflowSpec};
+use goald_matcher::engine::Engine;
+use goald_matcher::proposal::{Effect, Proposal};
 use serde_json::{Value, json};
 
 pub const NOW_US: i64 = 1_795_181_400_000_000;

@@ -6,9 +6,9 @@ use evaluate_support::{
     NOW_US, SECOND_US, START_US, buffer, commit, ended, event, goal, goal_id, started, tagged,
     workflow,
 };
-use goald_engine::config::{GoalSpec, WorkflowSpec};
-use goald_engine::engine::{ApplyError, Engine};
-use goald_engine::proposal::Proposal;
+use goald_matcher::config::{GoalSpec, WorkflowSpec};
+use goald_matcher::engine::{ApplyError, Engine};
+use goald_matcher::proposal::Proposal;
 use serde_json::{Value, json};
 
 /// An engine with this one goal, and the contact c-1 enrolled at second 10.
