@@ -28,9 +28,9 @@ from bench.stage import Stage
 from bench.workload import Workload
 from goald.domain.streams import DEFAULT_STREAMS as STREAMS
 from goald.domain.streams import GROUP, event_stream
-from goald.runtime.actors import make_shard
-from goald.runtime.ray_cluster import RayCluster
-from goald.runtime.supervisor import Supervisor
+from goald.runtime.actors.ray_actors import make_shard
+from goald.runtime.actors.ray_cluster import RayCluster
+from goald.runtime.actors.supervisor import Supervisor
 from goald.settings import Settings
 
 TIMEOUT_SECONDS = 300

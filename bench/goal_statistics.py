@@ -24,13 +24,13 @@ import uvloop
 
 from bench.history import TENANT, WORKFLOW, make_year
 from bench.stage import Stage
-from goald.adapters.postgres.statistics import PostgresStatistics
+from goald.adapters.postgres.records.statistics import PostgresStatistics
 from goald.adapters.postgres.tenants import TenantPool
 from goald.api.app import create_app
-from goald.runtime.api_server import ApiServer
-from goald.runtime.api_wiring import api_parts
-from goald.runtime.listening import listening, url_of
-from goald.runtime.wiring import system_clock
+from goald.runtime.http.listen_socket import listening, url_of
+from goald.runtime.http.server import ApiServer
+from goald.runtime.wiring.api import api_parts
+from goald.runtime.wiring.daemon import system_clock
 from goald.settings import Settings
 
 HOST = "127.0.0.1"

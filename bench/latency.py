@@ -26,8 +26,8 @@ from bench.stage import Stage
 from bench.workload import Workload
 from goald.domain.streams import DEFAULT_STREAMS as STREAMS
 from goald.domain.streams import EXITS, FIELD, event_stream
-from goald.runtime.ray_cluster import RayCluster
-from goald.runtime.supervisor import Supervisor
+from goald.runtime.actors.ray_cluster import RayCluster
+from goald.runtime.actors.supervisor import Supervisor
 from goald.settings import Settings
 
 SEND_EVERY = 0.001

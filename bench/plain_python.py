@@ -18,10 +18,10 @@ import msgpack
 from ray.actor import ActorHandle
 
 from goald import _native
-from goald.pipeline.evaluate import Evaluator
-from goald.runtime.actors import ShardActor, named_actor, shard_name
-from goald.runtime.shard import ShardSettings
-from goald.runtime.wiring import Endpoints, shard_process
+from goald.pipeline.shard.evaluate import Evaluator
+from goald.runtime.actors.ray_actors import ShardActor, named_actor, shard_name
+from goald.runtime.actors.shard import ShardSettings
+from goald.runtime.wiring.daemon import Endpoints, shard_process
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)

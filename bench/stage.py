@@ -14,7 +14,7 @@ from goald import migrations
 from goald.configuration.file import parse_configuration
 from goald.domain.streams import FIELD, STREAM_COUNT, event_stream
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
-from goald.runtime.wiring import Endpoints, configuration_service
+from goald.runtime.wiring.daemon import Endpoints, configuration_service
 from goald.settings import Settings
 
 PIPELINE = 5_000

@@ -9,7 +9,8 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
-from goald.ports import ShardStore, StreamLeases
+from goald.ports.shard_store import ShardStore
+from goald.ports.stream_leases import StreamLeases
 
 
 class Tables(Protocol):

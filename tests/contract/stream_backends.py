@@ -11,9 +11,12 @@ from goald.adapters.memory.streams import (
     MemoryOutbound,
     MemoryStreams,
 )
-from goald.adapters.redis_streams import RedisControlStream, RedisEventStream, RedisOutbound
+from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutbound
 from goald.domain.streams import GROUP
-from goald.ports import Clock, ControlStream, EventStream, Outbound
+from goald.ports.clock import Clock
+from goald.ports.control_stream import ControlStream
+from goald.ports.event_stream import EventStream
+from goald.ports.outbound import Outbound
 
 
 class Backend(Protocol):

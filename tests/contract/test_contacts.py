@@ -14,11 +14,12 @@ from tests.support.services import Database
 from goald import _native
 from goald.adapters.memory.contacts import MemoryContacts
 from goald.adapters.memory.database import MemoryDatabase
-from goald.adapters.postgres.contacts import PostgresContacts
+from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.records import EnrollmentRecord
 from goald.domain.slots import SlotRange
-from goald.ports import ContactReader, ContactState, ShardStore
+from goald.ports.contacts import ContactReader, ContactState
+from goald.ports.shard_store import ShardStore
 
 ALL = SlotRange(0, 255)
 GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e1f"

@@ -8,10 +8,11 @@ from redis.asyncio import Redis
 from tests.contract.stream_backends import Backend
 
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.redis_streams import RedisControlStream, RedisOutbound
+from goald.adapters.redis import RedisControlStream, RedisOutbound
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import CONTROL
-from goald.ports import ControlStream, Message
+from goald.ports.control_stream import ControlStream
+from goald.ports.outbound import Message
 
 AT_ONCE = 10.0
 """Seconds within which what returns at once has returned, however busy the machine is."""

@@ -8,7 +8,7 @@ from tests.contract.stream_backends import Backend
 
 from goald.domain.errors import LeaseLost, ServerReplaced
 from goald.domain.leases import StreamLease
-from goald.ports import EventStream
+from goald.ports.event_stream import EventStream
 
 STREAM = "goald:events:3"
 

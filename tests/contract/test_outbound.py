@@ -9,12 +9,12 @@ from redis.asyncio import Redis
 from tests.contract.stream_backends import Backend
 
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
+from goald.adapters.redis import RedisEventStream, RedisOutbound
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
 from goald.domain.slots import SlotRange
 from goald.domain.streams import DEAD, EXITS, NOTICES
-from goald.ports import DeadLetter, Message, Position, Standing
+from goald.ports.outbound import DeadLetter, Message, Position, Standing
 
 
 def message(number: int, stream: str = EXITS) -> Message:

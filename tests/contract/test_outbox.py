@@ -9,7 +9,8 @@ from tests.support.services import Database
 
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.ports import Outbox, ShardStore, StoredMessage
+from goald.ports.outbox import Outbox, StoredMessage
+from goald.ports.shard_store import ShardStore
 
 ALL = SlotRange(0, 255)
 LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)

@@ -8,7 +8,7 @@ from tests.support.changes import NOON, SECOND, Effect, change, goal_id
 
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.slots import SlotRange
-from goald.ports import Conflict, ShardStore
+from goald.ports.shard_store import Conflict, ShardStore
 
 ALL = SlotRange(0, 255)
 LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)

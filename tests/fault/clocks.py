@@ -22,7 +22,7 @@ from tests.fault.stage import Stage
 
 from goald.domain.leases import LEASE_SECONDS
 from goald.domain.streams import PROCESSES
-from goald.runtime.heartbeats import parse
+from goald.runtime.heartbeat.heartbeats import parse
 
 HOUR = "3600s"
 WHOSE = ("daemon", "redis", "postgres")

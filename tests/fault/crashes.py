@@ -10,7 +10,7 @@ from tests.fault.servers import until
 from tests.fault.stage import Stage, plain_stage
 from tests.fault.workload import PROBES_BEGIN
 
-from goald.domain.steps import Step
+from goald.domain.fail_points import Step
 from goald.domain.streams import FIELD, event_stream
 
 ONCE = {

@@ -17,8 +17,8 @@ SEQUENCE = "tests/unit/pipeline/test_sequence.py"
 _FLOW = "src/goald/pipeline/flow.py"
 _MEMORY = "src/goald/adapters/memory/store.py"
 _MEMORY_STREAMS = "src/goald/adapters/memory/streams.py"
-_POSTGRES = "src/goald/adapters/postgres/store.py"
-_STATEMENTS = "src/goald/adapters/postgres/statements.py"
+_POSTGRES = "src/goald/adapters/postgres/shard/store.py"
+_STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ GUARDS = (
         "D2",
         (
             Edit(
-                "src/goald/pipeline/commit.py",
+                "src/goald/pipeline/shard/commit.py",
                 "        await store.check(lease)\n",
                 "",
             ),
@@ -81,7 +81,7 @@ GUARDS = (
                 "if self._lease is None:",
             ),
             Edit(
-                "src/goald/adapters/redis_streams/guarded.py",
+                "src/goald/adapters/redis/events/guarded.py",
                 "                if held != mine:\n                    raise",
                 "                mine = held or mine\n"
                 "                if held != mine:\n                    raise",
@@ -94,7 +94,7 @@ GUARDS = (
         "D3",
         (
             Edit(
-                "src/goald/pipeline/sequence.py",
+                "src/goald/pipeline/shard/sequence.py",
                 "if progress is not None and part.epoch < progress.epoch:",
                 "if progress is not None and part.epoch < 0:",
             ),
@@ -157,7 +157,7 @@ GUARDS = (
         "D2",
         (
             Edit(
-                "src/goald/pipeline/publish.py",
+                "src/goald/pipeline/outbox/publish.py",
                 "                    await self.publish(left)\n",
                 "                    pass\n",
             ),
@@ -186,7 +186,7 @@ GUARDS = (
         "D1",
         (
             Edit(
-                "src/goald/pipeline/evaluate.py",
+                "src/goald/pipeline/shard/evaluate.py",
                 "        self._engine.forget(contacts)\n        self._engine.load(bytes(rows))\n",
                 "",
             ),
@@ -198,7 +198,7 @@ GUARDS = (
         "D2",
         (
             Edit(
-                "src/goald/pipeline/settle.py",
+                "src/goald/pipeline/shard/committer.py",
                 '        await self._retrying("Postgres: outbox", "relay", '
                 "self._publisher.relay)\n",
                 "",
@@ -211,7 +211,7 @@ GUARDS = (
         "D1",
         (
             Edit(
-                "src/goald/pipeline/sequence.py",
+                "src/goald/pipeline/shard/sequence.py",
                 "        if part.sequence > progress.next:\n            raise OutOfSequence(",
                 "        if part.sequence > progress.next + 1_000_000:\n"
                 "            raise OutOfSequence(",
@@ -224,7 +224,7 @@ GUARDS = (
         "D3",
         (
             Edit(
-                "src/goald/pipeline/tenure.py",
+                "src/goald/pipeline/lease_renewal.py",
                 '                raise LeaseLost(f"not renewed for {LEASE_SECONDS:.0f} s") '
                 "from None\n",
                 "                renewed = clock.monotonic()\n",

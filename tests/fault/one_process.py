@@ -16,13 +16,13 @@ from pathlib import Path
 
 import psutil
 
+from goald.domain.fail_points import Step, pass_by
 from goald.domain.slots import SlotRange
-from goald.domain.steps import Step, pass_by
 from goald.domain.streams import event_stream
 from goald.runtime import logs
-from goald.runtime.consumer import ConsumerSettings
-from goald.runtime.shard import ShardSettings
-from goald.runtime.wiring import Endpoints, consumer_process, shard_process
+from goald.runtime.actors.consumer import ConsumerSettings
+from goald.runtime.actors.shard import ShardSettings
+from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_process
 from goald.settings import HandoverSettings, ReadSettings
 
 STREAMS = 4

@@ -13,7 +13,7 @@ import psutil
 import redis
 
 from goald.domain.streams import PROCESSES
-from goald.runtime.heartbeats import Heartbeat, parse
+from goald.runtime.heartbeat.heartbeats import Heartbeat, parse
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
 RESTART_SECONDS = 1.0

@@ -23,8 +23,8 @@ from tests.fault.serving import Serving
 
 from goald.configuration.file import parse_configuration
 from goald.domain.streams import GROUP, PROCESSES, event_stream
-from goald.runtime.heartbeats import STALE_S, parse
-from goald.runtime.wiring import configuration_service
+from goald.runtime.heartbeat.heartbeats import STALE_S, parse
+from goald.runtime.wiring.daemon import configuration_service
 
 POLL_S = 0.01
 START_S = 120.0

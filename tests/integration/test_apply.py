@@ -17,11 +17,11 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore, TenantPool
 from goald.configuration.file import parse_configuration
 from goald.configuration.service import ConfigurationService
+from goald.domain.configuration.workflows import Holders
 from goald.domain.errors import InvalidFile
 from goald.domain.slots import SlotRange
 from goald.domain.streams import CONTROL, NOTICES
-from goald.domain.workflows import Holders
-from goald.runtime.wiring import configuration_service
+from goald.runtime.wiring.daemon import configuration_service
 
 FILE = """
 tenant: acme

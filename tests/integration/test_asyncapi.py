@@ -19,9 +19,9 @@ from tests.support.daemon import Daemon
 from goald._native import SLOTS, Engine, Router
 from goald.client import event
 from goald.domain import streams
-from goald.domain.goals import LISTENS_TO
-from goald.domain.notices import notices_of
-from goald.domain.workflows import Difference, GoalRow, WorkflowRow
+from goald.domain.configuration.goals import LISTENS_TO
+from goald.domain.configuration.notices import notices_of
+from goald.domain.configuration.workflows import Difference, GoalRow, WorkflowRow
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs/asyncapi.yaml").read_text())

@@ -15,8 +15,8 @@ from tests.support.audit import (
 )
 from tests.support.services import Database
 
-from goald.adapters.postgres.audit_reader import pieces
-from goald.domain.audit_log import Verification
+from goald.adapters.postgres.records.audit_verification import pieces
+from goald.domain.audit.log import Verification
 
 Found = list[tuple[str, str, int, int | None]]
 

@@ -11,7 +11,7 @@ from tests.corpus.bad_envelopes import bad_envelopes
 from tests.corpus.envelope import Envelope
 from tests.support.daemon import Daemon
 
-from goald.adapters.redis_streams.dead_letters import BuriedLetter
+from goald.adapters.redis.dead_letters.store import BuriedLetter
 from goald.client import event
 from goald.domain.streams import event_stream
 

@@ -14,7 +14,7 @@ import pytest
 from tests.integration.proxy import Proxy
 from tests.support.commands import GOALD, Ran, an_exit, events_in
 
-from goald.cli import replay
+from goald.cli.commands import replay
 from goald.cli.main import main
 from goald.domain.streams import event_stream, partition_of
 

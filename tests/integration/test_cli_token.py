@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 from tests.support.commands import Ran
 
+from goald.api.auth.tokens import JwtVerifier, Secret
 from goald.api.ports import Caller
-from goald.api.tokens import JwtVerifier, Secret
 from goald.runtime.embedded.secret import token_secret
 from goald.settings import TokenSettings
 

@@ -12,12 +12,12 @@ from tests.support.services import Database
 
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore, TenantPool
-from goald.adapters.postgres import configuration_statements as statements
+from goald.adapters.postgres.configuration import statements
 from goald.configuration.file import parse_configuration
 from goald.configuration.service import ConfigurationService
-from goald.domain.differences import scope_of
-from goald.domain.edits import Expected
-from goald.domain.workflows import EntityRow, Scope
+from goald.domain.configuration.changes import scope_of
+from goald.domain.configuration.edits import Expected
+from goald.domain.configuration.workflows import EntityRow, Scope
 
 ANYHOW = Expected()
 KINDS = ["tag", "form", "calendar", "service", "pipeline", "stage", "product"]

@@ -8,7 +8,8 @@ import pytest
 from tests.integration.test_record_plans import rows_read
 from tests.support.services import Database
 
-from goald.adapters.postgres import contacts, statements
+from goald.adapters.postgres.records import contacts
+from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.tenants import SET_TENANT
 
 ENROLL = """

@@ -10,14 +10,14 @@ from redis.asyncio import Redis
 from tests.support.services import Database
 
 from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore, TenantPool
-from goald.adapters.redis_streams import RedisControlStream, RedisOutbound
+from goald.adapters.redis import RedisControlStream, RedisOutbound
 from goald.configuration.file import parse_configuration
 from goald.configuration.service import Applied
+from goald.domain.configuration.workflows import Holders
 from goald.domain.slots import split_slots
 from goald.domain.streams import CONTROL
-from goald.domain.workflows import Holders
-from goald.runtime.shard import ShardProcess, ShardSettings
-from goald.runtime.wiring import Endpoints, configuration_service, open_board, system_clock
+from goald.runtime.actors.shard import ShardProcess, ShardSettings
+from goald.runtime.wiring.daemon import Endpoints, configuration_service, open_board, system_clock
 
 NEVER = 3_600.0
 DEADLINE_S = 30.0

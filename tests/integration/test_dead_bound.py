@@ -7,10 +7,10 @@ import pytest
 from redis.asyncio import Redis
 
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.redis_streams import RedisOutbound
-from goald.adapters.redis_streams.dead_letters import list_dead, purge_dead, replay_dead
+from goald.adapters.redis import RedisOutbound
+from goald.adapters.redis.dead_letters.store import list_dead, purge_dead, replay_dead
 from goald.domain.streams import DEAD, DEAD_DROPPED
-from goald.ports import DeadLetter
+from goald.ports.outbound import DeadLetter
 
 BOUND = 4 << 20
 

@@ -11,7 +11,7 @@ from tests.integration.proxy import Proxy
 
 from goald.client import Publisher
 from goald.domain.streams import event_stream, partition_of
-from goald.runtime.demo import traffic
+from goald.runtime.demo.tenant import traffic
 
 DEADLINE_S = 60.0
 

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, Request
 from tests.support.api import served
 
-from goald.runtime import http_protocol
+from goald.runtime.http import protocol as http_protocol
 
 DEADLINE_S = 30.0
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from goald.adapters.redis_streams.idempotency import (
+from goald.adapters.redis.idempotency import (
     KEPT_IN_AN_HOUR,
     KEPT_S,
     LARGEST_ANSWER,

@@ -6,18 +6,13 @@ from typing import Any
 import pytest
 
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.redis_streams import RedisEventStream, RedisOutbound, admin
-from goald.adapters.redis_streams.connect import connect
-from goald.adapters.redis_streams.dead_letters import (
-    list_dead,
-    purge_dead,
-    replay_dead,
-    show_dead,
-)
+from goald.adapters.redis import RedisEventStream, RedisOutbound, admin
+from goald.adapters.redis.connect import connect
+from goald.adapters.redis.dead_letters.store import list_dead, purge_dead, replay_dead, show_dead
 from goald.domain.errors import NotFound, ServiceUnavailable, StreamCountMismatch
 from goald.domain.leases import StreamLease
 from goald.domain.streams import GROUP
-from goald.ports import DeadLetter
+from goald.ports.outbound import DeadLetter
 
 STREAM = "goald:events:0"
 

@@ -13,9 +13,9 @@ from tests.support.services import Database
 
 from goald.configuration.file import parse_configuration
 from goald.configuration.service import ConfigurationService
-from goald.domain.edits import Expected, GoalPatch, NewGoal
-from goald.domain.workflows import EntityRow
-from goald.runtime.wiring import configuration_service
+from goald.domain.configuration.edits import Expected, GoalPatch, NewGoal
+from goald.domain.configuration.workflows import EntityRow
+from goald.runtime.wiring.daemon import configuration_service
 
 ANYHOW = Expected()
 SINCE = 1_767_225_600_000_000

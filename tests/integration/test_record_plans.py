@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from tests.support.services import Database
 
-from goald.adapters.postgres import record_statements as statements
+from goald.adapters.postgres.records import statements
 from goald.adapters.postgres.tenants import SET_TENANT
 
 MANY = 60_000

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from goald.adapters.redis_streams.connect import connect
-from goald.adapters.redis_streams.events import RedisEventStream
+from goald.adapters.redis.connect import connect
+from goald.adapters.redis.events.stream import RedisEventStream
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
 from goald.domain.streams import event_stream

@@ -13,12 +13,12 @@ from tests.support.services import Database
 
 from goald import migrations
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.postgres.audit_reader import pieces
-from goald.adapters.postgres.months import PostgresMonths
-from goald.domain.audit import KeptEnd
-from goald.domain.audit_log import Verification
+from goald.adapters.postgres.partitions import PostgresMonths
+from goald.adapters.postgres.records.audit_verification import pieces
+from goald.domain.audit.chain import KeptEnd
+from goald.domain.audit.log import Verification
 from goald.domain.errors import ServiceUnavailable
-from goald.runtime.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_SECONDS, Retention
+from goald.runtime.jobs.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_SECONDS, Retention
 
 KEEP_DAYS = 62
 """The last two months are younger, whatever the day; the one four months ago is older."""

@@ -13,9 +13,10 @@ from tests.support.recount import kept, recounted
 from tests.support.services import Database
 
 from goald import migrations
-from goald.adapters.postgres import PostgresShardStore, statements
+from goald.adapters.postgres import PostgresShardStore
 from goald.adapters.postgres.connection import WRITER_SETTINGS
-from goald.domain.goals import TYPE_BITS
+from goald.adapters.postgres.shard import statements
+from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.slots import SlotRange
 
 LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)

@@ -12,7 +12,7 @@ from tests.support.services import Database
 
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.postgres import PostgresShardStore
-from goald.adapters.postgres.statistics import PostgresStatistics
+from goald.adapters.postgres.records.statistics import PostgresStatistics
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.slots import SlotRange
 from goald.domain.statistics import Statistics, TypeStatistics

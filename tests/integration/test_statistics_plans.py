@@ -9,7 +9,7 @@ from bench.history import TENANT, WORKFLOW, make_year
 from tests.support.services import Database
 
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.postgres import statistics
+from goald.adapters.postgres.records import statistics
 from goald.adapters.postgres.tenants import SET_TENANT, TenantPool
 from goald.domain.statistics import TypeStatistics, rate
 

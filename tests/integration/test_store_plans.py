@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from tests.support.services import Database
 
-from goald.adapters.postgres import outbox_statements, statements
 from goald.adapters.postgres.connection import WRITER_SETTINGS
+from goald.adapters.postgres.shard import outbox_statements, statements
 from goald.domain.slots import SlotRange
 
 

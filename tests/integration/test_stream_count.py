@@ -10,17 +10,18 @@ from redis.asyncio import Redis
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.redis_streams import RedisOutbound, admin, count_change
-from goald.adapters.redis_streams.dead_letters import list_dead, replay_dead
+from goald.adapters.redis import RedisOutbound, admin
+from goald.adapters.redis.dead_letters.store import list_dead, replay_dead
+from goald.adapters.redis.events import count_change
 from goald.api.publishing import Publishing
-from goald.cli import streams as command
+from goald.cli.commands import streams as command
 from goald.client import Publisher, ServiceUnavailable, event
 from goald.domain.errors import NotDrained, StreamCountMismatch
 from goald.domain.streams import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream, partition_of
 from goald.pipeline.intake import TakenEvent
-from goald.ports import DeadLetter
-from goald.runtime.board import RedisBoard
-from goald.runtime.counting import Counting
+from goald.ports.outbound import DeadLetter
+from goald.runtime.heartbeat.registry import RedisBoard
+from goald.runtime.jobs.stream_count_watcher import Counting
 
 MOST = 16
 CONTACTS = 20

@@ -10,13 +10,13 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from goald.adapters.clock import SystemClock
-from goald.adapters.redis_streams import RedisEventStream
-from goald.adapters.redis_streams.trim import AT_ONCE, RedisTrimmer
+from goald.adapters.redis import RedisEventStream
+from goald.adapters.redis.events.trim import AT_ONCE, RedisTrimmer
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
 from goald.domain.streams import EXITS, GROUP, NOTICES, event_stream
 from goald.metrics import TrimmingMetrics
-from goald.runtime.trimming import Trimming
+from goald.runtime.jobs.trimming import Trimming
 
 STREAM = event_stream(0)
 NODE = 10
@@ -151,7 +151,7 @@ async def test_ids_that_no_number_of_lua_can_hold_are_compared(
 async def test_a_reader_goes_on_where_it_was_and_the_lag_stays_exact(
     any_redis_url: str, client: Any, trimmer: RedisTrimmer
 ) -> None:
-    from goald.adapters.redis_streams import admin
+    from goald.adapters.redis import admin
 
     stream = RedisEventStream(any_redis_url, STREAM)
     ids = await add(client, 100)

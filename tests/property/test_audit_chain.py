@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goald.domain.audit import Chain, End, Entry, Finding, KeptEnd, link
-from goald.domain.audit_log import Piece, Verification
+from goald.domain.audit.chain import Chain, End, Entry, Finding, KeptEnd, link
+from goald.domain.audit.log import Piece, Verification
 
 Tampering: TypeAlias = Callable[[list[Entry], int, int], list[Entry]]
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.support.crash_world import GOALS, ROLES, START_US, World
 from tests.support.virtual_time import LoopClock, VirtualLoop
 
-from goald.domain.steps import Step
+from goald.domain.fail_points import Step
 
 RUNS = int(os.environ.get("CRASH_RUNS", "300"))
 SHRINKS = os.environ.get("CRASH_SHRINK", "1") == "1"

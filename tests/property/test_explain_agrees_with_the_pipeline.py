@@ -16,9 +16,9 @@ from goald.adapters.memory.store import MemoryShardStore
 from goald.domain.errors import InvalidEvent
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.pipeline.commit import commit
-from goald.pipeline.evaluate import Evaluator
 from goald.pipeline.explain import OTHER_TENANT, Explain
+from goald.pipeline.shard.commit import commit
+from goald.pipeline.shard.evaluate import Evaluator
 
 ALL = SlotRange(0, 255)
 Told = tuple[set[tuple[str, str]], set[str]]

@@ -16,7 +16,7 @@ from tests.support.recount import kept, recounted
 from tests.support.services import Database
 
 from goald.adapters.postgres import PostgresShardStore
-from goald.domain.goals import TYPE_BITS
+from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.statistics import ENDED, PERCENTILES, percentile_hours

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any
 
 from goald.api.app import all_routes
-from goald.api.routing import GUARDED, Route
+from goald.api.http.routing import GUARDED, Route
 
 WORKFLOW, ENROLLMENT, CONTACT, TAG, PROVIDER = "w-1", "e-1", "c-1", "tag-1", "stripe"
 

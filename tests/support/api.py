@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from tests.support.api_app import SECRET, api_app
 from tests.support.services import Database
 
-from goald.runtime.api_server import server_config
+from goald.runtime.http.server import server_config
 from goald.settings import Settings
 
 SCOPES = ("workflows:read", "workflows:edit", "events:write", "audit:read")

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from goald.api.app import create_app
-from goald.runtime.api_wiring import api_parts
+from goald.runtime.wiring.api import api_parts
 from goald.settings import Settings
 
 SECRET = "a secret that the tests sign their tokens with"

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
-from goald.domain.goals import LISTENS_TO
-from goald.ports import Change, OutboxRow
+from goald.domain.configuration.goals import LISTENS_TO
+from goald.ports.outbox import OutboxRow
+from goald.ports.shard_store import Change
 
 NOON = 1_780_000_000_000_000
 """Some moment, in microseconds, that the tests count from."""

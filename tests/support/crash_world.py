@@ -19,7 +19,8 @@ from tests.support.virtual_time import LoopClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.streams import MemoryStreams
 from goald.domain.streams import DEAD, EXITS
-from goald.ports import EventStream, StreamLeases
+from goald.ports.event_stream import EventStream
+from goald.ports.stream_leases import StreamLeases
 from goald.settings import ReadSettings
 
 START_US = 1_772_323_200_000_000

@@ -29,15 +29,15 @@ import redis
 from tests.support.api import Api
 from tests.support.rooms import new_room
 
-from goald.adapters.redis_streams.connect import connect
-from goald.adapters.redis_streams.dead_letters import BuriedLetter, list_dead
+from goald.adapters.redis.connect import connect
+from goald.adapters.redis.dead_letters.store import BuriedLetter, list_dead
 from goald.client import Exit, Publisher
 from goald.domain.streams import EXITS, NOTICES
-from goald.runtime.board import RedisBoard
 from goald.runtime.embedded import launch
 from goald.runtime.embedded.processes import ProcessRecord
 from goald.runtime.embedded.secret import find_token_secret
-from goald.runtime.rates import Readings
+from goald.runtime.heartbeat.rates import Readings
+from goald.runtime.heartbeat.registry import RedisBoard
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
 ENDS_WITH_US = (sys.executable, "-I", "-S", launch.__file__)

@@ -18,8 +18,9 @@ from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.streams import EXITS
 from goald.metrics import ShardMetrics
-from goald.pipeline.publish import Publisher
-from goald.ports import Message, Position, StoredMessage
+from goald.pipeline.outbox.publish import Publisher
+from goald.ports.outbound import Message, Position
+from goald.ports.outbox import StoredMessage
 
 ALL = SlotRange(0, 255)
 

@@ -21,24 +21,20 @@ from goald.adapters.memory.streams import (
 )
 from goald.client import event
 from goald.domain.errors import ContentRefused
+from goald.domain.fail_points import Reached, pass_by
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.domain.steps import Reached, pass_by
 from goald.domain.streams import CONTROL, DEAD, EXITS, NOTICES, event_stream
-from goald.pipeline.evaluate import Evaluator
-from goald.pipeline.parts import Shard
-from goald.ports import (
-    Change,
-    Clock,
-    Committed,
-    EventStream,
-    Message,
-    Position,
-    StreamLeases,
-)
-from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
-from goald.runtime.heartbeats import Heartbeat
-from goald.runtime.shard import ShardProcess, ShardSettings
+from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard_batch import Shard
+from goald.ports.clock import Clock
+from goald.ports.event_stream import EventStream
+from goald.ports.outbound import Message, Position
+from goald.ports.shard_store import Change, Committed
+from goald.ports.stream_leases import StreamLeases
+from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.actors.shard import ShardProcess, ShardSettings
+from goald.runtime.heartbeat.heartbeats import Heartbeat
 from goald.settings import HandoverSettings, ReadSettings
 
 STREAM = event_stream(0)

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from goald.domain.errors import CommitUnknown, LeaseHeld, LeaseLost, ServiceUnavailable
-from goald.domain.steps import Step
-from goald.pipeline.parts import Part
+from goald.domain.fail_points import Step
+from goald.pipeline.shard_batch import Part
 
 
 class Died(BaseException):

@@ -15,13 +15,13 @@ from tests.support.changes import NOON, Effect, change
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.postgres import PostgresShardStore
-from goald.adapters.redis_streams import RedisOutbound
+from goald.adapters.redis import RedisOutbound
 from goald.domain.errors import CommitUnknown
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.streams import EXITS
 from goald.metrics import ShardMetrics
-from goald.pipeline.publish import Publisher
+from goald.pipeline.outbox.publish import Publisher
 
 ALL = SlotRange(0, 255)
 DEADLINE_SECONDS = 60

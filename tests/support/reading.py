@@ -12,12 +12,12 @@ from goald import _native
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryStreamLeases
-from goald.adapters.redis_streams import RedisEventStream, RedisOutbound
+from goald.adapters.redis import RedisEventStream, RedisOutbound
 from goald.client import event
 from goald.domain.errors import ServiceUnavailable
-from goald.pipeline.parts import Part
-from goald.pipeline.sequence import Sequencer
-from goald.runtime.consumer import ConsumerProcess, ConsumerSettings
+from goald.pipeline.shard.sequence import Sequencer
+from goald.pipeline.shard_batch import Part
+from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
 from goald.settings import HandoverSettings, ReadSettings
 
 

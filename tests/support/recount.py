@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from goald.domain.goals import TYPE_BITS
+from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.statistics import ENDED, STEP
 
 _ENROLLMENTS = """

@@ -5,7 +5,7 @@ import sys
 
 PANIC = """
 import asyncio
-from goald.runtime import actors
+from goald.runtime.actors import ray_actors as actors
 
 class Panic(BaseException):
     "As pyo3's PanicException is."

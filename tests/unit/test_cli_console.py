@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from goald.cli import outcome
-from goald.cli.output import masked
-from goald.cli.screen import Screen
-from goald.cli.serve_console import TerminalConsole, live_line
+from goald.cli.output import exit_codes as outcome
+from goald.cli.output.printing import masked
+from goald.cli.output.screen import Screen
+from goald.cli.output.serve_console import TerminalConsole, live_line
 from goald.domain import errors
 from goald.runtime import logs
+from goald.runtime.heartbeat.rates import Snapshot
 from goald.runtime.instance import Instance
-from goald.runtime.rates import Snapshot
 
 BUSY = Snapshot(312.4, 4.2, 1_234, 0.0061, 17, 3, True)
 QUIET = Snapshot(0.0, 0.0, 0, None, 0, 0, False)

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from goald.cli.follow import Entry
-from goald.cli.output import print_json, say, table
-from goald.cli.shown_events import as_json, as_line
+from goald.cli.output.event_lines import as_json, as_line
+from goald.cli.output.printing import print_json, say, table
 from goald.domain.streams import DEAD
 
 NASTY = "acme\x1b]0;pwned\x07\x9b31m\nforged \ud800"

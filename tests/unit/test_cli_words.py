@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import typer
 
-from goald.cli import event_lines, fields
-from goald.cli.batches import MOST, Batches
-from goald.cli.event_lines import BadLine, EventLine
+from goald.cli.input import event_file as event_lines
+from goald.cli.input import fields
+from goald.cli.input.batches import MOST, Batches
+from goald.cli.input.event_file import BadLine, EventLine
 
 
 @pytest.mark.parametrize(

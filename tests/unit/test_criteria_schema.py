@@ -6,10 +6,10 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
-from goald.domain.criteria import OF_TYPE, read_criteria
-from goald.domain.criteria_schema import criteria_schema
+from goald.domain.configuration.criteria import OF_TYPE, read_criteria
+from goald.domain.configuration.criteria_schema import criteria_schema
+from goald.domain.configuration.goals import GoalType
 from goald.domain.errors import InvalidConfiguration
-from goald.domain.goals import GoalType
 
 GOAL_TYPES: tuple[GoalType, ...] = get_args(GoalType)
 TEXTS: list[Any] = [

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from tests.support.reference.model import Goal, Model
 
-from goald.runtime.demo import WORKFLOWS
-from goald.runtime.demo_traffic import OPEN_AT_ONCE, TENANT, DemoTraffic
+from goald.runtime.demo.tenant import WORKFLOWS
+from goald.runtime.demo.traffic import OPEN_AT_ONCE, TENANT, DemoTraffic
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FILE = yaml.safe_load(WORKFLOWS.read_text())

@@ -6,17 +6,17 @@ from uuid import UUID
 
 import pytest
 
-from goald.domain.differences import differences
-from goald.domain.errors import InvalidFile
-from goald.domain.notices import criteria_text, notice, notices_of
-from goald.domain.wanted import read_wanted
-from goald.domain.workflows import (
+from goald.domain.configuration.changes import differences
+from goald.domain.configuration.desired import read_wanted
+from goald.domain.configuration.notices import criteria_text, notice, notices_of
+from goald.domain.configuration.workflows import (
     Difference,
     EntityRow,
     GoalRow,
     HeldConfiguration,
     WorkflowRow,
 )
+from goald.domain.errors import InvalidFile
 
 NOW = 1_767_225_600_000_000
 

@@ -8,23 +8,23 @@ from uuid import UUID
 
 import pytest
 
-from goald.domain import edits
-from goald.domain.catalog import Catalog, CatalogCheck, catalog_after
-from goald.domain.edits import Expected, GoalPatch, NewGoal
-from goald.domain.errors import (
-    AlreadyThere,
-    InvalidConfiguration,
-    NotFound,
-    StaleVersion,
-    VersionConflict,
-)
-from goald.domain.workflows import (
+from goald.domain.configuration import edits
+from goald.domain.configuration.catalog import Catalog, CatalogCheck, catalog_after
+from goald.domain.configuration.edits import Expected, GoalPatch, NewGoal
+from goald.domain.configuration.workflows import (
     Difference,
     EntityRow,
     GoalRow,
     HeldConfiguration,
     Stamp,
     WorkflowRow,
+)
+from goald.domain.errors import (
+    AlreadyThere,
+    InvalidConfiguration,
+    NotFound,
+    StaleVersion,
+    VersionConflict,
 )
 
 NOW = 1_767_225_600_000_000

@@ -8,8 +8,8 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryStreamLeases
 from goald.domain.leases import StreamLease
-from goald.runtime.beating import Beating
-from goald.runtime.primacy import Primacy
+from goald.runtime.heartbeat.reporter import Beating
+from goald.runtime.leadership.election import Primacy
 
 
 class FrozenLeases(MemoryStreamLeases):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from goald.domain.criteria import OF_TYPE, references
-from goald.domain.goals import GoalType
+from goald.domain.configuration.criteria import OF_TYPE, references
+from goald.domain.configuration.goals import GoalType
 
 
 def read(goal_type: GoalType, criteria: dict[str, Any]) -> dict[str, Any]:

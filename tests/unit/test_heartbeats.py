@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from goald.runtime.heartbeats import Heartbeat, not_ready, parse
+from goald.runtime.heartbeat.heartbeats import Heartbeat, not_ready, parse
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 
 from goald.adapters.memory.clock import ManualClock
 from goald.domain.leases import LEASE_SECONDS, Held, Holder, named
-from goald.runtime.holder import INSTANCE_ROLE, Claim, is_gone, this_process
+from goald.runtime.leadership.takeover import INSTANCE_ROLE, Claim, is_gone, this_process
 
 US = Holder(7, "shard-0", "host", 10, "boot-100", "ns")
 ELSEWHERE = replace(US, host="other")

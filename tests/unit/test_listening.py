@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from goald.domain.errors import StartError
-from goald.runtime.listening import listening, url_of
+from goald.runtime.http.listen_socket import listening, url_of
 
 API = {"what": "the API", "setting": "GOALD_API"}
 

@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from goald.domain.errors import StartError
 from goald.metrics import ConsumerMetrics, ShardMetrics, snapshot
-from goald.runtime.exporter import Collected, Exporter
-from goald.runtime.heartbeats import Heartbeat
-from goald.runtime.rates import Readings, Snapshot, Window, between, quantile
+from goald.runtime.heartbeat.exporter import Collected, Exporter
+from goald.runtime.heartbeat.heartbeats import Heartbeat
+from goald.runtime.heartbeat.rates import Readings, Snapshot, Window, between, quantile
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

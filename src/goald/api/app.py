@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from goald.api import docs, refusals
-from goald.api.edge import Edge
-from goald.api.parts import Parts
+from goald.api import docs
+from goald.api.dependencies import Parts
+from goald.api.http import error_handlers as refusals
+from goald.api.http.middleware import Edge
+from goald.api.http.routing import Route
 from goald.api.routes import (
     achievements,
     audit,
@@ -24,7 +26,6 @@ from goald.api.routes import (
     webhooks,
     workflows,
 )
-from goald.api.routing import Route
 from goald.metrics import ApiMetrics
 
 ROUTERS = [
@@ -53,7 +54,7 @@ def all_routes() -> list[Route]:
     for router in ROUTERS:
         for route in router.routes:
             if not isinstance(route, Route):
-                raise TypeError(f"{route} is not made on a goald.api.routing.Router()")
+                raise TypeError(f"{route} is not made on a goald.api.http.routing.Router()")
             routes.append(route)
     return routes
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from goald.adapters.redis_streams.connect import Client, service_errors
+from goald.adapters.redis.connect import Client, service_errors
 from goald.cli.follow import Entry, last_id, read
 from goald.domain.streams import DEAD, EXITS, GROUP, NOTICES
 

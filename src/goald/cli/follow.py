@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from goald.adapters.redis_streams.connect import Client, service_errors
+from goald.adapters.redis.connect import Client, service_errors
 
 PAGE = 500
 WAIT_MS = 1_000

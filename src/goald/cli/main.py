@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from goald.cli.outcome import Code, PipeClosed, complain, report
+from goald.cli.output.exit_codes import Code, PipeClosed, complain, report
 
 EPILOG = (
     "Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 a service cannot be reached "
@@ -60,10 +60,11 @@ def _root(
 
 
 def _add_commands() -> None:
-    from goald.cli import (
+    from goald.cli.commands import (
+        apply as configuration,
+    )
+    from goald.cli.commands import (
         audit,
-        configuration,
-        daemon,
         dead,
         doctor,
         explain,
@@ -73,6 +74,9 @@ def _add_commands() -> None:
         streams,
         tail,
         token,
+    )
+    from goald.cli.commands import (
+        serve as daemon,
     )
 
     for module in (daemon, configuration, status, send, replay, explain, tail, doctor, token):

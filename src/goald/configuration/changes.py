@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from goald.configuration.announcing import Announcer
+from goald.configuration.announcement import Announcer
 from goald.configuration.ports import Configurations, Outbound
-from goald.domain.errors import ServiceUnavailable
-from goald.domain.notices import notice, notices_of
-from goald.domain.workflows import (
+from goald.domain.configuration.notices import notice, notices_of
+from goald.domain.configuration.workflows import (
     Changed,
     Decision,
     Difference,
@@ -21,7 +20,8 @@ from goald.domain.workflows import (
     Scope,
     WorkflowRow,
 )
-from goald.ports import Clock
+from goald.domain.errors import ServiceUnavailable
+from goald.ports.clock import Clock
 
 WAIT_SECONDS = 2.0
 """How long a change waits for every live shard to have it (E10)."""

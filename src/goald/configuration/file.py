@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
+from goald.domain.configuration.desired import WantedConfiguration, read_wanted
 from goald.domain.errors import InvalidFile
-from goald.domain.wanted import WantedConfiguration, read_wanted
 
 
 def read_configuration(path: Path) -> WantedConfiguration:

@@ -4,7 +4,7 @@ having changed nothing."""
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from goald.domain.workflows import (
+from goald.domain.configuration.workflows import (
     Changed,
     Decision,
     EntityRow,
@@ -13,7 +13,7 @@ from goald.domain.workflows import (
     Scope,
     WorkflowRow,
 )
-from goald.ports import Message
+from goald.ports.outbound import Message
 
 
 class Configurations(Protocol):

@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 
 from goald.configuration.changes import Changes, Edited, is_everywhere
 from goald.configuration.ports import Configurations, Outbound
-from goald.domain import edits
-from goald.domain.catalog import Catalog, CatalogCheck, catalog_after
-from goald.domain.criteria import mentioned
-from goald.domain.differences import differences, scope_of
-from goald.domain.edits import Expected, GoalPatch, NewGoal
-from goald.domain.goals import GoalLogic
-from goald.domain.wanted import WantedConfiguration
-from goald.domain.workflows import (
+from goald.domain.configuration import edits
+from goald.domain.configuration.catalog import Catalog, CatalogCheck, catalog_after
+from goald.domain.configuration.changes import differences, scope_of
+from goald.domain.configuration.criteria import mentioned
+from goald.domain.configuration.desired import WantedConfiguration
+from goald.domain.configuration.edits import Expected, GoalPatch, NewGoal
+from goald.domain.configuration.goals import GoalLogic
+from goald.domain.configuration.workflows import (
     Difference,
     EntityRow,
     GoalRow,
@@ -26,7 +26,7 @@ from goald.domain.workflows import (
     Scope,
     WorkflowRow,
 )
-from goald.ports import Clock
+from goald.ports.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)

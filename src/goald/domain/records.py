@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
-from goald.domain.goals import GoalType
+from goald.domain.configuration.goals import GoalType
 
 EnrollmentStatus = Literal["active", "completed_goal", "completed", "exited", "cancelled"]
 

@@ -8,7 +8,8 @@ from goald import _native
 from goald.domain.errors import InvalidEvent
 from goald.domain.times import rfc3339
 from goald.pipeline.intake import intake
-from goald.ports import Clock, ContactReader, ContactState
+from goald.ports.clock import Clock
+from goald.ports.contacts import ContactReader, ContactState
 
 OTHER_TENANT: Final = "other tenant's"
 

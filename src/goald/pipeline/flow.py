@@ -19,33 +19,30 @@ from goald.domain.errors import (
     ServerReplaced,
     is_no_events_fault,
 )
+from goald.domain.fail_points import Reached, Step, pass_by
 from goald.domain.leases import SlotLease, StreamLease
-from goald.domain.steps import Reached, Step, pass_by
 from goald.metrics import ConsumerMetrics, ShardMetrics
-from goald.pipeline.admission import Admission
-from goald.pipeline.care import Care
-from goald.pipeline.early import EarlyEvents
-from goald.pipeline.evaluate import Evaluator
-from goald.pipeline.following import Following
-from goald.pipeline.handover import Lane
-from goald.pipeline.parts import Part
-from goald.pipeline.poison import Breaker
-from goald.pipeline.publish import Publisher
-from goald.pipeline.read import Reader
+from goald.pipeline.ingest.dispatch import Lane
+from goald.pipeline.ingest.in_flight import HandedOver, UnderWay
+from goald.pipeline.ingest.read import Reader
+from goald.pipeline.ingest.route import Route, RoutedBatch
+from goald.pipeline.ingest.window import Window
+from goald.pipeline.outbox.publish import Publisher
+from goald.pipeline.poison.breaker import Breaker
+from goald.pipeline.poison.crash_loop_guard import Care
 from goald.pipeline.retry import pauses, retrying
-from goald.pipeline.route import Route, RoutedBatch
-from goald.pipeline.settle import Settled, Settling
-from goald.pipeline.standstill import STANDSTILL_SECONDS, Standstill
-from goald.pipeline.under_way import HandedOver, UnderWay
-from goald.pipeline.window import Window
-from goald.ports import (
-    Clock,
-    ControlStream,
-    EventStream,
-    Outbound,
-    RawEntry,
-    ShardStore,
-)
+from goald.pipeline.shard.admission import Admission
+from goald.pipeline.shard.committer import Settled, Settling
+from goald.pipeline.shard.config_watcher import Following
+from goald.pipeline.shard.early_events import EarlyEvents
+from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard_batch import Part
+from goald.pipeline.stall_detector import STANDSTILL_SECONDS, Standstill
+from goald.ports.clock import Clock
+from goald.ports.control_stream import ControlStream
+from goald.ports.event_stream import EventStream, RawEntry
+from goald.ports.outbound import Outbound
+from goald.ports.shard_store import ShardStore
 
 log = logging.getLogger(__name__)
 

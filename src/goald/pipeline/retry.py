@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from goald.domain.errors import ServiceUnavailable
-from goald.ports import Clock
+from goald.ports.clock import Clock
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0

@@ -3,8 +3,8 @@ decides how it looks. A run without a person has one too: its lines are for a lo
 
 from typing import Protocol
 
+from goald.runtime.heartbeat.rates import Snapshot
 from goald.runtime.instance import Instance
-from goald.runtime.rates import Snapshot
 
 
 class ServeConsole(Protocol):

@@ -18,21 +18,21 @@ from goald.api.app import create_app
 from goald.client import Publisher
 from goald.configuration.file import read_configuration
 from goald.domain.errors import ServiceUnavailable, StartError
-from goald.runtime import demo as demonstration
 from goald.runtime import instance as instances
-from goald.runtime.acting import Acting
-from goald.runtime.api_server import ApiServer, api_socket
-from goald.runtime.api_wiring import WHAT_TO_SET, api_parts
-from goald.runtime.beating import Beating
+from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.console import ServeConsole
-from goald.runtime.counting import Counting
-from goald.runtime.exporter import Collected, Exporter
-from goald.runtime.ground import Ground, embedded_ground, external_ground
-from goald.runtime.heartbeats import not_ready
+from goald.runtime.demo import tenant as demonstration
+from goald.runtime.environment import Ground, embedded_ground, external_ground
+from goald.runtime.heartbeat.exporter import Collected, Exporter
+from goald.runtime.heartbeat.heartbeats import not_ready
+from goald.runtime.heartbeat.rates import Readings, Window
+from goald.runtime.heartbeat.reporter import Beating
+from goald.runtime.http.server import ApiServer, api_socket
 from goald.runtime.instance import Instance
-from goald.runtime.rates import Readings, Window
-from goald.runtime.ray_cluster import RayCluster
-from goald.runtime.wiring import (
+from goald.runtime.jobs.stream_count_watcher import Counting
+from goald.runtime.leadership.leader_runner import Acting
+from goald.runtime.wiring.api import WHAT_TO_SET, api_parts
+from goald.runtime.wiring.daemon import (
     Endpoints,
     configuration_service,
     open_board,

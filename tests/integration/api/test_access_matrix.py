@@ -32,9 +32,9 @@ from tests.support.api import SCOPES, Api
 from tests.support.issuer import Issuer, Key, issuing
 from tests.support.services import Database
 
-from goald.api.access import SCOPES as ALL_SCOPES
-from goald.api.access import Access
-from goald.api.routing import GUARDED, Route
+from goald.api.auth.access import SCOPES as ALL_SCOPES
+from goald.api.auth.access import Access
+from goald.api.http.routing import GUARDED, Route
 
 MARK = "of-the-owner-alone"
 """In all that the owner calls by a name."""

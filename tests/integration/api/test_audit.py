@@ -11,8 +11,8 @@ from tests.support.api import Api
 from tests.support.audit import achieve, add_workflow, configuring, told
 from tests.support.services import Database
 
-from goald.adapters.postgres import audit
-from goald.adapters.postgres.audit import PostgresAuditTrail
+from goald.adapters.postgres.records import audit
+from goald.adapters.postgres.records.audit import PostgresAuditTrail
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.records import Page, Span
 from goald.domain.times import rfc3339, to_us

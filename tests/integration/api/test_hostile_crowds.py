@@ -2,7 +2,7 @@
 
 import asyncio
 
-from goald.adapters.redis_streams.idempotency import RedisIdempotency
+from goald.adapters.redis.idempotency import RedisIdempotency
 from goald.domain.idempotency import Answer, Standing
 
 CROWD = 400

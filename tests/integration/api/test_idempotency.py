@@ -11,7 +11,7 @@ import redis
 from tests.support.api import DEADLINE_S, Api
 from tests.support.commands import events_in
 
-from goald.adapters.redis_streams import connect
+from goald.adapters.redis import connect
 from goald.client import event
 
 ENROLL = ("/api/v1/workflows/w/enrollments", {"enrollment_id": "e-1", "contact_id": "ann"})

@@ -13,10 +13,10 @@ import pytest
 from tests.support.issuer import Issuer, Key, issuing
 
 from goald.adapters.memory.clock import ManualClock
-from goald.api.jwks import COOL_DOWN_S, FRESH_S, JwksKeys
+from goald.api.auth.jwks import COOL_DOWN_S, FRESH_S, JwksKeys
+from goald.api.auth.tokens import JwtVerifier
+from goald.api.http.problems import Unauthorized
 from goald.api.ports import Caller
-from goald.api.problems import Unauthorized
-from goald.api.tokens import JwtVerifier
 from goald.domain.errors import ServiceUnavailable
 from goald.settings import TokenSettings
 

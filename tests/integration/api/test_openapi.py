@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from tests.support.api import Api
 
 from goald.api import openapi
-from goald.api.access import SCOPES
 from goald.api.app import all_routes
-from goald.api.routing import GUARDED
+from goald.api.auth.access import SCOPES
+from goald.api.http.routing import GUARDED
 
 DOCUMENT: dict[str, Any] = openapi.document(all_routes())
 FILE = Path(__file__).parents[3] / "docs" / "openapi.json"

@@ -10,9 +10,9 @@ from tests.support.api import Api
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.redis_streams.quotas import PATIENCE_S, RedisQuotas
+from goald.adapters.redis.quotas import PATIENCE_S, RedisQuotas
 from goald.domain.errors import QuotaExceeded
-from goald.ports import Clock
+from goald.ports.clock import Clock
 
 DEADLINE_S = 60.0
 

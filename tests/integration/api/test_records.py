@@ -11,7 +11,7 @@ from tests.support.api import Api
 from tests.support.records import BEGAN, GOALS, HOUR, Records
 from tests.support.services import Database
 
-from goald.adapters.postgres.records import PostgresRecords
+from goald.adapters.postgres.records.reader import PostgresRecords
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.records import Span
 

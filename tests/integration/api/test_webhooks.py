@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.support.api import Api
 
-from goald.api.signatures import parsed, signature
+from goald.api.auth.signatures import parsed, signature
 
 PATH = "/api/v1/webhooks"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

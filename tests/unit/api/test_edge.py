@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from goald.api.edge import Edge
+from goald.api.http.middleware import Edge
 from goald.metrics import ApiMetrics
 
 SECRET = "password=hunter2"

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from goald.api.paths import PathId, routing_path
+from goald.api.http.paths import PathId, routing_path
 
 ids = TypeAdapter(PathId)
 

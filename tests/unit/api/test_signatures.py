@@ -2,7 +2,7 @@
 
 import pytest
 
-from goald.api.signatures import is_signed, is_timely, parsed, shown, signature
+from goald.api.auth.signatures import is_signed, is_timely, parsed, shown, signature
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"

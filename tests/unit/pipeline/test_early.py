@@ -11,13 +11,13 @@ from goald import _native
 from goald.adapters.memory.clock import ManualClock
 from goald.client import event
 from goald.domain.errors import CommitUnknown, ServiceUnavailable
+from goald.domain.fail_points import Step
 from goald.domain.leases import StreamLease
-from goald.domain.steps import Step
-from goald.pipeline.early import EarlyEvents
-from goald.pipeline.group import Group
-from goald.pipeline.parts import Part
-from goald.pipeline.tries import TRIES_TOGETHER
-from goald.runtime.shard import ShardProcess
+from goald.pipeline.poison.delivery_attempts import TRIES_TOGETHER
+from goald.pipeline.shard.early_events import EarlyEvents
+from goald.pipeline.shard.group import Group
+from goald.pipeline.shard_batch import Part
+from goald.runtime.actors.shard import ShardProcess
 
 LONG = 30.0
 """Longer than any of these tests."""

@@ -10,8 +10,8 @@ from goald import _native
 from goald.adapters.memory.database import Enrollment
 from goald.domain.errors import CommitUnknown, LeaseLost, ServiceUnavailable
 from goald.domain.streams import EXITS, slot_of
-from goald.pipeline.parts import Part
-from goald.runtime.heartbeats import Heartbeat
+from goald.pipeline.shard_batch import Part
+from goald.runtime.heartbeat.heartbeats import Heartbeat
 
 
 @pytest.fixture

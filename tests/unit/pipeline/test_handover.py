@@ -12,11 +12,11 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.memory.streams import MemoryOutbound, MemoryStreams
 from goald.domain.errors import LeaseLost, OutOfSequence, ServiceUnavailable, ShardDied
 from goald.metrics import ConsumerMetrics
-from goald.pipeline.handover import Lane
-from goald.pipeline.parts import Part, Shard
-from goald.pipeline.poison import Breaker
-from goald.pipeline.sequence import Sequencer
-from goald.ports import Clock
+from goald.pipeline.ingest.dispatch import Lane
+from goald.pipeline.poison.breaker import Breaker
+from goald.pipeline.shard.sequence import Sequencer
+from goald.pipeline.shard_batch import Part, Shard
+from goald.ports.clock import Clock
 from goald.settings import HandoverSettings
 
 Fault = Callable[[int], Exception | None]

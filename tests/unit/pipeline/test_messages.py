@@ -9,7 +9,7 @@ import pytest
 from goald import _native
 from goald.client import event
 from goald.domain.streams import EXITS
-from goald.pipeline.messages import outbox_rows
+from goald.pipeline.outbox.messages import outbox_rows
 
 NOW_US = 1_795_000_000_000_000
 GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e1f"

@@ -14,9 +14,9 @@ from goald import _native
 from goald.client import event
 from goald.domain.errors import BreakerOpen, CommitUnknown
 from goald.domain.streams import EXITS
-from goald.pipeline.parts import Part
-from goald.pipeline.poison import BREAKER_EVENTS, Breaker
-from goald.runtime.shard import ShardProcess
+from goald.pipeline.poison.breaker import BREAKER_EVENTS, Breaker
+from goald.pipeline.shard_batch import Part
+from goald.runtime.actors.shard import ShardProcess
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.streams import MemoryEventStream, MemoryStreams
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
-from goald.pipeline.read import Reader
-from goald.ports import RawEntry
+from goald.pipeline.ingest.read import Reader
+from goald.ports.event_stream import RawEntry
 from goald.settings import ReadSettings
 
 NAME = "goald:events:0"

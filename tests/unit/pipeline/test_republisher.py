@@ -8,7 +8,7 @@ from tests.support.desk import Desk, in_no_time
 
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import EXITS
-from goald.ports import StoredMessage
+from goald.ports.outbox import StoredMessage
 
 
 @in_no_time

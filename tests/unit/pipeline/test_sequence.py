@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from goald.domain.errors import LeaseLost, OutOfSequence
-from goald.pipeline.parts import Part
-from goald.pipeline.sequence import Sequencer
+from goald.pipeline.shard.sequence import Sequencer
+from goald.pipeline.shard_batch import Part
 
 
 def part(sequence: int, *, floor: int = 0, epoch: int = 1, stream: str = "goald:events:0") -> Part:

@@ -12,10 +12,10 @@ from goald import _native
 from goald.client import event
 from goald.domain.errors import CommitUnknown
 from goald.domain.streams import EXITS
-from goald.pipeline.commit import SLICE_BYTES
-from goald.pipeline.parts import Part
-from goald.ports import Change
-from goald.runtime.shard import ShardProcess
+from goald.pipeline.shard.commit import SLICE_BYTES
+from goald.pipeline.shard_batch import Part
+from goald.ports.shard_store import Change
+from goald.runtime.actors.shard import ShardProcess
 
 ENROLLMENTS = 300
 

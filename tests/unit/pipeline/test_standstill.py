@@ -4,7 +4,7 @@ import pytest
 
 from goald.adapters.memory.clock import ManualClock
 from goald.domain.errors import LeaseLost, ServiceUnavailable
-from goald.pipeline.standstill import STANDSTILL_SECONDS, Standstill
+from goald.pipeline.stall_detector import STANDSTILL_SECONDS, Standstill
 
 
 async def test_step_that_fails_again_and_again_is_told_of_until_it_succeeds() -> None:

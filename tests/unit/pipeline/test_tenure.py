@@ -7,7 +7,7 @@ from tests.support.virtual_time import LoopClock, VirtualLoop
 
 from goald.domain.errors import LeaseLost, ServiceUnavailable
 from goald.domain.leases import LEASE_SECONDS
-from goald.pipeline.tenure import hold
+from goald.pipeline.lease_renewal import hold
 
 HOUR = 3_600.0
 

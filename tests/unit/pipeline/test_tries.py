@@ -12,12 +12,12 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.memory.streams import MemoryEventStream
 from goald.client import event
 from goald.domain.errors import BreakerOpen, ServiceUnavailable, ShardDied
-from goald.domain.steps import Step
-from goald.pipeline.evaluate import Evaluator
-from goald.pipeline.parts import Part, Shard
-from goald.pipeline.tries import Solitude
-from goald.ports import EventStream, RawEntry
-from goald.runtime.consumer import ConsumerProcess
+from goald.domain.fail_points import Step
+from goald.pipeline.poison.delivery_attempts import Solitude
+from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard_batch import Part, Shard
+from goald.ports.event_stream import EventStream, RawEntry
+from goald.runtime.actors.consumer import ConsumerProcess
 
 FATAL = b"fatal"
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from goald.adapters.memory.database import Enrollment, MemoryDatabase, copy_binary
 from goald.domain.records import EnrollmentRecord, EnrollmentStatus
-from goald.ports import ContactState
+from goald.ports.contacts import ContactState
 
 
 class MemoryContacts:

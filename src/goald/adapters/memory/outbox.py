@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from goald.adapters.memory.database import MemoryDatabase, OutboxEntry
 from goald.domain.leases import SlotLease
-from goald.ports import Clock, Database, Message, StoredMessage
+from goald.ports.clock import Clock
+from goald.ports.outbound import Message
+from goald.ports.outbox import Database, StoredMessage
 
 PAGE_ROWS = 1_000
 FORGET_ROWS = 5_000

@@ -14,21 +14,15 @@ from goald.adapters.memory.database import (
     copy_binary,
 )
 from goald.adapters.memory.outbox import MemoryOutbox
+from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.errors import ContentRefused, LeaseLost
-from goald.domain.goals import TYPE_BITS
 from goald.domain.leases import MayTake, SlotLease, StreamLease, from_anybody
 from goald.domain.slots import SlotRange
 from goald.domain.streams import EXITS
-from goald.ports import (
-    Change,
-    Clock,
-    Committed,
-    Configuration,
-    Conflict,
-    Message,
-    Outbox,
-    StoredMessage,
-)
+from goald.ports.clock import Clock
+from goald.ports.outbound import Message
+from goald.ports.outbox import Outbox, StoredMessage
+from goald.ports.shard_store import Change, Committed, Configuration, Conflict
 
 
 class MemoryShardStore:

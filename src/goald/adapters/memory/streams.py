@@ -11,7 +11,9 @@ from goald.domain.leases import StreamLease
 from goald.domain.slots import SlotRange
 from goald.domain.streams import CONTROL, DEAD, EXITS, FIELD
 from goald.domain.times import rfc3339
-from goald.ports import Clock, DeadLetter, Message, Position, RawEntry, Standing, Start
+from goald.ports.clock import Clock
+from goald.ports.event_stream import RawEntry, Start
+from goald.ports.outbound import DeadLetter, Message, Position, Standing
 
 Id = tuple[int, int]
 

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import asyncpg
 
 from goald.adapters.postgres.connection import CONNECT_SECONDS, SETTINGS
-from goald.adapters.postgres.failures import FAILURES, translate
+from goald.adapters.postgres.errors import FAILURES, translate
 from goald.domain.errors import GoaldError, ServiceUnavailable
 
 API_ROLE = "goald_api"

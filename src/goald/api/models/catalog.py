@@ -3,8 +3,8 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from goald.api.models.editing import Change
-from goald.domain.criteria import Text
-from goald.domain.goals import CatalogKind
+from goald.domain.configuration.criteria import Text
+from goald.domain.configuration.goals import CatalogKind
 
 
 class EntityChange(Change):

@@ -6,7 +6,7 @@ from fastapi import Query
 from pydantic import ConfigDict, Field
 
 from goald.api.models.body import Body
-from goald.domain.workflows import Stamp
+from goald.domain.configuration.workflows import Stamp
 
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="how many to leave out")]
 Limit = Annotated[int, Query(ge=1, le=200, description="how many at most")]

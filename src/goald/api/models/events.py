@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from goald.api.models.body import Body
-from goald.domain.criteria import Id
+from goald.domain.configuration.criteria import Id
 
 EVENT_EXAMPLE: Final[dict[str, Any]] = {
     "specversion": "1.0",

@@ -8,11 +8,11 @@ from pydantic.config import JsonDict
 
 from goald.api.models.editing import Change, SeenVersion, known
 from goald.api.models.times import StrictTimeUs
-from goald.domain.criteria import Id
-from goald.domain.criteria_schema import criteria_schema
-from goald.domain.goals import LISTENS_TO, GoalType
+from goald.domain.configuration.criteria import Id
+from goald.domain.configuration.criteria_schema import criteria_schema
+from goald.domain.configuration.goals import LISTENS_TO, GoalType
+from goald.domain.configuration.workflows import GoalRow
 from goald.domain.times import rfc3339
-from goald.domain.workflows import GoalRow
 
 _ANY_CRITERIA = "What an event must carry; see `GET /api/v1/goal-types`. Null or false: not set."
 _TAG: JsonDict = {"tag_id": "tag-1", "tag_name": "Purchased"}

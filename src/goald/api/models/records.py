@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.domain.goals import LISTENS_TO, GoalType
+from goald.domain.configuration.goals import LISTENS_TO, GoalType
 from goald.domain.records import AchievementRecord, EnrollmentRecord, EnrollmentStatus, Listening
 from goald.domain.times import rfc3339
 

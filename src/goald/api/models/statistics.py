@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from goald.domain.goals import GoalType
+from goald.domain.configuration.goals import GoalType
 from goald.domain.statistics import Statistics
 
 _EXAMPLE: dict[str, Any] = {

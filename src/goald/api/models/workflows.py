@@ -4,10 +4,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from goald.api.models.editing import Change, SeenVersion, known
-from goald.domain.criteria import Text
-from goald.domain.goals import GoalLogic
+from goald.domain.configuration.criteria import Text
+from goald.domain.configuration.goals import GoalLogic
+from goald.domain.configuration.workflows import WorkflowRow
 from goald.domain.times import rfc3339
-from goald.domain.workflows import WorkflowRow
 
 _LEAD: JsonDict = {
     "id": "lead-nurturing",

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from fastapi import Query
 
-from goald.api.access import PartsOf, PathId, Reads
-from goald.api.exact import ExactJson
+from goald.api.auth.access import PartsOf, PathId, Reads
+from goald.api.http.exact_numbers import ExactJson
+from goald.api.http.pagination import PageAsked, QueryId
+from goald.api.http.problems import NotFound, responses
+from goald.api.http.routing import Router
 from goald.api.models.records import Achievement, AchievementPage
-from goald.api.pages import PageAsked, QueryId
-from goald.api.problems import NotFound, responses
-from goald.api.routing import Router
-from goald.domain.goals import GoalType
+from goald.domain.configuration.goals import GoalType
 
 router = Router()
 

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import StringConstraints
 
-from goald.api.access import Audits, PartsOf
-from goald.api.exact import ExactJson
+from goald.api.auth.access import Audits, PartsOf
+from goald.api.http.exact_numbers import ExactJson
+from goald.api.http.pagination import PageAsked, QueryId
+from goald.api.http.problems import responses
+from goald.api.http.routing import Router
 from goald.api.models.audit import AuditEntry, AuditPage
-from goald.api.pages import PageAsked, QueryId
-from goald.api.problems import responses
-from goald.api.routing import Router
 from goald.domain.records import AuditAction
 
 router = Router()

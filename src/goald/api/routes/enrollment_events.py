@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
-from goald.api.access import PartsOf, PathId, Writes
-from goald.api.idempotency import REPLAYED_HEADER, Key, once
+from goald.api.auth.access import PartsOf, PathId, Writes
+from goald.api.dependencies import Parts
+from goald.api.http.idempotency import REPLAYED_HEADER, Key, once
+from goald.api.http.problems import BadRequest, Conflict, NotFound, responses
+from goald.api.http.routing import Router
 from goald.api.models.events import EnrollmentEnd, EventMade, NewEnrollment
-from goald.api.parts import Parts
-from goald.api.problems import BadRequest, Conflict, NotFound, responses
 from goald.api.publishing import units
-from goald.api.routing import Router
 from goald.domain.derived_ids import derived_id
 from goald.domain.times import rfc3339
 from goald.pipeline.intake import intake

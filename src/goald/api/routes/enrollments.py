@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import Query
 
-from goald.api.access import PartsOf, PathId, Reads
+from goald.api.auth.access import PartsOf, PathId, Reads
+from goald.api.http.pagination import PageAsked, QueryId
+from goald.api.http.problems import NotFound, responses
+from goald.api.http.routing import Router
 from goald.api.models.records import Enrollment, EnrollmentPage
-from goald.api.pages import PageAsked, QueryId
-from goald.api.problems import NotFound, responses
-from goald.api.routing import Router
 from goald.domain.records import EnrollmentStatus
 
 router = Router()

@@ -4,14 +4,14 @@ from typing import Any
 
 from fastapi import Response
 
-from goald.api.access import EventWriter, PartsOf
-from goald.api.bodies import StrictRequest
-from goald.api.events_body import JSON, MANY, ONE, documented, taken
-from goald.api.idempotency import REPLAYED_HEADER, Key, once
+from goald.api.auth.access import EventWriter, PartsOf
+from goald.api.http.bodies import StrictRequest
+from goald.api.http.events_body import JSON, MANY, ONE, documented, taken
+from goald.api.http.idempotency import REPLAYED_HEADER, Key, once
+from goald.api.http.problems import BadRequest, responses
+from goald.api.http.routing import Router
 from goald.api.models.events import EVENT_REF, EVENTS, EventsTaken, RefusedEventAnswer
-from goald.api.problems import BadRequest, responses
 from goald.api.publishing import units
-from goald.api.routing import Router
 from goald.pipeline.intake import Intake
 
 router = Router()

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from goald.api.access import PartsOf, Reads
-from goald.api.bodies import StrictRequest
-from goald.api.events_body import JSON, ONE, documented, event_bytes
+from goald.api.auth.access import PartsOf, Reads
+from goald.api.http.bodies import StrictRequest
+from goald.api.http.events_body import JSON, ONE, documented, event_bytes
+from goald.api.http.routing import Router
 from goald.api.models.events import EVENT_REF
 from goald.api.models.explain import Explanation
-from goald.api.routing import Router
 
 router = Router()
 

@@ -1,10 +1,10 @@
 """The types of goal that there are, for an editor to offer (R2)."""
 
-from goald.api.access import Reads
+from goald.api.auth.access import Reads
+from goald.api.http.routing import Router
 from goald.api.models.goals import GoalTypeAnswer, GoalTypeList
-from goald.api.routing import Router
-from goald.domain.criteria_schema import DIALECT, criteria_schema
-from goald.domain.goals import LISTENS_TO, GoalType
+from goald.domain.configuration.criteria_schema import DIALECT, criteria_schema
+from goald.domain.configuration.goals import LISTENS_TO, GoalType
 
 router = Router()
 

@@ -4,19 +4,19 @@ from uuid import UUID
 
 from fastapi import Response
 
-from goald.api.access import Edits, PartsOf, Reads
-from goald.api.exact import ExactJson
+from goald.api.auth.access import Edits, PartsOf, Reads
+from goald.api.http.exact_numbers import ExactJson
+from goald.api.http.paths import PathId
+from goald.api.http.problems import responses
+from goald.api.http.routing import Router
+from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag
 from goald.api.models.editing import Limit, Offset
 from goald.api.models.goals import GoalAnswer, GoalChange, GoalList, GoalRequest
-from goald.api.paths import PathId
-from goald.api.problems import responses
 from goald.api.routes.workflows import NOT_EVERYWHERE, path_of, with_version
-from goald.api.routing import Router
-from goald.api.versions import ETAG, LOCATION, IfMatch, etag
 from goald.configuration.changes import Edited
-from goald.domain.criteria import read_criteria
-from goald.domain.edits import GoalPatch, NewGoal
-from goald.domain.workflows import GoalRow
+from goald.domain.configuration.criteria import read_criteria
+from goald.domain.configuration.edits import GoalPatch, NewGoal
+from goald.domain.configuration.workflows import GoalRow
 
 router = Router()
 

@@ -4,9 +4,9 @@ from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from goald.api.access import PartsOf
-from goald.api.problems import Unavailable, responses
-from goald.api.routing import Router
+from goald.api.auth.access import PartsOf
+from goald.api.http.problems import Unavailable, responses
+from goald.api.http.routing import Router
 
 router = Router()
 

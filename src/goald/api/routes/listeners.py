@@ -1,9 +1,9 @@
 """What is registered for a workflow (R9, R10, E10)."""
 
-from goald.api.access import PartsOf, PathId, Reads
+from goald.api.auth.access import PartsOf, PathId, Reads
+from goald.api.http.problems import NotFound, responses
+from goald.api.http.routing import Router
 from goald.api.models.records import Listeners
-from goald.api.problems import NotFound, responses
-from goald.api.routing import Router
 
 router = Router()
 

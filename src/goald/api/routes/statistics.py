@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import BeforeValidator
 
-from goald.api.access import PartsOf, PathId, Reads
+from goald.api.auth.access import PartsOf, PathId, Reads
+from goald.api.http.problems import BadRequest, NotFound, responses
+from goald.api.http.routing import Router
 from goald.api.models.statistics import GoalStatistics
-from goald.api.problems import BadRequest, NotFound, responses
-from goald.api.routing import Router
 
 router = Router()
 

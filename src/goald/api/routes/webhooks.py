@@ -4,11 +4,11 @@ import secrets
 
 from fastapi import Response
 
-from goald.api import signatures
-from goald.api.access import Edits, PartsOf, PathId
+from goald.api.auth import signatures
+from goald.api.auth.access import Edits, PartsOf, PathId
+from goald.api.http.problems import NotFound, responses
+from goald.api.http.routing import Router
 from goald.api.models.webhooks import WantedSecret, Webhook, Webhooks, WebhookSecret
-from goald.api.problems import NotFound, responses
-from goald.api.routing import Router
 from goald.domain.times import rfc3339
 
 router = Router()

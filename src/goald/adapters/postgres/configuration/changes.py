@@ -1,0 +1,120 @@
+"""A decision about a configuration, carried out in the transaction that it was made in."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+
+from goald.adapters.postgres.configuration import statements
+from goald.adapters.postgres.configuration.reads import stamp
+from goald.domain.configuration.notices import criteria_text
+from goald.domain.configuration.workflows import (
+    Announcement,
+    Changed,
+    Decision,
+    Difference,
+    EntityRow,
+    GoalRow,
+    Notice,
+    WorkflowRow,
+)
+from goald.domain.errors import AlreadyThere
+from goald.domain.streams import CONTROL, NOTICES, slot_of
+
+MAX_TOLD = 100
+"""Above so many workflows, the shards are told that some changed, not which."""
+
+
+async def write(connection: Any, tenant: str, decision: Decision) -> Changed:
+    """Write the rows in the order given, then what tells of them. Taking the version comes
+    last: from there to the commit, nobody else can. So all that takes long, or may wait for
+    somebody, comes before."""
+    written = [await _write(connection, tenant, change) for change in decision.changes]
+    notices = await _add_notices(connection, tenant, decision.notices)
+    touched = sorted(
+        {
+            change.row.workflow_id if isinstance(change.row, GoalRow) else change.row.id
+            for change in decision.changes
+            if not isinstance(change.row, EntityRow)
+        }
+    )
+    if not touched:
+        return Changed(written, None, notices)
+    await connection.execute(statements.HOLD_WORKFLOWS, tenant, touched)
+    await connection.execute(statements.AUDIT)
+    told = touched if len(touched) <= MAX_TOLD else None
+    rest = f',"tenantid":{json.dumps(tenant)},"workflows":{json.dumps(told)}}}'
+    version, number = await connection.fetchrow(
+        statements.TAKE_VERSION, tenant, touched, slot_of(tenant, touched[0]), CONTROL, rest
+    )
+    told_of = Announcement(number, CONTROL, f'{{"version":{version}{rest}')
+    return Changed(written, version, [*notices, told_of])
+
+
+async def _write(connection: Any, tenant: str, change: Difference) -> Difference:
+    if isinstance(change.row, WorkflowRow):
+        return await _save_workflow(connection, tenant, change, change.row)
+    if isinstance(change.row, EntityRow):
+        await _write_entity(connection, tenant, change, change.row)
+        return change
+    try:
+        return await _write_goal(connection, tenant, change, change.row)
+    except asyncpg.UniqueViolationError:
+        row = change.row
+        raise AlreadyThere(
+            f"workflow {row.workflow_id}: it has a {row.goal_type} goal with "
+            f"{criteria_text(row)} or the key {row.key!r} already; where two goals exchange "
+            "them, apply it in two steps"
+        ) from None
+
+
+async def _save_workflow(
+    connection: Any, tenant: str, change: Difference, row: WorkflowRow
+) -> Difference:
+    saved = await connection.fetchrow(
+        statements.SAVE_WORKFLOW, tenant, row.id, row.name, row.goal_logic, row.is_active
+    )
+    return replace(change, after=replace(row, stamp=stamp(saved)))
+
+
+async def _write_entity(connection: Any, tenant: str, change: Difference, row: EntityRow) -> None:
+    if change.after is None:
+        await connection.execute(statements.DELETE_ENTITY, tenant, row.kind, row.id)
+    else:
+        await connection.execute(statements.SAVE_ENTITY, tenant, row.kind, row.id, row.name)
+
+
+async def _write_goal(connection: Any, tenant: str, change: Difference, row: GoalRow) -> Difference:
+    criteria = criteria_text(row)
+    if change.action == "delete":
+        await connection.execute(statements.DELETE_GOAL, tenant, row.id)
+        return change
+    if change.action == "create":
+        saved = await connection.fetchrow(
+            statements.ADD_GOAL, tenant, row.id, row.workflow_id, row.key, row.position,
+            row.goal_type, criteria, row.is_active, row.effective_from,
+        )  # fmt: skip
+    else:
+        saved = await connection.fetchrow(
+            statements.CHANGE_GOAL, tenant, row.id, row.key, row.goal_type, criteria,
+            row.is_active, row.effective_from,
+        )  # fmt: skip
+    return replace(change, after=replace(row, stamp=stamp(saved)))
+
+
+async def _add_notices(connection: Any, tenant: str, notices: list[Notice]) -> list[Announcement]:
+    if not notices:
+        return []
+    rows = await connection.fetch(
+        statements.ADD_NOTICES,
+        tenant,
+        NOTICES,
+        [slot_of(tenant, notice.workflow_id) for notice in notices],
+        [notice.message_id for notice in notices],
+        [notice.payload for notice in notices],
+    )
+    return [
+        Announcement(row["number"], NOTICES, notice.payload)
+        for row, notice in zip(rows, notices, strict=True)
+    ]

@@ -1,0 +1,83 @@
+"""Rows of the configuration, read into what the domain holds."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, get_args
+from uuid import UUID
+
+from goald.adapters.postgres.configuration import statements
+from goald.domain.configuration.criteria import references
+from goald.domain.configuration.goals import CatalogKind
+from goald.domain.configuration.workflows import (
+    EntityRow,
+    GoalRow,
+    HeldConfiguration,
+    Scope,
+    Stamp,
+    WorkflowRow,
+)
+
+_KINDS = list(get_args(CatalogKind))
+_STAMP = ("version", "created_at", "updated_at")
+
+
+async def read(connection: Any, tenant: str, scope: Scope) -> HeldConfiguration:
+    """What the scope names. Costs what that is, whatever else the tenant has."""
+    held = HeldConfiguration()
+    await _read_workflows(connection, tenant, scope, held)
+    entities = set(scope.entities)
+    if scope.references:
+        for row in (row for rows in held.goals.values() for row in rows):
+            found = references(row.goal_type, row.criteria)
+            entities |= {(kind, entity) for _, kind, entity in found}
+    if entities:
+        kinds, ids = zip(*sorted(entities), strict=True)
+        _take(held, await connection.fetch(statements.ENTITIES, tenant, kinds, ids))
+        known = await connection.fetch(statements.KINDS, tenant, _KINDS)
+        held.kinds = {row["kind"] for row in known}
+    if scope.kinds:
+        of_kinds = await connection.fetch(statements.ENTITIES_OF_KINDS, tenant, sorted(scope.kinds))
+        _take(held, of_kinds)
+    return held
+
+
+async def _read_workflows(
+    connection: Any, tenant: str, scope: Scope, held: HeldConfiguration
+) -> None:
+    if scope.workflows is None:
+        workflows = await connection.fetch(statements.ALL_WORKFLOWS, tenant)
+        goals = await connection.fetch(statements.ALL_GOALS, tenant)
+    elif scope.workflows:
+        ids = sorted(scope.workflows)
+        workflows = await connection.fetch(statements.WORKFLOWS, tenant, ids)
+        goals = await connection.fetch(statements.GOALS, tenant, ids)
+    else:
+        return
+    held.workflows = {row["id"]: workflow_row(row) for row in workflows}
+    for row in goals:
+        held.goals.setdefault(row["workflow_id"], []).append(_goal_row(row))
+
+
+def workflow_row(row: Mapping[str, Any]) -> WorkflowRow:
+    return WorkflowRow(**_contents(row), stamp=stamp(row))
+
+
+def stamp(row: Mapping[str, Any]) -> Stamp:
+    return Stamp(*(row[name] for name in _STAMP))
+
+
+def _goal_row(row: Mapping[str, Any]) -> GoalRow:
+    contents = _contents(row)
+    contents["id"] = UUID(int=row["id"].int)  # asyncpg's own is no uuid.UUID to every library
+    contents["criteria"] = json.loads(contents["criteria"], parse_float=Decimal, parse_int=Decimal)
+    return GoalRow(**contents, stamp=stamp(row))
+
+
+def _contents(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in _STAMP}
+
+
+def _take(held: HeldConfiguration, rows: list[Mapping[str, Any]]) -> None:
+    for row in rows:
+        held.catalog.setdefault(row["kind"], {})[row["id"]] = EntityRow(**row)

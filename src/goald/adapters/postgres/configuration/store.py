@@ -1,0 +1,93 @@
+"""The configuration of tenants, in Postgres: read as far as it is needed, changed in one
+transaction."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from goald.adapters.postgres.configuration import statements
+from goald.adapters.postgres.configuration.changes import write
+from goald.adapters.postgres.configuration.reads import read, workflow_row
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.configuration.workflows import (
+    Changed,
+    Decision,
+    EntityRow,
+    HeldConfiguration,
+    Holders,
+    Scope,
+    WorkflowRow,
+)
+from goald.domain.errors import ServiceUnavailable
+
+TURN_SECONDS = 5.0
+"""How long a change waits for those of its tenant that came before it to this process."""
+
+
+class PostgresConfigurations:
+    """`configuration.ports.Configurations` over a pool."""
+
+    def __init__(self, pool: TenantPool) -> None:
+        self._pool = pool
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def held(self, tenant: str, scope: Scope) -> HeldConfiguration:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            return await read(connection, tenant, scope)
+
+    async def workflows(
+        self, tenant: str, offset: int, limit: int
+    ) -> tuple[Sequence[WorkflowRow], int]:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            rows = await connection.fetch(statements.PAGE_OF_WORKFLOWS, tenant, offset, limit)
+            total = await connection.fetchval(statements.COUNT_WORKFLOWS, tenant)
+        return [workflow_row(row) for row in rows], total
+
+    async def entities(self, tenant: str, kind: str, after: str, limit: int) -> Sequence[EntityRow]:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            rows = await connection.fetch(statements.PAGE_OF_ENTITIES, tenant, kind, after, limit)
+        return [EntityRow(**row) for row in rows]
+
+    async def change(
+        self,
+        tenant: str,
+        actor: str,
+        scope: Scope,
+        decide: Callable[[HeldConfiguration], Decision],
+    ) -> Changed:
+        async with self._turn(tenant), self._pool.tenant(tenant, actor) as connection:
+            await connection.execute(statements.LOCK_TENANT, tenant)
+            decision = decide(await read(connection, tenant, scope))
+            return await write(connection, tenant, decision)
+
+    async def mark_published(self, tenant: str, numbers: Sequence[int]) -> None:
+        async with self._pool.tenant(tenant) as connection:
+            await connection.execute(statements.MARK_PUBLISHED, numbers)
+
+    async def holders(self, version: int) -> Holders:
+        async with self._pool.connection() as connection:
+            row = await connection.fetchrow(statements.HOLDERS, version)
+        return Holders(row["ready"], row["live"])
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def _turn(self, tenant: str) -> AsyncIterator[None]:
+        """A tenant's changes wait for each other in any case: here, where they hold no
+        connection that another tenant could use (D8)."""
+        lock = self._turns.setdefault(tenant, asyncio.Lock())
+        is_ours = False
+        try:
+            try:
+                async with asyncio.timeout(TURN_SECONDS):
+                    await lock.acquire()
+                    is_ours = True
+            except TimeoutError:
+                raise ServiceUnavailable("too many changes of this tenant wait") from None
+            yield
+        finally:
+            if is_ours:
+                lock.release()

@@ -1,0 +1,127 @@
+"""The whole audit log, read for its verification (`goald audit verify`).
+
+As goald_owner, whom the policies of the log let see all of it. Blocks; not for the daemon.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any, TypeAlias
+
+import psycopg
+
+from goald.domain.audit.chain import Chain, End, Entry
+from goald.domain.audit.log import Piece
+from goald.domain.errors import SchemaMismatch, ServiceUnavailable
+from goald.domain.times import to_us
+
+PIECE_ROWS = 10_000
+CONNECT_SECONDS = 10
+
+SETTINGS = (
+    b"SET ROLE goald_owner",
+    # Reads along the key, whatever the planner expects: a sort would go over all of the rest.
+    b"SET enable_sort = off",
+    b"SET jit = off",
+)
+
+LOCK = "LOCK TABLE goald.audit_log IN ACCESS SHARE MODE"
+"""Before the snapshot is taken: no month that it sees is dropped while the piece is read. Held
+for one piece, and waits behind nothing but a drop."""
+
+ENTRIES = """
+SELECT writer, number, tenant_id, recorded_at, actor, action, subject, subject_id, workflow_id,
+       before::text, after::text, hash
+FROM goald.audit_log
+WHERE (writer, number, recorded_at) > (%s, %s, %s)
+ORDER BY writer, number, recorded_at LIMIT %s
+"""
+
+CHAINS = """
+SELECT coalesce(h.writer, s.writer) AS writer, h.number, h.hash, s.number, s.hash
+FROM (SELECT * FROM goald.audit_heads WHERE writer >= %(first)s AND (%(last)s::text IS NULL
+      OR writer <= %(last)s)) h
+FULL JOIN (SELECT * FROM goald.audit_starts WHERE writer >= %(first)s AND (%(last)s::text IS NULL
+      OR writer <= %(last)s)) s USING (writer)
+"""
+
+OLDEST = """
+SELECT min(to_date(right(c.relname, 7), 'YYYY_MM'))
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'goald.audit_log'::regclass AND c.relname ~ '_[0-9]{4}_[0-9]{2}$'
+"""
+
+Place: TypeAlias = tuple[str, int, datetime]
+BEGINNING: Place = ("", 0, datetime.min.replace(tzinfo=UTC))
+
+
+def pieces(dsn: str, rows: int = PIECE_ROWS) -> Iterator[Piece]:
+    """The log in pieces of so many rows, each a transaction of its own and of one moment.
+
+    A chain only grows, and its end is read in the moment of its last rows: what is committed
+    meanwhile does no harm, and no long transaction holds up vacuuming or the dropping of
+    months. Raises SchemaMismatch where there is no log or the login may not read it, else
+    ServiceUnavailable.
+    """
+    with _connect(dsn) as connection:
+        place = BEGINNING
+        while True:
+            piece, place = _read(connection, place, rows)
+            yield piece
+            if piece.is_last:
+                return
+
+
+def _read(connection: psycopg.Connection[Any], after: Place, rows: int) -> tuple[Piece, Place]:
+    with connection.transaction():
+        connection.execute(LOCK)
+        found = connection.execute(ENTRIES, (*after, rows)).fetchall()
+        is_last = len(found) < rows
+        bounds = {"first": after[0], "last": None if is_last else found[-1][0]}
+        chains = [
+            Chain(
+                writer,
+                None if number is None else End(number, hash_),
+                End() if start is None else End(start, start_hash),
+            )
+            for writer, number, hash_, start, start_hash in connection.execute(CHAINS, bounds)
+        ]
+        row = connection.execute(OLDEST).fetchone()
+    month = row[0] if row and row[0] else date.max
+    oldest = to_us(datetime(month.year, month.month, 1, tzinfo=UTC))
+    entries = [
+        Entry(writer, number, tenant, to_us(recorded_at), *rest)
+        for writer, number, tenant, recorded_at, *rest in found
+    ]
+    place = (found[-1][0], found[-1][1], found[-1][3]) if found else after
+    return Piece(entries, chains, oldest, is_last), place
+
+
+@contextmanager
+def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    try:
+        with psycopg.connect(
+            dsn,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="goald-audit",
+            autocommit=True,
+        ) as connection:
+            for setting in SETTINGS:
+                connection.execute(setting)
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            yield connection
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise SchemaMismatch("the database has no audit log: run `goald migrate`") from error
+    except psycopg.errors.InvalidParameterValue as error:  # there is no such role
+        raise SchemaMismatch("the database is not migrated: run `goald migrate`") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SchemaMismatch(_NO_RIGHT) from error
+    except psycopg.OperationalError as error:
+        raise ServiceUnavailable(f"Postgres: {str(error).strip()}") from error
+
+
+_NO_RIGHT = (
+    "the login may not act as goald_owner, who alone sees the whole audit log: "
+    "name one that may in GOALD_POSTGRES_OWNER_DSN, as for `goald migrate`"
+)

@@ -1,0 +1,88 @@
+"""One contact's enrollments, and one enrollment, as their tenant sees them."""
+
+from typing import Any
+
+from goald.adapters.postgres.shard import statements
+from goald.adapters.postgres.shard.store import workflow_of
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.records import EnrollmentRecord
+from goald.ports.contacts import ContactState
+
+MOST_ACTIVE = 1_000
+MOST_ENDED = 100
+
+_ENROLLMENT = """
+SELECT id, workflow_id, contact_id, status, goald.us(enrolled_at) AS enrolled_at,
+       goald.us(ended_at) AS ended_at, met_goals, pending_actions, cancelled_actions,
+       goald.us(exit_acknowledged_at) AS exit_acknowledged_at
+FROM goald.workflow_enrollments
+"""
+
+ENROLLMENT = _ENROLLMENT + "WHERE tenant_id = $1 AND id = $2"
+
+ENDED = (
+    _ENROLLMENT
+    + """
+WHERE tenant_id = $1 AND contact_id = $2 AND status <> 'active'
+ORDER BY ended_at DESC, id
+LIMIT $3
+"""
+)
+
+WORKFLOW_IDS = """
+SELECT DISTINCT workflow_id FROM (
+    SELECT workflow_id FROM goald.workflow_enrollments
+    WHERE tenant_id = $1 AND contact_id = $2 AND (status = 'active') IS TRUE
+    ORDER BY enrolled_at DESC, id
+    LIMIT $3
+) AS newest
+"""
+"""Those of the enrollments that LOAD_NEWEST gives."""
+
+
+class PostgresContacts:
+    """`ports.ContactReader` and `api.ports.Contacts`. Each call is a transaction of its own."""
+
+    def __init__(
+        self, pool: TenantPool, *, most_active: int = MOST_ACTIVE, most_ended: int = MOST_ENDED
+    ) -> None:
+        """How many enrollments of a contact are read, the newest of each kind; one more, to
+        know whether there are more."""
+        self._pool = pool
+        self._most_active = most_active
+        self._most_ended = most_ended
+
+    async def read(self, tenant: str, contact: str) -> ContactState:
+        rows = bytearray()
+
+        async def take_piece(piece: bytes) -> None:
+            rows.extend(piece)
+
+        newest = (tenant, contact, self._most_active + 1)
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            copied = await connection.copy_from_query(
+                statements.LOAD_NEWEST, *newest, output=take_piece, format="binary"
+            )
+            ids = [name for (name,) in await connection.fetch(WORKFLOW_IDS, *newest)]
+            workflows = await connection.fetch(statements.WORKFLOWS_OF_TENANT, tenant, ids)
+            ended = await connection.fetch(ENDED, tenant, contact, self._most_ended + 1)
+        return ContactState(
+            workflows=[workflow_of(row) for row in workflows],
+            active=bytes(rows),
+            ended=[_record(row) for row in ended[: self._most_ended]],
+            truncated=_rows(copied) > self._most_active or len(ended) > self._most_ended,
+        )
+
+    async def enrollment(self, tenant: str, enrollment_id: str) -> EnrollmentRecord | None:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            row = await connection.fetchrow(ENROLLMENT, tenant, enrollment_id)
+        return None if row is None else _record(row)
+
+
+def _record(row: Any) -> EnrollmentRecord:
+    return EnrollmentRecord(**row)
+
+
+def _rows(status: str) -> int:
+    """Of `COPY 12`."""
+    return int(status.split()[1])

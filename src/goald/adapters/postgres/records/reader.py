@@ -1,0 +1,116 @@
+"""Single enrollments and achievements, and who listens, read from Postgres."""
+
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, get_args
+from uuid import UUID
+
+from goald.adapters.postgres.records import statements
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.records import (
+    AchievementRecord,
+    EnrollmentRecord,
+    EnrollmentStatus,
+    Listening,
+    Page,
+    Place,
+    Row,
+    Span,
+)
+
+SCANNED = 10_000
+"""So many achievements are looked at for one page, whatever it is filtered by (D8)."""
+
+_STATUSES = list(get_args(EnrollmentStatus))
+_BEFORE_ALL, _AFTER_ALL = -62_135_596_800_000_000, 253_402_300_800_000_000
+"""The beginning of the year 1 and the end of 9999: no event is of another."""
+_OF_FEW = {"contact_id", "enrollment_id"}
+"""Filters that have an index of their own, and leave little to sort."""
+
+
+class PostgresRecords:
+    """`api.ports.Records`. Each call is a transaction of its own."""
+
+    def __init__(self, pool: TenantPool, *, scanned: int = SCANNED) -> None:
+        """`scanned`: so many achievements are looked at for one page at most."""
+        self._pool = pool
+        self._scanned = scanned
+
+    async def enrollments(
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
+    ) -> Page[EnrollmentRecord]:
+        status, contact = filters.get("status"), filters.get("contact_id")
+        given = [*_bounds(tenant, workflow_id, span), _STATUSES if status is None else [status]]
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            if contact is not None:
+                found = await connection.fetch(statements.ENROLLMENTS_OF_CONTACT, *given, contact)
+            else:
+                await connection.execute(statements.IN_ORDER)
+                found = await connection.fetch(statements.ENROLLMENTS, *given)
+        rows = [EnrollmentRecord(**row) for row in found]
+        return _page(rows, span, lambda row: (row.enrolled_at, row.id))
+
+    async def achievements(
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
+    ) -> Page[AchievementRecord]:
+        """A page of a filtered list may hold fewer rows than wanted, even none, where more
+        follow: a rare achievement among many is found within several pages."""
+        names = sorted(name for name, value in filters.items() if value is not None)
+        bounds, wanted = _bounds(tenant, workflow_id, span), [filters[name] for name in names]
+        end = None
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            if _OF_FEW.intersection(names):
+                found = await connection.fetch(statements.achievements(names), *bounds, *wanted)
+            else:
+                await connection.execute(statements.IN_ORDER)
+                if not names:
+                    found = await connection.fetch(statements.achievements([]), *bounds)
+                else:
+                    among = statements.achievements_among(names)
+                    found = await connection.fetch(among, *bounds, self._scanned, *wanted)
+                    if len(found) <= span.limit:
+                        end = await connection.fetchrow(
+                            statements.ACHIEVEMENTS_SCANNED_TO, *bounds[:-1], self._scanned - 1
+                        )
+        rows = [AchievementRecord(**{**row, **_parsed(row)}) for row in found]
+        if end is not None:
+            return Page(rows, (end[0], str(end[1])))
+        return _page(rows, span, lambda row: (row.achieved_at, str(row.id)))
+
+    async def is_known(self, tenant: str, workflow_id: str) -> bool:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            known: bool = await connection.fetchval(statements.IS_KNOWN, tenant, workflow_id)
+        return known
+
+    async def listening(self, tenant: str, workflow_id: str) -> Listening:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            row = await connection.fetchrow(statements.LISTENING, tenant, workflow_id)
+            goals = await connection.fetch(statements.LISTENING_GOALS, tenant, workflow_id)
+        active = [(goal["id"], goal["goal_type"]) for goal in goals]
+        return Listening(goals=active if row["is_active"] else [], **row)
+
+
+def _bounds(tenant: str, workflow_id: str, span: Span) -> list[Any]:
+    """What every list begins with. One row more than wanted tells whether there are more."""
+    since = _BEFORE_ALL if span.since is None else span.since
+    until = _AFTER_ALL if span.until is None else span.until
+    at, id_ = span.after or (_AFTER_ALL, str(UUID(int=0)))
+    return [tenant, workflow_id, since, until, at, id_, span.limit + 1]
+
+
+def _page(rows: list[Row], span: Span, place: Callable[[Row], Place]) -> Page[Row]:
+    if len(rows) <= span.limit:
+        return Page(rows, None)
+    kept = rows[: span.limit]
+    return Page(kept, place(kept[-1]))
+
+
+def _parsed(row: Any) -> dict[str, Any]:
+    """Ids as Python's own, not asyncpg's; and what the event carried, with every digit."""
+    ids = {name: UUID(int=row[name].int) for name in ("id", "goal_config_id")}
+    carried = {
+        name: json.loads(row[name], parse_float=Decimal, parse_int=Decimal)
+        for name in ("trigger_event", "metadata")
+    }
+    return ids | carried

@@ -1,0 +1,102 @@
+"""Statistics of a workflow, read from its rollups: a few hundred rows for a year, however many
+enrollments it had (R12, E9). At most a hundred years of days, whatever years it was sent:
+enrollments that began earlier or later count on the first or the last of them (D8)."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.configuration.goals import TYPE_BITS
+from goald.domain.statistics import (
+    ENDED,
+    Statistics,
+    Week,
+    first_cohort,
+    statistics_of,
+    whole_weeks,
+)
+from goald.ports.clock import Clock
+
+WEEKS = f"""
+SELECT CASE WHEN day >= $5::date THEN day - (extract(isodow FROM day)::int - 1) END AS monday,
+       sum(enrolled)::int8 AS enrolled,
+       sum(time_to_goal) AS time_to_goal,
+       sum(exits_acknowledged)::int8 AS exits_acknowledged,
+       sum(cancelled_actions) AS cancelled_actions,
+       {", ".join(f"sum({name})::int8 AS {name}" for name in (*ENDED, *TYPE_BITS))}
+FROM goald.workflow_days
+WHERE tenant_id = $1 AND workflow_id = $2
+  AND day BETWEEN coalesce($3::date, '-infinity') AND coalesce($4::date, 'infinity')
+GROUP BY monday ORDER BY monday NULLS FIRST
+"""
+"""Each week that has enrollments, over the buckets of all shards; those before $5, a Monday,
+together."""
+
+WORKFLOW = """
+SELECT EXISTS (SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2)
+       OR (SELECT min(day) FROM goald.workflow_days
+           WHERE tenant_id = $1 AND workflow_id = $2) IS NOT NULL AS is_known,
+       ARRAY (SELECT DISTINCT goal_type FROM goald.workflow_goals
+              WHERE tenant_id = $1 AND workflow_id = $2 AND deleted_at IS NULL) AS goal_types,
+       coalesce(array_agg(step), '{}') AS steps,
+       coalesce(array_agg(wanted), '{}') AS wanted,
+       coalesce(array_agg(ever), '{}') AS ever
+FROM (
+    SELECT step, sum(wanted)::int8 AS wanted, sum(ever)::int8 AS ever
+    FROM (
+        SELECT step, enrollments AS ever,
+               CASE WHEN day BETWEEN coalesce($3::date, '-infinity')
+                             AND coalesce($4::date, 'infinity')
+                    THEN enrollments ELSE 0 END AS wanted
+        FROM goald.workflow_times_to_goal
+        WHERE tenant_id = $1 AND workflow_id = $2 AND days = 7
+        UNION ALL
+        SELECT step, 0, enrollments
+        FROM goald.workflow_times_to_goal
+        WHERE tenant_id = $1 AND workflow_id = $2 AND days = 1 AND day = ANY ($5::date[])
+    ) AS counted
+    GROUP BY step
+) AS steps
+"""
+"""One row: what there is of the workflow, and its times to goal: of the weeks from $3 to $4
+(their Mondays) with the days of $5, and of all that ever was. (With EXISTS in place of the
+least day the planner may walk the whole table, hoping to come by one of its rows soon.)"""
+
+
+class PostgresStatistics:
+    """`api.ports.StatisticsReader`. One transaction, in which both statements see the same
+    moment. Touches neither enrollments nor achievements."""
+
+    def __init__(self, pool: TenantPool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    async def read(
+        self, tenant: str, workflow_id: str, first: date | None, last: date | None
+    ) -> Statistics | None:
+        of, now_us = (tenant, workflow_id), self._clock.now_us()
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            workflow = await connection.fetchrow(WORKFLOW, *of, *whole_weeks(first, last))
+            if not workflow["is_known"]:
+                return None
+            weeks = await connection.fetch(WEEKS, *of, first, last, first_cohort(last, now_us))
+        return statistics_of(
+            [_week(row) for row in weeks],
+            dict(zip(workflow["steps"], workflow["wanted"], strict=True)),
+            dict(zip(workflow["steps"], workflow["ever"], strict=True)),
+            workflow["goal_types"],
+            now_us,
+        )
+
+
+def _week(row: Mapping[str, Any]) -> Week:
+    return Week(
+        monday=row["monday"],
+        enrolled=row["enrolled"],
+        ended={status: row[status] for status in ENDED},
+        time_to_goal_us=int(row["time_to_goal"]),
+        exits_acknowledged=row["exits_acknowledged"],
+        cancelled_actions=int(row["cancelled_actions"]),
+        by_goal_type={name: row[name] for name in TYPE_BITS},
+    )

@@ -1,0 +1,203 @@
+"""One batch's change, written within one transaction (design 2, step 4).
+
+Each kind of row is one statement over arrays. What Postgres did not do for an effect is
+told apart: a mere repeat, another contact's enrollment under the same id (E5), or a table
+that differs from memory.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from goald.adapters.postgres.shard import statements
+from goald.domain.configuration.goals import TYPE_BITS
+from goald.domain.fail_points import Reached, Step
+from goald.domain.streams import EXITS
+from goald.ports.outbound import Message
+from goald.ports.outbox import OutboxRow, StoredMessage
+from goald.ports.shard_store import Change, Committed, Conflict
+
+BLANK_SECONDS = 600.0
+"""For what was kept of a contact, which nothing bounds. Less than it takes would be tried for
+ever."""
+
+
+class _Effects:
+    """The columns of a proposal's effects, each asked for once, and what became of them.
+
+    `last_achieved` and `met_types` come from the achievements that hang on each (E6, E9).
+    """
+
+    def __init__(self, effects: Any, achievements: Any) -> None:
+        self.tenant: list[str] = effects.tenant_id
+        self.enrollment: list[str] = effects.enrollment_id
+        self.contact: list[str] = effects.contact_id
+        self.workflow: list[str] = effects.workflow_id
+        self.slot: list[int] = effects.slot
+        self.is_new: list[bool] = effects.is_new
+        self.status: list[str] = effects.status
+        self.enrolled_at: list[int] = effects.enrolled_at
+        self.ended_at: list[int | None] = effects.ended_at
+        self.met_goals: list[str] = effects.met_goals
+        self.pending_actions: list[int | None] = effects.pending_actions
+        self.last_achieved: list[int | None] = [None] * len(self.tenant)
+        self.met_types = [0] * len(self.tenant)
+        for i, goal_type, at in zip(
+            achievements.effect, achievements.goal_type, achievements.achieved_at, strict=True
+        ):
+            before = self.last_achieved[i]
+            self.last_achieved[i] = at if before is None else max(before, at)
+            self.met_types[i] |= TYPE_BITS[goal_type]
+        self.effective = bytearray(len(self.tenant))
+
+    def took_hold(self, indexes: Iterable[int], rows: Iterable[Any]) -> list[int]:
+        """Note which of these effects came back as rows (tenant, id); those that did not."""
+        index_of = {(self.tenant[i], self.enrollment[i]): i for i in indexes}
+        for tenant, enrollment in rows:
+            self.effective[index_of.pop((tenant, enrollment))] = 1
+        return list(index_of.values())
+
+
+async def write(
+    connection: Any, change: Change, reached: Reached, exits_wait: bool = False
+) -> Committed:
+    """Write a change; the transaction is the caller's, who holds the lease within it.
+    `exits_wait`: exits are to be published again until they are acknowledged (3.2)."""
+    effects = _Effects(change.effects, change.achievements)
+    conflicts, differs = await _insert(connection, effects)
+    if await _update(connection, effects):
+        differs = True
+    reached(Step.ENROLLMENTS_WRITTEN)
+    await _achieve(connection, effects, change.achievements)
+    reached(Step.ACHIEVEMENTS_WRITTEN)
+    outbox = await _enqueue(connection, effects, change.outbox, exits_wait)
+    if change.acknowledgements:
+        await _acknowledge(connection, change.acknowledgements)
+    if change.deletions:
+        await _blank(connection, change.deletions)
+    reached(Step.OUTBOX_WRITTEN)
+    return Committed(bytes(effects.effective), conflicts, outbox, differs)
+
+
+def _pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]]:
+    """These rows of each column; the columns themselves where that is all of them in order."""
+    if not columns or list(indexes) == list(range(len(columns[0]))):
+        return list(columns)
+    return [[column[i] for i in indexes] for column in columns]
+
+
+async def _insert(connection: Any, of: _Effects) -> tuple[list[Conflict], bool]:
+    """Insert what is new. Gives the conflicts, and whether memory lacked an active row.
+
+    In the order of their keys, so that two shards whose tenants use the same ids wait for
+    each other in one direction only.
+    """
+    new = sorted(
+        (i for i, is_new in enumerate(of.is_new) if is_new),
+        key=lambda i: (of.tenant[i], of.enrollment[i]),
+    )
+    if not new:
+        return [], False
+    columns = _pick(
+        new, of.tenant, of.enrollment, of.contact, of.workflow, of.slot, of.status,
+        of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions, of.last_achieved,
+        of.met_types,
+    )  # fmt: skip
+    rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns)
+    refused = of.took_hold(new, rows)
+    if not refused:
+        return [], False
+    rows = await connection.fetch(
+        statements.TAKEN_ENROLLMENTS, *_pick(refused, of.tenant, of.enrollment)
+    )
+    held = {(tenant, id_): tuple(rest) for tenant, id_, *rest in rows}
+    conflicts = []
+    differs = False
+    for i in refused:
+        contact, workflow, status = held.get((of.tenant[i], of.enrollment[i]), ("", "", ""))
+        if (contact, workflow) != (of.contact[i], of.workflow[i]):
+            conflicts.append(Conflict(i, contact, workflow, status == "active"))
+        elif status == "active":
+            differs = True
+    return sorted(conflicts), differs
+
+
+async def _update(connection: Any, of: _Effects) -> bool:
+    """Update what memory holds as active; whether a row was not."""
+    known = [i for i, is_new in enumerate(of.is_new) if not is_new]
+    if not known:
+        return False
+    columns = _pick(
+        known, of.tenant, of.enrollment, of.status, of.ended_at, of.met_goals, of.last_achieved,
+        of.met_types,
+    )  # fmt: skip
+    rows = await connection.fetch(statements.UPDATE_ENROLLMENTS, *columns)
+    return bool(of.took_hold(known, rows))
+
+
+async def _achieve(connection: Any, of: _Effects, achievements: Any) -> None:
+    named: list[int] = achievements.effect
+    rows = [row for row, i in enumerate(named) if of.effective[i]]
+    if not rows:
+        return
+    effects, *columns = _pick(
+        rows, named, achievements.id, achievements.goal_id, achievements.goal_type,
+        achievements.achieved_at, achievements.trigger_event, achievements.metadata,
+    )  # fmt: skip
+    of_effect = [
+        [column[i] for i in effects]
+        for column in (of.tenant, of.workflow, of.enrollment, of.contact, of.slot)
+    ]
+    await connection.execute(statements.INSERT_ACHIEVEMENTS, *of_effect, *columns)
+
+
+async def _enqueue(
+    connection: Any, of: _Effects, wanted: Sequence[OutboxRow], exits_wait: bool
+) -> list[StoredMessage]:
+    rows = [row for row in wanted if of.effective[row.effect]]
+    if not rows:
+        return []
+    numbers = await connection.fetch(
+        statements.INSERT_OUTBOX,
+        [of.tenant[row.effect] for row in rows],
+        [of.slot[row.effect] for row in rows],
+        [of.contact[row.effect] for row in rows],
+        [row.message_id for row in rows],
+        [row.stream for row in rows],
+        [row.payload for row in rows],
+        [of.enrollment[row.effect] if exits_wait and row.stream == EXITS else None for row in rows],
+    )
+    return [
+        StoredMessage(number, Message(row.stream, row.payload))
+        for (number,), row in zip(numbers, rows, strict=True)
+    ]
+
+
+async def _acknowledge(
+    connection: Any,
+    acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]],
+) -> None:
+    first: dict[tuple[str, ...], tuple[int | None, int]] = {}
+    for *exit_, _slot, cancelled, at in acknowledgements:
+        first.setdefault(tuple(map(str, exit_)), (cancelled, at))
+    tenants, enrollments, contacts, workflows = zip(*first, strict=True)
+    cancelled_actions, times = zip(*first.values(), strict=True)
+    await connection.execute(
+        statements.ACKNOWLEDGE_EXITS, tenants, enrollments, contacts, workflows,
+        cancelled_actions, times,
+    )  # fmt: skip
+
+
+async def _blank(connection: Any, deletions: Sequence[tuple[str, str, int, int]]) -> None:
+    latest: dict[tuple[str, str], int] = {}
+    for tenant, contact, _slot, at in deletions:
+        latest[tenant, contact] = max(at, latest.get((tenant, contact), at))
+    tenants, contacts = zip(*latest, strict=True)
+    await connection.execute(statements.PLAN_ANEW)
+    await connection.execute(
+        statements.BLANK_ACHIEVEMENTS,
+        tenants,
+        contacts,
+        list(latest.values()),
+        timeout=BLANK_SECONDS,
+    )
+    await connection.execute(statements.BLANK_OUTBOX, tenants, contacts, timeout=BLANK_SECONDS)

@@ -1,0 +1,168 @@
+"""The durable state of a range of slots, in Postgres (3.3).
+
+Three connections: commits and loads go over one, whose backend a taker ends; configuration
+and the outbox over another; renewals over a third, so that nothing slow ever costs the lease.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import asyncpg
+
+from goald.adapters.postgres.connection import SETTINGS, WRITER_SETTINGS, Connection, end_backends
+from goald.adapters.postgres.errors import refusal
+from goald.adapters.postgres.identity import Server
+from goald.adapters.postgres.shard import commit, statements
+from goald.adapters.postgres.shard.leases import ENGINE_ROLE, lost, renew, require_free
+from goald.adapters.postgres.shard.outbox import PostgresOutbox
+from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
+from goald.domain.fail_points import Reached, Step, pass_by
+from goald.domain.leases import LEASE_SECONDS, MayTake, SlotLease, from_anybody
+from goald.domain.slots import SLOTS, SlotRange
+from goald.ports.outbox import Outbox
+from goald.ports.shard_store import Change, Committed, Configuration
+
+WRITER_NAME = "goald-commit"
+"""By this name a taker knows the backend that it may end."""
+LOAD_SECONDS = 600.0
+ALL_SLOTS = SlotRange(0, SLOTS - 1)
+
+
+class PostgresShardStore:
+    """`ports.ShardStore`. Connects when first used, and again after a loss."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        exits_wait: bool = False,
+        reached: Reached = pass_by,
+    ) -> None:
+        """`exits_wait`: exits are written as waiting to be acknowledged (3.2)."""
+        self._seconds = lease_seconds
+        self._exits_wait = exits_wait
+        self._reached = reached
+        server = Server()
+        self._writer = Connection(
+            dsn, role=ENGINE_ROLE, name=WRITER_NAME, settings=WRITER_SETTINGS, server=server
+        )
+        self._side = Connection(
+            dsn, role=ENGINE_ROLE, name="goald-shard", settings=SETTINGS, server=server
+        )
+        self._tenure = Connection(
+            dsn, role=ENGINE_ROLE, name="goald-lease", settings=SETTINGS, server=server
+        )
+        self._outbox = PostgresOutbox(self._side, server)
+        self._months_made: Any = None
+
+    @property
+    def outbox(self) -> Outbox:
+        return self._outbox
+
+    async def take(
+        self, slots: SlotRange, holder: str, may_take: MayTake = from_anybody
+    ) -> SlotLease:
+        async with self._writer.use() as connection:
+            bounds = slots.first, slots.last
+            rows = await connection.fetch(statements.OVERLAPPING, *bounds)
+            require_free(rows, may_take)
+            await connection.execute(statements.MAKE_MONTHS)
+            backends = [row["backend_pid"] for row in rows if row["backend_pid"] is not None]
+            if backends:
+                await end_backends(connection, backends, WRITER_NAME)
+            async with connection.transaction():
+                await connection.execute(statements.LOCK_LEASES)
+                require_free(await connection.fetch(statements.OVERLAPPING, *bounds), may_take)
+                await connection.execute(statements.REMOVE_OVERLAPPING, slots.first, slots.last)
+                epoch = await connection.fetchval(
+                    statements.TAKE_SLOTS, slots.first, slots.last, holder,
+                    self._writer.backend_pid, self._seconds,
+                )  # fmt: skip
+        return SlotLease(slots, epoch, holder)
+
+    async def renew(self, lease: SlotLease, config_version: int) -> None:
+        """Also makes the months of achievements ahead, once a day."""
+        async with self._tenure.use() as connection:
+            today = await renew(
+                connection, lease, self._seconds, config_version, self._writer.backend_pid
+            )
+            if today != self._months_made:
+                await connection.execute(statements.MAKE_MONTHS)
+                self._months_made = today
+
+    async def release(self, lease: SlotLease) -> None:
+        async with self._tenure.use() as connection:
+            await connection.execute(statements.RELEASE, lease.epoch, lease.holder)
+
+    async def check(self, lease: SlotLease) -> None:
+        async with self._writer.use() as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+
+    async def configuration(self, after: int) -> Configuration:
+        async with self._side.transaction(ALL_SLOTS) as connection:
+            rows = await connection.fetch(statements.CHANGED_WORKFLOWS, after)
+        return Configuration(
+            version=max((row["config_version"] for row in rows), default=after),
+            workflows=[workflow_of(row) for row in rows],
+        )
+
+    async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
+        await self._copy(lease, sink, statements.LOAD, lease.slots.first, lease.slots.last)
+
+    async def load_contacts(
+        self, lease: SlotLease, contacts: Sequence[tuple[str, str]], sink: Callable[[bytes], object]
+    ) -> None:
+        tenants = [tenant for tenant, _ in contacts]
+        await self._copy(
+            lease, sink, statements.LOAD_CONTACTS, tenants, [contact for _, contact in contacts]
+        )
+
+    async def commit(self, lease: SlotLease, change: Change) -> Committed:
+        """Cancelled, it may or may not have happened; the next call reads what did."""
+        try:
+            async with self._writer.transaction(lease.slots) as connection:
+                await _require(connection, statements.HOLD_LEASE, lease)
+                self._reached(Step.LEASE_HELD)
+                try:
+                    return await commit.write(connection, change, self._reached, self._exits_wait)
+                except asyncpg.PostgresError as error:
+                    if (refused := refusal(error)) is not None:
+                        raise refused from error
+                    raise
+        except ServiceUnavailable as error:
+            # What is checked at the end of the transaction is refused there.
+            raise refusal(error.__cause__) or CommitUnknown(str(error)) from error
+        except SchemaMismatch as error:
+            raise CommitUnknown(str(error)) from error
+
+    async def close(self) -> None:
+        await asyncio.gather(self._writer.close(), self._side.close(), self._tenure.close())
+
+    async def _copy(
+        self, lease: SlotLease, sink: Callable[[bytes], object], query: str, *arguments: Any
+    ) -> None:
+        """Stream a query's rows to `sink`. The lease is checked in the same snapshot."""
+
+        async def take_piece(piece: bytes) -> None:
+            sink(bytes(piece))
+
+        mode = statements.READ_SNAPSHOT
+        async with self._writer.transaction(lease.slots, mode) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            await connection.copy_from_query(
+                query, *arguments, output=take_piece, format="binary", timeout=LOAD_SECONDS
+            )
+
+
+def workflow_of(row: Any) -> dict[str, Any]:
+    """A workflow as `_native.Engine.update_workflows` takes it."""
+    names = ("tenant_id", "workflow_id", "goal_logic", "is_active")
+    return {name: row[name] for name in names} | {"goals": json.loads(row["goals"])}
+
+
+async def _require(connection: Any, statement: str, lease: SlotLease) -> None:
+    if await connection.fetchval(statement, lease.epoch, lease.holder) is None:
+        raise lost(lease)

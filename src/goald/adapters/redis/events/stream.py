@@ -1,0 +1,181 @@
+"""One event stream in Redis, read under a lease."""
+
+from typing import Any
+
+from goald.adapters.redis.events.accounting import Account
+from goald.adapters.redis.events.entry_ids import order
+from goald.adapters.redis.events.guarded import GuardedWire, run_id
+from goald.adapters.redis.wire import Command, Wire, checked
+from goald.domain.errors import LeaseLost, ServerReplaced
+from goald.domain.leases import StreamLease
+from goald.domain.streams import GROUP, epoch_key, tries_key
+from goald.ports.event_stream import RawEntry, Start
+
+_CLAIM = """
+local held = redis.call('GET', KEYS[1])
+if held and tonumber(held) > tonumber(ARGV[1]) then return held end
+if held ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) end
+return false
+"""
+"""Sets the epoch unless a later one is there, which it then returns."""
+
+_COUNT = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], ARGV[3], 0)
+end
+return {redis.call('HINCRBY', KEYS[1], ARGV[3], 1), redis.call('HEXISTS', KEYS[1], 'entry')}
+"""
+"""Counts on in a field, as long as another says the same as before, else from 1 on."""
+
+
+class RedisEventStream:
+    """`ports.EventStream` over Redis.
+
+    To read is a plain XREAD, to acknowledge is to move the group's position; both only while
+    the stream's epoch is ours. Nothing is ever pending in Redis (decision 0010). Reading,
+    waiting and acknowledging have a connection each and may go on at once. Bound to one
+    event loop.
+    """
+
+    def __init__(self, url: str, stream: str, *, timeout: float = 10.0) -> None:
+        """`stream`: the key, `goald:events:{p}`. `timeout`: seconds for one call. Does not
+        connect."""
+        self._name = stream
+        self._epoch_key = epoch_key(stream)
+        self._tries_key = tries_key(stream)
+        self._timeout = timeout
+        self._wire = Wire(url, timeout=timeout)
+        self._reader = GuardedWire(url, self._epoch_key, timeout=timeout)
+        self._acknowledger = GuardedWire(url, self._epoch_key, timeout=timeout)
+        self._lease: StreamLease | None = None
+        self._account = Account()
+        self._position = b"0-0"
+        """Up to where everything is acknowledged."""
+        self._aimed_at = b"0-0"
+        """The same, if the acknowledgement that was last asked for has taken effect."""
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def epoch(self) -> int:
+        (held,) = await self._wire.ask(("GET", self._epoch_key))
+        return int(checked(held) or 0)
+
+    async def claim(self, lease: StreamLease) -> bytes:
+        """Claiming twice with the same lease is harmless."""
+        # That the group is there already is no fault; any other shows in the replies after.
+        claimed, _, groups, stream, server = await self._wire.ask(
+            ("EVAL", _CLAIM, 1, self._epoch_key, lease.epoch),
+            ("XGROUP", "CREATE", self._name, GROUP, "0", "MKSTREAM"),
+            ("XINFO", "GROUPS", self._name),
+            ("XINFO", "STREAM", self._name),
+            ("INFO", "server"),
+        )
+        later = checked(claimed)
+        if later is not None:
+            raise LeaseLost(f"{self._name}: epoch {later.decode()} has it, not {lease.epoch}")
+        group, about = _group(checked(groups)), _named(checked(stream))
+        if group is None:
+            raise ServerReplaced(f"the group of {self._name} was removed")
+        self._lease = lease
+        for wire in (self._reader, self._acknowledger):
+            wire.expect(run_id(server))
+        # A group that is ahead of its stream would let all go by that comes in between.
+        position: bytes = min(group[b"last-delivered-id"], about[b"last-generated-id"], key=order)
+        total = self._account.begin(position, group, about)
+        self._position = self._aimed_at = position
+        counted = () if total is None else ("ENTRIESREAD", total)
+        (moved,) = await self._acknowledger.ask(
+            lease.epoch, ("XGROUP", "SETID", self._name, GROUP, position, *counted)
+        )
+        checked(moved)
+        return position
+
+    async def read(self, after: bytes, count: int) -> list[RawEntry]:
+        command = ("XREAD", "COUNT", count, "STREAMS", self._name, after)
+        (reply,) = await self._reader.ask(self._epoch(), command)
+        streams = checked(reply)
+        if not streams:
+            return []
+        entries: list[RawEntry] = streams[0][1]
+        self._account.has_read(after, len(entries), entries[-1][0])
+        return entries
+
+    async def wait(self, after: bytes, seconds: float) -> bool:
+        milliseconds = max(1, int(seconds * 1000))  # 0 would be for ever
+        command = ("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._name, after)
+        (reply,) = await self._wire.ask(command, within=seconds + self._timeout)
+        return checked(reply) is not None
+
+    async def acknowledge(self, up_to: bytes, entries: int) -> None:
+        total = self._account.up_to(up_to, entries)
+        counted = () if total is None else ("ENTRIESREAD", total)
+        self._aimed_at = up_to
+        _, moved = await self._acknowledger.ask(
+            self._epoch(),
+            # Refused where the group is there, which is always but after its removal.
+            ("XGROUP", "CREATE", self._name, GROUP, "0", "MKSTREAM"),
+            ("XGROUP", "SETID", self._name, GROUP, up_to, *counted),
+        )
+        checked(moved)
+        self._position = up_to
+        self._account.has_acknowledged(up_to, total)
+
+    async def examine(self, after: bytes) -> int:
+        least = self._position
+        replies = await self._reader.ask(
+            self._epoch(), ("XINFO", "STREAM", self._name), ("XINFO", "GROUPS", self._name)
+        )
+        if any(isinstance(reply, Exception) for reply in replies):
+            raise ServerReplaced(f"{self._name} was removed")
+        stream, group = _named(replies[0]), _group(replies[1])
+        if group is None:
+            raise ServerReplaced(f"the group of {self._name} was removed")
+        if order(stream[b"last-generated-id"]) < order(after):
+            raise ServerReplaced(f"{self._name} ends before what was read of it")
+        # An acknowledgement may be under way, or its answer lost.
+        if not order(least) <= order(group[b"last-delivered-id"]) <= order(self._aimed_at):
+            raise ServerReplaced(f"the group of {self._name} was moved")
+        return self._account.missing(after, stream)
+
+    async def start(self) -> Start:
+        times, is_trying = await self._count("position", self._position, "starts")
+        return Start(times, bool(is_trying))
+
+    async def try_alone(self, entry_id: bytes) -> int:
+        return (await self._count("entry", entry_id, "tries"))[0]
+
+    async def survived(self) -> None:
+        checked(await self._change(("HDEL", self._tries_key, "entry", "tries")))
+
+    async def end(self) -> None:
+        checked(await self._change(("DEL", self._tries_key)))
+
+    async def close(self) -> None:
+        for wire in (self._wire, self._reader, self._acknowledger):
+            await wire.close()
+
+    def _epoch(self) -> int:
+        if self._lease is None:
+            raise LeaseLost(f"{self._name} was not claimed")
+        return self._lease.epoch
+
+    async def _count(self, of: str, what: bytes, field: str) -> tuple[int, int]:
+        counted = await self._change(("EVAL", _COUNT, 1, self._tries_key, of, what, field))
+        times, is_trying = checked(counted)
+        return times, is_trying
+
+    async def _change(self, command: Command) -> Any:
+        (reply,) = await self._acknowledger.ask(self._epoch(), command)
+        return reply
+
+
+def _group(groups: list[list[Any]]) -> dict[bytes, Any] | None:
+    named = map(_named, groups)
+    return next((group for group in named if group[b"name"] == GROUP.encode()), None)
+
+
+def _named(flat: list[Any]) -> dict[bytes, Any]:
+    """What XINFO tells, by name."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

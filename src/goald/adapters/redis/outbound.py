@@ -1,0 +1,150 @@
+"""Exits, notices and dead letters, appended to their streams in Redis."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from redis.exceptions import NoPermissionError, RedisError
+
+from goald.adapters.redis.dead_letters.bound import DeadBound
+from goald.adapters.redis.wire import Command, Wire
+from goald.domain.errors import ServiceUnavailable
+from goald.domain.slots import SlotRange
+from goald.domain.streams import CONTROL, DEAD, FIELD, INCARNATION, position_key
+from goald.domain.times import rfc3339
+from goald.ports.clock import Clock
+from goald.ports.outbound import DeadLetter, Message, Position, Standing
+
+_MESSAGES_PER_WRITE = 1_000
+_BYTES_PER_WRITE = 4 << 20
+_BOUNDS: dict[str, Command] = {CONTROL: ("MAXLEN", "~", 10_000)}
+"""Streams whose oldest entries go: who was not there when they came has no use for them."""
+
+_CONFIRM = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+local before = tonumber(redis.call('GET', KEYS[2]) or '0')
+if before < tonumber(ARGV[4]) then redis.call('SET', KEYS[2], ARGV[4]) end
+return 1
+"""
+
+
+class RedisOutbound:
+    """`ports.Outbound` over Redis. Calls wait for each other. Bound to one event loop."""
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        dead_max_bytes: int = 256 << 20,
+        timeout: float = 10.0,
+    ) -> None:
+        """`dead_max_bytes`: about how much memory of Redis dead letters may take, the oldest
+        going first (D5). Does not connect."""
+        self._wire = Wire(url, timeout=timeout)
+        self._clock = clock
+        self._dead = DeadBound(self._wire, dead_max_bytes)
+
+    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
+        commands: list[Command] = [
+            (
+                "XADD",
+                message.stream,
+                *_BOUNDS.get(message.stream, ()),
+                "*",
+                FIELD,
+                message.payload,
+            )
+            for message in messages
+        ]
+        if position is not None:
+            # Behind them on the same connection: no server has it that lacks them.
+            commands.append(("GETSET", position_key(position.slots), position.number))
+        before = await self._append(commands)
+        return int(before or 0) if position is not None else 0
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        at = rfc3339(self._clock.now_us())
+        for part in self._dead.parts(letters):
+            await self._append(
+                [
+                    (
+                        *("XADD", DEAD, "*"),
+                        *("stream", letter.stream, "id", letter.entry_id, FIELD, letter.event),
+                        *("reason", letter.reason, "tries", letter.tries, "at", at),
+                    )
+                    for letter in part
+                ]
+            )
+            with contextlib.suppress(ServiceUnavailable):  # they are buried; the next make room
+                await self._dead.make_room(part)
+
+    async def standing(self, slots: SlotRange) -> Standing:
+        info, known_as, published = await self._wire.ask(
+            ("INFO", "server"),
+            ("HGET", INCARNATION, str(slots)),
+            ("GET", position_key(slots)),
+        )
+        known_as = _taken(known_as)
+        return Standing(
+            server=_run_id(info),
+            known_as=known_as.decode() if known_as is not None else None,
+            published=int(_taken(published) or 0),
+        )
+
+    async def begin_anew(self, slots: SlotRange, token: str) -> None:
+        (reply,) = await self._wire.ask(("HSET", INCARNATION, str(slots), token))
+        _taken(reply)
+
+    async def confirm(self, position: Position, token: str, name: str) -> bool:
+        slots = str(position.slots)
+        keys = (INCARNATION, position_key(slots))
+        (reply,) = await self._wire.ask(
+            ("EVAL", _CONFIRM, len(keys), *keys, slots, token, name, position.number)
+        )
+        return bool(_taken(reply))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._wire.close()
+
+    async def _append(self, commands: Sequence[Command]) -> Any:
+        """Have every command carried out; the last reply."""
+        reply: Any = None
+        for some in _writes(commands):
+            for reply in await self._wire.ask(*some):
+                _taken(reply)
+        return reply
+
+
+def _writes(commands: Sequence[Command]) -> Iterator[list[Command]]:
+    """The commands in pieces, each small enough to be sent and taken in one go."""
+    some: list[Command] = []
+    size = 0
+    for command in commands:
+        if some and (len(some) >= _MESSAGES_PER_WRITE or size >= _BYTES_PER_WRITE):
+            yield some
+            some, size = [], 0
+        some.append(command)
+        size += max(len(part) for part in command if isinstance(part, str | bytes))
+    if some:
+        yield some
+
+
+def _taken(reply: Any) -> Any:
+    """A reply that is not an error: else nothing counts as done."""
+    if isinstance(reply, RedisError):
+        raise ServiceUnavailable(f"Redis did not take a message: {reply}") from reply
+    return reply
+
+
+def _run_id(info: bytes | Exception) -> str:
+    """Of the reply to INFO; empty where the login may not ask."""
+    if isinstance(info, NoPermissionError):
+        return ""
+    for line in _taken(info).splitlines():
+        name, _, value = line.partition(b":")
+        if name == b"run_id":
+            return str(value.decode())
+    return ""

@@ -1,0 +1,153 @@
+"""The public keys of whoever issues tokens, read from its JWKS URL (RFC 7517)."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import jwt
+import structlog
+
+from goald.api.http.problems import Unauthorized
+from goald.domain.errors import ServiceUnavailable
+from goald.ports.clock import Clock
+
+FRESH_S = 300.0
+"""How long keys are used without asking for them again."""
+COOL_DOWN_S = 10.0
+"""Between two fetches, whatever is asked for: tokens with made-up ids fetch nothing more."""
+FIRST_COOL_DOWN_S = 1.0
+"""The same while there are no keys at all."""
+_TIMEOUT_S = 5.0
+_MAX_BYTES = 256 << 10
+_MAX_KEYS = 100
+_FITS = {
+    "RS256": {"kty": "RSA"},
+    "ES256": {"kty": "EC", "crv": "P-256"},
+}
+"""What a key must say of itself to be used for an algorithm. There is none for HS256."""
+
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError)
+"""Among them, by inheritance, what a time-out and a document that is not JSON raise."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class JwksKeys:
+    """`tokens.Keys` over a JWKS URL. Bound to the event loop that uses it first.
+
+    Keys are asked for when a token first needs one, when they are older than FRESH_S, and
+    when a token names one that is not known, by one request at a time. While the URL is away
+    those known stay in use, and nobody waits for it again.
+    """
+
+    def __init__(self, url: str, algorithm: str, clock: Clock) -> None:
+        self._url = url
+        self._algorithm = algorithm
+        self._clock = clock
+        self._client: httpx.AsyncClient | None = None
+        self._keys: dict[str | None, Any] = {}
+        self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._away = False
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def key(self, kid: str | None) -> Any:
+        """Raises Unauthorized for a key that is not among them, ServiceUnavailable while none
+        was ever had. A token without an id is checked with the only key, where there is one."""
+        is_old = self._clock.monotonic() - self._fetched_at > FRESH_S
+        if is_old or self._find(kid) is None:
+            await self._refresh(wait=not self._away or not self._keys)
+        if not self._keys and self._away:
+            raise ServiceUnavailable("the keys that tokens are checked with cannot be had")
+        key = self._find(kid)
+        if key is None:
+            raise Unauthorized("the token is signed with an unknown key")
+        return key
+
+    async def close(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _find(self, kid: str | None) -> Any:
+        if kid is None:
+            return next(iter(self._keys.values())) if len(self._keys) == 1 else None
+        return self._keys.get(kid)
+
+    async def _refresh(self, wait: bool) -> None:
+        if self._fetching is None:
+            now = self._clock.monotonic()
+            if now - self._tried_at < (COOL_DOWN_S if self._keys else FIRST_COOL_DOWN_S):
+                return
+            self._tried_at = now
+            self._fetching = asyncio.create_task(self._fetch())
+            self._fetching.add_done_callback(self._fetched)
+        if wait:
+            # Shielded: a caller that goes away must not end it for the others.
+            await asyncio.shield(self._fetching)
+
+    def _fetched(self, _: asyncio.Task[None]) -> None:
+        self._fetching = None
+
+    async def _fetch(self) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                keys = read_keys(await self._read(), self._algorithm)
+        except _FAILURES as error:
+            self._away = True
+            _log.warning("no keys from the JWKS URL", error=str(error) or type(error).__name__)
+            return
+        self._away = False
+        self._keys = keys
+        self._fetched_at = self._clock.monotonic()
+
+    async def _read(self) -> bytes:
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
+        async with self._client.stream("GET", self._url) as response:
+            if response.status_code != 200:
+                raise ValueError(f"it answers {response.status_code}")
+            body = b""
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _MAX_BYTES:
+                    raise ValueError(f"it holds more than {_MAX_BYTES} bytes")
+        return body
+
+
+def read_keys(document: bytes, algorithm: str) -> dict[str | None, Any]:
+    """The keys of a JWKS that may check signatures of this algorithm, by their ids. What is
+    for something else is passed over. ValueError where it is no JWKS, or has none."""
+    match json.loads(document):
+        case {"keys": [*items]}:
+            pass
+        case _:
+            raise ValueError("it is not a JWKS")
+    keys: dict[str | None, Any] = {}
+    for item in items[:_MAX_KEYS]:
+        if not isinstance(item, dict) or not _fits(item, algorithm):
+            continue
+        try:
+            key = jwt.PyJWK(item, algorithm)
+        except jwt.PyJWTError:
+            continue
+        if algorithm != "RS256" or key.key.key_size >= 2_048:
+            keys.setdefault(item.get("kid"), key)
+    if not keys:
+        raise ValueError(f"it has no key for {algorithm}")
+    return keys
+
+
+def _fits(item: dict[str, Any], algorithm: str) -> bool:
+    operations = item.get("key_ops", ["verify"])
+    return (
+        all(item.get(name) == value for name, value in _FITS[algorithm].items())
+        and item.get("alg", algorithm) == algorithm
+        and item.get("use", "sig") == "sig"
+        and isinstance(operations, list)
+        and "verify" in operations
+        and "d" not in item  # a private key has no business there
+        and isinstance(item.get("kid"), str | None)
+    )

@@ -1,0 +1,103 @@
+"""Bearer tokens: JWTs of one algorithm, one issuer, one audience (3.4)."""
+
+import re
+from typing import Any, Protocol
+
+import jwt
+
+from goald.api.http.problems import Unauthorized
+from goald.api.ports import Caller
+from goald.settings import TokenSettings
+
+_MAX_LENGTH = 8_192
+_LEEWAY_S = 10.0
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
+
+
+def is_name(value: object) -> bool:
+    """Whether this can be a tenant's id, or the name of somebody who changes something."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+class Keys(Protocol):
+    """Where the keys that signatures are checked with come from."""
+
+    async def key(self, kid: str | None) -> Any:
+        """The key of this id. Raises Unauthorized where there is none, ServiceUnavailable
+        where nobody can tell."""
+
+    async def close(self) -> None: ...
+
+
+class Secret:
+    """The one secret of HS256, whatever id a token names."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+
+    async def key(self, _: str | None) -> bytes:
+        return self._secret
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class JwtVerifier:
+    """`ports.TokenVerifier`. The algorithm is that of the settings, whatever a token says of
+    itself, and `keys` are of its kind: so no public key ever serves as a secret."""
+
+    def __init__(self, settings: TokenSettings, keys: Keys) -> None:
+        self._settings = settings
+        self._keys = keys
+
+    async def verify(self, token: str) -> Caller:
+        """Raises Unauthorized with what was wrong, in words that quote nothing of the token;
+        ServiceUnavailable where the keys cannot be had."""
+        if len(token) > _MAX_LENGTH:
+            raise Unauthorized("the token is too long")
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError:
+            raise Unauthorized("the token is not a JWT") from None
+        if header.get("alg") != self._settings.algorithm:
+            raise Unauthorized(f"the token is not signed by {self._settings.algorithm}")
+        key = await self._keys.key(header.get("kid"))
+        return _caller(self._claims(token, key))
+
+    def _claims(self, token: str, key: Any) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[self._settings.algorithm],
+                audience=self._settings.audience,
+                issuer=self._settings.issuer,
+                leeway=_LEEWAY_S,
+                options={"require": ["exp", "iss", "aud", "sub", "tenant_id", "scope"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthorized("the token has expired") from None
+        except jwt.ImmatureSignatureError:
+            raise Unauthorized("the token is not valid yet") from None
+        except jwt.InvalidAudienceError:
+            raise Unauthorized("the token is for another audience") from None
+        except jwt.InvalidIssuerError:
+            raise Unauthorized("the token is of another issuer") from None
+        except jwt.MissingRequiredClaimError as error:
+            raise Unauthorized(f"the token has no {error.claim}") from None
+        except jwt.InvalidSignatureError:
+            raise Unauthorized("the token's signature is wrong") from None
+        except (jwt.PyJWTError, ValueError, TypeError):
+            raise Unauthorized("the token cannot be read") from None
+        return claims
+
+
+def _caller(claims: dict[str, Any]) -> Caller:
+    for name in ("tenant_id", "sub"):
+        if not is_name(claims[name]):
+            raise Unauthorized(
+                f"the token's {name} must have 1 to 128 characters, none of them a control"
+            )
+    if not isinstance(claims["scope"], str):
+        raise Unauthorized("the token's scope must be a text, with spaces between scopes")
+    return Caller(claims["tenant_id"], claims["sub"], frozenset(claims["scope"].split()))

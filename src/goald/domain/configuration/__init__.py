@@ -1,0 +1,1 @@
+"""The configuration of a tenant: workflows, goals, criteria and the catalog."""

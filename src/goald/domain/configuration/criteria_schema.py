@@ -1,0 +1,132 @@
+"""The criteria of each type of goal as JSON Schema, such that an editor can draw a form from
+it (R2): it takes what `criteria.read_criteria` takes."""
+
+from typing import Any, Final
+
+from goald.domain.configuration.goals import GoalType
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_PRINTABLE = "^(?!.*[\\u0000-\\u001f\\u007f-\\u009f]).*$"
+_AMOUNT = "^(?=0*(?:\\.?[0-9]){1,18}$)[0-9]+(\\.[0-9]+)?$"
+_NOT_SET: Final[dict[str, Any]] = {"enum": [None, False]}
+_GREATEST_AMOUNT = 999_999_999_999_999_999
+
+
+def _text(title: str, description: str, longest: int = 128) -> dict[str, Any]:
+    return {
+        "title": title,
+        "description": description,
+        "type": ["string", "null", "boolean"],
+        "not": {"const": True},
+        "minLength": 1,
+        "maxLength": longest,
+        "pattern": _PRINTABLE,
+    }
+
+
+def _required(field: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in field.items() if name != "not"}
+    return kept | {"type": "string"}
+
+
+def _flag(title: str, description: str) -> dict[str, Any]:
+    return {"title": title, "description": description, "type": ["boolean", "null"]}
+
+
+def _is_set(name: str, *types: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"type": list(types) or "string"}}}
+
+
+def _any_or(flag: str, title: str, otherwise: dict[str, Any]) -> dict[str, Any]:
+    """The flag alone, or something else and not the flag."""
+    others = {name: _NOT_SET for part in otherwise["anyOf"] for name in part["required"]}
+    return {
+        "oneOf": [
+            {"title": title, "required": [flag], "properties": {flag: {"const": True}, **others}},
+            otherwise | {"properties": {flag: _NOT_SET}},
+        ]
+    }
+
+
+_AMOUNT_FIELD: Final = {
+    "title": "Least amount",
+    "description": "The purchase is of this amount or more: at most 18 digits. A number, or "
+    "its text where a number would lose digits.",
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": _GREATEST_AMOUNT},
+        {"type": "string", "pattern": _AMOUNT},
+        _NOT_SET,
+    ],
+    "examples": [100.00, "99.50"],
+}
+
+_SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
+    "tag_added": {
+        "title": "Tag added",
+        "description": "The contact receives a tag.",
+        "properties": {
+            "tag_id": _text("Tag", "The id of the tag. It decides where the event has one too."),
+            "tag_name": _text("Name of the tag", "Compared where there are no ids.", 255),
+        },
+        "anyOf": [_is_set("tag_id"), _is_set("tag_name")],
+    },
+    "purchase_made": {
+        "title": "Purchase made",
+        "description": "The contact completes a purchase.",
+        "properties": {
+            "product_id": _text("Product", "The id of a product that is bought."),
+            "min_amount": _AMOUNT_FIELD,
+            "currency": _text("Currency", "What the amount is in, such as USD.", 255),
+            "any_purchase": _flag("Any purchase", "Whatever is bought. It stands alone."),
+        },
+        **_any_or(
+            "any_purchase",
+            "Any purchase",
+            {
+                "title": "Certain purchases",
+                "anyOf": [
+                    _is_set("product_id"),
+                    _is_set("min_amount", "number", "string"),
+                    _is_set("currency"),
+                ],
+            },
+        ),
+    },
+    "appointment_booked": {
+        "title": "Appointment booked",
+        "description": "The contact books an appointment.",
+        "properties": {
+            "calendar_id": _text("Calendar", "The id of the calendar that it is booked in."),
+            "service_id": _text("Service", "The id of the service that is booked."),
+            "any_appointment": _flag("Any appointment", "Whatever is booked. It stands alone."),
+        },
+        **_any_or(
+            "any_appointment",
+            "Any appointment",
+            {
+                "title": "Certain appointments",
+                "anyOf": [_is_set("calendar_id"), _is_set("service_id")],
+            },
+        ),
+    },
+    "form_submitted": {
+        "title": "Form submitted",
+        "description": "The contact submits a form.",
+        "properties": {"form_id": _required(_text("Form", "The id of the form."))},
+        "required": ["form_id"],
+    },
+    "pipeline_stage_reached": {
+        "title": "Pipeline stage reached",
+        "description": "The contact reaches a stage of a pipeline.",
+        "properties": {
+            "stage_id": _required(_text("Stage", "The id of the stage.")),
+            "pipeline_id": _text("Pipeline", "Compared where the event names a pipeline too."),
+        },
+        "required": ["stage_id"],
+    },
+}
+
+
+def criteria_schema(goal_type: GoalType) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a type's criteria. One that is null or false is not set."""
+    return {"type": "object", "additionalProperties": False, **_SCHEMAS[goal_type]}

@@ -1,0 +1,69 @@
+"""Notices of changed configuration: `workflow.goal.*` and `workflow.*activated` (3.2)."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from goald.domain.configuration.workflows import Difference, GoalRow, WorkflowRow
+from goald.domain.times import rfc3339
+
+_OF_A_GOAL = {
+    "create": "workflow.goal.configured",
+    "update": "workflow.goal.updated",
+    "delete": "workflow.goal.deleted",
+}
+
+
+def notices_of(change: Difference) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(workflow, type, data) of each notice that a change is told by. Entities have none."""
+    row, before = change.row, change.before
+    if isinstance(row, GoalRow):
+        yield row.workflow_id, _OF_A_GOAL[change.action], _goal(row)
+    elif isinstance(row, WorkflowRow):
+        was_active = isinstance(before, WorkflowRow) and before.is_active
+        if row.is_active != was_active:
+            name = "workflow.activated" if row.is_active else "workflow.deactivated"
+            yield row.id, name, {"workflow_id": row.id, "name": row.name}
+
+
+def notice(name: str, notice_id: str, tenant_id: str, now_us: int, data: dict[str, Any]) -> str:
+    """A notice as a CloudEvent, in JSON."""
+    event = {
+        "specversion": "1.0",
+        "id": notice_id,
+        "source": "goald",
+        "type": name,
+        "time": rfc3339(now_us),
+        "tenantid": tenant_id,
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+
+def criteria_text(row: GoalRow) -> str:
+    """A goal's criteria as JSON, amounts as exact numbers."""
+    fields = (f"{json.dumps(name)}:{_json(value)}" for name, value in row.criteria.items())
+    return "{" + ",".join(fields) + "}"
+
+
+def _goal(row: GoalRow) -> dict[str, Any]:
+    """Amounts are text here: many a reader of JSON would make them floats."""
+    return {
+        "id": str(row.id),
+        "workflow_id": row.workflow_id,
+        "goal_type": row.goal_type,
+        "criteria": {
+            name: str(value) if isinstance(value, Decimal) else value
+            for name, value in row.criteria.items()
+        },
+        "is_active": row.is_active,
+        "effective_from": None if row.effective_from is None else rfc3339(row.effective_from),
+    }
+
+
+def _json(value: str | bool | Decimal) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""From an event stream to the shards: read, route, dispatch, acknowledge."""

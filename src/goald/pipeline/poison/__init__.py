@@ -1,0 +1,1 @@
+"""Events that a process cannot survive: delivery attempts, isolation, circuit breaker."""

@@ -1,0 +1,1 @@
+"""Inside a shard: admit, evaluate, commit, apply."""

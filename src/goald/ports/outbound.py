@@ -1,0 +1,76 @@
+"""The outbound streams: exits, notices, dead letters.
+
+Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
+when its server cannot be reached or refuses to write (D6).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from goald.domain.slots import SlotRange
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An outbound event: JSON text for the field `event` of an entry of `stream`."""
+
+    stream: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What could not be processed, for `goald:dead` (D4)."""
+
+    stream: str
+    entry_id: bytes
+    event: bytes
+    reason: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the messages of a range of slots have been published."""
+
+    slots: SlotRange
+    number: int
+    """The greatest number of an outbox row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the server of the outbound streams says to a range of slots (D10)."""
+
+    server: str
+    """Of this run of the server, and of no other; empty where it does not say."""
+    known_as: str | None
+    """What `confirm` was last given; None where this server has never heard of the slots."""
+    published: int
+    """The number that `publish` last noted; 0 for none."""
+
+
+class Outbound(Protocol):
+    """Where exits, notices and dead letters go."""
+
+    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
+        """Append each message to its stream, in order, and note the position after them; the
+        number that was noted before, 0 for none. Returns only when Redis has taken every one;
+        after an error some may have been taken, and the whole is sent again."""
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Append to `goald:dead`; returns and fails as `publish` does."""
+
+    async def standing(self, slots: SlotRange) -> Standing:
+        """Of the server that `publish` last wrote to, or would write to next."""
+
+    async def begin_anew(self, slots: SlotRange, token: str) -> None:
+        """Before what was published is published again: the server is known as `token`."""
+
+    async def confirm(self, position: Position, token: str, name: str) -> bool:
+        """After it: the server is known as `name` from now on, and the position is at least
+        this. False, with nothing changed, where it is no longer known as `token`: what was
+        published since may be lost again."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,104 @@
+"""The durable state of a range of slots.
+
+Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
+when its server cannot be reached or refuses to write (D6).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from goald.domain.leases import MayTake, SlotLease, from_anybody
+from goald.domain.slots import SlotRange
+from goald.ports.outbox import Outbox, OutboxRow, StoredMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one batch would change, in the columns of `_native.Proposal`."""
+
+    effects: Any
+    achievements: Any
+    outbox: Sequence[OutboxRow]
+    deletions: Sequence[tuple[str, str, int, int]] = ()
+    acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]] = ()
+
+
+class Conflict(NamedTuple):
+    """An effect whose enrollment id is there under another contact or workflow (E5)."""
+
+    effect: int
+    contact: str
+    workflow: str
+    """Whose it is there; both empty where it lies in another shard's slots."""
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What Postgres made of a change."""
+
+    effective: bytes
+    """One byte an effect: 1 where its enrollment's row was inserted or updated."""
+    conflicts: Sequence[Conflict] = ()
+    """In the order of their effects."""
+    outbox: Sequence[StoredMessage] = ()
+    """The rows written, in order, now to be published."""
+    out_of_step: bool = False
+    """An update did not find its row active: memory differs from the table, and the
+    batch's contacts are to be loaded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Workflows as `_native.Engine.update_workflows` takes them, up to a version."""
+
+    version: int
+    workflows: list[dict[str, Any]] = field(default_factory=list)
+
+
+class ShardStore(Protocol):
+    """The durable state of a range of slots, under one lease (design 2, step 4; 3.3)."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The messages of what was committed."""
+
+    async def take(
+        self, slots: SlotRange, holder: str, may_take: MayTake = from_anybody
+    ) -> SlotLease:
+        """Take the slots from those who have them: remove every lease that overlaps, end its
+        holder's backend, and commit a lease with a new, greater epoch. Raises LeaseHeld, with
+        nothing changed, where one of them may not be taken."""
+
+    async def renew(self, lease: SlotLease, config_version: int) -> None:
+        """Extend the lease, and say which configuration is held. Raises LeaseLost."""
+
+    async def release(self, lease: SlotLease) -> None:
+        """Give the lease back. Does nothing if it is no longer ours."""
+
+    async def check(self, lease: SlotLease) -> None:
+        """Read the lease after an evaluation that changed nothing (D2). Raises LeaseLost."""
+
+    async def configuration(self, after: int) -> Configuration:
+        """Every workflow, of every tenant, changed after this version; the version reached.
+        With 0, all of them."""
+
+    async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
+        """Hand all active enrollments of the slots to `sink`, in pieces of the form that
+        `_native.Engine.load` takes. Fails, never silently empty, where row security hides
+        them. Raises LeaseLost."""
+
+    async def load_contacts(
+        self, lease: SlotLease, contacts: Sequence[tuple[str, str]], sink: Callable[[bytes], object]
+    ) -> None:
+        """The same for these (tenant, contact) pairs alone."""
+
+    async def commit(self, lease: SlotLease, change: Change) -> Committed:
+        """Write a change in one transaction: the lease is checked FOR SHARE, new enrollments
+        are inserted where their id is free, active ones updated where they still are active,
+        and only what hangs on an effect that took hold is written beside it. Raises LeaseLost,
+        or ContentRefused where a row's content is refused (D4), with nothing written; or
+        CommitUnknown."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""The Ray actors, the objects inside them, and their supervisor."""

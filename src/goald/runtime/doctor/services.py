@@ -1,0 +1,121 @@
+"""What `goald doctor` asks Redis and Postgres: versions, and the settings on which goald's
+promises rest (D10). Reads only; each raises what its library raises."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from goald.adapters.redis.admin import ServerCheck, check_server
+from goald.adapters.redis.connect import connect, service_errors
+from goald.domain.errors import GoaldError
+from goald.runtime.doctor.check import Finding, fail, ok, warn
+
+CONNECT_S = 5.0
+CLOCK_S = 1.0
+"""Clocks that differ by more than this blur what E3 and the times of exits say."""
+ROLES = ("goald_owner", "goald_api", "goald_engine")
+
+
+async def redis(url: str) -> AsyncIterator[Finding]:
+    """What the server says of itself, and its clock."""
+    client = connect(url)
+    try:
+        for check in await check_server(client):
+            yield _of_redis(check)
+        before = time.time()
+        async with service_errors():
+            seconds, micros = await client.time()
+        yield _clock("clock of Redis", before, seconds + micros / 1e6)
+    finally:
+        await client.aclose()
+
+
+def _of_redis(check: ServerCheck) -> Finding:
+    """goald runs on a server that may lose what it was given, and not on one that is too
+    old or takes no writes."""
+    name = f"Redis {check.name}"
+    if check.ok:
+        return ok(name, check.found)
+    if check.ok is False and check.name in {"version", "role"}:
+        return fail(name, check.found, check.advice)
+    return warn(name, check.found, check.advice)
+
+
+async def postgres(dsn: str, roles: Sequence[str] = ROLES) -> AsyncIterator[Finding]:
+    """Version 14, the roles that this login has to act as, the schema, durable commits, the
+    clock."""
+    import asyncpg
+
+    from goald import migrations
+
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_S, command_timeout=CONNECT_S)
+    try:
+        version = connection.get_server_version()
+        text = str(await connection.fetchval("SHOW server_version"))
+        yield (
+            ok("Postgres", text)
+            if version.major >= 14
+            else fail("Postgres", f"{text} is too old", "use Postgres 14 or newer")
+        )
+        yield _roles(
+            await connection.fetchval("SELECT current_setting('is_superuser')") == "on",
+            [
+                row["rolname"]
+                for row in await connection.fetch(
+                    "SELECT rolname FROM pg_roles WHERE rolname = ANY($1)"
+                    " AND pg_has_role(current_user, oid, 'MEMBER')",
+                    list(roles),
+                )
+            ],
+            roles,
+        )
+        try:
+            await asyncio.to_thread(migrations.check, dsn)
+            yield ok("schema", f"revision {await asyncio.to_thread(migrations.current, dsn)}")
+        except GoaldError as error:
+            yield fail("schema", str(error), "goald migrate")
+        yield _durability(
+            {
+                name: await connection.fetchval("SELECT current_setting($1)", name)
+                for name in ("fsync", "full_page_writes", "synchronous_commit")
+            }
+        )
+        before = time.time()
+        theirs = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+        yield _clock("clock of Postgres", before, theirs)
+    finally:
+        await connection.close()
+
+
+def _roles(superuser: bool, member_of: list[str], needed: Sequence[str]) -> Finding:
+    missing = [role for role in needed if role not in member_of]
+    if missing:
+        return warn(
+            "roles",
+            f"the login may not act as {', '.join(missing)}",
+            "`goald migrate` makes the roles; or name other logins (GOALD_POSTGRES_*_DSN)",
+        )
+    if superuser:
+        return warn(
+            "roles",
+            "the login is a superuser, whom row-level security does not bind by itself",
+            "use a login that is a member of the three roles and nothing more",
+        )
+    return ok("roles", ", ".join(needed))
+
+
+def _durability(settings: dict[str, str]) -> Finding:
+    shown = ", ".join(f"{name} {value}" for name, value in settings.items())
+    if "off" in settings.values():
+        return warn("durability", f"{shown}: a crash may lose what was committed", "set them on")
+    return ok("durability", shown)
+
+
+def _clock(name: str, ours_before: float, theirs: float) -> Finding:
+    """Ours is taken before and after, so the time of the call is no difference."""
+    late = theirs - time.time()
+    early = ours_before - theirs
+    difference = max(late, early, 0.0)
+    if difference <= CLOCK_S:
+        return ok(name, f"differs by less than {max(difference, 0.001):.3f} s")
+    return warn(name, f"differs by {difference:.1f} s", "keep the clocks together (NTP)")

@@ -1,0 +1,1 @@
+"""Heartbeats of all processes, and the metrics that travel with them."""

@@ -1,0 +1,75 @@
+"""The daemon's job that trims streams below what every group has acknowledged (D5)."""
+
+from typing import Protocol
+
+import structlog
+
+from goald.domain.errors import GoaldError, ServiceUnavailable
+from goald.domain.slots import SLOTS
+from goald.domain.streams import EXITS, GROUP, NOTICES, event_stream
+from goald.metrics import TrimmingMetrics
+from goald.ports.clock import Clock
+
+EVERY_SECONDS = 30.0
+RETRY_SECONDS = 5.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+_READERS: dict[str, str | None] = {
+    **{event_stream(partition): GROUP for partition in range(SLOTS)},
+    EXITS: None,
+    NOTICES: None,
+}
+"""The streams that are trimmed, and the group that has to be there. All event streams that
+there may be: their number may have been greater."""
+
+
+class Trimmer(Protocol):
+    """Trims one stream, never what a group has not acknowledged."""
+
+    async def trim(self, stream: str, keep_seconds: float, reader: str | None) -> int:
+        """Take some of the oldest entries out; how many, 0 where there is nothing (more) to
+        take. Raises GoaldError."""
+
+    async def close(self) -> None: ...
+
+
+class Trimming:
+    """Keeps streams trimmed. Two of them at once do no harm."""
+
+    def __init__(
+        self, trimmer: Trimmer, keep_seconds: float, metrics: TrimmingMetrics, clock: Clock
+    ) -> None:
+        self._trimmer = trimmer
+        self._keep_seconds = keep_seconds
+        self._metrics = metrics
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Work at once and then every half minute, until it is cancelled. Whatever fails is
+        logged and tried again: it never ends the daemon."""
+        try:
+            while True:
+                await self._clock.sleep(EVERY_SECONDS if await self.once() else RETRY_SECONDS)
+        finally:
+            await self._trimmer.close()
+
+    async def once(self) -> bool:
+        """Trim every stream; whether all was done. One that cannot be trimmed holds up no
+        other."""
+        failures: dict[str, str] = {}
+        for stream, reader in _READERS.items():
+            try:
+                await self._trim(stream, reader)
+            except ServiceUnavailable as error:  # the others would fail too
+                failures[str(error)] = stream
+                break
+            except GoaldError as error:
+                failures[str(error)] = stream
+        for text, stream in failures.items():
+            _log.warning("could not trim; trying again", stream=stream, error=text)
+        return not failures
+
+    async def _trim(self, stream: str, reader: str | None) -> None:
+        while trimmed := await self._trimmer.trim(stream, self._keep_seconds, reader):
+            self._metrics.trimmed.labels(stream).inc(trimmed)

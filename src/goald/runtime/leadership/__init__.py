@@ -1,0 +1,1 @@
+"""Leader election between instances, and the takeover of leases."""
