@@ -29,7 +29,7 @@ from goald.adapters.postgres.tenants import TenantPool
 from goald.api.app import create_app
 from goald.runtime.http.listen_socket import listening, url_of
 from goald.runtime.http.server import ApiServer
-from goald.runtime.wiring.api import api_parts
+from goald.runtime.wiring.api import api_dependencies
 from goald.runtime.wiring.daemon import system_clock
 from goald.settings import Settings
 
@@ -80,7 +80,7 @@ async def run(options: argparse.Namespace) -> list[Read]:
             jwt_secret=secret,
             quota_requests=100_000,
         )
-        server = ApiServer(create_app(api_parts(settings)), taken)
+        server = ApiServer(create_app(api_dependencies(settings)), taken)
         pool = TenantPool(stage.postgres_dsn, 1)
         reader = PostgresStatistics(pool, system_clock())
         await server.start()

@@ -31,7 +31,7 @@ from goald.domain.streams import DEFAULT_STREAMS, EXITS
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.actors.supervisor import Supervisor
 from goald.runtime.heartbeat.heartbeats import Heartbeat
-from goald.runtime.heartbeat.registry import RedisBoard
+from goald.runtime.heartbeat.registry import RedisProcessRegistry
 from goald.settings import Settings
 
 TIMEOUT_SECONDS = 120
@@ -54,7 +54,7 @@ class Watched:
     """What a round looks at."""
 
     def __init__(self, stage: Stage, connection: "asyncpg.Connection") -> None:
-        self._board = RedisBoard(stage.redis_url)
+        self._board = RedisProcessRegistry(stage.redis_url)
         self._redis = connect(stage.redis_url)
         self._connection = connection
 

@@ -59,7 +59,7 @@ class ReadSettings(_Frozen):
     together."""
 
 
-class HandoverSettings(_Frozen):
+class DispatchSettings(_Frozen):
     """How a consumer hands batches to a shard: bytes in one call, calls under way."""
 
     call_bytes: int
@@ -216,8 +216,8 @@ class Settings(BaseSettings):
         )
 
     @property
-    def handover(self) -> HandoverSettings:
-        return HandoverSettings(call_bytes=self.call_bytes, calls=self.calls)
+    def handover(self) -> DispatchSettings:
+        return DispatchSettings(call_bytes=self.call_bytes, calls=self.calls)
 
     @property
     def tokens(self) -> TokenSettings | None:

@@ -14,7 +14,7 @@ from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
 from goald.domain.slots import SlotRange
 from goald.domain.streams import DEAD, EXITS, NOTICES
-from goald.ports.outbound import DeadLetter, Message, Position, Standing
+from goald.ports.outbound import DeadLetter, Message, PublishedWatermark, ServerIdentity
 
 
 def message(number: int, stream: str = EXITS) -> Message:
@@ -62,10 +62,10 @@ LOW = SlotRange(0, 127)
 
 async def test_each_write_tells_how_far_the_one_before_it_had_come(backend: Backend) -> None:
     outbound = backend.outbound()
-    assert await outbound.publish([message(1)], Position(LOW, 7)) == 0
-    assert await outbound.publish([message(2)], Position(LOW, 9)) == 7
+    assert await outbound.publish([message(1)], PublishedWatermark(LOW, 7)) == 0
+    assert await outbound.publish([message(2)], PublishedWatermark(LOW, 9)) == 7
     assert await outbound.publish([message(3)]) == 0
-    assert await outbound.publish([], Position(SlotRange(128, 255), 5)) == 0
+    assert await outbound.publish([], PublishedWatermark(SlotRange(128, 255), 5)) == 0
     assert (await outbound.standing(LOW)).published == 9
 
 
@@ -75,15 +75,15 @@ async def test_a_server_is_known_from_when_it_is_confirmed(backend: Backend) -> 
     assert (before.known_as, before.published) == (None, 0)
     await outbound.begin_anew(LOW, "token")
     assert (await outbound.standing(LOW)).known_as == "token"
-    assert await outbound.confirm(Position(LOW, 4), "token", "name")
-    assert await outbound.standing(LOW) == Standing(before.server, "name", 4)
+    assert await outbound.confirm(PublishedWatermark(LOW, 4), "token", "name")
+    assert await outbound.standing(LOW) == ServerIdentity(before.server, "name", 4)
 
 
 async def test_confirming_takes_back_no_position(backend: Backend) -> None:
     outbound = backend.outbound()
     await outbound.begin_anew(LOW, "token")
-    await outbound.publish([message(1)], Position(LOW, 9))
-    assert await outbound.confirm(Position(LOW, 4), "token", "name")
+    await outbound.publish([message(1)], PublishedWatermark(LOW, 9))
+    assert await outbound.confirm(PublishedWatermark(LOW, 4), "token", "name")
     assert (await outbound.standing(LOW)).published == 9
 
 
@@ -93,7 +93,7 @@ async def test_what_was_lost_while_it_was_published_again_is_not_confirmed(
     outbound = backend.outbound()
     await outbound.begin_anew(LOW, "token")
     await backend.flush()
-    assert not await outbound.confirm(Position(LOW, 4), "token", "name")
+    assert not await outbound.confirm(PublishedWatermark(LOW, 4), "token", "name")
     found = await outbound.standing(LOW)
     assert (found.known_as, found.published) == (None, 0)
 
@@ -104,7 +104,7 @@ async def test_another_holder_that_publishes_again_is_not_confirmed_for_the_firs
     outbound, other = backend.outbound(), backend.outbound()
     await outbound.begin_anew(LOW, "token")
     await other.begin_anew(LOW, "other")
-    assert not await outbound.confirm(Position(LOW, 4), "token", "name")
+    assert not await outbound.confirm(PublishedWatermark(LOW, 4), "token", "name")
     assert (await outbound.standing(LOW)).known_as == "other"
 
 
@@ -143,7 +143,8 @@ async def test_messages_of_any_size_are_taken_in_writes_that_are_not(any_redis_u
         await client.config_set("client-query-buffer-limit", 8 << 20)
         try:
             before = await outbound.publish(
-                [Message(EXITS, f"{number}{large}") for number in range(32)], Position(LOW, 32)
+                [Message(EXITS, f"{number}{large}") for number in range(32)],
+                PublishedWatermark(LOW, 32),
             )
             assert (before, await client.xlen(EXITS)) == (0, 32)
         finally:
@@ -158,8 +159,8 @@ async def test_a_server_that_may_not_be_asked_who_it_is_is_nameless(any_redis_ur
         try:
             url = f"{any_redis_url}?username=shy&password=secret"
             async with outbound_over(url) as outbound:
-                await outbound.publish([message(1)], Position(LOW, 3))
-                assert await outbound.standing(LOW) == Standing("", None, 3)
+                await outbound.publish([message(1)], PublishedWatermark(LOW, 3))
+                assert await outbound.standing(LOW) == ServerIdentity("", None, 3)
         finally:
             await client.execute_command("ACL", "DELUSER", "shy")
 

@@ -6,7 +6,7 @@ import pytest
 from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
 
 from goald.domain.errors import LeaseHeld, LeaseLost
-from goald.domain.leases import Held
+from goald.domain.leases import CurrentLease
 from goald.domain.slots import SlotRange
 
 
@@ -69,9 +69,9 @@ async def test_released_lease_is_lost_and_releasing_it_again_harms_nobody(tables
 async def test_what_may_not_be_taken_stays_with_its_holder(tables: Tables) -> None:
     old, new = tables.stream_leases(), tables.stream_leases()
     first = await old.take("goald:events:0", "a")
-    seen: list[Held] = []
+    seen: list[CurrentLease] = []
 
-    def nobodys(held: Held) -> bool:
+    def nobodys(held: CurrentLease) -> bool:
         seen.append(held)
         return False
 

@@ -10,19 +10,19 @@ from tests.fault.servers import until
 from tests.fault.stage import Stage, plain_stage
 from tests.fault.workload import PROBES_BEGIN
 
-from goald.domain.fail_points import Step
+from goald.domain.fail_points import FailPoint
 from goald.domain.streams import FIELD, event_stream
 
 ONCE = {
-    Step.SLOTS_TAKEN,
-    Step.LOADED,
-    Step.RELAYED,
-    Step.REPUBLISHED,
-    Step.RELOADED,
-    Step.CONFIGURED,
+    FailPoint.SLOTS_TAKEN,
+    FailPoint.LOADED,
+    FailPoint.RELAYED,
+    FailPoint.REPUBLISHED,
+    FailPoint.RELOADED,
+    FailPoint.CONFIGURED,
 }
 """Steps that a process takes once, or once whenever it is made to."""
-EACH_STREAM = {Step.STREAM_TAKEN, Step.STREAM_CLAIMED}
+EACH_STREAM = {FailPoint.STREAM_TAKEN, FailPoint.STREAM_CLAIMED}
 """Steps that it takes once for each stream."""
 MANY = 6
 BACKENDS_END = 0.2
@@ -32,18 +32,18 @@ BACKENDS_END = 0.2
 SHAPE = Shape(contacts=12, deletions=False)
 
 
-def crash_at(step: Step, stage: Stage, seed: int) -> Round:
+def crash_at(step: FailPoint, stage: Stage, seed: int) -> Round:
     """A process that dies at a step amid events, and the one after it, which does not; in one
     round of four that one dies too, at another step."""
     play = partial(_crash, step)
     return play_round(stage, seed, play, shape=SHAPE, rate=200.0)
 
 
-def _crash(step: Step, act: Act) -> None:
+def _crash(step: FailPoint, act: Act) -> None:
     engine = _engine(act)
     steps = [step]
     if act.rng.random() < 0.25:
-        steps.append(act.rng.choice([other for other in Step if other not in ONCE]))
+        steps.append(act.rng.choice([other for other in FailPoint if other not in ONCE]))
     engine.kill()
     for each in steps:
         crash = Crash(each, act.rng.randint(1, _most(each)))
@@ -54,7 +54,7 @@ def _crash(step: Step, act: Act) -> None:
     engine.start()
 
 
-def _most(step: Step) -> int:
+def _most(step: FailPoint) -> int:
     """How many times a process takes a step for sure, if it is given enough to do."""
     if step in ONCE:
         return 1
@@ -69,24 +69,24 @@ def _has_died(act: Act, crash: Crash) -> bool:
             return True
         engine.start(crash)  # an error that ends it is no fault: it is started again
     step = crash.step
-    if step is Step.RELOADED:
+    if step is FailPoint.RELOADED:
         act.workload.insert_filler(effective=True)
         if act.rng.random() < BACKENDS_END:
             for pid in act.stage.servers.postgres.backends():
                 act.stage.servers.postgres.sql("SELECT pg_terminate_backend(%s)", pid)
-    elif step is Step.CONFIGURED:
+    elif step is FailPoint.CONFIGURED:
         act.stage.configure(_unrelated(act.rng.randrange(10**9)))
-    elif step is Step.REJECTS_BURIED:
+    elif step is FailPoint.REJECTS_BURIED:
         _send_garbage(act)
-    elif step is Step.LETTERS_BURIED:
+    elif step is FailPoint.LETTERS_BURIED:
         act.workload.insert(_conflict(act))
-    elif step is Step.REPUBLISHED and not act.notes[-1].endswith("flushed"):
+    elif step is FailPoint.REPUBLISHED and not act.notes[-1].endswith("flushed"):
         act.notes[-1] += ", Redis flushed"
         with act.stage.servers.redis.client() as client:
             client.flushall()
         act.redis_lost_data()
     else:
-        act.workload.insert_filler(effective=step is not Step.LEASE_CHECKED)
+        act.workload.insert_filler(effective=step is not FailPoint.LEASE_CHECKED)
     return False
 
 
@@ -119,7 +119,7 @@ def _conflict(act: Act) -> Event:
     return started(tenant, contact, enrollment, "first-order", PROBES_BEGIN, event_id)
 
 
-for _step in Step:
+for _step in FailPoint:
     FAULTS[f"crash: {_step.name}"] = Fault(
         f"crash: {_step.name}", 1, 20, plain_stage, partial(crash_at, _step)
     )

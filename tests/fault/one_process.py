@@ -16,14 +16,14 @@ from pathlib import Path
 
 import psutil
 
-from goald.domain.fail_points import Step, pass_by
+from goald.domain.fail_points import FailPoint, no_op
 from goald.domain.slots import SlotRange
 from goald.domain.streams import event_stream
 from goald.runtime import logs
 from goald.runtime.actors.consumer import ConsumerSettings
 from goald.runtime.actors.shard import ShardSettings
 from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_process
-from goald.settings import HandoverSettings, ReadSettings
+from goald.settings import DispatchSettings, ReadSettings
 
 STREAMS = 4
 REPUBLISH_SECONDS = 3_600.0
@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 class Crash:
     """Where the process dies, at once and without a word, as by kill -9."""
 
-    step: Step
+    step: FailPoint
     nth: int
-    """At the how manyth time that the step is reached."""
+    """At the how manyth time that the step is fail_point."""
 
 
 class OneProcess:
@@ -132,26 +132,26 @@ def _run(endpoints: Endpoints, crash: Crash | None) -> None:
     with log_path(endpoints).open("a", buffering=1, encoding="utf-8") as file:
         logs.configure(endpoints.log_level, endpoints.log_format, file)
         try:
-            asyncio.run(_serve(endpoints, _dying_at(crash) if crash else pass_by))
+            asyncio.run(_serve(endpoints, _dying_at(crash) if crash else no_op))
         except BaseException:
             log.exception("the process ends")
             logging.shutdown()
             os._exit(1)
 
 
-def _dying_at(crash: Crash) -> Callable[[Step], None]:
-    reached = 0
+def _dying_at(crash: Crash) -> Callable[[FailPoint], None]:
+    fail_point = 0
 
-    def die(step: Step) -> None:
-        nonlocal reached
-        reached += step is crash.step
-        if reached == crash.nth:
+    def die(step: FailPoint) -> None:
+        nonlocal fail_point
+        fail_point += step is crash.step
+        if fail_point == crash.nth:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return die
 
 
-async def _serve(endpoints: Endpoints, reached: Callable[[Step], None]) -> None:
+async def _serve(endpoints: Endpoints, fail_point: Callable[[FailPoint], None]) -> None:
     slots = SlotRange(0, 255)
     shard = shard_process(
         ShardSettings(
@@ -162,7 +162,7 @@ async def _serve(endpoints: Endpoints, reached: Callable[[Step], None]) -> None:
             group_bytes=GROUP_BYTES,
         ),
         endpoints,
-        reached=reached,
+        fail_point=fail_point,
     )
     consumer = consumer_process(
         ConsumerSettings(
@@ -170,11 +170,11 @@ async def _serve(endpoints: Endpoints, reached: Callable[[Step], None]) -> None:
             streams=tuple(event_stream(number) for number in range(STREAMS)),
             ranges=(slots,),
             read=ReadSettings(entries=200, bytes=1 << 20, in_flight_bytes=4 << 20, pause=0.002),
-            handover=HandoverSettings(call_bytes=1 << 20, calls=2),
+            handover=DispatchSettings(call_bytes=1 << 20, calls=2),
         ),
         [shard],
         endpoints,
-        reached=reached,
+        fail_point=fail_point,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(shard.run())

@@ -21,7 +21,7 @@ from goald.client import event
 from goald.domain import streams
 from goald.domain.configuration.goals import LISTENS_TO
 from goald.domain.configuration.notices import notices_of
-from goald.domain.configuration.workflows import Difference, GoalRow, WorkflowRow
+from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs/asyncapi.yaml").read_text())
@@ -93,11 +93,11 @@ def test_the_notices_are_those_that_are_published() -> None:
     goal = GoalRow(UUID(int=1), "w", None, 0, "tag_added", {"tag_name": "a"}, True, None)
     draft, active = WorkflowRow("w", "W", "any", False), WorkflowRow("w", "W", "any", True)
     changes = [
-        Difference(None, goal),
-        Difference(goal, goal),
-        Difference(goal, None),
-        Difference(draft, active),
-        Difference(active, draft),
+        ConfigurationChange(None, goal),
+        ConfigurationChange(goal, goal),
+        ConfigurationChange(goal, None),
+        ConfigurationChange(draft, active),
+        ConfigurationChange(active, draft),
     ]
     told = {name for change in changes for _, name, _ in notices_of(change)}
     assert types_of("notices") == told | {"workflow.goal.achieved"}

@@ -40,7 +40,9 @@ async def test_what_is_held_while_a_shard_is_away_is_bounded(
     async with reading(redis_url, in_flight_bytes=WINDOW) as made:
         made.shard.is_away = True
         send(client, envelope("ann"), EVENTS)
-        await made.until("trouble", lambda: made.consumer.trouble == "shard 0 takes no events")
+        await made.until(
+            "not_ready_reason", lambda: made.consumer.not_ready_reason == "shard 0 takes no events"
+        )
         assert not made.consumer.ready
         await made.until("a heartbeat", lambda: made.counted("goald_in_flight_bytes") > 0)
         one_read = 500 * (len(envelope("ann")) + 64)
@@ -61,7 +63,7 @@ async def test_garbage_behind_what_a_shard_does_not_take_is_held_in_bounds_too(
         made.shard.is_away = True
         client.xadd(STREAM, {FIELD: envelope("ann")})
         send(client, GARBAGE, EVENTS)
-        await made.until("trouble", lambda: made.consumer.trouble)
+        await made.until("not_ready_reason", lambda: made.consumer.not_ready_reason)
         read = made.counted("goald_events_read")
         await made.until("a heartbeat", lambda: made.counted("goald_events_read") >= read > 0)
         assert made.counted("goald_in_flight_bytes") < 2 * WINDOW
@@ -79,8 +81,8 @@ async def test_a_shard_that_hangs_is_told_and_what_it_holds_is_not_acknowledged(
     async with reading(redis_url, in_flight_bytes=WINDOW) as made:
         made.shard.may_finish.clear()
         send(client, envelope("ann"), 5_000)
-        await made.until("trouble", lambda: made.consumer.trouble)
-        assert "is not done" in str(made.consumer.trouble)
+        await made.until("not_ready_reason", lambda: made.consumer.not_ready_reason)
+        assert "is not done" in str(made.consumer.not_ready_reason)
         assert lag(client) == 5_000
         made.shard.may_finish.set()
         await made.until("end of the lag", lambda: lag(client) == 0)

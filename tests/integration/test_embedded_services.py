@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from goald.domain.errors import StartError
-from goald.runtime.embedded import DataDirectory, EmbeddedServices, Endpoints
+from goald.runtime.embedded import DataDirectory, EmbeddedEndpoints, EmbeddedServices
 from goald.runtime.embedded.data_dir import short_directory
 
 _SERVE = """
@@ -51,7 +51,7 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def _start_elsewhere(path: Path) -> tuple[subprocess.Popen[str], Endpoints]:
+def _start_elsewhere(path: Path) -> tuple[subprocess.Popen[str], EmbeddedEndpoints]:
     """Another process that has started the services on `path` and holds them."""
     process = subprocess.Popen(
         [sys.executable, "-c", _SERVE, str(path)], stdout=subprocess.PIPE, text=True
@@ -59,7 +59,7 @@ def _start_elsewhere(path: Path) -> tuple[subprocess.Popen[str], Endpoints]:
     assert process.stdout is not None
     while not (line := process.stdout.readline()).startswith("{"):
         assert line, "the other process ended before its services were ready"
-    return process, Endpoints(**json.loads(line))
+    return process, EmbeddedEndpoints(**json.loads(line))
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -90,7 +90,7 @@ def _eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
     return True
 
 
-def _note(endpoints: Endpoints, word: str) -> None:
+def _note(endpoints: EmbeddedEndpoints, word: str) -> None:
     with redis.Redis.from_url(endpoints.redis_url) as client:
         client.rpush("words", word)
     with psycopg.connect(endpoints.postgres_dsn) as connection:
@@ -98,7 +98,7 @@ def _note(endpoints: Endpoints, word: str) -> None:
         connection.execute("INSERT INTO words VALUES (%s)", (word,))
 
 
-def _notes(endpoints: Endpoints) -> tuple[list[bytes], list[str]]:
+def _notes(endpoints: EmbeddedEndpoints) -> tuple[list[bytes], list[str]]:
     with redis.Redis.from_url(endpoints.redis_url) as client:
         in_redis = client.lrange("words", 0, -1)
     with psycopg.connect(endpoints.postgres_dsn) as connection:
@@ -192,7 +192,7 @@ def test_a_data_directory_with_a_long_path_with_spaces_works(place: Path) -> Non
         assert _notes(endpoints) == ([b"deep"], ["deep"])
 
 
-async def test_the_dsn_serves_asyncpg_too(endpoints: Endpoints) -> None:
+async def test_the_dsn_serves_asyncpg_too(endpoints: EmbeddedEndpoints) -> None:
     connection = await asyncpg.connect(endpoints.postgres_dsn)
     try:
         row = await connection.fetchrow(
@@ -204,7 +204,7 @@ async def test_the_dsn_serves_asyncpg_too(endpoints: Endpoints) -> None:
         await asyncio.wait_for(connection.close(), 10)
 
 
-def test_the_daemons_role_makes_roles_and_becomes_them(endpoints: Endpoints) -> None:
+def test_the_daemons_role_makes_roles_and_becomes_them(endpoints: EmbeddedEndpoints) -> None:
     with psycopg.connect(endpoints.postgres_dsn) as connection:
         connection.execute("CREATE ROLE made_by_goald")
         connection.execute("SET ROLE made_by_goald")

@@ -15,7 +15,7 @@ from goald.domain.streams import event_stream
 from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.actors.shard import ShardProcess, ShardSettings
 from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_process
-from goald.settings import HandoverSettings, ReadSettings
+from goald.settings import DispatchSettings, ReadSettings
 
 DEADLINE_S = 30.0
 ALL = SlotRange(0, 255)
@@ -100,7 +100,7 @@ async def test_a_consumer_leaves_no_connection_however_it_ends(
             streams=(STREAM,),
             ranges=(),
             read=ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20, pause=0.01),
-            handover=HandoverSettings(call_bytes=1 << 16, calls=2),
+            handover=DispatchSettings(call_bytes=1 << 16, calls=2),
         ),
         [],
         Endpoints(redis_url, database.dsn),

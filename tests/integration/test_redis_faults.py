@@ -220,8 +220,8 @@ async def test_a_consumer_whose_redis_stands_still_says_so_and_goes_on(
     async with reading(server.url) as made:
         server.pause()
         try:
-            await made.until("trouble", lambda: made.consumer.trouble)
-            assert "Redis" in str(made.consumer.trouble)
+            await made.until("not_ready_reason", lambda: made.consumer.not_ready_reason)
+            assert "Redis" in str(made.consumer.not_ready_reason)
         finally:
             server.resume()
         await made.until("readiness", lambda: made.consumer.ready)

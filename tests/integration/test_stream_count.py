@@ -20,8 +20,8 @@ from goald.domain.errors import NotDrained, StreamCountMismatch
 from goald.domain.streams import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream, partition_of
 from goald.pipeline.intake import TakenEvent
 from goald.ports.outbound import DeadLetter
-from goald.runtime.heartbeat.registry import RedisBoard
-from goald.runtime.jobs.stream_count_watcher import Counting
+from goald.runtime.heartbeat.registry import RedisProcessRegistry
+from goald.runtime.jobs.stream_count_watcher import StreamCountWatcher
 
 MOST = 16
 CONTACTS = 20
@@ -241,8 +241,8 @@ async def test_a_dead_letter_of_a_stream_that_is_no_more_is_sent_to_one_that_is(
 async def test_a_daemon_puts_a_number_back_that_is_gone_and_ends_when_it_is_another(
     any_redis_url: str, client: Any
 ) -> None:
-    board = RedisBoard(any_redis_url)
-    counting = Counting(board, 6, SystemClock())
+    board = RedisProcessRegistry(any_redis_url)
+    counting = StreamCountWatcher(board, 6, SystemClock())
     try:
         await counting.once()
         assert await client.get(STREAM_COUNT) == b"6"

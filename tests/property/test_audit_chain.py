@@ -7,21 +7,21 @@ from typing import Any, TypeAlias
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goald.domain.audit.chain import Chain, End, Entry, Finding, KeptEnd, link
+from goald.domain.audit.chain import AuditEntry, AuditFinding, Chain, End, KeptEnd, link
 from goald.domain.audit.log import Piece, Verification
 
-Tampering: TypeAlias = Callable[[list[Entry], int, int], list[Entry]]
+Tampering: TypeAlias = Callable[[list[AuditEntry], int, int], list[AuditEntry]]
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> list[Entry]:
+def chains(draw: st.DrawFn) -> list[AuditEntry]:
     """The rows of one chain, as they were written."""
-    rows: list[Entry] = []
+    rows: list[AuditEntry] = []
     before = b""
     for number in range(1, draw(st.integers(2, 12)) + 1):
-        row = Entry(
+        row = AuditEntry(
             "slots/0", number, "acme", 1_780_000_000_000_000 + number, draw(TEXT),
             "goal.achieved", "enrollment", f"e-{number}", draw(st.none() | TEXT), None,
             '{"contact_id": "ann"}', b"",
@@ -32,13 +32,13 @@ def chains(draw: st.DrawFn) -> list[Entry]:
 
 
 def findings(
-    rows: Sequence[Entry], head: End | None, sizes: Sequence[int], kept: KeptEnd | None = None
-) -> list[Finding]:
+    rows: Sequence[AuditEntry], head: End | None, sizes: Sequence[int], kept: KeptEnd | None = None
+) -> list[AuditFinding]:
     """What is found where the log is read in pieces of these sizes, again and again."""
     verification = Verification({} if kept is None else {"slots/0": kept})
     chain = Chain("slots/0", head)
     held = sorted(rows, key=lambda row: (row.number, row.recorded_at))
-    found: list[Finding] = []
+    found: list[AuditFinding] = []
     place = 0
     for size in [*sizes, len(held) + 1] * (len(held) + 1):
         part = held[place : place + size]
@@ -53,21 +53,21 @@ def findings(
 SIZES = st.lists(st.integers(1, 4), max_size=3)
 
 
-def end_of(rows: Sequence[Entry]) -> End:
+def end_of(rows: Sequence[AuditEntry]) -> End:
     return End(rows[-1].number, rows[-1].hash)
 
 
 @given(rows=chains(), sizes=SIZES)
-def test_chain_as_it_was_written_has_no_finding(rows: list[Entry], sizes: list[int]) -> None:
+def test_chain_as_it_was_written_has_no_finding(rows: list[AuditEntry], sizes: list[int]) -> None:
     assert findings(rows, end_of(rows), sizes) == []
 
 
-def exchange(rows: list[Entry], i: int, j: int) -> list[Entry]:
+def exchange(rows: list[AuditEntry], i: int, j: int) -> list[AuditEntry]:
     rows[i], rows[j] = replace(rows[j], number=i + 1), replace(rows[i], number=j + 1)
     return rows
 
 
-def exchange_content(rows: list[Entry], i: int, j: int) -> list[Entry]:
+def exchange_content(rows: list[AuditEntry], i: int, j: int) -> list[AuditEntry]:
     rows[i], rows[j] = (
         replace(rows[j], number=i + 1, hash=rows[i].hash),
         replace(rows[i], number=j + 1, hash=rows[j].hash),
@@ -77,7 +77,7 @@ def exchange_content(rows: list[Entry], i: int, j: int) -> list[Entry]:
 
 @given(data=st.data(), rows=chains(), sizes=SIZES, by=st.sampled_from([exchange, exchange_content]))
 def test_two_rows_that_were_exchanged_are_named(
-    data: st.DataObject, rows: list[Entry], sizes: list[int], by: Tampering
+    data: st.DataObject, rows: list[AuditEntry], sizes: list[int], by: Tampering
 ) -> None:
     places = st.integers(0, len(rows) - 1)
     i, j = sorted(data.draw(st.lists(places, min_size=2, max_size=2, unique=True)))
@@ -95,7 +95,7 @@ def test_two_rows_that_were_exchanged_are_named(
     ),
 )
 def test_row_whose_content_was_changed_is_named(
-    data: st.DataObject, rows: list[Entry], sizes: list[int], column: str
+    data: st.DataObject, rows: list[AuditEntry], sizes: list[int], column: str
 ) -> None:
     i = data.draw(st.integers(0, len(rows) - 1))
     head = end_of(rows)
@@ -108,7 +108,7 @@ def test_row_whose_content_was_changed_is_named(
 
 @given(data=st.data(), rows=chains(), sizes=SIZES)
 def test_row_whose_hash_was_changed_is_named(
-    data: st.DataObject, rows: list[Entry], sizes: list[int]
+    data: st.DataObject, rows: list[AuditEntry], sizes: list[int]
 ) -> None:
     i = data.draw(st.integers(0, len(rows) - 1))
     head = end_of(rows)
@@ -119,7 +119,7 @@ def test_row_whose_hash_was_changed_is_named(
 
 @given(data=st.data(), rows=chains(), sizes=SIZES)
 def test_rows_that_were_deleted_are_named(
-    data: st.DataObject, rows: list[Entry], sizes: list[int]
+    data: st.DataObject, rows: list[AuditEntry], sizes: list[int]
 ) -> None:
     numbers = [row.number for row in rows]
     gone = data.draw(st.sets(st.sampled_from(numbers), min_size=1))
@@ -132,7 +132,7 @@ def test_rows_that_were_deleted_are_named(
 
 @given(data=st.data(), rows=chains(), sizes=SIZES)
 def test_chain_written_anew_is_found_by_an_end_that_was_kept(
-    data: st.DataObject, rows: list[Entry], sizes: list[int]
+    data: st.DataObject, rows: list[AuditEntry], sizes: list[int]
 ) -> None:
     """From some row on everything was hashed again, and the end with it."""
     i = data.draw(st.integers(0, len(rows) - 1))

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.support.crash_world import GOALS, ROLES, START_US, World
 from tests.support.virtual_time import LoopClock, VirtualLoop
 
-from goald.domain.fail_points import Step
+from goald.domain.fail_points import FailPoint
 
 RUNS = int(os.environ.get("CRASH_RUNS", "300"))
 SHRINKS = os.environ.get("CRASH_SHRINK", "1") == "1"
@@ -29,8 +29,8 @@ CALLS = st.sampled_from(
     ["commit", "check", "publish", "bury", "acknowledge", "read", "mark_published", "renew",
      "unpublished", "load", "load_contacts", "take", "claim", "process"]
 )  # fmt: skip
-AMID = [Step.EVALUATED, Step.LEASE_HELD, Step.COMMITTED, Step.APPLIED, Step.PUBLISHED, Step.DONE,
-        Step.MARKED, Step.SHARDS_DONE, Step.ACKNOWLEDGED]  # fmt: skip
+AMID = [FailPoint.EVALUATED, FailPoint.LEASE_HELD, FailPoint.COMMITTED, FailPoint.APPLIED,
+        FailPoint.PUBLISHED, FailPoint.DONE, FailPoint.MARKED, FailPoint.SHARDS_DONE, FailPoint.ACKNOWLEDGED]  # fmt: skip
 
 
 class CrashMachine(RuleBasedStateMachine):
@@ -115,7 +115,7 @@ class CrashMachine(RuleBasedStateMachine):
         self.world.living[role].kill()
 
     @rule(who=PEOPLE, workflow=WORKFLOWS, step=st.sampled_from(AMID))
-    def die_amid_an_exit(self, who: tuple[str, str], workflow: str, step: Step) -> None:
+    def die_amid_an_exit(self, who: tuple[str, str], workflow: str, step: FailPoint) -> None:
         self.wait(0.2)
         self.die_at(step, 1)
         self.leave(who, workflow)
@@ -130,8 +130,8 @@ class CrashMachine(RuleBasedStateMachine):
         self.lose(call, takes_effect)
         self.wait(0.2)
 
-    @rule(step=st.sampled_from(list(Step)), times=st.integers(1, 3))
-    def die_at(self, step: Step, times: int) -> None:
+    @rule(step=st.sampled_from(list(FailPoint)), times=st.integers(1, 3))
+    def die_at(self, step: FailPoint, times: int) -> None:
         for one in self.world.living.values():
             one.fate.bomb = (step, times)
 

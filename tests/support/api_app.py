@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from goald.api.app import create_app
-from goald.runtime.wiring.api import api_parts
+from goald.runtime.wiring.api import api_dependencies
 from goald.settings import Settings
 
 SECRET = "a secret that the tests sign their tokens with"
@@ -11,4 +11,4 @@ SECRET = "a secret that the tests sign their tokens with"
 
 def api_app(settings: Settings) -> FastAPI:
     """The API over these settings' Redis and Postgres; connects when it is used."""
-    return create_app(api_parts(settings))
+    return create_app(api_dependencies(settings))

@@ -136,7 +136,7 @@ class _Rooms(House):
             database=world.database,
             board=world.board,
             clock=world.clock,
-            reached=fate.reached,
+            fail_point=fate.fail_point,
             read=ReadSettings(entries=3, bytes=1 << 20, in_flight_bytes=2_000, pause=0),
         )
         self._fate = fate

@@ -37,7 +37,7 @@ from goald.runtime.embedded import launch
 from goald.runtime.embedded.processes import ProcessRecord
 from goald.runtime.embedded.secret import find_token_secret
 from goald.runtime.heartbeat.rates import Readings
-from goald.runtime.heartbeat.registry import RedisBoard
+from goald.runtime.heartbeat.registry import RedisProcessRegistry
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
 ENDS_WITH_US = (sys.executable, "-I", "-S", launch.__file__)
@@ -221,7 +221,7 @@ class Daemon:
         """Heartbeats and lag, as `goald status` reads them."""
 
         async def read() -> Readings:
-            board = RedisBoard(self.redis_url)
+            board = RedisProcessRegistry(self.redis_url)
             try:
                 return await board.readings()
             finally:

@@ -18,8 +18,8 @@ from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.streams import EXITS
 from goald.metrics import ShardMetrics
-from goald.pipeline.outbox.publish import Publisher
-from goald.ports.outbound import Message, Position
+from goald.pipeline.outbox.publish import OutboxPublisher
+from goald.ports.outbound import Message, PublishedWatermark
 from goald.ports.outbox import StoredMessage
 
 ALL = SlotRange(0, 255)
@@ -36,7 +36,9 @@ class Meddling(FaultyOutbound):
         super().__init__(streams)
         self.meanwhile: list[Callable[[], None]] = []
 
-    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
+    async def publish(
+        self, messages: Sequence[Message], position: PublishedWatermark | None = None
+    ) -> int:
         if self.meanwhile:
             self.meanwhile.pop()()
         await asyncio.sleep(0.001)
@@ -55,10 +57,12 @@ class Desk:
         self.metrics = ShardMetrics(CollectorRegistry())
         self.lease: SlotLease
 
-    async def publisher(self, keep: float = 600, exit_retry: float | None = None) -> Publisher:
+    async def publisher(
+        self, keep: float = 600, exit_retry: float | None = None
+    ) -> OutboxPublisher:
         """Of a new holder of the slots, which has looked at what there is."""
         self.lease = await self.store.take(ALL, "a")
-        made = Publisher(
+        made = OutboxPublisher(
             self.store.outbox, self.outbound, self.lease, self.clock, self.metrics,
             keep_seconds=keep, exit_retry=exit_retry,
         )  # fmt: skip
@@ -69,7 +73,7 @@ class Desk:
     @asynccontextmanager
     async def running(
         self, keep: float = 600, exit_retry: float | None = None
-    ) -> AsyncIterator[Publisher]:
+    ) -> AsyncIterator[OutboxPublisher]:
         """The same, at work until the end of the body; then it is gone without a word."""
         publisher = await self.publisher(keep, exit_retry)
         running = asyncio.ensure_future(publisher.run())
@@ -87,7 +91,7 @@ class Desk:
         ]
         return list((await self.store.commit(self.lease, change(*effects))).outbox)
 
-    async def exit(self, publisher: Publisher, *enrollments: str) -> None:
+    async def exit(self, publisher: OutboxPublisher, *enrollments: str) -> None:
         """Commit these exits and publish them, as a shard does."""
         rows = await self.commit(*enrollments)
         publisher.expect(rows)

@@ -21,7 +21,7 @@ from goald.adapters.memory.streams import (
 )
 from goald.client import event
 from goald.domain.errors import ContentRefused
-from goald.domain.fail_points import Reached, pass_by
+from goald.domain.fail_points import FailPointHook, no_op
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.streams import CONTROL, DEAD, EXITS, NOTICES, event_stream
@@ -29,13 +29,13 @@ from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard
 from goald.ports.clock import Clock
 from goald.ports.event_stream import EventStream
-from goald.ports.outbound import Message, Position
+from goald.ports.outbound import Message, PublishedWatermark
 from goald.ports.shard_store import Change, Committed
 from goald.ports.stream_leases import StreamLeases
 from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.actors.shard import ShardProcess, ShardSettings
 from goald.runtime.heartbeat.heartbeats import Heartbeat
-from goald.settings import HandoverSettings, ReadSettings
+from goald.settings import DispatchSettings, ReadSettings
 
 STREAM = event_stream(0)
 ALL = SlotRange(0, 255)
@@ -98,7 +98,9 @@ class FaultyOutbound(MemoryOutbound):
         self.before_publish: list[Exception] = []
         self.down: Exception | None = None
 
-    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
+    async def publish(
+        self, messages: Sequence[Message], position: PublishedWatermark | None = None
+    ) -> int:
         if self.down is not None:
             raise self.down
         if self.before_publish:
@@ -114,7 +116,7 @@ class House:
     database: MemoryDatabase = field(default_factory=MemoryDatabase)
     board: MemoryBoard = field(default_factory=MemoryBoard)
     clock: Clock = field(default_factory=SystemClock)
-    reached: Reached = pass_by
+    fail_point: FailPointHook = no_op
     early_events: float = 0.0
     read: ReadSettings = READ
 
@@ -174,7 +176,7 @@ class House:
             board=self.board,
             clock=self.clock,
             evaluator=evaluator,
-            reached=self.reached,
+            fail_point=self.fail_point,
         )
 
     def consumer(self, shard: Shard) -> ConsumerProcess:
@@ -184,7 +186,7 @@ class House:
                 streams=(STREAM,),
                 ranges=(ALL,),
                 read=self.read,
-                handover=HandoverSettings(call_bytes=1 << 16, calls=2),
+                handover=DispatchSettings(call_bytes=1 << 16, calls=2),
                 early_events=self.early_events,
             ),
             [shard],
@@ -193,7 +195,7 @@ class House:
             outbound=self.outbound,
             board=self.board,
             clock=self.clock,
-            reached=self.reached,
+            fail_point=self.fail_point,
         )
 
     @asynccontextmanager

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from goald.domain.errors import CommitUnknown, LeaseHeld, LeaseLost, ServiceUnavailable
-from goald.domain.fail_points import Step
-from goald.pipeline.shard_batch import Part
+from goald.domain.fail_points import FailPoint
+from goald.pipeline.shard_batch import ShardBatch
 
 
 class Died(BaseException):
@@ -50,7 +50,7 @@ class Fate:
         self._thawed = asyncio.Event()
         self._thawed.set()
         self.died = asyncio.Event()
-        self.bomb: tuple[Step, int] | None = None
+        self.bomb: tuple[FailPoint, int] | None = None
         """Dies when it has reached this step so many times."""
 
     @property
@@ -71,7 +71,7 @@ class Fate:
     def thaw(self) -> None:
         self._thawed.set()
 
-    def reached(self, step: Step) -> None:
+    def fail_point(self, step: FailPoint) -> None:
         """`Reached` of this process."""
         self._live()
         if self.bomb is not None and step is self.bomb[0]:
@@ -96,7 +96,7 @@ class Fate:
                 await act(given[0][: self._chance.randrange(len(given[0]))])
             raise error(f"{method} was made to fail")
         if method == "commit":
-            self.reached(Step.LEASE_HELD)
+            self.fail_point(FailPoint.LEASE_HELD)
         answer = await act(*given, **named)
         self._live()
         if takes_effect:
@@ -145,7 +145,7 @@ class Mortal:
     def kill(self) -> None:
         self.fate.die()
 
-    def serve(self, parts: Sequence[Part], delay: int) -> "asyncio.Future[None]":
+    def serve(self, parts: Sequence[ShardBatch], delay: int) -> "asyncio.Future[None]":
         """The answer of a shard to a call, which reaches it after so many turns of the loop."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._answers.add(answer)
@@ -176,7 +176,7 @@ class Mortal:
             answer.set_exception(ServiceUnavailable("the shard died"))
 
     async def _serve(
-        self, parts: Sequence[Part], delay: int, answer: "asyncio.Future[None]"
+        self, parts: Sequence[ShardBatch], delay: int, answer: "asyncio.Future[None]"
     ) -> None:
         try:
             for _ in range(delay):
@@ -205,7 +205,7 @@ class FarShard:
         self._services = services
         self._chance = chance
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         await self._fate.passing()
         shard = self._found()
         if shard is None or shard.fate.is_dead:

@@ -21,7 +21,7 @@ from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.streams import EXITS
 from goald.metrics import ShardMetrics
-from goald.pipeline.outbox.publish import Publisher
+from goald.pipeline.outbox.publish import OutboxPublisher
 
 ALL = SlotRange(0, 255)
 DEADLINE_SECONDS = 60
@@ -33,7 +33,7 @@ class Holder:
 
     store: PostgresShardStore
     lease: SlotLease
-    publisher: Publisher
+    publisher: OutboxPublisher
     registry: CollectorRegistry
     running: "asyncio.Task[None]"
 
@@ -78,7 +78,7 @@ async def holding(
     store = PostgresShardStore(dsn, exits_wait=exit_retry is not None)
     outbound = RedisOutbound(redis_url, clock)
     lease = await store.take(ALL, "a test")
-    publisher = Publisher(
+    publisher = OutboxPublisher(
         store.outbox, outbound, lease, clock, ShardMetrics(registry),
         keep_seconds=keep, exit_retry=exit_retry,
     )  # fmt: skip

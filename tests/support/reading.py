@@ -16,9 +16,9 @@ from goald.adapters.redis import RedisEventStream, RedisOutbound
 from goald.client import event
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.shard.sequence import Sequencer
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
-from goald.settings import HandoverSettings, ReadSettings
+from goald.settings import DispatchSettings, ReadSettings
 
 
 class Memo:
@@ -33,7 +33,7 @@ class Memo:
         self.largest_call = 0
         self._sequencer = Sequencer()
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         if self.is_away:
             raise ServiceUnavailable("the shard is away")
         self.largest_call = max(self.largest_call, sum(len(part.buffer) for part in parts))
@@ -63,7 +63,7 @@ class Reading:
                 read=ReadSettings(
                     entries=500, bytes=1 << 20, in_flight_bytes=in_flight_bytes, pause=0.002
                 ),
-                handover=HandoverSettings(call_bytes=1 << 16, calls=2),
+                handover=DispatchSettings(call_bytes=1 << 16, calls=2),
             ),
             [self.shard],
             open_stream=lambda name: RedisEventStream(url, name),

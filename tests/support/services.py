@@ -24,9 +24,9 @@ import redis
 from tests.support.rooms import new_room
 
 from goald import migrations
-from goald.runtime.embedded import DataDirectory, EmbeddedServices, Endpoints
+from goald.runtime.embedded import DataDirectory, EmbeddedEndpoints, EmbeddedServices
 from goald.runtime.embedded.identity import Identity
-from goald.runtime.embedded.server import Server
+from goald.runtime.embedded.server import EmbeddedServer
 
 _numbers = itertools.count(1)
 
@@ -53,14 +53,14 @@ def data_directory() -> Iterator[DataDirectory]:
 
 
 @pytest.fixture(scope="session")
-def endpoints(data_directory: DataDirectory) -> Iterator[Endpoints]:
+def endpoints(data_directory: DataDirectory) -> Iterator[EmbeddedEndpoints]:
     """The session's Valkey and Postgres."""
     with EmbeddedServices(data_directory) as endpoints:
         yield endpoints
 
 
 @pytest.fixture
-def redis_url(endpoints: Endpoints) -> str:
+def redis_url(endpoints: EmbeddedEndpoints) -> str:
     """A Valkey that holds nothing."""
     return _flushed(endpoints.redis_url)
 
@@ -69,7 +69,7 @@ def redis_url(endpoints: Endpoints) -> str:
 def any_redis_url(request: pytest.FixtureRequest) -> str:
     """Runs the test twice: against Valkey and against Redis 6.2, each holding nothing."""
     if request.param == "valkey":
-        endpoints: Endpoints = request.getfixturevalue("endpoints")
+        endpoints: EmbeddedEndpoints = request.getfixturevalue("endpoints")
         return _flushed(endpoints.redis_url)
     url: str = request.getfixturevalue("redis_62_url")
     return _flushed(url)
@@ -86,7 +86,7 @@ def redis_62_url(data_directory: DataDirectory) -> Iterator[str]:
     directory.mkdir()
     socket = data_directory.short / "redis62.sock"
     options = f"--port 0 --unixsocket {socket} --appendonly yes --appendfsync always"
-    server = Server(
+    server = EmbeddedServer(
         data_directory,
         "redis62",
         [binary, *options.split(), "--save", ""],
@@ -104,28 +104,28 @@ def redis_62_url(data_directory: DataDirectory) -> Iterator[str]:
 
 
 @pytest.fixture
-def empty_database(endpoints: Endpoints) -> Iterator[Database]:
+def empty_database(endpoints: EmbeddedEndpoints) -> Iterator[Database]:
     """A database of this test's own, without tables."""
     with _new_database(endpoints, template="template0") as database:
         yield database
 
 
 @pytest.fixture
-def database(endpoints: Endpoints, migrated_template: str) -> Iterator[Database]:
+def database(endpoints: EmbeddedEndpoints, migrated_template: str) -> Iterator[Database]:
     """A migrated database of this test's own, without rows."""
     with _new_database(endpoints, template=migrated_template) as database:
         yield database
 
 
 @pytest.fixture(scope="module")
-def module_database(endpoints: Endpoints, migrated_template: str) -> Iterator[Database]:
+def module_database(endpoints: EmbeddedEndpoints, migrated_template: str) -> Iterator[Database]:
     """A migrated database that the tests of one file share."""
     with _new_database(endpoints, template=migrated_template) as database:
         yield database
 
 
 @pytest.fixture(scope="session")
-def migrated_template(endpoints: Endpoints) -> Iterator[str]:
+def migrated_template(endpoints: EmbeddedEndpoints) -> Iterator[str]:
     """The name of a migrated database, to be cloned: quicker than migrating for each test."""
     with _new_database(endpoints, template="template0") as database:
         migrations.upgrade(database.dsn)
@@ -133,7 +133,7 @@ def migrated_template(endpoints: Endpoints) -> Iterator[str]:
 
 
 @contextmanager
-def _new_database(endpoints: Endpoints, template: str) -> Iterator[Database]:
+def _new_database(endpoints: EmbeddedEndpoints, template: str) -> Iterator[Database]:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(endpoints.postgres_admin_dsn, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER goald")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from goald.cli.follow import Entry
+from goald.cli.follow import StreamEntry
 from goald.cli.output.event_lines import as_json, as_line
 from goald.cli.output.printing import print_json, say, table
 from goald.domain.streams import DEAD
@@ -12,10 +12,10 @@ from goald.domain.streams import DEAD
 NASTY = "acme\x1b]0;pwned\x07\x9b31m\nforged \ud800"
 
 
-def letter() -> Entry:
+def letter() -> StreamEntry:
     """A refused event whose tenant holds all that a terminal obeys."""
     body = json.dumps({"tenantid": NASTY}).encode()
-    return Entry(DEAD, "1-1", {"event": body, "reason": b"tenantid: not an id"})
+    return StreamEntry(DEAD, "1-1", {"event": body, "reason": b"tenantid: not an id"})
 
 
 def is_harmless(shown: str) -> bool:

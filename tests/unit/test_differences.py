@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from goald.domain.configuration.changes import differences
-from goald.domain.configuration.desired import read_wanted
+from goald.domain.configuration.desired import read_desired
 from goald.domain.configuration.notices import criteria_text, notice, notices_of
 from goald.domain.configuration.workflows import (
-    Difference,
+    ConfigurationChange,
     EntityRow,
     GoalRow,
     HeldConfiguration,
@@ -40,11 +40,11 @@ def holding(*goals: GoalRow, is_active: bool = True) -> HeldConfiguration:
 
 def change(
     held: HeldConfiguration, *goals: dict[str, Any], prune: bool = False, **more: Any
-) -> list[Difference]:
+) -> list[ConfigurationChange]:
     ids = iter(range(100, 200))
     wanted = {"tenant": "acme", "workflows": [{"id": "w", "goals": list(goals)}], **more}
     return differences(
-        read_wanted(wanted), held, prune=prune, now_us=NOW, new_id=lambda: UUID(int=next(ids))
+        read_desired(wanted), held, prune=prune, now_us=NOW, new_id=lambda: UUID(int=next(ids))
     )
 
 
@@ -112,7 +112,7 @@ def test_pruned_goal_makes_room_for_another() -> None:
 
 def test_pruning_deactivates_what_the_file_does_not_name() -> None:
     held = holding(goal(0, "x"))
-    wanted = read_wanted({"tenant": "acme"})
+    wanted = read_desired({"tenant": "acme"})
     found = differences(wanted, held, prune=True, now_us=NOW, new_id=lambda: UUID(int=1))
     assert [(one.action, type(one.row)) for one in found] == [
         ("update", WorkflowRow),
@@ -132,7 +132,7 @@ def test_pruned_entity_is_no_longer_there_to_be_referred_to() -> None:
 
 def test_notices_are_cloud_events() -> None:
     row = goal(7, "x")
-    ((workflow, name, data),) = notices_of(Difference(row, None))
+    ((workflow, name, data),) = notices_of(ConfigurationChange(row, None))
     assert (workflow, name) == ("w", "workflow.goal.deleted")
     text = notice(name, "n-1", "acme", NOW, data)
     assert text.startswith('{"specversion":"1.0","id":"n-1","source":"goald"')

@@ -12,7 +12,7 @@ from goald.domain.configuration import edits
 from goald.domain.configuration.catalog import Catalog, CatalogCheck, catalog_after
 from goald.domain.configuration.edits import Expected, GoalPatch, NewGoal
 from goald.domain.configuration.workflows import (
-    Difference,
+    ConfigurationChange,
     EntityRow,
     GoalRow,
     HeldConfiguration,
@@ -20,7 +20,7 @@ from goald.domain.configuration.workflows import (
     WorkflowRow,
 )
 from goald.domain.errors import (
-    AlreadyThere,
+    AlreadyExists,
     InvalidConfiguration,
     NotFound,
     StaleVersion,
@@ -49,23 +49,25 @@ def catalog(held: HeldConfiguration, check: CatalogCheck = "known") -> Catalog:
     return catalog_after(held, [], check)
 
 
-def add(held: HeldConfiguration, goal: NewGoal, check: CatalogCheck = "known") -> list[Difference]:
+def add(
+    held: HeldConfiguration, goal: NewGoal, check: CatalogCheck = "known"
+) -> list[ConfigurationChange]:
     return edits.add_goal(held, "w", goal, catalog(held, check), NOW, lambda: NEW)
 
 
 def change(
     held: HeldConfiguration, number: int, expected: Expected | None = None, **patch: Any
-) -> list[Difference]:
+) -> list[ConfigurationChange]:
     return edits.change_goal(
         held, "w", UUID(int=number), GoalPatch(**patch), expected or Expected(), catalog(held), NOW
     )
 
 
-def activate(held: HeldConfiguration, check: CatalogCheck = "known") -> list[Difference]:
+def activate(held: HeldConfiguration, check: CatalogCheck = "known") -> list[ConfigurationChange]:
     return edits.set_active(held, "w", True, Expected(), catalog(held, check), NOW)
 
 
-def row_after(changes: list[Difference]) -> Any:
+def row_after(changes: list[ConfigurationChange]) -> Any:
     (one,) = changes
     return one.after
 
@@ -238,21 +240,21 @@ def test_fourth_goal_is_refused() -> None:
     ],
 )
 def test_goal_that_is_there_is_not_added_again(goal: NewGoal) -> None:
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(AlreadyExists):
         add(holding(tag(0), tag(1, key="k")), goal)
 
 
 def test_goal_is_not_changed_into_another_one() -> None:
     held = holding(tag(0), tag(1, key="k"))
-    with pytest.raises(AlreadyThere, match="these criteria"):
+    with pytest.raises(AlreadyExists, match="these criteria"):
         change(held, 0, criteria={"tag_name": "t-1"})
-    with pytest.raises(AlreadyThere, match="the key k"):
+    with pytest.raises(AlreadyExists, match="the key k"):
         change(held, 0, key="k")
 
 
 def test_amounts_are_the_same_goal_whatever_their_zeros() -> None:
     big = tag(0, goal_type="purchase_made", criteria={"min_amount": Decimal("100.00")})
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(AlreadyExists):
         add(holding(big), NewGoal("purchase_made", {"min_amount": Decimal(100)}))
 
 

@@ -8,8 +8,8 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryStreamLeases
 from goald.domain.leases import StreamLease
-from goald.runtime.heartbeat.reporter import Beating
-from goald.runtime.leadership.election import Primacy
+from goald.runtime.heartbeat.reporter import HeartbeatReporter
+from goald.runtime.leadership.election import LeaderElection
 
 
 class FrozenLeases(MemoryStreamLeases):
@@ -27,7 +27,7 @@ class FrozenBoard(MemoryBoard):
 
 
 async def test_a_postgres_that_stands_still_does_not_hold_up_the_end() -> None:
-    primacy = Primacy(FrozenLeases(MemoryDatabase()), SystemClock())
+    primacy = LeaderElection(FrozenLeases(MemoryDatabase()), SystemClock())
     await primacy.take(lambda _: None)
     async with asyncio.timeout(DEADLINE_SECONDS):
         await primacy.release()
@@ -35,8 +35,12 @@ async def test_a_postgres_that_stands_still_does_not_hold_up_the_end() -> None:
 
 async def test_a_redis_that_stands_still_does_not_hold_up_the_end() -> None:
     clock, board = SystemClock(), FrozenBoard()
-    beating = Beating(
-        "supervisor", 0, board=board, clock=clock, describe=lambda: {"ready": True, "trouble": None}
+    beating = HeartbeatReporter(
+        "supervisor",
+        0,
+        board=board,
+        clock=clock,
+        describe=lambda: {"ready": True, "not_ready_reason": None},
     )
     await beating.beat()
     async with asyncio.timeout(DEADLINE_SECONDS):

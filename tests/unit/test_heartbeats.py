@@ -45,7 +45,7 @@ def test_a_process_that_is_still_loading_is_named() -> None:
 
 
 def test_a_process_that_is_not_ready_says_why() -> None:
-    waiting = replace(said("shard", 1, ready=False), trouble="it takes its slots")
+    waiting = replace(said("shard", 1, ready=False), not_ready_reason="it takes its slots")
     assert not_ready([*ALL[:-1], Heartbeat.from_json(waiting.to_json())], NOW) == [
         "shard 1 is not ready: it takes its slots"
     ]

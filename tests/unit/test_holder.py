@@ -7,33 +7,33 @@ from dataclasses import replace
 import pytest
 
 from goald.adapters.memory.clock import ManualClock
-from goald.domain.leases import LEASE_SECONDS, Held, Holder, named
-from goald.runtime.leadership.takeover import INSTANCE_ROLE, Claim, is_gone, this_process
+from goald.domain.leases import LEASE_SECONDS, CurrentLease, LeaseHolder, named
+from goald.runtime.leadership.takeover import INSTANCE_ROLE, ProcessTakeover, is_gone, this_process
 
-US = Holder(7, "shard-0", "host", 10, "boot-100", "ns")
+US = LeaseHolder(7, "shard-0", "host", 10, "boot-100", "ns")
 ELSEWHERE = replace(US, host="other")
 
 
-def lives(process: Holder, ours: Holder) -> bool:
+def lives(process: LeaseHolder, ours: LeaseHolder) -> bool:
     return False
 
 
-def claim(holder: Holder = US) -> Claim:
-    return Claim(holder, ManualClock(), lives)
+def claim(holder: LeaseHolder = US) -> ProcessTakeover:
+    return ProcessTakeover(holder, ManualClock(), lives)
 
 
-def held(holder: object, *, renewed: float = 1.0, is_expired: bool = False) -> Held:
-    return Held(3, str(holder), renewed, is_expired)
+def held(holder: object, *, renewed: float = 1.0, is_expired: bool = False) -> CurrentLease:
+    return CurrentLease(3, str(holder), renewed, is_expired)
 
 
 def test_a_holder_comes_back_from_its_text_as_it_was() -> None:
-    assert Holder.parse(str(US)) == US
+    assert LeaseHolder.parse(str(US)) == US
     assert named(str(US)) == "shard-0, process 10 of host"
 
 
 @pytest.mark.parametrize("text", ["", "host:71", "x/shard-0@host:1:a:b", "1/shard-0@host:1:a"])
 def test_a_holder_of_another_release_is_waited_for(text: str) -> None:
-    assert Holder.parse(text) is None
+    assert LeaseHolder.parse(text) is None
     assert named(text) == text
     assert not claim()(held(text))
     assert claim()(held(text, is_expired=True))
@@ -57,7 +57,7 @@ def test_what_an_earlier_instance_holds_is_taken_and_what_a_later_one_keeps_is_n
 
 async def test_what_a_lost_later_instance_held_is_not_waited_for_for_ever() -> None:
     clock = ManualClock()
-    ours, theirs = Claim(US, clock, lives), replace(ELSEWHERE, instance=8)
+    ours, theirs = ProcessTakeover(US, clock, lives), replace(ELSEWHERE, instance=8)
     assert not ours(held(theirs))
     await clock.advance(LEASE_SECONDS)
     assert ours(held(theirs)), "nobody renews it"
@@ -75,7 +75,7 @@ def test_another_instance_that_may_be_alive_is_waited_for_until_it_has_run_out()
 
 async def test_who_is_silent_for_the_time_of_a_lease_is_replaced_by_our_own_clock() -> None:
     clock = ManualClock()
-    ours = Claim(US, clock, lives)
+    ours = ProcessTakeover(US, clock, lives)
     theirs = replace(US, role="shard-1")
     assert not ours(held(theirs, renewed=1))
     await clock.advance(LEASE_SECONDS - 1)

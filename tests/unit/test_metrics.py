@@ -15,7 +15,7 @@ from goald.domain.errors import StartError
 from goald.metrics import ConsumerMetrics, ShardMetrics, snapshot
 from goald.runtime.heartbeat.exporter import Collected, Exporter
 from goald.runtime.heartbeat.heartbeats import Heartbeat
-from goald.runtime.heartbeat.rates import Readings, Snapshot, Window, between, quantile
+from goald.runtime.heartbeat.rates import RateWindow, Readings, Snapshot, between, quantile
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -130,7 +130,7 @@ def test_a_quantile_lies_within_its_bucket(
 
 def test_a_window_forgets_what_was_before_it() -> None:
     process, metrics = shard()
-    window = Window(seconds=5)
+    window = RateWindow(seconds=5)
     found: Snapshot | None = None
     for second in range(12):
         if second < 3:
@@ -143,7 +143,7 @@ def test_a_window_forgets_what_was_before_it() -> None:
 
 def test_readings_at_the_same_moment_give_no_rate() -> None:
     process, _ = shard()
-    window = Window()
+    window = RateWindow()
     assert window.add(readings(NOW, process)).events_per_s == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from goald.adapters.memory.clock import ManualClock
 from goald.domain.errors import LeaseHeld, LeaseLost, ServiceUnavailable
-from goald.runtime.actors.startup import Starting
+from goald.runtime.actors.startup import StartupSequence
 
 
 async def test_what_is_waited_for_is_told_until_it_is_there() -> None:
@@ -17,14 +17,14 @@ async def test_what_is_waited_for_is_told_until_it_is_there() -> None:
         nonlocal failures
         failures += 1
 
-    starting = Starting(clock, failed)
+    starting = StartupSequence(clock, failed)
     in_the_way: list[Exception] = [
         ServiceUnavailable("connect to 10.0.0.7:5432 failed"),
         LeaseHeld("it is held by shard-0, process 71 of a"),
     ]
 
     async def take() -> str:
-        told.append(starting.trouble)
+        told.append(starting.not_ready_reason)
         if in_the_way:
             raise in_the_way.pop(0)
         return "taken"
@@ -48,4 +48,4 @@ async def test_what_no_waiting_mends_ends_the_start() -> None:
         raise LeaseLost("another has it")
 
     with pytest.raises(LeaseLost):
-        await Starting(ManualClock(), lambda: None).step("its slots", take)
+        await StartupSequence(ManualClock(), lambda: None).step("its slots", take)

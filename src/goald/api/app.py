@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from goald.api import docs
-from goald.api.dependencies import Parts
+from goald.api.dependencies import Dependencies
 from goald.api.http import error_handlers as refusals
 from goald.api.http.middleware import Edge
 from goald.api.http.routing import Route
@@ -59,7 +59,7 @@ def all_routes() -> list[Route]:
     return routes
 
 
-def create_app(parts: Parts) -> FastAPI:
+def create_app(parts: Dependencies) -> FastAPI:
     """The API over these parts, once for each registry among them. Does no I/O. Ends the
     parts' connections when it is shut down."""
 

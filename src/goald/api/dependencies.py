@@ -25,7 +25,7 @@ from goald.settings import ApiSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Dependencies:
     """Handed to `app.create_app`, and by it to every route."""
 
     settings: ApiSettings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from goald.domain.idempotency import Answer, Standing
+from goald.domain.idempotency import Answer, IdempotencyRecord
 from goald.domain.records import (
     AchievementRecord,
     AuditRecord,
@@ -119,7 +119,7 @@ class Contacts(Protocol):
 class Idempotency(Protocol):
     """What requests with an `Idempotency-Key` were answered, for a day."""
 
-    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | Standing:
+    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | IdempotencyRecord:
         """Begin a request, known by a digest of it: the answer that it got before, or how it
         stands. One of two callers at once is told BEGUN; after a minute without an end, the
         next one is."""

@@ -3,7 +3,7 @@
 from typing import Any, Self
 
 from goald.adapters.redis.connect import Client, service_errors
-from goald.cli.follow import Entry, last_id, read
+from goald.cli.follow import StreamEntry, last_id, read
 from goald.domain.streams import DEAD, EXITS, GROUP, NOTICES
 
 PAGE = 500
@@ -39,7 +39,7 @@ class Effect:
             async with service_errors():
                 page = await self._client.xrange(self.stream, min=b"(" + after, count=PAGE)
             for entry_id, found in page:
-                event = Entry(self.stream, "", {"event": found.get(b"event", b"")}).event()
+                event = StreamEntry(self.stream, "", {"event": found.get(b"event", b"")}).event()
                 if event is not None and _is_it(event, self._event):
                     self._entry = entry_id.decode()
             if not page:
@@ -60,14 +60,14 @@ class Effect:
             pending = await self._client.xpending_range(self.stream, GROUP, entry, entry, 1)
         return not pending
 
-    async def caused(self) -> list[Entry]:
+    async def caused(self) -> list[StreamEntry]:
         """What it caused, of what was published since the last call."""
-        found: list[Entry] = []
+        found: list[StreamEntry] = []
         while page := await read(self._client, self._position, wait_ms=None):
             found += [entry for entry in page if await self._caused(entry)]
         return found
 
-    async def _caused(self, entry: Entry) -> bool:
+    async def _caused(self, entry: StreamEntry) -> bool:
         if entry.stream == DEAD:
             place = entry.fields.get("stream", b"").decode(), entry.fields.get("id", b"").decode()
             return place == (self.stream, await self.entry_id())

@@ -13,7 +13,7 @@ BEGINNING = b"0-0"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StreamEntry:
     """An entry of an outbound stream or of `goald:dead`."""
 
     stream: str
@@ -55,7 +55,7 @@ async def last_id(client: Client, stream: str) -> bytes:
 
 async def read(
     client: Client, after: dict[str, bytes], wait_ms: int | None = WAIT_MS
-) -> list[Entry]:
+) -> list[StreamEntry]:
     """The next entries of these streams behind these ids, which are moved on; waits at most
     so long for the first. None for not at all."""
     async with service_errors():
@@ -65,7 +65,9 @@ async def read(
         name = stream.decode()
         after[name] = page[-1][0]
         entries += [
-            Entry(name, entry_id.decode(), {key.decode(): value for key, value in fields.items()})
+            StreamEntry(
+                name, entry_id.decode(), {key.decode(): value for key, value in fields.items()}
+            )
             for entry_id, fields in page
         ]
     return entries

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from goald.configuration.ports import Configurations, Outbound
+from goald.configuration.ports import Configurations, NoticePublisher
 from goald.domain.configuration.workflows import Changed
 from goald.domain.errors import ServiceUnavailable
 from goald.ports.outbound import Message
@@ -18,7 +18,7 @@ _log = structlog.stdlib.get_logger(__name__)
 class Announcer:
     """Publishes and marks. Never fails: what it cannot do, the shards do a little later."""
 
-    def __init__(self, configurations: Configurations, outbound: Outbound | None) -> None:
+    def __init__(self, configurations: Configurations, outbound: NoticePublisher | None) -> None:
         """`outbound`: None leaves all of it to the shards."""
         self._kept = configurations
         self._outbound = outbound

@@ -6,12 +6,12 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from goald.configuration.announcement import Announcer
-from goald.configuration.ports import Configurations, Outbound
+from goald.configuration.ports import Configurations, NoticePublisher
 from goald.domain.configuration.notices import notice, notices_of
 from goald.domain.configuration.workflows import (
     Changed,
-    Decision,
-    Difference,
+    ChangeSet,
+    ConfigurationChange,
     EntityRow,
     GoalRow,
     HeldConfiguration,
@@ -29,7 +29,7 @@ FIRST_POLL_SECONDS = 0.002
 POLL_SECONDS = 0.05
 
 OneRow = TypeVar("OneRow", WorkflowRow, GoalRow, EntityRow)
-Decide = Callable[[HeldConfiguration], list[Difference]]
+Decide = Callable[[HeldConfiguration], list[ConfigurationChange]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Changes:
     def __init__(
         self,
         configurations: Configurations,
-        outbound: Outbound | None,
+        outbound: NoticePublisher | None,
         clock: Clock,
         new_id: Callable[[], UUID],
     ) -> None:
@@ -94,7 +94,7 @@ class Changes:
         """The same for a change of one row, the first of what changes: as it is then."""
         seen = HeldConfiguration()
 
-        def deciding(held: HeldConfiguration) -> list[Difference]:
+        def deciding(held: HeldConfiguration) -> list[ConfigurationChange]:
             nonlocal seen
             seen = held
             return decide(held)
@@ -107,10 +107,10 @@ class Changes:
         """Close the connection to where changes are announced."""
         await self._announcer.close()
 
-    def _decision(self, tenant: str, changes: list[Difference]) -> Decision:
-        return Decision(changes, list(self._notices(tenant, changes)))
+    def _decision(self, tenant: str, changes: list[ConfigurationChange]) -> ChangeSet:
+        return ChangeSet(changes, list(self._notices(tenant, changes)))
 
-    def _notices(self, tenant: str, changes: list[Difference]) -> Iterator[Notice]:
+    def _notices(self, tenant: str, changes: list[ConfigurationChange]) -> Iterator[Notice]:
         now = self._clock.now_us()
         for change in changes:
             for workflow_id, name, data in notices_of(change):
@@ -132,7 +132,7 @@ class Changes:
             pause = min(1.5 * pause, POLL_SECONDS)
 
 
-def _after(held: HeldConfiguration, changes: list[Difference]) -> HeldConfiguration:
+def _after(held: HeldConfiguration, changes: list[ConfigurationChange]) -> HeldConfiguration:
     """What is held, with these rows as they are after."""
     for change in changes:
         row = change.after

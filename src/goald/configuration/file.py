@@ -5,11 +5,11 @@ from typing import Any
 
 import yaml
 
-from goald.domain.configuration.desired import WantedConfiguration, read_wanted
+from goald.domain.configuration.desired import DesiredConfiguration, read_desired
 from goald.domain.errors import InvalidFile
 
 
-def read_configuration(path: Path) -> WantedConfiguration:
+def read_configuration(path: Path) -> DesiredConfiguration:
     """Read a file. Blocks. Raises InvalidFile, naming the file and each fault's place."""
     try:
         return parse_configuration(path.read_text(encoding="utf-8"))
@@ -19,14 +19,14 @@ def read_configuration(path: Path) -> WantedConfiguration:
         raise InvalidFile(f"{path}:\n{error}") from None
 
 
-def parse_configuration(text: str) -> WantedConfiguration:
+def parse_configuration(text: str) -> DesiredConfiguration:
     """The same for a file's text."""
     try:
         # A SafeLoader: it makes plain values only.
         contents = yaml.load(text, Loader=_Loader)  # noqa: S506
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidFile(f"this is not YAML: {error}") from None
-    return read_wanted(contents)
+    return read_desired(contents)
 
 
 class _Loader(yaml.SafeLoader):

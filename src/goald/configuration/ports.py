@@ -6,7 +6,7 @@ from typing import Protocol
 
 from goald.domain.configuration.workflows import (
     Changed,
-    Decision,
+    ChangeSet,
     EntityRow,
     HeldConfiguration,
     Holders,
@@ -35,7 +35,7 @@ class Configurations(Protocol):
         tenant: str,
         actor: str,
         scope: Scope,
-        decide: Callable[[HeldConfiguration], Decision],
+        decide: Callable[[HeldConfiguration], ChangeSet],
     ) -> Changed:
         """Let `decide` see this part of what is held, and carry its decision out, before
         anybody else changes anything of the tenant. What `decide` raises leaves everything
@@ -50,7 +50,7 @@ class Configurations(Protocol):
     async def close(self) -> None: ...
 
 
-class Outbound(Protocol):
+class NoticePublisher(Protocol):
     """Where messages are published: that of the pipeline."""
 
     async def publish(self, messages: Sequence[Message]) -> object:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from goald.configuration.changes import Changes, Edited, is_everywhere
-from goald.configuration.ports import Configurations, Outbound
+from goald.configuration.ports import Configurations, NoticePublisher
 from goald.domain.configuration import edits
 from goald.domain.configuration.catalog import Catalog, CatalogCheck, catalog_after
 from goald.domain.configuration.changes import differences, scope_of
 from goald.domain.configuration.criteria import mentioned
-from goald.domain.configuration.desired import WantedConfiguration
+from goald.domain.configuration.desired import DesiredConfiguration
 from goald.domain.configuration.edits import Expected, GoalPatch, NewGoal
 from goald.domain.configuration.goals import GoalLogic
 from goald.domain.configuration.workflows import (
-    Difference,
+    ConfigurationChange,
     EntityRow,
     GoalRow,
     HeldConfiguration,
@@ -37,7 +37,7 @@ class Applied:
     went away before it could tell.
     """
 
-    changes: list[Difference]
+    changes: list[ConfigurationChange]
     version: int | None
     holders: Holders | None
 
@@ -59,7 +59,7 @@ class ConfigurationService:
         configurations: Configurations,
         clock: Clock,
         *,
-        outbound: Outbound | None = None,
+        outbound: NoticePublisher | None = None,
         catalog: CatalogCheck = "known",
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
@@ -71,13 +71,15 @@ class ConfigurationService:
         self._check = catalog
         self._new_id = new_id
 
-    async def plan(self, wanted: WantedConfiguration, *, prune: bool = False) -> list[Difference]:
+    async def plan(
+        self, wanted: DesiredConfiguration, *, prune: bool = False
+    ) -> list[ConfigurationChange]:
         """What `apply` would change now. Changes nothing. Raises InvalidFile as it does."""
         held = await self._kept.held(wanted.tenant, scope_of(wanted, prune=prune))
         return self._differences(wanted, held, prune)
 
     async def apply(
-        self, wanted: WantedConfiguration, *, prune: bool = False, actor: str = "goald"
+        self, wanted: DesiredConfiguration, *, prune: bool = False, actor: str = "goald"
     ) -> Applied:
         """Make the tenant's configuration as wanted, then wait until every live shard has it,
         at most WAIT_SECONDS. Applying the same again changes nothing.
@@ -209,8 +211,8 @@ class ConfigurationService:
         await self._kept.close()
 
     def _differences(
-        self, wanted: WantedConfiguration, held: HeldConfiguration, prune: bool
-    ) -> list[Difference]:
+        self, wanted: DesiredConfiguration, held: HeldConfiguration, prune: bool
+    ) -> list[ConfigurationChange]:
         return differences(
             wanted, held, prune=prune, now_us=self._clock.now_us(), new_id=self._new_id,
             check=self._check,

@@ -20,7 +20,7 @@
         ├── SchemaMismatch        the database is not migrated to what this release needs
         ├── InvalidFile           a file given to a command cannot be taken
         ├── InvalidConfiguration  what is to be configured cannot be (R13)
-        ├── AlreadyThere          what is to be made is there
+        ├── AlreadyExists          what is to be made is there
         ├── VersionConflict       somebody else has changed it meanwhile
         │   └── StaleVersion      it is not the version that the change was to be made of
         ├── InvalidEvent          an event cannot be taken; goald:dead is where it would go
@@ -127,7 +127,7 @@ class InvalidConfiguration(PermanentError):
         self.faults = tuple(faults)
 
 
-class AlreadyThere(PermanentError):
+class AlreadyExists(PermanentError):
     """The same is there already."""
 
 
@@ -151,9 +151,9 @@ class StartError(PermanentError):
     """A service or process could not be started; the text says why and what to do."""
 
 
-def is_no_events_fault(error: BaseException) -> bool:
+def is_infrastructure_failure(error: BaseException) -> bool:
     """Whether what ended a process has nothing to do with the events that it had: a server or
     a lease was lost, or somebody stopped it (D4)."""
     if isinstance(error, BaseExceptionGroup):
-        return all(is_no_events_fault(part) for part in error.exceptions)
+        return all(is_infrastructure_failure(part) for part in error.exceptions)
     return isinstance(error, (GoaldError, OSError, CancelledError))

@@ -1,7 +1,7 @@
 """The places between two effects, by name, where a process may die (D1, D2, D3).
 
 The pipeline says at each of them that it has come there, to a function that it is given. In
-production that is `pass_by`; a test gives one that ends the process.
+production that is `no_op`; a test gives one that ends the process.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TypeAlias
 
 
-class Step(Enum):
+class FailPoint(Enum):
     """What has just been done."""
 
     STREAM_TAKEN = "a consumer has the lease of a stream"
@@ -41,9 +41,9 @@ class Step(Enum):
     CONFIGURED = "a changed configuration is in memory; the lease does not say so"
 
 
-Reached: TypeAlias = Callable[[Step], None]
+FailPointHook: TypeAlias = Callable[[FailPoint], None]
 """Told of each step, at once when it is done. May not return."""
 
 
-def pass_by(step: Step) -> None:
+def no_op(step: FailPoint) -> None:
     """Go on."""

@@ -12,7 +12,7 @@ class Answer:
     body: bytes
 
 
-class Standing(Enum):
+class IdempotencyRecord(Enum):
     """How a request stands that has no answer yet."""
 
     BEGUN = auto()

@@ -32,7 +32,7 @@ class StreamLease:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CurrentLease:
     """A lease that is in a taker's way."""
 
     epoch: int
@@ -43,17 +43,17 @@ class Held:
     """Whether it has run out, by the clock of whoever keeps it."""
 
 
-MayTake: TypeAlias = Callable[[Held], bool]
+TakeoverPolicy: TypeAlias = Callable[[CurrentLease], bool]
 """Whether a lease may be taken from its holder."""
 
 
-def from_anybody(held: Held) -> bool:
+def take_from_anyone(held: CurrentLease) -> bool:
     """Takes it whoever holds it: for one who knows that its holder is to be replaced."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LeaseHolder:
     """Who holds a lease, as its row names it: `12/shard-0@host:71:started:namespace`."""
 
     instance: int
@@ -89,5 +89,5 @@ class Holder:
 
 def named(holder: str) -> str:
     """A holder in words."""
-    who = Holder.parse(holder)
+    who = LeaseHolder.parse(holder)
     return holder if who is None else f"{who.role}, process {who.pid} of {who.host}"

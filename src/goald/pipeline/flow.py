@@ -17,27 +17,27 @@ from goald.domain.errors import (
     LeaseLost,
     RetryableError,
     ServerReplaced,
-    is_no_events_fault,
+    is_infrastructure_failure,
 )
-from goald.domain.fail_points import Reached, Step, pass_by
+from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import SlotLease, StreamLease
 from goald.metrics import ConsumerMetrics, ShardMetrics
-from goald.pipeline.ingest.dispatch import Lane
-from goald.pipeline.ingest.in_flight import HandedOver, UnderWay
-from goald.pipeline.ingest.read import Reader
-from goald.pipeline.ingest.route import Route, RoutedBatch
-from goald.pipeline.ingest.window import Window
-from goald.pipeline.outbox.publish import Publisher
-from goald.pipeline.poison.breaker import Breaker
-from goald.pipeline.poison.crash_loop_guard import Care
+from goald.pipeline.ingest.dispatch import ShardDispatcher
+from goald.pipeline.ingest.in_flight import InFlight, InFlightBatch
+from goald.pipeline.ingest.read import StreamReader
+from goald.pipeline.ingest.route import RoutedBatch, Router
+from goald.pipeline.ingest.window import InFlightWindow
+from goald.pipeline.outbox.publish import OutboxPublisher
+from goald.pipeline.poison.breaker import CircuitBreaker
+from goald.pipeline.poison.crash_loop_guard import CrashLoopGuard
 from goald.pipeline.retry import pauses, retrying
 from goald.pipeline.shard.admission import Admission
-from goald.pipeline.shard.committer import Settled, Settling
-from goald.pipeline.shard.config_watcher import Following
+from goald.pipeline.shard.committer import CommittedSlice, GroupCommitter
+from goald.pipeline.shard.config_watcher import ConfigWatcher
 from goald.pipeline.shard.early_events import EarlyEvents
 from goald.pipeline.shard.evaluate import Evaluator
-from goald.pipeline.shard_batch import Part
-from goald.pipeline.stall_detector import STANDSTILL_SECONDS, Standstill
+from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.stall_detector import STALL_SECONDS, StallDetector
 from goald.ports.clock import Clock
 from goald.ports.control_stream import ControlStream
 from goald.ports.event_stream import EventStream, RawEntry
@@ -64,18 +64,18 @@ class StreamFlow:
         *,
         stream: EventStream,
         lease: StreamLease,
-        reader: Reader,
-        route: Route,
-        lanes: Sequence[Lane],
-        window: Window,
+        reader: StreamReader,
+        route: Router,
+        lanes: Sequence[ShardDispatcher],
+        window: InFlightWindow,
         outbound: Outbound,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         clock: Clock,
         metrics: ConsumerMetrics,
         pause: float = 0.0,
-        patience: float = STANDSTILL_SECONDS,
+        patience: float = STALL_SECONDS,
         hold: float = 0.0,
-        reached: Reached = pass_by,
+        fail_point: FailPointHook = no_op,
     ) -> None:
         """In seconds: `pause` between two reads of a stream that is not behind; `patience` with
         a batch under way; `hold`, how long it stays unacknowledged at least (E7)."""
@@ -92,9 +92,9 @@ class StreamFlow:
         self._pause = pause
         self._patience = patience
         self._hold = hold
-        self._reached = reached
-        self._standstill = Standstill(clock)
-        self._under_way = UnderWay(window, clock)
+        self._fail_point = fail_point
+        self._stall_detector = StallDetector(clock)
+        self._in_flight = InFlight(window, clock)
         self._begun = asyncio.Event()
         self._stopped = asyncio.Event()
 
@@ -105,20 +105,20 @@ class StreamFlow:
             while not await self._follow(await self._begin()):
                 log.warning("%s is read anew", self._stream.name)
         except BaseException as error:
-            if is_no_events_fault(error):
+            if is_infrastructure_failure(error):
                 await self._end()
             raise
         await self._end()
 
     @property
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why the stream stands still, a short phrase without addresses; None where it does
         not. Tells in the consumer's heartbeat, which is not ready then."""
-        if self._breaker.trouble or self._standstill.trouble:
-            return self._breaker.trouble or self._standstill.trouble
+        if self._breaker.not_ready_reason or self._stall_detector.not_ready_reason:
+            return self._breaker.not_ready_reason or self._stall_detector.not_ready_reason
         if lost := [number for number, lane in enumerate(self._lanes) if lane.is_lost]:
             return f"shard {lost[0]} takes no events"
-        seconds = self._under_way.seconds
+        seconds = self._in_flight.seconds
         if seconds > self._patience:
             return f"what was read {seconds:.0f} s ago is not done"
         return None if self._begun.is_set() else "it has just begun"
@@ -131,24 +131,24 @@ class StreamFlow:
         """Read no more. `run` returns within the time of a wait and what is under way."""
         self._stopped.set()
 
-    async def _begin(self) -> Care:
+    async def _begin(self) -> CrashLoopGuard:
         """Claim the stream, and wait for the shards to be done with what was read of it before,
         if it was: that cannot be acknowledged any more, and is not to be beside what is read."""
         for pause in pauses():
             try:
                 position = await self._trying("claim", lambda: self._stream.claim(self._lease))
-                self._reached(Step.STREAM_CLAIMED)
+                self._fail_point(FailPoint.STREAM_CLAIMED)
                 start = await self._trying("count a start", self._stream.start)
             except ServerReplaced:
                 await self._clock.sleep(pause)
                 continue
             self._begun.set()
-            await self._under_way.let_go()
+            await self._in_flight.let_go()
             self._reader.begin(position)
-            return Care(self._stream, start)
+            return CrashLoopGuard(self._stream, start)
         raise AssertionError("pauses never end")
 
-    async def _follow(self, care: Care) -> bool:
+    async def _follow(self, care: CrashLoopGuard) -> bool:
         """Read until stopped; False where the stream is not the one that was claimed."""
         followed = True
         try:
@@ -182,9 +182,9 @@ class StreamFlow:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._stream.end()
 
-    async def _read(self, care: Care) -> None:
+    async def _read(self, care: CrashLoopGuard) -> None:
         examined = -EXAMINE_SECONDS
-        while not self._stopped.is_set() and self._breaker.trouble is None:
+        while not self._stopped.is_set() and self._breaker.not_ready_reason is None:
             if self._clock.monotonic() - examined >= EXAMINE_SECONDS:
                 examined = self._clock.monotonic()
                 await self._examine()
@@ -193,20 +193,20 @@ class StreamFlow:
                 care.end()
                 await self._trying("wait", lambda: self._reader.wait(WAIT_SECONDS))
                 continue
-            self._reached(Step.READ)
+            self._fail_point(FailPoint.READ)
             self._metrics.read.labels(self._stream.name).inc(len(entries))
             self._metrics.read_entries.observe(len(entries))
             routed = await self._trying("try", partial(care.try_alone, entries))
             if routed is None:
                 routed = self._route(entries)
-                self._reached(Step.ROUTED)
+                self._fail_point(FailPoint.ROUTED)
             else:
                 self._metrics.buried.inc()
             self._reader.learn(len(entries), routed.size)
             await self._window.enter(routed.size)
             batch = self._hand_over(entries, routed)
-            await self._under_way.put(batch)
-            self._reached(Step.HANDED_OVER)
+            await self._in_flight.put(batch)
+            self._fail_point(FailPoint.HANDED_OVER)
             if care.at_most is not None:
                 # Nothing goes beside it. That nobody here has died of it is known before.
                 await batch.wait(SURVIVED_SECONDS)
@@ -218,7 +218,7 @@ class StreamFlow:
     async def _quiet(self) -> None:
         """Wait until no shard has anything of it to do. What is merely held (E7) is not waited
         for: that would be its time for each entry that goes alone."""
-        await (self._under_way.done() if self._hold else self._under_way.empty())
+        await (self._in_flight.done() if self._hold else self._in_flight.empty())
 
     async def _examine(self) -> None:
         lost = await self._trying("examine", self._reader.examine)
@@ -226,37 +226,37 @@ class StreamFlow:
             log.error("%s: %d entries or more were trimmed unread", self._stream.name, lost)
             self._metrics.lost.labels(self._stream.name).inc(lost)
 
-    def _hand_over(self, entries: list[RawEntry], routed: RoutedBatch) -> HandedOver:
+    def _hand_over(self, entries: list[RawEntry], routed: RoutedBatch) -> InFlightBatch:
         done = [
             self._lanes[shard].put(self._stream.name, self._lease.epoch, buffer)
             for shard, buffer, _ in routed.buffers
         ]
         last, now = entries[-1][0], self._clock.monotonic()
-        return HandedOver(last, len(entries), routed.size, routed.dead, done, now)
+        return InFlightBatch(last, len(entries), routed.size, routed.dead, done, now)
 
     async def _acknowledge(self) -> None:
         """Batch by batch, in the order in which they were read, each when all that it caused
         is committed and published (D2)."""
         name = self._stream.name
         while True:
-            batch = await self._under_way.first()
+            batch = await self._in_flight.first()
             if batch.dead:
                 await self._trying("bury", partial(self._outbound.bury, batch.dead))
-                self._reached(Step.REJECTS_BURIED)
+                self._fail_point(FailPoint.REJECTS_BURIED)
             await batch.wait()
             if self._hold:
                 await self._clock.sleep(batch.at + self._hold - self._clock.monotonic())
-            self._reached(Step.SHARDS_DONE)
+            self._fail_point(FailPoint.SHARDS_DONE)
             await self._trying(
                 "acknowledge", partial(self._stream.acknowledge, batch.last, batch.entries)
             )
-            self._reached(Step.ACKNOWLEDGED)
-            await self._under_way.leave()
+            self._fail_point(FailPoint.ACKNOWLEDGED)
+            await self._in_flight.leave()
             self._metrics.acknowledged.labels(name).inc(batch.entries)
             self._metrics.rejected.inc(len(batch.dead))
 
     async def _trying(self, step: str, call: Callable[[], Awaitable[T]]) -> T:
-        with self._standstill.step(f"Redis: {step}"):
+        with self._stall_detector.step(f"Redis: {step}"):
             return await retrying(call, self._clock, self._metrics.retries.labels(step).inc)
 
 
@@ -268,7 +268,7 @@ class ShardFlow:
         *,
         evaluator: Evaluator,
         store: ShardStore,
-        publisher: Publisher,
+        publisher: OutboxPublisher,
         control: ControlStream,
         lease: SlotLease,
         clock: Clock,
@@ -276,19 +276,19 @@ class ShardFlow:
         group_bytes: int,
         reconcile: float,
         early_events: float = 0.0,
-        reached: Reached = pass_by,
+        fail_point: FailPointHook = no_op,
     ) -> None:
         """`reconcile`: seconds after which the configuration is asked for all the same.
         `early_events`: seconds that events wait for their enrollments (E7)."""
         self._publisher = publisher
         self._clock = clock
         self._metrics = metrics
-        self._reached = reached
-        self._settled: asyncio.Queue[Settled] = asyncio.Queue(GROUPS_PUBLISHING)
-        self._breaker = Breaker(metrics.breaker_open)
-        self._standstill = Standstill(clock)
-        self._admission = Admission(self._breaker, reached, group_bytes=group_bytes)
-        self._settling = Settling(
+        self._fail_point = fail_point
+        self._settled: asyncio.Queue[CommittedSlice] = asyncio.Queue(GROUPS_PUBLISHING)
+        self._breaker = CircuitBreaker(metrics.breaker_open)
+        self._stall_detector = StallDetector(clock)
+        self._admission = Admission(self._breaker, fail_point, group_bytes=group_bytes)
+        self._settling = GroupCommitter(
             evaluator=evaluator,
             store=store,
             publisher=publisher,
@@ -296,11 +296,11 @@ class ShardFlow:
             clock=clock,
             metrics=metrics,
             breaker=self._breaker,
-            standstill=self._standstill,
+            stall_detector=self._stall_detector,
             early=EarlyEvents(early_events, clock) if early_events > 0 else None,
-            reached=reached,
+            fail_point=fail_point,
         )
-        self._following = Following(
+        self._following = ConfigWatcher(
             control=control,
             store=store,
             evaluator=evaluator,
@@ -309,18 +309,22 @@ class ShardFlow:
             clock=clock,
             metrics=metrics,
             reconcile=reconcile,
-            reached=reached,
+            fail_point=fail_point,
         )
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         """See `Shard.process`. Parts taken stay taken if the caller goes away."""
         await self._admission.process(parts)
 
     @property
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why events are not processed, a short phrase without addresses; None where they are.
         Tells in the shard's heartbeat, which is not ready then."""
-        return self._breaker.trouble or self._standstill.trouble or self._publisher.trouble
+        return (
+            self._breaker.not_ready_reason
+            or self._stall_detector.not_ready_reason
+            or self._publisher.not_ready_reason
+        )
 
     async def run(self) -> None:
         """Until cancelled. Raises LeaseLost, in an ExceptionGroup."""
@@ -348,11 +352,11 @@ class ShardFlow:
             settled = await self._settled.get()
             with (
                 self._metrics.step_seconds.labels("publish").time(),
-                self._standstill.step("Redis: publish"),
+                self._stall_detector.step("Redis: publish"),
             ):
                 await self._publisher.publish(settled.committed.outbox, settled.letters)
             if settled.group is not None:
                 settled.group.done()
-                self._reached(Step.DONE)
+                self._fail_point(FailPoint.DONE)
             effective = settled.committed.effective
             self._metrics.count(settled.proposal, effective, self._clock.now_us())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
-class Part(NamedTuple):
+class ShardBatch(NamedTuple):
     """Some entries of one stream for one shard, with their place in the sequence.
 
     A shard takes only the next part of a stream. One that starts anew takes the part whose
@@ -24,7 +24,7 @@ class Part(NamedTuple):
 class Shard(Protocol):
     """A shard as a consumer sees it."""
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         """Return when all that these parts caused is committed and published (D2); at once
         where there are none and the shard can take some.
 

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from goald.domain.errors import RetryableError
 from goald.ports.clock import Clock
 
-STANDSTILL_SECONDS = 3.0
+STALL_SECONDS = 3.0
 """A step that has not succeeded for so long is told of."""
 
 
-class Standstill:
+class StallDetector:
     """Since when each step has been tried without success, however often it was begun: one
     that fails and one that hangs are told alike (D6)."""
 
@@ -37,13 +37,13 @@ class Standstill:
         self._since.pop(name, None)
 
     @property
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """The step that has stood still the longest, a short phrase without addresses; None
         where none has for long."""
         if not self._since:
             return None
         since, name = min((since, name) for name, since in self._since.items())
         seconds = self._clock.monotonic() - since
-        if seconds < STANDSTILL_SECONDS:
+        if seconds < STALL_SECONDS:
             return None
         return f"{name} has not succeeded for {seconds:.0f} s"

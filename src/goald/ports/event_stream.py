@@ -4,7 +4,6 @@ Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceU
 when its server cannot be reached or refuses to write (D6).
 """
 
-from dataclasses import field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from goald.domain.leases import StreamLease

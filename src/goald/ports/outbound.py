@@ -5,7 +5,7 @@ when its server cannot be reached or refuses to write (D6).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from goald.domain.slots import SlotRange
@@ -31,7 +31,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class PublishedWatermark:
     """How far the messages of a range of slots have been published."""
 
     slots: SlotRange
@@ -40,7 +40,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ServerIdentity:
     """What the server of the outbound streams says to a range of slots (D10)."""
 
     server: str
@@ -54,7 +54,9 @@ class Standing:
 class Outbound(Protocol):
     """Where exits, notices and dead letters go."""
 
-    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
+    async def publish(
+        self, messages: Sequence[Message], position: PublishedWatermark | None = None
+    ) -> int:
         """Append each message to its stream, in order, and note the position after them; the
         number that was noted before, 0 for none. Returns only when Redis has taken every one;
         after an error some may have been taken, and the whole is sent again."""
@@ -62,13 +64,13 @@ class Outbound(Protocol):
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Append to `goald:dead`; returns and fails as `publish` does."""
 
-    async def standing(self, slots: SlotRange) -> Standing:
+    async def standing(self, slots: SlotRange) -> ServerIdentity:
         """Of the server that `publish` last wrote to, or would write to next."""
 
     async def begin_anew(self, slots: SlotRange, token: str) -> None:
         """Before what was published is published again: the server is known as `token`."""
 
-    async def confirm(self, position: Position, token: str, name: str) -> bool:
+    async def confirm(self, position: PublishedWatermark, token: str, name: str) -> bool:
         """After it: the server is known as `name` from now on, and the position is at least
         this. False, with nothing changed, where it is no longer known as `token`: what was
         published since may be lost again."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from goald.domain.leases import MayTake, SlotLease, from_anybody
+from goald.domain.leases import SlotLease, TakeoverPolicy, take_from_anyone
 from goald.domain.slots import SlotRange
 from goald.ports.outbox import Outbox, OutboxRow, StoredMessage
 
@@ -65,7 +65,7 @@ class ShardStore(Protocol):
         """The messages of what was committed."""
 
     async def take(
-        self, slots: SlotRange, holder: str, may_take: MayTake = from_anybody
+        self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = take_from_anyone
     ) -> SlotLease:
         """Take the slots from those who have them: remove every lease that overlaps, end its
         holder's backend, and commit a lease with a new, greater epoch. Raises LeaseHeld, with

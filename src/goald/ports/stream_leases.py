@@ -6,14 +6,18 @@ when its server cannot be reached or refuses to write (D6).
 
 from typing import Protocol
 
-from goald.domain.leases import MayTake, StreamLease, from_anybody
+from goald.domain.leases import StreamLease, TakeoverPolicy, take_from_anyone
 
 
 class StreamLeases(Protocol):
     """Leases of streams."""
 
     async def take(
-        self, stream: str, holder: str, may_take: MayTake = from_anybody, above: int = 0
+        self,
+        stream: str,
+        holder: str,
+        takeover_policy: TakeoverPolicy = take_from_anyone,
+        above: int = 0,
     ) -> StreamLease:
         """Take the stream from whoever has it, under a new epoch, greater than all that were
         given and than `above`, which may have been given before these leases were put back to

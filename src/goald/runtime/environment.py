@@ -17,7 +17,7 @@ from goald.settings import Settings
 
 
 @dataclass(frozen=True)
-class Ground:
+class ServiceEnvironment:
     """What the daemon stands on: services that take commands, and a Ray to run in."""
 
     settings: Settings
@@ -30,7 +30,7 @@ class Ground:
 
 
 @contextlib.contextmanager
-def embedded_ground(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
+def embedded_environment(settings: Settings, console: ServeConsole) -> Iterator[ServiceEnvironment]:
     """A Redis and a Postgres of its own, under the data directory. Raises StartError."""
     with DataDirectory.open(settings.data_dir) as data:
         console.step(f"starting Valkey and Postgres under {data.path}")
@@ -47,7 +47,7 @@ def embedded_ground(settings: Settings, console: ServeConsole) -> Iterator[Groun
             }
             if settings.jwt_secret is None and settings.jwt_algorithm == "HS256":
                 own["jwt_secret"] = token_secret(data.path)
-            yield Ground(
+            yield ServiceEnvironment(
                 settings=settings.model_copy(update=own),
                 cluster=RayCluster(data.short / "ray", settings.ray_address),
                 record=data.record.add,
@@ -57,12 +57,12 @@ def embedded_ground(settings: Settings, console: ServeConsole) -> Iterator[Groun
 
 
 @contextlib.contextmanager
-def external_ground(settings: Settings, console: ServeConsole) -> Iterator[Ground]:
+def external_environment(settings: Settings, console: ServeConsole) -> Iterator[ServiceEnvironment]:
     """The services that the settings name. Raises SchemaMismatch where they are not migrated."""
     console.step("checking the schema")
     migrations.check(settings.postgres.dsn, ENGINE)
     with tempfile.TemporaryDirectory(prefix="goald-", ignore_cleanup_errors=True) as short:
-        yield Ground(
+        yield ServiceEnvironment(
             settings=settings,
             cluster=RayCluster(Path(short) / "ray", settings.ray_address),
             record=lambda _role, _pid: None,

@@ -22,16 +22,16 @@ from goald.runtime import instance as instances
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.console import ServeConsole
 from goald.runtime.demo import tenant as demonstration
-from goald.runtime.environment import Ground, embedded_ground, external_ground
+from goald.runtime.environment import ServiceEnvironment, embedded_environment, external_environment
 from goald.runtime.heartbeat.exporter import Collected, Exporter
 from goald.runtime.heartbeat.heartbeats import not_ready
-from goald.runtime.heartbeat.rates import Readings, Window
-from goald.runtime.heartbeat.reporter import Beating
+from goald.runtime.heartbeat.rates import RateWindow, Readings
+from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.http.server import ApiServer, api_socket
 from goald.runtime.instance import Instance
-from goald.runtime.jobs.stream_count_watcher import Counting
-from goald.runtime.leadership.leader_runner import Acting
-from goald.runtime.wiring.api import WHAT_TO_SET, api_parts
+from goald.runtime.jobs.stream_count_watcher import StreamCountWatcher
+from goald.runtime.leadership.leader_runner import LeaderRunner
+from goald.runtime.wiring.api import WHAT_TO_SET, api_dependencies
 from goald.runtime.wiring.daemon import (
     Endpoints,
     configuration_service,
@@ -81,7 +81,9 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
             contextlib.suppress(SystemExit),  # of the lines above, or of Ray's own for SIGTERM
             Exporter(settings.metrics_host, port, registry) as exporter,
             _api_socket(settings, embedded=embedded) as (taken, api_url),
-            (embedded_ground if embedded else external_ground)(settings, console) as ground,
+            (embedded_environment if embedded else external_environment)(
+                settings, console
+            ) as ground,
         ):
             console.step("starting Ray")
             try:
@@ -158,7 +160,7 @@ class _Daemon:
 
     def __init__(
         self,
-        ground: Ground,
+        ground: ServiceEnvironment,
         latest: Latest,
         urls: Urls,
         embedded: bool,
@@ -179,7 +181,7 @@ class _Daemon:
             dead_bytes=self._settings.dead_bytes,
             log_dir=str(ground.log_dir) if ground.log_dir else None,
         )
-        self._acting: Acting
+        self._acting: LeaderRunner
         self._streams: int
         self._registry = registry
         self._board = open_board(self._endpoints)
@@ -190,14 +192,14 @@ class _Daemon:
 
     def serve_api(self, taken: socket.socket, registry: CollectorRegistry) -> None:
         """Serve the API too, on a socket that listens. `registry`: what /metrics serves."""
-        parts = api_parts(self._settings, registry=registry, troubles=self._troubles)
+        parts = api_dependencies(self._settings, registry=registry, troubles=self._troubles)
         self._api = ApiServer(create_app(parts), taken)
 
     async def run(self) -> int:
         """Start everything, watch it until a signal, and stop it."""
         self._listen_to_signals()
         self._streams = await self._board.settle_streams(self._settings.streams)
-        self._acting = Acting(
+        self._acting = LeaderRunner(
             self._ground,
             self._endpoints,
             self._streams,
@@ -205,7 +207,7 @@ class _Daemon:
             self._console,
             self._listen_to_signals,
         )
-        beating = Beating(
+        beating = HeartbeatReporter(
             "supervisor", 0, board=self._board, clock=system_clock(), describe=self._describe
         )
         try:
@@ -274,13 +276,13 @@ class _Daemon:
 
     def _works_from_the_start(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on until it is cancelled; the first of them that fails ends the daemon."""
-        counting = Counting(self._board, self._streams, system_clock())
+        counting = StreamCountWatcher(self._board, self._streams, system_clock())
         works = [self._acting.run(), self._watch(), counting.run()]
         if self._api is not None:
             works.append(self._api.run())
         return works
 
-    def _works(self, beating: Beating) -> list[Coroutine[Any, Any, None]]:
+    def _works(self, beating: HeartbeatReporter) -> list[Coroutine[Any, Any, None]]:
         """The same, once everything is there."""
         months = retention(self._endpoints.postgres_dsn, self._settings.retention)
         trims = trimming(self._endpoints.redis_url, self._settings.keep, self._registry)
@@ -303,7 +305,7 @@ class _Daemon:
 
     async def _watch(self) -> None:
         """Read how everything is, each second, and tell the console."""
-        window = Window()
+        window = RateWindow()
         troubles: list[str] = []
         while True:
             failed = self._ground.failed()
@@ -319,17 +321,17 @@ class _Daemon:
                     self._console.tick(window.add(readings))
             except ServiceUnavailable as error:
                 found = [str(error)]
-            for trouble in found:
-                if trouble not in troubles:
-                    self._console.problem(trouble)
+            for not_ready_reason in found:
+                if not_ready_reason not in troubles:
+                    self._console.problem(not_ready_reason)
             troubles = found
             await asyncio.sleep(TICK_SECONDS)
 
     def _troubles(self) -> list[str]:
         """Why the instance is not ready, judged now: where Redis is away, what was last read
         grows old."""
-        if (trouble := self._acting.trouble) is not None:
-            return [trouble]
+        if (not_ready_reason := self._acting.not_ready_reason) is not None:
+            return [not_ready_reason]
         readings = replace(self._latest.get(), at=datetime.now(UTC))
         return not_ready(readings.heartbeats, readings.at)
 
@@ -337,8 +339,8 @@ class _Daemon:
         if self._acting.stands_by is not None:
             return None  # the board tells of the instance that acts
         return {
-            "ready": self._acting.trouble is None,
-            "trouble": self._acting.trouble,
+            "ready": self._acting.not_ready_reason is None,
+            "not_ready_reason": self._acting.not_ready_reason,
             "consumers": min(self._settings.consumers, self._streams),
             "shards": self._settings.shards,
             "api_url": self._urls.api,

@@ -19,7 +19,7 @@ from tests.support.services import Database
 
 from goald.api.app import all_routes
 from goald.api.openapi import document
-from goald.runtime.embedded import Endpoints
+from goald.runtime.embedded import EmbeddedEndpoints
 from goald.settings import Settings
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "200"))
@@ -69,7 +69,7 @@ class Bearer:
 
 
 @pytest.fixture(scope="module")
-def busy_api(module_database: Database, endpoints: Endpoints) -> Iterator[Api]:
+def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterator[Api]:
     """An API in which there is something of everything that a path can name."""
     settings = Settings(
         redis_url=endpoints.redis_url,

@@ -39,7 +39,7 @@ def test_without_its_services_it_lives_is_not_ready_and_says_why(
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert int(answer.headers["retry-after"]) >= 1
-    assert any("Redis" in trouble for trouble in answer.json()["troubles"])
+    assert any("Redis" in not_ready_reason for not_ready_reason in answer.json()["troubles"])
 
 
 def test_without_postgres_a_call_is_503_and_names_no_server(make_api: Callable[..., Api]) -> None:

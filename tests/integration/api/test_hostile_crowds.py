@@ -3,7 +3,7 @@
 import asyncio
 
 from goald.adapters.redis.idempotency import RedisIdempotency
-from goald.domain.idempotency import Answer, Standing
+from goald.domain.idempotency import Answer, IdempotencyRecord
 
 CROWD = 400
 
@@ -16,4 +16,4 @@ async def test_a_crowd_with_keys_is_not_told_that_redis_is_away(redis_url: str) 
     await asyncio.gather(*(held.end("acme", str(n), digest, answer) for n in range(CROWD)))
     again = await asyncio.gather(*(held.begin("acme", str(n), digest) for n in range(CROWD)))
     await held.close()
-    assert (set(begun), set(again)) == ({Standing.BEGUN}, {answer})
+    assert (set(begun), set(again)) == ({IdempotencyRecord.BEGUN}, {answer})

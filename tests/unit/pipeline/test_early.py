@@ -11,12 +11,12 @@ from goald import _native
 from goald.adapters.memory.clock import ManualClock
 from goald.client import event
 from goald.domain.errors import CommitUnknown, ServiceUnavailable
-from goald.domain.fail_points import Step
+from goald.domain.fail_points import FailPoint
 from goald.domain.leases import StreamLease
 from goald.pipeline.poison.delivery_attempts import TRIES_TOGETHER
 from goald.pipeline.shard.early_events import EarlyEvents
 from goald.pipeline.shard.group import Group
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime.actors.shard import ShardProcess
 
 LONG = 30.0
@@ -68,11 +68,11 @@ async def test_a_consumer_that_goes_entry_by_entry_does_not_wait_for_what_is_hel
 
 async def test_what_is_held_is_not_acknowledged_before_its_time() -> None:
     at = house(2)
-    steps: list[Step] = []
-    at.reached = steps.append
+    steps: list[FailPoint] = []
+    at.fail_point = steps.append
     async with at.running():
         await at.tag()
-        await at.until(lambda: Step.DONE in steps)
+        await at.until(lambda: FailPoint.DONE in steps)
         assert at.unacknowledged == 1
         await at.settled()
 
@@ -127,7 +127,7 @@ class Replaced:
         self.now: ShardProcess | None = None
         self.task: asyncio.Task[None] | None = None
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         if self.now is None:
             raise ServiceUnavailable("there is no shard")
         await self.now.process(parts)
@@ -170,7 +170,7 @@ def hold(early: EarlyEvents, number: int) -> None:
     entry = [f"{number}-0".encode(), [b"event", json.dumps(tagged).encode()]]
     ((_, buffer, _),) = _native.Router(bytes(256)).route([entry]).buffers
     now = round(datetime.now(UTC).timestamp() * 1e6)
-    early.hold(Group([Part(STREAM, 1, number, 0, buffer)], ()), now)
+    early.hold(Group([ShardBatch(STREAM, 1, number, 0, buffer)], ()), now)
 
 
 def kept(early: EarlyEvents, *contacts: str) -> list[bytes]:

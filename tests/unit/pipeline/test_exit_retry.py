@@ -10,7 +10,7 @@ from tests.support.desk import Desk, in_no_time
 def over_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks are seldom, so that there are not a million of them."""
     for name in (
-        "goald.pipeline.publish.MARK_SECONDS",
+        "goald.pipeline.outbox.publish.MARK_SECONDS",
         "goald.pipeline.outbox.republish.LOOK_SECONDS",
     ):
         monkeypatch.setattr(name, 60.0)

@@ -7,10 +7,10 @@ import pytest
 from tests.support.house import ALL, STREAM, House
 
 from goald import _native
-from goald.adapters.memory.database import Enrollment
+from goald.adapters.memory.database import StoredEnrollment
 from goald.domain.errors import CommitUnknown, LeaseLost, ServiceUnavailable
 from goald.domain.streams import EXITS, slot_of
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime.heartbeat.heartbeats import Heartbeat
 
 
@@ -253,14 +253,16 @@ async def test_events_are_judged_again_where_memory_differed_from_the_table(hous
     shard = house.shard()
     running = asyncio.ensure_future(shard.run())
     await house.until(lambda: shard.ready)
-    house.database.enrollments["acme", "e-1"] = Enrollment(
+    house.database.enrollments["acme", "e-1"] = StoredEnrollment(
         "acme", "e-1", "ann", "w", slot_of("acme", "ann"), "active", 0, None, [], None
     )
     await house.enrol()
     await house.tag()
     routed = _native.Router(bytes(256)).route(house.streams.entries(STREAM))
     async with asyncio.timeout(10):
-        await shard.process([Part(STREAM, 1, 0, 0, buffer) for _, buffer, _ in routed.buffers])
+        await shard.process(
+            [ShardBatch(STREAM, 1, 0, 0, buffer) for _, buffer, _ in routed.buffers]
+        )
     shard.stop()
     await running
     assert house.exits == ["e-1"]
@@ -303,8 +305,8 @@ async def test_achievements_are_counted_once_however_often_their_events_come(
     routed = _native.Router(bytes(256)).route(house.streams.entries(STREAM))
     ((_, both, _),) = routed.buffers
     async with asyncio.timeout(10):
-        await shard.process([Part(STREAM, 1, 0, 0, both)])
-        await shard.process([Part(STREAM, 1, 1, 1, both)])
+        await shard.process([ShardBatch(STREAM, 1, 0, 0, both)])
+        await shard.process([ShardBatch(STREAM, 1, 1, 1, both)])
     beats = house.board.beats
     await house.until(lambda: "shard:0" in beats and evaluated(beats["shard:0"]) == 4)
     shard.stop()

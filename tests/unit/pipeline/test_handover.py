@@ -12,12 +12,12 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.memory.streams import MemoryOutbound, MemoryStreams
 from goald.domain.errors import LeaseLost, OutOfSequence, ServiceUnavailable, ShardDied
 from goald.metrics import ConsumerMetrics
-from goald.pipeline.ingest.dispatch import Lane
-from goald.pipeline.poison.breaker import Breaker
+from goald.pipeline.ingest.dispatch import ShardDispatcher
+from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.shard.sequence import Sequencer
-from goald.pipeline.shard_batch import Part, Shard
+from goald.pipeline.shard_batch import Shard, ShardBatch
 from goald.ports.clock import Clock
-from goald.settings import HandoverSettings
+from goald.settings import DispatchSettings
 
 Fault = Callable[[int], Exception | None]
 
@@ -27,7 +27,7 @@ class RecordingShard:
     taken, or after (`late`), as when a reply is lost."""
 
     def __init__(self, fault: Fault = lambda _: None, late: Fault = lambda _: None) -> None:
-        self.taken: list[Part] = []
+        self.taken: list[ShardBatch] = []
         self.calls: list[int] = []
         self._sequencer = Sequencer()
         self._fault = fault
@@ -36,7 +36,7 @@ class RecordingShard:
     def restart(self) -> None:
         self._sequencer = Sequencer()
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         number = len(self.calls)
         self.calls.append(len(parts))
         await asyncio.sleep(0)
@@ -65,25 +65,25 @@ class RestartingClock(SystemClock):
 
 def new_lane(
     shard: Shard,
-    settings: HandoverSettings,
+    settings: DispatchSettings,
     *,
     clock: Clock | None = None,
     streams: MemoryStreams | None = None,
     hold: float = 0.0,
-) -> Lane:
-    """`streams`: where dead letters go. `hold`: as of `Lane`."""
+) -> ShardDispatcher:
+    """`streams`: where dead letters go. `hold`: as of `ShardDispatcher`."""
     clock = clock or SystemClock()
     metrics = ConsumerMetrics(CollectorRegistry())
     outbound = MemoryOutbound(streams or MemoryStreams(clock))
-    breaker = Breaker(metrics.breaker_open)
-    return Lane(shard, settings, clock, metrics, outbound, breaker, hold=hold)
+    breaker = CircuitBreaker(metrics.breaker_open)
+    return ShardDispatcher(shard, settings, clock, metrics, outbound, breaker, hold=hold)
 
 
 @asynccontextmanager
 async def lane(
     shard: RecordingShard, *, call_bytes: int = 10, calls: int = 3
-) -> AsyncIterator[Lane]:
-    settings = HandoverSettings(call_bytes=call_bytes, calls=calls)
+) -> AsyncIterator[ShardDispatcher]:
+    settings = DispatchSettings(call_bytes=call_bytes, calls=calls)
     made = new_lane(shard, settings)
     running = asyncio.ensure_future(made.run())
     try:
@@ -95,7 +95,7 @@ async def lane(
         running.result()
 
 
-async def put_all(made: Lane, count: int) -> None:
+async def put_all(made: ShardDispatcher, count: int) -> None:
     futures = [made.put("goald:events:0", 1, b"%03d" % number) for number in range(count)]
     async with asyncio.timeout(20):
         await asyncio.gather(*futures)
@@ -159,7 +159,7 @@ async def test_shard_that_started_anew_gets_what_is_done_behind_what_is_not() ->
     """The answer for the first part is lost, the second's arrives, and then the shard dies: it
     begins at the first, and could not go on without the second."""
     shard = RecordingShard(late=lambda call: ServiceUnavailable("lost") if call == 0 else None)
-    settings = HandoverSettings(call_bytes=1, calls=2)
+    settings = DispatchSettings(call_bytes=1, calls=2)
     made = new_lane(shard, settings, clock=RestartingClock(shard))
     futures = [made.put("goald:events:0", 1, b"%d" % number) for number in range(4)]
     running = asyncio.ensure_future(made.run())
@@ -181,7 +181,7 @@ async def test_out_of_sequence_makes_the_lane_begin_again() -> None:
 
 async def test_lost_stream_ends_the_lane() -> None:
     shard = RecordingShard(fault=lambda _: LeaseLost("replaced"))
-    settings = HandoverSettings(call_bytes=10, calls=1)
+    settings = DispatchSettings(call_bytes=10, calls=1)
     made = new_lane(shard, settings)
     made.put("goald:events:0", 1, b"x")
     with pytest.raises(LeaseLost):
@@ -214,7 +214,7 @@ async def test_a_shard_that_died_twice_is_told_again_of_what_it_held() -> None:
     held, deadly = (router.route(part).buffers[0][1] for part in (entries[:1], entries[1:]))
     deaths: set[int] = set()
     shard = RecordingShard(fault=lambda call: ShardDied("gone") if call in deaths else None)
-    settings = HandoverSettings(call_bytes=1 << 16, calls=1)
+    settings = DispatchSettings(call_bytes=1 << 16, calls=1)
     made = new_lane(shard, settings, clock=RestartingClock(shard), hold=3_600)
     running = asyncio.ensure_future(made.run())
     try:

@@ -14,8 +14,8 @@ from goald import _native
 from goald.client import event
 from goald.domain.errors import BreakerOpen, CommitUnknown
 from goald.domain.streams import EXITS
-from goald.pipeline.poison.breaker import BREAKER_EVENTS, Breaker
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.poison.breaker import BREAKER_EVENTS, CircuitBreaker
+from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime.actors.shard import ShardProcess
 
 
@@ -50,14 +50,14 @@ def tagged(contact: str, tag: str = "Customer") -> dict[str, Any]:
     return event("contact.tag.added", "acme", contact, {"tag_name": tag})
 
 
-def part(events: Sequence[dict[str, Any]], sequence: int = 0) -> Part:
+def part(events: Sequence[dict[str, Any]], sequence: int = 0) -> ShardBatch:
     """Events in one buffer; their entries' ids tell their places."""
     entries = [
         [f"{sequence + 1}-{place}".encode(), [b"event", json.dumps(one).encode()]]
         for place, one in enumerate(events)
     ]
     ((_, buffer, _),) = _native.Router(bytes(256), max_buffer=1 << 20).route(entries).buffers
-    return Part(STREAM, 1, sequence, sequence, buffer)
+    return ShardBatch(STREAM, 1, sequence, sequence, buffer)
 
 
 async def test_refused_event_goes_to_the_dead_letters_alone_and_the_rest_takes_effect(
@@ -139,7 +139,7 @@ async def test_hundred_refused_in_a_row_of_several_tenants_stop_the_shard_and_no
             with pytest.raises(BreakerOpen):
                 await shard.process([part(events if sequence == 0 else [started("ann")], sequence)])
         assert not shard.ready
-        assert "of several tenants" in str(shard.trouble)
+        assert "of several tenants" in str(shard.not_ready_reason)
         assert len(house.dead) < BREAKER_EVENTS
         assert house.status("e-ann") is None
         assert house.database.slot_leases
@@ -172,7 +172,7 @@ async def test_one_tenants_refused_events_stop_nobody(house: House) -> None:
 
 
 def test_breaker_counts_those_in_a_row_alone() -> None:
-    breaker = Breaker(Gauge("open", "", registry=CollectorRegistry()), most=3)
+    breaker = CircuitBreaker(Gauge("open", "", registry=CollectorRegistry()), most=3)
     for tenant in ("a", "b"):
         breaker.failed(tenant)
     breaker.passed()

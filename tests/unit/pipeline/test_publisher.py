@@ -105,16 +105,16 @@ async def test_a_long_outbox_is_relayed_whole_and_in_order(desk: Desk) -> None:
 @in_no_time
 async def test_publisher_says_when_redis_takes_nothing(desk: Desk) -> None:
     async with desk.running() as publisher:
-        assert publisher.trouble is None
+        assert publisher.not_ready_reason is None
         desk.outbound.down = ServiceUnavailable("gone")
         publishing = asyncio.ensure_future(desk.exit(publisher, "e-1"))
         desk.streams.available = False
         await asyncio.sleep(2)
-        assert publisher.trouble is None
+        assert publisher.not_ready_reason is None
         await asyncio.sleep(5)
-        assert "Redis" in (publisher.trouble or "")
+        assert "Redis" in (publisher.not_ready_reason or "")
         desk.outbound.down = None
         desk.streams.available = True
         await asyncio.sleep(5)
         await publishing
-        assert publisher.trouble is None
+        assert publisher.not_ready_reason is None

@@ -6,7 +6,7 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.streams import MemoryEventStream, MemoryStreams
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
-from goald.pipeline.ingest.read import Reader
+from goald.pipeline.ingest.read import StreamReader
 from goald.ports.event_stream import RawEntry
 from goald.settings import ReadSettings
 
@@ -41,7 +41,7 @@ def numbers(entries: list[RawEntry]) -> list[int]:
     return [int(entry[1][1]) for entry in entries]
 
 
-async def read_all(reader: Reader) -> list[int]:
+async def read_all(reader: StreamReader) -> list[int]:
     found: list[int] = []
     while entries := await reader.read():
         found += numbers(entries)
@@ -49,22 +49,22 @@ async def read_all(reader: Reader) -> list[int]:
 
 
 async def test_entries_come_in_order_in_bounded_batches(stream: FaultyStream) -> None:
-    reader = Reader(stream, SETTINGS)
+    reader = StreamReader(stream, SETTINGS)
     assert numbers(await reader.read()) == list(range(10))
     assert await read_all(reader) == list(range(10, 25))
 
 
 async def test_a_new_holder_reads_what_is_not_acknowledged(stream: FaultyStream) -> None:
-    first = Reader(stream, SETTINGS)
+    first = StreamReader(stream, SETTINGS)
     entries = await first.read()
     await stream.acknowledge(entries[6][0], 7)
-    following = Reader(stream, SETTINGS)
+    following = StreamReader(stream, SETTINGS)
     following.begin(await stream.claim(StreamLease(NAME, 2, "following")))
     assert await read_all(following) == list(range(7, 25))
 
 
 async def test_entries_of_a_lost_reply_are_read_again(stream: FaultyStream) -> None:
-    reader = Reader(stream, SETTINGS)
+    reader = StreamReader(stream, SETTINGS)
     found = numbers(await reader.read())
     stream.lose_next = True
     with pytest.raises(ServiceUnavailable):
@@ -74,7 +74,7 @@ async def test_entries_of_a_lost_reply_are_read_again(stream: FaultyStream) -> N
 
 async def test_heavy_entries_make_smaller_batches(stream: FaultyStream) -> None:
     settings = ReadSettings(entries=1_000, bytes=100_000, in_flight_bytes=100_000, pause=0)
-    reader = Reader(stream, settings)
+    reader = StreamReader(stream, settings)
     reader.learn(entries=10, size=10 * 50_000)
     assert len(await reader.read()) == 2
 
@@ -99,7 +99,7 @@ async def test_entries_that_are_too_much_for_one_read_come_in_several() -> None:
     for _ in range(200):
         await streams.add(NAME, [b"event", bytes(60_000)])
     settings = ReadSettings(entries=2_000, bytes=2 << 20, in_flight_bytes=1 << 20, pause=0)
-    reader = Reader(stream, settings)
+    reader = StreamReader(stream, settings)
     reader.learn(entries=2_000, size=2_000 * 300)
     found = failed = 0
     while found < 200 and failed < 20:

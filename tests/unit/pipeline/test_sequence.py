@@ -6,11 +6,13 @@ import pytest
 
 from goald.domain.errors import LeaseLost, OutOfSequence
 from goald.pipeline.shard.sequence import Sequencer
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 
 
-def part(sequence: int, *, floor: int = 0, epoch: int = 1, stream: str = "goald:events:0") -> Part:
-    return Part(stream, epoch, sequence, floor, b"")
+def part(
+    sequence: int, *, floor: int = 0, epoch: int = 1, stream: str = "goald:events:0"
+) -> ShardBatch:
+    return ShardBatch(stream, epoch, sequence, floor, b"")
 
 
 async def test_parts_are_taken_in_order() -> None:
@@ -92,10 +94,10 @@ async def test_part_whose_predecessor_never_comes_is_refused() -> None:
 async def test_a_part_that_is_its_senders_floor_is_taken_at_any_number_above() -> None:
     """Its sender has cut what is not done anew, under numbers that were never used."""
     sequencer = Sequencer()
-    sequencer.admit(Part("goald:events:0", 1, 0, 0, b"whole"))
-    _, is_next = sequencer.admit(Part("goald:events:0", 1, 7, 7, b"half"))
+    sequencer.admit(ShardBatch("goald:events:0", 1, 0, 0, b"whole"))
+    _, is_next = sequencer.admit(ShardBatch("goald:events:0", 1, 7, 7, b"half"))
     assert is_next
-    _, is_next = sequencer.admit(Part("goald:events:0", 1, 8, 7, b"half"))
+    _, is_next = sequencer.admit(ShardBatch("goald:events:0", 1, 8, 7, b"half"))
     assert is_next
     with pytest.raises(OutOfSequence):
-        sequencer.admit(Part("goald:events:0", 1, 10, 7, b"later"))
+        sequencer.admit(ShardBatch("goald:events:0", 1, 10, 7, b"later"))

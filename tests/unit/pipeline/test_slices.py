@@ -13,7 +13,7 @@ from goald.client import event
 from goald.domain.errors import CommitUnknown
 from goald.domain.streams import EXITS
 from goald.pipeline.shard.commit import SLICE_BYTES
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.shard_store import Change
 from goald.runtime.actors.shard import ShardProcess
 
@@ -50,11 +50,11 @@ async def shard(house: House) -> AsyncIterator[ShardProcess]:
         await running
 
 
-def part(events: Sequence[dict[str, Any]], sequence: int) -> Part:
+def part(events: Sequence[dict[str, Any]], sequence: int) -> ShardBatch:
     entries = [[f"{sequence}-{n}", json.dumps(one)] for n, one in enumerate(events)]
     raw = [[key.encode(), [b"event", body.encode()]] for key, body in entries]
     ((_, buffer, _),) = _native.Router(bytes(256), max_buffer=1 << 20).route(raw).buffers
-    return Part(STREAM, 1, sequence, sequence, buffer)
+    return ShardBatch(STREAM, 1, sequence, sequence, buffer)
 
 
 def large() -> dict[str, Any]:
@@ -99,4 +99,4 @@ async def test_what_fails_between_two_slices_is_made_up_for(
         exits = {exit_["id"]: exit_["data"]["enrollment_id"] for exit_ in house.outgoing(EXITS)}
     assert sorted(exits.values()) == sorted(f"e-{number}" for number in range(ENROLLMENTS))
     assert len(house.database.achievements) == ENROLLMENTS
-    assert shard.trouble is None
+    assert shard.not_ready_reason is None

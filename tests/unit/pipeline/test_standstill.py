@@ -4,37 +4,37 @@ import pytest
 
 from goald.adapters.memory.clock import ManualClock
 from goald.domain.errors import LeaseLost, ServiceUnavailable
-from goald.pipeline.stall_detector import STANDSTILL_SECONDS, Standstill
+from goald.pipeline.stall_detector import STALL_SECONDS, StallDetector
 
 
 async def test_step_that_fails_again_and_again_is_told_of_until_it_succeeds() -> None:
     clock = ManualClock()
-    standstill = Standstill(clock)
+    stall_detector = StallDetector(clock)
     for _ in range(3):
-        with pytest.raises(ServiceUnavailable), standstill.step("Postgres: commit"):
+        with pytest.raises(ServiceUnavailable), stall_detector.step("Postgres: commit"):
             raise ServiceUnavailable("gone")
-        assert standstill.trouble is None
-        await clock.advance(STANDSTILL_SECONDS / 3 - 0.1)
+        assert stall_detector.not_ready_reason is None
+        await clock.advance(STALL_SECONDS / 3 - 0.1)
     await clock.advance(0.3)
-    assert standstill.trouble == "Postgres: commit has not succeeded for 3 s"
-    with standstill.step("Postgres: commit"):
+    assert stall_detector.not_ready_reason == "Postgres: commit has not succeeded for 3 s"
+    with stall_detector.step("Postgres: commit"):
         pass
-    assert standstill.trouble is None
+    assert stall_detector.not_ready_reason is None
 
 
 async def test_step_that_hangs_is_told_of_too() -> None:
     clock = ManualClock()
-    standstill = Standstill(clock)
-    with standstill.step("Redis: publish"):
-        await clock.advance(STANDSTILL_SECONDS)
-        assert standstill.trouble is not None
-    assert standstill.trouble is None
+    stall_detector = StallDetector(clock)
+    with stall_detector.step("Redis: publish"):
+        await clock.advance(STALL_SECONDS)
+        assert stall_detector.not_ready_reason is not None
+    assert stall_detector.not_ready_reason is None
 
 
 async def test_step_that_is_not_tried_again_is_no_standstill() -> None:
     clock = ManualClock()
-    standstill = Standstill(clock)
-    with pytest.raises(LeaseLost), standstill.step("Postgres: commit"):
+    stall_detector = StallDetector(clock)
+    with pytest.raises(LeaseLost), stall_detector.step("Postgres: commit"):
         raise LeaseLost("another's")
-    await clock.advance(2 * STANDSTILL_SECONDS)
-    assert standstill.trouble is None
+    await clock.advance(2 * STALL_SECONDS)
+    assert stall_detector.not_ready_reason is None

@@ -12,10 +12,10 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.memory.streams import MemoryEventStream
 from goald.client import event
 from goald.domain.errors import BreakerOpen, ServiceUnavailable, ShardDied
-from goald.domain.fail_points import Step
-from goald.pipeline.poison.delivery_attempts import Solitude
+from goald.domain.fail_points import FailPoint
+from goald.pipeline.poison.delivery_attempts import Isolation
 from goald.pipeline.shard.evaluate import Evaluator
-from goald.pipeline.shard_batch import Part, Shard
+from goald.pipeline.shard_batch import Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
 from goald.runtime.actors.consumer import ConsumerProcess
 
@@ -57,7 +57,7 @@ class Phoenix:
         self.shard = self._house.shard(evaluator=Fragile(self._house, self.groups))
         self.running = asyncio.ensure_future(self.shard.run())
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         running = self.running
         answering = asyncio.ensure_future(self.shard.process(parts))
         await asyncio.wait({answering, running}, return_when=asyncio.FIRST_COMPLETED)
@@ -207,14 +207,16 @@ class Doomed(House):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.reached = self._die_of_fatal
+        self.fail_point = self._die_of_fatal
 
     def open_stream(self, name: str) -> EventStream:
         return Remembering(self.streams, name)
 
     @staticmethod
-    def _die_of_fatal(step: Step) -> None:
-        if step is Step.ROUTED and any(FATAL in entry[1][1] for entry in Remembering.last_read):
+    def _die_of_fatal(step: FailPoint) -> None:
+        if step is FailPoint.ROUTED and any(
+            FATAL in entry[1][1] for entry in Remembering.last_read
+        ):
             raise Panic
 
 
@@ -273,7 +275,7 @@ class Away:
 
     calls = 0
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         self.calls += 1
         raise ServiceUnavailable("it is away")
 
@@ -283,7 +285,7 @@ class Broken:
 
     calls = 0
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         self.calls += 1
         raise BreakerOpen("100 events in a row could not be processed")
 
@@ -293,7 +295,11 @@ async def test_reading_stops_where_a_shard_processes_nothing_more() -> None:
     await house.enrol("e-1", "ann")
     shard = Broken()
     async with consuming(house, shard) as consumer:
-        await until(lambda: consumer.trouble is not None and "in a row" in consumer.trouble)
+        await until(
+            lambda: (
+                consumer.not_ready_reason is not None and "in a row" in consumer.not_ready_reason
+            )
+        )
         assert not consumer.ready
         await house.enrol("e-2", "bob")
     assert shard.calls == 1
@@ -304,7 +310,7 @@ async def test_reading_stops_where_a_shard_processes_nothing_more() -> None:
 class Deadly:
     """A `Shard` that dies of everything."""
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         raise ShardDied("it died")
 
 
@@ -313,7 +319,11 @@ async def test_a_release_that_dies_of_every_event_buries_a_hundred_and_stops() -
     for number in range(120):
         await send_fatal(house, f"c-{number}", tenant=f"tenant-{number % 2}")
     async with consuming(house, Deadly()) as consumer:
-        await until(lambda: consumer.trouble is not None and "in a row" in consumer.trouble)
+        await until(
+            lambda: (
+                consumer.not_ready_reason is not None and "in a row" in consumer.not_ready_reason
+            )
+        )
     assert len(house.dead) == 99
     assert house.unacknowledged > 0
 
@@ -335,7 +345,7 @@ class Hasty(SystemClock):
 
 
 async def test_who_is_alone_at_a_shard_waits_for_the_others_and_has_nobody_beside() -> None:
-    solitude = Solitude()
+    solitude = Isolation()
     may_leave = asyncio.Event()
     order: list[str] = []
 

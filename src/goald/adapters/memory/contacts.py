@@ -3,7 +3,7 @@
 from typing import cast
 from uuid import UUID
 
-from goald.adapters.memory.database import Enrollment, MemoryDatabase, copy_binary
+from goald.adapters.memory.database import MemoryDatabase, StoredEnrollment, copy_binary
 from goald.domain.records import EnrollmentRecord, EnrollmentStatus
 from goald.ports.contacts import ContactState
 
@@ -45,15 +45,15 @@ class MemoryContacts:
         return None if row is None else _record(row)
 
 
-def _newest(row: Enrollment) -> tuple[int, str]:
+def _newest(row: StoredEnrollment) -> tuple[int, str]:
     return -row.enrolled_at, row.id
 
 
-def _last_ended(row: Enrollment) -> tuple[int, str]:
+def _last_ended(row: StoredEnrollment) -> tuple[int, str]:
     return -(row.ended_at or 0), row.id
 
 
-def _record(row: Enrollment) -> EnrollmentRecord:
+def _record(row: StoredEnrollment) -> EnrollmentRecord:
     return EnrollmentRecord(
         id=row.id,
         workflow_id=row.workflow_id,

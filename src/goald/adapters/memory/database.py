@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goald.domain.errors import LeaseHeld
-from goald.domain.leases import Held, MayTake, SlotLease, StreamLease, named
+from goald.domain.leases import CurrentLease, SlotLease, StreamLease, TakeoverPolicy, named
 from goald.domain.slots import SlotRange
 
 
 @dataclass
-class Enrollment:
+class StoredEnrollment:
     """One row of workflow_enrollments."""
 
     tenant_id: str
@@ -31,11 +31,11 @@ class Enrollment:
 
 
 @dataclass
-class Achievement:
+class StoredAchievement:
     """One row of workflow_goal_achievements."""
 
     id: str
-    enrollment: Enrollment
+    enrollment: StoredEnrollment
     goal_config_id: str
     goal_type: str
     achieved_at: int
@@ -66,8 +66,8 @@ class MemoryDatabase:
 
     name: str = "memory"
     """Which database it is."""
-    enrollments: dict[tuple[str, str], Enrollment] = field(default_factory=dict)
-    achievements: list[Achievement] = field(default_factory=list)
+    enrollments: dict[tuple[str, str], StoredEnrollment] = field(default_factory=dict)
+    achievements: list[StoredAchievement] = field(default_factory=list)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
     workflows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     """(version, the workflow as `Engine.update_workflows` takes it)."""
@@ -89,18 +89,22 @@ class MemoryDatabase:
         """Note that a lease was renewed. None of them runs out."""
         self.renewals[epoch] = self.renewals.get(epoch, 0) + 1
 
-    def require_free(self, leases: Sequence[SlotLease | StreamLease], may_take: MayTake) -> None:
+    def require_free(
+        self, leases: Sequence[SlotLease | StreamLease], takeover_policy: TakeoverPolicy
+    ) -> None:
         """Raise LeaseHeld where one of them may not be taken."""
         for lease in leases:
             renewed = float(self.renewals.get(lease.epoch, 0))
-            if not may_take(Held(lease.epoch, lease.holder, renewed, is_expired=False)):
+            if not takeover_policy(
+                CurrentLease(lease.epoch, lease.holder, renewed, is_expired=False)
+            ):
                 raise LeaseHeld(f"it is held by {named(lease.holder)}")
 
     def next_number(self) -> int:
         self.last_number += 1
         return self.last_number
 
-    def active(self, slots: SlotRange) -> list[Enrollment]:
+    def active(self, slots: SlotRange) -> list[StoredEnrollment]:
         """The active enrollments of these slots."""
         return [
             row
@@ -109,7 +113,7 @@ class MemoryDatabase:
         ]
 
 
-def copy_binary(rows: Iterable[Enrollment]) -> bytes:
+def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:
     """Enrollments as Postgres's binary COPY gives them, for `_native.Engine.load`."""
     pieces = [b"PGCOPY\n\xff\r\n\x00", struct.pack(">ii", 0, 0)]
     for row in rows:

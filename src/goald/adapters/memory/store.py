@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from goald.adapters.memory.database import (
-    Achievement,
-    Enrollment,
     MemoryDatabase,
     OutboxEntry,
+    StoredAchievement,
+    StoredEnrollment,
     copy_binary,
 )
 from goald.adapters.memory.outbox import MemoryOutbox
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.errors import ContentRefused, LeaseLost
-from goald.domain.leases import MayTake, SlotLease, StreamLease, from_anybody
+from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, take_from_anyone
 from goald.domain.slots import SlotRange
 from goald.domain.streams import EXITS
 from goald.ports.clock import Clock
@@ -38,11 +38,11 @@ class MemoryShardStore:
         return self._outbox
 
     async def take(
-        self, slots: SlotRange, holder: str, may_take: MayTake = from_anybody
+        self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = take_from_anyone
     ) -> SlotLease:
         held = self._tables.slot_leases
         overlapping = [lease for lease in held.values() if _overlap(lease.slots, slots)]
-        self._tables.require_free(overlapping, may_take)
+        self._tables.require_free(overlapping, takeover_policy)
         for one in overlapping:
             del held[one.epoch]
         lease = SlotLease(slots, self._tables.next_epoch(), holder)
@@ -120,7 +120,7 @@ class MemoryShardStore:
 
     def _insert(self, effects: Any, i: int) -> None:
         key = (effects.tenant_id[i], effects.enrollment_id[i])
-        self._tables.enrollments[key] = Enrollment(
+        self._tables.enrollments[key] = StoredEnrollment(
             *key,
             contact_id=effects.contact_id[i],
             workflow_id=effects.workflow_id[i],
@@ -145,7 +145,7 @@ class MemoryShardStore:
                 row.last_achieved_at = at if before is None else max(before, at)
                 row.met_types |= TYPE_BITS[goal_type]
                 self._tables.achievements.append(
-                    Achievement(id_, row, goal_id, goal_type, at, trigger_event, metadata)
+                    StoredAchievement(id_, row, goal_id, goal_type, at, trigger_event, metadata)
                 )
 
     def _enqueue(self, effects: Any, change: Change, effective: bytearray) -> list[StoredMessage]:
@@ -195,11 +195,15 @@ class MemoryStreamLeases:
         self._tables = database
 
     async def take(
-        self, stream: str, holder: str, may_take: MayTake = from_anybody, above: int = 0
+        self,
+        stream: str,
+        holder: str,
+        takeover_policy: TakeoverPolicy = take_from_anyone,
+        above: int = 0,
     ) -> StreamLease:
         held = self._tables.stream_leases
         theirs = [lease for lease in held.values() if lease.stream == stream]
-        self._tables.require_free(theirs, may_take)
+        self._tables.require_free(theirs, takeover_policy)
         for one in theirs:
             del held[one.epoch]
         lease = StreamLease(stream, self._tables.next_epoch(above), holder)
@@ -227,7 +231,7 @@ def _goals(literal: str) -> list[str]:
     return [goal for goal in literal.strip("{}").split(",") if goal]
 
 
-def _same(row: Enrollment, effects: Any, i: int, slots: SlotRange) -> bool:
+def _same(row: StoredEnrollment, effects: Any, i: int, slots: SlotRange) -> bool:
     return (row.contact_id, row.workflow_id) == (
         effects.contact_id[i],
         effects.workflow_id[i],

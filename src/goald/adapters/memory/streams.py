@@ -13,7 +13,7 @@ from goald.domain.streams import CONTROL, DEAD, EXITS, FIELD
 from goald.domain.times import rfc3339
 from goald.ports.clock import Clock
 from goald.ports.event_stream import RawEntry, Start
-from goald.ports.outbound import DeadLetter, Message, Position, Standing
+from goald.ports.outbound import DeadLetter, Message, PublishedWatermark, ServerIdentity
 
 Id = tuple[int, int]
 
@@ -207,7 +207,9 @@ class MemoryOutbound:
     def __init__(self, streams: MemoryStreams) -> None:
         self._streams = streams
 
-    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
+    async def publish(
+        self, messages: Sequence[Message], position: PublishedWatermark | None = None
+    ) -> int:
         for message in messages:
             await self._streams.add(message.stream, [FIELD.encode(), message.payload.encode()])
         if position is None:
@@ -230,10 +232,10 @@ class MemoryOutbound:
             flat = [part for name, value in fields.items() for part in (name.encode(), value)]
             await self._streams.add(DEAD, flat)
 
-    async def standing(self, slots: SlotRange) -> Standing:
+    async def standing(self, slots: SlotRange) -> ServerIdentity:
         held = self._streams
         self._require_available()
-        return Standing(
+        return ServerIdentity(
             held.run_id, held.known_as.get(str(slots)), held.positions.get(str(slots), 0)
         )
 
@@ -241,7 +243,7 @@ class MemoryOutbound:
         self._require_available()
         self._streams.known_as[str(slots)] = token
 
-    async def confirm(self, position: Position, token: str, name: str) -> bool:
+    async def confirm(self, position: PublishedWatermark, token: str, name: str) -> bool:
         self._require_available()
         if self._streams.known_as.get(str(position.slots)) != token:
             return False

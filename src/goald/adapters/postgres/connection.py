@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from goald.adapters.postgres.errors import FAILURES, translate
-from goald.adapters.postgres.identity import Server
+from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.shard import statements
 from goald.domain.errors import GoaldError
 from goald.domain.slots import SlotRange
@@ -40,8 +40,16 @@ class Connection:
     nothing it was still doing can happen after what the new connection reads.
     """
 
-    def __init__(self, dsn: str, *, role: str, name: str, settings: dict[str, str],
-                 command_seconds: float = 30.0, server: Server | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        role: str,
+        name: str,
+        settings: dict[str, str],
+        command_seconds: float = 30.0,
+        server: PostgresIdentity | None = None,
+    ) -> None:
         """`server`: which is to be the same at each connecting; else ServerReplaced (D10)."""
         self._dsn = dsn
         self._server = server

@@ -23,7 +23,7 @@ class _Seen:
     flushed: int
 
 
-class Server:
+class PostgresIdentity:
     """The server behind the connections of one process, as it was last seen.
 
     One that was restored from a copy, or a standby that took over, may lack what was

@@ -5,7 +5,7 @@ import hashlib
 from typing import Final
 
 from goald.adapters.redis.connect import connect, service_errors
-from goald.domain.idempotency import Answer, Standing
+from goald.domain.idempotency import Answer, IdempotencyRecord
 
 KEPT_S: Final = 24 * 3_600
 """How long an answer is given again."""
@@ -47,7 +47,7 @@ class RedisIdempotency:
         self._redis = connect(url)
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | Standing:
+    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | IdempotencyRecord:
         name = _name(tenant, key)
         async with (
             service_errors(),
@@ -58,12 +58,12 @@ class RedisIdempotency:
             pipe.get(name)
             is_new, held = await pipe.execute()
         if is_new:
-            return Standing.BEGUN
+            return IdempotencyRecord.BEGUN
         digest, answer = held[: len(request)], held[len(request) :]
         if digest != request:
-            return Standing.ANOTHER
+            return IdempotencyRecord.ANOTHER
         if not answer:
-            return Standing.UNDER_WAY
+            return IdempotencyRecord.UNDER_WAY
         return Answer(int(answer[:3]), answer[3:])
 
     async def end(self, tenant: str, key: str, request: bytes, answer: Answer | None) -> None:

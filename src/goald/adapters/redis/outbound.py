@@ -13,7 +13,7 @@ from goald.domain.slots import SlotRange
 from goald.domain.streams import CONTROL, DEAD, FIELD, INCARNATION, position_key
 from goald.domain.times import rfc3339
 from goald.ports.clock import Clock
-from goald.ports.outbound import DeadLetter, Message, Position, Standing
+from goald.ports.outbound import DeadLetter, Message, PublishedWatermark, ServerIdentity
 
 _MESSAGES_PER_WRITE = 1_000
 _BYTES_PER_WRITE = 4 << 20
@@ -46,7 +46,9 @@ class RedisOutbound:
         self._clock = clock
         self._dead = DeadBound(self._wire, dead_max_bytes)
 
-    async def publish(self, messages: Sequence[Message], position: Position | None = None) -> int:
+    async def publish(
+        self, messages: Sequence[Message], position: PublishedWatermark | None = None
+    ) -> int:
         commands: list[Command] = [
             (
                 "XADD",
@@ -80,14 +82,14 @@ class RedisOutbound:
             with contextlib.suppress(ServiceUnavailable):  # they are buried; the next make room
                 await self._dead.make_room(part)
 
-    async def standing(self, slots: SlotRange) -> Standing:
+    async def standing(self, slots: SlotRange) -> ServerIdentity:
         info, known_as, published = await self._wire.ask(
             ("INFO", "server"),
             ("HGET", INCARNATION, str(slots)),
             ("GET", position_key(slots)),
         )
         known_as = _taken(known_as)
-        return Standing(
+        return ServerIdentity(
             server=_run_id(info),
             known_as=known_as.decode() if known_as is not None else None,
             published=int(_taken(published) or 0),
@@ -97,7 +99,7 @@ class RedisOutbound:
         (reply,) = await self._wire.ask(("HSET", INCARNATION, str(slots), token))
         _taken(reply)
 
-    async def confirm(self, position: Position, token: str, name: str) -> bool:
+    async def confirm(self, position: PublishedWatermark, token: str, name: str) -> bool:
         slots = str(position.slots)
         keys = (INCARNATION, position_key(slots))
         (reply,) = await self._wire.ask(

@@ -12,7 +12,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 
 from goald.api.auth.signatures import SECRET_BYTES, is_signed, is_timely
 from goald.api.auth.tokens import is_name
-from goald.api.dependencies import Parts
+from goald.api.dependencies import Dependencies
 from goald.api.http.paths import PathId
 from goald.api.http.problems import Forbidden, Unauthorized
 from goald.api.ports import Caller
@@ -42,8 +42,8 @@ _NO_SECRET = bytes(SECRET_BYTES[0])
 """Checked with where there is no secret, so that the answer takes as long."""
 
 
-async def parts_of(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
+async def parts_of(request: Request) -> Dependencies:
+    parts: Dependencies = request.app.state.parts
     return parts
 
 
@@ -82,7 +82,7 @@ class Access(SecurityBase):
             )
         request.scope[_CALLER] = caller
 
-    async def identify(self, request: Request, parts: Parts) -> Caller:
+    async def identify(self, request: Request, parts: Dependencies) -> Caller:
         """Who calls, by the bearer token."""
         given = request.headers.getlist("authorization")
         scheme, token = get_authorization_scheme_param(given[0] if given else None)
@@ -138,7 +138,7 @@ class ByTokenOrSignature(Access):
         caller: Caller = request.scope[_CALLER]
         return caller
 
-    async def identify(self, request: Request, parts: Parts) -> Caller:
+    async def identify(self, request: Request, parts: Dependencies) -> Caller:
         """Reads the body where it is signed. That there is no such tenant or provider looks
         like a wrong signature, and takes as long."""
         headers, query = request.headers, request.query_params
@@ -164,7 +164,7 @@ class ByTokenOrSignature(Access):
         )
 
 
-PartsOf = Annotated[Parts, Depends(parts_of)]
+PartsOf = Annotated[Dependencies, Depends(parts_of)]
 Reads = Annotated[Caller, Security(ByToken("workflows:read"), scopes=["workflows:read"])]
 Edits = Annotated[Caller, Security(ByToken("workflows:edit"), scopes=["workflows:edit"])]
 Writes = Annotated[Caller, Security(ByToken("events:write"), scopes=["events:write"])]

@@ -23,7 +23,7 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.InvalidEvent: 400,
     errors.InvalidConfiguration: 400,
     errors.NotFound: 404,
-    errors.AlreadyThere: 409,
+    errors.AlreadyExists: 409,
     errors.VersionConflict: 409,
     errors.StaleVersion: 412,
 }

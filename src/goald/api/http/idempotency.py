@@ -10,12 +10,12 @@ import structlog
 from fastapi import Header, Request, Response
 from pydantic import BaseModel
 
-from goald.api.dependencies import Parts
-from goald.api.http.problems import Conflict
+from goald.api.dependencies import Dependencies
+from goald.api.http.problems import ConflictProblem
 from goald.api.ports import Caller
 from goald.api.publishing import PATIENCE_S
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.idempotency import Answer, Standing
+from goald.domain.idempotency import Answer, IdempotencyRecord
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -48,7 +48,7 @@ REPLAYED_HEADER = {
 
 async def once(
     request: Request,
-    parts: Parts,
+    parts: Dependencies,
     caller: Caller,
     key: str | None,
     status: int,
@@ -57,7 +57,7 @@ async def once(
     """What `do` gives, as JSON with this status; under a key, done once a tenant and day.
 
     Only an answer that `do` gave is kept: what it raises leaves the key free, so that the
-    request may be mended or tried again. Raises Conflict, and ServiceUnavailable where Redis
+    request may be mended or tried again. Raises ConflictProblem, and ServiceUnavailable where Redis
     cannot say whether it was done before. What is too much to be kept (decision 17) is done
     again, which its ids make harmless.
     """
@@ -67,10 +67,10 @@ async def once(
     standing = await _in_time(parts.idempotency.begin(tenant, key, digest))
     if isinstance(standing, Answer):
         return _response(standing, {REPLAYED: "true"})
-    if standing is Standing.ANOTHER:
-        raise Conflict("This Idempotency-Key belongs to another request")
-    if standing is Standing.UNDER_WAY:
-        raise Conflict(
+    if standing is IdempotencyRecord.ANOTHER:
+        raise ConflictProblem("This Idempotency-Key belongs to another request")
+    if standing is IdempotencyRecord.UNDER_WAY:
+        raise ConflictProblem(
             "A request with this Idempotency-Key is still under way", headers={"Retry-After": "1"}
         )
     answer = None

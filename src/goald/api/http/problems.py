@@ -47,13 +47,13 @@ class Forbidden(Problem):
     status = 403
 
 
-class NotFound(Problem):
+class NotFoundProblem(Problem):
     """The tenant has no such thing; another may have it (D8)."""
 
     status = 404
 
 
-class Conflict(Problem):
+class ConflictProblem(Problem):
     """Another has changed it meanwhile, or it is not in the state that this asks for."""
 
     status = 409

@@ -2,12 +2,12 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from goald.api.models.editing import Change
+from goald.api.models.editing import ChangeRequest
 from goald.domain.configuration.criteria import Text
 from goald.domain.configuration.goals import CatalogKind
 
 
-class EntityChange(Change):
+class EntityChange(ChangeRequest):
     """What an entity is to be."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Contact Us"}]})

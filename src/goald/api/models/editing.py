@@ -16,13 +16,13 @@ SeenVersion = Annotated[
 ]
 
 
-class Change(Body):
+class ChangeRequest(Body):
     """A body whose values are of the right types as they are."""
 
     model_config = ConfigDict(strict=True)
 
 
-class OfVersion(Change):
+class OfVersion(ChangeRequest):
     """A body that says no more than which version was seen."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})

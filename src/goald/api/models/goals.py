@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.api.models.editing import Change, SeenVersion, known
+from goald.api.models.editing import ChangeRequest, SeenVersion, known
 from goald.api.models.times import StrictTimeUs
 from goald.domain.configuration.criteria import Id
 from goald.domain.configuration.criteria_schema import criteria_schema
@@ -54,7 +54,7 @@ def _tell_criteria(schema: dict[str, Any]) -> None:
     ]
 
 
-class GoalRequest(Change):
+class GoalRequest(ChangeRequest):
     """A goal that is to be added."""
 
     model_config = ConfigDict(json_schema_extra=_tell_criteria)
@@ -70,7 +70,7 @@ class GoalRequest(Change):
     )
 
 
-class GoalChange(Change):
+class GoalChange(ChangeRequest):
     """What is to change of a goal. What is left out stays as it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"is_active": False}]})

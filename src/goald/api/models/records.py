@@ -57,7 +57,7 @@ _LISTENERS: JsonDict = {
 }
 
 
-class Enrollment(BaseModel):
+class EnrollmentResponse(BaseModel):
     """One contact's run through a workflow."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_ENROLLMENT]})
@@ -76,7 +76,7 @@ class Enrollment(BaseModel):
     exit_acknowledged_at: str | None = Field(json_schema_extra={"format": "date-time"})
 
     @classmethod
-    def of(cls, row: EnrollmentRecord) -> "Enrollment":
+    def of(cls, row: EnrollmentRecord) -> "EnrollmentResponse":
         return cls(
             id=row.id,
             workflow_id=row.workflow_id,
@@ -91,7 +91,7 @@ class Enrollment(BaseModel):
         )
 
 
-class Achievement(BaseModel):
+class AchievementResponse(BaseModel):
     """The record that an enrollment met a goal."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_ACHIEVEMENT]})
@@ -114,7 +114,7 @@ class Achievement(BaseModel):
     )
 
     @classmethod
-    def of(cls, row: AchievementRecord) -> "Achievement":
+    def of(cls, row: AchievementRecord) -> "AchievementResponse":
         return cls(
             id=row.id,
             workflow_id=row.workflow_id,
@@ -139,7 +139,7 @@ class EnrollmentPage(BaseModel):
         json_schema_extra={"examples": [{"items": [_ENROLLMENT], "next_cursor": None}]}
     )
 
-    items: list[Enrollment]
+    items: list[EnrollmentResponse]
     next_cursor: str | None = Field(description=_NEXT)
 
 
@@ -150,7 +150,7 @@ class AchievementPage(BaseModel):
         json_schema_extra={"examples": [{"items": [_ACHIEVEMENT], "next_cursor": None}]}
     )
 
-    items: list[Achievement]
+    items: list[AchievementResponse]
     next_cursor: str | None = Field(description=_NEXT)
 
 

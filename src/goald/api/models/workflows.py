@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.api.models.editing import Change, SeenVersion, known
+from goald.api.models.editing import ChangeRequest, SeenVersion, known
 from goald.domain.configuration.criteria import Text
 from goald.domain.configuration.goals import GoalLogic
 from goald.domain.configuration.workflows import WorkflowRow
@@ -20,7 +20,7 @@ _LEAD: JsonDict = {
 }
 
 
-class WorkflowChange(Change):
+class WorkflowChange(ChangeRequest):
     """What a workflow is to be. What is left out stays as it is."""
 
     model_config = ConfigDict(

@@ -8,9 +8,9 @@ from fastapi import Query
 from goald.api.auth.access import PartsOf, PathId, Reads
 from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.pagination import PageAsked, QueryId
-from goald.api.http.problems import NotFound, responses
+from goald.api.http.problems import NotFoundProblem, responses
 from goald.api.http.routing import Router
-from goald.api.models.records import Achievement, AchievementPage
+from goald.api.models.records import AchievementPage, AchievementResponse
 from goald.domain.configuration.goals import GoalType
 
 router = Router()
@@ -51,6 +51,6 @@ async def list_achievements(
     listing = page.of((int, UUID), "achievements", tenant, workflow_id, *filters.values())
     found = await parts.records.achievements(tenant, workflow_id, filters, listing.span)
     if not found.rows and not await parts.records.is_known(tenant, workflow_id):
-        raise NotFound(f"There is no workflow {workflow_id}")
-    items = [Achievement.of(row) for row in found.rows]
+        raise NotFoundProblem(f"There is no workflow {workflow_id}")
+    items = [AchievementResponse.of(row) for row in found.rows]
     return ExactJson(AchievementPage(items=items, next_cursor=listing.cursor(found.next)))

@@ -7,9 +7,9 @@ import orjson
 from fastapi import Request, Response
 
 from goald.api.auth.access import PartsOf, PathId, Writes
-from goald.api.dependencies import Parts
+from goald.api.dependencies import Dependencies
 from goald.api.http.idempotency import REPLAYED_HEADER, Key, once
-from goald.api.http.problems import BadRequest, Conflict, NotFound, responses
+from goald.api.http.problems import BadRequest, ConflictProblem, NotFoundProblem, responses
 from goald.api.http.routing import Router
 from goald.api.models.events import EnrollmentEnd, EventMade, NewEnrollment
 from goald.api.publishing import units
@@ -88,20 +88,22 @@ async def end_enrollment(
 
 
 async def _contact(
-    parts: Parts, tenant: str, workflow_id: str, enrollment_id: str, given: str | None
+    parts: Dependencies, tenant: str, workflow_id: str, enrollment_id: str, given: str | None
 ) -> str:
     """Whose the enrollment is. It may be on its way: then it is the contact's that is given."""
     known = await parts.contacts.enrollment(tenant, enrollment_id)
     if known is None and given is not None:
         return given
     if known is None or known.workflow_id != workflow_id:
-        raise NotFound(f"There is no enrollment {enrollment_id} in the workflow {workflow_id}")
+        raise NotFoundProblem(
+            f"There is no enrollment {enrollment_id} in the workflow {workflow_id}"
+        )
     if given not in (None, known.contact_id):
-        raise Conflict(f"The enrollment {enrollment_id} is another contact's")
+        raise ConflictProblem(f"The enrollment {enrollment_id} is another contact's")
     return known.contact_id
 
 
-async def _publish(parts: Parts, tenant: str, kind: str, data: dict[str, Any]) -> EventMade:
+async def _publish(parts: Dependencies, tenant: str, kind: str, data: dict[str, Any]) -> EventMade:
     """One event, under an id that is made of what it says happened to whom."""
     now_us = parts.clock.now_us()
     event_id = str(

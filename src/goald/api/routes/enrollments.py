@@ -6,9 +6,9 @@ from fastapi import Query
 
 from goald.api.auth.access import PartsOf, PathId, Reads
 from goald.api.http.pagination import PageAsked, QueryId
-from goald.api.http.problems import NotFound, responses
+from goald.api.http.problems import NotFoundProblem, responses
 from goald.api.http.routing import Router
-from goald.api.models.records import Enrollment, EnrollmentPage
+from goald.api.models.records import EnrollmentPage, EnrollmentResponse
 from goald.domain.records import EnrollmentStatus
 
 router = Router()
@@ -37,7 +37,8 @@ async def list_enrollments(
     filters = {"status": status, "contact_id": contact_id}
     found = await parts.records.enrollments(tenant, workflow_id, filters, listing.span)
     if not found.rows and not await parts.records.is_known(tenant, workflow_id):
-        raise NotFound(f"There is no workflow {workflow_id}")
+        raise NotFoundProblem(f"There is no workflow {workflow_id}")
     return EnrollmentPage(
-        items=[Enrollment.of(row) for row in found.rows], next_cursor=listing.cursor(found.next)
+        items=[EnrollmentResponse.of(row) for row in found.rows],
+        next_cursor=listing.cursor(found.next),
     )

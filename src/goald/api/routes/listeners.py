@@ -1,7 +1,7 @@
 """What is registered for a workflow (R9, R10, E10)."""
 
 from goald.api.auth.access import PartsOf, PathId, Reads
-from goald.api.http.problems import NotFound, responses
+from goald.api.http.problems import NotFoundProblem, responses
 from goald.api.http.routing import Router
 from goald.api.models.records import Listeners
 
@@ -21,5 +21,5 @@ async def get_listeners(workflow_id: PathId, caller: Reads, parts: PartsOf) -> L
     listening = await parts.records.listening(tenant, workflow_id)
     is_configured = listening.version > 0
     if not is_configured and not await parts.records.is_known(tenant, workflow_id):
-        raise NotFound(f"There is no workflow {workflow_id}")
+        raise NotFoundProblem(f"There is no workflow {workflow_id}")
     return Listeners.of(workflow_id, listening)

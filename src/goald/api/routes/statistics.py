@@ -8,7 +8,7 @@ from fastapi import Query
 from pydantic import BeforeValidator
 
 from goald.api.auth.access import PartsOf, PathId, Reads
-from goald.api.http.problems import BadRequest, NotFound, responses
+from goald.api.http.problems import BadRequest, NotFoundProblem, responses
 from goald.api.http.routing import Router
 from goald.api.models.statistics import GoalStatistics
 
@@ -57,5 +57,5 @@ async def get_goal_statistics(
         )
     found = await parts.statistics.read(caller.tenant_id, workflow_id, first, last)
     if found is None:
-        raise NotFound(f"There is no workflow {workflow_id}")
+        raise NotFoundProblem(f"There is no workflow {workflow_id}")
     return GoalStatistics.of(workflow_id, found)

@@ -6,7 +6,7 @@ from fastapi import Response
 
 from goald.api.auth import signatures
 from goald.api.auth.access import Edits, PartsOf, PathId
-from goald.api.http.problems import NotFound, responses
+from goald.api.http.problems import NotFoundProblem, responses
 from goald.api.http.routing import Router
 from goald.api.models.webhooks import WantedSecret, Webhook, Webhooks, WebhookSecret
 from goald.domain.times import rfc3339
@@ -61,4 +61,4 @@ async def list_webhooks(caller: Edits, parts: PartsOf) -> Webhooks:
 async def delete_webhook(provider: PathId, caller: Edits, parts: PartsOf) -> None:
     """What this provider signs is no longer taken."""
     if not await parts.secrets.delete(caller.tenant_id, provider, caller.subject):
-        raise NotFound(f"There is no webhook {provider}")
+        raise NotFoundProblem(f"There is no webhook {provider}")

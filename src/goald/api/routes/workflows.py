@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from goald.api.auth.access import Edits, PartsOf, Reads
-from goald.api.dependencies import Parts
+from goald.api.dependencies import Dependencies
 from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.paths import PathId
 from goald.api.http.problems import responses
@@ -125,7 +125,7 @@ async def _set_active(
     workflow_id: str,
     is_active: bool,
     caller: Caller,
-    parts: Parts,
+    parts: Dependencies,
     if_match: Expected,
     body: OfVersion | None,
 ) -> ExactJson:

@@ -13,8 +13,8 @@ from goald.cli.output.printing import print_json, say, table
 
 if TYPE_CHECKING:
     from goald.configuration.service import Applied, ConfigurationService
-    from goald.domain.configuration.desired import WantedConfiguration
-    from goald.domain.configuration.workflows import Difference, Row
+    from goald.domain.configuration.desired import DesiredConfiguration
+    from goald.domain.configuration.workflows import ConfigurationChange, Row
 
 MARKS = {"create": "+ create", "update": "~ update", "delete": "- delete"}
 
@@ -55,8 +55,8 @@ def apply(
 
 
 async def _apply(
-    service: "ConfigurationService", wanted: "WantedConfiguration", *, dry_run: bool, prune: bool
-) -> "tuple[list[Difference], Applied | None]":
+    service: "ConfigurationService", wanted: "DesiredConfiguration", *, dry_run: bool, prune: bool
+) -> "tuple[list[ConfigurationChange], Applied | None]":
     """The differences, and what became of them; None for a dry run. Closes the service."""
     try:
         if dry_run:
@@ -92,7 +92,7 @@ def _summary(tenant: str, count: int, applied: "Applied | None") -> str:
     return f"{changes} made for {tenant}. {holders.ready} of {holders.live} shards have it{later}."
 
 
-def _line(change: "Difference") -> list[object]:
+def _line(change: "ConfigurationChange") -> list[object]:
     return [MARKS[change.action], _kind(change.row), _name(change.row), _changed(change)]
 
 
@@ -112,7 +112,7 @@ def _name(row: "Row") -> str:
     return f"{row.workflow_id} / {row.key or row.goal_type}"
 
 
-def _changed(change: "Difference") -> str:
+def _changed(change: "ConfigurationChange") -> str:
     """What a person needs to see of it: `field: before -> after`, or what is new."""
     after = _fields(change.after)
     if change.after is None:
@@ -158,7 +158,9 @@ def _plain(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _as_json(tenant: str, changes: "list[Difference]", applied: "Applied | None") -> dict[str, Any]:
+def _as_json(
+    tenant: str, changes: "list[ConfigurationChange]", applied: "Applied | None"
+) -> dict[str, Any]:
     return {
         "tenant": tenant,
         "dry_run": applied is None,

@@ -13,7 +13,7 @@ from goald.cli.output.printing import print_json, say, table
 from goald.cli.output.screen import Screen
 
 if TYPE_CHECKING:
-    from goald.domain.audit.chain import Finding, KeptEnd
+    from goald.domain.audit.chain import AuditFinding, KeptEnd
 
 app = typer.Typer(help="The audit log: who changed what, and what was achieved.")
 
@@ -48,7 +48,7 @@ def verify(
     dsn = settings.postgres_owner_dsn or settings.postgres_dsn or find(settings).postgres_dsn
     kept: Mapping[str, KeptEnd] = {} if heads is None else read_heads(heads)
     verification = Verification(kept)
-    found: list[Finding] = []
+    found: list[AuditFinding] = []
     count = 0
     with _progress() as progress:
         for piece in pieces(dsn):
@@ -79,7 +79,7 @@ def verify(
         raise typer.Exit(Code.FAILED)
 
 
-def _tell(found: "list[Finding]", count: int, rows: int, chains: int) -> None:
+def _tell(found: "list[AuditFinding]", count: int, rows: int, chains: int) -> None:
     over = f"{rows:,} rows in {chains:,} {'chain' if chains == 1 else 'chains'}"
     if not count:
         say(f"The audit log is intact: {over}.")
@@ -93,11 +93,11 @@ def _tell(found: "list[Finding]", count: int, rows: int, chains: int) -> None:
         say(f"… and {count - len(found):,} more.")
 
 
-def _numbers(finding: "Finding") -> str:
+def _numbers(finding: "AuditFinding") -> str:
     return str(finding.number) + (f"-{finding.last}" if finding.last is not None else "")
 
 
-def _as_json(finding: "Finding") -> dict[str, Any]:
+def _as_json(finding: "AuditFinding") -> dict[str, Any]:
     return {
         "writer": finding.writer,
         "number": finding.number,

@@ -13,7 +13,7 @@ from goald.cli.output.printing import print_json, say
 from goald.domain.configuration.goals import LISTENS_TO
 
 if TYPE_CHECKING:
-    from goald.cli.follow import Entry
+    from goald.cli.follow import StreamEntry
 
 POLL_MS = 50
 READ = (
@@ -138,7 +138,7 @@ def _warn_of_unread(event_type: str) -> None:
     complain(f"events of type {event_type} have no effect{meant}")
 
 
-def _show(entry: "Entry", as_json: bool) -> None:
+def _show(entry: "StreamEntry", as_json: bool) -> None:
     from goald.cli.output import event_lines as shown_events
 
     if as_json:

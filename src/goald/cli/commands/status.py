@@ -39,9 +39,9 @@ def status(
 async def _gather(instance: "Instance") -> dict[str, Any]:
     from goald.adapters.redis.connect import connect
     from goald.runtime.heartbeat.heartbeats import not_ready
-    from goald.runtime.heartbeat.registry import RedisBoard
+    from goald.runtime.heartbeat.registry import RedisProcessRegistry
 
-    board, client = RedisBoard(instance.redis_url), connect(instance.redis_url)
+    board, client = RedisProcessRegistry(instance.redis_url), connect(instance.redis_url)
     try:
         readings = await board.readings()
         streams = [await _stream(client, name, lag) for name, lag in readings.lag.items()]

@@ -33,7 +33,7 @@ def tail(
 async def _tail(
     kind: Kind, from_start: bool, count: int | None, tenant: str | None, as_json: bool
 ) -> None:
-    from goald.cli.follow import Entry
+    from goald.cli.follow import StreamEntry
     from goald.cli.output import event_lines as shown_events
     from goald.client import tail as entries_of
     from goald.domain import streams
@@ -44,7 +44,7 @@ async def _tail(
     url = find(load_settings()).redis_url
     shown = 0
     async for found in entries_of(url, key, from_start=from_start):
-        entry = Entry(key, found.id, found.fields)
+        entry = StreamEntry(key, found.id, found.fields)
         if tenant is not None and entry.tenant() != tenant:
             continue
         if as_json:

@@ -3,16 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from goald.cli.follow import Entry
+from goald.cli.follow import StreamEntry
 from goald.domain.streams import DEAD, EXITS
 
 
-def as_line(entry: Entry) -> str:
+def as_line(entry: StreamEntry) -> str:
     """One line, whatever is in the entry."""
     return _line(entry).replace("\n", "\\n")
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: StreamEntry) -> str:
     if entry.stream == DEAD:
         return dead_line(entry)
     event = entry.event()
@@ -24,7 +24,7 @@ def _line(entry: Entry) -> str:
     return _exit(event, data) if entry.stream == EXITS else _notice(event, data)
 
 
-def as_json(entry: Entry) -> dict[str, Any]:
+def as_json(entry: StreamEntry) -> dict[str, Any]:
     """The event itself; of a dead letter its fields, with the event as text."""
     if entry.stream != DEAD:
         event = entry.event()
@@ -36,7 +36,7 @@ def as_json(entry: Entry) -> dict[str, Any]:
     return {"dead_id": entry.id, **fields}
 
 
-def dead_line(entry: Entry) -> str:
+def dead_line(entry: StreamEntry) -> str:
     """When, of whom, from where, and why."""
     fields = {name: value.decode(errors="backslashreplace") for name, value in entry.fields.items()}
     return (

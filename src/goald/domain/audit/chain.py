@@ -61,7 +61,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One row, as it is stored: `before` and `after` are JSON as Postgres writes it."""
 
     writer: str
@@ -79,7 +79,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """Something that is not as it was written. `last` where it is several numbers."""
 
     writer: str
@@ -92,7 +92,7 @@ class Finding:
         return MEANINGS[self.kind]
 
 
-def link(before: bytes, entry: Entry, number: int | None = None) -> bytes:
+def link(before: bytes, entry: AuditEntry, number: int | None = None) -> bytes:
     """The hash of a row that follows one with the hash `before`; as if it had another number,
     where one is given."""
     of = entry.number if number is None else number
@@ -105,7 +105,7 @@ def link(before: bytes, entry: Entry, number: int | None = None) -> bytes:
 
 @dataclass(slots=True)
 class _Suspect:
-    entry: Entry
+    entry: AuditEntry
     before: bytes
     """The hash that stood before it."""
 
@@ -117,7 +117,7 @@ class ChainCheck:
 
     chain: Chain
     kept: KeptEnd | None = None
-    last: Entry | None = None
+    last: AuditEntry | None = None
     """The row that was taken last."""
     _end: End = field(init=False)
     _before_end: bytes = field(default=b"", init=False)
@@ -138,48 +138,50 @@ class ChainCheck:
             self._end = start
             self._before_end = start.hash
 
-    def take(self, entry: Entry) -> Iterator[Finding]:
+    def take(self, entry: AuditEntry) -> Iterator[AuditFinding]:
         """Check the next row."""
         writer = self.chain.writer
         if entry.number <= self._end.number:
-            yield Finding(writer, "added", self._twice(entry))
+            yield AuditFinding(writer, "added", self._twice(entry))
             return
         if entry.number > self._end.number + 1:
             first, last = self._end.number + 1, entry.number - 1
-            yield Finding(writer, "missing", first, last if last > first else None)
+            yield AuditFinding(writer, "missing", first, last if last > first else None)
         elif link(self._end.hash, entry) != entry.hash:
             yield from self._judge(entry)
             return
         self._go_on(entry)
         yield from self._compare_kept(entry.number, entry.hash)
 
-    def finish(self, head: End | None) -> Iterator[Finding]:
+    def finish(self, head: End | None) -> Iterator[AuditFinding]:
         """The chain has no more rows, and this is its end that is kept."""
         writer, end = self.chain.writer, self._end
         if head is None:
             if self.last is not None:
-                yield Finding(writer, "no end", end.number)
+                yield AuditFinding(writer, "no end", end.number)
         elif head.number > end.number:
             first = end.number + 1
-            yield Finding(writer, "cut off", first, head.number if head.number > first else None)
+            yield AuditFinding(
+                writer, "cut off", first, head.number if head.number > first else None
+            )
         elif head.number < end.number and self.last is not None:
             first = max(head.number, self.chain.start.number) + 1
             last = end.number if end.number > first else None
-            yield Finding(writer, "beyond the end", first, last)
+            yield AuditFinding(writer, "beyond the end", first, last)
         elif head != end:
             yield from self._judge_head(head)
         for suspect in self._suspects:
-            yield Finding(writer, "changed", suspect.entry.number)
+            yield AuditFinding(writer, "changed", suspect.entry.number)
         self._suspects.clear()
         if self.kept is not None and self.kept.number > end.number:
-            yield Finding(writer, "gone", self.kept.number)
+            yield AuditFinding(writer, "gone", self.kept.number)
 
-    def _go_on(self, entry: Entry, hash_: bytes | None = None) -> None:
+    def _go_on(self, entry: AuditEntry, hash_: bytes | None = None) -> None:
         self._before_end = self._end.hash
         self._end = End(entry.number, entry.hash if hash_ is None else hash_)
         self.last = entry
 
-    def _twice(self, entry: Entry) -> int:
+    def _twice(self, entry: AuditEntry) -> int:
         """A number comes a second time, or lies before the beginning: one of them was put in.
         Where this row is the one that fits, the chain goes on from it."""
         if entry.number == self._end.number and link(self._before_end, entry) == entry.hash:
@@ -187,7 +189,7 @@ class ChainCheck:
             self._end = End(entry.number, entry.hash)
         return entry.number
 
-    def _judge(self, entry: Entry) -> Iterator[Finding]:
+    def _judge(self, entry: AuditEntry) -> Iterator[AuditFinding]:
         """A row that does not fit what stands before it."""
         writer = self.chain.writer
         before = self._suspects[-1] if self._suspects else None
@@ -197,11 +199,11 @@ class ChainCheck:
             and link(link(before.before, before.entry), entry) == entry.hash
         ):
             self._suspects.pop()
-            yield Finding(writer, "rehashed", before.entry.number)
+            yield AuditFinding(writer, "rehashed", before.entry.number)
             self._go_on(entry)
         elif (other := self._exchanged_with(entry)) is not None:
-            yield Finding(writer, "swapped", other.entry.number)
-            yield Finding(writer, "swapped", entry.number)
+            yield AuditFinding(writer, "swapped", other.entry.number)
+            yield AuditFinding(writer, "swapped", entry.number)
             self._clear_of(other, entry)
             belongs_here = entry.hash
             if link(other.before, entry, other.entry.number) == entry.hash:
@@ -211,10 +213,10 @@ class ChainCheck:
             self._suspects.append(_Suspect(entry, self._end.hash))
             self._go_on(entry)
             if len(self._suspects) > SUSPECTS:
-                yield Finding(writer, "changed", self._suspects.pop(0).entry.number)
+                yield AuditFinding(writer, "changed", self._suspects.pop(0).entry.number)
         yield from self._compare_kept(entry.number, entry.hash)
 
-    def _exchanged_with(self, entry: Entry) -> _Suspect | None:
+    def _exchanged_with(self, entry: AuditEntry) -> _Suspect | None:
         """The earlier row in whose place this one was written."""
         for suspect in self._suspects:
             written = link(suspect.before, entry, suspect.entry.number)
@@ -222,7 +224,7 @@ class ChainCheck:
                 return suspect
         return None
 
-    def _clear_of(self, other: _Suspect, entry: Entry) -> None:
+    def _clear_of(self, other: _Suspect, entry: AuditEntry) -> None:
         """Two rows were exchanged: the one behind the first fits what belongs there."""
         self._suspects = [
             s
@@ -234,15 +236,15 @@ class ChainCheck:
             )
         ]
 
-    def _judge_head(self, head: End) -> Iterator[Finding]:
+    def _judge_head(self, head: End) -> Iterator[AuditFinding]:
         suspect = self._suspects[-1] if self._suspects else None
         if suspect is not None and suspect.entry.number == self._end.number:
             if link(suspect.before, suspect.entry) == head.hash:
                 self._suspects.pop()
-                yield Finding(self.chain.writer, "rehashed", head.number)
+                yield AuditFinding(self.chain.writer, "rehashed", head.number)
         else:
-            yield Finding(self.chain.writer, "end changed", head.number)
+            yield AuditFinding(self.chain.writer, "end changed", head.number)
 
-    def _compare_kept(self, number: int, hash_: bytes) -> Iterator[Finding]:
+    def _compare_kept(self, number: int, hash_: bytes) -> Iterator[AuditFinding]:
         if self.kept is not None and self.kept.number == number and self.kept.hash != hash_:
-            yield Finding(self.chain.writer, "rewritten", number)
+            yield AuditFinding(self.chain.writer, "rewritten", number)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from goald.domain.audit.chain import Chain, ChainCheck, Entry, Finding, KeptEnd
+from goald.domain.audit.chain import AuditEntry, AuditFinding, Chain, ChainCheck, KeptEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Piece:
     began, microseconds.
     """
 
-    entries: Sequence[Entry]
+    entries: Sequence[AuditEntry]
     chains: Sequence[Chain]
     oldest: int
     is_last: bool
@@ -37,7 +37,7 @@ class Verification:
         self._check: ChainCheck | None = None
         """Of the chain that the next piece goes on with."""
 
-    def take(self, piece: Piece) -> Iterator[Finding]:
+    def take(self, piece: Piece) -> Iterator[AuditFinding]:
         """Check a piece. What is found in its last chain may come with the next one."""
         chains = {chain.writer: chain for chain in piece.chains}
         rows = {writer: list(of_it) for writer, of_it in groupby(piece.entries, lambda e: e.writer)}
@@ -61,15 +61,15 @@ class Verification:
                 self._check = None
         if piece.is_last:
             for writer, kept in sorted(self._unseen.items()):
-                yield Finding(writer, "gone", kept.number)
+                yield AuditFinding(writer, "gone", kept.number)
 
 
-def _judge_start(chain: Chain, kept: KeptEnd | None, oldest: int) -> Iterator[Finding]:
+def _judge_start(chain: Chain, kept: KeptEnd | None, oldest: int) -> Iterator[AuditFinding]:
     """A kept end may lie where months were dropped since. But not if its own month is there."""
     if kept is None or kept.number > chain.start.number:
         return
     if kept.number == chain.start.number:
         if kept.hash != chain.start.hash:
-            yield Finding(chain.writer, "rewritten", kept.number)
+            yield AuditFinding(chain.writer, "rewritten", kept.number)
     elif kept.recorded_at is not None and kept.recorded_at >= oldest:
-        yield Finding(chain.writer, "gone", kept.number)
+        yield AuditFinding(chain.writer, "gone", kept.number)

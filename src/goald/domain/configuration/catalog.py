@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from goald.domain.configuration.criteria import read_criteria, references
-from goald.domain.configuration.workflows import Difference, EntityRow, GoalRow, HeldConfiguration
+from goald.domain.configuration.workflows import (
+    ConfigurationChange,
+    EntityRow,
+    GoalRow,
+    HeldConfiguration,
+)
 from goald.domain.errors import InvalidConfiguration
 
 CatalogCheck: TypeAlias = Literal["strict", "known", "off"]
@@ -49,7 +54,7 @@ class Catalog:
 
 
 def catalog_after(
-    held: HeldConfiguration, changes: Iterable[Difference], check: CatalogCheck
+    held: HeldConfiguration, changes: Iterable[ConfigurationChange], check: CatalogCheck
 ) -> Catalog:
     """The catalog once these changes are made. Of a kind that an entity is deleted of, all
     must be held."""

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from goald.domain.configuration.catalog import Catalog, CatalogCheck, catalog_after
 from goald.domain.configuration.criteria import references
-from goald.domain.configuration.desired import Goal, WantedConfiguration, Workflow, place
+from goald.domain.configuration.desired import DesiredConfiguration, Goal, Workflow, place
 from goald.domain.configuration.edits import changed, effective, free_positions, workflow_row
 from goald.domain.configuration.goals import MAX_GOALS, TOO_MANY_GOALS
 from goald.domain.configuration.workflows import (
-    Difference,
+    ConfigurationChange,
     EntityRow,
     GoalRow,
     HeldConfiguration,
@@ -24,14 +24,14 @@ from goald.domain.errors import InvalidConfiguration, InvalidFile
 
 
 def differences(
-    wanted: WantedConfiguration,
+    wanted: DesiredConfiguration,
     held: HeldConfiguration,
     *,
     prune: bool,
     now_us: int,
     new_id: Callable[[], UUID],
     check: CatalogCheck = "known",
-) -> list[Difference]:
+) -> list[ConfigurationChange]:
     """What makes `held` equal to `wanted`; nothing where it is.
 
     Goals are matched by key, else by type and criteria. Nothing is deleted unless `prune`:
@@ -49,7 +49,7 @@ def differences(
     return found + [one for one in catalog if one.after is None]
 
 
-def scope_of(wanted: WantedConfiguration, *, prune: bool) -> Scope:
+def scope_of(wanted: DesiredConfiguration, *, prune: bool) -> Scope:
     """What must be held for `differences` to be right."""
     entities = {(kind, one.id) for kind, named in wanted.catalog.items() for one in named}
     for workflow in wanted.workflows:
@@ -74,28 +74,32 @@ class _Context:
 
 
 def _catalog(
-    wanted: WantedConfiguration, held: HeldConfiguration, *, prune: bool
-) -> Iterator[Difference]:
+    wanted: DesiredConfiguration, held: HeldConfiguration, *, prune: bool
+) -> Iterator[ConfigurationChange]:
     for kind, entities in wanted.catalog.items():
         before = held.catalog.get(kind, {})
         for entity in entities:
             row = EntityRow(kind, entity.id, entity.name)
             if before.get(entity.id) != row:
-                yield Difference(before.get(entity.id), row)
+                yield ConfigurationChange(before.get(entity.id), row)
         if prune:
             named = {entity.id for entity in entities}
-            yield from (Difference(row, None) for row in before.values() if row.id not in named)
+            yield from (
+                ConfigurationChange(row, None) for row in before.values() if row.id not in named
+            )
 
 
-def _unnamed(named: set[str], held: HeldConfiguration) -> Iterator[Difference]:
+def _unnamed(named: set[str], held: HeldConfiguration) -> Iterator[ConfigurationChange]:
     for row in held.workflows.values():
         if row.id not in named:
             if row.is_active:
-                yield Difference(row, replace(row, is_active=False))
-            yield from (Difference(goal, None) for goal in held.goals.get(row.id, []))
+                yield ConfigurationChange(row, replace(row, is_active=False))
+            yield from (ConfigurationChange(goal, None) for goal in held.goals.get(row.id, []))
 
 
-def _workflow(workflow: Workflow, at: tuple[str | int, ...], context: _Context) -> list[Difference]:
+def _workflow(
+    workflow: Workflow, at: tuple[str | int, ...], context: _Context
+) -> list[ConfigurationChange]:
     before = context.held.workflows.get(workflow.id)
     after = workflow_row(before, workflow.id, workflow.name, workflow.goal_logic, workflow.active)
     held = context.held.goals.get(workflow.id, [])
@@ -123,9 +127,11 @@ def _workflow(workflow: Workflow, at: tuple[str | int, ...], context: _Context) 
         pairs = [(old, effective(new, context.now_us)) for old, new in pairs]
 
     changes = changed(before, after)
-    changes += [Difference(row, None) for row in dropped]
-    changes += [Difference(old, new) for old, new in pairs if old is not None and old != new]
-    return changes + [Difference(None, new) for old, new in pairs if old is None]
+    changes += [ConfigurationChange(row, None) for row in dropped]
+    changes += [
+        ConfigurationChange(old, new) for old, new in pairs if old is not None and old != new
+    ]
+    return changes + [ConfigurationChange(None, new) for old, new in pairs if old is None]
 
 
 def _match(wanted: list[Goal], held: list[GoalRow]) -> list[GoalRow | None]:

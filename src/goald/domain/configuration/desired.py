@@ -145,7 +145,7 @@ class Entity(_Section):
     name: Text
 
 
-class WantedConfiguration(_Section):
+class DesiredConfiguration(_Section):
     """All of the file."""
 
     tenant: Id
@@ -168,7 +168,7 @@ class WantedConfiguration(_Section):
         return catalog
 
 
-def read_wanted(contents: Any) -> WantedConfiguration:
+def read_desired(contents: Any) -> DesiredConfiguration:
     """The configuration in a parsed file: maps, lists, text, integers, booleans and times;
     decimals as their text.
 
@@ -178,7 +178,7 @@ def read_wanted(contents: Any) -> WantedConfiguration:
     if not isinstance(contents, dict):
         raise InvalidFile("the file must hold a map with `tenant` and `workflows`")
     try:
-        return WantedConfiguration.model_validate(contents)
+        return DesiredConfiguration.model_validate(contents)
     except ValidationError as error:
         raise InvalidFile(
             "\n".join(

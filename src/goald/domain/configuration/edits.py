@@ -12,14 +12,14 @@ from goald.domain.configuration.catalog import Catalog
 from goald.domain.configuration.criteria import Criterion, read_criteria
 from goald.domain.configuration.goals import MAX_GOALS, TOO_MANY_GOALS, GoalLogic, GoalType
 from goald.domain.configuration.workflows import (
-    Difference,
+    ConfigurationChange,
     EntityRow,
     GoalRow,
     HeldConfiguration,
     WorkflowRow,
 )
 from goald.domain.errors import (
-    AlreadyThere,
+    AlreadyExists,
     InvalidConfiguration,
     NotFound,
     StaleVersion,
@@ -80,7 +80,7 @@ def put_workflow(
     name: str | None,
     goal_logic: GoalLogic | None,
     expected: Expected,
-) -> list[Difference]:
+) -> list[ConfigurationChange]:
     """Make a draft, or change what is given of one that is there."""
     before = held.workflows.get(workflow_id)
     expected.require(before)
@@ -94,7 +94,7 @@ def set_active(
     expected: Expected,
     catalog: Catalog,
     now_us: int,
-) -> list[Difference]:
+) -> list[ConfigurationChange]:
     """Activate or deactivate. Raises InvalidConfiguration where R13 forbids it."""
     before = workflow_of(held, workflow_id)
     expected.require(before)
@@ -114,7 +114,7 @@ def add_goal(
     catalog: Catalog,
     now_us: int,
     new_id: Callable[[], UUID],
-) -> list[Difference]:
+) -> list[ConfigurationChange]:
     """Add a goal: to an active workflow, active at once (E3)."""
     workflow = workflow_of(held, workflow_id)
     others = held.goals.get(workflow_id, [])
@@ -138,7 +138,7 @@ def change_goal(
     expected: Expected,
     catalog: Catalog,
     now_us: int,
-) -> list[Difference]:
+) -> list[ConfigurationChange]:
     """Change what is given of a goal. Another type needs criteria of its own. Criteria are
     replaced, never merged."""
     workflow, before = goal_of(held, workflow_id, goal_id)
@@ -153,22 +153,22 @@ def change_goal(
 
 def delete_goal(
     held: HeldConfiguration, workflow_id: str, goal_id: UUID, expected: Expected
-) -> list[Difference]:
+) -> list[ConfigurationChange]:
     """Delete a goal. It completes nobody by that (E8), and its achievements stay."""
     _, before = goal_of(held, workflow_id, goal_id)
     expected.require(before)
-    return [Difference(before, None)]
+    return [ConfigurationChange(before, None)]
 
 
-def put_entity(held: HeldConfiguration, row: EntityRow) -> list[Difference]:
+def put_entity(held: HeldConfiguration, row: EntityRow) -> list[ConfigurationChange]:
     """Make an entity of the catalog, or change its name."""
     return changed(held.catalog.get(row.kind, {}).get(row.id), row)
 
 
-def delete_entity(held: HeldConfiguration, kind: str, entity_id: str) -> list[Difference]:
+def delete_entity(held: HeldConfiguration, kind: str, entity_id: str) -> list[ConfigurationChange]:
     """Delete an entity. Goals that refer to it stay; their workflow cannot be activated
     until they do not."""
-    return [Difference(entity_of(held, kind, entity_id), None)]
+    return [ConfigurationChange(entity_of(held, kind, entity_id), None)]
 
 
 # What is held ----------------------------------------------------------------------------
@@ -205,9 +205,9 @@ def entity_of(held: HeldConfiguration, kind: str, entity_id: str) -> EntityRow:
 
 def changed(
     before: WorkflowRow | GoalRow | EntityRow | None, after: WorkflowRow | GoalRow | EntityRow
-) -> list[Difference]:
+) -> list[ConfigurationChange]:
     """The difference, if it is one."""
-    return [Difference(before, after)] if before != after else []
+    return [ConfigurationChange(before, after)] if before != after else []
 
 
 def workflow_row(
@@ -262,6 +262,6 @@ def _patched(before: GoalRow, patch: GoalPatch) -> GoalRow:
 def _require_alone(row: GoalRow, others: list[GoalRow]) -> None:
     for other in others:
         if (other.goal_type, other.criteria) == (row.goal_type, row.criteria):
-            raise AlreadyThere("The workflow has a goal of this type with these criteria already")
+            raise AlreadyExists("The workflow has a goal of this type with these criteria already")
         if row.key is not None and other.key == row.key:
-            raise AlreadyThere(f"The workflow has a goal with the key {row.key} already")
+            raise AlreadyExists(f"The workflow has a goal with the key {row.key} already")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from goald.domain.configuration.workflows import Difference, GoalRow, WorkflowRow
+from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
 from goald.domain.times import rfc3339
 
 _OF_A_GOAL = {
@@ -15,7 +15,7 @@ _OF_A_GOAL = {
 }
 
 
-def notices_of(change: Difference) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def notices_of(change: ConfigurationChange) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(workflow, type, data) of each notice that a change is told by. Entities have none."""
     row, before = change.row, change.before
     if isinstance(row, GoalRow):

@@ -57,7 +57,7 @@ Row: TypeAlias = WorkflowRow | GoalRow | EntityRow
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ConfigurationChange:
     """One row that is to be made (nothing before), changed, or deleted (nothing after)."""
 
     before: Row | None
@@ -115,10 +115,10 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ChangeSet:
     """What to change, in order, and what to tell of it."""
 
-    changes: list[Difference]
+    changes: list[ConfigurationChange]
     notices: list[Notice]
 
 
@@ -143,7 +143,7 @@ class Announcement:
 class Changed:
     """What a decision has done, once it is committed."""
 
-    changes: list[Difference]
+    changes: list[ConfigurationChange]
     """As decided; the rows after with their stamps."""
     version: int | None
     """The version that it made; None where nothing changed that shards hold."""

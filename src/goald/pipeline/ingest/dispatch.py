@@ -7,16 +7,16 @@ from functools import partial
 from itertools import count
 
 from goald.domain.errors import BreakerOpen, RetryableError, ShardDied
-from goald.domain.fail_points import Reached, Step, pass_by
+from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.metrics import ConsumerMetrics
 from goald.pipeline.poison import delivery_attempts as tries
-from goald.pipeline.poison.breaker import Breaker
+from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.retry import retrying
-from goald.pipeline.shard_batch import Part, Shard
-from goald.pipeline.stall_detector import STANDSTILL_SECONDS
+from goald.pipeline.shard_batch import Shard, ShardBatch
+from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.ports.clock import Clock
 from goald.ports.outbound import Outbound
-from goald.settings import HandoverSettings
+from goald.settings import DispatchSettings
 
 RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 0.5
@@ -42,7 +42,7 @@ class _Item:
         return self.tries >= tries.TRIES_TOGETHER
 
 
-class Lane:
+class ShardDispatcher:
     """The way from one consumer to one shard.
 
     Parts that arrive while a call is under way share the next one. After a call that failed,
@@ -54,14 +54,14 @@ class Lane:
     def __init__(
         self,
         shard: Shard,
-        settings: HandoverSettings,
+        settings: DispatchSettings,
         clock: Clock,
         metrics: ConsumerMetrics,
         outbound: Outbound,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         *,
         hold: float = 0.0,
-        reached: Reached = pass_by,
+        fail_point: FailPointHook = no_op,
     ) -> None:
         """`hold`: seconds that a part is kept after it is done, to be sent again with what is
         not: so long the shard may remember of it what nobody has written down (E7)."""
@@ -72,12 +72,12 @@ class Lane:
         self._metrics = metrics
         self._outbound = outbound
         self._breaker = breaker
-        self._reached = reached
+        self._fail_point = fail_point
         self._failing_since: float | None = None
         self._numbers: dict[tuple[str, int], count[int]] = {}
         self._outstanding: dict[str, deque[_Item]] = {}
         self._queue: deque[_Item] = deque()
-        self._under_way: dict[asyncio.Task[None], list[_Item]] = {}
+        self._in_flight: dict[asyncio.Task[None], list[_Item]] = {}
         self._wake = asyncio.Event()
         self._pause = RETRY_SECONDS
 
@@ -85,7 +85,7 @@ class Lane:
     def is_lost(self) -> bool:
         """Whether the shard has been taking nothing for some time."""
         since = self._failing_since
-        return since is not None and self._clock.monotonic() - since > STANDSTILL_SECONDS
+        return since is not None and self._clock.monotonic() - since > STALL_SECONDS
 
     def put(self, stream: str, epoch: int, buffer: bytes) -> "asyncio.Future[None]":
         """Hand over a buffer; the future is done when the shard is done with it. Does not wait.
@@ -106,7 +106,7 @@ class Lane:
             while True:
                 await self._set_aside()
                 self._start_calls()
-                if not self._under_way:
+                if not self._in_flight:
                     self._wake.clear()
                     await self._wake.wait()
                 elif not await self._await_calls():
@@ -114,14 +114,14 @@ class Lane:
                     await self._clock.sleep(self._pause)
                     self._pause = min(2 * self._pause, LONGEST_RETRY_SECONDS)
         finally:
-            for task in self._under_way:
+            for task in self._in_flight:
                 task.cancel()
 
     async def _set_aside(self) -> None:
         """Bury what the shard died of each time. Where the breaker opens nothing more is sent:
         what is not done waits for another start of the process."""
         try:
-            while self._queue and self._queue[0].tries >= tries.TRIES and not self._under_way:
+            while self._queue and self._queue[0].tries >= tries.TRIES and not self._in_flight:
                 await self._bury(self._queue[0])
                 self._complete(self._queue.popleft())
             self._breaker.check()
@@ -136,14 +136,14 @@ class Lane:
             self._clock,
             self._metrics.retries.labels("bury").inc,
         )
-        self._reached(Step.REJECTS_BURIED)
+        self._fail_point(FailPoint.REJECTS_BURIED)
         self._metrics.buried.inc(len(letters))
 
     def _start_calls(self) -> None:
         while self._queue and self._may_call():
             items = self._take()
             parts = [
-                Part(
+                ShardBatch(
                     item.stream,
                     item.epoch,
                     item.sequence,
@@ -153,22 +153,22 @@ class Lane:
                 )
                 for item in items
             ]
-            self._under_way[asyncio.ensure_future(self._shard.process(parts))] = items
+            self._in_flight[asyncio.ensure_future(self._shard.process(parts))] = items
 
     def _may_call(self) -> bool:
         """A shard settles one group at a time, and a call costs much the same whatever it
         carries: beside one under way another goes only if it is full, or both are small."""
-        if not self._under_way:
+        if not self._in_flight:
             return True
-        if len(self._under_way) >= self._settings.calls:
+        if len(self._in_flight) >= self._settings.calls:
             return False
         if self._queue[0].tries or any(
-            i.tries for items in self._under_way.values() for i in items
+            i.tries for items in self._in_flight.values() for i in items
         ):
             return False
         waiting = sum(len(item.buffer) for item in self._queue)
-        under_way = sum(len(item.buffer) for items in self._under_way.values() for item in items)
-        return waiting >= self._settings.call_bytes or waiting + under_way <= SMALL_BYTES
+        in_flight = sum(len(item.buffer) for items in self._in_flight.values() for item in items)
+        return waiting >= self._settings.call_bytes or waiting + in_flight <= SMALL_BYTES
 
     def _take(self) -> list[_Item]:
         """From the head of the queue, up to the bytes of a call, one item at least. What the
@@ -206,23 +206,23 @@ class Lane:
         woken = asyncio.ensure_future(self._wake.wait())
         try:
             ended, _ = await asyncio.wait(
-                {woken, *self._under_way}, return_when=asyncio.FIRST_COMPLETED
+                {woken, *self._in_flight}, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             woken.cancel()
         ended.discard(woken)
-        failed = [task for task in self._under_way if task in ended and not self._succeeded(task)]
+        failed = [task for task in self._in_flight if task in ended and not self._succeeded(task)]
         if not failed:
-            for task in list(self._under_way):
+            for task in list(self._in_flight):
                 if task in ended:
-                    del self._under_way[task]
+                    del self._in_flight[task]
             return True
-        await asyncio.wait(set(self._under_way))
+        await asyncio.wait(set(self._in_flight))
         suspects: set[_Item] = set()
-        for task, items in self._under_way.items():
+        for task, items in self._in_flight.items():
             if not self._succeeded(task) and isinstance(task.exception(), ShardDied):
                 suspects.update(items)
-        self._under_way.clear()
+        self._in_flight.clear()
         self._begin_again(suspects)
         return False
 
@@ -230,7 +230,7 @@ class Lane:
         """Mark the parts of an ended call as done, unless it failed."""
         error = task.exception()
         if error is None:
-            for item in self._under_way[task]:
+            for item in self._in_flight[task]:
                 self._complete(item)
             self._failing_since = None
             self._breaker.passed()

@@ -4,13 +4,13 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from goald.pipeline.ingest.window import Window
+from goald.pipeline.ingest.window import InFlightWindow
 from goald.ports.clock import Clock
 from goald.ports.outbound import DeadLetter
 
 
 @dataclass(frozen=True, slots=True)
-class HandedOver:
+class InFlightBatch:
     """A batch on its way through the shards."""
 
     last: bytes
@@ -29,13 +29,13 @@ class HandedOver:
             await asyncio.wait(self.done, timeout=seconds)
 
 
-class UnderWay:
+class InFlight:
     """Batches under way, bounded by a window."""
 
-    def __init__(self, window: Window, clock: Clock) -> None:
+    def __init__(self, window: InFlightWindow, clock: Clock) -> None:
         self._window = window
         self._clock = clock
-        self._batches: deque[HandedOver] = deque()
+        self._batches: deque[InFlightBatch] = deque()
         self._changed = asyncio.Condition()
 
     @property
@@ -43,13 +43,13 @@ class UnderWay:
         """How long the first batch has been under way; 0 where none is."""
         return self._clock.monotonic() - self._batches[0].at if self._batches else 0.0
 
-    async def put(self, batch: HandedOver) -> None:
+    async def put(self, batch: InFlightBatch) -> None:
         """The window was entered for it."""
         self._batches.append(batch)
         async with self._changed:
             self._changed.notify_all()
 
-    async def first(self) -> HandedOver:
+    async def first(self) -> InFlightBatch:
         """The batch that is to be acknowledged next; waits for one."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._batches)

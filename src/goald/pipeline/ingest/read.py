@@ -10,7 +10,7 @@ FEWEST = 16
 """So few are asked for at least when reads fail: much less than comes within a call's time."""
 
 
-class Reader:
+class StreamReader:
     """Reads one stream in batches bounded in entries and, about, in bytes.
 
     It remembers how far it has read; Redis keeps how far everything is acknowledged. So a

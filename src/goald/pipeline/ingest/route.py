@@ -1,4 +1,4 @@
-"""Route: find each event's slot in its raw bytes, and pack a buffer for each shard."""
+"""Router: find each event's slot in its raw bytes, and pack a buffer for each shard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class RoutedBatch:
     """Bytes of both."""
 
 
-class Route:
+class Router:
     """Routes the entries of one stream to the shards that own these ranges of slots."""
 
     def __init__(self, stream: str, ranges: Sequence[SlotRange], *, max_buffer: int) -> None:
@@ -30,7 +30,7 @@ class Route:
         self._router = _native.Router(shard_of_slot(list(ranges)), max_buffer=max_buffer)
 
     def __call__(self, entries: list[RawEntry]) -> RoutedBatch:
-        """Route what a group read returned. An event in which no tenant and contact can be
+        """Router what a group read returned. An event in which no tenant and contact can be
         found is its producer's fault and becomes a dead letter (D4)."""
         routed = self._router.route(entries)
         buffers, rejects = routed.buffers, routed.rejects

@@ -8,7 +8,7 @@ BATCH_BYTES = 4_096
 """What a batch weighs beside its entries: so their number is bounded, too."""
 
 
-class Window:
+class InFlightWindow:
     """Lets work in while less than `limit` bytes are within; one batch always fits."""
 
     def __init__(self, limit: int, gauge: Gauge) -> None:

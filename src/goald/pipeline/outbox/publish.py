@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Sequence
 
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.fail_points import Reached, Step, pass_by
+from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import SlotLease
 from goald.domain.streams import EXITS
 from goald.metrics import ShardMetrics
@@ -20,7 +20,7 @@ RELAY_SECONDS = 1.0
 FORGET_SECONDS = 60.0
 
 
-class Publisher:
+class OutboxPublisher:
     """Publishes what a shard commits, and marks it as published a little later.
 
     A crash in between publishes it again, under the same id.
@@ -36,7 +36,7 @@ class Publisher:
         *,
         keep_seconds: float,
         exit_retry: float | None = None,
-        reached: Reached = pass_by,
+        fail_point: FailPointHook = no_op,
     ) -> None:
         """`keep_seconds`: how long what is published stays in the outbox, to be published
         again if a server comes back as another (D10). `exit_retry`: after how many seconds an
@@ -47,8 +47,8 @@ class Publisher:
         self._metrics = metrics
         self._keep_seconds = keep_seconds
         self._wait_seconds = WAITING_SECONDS if exit_retry is not None else 0.0
-        self._reached = reached
-        self._sender = Sender(outbound, lease.slots, clock, metrics, reached=reached)
+        self._fail_point = fail_point
+        self._sender = Sender(outbound, lease.slots, clock, metrics, fail_point=fail_point)
         self._republisher = Republisher(
             outbox,
             self._sender,
@@ -58,7 +58,7 @@ class Publisher:
             mark=self.mark,
             keep_seconds=keep_seconds,
             exit_retry=exit_retry,
-            reached=reached,
+            fail_point=fail_point,
         )
         self._to_mark: list[int] = []
         self._marking: set[int] = set()
@@ -67,9 +67,9 @@ class Publisher:
         self._relaying = asyncio.Lock()
 
     @property
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why nothing can be published, where that has been so for a while."""
-        return self._sender.trouble
+        return self._sender.not_ready_reason
 
     def expect(self, rows: Sequence[StoredMessage]) -> None:
         """These were just committed and are to be published in their turn: `relay` is to
@@ -151,4 +151,4 @@ class Publisher:
             marking = len(self._to_mark)
             await self._outbox.mark_published(self._lease, sorted(self._to_mark[:marking]))
             del self._to_mark[:marking]
-            self._reached(Step.MARKED)
+            self._fail_point(FailPoint.MARKED)

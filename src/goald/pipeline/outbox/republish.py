@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.fail_points import Reached, Step, pass_by
+from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import SlotLease
 from goald.metrics import ShardMetrics
 from goald.pipeline.outbox.sender import Sender
@@ -52,7 +52,7 @@ class Republisher:
         mark: Callable[[], Awaitable[None]],
         keep_seconds: float,
         exit_retry: float | None,
-        reached: Reached = pass_by,
+        fail_point: FailPointHook = no_op,
     ) -> None:
         """`mark`: sees to it that all that was sent is marked as published."""
         self._outbox = outbox
@@ -63,7 +63,7 @@ class Republisher:
         self._mark = mark
         self._keep_us = round(keep_seconds * 1e6)
         self._exit_retry = exit_retry
-        self._reached = reached
+        self._fail_point = fail_point
         self._is_another = False
         self._again: _Again | None = None
         self._times = 0
@@ -113,7 +113,7 @@ class Republisher:
         if again is None or again.name != name:
             again = await self._begin(name)
         count = await self._send_again(again.until_us)
-        self._reached(Step.REPUBLISHED)
+        self._fail_point(FailPoint.REPUBLISHED)
         if await self._sender.confirm(again.token, name):
             self._is_another = False
             self._pause = LOOK_SECONDS

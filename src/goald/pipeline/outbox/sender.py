@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
-from goald.domain.fail_points import Reached, Step, pass_by
+from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.slots import SlotRange
 from goald.metrics import ShardMetrics
 from goald.pipeline.outbox.messages import stamped
 from goald.pipeline.retry import retrying
-from goald.pipeline.stall_detector import Standstill
+from goald.pipeline.stall_detector import StallDetector
 from goald.ports.clock import Clock
-from goald.ports.outbound import DeadLetter, Message, Outbound, Position, Standing
+from goald.ports.outbound import DeadLetter, Message, Outbound, PublishedWatermark, ServerIdentity
 from goald.ports.outbox import StoredMessage
 
 PIECE_ROWS = 1_000
@@ -33,23 +33,23 @@ class Sender:
         clock: Clock,
         metrics: ShardMetrics,
         *,
-        reached: Reached = pass_by,
+        fail_point: FailPointHook = no_op,
     ) -> None:
         self._outbound = outbound
         self._slots = slots
         self._clock = clock
         self._metrics = metrics
-        self._reached = reached
+        self._fail_point = fail_point
         self._one_at_a_time = asyncio.Lock()
-        self._standstill = Standstill(clock)
+        self._stall_detector = StallDetector(clock)
         self._greatest = 0
         self._noted = 0
         self._is_behind = False
 
     @property
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why nothing can be published, where that has been so for a while."""
-        return self._standstill.trouble
+        return self._stall_detector.not_ready_reason
 
     def resume(self, number: int) -> None:
         """An earlier holder of the slots has published up to this number."""
@@ -61,7 +61,7 @@ class Sender:
         """Return when Redis has taken every message. `on_taken` hears of each piece at once."""
         for piece in _pieces(rows):
             await self._trying("publish", partial(self._send, piece, on_taken))
-        self._reached(Step.PUBLISHED)
+        self._fail_point(FailPoint.PUBLISHED)
 
     async def send_again(self, rows: Sequence[StoredMessage]) -> None:
         """The same for what has been published before: it comes no further by that."""
@@ -71,12 +71,12 @@ class Sender:
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Return when Redis has taken every letter."""
         await self._trying("bury", partial(self._outbound.bury, letters))
-        self._reached(Step.LETTERS_BURIED)
+        self._fail_point(FailPoint.LETTERS_BURIED)
 
-    async def standing(self) -> Standing:
+    async def standing(self) -> ServerIdentity:
         """What Redis says of itself, after all that was sent before."""
         async with self._one_at_a_time:
-            with self._standstill.step("Redis: publish"):
+            with self._stall_detector.step("Redis: publish"):
                 standing = await self._outbound.standing(self._slots)
             self._is_behind |= standing.published < self._noted
         return standing
@@ -95,7 +95,9 @@ class Sender:
 
     async def confirm(self, token: str, name: str) -> bool:
         """It has been sent again; see `Outbound.confirm`."""
-        return await self._outbound.confirm(Position(self._slots, self._greatest), token, name)
+        return await self._outbound.confirm(
+            PublishedWatermark(self._slots, self._greatest), token, name
+        )
 
     async def _send(
         self, piece: Sequence[StoredMessage], on_taken: Callable[[Sequence[int]], None]
@@ -104,7 +106,7 @@ class Sender:
         async with self._one_at_a_time:
             greatest = max(self._greatest, *numbers)
             before = await self._outbound.publish(
-                self._stamped(piece), Position(self._slots, greatest)
+                self._stamped(piece), PublishedWatermark(self._slots, greatest)
             )
             self._is_behind |= before < self._noted
             self._greatest = self._noted = greatest
@@ -119,7 +121,7 @@ class Sender:
 
     async def _trying(self, what: str, call: Callable[[], Awaitable[object]]) -> None:
         async def once() -> None:
-            with self._standstill.step("Redis: publish"):
+            with self._stall_detector.step("Redis: publish"):
                 await call()
 
         await retrying(once, self._clock, self._metrics.retries.labels(what).inc)

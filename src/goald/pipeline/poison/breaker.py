@@ -10,25 +10,25 @@ BREAKER_EVENTS = 100
 """So many in a row, of two tenants or more, are a bad release and not bad events."""
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts events that were set aside without one in between that was processed. Once it is
     open it stays open: somebody is to look, and to start the process anew."""
 
     def __init__(self, gauge: Gauge, most: int = BREAKER_EVENTS) -> None:
         self._gauge = gauge
         self._tenants: deque[str] = deque(maxlen=most)
-        self._trouble: str | None = None
+        self._not_ready_reason: str | None = None
         gauge.set(0)
 
     @property
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why nothing is processed any more; None while it is closed."""
-        return self._trouble
+        return self._not_ready_reason
 
     def check(self) -> None:
         """Raises BreakerOpen where it is open."""
-        if self._trouble is not None:
-            raise BreakerOpen(self._trouble)
+        if self._not_ready_reason is not None:
+            raise BreakerOpen(self._not_ready_reason)
 
     def failed(self, tenant: str) -> None:
         """An event of this tenant is about to be set aside. Raises BreakerOpen where it is
@@ -41,10 +41,10 @@ class Breaker:
             )
             self.check()
 
-    def open(self, trouble: str) -> None:
+    def open(self, not_ready_reason: str) -> None:
         """Another has opened: this one does, too."""
         self._gauge.set(1)
-        self._trouble = self._trouble or trouble
+        self._not_ready_reason = self._not_ready_reason or not_ready_reason
 
     def passed(self) -> None:
         """An event was processed."""

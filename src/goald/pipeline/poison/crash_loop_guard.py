@@ -1,4 +1,4 @@
-"""Care: a consumer that died again and again goes on entry by entry, and counts (D4)."""
+"""CrashLoopGuard: a consumer that died again and again goes on entry by entry, and counts (D4)."""
 
 from goald.pipeline.ingest.route import RoutedBatch
 from goald.pipeline.poison.delivery_attempts import TRIES, TRIES_TOGETHER
@@ -10,7 +10,7 @@ CARE_ENTRIES = 4_000
 more die, and it begins from where this has come to."""
 
 
-class Care:
+class CrashLoopGuard:
     """Whether a stream is read entry by entry, and what becomes of an entry that is fatal.
 
     A consumer that dies of an entry remembers nothing, so Redis counts: how often one began at

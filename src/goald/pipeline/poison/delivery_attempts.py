@@ -52,7 +52,7 @@ def tenant_of(buffer: bytes) -> str:
     return _native.Engine().contacts_of([buffer])[0][0]
 
 
-class Solitude:
+class Isolation:
     """Who works beside whom at a shard: an event that is tried alone has nothing beside it."""
 
     def __init__(self) -> None:

@@ -3,26 +3,28 @@
 import asyncio
 from collections.abc import Sequence
 
-from goald.domain.fail_points import Reached, Step
-from goald.pipeline.poison.breaker import Breaker
-from goald.pipeline.poison.delivery_attempts import Solitude
+from goald.domain.fail_points import FailPoint, FailPointHook
+from goald.pipeline.poison.breaker import CircuitBreaker
+from goald.pipeline.poison.delivery_attempts import Isolation
 from goald.pipeline.shard.group import Group, Inbox
 from goald.pipeline.shard.sequence import Sequencer
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 
 
 class Admission:
     """Between who hands parts over and who processes them in groups."""
 
-    def __init__(self, breaker: Breaker, reached: Reached, *, group_bytes: int) -> None:
+    def __init__(
+        self, breaker: CircuitBreaker, fail_point: FailPointHook, *, group_bytes: int
+    ) -> None:
         """`group_bytes`: how much goes into a group."""
         self._breaker = breaker
-        self._reached = reached
+        self._fail_point = fail_point
         self._sequencer = Sequencer()
         self._inbox = Inbox(group_bytes)
-        self._solitude = Solitude()
+        self._solitude = Isolation()
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         """See `Shard.process`. Parts taken stay taken if the caller goes away."""
         self._breaker.check()
         if not parts:
@@ -36,7 +38,7 @@ class Admission:
                     self._inbox.put(part, future)
                 futures.append(future)
             self._breaker.check()
-            self._reached(Step.ADMITTED)
+            self._fail_point(FailPoint.ADMITTED)
             await asyncio.wait(futures)
         # What was given up is no longer known to the sequencer, and not done either.
         self._breaker.check()

@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 from goald import _native
 from goald.domain.errors import BreakerOpen, ContentRefused, RetryableError
-from goald.domain.fail_points import Reached, Step
+from goald.domain.fail_points import FailPoint, FailPointHook
 from goald.domain.leases import SlotLease
 from goald.metrics import ShardMetrics
-from goald.pipeline.outbox.publish import Publisher
-from goald.pipeline.poison.breaker import Breaker
+from goald.pipeline.outbox.publish import OutboxPublisher
+from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.retry import pauses, retrying
 from goald.pipeline.shard.commit import commit, slices
 from goald.pipeline.shard.early_events import Contact, EarlyEvents, begun
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
-from goald.pipeline.stall_detector import Standstill
+from goald.pipeline.stall_detector import StallDetector
 from goald.ports.clock import Clock
 from goald.ports.outbound import DeadLetter
 from goald.ports.shard_store import Committed, ShardStore
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class CommittedSlice:
     """A slice that is committed and in memory, and what is still to be published of it."""
 
     proposal: _native.Proposal
@@ -35,7 +35,7 @@ class Settled:
     """The group that is done once this is published; None where more of it is to come."""
 
 
-class Settling:
+class GroupCommitter:
     """One group at a time, of a range of slots."""
 
     def __init__(
@@ -43,14 +43,14 @@ class Settling:
         *,
         evaluator: Evaluator,
         store: ShardStore,
-        publisher: Publisher,
+        publisher: OutboxPublisher,
         lease: SlotLease,
         clock: Clock,
         metrics: ShardMetrics,
-        breaker: Breaker,
-        standstill: Standstill,
+        breaker: CircuitBreaker,
+        stall_detector: StallDetector,
         early: EarlyEvents | None,
-        reached: Reached,
+        fail_point: FailPointHook,
     ) -> None:
         """`early`: where events wait for their enrollments; None where none does (E7)."""
         self.memory = asyncio.Lock()
@@ -62,11 +62,11 @@ class Settling:
         self._clock = clock
         self._metrics = metrics
         self._breaker = breaker
-        self._standstill = standstill
+        self._stall_detector = stall_detector
         self._early = early
-        self._reached = reached
+        self._fail_point = fail_point
 
-    async def settle(self, group: Group) -> AsyncGenerator[Settled]:
+    async def settle(self, group: Group) -> AsyncGenerator[CommittedSlice]:
         """Evaluate a group, commit it in slices, and take each into memory.
 
         After a commit that failed, its contacts are loaded again before it goes on. What
@@ -117,17 +117,17 @@ class Settling:
                         letters += self._judged(part, proposal, refused)
                     except BreakerOpen:
                         # What was committed beside it is published all the same.
-                        yield Settled(proposal, committed, [], None)
+                        yield CommittedSlice(proposal, committed, [], None)
                         raise
                     if not left:
                         left += self._again(newly)
                 done = None if left or todo else group
-                yield Settled(proposal, committed, letters, done)
+                yield CommittedSlice(proposal, committed, letters, done)
 
     def _evaluate(self, group: Group) -> list[_native.Proposal]:
         with self._metrics.step_seconds.labels("evaluate").time():
             proposal = self._evaluator.evaluate(group.buffers, self._clock.now_us())
-        self._reached(Step.EVALUATED)
+        self._fail_point(FailPoint.EVALUATED)
         return slices(proposal)
 
     async def _commit(self, proposal: _native.Proposal) -> Committed:
@@ -135,14 +135,16 @@ class Settling:
         async with self.memory:
             with (
                 self._metrics.step_seconds.labels("commit").time(),
-                self._standstill.step("Postgres: commit"),
+                self._stall_detector.step("Postgres: commit"),
             ):
                 now = self._clock.now_us()
                 committed = await commit(self._store, self._lease, proposal, now)
-            self._reached(Step.LEASE_CHECKED if proposal.changes_nothing else Step.COMMITTED)
+            self._fail_point(
+                FailPoint.LEASE_CHECKED if proposal.changes_nothing else FailPoint.COMMITTED
+            )
             self._publisher.expect(committed.outbox)
             self._evaluator.apply(proposal, committed)
-            self._reached(Step.APPLIED)
+            self._fail_point(FailPoint.APPLIED)
             return committed
 
     def _judged(
@@ -172,11 +174,11 @@ class Settling:
         await self._retrying(
             "Postgres: load", "reload", lambda: self._evaluator.reload(self._lease, buffers)
         )
-        self._reached(Step.RELOADED)
+        self._fail_point(FailPoint.RELOADED)
         await self._retrying("Postgres: outbox", "relay", self._publisher.relay)
 
     async def _retrying(self, step: str, metric: str, call: Callable[[], Awaitable[None]]) -> None:
-        with self._standstill.step(step):
+        with self._stall_detector.step(step):
             await retrying(call, self._clock, self._metrics.retries.labels(metric).inc)
 
 

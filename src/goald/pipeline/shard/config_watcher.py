@@ -1,11 +1,11 @@
-"""Following: a shard takes what changes in the configuration, and says that it has it."""
+"""ConfigWatcher: a shard takes what changes in the configuration, and says that it has it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.fail_points import Reached, Step
+from goald.domain.fail_points import FailPoint, FailPointHook
 from goald.domain.leases import SlotLease
 from goald.metrics import ShardMetrics
 from goald.pipeline.retry import retrying
@@ -19,7 +19,7 @@ CONTROL_RETRY_SECONDS = 1.0
 T = TypeVar("T")
 
 
-class Following:
+class ConfigWatcher:
     """The control stream says when the configuration has changed; what was lost on it is found
     by asking now and then (E10)."""
 
@@ -34,7 +34,7 @@ class Following:
         clock: Clock,
         metrics: ShardMetrics,
         reconcile: float,
-        reached: Reached,
+        fail_point: FailPointHook,
     ) -> None:
         """`memory`: held while the evaluator's memory changes. `reconcile`: seconds after which
         the configuration is asked for all the same."""
@@ -46,7 +46,7 @@ class Following:
         self._clock = clock
         self._metrics = metrics
         self._reconcile = reconcile
-        self._reached = reached
+        self._fail_point = fail_point
 
     async def run(self) -> None:
         """Until cancelled. Raises LeaseLost."""
@@ -65,7 +65,7 @@ class Following:
             return
         async with self._memory:
             self._evaluator.configure(changed)
-        self._reached(Step.CONFIGURED)
+        self._fail_point(FailPoint.CONFIGURED)
         await self._trying("renew", lambda: self._store.renew(self._lease, changed.version))
 
     async def _trying(self, step: str, call: Callable[[], Awaitable[T]]) -> T:

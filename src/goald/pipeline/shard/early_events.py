@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from goald import _native
 from goald.pipeline.shard.group import Group
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.clock import Clock
 
 EARLY_EVENTS = 100_000
@@ -27,7 +27,7 @@ class EarlyEvents:
         self._clock = clock
         self._most = most
         self._order: deque[tuple[float, Contact]] = deque()
-        self._held: dict[Contact, deque[Part]] = {}
+        self._held: dict[Contact, deque[ShardBatch]] = {}
 
     def __len__(self) -> int:
         return len(self._order)
@@ -48,7 +48,7 @@ class EarlyEvents:
         now = self._clock.monotonic()
         while self._order and self._order[0][0] <= now:
             self._let_go(self._order.popleft()[1])
-        parts: Sequence[Part] = [
+        parts: Sequence[ShardBatch] = [
             part for contact in sorted(contacts) for part in self._held.get(contact, ())
         ]
         return Group(parts, ()) if parts else None

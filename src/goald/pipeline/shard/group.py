@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from goald import _native
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.outbound import DeadLetter
 from goald.ports.shard_store import Conflict
 
@@ -15,7 +15,7 @@ from goald.ports.shard_store import Conflict
 class Group:
     """Parts taken together, in the order they came in."""
 
-    parts: Sequence[Part]
+    parts: Sequence[ShardBatch]
     futures: "Sequence[asyncio.Future[None]]"
 
     @property
@@ -66,10 +66,10 @@ class Inbox:
 
     def __init__(self, group_bytes: int) -> None:
         self._group_bytes = group_bytes
-        self._waiting: deque[tuple[Part, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[ShardBatch, asyncio.Future[None]]] = deque()
         self._filled = asyncio.Event()
 
-    def put(self, part: Part, future: "asyncio.Future[None]") -> None:
+    def put(self, part: ShardBatch, future: "asyncio.Future[None]") -> None:
         self._waiting.append((part, future))
         self._filled.set()
 
@@ -93,5 +93,5 @@ class Inbox:
         return _group(taken)
 
 
-def _group(taken: "Sequence[tuple[Part, asyncio.Future[None]]]") -> Group:
+def _group(taken: "Sequence[tuple[ShardBatch, asyncio.Future[None]]]") -> Group:
     return Group([part for part, _ in taken], [future for _, future in taken])

@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import dataclass, field
 
 from goald.domain.errors import LeaseLost, OutOfSequence
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 
 TURN_SECONDS = 0.5
 """How long a part that came early waits for those before it."""
@@ -15,7 +15,7 @@ TURN_SECONDS = 0.5
 class _Progress:
     epoch: int
     next: int
-    under_way: dict[int, asyncio.Future[None]] = field(default_factory=dict)
+    in_flight: dict[int, asyncio.Future[None]] = field(default_factory=dict)
 
 
 class Sequencer:
@@ -25,7 +25,7 @@ class Sequencer:
         self._streams: dict[str, _Progress] = {}
         self._early: dict[tuple[str, int, int], asyncio.Event] = {}
 
-    async def turn(self, part: Part) -> None:
+    async def turn(self, part: ShardBatch) -> None:
         """Return when a part may be admitted, or when it is plain that it may not.
 
         Calls under way together may reach the shard in another order than they were made: a
@@ -45,7 +45,7 @@ class Sequencer:
                 await before.wait()
         self._early.pop(place, None)
 
-    def admit(self, part: Part) -> tuple[asyncio.Future[None], bool]:
+    def admit(self, part: ShardBatch) -> tuple[asyncio.Future[None], bool]:
         """The future of a part's completion, and whether it is to be processed now.
 
         A part admitted before is not processed again: its future is the first one's, or is
@@ -72,7 +72,7 @@ class Sequencer:
             raise OutOfSequence(f"{part.stream} goes on at {progress.next}, not {part.sequence}")
         loop = asyncio.get_running_loop()
         if part.sequence < progress.next:
-            done = progress.under_way.get(part.sequence)
+            done = progress.in_flight.get(part.sequence)
             if done is None:
                 done = loop.create_future()
                 done.set_result(None)
@@ -82,6 +82,6 @@ class Sequencer:
         following = self._early.get((part.stream, part.epoch, progress.next))
         if following is not None:
             following.set()
-        progress.under_way[part.sequence] = future
-        future.add_done_callback(lambda _: progress.under_way.pop(part.sequence, None))
+        progress.in_flight[part.sequence] = future
+        future.add_done_callback(lambda _: progress.in_flight.pop(part.sequence, None))
         return future, True

@@ -9,28 +9,28 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.fail_points import Reached, Step, pass_by
+from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import StreamLease
 from goald.domain.slots import SlotRange
 from goald.metrics import ConsumerMetrics
 from goald.pipeline.flow import StreamFlow
-from goald.pipeline.ingest.dispatch import Lane
-from goald.pipeline.ingest.read import Reader
-from goald.pipeline.ingest.route import Route
-from goald.pipeline.ingest.window import Window
+from goald.pipeline.ingest.dispatch import ShardDispatcher
+from goald.pipeline.ingest.read import StreamReader
+from goald.pipeline.ingest.route import Router
+from goald.pipeline.ingest.window import InFlightWindow
 from goald.pipeline.lease_renewal import hold
-from goald.pipeline.poison.breaker import Breaker
+from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.shard_batch import Shard
-from goald.pipeline.stall_detector import STANDSTILL_SECONDS
+from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.ports.clock import Clock
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Outbound
 from goald.ports.stream_leases import StreamLeases
-from goald.runtime.actors.startup import Starting
+from goald.runtime.actors.startup import StartupSequence
 from goald.runtime.connections import close_all
-from goald.runtime.heartbeat.reporter import Beating, Board
-from goald.runtime.leadership.takeover import Claim, this_process
-from goald.settings import HandoverSettings, ReadSettings
+from goald.runtime.heartbeat.reporter import HeartbeatReporter, ProcessRegistry
+from goald.runtime.leadership.takeover import ProcessTakeover, this_process
+from goald.settings import DispatchSettings, ReadSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class ConsumerSettings:
     streams: tuple[str, ...]
     ranges: tuple[SlotRange, ...]
     read: ReadSettings
-    handover: HandoverSettings
+    handover: DispatchSettings
     early_events: float = 0.0
     """Seconds that what was read stays unacknowledged after it is done: so long an event waits at
     a shard for its enrollment, and is sent again if the shard dies (E7)."""
@@ -60,9 +60,9 @@ class ConsumerProcess:
         open_stream: Callable[[str], EventStream],
         leases: StreamLeases,
         outbound: Outbound,
-        board: Board,
+        board: ProcessRegistry,
         clock: Clock,
-        reached: Reached = pass_by,
+        fail_point: FailPointHook = no_op,
     ) -> None:
         """`shards`: one for each of `settings.ranges`, in the same order."""
         self._settings = settings
@@ -70,12 +70,12 @@ class ConsumerProcess:
         self._leases = leases
         self._outbound = outbound
         self._clock = clock
-        self._reached = reached
+        self._fail_point = fail_point
         registry = CollectorRegistry()
         self._metrics = ConsumerMetrics(registry)
-        self._breaker = Breaker(self._metrics.breaker_open)
+        self._breaker = CircuitBreaker(self._metrics.breaker_open)
         self._lanes = [
-            Lane(
+            ShardDispatcher(
                 shard,
                 settings.handover,
                 clock,
@@ -83,11 +83,11 @@ class ConsumerProcess:
                 outbound,
                 self._breaker,
                 hold=settings.early_events,
-                reached=reached,
+                fail_point=fail_point,
             )
             for shard in shards
         ]
-        self._beating = Beating(
+        self._beating = HeartbeatReporter(
             "consumer",
             settings.index,
             board=board,
@@ -95,23 +95,28 @@ class ConsumerProcess:
             registry=registry,
             describe=self._describe,
         )
-        self._claim = Claim(this_process(settings.instance, f"consumer-{settings.index}"), clock)
-        self._starts: dict[str, Starting] = {}
+        self._claim = ProcessTakeover(
+            this_process(settings.instance, f"consumer-{settings.index}"), clock
+        )
+        self._starts: dict[str, StartupSequence] = {}
         self._flows: list[StreamFlow] = []
         self._stopping = False
 
     @property
     def ready(self) -> bool:
         """Whether every stream is being read, and what is read processed."""
-        return self.trouble is None
+        return self.not_ready_reason is None
 
     @property
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why that is not so of some stream, a short phrase; None where it is of all."""
         if len(self._flows) < len(self._settings.streams):
-            starts = (start.trouble for start in self._starts.values())
-            return next((trouble for trouble in starts if trouble), "it has just begun")
-        return next((flow.trouble for flow in self._flows if flow.trouble), None)
+            starts = (start.not_ready_reason for start in self._starts.values())
+            return next(
+                (not_ready_reason for not_ready_reason in starts if not_ready_reason),
+                "it has just begun",
+            )
+        return next((flow.not_ready_reason for flow in self._flows if flow.not_ready_reason), None)
 
     async def run(self) -> None:
         """Until `stop`, and then until all that was read is acknowledged (D7). Raises
@@ -145,32 +150,34 @@ class ConsumerProcess:
             await stream.close()
 
     async def _taken(self, stream: EventStream) -> StreamLease:
-        start = Starting(self._clock, self._metrics.retries.labels("start").inc)
+        start = StartupSequence(self._clock, self._metrics.retries.labels("start").inc)
         self._starts[stream.name] = start
         lease = await start.step(stream.name, lambda: self._take(stream))
         del self._starts[stream.name]
-        self._reached(Step.STREAM_TAKEN)
+        self._fail_point(FailPoint.STREAM_TAKEN)
         return lease
 
     async def _follow(self, stream: EventStream, lease: StreamLease) -> None:
-        reader = Reader(stream, self._settings.read)
+        reader = StreamReader(stream, self._settings.read)
         flow = StreamFlow(
             stream=stream,
             lease=lease,
             reader=reader,
-            route=Route(
+            route=Router(
                 stream.name, self._settings.ranges, max_buffer=self._settings.handover.call_bytes
             ),
             lanes=self._lanes,
-            window=Window(self._settings.read.in_flight_bytes, self._metrics.in_flight_bytes),
+            window=InFlightWindow(
+                self._settings.read.in_flight_bytes, self._metrics.in_flight_bytes
+            ),
             outbound=self._outbound,
             breaker=self._breaker,
             clock=self._clock,
             metrics=self._metrics,
             pause=self._settings.read.pause,
-            patience=STANDSTILL_SECONDS + self._settings.early_events,
+            patience=STALL_SECONDS + self._settings.early_events,
             hold=self._settings.early_events,
-            reached=self._reached,
+            fail_point=self._fail_point,
         )
         if self._stopping:
             flow.stop()
@@ -193,7 +200,7 @@ class ConsumerProcess:
     def _describe(self) -> dict[str, Any] | None:
         if self._claim.outranked:
             return None  # its name on the board is another's now
-        return {"ready": self.ready, "trouble": self.trouble}
+        return {"ready": self.ready, "not_ready_reason": self.not_ready_reason}
 
     async def _take(self, stream: EventStream) -> StreamLease:
         # A Postgres that was put back to an older copy would give an epoch that Redis knows to

@@ -23,9 +23,9 @@ from goald.domain.errors import (
     ServiceUnavailable,
     ShardDied,
     StartError,
-    is_no_events_fault,
+    is_infrastructure_failure,
 )
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime import logs
 from goald.runtime.actors.consumer import ConsumerSettings
 from goald.runtime.actors.shard import ShardProcess, ShardSettings
@@ -52,7 +52,7 @@ class RayShard:
         self._index = index
         self._takes_parts = False
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         """See `Shard.process`. An actor that is down or starting again is ServiceUnavailable; one
         that was seen to take parts, and ended while it had these, ShardDied (D4)."""
         try:
@@ -100,7 +100,7 @@ class ShardActor(Shell):
         return shard_process(settings, endpoints)
 
     async def process(self, parts: Sequence[tuple[Any, ...]]) -> None:
-        await self._running.beside(self._process.process([Part(*part) for part in parts]))
+        await self._running.beside(self._process.process([ShardBatch(*part) for part in parts]))
 
     async def ready(self) -> bool:
         """Raises StartError, with the reason, if the work has failed."""
@@ -188,7 +188,7 @@ def _may_be_an_events(error: BaseException) -> bool:
     """Whether an event may be what made the work fail: not where a server did."""
     if isinstance(error, BaseExceptionGroup):
         return any(_may_be_an_events(part) for part in error.exceptions)
-    return not (isinstance(error, OF_SERVERS) or is_no_events_fault(error))
+    return not (isinstance(error, OF_SERVERS) or is_infrastructure_failure(error))
 
 
 def _reasons(error: BaseException) -> list[str]:

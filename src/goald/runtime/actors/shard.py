@@ -8,23 +8,23 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.fail_points import Reached, Step, pass_by
+from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.metrics import ShardMetrics
 from goald.pipeline.flow import ShardFlow
 from goald.pipeline.lease_renewal import hold
-from goald.pipeline.outbox.publish import Publisher
+from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.pipeline.shard.evaluate import Evaluator
-from goald.pipeline.shard_batch import Part
+from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.clock import Clock
 from goald.ports.control_stream import ControlStream
 from goald.ports.outbound import Outbound
 from goald.ports.shard_store import ShardStore
-from goald.runtime.actors.startup import Starting
+from goald.runtime.actors.startup import StartupSequence
 from goald.runtime.connections import close_all
-from goald.runtime.heartbeat.reporter import Beating, Board
-from goald.runtime.leadership.takeover import Claim, this_process
+from goald.runtime.heartbeat.reporter import HeartbeatReporter, ProcessRegistry
+from goald.runtime.leadership.takeover import ProcessTakeover, this_process
 
 RECONCILE_SECONDS = 30.0
 
@@ -58,10 +58,10 @@ class ShardProcess:
         store: ShardStore,
         outbound: Outbound,
         control: ControlStream,
-        board: Board,
+        board: ProcessRegistry,
         clock: Clock,
         evaluator: Evaluator | None = None,
-        reached: Reached = pass_by,
+        fail_point: FailPointHook = no_op,
     ) -> None:
         """`evaluator`: another than the one over the Rust core, for comparisons."""
         self._settings = settings
@@ -69,13 +69,13 @@ class ShardProcess:
         self._outbound = outbound
         self._control = control
         self._clock = clock
-        self._reached = reached
+        self._fail_point = fail_point
         registry = CollectorRegistry()
         self._metrics = ShardMetrics(registry)
         self._evaluator = evaluator or Evaluator(
             store, clock_skew_us=round(settings.clock_skew * 1e6)
         )
-        self._beating = Beating(
+        self._beating = HeartbeatReporter(
             "shard",
             settings.index,
             board=board,
@@ -83,24 +83,26 @@ class ShardProcess:
             registry=registry,
             describe=self._describe,
         )
-        self._claim = Claim(this_process(settings.instance, f"shard-{settings.index}"), clock)
-        self._start = Starting(clock, self._metrics.retries.labels("start").inc)
+        self._claim = ProcessTakeover(
+            this_process(settings.instance, f"shard-{settings.index}"), clock
+        )
+        self._start = StartupSequence(clock, self._metrics.retries.labels("start").inc)
         self._flow: ShardFlow | None = None
-        self._publisher: Publisher | None = None
+        self._publisher: OutboxPublisher | None = None
         self._lease: SlotLease | None = None
         self._stop = asyncio.Event()
 
     @property
     def ready(self) -> bool:
         """Whether events can be processed, and are."""
-        return self.trouble is None
+        return self.not_ready_reason is None
 
     @property
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why events are not processed, a short phrase; None where they are."""
-        return self._start.trouble if self._flow is None else self._flow.trouble
+        return self._start.not_ready_reason if self._flow is None else self._flow.not_ready_reason
 
-    async def process(self, parts: Sequence[Part]) -> None:
+    async def process(self, parts: Sequence[ShardBatch]) -> None:
         """See `Shard.process`. Raises ServiceUnavailable while the state is being loaded."""
         if self._flow is None:
             raise ServiceUnavailable(f"shard {self._settings.index} is not loaded yet")
@@ -112,14 +114,14 @@ class ShardProcess:
             async with asyncio.TaskGroup() as tasks:
                 beating = tasks.create_task(self._beating.run())
                 self._lease = await self._start.step("its slots", self._take)
-                self._reached(Step.SLOTS_TAKEN)
+                self._fail_point(FailPoint.SLOTS_TAKEN)
                 holding = tasks.create_task(hold(self._renew, self._clock))
                 await self._start.step("what is enrolled", self._load)
-                self._reached(Step.LOADED)
+                self._fail_point(FailPoint.LOADED)
                 publisher = self._make_publisher(self._lease)
                 await self._start.step("what was published", publisher.recognise)
                 await self._start.step("what is to be published", publisher.relay)
-                self._reached(Step.RELAYED)
+                self._fail_point(FailPoint.RELAYED)
                 await self._start.step("what is configured", self._catch_up)
                 self._flow = self._make_flow(self._lease, publisher)
                 self._publisher = publisher
@@ -157,8 +159,8 @@ class ShardProcess:
             raise RuntimeError("the slots are not taken yet")
         return self._lease
 
-    def _make_publisher(self, lease: SlotLease) -> Publisher:
-        return Publisher(
+    def _make_publisher(self, lease: SlotLease) -> OutboxPublisher:
+        return OutboxPublisher(
             self._store.outbox,
             self._outbound,
             lease,
@@ -166,10 +168,10 @@ class ShardProcess:
             self._metrics,
             keep_seconds=self._settings.republish,
             exit_retry=self._settings.exit_retry,
-            reached=self._reached,
+            fail_point=self._fail_point,
         )
 
-    def _make_flow(self, lease: SlotLease, publisher: Publisher) -> ShardFlow:
+    def _make_flow(self, lease: SlotLease, publisher: OutboxPublisher) -> ShardFlow:
         return ShardFlow(
             evaluator=self._evaluator,
             store=self._store,
@@ -181,7 +183,7 @@ class ShardProcess:
             group_bytes=self._settings.group_bytes,
             reconcile=self._settings.reconcile,
             early_events=self._settings.early_events,
-            reached=self._reached,
+            fail_point=self._fail_point,
         )
 
     async def _give_back(self) -> None:
@@ -203,4 +205,4 @@ class ShardProcess:
         self._metrics.config_version.set(self._evaluator.config_version)
         if self._lease is not None:
             self._metrics.epoch.set(self._lease.epoch)
-        return {"ready": self.ready, "trouble": self.trouble}
+        return {"ready": self.ready, "not_ready_reason": self.not_ready_reason}

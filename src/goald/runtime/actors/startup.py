@@ -13,32 +13,32 @@ HELD_SECONDS = 0.5
 T = TypeVar("T")
 
 
-class Starting:
+class StartupSequence:
     """The steps that come before the work, each repeated until it succeeds."""
 
     def __init__(self, clock: Clock, on_failure: Callable[[], object]) -> None:
         """`on_failure` is told of each failed try, for a metric."""
         self._clock = clock
         self._on_failure = on_failure
-        self._trouble = "it has just begun"
+        self._not_ready_reason = "it has just begun"
 
     @property
-    def trouble(self) -> str:
+    def not_ready_reason(self) -> str:
         """What is being waited for, a short phrase without addresses."""
-        return self._trouble
+        return self._not_ready_reason
 
     async def step(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result, once it succeeds. It must be one that may be done twice. Errors
         that no repetition mends are raised at once. `what` it takes or reads, in few words."""
-        self._trouble = f"it takes {what}"
+        self._not_ready_reason = f"it takes {what}"
         for pause in pauses():
             try:
                 return await call()
             except LeaseHeld as error:
-                self._trouble = str(error)
+                self._not_ready_reason = str(error)
                 await self._clock.sleep(HELD_SECONDS)
             except RetryableError:
                 self._on_failure()
-                self._trouble = f"it cannot take {what}: Postgres or Redis cannot be used"
+                self._not_ready_reason = f"it cannot take {what}: Postgres or Redis cannot be used"
                 await self._clock.sleep(pause)
         raise AssertionError("pauses never end")

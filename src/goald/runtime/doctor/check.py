@@ -7,7 +7,7 @@ State: TypeAlias = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorCheck:
     """What was found. `warn` means that goald runs but a promise may not hold; `fail` that it
     does not run."""
 
@@ -17,13 +17,13 @@ class Finding:
     advice: str = ""
 
 
-def ok(name: str, text: str) -> Finding:
-    return Finding(name, "ok", text)
+def ok(name: str, text: str) -> DoctorCheck:
+    return DoctorCheck(name, "ok", text)
 
 
-def warn(name: str, text: str, advice: str) -> Finding:
-    return Finding(name, "warn", text, advice)
+def warn(name: str, text: str, advice: str) -> DoctorCheck:
+    return DoctorCheck(name, "warn", text, advice)
 
 
-def fail(name: str, text: str, advice: str) -> Finding:
-    return Finding(name, "fail", text, advice)
+def fail(name: str, text: str, advice: str) -> DoctorCheck:
+    return DoctorCheck(name, "fail", text, advice)

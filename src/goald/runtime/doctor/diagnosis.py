@@ -15,7 +15,7 @@ from pathlib import Path
 
 from goald.domain.errors import NotFound
 from goald.runtime import instance as instances
-from goald.runtime.doctor.check import Finding, fail, ok, warn
+from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
 from goald.runtime.doctor.services import ROLES, postgres, redis
 from goald.settings import Settings
 
@@ -25,7 +25,7 @@ _SOCKET = "goald-4294967295-0123456789ab/.s.PGSQL.5432"
 FREE_BYTES = 2 << 30
 
 
-async def examine(settings: Settings) -> AsyncIterator[Finding]:
+async def examine(settings: Settings) -> AsyncIterator[DoctorCheck]:
     """One finding after the other, as they come. Raises nothing: what fails is a finding.
 
     Looks at the services that the settings name, or at those of the goald that runs on the
@@ -72,14 +72,14 @@ def _roles_of_the_daemon(settings: Settings) -> list[str]:
     return [role for role in ROLES if not elsewhere.get(role)]
 
 
-def _python() -> Finding:
+def _python() -> DoctorCheck:
     version = platform.python_version()
     if sys.version_info[:2] in {(3, 11), (3, 12), (3, 13), (3, 14)}:
         return ok("Python", version)
     return warn("Python", f"{version} is not tested", "use 3.11 to 3.14")
 
 
-def _native() -> Finding:
+def _native() -> DoctorCheck:
     def version() -> str:
         native = importlib.import_module("goald._native")
         return f"{native.SLOTS} slots" if native.slot_of("t", "c") >= 0 else ""
@@ -87,7 +87,7 @@ def _native() -> Finding:
     return _importable("Rust core", version, "build it: make ext")
 
 
-def _ray() -> Finding:
+def _ray() -> DoctorCheck:
     return _importable(
         "Ray",
         lambda: str(importlib.import_module("ray").__version__),
@@ -95,7 +95,7 @@ def _ray() -> Finding:
     )
 
 
-def _embedded() -> Finding:
+def _embedded() -> DoctorCheck:
     from importlib.metadata import version
 
     return _importable(
@@ -113,15 +113,15 @@ def _importable(
     name: str,
     version: Callable[[], str],
     advice: str,
-    otherwise: Callable[[str, str, str], Finding] = fail,
-) -> Finding:
+    otherwise: Callable[[str, str, str], DoctorCheck] = fail,
+) -> DoctorCheck:
     try:
         return ok(name, version())
     except Exception as error:  # a broken build may raise anything when it is loaded
         return otherwise(name, f"cannot be loaded: {error}", advice)
 
 
-def _places(data_dir: Path) -> Iterator[Finding]:
+def _places(data_dir: Path) -> Iterator[DoctorCheck]:
     """The data directory, and where the embedded services' sockets go."""
     there = data_dir.absolute()
     while not there.exists():

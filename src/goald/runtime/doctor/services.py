@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from goald.adapters.redis.admin import ServerCheck, check_server
 from goald.adapters.redis.connect import connect, service_errors
 from goald.domain.errors import GoaldError
-from goald.runtime.doctor.check import Finding, fail, ok, warn
+from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
 
 CONNECT_S = 5.0
 CLOCK_S = 1.0
@@ -16,7 +16,7 @@ CLOCK_S = 1.0
 ROLES = ("goald_owner", "goald_api", "goald_engine")
 
 
-async def redis(url: str) -> AsyncIterator[Finding]:
+async def redis(url: str) -> AsyncIterator[DoctorCheck]:
     """What the server says of itself, and its clock."""
     client = connect(url)
     try:
@@ -30,7 +30,7 @@ async def redis(url: str) -> AsyncIterator[Finding]:
         await client.aclose()
 
 
-def _of_redis(check: ServerCheck) -> Finding:
+def _of_redis(check: ServerCheck) -> DoctorCheck:
     """goald runs on a server that may lose what it was given, and not on one that is too
     old or takes no writes."""
     name = f"Redis {check.name}"
@@ -41,7 +41,7 @@ def _of_redis(check: ServerCheck) -> Finding:
     return warn(name, check.found, check.advice)
 
 
-async def postgres(dsn: str, roles: Sequence[str] = ROLES) -> AsyncIterator[Finding]:
+async def postgres(dsn: str, roles: Sequence[str] = ROLES) -> AsyncIterator[DoctorCheck]:
     """Version 14, the roles that this login has to act as, the schema, durable commits, the
     clock."""
     import asyncpg
@@ -87,7 +87,7 @@ async def postgres(dsn: str, roles: Sequence[str] = ROLES) -> AsyncIterator[Find
         await connection.close()
 
 
-def _roles(superuser: bool, member_of: list[str], needed: Sequence[str]) -> Finding:
+def _roles(superuser: bool, member_of: list[str], needed: Sequence[str]) -> DoctorCheck:
     missing = [role for role in needed if role not in member_of]
     if missing:
         return warn(
@@ -104,14 +104,14 @@ def _roles(superuser: bool, member_of: list[str], needed: Sequence[str]) -> Find
     return ok("roles", ", ".join(needed))
 
 
-def _durability(settings: dict[str, str]) -> Finding:
+def _durability(settings: dict[str, str]) -> DoctorCheck:
     shown = ", ".join(f"{name} {value}" for name, value in settings.items())
     if "off" in settings.values():
         return warn("durability", f"{shown}: a crash may lose what was committed", "set them on")
     return ok("durability", shown)
 
 
-def _clock(name: str, ours_before: float, theirs: float) -> Finding:
+def _clock(name: str, ours_before: float, theirs: float) -> DoctorCheck:
     """Ours is taken before and after, so the time of the call is no difference."""
     late = theirs - time.time()
     early = ours_before - theirs

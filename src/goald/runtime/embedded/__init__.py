@@ -12,11 +12,11 @@ Everything here is synchronous, and `EmbeddedServices.start` belongs on the main
 
 from goald.runtime.embedded.data_dir import DataDirectory
 from goald.runtime.embedded.processes import ProcessRecord
-from goald.runtime.embedded.services import EmbeddedServices, Endpoints
+from goald.runtime.embedded.services import EmbeddedEndpoints, EmbeddedServices
 
 __all__ = [
     "DataDirectory",
+    "EmbeddedEndpoints",
     "EmbeddedServices",
-    "Endpoints",
     "ProcessRecord",
 ]

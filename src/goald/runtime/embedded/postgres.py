@@ -17,7 +17,7 @@ from goald.domain.errors import StartError
 from goald.runtime.embedded.data_dir import DataDirectory
 from goald.runtime.embedded.identity import Identity
 from goald.runtime.embedded.processes import RecordedProcess, end, start_time_of
-from goald.runtime.embedded.server import Server, service_environment
+from goald.runtime.embedded.server import EmbeddedServer, service_environment
 
 _PORT = "5432"
 """Names the socket's file; no port is opened."""
@@ -66,7 +66,7 @@ class Postgres:
         self._identity = identity
         self._directory = data.path / "postgres"
         self._sockets = data.short / "pg"
-        self.server: Server | None = None
+        self.server: EmbeddedServer | None = None
 
     def dsn(self, user: str, database: str) -> str:
         """A URL that asyncpg and psycopg take."""
@@ -184,7 +184,7 @@ class Postgres:
         self._clear_sockets()
         settings = _SETTINGS | {"unix_socket_directories": str(self._sockets)}
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self.server = Server(
+        self.server = EmbeddedServer(
             self._data,
             "postgres",
             [binaries / "postgres", "-D", self._directory, *arguments],

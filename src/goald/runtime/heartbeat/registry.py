@@ -9,7 +9,7 @@ from goald.runtime.heartbeat.heartbeats import Heartbeat, parse
 from goald.runtime.heartbeat.rates import Readings
 
 
-class RedisBoard:
+class RedisProcessRegistry:
     """`Board` over the hash `goald:processes`. Connects when first used. Bound to one loop."""
 
     def __init__(self, url: str) -> None:

@@ -1,4 +1,4 @@
-"""Beating: a process says every second that it lives, how it is, and what it counted."""
+"""HeartbeatReporter: a process says every second that it lives, how it is, and what it counted."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ BEAT_SECONDS = 1.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Board(Protocol):
+class ProcessRegistry(Protocol):
     """Where heartbeats are left for whoever wants to know. Raises ServiceUnavailable."""
 
     async def write(self, heartbeat: Heartbeat) -> None: ...
@@ -28,7 +28,7 @@ class Board(Protocol):
     async def close(self) -> None: ...
 
 
-class Beating:
+class HeartbeatReporter:
     """The heartbeats of one process."""
 
     def __init__(
@@ -36,13 +36,13 @@ class Beating:
         role: str,
         index: int,
         *,
-        board: Board,
+        board: ProcessRegistry,
         clock: Clock,
         describe: Callable[[], dict[str, Any] | None],
         registry: CollectorRegistry | None = None,
     ) -> None:
         """`describe` gives the fields of `Heartbeat` that change: `ready` at least, and
-        `trouble` where it is not; None where nothing is to be said."""
+        `not_ready_reason` where it is not; None where nothing is to be said."""
         self._role = role
         self._index = index
         self._board = board

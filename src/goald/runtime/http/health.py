@@ -38,14 +38,15 @@ class ServicesHealth:
 
     async def troubles(self) -> list[str]:
         """Answers within PATIENCE_SECONDS, whatever the services do: one that does not
-        answer is a trouble."""
+        answer is a not_ready_reason."""
         async with self._asking:  # Who asks meanwhile takes what is found.
             now = self._clock.monotonic()
             if self._found_at is None or now - self._found_at >= KEPT_SECONDS:
                 found = await asyncio.gather(
-                    _trouble("Postgres", self._postgres), _trouble("Redis", self._ping)
+                    _not_ready_reason("Postgres", self._postgres),
+                    _not_ready_reason("Redis", self._ping),
                 )
-                self._found = [trouble for trouble in found if trouble]
+                self._found = [not_ready_reason for not_ready_reason in found if not_ready_reason]
                 self._found_at = self._clock.monotonic()
         return self._found + self._more()
 
@@ -62,7 +63,7 @@ class ServicesHealth:
             await self._redis.ping()
 
 
-async def _trouble(name: str, ask: Callable[[], Awaitable[None]]) -> str | None:
+async def _not_ready_reason(name: str, ask: Callable[[], Awaitable[None]]) -> str | None:
     """What is told to whoever asks names no server; that is for the log."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):

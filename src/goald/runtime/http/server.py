@@ -17,7 +17,7 @@ from goald.domain.errors import StartError
 from goald.migrations.roles import API
 from goald.runtime.http.listen_socket import BACKLOG, listening, url_of
 from goald.runtime.http.protocol import BoundedHttp
-from goald.runtime.wiring.api import api_parts
+from goald.runtime.wiring.api import api_dependencies
 from goald.settings import Settings
 
 PORT = 8080
@@ -79,7 +79,7 @@ def serve_api(settings: Settings, *, ready: Callable[[str], None]) -> int:
     Blocks, on the main thread. Raises GoaldError where it cannot start: SettingsError where
     tokens cannot be checked, SchemaMismatch where the schema is another.
     """
-    parts = api_parts(settings)
+    parts = api_dependencies(settings)
     migrations.check(settings.postgres.api_dsn, API)
     with api_socket(settings) as (taken, url):
         return uvloop.run(_until_signal(ApiServer(create_app(parts), taken), lambda: ready(url)))

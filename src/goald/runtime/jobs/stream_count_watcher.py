@@ -23,7 +23,7 @@ class StreamCounts(Protocol):
         """Keep `wanted`, where none is kept."""
 
 
-class Counting:
+class StreamCountWatcher:
     """Ends the daemon when `goald streams set` has changed the number, so that it is started
     again with the new one; until then the streams that it reads are read in order (3.2)."""
 

@@ -16,7 +16,7 @@ from goald.pipeline.lease_renewal import RENEW_SECONDS
 from goald.ports.clock import Clock
 from goald.ports.stream_leases import StreamLeases
 from goald.runtime.connections import CLOSE_SECONDS, close_all
-from goald.runtime.leadership.takeover import INSTANCE_ROLE, Claim, this_process
+from goald.runtime.leadership.takeover import INSTANCE_ROLE, ProcessTakeover, this_process
 
 LOOK_SECONDS = 1.0
 """Between two looks whether the one that acts has ended."""
@@ -24,7 +24,7 @@ LOOK_SECONDS = 1.0
 T = TypeVar("T")
 
 
-class Primacy:
+class LeaderElection:
     """The lease by which this process is the one that acts."""
 
     def __init__(self, leases: StreamLeases, clock: Clock) -> None:
@@ -41,7 +41,7 @@ class Primacy:
     async def take(self, tell: Callable[[str], None]) -> int:
         """Wait until no other acts; the epoch to act under. `tell` hears what is waited for,
         once for each reason."""
-        claim = Claim(this_process(0, INSTANCE_ROLE), self._clock)
+        claim = ProcessTakeover(this_process(0, INSTANCE_ROLE), self._clock)
         # A Postgres that lost it may still hold leases that our actors took under it since.
         before = 0 if self._lease is None else self._lease.epoch
         while True:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from goald.domain.errors import LeaseLost, RayEnded
 from goald.runtime.connections import CLOSE_SECONDS
 from goald.runtime.console import ServeConsole
-from goald.runtime.environment import Ground
-from goald.runtime.leadership.election import Primacy
+from goald.runtime.environment import ServiceEnvironment
+from goald.runtime.leadership.election import LeaderElection
 from goald.runtime.wiring.daemon import Endpoints
 from goald.settings import Settings
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 CHECK_SECONDS = 0.5
 
 
-class Acting:
+class LeaderRunner:
     """Starts the actors once no other instance acts; all of them anew, with Ray, where Ray has
     ended; and stands by where another instance took over."""
 
     def __init__(
         self,
-        ground: Ground,
+        ground: ServiceEnvironment,
         endpoints: Endpoints,
         streams: int,
-        primacy: Primacy,
+        primacy: LeaderElection,
         console: ServeConsole,
         on_restart: Callable[[], None],
     ) -> None:
@@ -51,7 +51,7 @@ class Acting:
         return self._primacy.waits_for
 
     @property
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Why its actors do not all run, a short phrase; None where they do."""
         if self.ready.is_set():
             return None

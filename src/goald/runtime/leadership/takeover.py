@@ -5,26 +5,26 @@ import os
 import socket
 from collections.abc import Callable
 
-from goald.domain.leases import LEASE_SECONDS, Held, Holder
+from goald.domain.leases import LEASE_SECONDS, CurrentLease, LeaseHolder
 from goald.ports.clock import Clock
 from goald.runtime.embedded.processes import start_time_of
 
 INSTANCE_ROLE = "instance"
 
 
-def this_process(instance: int, role: str) -> Holder:
+def this_process(instance: int, role: str) -> LeaseHolder:
     """This process as a holder. `instance`: the epoch under which its instance acts; 0: none."""
     host = socket.gethostname().replace(":", "-")
-    return Holder(instance, role, host, os.getpid(), _started(os.getpid()), _namespace())
+    return LeaseHolder(instance, role, host, os.getpid(), _started(os.getpid()), _namespace())
 
 
-def is_gone(process: Holder, ours: Holder) -> bool:
+def is_gone(process: LeaseHolder, ours: LeaseHolder) -> bool:
     """Whether a process is known to have ended: only one whose id means the same here can be."""
     same = (process.host, process.namespace) == (ours.host, ours.namespace)
     return same and bool(ours.namespace) and _started(process.pid) != process.started
 
 
-class Claim:
+class ProcessTakeover:
     """One taker's view of those who hold what it wants. A `MayTake`.
 
     It takes a lease that has run out; one of an earlier instance, since the later one acts;
@@ -35,9 +35,9 @@ class Claim:
 
     def __init__(
         self,
-        holder: Holder,
+        holder: LeaseHolder,
         clock: Clock,
-        is_gone: Callable[[Holder, Holder], bool] = is_gone,
+        is_gone: Callable[[LeaseHolder, LeaseHolder], bool] = is_gone,
     ) -> None:
         self.holder = holder
         self._clock = clock
@@ -46,8 +46,8 @@ class Claim:
         self.outranked = False
         """Whether a later instance holds it: this one is no longer the one that acts."""
 
-    def __call__(self, held: Held) -> bool:
-        of = Holder.parse(held.holder)
+    def __call__(self, held: CurrentLease) -> bool:
+        of = LeaseHolder.parse(held.holder)
         if of is not None and of.instance > self.holder.instance:
             self.outranked = not (held.is_expired or self._is_silent(held))
             return not self.outranked
@@ -58,14 +58,14 @@ class Claim:
             return True
         return held.is_expired or self._is_silent(held)
 
-    def _was_us(self, of: Holder) -> bool:
+    def _was_us(self, of: LeaseHolder) -> bool:
         """One shard of an instance is the same whichever its process; one instance of several
         on the same servers is not."""
         if self.holder.role == INSTANCE_ROLE:
             return of.process == self.holder.process
         return (of.instance, of.role) == (self.holder.instance, self.holder.role)
 
-    def _is_silent(self, held: Held) -> bool:
+    def _is_silent(self, held: CurrentLease) -> bool:
         """Whether it was not renewed for as long as a lease lasts, by our own clock: that of
         whoever keeps it may have been set back."""
         now = self._clock.monotonic()

@@ -20,7 +20,7 @@ from goald.adapters.redis.quotas import RedisQuotas
 from goald.api.auth.jwks import JwksKeys
 from goald.api.auth.signed_bodies import SignedBodies
 from goald.api.auth.tokens import JwtVerifier, Secret
-from goald.api.dependencies import Parts
+from goald.api.dependencies import Dependencies
 from goald.api.publishing import Publishing
 from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
@@ -36,17 +36,17 @@ WHAT_TO_SET = (
 )
 
 
-def api_parts(
+def api_dependencies(
     settings: Settings,
     *,
     registry: CollectorRegistry | None = None,
     troubles: Callable[[], list[str]] = list,
-) -> Parts:
+) -> Dependencies:
     """Everything that `api.app.create_app` takes, over the settings' Redis and Postgres.
 
     `registry`: what /metrics serves; one of its own where None. `troubles`: more reasons not
     to be ready than those two. Connects when it is used; bound to the event loop that uses it
-    first; `Parts.close` ends it. Raises SettingsError where tokens cannot be checked.
+    first; `Dependencies.close` ends it. Raises SettingsError where tokens cannot be checked.
     """
     tokens = settings.tokens
     if tokens is None:
@@ -74,7 +74,7 @@ def api_parts(
             with contextlib.suppress(GoaldError, RedisError, OSError):
                 await part.close()
 
-    return Parts(
+    return Dependencies(
         settings=settings.api,
         clock=clock,
         registry=registry if registry is not None else CollectorRegistry(),

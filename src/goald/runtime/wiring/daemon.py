@@ -19,7 +19,7 @@ from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutb
 from goald.adapters.redis.events.trim import RedisTrimmer
 from goald.configuration.service import ConfigurationService
 from goald.domain.configuration.catalog import CatalogCheck
-from goald.domain.fail_points import Reached, pass_by
+from goald.domain.fail_points import FailPointHook, no_op
 from goald.metrics import TrimmingMetrics
 from goald.pipeline.explain import Explain
 from goald.pipeline.shard.evaluate import Evaluator
@@ -28,10 +28,10 @@ from goald.ports.clock import Clock
 from goald.ports.shard_store import ShardStore
 from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.actors.shard import ShardProcess, ShardSettings
-from goald.runtime.heartbeat.registry import RedisBoard
+from goald.runtime.heartbeat.registry import RedisProcessRegistry
 from goald.runtime.jobs.retention import Retention
 from goald.runtime.jobs.trimming import Trimming
-from goald.runtime.leadership.election import Primacy
+from goald.runtime.leadership.election import LeaderElection
 
 COMMAND_SECONDS = 30.0
 """How long a command's statement may take: longer than a request's."""
@@ -55,12 +55,12 @@ def shard_process(
     settings: ShardSettings,
     endpoints: Endpoints,
     make_evaluator: Callable[[ShardStore], Evaluator] | None = None,
-    reached: Reached = pass_by,
+    fail_point: FailPointHook = no_op,
 ) -> ShardProcess:
     """A shard over Postgres and Redis. Connects when it runs. `make_evaluator`: another than
     the one over the Rust core, for comparisons."""
     store = PostgresShardStore(
-        endpoints.postgres_dsn, exits_wait=settings.exit_retry is not None, reached=reached
+        endpoints.postgres_dsn, exits_wait=settings.exit_retry is not None, fail_point=fail_point
     )
     return ShardProcess(
         settings,
@@ -70,7 +70,7 @@ def shard_process(
         board=open_board(endpoints),
         clock=system_clock(),
         evaluator=make_evaluator(store) if make_evaluator else None,
-        reached=reached,
+        fail_point=fail_point,
     )
 
 
@@ -78,7 +78,7 @@ def consumer_process(
     settings: ConsumerSettings,
     shards: Sequence[Shard],
     endpoints: Endpoints,
-    reached: Reached = pass_by,
+    fail_point: FailPointHook = no_op,
 ) -> ConsumerProcess:
     """A consumer over Redis and Postgres, handing over to these shards. Connects when it runs."""
     return ConsumerProcess(
@@ -89,7 +89,7 @@ def consumer_process(
         outbound=_outbound(endpoints),
         board=open_board(endpoints),
         clock=system_clock(),
-        reached=reached,
+        fail_point=fail_point,
     )
 
 
@@ -97,9 +97,9 @@ def _outbound(endpoints: Endpoints) -> RedisOutbound:
     return RedisOutbound(endpoints.redis_url, system_clock(), dead_max_bytes=endpoints.dead_bytes)
 
 
-def open_board(endpoints: Endpoints) -> RedisBoard:
+def open_board(endpoints: Endpoints) -> RedisProcessRegistry:
     """Where the processes' heartbeats are. Connects when it is used."""
-    return RedisBoard(endpoints.redis_url)
+    return RedisProcessRegistry(endpoints.redis_url)
 
 
 def system_clock() -> Clock:
@@ -135,9 +135,9 @@ def trimming(redis_url: str, keep_seconds: float, registry: CollectorRegistry) -
     return Trimming(RedisTrimmer(redis_url), keep_seconds, metrics, system_clock())
 
 
-def primacy(endpoints: Endpoints) -> Primacy:
+def primacy(endpoints: Endpoints) -> LeaderElection:
     """What decides whether this instance acts. Connects when it is asked."""
-    return Primacy(PostgresStreamLeases(endpoints.postgres_dsn), system_clock())
+    return LeaderElection(PostgresStreamLeases(endpoints.postgres_dsn), system_clock())
 
 
 @asynccontextmanager

@@ -12,21 +12,21 @@ from goald.domain.configuration.notices import criteria_text
 from goald.domain.configuration.workflows import (
     Announcement,
     Changed,
-    Decision,
-    Difference,
+    ChangeSet,
+    ConfigurationChange,
     EntityRow,
     GoalRow,
     Notice,
     WorkflowRow,
 )
-from goald.domain.errors import AlreadyThere
+from goald.domain.errors import AlreadyExists
 from goald.domain.streams import CONTROL, NOTICES, slot_of
 
 MAX_TOLD = 100
 """Above so many workflows, the shards are told that some changed, not which."""
 
 
-async def write(connection: Any, tenant: str, decision: Decision) -> Changed:
+async def write(connection: Any, tenant: str, decision: ChangeSet) -> Changed:
     """Write the rows in the order given, then what tells of them. Taking the version comes
     last: from there to the commit, nobody else can. So all that takes long, or may wait for
     somebody, comes before."""
@@ -52,7 +52,7 @@ async def write(connection: Any, tenant: str, decision: Decision) -> Changed:
     return Changed(written, version, [*notices, told_of])
 
 
-async def _write(connection: Any, tenant: str, change: Difference) -> Difference:
+async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> ConfigurationChange:
     if isinstance(change.row, WorkflowRow):
         return await _save_workflow(connection, tenant, change, change.row)
     if isinstance(change.row, EntityRow):
@@ -62,7 +62,7 @@ async def _write(connection: Any, tenant: str, change: Difference) -> Difference
         return await _write_goal(connection, tenant, change, change.row)
     except asyncpg.UniqueViolationError:
         row = change.row
-        raise AlreadyThere(
+        raise AlreadyExists(
             f"workflow {row.workflow_id}: it has a {row.goal_type} goal with "
             f"{criteria_text(row)} or the key {row.key!r} already; where two goals exchange "
             "them, apply it in two steps"
@@ -70,22 +70,26 @@ async def _write(connection: Any, tenant: str, change: Difference) -> Difference
 
 
 async def _save_workflow(
-    connection: Any, tenant: str, change: Difference, row: WorkflowRow
-) -> Difference:
+    connection: Any, tenant: str, change: ConfigurationChange, row: WorkflowRow
+) -> ConfigurationChange:
     saved = await connection.fetchrow(
         statements.SAVE_WORKFLOW, tenant, row.id, row.name, row.goal_logic, row.is_active
     )
     return replace(change, after=replace(row, stamp=stamp(saved)))
 
 
-async def _write_entity(connection: Any, tenant: str, change: Difference, row: EntityRow) -> None:
+async def _write_entity(
+    connection: Any, tenant: str, change: ConfigurationChange, row: EntityRow
+) -> None:
     if change.after is None:
         await connection.execute(statements.DELETE_ENTITY, tenant, row.kind, row.id)
     else:
         await connection.execute(statements.SAVE_ENTITY, tenant, row.kind, row.id, row.name)
 
 
-async def _write_goal(connection: Any, tenant: str, change: Difference, row: GoalRow) -> Difference:
+async def _write_goal(
+    connection: Any, tenant: str, change: ConfigurationChange, row: GoalRow
+) -> ConfigurationChange:
     criteria = criteria_text(row)
     if change.action == "delete":
         await connection.execute(statements.DELETE_GOAL, tenant, row.id)

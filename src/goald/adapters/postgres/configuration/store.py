@@ -12,7 +12,7 @@ from goald.adapters.postgres.configuration.reads import read, workflow_row
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.configuration.workflows import (
     Changed,
-    Decision,
+    ChangeSet,
     EntityRow,
     HeldConfiguration,
     Holders,
@@ -54,7 +54,7 @@ class PostgresConfigurations:
         tenant: str,
         actor: str,
         scope: Scope,
-        decide: Callable[[HeldConfiguration], Decision],
+        decide: Callable[[HeldConfiguration], ChangeSet],
     ) -> Changed:
         async with self._turn(tenant), self._pool.tenant(tenant, actor) as connection:
             await connection.execute(statements.LOCK_TENANT, tenant)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 
-from goald.domain.audit.chain import Chain, End, Entry
+from goald.domain.audit.chain import AuditEntry, Chain, End
 from goald.domain.audit.log import Piece
 from goald.domain.errors import SchemaMismatch, ServiceUnavailable
 from goald.domain.times import to_us
@@ -90,7 +90,7 @@ def _read(connection: psycopg.Connection[Any], after: Place, rows: int) -> tuple
     month = row[0] if row and row[0] else date.max
     oldest = to_us(datetime(month.year, month.month, 1, tzinfo=UTC))
     entries = [
-        Entry(writer, number, tenant, to_us(recorded_at), *rest)
+        AuditEntry(writer, number, tenant, to_us(recorded_at), *rest)
         for writer, number, tenant, recorded_at, *rest in found
     ]
     place = (found[-1][0], found[-1][1], found[-1][3]) if found else after

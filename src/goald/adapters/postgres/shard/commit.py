@@ -10,7 +10,7 @@ from typing import Any
 
 from goald.adapters.postgres.shard import statements
 from goald.domain.configuration.goals import TYPE_BITS
-from goald.domain.fail_points import Reached, Step
+from goald.domain.fail_points import FailPoint, FailPointHook
 from goald.domain.streams import EXITS
 from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow, StoredMessage
@@ -58,7 +58,7 @@ class _Effects:
 
 
 async def write(
-    connection: Any, change: Change, reached: Reached, exits_wait: bool = False
+    connection: Any, change: Change, fail_point: FailPointHook, exits_wait: bool = False
 ) -> Committed:
     """Write a change; the transaction is the caller's, who holds the lease within it.
     `exits_wait`: exits are to be published again until they are acknowledged (3.2)."""
@@ -66,15 +66,15 @@ async def write(
     conflicts, differs = await _insert(connection, effects)
     if await _update(connection, effects):
         differs = True
-    reached(Step.ENROLLMENTS_WRITTEN)
+    fail_point(FailPoint.ENROLLMENTS_WRITTEN)
     await _achieve(connection, effects, change.achievements)
-    reached(Step.ACHIEVEMENTS_WRITTEN)
+    fail_point(FailPoint.ACHIEVEMENTS_WRITTEN)
     outbox = await _enqueue(connection, effects, change.outbox, exits_wait)
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
     if change.deletions:
         await _blank(connection, change.deletions)
-    reached(Step.OUTBOX_WRITTEN)
+    fail_point(FailPoint.OUTBOX_WRITTEN)
     return Committed(bytes(effects.effective), conflicts, outbox, differs)
 
 

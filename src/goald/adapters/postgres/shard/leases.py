@@ -8,12 +8,12 @@ from goald.adapters.postgres.shard import statements
 from goald.domain.errors import LeaseHeld, LeaseLost
 from goald.domain.leases import (
     LEASE_SECONDS,
-    Held,
-    MayTake,
+    CurrentLease,
     SlotLease,
     StreamLease,
-    from_anybody,
+    TakeoverPolicy,
     named,
+    take_from_anyone,
 )
 
 ENGINE_ROLE = "goald_engine"
@@ -28,11 +28,11 @@ def lost(lease: SlotLease | StreamLease) -> LeaseLost:
     return LeaseLost(f"epoch {lease.epoch} of {lease.holder} no longer holds {what}")
 
 
-def require_free(rows: Sequence[Any], may_take: MayTake) -> None:
+def require_free(rows: Sequence[Any], takeover_policy: TakeoverPolicy) -> None:
     """Raise LeaseHeld where one of these leases may not be taken."""
     for row in rows:
-        held = Held(row["epoch"], row["holder"], row["renewed"], row["is_expired"])
-        if not may_take(held):
+        held = CurrentLease(row["epoch"], row["holder"], row["renewed"], row["is_expired"])
+        if not takeover_policy(held):
             raise LeaseHeld(f"it is held by {named(held.holder)}")
 
 
@@ -72,11 +72,15 @@ class PostgresStreamLeases:
         )
 
     async def take(
-        self, stream: str, holder: str, may_take: MayTake = from_anybody, above: int = 0
+        self,
+        stream: str,
+        holder: str,
+        takeover_policy: TakeoverPolicy = take_from_anyone,
+        above: int = 0,
     ) -> StreamLease:
         async with self._connection.use() as connection, connection.transaction():
             await connection.execute(statements.LOCK_LEASES)
-            require_free(await connection.fetch(statements.OF_STREAM, stream), may_take)
+            require_free(await connection.fetch(statements.OF_STREAM, stream), takeover_policy)
             await _pass(connection, above)
             await connection.execute(statements.REMOVE_STREAM, stream)
             epoch = await connection.fetchval(statements.TAKE_STREAM, stream, holder, self._seconds)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from goald.adapters.postgres.connection import Connection
-from goald.adapters.postgres.identity import Server
+from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.shard import outbox_statements as statements
 from goald.domain.leases import SlotLease
 from goald.ports.outbound import Message
@@ -14,7 +14,7 @@ from goald.ports.outbox import Database, StoredMessage
 class PostgresOutbox:
     """`ports.Outbox` over a connection that others use too."""
 
-    def __init__(self, connection: Connection, server: Server) -> None:
+    def __init__(self, connection: Connection, server: PostgresIdentity) -> None:
         self._connection = connection
         self._server = server
 

@@ -13,13 +13,13 @@ import asyncpg
 
 from goald.adapters.postgres.connection import SETTINGS, WRITER_SETTINGS, Connection, end_backends
 from goald.adapters.postgres.errors import refusal
-from goald.adapters.postgres.identity import Server
+from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.shard import commit, statements
 from goald.adapters.postgres.shard.leases import ENGINE_ROLE, lost, renew, require_free
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
-from goald.domain.fail_points import Reached, Step, pass_by
-from goald.domain.leases import LEASE_SECONDS, MayTake, SlotLease, from_anybody
+from goald.domain.fail_points import FailPoint, FailPointHook, no_op
+from goald.domain.leases import LEASE_SECONDS, SlotLease, TakeoverPolicy, take_from_anyone
 from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.outbox import Outbox
 from goald.ports.shard_store import Change, Committed, Configuration
@@ -39,13 +39,13 @@ class PostgresShardStore:
         *,
         lease_seconds: float = LEASE_SECONDS,
         exits_wait: bool = False,
-        reached: Reached = pass_by,
+        fail_point: FailPointHook = no_op,
     ) -> None:
         """`exits_wait`: exits are written as waiting to be acknowledged (3.2)."""
         self._seconds = lease_seconds
         self._exits_wait = exits_wait
-        self._reached = reached
-        server = Server()
+        self._fail_point = fail_point
+        server = PostgresIdentity()
         self._writer = Connection(
             dsn, role=ENGINE_ROLE, name=WRITER_NAME, settings=WRITER_SETTINGS, server=server
         )
@@ -63,19 +63,21 @@ class PostgresShardStore:
         return self._outbox
 
     async def take(
-        self, slots: SlotRange, holder: str, may_take: MayTake = from_anybody
+        self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = take_from_anyone
     ) -> SlotLease:
         async with self._writer.use() as connection:
             bounds = slots.first, slots.last
             rows = await connection.fetch(statements.OVERLAPPING, *bounds)
-            require_free(rows, may_take)
+            require_free(rows, takeover_policy)
             await connection.execute(statements.MAKE_MONTHS)
             backends = [row["backend_pid"] for row in rows if row["backend_pid"] is not None]
             if backends:
                 await end_backends(connection, backends, WRITER_NAME)
             async with connection.transaction():
                 await connection.execute(statements.LOCK_LEASES)
-                require_free(await connection.fetch(statements.OVERLAPPING, *bounds), may_take)
+                require_free(
+                    await connection.fetch(statements.OVERLAPPING, *bounds), takeover_policy
+                )
                 await connection.execute(statements.REMOVE_OVERLAPPING, slots.first, slots.last)
                 epoch = await connection.fetchval(
                     statements.TAKE_SLOTS, slots.first, slots.last, holder,
@@ -125,9 +127,11 @@ class PostgresShardStore:
         try:
             async with self._writer.transaction(lease.slots) as connection:
                 await _require(connection, statements.HOLD_LEASE, lease)
-                self._reached(Step.LEASE_HELD)
+                self._fail_point(FailPoint.LEASE_HELD)
                 try:
-                    return await commit.write(connection, change, self._reached, self._exits_wait)
+                    return await commit.write(
+                        connection, change, self._fail_point, self._exits_wait
+                    )
                 except asyncpg.PostgresError as error:
                     if (refused := refusal(error)) is not None:
                         raise refused from error
