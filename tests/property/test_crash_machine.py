@@ -30,7 +30,8 @@ CALLS = st.sampled_from(
      "unpublished", "load", "load_contacts", "take", "claim", "process"]
 )  # fmt: skip
 AMID = [FailPoint.EVALUATED, FailPoint.LEASE_HELD, FailPoint.COMMITTED, FailPoint.APPLIED,
-        FailPoint.PUBLISHED, FailPoint.DONE, FailPoint.MARKED, FailPoint.SHARDS_DONE, FailPoint.ACKNOWLEDGED]  # fmt: skip
+        FailPoint.PUBLISHED, FailPoint.DONE, FailPoint.MARKED,
+        FailPoint.SHARDS_DONE, FailPoint.ACKNOWLEDGED]  # fmt: skip
 
 
 class CrashMachine(RuleBasedStateMachine):
