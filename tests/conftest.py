@@ -3,15 +3,15 @@
 import signal
 
 import pytest
-from tests.support import spread
+from tests.support import distribution as spread
 from xdist.remote import Producer
 
 pytest_plugins = [
-    "tests.support.services",
-    "tests.support.api",
-    "tests.support.daemon",
-    "tests.support.commands",
-    "tests.support.records",
+    "tests.support.services.servers",
+    "tests.support.api.client",
+    "tests.support.services.daemon",
+    "tests.support.services.commands",
+    "tests.support.data.records",
 ]
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and with them every
@@ -25,7 +25,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> spread.ByFile | None:
-    """Where no `--dist` says how, tests are spread as tests/support/spread.py has it."""
+    """Where no `--dist` says how, tests are spread as tests/support/distribution.py has it."""
     return spread.scheduler(config, log) if config.getvalue("dist") == "load" else None
 
 

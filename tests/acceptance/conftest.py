@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.acceptance.scenario import Scenario
-from tests.support.daemon import Daemon
+from tests.support.services.daemon import Daemon
 
 
 @pytest.fixture

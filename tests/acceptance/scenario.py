@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
-from tests.support.daemon import Daemon
+from tests.support.services.daemon import Daemon
 
 from goald.client import Exit, ExitReader, event
 

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 import asyncpg
-from tests.support.services import Database
+from tests.support.services.servers import Database
 
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.database import MemoryDatabase

@@ -8,8 +8,8 @@ from typing import Protocol
 import asyncpg
 import pytest
 from tests.contract.store_backends import MemoryTables, PostgresTables
-from tests.support.changes import NOON, SECOND, Effect, change
-from tests.support.services import Database
+from tests.support.pipeline.changes import NOON, SECOND, Effect, change
+from tests.support.services.servers import Database
 
 from goald import _native
 from goald.adapters.memory.contacts import MemoryContacts

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
-from tests.support.changes import NOON, SECOND, Effect, change
-from tests.support.services import Database
+from tests.support.pipeline.changes import NOON, SECOND, Effect, change
+from tests.support.services.servers import Database
 
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
-from tests.support.changes import NOON, SECOND, Effect, change, goal_id
+from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.slots import SlotRange

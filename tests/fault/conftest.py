@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.fault.played import Stages
+from tests.fault.harness.played import Stages
 
 
 @pytest.fixture(scope="module")

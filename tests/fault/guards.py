@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 MACHINE = "tests/property/test_crash_machine.py"
 FLOW = "tests/unit/pipeline/test_flow.py"
-FENCING = "tests/integration/test_store_fencing.py"
+FENCING = "tests/integration/postgres/test_store_fencing.py"
 STORE = "tests/contract/test_shard_store.py"
 STREAM = "tests/contract/test_event_stream.py"
 HANDOVER = "tests/unit/pipeline/test_handover.py"

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.fault.history import Event, contact_of, encoded
-from tests.fault.probes import ExitWatch, probes
-from tests.fault.registry import REST_S
-from tests.fault.servers import entries, until
-from tests.fault.serving import Serving
-from tests.fault.stage import Stage, daemon_stage
-from tests.fault.workload import Probe
+from tests.fault.harness.history import Event, contact_of, encoded
+from tests.fault.harness.probes import ExitWatch, probes
+from tests.fault.harness.registry import REST_S
+from tests.fault.harness.servers import entries, until
+from tests.fault.harness.serving import Serving
+from tests.fault.harness.stage import Stage, daemon_stage
+from tests.fault.harness.workload import Probe
 
 from goald.client import Publisher
 from goald.domain.streams import epoch_key, event_stream

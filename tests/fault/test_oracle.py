@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.fault.history import Shape, configured_model, history
-from tests.fault.oracle import ExitSeen, Observed, Oracle
+from tests.fault.harness.history import Shape, configured_model, history
+from tests.fault.harness.oracle import ExitSeen, Observed, Oracle
 
 EVENTS = history(7, "r0", Shape(deletions=False))
 

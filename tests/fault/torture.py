@@ -17,10 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from _pytest.outcomes import Skipped
-from tests.fault.faults import FAULTS
-from tests.fault.played import Stages
-from tests.fault.registry import Fault
-from tests.fault.report import Played, table, write_section
+from tests.fault.faults.all_faults import FAULTS
+from tests.fault.harness.played import Stages
+from tests.fault.harness.registry import Fault
+from tests.fault.harness.report import Played, table, write_section
 
 
 def main(arguments: list[str] | None = None) -> int:

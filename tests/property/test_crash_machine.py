@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.support.crash_world import GOALS, ROLES, START_US, World
-from tests.support.virtual_time import LoopClock, VirtualLoop
+from tests.support.pipeline.crash_simulation import GOALS, ROLES, START_US, World
+from tests.support.pipeline.virtual_time import LoopClock, VirtualLoop
 
 from goald.domain.fail_points import FailPoint
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgpack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.native_store import Store
+from tests.support.pipeline.dict_store import Store
 from tests.support.reference import Goal, Model
 from tests.support.reference.configurations import Configure
 from tests.support.reference.histories import Batch, History, histories

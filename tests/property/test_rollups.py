@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.changes import NOON, SECOND, Effect, change
-from tests.support.recount import kept, recounted
-from tests.support.services import Database
+from tests.support.data.recount import kept, recounted
+from tests.support.pipeline.changes import NOON, SECOND, Effect, change
+from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.configuration.goals import TYPE_BITS

@@ -8,8 +8,8 @@ from uuid import uuid4
 import asyncpg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.changes import NOON, SECOND, Effect, change
-from tests.support.services import Database
+from tests.support.pipeline.changes import NOON, SECOND, Effect, change
+from tests.support.services.servers import Database
 
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.database import MemoryDatabase

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.support.daemon import Daemon
-from tests.support.independent import EXPECTED
-from tests.support.real_logs import achieved, assert_exits_are_the_completions, real_log
+from tests.support.data.independent_sql import EXPECTED
+from tests.support.data.real_logs import achieved, assert_exits_are_the_completions, real_log
+from tests.support.services.daemon import Daemon
 
 
 def replay(daemon: Daemon, events: Path) -> None:

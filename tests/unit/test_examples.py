@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.independent import EXPECTED, Achieved
+from tests.support.data.independent_sql import EXPECTED, Achieved
 from tests.support.reference import Goal, Model
 
 ROOT = Path(__file__).resolve().parents[2]

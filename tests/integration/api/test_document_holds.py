@@ -13,9 +13,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
-from tests.support.api import Api, served
-from tests.support.api_app import SECRET, api_app
-from tests.support.services import Database
+from tests.support.api.application import SECRET, api_app
+from tests.support.api.client import Api, served
+from tests.support.services.servers import Database
 
 from goald.api.app import all_routes
 from goald.api.openapi import document

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.support.api import Api
+from tests.support.api.client import Api
 
 PATH = "/api/v1/webhooks"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from tests.support.api import Api
+from tests.support.api.client import Api
 
 from goald.api import openapi
 from goald.api.app import all_routes

@@ -4,13 +4,6 @@ It is the oracle that the Rust engine is held against. It was written from the d
 alone, imports nothing of goald, keeps everything in memory and cares for no speed.
 """
 
-from tests.support.reference.model import (
-    Achievement,
-    Enrollment,
-    Exit,
-    Goal,
-    Model,
-    Outcome,
-)
+from tests.support.reference.model import Achievement, Enrollment, Exit, Goal, Model, Outcome
 
 __all__ = ["Achievement", "Enrollment", "Exit", "Goal", "Model", "Outcome"]

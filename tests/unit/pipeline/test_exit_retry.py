@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.support.desk import Desk, in_no_time
+from tests.support.pipeline.outbox_harness import Desk, in_no_time
 
 
 @pytest.fixture

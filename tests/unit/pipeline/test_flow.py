@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from tests.support.house import ALL, STREAM, House
+from tests.support.pipeline.in_memory_pipeline import ALL, STREAM, House
 
 from goald import _native
 from goald.adapters.memory.database import StoredEnrollment

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
-from tests.support.house import STREAM, House
+from tests.support.pipeline.in_memory_pipeline import STREAM, House
 
 from goald import _native
 from goald.client import event

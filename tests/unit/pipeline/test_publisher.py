@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.support.desk import Desk, in_no_time
+from tests.support.pipeline.outbox_harness import Desk, in_no_time
 
 from goald.domain.errors import ServiceUnavailable
 

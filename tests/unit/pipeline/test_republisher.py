@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from tests.support.desk import Desk, in_no_time
+from tests.support.pipeline.outbox_harness import Desk, in_no_time
 
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import EXITS

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from tests.support.house import ALL, STREAM, House
+from tests.support.pipeline.in_memory_pipeline import ALL, STREAM, House
 
 from goald import _native
 from goald.client import event

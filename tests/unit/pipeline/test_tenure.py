@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.support.virtual_time import LoopClock, VirtualLoop
+from tests.support.pipeline.virtual_time import LoopClock, VirtualLoop
 
 from goald.domain.errors import LeaseLost, ServiceUnavailable
 from goald.domain.leases import LEASE_SECONDS

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from tests.support.house import STREAM, House
+from tests.support.pipeline.in_memory_pipeline import STREAM, House
 
 from goald import _native
 from goald.adapters.clock import SystemClock

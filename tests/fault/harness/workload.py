@@ -1,0 +1,159 @@
+"""What publishes a round's events while things fail: a thread of its own, at a rate, in order.
+
+It bears every outage, and after a loss of Redis' data it can send again from the beginning,
+as the platform's producers can (D10). Probes are enrollments that wait for one event each: sent
+when a fault is over, they tell how soon goald is back.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+
+from tests.fault.harness.history import Event, contact_of, encoded, started, tagged
+
+from goald.client import Publisher
+
+BATCH_SECONDS = 0.05
+PATIENCE_S = 300.0
+PROBES_BEGIN = datetime(2026, 6, 1, tzinfo=UTC)
+PROBES_END = datetime(2026, 6, 2, tzinfo=UTC)
+
+
+class Probe:
+    """An enrollment that completes with one event."""
+
+    def __init__(self, tenant: str, contact: str) -> None:
+        self.key = (tenant, f"{contact}-e")
+        self.enrolled = started(
+            tenant, contact, self.key[1], "re-engage", PROBES_BEGIN, f"{contact}-s"
+        )
+        self.completing = tagged(tenant, contact, f"{contact}-t", PROBES_END)
+
+
+class Workload:
+    """Publishes from `start` until `finish` returns."""
+
+    def __init__(
+        self, redis_url: str, events: Sequence[Event], probes: Sequence[Probe], *, rate: float
+    ) -> None:
+        """`rate`: events a second."""
+        self._url = redis_url
+        self._events = [*(probe.enrolled for probe in probes), *events]
+        self._begun = len(probes)
+        self._probes = list(probes)
+        self._batch = max(1, round(rate * BATCH_SECONDS))
+        self._fillers = count()
+        self._next = 0
+        self._turn = 0
+        self._stop: Callable[[], object] | None = None
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._moved = threading.Condition()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="workload")
+
+    @property
+    def published(self) -> list[Event]:
+        """All events in the order of each contact. Whole only after `finish`."""
+        return list(self._events)
+
+    @property
+    def sent(self) -> int:
+        """How many events Redis has taken since the beginning, or since `send_again`."""
+        return self._next
+
+    def start(self) -> None:
+        """Begin, and return when Redis has taken the probes' enrollments."""
+        self._thread.start()
+        self.until_sent(self._begun)
+
+    def until_sent(self, events: int) -> None:
+        """Wait until Redis has taken so many, or all that there are."""
+        with self._moved:
+            done = self._moved.wait_for(
+                lambda: self._failure or self._next >= min(events, len(self._events)), PATIENCE_S
+            )
+        if self._failure is not None:
+            raise self._failure
+        assert done, f"only {self._next} of {events} events were sent"
+
+    def send_again(self) -> None:
+        """Redis has lost data: send everything again, in order, before what was to come."""
+        with self._lock:
+            self._turn += 1
+            self._next = 0
+
+    def send_probes(self) -> None:
+        """Send the events that the probes wait for, before anything else that waits, but
+        behind their enrollments."""
+        self.insert(*(probe.completing for probe in self._probes))
+
+    def insert(self, *events: Event) -> None:
+        """Send these next, but behind the probes' enrollments."""
+        with self._lock:
+            # What is under way is at most a batch: it may be these very places.
+            at = min(len(self._events), max(self._next, self._begun) + self._batch)
+            self._events[at:at] = events
+
+    def insert_filler(self, *, effective: bool) -> None:
+        """Where all is sent, send more: an event that meets nothing or, if it is to have an
+        effect, an enrollment that it completes."""
+        if self._next < len(self._events):
+            return
+        tenant, name = self._probes[0].key
+        contact, number = f"{name}-filler", next(self._fillers)
+        at = PROBES_BEGIN + timedelta(seconds=number)
+        enrollment = f"{contact}-{number}"
+        if effective:
+            self.insert(
+                started(tenant, contact, enrollment, "re-engage", at, f"{enrollment}-s"),
+                tagged(tenant, contact, f"{enrollment}-t", at),
+            )
+        else:
+            self.insert(tagged(tenant, f"{contact}-not-enrolled", f"{enrollment}-t", at))
+
+    def finish(self) -> None:
+        """Wait until Redis has taken everything."""
+        self._ending.set()
+        self._thread.join(PATIENCE_S)
+        if self._failure is not None:
+            raise self._failure
+        assert not self._thread.is_alive(), f"only {self._next} of {len(self._events)} were sent"
+
+    def abandon(self) -> None:
+        """The round has failed: send nothing more."""
+        if self._stop is not None:
+            self._stop()
+            self._thread.join(PATIENCE_S)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._send())
+        except BaseException as error:  # told to who waits
+            self._failure = error
+        with self._moved:
+            self._moved.notify_all()
+
+    async def _send(self) -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        self._stop = partial(loop.call_soon_threadsafe, task.cancel)
+        async with Publisher(self._url, patience_s=PATIENCE_S) as publisher:
+            while True:
+                with self._lock:
+                    turn, first = self._turn, self._next
+                    batch = self._events[first : first + self._batch]
+                if not batch and self._ending.is_set():
+                    return
+                for event in batch:
+                    await publisher.publish_encoded(*contact_of(event), encoded(event))
+                await publisher.flush()
+                with self._lock:
+                    if self._turn == turn:  # else all is to be sent again
+                        self._next = first + len(batch)
+                with self._moved:
+                    self._moved.notify_all()
+                await asyncio.sleep(BATCH_SECONDS)

@@ -1,0 +1,275 @@
+"""Public keys by a URL: read when needed, kept while it is away, and never asked for by a
+flood of made-up ids."""
+
+import asyncio
+import base64
+import hmac
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import jwt
+import pytest
+from tests.support.api.jwks_server import Issuer, Key, issuing
+
+from goald.adapters.memory.clock import ManualClock
+from goald.api.auth.jwks import COOL_DOWN_S, FRESH_S, JwksKeys
+from goald.api.auth.tokens import JwtVerifier
+from goald.api.http.problems import Unauthorized
+from goald.api.ports import Caller
+from goald.domain.errors import ServiceUnavailable
+from goald.settings import TokenSettings
+
+ONE, TWO = Key("one"), Key("two")
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with issuing() as issuer:
+        issuer.keys = [ONE.jwk()]
+        yield issuer
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def verifier(issuer: Issuer, clock: ManualClock) -> AsyncIterator[JwtVerifier]:
+    keys = JwksKeys(issuer.url, "RS256", clock)
+    yield _verifier(issuer, keys)
+    await keys.close()
+
+
+def _verifier(issuer: Issuer, keys: JwksKeys, algorithm: str = "RS256") -> JwtVerifier:
+    settings = TokenSettings(
+        algorithm=algorithm, issuer="goald", audience="goald", jwks_url=issuer.url
+    )
+    return JwtVerifier(settings, keys)
+
+
+async def test_a_token_of_the_issuer_is_taken(verifier: JwtVerifier) -> None:
+    caller = await verifier.verify(ONE.token("acme", "workflows:read audit:read"))
+
+    assert caller == Caller("acme", "tester", frozenset({"workflows:read", "audit:read"}))
+
+
+async def test_keys_are_asked_for_once_however_many_tokens_come_at_once(
+    issuer: Issuer, verifier: JwtVerifier
+) -> None:
+    await asyncio.gather(*(verifier.verify(ONE.token("acme")) for _ in range(20)))
+
+    assert issuer.asked == 1
+
+
+async def test_a_new_key_is_found_without_waiting_for_the_old_ones_to_age(
+    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+) -> None:
+    await verifier.verify(ONE.token("acme"))
+    issuer.keys = [TWO.jwk()]
+    await clock.advance(COOL_DOWN_S)
+
+    assert (await verifier.verify(TWO.token("acme"))).tenant_id == "acme"
+    with pytest.raises(Unauthorized):
+        await verifier.verify(ONE.token("acme"))
+
+
+async def test_a_key_that_was_withdrawn_is_refused_once_the_keys_are_old(
+    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+) -> None:
+    await verifier.verify(ONE.token("acme"))
+    issuer.keys = [TWO.jwk()]
+    await clock.advance(FRESH_S + 1)
+
+    with pytest.raises(Unauthorized):
+        await verifier.verify(ONE.token("acme"))
+
+
+async def test_a_flood_of_made_up_ids_asks_once_in_the_cool_down(
+    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+) -> None:
+    await verifier.verify(ONE.token("acme"))
+    await clock.advance(COOL_DOWN_S)
+    for number in range(50):
+        made_up = jwt.encode({}, ONE.private, "RS256", headers={"kid": f"made-up-{number}"})
+        with pytest.raises(Unauthorized):
+            await verifier.verify(made_up)
+
+    assert issuer.asked == 2
+
+
+async def test_while_the_url_is_away_keys_that_are_known_stay_in_use(
+    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+) -> None:
+    await verifier.verify(ONE.token("acme"))
+    issuer.status = 500
+    for _ in range(3):
+        await clock.advance(FRESH_S + 1)
+        assert await verifier.verify(ONE.token("acme"))
+    issuer.status = 200
+    issuer.keys = [TWO.jwk()]
+    await clock.advance(COOL_DOWN_S)
+    await _until_taken(verifier, TWO)
+
+
+async def test_nobody_waits_again_for_a_url_that_hangs(
+    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+) -> None:
+    await verifier.verify(ONE.token("acme"))
+    issuer.status = 500
+    await clock.advance(FRESH_S + 1)
+    await verifier.verify(ONE.token("acme"))
+    issuer.answering.clear()
+    await clock.advance(COOL_DOWN_S)
+
+    assert await verifier.verify(ONE.token("acme"))
+    assert not issuer.answering.is_set()
+
+
+async def test_without_keys_nobody_can_tell_and_they_are_asked_for_again(
+    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+) -> None:
+    issuer.status = 503
+    with pytest.raises(ServiceUnavailable):
+        await verifier.verify(ONE.token("acme"))
+    issuer.status = 200
+    with pytest.raises(ServiceUnavailable):
+        await verifier.verify(ONE.token("acme"))
+    await clock.advance(1)
+
+    assert await verifier.verify(ONE.token("acme"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not JSON",
+        b"[]",
+        b'{"keys": 1}',
+        b'{"keys": []}',
+        b'{"keys": [1, {"kty": "RSA"}]}',
+        b"[" * 100_000,
+        b'{"keys": [], "x": "' + b"x" * 300_000 + b'"}',
+    ],
+)
+async def test_what_is_no_jwks_is_as_good_as_none(
+    issuer: Issuer, verifier: JwtVerifier, body: bytes
+) -> None:
+    issuer.body = body
+
+    with pytest.raises(ServiceUnavailable):
+        await verifier.verify(ONE.token("acme"))
+
+
+async def test_where_the_url_leads_elsewhere_it_is_not_followed(
+    issuer: Issuer, verifier: JwtVerifier
+) -> None:
+    issuer.status = 302
+
+    with pytest.raises(ServiceUnavailable):
+        await verifier.verify(ONE.token("acme"))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"use": "enc"},
+        {"alg": "RS512"},
+        {"alg": "HS256"},
+        {"key_ops": ["encrypt"]},
+        {"key_ops": "verify"},
+        {"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"},
+        {"d": "AQAB"},
+        {"n": "!"},
+        {"kid": 1},
+    ],
+)
+async def test_a_key_for_something_else_is_not_used(
+    issuer: Issuer, verifier: JwtVerifier, members: dict[str, Any]
+) -> None:
+    issuer.keys = [ONE.jwk(**members), TWO.jwk()]
+
+    with pytest.raises(Unauthorized):
+        await verifier.verify(ONE.token("acme"))
+    assert await verifier.verify(TWO.token("acme"))
+
+
+async def test_a_key_that_says_nothing_of_its_use_is_used(
+    issuer: Issuer, verifier: JwtVerifier
+) -> None:
+    issuer.keys = [ONE.jwk(use=None, alg=None)]
+
+    assert await verifier.verify(ONE.token("acme"))
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+async def test_a_short_rsa_key_is_not_used(issuer: Issuer, verifier: JwtVerifier) -> None:
+    short = Key("short", bits=1_024)
+    issuer.keys = [short.jwk(), ONE.jwk()]
+
+    with pytest.raises(Unauthorized):
+        await verifier.verify(short.token("acme"))
+
+
+async def test_a_token_without_an_id_is_checked_with_the_only_key(
+    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+) -> None:
+    nameless = Key(None)
+    issuer.keys = [nameless.jwk()]
+    assert await verifier.verify(nameless.token("acme"))
+    issuer.keys = [nameless.jwk(), ONE.jwk()]
+    await clock.advance(FRESH_S + 1)
+
+    with pytest.raises(Unauthorized):
+        await verifier.verify(nameless.token("acme"))
+
+
+async def test_es256_takes_keys_of_its_curve(issuer: Issuer, clock: ManualClock) -> None:
+    elliptic = Key("ec", "ES256")
+    issuer.keys = [ONE.jwk(), elliptic.jwk()]
+    keys = JwksKeys(issuer.url, "ES256", clock)
+    verifier = _verifier(issuer, keys, "ES256")
+
+    assert await verifier.verify(elliptic.token("acme"))
+    with pytest.raises(Unauthorized):
+        await verifier.verify(ONE.token("acme"))
+    await keys.close()
+
+
+@pytest.mark.parametrize("secret", ["pem", "jwk", "n"])
+async def test_a_public_key_is_never_a_secret(
+    issuer: Issuer, verifier: JwtVerifier, secret: str
+) -> None:
+    public = {
+        "pem": ONE.pem,
+        "jwk": json.dumps(ONE.jwk()).encode(),
+        "n": ONE.jwk()["n"].encode(),
+    }[secret]
+    forged = _signed_by_hand(public, {"alg": "HS256", "kid": "one"}, ONE.token("acme"))
+
+    with pytest.raises(Unauthorized):
+        await verifier.verify(forged)
+
+
+async def _until_taken(verifier: JwtVerifier, key: Key) -> None:
+    """The keys come without anybody waiting for them: at the latest after a moment."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await verifier.verify(key.token("acme"))
+            except Unauthorized:
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+
+def _signed_by_hand(secret: bytes, header: dict[str, Any], token: str) -> str:
+    """The claims of a token under another header, signed by HMAC: PyJWT itself would not."""
+
+    def encoded(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    signed = f"{encoded(json.dumps(header).encode())}.{token.split('.')[1]}"
+    return f"{signed}.{encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"

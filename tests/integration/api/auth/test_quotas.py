@@ -1,0 +1,156 @@
+"""How much a tenant may ask for in a second."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from structlog.testing import capture_logs
+from tests.support.api.client import Api
+from tests.support.services.redis_proxy import Proxy
+
+from goald.adapters.clock import SystemClock
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.redis.quotas import PATIENCE_S, RedisQuotas
+from goald.domain.errors import QuotaExceeded
+from goald.ports.clock import Clock
+
+DEADLINE_S = 60.0
+
+
+@asynccontextmanager
+async def quotas(
+    url: str,
+    requests: int = 0,
+    events: int = 0,
+    clock: Clock | None = None,
+    patience: float = DEADLINE_S,
+) -> AsyncIterator[RedisQuotas]:
+    """Of a Redis that is waited for however busy the machine is, unless `patience` is less."""
+    made = RedisQuotas(
+        url, clock or SystemClock(), requests=requests, events=events, patience=patience
+    )
+    yield made
+    await made.close()
+
+
+async def refused(ask: Callable[[], Awaitable[None]], times: int) -> int:
+    """How many of so many calls are refused."""
+    count = 0
+    for _ in range(times):
+        try:
+            await ask()
+        except QuotaExceeded:
+            count += 1
+    return count
+
+
+async def until_taken(ask: Callable[[], Awaitable[None]]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while await refused(ask, 1):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_tenant_that_asks_too_much_is_stopped_alone_and_not_for_long(
+    any_redis_url: str,
+) -> None:
+    async with quotas(any_redis_url, requests=5) as held:
+        assert await refused(lambda: held.requests("flood"), 50) > 0
+
+        assert await refused(lambda: held.requests("calm"), 5) == 0
+        await until_taken(lambda: held.requests("flood"))
+
+
+async def test_processes_share_a_tenants_quota(redis_url: str) -> None:
+    async with quotas(redis_url, requests=5) as one, quotas(redis_url, requests=5) as other:
+        assert await refused(lambda: one.requests("acme"), 5) == 0
+        assert await refused(lambda: other.requests("acme"), 20) > 0
+
+
+async def test_events_are_counted_by_their_number_and_apart_from_requests(redis_url: str) -> None:
+    async with quotas(redis_url, requests=2, events=1_000) as held:
+        assert await refused(lambda: held.events("acme", 600), 20) > 0
+        await held.events("acme", 300)  # What was refused has used nothing up.
+        await held.requests("acme")
+
+
+async def test_more_events_at_once_than_a_seconds_quota_can_be_sent(redis_url: str) -> None:
+    async with quotas(redis_url, events=100) as held:
+        assert 0 < await refused(lambda: held.events("acme", 1_000), 20) < 20
+        await until_taken(lambda: held.events("acme", 1_000))
+
+
+async def test_a_crowd_at_once_does_not_switch_the_quotas_off(redis_url: str) -> None:
+    """It would where each wanted a connection of its own: there are a hundred."""
+    async with quotas(redis_url, requests=5, clock=ManualClock()) as held:
+        with capture_logs() as logs:
+            crowd = [refused(lambda: held.requests("acme"), 1) for _ in range(1_000)]
+            assert sum(await asyncio.gather(*crowd)) >= 900
+        assert logs == []
+
+
+async def test_no_limit_is_no_limit(redis_url: str) -> None:
+    async with quotas(redis_url) as held:
+        assert await refused(lambda: held.requests("acme"), 200) == 0
+        await held.events("acme", 1_000_000)
+
+
+async def test_where_redis_is_away_everything_passes_and_the_log_says_so_once(
+    redis_url: str,
+) -> None:
+    clock = ManualClock()
+    async with (
+        Proxy(redis_url.removeprefix("unix://")) as proxy,
+        quotas(proxy.url, requests=1, clock=clock) as held,
+    ):
+        proxy.cut()
+        with capture_logs() as logs:
+            for _ in range(5):
+                assert await refused(lambda: held.requests("acme"), 3) == 0
+                await clock.advance(2)
+        assert [entry["event"] for entry in logs] == ["quotas are not counted"]
+
+        proxy.mend()
+        assert await refused(lambda: held.requests("acme"), 20) > 0
+
+
+async def test_a_redis_that_does_not_answer_is_waited_for_once_and_not_by_each() -> None:
+    asked = 0
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.read(-1)
+        writer.close()
+
+    server = await asyncio.start_server(never, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with quotas(
+        f"redis://127.0.0.1:{port}", 1, clock=ManualClock(), patience=PATIENCE_S
+    ) as held:
+        async with asyncio.timeout(DEADLINE_S):
+            assert await refused(lambda: held.requests("acme"), 500) == 0
+    server.close()
+    assert asked == 1
+
+
+def test_a_caller_is_told_when_to_come_again(make_api: Callable[..., Api]) -> None:
+    client = make_api(quota_requests=2).client("acme", "workflows:edit")
+
+    answers = [client.get("/api/v1/webhooks") for _ in range(30)]
+
+    stopped = [answer for answer in answers if answer.status_code == 429]
+    assert stopped
+    assert stopped[0].headers["retry-after"] == "1"
+    assert stopped[0].headers["content-type"] == "application/problem+json"
+    assert stopped[0].json()["title"] == "Too Many Requests"
+
+
+def test_whoever_has_no_token_uses_up_nobodys_quota(make_api: Callable[..., Api]) -> None:
+    api = make_api(quota_requests=1)
+    query = {"tenant": "acme", "provider": "stripe"}
+    headers = {"webhook-signature": "v1,x", "webhook-id": "x", "webhook-timestamp": "1"}
+    for _ in range(20):
+        answer = api.anonymous().post("/api/v1/events", params=query, headers=headers)
+        assert answer.status_code == 401
+
+    assert api.client("acme").get("/api/v1/webhooks").status_code == 200

@@ -1,0 +1,77 @@
+"""How many bodies are read of callers whom nobody knows yet (D8)."""
+
+import asyncio
+import socket
+import time
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+from tests.integration.api.auth.test_webhooks import SECRET, event, send, signed
+from tests.support.api.client import Api
+
+from goald.api.auth.signed_bodies import AT_ONCE, SignedBodies
+from goald.api.http.problems import Unavailable
+
+DEADLINE_S = 20.0
+
+
+def test_strangers_who_fill_every_place_cost_memory_no_further_and_nobody_with_a_token(
+    api: Api,
+) -> None:
+    client = api.client("acme")
+    client.put("/api/v1/webhooks/stripe", json={"secret": SECRET})
+    with ExitStack() as strangers:
+        for _ in range(AT_ONCE):
+            begin_signed(strangers, api)
+        deadline = time.monotonic() + DEADLINE_S
+        while (answer := send(api, event(), signed(SECRET, event()))).status_code == 202:
+            assert time.monotonic() < deadline, "nobody is told to come again"
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        assert client.post("/api/v1/events", content=event(), headers=JSON).status_code == 202
+    deadline = time.monotonic() + DEADLINE_S
+    while send(api, event(), signed(SECRET, event())).status_code != 202:
+        assert time.monotonic() < deadline, "the places are not free again"
+
+
+async def test_beyond_the_line_nothing_is_read() -> None:
+    bodies = SignedBodies(at_once=1, line=1)
+    asked: list[str] = []
+    go_on = asyncio.Event()
+
+    async def read(name: str) -> bytes:
+        async def receive() -> Message:
+            asked.append(name)
+            await go_on.wait()
+            return {"type": "http.request", "body": name.encode()}
+
+        async with bodies.body(Request({"type": "http"}, receive)) as body:
+            return body
+
+    first, second = asyncio.create_task(read("first")), asyncio.create_task(read("second"))
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await read("third")
+    assert asked == ["first"]
+
+    go_on.set()
+    assert (await first, await second) == (b"first", b"second")
+    assert await read("fourth") == b"fourth"
+
+
+JSON = {"content-type": "application/json"}
+
+
+def begin_signed(strangers: ExitStack, api: Api) -> None:
+    """A webhook by nobody, whose body does not end."""
+    where = urlsplit(api.url)
+    connection = strangers.enter_context(
+        socket.create_connection((where.hostname or "", where.port or 0))
+    )
+    connection.sendall(
+        b"POST /api/v1/events?tenant=nobody&provider=none HTTP/1.1\r\nhost: goald\r\n"
+        b"content-type: application/json\r\nwebhook-id: a\r\nwebhook-signature: v1,a\r\n"
+        b"webhook-timestamp: %d\r\ncontent-length: 1000000\r\n\r\n{" % time.time()
+    )

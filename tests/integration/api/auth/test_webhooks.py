@@ -1,0 +1,207 @@
+"""Webhooks: secrets that are shown once, and events that are signed with them."""
+
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.api.client import Api
+
+from goald.api.auth.signatures import parsed, signature
+
+PATH = "/api/v1/webhooks"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def event(contact: str = "ann", **attributes: Any) -> bytes:
+    return json.dumps(
+        {
+            "id": "evt-1",
+            "source": "/payments",
+            "type": "contact.tag.added",
+            "time": "2026-01-31T09:00:00Z",
+            "data": {"contact_id": contact, "tag_name": "Customer"},
+        }
+        | attributes
+    ).encode()
+
+
+def signed(
+    secret: str, body: bytes, *, at: float | None = None, message_id: str = "msg-1"
+) -> dict[str, str]:
+    """The headers of a webhook."""
+    timestamp = str(int(time.time() if at is None else at))
+    return {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": signature(parsed(secret), message_id, timestamp, body),
+    }
+
+
+def send(
+    api: Api,
+    body: bytes,
+    headers: dict[str, str],
+    tenant: str = "acme",
+    provider: str = "stripe",
+) -> httpx.Response:
+    query = {"tenant": tenant, "provider": provider}
+    return api.anonymous().post("/api/v1/events", params=query, content=body, headers=headers)
+
+
+def test_a_secret_is_made_and_shown_once(api: Api) -> None:
+    client = api.client("acme", "workflows:edit")
+
+    made = client.put(f"{PATH}/stripe")
+
+    assert made.status_code == 201
+    assert len(parsed(made.json()["secret"])) == 32
+    listed = client.get(PATH)
+    assert [item["provider"] for item in listed.json()["items"]] == ["stripe"]
+    assert set(listed.json()["items"][0]) == {"provider", "created_at"}
+    assert made.json()["secret"] not in listed.text
+
+
+def test_no_secret_is_made_twice(api: Api) -> None:
+    client = api.client("acme", "workflows:edit")
+
+    assert len({client.put(f"{PATH}/stripe").json()["secret"] for _ in range(5)}) == 5
+
+
+def test_a_secret_that_the_provider_made_is_taken(api: Api) -> None:
+    client = api.client("acme", "workflows:edit")
+
+    assert client.put(f"{PATH}/stripe", json={"secret": SECRET}).json()["secret"] == SECRET
+    assert send(api, event(), signed(SECRET, event())).status_code == 202
+
+
+def test_what_is_no_secret_is_refused_and_not_repeated(api: Api) -> None:
+    client = api.client("acme", "workflows:edit")
+    wrong: list[Any] = [{"secret": "whsec_c2hvcnQ="}, {"secret": 1}, {"secrets": SECRET}, [], "x"]
+    for wanted in wrong:
+        answer = client.put(f"{PATH}/stripe", json=wanted)
+
+        assert answer.status_code == 400
+        assert "c2hvcnQ" not in answer.text
+    assert client.get(PATH).json() == {"items": []}
+
+
+def test_a_signed_event_is_taken_for_the_tenant_of_the_secret(api: Api) -> None:
+    secret = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()["secret"]
+
+    answer = send(api, event(), signed(secret, event()))
+
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["accepted"] == 1
+
+
+def test_a_secret_that_was_replaced_or_removed_is_no_longer_good(api: Api) -> None:
+    client = api.client("acme", "workflows:edit")
+    first = client.put(f"{PATH}/stripe").json()["secret"]
+    replaced = client.put(f"{PATH}/stripe")
+
+    assert replaced.status_code == 200
+    assert send(api, event(), signed(first, event())).status_code == 401
+    assert send(api, event(), signed(replaced.json()["secret"], event())).status_code == 202
+
+    assert client.delete(f"{PATH}/stripe").status_code == 204
+    assert send(api, event(), signed(replaced.json()["secret"], event())).status_code == 401
+    assert client.delete(f"{PATH}/stripe").status_code == 404
+
+
+def test_another_tenants_webhook_is_neither_seen_nor_removed(api: Api, other_tenant: str) -> None:
+    secret = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()["secret"]
+    other = api.client(other_tenant, "workflows:edit")
+
+    assert other.get(PATH).json() == {"items": []}
+    assert other.delete(f"{PATH}/stripe").status_code == 404
+    assert other.put(f"{PATH}/stripe").status_code == 201
+    assert send(api, event(), signed(secret, event())).status_code == 202
+    assert send(api, event(), signed(secret, event()), tenant=other_tenant).status_code == 401
+
+
+def test_whatever_is_wrong_with_a_webhook_looks_the_same(api: Api) -> None:
+    client = api.client("acme", "workflows:edit")
+    secret = client.put(f"{PATH}/stripe").json()["secret"]
+    body, good = event(), signed(secret, event())
+    now = time.time()
+
+    refused = [
+        send(api, body, good, tenant="nobody"),
+        send(api, body, good, provider="nobody"),
+        send(api, body, good, tenant=""),
+        send(api, body, good, tenant="a\x00b"),
+        send(api, body, good, provider="x" * 129),
+        send(api, body, signed(SECRET, body)),
+        send(api, event("eve"), good),
+        send(api, body, good | {"webhook-id": "msg-2"}),
+        send(api, body, good | {"webhook-timestamp": str(int(now) + 1)}),
+        send(api, body, good | {"webhook-signature": "v1,"}),
+        send(api, body, signed(secret, body, at=now - 301)),
+        send(api, body, signed(secret, body, at=now + 310)),
+        send(api, body, {name: good[name] for name in good if name != "webhook-id"}),
+        send(api, body, {name: good[name] for name in good if name != "webhook-timestamp"}),
+    ]
+
+    assert {answer.status_code for answer in refused} == {401}
+    assert len({answer.text for answer in refused}) == 1
+
+
+def test_a_signature_does_nothing_beside_a_token_that_is_not_good(api: Api) -> None:
+    secret = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()["secret"]
+    headers = signed(secret, event()) | {"authorization": "Bearer x"}
+
+    assert send(api, event(), headers).status_code == 401
+
+
+def test_a_signature_opens_no_other_door(api: Api) -> None:
+    secret = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()["secret"]
+    query = {"tenant": "acme", "provider": "stripe"}
+
+    answer = api.anonymous().get(PATH, params=query, headers=signed(secret, b""))
+
+    assert answer.status_code == 401
+
+
+def test_a_webhook_sends_for_its_own_tenant_alone(api: Api) -> None:
+    secret = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()["secret"]
+    body = event(tenantid="other")
+
+    assert send(api, body, signed(secret, body)).status_code == 400
+
+
+def test_a_body_that_is_too_large_is_refused_unread(api: Api) -> None:
+    body = b" " * (1 << 20) + event()
+
+    assert send(api, body, signed(SECRET, body)).status_code == 413
+
+
+@pytest.mark.parametrize("provider", ["str%2Fipe", "str%20ipe", "%F0%9F%8E%AF"])
+def test_a_provider_has_any_name(api: Api, provider: str) -> None:
+    client = api.client("acme", "workflows:edit")
+
+    assert client.put(f"{PATH}/{provider}").status_code == 201
+    assert client.delete(f"{PATH}/{provider}").status_code == 204
+
+
+@pytest.mark.parametrize("provider", ["%00", "a%0Ab", "%FF", "x" * 129])
+def test_but_no_name_without_meaning(api: Api, provider: str) -> None:
+    answer = api.client("acme", "workflows:edit").put(f"{PATH}/{provider}")
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["parameter"] == "provider"
+
+
+def test_who_set_and_removed_a_secret_is_in_the_audit_log_and_the_secret_is_not(api: Api) -> None:
+    client = api.client("acme", "workflows:edit", sub="editor@acme")
+    secret = client.put(f"{PATH}/stripe").json()["secret"]
+    client.delete(f"{PATH}/stripe")
+
+    entries = api.client("acme", "audit:read").get("/api/v1/audit").json()["items"]
+
+    assert {entry["actor"] for entry in entries} == {"editor@acme"}
+    assert len(entries) == 2
+    assert secret not in json.dumps(entries)
+    assert parsed(secret).hex() not in json.dumps(entries)

@@ -1,0 +1,169 @@
+"""Several editors at once: one wins, the others are told, and no limit is passed (3.4, R13)."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from tests.support.api.client import Api
+from tests.support.services.servers import Database
+
+TAG = {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}
+
+
+@pytest.fixture
+def editor(api: Api) -> httpx.Client:
+    """An editor of acme, which has the draft `lead`, of version 1."""
+    client = api.client("acme", "workflows:read", "workflows:edit")
+    assert client.put("/api/v1/workflows/lead", json={}).status_code == 201
+    return client
+
+
+def changes(editor: httpx.Client) -> list[tuple[str, str, dict[str, Any]]]:
+    """(method, path, body) of each change of something that is there, in version 1."""
+    goal = editor.post("/api/v1/workflows/lead/goals", json=TAG).headers["location"]
+    lead = "/api/v1/workflows/lead"
+    return [
+        ("PUT", lead, {"name": "New"}),
+        ("POST", f"{lead}/activate", {}),
+        ("POST", f"{lead}/deactivate", {}),
+        ("PATCH", goal, {"is_active": False}),
+        ("DELETE", goal, {}),
+    ]
+
+
+def send(
+    editor: httpx.Client, change: tuple[str, str, dict[str, Any]], tag: str | None, **more: Any
+) -> httpx.Response:
+    method, path, body = change
+    headers = {} if tag is None else {"if-match": tag}
+    if method == "DELETE":
+        return editor.request(method, path, headers=headers)
+    return editor.request(method, path, json=body | more, headers=headers)
+
+
+@pytest.mark.parametrize("tag", ['"2"', '"9", "8"', 'W/"1"', '"abc"', '"0"', '"01"', 'W/"1", "7"'])
+def test_what_is_no_longer_the_version_is_412(editor: httpx.Client, tag: str) -> None:
+    before = editor.get("/api/v1/workflows/lead").json()
+    for change in changes(editor):
+        assert send(editor, change, tag).status_code == 412, change
+    assert editor.get("/api/v1/workflows/lead").json() == before
+    assert editor.get("/api/v1/workflows/lead/goals").json()["goals"][0]["version"] == 1
+
+
+@pytest.mark.parametrize("tag", ['"1"', "*", '"9", "1"', 'W/"9","1",'])
+def test_version_that_was_seen_is_changed(editor: httpx.Client, tag: str) -> None:
+    put, _, _, patch, _ = changes(editor)
+    for change in (put, patch):
+        assert send(editor, change, tag).status_code == 200, change
+
+
+@pytest.mark.parametrize("tag", ["1", "abc", '"1', "", ",", '*, "1"', '"1" "2"'])
+def test_tag_that_is_none_is_refused(editor: httpx.Client, tag: str) -> None:
+    for change in changes(editor):
+        answer = send(editor, change, tag)
+        assert answer.status_code == 400, change
+        assert answer.json()["errors"][0]["parameter"] == "If-Match"
+
+
+def test_version_in_the_body_that_is_not_its_is_409(editor: httpx.Client) -> None:
+    *with_bodies, _ = changes(editor)
+    for change in with_bodies:
+        assert send(editor, change, None, version=2).status_code == 409, change
+    assert send(editor, with_bodies[0], None, version=1).status_code == 200
+    assert send(editor, with_bodies[3], '"1"', version=1).status_code == 200
+
+
+def test_who_expects_one_does_not_make_it_anew(editor: httpx.Client) -> None:
+    new = "/api/v1/workflows/new"
+    for tag in ("*", '"1"'):
+        assert editor.put(new, json={}, headers={"if-match": tag}).status_code == 412
+    assert editor.put(new, json={"version": 1}).status_code == 409
+    assert editor.get(new).status_code == 404
+
+
+def test_what_was_seen_as_it_is_may_be_sent_again(editor: httpx.Client) -> None:
+    """A change that changes nothing makes no version, and so loses nobody else's."""
+    for _ in range(2):
+        answer = editor.put("/api/v1/workflows/lead", json={}, headers={"if-match": '"1"'})
+        assert (answer.status_code, answer.headers["etag"]) == (200, '"1"')
+
+
+Request = tuple[str, str, dict[str, Any], dict[str, str]]
+"""Method, path, body and headers."""
+
+
+def at_once(api: Api, requests: list[Request]) -> list[int]:
+    """The statuses of requests that are all sent at the same time."""
+
+    async def send_all() -> list[httpx.Response]:
+        async with api.async_client("acme") as client:
+            return await asyncio.gather(
+                *(
+                    client.request(method, path, json=body, headers=headers)
+                    for method, path, body, headers in requests
+                )
+            )
+
+    return [answer.status_code for answer in asyncio.run(send_all())]
+
+
+def test_of_two_editors_one_wins_and_the_other_is_told(api: Api, editor: httpx.Client) -> None:
+    names = [f"name-{number}" for number in range(20)]
+    for by_header in (True, False):
+        version = editor.get("/api/v1/workflows/lead").json()["version"]
+        headers = {"if-match": f'"{version}"'} if by_header else {}
+        more = {} if by_header else {"version": version}
+        statuses = at_once(
+            api,
+            [
+                ("PUT", "/api/v1/workflows/lead", {"name": f"{name}-{by_header}", **more}, headers)
+                for name in names
+            ],
+        )
+        assert Counter(statuses) == {200: 1, (412 if by_header else 409): 19}
+        assert editor.get("/api/v1/workflows/lead").json()["version"] == version + 1
+
+
+def test_never_a_fourth_goal_nor_one_twice(
+    api: Api, editor: httpx.Client, database: Database
+) -> None:
+    requests: list[Request] = [
+        (
+            "POST",
+            "/api/v1/workflows/lead/goals",
+            {"goal_type": "tag_added", "criteria": {"tag_name": f"t-{number % 5}"}},
+            {},
+        )
+        for number in range(60)
+    ]
+    statuses = Counter(at_once(api, requests))
+    assert statuses[201] == 3
+    assert set(statuses) == {201, 400, 409}
+    goals = editor.get("/api/v1/workflows/lead/goals").json()
+    assert goals["total"] == 3
+    assert len({goal["criteria"]["tag_name"] for goal in goals["goals"]}) == 3
+    with psycopg.connect(database.admin_dsn) as admin:
+        places = admin.execute("SELECT position FROM goald.workflow_goals ORDER BY 1").fetchall()
+    assert places == [(0,), (1,), (2,)]
+
+
+def test_one_workflow_made_by_many_is_made_once(api: Api, editor: httpx.Client) -> None:
+    requests: list[Request] = [("PUT", "/api/v1/workflows/new", {"name": "New"}, {})] * 20
+    assert Counter(at_once(api, requests)) == {201: 1, 200: 19}
+    assert editor.get("/api/v1/workflows/new").json()["version"] == 1
+
+
+def test_goals_come_and_go_while_the_workflow_is_switched(api: Api, editor: httpx.Client) -> None:
+    """No lock is taken the other way round, and nobody is refused for being many."""
+    lead = "/api/v1/workflows/lead"
+    where = editor.post(f"{lead}/goals", json=TAG).headers["location"]
+    statuses = at_once(
+        api,
+        [("POST", f"{lead}/activate", {}, {}), ("POST", f"{lead}/deactivate", {}, {})] * 10
+        + [("PATCH", where, {"is_active": number % 2 == 0}, {}) for number in range(20)]
+        + [("PUT", "/api/v1/catalog/tag/t", {"name": f"T {number}"}, {}) for number in range(20)],
+    )
+    assert set(statuses) == {200, 201}

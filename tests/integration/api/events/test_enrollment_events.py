@@ -1,0 +1,144 @@
+"""Enrollments by calls in place of events: each call becomes the event that a platform would have
+published (3.4, E5)."""
+
+import json
+from typing import Any
+from uuid import NAMESPACE_DNS, uuid5
+
+import httpx
+import pytest
+import redis
+from tests.support.api.client import Api
+from tests.support.pipeline.changes import Effect, change
+from tests.support.services.commands import events_in
+from tests.support.services.servers import Database
+
+from goald import _native
+from goald.adapters.postgres import PostgresShardStore
+from goald.domain.slots import SlotRange
+
+START = "/api/v1/workflows/nurture/enrollments"
+END = "/api/v1/workflows/nurture/enrollments/e-1/end"
+
+
+@pytest.fixture
+def client(api: Api) -> httpx.Client:
+    return api.client("acme", "events:write")
+
+
+@pytest.fixture
+async def known(database: Database) -> None:
+    """Ann's enrollment e-1 in nurture."""
+    store = PostgresShardStore(database.dsn)
+    lease = await store.take(SlotRange(0, 255), "test")
+    await store.commit(lease, change(Effect("e-1", workflow_id="nurture")))
+    await store.release(lease)
+    await store.close()
+
+
+def published(redis_url: str) -> list[dict[str, Any]]:
+    with redis.Redis.from_url(redis_url) as client:
+        return events_in(client)
+
+
+def effects(event: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """What the engine makes of it: (enrollment, workflow, contact, status)."""
+    entry = [b"1-0", [b"event", json.dumps(event).encode()]]
+    routed = _native.Router(bytes(_native.SLOTS)).route([entry])
+    proposal = _native.Engine().evaluate([b for _, b, _ in routed.buffers], 1 << 60)
+    assert proposal.rejects == []
+    rows = proposal.effects
+    columns = (rows.enrollment_id, rows.workflow_id, rows.contact_id, rows.status)
+    return list(zip(*columns, strict=True))
+
+
+def test_a_start_is_the_event_that_enrolls(client: httpx.Client, redis_url: str) -> None:
+    body = {
+        "enrollment_id": "e-1",
+        "contact_id": "ann",
+        "enrolled_at": "2026-01-31T10:00:00+01:00",
+        "pending_actions": 3,
+    }
+    answer = client.post(START, json=body)
+    [event] = published(redis_url)
+    name = "4:acme27:workflow.enrollment.started7:nurture3:e-13:ann"
+    derived = str(uuid5(uuid5(NAMESPACE_DNS, "goald"), name))
+    assert answer.status_code == 202
+    assert answer.json() == {"event_id": derived, "type": "workflow.enrollment.started"}
+    assert (event["id"], event["source"], event["tenantid"]) == (derived, "goald/api", "acme")
+    assert event["data"] == body | {"workflow_id": "nurture"}
+    assert effects(event) == [("e-1", "nurture", "ann", "active")]
+
+
+def test_a_repeat_is_the_same_event(client: httpx.Client, redis_url: str) -> None:
+    body = {"enrollment_id": "e-1", "contact_id": "ann"}
+    for _ in range(2):
+        client.post(START, json=body)
+    client.post(START, json=body | {"enrollment_id": "e-2"})
+    ids = [event["id"] for event in published(redis_url)]
+    assert (len(ids), len(set(ids))) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"enrollment_id": ""},
+        {"enrollment_id": None},
+        {"contact_id": "a\nb"},
+        {"contact_id": 7},
+        {"contact_id": "x" * 129},
+        {"pending_actions": -1},
+        {"pending_actions": 1.0},
+        {"pending_actions": True},
+        {"pending_actions": 2**31},
+        {"enrolled_at": "2026-01-31"},
+        {"enrolled_at": "2999-01-01T00:00:00Z"},
+        {"enrolled_at": 5},
+        {"status": "active"},
+    ],
+)
+def test_a_wrong_body_is_a_400_and_no_event(
+    client: httpx.Client, redis_url: str, wrong: dict[str, Any]
+) -> None:
+    body = {"enrollment_id": "e-1", "contact_id": "ann"} | wrong
+    answer = client.post(START, json=body)
+    assert (answer.status_code, published(redis_url)) == (400, [])
+    assert next(iter(wrong)) in answer.json()["detail"]
+
+
+def test_an_end_needs_no_contact_where_the_enrollment_is_known(
+    client: httpx.Client, known: None, redis_url: str
+) -> None:
+    answer = client.post(END, json={"reason": "completed"})
+    assert (answer.status_code, answer.json()["type"]) == (202, "workflow.enrollment.ended")
+    [event] = published(redis_url)
+    assert effects(event) == [("e-1", "nurture", "ann", "completed")]
+
+
+def test_an_enrollment_that_is_not_known_is_a_404_unless_its_contact_is_given(
+    client: httpx.Client, redis_url: str
+) -> None:
+    """It may be on its way, behind what was sent a moment ago."""
+    assert client.post(END, json={"reason": "exited"}).status_code == 404
+    assert published(redis_url) == []
+    answer = client.post(END, json={"reason": "exited", "contact_id": "bob"})
+    assert answer.status_code == 202
+    [event] = published(redis_url)
+    assert effects(event) == [("e-1", "nurture", "bob", "exited")]
+
+
+def test_another_workflow_contact_or_tenant_ends_nothing(
+    api: Api, client: httpx.Client, known: None, redis_url: str
+) -> None:
+    body = {"reason": "exited"}
+    assert client.post(END.replace("nurture", "other"), json=body).status_code == 404
+    assert client.post(END, json=body | {"contact_id": "bob"}).status_code == 409
+    assert api.client("globex").post(END, json=body).status_code == 404
+    assert published(redis_url) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"reason": "goal_achieved"}, {"reason": "exited", "x": 1}])
+def test_an_end_has_one_of_three_reasons(
+    client: httpx.Client, known: None, body: dict[str, Any]
+) -> None:
+    assert client.post(END, json=body).status_code == 400

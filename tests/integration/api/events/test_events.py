@@ -1,0 +1,188 @@
+"""Events over HTTP (3.4): what is taken is on the streams when the answer comes, and what is
+refused is refused in the words of goald:dead."""
+
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import redis
+from tests.support.api.client import Api
+from tests.support.services.commands import events_in
+
+from goald.client import event
+from goald.domain.streams import event_stream, partition_of
+
+PATH = "/api/v1/events"
+JSON = {"content-type": "application/json"}
+
+
+def tagged(event_id: str = "evt-1", tenant: str | None = "acme", **data: Any) -> dict[str, Any]:
+    made = event("contact.tag.added", "acme", "ann", {"tag_id": "t-1", **data}, id=event_id)
+    if tenant is None:
+        del made["tenantid"]
+    else:
+        made["tenantid"] = tenant
+    return made
+
+
+@pytest.fixture
+def client(api: Api) -> httpx.Client:
+    return api.client("acme", "events:write")
+
+
+def ids_in(redis_url: str) -> list[str]:
+    with redis.Redis.from_url(redis_url) as client:
+        return sorted(event["id"] for event in events_in(client))
+
+
+def payloads(redis_url: str, contact: str = "ann") -> list[bytes]:
+    """What is on the contact's stream, in order."""
+    with redis.Redis.from_url(redis_url) as client:
+        stream = event_stream(partition_of("acme", contact, 4))
+        return [fields[b"event"] for _, fields in client.xrange(stream)]
+
+
+def test_an_event_is_on_its_contacts_stream_when_it_is_accepted(
+    client: httpx.Client, redis_url: str
+) -> None:
+    answer = client.post(PATH, json=tagged())
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "refused": []})
+    assert [json.loads(payload)["id"] for payload in payloads(redis_url)] == ["evt-1"]
+
+
+def test_the_bytes_are_published_as_they_were_sent(client: httpx.Client, redis_url: str) -> None:
+    """A float would not be what the producer sent."""
+    text = json.dumps(tagged(amount=1)).replace('"amount": 1', '"amount":  0.1000000000000000055e1')
+    assert client.post(PATH, content=text, headers=JSON).status_code == 202
+    assert payloads(redis_url) == [text.encode()]
+
+
+def test_a_list_keeps_its_order_within_a_contact(client: httpx.Client, redis_url: str) -> None:
+    answer = client.post(PATH, json=[tagged(f"evt-{number}") for number in range(1_000)])
+    assert answer.json() == {"accepted": 1_000, "refused": []}
+    ids = [json.loads(payload)["id"] for payload in payloads(redis_url)]
+    assert ids == [f"evt-{number}" for number in range(1_000)]
+
+
+def test_an_event_without_a_tenant_is_the_callers(client: httpx.Client, redis_url: str) -> None:
+    assert client.post(PATH, json=tagged(tenant=None)).status_code == 202
+    assert [json.loads(payload)["tenantid"] for payload in payloads(redis_url)] == ["acme"]
+
+
+def test_a_refused_event_costs_no_other(client: httpx.Client, redis_url: str) -> None:
+    nobody = tagged("evt-2")
+    del nobody["data"]["contact_id"]
+    answer = client.post(PATH, json=[tagged("evt-1"), nobody, "text", tagged("evt-3")])
+    assert answer.status_code == 202
+    assert answer.json() == {
+        "accepted": 2,
+        "refused": [
+            {"index": 1, "id": "evt-2", "reason": "data.contact_id: required, but absent"},
+            {"index": 2, "reason": "neither a MessagePack map nor a JSON object"},
+        ],
+    }
+    assert ids_in(redis_url) == ["evt-1", "evt-3"]
+
+
+def test_another_tenants_event_is_refused(client: httpx.Client, redis_url: str) -> None:
+    answer = client.post(PATH, json=[tagged("evt-1", "globex"), tagged("evt-2")])
+    [refused] = answer.json()["refused"]
+    assert refused["reason"] == "tenantid: another tenant than the caller's"
+    assert ids_in(redis_url) == ["evt-2"]
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (tagged(tenant="globex"), "tenantid: another tenant than the caller's"),
+        (tagged() | {"time": "yesterday"}, "time: not an RFC 3339 time with an offset"),
+        (tagged() | {"time": "2999-01-01T00:00:00Z"}, "time: more than 24 h ahead"),
+        (tagged(note="x" * 70_000), "the event is larger than 64 KiB"),
+        (tagged(note="a\0b"), "a string holds a NUL character"),
+        ([tagged() | {"id": ""}, tagged() | {"id": ""}], "None of the events can be taken"),
+    ],
+)
+def test_where_nothing_can_be_taken_it_is_a_400_that_says_why(
+    client: httpx.Client, redis_url: str, body: Any, detail: str
+) -> None:
+    answer = client.post(PATH, json=body)
+    problem = answer.json()
+    assert (answer.status_code, problem["status"]) == (400, 400)
+    assert detail in problem["detail"]
+    assert len(problem["refused"]) == (len(body) if isinstance(body, list) else 1)
+    assert ids_in(redis_url) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b"", "neither a JSON object nor a list"),
+        (b"3", "neither a JSON object nor a list"),
+        (b"[]", "no events"),
+        (b"[{}", "not valid JSON"),
+        (b"[" + b"{}," * 1_000 + b"{}]", "more than 1000"),
+        (b'{"id": NaN}', "not valid JSON"),
+        (b"\x81\xa1a\x01", "neither a JSON object nor a list"),
+    ],
+)
+def test_a_body_without_events_is_a_400(client: httpx.Client, content: bytes, detail: str) -> None:
+    answer = client.post(PATH, content=content, headers=JSON)
+    assert answer.status_code == 400
+    assert detail in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "status"),
+    [
+        ("application/json; charset=utf-8", [tagged()], 202),
+        ("application/cloudevents+json", tagged(), 202),
+        ("application/cloudevents-batch+json", [tagged()], 202),
+        ("application/cloudevents+json", [tagged()], 400),
+        ("application/cloudevents-batch+json", tagged(), 400),
+        ("application/merge-patch+json", tagged(), 415),
+        ("text/plain", tagged(), 415),
+        ("", tagged(), 415),
+    ],
+)
+def test_the_content_type_says_whether_it_is_a_list(
+    client: httpx.Client, media: str, body: Any, status: int
+) -> None:
+    answer = client.post(PATH, content=json.dumps(body), headers={"content-type": media})
+    assert answer.status_code == status
+
+
+def test_a_compressed_body_is_not_taken(client: httpx.Client) -> None:
+    headers = JSON | {"content-encoding": "gzip"}
+    answer = client.post(
+        PATH, content=gzip.compress(json.dumps(tagged()).encode()), headers=headers
+    )
+    assert answer.status_code == 415
+
+
+def test_a_tenants_quota_counts_events_and_not_requests(make_api: Callable[..., Api]) -> None:
+    api = make_api(quota_events=10)
+    client = api.client("acme", "events:write")
+    bad = tagged() | {"time": "yesterday"}
+    assert client.post(PATH, json=[*[tagged()] * 10, *[bad] * 90]).status_code == 202
+    answer = client.post(PATH, json=[tagged()] * 10)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert api.client("globex").post(PATH, json=tagged(tenant=None)).status_code == 202
+
+
+def test_a_tenants_quota_counts_an_event_by_its_size(make_api: Callable[..., Api]) -> None:
+    client = make_api(quota_events=50).client("acme", "events:write")
+    large = tagged(notes=["x" * 1_000] * 20)
+    answers = [client.post(PATH, json=[large] * 2) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 429, 429]
+
+
+def test_without_redis_nothing_is_promised(make_api: Callable[..., Api]) -> None:
+    client = make_api(redis_url="unix:///nowhere/redis.sock").client("acme")
+    for headers in ({}, {"idempotency-key": "k"}):
+        answer = client.post(PATH, json=tagged(), headers=headers)
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        assert "redis" not in answer.text

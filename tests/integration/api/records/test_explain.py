@@ -1,0 +1,258 @@
+"""The dry run over HTTP: every reason in its place, and nothing written (3.4)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import redis
+from tests.support.api.client import Api
+from tests.support.pipeline.changes import Effect, change
+from tests.support.services.commands import Ran
+from tests.support.services.servers import Database
+
+from goald.adapters.postgres import PostgresShardStore
+from goald.domain.slots import SlotRange
+
+PATH = "/api/v1/explain"
+ENROLLED = 1_600_000_000_000_000
+"""2020-09-13T12:26:40Z."""
+
+CONFIGURATION = """
+tenant: acme
+workflows:
+  - id: buy
+    name: Buy
+    goal_logic: any
+    active: true
+    goals:
+      - {goal_type: tag_added, criteria: {tag_name: Customer}, effective_from: 2020-01-01T00:00:00Z}
+      - goal_type: purchase_made
+        criteria: {min_amount: 100.50}
+        effective_from: 2021-06-01T00:00:00Z
+      - {goal_type: form_submitted, criteria: {form_id: f-1}}
+  - id: both
+    name: Both
+    goal_logic: all
+    active: true
+    goals:
+      - {goal_type: tag_added, criteria: {tag_id: t-1}, effective_from: 2020-01-01T00:00:00Z}
+      - {goal_type: tag_added, criteria: {tag_id: t-2}, effective_from: 2020-01-01T00:00:00Z}
+  - id: paused
+    name: Paused
+    goal_logic: any
+    active: false
+    goals:
+      - {goal_type: tag_added, criteria: {tag_name: Customer}}
+"""
+
+
+def tag(name: str | None = "Customer", /, **given: Any) -> dict[str, Any]:
+    return event("contact.tag.added", {"tag_name": name}, **given)
+
+
+def event(kind: str, data: dict[str, Any], **attributes: Any) -> dict[str, Any]:
+    return {
+        "id": "evt-1",
+        "source": "crm",
+        "type": kind,
+        "time": "2021-01-01T00:00:00Z",
+        "data": {"contact_id": "ann", **data},
+    } | attributes
+
+
+@pytest.fixture
+async def enrolled(database: Database) -> None:
+    """Ann is in four workflows, of which one is not known, and has left one."""
+    store = PostgresShardStore(database.dsn)
+    lease = await store.take(SlotRange(0, 255), "test")
+    effects = [
+        Effect(f"e-{workflow}", workflow_id=workflow, enrolled_at=ENROLLED)
+        for workflow in ("buy", "both", "paused", "unknown")
+    ]
+    left = Effect(
+        "e-0", workflow_id="buy", enrolled_at=ENROLLED, ended_at=ENROLLED, status="completed_goal"
+    )
+    stranger = Effect("e-9", workflow_id="buy", enrolled_at=ENROLLED, tenant_id="globex")
+    await store.commit(lease, change(*effects, left, stranger))
+    await store.release(lease)
+    await store.close()
+
+
+@pytest.fixture
+def client(
+    api: Api,
+    enrolled: None,
+    streams: object,
+    run: Callable[..., Ran],
+    tmp_path: Path,
+    database: Database,
+) -> httpx.Client:
+    (tmp_path / "acme.yaml").write_text(CONFIGURATION)
+    applied = run("apply", "acme.yaml")
+    assert applied.code == 0, applied.err
+    with psycopg.connect(database.admin_dsn) as tables:
+        tables.execute(
+            "UPDATE goald.workflow_goals SET is_active = false WHERE goal_type = 'form_submitted'"
+        )
+    return api.client("acme", "workflows:read")
+
+
+def explain(client: httpx.Client, event: dict[str, Any]) -> dict[str, Any]:
+    answer = client.post(PATH, json=event)
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def enrollment(told: dict[str, Any], workflow: str) -> dict[str, Any]:
+    [found] = [row for row in told["enrollments"] if row["enrollment_id"] == f"e-{workflow}"]
+    return dict(found)
+
+
+def reasons(told: dict[str, Any], workflow: str) -> list[str | None]:
+    return [goal["reason"] for goal in enrollment(told, workflow)["goals"]]
+
+
+def test_a_match_is_told_with_what_it_would_do(client: httpx.Client) -> None:
+    told = explain(client, tag())
+    assert (told["matched"], told["reason"], told["truncated"]) == (True, None, False)
+    assert told["event"] == {
+        "id": "evt-1",
+        "type": "contact.tag.added",
+        "tenant_id": "acme",
+        "contact_id": "ann",
+        "time": "2021-01-01T00:00:00Z",
+    }
+    found = enrollment(told, "buy")
+    goal = found["goals"][0]
+    assert (found["matched"], found["completes"], found["status"]) == (True, True, "active")
+    assert found["enrolled_at"] == "2020-09-13T12:26:40.000000Z"
+    assert (goal["matched"], goal["achieved"], goal["criteria"]) == (
+        True, True, {"tag_name": "Customer"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (tag("Prospect"), ["wrong tag", "other event type", "goal inactive"]),
+        (tag(None), ["no tag to compare", "other event type", "goal inactive"]),
+        (
+            tag(time="2020-09-13T12:26:39Z"),
+            ["before enrollment", "other event type", "goal inactive"],
+        ),
+        (
+            tag(time="2019-01-01T00:00:00Z"),
+            ["before enrollment", "other event type", "goal inactive"],
+        ),
+        (
+            event("payment.completed", {"amount": "100.49"}),
+            ["other event type", "amount below", "goal inactive"],
+        ),
+        (
+            event("payment.completed", {"amount": 100.5}),
+            ["other event type", "before effective_from", "goal inactive"],
+        ),
+        (
+            event("payment.completed", {}),
+            ["other event type", "no amount", "goal inactive"],
+        ),
+        (
+            event("form.submitted", {"form_id": "f-1"}),
+            ["other event type", "other event type", "goal inactive"],
+        ),
+    ],
+)
+def test_every_goal_has_its_reason(
+    client: httpx.Client, sent: dict[str, Any], expected: list[str]
+) -> None:
+    told = explain(client, sent)
+    assert reasons(told, "buy") == expected
+    assert enrollment(told, "buy")["matched"] is False
+
+
+def test_of_all_goals_one_more_is_nearer_and_the_last_completes(client: httpx.Client) -> None:
+    told = explain(client, event("contact.tag.added", {"tag_id": "t-1"}))
+    found = enrollment(told, "both")
+    assert (found["matched"], found["completes"]) == (True, False)
+    assert reasons(told, "both") == [None, "wrong tag"]
+
+
+def test_an_enrollment_has_its_own_reason(client: httpx.Client) -> None:
+    told = explain(client, tag())
+    found = {row["enrollment_id"]: row["reason"] for row in told["enrollments"]}
+    assert found == {
+        "e-buy": None,
+        "e-both": None,
+        "e-paused": "workflow inactive",
+        "e-unknown": "workflow unknown",
+        "e-0": "enrollment completed_goal",
+    }
+    assert reasons(told, "paused") == ["workflow inactive"]
+    assert enrollment(told, "0")["ended_at"] == "2020-09-13T12:26:40.000000Z"
+
+
+def test_a_contact_that_is_in_nothing_is_not_enrolled(client: httpx.Client) -> None:
+    told = explain(client, tag() | {"data": {"contact_id": "bob", "tag_name": "Customer"}})
+    assert (told["reason"], told["matched"], told["enrollments"]) == ("not enrolled", False, [])
+
+
+def test_a_type_that_no_goal_listens_to_is_told(client: httpx.Client) -> None:
+    told = explain(client, event("contact.updated", {}))
+    assert (told["reason"], told["matched"]) == ("other event type", False)
+
+
+def test_another_tenants_event_is_not_looked_up(client: httpx.Client) -> None:
+    told = explain(client, tag(tenantid="globex"))
+    assert (told["reason"], told["matched"], told["enrollments"]) == ("other tenant's", False, [])
+
+
+def test_the_same_contact_of_another_tenant_is_not_seen(api: Api, client: httpx.Client) -> None:
+    told = explain(api.client("globex"), tag())
+    assert [row["enrollment_id"] for row in told["enrollments"]] == ["e-9"]
+    assert told["enrollments"][0]["reason"] == "workflow unknown"
+
+
+@pytest.mark.parametrize(
+    ("sent", "detail"),
+    [
+        (tag(time="yesterday"), "time: not an RFC 3339 time with an offset"),
+        (event("payment.completed", {"amount": "NaN"}), "data.amount: not a decimal number"),
+        ([tag()], "only one event"),
+        (7, "neither a JSON object"),
+    ],
+)
+def test_an_event_that_goald_would_refuse_is_a_400_that_says_why(
+    client: httpx.Client, sent: Any, detail: str
+) -> None:
+    answer = client.post(PATH, json=sent)
+    assert (answer.status_code, detail in answer.json()["detail"]) == (400, True)
+
+
+def test_nothing_is_written(client: httpx.Client, database: Database, redis_url: str) -> None:
+    def everything() -> Any:
+        with psycopg.connect(database.admin_dsn) as tables:
+            names = tables.execute(
+                "SELECT relname FROM pg_stat_user_tables WHERE schemaname = 'goald' ORDER BY 1"
+            ).fetchall()
+            rows = [
+                tables.execute(
+                    f"SELECT md5(string_agg(t::text, '')) FROM goald.{name} t"
+                ).fetchone()
+                for (name,) in names
+            ]
+        with redis.Redis.from_url(redis_url) as held:
+            return names, rows, sorted(held.keys("goald:events*") + held.keys("goald:exits"))
+
+    before = everything()
+    assert ("workflow_enrollments",) in before[0]
+    for sent in (tag(), event("contact.deleted", {}), tag(tenantid="globex")):
+        explain(client, sent)
+    assert everything() == before
+
+
+def test_a_token_that_may_only_write_events_is_not_told(api: Api) -> None:
+    assert api.client("acme", "events:write").post(PATH, json=tag()).status_code == 403

@@ -1,0 +1,309 @@
+"""`goald apply` over a real Postgres: the file's contents become rows, once."""
+
+import asyncio
+import getpass
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import redis
+from tests.support.services.commands import Ran
+from tests.support.services.servers import Database
+
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore, TenantPool
+from goald.configuration.file import parse_configuration
+from goald.configuration.service import ConfigurationService
+from goald.domain.configuration.workflows import Holders
+from goald.domain.errors import InvalidFile
+from goald.domain.slots import SlotRange
+from goald.domain.streams import CONTROL, NOTICES
+from goald.runtime.wiring.daemon import configuration_service
+
+FILE = """
+tenant: acme
+workflows:
+  - id: lead-nurturing
+    name: Lead Nurturing
+    goal_logic: any
+    active: true
+    goals:
+      - goal_type: tag_added
+        criteria: {tag_name: Customer}
+      - key: big
+        goal_type: purchase_made
+        criteria: {min_amount: 100.10, product_id: null}
+        effective_from: 2026-01-01T00:00:00Z
+  - id: draft
+    goals:
+      - {goal_type: appointment_booked, criteria: {any_appointment: true}}
+catalog:
+  tag: [{id: tag-1, name: Customer}]
+"""
+
+
+@pytest.fixture
+async def service(database: Database) -> AsyncIterator[ConfigurationService]:
+    service = configuration_service(database.dsn)
+    yield service
+    await service.close()
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[PostgresShardStore]:
+    store = PostgresShardStore(database.dsn)
+    yield store
+    await store.close()
+
+
+async def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(database.admin_dsn)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+async def test_shards_are_given_what_the_file_says(
+    service: ConfigurationService, store: PostgresShardStore
+) -> None:
+    applied = await service.apply(parse_configuration(FILE))
+    held = await store.configuration(0)
+    assert held.version == applied.version
+    draft, lead = sorted(held.workflows, key=lambda one: one["workflow_id"])
+    assert (lead["tenant_id"], lead["goal_logic"], lead["is_active"]) == ("acme", "any", True)
+    tag, purchase = lead["goals"]
+    assert json.loads(tag["criteria"]) == {"tag_name": "Customer"}
+    assert json.loads(purchase["criteria"]) == {"min_amount": "100.10"}
+    assert purchase["effective_from"] == 1_767_225_600_000_000
+    assert tag["effective_from"] is not None
+    assert not draft["is_active"]
+    assert draft["goals"][0]["effective_from"] is None
+
+
+async def test_applying_twice_changes_nothing(
+    service: ConfigurationService, store: PostgresShardStore, database: Database
+) -> None:
+    wanted = parse_configuration(FILE)
+    first = await service.apply(wanted)
+    tables = ("workflows", "workflow_goals", "catalog_entities", "outbox")
+    before = [await rows(database, f"SELECT * FROM goald.{name} ORDER BY 1, 2") for name in tables]
+    again = await service.apply(wanted)
+    assert (again.changes, again.version) == ([], None)
+    after = [await rows(database, f"SELECT * FROM goald.{name} ORDER BY 1, 2") for name in tables]
+    assert after == before
+    assert first.version is not None
+    assert (await store.configuration(first.version)).workflows == []
+
+
+async def test_plan_shows_the_difference_and_writes_nothing(
+    service: ConfigurationService, database: Database
+) -> None:
+    changes = await service.plan(parse_configuration(FILE))
+    assert [change.action for change in changes] == ["create"] * 6
+    assert await rows(database, "SELECT * FROM goald.workflows") == []
+
+
+async def test_keyed_goal_keeps_its_id_when_its_criteria_change(
+    service: ConfigurationService, store: PostgresShardStore
+) -> None:
+    await service.apply(parse_configuration(FILE))
+    before = await store.configuration(0)
+    applied = await service.apply(parse_configuration(FILE.replace("100.10", "250")))
+    assert [change.action for change in applied.changes] == ["update"]
+    changed = await store.configuration(before.version)
+    (lead,) = changed.workflows
+    assert json.loads(lead["goals"][1]["criteria"]) == {"min_amount": "250"}
+    was = next(one for one in before.workflows if one["workflow_id"] == "lead-nurturing")
+    assert [goal["id"] for goal in lead["goals"]] == [goal["id"] for goal in was["goals"]]
+
+
+async def test_goal_left_out_stays_unless_pruned(
+    service: ConfigurationService, store: PostgresShardStore, database: Database
+) -> None:
+    await service.apply(parse_configuration(FILE))
+    shorter = parse_configuration(
+        "tenant: acme\nworkflows:\n- id: lead-nurturing\n  goals:\n"
+        "  - {goal_type: tag_added, criteria: {tag_name: Customer}}"
+    )
+    assert (await service.apply(shorter)).changes == []
+    version = (await store.configuration(0)).version
+    await service.apply(shorter, prune=True)
+    changed = {one["workflow_id"]: one for one in (await store.configuration(version)).workflows}
+    assert [goal["goal_type"] for goal in changed["lead-nurturing"]["goals"]] == ["tag_added"]
+    assert changed["draft"]["goals"] == []
+    deleted = await rows(
+        database, "SELECT goal_type FROM goald.workflow_goals WHERE deleted_at IS NOT NULL"
+    )
+    assert sorted(deleted) == [("appointment_booked",), ("purchase_made",)]
+    assert await rows(database, "SELECT entity_id FROM goald.catalog_entities") == [("tag-1",)]
+
+
+async def test_first_activation_sets_effective_from_and_later_ones_keep_it(
+    database: Database, store: PostgresShardStore
+) -> None:
+    clock = ManualClock()
+    service = ConfigurationService(PostgresConfigurations(TenantPool(database.dsn, 1)), clock)
+    try:
+        effective = []
+        for active in ("false", "true", "false", "true"):
+            await service.apply(
+                parse_configuration(FILE.replace("active: true", f"active: {active}"))
+            )
+            held = await store.configuration(0)
+            lead = next(one for one in held.workflows if one["workflow_id"] == "lead-nurturing")
+            effective.append(lead["goals"][0]["effective_from"])
+            await clock.advance(10)
+        assert effective == [None] + [clock.now_us() - 30_000_000] * 3
+    finally:
+        await service.close()
+
+
+async def test_notices_tell_of_goals_and_activation(
+    service: ConfigurationService, store: PostgresShardStore
+) -> None:
+    await service.apply(parse_configuration(FILE))
+    await service.apply(parse_configuration(FILE.replace("active: true", "active: false")))
+    lease = await store.take(SlotRange(0, 255), "a")
+    events = [
+        json.loads(stored.message.payload)
+        for stored in await store.outbox.unpublished(lease)
+        if stored.message.stream == NOTICES
+    ]
+    assert sorted(event["type"] for event in events) == sorted(
+        ["workflow.activated", *["workflow.goal.configured"] * 3, "workflow.deactivated"]
+    )
+    assert {event["tenantid"] for event in events} == {"acme"}
+    purchase = next(event for event in events if event["data"].get("goal_type") == "purchase_made")
+    assert purchase["data"]["criteria"] == {"min_amount": "100.10"}
+
+
+async def test_fourth_goal_is_refused_and_nothing_is_changed(
+    service: ConfigurationService, database: Database
+) -> None:
+    await service.apply(parse_configuration(FILE))
+    more = parse_configuration(
+        "tenant: acme\nworkflows:\n- id: new\n- id: lead-nurturing\n  goals:\n"
+        "  - {goal_type: form_submitted, criteria: {form_id: f-1}}\n"
+        "  - {goal_type: form_submitted, criteria: {form_id: f-2}}"
+    )
+    with pytest.raises(InvalidFile) as refused:
+        await service.apply(more)
+    assert str(refused.value) == "workflows[1].goals: Maximum of 3 goals per workflow exceeded"
+    assert await rows(database, "SELECT id FROM goald.workflows WHERE id = 'new'") == []
+
+
+async def test_reference_to_a_missing_entity_of_a_known_kind_is_refused(
+    service: ConfigurationService,
+) -> None:
+    text = """
+tenant: acme
+workflows:
+  - {id: w, goals: [{goal_type: form_submitted, criteria: {form_id: non-existent-form}}]}
+"""
+    await service.plan(parse_configuration(text))  # no form is known: nothing to check against
+    known = text + "catalog: {form: [{id: form-123, name: Contact Us}]}"
+    with pytest.raises(InvalidFile) as refused:
+        await service.apply(parse_configuration(known))
+    assert str(refused.value) == (
+        "workflows[0].goals[0].criteria.form_id: Referenced form does not exist"
+    )
+
+
+async def test_activation_checks_the_goals_that_are_held(service: ConfigurationService) -> None:
+    await service.apply(
+        parse_configuration(
+            "tenant: acme\nworkflows:\n"
+            "- {id: w, goals: [{goal_type: tag_added, criteria: {tag_id: gone}}]}"
+        )
+    )
+    with pytest.raises(InvalidFile, match="Invalid goal configuration: tag does not exist"):
+        await service.apply(
+            parse_configuration(
+                "tenant: acme\nworkflows: [{id: w, active: true}]\n"
+                "catalog: {tag: [{id: tag-1, name: Customer}]}"
+            )
+        )
+
+
+async def test_two_editors_at_once_leave_at_most_three_goals(database: Database) -> None:
+    services = [configuration_service(database.dsn) for _ in range(4)]
+    try:
+        texts = [
+            "tenant: acme\nworkflows:\n- id: w\n  goals:\n"
+            f"  - {{goal_type: form_submitted, criteria: {{form_id: f-{n}}}}}"
+            for n in range(4)
+        ]
+        results = await asyncio.gather(
+            *(
+                service.apply(parse_configuration(text))
+                for service, text in zip(services, texts, strict=True)
+            ),
+            return_exceptions=True,
+        )
+    finally:
+        for service in services:
+            await service.close()
+    refused = [result for result in results if isinstance(result, BaseException)]
+    assert [type(one) for one in refused] == [InvalidFile]
+    goals = await rows(database, "SELECT position FROM goald.workflow_goals ORDER BY 1")
+    assert goals == [(0,), (1,), (2,)]
+
+
+async def test_apply_waits_for_live_shards_and_says_who_has_it(
+    database: Database, store: PostgresShardStore
+) -> None:
+    service = configuration_service(database.dsn)
+    other = PostgresShardStore(database.dsn)
+    try:
+        low = await store.take(SlotRange(0, 127), "a")
+        await other.take(SlotRange(128, 255), "b")
+        await store.renew(low, 1_000)
+        applied = await service.apply(parse_configuration(FILE))
+        assert applied.holders == Holders(ready=1, live=2)
+        assert not applied.everywhere
+    finally:
+        await other.close()
+        await service.close()
+
+
+async def test_tenants_configurations_are_apart(service: ConfigurationService) -> None:
+    await service.apply(parse_configuration(FILE))
+    other = parse_configuration(FILE.replace("acme", "other"))
+    assert len(await service.plan(other)) == 6
+    await service.apply(other, prune=True)
+    assert await service.plan(parse_configuration(FILE)) == []
+
+
+@pytest.mark.parametrize(("catalog", "code"), [("strict", 1), ("known", 0), ("off", 0)])
+def test_command_checks_the_catalog_as_it_is_set_and_says_who_applied(
+    run: Callable[..., Ran],
+    database: Database,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    catalog: str,
+    code: int,
+) -> None:
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", database.dsn)
+    monkeypatch.setenv("GOALD_REDIS_URL", redis_url)
+    monkeypatch.setenv("GOALD_CATALOG", catalog)
+    (tmp_path / "w.yaml").write_text(
+        "tenant: acme\nworkflows:\n"
+        "- {id: w, goals: [{goal_type: form_submitted, criteria: {form_id: f}}]}"
+    )
+    ran = run("apply", "w.yaml")
+    assert ran.code == code, ran.err
+    actors = {
+        actor for (actor,) in asyncio.run(rows(database, "SELECT actor FROM goald.audit_log"))
+    }
+    with redis.Redis.from_url(redis_url) as client:
+        told = client.xlen(CONTROL)
+    if code == 0:
+        assert (actors, told) == ({f"cli:{getpass.getuser()}"}, 1)
+    else:
+        assert "Referenced form does not exist" in ran.err
+        assert (actors, told) == (set(), 0)

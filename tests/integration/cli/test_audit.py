@@ -1,0 +1,162 @@
+"""`goald audit verify`: its exit code, its words, and the ends of chains kept elsewhere."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from tests.support.data.audit import SHARD, achieve, tamper, three_chains
+from tests.support.services.servers import Database
+
+from goald.cli.main import main
+
+
+@pytest.fixture
+def log(database: Database) -> Database:
+    three_chains(database)
+    return database
+
+
+@pytest.fixture
+def verify(
+    log: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, Any]]:
+    """Runs `goald audit verify --json …`; its exit code and answer."""
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", log.dsn)
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        code = main(["audit", "verify", "--json", *arguments])
+        out = capsys.readouterr().out
+        return code, json.loads(out) if out else None
+
+    return run
+
+
+def test_command_ends_with_0_over_an_intact_log(verify: Callable[..., tuple[int, Any]]) -> None:
+    code, answer = verify()
+    assert code == 0
+    assert (answer["intact"], answer["rows"], answer["chains"]) == (True, 13, 3)
+
+
+def test_command_ends_with_1_and_says_what_a_finding_means(
+    log: Database, verify: Callable[..., tuple[int, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tamper(log, f"DELETE FROM goald.audit_log WHERE {SHARD} IN (4, 5)")
+    code, answer = verify()
+    assert code == 1
+    assert not answer["intact"]
+    (one,) = answer["findings"]
+    assert (one["writer"], one["number"], one["last_number"]) == ("slots/0", 4, 5)
+    assert main(["audit", "verify"]) == 1
+    shown = capsys.readouterr().out
+    assert "NOT as it was written" in shown
+    assert "4-5" in shown
+    assert "it was deleted" in shown
+
+
+def test_ends_kept_elsewhere_find_a_log_rewritten_with_its_own_ends(
+    log: Database, verify: Callable[..., tuple[int, Any]], tmp_path: Path
+) -> None:
+    kept = tmp_path / "heads.json"
+    assert verify("--save-heads", str(kept))[1]["heads_saved"] == str(kept)
+    achieve(log, "later")
+    assert verify("--heads", str(kept))[0] == 0
+    rewrite_last_of_tenant(log)
+    assert verify()[0] == 0
+    code, answer = verify("--heads", str(kept))
+    assert code == 1
+    assert [(one["writer"], one["what"]) for one in answer["findings"]] == [
+        ("tenant/zeta", "rewritten")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("chain", "left"), [("slots/0", 7), ("slots/0", 0), ("tenant/acme", 0), ("tenant/zeta", 1)]
+)
+def test_ends_kept_elsewhere_find_a_chain_cut_off_with_its_own_end(
+    log: Database, verify: Callable[..., tuple[int, Any]], tmp_path: Path, chain: str, left: int
+) -> None:
+    kept = tmp_path / "heads.json"
+    verify("--save-heads", str(kept))
+    tamper(log, f"DELETE FROM goald.audit_log WHERE writer = '{chain}' AND number > {left}")
+    tamper(
+        log,
+        f"DELETE FROM goald.audit_heads WHERE writer = '{chain}'"
+        if not left
+        else "UPDATE goald.audit_heads h SET number = l.number, hash = l.hash FROM goald.audit_log"
+        f" l WHERE l.writer = h.writer AND h.writer = '{chain}' AND l.number = {left}",
+    )
+    assert verify()[0] == 0
+    code, answer = verify("--heads", str(kept))
+    assert code == 1
+    assert [(one["writer"], one["what"]) for one in answer["findings"]] == [(chain, "gone")]
+
+
+def rewrite_last_of_tenant(log: Database) -> None:
+    """Change the last row of a chain, hash it anew, and put the end right."""
+    with psycopg.connect(log.admin_dsn) as admin:
+        admin.execute(
+            "UPDATE goald.audit_log l SET actor = 'eve', hash = goald.audit_link(NULL, p.hash,"
+            " goald.audit_text(l.writer, l.number, l.tenant_id, l.recorded_at, 'eve', l.action,"
+            " l.subject, l.subject_id, l.workflow_id, l.before, l.after)) FROM goald.audit_log p"
+            " WHERE l.writer = 'tenant/zeta' AND p.writer = l.writer AND l.number = 2"
+            " AND p.number = 1"
+        )
+        admin.execute(
+            "UPDATE goald.audit_heads h SET hash = l.hash FROM goald.audit_log l"
+            " WHERE h.writer = 'tenant/zeta' AND l.writer = h.writer AND l.number = h.number"
+        )
+
+
+def test_ends_of_a_log_that_is_not_intact_are_not_saved(
+    log: Database, verify: Callable[..., tuple[int, Any]], tmp_path: Path
+) -> None:
+    tamper(log, f"DELETE FROM goald.audit_log WHERE {SHARD} = 9")
+    code, answer = verify("--save-heads", str(tmp_path / "heads.json"))
+    assert (code, answer["heads_saved"]) == (1, None)
+    assert not (tmp_path / "heads.json").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"goald_audit_heads": 1, "heads": {"w": 1}}'])
+def test_file_that_holds_no_ends_is_refused(
+    verify: Callable[..., tuple[int, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: str,
+) -> None:
+    file = tmp_path / "heads.json"
+    file.write_text(content)
+    assert main(["audit", "verify", "--heads", str(file)]) == 1
+    assert "holds no ends of the audit log" in capsys.readouterr().err
+
+
+def test_database_without_a_log_says_what_to_do(
+    empty_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", empty_database.dsn)
+    assert main(["audit", "verify"]) == 1
+    assert "run `goald migrate`" in capsys.readouterr().err
+
+
+def test_login_that_may_not_act_as_the_owner_is_told_so(
+    log: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    login = "audit_test_nobody"
+    with psycopg.connect(log.admin_dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {login} LOGIN".encode())
+        try:
+            dsn = psycopg.conninfo.make_conninfo(log.admin_dsn, user=login)
+            monkeypatch.setenv("GOALD_POSTGRES_DSN", dsn)
+            assert main(["audit", "verify"]) == 1
+            assert "GOALD_POSTGRES_OWNER_DSN" in capsys.readouterr().err
+        finally:
+            admin.execute(f"DROP ROLE {login}".encode())
+
+
+def test_postgres_that_is_away_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql:///goald?host=/nowhere")
+    assert main(["audit", "verify"]) == 3

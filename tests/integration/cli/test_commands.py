@@ -1,0 +1,215 @@
+"""The commands, over a real Redis and Postgres, and no daemon: settings, configuration, state."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from tests.support.services.commands import Ran
+from tests.support.services.servers import Database
+
+FILE = """
+tenant: acme
+workflows:
+  - id: nurture
+    name: Lead Nurturing
+    goal_logic: any
+    active: true
+    goals:
+      - {key: won, goal_type: tag_added, criteria: {tag_name: Customer}}
+      - {goal_type: purchase_made, criteria: {min_amount: 100.00}}
+"""
+
+
+def test_help_names_every_command_and_the_exit_codes(run: Callable[..., Ran]) -> None:
+    ran = run("--help")
+    assert ran.code == 0
+    for word in ("serve", "apply", "replay", "check-config", "doctor", "130 interrupted"):
+        assert word in ran.out
+
+
+def test_version(run: Callable[..., Ran]) -> None:
+    assert run("--version").out.startswith("goald 0.")
+
+
+@pytest.mark.parametrize("words", [["frob"], ["send"], ["tail", "everything"], ["replay"], []])
+def test_wrong_usage_ends_with_2(run: Callable[..., Ran], words: list[str]) -> None:
+    ran = run(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err
+
+
+def test_without_an_instance_a_command_says_what_to_do(run: Callable[..., Ran]) -> None:
+    ran = run("status")
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert "goald serve --embedded" in ran.err
+
+
+def test_a_wrong_setting_ends_with_2_and_is_named(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOALD_STREAMS", "many")
+    for command in (["check-config"], ["status"], ["serve", "--embedded"]):
+        ran = run(*command)
+        assert ran.code == 2
+        assert "GOALD_STREAMS" in ran.err
+
+
+def test_serve_without_addresses_names_what_is_missing(run: Callable[..., Ran]) -> None:
+    ran = run("serve")
+    assert ran.code == 2
+    assert "GOALD_REDIS_URL is not set" in ran.err
+
+
+def test_services_that_are_away_end_with_3(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOALD_REDIS_URL", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://goald@127.0.0.1:1/goald")
+    (tmp_path / "w.yaml").write_text(FILE)
+    for command in (
+        ["status"],
+        ["send", "a.b", "--tenant", "t", "--contact", "c"],
+        ["replay", "-"],
+        ["tail", "exits"],
+        ["dead", "list"],
+        ["migrate"],
+        ["apply", "w.yaml"],
+    ):
+        ran = run(*command, stdin=b"")
+        assert ran.code == 3, (command, ran.err)
+        assert ran.err.startswith("goald: "), command
+        assert "Traceback" not in ran.err
+
+
+def test_check_config_says_where_values_come_from_and_hides_passwords(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://goald:secret@h/g")
+    (tmp_path / "goald.toml").write_text("shards = 3\n")
+    rows = {row["name"]: row for row in run("check-config", "--json").json}
+    assert rows["GOALD_POSTGRES_DSN"]["value"] == "postgresql://goald:***@h/g"
+    assert rows["GOALD_POSTGRES_DSN"]["from"] == "variable"
+    assert (rows["GOALD_SHARDS"]["value"], rows["GOALD_SHARDS"]["from"]) == ("3", "file goald.toml")
+    assert rows["GOALD_STREAMS"]["from"] == "default"
+    assert "secret" not in run("check-config").out
+
+
+def test_migrate_twice_changes_nothing_the_second_time(
+    run: Callable[..., Ran], clean: None, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOALD_POSTGRES_OWNER_DSN", empty_database.dsn)
+    first = run("migrate", "--json")
+    assert first.code == 0, first.err
+    assert first.json["applied"]
+    assert run("migrate", "--json").json == {"applied": [], "revision": first.json["revision"]}
+    assert "Nothing to do" in run("migrate").out
+
+
+def test_apply_makes_shows_and_repeats(
+    run: Callable[..., Ran], streams: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "w.yaml").write_text(FILE)
+    plan = run("apply", "w.yaml", "--dry-run", "--json").json
+    assert [(each["action"], each["kind"]) for each in plan["changes"]] == [
+        ("create", "workflow"),
+        ("create", "goal"),
+        ("create", "goal"),
+    ]
+    made = run("apply", "w.yaml")
+    assert made.code == 0, made.err
+    assert "nurture / won" in made.out
+    assert "3 changes made for acme. No shard is running" in made.out
+    assert "Nothing to do: acme is as the file says." in run("apply", "w.yaml").out
+
+
+def test_apply_shows_what_changes_and_deletes_only_when_told(
+    run: Callable[..., Ran], streams: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "w.yaml").write_text(FILE)
+    assert run("apply", "w.yaml").code == 0
+    fewer = "\n".join(FILE.splitlines()[:-1]).replace("Customer", "Member")
+    (tmp_path / "w.yaml").write_text(fewer)
+    shown = run("apply", "w.yaml", "--dry-run").out
+    assert "criteria: {tag_name: Customer} -> {tag_name: Member}" in shown
+    assert "delete" not in shown
+    pruned = run("apply", "w.yaml", "--prune", "--json").json
+    assert [each["action"] for each in pruned["changes"]].count("delete") == 1
+    assert pruned["shards"] == {"ready": 0, "live": 0}
+
+
+def test_apply_names_the_place_of_a_mistake_in_one_line(
+    run: Callable[..., Ran], streams: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "w.yaml").write_text(FILE.replace("goal_logic: any", "goal_logic: some"))
+    ran = run("apply", "w.yaml")
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert "w.yaml: workflows[0].goal_logic: " in ran.err
+
+
+def test_status_without_a_daemon_is_not_ready_and_says_why(
+    run: Callable[..., Ran], streams: Any
+) -> None:
+    streams.xadd("goald:events:2", {"event": "{}"})
+    ran = run("status", "--json")
+    assert ran.code == 4
+    assert ran.json["ready"] is False
+    assert ran.json["lag"] == 1
+    assert {"name": "goald:events:2", "length": 1, "pending": 0, "lag": 1} in ran.json["streams"]
+    assert ran.json["redis_url"] == os.environ["GOALD_REDIS_URL"]
+    shown = run("status")
+    assert shown.code == 4
+    assert "NOT READY: supervisor 0 was never heard of" in shown.out
+
+
+def test_doctor_finds_the_embedded_services_in_order(run: Callable[..., Ran], streams: Any) -> None:
+    ran = run("doctor", "--json")
+    found = {line["name"]: line for line in ran.lines}
+    assert ran.code == 0, ran.out
+    for name in ("Rust core", "Redis version", "Postgres", "schema", "roles", "clock of Redis"):
+        assert found[name]["state"] == "ok", found[name]
+    assert "ok    Postgres" in run("doctor").out
+
+
+def test_doctor_asks_a_login_for_the_roles_that_no_other_has(
+    run: Callable[..., Ran], streams: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login of the daemon's own need not be able to migrate."""
+    dsn = database.admin_dsn
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute("CREATE ROLE only_engine LOGIN IN ROLE goald_engine")
+    try:
+        monkeypatch.setenv("GOALD_POSTGRES_DSN", dsn.replace("//postgres@", "//only_engine@"))
+        found = {line["name"]: line for line in run("doctor", "--json").lines}
+        assert "goald_owner, goald_api" in found["roles"]["text"]
+        monkeypatch.setenv("GOALD_POSTGRES_OWNER_DSN", dsn)
+        monkeypatch.setenv("GOALD_POSTGRES_API_DSN", dsn)
+        found = {line["name"]: line for line in run("doctor", "--json").lines}
+        assert (found["roles"]["state"], found["roles"]["text"]) == ("ok", "goald_engine")
+    finally:
+        with psycopg.connect(dsn, autocommit=True) as admin:
+            admin.execute("DROP ROLE only_engine")
+
+
+def test_doctor_fails_where_a_service_is_away(
+    run: Callable[..., Ran], streams: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOALD_REDIS_URL", f"unix://{tmp_path}/none.sock")
+    ran = run("doctor", "--json")
+    found = {line["name"]: line for line in ran.lines}
+    assert ran.code == 1
+    assert found["Redis"]["state"] == "fail"
+    assert found["Postgres"]["state"] == "ok"
+
+
+def test_doctor_says_that_the_schema_is_missing(
+    run: Callable[..., Ran], streams: Any, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", empty_database.dsn)
+    found = {line["name"]: line for line in run("doctor", "--json").lines}
+    assert found["schema"]["state"] == "fail"
+    assert "goald migrate" in found["schema"]["advice"]

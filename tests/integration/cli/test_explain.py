@@ -1,0 +1,131 @@
+"""`goald explain`: what a person reads of the dry run, and a program."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.pipeline.changes import Effect, change
+from tests.support.services.commands import Ran
+from tests.support.services.servers import Database
+
+from goald.adapters.postgres import PostgresShardStore
+from goald.domain.slots import SlotRange
+
+CONFIGURATION = """
+tenant: acme
+workflows:
+  - id: nurture
+    name: Nurture
+    goal_logic: any
+    active: true
+    goals:
+      - goal_type: purchase_made
+        criteria: {min_amount: 100.50}
+        effective_from: 2020-01-01T00:00:00Z
+"""
+
+IN_2020 = 1_600_000_000_000_000
+
+
+def payment(amount: str = "150.00", **attributes: Any) -> dict[str, Any]:
+    return {
+        "id": "evt-1",
+        "source": "shop",
+        "type": "payment.completed",
+        "time": "2021-01-01T00:00:00Z",
+        "tenantid": "acme",
+        "data": {"contact_id": "ann", "amount": amount},
+    } | attributes
+
+
+@pytest.fixture
+async def shop(
+    database: Database, run: Callable[..., Ran], streams: object, tmp_path: Path
+) -> None:
+    """Ann is enrolled in nurture, and was once before."""
+    file = tmp_path / "acme.yaml"
+    file.write_text(CONFIGURATION)
+    store = PostgresShardStore(database.dsn)
+    lease = await store.take(SlotRange(0, 255), "test")
+    enrolled = Effect("e-1", workflow_id="nurture", enrolled_at=IN_2020)
+    ended = Effect("e-0", workflow_id="nurture", status="completed_goal", ended_at=IN_2020)
+    await store.commit(lease, change(enrolled, ended))
+    await store.release(lease)
+    await store.close()
+
+
+@pytest.fixture
+def explain(shop: None, run: Callable[..., Ran], tmp_path: Path) -> Callable[..., Ran]:
+    assert run("apply", "acme.yaml").code == 0
+
+    def explain(event: Any, *words: str) -> Ran:
+        file = tmp_path / "event.json"
+        file.write_text(event if isinstance(event, str) else json.dumps(event))
+        return run("explain", str(file), *words)
+
+    return explain
+
+
+def test_a_person_reads_what_would_happen(explain: Callable[..., Ran]) -> None:
+    ran = explain(payment())
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("payment.completed evt-1 of ann")
+    assert "e-1 in nurture: would complete" in lines[1]
+    assert 'purchase_made {"min_amount": "100.50"}: achieved' in lines[2]
+    assert "e-0 in nurture: enrollment completed_goal" in lines[3]
+
+
+def test_and_why_not(explain: Callable[..., Ran]) -> None:
+    assert "amount below" in explain(payment("100.49")).out
+    assert "before enrollment" in explain(payment(time="2020-02-01T00:00:00Z")).out
+
+
+def test_a_program_reads_json(explain: Callable[..., Ran]) -> None:
+    told = explain(payment(), "--json").json
+    assert told["matched"] is True
+    assert [row["status"] for row in told["enrollments"]] == ["active", "completed_goal"]
+
+
+def test_an_event_without_a_tenant_needs_one(explain: Callable[..., Ran]) -> None:
+    bare = payment()
+    del bare["tenantid"]
+    ran = explain(bare)
+    assert (ran.code, "--tenant" in ran.err) == (2, True)
+    assert explain(bare, "--tenant", "acme", "--json").json["matched"] is True
+
+
+def test_another_tenant_than_the_events_is_told_nothing(explain: Callable[..., Ran]) -> None:
+    told = explain(payment(), "--tenant", "globex", "--json").json
+    assert (told["reason"], told["enrollments"]) == ("other tenant's", [])
+
+
+def test_the_event_may_come_by_standard_input(
+    explain: Callable[..., Ran], run: Callable[..., Ran]
+) -> None:
+    ran = run("explain", "-", "--json", stdin=json.dumps(payment()).encode())
+    assert ran.json["matched"] is True
+
+
+@pytest.mark.parametrize(
+    ("event", "complaint"),
+    [
+        ("{", "not JSON"),
+        (payment(time="yesterday"), "time: not an RFC 3339 time"),
+        (json.dumps([payment()]), "names no tenant"),
+    ],
+)
+def test_a_bad_event_is_told_in_one_line(
+    explain: Callable[..., Ran], event: Any, complaint: str
+) -> None:
+    ran = explain(event)
+    assert ran.code != 0
+    assert complaint in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_named(explain: Callable[..., Ran], run: Any) -> None:
+    ran = run("explain", "nowhere.json")
+    assert (ran.code, "nowhere.json" in ran.err) == (1, True)

@@ -1,0 +1,162 @@
+"""`goald streams`: how many there are, and another number of them, with a running goald (3.2)."""
+
+import json
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis as blocking
+from tests.support.services.commands import GOALD, Ran
+from tests.support.services.daemon import Daemon
+
+from goald.client import event
+from goald.domain.streams import NEXT_STREAMS, STREAM_COUNT, event_stream, partition_of
+
+
+@pytest.fixture
+def at_redis(monkeypatch: pytest.MonkeyPatch, clean: None, redis_url: str) -> Iterator[Any]:
+    """A Redis that commands find, and nothing else there."""
+    monkeypatch.setenv("GOALD_REDIS_URL", redis_url)
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://nobody@127.0.0.1:1/none")
+    with blocking.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def test_where_nothing_is_left_the_number_is_changed_at_once(
+    at_redis: Any, run: Callable[..., Ran]
+) -> None:
+    ran = run("streams", "set", "6")
+    assert ran.code == 0
+    assert "There are 6 event streams now, where there were 4." in ran.out
+    assert "GOALD_STREAMS=6" in ran.out
+    assert at_redis.get(STREAM_COUNT) == b"6"
+    assert run("streams", "set", "6", "--json").json == {"streams": 6, "before": 6}
+    shown = run("streams", "--json").json
+    assert (shown["count"], shown["changing_to"], len(shown["streams"])) == (6, None, 6)
+
+
+def test_where_something_is_left_nothing_is_changed_and_producers_go_on(
+    at_redis: Any, run: Callable[..., Ran]
+) -> None:
+    at_redis.xadd(event_stream(2), {"event": "e"})
+    ran = run("streams", "set", "6", "--timeout", "0.3")
+    assert ran.code == 3
+    assert "nothing is changed" in ran.err
+    assert "goald:events:2: 1" in ran.err
+    assert at_redis.keys("goald:streams*") == []
+
+
+def test_streams_that_nobody_reads_are_named(at_redis: Any, run: Callable[..., Ran]) -> None:
+    at_redis.xadd(event_stream(7), {"event": "e"})
+    ran = run("streams")
+    assert ran.code == 0
+    assert "4 event streams" in ran.out
+    assert "nobody reads goald:events:7" in ran.err
+
+
+@pytest.mark.parametrize("number", ["0", "257", "many"])
+def test_a_number_that_cannot_be_is_wrong_usage(
+    at_redis: Any, run: Callable[..., Ran], number: str
+) -> None:
+    assert run("streams", "set", number).code == 2
+    assert at_redis.keys() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_change_changes_nothing_and_may_be_given_again(
+    at_redis: Any, run: Callable[..., Ran], number: signal.Signals
+) -> None:
+    at_redis.xadd(event_stream(2), {"event": "e"})
+    with subprocess.Popen([*GOALD, "streams", "set", "6"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"1 entries have not taken effect" in process.stdout.readline()
+        assert at_redis.get(NEXT_STREAMS) == b"6"
+        process.send_signal(number)
+    if number is signal.SIGINT:
+        assert process.returncode == 130
+        assert at_redis.get(NEXT_STREAMS) is None
+    assert at_redis.get(STREAM_COUNT) is None
+    at_redis.delete(event_stream(2))
+    assert run("streams", "set", "6").code == 0
+    assert at_redis.keys("goald:streams*") == [STREAM_COUNT.encode()]
+
+
+def test_an_event_sent_while_the_number_changes_is_found_where_it_went(at_redis: Any) -> None:
+    contact = next(f"c-{n}" for n in range(99) if partition_of("acme", f"c-{n}", 16) > 4)
+    at_redis.set(NEXT_STREAMS, 16)
+    words = ["send", "form.submitted", "--tenant", "acme", "--contact", contact, "--json"]
+    with subprocess.Popen([*GOALD, *words], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while not at_redis.client_list():
+            assert process.poll() is None
+        _until_it_waits(at_redis, process)
+        at_redis.set(STREAM_COUNT, 16)
+        at_redis.delete(NEXT_STREAMS)
+        sent = json.loads(process.stdout.read())
+    assert sent["stream"] == event_stream(partition_of("acme", contact, 16))
+    assert at_redis.xrange(sent["stream"], sent["entry"], sent["entry"])
+
+
+def _until_it_waits(client: Any, process: "subprocess.Popen[bytes]") -> None:
+    """Until the publisher of the process has asked, and was told to wait."""
+
+    def asked() -> int:
+        return int(client.info("commandstats").get("cmdstat_eval", {}).get("calls", 0))
+
+    before = asked()
+    while asked() < before + 2:
+        assert process.poll() is None
+
+
+# A running goald -------------------------------------------------------------------------
+
+WORKFLOWS = """
+tenant: acme
+workflows:
+  - id: upsell
+    active: true
+    goals:
+      - {goal_type: purchase_made, criteria: {any_purchase: true}}
+"""
+
+
+def metrics_of(daemon: Daemon) -> str:
+    url = json.loads(daemon.run("status", "--json").stdout)["metrics_url"]
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own address
+        return str(answer.read().decode())
+
+
+def test_a_running_goald_ends_for_the_new_number_and_goes_on_with_it(
+    make_daemon: Callable[..., Daemon],
+) -> None:
+    daemon = make_daemon(keep="0")
+    daemon.start()
+    daemon.apply(WORKFLOWS)
+    contacts = [f"c-{n}" for n in range(200)]
+    enrolled = [{"workflow_id": "upsell", "enrollment_id": f"e-{c}"} for c in contacts]
+    daemon.publish(
+        *(
+            event("workflow.enrollment.started", "acme", contact, data)
+            for contact, data in zip(contacts, enrolled, strict=True)
+        )
+    )
+    with daemon.redis() as client:
+        oldest = client.xrange(event_stream(0), "-", "+", 1)
+    ran = daemon.run("streams", "set", "7", "--json")
+    assert json.loads(ran.stdout) == {"streams": 7, "before": 4}, ran.stderr
+    assert daemon.wait() == 1
+    assert "there are 7 event streams now" in daemon.printed()
+    daemon.start()
+    daemon.publish(*(event("payment.completed", "acme", c, {"amount": "1"}) for c in contacts))
+    daemon.until_lag_zero()
+    with daemon.redis() as client:
+        first = event_stream(0)
+        daemon.until("trimmed stream", lambda: client.xrange(first, "-", "+", 1) != oldest)
+    daemon.until("its count", lambda: "goald_stream_trimmed_total{" in metrics_of(daemon))
+    assert {exit_.contact_id for exit_ in daemon.exits("acme")} == set(contacts)
+    shown = json.loads(daemon.run("streams", "--json").stdout)
+    assert shown["count"] == 7
+    assert all(each["length"] and not each["lag"] for each in shown["streams"])

@@ -1,0 +1,150 @@
+"""`goald token`: what it signs, with which secret, and what it refuses."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jwt
+import pytest
+from pydantic import SecretStr
+from tests.support.services.commands import Ran
+
+from goald.api.auth.tokens import JwtVerifier, Secret
+from goald.api.ports import Caller
+from goald.runtime.embedded.secret import token_secret
+from goald.settings import TokenSettings
+
+SECRET = "a secret of thirty-two characters"
+ASKED = ("--tenant", "acme", "--scope", "workflows:read events:write")
+
+
+def verified(token: str, secret: str = SECRET, issuer: str = "goald") -> Caller:
+    """Who the API takes the bearer for. Raises Unauthorized."""
+    settings = TokenSettings(
+        algorithm="HS256", issuer=issuer, audience="goald", secret=SecretStr(secret)
+    )
+    return asyncio.run(JwtVerifier(settings, Secret(secret)).verify(token))
+
+
+@pytest.fixture
+def with_secret(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOALD_JWT_SECRET", SECRET)
+
+
+def lifetime(token: str) -> int:
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert abs(claims["iat"] - time.time()) < 60
+    return int(claims["exp"] - claims["iat"])
+
+
+@pytest.mark.usefixtures("with_secret")
+def test_it_prints_a_token_alone_that_the_api_takes(run: Callable[..., Ran]) -> None:
+    ran = run("token", *ASKED, "--subject", "ann")
+    assert ran.code == 0
+    token, rest = ran.out.split("\n", 1)
+    assert rest == ""
+    assert verified(token) == Caller("acme", "ann", frozenset({"workflows:read", "events:write"}))
+    assert lifetime(token) == 3_600
+
+
+@pytest.mark.usefixtures("with_secret")
+def test_it_is_made_out_to_who_runs_the_command(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "bob")
+    assert verified(run("token", *ASKED).out.strip()).subject == "bob"
+
+
+@pytest.mark.usefixtures("with_secret")
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("90s", 90), ("30m", 1_800), ("12h", 43_200), ("7d", 604_800)]
+)
+def test_it_lives_as_long_as_it_is_told_to(
+    run: Callable[..., Ran], given: str, seconds: int
+) -> None:
+    assert lifetime(run("token", *ASKED, "--expires", given).out.strip()) == seconds
+
+
+@pytest.mark.usefixtures("with_secret")
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--tenant", "acme", "--scope", "workflows:write"), "unknown: workflows:write"),
+        (("--tenant", "acme", "--scope", " "), "workflows:edit"),
+        (("--tenant", "a\nb", "--scope", "audit:read"), "--tenant"),
+        (("--tenant", "", "--scope", "audit:read"), "--tenant"),
+        ((*ASKED, "--subject", "x" * 129), "--subject"),
+        ((*ASKED, "--expires", "soon"), "--expires"),
+        ((*ASKED, "--expires", "0s"), "--expires"),
+        ((*ASKED, "--expires", "99999d"), "--expires"),
+    ],
+)
+def test_what_the_api_would_not_take_is_refused(
+    run: Callable[..., Ran], words: tuple[str, ...], named: str
+) -> None:
+    ran = run("token", *words)
+    assert ran.code == 2
+    assert named in ran.err
+    assert ran.out == ""
+
+
+@pytest.mark.usefixtures("clean")
+def test_without_a_secret_it_says_what_to_set(run: Callable[..., Ran]) -> None:
+    ran = run("token", *ASKED)
+    assert ran.code == 2
+    assert "GOALD_JWT_SECRET" in ran.err
+    assert "GOALD_DATA_DIR" in ran.err
+
+
+@pytest.mark.usefixtures("clean")
+def test_the_secret_of_the_data_directory_signs_where_no_other_is_set(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOALD_DATA_DIR", str(tmp_path))
+    made = token_secret(tmp_path).get_secret_value()
+    assert verified(run("token", *ASKED).out.strip(), made).tenant_id == "acme"
+    assert token_secret(tmp_path).get_secret_value() == made
+    monkeypatch.setenv("GOALD_JWT_SECRET", SECRET)
+    assert verified(run("token", *ASKED).out.strip()).tenant_id == "acme"
+
+
+@pytest.mark.usefixtures("clean")
+def test_the_data_directory_has_no_part_in_services_of_ones_own(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a token would be refused by the API that the settings mean."""
+    monkeypatch.setenv("GOALD_DATA_DIR", str(tmp_path))
+    token_secret(tmp_path)
+    monkeypatch.setenv("GOALD_REDIS_URL", "redis://elsewhere")
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://elsewhere/goald")
+    ran = run("token", *ASKED)
+    assert ran.code == 2
+    assert "GOALD_JWT_SECRET" in ran.err
+
+
+@pytest.mark.usefixtures("with_secret")
+def test_it_signs_for_the_issuer_and_audience_that_are_set(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOALD_JWT_ISSUER", "platform")
+    assert verified(run("token", *ASKED).out.strip(), issuer="platform").tenant_id == "acme"
+
+
+@pytest.mark.usefixtures("with_secret")
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_tokens_that_another_signs_are_not_made(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    monkeypatch.setenv("GOALD_JWT_ALGORITHM", algorithm)
+    ran = run("token", *ASKED)
+    assert ran.code == 2
+    assert f"GOALD_JWT_ALGORITHM is {algorithm}" in ran.err
+    assert ran.out == ""
+
+
+def test_a_secret_that_a_crash_left_half_written_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "token-secret").write_text("half")
+    made = token_secret(tmp_path).get_secret_value()
+    assert len(made) >= 43
+    assert token_secret(tmp_path).get_secret_value() == made

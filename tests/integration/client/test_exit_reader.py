@@ -1,0 +1,365 @@
+"""`goald.client.ExitReader` over a real Redis, and the examples of the client (3.6)."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from tests.support.services.redis_proxy import Proxy
+
+from goald.client import Exit, ExitReader, TriggerEvent
+from goald.client import __doc__ as client_documentation
+
+DEADLINE_S = 20
+
+
+class BodyFailed(Exception):
+    """What the body of a loop raises."""
+
+
+@pytest.fixture
+async def client(any_redis_url: str) -> AsyncIterator[Any]:
+    """A client of an empty server."""
+    async with Redis.from_url(any_redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def proxy(any_redis_url: str) -> AsyncIterator[Proxy]:
+    """A network to the same server, that can be cut."""
+    async with Proxy(any_redis_url.removeprefix("unix://")) as proxy:
+        yield proxy
+
+
+def exit_event(number: int, **changes: Any) -> str:
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"x-{number}",
+            "source": "goald",
+            "type": "workflow.exit.goal",
+            "time": "2026-01-02T03:04:06Z",
+            "tenantid": "acme",
+            "traceparent": "00-1-2-01",
+            "data": {
+                "workflow_id": "w-1",
+                "contact_id": "c-1",
+                "enrollment_id": f"n-{number}",
+                "exit_reason": "goal_achieved",
+                "goal_type": "tag_added",
+                "goal_ids": ["g-1", "g-2"],
+                "achieved_at": "2026-01-02T03:04:05.000001Z",
+                "cancel": ["pending_actions", "wait_steps"],
+                "trigger_event": {"id": "e-1", "source": "crm", "type": "contact.tag.added"},
+                "occurred_at": "2026-01-02T03:04:05.000001Z",
+                "received_at": "2026-01-02T03:04:05.100Z",
+                "published_at": "2026-01-02T03:04:05.200Z",
+            },
+            **changes,
+        }
+    )
+
+
+async def publish(client: Any, *numbers: int) -> None:
+    async with client.pipeline(transaction=False) as pipe:
+        for number in numbers:
+            pipe.xadd("goald:exits", {"event": exit_event(number)})
+        await pipe.execute()
+
+
+def reader(redis: Any, consumer: str = "one", **settings: Any) -> ExitReader:
+    return ExitReader(redis, group="engine", consumer=consumer, **settings)
+
+
+async def take(exits: ExitReader, count: int) -> list[str]:
+    """The ids of the next exits, all of them obeyed but the last."""
+    async with asyncio.timeout(DEADLINE_S):
+        return [(await anext(exits)).id for _ in range(count)]
+
+
+async def pending(client: Any) -> int:
+    return int((await client.xpending("goald:exits", "engine"))["pending"])
+
+
+async def test_exits_come_in_order_with_every_field(any_redis_url: str, client: Any) -> None:
+    await publish(client, 1, 2)
+    async with asyncio.timeout(DEADLINE_S), reader(any_redis_url) as exits:
+        found = await anext(exits)
+        assert found == Exit(
+            id="x-1",
+            tenant_id="acme",
+            workflow_id="w-1",
+            contact_id="c-1",
+            enrollment_id="n-1",
+            exit_reason="goal_achieved",
+            goal_type="tag_added",
+            goal_ids=("g-1", "g-2"),
+            achieved_at=datetime(2026, 1, 2, 3, 4, 5, 1, tzinfo=UTC),
+            cancel=("pending_actions", "wait_steps"),
+            trigger_event=TriggerEvent("e-1", "crm", "contact.tag.added"),
+            occurred_at=datetime(2026, 1, 2, 3, 4, 5, 1, tzinfo=UTC),
+            received_at=datetime(2026, 1, 2, 3, 4, 5, 100_000, tzinfo=UTC),
+            published_at=datetime(2026, 1, 2, 3, 4, 5, 200_000, tzinfo=UTC),
+            time=datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC),
+            traceparent="00-1-2-01",
+            entry_id=found.entry_id,
+        )
+        assert (await anext(exits)).id == "x-2"
+
+
+async def test_a_reader_waits_for_the_next_exit(any_redis_url: str, client: Any) -> None:
+    async with asyncio.timeout(DEADLINE_S), reader(any_redis_url) as exits:
+        waiting = asyncio.create_task(anext(exits))
+        await asyncio.sleep(0)
+        await publish(client, 1)
+        assert (await waiting).id == "x-1"
+
+
+async def test_an_exit_published_twice_is_obeyed_once(any_redis_url: str, client: Any) -> None:
+    await publish(client, 1, 1, 2, 1, 3)
+    async with reader(any_redis_url) as exits:
+        assert await take(exits, 3) == ["x-1", "x-2", "x-3"]
+    assert await pending(client) == 0
+
+
+async def test_an_exit_obeyed_before_a_restart_is_passed_over_after_it(
+    any_redis_url: str, client: Any
+) -> None:
+    await publish(client, 1)
+    async with asyncio.timeout(DEADLINE_S), reader(any_redis_url) as exits:
+        async for _ in exits:
+            break
+    assert await pending(client) == 0
+    await publish(client, 1, 2)
+    async with reader(any_redis_url, "other") as exits:
+        assert await take(exits, 1) == ["x-2"]
+
+
+async def test_each_group_obeys_every_exit(any_redis_url: str, client: Any) -> None:
+    await publish(client, 1)
+    for group in ("engine", "billing"):
+        async with ExitReader(any_redis_url, group=group, consumer="one") as exits:
+            assert await take(exits, 1) == ["x-1"]
+
+
+async def test_an_exit_whose_body_raised_comes_again(any_redis_url: str, client: Any) -> None:
+    await publish(client, 1, 2, 3)
+
+    async def obey() -> None:
+        async with reader(any_redis_url) as exits:
+            async for found in exits:
+                if found.id == "x-2":
+                    raise BodyFailed
+
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(BodyFailed):
+            await obey()
+    async with reader(any_redis_url) as exits:
+        assert await take(exits, 2) == ["x-2", "x-3"]
+
+
+async def test_a_second_loop_begins_with_the_exit_that_the_first_failed_at(
+    any_redis_url: str, client: Any
+) -> None:
+    await publish(client, 1, 2)
+
+    async def fail(exits: ExitReader) -> None:
+        async for _ in exits:
+            raise BodyFailed
+
+    async with asyncio.timeout(DEADLINE_S), reader(any_redis_url) as exits:
+        with pytest.raises(BodyFailed):
+            await fail(exits)
+        async for found in exits:
+            assert found.id == "x-1"
+            break
+
+
+async def test_what_a_dead_member_held_is_taken_over_beside_new_exits(
+    any_redis_url: str, client: Any
+) -> None:
+    await publish(client, 1, 2, 3)
+    dead = reader(any_redis_url, "dead", prefetch=3)
+    await take(dead, 1)
+    await dead.aclose()
+    async with reader(any_redis_url, "alive", take_over_s=0.01) as exits:
+        await publish(client, 4)
+        assert sorted(await take(exits, 4)) == ["x-1", "x-2", "x-3", "x-4"]
+
+
+async def test_what_a_living_member_holds_is_left_to_it(any_redis_url: str, client: Any) -> None:
+    await publish(client, 1, 2)
+    first = reader(any_redis_url, "first", prefetch=2)
+    await take(first, 1)
+    async with reader(any_redis_url, "second") as second:
+        await publish(client, 3)
+        assert await take(second, 1) == ["x-3"]
+    assert await take(first, 1) == ["x-2"]
+    await first.aclose()
+
+
+async def test_entries_that_are_no_exits_are_passed_over(any_redis_url: str, client: Any) -> None:
+    await client.xadd("goald:exits", {"event": "{"})
+    await client.xadd("goald:exits", {"other": "1"})
+    await client.xadd("goald:exits", {"event": exit_event(1, type="workflow.exit.other")})
+    await client.xadd("goald:exits", {"event": "[]"})
+    await publish(client, 2)
+    async with reader(any_redis_url) as exits:
+        assert await take(exits, 1) == ["x-2"]
+        assert await pending(client) == 1
+
+
+async def test_an_exit_trimmed_while_it_was_held_is_let_go(any_redis_url: str, client: Any) -> None:
+    await publish(client, 1, 2)
+    before = reader(any_redis_url)
+    await take(before, 1)
+    await before.aclose()
+    await client.xtrim("goald:exits", maxlen=1, approximate=False)
+    async with reader(any_redis_url) as exits:
+        assert await take(exits, 1) == ["x-2"]
+        assert await pending(client) == 1
+
+
+async def test_a_cancelled_wait_loses_no_exit(any_redis_url: str, client: Any) -> None:
+    """As `asyncio.wait_for(anext(exits), …)` does, at many points."""
+    seen: list[str] = []
+    async with reader(any_redis_url) as exits:
+        for number in range(30):
+            await publish(client, number)
+            waiting = asyncio.create_task(anext(exits))
+            for _ in range(number * 3):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            if not waiting.cancelled():
+                seen.append(waiting.result().id)
+        await publish(client, 99)
+        async with asyncio.timeout(DEADLINE_S):
+            while "x-99" not in seen:
+                seen.append((await anext(exits)).id)
+    assert seen == [f"x-{n}" for n in range(30)] + ["x-99"]
+
+
+async def test_a_reader_survives_a_broken_network_and_loses_nothing(
+    proxy: Proxy, client: Any
+) -> None:
+    seen: list[str] = []
+    async with reader(proxy.url) as exits:
+        for round_ in range(6):
+            if round_ % 2:
+                proxy.lose_replies = True
+            else:
+                proxy.cut()
+            waiting = asyncio.create_task(take(exits, 2))
+            await publish(client, 2 * round_, 2 * round_ + 1)
+            await asyncio.wait([waiting], timeout=0.05)
+            proxy.mend()
+            seen += await waiting
+    assert seen == [f"x-{n}" for n in range(12)]
+
+
+async def test_a_reader_goes_on_after_redis_lost_everything(
+    any_redis_url: str, client: Any
+) -> None:
+    async with reader(any_redis_url) as exits:
+        await publish(client, 1)
+        assert await take(exits, 1) == ["x-1"]
+        waiting = asyncio.create_task(take(exits, 1))
+        await asyncio.sleep(0)
+        await client.flushall()
+        await publish(client, 2)
+        assert await waiting == ["x-2"]
+
+
+async def test_an_obeyed_exit_is_acknowledged_with_an_event_of_its_own(
+    any_redis_url: str, client: Any
+) -> None:
+    await client.set("goald:streams", 1)
+    await publish(client, 1)
+    async with asyncio.timeout(DEADLINE_S), reader(any_redis_url) as exits:
+        async for found in exits:
+            await exits.acknowledged(found, cancelled_actions=3)
+            break
+    ((_, fields),) = await client.xrange("goald:events:0")
+    sent = json.loads(fields[b"event"])
+    assert sent["type"] == "workflow.exit.acknowledged"
+    assert (sent["id"], sent["tenantid"], sent["traceparent"]) == ("x-1", "acme", "00-1-2-01")
+    assert sent["data"] == {
+        "contact_id": "c-1",
+        "workflow_id": "w-1",
+        "enrollment_id": "n-1",
+        "cancelled_actions": 3,
+    }
+
+
+async def test_the_settings_of_a_client_are_taken_over(any_redis_url: str, client: Any) -> None:
+    await publish(client, 1)
+    async with (
+        Redis.from_url(any_redis_url, decode_responses=True) as given,
+        reader(given) as exits,
+    ):
+        assert await take(exits, 1) == ["x-1"]
+
+
+async def test_the_documented_examples_run(redis_url: str) -> None:
+    """What the package's docstring tells a newcomer to write, run as it stands."""
+    client: Any = Redis.from_url(redis_url)
+    async with client:
+        await publish(client, 1)
+        taken_out: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+        async def take_out(workflow_id: str, enrollment_id: str) -> int:
+            taken_out.put_nowait((workflow_id, enrollment_id))
+            return 2
+
+        send, obey = documented_examples(redis_url, take_out=take_out)
+        await send()
+        assert len(await client.keys("goald:events:*")) == 1
+        obeying = asyncio.create_task(obey())
+        async with asyncio.timeout(DEADLINE_S):
+            assert await taken_out.get() == ("w-1", "n-1")
+            while await pending(client):
+                pass
+        obeying.cancel()
+        await asyncio.wait([obeying])
+        events = [
+            json.loads(fields[b"event"])["type"]
+            for key in await client.keys("goald:events:*")
+            for _, fields in await client.xrange(key)
+        ]
+    assert sorted(events) == ["form.submitted", "workflow.exit.acknowledged"]
+
+
+def documented_examples(url: str, **names: Any) -> list[Any]:
+    """The indented blocks of the package's docstring, each as a coroutine function."""
+    assert client_documentation
+    blocks: list[list[str]] = []
+    for line in client_documentation.splitlines():
+        if line.startswith("    "):
+            if blocks and blocks[-1]:
+                blocks[-1].append(line)
+            else:
+                blocks.append([line])
+        elif line:
+            blocks.append([])
+        elif blocks and blocks[-1]:
+            blocks[-1].append(line)
+    functions = []
+    for block in filter(None, blocks):
+        code = "async def example():\n" + "\n".join(block)
+        scope = dict(names)
+        exec(code.replace("redis://localhost", url), scope)  # noqa: S102
+        functions.append(scope["example"])
+    return functions
+
+
+def test_the_client_needs_redis_alone() -> None:
+    unwanted = {"ray", "asyncpg", "pydantic", "msgpack", "goald._native", "goald.adapters"}
+    program = f"import sys, goald.client; print({unwanted} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert found.stdout.strip() == b"set()"

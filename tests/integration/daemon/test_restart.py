@@ -1,0 +1,54 @@
+"""goald is killed in the middle of a replay, and started again on the same data (D1, D2)."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.data.real_logs import achieved, assert_exits_are_the_completions, real_log
+from tests.support.services.daemon import GOALD, Daemon, left_of
+
+RATE = 5_000
+"""Events a second: slow enough that the middle can be met."""
+
+
+def test_killed_in_the_middle_of_a_replay_it_ends_with_the_same_achievements(
+    make_daemon: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    log = real_log("purchases", tmp_path)
+    daemon = make_daemon()
+    daemon.start()
+    assert daemon.run("apply", str(log.workflows)).returncode == 0
+
+    for part, kill in ((0.2, daemon.kill_driver), (0.5, daemon.kill_everything)):
+        sender = subprocess.Popen(
+            [*GOALD, "replay", str(log.events), "--rate", str(RATE)],
+            env=daemon.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            enough = int(part * len(log.expected))
+            daemon.until(
+                "achievements",
+                lambda: len(achieved(daemon, log.tenant)) >= enough,  # noqa: B023
+            )
+            family = daemon.family()
+            kill()
+        finally:
+            sender.kill()
+            sender.wait()
+        daemon.start()
+        assert left_of(family) == []
+        daemon.until_lag_zero()
+        found = achieved(daemon, log.tenant)
+        assert enough <= len(found) < len(log.expected), "it was not killed in the middle"
+        assert set(found) <= set(log.expected)
+
+    # The sender knows no better than to begin again; what has come before changes nothing.
+    assert daemon.run("replay", str(log.events)).returncode == 0
+    daemon.until_lag_zero()
+    assert achieved(daemon, log.tenant) == log.expected
+    assert_exits_are_the_completions(daemon, log.tenant)
+    assert daemon.dead() == []
+
+    assert daemon.stop() == 0, daemon.printed()

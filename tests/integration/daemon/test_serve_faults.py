@@ -1,0 +1,137 @@
+"""What `goald serve` does when something under it dies, or somebody is in a hurry."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import psutil
+import pytest
+from tests.support.services.daemon import DEADLINE_S, Daemon, left_of
+
+from goald.client import event
+
+WORKFLOWS = """
+tenant: acme
+workflows:
+  - id: w
+    name: W
+    goal_logic: any
+    active: true
+    goals:
+      - goal_type: tag_added
+        criteria: {tag_name: Customer}
+        effective_from: 2026-01-01T00:00:00Z
+"""
+
+
+GIVE_UP = """
+import sys
+import ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+for found in ray.util.list_named_actors(all_namespaces=True):
+    if found["name"] == "shard-0":
+        ray.kill(ray.get_actor(**found), no_restart=True)
+"""
+
+
+def process_of(daemon: Daemon, name: str) -> psutil.Process:
+    return next(each for each in daemon.family() if each.name().startswith(name))
+
+
+def actors(daemon: Daemon) -> dict[str, int]:
+    return {
+        each.field: each.pid for each in daemon.readings().heartbeats if each.role != "supervisor"
+    }
+
+
+def give_up_a_shard(daemon: Daemon) -> None:
+    """Have Ray end a shard's actor, and not start it again."""
+    store = process_of(daemon, "gcs_server")
+    (port,) = [
+        each.laddr.port
+        for each in store.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    ]
+    settings = {name: value for name, value in store.environ().items() if "RAY_" in name}
+    subprocess.run(
+        [sys.executable, "-c", GIVE_UP, f"127.0.0.1:{port}"],
+        env=os.environ | settings,
+        check=True,
+        capture_output=True,
+        timeout=DEADLINE_S,
+    )
+
+
+def exit_comes(daemon: Daemon, contact: str) -> None:
+    """A contact enrolls, meets its goal, and is told to leave."""
+    daemon.publish(
+        event(
+            "workflow.enrollment.started",
+            "acme",
+            contact,
+            {"workflow_id": "w", "enrollment_id": f"e-{contact}"},
+        ),
+        event("contact.tag.added", "acme", contact, {"tag_name": "Customer"}),
+    )
+    daemon.until("exit", lambda: contact in [each.contact_id for each in daemon.exits("acme")])
+
+
+def test_when_ray_dies_everything_is_started_anew_and_goes_on(
+    make_daemon: Callable[..., Daemon],
+) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    daemon.apply(WORKFLOWS)
+    exit_comes(daemon, "before")
+    faults: dict[str, Callable[[Daemon], None]] = {
+        "raylet ended by itself": lambda it: process_of(it, "raylet").kill(),
+        "gcs_server ended by itself": lambda it: process_of(it, "gcs_server").kill(),
+        "Ray has given up shard 0": give_up_a_shard,
+    }
+    for number, (told, fault) in enumerate(faults.items()):
+        before, family = actors(daemon), daemon.family()
+        fault(daemon)
+        daemon.until(
+            "new actors",
+            lambda: not set(before.values()) & set(actors(daemon).values()),  # noqa: B023
+        )
+        exit_comes(daemon, f"after-{number}")
+        daemon.until("readiness", lambda: daemon.readings().ready)
+        assert told in daemon.printed()
+        kept = {daemon.process.pid} if daemon.process is not None else set()
+        kept |= {each.pid for each in daemon.family()}
+        assert left_of([each for each in family if each.pid not in kept]) == []
+    family = daemon.family()
+    assert daemon.stop() == 0, daemon.printed()
+    assert left_of(family) == []
+    assert len(daemon.printed().splitlines()) < 100
+
+
+@pytest.mark.parametrize(("service", "named"), [("valkey", "redis"), ("postgres", "postgres")])
+def test_when_an_embedded_service_dies_it_says_so_and_ends_without_waiting_for_what_cannot_be_done(
+    make_daemon: Callable[..., Daemon], service: str, named: str
+) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    family = daemon.family()
+    process_of(daemon, service).kill()
+    assert daemon.wait() == 1, daemon.printed()
+    assert f"{named} ended by itself" in daemon.printed()
+    assert left_of(family) == []
+
+
+def test_a_second_signal_ends_it_at_once_with_all_its_processes(
+    make_daemon: Callable[..., Daemon],
+) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    family = daemon.family()
+    shard = next(psutil.Process(pid) for name, pid in actors(daemon).items() if "shard" in name)
+    shard.suspend()  # so that it cannot finish
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.until("stopping", lambda: "Stopping on SIGTERM" in daemon.printed())
+    assert daemon.stop() == 128 + signal.SIGTERM, daemon.printed()
+    assert left_of(family) == []

@@ -1,0 +1,280 @@
+"""docs/asyncapi.yaml says what goald reads and publishes, and no more (3.1, 3.2)."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT7
+from tests.corpus.envelope import base
+from tests.corpus.good_envelopes import good_envelopes
+from tests.support.services.daemon import Daemon
+
+from goald._native import SLOTS, Engine, Router
+from goald.client import event
+from goald.domain import streams
+from goald.domain.configuration.goals import LISTENS_TO
+from goald.domain.configuration.notices import notices_of
+from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
+
+ROOT = Path(__file__).parents[3]
+DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs/asyncapi.yaml").read_text())
+REGISTRY: Registry[Any] = Registry().with_resource("doc", DRAFT7.create_resource(DOCUMENT))
+NOW_US = 1_772_323_200_000_000
+LIFECYCLE = {
+    "workflow.enrollment.started",
+    "workflow.enrollment.ended",
+    "workflow.exit.acknowledged",
+    "contact.deleted",
+}
+
+
+def types_of(channel: str) -> set[str]:
+    return set(DOCUMENT["channels"][channel]["messages"])
+
+
+READ = sorted(types_of("events"))
+PUBLISHED = sorted(types_of("exits") | types_of("notices"))
+
+
+def refused(message: str, payload: Any) -> list[str]:
+    """What the schema of a message has against this."""
+    pointer = message.replace("~", "~0").replace("/", "~1")
+    schema = {"$ref": f"doc#/components/messages/{pointer}/payload"}
+    found = Draft7Validator(schema, registry=REGISTRY).iter_errors(payload)
+    return [f"{error.json_path}: {error.message}" for error in found]
+
+
+def fate(payload: Any) -> str:
+    """What the engine makes of an event: "accepted", "passed over", or why it is dead."""
+    raw = json.dumps(payload).encode()
+    routed = Router(bytes(SLOTS)).route([[b"1-0", [b"event", raw]]])
+    if routed.rejects:
+        return routed.rejects[0][1]
+    proposal = Engine().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
+    if proposal.rejects:
+        return proposal.rejects[0][2]
+    return "passed over" if proposal.passed_over else "accepted"
+
+
+def examples(message: str) -> list[Any]:
+    found = DOCUMENT["components"]["messages"][message]["examples"]
+    return [example["payload"] for example in found]
+
+
+# What there is ---------------------------------------------------------------------------
+
+
+def test_every_stream_is_a_channel() -> None:
+    addresses = {channel["address"] for channel in DOCUMENT["channels"].values()}
+    assert addresses == {
+        streams.event_stream(0).replace("0", "{p}"),
+        streams.EXITS,
+        streams.NOTICES,
+        streams.DEAD,
+        streams.CONTROL,
+    }
+
+
+def test_the_types_read_are_those_that_the_engine_reads() -> None:
+    source = (ROOT / "native/matcher/src/decode/fact.rs").read_text()
+    decoded = set(re.findall(r'^\s+"([a-z.]+)" => Fact::', source, re.MULTILINE))
+    assert types_of("events") == decoded
+    assert types_of("events") == set(LISTENS_TO.values()) | LIFECYCLE
+
+
+def test_the_notices_are_those_that_are_published() -> None:
+    goal = GoalRow(UUID(int=1), "w", None, 0, "tag_added", {"tag_name": "a"}, True, None)
+    draft, active = WorkflowRow("w", "W", "any", False), WorkflowRow("w", "W", "any", True)
+    changes = [
+        ConfigurationChange(None, goal),
+        ConfigurationChange(goal, goal),
+        ConfigurationChange(goal, None),
+        ConfigurationChange(draft, active),
+        ConfigurationChange(active, draft),
+    ]
+    told = {name for change in changes for _, name, _ in notices_of(change)}
+    assert types_of("notices") == told | {"workflow.goal.achieved"}
+
+
+def test_every_reference_leads_somewhere_and_every_message_is_on_a_channel() -> None:
+    for reference in set(_references(DOCUMENT)):
+        found: Any = DOCUMENT
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step]
+    on_channels = {
+        message["$ref"].rpartition("/")[2]
+        for channel in DOCUMENT["channels"].values()
+        for message in channel["messages"].values()
+    }
+    assert on_channels == set(DOCUMENT["components"]["messages"])
+    operated = {each["channel"]["$ref"] for each in DOCUMENT["operations"].values()}
+    assert operated == {f"#/channels/{name}" for name in DOCUMENT["channels"]}
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for each in node.values():
+            yield from _references(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _references(each)
+
+
+# Whether schema and decoder agree --------------------------------------------------------
+
+
+@pytest.mark.parametrize("message", sorted(DOCUMENT["components"]["messages"]))
+def test_examples_are_as_their_schema_says(message: str) -> None:
+    assert examples(message)
+    for payload in examples(message):
+        assert refused(message, payload) == []
+
+
+@pytest.mark.parametrize("message", READ)
+def test_examples_of_what_is_read_are_accepted(message: str) -> None:
+    assert [fate(payload) for payload in examples(message)] == ["accepted"]
+
+
+SPOILT: list[Any] = [
+    None, "", "x", "a" * 128, "a" * 129, "a\nb", "ab\n", "\x7f", "é" * 128, 0, 7, -1, 2**31,
+    2.5, True, [], ["x"], {}, {"product_id": 7}, [{}], [{"product_id": "p-1"}],
+    [{"product_id": 7}], [{"product_id": "a\nb"}], [None], "1.0", "2.0", "150.00", "-5", "1e5",
+    "+1", ".5", "completed", "gone", "2026-01-01T00:00:00Z", "2026-01-01t00:00:00.123z",
+    "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "2026-01-01",
+]  # fmt: skip
+"""Put in the place of each field."""
+
+
+@pytest.mark.parametrize("message", READ)
+def test_the_schema_takes_and_refuses_what_the_decoder_does(message: str) -> None:
+    """Each attribute and each field that a type knows, left out and with each odd value."""
+    (example,) = examples(message)
+    others = {"specversion": "1.0", "traceparent": "x", "elsewhere": 1}
+    disagree = []
+    for name in {**others, **example}:
+        for value in [*SPOILT, ...]:
+            if name == "type" and value is not None and value != "":
+                continue  # another type is another message
+            disagree += _disagreement(message, {**example, name: value}, name)
+    fields = _fields(message) | example["data"].keys() | {"elsewhere"}
+    for name in fields:
+        for value in [*SPOILT, ...]:
+            data = {**example["data"], name: value}
+            disagree += _disagreement(message, {**example, "data": _kept(data)}, f"data.{name}")
+    assert disagree == []
+
+
+def _disagreement(message: str, payload: dict[str, Any], name: str) -> list[tuple[Any, ...]]:
+    kept = _kept(payload)
+    errors, made = refused(message, kept), fate(kept)
+    return [] if (errors == []) == (made == "accepted") else [(name, kept, errors, made)]
+
+
+def _kept(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not ...}
+
+
+def _fields(message: str) -> set[str]:
+    """The fields of `data` that a message's schema names."""
+    (_, own) = DOCUMENT["components"]["messages"][message]["payload"]["allOf"]
+    return set(own["properties"].get("data", {}).get("properties", {}))
+
+
+def test_the_schema_takes_every_odd_but_good_envelope() -> None:
+    taken = 0
+    for envelope in good_envelopes(NOW_US):
+        try:
+            payload = json.loads(envelope.raw)
+        except ValueError:
+            continue  # MessagePack
+        assert refused(payload["type"], payload) == [], envelope.name
+        taken += 1
+    assert taken > 50
+
+
+def test_a_type_that_is_not_documented_is_passed_over() -> None:
+    assert fate(base("other", NOW_US, "contact.tag.removed", tag_id="t-1")) == "passed over"
+
+
+# What a running daemon publishes ---------------------------------------------------------
+
+GOALS = """
+tenant: {tenant}
+workflows:
+  - id: upsell
+    active: {active}
+    goals:
+      - {{key: buy, goal_type: purchase_made, criteria: {{min_amount: "{amount}"}}}}
+      - {{key: tag, goal_type: tag_added, criteria: {{tag_name: Customer}}}}
+"""
+
+
+@pytest.fixture
+def told(daemon: Daemon, tenant: str) -> dict[str, list[dict[str, Any]]]:
+    """What the daemon has published of a tenant of whom everything happens, by type."""
+    daemon.apply(GOALS.format(tenant=tenant, active="true", amount="100.00"))
+    daemon.apply(GOALS.format(tenant=tenant, active="true", amount="99.50"))
+    started = {"workflow_id": "upsell", "enrollment_id": "e-1"}
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for made in (
+        event("workflow.enrollment.started", tenant, "ann", started),
+        event("payment.completed", tenant, "ann", {"amount": "99.50"}, traceparent=trace),
+    ):
+        daemon.publish(made)
+        daemon.until_lag_zero()
+    daemon.apply(GOALS.format(tenant=tenant, active="false", amount="99.50"))
+    fewer = GOALS.format(tenant=tenant, active="false", amount="99.50").rsplit("\n", 2)[0]
+    daemon.apply(fewer, "--prune")
+    daemon.until("notice", lambda: daemon.notices(tenant, "workflow.goal.deleted"))
+    found: dict[str, list[dict[str, Any]]] = {}
+    with daemon.redis() as client:
+        for stream in (streams.EXITS, streams.NOTICES):
+            for _, fields in client.xrange(stream):
+                assert set(fields) == {b"event"}
+                one = json.loads(fields[b"event"])
+                if one["tenantid"] == tenant:
+                    found.setdefault(one["type"], []).append(one)
+    return found
+
+
+def test_what_is_published_is_as_documented(told: dict[str, list[dict[str, Any]]]) -> None:
+    assert sorted(told) == PUBLISHED
+    for name, published in told.items():
+        for payload in published:
+            assert refused(name, payload) == []
+            assert payload.keys() - {"traceparent"} == examples(name)[0].keys() - {"traceparent"}
+            assert payload["data"].keys() == examples(name)[0]["data"].keys()
+
+
+def test_a_dead_letter_is_as_documented(daemon: Daemon, tenant: str) -> None:
+    bad = {**event("contact.tag.added", tenant, "ann"), "time": "now", "note": tenant}
+    with daemon.redis() as client:
+        client.xadd(streams.event_stream(0), {"event": json.dumps(bad)})
+
+        def buried() -> dict[str, str] | None:
+            for _, fields in client.xrange(streams.DEAD):
+                if tenant in fields[b"event"].decode(errors="replace"):
+                    return {name.decode(): value.decode() for name, value in fields.items()}
+            return None
+
+        assert refused("dead", daemon.until("dead letter", buried)) == []
+
+
+def test_what_wakes_the_shards_is_as_documented(daemon: Daemon, tenant: str) -> None:
+    daemon.apply(GOALS.format(tenant=tenant, active="true", amount="1"))
+    with daemon.redis() as client:
+        entries = [fields for _, fields in client.xrange(streams.CONTROL)]
+    told = [json.loads(fields[b"event"]) for fields in entries]
+    own = [each for each in told if each["tenantid"] == tenant]
+    assert [each["workflows"] for each in own] == [["upsell"]]
+    for each in told:
+        assert refused("changed", each) == []

@@ -1,0 +1,222 @@
+"""Redis or Postgres come back as another, or with less: what was published is published again
+under the same ids, and nobody goes on with what the new one does not know (D10)."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+from tests.fault.harness.servers import Servers
+from tests.support.pipeline.slot_holders import exits, holding, until
+from tests.support.services.servers import Database
+
+from goald.adapters.postgres import PostgresShardStore
+from goald.domain.errors import ServerReplaced
+from goald.domain.slots import SlotRange
+from goald.domain.streams import INCARNATION
+from goald.runtime.embedded.identity import Identity
+from goald.runtime.embedded.postgres import _binaries
+
+NAMES = [f"e-{number}" for number in range(20)]
+EXITS = [f"exit-{name}" for name in NAMES]
+UNMARKED = "SELECT 1 FROM goald.outbox WHERE published_at IS NULL"
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """Servers of this file's own, to be killed and changed."""
+    with Servers() as made:
+        yield made
+
+
+@pytest.fixture
+def empty(servers: Servers) -> Servers:
+    """The same, without anything in them."""
+    with redis.Redis.from_url(servers.redis.url) as client:
+        client.flushall()
+    servers.postgres.sql("TRUNCATE goald.outbox, goald.workflow_enrollments, goald.leases")
+    return servers
+
+
+def urls(servers: Servers) -> tuple[str, str]:
+    return servers.redis.url, servers.postgres.dsn
+
+
+def is_known(servers: Servers) -> bool:
+    """Whether Redis is known as the one that has all that was published."""
+    with servers.redis.client() as client:
+        known = client.hget(INCARNATION, "0-255") or b""
+        run, _, postgres = known.decode().partition(" ")
+        return run == client.info("server")["run_id"] and postgres.count(" ") == 0
+
+
+async def published_again(servers: Servers, times: int) -> None:
+    async def are_there() -> bool:
+        return (await exits(servers.redis.url)).count(EXITS[-1]) >= times
+
+    await until(are_there)
+
+
+# Redis
+
+
+async def test_exits_that_were_flushed_come_again(empty: Servers) -> None:
+    async with holding(*urls(empty)) as holder:
+        await holder.commit(*NAMES)
+        with empty.redis.client() as client:
+            client.flushall()
+        await published_again(empty, 1)
+        assert await exits(empty.redis.url) == EXITS
+        await holder.commit("later")
+        await until(lambda: is_known(empty))
+        assert await exits(empty.redis.url) == [*EXITS, "exit-later"]
+        await holder.publisher.mark()
+    async with holding(*urls(empty)):
+        assert is_known(empty)
+        assert await exits(empty.redis.url) == [*EXITS, "exit-later"]
+
+
+@pytest.mark.parametrize("cut", [0, 200, 1 << 20])
+async def test_exits_that_a_killed_redis_lost_come_again(empty: Servers, cut: int) -> None:
+    """With a whole file, without the last exits, and without any."""
+    async with holding(*urls(empty)) as holder:
+        await holder.commit(*NAMES)
+        empty.redis.kill()
+        empty.redis.cut(cut)
+        empty.redis.start()
+        await until(lambda: holder.counted("goald_republished_total") >= len(EXITS))
+        found = await exits(empty.redis.url)
+        assert found[-len(EXITS) :] == EXITS
+        assert found[: -len(EXITS)] == EXITS[: len(found) - len(EXITS)]
+
+
+async def test_exits_that_a_copy_of_redis_lacks_come_again_from_the_next_holder(
+    empty: Servers, tmp_path: Path
+) -> None:
+    async with holding(*urls(empty)) as holder:
+        await holder.commit("first")
+        empty.redis.copy(tmp_path / "copy")
+        await holder.commit(*NAMES)
+        await until(lambda: not empty.postgres.sql(UNMARKED))
+    empty.redis.kill()
+    empty.redis.replace(tmp_path / "copy")
+    empty.redis.start()
+    assert await exits(empty.redis.url) == ["exit-first"]
+    async with holding(*urls(empty)):
+        await published_again(empty, 1)
+        assert await exits(empty.redis.url) == ["exit-first", "exit-first", *EXITS]
+
+
+async def test_what_was_committed_while_redis_was_away_is_published(empty: Servers) -> None:
+    async with holding(*urls(empty)) as holder:
+        await holder.commit("first")
+        empty.redis.kill()
+        committing = asyncio.ensure_future(holder.commit(*NAMES))
+        await until(lambda: empty.postgres.sql(UNMARKED))
+        empty.redis.start()
+        await asyncio.wait_for(committing, 60)
+        await until(lambda: not empty.postgres.sql(UNMARKED))
+        assert set(await exits(empty.redis.url)) == {"exit-first", *EXITS}
+
+
+# Postgres
+
+
+async def test_a_postgres_that_only_crashed_is_the_same(empty: Servers) -> None:
+    """Its holders go on, and nothing is published again."""
+    async with holding(*urls(empty)) as holder:
+        await holder.commit(*NAMES)
+        await until(lambda: not empty.postgres.sql(UNMARKED))
+        await until(lambda: is_known(empty))
+        empty.postgres.kill()
+        empty.postgres.start()
+        await holder.commit("later")
+        await holder.publisher.recognise()
+        assert is_known(empty)
+        assert not holder.running.done()
+        assert await exits(empty.redis.url) == [*EXITS, "exit-later"]
+
+
+async def replaced(running: "asyncio.Task[None]") -> str:
+    """What the holder said when it ended because Postgres is another."""
+    with pytest.raises(ExceptionGroup) as ended:
+        await asyncio.wait_for(running, 60)
+    found: Any = ended.value
+    while isinstance(found, BaseExceptionGroup):
+        (found,) = found.exceptions
+    assert isinstance(found, ServerReplaced)
+    return str(found)
+
+
+async def test_holder_of_a_postgres_that_came_back_with_less_begins_anew(
+    empty: Servers, tmp_path: Path
+) -> None:
+    """It remembers commits that the tables have never seen."""
+    async with holding(*urls(empty)) as holder:
+        await holder.commit("first")
+        await until(lambda: not empty.postgres.sql(UNMARKED))
+        empty.postgres.stop()
+        shutil.copytree(empty.postgres.directory, tmp_path / "copy", symlinks=True)
+        empty.postgres.start()
+        await holder.commit(*NAMES)
+        await until(lambda: not empty.postgres.sql(UNMARKED))
+        await holder.store.outbox.database()  # as each second
+        empty.postgres.kill()
+        shutil.rmtree(empty.postgres.directory)
+        shutil.copytree(tmp_path / "copy", empty.postgres.directory, symlinks=True)
+        empty.postgres.start()
+        assert "with less" in await replaced(holder.running)
+    async with holding(*urls(empty)) as holder:
+        await holder.commit(*NAMES)
+        assert not holder.running.done()
+
+
+async def test_holder_of_a_postgres_of_another_timeline_begins_anew_and_publishes_again(
+    empty: Servers,
+) -> None:
+    """As a standby is that took over."""
+    async with holding(*urls(empty)) as holder:
+        await holder.commit(*NAMES)
+        await until(lambda: not empty.postgres.sql(UNMARKED))
+        empty.postgres.stop()
+        branch_off(empty.postgres.directory)
+        empty.postgres.start()
+        assert "timeline 0000000" in await replaced(holder.running)
+    async with holding(*urls(empty)):
+        await published_again(empty, 2)
+        assert await exits(empty.redis.url) == EXITS * 2
+
+
+def branch_off(directory: Path) -> None:
+    """Have Postgres go on in the next timeline."""
+    command = [_binaries() / "pg_resetwal", "-n", "-D", directory]
+    identity = Identity.choose()
+
+    def run(*more: str) -> str:
+        done = subprocess.run(
+            identity.command([str(part) for part in (*command[:1], *more, *command[2:])]),
+            check=True, capture_output=True, text=True, cwd=directory,
+            user=identity.user, group=identity.group,
+        )  # fmt: skip
+        return done.stdout
+
+    (said,) = (line for line in run("-n").splitlines() if line.startswith("First log segment"))
+    segment = said.split()[-1]
+    run("-f", "-l", f"{int(segment[:8], 16) + 1:08X}{segment[8:]}")
+
+
+async def test_a_postgres_that_may_not_be_asked_who_it_is_is_worked_with(
+    database: Database,
+) -> None:
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    store = PostgresShardStore(database.dsn)
+    lease = await store.take(SlotRange(0, 255), "a")
+    assert (await store.outbox.database()).name == "unknown"
+    await store.check(lease)
+    await store.close()

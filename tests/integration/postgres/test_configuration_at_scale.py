@@ -1,0 +1,232 @@
+"""Large configurations and many changes: what is read is what is needed, versions are seen in
+their order, and no tenant's changes hold up another's (D8, E10)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.support.services.servers import Database
+
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore, TenantPool
+from goald.adapters.postgres.configuration import statements
+from goald.configuration.file import parse_configuration
+from goald.configuration.service import ConfigurationService
+from goald.domain.configuration.changes import scope_of
+from goald.domain.configuration.edits import Expected
+from goald.domain.configuration.workflows import EntityRow, Scope
+
+ANYHOW = Expected()
+KINDS = ["tag", "form", "calendar", "service", "pipeline", "stage", "product"]
+
+FILL = """
+INSERT INTO goald.workflows (tenant_id, id, name, config_version)
+SELECT 'acme', 'w-' || n, 'W', n FROM generate_series(1, 10000) AS n;
+INSERT INTO goald.workflow_goals (tenant_id, id, workflow_id, position, goal_type, criteria)
+SELECT 'acme', gen_random_uuid(), 'w-' || n, 0, 'purchase_made',
+       jsonb_build_object('product_id', 'p-' || n)
+FROM generate_series(1, 10000) AS n;
+INSERT INTO goald.catalog_entities (tenant_id, kind, entity_id, name)
+SELECT 'acme', 'product', 'p-' || n, 'P' FROM generate_series(1, 100000) AS n;
+ANALYZE goald.workflows, goald.workflow_goals, goald.catalog_entities;
+"""
+
+
+@asynccontextmanager
+async def admin(database: Database) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(database.admin_dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def pool(database: Database) -> AsyncIterator[TenantPool]:
+    pool = TenantPool(database.dsn, 4)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def large(database: Database) -> None:
+    """acme has 10,000 workflows with a goal each, and 100,000 products."""
+    async with admin(database) as connection:
+        await connection.execute("SET session_replication_role = replica")  # without the audit
+        await connection.execute(FILL)
+
+
+def service_over(pool: TenantPool) -> ConfigurationService:
+    return ConfigurationService(PostgresConfigurations(pool), ManualClock())
+
+
+@pytest.mark.usefixtures("large")
+async def test_no_statement_of_the_api_walks_over_a_table(pool: TenantPool) -> None:
+    asked: list[tuple[str, list[Any]]] = [
+        (statements.WORKFLOWS, [["w-7"]]),
+        (statements.GOALS, [["w-7"]]),
+        (statements.ENTITIES, [["product", "form"], ["p-7", "f"]]),
+        (statements.KINDS, [KINDS]),
+        (statements.PAGE_OF_WORKFLOWS, [0, 50]),
+        (statements.PAGE_OF_ENTITIES, ["product", "p-5", 51]),
+        (statements.DELETE_ENTITY, ["product", "p-7"]),
+    ]
+    for statement, given in asked:
+        async with pool.tenant("acme") as connection:
+            plan = await connection.fetch(f"EXPLAIN {statement}", "acme", *given)
+        text = "\n".join(line for (line,) in plan)
+        assert "Seq Scan" not in text, text
+        assert "Hash" not in text, text
+
+
+@pytest.mark.usefixtures("large")
+async def test_what_is_read_is_what_was_asked_for(pool: TenantPool) -> None:
+    configurations = PostgresConfigurations(pool)
+    held = await configurations.held("acme", Scope(["w-7"], [("product", "p-8")]))
+    assert list(held.workflows) == ["w-7"]
+    assert [goal.criteria for goal in held.goals["w-7"]] == [{"product_id": "p-7"}]
+    assert list(held.catalog) == ["product"]
+    assert sorted(held.catalog["product"]) == ["p-7", "p-8"]
+    assert held.kinds == {"product"}
+
+
+@pytest.mark.usefixtures("large")
+async def test_file_reads_what_it_names(pool: TenantPool) -> None:
+    wanted = parse_configuration(
+        "tenant: acme\nworkflows:\n- id: w-7\n  goals:\n"
+        "  - {goal_type: purchase_made, criteria: {product_id: p-9}}\n"
+        "catalog: {product: [{id: p-10, name: P}]}"
+    )
+    held = await PostgresConfigurations(pool).held("acme", scope_of(wanted, prune=False))
+    assert list(held.workflows) == ["w-7"]
+    assert sorted(held.catalog["product"]) == ["p-10", "p-7", "p-9"]
+    (added,) = await service_over(pool).plan(wanted)
+    assert added.action == "create"
+
+
+async def test_pruning_sees_all_that_it_may_delete(pool: TenantPool) -> None:
+    service = service_over(pool)
+    for id_ in ("t-1", "t-2", "t-3"):
+        await service.put_entity("acme", "someone", EntityRow("tag", id_, id_))
+    await service.put_workflow("acme", "someone", "w", None, None, ANYHOW)
+    await service.set_active("acme", "someone", "w", True, ANYHOW)
+    wanted = parse_configuration("tenant: acme\ncatalog: {tag: [{id: t-2, name: t-2}]}")
+    changes = await service.plan(wanted, prune=True)
+    assert sorted((one.action, one.row.id) for one in changes) == [
+        ("delete", "t-1"),
+        ("delete", "t-3"),
+        ("update", "w"),
+    ]
+
+
+async def test_whoever_follows_versions_misses_no_change(
+    database: Database, pool: TenantPool
+) -> None:
+    """Changes of many tenants at once: none becomes visible behind a later one."""
+    services = [service_over(pool) for _ in range(4)]
+    store = PostgresShardStore(database.dsn)
+    seen: set[str] = set()
+    version, is_over = 0, False
+
+    async def follow() -> None:
+        nonlocal version
+        while True:
+            was_over = is_over
+            changed = await store.configuration(version)
+            version = max(version, changed.version)
+            seen.update(one["tenant_id"] for one in changed.workflows)
+            if was_over:
+                return
+
+    async def edit(number: int) -> None:
+        service = services[number % len(services)]
+        await service.put_workflow(f"tenant-{number}", "someone", "w", None, None, ANYHOW)
+
+    try:
+        following = asyncio.create_task(follow())
+        await asyncio.gather(*(edit(number) for number in range(100)))
+        is_over = True
+        await following
+        assert seen == {f"tenant-{number}" for number in range(100)}
+    finally:
+        await store.close()
+
+
+async def test_waiting_changes_of_one_tenant_leave_connections_to_the_others(
+    database: Database,
+) -> None:
+    pool = TenantPool(database.dsn, 2)
+    service = service_over(pool)
+    try:
+        async with admin(database) as connection, connection.transaction():
+            await connection.execute(statements.LOCK_TENANT, "slow")
+            waiting = [
+                asyncio.create_task(
+                    service.put_workflow("slow", "someone", f"w-{number}", None, None, ANYHOW)
+                )
+                for number in range(20)
+            ]
+            await wait_for_a_lock(database)
+            made = await service.put_workflow("quick", "someone", "w", None, None, ANYHOW)
+            assert made.created
+            assert not any(task.done() for task in waiting)
+        assert all(one.created for one in await asyncio.gather(*waiting))
+    finally:
+        await pool.close()
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "SELECT FROM goald.audit_heads WHERE writer = 'tenant/slow' FOR UPDATE",
+        "SELECT FROM goald.workflows WHERE tenant_id = 'slow' FOR NO KEY UPDATE",
+    ],
+    ids=["its chain of the audit log", "the workflow of a goal"],
+)
+async def test_change_that_waits_for_its_own_tenant_holds_up_no_other(
+    database: Database, pool: TenantPool, held: str
+) -> None:
+    service = service_over(pool)
+    await service.put_workflow("slow", "someone", "w", None, None, ANYHOW)
+    wanted = parse_configuration(
+        "tenant: slow\nworkflows:\n- id: w\n  goals:\n"
+        "  - {goal_type: purchase_made, criteria: {product_id: p-9}}\n"
+    )
+    async with admin(database) as connection:
+        async with connection.transaction():
+            assert await connection.execute(held) == "SELECT 1"
+            waiting = asyncio.create_task(service.apply(wanted))
+            await wait_for_a_lock(database)
+            made = await service.put_workflow("quick", "someone", "w", None, None, ANYHOW)
+            assert made.created
+            assert not waiting.done()
+        assert [change.action for change in (await waiting).changes] == ["create"]
+
+
+async def wait_for_a_lock(database: Database) -> None:
+    """Until a backend waits for a lock."""
+    async with asyncio.timeout(30), admin(database) as connection:
+        while not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database())"
+        ):
+            await asyncio.sleep(0.01)
+
+
+async def test_change_that_decides_wrongly_leaves_everything_as_it_was(
+    pool: TenantPool, database: Database
+) -> None:
+    configurations = PostgresConfigurations(pool)
+
+    def decide(_: Any) -> Any:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await configurations.change("acme", "someone", Scope(["w"]), decide)
+    service = ConfigurationService(configurations, ManualClock())
+    assert (await service.put_workflow("acme", "someone", "w", None, None, ANYHOW)).created
+    async with admin(database) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM goald.audit_log") == 1

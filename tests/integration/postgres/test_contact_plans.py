@@ -1,0 +1,48 @@
+"""How the enrollments of one contact are found among many: by the contact, never by a walk."""
+
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+from tests.integration.postgres.test_record_plans import rows_read
+from tests.support.services.servers import Database
+
+from goald.adapters.postgres.records import contacts
+from goald.adapters.postgres.shard import statements
+from goald.adapters.postgres.tenants import SET_TENANT
+
+ENROLL = """
+INSERT INTO goald.workflow_enrollments
+    (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at)
+SELECT CASE WHEN i % 20 = 0 THEN 'globex' ELSE 'acme' END, 'e-' || i, 'c-' || i % 20000, 'w-1', 0,
+    CASE WHEN i % 3 = 0 THEN 'exited' ELSE 'active' END, now() - i * interval '1 s',
+    CASE WHEN i % 3 = 0 THEN now() END
+FROM generate_series(1, 60000) AS i
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (statements.LOAD_NEWEST, ("acme", "c-7", 1_001)),
+        (contacts.WORKFLOW_IDS, ("acme", "c-7", 1_001)),
+        (contacts.ENDED, ("acme", "c-7", 101)),
+        (contacts.ENROLLMENT, ("acme", "e-7")),
+    ],
+)
+async def test_a_dry_run_reads_no_more_than_its_contact(
+    database: Database, statement: str, values: Any
+) -> None:
+    with psycopg.connect(database.admin_dsn) as admin:
+        admin.execute("SET session_replication_role = replica")  # no rollups, no audit
+        admin.execute(ENROLL)
+        admin.execute("ANALYZE goald.workflow_enrollments")
+    connection = await asyncpg.connect(database.dsn, server_settings={"role": "goald_api"})
+    try:
+        async with connection.transaction():
+            await connection.execute(SET_TENANT, "acme", "")
+            read, _ = await rows_read(connection, statement, *values)
+    finally:
+        await connection.close()
+    assert 0 < read <= 3

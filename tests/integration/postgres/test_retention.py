@@ -1,0 +1,349 @@
+"""Months are made ahead and dropped in time, and nothing that counts on them breaks."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import psycopg
+import pytest
+from tests.support.data.audit import achieve, add_workflow, configuring, tamper
+from tests.support.services.servers import Database
+
+from goald import migrations
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.postgres.partitions import PostgresMonths
+from goald.adapters.postgres.records.audit_verification import pieces
+from goald.domain.audit.chain import KeptEnd
+from goald.domain.audit.log import Verification
+from goald.domain.errors import ServiceUnavailable
+from goald.runtime.jobs.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_SECONDS, Retention
+
+KEEP_DAYS = 62
+"""The last two months are younger, whatever the day; the one four months ago is older."""
+OLD, YOUNG = (6, 5, 4), 2
+TABLES = ("workflow_goal_achievements", "audit_log")
+DEADLINE_S = 30.0
+
+MAKE_OLD_MONTH = """
+DO $$
+DECLARE
+    month timestamptz := date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+        - interval '{ago} months';
+    name text := '{parent}' || to_char(month, '_YYYY_MM');
+BEGIN
+    SET LOCAL timezone = 'UTC';
+    EXECUTE format('CREATE TABLE goald.%I (LIKE goald.{parent} INCLUDING ALL)', name);
+    EXECUTE format('ALTER TABLE goald.{parent} ATTACH PARTITION goald.%I FOR VALUES FROM (%L)'
+        ' TO (%L)', name, month, month + interval '1 month');
+    EXECUTE format('ALTER TABLE goald.%I OWNER TO goald_owner', name);
+END
+$$
+"""
+ACHIEVED_THEN = """
+INSERT INTO goald.workflow_goal_achievements (tenant_id, id, workflow_id,
+    workflow_enrollment_id, contact_id, goal_config_id, goal_type, slot, achieved_at,
+    recorded_at, trigger_event, metadata)
+SELECT 'acme', gen_random_uuid(), 'w-1', %s, 'ann', gen_random_uuid(), 'tag_added', 3, at, at,
+    '{}', '{}' FROM (SELECT now() - make_interval(months => %s)) AS of (at)
+"""
+# The trigger tells the present; this is what it would have told then.
+TOLD_THEN = """
+WITH head AS (
+    INSERT INTO goald.audit_heads AS h (writer, slot, number, hash) VALUES ('slots/0', 0, 1, '')
+    ON CONFLICT (writer) DO UPDATE SET number = h.number + 1 RETURNING number, hash
+), told AS (
+    INSERT INTO goald.audit_log (writer, number, tenant_id, recorded_at, actor, action, subject,
+        subject_id, hash)
+    SELECT 'slots/0', number, 'acme', at, 'goald', 'goal.achieved', 'enrollment', %(id)s,
+        goald.audit_link(NULL, hash, goald.audit_text('slots/0', number, 'acme', at, 'goald',
+            'goal.achieved', 'enrollment', %(id)s, NULL, NULL, NULL))
+    FROM head, (SELECT now() - make_interval(months => %(ago)s)) AS of (at) RETURNING hash
+) SELECT hash FROM told
+"""
+
+
+def make_old_month(admin: psycopg.Connection[Any], ago: int) -> None:
+    for parent in TABLES:
+        admin.execute(MAKE_OLD_MONTH.format(parent=parent, ago=ago).encode())
+
+
+def tell(admin: psycopg.Connection[Any], enrollment: str, ago: int) -> None:
+    """An achievement and its row of the log, recorded so many months ago."""
+    admin.execute("ALTER TABLE goald.workflow_goal_achievements DISABLE TRIGGER audit")
+    admin.execute(ACHIEVED_THEN, (enrollment, ago))
+    admin.execute("ALTER TABLE goald.workflow_goal_achievements ENABLE TRIGGER audit")
+    row = admin.execute(TOLD_THEN, {"id": enrollment, "ago": ago}).fetchone()
+    assert row is not None
+    admin.execute("UPDATE goald.audit_heads SET hash = %s WHERE writer = 'slots/0'", row)
+
+
+@pytest.fixture
+def aged(database: Database) -> Database:
+    """A database with rows in three old months, a young one and this one, and counts."""
+    with psycopg.connect(database.admin_dsn) as admin:
+        for ago in (*OLD, YOUNG):
+            make_old_month(admin, ago)
+            for n in range(3):
+                tell(admin, f"e-{ago}-{n}", ago)
+        admin.execute(
+            "INSERT INTO goald.workflow_enrollments (tenant_id, id, contact_id, workflow_id, slot,"
+            " status, enrolled_at, ended_at, last_achieved_at, met_types) SELECT 'acme',"
+            " 'e-6-' || n, 'ann', 'w-1', 3, 'completed_goal', now() - interval '6 months',"
+            " now(), now(), 1 FROM generate_series(0, 2) AS n"
+        )
+    achieve(database, "e-0-0")
+    with configuring(database) as connection:
+        add_workflow(connection, "w-1")
+    return database
+
+
+def query(database: Database, statement: str) -> list[Any]:
+    with psycopg.connect(database.admin_dsn) as admin:
+        return admin.execute(statement.encode()).fetchall()
+
+
+def months_of(database: Database, table: str) -> set[str]:
+    found = query(
+        database,
+        f"SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'goald.{table}'"
+        "::regclass",
+    )
+    return {name for (name,) in found}
+
+
+def old_months(database: Database) -> int:
+    """How many tables of months are older than they are kept."""
+    ((count,),) = query(
+        database,
+        "SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid"
+        f" WHERE inhparent IN ('goald.{TABLES[0]}'::regclass, 'goald.{TABLES[1]}'::regclass)"
+        " AND to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month'"
+        f" < (now() AT TIME ZONE 'UTC') - interval '{KEEP_DAYS} days'",
+    )
+    return int(count)
+
+
+def findings(database: Database, kept: dict[str, KeptEnd] | None = None) -> list[Any]:
+    verification = Verification(kept or {})
+    return [
+        (one.writer, one.kind, one.number)
+        for piece in pieces(database.dsn, 4)
+        for one in verification.take(piece)
+    ]
+
+
+class Job:
+    """A running job whose clock the test moves."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+
+    async def rest(self) -> None:
+        """Wait until it has done what it can, and sleeps."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not self._clock.sleepers:
+            assert time.monotonic() < deadline, "the job does not come to rest"
+            await asyncio.sleep(0.005)
+
+    async def until(self, is_so: Callable[[], bool], step_s: float = BETWEEN_SECONDS) -> None:
+        """Let its time go on, step by step, until something is so."""
+        deadline = time.monotonic() + DEADLINE_S
+        await self.rest()
+        while not is_so():
+            assert time.monotonic() < deadline, "it does not come to be"
+            await self._clock.advance(step_s)
+            await self.rest()
+
+
+@asynccontextmanager
+async def job(database: Database) -> AsyncIterator[Job]:
+    clock = ManualClock()
+    retention = Retention(PostgresMonths(database.dsn), KEEP_DAYS, clock)
+    running = asyncio.create_task(retention.run())
+    try:
+        yield Job(clock)
+        assert not running.done()
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def test_old_months_are_dropped_and_young_ones_kept(aged: Database) -> None:
+    kept = {table: len(months_of(aged, table)) - len(OLD) for table in TABLES}
+    async with job(aged) as running:
+        await running.until(lambda: old_months(aged) == 0)
+    assert {table: len(months_of(aged, table)) for table in TABLES} == kept
+    held = query(
+        aged, "SELECT workflow_enrollment_id FROM goald.workflow_goal_achievements ORDER BY 1"
+    )
+    assert held == [("e-0-0",), ("e-2-0",), ("e-2-1",), ("e-2-2",)]
+
+
+async def test_statistics_do_not_change_when_months_are_dropped(aged: Database) -> None:
+    tables = ("workflow_days", "workflow_times_to_goal", "workflow_enrollments")
+    before = [query(aged, f"SELECT * FROM goald.{table} ORDER BY 1, 2, 3") for table in tables]
+    assert all(before)
+    async with job(aged) as running:
+        await running.until(lambda: old_months(aged) == 0)
+    after = [query(aged, f"SELECT * FROM goald.{table} ORDER BY 1, 2, 3") for table in tables]
+    assert after == before
+
+
+async def test_log_is_intact_after_its_oldest_months_were_dropped(aged: Database) -> None:
+    assert findings(aged) == []
+    async with job(aged) as running:
+        await running.until(lambda: old_months(aged) == 0)
+    assert findings(aged) == []
+    achieve(aged, "later")
+    assert findings(aged) == []
+    tamper(aged, "DELETE FROM goald.audit_log WHERE writer = 'slots/0' AND number = 10")
+    assert findings(aged) == [("slots/0", "missing", 10)]
+
+
+async def test_log_is_intact_while_months_are_dropped_under_the_verification(
+    aged: Database,
+) -> None:
+    verification = Verification({})
+    found = []
+    async with job(aged) as running:
+        for number, piece in enumerate(pieces(aged.dsn, 4)):
+            found += list(verification.take(piece))
+            if number == 0:
+                await running.until(lambda: old_months(aged) == 0)
+    assert found == []
+
+
+async def test_beginning_moved_over_rows_of_a_month_that_is_kept_is_found(aged: Database) -> None:
+    """Rows of a month that is there cannot have gone with their month."""
+    verification = Verification({})
+    assert not [one for piece in pieces(aged.dsn) for one in verification.take(piece)]
+    tamper(
+        aged,
+        "INSERT INTO goald.audit_starts SELECT writer, number, hash FROM goald.audit_log"
+        " WHERE writer = 'tenant/acme' AND number = 1",
+        "DELETE FROM goald.audit_log WHERE writer = 'tenant/acme' AND number = 1",
+    )
+    with configuring(aged) as connection:
+        add_workflow(connection, "w-2")
+    tamper(
+        aged,
+        "UPDATE goald.audit_starts s SET number = l.number, hash = l.hash FROM goald.audit_log l"
+        " WHERE s.writer = 'tenant/acme' AND l.writer = s.writer AND l.number = 2",
+        "DELETE FROM goald.audit_log WHERE writer = 'tenant/acme' AND number = 2",
+    )
+    assert findings(aged) == []
+    assert findings(aged, verification.ends) == [("tenant/acme", "gone", 1)]
+
+
+async def test_ends_kept_from_a_month_that_was_dropped_are_no_finding(aged: Database) -> None:
+    at = query(aged, "SELECT goald.us(recorded_at) FROM goald.audit_log WHERE number = 2")[0][0]
+    kept = {"slots/0": KeptEnd(2, b"a hash that is not there any more", at)}
+    async with job(aged) as running:
+        await running.until(lambda: old_months(aged) == 0)
+    assert findings(aged, kept) == []
+
+
+async def test_rows_from_before_the_clock_went_back_go_with_the_month_behind_them(
+    database: Database,
+) -> None:
+    with psycopg.connect(database.admin_dsn) as admin:
+        make_old_month(admin, 4)
+        for enrollment, ago in (("e-1", 4), ("ahead", 0), ("e-3", 4), ("e-4", 0)):
+            tell(admin, enrollment, ago)
+    async with job(database) as running:
+        await running.until(lambda: old_months(database) == 0)
+    assert findings(database) == []
+    assert query(database, "SELECT subject_id FROM goald.audit_log") == [("e-4",)]
+
+
+@pytest.fixture
+def reader(aged: Database) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction that has read both tables, as a dump of the database does."""
+    with psycopg.connect(aged.admin_dsn) as connection:
+        for table in TABLES:
+            connection.execute(f"SELECT count(*) FROM goald.{table}".encode())
+        yield connection
+
+
+async def test_table_in_use_is_left_to_a_later_try_and_commits_go_on(
+    aged: Database, reader: psycopg.Connection[Any]
+) -> None:
+    old = old_months(aged)
+    async with job(aged) as running:
+        await running.rest()
+        achieve(aged, "meanwhile")
+        assert old_months(aged) == old
+        reader.rollback()
+        await running.until(lambda: old_months(aged) < old, step_s=RETRY_SECONDS)
+
+
+async def test_drop_that_waits_gives_way_before_a_commit_has_waited_long(
+    aged: Database, reader: psycopg.Connection[Any]
+) -> None:
+    """The commit comes to stand behind the drop, which stands behind the reader that stays."""
+    months = PostgresMonths(aged.dsn)
+    dropping = asyncio.create_task(months.drop_oldest(KEEP_DAYS))
+    await asyncio.to_thread(achieve, aged, "meanwhile")
+    with pytest.raises(ServiceUnavailable, match="another transaction uses the table"):
+        await dropping
+    await months.close()
+
+
+async def test_two_jobs_at_once_drop_each_month_once(aged: Database) -> None:
+    old = old_months(aged)
+    one, other = PostgresMonths(aged.dsn), PostgresMonths(aged.dsn)
+
+    async def drop_all(months: PostgresMonths) -> list[str]:
+        dropped = []
+        while old_months(aged):
+            if table := await months.drop_oldest(KEEP_DAYS):
+                dropped.append(table)
+        await months.close()
+        return dropped
+
+    async with asyncio.timeout(DEADLINE_S):
+        first, second = await asyncio.gather(drop_all(one), drop_all(other))
+    assert len(first) + len(second) == len({*first, *second}) == old
+
+
+async def test_months_are_made_ahead_of_need(database: Database) -> None:
+    whole = {table: months_of(database, table) for table in TABLES}
+    with psycopg.connect(database.admin_dsn) as admin:
+        for table in TABLES:
+            admin.execute(f"DROP TABLE {max(whole[table])}".encode())
+    async with job(database) as running:
+        await running.until(
+            lambda: {table: months_of(database, table) for table in TABLES} == whole
+        )
+        with psycopg.connect(database.admin_dsn) as admin:
+            admin.execute(f"DROP TABLE {max(whole['audit_log'])}".encode())
+        await running.until(
+            lambda: months_of(database, "audit_log") == whole["audit_log"], step_s=EVERY_SECONDS
+        )
+
+
+async def test_job_outlives_a_database_that_is_not_ready(empty_database: Database) -> None:
+    async with job(empty_database) as running:
+        await running.rest()
+        await asyncio.to_thread(migrations.upgrade, empty_database.dsn)
+        with psycopg.connect(empty_database.admin_dsn) as admin:
+            make_old_month(admin, 4)
+        await running.until(lambda: old_months(empty_database) == 0, step_s=RETRY_SECONDS)
+
+
+@pytest.mark.parametrize("keep", ["30 days", "0 days"])
+def test_nobody_drops_what_is_younger_than_a_month(aged: Database, keep: str) -> None:
+    with psycopg.connect(aged.dsn) as connection:
+        connection.execute("SET ROLE goald_engine")
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            connection.execute("SELECT goald.drop_month(%s::interval)", (keep,))
+
+
+def test_api_drops_nothing(aged: Database) -> None:
+    with psycopg.connect(aged.dsn) as connection:
+        connection.execute("SET ROLE goald_api")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT goald.drop_month('731 days')")

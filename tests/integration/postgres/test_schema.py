@@ -1,0 +1,334 @@
+"""Migrations, roles and row security, on a real Postgres."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from tests.support.services.servers import Database
+
+from goald import migrations
+from goald.domain.errors import SchemaMismatch, ServiceUnavailable
+
+TENANTS_TABLES = (
+    "workflows",
+    "workflow_goals",
+    "catalog_entities",
+    "workflow_enrollments",
+    "workflow_goal_achievements",
+    "outbox",
+)
+
+
+@contextmanager
+def acting_as(dsn: str, role: str, **settings: str) -> Iterator[psycopg.Connection[Any]]:
+    """One transaction under a role, rolled back."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(f"SET ROLE {role}".encode())
+        for name, value in settings.items():
+            connection.execute("SELECT set_config(%s, %s, true)", (f"goald.{name}", value))
+        yield connection
+        connection.rollback()
+
+
+def described(dsn: str) -> list[tuple[Any, ...]]:
+    """Columns, constraints, indexes, policies, functions and grants of the schema."""
+    queries = (
+        "SELECT 'column', table_name, ordinal_position::text, column_name, data_type, is_nullable,"
+        " column_default FROM information_schema.columns WHERE table_schema = 'goald'",
+        "SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
+        " FROM pg_constraint WHERE connamespace = 'goald'::regnamespace",
+        "SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'goald'",
+        "SELECT 'policy', tablename, policyname, roles::text, cmd, qual, with_check"
+        " FROM pg_policies WHERE schemaname = 'goald'",
+        "SELECT 'function', proname, pg_get_functiondef(oid), proacl::text FROM pg_proc"
+        " WHERE pronamespace = 'goald'::regnamespace AND prokind = 'f'",
+        "SELECT 'aggregate', aggfnoid::text, aggtransfn::text, aggtranstype::regtype::text"
+        " FROM pg_aggregate JOIN pg_proc ON pg_proc.oid = aggfnoid"
+        " WHERE pronamespace = 'goald'::regnamespace",
+        "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger"
+        " WHERE NOT tgisinternal AND tgrelid IN"
+        " (SELECT oid FROM pg_class WHERE relnamespace = 'goald'::regnamespace)",
+        "SELECT 'relation', relname, relkind::text, relowner::regrole::text, relacl::text,"
+        " relrowsecurity::text, relforcerowsecurity::text, reloptions::text FROM pg_class"
+        " WHERE relnamespace = 'goald'::regnamespace",
+        "SELECT 'column grant', attrelid::regclass::text, attname, attacl::text FROM pg_attribute"
+        " WHERE attacl IS NOT NULL AND attrelid IN"
+        " (SELECT oid FROM pg_class WHERE relnamespace = 'goald'::regnamespace)",
+    )
+    with psycopg.connect(dsn) as connection:
+        return sorted(
+            (row for query in queries for row in connection.execute(query.encode())), key=repr
+        )
+
+
+# Migrations
+
+
+def test_migrating_one_by_one_ends_where_migrating_at_once_does(
+    empty_database: Database, database: Database
+) -> None:
+    applied = [
+        done
+        for one in migrations.revisions()
+        for done in migrations.upgrade(empty_database.dsn, one)
+    ]
+    assert applied == migrations.revisions()
+    assert described(empty_database.admin_dsn) == described(database.admin_dsn)
+
+
+def test_migrating_again_does_nothing(empty_database: Database) -> None:
+    assert migrations.current(empty_database.dsn) is None
+    assert migrations.upgrade(empty_database.dsn) == migrations.revisions()
+    assert migrations.upgrade(empty_database.dsn) == []
+    assert migrations.current(empty_database.dsn) == migrations.head()
+
+
+def test_two_migrations_at_once_apply_each_revision_once(empty_database: Database) -> None:
+    applied: list[list[str]] = []
+    threads = [
+        threading.Thread(target=lambda: applied.append(migrations.upgrade(empty_database.dsn)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(applied) == [[], [], migrations.revisions()]
+
+
+def test_check_says_what_to_do(empty_database: Database) -> None:
+    with pytest.raises(SchemaMismatch, match="run `goald migrate`"):
+        migrations.check(empty_database.dsn)
+    migrations.upgrade(empty_database.dsn, migrations.revisions()[0])
+    with pytest.raises(SchemaMismatch, match=f"needs {migrations.head()}: run `goald migrate`"):
+        migrations.check(empty_database.dsn)
+    migrations.upgrade(empty_database.dsn)
+    migrations.check(empty_database.dsn)
+
+
+def test_previous_release_runs_on_the_schema_of_the_next(database: Database) -> None:
+    with psycopg.connect(database.admin_dsn) as admin:
+        admin.execute("UPDATE goald.alembic_version SET version_num = '9999'")
+    migrations.check(database.dsn)
+    assert migrations.upgrade(database.dsn) == []
+
+
+def test_login_without_rights_is_told_what_an_administrator_runs(
+    empty_database: Database,
+) -> None:
+    login = "schema_test_nobody"
+    with psycopg.connect(empty_database.admin_dsn, autocommit=True) as admin:
+        admin.execute(f"DROP ROLE IF EXISTS {login}".encode())
+        admin.execute(f"CREATE ROLE {login} LOGIN".encode())
+        try:
+            dsn = psycopg.conninfo.make_conninfo(empty_database.admin_dsn, user=login)
+            with pytest.raises(SchemaMismatch, match="Let an administrator run this") as refused:
+                migrations.upgrade(dsn)
+            admin.execute(str(refused.value).split("\n\n", 1)[1].encode())
+            assert migrations.upgrade(dsn) == migrations.revisions()
+        finally:
+            admin.execute("DROP SCHEMA IF EXISTS goald CASCADE")
+            admin.execute(f"DROP OWNED BY {login}".encode())
+            admin.execute(f"DROP ROLE {login}".encode())
+
+
+def test_login_that_may_not_act_as_a_role_is_told_what_to_grant(
+    database: Database,
+) -> None:
+    login = "goald_stranger"
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {login} LOGIN IN ROLE goald_api".encode())
+        try:
+            dsn = psycopg.conninfo.make_conninfo(database.admin_dsn, user=login)
+            migrations.check(dsn, "goald_api")
+            with pytest.raises(SchemaMismatch, match=f"GRANT goald_engine TO {login}"):
+                migrations.check(dsn, "goald_engine")
+        finally:
+            admin.execute(f"DROP ROLE {login}".encode())
+
+
+def test_unreachable_server_is_unavailable() -> None:
+    with pytest.raises(ServiceUnavailable, match="Postgres"):
+        migrations.check("postgresql:///goald?host=/nowhere")
+
+
+def test_revisions_carry_their_sql(database: Database) -> None:
+    listed = subprocess.run(
+        ["ls", f"{migrations.__path__[0]}/versions"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert [name for name in listed if name.endswith(".sql")] == [
+        name.replace(".py", ".sql") for name in listed if name.endswith(".py")
+    ]
+
+
+# Roles and rows
+
+
+def fill(admin_dsn: str) -> None:
+    """Two tenants with a row in each table, in slots 1 and 200."""
+    with psycopg.connect(admin_dsn) as admin:
+        for tenant, slot in (("acme", 1), ("other", 200)):
+            row = {"tenant": tenant, "slot": slot}
+            for statement in (
+                "INSERT INTO goald.workflows (tenant_id, id, name, config_version)"
+                " VALUES (%(tenant)s, 'w', 'W', 1)",
+                "INSERT INTO goald.workflow_goals"
+                " (tenant_id, id, workflow_id, position, goal_type, criteria) VALUES"
+                " (%(tenant)s, gen_random_uuid(), 'w', 0, 'tag_added', '{\"tag_id\": \"t\"}')",
+                "INSERT INTO goald.catalog_entities VALUES (%(tenant)s, 'tag', 't', 'T')",
+                "INSERT INTO goald.workflow_enrollments"
+                " (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at)"
+                " VALUES (%(tenant)s, 'e', 'ann', 'w', %(slot)s, 'active', now())",
+                "INSERT INTO goald.workflow_goal_achievements"
+                " (tenant_id, id, workflow_id, workflow_enrollment_id, contact_id, goal_config_id,"
+                " goal_type, slot, achieved_at, trigger_event, metadata) VALUES (%(tenant)s,"
+                " gen_random_uuid(), 'w', 'e', 'ann', gen_random_uuid(), 'tag_added', %(slot)s,"
+                " now(), '{}', '{}')",
+                "INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)"
+                " VALUES (%(tenant)s, %(slot)s, 'm', 'goald:exits', '{}')",
+            ):
+                admin.execute(statement, row)
+
+
+def test_every_table_forces_row_security_and_no_role_passes_it(database: Database) -> None:
+    with psycopg.connect(database.admin_dsn) as admin:
+        open_tables = admin.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'goald'::regnamespace"
+            " AND relkind IN ('r', 'p') AND relname <> 'alembic_version'"
+            " AND NOT (relrowsecurity AND relforcerowsecurity)"
+        ).fetchall()
+        strong = admin.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'goald\\_%'"
+            " AND (rolsuper OR rolbypassrls OR rolcanlogin)"
+        ).fetchall()
+    assert open_tables == []
+    assert strong == []
+
+
+@pytest.mark.parametrize("table", TENANTS_TABLES)
+def test_owner_sees_no_tenants_rows(database: Database, table: str) -> None:
+    fill(database.admin_dsn)
+    with acting_as(database.dsn, "goald_owner") as owner:
+        assert owner.execute(f"SELECT * FROM goald.{table}".encode()).fetchall() == []
+
+
+@pytest.mark.parametrize("table", [name for name in TENANTS_TABLES if name != "outbox"])
+def test_api_sees_its_tenant_alone_and_nothing_without_one(database: Database, table: str) -> None:
+    fill(database.admin_dsn)
+    query = f"SELECT tenant_id FROM goald.{table}".encode()
+    with acting_as(database.dsn, "goald_api", tenant="acme") as api:
+        assert api.execute(query).fetchall() == [("acme",)]
+    with acting_as(database.dsn, "goald_api") as api:
+        assert api.execute(query).fetchall() == []
+    with acting_as(database.dsn, "goald_api", tenant="") as api:
+        assert api.execute(query).fetchall() == []
+
+
+@pytest.mark.parametrize("table", ["workflow_enrollments", "workflow_goal_achievements", "outbox"])
+def test_engine_sees_its_slots_alone(database: Database, table: str) -> None:
+    fill(database.admin_dsn)
+    query = f"SELECT slot FROM goald.{table}".encode()
+    with acting_as(database.dsn, "goald_engine", slots="0-127") as engine:
+        assert engine.execute(query).fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("table", [name for name in TENANTS_TABLES if name != "catalog_entities"])
+@pytest.mark.parametrize("slots", [None, "", "x", "1-"])
+def test_engine_without_slots_fails_loudly(
+    database: Database, table: str, slots: str | None
+) -> None:
+    fill(database.admin_dsn)
+    settings = {} if slots is None else {"slots": slots}
+    with (
+        acting_as(database.dsn, "goald_engine", **settings) as engine,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"goald\.slots is not set"),
+    ):
+        engine.execute(f"SELECT * FROM goald.{table}".encode())
+
+
+@pytest.mark.parametrize(
+    ("role", "settings", "statement"),
+    [
+        ("goald_engine", {"slots": "0-127"}, "DELETE FROM goald.workflow_enrollments"),
+        ("goald_engine", {"slots": "0-127"}, "DELETE FROM goald.workflow_goal_achievements"),
+        (
+            "goald_engine",
+            {"slots": "0-127"},
+            "UPDATE goald.workflow_enrollments SET contact_id='b'",
+        ),
+        ("goald_engine", {"slots": "0-127"}, "UPDATE goald.workflows SET is_active = true"),
+        ("goald_engine", {"slots": "0-127"}, "SELECT * FROM goald.catalog_entities"),
+        (
+            "goald_engine",
+            {"slots": "0-127"},
+            "INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)"
+            " VALUES ('acme', 200, 'm', 's', '{}')",
+        ),
+        ("goald_api", {"tenant": "acme"}, "SELECT * FROM goald.outbox"),
+        ("goald_api", {"tenant": "acme"}, "UPDATE goald.workflow_enrollments SET status='exited'"),
+        ("goald_api", {"tenant": "acme"}, "DELETE FROM goald.workflow_goals"),
+        ("goald_api", {"tenant": "acme"}, "UPDATE goald.workflows SET tenant_id = 'other'"),
+        ("goald_api", {"tenant": "acme"}, "SELECT goald.make_achievement_months(1)"),
+        ("goald_api", {"tenant": "acme"}, "DELETE FROM goald.leases"),
+        (
+            "goald_api",
+            {"tenant": "acme"},
+            "INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)"
+            " VALUES ('other', 1, 'm', 's', '{}')",
+        ),
+    ],
+)
+def test_roles_may_do_no_more_than_they_need(
+    database: Database, role: str, settings: dict[str, str], statement: str
+) -> None:
+    fill(database.admin_dsn)
+    with (
+        acting_as(database.dsn, role, **settings) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize("table", ["workflow_goal_achievements", "audit_log"])
+def test_partitions_cannot_be_read_past_their_table(database: Database, table: str) -> None:
+    with psycopg.connect(database.admin_dsn) as admin:
+        names = admin.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass",
+            (f"goald.{table}",),
+        ).fetchall()
+    assert len(names) == 5  # last month, this one, three ahead
+    for role in ("goald_api", "goald_engine"):
+        for (name,) in names:
+            with (
+                acting_as(database.dsn, role, slots="0-255", tenant="acme") as connection,
+                pytest.raises(psycopg.errors.InsufficientPrivilege),
+            ):
+                connection.execute(f"SELECT * FROM {name}".encode())
+
+
+def test_months_are_made_once(database: Database) -> None:
+    with acting_as(database.dsn, "goald_engine") as engine:
+        assert engine.execute("SELECT goald.make_achievement_months(3)").fetchone() == (0,)
+        assert engine.execute("SELECT goald.make_achievement_months(5)").fetchone() == (4,)
+        assert engine.execute("SELECT goald.make_achievement_months(5)").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    "us",
+    [
+        0,
+        1,
+        -1,
+        1_767_225_600_123_457,
+        9_007_199_254_740_991,
+        -62_135_596_799_999_999,
+        253_402_300_799_999_999,
+    ],
+)
+def test_times_pass_through_to_the_microsecond(database: Database, us: int) -> None:
+    with acting_as(database.dsn, "goald_engine") as engine:
+        assert engine.execute("SELECT goald.us(goald.at(%s))", (us,)).fetchone() == (us,)

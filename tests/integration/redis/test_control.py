@@ -1,0 +1,145 @@
+"""A change of the configuration reaches shards over a real Redis and Postgres, told or not."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+from tests.support.services.servers import Database
+
+from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore, TenantPool
+from goald.adapters.redis import RedisControlStream, RedisOutbound
+from goald.configuration.file import parse_configuration
+from goald.configuration.service import Applied
+from goald.domain.configuration.workflows import Holders
+from goald.domain.slots import split_slots
+from goald.domain.streams import CONTROL
+from goald.runtime.actors.shard import ShardProcess, ShardSettings
+from goald.runtime.wiring.daemon import Endpoints, configuration_service, open_board, system_clock
+
+NEVER = 3_600.0
+DEADLINE_S = 30.0
+SOON_S = 20.0
+"""Before shards look for changes whatever they are given (RECONCILE_SECONDS)."""
+FILE = """\
+tenant: acme
+workflows:
+  - id: w
+    active: true
+    goals:
+      - {{goal_type: tag_added, criteria: {{tag_name: {tag}}}}}
+"""
+
+
+@asynccontextmanager
+async def shards(
+    endpoints: Endpoints, reconcile: float, control_url: str | None = None
+) -> AsyncIterator[list[ShardProcess]]:
+    """Two shards that are ready. `control_url`: another Redis, from which they hear nothing."""
+    clock = system_clock()
+    made = [
+        ShardProcess(
+            ShardSettings(
+                index=index,
+                slots=slots,
+                clock_skew=0.0,
+                republish=600.0,
+                group_bytes=1 << 20,
+                reconcile=reconcile,
+            ),
+            store=PostgresShardStore(endpoints.postgres_dsn),
+            outbound=RedisOutbound(endpoints.redis_url, clock),
+            control=RedisControlStream(control_url or endpoints.redis_url),
+            board=open_board(endpoints),
+            clock=clock,
+        )
+        for index, slots in enumerate(split_slots(2))
+    ]
+    running = [asyncio.ensure_future(shard.run()) for shard in made]
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not all(shard.ready for shard in made):
+                await asyncio.sleep(0.01)
+        yield made
+    finally:
+        for shard in made:
+            shard.stop()
+        _, late = await asyncio.wait(running, timeout=DEADLINE_S)
+        for one in late:
+            one.cancel()
+        await asyncio.gather(*running)
+
+
+@pytest.fixture
+async def apply(
+    redis_url: str, database: Database
+) -> AsyncIterator[Callable[[str], Awaitable[Applied]]]:
+    service = configuration_service(database.dsn, redis_url)
+
+    async def apply(tag: str) -> Applied:
+        return await service.apply(parse_configuration(FILE.format(tag=tag)))
+
+    yield apply
+    await service.close()
+
+
+@pytest.fixture
+def where(redis_url: str, database: Database) -> Endpoints:
+    return Endpoints(redis_url, database.dsn)
+
+
+@pytest.fixture
+async def is_everywhere(database: Database) -> AsyncIterator[Callable[[Applied], Awaitable[None]]]:
+    """Waits until all shards have a change, longer than its answer does, and changes nothing:
+    on a busy machine the answer may have come first (E10)."""
+    kept = PostgresConfigurations(TenantPool(database.dsn, 2))
+
+    async def is_everywhere(applied: Applied) -> None:
+        assert applied.version is not None, "nothing was changed"
+        async with asyncio.timeout(SOON_S):
+            while await kept.holders(applied.version) != Holders(ready=2, live=2):
+                await asyncio.sleep(0.05)
+
+    yield is_everywhere
+    await kept.close()
+
+
+async def test_every_shard_has_a_change_when_it_is_answered(
+    where: Endpoints, apply: Callable[[str], Awaitable[Applied]]
+) -> None:
+    """Those that are told, that is; an answer that could not wait so long says who has it not."""
+    tags = (f"Customer of week {week}" for week in itertools.count())
+    answered = 0
+    async with shards(where, NEVER), asyncio.timeout(SOON_S):
+        while answered < 3:
+            applied = await apply(next(tags))
+            assert applied.holders is not None
+            assert applied.holders.live == 2
+            assert applied.everywhere == (applied.holders.ready == 2)
+            answered += applied.everywhere
+
+
+async def test_a_change_that_shards_were_not_told_of_is_found(
+    where: Endpoints,
+    apply: Callable[[str], Awaitable[Applied]],
+    is_everywhere: Callable[[Applied], Awaitable[None]],
+    redis_62_url: str,
+) -> None:
+    async with shards(where, 0.2, redis_62_url):
+        await is_everywhere(await apply("Customer"))
+    async with shards(where, NEVER, redis_62_url):
+        assert not (await apply("Prospect")).everywhere
+
+
+async def test_messages_that_are_deleted_are_not_missed(
+    where: Endpoints,
+    apply: Callable[[str], Awaitable[Applied]],
+    is_everywhere: Callable[[Applied], Awaitable[None]],
+) -> None:
+    """As trimming does, or somebody who tidies up: the next message tells of all before."""
+    async with shards(where, NEVER), Redis.from_url(where.redis_url) as client:
+        await apply("Customer")
+        await client.delete(CONTROL)
+        await is_everywhere(await apply("Prospect"))

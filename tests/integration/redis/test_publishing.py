@@ -1,0 +1,76 @@
+"""Publishing while a caller waits: what was promised is there, and while Redis fails nothing
+heaps up (D6)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+from tests.support.services.redis_proxy import Proxy
+
+from goald.api.publishing import Publishing
+from goald.client import Publisher
+from goald.domain.errors import ServiceUnavailable
+from goald.pipeline.intake import TakenEvent
+
+EVENT = TakenEvent("ann", b"{}")
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
+    async with Proxy(urlsplit(redis_url).path) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def publisher(proxy: Proxy) -> AsyncIterator[Publisher]:
+    made = Publisher(proxy.url)
+    yield made
+    proxy.mend()
+    await made.aclose()
+
+
+@pytest.fixture
+def publishing(publisher: Publisher) -> Publishing:
+    return Publishing(publisher)
+
+
+async def count(redis_url: str) -> int:
+    async with Redis.from_url(redis_url) as client:
+        return sum([await client.xlen(f"goald:events:{n}") for n in range(4)])
+
+
+async def test_it_returns_when_redis_has_them(publishing: Publishing, redis_url: str) -> None:
+    await asyncio.gather(*(publishing.publish("acme", [EVENT] * 10) for _ in range(20)))
+    assert await count(redis_url) == 200
+
+
+async def test_it_raises_where_redis_fails_and_works_again_after(
+    proxy: Proxy, publisher: Publisher, publishing: Publishing, redis_url: str
+) -> None:
+    await publishing.publish("acme", [EVENT])
+    proxy.cut()
+    with pytest.raises(ServiceUnavailable):
+        await publishing.publish("acme", [EVENT])
+    proxy.mend()
+    await publisher.flush()
+    await publishing.publish("acme", [EVENT])
+    # What was not promised may have come to be; sent again, it changes nothing (D1).
+    assert await count(redis_url) == 3
+
+
+async def test_while_redis_fails_nothing_more_is_taken(
+    proxy: Proxy, publisher: Publisher, publishing: Publishing, redis_url: str
+) -> None:
+    proxy.cut()
+    with pytest.raises(ServiceUnavailable):
+        await publishing.publish("acme", [EVENT])
+    failed: list[Any] = await asyncio.gather(
+        *(publishing.publish("acme", [EVENT] * 100) for _ in range(50)), return_exceptions=True
+    )
+    assert {type(error) for error in failed} == {ServiceUnavailable}
+    proxy.mend()
+    await publisher.flush()
+    assert await count(redis_url) == 1

@@ -1,0 +1,131 @@
+"""A publisher over the adapters in memory, on an event loop of its own time, in which an hour
+takes as long as what happens in it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+
+from prometheus_client import CollectorRegistry
+from tests.support.pipeline.changes import NOON, Effect, change
+from tests.support.pipeline.in_memory_pipeline import FaultyOutbound
+from tests.support.pipeline.virtual_time import LoopClock, VirtualLoop
+
+from goald.adapters.memory.database import MemoryDatabase
+from goald.adapters.memory.store import MemoryShardStore
+from goald.adapters.memory.streams import MemoryStreams
+from goald.domain.leases import SlotLease
+from goald.domain.slots import SlotRange
+from goald.domain.streams import EXITS
+from goald.metrics import ShardMetrics
+from goald.pipeline.outbox.publish import OutboxPublisher
+from goald.ports.outbound import Message, PublishedWatermark
+from goald.ports.outbox import StoredMessage
+
+ALL = SlotRange(0, 255)
+
+
+def exit_of(enrollment: str) -> str:
+    return json.dumps({"id": f"exit-{enrollment}", "data": {}})
+
+
+class Meddling(FaultyOutbound):
+    """Takes its time, and does something before it publishes, once."""
+
+    def __init__(self, streams: MemoryStreams) -> None:
+        super().__init__(streams)
+        self.meanwhile: list[Callable[[], None]] = []
+
+    async def publish(
+        self, messages: Sequence[Message], position: PublishedWatermark | None = None
+    ) -> int:
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        await asyncio.sleep(0.001)
+        return await super().publish(messages, position)
+
+
+class Desk:
+    """A store, streams and one publisher after another over them."""
+
+    def __init__(self) -> None:
+        self.clock = LoopClock(asyncio.get_running_loop(), NOON)
+        self.streams = MemoryStreams(self.clock)
+        self.outbound = Meddling(self.streams)
+        self.database = MemoryDatabase()
+        self.store = MemoryShardStore(self.database, self.clock)
+        self.metrics = ShardMetrics(CollectorRegistry())
+        self.lease: SlotLease
+
+    async def publisher(
+        self, keep: float = 600, exit_retry: float | None = None
+    ) -> OutboxPublisher:
+        """Of a new holder of the slots, which has looked at what there is."""
+        self.lease = await self.store.take(ALL, "a")
+        made = OutboxPublisher(
+            self.store.outbox, self.outbound, self.lease, self.clock, self.metrics,
+            keep_seconds=keep, exit_retry=exit_retry,
+        )  # fmt: skip
+        await made.recognise()
+        await made.relay()
+        return made
+
+    @asynccontextmanager
+    async def running(
+        self, keep: float = 600, exit_retry: float | None = None
+    ) -> AsyncIterator[OutboxPublisher]:
+        """The same, at work until the end of the body; then it is gone without a word."""
+        publisher = await self.publisher(keep, exit_retry)
+        running = asyncio.ensure_future(publisher.run())
+        try:
+            await asyncio.sleep(1.5)
+            yield publisher
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+    async def commit(self, *enrollments: str) -> list[StoredMessage]:
+        effects = [
+            Effect(name, status="completed_goal", ended_at=NOON, messages=[exit_of(name)])
+            for name in enrollments
+        ]
+        return list((await self.store.commit(self.lease, change(*effects))).outbox)
+
+    async def exit(self, publisher: OutboxPublisher, *enrollments: str) -> None:
+        """Commit these exits and publish them, as a shard does."""
+        rows = await self.commit(*enrollments)
+        publisher.expect(rows)
+        await publisher.publish(rows)
+
+    async def acknowledge(self, enrollment: str) -> None:
+        await self.store.commit(
+            self.lease, change(acknowledgements=[("acme", enrollment, "ann", "w-1", 3, 0, NOON)])
+        )
+
+    @property
+    def exits(self) -> list[str]:
+        """The enrollments that were told to leave, in order, repeats included."""
+        entries = self.streams.entries(EXITS)
+        return [json.loads(fields[1])["id"].removeprefix("exit-") for _, fields in entries]
+
+    @property
+    def republished(self) -> float:
+        return float(self.metrics.republished._value.get())
+
+    @property
+    def retried(self) -> float:
+        return float(self.metrics.exits_retried._value.get())
+
+
+def in_no_time(test: Callable[[Desk], Coroutine[None, None, None]]) -> Callable[[], None]:
+    """The test, at a desk of its own."""
+
+    async def at_desk() -> None:
+        await test(Desk())
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(at_desk())
+
+    run.__doc__ = test.__doc__
+    return run

@@ -1,0 +1,114 @@
+"""One holder of the slots after another over real servers: each commits exits and publishes
+them as a shard does, without events and without Ray."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from tests.support.pipeline.changes import NOON, Effect, change
+
+from goald.adapters.clock import SystemClock
+from goald.adapters.postgres import PostgresShardStore
+from goald.adapters.redis import RedisOutbound
+from goald.domain.errors import CommitUnknown
+from goald.domain.leases import SlotLease
+from goald.domain.slots import SlotRange
+from goald.domain.streams import EXITS
+from goald.metrics import ShardMetrics
+from goald.pipeline.outbox.publish import OutboxPublisher
+
+ALL = SlotRange(0, 255)
+DEADLINE_SECONDS = 60
+
+
+@dataclass
+class Holder:
+    """Of all slots, at work."""
+
+    store: PostgresShardStore
+    lease: SlotLease
+    publisher: OutboxPublisher
+    registry: CollectorRegistry
+    running: "asyncio.Task[None]"
+
+    async def commit(self, *enrollments: str) -> None:
+        """Commit the exits of these enrollments and publish them, trying again for as long as
+        Postgres is away."""
+        effects = [
+            Effect(
+                name,
+                contact_id=f"contact-{name}",
+                status="completed_goal",
+                ended_at=NOON,
+                messages=[json.dumps({"id": f"exit-{name}", "data": {}})],
+            )
+            for name in enrollments
+        ]
+        while True:
+            try:
+                committed = await self.store.commit(self.lease, change(*effects))
+                break
+            except CommitUnknown:
+                await asyncio.sleep(0.05)
+        self.publisher.expect(committed.outbox)
+        await self.publisher.publish(committed.outbox)
+
+    async def acknowledge(self, *enrollments: str) -> None:
+        """As an engine does that obeyed these exits."""
+        told = [("acme", name, f"contact-{name}", "w-1", 3, 0, NOON) for name in enrollments]
+        await self.store.commit(self.lease, change(acknowledgements=told))
+
+    def counted(self, name: str) -> float:
+        return self.registry.get_sample_value(name) or 0.0
+
+
+@asynccontextmanager
+async def holding(
+    redis_url: str, dsn: str, *, keep: float = 600, exit_retry: float | None = None
+) -> AsyncIterator[Holder]:
+    """A holder until the end of the body; then it is gone without a word."""
+    clock = SystemClock()
+    registry = CollectorRegistry()
+    store = PostgresShardStore(dsn, exits_wait=exit_retry is not None)
+    outbound = RedisOutbound(redis_url, clock)
+    lease = await store.take(ALL, "a test")
+    publisher = OutboxPublisher(
+        store.outbox, outbound, lease, clock, ShardMetrics(registry),
+        keep_seconds=keep, exit_retry=exit_retry,
+    )  # fmt: skip
+    await publisher.recognise()
+    await publisher.relay()
+    running = asyncio.ensure_future(publisher.run())
+    try:
+        yield Holder(store, lease, publisher, registry, running)
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        await outbound.close()
+        await store.close()
+
+
+async def exits(redis_url: str) -> list[str]:
+    """The ids of the exits that are in Redis, in order, repeats included."""
+    client: Any = Redis.from_url(redis_url)
+    async with client:
+        return [json.loads(fields[b"event"])["id"] for _, fields in await client.xrange(EXITS)]
+
+
+async def until(true: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> None:
+    """Wait for a condition, which may be a coroutine's; Redis may be away meanwhile."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                found = true()
+                if await found if asyncio.iscoroutine(found) else found:
+                    return
+            except RedisError:
+                pass
+            await asyncio.sleep(0.02)

@@ -1,0 +1,84 @@
+"""Enrollments loaded from Postgres's binary COPY format, and forgotten again."""
+
+import uuid
+
+import pytest
+from tests.support.pipeline.dict_store import COPY_HEADER, COPY_TRAILER, copy_row
+
+from goald import _native
+
+GOALS = ["11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"]
+
+
+def stream(count: int) -> bytes:
+    """Ids of every kind: UUIDs, short names, long names, and names that are not ASCII."""
+    rows = []
+    for number in range(count):
+        names = (str(uuid.UUID(int=number << 64, version=4)), f"e-{number}", "é" * 60 + f"{number}")
+        name = names[number % 3]
+        rows.append(copy_row("acme", name, f"c-{name}", "w-1", number, GOALS[: number % 3]))
+    return COPY_HEADER + b"".join(rows) + COPY_TRAILER
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+def test_a_stream_may_be_cut_anywhere(size: int) -> None:
+    engine, whole = _native.Engine(), stream(60)
+    taken = 0
+    for start in range(0, len(whole), size):
+        assert not engine.load_ended()
+        taken += engine.load(whole[start : start + size])
+    assert engine.load_ended()
+    assert taken == engine.stats()["enrollments"] == 60
+
+
+def test_a_stream_that_is_loaded_twice_holds_each_enrollment_once() -> None:
+    engine = _native.Engine()
+    assert engine.load(stream(60)) == engine.load(stream(60)) == 60
+    assert engine.stats()["enrollments"] == 60
+
+
+def test_a_stream_that_was_cut_off_shows_and_another_may_follow() -> None:
+    engine = _native.Engine()
+    engine.load(stream(60)[:-1])
+    assert not engine.load_ended()
+    assert engine.load(stream(3)) == 3
+    assert engine.load_ended()
+
+
+def test_what_is_forgotten_leaves_nothing_behind() -> None:
+    engine = _native.Engine()
+    contacts = [("acme", f"a contact with a long name {n}") for n in range(300)]
+    rows = [
+        copy_row(tenant, f"an enrollment of {contact}, {n}", contact, f"w-{n}", 0, GOALS)
+        for tenant, contact in contacts
+        for n in range(2)
+    ]
+    empty = engine.stats()
+    held = []
+    for _ in range(20):
+        engine.load(COPY_HEADER + b"".join(rows) + COPY_TRAILER)
+        held.append(engine.stats()["bytes"])
+        engine.forget([*contacts, ("acme", "never seen"), ("nobody", "c-1")])
+        assert {**engine.stats(), "bytes": 0} == {**empty, "bytes": 0}
+    assert held[-1] == held[1]
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (b"PGCOPX", "signature"),
+        (b"tenant_id,enrollment_id\n", "signature"),
+        (b"PGCOPY\n\xff\r\n\0" + b"\0\1\0\0" + bytes(4), "flags"),
+        (COPY_HEADER + b"\0\5", "5 columns"),
+        (COPY_HEADER + b"\0\6\xff\xff\xff\xff", "tenant_id is null"),
+        (COPY_HEADER + b"\0\6" + b"\0\0\0\1\xff" * 4 + b"\0\0\0\4abcd" + bytes(4), "bigint"),
+        (COPY_HEADER + COPY_TRAILER + b"x", "after the trailer"),
+        (COPY_HEADER + copy_row("acme", "e-1", "c-1", "w-1", 0, ["g-1"]), "names no goal"),
+    ],
+)
+def test_another_format_is_refused_and_a_new_stream_may_follow(bad: bytes, said: str) -> None:
+    engine = _native.Engine()
+    with pytest.raises(ValueError, match=said):
+        engine.load(bad)
+    assert not engine.load_ended()
+    assert engine.load(stream(3)) == 3
