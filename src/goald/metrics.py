@@ -70,12 +70,12 @@ class ConsumerMetrics:
             registry=registry,
         )
         self.suspected = Counter(
-            "goald_handover_suspected",
+            "goald_dispatch_suspect_batches",
             "Batches under which a shard died.",
             registry=registry,
         )
         self.buried = Counter(
-            "goald_events_fatal",
+            "goald_events_poison",
             "Events that went to goald:dead because a process died of them each time.",
             registry=registry,
         )
@@ -85,10 +85,10 @@ class ConsumerMetrics:
             registry=registry,
         )
         self.resent = Counter(
-            "goald_handover_resent", "Batches handed to a shard again.", registry=registry
+            "goald_dispatch_retries", "Batches handed to a shard again.", registry=registry
         )
         self.retries = Counter(
-            "goald_consumer_retries", "Steps tried again.", ["step"], registry=registry
+            "goald_consumer_retries", "Operations retried.", ["operation"], registry=registry
         )
 
 
@@ -100,7 +100,7 @@ class ShardMetrics:
             "goald_events_evaluated", "Events evaluated.", ["type"], registry=registry
         )
         self.passed_over = Counter(
-            "goald_events_passed_over",
+            "goald_events_ignored",
             "Events of types that goald does not read.",
             registry=registry,
         )
@@ -112,7 +112,7 @@ class ShardMetrics:
         )
         self.exits = Counter("goald_exits", "Exits published.", registry=registry)
         self.republished = Counter(
-            "goald_republished",
+            "goald_messages_republished",
             "Messages published again because Redis or Postgres came back as another.",
             registry=registry,
         )
@@ -124,10 +124,10 @@ class ShardMetrics:
         self.group_events = Histogram(
             "goald_group_events", "Events in one commit.", buckets=SIZE_BUCKETS, registry=registry
         )
-        self.step_seconds = Histogram(
-            "goald_step_seconds",
+        self.stage_seconds = Histogram(
+            "goald_stage_seconds",
             "Time of a step of the way.",
-            ["step"],
+            ["stage"],
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
@@ -138,14 +138,14 @@ class ShardMetrics:
             registry=registry,
         )
         self.retries = Counter(
-            "goald_shard_retries", "Steps tried again.", ["step"], registry=registry
+            "goald_shard_retries", "Operations retried.", ["operation"], registry=registry
         )
         self.enrollments = Gauge(
             "goald_enrollments_active", "Active enrollments held.", registry=registry
         )
         self.listeners = Gauge("goald_listeners", "Listeners held.", registry=registry)
         self.held_bytes = Gauge(
-            "goald_engine_bytes", "Bytes that the index holds.", registry=registry
+            "goald_matcher_bytes", "Bytes that the index holds.", registry=registry
         )
         self.epoch = Gauge("goald_lease_epoch", "Epoch of the lease held.", registry=registry)
         self.breaker_open = Gauge(

@@ -62,8 +62,8 @@ class ReadSettings(_Frozen):
 class DispatchSettings(_Frozen):
     """How a consumer hands batches to a shard: bytes in one call, calls under way."""
 
-    call_bytes: int
-    calls: int
+    bytes: int
+    calls_in_flight: int
 
 
 class TokenSettings(_Frozen):
@@ -138,10 +138,10 @@ class Settings(BaseSettings):
     in_flight_bytes: int = Field(
         8 << 20, ge=1 << 16, description="bytes a stream holds unacknowledged"
     )
-    call_bytes: int = Field(
+    dispatch_bytes: int = Field(
         2_000_000, ge=1_000, le=8 << 20, description="bytes in one call to a shard"
     )
-    calls: int = Field(2, ge=1, le=64, description="calls under way to a shard")
+    dispatch_calls: int = Field(2, ge=1, le=64, description="calls under way to a shard")
     api_host: str = Field("127.0.0.1", description="where the API listens")
     api_port: int | None = Field(
         None, ge=0, le=65_535, description="8080 where unset, with --embedded any free one; 0: any"
@@ -216,8 +216,8 @@ class Settings(BaseSettings):
         )
 
     @property
-    def handover(self) -> DispatchSettings:
-        return DispatchSettings(call_bytes=self.call_bytes, calls=self.calls)
+    def dispatch(self) -> DispatchSettings:
+        return DispatchSettings(bytes=self.dispatch_bytes, calls_in_flight=self.dispatch_calls)
 
     @property
     def tokens(self) -> TokenSettings | None:

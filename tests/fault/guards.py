@@ -11,7 +11,7 @@ FLOW = "tests/unit/pipeline/test_flow.py"
 FENCING = "tests/integration/postgres/test_store_fencing.py"
 STORE = "tests/contract/test_shard_store.py"
 STREAM = "tests/contract/test_event_stream.py"
-HANDOVER = "tests/unit/pipeline/test_handover.py"
+HANDOVER = "tests/unit/pipeline/test_dispatch.py"
 SEQUENCE = "tests/unit/pipeline/test_sequence.py"
 
 _FLOW = "src/goald/pipeline/flow.py"
@@ -230,7 +230,7 @@ GUARDS = (
                 "                renewed = clock.monotonic()\n",
             ),
         ),
-        ("tests/unit/pipeline/test_tenure.py",),
+        ("tests/unit/pipeline/test_lease_renewal.py",),
     ),
 )
 """To take out one of two guards that watch the same door may change nothing: those stand

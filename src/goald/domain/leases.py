@@ -9,7 +9,7 @@ from goald.domain.slots import SlotRange
 LEASE_SECONDS = 10.0
 """A holder that cannot renew for so long stops itself."""
 
-INSTANCE = "goald:instance"
+INSTANCE = "goald:leader"
 """The stream, in name alone, whose lease makes one `goald serve` of several the one that acts."""
 
 

@@ -31,7 +31,7 @@ there. It goes by itself when nobody keeps it."""
 DEAD_DROPPED = "goald:dead:dropped"
 """The key that counts the dead letters that went because there was no room."""
 
-INCARNATION = "goald:incarnation"
+INCARNATION = "goald:server_identity"
 """A hash of ranges of slots: the run of Redis and the Postgres that what each has published is
 known to be in. Whoever finds others publishes again (D10)."""
 
@@ -49,7 +49,7 @@ def epoch_key(stream: str) -> str:
 def tries_key(stream: str) -> str:
     """The key of a hash that counts starts, and tries of an entry, that ended the consumer of
     an event stream (D4)."""
-    return f"goald:tries:{stream.rsplit(':', 1)[-1]}"
+    return f"goald:attempts:{stream.rsplit(':', 1)[-1]}"
 
 
 def event_stream(partition: int) -> str:

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.pool import NullPool
 
 from goald.domain.errors import SchemaMismatch, ServiceUnavailable
-from goald.migrations.roles import API, ENGINE, OWNER, ensure_roles
+from goald.migrations.roles import API, OWNER, SHARD, ensure_roles
 
 LOCK = 0x676F616C64
 """Of the advisory lock that one migration at a time holds ("goald")."""
@@ -58,7 +58,7 @@ def check(dsn: str, role: str | None = None) -> None:
     found = current(dsn)
     if found is None:
         raise SchemaMismatch(
-            "the database has no schema that goald_engine may use: run `goald migrate`"
+            "the database has no schema that goald_shard may use: run `goald migrate`"
         )
     if not _is_later(found) and found != head():
         raise SchemaMismatch(
@@ -113,9 +113,9 @@ def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def _read_revision(connection: psycopg.Connection[Any]) -> str | None:
-    """As goald_engine, or as goald_api: the logins of the daemon and of the API, which may not
+    """As goald_shard, or as goald_api: the logins of the daemon and of the API, which may not
     act as the owner, can."""
-    for role in (ENGINE, API):
+    for role in (SHARD, API):
         try:
             with connection.transaction():
                 connection.execute(f"SET ROLE {role}".encode())

@@ -11,8 +11,8 @@ from psycopg import sql
 
 from goald.domain.errors import SchemaMismatch
 
-OWNER, API, ENGINE = "goald_owner", "goald_api", "goald_engine"
-ROLES = (OWNER, API, ENGINE)
+OWNER, API, SHARD = "goald_owner", "goald_api", "goald_shard"
+ROLES = (OWNER, API, SHARD)
 GRANT_OPTIONS_SINCE = 160_000
 """Postgres 16 parts the right to SET ROLE from membership."""
 

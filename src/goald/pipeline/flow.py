@@ -351,7 +351,7 @@ class ShardFlow:
         while True:
             settled = await self._settled.get()
             with (
-                self._metrics.step_seconds.labels("publish").time(),
+                self._metrics.stage_seconds.labels("publish").time(),
                 self._stall_detector.step("Redis: publish"),
             ):
                 await self._publisher.publish(settled.committed.outbox, settled.letters)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from goald import migrations
-from goald.migrations.roles import ENGINE
+from goald.migrations.roles import SHARD
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.console import ServeConsole
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
@@ -60,7 +60,7 @@ def embedded_environment(settings: Settings, console: ServeConsole) -> Iterator[
 def external_environment(settings: Settings, console: ServeConsole) -> Iterator[ServiceEnvironment]:
     """The services that the settings name. Raises SchemaMismatch where they are not migrated."""
     console.step("checking the schema")
-    migrations.check(settings.postgres.dsn, ENGINE)
+    migrations.check(settings.postgres.dsn, SHARD)
     with tempfile.TemporaryDirectory(prefix="goald-", ignore_cleanup_errors=True) as short:
         yield ServiceEnvironment(
             settings=settings,

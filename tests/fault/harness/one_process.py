@@ -170,7 +170,7 @@ async def _serve(endpoints: Endpoints, fail_point: Callable[[FailPoint], None]) 
             streams=tuple(event_stream(number) for number in range(STREAMS)),
             ranges=(slots,),
             read=ReadSettings(entries=200, bytes=1 << 20, in_flight_bytes=4 << 20, pause=0.002),
-            handover=DispatchSettings(call_bytes=1 << 20, calls=2),
+            dispatch=DispatchSettings(bytes=1 << 20, calls_in_flight=2),
         ),
         [shard],
         endpoints,

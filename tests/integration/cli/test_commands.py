@@ -181,7 +181,7 @@ def test_doctor_asks_a_login_for_the_roles_that_no_other_has(
     """A login of the daemon's own need not be able to migrate."""
     dsn = database.admin_dsn
     with psycopg.connect(dsn, autocommit=True) as admin:
-        admin.execute("CREATE ROLE only_engine LOGIN IN ROLE goald_engine")
+        admin.execute("CREATE ROLE only_engine LOGIN IN ROLE goald_shard")
     try:
         monkeypatch.setenv("GOALD_POSTGRES_DSN", dsn.replace("//postgres@", "//only_engine@"))
         found = {line["name"]: line for line in run("doctor", "--json").lines}
@@ -189,7 +189,7 @@ def test_doctor_asks_a_login_for_the_roles_that_no_other_has(
         monkeypatch.setenv("GOALD_POSTGRES_OWNER_DSN", dsn)
         monkeypatch.setenv("GOALD_POSTGRES_API_DSN", dsn)
         found = {line["name"]: line for line in run("doctor", "--json").lines}
-        assert (found["roles"]["state"], found["roles"]["text"]) == ("ok", "goald_engine")
+        assert (found["roles"]["state"], found["roles"]["text"]) == ("ok", "goald_shard")
     finally:
         with psycopg.connect(dsn, autocommit=True) as admin:
             admin.execute("DROP ROLE only_engine")

@@ -100,7 +100,7 @@ async def test_a_consumer_leaves_no_connection_however_it_ends(
             streams=(STREAM,),
             ranges=(),
             read=ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20, pause=0.01),
-            handover=DispatchSettings(call_bytes=1 << 16, calls=2),
+            dispatch=DispatchSettings(bytes=1 << 16, calls_in_flight=2),
         ),
         [],
         Endpoints(redis_url, database.dsn),

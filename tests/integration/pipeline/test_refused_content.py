@@ -55,7 +55,7 @@ async def test_check_at_the_end_of_the_transaction_is_refused_there(
     lease = await store.take(ALL, "a")
     await admin.execute(
         "CREATE TABLE goald.known (tenant_id text PRIMARY KEY);"
-        "GRANT SELECT ON goald.known TO goald_engine;"
+        "GRANT SELECT ON goald.known TO goald_shard;"
         "ALTER TABLE goald.workflow_enrollments ADD FOREIGN KEY (tenant_id)"
         " REFERENCES goald.known DEFERRABLE INITIALLY DEFERRED"
     )

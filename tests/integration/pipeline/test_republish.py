@@ -89,7 +89,7 @@ async def test_exits_that_a_killed_redis_lost_come_again(empty: Servers, cut: in
         empty.redis.kill()
         empty.redis.cut(cut)
         empty.redis.start()
-        await until(lambda: holder.counted("goald_republished_total") >= len(EXITS))
+        await until(lambda: holder.counted("goald_messages_republished_total") >= len(EXITS))
         found = await exits(empty.redis.url)
         assert found[-len(EXITS) :] == EXITS
         assert found[: -len(EXITS)] == EXITS[: len(found) - len(EXITS)]

@@ -252,7 +252,7 @@ def run_together(works: list[Any]) -> None:
 # Who may what
 
 
-@pytest.mark.parametrize("role", ["goald_api", "goald_engine"])
+@pytest.mark.parametrize("role", ["goald_api", "goald_shard"])
 @pytest.mark.parametrize(
     "statement",
     [

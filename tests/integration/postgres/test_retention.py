@@ -337,7 +337,7 @@ async def test_job_outlives_a_database_that_is_not_ready(empty_database: Databas
 @pytest.mark.parametrize("keep", ["30 days", "0 days"])
 def test_nobody_drops_what_is_younger_than_a_month(aged: Database, keep: str) -> None:
     with psycopg.connect(aged.dsn) as connection:
-        connection.execute("SET ROLE goald_engine")
+        connection.execute("SET ROLE goald_shard")
         with pytest.raises(psycopg.errors.InvalidParameterValue):
             connection.execute("SELECT goald.drop_month(%s::interval)", (keep,))
 

@@ -46,7 +46,7 @@ async def shard(database: Database, slots: SlotRange) -> Any:
     """A connection as a shard's, in an open transaction."""
     connection = await asyncpg.connect(
         database.dsn,
-        server_settings={"role": "goald_engine", **WRITER_SETTINGS},
+        server_settings={"role": "goald_shard", **WRITER_SETTINGS},
         command_timeout=WAIT_S,
     )
     await connection.execute(statements.begin_for(slots))
@@ -233,13 +233,13 @@ def test_counts_are_seen_by_their_tenant_and_shard_alone(counted: Database, tabl
     for role, settings, seen in (
         ("goald_api", {"tenant": "acme"}, [("acme",)]),
         ("goald_api", {}, []),
-        ("goald_engine", {"slots": "128-255"}, [("other",)]),
+        ("goald_shard", {"slots": "128-255"}, [("other",)]),
         ("goald_owner", {}, []),
     ):
         with acting_as(counted.dsn, role, **settings) as connection:
             assert connection.execute(query).fetchall() == seen
     with (
-        acting_as(counted.dsn, "goald_engine") as connection,
+        acting_as(counted.dsn, "goald_shard") as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"goald\.slots is not set"),
     ):
         connection.execute(query)
@@ -250,9 +250,9 @@ def test_counts_are_seen_by_their_tenant_and_shard_alone(counted: Database, tabl
     [
         ("goald_api", {"tenant": "acme"}, "UPDATE goald.workflow_days SET enrolled = 0"),
         ("goald_api", {"tenant": "acme"}, "DELETE FROM goald.workflow_times_to_goal"),
-        ("goald_engine", {"slots": "0-127"}, "DELETE FROM goald.workflow_days"),
+        ("goald_shard", {"slots": "0-127"}, "DELETE FROM goald.workflow_days"),
         (
-            "goald_engine",
+            "goald_shard",
             {"slots": "0-127"},
             "INSERT INTO goald.workflow_times_to_goal"
             " VALUES ('acme', 'w', 1, '2026-01-01', 128, 1, 1)",

@@ -145,8 +145,8 @@ def test_login_that_may_not_act_as_a_role_is_told_what_to_grant(
         try:
             dsn = psycopg.conninfo.make_conninfo(database.admin_dsn, user=login)
             migrations.check(dsn, "goald_api")
-            with pytest.raises(SchemaMismatch, match=f"GRANT goald_engine TO {login}"):
-                migrations.check(dsn, "goald_engine")
+            with pytest.raises(SchemaMismatch, match=f"GRANT goald_shard TO {login}"):
+                migrations.check(dsn, "goald_shard")
         finally:
             admin.execute(f"DROP ROLE {login}".encode())
 
@@ -232,7 +232,7 @@ def test_api_sees_its_tenant_alone_and_nothing_without_one(database: Database, t
 def test_engine_sees_its_slots_alone(database: Database, table: str) -> None:
     fill(database.admin_dsn)
     query = f"SELECT slot FROM goald.{table}".encode()
-    with acting_as(database.dsn, "goald_engine", slots="0-127") as engine:
+    with acting_as(database.dsn, "goald_shard", slots="0-127") as engine:
         assert engine.execute(query).fetchall() == [(1,)]
 
 
@@ -244,7 +244,7 @@ def test_engine_without_slots_fails_loudly(
     fill(database.admin_dsn)
     settings = {} if slots is None else {"slots": slots}
     with (
-        acting_as(database.dsn, "goald_engine", **settings) as engine,
+        acting_as(database.dsn, "goald_shard", **settings) as engine,
         pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"goald\.slots is not set"),
     ):
         engine.execute(f"SELECT * FROM goald.{table}".encode())
@@ -253,17 +253,17 @@ def test_engine_without_slots_fails_loudly(
 @pytest.mark.parametrize(
     ("role", "settings", "statement"),
     [
-        ("goald_engine", {"slots": "0-127"}, "DELETE FROM goald.workflow_enrollments"),
-        ("goald_engine", {"slots": "0-127"}, "DELETE FROM goald.workflow_goal_achievements"),
+        ("goald_shard", {"slots": "0-127"}, "DELETE FROM goald.workflow_enrollments"),
+        ("goald_shard", {"slots": "0-127"}, "DELETE FROM goald.workflow_goal_achievements"),
         (
-            "goald_engine",
+            "goald_shard",
             {"slots": "0-127"},
             "UPDATE goald.workflow_enrollments SET contact_id='b'",
         ),
-        ("goald_engine", {"slots": "0-127"}, "UPDATE goald.workflows SET is_active = true"),
-        ("goald_engine", {"slots": "0-127"}, "SELECT * FROM goald.catalog_entities"),
+        ("goald_shard", {"slots": "0-127"}, "UPDATE goald.workflows SET is_active = true"),
+        ("goald_shard", {"slots": "0-127"}, "SELECT * FROM goald.catalog_entities"),
         (
-            "goald_engine",
+            "goald_shard",
             {"slots": "0-127"},
             "INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)"
             " VALUES ('acme', 200, 'm', 's', '{}')",
@@ -301,7 +301,7 @@ def test_partitions_cannot_be_read_past_their_table(database: Database, table: s
             (f"goald.{table}",),
         ).fetchall()
     assert len(names) == 5  # last month, this one, three ahead
-    for role in ("goald_api", "goald_engine"):
+    for role in ("goald_api", "goald_shard"):
         for (name,) in names:
             with (
                 acting_as(database.dsn, role, slots="0-255", tenant="acme") as connection,
@@ -311,7 +311,7 @@ def test_partitions_cannot_be_read_past_their_table(database: Database, table: s
 
 
 def test_months_are_made_once(database: Database) -> None:
-    with acting_as(database.dsn, "goald_engine") as engine:
+    with acting_as(database.dsn, "goald_shard") as engine:
         assert engine.execute("SELECT goald.make_achievement_months(3)").fetchone() == (0,)
         assert engine.execute("SELECT goald.make_achievement_months(5)").fetchone() == (4,)
         assert engine.execute("SELECT goald.make_achievement_months(5)").fetchone() == (0,)
@@ -330,5 +330,5 @@ def test_months_are_made_once(database: Database) -> None:
     ],
 )
 def test_times_pass_through_to_the_microsecond(database: Database, us: int) -> None:
-    with acting_as(database.dsn, "goald_engine") as engine:
+    with acting_as(database.dsn, "goald_shard") as engine:
         assert engine.execute("SELECT goald.us(goald.at(%s))", (us,)).fetchone() == (us,)

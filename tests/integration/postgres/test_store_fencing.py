@@ -240,7 +240,7 @@ async def test_load_whose_row_security_is_not_set_fails_loudly(
 ) -> None:
     store = new_store()
     await store.commit(await store.take(ALL, "a"), change(Effect("e-1")))
-    connection = await asyncpg.connect(database.dsn, server_settings={"role": "goald_engine"})
+    connection = await asyncpg.connect(database.dsn, server_settings={"role": "goald_shard"})
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.copy_from_query(

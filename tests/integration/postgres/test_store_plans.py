@@ -16,7 +16,7 @@ from goald.domain.slots import SlotRange
 @pytest.fixture
 async def writer(database: Database) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(
-        database.dsn, server_settings={"role": "goald_engine", **WRITER_SETTINGS}
+        database.dsn, server_settings={"role": "goald_shard", **WRITER_SETTINGS}
     )
     await connection.execute(statements.begin_for(SlotRange(0, 127)))
     yield connection

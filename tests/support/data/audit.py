@@ -28,9 +28,9 @@ def configuring(
 
 @contextmanager
 def committing(database: Database, slots: str = "0-127") -> Iterator[psycopg.Connection[Any]]:
-    """A transaction of goald_engine for these slots, committed at the end of the body."""
+    """A transaction of goald_shard for these slots, committed at the end of the body."""
     with psycopg.connect(database.dsn) as connection:
-        connection.execute("SET LOCAL ROLE goald_engine")
+        connection.execute("SET LOCAL ROLE goald_shard")
         connection.execute("SELECT set_config('goald.slots', %s, true)", (slots,))
         yield connection
 

@@ -67,5 +67,5 @@ class Records:
 @pytest.fixture
 def records(database: Database) -> Iterator[Records]:
     with psycopg.connect(database.dsn, autocommit=True) as connection:
-        connection.execute("SET ROLE goald_engine")
+        connection.execute("SET ROLE goald_shard")
         yield Records(connection)

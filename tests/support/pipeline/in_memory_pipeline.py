@@ -186,7 +186,7 @@ class House:
                 streams=(STREAM,),
                 ranges=(ALL,),
                 read=self.read,
-                handover=DispatchSettings(call_bytes=1 << 16, calls=2),
+                dispatch=DispatchSettings(bytes=1 << 16, calls_in_flight=2),
                 early_events=self.early_events,
             ),
             [shard],

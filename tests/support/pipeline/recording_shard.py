@@ -63,7 +63,7 @@ class Reading:
                 read=ReadSettings(
                     entries=500, bytes=1 << 20, in_flight_bytes=in_flight_bytes, pause=0.002
                 ),
-                handover=DispatchSettings(call_bytes=1 << 16, calls=2),
+                dispatch=DispatchSettings(bytes=1 << 16, calls_in_flight=2),
             ),
             [self.shard],
             open_stream=lambda name: RedisEventStream(url, name),

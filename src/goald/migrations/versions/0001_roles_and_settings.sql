@@ -2,8 +2,8 @@
 -- The roles and the schema are there already: see goald.migrations.roles.
 
 REVOKE ALL ON SCHEMA goald FROM PUBLIC;
-GRANT USAGE ON SCHEMA goald TO goald_api, goald_engine;
-GRANT SELECT ON goald.alembic_version TO goald_api, goald_engine;
+GRANT USAGE ON SCHEMA goald TO goald_api, goald_shard;
+GRANT SELECT ON goald.alembic_version TO goald_api, goald_shard;
 
 -- One end of the setting goald.slots ("lo-hi"), which the engine makes for each transaction.
 -- Raises where it is not set: rows that row security hides must never look like no rows.
@@ -51,6 +51,6 @@ AS $$ SELECT (extract(epoch FROM at) * 1000000)::bigint $$;
 -- Postgres lets everybody execute a new function unless told otherwise.
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA goald FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION goald.slot_bound(integer), goald.first_slot(), goald.last_slot()
-    TO goald_engine;
+    TO goald_shard;
 GRANT EXECUTE ON FUNCTION goald.tenant() TO goald_api;
-GRANT EXECUTE ON FUNCTION goald.at(bigint), goald.us(timestamptz) TO goald_api, goald_engine;
+GRANT EXECUTE ON FUNCTION goald.at(bigint), goald.us(timestamptz) TO goald_api, goald_shard;

@@ -80,11 +80,11 @@ CREATE POLICY api_tenant ON goald.catalog_entities TO goald_api
 
 -- A workflow's contacts lie in all slots: every shard reads every workflow, once it has
 -- said which slots it is.
-CREATE POLICY engine_reads ON goald.workflows FOR SELECT TO goald_engine
+CREATE POLICY shard_reads ON goald.workflows FOR SELECT TO goald_shard
     USING ((SELECT goald.first_slot()) >= 0);
-CREATE POLICY engine_reads ON goald.workflow_goals FOR SELECT TO goald_engine
+CREATE POLICY shard_reads ON goald.workflow_goals FOR SELECT TO goald_shard
     USING ((SELECT goald.first_slot()) >= 0);
 
 GRANT SELECT, INSERT, UPDATE ON goald.workflows, goald.workflow_goals TO goald_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON goald.catalog_entities TO goald_api;
-GRANT SELECT ON goald.workflows, goald.workflow_goals TO goald_engine;
+GRANT SELECT ON goald.workflows, goald.workflow_goals TO goald_shard;

@@ -94,9 +94,9 @@ SELECT goald.make_achievement_months(3);
 ALTER TABLE goald.workflow_enrollments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.workflow_goal_achievements ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY engine_slots ON goald.workflow_enrollments TO goald_engine
+CREATE POLICY shard_slots ON goald.workflow_enrollments TO goald_shard
     USING (slot BETWEEN (SELECT goald.first_slot()) AND (SELECT goald.last_slot()));
-CREATE POLICY engine_slots ON goald.workflow_goal_achievements TO goald_engine
+CREATE POLICY shard_slots ON goald.workflow_goal_achievements TO goald_shard
     USING (slot BETWEEN (SELECT goald.first_slot()) AND (SELECT goald.last_slot()));
 CREATE POLICY api_tenant ON goald.workflow_enrollments FOR SELECT TO goald_api
     USING (tenant_id = (SELECT goald.tenant()));
@@ -104,10 +104,10 @@ CREATE POLICY api_tenant ON goald.workflow_goal_achievements FOR SELECT TO goald
     USING (tenant_id = (SELECT goald.tenant()));
 
 GRANT SELECT, INSERT ON goald.workflow_enrollments, goald.workflow_goal_achievements
-    TO goald_engine;
+    TO goald_shard;
 GRANT UPDATE (status, ended_at, met_goals, pending_actions, cancelled_actions,
-    exit_acknowledged_at, updated_at) ON goald.workflow_enrollments TO goald_engine;
-GRANT UPDATE (trigger_event, metadata) ON goald.workflow_goal_achievements TO goald_engine;
+    exit_acknowledged_at, updated_at) ON goald.workflow_enrollments TO goald_shard;
+GRANT UPDATE (trigger_event, metadata) ON goald.workflow_goal_achievements TO goald_shard;
 GRANT SELECT ON goald.workflow_enrollments, goald.workflow_goal_achievements TO goald_api;
 REVOKE EXECUTE ON FUNCTION goald.make_achievement_months(integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION goald.make_achievement_months(integer) TO goald_engine;
+GRANT EXECUTE ON FUNCTION goald.make_achievement_months(integer) TO goald_shard;

@@ -46,18 +46,18 @@ CREATE TABLE goald.leases (
 ALTER TABLE goald.outbox ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.leases ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY engine_slots ON goald.outbox TO goald_engine
+CREATE POLICY shard_slots ON goald.outbox TO goald_shard
     USING (slot BETWEEN (SELECT goald.first_slot()) AND (SELECT goald.last_slot()));
 CREATE POLICY api_tenant ON goald.outbox FOR INSERT TO goald_api
     WITH CHECK (tenant_id = (SELECT goald.tenant()));
 -- Leases hold nothing of any tenant.
-CREATE POLICY engine_all ON goald.leases TO goald_engine USING (true);
+CREATE POLICY shard_all ON goald.leases TO goald_shard USING (true);
 CREATE POLICY api_reads ON goald.leases FOR SELECT TO goald_api USING (true);
 
-GRANT SELECT, INSERT, DELETE ON goald.outbox TO goald_engine;
-GRANT UPDATE (payload, is_to_be_blanked, published_at) ON goald.outbox TO goald_engine;
+GRANT SELECT, INSERT, DELETE ON goald.outbox TO goald_shard;
+GRANT UPDATE (payload, is_to_be_blanked, published_at) ON goald.outbox TO goald_shard;
 GRANT INSERT ON goald.outbox TO goald_api;
-GRANT USAGE ON SEQUENCE goald.lease_epoch TO goald_engine;
-GRANT SELECT, INSERT, DELETE ON goald.leases TO goald_engine;
-GRANT UPDATE (expires_at, config_version, backend_pid) ON goald.leases TO goald_engine;
+GRANT USAGE ON SEQUENCE goald.lease_epoch TO goald_shard;
+GRANT SELECT, INSERT, DELETE ON goald.leases TO goald_shard;
+GRANT UPDATE (expires_at, config_version, backend_pid) ON goald.leases TO goald_shard;
 GRANT SELECT ON goald.leases TO goald_api;

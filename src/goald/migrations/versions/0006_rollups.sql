@@ -193,21 +193,21 @@ ALTER TABLE goald.workflow_goal_achievements FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.workflow_days ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.workflow_times_to_goal ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 -- A shard has no use for what others counted; and one look at the setting is quicker than two.
-CREATE POLICY engine_bucket ON goald.workflow_days TO goald_engine
+CREATE POLICY shard_bucket ON goald.workflow_days TO goald_shard
     USING (bucket = (SELECT goald.first_slot()));
-CREATE POLICY engine_bucket ON goald.workflow_times_to_goal TO goald_engine
+CREATE POLICY shard_bucket ON goald.workflow_times_to_goal TO goald_shard
     USING (bucket = (SELECT goald.first_slot()));
 CREATE POLICY api_tenant ON goald.workflow_days FOR SELECT TO goald_api
     USING (tenant_id = (SELECT goald.tenant()));
 CREATE POLICY api_tenant ON goald.workflow_times_to_goal FOR SELECT TO goald_api
     USING (tenant_id = (SELECT goald.tenant()));
 
-GRANT SELECT, INSERT, UPDATE ON goald.workflow_days, goald.workflow_times_to_goal TO goald_engine;
+GRANT SELECT, INSERT, UPDATE ON goald.workflow_days, goald.workflow_times_to_goal TO goald_shard;
 GRANT SELECT ON goald.workflow_days, goald.workflow_times_to_goal TO goald_api;
-GRANT UPDATE (last_achieved_at, met_types) ON goald.workflow_enrollments TO goald_engine;
+GRANT UPDATE (last_achieved_at, met_types) ON goald.workflow_enrollments TO goald_shard;
 REVOKE EXECUTE ON FUNCTION goald.goal_type_bit(text), goald.time_step(bigint), goald.bucket(),
     goald.counted_day(timestamptz), goald.time_to_goal(text, timestamptz, timestamptz, timestamptz),
     goald.count_inserted(), goald.count_updated() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION goald.goal_type_bit(text), goald.time_step(bigint), goald.bucket(),
     goald.counted_day(timestamptz), goald.time_to_goal(text, timestamptz, timestamptz, timestamptz)
-    TO goald_engine;
+    TO goald_shard;

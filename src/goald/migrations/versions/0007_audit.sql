@@ -324,11 +324,11 @@ CREATE POLICY api_tenant ON goald.audit_log FOR SELECT TO goald_api
     USING (tenant_id = (SELECT goald.tenant()));
 CREATE POLICY api_appends ON goald.audit_log FOR INSERT TO goald_api
     WITH CHECK (tenant_id = (SELECT goald.tenant()) AND writer = 'tenant/' || tenant_id);
-CREATE POLICY engine_appends ON goald.audit_log FOR INSERT TO goald_engine
+CREATE POLICY shard_appends ON goald.audit_log FOR INSERT TO goald_shard
     WITH CHECK (writer = 'slots/' || (SELECT goald.first_slot()));
 CREATE POLICY api_tenant ON goald.audit_heads TO goald_api
     USING (tenant_id = (SELECT goald.tenant()) AND writer = 'tenant/' || tenant_id);
-CREATE POLICY engine_slots ON goald.audit_heads TO goald_engine
+CREATE POLICY shard_slots ON goald.audit_heads TO goald_shard
     USING (slot = (SELECT goald.first_slot()) AND writer = 'slots/' || slot);
 -- For `goald audit verify`, which must see all of it, and for the dropping of months.
 CREATE POLICY owner_verifies ON goald.audit_log FOR SELECT TO goald_owner USING (true);
@@ -336,8 +336,8 @@ CREATE POLICY owner_drops ON goald.audit_log FOR DELETE TO goald_owner USING (tr
 CREATE POLICY owner_verifies ON goald.audit_heads FOR SELECT TO goald_owner USING (true);
 CREATE POLICY owner_keeps ON goald.audit_starts TO goald_owner USING (true);
 GRANT SELECT, INSERT ON goald.audit_log TO goald_api;
-GRANT INSERT ON goald.audit_log TO goald_engine;
-GRANT SELECT, INSERT, UPDATE (number, hash) ON goald.audit_heads TO goald_api, goald_engine;
+GRANT INSERT ON goald.audit_log TO goald_shard;
+GRANT SELECT, INSERT, UPDATE (number, hash) ON goald.audit_heads TO goald_api, goald_shard;
 
 REVOKE EXECUTE ON FUNCTION
     goald.audit_text(text, bigint, text, timestamptz, text, text, text, text, text, jsonb, jsonb),
@@ -349,7 +349,7 @@ REVOKE EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     goald.audit_text(text, bigint, text, timestamptz, text, text, text, text, text, jsonb, jsonb),
     goald.audit_link(bytea, bytea, text), goald.audit_chain(bytea, text),
-    goald.audit_head(text, text, smallint) TO goald_api, goald_engine;
+    goald.audit_head(text, text, smallint) TO goald_api, goald_shard;
 GRANT EXECUTE ON FUNCTION
     goald.audit_append(text, text, text, text, text, jsonb, jsonb) TO goald_api;
-GRANT EXECUTE ON FUNCTION goald.drop_month(interval) TO goald_engine;
+GRANT EXECUTE ON FUNCTION goald.drop_month(interval) TO goald_shard;

@@ -6,4 +6,4 @@
 ALTER TABLE goald.outbox ADD COLUMN enrollment_id text COLLATE "C";
 -- Finds the exits that are due, those published longest ago first.
 CREATE INDEX outbox_waiting ON goald.outbox (published_at) WHERE enrollment_id IS NOT NULL;
-GRANT UPDATE (enrollment_id) ON goald.outbox TO goald_engine;
+GRANT UPDATE (enrollment_id) ON goald.outbox TO goald_shard;

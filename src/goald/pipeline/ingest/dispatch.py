@@ -160,7 +160,7 @@ class ShardDispatcher:
         carries: beside one under way another goes only if it is full, or both are small."""
         if not self._in_flight:
             return True
-        if len(self._in_flight) >= self._settings.calls:
+        if len(self._in_flight) >= self._settings.calls_in_flight:
             return False
         if self._queue[0].tries or any(
             i.tries for items in self._in_flight.values() for i in items
@@ -168,14 +168,14 @@ class ShardDispatcher:
             return False
         waiting = sum(len(item.buffer) for item in self._queue)
         in_flight = sum(len(item.buffer) for items in self._in_flight.values() for item in items)
-        return waiting >= self._settings.call_bytes or waiting + in_flight <= SMALL_BYTES
+        return waiting >= self._settings.bytes or waiting + in_flight <= SMALL_BYTES
 
     def _take(self) -> list[_Item]:
         """From the head of the queue, up to the bytes of a call, one item at least. What the
         shard died with once goes in smaller calls, and what it died with again by itself."""
         taken = [self._queue.popleft()]
         size = len(taken[0].buffer)
-        most = self._settings.call_bytes // SHARES[min(taken[0].tries, len(SHARES) - 1)]
+        most = self._settings.bytes // SHARES[min(taken[0].tries, len(SHARES) - 1)]
         while (
             self._queue
             and self._queue[0].tries == taken[0].tries

@@ -125,7 +125,7 @@ class GroupCommitter:
                 yield CommittedSlice(proposal, committed, letters, done)
 
     def _evaluate(self, group: Group) -> list[_native.Proposal]:
-        with self._metrics.step_seconds.labels("evaluate").time():
+        with self._metrics.stage_seconds.labels("evaluate").time():
             proposal = self._evaluator.evaluate(group.buffers, self._clock.now_us())
         self._fail_point(FailPoint.EVALUATED)
         return slices(proposal)
@@ -134,7 +134,7 @@ class GroupCommitter:
         """Commit a slice, and take it into memory. Raises as `commit` does."""
         async with self.memory:
             with (
-                self._metrics.step_seconds.labels("commit").time(),
+                self._metrics.stage_seconds.labels("commit").time(),
                 self._stall_detector.step("Postgres: commit"),
             ):
                 now = self._clock.now_us()

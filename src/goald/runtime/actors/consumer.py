@@ -41,7 +41,7 @@ class ConsumerSettings:
     streams: tuple[str, ...]
     ranges: tuple[SlotRange, ...]
     read: ReadSettings
-    handover: DispatchSettings
+    dispatch: DispatchSettings
     early_events: float = 0.0
     """Seconds that what was read stays unacknowledged after it is done: so long an event waits at
     a shard for its enrollment, and is sent again if the shard dies (E7)."""
@@ -77,7 +77,7 @@ class ConsumerProcess:
         self._lanes = [
             ShardDispatcher(
                 shard,
-                settings.handover,
+                settings.dispatch,
                 clock,
                 self._metrics,
                 outbound,
@@ -164,7 +164,7 @@ class ConsumerProcess:
             lease=lease,
             reader=reader,
             route=Router(
-                stream.name, self._settings.ranges, max_buffer=self._settings.handover.call_bytes
+                stream.name, self._settings.ranges, max_buffer=self._settings.dispatch.bytes
             ),
             lanes=self._lanes,
             window=InFlightWindow(

@@ -80,7 +80,7 @@ class Supervisor:
                     streams=tuple(streams[index :: self.consumers]),
                     ranges=ranges,
                     read=self._settings.read,
-                    handover=self._settings.handover,
+                    dispatch=self._settings.dispatch,
                     early_events=self._settings.early_events,
                     instance=self._instance,
                 ),

@@ -13,7 +13,7 @@ from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
 CONNECT_S = 5.0
 CLOCK_S = 1.0
 """Clocks that differ by more than this blur what E3 and the times of exits say."""
-ROLES = ("goald_owner", "goald_api", "goald_engine")
+ROLES = ("goald_owner", "goald_api", "goald_shard")
 
 
 async def redis(url: str) -> AsyncIterator[DoctorCheck]:

@@ -171,7 +171,7 @@ class Owner:
         self._done(self.client.put(f"/api/v1/webhooks/{PROVIDER}"))
         self.goal = made.json()["id"]
         with psycopg.connect(database.dsn) as connection:
-            connection.execute("SET ROLE goald_engine")
+            connection.execute("SET ROLE goald_shard")
             connection.execute("SELECT set_config('goald.slots', '0-255', true)")
             connection.execute(
                 "INSERT INTO goald.workflow_enrollments (tenant_id, id, contact_id, workflow_id,"

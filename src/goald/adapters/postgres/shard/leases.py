@@ -16,7 +16,7 @@ from goald.domain.leases import (
     take_from_anyone,
 )
 
-ENGINE_ROLE = "goald_engine"
+ENGINE_ROLE = "goald_shard"
 FARTHEST = 1_000_000
 """So many epochs a Postgres may be behind; they are used up one by one, in under a second. An
 epoch is given out each time that an actor starts."""

@@ -1,7 +1,7 @@
 """Every statement of the shard's store and the leases, and what each guarantees.
 
 Times are microseconds since the epoch, turned by goald.at and goald.us. All but the dry run's
-run as goald_engine, and see only the slots that their transaction began with (begin_for); without
+run as goald_shard, and see only the slots that their transaction began with (begin_for); without
 that, what touches a row of a tenant raises.
 """
 

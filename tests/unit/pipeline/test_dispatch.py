@@ -81,9 +81,9 @@ def new_lane(
 
 @asynccontextmanager
 async def lane(
-    shard: RecordingShard, *, call_bytes: int = 10, calls: int = 3
+    shard: RecordingShard, *, dispatch_bytes: int = 10, calls: int = 3
 ) -> AsyncIterator[ShardDispatcher]:
-    settings = DispatchSettings(call_bytes=call_bytes, calls=calls)
+    settings = DispatchSettings(bytes=dispatch_bytes, calls_in_flight=calls)
     made = new_lane(shard, settings)
     running = asyncio.ensure_future(made.run())
     try:
@@ -115,7 +115,7 @@ async def test_parts_that_wait_share_a_call_up_to_its_bound() -> None:
 
 async def test_part_larger_than_the_bound_goes_alone() -> None:
     shard = RecordingShard()
-    async with lane(shard, call_bytes=1) as made:
+    async with lane(shard, dispatch_bytes=1) as made:
         await put_all(made, 2)
     assert shard.calls == [1, 1]
 
@@ -159,7 +159,7 @@ async def test_shard_that_started_anew_gets_what_is_done_behind_what_is_not() ->
     """The answer for the first part is lost, the second's arrives, and then the shard dies: it
     begins at the first, and could not go on without the second."""
     shard = RecordingShard(late=lambda call: ServiceUnavailable("lost") if call == 0 else None)
-    settings = DispatchSettings(call_bytes=1, calls=2)
+    settings = DispatchSettings(bytes=1, calls_in_flight=2)
     made = new_lane(shard, settings, clock=RestartingClock(shard))
     futures = [made.put("goald:events:0", 1, b"%d" % number) for number in range(4)]
     running = asyncio.ensure_future(made.run())
@@ -181,7 +181,7 @@ async def test_out_of_sequence_makes_the_lane_begin_again() -> None:
 
 async def test_lost_stream_ends_the_lane() -> None:
     shard = RecordingShard(fault=lambda _: LeaseLost("replaced"))
-    settings = DispatchSettings(call_bytes=10, calls=1)
+    settings = DispatchSettings(bytes=10, calls_in_flight=1)
     made = new_lane(shard, settings)
     made.put("goald:events:0", 1, b"x")
     with pytest.raises(LeaseLost):
@@ -197,7 +197,7 @@ async def test_a_shard_that_lives_takes_what_is_cut_anew_again_and_passes_over_n
     router = _native.Router(bytes(256))
     whole = [router.route(part).buffers[0][1] for part in (entries[:12], entries[12:])]
     shard = RecordingShard(late=lambda call: ShardDied("gone") if call < 3 else None)
-    async with lane(shard, call_bytes=1 << 16) as made, asyncio.timeout(20):
+    async with lane(shard, dispatch_bytes=1 << 16) as made, asyncio.timeout(20):
         await asyncio.gather(*(made.put("goald:events:0", 1, buffer) for buffer in whole))
     assert buffers(shard)[:2] == whole
     found = [entry for cut in buffers(shard)[2:] for entry in _native.buffer_entries(cut)]
@@ -214,7 +214,7 @@ async def test_a_shard_that_died_twice_is_told_again_of_what_it_held() -> None:
     held, deadly = (router.route(part).buffers[0][1] for part in (entries[:1], entries[1:]))
     deaths: set[int] = set()
     shard = RecordingShard(fault=lambda call: ShardDied("gone") if call in deaths else None)
-    settings = DispatchSettings(call_bytes=1 << 16, calls=1)
+    settings = DispatchSettings(bytes=1 << 16, calls_in_flight=1)
     made = new_lane(shard, settings, clock=RestartingClock(shard), hold=3_600)
     running = asyncio.ensure_future(made.run())
     try:
