@@ -1,6 +1,6 @@
 #![no_main]
 
-use goald_engine::buffer::{BufferReader, BufferWriter};
+use goald_matcher::buffer::{BufferReader, BufferWriter};
 use libfuzzer_sys::fuzz_target;
 
 // A buffer that is accepted is what the writer makes of its entries.
