@@ -1,16 +1,21 @@
-"""How a revision runs the SQL file beside it."""
+"""Run the SQL file of a revision."""
 
 from pathlib import Path
 
 from alembic import op
 
+SQL_FOLDER = Path(__file__).with_name("sql")
 
-def run_sql_beside(revision_file: str) -> None:
-    """Run all statements of the `.sql` file of the same name, in the revision's transaction.
 
-    Goes past SQLAlchemy, which would take the percent signs of SQL for placeholders.
+def run_sql(revision_file: str) -> None:
+    """Run all statements of `sql/NAME.sql` for the revision file `versions/NAME.py`, in the
+    transaction of the revision.
+
+    The statements bypass SQLAlchemy, which would read the percent signs of SQL as placeholders.
+    Raises RuntimeError if Alembic runs without a database.
     """
-    statements = Path(revision_file).with_suffix(".sql").read_text(encoding="utf-8")
+    name = Path(revision_file).with_suffix(".sql").name
+    statements = (SQL_FOLDER / name).read_text(encoding="utf-8")
     connection = op.get_bind().connection.driver_connection
     if connection is None:
         raise RuntimeError("Alembic runs offline: these migrations need a database")

@@ -1,10 +1,10 @@
 """The settings that row security reads, and exact conversions of times."""
 
-from goald.migrations.script import run_sql_beside
+from goald.migrations.script import run_sql
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    run_sql_beside(__file__)
+    run_sql(__file__)

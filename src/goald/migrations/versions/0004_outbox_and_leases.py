@@ -1,10 +1,10 @@
 """What is to be published, and who may write."""
 
-from goald.migrations.script import run_sql_beside
+from goald.migrations.script import run_sql
 
 revision = "0004"
 down_revision = "0003"
 
 
 def upgrade() -> None:
-    run_sql_beside(__file__)
+    run_sql(__file__)

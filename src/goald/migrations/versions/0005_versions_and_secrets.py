@@ -1,10 +1,10 @@
 """Versions of what is configured, and secrets for webhooks."""
 
-from goald.migrations.script import run_sql_beside
+from goald.migrations.script import run_sql
 
 revision = "0005"
 down_revision = "0004"
 
 
 def upgrade() -> None:
-    run_sql_beside(__file__)
+    run_sql(__file__)

@@ -1,10 +1,10 @@
 """Counts that statistics are read from."""
 
-from goald.migrations.script import run_sql_beside
+from goald.migrations.script import run_sql
 
 revision = "0006"
 down_revision = "0005"
 
 
 def upgrade() -> None:
-    run_sql_beside(__file__)
+    run_sql(__file__)

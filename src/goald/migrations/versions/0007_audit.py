@@ -1,10 +1,10 @@
 """The audit log, and months that are dropped."""
 
-from goald.migrations.script import run_sql_beside
+from goald.migrations.script import run_sql
 
 revision = "0007"
 down_revision = "0006"
 
 
 def upgrade() -> None:
-    run_sql_beside(__file__)
+    run_sql(__file__)

@@ -1,10 +1,10 @@
 """An index that pages of enrollments are read by."""
 
-from goald.migrations.script import run_sql_beside
+from goald.migrations.script import run_sql
 
 revision = "0008"
 down_revision = "0007"
 
 
 def upgrade() -> None:
-    run_sql_beside(__file__)
+    run_sql(__file__)

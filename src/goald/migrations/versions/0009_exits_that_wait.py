@@ -1,10 +1,10 @@
 """A column and an index for exits that wait to be acknowledged."""
 
-from goald.migrations.script import run_sql_beside
+from goald.migrations.script import run_sql
 
 revision = "0009"
 down_revision = "0008"
 
 
 def upgrade() -> None:
-    run_sql_beside(__file__)
+    run_sql(__file__)
