@@ -15,7 +15,7 @@ from tests.support.services.servers import Database
 from goald import migrations
 from goald.adapters.postgres import PostgresShardStore
 from goald.adapters.postgres.connection import WRITER_SETTINGS
-from goald.adapters.postgres.shard import statements
+from goald.adapters.postgres.session_statements import begin_for
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.slots import SlotRange
 
@@ -49,7 +49,7 @@ async def shard(database: Database, slots: SlotRange) -> Any:
         server_settings={"role": "goald_shard", **WRITER_SETTINGS},
         command_timeout=WAIT_S,
     )
-    await connection.execute(statements.begin_for(slots))
+    await connection.execute(begin_for(slots))
     return connection
 
 

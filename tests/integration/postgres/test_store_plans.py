@@ -9,6 +9,7 @@ import pytest
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres.connection import WRITER_SETTINGS
+from goald.adapters.postgres.session_statements import begin_for
 from goald.adapters.postgres.shard import outbox_statements, statements
 from goald.domain.slots import SlotRange
 
@@ -18,7 +19,7 @@ async def writer(database: Database) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(
         database.dsn, server_settings={"role": "goald_shard", **WRITER_SETTINGS}
     )
-    await connection.execute(statements.begin_for(SlotRange(0, 127)))
+    await connection.execute(begin_for(SlotRange(0, 127)))
     yield connection
     await connection.close()
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import asyncpg
 
+from goald.adapters.postgres import session_statements as statements
 from goald.adapters.postgres.errors import FAILURES, translate
 from goald.adapters.postgres.identity import PostgresIdentity
-from goald.adapters.postgres.shard import statements
 from goald.domain.errors import GoaldError
 from goald.domain.slots import SlotRange
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from goald.adapters.postgres.shard import outbox_statements as statements
+from goald.adapters.postgres import session_statements as statements
 from goald.domain.errors import ServerReplaced
 from goald.ports.outbox import Database
 
@@ -39,7 +39,7 @@ class PostgresIdentity:
         transaction, or one that is given up after an error."""
         before = self._seen  # another connection may see it later, and be heard of earlier
         try:
-            row = await connection.fetchrow(statements.SERVER)
+            row = await connection.fetchrow(statements.SERVER_IDENTITY)
         except _NOT_FOR_US:
             now_us = await connection.fetchval("SELECT goald.us(clock_timestamp())")
             return Database(UNKNOWN, now_us)

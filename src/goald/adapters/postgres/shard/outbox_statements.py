@@ -89,14 +89,3 @@ WITH gone AS (
 """
 """The oldest; never so many that it takes longer than a statement may. Exits that wait to be
 acknowledged stay, for so long."""
-
-SERVER = """
-SELECT system_identifier::text AS system,
-       substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline,
-       (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::int8 AS flushed,
-       goald.us(clock_timestamp()) AS now
-FROM pg_control_system()
-"""
-"""Which server this is, on which branch of its history, and how much it has made durable. An
-error on a standby, which takes no commits. (The control file names the branch of the last
-checkpoint, which is the old one for a while after a failover.)"""

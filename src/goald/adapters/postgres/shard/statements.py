@@ -1,20 +1,9 @@
-"""Every statement of the shard's store and the leases, and what each guarantees.
+"""Every statement of the shard's store and of the leases, and what each guarantees.
 
-Times are microseconds since the epoch, turned by goald.at and goald.us. All but the dry run's
-run as goald_shard, and see only the slots that their transaction began with (begin_for); without
-that, what touches a row of a tenant raises.
+Times are microseconds since the epoch; goald.at and goald.us convert them. All but those of
+the dry run execute as goald_shard, and see only the slots that `begin_for` named. A
+transaction that named none raises when it touches a tenant's row.
 """
-
-from goald.domain.slots import SlotRange
-
-
-def begin_for(slots: SlotRange, mode: str = "") -> str:
-    """Begin a transaction that sees the rows of these slots alone; in one round trip."""
-    return f"BEGIN {mode}; SELECT set_config('goald.slots', '{slots}', true)"
-
-
-READ_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
-"""For begin_for: everything the transaction reads is of one moment."""
 
 # Leases ---------------------------------------------------------------------------------
 
@@ -72,14 +61,6 @@ READ_LEASE = "SELECT epoch FROM goald.leases WHERE epoch = $1 AND holder = $2"
 HOLD_LEASE = READ_LEASE + " FOR KEY SHARE"
 """Holds the lease until the transaction ends: whoever would delete it waits. (A full share
 lock would also make renewals wait for a slow commit.)"""
-
-ACT_AS_LOGIN = "SET LOCAL ROLE NONE"
-
-END_BACKENDS = """
-SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity
-WHERE pid = ANY ($1::int[]) AND pid <> pg_backend_pid()
-  AND application_name = $2 AND usename = session_user
-"""
 
 # Reading --------------------------------------------------------------------------------
 

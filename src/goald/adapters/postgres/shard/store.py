@@ -14,6 +14,7 @@ import asyncpg
 from goald.adapters.postgres.connection import SETTINGS, WRITER_SETTINGS, Connection, end_backends
 from goald.adapters.postgres.errors import refusal
 from goald.adapters.postgres.identity import PostgresIdentity
+from goald.adapters.postgres.session_statements import READ_SNAPSHOT
 from goald.adapters.postgres.shard import commit, statements
 from goald.adapters.postgres.shard.leases import ENGINE_ROLE, lost, renew, require_free
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
@@ -153,7 +154,7 @@ class PostgresShardStore:
         async def take_piece(piece: bytes) -> None:
             sink(bytes(piece))
 
-        mode = statements.READ_SNAPSHOT
+        mode = READ_SNAPSHOT
         async with self._writer.transaction(lease.slots, mode) as connection:
             await _require(connection, statements.READ_LEASE, lease)
             await connection.copy_from_query(
