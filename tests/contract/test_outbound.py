@@ -50,7 +50,7 @@ async def test_a_dead_letter_tells_where_it_came_from_and_why(backend: Backend) 
         b"id": b"7-1",
         b"event": b"\xff{\x00",
         b"reason": b"not an event",
-        b"tries": b"2",
+        b"delivery_attempts": b"2",
         b"at": b"2026-01-01T00:00:00.000000Z",
     }
 

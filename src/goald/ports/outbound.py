@@ -27,7 +27,7 @@ class DeadLetter:
     entry_id: bytes
     event: bytes
     reason: str
-    tries: int
+    delivery_attempts: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,11 @@ def test_dead_letters_are_listed_shown_and_sent_again(
     event = {"tenantid": "acme", "data": {"contact_id": "c-1"}}
     letter = bury(streams, event)
     [listed] = run("dead", "list", "--json").json
-    assert (listed["id"], listed["reason"], listed["tries"]) == (letter, "it has no source", 1)
+    assert (listed["id"], listed["reason"], listed["delivery_attempts"]) == (
+        letter,
+        "it has no source",
+        1,
+    )
     assert "it has no source" in run("dead", "list").out
     assert json.loads(run("dead", "show", letter, "--json").json["event"]) == event
     assert "goald:events:1" in run("dead", "show", letter).out

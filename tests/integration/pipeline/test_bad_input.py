@@ -156,7 +156,7 @@ def test_an_entry_without_an_event_is_dead(
     streams.between_good_ones("bad", event_stream(1), fields)
     letter = letters_of(daemon, streams.send())["bad"]
     assert word in letter.reason
-    assert (letter.event, letter.tries) == (b"", 1)
+    assert (letter.event, letter.delivery_attempts) == (b"", 1)
     streams.assert_every_good_one_took_effect()
 
 

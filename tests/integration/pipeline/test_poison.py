@@ -108,7 +108,7 @@ def test_an_event_that_its_shard_was_killed_with_five_times_is_set_aside(
             shards.kill()
         daemon.until("a dead letter", daemon.dead)
     (letter,) = daemon.dead()
-    assert letter.tries == 5
+    assert letter.delivery_attempts == 5
     assert b"e-bob" in letter.event
     enrolled(daemon, "acme", "ann")
     daemon.until("exit", lambda: daemon.exits("acme"))

@@ -174,7 +174,7 @@ async def test_dead_letters_are_listed_page_by_page(client: Any) -> None:
     assert [letter.event for letter in newest + older] == [b"e4", b"e3"]
     shown = await show_dead(client, first[1].id)
     assert shown == first[1]
-    assert (shown.stream, shown.entry_id, shown.reason, shown.tries) == (
+    assert (shown.stream, shown.entry_id, shown.reason, shown.delivery_attempts) == (
         STREAM,
         "1-1",
         "reason 1",

@@ -84,7 +84,7 @@ def bury(client: Any, event: dict[str, Any], reason: str = "it has no source") -
         "id": "5-0",
         "event": json.dumps(event),
         "reason": reason,
-        "tries": 1,
+        "delivery_attempts": 1,
         "at": "2026-03-01T12:00:00Z",
     }
     entry: bytes = client.xadd("goald:dead", fields)

@@ -118,7 +118,7 @@ async def test_of_a_whole_read_only_the_fatal_event_is_set_aside() -> None:
     await shard.end()
     (letter,) = house.dead
     assert FATAL in letter[b"event"]
-    assert letter[b"tries"] == b"5"
+    assert letter[b"delivery_attempts"] == b"5"
     assert shard.deaths == 5
     assert set(house.exits) == {f"e-{number}" for number in range(90)}
 
@@ -245,7 +245,7 @@ async def test_an_event_that_the_consumer_dies_of_is_set_aside() -> None:
     await shard_running
     (letter,) = house.dead
     assert FATAL in letter[b"event"]
-    assert letter[b"tries"] == b"5"
+    assert letter[b"delivery_attempts"] == b"5"
     assert deaths <= 9
     assert set(house.exits) == {f"e-{number}" for number in range(20)}
 

@@ -226,7 +226,7 @@ class MemoryOutbound:
                 "id": letter.entry_id,
                 FIELD: letter.event,
                 "reason": letter.reason.encode(),
-                "tries": b"%d" % letter.tries,
+                "delivery_attempts": b"%d" % letter.delivery_attempts,
                 "at": at.encode(),
             }
             flat = [part for name, value in fields.items() for part in (name.encode(), value)]

@@ -74,7 +74,14 @@ class RedisOutbound:
                     (
                         *("XADD", DEAD, "*"),
                         *("stream", letter.stream, "id", letter.entry_id, FIELD, letter.event),
-                        *("reason", letter.reason, "tries", letter.tries, "at", at),
+                        *(
+                            "reason",
+                            letter.reason,
+                            "delivery_attempts",
+                            letter.delivery_attempts,
+                            "at",
+                            at,
+                        ),
                     )
                     for letter in part
                 ]

@@ -37,8 +37,8 @@ def list_letters(
         print_json([_as_json(letter) for letter in letters])
         return
     table(
-        ["id", "at", "stream", "tries#", "reason"],
-        ([each.id, each.at, each.stream, each.tries, each.reason] for each in letters),
+        ["id", "at", "stream", "attempts#", "reason"],
+        ([each.id, each.at, each.stream, each.delivery_attempts, each.reason] for each in letters),
     )
 
 
@@ -160,7 +160,7 @@ def _as_json(letter: "BuriedLetter") -> dict[str, Any]:
         "stream": letter.stream,
         "entry_id": letter.entry_id,
         "at": letter.at,
-        "tries": letter.tries,
+        "delivery_attempts": letter.delivery_attempts,
         "reason": letter.reason,
         "event": letter.event.decode(errors="backslashreplace"),
     }

@@ -32,7 +32,7 @@ def as_json(entry: StreamEntry) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name: value.decode(errors="backslashreplace") for name, value in entry.fields.items()
     }
-    fields["tries"] = int(fields.get("tries", 0))
+    fields["delivery_attempts"] = int(fields.get("delivery_attempts", 0))
     return {"dead_id": entry.id, **fields}
 
 

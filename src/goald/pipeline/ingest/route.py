@@ -37,7 +37,7 @@ class Router:
         return RoutedBatch(
             buffers=buffers,
             dead=[
-                DeadLetter(self._stream, entry_id, event, reason, tries=1)
+                DeadLetter(self._stream, entry_id, event, reason, delivery_attempts=1)
                 for entry_id, reason, event in rejects
             ],
             size=sum(len(buffer) for _, buffer, _ in buffers)

@@ -44,7 +44,7 @@ class CrashLoopGuard:
             b"",
         )
         reason = f"a consumer ended {TRIES} times while it had this event alone"
-        letter = DeadLetter(self._stream.name, entry_id, event, reason, tries=TRIES)
+        letter = DeadLetter(self._stream.name, entry_id, event, reason, delivery_attempts=TRIES)
         return RoutedBatch(buffers=[], dead=[letter], size=len(event))
 
     async def survived(self) -> None:

@@ -42,7 +42,7 @@ def letters(stream: str, buffer: bytes) -> list[DeadLetter]:
     """The dead letters of a part that was alone in the end."""
     reason = f"a shard ended {TRIES} times while it had this event, at last alone"
     return [
-        DeadLetter(stream, entry_id, event, reason, tries=TRIES)
+        DeadLetter(stream, entry_id, event, reason, delivery_attempts=TRIES)
         for entry_id, event in _native.buffer_entries(buffer)
     ]
 

@@ -29,7 +29,7 @@ class Group:
         contact or workflow (E5): not the repeat of whoever has it, though another came first."""
         owners = [(one.effect, one.contact, one.workflow) for one in conflicts]
         return [
-            DeadLetter(self.parts[part].stream, entry_id, event, reason, tries=1)
+            DeadLetter(self.parts[part].stream, entry_id, event, reason, delivery_attempts=1)
             for part, entry_id, reason, event in proposal.rejects_with(owners)
         ]
 
@@ -49,7 +49,7 @@ class Group:
     def letters(self, reason: str) -> list[DeadLetter]:
         """Every entry as one that cannot be processed."""
         return [
-            DeadLetter(part.stream, entry_id, event, reason, tries=1)
+            DeadLetter(part.stream, entry_id, event, reason, delivery_attempts=1)
             for part in self.parts
             for entry_id, event in _native.buffer_entries(part.buffer)
         ]

@@ -34,7 +34,7 @@ class BuriedLetter:
     entry_id: str
     event: bytes
     reason: str
-    tries: int
+    delivery_attempts: int
     at: str
     """When it was given up, RFC 3339."""
 
@@ -115,6 +115,6 @@ def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> BuriedLetter:
         entry_id=text(b"id"),
         event=fields.get(FIELD.encode(), b""),
         reason=text(b"reason"),
-        tries=int(fields.get(b"tries", b"0")),
+        delivery_attempts=int(fields.get(b"delivery_attempts", b"0")),
         at=text(b"at"),
     )
