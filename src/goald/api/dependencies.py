@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from goald.api.auth.signed_bodies import SignedBodies
 from goald.api.ports import (
     AuditTrail,
     Contacts,
@@ -19,6 +18,7 @@ from goald.api.ports import (
     WebhookSecrets,
 )
 from goald.api.publishing import Publishing
+from goald.api.signed_bodies import SignedBodies
 from goald.configuration.service import ConfigurationService
 from goald.ports.clock import Clock
 from goald.settings import ApiSettings

@@ -10,8 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from goald.api.http.problems import MEANINGS, ProblemAnswer, responses, title_of
 from goald.api.models.events import EVENT
+from goald.api.problems import MEANINGS, ProblemAnswer, responses, title_of
 
 DESCRIPTION = """\
 goald takes contacts out of a marketing workflow the moment they have done what it was for.

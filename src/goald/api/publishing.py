@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
-from goald.api.http.problems import TooManyRequests
 from goald.api.ports import EventSink
+from goald.api.problems import TooManyRequests
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.intake import TakenEvent
 

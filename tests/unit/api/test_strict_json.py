@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from goald.api.http.bodies import strict_json
-from goald.api.http.problems import BadRequest
+from goald.api.problems import BadRequest
 
 
 def test_decimals_are_kept_exact() -> None:

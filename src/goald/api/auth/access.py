@@ -13,22 +13,8 @@ from fastapi.security.utils import get_authorization_scheme_param
 from goald.api.auth.signatures import SECRET_BYTES, is_signed, is_timely
 from goald.api.auth.tokens import is_name
 from goald.api.dependencies import Dependencies
-from goald.api.http.paths import PathId
-from goald.api.http.problems import Forbidden, Unauthorized
 from goald.api.ports import Caller
-
-__all__ = [
-    "SCOPES",
-    "Access",
-    "Audits",
-    "Edits",
-    "EventWriter",
-    "PartsOf",
-    "PathId",
-    "Reads",
-    "Writes",
-    "parts_of",
-]
+from goald.api.problems import Forbidden, Unauthorized
 
 SCOPES = {
     "workflows:read": "see workflows, goals, statistics, enrollments and achievements",

@@ -8,7 +8,7 @@ import httpx
 import jwt
 import structlog
 
-from goald.api.http.problems import Unauthorized
+from goald.api.problems import Unauthorized
 from goald.domain.errors import ServiceUnavailable
 from goald.ports.clock import Clock
 

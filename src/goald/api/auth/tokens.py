@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 import jwt
 
-from goald.api.http.problems import Unauthorized
 from goald.api.ports import Caller
+from goald.api.problems import Unauthorized
 from goald.settings import TokenSettings
 
 _MAX_LENGTH = 8_192

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
-from goald.api.http.problems import BadRequest, TooLarge, UnsupportedMedia
+from goald.api.problems import BadRequest, TooLarge, UnsupportedMedia
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from goald.api.http.problems import MEDIA_TYPE, Problem, title_of
+from goald.api.problems import MEDIA_TYPE, Problem, title_of
 from goald.domain import errors
 
 _STATUS_OF: dict[type[errors.GoaldError], int] = {

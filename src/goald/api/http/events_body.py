@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from goald.api.http.bodies import StrictRequest
-from goald.api.http.problems import BadRequest, UnsupportedMedia
+from goald.api.problems import BadRequest, UnsupportedMedia
 from goald.pipeline.intake import Intake, intake
 
 JSON: Final = "application/json"

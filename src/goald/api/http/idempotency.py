@@ -11,8 +11,8 @@ from fastapi import Header, Request, Response
 from pydantic import BaseModel
 
 from goald.api.dependencies import Dependencies
-from goald.api.http.problems import ConflictProblem
 from goald.api.ports import Caller
+from goald.api.problems import ConflictProblem
 from goald.api.publishing import PATIENCE_S
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.idempotency import Answer, IdempotencyRecord

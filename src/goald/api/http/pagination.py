@@ -19,7 +19,7 @@ from fastapi import Depends, Query
 from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from goald.api.http.problems import BadRequest
+from goald.api.problems import BadRequest
 from goald.domain.records import Place, Span
 from goald.domain.times import to_us
 

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 
 from goald.api.auth.access import Access
 from goald.api.http.bodies import StrictRequest
-from goald.api.http.problems import BadRequest, responses
+from goald.api.problems import BadRequest, responses
 
 GUARDED = "/api/v1/"
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
-from goald.api.http.problems import BadRequest
+from goald.api.problems import BadRequest
 from goald.domain.configuration.edits import Expected
 from goald.domain.configuration.workflows import GoalRow, WorkflowRow
 

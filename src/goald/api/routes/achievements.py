@@ -5,12 +5,13 @@ from uuid import UUID
 
 from fastapi import Query
 
-from goald.api.auth.access import PartsOf, PathId, Reads
+from goald.api.auth.access import PartsOf, Reads
 from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.pagination import PageAsked, QueryId
-from goald.api.http.problems import NotFoundProblem, responses
+from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.records import AchievementPage, AchievementResponse
+from goald.api.problems import NotFoundProblem, responses
 from goald.domain.configuration.goals import GoalType
 
 router = Router()

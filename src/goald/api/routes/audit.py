@@ -8,9 +8,9 @@ from pydantic import StringConstraints
 from goald.api.auth.access import Audits, PartsOf
 from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.pagination import PageAsked, QueryId
-from goald.api.http.problems import responses
 from goald.api.http.routing import Router
 from goald.api.models.audit import AuditEntry, AuditPage
+from goald.api.problems import responses
 from goald.domain.records import AuditAction
 
 router = Router()

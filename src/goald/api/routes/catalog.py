@@ -9,11 +9,11 @@ from goald.api.auth.access import Edits, PartsOf, Reads
 from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.pagination import Asked
 from goald.api.http.paths import PathId
-from goald.api.http.problems import responses
 from goald.api.http.routing import Router
 from goald.api.http.versions import LOCATION
 from goald.api.models.catalog import EntityAnswer, EntityChange, EntityPage
 from goald.api.models.editing import Limit
+from goald.api.problems import responses
 from goald.domain.configuration.goals import CatalogKind
 from goald.domain.configuration.workflows import EntityRow
 

@@ -6,12 +6,13 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
-from goald.api.auth.access import PartsOf, PathId, Writes
+from goald.api.auth.access import PartsOf, Writes
 from goald.api.dependencies import Dependencies
 from goald.api.http.idempotency import REPLAYED_HEADER, Key, once
-from goald.api.http.problems import BadRequest, ConflictProblem, NotFoundProblem, responses
+from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.events import EnrollmentEnd, EventMade, NewEnrollment
+from goald.api.problems import BadRequest, ConflictProblem, NotFoundProblem, responses
 from goald.api.publishing import units
 from goald.domain.derived_ids import derived_id
 from goald.domain.times import rfc3339

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import Query
 
-from goald.api.auth.access import PartsOf, PathId, Reads
+from goald.api.auth.access import PartsOf, Reads
 from goald.api.http.pagination import PageAsked, QueryId
-from goald.api.http.problems import NotFoundProblem, responses
+from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.records import EnrollmentPage, EnrollmentResponse
+from goald.api.problems import NotFoundProblem, responses
 from goald.domain.records import EnrollmentStatus
 
 router = Router()

@@ -8,9 +8,9 @@ from goald.api.auth.access import EventWriter, PartsOf
 from goald.api.http.bodies import StrictRequest
 from goald.api.http.events_body import JSON, MANY, ONE, documented, taken
 from goald.api.http.idempotency import REPLAYED_HEADER, Key, once
-from goald.api.http.problems import BadRequest, responses
 from goald.api.http.routing import Router
 from goald.api.models.events import EVENT_REF, EVENTS, EventsTaken, RefusedEventAnswer
+from goald.api.problems import BadRequest, responses
 from goald.api.publishing import units
 from goald.pipeline.intake import Intake
 

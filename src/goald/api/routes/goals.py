@@ -7,11 +7,11 @@ from fastapi import Response
 from goald.api.auth.access import Edits, PartsOf, Reads
 from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.paths import PathId
-from goald.api.http.problems import responses
 from goald.api.http.routing import Router
 from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag
 from goald.api.models.editing import Limit, Offset
 from goald.api.models.goals import GoalAnswer, GoalChange, GoalList, GoalRequest
+from goald.api.problems import responses
 from goald.api.routes.workflows import NOT_EVERYWHERE, path_of, with_version
 from goald.configuration.changes import Edited
 from goald.domain.configuration.criteria import read_criteria

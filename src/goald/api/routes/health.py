@@ -5,8 +5,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from goald.api.auth.access import PartsOf
-from goald.api.http.problems import Unavailable, responses
 from goald.api.http.routing import Router
+from goald.api.problems import Unavailable, responses
 
 router = Router()
 

@@ -1,9 +1,10 @@
 """What is registered for a workflow (R9, R10, E10)."""
 
-from goald.api.auth.access import PartsOf, PathId, Reads
-from goald.api.http.problems import NotFoundProblem, responses
+from goald.api.auth.access import PartsOf, Reads
+from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.records import Listeners
+from goald.api.problems import NotFoundProblem, responses
 
 router = Router()
 

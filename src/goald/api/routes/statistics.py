@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import BeforeValidator
 
-from goald.api.auth.access import PartsOf, PathId, Reads
-from goald.api.http.problems import BadRequest, NotFoundProblem, responses
+from goald.api.auth.access import PartsOf, Reads
+from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.statistics import GoalStatistics
+from goald.api.problems import BadRequest, NotFoundProblem, responses
 
 router = Router()
 

@@ -5,10 +5,11 @@ import secrets
 from fastapi import Response
 
 from goald.api.auth import signatures
-from goald.api.auth.access import Edits, PartsOf, PathId
-from goald.api.http.problems import NotFoundProblem, responses
+from goald.api.auth.access import Edits, PartsOf
+from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.webhooks import WantedSecret, Webhook, Webhooks, WebhookSecret
+from goald.api.problems import NotFoundProblem, responses
 from goald.domain.times import rfc3339
 
 router = Router()

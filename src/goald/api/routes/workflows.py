@@ -6,12 +6,12 @@ from goald.api.auth.access import Edits, PartsOf, Reads
 from goald.api.dependencies import Dependencies
 from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.paths import PathId
-from goald.api.http.problems import responses
 from goald.api.http.routing import Router
 from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag
 from goald.api.models.editing import Limit, Offset, OfVersion
 from goald.api.models.workflows import WorkflowAnswer, WorkflowChange, WorkflowList
 from goald.api.ports import Caller
+from goald.api.problems import responses
 from goald.configuration.changes import Edited
 from goald.domain.configuration.edits import Expected
 from goald.domain.configuration.workflows import WorkflowRow

@@ -18,10 +18,10 @@ from goald.adapters.postgres.webhook_secrets import PostgresWebhookSecrets
 from goald.adapters.redis.idempotency import RedisIdempotency
 from goald.adapters.redis.quotas import RedisQuotas
 from goald.api.auth.jwks import JwksKeys
-from goald.api.auth.signed_bodies import SignedBodies
 from goald.api.auth.tokens import JwtVerifier, Secret
 from goald.api.dependencies import Dependencies
 from goald.api.publishing import Publishing
+from goald.api.signed_bodies import SignedBodies
 from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
 from goald.pipeline.explain import Explain

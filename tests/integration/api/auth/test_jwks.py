@@ -15,8 +15,8 @@ from tests.support.api.jwks_server import Issuer, Key, issuing
 from goald.adapters.memory.clock import ManualClock
 from goald.api.auth.jwks import COOL_DOWN_S, FRESH_S, JwksKeys
 from goald.api.auth.tokens import JwtVerifier
-from goald.api.http.problems import Unauthorized
 from goald.api.ports import Caller
+from goald.api.problems import Unauthorized
 from goald.domain.errors import ServiceUnavailable
 from goald.settings import TokenSettings
 

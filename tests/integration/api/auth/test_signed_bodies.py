@@ -12,8 +12,8 @@ from starlette.types import Message
 from tests.integration.api.auth.test_webhooks import SECRET, event, send, signed
 from tests.support.api.client import Api
 
-from goald.api.auth.signed_bodies import AT_ONCE, SignedBodies
-from goald.api.http.problems import Unavailable
+from goald.api.problems import Unavailable
+from goald.api.signed_bodies import AT_ONCE, SignedBodies
 
 DEADLINE_S = 20.0
 

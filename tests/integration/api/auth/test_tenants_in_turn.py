@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.support.services.redis_proxy import Proxy
 
-from goald.api.http.problems import TooManyRequests
+from goald.api.problems import TooManyRequests
 from goald.api.publishing import LINE, SHARE_UNITS, Publishing, units
 from goald.client import Publisher, event
 from goald.client.envelope import encode

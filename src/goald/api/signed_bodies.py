@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import Request
 
-from goald.api.http.problems import BadRequest, Unavailable
+from goald.api.problems import BadRequest, Unavailable
 
 AT_ONCE: Final = 64
 """Bodies that are read or checked at once: 64 MiB, whoever sends them (D8)."""
