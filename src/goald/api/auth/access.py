@@ -10,7 +10,7 @@ from fastapi.openapi.models import SecurityBase as SecuritySchemeModel
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
-from goald.api.auth.signatures import SECRET_BYTES, is_signed, is_timely
+from goald.api.auth.signatures import MIN_SECRET_BYTES, is_signed, is_within_window
 from goald.api.auth.tokens import is_name
 from goald.api.dependencies import Dependencies
 from goald.api.ports import Caller
@@ -24,7 +24,7 @@ SCOPES = {
 }
 _CALLER = "goald.caller"
 _CHALLENGE = 'Bearer realm="goald"'
-_NO_SECRET = bytes(SECRET_BYTES[0])
+_NO_SECRET = bytes(MIN_SECRET_BYTES)
 """Checked with where there is no secret, so that the answer takes as long."""
 
 
@@ -136,7 +136,7 @@ class ByTokenOrSignature(Access):
         if (
             is_name(tenant)
             and is_name(provider)
-            and is_timely(timestamp, now_s, parts.settings.webhook_window)
+            and is_within_window(timestamp, now_s, parts.settings.webhook_window)
         ):
             async with parts.signed_bodies.body(request) as body:
                 secret = await parts.secrets.get(tenant, provider)

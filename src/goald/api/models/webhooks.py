@@ -23,7 +23,7 @@ class WantedSecret(Body):
     @classmethod
     def _parsed(cls, value: str | None) -> str | None:
         if value is not None:
-            signatures.parsed(value)
+            signatures.parse_secret(value)
         return value
 
 

@@ -36,10 +36,10 @@ async def put_webhook(
     is in this answer and in no other. One that was set before is no longer good."""
     given = wanted.secret if wanted is not None else None
     # Randomness is the operating system's here: a secret must not be that of another run.
-    secret = signatures.parsed(given) if given else secrets.token_bytes(_MADE_BYTES)
+    secret = signatures.parse_secret(given) if given else secrets.token_bytes(_MADE_BYTES)
     is_new = await parts.secrets.put(caller.tenant_id, provider, secret, caller.subject)
     response.status_code = 201 if is_new else 200
-    return WebhookSecret(provider=provider, secret=signatures.shown(secret))
+    return WebhookSecret(provider=provider, secret=signatures.format_secret(secret))
 
 
 @router.get(

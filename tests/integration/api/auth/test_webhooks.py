@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.support.api.client import Api
 
-from goald.api.auth.signatures import parsed, signature
+from goald.api.auth.signatures import parse_secret, sign
 
 PATH = "/api/v1/webhooks"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -31,12 +31,12 @@ def signed(
     secret: str, body: bytes, *, at: float | None = None, message_id: str = "msg-1"
 ) -> dict[str, str]:
     """The headers of a webhook."""
-    timestamp = str(int(time.time() if at is None else at))
+    timestamp_s = int(time.time() if at is None else at)
     return {
         "content-type": "application/json",
         "webhook-id": message_id,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": signature(parsed(secret), message_id, timestamp, body),
+        "webhook-timestamp": str(timestamp_s),
+        "webhook-signature": sign(parse_secret(secret), message_id, timestamp_s, body),
     }
 
 
@@ -57,7 +57,7 @@ def test_a_secret_is_made_and_shown_once(api: Api) -> None:
     made = client.put(f"{PATH}/stripe")
 
     assert made.status_code == 201
-    assert len(parsed(made.json()["secret"])) == 32
+    assert len(parse_secret(made.json()["secret"])) == 32
     listed = client.get(PATH)
     assert [item["provider"] for item in listed.json()["items"]] == ["stripe"]
     assert set(listed.json()["items"][0]) == {"provider", "created_at"}
@@ -204,4 +204,4 @@ def test_who_set_and_removed_a_secret_is_in_the_audit_log_and_the_secret_is_not(
     assert {entry["actor"] for entry in entries} == {"editor@acme"}
     assert len(entries) == 2
     assert secret not in json.dumps(entries)
-    assert parsed(secret).hex() not in json.dumps(entries)
+    assert parse_secret(secret).hex() not in json.dumps(entries)
