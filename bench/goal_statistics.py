@@ -27,7 +27,7 @@ from bench.stage import Stage
 from goald.adapters.postgres.records.statistics import PostgresStatistics
 from goald.adapters.postgres.tenants import TenantPool
 from goald.api.app import create_app
-from goald.runtime.http.listen_socket import listening, url_of
+from goald.runtime.http.listen_socket import bind, url_of
 from goald.runtime.http.server import ApiServer
 from goald.runtime.wiring.api import api_dependencies
 from goald.runtime.wiring.daemon import system_clock
@@ -68,7 +68,7 @@ async def run(options: argparse.Namespace) -> list[Read]:
     with (
         tempfile.TemporaryDirectory(prefix="goald-") as directory,
         Stage(Path(directory)) as stage,
-        listening(HOST, 0, what="the API", setting="GOALD_API") as taken,
+        bind(HOST, 0, what="the API", setting="GOALD_API") as taken,
     ):
         admin = await asyncpg.connect(stage.admin_dsn)
         await make_year(admin, options.enrollments)

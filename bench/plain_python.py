@@ -20,7 +20,7 @@ from ray.actor import ActorHandle
 from goald import _native
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.runtime.actors.ray_actors import ShardActor, named_actor, shard_name
-from goald.runtime.actors.shard import ShardSettings
+from goald.runtime.processes.shard import ShardSettings
 from goald.runtime.wiring.daemon import Endpoints, shard_process
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

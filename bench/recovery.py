@@ -25,13 +25,13 @@ import asyncpg
 from bench.stage import Stage
 from bench.workload import TENANT, Workload, contact_id, slot_of
 from goald.adapters.redis.connect import connect
+from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.client import Publisher, event
 from goald.domain.slots import split_slots
 from goald.domain.streams import DEFAULT_STREAMS, EXITS
+from goald.ports.process_registry import Heartbeat
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.actors.supervisor import Supervisor
-from goald.runtime.heartbeat.heartbeats import Heartbeat
-from goald.runtime.heartbeat.registry import RedisProcessRegistry
 from goald.settings import Settings
 
 TIMEOUT_SECONDS = 120

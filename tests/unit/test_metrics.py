@@ -11,11 +11,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from goald.adapters.redis.process_registry import decode, encode
 from goald.domain.errors import StartError
 from goald.metrics import ConsumerMetrics, ShardMetrics, snapshot
-from goald.runtime.heartbeat.exporter import Collected, Exporter
-from goald.runtime.heartbeat.heartbeats import Heartbeat
-from goald.runtime.heartbeat.rates import RateWindow, Readings, Snapshot, between, quantile
+from goald.ports.process_registry import Heartbeat, Readings
+from goald.runtime.heartbeat.exporter import Exporter, ReadingsCollector
+from goald.runtime.heartbeat.rates import RateWindow, Snapshot, between, quantile
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ class Process:
         sent = Heartbeat(
             self.role, self.index, self.pid, "host", NOW, at, True, snapshot(self.registry)
         )
-        return Heartbeat.from_json(sent.to_json())
+        return decode(encode(sent))
 
 
 def shard(index: int = 0, pid: int = 100) -> tuple[Process, ShardMetrics]:
@@ -161,7 +162,7 @@ def serving(
     latest: Callable[[], Readings], now: Callable[[], datetime] = lambda: NOW
 ) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(Collected(latest, now))
+    registry.register(ReadingsCollector(latest, now))
     return registry
 
 

@@ -20,9 +20,9 @@ from tests.fault.harness.servers import until
 from tests.fault.harness.serving import Serving
 from tests.fault.harness.stage import Stage
 
+from goald.adapters.redis.process_registry import decode_all
 from goald.domain.leases import LEASE_SECONDS
 from goald.domain.streams import PROCESSES
-from goald.runtime.heartbeat.heartbeats import parse
 
 HOUR = "3600s"
 WHOSE = ("daemon", "redis", "postgres")
@@ -78,7 +78,7 @@ class ClockStage(Stage):
                 if whose == "redis":
                     shown = client.time()[0]
                 else:
-                    beats = parse(client.hvals(PROCESSES))
+                    beats = decode_all(client.hvals(PROCESSES))
                     shown = min(beat.at.timestamp() for beat in beats)
         return round((shown - time.time()) / 3600)
 

@@ -20,8 +20,8 @@ from goald.domain.fail_points import FailPoint, no_op
 from goald.domain.slots import SlotRange
 from goald.domain.streams import event_stream
 from goald.runtime import logs
-from goald.runtime.actors.consumer import ConsumerSettings
-from goald.runtime.actors.shard import ShardSettings
+from goald.runtime.processes.consumer import ConsumerSettings
+from goald.runtime.processes.shard import ShardSettings
 from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_process
 from goald.settings import DispatchSettings, ReadSettings
 

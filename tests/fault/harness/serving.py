@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import redis
 
+from goald.adapters.redis.process_registry import decode_all
 from goald.domain.streams import PROCESSES
-from goald.runtime.heartbeat.heartbeats import Heartbeat, parse
+from goald.ports.process_registry import Heartbeat
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
 RESTART_SECONDS = 1.0
@@ -141,7 +142,7 @@ class Serving:
     def _beats(self) -> list[Heartbeat]:
         try:
             with redis.Redis.from_url(self._redis_url, socket_timeout=5) as client:
-                return parse(client.hvals(PROCESSES))
+                return decode_all(client.hvals(PROCESSES))
         except redis.RedisError:
             return []
 

@@ -21,9 +21,10 @@ from tests.fault.harness.probes import ExitWatch
 from tests.fault.harness.servers import DEADLINE_S, Client, Servers
 from tests.fault.harness.serving import Serving
 
+from goald.adapters.redis.process_registry import decode_all
 from goald.configuration.file import parse_configuration
 from goald.domain.streams import GROUP, PROCESSES, event_stream
-from goald.runtime.heartbeat.heartbeats import STALE_S, parse
+from goald.runtime.heartbeat.readiness import STALE_SECONDS
 from goald.runtime.wiring.daemon import configuration_service
 
 POLL_S = 0.01
@@ -129,7 +130,7 @@ class Stage:
     def is_ready(self) -> bool:
         """Whether every process that there must be says now that it is ready."""
         with self._client() as client:
-            beats = {beat.field: beat for beat in parse(client.hvals(PROCESSES))}
+            beats = {beat.field: beat for beat in decode_all(client.hvals(PROCESSES))}
         now = datetime.now(UTC)
         first = beats.get(self.engine.roles[0])
         return (
@@ -137,7 +138,7 @@ class Stage:
             and first is not None
             and first.pid == self.engine.pid
             and all(
-                role in beats and beats[role].ready and beats[role].age_s(now) < STALE_S
+                role in beats and beats[role].ready and beats[role].age_s(now) < STALE_SECONDS
                 for role in self.engine.roles
             )
         )

@@ -163,7 +163,7 @@ def test_status_without_a_daemon_is_not_ready_and_says_why(
     assert ran.json["redis_url"] == os.environ["GOALD_REDIS_URL"]
     shown = run("status")
     assert shown.code == 4
-    assert "NOT READY: supervisor 0 was never heard of" in shown.out
+    assert "NOT READY: goald serve is not running" in shown.out
 
 
 def test_doctor_finds_the_embedded_services_in_order(run: Callable[..., Ran], streams: Any) -> None:

@@ -12,8 +12,8 @@ from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
 from goald.domain.errors import LeaseLost
 from goald.domain.slots import SlotRange
 from goald.domain.streams import event_stream
-from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
-from goald.runtime.actors.shard import ShardProcess, ShardSettings
+from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.processes.shard import ShardProcess, ShardSettings
 from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_process
 from goald.settings import DispatchSettings, ReadSettings
 

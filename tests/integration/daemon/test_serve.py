@@ -127,7 +127,7 @@ def test_a_second_goald_on_the_same_data_directory_is_refused(daemon: Daemon) ->
     assert ran.returncode == 1
     assert f"in use by another goald (process {daemon.process.pid})" in ran.stderr
     assert "--data-dir" in ran.stderr
-    assert daemon.readings().ready
+    assert daemon.is_ready()
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_when_ray_dies_everything_is_started_anew_and_goes_on(
             lambda: not set(before.values()) & set(actors(daemon).values()),  # noqa: B023
         )
         exit_comes(daemon, f"after-{number}")
-        daemon.until("readiness", lambda: daemon.readings().ready)
+        daemon.until("readiness", daemon.is_ready)
         assert told in daemon.printed()
         kept = {daemon.process.pid} if daemon.process is not None else set()
         kept |= {each.pid for each in daemon.family()}

@@ -125,7 +125,7 @@ def test_each_bad_envelope_among_good_events_is_dead_for_a_reason_or_passed_over
     assert wrong == []
     assert "good" not in letters
     streams.assert_every_good_one_took_effect()
-    assert daemon.readings().ready
+    assert daemon.is_ready()
 
 
 def test_a_flood_of_bad_envelopes_holds_nothing_up(daemon: Daemon, streams: Streams) -> None:
@@ -139,7 +139,7 @@ def test_a_flood_of_bad_envelopes_holds_nothing_up(daemon: Daemon, streams: Stre
     streams.add("good", event_stream(0), tagged)
     streams.send()
     streams.assert_every_good_one_took_effect()
-    assert daemon.readings().ready
+    assert daemon.is_ready()
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,13 @@ from goald.configuration.service import Applied
 from goald.domain.configuration.workflows import Holders
 from goald.domain.slots import split_slots
 from goald.domain.streams import CONTROL
-from goald.runtime.actors.shard import ShardProcess, ShardSettings
-from goald.runtime.wiring.daemon import Endpoints, configuration_service, open_board, system_clock
+from goald.runtime.processes.shard import ShardProcess, ShardSettings
+from goald.runtime.wiring.daemon import (
+    Endpoints,
+    configuration_service,
+    process_registry,
+    system_clock,
+)
 
 NEVER = 3_600.0
 DEADLINE_S = 30.0
@@ -52,7 +57,7 @@ async def shards(
             store=PostgresShardStore(endpoints.postgres_dsn),
             outbound=RedisOutbound(endpoints.redis_url, clock),
             control=RedisControlStream(control_url or endpoints.redis_url),
-            board=open_board(endpoints),
+            processes=process_registry(endpoints),
             clock=clock,
         )
         for index, slots in enumerate(split_slots(2))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.redis import RedisEventStream, RedisOutbound, admin
+from goald.adapters.redis import RedisEventStream, RedisOutbound, admin, server_inspector
 from goald.adapters.redis.connect import connect
 from goald.adapters.redis.dead_letters.store import list_dead, purge_dead, replay_dead, show_dead
 from goald.domain.errors import NotFound, ServiceUnavailable, StreamCountMismatch
@@ -114,14 +114,14 @@ async def test_the_number_of_streams_is_set_once(client: Any) -> None:
 
 
 async def test_doctor_tells_what_a_server_does_not_give(client: Any) -> None:
-    checks = {check.name: check for check in await admin.check_server(client)}
+    checks = {check.name: check for check in await server_inspector.check_server(client)}
     assert checks["append-only file"].ok
     assert checks["version"].ok
     assert checks["maxmemory-policy"].ok
     assert checks["role"].ok
     await client.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        checks = {check.name: check for check in await admin.check_server(client)}
+        checks = {check.name: check for check in await server_inspector.check_server(client)}
     finally:
         await client.config_set("maxmemory-policy", "noeviction")
     assert checks["maxmemory-policy"].ok is False
@@ -137,7 +137,7 @@ async def test_doctor_says_unknown_where_config_is_forbidden(
     path = any_redis_url.removeprefix("unix://")
     hosted = connect(f"unix://hosted:secret@{path}")
     try:
-        checks = {check.name: check for check in await admin.check_server(hosted)}
+        checks = {check.name: check for check in await server_inspector.check_server(hosted)}
     finally:
         await hosted.aclose()
         await client.execute_command("ACL", "DELUSER", "hosted")
@@ -147,7 +147,11 @@ async def test_doctor_says_unknown_where_config_is_forbidden(
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     client = connect("unix:///tmp/goald-no-such-socket")
-    calls: list[Callable[[Any], Any]] = [admin.lag, admin.stream_count, admin.check_server]
+    calls: list[Callable[[Any], Any]] = [
+        admin.lag,
+        admin.stream_count,
+        server_inspector.check_server,
+    ]
     for call in calls:
         with pytest.raises(ServiceUnavailable):
             await call(client)

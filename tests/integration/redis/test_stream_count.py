@@ -13,6 +13,7 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis import RedisOutbound, admin
 from goald.adapters.redis.dead_letters.store import list_dead, replay_dead
 from goald.adapters.redis.events import count_change
+from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.api.publishing import Publishing
 from goald.cli.commands import streams as command
 from goald.client import Publisher, ServiceUnavailable, event
@@ -20,7 +21,6 @@ from goald.domain.errors import NotDrained, StreamCountMismatch
 from goald.domain.streams import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream, partition_of
 from goald.pipeline.intake import TakenEvent
 from goald.ports.outbound import DeadLetter
-from goald.runtime.heartbeat.registry import RedisProcessRegistry
 from goald.runtime.jobs.stream_count_watcher import StreamCountWatcher
 
 MOST = 16

@@ -30,11 +30,11 @@ from goald.pipeline.shard_batch import Shard
 from goald.ports.clock import Clock
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Message, PublishedWatermark
+from goald.ports.process_registry import Heartbeat
 from goald.ports.shard_store import Change, Committed
 from goald.ports.stream_leases import StreamLeases
-from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
-from goald.runtime.actors.shard import ShardProcess, ShardSettings
-from goald.runtime.heartbeat.heartbeats import Heartbeat
+from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.processes.shard import ShardProcess, ShardSettings
 from goald.settings import DispatchSettings, ReadSettings
 
 STREAM = event_stream(0)
@@ -173,7 +173,7 @@ class House:
             store=self.store,
             outbound=self.outbound,
             control=MemoryControlStream(self.streams),
-            board=self.board,
+            processes=self.board,
             clock=self.clock,
             evaluator=evaluator,
             fail_point=self.fail_point,
@@ -193,7 +193,7 @@ class House:
             open_stream=self.open_stream,
             leases=self.open_leases(),
             outbound=self.outbound,
-            board=self.board,
+            processes=self.board,
             clock=self.clock,
             fail_point=self.fail_point,
         )

@@ -17,7 +17,7 @@ from goald.client import event
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.shard.sequence import Sequencer
 from goald.pipeline.shard_batch import ShardBatch
-from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
 from goald.settings import DispatchSettings, ReadSettings
 
 
@@ -69,7 +69,7 @@ class Reading:
             open_stream=lambda name: RedisEventStream(url, name),
             leases=MemoryStreamLeases(MemoryDatabase()),
             outbound=self.outbound,
-            board=self.board,
+            processes=self.board,
             clock=clock,
         )
         self.running = asyncio.ensure_future(self.consumer.run())

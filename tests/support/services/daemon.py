@@ -31,13 +31,14 @@ from tests.support.services.directories import new_room
 
 from goald.adapters.redis.connect import connect
 from goald.adapters.redis.dead_letters.store import BuriedLetter, list_dead
+from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.client import Exit, Publisher
 from goald.domain.streams import EXITS, NOTICES
+from goald.ports.process_registry import Readings
 from goald.runtime.embedded import launch
 from goald.runtime.embedded.processes import ProcessRecord
 from goald.runtime.embedded.secret import find_token_secret
-from goald.runtime.heartbeat.rates import Readings
-from goald.runtime.heartbeat.registry import RedisProcessRegistry
+from goald.runtime.heartbeat.readiness import is_ready
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
 ENDS_WITH_US = (sys.executable, "-I", "-S", launch.__file__)
@@ -87,7 +88,7 @@ class Daemon:
         """Start it and wait until it says where it is and that all of it is ready."""
         self.launch()
         self.until("start", self._has_told_where_it_is)
-        self.until("readiness", lambda: self.readings().ready)
+        self.until("readiness", self.is_ready)
 
     def printed(self) -> str:
         """What it has printed since its last start."""
@@ -216,6 +217,10 @@ class Daemon:
     def admin_dsn(self) -> str:
         """Its Postgres as the superuser."""
         return str(self._instance()["postgres_dsn"]).replace("//goald@", "//postgres@")
+
+    def is_ready(self) -> bool:
+        """Whether every process of the instance is ready, as `goald status` decides it."""
+        return is_ready(self.readings())
 
     def readings(self) -> Readings:
         """Heartbeats and lag, as `goald status` reads them."""

@@ -17,7 +17,7 @@ from goald.pipeline.poison.delivery_attempts import Isolation
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
-from goald.runtime.actors.consumer import ConsumerProcess
+from goald.runtime.processes.consumer import ConsumerProcess
 
 FATAL = b"fatal"
 

@@ -17,7 +17,7 @@ from goald.pipeline.poison.delivery_attempts import TRIES_TOGETHER
 from goald.pipeline.shard.early_events import EarlyEvents
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard_batch import ShardBatch
-from goald.runtime.actors.shard import ShardProcess
+from goald.runtime.processes.shard import ShardProcess
 
 LONG = 30.0
 """Longer than any of these tests."""

@@ -11,7 +11,7 @@ from goald.adapters.memory.database import StoredEnrollment
 from goald.domain.errors import CommitUnknown, LeaseLost, ServiceUnavailable
 from goald.domain.streams import EXITS, slot_of
 from goald.pipeline.shard_batch import ShardBatch
-from goald.runtime.heartbeat.heartbeats import Heartbeat
+from goald.ports.process_registry import Heartbeat
 
 
 @pytest.fixture

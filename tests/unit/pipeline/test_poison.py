@@ -16,7 +16,7 @@ from goald.domain.errors import BreakerOpen, CommitUnknown
 from goald.domain.streams import EXITS
 from goald.pipeline.poison.breaker import BREAKER_EVENTS, CircuitBreaker
 from goald.pipeline.shard_batch import ShardBatch
-from goald.runtime.actors.shard import ShardProcess
+from goald.runtime.processes.shard import ShardProcess
 
 
 @pytest.fixture

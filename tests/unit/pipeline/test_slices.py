@@ -15,7 +15,7 @@ from goald.domain.streams import EXITS
 from goald.pipeline.shard.commit import SLICE_BYTES
 from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.shard_store import Change
-from goald.runtime.actors.shard import ShardProcess
+from goald.runtime.processes.shard import ShardProcess
 
 ENROLLMENTS = 300
 

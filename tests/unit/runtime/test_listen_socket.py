@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from goald.domain.errors import StartError
-from goald.runtime.http.listen_socket import listening, url_of
+from goald.runtime.http.listen_socket import bind, url_of
 
 API = {"what": "the API", "setting": "GOALD_API"}
 
@@ -20,7 +20,7 @@ def connects(url: str) -> bool:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "::"])
 def test_who_comes_before_it_is_served_waits(host: str) -> None:
     try:
-        with listening(host, 0, **API) as taken:
+        with bind(host, 0, **API) as taken:
             assert connects(url_of(taken, host))
     except StartError:
         if ":" in host and not _has_ipv6():
@@ -31,24 +31,24 @@ def test_who_comes_before_it_is_served_waits(host: str) -> None:
 def test_all_addresses_of_the_machine_are_those_of_both_families() -> None:
     if not _has_ipv6():
         pytest.skip("this machine has no IPv6")
-    with listening("::", 0, **API) as taken:
+    with bind("::", 0, **API) as taken:
         assert connects(url_of(taken, "127.0.0.1"))
 
 
 def test_a_host_that_is_not_ours_is_named_with_what_to_do() -> None:
     with (
         pytest.raises(StartError, match=r"192\.0\.2\.1.*GOALD_API_HOST"),
-        listening("192.0.2.1", 0, **API),
+        bind("192.0.2.1", 0, **API),
     ):
         pass
 
 
 def test_a_port_is_free_again_after_it() -> None:
-    with listening("127.0.0.1", 0, **API) as taken:
+    with bind("127.0.0.1", 0, **API) as taken:
         port = int(taken.getsockname()[1])
         with pytest.raises(StartError, match=f"{port}.*GOALD_API_PORT"):
-            listening("127.0.0.1", port, **API).__enter__()
-    with listening("127.0.0.1", port, **API) as taken:
+            bind("127.0.0.1", port, **API).__enter__()
+    with bind("127.0.0.1", port, **API) as taken:
         assert connects(url_of(taken, "127.0.0.1"))
 
 

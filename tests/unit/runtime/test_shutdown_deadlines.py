@@ -38,11 +38,11 @@ async def test_a_redis_that_stands_still_does_not_hold_up_the_end() -> None:
     beating = HeartbeatReporter(
         "supervisor",
         0,
-        board=board,
+        processes=board,
         clock=clock,
         describe=lambda: {"ready": True, "not_ready_reason": None},
     )
-    await beating.beat()
+    await beating.send()
     async with asyncio.timeout(DEADLINE_SECONDS):
-        await beating.end()
+        await beating.remove()
     assert board.beats

@@ -6,7 +6,7 @@ import pytest
 
 from goald.adapters.memory.clock import ManualClock
 from goald.domain.errors import LeaseHeld, LeaseLost, ServiceUnavailable
-from goald.runtime.actors.startup import StartupSequence
+from goald.runtime.processes.startup import StartupSequence
 
 
 async def test_what_is_waited_for_is_told_until_it_is_there() -> None:

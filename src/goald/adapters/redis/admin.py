@@ -1,10 +1,7 @@
 """How many streams there are, how far behind goald is, and whether Redis is set up to keep
 what it is given (3.2, 3.5, D10)."""
 
-from dataclasses import dataclass
 from typing import Any
-
-from redis.exceptions import ResponseError
 
 from goald.adapters.redis.connect import Client, service_errors
 from goald.domain.errors import StreamCountMismatch
@@ -12,7 +9,6 @@ from goald.domain.slots import SLOTS
 from goald.domain.streams import DEFAULT_STREAMS, GROUP, STREAM_COUNT, event_stream
 
 _PAGE = 1_000
-_OLDEST = (6, 2)
 
 
 async def stream_count(client: Client, wanted: int | None = None) -> int:
@@ -89,65 +85,3 @@ async def _undelivered(client: Client, stream: str, group: dict[str, Any]) -> in
 async def _page_after(client: Client, stream: str, after: bytes, count: int) -> list[Any]:
     async with service_errors():
         return list(await client.xrange(stream, min=b"(" + after, count=count))
-
-
-@dataclass(frozen=True, slots=True)
-class ServerCheck:
-    """One line of `goald doctor`."""
-
-    name: str
-    ok: bool | None
-    """None where the server does not tell."""
-    found: str
-    advice: str
-    """What to do about it, or "" where nothing."""
-
-
-async def check_server(client: Client) -> list[ServerCheck]:
-    """Whether this server keeps what it is given. What it does not tell is "unknown"."""
-    async with service_errors():
-        info = await client.info()
-        fsync = await _setting(client, "appendfsync")
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    version = str(info.get("valkey_version") or info.get("redis_version") or "unknown")
-    role = str(info.get("role", "unknown"))
-    append_only = {1: "yes", 0: "no"}.get(info.get("aof_enabled"), "unknown")
-    policy = str(info.get("maxmemory_policy", "unknown"))
-    return [
-        _check(
-            "version", f"{name} {version}", _is_recent(version), "use Redis 6.2 or newer, or Valkey"
-        ),
-        _check("role", role, role == "master", "give goald the primary's URL"),
-        _check("append-only file", append_only, append_only == "yes", "set appendonly yes"),
-        _check(
-            "appendfsync",
-            fsync,
-            fsync == "always",
-            "set appendfsync always: else a crash may lose what was sent in the last second",
-        ),
-        _check(
-            "maxmemory-policy",
-            policy,
-            policy == "noeviction",
-            "set maxmemory-policy noeviction: else streams may be thrown away",
-        ),
-    ]
-
-
-def _check(name: str, found: str, ok: bool, advice: str) -> ServerCheck:
-    if found.endswith("unknown"):
-        return ServerCheck(name, None, found, advice)
-    return ServerCheck(name, ok, found, "" if ok else advice)
-
-
-def _is_recent(version: str) -> bool:
-    parts = version.split(".")[:2]
-    return all(part.isdigit() for part in parts) and tuple(map(int, parts)) >= _OLDEST
-
-
-async def _setting(client: Client, name: str) -> str:
-    try:
-        held = await client.config_get(name)
-    except ResponseError:  # CONFIG is forbidden, as it is on most hosted servers.
-        return "unknown"
-    return str(held.get(name, "unknown"))

@@ -25,13 +25,13 @@ async def _examine(as_json: bool) -> bool:
     """Whether something fails."""
     from rich.text import Text
 
-    from goald.runtime.doctor.diagnosis import examine
+    from goald.runtime.wiring.doctor import diagnose
     from goald.settings import load_settings
 
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     out = console()
     failed = False
-    async for finding in examine(load_settings()):
+    async for finding in diagnose(load_settings()):
         failed = failed or finding.state == "fail"
         if as_json:
             print_json(asdict(finding), lines=True)

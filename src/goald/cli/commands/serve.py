@@ -32,7 +32,7 @@ def serve(
     console = TerminalConsole(demo=demo)
     logs.configure(settings.log_level, settings.log_format, console.log_stream())
     console.step("starting goald")
-    from goald.runtime.serve import serve as run
+    from goald.runtime.daemon.serve import serve as run
 
     try:
         code = run(settings, embedded=embedded, demo=demo, console=console)
@@ -47,7 +47,7 @@ def api() -> None:
     Needs Redis, Postgres and a way to check tokens; not Ray.
     """
     from goald.runtime import logs
-    from goald.runtime.http.server import serve_api
+    from goald.runtime.daemon.serve_api import serve_api
     from goald.settings import load_settings
 
     settings = load_settings()

@@ -11,8 +11,7 @@ from goald.cli.output.exit_codes import Code
 from goald.cli.output.printing import masked, print_json, say, table
 
 if TYPE_CHECKING:
-    from goald.runtime.heartbeat.heartbeats import Heartbeat
-    from goald.runtime.heartbeat.rates import Readings
+    from goald.ports.process_registry import Heartbeat, Readings
     from goald.runtime.instance import Instance
 
 
@@ -38,8 +37,8 @@ def status(
 
 async def _gather(instance: "Instance") -> dict[str, Any]:
     from goald.adapters.redis.connect import connect
-    from goald.runtime.heartbeat.heartbeats import not_ready
-    from goald.runtime.heartbeat.registry import RedisProcessRegistry
+    from goald.adapters.redis.process_registry import RedisProcessRegistry
+    from goald.runtime.heartbeat.readiness import not_ready_reasons
 
     board, client = RedisProcessRegistry(instance.redis_url), connect(instance.redis_url)
     try:
@@ -48,7 +47,7 @@ async def _gather(instance: "Instance") -> dict[str, Any]:
     finally:
         await board.close()
         await client.aclose()
-    missing = not_ready(readings.heartbeats, readings.at)
+    missing = not_ready_reasons(readings.heartbeats, readings.at)
     driver = next((each for each in readings.heartbeats if each.role == "supervisor"), None)
     return {
         "ready": not missing,
@@ -91,7 +90,7 @@ def _processes(readings: "Readings", instance: "Instance") -> list[dict[str, Any
 
 
 def _process(heartbeat: "Heartbeat", readings: "Readings") -> dict[str, Any]:
-    from goald.runtime.heartbeat.heartbeats import STALE_S
+    from goald.runtime.heartbeat.readiness import STALE_SECONDS
 
     age = heartbeat.age_s(readings.at)
     return {
@@ -99,7 +98,7 @@ def _process(heartbeat: "Heartbeat", readings: "Readings") -> dict[str, Any]:
         "index": heartbeat.index,
         "pid": heartbeat.pid,
         "host": heartbeat.host,
-        "ready": heartbeat.ready and age < STALE_S,
+        "ready": heartbeat.ready and age < STALE_SECONDS,
         "age_s": round(age, 3),
     }
 

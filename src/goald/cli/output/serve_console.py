@@ -18,7 +18,7 @@ PLAIN_LINE_S = 10.0
 
 
 class TerminalConsole:
-    """A `goald.runtime.console.ServeConsole`.
+    """A `goald.runtime.daemon.console.ServeConsole`.
 
     On a terminal the live line is drawn about once a second; elsewhere it is a line of its
     own every 10 s, and one more at the first exit. ASCII only.

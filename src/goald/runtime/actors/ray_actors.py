@@ -27,8 +27,8 @@ from goald.domain.errors import (
 )
 from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime import logs
-from goald.runtime.actors.consumer import ConsumerSettings
-from goald.runtime.actors.shard import ShardProcess, ShardSettings
+from goald.runtime.processes.consumer import ConsumerSettings
+from goald.runtime.processes.shard import ShardProcess, ShardSettings
 from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_process
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from ray.exceptions import ActorDiedError, RayError
 from goald.domain.errors import RayEnded, StartError
 from goald.domain.slots import split_slots
 from goald.domain.streams import event_stream
-from goald.runtime.actors.consumer import ConsumerSettings
 from goald.runtime.actors.ray_actors import make_consumer, make_shard
-from goald.runtime.actors.shard import ShardSettings
+from goald.runtime.processes.consumer import ConsumerSettings
+from goald.runtime.processes.shard import ShardSettings
 from goald.runtime.wiring.daemon import Endpoints
 from goald.settings import Settings
 

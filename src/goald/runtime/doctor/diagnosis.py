@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from goald.domain.errors import NotFound
+from goald.ports.server_inspector import ServerInspector
 from goald.runtime import instance as instances
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
 from goald.runtime.doctor.services import ROLES, postgres, redis
@@ -25,11 +26,14 @@ _SOCKET = "goald-4294967295-0123456789ab/.s.PGSQL.5432"
 FREE_BYTES = 2 << 30
 
 
-async def examine(settings: Settings) -> AsyncIterator[DoctorCheck]:
-    """One finding after the other, as they come. Raises nothing: what fails is a finding.
+async def examine(
+    settings: Settings, inspect_redis: Callable[[str], ServerInspector]
+) -> AsyncIterator[DoctorCheck]:
+    """Yields one check after the other, as they are done. Raises nothing: a failure is a check.
 
-    Looks at the services that the settings name, or at those of the goald that runs on the
-    data directory. Takes some seconds where a service does not answer.
+    Examines the servers that the settings name, or those of the goald that runs on the data
+    directory. Takes some seconds if a server does not answer. `inspect_redis`: opens an inspector
+    for the server at this URL.
     """
     for look in (_python, _native, _ray, _embedded):
         yield await asyncio.to_thread(look)
@@ -47,8 +51,12 @@ async def examine(settings: Settings) -> AsyncIterator[DoctorCheck]:
             "nothing to do for `goald serve --embedded`, which brings its own",
         )
         return
+
+    def examine_redis(url: str) -> AsyncIterator[DoctorCheck]:
+        return redis(inspect_redis(url))
+
     for name, address, look_at in (
-        ("Redis", redis_url, redis),
+        ("Redis", redis_url, examine_redis),
         ("Postgres", postgres_dsn, partial(postgres, roles=_roles_of_the_daemon(settings))),
     ):
         if not address:

@@ -5,9 +5,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
-from goald.adapters.redis.admin import ServerCheck, check_server
-from goald.adapters.redis.connect import connect, service_errors
 from goald.domain.errors import GoaldError
+from goald.ports.server_inspector import ServerCheck, ServerInspector
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
 
 CONNECT_S = 5.0
@@ -16,21 +15,18 @@ CLOCK_S = 1.0
 ROLES = ("goald_owner", "goald_api", "goald_shard")
 
 
-async def redis(url: str) -> AsyncIterator[DoctorCheck]:
-    """What the server says of itself, and its clock."""
-    client = connect(url)
+async def redis(inspector: ServerInspector) -> AsyncIterator[DoctorCheck]:
+    """The server's version, role and durability, and its clock. Closes the inspector."""
     try:
-        for check in await check_server(client):
-            yield _of_redis(check)
+        for check in await inspector.checks():
+            yield _redis_check(check)
         before = time.time()
-        async with service_errors():
-            seconds, micros = await client.time()
-        yield _clock("clock of Redis", before, seconds + micros / 1e6)
+        yield _clock("clock of Redis", before, await inspector.time())
     finally:
-        await client.aclose()
+        await inspector.close()
 
 
-def _of_redis(check: ServerCheck) -> DoctorCheck:
+def _redis_check(check: ServerCheck) -> DoctorCheck:
     """goald runs on a server that may lose what it was given, and not on one that is too
     old or takes no writes."""
     name = f"Redis {check.name}"

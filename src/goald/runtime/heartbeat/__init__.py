@@ -1,1 +1,1 @@
-"""Heartbeats of all processes, and the metrics that travel with them."""
+"""Heartbeats of all processes, and the metrics that they carry."""

@@ -1,7 +1,8 @@
 """The endpoint that Prometheus scrapes: the metrics of every process of this instance.
 
-Processes push what they count with their heartbeats; a scrape serves what was last heard
-and asks nobody, so a process that hangs cannot hang it. How old each is stands beside it.
+Processes send their metrics with their heartbeats. A scrape serves the latest snapshots and
+contacts no process, so a process that hangs cannot hang a scrape. The age of each snapshot is a
+metric too.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,15 +17,16 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from goald.domain.errors import StartError
-from goald.runtime.heartbeat.rates import Readings
-from goald.runtime.http.listen_socket import in_url, why_not
+from goald.ports.process_registry import Readings
+from goald.runtime.heartbeat.readiness import is_ready
+from goald.runtime.http.listen_socket import bind_error, host_in_url
 
 
 class Exporter:
-    """An HTTP server on a thread of its own, from construction until `close`.
+    """An HTTP server on its own thread, from construction until `close`.
 
-    What it serves is `registry`, read for each scrape, on that thread. Port 0 takes any free
-    port. StartError where the address cannot be taken.
+    Serves `registry`, which is collected on that thread for each scrape. Port 0 picks any free
+    port. Raises StartError if the address cannot be bound.
     """
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
@@ -33,11 +35,11 @@ class Exporter:
         try:
             self._server, self._thread = start_http_server(port, host, registry)
         except OSError as error:
-            raise StartError(why_not(host, port, error, "/metrics", "GOALD_METRICS")) from error
-        self.url = f"http://{in_url(host)}:{self._server.server_port}/metrics"
+            raise StartError(bind_error(host, port, error, "/metrics", "GOALD_METRICS")) from error
+        self.url = f"http://{host_in_url(host)}:{self._server.server_port}/metrics"
 
     def close(self) -> None:
-        """Stop listening. Waits for the thread, not for scrapes under way."""
+        """Stop listening. Waits for the thread, not for scrapes in progress."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -54,11 +56,11 @@ class Exporter:
         self.close()
 
 
-class Collected:
-    """A collector over the latest readings.
+class ReadingsCollector:
+    """A Prometheus collector over the latest readings.
 
-    `latest` is called for each scrape, on whichever thread: it gives what was last read and
-    must not block. Ages and readiness are of the moment of the scrape.
+    `latest` returns them; it is called for each scrape, on any thread, and must not block. Ages
+    and readiness are computed at the time of the scrape.
     """
 
     def __init__(
@@ -70,45 +72,47 @@ class Collected:
         self._now = now
 
     def collect(self) -> Iterable[Metric]:
-        # Judged now: where Redis is away, what was last read grows old.
+        # Evaluated now, because readings grow stale while Redis is unreachable.
         readings = replace(self._latest(), at=self._now())
-        yield from _instance(readings)
-        yield from _processes(readings)
+        yield from _instance_metrics(readings)
+        yield from _process_metrics(readings)
 
 
-def _instance(readings: Readings) -> Iterator[Metric]:
+def _instance_metrics(readings: Readings) -> Iterator[Metric]:
     yield GaugeMetricFamily(
-        "goald_ready", "Whether every process is there and ready.", value=float(readings.ready)
+        "goald_ready", "1 if every process is ready, else 0.", value=float(is_ready(readings))
     )
     lag = GaugeMetricFamily(
-        "goald_lag_entries", "Entries that are not yet acknowledged.", labels=["stream"]
+        "goald_lag_entries", "Unacknowledged entries of an event stream.", labels=["stream"]
     )
     for stream, entries in sorted(readings.lag.items()):
         lag.add_metric([stream], entries)
     yield lag
-    yield GaugeMetricFamily("goald_dead_entries", "Entries in goald:dead.", value=readings.dead)
+    yield GaugeMetricFamily(
+        "goald_dead_entries", "Dead letters in goald:dead.", value=readings.dead
+    )
     yield CounterMetricFamily(
         "goald_dead_dropped",
-        "Dead letters that went because goald:dead was full (GOALD_DEAD_BYTES).",
+        "Dead letters removed because goald:dead was full (GOALD_DEAD_BYTES).",
         value=readings.dead_dropped,
     )
 
 
-def _processes(readings: Readings) -> Iterator[Metric]:
+def _process_metrics(readings: Readings) -> Iterator[Metric]:
     age = GaugeMetricFamily(
         "goald_process_snapshot_age_seconds",
-        "How long ago a process sent what is served of it.",
+        "Time since a process sent the metrics that are served for it.",
         labels=["role", "index"],
     )
     families: dict[str, Metric] = {}
     for heartbeat in readings.heartbeats:
-        whose = {"role": heartbeat.role, "index": str(heartbeat.index)}
-        age.add_metric(list(whose.values()), heartbeat.age_s(readings.at))
-        for sent in heartbeat.metrics:
+        process = {"role": heartbeat.role, "index": str(heartbeat.index)}
+        age.add_metric(list(process.values()), heartbeat.age_s(readings.at))
+        for snapshot in heartbeat.metrics:
             family = families.setdefault(
-                sent["name"], Metric(sent["name"], sent["help"], sent["type"])
+                snapshot["name"], Metric(snapshot["name"], snapshot["help"], snapshot["type"])
             )
-            for name, labels, value in sent["samples"]:
-                family.add_sample(name, {**labels, **whose}, value)
+            for name, labels, value in snapshot["samples"]:
+                family.add_sample(name, {**labels, **process}, value)
     yield age
     yield from families.values()

@@ -1,89 +1,71 @@
-"""What an instance does per second, from the metrics that its processes send.
+"""Rates per second of an instance, from the metrics that its processes send.
 
-Counters are compared process by process. One that was started anew began again at zero,
-and counts from there: a rate is never negative.
+Counters are compared process by process. The counters of a restarted process start at zero, and
+its growth counts from there, so a rate is never negative.
 """
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from goald.runtime.heartbeat.heartbeats import Heartbeat, not_ready
+from goald.ports.process_registry import Readings
+from goald.runtime.heartbeat.readiness import is_ready
 
 EVENTS = "goald_events_acknowledged_total"
 EXITS = "goald_exits_total"
 EXIT_LATENCY = "goald_exit_latency_seconds_bucket"
 
 Series: TypeAlias = tuple[str, str]
-"""One sample of one process: its heartbeat's field and start, and the sample's key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """Everything that is known of an instance at one moment."""
-
-    at: datetime
-    heartbeats: Sequence[Heartbeat] = ()
-    lag: Mapping[str, int] = field(default_factory=dict)
-    """Entries not yet acknowledged, by stream."""
-    dead: int = 0
-    """Entries in `goald:dead`."""
-    dead_dropped: int = 0
-    """Those that went from there because it was full."""
-
-    @property
-    def ready(self) -> bool:
-        return not not_ready(self.heartbeats, self.at)
+"""Identifies a sample of a process: the process (key, pid, start) and the sample's labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The live line of `goald serve`."""
+    """The values of the status line of `goald serve`."""
 
     events_per_s: float
-    """Acknowledged: all that they cause has taken effect (D2)."""
+    """Acknowledged events: all their effects are committed and published (D2)."""
     exits_per_s: float
     exits: int
-    """Since the processes that now run were started."""
+    """Since the running processes were started."""
     p95_s: float | None
-    """From an event's stream entry to its exit; None where there was no exit."""
+    """Seconds from an event's stream entry to its exit; None if there was no exit."""
     lag: int
     dead: int
     ready: bool
 
 
 class RateWindow:
-    """Turns readings, as they come, into rates over the last few seconds."""
+    """Converts a sequence of readings into rates over the last few seconds."""
 
     def __init__(self, seconds: float = 5.0) -> None:
         self._seconds = seconds
-        self._kept: deque[Readings] = deque()
+        self._window: deque[Readings] = deque()
 
     def add(self, readings: Readings) -> Snapshot:
-        """The snapshot at these readings, compared with the oldest within the window."""
-        self._kept.append(readings)
+        """The snapshot at these readings, compared with the oldest ones in the window."""
+        self._window.append(readings)
         while (
-            len(self._kept) > 2
-            and (readings.at - self._kept[1].at).total_seconds() >= self._seconds
+            len(self._window) > 2
+            and (readings.at - self._window[1].at).total_seconds() >= self._seconds
         ):
-            self._kept.popleft()
-        return between(self._kept[0], readings)
+            self._window.popleft()
+        return between(self._window[0], readings)
 
 
 def between(before: Readings, after: Readings) -> Snapshot:
-    """The snapshot at `after`, with rates since `before`. Rates are 0 where no time passed."""
+    """The snapshot at `after`, with rates since `before`. Rates are 0 if no time passed."""
     seconds = (after.at - before.at).total_seconds()
     buckets: dict[float, float] = {}
-    for labels, grown in _growth(before, after, EXIT_LATENCY):
+    for labels, growth in _growth(before, after, EXIT_LATENCY):
         bound = float(labels["le"])
-        buckets[bound] = buckets.get(bound, 0.0) + grown
+        buckets[bound] = buckets.get(bound, 0.0) + growth
 
     def rate(name: str) -> float:
-        grown = sum(value for _, value in _growth(before, after, name))
-        return grown / seconds if seconds > 0 else 0.0
+        growth = sum(value for _, value in _growth(before, after, name))
+        return growth / seconds if seconds > 0 else 0.0
 
     return Snapshot(
         events_per_s=rate(EVENTS),
@@ -92,14 +74,14 @@ def between(before: Readings, after: Readings) -> Snapshot:
         p95_s=quantile(0.95, buckets),
         lag=sum(after.lag.values()),
         dead=after.dead,
-        ready=after.ready,
+        ready=is_ready(after),
     )
 
 
 def quantile(q: float, buckets: Mapping[float, float]) -> float | None:
-    """The q-quantile of a histogram: `buckets` maps each upper bound to how many
-    observations were at or below it. Linear within a bucket; the greatest finite bound
-    where it lies beyond; None where there were no observations.
+    """The q-quantile of a histogram. `buckets` maps each upper bound to the number of
+    observations at or below it. Linear within a bucket; the greatest finite bound if the
+    quantile lies above it; None if there are no observations.
     """
     bounds = sorted(buckets)
     total = buckets[bounds[-1]] if bounds else 0
@@ -119,10 +101,10 @@ def quantile(q: float, buckets: Mapping[float, float]) -> float | None:
 def _growth(
     before: Readings, after: Readings, name: str
 ) -> Iterator[tuple[Mapping[str, str], float]]:
-    """Labels and growth of each sample of this name, never below 0."""
-    was = {series: value for series, _, value in _samples(before, name)}
+    """Labels and growth of each sample with this name. The growth is never negative."""
+    previous = {series: value for series, _, value in _samples(before, name)}
     for series, labels, value in _samples(after, name):
-        yield labels, max(0.0, value - was.get(series, 0.0))
+        yield labels, max(0.0, value - previous.get(series, 0.0))
 
 
 def _samples(readings: Readings, name: str) -> Iterator[tuple[Series, Mapping[str, str], float]]:
@@ -130,10 +112,10 @@ def _samples(readings: Readings, name: str) -> Iterator[tuple[Series, Mapping[st
         process = f"{heartbeat.field}:{heartbeat.pid}:{heartbeat.started_at.isoformat()}"
         for family in heartbeat.metrics:
             if name.startswith(family["name"]):
-                yield from _of_family(process, family, name)
+                yield from _family_samples(process, family, name)
 
 
-def _of_family(
+def _family_samples(
     process: str, family: Mapping[str, Any], name: str
 ) -> Iterator[tuple[Series, Mapping[str, str], float]]:
     for sample, labels, value in family["samples"]:

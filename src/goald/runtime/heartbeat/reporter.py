@@ -1,4 +1,4 @@
-"""HeartbeatReporter: a process says every second that it lives, how it is, and what it counted."""
+"""A process reports its state and its metrics to the process registry every second."""
 
 import asyncio
 import contextlib
@@ -6,61 +6,55 @@ import os
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from goald.domain.errors import ServiceUnavailable
 from goald.metrics import snapshot
 from goald.ports.clock import Clock
+from goald.ports.process_registry import Heartbeat, ProcessRegistry
 from goald.runtime.connections import CLOSE_SECONDS
-from goald.runtime.heartbeat.heartbeats import Heartbeat
 
-BEAT_SECONDS = 1.0
+INTERVAL_SECONDS = 1.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class ProcessRegistry(Protocol):
-    """Where heartbeats are left for whoever wants to know. Raises ServiceUnavailable."""
-
-    async def write(self, heartbeat: Heartbeat) -> None: ...
-    async def remove(self, role: str, index: int) -> None: ...
-    async def close(self) -> None: ...
-
-
 class HeartbeatReporter:
-    """The heartbeats of one process."""
+    """Sends the heartbeats of one process."""
 
     def __init__(
         self,
         role: str,
         index: int,
         *,
-        board: ProcessRegistry,
+        processes: ProcessRegistry,
         clock: Clock,
         describe: Callable[[], dict[str, Any] | None],
         registry: CollectorRegistry | None = None,
     ) -> None:
-        """`describe` gives the fields of `Heartbeat` that change: `ready` at least, and
-        `not_ready_reason` where it is not; None where nothing is to be said."""
+        """`describe` returns the fields of `Heartbeat` that change: `ready`, and
+        `not_ready_reason` if the process is not ready. If it returns None, no heartbeat is sent.
+        `registry`: the metrics to send."""
         self._role = role
         self._index = index
-        self._board = board
+        self._processes = processes
         self._clock = clock
         self._registry = registry
         self._describe = describe
         self._started_at = self._now()
 
     async def run(self) -> None:
-        """Beat until cancelled. A Redis that is away is passed over: silence tells of it."""
+        """Send a heartbeat every second until cancelled. Ignores a registry that cannot be
+        reached: the age of the latest heartbeat shows it."""
         while True:
-            await self.beat()
-            await self._clock.sleep(BEAT_SECONDS)
+            await self.send()
+            await self._clock.sleep(INTERVAL_SECONDS)
 
-    async def beat(self) -> None:
-        """One heartbeat now."""
-        said = self._describe()
-        if said is None:
+    async def send(self) -> None:
+        """Send one heartbeat now."""
+        state = self._describe()
+        if state is None:
             return
         heartbeat = Heartbeat(
             role=self._role,
@@ -69,22 +63,22 @@ class HeartbeatReporter:
             host=socket.gethostname(),
             started_at=self._started_at,
             at=self._now(),
-            **said,
+            **state,
             metrics=snapshot(self._registry) if self._registry is not None else [],
         )
         with contextlib.suppress(ServiceUnavailable):
-            await self._board.write(heartbeat)
+            await self._processes.write(heartbeat)
 
-    async def end(self) -> None:
-        """Take the heartbeat away: the process ends as it should. It does not wait for a Redis
-        that does not answer, since a stop has its time (D7)."""
+    async def remove(self) -> None:
+        """Remove the heartbeat, because the process ends in order. Waits at most CLOSE_SECONDS,
+        because a stop has a deadline (D7)."""
         with contextlib.suppress(ServiceUnavailable, TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._board.remove(self._role, self._index)
+                await self._processes.remove(self._role, self._index)
 
     async def close(self) -> None:
-        """Close the connection, whether or not the heartbeat was taken away."""
-        await self._board.close()
+        """Close the connection. Does not remove the heartbeat."""
+        await self._processes.close()
 
     def _now(self) -> datetime:
         return _EPOCH + timedelta(microseconds=self._clock.now_us())

@@ -1,5 +1,5 @@
-"""A TCP socket that listens: taken before anything else is started, so that a port that is
-taken ends the start at once."""
+"""A listening TCP socket, bound before anything else is started, so that a port in use ends the
+start at once."""
 
 import errno
 import socket
@@ -13,45 +13,46 @@ BACKLOG = 2_048
 
 
 @contextmanager
-def listening(host: str, port: int, *, what: str, setting: str) -> Iterator[socket.socket]:
-    """A socket that listens on a host, by address or name, and port; 0 is any free one. Who
-    connects waits until it is served. Closed at the end of the body.
+def bind(host: str, port: int, *, what: str, setting: str) -> Iterator[socket.socket]:
+    """A socket that listens on this host (an address or a name) and port; port 0 picks any free
+    one. Connections wait in the backlog until they are accepted. Closed at the end of the body.
 
-    StartError where it cannot be had: `what` was to be served there, such as "the API", and
-    `setting` is the prefix of the settings that say where.
+    Raises StartError if the address cannot be bound. `what` is the thing to be served, such as
+    "the API", and `setting` the prefix of the settings for host and port; both are for the
+    message.
     """
     try:
-        taken = _taken(host, port)
+        listen_socket = _create(host, port)
     except OSError as error:
-        raise StartError(why_not(host, port, error, what, setting)) from error
-    with taken:
-        yield taken
+        raise StartError(bind_error(host, port, error, what, setting)) from error
+    with listen_socket:
+        yield listen_socket
 
 
-def url_of(taken: socket.socket, host: str) -> str:
-    """Where a client of this machine finds it."""
-    return f"http://{in_url(host)}:{taken.getsockname()[1]}"
+def url_of(listen_socket: socket.socket, host: str) -> str:
+    """The URL by which a client on this machine reaches the socket."""
+    return f"http://{host_in_url(host)}:{listen_socket.getsockname()[1]}"
 
 
-def in_url(host: str) -> str:
-    """A host as URLs write it."""
+def host_in_url(host: str) -> str:
+    """The host as written in a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
-def why_not(host: str, port: int, error: OSError, what: str, setting: str) -> str:
-    """Why a port could not be taken, and what to do."""
+def bind_error(host: str, port: int, error: OSError, what: str, setting: str) -> str:
+    """Why the address could not be bound, and what to do."""
     if error.errno == errno.EADDRINUSE:
         return (
-            f"another program listens on {host}:{port}, where {what} was to be served: set "
-            f"{setting}_PORT to another port, or to 0 for any that is free"
+            f"Cannot serve {what} on {host}:{port}: the port is in use by another program. Set "
+            f"{setting}_PORT to another port, or to 0 for any free port."
         )
     return (
-        f"{what} cannot be served on {host}:{port}: {error.strerror or error}. "
-        f"Set {setting}_HOST and {setting}_PORT"
+        f"Cannot serve {what} on {host}:{port}: {error.strerror or error}. "
+        f"Check {setting}_HOST and {setting}_PORT."
     )
 
 
-def _taken(host: str, port: int) -> socket.socket:
+def _create(host: str, port: int) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

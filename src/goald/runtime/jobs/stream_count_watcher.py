@@ -16,10 +16,10 @@ _log = structlog.stdlib.get_logger(__name__)
 class StreamCounts(Protocol):
     """Where the number of event streams is kept. Raises ServiceUnavailable."""
 
-    async def streams(self) -> int | None:
+    async def stored_stream_count(self) -> int | None:
         """The number that is kept; None where there is none."""
 
-    async def settle_streams(self, wanted: int | None) -> int:
+    async def ensure_stream_count(self, desired: int | None) -> int:
         """Keep `wanted`, where none is kept."""
 
 
@@ -43,9 +43,9 @@ class StreamCountWatcher:
 
     async def once(self) -> None:
         """Look now."""
-        held = await self._counts.streams()
+        held = await self._counts.stored_stream_count()
         if held is None:
-            held = await self._counts.settle_streams(self._running)
+            held = await self._counts.ensure_stream_count(self._running)
             _log.warning("the number of event streams was gone, and is put back", streams=held)
         if held != self._running:
             raise StreamCountMismatch(

@@ -1,1 +1,1 @@
-"""The choice of adapters behind the ports."""
+"""The choice of adapters: no other package of `goald.runtime` imports `goald.adapters`."""

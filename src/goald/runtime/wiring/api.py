@@ -1,6 +1,6 @@
-"""The other half of `runtime.wiring`: what stands behind the ports of the API.
+"""The adapters behind the ports of the API.
 
-A file of its own, since the daemon's actors have no use for what it imports.
+Separate from `wiring.daemon`, because the actors do not need these imports.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from goald.adapters.postgres.records.reader import PostgresRecords
 from goald.adapters.postgres.records.statistics import PostgresStatistics
 from goald.adapters.postgres.tenants import TenantPool
 from goald.adapters.postgres.webhook_secrets import PostgresWebhookSecrets
+from goald.adapters.redis.connect import connect, service_errors
 from goald.adapters.redis.idempotency import RedisIdempotency
 from goald.adapters.redis.quotas import RedisQuotas
 from goald.api.auth.jwks import JwksKeys
@@ -31,7 +32,7 @@ from goald.runtime.wiring.daemon import configuration_service, system_clock
 from goald.settings import Settings, TokenSettings
 
 CLOSE_SECONDS = 1.0
-WHAT_TO_SET = (
+HOW_TO_CHECK_TOKENS = (
     "set GOALD_JWT_SECRET (32 characters or more), or GOALD_JWT_ALGORITHM=RS256 and GOALD_JWKS_URL"
 )
 
@@ -40,17 +41,18 @@ def api_dependencies(
     settings: Settings,
     *,
     registry: CollectorRegistry | None = None,
-    troubles: Callable[[], list[str]] = list,
+    not_ready_reasons: Callable[[], list[str]] = list,
 ) -> Dependencies:
-    """Everything that `api.app.create_app` takes, over the settings' Redis and Postgres.
+    """The dependencies of `api.app.create_app`, over the settings' Redis and Postgres.
 
-    `registry`: what /metrics serves; one of its own where None. `troubles`: more reasons not
-    to be ready than those two. Connects when it is used; bound to the event loop that uses it
-    first; `Dependencies.close` ends it. Raises SettingsError where tokens cannot be checked.
+    `registry`: what /metrics serves; a new one if None. `not_ready_reasons`: why the instance
+    is not ready, apart from those two servers. Connects on first use; bound to the event loop
+    that uses it first; `Dependencies.close` closes it. Raises SettingsError if the settings do
+    not say how to check tokens.
     """
     tokens = settings.tokens
     if tokens is None:
-        raise SettingsError(f"the API cannot check tokens: {WHAT_TO_SET}")
+        raise SettingsError(f"The API cannot check tokens: {HOW_TO_CHECK_TOKENS}.")
     clock = system_clock()
     pool = TenantPool(settings.postgres.api_dsn, settings.api.connections)
     configuration = configuration_service(pool, settings.redis.url, catalog=settings.catalog)
@@ -64,15 +66,19 @@ def api_dependencies(
         requests=settings.api.quota_requests,
         events=settings.api.quota_events,
     )
-    health = ServicesHealth(pool, settings.redis.url, clock, troubles)
+    redis = RedisPing(settings.redis.url)
+
+    async def ping_postgres() -> None:
+        async with pool.connection() as connection:
+            await connection.execute("SELECT 1")
 
     async def close() -> None:
-        # What could not be sent was not promised, and what does not close ends with the process.
+        # Events that cannot be sent were not confirmed; connections end with the process anyway.
         with contextlib.suppress(GoaldError, RedisError, OSError):
             await events.aclose(patience_s=CLOSE_SECONDS)
-        for part in (configuration, idempotency, health, quotas, keys, pool):
+        for dependency in (configuration, idempotency, redis, quotas, keys, pool):
             with contextlib.suppress(GoaldError, RedisError, OSError):
-                await part.close()
+                await dependency.close()
 
     return Dependencies(
         settings=settings.api,
@@ -90,15 +96,32 @@ def api_dependencies(
         tokens=JwtVerifier(tokens, keys),
         quotas=quotas,
         idempotency=idempotency,
-        health=health,
+        health=ServicesHealth(
+            {"Postgres": ping_postgres, "Redis": redis.ping}, clock, not_ready_reasons
+        ),
         close=close,
     )
 
 
+class RedisPing:
+    """Checks that Redis answers."""
+
+    def __init__(self, url: str) -> None:
+        self._client = connect(url)
+
+    async def ping(self) -> None:
+        """Raises ServiceUnavailable."""
+        async with service_errors():
+            await self._client.ping()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
 def _keys(settings: TokenSettings, clock: Clock) -> Secret | JwksKeys:
-    """By the algorithm: `Settings.tokens` gives what fits it, and never both."""
+    """The keys for the settings' algorithm: a secret for HS256, else a JWKS URL."""
     if settings.secret is not None:
         return Secret(settings.secret.get_secret_value())
     if settings.jwks_url is None:
-        raise SettingsError(f"the API cannot check tokens: {WHAT_TO_SET}")
+        raise SettingsError(f"The API cannot check tokens: {HOW_TO_CHECK_TOKENS}.")
     return JwksKeys(settings.jwks_url, settings.algorithm, clock)

@@ -1,4 +1,4 @@
-"""Which adapters stand behind the ports: the one place that chooses."""
+"""The adapters behind the ports of the daemon and its actors."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +17,7 @@ from goald.adapters.postgres.partitions import PostgresMonths
 from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutbound
 from goald.adapters.redis.events.trim import RedisTrimmer
+from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.configuration.service import ConfigurationService
 from goald.domain.configuration.catalog import CatalogCheck
 from goald.domain.fail_points import FailPointHook, no_op
@@ -26,29 +27,28 @@ from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard
 from goald.ports.clock import Clock
 from goald.ports.shard_store import ShardStore
-from goald.runtime.actors.consumer import ConsumerProcess, ConsumerSettings
-from goald.runtime.actors.shard import ShardProcess, ShardSettings
-from goald.runtime.heartbeat.registry import RedisProcessRegistry
 from goald.runtime.jobs.retention import Retention
 from goald.runtime.jobs.trimming import Trimming
 from goald.runtime.leadership.election import LeaderElection
+from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.processes.shard import ShardProcess, ShardSettings
 
 COMMAND_SECONDS = 30.0
-"""How long a command's statement may take: longer than a request's."""
+"""Statement timeout of a command; longer than that of an API request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What a process connects to, and how it logs. Travels to the actors."""
+    """The servers that a process connects to, and how it logs. Sent to the actors."""
 
     redis_url: str
     postgres_dsn: str
     log_level: str = "info"
     log_format: str = "auto"
     dead_bytes: int = 256 << 20
-    """What goald:dead may take, about."""
+    """Approximate size limit of goald:dead."""
     log_dir: str | None = None
-    """Where each actor writes a log of its own; None for standard error."""
+    """The directory in which each actor writes its own log; None for standard error."""
 
 
 def shard_process(
@@ -57,8 +57,8 @@ def shard_process(
     make_evaluator: Callable[[ShardStore], Evaluator] | None = None,
     fail_point: FailPointHook = no_op,
 ) -> ShardProcess:
-    """A shard over Postgres and Redis. Connects when it runs. `make_evaluator`: another than
-    the one over the Rust core, for comparisons."""
+    """A shard over Postgres and Redis. Connects when it runs. `make_evaluator`: makes another
+    evaluator than the native one, for comparisons."""
     store = PostgresShardStore(
         endpoints.postgres_dsn, exits_wait=settings.exit_retry is not None, fail_point=fail_point
     )
@@ -67,7 +67,7 @@ def shard_process(
         store=store,
         outbound=_outbound(endpoints),
         control=RedisControlStream(endpoints.redis_url),
-        board=open_board(endpoints),
+        processes=process_registry(endpoints),
         clock=system_clock(),
         evaluator=make_evaluator(store) if make_evaluator else None,
         fail_point=fail_point,
@@ -80,14 +80,15 @@ def consumer_process(
     endpoints: Endpoints,
     fail_point: FailPointHook = no_op,
 ) -> ConsumerProcess:
-    """A consumer over Redis and Postgres, handing over to these shards. Connects when it runs."""
+    """A consumer over Redis and Postgres that dispatches to these shards. Connects when it
+    runs."""
     return ConsumerProcess(
         settings,
         shards,
         open_stream=lambda name: RedisEventStream(endpoints.redis_url, name),
         leases=PostgresStreamLeases(endpoints.postgres_dsn),
         outbound=_outbound(endpoints),
-        board=open_board(endpoints),
+        processes=process_registry(endpoints),
         clock=system_clock(),
         fail_point=fail_point,
     )
@@ -97,23 +98,23 @@ def _outbound(endpoints: Endpoints) -> RedisOutbound:
     return RedisOutbound(endpoints.redis_url, system_clock(), dead_max_bytes=endpoints.dead_bytes)
 
 
-def open_board(endpoints: Endpoints) -> RedisProcessRegistry:
-    """Where the processes' heartbeats are. Connects when it is used."""
+def process_registry(endpoints: Endpoints) -> RedisProcessRegistry:
+    """The registry of the processes' heartbeats. Connects on first use."""
     return RedisProcessRegistry(endpoints.redis_url)
 
 
 def system_clock() -> Clock:
-    """The machine's clock."""
+    """The clock of this machine."""
     return SystemClock()
 
 
 def configuration_service(
     postgres: str | TenantPool, redis_url: str | None = None, *, catalog: CatalogCheck = "known"
 ) -> ConfigurationService:
-    """The service that changes configurations, as the role goald_api. To be closed.
+    """The service that changes configurations, as the role goald_api. The caller closes it.
 
-    `postgres`: where, or the connections to share. `redis_url`: where changes are announced;
-    None leaves that to the shards. `catalog`: `GOALD_CATALOG`.
+    `postgres`: a DSN, or a pool to share. `redis_url`: where changes are announced; if None,
+    shards find them at their next reconciliation. `catalog`: `GOALD_CATALOG`.
     """
     if isinstance(postgres, str):
         postgres = TenantPool(postgres, 2, statement_seconds=COMMAND_SECONDS)
@@ -125,25 +126,25 @@ def configuration_service(
 
 
 def retention(postgres_dsn: str, keep_days: int) -> Retention:
-    """The job that makes and drops months. Connects when it runs."""
+    """The job that creates and drops monthly partitions. Connects when it runs."""
     return Retention(PostgresMonths(postgres_dsn), keep_days, system_clock())
 
 
 def trimming(redis_url: str, keep_seconds: float, registry: CollectorRegistry) -> Trimming:
-    """The job that trims streams, counting in `registry`. Connects when it runs."""
+    """The job that trims streams, with its metrics in `registry`. Connects when it runs."""
     metrics = TrimmingMetrics(registry)
     return Trimming(RedisTrimmer(redis_url), keep_seconds, metrics, system_clock())
 
 
-def primacy(endpoints: Endpoints) -> LeaderElection:
-    """What decides whether this instance acts. Connects when it is asked."""
+def leader_election(endpoints: Endpoints) -> LeaderElection:
+    """The election of the active instance. Connects on first use."""
     return LeaderElection(PostgresStreamLeases(endpoints.postgres_dsn), system_clock())
 
 
 @asynccontextmanager
 async def explainer(postgres_dsn: str, clock_skew: float) -> AsyncIterator[Explain]:
-    """The dry run, as the role goald_api, for as long as the body lasts. `clock_skew`: the
-    shards' own, in seconds."""
+    """The dry run of one event, as the role goald_api; usable within the body. `clock_skew`: in
+    seconds, as the shards have it (GOALD_CLOCK_SKEW)."""
     pool = TenantPool(postgres_dsn, 1)
     try:
         yield Explain(PostgresContacts(pool), system_clock(), clock_skew_us=round(clock_skew * 1e6))

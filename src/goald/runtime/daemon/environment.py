@@ -10,7 +10,7 @@ from typing import Any
 from goald import migrations
 from goald.migrations.roles import SHARD
 from goald.runtime.actors.ray_cluster import RayCluster
-from goald.runtime.console import ServeConsole
+from goald.runtime.daemon.console import ServeConsole
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
 from goald.runtime.embedded.secret import token_secret
 from goald.settings import Settings

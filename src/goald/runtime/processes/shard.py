@@ -20,11 +20,12 @@ from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.clock import Clock
 from goald.ports.control_stream import ControlStream
 from goald.ports.outbound import Outbound
+from goald.ports.process_registry import ProcessRegistry
 from goald.ports.shard_store import ShardStore
-from goald.runtime.actors.startup import StartupSequence
 from goald.runtime.connections import close_all
-from goald.runtime.heartbeat.reporter import HeartbeatReporter, ProcessRegistry
+from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.leadership.takeover import ProcessTakeover, this_process
+from goald.runtime.processes.startup import StartupSequence
 
 RECONCILE_SECONDS = 30.0
 
@@ -58,7 +59,7 @@ class ShardProcess:
         store: ShardStore,
         outbound: Outbound,
         control: ControlStream,
-        board: ProcessRegistry,
+        processes: ProcessRegistry,
         clock: Clock,
         evaluator: Evaluator | None = None,
         fail_point: FailPointHook = no_op,
@@ -78,7 +79,7 @@ class ShardProcess:
         self._beating = HeartbeatReporter(
             "shard",
             settings.index,
-            board=board,
+            processes=processes,
             clock=clock,
             registry=registry,
             describe=self._describe,
@@ -126,7 +127,7 @@ class ShardProcess:
                 self._flow = self._make_flow(self._lease, publisher)
                 self._publisher = publisher
                 flowing = tasks.create_task(self._flow.run())
-                await self._beating.beat()
+                await self._beating.send()
                 await self._stop.wait()
                 for task in (beating, holding, flowing):
                     task.cancel()
@@ -193,7 +194,7 @@ class ShardProcess:
             await self._store.release(self._held())
         except ServiceUnavailable:
             pass
-        await self._beating.end()
+        await self._beating.remove()
 
     def _describe(self) -> dict[str, Any] | None:
         if self._claim.outranked:

@@ -25,11 +25,12 @@ from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.ports.clock import Clock
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Outbound
+from goald.ports.process_registry import ProcessRegistry
 from goald.ports.stream_leases import StreamLeases
-from goald.runtime.actors.startup import StartupSequence
 from goald.runtime.connections import close_all
-from goald.runtime.heartbeat.reporter import HeartbeatReporter, ProcessRegistry
+from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.leadership.takeover import ProcessTakeover, this_process
+from goald.runtime.processes.startup import StartupSequence
 from goald.settings import DispatchSettings, ReadSettings
 
 
@@ -60,7 +61,7 @@ class ConsumerProcess:
         open_stream: Callable[[str], EventStream],
         leases: StreamLeases,
         outbound: Outbound,
-        board: ProcessRegistry,
+        processes: ProcessRegistry,
         clock: Clock,
         fail_point: FailPointHook = no_op,
     ) -> None:
@@ -90,7 +91,7 @@ class ConsumerProcess:
         self._beating = HeartbeatReporter(
             "consumer",
             settings.index,
-            board=board,
+            processes=processes,
             clock=clock,
             registry=registry,
             describe=self._describe,
@@ -132,7 +133,7 @@ class ConsumerProcess:
                         reading.create_task(self._read(name))
                 for task in helpers:
                     task.cancel()
-            await self._beating.end()
+            await self._beating.remove()
         finally:
             await close_all(self._outbound, self._beating, self._leases)
 
@@ -195,7 +196,7 @@ class ConsumerProcess:
         """Say at once that all streams are read, once they are."""
         await flow.begun()
         if self.ready:
-            await self._beating.beat()
+            await self._beating.send()
 
     def _describe(self) -> dict[str, Any] | None:
         if self._claim.outranked:

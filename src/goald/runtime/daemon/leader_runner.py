@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from goald.domain.errors import LeaseLost, RayEnded
 from goald.runtime.connections import CLOSE_SECONDS
-from goald.runtime.console import ServeConsole
-from goald.runtime.environment import ServiceEnvironment
+from goald.runtime.daemon.console import ServeConsole
+from goald.runtime.daemon.environment import ServiceEnvironment
 from goald.runtime.leadership.election import LeaderElection
 from goald.runtime.wiring.daemon import Endpoints
 from goald.settings import Settings

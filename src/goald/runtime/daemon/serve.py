@@ -18,25 +18,30 @@ from goald.api.app import create_app
 from goald.client import Publisher
 from goald.configuration.file import read_configuration
 from goald.domain.errors import ServiceUnavailable, StartError
+from goald.ports.process_registry import Readings
 from goald.runtime import instance as instances
 from goald.runtime.actors.ray_cluster import RayCluster
-from goald.runtime.console import ServeConsole
+from goald.runtime.daemon.console import ServeConsole
+from goald.runtime.daemon.environment import (
+    ServiceEnvironment,
+    embedded_environment,
+    external_environment,
+)
+from goald.runtime.daemon.leader_runner import LeaderRunner
 from goald.runtime.demo import tenant as demonstration
-from goald.runtime.environment import ServiceEnvironment, embedded_environment, external_environment
-from goald.runtime.heartbeat.exporter import Collected, Exporter
-from goald.runtime.heartbeat.heartbeats import not_ready
-from goald.runtime.heartbeat.rates import RateWindow, Readings
+from goald.runtime.heartbeat.exporter import Exporter, ReadingsCollector
+from goald.runtime.heartbeat.rates import RateWindow
+from goald.runtime.heartbeat.readiness import not_ready_reasons
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.http.server import ApiServer, api_socket
 from goald.runtime.instance import Instance
 from goald.runtime.jobs.stream_count_watcher import StreamCountWatcher
-from goald.runtime.leadership.leader_runner import LeaderRunner
-from goald.runtime.wiring.api import WHAT_TO_SET, api_dependencies
+from goald.runtime.wiring.api import HOW_TO_CHECK_TOKENS, api_dependencies
 from goald.runtime.wiring.daemon import (
     Endpoints,
     configuration_service,
-    open_board,
-    primacy,
+    leader_election,
+    process_registry,
     retention,
     system_clock,
     trimming,
@@ -69,7 +74,7 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
     """
     latest = Latest()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collected(latest.get))
+    registry.register(ReadingsCollector(latest.get))
     port = settings.metrics_port
     if port is None:
         port = 0 if embedded else METRICS_PORT
@@ -184,7 +189,7 @@ class _Daemon:
         self._acting: LeaderRunner
         self._streams: int
         self._registry = registry
-        self._board = open_board(self._endpoints)
+        self._board = process_registry(self._endpoints)
         self._latest = latest
         self._urls = urls
         self._api: ApiServer | None = None
@@ -192,23 +197,25 @@ class _Daemon:
 
     def serve_api(self, taken: socket.socket, registry: CollectorRegistry) -> None:
         """Serve the API too, on a socket that listens. `registry`: what /metrics serves."""
-        parts = api_dependencies(self._settings, registry=registry, troubles=self._troubles)
+        parts = api_dependencies(
+            self._settings, registry=registry, not_ready_reasons=self._troubles
+        )
         self._api = ApiServer(create_app(parts), taken)
 
     async def run(self) -> int:
         """Start everything, watch it until a signal, and stop it."""
         self._listen_to_signals()
-        self._streams = await self._board.settle_streams(self._settings.streams)
+        self._streams = await self._board.ensure_stream_count(self._settings.streams)
         self._acting = LeaderRunner(
             self._ground,
             self._endpoints,
             self._streams,
-            primacy(self._endpoints),
+            leader_election(self._endpoints),
             self._console,
             self._listen_to_signals,
         )
         beating = HeartbeatReporter(
-            "supervisor", 0, board=self._board, clock=system_clock(), describe=self._describe
+            "supervisor", 0, processes=self._board, clock=system_clock(), describe=self._describe
         )
         try:
             if self._api is not None:
@@ -218,7 +225,7 @@ class _Daemon:
                 if await self._is_ready_before_the_stop():
                     if self._demo:
                         await self._configure_demo()
-                    await beating.beat()
+                    await beating.send()
                     self._tell_where_it_is()
                     running += [tasks.create_task(work) for work in self._works(beating)]
                     await self._stop.wait()
@@ -228,7 +235,7 @@ class _Daemon:
             drained = await self._finish()
             if self._embedded:
                 instances.remove(self._settings.data_dir)
-            await beating.end()
+            await beating.remove()
             await beating.close()
             if not drained:
                 self._console.problem(
@@ -271,7 +278,7 @@ class _Daemon:
         self._console.ready(instance)
         if self._api is None:
             self._console.problem(
-                f"the API is not served, since it cannot check tokens: {WHAT_TO_SET}"
+                f"the API is not served, since it cannot check tokens: {HOW_TO_CHECK_TOKENS}"
             )
 
     def _works_from_the_start(self) -> list[Coroutine[Any, Any, None]]:
@@ -317,7 +324,7 @@ class _Daemon:
                 readings = self._latest.readings = await self._board.readings()
                 found = []
                 if self._acting.ready.is_set():  # else it is told of elsewhere, or is another's
-                    found = not_ready(readings.heartbeats, readings.at)
+                    found = not_ready_reasons(readings.heartbeats, readings.at)
                     self._console.tick(window.add(readings))
             except ServiceUnavailable as error:
                 found = [str(error)]
@@ -333,7 +340,7 @@ class _Daemon:
         if (not_ready_reason := self._acting.not_ready_reason) is not None:
             return [not_ready_reason]
         readings = replace(self._latest.get(), at=datetime.now(UTC))
-        return not_ready(readings.heartbeats, readings.at)
+        return not_ready_reasons(readings.heartbeats, readings.at)
 
     def _describe(self) -> dict[str, object] | None:
         if self._acting.stands_by is not None:

@@ -1,0 +1,1 @@
+"""What `goald serve` and `goald api` run, from the first check to the exit code."""

@@ -1,0 +1,47 @@
+"""`goald api`: the API alone."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import uvloop
+
+from goald import migrations
+from goald.api.app import create_app
+from goald.migrations.roles import API
+from goald.runtime.http.server import ApiServer, api_socket
+from goald.runtime.wiring.api import api_dependencies
+from goald.settings import Settings
+
+
+def serve_api(settings: Settings, *, ready: Callable[[str], None]) -> int:
+    """Serve the API until SIGTERM or SIGINT, then answer the requests in progress and return 0,
+    within 10 s. Calls `ready` with the URL once requests are accepted.
+
+    Blocks, on the main thread. Raises GoaldError if it cannot start: SettingsError if the
+    settings do not say how to check tokens, SchemaMismatch if the schema has another revision.
+    """
+    dependencies = api_dependencies(settings)
+    migrations.check(settings.postgres.api_dsn, API)
+    with api_socket(settings) as (listen_socket, url):
+        server = ApiServer(create_app(dependencies), listen_socket)
+        return uvloop.run(_run_until_signal(server, lambda: ready(url)))
+
+
+async def _run_until_signal(server: ApiServer, ready: Callable[[], None]) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await server.start()
+        ready()
+        running, stopping = asyncio.create_task(server.run()), asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if running.done():
+            await running
+        running.cancel()
+    finally:
+        await server.stop()
+    return 0

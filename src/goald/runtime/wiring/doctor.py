@@ -1,0 +1,13 @@
+"""`goald doctor` over Redis and Postgres."""
+
+from collections.abc import AsyncIterator
+
+from goald.adapters.redis.server_inspector import RedisServerInspector
+from goald.runtime.doctor.check import DoctorCheck
+from goald.runtime.doctor.diagnosis import examine
+from goald.settings import Settings
+
+
+def diagnose(settings: Settings) -> AsyncIterator[DoctorCheck]:
+    """The checks of `goald.runtime.doctor.diagnosis.examine`."""
+    return examine(settings, RedisServerInspector)
