@@ -208,7 +208,7 @@ class Proposal:
     def exits(self) -> Exits: ...
     @property
     def deletions(self) -> list[tuple[str, str, int, int]]:
-        """(tenant, contact, slot, time) of contacts deleted; their payloads are to be blanked."""
+        """(tenant, contact, slot, time) of contacts deleted; their payloads must be redacted."""
     @property
     def acknowledgements(self) -> list[tuple[str, str, str, str, int, int | None, int]]:
         """(tenant, enrollment, contact, workflow, slot, cancelled actions, time) of exits that

@@ -125,7 +125,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 
 
 async def commit(world: World, *effects: Effect) -> None:
-    lease = await world.store.take(ALL, "a")
+    lease = await world.store.acquire(ALL, "a")
     await world.store.commit(lease, change(*effects))
 
 

@@ -19,7 +19,7 @@ def lease(epoch: int) -> StreamLease:
 
 async def claimed(backend: Backend, epoch: int = 1) -> EventStream:
     stream = backend.event_stream(STREAM)
-    await stream.claim(lease(epoch))
+    await stream.fence(lease(epoch))
     return stream
 
 
@@ -58,14 +58,14 @@ async def test_everybody_can_see_under_which_epoch_a_stream_was_claimed(backend:
     await claimed(backend, 7)
     assert await other.epoch() == 7
     with pytest.raises(LeaseLost):
-        await other.claim(lease(6))
+        await other.fence(lease(6))
     assert await other.epoch() == 7
 
 
 async def test_entries_from_before_the_group_existed_are_read(backend: Backend) -> None:
     added = await add(backend, 2)
     stream = backend.event_stream(STREAM)
-    assert await stream.claim(lease(1)) == b"0-0"
+    assert await stream.fence(lease(1)) == b"0-0"
     assert ids(await stream.read(b"0-0", 10)) == added
 
 
@@ -75,7 +75,7 @@ async def test_a_new_holder_begins_after_what_the_last_acknowledged(backend: Bac
     await last.read(b"0-0", 4)
     await last.acknowledge(added[0], 1)
     following = backend.event_stream(STREAM)
-    position = await following.claim(lease(2))
+    position = await following.fence(lease(2))
     assert position == added[0]
     assert ids(await following.read(position, 10)) == added[1:]
 
@@ -103,7 +103,7 @@ async def test_an_older_epoch_cannot_claim(backend: Backend) -> None:
 
 async def test_claiming_again_with_the_same_epoch_keeps_it(backend: Backend) -> None:
     stream = await claimed(backend, epoch=4)
-    await stream.claim(lease(4))
+    await stream.fence(lease(4))
     await add(backend, 1)
     assert events(await stream.read(b"0-0", 10)) == [b"e0"]
 
@@ -149,7 +149,7 @@ async def test_after_redis_lost_everything_the_stream_is_claimed_anew(backend: B
     await add(backend, 1, first=2)
     with pytest.raises(ServerReplaced):
         await stream.read(added[1], 10)
-    assert await stream.claim(lease(5)) == b"0-0"
+    assert await stream.fence(lease(5)) == b"0-0"
     assert events(await stream.read(b"0-0", 10)) == [b"e2"]
 
 
@@ -246,11 +246,11 @@ async def test_a_stream_with_less_than_was_read_of_it_is_read_anew(backend: Back
     stream = await claimed(backend)
     added = await add(backend, 3)
     await stream.acknowledge(added[-1], 3)
-    assert await stream.examine(added[-1]) == 0
+    assert await stream.count_lost(added[-1]) == 0
     await backend.remove(STREAM)
     with pytest.raises(ServerReplaced):
-        await stream.examine(added[-1])
-    assert await stream.claim(lease(1)) == b"0-0"
+        await stream.count_lost(added[-1])
+    assert await stream.fence(lease(1)) == b"0-0"
 
 
 async def test_a_group_that_was_moved_is_followed(backend: Backend) -> None:
@@ -260,8 +260,8 @@ async def test_a_group_that_was_moved_is_followed(backend: Backend) -> None:
     await stream.acknowledge(added[-1], 3)
     await backend.move_group(STREAM, added[0])
     with pytest.raises(ServerReplaced):
-        await stream.examine(added[-1])
-    assert await stream.claim(lease(1)) == added[0]
+        await stream.count_lost(added[-1])
+    assert await stream.fence(lease(1)) == added[0]
 
 
 async def test_entries_that_were_trimmed_unread_are_counted_once(backend: Backend) -> None:
@@ -270,12 +270,12 @@ async def test_entries_that_were_trimmed_unread_are_counted_once(backend: Backen
     assert ids(await stream.read(b"0-0", 2)) == added[:2]
     for entry_id in added[:6]:
         await backend.delete(STREAM, entry_id)
-    lost = await stream.examine(added[1])
+    lost = await stream.count_lost(added[1])
     assert ids(await stream.read(added[1], 10)) == added[6:]
-    lost += await stream.examine(added[-1])
+    lost += await stream.count_lost(added[-1])
     await stream.acknowledge(added[-1], 6)
     following = await claimed(backend, epoch=2)
-    assert lost + await following.examine(added[-1]) == backend.countable(4)
+    assert lost + await following.count_lost(added[-1]) == backend.countable(4)
 
 
 async def test_what_is_trimmed_while_nobody_reads_is_counted(backend: Backend) -> None:
@@ -285,8 +285,8 @@ async def test_what_is_trimmed_while_nobody_reads_is_counted(backend: Backend) -
     for entry_id in added:
         await backend.delete(STREAM, entry_id)
     following = await claimed(backend, epoch=2)
-    assert await following.examine(added[0]) == (4 if backend.countable(4) else 1)
-    assert await following.examine(added[0]) == 0
+    assert await following.count_lost(added[0]) == (4 if backend.countable(4) else 1)
+    assert await following.count_lost(added[0]) == 0
 
 
 async def test_trimming_what_was_read_is_no_loss(backend: Backend) -> None:
@@ -299,9 +299,9 @@ async def test_trimming_what_was_read_is_no_loss(backend: Backend) -> None:
         await stream.acknowledge(added[-1], 4)
         for entry_id in added:
             await backend.delete(STREAM, entry_id)
-        assert await stream.examine(added[-1]) == 0
+        assert await stream.count_lost(added[-1]) == 0
     following = await claimed(backend, epoch=2)
-    assert await following.examine(added[-1]) == 0
+    assert await following.count_lost(added[-1]) == 0
 
 
 async def test_a_loss_of_everything_is_not_told_as_trimming(backend: Backend) -> None:
@@ -310,32 +310,32 @@ async def test_a_loss_of_everything_is_not_told_as_trimming(backend: Backend) ->
     await stream.read(b"0-0", 1)
     await backend.flush()
     with pytest.raises(ServerReplaced):
-        await stream.examine(added[0])
-    position = await stream.claim(lease(1))
-    assert await stream.examine(position) == 0
+        await stream.count_lost(added[0])
+    position = await stream.fence(lease(1))
+    assert await stream.count_lost(position) == 0
     added = await add(backend, 2)
-    assert await stream.examine(position) == 0
+    assert await stream.count_lost(position) == 0
     assert ids(await stream.read(position, 10)) == added
-    assert await stream.examine(added[-1]) == 0
+    assert await stream.count_lost(added[-1]) == 0
 
 
 async def test_starts_are_counted_until_something_is_acknowledged(backend: Backend) -> None:
     stream = await claimed(backend)
     added = await add(backend, 2)
-    assert [(await stream.start()).times for _ in range(3)] == [1, 2, 3]
+    assert [(await stream.count_start()).starts for _ in range(3)] == [1, 2, 3]
     await stream.acknowledge(added[0], 1)
-    assert await stream.start() == (1, False)
-    await stream.end()
-    assert await stream.start() == (1, False)
+    assert await stream.count_start() == (1, False)
+    await stream.clear_starts()
+    assert await stream.count_start() == (1, False)
 
 
 async def test_tries_of_an_entry_outlive_those_who_die_of_it(backend: Backend) -> None:
     added = await add(backend, 2)
     for tries in (1, 2, 3):
         stream = await claimed(backend, epoch=tries)
-        assert await stream.start() == (tries, tries > 1)
-        assert await stream.try_alone(added[0]) == tries
-    await stream.survived()
-    assert await stream.start() == (4, False)
-    assert await stream.try_alone(added[0]) == 1
-    assert await stream.try_alone(added[1]) == 1
+        assert await stream.count_start() == (tries, tries > 1)
+        assert await stream.count_attempt(added[0]) == tries
+    await stream.clear_attempts()
+    assert await stream.count_start() == (4, False)
+    assert await stream.count_attempt(added[0]) == 1
+    assert await stream.count_attempt(added[1]) == 1

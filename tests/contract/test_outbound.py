@@ -43,7 +43,7 @@ async def test_nothing_to_publish_is_nothing(backend: Backend) -> None:
 
 
 async def test_a_dead_letter_tells_where_it_came_from_and_why(backend: Backend) -> None:
-    await backend.outbound().bury([letter(1)])
+    await backend.outbound().dead_letter([letter(1)])
     ((_, fields),) = await backend.entries(DEAD)
     assert fields == {
         b"stream": b"goald:events:0",
@@ -66,51 +66,53 @@ async def test_each_write_tells_how_far_the_one_before_it_had_come(backend: Back
     assert await outbound.publish([message(2)], PublishedWatermark(LOW, 9)) == 7
     assert await outbound.publish([message(3)]) == 0
     assert await outbound.publish([], PublishedWatermark(SlotRange(128, 255), 5)) == 0
-    assert (await outbound.standing(LOW)).published == 9
+    assert (await outbound.server_identity(LOW)).published == 9
 
 
 async def test_a_server_is_known_from_when_it_is_confirmed(backend: Backend) -> None:
     outbound = backend.outbound()
-    before = await outbound.standing(LOW)
-    assert (before.known_as, before.published) == (None, 0)
-    await outbound.begin_anew(LOW, "token")
-    assert (await outbound.standing(LOW)).known_as == "token"
-    assert await outbound.confirm(PublishedWatermark(LOW, 4), "token", "name")
-    assert await outbound.standing(LOW) == ServerIdentity(before.server, "name", 4)
+    before = await outbound.server_identity(LOW)
+    assert (before.recorded, before.published) == (None, 0)
+    await outbound.begin_republish(LOW, "token")
+    assert (await outbound.server_identity(LOW)).recorded == "token"
+    assert await outbound.complete_republish(PublishedWatermark(LOW, 4), "token", "name")
+    assert await outbound.server_identity(LOW) == ServerIdentity(before.run_id, "name", 4)
 
 
 async def test_confirming_takes_back_no_position(backend: Backend) -> None:
     outbound = backend.outbound()
-    await outbound.begin_anew(LOW, "token")
+    await outbound.begin_republish(LOW, "token")
     await outbound.publish([message(1)], PublishedWatermark(LOW, 9))
-    assert await outbound.confirm(PublishedWatermark(LOW, 4), "token", "name")
-    assert (await outbound.standing(LOW)).published == 9
+    assert await outbound.complete_republish(PublishedWatermark(LOW, 4), "token", "name")
+    assert (await outbound.server_identity(LOW)).published == 9
 
 
 async def test_what_was_lost_while_it_was_published_again_is_not_confirmed(
     backend: Backend,
 ) -> None:
     outbound = backend.outbound()
-    await outbound.begin_anew(LOW, "token")
+    await outbound.begin_republish(LOW, "token")
     await backend.flush()
-    assert not await outbound.confirm(PublishedWatermark(LOW, 4), "token", "name")
-    found = await outbound.standing(LOW)
-    assert (found.known_as, found.published) == (None, 0)
+    assert not await outbound.complete_republish(PublishedWatermark(LOW, 4), "token", "name")
+    found = await outbound.server_identity(LOW)
+    assert (found.recorded, found.published) == (None, 0)
 
 
 async def test_another_holder_that_publishes_again_is_not_confirmed_for_the_first(
     backend: Backend,
 ) -> None:
     outbound, other = backend.outbound(), backend.outbound()
-    await outbound.begin_anew(LOW, "token")
-    await other.begin_anew(LOW, "other")
-    assert not await outbound.confirm(PublishedWatermark(LOW, 4), "token", "name")
-    assert (await outbound.standing(LOW)).known_as == "other"
+    await outbound.begin_republish(LOW, "token")
+    await other.begin_republish(LOW, "other")
+    assert not await outbound.complete_republish(PublishedWatermark(LOW, 4), "token", "name")
+    assert (await outbound.server_identity(LOW)).recorded == "other"
 
 
 async def test_every_connection_sees_the_same_server(backend: Backend) -> None:
     one, other = backend.outbound(), backend.outbound()
-    assert (await one.standing(LOW)).server == (await other.standing(LOW)).server != ""
+    assert (
+        (await one.server_identity(LOW)).run_id == (await other.server_identity(LOW)).run_id != ""
+    )
 
 
 @asynccontextmanager
@@ -160,7 +162,7 @@ async def test_a_server_that_may_not_be_asked_who_it_is_is_nameless(any_redis_ur
             url = f"{any_redis_url}?username=shy&password=secret"
             async with outbound_over(url) as outbound:
                 await outbound.publish([message(1)], PublishedWatermark(LOW, 3))
-                assert await outbound.standing(LOW) == ServerIdentity("", None, 3)
+                assert await outbound.server_identity(LOW) == ServerIdentity("", None, 3)
         finally:
             await client.execute_command("ACL", "DELUSER", "shy")
 
@@ -183,7 +185,7 @@ async def test_a_read_only_server_is_unavailable_and_then_goes_on(any_redis_url:
     stream = RedisEventStream(any_redis_url, "goald:events:0")
     client: Any = Redis.from_url(any_redis_url)
     async with outbound_over(any_redis_url) as outbound, client:
-        await stream.claim(StreamLease("goald:events:0", 1, "a"))
+        await stream.fence(StreamLease("goald:events:0", 1, "a"))
         added = await client.xadd("goald:events:0", {"event": "e"})
         await client.execute_command("REPLICAOF", "127.0.0.1", "1")
         try:
@@ -207,7 +209,7 @@ async def test_a_connection_that_the_server_closed_is_opened_again(any_redis_url
     client: Any = Redis.from_url(any_redis_url)
     stream = RedisEventStream(any_redis_url, "goald:events:0")
     async with client:
-        await stream.claim(StreamLease("goald:events:0", 1, "a"))
+        await stream.fence(StreamLease("goald:events:0", 1, "a"))
         await client.xadd("goald:events:0", {"event": "e"})
         assert len(await stream.read(b"0-0", 1)) == 1
         await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")

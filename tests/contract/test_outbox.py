@@ -69,7 +69,7 @@ async def pages(read: Callable[[int], Awaitable[list[StoredMessage]]]) -> list[l
 
 
 async def all_published(outbox: Outbox, lease: SlotLease, within_s: float = DAY) -> list[str]:
-    until = (await outbox.database()).now_us
+    until = (await outbox.database_identity()).now_us
     since = until - round(within_s * 1e6)
     found = await pages(lambda after: outbox.published(lease, since, until, after))
     return [row.message.payload for page in found for row in page]
@@ -83,7 +83,7 @@ def payloads(rows: list[StoredMessage]) -> list[str]:
 
 
 async def test_a_long_outbox_is_told_in_pages_and_in_order(store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     names = [f"{number}" for number in range(2_300)]
     await committed(store, lease, Effect("e-1", messages=names))
     found = await pages(lambda after: store.outbox.unpublished(lease, after))
@@ -94,7 +94,7 @@ async def test_a_long_outbox_is_told_in_pages_and_in_order(store: ShardStore) ->
 async def test_a_page_is_bounded_in_bytes_but_never_empty(database: Database) -> None:
     tables = PostgresTables(database)
     store = tables.store()
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     large = "x" * (3 << 20)
     await committed(store, lease, Effect("e-1", messages=[large + "1", large + "2", "3", "4"]))
     found = await pages(lambda after: store.outbox.unpublished(lease, after))
@@ -108,7 +108,7 @@ async def test_a_page_is_bounded_in_bytes_but_never_empty(database: Database) ->
 async def test_what_was_published_lately_is_told_again_in_order(
     tables: Tables, store: ShardStore
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await published(store, lease, exited("e-2"), exited("e-1", "one", "two"))
     await committed(store, lease, exited("e-3"))
     assert await all_published(store.outbox, lease) == ["e-2", "one", "two"]
@@ -116,7 +116,7 @@ async def test_what_was_published_lately_is_told_again_in_order(
 
 
 async def test_what_was_published_is_told_in_pages(store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     names = [f"{number}" for number in range(2_300)]
     await published(store, lease, Effect("e-1", messages=names))
     assert await all_published(store.outbox, lease) == names
@@ -124,7 +124,7 @@ async def test_what_was_published_is_told_in_pages(store: ShardStore) -> None:
 
 async def test_what_another_range_published_is_not_told(tables: Tables) -> None:
     low, high = tables.store(), tables.store()
-    low_lease, high_lease = await low.take(LOW, "a"), await high.take(HIGH, "b")
+    low_lease, high_lease = await low.acquire(LOW, "a"), await high.acquire(HIGH, "b")
     await published(low, low_lease, exited("e-1", slot=3))
     (last,) = await published(high, high_lease, exited("e-2", contact="bob", slot=200))
     assert await all_published(low.outbox, low_lease) == ["e-1"]
@@ -133,7 +133,7 @@ async def test_what_another_range_published_is_not_told(tables: Tables) -> None:
 
 
 async def test_what_a_deleted_contact_was_told_is_not_told_again(store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await published(store, lease, exited("e-1"), exited("e-2", contact="bob"))
     await store.commit(lease, change(deletions=[("acme", "ann", 3, NOON + 2 * SECOND)]))
     assert await all_published(store.outbox, lease) == ["e-2"]
@@ -141,17 +141,19 @@ async def test_what_a_deleted_contact_was_told_is_not_told_again(store: ShardSto
 
 async def test_the_next_holder_knows_how_far_the_last_one_published(tables: Tables) -> None:
     dead, taker = tables.store(), tables.store()
-    lease = await dead.take(LOW, "a")
+    lease = await dead.acquire(LOW, "a")
     assert await dead.outbox.last_published(lease) == 0
     numbers = await published(dead, lease, exited("e-1", "one", "two"))
     await committed(dead, lease, exited("e-2"))
-    taken = await taker.take(LOW, "b")
+    taken = await taker.acquire(LOW, "b")
     assert await taker.outbox.last_published(taken) == numbers[-1]
 
 
 async def test_a_database_has_one_name_for_everybody(tables: Tables) -> None:
     one, other = tables.store(), tables.store()
-    assert (await one.outbox.database()).name == (await other.outbox.database()).name
+    assert (await one.outbox.database_identity()).name == (
+        await other.outbox.database_identity()
+    ).name
 
 
 # Exits that nobody acknowledges (3.2)
@@ -168,7 +170,7 @@ def waiting(tables: Tables) -> ShardStore:
 
 
 async def test_exit_is_due_until_it_is_acknowledged(tables: Tables, waiting: ShardStore) -> None:
-    lease = await waiting.take(ALL, "a")
+    lease = await waiting.acquire(ALL, "a")
     await published(waiting, lease, exited("e-1"), exited("e-2", contact="bob"))
     assert await due(waiting, lease) == ["e-1", "e-2"]
     acknowledged = ("acme", "e-1", "ann", "w-1", 3, 0, NOON)
@@ -178,25 +180,25 @@ async def test_exit_is_due_until_it_is_acknowledged(tables: Tables, waiting: Sha
 
 
 async def test_exit_is_due_only_so_long_after_it_was_published_last(waiting: ShardStore) -> None:
-    lease = await waiting.take(ALL, "a")
+    lease = await waiting.acquire(ALL, "a")
     first = await published(waiting, lease, exited("e-1"))
     await committed(waiting, lease, exited("e-2"))
     assert await due(waiting, lease, after_s=60) == []
     assert await due(waiting, lease) == ["e-1"]
     await published(waiting, lease, exited("e-3", contact="bob"))
-    await waiting.outbox.mark_published_again(lease, first)
+    await waiting.outbox.mark_republished(lease, first)
     assert sorted(await due(waiting, lease)) == ["e-1", "e-3"]
 
 
 async def test_exit_that_is_too_old_is_not_due(waiting: ShardStore) -> None:
-    lease = await waiting.take(ALL, "a")
+    lease = await waiting.acquire(ALL, "a")
     await published(waiting, lease, exited("e-1"))
     assert await waiting.outbox.due_exits(lease, EVER, EVER) == []
     assert await due(waiting, lease) == []
 
 
 async def test_exit_of_a_deleted_contact_is_not_due(waiting: ShardStore) -> None:
-    lease = await waiting.take(ALL, "a")
+    lease = await waiting.acquire(ALL, "a")
     await published(waiting, lease, exited("e-1"))
     await waiting.commit(lease, change(deletions=[("acme", "ann", 3, NOON + 2 * SECOND)]))
     assert await due(waiting, lease) == []
@@ -205,7 +207,7 @@ async def test_exit_of_a_deleted_contact_is_not_due(waiting: ShardStore) -> None
 async def test_exits_due_behind_many_that_were_acknowledged_are_found(
     waiting: ShardStore,
 ) -> None:
-    lease = await waiting.take(ALL, "a")
+    lease = await waiting.acquire(ALL, "a")
     many = [f"e-{number}" for number in range(1_200)]
     await published(waiting, lease, *(exited(name) for name in many))
     await waiting.commit(
@@ -218,19 +220,19 @@ async def test_exits_due_behind_many_that_were_acknowledged_are_found(
 async def test_exit_that_waits_is_not_forgotten_before_its_time(
     tables: Tables, waiting: ShardStore
 ) -> None:
-    lease = await waiting.take(ALL, "a")
+    lease = await waiting.acquire(ALL, "a")
     await published(waiting, lease, exited("e-1"), exited("e-2", contact="bob"))
     acknowledged = ("acme", "e-2", "bob", "w-1", 3, 0, NOON)
     await waiting.commit(lease, change(acknowledgements=[acknowledged]))
     assert await due(waiting, lease) == ["e-1"]
-    assert await waiting.outbox.forget_published(lease, EVER, DAY) == 1
+    assert await waiting.outbox.delete_published(lease, EVER, DAY) == 1
     assert await tables.payloads() == ["e-1"]
-    assert await waiting.outbox.forget_published(lease, EVER) == 1
+    assert await waiting.outbox.delete_published(lease, EVER) == 1
 
 
 async def test_other_messages_are_never_due(tables: Tables) -> None:
     plain = tables.store(exits_wait=False)
-    lease = await plain.take(ALL, "a")
+    lease = await plain.acquire(ALL, "a")
     rows = change(exited("e-1")).outbox
     notice = [type(row)(row.effect, row.message_id, "goald:notices", "notice") for row in rows]
     made = change(exited("e-1"))
@@ -245,32 +247,32 @@ async def test_other_messages_are_never_due(tables: Tables) -> None:
 async def test_published_rows_are_not_given_again_and_can_be_forgotten(
     tables: Tables, store: ShardStore
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     committed = await store.commit(
         lease, change(Effect("e-1", messages=["one", "two"]), Effect("e-2", messages=["three"]))
     )
     numbers = [stored.number for stored in committed.outbox]
     await store.outbox.mark_published(lease, numbers[:2])
     assert [stored.number for stored in await store.outbox.unpublished(lease)] == numbers[2:]
-    assert await store.outbox.forget_published(lease, 3_600) == 0
-    assert await store.outbox.forget_published(lease, -1) == 2
+    assert await store.outbox.delete_published(lease, 3_600) == 0
+    assert await store.outbox.delete_published(lease, -1) == 2
     assert await tables.payloads() == ["three"]
 
 
 async def test_much_that_can_be_forgotten_goes_in_steps_that_each_come_to_an_end(
     tables: Tables, store: ShardStore
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     committed = await store.commit(lease, change(Effect("e-1", messages=["one"] * 5_200)))
     await store.outbox.mark_published(lease, [stored.number for stored in committed.outbox])
-    assert await store.outbox.forget_published(lease, -1) == 5_000
-    assert await store.outbox.forget_published(lease, -1) == 200
+    assert await store.outbox.delete_published(lease, -1) == 5_000
+    assert await store.outbox.delete_published(lease, -1) == 200
     assert await tables.payloads() == []
 
 
 async def test_next_holder_finds_what_was_not_published(tables: Tables) -> None:
     dead, taker = tables.store(), tables.store()
-    lease = await dead.take(LOW, "a")
+    lease = await dead.acquire(LOW, "a")
     await dead.commit(lease, change(Effect("e-1", messages=["exit"])))
-    found = await taker.outbox.unpublished(await taker.take(LOW, "b"))
+    found = await taker.outbox.unpublished(await taker.acquire(LOW, "b"))
     assert [stored.message.payload for stored in found] == ["exit"]

@@ -55,14 +55,14 @@ async def loaded(store: ShardStore, lease: object, contacts: object = None) -> b
 
 
 async def test_later_epoch_is_greater(store: ShardStore) -> None:
-    first = await store.take(LOW, "a")
-    assert (await store.take(LOW, "b")).epoch > first.epoch
+    first = await store.acquire(LOW, "a")
+    assert (await store.acquire(LOW, "b")).epoch > first.epoch
 
 
 async def test_fenced_holder_can_do_nothing(tables: Tables) -> None:
     old, new = tables.store(), tables.store()
-    lease = await old.take(LOW, "a")
-    await new.take(SlotRange(100, 200), "b")
+    lease = await old.acquire(LOW, "a")
+    await new.acquire(SlotRange(100, 200), "b")
     for attempt in (
         old.commit(lease, change(Effect("e-1"))),
         old.check(lease),
@@ -77,8 +77,8 @@ async def test_fenced_holder_can_do_nothing(tables: Tables) -> None:
 
 async def test_holders_of_other_slots_are_left_alone(tables: Tables) -> None:
     low, high = tables.store(), tables.store()
-    lease = await low.take(LOW, "a")
-    await high.take(HIGH, "b")
+    lease = await low.acquire(LOW, "a")
+    await high.acquire(HIGH, "b")
     await low.renew(lease, 7)
     await low.check(lease)
     assert (await low.commit(lease, change(Effect("e-1")))).effective == b"\1"
@@ -86,11 +86,11 @@ async def test_holders_of_other_slots_are_left_alone(tables: Tables) -> None:
 
 async def test_released_lease_is_lost_and_releasing_twice_changes_nothing(tables: Tables) -> None:
     store, other = tables.store(), tables.store()
-    lease = await store.take(LOW, "a")
+    lease = await store.acquire(LOW, "a")
     await store.release(lease)
     with pytest.raises(LeaseLost):
         await store.check(lease)
-    newer = await other.take(LOW, "b")
+    newer = await other.acquire(LOW, "b")
     await store.release(lease)
     await other.check(newer)
 
@@ -99,10 +99,10 @@ async def test_released_lease_is_lost_and_releasing_twice_changes_nothing(tables
 
 
 async def test_new_enrollment_is_kept_and_loaded(tables: Tables, store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     committed = await store.commit(lease, change(Effect("e-1"), Effect("e-2", contact_id="bob")))
     assert committed.effective == b"\1\1"
-    assert not committed.out_of_step
+    assert not committed.is_stale
     assert set(await tables.enrollments()) == {"e-1", "e-2"}
     pieces = await loaded(store, lease)
     assert b"e-1" in pieces
@@ -110,7 +110,7 @@ async def test_new_enrollment_is_kept_and_loaded(tables: Tables, store: ShardSto
 
 
 async def test_both_stores_load_the_same_bytes(tables: Tables, store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", met_goals=["x", "y"], enrolled_at=NOON + 1)))
     fields = [b"acme", b"e-1", b"ann", b"w-1", (NOON + 1).to_bytes(8, "big")]
     fields.append(f"{goal_id('x')},{goal_id('y')}".encode())
@@ -121,7 +121,7 @@ async def test_both_stores_load_the_same_bytes(tables: Tables, store: ShardStore
 
 async def test_load_gives_active_ones_of_the_slots_alone(tables: Tables) -> None:
     everything, low = tables.store(), tables.store()
-    lease = await everything.take(ALL, "a")
+    lease = await everything.acquire(ALL, "a")
     await everything.commit(
         lease,
         change(
@@ -130,14 +130,14 @@ async def test_load_gives_active_ones_of_the_slots_alone(tables: Tables) -> None
             Effect("e-ended", slot=1, status="completed", ended_at=NOON),
         ),
     )
-    rows = await loaded(low, await low.take(LOW, "b"))
+    rows = await loaded(low, await low.acquire(LOW, "b"))
     assert b"e-low" in rows
     assert b"e-high" not in rows
     assert b"e-ended" not in rows
 
 
 async def test_load_of_contacts_gives_theirs_alone(store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(
         lease,
         change(
@@ -155,7 +155,7 @@ async def test_load_of_contacts_gives_theirs_alone(store: ShardStore) -> None:
 async def test_goal_met_writes_enrollment_achievement_and_messages_in_order(
     tables: Tables, store: ShardStore
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1"), Effect("e-2")))
     committed = await store.commit(
         lease,
@@ -172,7 +172,7 @@ async def test_goal_met_writes_enrollment_achievement_and_messages_in_order(
 
 
 async def test_commit_twice_is_commit_once(tables: Tables, store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     batch = change(Effect("e-0"), goal_met("e-1", is_new=True, messages=("exit",)))
     await store.commit(lease, batch)
     again = await store.commit(lease, batch)
@@ -184,12 +184,12 @@ async def test_commit_twice_is_commit_once(tables: Tables, store: ShardStore) ->
 
 
 async def test_ended_enrollment_never_comes_back(tables: Tables, store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON)))
     started = await store.commit(lease, change(Effect("e-1")))
-    assert (started.effective, started.out_of_step, list(started.conflicts)) == (b"\0", False, [])
+    assert (started.effective, started.is_stale, list(started.conflicts)) == (b"\0", False, [])
     met = await store.commit(lease, change(goal_met("e-1", messages=("exit",))))
-    assert (met.effective, met.out_of_step) == (b"\0", True)
+    assert (met.effective, met.is_stale) == (b"\0", True)
     assert (await tables.enrollments())["e-1"][1] == "exited"
     assert await tables.achievements() == []
     assert await tables.payloads() == []
@@ -198,13 +198,13 @@ async def test_ended_enrollment_never_comes_back(tables: Tables, store: ShardSto
 async def test_what_hangs_on_another_effect_is_still_written(
     tables: Tables, store: ShardStore
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-2")))
     committed = await store.commit(
         lease, change(goal_met("e-gone", messages=("no",)), goal_met("e-2", messages=("yes",)))
     )
     assert committed.effective == b"\0\1"
-    assert committed.out_of_step
+    assert committed.is_stale
     assert [stored.message.payload for stored in committed.outbox] == ["yes"]
     assert [enrollment for enrollment, _ in await tables.achievements()] == ["e-2"]
 
@@ -213,7 +213,7 @@ async def test_what_hangs_on_another_effect_is_still_written(
 async def test_id_of_another_contact_or_workflow_is_a_conflict(
     store: ShardStore, other: dict[str, str]
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1")))
     committed = await store.commit(
         lease,
@@ -221,11 +221,11 @@ async def test_id_of_another_contact_or_workflow_is_a_conflict(
     )
     assert committed.effective == b"\1\0\1"
     assert list(committed.conflicts) == [Conflict(1, "ann", "w-1", is_active=True)]
-    assert not committed.out_of_step
+    assert not committed.is_stale
 
 
 async def test_conflict_tells_that_whose_id_it_is_has_ended(store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON)))
     committed = await store.commit(lease, change(Effect("e-1", workflow_id="w-2")))
     assert list(committed.conflicts) == [Conflict(0, "ann", "w-1", is_active=False)]
@@ -233,7 +233,7 @@ async def test_conflict_tells_that_whose_id_it_is_has_ended(store: ShardStore) -
 
 async def test_id_that_lies_in_another_shards_slot_is_a_conflict(tables: Tables) -> None:
     low, high = tables.store(), tables.store()
-    low_lease, high_lease = await low.take(LOW, "a"), await high.take(HIGH, "b")
+    low_lease, high_lease = await low.acquire(LOW, "a"), await high.acquire(HIGH, "b")
     await high.commit(high_lease, change(Effect("e-1", contact_id="bob", slot=200)))
     committed = await low.commit(low_lease, change(Effect("e-1", slot=3)))
     conflict = Conflict(0, "", "", is_active=False)
@@ -242,7 +242,7 @@ async def test_id_that_lies_in_another_shards_slot_is_a_conflict(tables: Tables)
 
 
 async def test_same_id_of_another_tenant_is_another_enrollment(store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     committed = await store.commit(
         lease, change(Effect("e-1"), Effect("e-1", tenant_id="other", contact_id="zoe"))
     )
@@ -250,14 +250,14 @@ async def test_same_id_of_another_tenant_is_another_enrollment(store: ShardStore
 
 
 async def test_active_row_that_memory_lacks_is_out_of_step(store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1")))
     committed = await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON)))
-    assert (committed.effective, committed.out_of_step) == (b"\0", True)
+    assert (committed.effective, committed.is_stale) == (b"\0", True)
 
 
 async def test_goals_met_one_by_one_are_all_kept(tables: Tables, store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1")))
     for goal in ("x", "y"):
         await store.commit(
@@ -271,7 +271,7 @@ async def test_goals_met_one_by_one_are_all_kept(tables: Tables, store: ShardSto
 async def test_enrollment_tells_when_it_last_achieved_and_which_types(
     tables: Tables, store: ShardStore
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(
         lease,
         change(
@@ -287,7 +287,7 @@ async def test_enrollment_tells_when_it_last_achieved_and_which_types(
 
 
 async def test_ended_enrollment_meets_no_more_types(tables: Tables, store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(goal_met("e-1", is_new=True)))
     late = Effect("e-1", is_new=False, achieves=["form_submitted"], achieved_at=NOON + 9 * SECOND)
     await store.commit(lease, change(late))
@@ -300,7 +300,7 @@ async def test_ended_enrollment_meets_no_more_types(tables: Tables, store: Shard
 async def test_refused_row_says_why_and_nothing_of_its_batch_is_written(
     tables: Tables, store: ShardStore
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await tables.refuse("zoe")
     with pytest.raises(ContentRefused, match="23514"):
         await store.commit(
@@ -316,7 +316,7 @@ async def test_refused_row_says_why_and_nothing_of_its_batch_is_written(
 
 
 async def test_first_acknowledgement_of_an_exit_stands(tables: Tables, store: ShardStore) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(goal_met("e-1", is_new=True), Effect("e-2")))
     acknowledged = ("acme", "e-1", "ann", "w-1", 3)
     await store.commit(
@@ -336,10 +336,10 @@ async def test_first_acknowledgement_of_an_exit_stands(tables: Tables, store: Sh
     assert rows["e-2"][3] == (None, 0)
 
 
-async def test_deleted_contacts_payloads_are_blanked_once_published(
+async def test_deleted_contacts_payloads_are_redacted_once_published(
     tables: Tables, store: ShardStore
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     first = await store.commit(lease, change(goal_met("e-1", is_new=True, messages=("sent",))))
     await store.outbox.mark_published(lease, [stored.number for stored in first.outbox])
     other = Effect("e-9", contact_id="bob", achieves=["g"], messages=["bob's"])
@@ -364,7 +364,7 @@ async def test_deleted_contacts_payloads_are_blanked_once_published(
 async def test_achievements_after_the_deletion_keep_their_payload(
     tables: Tables, store: ShardStore
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(goal_met("e-1", is_new=True)))
     await store.commit(lease, change(deletions=[("acme", "ann", 3, NOON + SECOND - 1)]))
     assert await tables.achievements() == [("e-1", '{"tag_name":"g"}')]

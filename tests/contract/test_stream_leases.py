@@ -23,9 +23,9 @@ async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
 
 async def test_taker_has_a_greater_epoch_and_the_old_holder_learns_it(tables: Tables) -> None:
     old, new = tables.stream_leases(), tables.stream_leases()
-    first = await old.take("goald:events:0", "a")
+    first = await old.acquire("goald:events:0", "a")
     await old.renew(first)
-    second = await new.take("goald:events:0", "b")
+    second = await new.acquire("goald:events:0", "b")
     assert second.epoch > first.epoch
     with pytest.raises(LeaseLost):
         await old.renew(first)
@@ -36,11 +36,11 @@ async def test_epoch_is_above_what_was_given_before_the_leases_were_put_back(
     tables: Tables,
 ) -> None:
     leases = tables.stream_leases()
-    first = await leases.take("goald:events:0", "a")
-    second = await leases.take("goald:events:0", "b", above=first.epoch + 500)
+    first = await leases.acquire("goald:events:0", "a")
+    second = await leases.acquire("goald:events:0", "b", above=first.epoch + 500)
     assert second.epoch > first.epoch + 500
-    third = await leases.take("goald:events:1", "c", above=first.epoch)
-    fourth = await leases.take("goald:events:2", "d")
+    third = await leases.acquire("goald:events:1", "c", above=first.epoch)
+    fourth = await leases.acquire("goald:events:2", "d")
     assert first.epoch < second.epoch < third.epoch < fourth.epoch
     for lease in (second, third, fourth):
         await leases.renew(lease)
@@ -48,8 +48,8 @@ async def test_epoch_is_above_what_was_given_before_the_leases_were_put_back(
 
 async def test_streams_are_held_apart(tables: Tables) -> None:
     leases = tables.stream_leases()
-    first = await leases.take("goald:events:0", "a")
-    second = await leases.take("goald:events:1", "b")
+    first = await leases.acquire("goald:events:0", "a")
+    second = await leases.acquire("goald:events:1", "b")
     await leases.renew(first)
     await leases.renew(second)
     assert (first.stream, second.stream) == ("goald:events:0", "goald:events:1")
@@ -57,18 +57,18 @@ async def test_streams_are_held_apart(tables: Tables) -> None:
 
 async def test_released_lease_is_lost_and_releasing_it_again_harms_nobody(tables: Tables) -> None:
     leases = tables.stream_leases()
-    first = await leases.take("goald:events:0", "a")
+    first = await leases.acquire("goald:events:0", "a")
     await leases.release(first)
     with pytest.raises(LeaseLost):
         await leases.renew(first)
-    second = await leases.take("goald:events:0", "b")
+    second = await leases.acquire("goald:events:0", "b")
     await leases.release(first)
     await leases.renew(second)
 
 
 async def test_what_may_not_be_taken_stays_with_its_holder(tables: Tables) -> None:
     old, new = tables.stream_leases(), tables.stream_leases()
-    first = await old.take("goald:events:0", "a")
+    first = await old.acquire("goald:events:0", "a")
     seen: list[CurrentLease] = []
 
     def nobodys(held: CurrentLease) -> bool:
@@ -76,26 +76,26 @@ async def test_what_may_not_be_taken_stays_with_its_holder(tables: Tables) -> No
         return False
 
     with pytest.raises(LeaseHeld, match="a"):
-        await new.take("goald:events:0", "b", nobodys)
+        await new.acquire("goald:events:0", "b", nobodys)
     await old.renew(first)
     with pytest.raises(LeaseHeld):
-        await new.take("goald:events:0", "b", nobodys)
+        await new.acquire("goald:events:0", "b", nobodys)
     assert [(held.epoch, held.holder, held.is_expired) for held in seen] == 2 * [
         (first.epoch, "a", False)
     ]
     assert seen[0].renewed != seen[1].renewed, "a taker could not tell that its holder lives"
-    second = await new.take("goald:events:0", "b", lambda held: held.holder == "a")
+    second = await new.acquire("goald:events:0", "b", lambda held: held.holder == "a")
     await new.renew(second)
 
 
 async def test_slots_that_may_not_be_taken_stay_with_their_holders(tables: Tables) -> None:
     low, high, taker = tables.store(), tables.store(), tables.store()
-    leases = await low.take(SlotRange(0, 99), "a"), await high.take(SlotRange(100, 199), "b")
+    leases = await low.acquire(SlotRange(0, 99), "a"), await high.acquire(SlotRange(100, 199), "b")
     with pytest.raises(LeaseHeld, match="b"):
-        await taker.take(SlotRange(50, 255), "c", lambda held: held.holder == "a")
+        await taker.acquire(SlotRange(50, 255), "c", lambda held: held.holder == "a")
     for store, lease in zip((low, high), leases, strict=True):
         await store.renew(lease, 1)
         await store.check(lease)
-    await taker.take(SlotRange(200, 255), "c", lambda held: False)
+    await taker.acquire(SlotRange(200, 255), "c", lambda held: False)
     await low.release(leases[0])
-    await taker.take(SlotRange(0, 99), "c", lambda held: False)
+    await taker.acquire(SlotRange(0, 99), "c", lambda held: False)

@@ -26,10 +26,10 @@ ENROLLMENTS = st.sampled_from(["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"])
 WORKFLOWS = st.sampled_from([f"w-{logic}" for logic in GOALS])
 TAGS = st.sampled_from(["Customer", "Friend", "Stranger"])
 CALLS = st.sampled_from(
-    ["commit", "check", "publish", "bury", "acknowledge", "read", "mark_published", "renew",
-     "unpublished", "load", "load_contacts", "take", "claim", "process"]
+    ["commit", "check", "publish", "dead_letter", "acknowledge", "read", "mark_published", "renew",
+     "unpublished", "load", "load_contacts", "acquire", "fence", "process"]
 )  # fmt: skip
-AMID = [FailPoint.EVALUATED, FailPoint.LEASE_HELD, FailPoint.COMMITTED, FailPoint.APPLIED,
+AMID = [FailPoint.EVALUATED, FailPoint.LEASE_LOCKED, FailPoint.COMMITTED, FailPoint.APPLIED,
         FailPoint.PUBLISHED, FailPoint.DONE, FailPoint.MARKED,
         FailPoint.SHARDS_DONE, FailPoint.ACKNOWLEDGED]  # fmt: skip
 

@@ -111,7 +111,7 @@ def _check(said: dict[str, Any]) -> None:
 def test_what_is_told_of_an_event_is_what_becomes_of_it(history: History) -> None:
     async def run() -> None:
         shard = Shard(history)
-        lease = await shard.store.take(ALL, "a")
+        lease = await shard.store.acquire(ALL, "a")
         for step in history.steps:
             if isinstance(step, Configure):
                 await shard.configure(step)
@@ -141,7 +141,7 @@ def test_what_is_told_of_an_event_is_what_becomes_of_it(history: History) -> Non
 def test_nobody_is_told_of_another_tenants_contact(history: History) -> None:
     async def run() -> None:
         shard = Shard(history)
-        lease = await shard.store.take(ALL, "a")
+        lease = await shard.store.acquire(ALL, "a")
         for step in history.steps:
             if isinstance(step, Configure):
                 await shard.configure(step)

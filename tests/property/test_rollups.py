@@ -92,7 +92,8 @@ async def play(dsn: str, tenant: str, history: list[tuple[list[SlotRange], list[
         stores = [PostgresShardStore(dsn) for _ in layout]
         try:
             leases = [
-                await store.take(slots, "test") for store, slots in zip(stores, layout, strict=True)
+                await store.acquire(slots, "test")
+                for store, slots in zip(stores, layout, strict=True)
             ]
             for one in [*sent, *sent]:
                 for store, lease in zip(stores, leases, strict=True):

@@ -48,7 +48,7 @@ def of_tenant(tenant: str, batch: list[Effect]) -> Change:
 
 
 async def answers(store: ShardStore, sent: list[Change]) -> list[Answer]:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     made = []
     for one in sent:
         committed = await store.commit(lease, one)
@@ -56,7 +56,7 @@ async def answers(store: ShardStore, sent: list[Change]) -> list[Answer]:
             (
                 committed.effective,
                 list(committed.conflicts),
-                committed.out_of_step,
+                committed.is_stale,
                 [stored.message.payload for stored in committed.outbox],
             )
         )
@@ -107,7 +107,7 @@ def test_a_repeated_batch_that_ends_what_it_starts_changes_nothing(
 
     async def run() -> None:
         store = MemoryShardStore(memory, ManualClock())
-        lease = await store.take(ALL, "a")
+        lease = await store.acquire(ALL, "a")
         for batch, times in history:
             ending = [effect for effect in batch if effect.is_new or effect.status != "active"]
             sent = of_tenant("acme", ending)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from goald.domain.idempotency import Answer, IdempotencyRecord
+from goald.domain.idempotency import IdempotencyState, StoredResponse
 from goald.domain.records import (
     AchievementRecord,
     AuditRecord,
@@ -119,12 +119,16 @@ class Contacts(Protocol):
 class Idempotency(Protocol):
     """What requests with an `Idempotency-Key` were answered, for a day."""
 
-    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | IdempotencyRecord:
+    async def begin(
+        self, tenant: str, key: str, request: bytes
+    ) -> StoredResponse | IdempotencyState:
         """Begin a request, known by a digest of it: the answer that it got before, or how it
-        stands. One of two callers at once is told BEGUN; after a minute without an end, the
+        stands. One of two callers at once gets STARTED; after a minute without an end, the
         next one is."""
 
-    async def end(self, tenant: str, key: str, request: bytes, answer: Answer | None) -> None:
+    async def end(
+        self, tenant: str, key: str, request: bytes, answer: StoredResponse | None
+    ) -> None:
         """Keep the answer; None forgets that it was begun, so that it may be tried again."""
 
 

@@ -5,19 +5,19 @@ from enum import Enum, auto
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredResponse:
     """What was answered under an idempotency key."""
 
     status: int
     body: bytes
 
 
-class IdempotencyRecord(Enum):
+class IdempotencyState(Enum):
     """How a request stands that has no answer yet."""
 
-    BEGUN = auto()
+    STARTED = auto()
     """It is this caller's to do, now."""
-    UNDER_WAY = auto()
+    IN_FLIGHT = auto()
     """Another call of the same request is doing it."""
-    ANOTHER = auto()
+    KEY_REUSED = auto()
     """The key belongs to another request."""

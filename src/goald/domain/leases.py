@@ -9,7 +9,7 @@ from goald.domain.slots import SlotRange
 LEASE_SECONDS = 10.0
 """A holder that cannot renew for so long stops itself."""
 
-INSTANCE = "goald:leader"
+LEADER_LEASE = "goald:leader"
 """The stream, in name alone, whose lease makes one `goald serve` of several the one that acts."""
 
 
@@ -47,7 +47,7 @@ TakeoverPolicy: TypeAlias = Callable[[CurrentLease], bool]
 """Whether a lease may be taken from its holder."""
 
 
-def take_from_anyone(held: CurrentLease) -> bool:
+def always_take_over(held: CurrentLease) -> bool:
     """Takes it whoever holds it: for one who knows that its holder is to be replaced."""
     return True
 
@@ -87,7 +87,7 @@ class LeaseHolder:
         return self.host, self.pid, self.started, self.namespace
 
 
-def named(holder: str) -> str:
+def describe_holder(holder: str) -> str:
     """A holder in words."""
     who = LeaseHolder.parse(holder)
     return holder if who is None else f"{who.role}, process {who.pid} of {who.host}"

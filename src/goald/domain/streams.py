@@ -31,7 +31,7 @@ there. It goes by itself when nobody keeps it."""
 DEAD_DROPPED = "goald:dead:dropped"
 """The key that counts the dead letters that went because there was no room."""
 
-INCARNATION = "goald:server_identity"
+SERVER_IDENTITY = "goald:server_identity"
 """A hash of ranges of slots: the run of Redis and the Postgres that what each has published is
 known to be in. Whoever finds others publishes again (D10)."""
 
@@ -46,7 +46,7 @@ def epoch_key(stream: str) -> str:
     return f"goald:epoch:{stream.rsplit(':', 1)[-1]}"
 
 
-def tries_key(stream: str) -> str:
+def attempts_key(stream: str) -> str:
     """The key of a hash that counts starts, and tries of an entry, that ended the consumer of
     an event stream (D4)."""
     return f"goald:attempts:{stream.rsplit(':', 1)[-1]}"
@@ -57,7 +57,7 @@ def event_stream(partition: int) -> str:
     return f"goald:events:{partition}"
 
 
-def position_key(slots: object) -> str:
+def watermark_key(slots: object) -> str:
     """The key of how far a range of slots has published, as a number of the outbox."""
     return f"goald:published:{slots}"
 

@@ -136,9 +136,9 @@ class StreamFlow:
         if it was: that cannot be acknowledged any more, and is not to be beside what is read."""
         for pause in pauses():
             try:
-                position = await self._trying("claim", lambda: self._stream.claim(self._lease))
-                self._fail_point(FailPoint.STREAM_CLAIMED)
-                start = await self._trying("count a start", self._stream.start)
+                position = await self._trying("fence", lambda: self._stream.fence(self._lease))
+                self._fail_point(FailPoint.STREAM_FENCED)
+                start = await self._trying("count a start", self._stream.count_start)
             except ServerReplaced:
                 await self._clock.sleep(pause)
                 continue
@@ -180,7 +180,7 @@ class StreamFlow:
         """Say that this end has nothing to do with an event, if that can be said."""
         with contextlib.suppress(RetryableError, LeaseLost, ServerReplaced, TimeoutError):
             async with asyncio.timeout(WAIT_SECONDS):
-                await self._stream.end()
+                await self._stream.clear_starts()
 
     async def _read(self, care: CrashLoopGuard) -> None:
         examined = -EXAMINE_SECONDS
@@ -206,7 +206,7 @@ class StreamFlow:
             await self._window.enter(routed.size)
             batch = self._hand_over(entries, routed)
             await self._in_flight.put(batch)
-            self._fail_point(FailPoint.HANDED_OVER)
+            self._fail_point(FailPoint.DISPATCHED)
             if care.at_most is not None:
                 # Nothing goes beside it. That nobody here has died of it is known before.
                 await batch.wait(SURVIVED_SECONDS)
@@ -221,7 +221,7 @@ class StreamFlow:
         await (self._in_flight.done() if self._hold else self._in_flight.empty())
 
     async def _examine(self) -> None:
-        lost = await self._trying("examine", self._reader.examine)
+        lost = await self._trying("count_lost", self._reader.count_lost)
         if lost:
             log.error("%s: %d entries or more were trimmed unread", self._stream.name, lost)
             self._metrics.lost.labels(self._stream.name).inc(lost)
@@ -241,8 +241,8 @@ class StreamFlow:
         while True:
             batch = await self._in_flight.first()
             if batch.dead:
-                await self._trying("bury", partial(self._outbound.bury, batch.dead))
-                self._fail_point(FailPoint.REJECTS_BURIED)
+                await self._trying("dead_letter", partial(self._outbound.dead_letter, batch.dead))
+                self._fail_point(FailPoint.REJECTS_DEAD_LETTERED)
             await batch.wait()
             if self._hold:
                 await self._clock.sleep(batch.at + self._hold - self._clock.monotonic())

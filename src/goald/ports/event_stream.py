@@ -12,12 +12,12 @@ RawEntry: TypeAlias = Any
 """A stream entry as Redis returns it: `[id, [field, value, ...]]`, all bytes."""
 
 
-class Start(NamedTuple):
+class ReaderStart(NamedTuple):
     """What is known of those who read a stream before."""
 
-    times: int
+    starts: int
     """How many have started since anything was acknowledged, this one included."""
-    was_trying: bool
+    was_isolating: bool
     """The last of them ended while it tried an entry alone."""
 
 
@@ -41,7 +41,7 @@ class EventStream(Protocol):
     async def epoch(self) -> int:
         """Under which the stream was claimed last; 0 for none. Needs no lease."""
 
-    async def claim(self, lease: StreamLease) -> bytes:
+    async def fence(self, lease: StreamLease) -> bytes:
         """Make this lease's epoch the one that may read, and make the group if it is not
         there; the id of the last entry acknowledged, `b"0-0"` for none. Raises LeaseLost if
         a later epoch has claimed the stream already."""
@@ -57,24 +57,24 @@ class EventStream(Protocol):
         """Acknowledge everything up to and including this id (step 6), `entries` more than
         before. Needs the epoch. After an error it may be repeated as it was."""
 
-    async def examine(self, after: bytes) -> int:
+    async def count_lost(self, after: bytes) -> int:
         """How many entries above `after`, up to which all was read, are gone unread: since
         the last call, and some perhaps only when all that is there has been read. Where the
         server does not count what was added (Redis before 7) it is told only that some are
         gone, as 1, and only where none is left. Needs the epoch."""
 
-    async def start(self) -> Start:
+    async def count_start(self) -> ReaderStart:
         """Count a start of the reader at what is acknowledged (D4). Needs the epoch, as the
         next three do."""
 
-    async def try_alone(self, entry_id: bytes) -> int:
+    async def count_attempt(self, entry_id: bytes) -> int:
         """Count a try of this entry; how many there were, this one included. Another entry
         is counted from 1 on."""
 
-    async def survived(self) -> None:
+    async def clear_attempts(self) -> None:
         """Forget the tries: the reader has not died of the entry."""
 
-    async def end(self) -> None:
+    async def clear_starts(self) -> None:
         """Forget tries and starts: the reader ends, and of no entry."""
 
     async def close(self) -> None: ...

@@ -43,9 +43,9 @@ class PublishedWatermark:
 class ServerIdentity:
     """What the server of the outbound streams says to a range of slots (D10)."""
 
-    server: str
+    run_id: str
     """Of this run of the server, and of no other; empty where it does not say."""
-    known_as: str | None
+    recorded: str | None
     """What `confirm` was last given; None where this server has never heard of the slots."""
     published: int
     """The number that `publish` last noted; 0 for none."""
@@ -61,16 +61,16 @@ class Outbound(Protocol):
         number that was noted before, 0 for none. Returns only when Redis has taken every one;
         after an error some may have been taken, and the whole is sent again."""
 
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+    async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
         """Append to `goald:dead`; returns and fails as `publish` does."""
 
-    async def standing(self, slots: SlotRange) -> ServerIdentity:
+    async def server_identity(self, slots: SlotRange) -> ServerIdentity:
         """Of the server that `publish` last wrote to, or would write to next."""
 
-    async def begin_anew(self, slots: SlotRange, token: str) -> None:
+    async def begin_republish(self, slots: SlotRange, token: str) -> None:
         """Before what was published is published again: the server is known as `token`."""
 
-    async def confirm(self, position: PublishedWatermark, token: str, name: str) -> bool:
+    async def complete_republish(self, position: PublishedWatermark, token: str, name: str) -> bool:
         """After it: the server is known as `name` from now on, and the position is at least
         this. False, with nothing changed, where it is no longer known as `token`: what was
         published since may be lost again."""

@@ -34,7 +34,7 @@ class StoredMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class DatabaseIdentity:
     """Where the outbox is."""
 
     name: str
@@ -56,7 +56,7 @@ class Outbox(Protocol):
     async def mark_published(self, lease: SlotLease, numbers: Sequence[int]) -> None:
         """Mark outbox rows. May be lost in a crash: publishing twice is allowed (step 5)."""
 
-    async def forget_published(
+    async def delete_published(
         self, lease: SlotLease, older_than_s: float, waiting_s: float = 0.0
     ) -> int:
         """Delete rows of the slots published longer ago than this, a bounded number of them; how
@@ -79,9 +79,9 @@ class Outbox(Protocol):
         has acknowledged, and that are not older than `waiting_s`; those published longest ago
         first. Others that were published so long ago wait no longer (3.2)."""
 
-    async def mark_published_again(self, lease: SlotLease, numbers: Sequence[int]) -> None:
+    async def mark_republished(self, lease: SlotLease, numbers: Sequence[int]) -> None:
         """Count the time until these exits are due from now on."""
 
-    async def database(self) -> Database:
+    async def database_identity(self) -> DatabaseIdentity:
         """Which database this is. Raises ServerReplaced where it is not the one, or has less
         than the one, that this process has been working with (D10)."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from goald.domain.leases import SlotLease, TakeoverPolicy, take_from_anyone
+from goald.domain.leases import SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
 from goald.ports.outbox import Outbox, OutboxRow, StoredMessage
 
@@ -44,7 +44,7 @@ class Committed:
     """In the order of their effects."""
     outbox: Sequence[StoredMessage] = ()
     """The rows written, in order, now to be published."""
-    out_of_step: bool = False
+    is_stale: bool = False
     """An update did not find its row active: memory differs from the table, and the
     batch's contacts are to be loaded again."""
 
@@ -64,8 +64,8 @@ class ShardStore(Protocol):
     def outbox(self) -> Outbox:
         """The messages of what was committed."""
 
-    async def take(
-        self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = take_from_anyone
+    async def acquire(
+        self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = always_take_over
     ) -> SlotLease:
         """Take the slots from those who have them: remove every lease that overlaps, end its
         holder's backend, and commit a lease with a new, greater epoch. Raises LeaseHeld, with

@@ -6,17 +6,17 @@ when its server cannot be reached or refuses to write (D6).
 
 from typing import Protocol
 
-from goald.domain.leases import StreamLease, TakeoverPolicy, take_from_anyone
+from goald.domain.leases import StreamLease, TakeoverPolicy, always_take_over
 
 
 class StreamLeases(Protocol):
     """Leases of streams."""
 
-    async def take(
+    async def acquire(
         self,
         stream: str,
         holder: str,
-        takeover_policy: TakeoverPolicy = take_from_anyone,
+        takeover_policy: TakeoverPolicy = always_take_over,
         above: int = 0,
     ) -> StreamLease:
         """Take the stream from whoever has it, under a new epoch, greater than all that were

@@ -14,15 +14,15 @@ from goald.domain.fail_points import FailPoint
 from goald.domain.streams import FIELD, event_stream
 
 ONCE = {
-    FailPoint.SLOTS_TAKEN,
+    FailPoint.SLOT_LEASE_ACQUIRED,
     FailPoint.LOADED,
-    FailPoint.RELAYED,
+    FailPoint.BACKLOG_PUBLISHED,
     FailPoint.REPUBLISHED,
     FailPoint.RELOADED,
-    FailPoint.CONFIGURED,
+    FailPoint.CONFIGURATION_APPLIED,
 }
 """Steps that a process takes once, or once whenever it is made to."""
-EACH_STREAM = {FailPoint.STREAM_TAKEN, FailPoint.STREAM_CLAIMED}
+EACH_STREAM = {FailPoint.STREAM_LEASE_ACQUIRED, FailPoint.STREAM_FENCED}
 """Steps that it takes once for each stream."""
 MANY = 6
 BACKENDS_END = 0.2
@@ -74,11 +74,11 @@ def _has_died(act: Act, crash: Crash) -> bool:
         if act.rng.random() < BACKENDS_END:
             for pid in act.stage.servers.postgres.backends():
                 act.stage.servers.postgres.sql("SELECT pg_terminate_backend(%s)", pid)
-    elif step is FailPoint.CONFIGURED:
+    elif step is FailPoint.CONFIGURATION_APPLIED:
         act.stage.configure(_unrelated(act.rng.randrange(10**9)))
-    elif step is FailPoint.REJECTS_BURIED:
+    elif step is FailPoint.REJECTS_DEAD_LETTERED:
         _send_garbage(act)
-    elif step is FailPoint.LETTERS_BURIED:
+    elif step is FailPoint.GROUP_DEAD_LETTERED:
         act.workload.insert(_conflict(act))
     elif step is FailPoint.REPUBLISHED and not act.notes[-1].endswith("flushed"):
         act.notes[-1] += ", Redis flushed"

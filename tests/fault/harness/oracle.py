@@ -217,8 +217,8 @@ class Oracle:
                 verdict.lost.append(f"achievement {key}")
             if len(found) > 1:
                 verdict.doubled.append(f"achievement {key}")
-            blanked = (*right[:3], None) if (key[0], right[0]) in self._deleted else right
-            if any(one not in (right, blanked) for one in found):
+            redacted = (*right[:3], None) if (key[0], right[0]) in self._deleted else right
+            if any(one not in (right, redacted) for one in found):
                 verdict.unjustified.append(f"achievement {key} is {found}, not {right}")
         for key in seen.achievements.keys() - expected.keys():
             verdict.unjustified.append(f"achievement {key}")

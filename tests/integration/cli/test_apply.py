@@ -167,7 +167,7 @@ async def test_notices_tell_of_goals_and_activation(
 ) -> None:
     await service.apply(parse_configuration(FILE))
     await service.apply(parse_configuration(FILE.replace("active: true", "active: false")))
-    lease = await store.take(SlotRange(0, 255), "a")
+    lease = await store.acquire(SlotRange(0, 255), "a")
     events = [
         json.loads(stored.message.payload)
         for stored in await store.outbox.unpublished(lease)
@@ -259,8 +259,8 @@ async def test_apply_waits_for_live_shards_and_says_who_has_it(
     service = configuration_service(database.dsn)
     other = PostgresShardStore(database.dsn)
     try:
-        low = await store.take(SlotRange(0, 127), "a")
-        await other.take(SlotRange(128, 255), "b")
+        low = await store.acquire(SlotRange(0, 127), "a")
+        await other.acquire(SlotRange(128, 255), "b")
         await store.renew(low, 1_000)
         applied = await service.apply(parse_configuration(FILE))
         assert applied.holders == Holders(ready=1, live=2)

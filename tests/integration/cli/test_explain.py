@@ -48,7 +48,7 @@ async def shop(
     file = tmp_path / "acme.yaml"
     file.write_text(CONFIGURATION)
     store = PostgresShardStore(database.dsn)
-    lease = await store.take(SlotRange(0, 255), "test")
+    lease = await store.acquire(SlotRange(0, 255), "test")
     enrolled = Effect("e-1", workflow_id="nurture", enrolled_at=IN_2020)
     ended = Effect("e-0", workflow_id="nurture", status="completed_goal", ended_at=IN_2020)
     await store.commit(lease, change(enrolled, ended))

@@ -84,7 +84,7 @@ async def test_a_shard_leaves_no_connection_however_it_ends(
         Endpoints(redis_url, database.dsn),
     )
     other = PostgresShardStore(database.dsn)
-    await ends(shard, way, lambda: other.take(ALL, "another"))
+    await ends(shard, way, lambda: other.acquire(ALL, "another"))
     await other.close()
     await none_is_left(connections, before)
 
@@ -106,6 +106,6 @@ async def test_a_consumer_leaves_no_connection_however_it_ends(
         Endpoints(redis_url, database.dsn),
     )
     other = PostgresStreamLeases(database.dsn)
-    await ends(consumer, way, lambda: other.take(STREAM, "another"))
+    await ends(consumer, way, lambda: other.acquire(STREAM, "another"))
     await other.close()
     await none_is_left(connections, before)

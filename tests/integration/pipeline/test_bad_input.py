@@ -11,7 +11,7 @@ from tests.corpus.bad_envelopes import bad_envelopes
 from tests.corpus.envelope import Envelope
 from tests.support.services.daemon import Daemon
 
-from goald.adapters.redis.dead_letters.store import BuriedLetter
+from goald.adapters.redis.dead_letters.store import StoredDeadLetter
 from goald.client import event
 from goald.domain.streams import event_stream
 
@@ -92,14 +92,14 @@ def streams(daemon: Daemon, tenant: str) -> Streams:
     return Streams(daemon, tenant)
 
 
-def letters_of(daemon: Daemon, sent: Sequence[Sent]) -> dict[str, BuriedLetter]:
+def letters_of(daemon: Daemon, sent: Sequence[Sent]) -> dict[str, StoredDeadLetter]:
     """What was buried of these entries, by name."""
     buried = {(letter.stream, letter.entry_id): letter for letter in daemon.dead()}
     return {each.name: buried[each.stream, each.id] for each in sent
             if (each.stream, each.id) in buried}  # fmt: skip
 
 
-def not_as_expected(letters: dict[str, BuriedLetter], envelope: Envelope) -> str | None:
+def not_as_expected(letters: dict[str, StoredDeadLetter], envelope: Envelope) -> str | None:
     """What is wrong with an envelope's end; None where nothing is."""
     letter = letters.get(envelope.name)
     if envelope.expectation != "dead":
@@ -184,7 +184,7 @@ def test_a_dead_letter_can_be_shown_and_replayed_by_command(
     daemon.publish(second)
     daemon.until_lag_zero()
 
-    def mine() -> list[BuriedLetter]:
+    def mine() -> list[StoredDeadLetter]:
         return [each for each in daemon.dead() if second["id"].encode() in each.event]
 
     (letter,) = mine()

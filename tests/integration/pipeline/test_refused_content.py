@@ -43,7 +43,7 @@ async def admin(database: Database) -> AsyncIterator[Any]:
 async def test_what_a_column_cannot_hold_is_the_rows_fault(
     store: PostgresShardStore, effect: Effect, state: str
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     with pytest.raises(ContentRefused, match=state):
         await store.commit(lease, change(effect))
     assert (await store.commit(lease, change(Effect("e-2")))).effective == b"\1"
@@ -52,7 +52,7 @@ async def test_what_a_column_cannot_hold_is_the_rows_fault(
 async def test_check_at_the_end_of_the_transaction_is_refused_there(
     store: PostgresShardStore, admin: Any
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await admin.execute(
         "CREATE TABLE goald.known (tenant_id text PRIMARY KEY);"
         "GRANT SELECT ON goald.known TO goald_shard;"
@@ -69,7 +69,7 @@ async def test_check_at_the_end_of_the_transaction_is_refused_there(
 async def test_month_that_is_not_made_is_not_the_rows_fault(
     store: PostgresShardStore, admin: Any
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     month = await admin.fetchval("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')")
     await admin.execute(f"DROP TABLE goald.workflow_goal_achievements_{month}")
     with pytest.raises(CommitUnknown):
@@ -79,7 +79,7 @@ async def test_month_that_is_not_made_is_not_the_rows_fault(
 async def test_server_that_takes_no_writes_refuses_nobodys_content(
     store: PostgresShardStore, admin: Any, database: Database
 ) -> None:
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     name = await admin.fetchval("SELECT current_database()")
     await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     await admin.fetch(

@@ -18,7 +18,7 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.errors import ServerReplaced
 from goald.domain.slots import SlotRange
-from goald.domain.streams import INCARNATION
+from goald.domain.streams import SERVER_IDENTITY
 from goald.runtime.embedded.identity import Identity
 from goald.runtime.embedded.postgres import _binaries
 
@@ -50,7 +50,7 @@ def urls(servers: Servers) -> tuple[str, str]:
 def is_known(servers: Servers) -> bool:
     """Whether Redis is known as the one that has all that was published."""
     with servers.redis.client() as client:
-        known = client.hget(INCARNATION, "0-255") or b""
+        known = client.hget(SERVER_IDENTITY, "0-255") or b""
         run, _, postgres = known.decode().partition(" ")
         return run == client.info("server")["run_id"] and postgres.count(" ") == 0
 
@@ -165,7 +165,7 @@ async def test_holder_of_a_postgres_that_came_back_with_less_begins_anew(
         empty.postgres.start()
         await holder.commit(*NAMES)
         await until(lambda: not empty.postgres.sql(UNMARKED))
-        await holder.store.outbox.database()  # as each second
+        await holder.store.outbox.database_identity()  # as each second
         empty.postgres.kill()
         shutil.rmtree(empty.postgres.directory)
         shutil.copytree(tmp_path / "copy", empty.postgres.directory, symlinks=True)
@@ -216,7 +216,7 @@ async def test_a_postgres_that_may_not_be_asked_who_it_is_is_worked_with(
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
         admin.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
     store = PostgresShardStore(database.dsn)
-    lease = await store.take(SlotRange(0, 255), "a")
-    assert (await store.outbox.database()).name == "unknown"
+    lease = await store.acquire(SlotRange(0, 255), "a")
+    assert (await store.outbox.database_identity()).name == "unknown"
     await store.check(lease)
     await store.close()

@@ -78,7 +78,7 @@ async def moved_to_achievements(admin: Any) -> Any:
 
 async def test_statement_that_changes_no_row_counts_nothing(database: Database, admin: Any) -> None:
     store = PostgresShardStore(database.dsn)
-    lease = await store.take(LOW, "a")
+    lease = await store.acquire(LOW, "a")
     await store.commit(lease, change(Effect("e-1", is_new=False, status="exited", ended_at=NOON)))
     await store.commit(lease, change(acknowledgements=[("acme", "e", "ann", "w", 3, 1, NOON)]))
     await store.close()
@@ -89,7 +89,7 @@ async def test_counts_of_one_commit_are_added_to_those_before(
     database: Database, admin: Any
 ) -> None:
     store = PostgresShardStore(database.dsn)
-    lease = await store.take(LOW, "a")
+    lease = await store.acquire(LOW, "a")
     await store.commit(lease, change(*(Effect(f"e-{number}") for number in range(4))))
     met: dict[str, Any] = {
         "status": "completed_goal",
@@ -112,7 +112,7 @@ async def test_achievement_before_its_enrollment_took_no_time(
 ) -> None:
     """Clocks differ; what one enrollment gained must not be taken from the others' sum."""
     store = PostgresShardStore(database.dsn)
-    lease = await store.take(LOW, "a")
+    lease = await store.acquire(LOW, "a")
     met: dict[str, Any] = {
         "status": "completed_goal",
         "ended_at": NOON,

@@ -47,7 +47,7 @@ class World:
     async def commit(self, *effects: Effect, **given: Any) -> None:
         """Each shard commits what is its own."""
         for store, slots in zip(self.stores, SHARDS, strict=True):
-            lease = await store.take(slots, "test")
+            lease = await store.acquire(slots, "test")
             mine = [one for one in effects if slots.first <= one.slot <= slots.last]
             await store.commit(lease, change(*mine, **given))
 

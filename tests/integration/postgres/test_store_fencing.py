@@ -94,13 +94,13 @@ async def test_taker_ends_a_commit_that_hangs(
     database: Database, new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
     old, new = new_store(), new_store()
-    old_lease = await old.take(ALL, "old")
+    old_lease = await old.acquire(ALL, "old")
     async with asyncio.timeout(DEADLINE), in_the_way(admin, "e-stuck"):
         hanging = asyncio.ensure_future(
             old.commit(old_lease, change(Effect("e-before"), Effect("e-stuck")))
         )
         await until_somebody_waits(database)
-        lease = await new.take(ALL, "new")
+        lease = await new.acquire(ALL, "new")
         with pytest.raises(CommitUnknown):
             await hanging
     assert await enrollments(admin) == []
@@ -114,7 +114,7 @@ async def test_hanging_commit_does_not_hold_up_renewals(
     database: Database, new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
     store = new_store()
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     async with asyncio.timeout(DEADLINE):
         async with in_the_way(admin, "e-stuck"):
             hanging = asyncio.ensure_future(store.commit(lease, change(Effect("e-stuck"))))
@@ -127,13 +127,13 @@ async def test_slow_outbox_does_not_hold_up_renewals(
     database: Database, new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
     store = new_store()
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     committed = await store.commit(lease, change(Effect("e-1", messages=["one"])))
     await store.outbox.mark_published(lease, [row.number for row in committed.outbox])
     async with asyncio.timeout(DEADLINE):
         async with admin.transaction():
             await admin.fetch("SELECT number FROM goald.outbox FOR UPDATE")
-            forgetting = asyncio.ensure_future(store.outbox.forget_published(lease, -1))
+            forgetting = asyncio.ensure_future(store.outbox.delete_published(lease, -1))
             await until_somebody_waits(database, "goald-shard")
             await store.renew(lease, 1)
         assert await forgetting == 1
@@ -143,7 +143,7 @@ async def test_cancelled_commit_leaves_the_store_usable_and_writes_nothing_later
     database: Database, new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
     store = new_store()
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     async with asyncio.timeout(DEADLINE), in_the_way(admin, "e-stuck"):
         hanging = asyncio.ensure_future(store.commit(lease, change(Effect("e-stuck"))))
         await until_somebody_waits(database)
@@ -158,7 +158,7 @@ async def test_store_connects_again_after_its_backends_were_ended(
     new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
     store = new_store()
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.renew(lease, 0)
     await admin.fetch(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
@@ -181,7 +181,7 @@ async def test_takers_at_once_leave_one_holder(
     stores = [new_store() for _ in range(4)]
     ranges = [SlotRange(0, 255), SlotRange(0, 127), SlotRange(100, 200), SlotRange(0, 255)]
     results = await asyncio.gather(
-        *(store.take(slots, "x") for store, slots in zip(stores, ranges, strict=True)),
+        *(store.acquire(slots, "x") for store, slots in zip(stores, ranges, strict=True)),
         return_exceptions=True,
     )
     holding = []
@@ -205,7 +205,7 @@ async def test_while_holders_change_every_commit_that_answered_is_there_once(
     answered: list[str] = []
 
     async def hold(name: str, store: PostgresShardStore, is_busy: asyncio.Event) -> None:
-        lease = await store.take(ALL, name)
+        lease = await store.acquire(ALL, name)
         for number in range(1_000):
             enrollment = f"e-{name}-{number:04}"
             try:
@@ -223,7 +223,7 @@ async def test_while_holders_change_every_commit_that_answered_is_there_once(
             is_busy = asyncio.Event()
             holders.append(asyncio.ensure_future(hold(str(index), store, is_busy)))
             await is_busy.wait()
-        await new_store().take(ALL, "last")
+        await new_store().acquire(ALL, "last")
         await asyncio.gather(*holders)
     kept = await enrollments(admin)
     assert set(answered) <= set(kept)
@@ -239,7 +239,7 @@ async def test_load_whose_row_security_is_not_set_fails_loudly(
     new_store: Callable[[], PostgresShardStore], database: Database
 ) -> None:
     store = new_store()
-    await store.commit(await store.take(ALL, "a"), change(Effect("e-1")))
+    await store.commit(await store.acquire(ALL, "a"), change(Effect("e-1")))
     connection = await asyncpg.connect(database.dsn, server_settings={"role": "goald_shard"})
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -254,9 +254,9 @@ async def test_unreachable_server_is_told_apart_from_a_commit_in_doubt() -> None
     store = PostgresShardStore("postgresql:///goald?host=/nowhere&user=goald")
     leases = PostgresStreamLeases("postgresql:///goald?host=/nowhere&user=goald")
     with pytest.raises(ServiceUnavailable):
-        lease = await store.take(ALL, "a")
+        lease = await store.acquire(ALL, "a")
     with pytest.raises(ServiceUnavailable):
-        await leases.take("goald:events:0", "a")
+        await leases.acquire("goald:events:0", "a")
     lease = SlotLease(ALL, 1, "a")
     with pytest.raises(CommitUnknown):
         await store.commit(lease, change(Effect("e-1")))
@@ -266,7 +266,7 @@ async def test_database_without_the_schema_says_what_to_do(empty_database: Datab
     store = PostgresShardStore(empty_database.dsn)
     try:
         with pytest.raises(SchemaMismatch, match="goald migrate"):
-            await store.take(ALL, "a")
+            await store.acquire(ALL, "a")
     finally:
         await store.close()
 
@@ -275,7 +275,7 @@ async def test_row_that_postgres_refuses_writes_nothing_of_its_batch(
     new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
     store = new_store()
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     with pytest.raises(ContentRefused):
         await store.commit(lease, change(Effect("e-1"), Effect("e-2", status="no status")))
     assert await enrollments(admin) == []
@@ -283,14 +283,14 @@ async def test_row_that_postgres_refuses_writes_nothing_of_its_batch(
     assert await enrollments(admin) == ["e-1"]
 
 
-async def test_contact_of_very_many_achievements_is_blanked_however_long_it_takes(
+async def test_contact_of_very_many_achievements_is_redacted_however_long_it_takes(
     new_store: Callable[[], PostgresShardStore],
     admin: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Connection.__init__, "__kwdefaults__", QUICK)
     store = new_store()
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", achieves=["g"])))
     async with asyncio.timeout(DEADLINE):
         async with admin.transaction():
@@ -308,7 +308,7 @@ async def test_exits_are_kept_where_postgres_gives_an_outbox_number_again(
 ) -> None:
     """As after a move by logical replication, which leaves sequences behind: no event's fault."""
     store = new_store()
-    lease = await store.take(ALL, "a")
+    lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", messages=["one"])))
     await admin.execute("ALTER TABLE goald.outbox ALTER number RESTART")
     exit_ = change(Effect("e-2", messages=["two"]))
@@ -325,8 +325,8 @@ async def test_an_epoch_that_a_restored_postgres_gives_again_is_not_the_old_hold
     come again, in others' leases."""
     store, leases = new_store(), PostgresStreamLeases(database.dsn)
     try:
-        slots = await store.take(ALL, "lost-shard")
-        stream = await leases.take("goald:events:0", "lost-consumer")
+        slots = await store.acquire(ALL, "lost-shard")
+        stream = await leases.acquire("goald:events:0", "lost-consumer")
         await admin.execute("UPDATE goald.leases SET holder = 'another'")
         before = await admin.fetch("SELECT * FROM goald.leases ORDER BY epoch")
         for refused in (

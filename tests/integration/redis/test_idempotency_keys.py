@@ -1,6 +1,7 @@
 """Idempotency keys in Redis: one request does it, every other hears of it (D1, D8)."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,10 +16,10 @@ from goald.adapters.redis.idempotency import (
     RedisIdempotency,
 )
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.idempotency import Answer, IdempotencyRecord
+from goald.domain.idempotency import IdempotencyState, StoredResponse
 
 ONE, OTHER = bytes(32), bytes([1]) * 32
-ANSWER = Answer(202, b'{"accepted":1}')
+ANSWER = StoredResponse(202, b'{"accepted":1}')
 
 
 @pytest.fixture
@@ -34,39 +35,34 @@ async def redis(any_redis_url: str) -> AsyncIterator[Any]:
         yield client
 
 
-async def test_of_many_at_once_one_is_told_to_begin(keys: RedisIdempotency) -> None:
+async def test_one_of_many_concurrent_requests_starts(keys: RedisIdempotency) -> None:
     found = await asyncio.gather(*(keys.begin("acme", "k", ONE) for _ in range(20)))
-    assert sorted(
-        standing.name for standing in found if isinstance(standing, IdempotencyRecord)
-    ) == [
-        "BEGUN",
-        *["UNDER_WAY"] * 19,
-    ]
+    assert Counter(found) == {IdempotencyState.STARTED: 1, IdempotencyState.IN_FLIGHT: 19}
 
 
 async def test_what_was_answered_is_answered_again(keys: RedisIdempotency) -> None:
     await keys.begin("acme", "k", ONE)
     await keys.end("acme", "k", ONE, ANSWER)
     assert await keys.begin("acme", "k", ONE) == ANSWER
-    assert await keys.begin("acme", "k", OTHER) is IdempotencyRecord.ANOTHER
+    assert await keys.begin("acme", "k", OTHER) is IdempotencyState.KEY_REUSED
 
 
 async def test_a_key_is_its_requests_from_the_beginning(keys: RedisIdempotency) -> None:
     await keys.begin("acme", "k", ONE)
-    assert await keys.begin("acme", "k", OTHER) is IdempotencyRecord.ANOTHER
+    assert await keys.begin("acme", "k", OTHER) is IdempotencyState.KEY_REUSED
 
 
 async def test_what_failed_may_be_tried_again_by_any_request(keys: RedisIdempotency) -> None:
     await keys.begin("acme", "k", ONE)
     await keys.end("acme", "k", ONE, None)
-    assert await keys.begin("acme", "k", OTHER) is IdempotencyRecord.BEGUN
+    assert await keys.begin("acme", "k", OTHER) is IdempotencyState.STARTED
 
 
 async def test_each_tenant_has_keys_of_its_own(keys: RedisIdempotency) -> None:
     await keys.begin("acme", "1k", ONE)
     await keys.end("acme", "1k", ONE, ANSWER)
     for tenant, key in (("globex", "1k"), ("acme1", "k"), ("acm", "e1k")):
-        assert await keys.begin(tenant, key, ONE) is IdempotencyRecord.BEGUN
+        assert await keys.begin(tenant, key, ONE) is IdempotencyState.STARTED
 
 
 async def test_a_crash_frees_the_key_after_a_minute_and_an_answer_is_kept_for_a_day(
@@ -85,28 +81,28 @@ async def test_one_that_took_too_long_takes_nothing_from_the_next(
 ) -> None:
     await keys.begin("acme", "k", ONE)
     await redis.flushall()  # As after a minute.
-    assert await keys.begin("acme", "k", OTHER) is IdempotencyRecord.BEGUN
+    assert await keys.begin("acme", "k", OTHER) is IdempotencyState.STARTED
     await keys.end("acme", "k", ONE, ANSWER)
     await keys.end("acme", "k", ONE, None)
-    assert await keys.begin("acme", "k", OTHER) is IdempotencyRecord.UNDER_WAY
+    assert await keys.begin("acme", "k", OTHER) is IdempotencyState.IN_FLIGHT
 
 
 async def test_a_large_answer_is_not_kept(keys: RedisIdempotency, redis: Any) -> None:
     await keys.begin("acme", "k", ONE)
-    await keys.end("acme", "k", ONE, Answer(202, b"x" * (LARGEST_ANSWER + 1)))
+    await keys.end("acme", "k", ONE, StoredResponse(202, b"x" * (LARGEST_ANSWER + 1)))
     assert await redis.keys("*") == []
-    assert await keys.begin("acme", "k", ONE) is IdempotencyRecord.BEGUN
+    assert await keys.begin("acme", "k", ONE) is IdempotencyState.STARTED
 
 
 async def test_nobody_fills_redis_with_answers(keys: RedisIdempotency, redis: Any) -> None:
-    largest = Answer(202, b"x" * LARGEST_ANSWER)
+    largest = StoredResponse(202, b"x" * LARGEST_ANSWER)
     for number in range(KEPT_IN_AN_HOUR // LARGEST_ANSWER + 100):
         await keys.begin("acme", f"k-{number}", ONE)
         await keys.end("acme", f"k-{number}", ONE, largest)
     held = sum([await redis.strlen(name) for name in await redis.keys("*")])
     assert KEPT_IN_AN_HOUR / 2 < held < KEPT_IN_AN_HOUR
     assert await keys.begin("acme", "k-0", ONE) == largest
-    assert await keys.begin("acme", "k-1100", ONE) is IdempotencyRecord.BEGUN
+    assert await keys.begin("acme", "k-1100", ONE) is IdempotencyState.STARTED
     await keys.begin("globex", "k", ONE)
     await keys.end("globex", "k", ONE, ANSWER)
     assert await keys.begin("globex", "k", ONE) == ANSWER

@@ -29,7 +29,7 @@ async def client(any_redis_url: str) -> AsyncIterator[Any]:
 async def stream(any_redis_url: str) -> AsyncIterator[RedisEventStream]:
     """The first event stream, claimed."""
     stream = RedisEventStream(any_redis_url, STREAM)
-    await stream.claim(StreamLease(STREAM, 1, "a"))
+    await stream.fence(StreamLease(STREAM, 1, "a"))
     yield stream
     await stream.close()
 
@@ -92,7 +92,7 @@ async def test_lag_is_exact_after_the_oldest_were_trimmed_and_the_stream_claimed
     added = await add(client, 20)
     await stream.acknowledge(added[9], 10)
     await client.xtrim(STREAM, minid=added[5].decode(), approximate=False)
-    await stream.claim(StreamLease(STREAM, 2, "b"))
+    await stream.fence(StreamLease(STREAM, 2, "b"))
     await stream.acknowledge(added[14], 5)
     assert await lag_of(client) == 5
 
@@ -162,7 +162,7 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 async def buried(any_redis_url: str) -> None:
     """Five dead letters, of events e0 to e4."""
     outbound = RedisOutbound(any_redis_url, ManualClock())
-    await outbound.bury(
+    await outbound.dead_letter(
         [DeadLetter(STREAM, b"1-%d" % n, b"e%d" % n, f"reason {n}", n) for n in range(5)]
     )
     await outbound.close()

@@ -229,7 +229,7 @@ async def test_a_dead_letter_of_a_stream_that_is_no_more_is_sent_to_one_that_is(
 ) -> None:
     await client.set(STREAM_COUNT, 4)
     outbound = RedisOutbound(any_redis_url, ManualClock())
-    await outbound.bury([DeadLetter(event_stream(9), b"1-1", b"e", "a reason", 1)])
+    await outbound.dead_letter([DeadLetter(event_stream(9), b"1-1", b"e", "a reason", 1)])
     await outbound.close()
     (letter,) = await list_dead(client)
     await replay_dead(client, letter.id)

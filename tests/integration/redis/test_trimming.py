@@ -155,14 +155,14 @@ async def test_a_reader_goes_on_where_it_was_and_the_lag_stays_exact(
 
     stream = RedisEventStream(any_redis_url, STREAM)
     ids = await add(client, 100)
-    await stream.claim(StreamLease(STREAM, 1, "a"))
+    await stream.fence(StreamLease(STREAM, 1, "a"))
     await stream.acknowledge(ids[59], 60)
     assert await trimmer.trim(STREAM, 0, GROUP) > 0
     assert (await admin.lag(client))[STREAM] == 40
     assert [entry[0] for entry in await stream.read(ids[59], 100)] == ids[60:]
     await stream.close()
     again = RedisEventStream(any_redis_url, STREAM)
-    await again.claim(StreamLease(STREAM, 2, "b"))
+    await again.fence(StreamLease(STREAM, 2, "b"))
     await again.acknowledge(ids[69], 10)
     assert (await admin.lag(client))[STREAM] == 30
     await again.close()
@@ -172,7 +172,7 @@ async def test_nothing_unread_is_lost_while_it_is_written_read_and_trimmed_at_on
     any_redis_url: str, client: Any, trimmer: RedisTrimmer
 ) -> None:
     stream = RedisEventStream(any_redis_url, STREAM)
-    await stream.claim(StreamLease(STREAM, 1, "a"))
+    await stream.fence(StreamLease(STREAM, 1, "a"))
     added: list[bytes] = []
     read: list[bytes] = []
     done = asyncio.Event()

@@ -26,7 +26,7 @@ async def client(redis_url: str) -> AsyncIterator[Any]:
 @pytest.fixture
 async def stream(redis_url: str) -> AsyncIterator[RedisEventStream]:
     made = RedisEventStream(redis_url, STREAM)
-    await made.claim(StreamLease(STREAM, 1, "test"))
+    await made.fence(StreamLease(STREAM, 1, "test"))
     yield made
     await made.close()
 

@@ -92,11 +92,11 @@ class Fate:
         error = CommitUnknown if method == "commit" else ServiceUnavailable
         takes_effect = self._services.fails(service, method)
         if takes_effect is False:
-            if method in ("publish", "bury"):  # what fails in the middle has begun
+            if method in ("publish", "dead_letter"):  # what fails in the middle has begun
                 await act(given[0][: self._chance.randrange(len(given[0]))])
             raise error(f"{method} was made to fail")
         if method == "commit":
-            self.fail_point(FailPoint.LEASE_HELD)
+            self.fail_point(FailPoint.LEASE_LOCKED)
         answer = await act(*given, **named)
         self._live()
         if takes_effect:

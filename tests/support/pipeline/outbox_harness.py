@@ -61,7 +61,7 @@ class Desk:
         self, keep: float = 600, exit_retry: float | None = None
     ) -> OutboxPublisher:
         """Of a new holder of the slots, which has looked at what there is."""
-        self.lease = await self.store.take(ALL, "a")
+        self.lease = await self.store.acquire(ALL, "a")
         made = OutboxPublisher(
             self.store.outbox, self.outbound, self.lease, self.clock, self.metrics,
             keep_seconds=keep, exit_retry=exit_retry,

@@ -77,7 +77,7 @@ async def holding(
     registry = CollectorRegistry()
     store = PostgresShardStore(dsn, exits_wait=exit_retry is not None)
     outbound = RedisOutbound(redis_url, clock)
-    lease = await store.take(ALL, "a test")
+    lease = await store.acquire(ALL, "a test")
     publisher = OutboxPublisher(
         store.outbox, outbound, lease, clock, ShardMetrics(registry),
         keep_seconds=keep, exit_retry=exit_retry,

@@ -30,7 +30,7 @@ from tests.support.api.client import Api
 from tests.support.services.directories import new_room
 
 from goald.adapters.redis.connect import connect
-from goald.adapters.redis.dead_letters.store import BuriedLetter, list_dead
+from goald.adapters.redis.dead_letters.store import StoredDeadLetter, list_dead
 from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.client import Exit, Publisher
 from goald.domain.streams import EXITS, NOTICES
@@ -255,10 +255,10 @@ class Daemon:
             found = [json.loads(entry[b"event"]) for _, entry in client.xrange(NOTICES)]
         return [e["data"] for e in found if (e["tenantid"], e["type"]) == (tenant, kind)]
 
-    def dead(self) -> list[BuriedLetter]:
+    def dead(self) -> list[StoredDeadLetter]:
         """Everything in `goald:dead`, in its order."""
 
-        async def read() -> list[BuriedLetter]:
+        async def read() -> list[StoredDeadLetter]:
             client = connect(self.redis_url)
             try:
                 return await list_dead(client, count=100_000)

@@ -55,9 +55,9 @@ async def test_a_consumer_that_goes_entry_by_entry_does_not_wait_for_what_is_hel
     """Else four starts within that time make a stream of one event in so many seconds."""
     at = house(LONG)
     stream = at.open_stream(STREAM)
-    await stream.claim(StreamLease(STREAM, 0, "who died"))
+    await stream.fence(StreamLease(STREAM, 0, "who died"))
     for _ in range(TRIES_TOGETHER):
-        await stream.start()
+        await stream.count_start()
     for number in range(4):
         await enrol(at, 60, f"e-{number}")
     await at.tag()

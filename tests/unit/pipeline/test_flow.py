@@ -121,7 +121,7 @@ async def test_shard_that_lost_its_slots_commits_and_acknowledges_nothing(house:
     running = asyncio.ensure_future(shard.run())
     reading = asyncio.ensure_future(consumer.run())
     await house.until(lambda: shard.ready and consumer.ready)
-    await house.store.take(ALL, "another")
+    await house.store.acquire(ALL, "another")
     await house.enrol()
     with pytest.raises(ExceptionGroup) as lost:
         async with asyncio.timeout(10):
@@ -141,7 +141,7 @@ async def test_shard_that_lost_its_slots_does_not_vouch_for_events_that_changed_
     running = asyncio.ensure_future(shard.run())
     reading = asyncio.ensure_future(consumer.run())
     await house.until(lambda: shard.ready and consumer.ready)
-    await house.store.take(ALL, "another")
+    await house.store.acquire(ALL, "another")
     await house.tag("Prospect")
     with pytest.raises(ExceptionGroup) as lost:
         async with asyncio.timeout(10):

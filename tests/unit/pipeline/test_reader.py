@@ -31,7 +31,7 @@ class FaultyStream(MemoryEventStream):
 async def stream() -> FaultyStream:
     streams = MemoryStreams(ManualClock())
     made = FaultyStream(streams, NAME)
-    await made.claim(StreamLease(NAME, 1, "test"))
+    await made.fence(StreamLease(NAME, 1, "test"))
     for number in range(25):
         await streams.add(NAME, [b"event", b"%d" % number])
     return made
@@ -59,7 +59,7 @@ async def test_a_new_holder_reads_what_is_not_acknowledged(stream: FaultyStream)
     entries = await first.read()
     await stream.acknowledge(entries[6][0], 7)
     following = StreamReader(stream, SETTINGS)
-    following.begin(await stream.claim(StreamLease(NAME, 2, "following")))
+    following.begin(await stream.fence(StreamLease(NAME, 2, "following")))
     assert await read_all(following) == list(range(7, 25))
 
 
@@ -95,7 +95,7 @@ async def test_entries_that_are_too_much_for_one_read_come_in_several() -> None:
     """Many small ones came before: by what they weigh, as many as may be are asked for."""
     streams = MemoryStreams(ManualClock())
     stream = SlowStream(streams, NAME)
-    await stream.claim(StreamLease(NAME, 1, "test"))
+    await stream.fence(StreamLease(NAME, 1, "test"))
     for _ in range(200):
         await streams.add(NAME, [b"event", bytes(60_000)])
     settings = ReadSettings(entries=2_000, bytes=2 << 20, in_flight_bytes=1 << 20, pause=0)

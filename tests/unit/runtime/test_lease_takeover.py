@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from goald.adapters.memory.clock import ManualClock
-from goald.domain.leases import LEASE_SECONDS, CurrentLease, LeaseHolder, named
+from goald.domain.leases import LEASE_SECONDS, CurrentLease, LeaseHolder, describe_holder
 from goald.runtime.leadership.takeover import INSTANCE_ROLE, ProcessTakeover, is_gone, this_process
 
 US = LeaseHolder(7, "shard-0", "host", 10, "boot-100", "ns")
@@ -28,13 +28,13 @@ def held(holder: object, *, renewed: float = 1.0, is_expired: bool = False) -> C
 
 def test_a_holder_comes_back_from_its_text_as_it_was() -> None:
     assert LeaseHolder.parse(str(US)) == US
-    assert named(str(US)) == "shard-0, process 10 of host"
+    assert describe_holder(str(US)) == "shard-0, process 10 of host"
 
 
 @pytest.mark.parametrize("text", ["", "host:71", "x/shard-0@host:1:a:b", "1/shard-0@host:1:a"])
 def test_a_holder_of_another_release_is_waited_for(text: str) -> None:
     assert LeaseHolder.parse(text) is None
-    assert named(text) == text
+    assert describe_holder(text) == text
     assert not claim()(held(text))
     assert claim()(held(text, is_expired=True))
 

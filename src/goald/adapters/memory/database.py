@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goald.domain.errors import LeaseHeld
-from goald.domain.leases import CurrentLease, SlotLease, StreamLease, TakeoverPolicy, named
+from goald.domain.leases import (
+    CurrentLease,
+    SlotLease,
+    StreamLease,
+    TakeoverPolicy,
+    describe_holder,
+)
 from goald.domain.slots import SlotRange
 
 
@@ -53,7 +59,7 @@ class OutboxEntry:
     slot: int
     stream: str
     payload: str
-    is_to_be_blanked: bool = False
+    redact_when_published: bool = False
     created_at: float = 0.0
     published_at: float | None = None
     enrollment_id: str | None = None
@@ -98,7 +104,7 @@ class MemoryDatabase:
             if not takeover_policy(
                 CurrentLease(lease.epoch, lease.holder, renewed, is_expired=False)
             ):
-                raise LeaseHeld(f"it is held by {named(lease.holder)}")
+                raise LeaseHeld(f"it is held by {describe_holder(lease.holder)}")
 
     def next_number(self) -> int:
         self.last_number += 1

@@ -6,10 +6,10 @@ from goald.adapters.memory.database import MemoryDatabase, OutboxEntry
 from goald.domain.leases import SlotLease
 from goald.ports.clock import Clock
 from goald.ports.outbound import Message
-from goald.ports.outbox import Database, StoredMessage
+from goald.ports.outbox import DatabaseIdentity, StoredMessage
 
 PAGE_ROWS = 1_000
-FORGET_ROWS = 5_000
+DELETE_ROWS = 5_000
 
 
 class MemoryOutbox:
@@ -31,7 +31,7 @@ class MemoryOutbox:
             if entry.published_at is None:
                 self._mark(entry)
 
-    async def forget_published(
+    async def delete_published(
         self, lease: SlotLease, older_than_s: float, waiting_s: float = 0.0
     ) -> int:
         now = self._clock.monotonic()
@@ -41,7 +41,7 @@ class MemoryOutbox:
             if entry.published_at is not None
             and entry.published_at < now - older_than_s
             and (entry.enrollment_id is None or entry.created_at <= now - waiting_s)
-        ][:FORGET_ROWS]
+        ][:DELETE_ROWS]
         for number in gone:
             del self._tables.outbox[number]
         return len(gone)
@@ -85,17 +85,17 @@ class MemoryOutbox:
                 entry.enrollment_id = None
         return found[:PAGE_ROWS]
 
-    async def mark_published_again(self, lease: SlotLease, numbers: Sequence[int]) -> None:
+    async def mark_republished(self, lease: SlotLease, numbers: Sequence[int]) -> None:
         for entry in self._named(numbers):
             if entry.published_at is not None:
                 self._mark(entry)
 
-    async def database(self) -> Database:
-        return Database(self._tables.name, _us(self._clock.monotonic()))
+    async def database_identity(self) -> DatabaseIdentity:
+        return DatabaseIdentity(self._tables.name, _us(self._clock.monotonic()))
 
     def _mark(self, entry: OutboxEntry) -> None:
         entry.published_at = self._clock.monotonic()
-        entry.payload = "" if entry.is_to_be_blanked else entry.payload
+        entry.payload = "" if entry.redact_when_published else entry.payload
 
     def _named(self, numbers: Sequence[int]) -> Iterator[OutboxEntry]:
         held = self._tables.outbox

@@ -16,7 +16,7 @@ from goald.adapters.memory.database import (
 from goald.adapters.memory.outbox import MemoryOutbox
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.errors import ContentRefused, LeaseLost
-from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, take_from_anyone
+from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
 from goald.domain.streams import EXITS
 from goald.ports.clock import Clock
@@ -37,8 +37,8 @@ class MemoryShardStore:
     def outbox(self) -> Outbox:
         return self._outbox
 
-    async def take(
-        self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = take_from_anyone
+    async def acquire(
+        self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = always_take_over
     ) -> SlotLease:
         held = self._tables.slot_leases
         overlapping = [lease for lease in held.values() if _overlap(lease.slots, slots)]
@@ -108,7 +108,7 @@ class MemoryShardStore:
         self._achieve(effects, change.achievements, effective)
         outbox = self._enqueue(effects, change, effective)
         self._acknowledge(change)
-        self._blank(change)
+        self._redact(change)
         return Committed(bytes(effective), conflicts, outbox, differs)
 
     async def close(self) -> None:
@@ -174,7 +174,7 @@ class MemoryShardStore:
                 row.exit_acknowledged_at = at
                 row.cancelled_actions = cancelled
 
-    def _blank(self, change: Change) -> None:
+    def _redact(self, change: Change) -> None:
         for tenant, contact, _slot, at in change.deletions:
             for achievement in self._tables.achievements:
                 of = achievement.enrollment
@@ -184,7 +184,7 @@ class MemoryShardStore:
                     achievement.trigger_event = achievement.metadata = "{}"
             for entry in self._tables.outbox.values():
                 if (entry.tenant_id, entry.contact_id) == (tenant, contact):
-                    entry.is_to_be_blanked = entry.published_at is None
+                    entry.redact_when_published = entry.published_at is None
                     entry.payload = entry.payload if entry.published_at is None else ""
 
 
@@ -194,11 +194,11 @@ class MemoryStreamLeases:
     def __init__(self, database: MemoryDatabase) -> None:
         self._tables = database
 
-    async def take(
+    async def acquire(
         self,
         stream: str,
         holder: str,
-        takeover_policy: TakeoverPolicy = take_from_anyone,
+        takeover_policy: TakeoverPolicy = always_take_over,
         above: int = 0,
     ) -> StreamLease:
         held = self._tables.stream_leases

@@ -12,7 +12,7 @@ from goald.domain.slots import SlotRange
 from goald.domain.streams import CONTROL, DEAD, EXITS, FIELD
 from goald.domain.times import rfc3339
 from goald.ports.clock import Clock
-from goald.ports.event_stream import RawEntry, Start
+from goald.ports.event_stream import RawEntry, ReaderStart
 from goald.ports.outbound import DeadLetter, Message, PublishedWatermark, ServerIdentity
 
 Id = tuple[int, int]
@@ -51,7 +51,7 @@ class MemoryStreams:
         self.available = True
         self.epochs: dict[str, int] = {}
         self.run_id = "memory"
-        self.known_as: dict[str, str] = {}
+        self.recorded: dict[str, str] = {}
         self.positions: dict[str, int] = {}
         self._streams: dict[str, _Stream] = {}
         self._added = asyncio.Condition()
@@ -98,7 +98,7 @@ class MemoryStreams:
     def flush(self) -> None:
         """Forget everything, epochs included."""
         self.epochs.clear()
-        self.known_as.clear()
+        self.recorded.clear()
         self.positions.clear()
         self._streams.clear()
 
@@ -137,7 +137,7 @@ class MemoryEventStream:
         self._streams.stream(self._name)  # is refused where streams are unavailable
         return self._streams.epochs.get(self._name, 0)
 
-    async def claim(self, lease: StreamLease) -> bytes:
+    async def fence(self, lease: StreamLease) -> bytes:
         held = self._streams.stream(self._name)
         if self._streams.epochs.get(self._name, 0) > lease.epoch:
             raise LeaseLost(f"{self._name}: a later epoch than {lease.epoch} has it")
@@ -159,7 +159,7 @@ class MemoryEventStream:
     async def acknowledge(self, up_to: bytes, entries: int) -> None:
         self._position = self._held().acknowledged = _parse(up_to)
 
-    async def examine(self, after: bytes) -> int:
+    async def count_lost(self, after: bytes) -> int:
         held = self._held()
         if held.last < _parse(after) or held.acknowledged != self._position:
             raise ServerReplaced(f"{self._name} is not what was read of it")
@@ -168,24 +168,24 @@ class MemoryEventStream:
         self._told |= new
         return len(new)
 
-    async def start(self) -> Start:
+    async def count_start(self) -> ReaderStart:
         held = self._held()
         if held.started_at != held.acknowledged:
             held.started_at, held.starts = held.acknowledged, 0
         held.starts += 1
-        return Start(held.starts, held.tried is not None)
+        return ReaderStart(held.starts, held.tried is not None)
 
-    async def try_alone(self, entry_id: bytes) -> int:
+    async def count_attempt(self, entry_id: bytes) -> int:
         held = self._held()
         if held.tried != _parse(entry_id):
             held.tried, held.tries = _parse(entry_id), 0
         held.tries += 1
         return held.tries
 
-    async def survived(self) -> None:
+    async def clear_attempts(self) -> None:
         self._held().tried = None
 
-    async def end(self) -> None:
+    async def clear_starts(self) -> None:
         held = self._held()
         held.tried, held.starts = None, 0
 
@@ -218,7 +218,7 @@ class MemoryOutbound:
         self._streams.positions[str(position.slots)] = position.number
         return before
 
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+    async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
         at = rfc3339(self._streams.clock.now_us())
         for letter in letters:
             fields = {
@@ -232,22 +232,22 @@ class MemoryOutbound:
             flat = [part for name, value in fields.items() for part in (name.encode(), value)]
             await self._streams.add(DEAD, flat)
 
-    async def standing(self, slots: SlotRange) -> ServerIdentity:
+    async def server_identity(self, slots: SlotRange) -> ServerIdentity:
         held = self._streams
         self._require_available()
         return ServerIdentity(
-            held.run_id, held.known_as.get(str(slots)), held.positions.get(str(slots), 0)
+            held.run_id, held.recorded.get(str(slots)), held.positions.get(str(slots), 0)
         )
 
-    async def begin_anew(self, slots: SlotRange, token: str) -> None:
+    async def begin_republish(self, slots: SlotRange, token: str) -> None:
         self._require_available()
-        self._streams.known_as[str(slots)] = token
+        self._streams.recorded[str(slots)] = token
 
-    async def confirm(self, position: PublishedWatermark, token: str, name: str) -> bool:
+    async def complete_republish(self, position: PublishedWatermark, token: str, name: str) -> bool:
         self._require_available()
-        if self._streams.known_as.get(str(position.slots)) != token:
+        if self._streams.recorded.get(str(position.slots)) != token:
             return False
-        self._streams.known_as[str(position.slots)] = name
+        self._streams.recorded[str(position.slots)] = name
         held, field = self._streams.positions, str(position.slots)
         held[field] = max(position.number, held.get(field, 0))
         return True

@@ -7,7 +7,7 @@ import asyncpg
 
 from goald.adapters.postgres import session_statements as statements
 from goald.domain.errors import ServerReplaced
-from goald.ports.outbox import Database
+from goald.ports.outbox import DatabaseIdentity
 
 UNKNOWN = "unknown"
 """The name of a server that may not be asked, as some that are rented may not."""
@@ -34,7 +34,7 @@ class PostgresIdentity:
     def __init__(self) -> None:
         self._seen: _Seen | None = None
 
-    async def recognise(self, connection: Any) -> Database:
+    async def recognise(self, connection: Any) -> DatabaseIdentity:
         """Look. Raises ServerReplaced where it is another, or has less than it had. Within no
         transaction, or one that is given up after an error."""
         before = self._seen  # another connection may see it later, and be heard of earlier
@@ -42,13 +42,13 @@ class PostgresIdentity:
             row = await connection.fetchrow(statements.SERVER_IDENTITY)
         except _NOT_FOR_US:
             now_us = await connection.fetchval("SELECT goald.us(clock_timestamp())")
-            return Database(UNKNOWN, now_us)
+            return DatabaseIdentity(UNKNOWN, now_us)
         found = _Seen(row["system"], row["timeline"], row["flushed"])
         if before is not None:
             _compare(before, found)
         if self._seen is before or self._seen is None:
             self._seen = found
-        return Database(f"{found.system}/{found.timeline}", row["now"])
+        return DatabaseIdentity(f"{found.system}/{found.timeline}", row["now"])
 
 
 def _compare(before: _Seen, found: _Seen) -> None:

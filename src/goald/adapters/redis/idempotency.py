@@ -5,7 +5,7 @@ import hashlib
 from typing import Final
 
 from goald.adapters.redis.connect import connect, service_errors
-from goald.domain.idempotency import Answer, IdempotencyRecord
+from goald.domain.idempotency import IdempotencyState, StoredResponse
 
 KEPT_S: Final = 24 * 3_600
 """How long an answer is given again."""
@@ -47,7 +47,9 @@ class RedisIdempotency:
         self._redis = connect(url)
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def begin(self, tenant: str, key: str, request: bytes) -> Answer | IdempotencyRecord:
+    async def begin(
+        self, tenant: str, key: str, request: bytes
+    ) -> StoredResponse | IdempotencyState:
         name = _name(tenant, key)
         async with (
             service_errors(),
@@ -58,15 +60,17 @@ class RedisIdempotency:
             pipe.get(name)
             is_new, held = await pipe.execute()
         if is_new:
-            return IdempotencyRecord.BEGUN
+            return IdempotencyState.STARTED
         digest, answer = held[: len(request)], held[len(request) :]
         if digest != request:
-            return IdempotencyRecord.ANOTHER
+            return IdempotencyState.KEY_REUSED
         if not answer:
-            return IdempotencyRecord.UNDER_WAY
-        return Answer(int(answer[:3]), answer[3:])
+            return IdempotencyState.IN_FLIGHT
+        return StoredResponse(int(answer[:3]), answer[3:])
 
-    async def end(self, tenant: str, key: str, request: bytes, answer: Answer | None) -> None:
+    async def end(
+        self, tenant: str, key: str, request: bytes, answer: StoredResponse | None
+    ) -> None:
         kept = b""
         if answer is not None and len(answer.body) <= LARGEST_ANSWER:
             kept = request + b"%03d" % answer.status + answer.body

@@ -10,7 +10,7 @@ from goald.adapters.redis.dead_letters.bound import DeadBound
 from goald.adapters.redis.wire import Command, Wire
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.slots import SlotRange
-from goald.domain.streams import CONTROL, DEAD, FIELD, INCARNATION, position_key
+from goald.domain.streams import CONTROL, DEAD, FIELD, SERVER_IDENTITY, watermark_key
 from goald.domain.times import rfc3339
 from goald.ports.clock import Clock
 from goald.ports.outbound import DeadLetter, Message, PublishedWatermark, ServerIdentity
@@ -62,11 +62,11 @@ class RedisOutbound:
         ]
         if position is not None:
             # Behind them on the same connection: no server has it that lacks them.
-            commands.append(("GETSET", position_key(position.slots), position.number))
+            commands.append(("GETSET", watermark_key(position.slots), position.number))
         before = await self._append(commands)
         return int(before or 0) if position is not None else 0
 
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+    async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
         at = rfc3339(self._clock.now_us())
         for part in self._dead.parts(letters):
             await self._append(
@@ -89,26 +89,26 @@ class RedisOutbound:
             with contextlib.suppress(ServiceUnavailable):  # they are buried; the next make room
                 await self._dead.make_room(part)
 
-    async def standing(self, slots: SlotRange) -> ServerIdentity:
-        info, known_as, published = await self._wire.ask(
+    async def server_identity(self, slots: SlotRange) -> ServerIdentity:
+        info, recorded, published = await self._wire.ask(
             ("INFO", "server"),
-            ("HGET", INCARNATION, str(slots)),
-            ("GET", position_key(slots)),
+            ("HGET", SERVER_IDENTITY, str(slots)),
+            ("GET", watermark_key(slots)),
         )
-        known_as = _taken(known_as)
+        recorded = _taken(recorded)
         return ServerIdentity(
-            server=_run_id(info),
-            known_as=known_as.decode() if known_as is not None else None,
+            run_id=_run_id(info),
+            recorded=recorded.decode() if recorded is not None else None,
             published=int(_taken(published) or 0),
         )
 
-    async def begin_anew(self, slots: SlotRange, token: str) -> None:
-        (reply,) = await self._wire.ask(("HSET", INCARNATION, str(slots), token))
+    async def begin_republish(self, slots: SlotRange, token: str) -> None:
+        (reply,) = await self._wire.ask(("HSET", SERVER_IDENTITY, str(slots), token))
         _taken(reply)
 
-    async def confirm(self, position: PublishedWatermark, token: str, name: str) -> bool:
+    async def complete_republish(self, position: PublishedWatermark, token: str, name: str) -> bool:
         slots = str(position.slots)
-        keys = (INCARNATION, position_key(slots))
+        keys = (SERVER_IDENTITY, watermark_key(slots))
         (reply,) = await self._wire.ask(
             ("EVAL", _CONFIRM, len(keys), *keys, slots, token, name, position.number)
         )

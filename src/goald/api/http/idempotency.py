@@ -15,7 +15,7 @@ from goald.api.ports import Caller
 from goald.api.problems import ConflictProblem
 from goald.api.publishing import PATIENCE_S
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.idempotency import Answer, IdempotencyRecord
+from goald.domain.idempotency import IdempotencyState, StoredResponse
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -62,20 +62,20 @@ async def once(
     again, which its ids make harmless.
     """
     if key is None:
-        return _response(Answer(status, _body(await do())))
+        return _response(StoredResponse(status, _body(await do())))
     tenant, digest = caller.tenant_id, await _digest(request)
     standing = await _in_time(parts.idempotency.begin(tenant, key, digest))
-    if isinstance(standing, Answer):
+    if isinstance(standing, StoredResponse):
         return _response(standing, {REPLAYED: "true"})
-    if standing is IdempotencyRecord.ANOTHER:
+    if standing is IdempotencyState.KEY_REUSED:
         raise ConflictProblem("This Idempotency-Key belongs to another request")
-    if standing is IdempotencyRecord.UNDER_WAY:
+    if standing is IdempotencyState.IN_FLIGHT:
         raise ConflictProblem(
             "A request with this Idempotency-Key is still under way", headers={"Retry-After": "1"}
         )
     answer = None
     try:
-        answer = Answer(status, _body(await do()))
+        answer = StoredResponse(status, _body(await do()))
     finally:
         try:
             await _in_time(parts.idempotency.end(tenant, key, digest, answer))
@@ -107,5 +107,5 @@ def _body(model: BaseModel) -> bytes:
     return model.model_dump_json(exclude_none=True).encode()
 
 
-def _response(answer: Answer, headers: dict[str, str] | None = None) -> Response:
+def _response(answer: StoredResponse, headers: dict[str, str] | None = None) -> Response:
     return Response(answer.body, answer.status, headers, "application/json")

@@ -10,7 +10,7 @@ from goald.cli.output.exit_codes import complain
 from goald.cli.output.printing import print_json, say, table
 
 if TYPE_CHECKING:
-    from goald.adapters.redis.dead_letters.store import BuriedLetter
+    from goald.adapters.redis.dead_letters.store import StoredDeadLetter
 
 T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -154,7 +154,7 @@ def _with_client(work: Callable[[Any], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def _as_json(letter: "BuriedLetter") -> dict[str, Any]:
+def _as_json(letter: "StoredDeadLetter") -> dict[str, Any]:
     return {
         "id": letter.id,
         "stream": letter.stream,

@@ -14,7 +14,7 @@ CREATE TABLE goald.outbox (
     -- JSON. Empty once it is published and its contact was deleted.
     payload text NOT NULL,
     -- The contact was deleted before this was published: blank it when it is marked.
-    is_to_be_blanked boolean NOT NULL DEFAULT false,
+    redact_when_published boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     published_at timestamptz
 );
@@ -55,7 +55,7 @@ CREATE POLICY shard_all ON goald.leases TO goald_shard USING (true);
 CREATE POLICY api_reads ON goald.leases FOR SELECT TO goald_api USING (true);
 
 GRANT SELECT, INSERT, DELETE ON goald.outbox TO goald_shard;
-GRANT UPDATE (payload, is_to_be_blanked, published_at) ON goald.outbox TO goald_shard;
+GRANT UPDATE (payload, redact_when_published, published_at) ON goald.outbox TO goald_shard;
 GRANT INSERT ON goald.outbox TO goald_api;
 GRANT USAGE ON SEQUENCE goald.lease_epoch TO goald_shard;
 GRANT SELECT, INSERT, DELETE ON goald.leases TO goald_shard;

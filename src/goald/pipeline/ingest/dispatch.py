@@ -132,11 +132,11 @@ class ShardDispatcher:
         self._breaker.failed(tries.tenant_of(item.buffer))
         letters = tries.letters(item.stream, item.buffer)
         await retrying(
-            partial(self._outbound.bury, letters),
+            partial(self._outbound.dead_letter, letters),
             self._clock,
-            self._metrics.retries.labels("bury").inc,
+            self._metrics.retries.labels("dead_letter").inc,
         )
-        self._fail_point(FailPoint.REJECTS_BURIED)
+        self._fail_point(FailPoint.REJECTS_DEAD_LETTERED)
         self._metrics.buried.inc(len(letters))
 
     def _start_calls(self) -> None:

@@ -50,9 +50,9 @@ class StreamReader:
         """Wait until there is more to read, at most so long; whether there is."""
         return await self._stream.wait(self._position, seconds)
 
-    async def examine(self) -> int:
+    async def count_lost(self) -> int:
         """How many entries went unread, as far as can be told now. Raises as `read` does."""
-        return await self._stream.examine(self._position)
+        return await self._stream.count_lost(self._position)
 
     def is_behind(self, entries: list[RawEntry]) -> bool:
         """Whether there is likely more where these entries came from: about as many as were

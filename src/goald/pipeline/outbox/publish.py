@@ -84,7 +84,7 @@ class OutboxPublisher:
         self._publishing |= numbers
         try:
             if letters:
-                await self._sender.bury(letters)
+                await self._sender.dead_letter(letters)
             if rows:
                 await self._sender.send(rows, self._to_mark.extend)
         finally:
@@ -141,7 +141,7 @@ class OutboxPublisher:
     async def _forget(self, over: float) -> int:
         """Delete some of what had been kept for long enough so many seconds ago; how many."""
         keep = self._keep_seconds + over
-        return await self._outbox.forget_published(self._lease, keep, self._wait_seconds)
+        return await self._outbox.delete_published(self._lease, keep, self._wait_seconds)
 
     async def mark(self) -> None:
         """Mark what has been published until now, and is not marked."""

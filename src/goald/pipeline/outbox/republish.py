@@ -93,17 +93,17 @@ class Republisher:
 
     async def _name(self) -> str:
         """Of Redis and Postgres as they are now; notes if they are not those that were."""
-        standing = await self._sender.standing()
-        name = f"{standing.server} {(await self._outbox.database()).name}"
-        self._is_another |= standing.known_as != name or self._sender.is_behind
+        identity = await self._sender.server_identity()
+        name = f"{identity.run_id} {(await self._outbox.database_identity()).name}"
+        self._is_another |= identity.recorded != name or self._sender.is_behind
         return name
 
     async def _begin(self, name: str) -> _Again:
         self._times += 1
         token = f"{name} {self._lease.epoch}.{self._times} at {self._clock.now_us()}"
-        await self._sender.begin_anew(token)
+        await self._sender.begin_republish(token)
         await self._mark()
-        return _Again(name, token, (await self._outbox.database()).now_us)
+        return _Again(name, token, (await self._outbox.database_identity()).now_us)
 
     async def _publish_again(self, name: str) -> None:
         # Where it comes to no end it is tried less and less often: each try sends all of it.
@@ -114,7 +114,7 @@ class Republisher:
             again = await self._begin(name)
         count = await self._send_again(again.until_us)
         self._fail_point(FailPoint.REPUBLISHED)
-        if await self._sender.confirm(again.token, name):
+        if await self._sender.complete_republish(again.token, name):
             self._is_another = False
             self._pause = LOOK_SECONDS
             if count:
@@ -143,5 +143,5 @@ class Republisher:
             if not rows:
                 break
             await self._sender.send_again(rows)
-            await self._outbox.mark_published_again(self._lease, [row.number for row in rows])
+            await self._outbox.mark_republished(self._lease, [row.number for row in rows])
             self._metrics.exits_retried.inc(len(rows))

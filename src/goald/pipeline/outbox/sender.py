@@ -68,34 +68,34 @@ class Sender:
         for piece in _pieces(rows):
             await self._trying("publish", partial(self._send_again, piece))
 
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+    async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
         """Return when Redis has taken every letter."""
-        await self._trying("bury", partial(self._outbound.bury, letters))
-        self._fail_point(FailPoint.LETTERS_BURIED)
+        await self._trying("dead_letter", partial(self._outbound.dead_letter, letters))
+        self._fail_point(FailPoint.GROUP_DEAD_LETTERED)
 
-    async def standing(self) -> ServerIdentity:
+    async def server_identity(self) -> ServerIdentity:
         """What Redis says of itself, after all that was sent before."""
         async with self._one_at_a_time:
             with self._stall_detector.step("Redis: publish"):
-                standing = await self._outbound.standing(self._slots)
-            self._is_behind |= standing.published < self._noted
-        return standing
+                identity = await self._outbound.server_identity(self._slots)
+            self._is_behind |= identity.published < self._noted
+        return identity
 
     @property
     def is_behind(self) -> bool:
         """Whether Redis has been found to have come less far than it had before."""
         return self._is_behind
 
-    async def begin_anew(self, token: str) -> None:
+    async def begin_republish(self, token: str) -> None:
         """What Redis had taken until now is to be sent again."""
         async with self._one_at_a_time:
-            await self._outbound.begin_anew(self._slots, token)
+            await self._outbound.begin_republish(self._slots, token)
             self._noted = 0
             self._is_behind = False
 
-    async def confirm(self, token: str, name: str) -> bool:
-        """It has been sent again; see `Outbound.confirm`."""
-        return await self._outbound.confirm(
+    async def complete_republish(self, token: str, name: str) -> bool:
+        """It has been sent again; see `Outbound.complete_republish`."""
+        return await self._outbound.complete_republish(
             PublishedWatermark(self._slots, self._greatest), token, name
         )
 

@@ -2,7 +2,7 @@
 
 from goald.pipeline.ingest.route import RoutedBatch
 from goald.pipeline.poison.delivery_attempts import TRIES, TRIES_TOGETHER
-from goald.ports.event_stream import EventStream, RawEntry, Start
+from goald.ports.event_stream import EventStream, RawEntry, ReaderStart
 from goald.ports.outbound import DeadLetter
 
 CARE_ENTRIES = 4_000
@@ -18,9 +18,9 @@ class CrashLoopGuard:
     to have been survived is forgotten; so a count of five is five deaths.
     """
 
-    def __init__(self, stream: EventStream, start: Start) -> None:
+    def __init__(self, stream: EventStream, start: ReaderStart) -> None:
         self._stream = stream
-        self._left = CARE_ENTRIES if start.times > TRIES_TOGETHER or start.was_trying else 0
+        self._left = CARE_ENTRIES if start.starts > TRIES_TOGETHER or start.was_isolating else 0
 
     @property
     def at_most(self) -> int | None:
@@ -33,7 +33,7 @@ class CrashLoopGuard:
         if self._left <= 0:
             return None
         ((entry_id, fields),) = entries
-        if await self._stream.try_alone(entry_id) <= TRIES:
+        if await self._stream.count_attempt(entry_id) <= TRIES:
             return None
         event = next(
             (
@@ -49,7 +49,7 @@ class CrashLoopGuard:
 
     async def survived(self) -> None:
         """The entry that goes alone was no danger, or is buried."""
-        await self._stream.survived()
+        await self._stream.clear_attempts()
         self._left -= 1
 
     def end(self) -> None:

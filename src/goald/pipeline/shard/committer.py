@@ -104,7 +104,7 @@ class GroupCommitter:
                     await self._begin_again(part, next(tries))
                     left.append(part)
                     break
-                if committed.out_of_step or _hides_an_active(proposal, committed):
+                if committed.is_stale or _hides_an_active(proposal, committed):
                     # What was committed stands; the rest is judged again by what is true.
                     self._metrics.retries.labels("out of step").inc()
                     await self._publisher.publish(committed.outbox)

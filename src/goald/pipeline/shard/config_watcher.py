@@ -65,7 +65,7 @@ class ConfigWatcher:
             return
         async with self._memory:
             self._evaluator.configure(changed)
-        self._fail_point(FailPoint.CONFIGURED)
+        self._fail_point(FailPoint.CONFIGURATION_APPLIED)
         await self._trying("renew", lambda: self._store.renew(self._lease, changed.version))
 
     async def _trying(self, step: str, call: Callable[[], Awaitable[T]]) -> T:

@@ -1,6 +1,6 @@
 """Which `goald serve` of several on one Redis and one Postgres acts: one, the others stand by.
 
-The one that acts holds the lease of `INSTANCE`. Its epoch is the number under which its actors
+The one that acts holds the lease of `LEADER_LEASE`. Its epoch is the number under which its actors
 take slots and streams, and whoever comes under a greater one takes them at once: so no two
 instances ever hold a part each and wait for each other.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from goald.domain.errors import LeaseHeld, LeaseLost, RetryableError
-from goald.domain.leases import INSTANCE, StreamLease
+from goald.domain.leases import LEADER_LEASE, StreamLease
 from goald.pipeline.lease_renewal import RENEW_SECONDS
 from goald.ports.clock import Clock
 from goald.ports.stream_leases import StreamLeases
@@ -46,7 +46,9 @@ class LeaderElection:
         before = 0 if self._lease is None else self._lease.epoch
         while True:
             try:
-                self._lease = await self._leases.take(INSTANCE, str(claim.holder), claim, before)
+                self._lease = await self._leases.acquire(
+                    LEADER_LEASE, str(claim.holder), claim, before
+                )
             except LeaseHeld as error:
                 reason = f"another goald acts, and this one stands by: {error}"
             except RetryableError:

@@ -155,7 +155,7 @@ class ConsumerProcess:
         self._starts[stream.name] = start
         lease = await start.step(stream.name, lambda: self._take(stream))
         del self._starts[stream.name]
-        self._fail_point(FailPoint.STREAM_TAKEN)
+        self._fail_point(FailPoint.STREAM_LEASE_ACQUIRED)
         return lease
 
     async def _follow(self, stream: EventStream, lease: StreamLease) -> None:
@@ -207,4 +207,4 @@ class ConsumerProcess:
         # A Postgres that was put back to an older copy would give an epoch that Redis knows to
         # be past (D10). Who is still alive under a later one has a row, or is nobody's any more.
         above = await stream.epoch()
-        return await self._leases.take(stream.name, str(self._claim.holder), self._claim, above)
+        return await self._leases.acquire(stream.name, str(self._claim.holder), self._claim, above)

@@ -115,14 +115,14 @@ class ShardProcess:
             async with asyncio.TaskGroup() as tasks:
                 beating = tasks.create_task(self._beating.run())
                 self._lease = await self._start.step("its slots", self._take)
-                self._fail_point(FailPoint.SLOTS_TAKEN)
+                self._fail_point(FailPoint.SLOT_LEASE_ACQUIRED)
                 holding = tasks.create_task(hold(self._renew, self._clock))
                 await self._start.step("what is enrolled", self._load)
                 self._fail_point(FailPoint.LOADED)
                 publisher = self._make_publisher(self._lease)
                 await self._start.step("what was published", publisher.recognise)
                 await self._start.step("what is to be published", publisher.relay)
-                self._fail_point(FailPoint.RELAYED)
+                self._fail_point(FailPoint.BACKLOG_PUBLISHED)
                 await self._start.step("what is configured", self._catch_up)
                 self._flow = self._make_flow(self._lease, publisher)
                 self._publisher = publisher
@@ -140,7 +140,7 @@ class ShardProcess:
         self._stop.set()
 
     async def _take(self) -> SlotLease:
-        return await self._store.take(self._settings.slots, str(self._claim.holder), self._claim)
+        return await self._store.acquire(self._settings.slots, str(self._claim.holder), self._claim)
 
     async def _load(self) -> None:
         await self._evaluator.load(self._held())

@@ -3,7 +3,7 @@
 import asyncio
 
 from goald.adapters.redis.idempotency import RedisIdempotency
-from goald.domain.idempotency import Answer, IdempotencyRecord
+from goald.domain.idempotency import IdempotencyState, StoredResponse
 
 CROWD = 400
 
@@ -12,8 +12,8 @@ async def test_a_crowd_with_keys_is_not_told_that_redis_is_away(redis_url: str) 
     held = RedisIdempotency(redis_url)
     digest = bytes(32)
     begun = await asyncio.gather(*(held.begin("acme", str(n), digest) for n in range(CROWD)))
-    answer = Answer(202, b"{}")
+    answer = StoredResponse(202, b"{}")
     await asyncio.gather(*(held.end("acme", str(n), digest, answer) for n in range(CROWD)))
     again = await asyncio.gather(*(held.begin("acme", str(n), digest) for n in range(CROWD)))
     await held.close()
-    assert (set(begun), set(again)) == ({IdempotencyRecord.BEGUN}, {answer})
+    assert (set(begun), set(again)) == ({IdempotencyState.STARTED}, {answer})

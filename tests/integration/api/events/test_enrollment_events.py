@@ -30,7 +30,7 @@ def client(api: Api) -> httpx.Client:
 async def known(database: Database) -> None:
     """Ann's enrollment e-1 in nurture."""
     store = PostgresShardStore(database.dsn)
-    lease = await store.take(SlotRange(0, 255), "test")
+    lease = await store.acquire(SlotRange(0, 255), "test")
     await store.commit(lease, change(Effect("e-1", workflow_id="nurture")))
     await store.release(lease)
     await store.close()

@@ -67,7 +67,7 @@ def event(kind: str, data: dict[str, Any], **attributes: Any) -> dict[str, Any]:
 async def enrolled(database: Database) -> None:
     """Ann is in four workflows, of which one is not known, and has left one."""
     store = PostgresShardStore(database.dsn)
-    lease = await store.take(SlotRange(0, 255), "test")
+    lease = await store.acquire(SlotRange(0, 255), "test")
     effects = [
         Effect(f"e-{workflow}", workflow_id=workflow, enrolled_at=ENROLLED)
         for workflow in ("buy", "both", "paused", "unknown")

@@ -16,7 +16,7 @@ from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow, StoredMessage
 from goald.ports.shard_store import Change, Committed, Conflict
 
-BLANK_SECONDS = 600.0
+REDACT_SECONDS = 600.0
 """For what was kept of a contact, which nothing bounds. Less than it takes would be tried for
 ever."""
 
@@ -73,7 +73,7 @@ async def write(
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
     if change.deletions:
-        await _blank(connection, change.deletions)
+        await _redact(connection, change.deletions)
     fail_point(FailPoint.OUTBOX_WRITTEN)
     return Committed(bytes(effects.effective), conflicts, outbox, differs)
 
@@ -187,17 +187,17 @@ async def _acknowledge(
     )  # fmt: skip
 
 
-async def _blank(connection: Any, deletions: Sequence[tuple[str, str, int, int]]) -> None:
+async def _redact(connection: Any, deletions: Sequence[tuple[str, str, int, int]]) -> None:
     latest: dict[tuple[str, str], int] = {}
     for tenant, contact, _slot, at in deletions:
         latest[tenant, contact] = max(at, latest.get((tenant, contact), at))
     tenants, contacts = zip(*latest, strict=True)
     await connection.execute(statements.PLAN_ANEW)
     await connection.execute(
-        statements.BLANK_ACHIEVEMENTS,
+        statements.REDACT_ACHIEVEMENTS,
         tenants,
         contacts,
         list(latest.values()),
-        timeout=BLANK_SECONDS,
+        timeout=REDACT_SECONDS,
     )
-    await connection.execute(statements.BLANK_OUTBOX, tenants, contacts, timeout=BLANK_SECONDS)
+    await connection.execute(statements.REDACT_OUTBOX, tenants, contacts, timeout=REDACT_SECONDS)

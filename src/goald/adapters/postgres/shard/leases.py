@@ -12,8 +12,8 @@ from goald.domain.leases import (
     SlotLease,
     StreamLease,
     TakeoverPolicy,
-    named,
-    take_from_anyone,
+    always_take_over,
+    describe_holder,
 )
 
 ENGINE_ROLE = "goald_shard"
@@ -33,7 +33,7 @@ def require_free(rows: Sequence[Any], takeover_policy: TakeoverPolicy) -> None:
     for row in rows:
         held = CurrentLease(row["epoch"], row["holder"], row["renewed"], row["is_expired"])
         if not takeover_policy(held):
-            raise LeaseHeld(f"it is held by {named(held.holder)}")
+            raise LeaseHeld(f"it is held by {describe_holder(held.holder)}")
 
 
 async def renew(
@@ -71,11 +71,11 @@ class PostgresStreamLeases:
             dsn, role=ENGINE_ROLE, name="goald-streams", settings=SETTINGS
         )
 
-    async def take(
+    async def acquire(
         self,
         stream: str,
         holder: str,
-        takeover_policy: TakeoverPolicy = take_from_anyone,
+        takeover_policy: TakeoverPolicy = always_take_over,
         above: int = 0,
     ) -> StreamLease:
         async with self._connection.use() as connection, connection.transaction():

@@ -8,7 +8,7 @@ from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.shard import outbox_statements as statements
 from goald.domain.leases import SlotLease
 from goald.ports.outbound import Message
-from goald.ports.outbox import Database, StoredMessage
+from goald.ports.outbox import DatabaseIdentity, StoredMessage
 
 
 class PostgresOutbox:
@@ -30,12 +30,12 @@ class PostgresOutbox:
         async with self._connection.transaction(lease.slots) as connection:
             await connection.execute(statements.MARK_PUBLISHED, numbers)
 
-    async def forget_published(
+    async def delete_published(
         self, lease: SlotLease, older_than_s: float, waiting_s: float = 0.0
     ) -> int:
         async with self._connection.transaction(lease.slots) as connection:
             gone: int = await connection.fetchval(
-                statements.FORGET_PUBLISHED,
+                statements.DELETE_PUBLISHED,
                 older_than_s,
                 lease.slots.first,
                 lease.slots.last,
@@ -76,11 +76,11 @@ class PostgresOutbox:
             if not settled or len(settled) < len(rows):
                 return _messages(row for row in rows if row["is_waiting"])
 
-    async def mark_published_again(self, lease: SlotLease, numbers: Sequence[int]) -> None:
+    async def mark_republished(self, lease: SlotLease, numbers: Sequence[int]) -> None:
         async with self._connection.transaction(lease.slots) as connection:
-            await connection.execute(statements.MARK_PUBLISHED_AGAIN, numbers)
+            await connection.execute(statements.MARK_REPUBLISHED, numbers)
 
-    async def database(self) -> Database:
+    async def database_identity(self) -> DatabaseIdentity:
         async with self._connection.use() as connection:
             return await self._server.recognise(connection)
 

@@ -2,7 +2,7 @@
 
 PAGE_ROWS = 1_000
 PAGE_BYTES = 4 << 20
-FORGET_ROWS = 5_000
+DELETE_ROWS = 5_000
 
 _BOUNDED = f"""
 SELECT number, stream, payload FROM (
@@ -51,7 +51,7 @@ WHERE published_at IS NOT NULL AND contact_id IS NOT NULL AND slot BETWEEN $1 AN
 
 MARK_PUBLISHED = """
 UPDATE goald.outbox
-SET published_at = now(), payload = CASE WHEN is_to_be_blanked THEN '' ELSE payload END
+SET published_at = now(), payload = CASE WHEN redact_when_published THEN '' ELSE payload END
 WHERE number = ANY ($1::int8[]) AND (published_at IS NULL) IS TRUE
 """
 """Marks once, and blanks what was waiting for that since its contact was deleted."""
@@ -71,19 +71,19 @@ out of their index, so that each is looked at once."""
 
 WAIT_NO_LONGER = "UPDATE goald.outbox SET enrollment_id = NULL WHERE number = ANY ($1::int8[])"
 
-MARK_PUBLISHED_AGAIN = """
+MARK_REPUBLISHED = """
 UPDATE goald.outbox
-SET published_at = now(), payload = CASE WHEN is_to_be_blanked THEN '' ELSE payload END
+SET published_at = now(), payload = CASE WHEN redact_when_published THEN '' ELSE payload END
 WHERE number = ANY ($1::int8[]) AND (published_at IS NOT NULL) IS TRUE
 """
 
-FORGET_PUBLISHED = f"""
+DELETE_PUBLISHED = f"""
 WITH gone AS (
     DELETE FROM goald.outbox WHERE number = ANY (ARRAY(
         SELECT number FROM goald.outbox
         WHERE published_at < now() - $1::float8 * interval '1 second' AND slot BETWEEN $2 AND $3
           AND (enrollment_id IS NULL OR created_at <= now() - $4::float8 * interval '1 second')
-        ORDER BY published_at LIMIT {FORGET_ROWS}))
+        ORDER BY published_at LIMIT {DELETE_ROWS}))
     RETURNING 1
 ) SELECT count(*) FROM gone
 """

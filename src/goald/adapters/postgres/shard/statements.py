@@ -199,17 +199,17 @@ PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
 """For what follows in the transaction: of indexes that begin with the tenant, which is best
 depends on how much there is by now."""
 
-BLANK_ACHIEVEMENTS = """
+REDACT_ACHIEVEMENTS = """
 UPDATE goald.workflow_goal_achievements a SET trigger_event = '{}', metadata = '{}'
 FROM unnest($1::text[], $2::text[], $3::int8[]) AS n (tenant_id, contact_id, at)
 WHERE a.tenant_id = n.tenant_id AND a.contact_id = n.contact_id
   AND a.achieved_at <= goald.at(n.at) AND (a.trigger_event <> '{}' OR a.metadata <> '{}')
 """
 
-BLANK_OUTBOX = """
+REDACT_OUTBOX = """
 UPDATE goald.outbox o
 SET payload = CASE WHEN o.published_at IS NULL THEN o.payload ELSE '' END,
-    is_to_be_blanked = o.published_at IS NULL
+    redact_when_published = o.published_at IS NULL
 FROM unnest($1::text[], $2::text[]) AS n (tenant_id, contact_id)
 WHERE o.tenant_id = n.tenant_id AND o.contact_id = n.contact_id AND o.payload <> ''
 """

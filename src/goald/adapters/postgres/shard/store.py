@@ -20,7 +20,7 @@ from goald.adapters.postgres.shard.leases import ENGINE_ROLE, lost, renew, requi
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
 from goald.domain.fail_points import FailPoint, FailPointHook, no_op
-from goald.domain.leases import LEASE_SECONDS, SlotLease, TakeoverPolicy, take_from_anyone
+from goald.domain.leases import LEASE_SECONDS, SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.outbox import Outbox
 from goald.ports.shard_store import Change, Committed, Configuration
@@ -63,8 +63,8 @@ class PostgresShardStore:
     def outbox(self) -> Outbox:
         return self._outbox
 
-    async def take(
-        self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = take_from_anyone
+    async def acquire(
+        self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = always_take_over
     ) -> SlotLease:
         async with self._writer.use() as connection:
             bounds = slots.first, slots.last
@@ -128,7 +128,7 @@ class PostgresShardStore:
         try:
             async with self._writer.transaction(lease.slots) as connection:
                 await _require(connection, statements.HOLD_LEASE, lease)
-                self._fail_point(FailPoint.LEASE_HELD)
+                self._fail_point(FailPoint.LEASE_LOCKED)
                 try:
                     return await commit.write(
                         connection, change, self._fail_point, self._exits_wait

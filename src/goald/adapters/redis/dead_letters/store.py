@@ -24,7 +24,7 @@ stream may be one that nobody reads any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class BuriedLetter:
+class StoredDeadLetter:
     """An entry of `goald:dead`."""
 
     id: str
@@ -41,7 +41,7 @@ class BuriedLetter:
 
 async def list_dead(
     client: Client, *, count: int = 50, after: str | None = None, newest_first: bool = False
-) -> list[BuriedLetter]:
+) -> list[StoredDeadLetter]:
     """A page of dead letters, in order, beginning behind the one with id `after`."""
     async with service_errors():
         if newest_first:
@@ -51,7 +51,7 @@ async def list_dead(
     return [_letter(entry_id, fields) for entry_id, fields in entries]
 
 
-async def show_dead(client: Client, letter_id: str) -> BuriedLetter:
+async def show_dead(client: Client, letter_id: str) -> StoredDeadLetter:
     """One dead letter, by its own id. Raises NotFound."""
     try:
         async with service_errors():
@@ -105,11 +105,11 @@ async def purge_dead(
     return removed
 
 
-def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> BuriedLetter:
+def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> StoredDeadLetter:
     def text(name: bytes) -> str:
         return fields.get(name, b"").decode(errors="backslashreplace")
 
-    return BuriedLetter(
+    return StoredDeadLetter(
         id=entry_id.decode(),
         stream=text(b"stream"),
         entry_id=text(b"id"),

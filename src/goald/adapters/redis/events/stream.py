@@ -8,8 +8,8 @@ from goald.adapters.redis.events.guarded import GuardedWire, run_id
 from goald.adapters.redis.wire import Command, Wire, checked
 from goald.domain.errors import LeaseLost, ServerReplaced
 from goald.domain.leases import StreamLease
-from goald.domain.streams import GROUP, epoch_key, tries_key
-from goald.ports.event_stream import RawEntry, Start
+from goald.domain.streams import GROUP, attempts_key, epoch_key
+from goald.ports.event_stream import RawEntry, ReaderStart
 
 _CLAIM = """
 local held = redis.call('GET', KEYS[1])
@@ -42,7 +42,7 @@ class RedisEventStream:
         connect."""
         self._name = stream
         self._epoch_key = epoch_key(stream)
-        self._tries_key = tries_key(stream)
+        self._attempts_key = attempts_key(stream)
         self._timeout = timeout
         self._wire = Wire(url, timeout=timeout)
         self._reader = GuardedWire(url, self._epoch_key, timeout=timeout)
@@ -62,7 +62,7 @@ class RedisEventStream:
         (held,) = await self._wire.ask(("GET", self._epoch_key))
         return int(checked(held) or 0)
 
-    async def claim(self, lease: StreamLease) -> bytes:
+    async def fence(self, lease: StreamLease) -> bytes:
         """Claiming twice with the same lease is harmless."""
         # That the group is there already is no fault; any other shows in the replies after.
         claimed, _, groups, stream, server = await self._wire.ask(
@@ -122,7 +122,7 @@ class RedisEventStream:
         self._position = up_to
         self._account.has_acknowledged(up_to, total)
 
-    async def examine(self, after: bytes) -> int:
+    async def count_lost(self, after: bytes) -> int:
         least = self._position
         replies = await self._reader.ask(
             self._epoch(), ("XINFO", "STREAM", self._name), ("XINFO", "GROUPS", self._name)
@@ -139,18 +139,18 @@ class RedisEventStream:
             raise ServerReplaced(f"the group of {self._name} was moved")
         return self._account.missing(after, stream)
 
-    async def start(self) -> Start:
+    async def count_start(self) -> ReaderStart:
         times, is_trying = await self._count("position", self._position, "starts")
-        return Start(times, bool(is_trying))
+        return ReaderStart(times, bool(is_trying))
 
-    async def try_alone(self, entry_id: bytes) -> int:
+    async def count_attempt(self, entry_id: bytes) -> int:
         return (await self._count("entry", entry_id, "tries"))[0]
 
-    async def survived(self) -> None:
-        checked(await self._change(("HDEL", self._tries_key, "entry", "tries")))
+    async def clear_attempts(self) -> None:
+        checked(await self._change(("HDEL", self._attempts_key, "entry", "tries")))
 
-    async def end(self) -> None:
-        checked(await self._change(("DEL", self._tries_key)))
+    async def clear_starts(self) -> None:
+        checked(await self._change(("DEL", self._attempts_key)))
 
     async def close(self) -> None:
         for wire in (self._wire, self._reader, self._acknowledger):
@@ -162,7 +162,7 @@ class RedisEventStream:
         return self._lease.epoch
 
     async def _count(self, of: str, what: bytes, field: str) -> tuple[int, int]:
-        counted = await self._change(("EVAL", _COUNT, 1, self._tries_key, of, what, field))
+        counted = await self._change(("EVAL", _COUNT, 1, self._attempts_key, of, what, field))
         times, is_trying = checked(counted)
         return times, is_trying
 
