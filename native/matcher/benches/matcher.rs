@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use goald_matcher::buffer::BufferWriter;
 use goald_matcher::config::{GoalSpec, WorkflowSpec};
-use goald_matcher::engine::Engine;
+use goald_matcher::matcher::Matcher;
 
 const NOW_US: i64 = 1_795_190_000_000_000;
 const EVENTS: u64 = 1_000;
@@ -41,12 +41,12 @@ fn workflow() -> WorkflowSpec {
 }
 
 /// One enrollment for each of so many contacts.
-fn engine(contacts: u64) -> Engine {
-    let mut engine = Engine::new(0);
-    engine
+fn matcher(contacts: u64) -> Matcher {
+    let mut matcher = Matcher::new(0);
+    matcher
         .update_workflows(&[workflow()])
         .expect("a good workflow");
-    engine
+    matcher
         .load(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0")
         .expect("a header");
     for number in 0..contacts {
@@ -64,9 +64,9 @@ fn engine(contacts: u64) -> Engine {
             row.extend((field.len() as i32).to_be_bytes());
             row.extend(field);
         }
-        engine.load(&row).expect("a row");
+        matcher.load(&row).expect("a row");
     }
-    engine
+    matcher
 }
 
 fn event(number: u64, contact: &str) -> Vec<u8> {
@@ -116,7 +116,7 @@ fn evaluate(bench: &mut Criterion) {
         .throughput(Throughput::Elements(EVENTS))
         .sample_size(20);
     for contacts in [1_000, 1_000_000] {
-        let engine = engine(contacts);
+        let matcher = matcher(contacts);
         let buffers: Vec<_> = (0..BUFFERS).map(|n| buffer(n * EVENTS, contacts)).collect();
         let mut next = 0;
         group.bench_function(format!("{contacts} enrollments"), |timer| {
@@ -127,7 +127,7 @@ fn evaluate(bench: &mut Criterion) {
                     buffers[next % buffers.len()].clone()
                 },
                 |buffer| {
-                    engine
+                    matcher
                         .evaluate(&[black_box(&buffer)], NOW_US)
                         .expect("a buffer")
                 },

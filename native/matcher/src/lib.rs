@@ -1,32 +1,26 @@
 //! The pure core of goald: decode, route, index, evaluate. No I/O, no clock, no Python.
+//!
+//! Modules depend in one direction; `tests/unit/test_rust_modules.py` checks it:
+//!
+//! ```text
+//! matcher
+//! evaluate, intake
+//! proposal, index
+//! config, route
+//! decode, buffer, ids
+//! wire
+//! event
+//! ```
 
-pub mod amount;
 pub mod buffer;
 pub mod config;
-pub mod criteria;
-mod criteria_read;
 pub mod decode;
-pub mod early;
-pub mod engine;
-mod engine_explain;
-mod evaluate;
-mod evaluate_overlay;
-mod evaluate_record;
+pub mod evaluate;
 pub mod event;
-mod ids;
-pub mod ids_derived;
+pub mod ids;
 mod index;
-mod index_crowds;
-mod index_names;
-mod index_prefetch;
-mod index_slab;
-mod index_table;
 pub mod intake;
-mod intake_body;
-pub mod limits;
-mod load;
+pub mod matcher;
 pub mod proposal;
-pub mod reject;
 pub mod route;
-pub mod slice;
-pub mod time;
+mod wire;

@@ -5,8 +5,8 @@ mod decode_support;
 use std::borrow::Cow;
 
 use decode_support::{NOW_US, message_pack, with_data};
-use goald_matcher::amount::Amount;
 use goald_matcher::decode::decode;
+use goald_matcher::event::amount::Amount;
 use goald_matcher::event::{EndReason, Fact};
 use goald_matcher::route::routing_key;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use goald_matcher::amount::Amount;
+use goald_matcher::event::amount::Amount;
 use proptest::prelude::*;
 
 fn parts(amount: Option<Amount>) -> Option<(i64, u16)> {

@@ -1,4 +1,4 @@
-//! Batches: over the index they end where one event after the other over a plain map ends.
+//! A batch over the index has the same result as its events one by one over a plain map.
 
 mod evaluate_support;
 
@@ -6,7 +6,7 @@ use evaluate_support::{
     NOW_US, Row, SECOND_US, START_US, Table, buffer, commit, copy, ended, event, goal, goal_id,
     started, tagged, workflow,
 };
-use goald_matcher::engine::Engine;
+use goald_matcher::matcher::Matcher;
 use goald_matcher::proposal::Owner;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const WORKFLOWS: [&str; 2] = ["w-any", "w-all"];
 
 #[derive(Debug, Clone)]
-enum Turn {
+enum Step {
     Started {
         enrollment: usize,
         contact: usize,
@@ -34,7 +34,7 @@ enum Turn {
     },
 }
 
-fn turns() -> impl Strategy<Value = Vec<(Turn, i64, bool, bool)>> {
+fn steps() -> impl Strategy<Value = Vec<(Step, i64, bool, bool)>> {
     let owner = || {
         (
             0..5_usize,
@@ -43,56 +43,56 @@ fn turns() -> impl Strategy<Value = Vec<(Turn, i64, bool, bool)>> {
             0..2_usize,
         )
     };
-    // An enrollment mostly has a contact and a workflow of its own.
+    // Most enrollments always have the same contact and workflow.
     let owner = move || {
-        owner().prop_map(|(enrollment, contact, strays, workflow)| match strays {
+        owner().prop_map(|(enrollment, contact, varies, workflow)| match varies {
             true => (enrollment, contact, workflow),
             false => (enrollment, enrollment % 3, enrollment % 2),
         })
     };
-    let turn = prop_oneof![
+    let step = prop_oneof![
         3 => owner().prop_map(|(enrollment, contact, workflow)| {
-            Turn::Started { enrollment, contact, workflow }
+            Step::Started { enrollment, contact, workflow }
         }),
         1 => owner().prop_map(|(enrollment, contact, workflow)| {
-            Turn::Ended { enrollment, contact, workflow }
+            Step::Ended { enrollment, contact, workflow }
         }),
-        5 => (0..3_usize, 0..4_usize).prop_map(|(contact, tag)| Turn::Tagged { contact, tag }),
-        1 => (0..3_usize).prop_map(|contact| Turn::Deleted { contact }),
+        5 => (0..3_usize, 0..4_usize).prop_map(|(contact, tag)| Step::Tagged { contact, tag }),
+        1 => (0..3_usize).prop_map(|contact| Step::Deleted { contact }),
     ];
     let ends_batch = prop::bool::weighted(0.2);
-    prop::collection::vec((turn, 0..40_i64, ends_batch, any::<bool>()), 1..60)
+    prop::collection::vec((step, 0..40_i64, ends_batch, any::<bool>()), 1..60)
 }
 
-fn encoded(turn: &Turn, second: i64) -> Value {
+fn encoded(step: &Step, second: i64) -> Value {
     let contact = |number: &usize| format!("c-{number}");
     let id = |number: &usize| format!("an enrollment, number {number}");
-    match turn {
-        Turn::Started {
+    match step {
+        Step::Started {
             enrollment,
             contact: of,
             workflow,
         } => started(&id(enrollment), &contact(of), WORKFLOWS[*workflow], second),
-        Turn::Ended {
+        Step::Ended {
             enrollment,
             contact: of,
             workflow,
         } => ended(&id(enrollment), &contact(of), WORKFLOWS[*workflow], second),
-        Turn::Tagged { contact: of, tag } => tagged(&format!("t-{tag}"), &contact(of), second),
-        Turn::Deleted { contact: of } => event("contact.deleted", &contact(of), second, json!({})),
+        Step::Tagged { contact: of, tag } => tagged(&format!("t-{tag}"), &contact(of), second),
+        Step::Deleted { contact: of } => event("contact.deleted", &contact(of), second, json!({})),
     }
 }
 
-/// One event, over the table alone. Both workflows wait for the tags t-1 and t-2.
-fn naive(table: &mut Table, turn: &Turn, second: i64) {
+/// Applies one event to the table alone. Both workflows have goals for the tags t-1 and t-2.
+fn naive(table: &mut Table, step: &Step, second: i64) {
     let time = START_US + second * SECOND_US;
-    match turn {
-        Turn::Started {
+    match step {
+        Step::Started {
             enrollment,
             contact,
             workflow,
         }
-        | Turn::Ended {
+        | Step::Ended {
             enrollment,
             contact,
             workflow,
@@ -107,17 +107,17 @@ fn naive(table: &mut Table, turn: &Turn, second: i64) {
             };
             let owner = (row.contact.clone(), row.workflow.clone());
             let id = format!("an enrollment, number {enrollment}");
-            let known = table.entry(id).or_insert(row);
-            let same = (known.contact.clone(), known.workflow.clone()) == owner;
-            if matches!(turn, Turn::Ended { .. }) && same && known.status == "active" {
-                known.status = "completed";
-                known.ended_at = Some(time);
+            let current = table.entry(id).or_insert(row);
+            let same = (current.contact.clone(), current.workflow.clone()) == owner;
+            if matches!(step, Step::Ended { .. }) && same && current.status == "active" {
+                current.status = "completed";
+                current.ended_at = Some(time);
             }
         }
-        Turn::Tagged { contact, tag } => {
+        Step::Tagged { contact, tag } => {
             for row in table.values_mut() {
-                let hears = row.status == "active" && row.contact == format!("c-{contact}");
-                if !hears || time < row.enrolled_at || !matches!(tag, 1 | 2) {
+                let listens = row.status == "active" && row.contact == format!("c-{contact}");
+                if !listens || time < row.enrolled_at || !matches!(tag, 1 | 2) {
                     continue;
                 }
                 if !row.met.contains(&goal_id(*tag)) {
@@ -130,10 +130,10 @@ fn naive(table: &mut Table, turn: &Turn, second: i64) {
                 }
             }
         }
-        Turn::Deleted { contact } => {
+        Step::Deleted { contact } => {
             for row in table.values_mut() {
-                let is_in = row.status == "active" && row.contact == format!("c-{contact}");
-                if is_in && row.enrolled_at <= time {
+                let is_enrolled = row.status == "active" && row.contact == format!("c-{contact}");
+                if is_enrolled && row.enrolled_at <= time {
                     row.status = "cancelled";
                     row.ended_at = Some(time);
                 }
@@ -142,25 +142,25 @@ fn naive(table: &mut Table, turn: &Turn, second: i64) {
     }
 }
 
-fn engine() -> Engine {
+fn matcher() -> Matcher {
     let goals = || {
         (1..=2)
             .map(|tag| goal(tag, "tag_added", &json!({"tag_id": format!("t-{tag}")})))
             .collect()
     };
-    let mut engine = Engine::new(0);
+    let mut matcher = Matcher::new(0);
     let workflows = [
         workflow(WORKFLOWS[0], "any", goals()),
         workflow(WORKFLOWS[1], "all", goals()),
     ];
-    engine.update_workflows(&workflows).unwrap();
-    engine
+    matcher.update_workflows(&workflows).unwrap();
+    matcher
 }
 
-/// Load the contacts of these buffers again, as after a commit whose outcome is unknown.
-fn reload(engine: &mut Engine, table: &Table, buffers: &[&[u8]]) {
-    let contacts = Engine::contacts_of(buffers).unwrap();
-    engine.forget(
+/// Reloads the contacts of these buffers, as after a commit with an unknown outcome.
+fn reload(matcher: &mut Matcher, table: &Table, buffers: &[&[u8]]) {
+    let contacts = Matcher::contacts_of(buffers).unwrap();
+    matcher.forget(
         contacts
             .iter()
             .map(|(tenant, contact)| (&**tenant, &**contact)),
@@ -168,7 +168,7 @@ fn reload(engine: &mut Engine, table: &Table, buffers: &[&[u8]]) {
     for (id, row) in table.iter().filter(|(_, row)| row.status == "active") {
         if contacts.iter().any(|(_, contact)| *contact == row.contact) {
             let columns = ["acme", id, &row.contact, &row.workflow];
-            engine
+            matcher
                 .load(&copy(&[columns], row.enrolled_at, &row.met.join(",")))
                 .unwrap();
         }
@@ -179,50 +179,50 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn batches_end_where_single_events_end(turns in turns()) {
-        let (mut engine, mut table, mut expected) = (engine(), Table::new(), Table::new());
+    fn a_batch_has_the_result_of_its_single_events(steps in steps()) {
+        let (mut matcher, mut table, mut expected) = (matcher(), Table::new(), Table::new());
         let mut batch: Vec<Value> = Vec::new();
-        for (number, (turn, second, ends_batch, reloads)) in turns.iter().enumerate() {
-            naive(&mut expected, turn, *second);
-            batch.push(encoded(turn, *second));
-            if !ends_batch && number + 1 < turns.len() {
+        for (number, (step, second, ends_batch, reloads)) in steps.iter().enumerate() {
+            naive(&mut expected, step, *second);
+            batch.push(encoded(step, *second));
+            if !ends_batch && number + 1 < steps.len() {
                 continue;
             }
-            let cut = batch.len() / 2;
-            let buffers = [buffer(&batch[..cut]), buffer(&batch[cut..])];
+            let middle = batch.len() / 2;
+            let buffers = [buffer(&batch[..middle]), buffer(&batch[middle..])];
             let buffers = [&buffers[0][..], &buffers[1][..]];
-            let proposal = engine.evaluate(&buffers, NOW_US).unwrap();
-            commit(&mut engine, &mut table, &proposal);
+            let proposal = matcher.evaluate(&buffers, NOW_US).unwrap();
+            commit(&mut matcher, &mut table, &proposal);
             if *reloads {
-                reload(&mut engine, &table, &buffers);
+                reload(&mut matcher, &table, &buffers);
             }
             batch.clear();
             prop_assert_eq!(&table, &expected);
             let active = expected.values().filter(|row| row.status == "active").count();
-            prop_assert_eq!(engine.stats().enrollments, active);
+            prop_assert_eq!(matcher.stats().enrollments, active);
         }
     }
 }
 
-/// One batch over an engine that holds nothing yet.
+/// The proposal of one batch for a matcher without enrollments.
 fn evaluate(events: &[Value]) -> goald_matcher::proposal::Proposal {
-    engine().evaluate(&[&buffer(events)], NOW_US).unwrap()
+    matcher().evaluate(&[&buffer(events)], NOW_US).unwrap()
 }
 
 #[test]
-fn every_way_out_has_its_status() {
-    let leaving = |reason: &str| {
+fn every_end_reason_has_its_status() {
+    let status = |reason: &str| {
         let mut event = ended("e-1", "c-1", WORKFLOWS[0], 20);
         event["data"]["reason"] = json!(reason);
         evaluate(&[event]).effects[0].status.name()
     };
     for reason in ["completed", "exited", "cancelled"] {
-        assert_eq!(leaving(reason), reason);
+        assert_eq!(status(reason), reason);
     }
 }
 
 #[test]
-fn the_events_behind_a_claim_can_all_be_refused() {
+fn all_events_behind_a_new_enrollment_can_be_rejected() {
     let batch = [
         started("e-1", "c-1", WORKFLOWS[0], 10),
         tagged("t-9", "c-1", 11),
@@ -231,21 +231,19 @@ fn the_events_behind_a_claim_can_all_be_refused() {
     ];
     let proposal = evaluate(&batch);
     assert_eq!(proposal.effects.len(), 1);
-    assert!(proposal.effects[0].refused(None).is_empty());
-    let refused = proposal.effects[0].refused(Some(Owner {
+    assert_eq!(proposal.effects[0].rejected(None).count(), 0);
+    let owner = Owner {
         contact_id: "c-2",
         workflow_id: WORKFLOWS[0],
-    }));
-    let ids: Vec<&str> = refused
-        .iter()
-        .map(|refused| &*refused.source.entry_id)
-        .collect();
+    };
+    let rejected: Vec<_> = proposal.effects[0].rejected(Some(owner)).collect();
+    let ids: Vec<&str> = rejected.iter().map(|source| &*source.entry_id).collect();
     assert_eq!(ids, ["1-0", "1-2", "1-3"]);
-    assert_eq!(refused[2].source.bytes, batch[3].to_string().as_bytes());
+    assert_eq!(rejected[2].bytes, batch[3].to_string().as_bytes());
 }
 
 #[test]
-fn only_who_differs_from_the_owner_of_an_id_is_refused() {
+fn events_that_differ_from_the_owner_of_an_id_are_rejected() {
     let batch = [
         started("e-1", "c-1", WORKFLOWS[1], 10),
         started("e-1", "c-1", WORKFLOWS[0], 11),
@@ -253,53 +251,49 @@ fn only_who_differs_from_the_owner_of_an_id_is_refused() {
     ];
     let proposal = evaluate(&batch);
     let [effect] = &proposal.effects[..] else {
-        panic!("one is proposed")
+        panic!("expected one effect")
     };
     let owner = |contact_id, workflow_id| Owner {
         contact_id,
         workflow_id,
     };
-    let refused = |owner| {
-        let refused = effect.refused(owner).into_iter();
-        refused
-            .map(|refused| refused.source.entry_id)
+    let rejected = |owner| {
+        let sources = effect.rejected(owner);
+        sources
+            .map(|source| source.entry_id.clone())
             .collect::<Vec<_>>()
     };
-    assert_eq!(refused(None), ["1-1", "1-2"]);
-    assert_eq!(refused(Some(owner("c-1", WORKFLOWS[0]))), ["1-0", "1-2"]);
-    assert_eq!(refused(Some(owner("c-2", WORKFLOWS[0]))), ["1-0", "1-1"]);
+    assert_eq!(rejected(None), ["1-1", "1-2"]);
+    assert_eq!(rejected(Some(owner("c-1", WORKFLOWS[0]))), ["1-0", "1-2"]);
+    assert_eq!(rejected(Some(owner("c-2", WORKFLOWS[0]))), ["1-0", "1-1"]);
     assert_eq!(
-        refused(Some(owner("c-3", WORKFLOWS[0]))),
+        rejected(Some(owner("c-3", WORKFLOWS[0]))),
         ["1-0", "1-1", "1-2"]
     );
-    assert!(effect.has_rightful(owner("c-1", WORKFLOWS[0])));
-    assert!(!effect.has_rightful(owner("c-3", WORKFLOWS[0])));
+    assert!(effect.contender_is_owner(owner("c-1", WORKFLOWS[0])));
+    assert!(!effect.contender_is_owner(owner("c-3", WORKFLOWS[0])));
 }
 
 #[test]
-fn an_acknowledgement_is_passed_on_and_changes_no_enrollment() {
+fn an_acknowledgement_is_reported_and_changes_no_enrollment() {
     let ids = json!({"workflow_id": "w-1", "enrollment_id": "e-1", "cancelled_actions": 4});
     let proposal = evaluate(&[event("workflow.exit.acknowledged", "c-1", 5, ids)]);
     assert!(!proposal.changes_nothing() && proposal.effects.is_empty());
-    let told = &proposal.acknowledgements[0];
+    let row = &proposal.acknowledgements[0];
     assert_eq!(
-        (&*told.enrollment_id, told.cancelled_actions),
+        (&*row.enrollment_id, row.cancelled_actions),
         ("e-1", Some(4))
     );
-    assert_eq!(told.time, START_US + 5 * SECOND_US);
+    assert_eq!(row.time, START_US + 5 * SECOND_US);
 }
 
 #[test]
-fn what_nobody_waits_for_is_counted() {
+fn events_without_a_listener_are_counted() {
     let other = event("contact.updated", "c-1", 5, json!({}));
     let form = event("form.submitted", "c-1", 5, json!({"form_id": "f"}));
     let proposal = evaluate(&[other, form, json!({})]);
     assert_eq!(
-        (
-            proposal.events,
-            proposal.passed_over,
-            proposal.refused.len()
-        ),
+        (proposal.events, proposal.ignored, proposal.rejected.len()),
         (3, 1, 1)
     );
     assert_eq!(proposal.events_by_type.get("form.submitted"), Some(&1));

@@ -1,4 +1,4 @@
-//! What an event must carry (E2), when it counts (E3), and what an engine says of it.
+//! Criteria (E2), times (E3), and how the matcher explains an event.
 
 mod evaluate_support;
 
@@ -7,41 +7,41 @@ use evaluate_support::{
     workflow,
 };
 use goald_matcher::config::{GoalSpec, WorkflowSpec};
-use goald_matcher::engine::{ApplyError, Engine};
+use goald_matcher::matcher::{ApplyError, Matcher};
 use goald_matcher::proposal::Proposal;
 use serde_json::{Value, json};
 
-/// An engine with this one goal, and the contact c-1 enrolled at second 10.
-fn watching(goal: GoalSpec) -> Engine {
-    let mut engine = Engine::new(0);
-    engine
+/// A matcher with this one goal, and the contact c-1 enrolled at second 10.
+fn with_goal(goal: GoalSpec) -> Matcher {
+    let mut matcher = Matcher::new(0);
+    matcher
         .update_workflows(&[workflow("w-1", "any", vec![goal])])
         .unwrap();
-    enroll(&mut engine);
-    engine
+    enroll(&mut matcher);
+    matcher
 }
 
-fn enroll(engine: &mut Engine) {
-    let proposal = evaluate(engine, &[started("e-1", "c-1", "w-1", 10)]);
-    commit(engine, &mut Default::default(), &proposal);
+fn enroll(matcher: &mut Matcher) {
+    let proposal = evaluate(matcher, &[started("e-1", "c-1", "w-1", 10)]);
+    commit(matcher, &mut Default::default(), &proposal);
 }
 
-fn evaluate(engine: &Engine, events: &[Value]) -> Proposal {
-    engine.evaluate(&[&buffer(events)], NOW_US).unwrap()
+fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
+    matcher.evaluate(&[&buffer(events)], NOW_US).unwrap()
 }
 
-/// Why the event does not achieve the only goal; an empty text where it does.
-fn why_not(engine: &Engine, event: &Value) -> String {
-    let matched = evaluate(engine, std::slice::from_ref(event)).exits.len() == 1;
-    let told: Value = serde_json::from_str(
-        &engine
+/// Why the event does not achieve the only goal; empty if it does.
+fn mismatch(matcher: &Matcher, event: &Value) -> String {
+    let matched = evaluate(matcher, std::slice::from_ref(event)).exits.len() == 1;
+    let explanation: Value = serde_json::from_str(
+        &matcher
             .explain(event.to_string().as_bytes(), NOW_US)
             .unwrap(),
     )
     .unwrap();
-    let said = &told["enrollments"][0]["goals"][0];
-    assert_eq!(said["matched"], json!(matched), "{event}");
-    said["reason"].as_str().unwrap_or_default().to_owned()
+    let goal = &explanation["enrollments"][0]["goals"][0];
+    assert_eq!(goal["matched"], json!(matched), "{event}");
+    goal["reason"].as_str().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn every_criterion_that_is_set_must_hold() {
             json!({"tag_name": "t"}),
             "no tag to compare",
         ),
-        // The id decides where both have one.
+        // The id decides if both sides have one.
         (
             json!({"tag_id": "t", "tag_name": "n"}),
             tag,
@@ -194,13 +194,13 @@ fn every_criterion_that_is_set_must_hold() {
         ),
     ];
     for (criteria, name, data, expected) in cases {
-        let engine = watching(goal(1, of(name), &criteria));
-        let said = why_not(&engine, &event(name, "c-1", 20, data.clone()));
-        assert_eq!(said, expected, "{criteria} {data}");
+        let matcher = with_goal(goal(1, of(name), &criteria));
+        let reason = mismatch(&matcher, &event(name, "c-1", 20, data.clone()));
+        assert_eq!(reason, expected, "{criteria} {data}");
     }
-    let engine = watching(goal(1, "form_submitted", &json!({"form_id": "f"})));
+    let matcher = with_goal(goal(1, "form_submitted", &json!({"form_id": "f"})));
     assert_eq!(
-        why_not(&engine, &tagged("t", "c-1", 20)),
+        mismatch(&matcher, &tagged("t", "c-1", 20)),
         "other event type"
     );
 }
@@ -208,17 +208,17 @@ fn every_criterion_that_is_set_must_hold() {
 #[test]
 fn nothing_is_retroactive() {
     let mut late = goal(1, "tag_added", &json!({"tag_id": "t"}));
-    let mut engine = watching(late.clone());
+    let mut matcher = with_goal(late.clone());
     assert_eq!(
-        why_not(&engine, &tagged("t", "c-1", 9)),
+        mismatch(&matcher, &tagged("t", "c-1", 9)),
         "before enrollment"
     );
-    assert_eq!(why_not(&engine, &tagged("t", "c-1", 10)), "");
+    assert_eq!(mismatch(&matcher, &tagged("t", "c-1", 10)), "");
     let mut configure = |goal: &GoalSpec, event: &Value| {
-        engine
+        matcher
             .update_workflows(&[workflow("w-1", "any", vec![goal.clone()])])
             .unwrap();
-        why_not(&engine, event)
+        mismatch(&matcher, event)
     };
     late.effective_from = Some(START_US + 30 * SECOND_US);
     assert_eq!(
@@ -234,31 +234,31 @@ fn nothing_is_retroactive() {
 
 #[test]
 fn a_clock_skew_loosens_the_comparison() {
-    let mut engine = Engine::new(2 * SECOND_US);
+    let mut matcher = Matcher::new(2 * SECOND_US);
     let goals = vec![goal(1, "tag_added", &json!({"tag_id": "t"}))];
-    engine
+    matcher
         .update_workflows(&[workflow("w-1", "any", goals)])
         .unwrap();
-    enroll(&mut engine);
-    assert_eq!(why_not(&engine, &tagged("t", "c-1", 8)), "");
+    enroll(&mut matcher);
+    assert_eq!(mismatch(&matcher, &tagged("t", "c-1", 8)), "");
     assert_eq!(
-        why_not(&engine, &tagged("t", "c-1", 7)),
+        mismatch(&matcher, &tagged("t", "c-1", 7)),
         "before enrollment"
     );
 }
 
 #[test]
-fn of_two_goals_that_one_event_meets_the_older_has_it() {
-    let mut engine = Engine::new(0);
+fn the_older_of_two_matching_goals_gets_the_achievement() {
+    let mut matcher = Matcher::new(0);
     let criteria = json!({"tag_id": "t"});
     let mut goals: Vec<GoalSpec> = (1..=3).map(|n| goal(n, "tag_added", &criteria)).collect();
     goals[0].created_at += 1;
     goals[1].position = 9;
-    engine
+    matcher
         .update_workflows(&[workflow("w-1", "any", goals)])
         .unwrap();
-    enroll(&mut engine);
-    let proposal = evaluate(&engine, &[tagged("t", "c-1", 20)]);
+    enroll(&mut matcher);
+    let proposal = evaluate(&matcher, &[tagged("t", "c-1", 20)]);
     assert_eq!(proposal.achievements.len(), 1);
     assert_eq!(proposal.achievements[0].goal_id.to_string(), goal_id(3));
 }
@@ -269,22 +269,22 @@ fn a_goal_met_before_the_logic_became_any_is_not_achieved_twice() {
         let goals = (1..=2).map(|n| goal(n, "tag_added", &json!({"tag_id": format!("t-{n}")})));
         [workflow("w-1", logic, goals.collect())]
     };
-    let mut engine = Engine::new(0);
+    let mut matcher = Matcher::new(0);
     let mut table = Default::default();
-    engine.update_workflows(&both("all")).unwrap();
+    matcher.update_workflows(&both("all")).unwrap();
     for event in [started("e-1", "c-1", "w-1", 10), tagged("t-1", "c-1", 20)] {
-        let proposal = evaluate(&engine, &[event]);
+        let proposal = evaluate(&matcher, &[event]);
         assert!(proposal.exits.is_empty());
-        commit(&mut engine, &mut table, &proposal);
+        commit(&mut matcher, &mut table, &proposal);
     }
-    engine.update_workflows(&both("any")).unwrap();
-    let proposal = evaluate(&engine, &[tagged("t-1", "c-1", 21)]);
+    matcher.update_workflows(&both("any")).unwrap();
+    let proposal = evaluate(&matcher, &[tagged("t-1", "c-1", 21)]);
     assert_eq!((proposal.achievements.len(), proposal.exits.len()), (0, 1));
     assert_eq!(proposal.exits[0].goal_ids[0].to_string(), goal_id(1));
 }
 
 #[test]
-fn a_switched_off_goal_completes_nobody_until_the_next_match() {
+fn a_deactivated_goal_completes_an_enrollment_only_at_the_next_match() {
     let goals = |second_is_active| {
         let mut goals: Vec<GoalSpec> = (1..=2)
             .map(|n| goal(n, "tag_added", &json!({"tag_id": format!("t-{n}")})))
@@ -292,26 +292,26 @@ fn a_switched_off_goal_completes_nobody_until_the_next_match() {
         goals[1].is_active = second_is_active;
         [workflow("w-1", "all", goals)]
     };
-    let mut engine = Engine::new(0);
-    engine.update_workflows(&goals(true)).unwrap();
+    let mut matcher = Matcher::new(0);
+    matcher.update_workflows(&goals(true)).unwrap();
     let batch = [started("e-1", "c-1", "w-1", 10), tagged("t-1", "c-1", 20)];
-    let proposal = evaluate(&engine, &batch);
-    commit(&mut engine, &mut Default::default(), &proposal);
-    engine.update_workflows(&goals(false)).unwrap();
-    assert!(evaluate(&engine, &[tagged("t-2", "c-1", 21)]).changes_nothing());
-    let proposal = evaluate(&engine, &[tagged("t-1", "c-1", 22)]);
+    let proposal = evaluate(&matcher, &batch);
+    commit(&mut matcher, &mut Default::default(), &proposal);
+    matcher.update_workflows(&goals(false)).unwrap();
+    assert!(evaluate(&matcher, &[tagged("t-2", "c-1", 21)]).changes_nothing());
+    let proposal = evaluate(&matcher, &[tagged("t-1", "c-1", 22)]);
     assert_eq!((proposal.achievements.len(), proposal.exits.len()), (0, 1));
 }
 
 #[test]
-fn the_rows_of_an_exit_tell_where_it_came_from() {
-    let engine = watching(goal(1, "tag_added", &json!({"tag_id": "t"})));
+fn achievement_and_exit_name_the_event_behind_them() {
+    let matcher = with_goal(goal(1, "tag_added", &json!({"tag_id": "t"})));
     let mut event = tagged("t", "c-1", 20);
     event["traceparent"] = json!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-    let proposal = evaluate(&engine, &[event.clone()]);
-    let (made, left) = (&proposal.achievements[0], &proposal.exits[0]);
-    let trigger: Value = serde_json::from_str(&made.trigger_event).unwrap();
-    let metadata: Value = serde_json::from_str(&made.metadata).unwrap();
+    let proposal = evaluate(&matcher, &[event.clone()]);
+    let (achievement, exit) = (&proposal.achievements[0], &proposal.exits[0]);
+    let trigger: Value = serde_json::from_str(&achievement.trigger_event).unwrap();
+    let metadata: Value = serde_json::from_str(&achievement.metadata).unwrap();
     assert_eq!(trigger, event["data"]);
     for (name, from) in [
         ("event_id", "id"),
@@ -320,40 +320,40 @@ fn the_rows_of_an_exit_tell_where_it_came_from() {
     ] {
         assert_eq!(metadata[name], event[from]);
     }
-    assert_eq!(left.traceparent.as_deref(), event["traceparent"].as_str());
+    assert_eq!(exit.traceparent.as_deref(), event["traceparent"].as_str());
     assert_eq!(
-        (left.achieved_at, left.received_at),
+        (exit.achieved_at, exit.received_at),
         (START_US + 20 * SECOND_US, 1_000)
     );
 }
 
 #[test]
-fn an_enrollment_id_of_another_is_refused() {
-    let mut engine = watching(goal(1, "tag_added", &json!({"tag_id": "t"})));
-    let other_workflow = evaluate(&engine, &[ended("e-1", "c-1", "w-2", 20)]);
-    let [refused] = &other_workflow.refused[..] else {
-        panic!("one is refused")
+fn an_enrollment_id_of_another_owner_is_rejected() {
+    let mut matcher = with_goal(goal(1, "tag_added", &json!({"tag_id": "t"})));
+    let other_workflow = evaluate(&matcher, &[ended("e-1", "c-1", "w-2", 20)]);
+    let [rejected] = &other_workflow.rejected[..] else {
+        panic!("expected one rejected event")
     };
-    assert!(refused.reason.contains("another contact or workflow"));
+    assert!(rejected.reason.contains("another contact or workflow"));
     assert!(other_workflow.changes_nothing());
-    // Of the batch, the claim on a held enrollment is found once its owner is heard of.
+    // Within a batch, a contender for an indexed enrollment is found by the effect on it.
     let batch = [
         ended("e-1", "c-1", "w-1", 20),
         started("e-1", "c-2", "w-1", 21),
     ];
-    let proposal = evaluate(&engine, &batch);
-    let [owner] = &proposal.effects[..] else {
-        panic!("one is changed")
+    let proposal = evaluate(&matcher, &batch);
+    let [effect] = &proposal.effects[..] else {
+        panic!("expected one effect")
     };
-    assert_eq!(owner.refused(None).len(), 1);
-    commit(&mut engine, &mut Default::default(), &proposal);
+    assert_eq!(effect.rejected(None).count(), 1);
+    commit(&mut matcher, &mut Default::default(), &proposal);
 }
 
 #[test]
-fn a_proposal_must_fit_what_it_is_applied_to() {
-    let mut engine = watching(goal(1, "tag_added", &json!({"tag_id": "t"})));
-    let proposal = evaluate(&engine, &[tagged("t", "c-1", 20)]);
-    let lengths = engine.apply(&proposal, &[]).unwrap_err();
+fn a_proposal_is_applied_once_with_a_mark_for_each_effect() {
+    let mut matcher = with_goal(goal(1, "tag_added", &json!({"tag_id": "t"})));
+    let proposal = evaluate(&matcher, &[tagged("t", "c-1", 20)]);
+    let lengths = matcher.apply(&proposal, &[]).unwrap_err();
     assert_eq!(
         lengths,
         ApplyError::Lengths {
@@ -362,39 +362,39 @@ fn a_proposal_must_fit_what_it_is_applied_to() {
         }
     );
     assert!(lengths.to_string().contains("1 effects"));
-    engine.apply(&proposal, &[1]).unwrap();
-    let stale = engine.apply(&proposal, &[1]).unwrap_err();
+    matcher.apply(&proposal, &[1]).unwrap();
+    let stale = matcher.apply(&proposal, &[1]).unwrap_err();
     assert!(stale.to_string().contains("memory changed"));
 }
 
 #[test]
-fn the_explanation_names_what_is_not_there() {
-    let mut engine = watching(goal(1, "tag_added", &json!({"tag_id": "t"})));
-    let told = |engine: &Engine, event: &Value| -> Value {
+fn the_explanation_names_what_is_missing() {
+    let mut matcher = with_goal(goal(1, "tag_added", &json!({"tag_id": "t"})));
+    let explain = |matcher: &Matcher, event: &Value| -> Value {
         serde_json::from_str(
-            &engine
+            &matcher
                 .explain(event.to_string().as_bytes(), NOW_US)
                 .unwrap(),
         )
         .unwrap()
     };
-    let other = told(&engine, &event("contact.updated", "c-1", 20, json!({})));
+    let other = explain(&matcher, &event("contact.updated", "c-1", 20, json!({})));
     assert_eq!(other["reason"], "other event type");
     assert_eq!(
-        told(&engine, &tagged("t", "c-2", 20))["reason"],
+        explain(&matcher, &tagged("t", "c-2", 20))["reason"],
         "not enrolled"
     );
-    let mut bare = Engine::new(0);
+    let mut bare = Matcher::new(0);
     let proposal = evaluate(&bare, &[started("e-1", "c-1", "w-1", 10)]);
     commit(&mut bare, &mut Default::default(), &proposal);
     assert_eq!(
-        told(&bare, &tagged("t", "c-1", 20))["enrollments"][0]["reason"],
+        explain(&bare, &tagged("t", "c-1", 20))["enrollments"][0]["reason"],
         "workflow unknown"
     );
     let mut expect = |workflows: &[WorkflowSpec], reason: &str| {
-        engine.update_workflows(workflows).unwrap();
-        let told = told(&engine, &tagged("t", "c-1", 20));
-        assert_eq!(told["enrollments"][0]["reason"], reason);
+        matcher.update_workflows(workflows).unwrap();
+        let explanation = explain(&matcher, &tagged("t", "c-1", 20));
+        assert_eq!(explanation["enrollments"][0]["reason"], reason);
     };
     expect(&[workflow("w-1", "all", vec![])], "no goals");
     let mut inactive = workflow(
@@ -404,7 +404,7 @@ fn the_explanation_names_what_is_not_there() {
     );
     inactive.is_active = false;
     expect(&[inactive], "workflow inactive");
-    assert!(engine.explain(b"{}", NOW_US).is_err());
+    assert!(matcher.explain(b"{}", NOW_US).is_err());
 }
 
 #[test]
@@ -419,7 +419,7 @@ fn criteria_are_read_strictly() {
         (
             "purchase_made",
             r#"{"any_purchase": 1}"#,
-            "neither true nor false",
+            "must be true or false",
         ),
         (
             "purchase_made",
@@ -429,7 +429,7 @@ fn criteria_are_read_strictly() {
         (
             "purchase_made",
             r#"{"any_purchase": true, "currency": "EUR"}"#,
-            "beside another",
+            "cannot be combined",
         ),
         (
             "purchase_made",
@@ -451,16 +451,17 @@ fn criteria_are_read_strictly() {
     for (goal_type, criteria, expected) in cases {
         let mut spec = goal(1, goal_type, &json!({}));
         spec.criteria = criteria.into();
-        let error = Engine::new(0).update_workflows(&[workflow("w-1", "any", vec![spec])]);
-        let said = error.unwrap_err().to_string();
-        assert!(said.contains(expected), "{criteria}: {said}");
-        assert!(said.contains("workflow w-1 of acme: goal 0000"), "{said}");
+        let error = Matcher::new(0).update_workflows(&[workflow("w-1", "any", vec![spec])]);
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains(expected), "{criteria}: {message}");
+        let prefix = "workflow w-1 of tenant acme: goal 0000";
+        assert!(message.starts_with(prefix), "{message}");
     }
 }
 
 #[test]
-fn a_configuration_is_taken_whole_or_not_at_all() {
-    let mut engine = Engine::new(0);
+fn a_configuration_is_updated_completely_or_not_at_all() {
+    let mut matcher = Matcher::new(0);
     let good = || {
         workflow(
             "w-1",
@@ -468,23 +469,23 @@ fn a_configuration_is_taken_whole_or_not_at_all() {
             vec![goal(1, "form_submitted", &json!({"form_id": "f"}))],
         )
     };
-    engine.update_workflows(&[good()]).unwrap();
-    let twice = engine.update_workflows(&[good(), good()]).unwrap_err();
-    assert!(twice.to_string().contains("twice"));
+    matcher.update_workflows(&[good()]).unwrap();
+    let duplicate = matcher.update_workflows(&[good(), good()]).unwrap_err();
+    assert!(duplicate.to_string().contains("duplicate workflow w-1"));
     assert!(
-        engine
+        matcher
             .update_workflows(&[workflow("w-2", "most", vec![])])
             .is_err()
     );
-    assert_eq!((engine.stats().workflows, engine.stats().goals), (1, 1));
+    assert_eq!((matcher.stats().workflows, matcher.stats().goals), (1, 1));
 }
 
 #[test]
-fn a_changed_workflow_leaves_the_others_as_they_are() {
+fn an_updated_workflow_leaves_the_others_unchanged() {
     let tag = |n, id| goal(n, "tag_added", &json!({"tag_id": id}));
-    let mut engine = Engine::new(0);
+    let mut matcher = Matcher::new(0);
     let mut table = Default::default();
-    engine
+    matcher
         .update_workflows(&[
             workflow("w-1", "any", vec![tag(1, "t-1")]),
             workflow("w-2", "any", vec![tag(2, "t-2")]),
@@ -494,16 +495,16 @@ fn a_changed_workflow_leaves_the_others_as_they_are() {
         started("e-1", "c-1", "w-1", 10),
         started("e-2", "c-1", "w-2", 10),
     ];
-    let proposal = evaluate(&engine, &batch);
-    commit(&mut engine, &mut table, &proposal);
+    let proposal = evaluate(&matcher, &batch);
+    commit(&mut matcher, &mut table, &proposal);
     let mut idle = workflow("w-2", "any", vec![tag(2, "t-2")]);
     idle.is_active = false;
-    engine.update_workflows(&[idle]).unwrap();
-    engine.update_workflows(&[]).unwrap();
-    assert_eq!(engine.stats().workflows, 2);
-    assert!(evaluate(&engine, &[tagged("t-2", "c-1", 20)]).changes_nothing());
+    matcher.update_workflows(&[idle]).unwrap();
+    matcher.update_workflows(&[]).unwrap();
+    assert_eq!(matcher.stats().workflows, 2);
+    assert!(evaluate(&matcher, &[tagged("t-2", "c-1", 20)]).changes_nothing());
     assert_eq!(
-        evaluate(&engine, &[tagged("t-1", "c-1", 20)]).exits.len(),
+        evaluate(&matcher, &[tagged("t-1", "c-1", 20)]).exits.len(),
         1
     );
 }

@@ -1,47 +1,48 @@
-//! The dry run says what evaluating the same event would do, and why not.
+//! An explanation predicts the result of evaluating the same event.
 
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
-use goald_matcher::engine::Engine;
+use goald_matcher::matcher::Matcher;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn explain(engine: &Engine, event: &Value) -> Value {
-    let told = engine.explain(event.to_string().as_bytes(), NOW_US);
-    serde_json::from_str(&told.unwrap()).unwrap()
+fn explain(matcher: &Matcher, event: &Value) -> Value {
+    let explanation = matcher.explain(event.to_string().as_bytes(), NOW_US);
+    serde_json::from_str(&explanation.unwrap()).unwrap()
 }
 
-fn engine(logic: &str, tags: &[&str]) -> Engine {
-    let mut engine = Engine::new(0);
+fn matcher(logic: &str, tags: &[&str]) -> Matcher {
+    let mut matcher = Matcher::new(0);
     let goals = tags
         .iter()
         .enumerate()
         .map(|(number, tag)| goal(number, "tag_added", &json!({"tag_id": tag})));
     let goals = goals.collect();
-    engine
+    matcher
         .update_workflows(&[workflow("w-1", logic, goals)])
         .unwrap();
-    happen(&mut engine, &started("e-1", "c-1", "w-1", 10));
-    engine
+    apply(&mut matcher, &started("e-1", "c-1", "w-1", 10));
+    matcher
 }
 
-/// The goals that the event newly meets, in order, and whether it completes the enrollment.
-fn happen(engine: &mut Engine, event: &Value) -> (Vec<String>, bool) {
-    let proposal = engine.evaluate(&[&buffer([event])], NOW_US).unwrap();
+/// Applies an event. Returns the goals that it achieves, in order, and whether it completes the
+/// enrollment.
+fn apply(matcher: &mut Matcher, event: &Value) -> (Vec<String>, bool) {
+    let proposal = matcher.evaluate(&[&buffer([event])], NOW_US).unwrap();
     let met = proposal
         .achievements
         .iter()
         .map(|row| row.goal_id.to_string());
-    let done = (met.collect(), !proposal.exits.is_empty());
+    let result = (met.collect(), !proposal.exits.is_empty());
     let marks = vec![1; proposal.effects.len()];
-    engine.apply(&proposal, &marks).unwrap();
-    done
+    matcher.apply(&proposal, &marks).unwrap();
+    result
 }
 
-/// The same, as the dry run tells it.
-fn told(said: &Value) -> (Vec<String>, bool) {
-    let Some(enrollment) = said["enrollments"].get(0) else {
+/// The same, as an explanation predicts it.
+fn predicted(explanation: &Value) -> (Vec<String>, bool) {
+    let Some(enrollment) = explanation["enrollments"].get(0) else {
         return (Vec::new(), false);
     };
     let goals = enrollment["goals"].as_array().unwrap();
@@ -51,10 +52,10 @@ fn told(said: &Value) -> (Vec<String>, bool) {
 }
 
 #[test]
-fn the_older_of_two_goals_has_the_achievement() {
-    let engine = engine("any", &["t", "t"]);
-    let said = explain(&engine, &tagged("t", "c-1", 20));
-    let goals = &said["enrollments"][0]["goals"];
+fn the_older_of_two_goals_gets_the_achievement() {
+    let matcher = matcher("any", &["t", "t"]);
+    let explanation = explain(&matcher, &tagged("t", "c-1", 20));
+    let goals = &explanation["enrollments"][0]["goals"];
     assert_eq!(goals[0]["achieved"], true);
     assert_eq!(
         (&goals[1]["matched"], &goals[1]["achieved"]),
@@ -64,35 +65,35 @@ fn the_older_of_two_goals_has_the_achievement() {
 }
 
 #[test]
-fn a_goal_met_before_is_matched_but_not_achieved_again() {
-    let mut engine = engine("all", &["t", "u"]);
-    happen(&mut engine, &tagged("t", "c-1", 20));
-    let said = explain(&engine, &tagged("t", "c-1", 21));
-    let enrollment = &said["enrollments"][0];
+fn a_goal_met_before_is_matched_but_not_achieved() {
+    let mut matcher = matcher("all", &["t", "u"]);
+    apply(&mut matcher, &tagged("t", "c-1", 20));
+    let explanation = explain(&matcher, &tagged("t", "c-1", 21));
+    let enrollment = &explanation["enrollments"][0];
     assert_eq!(enrollment["completes"], false);
     assert_eq!(enrollment["goals"][0]["reason"], "already met");
-    let said = explain(&engine, &tagged("u", "c-1", 22));
-    assert_eq!(said["enrollments"][0]["completes"], true);
+    let explanation = explain(&matcher, &tagged("u", "c-1", 22));
+    assert_eq!(explanation["enrollments"][0]["completes"], true);
 }
 
 proptest! {
     #[test]
-    fn what_is_told_is_what_happens(
+    fn an_explanation_predicts_the_evaluation(
         logic in prop::sample::select(vec!["any", "all"]),
         tags in prop::collection::vec(prop::sample::select(vec!["t", "u", "v"]), 0..4),
         events in prop::collection::vec(
             (prop::sample::select(vec!["t", "u", "v", "x"]), 0_i64..30, any::<bool>()), 1..8,
         ),
     ) {
-        let mut engine = engine(logic, &tags);
+        let mut matcher = matcher(logic, &tags);
         for (tag, second, is_tag) in events {
             let next = if is_tag {
                 tagged(tag, "c-1", second)
             } else {
                 event("form.submitted", "c-1", second, json!({"form_id": tag}))
             };
-            let said = told(&explain(&engine, &next));
-            prop_assert_eq!(said, happen(&mut engine, &next));
+            let expected = predicted(&explain(&matcher, &next));
+            prop_assert_eq!(expected, apply(&mut matcher, &next));
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Enrollments come from a COPY stream, and go without leaving anything.
+//! Enrollments are loaded from a COPY stream and removed without a trace.
 
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, START_US, buffer, copy, goal, goal_id, tagged, workflow};
-use goald_matcher::engine::Engine;
+use goald_matcher::matcher::Matcher;
 use serde_json::json;
 
 /// Ids of every kind: UUIDs, short names, and long ones.
@@ -34,33 +34,33 @@ fn stream(rows: &[[String; 4]]) -> Vec<u8> {
 }
 
 #[test]
-fn a_stream_may_be_cut_anywhere() {
+fn a_stream_may_be_split_anywhere() {
     let whole = stream(&rows(50));
     for size in [1, 3, 64, whole.len()] {
-        let mut engine = Engine::new(0);
-        let mut taken = engine.load(&[]).unwrap();
-        for piece in whole.chunks(size) {
-            assert!(!engine.load_ended());
-            taken += engine.load(piece).unwrap();
+        let mut matcher = Matcher::new(0);
+        let mut rows = matcher.load(&[]).unwrap();
+        for chunk in whole.chunks(size) {
+            assert!(!matcher.load_ended());
+            rows += matcher.load(chunk).unwrap();
         }
-        assert!(engine.load_ended());
-        assert_eq!((taken, engine.stats().enrollments), (50, 50));
+        assert!(matcher.load_ended());
+        assert_eq!((rows, matcher.stats().enrollments), (50, 50));
     }
 }
 
 #[test]
-fn what_was_met_before_counts_also_of_goals_that_are_gone() {
-    let mut engine = Engine::new(0);
+fn goals_met_before_count_even_if_they_were_deleted() {
+    let mut matcher = Matcher::new(0);
     let met = [goal_id(1), goal_id(9)].join(",");
-    engine
+    matcher
         .load(&copy(&[["acme", "e-1", "c-1", "w-1"]], START_US, &met))
         .unwrap();
     let goals = (1..=2).map(|n| goal(n, "tag_added", &json!({"tag_id": format!("t-{n}")})));
-    engine
+    matcher
         .update_workflows(&[workflow("w-1", "all", goals.collect())])
         .unwrap();
     let last = buffer(&[tagged("t-2", "c-1", 5)]);
-    let proposal = engine.evaluate(&[&last], NOW_US).unwrap();
+    let proposal = matcher.evaluate(&[&last], NOW_US).unwrap();
     let exit: Vec<String> = proposal.exits[0]
         .goal_ids
         .iter()
@@ -70,29 +70,32 @@ fn what_was_met_before_counts_also_of_goals_that_are_gone() {
 }
 
 #[test]
-fn records_that_go_leave_room_for_those_that_come() {
-    let mut engine = Engine::new(0);
+fn the_memory_of_removed_records_is_reused() {
+    let mut matcher = Matcher::new(0);
     let rows = rows(3000);
-    let mut held = Vec::new();
+    let mut bytes = Vec::new();
     for _ in 0..5 {
-        assert_eq!(engine.load(&stream(&rows)), Ok(3000));
-        // The same again takes the place of what is there.
-        assert_eq!(engine.load(&stream(&rows)), Ok(3000));
-        held.push(engine.stats().bytes);
-        assert_eq!(engine.stats().contacts, 3000);
-        engine.forget(
+        assert_eq!(matcher.load(&stream(&rows)), Ok(3000));
+        // The same rows again replace the enrollments.
+        assert_eq!(matcher.load(&stream(&rows)), Ok(3000));
+        bytes.push(matcher.stats().bytes);
+        assert_eq!(matcher.stats().contacts, 3000);
+        matcher.forget(
             rows.iter()
                 .rev()
                 .map(|[tenant, _, contact, _]| (&**tenant, &**contact)),
         );
-        let left = engine.stats();
-        assert_eq!((left.contacts, left.enrollments, left.tenants), (0, 0, 0));
+        let stats = matcher.stats();
+        assert_eq!(
+            (stats.contacts, stats.enrollments, stats.tenants),
+            (0, 0, 0)
+        );
     }
-    assert_eq!(held[1], held[4]);
+    assert_eq!(bytes[1], bytes[4]);
 }
 
 #[test]
-fn another_format_is_refused_and_another_stream_may_follow() {
+fn an_invalid_stream_fails_and_another_may_follow() {
     let header = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
     let with = |rest: &[u8]| [&header[..], rest].concat();
     let cases: [(Vec<u8>, &str); 9] = [
@@ -103,11 +106,11 @@ fn another_format_is_refused_and_another_stream_may_follow() {
         (with(&[0xff, 0xff, 0]), "after the trailer"),
         (
             copy(&[["acme", "e", "c", "w"]], 0, "g-1"),
-            "names no goal: g-1",
+            "invalid goal id: g-1",
         ),
         (
             copy(&[["acme", "e", "c", "w"]], 0, &format!("{},", goal_id(1))),
-            "names no goal",
+            "invalid goal id",
         ),
         (
             with(
@@ -124,20 +127,20 @@ fn another_format_is_refused_and_another_stream_may_follow() {
         (with(&[&[0, 6][..], &[0; 24]].concat()), "bigint"),
     ];
     for (bytes, expected) in cases {
-        let mut engine = Engine::new(0);
-        let said = engine.load(&bytes).unwrap_err().to_string();
-        assert!(said.contains(expected), "{said}");
-        assert!(!engine.load_ended());
-        assert_eq!(engine.load(&stream(&rows(3))), Ok(3));
+        let mut matcher = Matcher::new(0);
+        let message = matcher.load(&bytes).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+        assert!(!matcher.load_ended());
+        assert_eq!(matcher.load(&stream(&rows(3))), Ok(3));
     }
 }
 
 #[test]
-fn a_stream_that_was_cut_off_gives_way_to_the_next() {
-    let mut engine = Engine::new(0);
+fn a_new_stream_may_follow_an_incomplete_one() {
+    let mut matcher = Matcher::new(0);
     let whole = stream(&rows(10));
-    engine.load(&whole[..whole.len() - 10]).unwrap();
-    assert!(!engine.load_ended());
-    assert_eq!(engine.load(&whole), Ok(10));
-    assert!(engine.load_ended());
+    matcher.load(&whole[..whole.len() - 10]).unwrap();
+    assert!(!matcher.load_ended());
+    assert_eq!(matcher.load(&whole), Ok(10));
+    assert!(matcher.load_ended());
 }

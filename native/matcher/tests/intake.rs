@@ -1,14 +1,14 @@
-//! What is taken from a request's body: the bytes as they came, with the caller's tenant, and
-//! nothing that the router or the engine would refuse.
+//! Events in a request body are accepted unchanged, with the caller's tenant, and only if the
+//! router and the matcher accept them too.
 
 mod decode_support;
 
 use decode_support::{NOW_US, envelope, with_data};
 use goald_matcher::buffer::BufferReader;
 use goald_matcher::decode::decode;
-use goald_matcher::engine::Engine;
+use goald_matcher::event::limits::EVENT_BYTES;
 use goald_matcher::intake::{Intake, intake};
-use goald_matcher::limits::EVENT_BYTES;
+use goald_matcher::matcher::Matcher;
 use goald_matcher::route::{Packer, SLOTS};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -18,46 +18,50 @@ fn read(body: &str) -> Intake<'_> {
 }
 
 fn reasons(intake: &Intake<'_>) -> Vec<(usize, Option<String>, String)> {
-    let row = |refused: &goald_matcher::intake::Refused| {
-        let reason = refused.reject.to_string();
-        (refused.index, refused.id.clone(), reason)
+    let row = |rejected: &goald_matcher::intake::RejectedEvent| {
+        let reason = rejected.reject.to_string();
+        (rejected.index, rejected.id.clone(), reason)
     };
-    intake.refused.iter().map(row).collect()
+    intake.rejected.iter().map(row).collect()
 }
 
 fn payloads<'a>(intake: &'a Intake<'_>) -> Vec<&'a str> {
-    let text =
-        |taken: &'a goald_matcher::intake::Taken<'_>| std::str::from_utf8(&taken.payload).unwrap();
-    intake.taken.iter().map(text).collect()
+    let text = |event: &'a goald_matcher::intake::AcceptedEvent<'_>| {
+        std::str::from_utf8(&event.payload).unwrap()
+    };
+    intake.accepted.iter().map(text).collect()
 }
 
-/// What is taken goes through the router and the engine, under the tenant and contact that
-/// were told.
+/// Asserts that the router and the matcher accept the accepted events, under the same tenant
+/// and contact.
 fn check(intake: &Intake<'_>, tenant: &str) {
     let mut packer = Packer::new(&[0; SLOTS], 90_000);
-    for (number, taken) in intake.taken.iter().enumerate() {
-        let event = decode(&taken.payload, NOW_US).unwrap();
-        assert_eq!((&*event.tenant, &*event.contact), (tenant, &*taken.contact));
+    for (number, accepted) in intake.accepted.iter().enumerate() {
+        let event = decode(&accepted.payload, NOW_US).unwrap();
+        assert_eq!(
+            (&*event.tenant, &*event.contact),
+            (tenant, &*accepted.contact)
+        );
         let id = format!("1-{number}");
-        packer.push(id.as_bytes(), &taken.payload).unwrap();
+        packer.push(id.as_bytes(), &accepted.payload).unwrap();
     }
     let packed = packer.finish();
     let buffers: Vec<&[u8]> = packed.iter().map(|packed| &*packed.bytes).collect();
-    let proposal = Engine::new(0).evaluate(&buffers, NOW_US).unwrap();
+    let proposal = Matcher::new(0).evaluate(&buffers, NOW_US).unwrap();
     let events: usize = buffers
         .iter()
         .map(|buffer| BufferReader::new(buffer).unwrap().count())
         .sum();
-    assert_eq!((events, proposal.events), (intake.taken.len(), events));
-    // An enrollment id may stand in two events with two contacts: the same request, two facts.
-    let of_engine = |refused: &&goald_matcher::proposal::Refused| {
-        !refused.reason.contains("under another contact")
+    assert_eq!((events, proposal.events), (intake.accepted.len(), events));
+    // Two events of a request may name one enrollment id under two contacts.
+    let is_invalid = |rejected: &&goald_matcher::proposal::RejectedEvent| {
+        !rejected.reason.contains("another contact")
     };
-    assert_eq!(proposal.refused.iter().filter(of_engine).count(), 0);
+    assert_eq!(proposal.rejected.iter().filter(is_invalid).count(), 0);
 }
 
 #[test]
-fn an_event_is_published_as_it_came() {
+fn an_event_is_published_unchanged() {
     let body = r#"{"id":"e","source":"s","type":"payment.completed","time":"2026-11-20T13:00:00Z",
         "tenantid":"acme","data":{"contact_id":"c","amount":0.10000000000000000001e1}}"#;
     let found = read(body);
@@ -79,7 +83,7 @@ fn an_event_without_a_tenant_gets_the_callers() {
 }
 
 #[test]
-fn one_that_names_another_tenant_is_refused_and_the_rest_is_taken() {
+fn an_event_of_another_tenant_is_rejected_and_the_others_are_accepted() {
     let event = |id: &str, tenant: Value| {
         let mut event = envelope("form.submitted", json!({"contact_id": "c", "form_id": "f"}));
         event["id"] = json!(id);
@@ -96,8 +100,8 @@ fn one_that_names_another_tenant_is_refused_and_the_rest_is_taken() {
     .to_string();
     let found = read(&body);
     assert!(found.is_list);
-    let taken: Vec<usize> = found.taken.iter().map(|taken| taken.index).collect();
-    assert_eq!(taken, [0, 4]);
+    let accepted: Vec<usize> = found.accepted.iter().map(|event| event.index).collect();
+    assert_eq!(accepted, [0, 4]);
     let id = |id: &str| Some(id.to_owned());
     assert_eq!(
         reasons(&found),
@@ -111,11 +115,11 @@ fn one_that_names_another_tenant_is_refused_and_the_rest_is_taken() {
             (3, id("d"), "tenantid: not a string".into()),
         ]
     );
-    assert_eq!(found.of_others(), [1]);
+    assert_eq!(found.of_other_tenants(), [1]);
 }
 
 #[test]
-fn a_bad_event_is_refused_in_the_words_of_the_engine() {
+fn an_invalid_event_is_rejected_with_the_reason_of_the_decoder() {
     let large = with_data("form.submitted")
         .to_string()
         .replace("form-123", &"x".repeat(EVENT_BYTES));
@@ -138,16 +142,16 @@ fn a_bad_event_is_refused_in_the_words_of_the_engine() {
         let expected = decode(bad.as_bytes(), NOW_US).unwrap_err();
         assert_eq!(reasons(&read(bad))[0].2, expected.to_string(), "{bad:.60}");
     }
-    for odd in ["3", "null", "\"text\"", "[]"] {
-        let body = format!("[{good}, {odd}, {nan}]");
+    for other in ["3", "null", "\"text\"", "[]"] {
+        let body = format!("[{good}, {other}, {nan}]");
         let found = read(&body);
         assert_eq!(payloads(&found), [good.as_str()]);
-        assert!(reasons(&found)[0].2.contains("JSON object"), "{odd}");
+        assert!(reasons(&found)[0].2.contains("JSON object"), "{other}");
     }
 }
 
 #[test]
-fn the_tenant_that_is_put_in_counts_for_the_limits() {
+fn the_inserted_tenant_counts_towards_the_limits() {
     let mut event = with_data("form.submitted");
     event.as_object_mut().unwrap().remove("tenantid");
     for number in 0..64 - 6 {
@@ -164,11 +168,11 @@ fn the_tenant_that_is_put_in_counts_for_the_limits() {
             .replacen('{', &format!("{{{}", " ".repeat(room)), 1)
     };
     let (just, over) = (filled(room), filled(room + 1));
-    assert_eq!(read(&just).taken[0].payload.len(), EVENT_BYTES);
+    assert_eq!(read(&just).accepted[0].payload.len(), EVENT_BYTES);
     assert!(reasons(&read(&over))[0].2.contains("64 KiB"));
 }
 
-/// Mostly good events: each as text, perhaps without its tenant, perhaps damaged.
+/// Mostly valid events as text, some without a tenant, some damaged.
 fn event() -> impl Strategy<Value = String> {
     let types = prop::sample::select(vec![
         "contact.tag.added",
@@ -204,17 +208,17 @@ fn event() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_is_taken_is_refused_by_nobody_behind_it(events in prop::collection::vec(event(), 1..6)) {
+    fn accepted_events_are_not_rejected_later(events in prop::collection::vec(event(), 1..6)) {
         let body = format!("[{}]", events.join(", "));
         if let Ok(found) = intake(body.as_bytes(), "acme", NOW_US) {
             check(&found, "acme");
-            // A damaged bracket or quote may join events; none is lost unseen otherwise.
-            prop_assert!(found.taken.len() + found.refused.len() <= 2 * events.len());
+            // A damaged bracket or quote may merge events; otherwise none is lost.
+            prop_assert!(found.accepted.len() + found.rejected.len() <= 2 * events.len());
         }
         for event in &events {
             let found = read_any(event.as_bytes());
             if let Some(found) = found {
-                prop_assert_eq!(found.taken.len() + found.refused.len(), 1);
+                prop_assert_eq!(found.accepted.len() + found.rejected.len(), 1);
                 check(&found, "acme");
             }
         }

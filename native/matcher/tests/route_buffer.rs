@@ -1,4 +1,4 @@
-//! Routing by raw bytes, and the buffers between router and engine.
+//! Routing by raw bytes, and the buffers between router and matcher.
 
 mod decode_support;
 
@@ -115,7 +115,7 @@ fn a_key_that_cannot_be_read_is_told() {
 }
 
 #[test]
-fn every_kind_of_value_is_passed_over() {
+fn every_kind_of_value_is_ignored() {
     let mut event = envelope(
         "form.submitted",
         json!({"zz": 1, "contact_id": "c", "b": "é\"\\"}),

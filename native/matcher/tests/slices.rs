@@ -1,35 +1,35 @@
-//! A proposal in slices ends where the whole ends, and no slice weighs more than it may.
+//! The slices of a proposal together have its rows, and each is within the limits.
 
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
 use goald_matcher::buffer::{self, BufferReader};
-use goald_matcher::engine::{ApplyError, Engine};
+use goald_matcher::matcher::{ApplyError, Matcher};
 use goald_matcher::proposal::Proposal;
-use goald_matcher::slice::Slice;
+use goald_matcher::proposal::Slice;
 use serde_json::{Value, json};
 
-fn engine() -> Engine {
-    let mut engine = Engine::new(0);
+fn matcher() -> Matcher {
+    let mut matcher = Matcher::new(0);
     let goals = || vec![goal(1, "tag_added", &json!({"tag_id": "t-1"}))];
     let workflows = [workflow("w-any", "any", goals())];
-    engine.update_workflows(&workflows).unwrap();
-    engine
+    matcher.update_workflows(&workflows).unwrap();
+    matcher
 }
 
-fn evaluate(engine: &Engine, events: &[Value]) -> Proposal {
-    engine.evaluate(&[&buffer(events)], NOW_US).unwrap()
+fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
+    matcher.evaluate(&[&buffer(events)], NOW_US).unwrap()
 }
 
-/// An engine in which one contact is enrolled so many times.
-fn enrolled(times: usize) -> Engine {
-    let mut engine = engine();
+/// A matcher in which one contact has `times` enrollments.
+fn enrolled(times: usize) -> Matcher {
+    let mut matcher = matcher();
     let events: Vec<Value> = (0..times)
         .map(|number| started(&format!("e-{number}"), "c-1", "w-any", 0))
         .collect();
-    let proposal = evaluate(&engine, &events);
-    engine.apply(&proposal, &vec![1; times]).unwrap();
-    engine
+    let proposal = evaluate(&matcher, &events);
+    matcher.apply(&proposal, &vec![1; times]).unwrap();
+    matcher
 }
 
 fn marks(slice: &Slice) -> Vec<u8> {
@@ -61,27 +61,27 @@ fn assert_covers(proposal: &Proposal, slices: &[Slice]) {
 }
 
 #[test]
-fn slices_hold_each_row_once_and_are_applied_one_after_another() {
-    let mut engine = enrolled(100);
-    let proposal = evaluate(&engine, &[tagged("t-1", "c-1", 5)]);
+fn slices_have_each_row_once_and_are_applied_in_order() {
+    let mut matcher = enrolled(100);
+    let proposal = evaluate(&matcher, &[tagged("t-1", "c-1", 5)]);
     let slices = proposal.slices(7, usize::MAX);
     assert_eq!(slices.len(), 15);
     assert_covers(&proposal, &slices);
     for slice in &slices {
         let effects = slice.effects.clone();
-        engine
+        matcher
             .apply_slice(&proposal, effects, &marks(slice))
             .unwrap();
     }
-    assert_eq!(engine.stats().enrollments, 0);
+    assert_eq!(matcher.stats().enrollments, 0);
 }
 
 #[test]
-fn payloads_of_one_event_that_meets_many_bound_a_slice() {
-    let engine = enrolled(100);
+fn the_payloads_of_a_slice_are_bounded() {
+    let matcher = enrolled(100);
     let mut large = tagged("t-1", "c-1", 5);
     large["data"]["note"] = json!("x".repeat(1_000));
-    let proposal = evaluate(&engine, &[large]);
+    let proposal = evaluate(&matcher, &[large]);
     let slices = proposal.slices(usize::MAX, 50_000);
     assert_covers(&proposal, &slices);
     for slice in &slices {
@@ -96,59 +96,59 @@ fn payloads_of_one_event_that_meets_many_bound_a_slice() {
 }
 
 #[test]
-fn effect_heavier_than_a_slice_is_one_by_itself() {
-    let engine = enrolled(3);
-    let proposal = evaluate(&engine, &[tagged("t-1", "c-1", 5)]);
+fn an_effect_larger_than_the_limit_is_a_slice_by_itself() {
+    let matcher = enrolled(3);
+    let proposal = evaluate(&matcher, &[tagged("t-1", "c-1", 5)]);
     let slices = proposal.slices(usize::MAX, 1);
     assert_eq!(slices.len(), 3);
     assert_covers(&proposal, &slices);
 }
 
 #[test]
-fn proposal_of_nothing_is_one_slice() {
-    let proposal = evaluate(&engine(), &[tagged("t-1", "c-1", 5)]);
+fn an_empty_proposal_is_one_slice() {
+    let proposal = evaluate(&matcher(), &[tagged("t-1", "c-1", 5)]);
     assert_eq!(proposal.slices(1, 1), [proposal.whole()]);
     assert_eq!(proposal.halves(&proposal.whole()), None);
 }
 
 #[test]
-fn slice_that_is_not_the_next_or_whose_memory_changed_is_stale() {
-    let mut engine = enrolled(4);
-    let proposal = evaluate(&engine, &[tagged("t-1", "c-1", 5)]);
-    let other = evaluate(&engine, &[tagged("t-1", "c-1", 6)]);
+fn a_slice_out_of_order_or_after_another_change_is_stale() {
+    let mut matcher = enrolled(4);
+    let proposal = evaluate(&matcher, &[tagged("t-1", "c-1", 5)]);
+    let other = evaluate(&matcher, &[tagged("t-1", "c-1", 6)]);
     assert_eq!(
-        engine.apply_slice(&proposal, 2..4, &[1, 1]),
+        matcher.apply_slice(&proposal, 2..4, &[1, 1]),
         Err(ApplyError::Stale)
     );
-    engine.apply_slice(&proposal, 0..2, &[0, 1]).unwrap();
+    matcher.apply_slice(&proposal, 0..2, &[0, 1]).unwrap();
     assert_eq!(
-        engine.apply_slice(&proposal, 0..2, &[1, 1]),
+        matcher.apply_slice(&proposal, 0..2, &[1, 1]),
         Err(ApplyError::Stale)
     );
     assert_eq!(
-        engine.apply_slice(&other, 2..4, &[1, 1]),
+        matcher.apply_slice(&other, 2..4, &[1, 1]),
         Err(ApplyError::Stale)
     );
-    engine.forget([("acme", "c-1")]);
+    matcher.forget([("acme", "c-1")]);
     assert_eq!(
-        engine.apply_slice(&proposal, 2..4, &[1, 1]),
+        matcher.apply_slice(&proposal, 2..4, &[1, 1]),
         Err(ApplyError::Stale)
     );
 }
 
 #[test]
-fn halves_come_down_to_single_effects_and_what_hangs_on_none() {
-    let mut engine = enrolled(5);
+fn halving_ends_with_single_effects_and_the_unattached_rows() {
+    let mut matcher = enrolled(5);
     let events = [
         tagged("t-1", "c-1", 5),
         event("contact.deleted", "c-1", 9, json!({})),
     ];
-    let proposal = evaluate(&engine, &events);
-    let mut waiting = vec![proposal.whole()];
+    let proposal = evaluate(&matcher, &events);
+    let mut queue = vec![proposal.whole()];
     let mut single = Vec::new();
-    while let Some(slice) = waiting.pop() {
+    while let Some(slice) = queue.pop() {
         match proposal.halves(&slice) {
-            Some((first, second)) => waiting.extend([second, first]),
+            Some((first, second)) => queue.extend([second, first]),
             None => single.push(slice),
         }
     }
@@ -156,14 +156,14 @@ fn halves_come_down_to_single_effects_and_what_hangs_on_none() {
     assert_covers(&proposal, &single);
     assert!(single[5].effects.is_empty());
     for slice in &single {
-        engine
+        matcher
             .apply_slice(&proposal, slice.effects.clone(), &marks(slice))
             .unwrap();
     }
 }
 
 #[test]
-fn halves_of_a_buffer_hold_its_entries_in_order() {
+fn the_halves_of_a_buffer_have_its_entries_in_order() {
     let events: Vec<Value> = (0..5).map(|second| tagged("t-1", "c-1", second)).collect();
     let whole = buffer(&events);
     let (first, second) = buffer::halves(&whole).unwrap().unwrap();

@@ -1,37 +1,38 @@
-//! Bodies of requests, cut and checked.
+//! The events of a request body.
 
 use goald_matcher::intake;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+
+use crate::convert::value_error;
 
 #[pyclass(frozen, module = "goald._native")]
 pub struct Intake {
     is_list: bool,
-    taken: Vec<(usize, String, Vec<u8>)>,
-    refused: Vec<(usize, Option<String>, String)>,
-    of_others: Vec<usize>,
+    accepted: Vec<(usize, String, Vec<u8>)>,
+    rejected: Vec<(usize, Option<String>, String)>,
+    of_other_tenants: Vec<usize>,
 }
 
 pub fn read(py: Python<'_>, body: &[u8], tenant: &str, now_us: i64) -> PyResult<Intake> {
     py.detach(|| {
-        let found = intake::intake(body, tenant, now_us)?;
+        let intake = intake::intake(body, tenant, now_us)?;
         Ok(Intake {
-            is_list: found.is_list,
-            of_others: found.of_others(),
-            taken: found
-                .taken
+            is_list: intake.is_list,
+            of_other_tenants: intake.of_other_tenants(),
+            accepted: intake
+                .accepted
                 .into_iter()
-                .map(|taken| (taken.index, taken.contact, taken.payload.into_owned()))
+                .map(|event| (event.index, event.contact, event.payload.into_owned()))
                 .collect(),
-            refused: found
-                .refused
+            rejected: intake
+                .rejected
                 .into_iter()
-                .map(|refused| (refused.index, refused.id, refused.reject.to_string()))
+                .map(|event| (event.index, event.id, event.reject.to_string()))
                 .collect(),
         })
     })
-    .map_err(|error: intake::BodyError| PyValueError::new_err(error.to_string()))
+    .map_err(|error: intake::BodyError| value_error(error))
 }
 
 #[pymethods]
@@ -41,21 +42,21 @@ impl Intake {
         self.is_list
     }
 
-    #[getter]
-    fn taken<'py>(&self, py: Python<'py>) -> Vec<(usize, String, Bound<'py, PyBytes>)> {
+    #[getter(taken)]
+    fn accepted<'py>(&self, py: Python<'py>) -> Vec<(usize, String, Bound<'py, PyBytes>)> {
         let row = |(index, contact, payload): &(usize, String, Vec<u8>)| {
             (*index, contact.clone(), PyBytes::new(py, payload))
         };
-        self.taken.iter().map(row).collect()
+        self.accepted.iter().map(row).collect()
     }
 
-    #[getter]
-    fn refused(&self) -> Vec<(usize, Option<String>, String)> {
-        self.refused.clone()
+    #[getter(refused)]
+    fn rejected(&self) -> Vec<(usize, Option<String>, String)> {
+        self.rejected.clone()
     }
 
-    #[getter]
-    fn of_others(&self) -> Vec<usize> {
-        self.of_others.clone()
+    #[getter(of_others)]
+    fn of_other_tenants(&self) -> Vec<usize> {
+        self.of_other_tenants.clone()
     }
 }

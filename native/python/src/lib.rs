@@ -1,9 +1,10 @@
-//! Binds `goald-matcher` to Python as `goald._native`: conversion and nothing else.
+//! Binds `goald-matcher` to Python as `goald._native`. It converts values and decides nothing.
 //!
 //! The contract of every name is in `src/goald/_native.pyi`.
 
-mod engine;
+mod convert;
 mod intake;
+mod matcher;
 mod proposal;
 mod router;
 mod workflows;
@@ -12,16 +13,17 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
-    use pyo3::exceptions::PyValueError;
+    use goald_matcher::evaluate::GoalEvent;
+    use goald_matcher::{buffer, evaluate, ids, route};
     use pyo3::prelude::*;
     use pyo3::types::PyBytes;
 
-    use goald_matcher::{buffer, early, ids_derived, route};
+    use crate::convert::{slices, value_error};
 
     #[pymodule_export]
-    use crate::engine::Engine;
-    #[pymodule_export]
     use crate::intake::Intake;
+    #[pymodule_export]
+    use crate::matcher::Matcher;
     #[pymodule_export]
     use crate::proposal::{Achievements, Effects, Exits, Proposal};
     #[pymodule_export]
@@ -40,10 +42,8 @@ mod _native {
         py: Python<'py>,
         buffer: &[u8],
     ) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>> {
-        let halves =
-            buffer::halves(buffer).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let bytes = |half: Vec<u8>| PyBytes::new(py, &half);
-        Ok(halves.map(|(first, second)| (bytes(first), bytes(second))))
+        let halves = buffer::halves(buffer).map_err(value_error)?;
+        Ok(halves.map(|(first, second)| (PyBytes::new(py, &first), PyBytes::new(py, &second))))
     }
 
     #[pyfunction]
@@ -51,16 +51,15 @@ mod _native {
         py: Python<'py>,
         buffer: &[u8],
     ) -> PyResult<Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>> {
-        let entries = buffer::BufferReader::new(buffer)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let entry = |entry: buffer::Entry<'_>| {
+        let entries = buffer::BufferReader::new(buffer).map_err(value_error)?;
+        let row = |entry: buffer::Entry<'_>| {
             let id = buffer::entry_id(entry.ms, entry.seq);
             (
                 PyBytes::new(py, id.as_bytes()),
                 PyBytes::new(py, entry.event),
             )
         };
-        Ok(entries.map(entry).collect())
+        Ok(entries.map(row).collect())
     }
 
     #[pyfunction]
@@ -69,15 +68,15 @@ mod _native {
         buffers: Vec<Bound<'py, PyBytes>>,
         now_us: i64,
     ) -> PyResult<Vec<(String, String, Bound<'py, PyBytes>)>> {
-        let buffers: Vec<&[u8]> = buffers.iter().map(|buffer| buffer.as_bytes()).collect();
-        let found = py
-            .detach(|| early::goal_events(&buffers, now_us))
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let event = |event: early::GoalEvent| {
+        let buffers = slices(&buffers);
+        let events = py
+            .detach(|| evaluate::goal_events(&buffers, now_us))
+            .map_err(value_error)?;
+        let row = |event: GoalEvent| {
             let buffer = PyBytes::new(py, &event.buffer);
             (event.tenant_id, event.contact_id, buffer)
         };
-        Ok(found.into_iter().map(event).collect())
+        Ok(events.into_iter().map(row).collect())
     }
 
     #[pyfunction]
@@ -87,11 +86,11 @@ mod _native {
 
     #[pyfunction]
     fn exit_id(tenant_id: &str, enrollment_id: &str) -> String {
-        ids_derived::exit_id(tenant_id, enrollment_id).to_string()
+        ids::derived::exit_id(tenant_id, enrollment_id).to_string()
     }
 
     #[pyfunction]
     fn achievement_id(tenant_id: &str, enrollment_id: &str, goal_id: &str) -> String {
-        ids_derived::achievement_id(tenant_id, enrollment_id, goal_id).to_string()
+        ids::derived::achievement_id(tenant_id, enrollment_id, goal_id).to_string()
     }
 }

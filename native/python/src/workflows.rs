@@ -1,4 +1,4 @@
-//! Workflows' configuration, from Python's dicts.
+//! The configuration of workflows, from Python dicts.
 
 use goald_matcher::config::{GoalSpec, WorkflowSpec};
 use pyo3::exceptions::PyValueError;
@@ -8,7 +8,7 @@ use pyo3::types::PyDict;
 pub fn workflow(dict: &Bound<'_, PyDict>) -> PyResult<WorkflowSpec> {
     let goals = required(dict, "goals")?
         .try_iter()?
-        .map(|goal| read_goal(goal?.cast::<PyDict>()?));
+        .map(|item| goal(item?.cast::<PyDict>()?));
     Ok(WorkflowSpec {
         tenant_id: required(dict, "tenant_id")?.extract()?,
         workflow_id: required(dict, "workflow_id")?.extract()?,
@@ -18,7 +18,7 @@ pub fn workflow(dict: &Bound<'_, PyDict>) -> PyResult<WorkflowSpec> {
     })
 }
 
-fn read_goal(dict: &Bound<'_, PyDict>) -> PyResult<GoalSpec> {
+fn goal(dict: &Bound<'_, PyDict>) -> PyResult<GoalSpec> {
     Ok(GoalSpec {
         id: required(dict, "id")?.extract()?,
         goal_type: required(dict, "goal_type")?.extract()?,

@@ -1,10 +1,11 @@
 //! The one pass over an event: everything is checked, and what has a known name is kept.
 
-use super::field::Field;
 use super::keys::Keys;
 use super::value::{Kind, Reader, Spot};
-use crate::limits::MAP_KEYS;
-use crate::reject::{Reason, Reject};
+use super::walk;
+use crate::event::Field;
+use crate::event::limits::MAP_KEYS;
+use crate::event::reject::{Reason, Reject};
 
 /// Where the values of the known attributes and of the known fields of `data` lie.
 pub(super) struct Fields<R> {
@@ -55,7 +56,7 @@ impl<'a, R: Reader<'a>> Fields<R> {
             left -= 1;
             let Some(field) = self.field::<L>(key) else {
                 others.add(&self.reader, key)?;
-                self.reader.value(L::DEPTH)?;
+                walk::value(&mut self.reader, L::DEPTH)?;
                 continue;
             };
             if !self.get(field).is_absent() {
@@ -64,7 +65,7 @@ impl<'a, R: Reader<'a>> Fields<R> {
             let value = if L::HOLDS_DATA && field == Field::Data {
                 self.data()
             } else {
-                self.reader.value(L::DEPTH)
+                walk::value(&mut self.reader, L::DEPTH)
             };
             match value {
                 Ok(spot) => self.spots[field as usize] = spot,

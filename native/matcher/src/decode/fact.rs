@@ -1,13 +1,14 @@
 //! What an event says: the attributes, and the fields that its type reads (§3.1).
 
 use super::envelope::Fields;
-use super::field::Field;
+use super::id::is_id;
 use super::value::{Kind, Number, Reader, Spot};
-use crate::amount::Amount;
-use crate::event::{EndReason, Event, Fact, Text};
-use crate::limits::{AHEAD_US, ID_CHARS, is_id};
-use crate::reject::{Reason, Reject};
-use crate::time;
+use super::walk;
+use crate::event::amount::Amount;
+use crate::event::limits::{AHEAD_US, ID_CHARS};
+use crate::event::reject::{Reason, Reject};
+use crate::event::time;
+use crate::event::{EndReason, Event, Fact, Field, Text};
 
 /// Of a value in an item of a list in `data`.
 const ITEM_VALUE_DEPTH: usize = 5;
@@ -232,7 +233,7 @@ fn item_product<'a, R: Reader<'a>>(reader: &mut R, item: Spot) -> Result<Option<
         if key.is_absent() {
             return Ok(product);
         }
-        let value = reader.value(ITEM_VALUE_DEPTH)?;
+        let value = walk::value(reader, ITEM_VALUE_DEPTH)?;
         if reader.text(key) != "product_id" {
             continue;
         }

@@ -1,11 +1,10 @@
 //! JSON, read in place.
 
-use super::json_text::check_escaped;
-use super::scan::string_stop;
 use super::value::{Kind, Members, Number, Spot};
 use crate::event::RawData;
-use crate::limits::{EVENT_BYTES, EXPONENT, STRING_BYTES};
-use crate::reject::{Reason, Reject};
+use crate::event::limits::{EVENT_BYTES, EXPONENT, STRING_BYTES};
+use crate::event::reject::{Reason, Reject};
+use crate::wire::{check_escaped, string_stop};
 
 /// The text is known to be UTF-8, checked once for all of it; strings are cut out of it at
 /// their quotes.

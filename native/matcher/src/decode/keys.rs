@@ -2,10 +2,10 @@
 
 use arrayvec::ArrayVec;
 
-use super::json_text::unescape;
 use super::value::{Kind, Reader, Spot};
-use crate::limits::MAP_KEYS;
-use crate::reject::{Reason, Reject};
+use crate::event::limits::MAP_KEYS;
+use crate::event::reject::{Reason, Reject};
+use crate::wire::unescape;
 
 /// At most 64 keys, on the stack. A new key is held against a mark of each earlier one (eight
 /// bytes: made of its length, its first and its last bytes) and only where marks agree byte

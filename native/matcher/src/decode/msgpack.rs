@@ -1,10 +1,10 @@
 //! MessagePack, read in place.
 
-use super::scan::plain_text;
 use super::value::{Kind, Members, Number, Spot};
 use crate::event::RawData;
-use crate::limits::{EVENT_BYTES, STRING_BYTES};
-use crate::reject::{Reason, Reject};
+use crate::event::limits::{EVENT_BYTES, STRING_BYTES};
+use crate::event::reject::{Reason, Reject};
+use crate::wire::plain_text;
 
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],

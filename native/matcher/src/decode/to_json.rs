@@ -3,8 +3,8 @@
 use super::value::{Kind, Number, Reader, Spot};
 use super::{json, msgpack};
 use crate::event::RawData;
-use crate::limits::DEPTH;
-use crate::reject::{Reason, Reject};
+use crate::event::limits::DEPTH;
+use crate::event::reject::{Reason, Reject};
 
 /// Of `data` itself: the envelope is the first.
 const DATA_DEPTH: usize = 2;

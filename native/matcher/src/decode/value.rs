@@ -1,13 +1,10 @@
-//! What both encodings have in common: values that stay where they are, and how to pass
-//! over them while every limit is checked.
+//! What both encodings have in common: values that stay where they are.
 
 use std::borrow::Cow;
 
-use super::json_text::unescape;
-use super::keys::Keys;
+use crate::event::reject::Reject;
 use crate::event::{RawData, Text};
-use crate::limits::{DEPTH, MAP_KEYS};
-use crate::reject::{Reason, Reject};
+use crate::wire::unescape;
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -145,45 +142,6 @@ pub(crate) trait Reader<'a>: Sized {
         Cow::Borrowed(raw)
     }
 
-    /// Checks a value and passes over it. `depth` is the depth of the value if it is a map or
-    /// list; the recursion is bounded by the limit on it.
-    #[inline]
-    fn value(&mut self, depth: usize) -> Result<Spot, Reject> {
-        let spot = self.begin()?;
-        if spot.kind() >= Kind::List {
-            return pass(self, spot, depth);
-        }
-        Ok(spot)
-    }
-
     /// The map or list that was entered as `spot` and ends here.
     fn passed(&mut self, spot: Spot) -> Spot;
-}
-
-#[inline(never)]
-fn pass<'a, R: Reader<'a>>(reader: &mut R, spot: Spot, depth: usize) -> Result<Spot, Reject> {
-    if depth > DEPTH {
-        return Err(Reject::at(spot.start(), Reason::TooDeep));
-    }
-    let mut members = spot.members();
-    if spot.kind() == Kind::Map {
-        let mut keys = Keys::new();
-        loop {
-            let key = reader.next_key(&mut members)?;
-            if key.is_absent() {
-                break;
-            }
-            if keys.len() == MAP_KEYS {
-                return Err(Reject::at(key.start(), Reason::TooManyKeys));
-            }
-            keys.add(reader, key)?;
-            reader.value(depth + 1)?;
-        }
-        keys.check()?;
-    } else {
-        while reader.next_item(&mut members)? {
-            reader.value(depth + 1)?;
-        }
-    }
-    Ok(reader.passed(spot))
 }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::decode::{Field, string_stop, unescape};
-use crate::event::Text;
-use crate::reject::{Reason, Reject};
+use crate::event::reject::{Reason, Reject};
+use crate::event::{Field, Text};
+use crate::wire::{string_stop, unescape};
 
 pub(super) fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> {
     let mut cursor = Cursor { bytes, at: 0 };

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::decode::{Field, plain_text};
-use crate::event::Text;
-use crate::reject::{Reason, Reject};
+use crate::event::reject::{Reason, Reject};
+use crate::event::{Field, Text};
+use crate::wire::plain_text;
 
 pub(super) fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> {
     let mut cursor = Cursor { bytes, at: 0 };

@@ -1,8 +1,9 @@
 //! Packing what a read returned into buffers, one run for each shard.
 
-use super::{SLOTS, routing_key, slot_of};
+use super::key::routing_key;
+use super::slot::{SLOTS, slot_of};
 use crate::buffer::{BufferWriter, parse_entry_id};
-use crate::reject::{Reason, Reject};
+use crate::event::reject::{Reason, Reject};
 
 /// A buffer for one shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,29 @@ impl<'t> Packer<'t> {
         }
         self.full
     }
+}
+
+/// Routes stream entries (id and event) into one or more buffers per shard, each of at most
+/// `max_bytes` unless a single entry is larger. The second value has the entries that cannot be
+/// routed, by their index, with the reason.
+#[must_use]
+pub fn route(
+    entries: &[(&[u8], Option<&[u8]>)],
+    shard_of_slot: &[u8; SLOTS],
+    max_bytes: usize,
+) -> (Vec<Packed>, Vec<(usize, Reject)>) {
+    let mut packer = Packer::new(shard_of_slot, max_bytes);
+    let mut rejects = Vec::new();
+    for (index, (id, event)) in entries.iter().enumerate() {
+        let pushed = match event {
+            Some(event) => packer.push(id, event),
+            None => Err(Reject::new(Reason::NoEventField)),
+        };
+        if let Err(reject) = pushed {
+            rejects.push((index, reject));
+        }
+    }
+    (packer.finish(), rejects)
 }
 
 fn pack(shard: u8, buffer: BufferWriter) -> Packed {

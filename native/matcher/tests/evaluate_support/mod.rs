@@ -1,13 +1,13 @@
-//! An engine to hold events against, and a map that stands for the table it commits to.
+//! Events and workflows for a matcher, and a map in place of the table that it commits to.
 
-// Each test file is a program of its own and uses a part of this.
+// Each test file is a separate program and uses only part of this module.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
 
 use goald_matcher::buffer::BufferWriter;
 use goald_matcher::config::{GoalSpec, WorkflowSpec};
-use goald_matcher::engine::Engine;
+use goald_matcher::matcher::Matcher;
 use goald_matcher::proposal::{Effect, Proposal};
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ pub fn workflow(id: &str, logic: &str, goals: Vec<GoalSpec>) -> WorkflowSpec {
     }
 }
 
-/// The rows of a stream in the binary COPY format.
+/// A stream in the binary COPY format.
 pub fn copy(rows: &[[&str; 4]], enrolled_at: i64, met: &str) -> Vec<u8> {
     let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
     for row in rows {
@@ -99,20 +99,20 @@ pub struct Row {
     pub status: &'static str,
     pub enrolled_at: i64,
     pub ended_at: Option<i64>,
-    /// Goals met, in order of their ids.
+    /// The ids of the goals met, sorted.
     pub met: Vec<String>,
 }
 
 pub type Table = BTreeMap<String, Row>;
 
-/// Commit what holds against the table, and apply it.
-pub fn commit(engine: &mut Engine, table: &mut Table, proposal: &Proposal) -> Vec<u8> {
+/// Commits the effects that the table accepts and applies them. Returns the marks.
+pub fn commit(matcher: &mut Matcher, table: &mut Table, proposal: &Proposal) -> Vec<u8> {
     let marks: Vec<u8> = proposal
         .effects
         .iter()
         .map(|effect| u8::from(write(table, effect)))
         .collect();
-    engine.apply(proposal, &marks).unwrap();
+    matcher.apply(proposal, &marks).unwrap();
     marks
 }
 
@@ -125,10 +125,10 @@ fn write(table: &mut Table, effect: &Effect) -> bool {
         ended_at: effect.ended_at,
         met: effect.met.iter().map(ToString::to_string).collect(),
     };
-    let known = table.get(&*effect.enrollment_id);
-    match known {
-        Some(known) if !effect.is_new() && known.status == "active" => {
-            row.met.extend(known.met.iter().cloned());
+    let current = table.get(&*effect.enrollment_id);
+    match current {
+        Some(current) if !effect.is_new() && current.status == "active" => {
+            row.met.extend(current.met.iter().cloned());
         }
         None if effect.is_new() => {}
         _ => return false,

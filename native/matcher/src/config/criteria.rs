@@ -1,0 +1,218 @@
+//! The criteria that an event must meet to achieve a goal (E2).
+
+use std::borrow::Cow;
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+use crate::event::amount::Amount;
+use crate::event::{Fact, Text};
+
+/// The five goal types. Each listens to one event type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum GoalType {
+    TagAdded,
+    PurchaseMade,
+    AppointmentBooked,
+    FormSubmitted,
+    PipelineStageReached,
+}
+
+impl GoalType {
+    pub const ALL: [GoalType; 5] = [
+        GoalType::TagAdded,
+        GoalType::PurchaseMade,
+        GoalType::AppointmentBooked,
+        GoalType::FormSubmitted,
+        GoalType::PipelineStageReached,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            GoalType::TagAdded => "tag_added",
+            GoalType::PurchaseMade => "purchase_made",
+            GoalType::AppointmentBooked => "appointment_booked",
+            GoalType::FormSubmitted => "form_submitted",
+            GoalType::PipelineStageReached => "pipeline_stage_reached",
+        }
+    }
+
+    /// This type's bit in a set of goal types.
+    #[inline]
+    pub fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    /// The goal type that listens to this fact.
+    #[inline]
+    pub fn of(fact: &Fact<'_>) -> Option<GoalType> {
+        match fact {
+            Fact::TagAdded { .. } => Some(GoalType::TagAdded),
+            Fact::PaymentCompleted { .. } => Some(GoalType::PurchaseMade),
+            Fact::AppointmentBooked { .. } => Some(GoalType::AppointmentBooked),
+            Fact::FormSubmitted { .. } => Some(GoalType::FormSubmitted),
+            Fact::StageChanged { .. } => Some(GoalType::PipelineStageReached),
+            _ => None,
+        }
+    }
+}
+
+/// A text criterion; `None` if it is not set.
+type Criterion = Option<Box<str>>;
+
+/// The criteria of one goal. A criterion that is `None` is not set and always holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Criteria {
+    /// `tag_name` is normalized to Unicode NFC.
+    Tag {
+        tag_id: Criterion,
+        tag_name: Criterion,
+    },
+    Purchase {
+        product_id: Criterion,
+        min_amount: Option<Amount>,
+        currency: Criterion,
+    },
+    Appointment {
+        calendar_id: Criterion,
+        service_id: Criterion,
+    },
+    Form {
+        form_id: Box<str>,
+    },
+    Stage {
+        pipeline_id: Criterion,
+        stage_id: Box<str>,
+    },
+}
+
+impl Criteria {
+    pub fn goal_type(&self) -> GoalType {
+        match self {
+            Criteria::Tag { .. } => GoalType::TagAdded,
+            Criteria::Purchase { .. } => GoalType::PurchaseMade,
+            Criteria::Appointment { .. } => GoalType::AppointmentBooked,
+            Criteria::Form { .. } => GoalType::FormSubmitted,
+            Criteria::Stage { .. } => GoalType::PipelineStageReached,
+        }
+    }
+
+    /// `Ok` if the fact meets every criterion; otherwise a short reason.
+    pub fn check(&self, fact: &Fact<'_>) -> Result<(), &'static str> {
+        match (self, fact) {
+            (
+                Criteria::Tag { tag_id, tag_name },
+                Fact::TagAdded {
+                    tag_id: id,
+                    tag_name: name,
+                },
+            ) => check_tag((tag_id, tag_name), (id, name)),
+            (
+                Criteria::Purchase {
+                    product_id,
+                    min_amount,
+                    currency,
+                },
+                Fact::PaymentCompleted {
+                    amount,
+                    currency: paid_in,
+                    product_id: bought,
+                    line_items,
+                },
+            ) => {
+                let has = |product: &str| {
+                    bought.as_deref() == Some(product)
+                        || line_items.iter().any(|item| **item == *product)
+                };
+                if product_id.as_deref().is_some_and(|product| !has(product)) {
+                    return Err("wrong product");
+                }
+                match (min_amount, amount) {
+                    (Some(_), None) => return Err("no amount"),
+                    (Some(least), Some(paid)) if paid < least => return Err("amount below"),
+                    _ => {}
+                }
+                equals(currency, paid_in, "wrong currency")
+            }
+            (
+                Criteria::Appointment {
+                    calendar_id,
+                    service_id,
+                },
+                Fact::AppointmentBooked {
+                    calendar_id: calendar,
+                    service_id: service,
+                },
+            ) => {
+                equals(calendar_id, calendar, "wrong calendar")?;
+                equals(service_id, service, "wrong service")
+            }
+            (Criteria::Form { form_id }, Fact::FormSubmitted { form_id: form }) => {
+                if form.as_deref() == Some(&**form_id) {
+                    Ok(())
+                } else {
+                    Err("wrong form")
+                }
+            }
+            (
+                Criteria::Stage {
+                    pipeline_id,
+                    stage_id,
+                },
+                Fact::StageChanged {
+                    pipeline_id: pipeline,
+                    stage_id: stage,
+                },
+            ) => {
+                if stage.as_deref() != Some(&**stage_id) {
+                    return Err("wrong stage");
+                }
+                match (pipeline_id, pipeline) {
+                    (Some(criterion), Some(value)) if **criterion != **value => {
+                        Err("wrong pipeline")
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => Err("other event type"),
+        }
+    }
+}
+
+/// Compares ids if both sides have one, otherwise names if both sides have one.
+fn check_tag(
+    (tag_id, tag_name): (&Criterion, &Criterion),
+    (id, name): (&Option<Text<'_>>, &Option<Text<'_>>),
+) -> Result<(), &'static str> {
+    if let (Some(criterion), Some(value)) = (tag_id, id) {
+        return if **criterion == **value {
+            Ok(())
+        } else {
+            Err("wrong tag")
+        };
+    }
+    match (tag_name, name) {
+        (Some(criterion), Some(value)) if **criterion == *nfc(value) => Ok(()),
+        (Some(_), Some(_)) => Err("wrong tag"),
+        _ => Err("no tag to compare"),
+    }
+}
+
+fn equals(
+    criterion: &Criterion,
+    value: &Option<Text<'_>>,
+    mismatch: &'static str,
+) -> Result<(), &'static str> {
+    match criterion {
+        Some(criterion) if value.as_deref() != Some(&**criterion) => Err(mismatch),
+        _ => Ok(()),
+    }
+}
+
+/// The text in Unicode NFC; borrowed if it is already normalized.
+pub fn nfc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.nfc().collect())
+}

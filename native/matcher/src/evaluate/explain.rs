@@ -1,0 +1,138 @@
+//! Explains why an event matches a goal, or why not.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::outcome::{GoalFact, Outcome};
+use crate::config::{Goal, Logic, Workflow};
+use crate::event::Event;
+use crate::index::Index;
+
+/// Evaluates an event against each enrollment of its contact and each goal of those workflows
+/// without changing anything. Returns JSON: `{"event": …, "reason": … | null, "enrollments":
+/// [{…, "matched", "completes", "reason", "goals": [{…, "matched", "achieved", "reason"}]}]}`.
+/// A goal can be matched but not achieved: because it was met before, or because an older goal
+/// completes the enrollment (E4). A `reason` is null if nothing prevents a match.
+pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
+    let fact = GoalFact::of(event, clock_skew_us);
+    let contact = index.contact(&event.tenant, &event.contact);
+    let enrollments: Vec<Value> = contact
+        .into_iter()
+        .flat_map(|contact| index.of_contact(contact))
+        .map(|(number, enrollment)| {
+            let workflow = enrollment.workflow();
+            let config = index.config(workflow);
+            let (enrolled_at, met) = (enrollment.enrolled_at, index.met(number));
+            let case = Case {
+                event,
+                time_us: event.time_us.saturating_add(clock_skew_us),
+                enrolled_at,
+                met,
+                outcome: config.zip(fact).and_then(|(config, fact)| {
+                    fact.matches(config, enrolled_at)
+                        .then(|| fact.outcome(config, met))
+                }),
+            };
+            let goals = config.map_or(&[][..], |config| &config.goals);
+            let goals: Vec<Value> = goals.iter().map(|goal| case.goal(config, goal)).collect();
+            json!({
+                "enrollment_id": index.enrollment_id(number),
+                "workflow_id": index.workflow_id(workflow),
+                "enrolled_at": enrolled_at,
+                "goal_logic": config.map(|config| match config.logic {
+                    Logic::Any => "any",
+                    Logic::All => "all",
+                }),
+                "matched": goals.iter().any(|goal| goal["matched"] == true),
+                "completes": case.completes(),
+                "reason": workflow_reason(config),
+                "goals": goals,
+            })
+        })
+        .collect();
+    let reason = if fact.is_none() {
+        Some("other event type")
+    } else if enrollments.is_empty() {
+        Some("not enrolled")
+    } else {
+        None
+    };
+    json!({
+        "event": {
+            "id": event.id,
+            "type": event.name,
+            "tenant_id": event.tenant,
+            "contact_id": event.contact,
+            "time": event.time,
+        },
+        "reason": reason,
+        "enrollments": enrollments,
+    })
+    .to_string()
+}
+
+fn workflow_reason(config: Option<&Workflow>) -> Option<&'static str> {
+    match config {
+        None => Some("workflow unknown"),
+        Some(config) if !config.is_active => Some("workflow inactive"),
+        Some(config) if config.goals.is_empty() => Some("no goals"),
+        Some(_) => None,
+    }
+}
+
+/// An event and one enrollment.
+struct Case<'a> {
+    event: &'a Event<'a>,
+    /// The event's time plus the allowed clock skew.
+    time_us: i64,
+    enrolled_at: i64,
+    met: &'a [Uuid],
+    /// `None` if the event matches no goal of the workflow.
+    outcome: Option<Outcome>,
+}
+
+impl Case<'_> {
+    fn goal(&self, config: Option<&Workflow>, goal: &Goal) -> Value {
+        let mismatch = self.mismatch(config, goal);
+        let outcome = self.outcome.as_ref();
+        let achieved = outcome.is_some_and(|outcome| outcome.new_goals.contains(&goal.id));
+        let not_achieved = || match achieved {
+            true => None,
+            false if self.met.contains(&goal.id) => Some("already met"),
+            false => Some("an older goal completes it"),
+        };
+        json!({
+            "goal_id": goal.id.to_string(),
+            "goal_type": goal.criteria.goal_type().name(),
+            "matched": mismatch.is_none(),
+            "achieved": achieved,
+            "reason": mismatch.or_else(not_achieved),
+        })
+    }
+
+    fn completes(&self) -> bool {
+        let outcome = self.outcome.as_ref();
+        outcome.is_some_and(|outcome| outcome.completed_goals.is_some())
+    }
+
+    /// Why the event does not match the goal; `None` if it does.
+    fn mismatch(&self, config: Option<&Workflow>, goal: &Goal) -> Option<&'static str> {
+        if let Some(reason) = workflow_reason(config) {
+            return Some(reason);
+        }
+        if !goal.is_active {
+            return Some("goal inactive");
+        }
+        if let Err(reason) = goal.criteria.check(&self.event.fact) {
+            return Some(reason);
+        }
+        if self.time_us < self.enrolled_at {
+            return Some("before enrollment");
+        }
+        match goal.effective_from {
+            None => Some("never activated"),
+            Some(from) if self.time_us < from => Some("before effective_from"),
+            Some(_) => None,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Exact decimals of at most 18 significant digits.
+
+use std::cmp::Ordering;
+
+use super::limits::AMOUNT_DIGITS;
+
+/// One more than the greatest mantissa that is read.
+const BOUND: u64 = 10_u64.pow(AMOUNT_DIGITS);
+/// Decimals that are kept of a float.
+const FLOAT_DECIMALS: u32 = 4;
+
+/// `mantissa` x 10^-`scale`, compared as the rational number it is: 1.50 equals 1.5. Sixteen
+/// bytes; a comparison is two integers where the scales agree, one i128 product where not.
+#[derive(Debug, Clone, Copy)]
+pub struct Amount {
+    pub mantissa: i64,
+    pub scale: u16,
+}
+
+impl Amount {
+    /// From a decimal string, `-?digits(.digits)?` in ASCII, exactly. Digits count from the
+    /// first that is not zero, trailing zeros included. `None` for any other text, or with
+    /// more than 18 digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (negative, digits) = sign(text.as_bytes());
+        let decimal = Decimal::read(digits)?;
+        if decimal.exponent.is_some() || decimal.cut > 0 {
+            return None;
+        }
+        Self::signed(negative, decimal.mantissa, decimal.decimals)
+    }
+
+    /// From the text of a JSON number: exactly where it has neither fraction nor exponent,
+    /// else as the float that it stands for.
+    #[must_use]
+    pub fn from_json(text: &str) -> Option<Self> {
+        if !text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
+            return Self::parse(text);
+        }
+        // A decimal of at most 15 digits is the shortest text of the float nearest to it: the
+        // way through the float would come to the same.
+        let (negative, digits) = sign(text.as_bytes());
+        let decimal = Decimal::read(digits)?;
+        if decimal.exponent.is_none() && decimal.digits <= 15 {
+            return Self::rounded(negative, decimal.mantissa, -i32::from(decimal.decimals));
+        }
+        Self::from_f64(text.parse().ok()?)
+    }
+
+    /// From a float: its shortest decimal text, rounded half-even to 4 decimals (E2).
+    #[must_use]
+    pub fn from_f64(value: f64) -> Option<Self> {
+        if !value.is_finite() {
+            return None;
+        }
+        let mut buffer = zmij::Buffer::new();
+        let (negative, digits) = sign(buffer.format_finite(value).as_bytes());
+        let decimal = Decimal::read(digits)?;
+        let exponent = decimal.exponent.unwrap_or(0) - i32::from(decimal.decimals);
+        Self::rounded(negative, decimal.mantissa, exponent)
+    }
+
+    #[must_use]
+    pub fn from_i64(value: i64) -> Option<Self> {
+        Self::signed(value < 0, value.unsigned_abs(), 0)
+    }
+
+    #[must_use]
+    pub fn from_u64(value: u64) -> Option<Self> {
+        Self::signed(false, value, 0)
+    }
+
+    fn signed(negative: bool, mantissa: u64, scale: u16) -> Option<Self> {
+        if mantissa >= BOUND {
+            return None;
+        }
+        let mantissa = i64::try_from(mantissa).ok()?;
+        Some(Self {
+            mantissa: if negative { -mantissa } else { mantissa },
+            scale,
+        })
+    }
+
+    /// `mantissa` x 10^`exponent`, rounded half-even to 4 decimals.
+    fn rounded(negative: bool, mut mantissa: u64, mut exponent: i32) -> Option<Self> {
+        while exponent < 0 && mantissa % 10 == 0 && mantissa > 0 {
+            mantissa /= 10;
+            exponent += 1;
+        }
+        if mantissa == 0 {
+            return Self::signed(false, 0, 0);
+        }
+        if exponent >= 0 {
+            let factor = 10_u64.checked_pow(exponent.unsigned_abs())?;
+            return Self::signed(negative, mantissa.checked_mul(factor)?, 0);
+        }
+        let scale = exponent.unsigned_abs();
+        if scale <= FLOAT_DECIMALS {
+            return Self::signed(negative, mantissa, u16::try_from(scale).ok()?);
+        }
+        let Some(divisor) = 10_u64.checked_pow(scale - FLOAT_DECIMALS) else {
+            return Self::signed(false, 0, 0);
+        };
+        let (quotient, rest) = (mantissa / divisor, mantissa % divisor);
+        let up = match rest.cmp(&(divisor / 2)) {
+            Ordering::Greater => 1,
+            Ordering::Equal => quotient % 2,
+            Ordering::Less => 0,
+        };
+        Self::signed(negative, quotient + up, 4)
+    }
+}
+
+fn sign(text: &[u8]) -> (bool, &[u8]) {
+    match text.split_first() {
+        Some((b'-', digits)) => (true, digits),
+        _ => (false, text),
+    }
+}
+
+/// A number's text, without its sign, taken apart in one pass.
+struct Decimal {
+    /// The first 19 significant digits.
+    mantissa: u64,
+    /// Significant digits in `mantissa`.
+    digits: u32,
+    /// Further digits, which `mantissa` has no room for.
+    cut: usize,
+    /// Digits after the point.
+    decimals: u16,
+    exponent: Option<i32>,
+}
+
+impl Decimal {
+    /// `digits(.digits)?([eE][+-]?digits)?`, or `None`.
+    fn read(text: &[u8]) -> Option<Self> {
+        let mut decimal = Self {
+            mantissa: 0,
+            digits: 0,
+            cut: 0,
+            decimals: 0,
+            exponent: None,
+        };
+        let rest = decimal.take_digits(text)?;
+        let rest = match rest.split_first() {
+            Some((b'.', fraction)) => {
+                let after = decimal.take_digits(fraction)?;
+                decimal.decimals = u16::try_from(fraction.len() - after.len()).ok()?;
+                after
+            }
+            _ => rest,
+        };
+        match rest.split_first() {
+            None => Some(decimal),
+            Some((b'e' | b'E', exponent)) => {
+                let exponent = std::str::from_utf8(exponent).ok()?;
+                decimal.exponent = Some(exponent.parse().ok()?);
+                Some(decimal)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Takes the digits that `text` begins with, at least one, and gives what follows.
+    fn take_digits<'t>(&mut self, text: &'t [u8]) -> Option<&'t [u8]> {
+        let count = text
+            .iter()
+            .position(|byte| !byte.is_ascii_digit())
+            .unwrap_or(text.len());
+        for byte in &text[..count] {
+            if self.digits > AMOUNT_DIGITS {
+                self.cut += 1;
+                continue;
+            }
+            self.mantissa = self.mantissa * 10 + u64::from(byte - b'0');
+            self.digits += u32::from(self.mantissa > 0);
+        }
+        (count > 0).then(|| &text[count..])
+    }
+}
+
+impl PartialEq for Amount {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Amount {}
+
+impl PartialOrd for Amount {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Amount {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match self.scale.cmp(&other.scale) {
+            Ordering::Equal => self.mantissa.cmp(&other.mantissa),
+            Ordering::Less => against_finer(*self, *other),
+            Ordering::Greater => against_finer(*other, *self).reverse(),
+        }
+    }
+}
+
+/// Compares an amount with one of more decimals. Brought to its scale, the coarser is at most
+/// 2^63 x 10^19 < 2^127. With 20 decimals or more between them the finer is less than 1/10 of
+/// the coarser's last decimal: only where the coarser is zero does it decide.
+fn against_finer(coarse: Amount, fine: Amount) -> Ordering {
+    let apart = u32::from(fine.scale - coarse.scale);
+    if apart > 19 {
+        return coarse.mantissa.signum().cmp(&0).then(0.cmp(&fine.mantissa));
+    }
+    (i128::from(coarse.mantissa) * 10_i128.pow(apart)).cmp(&i128::from(fine.mantissa))
+}

@@ -1,0 +1,446 @@
+//! Every active enrollment, by tenant and contact.
+//!
+//! A contact takes 24 bytes, plus 5 to 10 bytes in the table; an enrollment takes 32. A contact
+//! is present while it has enrollments. Records live in chunks: the only allocations per record
+//! are for ids that are neither UUIDs nor short, and for the goals met by an enrollment that
+//! stays active (`all`).
+
+mod fanout;
+mod load;
+mod names;
+mod prefetch;
+mod records;
+mod slab;
+mod table;
+
+use ahash::RandomState;
+use arrayvec::ArrayVec;
+use hashbrown::HashMap;
+use uuid::Uuid;
+
+use self::fanout::{HIGH_FANOUT, HighFanout};
+use self::names::Names;
+use self::prefetch::prefetch;
+use self::records::Contact;
+use self::slab::Slab;
+use self::table::Table;
+use crate::config::Workflow;
+use crate::ids::packed::{Key, LongIds, Tagged};
+
+pub use self::load::{LoadError, Loader};
+pub use self::records::{Enrollment, NewEnrollment};
+pub use self::slab::NONE;
+
+/// The state of a workflow.
+#[derive(Debug, Default)]
+struct WorkflowState {
+    config: Option<Workflow>,
+    enrollments: u32,
+}
+
+#[derive(Debug)]
+pub struct Index {
+    hasher: RandomState,
+    tenants: Names,
+    workflows: Names,
+    states: Vec<WorkflowState>,
+    /// By workflow: a bit for each goal type that its active goals listen to.
+    listens: Vec<u8>,
+    /// By tenant: the same over all its workflows.
+    tenant_listens: Vec<u8>,
+    table: Table,
+    contacts: Slab<Contact>,
+    enrollments: Slab<Enrollment>,
+    met: HashMap<u32, Box<[Uuid]>, RandomState>,
+    high_fanout: HighFanout,
+    long_ids: LongIds,
+}
+
+impl Default for Index {
+    fn default() -> Index {
+        Index {
+            hasher: RandomState::new(),
+            tenants: Names::default(),
+            workflows: Names::default(),
+            states: Vec::new(),
+            listens: Vec::new(),
+            tenant_listens: Vec::new(),
+            table: Table::new(),
+            contacts: Slab::new(),
+            enrollments: Slab::new(),
+            met: HashMap::default(),
+            high_fanout: HighFanout::default(),
+            long_ids: LongIds::default(),
+        }
+    }
+}
+
+impl Index {
+    #[inline]
+    pub fn tenant(&self, tenant: &str) -> Option<u32> {
+        self.tenants.find(0, tenant)
+    }
+
+    /// Whether any workflow of the tenant listens to goal types with this bit.
+    #[inline]
+    pub fn tenant_listens(&self, tenant: u32, bit: u8) -> bool {
+        self.tenant_listens[tenant as usize] & bit != 0
+    }
+
+    /// Whether the workflow is active and one of its active goals listens to goal types with
+    /// this bit.
+    #[inline]
+    pub fn listens(&self, workflow: u32, bit: u8) -> bool {
+        self.listens[workflow as usize] & bit != 0
+    }
+
+    /// The hash of a contact. Its seed is random, because tenants choose contact ids.
+    #[inline]
+    pub fn hash(&self, tenant: u32, contact: Key<'_>) -> u64 {
+        self.hasher.hash_one((tenant, contact))
+    }
+
+    #[inline]
+    pub fn find_hashed(&self, hash: u64, tenant: u32, contact: Key<'_>) -> Option<u32> {
+        self.table.find(hash, |at| {
+            let record = self.contacts.get(at);
+            record.tenant.number() == tenant
+                && self
+                    .long_ids
+                    .matches(&record.id, record.tenant.kind(), contact)
+        })
+    }
+
+    /// Prefetches the records that look-ups of these hashes will read, so that their cache
+    /// misses overlap. Call `prefetch_bucket` for each hash first.
+    #[inline]
+    pub fn prefetch_records<const N: usize>(&self, hashes: &ArrayVec<u64, N>) {
+        let mut candidates = ArrayVec::<&Contact, N>::new();
+        candidates.extend(hashes.iter().filter_map(|&hash| {
+            let contact = self.contacts.get(self.table.candidate(hash)?);
+            // A record of 24 bytes may span two cache lines.
+            prefetch(&contact.id);
+            prefetch(&contact.first);
+            Some(contact)
+        }));
+        for contact in candidates {
+            prefetch(self.enrollments.get(contact.first));
+        }
+    }
+
+    /// Prefetches the table bucket of this hash.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        self.table.prefetch(hash);
+    }
+
+    /// The number of a contact that has enrollments.
+    pub fn contact(&self, tenant: &str, contact: &str) -> Option<u32> {
+        let tenant = self.tenant(tenant)?;
+        let key = Key::of(contact);
+        self.find_hashed(self.hash(tenant, key), tenant, key)
+    }
+
+    /// The enrollments of a contact, the latest inserted first.
+    #[inline]
+    pub fn of_contact(&self, contact: u32) -> impl Iterator<Item = (u32, &Enrollment)> {
+        let mut at = self.contacts.get(contact).first;
+        std::iter::from_fn(move || {
+            (at != NONE).then(|| {
+                let (number, record) = (at, self.enrollments.get(at));
+                at = record.next;
+                (number, record)
+            })
+        })
+    }
+
+    pub fn enrollment(&self, at: u32) -> &Enrollment {
+        self.enrollments.get(at)
+    }
+
+    /// The contact's enrollment with this id.
+    pub fn find_enrollment(&self, contact: u32, enrollment: &str) -> Option<u32> {
+        let key = Key::of(enrollment);
+        let is_same = |record: &Enrollment| {
+            self.long_ids
+                .matches(&record.id, record.workflow.kind(), key)
+        };
+        if self.high_fanout.contains(contact) {
+            let hash = self.hasher.hash_one(key);
+            return self
+                .high_fanout
+                .find(contact, hash, |at| is_same(self.enrollments.get(at)));
+        }
+        self.of_contact(contact)
+            .find(|(_, record)| is_same(record))
+            .map(|(at, _)| at)
+    }
+
+    pub fn enrollment_id(&self, at: u32) -> String {
+        let record = self.enrollments.get(at);
+        self.long_ids.text(&record.id, record.workflow.kind())
+    }
+
+    pub fn workflow_id(&self, workflow: u32) -> &str {
+        self.workflows.text(workflow)
+    }
+
+    /// The number of a workflow that is configured or has enrollments.
+    pub fn workflow(&self, tenant: &str, workflow: &str) -> Option<u32> {
+        self.workflows.find(self.tenant(tenant)?, workflow)
+    }
+
+    /// `None` if the workflow is not configured.
+    pub fn config(&self, workflow: u32) -> Option<&Workflow> {
+        self.states[workflow as usize].config.as_ref()
+    }
+
+    /// The goals that an enrollment has met.
+    pub fn met(&self, enrollment: u32) -> &[Uuid] {
+        self.met.get(&enrollment).map_or(&[], |met| met)
+    }
+
+    pub fn add_met(&mut self, enrollment: u32, goals: &[Uuid]) {
+        if goals.is_empty() {
+            return;
+        }
+        let mut met = self.met(enrollment).to_vec();
+        for goal in goals {
+            if !met.contains(goal) {
+                met.push(*goal);
+            }
+        }
+        self.met.insert(enrollment, met.into());
+    }
+
+    /// Inserts an enrollment. Replaces the contact's enrollment with the same id, if any.
+    pub fn insert(&mut self, new: NewEnrollment<'_>) {
+        if let Some(contact) = self.contact(new.tenant, new.contact) {
+            if let Some(at) = self.find_enrollment(contact, new.enrollment) {
+                // This may remove the contact as well, so it is looked up again below.
+                self.remove(contact, at);
+            }
+        }
+        let contact = match self.contact(new.tenant, new.contact) {
+            Some(contact) => contact,
+            None => self.insert_contact(new.tenant, new.contact),
+        };
+        let tenant = self.contacts.get(contact).tenant.number();
+        let workflow = self.acquire_workflow(tenant, new.workflow);
+        self.states[workflow as usize].enrollments += 1;
+        let (id, kind) = self.long_ids.intern(Key::of(new.enrollment));
+        let next = self.contacts.get(contact).first;
+        let at = self.enrollments.insert(Enrollment {
+            id,
+            enrolled_at: new.enrolled_at,
+            workflow: Tagged::new(workflow, kind),
+            next,
+        });
+        self.contacts.get_mut(contact).first = at;
+        if self.high_fanout.contains(contact) {
+            self.high_fanout.insert(contact, self.id_hash(at), at, next);
+        } else if self.of_contact(contact).nth(HIGH_FANOUT).is_some() {
+            let chain = self
+                .of_contact(contact)
+                .map(|(at, _)| (self.id_hash(at), at));
+            let chain = chain.collect();
+            self.high_fanout.insert_contact(contact, chain);
+        }
+        self.add_met(at, new.met);
+    }
+
+    /// The hash of an enrollment's id.
+    fn id_hash(&self, at: u32) -> u64 {
+        let record = self.enrollments.get(at);
+        self.hasher
+            .hash_one(self.long_ids.key(&record.id, record.workflow.kind()))
+    }
+
+    /// Removes an enrollment of a contact, and the contact if it was the last one.
+    pub fn remove(&mut self, contact: u32, at: u32) {
+        let next = self.enrollments.get(at).next;
+        let before = if self.high_fanout.contains(contact) {
+            self.high_fanout.remove(contact, self.id_hash(at), at, next)
+        } else {
+            let mut chain = self.of_contact(contact);
+            chain
+                .find(|(_, record)| record.next == at)
+                .map(|(before, _)| before)
+        };
+        match before {
+            Some(before) => self.enrollments.get_mut(before).next = next,
+            None => self.contacts.get_mut(contact).first = next,
+        }
+        self.free_enrollment(at);
+        if self.contacts.get(contact).first == NONE {
+            self.free_contact(contact);
+        }
+    }
+
+    /// Removes a contact with all its enrollments. False if it has none.
+    pub fn forget(&mut self, tenant: &str, contact: &str) -> bool {
+        let Some(contact) = self.contact(tenant, contact) else {
+            return false;
+        };
+        let mut at = self.contacts.get(contact).first;
+        while at != NONE {
+            let next = self.enrollments.get(at).next;
+            self.free_enrollment(at);
+            at = next;
+        }
+        self.free_contact(contact);
+        true
+    }
+
+    /// Replaces the configuration of these workflows; others keep theirs. Visits every
+    /// workflow once.
+    pub fn configure(&mut self, workflows: Vec<(String, String, Workflow)>) {
+        for (tenant, id, config) in workflows {
+            // The workflow holds a reference to its tenant's name; this one is temporary.
+            let (number, _) = self.acquire_tenant(&tenant);
+            let workflow = self.acquire_workflow(number, &id);
+            self.release_tenant(number);
+            self.listens[workflow as usize] = config.listens();
+            let previous = self.states[workflow as usize].config.replace(config);
+            if previous.is_some() {
+                // A configuration holds one reference to the workflow's name.
+                self.release_workflow(workflow);
+            }
+        }
+        self.tenant_listens.fill(0);
+        for number in 0..self.states.len() {
+            if self.states[number].config.is_some() {
+                let tenant = self.workflows.scope(number as u32);
+                self.tenant_listens[tenant as usize] |= self.listens[number];
+            }
+        }
+    }
+
+    fn insert_contact(&mut self, tenant: &str, contact: &str) -> u32 {
+        let (tenant, _) = self.acquire_tenant(tenant);
+        let key = Key::of(contact);
+        let hash = self.hash(tenant, key);
+        let (id, kind) = self.long_ids.intern(key);
+        let record = Contact {
+            id,
+            tenant: Tagged::new(tenant, kind),
+            first: NONE,
+        };
+        let at = self.contacts.insert(record);
+        let (hasher, contacts, long_ids) = (&self.hasher, &self.contacts, &self.long_ids);
+        self.table.insert(hash, at, |other| {
+            hash_of(hasher, long_ids, contacts.get(other))
+        });
+        at
+    }
+
+    fn free_contact(&mut self, at: u32) {
+        let Contact { id, tenant, .. } = *self.contacts.get(at);
+        let (hasher, contacts, long_ids) = (&self.hasher, &self.contacts, &self.long_ids);
+        let hash_of = |number| hash_of(hasher, long_ids, contacts.get(number));
+        self.table.remove(hash_of(at), at, hash_of);
+        self.long_ids.release(&id, tenant.kind());
+        self.contacts.remove(at);
+        self.high_fanout.remove_contact(at);
+        self.release_tenant(tenant.number());
+    }
+
+    fn free_enrollment(&mut self, at: u32) {
+        let Enrollment { id, workflow, .. } = *self.enrollments.get(at);
+        self.long_ids.release(&id, workflow.kind());
+        self.met.remove(&at);
+        self.enrollments.remove(at);
+        self.states[workflow.number() as usize].enrollments -= 1;
+        self.release_workflow(workflow.number());
+    }
+
+    fn acquire_tenant(&mut self, tenant: &str) -> (u32, bool) {
+        let acquired = self.tenants.acquire(0, tenant);
+        self.tenant_listens.resize(self.tenants.bound(), 0);
+        acquired
+    }
+
+    fn release_tenant(&mut self, tenant: u32) {
+        if self.tenants.release(tenant) {
+            self.tenant_listens[tenant as usize] = 0;
+        }
+    }
+
+    /// Adds a reference to a workflow's name. A new one holds a reference to its tenant's name.
+    fn acquire_workflow(&mut self, tenant: u32, workflow: &str) -> u32 {
+        let (number, is_new) = self.workflows.acquire(tenant, workflow);
+        if is_new {
+            let name = self.tenants.text(tenant).to_owned();
+            self.acquire_tenant(&name);
+            self.states
+                .resize_with(self.workflows.bound(), WorkflowState::default);
+            self.listens.resize(self.workflows.bound(), 0);
+        }
+        number
+    }
+
+    fn release_workflow(&mut self, workflow: u32) {
+        let tenant = self.workflows.scope(workflow);
+        if self.workflows.release(workflow) {
+            self.listens[workflow as usize] = 0;
+            self.release_tenant(tenant);
+        }
+    }
+
+    pub fn stats(&self) -> Stats {
+        let configured = || {
+            self.states
+                .iter()
+                .filter_map(|state| Some((state, state.config.as_ref()?)))
+        };
+        Stats {
+            tenants: self.tenants.len(),
+            workflows: configured().count(),
+            goals: configured().map(|(_, config)| config.goals.len()).sum(),
+            contacts: self.contacts.len(),
+            enrollments: self.enrollments.len(),
+            listeners: configured()
+                .map(|(state, config)| {
+                    state.enrollments as usize * config.listeners_per_enrollment()
+                })
+                .sum(),
+            bytes: self.bytes(),
+        }
+    }
+
+    /// Bytes of memory in use, without the texts of the configuration.
+    fn bytes(&self) -> usize {
+        let met: usize = self.met.values().map(|met| size_of_val(&**met)).sum();
+        self.contacts.bytes()
+            + self.enrollments.bytes()
+            + self.table.bytes()
+            + self.met.allocation_size()
+            + met
+            + self.high_fanout.bytes()
+            + self.long_ids.bytes()
+            + self.tenants.bytes()
+            + self.workflows.bytes()
+            + self.states.capacity() * size_of::<WorkflowState>()
+            + self.listens.capacity()
+            + self.tenant_listens.capacity()
+    }
+}
+
+fn hash_of(hasher: &RandomState, long_ids: &LongIds, contact: &Contact) -> u64 {
+    hasher.hash_one((
+        contact.tenant.number(),
+        long_ids.key(&contact.id, contact.tenant.kind()),
+    ))
+}
+
+/// Counts of the index's contents, and the bytes of memory that they use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    pub tenants: usize,
+    pub workflows: usize,
+    pub goals: usize,
+    pub contacts: usize,
+    pub enrollments: usize,
+    pub listeners: usize,
+    pub bytes: usize,
+}

@@ -1,0 +1,67 @@
+//! The fixed-size records of contacts and enrollments.
+
+use uuid::Uuid;
+
+use super::slab::Linked;
+use crate::ids::packed::Tagged;
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Contact {
+    pub id: [u8; 16],
+    pub tenant: Tagged,
+    /// The first of its enrollments.
+    pub first: u32,
+}
+
+/// Aligned so that each lies within one cache line.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
+pub struct Enrollment {
+    pub id: [u8; 16],
+    pub enrolled_at: i64,
+    pub workflow: Tagged,
+    /// The next enrollment of the same contact.
+    pub next: u32,
+}
+
+const _: () = assert!(size_of::<Contact>() == 24 && size_of::<Enrollment>() == 32);
+
+impl Enrollment {
+    /// The number of its workflow.
+    #[inline]
+    pub fn workflow(&self) -> u32 {
+        self.workflow.number()
+    }
+}
+
+impl Linked for Contact {
+    fn next(&self) -> u32 {
+        self.first
+    }
+    fn set_next(&mut self, next: u32) {
+        self.first = next;
+    }
+}
+
+impl Linked for Enrollment {
+    fn next(&self) -> u32 {
+        self.next
+    }
+    fn set_next(&mut self, next: u32) {
+        self.next = next;
+    }
+}
+
+/// An active enrollment to be inserted.
+#[derive(Debug, Clone, Copy)]
+pub struct NewEnrollment<'a> {
+    pub tenant: &'a str,
+    pub contact: &'a str,
+    pub enrollment: &'a str,
+    pub workflow: &'a str,
+    /// Microseconds since the epoch.
+    pub enrolled_at: i64,
+    /// The goals that it has met.
+    pub met: &'a [Uuid],
+}

@@ -1,0 +1,249 @@
+//! The state of one shard: its workflows and active enrollments. The binding holds one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrayvec::ArrayVec;
+
+use crate::buffer::{BufferError, BufferReader};
+use crate::config::{ConfigError, Workflow, WorkflowSpec};
+use crate::decode::decode;
+use crate::evaluate::{Evaluation, explain};
+use crate::event::reject::Reject;
+use crate::event::{Event, Text};
+use crate::index::{Index, LoadError, Loader, NewEnrollment, Stats};
+use crate::proposal::{Effect, EntryRef, Proposal, Status};
+use crate::route::routing_key;
+
+/// Events whose contacts are prefetched together, so that their cache misses overlap.
+const GROUP: usize = 32;
+
+/// Numbers the states of memory and the proposals of all matchers in the process. A proposal
+/// of another matcher is therefore as stale as an old one.
+static GENERATIONS: AtomicU64 = AtomicU64::new(1);
+
+/// Why a proposal cannot be applied. Memory is unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApplyError {
+    /// Memory changed after the proposal was evaluated.
+    Stale,
+    /// `effective` does not have one mark for each effect.
+    Lengths { effects: usize, marks: usize },
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ApplyError::Stale => {
+                to.write_str("the proposal is stale: memory changed after it was evaluated")
+            }
+            ApplyError::Lengths { effects, marks } => {
+                write!(
+                    to,
+                    "expected one mark for each of {effects} effects, got {marks}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ApplyError {}
+
+/// The goals and active enrollments of a range of slots.
+#[derive(Debug)]
+pub struct Matcher {
+    index: Index,
+    loader: Loader,
+    clock_skew_us: i64,
+    /// The state of the enrollments in memory.
+    generation: u64,
+    /// The number of the proposal that is partly applied, and the end of its applied effects.
+    applied: Option<(u64, usize)>,
+}
+
+impl Matcher {
+    /// `clock_skew_us` is added to event times when they are compared with the times of
+    /// enrollments and goals (E3).
+    pub fn new(clock_skew_us: i64) -> Matcher {
+        let mut matcher = Matcher {
+            index: Index::default(),
+            loader: Loader::default(),
+            clock_skew_us,
+            generation: 0,
+            applied: None,
+        };
+        matcher.start_generation();
+        matcher
+    }
+
+    /// Makes all earlier proposals stale. Called when enrollments change.
+    fn start_generation(&mut self) {
+        self.generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+        self.applied = None;
+    }
+
+    /// Replaces the configuration of these workflows (E8); all of them, or none if one is
+    /// invalid. Other workflows keep theirs. An earlier proposal can still be applied, because
+    /// its events were evaluated under the configuration at their arrival (E1).
+    pub fn update_workflows(&mut self, specs: &[WorkflowSpec]) -> Result<(), ConfigError> {
+        let mut seen = BTreeSet::new();
+        let mut workflows = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let workflow = Workflow::read(spec)?;
+            if !seen.insert((&spec.tenant_id, &spec.workflow_id)) {
+                let (id, tenant) = (&spec.workflow_id, &spec.tenant_id);
+                return Err(ConfigError(format!(
+                    "duplicate workflow {id} of tenant {tenant}"
+                )));
+            }
+            workflows.push((spec.tenant_id.clone(), spec.workflow_id.clone(), workflow));
+        }
+        self.index.configure(workflows);
+        Ok(())
+    }
+
+    /// Loads the rows of the next chunk of a COPY stream and returns their number. Rows before
+    /// an error in the stream are loaded.
+    pub fn load(&mut self, chunk: &[u8]) -> Result<usize, LoadError> {
+        self.start_generation();
+        self.loader.feed(chunk, |row| self.index.insert(row))
+    }
+
+    /// Whether the last stream was complete, that is, ended with its trailer.
+    pub fn load_ended(&self) -> bool {
+        self.loader.ended()
+    }
+
+    /// Removes the enrollments of these (tenant, contact) pairs.
+    pub fn forget<'a>(&mut self, contacts: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        for (tenant, contact) in contacts {
+            if self.index.forget(tenant, contact) {
+                self.start_generation();
+            }
+        }
+    }
+
+    /// Evaluates the events of these buffers, in order. Memory does not change.
+    pub fn evaluate(&self, buffers: &[&[u8]], now_us: i64) -> Result<Proposal, BufferError> {
+        let mut evaluation = Evaluation::new(&self.index, self.clock_skew_us);
+        let mut group = Vec::with_capacity(GROUP);
+        for (buffer, bytes) in buffers.iter().enumerate() {
+            for entry in BufferReader::new(bytes)? {
+                group.push((EntryRef { buffer, entry }, decode(entry.event, now_us)));
+                if group.len() == GROUP {
+                    apply_group(&mut evaluation, &mut group);
+                }
+            }
+        }
+        apply_group(&mut evaluation, &mut group);
+        let mut proposal = evaluation.finish();
+        proposal.generation = self.generation;
+        proposal.number = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+        Ok(proposal)
+    }
+
+    /// Applies the effects that were committed: `effective` has one byte for each effect of
+    /// the proposal, 0 if it was not committed.
+    pub fn apply(&mut self, proposal: &Proposal, effective: &[u8]) -> Result<(), ApplyError> {
+        self.apply_slice(proposal, 0..proposal.effects.len(), effective)
+    }
+
+    /// Applies a slice of a proposal. Slices must be applied in order, and nothing else may
+    /// change memory between them.
+    pub fn apply_slice(
+        &mut self,
+        proposal: &Proposal,
+        slice: Range<usize>,
+        effective: &[u8],
+    ) -> Result<(), ApplyError> {
+        if slice.len() != effective.len() {
+            return Err(ApplyError::Lengths {
+                effects: slice.len(),
+                marks: effective.len(),
+            });
+        }
+        let is_next = self.applied == Some((proposal.number, slice.start));
+        if !is_next && (slice.start > 0 || proposal.generation != self.generation) {
+            return Err(ApplyError::Stale);
+        }
+        let effects = &proposal.effects[slice.clone()];
+        let committed = effects
+            .iter()
+            .zip(effective)
+            .filter(|(_, mark)| **mark != 0);
+        for (effect, _) in committed {
+            self.apply_effect(effect);
+            self.start_generation();
+        }
+        self.applied = Some((proposal.number, slice.end));
+        Ok(())
+    }
+
+    fn apply_effect(&mut self, effect: &Effect) {
+        match (effect.record, effect.status) {
+            (None, Status::Active) => self.index.insert(NewEnrollment {
+                tenant: &effect.tenant_id,
+                contact: &effect.contact_id,
+                enrollment: &effect.enrollment_id,
+                workflow: &effect.workflow_id,
+                enrolled_at: effect.enrolled_at,
+                met: &effect.met,
+            }),
+            (None, _) => {}
+            (Some(record), Status::Active) => self.index.add_met(record, &effect.met),
+            (Some(record), _) => {
+                if let Some(contact) = self.index.contact(&effect.tenant_id, &effect.contact_id) {
+                    self.index.remove(contact, record);
+                }
+            }
+        }
+    }
+
+    /// The distinct (tenant, contact) pairs of the events in these buffers, sorted.
+    pub fn contacts_of(buffers: &[&[u8]]) -> Result<Vec<(String, String)>, BufferError> {
+        let mut contacts = BTreeSet::new();
+        for bytes in buffers {
+            let keys = BufferReader::new(bytes)?.filter_map(|entry| routing_key(entry.event).ok());
+            contacts.extend(keys);
+        }
+        let owned = |(tenant, contact): (Text<'_>, Text<'_>)| (tenant.into(), contact.into());
+        Ok(contacts.into_iter().map(owned).collect())
+    }
+
+    /// Explains the evaluation of one event, as JSON. Changes nothing.
+    pub fn explain(&self, event: &[u8], now_us: i64) -> Result<String, Reject> {
+        Ok(explain(
+            &self.index,
+            self.clock_skew_us,
+            &decode(event, now_us)?,
+        ))
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.index.stats()
+    }
+}
+
+type Decoded<'a> = (EntryRef<'a>, Result<Event<'a>, Reject>);
+
+/// Evaluates a group of events. The contacts of all of them are prefetched first.
+fn apply_group(evaluation: &mut Evaluation<'_>, group: &mut Vec<Decoded<'_>>) {
+    let mut probes = ArrayVec::<_, GROUP>::new();
+    let probe = |(_, event): &Decoded<'_>| {
+        event
+            .as_ref()
+            .ok()
+            .and_then(|event| evaluation.probe(event))
+    };
+    probes.extend(group.iter().map(probe));
+    evaluation.prefetch(&probes);
+    for ((entry, event), probe) in group.iter().zip(probes) {
+        match event {
+            Ok(event) => evaluation.apply_event(*entry, event, probe),
+            Err(reject) => evaluation.reject(*entry, reject.to_string()),
+        }
+    }
+    group.clear();
+}

@@ -1,0 +1,98 @@
+//! The proposal of a batch and its rows. Times are microseconds since the epoch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::effect::{Effect, RejectedEvent};
+use crate::config::GoalType;
+
+/// An enrollment met a goal.
+#[derive(Debug, Clone)]
+pub struct Achievement {
+    /// The number of the effect that it belongs to.
+    pub effect: usize,
+    pub id: Uuid,
+    pub goal_id: Uuid,
+    pub goal_type: GoalType,
+    pub achieved_at: i64,
+    /// The event's `data` as JSON, shared by all achievements of the event.
+    pub trigger_event: Arc<str>,
+    /// The event's attributes as JSON.
+    pub metadata: Arc<str>,
+}
+
+/// An enrollment ends because its goals are met.
+#[derive(Debug, Clone)]
+pub struct Exit {
+    /// The number of the effect that it belongs to.
+    pub effect: usize,
+    pub id: Uuid,
+    pub goal_type: GoalType,
+    /// Every goal that the enrollment has met.
+    pub goal_ids: Vec<Uuid>,
+    pub achieved_at: i64,
+    pub event_id: Box<str>,
+    pub event_source: Box<str>,
+    pub event_type: Box<str>,
+    pub traceparent: Option<Box<str>>,
+    /// When Redis received the event.
+    pub received_at: i64,
+}
+
+/// A contact was deleted at `time`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    pub tenant_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub slot: u8,
+    pub time: i64,
+}
+
+/// The workflow engine executed an exit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledgement {
+    pub tenant_id: Box<str>,
+    pub enrollment_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub workflow_id: Box<str>,
+    pub slot: u8,
+    pub cancelled_actions: Option<i32>,
+    pub time: i64,
+}
+
+/// The changes that a batch of events proposes.
+#[derive(Debug, Default)]
+pub struct Proposal {
+    /// The state of memory that it was evaluated against.
+    pub(crate) generation: u64,
+    /// Its own number, unique in the process.
+    pub(crate) number: u64,
+    /// Events read, including rejected ones.
+    pub events: usize,
+    /// Events of types that goald does not read.
+    pub ignored: usize,
+    /// Events of types that goald reads.
+    pub events_by_type: BTreeMap<&'static str, usize>,
+    pub effects: Vec<Effect>,
+    pub achievements: Vec<Achievement>,
+    pub exits: Vec<Exit>,
+    pub deletions: Vec<Deletion>,
+    pub acknowledgements: Vec<Acknowledgement>,
+    /// Events that are rejected whatever Postgres holds. Whether the contenders of an effect
+    /// are rejected depends on the commit.
+    pub rejected: Vec<RejectedEvent>,
+}
+
+impl Proposal {
+    /// Whether there are no effects, deletions and acknowledgements.
+    pub fn changes_nothing(&self) -> bool {
+        self.effects.is_empty() && !self.has_unattached_rows()
+    }
+
+    /// Whether there are rows that belong to no effect: deletions and acknowledgements.
+    pub fn has_unattached_rows(&self) -> bool {
+        !self.deletions.is_empty() || !self.acknowledgements.is_empty()
+    }
+}

@@ -1,0 +1,181 @@
+//! Slices of a proposal. Each is committed in its own transaction, so that the size of a
+//! transaction is bounded even if one event matches very many enrollments.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::effect::{Effect, OTHER_OWNER, Owner, SourceEntry};
+use super::rows::{Achievement, Exit, Proposal};
+
+/// Estimated bytes of a row and of a message in addition to their texts, and of a UUID.
+const ROW: usize = 128;
+const MESSAGE: usize = 512;
+const UUID: usize = 40;
+
+/// A run of effects and the rows that belong to them. Rows that belong to no effect (deletions
+/// and acknowledgements) are part of the last slice, after everything they refer to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    pub effects: Range<usize>,
+    /// Numbers of achievements in the proposal, in order.
+    pub achievements: Vec<usize>,
+    /// Numbers of exits in the proposal, in order.
+    pub exits: Vec<usize>,
+    pub is_last: bool,
+}
+
+impl Proposal {
+    /// The whole proposal as one slice.
+    pub fn whole(&self) -> Slice {
+        Slice {
+            effects: 0..self.effects.len(),
+            achievements: (0..self.achievements.len()).collect(),
+            exits: (0..self.exits.len()).collect(),
+            is_last: true,
+        }
+    }
+
+    /// Splits the proposal into slices of at most `max_effects` effects and about `max_bytes`
+    /// bytes to be written. A slice has at least one effect, so that one very large effect can
+    /// exceed `max_bytes`. Returns at least one slice. All rows of an enrollment are in the
+    /// same slice.
+    pub fn slices(&self, max_effects: usize, max_bytes: usize) -> Vec<Slice> {
+        let mut ends = Vec::new();
+        let (mut effects, mut bytes) = (0, 0);
+        for (number, size) in self.effect_sizes().into_iter().enumerate() {
+            if effects > 0 && (effects == max_effects || bytes + size > max_bytes) {
+                ends.push(number);
+                (effects, bytes) = (0, 0);
+            }
+            effects += 1;
+            bytes += size;
+        }
+        if ends.is_empty() {
+            return vec![self.whole()];
+        }
+        ends.push(self.effects.len());
+        self.split_at(&self.whole(), &ends)
+    }
+
+    /// Splits a slice in two, in order. `None` if it holds a single effect, or none.
+    pub fn halves(&self, slice: &Slice) -> Option<(Slice, Slice)> {
+        let Range { start, end } = slice.effects;
+        let middle = match end - start {
+            0 => return None,
+            1 if slice.is_last && self.has_unattached_rows() => end,
+            1 => return None,
+            count => start + count / 2,
+        };
+        let mut halves = self.split_at(slice, &[middle, end]);
+        let second = halves.pop()?;
+        Some((halves.pop()?, second))
+    }
+
+    /// Whether a slice has no effects, deletions and acknowledgements.
+    pub fn slice_changes_nothing(&self, slice: &Slice) -> bool {
+        slice.effects.is_empty() && !(slice.is_last && self.has_unattached_rows())
+    }
+
+    /// The effects of a slice.
+    pub fn effects_in(&self, slice: &Slice) -> &[Effect] {
+        &self.effects[slice.effects.clone()]
+    }
+
+    /// The achievements of a slice, each with the index of its effect in the slice.
+    pub fn achievements_in(
+        &self,
+        slice: &Slice,
+    ) -> impl ExactSizeIterator<Item = (usize, &Achievement)> {
+        let rows = slice
+            .achievements
+            .iter()
+            .map(|&row| &self.achievements[row]);
+        rows.map(|row| (row.effect - slice.effects.start, row))
+    }
+
+    /// The exits of a slice, each with the index of its effect in the slice.
+    pub fn exits_in(&self, slice: &Slice) -> impl ExactSizeIterator<Item = (usize, &Exit)> {
+        let rows = slice.exits.iter().map(|&row| &self.exits[row]);
+        rows.map(|row| (row.effect - slice.effects.start, row))
+    }
+
+    /// The rejected events of a slice with their reasons. `owners` has the owners of enrollment
+    /// ids that Postgres has under another contact or workflow (E5), by the index of the effect
+    /// in the slice.
+    pub fn rejected_in(
+        &self,
+        slice: &Slice,
+        owners: &BTreeMap<usize, Owner<'_>>,
+    ) -> Vec<(&SourceEntry, &str)> {
+        let mut rejected = Vec::new();
+        if slice.is_last {
+            let rows = self.rejected.iter();
+            rejected.extend(rows.map(|event| (&event.source, &*event.reason)));
+        }
+        for (number, effect) in self.effects_in(slice).iter().enumerate() {
+            let sources = effect.rejected(owners.get(&number).copied());
+            rejected.extend(sources.map(|source| (source, OTHER_OWNER)));
+        }
+        rejected
+    }
+
+    /// Splits a slice at these effect numbers, the last of which is its own end.
+    fn split_at(&self, slice: &Slice, ends: &[usize]) -> Vec<Slice> {
+        let mut start = slice.effects.start;
+        let mut slices: Vec<Slice> = ends
+            .iter()
+            .map(|&end| Slice {
+                effects: std::mem::replace(&mut start, end)..end,
+                achievements: Vec::new(),
+                exits: Vec::new(),
+                is_last: false,
+            })
+            .collect();
+        let slice_of = |effect: usize| ends.partition_point(|&end| end <= effect);
+        for &row in &slice.achievements {
+            slices[slice_of(self.achievements[row].effect)]
+                .achievements
+                .push(row);
+        }
+        for &row in &slice.exits {
+            slices[slice_of(self.exits[row].effect)].exits.push(row);
+        }
+        if let Some(last) = slices.last_mut() {
+            last.is_last = slice.is_last;
+        }
+        slices
+    }
+
+    /// The estimated bytes that each effect adds to a commit.
+    fn effect_sizes(&self) -> Vec<usize> {
+        let mut sizes: Vec<usize> = self.effects.iter().map(effect_size).collect();
+        for row in &self.achievements {
+            sizes[row.effect] += achievement_size(row) + id_size(&self.effects[row.effect]);
+        }
+        for row in &self.exits {
+            sizes[row.effect] += exit_size(row) + id_size(&self.effects[row.effect]);
+        }
+        sizes
+    }
+}
+
+fn id_size(effect: &Effect) -> usize {
+    effect.tenant_id.len()
+        + effect.enrollment_id.len()
+        + effect.contact_id.len()
+        + effect.workflow_id.len()
+}
+
+fn effect_size(effect: &Effect) -> usize {
+    ROW + id_size(effect) + UUID * effect.met.len()
+}
+
+/// The payloads count twice: they are written to the row and to the notice.
+fn achievement_size(row: &Achievement) -> usize {
+    ROW + MESSAGE + 2 * (row.trigger_event.len() + row.metadata.len())
+}
+
+fn exit_size(row: &Exit) -> usize {
+    let texts = row.event_id.len() + row.event_source.len() + row.event_type.len();
+    MESSAGE + texts + UUID * row.goal_ids.len()
+}

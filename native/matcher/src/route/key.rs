@@ -1,0 +1,15 @@
+//! The routing key of an event, in either encoding.
+
+use super::{json, msgpack};
+use crate::event::Text;
+use crate::event::reject::Reject;
+use crate::wire::Encoding;
+
+/// Finds `tenantid` and `data.contact_id` by passing over the rest, and stops where both are
+/// found. The error says what is in the way. Never panics, and looks at each byte at most once.
+pub fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> {
+    match Encoding::of(bytes)? {
+        Encoding::MessagePack => msgpack::routing_key(bytes),
+        Encoding::Json => json::routing_key(bytes),
+    }
+}

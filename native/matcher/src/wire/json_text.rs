@@ -1,0 +1,90 @@
+//! JSON's strings that have escapes. Most have none and never come here.
+
+use super::scan::string_stop;
+use crate::event::limits::STRING_BYTES;
+use crate::event::reject::{Reason, Reject};
+
+/// Checks a string from `start`, just after its opening quote, whose first stop is not the
+/// closing quote but at `stop`. Gives the closing quote's place.
+#[cold]
+pub(crate) fn check_escaped(bytes: &[u8], start: usize, stop: usize) -> Result<usize, Reject> {
+    let (mut at, mut plain_from, mut length) = (stop, start, 0);
+    loop {
+        length += at - plain_from;
+        if length > STRING_BYTES {
+            return Err(Reject::at(start, Reason::LongString));
+        }
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at),
+            Some(b'\\') => {
+                let (character, next) =
+                    escape(bytes, at).map_err(|reason| Reject::at(at, reason))?;
+                length += character.len_utf8();
+                plain_from = next;
+                at = string_stop(bytes, next);
+            }
+            Some(_) => return Err(Reject::at(at, Reason::RawControl)),
+            None => return Err(Reject::at(at, Reason::EndsEarly)),
+        }
+    }
+}
+
+/// A string's content without escapes, or what is wrong with one of them.
+pub(crate) fn unescape(raw: &str) -> Result<String, Reason> {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        let (character, next) = escape(rest.as_bytes(), at)?;
+        text.push(character);
+        rest = &rest[next..];
+    }
+    text.push_str(rest);
+    Ok(text)
+}
+
+/// The character that the escape at `at` stands for, and the place after it.
+fn escape(bytes: &[u8], at: usize) -> Result<(char, usize), Reason> {
+    let character = match bytes.get(at + 1) {
+        Some(b'"') => '"',
+        Some(b'\\') => '\\',
+        Some(b'/') => '/',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return unicode(bytes, at + 2),
+        Some(_) => return Err(Reason::BadEscape),
+        None => return Err(Reason::EndsEarly),
+    };
+    Ok((character, at + 2))
+}
+
+fn unicode(bytes: &[u8], at: usize) -> Result<(char, usize), Reason> {
+    let unit = hex(bytes, at)?;
+    if unit == 0 {
+        return Err(Reason::Nul);
+    }
+    if let Some(character) = char::from_u32(unit) {
+        return Ok((character, at + 4));
+    }
+    // A surrogate: only the high half, with the low half after it, makes a character.
+    if unit >= 0xdc00 || bytes.get(at + 4..at + 6) != Some(b"\\u") {
+        return Err(Reason::LoneSurrogate);
+    }
+    let low = hex(bytes, at + 6)?;
+    if !(0xdc00..0xe000).contains(&low) {
+        return Err(Reason::LoneSurrogate);
+    }
+    let character = char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
+    Ok((character.ok_or(Reason::LoneSurrogate)?, at + 10))
+}
+
+fn hex(bytes: &[u8], at: usize) -> Result<u32, Reason> {
+    let digits = bytes.get(at..at + 4).ok_or(Reason::EndsEarly)?;
+    digits.iter().try_fold(0, |unit, byte| {
+        let digit = char::from(*byte).to_digit(16).ok_or(Reason::BadEscape)?;
+        Ok(unit << 4 | digit)
+    })
+}

@@ -1,0 +1,97 @@
+//! The matcher of one shard. Every method borrows it mutably, so that a concurrent call raises
+//! RuntimeError instead of waiting.
+
+use goald_matcher::matcher::Matcher as Core;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::convert::{slices, value_error};
+use crate::proposal::Proposal;
+use crate::workflows;
+
+#[pyclass(name = "Engine", module = "goald._native")]
+pub struct Matcher(Core);
+
+#[pymethods]
+impl Matcher {
+    #[new]
+    #[pyo3(signature = (*, clock_skew_us = 0))]
+    fn new(clock_skew_us: i64) -> Matcher {
+        Matcher(Core::new(clock_skew_us))
+    }
+
+    fn update_workflows(
+        &mut self,
+        py: Python<'_>,
+        workflows: Vec<Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let specs = workflows
+            .iter()
+            .map(workflows::workflow)
+            .collect::<PyResult<Vec<_>>>()?;
+        py.detach(|| self.0.update_workflows(&specs))
+            .map_err(value_error)
+    }
+
+    fn load(&mut self, py: Python<'_>, rows: &[u8]) -> PyResult<usize> {
+        py.detach(|| self.0.load(rows)).map_err(value_error)
+    }
+
+    fn load_ended(&mut self) -> bool {
+        self.0.load_ended()
+    }
+
+    fn forget(&mut self, py: Python<'_>, contacts: Vec<(String, String)>) {
+        let pairs = contacts
+            .iter()
+            .map(|(tenant, contact)| (&**tenant, &**contact));
+        py.detach(|| self.0.forget(pairs));
+    }
+
+    fn contacts_of(
+        &mut self,
+        py: Python<'_>,
+        buffers: Vec<Bound<'_, PyBytes>>,
+    ) -> PyResult<Vec<(String, String)>> {
+        let buffers = slices(&buffers);
+        py.detach(|| Core::contacts_of(&buffers))
+            .map_err(value_error)
+    }
+
+    fn evaluate(
+        &mut self,
+        py: Python<'_>,
+        buffers: Vec<Bound<'_, PyBytes>>,
+        now_us: i64,
+    ) -> PyResult<Proposal> {
+        let buffers = slices(&buffers);
+        let proposal = py
+            .detach(|| self.0.evaluate(&buffers, now_us))
+            .map_err(value_error)?;
+        Ok(Proposal::new(proposal))
+    }
+
+    fn apply(&mut self, py: Python<'_>, proposal: &Proposal, effective: &[u8]) -> PyResult<()> {
+        let slice = proposal.slice().effects.clone();
+        py.detach(|| self.0.apply_slice(proposal.core(), slice, effective))
+            .map_err(value_error)
+    }
+
+    fn explain(&mut self, py: Python<'_>, event: &[u8], now_us: i64) -> PyResult<String> {
+        py.detach(|| self.0.explain(event, now_us))
+            .map_err(value_error)
+    }
+
+    fn stats<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.0.stats();
+        let dict = PyDict::new(py);
+        dict.set_item("tenants", stats.tenants)?;
+        dict.set_item("workflows", stats.workflows)?;
+        dict.set_item("goals", stats.goals)?;
+        dict.set_item("contacts", stats.contacts)?;
+        dict.set_item("enrollments", stats.enrollments)?;
+        dict.set_item("listeners", stats.listeners)?;
+        dict.set_item("bytes", stats.bytes)?;
+        Ok(dict)
+    }
+}

@@ -1,0 +1,90 @@
+//! The rows of a proposal as columns: one list per column, built when it is read.
+
+use goald_matcher::proposal::{Achievement, Effect, Exit};
+use pyo3::prelude::*;
+
+use super::Proposal;
+
+/// Defines a class with one getter per column. Each getter maps the class's rows to a list.
+macro_rules! columns {
+    ($class:ident { $($column:ident: $type:ty = |$row:pat_param| $value:expr,)* }) => {
+        #[pyclass(frozen, module = "goald._native")]
+        pub struct $class(pub(super) Proposal);
+
+        #[pymethods]
+        impl $class {
+            $(
+                #[getter]
+                fn $column(&self) -> Vec<$type> {
+                    self.rows().map(|$row| $value).collect()
+                }
+            )*
+
+            fn __len__(&self) -> usize {
+                self.rows().len()
+            }
+        }
+    };
+}
+
+columns!(Effects {
+    tenant_id: &str = |row| &*row.tenant_id,
+    enrollment_id: &str = |row| &*row.enrollment_id,
+    contact_id: &str = |row| &*row.contact_id,
+    workflow_id: &str = |row| &*row.workflow_id,
+    // u16, because a list of u8 would become bytes.
+    slot: u16 = |row| u16::from(row.slot),
+    is_new: bool = |row| row.is_new(),
+    status: &'static str = |row| row.status.name(),
+    enrolled_at: i64 = |row| row.enrolled_at,
+    ended_at: Option<i64> = |row| row.ended_at,
+    met_goals: String = |row| array_literal(row),
+    pending_actions: Option<i32> = |row| row.pending_actions,
+});
+
+columns!(Achievements {
+    effect: usize = |(effect, _)| effect,
+    id: String = |(_, row)| row.id.to_string(),
+    goal_id: String = |(_, row)| row.goal_id.to_string(),
+    goal_type: &'static str = |(_, row)| row.goal_type.name(),
+    achieved_at: i64 = |(_, row)| row.achieved_at,
+    trigger_event: &str = |(_, row)| &*row.trigger_event,
+    metadata: &str = |(_, row)| &*row.metadata,
+});
+
+columns!(Exits {
+    effect: usize = |(effect, _)| effect,
+    id: String = |(_, row)| row.id.to_string(),
+    goal_type: &'static str = |(_, row)| row.goal_type.name(),
+    goal_ids: Vec<String> = |(_, row)| row.goal_ids.iter().map(ToString::to_string).collect(),
+    achieved_at: i64 = |(_, row)| row.achieved_at,
+    event_id: &str = |(_, row)| &*row.event_id,
+    event_source: &str = |(_, row)| &*row.event_source,
+    event_type: &str = |(_, row)| &*row.event_type,
+    traceparent: Option<&str> = |(_, row)| row.traceparent.as_deref(),
+    received_at: i64 = |(_, row)| row.received_at,
+});
+
+impl Effects {
+    fn rows(&self) -> impl ExactSizeIterator<Item = &Effect> {
+        self.0.core().effects_in(self.0.slice()).iter()
+    }
+}
+
+impl Achievements {
+    fn rows(&self) -> impl ExactSizeIterator<Item = (usize, &Achievement)> {
+        self.0.core().achievements_in(self.0.slice())
+    }
+}
+
+impl Exits {
+    fn rows(&self) -> impl ExactSizeIterator<Item = (usize, &Exit)> {
+        self.0.core().exits_in(self.0.slice())
+    }
+}
+
+/// The goals that an effect meets, as a Postgres array literal: `{}` or `{a,b}`.
+fn array_literal(effect: &Effect) -> String {
+    let goals: Vec<String> = effect.met.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", goals.join(","))
+}

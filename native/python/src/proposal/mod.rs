@@ -1,0 +1,201 @@
+//! A proposal, or a slice of one. Columns become lists when they are read.
+
+mod columns;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use goald_matcher::proposal::{Owner, Proposal as Core, Slice, SourceEntry};
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+pub use self::columns::{Achievements, Effects, Exits};
+
+#[derive(Clone)]
+#[pyclass(frozen, module = "goald._native")]
+pub struct Proposal {
+    core: Arc<Core>,
+    slice: Arc<Slice>,
+}
+
+impl Proposal {
+    pub fn new(core: Core) -> Proposal {
+        let slice = Arc::new(core.whole());
+        Proposal {
+            core: Arc::new(core),
+            slice,
+        }
+    }
+
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub fn slice(&self) -> &Slice {
+        &self.slice
+    }
+
+    fn with_slice(&self, slice: Slice) -> Proposal {
+        Proposal {
+            core: self.core.clone(),
+            slice: Arc::new(slice),
+        }
+    }
+
+    /// A value that belongs to no effect: that of the proposal in its last slice, the default
+    /// in the others.
+    fn if_last<T: Default>(&self, value: impl FnOnce(&Core) -> T) -> T {
+        if self.slice.is_last {
+            value(&self.core)
+        } else {
+            T::default()
+        }
+    }
+
+    fn rejected<'py>(
+        &self,
+        py: Python<'py>,
+        owners: &BTreeMap<usize, Owner<'_>>,
+    ) -> Vec<Reject<'py>> {
+        let row = |(source, reason): (&SourceEntry, &str)| {
+            (
+                source.buffer,
+                PyBytes::new(py, source.entry_id.as_bytes()),
+                reason.to_owned(),
+                PyBytes::new(py, &source.bytes),
+            )
+        };
+        let rejected = self.core.rejected_in(&self.slice, owners);
+        rejected.into_iter().map(row).collect()
+    }
+}
+
+type Deletion = (String, String, u8, i64);
+type Acknowledgement = (String, String, String, String, u8, Option<i32>, i64);
+type Reject<'py> = (usize, Bound<'py, PyBytes>, String, Bound<'py, PyBytes>);
+
+#[pymethods]
+impl Proposal {
+    fn slices(&self, most_effects: usize, most_bytes: usize) -> Vec<Proposal> {
+        let slices = self.core.slices(most_effects, most_bytes);
+        slices
+            .into_iter()
+            .map(|slice| self.with_slice(slice))
+            .collect()
+    }
+
+    fn halves(&self) -> Option<(Proposal, Proposal)> {
+        let (first, second) = self.core.halves(&self.slice)?;
+        Some((self.with_slice(first), self.with_slice(second)))
+    }
+
+    #[getter]
+    fn events(&self) -> usize {
+        self.if_last(|core| core.events)
+    }
+
+    #[getter(passed_over)]
+    fn ignored(&self) -> usize {
+        self.if_last(|core| core.ignored)
+    }
+
+    #[getter]
+    fn events_by_type(&self) -> BTreeMap<&'static str, usize> {
+        self.if_last(|core| core.events_by_type.clone())
+    }
+
+    #[getter]
+    fn changes_nothing(&self) -> bool {
+        self.core.slice_changes_nothing(&self.slice)
+    }
+
+    #[getter]
+    fn effects(&self) -> Effects {
+        Effects(self.clone())
+    }
+
+    #[getter]
+    fn achievements(&self) -> Achievements {
+        Achievements(self.clone())
+    }
+
+    #[getter]
+    fn exits(&self) -> Exits {
+        Exits(self.clone())
+    }
+
+    #[getter]
+    fn deletions(&self) -> Vec<Deletion> {
+        let row = |row: &goald_matcher::proposal::Deletion| {
+            (
+                row.tenant_id.to_string(),
+                row.contact_id.to_string(),
+                row.slot,
+                row.time,
+            )
+        };
+        self.if_last(|core| core.deletions.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn acknowledgements(&self) -> Vec<Acknowledgement> {
+        let row = |row: &goald_matcher::proposal::Acknowledgement| {
+            (
+                row.tenant_id.to_string(),
+                row.enrollment_id.to_string(),
+                row.contact_id.to_string(),
+                row.workflow_id.to_string(),
+                row.slot,
+                row.cancelled_actions,
+                row.time,
+            )
+        };
+        self.if_last(|core| core.acknowledgements.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn rejects<'py>(&self, py: Python<'py>) -> Vec<Reject<'py>> {
+        self.rejected(py, &BTreeMap::new())
+    }
+
+    #[pyo3(name = "rejects_with")]
+    fn rejects_given_owners<'py>(
+        &self,
+        py: Python<'py>,
+        owners: Vec<(usize, String, String)>,
+    ) -> PyResult<Vec<Reject<'py>>> {
+        let effects = self.slice.effects.len();
+        if owners.iter().any(|&(effect, ..)| effect >= effects) {
+            return Err(no_effect());
+        }
+        let owner = |(effect, contact_id, workflow_id)| {
+            let owner = Owner {
+                contact_id,
+                workflow_id,
+            };
+            (effect, owner)
+        };
+        let owners = owners
+            .iter()
+            .map(|(effect, contact, workflow)| owner((*effect, &**contact, &**workflow)));
+        Ok(self.rejected(py, &owners.collect()))
+    }
+
+    #[pyo3(name = "has_rightful")]
+    fn contender_is_owner(&self, effect: usize, contact: &str, workflow: &str) -> PyResult<bool> {
+        let owner = Owner {
+            contact_id: contact,
+            workflow_id: workflow,
+        };
+        self.core
+            .effects_in(&self.slice)
+            .get(effect)
+            .map(|effect| effect.contender_is_owner(owner))
+            .ok_or_else(no_effect)
+    }
+}
+
+fn no_effect() -> PyErr {
+    PyIndexError::new_err("the proposal has no effect with this index")
+}
