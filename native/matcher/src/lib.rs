@@ -1,6 +1,6 @@
 //! The pure core of goald: decode, route, index, evaluate. No I/O, no clock, no Python.
 //!
-//! Modules depend in one direction; `tests/unit/test_rust_modules.py` checks it:
+//! Modules depend in one direction; `tests/unit/native/test_rust_modules.py` checks it:
 //!
 //! ```text
 //! matcher

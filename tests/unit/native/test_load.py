@@ -73,7 +73,7 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
         (COPY_HEADER + b"\0\6\xff\xff\xff\xff", "tenant_id is null"),
         (COPY_HEADER + b"\0\6" + b"\0\0\0\1\xff" * 4 + b"\0\0\0\4abcd" + bytes(4), "bigint"),
         (COPY_HEADER + COPY_TRAILER + b"x", "after the trailer"),
-        (COPY_HEADER + copy_row("acme", "e-1", "c-1", "w-1", 0, ["g-1"]), "names no goal"),
+        (COPY_HEADER + copy_row("acme", "e-1", "c-1", "w-1", 0, ["g-1"]), "invalid goal id"),
     ],
 )
 def test_another_format_is_refused_and_a_new_stream_may_follow(bad: bytes, said: str) -> None:

@@ -132,7 +132,7 @@ def test_a_proposal_is_applied_once_and_only_to_what_it_was_made_from(
     engine.forget([("acme", "c-1")])
     with pytest.raises(ValueError, match="memory changed"):
         engine.apply(stale, b"\1")
-    with pytest.raises(ValueError, match="1 effects, and 2 bytes"):
+    with pytest.raises(ValueError, match="1 effects, got 2"):
         engine.apply(evaluate(engine, started()), b"\1\1")
     with pytest.raises(ValueError, match="memory changed"):
         _native.Engine().apply(evaluate(engine, started()), b"\1")
@@ -230,7 +230,7 @@ def test_all_goals_are_remembered_one_by_one(engine: _native.Engine) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"goal_logic": "some"}, "goal_logic is neither any nor all"),
+        ({"goal_logic": "some"}, "goal_logic must be any or all"),
         ({"goals": [goal("not-a-uuid")]}, "not a UUID"),
         ({"goals": [goal(goal_type="page_viewed")]}, "unknown goal_type: page_viewed"),
         ({"goals": [goal(criteria="{}")]}, "criteria are empty"),

@@ -176,7 +176,7 @@ async def test_enrollment_id_of_another_contact_goes_to_the_dead_letters(house: 
         await house.settled()
     assert house.exits == ["e-1"]
     assert [letter[b"reason"] for letter in house.dead] == [
-        b"the enrollment id is known under another contact or workflow"
+        b"the enrollment id belongs to another contact or workflow"
     ]
 
 
