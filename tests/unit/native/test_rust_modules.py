@@ -50,11 +50,10 @@ def imports(module: tuple[str, ...], code: str) -> Iterator[tuple[str, ...]]:
     uses = re.findall(r"\buse ((?:crate|self|super)\b[^;]+);", code)
     uses += re.findall(r"\b(?:crate|self|super)(?:::\w+)+", re.sub(r"\buse [^;]+;", "", code))
     for use in uses:
-        for first, *rest in paths(use):
-            base = {"crate": (), "self": module, "super": module[:-1]}[first]
-            while rest and rest[0] == "super":
-                base, rest = base[:-1], rest[1:]
-            yield (*base, *rest)
+        for path in paths(use):
+            supers = path.count("super")
+            base = () if path[0] == "crate" else module[: len(module) - supers]
+            yield (*base, *path[max(supers, 1) :])
 
 
 def graphs(modules: Modules) -> dict[tuple[str, ...], Graph]:
