@@ -1,8 +1,8 @@
 #!/bin/sh
 # step.sh MESSAGE COMMAND [ARGUMENT ...]
 #
-# Says MESSAGE on one line and runs COMMAND quietly; its output is shown only if it fails
-# (or at once, with VERBOSE=1). The exit status is the command's.
+# Prints MESSAGE and runs COMMAND without its output. Prints the output if the command fails,
+# or as it comes if VERBOSE=1 is set. Exits with the status of the command.
 set -u
 message=$1
 shift
