@@ -1,1 +1,1 @@
-"""How tenants' configurations are changed: one service, for `goald apply` and the API alike."""
+"""Changes of tenants' configurations: one service for `goald apply` and for the API."""

@@ -1,59 +1,60 @@
-"""What the configuration's service asks of the world. Each call may raise ServiceUnavailable,
-having changed nothing."""
+"""The ports of the configuration service. Each call may raise ServiceUnavailable, in which case
+nothing was changed."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from goald.domain.configuration.workflows import (
-    Changed,
     ChangeSet,
+    CommittedChanges,
+    ConfigurationScope,
+    CurrentConfiguration,
     EntityRow,
-    HeldConfiguration,
-    Holders,
-    Scope,
+    RolloutStatus,
     WorkflowRow,
 )
 from goald.ports.outbound import Message
 
 
-class Configurations(Protocol):
-    """Where configurations are kept."""
+class ConfigurationStore(Protocol):
+    """Stores the configurations of tenants."""
 
-    async def held(self, tenant: str, scope: Scope) -> HeldConfiguration:
-        """This part of a tenant's configuration, all of one moment."""
+    async def load(self, tenant: str, scope: ConfigurationScope) -> CurrentConfiguration:
+        """Return this part of a tenant's configuration, in one consistent snapshot."""
 
     async def workflows(
         self, tenant: str, offset: int, limit: int
     ) -> tuple[Sequence[WorkflowRow], int]:
-        """Some of a tenant's workflows, by id; and how many it has."""
+        """Return up to `limit` workflows of a tenant, ordered by id, and the total number."""
 
     async def entities(self, tenant: str, kind: str, after: str, limit: int) -> Sequence[EntityRow]:
-        """Up to `limit` entities of a kind, by id, with ids above `after`."""
+        """Return up to `limit` entities of a kind with ids greater than `after`, ordered by id."""
 
     async def change(
         self,
         tenant: str,
         actor: str,
-        scope: Scope,
-        decide: Callable[[HeldConfiguration], ChangeSet],
-    ) -> Changed:
-        """Let `decide` see this part of what is held, and carry its decision out, before
-        anybody else changes anything of the tenant. What `decide` raises leaves everything
-        as it was. `actor`: who it is, for the audit log."""
+        scope: ConfigurationScope,
+        decide: Callable[[CurrentConfiguration], ChangeSet],
+    ) -> CommittedChanges:
+        """Load this part of the configuration, pass it to `decide`, and write the result in the
+        same transaction. Changes of one tenant are serialized. An exception from `decide` rolls
+        the transaction back. `actor` is recorded in the audit log."""
 
     async def mark_published(self, tenant: str, numbers: Sequence[int]) -> None:
-        """Nobody need publish these messages any more."""
+        """Mark outbox rows as published, so that no shard publishes them."""
 
-    async def holders(self, version: int) -> Holders:
-        """The live shards, and those of them that hold this version or a later one."""
+    async def rollout(self, version: int) -> RolloutStatus:
+        """Return how many shards are live, and how many have loaded this version or a later
+        one."""
 
     async def close(self) -> None: ...
 
 
 class NoticePublisher(Protocol):
-    """Where messages are published: that of the pipeline."""
+    """Publishes messages to the outbound streams."""
 
     async def publish(self, messages: Sequence[Message]) -> object:
-        """Returns when every message is taken; after an error some may have been."""
+        """Return when every message is published. After an error some may have been."""
 
     async def close(self) -> None: ...

@@ -1,127 +1,131 @@
-"""The service behind `goald apply` and the API: one way to change a configuration.
+"""The configuration service of `goald apply` and the API.
 
-A change is decided and written in one transaction: what was decided on is what is changed,
-whoever else edits. It is then announced, and awaited until every live shard has it.
+A change is decided and written in one transaction, so that a concurrent edit cannot come between.
+The shards are then notified, and the call waits until every live shard has loaded the change.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from goald.configuration.changes import Changes, Edited, is_everywhere
-from goald.configuration.ports import Configurations, NoticePublisher
+from goald.configuration.executor import ChangeExecutor, EditResult, is_rolled_out
+from goald.configuration.ports import ConfigurationStore, NoticePublisher
 from goald.domain.configuration import edits
 from goald.domain.configuration.catalog import Catalog, CatalogCheck, catalog_after
-from goald.domain.configuration.changes import differences, scope_of
-from goald.domain.configuration.criteria import mentioned
+from goald.domain.configuration.criteria import possible_references
 from goald.domain.configuration.desired import DesiredConfiguration
-from goald.domain.configuration.edits import Expected, GoalPatch, NewGoal
+from goald.domain.configuration.diff import diff_configuration, scope_for
+from goald.domain.configuration.edits import ExpectedVersion, GoalPatch, NewGoal
 from goald.domain.configuration.goals import GoalLogic
 from goald.domain.configuration.workflows import (
     ConfigurationChange,
+    ConfigurationScope,
+    CurrentConfiguration,
     EntityRow,
     GoalRow,
-    HeldConfiguration,
-    Holders,
-    Scope,
+    RolloutStatus,
     WorkflowRow,
 )
 from goald.ports.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """What an application changed, and how many live shards have it by now.
+class ApplyResult:
+    """The result of `ConfigurationService.apply`.
 
-    `version`: None where nothing changed that shards hold. `holders`: None where Postgres
-    went away before it could tell.
+    `version`: the new configuration version; None if no workflow or goal changed. `rollout`:
+    None if Postgres became unavailable before it could be read.
     """
 
     changes: list[ConfigurationChange]
     version: int | None
-    holders: Holders | None
+    rollout: RolloutStatus | None
 
     @property
-    def everywhere(self) -> bool:
-        """Whether every live shard has it."""
-        return is_everywhere(self.holders)
+    def is_rolled_out(self) -> bool:
+        """Whether every live shard has loaded the version."""
+        return is_rolled_out(self.rollout)
 
 
 class ConfigurationService:
-    """Makes tenants' configurations as they are wanted (3.5, E3, E10, R13).
+    """Reads and changes the configurations of tenants (E3, E10, R13).
 
-    `actor`, in each change: who it is, for the audit log. Each call may raise
-    ServiceUnavailable, having changed nothing.
+    `actor` is recorded in the audit log. Each call may raise ServiceUnavailable, in which case
+    nothing was changed. An edit raises the errors of the function of the same name in `edits`.
     """
 
     def __init__(
         self,
-        configurations: Configurations,
+        store: ConfigurationStore,
         clock: Clock,
         *,
         outbound: NoticePublisher | None = None,
         catalog: CatalogCheck = "known",
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
-        """`outbound`: where changes are announced; None leaves that to the shards, which do it
-        each second. `catalog`: how what goals refer to is checked."""
-        self._kept = configurations
-        self._changes = Changes(configurations, outbound, clock, new_id)
+        """`outbound`: publishes the notices of changes; None leaves that to the shards, which
+        check for them each second. `catalog`: how references of goals are checked."""
+        self._store = store
+        self._executor = ChangeExecutor(store, outbound, clock, new_id)
         self._clock = clock
         self._check = catalog
         self._new_id = new_id
 
     async def plan(
-        self, wanted: DesiredConfiguration, *, prune: bool = False
+        self, desired: DesiredConfiguration, *, prune: bool = False
     ) -> list[ConfigurationChange]:
-        """What `apply` would change now. Changes nothing. Raises InvalidFile as it does."""
-        held = await self._kept.held(wanted.tenant, scope_of(wanted, prune=prune))
-        return self._differences(wanted, held, prune)
+        """Return the changes that `apply` would make now. Raises InvalidFile as it does."""
+        current = await self._store.load(desired.tenant, scope_for(desired, prune=prune))
+        return self._diff(desired, current, prune)
 
     async def apply(
-        self, wanted: DesiredConfiguration, *, prune: bool = False, actor: str = "goald"
-    ) -> Applied:
-        """Make the tenant's configuration as wanted, then wait until every live shard has it,
-        at most WAIT_SECONDS. Applying the same again changes nothing.
+        self, desired: DesiredConfiguration, *, prune: bool = False, actor: str = "goald"
+    ) -> ApplyResult:
+        """Make the tenant's configuration equal to `desired`, then wait up to WAIT_SECONDS until
+        every live shard has loaded it. Idempotent.
 
-        Raises InvalidFile, having changed nothing, where it cannot be.
+        Raises InvalidFile, having changed nothing, if the result would be invalid.
         """
-        changed, holders = await self._changes.make(
-            wanted.tenant,
+        committed, rollout = await self._executor.execute(
+            desired.tenant,
             actor,
-            scope_of(wanted, prune=prune),
-            lambda held: self._differences(wanted, held, prune),
+            scope_for(desired, prune=prune),
+            lambda current: self._diff(desired, current, prune),
         )
-        return Applied(changed.changes, changed.version, holders)
+        return ApplyResult(committed.changes, committed.version, rollout)
 
     # Reading ----------------------------------------------------------------------------
 
     async def workflows(
         self, tenant: str, offset: int, limit: int
     ) -> tuple[list[WorkflowRow], int]:
-        """Some of a tenant's workflows, by id; and how many it has."""
-        rows, total = await self._kept.workflows(tenant, offset, limit)
+        """Return up to `limit` workflows, ordered by id, and the total number."""
+        rows, total = await self._store.workflows(tenant, offset, limit)
         return list(rows), total
 
     async def workflow(self, tenant: str, workflow_id: str) -> tuple[WorkflowRow, list[GoalRow]]:
-        """A workflow and its goals, in their order. Raises NotFound."""
-        held = await self._kept.held(tenant, Scope([workflow_id], references=False))
-        row = edits.workflow_of(held, workflow_id)
-        return row, held.goals.get(workflow_id, [])
+        """Return a workflow and its goals in order of position. Raises NotFound."""
+        current = await self._store.load(
+            tenant, ConfigurationScope([workflow_id], references=False)
+        )
+        row = edits.workflow_of(current, workflow_id)
+        return row, current.goals.get(workflow_id, [])
 
     async def goal(self, tenant: str, workflow_id: str, goal_id: UUID) -> GoalRow:
-        """A goal. Raises NotFound."""
-        held = await self._kept.held(tenant, Scope([workflow_id], references=False))
-        return edits.goal_of(held, workflow_id, goal_id)[1]
+        """Return a goal. Raises NotFound."""
+        current = await self._store.load(
+            tenant, ConfigurationScope([workflow_id], references=False)
+        )
+        return edits.goal_of(current, workflow_id, goal_id)[1]
 
     async def entity(self, tenant: str, kind: str, entity_id: str) -> EntityRow:
-        """An entity of the catalog. Raises NotFound."""
-        held = await self._kept.held(tenant, Scope(entities=[(kind, entity_id)]))
-        return edits.entity_of(held, kind, entity_id)
+        """Return a catalog entity. Raises NotFound."""
+        current = await self._store.load(tenant, ConfigurationScope(entities=[(kind, entity_id)]))
+        return edits.entity_of(current, kind, entity_id)
 
     async def entities(self, tenant: str, kind: str, after: str, limit: int) -> list[EntityRow]:
-        """Up to `limit` entities of a kind, by id, with ids above `after`."""
-        return list(await self._kept.entities(tenant, kind, after, limit))
+        """Return up to `limit` entities of a kind with ids greater than `after`, ordered by id."""
+        return list(await self._store.entities(tenant, kind, after, limit))
 
     # Editing ----------------------------------------------------------------------------
 
@@ -132,36 +136,37 @@ class ConfigurationService:
         workflow_id: str,
         name: str | None,
         goal_logic: GoalLogic | None,
-        expected: Expected,
-    ) -> Edited[WorkflowRow]:
-        """See `edits.put_workflow`, for this and what follows."""
-        return await self._changes.edit(
-            tenant, actor, Scope([workflow_id], references=False),
-            lambda held: edits.put_workflow(held, workflow_id, name, goal_logic, expected),
-            lambda held: edits.workflow_of(held, workflow_id),
+        expected: ExpectedVersion,
+    ) -> EditResult[WorkflowRow]:
+        return await self._executor.edit(
+            tenant, actor, ConfigurationScope([workflow_id], references=False),
+            lambda current: edits.put_workflow(current, workflow_id, name, goal_logic, expected),
+            lambda current: edits.workflow_of(current, workflow_id),
         )  # fmt: skip
 
     async def set_active(
-        self, tenant: str, actor: str, workflow_id: str, is_active: bool, expected: Expected
-    ) -> Edited[WorkflowRow]:
-        return await self._changes.edit(
-            tenant, actor, Scope([workflow_id], references=is_active),
-            lambda held: edits.set_active(
-                held, workflow_id, is_active, expected, self._catalog(held), self._clock.now_us()
+        self, tenant: str, actor: str, workflow_id: str, is_active: bool, expected: ExpectedVersion
+    ) -> EditResult[WorkflowRow]:
+        return await self._executor.edit(
+            tenant, actor, ConfigurationScope([workflow_id], references=is_active),
+            lambda current: edits.set_active(
+                current, workflow_id, is_active, expected, self._catalog(current),
+                self._clock.now_us(),
             ),
-            lambda held: edits.workflow_of(held, workflow_id),
+            lambda current: edits.workflow_of(current, workflow_id),
         )  # fmt: skip
 
     async def add_goal(
         self, tenant: str, actor: str, workflow_id: str, goal: NewGoal
-    ) -> Edited[GoalRow]:
+    ) -> EditResult[GoalRow]:
         goal_id = self._new_id()
-        return await self._changes.edit(
-            tenant, actor, Scope([workflow_id], mentioned(goal.criteria)),
-            lambda held: edits.add_goal(
-                held, workflow_id, goal, self._catalog(held), self._clock.now_us(), lambda: goal_id
+        return await self._executor.edit(
+            tenant, actor, ConfigurationScope([workflow_id], possible_references(goal.criteria)),
+            lambda current: edits.add_goal(
+                current, workflow_id, goal, self._catalog(current), self._clock.now_us(),
+                lambda: goal_id,
             ),
-            lambda held: edits.goal_of(held, workflow_id, goal_id)[1],
+            lambda current: edits.goal_of(current, workflow_id, goal_id)[1],
         )  # fmt: skip
 
     async def change_goal(
@@ -171,52 +176,56 @@ class ConfigurationService:
         workflow_id: str,
         goal_id: UUID,
         patch: GoalPatch,
-        expected: Expected,
-    ) -> Edited[GoalRow]:
-        return await self._changes.edit(
-            tenant, actor, Scope([workflow_id], mentioned(patch.criteria)),
-            lambda held: edits.change_goal(
-                held, workflow_id, goal_id, patch, expected, self._catalog(held),
+        expected: ExpectedVersion,
+    ) -> EditResult[GoalRow]:
+        return await self._executor.edit(
+            tenant, actor, ConfigurationScope([workflow_id], possible_references(patch.criteria)),
+            lambda current: edits.change_goal(
+                current, workflow_id, goal_id, patch, expected, self._catalog(current),
                 self._clock.now_us(),
             ),
-            lambda held: edits.goal_of(held, workflow_id, goal_id)[1],
+            lambda current: edits.goal_of(current, workflow_id, goal_id)[1],
         )  # fmt: skip
 
     async def delete_goal(
-        self, tenant: str, actor: str, workflow_id: str, goal_id: UUID, expected: Expected
+        self, tenant: str, actor: str, workflow_id: str, goal_id: UUID, expected: ExpectedVersion
     ) -> bool:
-        """Whether every live shard knows that it is gone."""
-        _, holders = await self._changes.make(
-            tenant, actor, Scope([workflow_id], references=False),
-            lambda held: edits.delete_goal(held, workflow_id, goal_id, expected),
+        """Return whether every live shard has loaded the deletion."""
+        _, rollout = await self._executor.execute(
+            tenant, actor, ConfigurationScope([workflow_id], references=False),
+            lambda current: edits.delete_goal(current, workflow_id, goal_id, expected),
         )  # fmt: skip
-        return is_everywhere(holders)
+        return is_rolled_out(rollout)
 
-    async def put_entity(self, tenant: str, actor: str, row: EntityRow) -> Edited[EntityRow]:
-        return await self._changes.edit(
-            tenant, actor, Scope(entities=[(row.kind, row.id)]),
-            lambda held: edits.put_entity(held, row),
-            lambda held: edits.entity_of(held, row.kind, row.id),
+    async def put_entity(self, tenant: str, actor: str, row: EntityRow) -> EditResult[EntityRow]:
+        return await self._executor.edit(
+            tenant, actor, ConfigurationScope(entities=[(row.kind, row.id)]),
+            lambda current: edits.put_entity(current, row),
+            lambda current: edits.entity_of(current, row.kind, row.id),
         )  # fmt: skip
 
     async def delete_entity(self, tenant: str, actor: str, kind: str, entity_id: str) -> None:
-        await self._changes.make(
-            tenant, actor, Scope(entities=[(kind, entity_id)]),
-            lambda held: edits.delete_entity(held, kind, entity_id),
+        await self._executor.execute(
+            tenant, actor, ConfigurationScope(entities=[(kind, entity_id)]),
+            lambda current: edits.delete_entity(current, kind, entity_id),
         )  # fmt: skip
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._changes.close()
-        await self._kept.close()
+        await self._executor.close()
+        await self._store.close()
 
-    def _differences(
-        self, wanted: DesiredConfiguration, held: HeldConfiguration, prune: bool
+    async def _load_workflow(self, tenant: str, workflow_id: str) -> CurrentConfiguration:
+        scope = ConfigurationScope([workflow_id], references=False)
+        return await self._store.load(tenant, scope)
+
+    def _diff(
+        self, desired: DesiredConfiguration, current: CurrentConfiguration, prune: bool
     ) -> list[ConfigurationChange]:
-        return differences(
-            wanted, held, prune=prune, now_us=self._clock.now_us(), new_id=self._new_id,
+        return diff_configuration(
+            desired, current, prune=prune, now_us=self._clock.now_us(), new_id=self._new_id,
             check=self._check,
         )  # fmt: skip
 
-    def _catalog(self, held: HeldConfiguration) -> Catalog:
-        return catalog_after(held, [], self._check)
+    def _catalog(self, current: CurrentConfiguration) -> Catalog:
+        return catalog_after(current, [], self._check)

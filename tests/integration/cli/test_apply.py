@@ -14,10 +14,10 @@ from tests.support.services.commands import Ran
 from tests.support.services.servers import Database
 
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore, TenantPool
+from goald.adapters.postgres import PostgresConfigurationStore, PostgresShardStore, TenantPool
 from goald.configuration.file import parse_configuration
 from goald.configuration.service import ConfigurationService
-from goald.domain.configuration.workflows import Holders
+from goald.domain.configuration.workflows import RolloutStatus
 from goald.domain.errors import InvalidFile
 from goald.domain.slots import SlotRange
 from goald.domain.streams import CONTROL, NOTICES
@@ -146,7 +146,7 @@ async def test_first_activation_sets_effective_from_and_later_ones_keep_it(
     database: Database, store: PostgresShardStore
 ) -> None:
     clock = ManualClock()
-    service = ConfigurationService(PostgresConfigurations(TenantPool(database.dsn, 1)), clock)
+    service = ConfigurationService(PostgresConfigurationStore(TenantPool(database.dsn, 1)), clock)
     try:
         effective = []
         for active in ("false", "true", "false", "true"):
@@ -263,8 +263,8 @@ async def test_apply_waits_for_live_shards_and_says_who_has_it(
         await other.acquire(SlotRange(128, 255), "b")
         await store.renew(low, 1_000)
         applied = await service.apply(parse_configuration(FILE))
-        assert applied.holders == Holders(ready=1, live=2)
-        assert not applied.everywhere
+        assert applied.rollout == RolloutStatus(ready=1, live=2)
+        assert not applied.is_rolled_out
     finally:
         await other.close()
         await service.close()

@@ -13,11 +13,11 @@ from tests.support.services.servers import Database
 
 from goald.configuration.file import parse_configuration
 from goald.configuration.service import ConfigurationService
-from goald.domain.configuration.edits import Expected, GoalPatch, NewGoal
+from goald.domain.configuration.edits import ExpectedVersion, GoalPatch, NewGoal
 from goald.domain.configuration.workflows import EntityRow
 from goald.runtime.wiring.daemon import configuration_service
 
-ANYHOW = Expected()
+ANYHOW = ExpectedVersion()
 SINCE = 1_767_225_600_000_000
 
 WORKFLOWS = "SELECT * FROM goald.workflows WHERE tenant_id = $1"

@@ -20,7 +20,7 @@ from goald._native import SLOTS, Engine, Router
 from goald.client import event
 from goald.domain import streams
 from goald.domain.configuration.goals import LISTENS_TO
-from goald.domain.configuration.notices import notices_of
+from goald.domain.configuration.notices import notices_for
 from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
 
 ROOT = Path(__file__).parents[3]
@@ -99,7 +99,7 @@ def test_the_notices_are_those_that_are_published() -> None:
         ConfigurationChange(draft, active),
         ConfigurationChange(active, draft),
     ]
-    told = {name for change in changes for _, name, _ in notices_of(change)}
+    told = {name for change in changes for _, name, _ in notices_for(change)}
     assert types_of("notices") == told | {"workflow.goal.achieved"}
 
 

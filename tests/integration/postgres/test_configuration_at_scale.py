@@ -11,15 +11,15 @@ import pytest
 from tests.support.services.servers import Database
 
 from goald.adapters.memory.clock import ManualClock
-from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore, TenantPool
+from goald.adapters.postgres import PostgresConfigurationStore, PostgresShardStore, TenantPool
 from goald.adapters.postgres.configuration import statements
 from goald.configuration.file import parse_configuration
 from goald.configuration.service import ConfigurationService
-from goald.domain.configuration.changes import scope_of
-from goald.domain.configuration.edits import Expected
-from goald.domain.configuration.workflows import EntityRow, Scope
+from goald.domain.configuration.diff import scope_for
+from goald.domain.configuration.edits import ExpectedVersion
+from goald.domain.configuration.workflows import ConfigurationScope, EntityRow
 
-ANYHOW = Expected()
+ANYHOW = ExpectedVersion()
 KINDS = ["tag", "form", "calendar", "service", "pipeline", "stage", "product"]
 
 FILL = """
@@ -60,7 +60,7 @@ async def large(database: Database) -> None:
 
 
 def service_over(pool: TenantPool) -> ConfigurationService:
-    return ConfigurationService(PostgresConfigurations(pool), ManualClock())
+    return ConfigurationService(PostgresConfigurationStore(pool), ManualClock())
 
 
 @pytest.mark.usefixtures("large")
@@ -84,8 +84,8 @@ async def test_no_statement_of_the_api_walks_over_a_table(pool: TenantPool) -> N
 
 @pytest.mark.usefixtures("large")
 async def test_what_is_read_is_what_was_asked_for(pool: TenantPool) -> None:
-    configurations = PostgresConfigurations(pool)
-    held = await configurations.held("acme", Scope(["w-7"], [("product", "p-8")]))
+    configurations = PostgresConfigurationStore(pool)
+    held = await configurations.load("acme", ConfigurationScope(["w-7"], [("product", "p-8")]))
     assert list(held.workflows) == ["w-7"]
     assert [goal.criteria for goal in held.goals["w-7"]] == [{"product_id": "p-7"}]
     assert list(held.catalog) == ["product"]
@@ -100,7 +100,7 @@ async def test_file_reads_what_it_names(pool: TenantPool) -> None:
         "  - {goal_type: purchase_made, criteria: {product_id: p-9}}\n"
         "catalog: {product: [{id: p-10, name: P}]}"
     )
-    held = await PostgresConfigurations(pool).held("acme", scope_of(wanted, prune=False))
+    held = await PostgresConfigurationStore(pool).load("acme", scope_for(wanted, prune=False))
     assert list(held.workflows) == ["w-7"]
     assert sorted(held.catalog["product"]) == ["p-10", "p-7", "p-9"]
     (added,) = await service_over(pool).plan(wanted)
@@ -219,13 +219,13 @@ async def wait_for_a_lock(database: Database) -> None:
 async def test_change_that_decides_wrongly_leaves_everything_as_it_was(
     pool: TenantPool, database: Database
 ) -> None:
-    configurations = PostgresConfigurations(pool)
+    configurations = PostgresConfigurationStore(pool)
 
     def decide(_: Any) -> Any:
         raise LookupError
 
     with pytest.raises(LookupError):
-        await configurations.change("acme", "someone", Scope(["w"]), decide)
+        await configurations.change("acme", "someone", ConfigurationScope(["w"]), decide)
     service = ConfigurationService(configurations, ManualClock())
     assert (await service.put_workflow("acme", "someone", "w", None, None, ANYHOW)).created
     async with admin(database) as connection:

@@ -9,11 +9,11 @@ import pytest
 from redis.asyncio import Redis
 from tests.support.services.servers import Database
 
-from goald.adapters.postgres import PostgresConfigurations, PostgresShardStore, TenantPool
+from goald.adapters.postgres import PostgresConfigurationStore, PostgresShardStore, TenantPool
 from goald.adapters.redis import RedisControlStream, RedisOutbound
 from goald.configuration.file import parse_configuration
-from goald.configuration.service import Applied
-from goald.domain.configuration.workflows import Holders
+from goald.configuration.service import ApplyResult
+from goald.domain.configuration.workflows import RolloutStatus
 from goald.domain.slots import split_slots
 from goald.domain.streams import CONTROL
 from goald.runtime.processes.shard import ShardProcess, ShardSettings
@@ -80,10 +80,10 @@ async def shards(
 @pytest.fixture
 async def apply(
     redis_url: str, database: Database
-) -> AsyncIterator[Callable[[str], Awaitable[Applied]]]:
+) -> AsyncIterator[Callable[[str], Awaitable[ApplyResult]]]:
     service = configuration_service(database.dsn, redis_url)
 
-    async def apply(tag: str) -> Applied:
+    async def apply(tag: str) -> ApplyResult:
         return await service.apply(parse_configuration(FILE.format(tag=tag)))
 
     yield apply
@@ -96,15 +96,17 @@ def where(redis_url: str, database: Database) -> Endpoints:
 
 
 @pytest.fixture
-async def is_everywhere(database: Database) -> AsyncIterator[Callable[[Applied], Awaitable[None]]]:
+async def is_everywhere(
+    database: Database,
+) -> AsyncIterator[Callable[[ApplyResult], Awaitable[None]]]:
     """Waits until all shards have a change, longer than its answer does, and changes nothing:
     on a busy machine the answer may have come first (E10)."""
-    kept = PostgresConfigurations(TenantPool(database.dsn, 2))
+    kept = PostgresConfigurationStore(TenantPool(database.dsn, 2))
 
-    async def is_everywhere(applied: Applied) -> None:
+    async def is_everywhere(applied: ApplyResult) -> None:
         assert applied.version is not None, "nothing was changed"
         async with asyncio.timeout(SOON_S):
-            while await kept.holders(applied.version) != Holders(ready=2, live=2):
+            while await kept.rollout(applied.version) != RolloutStatus(ready=2, live=2):
                 await asyncio.sleep(0.05)
 
     yield is_everywhere
@@ -112,7 +114,7 @@ async def is_everywhere(database: Database) -> AsyncIterator[Callable[[Applied],
 
 
 async def test_every_shard_has_a_change_when_it_is_answered(
-    where: Endpoints, apply: Callable[[str], Awaitable[Applied]]
+    where: Endpoints, apply: Callable[[str], Awaitable[ApplyResult]]
 ) -> None:
     """Those that are told, that is; an answer that could not wait so long says who has it not."""
     tags = (f"Customer of week {week}" for week in itertools.count())
@@ -120,28 +122,28 @@ async def test_every_shard_has_a_change_when_it_is_answered(
     async with shards(where, NEVER), asyncio.timeout(SOON_S):
         while answered < 3:
             applied = await apply(next(tags))
-            assert applied.holders is not None
-            assert applied.holders.live == 2
-            assert applied.everywhere == (applied.holders.ready == 2)
-            answered += applied.everywhere
+            assert applied.rollout is not None
+            assert applied.rollout.live == 2
+            assert applied.is_rolled_out == (applied.rollout.ready == 2)
+            answered += applied.is_rolled_out
 
 
 async def test_a_change_that_shards_were_not_told_of_is_found(
     where: Endpoints,
-    apply: Callable[[str], Awaitable[Applied]],
-    is_everywhere: Callable[[Applied], Awaitable[None]],
+    apply: Callable[[str], Awaitable[ApplyResult]],
+    is_everywhere: Callable[[ApplyResult], Awaitable[None]],
     redis_62_url: str,
 ) -> None:
     async with shards(where, 0.2, redis_62_url):
         await is_everywhere(await apply("Customer"))
     async with shards(where, NEVER, redis_62_url):
-        assert not (await apply("Prospect")).everywhere
+        assert not (await apply("Prospect")).is_rolled_out
 
 
 async def test_messages_that_are_deleted_are_not_missed(
     where: Endpoints,
-    apply: Callable[[str], Awaitable[Applied]],
-    is_everywhere: Callable[[Applied], Awaitable[None]],
+    apply: Callable[[str], Awaitable[ApplyResult]],
+    is_everywhere: Callable[[ApplyResult], Awaitable[None]],
 ) -> None:
     """As trimming does, or somebody who tidies up: the next message tells of all before."""
     async with shards(where, NEVER), Redis.from_url(where.redis_url) as client:

@@ -1,4 +1,4 @@
-"""The JSON Schema of criteria takes what goald takes, and refuses what goald refuses."""
+"""The JSON Schema of criteria accepts exactly what goald accepts."""
 
 from decimal import Decimal
 from typing import Any, get_args
@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
-from goald.domain.configuration.criteria import OF_TYPE, read_criteria
+from goald.domain.configuration.criteria import CRITERIA_BY_TYPE, read_criteria
 from goald.domain.configuration.criteria_schema import criteria_schema
 from goald.domain.configuration.goals import GoalType
 from goald.domain.errors import InvalidConfiguration
@@ -27,10 +27,10 @@ VALUES = {"min_amount": AMOUNTS, "any_purchase": FLAGS, "any_appointment": FLAGS
 
 
 def corpus() -> list[tuple[GoalType, dict[str, Any]]]:
-    """Each criterion with each value: alone, and beside one other that is set."""
+    """Return each criterion with each value: alone, and with one other criterion."""
     found: list[tuple[GoalType, dict[str, Any]]] = []
     for goal_type in GOAL_TYPES:
-        names = list(OF_TYPE[goal_type].model_fields)
+        names = list(CRITERIA_BY_TYPE[goal_type].model_fields)
         found += [(goal_type, {}), (goal_type, {"colour": "red"})]
         found.append((goal_type, dict.fromkeys(names)))
         for name in names:
@@ -44,7 +44,7 @@ def corpus() -> list[tuple[GoalType, dict[str, Any]]]:
     return found
 
 
-def takes(goal_type: GoalType, criteria: Any) -> bool:
+def is_accepted(goal_type: GoalType, criteria: Any) -> bool:
     try:
         read_criteria(goal_type, criteria)
     except InvalidConfiguration:
@@ -58,15 +58,15 @@ def test_schema_and_service_agree(goal_type: GoalType) -> None:
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     cases = [criteria for of_type, criteria in corpus() if of_type == goal_type]
-    differ = [one for one in cases if validator.is_valid(one) != takes(goal_type, one)]
+    differ = [one for one in cases if validator.is_valid(one) != is_accepted(goal_type, one)]
     assert differ == []
-    assert {takes(goal_type, one) for one in cases} == {True, False}
+    assert {is_accepted(goal_type, one) for one in cases} == {True, False}
 
 
 @pytest.mark.parametrize("goal_type", GOAL_TYPES)
-def test_a_form_can_be_drawn_of_it(goal_type: GoalType) -> None:
+def test_every_field_has_a_title_and_a_description(goal_type: GoalType) -> None:
     schema = criteria_schema(goal_type)
-    assert set(schema["properties"]) == set(OF_TYPE[goal_type].model_fields)
+    assert set(schema["properties"]) == set(CRITERIA_BY_TYPE[goal_type].model_fields)
     for field in (schema, *schema["properties"].values()):
         assert field["title"]
         assert field["description"]

@@ -1,4 +1,4 @@
-"""Criteria are read strictly: what is set is kept exactly, what is not sensible is refused."""
+"""Criteria are validated strictly: values are kept exactly, and invalid ones are refused."""
 
 from decimal import Decimal
 from typing import Any
@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from goald.domain.configuration.criteria import OF_TYPE, references
+from goald.domain.configuration.criteria import CRITERIA_BY_TYPE, references
 from goald.domain.configuration.goals import GoalType
 
 
 def read(goal_type: GoalType, criteria: dict[str, Any]) -> dict[str, Any]:
-    return OF_TYPE[goal_type].model_validate(criteria).as_set()
+    return CRITERIA_BY_TYPE[goal_type].model_validate(criteria).to_dict()
 
 
 @pytest.mark.parametrize(
@@ -40,21 +40,21 @@ def read(goal_type: GoalType, criteria: dict[str, Any]) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_set_is_kept_and_nothing_else(
+def test_only_criteria_that_are_set_are_kept(
     goal_type: GoalType, criteria: dict[str, Any], kept: dict[str, Any]
 ) -> None:
     assert read(goal_type, criteria) == kept
 
 
-def test_tag_names_that_take_the_same_tags_are_the_same() -> None:
-    """Else a workflow would have one goal twice, spelled in two ways (E2, R11)."""
+def test_tag_names_are_normalized() -> None:
+    """Otherwise a workflow could have the same goal twice, spelt in two ways (E2, R11)."""
     assert read("tag_added", {"tag_name": "cafe\u0301"}) == {"tag_name": "caf\u00e9"}
     assert read("tag_added", {"tag_id": "cafe\u0301"}) == {"tag_id": "cafe\u0301"}
 
 
-@pytest.mark.parametrize("goal_type", OF_TYPE)
+@pytest.mark.parametrize("goal_type", CRITERIA_BY_TYPE)
 def test_empty_criteria_are_refused(goal_type: GoalType) -> None:
-    unset = dict.fromkeys(OF_TYPE[goal_type].model_fields)
+    unset = dict.fromkeys(CRITERIA_BY_TYPE[goal_type].model_fields)
     for nothing in ({}, unset):
         with pytest.raises(ValidationError, match="Goal criteria cannot be empty"):
             read(goal_type, nothing)
@@ -65,7 +65,7 @@ def test_empty_criteria_are_refused(goal_type: GoalType) -> None:
     [True, -1, "-1", "1e5", "1_000", "١٢", "NaN", "Infinity", "", " 1", "1.", ".5", 1.5, [],
      "1000000000000000000", "0.1234567890123456789"],
 )  # fmt: skip
-def test_what_is_no_exact_amount_is_refused(amount: Any) -> None:
+def test_inexact_amounts_are_refused(amount: Any) -> None:
     with pytest.raises(ValidationError, match="at most 18 digits"):
         read("purchase_made", {"min_amount": amount})
 
@@ -83,8 +83,8 @@ def test_amounts_are_exact(digits: int, places: int) -> None:
         ("appointment_booked", {"any_appointment": True, "calendar_id": "cal-456"}),
     ],
 )
-def test_any_stands_alone(goal_type: GoalType, criteria: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="cannot stand beside"):
+def test_any_excludes_other_criteria(goal_type: GoalType, criteria: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="cannot be combined"):
         read(goal_type, criteria)
 
 
@@ -104,12 +104,12 @@ def test_any_stands_alone(goal_type: GoalType, criteria: dict[str, Any]) -> None
         ("form_submitted", "form-123"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(goal_type: GoalType, criteria: Any) -> None:
+def test_invalid_criteria_are_refused(goal_type: GoalType, criteria: Any) -> None:
     with pytest.raises(ValidationError):
         read(goal_type, criteria)
 
 
-def test_references_name_the_kind_of_entity() -> None:
+def test_references_include_the_entity_kind() -> None:
     stage = {"pipeline_id": "p", "stage_id": "s"}
     assert sorted(references("pipeline_stage_reached", stage)) == [
         ("pipeline_id", "pipeline", "p"),

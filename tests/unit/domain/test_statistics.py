@@ -37,7 +37,7 @@ def test_rates_have_one_decimal(part: int, whole: int, percent: float) -> None:
 
 
 @given(st.integers(1, 10**12), st.data())
-def test_no_rate_passes_100(whole: int, data: st.DataObject) -> None:
+def test_no_rate_exceeds_100(whole: int, data: st.DataObject) -> None:
     assert 0.0 <= rate(data.draw(st.integers(0, whole)), whole) <= 100.0
 
 
@@ -46,11 +46,11 @@ def test_percentile_of_nothing_is_none() -> None:
     assert percentile_hours({7: 0}, 50) is None
 
 
-def test_percentile_passes_over_steps_that_are_empty_again() -> None:
+def test_percentile_skips_empty_buckets() -> None:
     assert percentile_hours({3: 0, 200: 1, 300: 0}, 99) == percentile_hours({200: 1}, 50)
 
 
-def test_average_is_none_where_nobody_got_there() -> None:
+def test_average_is_none_without_achievements() -> None:
     week = Week(MONDAY, 3, dict.fromkeys(ENDED, 0), 0, 0, 0, {"tag_added": 0})
     found = statistics_of([week], {}, {}, ["form_submitted"], NOW)
     assert found.avg_time_to_goal_hours is None
@@ -58,7 +58,7 @@ def test_average_is_none_where_nobody_got_there() -> None:
     assert found.by_status["active"] == 3
 
 
-def test_no_weeks_are_all_zero() -> None:
+def test_counts_without_weeks_are_zero() -> None:
     found = statistics_of([], {}, {}, [], NOW)
     assert (found.total_enrolled, found.conversion_rate, found.cohorts) == (0, 0.0, [])
     assert found.by_status == dict.fromkeys(("active", *ENDED), 0)
@@ -68,8 +68,8 @@ days = st.dates(date(2025, 12, 1), date(2026, 3, 31))
 
 
 @given(days, days)
-def test_whole_weeks_and_single_days_are_the_days_asked_for(one: date, other: date) -> None:
-    first, last = sorted((one, other))
+def test_whole_weeks_and_single_days_cover_the_range(day: date, other: date) -> None:
+    first, last = sorted((day, other))
     monday, last_monday, single = whole_weeks(first, last)
     assert monday is not None
     assert last_monday is not None
@@ -78,13 +78,13 @@ def test_whole_weeks_and_single_days_are_the_days_asked_for(one: date, other: da
         assert monday.weekday() == 0
         weeks += [monday + timedelta(days=number) for number in range(7)]
         monday += timedelta(weeks=1)
-    wanted = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    assert sorted(weeks + single) == wanted
+    expected = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    assert sorted(weeks + single) == expected
     assert len(single) <= 12
 
 
 @given(days)
-def test_an_open_end_is_whole_weeks(day: date) -> None:
+def test_open_range_uses_whole_weeks(day: date) -> None:
     assert whole_weeks(None, None) == (None, None, [])
     monday, end, before = whole_weeks(day, None)
     assert end is None

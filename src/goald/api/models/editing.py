@@ -6,7 +6,7 @@ from fastapi import Query
 from pydantic import ConfigDict, Field
 
 from goald.api.models.body import Body
-from goald.domain.configuration.workflows import Stamp
+from goald.domain.configuration.workflows import RowMetadata
 
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="how many to leave out")]
 Limit = Annotated[int, Query(ge=1, le=200, description="how many at most")]
@@ -30,8 +30,8 @@ class OfVersion(ChangeRequest):
     version: SeenVersion = None
 
 
-def known(stamp: Stamp | None) -> Stamp:
-    """The stamp of a row that was read or written."""
-    if stamp is None:
-        raise ValueError("a row that is not written yet has no stamp")
-    return stamp
+def require_metadata(metadata: RowMetadata | None) -> RowMetadata:
+    """Return the metadata of a row that was read or written."""
+    if metadata is None:
+        raise ValueError("the row has not been written")
+    return metadata

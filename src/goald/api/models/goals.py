@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.api.models.editing import ChangeRequest, SeenVersion, known
+from goald.api.models.editing import ChangeRequest, SeenVersion, require_metadata
 from goald.api.models.times import StrictTimeUs
 from goald.domain.configuration.criteria import Id
 from goald.domain.configuration.criteria_schema import criteria_schema
@@ -111,7 +111,7 @@ class GoalAnswer(BaseModel):
 
     @classmethod
     def of(cls, row: GoalRow) -> "GoalAnswer":
-        stamp = known(row.stamp)
+        metadata = require_metadata(row.metadata)
         since = row.effective_from
         return cls(
             id=row.id,
@@ -121,9 +121,9 @@ class GoalAnswer(BaseModel):
             is_active=row.is_active,
             key=row.key,
             effective_from=None if since is None else rfc3339(since),
-            version=stamp.version,
-            created_at=rfc3339(stamp.created_at),
-            updated_at=rfc3339(stamp.updated_at),
+            version=metadata.version,
+            created_at=rfc3339(metadata.created_at),
+            updated_at=rfc3339(metadata.updated_at),
         )
 
 

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.api.models.editing import ChangeRequest, SeenVersion, known
+from goald.api.models.editing import ChangeRequest, SeenVersion, require_metadata
 from goald.domain.configuration.criteria import Text
 from goald.domain.configuration.goals import GoalLogic
 from goald.domain.configuration.workflows import WorkflowRow
@@ -49,15 +49,15 @@ class WorkflowAnswer(BaseModel):
 
     @classmethod
     def of(cls, row: WorkflowRow) -> "WorkflowAnswer":
-        stamp = known(row.stamp)
+        metadata = require_metadata(row.metadata)
         return cls(
             id=row.id,
             name=row.name,
             goal_logic=row.goal_logic,
             is_active=row.is_active,
-            version=stamp.version,
-            created_at=rfc3339(stamp.created_at),
-            updated_at=rfc3339(stamp.updated_at),
+            version=metadata.version,
+            created_at=rfc3339(metadata.created_at),
+            updated_at=rfc3339(metadata.updated_at),
         )
 
 

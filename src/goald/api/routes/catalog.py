@@ -10,7 +10,7 @@ from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.pagination import Asked
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
-from goald.api.http.versions import LOCATION
+from goald.api.http.versions import LOCATION, status_of
 from goald.api.models.catalog import EntityAnswer, EntityChange, EntityPage
 from goald.api.models.editing import Limit
 from goald.api.problems import responses
@@ -83,7 +83,7 @@ async def put_entity(
     )
     where = f"/api/v1/catalog/{kind}/{quote(entity_id, safe='')}"
     headers = {"Location": where} if edited.created else {}
-    return ExactJson(_answer(edited.row), edited.status, headers)
+    return ExactJson(_answer(edited.row), status_of(edited), headers)
 
 
 @router.delete(

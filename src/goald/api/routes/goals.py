@@ -8,12 +8,12 @@ from goald.api.auth.access import Edits, PartsOf, Reads
 from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
-from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag
+from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag, status_of
 from goald.api.models.editing import Limit, Offset
 from goald.api.models.goals import GoalAnswer, GoalChange, GoalList, GoalRequest
 from goald.api.problems import responses
 from goald.api.routes.workflows import NOT_EVERYWHERE, path_of, with_version
-from goald.configuration.changes import Edited
+from goald.configuration.executor import EditResult
 from goald.domain.configuration.criteria import read_criteria
 from goald.domain.configuration.edits import GoalPatch, NewGoal
 from goald.domain.configuration.workflows import GoalRow
@@ -99,7 +99,7 @@ async def change_goal(
         is_active=body.is_active,
         effective_from=body.effective_from,
         key=body.key,
-        is_without_key="key" in body.model_fields_set and body.key is None,
+        clears_key="key" in body.model_fields_set and body.key is None,
     )
     expected = with_version(if_match, body.version)
     return _answer(
@@ -127,9 +127,9 @@ async def delete_goal(
     return Response(status_code=204 if everywhere else 202)
 
 
-def _answer(edited: Edited[GoalRow]) -> ExactJson:
+def _answer(edited: EditResult[GoalRow]) -> ExactJson:
     row = edited.row
     headers = {"ETag": etag(row)}
     if edited.created:
         headers["Location"] = f"{path_of(row.workflow_id)}/goals/{row.id}"
-    return ExactJson(GoalAnswer.of(row), edited.status, headers)
+    return ExactJson(GoalAnswer.of(row), status_of(edited), headers)

@@ -7,13 +7,13 @@ from goald.api.dependencies import Dependencies
 from goald.api.http.exact_numbers import ExactJson
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
-from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag
+from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag, status_of
 from goald.api.models.editing import Limit, Offset, OfVersion
 from goald.api.models.workflows import WorkflowAnswer, WorkflowChange, WorkflowList
 from goald.api.ports import Caller
 from goald.api.problems import responses
-from goald.configuration.changes import Edited
-from goald.domain.configuration.edits import Expected
+from goald.configuration.executor import EditResult
+from goald.domain.configuration.edits import ExpectedVersion
 from goald.domain.configuration.workflows import WorkflowRow
 
 router = Router()
@@ -111,9 +111,9 @@ async def deactivate_workflow(
     return await _set_active(workflow_id, False, caller, parts, if_match, body)
 
 
-def with_version(if_match: Expected, version: int | None) -> Expected:
+def with_version(if_match: ExpectedVersion, version: int | None) -> ExpectedVersion:
     """What the header and the body ask for."""
-    return Expected(if_match.versions, if_match.existing, version)
+    return ExpectedVersion(if_match.versions, if_match.must_exist, version)
 
 
 def path_of(workflow_id: str) -> str:
@@ -126,7 +126,7 @@ async def _set_active(
     is_active: bool,
     caller: Caller,
     parts: Dependencies,
-    if_match: Expected,
+    if_match: ExpectedVersion,
     body: OfVersion | None,
 ) -> ExactJson:
     expected = with_version(if_match, body.version if body else None)
@@ -136,8 +136,8 @@ async def _set_active(
     return _answer(edited)
 
 
-def _answer(edited: Edited[WorkflowRow]) -> ExactJson:
+def _answer(edited: EditResult[WorkflowRow]) -> ExactJson:
     headers = {"ETag": etag(edited.row)}
     if edited.created:
         headers["Location"] = path_of(edited.row.id)
-    return ExactJson(WorkflowAnswer.of(edited.row), edited.status, headers)
+    return ExactJson(WorkflowAnswer.of(edited.row), status_of(edited), headers)

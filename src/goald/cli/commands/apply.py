@@ -12,7 +12,7 @@ import typer
 from goald.cli.output.printing import print_json, say, table
 
 if TYPE_CHECKING:
-    from goald.configuration.service import Applied, ConfigurationService
+    from goald.configuration.service import ApplyResult, ConfigurationService
     from goald.domain.configuration.desired import DesiredConfiguration
     from goald.domain.configuration.workflows import ConfigurationChange, Row
 
@@ -56,7 +56,7 @@ def apply(
 
 async def _apply(
     service: "ConfigurationService", wanted: "DesiredConfiguration", *, dry_run: bool, prune: bool
-) -> "tuple[list[ConfigurationChange], Applied | None]":
+) -> "tuple[list[ConfigurationChange], ApplyResult | None]":
     """The differences, and what became of them; None for a dry run. Closes the service."""
     try:
         if dry_run:
@@ -75,7 +75,7 @@ def _actor() -> str:
         return f"cli:{os.getuid()}"
 
 
-def _summary(tenant: str, count: int, applied: "Applied | None") -> str:
+def _summary(tenant: str, count: int, applied: "ApplyResult | None") -> str:
     if count == 0:
         return f"Nothing to do: {tenant} is as the file says."
     changes = "1 change" if count == 1 else f"{count} changes"
@@ -83,13 +83,13 @@ def _summary(tenant: str, count: int, applied: "Applied | None") -> str:
         return f"{changes} to make for {tenant}; nothing was changed."
     if applied.version is None:
         return f"{changes} made for {tenant}."
-    holders = applied.holders
-    if holders is None:
+    rollout = applied.rollout
+    if rollout is None:
         return f"{changes} made for {tenant}. Postgres could not say which shards have it."
-    if holders.live == 0:
+    if rollout.live == 0:
         return f"{changes} made for {tenant}. No shard is running: the next ones will have it."
-    later = "" if applied.everywhere else "; the others will have it as soon as they can"
-    return f"{changes} made for {tenant}. {holders.ready} of {holders.live} shards have it{later}."
+    later = "" if applied.is_rolled_out else "; the others will have it as soon as they can"
+    return f"{changes} made for {tenant}. {rollout.ready} of {rollout.live} shards have it{later}."
 
 
 def _line(change: "ConfigurationChange") -> list[object]:
@@ -137,7 +137,7 @@ def _fields(row: "Row | None") -> dict[str, Any]:
     from goald.domain.times import rfc3339
 
     fields = asdict(row)
-    fields.pop("stamp", None)
+    fields.pop("metadata", None)
     if isinstance(row, GoalRow):
         since = row.effective_from
         fields["id"] = str(row.id)
@@ -159,7 +159,7 @@ def _plain(value: object) -> str:
 
 
 def _as_json(
-    tenant: str, changes: "list[ConfigurationChange]", applied: "Applied | None"
+    tenant: str, changes: "list[ConfigurationChange]", applied: "ApplyResult | None"
 ) -> dict[str, Any]:
     return {
         "tenant": tenant,
@@ -174,7 +174,7 @@ def _as_json(
             for change in changes
         ],
         "version": applied.version if applied else None,
-        "shards": asdict(applied.holders) if applied and applied.holders else None,
+        "shards": asdict(applied.rollout) if applied and applied.rollout else None,
     }
 
 

@@ -1,1 +1,1 @@
-"""The configuration of a tenant: workflows, goals, criteria and the catalog."""
+"""The configuration of a tenant: workflows, goals, their criteria and the catalog."""

@@ -1,7 +1,7 @@
-"""Criteria: what an event must carry to achieve a goal (E2), read strictly.
+"""Criteria: the conditions that an event must meet to achieve a goal (E2), validated strictly.
 
-One that is null or false is not set. What remains is kept: nothing else, amounts as exact
-decimals. Unknown keys are refused, and `true` is no amount.
+A criterion that is null or false is not set and is dropped. Amounts are exact decimals. Unknown
+keys are refused, and so is `true` as an amount.
 """
 
 import re
@@ -23,8 +23,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from goald.domain.configuration.goals import CatalogKind, GoalType
 from goald.domain.errors import InvalidConfiguration
+from goald.domain.suggestions import unknown_field
 
-EMPTY = "Goal criteria cannot be empty"
+EMPTY_CRITERIA = "Goal criteria cannot be empty"
 MAX_DIGITS = 18
 
 _AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
@@ -33,13 +34,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def _printable(text: str) -> str:
     if _CONTROL.search(text):
-        raise PydanticCustomError("control_characters", "must not hold control characters")
+        raise PydanticCustomError("control_characters", "must not contain control characters")
     return text
 
 
 def _amount(value: Any) -> Decimal:
-    """An exact decimal from an integer, a decimal or its plain text: no exponent, no sign, at
-    most MAX_DIGITS after the point."""
+    """Parse an exact decimal from an integer, a Decimal or a decimal string: no exponent, no sign,
+    at most MAX_DIGITS digits in all and after the point."""
     if isinstance(value, Decimal) and value.is_finite():
         text = format(value, "f")
     else:
@@ -63,8 +64,8 @@ def _true(value: Any) -> bool:
     return True
 
 
-def _composed(value: Any) -> Any:
-    """As tags are compared (E2), so that two goals that take the same are seen to be the same."""
+def _normalized(value: Any) -> Any:
+    """Normalize to NFC, as tag names are compared (E2), so that equal goals have equal criteria."""
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
@@ -81,47 +82,48 @@ Criterion = str | bool | Decimal
 
 
 class Criteria(BaseModel):
-    """What all five types share: only what is set is kept, and something must be."""
+    """The rules that all goal types share: only criteria that are set are kept, and at least one
+    must be set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    takes_any: ClassVar[str | None] = None
-    """The criterion that stands for every event, and so alone."""
+    match_any_field: ClassVar[str | None] = None
+    """The criterion that matches every event, and excludes the others."""
     refers_to: ClassVar[dict[str, CatalogKind]] = {}
-    """Which criteria name an entity of the catalog, and of which kind."""
+    """The criteria that hold the id of a catalog entity, and its kind."""
 
     @model_validator(mode="before")
     @classmethod
-    def _leave_out_what_is_not_set(cls, given: Any) -> Any:
+    def _drop_unset(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
         known = cls.model_fields
-        found = {
+        present = {
             k: v for k, v in given.items() if k not in known or (v is not None and v is not False)
         }
-        if not found:
-            raise PydanticCustomError("empty_criteria", EMPTY)
-        return found
+        if not present:
+            raise PydanticCustomError("empty_criteria", EMPTY_CRITERIA)
+        return present
 
     @model_validator(mode="after")
-    def _any_stands_alone(self) -> Self:
-        if self.takes_any in self.model_fields_set and len(self.model_fields_set) > 1:
-            others = ", ".join(sorted(self.model_fields_set - {self.takes_any}))
+    def _require_any_alone(self) -> Self:
+        if self.match_any_field in self.model_fields_set and len(self.model_fields_set) > 1:
+            others = ", ".join(sorted(self.model_fields_set - {self.match_any_field}))
             raise PydanticCustomError(
                 "any_beside_others",
-                "{any} takes every event: it cannot stand beside {others}",
-                {"any": self.takes_any, "others": others},
+                "{any} matches every event and cannot be combined with {others}",
+                {"any": self.match_any_field, "others": others},
             )
         return self
 
-    def as_set(self) -> dict[str, Criterion]:
-        """What is set, by name."""
+    def to_dict(self) -> dict[str, Criterion]:
+        """Return the criteria that are set, by name."""
         return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
 
 
 class TagCriteria(Criteria):
     tag_id: Id | None = None
-    tag_name: Annotated[Text | None, BeforeValidator(_composed)] = None
+    tag_name: Annotated[Text | None, BeforeValidator(_normalized)] = None
 
     refers_to = {"tag_id": "tag"}
 
@@ -132,7 +134,7 @@ class PurchaseCriteria(Criteria):
     currency: Text | None = None
     any_purchase: Flag = False
 
-    takes_any = "any_purchase"
+    match_any_field = "any_purchase"
     refers_to = {"product_id": "product"}
 
 
@@ -141,7 +143,7 @@ class AppointmentCriteria(Criteria):
     service_id: Id | None = None
     any_appointment: Flag = False
 
-    takes_any = "any_appointment"
+    match_any_field = "any_appointment"
     refers_to = {"calendar_id": "calendar", "service_id": "service"}
 
 
@@ -152,7 +154,7 @@ class FormCriteria(Criteria):
 
 
 class StageCriteria(Criteria):
-    """`pipeline_id` is compared where the event carries one too."""
+    """`pipeline_id` is compared only if the event carries one."""
 
     stage_id: Id
     pipeline_id: Id | None = None
@@ -160,7 +162,7 @@ class StageCriteria(Criteria):
     refers_to = {"stage_id": "stage", "pipeline_id": "pipeline"}
 
 
-OF_TYPE: dict[GoalType, type[Criteria]] = {
+CRITERIA_BY_TYPE: dict[GoalType, type[Criteria]] = {
     "tag_added": TagCriteria,
     "purchase_made": PurchaseCriteria,
     "appointment_booked": AppointmentCriteria,
@@ -169,52 +171,58 @@ OF_TYPE: dict[GoalType, type[Criteria]] = {
 }
 
 
-_PLAIN = {
-    "extra_forbidden": "is not known here",
-    "missing": "is missing",
-    "string_type": "must be text",
+_MESSAGES = {
+    "missing": "required, but absent",
+    "string_type": "must be a string",
     "model_type": "must be a map",
 }
-"""Pydantic's messages that need a programmer to read, by their type."""
+"""Replacements for Pydantic's messages, by error type."""
 
 
 def read_criteria(goal_type: GoalType, given: Any) -> dict[str, Criterion]:
-    """What is set of the criteria given for a type of goal; None stands for none.
+    """Validate criteria for a goal type and return those that are set. None is an empty map.
 
-    Raises InvalidConfiguration, with the place of each fault below `/criteria`.
+    Raises InvalidConfiguration with a JSON pointer below `/criteria` for each fault.
     """
     try:
-        return OF_TYPE[goal_type].model_validate({} if given is None else given).as_set()
+        return CRITERIA_BY_TYPE[goal_type].model_validate({} if given is None else given).to_dict()
     except ValidationError as error:
         faults = [
-            ("".join(f"/{step}" for step in ("criteria", *fault["loc"])), _told(fault))
+            (
+                "".join(f"/{key}" for key in ("criteria", *fault["loc"])),
+                _message(goal_type, fault),
+            )
             for fault in error.errors(include_url=False, include_input=False)
         ]
     pointer, first = faults[0]
-    # The message of the spec stands alone.
-    text = first if first == EMPTY else f"{pointer[1:].replace('/', '.')}: {first}"
+    # The specification fixes this message, without a path.
+    text = first if first == EMPTY_CRITERIA else f"{pointer[1:].replace('/', '.')}: {first}"
     raise InvalidConfiguration(text, faults)
 
 
-def _told(fault: ErrorDetails) -> str:
-    return _PLAIN.get(fault["type"], fault["msg"])
+def _message(goal_type: GoalType, fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return unknown_field(str(fault["loc"][-1]), CRITERIA_BY_TYPE[goal_type].model_fields)
+    return _MESSAGES.get(fault["type"], fault["msg"])
 
 
 def references(
     goal_type: GoalType, criteria: Mapping[str, Criterion]
 ) -> Iterator[tuple[str, CatalogKind, str]]:
-    """(criterion, kind, id) of each entity that criteria name."""
-    for name, kind in OF_TYPE[goal_type].refers_to.items():
+    """Yield (criterion, kind, id) of each catalog entity that the criteria refer to."""
+    for name, kind in CRITERIA_BY_TYPE[goal_type].refers_to.items():
         if name in criteria:
             yield name, kind, str(criteria[name])
 
 
-def mentioned(criteria: Any) -> set[tuple[CatalogKind, str]]:
-    """(kind, id) of what criteria may refer to, of whatever type they turn out to be, and
-    valid or not."""
+def possible_references(criteria: Any) -> set[tuple[CatalogKind, str]]:
+    """Return (kind, id) of each entity that the criteria may refer to. The goal type need not be
+    known, and the criteria need not be valid."""
     if not isinstance(criteria, Mapping):
         return set()
-    kinds = {name: kind for one in OF_TYPE.values() for name, kind in one.refers_to.items()}
+    kinds = {
+        name: kind for model in CRITERIA_BY_TYPE.values() for name, kind in model.refers_to.items()
+    }
     return {
         (kinds[name], value)
         for name, value in criteria.items()

@@ -1,5 +1,5 @@
-"""The criteria of each type of goal as JSON Schema, such that an editor can draw a form from
-it (R2): it takes what `criteria.read_criteria` takes."""
+"""The criteria of each goal type as JSON Schema, from which an editor can render a form (R2). The
+schema accepts exactly what `criteria.read_criteria` accepts."""
 
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ def _is_set(name: str, *types: str) -> dict[str, Any]:
 
 
 def _any_or(flag: str, title: str, otherwise: dict[str, Any]) -> dict[str, Any]:
-    """The flag alone, or something else and not the flag."""
+    """Either the flag alone, or other criteria without the flag."""
     others = {name: _NOT_SET for part in otherwise["anyOf"] for name in part["required"]}
     return {
         "oneOf": [
@@ -49,9 +49,9 @@ def _any_or(flag: str, title: str, otherwise: dict[str, Any]) -> dict[str, Any]:
 
 
 _AMOUNT_FIELD: Final = {
-    "title": "Least amount",
-    "description": "The purchase is of this amount or more: at most 18 digits. A number, or "
-    "its text where a number would lose digits.",
+    "title": "Minimum amount",
+    "description": "The purchase has at least this amount: at most 18 digits. A number, or a "
+    "decimal string if a number would lose digits.",
     "anyOf": [
         {"type": "number", "minimum": 0, "maximum": _GREATEST_AMOUNT},
         {"type": "string", "pattern": _AMOUNT},
@@ -65,8 +65,8 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
         "title": "Tag added",
         "description": "The contact receives a tag.",
         "properties": {
-            "tag_id": _text("Tag", "The id of the tag. It decides where the event has one too."),
-            "tag_name": _text("Name of the tag", "Compared where there are no ids.", 255),
+            "tag_id": _text("Tag", "The id of the tag. Compared if the event has a tag id."),
+            "tag_name": _text("Tag name", "Compared if the goal or the event has no tag id.", 255),
         },
         "anyOf": [_is_set("tag_id"), _is_set("tag_name")],
     },
@@ -74,16 +74,16 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
         "title": "Purchase made",
         "description": "The contact completes a purchase.",
         "properties": {
-            "product_id": _text("Product", "The id of a product that is bought."),
+            "product_id": _text("Product", "The id of a purchased product."),
             "min_amount": _AMOUNT_FIELD,
-            "currency": _text("Currency", "What the amount is in, such as USD.", 255),
-            "any_purchase": _flag("Any purchase", "Whatever is bought. It stands alone."),
+            "currency": _text("Currency", "The currency of the purchase, such as USD.", 255),
+            "any_purchase": _flag("Any purchase", "Matches every purchase. No other criteria."),
         },
         **_any_or(
             "any_purchase",
             "Any purchase",
             {
-                "title": "Certain purchases",
+                "title": "Specific purchases",
                 "anyOf": [
                     _is_set("product_id"),
                     _is_set("min_amount", "number", "string"),
@@ -96,15 +96,17 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
         "title": "Appointment booked",
         "description": "The contact books an appointment.",
         "properties": {
-            "calendar_id": _text("Calendar", "The id of the calendar that it is booked in."),
-            "service_id": _text("Service", "The id of the service that is booked."),
-            "any_appointment": _flag("Any appointment", "Whatever is booked. It stands alone."),
+            "calendar_id": _text("Calendar", "The id of the calendar of the appointment."),
+            "service_id": _text("Service", "The id of the booked service."),
+            "any_appointment": _flag(
+                "Any appointment", "Matches every appointment. No other criteria."
+            ),
         },
         **_any_or(
             "any_appointment",
             "Any appointment",
             {
-                "title": "Certain appointments",
+                "title": "Specific appointments",
                 "anyOf": [_is_set("calendar_id"), _is_set("service_id")],
             },
         ),
@@ -120,7 +122,7 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
         "description": "The contact reaches a stage of a pipeline.",
         "properties": {
             "stage_id": _required(_text("Stage", "The id of the stage.")),
-            "pipeline_id": _text("Pipeline", "Compared where the event names a pipeline too."),
+            "pipeline_id": _text("Pipeline", "Compared if the event has a pipeline id."),
         },
         "required": ["stage_id"],
     },
@@ -128,5 +130,6 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
 
 
 def criteria_schema(goal_type: GoalType) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a type's criteria. One that is null or false is not set."""
+    """Return the JSON Schema (2020-12) of a goal type's criteria. A criterion that is null or false
+    is not set."""
     return {"type": "object", "additionalProperties": False, **_SCHEMAS[goal_type]}

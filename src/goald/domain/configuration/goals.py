@@ -1,4 +1,4 @@
-"""Goals: their five types, what each listens to, and what it may refer to (R2)."""
+"""Goal types: the event type that each listens to, and the catalog kinds (R2)."""
 
 from typing import Final, Literal
 
@@ -15,7 +15,7 @@ LISTENS_TO: Final[dict[GoalType, str]] = {
     "form_submitted": "form.submitted",
     "pipeline_stage_reached": "pipeline.stage.changed",
 }
-"""The type of event that each type of goal is achieved by."""
+"""The event type that achieves each goal type."""
 
 TYPE_BITS: Final[dict[GoalType, int]] = {
     "tag_added": 1,
@@ -24,9 +24,9 @@ TYPE_BITS: Final[dict[GoalType, int]] = {
     "form_submitted": 8,
     "pipeline_stage_reached": 16,
 }
-"""What each type adds to an enrollment's `met_types`; kept in rows (goald.goal_type_bit), so
-that none may ever change."""
+"""The bit of each goal type in an enrollment's `met_types`. The bits are stored
+(goald.goal_type_bit) and must never change."""
 
 MAX_GOALS: Final = 3
-"""Goals of one workflow, deleted ones aside."""
+"""Goals per workflow, deleted goals excluded."""
 TOO_MANY_GOALS: Final = "Maximum of 3 goals per workflow exceeded"

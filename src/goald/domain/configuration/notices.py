@@ -1,4 +1,4 @@
-"""Notices of changed configuration: `workflow.goal.*` and `workflow.*activated` (3.2)."""
+"""Notices about configuration changes: `workflow.goal.*` and `workflow.*activated`."""
 
 import json
 from collections.abc import Iterator
@@ -8,18 +8,19 @@ from typing import Any
 from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
 from goald.domain.times import rfc3339
 
-_OF_A_GOAL = {
+_GOAL_NOTICES = {
     "create": "workflow.goal.configured",
     "update": "workflow.goal.updated",
     "delete": "workflow.goal.deleted",
 }
 
 
-def notices_of(change: ConfigurationChange) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(workflow, type, data) of each notice that a change is told by. Entities have none."""
+def notices_for(change: ConfigurationChange) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield (workflow id, notice type, data) for each notice of a change. A change of a catalog
+    entity has none."""
     row, before = change.row, change.before
     if isinstance(row, GoalRow):
-        yield row.workflow_id, _OF_A_GOAL[change.action], _goal(row)
+        yield row.workflow_id, _GOAL_NOTICES[change.action], _goal_data(row)
     elif isinstance(row, WorkflowRow):
         was_active = isinstance(before, WorkflowRow) and before.is_active
         if row.is_active != was_active:
@@ -28,7 +29,7 @@ def notices_of(change: ConfigurationChange) -> Iterator[tuple[str, str, dict[str
 
 
 def notice(name: str, notice_id: str, tenant_id: str, now_us: int, data: dict[str, Any]) -> str:
-    """A notice as a CloudEvent, in JSON."""
+    """Return a notice as a CloudEvent in JSON."""
     event = {
         "specversion": "1.0",
         "id": notice_id,
@@ -43,13 +44,13 @@ def notice(name: str, notice_id: str, tenant_id: str, now_us: int, data: dict[st
 
 
 def criteria_text(row: GoalRow) -> str:
-    """A goal's criteria as JSON, amounts as exact numbers."""
+    """Return a goal's criteria as JSON, with amounts as exact numbers."""
     fields = (f"{json.dumps(name)}:{_json(value)}" for name, value in row.criteria.items())
     return "{" + ",".join(fields) + "}"
 
 
-def _goal(row: GoalRow) -> dict[str, Any]:
-    """Amounts are text here: many a reader of JSON would make them floats."""
+def _goal_data(row: GoalRow) -> dict[str, Any]:
+    """Amounts are decimal strings, because many JSON parsers turn numbers into floats."""
     return {
         "id": str(row.id),
         "workflow_id": row.workflow_id,

@@ -1,4 +1,4 @@
-"""Workflows, goals and the catalog as they are held, and what a change of them is."""
+"""The rows of a configuration (workflows, goals, catalog entities) and the changes of them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,30 +10,31 @@ from goald.domain.configuration.goals import CatalogKind, GoalLogic, GoalType
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
-    """What is kept of a row beside its contents. Times are microseconds."""
+class RowMetadata:
+    """What the database keeps about a row. Times are in microseconds since the epoch."""
 
     version: int
-    """Counts the changes of the row, from 1."""
+    """1 for a new row, incremented by each change."""
     created_at: int
     updated_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRow:
-    """`stamp`, here and below: None of a row that is not written yet. Rows are the same where
-    their contents are."""
+    """A workflow. `metadata` is None for a row that has not been written, and is ignored when
+    rows are compared; the same holds for GoalRow."""
 
     id: str
     name: str
     goal_logic: GoalLogic
     is_active: bool
-    stamp: Stamp | None = field(default=None, compare=False)
+    metadata: RowMetadata | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class GoalRow:
-    """`effective_from`: microseconds; None until it was first active (E3)."""
+    """A goal of a workflow. `effective_from`: microseconds since the epoch; None until the goal
+    and its workflow are active for the first time (E3)."""
 
     id: UUID
     workflow_id: str
@@ -43,11 +44,13 @@ class GoalRow:
     criteria: Mapping[str, Criterion]
     is_active: bool
     effective_from: int | None
-    stamp: Stamp | None = field(default=None, compare=False)
+    metadata: RowMetadata | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class EntityRow:
+    """An entity of the catalog: a tag, a form, a calendar and so on."""
+
     kind: CatalogKind
     id: str
     name: str
@@ -58,17 +61,17 @@ Row: TypeAlias = WorkflowRow | GoalRow | EntityRow
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationChange:
-    """One row that is to be made (nothing before), changed, or deleted (nothing after)."""
+    """The change of one row. `before` is None for a new row, `after` for a deleted one."""
 
     before: Row | None
     after: Row | None
 
     @property
     def row(self) -> Row:
-        """The row after, or before where it is deleted."""
+        """The row after the change, or before it if the row is deleted."""
         row = self.after if self.after is not None else self.before
         if row is None:
-            raise ValueError("a difference of nothing")
+            raise ValueError("a change needs a row before or after it")
         return row
 
     @property
@@ -79,22 +82,22 @@ class ConfigurationChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """The part of a tenant's configuration that a change, or a reader, needs to see."""
+class ConfigurationScope:
+    """The part of a tenant's configuration that an operation reads."""
 
     workflows: Collection[str] | None = ()
-    """With their goals. None: every one that there is."""
+    """Workflow ids; their goals are included. None: every workflow."""
     entities: Collection[tuple[str, str]] = ()
     """(kind, id)."""
     kinds: Collection[str] = ()
-    """Those of which every entity is needed."""
+    """Kinds of which every entity is read."""
     references: bool = True
-    """Whether what the goals refer to is needed too, and which kinds have entities."""
+    """Whether the entities that the goals refer to are read, and which kinds have entities."""
 
 
 @dataclass(slots=True)
-class HeldConfiguration:
-    """A tenant's rows: what is living of them, as far as a scope goes."""
+class CurrentConfiguration:
+    """The rows of a tenant within a scope. Deleted rows are not included."""
 
     workflows: dict[str, WorkflowRow] = field(default_factory=dict)
     goals: dict[str, list[GoalRow]] = field(default_factory=dict)
@@ -102,12 +105,12 @@ class HeldConfiguration:
     catalog: dict[str, dict[str, EntityRow]] = field(default_factory=dict)
     """By kind and id."""
     kinds: set[str] = field(default_factory=set)
-    """Kinds that have entities, whether `catalog` holds them or not."""
+    """Kinds that have entities, including entities that `catalog` does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message about a workflow, to be written with the change that it tells of."""
+    """A message about a workflow, written in the transaction of the change."""
 
     workflow_id: str
     message_id: str
@@ -116,23 +119,23 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
-    """What to change, in order, and what to tell of it."""
+    """The changes to write, in this order, and the notices about them."""
 
     changes: list[ConfigurationChange]
     notices: list[Notice]
 
 
 @dataclass(frozen=True, slots=True)
-class Holders:
-    """How many live shards there are, and how many of them hold a version (E10)."""
+class RolloutStatus:
+    """How many shards are live, and how many of them have loaded a version (E10)."""
 
     ready: int
     live: int
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
-    """A message as it was committed: `number` is what marks it published."""
+class OutboxNotice:
+    """A committed message. `number` identifies its outbox row."""
 
     number: int
     stream: str
@@ -140,12 +143,12 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """What a decision has done, once it is committed."""
+class CommittedChanges:
+    """The result of a ChangeSet after its transaction."""
 
     changes: list[ConfigurationChange]
-    """As decided; the rows after with their stamps."""
+    """As in the ChangeSet; rows after the change carry their metadata."""
     version: int | None
-    """The version that it made; None where nothing changed that shards hold."""
-    announcements: Sequence[Announcement]
-    """What tells of it, to be published and then marked."""
+    """The new configuration version; None if no workflow or goal changed."""
+    notices: Sequence[OutboxNotice]
+    """The messages to publish, and then to mark as published."""

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.postgres import (
-    PostgresConfigurations,
+    PostgresConfigurationStore,
     PostgresShardStore,
     PostgresStreamLeases,
     TenantPool,
@@ -121,7 +121,7 @@ def configuration_service(
     clock = system_clock()
     outbound = RedisOutbound(redis_url, clock) if redis_url is not None else None
     return ConfigurationService(
-        PostgresConfigurations(postgres), clock, outbound=outbound, catalog=catalog
+        PostgresConfigurationStore(postgres), clock, outbound=outbound, catalog=catalog
     )
 
 

@@ -208,7 +208,7 @@ def test_goal_is_changed_and_counts_its_versions(editor: httpx.Client) -> None:
     ("patch", "detail"),
     [
         ({"criteria": {}}, "Goal criteria cannot be empty"),
-        ({"goal_type": "form_submitted"}, "Another goal_type needs criteria of its own"),
+        ({"goal_type": "form_submitted"}, "A new goal_type requires new criteria"),
         ({"is_active": None}, None),
         ({"goal_type": None}, None),
         ({"criteria": None}, None),

@@ -7,16 +7,16 @@ from typing import Any
 import asyncpg
 
 from goald.adapters.postgres.configuration import statements
-from goald.adapters.postgres.configuration.reads import stamp
+from goald.adapters.postgres.configuration.reads import row_metadata
 from goald.domain.configuration.notices import criteria_text
 from goald.domain.configuration.workflows import (
-    Announcement,
-    Changed,
     ChangeSet,
+    CommittedChanges,
     ConfigurationChange,
     EntityRow,
     GoalRow,
     Notice,
+    OutboxNotice,
     WorkflowRow,
 )
 from goald.domain.errors import AlreadyExists
@@ -26,7 +26,7 @@ MAX_TOLD = 100
 """Above so many workflows, the shards are told that some changed, not which."""
 
 
-async def write(connection: Any, tenant: str, decision: ChangeSet) -> Changed:
+async def write(connection: Any, tenant: str, decision: ChangeSet) -> CommittedChanges:
     """Write the rows in the order given, then what tells of them. Taking the version comes
     last: from there to the commit, nobody else can. So all that takes long, or may wait for
     somebody, comes before."""
@@ -40,7 +40,7 @@ async def write(connection: Any, tenant: str, decision: ChangeSet) -> Changed:
         }
     )
     if not touched:
-        return Changed(written, None, notices)
+        return CommittedChanges(written, None, notices)
     await connection.execute(statements.HOLD_WORKFLOWS, tenant, touched)
     await connection.execute(statements.AUDIT)
     told = touched if len(touched) <= MAX_TOLD else None
@@ -48,8 +48,8 @@ async def write(connection: Any, tenant: str, decision: ChangeSet) -> Changed:
     version, number = await connection.fetchrow(
         statements.TAKE_VERSION, tenant, touched, slot_of(tenant, touched[0]), CONTROL, rest
     )
-    told_of = Announcement(number, CONTROL, f'{{"version":{version}{rest}')
-    return Changed(written, version, [*notices, told_of])
+    told_of = OutboxNotice(number, CONTROL, f'{{"version":{version}{rest}')
+    return CommittedChanges(written, version, [*notices, told_of])
 
 
 async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> ConfigurationChange:
@@ -75,7 +75,7 @@ async def _save_workflow(
     saved = await connection.fetchrow(
         statements.SAVE_WORKFLOW, tenant, row.id, row.name, row.goal_logic, row.is_active
     )
-    return replace(change, after=replace(row, stamp=stamp(saved)))
+    return replace(change, after=replace(row, metadata=row_metadata(saved)))
 
 
 async def _write_entity(
@@ -104,10 +104,10 @@ async def _write_goal(
             statements.CHANGE_GOAL, tenant, row.id, row.key, row.goal_type, criteria,
             row.is_active, row.effective_from,
         )  # fmt: skip
-    return replace(change, after=replace(row, stamp=stamp(saved)))
+    return replace(change, after=replace(row, metadata=row_metadata(saved)))
 
 
-async def _add_notices(connection: Any, tenant: str, notices: list[Notice]) -> list[Announcement]:
+async def _add_notices(connection: Any, tenant: str, notices: list[Notice]) -> list[OutboxNotice]:
     if not notices:
         return []
     rows = await connection.fetch(
@@ -119,6 +119,6 @@ async def _add_notices(connection: Any, tenant: str, notices: list[Notice]) -> l
         [notice.payload for notice in notices],
     )
     return [
-        Announcement(row["number"], NOTICES, notice.payload)
+        OutboxNotice(row["number"], NOTICES, notice.payload)
         for row, notice in zip(rows, notices, strict=True)
     ]

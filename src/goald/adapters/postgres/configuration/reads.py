@@ -10,11 +10,11 @@ from goald.adapters.postgres.configuration import statements
 from goald.domain.configuration.criteria import references
 from goald.domain.configuration.goals import CatalogKind
 from goald.domain.configuration.workflows import (
+    ConfigurationScope,
+    CurrentConfiguration,
     EntityRow,
     GoalRow,
-    HeldConfiguration,
-    Scope,
-    Stamp,
+    RowMetadata,
     WorkflowRow,
 )
 
@@ -22,9 +22,9 @@ _KINDS = list(get_args(CatalogKind))
 _STAMP = ("version", "created_at", "updated_at")
 
 
-async def read(connection: Any, tenant: str, scope: Scope) -> HeldConfiguration:
+async def read(connection: Any, tenant: str, scope: ConfigurationScope) -> CurrentConfiguration:
     """What the scope names. Costs what that is, whatever else the tenant has."""
-    held = HeldConfiguration()
+    held = CurrentConfiguration()
     await _read_workflows(connection, tenant, scope, held)
     entities = set(scope.entities)
     if scope.references:
@@ -43,7 +43,7 @@ async def read(connection: Any, tenant: str, scope: Scope) -> HeldConfiguration:
 
 
 async def _read_workflows(
-    connection: Any, tenant: str, scope: Scope, held: HeldConfiguration
+    connection: Any, tenant: str, scope: ConfigurationScope, held: CurrentConfiguration
 ) -> None:
     if scope.workflows is None:
         workflows = await connection.fetch(statements.ALL_WORKFLOWS, tenant)
@@ -60,24 +60,24 @@ async def _read_workflows(
 
 
 def workflow_row(row: Mapping[str, Any]) -> WorkflowRow:
-    return WorkflowRow(**_contents(row), stamp=stamp(row))
+    return WorkflowRow(**_contents(row), metadata=row_metadata(row))
 
 
-def stamp(row: Mapping[str, Any]) -> Stamp:
-    return Stamp(*(row[name] for name in _STAMP))
+def row_metadata(row: Mapping[str, Any]) -> RowMetadata:
+    return RowMetadata(*(row[name] for name in _STAMP))
 
 
 def _goal_row(row: Mapping[str, Any]) -> GoalRow:
     contents = _contents(row)
     contents["id"] = UUID(int=row["id"].int)  # asyncpg's own is no uuid.UUID to every library
     contents["criteria"] = json.loads(contents["criteria"], parse_float=Decimal, parse_int=Decimal)
-    return GoalRow(**contents, stamp=stamp(row))
+    return GoalRow(**contents, metadata=row_metadata(row))
 
 
 def _contents(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in _STAMP}
 
 
-def _take(held: HeldConfiguration, rows: list[Mapping[str, Any]]) -> None:
+def _take(held: CurrentConfiguration, rows: list[Mapping[str, Any]]) -> None:
     for row in rows:
         held.catalog.setdefault(row["kind"], {})[row["id"]] = EntityRow(**row)

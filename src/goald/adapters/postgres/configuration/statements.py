@@ -151,7 +151,7 @@ UPDATE goald.outbox SET published_at = now()
 WHERE number = ANY ($1::int8[]) AND (published_at IS NULL) IS TRUE
 """
 
-HOLDERS = """
+ROLLOUT = """
 SELECT count(*) FILTER (WHERE config_version >= $1) AS ready, count(*) AS live
 FROM goald.leases WHERE slots IS NOT NULL AND expires_at > now()
 """

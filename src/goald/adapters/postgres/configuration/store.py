@@ -11,12 +11,12 @@ from goald.adapters.postgres.configuration.changes import write
 from goald.adapters.postgres.configuration.reads import read, workflow_row
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.configuration.workflows import (
-    Changed,
     ChangeSet,
+    CommittedChanges,
+    ConfigurationScope,
+    CurrentConfiguration,
     EntityRow,
-    HeldConfiguration,
-    Holders,
-    Scope,
+    RolloutStatus,
     WorkflowRow,
 )
 from goald.domain.errors import ServiceUnavailable
@@ -25,14 +25,14 @@ TURN_SECONDS = 5.0
 """How long a change waits for those of its tenant that came before it to this process."""
 
 
-class PostgresConfigurations:
-    """`configuration.ports.Configurations` over a pool."""
+class PostgresConfigurationStore:
+    """`configuration.ports.ConfigurationStore` over a pool."""
 
     def __init__(self, pool: TenantPool) -> None:
         self._pool = pool
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def held(self, tenant: str, scope: Scope) -> HeldConfiguration:
+    async def load(self, tenant: str, scope: ConfigurationScope) -> CurrentConfiguration:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             return await read(connection, tenant, scope)
 
@@ -53,9 +53,9 @@ class PostgresConfigurations:
         self,
         tenant: str,
         actor: str,
-        scope: Scope,
-        decide: Callable[[HeldConfiguration], ChangeSet],
-    ) -> Changed:
+        scope: ConfigurationScope,
+        decide: Callable[[CurrentConfiguration], ChangeSet],
+    ) -> CommittedChanges:
         async with self._turn(tenant), self._pool.tenant(tenant, actor) as connection:
             await connection.execute(statements.LOCK_TENANT, tenant)
             decision = decide(await read(connection, tenant, scope))
@@ -65,10 +65,10 @@ class PostgresConfigurations:
         async with self._pool.tenant(tenant) as connection:
             await connection.execute(statements.MARK_PUBLISHED, numbers)
 
-    async def holders(self, version: int) -> Holders:
+    async def rollout(self, version: int) -> RolloutStatus:
         async with self._pool.connection() as connection:
-            row = await connection.fetchrow(statements.HOLDERS, version)
-        return Holders(row["ready"], row["live"])
+            row = await connection.fetchrow(statements.ROLLOUT, version)
+        return RolloutStatus(row["ready"], row["live"])
 
     async def close(self) -> None:
         """Close the pool."""
