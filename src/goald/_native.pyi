@@ -12,6 +12,9 @@ run of stream entries (their ids and the bytes of their events), at most
 from collections.abc import Sequence
 from typing import Any, Self, final
 
+from goald.domain.configuration.goals import GoalType
+from goald.domain.records import EnrollmentStatus
+
 __all__ = [
     "SLOTS",
     "Achievements",
@@ -236,13 +239,13 @@ class Effects:
     slot: list[int]
     is_new: list[bool]
     """True: to be inserted; False: an active row to be updated."""
-    status: list[str]
+    status: list[EnrollmentStatus]
     """The status after: active, completed_goal, completed, exited or cancelled."""
     enrolled_at: list[int]
     ended_at: list[int | None]
     """The time of the event that ended it."""
-    met_goals: list[str]
-    """Goals newly met, as a Postgres array literal of uuids: `{}` or `{a,b}`."""
+    met_goals: list[list[str]]
+    """Ids of the goals that the batch meets, UUIDs as text."""
     pending_actions: list[int | None]
     def __len__(self) -> int: ...
 
@@ -253,7 +256,7 @@ class Achievements:
     effect: list[int]
     id: list[str]
     goal_id: list[str]
-    goal_type: list[str]
+    goal_type: list[GoalType]
     achieved_at: list[int]
     trigger_event: list[str]
     """The event's `data` as JSON text, storable as jsonb."""

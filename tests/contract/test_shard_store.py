@@ -8,7 +8,8 @@ from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.slots import SlotRange
-from goald.ports.shard_store import Conflict, ShardStore
+from goald.ports.change import Conflict
+from goald.ports.shard_store import ShardStore
 
 ALL = SlotRange(0, 255)
 LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)

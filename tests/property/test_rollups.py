@@ -18,6 +18,7 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.leases import SlotLease
+from goald.domain.records import EnrollmentStatus
 from goald.domain.slots import SlotRange
 from goald.domain.statistics import ENDED, PERCENTILES, percentile_hours
 from goald.domain.times import to_us
@@ -46,7 +47,7 @@ def effects(draw: st.DrawFn) -> Effect:
     number = draw(st.integers(0, 5))
     contact, workflow = draw(st.sampled_from([(number, number)] * 7 + [(number + 1, number + 1)]))
     is_new = draw(st.booleans())
-    usual = "active" if is_new else "completed_goal"
+    usual: EnrollmentStatus = "active" if is_new else "completed_goal"
     status = draw(st.sampled_from([usual] * 4 + ["active", *ENDED]))
     achieves = draw(st.lists(st.sampled_from(list(TYPE_BITS)), max_size=3, unique=True))
     return Effect(

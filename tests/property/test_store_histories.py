@@ -16,7 +16,8 @@ from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.slots import SlotRange
-from goald.ports.shard_store import Change, Conflict, ShardStore
+from goald.ports.change import Change, Conflict
+from goald.ports.shard_store import ShardStore
 
 ALL = SlotRange(0, 255)
 ENDED = ("completed_goal", "completed", "exited", "cancelled")

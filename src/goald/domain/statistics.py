@@ -7,8 +7,11 @@ never pass 100: whatever is counted is counted once for an enrollment.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
-ENDED = ("completed_goal", "completed", "exited", "cancelled")
+from goald.domain.records import EnrollmentStatus
+
+ENDED: Final[tuple[EnrollmentStatus, ...]] = ("completed_goal", "completed", "exited", "cancelled")
 """Every status but `active`."""
 PERCENTILES = (50, 90, 99)
 MAX_COHORTS = 520

@@ -6,47 +6,12 @@ when its server cannot be reached or refuses to write (D6).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from goald.domain.leases import SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
-from goald.ports.outbox import Outbox, OutboxRow, StoredMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one batch would change, in the columns of `_native.Proposal`."""
-
-    effects: Any
-    achievements: Any
-    outbox: Sequence[OutboxRow]
-    deletions: Sequence[tuple[str, str, int, int]] = ()
-    acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]] = ()
-
-
-class Conflict(NamedTuple):
-    """An effect whose enrollment id is there under another contact or workflow (E5)."""
-
-    effect: int
-    contact: str
-    workflow: str
-    """Whose it is there; both empty where it lies in another shard's slots."""
-    is_active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What Postgres made of a change."""
-
-    effective: bytes
-    """One byte an effect: 1 where its enrollment's row was inserted or updated."""
-    conflicts: Sequence[Conflict] = ()
-    """In the order of their effects."""
-    outbox: Sequence[StoredMessage] = ()
-    """The rows written, in order, now to be published."""
-    is_stale: bool = False
-    """An update did not find its row active: memory differs from the table, and the
-    batch's contacts are to be loaded again."""
+from goald.ports.change import Change, Committed
+from goald.ports.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)

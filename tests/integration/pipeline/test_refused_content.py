@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -12,6 +12,7 @@ from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.errors import CommitUnknown, ContentRefused
+from goald.domain.records import EnrollmentStatus
 from goald.domain.slots import SlotRange
 
 ALL = SlotRange(0, 255)
@@ -35,7 +36,7 @@ async def admin(database: Database) -> AsyncIterator[Any]:
     ("effect", "state"),
     [
         (Effect("e-1", contact_id="nul\0"), "22021"),
-        (Effect("e-1", status="no status"), "23514"),
+        (Effect("e-1", status=cast(EnrollmentStatus, "no status")), "23514"),
         (Effect("e-1", pending_actions=1 << 70), "22000"),
         (Effect("e-1", contact_id="lone \ud800"), "22000"),
     ],

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -20,6 +20,7 @@ from goald.domain.errors import (
     ServiceUnavailable,
 )
 from goald.domain.leases import SlotLease
+from goald.domain.records import EnrollmentStatus
 from goald.domain.slots import SlotRange
 
 ALL = SlotRange(0, 255)
@@ -277,7 +278,9 @@ async def test_row_that_postgres_refuses_writes_nothing_of_its_batch(
     store = new_store()
     lease = await store.acquire(ALL, "a")
     with pytest.raises(ContentRefused):
-        await store.commit(lease, change(Effect("e-1"), Effect("e-2", status="no status")))
+        await store.commit(
+            lease, change(Effect("e-1"), Effect("e-2", status=cast(EnrollmentStatus, "no status")))
+        )
     assert await enrollments(admin) == []
     await store.commit(lease, change(Effect("e-1", ended_at=None, enrolled_at=NOON)))
     assert await enrollments(admin) == ["e-1"]

@@ -2,13 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 from uuid import NAMESPACE_DNS, uuid5
 
-from goald.domain.configuration.goals import LISTENS_TO
+from goald.domain.configuration.goals import LISTENS_TO, GoalType
+from goald.domain.records import EnrollmentStatus
+from goald.ports.change import (
+    AchievementColumns,
+    Acknowledgement,
+    Change,
+    Deletion,
+    EffectColumns,
+)
 from goald.ports.outbox import OutboxRow
-from goald.ports.shard_store import Change
 
 NOON = 1_780_000_000_000_000
 """Some moment, in microseconds, that the tests count from."""
@@ -17,6 +23,11 @@ SECOND = 1_000_000
 
 def goal_id(name: str) -> str:
     return str(uuid5(NAMESPACE_DNS, name))
+
+
+def goal_type(name: str) -> GoalType:
+    """The type of that name; `tag_added` if there is none."""
+    return next((known for known in LISTENS_TO if known == name), "tag_added")
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class Effect:
     tenant_id: str = "acme"
     slot: int = 3
     is_new: bool = True
-    status: str = "active"
+    status: EnrollmentStatus = "active"
     enrolled_at: int = NOON
     ended_at: int | None = None
     met_goals: Sequence[str] = ()
@@ -42,49 +53,44 @@ class Effect:
     """Payloads of outbox rows, for goald:exits."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Named lists of equal length."""
-
-    columns: dict[str, list[Any]] = field(default_factory=dict)
-
-    def __getattr__(self, name: str) -> list[Any]:
-        try:
-            return self.columns[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
-
-
 def change(
     *effects: Effect,
     deletions: Sequence[tuple[str, str, int, int]] = (),
     acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]] = (),
 ) -> Change:
     """One batch of these effects, with the achievements and messages that hang on them."""
-    names = (
-        "tenant_id", "enrollment_id", "contact_id", "workflow_id", "slot", "is_new", "status",
-        "enrolled_at", "ended_at", "pending_actions",
-    )  # fmt: skip
-    columns: dict[str, list[Any]] = {n: [getattr(e, n) for e in effects] for n in names}
-    columns["met_goals"] = ["{" + ",".join(map(goal_id, e.met_goals)) + "}" for e in effects]
+    columns = EffectColumns(
+        tenant_id=[e.tenant_id for e in effects],
+        enrollment_id=[e.enrollment_id for e in effects],
+        contact_id=[e.contact_id for e in effects],
+        workflow_id=[e.workflow_id for e in effects],
+        slot=[e.slot for e in effects],
+        is_new=[e.is_new for e in effects],
+        status=[e.status for e in effects],
+        enrolled_at=[e.enrolled_at for e in effects],
+        ended_at=[e.ended_at for e in effects],
+        met_goals=[[goal_id(name) for name in e.met_goals] for e in effects],
+        pending_actions=[e.pending_actions for e in effects],
+    )
     achieved = [(i, e, name) for i, e in enumerate(effects) for name in e.achieves]
-    achievements = Columns(
-        {
-            "effect": [i for i, _, _ in achieved],
-            "id": [goal_id(f"{e.enrollment_id}/{name}") for _, e, name in achieved],
-            "goal_id": [goal_id(name) for _, _, name in achieved],
-            "goal_type": [name if name in LISTENS_TO else "tag_added" for _, _, name in achieved],
-            "achieved_at": [e.achieved_at for _, e, _ in achieved],
-            "trigger_event": [json.dumps({"tag_name": name}) for _, _, name in achieved],
-            "metadata": [json.dumps({"event_id": name}) for _, _, name in achieved],
-        }
+    achievements = AchievementColumns(
+        effect=[i for i, _, _ in achieved],
+        id=[goal_id(f"{e.enrollment_id}/{name}") for _, e, name in achieved],
+        goal_id=[goal_id(name) for _, _, name in achieved],
+        goal_type=[goal_type(name) for _, _, name in achieved],
+        achieved_at=[e.achieved_at for _, e, _ in achieved],
+        trigger_event=[json.dumps({"tag_name": name}) for _, _, name in achieved],
+        metadata=[json.dumps({"event_id": name}) for _, _, name in achieved],
     )
     outbox = [
         OutboxRow(i, f"{e.enrollment_id}/{n}", "goald:exits", payload)
         for i, e in enumerate(effects)
         for n, payload in enumerate(e.messages)
     ]
-    return Change(Columns(columns), achievements, outbox, deletions, acknowledgements)
+    return Change(
+        columns,
+        achievements,
+        outbox,
+        [Deletion(*row) for row in deletions],
+        [Acknowledgement(*row) for row in acknowledgements],
+    )

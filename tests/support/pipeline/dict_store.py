@@ -46,9 +46,7 @@ class Store:
                 status=effects.status[number],
                 enrolled_at=effects.enrolled_at[number],
                 ended_at=effects.ended_at[number],
-                met=effects.met_goals[number].strip("{}").split(",")
-                if effects.met_goals[number] != "{}"
-                else [],
+                met=list(effects.met_goals[number]),
                 pending_actions=effects.pending_actions[number],
             )
             marks.append(self._write(key, row, effects.is_new[number]))

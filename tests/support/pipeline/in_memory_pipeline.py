@@ -27,11 +27,11 @@ from goald.domain.slots import SlotRange
 from goald.domain.streams import CONTROL, DEAD, EXITS, NOTICES, event_stream
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard
+from goald.ports.change import Change, Committed
 from goald.ports.clock import Clock
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Message, PublishedWatermark
 from goald.ports.process_registry import Heartbeat
-from goald.ports.shard_store import Change, Committed
 from goald.ports.stream_leases import StreamLeases
 from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.processes.shard import ShardProcess, ShardSettings

@@ -87,7 +87,7 @@ def test_an_enrollment_that_meets_its_goal_exits_and_is_forgotten(engine: _nativ
     effects, made, left = proposal.effects, proposal.achievements, proposal.exits
     assert (effects.status, effects.is_new) == (["completed_goal"], [False])
     assert effects.ended_at == [START_US + 5_000_000]
-    assert effects.met_goals == [f"{{{CUSTOMER}}}"]
+    assert effects.met_goals == [[CUSTOMER]]
     assert effects.slot == [_native.slot_of("acme", "c-1")]
     assert (made.effect, made.goal_id, made.goal_type) == ([0], [CUSTOMER], ["tag_added"])
     assert made.id == [_native.achievement_id("acme", "e-1", CUSTOMER)]
@@ -223,7 +223,7 @@ def test_all_goals_are_remembered_one_by_one(engine: _native.Engine) -> None:
     assert evaluate(engine, tagged()).changes_nothing
     assert evaluate(engine, event("payment.completed", second=6, amount="10.49")).changes_nothing
     last = take(engine, event("payment.completed", second=6, amount="10.50"))
-    assert last.effects.met_goals == [f"{{{PURCHASE}}}"]
+    assert last.effects.met_goals == [[PURCHASE]]
     assert last.exits.goal_ids == [[CUSTOMER, PURCHASE]]
 
 

@@ -14,7 +14,7 @@ from goald.domain.errors import CommitUnknown
 from goald.domain.streams import EXITS
 from goald.pipeline.shard.commit import SLICE_BYTES
 from goald.pipeline.shard_batch import ShardBatch
-from goald.ports.shard_store import Change
+from goald.ports.change import Change
 from goald.runtime.processes.shard import ShardProcess
 
 ENROLLMENTS = 300

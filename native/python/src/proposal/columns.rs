@@ -38,7 +38,7 @@ columns!(Effects {
     status: &'static str = |row| row.status.name(),
     enrolled_at: i64 = |row| row.enrolled_at,
     ended_at: Option<i64> = |row| row.ended_at,
-    met_goals: String = |row| array_literal(row),
+    met_goals: Vec<String> = |row| row.met.iter().map(ToString::to_string).collect(),
     pending_actions: Option<i32> = |row| row.pending_actions,
 });
 
@@ -81,10 +81,4 @@ impl Exits {
     fn rows(&self) -> impl ExactSizeIterator<Item = (usize, &Exit)> {
         self.0.core().exits_in(self.0.slice())
     }
-}
-
-/// The goals that an effect meets, as a Postgres array literal: `{}` or `{a,b}`.
-fn array_literal(effect: &Effect) -> String {
-    let goals: Vec<String> = effect.met.iter().map(ToString::to_string).collect();
-    format!("{{{}}}", goals.join(","))
 }

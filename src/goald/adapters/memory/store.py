@@ -4,7 +4,6 @@ For unit tests and dry runs. Nothing survives the process.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from goald.adapters.memory.database import (
     MemoryDatabase,
@@ -19,10 +18,17 @@ from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
 from goald.domain.streams import EXITS
+from goald.ports.change import (
+    AchievementColumns,
+    Change,
+    Committed,
+    Conflict,
+    EffectColumns,
+)
 from goald.ports.clock import Clock
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
-from goald.ports.shard_store import Change, Committed, Configuration, Conflict
+from goald.ports.shard_store import Configuration
 
 
 class MemoryShardStore:
@@ -101,7 +107,7 @@ class MemoryShardStore:
             elif row is not None and row.status == "active":
                 row.status = effects.status[i]
                 row.ended_at = effects.ended_at[i]
-                row.met_goals += _goals(effects.met_goals[i])
+                row.met_goals += list(effects.met_goals[i])
                 effective[i] = 1
             else:
                 differs = True
@@ -118,7 +124,7 @@ class MemoryShardStore:
         if lease.epoch not in self._tables.slot_leases:
             raise LeaseLost(f"epoch {lease.epoch} no longer holds slots {lease.slots}")
 
-    def _insert(self, effects: Any, i: int) -> None:
+    def _insert(self, effects: EffectColumns, i: int) -> None:
         key = (effects.tenant_id[i], effects.enrollment_id[i])
         self._tables.enrollments[key] = StoredEnrollment(
             *key,
@@ -128,11 +134,13 @@ class MemoryShardStore:
             status=effects.status[i],
             enrolled_at=effects.enrolled_at[i],
             ended_at=effects.ended_at[i],
-            met_goals=_goals(effects.met_goals[i]),
+            met_goals=list(effects.met_goals[i]),
             pending_actions=effects.pending_actions[i],
         )
 
-    def _achieve(self, effects: Any, achievements: Any, effective: bytearray) -> None:
+    def _achieve(
+        self, effects: EffectColumns, achievements: AchievementColumns, effective: bytearray
+    ) -> None:
         columns = zip(
             achievements.effect, achievements.id, achievements.goal_id, achievements.goal_type,
             achievements.achieved_at, achievements.trigger_event, achievements.metadata,
@@ -148,7 +156,9 @@ class MemoryShardStore:
                     StoredAchievement(id_, row, goal_id, goal_type, at, trigger_event, metadata)
                 )
 
-    def _enqueue(self, effects: Any, change: Change, effective: bytearray) -> list[StoredMessage]:
+    def _enqueue(
+        self, effects: EffectColumns, change: Change, effective: bytearray
+    ) -> list[StoredMessage]:
         stored = []
         for row in change.outbox:
             i = row.effect
@@ -226,12 +236,7 @@ def _overlap(one: SlotRange, other: SlotRange) -> bool:
     return one.first <= other.last and other.first <= one.last
 
 
-def _goals(literal: str) -> list[str]:
-    """The ids in a Postgres array literal, `{}` or `{a,b}`."""
-    return [goal for goal in literal.strip("{}").split(",") if goal]
-
-
-def _same(row: StoredEnrollment, effects: Any, i: int, slots: SlotRange) -> bool:
+def _same(row: StoredEnrollment, effects: EffectColumns, i: int, slots: SlotRange) -> bool:
     return (row.contact_id, row.workflow_id) == (
         effects.contact_id[i],
         effects.workflow_id[i],

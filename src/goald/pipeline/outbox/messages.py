@@ -8,15 +8,18 @@ import orjson
 from goald import _native
 from goald.domain.streams import EXITS, NOTICES
 from goald.domain.times import rfc3339
+from goald.ports.change import AchievementColumns, EffectColumns
 from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow
 
 SOURCE: Final = "goald"
 
 
-def outbox_rows(proposal: _native.Proposal, now_us: int) -> list[OutboxRow]:
-    """A row for each exit and each achievement of a proposal, to be committed with it."""
-    return [*_exits(proposal, now_us), *_achievements(proposal, now_us)]
+def outbox_rows(
+    effects: EffectColumns, achievements: AchievementColumns, exits: _native.Exits, now_us: int
+) -> list[OutboxRow]:
+    """One row for each exit and each achievement, to be committed with its effect."""
+    return [*_exits(effects, exits, now_us), *_achievements(effects, achievements, now_us)]
 
 
 def stamped(message: Message, now_us: int) -> Message:
@@ -28,8 +31,7 @@ def stamped(message: Message, now_us: int) -> Message:
     return Message(message.stream, orjson.dumps(event).decode())
 
 
-def _exits(proposal: _native.Proposal, now_us: int) -> Iterator[OutboxRow]:
-    effects, exits = proposal.effects, proposal.exits
+def _exits(effects: EffectColumns, exits: _native.Exits, now_us: int) -> Iterator[OutboxRow]:
     tenants, enrollments = effects.tenant_id, effects.enrollment_id
     contacts, workflows = effects.contact_id, effects.workflow_id
     rows = zip(
@@ -59,8 +61,9 @@ def _exits(proposal: _native.Proposal, now_us: int) -> Iterator[OutboxRow]:
         yield OutboxRow(effect, exit_id, EXITS, event)
 
 
-def _achievements(proposal: _native.Proposal, now_us: int) -> Iterator[OutboxRow]:
-    effects, met = proposal.effects, proposal.achievements
+def _achievements(
+    effects: EffectColumns, met: AchievementColumns, now_us: int
+) -> Iterator[OutboxRow]:
     tenants, enrollments = effects.tenant_id, effects.enrollment_id
     contacts, workflows = effects.contact_id, effects.workflow_id
     rows = zip(

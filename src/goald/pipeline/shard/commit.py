@@ -4,7 +4,15 @@ whatever an event meets: one event may end 20,000 enrollments, each with a copy 
 from goald import _native
 from goald.domain.leases import SlotLease
 from goald.pipeline.outbox.messages import outbox_rows
-from goald.ports.shard_store import Change, Committed, ShardStore
+from goald.ports.change import (
+    AchievementColumns,
+    Acknowledgement,
+    Change,
+    Committed,
+    Deletion,
+    EffectColumns,
+)
+from goald.ports.shard_store import ShardStore
 
 NOTHING = Committed(effective=b"")
 SLICE_EFFECTS = 20_000
@@ -32,11 +40,44 @@ async def commit(
     if proposal.changes_nothing:
         await store.check(lease)
         return NOTHING
-    change = Change(
-        effects=proposal.effects,
-        achievements=proposal.achievements,
-        outbox=outbox_rows(proposal, now_us),
-        deletions=proposal.deletions,
-        acknowledgements=proposal.acknowledgements,
+    return await store.commit(lease, change_of(proposal, now_us))
+
+
+def change_of(proposal: _native.Proposal, now_us: int) -> Change:
+    """The columns of a proposal, each copied out of Rust once, and the messages that it causes."""
+    effects, achievements = _effects(proposal.effects), _achievements(proposal.achievements)
+    return Change(
+        effects=effects,
+        achievements=achievements,
+        outbox=outbox_rows(effects, achievements, proposal.exits, now_us),
+        deletions=[Deletion(*row) for row in proposal.deletions],
+        acknowledgements=[Acknowledgement(*row) for row in proposal.acknowledgements],
     )
-    return await store.commit(lease, change)
+
+
+def _effects(effects: _native.Effects) -> EffectColumns:
+    return EffectColumns(
+        tenant_id=effects.tenant_id,
+        enrollment_id=effects.enrollment_id,
+        contact_id=effects.contact_id,
+        workflow_id=effects.workflow_id,
+        slot=effects.slot,
+        is_new=effects.is_new,
+        status=effects.status,
+        enrolled_at=effects.enrolled_at,
+        ended_at=effects.ended_at,
+        met_goals=effects.met_goals,
+        pending_actions=effects.pending_actions,
+    )
+
+
+def _achievements(achievements: _native.Achievements) -> AchievementColumns:
+    return AchievementColumns(
+        effect=achievements.effect,
+        id=achievements.id,
+        goal_id=achievements.goal_id,
+        goal_type=achievements.goal_type,
+        achieved_at=achievements.achieved_at,
+        trigger_event=achievements.trigger_event,
+        metadata=achievements.metadata,
+    )

@@ -19,9 +19,10 @@ from goald.pipeline.shard.early_events import Contact, EarlyEvents, begun
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.stall_detector import StallDetector
+from goald.ports.change import Committed
 from goald.ports.clock import Clock
 from goald.ports.outbound import DeadLetter
-from goald.ports.shard_store import Committed, ShardStore
+from goald.ports.shard_store import ShardStore
 
 
 @dataclass(frozen=True, slots=True)

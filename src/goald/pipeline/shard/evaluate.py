@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from goald import _native
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import SlotLease
-from goald.ports.shard_store import Committed, Configuration, ShardStore
+from goald.ports.change import Committed
+from goald.ports.shard_store import Configuration, ShardStore
 
 
 class Evaluator:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from goald import _native
 from goald.pipeline.shard_batch import ShardBatch
+from goald.ports.change import Conflict
 from goald.ports.outbound import DeadLetter
-from goald.ports.shard_store import Conflict
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,17 @@ from goald.adapters.postgres.shard import statements
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.fail_points import FailPoint, FailPointHook
 from goald.domain.streams import EXITS
+from goald.ports.change import (
+    AchievementColumns,
+    Acknowledgement,
+    Change,
+    Committed,
+    Conflict,
+    Deletion,
+    EffectColumns,
+)
 from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow, StoredMessage
-from goald.ports.shard_store import Change, Committed, Conflict
 
 REDACT_SECONDS = 600.0
 """For what was kept of a contact, which nothing bounds. Less than it takes would be tried for
@@ -22,39 +30,46 @@ ever."""
 
 
 class _Effects:
-    """The columns of a proposal's effects, each asked for once, and what became of them.
+    """The columns of a change's effects as the statements take them, and which took effect.
 
-    `last_achieved` and `met_types` come from the achievements that hang on each (E6, E9).
+    `met_goals` holds Postgres array literals. `last_achieved` and `met_types` come from the
+    achievements of each effect (E6, E9).
     """
 
-    def __init__(self, effects: Any, achievements: Any) -> None:
-        self.tenant: list[str] = effects.tenant_id
-        self.enrollment: list[str] = effects.enrollment_id
-        self.contact: list[str] = effects.contact_id
-        self.workflow: list[str] = effects.workflow_id
-        self.slot: list[int] = effects.slot
-        self.is_new: list[bool] = effects.is_new
-        self.status: list[str] = effects.status
-        self.enrolled_at: list[int] = effects.enrolled_at
-        self.ended_at: list[int | None] = effects.ended_at
-        self.met_goals: list[str] = effects.met_goals
-        self.pending_actions: list[int | None] = effects.pending_actions
-        self.last_achieved: list[int | None] = [None] * len(self.tenant)
-        self.met_types = [0] * len(self.tenant)
+    def __init__(self, effects: EffectColumns, achievements: AchievementColumns) -> None:
+        self.tenant = effects.tenant_id
+        self.enrollment = effects.enrollment_id
+        self.contact = effects.contact_id
+        self.workflow = effects.workflow_id
+        self.slot = effects.slot
+        self.is_new = effects.is_new
+        self.status = effects.status
+        self.enrolled_at = effects.enrolled_at
+        self.ended_at = effects.ended_at
+        self.met_goals = [array_literal(goals) for goals in effects.met_goals]
+        self.pending_actions = effects.pending_actions
+        self.last_achieved: list[int | None] = [None] * len(effects)
+        self.met_types = [0] * len(effects)
         for i, goal_type, at in zip(
             achievements.effect, achievements.goal_type, achievements.achieved_at, strict=True
         ):
             before = self.last_achieved[i]
             self.last_achieved[i] = at if before is None else max(before, at)
             self.met_types[i] |= TYPE_BITS[goal_type]
-        self.effective = bytearray(len(self.tenant))
+        self.effective = bytearray(len(effects))
 
-    def took_hold(self, indexes: Iterable[int], rows: Iterable[Any]) -> list[int]:
-        """Note which of these effects came back as rows (tenant, id); those that did not."""
+    def mark_effective(self, indexes: Iterable[int], rows: Iterable[Any]) -> list[int]:
+        """Mark the effects that came back as rows (tenant, id); gives the others of `indexes`."""
         index_of = {(self.tenant[i], self.enrollment[i]): i for i in indexes}
         for tenant, enrollment in rows:
             self.effective[index_of.pop((tenant, enrollment))] = 1
         return list(index_of.values())
+
+
+def array_literal(ids: Sequence[str]) -> str:
+    """UUIDs as a Postgres array literal: `{}` or `{a,b}`. (asyncpg has no way to send an array
+    for each element of an array.)"""
+    return f"{{{','.join(ids)}}}"
 
 
 async def write(
@@ -103,7 +118,7 @@ async def _insert(connection: Any, of: _Effects) -> tuple[list[Conflict], bool]:
         of.met_types,
     )  # fmt: skip
     rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns)
-    refused = of.took_hold(new, rows)
+    refused = of.mark_effective(new, rows)
     if not refused:
         return [], False
     rows = await connection.fetch(
@@ -131,11 +146,11 @@ async def _update(connection: Any, of: _Effects) -> bool:
         of.met_types,
     )  # fmt: skip
     rows = await connection.fetch(statements.UPDATE_ENROLLMENTS, *columns)
-    return bool(of.took_hold(known, rows))
+    return bool(of.mark_effective(known, rows))
 
 
-async def _achieve(connection: Any, of: _Effects, achievements: Any) -> None:
-    named: list[int] = achievements.effect
+async def _achieve(connection: Any, of: _Effects, achievements: AchievementColumns) -> None:
+    named = achievements.effect
     rows = [row for row, i in enumerate(named) if of.effective[i]]
     if not rows:
         return
@@ -174,7 +189,7 @@ async def _enqueue(
 
 async def _acknowledge(
     connection: Any,
-    acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]],
+    acknowledgements: Sequence[Acknowledgement],
 ) -> None:
     first: dict[tuple[str, ...], tuple[int | None, int]] = {}
     for *exit_, _slot, cancelled, at in acknowledgements:
@@ -187,7 +202,7 @@ async def _acknowledge(
     )  # fmt: skip
 
 
-async def _redact(connection: Any, deletions: Sequence[tuple[str, str, int, int]]) -> None:
+async def _redact(connection: Any, deletions: Sequence[Deletion]) -> None:
     latest: dict[tuple[str, str], int] = {}
     for tenant, contact, _slot, at in deletions:
         latest[tenant, contact] = max(at, latest.get((tenant, contact), at))

@@ -22,8 +22,9 @@ from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailabl
 from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import LEASE_SECONDS, SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SLOTS, SlotRange
+from goald.ports.change import Change, Committed
 from goald.ports.outbox import Outbox
-from goald.ports.shard_store import Change, Committed, Configuration
+from goald.ports.shard_store import Configuration
 
 WRITER_NAME = "goald-commit"
 """By this name a taker knows the backend that it may end."""

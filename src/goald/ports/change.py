@@ -1,0 +1,113 @@
+"""What one commit writes: columns of plain values, which every shard store encodes itself.
+
+All columns of one dataclass have the same length; row i of each belongs together. Times are
+microseconds since the Unix epoch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from goald.domain.configuration.goals import GoalType
+from goald.domain.records import EnrollmentStatus
+from goald.ports.outbox import OutboxRow, StoredMessage
+
+
+@dataclass(frozen=True, slots=True)
+class EffectColumns:
+    """Net changes to enrollments, one row for each enrollment."""
+
+    tenant_id: Sequence[str]
+    enrollment_id: Sequence[str]
+    contact_id: Sequence[str]
+    workflow_id: Sequence[str]
+    slot: Sequence[int]
+    is_new: Sequence[bool]
+    """True: insert the enrollment. False: update it if its row is active."""
+    status: Sequence[EnrollmentStatus]
+    """The status after the change."""
+    enrolled_at: Sequence[int]
+    ended_at: Sequence[int | None]
+    """The time of the event that ended the enrollment."""
+    met_goals: Sequence[Sequence[str]]
+    """Ids (UUID) of the goals that the change meets."""
+    pending_actions: Sequence[int | None]
+
+    def __len__(self) -> int:
+        return len(self.tenant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AchievementColumns:
+    """Achievements, one row for each enrollment and goal."""
+
+    effect: Sequence[int]
+    """Index of the effect that the achievement depends on."""
+    id: Sequence[str]
+    goal_id: Sequence[str]
+    goal_type: Sequence[GoalType]
+    achieved_at: Sequence[int]
+    trigger_event: Sequence[str]
+    """The `data` of the event, as JSON that Postgres accepts as jsonb."""
+    metadata: Sequence[str]
+    """A JSON object about the event: id, source, type, time and trace context."""
+
+    def __len__(self) -> int:
+        return len(self.effect)
+
+
+class Deletion(NamedTuple):
+    """A deleted contact, whose stored payloads must be redacted."""
+
+    tenant_id: str
+    contact_id: str
+    slot: int
+    deleted_at: int
+
+
+class Acknowledgement(NamedTuple):
+    """A workflow engine has carried out an exit."""
+
+    tenant_id: str
+    enrollment_id: str
+    contact_id: str
+    workflow_id: str
+    slot: int
+    cancelled_actions: int | None
+    acknowledged_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one commit writes. Rows that name an effect are written only if it took effect."""
+
+    effects: EffectColumns
+    achievements: AchievementColumns
+    outbox: Sequence[OutboxRow]
+    deletions: Sequence[Deletion] = ()
+    acknowledgements: Sequence[Acknowledgement] = ()
+
+
+class Conflict(NamedTuple):
+    """An effect whose enrollment id belongs to another contact or workflow (E5)."""
+
+    effect: int
+    contact: str
+    workflow: str
+    """The owner; both are empty if the enrollment is in the slots of another shard."""
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The outcome of a commit."""
+
+    effective: bytes
+    """One byte for each effect: 1 if its enrollment was inserted or updated, else 0."""
+    conflicts: Sequence[Conflict] = ()
+    """In the order of their effects."""
+    outbox: Sequence[StoredMessage] = ()
+    """The outbox rows written, in the order of the change, ready to be published."""
+    is_stale: bool = False
+    """An effect did not find the row that memory expected: memory is stale, and the contacts
+    of the batch must be loaded again."""
