@@ -1,11 +1,11 @@
-"""Malformed envelopes, and what becomes of each: `goald:dead` with a reason that a person
-understands, or passed over by rule (D4, D9).
+"""Malformed envelopes with the expected outcome: dead-lettered with a readable reason, or
+ignored (D4, D9).
 
-How the limits are meant: depth counts maps and lists within one another, the envelope being
-the first; a string or key has at most 1,024 bytes of UTF-8 once it is unescaped; a map has at
-most 64 keys; all of it holds for the whole event, read or not. Every number is finite as a
-double; the exponent of a JSON number is within 400, and its text within 1,024 bytes.
-MessagePack's binary and extension values have no form in JSON and are refused.
+The limits apply to the whole event, also to fields that goald does not read. Depth counts
+nested maps and lists, including the envelope. A string or key has at most 1,024 bytes of
+UTF-8 after unescaping, and a map at most 64 keys. Numbers must be finite as a double. The
+exponent of a JSON number is at most 400, and its text at most 1,024 bytes. MessagePack's
+binary and extension types are refused, because JSON cannot represent them.
 """
 
 from collections.abc import Iterator
@@ -18,27 +18,27 @@ from tests.corpus.envelope import Envelope, as_json, as_msgpack, base
 
 
 def bad_envelopes(now_us: int) -> list[Envelope]:
-    """All of them, each under a name of its own. `now_us` is when they arrive: some are
-    refused for lying more than a day ahead of it."""
+    """All malformed envelopes, each with a unique name. `now_us` is the time of arrival; some
+    are refused because their time is more than a day later."""
     return [
         *bad_values(now_us),
         *bad_limits(now_us),
         *bad_json(now_us),
         *bad_msgpack(now_us),
-        *_passed_over(now_us),
+        *_ignored(now_us),
     ]
 
 
-def _passed_over(now_us: int) -> Iterator[Envelope]:
-    """Good envelopes of types that goald does not read, whatever their data holds."""
+def _ignored(now_us: int) -> Iterator[Envelope]:
+    """Valid envelopes of types that goald does not process, with invalid data."""
     for name, kind in {
         "unknown-type": "contact.updated",
         "type-in-capitals": "CONTACT.TAG.ADDED",
-        "type-with-blank": "contact.tag.added ",
+        "type-with-space": "contact.tag.added ",
         "type-alike": "payment.complete",
-        "exit-of-our-own": "workflow.exit.goal",
-        "notice-of-our-own": "workflow.goal.achieved",
+        "exit-of-goald": "workflow.exit.goal",
+        "notice-of-goald": "workflow.goal.achieved",
     }.items():
         event = base(name, now_us, kind, amount="NaN", tag_id=5, reason=[], pending_actions=-1)
-        yield Envelope(f"json-{name}", as_json(event).encode(), "passed over")
-        yield Envelope(f"msgpack-{name}", as_msgpack(event), "passed over")
+        yield Envelope(f"json-{name}", as_json(event).encode(), "ignored")
+        yield Envelope(f"msgpack-{name}", as_msgpack(event), "ignored")

@@ -1,4 +1,4 @@
-"""What is no JSON, or JSON that an event must not use."""
+"""Invalid JSON, and JSON that is not allowed in an event."""
 
 import gzip
 import json
@@ -57,14 +57,14 @@ def _texts(text: str) -> Iterator[tuple[str, bytes, str]]:
         "before-the-end": len(text) - 1,
     }.items():
         yield f"cut-{name}", raw[:cut], "ends"
-    # In the ids that an event is routed by, too.
+    # Also in the ids that determine the slot of an event.
     for name, id_ in {"contact": CONTACT, "tenant": TENANT}.items():
         quoted = f'"{id_}"'.encode()
         yield f"{name}-with-lone-surrogate", raw.replace(quoted, rb'"\udfff"'), "surrogate"
         yield f"{name}-with-unknown-escape", raw.replace(quoted, rb'"\x41"'), "escape"
         yield f"{name}-not-utf8", raw.replace(quoted, b'"\xff"'), "UTF-8"
     yield "empty", b"", ""
-    yield "blank", b" \n\t ", ""
+    yield "only-white-space", b" \n\t ", ""
     yield "byte-order-mark", b"\xef\xbb\xbf" + raw, "JSON"
     yield "utf-16", text.encode("utf-16"), "JSON"
     yield "gzip", gzip.compress(raw, mtime=0), "JSON"

@@ -1,4 +1,4 @@
-"""Events beyond the limits of D9, each as JSON and as MessagePack."""
+"""Events that exceed the limits of D9, each as JSON and as MessagePack."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ MIB = 1 << 20
 
 
 def nested_lists(levels: int) -> Any:
-    """So many lists within one another."""
+    """Nested lists of this depth."""
     value: list[Any] = []
     for _ in range(levels - 1):
         value = [value]
@@ -51,7 +51,7 @@ def _events(now_us: int) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "depth-33-of-lists", with_data("deep", nested=nested_lists(31)), "deep"
     yield "depth-33-of-maps", with_data("deep-maps", nested=nested_maps(31)), "deep"
     yield "depth-33-in-an-attribute", plain | {"extension": nested_lists(32)}, "deep"
-    # One key beside 64 made ones.
+    # 64 keys and contact_id.
     yield "65-keys-in-data", with_data("keys", **keys(64)), "keys"
     yield "65-keys-in-the-envelope", plain | keys(65 - len(plain)), "keys"
     yield "65-keys-in-a-map-of-data", with_data("keys-deep", more=keys(65)), "keys"
@@ -70,14 +70,14 @@ def _payment(now_us: int, **data: Any) -> dict[str, Any]:
 
 
 def _too_deep_to_build(now_us: int) -> Iterator[Envelope]:
-    """10,000 levels: written by hand, since encoders give up on them."""
+    """10,000 levels, concatenated because encoders refuse this depth."""
     text, levels = as_json(base("very-deep", now_us))[:-2] + ', "n": ', 10_000
     lists = text + "[" * levels + "]" * levels + "}}"
-    # Six bytes a level: with all of them closed it just fits into 64 KiB.
+    # 6 bytes per level: with all levels closed, the event is just under 64 KiB.
     maps = text + '{"":' * levels + "1" + "}" * levels + "}}"
     yield Envelope("json-depth-10000-of-lists", lists.encode(), "dead", "deep")
     yield Envelope("json-depth-10000-of-maps", maps.encode(), "dead", "deep")
-    # Too deep and never closed: whichever is found first is the reason.
+    # Too deep and not closed: either may be the reason.
     yield Envelope("json-depth-10000-unclosed", (text + "[" * levels).encode(), "dead")
     yield Envelope("json-12000-maps-unclosed", b'{"a":' * 12_000, "dead")
     yield Envelope("json-60000-brackets", b"[" * 60_000, "dead", "JSON")

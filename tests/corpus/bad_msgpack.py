@@ -1,4 +1,4 @@
-"""What is no MessagePack, or MessagePack that an event must not use."""
+"""Invalid MessagePack, and MessagePack that is not allowed in an event."""
 
 import struct
 from collections.abc import Iterator
@@ -76,8 +76,8 @@ def _whole(now_us: int) -> Iterator[tuple[str, bytes, str]]:
         yield f"cut-{name}", raw[:cut], "ends"
     yield "one-byte-behind", raw + b"\xc0", "after the end"
     yield "two-events", raw + raw, "after the end"
-    yield "more-members-than-claimed", packed_map(pairs(event), len(event) - 1), ""
-    yield "fewer-members-than-claimed", packed_map(pairs(event), len(event) + 1), "ends"
+    yield "more-members-than-declared", packed_map(pairs(event), len(event) - 1), ""
+    yield "fewer-members-than-declared", packed_map(pairs(event), len(event) + 1), "ends"
     yield "empty-map", b"\x80", ""
     yield "a-list-of-events", b"\x91" + raw, "MessagePack"
     yield "binary-of-an-event", b"\xc5" + len(raw).to_bytes(2, "big") + raw, "MessagePack"
@@ -92,7 +92,7 @@ def _whole(now_us: int) -> Iterator[tuple[str, bytes, str]]:
 
 
 def _values() -> Iterator[tuple[str, bytes, str]]:
-    """Values of a member of `data` that goald does not read, the last of the event."""
+    """Values of a member of `data` that goald does not read, at the end of the event."""
     yield "value-never-used-byte", b"\xc1", "MessagePack"
     yield "value-binary-8", b"\xc4\x03abc", "binary"
     yield "value-binary-16", b"\xc5\x00\x03abc", "binary"
@@ -104,7 +104,7 @@ def _values() -> Iterator[tuple[str, bytes, str]]:
     yield "value-extension-32", b"\xc9\x00\x00\x00\x03\x01abc", "extension"
     yield "value-timestamp", b"\xd6\xff\x65\x00\x00\x00", "extension"
     yield "value-extension-in-a-list", b"\x91\xd4\x01a", "extension"
-    # What is claimed is not there: neither is memory taken for it, nor is it waited for.
+    # Lengths beyond the end of the event: the decoder must not allocate that much memory.
     yield "list-of-4-billion", b"\xdd" + FOUR_BILLION, "ends"
     yield "list-of-65535", b"\xdc\xff\xff", "ends"
     yield "map-of-4-billion-in-data", b"\xdf" + FOUR_BILLION, ""

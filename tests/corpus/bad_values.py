@@ -1,4 +1,4 @@
-"""Events that either encoding can write, and that say what an event must not say."""
+"""Events with invalid values, which both encodings can represent."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -61,7 +61,7 @@ _AMOUNTS: dict[str, Any] = {
     "infinity": "Infinity",
     "minus-inf": "-inf",
     "empty": "",
-    "with-blank": " 1",
+    "with-space": " 1",
     "with-plus": "+1",
     "with-comma": "1,000",
     "without-units": ".5",
@@ -86,7 +86,7 @@ _AMOUNTS: dict[str, Any] = {
 _STARTED: dict[str, Any] = {"workflow_id": "w-corpus", "enrollment_id": "e-corpus"}
 _ENDED: dict[str, Any] = {**_STARTED, "reason": "exited"}
 
-# (name, type, data beside contact_id, word)
+# (name, type, data without contact_id, word)
 _DATA: list[tuple[str, str, dict[str, Any], str]] = [
     ("contact-missing", "contact.tag.added", {"contact_id": ABSENT}, "contact_id"),
     ("contact-null", "contact.tag.added", {"contact_id": None}, "contact_id"),
@@ -148,7 +148,7 @@ _DATA: list[tuple[str, str, dict[str, Any], str]] = [
 
 
 def bad_values(now_us: int) -> Iterator[Envelope]:
-    """Each of them twice: as JSON and as MessagePack."""
+    """Each event as JSON and as MessagePack."""
     for name, event, word in _events(now_us):
         yield Envelope(f"json-{name}", as_json(event).encode(), "dead", word)
         yield Envelope(f"msgpack-{name}", as_msgpack(event), "dead", word)

@@ -1,5 +1,4 @@
-"""What the corpora are made of: a base event, and the two encodings taken apart enough to be
-spoiled."""
+"""Building blocks of the corpora: a valid event, and functions that encode malformed ones."""
 
 import json
 from collections.abc import Iterable
@@ -9,7 +8,7 @@ from typing import Any, Literal
 
 import msgpack
 
-Expectation = Literal["dead", "passed over", "accepted"]
+Expectation = Literal["dead", "ignored", "accepted"]
 Pair = tuple[bytes, bytes]
 
 TENANT = "acme"
@@ -20,9 +19,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Envelope:
-    """The bytes of one stream entry's `event`, and what must become of it.
+    """The bytes of the field `event` of a stream entry, and the expected outcome.
 
-    `word` is in the reason of a dead one, whatever its case: a person must learn what is wrong.
+    The reason of a dead letter must contain `word`, in any case.
     """
 
     name: str
@@ -32,13 +31,13 @@ class Envelope:
 
 
 def moment(now_us: int, hours: float = 0) -> str:
-    """RFC 3339, so many hours from now."""
+    """The time this number of hours after `now_us`, in RFC 3339."""
     at = _EPOCH + timedelta(microseconds=now_us + int(hours * HOUR_US))
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def base(name: str, now_us: int, kind: str = "contact.tag.added", **data: Any) -> dict[str, Any]:
-    """A good event, `data` last. Its id tells which envelope it was."""
+    """A valid event with `data` as last member. Its id contains the name of the envelope."""
     return {
         "specversion": "1.0",
         "id": f"corpus-{name}",
@@ -59,35 +58,35 @@ def as_msgpack(value: Any) -> bytes:
 
 
 def json_in_data(event: dict[str, Any], member: str) -> bytes:
-    """The event with one more member, given as text, at the end of `data`."""
+    """The event with an additional member, as JSON text, at the end of `data`."""
     return f"{as_json(event)[:-2]}, {member}}}}}".encode("utf-8", "surrogatepass")
 
 
 def json_at_top(event: dict[str, Any], member: str) -> bytes:
-    """The same at the end of the envelope."""
+    """The event with an additional member, as JSON text, at the end of the envelope."""
     return f"{as_json(event)[:-1]}, {member}}}".encode()
 
 
 def pairs(members: dict[str, Any]) -> list[Pair]:
-    """A map's members, each packed."""
+    """The packed keys and values of a map."""
     return [(as_msgpack(key), as_msgpack(value)) for key, value in members.items()]
 
 
-def packed_map(members: Iterable[Pair], claimed: int | None = None) -> bytes:
-    """A MessagePack map of packed members; `claimed` says another length than the true one."""
+def packed_map(members: Iterable[Pair], length: int | None = None) -> bytes:
+    """A MessagePack map of packed members. `length` replaces the true length in the header."""
     members = list(members)
-    length = len(members) if claimed is None else claimed
+    length = len(members) if length is None else length
     header = bytes([0x80 | length]) if length < 16 else b"\xde" + length.to_bytes(2, "big")
     return header + b"".join(key + value for key, value in members)
 
 
 def msgpack_in_data(event: dict[str, Any], key: bytes, value: bytes) -> bytes:
-    """The event with one more member, packed, at the end of `data`."""
+    """The event with an additional packed member at the end of `data`."""
     head = [(k, v) for k, v in pairs(event) if k != as_msgpack("data")]
     data = packed_map([*pairs(event["data"]), (key, value)])
     return packed_map([*head, (as_msgpack("data"), data)])
 
 
 def msgpack_at_top(event: dict[str, Any], key: bytes, value: bytes) -> bytes:
-    """The same at the end of the envelope."""
+    """The event with an additional packed member at the end of the envelope."""
     return packed_map([*pairs(event), (key, value)])

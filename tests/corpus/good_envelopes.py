@@ -1,5 +1,5 @@
-"""Odd envelopes that must be accepted: the corners of both encodings, and every limit of D9
-just reached."""
+"""Unusual envelopes that must be accepted: edge cases of both encodings, and events exactly at
+the limits of D9."""
 
 import json
 import struct
@@ -25,7 +25,7 @@ ESCAPED_A = r"\u0041"
 
 
 def good_envelopes(now_us: int) -> list[Envelope]:
-    """All of them, each under a name of its own; every one is of a type that goald reads."""
+    """All of them, each with a unique name and a type that goald processes."""
     found = [*_both(now_us), *_json(now_us), *_msgpack(now_us)]
     return [Envelope(name, raw, "accepted") for name, raw in found]
 
@@ -59,7 +59,7 @@ def _events(now_us: int) -> Iterator[tuple[str, dict[str, Any]]]:
     yield with_attributes("depth-32-in-an-attribute", extension=nested_lists(31))
     yield tag("id-of-128", contact_id="c" * 128)
     yield tag("id-of-128-characters-of-4-bytes", contact_id="\U0001f600" * 128)
-    yield tag("ids-with-blanks-and-signs", contact_id=" a b/c:d%20\u00ad\u200b ")
+    yield tag("ids-with-spaces-and-signs", contact_id=" a b/c:d%20\u00ad\u200b ")
     yield tag("tag-name-empty", tag_name="")
     yield tag("nulls-for-what-is-optional", tag_id=None, tag_name=None)
     yield paid("nulls-in-a-payment", amount=None, currency=None, product_id=None, line_items=None)
@@ -96,7 +96,7 @@ def _events(now_us: int) -> Iterator[tuple[str, dict[str, Any]]]:
         "float-of-18-digits": 1e17,
     }.items():
         yield paid(f"amount-{name}", amount=amount)
-    started = {"workflow_id": "w-unheard-of", "enrollment_id": "e-corpus-good"}
+    started = {"workflow_id": "w-unknown", "enrollment_id": "e-corpus-good"}
     for name, pending in {"0": 0, "greatest": 2**31 - 1, "null": None}.items():
         data = {**started, "enrollment_id": f"e-corpus-{name}", "pending_actions": pending}
         yield f"pending-{name}", base(name, now_us, "workflow.enrollment.started", **data)
@@ -106,9 +106,9 @@ def _json(now_us: int) -> Iterator[tuple[str, bytes]]:
     event = base("json-odd", now_us, tag_name="caf\u00e9 \U0001f600")
     text = as_json(event)
     yield "json-only-ascii", json.dumps(event).encode()
-    yield "json-blanks", json.dumps(event, indent="\t").replace("\n", "\r\n ").encode()
-    yield "json-blanks-around", b" \r\n\t" + text.encode() + b"\n\n"
-    yield "json-no-blanks", json.dumps(event, separators=(",", ":")).encode()
+    yield "json-white-space", json.dumps(event, indent="\t").replace("\n", "\r\n ").encode()
+    yield "json-surrounding-white-space", b" \r\n\t" + text.encode() + b"\n\n"
+    yield "json-no-white-space", json.dumps(event, separators=(",", ":")).encode()
     yield "json-every-character-escaped", _escaped(event).encode()
     yield "json-data-first", as_json(dict(reversed(event.items()))).encode()
     yield "json-short-escapes", json_in_data(event, r'"note": "\"\\\/\b\f\n\r\t"')
@@ -128,7 +128,7 @@ def _json(now_us: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _escaped(value: Any) -> str:
-    """JSON in which each character of each string is a \\u escape, in pairs where need be."""
+    """JSON in which every character of a string is a \\u escape, or a pair of them."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{_escaped(k)}:{_escaped(v)}" for k, v in value.items()) + "}"
     units = str(value).encode("utf-16-be").hex()
@@ -172,10 +172,10 @@ def _msgpack(now_us: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _of_64_kib(event: dict[str, Any]) -> bytes:
-    """Filled with strings, the last of them as long as is left."""
+    """An event of exactly EVENT_BYTES, filled with strings."""
     filling = ["x" * 1000] * 65
-    for left in range(1024):
-        raw = msgpack_in_data(event, b"\xa1n", as_msgpack([*filling, "y" * left]))
+    for length in range(1024):
+        raw = msgpack_in_data(event, b"\xa1n", as_msgpack([*filling, "y" * length]))
         if len(raw) == EVENT_BYTES:
             return raw
     raise AssertionError("no length of the last string fills the event")

@@ -1,5 +1,5 @@
-"""Each envelope of the corpora becomes what it must, in the router and the engine, and what
-arrives beside it takes effect (D4, D9)."""
+"""The router and the matcher handle each envelope of the corpora as expected, and events in
+the same batch take effect (D4, D9)."""
 
 from collections import Counter
 
@@ -24,8 +24,8 @@ NEIGHBOUR = as_msgpack(
 )
 
 
-def fate(envelope: Envelope) -> tuple[str, str]:
-    """What becomes of it between two good events, and the reason where it is dead."""
+def outcome_of(envelope: Envelope) -> tuple[str, str]:
+    """The outcome of an envelope between two valid events, and the reason if it is dead."""
     entries = [
         [f"{number}-0".encode(), [b"event", raw]]
         for number, raw in enumerate((NEIGHBOUR, envelope.raw, NEIGHBOUR), start=1)
@@ -40,33 +40,33 @@ def fate(envelope: Envelope) -> tuple[str, str]:
         ((entry, reason, raw),) = refused
         assert (entry, raw) == (b"2-0", envelope.raw), envelope.name
         return "dead", reason
-    return ("passed over" if proposal.passed_over else "accepted"), ""
+    return ("ignored" if proposal.passed_over else "accepted"), ""
 
 
-def test_every_bad_envelope_is_dead_for_a_reason_in_words_or_passed_over() -> None:
+def test_malformed_envelopes_are_dead_lettered_with_a_reason_or_ignored() -> None:
     wrong = []
     for envelope in bad_envelopes(NOW_US):
-        outcome, reason = fate(envelope)
+        outcome, reason = outcome_of(envelope)
         if outcome != envelope.expectation or envelope.word.lower() not in reason.lower():
             wrong.append((envelope.name, envelope.expectation, envelope.word, outcome, reason))
         assert (outcome == "dead") == bool(reason.strip())
     assert wrong == []
 
 
-def test_every_odd_but_good_envelope_is_accepted() -> None:
-    fates = {envelope.name: fate(envelope) for envelope in good_envelopes(NOW_US)}
-    assert {name: found for name, found in fates.items() if found[0] != "accepted"} == {}
+def test_unusual_but_valid_envelopes_are_accepted() -> None:
+    outcomes = {envelope.name: outcome_of(envelope) for envelope in good_envelopes(NOW_US)}
+    assert {name: found for name, found in outcomes.items() if found[0] != "accepted"} == {}
 
 
-def test_the_model_refuses_the_same_values_as_the_engine() -> None:
+def test_the_reference_model_refuses_the_same_values_as_the_matcher() -> None:
     model = Model(now_us=NOW_US)
     for envelope in bad_values(NOW_US):
-        # NUL is a limit of what can be stored (D9), which the model of the rules knows not.
+        # NUL is refused because Postgres cannot store it (D9). The model has no storage.
         if envelope.name.startswith("msgpack-") and envelope.word != "NUL":
             assert model.feed(msgpack.unpackb(envelope.raw)).rejected, envelope.name
 
 
-def test_the_corpora_have_at_least_120_envelopes_and_each_has_a_name_of_its_own() -> None:
+def test_the_corpora_have_at_least_120_envelopes_with_unique_names() -> None:
     bad, good = bad_envelopes(NOW_US), good_envelopes(NOW_US)
     assert len(bad) >= 120
     assert Counter(envelope.name for envelope in bad + good).most_common(1)[0][1] == 1

@@ -1,7 +1,7 @@
 """The converters in examples/ against the independent computation, over the real logs.
 
-The logs are not part of the project: the tests run where GOALD_TEST_DATA, or ../shared/data
-beside the project where it is unset, holds them.
+The logs are not part of the project. They are read from the directory GOALD_TEST_DATA, by
+default from ../shared/data, and the tests are skipped if they are missing.
 """
 
 import json
@@ -25,12 +25,12 @@ DATA = Path(os.environ.get("GOALD_TEST_DATA") or ROOT.parent / "shared" / "data"
 def log(name: str) -> Path:
     path = DATA / f"{name}.csv"
     if not path.is_file():
-        pytest.skip(f"passed over: no real event log at {path}; set GOALD_TEST_DATA to a folder")
+        pytest.skip(f"no event log at {path}: set GOALD_TEST_DATA to the directory of the logs")
     return path
 
 
 def converted(name: str, outdir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What the command writes: the workflows, and the events in the order of the file."""
+    """The output of the command: the workflows, and the events in the order of the file."""
     script = ROOT / "examples" / f"{name}.py"
     subprocess.run([sys.executable, script, log(name), outdir], check=True, capture_output=True)
     workflows = yaml.safe_load((outdir / "workflows.yaml").read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def test_the_model_over_converted_events_agrees_with_sql_over_the_log(
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_events_are_in_time_order_with_ids_of_their_own_that_a_second_run_repeats(
+def test_events_are_in_time_order_with_unique_ids_that_a_second_run_repeats(
     name: str, tmp_path: Path
 ) -> None:
     _, events = converted(name, tmp_path / "first")
@@ -108,7 +108,7 @@ def test_events_are_in_time_order_with_ids_of_their_own_that_a_second_run_repeat
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_replay_that_is_cut_off_and_begun_again_achieves_the_same(
+def test_an_interrupted_and_repeated_replay_has_the_same_achievements(
     name: str, tmp_path: Path
 ) -> None:
     workflows, events = converted(name, tmp_path)

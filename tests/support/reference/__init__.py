@@ -1,7 +1,7 @@
-"""The reference model: rules E1 to E6 and E8 of the design in the plainest Python.
+"""The reference model: rules E1 to E6 and E8 in plain Python.
 
-It is the oracle that the Rust engine is held against. It was written from the design
-alone, imports nothing of goald, keeps everything in memory and cares for no speed.
+Tests compare the native matcher with it. It is written from the rules only, imports nothing
+from goald, keeps everything in memory and is not optimised.
 """
 
 from tests.support.reference.model import Achievement, Enrollment, Exit, Goal, Model, Outcome

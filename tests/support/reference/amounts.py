@@ -1,4 +1,4 @@
-"""What an amount of money is worth, exactly (rule E2, limit D9)."""
+"""Exact amounts of money (E2), with the limits of D9."""
 
 import math
 import re
@@ -11,15 +11,15 @@ _DECIMAL = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
 
 
 class InvalidAmountError(ValueError):
-    """Not an amount: the event that carries it is refused."""
+    """The value is not an amount; the event is refused."""
 
 
 def exact(value: object) -> Decimal:
-    """The exact worth of a decoded `amount`, be it an integer, a decimal string or a float.
+    """The exact value of a decoded `amount`: an integer, a decimal string or a float.
 
-    Raises InvalidAmountError for everything else, and for what has more than 18 digits.
+    Raises InvalidAmountError for other types, and for more than 18 digits.
     """
-    # bool is an int in Python, and no amount.
+    # bool is a subclass of int, but not an amount.
     if isinstance(value, bool):
         raise InvalidAmountError("a truth value")
     if isinstance(value, int):
@@ -32,7 +32,7 @@ def exact(value: object) -> Decimal:
 
 
 def _from_text(text: str) -> Decimal:
-    """Every digit written counts, but for the zeros before the first other digit."""
+    """All digits count, except for leading zeros."""
     found = _DECIMAL.fullmatch(text)
     if found is None:
         raise InvalidAmountError("not a decimal")
@@ -43,10 +43,10 @@ def _from_text(text: str) -> Decimal:
 
 
 def _from_float(value: float) -> Decimal:
-    """The shortest text that reads as this float, rounded half-even to 4 decimals.
+    """The shortest decimal representation of the float, rounded half-even to 4 decimals.
 
-    A double has at most 17 significant digits, so of the digits that are left only those
-    before the point can be too many.
+    A double has at most 17 significant digits, so only the digits before the point can exceed
+    the limit.
     """
     if not math.isfinite(value):
         raise InvalidAmountError("not finite")

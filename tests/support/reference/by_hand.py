@@ -1,11 +1,11 @@
-"""Events and models for examples that are worked out by hand."""
+"""Events and models for examples with manually computed results."""
 
 import itertools
 from typing import Any
 
 from tests.support.reference.model import Goal, Model, Outcome
 
-# 2026-03-01T00:00:00Z; `at(90)` is a minute and a half later.
+# 2026-03-01T00:00:00Z; `at(90)` is 90 seconds later.
 START_US = 1_772_323_200_000_000
 _serial = itertools.count()
 

@@ -1,6 +1,6 @@
-"""Hypothesis strategies of workflows and goals, small enough that things collide.
+"""Hypothesis strategies for workflows and goals, with few values so that they collide.
 
-Tenants share all ids, those of goals included: what crosses from one to another shows.
+All tenants use the same ids, also for goals, so that a leak between tenants is visible.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ WORKFLOWS = ("w-1", "w-2", "w-3", "w-4")
 GOALS_KEPT = 3
 GOAL_SLOTS = 5
 
-# One pair of names is equal after NFC only, one differs by case.
+# Two names are equal only after NFC normalisation, two differ only in case.
 TAG_NAMES = ("Customer", "customer", "caf\u00e9", "cafe\u0301")
 
 CRITERIA: dict[str, tuple[dict[str, Any], ...]] = {
@@ -59,7 +59,7 @@ GOAL_TYPES = tuple(CRITERIA)
 
 @dataclass(frozen=True)
 class Configure:
-    """From here on the workflow is this: the arguments of `Model.configure` (E8)."""
+    """A change of a workflow: the arguments of `Model.configure` (E8)."""
 
     tenant: str
     workflow_id: str
@@ -74,17 +74,17 @@ def _below(count: int) -> st.SearchStrategy[int]:
 
 
 def pick(draw: st.DrawFn, choices: Sequence[T]) -> T:
-    """One of them; a history that fails shrinks towards the first."""
+    """One of the choices. Shrinks towards the first."""
     return choices[draw(_below(len(choices)))]
 
 
 def often(draw: st.DrawFn, percent: int) -> bool:
-    """True in about so many cases of a hundred; shrinks towards False."""
+    """True in about `percent` of all cases. Shrinks towards False."""
     return draw(_below(100)) >= 100 - percent
 
 
 def goal(draw: st.DrawFn, workflow_id: str, slot: int) -> Goal:
-    """A goal in one of a workflow's slots: the same slot is the same goal, maybe changed."""
+    """A goal of a workflow. The same slot always has the same goal id."""
     goal_type = pick(draw, GOAL_TYPES)
     effective_us: int | None = START_US - SECOND_US
     if often(draw, 15):
@@ -95,7 +95,7 @@ def goal(draw: st.DrawFn, workflow_id: str, slot: int) -> Goal:
         criteria=pick(draw, CRITERIA[goal_type]),
         is_active=not often(draw, 15),
         effective_from_us=effective_us,
-        # Some goals are as old as others: then the position says which is the older.
+        # Some goals have the same creation time, so that the position decides the order.
         created_us=START_US - (2, 3, 2, 1, 3)[slot] * SECOND_US,
         position=slot,
     )

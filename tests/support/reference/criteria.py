@@ -1,9 +1,9 @@
-"""Whether what an event carries is what a goal asks for (rule E2).
+"""Evaluates the criteria of a goal for an event (E2).
 
-Each `*_facts` function reads the fields of one event type, and raises RejectedError where
-one is of the wrong type; each `*_met` holds what was read against a goal's criteria. A
-criterion that is null or false is not set. Criteria in which nothing is set, which no
-goal may be activated with (R13), are met by nothing.
+Each `*_facts` function reads the fields of one event type, and raises RejectedError if one
+has the wrong type. Each `*_met` function compares these fields with the criteria of a goal.
+A criterion that is null or false is not set. No event meets criteria in which nothing is
+set; a goal cannot be activated with them.
 """
 
 import unicodedata
@@ -26,14 +26,14 @@ GOAL_TYPE_OF_EVENT = {
 
 
 def facts(goal_type: str, data: dict[str, Any]) -> Facts:
-    """Read what goals of this type look at."""
+    """Read the fields that goals of this type evaluate."""
     return _FACTS[goal_type](data)
 
 
 def met(goal_type: str, criteria: Criteria, found: Facts) -> bool:
     """Whether every criterion that is set holds."""
-    wanted = {key: value for key, value in criteria.items() if is_set(value)}
-    return _MET[goal_type](wanted, found)
+    required = {key: value for key, value in criteria.items() if is_set(value)}
+    return _MET[goal_type](required, found)
 
 
 def is_set(criterion: object) -> bool:
@@ -48,11 +48,11 @@ def _tag_facts(data: dict[str, Any]) -> Facts:
     }
 
 
-def _tag_met(wanted: Criteria, found: Facts) -> bool:
-    if "tag_id" in wanted and found["tag_id"] is not None:
-        return bool(wanted["tag_id"] == found["tag_id"])
-    if "tag_name" in wanted and found["tag_name"] is not None:
-        return _composed(wanted["tag_name"]) == _composed(found["tag_name"])
+def _tag_met(required: Criteria, found: Facts) -> bool:
+    if "tag_id" in required and found["tag_id"] is not None:
+        return bool(required["tag_id"] == found["tag_id"])
+    if "tag_name" in required and found["tag_name"] is not None:
+        return _composed(required["tag_name"]) == _composed(found["tag_name"])
     return False
 
 
@@ -72,20 +72,20 @@ def _purchase_facts(data: dict[str, Any]) -> Facts:
     }
 
 
-def _purchase_met(wanted: Criteria, found: Facts) -> bool:
-    if "any_purchase" in wanted:
+def _purchase_met(required: Criteria, found: Facts) -> bool:
+    if "any_purchase" in required:
         return True
-    if not wanted.keys() & {"product_id", "min_amount", "currency"}:
+    if not required.keys() & {"product_id", "min_amount", "currency"}:
         return False
-    if "product_id" in wanted and wanted["product_id"] not in found["products"]:
+    if "product_id" in required and required["product_id"] not in found["products"]:
         return False
-    if "min_amount" in wanted and not _at_least(found["amount"], wanted["min_amount"]):
+    if "min_amount" in required and not _at_least(found["amount"], required["min_amount"]):
         return False
-    return not ("currency" in wanted and wanted["currency"] != found["currency"])
+    return not ("currency" in required and required["currency"] != found["currency"])
 
 
 def _at_least(amount: Decimal | None, minimum: str | int) -> bool:
-    """An event without an amount reaches no minimum, not even 0."""
+    """An event without an amount meets no minimum, not even 0."""
     return amount is not None and amount >= Decimal(minimum)
 
 
@@ -93,32 +93,32 @@ def _appointment_facts(data: dict[str, Any]) -> Facts:
     return {name: reading.optional_id(data, name) for name in ("calendar_id", "service_id")}
 
 
-def _appointment_met(wanted: Criteria, found: Facts) -> bool:
-    if "any_appointment" in wanted:
+def _appointment_met(required: Criteria, found: Facts) -> bool:
+    if "any_appointment" in required:
         return True
-    asked = wanted.keys() & {"calendar_id", "service_id"}
-    return bool(asked) and all(wanted[name] == found[name] for name in asked)
+    names = required.keys() & {"calendar_id", "service_id"}
+    return bool(names) and all(required[name] == found[name] for name in names)
 
 
 def _form_facts(data: dict[str, Any]) -> Facts:
     return {"form_id": reading.optional_id(data, "form_id")}
 
 
-def _form_met(wanted: Criteria, found: Facts) -> bool:
-    return "form_id" in wanted and bool(wanted["form_id"] == found["form_id"])
+def _form_met(required: Criteria, found: Facts) -> bool:
+    return "form_id" in required and bool(required["form_id"] == found["form_id"])
 
 
 def _stage_facts(data: dict[str, Any]) -> Facts:
     return {name: reading.optional_id(data, name) for name in ("pipeline_id", "stage_id")}
 
 
-def _stage_met(wanted: Criteria, found: Facts) -> bool:
-    if "stage_id" not in wanted or wanted["stage_id"] != found["stage_id"]:
+def _stage_met(required: Criteria, found: Facts) -> bool:
+    if "stage_id" not in required or required["stage_id"] != found["stage_id"]:
         return False
-    # An event that names no pipeline is judged by its stage alone.
-    if "pipeline_id" not in wanted or found["pipeline_id"] is None:
+    # For an event without a pipeline, only the stage is compared.
+    if "pipeline_id" not in required or found["pipeline_id"] is None:
         return True
-    return bool(wanted["pipeline_id"] == found["pipeline_id"])
+    return bool(required["pipeline_id"] == found["pipeline_id"])
 
 
 _FACTS: dict[str, Callable[[dict[str, Any]], Facts]] = {

@@ -1,10 +1,9 @@
-"""Hypothesis strategy of whole histories: configurations, events, and how they are batched.
+"""Hypothesis strategy for histories: changes of the configuration, and batches of events.
 
-A history is a list of steps, `Configure` or `Batch`, over one to three tenants with few
-contacts and enrollments, so that most histories achieve something and enrollments meet
-every hazard: duplicates, times out of order, redeliveries, an ended before its started, an
-id that comes back for another contact, deletions, goals changed between events, and
-events that are refused.
+A history is a list of `Configure` and `Batch`, for one to three tenants with few contacts and
+enrollments. Most histories have achievements, and contain duplicates, times out of order,
+redeliveries, an `ended` before its `started`, enrollment ids that are used again for another
+contact, deleted contacts, goals that change between events, and events that are refused.
 
     @given(histories())
     def test_the_engine_agrees(history: History) -> None:
@@ -37,21 +36,22 @@ ENROLLMENTS = tuple(f"e-{number}" for number in range(9))
 NOW_US = START_US + 60 * SECOND_US
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What each turn of a hundred brings, up to these bounds; the rest are events that goals
-# listen to, and so are those that are then spoiled.
-_STARTED, _ENDED, _DELETED, _REPEATED, _OTHER, _SPOILED = 18, 23, 25, 36, 38, 42
+# Upper bounds of a random number below 100, for each kind of event. The rest, and the
+# events that are made invalid, are events that goals listen to.
+_STARTED, _ENDED, _DELETED, _REPEATED, _OTHER, _INVALID = 18, 23, 25, 36, 38, 42
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Events that arrive together, in order. Decoded: what JSON and MessagePack both hold."""
+    """Decoded events that arrive together, in order. JSON and MessagePack can represent them."""
 
     events: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class History:
-    """`now_us` is when all of it arrives: within it, only what is refused is a day ahead."""
+    """`now_us` is the time of arrival of all events. Only events that are refused have a time
+    more than a day later."""
 
     steps: tuple[Configure | Batch, ...]
     clock_skew_us: int
@@ -59,7 +59,7 @@ class History:
 
 
 def play(history: History) -> Model:
-    """What the reference model makes of a history."""
+    """The reference model after a history."""
     model = Model(clock_skew_us=history.clock_skew_us, now_us=history.now_us)
     for step in history.steps:
         if isinstance(step, Configure):
@@ -74,7 +74,7 @@ def play(history: History) -> Model:
 
 @st.composite
 def histories(draw: st.DrawFn, events: int = EVENTS) -> History:
-    """Histories of so many events, after a first configuration of every workflow."""
+    """Histories that start with a configuration of every workflow, and have `events` events."""
     tenants = TENANTS[: pick(draw, (1, 1, 2, 3))]
     workflows = WORKFLOWS[: pick(draw, (1, 2, 3, 4))]
     current = {
@@ -84,19 +84,19 @@ def histories(draw: st.DrawFn, events: int = EVENTS) -> History:
     }
     steps: list[Configure | Batch] = list(current.values())
     past: list[dict[str, Any]] = []
-    waiting: list[dict[str, Any]] = []
+    pending: list[dict[str, Any]] = []
     for number in range(events):
-        waiting.append(_event(draw, number, tenants, workflows, current, past))
-        past.append(waiting[-1])
+        pending.append(_event(draw, number, tenants, workflows, current, past))
+        past.append(pending[-1])
         change = often(draw, 6)
         if change or often(draw, 15):
-            steps.append(Batch(tuple(waiting)))
-            waiting = []
+            steps.append(Batch(tuple(pending)))
+            pending = []
         if change:
             step = configure(draw, pick(draw, tenants), pick(draw, workflows))
             current[step.tenant, step.workflow_id] = step
             steps.append(step)
-    steps.append(Batch(tuple(waiting)))
+    steps.append(Batch(tuple(pending)))
     return History(tuple(steps), pick(draw, (0, 0, 0, 2 * SECOND_US)), NOW_US)
 
 
@@ -108,28 +108,28 @@ def _event(
     current: dict[tuple[str, str], Configure],
     past: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    # The first events of each tenant enroll, so that there is something to watch.
-    turn = 0 if number < 2 * len(tenants) else draw(st.integers(0, 99))
-    if _DELETED <= turn < _REPEATED:
+    # The first events of each tenant start enrollments.
+    roll = 0 if number < 2 * len(tenants) else draw(st.integers(0, 99))
+    if _DELETED <= roll < _REPEATED:
         return pick(draw, past)
     tenant = tenants[number % len(tenants)]
     enrollment = draw(st.integers(0, len(ENROLLMENTS) - 1))
-    # An enrollment has its own contact and workflow, until an id is used for another.
+    # The id of an enrollment determines its contact and workflow, with few exceptions.
     contact = CONTACTS[enrollment % len(CONTACTS)]
     workflow = workflows[enrollment % len(workflows)]
     ids = {"workflow_id": workflow, "enrollment_id": ENROLLMENTS[enrollment]}
-    if turn < _ENDED and often(draw, 8):
+    if roll < _ENDED and often(draw, 8):
         contact = pick(draw, CONTACTS)
         ids["workflow_id"] = pick(draw, workflows)
     time_us = _time_us(draw, number)
-    if turn < _STARTED:
+    if roll < _STARTED:
         kind, data = "workflow.enrollment.started", _started_data(draw, number, time_us) | ids
-    elif turn < _ENDED:
+    elif roll < _ENDED:
         reason = pick(draw, ("completed", "exited", "cancelled"))
         kind, data = "workflow.enrollment.ended", ids | {"reason": reason}
-    elif turn < _DELETED:
+    elif roll < _DELETED:
         kind, data = "contact.deleted", {}
-    elif turn < _OTHER:
+    elif roll < _OTHER:
         kind, data = pick(draw, ("contact.updated", "workflow.exit.acknowledged")), ids
     else:
         kind, data = matching.event(draw, current[tenant, workflow].goals)
@@ -141,13 +141,14 @@ def _event(
         "tenantid": tenant,
         "data": {"contact_id": contact, **data},
     }
-    if _OTHER <= turn < _SPOILED:
-        return pick(draw, _SPOILERS)(event)
+    if _OTHER <= roll < _INVALID:
+        return pick(draw, _INVALIDATIONS)(event)
     return event
 
 
 def _time_us(draw: st.DrawFn, number: int) -> int:
-    """Time goes on with the events, but they come out of order, and several at once."""
+    """A time that increases with the number, with jitter, so that events are out of order and
+    several have the same time."""
     jitter = draw(st.integers(-6, 6))
     return START_US + max(0, number // 2 + jitter) * SECOND_US + (number % 7 == 0)
 
@@ -161,7 +162,7 @@ def _started_data(draw: st.DrawFn, number: int, time_us: int) -> dict[str, Any]:
 
 
 def _written(time_us: int, number: int) -> str:
-    """The same moment is written in several ways."""
+    """A time in RFC 3339, with different offsets and notations."""
     zone = timezone(timedelta(minutes=(0, 120, -210)[number % 3]))
     moment = (_EPOCH + timedelta(microseconds=time_us)).astimezone(zone)
     text = moment.isoformat()
@@ -176,8 +177,8 @@ def _with_data(event: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {**event, "data": {**event["data"], **fields}}
 
 
-# Ways to spoil an event that a goal listens to: each is refused, whatever it says.
-_SPOILERS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
+# Changes that make a valid event invalid.
+_INVALIDATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
     lambda event: _with(event, time="2026-03-01T00:00:00"),
     lambda event: _with(event, time=_written(NOW_US + 25 * 3600 * SECOND_US, 0)),
     lambda event: _with(event, tenantid="t" * 129),

@@ -1,4 +1,4 @@
-"""Events that goals listen to: half of them made to meet a goal, half of them at random."""
+"""Generates events that goals listen to. About half of them meet a goal, the rest is random."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ EVENT_OF_GOAL_TYPE = {
     "pipeline_stage_reached": "pipeline.stage.changed",
 }
 
-# Around the minima of the goals: equal, just below, just above once rounded.
+# Equal to the minimum amounts of the goals, just below, and just above after rounding.
 AMOUNTS: tuple[Any, ...] = (
     None, 0, 49, 50, "49.9", "49.90", "049.8999", "-50", 49.9, 49.89995, 49.899949, 50.0, 1e15,
     0.00015, 0.00005, "0.0001", "999999999999999.999", "999999999999999.998", 10**17,
@@ -45,25 +45,25 @@ POOLS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def event(draw: st.DrawFn, goals: tuple[Goal, ...]) -> tuple[str, dict[str, Any]]:
-    """The type of an event and its data: for one of these goals, or for no goal at all."""
+    """The type and data of an event, which meets one of these goals or is random."""
     if goals and often(draw, 65):
         goal = pick(draw, goals)
         return EVENT_OF_GOAL_TYPE[goal.goal_type], meeting(goal)
     goal_type = pick(draw, tuple(POOLS))
     fields = {name: pick(draw, pool) for name, pool in POOLS[goal_type].items()}
-    # Null and absent are the same; both are sent.
+    # Null and absent are equivalent; generate both.
     if often(draw, 50):
         fields = {name: value for name, value in fields.items() if value is not None}
     return EVENT_OF_GOAL_TYPE[goal_type], fields
 
 
 def meeting(goal: Goal) -> dict[str, Any]:
-    """Data that meets the goal's criteria, with nothing to spare."""
-    named = {
+    """Data that just meets the criteria of the goal."""
+    data = {
         name: value
         for name, value in goal.criteria.items()
         if name not in ("min_amount", "any_purchase", "any_appointment")
     }
     if "min_amount" in goal.criteria:
-        named["amount"] = goal.criteria["min_amount"]
-    return named
+        data["amount"] = goal.criteria["min_amount"]
+    return data

@@ -1,8 +1,8 @@
 """The model: configuration and enrollments in dicts, one event at a time (E1 to E6, E8).
 
-Feeding an event changes the state at once and tells what it did. There is no batch, no
-commit, no index and no clock here: whatever cuts, orders or repeats events on the way,
-goald must end where feeding the same events one by one ends.
+`feed` applies an event to the state and returns its effects. The model has no batches, no
+commits, no index and no clock. However goald batches, orders or repeats the same events, it
+must reach the same state.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from tests.support.reference.reading import Event, RejectedError
 class Goal:
     """One goal of a workflow. Times in microseconds; criteria as decoded JSON.
 
-    `effective_from_us` is None where the goal was never activated: it matches nothing.
+    `effective_from_us` is None if the goal was never activated: it matches no event.
     """
 
     id: str
@@ -31,7 +31,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow's configuration, goals from the oldest on."""
+    """The configuration of a workflow, with its goals from the oldest to the newest."""
 
     goal_logic: str
     is_active: bool
@@ -72,7 +72,7 @@ class Achievement:
 
 @dataclass(frozen=True)
 class Exit:
-    """The command that ends an enrollment because its goals are met. One an enrollment."""
+    """The command that ends an enrollment because its goals are met. One per enrollment."""
 
     tenant: str
     workflow: str
@@ -81,7 +81,7 @@ class Exit:
     goal_type: str
     """The type of the goals that the completing event matched."""
     goal_ids: tuple[str, ...]
-    """Every goal achieved: those no longer configured first, then from the oldest on."""
+    """All achieved goals: first those no longer configured, then from the oldest to the newest."""
     achieved_at_us: int
     event_id: str
     event_source: str
@@ -89,27 +89,27 @@ class Exit:
 
 @dataclass
 class Outcome:
-    """What one event did. An event that changed nothing leaves all of it empty."""
+    """The effects of one event. All fields are empty if the event changed nothing."""
 
     started: list[str] = field(default_factory=list)
-    """Enrollment ids; so are `ended` and `cancelled`."""
+    """Enrollment ids, as in `ended` and `cancelled`."""
     ended: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     achieved: list[Achievement] = field(default_factory=list)
     exited: list[Exit] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
-    """Enrollments whose exit an engine has carried out."""
+    """Enrollments whose exit a workflow engine has executed."""
     rejected: str | None = None
-    """The category of RejectedError; `enrollment` where another contact or workflow has the id."""
-    passed_over: bool = False
-    """Of a type that goald does not read."""
+    """The category of RejectedError; `enrollment`: another contact or workflow has the id."""
+    ignored: bool = False
+    """The event has a type that goald does not process."""
 
 
 class Model:
-    """Tenants, workflows, enrollments, achievements and exits, and what events do to them.
+    """Workflows, enrollments, achievements and exits of all tenants.
 
-    `clock_skew_us` loosens E3. `now_us` is when the next event arrives, and may be set
-    between events; while it is None, no event is too far ahead.
+    `clock_skew_us` is the tolerance of E3. `now_us` is the arrival time of the next event, and
+    can be set between events; if it is None, no event is too far in the future.
     """
 
     def __init__(self, clock_skew_us: int = 0, now_us: int | None = None) -> None:
@@ -129,22 +129,22 @@ class Model:
         is_active: bool,
         goals: Sequence[Goal] = (),
     ) -> None:
-        """Replace a workflow's configuration. It completes nobody by itself (E8)."""
+        """Replace the configuration of a workflow. This completes no enrollment (E8)."""
         oldest_first = sorted(goals, key=lambda goal: (goal.created_us, goal.position))
         self.workflows[tenant, workflow_id] = Workflow(goal_logic, is_active, tuple(oldest_first))
 
     def feed(self, event: Any) -> Outcome:
-        """Take one decoded event. Never raises for what an event holds."""
+        """Apply one decoded event. Never raises because of the content of the event."""
         outcome = Outcome()
         try:
             self._take(reading.read_event(event, self.now_us), outcome)
-        except RejectedError as refusal:
-            return Outcome(rejected=refusal.category)
+        except RejectedError as error:
+            return Outcome(rejected=error.category)
         return outcome
 
     def _take(self, event: Event, outcome: Outcome) -> None:
         if event.type in criteria.GOAL_TYPE_OF_EVENT:
-            self._hold_against_goals(event, outcome)
+            self._evaluate_goals(event, outcome)
         elif event.type == "workflow.enrollment.started":
             self._start(event, outcome)
         elif event.type == "workflow.enrollment.ended":
@@ -156,10 +156,10 @@ class Model:
         elif event.type == "contact.deleted":
             self._delete_contact(event, outcome)
         else:
-            outcome.passed_over = True
+            outcome.ignored = True
 
     def _start(self, event: Event, outcome: Outcome) -> None:
-        """A second `started` never overwrites (E5)."""
+        """A second `started` does not overwrite the first (E5)."""
         workflow = reading.required_id(event.data, "workflow_id")
         enrollment_id = reading.required_id(event.data, "enrollment_id")
         enrolled_at_us = event.time_us
@@ -174,7 +174,7 @@ class Model:
         outcome.started.append(enrollment_id)
 
     def _end(self, event: Event, outcome: Outcome) -> None:
-        """Ends an active enrollment; one not yet known is stored as ended (E5)."""
+        """End an active enrollment. Store an unknown one as ended (E5)."""
         workflow = reading.required_id(event.data, "workflow_id")
         enrollment_id = reading.required_id(event.data, "enrollment_id")
         reason = event.data.get("reason")
@@ -190,7 +190,7 @@ class Model:
         outcome.ended.append(enrollment_id)
 
     def _known(self, event: Event, enrollment_id: str, workflow: str) -> Enrollment | None:
-        """The enrollment, refused where it is another contact's or another workflow's (E5)."""
+        """The enrollment. Raises RejectedError if it has another contact or workflow (E5)."""
         enrollment = self.enrollments.get((event.tenant, enrollment_id))
         if enrollment is not None and (enrollment.contact, enrollment.workflow) != (
             event.contact,
@@ -210,7 +210,7 @@ class Model:
         return enrollment
 
     def _delete_contact(self, event: Event, outcome: Outcome) -> None:
-        """Cancels what began at or before the deletion, without an exit (3.1)."""
+        """Cancel enrollments that started at or before the deletion, without an exit."""
         for enrollment in self._active(event):
             if enrollment.enrolled_at_us <= event.time_us:
                 enrollment.status = "cancelled"
@@ -221,8 +221,8 @@ class Model:
         of_contact = self.of_contact.get((event.tenant, event.contact), [])
         return [enrollment for enrollment in of_contact if enrollment.status == "active"]
 
-    def _hold_against_goals(self, event: Event, outcome: Outcome) -> None:
-        """Every active enrollment of the contact, every active goal of its workflow (E1)."""
+    def _evaluate_goals(self, event: Event, outcome: Outcome) -> None:
+        """Evaluate all active goals of all active enrollments of the contact (E1)."""
         goal_type = criteria.GOAL_TYPE_OF_EVENT[event.type]
         facts = criteria.facts(goal_type, event.data)
         for enrollment in self._active(event):
@@ -241,7 +241,7 @@ class Model:
                 self._meet(event, enrollment, workflow, matched, outcome)
 
     def _not_retroactive(self, event: Event, enrollment: Enrollment, goal: Goal) -> bool:
-        """At or after the enrollment and the goal's first activation, loosened by the skew (E3)."""
+        """Whether the event is at or after the enrollment and the goal's first activation (E3)."""
         if goal.effective_from_us is None:
             return False
         time_us = event.time_us + self.clock_skew_us
@@ -255,7 +255,7 @@ class Model:
         matched: list[Goal],
         outcome: Outcome,
     ) -> None:
-        """`any`: the oldest goal matched, and done. `all`: each, and done with the last (E4)."""
+        """`any`: the oldest matched goal completes. `all`: the last of all goals completes (E4)."""
         any_goal = workflow.goal_logic == "any"
         for goal in matched[:1] if any_goal else matched:
             if goal.id not in enrollment.met:
@@ -268,7 +268,7 @@ class Model:
             return
         enrollment.status = "completed_goal"
         enrollment.ended_at_us = event.time_us
-        left = Exit(
+        command = Exit(
             tenant=event.tenant,
             workflow=enrollment.workflow,
             enrollment=enrollment.id,
@@ -279,8 +279,8 @@ class Model:
             event_id=event.id,
             event_source=event.source,
         )
-        self.exits.append(left)
-        outcome.exited.append(left)
+        self.exits.append(command)
+        outcome.exited.append(command)
 
 
 def _achievement(event: Event, enrollment: Enrollment, goal: Goal) -> Achievement:
@@ -299,5 +299,5 @@ def _achievement(event: Event, enrollment: Enrollment, goal: Goal) -> Achievemen
 
 def _in_goal_order(met: list[str], workflow: Workflow) -> tuple[str, ...]:
     configured = [goal.id for goal in workflow.goals]
-    gone = [goal_id for goal_id in met if goal_id not in configured]
-    return (*gone, *(goal_id for goal_id in configured if goal_id in met))
+    removed = [goal_id for goal_id in met if goal_id not in configured]
+    return (*removed, *(goal_id for goal_id in configured if goal_id in met))

@@ -1,9 +1,8 @@
-"""What an event says: its attributes and the fields of `data` that its type reads (3.1).
+"""Reads and validates the attributes of a decoded event, and the fields of its `data`.
 
-An event comes decoded, as a map. What breaks the contract raises RejectedError with a
-category: `envelope` (an attribute is missing or of the wrong type), `time`, `id`, `field`
-(a field of `data` is missing or of the wrong type), `amount`. The limits of size and
-depth (D9) belong to the decoder and are not looked at here.
+An invalid event raises RejectedError with a category: `envelope` (an attribute is missing
+or has the wrong type), `time`, `id`, `field` (a field of `data` is missing or has the wrong
+type), `amount`. The decoder, not this module, enforces the limits of size and depth (D9).
 """
 
 import re
@@ -26,7 +25,7 @@ _RFC3339 = re.compile(
 
 
 class RejectedError(ValueError):
-    """The event is its producer's fault and goes to `goald:dead` (D4)."""
+    """The event is invalid and is dead-lettered (D4)."""
 
     def __init__(self, category: str, why: str) -> None:
         super().__init__(category, why)
@@ -36,7 +35,7 @@ class RejectedError(ValueError):
 
 @dataclass(frozen=True)
 class Event:
-    """The envelope, checked. `data` is as it came."""
+    """A validated envelope. `data` is not validated."""
 
     id: str
     source: str
@@ -48,7 +47,8 @@ class Event:
 
 
 def read_event(event: Any, now_us: int | None) -> Event:
-    """Check the envelope. A time more than 24 h after `now_us`, where given, is refused."""
+    """Validate the envelope. Raises RejectedError, also if its time is more than 24 h after
+    `now_us`, if given."""
     if not isinstance(event, dict):
         raise RejectedError("envelope", "not a map")
     if event.get("specversion") not in (None, "1.0"):
@@ -78,11 +78,11 @@ def _attribute(event: dict[str, Any], name: str) -> str:
 
 
 def read_time(text: str, now_us: int | None) -> int:
-    """RFC 3339 with an offset, as microseconds since 1970; finer digits are cut off."""
+    """RFC 3339 with an offset, as microseconds since 1970. Further digits are truncated."""
     found = _RFC3339.fullmatch(text)
     if found is None:
         raise RejectedError("time", "not RFC 3339 with an offset")
-    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    year, month, day, hour, minute, second = (int(digits) for digits in found.groups()[:6])
     offset = timedelta()
     if found[8] is not None:
         hours, minutes = int(found[9]), int(found[10])
@@ -115,7 +115,7 @@ def optional_id(fields: dict[str, Any], name: str) -> str | None:
 
 
 def required_id(fields: dict[str, Any], name: str) -> str:
-    """The same where it must be there."""
+    """An id that must be present."""
     value = optional_id(fields, name)
     if value is None:
         raise RejectedError("envelope" if name == "tenantid" else "field", f"no {name}")
@@ -123,7 +123,7 @@ def required_id(fields: dict[str, Any], name: str) -> str:
 
 
 def optional_text(fields: dict[str, Any], name: str) -> str | None:
-    """A text that is compared, and no id."""
+    """A string that is not an id."""
     value = fields.get(name)
     if not isinstance(value, str | None):
         raise RejectedError("field", name)
@@ -131,7 +131,7 @@ def optional_text(fields: dict[str, Any], name: str) -> str | None:
 
 
 def optional_count(fields: dict[str, Any], name: str) -> int | None:
-    """A whole number from 0 that a Postgres integer holds."""
+    """An integer from 0 to MAX_COUNT."""
     value = fields.get(name)
     if value is None:
         return None
@@ -143,7 +143,7 @@ def optional_count(fields: dict[str, Any], name: str) -> int | None:
 
 
 def optional_amount(fields: dict[str, Any], name: str) -> Decimal | None:
-    """An amount, exactly."""
+    """An exact amount."""
     value = fields.get(name)
     if value is None:
         return None
@@ -154,7 +154,7 @@ def optional_amount(fields: dict[str, Any], name: str) -> Decimal | None:
 
 
 def line_item_products(fields: dict[str, Any]) -> list[str]:
-    """The products of a purchase's line items; an item need not name one, or may be null."""
+    """The products of the line items. An item may be null or without a product."""
     items = fields.get("line_items")
     if items is None:
         return []

@@ -1,4 +1,4 @@
-"""What an event says and whether it is what a goal asks for (E2), in the reference model,
+"""Fields of events and criteria of goals (E2) in the reference model,
 against examples worked out by hand."""
 
 from decimal import Decimal
@@ -30,7 +30,7 @@ def meets(goal_type: str, criteria: dict[str, Any], kind: str, **data: Any) -> b
         ({}, {"tag_id": "t"}, False),
     ],
 )
-def test_a_tag_is_compared_by_id_where_both_have_one_else_by_name(
+def test_a_tag_is_compared_by_id_if_both_have_one_else_by_name(
     criteria: dict[str, Any], data: dict[str, Any], expected: bool
 ) -> None:
     assert meets("tag_added", criteria, "contact.tag.added", **data) is expected
@@ -121,7 +121,7 @@ def test_an_amount_is_exact_and_a_float_is_rounded_half_even_to_four_decimals(
         float("nan"), float("inf"), True, [], {}, b"1",
     ],
 )  # fmt: skip
-def test_what_is_no_amount_or_has_more_than_eighteen_digits_is_refused(written: object) -> None:
+def test_an_invalid_amount_or_more_than_eighteen_digits_is_refused(written: object) -> None:
     with pytest.raises(InvalidAmountError):
         exact(written)
     assert watching().feed(event("payment.completed", amount=written)).rejected == "amount"
@@ -150,7 +150,7 @@ def test_what_is_no_amount_or_has_more_than_eighteen_digits_is_refused(written: 
          {"workflow_id": "w", "enrollment_id": "e", "cancelled_actions": True}, "field"),
     ],
 )  # fmt: skip
-def test_a_field_that_its_type_reads_must_be_what_it_should(
+def test_a_field_of_the_wrong_type_is_refused(
     kind: str, data: dict[str, Any], category: str
 ) -> None:
     assert watching().feed(event(kind, **data)).rejected == category
