@@ -27,7 +27,7 @@ from bench.plain_python import make_plain_shard
 from bench.stage import Stage
 from bench.workload import Workload
 from goald.domain.streams import DEFAULT_STREAMS as STREAMS
-from goald.domain.streams import GROUP, event_stream
+from goald.redis_keys import GROUP, event_stream
 from goald.runtime.actors.ray_actors import make_shard
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.actors.supervisor import Supervisor

@@ -25,7 +25,7 @@ import redis
 from bench.stage import Stage
 from bench.workload import Workload
 from goald.domain.streams import DEFAULT_STREAMS as STREAMS
-from goald.domain.streams import EXITS, FIELD, event_stream
+from goald.redis_keys import EXITS, FIELD, event_stream
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.actors.supervisor import Supervisor
 from goald.settings import Settings

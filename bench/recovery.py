@@ -28,8 +28,9 @@ from goald.adapters.redis.connect import connect
 from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.client import Publisher, event
 from goald.domain.slots import split_slots
-from goald.domain.streams import DEFAULT_STREAMS, EXITS
+from goald.domain.streams import DEFAULT_STREAMS
 from goald.ports.process_registry import Heartbeat
+from goald.redis_keys import EXITS
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.actors.supervisor import Supervisor
 from goald.settings import Settings

@@ -12,7 +12,7 @@ import redis
 from bench.workload import TENANT, WORKFLOWS, Workload
 from goald import migrations
 from goald.configuration.file import parse_configuration
-from goald.domain.streams import FIELD, STREAM_COUNT, event_stream
+from goald.redis_keys import FIELD, STREAM_COUNT, event_stream
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
 from goald.runtime.wiring.daemon import Endpoints, configuration_service
 from goald.settings import Settings

@@ -12,11 +12,11 @@ from goald.adapters.memory.streams import (
     MemoryStreams,
 )
 from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutbound
-from goald.domain.streams import GROUP
 from goald.ports.clock import Clock
 from goald.ports.control_stream import ControlStream
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Outbound
+from goald.redis_keys import GROUP
 
 
 class Backend(Protocol):

@@ -10,9 +10,10 @@ from tests.contract.stream_backends import Backend
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis import RedisControlStream, RedisOutbound
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.streams import CONTROL
+from goald.domain.streams import OutboundStream
 from goald.ports.control_stream import ControlStream
 from goald.ports.outbound import Message
+from goald.redis_keys import CONTROL
 
 AT_ONCE = 10.0
 """Seconds within which what returns at once has returned, however busy the machine is."""
@@ -33,7 +34,7 @@ async def waits(control: ControlStream) -> "asyncio.Future[None]":
 
 
 async def tell(backend: Backend) -> None:
-    await backend.outbound().publish([Message(CONTROL, '{"version": 7}')])
+    await backend.outbound().publish([Message(OutboundStream.CONTROL, '{"version": 7}')])
 
 
 async def test_the_first_call_returns_at_once_and_the_next_waits(backend: Backend) -> None:
@@ -120,7 +121,7 @@ async def test_the_stream_is_bounded(any_redis_url: str) -> None:
     client: Any = Redis.from_url(any_redis_url)
     outbound = RedisOutbound(any_redis_url, ManualClock())
     async with client:
-        await outbound.publish([Message(CONTROL, "{}")] * 25_000)
+        await outbound.publish([Message(OutboundStream.CONTROL, "{}")] * 25_000)
         kept = await client.xlen(CONTROL)
     await outbound.close()
     assert 10_000 <= kept < 11_000

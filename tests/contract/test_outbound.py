@@ -13,11 +13,12 @@ from goald.adapters.redis import RedisEventStream, RedisOutbound
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
 from goald.domain.slots import SlotRange
-from goald.domain.streams import DEAD, EXITS, NOTICES
+from goald.domain.streams import OutboundStream
 from goald.ports.outbound import DeadLetter, Message, PublishedWatermark, ServerIdentity
+from goald.redis_keys import DEAD, EXITS, NOTICES
 
 
-def message(number: int, stream: str = EXITS) -> Message:
+def message(number: int, stream: OutboundStream = OutboundStream.EXITS) -> Message:
     return Message(stream, f'{{"id": {number}}}')
 
 
@@ -32,7 +33,7 @@ async def test_messages_are_appended_in_order(backend: Backend) -> None:
 
 
 async def test_each_message_goes_to_its_stream(backend: Backend) -> None:
-    await backend.outbound().publish([message(1), message(2, NOTICES), message(3)])
+    await backend.outbound().publish([message(1), message(2, OutboundStream.NOTICES), message(3)])
     assert [f[b"event"] for _, f in await backend.entries(EXITS)] == [b'{"id": 1}', b'{"id": 3}']
     assert [f[b"event"] for _, f in await backend.entries(NOTICES)] == [b'{"id": 2}']
 
@@ -129,7 +130,7 @@ async def test_an_error_for_one_message_fails_the_whole(any_redis_url: str) -> N
     async with outbound_over(any_redis_url) as outbound, client:
         await client.set(NOTICES, "not a stream")
         with pytest.raises(ServiceUnavailable):
-            await outbound.publish([message(1), message(2, NOTICES), message(3)])
+            await outbound.publish([message(1), message(2, OutboundStream.NOTICES), message(3)])
         await client.delete(NOTICES)
         await outbound.publish([message(4)])
         last = await client.xrevrange(EXITS, count=1)
@@ -145,7 +146,7 @@ async def test_messages_of_any_size_are_taken_in_writes_that_are_not(any_redis_u
         await client.config_set("client-query-buffer-limit", 8 << 20)
         try:
             before = await outbound.publish(
-                [Message(EXITS, f"{number}{large}") for number in range(32)],
+                [Message(OutboundStream.EXITS, f"{number}{large}") for number in range(32)],
                 PublishedWatermark(LOW, 32),
             )
             assert (before, await client.xlen(EXITS)) == (0, 32)

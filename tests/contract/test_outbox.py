@@ -1,6 +1,7 @@
 """What every `Outbox` keeps to, in memory and in Postgres (step 5; D10; 3.2)."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
@@ -9,6 +10,7 @@ from tests.support.services.servers import Database
 
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
+from goald.domain.streams import OutboundStream
 from goald.ports.outbox import Outbox, StoredMessage
 from goald.ports.shard_store import ShardStore
 
@@ -233,10 +235,11 @@ async def test_exit_that_waits_is_not_forgotten_before_its_time(
 async def test_other_messages_are_never_due(tables: Tables) -> None:
     plain = tables.store(exits_wait=False)
     lease = await plain.acquire(ALL, "a")
-    rows = change(exited("e-1")).outbox
-    notice = [type(row)(row.effect, row.message_id, "goald:notices", "notice") for row in rows]
-    made = change(exited("e-1"))
-    stored = await plain.commit(lease, type(made)(made.effects, made.achievements, notice))
+    exit_change = change(exited("e-1"))
+    notices = [
+        replace(row, stream=OutboundStream.NOTICES, payload="notice") for row in exit_change.outbox
+    ]
+    stored = await plain.commit(lease, replace(exit_change, outbox=notices))
     await plain.outbox.mark_published(lease, [row.number for row in stored.outbox])
     assert await due(plain, lease) == []
 

@@ -17,7 +17,7 @@ from tests.fault.harness.stage import Stage, daemon_stage
 from tests.fault.harness.workload import Probe
 
 from goald.client import Publisher
-from goald.domain.streams import epoch_key, event_stream
+from goald.redis_keys import epoch_key, event_stream
 
 LOST_EPOCHS = 500
 """As many as some dozen starts take."""

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from goald.adapters.redis.connect import Client, service_errors
 from goald.cli.follow import StreamEntry, last_id, read
-from goald.domain.streams import DEAD, EXITS, GROUP, NOTICES
+from goald.redis_keys import DEAD, EXITS, GROUP, NOTICES
 
 PAGE = 500
 

@@ -12,7 +12,7 @@ from goald.client.connection import TIMEOUT_S, Attempts, Connection, own_connect
 from goald.client.envelope import event
 from goald.client.exits import Exit
 from goald.client.publisher import Publisher
-from goald.domain.streams import EXITS, FIELD
+from goald.redis_keys import EXITS, FIELD
 
 _log = logging.getLogger(__name__)
 

@@ -10,14 +10,9 @@ from typing import Any, Self
 from goald.client.connection import TIMEOUT_S, Attempts, Connection, own_connection
 from goald.client.envelope import Format, contact_key, encode
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.streams import (
-    DEFAULT_STREAMS,
-    FIELD,
-    NEXT_STREAMS,
-    STREAM_COUNT,
-    event_stream,
-    slot_of,
-)
+from goald.domain.slots import slot_of
+from goald.domain.streams import DEFAULT_STREAMS
+from goald.redis_keys import FIELD, NEXT_STREAMS, STREAM_COUNT, event_stream
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from goald.client.connection import TIMEOUT_S, Connection, own_connection
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.streams import DEAD, EXITS, FIELD, NOTICES
+from goald.redis_keys import DEAD, EXITS, FIELD, NOTICES
 
 _PAGE = 500
 _BLOCK_MS = 1_000

@@ -1,6 +1,7 @@
 """Slots: the 256 fixed partitions of (tenant, contact), and who owns which."""
 
 import itertools
+import zlib
 from dataclasses import dataclass
 
 SLOTS = 256
@@ -19,6 +20,14 @@ class SlotRange:
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
+
+
+def slot_of(tenant_id: str, contact_id: str) -> int:
+    """The slot of a contact: CRC-32 of tenant, 0x1F and contact in UTF-8, modulo 256.
+
+    Raises UnicodeEncodeError for a lone surrogate, which no id may contain (D9).
+    """
+    return zlib.crc32(f"{tenant_id}\x1f{contact_id}".encode()) % SLOTS
 
 
 def split_slots(shards: int) -> list[SlotRange]:

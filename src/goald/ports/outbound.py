@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from goald.domain.slots import SlotRange
+from goald.domain.streams import OutboundStream
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An outbound event: JSON text for the field `event` of an entry of `stream`."""
+    """An outbound event. `payload` is JSON text."""
 
-    stream: str
+    stream: OutboundStream
     payload: str
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from goald.domain.leases import SlotLease
+from goald.domain.streams import OutboundStream
 from goald.ports.outbound import Message
 
 
@@ -21,7 +22,7 @@ class OutboxRow:
 
     effect: int
     message_id: str
-    stream: str
+    stream: OutboundStream
     payload: str
 
 

@@ -22,7 +22,7 @@ from tests.fault.harness.stage import Stage
 
 from goald.adapters.redis.process_registry import decode_all
 from goald.domain.leases import LEASE_SECONDS
-from goald.domain.streams import PROCESSES
+from goald.redis_keys import PROCESSES
 
 HOUR = "3600s"
 WHOSE = ("daemon", "redis", "postgres")

@@ -11,7 +11,7 @@ from tests.fault.harness.stage import Stage, plain_stage
 from tests.fault.harness.workload import PROBES_BEGIN
 
 from goald.domain.fail_points import FailPoint
-from goald.domain.streams import FIELD, event_stream
+from goald.redis_keys import FIELD, event_stream
 
 ONCE = {
     FailPoint.SLOT_LEASE_ACQUIRED,

@@ -16,7 +16,8 @@ from tests.fault.harness.serving import Serving
 from tests.fault.harness.stage import Stage, daemon_stage
 
 from goald.client import event
-from goald.domain.streams import FIELD, GROUP, event_stream, partition_of
+from goald.domain.streams import partition_of
+from goald.redis_keys import FIELD, GROUP, event_stream
 
 EVENTS_PER_CONTACT = 9 * 1.2
 """About: its steps, and those that come again."""

@@ -18,7 +18,7 @@ import psutil
 
 from goald.domain.fail_points import FailPoint, no_op
 from goald.domain.slots import SlotRange
-from goald.domain.streams import event_stream
+from goald.redis_keys import event_stream
 from goald.runtime import logs
 from goald.runtime.processes.consumer import ConsumerSettings
 from goald.runtime.processes.shard import ShardSettings

@@ -13,8 +13,8 @@ import psutil
 import redis
 
 from goald.adapters.redis.process_registry import decode_all
-from goald.domain.streams import PROCESSES
 from goald.ports.process_registry import Heartbeat
+from goald.redis_keys import PROCESSES
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
 RESTART_SECONDS = 1.0

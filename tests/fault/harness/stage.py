@@ -23,7 +23,7 @@ from tests.fault.harness.serving import Serving
 
 from goald.adapters.redis.process_registry import decode_all
 from goald.configuration.file import parse_configuration
-from goald.domain.streams import GROUP, PROCESSES, event_stream
+from goald.redis_keys import GROUP, PROCESSES, event_stream
 from goald.runtime.heartbeat.readiness import STALE_SECONDS
 from goald.runtime.wiring.daemon import configuration_service
 

@@ -20,7 +20,8 @@ from goald.configuration.service import ConfigurationService
 from goald.domain.configuration.workflows import RolloutStatus
 from goald.domain.errors import InvalidFile
 from goald.domain.slots import SlotRange
-from goald.domain.streams import CONTROL, NOTICES
+from goald.domain.streams import OutboundStream
+from goald.redis_keys import CONTROL
 from goald.runtime.wiring.daemon import configuration_service
 
 FILE = """
@@ -171,7 +172,7 @@ async def test_notices_tell_of_goals_and_activation(
     events = [
         json.loads(stored.message.payload)
         for stored in await store.outbox.unpublished(lease)
-        if stored.message.stream == NOTICES
+        if stored.message.stream is OutboundStream.NOTICES
     ]
     assert sorted(event["type"] for event in events) == sorted(
         ["workflow.activated", *["workflow.goal.configured"] * 3, "workflow.deactivated"]

@@ -16,7 +16,8 @@ from tests.support.services.redis_proxy import Proxy
 
 from goald.cli.commands import replay
 from goald.cli.main import main
-from goald.domain.streams import event_stream, partition_of
+from goald.domain.streams import partition_of
+from goald.redis_keys import event_stream
 
 
 def test_send_puts_an_event_on_its_stream(run: Callable[..., Ran], streams: Any) -> None:

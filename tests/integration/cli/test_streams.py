@@ -13,7 +13,8 @@ from tests.support.services.commands import GOALD, Ran
 from tests.support.services.daemon import Daemon
 
 from goald.client import event
-from goald.domain.streams import NEXT_STREAMS, STREAM_COUNT, event_stream, partition_of
+from goald.domain.streams import partition_of
+from goald.redis_keys import NEXT_STREAMS, STREAM_COUNT, event_stream
 
 
 @pytest.fixture

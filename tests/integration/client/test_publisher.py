@@ -14,7 +14,8 @@ from tests.support.services.redis_proxy import Proxy
 
 from goald import _native
 from goald.client import Publisher, ServiceUnavailable, event
-from goald.domain.streams import partition_of, slot_of
+from goald.domain.slots import slot_of
+from goald.domain.streams import partition_of
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from tests.support.services.redis_proxy import Proxy
 
 from goald.client import Publisher
-from goald.domain.streams import event_stream, partition_of
+from goald.domain.streams import partition_of
+from goald.redis_keys import event_stream
 from goald.runtime.demo.tenant import traffic
 
 DEADLINE_S = 60.0

@@ -11,7 +11,7 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
 from goald.domain.errors import LeaseLost
 from goald.domain.slots import SlotRange
-from goald.domain.streams import event_stream
+from goald.redis_keys import event_stream
 from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.processes.shard import ShardProcess, ShardSettings
 from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_process

@@ -13,7 +13,7 @@ from tests.support.services.daemon import DEADLINE_S, Daemon, left_of
 from tests.support.services.servers import Database
 
 from goald.client import event
-from goald.domain.streams import STREAM_COUNT
+from goald.redis_keys import STREAM_COUNT
 
 CONTACTS = 20_000
 

@@ -15,7 +15,7 @@ from tests.support.services.daemon import DEADLINE_S, Daemon, left_of
 from tests.support.services.servers import Database
 
 from goald.client import Exit, Publisher, event
-from goald.domain.streams import EXITS
+from goald.redis_keys import EXITS
 
 STANDS_BY = "another goald acts, and this one stands by"
 

@@ -16,9 +16,9 @@ from tests.corpus.envelope import base
 from tests.corpus.good_envelopes import good_envelopes
 from tests.support.services.daemon import Daemon
 
+from goald import redis_keys
 from goald._native import SLOTS, Engine, Router
 from goald.client import event
-from goald.domain import streams
 from goald.domain.configuration.goals import LISTENS_TO
 from goald.domain.configuration.notices import notices_for
 from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
@@ -74,11 +74,11 @@ def examples(message: str) -> list[Any]:
 def test_every_stream_is_a_channel() -> None:
     addresses = {channel["address"] for channel in DOCUMENT["channels"].values()}
     assert addresses == {
-        streams.event_stream(0).replace("0", "{p}"),
-        streams.EXITS,
-        streams.NOTICES,
-        streams.DEAD,
-        streams.CONTROL,
+        redis_keys.event_stream(0).replace("0", "{p}"),
+        redis_keys.EXITS,
+        redis_keys.NOTICES,
+        redis_keys.DEAD,
+        redis_keys.CONTROL,
     }
 
 
@@ -237,7 +237,7 @@ def told(daemon: Daemon, tenant: str) -> dict[str, list[dict[str, Any]]]:
     daemon.until("notice", lambda: daemon.notices(tenant, "workflow.goal.deleted"))
     found: dict[str, list[dict[str, Any]]] = {}
     with daemon.redis() as client:
-        for stream in (streams.EXITS, streams.NOTICES):
+        for stream in (redis_keys.EXITS, redis_keys.NOTICES):
             for _, fields in client.xrange(stream):
                 assert set(fields) == {b"event"}
                 one = json.loads(fields[b"event"])
@@ -258,10 +258,10 @@ def test_what_is_published_is_as_documented(told: dict[str, list[dict[str, Any]]
 def test_a_dead_letter_is_as_documented(daemon: Daemon, tenant: str) -> None:
     bad = {**event("contact.tag.added", tenant, "ann"), "time": "now", "note": tenant}
     with daemon.redis() as client:
-        client.xadd(streams.event_stream(0), {"event": json.dumps(bad)})
+        client.xadd(redis_keys.event_stream(0), {"event": json.dumps(bad)})
 
         def buried() -> dict[str, str] | None:
-            for _, fields in client.xrange(streams.DEAD):
+            for _, fields in client.xrange(redis_keys.DEAD):
                 if tenant in fields[b"event"].decode(errors="replace"):
                     return {name.decode(): value.decode() for name, value in fields.items()}
             return None
@@ -272,7 +272,7 @@ def test_a_dead_letter_is_as_documented(daemon: Daemon, tenant: str) -> None:
 def test_what_wakes_the_shards_is_as_documented(daemon: Daemon, tenant: str) -> None:
     daemon.apply(GOALS.format(tenant=tenant, active="true", amount="1"))
     with daemon.redis() as client:
-        entries = [fields for _, fields in client.xrange(streams.CONTROL)]
+        entries = [fields for _, fields in client.xrange(redis_keys.CONTROL)]
     told = [json.loads(fields[b"event"]) for fields in entries]
     own = [each for each in told if each["tenantid"] == tenant]
     assert [each["workflows"] for each in own] == [["upsell"]]

@@ -9,7 +9,7 @@ from tests.fault.harness.servers import Client
 from tests.support.pipeline.in_memory_pipeline import STREAM
 from tests.support.pipeline.recording_shard import envelope, reading
 
-from goald.domain.streams import DEAD, FIELD
+from goald.redis_keys import DEAD, FIELD
 
 WINDOW = 256 << 10
 EVENTS = 20_000

@@ -13,7 +13,7 @@ from tests.support.services.daemon import Daemon
 
 from goald.adapters.redis.dead_letters.store import StoredDeadLetter
 from goald.client import event
-from goald.domain.streams import event_stream
+from goald.redis_keys import event_stream
 
 WORKFLOW = """
 tenant: {tenant}

@@ -8,7 +8,7 @@ import psycopg
 from tests.support.services.daemon import Daemon
 
 from goald.client import event
-from goald.domain.streams import DEAD, FIELD, event_stream
+from goald.redis_keys import DEAD, FIELD, event_stream
 
 WORKFLOW = """
 tenant: {tenant}

@@ -18,7 +18,7 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.errors import ServerReplaced
 from goald.domain.slots import SlotRange
-from goald.domain.streams import SERVER_IDENTITY
+from goald.redis_keys import SERVER_IDENTITY
 from goald.runtime.embedded.identity import Identity
 from goald.runtime.embedded.postgres import _binaries
 

@@ -187,7 +187,7 @@ def fill(admin_dsn: str) -> None:
                 " gen_random_uuid(), 'w', 'e', 'ann', gen_random_uuid(), 'tag_added', %(slot)s,"
                 " now(), '{}', '{}')",
                 "INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)"
-                " VALUES (%(tenant)s, %(slot)s, 'm', 'goald:exits', '{}')",
+                " VALUES (%(tenant)s, %(slot)s, 'm', 'exits', '{}')",
             ):
                 admin.execute(statement, row)
 

@@ -14,7 +14,7 @@ from tests.fault.harness.servers import Client, RedisServer
 from tests.support.pipeline.in_memory_pipeline import STREAM
 from tests.support.pipeline.recording_shard import Reading, envelope, reading
 
-from goald.domain.streams import FIELD, GROUP
+from goald.redis_keys import FIELD, GROUP
 from goald.runtime.embedded import DataDirectory
 
 HOUR_MS = 3_600_000

@@ -15,7 +15,7 @@ from goald.configuration.file import parse_configuration
 from goald.configuration.service import ApplyResult
 from goald.domain.configuration.workflows import RolloutStatus
 from goald.domain.slots import split_slots
-from goald.domain.streams import CONTROL
+from goald.redis_keys import CONTROL
 from goald.runtime.processes.shard import ShardProcess, ShardSettings
 from goald.runtime.wiring.daemon import (
     Endpoints,

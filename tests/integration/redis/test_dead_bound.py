@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis import RedisOutbound
 from goald.adapters.redis.dead_letters.store import list_dead, purge_dead, replay_dead
-from goald.domain.streams import DEAD, DEAD_DROPPED
 from goald.ports.outbound import DeadLetter
+from goald.redis_keys import DEAD, DEAD_DROPPED
 
 BOUND = 4 << 20
 

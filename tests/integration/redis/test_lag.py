@@ -11,8 +11,8 @@ from goald.adapters.redis.connect import connect
 from goald.adapters.redis.dead_letters.store import list_dead, purge_dead, replay_dead, show_dead
 from goald.domain.errors import NotFound, ServiceUnavailable, StreamCountMismatch
 from goald.domain.leases import StreamLease
-from goald.domain.streams import GROUP
 from goald.ports.outbound import DeadLetter
+from goald.redis_keys import GROUP
 
 STREAM = "goald:events:0"
 

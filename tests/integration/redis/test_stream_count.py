@@ -18,9 +18,10 @@ from goald.api.publishing import Publishing
 from goald.cli.commands import streams as command
 from goald.client import Publisher, ServiceUnavailable, event
 from goald.domain.errors import NotDrained, StreamCountMismatch
-from goald.domain.streams import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream, partition_of
+from goald.domain.streams import partition_of
 from goald.pipeline.intake import TakenEvent
 from goald.ports.outbound import DeadLetter
+from goald.redis_keys import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream
 from goald.runtime.jobs.stream_count_watcher import StreamCountWatcher
 
 MOST = 16

@@ -14,8 +14,8 @@ from goald.adapters.redis import RedisEventStream
 from goald.adapters.redis.events.trim import AT_ONCE, RedisTrimmer
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
-from goald.domain.streams import EXITS, GROUP, NOTICES, event_stream
 from goald.metrics import TrimmingMetrics
+from goald.redis_keys import EXITS, GROUP, NOTICES, event_stream
 from goald.runtime.jobs.trimming import Trimming
 
 STREAM = event_stream(0)

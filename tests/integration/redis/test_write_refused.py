@@ -10,7 +10,7 @@ from goald.adapters.redis.connect import connect
 from goald.adapters.redis.events.stream import RedisEventStream
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
-from goald.domain.streams import event_stream
+from goald.redis_keys import event_stream
 
 DEADLINE_SECONDS = 60
 STREAM = event_stream(0)

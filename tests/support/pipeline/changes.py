@@ -7,6 +7,7 @@ from uuid import NAMESPACE_DNS, uuid5
 
 from goald.domain.configuration.goals import LISTENS_TO, GoalType
 from goald.domain.records import EnrollmentStatus
+from goald.domain.streams import OutboundStream
 from goald.ports.change import (
     AchievementColumns,
     Acknowledgement,
@@ -83,7 +84,7 @@ def change(
         metadata=[json.dumps({"event_id": name}) for _, _, name in achieved],
     )
     outbox = [
-        OutboxRow(i, f"{e.enrollment_id}/{n}", "goald:exits", payload)
+        OutboxRow(i, f"{e.enrollment_id}/{n}", OutboundStream.EXITS, payload)
         for i, e in enumerate(effects)
         for n, payload in enumerate(e.messages)
     ]

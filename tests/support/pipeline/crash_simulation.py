@@ -18,9 +18,9 @@ from tests.support.reference import Exit, Goal, Model
 
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.streams import MemoryStreams
-from goald.domain.streams import DEAD, EXITS
 from goald.ports.event_stream import EventStream
 from goald.ports.stream_leases import StreamLeases
+from goald.redis_keys import DEAD, EXITS
 from goald.settings import ReadSettings
 
 START_US = 1_772_323_200_000_000

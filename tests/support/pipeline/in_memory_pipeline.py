@@ -24,7 +24,6 @@ from goald.domain.errors import ContentRefused
 from goald.domain.fail_points import FailPointHook, no_op
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.domain.streams import CONTROL, DEAD, EXITS, NOTICES, event_stream
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard
 from goald.ports.change import Change, Committed
@@ -33,6 +32,7 @@ from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Message, PublishedWatermark
 from goald.ports.process_registry import Heartbeat
 from goald.ports.stream_leases import StreamLeases
+from goald.redis_keys import CONTROL, DEAD, EXITS, NOTICES, event_stream
 from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
 from goald.runtime.processes.shard import ShardProcess, ShardSettings
 from goald.settings import DispatchSettings, ReadSettings

@@ -16,11 +16,11 @@ from goald.adapters.memory.store import MemoryShardStore
 from goald.adapters.memory.streams import MemoryStreams
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.domain.streams import EXITS
 from goald.metrics import ShardMetrics
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.ports.outbound import Message, PublishedWatermark
 from goald.ports.outbox import StoredMessage
+from goald.redis_keys import EXITS
 
 ALL = SlotRange(0, 255)
 

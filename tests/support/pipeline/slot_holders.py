@@ -19,9 +19,9 @@ from goald.adapters.redis import RedisOutbound
 from goald.domain.errors import CommitUnknown
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.domain.streams import EXITS
 from goald.metrics import ShardMetrics
 from goald.pipeline.outbox.publish import OutboxPublisher
+from goald.redis_keys import EXITS
 
 ALL = SlotRange(0, 255)
 DEADLINE_SECONDS = 60

@@ -13,7 +13,7 @@ import redis
 from tests.support.services.servers import Database
 
 from goald.cli.main import main
-from goald.domain.streams import event_stream
+from goald.redis_keys import event_stream
 
 GOALD = [sys.executable, "-m", "goald.cli.main"]
 

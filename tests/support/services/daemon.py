@@ -33,8 +33,8 @@ from goald.adapters.redis.connect import connect
 from goald.adapters.redis.dead_letters.store import StoredDeadLetter, list_dead
 from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.client import Exit, Publisher
-from goald.domain.streams import EXITS, NOTICES
 from goald.ports.process_registry import Readings
+from goald.redis_keys import EXITS, NOTICES
 from goald.runtime.embedded import launch
 from goald.runtime.embedded.processes import ProcessRecord
 from goald.runtime.embedded.secret import find_token_secret

@@ -7,7 +7,7 @@ import pytest
 from goald.cli.follow import StreamEntry
 from goald.cli.output.event_lines import as_json, as_line
 from goald.cli.output.printing import print_json, say, table
-from goald.domain.streams import DEAD
+from goald.redis_keys import DEAD
 
 NASTY = "acme\x1b]0;pwned\x07\x9b31m\nforged \ud800"
 

@@ -9,9 +9,10 @@ from tests.support.pipeline.in_memory_pipeline import ALL, STREAM, House
 from goald import _native
 from goald.adapters.memory.database import StoredEnrollment
 from goald.domain.errors import CommitUnknown, LeaseLost, ServiceUnavailable
-from goald.domain.streams import EXITS, slot_of
+from goald.domain.slots import slot_of
 from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.process_registry import Heartbeat
+from goald.redis_keys import EXITS
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from goald import _native
 from goald.client import event
-from goald.domain.streams import EXITS
+from goald.domain.streams import OutboundStream
 from goald.pipeline.shard.commit import change_of
 
 NOW_US = 1_795_000_000_000_000
@@ -55,6 +55,8 @@ def test_an_entry_id_beyond_the_calendar_does_not_stop_the_exit(entry_ms: int) -
         [[f"{entry_ms}-1".encode(), [b"event", json.dumps(each).encode()]] for each in events]
     )
     proposal = engine().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
-    exits = [row for row in change_of(proposal, NOW_US).outbox if row.stream == EXITS]
+    exits = [
+        row for row in change_of(proposal, NOW_US).outbox if row.stream is OutboundStream.EXITS
+    ]
     received = [orjson.loads(row.payload)["data"]["received_at"] for row in exits]
     assert received == ["9999-12-31T23:59:59.999999Z"]

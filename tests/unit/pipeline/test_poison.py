@@ -13,9 +13,9 @@ from tests.support.pipeline.in_memory_pipeline import STREAM, House
 from goald import _native
 from goald.client import event
 from goald.domain.errors import BreakerOpen, CommitUnknown
-from goald.domain.streams import EXITS
 from goald.pipeline.poison.breaker import BREAKER_EVENTS, CircuitBreaker
 from goald.pipeline.shard_batch import ShardBatch
+from goald.redis_keys import EXITS
 from goald.runtime.processes.shard import ShardProcess
 
 

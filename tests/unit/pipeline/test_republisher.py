@@ -7,8 +7,8 @@ import pytest
 from tests.support.pipeline.outbox_harness import Desk, in_no_time
 
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.streams import EXITS
 from goald.ports.outbox import StoredMessage
+from goald.redis_keys import EXITS
 
 
 @in_no_time

@@ -11,10 +11,10 @@ from tests.support.pipeline.in_memory_pipeline import ALL, STREAM, House
 from goald import _native
 from goald.client import event
 from goald.domain.errors import CommitUnknown
-from goald.domain.streams import EXITS
 from goald.pipeline.shard.commit import SLICE_BYTES
 from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.change import Change
+from goald.redis_keys import EXITS
 from goald.runtime.processes.shard import ShardProcess
 
 ENROLLMENTS = 300

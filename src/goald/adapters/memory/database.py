@@ -14,6 +14,7 @@ from goald.domain.leases import (
     describe_holder,
 )
 from goald.domain.slots import SlotRange
+from goald.domain.streams import OutboundStream
 
 
 @dataclass
@@ -57,7 +58,7 @@ class OutboxEntry:
     tenant_id: str
     contact_id: str
     slot: int
-    stream: str
+    stream: OutboundStream
     payload: str
     redact_when_published: bool = False
     created_at: float = 0.0

@@ -17,7 +17,7 @@ from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
-from goald.domain.streams import EXITS
+from goald.domain.streams import OutboundStream
 from goald.ports.change import (
     AchievementColumns,
     Change,
@@ -164,10 +164,11 @@ class MemoryShardStore:
             i = row.effect
             if effective[i]:
                 number = self._tables.next_number()
+                is_exit = row.stream is OutboundStream.EXITS
                 self._tables.outbox[number] = OutboxEntry(
                     number, effects.tenant_id[i], effects.contact_id[i], effects.slot[i],
                     row.stream, row.payload, created_at=self._clock.monotonic(),
-                    enrollment_id=effects.enrollment_id[i] if row.stream == EXITS else None,
+                    enrollment_id=effects.enrollment_id[i] if is_exit else None,
                 )  # fmt: skip
                 stored.append(StoredMessage(number, Message(row.stream, row.payload)))
         return stored

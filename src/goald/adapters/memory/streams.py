@@ -9,11 +9,11 @@ from itertools import islice
 from goald.domain.errors import LeaseLost, ServerReplaced, ServiceUnavailable
 from goald.domain.leases import StreamLease
 from goald.domain.slots import SlotRange
-from goald.domain.streams import CONTROL, DEAD, EXITS, FIELD
 from goald.domain.times import rfc3339
 from goald.ports.clock import Clock
 from goald.ports.event_stream import RawEntry, ReaderStart
 from goald.ports.outbound import DeadLetter, Message, PublishedWatermark, ServerIdentity
+from goald.redis_keys import CONTROL, DEAD, EXITS, FIELD, OUTBOUND
 
 Id = tuple[int, int]
 
@@ -211,7 +211,9 @@ class MemoryOutbound:
         self, messages: Sequence[Message], position: PublishedWatermark | None = None
     ) -> int:
         for message in messages:
-            await self._streams.add(message.stream, [FIELD.encode(), message.payload.encode()])
+            await self._streams.add(
+                OUTBOUND[message.stream], [FIELD.encode(), message.payload.encode()]
+            )
         if position is None:
             return 0
         before = self._streams.positions.get(str(position.slots), 0)

@@ -6,7 +6,8 @@ from typing import Any
 from goald.adapters.redis.connect import Client, service_errors
 from goald.domain.errors import StreamCountMismatch
 from goald.domain.slots import SLOTS
-from goald.domain.streams import DEFAULT_STREAMS, GROUP, STREAM_COUNT, event_stream
+from goald.domain.streams import DEFAULT_STREAMS
+from goald.redis_keys import GROUP, STREAM_COUNT, event_stream
 
 _PAGE = 1_000
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from goald.adapters.redis.wire import Command, Wire, checked
-from goald.domain.streams import CONTROL
+from goald.redis_keys import CONTROL
 
 _END: Command = ("XREVRANGE", CONTROL, "+", "-", "COUNT", 1)
 

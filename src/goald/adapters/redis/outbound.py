@@ -10,14 +10,15 @@ from goald.adapters.redis.dead_letters.bound import DeadBound
 from goald.adapters.redis.wire import Command, Wire
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.slots import SlotRange
-from goald.domain.streams import CONTROL, DEAD, FIELD, SERVER_IDENTITY, watermark_key
+from goald.domain.streams import OutboundStream
 from goald.domain.times import rfc3339
 from goald.ports.clock import Clock
 from goald.ports.outbound import DeadLetter, Message, PublishedWatermark, ServerIdentity
+from goald.redis_keys import DEAD, FIELD, OUTBOUND, SERVER_IDENTITY, watermark_key
 
 _MESSAGES_PER_WRITE = 1_000
 _BYTES_PER_WRITE = 4 << 20
-_BOUNDS: dict[str, Command] = {CONTROL: ("MAXLEN", "~", 10_000)}
+_BOUNDS: dict[OutboundStream, Command] = {OutboundStream.CONTROL: ("MAXLEN", "~", 10_000)}
 """Streams whose oldest entries go: who was not there when they came has no use for them."""
 
 _CONFIRM = """
@@ -52,7 +53,7 @@ class RedisOutbound:
         commands: list[Command] = [
             (
                 "XADD",
-                message.stream,
+                OUTBOUND[message.stream],
                 *_BOUNDS.get(message.stream, ()),
                 "*",
                 FIELD,

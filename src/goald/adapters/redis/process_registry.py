@@ -16,8 +16,8 @@ from typing import Any
 
 from goald.adapters.redis.admin import lag, stream_count
 from goald.adapters.redis.connect import connect, service_errors
-from goald.domain.streams import DEAD, DEAD_DROPPED, PROCESSES, STREAM_COUNT
 from goald.ports.process_registry import Heartbeat, Readings
+from goald.redis_keys import DEAD, DEAD_DROPPED, PROCESSES, STREAM_COUNT
 
 
 class RedisProcessRegistry:

@@ -78,7 +78,8 @@ async def _send(url: str, event: dict[str, Any], wait: float | None, as_json: bo
     from goald.adapters.redis.connect import connect
     from goald.cli.effect import Effect
     from goald.client import Publisher
-    from goald.domain.streams import event_stream, partition_of
+    from goald.domain.streams import partition_of
+    from goald.redis_keys import event_stream
 
     client = connect(url)
     try:

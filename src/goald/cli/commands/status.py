@@ -70,7 +70,7 @@ async def _gather(instance: "Instance") -> dict[str, Any]:
 async def _stream(client: Any, name: str, lag: int) -> dict[str, Any]:
     """Length and pending of a stream; a stream nobody has written to has none."""
     from goald.adapters.redis.connect import service_errors
-    from goald.domain.streams import GROUP
+    from goald.redis_keys import GROUP
 
     pending = 0
     async with service_errors():

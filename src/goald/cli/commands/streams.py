@@ -109,7 +109,7 @@ async def _drain_and_change(
     from goald.adapters.redis.admin import lag, stream_count
     from goald.adapters.redis.events import count_change
     from goald.domain.errors import NotDrained, StreamCountMismatch
-    from goald.domain.streams import event_stream
+    from goald.redis_keys import event_stream
 
     deadline = time.monotonic() + patience
     told = 0.0
@@ -138,7 +138,7 @@ async def _drain_and_change(
 async def _gather(url: str) -> dict[str, Any]:
     from goald.adapters.redis.admin import lag, stream_count
     from goald.adapters.redis.connect import connect, service_errors
-    from goald.domain.streams import NEXT_STREAMS, event_stream
+    from goald.redis_keys import NEXT_STREAMS, event_stream
 
     client = connect(url)
     try:

@@ -36,11 +36,11 @@ async def _tail(
     from goald.cli.follow import StreamEntry
     from goald.cli.output import event_lines as shown_events
     from goald.client import tail as entries_of
-    from goald.domain import streams
+    from goald.redis_keys import DEAD, EXITS, NOTICES
     from goald.runtime.instance import find
     from goald.settings import load_settings
 
-    key = {Kind.EXITS: streams.EXITS, Kind.NOTICES: streams.NOTICES, Kind.DEAD: streams.DEAD}[kind]
+    key = {Kind.EXITS: EXITS, Kind.NOTICES: NOTICES, Kind.DEAD: DEAD}[kind]
     url = find(load_settings()).redis_url
     shown = 0
     async for found in entries_of(url, key, from_start=from_start):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from goald.cli.follow import StreamEntry
-from goald.domain.streams import DEAD, EXITS
+from goald.redis_keys import DEAD, EXITS
 
 
 def as_line(entry: StreamEntry) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from goald.domain.configuration.criteria import Criterion
 from goald.domain.configuration.goals import CatalogKind, GoalLogic, GoalType
+from goald.domain.streams import OutboundStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class OutboxNotice:
     """A committed message. `number` identifies its outbox row."""
 
     number: int
-    stream: str
+    stream: OutboundStream
     payload: str
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from goald import _native
-from goald.domain.streams import EXITS, NOTICES
+from goald.domain.streams import OutboundStream
 from goald.domain.times import rfc3339
 from goald.ports.change import AchievementColumns, EffectColumns
 from goald.ports.outbound import Message
@@ -24,7 +24,7 @@ def outbox_rows(
 
 def stamped(message: Message, now_us: int) -> Message:
     """An exit with the time of its publication in it; other messages as they are."""
-    if message.stream != EXITS:
+    if message.stream != OutboundStream.EXITS:
         return message
     event = orjson.loads(message.payload)
     event["data"]["published_at"] = rfc3339(now_us)
@@ -58,7 +58,7 @@ def _exits(effects: EffectColumns, exits: _native.Exits, now_us: int) -> Iterato
             "received_at": rfc3339(received_at),
         }
         event = _event("workflow.exit.goal", exit_id, tenants[effect], now_us, data, traceparent)
-        yield OutboxRow(effect, exit_id, EXITS, event)
+        yield OutboxRow(effect, exit_id, OutboundStream.EXITS, event)
 
 
 def _achievements(
@@ -83,7 +83,7 @@ def _achievements(
             "metadata": orjson.Fragment(metadata),
         }
         event = _event("workflow.goal.achieved", achievement_id, tenants[effect], now_us, data)
-        yield OutboxRow(effect, achievement_id, NOTICES, event)
+        yield OutboxRow(effect, achievement_id, OutboundStream.NOTICES, event)
 
 
 def _event(

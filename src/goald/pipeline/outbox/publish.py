@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import SlotLease
-from goald.domain.streams import EXITS
+from goald.domain.streams import OutboundStream
 from goald.metrics import ShardMetrics
 from goald.pipeline.outbox.republish import WAITING_SECONDS, Republisher
 from goald.pipeline.outbox.sender import Sender
@@ -89,7 +89,7 @@ class OutboxPublisher:
                 await self._sender.send(rows, self._to_mark.extend)
         finally:
             self._publishing -= numbers
-        self._metrics.exits.inc(sum(row.message.stream == EXITS for row in rows))
+        self._metrics.exits.inc(sum(row.message.stream == OutboundStream.EXITS for row in rows))
         self._metrics.rejected.inc(len(letters))
 
     async def recognise(self) -> None:

@@ -12,7 +12,7 @@ from ray.exceptions import ActorDiedError, RayError
 
 from goald.domain.errors import RayEnded, StartError
 from goald.domain.slots import split_slots
-from goald.domain.streams import event_stream
+from goald.redis_keys import event_stream
 from goald.runtime.actors.ray_actors import make_consumer, make_shard
 from goald.runtime.processes.consumer import ConsumerSettings
 from goald.runtime.processes.shard import ShardSettings

@@ -6,9 +6,9 @@ import structlog
 
 from goald.domain.errors import GoaldError, ServiceUnavailable
 from goald.domain.slots import SLOTS
-from goald.domain.streams import EXITS, GROUP, NOTICES, event_stream
 from goald.metrics import TrimmingMetrics
 from goald.ports.clock import Clock
+from goald.redis_keys import EXITS, GROUP, NOTICES, event_stream
 
 EVERY_SECONDS = 30.0
 RETRY_SECONDS = 5.0

@@ -11,7 +11,7 @@ import redis
 from tests.support.api.client import Api
 from tests.support.services.servers import Database
 
-from goald.domain.streams import CONTROL, FIELD, NOTICES
+from goald.redis_keys import CONTROL, FIELD, NOTICES
 
 
 @pytest.fixture
@@ -189,4 +189,4 @@ def test_change_is_made_while_redis_is_away(
     left = admin.execute(
         "SELECT stream FROM goald.outbox WHERE published_at IS NULL ORDER BY number"
     )
-    assert [stream for (stream,) in left] == [CONTROL, NOTICES, CONTROL]
+    assert [stream for (stream,) in left] == ["control", "notices", "control"]

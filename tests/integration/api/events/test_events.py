@@ -13,7 +13,8 @@ from tests.support.api.client import Api
 from tests.support.services.commands import events_in
 
 from goald.client import event
-from goald.domain.streams import event_stream, partition_of
+from goald.domain.streams import partition_of
+from goald.redis_keys import event_stream
 
 PATH = "/api/v1/events"
 JSON = {"content-type": "application/json"}

@@ -20,7 +20,8 @@ from goald.domain.configuration.workflows import (
     WorkflowRow,
 )
 from goald.domain.errors import AlreadyExists
-from goald.domain.streams import CONTROL, NOTICES, slot_of
+from goald.domain.slots import slot_of
+from goald.domain.streams import OutboundStream
 
 MAX_TOLD = 100
 """Above so many workflows, the shards are told that some changed, not which."""
@@ -46,9 +47,14 @@ async def write(connection: Any, tenant: str, decision: ChangeSet) -> CommittedC
     told = touched if len(touched) <= MAX_TOLD else None
     rest = f',"tenantid":{json.dumps(tenant)},"workflows":{json.dumps(told)}}}'
     version, number = await connection.fetchrow(
-        statements.TAKE_VERSION, tenant, touched, slot_of(tenant, touched[0]), CONTROL, rest
+        statements.TAKE_VERSION,
+        tenant,
+        touched,
+        slot_of(tenant, touched[0]),
+        OutboundStream.CONTROL,
+        rest,
     )
-    told_of = OutboxNotice(number, CONTROL, f'{{"version":{version}{rest}')
+    told_of = OutboxNotice(number, OutboundStream.CONTROL, f'{{"version":{version}{rest}')
     return CommittedChanges(written, version, [*notices, told_of])
 
 
@@ -113,12 +119,12 @@ async def _add_notices(connection: Any, tenant: str, notices: list[Notice]) -> l
     rows = await connection.fetch(
         statements.ADD_NOTICES,
         tenant,
-        NOTICES,
+        OutboundStream.NOTICES,
         [slot_of(tenant, notice.workflow_id) for notice in notices],
         [notice.message_id for notice in notices],
         [notice.payload for notice in notices],
     )
     return [
-        OutboxNotice(row["number"], NOTICES, notice.payload)
+        OutboxNotice(row["number"], OutboundStream.NOTICES, notice.payload)
         for row, notice in zip(rows, notices, strict=True)
     ]

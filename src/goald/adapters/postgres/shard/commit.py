@@ -11,7 +11,7 @@ from typing import Any
 from goald.adapters.postgres.shard import statements
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.fail_points import FailPoint, FailPointHook
-from goald.domain.streams import EXITS
+from goald.domain.streams import OutboundStream
 from goald.ports.change import (
     AchievementColumns,
     Acknowledgement,
@@ -179,7 +179,10 @@ async def _enqueue(
         [row.message_id for row in rows],
         [row.stream for row in rows],
         [row.payload for row in rows],
-        [of.enrollment[row.effect] if exits_wait and row.stream == EXITS else None for row in rows],
+        [
+            of.enrollment[row.effect] if exits_wait and row.stream == OutboundStream.EXITS else None
+            for row in rows
+        ],
     )
     return [
         StoredMessage(number, Message(row.stream, row.payload))

@@ -7,6 +7,7 @@ from goald.adapters.postgres.connection import Connection
 from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.shard import outbox_statements as statements
 from goald.domain.leases import SlotLease
+from goald.domain.streams import OutboundStream
 from goald.ports.outbound import Message
 from goald.ports.outbox import DatabaseIdentity, StoredMessage
 
@@ -86,4 +87,7 @@ class PostgresOutbox:
 
 
 def _messages(rows: Iterable[Any]) -> list[StoredMessage]:
-    return [StoredMessage(row["number"], Message(row["stream"], row["payload"])) for row in rows]
+    return [
+        StoredMessage(row["number"], Message(OutboundStream(row["stream"]), row["payload"]))
+        for row in rows
+    ]

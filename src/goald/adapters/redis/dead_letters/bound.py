@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from goald.adapters.redis.wire import Wire, checked
-from goald.domain.streams import DEAD, DEAD_DROPPED
 from goald.ports.outbound import DeadLetter
+from goald.redis_keys import DEAD, DEAD_DROPPED
 
 _STEP = 16
 """A sixteenth of the bound may come between two looks, and is made free by one."""

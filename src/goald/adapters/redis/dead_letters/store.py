@@ -8,7 +8,8 @@ from redis.exceptions import ResponseError
 from goald.adapters.redis.admin import stream_count
 from goald.adapters.redis.connect import Client, service_errors
 from goald.domain.errors import NotFound
-from goald.domain.streams import DEAD, DEFAULT_STREAMS, FIELD, STREAM_COUNT, event_stream
+from goald.domain.streams import DEFAULT_STREAMS
+from goald.redis_keys import DEAD, FIELD, STREAM_COUNT, event_stream
 
 _PAGE = 1_000
 

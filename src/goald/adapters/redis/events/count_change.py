@@ -8,7 +8,8 @@ changes in one step with a last look that nothing is left.
 
 from goald.adapters.redis.connect import Client, service_errors
 from goald.domain.errors import NotDrained
-from goald.domain.streams import DEFAULT_STREAMS, GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream
+from goald.domain.streams import DEFAULT_STREAMS
+from goald.redis_keys import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream
 
 ANNOUNCED_SECONDS = 15
 """A change that nobody goes on with is given up after so long, and producers send again."""

@@ -8,8 +8,8 @@ from goald.adapters.redis.events.guarded import GuardedWire, run_id
 from goald.adapters.redis.wire import Command, Wire, checked
 from goald.domain.errors import LeaseLost, ServerReplaced
 from goald.domain.leases import StreamLease
-from goald.domain.streams import GROUP, attempts_key, epoch_key
 from goald.ports.event_stream import RawEntry, ReaderStart
+from goald.redis_keys import GROUP, attempts_key, epoch_key
 
 _CLAIM = """
 local held = redis.call('GET', KEYS[1])

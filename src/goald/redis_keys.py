@@ -1,0 +1,75 @@
+"""The names of streams and keys in Redis. Other programs rely on them (docs/reference/streams.md).
+
+Adapters, the client, the commands and the runtime use them. The domain, the ports and the
+pipeline name streams without their keys (`goald.domain.streams`).
+"""
+
+from typing import Final
+
+from goald.domain.streams import OutboundStream
+
+EXITS: Final = "goald:exits"
+NOTICES: Final = "goald:notices"
+
+CONTROL: Final = "goald:control"
+"""Announces changed configurations, in JSON: `version`, `tenantid`, `workflows`. An entry wakes
+the shards, which then read the changes from Postgres (E10)."""
+
+OUTBOUND: Final = {
+    OutboundStream.EXITS: EXITS,
+    OutboundStream.NOTICES: NOTICES,
+    OutboundStream.CONTROL: CONTROL,
+}
+"""The key of each outbound stream."""
+
+DEAD: Final = "goald:dead"
+"""The dead-letter stream."""
+
+DEAD_DROPPED: Final = "goald:dead:dropped"
+"""Counts the dead letters that were dropped to keep `goald:dead` within its bound."""
+
+GROUP: Final = "goald"
+"""The consumer group in which goald reads the event streams."""
+
+FIELD: Final = "event"
+"""The field of a stream entry that holds the event."""
+
+STREAM_COUNT: Final = "goald:streams"
+"""Holds the number of event streams."""
+
+NEXT_STREAMS: Final = "goald:streams:next"
+"""Holds the new number of event streams while it is being changed. Producers pause while the
+key exists. It expires unless the command that changes the number refreshes it."""
+
+SERVER_IDENTITY: Final = "goald:server_identity"
+"""A hash from ranges of slots to the recorded identity: the run of Redis and the Postgres
+server to which everything that the range published belongs. A shard that finds another
+identity publishes again (D10)."""
+
+PROCESSES: Final = "goald:processes"
+"""A hash of the heartbeats of processes: `{role}:{index}` to JSON."""
+
+
+def event_stream(partition: int) -> str:
+    """The key of an event stream, counted from 0."""
+    return f"goald:events:{partition}"
+
+
+def epoch_key(stream: str) -> str:
+    """The key of the epoch that may read an event stream. Only goald may write it."""
+    return f"goald:epoch:{_partition(stream)}"
+
+
+def attempts_key(stream: str) -> str:
+    """The key of a hash with the reader starts and delivery attempts of an event stream that
+    have not been acknowledged or cleared (D4)."""
+    return f"goald:attempts:{_partition(stream)}"
+
+
+def watermark_key(slots: object) -> str:
+    """The key of the published watermark of a range of slots: a number of the outbox."""
+    return f"goald:published:{slots}"
+
+
+def _partition(stream: str) -> str:
+    return stream.rsplit(":", 1)[-1]
