@@ -1,9 +1,9 @@
-"""Fixtures and scheduling for all tests."""
+"""What every test may ask for."""
 
 import signal
 
 import pytest
-from tests.support import distribution
+from tests.support import distribution as spread
 from xdist.remote import Producer
 
 pytest_plugins = [
@@ -14,24 +14,22 @@ pytest_plugins = [
     "tests.support.data.records",
 ]
 
-# Processes that a shell starts in the background ignore SIGINT, and so do their children.
-# Some tests send SIGINT to the commands that they start.
+# A shell that runs the tests in the background has them ignore Ctrl-C, and with them every
+# command that they start; some tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    return distribution.worker_count()
+    return spread.processes()
 
 
-def pytest_xdist_make_scheduler(
-    config: pytest.Config, log: Producer
-) -> distribution.FileScheduling | None:
-    """Without `--dist`, tests/support/distribution.py distributes the tests."""
-    return distribution.create_scheduler(config, log) if config.getvalue("dist") == "load" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> spread.ByFile | None:
+    """Where no `--dist` says how, tests are spread as tests/support/distribution.py has it."""
+    return spread.scheduler(config, log) if config.getvalue("dist") == "load" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
-        distribution.make_ids_unique(items)
-        distribution.order_long_first(items)
+        spread.tell_apart(items)
+        spread.long_first(items)

@@ -1,4 +1,4 @@
-"""A scenario to tell, for each test."""
+"""Provides the scenario fixture."""
 
 from collections.abc import Iterator
 

@@ -1,10 +1,10 @@
-"""The words that the acceptance scenarios are told with: over the HTTP API of the running
+"""The vocabulary of the acceptance scenarios, over the HTTP API of the running
 daemon, and over Redis where a workflow engine reads.
 
 Given: `workflow`, `entity`, `enrolled`. When: `adds_goal`, `activates`, `deactivates`,
-`happens`, `ends`, `engine_obeys`; each returns once it has taken effect. Then: `goals`,
+`happens`, `ends`, `engine_acknowledges`; each returns once it has taken effect. Then: `goals`,
 `enrollment`, `achievements`, `listeners`, `statistics`, `audit`, `exits`, and
-`assert_went_out_by` or `assert_still_in`.
+`assert_exited_by` or `assert_still_in`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ Goal = tuple[str, dict[str, Any]]
 
 
 class Scenario:
-    """One scenario, in a tenant of its own, told by its user `editor-7`."""
+    """One scenario, in its own tenant, played by the user `editor-7`."""
 
     def __init__(self, daemon: Daemon, tenant: str, client: httpx.Client) -> None:
         self.daemon = daemon
@@ -42,9 +42,9 @@ class Scenario:
     ) -> list[dict[str, Any]]:
         """A workflow with goals; active, unless it is to stay a draft. The goals."""
         body = {"name": name, "goal_logic": goal_logic}
-        made = self.client.put(f"/api/v1/workflows/{workflow}", json=body)
-        assert made.is_success, made.text
-        assert not made.json()["is_active"]
+        created = self.client.put(f"/api/v1/workflows/{workflow}", json=body)
+        assert created.is_success, created.text
+        assert not created.json()["is_active"]
         since = {} if effective_from is None else {"effective_from": effective_from.isoformat()}
         for kind, criteria in goals:
             assert self.adds_goal(workflow, kind, criteria, **since).is_success
@@ -65,7 +65,7 @@ class Scenario:
         return self.client.post(f"/api/v1/workflows/{workflow}/goals", json=body)
 
     def activates(self, workflow: str) -> httpx.Response:
-        """The user tries to activate a workflow. Where that is done, every shard has it."""
+        """The user activates a workflow. Returns once every shard has it."""
         return self._everywhere(workflow, "activate")
 
     def deactivates(self, workflow: str) -> None:
@@ -90,7 +90,7 @@ class Scenario:
     # What happens
 
     def enrolled(self, contact: str, workflow: str, *, again: str = "", **data: Any) -> str:
-        """A contact that has just been enrolled; the enrollment's id. `again` tells a second
+        """A contact that has just been enrolled; the enrollment's id. `again` enrolls a second
         enrollment from the first."""
         enrollment = f"{workflow}:{contact}{again}"
         body = {"contact_id": contact, "enrollment_id": enrollment, **data}
@@ -103,32 +103,32 @@ class Scenario:
 
     def happens(self, kind: str, contact: str, *, at: datetime | None = None, **data: Any) -> str:
         """An event of a contact, once it has taken effect; its id. Now, unless `at`."""
-        made = event(kind, self.tenant, contact, data, source="acceptance", time=at)
-        return self.sent(made)
+        created = event(kind, self.tenant, contact, data, source="acceptance", time=at)
+        return self.sent(created)
 
-    def sent(self, made: dict[str, Any]) -> str:
+    def sent(self, created: dict[str, Any]) -> str:
         """The same for an event as it is."""
-        answer = self.client.post("/api/v1/events", json=made)
+        answer = self.client.post("/api/v1/events", json=created)
         assert (answer.status_code, answer.json()["accepted"]) == (202, 1), answer.text
         self.daemon.until_lag_zero()
-        return str(made["id"])
+        return str(created["id"])
 
     def ends(self, enrollment: str, reason: str) -> None:
-        """The enrollment leaves its workflow for a reason of its own."""
+        """The enrollment leaves its workflow for a reason other than a goal."""
         workflow, _ = self._runs[enrollment]
         path = f"/api/v1/workflows/{workflow}/enrollments/{enrollment}/end"
         answer = self.client.post(path, json={"reason": reason})
         assert answer.status_code == 202, answer.text
         self.daemon.until_lag_zero()
 
-    def engine_obeys(self, cancelled_actions: int) -> Exit:
+    def engine_acknowledges(self, cancelled_actions: int) -> Exit:
         """The workflow engine reads this tenant's next exit, and says how many actions it has
         cancelled; goald knows then."""
-        obeyed = asyncio.run(self._obey(cancelled_actions))
+        acknowledged = asyncio.run(self._acknowledge_exit(cancelled_actions))
         self.daemon.until_lag_zero()
-        return obeyed
+        return acknowledged
 
-    async def _obey(self, cancelled_actions: int) -> Exit:
+    async def _acknowledge_exit(self, cancelled_actions: int) -> Exit:
         group = f"engine-of-{self.tenant}"
         async with (
             asyncio.timeout(30),
@@ -140,10 +140,10 @@ class Scenario:
                     return found
         raise AssertionError("the reader ended")
 
-    # What came of it
+    # Outcomes
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
-        """What the API answers to a question that it can answer."""
+        """The body of a successful response."""
         answer = self.client.get(f"/api/v1{path}", params=query)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
@@ -165,7 +165,7 @@ class Scenario:
         return list(reversed(self.get(path, enrollment_id=enrollment)["items"]))
 
     def listeners(self, workflow: str) -> dict[str, Any]:
-        """What is registered for a workflow; every shard has it."""
+        """The listeners of a workflow, once every shard has its configuration."""
         found = self.get(f"/workflows/{workflow}/listeners")
         assert found["workflow_id"] == workflow
         assert found["everywhere"], found
@@ -184,21 +184,24 @@ class Scenario:
         found = self.daemon.exits(self.tenant)
         return list({each.id: each for each in found if each.enrollment_id == enrollment}.values())
 
-    def assert_went_out_by(self, event_id: str, enrollment: str) -> Exit:
-        """The contact has left the workflow by this event: the goal is marked as achieved, the
-        enrollment is completed, and one exit tells the engine so. Gives it."""
+    def assert_exited_by(self, event_id: str, enrollment: str) -> Exit:
+        """Assert that this event made the contact leave: the goal is achieved, the enrollment is
+        completed, and one exit is published. Returns the exit."""
         assert self.status_of(enrollment) == "completed_goal"
         achieved = self.achievements(enrollment)[-1]
         assert achieved["metadata"]["event_id"] == event_id
         assert achieved["goal_config_id"] in self.enrollment(enrollment)["met_goals"]
-        (left,) = self.exits(enrollment)
-        assert left.trigger_event.id == event_id
-        assert (left.tenant_id, left.exit_reason) == (self.tenant, "goal_achieved")
-        told = self.daemon.notices(self.tenant, "workflow.goal.achieved")
-        assert enrollment in {each["workflow_enrollment_id"] for each in told}
+        (workflow_exit,) = self.exits(enrollment)
+        assert workflow_exit.trigger_event.id == event_id
+        assert (workflow_exit.tenant_id, workflow_exit.exit_reason) == (
+            self.tenant,
+            "goal_achieved",
+        )
+        reported = self.daemon.notices(self.tenant, "workflow.goal.achieved")
+        assert enrollment in {each["workflow_enrollment_id"] for each in reported}
         (entry, *_) = self.audit("goal.achieved", enrollment)
         assert entry["after"]["achievement_id"] == achieved["id"]
-        return left
+        return workflow_exit
 
     def assert_still_in(self, enrollment: str) -> None:
         """The goal is not achieved, and the contact remains in the workflow."""

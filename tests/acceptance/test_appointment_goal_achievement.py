@@ -14,8 +14,8 @@ def test_contact_books_appointment_on_specified_calendar(scenario: Scenario) -> 
     details: dict[str, Any] = {"calendar_id": "cal-456", "appointment_id": "app-1", "room": "blue"}
     booked = scenario.happens("appointment.booked", "david-lee-id", **details)
 
-    left = scenario.assert_went_out_by(booked, enrollment)
-    assert left.goal_type == "appointment_booked"
+    workflow_exit = scenario.assert_exited_by(booked, enrollment)
+    assert workflow_exit.goal_type == "appointment_booked"
     (achieved,) = scenario.achievements(enrollment)
     assert achieved["trigger_event"] == {"contact_id": "david-lee-id", **details}
 
@@ -28,4 +28,4 @@ def test_contact_books_appointment_on_different_calendar(scenario: Scenario) -> 
     scenario.assert_still_in(enrollment)
 
     booked = scenario.happens("appointment.booked", "emma-wilson-id", calendar_id="cal-456")
-    scenario.assert_went_out_by(booked, enrollment)
+    scenario.assert_exited_by(booked, enrollment)

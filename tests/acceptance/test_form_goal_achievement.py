@@ -13,5 +13,5 @@ def test_contact_submits_target_form(scenario: Scenario) -> None:
     scenario.assert_still_in(enrollment)
 
     submitted = scenario.happens("form.submitted", "frank-miller-id", form_id="form-123")
-    left = scenario.assert_went_out_by(submitted, enrollment)
-    assert left.goal_type == "form_submitted"
+    workflow_exit = scenario.assert_exited_by(submitted, enrollment)
+    assert workflow_exit.goal_type == "form_submitted"

@@ -13,7 +13,7 @@ def january(day: int) -> datetime:
 
 def test_track_goal_achievement_metrics(scenario: Scenario) -> None:
     """Scenario: Track goal achievement metrics."""
-    # History is told after the fact: the goal is in effect from its beginning.
+    # The events are historical: the goal is effective from before them.
     scenario.workflow("conversion", "Lead Conversion", BOUGHT, effective_from=january(1))
     enrollments = [
         scenario.enrolled(f"contact-{day}", "conversion", enrolled_at=january(day).isoformat())

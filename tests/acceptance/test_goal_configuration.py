@@ -23,21 +23,21 @@ def test_configure_a_tag_added_goal_for_a_workflow(scenario: Scenario) -> None:
     assert (entry["actor"], entry["workflow_id"]) == ("editor-7", "lead-nurturing")
     assert entry["before"] is None
     assert (entry["after"]["goal_type"], entry["after"]["criteria"]) == ("tag_added", CUSTOMER)
-    told = scenario.daemon.until(
+    reported = scenario.daemon.until(
         "notice", lambda: scenario.daemon.notices(scenario.tenant, "workflow.goal.configured")
     )
-    assert [each["id"] for each in told] == [saved["id"]]
+    assert [each["id"] for each in reported] == [saved["id"]]
 
 
 def test_only_a_user_with_edit_permissions_configures_goals(scenario: Scenario) -> None:
-    """Security constraint: Authorization. It stands in the background of each scenario."""
+    """Security constraint: Authorization. It applies to every scenario."""
     scenario.workflow("lead-nurturing", "Lead Nurturing", active=False)
     body = {"goal_type": "tag_added", "criteria": CUSTOMER}
     with scenario.daemon.api.client(scenario.tenant, "workflows:read") as reader:
         answer = reader.post("/api/v1/workflows/lead-nurturing/goals", json=body)
     assert answer.status_code == 403
-    with scenario.daemon.api.client("somebody-else") as stranger:
-        answer = stranger.post("/api/v1/workflows/lead-nurturing/goals", json=body)
+    with scenario.daemon.api.client("another-tenant") as other:
+        answer = other.post("/api/v1/workflows/lead-nurturing/goals", json=body)
     assert answer.status_code == 404
     assert scenario.goals("lead-nurturing") == []
 

@@ -31,7 +31,7 @@ def test_configure_a_purchase_made_goal_with_amount_criteria(scenario: Scenario)
     scenario.happens("payment.completed", "below", amount="99.99")
     bought = scenario.happens("payment.completed", "above", amount="100.01", product_id="any")
     scenario.assert_still_in(below)
-    scenario.assert_went_out_by(bought, above)
+    scenario.assert_exited_by(bought, above)
 
 
 def test_configure_a_form_submitted_goal(scenario: Scenario) -> None:
@@ -60,7 +60,7 @@ def test_configure_an_appointment_booked_goal(scenario: Scenario) -> None:
     scenario.happens("appointment.booked", "david-lee-id")
     scenario.assert_still_in(enrollment)
     booked = scenario.happens("appointment.booked", "david-lee-id", calendar_id="cal-456")
-    scenario.assert_went_out_by(booked, enrollment)
+    scenario.assert_exited_by(booked, enrollment)
 
 
 def test_configure_a_pipeline_stage_reached_goal(scenario: Scenario) -> None:
@@ -78,4 +78,4 @@ def test_configure_a_pipeline_stage_reached_goal(scenario: Scenario) -> None:
     assert scenario.activates("sales-pipeline").is_success
     enrollment = scenario.enrolled("grace-taylor-id", "sales-pipeline")
     moved = scenario.happens("pipeline.stage.changed", "grace-taylor-id", **criteria)
-    scenario.assert_went_out_by(moved, enrollment)
+    scenario.assert_exited_by(moved, enrollment)

@@ -8,7 +8,7 @@ def test_prevent_workflow_activation_with_invalid_goal(scenario: Scenario) -> No
     scenario.workflow(
         "invalid", "Invalid Setup", ("tag_added", {"tag_id": "non-existent-tag"}), active=False
     )
-    # The platform says which tags there are: that one is not among them.
+    # The catalog lists the tags; this tag is not in it.
     scenario.entity("tag", "tag-1", "Customer")
     enrollment = scenario.enrolled("john-doe-id", "invalid")
 
@@ -27,9 +27,9 @@ def test_prevent_workflow_activation_with_invalid_goal(scenario: Scenario) -> No
 def test_limit_maximum_goals_per_workflow(scenario: Scenario) -> None:
     """Scenario: Limit maximum goals per workflow."""
     goals = [("tag_added", {"tag_name": name}) for name in ("One", "Two", "Three")]
-    held = scenario.workflow("full", "Full", *goals, active=False)
-    assert len(held) == 3
+    current = scenario.workflow("full", "Full", *goals, active=False)
+    assert len(current) == 3
     answer = scenario.adds_goal("full", "purchase_made", {"any_purchase": True})
     assert answer.status_code == 400
     assert answer.json()["detail"] == "Maximum of 3 goals per workflow exceeded"
-    assert scenario.goals("full") == held
+    assert scenario.goals("full") == current

@@ -23,10 +23,10 @@ def test_register_listeners_when_workflow_is_activated(scenario: Scenario) -> No
     assert found["event_types"] == ["contact.tag.added", "payment.completed"]
     assert [each["id"] for each in found["goals"]] == [each["id"] for each in goals]
     assert found["enrollments"] == 1
-    told = scenario.daemon.until(
+    reported = scenario.daemon.until(
         "notice", lambda: scenario.daemon.notices(scenario.tenant, "workflow.activated")
     )
-    assert [each["workflow_id"] for each in told] == ["new-campaign"]
+    assert [each["workflow_id"] for each in reported] == ["new-campaign"]
 
     other = scenario.enrolled("other", "new-campaign")
     bystander = scenario.enrolled("bystander", "another-workflow")
@@ -34,8 +34,8 @@ def test_register_listeners_when_workflow_is_activated(scenario: Scenario) -> No
     tagged = scenario.happens("contact.tag.added", "early", tag_name="Customer")
     bought = scenario.happens("payment.completed", "other", amount=10)
     scenario.happens("payment.completed", "bystander", amount=10)
-    assert scenario.assert_went_out_by(tagged, early).goal_type == "tag_added"
-    assert scenario.assert_went_out_by(bought, other).goal_type == "purchase_made"
+    assert scenario.assert_exited_by(tagged, early).goal_type == "tag_added"
+    assert scenario.assert_exited_by(bought, other).goal_type == "purchase_made"
     scenario.assert_still_in(bystander)
 
 
@@ -46,21 +46,21 @@ def test_unregister_listeners_when_workflow_is_deactivated(scenario: Scenario) -
     first = scenario.enrolled("first", "old-campaign")
     second = scenario.enrolled("second", "old-campaign")
     tagged = scenario.happens("contact.tag.added", "first", tag_name="Customer")
-    scenario.assert_went_out_by(tagged, first)
+    scenario.assert_exited_by(tagged, first)
 
     scenario.deactivates("old-campaign")
     found = scenario.listeners("old-campaign")
     assert (found["is_active"], found["event_types"], found["goals"]) == (False, [], [])
-    told = scenario.daemon.until(
+    reported = scenario.daemon.until(
         "notice", lambda: scenario.daemon.notices(scenario.tenant, "workflow.deactivated")
     )
-    assert [each["workflow_id"] for each in told] == ["old-campaign"]
+    assert [each["workflow_id"] for each in reported] == ["old-campaign"]
     scenario.happens("contact.tag.added", "second", tag_name="Customer")
     scenario.assert_still_in(second)
 
     assert scenario.activates("old-campaign").is_success
     again = scenario.happens("contact.tag.added", "second", tag_name="Customer")
-    scenario.assert_went_out_by(again, second)
+    scenario.assert_exited_by(again, second)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_cleanup_listener_when_contact_exits_workflow(
     # Only the enrollment that is there now listens.
     second = scenario.enrolled("kate-brown-id", "sales-sequence", again=":again")
     tagged = scenario.happens("contact.tag.added", "kate-brown-id", tag_name="Customer")
-    scenario.assert_went_out_by(tagged, second)
+    scenario.assert_exited_by(tagged, second)
     assert scenario.status_of(first) == status
     assert (scenario.achievements(first), scenario.exits(first)) == at_the_exit
     assert len(scenario.exits(first)) == (1 if status == "completed_goal" else 0)

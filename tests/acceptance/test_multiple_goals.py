@@ -14,13 +14,13 @@ def test_workflow_with_multiple_goals_any_goal_logic(scenario: Scenario) -> None
     )
     enrollment = scenario.enrolled("leo-martinez-id", "multi-goal")
     tagged = scenario.happens("contact.tag.added", "leo-martinez-id", tag_name="Customer")
-    left = scenario.assert_went_out_by(tagged, enrollment)
-    assert len(left.goal_ids) == 1
+    workflow_exit = scenario.assert_exited_by(tagged, enrollment)
+    assert len(workflow_exit.goal_ids) == 1
 
-    # What would have met the other goal comes too late: the contact is out.
+    # An event for the other goal has no effect: the enrollment has ended.
     scenario.happens("payment.completed", "leo-martinez-id", amount=10)
     assert [each["goal_type"] for each in scenario.achievements(enrollment)] == ["tag_added"]
-    assert scenario.exits(enrollment) == [left]
+    assert scenario.exits(enrollment) == [workflow_exit]
 
 
 def test_workflow_with_multiple_goals_all_goals_logic(scenario: Scenario) -> None:
@@ -39,7 +39,7 @@ def test_workflow_with_multiple_goals_all_goals_logic(scenario: Scenario) -> Non
     assert [each["goal_type"] for each in scenario.achievements(enrollment)] == ["tag_added"]
 
     booked = scenario.happens("appointment.booked", "maria-garcia-id", calendar_id="cal-1")
-    left = scenario.assert_went_out_by(booked, enrollment)
+    workflow_exit = scenario.assert_exited_by(booked, enrollment)
     achieved = [each["goal_type"] for each in scenario.achievements(enrollment)]
     assert achieved == ["tag_added", "appointment_booked"]
-    assert (left.goal_type, len(left.goal_ids)) == ("appointment_booked", 2)
+    assert (workflow_exit.goal_type, len(workflow_exit.goal_ids)) == ("appointment_booked", 2)

@@ -23,8 +23,8 @@ def test_contact_reaches_target_pipeline_stage(scenario: Scenario) -> None:
         stage_id="stage-789",
         previous_stage_id="stage-788",
     )
-    left = scenario.assert_went_out_by(moved, enrollment)
-    assert left.goal_type == "pipeline_stage_reached"
+    workflow_exit = scenario.assert_exited_by(moved, enrollment)
+    assert workflow_exit.goal_type == "pipeline_stage_reached"
 
 
 def test_event_without_a_pipeline_reaches_the_stage(scenario: Scenario) -> None:
@@ -32,4 +32,4 @@ def test_event_without_a_pipeline_reaches_the_stage(scenario: Scenario) -> None:
     scenario.workflow("sales-pipeline", "Sales Pipeline Automation", CLOSED_WON)
     enrollment = scenario.enrolled("grace-taylor-id", "sales-pipeline")
     moved = scenario.happens("pipeline.stage.changed", "grace-taylor-id", stage_id="stage-789")
-    scenario.assert_went_out_by(moved, enrollment)
+    scenario.assert_exited_by(moved, enrollment)

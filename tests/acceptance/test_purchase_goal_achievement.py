@@ -15,12 +15,12 @@ def test_contact_makes_qualifying_purchase(scenario: Scenario, amount: Any) -> N
     enrollment = scenario.enrolled("alice-smith-id", "upsell")
     bought = scenario.happens("payment.completed", "alice-smith-id", amount=amount, currency="USD")
 
-    left = scenario.assert_went_out_by(bought, enrollment)
+    workflow_exit = scenario.assert_exited_by(bought, enrollment)
     (achieved,) = scenario.achievements(enrollment)
     assert (achieved["contact_id"], achieved["goal_type"]) == ("alice-smith-id", "purchase_made")
     carried = achieved["trigger_event"]
     assert (carried["amount"], carried["currency"]) == (amount, "USD")
-    assert left.goal_type == "purchase_made"
+    assert workflow_exit.goal_type == "purchase_made"
 
 
 @pytest.mark.parametrize("amount", [50.00, "99.9999"])
@@ -32,7 +32,7 @@ def test_contact_makes_non_qualifying_purchase(scenario: Scenario, amount: Any) 
     scenario.assert_still_in(enrollment)
 
     bought = scenario.happens("payment.completed", "bob-jones-id", amount="100.00")
-    scenario.assert_went_out_by(bought, enrollment)
+    scenario.assert_exited_by(bought, enrollment)
 
 
 def test_contact_makes_any_purchase_when_any_purchase_is_true(scenario: Scenario) -> None:
@@ -40,4 +40,4 @@ def test_contact_makes_any_purchase_when_any_purchase_is_true(scenario: Scenario
     scenario.workflow("first-purchase", "First Purchase", ("purchase_made", {"any_purchase": True}))
     enrollment = scenario.enrolled("charlie-brown-id", "first-purchase")
     bought = scenario.happens("payment.completed", "charlie-brown-id", amount=10.00)
-    scenario.assert_went_out_by(bought, enrollment)
+    scenario.assert_exited_by(bought, enrollment)

@@ -11,12 +11,12 @@ def test_contact_achieves_tag_added_goal(scenario: Scenario) -> None:
     enrollment = scenario.enrolled("john-doe-id", "lead-nurturing", pending_actions=2)
     tagged = scenario.happens("contact.tag.added", "john-doe-id", tag_name="Customer")
 
-    left = scenario.assert_went_out_by(tagged, enrollment)
+    workflow_exit = scenario.assert_exited_by(tagged, enrollment)
     (achieved,) = scenario.achievements(enrollment)
     assert (achieved["contact_id"], achieved["goal_type"]) == ("john-doe-id", "tag_added")
     assert achieved["trigger_event"]["tag_name"] == "Customer"
-    assert "pending_actions" in left.cancel
-    assert scenario.engine_obeys(cancelled_actions=2).id == left.id
+    assert "pending_actions" in workflow_exit.cancel
+    assert scenario.engine_acknowledges(cancelled_actions=2).id == workflow_exit.id
     assert scenario.enrollment(enrollment)["cancelled_actions"] == 2
 
 
@@ -28,4 +28,4 @@ def test_contact_receives_non_matching_tag(scenario: Scenario) -> None:
     scenario.assert_still_in(enrollment)
 
     tagged = scenario.happens("contact.tag.added", "jane-doe-id", tag_name="Customer")
-    scenario.assert_went_out_by(tagged, enrollment)
+    scenario.assert_exited_by(tagged, enrollment)

@@ -1,6 +1,6 @@
 """Feature: Workflow Exit on Goal Achievement (R8).
 
-goald commands, and a workflow engine obeys: what is cancelled is said in the exit, and the
+goald publishes an exit, and the workflow engine processes it: the exit says what to cancel, and the
 engine says what it has cancelled.
 """
 
@@ -19,15 +19,15 @@ def test_cancel_pending_actions_on_goal_achievement(scenario: Scenario) -> None:
     enrollment = scenario.enrolled("henry-adams-id", "onboarding", pending_actions=3)
     tagged = scenario.happens("contact.tag.added", "henry-adams-id", tag_name="Customer")
 
-    left = scenario.assert_went_out_by(tagged, enrollment)
-    assert "pending_actions" in left.cancel
-    assert scenario.engine_obeys(cancelled_actions=3).id == left.id
+    workflow_exit = scenario.assert_exited_by(tagged, enrollment)
+    assert "pending_actions" in workflow_exit.cancel
+    assert scenario.engine_acknowledges(cancelled_actions=3).id == workflow_exit.id
     found = scenario.enrollment(enrollment)
     assert (found["pending_actions"], found["cancelled_actions"]) == (3, 3)
     assert found["exit_acknowledged_at"] is not None
-    # What happens from now on is nothing to this enrollment any more.
+    # Later events have no effect on this enrollment.
     scenario.happens("contact.tag.added", "henry-adams-id", tag_name="Customer")
-    assert scenario.exits(enrollment) == [left]
+    assert scenario.exits(enrollment) == [workflow_exit]
     stats = scenario.statistics("onboarding")
     assert (stats["cancelled_actions"], stats["unacknowledged_exits"]) == (3, 0)
 
@@ -37,8 +37,8 @@ def test_cancel_wait_step_on_goal_achievement(scenario: Scenario) -> None:
     scenario.workflow("upsell", "Upsell Campaign", ("purchase_made", {"min_amount": "100.00"}))
     enrollment = scenario.enrolled("ivy-chen-id", "upsell", pending_actions=1)
     bought = scenario.happens("payment.completed", "ivy-chen-id", amount="100.00")
-    left = scenario.assert_went_out_by(bought, enrollment)
-    assert "wait_steps" in left.cancel
+    workflow_exit = scenario.assert_exited_by(bought, enrollment)
+    assert "wait_steps" in workflow_exit.cancel
 
 
 def test_emit_workflow_exit_event_on_goal_achievement(scenario: Scenario) -> None:
@@ -56,15 +56,25 @@ def test_emit_workflow_exit_event_on_goal_achievement(scenario: Scenario) -> Non
         traceparent=trace,
     )
     scenario.sent(tagged)
-    left = scenario.assert_went_out_by(tagged["id"], enrollment)
-    assert (left.workflow_id, left.contact_id) == ("lead-nurturing-id", "jack-robinson-id")
-    assert (left.exit_reason, left.goal_type) == ("goal_achieved", "tag_added")
-    assert left.cancel == ("pending_actions", "wait_steps")
-    assert left.goal_ids == (goal["id"],)
-    assert (left.trigger_event.source, left.trigger_event.type) == ("crm", "contact.tag.added")
-    assert left.traceparent == trace
-    # The three times: of the event, of its arrival, of the command; then somebody reads it.
-    assert left.published_at is not None
-    assert left.occurred_at == left.achieved_at == datetime.fromisoformat(tagged["time"])
-    assert before <= left.occurred_at
-    assert left.received_at <= left.published_at <= datetime.now(UTC)
+    workflow_exit = scenario.assert_exited_by(tagged["id"], enrollment)
+    assert (workflow_exit.workflow_id, workflow_exit.contact_id) == (
+        "lead-nurturing-id",
+        "jack-robinson-id",
+    )
+    assert (workflow_exit.exit_reason, workflow_exit.goal_type) == ("goal_achieved", "tag_added")
+    assert workflow_exit.cancel == ("pending_actions", "wait_steps")
+    assert workflow_exit.goal_ids == (goal["id"],)
+    assert (workflow_exit.trigger_event.source, workflow_exit.trigger_event.type) == (
+        "crm",
+        "contact.tag.added",
+    )
+    assert workflow_exit.traceparent == trace
+    # Three times, in order: the event, its arrival, the publication of the exit.
+    assert workflow_exit.published_at is not None
+    assert (
+        workflow_exit.occurred_at
+        == workflow_exit.achieved_at
+        == datetime.fromisoformat(tagged["time"])
+    )
+    assert before <= workflow_exit.occurred_at
+    assert workflow_exit.received_at <= workflow_exit.published_at <= datetime.now(UTC)

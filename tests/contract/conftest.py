@@ -12,13 +12,13 @@ from goald.adapters.memory.clock import ManualClock
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
     """One backend of the stream ports, holding nothing."""
     clock = ManualClock()
-    made: Backend
+    created: Backend
     if request.param == "memory":
-        made = MemoryBackend(clock)
+        created = MemoryBackend(clock)
     else:
         fixture = "redis_url" if request.param == "valkey" else "redis_62_url"
         url = request.getfixturevalue(fixture)
-        made = RedisBackend(url, clock, counts=request.param == "valkey")
-        await made.flush()
-    yield made
-    await made.close()
+        created = RedisBackend(url, clock, counts=request.param == "valkey")
+        await created.flush()
+    yield created
+    await created.close()

@@ -1,4 +1,4 @@
-"""What the suites of the state and the leases run against, and how they look behind it."""
+"""Backends of the store and lease suites, with direct access to their state."""
 
 from typing import Any, Protocol
 
@@ -132,8 +132,8 @@ class PostgresTables:
         )
 
     async def close(self) -> None:
-        for one in self._open:
-            await one.close()
+        for item in self._open:
+            await item.close()
 
     async def _read(self, query: str) -> Any:
         connection = await asyncpg.connect(self._database.admin_dsn)

@@ -20,7 +20,7 @@ from goald.redis_keys import GROUP
 
 
 class Backend(Protocol):
-    """What a test does beside the port: as producers, and as an administrator."""
+    """Operations outside the port, as a producer or an administrator performs them."""
 
     def event_stream(self, name: str) -> EventStream: ...
     def outbound(self) -> Outbound: ...
@@ -34,7 +34,7 @@ class Backend(Protocol):
     async def remove(self, stream: str) -> None: ...
     async def flush(self) -> None: ...
     def countable(self, entries: int) -> int:
-        """How many of so many missing entries this server lets one count, others having been
+        """How many of the given missing entries this server can count, when others were
         added behind them."""
 
     async def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""`ports.Clock`: the machine's, and the one that tests move by hand."""
+"""`ports.Clock`: the system clock, and the clock that tests advance by hand."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What is read of one contact: its enrollments and the workflows they are in, and nothing of
+"""The state of one contact: its enrollments and their workflows, and nothing of
 another contact or tenant (D8)."""
 
 import json
@@ -40,7 +40,7 @@ class World(Protocol):
 
     @property
     def few(self) -> Contacts:
-        """One that reads two enrollments of each kind."""
+        """A reader limited to two enrollments of each kind."""
 
     async def configure(self, tenant: str, workflow: str) -> None:
         """A workflow whose goal is the tag `t`."""
@@ -66,14 +66,14 @@ class MemoryWorld:
             "created_at": 0,
             "position": 0,
         }
-        made = {
+        listed = {
             "tenant_id": tenant,
             "workflow_id": workflow,
             "goal_logic": "any",
             "is_active": True,
             "goals": [goal],
         }
-        self._database.workflows.append((len(self._database.workflows) + 1, made))
+        self._database.workflows.append((len(self._database.workflows) + 1, listed))
 
     async def close(self) -> None:
         await self._tables.close()
@@ -115,13 +115,13 @@ class PostgresWorld:
 
 @pytest.fixture(params=["memory", "postgres"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    made: MemoryWorld | PostgresWorld
+    world: MemoryWorld | PostgresWorld
     if request.param == "memory":
-        made = MemoryWorld()
+        world = MemoryWorld()
     else:
-        made = PostgresWorld(request.getfixturevalue("database"))
-    yield made
-    await made.close()
+        world = PostgresWorld(request.getfixturevalue("database"))
+    yield world
+    await world.close()
 
 
 async def commit(world: World, *effects: Effect) -> None:
@@ -129,7 +129,7 @@ async def commit(world: World, *effects: Effect) -> None:
     await world.store.commit(lease, change(*effects))
 
 
-def held(state: ContactState) -> list[str]:
+def active(state: ContactState) -> list[str]:
     """The enrollments that an engine finds in it, for a tag of ann's, and the goals matched."""
     engine = _native.Engine()
     engine.update_workflows(state.workflows)
@@ -142,9 +142,9 @@ def held(state: ContactState) -> list[str]:
         "tenantid": "acme",
         "data": {"contact_id": "ann", "tag_id": "t"},
     }
-    told = json.loads(engine.explain(json.dumps(event).encode(), 1 << 60))
+    explained = json.loads(engine.explain(json.dumps(event).encode(), 1 << 60))
     assert engine.load_ended()
-    return [f"{row['enrollment_id']} {row['matched']}" for row in told["enrollments"]]
+    return [f"{row['enrollment_id']} {row['matched']}" for row in explained["enrollments"]]
 
 
 async def test_the_active_enrollments_and_their_workflows_are_as_a_shard_has_them(
@@ -159,7 +159,7 @@ async def test_the_active_enrollments_and_their_workflows_are_as_a_shard_has_the
         Effect("e-3", contact_id="bob"),
     )
     state = await world.contacts.read("acme", "ann")
-    assert sorted(held(state)) == ["e-1 True", "e-2 False"]
+    assert sorted(active(state)) == ["e-1 True", "e-2 False"]
     assert [workflow["workflow_id"] for workflow in state.workflows] == ["w-1"]
     assert (list(state.ended), state.truncated) == ([], False)
 
@@ -192,24 +192,24 @@ async def test_nothing_of_another_tenant_is_seen(world: World) -> None:
     await world.configure("globex", "w-1")
     await commit(world, Effect("e-1", tenant_id="globex"))
     state = await world.contacts.read("acme", "ann")
-    assert (held(state), state.workflows, list(state.ended)) == ([], [], [])
+    assert (active(state), state.workflows, list(state.ended)) == ([], [], [])
     assert await world.contacts.enrollment("acme", "e-1") is None
     found = await world.contacts.enrollment("globex", "e-1")
     assert found is not None
     assert found.contact_id == "ann"
 
 
-async def test_a_crowd_is_cut_and_that_is_told(world: World) -> None:
+async def test_more_enrollments_than_the_limit_are_truncated_and_marked(world: World) -> None:
     await commit(
         world,
         *(Effect(f"e-{n}", enrolled_at=NOON + n * SECOND) for n in range(2)),
         *(Effect(f"d-{n}", status="exited", ended_at=NOON + n) for n in range(2)),
     )
     state = await world.few.read("acme", "ann")
-    assert (len(held(state)), len(state.ended), state.truncated) == (2, 2, False)
+    assert (len(active(state)), len(state.ended), state.truncated) == (2, 2, False)
     await commit(world, *(Effect(f"e-{n}", enrolled_at=NOON + n * SECOND) for n in range(2, 9)))
     state = await world.few.read("acme", "ann")
-    assert sorted(row.split()[0] for row in held(state)) == ["e-6", "e-7", "e-8"]
+    assert sorted(row.split()[0] for row in active(state)) == ["e-6", "e-7", "e-8"]
     assert state.truncated
     await commit(
         world, *(Effect(f"d-{n}", status="exited", ended_at=NOON + n) for n in range(2, 9))

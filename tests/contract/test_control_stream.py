@@ -15,13 +15,13 @@ from goald.ports.control_stream import ControlStream
 from goald.ports.outbound import Message
 from goald.redis_keys import CONTROL
 
-AT_ONCE = 10.0
-"""Seconds within which what returns at once has returned, however busy the machine is."""
+IMMEDIATELY = 10.0
+"""Deadline in seconds for calls that return immediately, on a busy machine too."""
 LONG = 60.0
 
 
 async def returns(control: ControlStream) -> None:
-    async with asyncio.timeout(AT_ONCE):
+    async with asyncio.timeout(IMMEDIATELY):
         await control.wait(LONG)
 
 
@@ -33,31 +33,31 @@ async def waits(control: ControlStream) -> "asyncio.Future[None]":
     return waiting
 
 
-async def tell(backend: Backend) -> None:
+async def notify(backend: Backend) -> None:
     await backend.outbound().publish([Message(OutboundStream.CONTROL, '{"version": 7}')])
 
 
-async def test_the_first_call_returns_at_once_and_the_next_waits(backend: Backend) -> None:
-    await tell(backend)
+async def test_the_first_call_returns_immediately_and_the_next_waits(backend: Backend) -> None:
+    await notify(backend)
     control = backend.control()
     await returns(control)
     (await waits(control)).cancel()
 
 
-async def test_what_is_published_wakes_everybody_who_waits(backend: Backend) -> None:
+async def test_a_published_message_wakes_every_waiter(backend: Backend) -> None:
     controls = [backend.control(), backend.control()]
     for control in controls:
         await returns(control)
     waiting = [await waits(control) for control in controls]
-    await tell(backend)
-    async with asyncio.timeout(AT_ONCE):
+    await notify(backend)
+    async with asyncio.timeout(IMMEDIATELY):
         await asyncio.gather(*waiting)
 
 
 async def test_what_is_published_between_two_calls_is_not_missed(backend: Backend) -> None:
     control = backend.control()
     await returns(control)
-    await tell(backend)
+    await notify(backend)
     await returns(control)
     (await waits(control)).cancel()
 
@@ -66,7 +66,7 @@ async def test_what_came_together_wakes_once(backend: Backend) -> None:
     control = backend.control()
     await returns(control)
     for _ in range(5):
-        await tell(backend)
+        await notify(backend)
     await returns(control)
     (await waits(control)).cancel()
 
@@ -74,13 +74,13 @@ async def test_what_came_together_wakes_once(backend: Backend) -> None:
 async def test_it_returns_in_time_where_nothing_is_published(backend: Backend) -> None:
     control = backend.control()
     await returns(control)
-    async with asyncio.timeout(AT_ONCE):
+    async with asyncio.timeout(IMMEDIATELY):
         await control.wait(0.05)
-    await tell(backend)
+    await notify(backend)
     await returns(control)
 
 
-async def test_after_a_call_that_was_broken_off_the_next_returns_at_once(backend: Backend) -> None:
+async def test_after_a_cancelled_call_the_next_returns_immediately(backend: Backend) -> None:
     control = backend.control()
     await returns(control)
     waiting = await waits(control)
@@ -90,17 +90,19 @@ async def test_after_a_call_that_was_broken_off_the_next_returns_at_once(backend
 
 
 async def test_a_server_that_forgot_everything_still_wakes(backend: Backend) -> None:
-    await tell(backend)
+    await notify(backend)
     control = backend.control()
     await returns(control)
     await backend.flush()
-    async with asyncio.timeout(AT_ONCE):
+    async with asyncio.timeout(IMMEDIATELY):
         await control.wait(0.05)
-    await tell(backend)
+    await notify(backend)
     await returns(control)
 
 
-async def test_a_lost_connection_is_told_and_then_looked_past(any_redis_url: str) -> None:
+async def test_a_lost_connection_raises_once_and_the_next_wait_reconnects(
+    any_redis_url: str,
+) -> None:
     control = RedisControlStream(any_redis_url)
     client: Any = Redis.from_url(any_redis_url)
     async with client:
@@ -112,7 +114,7 @@ async def test_a_lost_connection_is_told_and_then_looked_past(any_redis_url: str
         await returns(control)
         waiting = await waits(control)
         await client.xadd(CONTROL, {"event": "{}"})
-        async with asyncio.timeout(AT_ONCE):
+        async with asyncio.timeout(IMMEDIATELY):
             await waiting
     await control.close()
 

@@ -1,4 +1,4 @@
-"""`ports.EventStream`: what the pipeline relies on when it reads (design 2, steps 1 and 6)."""
+"""`ports.EventStream`: reading, fencing and acknowledging (D2, D3, D10)."""
 
 import asyncio
 from typing import Any
@@ -52,7 +52,7 @@ async def test_reading_again_gives_the_same(backend: Backend) -> None:
     assert ids(await stream.read(b"0-0", 10)) == added
 
 
-async def test_everybody_can_see_under_which_epoch_a_stream_was_claimed(backend: Backend) -> None:
+async def test_the_epoch_of_a_stream_can_be_read_without_a_lease(backend: Backend) -> None:
     other = backend.event_stream(STREAM)
     assert await other.epoch() == 0
     await claimed(backend, 7)
@@ -74,10 +74,10 @@ async def test_a_new_holder_begins_after_what_the_last_acknowledged(backend: Bac
     added = await add(backend, 5)
     await last.read(b"0-0", 4)
     await last.acknowledge(added[0], 1)
-    following = backend.event_stream(STREAM)
-    position = await following.fence(lease(2))
+    successor = backend.event_stream(STREAM)
+    position = await successor.fence(lease(2))
     assert position == added[0]
-    assert ids(await following.read(position, 10)) == added[1:]
+    assert ids(await successor.read(position, 10)) == added[1:]
 
 
 async def test_an_older_epoch_reads_and_acknowledges_nothing(backend: Backend) -> None:
@@ -141,7 +141,7 @@ async def test_a_group_that_was_removed_is_made_again_where_it_was(backend: Back
     assert await backend.unacknowledged(STREAM) == 1
 
 
-async def test_after_redis_lost_everything_the_stream_is_claimed_anew(backend: Backend) -> None:
+async def test_after_redis_lost_its_data_the_stream_is_fenced_again(backend: Backend) -> None:
     stream = await claimed(backend, epoch=5)
     added = await add(backend, 2)
     await stream.acknowledge(added[1], 2)
@@ -171,7 +171,7 @@ async def test_waiting_for_nothing_ends_after_its_time(backend: Backend) -> None
         assert await stream.wait(last, 0.05) is False
 
 
-async def test_waiting_ends_at_once_where_there_is_more(backend: Backend) -> None:
+async def test_waiting_ends_immediately_if_there_are_entries(backend: Backend) -> None:
     stream = await claimed(backend)
     added = await add(backend, 2)
     async with asyncio.timeout(10):
@@ -208,7 +208,7 @@ async def test_a_cancelled_read_never_shifts_replies(backend: Backend) -> None:
         assert ids(await stream.read(added[turns], 1_000)) == added[turns + 1 :]
 
 
-async def test_a_cancelled_read_leaves_the_fence_up(backend: Backend) -> None:
+async def test_a_cancelled_read_keeps_the_fence(backend: Backend) -> None:
     older = await claimed(backend, epoch=1)
     await add(backend, 5)
     for turns in range(0, 40, 3):
@@ -223,7 +223,7 @@ async def test_a_cancelled_read_leaves_the_fence_up(backend: Backend) -> None:
             await older.read(b"0-0", 10)
 
 
-async def test_reads_and_acknowledgements_at_once_keep_their_replies_apart(
+async def test_concurrent_reads_and_acknowledgements_get_their_own_replies(
     backend: Backend,
 ) -> None:
     stream = await claimed(backend)
@@ -241,8 +241,8 @@ async def test_reads_and_acknowledgements_at_once_keep_their_replies_apart(
     assert await backend.unacknowledged(STREAM) == 0
 
 
-async def test_a_stream_with_less_than_was_read_of_it_is_read_anew(backend: Backend) -> None:
-    """Its entries are gone, and with them the group; new ones may have lower ids."""
+async def test_a_stream_that_lost_entries_is_replaced(backend: Backend) -> None:
+    """The stream and its group are removed; new entries may have lower ids."""
     stream = await claimed(backend)
     added = await add(backend, 3)
     await stream.acknowledge(added[-1], 3)
@@ -253,8 +253,8 @@ async def test_a_stream_with_less_than_was_read_of_it_is_read_anew(backend: Back
     assert await stream.fence(lease(1)) == b"0-0"
 
 
-async def test_a_group_that_was_moved_is_followed(backend: Backend) -> None:
-    """An operator has set it back, so that events are processed again."""
+async def test_a_moved_group_is_noticed(backend: Backend) -> None:
+    """An operator moved the group back to reprocess events."""
     stream = await claimed(backend)
     added = await add(backend, 3)
     await stream.acknowledge(added[-1], 3)
@@ -274,19 +274,19 @@ async def test_entries_that_were_trimmed_unread_are_counted_once(backend: Backen
     assert ids(await stream.read(added[1], 10)) == added[6:]
     lost += await stream.count_lost(added[-1])
     await stream.acknowledge(added[-1], 6)
-    following = await claimed(backend, epoch=2)
-    assert lost + await following.count_lost(added[-1]) == backend.countable(4)
+    successor = await claimed(backend, epoch=2)
+    assert lost + await successor.count_lost(added[-1]) == backend.countable(4)
 
 
-async def test_what_is_trimmed_while_nobody_reads_is_counted(backend: Backend) -> None:
+async def test_entries_trimmed_while_no_reader_runs_are_counted(backend: Backend) -> None:
     stream = await claimed(backend)
     added = await add(backend, 5)
     await stream.acknowledge(added[0], 1)
     for entry_id in added:
         await backend.delete(STREAM, entry_id)
-    following = await claimed(backend, epoch=2)
-    assert await following.count_lost(added[0]) == (4 if backend.countable(4) else 1)
-    assert await following.count_lost(added[0]) == 0
+    successor = await claimed(backend, epoch=2)
+    assert await successor.count_lost(added[0]) == (4 if backend.countable(4) else 1)
+    assert await successor.count_lost(added[0]) == 0
 
 
 async def test_trimming_what_was_read_is_no_loss(backend: Backend) -> None:
@@ -300,11 +300,11 @@ async def test_trimming_what_was_read_is_no_loss(backend: Backend) -> None:
         for entry_id in added:
             await backend.delete(STREAM, entry_id)
         assert await stream.count_lost(added[-1]) == 0
-    following = await claimed(backend, epoch=2)
-    assert await following.count_lost(added[-1]) == 0
+    successor = await claimed(backend, epoch=2)
+    assert await successor.count_lost(added[-1]) == 0
 
 
-async def test_a_loss_of_everything_is_not_told_as_trimming(backend: Backend) -> None:
+async def test_a_loss_of_all_data_is_not_counted_as_trimming(backend: Backend) -> None:
     stream = await claimed(backend)
     added = await add(backend, 3)
     await stream.read(b"0-0", 1)
@@ -329,12 +329,12 @@ async def test_starts_are_counted_until_something_is_acknowledged(backend: Backe
     assert await stream.count_start() == (1, False)
 
 
-async def test_tries_of_an_entry_outlive_those_who_die_of_it(backend: Backend) -> None:
+async def test_attempts_of_an_entry_survive_the_death_of_the_reader(backend: Backend) -> None:
     added = await add(backend, 2)
-    for tries in (1, 2, 3):
-        stream = await claimed(backend, epoch=tries)
-        assert await stream.count_start() == (tries, tries > 1)
-        assert await stream.count_attempt(added[0]) == tries
+    for attempts in (1, 2, 3):
+        stream = await claimed(backend, epoch=attempts)
+        assert await stream.count_start() == (attempts, attempts > 1)
+        assert await stream.count_attempt(added[0]) == attempts
     await stream.clear_attempts()
     assert await stream.count_start() == (4, False)
     assert await stream.count_attempt(added[0]) == 1

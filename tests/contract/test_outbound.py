@@ -1,4 +1,4 @@
-"""`ports.Outbound`: exits, notices and dead letters (design 2, step 5; D4, D5, D6)."""
+"""`ports.Outbound`: exits, notices and dead letters (D4, D5, D6)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ def message(number: int, stream: OutboundStream = OutboundStream.EXITS) -> Messa
     return Message(stream, f'{{"id": {number}}}')
 
 
-def letter(number: int) -> DeadLetter:
+def numbered_dead_letter(number: int) -> DeadLetter:
     return DeadLetter("goald:events:0", b"7-%d" % number, b"\xff{\x00", "not an event", 2)
 
 
@@ -43,8 +43,8 @@ async def test_nothing_to_publish_is_nothing(backend: Backend) -> None:
     assert await backend.entries(EXITS) == []
 
 
-async def test_a_dead_letter_tells_where_it_came_from_and_why(backend: Backend) -> None:
-    await backend.outbound().dead_letter([letter(1)])
+async def test_a_dead_letter_names_its_origin_and_reason(backend: Backend) -> None:
+    await backend.outbound().dead_letter([numbered_dead_letter(1)])
     ((_, fields),) = await backend.entries(DEAD)
     assert fields == {
         b"stream": b"goald:events:0",
@@ -61,7 +61,7 @@ async def test_a_dead_letter_tells_where_it_came_from_and_why(backend: Backend) 
 LOW = SlotRange(0, 127)
 
 
-async def test_each_write_tells_how_far_the_one_before_it_had_come(backend: Backend) -> None:
+async def test_each_write_returns_the_watermark_of_the_write_before(backend: Backend) -> None:
     outbound = backend.outbound()
     assert await outbound.publish([message(1)], PublishedWatermark(LOW, 7)) == 0
     assert await outbound.publish([message(2)], PublishedWatermark(LOW, 9)) == 7
@@ -110,9 +110,9 @@ async def test_another_holder_that_publishes_again_is_not_confirmed_for_the_firs
 
 
 async def test_every_connection_sees_the_same_server(backend: Backend) -> None:
-    one, other = backend.outbound(), backend.outbound()
+    first, other = backend.outbound(), backend.outbound()
     assert (
-        (await one.server_identity(LOW)).run_id == (await other.server_identity(LOW)).run_id != ""
+        (await first.server_identity(LOW)).run_id == (await other.server_identity(LOW)).run_id != ""
     )
 
 
@@ -138,7 +138,7 @@ async def test_an_error_for_one_message_fails_the_whole(any_redis_url: str) -> N
 
 
 async def test_messages_of_any_size_are_taken_in_writes_that_are_not(any_redis_url: str) -> None:
-    """32 MB in one write is more than a small server lets a client send at once."""
+    """32 MB in one write exceeds the client buffer limit of a small server."""
     client: Any = Redis.from_url(any_redis_url)
     large = "x" * (1 << 20)
     async with outbound_over(any_redis_url) as outbound, client:
@@ -168,7 +168,7 @@ async def test_a_server_that_may_not_be_asked_who_it_is_is_nameless(any_redis_ur
             await client.execute_command("ACL", "DELUSER", "shy")
 
 
-async def test_a_server_that_is_full_is_unavailable_and_then_goes_on(any_redis_url: str) -> None:
+async def test_a_full_server_is_unavailable_until_it_has_memory(any_redis_url: str) -> None:
     client: Any = Redis.from_url(any_redis_url)
     async with outbound_over(any_redis_url) as outbound, client:
         await client.config_set("maxmemory", 1)
@@ -182,7 +182,7 @@ async def test_a_server_that_is_full_is_unavailable_and_then_goes_on(any_redis_u
         assert await client.xlen(EXITS) == 1
 
 
-async def test_a_read_only_server_is_unavailable_and_then_goes_on(any_redis_url: str) -> None:
+async def test_a_read_only_server_is_unavailable_until_it_is_writable(any_redis_url: str) -> None:
     stream = RedisEventStream(any_redis_url, "goald:events:0")
     client: Any = Redis.from_url(any_redis_url)
     async with outbound_over(any_redis_url) as outbound, client:
@@ -200,7 +200,7 @@ async def test_a_read_only_server_is_unavailable_and_then_goes_on(any_redis_url:
     await stream.close()
 
 
-async def test_a_server_that_is_not_there_is_unavailable() -> None:
+async def test_an_unreachable_server_is_unavailable() -> None:
     async with outbound_over("unix:///tmp/goald-no-such-socket") as outbound:
         with pytest.raises(ServiceUnavailable):
             await outbound.publish([message(1)])

@@ -1,4 +1,4 @@
-"""What every `Outbox` keeps to, in memory and in Postgres (step 5; D10; 3.2)."""
+"""The contract of `Outbox`, in memory and in Postgres (D10)."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -23,13 +23,13 @@ EVER = -DAY
 
 @pytest.fixture(params=["memory", "postgres"])
 async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
-    made: Tables
+    backend: Tables
     if request.param == "memory":
-        made = MemoryTables()
+        backend = MemoryTables()
     else:
-        made = PostgresTables(request.getfixturevalue("database"))
-    yield made
-    await made.close()
+        backend = PostgresTables(request.getfixturevalue("database"))
+    yield backend
+    await backend.close()
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def store(tables: Tables) -> ShardStore:
 
 
 def exited(enrollment: str, *messages: str, contact: str = "ann", slot: int = 3) -> Effect:
-    """An enrollment whose goal is met at once, with exits."""
+    """An enrollment that meets its goal immediately, with exits."""
     return Effect(
         enrollment,
         contact_id=contact,
@@ -81,10 +81,10 @@ def payloads(rows: list[StoredMessage]) -> list[str]:
     return [row.message.payload for row in rows]
 
 
-# What is to be published
+# Unpublished rows
 
 
-async def test_a_long_outbox_is_told_in_pages_and_in_order(store: ShardStore) -> None:
+async def test_a_long_outbox_is_listed_in_pages_and_in_order(store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     names = [f"{number}" for number in range(2_300)]
     await committed(store, lease, Effect("e-1", messages=names))
@@ -104,10 +104,10 @@ async def test_a_page_is_bounded_in_bytes_but_never_empty(database: Database) ->
     await tables.close()
 
 
-# What was published, for another server (D10)
+# Published rows, to be published again after a server was replaced (D10)
 
 
-async def test_what_was_published_lately_is_told_again_in_order(
+async def test_recently_published_rows_are_listed_in_order(
     tables: Tables, store: ShardStore
 ) -> None:
     lease = await store.acquire(ALL, "a")
@@ -117,14 +117,14 @@ async def test_what_was_published_lately_is_told_again_in_order(
     assert await all_published(store.outbox, lease, within_s=-1) == []
 
 
-async def test_what_was_published_is_told_in_pages(store: ShardStore) -> None:
+async def test_published_rows_are_listed_in_pages(store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     names = [f"{number}" for number in range(2_300)]
     await published(store, lease, Effect("e-1", messages=names))
     assert await all_published(store.outbox, lease) == names
 
 
-async def test_what_another_range_published_is_not_told(tables: Tables) -> None:
+async def test_rows_of_another_slot_range_are_not_listed(tables: Tables) -> None:
     low, high = tables.store(), tables.store()
     low_lease, high_lease = await low.acquire(LOW, "a"), await high.acquire(HIGH, "b")
     await published(low, low_lease, exited("e-1", slot=3))
@@ -134,7 +134,7 @@ async def test_what_another_range_published_is_not_told(tables: Tables) -> None:
     assert await high.outbox.last_published(high_lease) == last
 
 
-async def test_what_a_deleted_contact_was_told_is_not_told_again(store: ShardStore) -> None:
+async def test_redacted_rows_of_a_deleted_contact_are_not_listed(store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     await published(store, lease, exited("e-1"), exited("e-2", contact="bob"))
     await store.commit(lease, change(deletions=[("acme", "ann", 3, NOON + 2 * SECOND)]))
@@ -151,14 +151,14 @@ async def test_the_next_holder_knows_how_far_the_last_one_published(tables: Tabl
     assert await taker.outbox.last_published(taken) == numbers[-1]
 
 
-async def test_a_database_has_one_name_for_everybody(tables: Tables) -> None:
-    one, other = tables.store(), tables.store()
-    assert (await one.outbox.database_identity()).name == (
+async def test_a_database_has_the_same_identity_for_all_stores(tables: Tables) -> None:
+    first, other = tables.store(), tables.store()
+    assert (await first.outbox.database_identity()).name == (
         await other.outbox.database_identity()
     ).name
 
 
-# Exits that nobody acknowledges (3.2)
+# Exits without an acknowledgement
 
 
 async def due(store: ShardStore, lease: SlotLease, after_s: float = EVER) -> list[str]:
@@ -262,7 +262,7 @@ async def test_published_rows_are_not_given_again_and_can_be_forgotten(
     assert await tables.payloads() == ["three"]
 
 
-async def test_much_that_can_be_forgotten_goes_in_steps_that_each_come_to_an_end(
+async def test_many_expired_rows_are_deleted_in_bounded_steps(
     tables: Tables, store: ShardStore
 ) -> None:
     lease = await store.acquire(ALL, "a")

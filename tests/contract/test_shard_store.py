@@ -1,4 +1,4 @@
-"""What every `ShardStore` keeps to, in memory and in Postgres."""
+"""The contract of `ShardStore`, in memory and in Postgres."""
 
 from collections.abc import AsyncIterator
 
@@ -17,13 +17,13 @@ LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)
 
 @pytest.fixture(params=["memory", "postgres"])
 async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
-    made: Tables
+    backend: Tables
     if request.param == "memory":
-        made = MemoryTables()
+        backend = MemoryTables()
     else:
-        made = PostgresTables(request.getfixturevalue("database"))
-    yield made
-    await made.close()
+        backend = PostgresTables(request.getfixturevalue("database"))
+    yield backend
+    await backend.close()
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_both_stores_load_the_same_bytes(tables: Tables, store: ShardStore
     await store.commit(lease, change(Effect("e-1", met_goals=["x", "y"], enrolled_at=NOON + 1)))
     fields = [b"acme", b"e-1", b"ann", b"w-1", (NOON + 1).to_bytes(8, "big")]
     fields.append(f"{goal_id('x')},{goal_id('y')}".encode())
-    row = b"\0\6" + b"".join(len(one).to_bytes(4, "big") + one for one in fields)
+    row = b"\0\6" + b"".join(len(text).to_bytes(4, "big") + text for text in fields)
     header = b"PGCOPY\n\xff\r\n\0" + bytes(8)
     assert await loaded(store, lease) == header + row + b"\xff\xff"
 
@@ -147,7 +147,7 @@ async def test_load_of_contacts_gives_theirs_alone(store: ShardStore) -> None:
             Effect("e-other", tenant_id="other"),
         ),
     )
-    rows = await loaded(store, lease, [("acme", "ann"), ("acme", "nobody")])
+    rows = await loaded(store, lease, [("acme", "ann"), ("acme", "unknown")])
     assert b"e-ann" in rows
     assert b"e-bob" not in rows
     assert b"e-other" not in rows
@@ -225,14 +225,14 @@ async def test_id_of_another_contact_or_workflow_is_a_conflict(
     assert not committed.is_stale
 
 
-async def test_conflict_tells_that_whose_id_it_is_has_ended(store: ShardStore) -> None:
+async def test_conflict_says_that_the_owner_has_ended(store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON)))
     committed = await store.commit(lease, change(Effect("e-1", workflow_id="w-2")))
     assert list(committed.conflicts) == [Conflict(0, "ann", "w-1", is_active=False)]
 
 
-async def test_id_that_lies_in_another_shards_slot_is_a_conflict(tables: Tables) -> None:
+async def test_id_in_another_shards_slot_is_a_conflict(tables: Tables) -> None:
     low, high = tables.store(), tables.store()
     low_lease, high_lease = await low.acquire(LOW, "a"), await high.acquire(HIGH, "b")
     await high.commit(high_lease, change(Effect("e-1", contact_id="bob", slot=200)))
@@ -250,7 +250,7 @@ async def test_same_id_of_another_tenant_is_another_enrollment(store: ShardStore
     assert committed.effective == b"\1\1"
 
 
-async def test_active_row_that_memory_lacks_is_out_of_step(store: ShardStore) -> None:
+async def test_active_row_missing_in_memory_makes_the_cache_stale(store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1")))
     committed = await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON)))
@@ -269,7 +269,7 @@ async def test_goals_met_one_by_one_are_all_kept(tables: Tables, store: ShardSto
     assert f"{goal_id('x')},{goal_id('y')}".encode() in rows
 
 
-async def test_enrollment_tells_when_it_last_achieved_and_which_types(
+async def test_enrollment_records_its_last_achievement_time_and_types(
     tables: Tables, store: ShardStore
 ) -> None:
     lease = await store.acquire(ALL, "a")
@@ -280,10 +280,10 @@ async def test_enrollment_tells_when_it_last_achieved_and_which_types(
         ),
     )
     assert await tables.met() == {"e-1": (5, 3), "e-2": (None, 0)}
-    # What happened earlier may be told later: the greatest time stays (E6).
+    # An earlier event may arrive later: the greatest time is kept (E6).
     for at, goal in ((-7, "form_submitted"), (9, "tag_added")):
-        one = Effect("e-1", is_new=False, achieves=[goal], achieved_at=at)
-        await store.commit(lease, change(one, Effect("e-2", is_new=False, met_goals=["g"])))
+        effect = Effect("e-1", is_new=False, achieves=[goal], achieved_at=at)
+        await store.commit(lease, change(effect, Effect("e-2", is_new=False, met_goals=["g"])))
     assert await tables.met() == {"e-1": (9, 11), "e-2": (None, 0)}
 
 
@@ -309,7 +309,7 @@ async def test_refused_row_says_why_and_nothing_of_its_batch_is_written(
         )
     assert await tables.enrollments() == {}
     assert await tables.achievements() == []
-    # The same lease and connection go on.
+    # The same lease and connection stay usable.
     assert (await store.commit(lease, change(Effect("e-1")))).effective == b"\1"
 
 

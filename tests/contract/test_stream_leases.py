@@ -1,4 +1,4 @@
-"""What all `StreamLeases` keep to, in memory and in Postgres."""
+"""The contract of `StreamLeases`, in memory and in Postgres."""
 
 from collections.abc import AsyncIterator
 
@@ -12,13 +12,13 @@ from goald.domain.slots import SlotRange
 
 @pytest.fixture(params=["memory", "postgres"])
 async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
-    made: Tables
+    backend: Tables
     if request.param == "memory":
-        made = MemoryTables()
+        backend = MemoryTables()
     else:
-        made = PostgresTables(request.getfixturevalue("database"))
-    yield made
-    await made.close()
+        backend = PostgresTables(request.getfixturevalue("database"))
+    yield backend
+    await backend.close()
 
 
 async def test_taker_has_a_greater_epoch_and_the_old_holder_learns_it(tables: Tables) -> None:
@@ -55,7 +55,7 @@ async def test_streams_are_held_apart(tables: Tables) -> None:
     assert (first.stream, second.stream) == ("goald:events:0", "goald:events:1")
 
 
-async def test_released_lease_is_lost_and_releasing_it_again_harms_nobody(tables: Tables) -> None:
+async def test_released_lease_is_lost_and_can_be_released_again(tables: Tables) -> None:
     leases = tables.stream_leases()
     first = await leases.acquire("goald:events:0", "a")
     await leases.release(first)
@@ -71,20 +71,20 @@ async def test_what_may_not_be_taken_stays_with_its_holder(tables: Tables) -> No
     first = await old.acquire("goald:events:0", "a")
     seen: list[CurrentLease] = []
 
-    def nobodys(held: CurrentLease) -> bool:
-        seen.append(held)
+    def refuse(lease: CurrentLease) -> bool:
+        seen.append(lease)
         return False
 
     with pytest.raises(LeaseHeld, match="a"):
-        await new.acquire("goald:events:0", "b", nobodys)
+        await new.acquire("goald:events:0", "b", refuse)
     await old.renew(first)
     with pytest.raises(LeaseHeld):
-        await new.acquire("goald:events:0", "b", nobodys)
-    assert [(held.epoch, held.holder, held.is_expired) for held in seen] == 2 * [
+        await new.acquire("goald:events:0", "b", refuse)
+    assert [(lease.epoch, lease.holder, lease.is_expired) for lease in seen] == 2 * [
         (first.epoch, "a", False)
     ]
-    assert seen[0].renewed != seen[1].renewed, "a taker could not tell that its holder lives"
-    second = await new.acquire("goald:events:0", "b", lambda held: held.holder == "a")
+    assert seen[0].renewed != seen[1].renewed, "the renewal count does not change"
+    second = await new.acquire("goald:events:0", "b", lambda lease: lease.holder == "a")
     await new.renew(second)
 
 
@@ -92,10 +92,10 @@ async def test_slots_that_may_not_be_taken_stay_with_their_holders(tables: Table
     low, high, taker = tables.store(), tables.store(), tables.store()
     leases = await low.acquire(SlotRange(0, 99), "a"), await high.acquire(SlotRange(100, 199), "b")
     with pytest.raises(LeaseHeld, match="b"):
-        await taker.acquire(SlotRange(50, 255), "c", lambda held: held.holder == "a")
+        await taker.acquire(SlotRange(50, 255), "c", lambda lease: lease.holder == "a")
     for store, lease in zip((low, high), leases, strict=True):
         await store.renew(lease, 1)
         await store.check(lease)
-    await taker.acquire(SlotRange(200, 255), "c", lambda held: False)
+    await taker.acquire(SlotRange(200, 255), "c", lambda lease: False)
     await low.release(leases[0])
-    await taker.acquire(SlotRange(0, 99), "c", lambda held: False)
+    await taker.acquire(SlotRange(0, 99), "c", lambda lease: False)

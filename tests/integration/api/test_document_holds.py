@@ -80,7 +80,7 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
     )
     with served(api_app(settings)) as url, closing(Api(url, SECRET)) as api:
         client = api.client(TENANT)
-        made = [
+        created = [
             client.put("/api/v1/workflows/w", json={"name": "W"}),
             client.post(
                 "/api/v1/workflows/w/goals",
@@ -88,8 +88,8 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
             ),
             client.put("/api/v1/webhooks/pay"),
         ]
-        assert [answer.status_code for answer in made] == [201, 201, 201]
-        known["goal_id"] = made[1].json()["id"]
+        assert [answer.status_code for answer in created] == [201, 201, 201]
+        known["goal_id"] = created[1].json()["id"]
         yield api
 
 

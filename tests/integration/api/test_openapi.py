@@ -27,11 +27,11 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 each_operation = pytest.mark.parametrize(
-    "operation", [pytest.param(held, id=name) for name, held in operations()]
+    "operation", [pytest.param(current, id=name) for name, current in operations()]
 )
 each_guarded = pytest.mark.parametrize(
     "operation",
-    [pytest.param(held, id=name) for name, held in operations() if f" {GUARDED}" in name],
+    [pytest.param(current, id=name) for name, current in operations() if f" {GUARDED}" in name],
 )
 
 
@@ -118,12 +118,12 @@ def test_there_is_nothing_else_beside_the_page(api: Api) -> None:
         assert api.anonymous().get(path).status_code == 404
 
 
-def _resolved(held: dict[str, Any]) -> dict[str, Any]:
+def _resolved(current: dict[str, Any]) -> dict[str, Any]:
     """What a reference refers to."""
-    while "$ref" in held:
-        _, kind, name = held["$ref"].removeprefix("#/").split("/")
-        held = DOCUMENT["components"][kind][name]
-    return held
+    while "$ref" in current:
+        _, kind, name = current["$ref"].removeprefix("#/").split("/")
+        current = DOCUMENT["components"][kind][name]
+    return current
 
 
 def _examples(content: dict[str, Any]) -> Iterator[Any]:

@@ -61,7 +61,7 @@ async def test_it_goes_on_when_redis_is_back(client: Any, redis_url: str) -> Non
         async with asyncio.timeout(DEADLINE_S):
             while len(publisher._buffer) < 100:  # full: from here on events are left out
                 await asyncio.sleep(0.02)
-        proxy.restore()
+        proxy.mend()
         assert await wait_for(client, before + 1_000) >= before + 1_000
         stop.set()
         await asyncio.wait_for(sending, DEADLINE_S)

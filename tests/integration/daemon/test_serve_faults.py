@@ -90,7 +90,7 @@ def test_when_ray_dies_everything_is_started_anew_and_goes_on(
         "gcs_server ended by itself": lambda it: process_of(it, "gcs_server").kill(),
         "Ray has given up shard 0": give_up_a_shard,
     }
-    for number, (told, fault) in enumerate(faults.items()):
+    for number, (reported, fault) in enumerate(faults.items()):
         before, family = actors(daemon), daemon.family()
         fault(daemon)
         daemon.until(
@@ -99,7 +99,7 @@ def test_when_ray_dies_everything_is_started_anew_and_goes_on(
         )
         exit_comes(daemon, f"after-{number}")
         daemon.until("readiness", daemon.is_ready)
-        assert told in daemon.printed()
+        assert reported in daemon.printed()
         kept = {daemon.process.pid} if daemon.process is not None else set()
         kept |= {each.pid for each in daemon.family()}
         assert left_of([each for each in family if each.pid not in kept]) == []

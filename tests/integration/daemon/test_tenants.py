@@ -80,7 +80,7 @@ async def interleaved(ask: Callable[[str, random.Random], Any], seed: int) -> di
     places = asyncio.Semaphore(AT_ONCE)
     ended = dict.fromkeys(TENANTS, 0)
 
-    async def one(tenant: str) -> None:
+    async def item(tenant: str) -> None:
         try:
             await ask(tenant, drawn)
             ended[tenant] += 1
@@ -90,7 +90,7 @@ async def interleaved(ask: Callable[[str, random.Random], Any], seed: int) -> di
     async with asyncio.TaskGroup() as tasks:
         for _ in range(REQUESTS):
             await places.acquire()
-            task = tasks.create_task(one(drawn.choice(TENANTS)))
+            task = tasks.create_task(item(drawn.choice(TENANTS)))
             if drawn.random() < CANCELLED:
                 asyncio.get_running_loop().call_later(drawn.random() * 0.02, task.cancel)
     return ended

@@ -135,9 +135,9 @@ def test_one_that_was_stopped_until_it_was_replaced_stands_by(pair: Pair) -> Non
     finally:
         first.process.send_signal(signal.SIGCONT)
     until_printed(first, STANDS_BY)
-    held = pair.epochs()
+    current = pair.epochs()
     pair.exit_comes(second, "bob")
-    assert pair.epochs() == held
+    assert pair.epochs() == current
 
     assert second.stop() == 0, second.printed()
     pair.exit_comes(first, "cid")

@@ -14,9 +14,9 @@ from tests.support.services.servers import Database
 from goald import migrations
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.postgres.partitions import PostgresMonths
-from goald.adapters.postgres.records.audit_verification import read_chunks
-from goald.domain.audit.entries import SavedHead
-from goald.domain.audit.log import AuditVerification
+from goald.adapters.postgres.records.audit_verification import pieces
+from goald.domain.audit.chain import KeptEnd
+from goald.domain.audit.log import Verification
 from goald.domain.errors import ServiceUnavailable
 from goald.runtime.jobs.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_SECONDS, Retention
 
@@ -125,12 +125,12 @@ def old_months(database: Database) -> int:
     return int(count)
 
 
-def findings(database: Database, kept: dict[str, SavedHead] | None = None) -> list[Any]:
-    verification = AuditVerification(kept or {})
+def findings(database: Database, kept: dict[str, KeptEnd] | None = None) -> list[Any]:
+    verification = Verification(kept or {})
     return [
-        (one.writer, one.kind, one.number)
-        for chunk in read_chunks(database.dsn, 4)
-        for one in verification.check(chunk)
+        (item.writer, item.kind, item.number)
+        for piece in pieces(database.dsn, 4)
+        for item in verification.take(piece)
     ]
 
 
@@ -176,10 +176,10 @@ async def test_old_months_are_dropped_and_young_ones_kept(aged: Database) -> Non
     async with job(aged) as running:
         await running.until(lambda: old_months(aged) == 0)
     assert {table: len(months_of(aged, table)) for table in TABLES} == kept
-    held = query(
+    current = query(
         aged, "SELECT workflow_enrollment_id FROM goald.workflow_goal_achievements ORDER BY 1"
     )
-    assert held == [("e-0-0",), ("e-2-0",), ("e-2-1",), ("e-2-2",)]
+    assert current == [("e-0-0",), ("e-2-0",), ("e-2-1",), ("e-2-2",)]
 
 
 async def test_statistics_do_not_change_when_months_are_dropped(aged: Database) -> None:
@@ -206,11 +206,11 @@ async def test_log_is_intact_after_its_oldest_months_were_dropped(aged: Database
 async def test_log_is_intact_while_months_are_dropped_under_the_verification(
     aged: Database,
 ) -> None:
-    verification = AuditVerification({})
+    verification = Verification({})
     found = []
     async with job(aged) as running:
-        for number, chunk in enumerate(read_chunks(aged.dsn, 4)):
-            found += list(verification.check(chunk))
+        for number, piece in enumerate(pieces(aged.dsn, 4)):
+            found += list(verification.take(piece))
             if number == 0:
                 await running.until(lambda: old_months(aged) == 0)
     assert found == []
@@ -218,8 +218,8 @@ async def test_log_is_intact_while_months_are_dropped_under_the_verification(
 
 async def test_beginning_moved_over_rows_of_a_month_that_is_kept_is_found(aged: Database) -> None:
     """Rows of a month that is there cannot have gone with their month."""
-    verification = AuditVerification({})
-    assert not [one for chunk in read_chunks(aged.dsn) for one in verification.check(chunk)]
+    verification = Verification({})
+    assert not [item for piece in pieces(aged.dsn) for item in verification.take(piece)]
     tamper(
         aged,
         "INSERT INTO goald.audit_starts SELECT writer, number, hash FROM goald.audit_log"
@@ -235,12 +235,12 @@ async def test_beginning_moved_over_rows_of_a_month_that_is_kept_is_found(aged: 
         "DELETE FROM goald.audit_log WHERE writer = 'tenant/acme' AND number = 2",
     )
     assert findings(aged) == []
-    assert findings(aged, verification.heads) == [("tenant/acme", "lost", 1)]
+    assert findings(aged, verification.ends) == [("tenant/acme", "gone", 1)]
 
 
 async def test_ends_kept_from_a_month_that_was_dropped_are_no_finding(aged: Database) -> None:
     at = query(aged, "SELECT goald.us(recorded_at) FROM goald.audit_log WHERE number = 2")[0][0]
-    kept = {"slots/0": SavedHead(2, b"a hash that is not there any more", at)}
+    kept = {"slots/0": KeptEnd(2, b"a hash that is not there any more", at)}
     async with job(aged) as running:
         await running.until(lambda: old_months(aged) == 0)
     assert findings(aged, kept) == []
@@ -294,7 +294,7 @@ async def test_drop_that_waits_gives_way_before_a_commit_has_waited_long(
 
 async def test_two_jobs_at_once_drop_each_month_once(aged: Database) -> None:
     old = old_months(aged)
-    one, other = PostgresMonths(aged.dsn), PostgresMonths(aged.dsn)
+    item, other = PostgresMonths(aged.dsn), PostgresMonths(aged.dsn)
 
     async def drop_all(months: PostgresMonths) -> list[str]:
         dropped = []
@@ -305,7 +305,7 @@ async def test_two_jobs_at_once_drop_each_month_once(aged: Database) -> None:
         return dropped
 
     async with asyncio.timeout(DEADLINE_S):
-        first, second = await asyncio.gather(drop_all(one), drop_all(other))
+        first, second = await asyncio.gather(drop_all(item), drop_all(other))
     assert len(first) + len(second) == len({*first, *second}) == old
 
 

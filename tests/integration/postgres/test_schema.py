@@ -73,8 +73,8 @@ def test_migrating_one_by_one_ends_where_migrating_at_once_does(
 ) -> None:
     applied = [
         done
-        for one in migrations.revisions()
-        for done in migrations.upgrade(empty_database.dsn, one)
+        for item in migrations.revisions()
+        for done in migrations.upgrade(empty_database.dsn, item)
     ]
     assert applied == migrations.revisions()
     assert described(empty_database.admin_dsn) == described(database.admin_dsn)

@@ -26,20 +26,20 @@ def server() -> Iterator[RedisServer]:
     path = Path(tempfile.mkdtemp(prefix="goald-", dir="/tmp"))
     try:
         with DataDirectory.open(path / "data") as data:
-            made = RedisServer(data)
+            created = RedisServer(data)
             try:
-                made.start()
-                yield made
+                created.start()
+                yield created
             finally:
-                made.stop()
+                created.stop()
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
 def client(server: RedisServer) -> Iterator[Client]:
-    with server.client() as made:
-        yield made
+    with server.client() as created:
+        yield created
 
 
 def send(client: Client, *contacts: str, ahead_ms: int = 0) -> None:
@@ -70,58 +70,58 @@ def is_done(client: Client) -> bool:
     return not newest or position(client) == newest[0][0]
 
 
-async def has_done(made: Reading, client: Client, *contacts: str) -> None:
-    await made.until("end of the lag", lambda: is_done(client))
-    assert set(contacts) <= set(made.shard.contacts)
+async def has_done(created: Reading, client: Client, *contacts: str) -> None:
+    await created.until("end of the lag", lambda: is_done(client))
+    assert set(contacts) <= set(created.shard.contacts)
 
 
 async def test_after_a_flush_the_group_is_made_again_and_reading_goes_on(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         send(client, *names("a", 50))
-        await has_done(made, client, *names("a", 50))
+        await has_done(created, client, *names("a", 50))
         client.flushall()
-        await made.until("group", lambda: position(client) == b"0-0", seconds=5)
+        await created.until("group", lambda: position(client) == b"0-0", seconds=5)
         send(client, *names("b", 50))
-        await has_done(made, client, *names("b", 50))
-        assert made.counted("goald_events_lost") == 0
+        await has_done(created, client, *names("b", 50))
+        assert created.counted("goald_events_lost") == 0
 
 
 async def test_a_flush_under_load_passes_over_nothing_that_was_sent_after_it(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         for turn in range(5):
             send(client, *names(f"before{turn}-", 30))
             await asyncio.sleep(0.005 * turn)
             client.flushall()
             send(client, *names(f"after{turn}-", 30))
-            await has_done(made, client, *names(f"after{turn}-", 30))
-        await made.until("heartbeat", lambda: made.counted("goald_streams_replaced") >= 5)
-        assert made.counted("goald_events_lost") == 0
+            await has_done(created, client, *names(f"after{turn}-", 30))
+        await created.until("heartbeat", lambda: created.counted("goald_streams_replaced") >= 5)
+        assert created.counted("goald_events_lost") == 0
 
 
 async def test_a_removed_group_is_made_again_while_nothing_comes(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         send(client, "a")
-        await has_done(made, client, "a")
+        await has_done(created, client, "a")
         client.xgroup_destroy(STREAM, GROUP)
-        await made.until("group", lambda: position(client) is not None, seconds=5)
-        await has_done(made, client, "a")
+        await created.until("group", lambda: position(client) is not None, seconds=5)
+        await has_done(created, client, "a")
 
 
 async def test_events_are_processed_again_where_an_operator_sets_the_group_back(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         send(client, *names("a", 5))
-        await has_done(made, client, *names("a", 5))
+        await has_done(created, client, *names("a", 5))
         client.xgroup_setid(STREAM, GROUP, "0")
-        await made.until("repeats", lambda: made.shard.contacts == names("a", 5) * 2)
-        await has_done(made, client)
+        await created.until("repeats", lambda: created.shard.contacts == names("a", 5) * 2)
+        await has_done(created, client)
 
 
 async def test_an_empty_redis_whose_clock_is_behind_is_read_from_its_beginning(
@@ -129,101 +129,101 @@ async def test_an_empty_redis_whose_clock_is_behind_is_read_from_its_beginning(
 ) -> None:
     """The ids of what comes are below what was read before: who waited above would wait for an
     hour."""
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         send(client, *names("a", 20), ahead_ms=HOUR_MS)
-        await has_done(made, client, *names("a", 20))
+        await has_done(created, client, *names("a", 20))
         server.kill()
         server.empty()
         server.start()
         send(client, *names("b", 20))
-        await has_done(made, client, *names("b", 20))
+        await has_done(created, client, *names("b", 20))
 
 
 async def test_an_older_copy_is_read_from_where_it_was_acknowledged(
     server: RedisServer, client: Client, tmp_path: Path
 ) -> None:
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         send(client, *names("a", 20))
-        await has_done(made, client, *names("a", 20))
-        made.shard.may_finish.clear()
+        await has_done(created, client, *names("a", 20))
+        created.shard.may_finish.clear()
         send(client, *names("b", 20))
-        await made.until("reading", lambda: "b19" in made.shard.contacts)
+        await created.until("reading", lambda: "b19" in created.shard.contacts)
         server.copy(tmp_path / "copy")
-        made.shard.may_finish.set()
+        created.shard.may_finish.set()
         send(client, *names("c", 20), ahead_ms=HOUR_MS)
-        await has_done(made, client, *names("c", 20))
+        await has_done(created, client, *names("c", 20))
         server.kill()
         server.replace(tmp_path / "copy")
         server.start()
         assert not is_done(client)
-        made.shard.contacts.clear()
+        created.shard.contacts.clear()
         send(client, *names("d", 20))
-        await has_done(made, client, *names("b", 20), *names("d", 20))
+        await has_done(created, client, *names("b", 20), *names("d", 20))
 
 
 @pytest.mark.parametrize("cut", [1_000, 20_000, 1_000_000])
 async def test_a_log_that_was_cut_while_events_were_under_way(
     server: RedisServer, client: Client, cut: int
 ) -> None:
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         send(client, *names("a", 100))
-        await has_done(made, client, *names("a", 100))
-        made.shard.may_finish.clear()
+        await has_done(created, client, *names("a", 100))
+        created.shard.may_finish.clear()
         send(client, *names("b", 100), ahead_ms=HOUR_MS)
-        await made.until("reading", lambda: "b99" in made.shard.contacts)
+        await created.until("reading", lambda: "b99" in created.shard.contacts)
         server.kill()
         server.cut(cut)
         server.start()
-        made.shard.contacts.clear()
-        made.shard.may_finish.set()
+        created.shard.contacts.clear()
+        created.shard.may_finish.set()
         send(client, *names("c", 100), ahead_ms=HOUR_MS)
-        await has_done(made, client, *names("c", 100))
+        await has_done(created, client, *names("c", 100))
 
 
 async def test_a_restart_that_lost_nothing_repeats_no_more_than_what_was_under_way(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         send(client, *names("a", 50))
-        await has_done(made, client, *names("a", 50))
+        await has_done(created, client, *names("a", 50))
         server.kill()
         server.start()
         send(client, *names("b", 50))
-        await has_done(made, client, *names("b", 50))
-        assert made.shard.contacts == names("a", 50) + names("b", 50)
+        await has_done(created, client, *names("b", 50))
+        assert created.shard.contacts == names("a", 50) + names("b", 50)
 
 
 async def test_entries_that_were_trimmed_before_they_were_read_are_counted(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         send(client, *names("a", 10))
-        await has_done(made, client, *names("a", 10))
+        await has_done(created, client, *names("a", 10))
         with client.pipeline(transaction=True) as pipe:
             for contact in names("b", 90):
                 pipe.xadd(STREAM, {FIELD: envelope(contact)})
             pipe.xtrim(STREAM, maxlen=20, approximate=False)
             pipe.execute()
-        await has_done(made, client, *names("b", 90)[-20:])
-        await made.until("count", lambda: made.counted("goald_events_lost") > 0)
+        await has_done(created, client, *names("b", 90)[-20:])
+        await created.until("count", lambda: created.counted("goald_events_lost") > 0)
         client.xtrim(STREAM, maxlen=0)
         send(client, "c")
-        await has_done(made, client, "c")
-        await made.until("a look", lambda: made.counted("goald_events_acknowledged") == 31)
-        assert made.counted("goald_events_lost") == 70
+        await has_done(created, client, "c")
+        await created.until("a look", lambda: created.counted("goald_events_acknowledged") == 31)
+        assert created.counted("goald_events_lost") == 70
         assert client.xinfo_groups(STREAM)[0]["lag"] == 0
 
 
 async def test_a_consumer_whose_redis_stands_still_says_so_and_goes_on(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as made:
+    async with reading(server.url) as created:
         server.pause()
         try:
-            await made.until("not_ready_reason", lambda: made.consumer.not_ready_reason)
-            assert "Redis" in str(made.consumer.not_ready_reason)
+            await created.until("not_ready_reason", lambda: created.consumer.not_ready_reason)
+            assert "Redis" in str(created.consumer.not_ready_reason)
         finally:
             server.resume()
-        await made.until("readiness", lambda: made.consumer.ready)
+        await created.until("readiness", lambda: created.consumer.ready)
         send(client, "a")
-        await has_done(made, client, "a")
+        await has_done(created, client, "a")

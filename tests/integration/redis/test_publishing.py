@@ -26,10 +26,10 @@ async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def publisher(proxy: Proxy) -> AsyncIterator[Publisher]:
-    made = Publisher(proxy.url)
-    yield made
-    proxy.restore()
-    await made.aclose()
+    created = Publisher(proxy.url)
+    yield created
+    proxy.mend()
+    await created.aclose()
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def test_it_raises_where_redis_fails_and_works_again_after(
     proxy.cut()
     with pytest.raises(ServiceUnavailable):
         await publishing.publish("acme", [EVENT])
-    proxy.restore()
+    proxy.mend()
     await publisher.flush()
     await publishing.publish("acme", [EVENT])
     # What was not promised may have come to be; sent again, it changes nothing (D1).
@@ -71,6 +71,6 @@ async def test_while_redis_fails_nothing_more_is_taken(
         *(publishing.publish("acme", [EVENT] * 100) for _ in range(50)), return_exceptions=True
     )
     assert {type(error) for error in failed} == {ServiceUnavailable}
-    proxy.restore()
+    proxy.mend()
     await publisher.flush()
     assert await count(redis_url) == 1

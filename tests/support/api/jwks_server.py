@@ -1,4 +1,5 @@
-"""Key pairs that sign tokens, and an HTTP server that serves their JWKS document."""
+"""Whoever issues tokens on a platform: key pairs, and the JWKS document that tells of them,
+served by a real HTTP server."""
 
 import json
 import threading
@@ -28,40 +29,41 @@ class Key:
 
     @property
     def pem(self) -> bytes:
-        """The public key in PEM."""
+        """The public key, as it is passed around."""
         public = self.private.public_key()
         return bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
     def jwk(self, **members: Any) -> dict[str, Any]:
-        """The public key as a JWK. `members` replace the default members; None removes one."""
-        algorithm = RSAAlgorithm if self.algorithm == "RS256" else ECAlgorithm
-        jwk = json.loads(algorithm.to_jwk(self.private.public_key()))
-        jwk |= {"kid": self.kid, "use": "sig", "alg": self.algorithm} | members
-        return {name: value for name, value in jwk.items() if value is not None}
+        """The public key in a JWKS; `members` are put over the usual ones, and one that is
+        None is left out."""
+        of = RSAAlgorithm if self.algorithm == "RS256" else ECAlgorithm
+        held = json.loads(of.to_jwk(self.private.public_key()))
+        held |= {"kid": self.kid, "use": "sig", "alg": self.algorithm} | members
+        return {name: value for name, value in held.items() if value is not None}
 
     def token(self, tenant: str, scope: str = "workflows:read", **claims: Any) -> str:
         now = int(time.time())
-        defaults = {"iss": "goald", "aud": "goald", "sub": "tester", "exp": now + 3600}
+        usual = {"iss": "goald", "aud": "goald", "sub": "tester", "exp": now + 3600}
         headers = {} if self.kid is None else {"kid": self.kid}
         return jwt.encode(
-            defaults | {"tenant_id": tenant, "scope": scope} | claims,
+            usual | {"tenant_id": tenant, "scope": scope} | claims,
             self.private,
             algorithm=self.algorithm,
             headers=headers,
         )
 
 
-class JwksServer:
-    """Serves a JWKS document, and counts the requests for it."""
+class Issuer:
+    """Serves a JWKS, and counts how often it is asked for."""
 
     def __init__(self) -> None:
         self.keys: list[Any] = []
         self.body: bytes | None = None
-        """If set, served instead of the keys."""
+        """Served in place of the keys, where it is set."""
         self.status = 200
         self.asked = 0
         self.answering = threading.Event()
-        """Requests wait until it is set."""
+        """While it is not set, whoever asks waits."""
         self.answering.set()
         self.url = ""
 
@@ -70,32 +72,32 @@ class JwksServer:
 
 
 @contextmanager
-def serve_jwks() -> Iterator[JwksServer]:
-    """A server that listens until the end of the body."""
-    jwks = JwksServer()
+def issuing() -> Iterator[Issuer]:
+    """An issuer that listens until the end of the body."""
+    issuer = Issuer()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            jwks.asked += 1
-            jwks.answering.wait(30)
-            body = jwks.document()
-            self.send_response(jwks.status)
+            issuer.asked += 1
+            issuer.answering.wait(30)
+            body = issuer.document()
+            self.send_response(issuer.status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Logs nothing, because tests read the output of goald."""
+            """Nothing: tests read what goald says."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    jwks.url = f"http://127.0.0.1:{server.server_port}/jwks.json"
+    issuer.url = f"http://127.0.0.1:{server.server_port}/jwks.json"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield jwks
+        yield issuer
     finally:
-        jwks.answering.set()
+        issuer.answering.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -7,9 +7,9 @@ import pytest
 from goald.domain import errors
 
 EVERY = [
-    one
-    for one in vars(errors).values()
-    if isinstance(one, type) and issubclass(one, errors.GoaldError)
+    item
+    for item in vars(errors).values()
+    if isinstance(item, type) and issubclass(item, errors.GoaldError)
 ]
 
 

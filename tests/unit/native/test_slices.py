@@ -45,13 +45,13 @@ def test_slices_hold_the_effects_in_order_and_the_rest_with_the_last(
     proposal: _native.Proposal,
 ) -> None:
     slices = proposal.slices(4, 1 << 20)
-    assert [len(one.effects) for one in slices] == [4, 4, 2]
-    ids = [id_ for one in slices for id_ in one.effects.enrollment_id]
+    assert [len(item.effects) for item in slices] == [4, 4, 2]
+    ids = [id_ for item in slices for id_ in item.effects.enrollment_id]
     assert ids == proposal.effects.enrollment_id
-    assert [one.events for one in slices] == [0, 0, proposal.events]
-    assert [len(one.rejects) for one in slices] == [0, 0, 1]
-    assert [len(one.deletions) for one in slices] == [0, 0, 1]
-    assert not any(one.changes_nothing for one in slices)
+    assert [item.events for item in slices] == [0, 0, proposal.events]
+    assert [len(item.rejects) for item in slices] == [0, 0, 1]
+    assert [len(item.deletions) for item in slices] == [0, 0, 1]
+    assert not any(item.changes_nothing for item in slices)
 
 
 def test_effect_of_a_slice_names_its_own_events(proposal: _native.Proposal) -> None:
@@ -66,12 +66,12 @@ def test_effect_of_a_slice_names_its_own_events(proposal: _native.Proposal) -> N
 def test_halves_end_where_there_is_one_thing(proposal: _native.Proposal) -> None:
     waiting, single = [proposal], []
     while waiting:
-        one = waiting.pop()
-        if (halves := one.halves()) is None:
-            single.append(one)
+        item = waiting.pop()
+        if (halves := item.halves()) is None:
+            single.append(item)
         else:
             waiting += reversed(halves)
-    assert [len(one.effects) for one in single] == [1] * 10 + [0]
+    assert [len(item.effects) for item in single] == [1] * 10 + [0]
     assert len(single[-1].deletions) == 1
 
 

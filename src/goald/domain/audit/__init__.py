@@ -1,1 +1,1 @@
-"""The hash chains of the audit log and their verification."""
+"""The audit log: its hash chains and their verification."""

@@ -26,11 +26,11 @@ async def quotas(
     patience: float = DEADLINE_S,
 ) -> AsyncIterator[RedisQuotas]:
     """Of a Redis that is waited for however busy the machine is, unless `patience` is less."""
-    made = RedisQuotas(
+    created = RedisQuotas(
         url, clock or SystemClock(), requests=requests, events=events, patience=patience
     )
-    yield made
-    await made.close()
+    yield created
+    await created.close()
 
 
 async def refused(ask: Callable[[], Awaitable[None]], times: int) -> int:
@@ -53,45 +53,45 @@ async def until_taken(ask: Callable[[], Awaitable[None]]) -> None:
 async def test_a_tenant_that_asks_too_much_is_stopped_alone_and_not_for_long(
     any_redis_url: str,
 ) -> None:
-    async with quotas(any_redis_url, requests=5) as held:
-        assert await refused(lambda: held.requests("flood"), 50) > 0
+    async with quotas(any_redis_url, requests=5) as current:
+        assert await refused(lambda: current.requests("flood"), 50) > 0
 
-        assert await refused(lambda: held.requests("calm"), 5) == 0
-        await until_taken(lambda: held.requests("flood"))
+        assert await refused(lambda: current.requests("calm"), 5) == 0
+        await until_taken(lambda: current.requests("flood"))
 
 
 async def test_processes_share_a_tenants_quota(redis_url: str) -> None:
-    async with quotas(redis_url, requests=5) as one, quotas(redis_url, requests=5) as other:
-        assert await refused(lambda: one.requests("acme"), 5) == 0
+    async with quotas(redis_url, requests=5) as item, quotas(redis_url, requests=5) as other:
+        assert await refused(lambda: item.requests("acme"), 5) == 0
         assert await refused(lambda: other.requests("acme"), 20) > 0
 
 
 async def test_events_are_counted_by_their_number_and_apart_from_requests(redis_url: str) -> None:
-    async with quotas(redis_url, requests=2, events=1_000) as held:
-        assert await refused(lambda: held.events("acme", 600), 20) > 0
-        await held.events("acme", 300)  # What was refused has used nothing up.
-        await held.requests("acme")
+    async with quotas(redis_url, requests=2, events=1_000) as current:
+        assert await refused(lambda: current.events("acme", 600), 20) > 0
+        await current.events("acme", 300)  # What was refused has used nothing up.
+        await current.requests("acme")
 
 
 async def test_more_events_at_once_than_a_seconds_quota_can_be_sent(redis_url: str) -> None:
-    async with quotas(redis_url, events=100) as held:
-        assert 0 < await refused(lambda: held.events("acme", 1_000), 20) < 20
-        await until_taken(lambda: held.events("acme", 1_000))
+    async with quotas(redis_url, events=100) as current:
+        assert 0 < await refused(lambda: current.events("acme", 1_000), 20) < 20
+        await until_taken(lambda: current.events("acme", 1_000))
 
 
 async def test_a_crowd_at_once_does_not_switch_the_quotas_off(redis_url: str) -> None:
     """It would where each wanted a connection of its own: there are a hundred."""
-    async with quotas(redis_url, requests=5, clock=ManualClock()) as held:
+    async with quotas(redis_url, requests=5, clock=ManualClock()) as current:
         with capture_logs() as logs:
-            crowd = [refused(lambda: held.requests("acme"), 1) for _ in range(1_000)]
+            crowd = [refused(lambda: current.requests("acme"), 1) for _ in range(1_000)]
             assert sum(await asyncio.gather(*crowd)) >= 900
         assert logs == []
 
 
 async def test_no_limit_is_no_limit(redis_url: str) -> None:
-    async with quotas(redis_url) as held:
-        assert await refused(lambda: held.requests("acme"), 200) == 0
-        await held.events("acme", 1_000_000)
+    async with quotas(redis_url) as current:
+        assert await refused(lambda: current.requests("acme"), 200) == 0
+        await current.events("acme", 1_000_000)
 
 
 async def test_where_redis_is_away_everything_passes_and_the_log_says_so_once(
@@ -100,17 +100,17 @@ async def test_where_redis_is_away_everything_passes_and_the_log_says_so_once(
     clock = ManualClock()
     async with (
         Proxy(redis_url.removeprefix("unix://")) as proxy,
-        quotas(proxy.url, requests=1, clock=clock) as held,
+        quotas(proxy.url, requests=1, clock=clock) as current,
     ):
         proxy.cut()
         with capture_logs() as logs:
             for _ in range(5):
-                assert await refused(lambda: held.requests("acme"), 3) == 0
+                assert await refused(lambda: current.requests("acme"), 3) == 0
                 await clock.advance(2)
         assert [entry["event"] for entry in logs] == ["quotas are not counted"]
 
-        proxy.restore()
-        assert await refused(lambda: held.requests("acme"), 20) > 0
+        proxy.mend()
+        assert await refused(lambda: current.requests("acme"), 20) > 0
 
 
 async def test_a_redis_that_does_not_answer_is_waited_for_once_and_not_by_each() -> None:
@@ -126,9 +126,9 @@ async def test_a_redis_that_does_not_answer_is_waited_for_once_and_not_by_each()
     port = server.sockets[0].getsockname()[1]
     async with quotas(
         f"redis://127.0.0.1:{port}", 1, clock=ManualClock(), patience=PATIENCE_S
-    ) as held:
+    ) as current:
         async with asyncio.timeout(DEADLINE_S):
-            assert await refused(lambda: held.requests("acme"), 500) == 0
+            assert await refused(lambda: current.requests("acme"), 500) == 0
     server.close()
     assert asked == 1
 

@@ -16,14 +16,14 @@ from goald.pipeline.intake import TakenEvent
 
 def events(tenant: str, count: int) -> list[TakenEvent]:
     """Of one unit each."""
-    made = event("contact.tag.added", tenant, "ann", {"tag_id": "t", "note": "x" * 600})
-    return [TakenEvent("ann", encode(made, "json"))] * count
+    created = event("contact.tag.added", tenant, "ann", {"tag_id": "t", "note": "x" * 600})
+    return [TakenEvent("ann", encode(created, "json"))] * count
 
 
 @pytest.fixture
 async def publisher(redis_url: str) -> AsyncIterator[Publisher]:
-    async with Publisher(redis_url) as made:
-        yield made
+    async with Publisher(redis_url) as created:
+        yield created
 
 
 def test_an_event_counts_once_for_each_kibibyte() -> None:
@@ -80,7 +80,7 @@ async def test_who_gave_up_in_a_line_holds_up_nobody(redis_url: str) -> None:
         outcomes = await asyncio.gather(*crowd, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {ServiceUnavailable}
 
-        proxy.restore()
+        proxy.mend()
         await publisher.flush()
         await publishing.publish("acme", events("acme", SHARE_UNITS))
         await publisher.aclose()

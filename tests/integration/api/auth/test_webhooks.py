@@ -54,14 +54,14 @@ def send(
 def test_a_secret_is_made_and_shown_once(api: Api) -> None:
     client = api.client("acme", "workflows:edit")
 
-    made = client.put(f"{PATH}/stripe")
+    created = client.put(f"{PATH}/stripe")
 
-    assert made.status_code == 201
-    assert len(parse_secret(made.json()["secret"])) == 32
+    assert created.status_code == 201
+    assert len(parse_secret(created.json()["secret"])) == 32
     listed = client.get(PATH)
     assert [item["provider"] for item in listed.json()["items"]] == ["stripe"]
     assert set(listed.json()["items"][0]) == {"provider", "created_at"}
-    assert made.json()["secret"] not in listed.text
+    assert created.json()["secret"] not in listed.text
 
 
 def test_no_secret_is_made_twice(api: Api) -> None:
@@ -80,8 +80,8 @@ def test_a_secret_that_the_provider_made_is_taken(api: Api) -> None:
 def test_what_is_no_secret_is_refused_and_not_repeated(api: Api) -> None:
     client = api.client("acme", "workflows:edit")
     wrong: list[Any] = [{"secret": "whsec_c2hvcnQ="}, {"secret": 1}, {"secrets": SECRET}, [], "x"]
-    for wanted in wrong:
-        answer = client.put(f"{PATH}/stripe", json=wanted)
+    for desired in wrong:
+        answer = client.put(f"{PATH}/stripe", json=desired)
 
         assert answer.status_code == 400
         assert "c2hvcnQ" not in answer.text

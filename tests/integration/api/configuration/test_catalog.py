@@ -12,9 +12,9 @@ def editor(api: Api) -> httpx.Client:
 
 def test_entity_is_made_renamed_and_deleted(editor: httpx.Client) -> None:
     where = "/api/v1/catalog/form/form-123"
-    made = editor.put(where, json={"name": "Contact Us"})
-    assert (made.status_code, made.headers["location"]) == (201, where)
-    assert made.json() == {"kind": "form", "id": "form-123", "name": "Contact Us"}
+    created = editor.put(where, json={"name": "Contact Us"})
+    assert (created.status_code, created.headers["location"]) == (201, where)
+    assert created.json() == {"kind": "form", "id": "form-123", "name": "Contact Us"}
     renamed = editor.put(where, json={"name": "Contact"})
     assert (renamed.status_code, renamed.json()["name"]) == (200, "Contact")
     assert editor.get(where).json() == renamed.json()
@@ -32,7 +32,7 @@ def test_entities_come_in_pages_by_id(editor: httpx.Client) -> None:
     while True:
         asked = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
         page = editor.get("/api/v1/catalog/tag", params=asked).json()
-        ids.append([one["id"] for one in page["items"]])
+        ids.append([item["id"] for item in page["items"]])
         cursor = page["next_cursor"]
         if cursor is None:
             break

@@ -41,10 +41,10 @@ def live_shard(admin: psycopg.Connection[Any], version: int) -> None:
 
 
 def test_workflow_is_made_as_a_draft_and_changed(editor: httpx.Client) -> None:
-    made = editor.put("/api/v1/workflows/lead", json={"name": "Lead Nurturing"})
-    assert (made.status_code, made.headers["etag"]) == (201, '"1"')
-    assert made.headers["location"] == "/api/v1/workflows/lead"
-    draft = made.json()
+    created = editor.put("/api/v1/workflows/lead", json={"name": "Lead Nurturing"})
+    assert (created.status_code, created.headers["etag"]) == (201, '"1"')
+    assert created.headers["location"] == "/api/v1/workflows/lead"
+    draft = created.json()
     assert draft.items() >= {
         "id": "lead", "name": "Lead Nurturing", "goal_logic": "any", "is_active": False,
     }.items()  # fmt: skip
@@ -67,10 +67,10 @@ def test_change_of_a_goal_is_no_change_of_its_workflow(editor: httpx.Client) -> 
 @pytest.mark.parametrize("id_", ["a/b", "é ü", "%2F", "?", "50%", "x" * 128])
 def test_any_id_of_the_platform_can_be_asked_for(editor: httpx.Client, id_: str) -> None:
     path = "/api/v1/workflows/" + "".join(f"%{byte:02x}" for byte in id_.encode())
-    made = editor.put(path, json={})
-    assert (made.status_code, made.json()["id"]) == (201, id_)
-    assert editor.get(path).json() == made.json()
-    assert editor.get(made.headers["location"]).json() == made.json()
+    created = editor.put(path, json={})
+    assert (created.status_code, created.json()["id"]) == (201, id_)
+    assert editor.get(path).json() == created.json()
+    assert editor.get(created.headers["location"]).json() == created.json()
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_workflows_are_listed_by_id_and_by_tenant(api: Api, editor: httpx.Client
         editor.put(f"/api/v1/workflows/{id_}", json={})
     api.client("other").put("/api/v1/workflows/z", json={})
     listed = editor.get("/api/v1/workflows").json()
-    assert ([one["id"] for one in listed["workflows"]], listed["total"]) == (["a", "b", "c"], 3)
+    assert ([item["id"] for item in listed["workflows"]], listed["total"]) == (["a", "b", "c"], 3)
     page = editor.get("/api/v1/workflows", params={"offset": 1, "limit": 1}).json()
-    assert ([one["id"] for one in page["workflows"]], page["total"]) == (["b"], 3)
+    assert ([item["id"] for item in page["workflows"]], page["total"]) == (["b"], 3)
     beyond = editor.get("/api/v1/workflows", params={"offset": 2**31 - 1}).json()
     assert beyond == {"workflows": [], "total": 3}
 
@@ -110,7 +110,7 @@ def test_workflow_is_activated_and_deactivated(editor: httpx.Client, redis_url: 
     assert (inactive.json()["is_active"], inactive.json()["version"]) == (False, 3)
     editor.post("/api/v1/workflows/lead/activate")
     assert editor.get(where).json()["effective_from"] == since
-    assert [one["type"] for one in published(redis_url, NOTICES)] == [
+    assert [item["type"] for item in published(redis_url, NOTICES)] == [
         "workflow.goal.configured",
         "workflow.activated",
         "workflow.goal.updated",
@@ -148,10 +148,10 @@ def test_change_is_announced_to_shards_before_it_is_answered(
     editor: httpx.Client, admin: psycopg.Connection[Any], redis_url: str
 ) -> None:
     editor.put("/api/v1/workflows/lead", json={})
-    (told,) = published(redis_url, CONTROL)
-    assert (told["tenantid"], told["workflows"]) == ("acme", ["lead"])
-    held = admin.execute("SELECT config_version FROM goald.workflows").fetchall()
-    assert held == [(told["version"],)]
+    (reported,) = published(redis_url, CONTROL)
+    assert (reported["tenantid"], reported["workflows"]) == ("acme", ["lead"])
+    current = admin.execute("SELECT config_version FROM goald.workflows").fetchall()
+    assert current == [(reported["version"],)]
     assert admin.execute("SELECT FROM goald.outbox WHERE published_at IS NULL").rowcount == 0
     editor.put("/api/v1/workflows/lead", json={})
     assert len(published(redis_url, CONTROL)) == 1
@@ -161,9 +161,9 @@ def test_change_that_a_live_shard_does_not_have_yet_is_accepted(
     editor: httpx.Client, admin: psycopg.Connection[Any]
 ) -> None:
     live_shard(admin, 0)
-    made = editor.put("/api/v1/workflows/lead", json={"name": "L"})
-    assert (made.status_code, made.json()["name"]) == (202, "L")
-    assert made.headers["location"] == "/api/v1/workflows/lead"
+    created = editor.put("/api/v1/workflows/lead", json={"name": "L"})
+    assert (created.status_code, created.json()["name"]) == (202, "L")
+    assert created.headers["location"] == "/api/v1/workflows/lead"
     goal = {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}
     added = editor.post("/api/v1/workflows/lead/goals", json=goal)
     assert (added.status_code, added.json()["goal_type"]) == (202, "tag_added")

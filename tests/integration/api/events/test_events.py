@@ -21,12 +21,12 @@ JSON = {"content-type": "application/json"}
 
 
 def tagged(event_id: str = "evt-1", tenant: str | None = "acme", **data: Any) -> dict[str, Any]:
-    made = event("contact.tag.added", "acme", "ann", {"tag_id": "t-1", **data}, id=event_id)
+    created = event("contact.tag.added", "acme", "ann", {"tag_id": "t-1", **data}, id=event_id)
     if tenant is None:
-        del made["tenantid"]
+        del created["tenantid"]
     else:
-        made["tenantid"] = tenant
-    return made
+        created["tenantid"] = tenant
+    return created
 
 
 @pytest.fixture

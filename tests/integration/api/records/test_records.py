@@ -46,8 +46,8 @@ def ids(client: httpx.Client, kind: str, **query: Any) -> list[str]:
 
 def test_an_enrollment_is_told_in_full(client: httpx.Client, records: Records) -> None:
     records.enroll("e-1", BEGAN, status="completed_goal")
-    ((told,),) = pages(client, "enrollments")
-    assert told == {
+    ((reported,),) = pages(client, "enrollments")
+    assert reported == {
         "id": "e-1",
         "workflow_id": "welcome",
         "contact_id": "ann",
@@ -64,10 +64,10 @@ def test_an_enrollment_is_told_in_full(client: httpx.Client, records: Records) -
 def test_an_achievement_is_told_in_full(client: httpx.Client, records: Records) -> None:
     records.achieve("e-1", BEGAN)
     answer = client.get("/api/v1/workflows/welcome/achievements")
-    (told,) = json.loads(answer.text, parse_float=str, parse_int=str)["items"]
-    assert told.pop("recorded_at").endswith("Z")
-    assert len(told.pop("id")) == 36
-    assert told == {
+    (reported,) = json.loads(answer.text, parse_float=str, parse_int=str)["items"]
+    assert reported.pop("recorded_at").endswith("Z")
+    assert len(reported.pop("id")) == 36
+    assert reported == {
         "workflow_id": "welcome",
         "workflow_enrollment_id": "e-1",
         "contact_id": "ann",
@@ -256,7 +256,7 @@ def test_the_ends_of_time_can_be_asked_for(
 def test_listeners_are_the_active_goals_of_an_active_workflow(api: Api, records: Records) -> None:
     client = api.client("acme")
     client.put("/api/v1/workflows/welcome", json={"name": "Welcome"})
-    made = [
+    created = [
         client.post(
             "/api/v1/workflows/welcome/goals", json={"goal_type": kind, "criteria": criteria}
         ).json()
@@ -276,15 +276,15 @@ def test_listeners_are_the_active_goals_of_an_active_workflow(api: Api, records:
     assert client.post("/api/v1/workflows/welcome/activate").status_code == 200
     active = client.get(path).json()
     assert active["event_types"] == ["contact.tag.added", "payment.completed"]
-    assert [each["id"] for each in active["goals"]] == [each["id"] for each in made]
+    assert [each["id"] for each in active["goals"]] == [each["id"] for each in created]
     assert active["config_version"] > draft["config_version"]
     assert active["everywhere"]
 
-    client.delete(f"/api/v1/workflows/welcome/goals/{made[2]['id']}")
-    client.patch(f"/api/v1/workflows/welcome/goals/{made[0]['id']}", json={"is_active": False})
+    client.delete(f"/api/v1/workflows/welcome/goals/{created[2]['id']}")
+    client.patch(f"/api/v1/workflows/welcome/goals/{created[0]['id']}", json={"is_active": False})
     fewer = client.get(path).json()
     assert fewer["event_types"] == ["contact.tag.added"]
-    assert [each["id"] for each in fewer["goals"]] == [made[1]["id"]]
+    assert [each["id"] for each in fewer["goals"]] == [created[1]["id"]]
 
 
 def test_listeners_tell_which_live_shards_have_the_version(api: Api, database: Database) -> None:
@@ -300,6 +300,6 @@ def test_listeners_tell_which_live_shards_have_the_version(api: Api, database: D
         admin.execute(leases, (0, 64, version, "1 hour"))
         admin.execute(leases, (64, 128, version - 1, "1 hour"))
         admin.execute(leases, (128, 256, version, "-1 hour"))
-    told = client.get(path).json()
-    assert told["shards"] == {"ready": 1, "live": 2}
-    assert not told["everywhere"]
+    reported = client.get(path).json()
+    assert reported["shards"] == {"ready": 1, "live": 2}
+    assert not reported["everywhere"]
