@@ -1,4 +1,4 @@
-"""The end of a process's connections, however it ends."""
+"""Closes the connections of a process within a deadline."""
 
 import asyncio
 import contextlib
@@ -9,20 +9,20 @@ from redis.exceptions import RedisError
 from goald.domain.errors import GoaldError
 
 CLOSE_SECONDS = 1.0
-"""For all of them together. A server that does not answer must not put off a restart."""
+"""For all connections together, so that a server that does not answer delays no restart."""
 
 
 class Closable(Protocol):
-    """What holds a connection."""
+    """An object with a connection."""
 
     async def close(self) -> None: ...
 
 
-async def close_all(*opened: Closable) -> None:
-    """Close each, whatever becomes of the others. One that has no time left to take its leave
-    of the server is cut off."""
+async def close_all(*connections: Closable) -> None:
+    """Close each connection, in this order, whether or not the others can be closed. Cancels a
+    close that exceeds the deadline."""
     deadline = asyncio.get_running_loop().time() + CLOSE_SECONDS
-    for one in opened:
+    for connection in connections:
         with contextlib.suppress(GoaldError, RedisError, OSError):
             async with asyncio.timeout_at(deadline):
-                await one.close()
+                await connection.close()

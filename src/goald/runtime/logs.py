@@ -7,15 +7,15 @@ from typing import Any, TextIO
 import structlog
 
 _QUIET = ("asyncio", "ray", "sqlalchemy", "alembic", "httpx", "httpcore")
-"""Libraries that are heard from warnings on only."""
+"""Libraries of which only warnings and errors are logged."""
 
 
 def configure(level: str, style: str, stream: TextIO | None = None) -> None:
-    """Send what goald and its libraries log to `stream` (standard error where None).
+    """Send the logs of goald and its libraries to `stream` (standard error if None).
 
-    `level` is one of debug, info, warning, error; `style` one of text, json, auto, where
-    auto is text on a terminal and JSON elsewhere. To be called once in each process, before
-    the first line; a second call replaces the first.
+    `level` is debug, info, warning or error. `style` is text, json or auto; auto is text on a
+    terminal and JSON elsewhere. Call it once in each process, before the first log line; a second
+    call replaces the first.
     """
     to = stream if stream is not None else sys.stderr
     terminal = to.isatty()
@@ -27,7 +27,7 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    # Tracebacks are plain: those of Rich show local variables, tokens and events among them.
+    # Plain tracebacks, because those of Rich show local variables, which include tokens.
     plain = structlog.dev.plain_traceback
     rendered: list[Any] = (
         [structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0, exception_formatter=plain)]

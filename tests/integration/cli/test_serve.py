@@ -164,4 +164,4 @@ def test_it_stops_on_sigterm_and_is_found_no_more(daemon: Daemon) -> None:
     assert daemon.stop() == 0
     ran = daemon.run("status")
     assert ran.returncode == 1
-    assert "no goald is running" in ran.stderr
+    assert "No goald is running" in ran.stderr

@@ -1,4 +1,4 @@
-"""The demo's traffic on its way to a real Redis."""
+"""The demo sends its traffic to a real Redis."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from tests.support.services.redis_proxy import Proxy
 from goald.client import Publisher
 from goald.domain.streams import partition_of
 from goald.redis_keys import event_stream
-from goald.runtime.demo.tenant import traffic
+from goald.runtime.demo.tenant import send_traffic
 
 DEADLINE_S = 60.0
 
@@ -34,12 +34,10 @@ async def wait_for(client: Any, more_than: int) -> int:
     return found
 
 
-async def test_it_sends_to_the_streams_of_the_contacts_until_it_is_stopped(
-    client: Any, redis_url: str
-) -> None:
+async def test_each_event_goes_to_the_stream_of_its_contact(client: Any, redis_url: str) -> None:
     stop = asyncio.Event()
     async with Publisher(redis_url) as publisher:
-        sending = asyncio.create_task(traffic(publisher, stop, rate=2_000))
+        sending = asyncio.create_task(send_traffic(publisher, stop, rate=2_000))
         await wait_for(client, 500)
         stop.set()
         await asyncio.wait_for(sending, DEADLINE_S)
@@ -49,17 +47,17 @@ async def test_it_sends_to_the_streams_of_the_contacts_until_it_is_stopped(
             assert partition_of("demo", event["data"]["contact_id"], 4) == partition
 
 
-async def test_it_goes_on_when_redis_is_back(client: Any, redis_url: str) -> None:
+async def test_sending_continues_after_an_outage_of_redis(client: Any, redis_url: str) -> None:
     stop = asyncio.Event()
     async with (
         Proxy(redis_url.removeprefix("unix://")) as proxy,
         Publisher(proxy.url, buffer_events=100, patience_s=0.1) as publisher,
     ):
-        sending = asyncio.create_task(traffic(publisher, stop, rate=2_000))
+        sending = asyncio.create_task(send_traffic(publisher, stop, rate=2_000))
         before = await wait_for(client, 100)
         proxy.cut()
         async with asyncio.timeout(DEADLINE_S):
-            while len(publisher._buffer) < 100:  # full: from here on events are left out
+            while len(publisher._buffer) < 100:  # full: further events are skipped
                 await asyncio.sleep(0.02)
         proxy.mend()
         assert await wait_for(client, before + 1_000) >= before + 1_000

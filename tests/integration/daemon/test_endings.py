@@ -1,4 +1,4 @@
-"""Processes that end, as they should or not, leave no connection open behind them."""
+"""A process leaves no connection open, however it ends."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,7 +25,7 @@ WAYS = ("stopped", "cancelled", "replaced")
 
 @pytest.fixture
 def connections(redis_url: str, database: Database) -> Iterator[Callable[[], tuple[int, int]]]:
-    """How many there are to Redis and to this test's database, but for our own."""
+    """Counts the connections to Redis and to this test's database, without the test's own."""
     with (
         blocking.Redis.from_url(redis_url) as client,
         psycopg.connect(database.admin_dsn, autocommit=True) as admin,
@@ -42,10 +42,10 @@ def connections(redis_url: str, database: Database) -> Iterator[Callable[[], tup
         yield count
 
 
-async def ends(
+async def run_and_end(
     process: ShardProcess | ConsumerProcess, way: str, replace: Callable[[], Awaitable[object]]
 ) -> None:
-    """Run it until it is ready, and end it in this way."""
+    """Run the process until it is ready, and end it in this way."""
     running = asyncio.ensure_future(process.run())
     async with asyncio.timeout(DEADLINE_S):
         while not process.ready:
@@ -67,8 +67,10 @@ async def ends(
             assert error.subgroup(LeaseLost) is not None
 
 
-async def none_is_left(connections: Callable[[], tuple[int, int]], before: tuple[int, int]) -> None:
-    """The servers notice a little later that somebody has gone."""
+async def wait_until_closed(
+    connections: Callable[[], tuple[int, int]], before: tuple[int, int]
+) -> None:
+    """Servers notice a closed connection with a delay."""
     async with asyncio.timeout(DEADLINE_S):
         while connections() != before:
             await asyncio.sleep(0.05)
@@ -84,9 +86,9 @@ async def test_a_shard_leaves_no_connection_however_it_ends(
         Endpoints(redis_url, database.dsn),
     )
     other = PostgresShardStore(database.dsn)
-    await ends(shard, way, lambda: other.acquire(ALL, "another"))
+    await run_and_end(shard, way, lambda: other.acquire(ALL, "another"))
     await other.close()
-    await none_is_left(connections, before)
+    await wait_until_closed(connections, before)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -106,6 +108,6 @@ async def test_a_consumer_leaves_no_connection_however_it_ends(
         Endpoints(redis_url, database.dsn),
     )
     other = PostgresStreamLeases(database.dsn)
-    await ends(consumer, way, lambda: other.acquire(STREAM, "another"))
+    await run_and_end(consumer, way, lambda: other.acquire(STREAM, "another"))
     await other.close()
-    await none_is_left(connections, before)
+    await wait_until_closed(connections, before)

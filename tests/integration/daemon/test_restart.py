@@ -1,4 +1,4 @@
-"""goald is killed in the middle of a replay, and started again on the same data (D1, D2)."""
+"""goald is killed during a replay and restarted on the same data (D1, D2)."""
 
 import subprocess
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from tests.support.data.real_logs import achieved, assert_exits_are_the_completi
 from tests.support.services.daemon import GOALD, Daemon, left_of
 
 RATE = 5_000
-"""Events a second: slow enough that the middle can be met."""
+"""Events per second: slow enough to kill goald during the replay."""
 
 
-def test_killed_in_the_middle_of_a_replay_it_ends_with_the_same_achievements(
+def test_kills_during_a_replay_change_no_achievement(
     make_daemon: Callable[..., Daemon], tmp_path: Path
 ) -> None:
     log = real_log("purchases", tmp_path)
@@ -19,7 +19,7 @@ def test_killed_in_the_middle_of_a_replay_it_ends_with_the_same_achievements(
     daemon.start()
     assert daemon.run("apply", str(log.workflows)).returncode == 0
 
-    for part, kill in ((0.2, daemon.kill_driver), (0.5, daemon.kill_everything)):
+    for share, kill in ((0.2, daemon.kill_driver), (0.5, daemon.kill_everything)):
         sender = subprocess.Popen(
             [*GOALD, "replay", str(log.events), "--rate", str(RATE)],
             env=daemon.environment,
@@ -27,7 +27,7 @@ def test_killed_in_the_middle_of_a_replay_it_ends_with_the_same_achievements(
             stderr=subprocess.DEVNULL,
         )
         try:
-            enough = int(part * len(log.expected))
+            enough = int(share * len(log.expected))
             daemon.until(
                 "achievements",
                 lambda: len(achieved(daemon, log.tenant)) >= enough,  # noqa: B023
@@ -41,10 +41,10 @@ def test_killed_in_the_middle_of_a_replay_it_ends_with_the_same_achievements(
         assert left_of(family) == []
         daemon.until_lag_zero()
         found = achieved(daemon, log.tenant)
-        assert enough <= len(found) < len(log.expected), "it was not killed in the middle"
+        assert enough <= len(found) < len(log.expected), "it was not killed during the replay"
         assert set(found) <= set(log.expected)
 
-    # The sender knows no better than to begin again; what has come before changes nothing.
+    # The sender starts again from the beginning. Events sent before change nothing.
     assert daemon.run("replay", str(log.events)).returncode == 0
     daemon.until_lag_zero()
     assert achieved(daemon, log.tenant) == log.expected

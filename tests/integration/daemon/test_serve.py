@@ -1,4 +1,4 @@
-"""How `goald serve` starts, refuses to start, and ends."""
+"""`goald serve` starts, refuses to start with a reason, and stops in order."""
 
 import contextlib
 import signal
@@ -18,8 +18,8 @@ from goald.redis_keys import STREAM_COUNT
 CONTACTS = 20_000
 
 
-def refused(daemon: Daemon) -> str:
-    """A start that fails: what it printed. No process is left of it."""
+def output_of_failed_start(daemon: Daemon) -> str:
+    """Start the daemon, which must fail and leave no process. Returns its output."""
     daemon.launch()
     assert daemon.process is not None
     seen: dict[int, psutil.Process] = {}
@@ -28,31 +28,32 @@ def refused(daemon: Daemon) -> str:
         with contextlib.suppress(psutil.NoSuchProcess):
             children = psutil.Process(daemon.process.pid).children(recursive=True)
             seen |= {each.pid: each for each in children}
-        assert "goald is ready" not in daemon.printed(), "it was not refused"
+        assert "goald is ready" not in daemon.printed(), "it started"
         time.sleep(0.1)
     assert daemon.wait() == 1, daemon.printed()
     assert left_of(list(seen.values())) == []
     return daemon.printed()
 
 
-def stopped_by(number: signal.Signals, daemon: Daemon) -> None:
-    """The signal ends it well, with all its processes, and commands find it no more."""
+def stop_with(number: signal.Signals, daemon: Daemon) -> None:
+    """The signal ends the daemon with exit code 0 and all its processes, and commands no longer
+    find it."""
     family = daemon.family()
     assert len(family) > 6
     assert daemon.stop(number) == 0, daemon.printed()
     assert left_of(family) == []
-    assert "no goald is running" in daemon.run("status").stderr
+    assert "No goald is running" in daemon.run("status").stderr
 
 
 @pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        yield int(listening.getsockname()[1])
+def port_in_use() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield int(listener.getsockname()[1])
 
 
-def test_a_signal_in_the_midst_of_events_ends_it_and_loses_none(
+def test_a_signal_while_events_arrive_loses_no_event(
     make_daemon: Callable[..., Daemon],
 ) -> None:
     daemon = make_daemon()
@@ -73,15 +74,15 @@ def test_a_signal_in_the_midst_of_events_ends_it_and_loses_none(
 
     daemon.publish(*started)
     daemon.until("first enrollments", recorded)
-    stopped_by(signal.SIGTERM, daemon)
+    stop_with(signal.SIGTERM, daemon)
     daemon.start()
     daemon.until_lag_zero()
     assert recorded() == CONTACTS
-    stopped_by(signal.SIGINT, daemon)
+    stop_with(signal.SIGINT, daemon)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_during_the_start_ends_it_well(
+def test_a_signal_during_the_start_ends_it_in_order(
     make_daemon: Callable[..., Daemon], number: signal.Signals
 ) -> None:
     daemon = make_daemon()
@@ -94,20 +95,20 @@ def test_a_signal_during_the_start_ends_it_well(
     assert left_of(family) == []
 
 
-def test_a_taken_port_for_metrics_is_refused(
-    make_daemon: Callable[..., Daemon], taken_port: int
+def test_a_port_in_use_for_metrics_is_refused(
+    make_daemon: Callable[..., Daemon], port_in_use: int
 ) -> None:
-    said = refused(make_daemon(metrics_port=str(taken_port)))
-    assert f"another program listens on 127.0.0.1:{taken_port}" in said
-    assert "GOALD_METRICS_PORT" in said
+    output = output_of_failed_start(make_daemon(metrics_port=str(port_in_use)))
+    assert f"127.0.0.1:{port_in_use}: the port is in use" in output
+    assert "GOALD_METRICS_PORT" in output
 
 
-def test_another_number_of_streams_than_redis_holds_is_refused(
+def test_a_stream_count_that_differs_from_the_stored_one_ends_the_start(
     make_daemon: Callable[..., Daemon], redis_url: str, database: Database
 ) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.set(STREAM_COUNT, 4)
-        said = refused(
+        output = output_of_failed_start(
             make_daemon(
                 embedded=False,
                 redis_url=redis_url,
@@ -116,12 +117,12 @@ def test_another_number_of_streams_than_redis_holds_is_refused(
                 metrics_port="0",
             )
         )
-        assert "GOALD_STREAMS is 8, but Redis holds 4 event streams" in said
-        assert "set GOALD_STREAMS=4" in said
+        assert "GOALD_STREAMS is 8, but Redis holds 4 event streams" in output
+        assert "set GOALD_STREAMS=4" in output
         assert client.get(STREAM_COUNT) == b"4"
 
 
-def test_a_second_goald_on_the_same_data_directory_is_refused(daemon: Daemon) -> None:
+def test_a_second_goald_on_the_same_data_directory_does_not_start(daemon: Daemon) -> None:
     assert daemon.process is not None
     ran = daemon.run("serve", "--embedded")
     assert ran.returncode == 1
@@ -131,7 +132,7 @@ def test_a_second_goald_on_the_same_data_directory_is_refused(daemon: Daemon) ->
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
+    ("settings", "variable"),
     [
         ({"streams": "many"}, "GOALD_STREAMS"),
         ({"shards": "0"}, "GOALD_SHARDS"),
@@ -140,22 +141,41 @@ def test_a_second_goald_on_the_same_data_directory_is_refused(daemon: Daemon) ->
         ({"log_level": "loud"}, "GOALD_LOG_LEVEL"),
     ],
 )
-def test_a_wrong_setting_ends_the_start_before_anything_is_made(
-    make_daemon: Callable[..., Daemon], settings: dict[str, str], named: str
+def test_a_wrong_setting_ends_the_start_before_anything_is_created(
+    make_daemon: Callable[..., Daemon], settings: dict[str, str], variable: str
 ) -> None:
     daemon = make_daemon(**settings)
     daemon.launch()
     assert daemon.wait() == 2
     (line,) = daemon.printed().splitlines()
     assert line.startswith("goald: ")
-    assert named in line
+    assert variable in line
     assert list(daemon.data_dir.iterdir()) == []
 
 
-def test_without_services_it_names_the_setting_that_is_missing(
+def test_a_missing_redis_url_is_named(
     make_daemon: Callable[..., Daemon],
 ) -> None:
     ran = make_daemon().run("serve")
     assert ran.returncode == 2
     assert "GOALD_REDIS_URL" in ran.stderr
     assert "--embedded" in ran.stderr
+
+
+def test_an_unreachable_redis_is_named_with_host_port_and_cause(
+    make_daemon: Callable[..., Daemon], database: Database
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    daemon = make_daemon(
+        embedded=False,
+        redis_url=f"redis://user:secret@{address}/0",
+        postgres_dsn=database.dsn,
+        metrics_port="0",
+    )
+    ran = daemon.run("serve")
+    assert ran.returncode != 0
+    assert f"Cannot connect to Redis at {address}: connection refused." in ran.stderr
+    assert "GOALD_REDIS_URL" in ran.stderr
+    assert "secret" not in ran.stderr

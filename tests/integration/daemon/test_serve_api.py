@@ -237,7 +237,7 @@ def test_a_taken_port_for_the_api_is_refused(
     daemon.launch()
     assert daemon.wait() == 1
     (line,) = [line for line in daemon.printed().splitlines() if line.startswith("goald: ")]
-    assert f"another program listens on 127.0.0.1:{taken_port}" in line
+    assert f"127.0.0.1:{taken_port}: the port is in use" in line
     assert "GOALD_API_PORT" in line
 
 

@@ -1,4 +1,4 @@
-"""What `goald serve` does when something under it dies, or somebody is in a hurry."""
+"""`goald serve` when Ray or an embedded server dies, and on a second signal."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ workflows:
 """
 
 
-GIVE_UP = """
+END_SHARD = """
 import sys
 import ray
 ray.init(address=sys.argv[1], log_to_driver=False)
@@ -46,8 +46,8 @@ def actors(daemon: Daemon) -> dict[str, int]:
     }
 
 
-def give_up_a_shard(daemon: Daemon) -> None:
-    """Have Ray end a shard's actor, and not start it again."""
+def end_shard_for_good(daemon: Daemon) -> None:
+    """Make Ray end a shard's actor without restarting it."""
     store = process_of(daemon, "gcs_server")
     (port,) = [
         each.laddr.port
@@ -56,7 +56,7 @@ def give_up_a_shard(daemon: Daemon) -> None:
     ]
     settings = {name: value for name, value in store.environ().items() if "RAY_" in name}
     subprocess.run(
-        [sys.executable, "-c", GIVE_UP, f"127.0.0.1:{port}"],
+        [sys.executable, "-c", END_SHARD, f"127.0.0.1:{port}"],
         env=os.environ | settings,
         check=True,
         capture_output=True,
@@ -64,8 +64,8 @@ def give_up_a_shard(daemon: Daemon) -> None:
     )
 
 
-def exit_comes(daemon: Daemon, contact: str) -> None:
-    """A contact enrolls, meets its goal, and is told to leave."""
+def achieve_and_wait_for_exit(daemon: Daemon, contact: str) -> None:
+    """Enroll a contact, achieve its goal, and wait for its exit."""
     daemon.publish(
         event(
             "workflow.enrollment.started",
@@ -78,51 +78,51 @@ def exit_comes(daemon: Daemon, contact: str) -> None:
     daemon.until("exit", lambda: contact in [each.contact_id for each in daemon.exits("acme")])
 
 
-def test_when_ray_dies_everything_is_started_anew_and_goes_on(
+def test_all_actors_are_restarted_when_ray_dies(
     make_daemon: Callable[..., Daemon],
 ) -> None:
     daemon = make_daemon()
     daemon.start()
     daemon.apply(WORKFLOWS)
-    exit_comes(daemon, "before")
+    achieve_and_wait_for_exit(daemon, "before")
     faults: dict[str, Callable[[Daemon], None]] = {
-        "raylet ended by itself": lambda it: process_of(it, "raylet").kill(),
-        "gcs_server ended by itself": lambda it: process_of(it, "gcs_server").kill(),
-        "Ray has given up shard 0": give_up_a_shard,
+        "raylet ended unexpectedly": lambda it: process_of(it, "raylet").kill(),
+        "gcs_server ended unexpectedly": lambda it: process_of(it, "gcs_server").kill(),
+        "Ray does not restart shard 0": end_shard_for_good,
     }
-    for number, (reported, fault) in enumerate(faults.items()):
+    for number, (message, fault) in enumerate(faults.items()):
         before, family = actors(daemon), daemon.family()
         fault(daemon)
         daemon.until(
             "new actors",
             lambda: not set(before.values()) & set(actors(daemon).values()),  # noqa: B023
         )
-        exit_comes(daemon, f"after-{number}")
+        achieve_and_wait_for_exit(daemon, f"after-{number}")
         daemon.until("readiness", daemon.is_ready)
-        assert reported in daemon.printed()
-        kept = {daemon.process.pid} if daemon.process is not None else set()
-        kept |= {each.pid for each in daemon.family()}
-        assert left_of([each for each in family if each.pid not in kept]) == []
+        assert message in daemon.printed()
+        running = {daemon.process.pid} if daemon.process is not None else set()
+        running |= {each.pid for each in daemon.family()}
+        assert left_of([each for each in family if each.pid not in running]) == []
     family = daemon.family()
     assert daemon.stop() == 0, daemon.printed()
     assert left_of(family) == []
     assert len(daemon.printed().splitlines()) < 100
 
 
-@pytest.mark.parametrize(("service", "named"), [("valkey", "redis"), ("postgres", "postgres")])
-def test_when_an_embedded_service_dies_it_says_so_and_ends_without_waiting_for_what_cannot_be_done(
-    make_daemon: Callable[..., Daemon], service: str, named: str
+@pytest.mark.parametrize(("process", "service"), [("valkey", "redis"), ("postgres", "postgres")])
+def test_the_daemon_ends_with_a_message_when_an_embedded_server_dies(
+    make_daemon: Callable[..., Daemon], process: str, service: str
 ) -> None:
     daemon = make_daemon()
     daemon.start()
     family = daemon.family()
-    process_of(daemon, service).kill()
+    process_of(daemon, process).kill()
     assert daemon.wait() == 1, daemon.printed()
-    assert f"{named} ended by itself" in daemon.printed()
+    assert f"The embedded {service} ended unexpectedly" in daemon.printed()
     assert left_of(family) == []
 
 
-def test_a_second_signal_ends_it_at_once_with_all_its_processes(
+def test_a_second_signal_ends_all_processes_at_once(
     make_daemon: Callable[..., Daemon],
 ) -> None:
     daemon = make_daemon()

@@ -1,4 +1,5 @@
-"""Two `goald serve` on one Redis and one Postgres: one acts, the other takes over when it must."""
+"""Two `goald serve` on one Redis and one Postgres: one is active, and the standby takes over
+when the active one ends."""
 
 import asyncio
 import signal
@@ -17,11 +18,11 @@ from tests.support.services.servers import Database
 from goald.client import Exit, Publisher, event
 from goald.redis_keys import EXITS
 
-STANDS_BY = "another goald acts, and this one stands by"
+STANDBY = "standby: instance "
 
 
-class Pair:
-    """What two daemons share, and what they are seen to do."""
+class SharedServers:
+    """The servers of two daemons, and what can be observed on them."""
 
     def __init__(
         self, make_daemon: Callable[..., Daemon], redis_url: str, database: Database
@@ -35,13 +36,13 @@ class Pair:
         return self._make(embedded=False, postgres_dsn=self._database.dsn, **own, **settings)
 
     def epochs(self) -> list[int]:
-        """Of all leases: another for each that was taken."""
+        """The epochs of all leases; each acquisition changes one."""
         with psycopg.connect(self._database.admin_dsn) as connection:
             rows = connection.execute("SELECT epoch FROM goald.leases ORDER BY 1").fetchall()
         return [epoch for (epoch,) in rows]
 
-    def exit_comes(self, daemon: Daemon, contact: str) -> None:
-        """A contact enrolls, meets its goal, and is told to leave."""
+    def achieve_and_wait_for_exit(self, daemon: Daemon, contact: str) -> None:
+        """Enroll a contact, achieve its goal, and wait for its exit."""
 
         async def send() -> None:
             ids = {"workflow_id": "w", "enrollment_id": f"e-{contact}"}
@@ -54,7 +55,7 @@ class Pair:
         daemon.until("exit", lambda: contact in self.exits())
 
     def exits(self) -> set[str]:
-        """Whose enrollments were ended: each once, however often that was told."""
+        """The contacts that were exited. Asserts that each has one exit id."""
         with redis.Redis.from_url(self._redis_url) as client:
             found = [Exit.parse(entry[b"event"]) for _, entry in client.xrange(EXITS)]
         assert len({each.id for each in found}) == len({each.contact_id for each in found})
@@ -62,14 +63,16 @@ class Pair:
 
 
 @pytest.fixture
-def pair(make_daemon: Callable[..., Daemon], redis_url: str, database: Database) -> Pair:
-    return Pair(make_daemon, redis_url, database)
+def servers(
+    make_daemon: Callable[..., Daemon], redis_url: str, database: Database
+) -> SharedServers:
+    return SharedServers(make_daemon, redis_url, database)
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def until_printed(daemon: Daemon, text: str, times: int = 1) -> None:
@@ -82,28 +85,28 @@ def family(daemon: Daemon) -> list[psutil.Process]:
     return [driver, *driver.children(recursive=True)]
 
 
-def test_a_second_daemon_stands_by_and_takes_over_from_one_that_was_killed(pair: Pair) -> None:
+def test_a_standby_takes_over_from_a_killed_active_daemon(servers: SharedServers) -> None:
     port = free_port()
-    first = pair.daemon()
-    second = pair.daemon(shards="3", api_port=str(port), jwt_secret="s" * 32)
+    first = servers.daemon()
+    second = servers.daemon(shards="3", api_port=str(port), jwt_secret="s" * 32)
     first.launch()
     until_printed(first, "goald is ready")
     first.apply(WORKFLOWS)
-    pair.exit_comes(first, "ann")
-    before = pair.epochs()
+    servers.achieve_and_wait_for_exit(first, "ann")
+    before = servers.epochs()
 
     second.launch()
-    until_printed(second, STANDS_BY)
+    until_printed(second, STANDBY)
     answer = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=DEADLINE_S)
     assert answer.status_code == 503
-    assert STANDS_BY in answer.text
-    pair.exit_comes(first, "bob")
-    assert pair.epochs() == before, "it took something from the one that acts"
+    assert STANDBY in answer.text
+    servers.achieve_and_wait_for_exit(first, "bob")
+    assert servers.epochs() == before, "the standby acquired a lease of the active daemon"
 
-    dying = [each for each in family(first) if "Agent" not in each.name()]  # these take a minute
+    dying = [each for each in family(first) if "Agent" not in each.name()]
     first.kill_driver()
     until_printed(second, "goald is ready")
-    pair.exit_comes(second, "cid")
+    servers.achieve_and_wait_for_exit(second, "cid")
     assert left_of(dying) == []
     second.until(
         "readiness",
@@ -111,35 +114,35 @@ def test_a_second_daemon_stands_by_and_takes_over_from_one_that_was_killed(pair:
     )
 
     first.launch()
-    until_printed(first, STANDS_BY)
+    until_printed(first, STANDBY)
     assert second.stop() == 0, second.printed()
     until_printed(first, "goald is ready")
-    pair.exit_comes(first, "dan")
+    servers.achieve_and_wait_for_exit(first, "dan")
     assert first.stop() == 0, first.printed()
-    assert pair.exits() == {"ann", "bob", "cid", "dan"}
+    assert servers.exits() == {"ann", "bob", "cid", "dan"}
 
 
-def test_one_that_was_stopped_until_it_was_replaced_stands_by(pair: Pair) -> None:
-    first, second = pair.daemon(), pair.daemon()
+def test_a_suspended_active_daemon_becomes_the_standby(servers: SharedServers) -> None:
+    first, second = servers.daemon(), servers.daemon()
     first.launch()
     until_printed(first, "goald is ready")
     first.apply(WORKFLOWS)
     second.launch()
-    until_printed(second, STANDS_BY)
+    until_printed(second, STANDBY)
 
     assert first.process is not None
     first.process.send_signal(signal.SIGSTOP)
     try:
         until_printed(second, "goald is ready")
-        pair.exit_comes(second, "ann")
+        servers.achieve_and_wait_for_exit(second, "ann")
     finally:
         first.process.send_signal(signal.SIGCONT)
-    until_printed(first, STANDS_BY)
-    current = pair.epochs()
-    pair.exit_comes(second, "bob")
-    assert pair.epochs() == current
+    until_printed(first, STANDBY)
+    epochs = servers.epochs()
+    servers.achieve_and_wait_for_exit(second, "bob")
+    assert servers.epochs() == epochs
 
     assert second.stop() == 0, second.printed()
-    pair.exit_comes(first, "cid")
+    servers.achieve_and_wait_for_exit(first, "cid")
     assert first.stop() == 0, first.printed()
-    assert pair.exits() == {"ann", "bob", "cid"}
+    assert servers.exits() == {"ann", "bob", "cid"}

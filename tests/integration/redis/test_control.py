@@ -16,7 +16,7 @@ from goald.configuration.service import ApplyResult
 from goald.domain.configuration.workflows import RolloutStatus
 from goald.domain.slots import split_slots
 from goald.redis_keys import CONTROL
-from goald.runtime.processes.shard import ShardProcess, ShardSettings
+from goald.runtime.processes.shard import ShardPorts, ShardProcess, ShardSettings
 from goald.runtime.wiring.daemon import (
     Endpoints,
     configuration_service,
@@ -54,11 +54,13 @@ async def shards(
                 group_bytes=1 << 20,
                 reconcile=reconcile,
             ),
-            store=PostgresShardStore(endpoints.postgres_dsn),
-            outbound=RedisOutbound(endpoints.redis_url, clock),
-            control=RedisControlStream(control_url or endpoints.redis_url),
-            processes=process_registry(endpoints),
-            clock=clock,
+            ShardPorts(
+                store=PostgresShardStore(endpoints.postgres_dsn),
+                outbound=RedisOutbound(endpoints.redis_url, clock),
+                control=RedisControlStream(control_url or endpoints.redis_url),
+                processes=process_registry(endpoints),
+                clock=clock,
+            ),
         )
         for index, slots in enumerate(split_slots(2))
     ]

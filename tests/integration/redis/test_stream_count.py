@@ -245,11 +245,11 @@ async def test_a_daemon_puts_a_number_back_that_is_gone_and_ends_when_it_is_anot
     board = RedisProcessRegistry(any_redis_url)
     counting = StreamCountWatcher(board, 6, SystemClock())
     try:
-        await counting.once()
+        await counting.check()
         assert await client.get(STREAM_COUNT) == b"6"
-        await counting.once()
+        await counting.check()
         await client.set(STREAM_COUNT, 7)
-        with pytest.raises(StreamCountMismatch, match="there are 7 event streams now"):
-            await counting.once()
+        with pytest.raises(StreamCountMismatch, match="changed from 6 to 7"):
+            await counting.check()
     finally:
         await board.close()

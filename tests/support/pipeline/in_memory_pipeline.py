@@ -33,8 +33,8 @@ from goald.ports.outbound import Message, PublishedWatermark
 from goald.ports.process_registry import Heartbeat
 from goald.ports.stream_leases import StreamLeases
 from goald.redis_keys import CONTROL, DEAD, EXITS, NOTICES, event_stream
-from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
-from goald.runtime.processes.shard import ShardProcess, ShardSettings
+from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
+from goald.runtime.processes.shard import ShardPorts, ShardProcess, ShardSettings
 from goald.settings import DispatchSettings, ReadSettings
 
 STREAM = event_stream(0)
@@ -170,11 +170,13 @@ class House:
                 reconcile=reconcile,
                 early_events=self.early_events,
             ),
-            store=self.store,
-            outbound=self.outbound,
-            control=MemoryControlStream(self.streams),
-            processes=self.board,
-            clock=self.clock,
+            ShardPorts(
+                store=self.store,
+                outbound=self.outbound,
+                control=MemoryControlStream(self.streams),
+                processes=self.board,
+                clock=self.clock,
+            ),
             evaluator=evaluator,
             fail_point=self.fail_point,
         )
@@ -190,11 +192,13 @@ class House:
                 early_events=self.early_events,
             ),
             [shard],
-            open_stream=self.open_stream,
-            leases=self.open_leases(),
-            outbound=self.outbound,
-            processes=self.board,
-            clock=self.clock,
+            ConsumerPorts(
+                open_stream=self.open_stream,
+                leases=self.open_leases(),
+                outbound=self.outbound,
+                processes=self.board,
+                clock=self.clock,
+            ),
             fail_point=self.fail_point,
         )
 

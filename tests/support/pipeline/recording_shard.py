@@ -17,7 +17,7 @@ from goald.client import event
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.shard.sequence import Sequencer
 from goald.pipeline.shard_batch import ShardBatch
-from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
+from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
 from goald.settings import DispatchSettings, ReadSettings
 
 
@@ -66,11 +66,13 @@ class Reading:
                 dispatch=DispatchSettings(bytes=1 << 16, calls_in_flight=2),
             ),
             [self.shard],
-            open_stream=lambda name: RedisEventStream(url, name),
-            leases=MemoryStreamLeases(MemoryDatabase()),
-            outbound=self.outbound,
-            processes=self.board,
-            clock=clock,
+            ConsumerPorts(
+                open_stream=lambda name: RedisEventStream(url, name),
+                leases=MemoryStreamLeases(MemoryDatabase()),
+                outbound=self.outbound,
+                processes=self.board,
+                clock=clock,
+            ),
         )
         self.running = asyncio.ensure_future(self.consumer.run())
 

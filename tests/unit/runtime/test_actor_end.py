@@ -1,4 +1,4 @@
-"""An actor whose work fails ends its process, so that Ray starts it anew."""
+"""An actor whose work fails ends its process, so that Ray restarts it."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import asyncio
 from goald.runtime.actors import ray_actors as actors
 
 class Panic(BaseException):
-    "As pyo3's PanicException is."
+    "Like PanicException of PyO3, not an Exception."
 
 async def work():
     async with asyncio.TaskGroup() as tasks:
@@ -20,15 +20,15 @@ async def fail():
 
 async def main():
     actors.RESTART_SECONDS = 0
-    actors.Running(work(), "shard-0")
+    actors.RunningWork(work(), "shard-0")
     await asyncio.sleep(60)
 
 asyncio.run(main())
 """
 
 
-def test_a_panic_of_the_core_ends_the_process() -> None:
-    """One that lived on would hold its slots, and nothing in them would move (D4)."""
+def test_a_panic_of_the_native_matcher_ends_the_process() -> None:
+    """A process that lived on would keep its slots without processing their events (D4)."""
     ended = subprocess.run(
         [sys.executable, "-c", PANIC], capture_output=True, timeout=50, check=False
     )

@@ -1,4 +1,4 @@
-"""Whom a lease may be taken from: whoever cannot be alive, and no other (3.3)."""
+"""A lease is taken only from a holder that cannot be alive, or that is to be replaced (D3)."""
 
 import subprocess
 import sys
@@ -14,86 +14,92 @@ US = LeaseHolder(7, "shard-0", "host", 10, "boot-100", "ns")
 ELSEWHERE = replace(US, host="other")
 
 
-def lives(process: LeaseHolder, ours: LeaseHolder) -> bool:
+def is_never_gone(process: LeaseHolder, ours: LeaseHolder) -> bool:
     return False
 
 
-def claim(holder: LeaseHolder = US) -> ProcessTakeover:
-    return ProcessTakeover(holder, ManualClock(), lives)
+def takeover(holder: LeaseHolder = US) -> ProcessTakeover:
+    return ProcessTakeover(holder, ManualClock(), is_never_gone)
 
 
-def held(holder: object, *, renewed: float = 1.0, is_expired: bool = False) -> CurrentLease:
+def current(holder: object, *, renewed: float = 1.0, is_expired: bool = False) -> CurrentLease:
     return CurrentLease(3, str(holder), renewed, is_expired)
 
 
-def test_a_holder_comes_back_from_its_text_as_it_was() -> None:
+def test_a_parsed_holder_equals_the_written_one() -> None:
     assert LeaseHolder.parse(str(US)) == US
     assert describe_holder(str(US)) == "shard-0, process 10 of host"
 
 
 @pytest.mark.parametrize("text", ["", "host:71", "x/shard-0@host:1:a:b", "1/shard-0@host:1:a"])
-def test_a_holder_of_another_release_is_waited_for(text: str) -> None:
+def test_a_holder_that_cannot_be_parsed_keeps_its_lease_until_expiry(text: str) -> None:
     assert LeaseHolder.parse(text) is None
     assert describe_holder(text) == text
-    assert not claim()(held(text))
-    assert claim()(held(text, is_expired=True))
+    assert not takeover()(current(text))
+    assert takeover()(current(text, is_expired=True))
 
 
-def test_a_shard_that_was_started_anew_takes_its_slots_at_once() -> None:
-    assert claim()(held(replace(US, pid=11)))
+def test_a_restarted_shard_takes_its_slots_at_once() -> None:
+    assert takeover()(current(replace(US, pid=11)))
 
 
-def test_another_shard_of_the_instance_is_waited_for() -> None:
-    assert not claim()(held(replace(US, role="shard-1")))
+def test_another_shard_of_the_same_instance_keeps_its_lease() -> None:
+    assert not takeover()(current(replace(US, role="shard-1")))
 
 
-def test_what_an_earlier_instance_holds_is_taken_and_what_a_later_one_keeps_is_not() -> None:
-    ours = claim()
-    assert ours(held(replace(ELSEWHERE, instance=6)))
-    assert not ours.outranked
-    assert not ours(held(replace(ELSEWHERE, instance=8)))
-    assert ours.outranked
+def test_the_lease_of_an_earlier_instance_is_taken_and_of_a_later_one_is_not() -> None:
+    policy = takeover()
+    assert policy(current(replace(ELSEWHERE, instance=6)))
+    assert not policy.outranked
+    assert not policy(current(replace(ELSEWHERE, instance=8)))
+    assert policy.outranked
 
 
-async def test_what_a_lost_later_instance_held_is_not_waited_for_for_ever() -> None:
+async def test_the_lease_of_a_lost_later_instance_expires() -> None:
     clock = ManualClock()
-    ours, theirs = ProcessTakeover(US, clock, lives), replace(ELSEWHERE, instance=8)
-    assert not ours(held(theirs))
+    policy, owner = ProcessTakeover(US, clock, is_never_gone), replace(ELSEWHERE, instance=8)
+    assert not policy(current(owner))
     await clock.advance(LEASE_SECONDS)
-    assert ours(held(theirs)), "nobody renews it"
-    assert not ours.outranked
-    assert claim()(held(theirs, is_expired=True))
+    assert policy(current(owner)), "it was not renewed"
+    assert not policy.outranked
+    assert takeover()(current(owner, is_expired=True))
 
 
-def test_another_instance_that_may_be_alive_is_waited_for_until_it_has_run_out() -> None:
-    ours = claim(replace(US, instance=0, role=INSTANCE_ROLE))
-    theirs = replace(US, instance=0, role=INSTANCE_ROLE, pid=11)
-    assert not ours(held(theirs))
-    assert ours(held(theirs, is_expired=True))
-    assert ours(held(ours.holder)), "what this very process held before"
+def test_another_instance_that_may_be_alive_keeps_its_lease_until_expiry() -> None:
+    policy = takeover(replace(US, instance=0, role=INSTANCE_ROLE))
+    owner = replace(US, instance=0, role=INSTANCE_ROLE, pid=11)
+    assert not policy(current(owner))
+    assert policy(current(owner, is_expired=True))
+    assert policy(current(policy.holder)), "the lease that this process held before"
 
 
-async def test_who_is_silent_for_the_time_of_a_lease_is_replaced_by_our_own_clock() -> None:
+async def test_a_lease_that_was_not_renewed_by_our_own_clock_is_taken() -> None:
     clock = ManualClock()
-    ours = ProcessTakeover(US, clock, lives)
-    theirs = replace(US, role="shard-1")
-    assert not ours(held(theirs, renewed=1))
+    policy = ProcessTakeover(US, clock, is_never_gone)
+    owner = replace(US, role="shard-1")
+    assert not policy(current(owner, renewed=1))
     await clock.advance(LEASE_SECONDS - 1)
-    assert not ours(held(theirs, renewed=2)), "it was renewed meanwhile"
+    assert not policy(current(owner, renewed=2)), "it was renewed"
     await clock.advance(LEASE_SECONDS - 1)
-    assert not ours(held(theirs, renewed=2))
+    assert not policy(current(owner, renewed=2))
     await clock.advance(1)
-    assert ours(held(theirs, renewed=2))
+    assert policy(current(owner, renewed=2))
 
 
-def test_a_process_is_gone_when_it_has_ended_and_its_id_means_the_same_here() -> None:
+def test_only_an_ended_process_of_this_host_and_namespace_is_gone() -> None:
     us = this_process(7, "shard-0")
     assert not is_gone(us, us)
     with subprocess.Popen([sys.executable, "-c", ""]) as other:
         other.wait()
     ended = replace(us, pid=other.pid)
     assert is_gone(ended, us)
-    assert is_gone(replace(us, started="boot-before"), us), "its id was given to another"
+    assert is_gone(replace(us, started="boot-before"), us), "its id belongs to another process now"
     assert not is_gone(replace(ended, host="elsewhere"), us)
-    assert not is_gone(replace(ended, namespace="another container's"), us)
+    assert not is_gone(replace(ended, namespace="another"), us)
     assert not is_gone(replace(ended, namespace=""), replace(us, namespace=""))
+
+
+def test_the_holder_of_a_refused_lease_is_named() -> None:
+    policy = takeover(replace(US, instance=0, role=INSTANCE_ROLE))
+    assert not policy(current(replace(ELSEWHERE, instance=0, role=INSTANCE_ROLE)))
+    assert policy.refused_holder == "instance other:10 is active"

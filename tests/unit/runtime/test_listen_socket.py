@@ -1,4 +1,4 @@
-"""The socket of the API: where it is, and what is said where it cannot be had."""
+"""The listen socket of the API: where it listens, and the error if it cannot be bound."""
 
 import socket
 
@@ -18,24 +18,24 @@ def connects(url: str) -> bool:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "::"])
-def test_who_comes_before_it_is_served_waits(host: str) -> None:
+def test_a_client_can_connect_before_requests_are_served(host: str) -> None:
     try:
-        with bind(host, 0, **API) as taken:
-            assert connects(url_of(taken, host))
+        with bind(host, 0, **API) as listen_socket:
+            assert connects(url_of(listen_socket, host))
     except StartError:
         if ":" in host and not _has_ipv6():
             pytest.skip("this machine has no IPv6")
         raise
 
 
-def test_all_addresses_of_the_machine_are_those_of_both_families() -> None:
+def test_the_ipv6_wildcard_address_accepts_ipv4_too() -> None:
     if not _has_ipv6():
         pytest.skip("this machine has no IPv6")
-    with bind("::", 0, **API) as taken:
-        assert connects(url_of(taken, "127.0.0.1"))
+    with bind("::", 0, **API) as listen_socket:
+        assert connects(url_of(listen_socket, "127.0.0.1"))
 
 
-def test_a_host_that_is_not_ours_is_named_with_what_to_do() -> None:
+def test_the_error_for_a_foreign_address_names_it_and_the_setting() -> None:
     with (
         pytest.raises(StartError, match=r"192\.0\.2\.1.*GOALD_API_HOST"),
         bind("192.0.2.1", 0, **API),
@@ -43,13 +43,13 @@ def test_a_host_that_is_not_ours_is_named_with_what_to_do() -> None:
         pass
 
 
-def test_a_port_is_free_again_after_it() -> None:
-    with bind("127.0.0.1", 0, **API) as taken:
-        port = int(taken.getsockname()[1])
+def test_the_port_is_free_again_after_the_body() -> None:
+    with bind("127.0.0.1", 0, **API) as listen_socket:
+        port = int(listen_socket.getsockname()[1])
         with pytest.raises(StartError, match=f"{port}.*GOALD_API_PORT"):
             bind("127.0.0.1", port, **API).__enter__()
-    with bind("127.0.0.1", port, **API) as taken:
-        assert connects(url_of(taken, "127.0.0.1"))
+    with bind("127.0.0.1", port, **API) as listen_socket:
+        assert connects(url_of(listen_socket, "127.0.0.1"))
 
 
 def _has_ipv6() -> bool:

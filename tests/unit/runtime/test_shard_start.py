@@ -1,4 +1,4 @@
-"""A shard that starts is behind nobody: not even what was configured while it loaded."""
+"""A shard that becomes ready has every configuration change made while it loaded."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from goald.domain.leases import SlotLease
 
 
 class SlowStore(FaultyStore):
-    """A load during which something happens."""
+    """A store whose load calls `meanwhile` first."""
 
     meanwhile: Callable[[], None]
 
@@ -18,9 +18,9 @@ class SlowStore(FaultyStore):
         await super().load(lease, sink)
 
 
-async def test_what_is_configured_during_the_load_counts_from_the_first_event() -> None:
-    """Else `apply` would say that every shard has it (E10), and events after it would be
-    held against the configuration before it (E1)."""
+async def test_a_change_during_the_load_applies_from_the_first_event() -> None:
+    """Otherwise `apply` would report that every shard has the change (E10), while events that
+    arrive later would be evaluated against the configuration before it (E1)."""
     house = House()
     house.store = store = SlowStore(house.database, house.clock)
     house.configure("other", version=1)

@@ -1,4 +1,4 @@
-"""A stop has 25 s, whatever the servers do meanwhile (D7)."""
+"""A stop ends within its deadline even if a server does not answer (D7)."""
 
 import asyncio
 
@@ -12,37 +12,37 @@ from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.leadership.election import LeaderElection
 
 
-class FrozenLeases(MemoryStreamLeases):
-    """Of a Postgres that keeps its connections and answers no more."""
+class UnresponsiveLeases(MemoryStreamLeases):
+    """The leases of a Postgres that keeps its connections but does not answer."""
 
     async def release(self, lease: StreamLease) -> None:
         await asyncio.Event().wait()
 
 
-class FrozenBoard(MemoryBoard):
-    """Of a Redis that does."""
+class UnresponsiveRegistry(MemoryBoard):
+    """The process registry of a Redis that does not answer."""
 
     async def remove(self, role: str, index: int) -> None:
         await asyncio.Event().wait()
 
 
-async def test_a_postgres_that_stands_still_does_not_hold_up_the_end() -> None:
-    primacy = LeaderElection(FrozenLeases(MemoryDatabase()), SystemClock())
-    await primacy.take(lambda _: None)
+async def test_an_unresponsive_postgres_does_not_delay_the_stop() -> None:
+    election = LeaderElection(UnresponsiveLeases(MemoryDatabase()), SystemClock())
+    await election.win(lambda _: None)
     async with asyncio.timeout(DEADLINE_SECONDS):
-        await primacy.release()
+        await election.release()
 
 
-async def test_a_redis_that_stands_still_does_not_hold_up_the_end() -> None:
-    clock, board = SystemClock(), FrozenBoard()
-    beating = HeartbeatReporter(
+async def test_an_unresponsive_redis_does_not_delay_the_stop() -> None:
+    clock, processes = SystemClock(), UnresponsiveRegistry()
+    heartbeat = HeartbeatReporter(
         "supervisor",
         0,
-        processes=board,
+        processes=processes,
         clock=clock,
         describe=lambda: {"ready": True, "not_ready_reason": None},
     )
-    await beating.send()
+    await heartbeat.send()
     async with asyncio.timeout(DEADLINE_SECONDS):
-        await beating.remove()
-    assert board.beats
+        await heartbeat.remove()
+    assert processes.beats

@@ -1,4 +1,4 @@
-"""A process that cannot start says what it waits for, and starts when that is over."""
+"""A starting process reports what it waits for, and continues once that is available."""
 
 import asyncio
 
@@ -9,43 +9,43 @@ from goald.domain.errors import LeaseHeld, LeaseLost, ServiceUnavailable
 from goald.runtime.processes.startup import StartupSequence
 
 
-async def test_what_is_waited_for_is_told_until_it_is_there() -> None:
+async def test_an_operation_is_repeated_and_its_reason_reported_until_it_succeeds() -> None:
     clock, failures = ManualClock(), 0
-    told: list[str] = []
+    reasons: list[str] = []
 
-    def failed() -> None:
+    def count_failure() -> None:
         nonlocal failures
         failures += 1
 
-    starting = StartupSequence(clock, failed)
-    in_the_way: list[Exception] = [
+    startup = StartupSequence(clock, count_failure)
+    errors: list[Exception] = [
         ServiceUnavailable("connect to 10.0.0.7:5432 failed"),
-        LeaseHeld("it is held by shard-0, process 71 of a"),
+        LeaseHeld("held by shard-0 of a:71"),
     ]
 
     async def take() -> str:
-        told.append(starting.not_ready_reason)
-        if in_the_way:
-            raise in_the_way.pop(0)
+        reasons.append(startup.not_ready_reason)
+        if errors:
+            raise errors.pop(0)
         return "taken"
 
-    running = asyncio.ensure_future(starting.step("its slots", take))
+    running = asyncio.ensure_future(startup.run("taking the slots", take))
     async with asyncio.timeout(10):
         while not running.done():
             await asyncio.sleep(0)
             await clock.advance(10)
     assert await running == "taken"
-    assert told == [
-        "it takes its slots",
-        "it cannot take its slots: Postgres or Redis cannot be used",
-        "it is held by shard-0, process 71 of a",
+    assert reasons == [
+        "taking the slots",
+        "taking the slots: Postgres or Redis is unavailable",
+        "taking the slots: held by shard-0 of a:71",
     ]
-    assert failures == 1, "a lease that another has is no failure"
+    assert failures == 1, "a lease that another process holds is not a failure"
 
 
-async def test_what_no_waiting_mends_ends_the_start() -> None:
+async def test_an_error_that_is_not_retryable_ends_the_start() -> None:
     async def take() -> None:
-        raise LeaseLost("another has it")
+        raise LeaseLost("another process has it")
 
     with pytest.raises(LeaseLost):
-        await StartupSequence(ManualClock(), lambda: None).step("its slots", take)
+        await StartupSequence(ManualClock(), lambda: None).run("taking the slots", take)

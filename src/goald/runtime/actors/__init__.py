@@ -1,1 +1,1 @@
-"""The Ray actors, the objects inside them, and their supervisor."""
+"""Ray: the cluster, the actors, and the supervisor that starts them."""

@@ -1,7 +1,7 @@
 """The Ray actors: thin shells over `ShardProcess` and `ConsumerProcess`.
 
-Ray starts an actor that died again (`max_restarts=-1`) and repeats no call
-(`max_task_retries=0`): what is to be repeated is repeated from the stream.
+Ray restarts an actor that died (`max_restarts=-1`) and repeats no call (`max_task_retries=0`):
+events that were not processed are sent again from the stream.
 """
 
 import asyncio
@@ -34,55 +34,55 @@ from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_proce
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 0.25
-"""Between a failure and the end of the process: long enough to be asked why."""
+"""Between a failure and the exit of the process, so that the supervisor can read the reason."""
 
-OF_SERVERS = (PostgresError, InterfaceError, RedisError)
-"""What a server does to an actor has nothing to do with the events that it had."""
+SERVER_ERRORS = (PostgresError, InterfaceError, RedisError)
+"""Errors that a server causes, and no event."""
 
-COLLECT_AFTER = 200_000
-"""Allocations, less deallocations, between two looks of the collector."""
+GC_THRESHOLD = 200_000
+"""Allocations minus deallocations between two runs of the garbage collector."""
 
 
 class RayShard:
-    """A shard that runs in an actor, as a consumer sees it."""
+    """A `Shard` that runs in a Ray actor."""
 
     def __init__(self, index: int) -> None:
-        """The shard's actor must have been started."""
+        """The actor of this shard must have been started."""
         self._actor = ray.get_actor(shard_name(index))
         self._index = index
-        self._takes_parts = False
+        self._accepts_batches = False
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
-        """See `Shard.process`. An actor that is down or starting again is ServiceUnavailable; one
-        that was seen to take parts, and ended while it had these, ShardDied (D4)."""
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
+        """See `Shard.process`. Raises ServiceUnavailable if the actor is down or restarting, and
+        ShardDied if it had accepted batches before and ended while it had these (D4)."""
         try:
-            if not self._takes_parts:
+            if not self._accepts_batches:
                 await self._actor.process.remote([])
-                self._takes_parts = True
+                self._accepts_batches = True
         except RayActorError as error:
             raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
         try:
-            await self._actor.process.remote([tuple(part) for part in parts])
+            await self._actor.process.remote([tuple(batch) for batch in batches])
         except RayActorError as error:
-            self._takes_parts = False
+            self._accepts_batches = False
             raise ShardDied(f"shard {self._index} ended: {error}") from None
         except ServiceUnavailable:
-            self._takes_parts = False
+            self._accepts_batches = False
             raise
 
 
 class Shell:
-    """What the actors have in common."""
+    """The part that all actors share."""
 
-    _running: "Running"
+    _running: "RunningWork"
 
     async def stop(self) -> None:
-        """Return when the work is done: what was read is acknowledged (D7), leases are
-        given back."""
-        await self._running.end()
+        """Return when the work is finished: everything read is acknowledged, and the leases are
+        released (D7)."""
+        await self._running.wait()
 
     async def exit(self) -> None:
-        """End the process, for good. The caller sees the actor die."""
+        """End the process; Ray does not restart it. The caller gets an actor error."""
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
 
@@ -91,19 +91,20 @@ class ShardActor(Shell):
 
     def __init__(self, settings: ShardSettings, endpoints: Endpoints) -> None:
         name = shard_name(settings.index)
-        settle_process(endpoints, name)
+        configure_process(endpoints, name)
         self._process = self.make_process(settings, endpoints)
-        self._running = Running(self._process.run(), name)
+        self._running = RunningWork(self._process.run(), name)
 
     def make_process(self, settings: ShardSettings, endpoints: Endpoints) -> ShardProcess:
-        """What the shell is around; benches put another there."""
+        """The process behind this shell; benches override it."""
         return shard_process(settings, endpoints)
 
-    async def process(self, parts: Sequence[tuple[Any, ...]]) -> None:
-        await self._running.beside(self._process.process([ShardBatch(*part) for part in parts]))
+    async def process(self, batches: Sequence[tuple[Any, ...]]) -> None:
+        """See `Shard.process`. Each batch is a `ShardBatch` as a plain tuple."""
+        await self._running.answer(self._process.process([ShardBatch(*batch) for batch in batches]))
 
     async def ready(self) -> bool:
-        """Raises StartError, with the reason, if the work has failed."""
+        """Raises StartError with the reason if the work has failed."""
         self._running.check()
         return self._process.ready
 
@@ -121,13 +122,13 @@ class ConsumerActor(Shell):
         endpoints: Endpoints,
     ) -> None:
         name = consumer_name(settings.index)
-        settle_process(endpoints, name)
+        configure_process(endpoints, name)
         shards = [RayShard(index) for index in range(len(settings.ranges))]
         self._process = consumer_process(settings, shards, endpoints)
-        self._running = Running(self._process.run(), name)
+        self._running = RunningWork(self._process.run(), name)
 
     async def ready(self) -> bool:
-        """Raises StartError, with the reason, if the work has failed."""
+        """Raises StartError with the reason if the work has failed."""
         self._running.check()
         return self._process.ready
 
@@ -136,39 +137,39 @@ class ConsumerActor(Shell):
         await super().stop()
 
 
-class Running:
-    """An actor's work. If it fails, the process ends a little later, so that Ray starts it
-    anew; until then whoever asks is told why."""
+class RunningWork:
+    """The work of an actor. If it fails, the process exits RESTART_SECONDS later, and Ray
+    restarts it; until then `check` raises the reason."""
 
     def __init__(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._task = asyncio.ensure_future(work)
         self._ending = asyncio.ensure_future(self._exit_if_failed(name))
 
     def check(self) -> None:
-        """Raise StartError, with the reason, if the work has failed."""
+        """Raise StartError with the reason if the work has failed."""
         if self._task.done() and (error := self._task.exception()) is not None:
             raise StartError("; ".join(_reasons(error)))
 
-    async def end(self) -> None:
-        """Wait for the work to return."""
+    async def wait(self) -> None:
+        """Return when the work returns."""
         await self._task
 
-    async def beside(self, call: Coroutine[Any, Any, None]) -> None:
-        """Answer a call while the work goes on. Where the work ends before it is answered, raises
-        ServiceUnavailable if that has nothing to do with the call: it was stopped, lost its lease
-        or its servers. Else ShardDied: the call may be what it died of (D4)."""
+    async def answer(self, call: Coroutine[Any, Any, None]) -> None:
+        """Run a call beside the work. If the work ends first, raises ServiceUnavailable if the
+        call cannot be the cause (the work was stopped, or lost its lease or its servers), and
+        ShardDied if it can (D4)."""
         if self._task.done():
             call.close()
             raise ServiceUnavailable("the shard has ended")
-        answering = asyncio.ensure_future(call)
+        running_call = asyncio.ensure_future(call)
         try:
-            await asyncio.wait({answering, self._task}, return_when=asyncio.FIRST_COMPLETED)
-            if answering.done():
-                return answering.result()
+            await asyncio.wait({running_call, self._task}, return_when=asyncio.FIRST_COMPLETED)
+            if running_call.done():
+                return running_call.result()
         finally:
-            answering.cancel()
+            running_call.cancel()
         error = None if self._task.cancelled() else self._task.exception()
-        if error is None or not _may_be_an_events(error):
+        if error is None or not _may_be_caused_by_event(error):
             raise ServiceUnavailable("the shard has ended")
         raise ShardDied("; ".join(_reasons(error)))
 
@@ -177,18 +178,18 @@ class Running:
             await asyncio.shield(self._task)
         except asyncio.CancelledError:
             raise
-        except BaseException:  # a panic of the Rust core is no Exception
-            log.exception("%s stops", name)
+        except BaseException:  # a panic of the native matcher is not an Exception
+            log.exception("%s failed and restarts", name)
             await asyncio.sleep(RESTART_SECONDS)
             logging.shutdown()
             os._exit(1)
 
 
-def _may_be_an_events(error: BaseException) -> bool:
-    """Whether an event may be what made the work fail: not where a server did."""
+def _may_be_caused_by_event(error: BaseException) -> bool:
+    """Whether an event may have made the work fail; False if a server or a lease did."""
     if isinstance(error, BaseExceptionGroup):
-        return any(_may_be_an_events(part) for part in error.exceptions)
-    return not (isinstance(error, OF_SERVERS) or is_infrastructure_failure(error))
+        return any(_may_be_caused_by_event(part) for part in error.exceptions)
+    return not (isinstance(error, SERVER_ERRORS) or is_infrastructure_failure(error))
 
 
 def _reasons(error: BaseException) -> list[str]:
@@ -197,24 +198,24 @@ def _reasons(error: BaseException) -> list[str]:
     return [str(error) if isinstance(error, GoaldError) else repr(error)]
 
 
-def settle_process(endpoints: Endpoints, name: str) -> None:
-    """Set up the logs, and have the collector look seldom: a read makes thousands of lists,
-    none of them in a cycle, and a look at each would cost more than parsing them."""
+def configure_process(endpoints: Endpoints, name: str) -> None:
+    """Configure the logs, and make the garbage collector run rarely: a read creates thousands of
+    lists without cycles, and collecting them would cost more than parsing them."""
     stream = None
     if endpoints.log_dir is not None:
         stream = (Path(endpoints.log_dir) / f"{name}.log").open("a", buffering=1, encoding="utf-8")
     logs.configure(endpoints.log_level, endpoints.log_format, stream)
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
 def shard_name(index: int) -> str:
-    """The name by which a consumer finds a shard's actor, within this run's namespace."""
+    """The name of a shard's actor in the Ray namespace of this run."""
     return f"shard-{index}"
 
 
 def consumer_name(index: int) -> str:
-    """The name of a consumer's actor."""
+    """The name of a consumer's actor in the Ray namespace of this run."""
     return f"consumer-{index}"
 
 
@@ -224,12 +225,12 @@ def make_shard(settings: ShardSettings, endpoints: Endpoints) -> "ActorHandle[An
 
 
 def make_consumer(settings: ConsumerSettings, endpoints: Endpoints) -> "ActorHandle[Any]":
-    """Start a consumer's actor, once the shards' are started. Does not wait."""
+    """Start a consumer's actor. The shards' actors must have been started. Does not wait."""
     return named_actor(ConsumerActor, consumer_name(settings.index), settings, endpoints)
 
 
 def named_actor(kind: type[Any], name: str, *arguments: Any) -> "ActorHandle[Any]":
-    """Start an actor. Its arguments are plain values: Ray keeps others where a restart of
-    the actor may not find them."""
-    made = ray.remote(kind).options(name=name, max_restarts=-1, max_task_retries=0, num_cpus=0)
-    return cast("ActorHandle[Any]", made.remote(*arguments))
+    """Start an actor. Its arguments must be plain values: Ray stores other arguments where a
+    restarted actor may not find them."""
+    actor = ray.remote(kind).options(name=name, max_restarts=-1, max_task_retries=0, num_cpus=0)
+    return cast("ActorHandle[Any]", actor.remote(*arguments))

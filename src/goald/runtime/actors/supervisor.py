@@ -39,21 +39,22 @@ class Supervisor:
         instance: int = 0,
         make_shard: Callable[[ShardSettings, Endpoints], "ActorHandle[Any]"] = make_shard,
     ) -> None:
-        """`streams`: how many event streams there are. `instance`: the epoch under which the
-        actors take what they work on; 0 for an instance on its own. `make_shard`: starts
-        another actor than ours, for comparisons."""
+        """`streams`: the number of event streams. `instance`: the epoch of the leader lease, under
+        which the actors take slots and streams; 0 without leader election. `make_shard`: starts
+        the actor of a shard; benches replace it."""
         self._make_shard = make_shard
         self._settings = settings
         self._endpoints = endpoints
         self._streams = streams
         self._instance = instance
-        self._given_up: set[str] = set()
+        self._suspects: set[str] = set()
         self._shards: list[ActorHandle[Any]] = []
         self._consumers: list[ActorHandle[Any]] = []
 
-    async def start(self, *, patiently: bool = False) -> None:
-        """Start shards, then consumers; return when all are ready. Raises StartError where one
-        fails or takes long, unless `patiently`: then it may be for want of a server."""
+    async def start(self, *, without_deadline: bool = False) -> None:
+        """Start the shards, then the consumers; return when all are ready. Raises StartError if
+        one fails or is not ready within READY_SECONDS. With `without_deadline` it waits until
+        they are ready, because a server may be unavailable."""
         ranges = tuple(split_slots(self._settings.shards))
         self._shards = [
             self._make_shard(
@@ -71,7 +72,7 @@ class Supervisor:
             )
             for index, slots in enumerate(ranges)
         ]
-        await self._until_ready("shard", self._shards, patiently)
+        await self._until_ready("shard", self._shards, without_deadline)
         streams = [event_stream(number) for number in range(self._streams)]
         self._consumers = [
             make_consumer(
@@ -88,58 +89,59 @@ class Supervisor:
             )
             for index in range(self.consumers)
         ]
-        await self._until_ready("consumer", self._consumers, patiently)
+        await self._until_ready("consumer", self._consumers, without_deadline)
 
     @property
     def consumers(self) -> int:
-        """How many there are: never more than streams."""
+        """The number of consumers, at most one for each stream."""
         return min(self._settings.consumers, self._streams)
 
     async def stop(self, *, within: float = STOP_SECONDS) -> bool:
-        """Let consumers finish what is under way, then shards give their slots back (D7).
+        """Let the consumers finish what is in flight, then let the shards release their slots
+        (D7).
 
-        Returns within so many seconds, at least CLOSE_SECONDS; False if something did not end
-        in time (it is read again).
+        Returns within this many seconds, at least CLOSE_SECONDS. Returns False if a process did
+        not finish in time; its events are read again at the next start.
         """
         drained = await self._stop(self._consumers, max(0.0, within - CLOSE_SECONDS))
         return await self._stop(self._shards, CLOSE_SECONDS) and drained
 
     async def check(self) -> None:
-        """Raise RayEnded where Ray has given an actor up. One that merely died it starts
-        again."""
-        named = [("shard", self._shards), ("consumer", self._consumers)]
-        given_up = await asyncio.gather(
+        """Raise RayEnded if Ray no longer restarts an actor. Two checks in a row must find it
+        dead, because an actor that was just killed, and will be restarted, looks the same."""
+        roles = [("shard", self._shards), ("consumer", self._consumers)]
+        names = await asyncio.gather(
             *(
-                _is_given_up(f"{role} {index}", actor)
-                for role, actors in named
+                _name_if_dead(f"{role} {index}", actor)
+                for role, actors in roles
                 for index, actor in enumerate(actors)
             )
         )
-        found = {name for name in given_up if name is not None}
-        if again := found & self._given_up:  # twice, since one that was just killed looks alike
-            raise RayEnded(f"Ray has given up {' and '.join(sorted(again))}")
-        self._given_up = found
+        dead = {name for name in names if name is not None}
+        if confirmed := dead & self._suspects:
+            raise RayEnded(f"Ray does not restart {' and '.join(sorted(confirmed))}")
+        self._suspects = dead
 
     async def _until_ready(
-        self, role: str, actors: "list[ActorHandle[Any]]", patiently: bool
+        self, role: str, actors: "list[ActorHandle[Any]]", without_deadline: bool
     ) -> None:
-        deadline = time.monotonic() + (math.inf if patiently else READY_SECONDS)
+        deadline = time.monotonic() + (math.inf if without_deadline else READY_SECONDS)
         waiting = dict(enumerate(actors))
-        why = "it does not answer"
+        reason = "no answer"
         while waiting:
             for index, actor in list(waiting.items()):
                 try:
                     if await actor.ready.remote():
                         del waiting[index]
                 except StartError as error:
-                    if patiently:
+                    if without_deadline:
                         continue
-                    raise StartError(f"{role} {index} cannot start: {error}") from None
+                    raise StartError(f"Cannot start {role} {index}: {error}") from None
                 except RayError as error:
-                    why = str(error).strip().splitlines()[-1]
+                    reason = str(error).strip().splitlines()[-1]
             if waiting and time.monotonic() > deadline:
                 raise StartError(
-                    f"{role} {min(waiting)} is not ready after {READY_SECONDS:.0f} s: {why}"
+                    f"{role} {min(waiting)} is not ready after {READY_SECONDS:.0f} s: {reason}"
                 )
             await asyncio.sleep(POLL_SECONDS)
 
@@ -147,14 +149,14 @@ class Supervisor:
     async def _stop(actors: "list[ActorHandle[Any]]", seconds: float) -> bool:
         if not actors:
             return True
-        calls = [asyncio.ensure_future(_stopped(actor)) for actor in actors]
+        calls = [asyncio.ensure_future(_stop(actor)) for actor in actors]
         _, late = await asyncio.wait(calls, timeout=seconds)
         for call in late:
             call.cancel()
         return not late
 
 
-async def _is_given_up(name: str, actor: "ActorHandle[Any]") -> str | None:
+async def _name_if_dead(name: str, actor: "ActorHandle[Any]") -> str | None:
     try:
         await asyncio.wait_for(actor.ready.remote(), ANSWER_SECONDS)
     except ActorDiedError:
@@ -164,7 +166,7 @@ async def _is_given_up(name: str, actor: "ActorHandle[Any]") -> str | None:
     return None
 
 
-async def _stopped(actor: "ActorHandle[Any]") -> None:
+async def _stop(actor: "ActorHandle[Any]") -> None:
     with contextlib.suppress(RayError):
         await actor.stop.remote()
         await actor.exit.remote()

@@ -1,4 +1,4 @@
-"""What `goald serve` stands on: services of its own, or those of the settings."""
+"""The servers and the Ray that `goald serve` runs on: embedded, or named by the settings."""
 
 import contextlib
 import tempfile
@@ -11,6 +11,7 @@ from goald import migrations
 from goald.migrations.roles import SHARD
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.daemon.console import ServeConsole
+from goald.runtime.daemon.reachability import check_reachable
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
 from goald.runtime.embedded.secret import token_secret
 from goald.settings import Settings
@@ -18,20 +19,22 @@ from goald.settings import Settings
 
 @dataclass(frozen=True)
 class ServiceEnvironment:
-    """What the daemon stands on: services that take commands, and a Ray to run in."""
+    """Redis and Postgres that accept commands, and a Ray that is not started yet."""
 
     settings: Settings
+    """With the addresses of the servers."""
     cluster: RayCluster
     record: Callable[[str, int], None]
-    """Told the role and id of each process started, so that the next run can end it."""
+    """Records the role and id of each process started, so that the next run can end it."""
     log_dir: Path | None
-    failed: Callable[[], list[str]]
-    """The embedded services that have ended by themselves."""
+    ended_servers: Callable[[], list[str]]
+    """Returns the embedded servers that have ended unexpectedly."""
 
 
 @contextlib.contextmanager
 def embedded_environment(settings: Settings, console: ServeConsole) -> Iterator[ServiceEnvironment]:
-    """A Redis and a Postgres of its own, under the data directory. Raises StartError."""
+    """Starts Valkey and Postgres under the data directory; stops them after the body. Raises
+    StartError."""
     with DataDirectory.open(settings.data_dir) as data:
         console.step(f"starting Valkey and Postgres under {data.path}")
         services = EmbeddedServices(data)
@@ -52,13 +55,17 @@ def embedded_environment(settings: Settings, console: ServeConsole) -> Iterator[
                 cluster=RayCluster(data.short / "ray", settings.ray_address),
                 record=data.record.add,
                 log_dir=data.logs,
-                failed=services.exited,
+                ended_servers=services.exited,
             )
 
 
 @contextlib.contextmanager
 def external_environment(settings: Settings, console: ServeConsole) -> Iterator[ServiceEnvironment]:
-    """The services that the settings name. Raises SchemaMismatch where they are not migrated."""
+    """Uses the servers that the settings name. Raises ServiceUnavailable if one cannot be
+    reached, SchemaMismatch if the schema is not migrated."""
+    console.step("connecting to Redis and Postgres")
+    check_reachable("Redis", settings.redis.url, "GOALD_REDIS_URL")
+    check_reachable("Postgres", settings.postgres.dsn, "GOALD_POSTGRES_DSN")
     console.step("checking the schema")
     migrations.check(settings.postgres.dsn, SHARD)
     with tempfile.TemporaryDirectory(prefix="goald-", ignore_cleanup_errors=True) as short:
@@ -67,5 +74,5 @@ def external_environment(settings: Settings, console: ServeConsole) -> Iterator[
             cluster=RayCluster(Path(short) / "ray", settings.ray_address),
             record=lambda _role, _pid: None,
             log_dir=None,
-            failed=list,
+            ended_servers=list,
         )

@@ -1,4 +1,4 @@
-"""The actors of one instance, for as long as it is the one that acts."""
+"""Runs the actors of this instance while it is the leader."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,89 +19,91 @@ CHECK_SECONDS = 0.5
 
 
 class LeaderRunner:
-    """Starts the actors once no other instance acts; all of them anew, with Ray, where Ray has
-    ended; and stands by where another instance took over."""
+    """Starts the actors once this instance is elected. Restarts Ray and all actors if Ray ended,
+    and returns to standby if another instance took over."""
 
     def __init__(
         self,
-        ground: ServiceEnvironment,
+        environment: ServiceEnvironment,
         endpoints: Endpoints,
         streams: int,
-        primacy: LeaderElection,
+        election: LeaderElection,
         console: ServeConsole,
         on_restart: Callable[[], None],
     ) -> None:
-        """`streams`: how many there are. `on_restart` is told after Ray was started again,
-        which takes over SIGTERM."""
-        self._ground = ground
-        self._settings: Settings = ground.settings
+        """`streams`: the number of event streams. `on_restart` is called after each restart of
+        Ray, which installs its own SIGTERM handler."""
+        self._environment = environment
+        self._settings: Settings = environment.settings
         self._endpoints = endpoints
         self._streams = streams
-        self._primacy = primacy
+        self._election = election
         self._console = console
         self._on_restart = on_restart
         self._supervisor: Supervisor | None = None
-        self._began_once = False
-        self._ended: str | None = None
+        self._was_ready = False
+        self._restart_reason: str | None = None
         self.ready = asyncio.Event()
 
     @property
-    def stands_by(self) -> str | None:
-        """Why this instance does not act; None where it does."""
-        return self._primacy.waits_for
+    def standby_reason(self) -> str | None:
+        """Why this instance is not active; None if it is."""
+        return self._election.standby_reason
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why its actors do not all run, a short phrase; None where they do."""
+        """Why not all actors of this instance run, a short phrase; None if they do."""
         if self.ready.is_set():
             return None
-        return self.stands_by or self._ended or "actors are being started"
+        if self.standby_reason is not None:
+            return self.standby_reason
+        if self._restart_reason is not None:
+            return f"restarting all actors: {self._restart_reason}"
+        return "starting actors"
 
     async def run(self) -> None:
-        """Until cancelled. Blocks the loop for some seconds where Ray is started anew: that
-        belongs on the main thread. Raises StartError where the actors cannot be started."""
-        from goald.runtime.actors.supervisor import (
-            Supervisor,  # brings Ray, which is slow to import
-        )
+        """Run until cancelled. Must run on the main thread: restarting Ray blocks the event loop
+        for some seconds. Raises StartError if the actors cannot be started."""
+        from goald.runtime.actors.supervisor import Supervisor  # imports Ray, which takes 1 s
 
         shards, consumers = self._settings.shards, min(self._settings.consumers, self._streams)
         while True:
-            epoch = await self._primacy.take(self._console.problem)
-            self._console.step(f"starting actors: shards {shards}, consumers {consumers}")
+            epoch = await self._election.win(self._console.problem)
+            self._console.step(f"starting actors: {shards} shards, {consumers} consumers")
             supervisor = Supervisor(self._settings, self._endpoints, self._streams, instance=epoch)
             self._supervisor = supervisor
             try:
-                await self._primacy.during(self._supervise(supervisor))
+                await self._election.run_while_leader(self._supervise(supervisor))
             except (LeaseLost, RayEnded) as error:
                 self._supervisor = None
                 self.ready.clear()
-                self._ended = str(error)
-                self._console.problem(f"{error}: every actor is started anew")
-                self._ground.cluster.restart(self._ground.record, str(error))
+                self._restart_reason = str(error)
+                self._console.problem(f"Restarting all actors: {error}")
+                self._environment.cluster.restart(self._environment.record, str(error))
                 self._on_restart()
 
     async def stop(self, *, within: float) -> bool:
-        """Let the actors finish, and another instance act, in so many seconds (D7). Whether all
-        was finished."""
+        """Let the actors finish, and give up the leadership, within this many seconds (D7).
+        Returns whether everything was finished."""
         drained = True
         if self._supervisor is not None:
             drained = await self._supervisor.stop(within=within - CLOSE_SECONDS)
-        await self._primacy.release()
+        await self._election.release()
         return drained
 
     async def _supervise(self, supervisor: "Supervisor") -> None:
-        """Until cancelled. Raises RayEnded."""
-        starting = asyncio.ensure_future(supervisor.start(patiently=self._began_once))
+        """Run until cancelled. Raises RayEnded."""
+        starting = asyncio.ensure_future(supervisor.start(without_deadline=self._was_ready))
         try:
             while not starting.done():
-                self._ground.cluster.check()
+                self._environment.cluster.check()
                 await asyncio.wait({starting}, timeout=CHECK_SECONDS)
             starting.result()
         finally:
             starting.cancel()
-        self._began_once = True
+        self._was_ready = True
         self.ready.set()
         while True:
-            self._ground.cluster.check()
+            self._environment.cluster.check()
             await supervisor.check()
             await asyncio.sleep(CHECK_SECONDS)

@@ -1,4 +1,4 @@
-"""The demo: a tenant with workflows over every goal type, and traffic made for it."""
+"""The demo: a tenant with workflows for every goal type, and generated traffic."""
 
 import asyncio
 import contextlib
@@ -13,23 +13,23 @@ from goald.domain.errors import RetryableError
 from goald.runtime.demo.traffic import TENANT, DemoTraffic, Event
 
 WORKFLOWS = Path(__file__).with_name("demo.yaml")
-"""A file for `goald apply`."""
+"""A configuration file for `goald apply`."""
 TICK_S = 0.05
 PAUSE_S = 1.0
 
 
-async def traffic(
+async def send_traffic(
     publisher: Publisher, stop: asyncio.Event, *, rate: float = 300, seed: int = 7
 ) -> None:
-    """Send made events, `rate` a second, until `stop` is set. Where Redis is away it waits
-    for it and goes on; what it could not send then is left out."""
+    """Send generated events, `rate` per second, until `stop` is set. While Redis is unavailable
+    it waits, and does not send the events of that time later."""
     loop = asyncio.get_running_loop()
     events = _endless(DemoTraffic(seed=seed, started_at=datetime.now(UTC)))
     due, last = 0.0, loop.time()
     while not stop.is_set():
         await _pause(stop, TICK_S)
         now = loop.time()
-        due = min(due + (now - last) * rate, rate)  # after a pause: no more than a second's
+        due = min(due + (now - last) * rate, rate)  # never more than one second of events
         last = now
         count = int(due)
         due -= count
@@ -47,6 +47,6 @@ def _endless(traffic: DemoTraffic) -> Iterator[Event]:
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait, unless it is stopped meanwhile."""
+    """Wait this many seconds, or until `stop` is set."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)

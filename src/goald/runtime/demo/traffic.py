@@ -1,5 +1,5 @@
-"""Made traffic for the demo: contacts of tenant `demo` who enrol, look around, and reach what
-their workflow was for, or not. Pure: the seed and the times are passed in, nothing is sent.
+"""Generated traffic for the demo: contacts of tenant `demo` enroll, do other things, and reach
+the goal of their workflow or do not. Pure: seed and times are passed in, nothing is sent.
 """
 
 import random
@@ -15,15 +15,15 @@ SOURCE = "goald/demo"
 
 Event: TypeAlias = dict[str, Any]
 """A CloudEvent as a map."""
-Step: TypeAlias = tuple[str, dict[str, Any]]
-"""The type of an event, and its data without the contact."""
+Action: TypeAlias = tuple[str, dict[str, Any]]
+"""The type and the data of an event, without the contact."""
 
 CONTACTS = 5_000
 OPEN_AT_ONCE = 2_000
 FEW_OPEN = 40
-"""Below this many open enrollments nearly every other event enrols somebody."""
+"""Below this number of open enrollments, about every second event starts one."""
 
-GOALS: dict[str, tuple[Step, ...]] = {
+GOALS: dict[str, tuple[Action, ...]] = {
     "lead-nurturing": (("contact.tag.added", {"tag_name": "Customer"}),),
     "upsell-campaign": (("payment.completed", {"amount": "149.90", "currency": "USD"}),),
     "consultation-booking": (("appointment.booked", {"calendar_id": "cal-456"}),),
@@ -37,9 +37,9 @@ GOALS: dict[str, tuple[Step, ...]] = {
         ("payment.completed", {"amount": "12.50", "currency": "USD"}),
     ),
 }
-"""What completes an enrollment in each workflow of demo.yaml."""
+"""The actions that complete an enrollment, for each workflow of demo.yaml."""
 
-OTHERWISE: tuple[Step, ...] = (
+OTHER_ACTIONS: tuple[Action, ...] = (
     ("contact.tag.added", {"tag_name": "Newsletter"}),
     ("payment.completed", {"amount": "8.00", "currency": "EUR"}),
     ("form.submitted", {"form_id": "form-feedback"}),
@@ -47,8 +47,8 @@ OTHERWISE: tuple[Step, ...] = (
     ("page.visited", {"path": "/pricing"}),
     ("email.opened", {"campaign": "spring"}),
 )
-"""What contacts do beside it. Some of these types goald does not read; and a small payment
-does meet the goal of who is being onboarded."""
+"""Actions that complete no enrollment, except that a small payment meets a goal of the
+onboarding. goald ignores some of these event types."""
 
 MALFORMED: tuple[Callable[[Event], Event], ...] = (
     lambda event: event | {"time": "yesterday"},
@@ -57,7 +57,7 @@ MALFORMED: tuple[Callable[[Event], Event], ...] = (
     lambda event: _payment(event, amount="1e1000000"),
     lambda event: _payment(event, amount="NaN"),
 )
-"""What a broken producer sends: each of these belongs in goald:dead."""
+"""Changes that make an event malformed, as a broken producer sends it. goald dead-letters each."""
 
 
 @dataclass(slots=True)
@@ -66,14 +66,14 @@ class _Enrollment:
     workflow_id: str
     contact_id: str
     done: int = 0
-    """How many steps of the workflow's goals have been taken."""
+    """Actions of the workflow's goals that the contact has done."""
 
 
 class DemoTraffic:
-    """An endless run of events, the same for the same seed and times.
+    """An endless sequence of events, the same for the same seed and times.
 
-    Contacts are the same at each start. Enrollment ids are new at each, since an enrollment
-    ends only once: `started_at` is part of what they are made from. Memory is bounded.
+    The contacts depend on the seed only. The enrollment ids depend on `started_at` too, because
+    an enrollment ends only once. Memory is bounded.
     """
 
     def __init__(self, *, seed: int, started_at: datetime) -> None:
@@ -82,13 +82,13 @@ class DemoTraffic:
         self._random = random.Random(f"{seed} {started_at.isoformat()}")
         self._open: list[_Enrollment] = []
         self._sent: deque[Event] = deque(maxlen=200)
-        self._made = 0
+        self._count = 0
 
     def next(self, now: datetime) -> Event:
-        """The next event; it happens at `now`, an aware time."""
+        """The next event, with the time `now`, which must be aware."""
         chance = self._random.random()
         if chance < 0.01 and self._sent:
-            return self._random.choice(self._sent)  # a producer that sends twice
+            return self._random.choice(self._sent)  # a duplicate
         if chance < 0.02:
             return self._malformed(now)
         event = self._regular(now)
@@ -99,15 +99,15 @@ class DemoTraffic:
         chance = self._random.random()
         few = len(self._open) < FEW_OPEN
         if len(self._open) < OPEN_AT_ONCE and chance < (0.5 if few else 0.04):
-            return self._enrol(now)
+            return self._enroll(now)
         if self._open and self._random.random() < 0.04:
             return self._advance(now)
         if self._open and self._random.random() < 0.01:
             return self._end(now)
-        kind, data = self._random.choice(OTHERWISE)
-        return self._event(kind, self._somebody(), data, now)
+        kind, data = self._random.choice(OTHER_ACTIONS)
+        return self._event(kind, self._random_contact(), data, now)
 
-    def _enrol(self, now: datetime) -> Event:
+    def _enroll(self, now: datetime) -> Event:
         enrollment = _Enrollment(
             id=_uuid(self._random),
             workflow_id=self._random.choice(list(GOALS)),
@@ -122,19 +122,19 @@ class DemoTraffic:
         return self._event("workflow.enrollment.started", enrollment.contact_id, data, now)
 
     def _advance(self, now: datetime) -> Event:
-        """Somebody takes the next step towards what the workflow is for."""
+        """A contact does the next action towards the goals of its workflow."""
         place = self._random.randrange(len(self._open))
         enrollment = self._open[place]
-        steps = GOALS[enrollment.workflow_id]
-        kind, data = steps[enrollment.done]
+        actions = GOALS[enrollment.workflow_id]
+        kind, data = actions[enrollment.done]
         enrollment.done += 1
-        if enrollment.done == len(steps):
-            self._drop(place)
+        if enrollment.done == len(actions):
+            self._remove(place)
         return self._event(kind, enrollment.contact_id, data, now)
 
     def _end(self, now: datetime) -> Event:
-        """Somebody leaves a workflow without its goal."""
-        enrollment = self._drop(self._random.randrange(len(self._open)))
+        """A contact leaves a workflow without reaching its goal."""
+        enrollment = self._remove(self._random.randrange(len(self._open)))
         data = {
             "workflow_id": enrollment.workflow_id,
             "enrollment_id": enrollment.id,
@@ -143,23 +143,23 @@ class DemoTraffic:
         return self._event("workflow.enrollment.ended", enrollment.contact_id, data, now)
 
     def _malformed(self, now: datetime) -> Event:
-        kind, data = self._random.choice(OTHERWISE[:4])
-        event = self._event(kind, self._somebody(), data, now)
+        kind, data = self._random.choice(OTHER_ACTIONS[:4])
+        event = self._event(kind, self._random_contact(), data, now)
         return self._random.choice(MALFORMED)(event)
 
-    def _somebody(self) -> str:
+    def _random_contact(self) -> str:
         if self._open and self._random.random() < 0.5:
             return self._random.choice(self._open).contact_id
         return self._random.choice(self._contacts)
 
-    def _drop(self, place: int) -> _Enrollment:
-        """Remove an open enrollment, in constant time; their order means nothing."""
+    def _remove(self, place: int) -> _Enrollment:
+        """Remove an open enrollment in constant time, without keeping their order."""
         self._open[place], self._open[-1] = self._open[-1], self._open[place]
         return self._open.pop()
 
     def _event(self, kind: str, contact_id: str, data: dict[str, Any], now: datetime) -> Event:
-        self._made += 1
-        moment = now + timedelta(microseconds=self._made % 1_000)  # no two quite at once
+        self._count += 1
+        moment = now + timedelta(microseconds=self._count % 1_000)  # so that no two times are equal
         return {
             "specversion": "1.0",
             "id": _uuid(self._random),

@@ -1,4 +1,4 @@
-"""The daemon's look at the number of event streams: it reads as many as it started with."""
+"""The daemon's check that the number of event streams has not changed since its start."""
 
 import contextlib
 from typing import Protocol
@@ -14,41 +14,42 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class StreamCounts(Protocol):
-    """Where the number of event streams is kept. Raises ServiceUnavailable."""
+    """Stores the number of event streams. Raises ServiceUnavailable."""
 
     async def stored_stream_count(self) -> int | None:
-        """The number that is kept; None where there is none."""
+        """The stored number; None if none is stored."""
 
     async def ensure_stream_count(self, desired: int | None) -> int:
-        """Keep `wanted`, where none is kept."""
+        """The stored number, after storing `desired` if none was stored. Raises StreamCountMismatch
+        if it differs from `desired`."""
 
 
 class StreamCountWatcher:
-    """Ends the daemon when `goald streams set` has changed the number, so that it is started
-    again with the new one; until then the streams that it reads are read in order (3.2)."""
+    """Ends the daemon when `goald streams set` has changed the number, so that it is restarted
+    with the new number. Until then it reads its streams in order."""
 
     def __init__(self, counts: StreamCounts, running: int, clock: Clock) -> None:
-        """`running`: how many streams are read."""
+        """`running`: the number of streams that this daemon reads."""
         self._counts = counts
         self._running = running
         self._clock = clock
 
     async def run(self) -> None:
-        """Look each second until cancelled. Raises StreamCountMismatch when the number is
-        another. One that is gone, as after the loss of Redis' data, is put back."""
+        """Check every second until cancelled. Raises StreamCountMismatch if the number has
+        changed. Stores the number again if it is missing because Redis lost data."""
         while True:
-            with contextlib.suppress(ServiceUnavailable):  # others say so
-                await self.once()
+            with contextlib.suppress(ServiceUnavailable):  # the readings watcher reports it
+                await self.check()
             await self._clock.sleep(EVERY_SECONDS)
 
-    async def once(self) -> None:
-        """Look now."""
-        held = await self._counts.stored_stream_count()
-        if held is None:
-            held = await self._counts.ensure_stream_count(self._running)
-            _log.warning("the number of event streams was gone, and is put back", streams=held)
-        if held != self._running:
+    async def check(self) -> None:
+        """Check once."""
+        current = await self._counts.stored_stream_count()
+        if current is None:
+            current = await self._counts.ensure_stream_count(self._running)
+            _log.warning("stored the missing number of event streams again", streams=current)
+        if current != self._running:
             raise StreamCountMismatch(
-                f"there are {held} event streams now, and this goald reads {self._running}: it "
-                f"ends, to be started again (with GOALD_STREAMS={held}, where that is set)"
+                f"The number of event streams changed from {self._running} to {current}. Restart "
+                f"goald; if GOALD_STREAMS is set, set it to {current}."
             )

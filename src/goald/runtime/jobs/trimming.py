@@ -20,22 +20,22 @@ _READERS: dict[str, str | None] = {
     EXITS: None,
     NOTICES: None,
 }
-"""The streams that are trimmed, and the group that has to be there. All event streams that
-there may be: their number may have been greater."""
+"""The streams to trim, and the consumer group without which a stream is not trimmed. Includes
+every possible event stream, because their number may have been greater."""
 
 
 class Trimmer(Protocol):
-    """Trims one stream, never what a group has not acknowledged."""
+    """Trims a stream, but never an entry that a group has not acknowledged."""
 
     async def trim(self, stream: str, keep_seconds: float, reader: str | None) -> int:
-        """Take some of the oldest entries out; how many, 0 where there is nothing (more) to
-        take. Raises GoaldError."""
+        """Remove some of the oldest entries and return their number; 0 if there is nothing left
+        to remove. Raises GoaldError."""
 
     async def close(self) -> None: ...
 
 
 class Trimming:
-    """Keeps streams trimmed. Two of them at once do no harm."""
+    """Keeps streams trimmed. Several instances may run it at the same time."""
 
     def __init__(
         self, trimmer: Trimmer, keep_seconds: float, metrics: TrimmingMetrics, clock: Clock
@@ -46,8 +46,8 @@ class Trimming:
         self._clock = clock
 
     async def run(self) -> None:
-        """Work at once and then every half minute, until it is cancelled. Whatever fails is
-        logged and tried again: it never ends the daemon."""
+        """Run at once and then every 30 s, until cancelled. Logs a failure and retries; a failure
+        never ends the daemon."""
         try:
             while True:
                 await self._clock.sleep(EVERY_SECONDS if await self.once() else RETRY_SECONDS)
@@ -55,19 +55,19 @@ class Trimming:
             await self._trimmer.close()
 
     async def once(self) -> bool:
-        """Trim every stream; whether all was done. One that cannot be trimmed holds up no
-        other."""
+        """Trim every stream, and return whether all succeeded. A stream that cannot be trimmed
+        does not delay the others."""
         failures: dict[str, str] = {}
         for stream, reader in _READERS.items():
             try:
                 await self._trim(stream, reader)
-            except ServiceUnavailable as error:  # the others would fail too
+            except ServiceUnavailable as error:  # the other streams would fail too
                 failures[str(error)] = stream
                 break
             except GoaldError as error:
                 failures[str(error)] = stream
         for text, stream in failures.items():
-            _log.warning("could not trim; trying again", stream=stream, error=text)
+            _log.warning("cannot trim a stream; retrying", stream=stream, error=text)
         return not failures
 
     async def _trim(self, stream: str, reader: str | None) -> None:

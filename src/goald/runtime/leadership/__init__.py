@@ -1,1 +1,1 @@
-"""Leader election between instances, and the takeover of leases."""
+"""Who may take a lease, and which instance is the leader."""

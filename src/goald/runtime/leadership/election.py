@@ -1,8 +1,9 @@
-"""Which `goald serve` of several on one Redis and one Postgres acts: one, the others stand by.
+"""Leader election: of several `goald serve` on one Redis and one Postgres, one is active and the
+others are on standby.
 
-The one that acts holds the lease of `LEADER_LEASE`. Its epoch is the number under which its actors
-take slots and streams, and whoever comes under a greater one takes them at once: so no two
-instances ever hold a part each and wait for each other.
+The active instance holds the lease `goald:leader`. The epoch of that lease is the number under
+which its actors take slots and streams, and a greater number takes them from a smaller one at
+once. So two instances never hold some of the leases each and wait for each other.
 """
 
 import asyncio
@@ -18,78 +19,78 @@ from goald.ports.stream_leases import StreamLeases
 from goald.runtime.connections import CLOSE_SECONDS, close_all
 from goald.runtime.leadership.takeover import INSTANCE_ROLE, ProcessTakeover, this_process
 
-LOOK_SECONDS = 1.0
-"""Between two looks whether the one that acts has ended."""
+RETRY_SECONDS = 1.0
+"""Between two attempts of a standby to become the leader."""
 
 T = TypeVar("T")
 
 
 class LeaderElection:
-    """The lease by which this process is the one that acts."""
+    """This process's part in the election."""
 
     def __init__(self, leases: StreamLeases, clock: Clock) -> None:
         self._leases = leases
         self._clock = clock
         self._lease: StreamLease | None = None
-        self._waits_for: str | None = None
+        self._standby_reason: str | None = None
 
     @property
-    def waits_for(self) -> str | None:
-        """Why it does not act, a short phrase; None while it does."""
-        return self._waits_for
+    def standby_reason(self) -> str | None:
+        """Why this instance is not active, a short phrase; None if it is."""
+        return self._standby_reason
 
-    async def take(self, tell: Callable[[str], None]) -> int:
-        """Wait until no other acts; the epoch to act under. `tell` hears what is waited for,
-        once for each reason."""
-        claim = ProcessTakeover(this_process(0, INSTANCE_ROLE), self._clock)
-        # A Postgres that lost it may still hold leases that our actors took under it since.
-        before = 0 if self._lease is None else self._lease.epoch
+    async def win(self, report: Callable[[str], None]) -> int:
+        """Wait until this instance is the leader, and return its epoch. Calls `report` with the
+        reason for waiting, once for each reason."""
+        policy = ProcessTakeover(this_process(0, INSTANCE_ROLE), self._clock)
+        # If Postgres lost the lease, actors may still hold others that they took under its epoch.
+        above = 0 if self._lease is None else self._lease.epoch
         while True:
             try:
                 self._lease = await self._leases.acquire(
-                    LEADER_LEASE, str(claim.holder), claim, before
+                    LEADER_LEASE, str(policy.holder), policy, above
                 )
             except LeaseHeld as error:
-                reason = f"another goald acts, and this one stands by: {error}"
+                reason = f"standby: {policy.refused_holder or error}"
             except RetryableError:
-                reason = "it cannot see whether another goald acts: Postgres cannot be used"
+                reason = "standby: cannot read the leader lease, because Postgres is unavailable"
             else:
-                self._waits_for = None
+                self._standby_reason = None
                 return self._lease.epoch
-            if reason != self._waits_for:
-                self._waits_for = reason
-                tell(reason)
-            await self._clock.sleep(LOOK_SECONDS)
+            if reason != self._standby_reason:
+                self._standby_reason = reason
+                report(reason)
+            await self._clock.sleep(RETRY_SECONDS)
 
-    async def during(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work gives. Raises LeaseLost, the work being cancelled, where another took
-        over meanwhile."""
+    async def run_while_leader(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of the work. Cancels it and raises LeaseLost if another instance takes
+        over."""
         if self._lease is None:
-            raise RuntimeError("the lease is not taken yet")
-        doing = asyncio.ensure_future(work)
-        holding = asyncio.ensure_future(self._hold(self._lease))
+            raise RuntimeError("this instance is not the leader")
+        working = asyncio.ensure_future(work)
+        renewing = asyncio.ensure_future(self._renew(self._lease))
         try:
-            await asyncio.wait({doing, holding}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (doing, holding):
+            for task in (working, renewing):
                 task.cancel()
-            await asyncio.wait({doing, holding})
-        if not holding.cancelled() and (lost := holding.exception()) is not None:
-            raise lost
-        return doing.result()
+            await asyncio.wait({working, renewing})
+        if not renewing.cancelled() and (error := renewing.exception()) is not None:
+            raise error
+        return working.result()
 
     async def release(self) -> None:
-        """Let another act at once, in at most CLOSE_SECONDS. Where Postgres is away, or does not
-        answer, that one finds out by itself."""
+        """Give up the leadership, so that a standby takes over at once. Takes at most
+        CLOSE_SECONDS: if Postgres does not answer, the lease expires."""
         with contextlib.suppress(RetryableError, LeaseLost, TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 if self._lease is not None:
                     await self._leases.release(self._lease)
         await close_all(self._leases)
 
-    async def _hold(self, lease: StreamLease) -> None:
-        """Renew until cancelled. While Postgres is away nobody can take over, and each actor
-        looks after its own lease: so that alone ends nothing."""
+    async def _renew(self, lease: StreamLease) -> None:
+        """Renew until cancelled. An unavailable Postgres does not end the leadership: no other
+        instance can take over meanwhile, and each actor checks its own lease."""
         while True:
             await self._clock.sleep(RENEW_SECONDS)
             try:
@@ -98,5 +99,5 @@ class LeaderElection:
             except (RetryableError, TimeoutError):
                 continue
             except LeaseLost:
-                self._waits_for = "another goald has taken over"
+                self._standby_reason = "standby: another instance has taken over"
                 raise

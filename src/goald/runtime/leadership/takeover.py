@@ -1,4 +1,4 @@
-"""Who takes a lease, and from whom: whoever is known to be dead, or is an earlier self (3.3)."""
+"""From whom a process may take a lease (D3)."""
 
 import contextlib
 import os
@@ -13,24 +13,26 @@ INSTANCE_ROLE = "instance"
 
 
 def this_process(instance: int, role: str) -> LeaseHolder:
-    """This process as a holder. `instance`: the epoch under which its instance acts; 0: none."""
+    """This process as a lease holder. `instance`: the epoch of its instance; 0 if it has none."""
     host = socket.gethostname().replace(":", "-")
     return LeaseHolder(instance, role, host, os.getpid(), _started(os.getpid()), _namespace())
 
 
 def is_gone(process: LeaseHolder, ours: LeaseHolder) -> bool:
-    """Whether a process is known to have ended: only one whose id means the same here can be."""
+    """Whether a process is known to have ended. Only a process of the same host and PID
+    namespace can be."""
     same = (process.host, process.namespace) == (ours.host, ours.namespace)
     return same and bool(ours.namespace) and _started(process.pid) != process.started
 
 
 class ProcessTakeover:
-    """One taker's view of those who hold what it wants. A `MayTake`.
+    """A `TakeoverPolicy` of one process.
 
-    It takes a lease that has run out; one of an earlier instance, since the later one acts;
-    one of its own role in its own instance, which was started anew; and one whose process is
-    gone. What a later instance holds it takes only where that has run out: the later one acts,
-    unless it acted in what Postgres has lost since, and then numbers are given again (D10).
+    Takes a lease that has expired; a lease of an earlier instance, because the later one is
+    active; a lease of the same role in the same instance, because that process was restarted; and
+    a lease of a process that is gone. Takes the lease of a later instance only if it has expired:
+    that instance is active, unless its epoch was given in data that Postgres has lost since, and
+    epochs are given again (D10).
     """
 
     def __init__(
@@ -42,48 +44,66 @@ class ProcessTakeover:
         self.holder = holder
         self._clock = clock
         self._is_gone = is_gone
-        self._seen: dict[int, tuple[float, float]] = {}
+        self._renewals: dict[int, tuple[float, float]] = {}
         self.outranked = False
-        """Whether a later instance holds it: this one is no longer the one that acts."""
+        """Whether a later instance holds the lease, so that this instance is not active."""
+        self.refused_holder: str | None = None
+        """The process that holds the lease, as a phrase for the operator; None if the lease was
+        not refused."""
 
-    def __call__(self, held: CurrentLease) -> bool:
-        of = LeaseHolder.parse(held.holder)
-        if of is not None and of.instance > self.holder.instance:
-            self.outranked = not (held.is_expired or self._is_silent(held))
-            return not self.outranked
+    def __call__(self, current: CurrentLease) -> bool:
+        owner = LeaseHolder.parse(current.holder)
+        may_take = self._may_take(current, owner)
+        self.refused_holder = None if may_take or owner is None else _phrase(owner)
+        return may_take
+
+    def _may_take(self, current: CurrentLease, owner: LeaseHolder | None) -> bool:
+        is_expired = current.is_expired or self._is_silent(current)
+        if owner is not None and owner.instance > self.holder.instance:
+            self.outranked = not is_expired
+            return is_expired
         self.outranked = False
-        if of is not None and (
-            of.instance < self.holder.instance or self._was_us(of) or self._is_gone(of, self.holder)
-        ):
-            return True
-        return held.is_expired or self._is_silent(held)
+        return is_expired or (
+            owner is not None
+            and (
+                owner.instance < self.holder.instance
+                or self._is_predecessor(owner)
+                or self._is_gone(owner, self.holder)
+            )
+        )
 
-    def _was_us(self, of: LeaseHolder) -> bool:
-        """One shard of an instance is the same whichever its process; one instance of several
-        on the same servers is not."""
+    def _is_predecessor(self, owner: LeaseHolder) -> bool:
+        """Whether the owner is this process, or one that this process replaces. A restarted
+        shard replaces the earlier process of its role; an instance replaces no other."""
         if self.holder.role == INSTANCE_ROLE:
-            return of.process == self.holder.process
-        return (of.instance, of.role) == (self.holder.instance, self.holder.role)
+            return owner.process == self.holder.process
+        return (owner.instance, owner.role) == (self.holder.instance, self.holder.role)
 
-    def _is_silent(self, held: CurrentLease) -> bool:
-        """Whether it was not renewed for as long as a lease lasts, by our own clock: that of
-        whoever keeps it may have been set back."""
+    def _is_silent(self, current: CurrentLease) -> bool:
+        """Whether the lease was not renewed for LEASE_SECONDS by our own clock. The server's
+        clock may have been set back."""
         now = self._clock.monotonic()
-        renewed, since = self._seen.get(held.epoch, (held.renewed, now))
-        if renewed != held.renewed:
+        renewed, since = self._renewals.get(current.epoch, (current.renewed, now))
+        if renewed != current.renewed:
             since = now
-        self._seen[held.epoch] = held.renewed, since
+        self._renewals[current.epoch] = current.renewed, since
         return now - since >= LEASE_SECONDS
 
 
+def _phrase(owner: LeaseHolder) -> str:
+    if owner.role == INSTANCE_ROLE:
+        return f"instance {owner.host}:{owner.pid} is active"
+    return f"{owner.role} of {owner.host}:{owner.pid} holds the lease"
+
+
 def _started(pid: int) -> str:
-    """Empty where there is no such process."""
+    """The start time of a process; empty if there is none with this id."""
     return (start_time_of(pid) or "").replace(":", "-")
 
 
 def _namespace() -> str:
-    """What tells the process ids of one container from another's; empty where that is unknown:
-    then no process is known to be gone."""
+    """The PID namespace, which tells the process ids of two containers apart; empty if it is
+    unknown, and then no process is known to be gone."""
     with contextlib.suppress(OSError):
         return os.readlink("/proc/self/ns/pid").strip("pid:[]")
     return ""

@@ -36,109 +36,114 @@ from goald.settings import DispatchSettings, ReadSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerSettings:
-    """What one consumer is given."""
+    """The settings of one consumer."""
 
     index: int
     streams: tuple[str, ...]
     ranges: tuple[SlotRange, ...]
+    """The slots of each shard, in the order of the shards."""
     read: ReadSettings
     dispatch: DispatchSettings
     early_events: float = 0.0
-    """Seconds that what was read stays unacknowledged after it is done: so long an event waits at
-    a shard for its enrollment, and is sent again if the shard dies (E7)."""
+    """Seconds that a processed event stays unacknowledged. A shard keeps an early event in memory
+    for this time, and the event must be sent again if the shard dies (E7)."""
     instance: int = 0
-    """As of `ShardSettings`."""
+    """The epoch of the leader lease of this consumer's instance; 0 without leader election."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerPorts:
+    """The servers and the clock of one consumer. The consumer closes them."""
+
+    open_stream: Callable[[str], EventStream]
+    leases: StreamLeases
+    outbound: Outbound
+    processes: ProcessRegistry
+    clock: Clock
 
 
 class ConsumerProcess:
-    """Some streams, from the taking of their leases to the last acknowledgement."""
+    """Some streams, from acquiring their leases to the last acknowledgement."""
 
     def __init__(
         self,
         settings: ConsumerSettings,
         shards: Sequence[Shard],
+        ports: ConsumerPorts,
         *,
-        open_stream: Callable[[str], EventStream],
-        leases: StreamLeases,
-        outbound: Outbound,
-        processes: ProcessRegistry,
-        clock: Clock,
         fail_point: FailPointHook = no_op,
     ) -> None:
         """`shards`: one for each of `settings.ranges`, in the same order."""
         self._settings = settings
-        self._open_stream = open_stream
-        self._leases = leases
-        self._outbound = outbound
-        self._clock = clock
+        self._open_stream = ports.open_stream
+        self._leases = ports.leases
+        self._outbound = ports.outbound
+        self._clock = ports.clock
         self._fail_point = fail_point
         registry = CollectorRegistry()
         self._metrics = ConsumerMetrics(registry)
         self._breaker = CircuitBreaker(self._metrics.breaker_open)
-        self._lanes = [
+        self._dispatchers = [
             ShardDispatcher(
                 shard,
                 settings.dispatch,
-                clock,
+                ports.clock,
                 self._metrics,
-                outbound,
+                ports.outbound,
                 self._breaker,
                 hold=settings.early_events,
                 fail_point=fail_point,
             )
             for shard in shards
         ]
-        self._beating = HeartbeatReporter(
+        self._heartbeat = HeartbeatReporter(
             "consumer",
             settings.index,
-            processes=processes,
-            clock=clock,
+            processes=ports.processes,
+            clock=ports.clock,
             registry=registry,
             describe=self._describe,
         )
-        self._claim = ProcessTakeover(
-            this_process(settings.instance, f"consumer-{settings.index}"), clock
+        self._takeover = ProcessTakeover(
+            this_process(settings.instance, f"consumer-{settings.index}"), ports.clock
         )
-        self._starts: dict[str, StartupSequence] = {}
+        self._startups: dict[str, StartupSequence] = {}
         self._flows: list[StreamFlow] = []
         self._stopping = False
 
     @property
     def ready(self) -> bool:
-        """Whether every stream is being read, and what is read processed."""
+        """Whether every stream is read and its events are processed."""
         return self.not_ready_reason is None
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why that is not so of some stream, a short phrase; None where it is of all."""
+        """Why one of the streams is not read or processed, a short phrase; None if all are."""
         if len(self._flows) < len(self._settings.streams):
-            starts = (start.not_ready_reason for start in self._starts.values())
-            return next(
-                (not_ready_reason for not_ready_reason in starts if not_ready_reason),
-                "it has just begun",
-            )
+            startups = iter(self._startups.values())
+            return next((each.not_ready_reason for each in startups), "starting")
         return next((flow.not_ready_reason for flow in self._flows if flow.not_ready_reason), None)
 
     async def run(self) -> None:
-        """Until `stop`, and then until all that was read is acknowledged (D7). Raises
-        LeaseLost, in an ExceptionGroup, if another took a stream."""
+        """Run until `stop`, and then until everything read is acknowledged (D7). Raises
+        LeaseLost, in an ExceptionGroup, if another process took a stream."""
         try:
             async with asyncio.TaskGroup() as serving:
-                helpers = [
-                    serving.create_task(self._beating.run()),
-                    *(serving.create_task(lane.run()) for lane in self._lanes),
+                background = [
+                    serving.create_task(self._heartbeat.run()),
+                    *(serving.create_task(dispatcher.run()) for dispatcher in self._dispatchers),
                 ]
                 async with asyncio.TaskGroup() as reading:
                     for name in self._settings.streams:
                         reading.create_task(self._read(name))
-                for task in helpers:
+                for task in background:
                     task.cancel()
-            await self._beating.remove()
+            await self._heartbeat.remove()
         finally:
-            await close_all(self._outbound, self._beating, self._leases)
+            await close_all(self._outbound, self._heartbeat, self._leases)
 
     def stop(self) -> None:
-        """Read no more, and make `run` return once what is under way is done."""
+        """Stop reading, and make `run` return once everything in flight is finished."""
         self._stopping = True
         for flow in self._flows:
             flow.stop()
@@ -146,19 +151,21 @@ class ConsumerProcess:
     async def _read(self, name: str) -> None:
         stream = self._open_stream(name)
         try:
-            await self._follow(stream, await self._taken(stream))
+            await self._run_flow(stream, await self._acquire_with_retries(stream))
         finally:
             await stream.close()
 
-    async def _taken(self, stream: EventStream) -> StreamLease:
-        start = StartupSequence(self._clock, self._metrics.retries.labels("start").inc)
-        self._starts[stream.name] = start
-        lease = await start.step(stream.name, lambda: self._take(stream))
-        del self._starts[stream.name]
+    async def _acquire_with_retries(self, stream: EventStream) -> StreamLease:
+        startup = StartupSequence(self._clock, self._metrics.retries.labels("start").inc)
+        self._startups[stream.name] = startup
+        lease = await startup.run(
+            f"acquiring the lease of {stream.name}", lambda: self._acquire(stream)
+        )
+        del self._startups[stream.name]
         self._fail_point(FailPoint.STREAM_LEASE_ACQUIRED)
         return lease
 
-    async def _follow(self, stream: EventStream, lease: StreamLease) -> None:
+    async def _run_flow(self, stream: EventStream, lease: StreamLease) -> None:
         reader = StreamReader(stream, self._settings.read)
         flow = StreamFlow(
             stream=stream,
@@ -167,7 +174,7 @@ class ConsumerProcess:
             route=Router(
                 stream.name, self._settings.ranges, max_buffer=self._settings.dispatch.bytes
             ),
-            lanes=self._lanes,
+            lanes=self._dispatchers,
             window=InFlightWindow(
                 self._settings.read.in_flight_bytes, self._metrics.in_flight_bytes
             ),
@@ -184,27 +191,29 @@ class ConsumerProcess:
             flow.stop()
         self._flows.append(flow)
         async with asyncio.TaskGroup() as tasks:
-            holding = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
-            telling = tasks.create_task(self._tell(flow))
+            renewing = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
+            reporting = tasks.create_task(self._report_start(flow))
             await flow.run()
-            for helper in (holding, telling):
-                helper.cancel()
+            for task in (renewing, reporting):
+                task.cancel()
         with contextlib.suppress(ServiceUnavailable):
             await self._leases.release(lease)
 
-    async def _tell(self, flow: StreamFlow) -> None:
-        """Say at once that all streams are read, once they are."""
+    async def _report_start(self, flow: StreamFlow) -> None:
+        """Send a heartbeat as soon as all streams are read."""
         await flow.begun()
         if self.ready:
-            await self._beating.send()
+            await self._heartbeat.send()
 
     def _describe(self) -> dict[str, Any] | None:
-        if self._claim.outranked:
-            return None  # its name on the board is another's now
+        if self._takeover.outranked:
+            return None  # the same consumer of a later instance sends this heartbeat now
         return {"ready": self.ready, "not_ready_reason": self.not_ready_reason}
 
-    async def _take(self, stream: EventStream) -> StreamLease:
-        # A Postgres that was put back to an older copy would give an epoch that Redis knows to
-        # be past (D10). Who is still alive under a later one has a row, or is nobody's any more.
+    async def _acquire(self, stream: EventStream) -> StreamLease:
+        # A Postgres restored from a backup would give an epoch that Redis has already seen
+        # surpassed (D10).
         above = await stream.epoch()
-        return await self._leases.acquire(stream.name, str(self._claim.holder), self._claim, above)
+        return await self._leases.acquire(
+            stream.name, str(self._takeover.holder), self._takeover, above
+        )

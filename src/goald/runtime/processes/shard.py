@@ -32,62 +32,72 @@ RECONCILE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSettings:
-    """What one shard is given."""
+    """The settings of one shard."""
 
     index: int
     slots: SlotRange
     clock_skew: float
+    """Seconds (GOALD_CLOCK_SKEW)."""
     republish: float
+    """Seconds that published messages are kept for republishing (D10)."""
     group_bytes: int
+    """Size limit of the events of one commit."""
     early_events: float = 0.0
-    """Seconds that an event waits for an enrollment that comes after it (E7)."""
+    """Seconds that an event waits for an enrollment that arrives after it (E7); 0 is off."""
     exit_retry: float | None = None
-    """Seconds after which an exit that nobody has acknowledged is published again."""
+    """Seconds after which an unacknowledged exit is published again; None is off."""
     instance: int = 0
-    """The epoch under which the instance acts that it belongs to; 0 for one on its own."""
+    """The epoch of the leader lease of this shard's instance; 0 without leader election."""
     reconcile: float = RECONCILE_SECONDS
-    """Seconds between two looks for changed configuration that nobody has told of."""
+    """Seconds between two checks for configuration changes that were not announced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardPorts:
+    """The servers and the clock of one shard. The shard closes them."""
+
+    store: ShardStore
+    outbound: Outbound
+    control: ControlStream
+    processes: ProcessRegistry
+    clock: Clock
 
 
 class ShardProcess:
-    """The slots of one range, from the taking of the lease to its release. A `Shard`."""
+    """One range of slots, from taking the lease to releasing it. A `Shard`."""
 
     def __init__(
         self,
         settings: ShardSettings,
+        ports: ShardPorts,
         *,
-        store: ShardStore,
-        outbound: Outbound,
-        control: ControlStream,
-        processes: ProcessRegistry,
-        clock: Clock,
         evaluator: Evaluator | None = None,
         fail_point: FailPointHook = no_op,
     ) -> None:
-        """`evaluator`: another than the one over the Rust core, for comparisons."""
+        """`evaluator`: another one than the native evaluator, for comparisons."""
         self._settings = settings
-        self._store = store
-        self._outbound = outbound
-        self._control = control
-        self._clock = clock
+        self._store = ports.store
+        self._outbound = ports.outbound
+        self._control = ports.control
+        self._clock = ports.clock
         self._fail_point = fail_point
         registry = CollectorRegistry()
         self._metrics = ShardMetrics(registry)
         self._evaluator = evaluator or Evaluator(
-            store, clock_skew_us=round(settings.clock_skew * 1e6)
+            ports.store, clock_skew_us=round(settings.clock_skew * 1e6)
         )
-        self._beating = HeartbeatReporter(
+        self._heartbeat = HeartbeatReporter(
             "shard",
             settings.index,
-            processes=processes,
-            clock=clock,
+            processes=ports.processes,
+            clock=ports.clock,
             registry=registry,
             describe=self._describe,
         )
-        self._claim = ProcessTakeover(
-            this_process(settings.instance, f"shard-{settings.index}"), clock
+        self._takeover = ProcessTakeover(
+            this_process(settings.instance, f"shard-{settings.index}"), ports.clock
         )
-        self._start = StartupSequence(clock, self._metrics.retries.labels("start").inc)
+        self._startup = StartupSequence(ports.clock, self._metrics.retries.labels("start").inc)
         self._flow: ShardFlow | None = None
         self._publisher: OutboxPublisher | None = None
         self._lease: SlotLease | None = None
@@ -95,69 +105,74 @@ class ShardProcess:
 
     @property
     def ready(self) -> bool:
-        """Whether events can be processed, and are."""
+        """Whether events are processed."""
         return self.not_ready_reason is None
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why events are not processed, a short phrase; None where they are."""
-        return self._start.not_ready_reason if self._flow is None else self._flow.not_ready_reason
+        """Why events are not processed, a short phrase; None if they are."""
+        return self._startup.not_ready_reason if self._flow is None else self._flow.not_ready_reason
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
-        """See `Shard.process`. Raises ServiceUnavailable while the state is being loaded."""
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
+        """See `Shard.process`. Raises ServiceUnavailable until the enrollments are loaded."""
         if self._flow is None:
-            raise ServiceUnavailable(f"shard {self._settings.index} is not loaded yet")
-        await self._flow.process(parts)
+            raise ServiceUnavailable(
+                f"shard {self._settings.index} is not ready: {self._startup.not_ready_reason}"
+            )
+        await self._flow.process(batches)
 
     async def run(self) -> None:
-        """Until `stop`. Raises LeaseLost, in an ExceptionGroup, if another took the slots."""
+        """Run until `stop`. Raises LeaseLost, in an ExceptionGroup, if another process took the
+        slots."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                beating = tasks.create_task(self._beating.run())
-                self._lease = await self._start.step("its slots", self._take)
+                reporting = tasks.create_task(self._heartbeat.run())
+                self._lease = await self._startup.run("acquiring the slot lease", self._acquire)
                 self._fail_point(FailPoint.SLOT_LEASE_ACQUIRED)
-                holding = tasks.create_task(hold(self._renew, self._clock))
-                await self._start.step("what is enrolled", self._load)
+                renewing = tasks.create_task(hold(self._renew, self._clock))
+                await self._startup.run("loading enrollments", self._load)
                 self._fail_point(FailPoint.LOADED)
                 publisher = self._make_publisher(self._lease)
-                await self._start.step("what was published", publisher.recognise)
-                await self._start.step("what is to be published", publisher.relay)
+                await self._startup.run("checking published messages", publisher.recognise)
+                await self._startup.run("publishing the outbox", publisher.relay)
                 self._fail_point(FailPoint.BACKLOG_PUBLISHED)
-                await self._start.step("what is configured", self._catch_up)
+                await self._startup.run("loading the configuration", self._load_configuration)
                 self._flow = self._make_flow(self._lease, publisher)
                 self._publisher = publisher
-                flowing = tasks.create_task(self._flow.run())
-                await self._beating.send()
+                processing = tasks.create_task(self._flow.run())
+                await self._heartbeat.send()
                 await self._stop.wait()
-                for task in (beating, holding, flowing):
+                for task in (reporting, renewing, processing):
                     task.cancel()
-            await self._give_back()
+            await self._release()
         finally:
-            await close_all(self._outbound, self._control, self._beating, self._store)
+            await close_all(self._outbound, self._control, self._heartbeat, self._store)
 
     def stop(self) -> None:
-        """Make `run` return. For when no consumer hands anything over any more."""
+        """Make `run` return. To be called once no consumer dispatches to this shard."""
         self._stop.set()
 
-    async def _take(self) -> SlotLease:
-        return await self._store.acquire(self._settings.slots, str(self._claim.holder), self._claim)
+    async def _acquire(self) -> SlotLease:
+        return await self._store.acquire(
+            self._settings.slots, str(self._takeover.holder), self._takeover
+        )
 
     async def _load(self) -> None:
-        await self._evaluator.load(self._held())
+        await self._evaluator.load(self._required_lease())
 
-    async def _catch_up(self) -> None:
-        """Take what was configured during the load, and say so. Since the lease was renewed
-        all along, whoever changes it later counts on this shard and waits for it (E10)."""
+    async def _load_configuration(self) -> None:
+        """Load the changes made during the load, and publish the version with the lease. The
+        lease was renewed all along, so a later change waits for this shard (E10)."""
         version = self._evaluator.config_version
         self._evaluator.configure(await self._store.configuration(after=version))
         await self._renew()
 
     async def _renew(self) -> None:
-        await self._store.renew(self._held(), self._evaluator.config_version)
+        await self._store.renew(self._required_lease(), self._evaluator.config_version)
 
-    def _held(self) -> SlotLease:
+    def _required_lease(self) -> SlotLease:
         if self._lease is None:
-            raise RuntimeError("the slots are not taken yet")
+            raise RuntimeError("the slot lease is not acquired yet")
         return self._lease
 
     def _make_publisher(self, lease: SlotLease) -> OutboxPublisher:
@@ -187,18 +202,18 @@ class ShardProcess:
             fail_point=self._fail_point,
         )
 
-    async def _give_back(self) -> None:
+    async def _release(self) -> None:
         try:
             if self._publisher is not None:
                 await self._publisher.mark()
-            await self._store.release(self._held())
+            await self._store.release(self._required_lease())
         except ServiceUnavailable:
             pass
-        await self._beating.remove()
+        await self._heartbeat.remove()
 
     def _describe(self) -> dict[str, Any] | None:
-        if self._claim.outranked:
-            return None  # its name on the board is another's now
+        if self._takeover.outranked:
+            return None  # the same shard of a later instance sends this heartbeat now
         stats = self._evaluator.stats()
         self._metrics.enrollments.set(stats["enrollments"])
         self._metrics.listeners.set(stats["listeners"])

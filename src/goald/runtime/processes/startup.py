@@ -1,4 +1,4 @@
-"""The start of a process, step by step: what it waits for meanwhile is told."""
+"""The start of a process, operation by operation. The heartbeat shows what it waits for."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -7,38 +7,40 @@ from goald.domain.errors import LeaseHeld, RetryableError
 from goald.pipeline.retry import pauses
 from goald.ports.clock import Clock
 
-HELD_SECONDS = 0.5
-"""Between two looks whether another has given up what it holds."""
+LEASE_RETRY_SECONDS = 0.5
+"""Between two attempts to take a lease that another process holds."""
 
 T = TypeVar("T")
 
 
 class StartupSequence:
-    """The steps that come before the work, each repeated until it succeeds."""
+    """Repeats each operation of a start until it succeeds."""
 
     def __init__(self, clock: Clock, on_failure: Callable[[], object]) -> None:
-        """`on_failure` is told of each failed try, for a metric."""
+        """`on_failure` is called for each failed attempt, for a metric. A lease that another
+        process holds is not a failure."""
         self._clock = clock
         self._on_failure = on_failure
-        self._not_ready_reason = "it has just begun"
+        self._not_ready_reason = "starting"
 
     @property
     def not_ready_reason(self) -> str:
-        """What is being waited for, a short phrase without addresses."""
+        """The operation in progress and what it waits for, a short phrase without addresses."""
         return self._not_ready_reason
 
-    async def step(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
-        """The call's result, once it succeeds. It must be one that may be done twice. Errors
-        that no repetition mends are raised at once. `what` it takes or reads, in few words."""
-        self._not_ready_reason = f"it takes {what}"
+    async def run(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of the call, once it succeeds. The call must be repeatable. Raises errors
+        that are not retryable at once. `operation`: a short phrase such as "loading
+        enrollments"."""
+        self._not_ready_reason = operation
         for pause in pauses():
             try:
                 return await call()
             except LeaseHeld as error:
-                self._not_ready_reason = str(error)
-                await self._clock.sleep(HELD_SECONDS)
+                self._not_ready_reason = f"{operation}: {error}"
+                await self._clock.sleep(LEASE_RETRY_SECONDS)
             except RetryableError:
                 self._on_failure()
-                self._not_ready_reason = f"it cannot take {what}: Postgres or Redis cannot be used"
+                self._not_ready_reason = f"{operation}: Postgres or Redis is unavailable"
                 await self._clock.sleep(pause)
         raise AssertionError("pauses never end")

@@ -30,8 +30,8 @@ from goald.ports.shard_store import ShardStore
 from goald.runtime.jobs.retention import Retention
 from goald.runtime.jobs.trimming import Trimming
 from goald.runtime.leadership.election import LeaderElection
-from goald.runtime.processes.consumer import ConsumerProcess, ConsumerSettings
-from goald.runtime.processes.shard import ShardProcess, ShardSettings
+from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
+from goald.runtime.processes.shard import ShardPorts, ShardProcess, ShardSettings
 
 COMMAND_SECONDS = 30.0
 """Statement timeout of a command; longer than that of an API request."""
@@ -64,11 +64,13 @@ def shard_process(
     )
     return ShardProcess(
         settings,
-        store=store,
-        outbound=_outbound(endpoints),
-        control=RedisControlStream(endpoints.redis_url),
-        processes=process_registry(endpoints),
-        clock=system_clock(),
+        ShardPorts(
+            store=store,
+            outbound=_outbound(endpoints),
+            control=RedisControlStream(endpoints.redis_url),
+            processes=process_registry(endpoints),
+            clock=system_clock(),
+        ),
         evaluator=make_evaluator(store) if make_evaluator else None,
         fail_point=fail_point,
     )
@@ -85,11 +87,13 @@ def consumer_process(
     return ConsumerProcess(
         settings,
         shards,
-        open_stream=lambda name: RedisEventStream(endpoints.redis_url, name),
-        leases=PostgresStreamLeases(endpoints.postgres_dsn),
-        outbound=_outbound(endpoints),
-        processes=process_registry(endpoints),
-        clock=system_clock(),
+        ConsumerPorts(
+            open_stream=lambda name: RedisEventStream(endpoints.redis_url, name),
+            leases=PostgresStreamLeases(endpoints.postgres_dsn),
+            outbound=_outbound(endpoints),
+            processes=process_registry(endpoints),
+            clock=system_clock(),
+        ),
         fail_point=fail_point,
     )
 
