@@ -90,13 +90,13 @@ GUARDS = (
         (STREAM,),
     ),
     Guard(
-        "epoch check: a shard hears no older consumer",
+        "epoch check: a shard refuses an older consumer",
         "D3",
         (
             Edit(
                 "src/goald/pipeline/shard/sequence.py",
-                "if progress is not None and part.epoch < progress.epoch:",
-                "if progress is not None and part.epoch < 0:",
+                "if progress is not None and batch.epoch < progress.epoch:",
+                "if progress is not None and batch.epoch < 0:",
             ),
         ),
         (SEQUENCE,),
@@ -104,7 +104,7 @@ GUARDS = (
     Guard(
         "ack-last: acknowledged when all that it caused is published",
         "D2",
-        (Edit(_FLOW, "            await batch.wait()\n", ""),),
+        (Edit(_FLOW, "            await self._in_flight.processed(batch)\n", ""),),
         (MACHINE, FLOW),
     ),
     Guard(
@@ -113,10 +113,10 @@ GUARDS = (
         (
             Edit(
                 _FLOW,
-                "            settled = await self._settled.get()\n",
-                "            settled = await self._settled.get()\n"
-                "            if settled.group is not None:\n"
-                "                settled.group.done()\n",
+                "            each = await self._to_publish.get()\n",
+                "            each = await self._to_publish.get()\n"
+                "            if each.group is not None:\n"
+                "                each.group.done()\n",
             ),
         ),
         (FLOW,),
@@ -158,7 +158,7 @@ GUARDS = (
         (
             Edit(
                 "src/goald/pipeline/outbox/publish.py",
-                "                    await self.publish(left)\n",
+                "                    await self.publish(backlog)\n",
                 "                    pass\n",
             ),
         ),
@@ -194,40 +194,40 @@ GUARDS = (
         (MACHINE, FLOW),
     ),
     Guard(
-        "relay: what an unknown commit wrote is published before the group is done",
+        "backlog: what an unknown commit wrote is published before the group is done",
         "D2",
         (
             Edit(
                 "src/goald/pipeline/shard/committer.py",
-                '        await self._retrying("Postgres: outbox", "relay", '
-                "self._publisher.relay)\n",
+                '        await context.retry("Postgres: outbox", "publish_backlog", '
+                "publish_backlog)\n",
                 "",
             ),
         ),
         (MACHINE,),
     ),
     Guard(
-        "sequence: a shard takes only the next part of a stream",
+        "sequence: a shard accepts only the next batch of a stream",
         "D1",
         (
             Edit(
                 "src/goald/pipeline/shard/sequence.py",
-                "        if part.sequence > progress.next:\n            raise OutOfSequence(",
-                "        if part.sequence > progress.next + 1_000_000:\n"
+                "        if batch.sequence > progress.next:\n            raise OutOfSequence(",
+                "        if batch.sequence > progress.next + 1_000_000:\n"
                 "            raise OutOfSequence(",
             ),
         ),
         (SEQUENCE,),
     ),
     Guard(
-        "tenure: a holder that cannot renew stops itself",
+        "renewal: a holder that cannot renew its lease stops",
         "D3",
         (
             Edit(
                 "src/goald/pipeline/lease_renewal.py",
-                '                raise LeaseLost(f"not renewed for {LEASE_SECONDS:.0f} s") '
+                '                    raise LeaseLost(f"not renewed for {LEASE_SECONDS:.0f} s") '
                 "from None\n",
-                "                renewed = clock.monotonic()\n",
+                "                    renewed = self._clock.monotonic()\n",
             ),
         ),
         ("tests/unit/pipeline/test_lease_renewal.py",),

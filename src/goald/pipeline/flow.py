@@ -1,362 +1,249 @@
-"""The whole story of an event: read, route, evaluate, commit, publish, acknowledge.
+"""The way of an event through goald:
 
-A `StreamFlow` reads one stream and routes its events to shards; a `ShardFlow` evaluates,
-commits and publishes them; then the `StreamFlow` acknowledges. Neither knows where the
-other runs. What fails because a server is away is tried again; a lost lease ends the flow.
+1. **read** the next entries of an event stream (`StreamFlow`, in a consumer)
+2. **route** each by its slot, **dispatch** it to the shard that owns the slot
+3. **evaluate** it against the goals and enrollments in memory (`ShardFlow`, in a shard)
+4. **commit** the result to Postgres, **apply** what was committed to memory
+5. **publish** the exits and notices that were committed
+6. **acknowledge** the entries, when all of that is done (`StreamFlow`)
+
+Neither flow knows where the other runs: dispatch calls `ShardFlow.process`, and that returns after
+step 5. While Redis or Postgres is away, every step is retried and nothing is lost (D6). LeaseLost
+ends a flow, because another process holds the lease (D3). An open circuit breaker stops it (D4).
 """
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
-from goald.domain.errors import (
-    BreakerOpen,
-    LeaseLost,
-    RetryableError,
-    ServerReplaced,
-    is_infrastructure_failure,
-)
-from goald.domain.fail_points import FailPoint, FailPointHook, no_op
-from goald.domain.leases import SlotLease, StreamLease
-from goald.metrics import ConsumerMetrics, ShardMetrics
+from goald import _native
+from goald.domain.errors import BreakerOpen, ContentRefused, RetryableError
+from goald.domain.fail_points import FailPoint
+from goald.pipeline.context import ConsumerContext, ShardContext
 from goald.pipeline.ingest.dispatch import ShardDispatcher
 from goald.pipeline.ingest.in_flight import InFlight, InFlightBatch
-from goald.pipeline.ingest.read import StreamReader
 from goald.pipeline.ingest.route import RoutedBatch, Router
-from goald.pipeline.ingest.window import InFlightWindow
+from goald.pipeline.ingest.session import StreamSession
 from goald.pipeline.outbox.publish import OutboxPublisher
-from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.poison.crash_loop_guard import CrashLoopGuard
-from goald.pipeline.retry import pauses, retrying
+from goald.pipeline.poison.dead_letters import DeadLetters
 from goald.pipeline.shard.admission import Admission
-from goald.pipeline.shard.committer import CommittedSlice, GroupCommitter
+from goald.pipeline.shard.committer import GroupCommitter, is_stale
 from goald.pipeline.shard.config_watcher import ConfigWatcher
-from goald.pipeline.shard.early_events import EarlyEvents
 from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.group import Group
+from goald.pipeline.shard.progress import CommittedSlice, GroupProgress
 from goald.pipeline.shard_batch import ShardBatch
-from goald.pipeline.stall_detector import STALL_SECONDS, StallDetector
-from goald.ports.clock import Clock
-from goald.ports.control_stream import ControlStream
-from goald.ports.event_stream import EventStream, RawEntry
-from goald.ports.outbound import Outbound
-from goald.ports.shard_store import ShardStore
+from goald.pipeline.stall_detector import first_reason
+from goald.ports.event_stream import RawEntry
 
-log = logging.getLogger(__name__)
-
-WAIT_SECONDS = 1.0
-EXAMINE_SECONDS = 1.0
-"""Between two looks whether a stream is what it was, and all of it there."""
 SURVIVED_SECONDS = 1.0
-"""After so long a consumer has not died of handing over an entry."""
-GROUPS_PUBLISHING = 4
-
-T = TypeVar("T")
+"""A consumer that is alive this long after it dispatched an entry has survived the entry."""
+SLICES_TO_PUBLISH = 4
 
 
 class StreamFlow:
-    """One stream's events: read, route, hand over, and at the very end acknowledge."""
+    """The events of one stream: read, route, dispatch, and at the end acknowledge."""
 
     def __init__(
         self,
-        *,
-        stream: EventStream,
-        lease: StreamLease,
-        reader: StreamReader,
+        context: ConsumerContext,
+        session: StreamSession,
         route: Router,
-        lanes: Sequence[ShardDispatcher],
-        window: InFlightWindow,
-        outbound: Outbound,
-        breaker: CircuitBreaker,
-        clock: Clock,
-        metrics: ConsumerMetrics,
-        pause: float = 0.0,
-        patience: float = STALL_SECONDS,
-        hold: float = 0.0,
-        fail_point: FailPointHook = no_op,
+        dispatchers: Sequence[ShardDispatcher],
+        in_flight: InFlight,
+        dead_letters: DeadLetters,
     ) -> None:
-        """In seconds: `pause` between two reads of a stream that is not behind; `patience` with
-        a batch under way; `hold`, how long it stays unacknowledged at least (E7)."""
-        self._stream = stream
-        self._lease = lease
-        self._reader = reader
+        """`dispatchers`: one for each shard, in the order of the router's slot ranges."""
+        self._context = context
+        self._session = session
         self._route = route
-        self._lanes = lanes
-        self._window = window
-        self._outbound = outbound
-        self._breaker = breaker
-        self._clock = clock
-        self._metrics = metrics
-        self._pause = pause
-        self._patience = patience
-        self._hold = hold
-        self._fail_point = fail_point
-        self._stall_detector = StallDetector(clock)
-        self._in_flight = InFlight(window, clock)
-        self._begun = asyncio.Event()
+        self._dispatchers = dispatchers
+        self._in_flight = in_flight
+        self._dead_letters = dead_letters
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Until stopped; then what is under way is finished first (D7), or left to be read again
-        where the breaker is open. Raises LeaseLost, in an ExceptionGroup."""
-        try:
-            while not await self._follow(await self._begin()):
-                log.warning("%s is read anew", self._stream.name)
-        except BaseException as error:
-            if is_infrastructure_failure(error):
-                await self._end()
-            raise
-        await self._end()
+        """Run until `stop`, then finish what is in flight (D7), unless the circuit breaker is
+        open. Raises LeaseLost, in an ExceptionGroup."""
+        await self._session.run(self._follow)  # again whenever Redis was replaced (D10)
+
+    def stop(self) -> None:
+        """Stop reading. `run` returns when what is in flight has been acknowledged."""
+        self._stopped.set()
+
+    async def _follow(self, guard: CrashLoopGuard) -> None:
+        """Process the stream from its acknowledged position."""
+        await self._in_flight.discard()  # what an earlier call read is read again
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [
+                tasks.create_task(self._acknowledge_in_order()),
+                tasks.create_task(self._end_if_broken()),
+            ]
+            await self._read_route_dispatch(guard)
+            await self._in_flight.idle()
+            for helper in helpers:
+                helper.cancel()
+
+    async def _read_route_dispatch(self, guard: CrashLoopGuard) -> None:
+        while not self._stopped.is_set() and self._dead_letters.breaker.not_ready_reason is None:
+            if guard.isolates:  # earlier consumers died repeatedly at this position
+                await self._deliver_alone(guard)
+                continue
+            entries = await self._session.read()
+            if not entries:
+                await self._session.wait()
+                continue
+            routed = self._route(entries)
+            await self._dispatch(entries, routed)
+            await self._session.pause_after(entries)
+
+    async def _deliver_alone(self, guard: CrashLoopGuard) -> None:
+        """Read, route and dispatch one entry with nothing else in flight. An entry that killed
+        consumers too often is dead-lettered instead (D4)."""
+        entries = await self._session.read(1)
+        if not entries:
+            guard.end()
+            return
+        letter = await guard.count_attempt(entries[0])
+        routed = self._route(entries) if letter is None else RoutedBatch.dead(letter)
+        batch = await self._dispatch(entries, routed)
+        await batch.wait(SURVIVED_SECONDS)
+        await guard.clear_attempts()
+        await self._in_flight.idle()
+
+    async def _dispatch(self, entries: list[RawEntry], routed: RoutedBatch) -> InFlightBatch:
+        """Queue a buffer for each shard. Waits while too much is in flight.
+
+        A dispatcher sends again what a shard did not process. It finds the event that kills a
+        shard by ever smaller batches, and dead-letters it (D4).
+        """
+        self._session.learn(len(entries), routed.size)
+        await self._in_flight.reserve(routed.size)
+        processed = [
+            self._dispatchers[shard].put(self._session.name, self._session.epoch, buffer)
+            for shard, buffer, _ in routed.buffers
+        ]
+        batch = await self._in_flight.add(entries, routed, processed)
+        self._context.fail_point(FailPoint.DISPATCHED)
+        return batch
+
+    async def _acknowledge_in_order(self) -> None:
+        """Acknowledge each batch when all its effects are committed and published (D2)."""
+        while True:
+            batch = await self._in_flight.first()
+            if batch.dead_letters:  # no tenant and contact could be found in these
+                await self._dead_letters.write(batch.dead_letters)
+            await self._in_flight.processed(batch)
+            self._context.fail_point(FailPoint.SHARDS_DONE)
+            await self._session.acknowledge(batch)
+            await self._in_flight.remove_first()
+
+    async def _end_if_broken(self) -> None:
+        """Once stopped, do not wait for events that an open circuit breaker keeps in flight."""
+        await self._stopped.wait()
+        await self._dead_letters.breaker.wait_open()
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why the stream stands still, a short phrase without addresses; None where it does
-        not. Tells in the consumer's heartbeat, which is not ready then."""
-        if self._breaker.not_ready_reason or self._stall_detector.not_ready_reason:
-            return self._breaker.not_ready_reason or self._stall_detector.not_ready_reason
-        if lost := [number for number, lane in enumerate(self._lanes) if lane.is_lost]:
-            return f"shard {lost[0]} takes no events"
-        seconds = self._in_flight.seconds
-        if seconds > self._patience:
-            return f"what was read {seconds:.0f} s ago is not done"
-        return None if self._begun.is_set() else "it has just begun"
-
-    async def begun(self) -> None:
-        """Wait until it reads."""
-        await self._begun.wait()
-
-    def stop(self) -> None:
-        """Read no more. `run` returns within the time of a wait and what is under way."""
-        self._stopped.set()
-
-    async def _begin(self) -> CrashLoopGuard:
-        """Claim the stream, and wait for the shards to be done with what was read of it before,
-        if it was: that cannot be acknowledged any more, and is not to be beside what is read."""
-        for pause in pauses():
-            try:
-                position = await self._trying("fence", lambda: self._stream.fence(self._lease))
-                self._fail_point(FailPoint.STREAM_FENCED)
-                start = await self._trying("count a start", self._stream.count_start)
-            except ServerReplaced:
-                await self._clock.sleep(pause)
-                continue
-            self._begun.set()
-            await self._in_flight.let_go()
-            self._reader.begin(position)
-            return CrashLoopGuard(self._stream, start)
-        raise AssertionError("pauses never end")
-
-    async def _follow(self, care: CrashLoopGuard) -> bool:
-        """Read until stopped; False where the stream is not the one that was claimed."""
-        followed = True
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                helpers = [
-                    tasks.create_task(self._acknowledge()),
-                    tasks.create_task(self._give_up()),
-                ]
-                await self._read(care)
-                await self._quiet()
-                for helper in helpers:
-                    helper.cancel()
-        except* ServerReplaced as replaced:
-            log.warning("%s: %s", self._stream.name, replaced.exceptions[0])
-            self._metrics.replaced.labels(self._stream.name).inc()
-            followed = False
-        except* BreakerOpen:
-            pass
-        return followed
-
-    async def _give_up(self) -> None:
-        """Raises BreakerOpen once the breaker is open and somebody stops this."""
-        await self._stopped.wait()
-        while True:
-            self._breaker.check()
-            await self._clock.sleep(WAIT_SECONDS / 10)
-
-    async def _end(self) -> None:
-        """Say that this end has nothing to do with an event, if that can be said."""
-        with contextlib.suppress(RetryableError, LeaseLost, ServerReplaced, TimeoutError):
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._stream.clear_starts()
-
-    async def _read(self, care: CrashLoopGuard) -> None:
-        examined = -EXAMINE_SECONDS
-        while not self._stopped.is_set() and self._breaker.not_ready_reason is None:
-            if self._clock.monotonic() - examined >= EXAMINE_SECONDS:
-                examined = self._clock.monotonic()
-                await self._examine()
-            entries = await self._trying("read", partial(self._reader.read, care.at_most))
-            if not entries:
-                care.end()
-                await self._trying("wait", lambda: self._reader.wait(WAIT_SECONDS))
-                continue
-            self._fail_point(FailPoint.READ)
-            self._metrics.read.labels(self._stream.name).inc(len(entries))
-            self._metrics.read_entries.observe(len(entries))
-            routed = await self._trying("try", partial(care.try_alone, entries))
-            if routed is None:
-                routed = self._route(entries)
-                self._fail_point(FailPoint.ROUTED)
-            else:
-                self._metrics.buried.inc()
-            self._reader.learn(len(entries), routed.size)
-            await self._window.enter(routed.size)
-            batch = self._hand_over(entries, routed)
-            await self._in_flight.put(batch)
-            self._fail_point(FailPoint.DISPATCHED)
-            if care.at_most is not None:
-                # Nothing goes beside it. That nobody here has died of it is known before.
-                await batch.wait(SURVIVED_SECONDS)
-                await self._trying("survive", care.survived)
-                await self._quiet()
-            elif not self._reader.is_behind(entries):
-                await self._clock.sleep(self._pause)
-
-    async def _quiet(self) -> None:
-        """Wait until no shard has anything of it to do. What is merely held (E7) is not waited
-        for: that would be its time for each entry that goes alone."""
-        await (self._in_flight.done() if self._hold else self._in_flight.empty())
-
-    async def _examine(self) -> None:
-        lost = await self._trying("count_lost", self._reader.count_lost)
-        if lost:
-            log.error("%s: %d entries or more were trimmed unread", self._stream.name, lost)
-            self._metrics.lost.labels(self._stream.name).inc(lost)
-
-    def _hand_over(self, entries: list[RawEntry], routed: RoutedBatch) -> InFlightBatch:
-        done = [
-            self._lanes[shard].put(self._stream.name, self._lease.epoch, buffer)
-            for shard, buffer, _ in routed.buffers
-        ]
-        last, now = entries[-1][0], self._clock.monotonic()
-        return InFlightBatch(last, len(entries), routed.size, routed.dead, done, now)
-
-    async def _acknowledge(self) -> None:
-        """Batch by batch, in the order in which they were read, each when all that it caused
-        is committed and published (D2)."""
-        name = self._stream.name
-        while True:
-            batch = await self._in_flight.first()
-            if batch.dead:
-                await self._trying("dead_letter", partial(self._outbound.dead_letter, batch.dead))
-                self._fail_point(FailPoint.REJECTS_DEAD_LETTERED)
-            await batch.wait()
-            if self._hold:
-                await self._clock.sleep(batch.at + self._hold - self._clock.monotonic())
-            self._fail_point(FailPoint.SHARDS_DONE)
-            await self._trying(
-                "acknowledge", partial(self._stream.acknowledge, batch.last, batch.entries)
-            )
-            self._fail_point(FailPoint.ACKNOWLEDGED)
-            await self._in_flight.leave()
-            self._metrics.acknowledged.labels(name).inc(batch.entries)
-            self._metrics.rejected.inc(len(batch.dead))
-
-    async def _trying(self, step: str, call: Callable[[], Awaitable[T]]) -> T:
-        with self._stall_detector.step(f"Redis: {step}"):
-            return await retrying(call, self._clock, self._metrics.retries.labels(step).inc)
+        """Why the stream is not being processed, as a short phrase without addresses; None if
+        it is. The consumer's heartbeat reports it."""
+        breaker, stalls = self._dead_letters.breaker, self._context.stall_detector
+        return first_reason(breaker, stalls, *self._dispatchers, self._in_flight, self._session)
 
 
 class ShardFlow:
-    """The events of a range of slots: evaluate, commit, publish. A `Shard`."""
+    """The events of a slot range: evaluate, commit, apply, publish. A `Shard`."""
 
     def __init__(
         self,
-        *,
+        context: ShardContext,
+        admission: Admission,
         evaluator: Evaluator,
-        store: ShardStore,
+        committer: GroupCommitter,
         publisher: OutboxPublisher,
-        control: ControlStream,
-        lease: SlotLease,
-        clock: Clock,
-        metrics: ShardMetrics,
-        group_bytes: int,
-        reconcile: float,
-        early_events: float = 0.0,
-        fail_point: FailPointHook = no_op,
+        config_watcher: ConfigWatcher,
+        begin: Callable[[Group], GroupProgress],
     ) -> None:
-        """`reconcile`: seconds after which the configuration is asked for all the same.
-        `early_events`: seconds that events wait for their enrollments (E7)."""
+        """`begin` returns a new group's progress."""
+        self._context = context
+        self._admission = admission
+        self._evaluator = evaluator
+        self._committer = committer
         self._publisher = publisher
-        self._clock = clock
-        self._metrics = metrics
-        self._fail_point = fail_point
-        self._settled: asyncio.Queue[CommittedSlice] = asyncio.Queue(GROUPS_PUBLISHING)
-        self._breaker = CircuitBreaker(metrics.breaker_open)
-        self._stall_detector = StallDetector(clock)
-        self._admission = Admission(self._breaker, fail_point, group_bytes=group_bytes)
-        self._settling = GroupCommitter(
-            evaluator=evaluator,
-            store=store,
-            publisher=publisher,
-            lease=lease,
-            clock=clock,
-            metrics=metrics,
-            breaker=self._breaker,
-            stall_detector=self._stall_detector,
-            early=EarlyEvents(early_events, clock) if early_events > 0 else None,
-            fail_point=fail_point,
-        )
-        self._following = ConfigWatcher(
-            control=control,
-            store=store,
-            evaluator=evaluator,
-            memory=self._settling.memory,
-            lease=lease,
-            clock=clock,
-            metrics=metrics,
-            reconcile=reconcile,
-            fail_point=fail_point,
-        )
+        self._config_watcher = config_watcher
+        self._begin = begin
+        self._to_publish: asyncio.Queue[CommittedSlice] = asyncio.Queue(SLICES_TO_PUBLISH)
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
-        """See `Shard.process`. Parts taken stay taken if the caller goes away."""
-        await self._admission.process(parts)
-
-    @property
-    def not_ready_reason(self) -> str | None:
-        """Why events are not processed, a short phrase without addresses; None where they are.
-        Tells in the shard's heartbeat, which is not ready then."""
-        return (
-            self._breaker.not_ready_reason
-            or self._stall_detector.not_ready_reason
-            or self._publisher.not_ready_reason
-        )
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
+        """See `Shard.process`. Admitted batches are processed even if the caller goes away."""
+        await self._admission.process(batches)
 
     async def run(self) -> None:
-        """Until cancelled. Raises LeaseLost, in an ExceptionGroup."""
-        async with asyncio.TaskGroup() as steps:
-            steps.create_task(self._evaluate_and_commit())
-            steps.create_task(self._publish())
-            steps.create_task(self._publisher.run())
-            steps.create_task(self._following.run())
+        """Run until cancelled. Raises LeaseLost, in an ExceptionGroup."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._process_groups())
+            tasks.create_task(self._publish())
+            tasks.create_task(self._publisher.run())
+            tasks.create_task(self._config_watcher.run())
 
-    async def _evaluate_and_commit(self) -> None:
-        """All that waits is evaluated together, committed, and taken into memory; then the next.
-        Until the breaker opens: then nothing more is, and whoever handed events over is told."""
+    async def _process_groups(self) -> None:
+        """Process all waiting batches as one group, then the next (group commit). When the circuit
+        breaker opens, stop: then `process` raises BreakerOpen."""
         while True:
             group = await self._admission.next()
             try:
-                async with contextlib.aclosing(self._settling.settle(group)) as settling:
-                    async for settled in settling:
-                        await self._settled.put(settled)
+                await self._evaluate_commit_apply(self._begin(group))
             except BreakerOpen:
-                self._admission.give_up(group)
+                self._admission.reject(group)
                 return
 
+    async def _evaluate_commit_apply(self, progress: GroupProgress) -> None:
+        """Process one group. `progress` yields the whole group; after a failure, what is left."""
+        for group in progress:
+            for proposal in progress.slices(self._evaluate(group)):
+                try:
+                    async with self._evaluator.lock:  # the configuration does not change meanwhile
+                        committed = await self._committer.commit(proposal)
+                        self._committer.apply(proposal, committed)
+                except ContentRefused as refused:
+                    # Postgres refuses a row: bisect, until only the refused event is left (D4).
+                    if progress.bisect(proposal, refused):
+                        continue
+                    committed = self._committer.skip(proposal)
+                except RetryableError:
+                    # The commit failed, or its outcome is unknown: reload, evaluate again.
+                    await self._committer.reload("commit", group, progress.repeat())
+                    continue
+                if is_stale(proposal, committed):
+                    # Memory differed from the table: publish the commit, reload, evaluate again.
+                    await self._publisher.publish(committed.outbox)
+                    await self._committer.reload("stale_cache", group, progress.repeat())
+                    continue
+                await self._to_publish.put(progress.conclude(proposal, committed))  # -> _publish
+                self._admission.breaker.check()  # raises after too many refused events in a row
+
+    def _evaluate(self, group: Group) -> _native.Proposal:
+        """Return what the events of a group would change. Memory does not change."""
+        with self._context.metrics.stage_seconds.labels("evaluate").time():
+            proposal = self._evaluator.evaluate(group.buffers, self._context.clock.now_us())
+        self._context.fail_point(FailPoint.EVALUATED)
+        return proposal
+
     async def _publish(self) -> None:
+        """Publish slice by slice, while the next group is evaluated. The calls that sent a
+        group's batches return when its last slice is published."""
+        metrics = self._context.metrics
         while True:
-            settled = await self._settled.get()
-            with (
-                self._metrics.stage_seconds.labels("publish").time(),
-                self._stall_detector.step("Redis: publish"),
-            ):
-                await self._publisher.publish(settled.committed.outbox, settled.letters)
-            if settled.group is not None:
-                settled.group.done()
-                self._fail_point(FailPoint.DONE)
-            effective = settled.committed.effective
-            self._metrics.count(settled.proposal, effective, self._clock.now_us())
+            each = await self._to_publish.get()
+            with metrics.stage_seconds.labels("publish").time():
+                await self._publisher.publish(each.committed.outbox, each.dead_letters)
+            if each.group is not None:
+                each.group.done()
+                self._context.fail_point(FailPoint.DONE)
+            metrics.count(each.proposal, each.committed.effective, self._context.clock.now_us())
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Why events are not being processed, as a short phrase without addresses; None if they
+        are. The shard's heartbeat reports it."""
+        return first_reason(self._admission.breaker, self._context.stall_detector)

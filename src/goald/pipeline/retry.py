@@ -1,9 +1,12 @@
-"""Trying again what a missing server refused, for as long as it is missing (D6)."""
+"""Retries an operation until its server is available (D6)."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+from prometheus_client import Counter
+
 from goald.domain.errors import ServiceUnavailable
+from goald.pipeline.stall_detector import StallDetector
 from goald.ports.clock import Clock
 
 FIRST_PAUSE_SECONDS = 0.05
@@ -13,24 +16,35 @@ T = TypeVar("T")
 
 
 def pauses() -> Iterator[float]:
-    """Seconds to wait before each next try: doubling up to a bound, for ever."""
+    """Yield the seconds to wait before each retry: doubling up to a limit, without end."""
     pause = FIRST_PAUSE_SECONDS
     while True:
         yield pause
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-async def retrying(
-    step: Callable[[], Awaitable[T]], clock: Clock, on_failure: Callable[[], object]
-) -> T:
-    """The step's result, once the service is there. Other errors are raised at once.
+class Retrier:
+    """Calls a coroutine until its server is available, and reports a server that is not."""
 
-    The step must be one that may be done twice.
-    """
-    for pause in pauses():
-        try:
-            return await step()
-        except ServiceUnavailable:
-            on_failure()
-            await clock.sleep(pause)
-    raise AssertionError("pauses never end")
+    def __init__(self, clock: Clock, retries: Counter, stall_detector: StallDetector) -> None:
+        """`retries` has one label, the operation."""
+        self._clock = clock
+        self._retries = retries
+        self._stall_detector = stall_detector
+
+    async def __call__(self, pending: str, operation: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of `call`, retrying while it raises ServiceUnavailable.
+
+        `pending` names the operation in the not-ready reason, `operation` in the metric. The
+        call must be idempotent. Any other error is raised at once.
+        """
+        with self._stall_detector.attempt(pending):
+            for pause in pauses():
+                try:
+                    return await call()
+                except ServiceUnavailable:
+                    self._retries.labels(operation).inc()
+                    await self._clock.sleep(pause)
+                    # Another caller of the same operation may have succeeded meanwhile.
+                    self._stall_detector.begin(pending)
+        raise AssertionError("pauses never end")

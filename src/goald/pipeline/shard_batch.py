@@ -1,35 +1,37 @@
-"""What passes between a consumer and a shard."""
+"""The interface between a consumer and a shard."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
 class ShardBatch(NamedTuple):
-    """Some entries of one stream for one shard, with their place in the sequence.
+    """Entries of one stream for one shard, with their position in the stream's sequence.
 
-    A shard takes only the next part of a stream. One that starts anew takes the part whose
-    `sequence` is `floor`, the first that is not acknowledged, and goes on from there; so
-    what was under way while it was down is sent again, in order, and nothing overtakes it.
+    A shard accepts only the next batch of a stream. A shard that restarted accepts the batch
+    whose `sequence` equals its `first_unacknowledged` and continues from there, so batches
+    that were in flight while it was down are sent again, in order, and none overtakes another.
     """
 
     stream: str
     epoch: int
     sequence: int
-    floor: int
+    first_unacknowledged: int
+    """The first sequence of the stream that the sender does not know to be processed."""
     buffer: bytes
-    alone: bool = False
-    """A shard may die of it: nothing else is to be under way there meanwhile."""
+    exclusive: bool = False
+    """The batch may kill the shard, so the shard must process nothing else beside it."""
 
 
 class Shard(Protocol):
-    """A shard as a consumer sees it."""
+    """A shard, as a consumer calls it."""
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
-        """Return when all that these parts caused is committed and published (D2); at once
-        where there are none and the shard can take some.
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
+        """Return when all effects of these batches are committed and published (D2). Without
+        batches, return at once if the shard can process any.
 
-        Raises OutOfSequence if a part is not the next of its stream, ShardDied if the shard's
-        process ended of itself while it had them, or another RetryableError: what is not known
-        to be done is to be handed over again. Raises LeaseLost if a later holder of the stream
-        has been heard, BreakerOpen if the shard processes nothing until somebody looks.
+        Raises OutOfSequence if a batch is not the next of its stream, ShardDied if the shard's
+        process failed while it had the batches, or another RetryableError; the caller must
+        then send every batch again that is not known to be processed. Raises LeaseLost if a
+        later holder of the stream has sent a batch, and BreakerOpen if the shard has stopped
+        processing because too many events in a row failed.
         """

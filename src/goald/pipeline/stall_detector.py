@@ -1,49 +1,71 @@
-"""Steps that do not come to their end, and since when: what a process says is not ready."""
+"""Detects operations that do not succeed, so that a process can report that it is not ready."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from goald.domain.errors import RetryableError
 from goald.ports.clock import Clock
 
 STALL_SECONDS = 3.0
-"""A step that has not succeeded for so long is told of."""
+"""An operation that has not succeeded for this long makes the process not ready."""
+
+
+class ReadinessSource(Protocol):
+    """Something whose failure makes the process not ready."""
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Why it is not ready, as a short phrase without addresses; None if it is."""
+
+
+def first_reason(*sources: ReadinessSource) -> str | None:
+    """Return the first source's reason that there is, or None."""
+    return next((each.not_ready_reason for each in sources if each.not_ready_reason), None)
 
 
 class StallDetector:
-    """Since when each step has been tried without success, however often it was begun: one
-    that fails and one that hangs are told alike (D6)."""
+    """Records since when each operation has been attempted without success.
+
+    An operation that keeps failing and one that hangs are reported alike (D6).
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._since: dict[str, float] = {}
 
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """A try of the step. It is to be tried again where the body raises a RetryableError, and
-        is over else. `name`: whose it is and what, such as `Postgres: commit`."""
-        self._since.setdefault(name, self._clock.monotonic())
+    def attempt(self, operation: str) -> Iterator[None]:
+        """Run the body as an attempt. `operation` is `SERVER: verb`, such as `Postgres: commit`.
+
+        If the body raises a RetryableError, the operation stays pending. If it returns, or
+        raises anything else, the operation is no longer pending.
+        """
+        self.begin(operation)
         try:
             yield
         except RetryableError:
             raise
         except BaseException:
-            self.over(name)
+            self._end(operation)
             raise
-        self.over(name)
+        self._end(operation)
 
-    def over(self, name: str) -> None:
-        """The step is not tried any more."""
-        self._since.pop(name, None)
+    def begin(self, operation: str) -> None:
+        """Mark an operation as pending from now on, unless it already is."""
+        self._since.setdefault(operation, self._clock.monotonic())
+
+    def _end(self, operation: str) -> None:
+        self._since.pop(operation, None)
 
     @property
     def not_ready_reason(self) -> str | None:
-        """The step that has stood still the longest, a short phrase without addresses; None
-        where none has for long."""
+        """The operation that has been pending longest, as a short phrase without addresses.
+        None if no operation has been pending for STALL_SECONDS."""
         if not self._since:
             return None
-        since, name = min((since, name) for name, since in self._since.items())
+        since, operation = min((since, operation) for operation, since in self._since.items())
         seconds = self._clock.monotonic() - since
         if seconds < STALL_SECONDS:
             return None
-        return f"{name} has not succeeded for {seconds:.0f} s"
+        return f"{operation} has not succeeded for {seconds:.0f} s"

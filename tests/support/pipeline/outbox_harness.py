@@ -17,6 +17,7 @@ from goald.adapters.memory.streams import MemoryStreams
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.metrics import ShardMetrics
+from goald.pipeline.context import PipelineContext
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.ports.outbound import Message, PublishedWatermark
 from goald.ports.outbox import StoredMessage
@@ -55,6 +56,7 @@ class Desk:
         self.database = MemoryDatabase()
         self.store = MemoryShardStore(self.database, self.clock)
         self.metrics = ShardMetrics(CollectorRegistry())
+        self.context = PipelineContext.create(self.clock, self.metrics)
         self.lease: SlotLease
 
     async def publisher(
@@ -63,11 +65,11 @@ class Desk:
         """Of a new holder of the slots, which has looked at what there is."""
         self.lease = await self.store.acquire(ALL, "a")
         made = OutboxPublisher(
-            self.store.outbox, self.outbound, self.lease, self.clock, self.metrics,
+            self.context, self.store.outbox, self.outbound, self.lease,
             keep_seconds=keep, exit_retry=exit_retry,
         )  # fmt: skip
         await made.recognise()
-        await made.relay()
+        await made.publish_backlog()
         return made
 
     @asynccontextmanager

@@ -20,6 +20,7 @@ from goald.domain.errors import CommitUnknown
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.metrics import ShardMetrics
+from goald.pipeline.context import PipelineContext
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.redis_keys import EXITS
 
@@ -79,11 +80,11 @@ async def holding(
     outbound = RedisOutbound(redis_url, clock)
     lease = await store.acquire(ALL, "a test")
     publisher = OutboxPublisher(
-        store.outbox, outbound, lease, clock, ShardMetrics(registry),
+        PipelineContext.create(clock, ShardMetrics(registry)), store.outbox, outbound, lease,
         keep_seconds=keep, exit_retry=exit_retry,
     )  # fmt: skip
     await publisher.recognise()
-    await publisher.relay()
+    await publisher.publish_backlog()
     running = asyncio.ensure_future(publisher.run())
     try:
         yield Holder(store, lease, publisher, registry, running)

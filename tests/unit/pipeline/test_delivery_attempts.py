@@ -13,7 +13,7 @@ from goald.adapters.memory.streams import MemoryEventStream
 from goald.client import event
 from goald.domain.errors import BreakerOpen, ServiceUnavailable, ShardDied
 from goald.domain.fail_points import FailPoint
-from goald.pipeline.poison.delivery_attempts import Isolation
+from goald.pipeline.poison.isolation import Isolation
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
@@ -350,7 +350,7 @@ async def test_who_is_alone_at_a_shard_waits_for_the_others_and_has_nobody_besid
     order: list[str] = []
 
     async def work(name: str, *, alone: bool) -> None:
-        async with solitude.work(alone=alone):
+        async with solitude.work(exclusive=alone):
             order.append(name)
             await may_leave.wait()
             order.append(f"{name} left")

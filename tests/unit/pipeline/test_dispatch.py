@@ -12,8 +12,12 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.memory.streams import MemoryOutbound, MemoryStreams
 from goald.domain.errors import LeaseLost, OutOfSequence, ServiceUnavailable, ShardDied
 from goald.metrics import ConsumerMetrics
+from goald.pipeline.context import PipelineContext
+from goald.pipeline.early_events import HeldOutstanding
 from goald.pipeline.ingest.dispatch import ShardDispatcher
+from goald.pipeline.ingest.outstanding import Outstanding
 from goald.pipeline.poison.breaker import CircuitBreaker
+from goald.pipeline.poison.dead_letters import DeadLetters
 from goald.pipeline.shard.sequence import Sequencer
 from goald.pipeline.shard_batch import Shard, ShardBatch
 from goald.ports.clock import Clock
@@ -73,10 +77,12 @@ def new_lane(
 ) -> ShardDispatcher:
     """`streams`: where dead letters go. `hold`: as of `ShardDispatcher`."""
     clock = clock or SystemClock()
-    metrics = ConsumerMetrics(CollectorRegistry())
+    context = PipelineContext.create(clock, ConsumerMetrics(CollectorRegistry()))
     outbound = MemoryOutbound(streams or MemoryStreams(clock))
-    breaker = CircuitBreaker(metrics.breaker_open)
-    return ShardDispatcher(shard, settings, clock, metrics, outbound, breaker, hold=hold)
+    breaker = CircuitBreaker(context.metrics.breaker_open)
+    dead_letters = DeadLetters(context, outbound, breaker)
+    outstanding = HeldOutstanding(clock, hold) if hold else Outstanding()
+    return ShardDispatcher(0, shard, settings, context, dead_letters, outstanding)
 
 
 @asynccontextmanager

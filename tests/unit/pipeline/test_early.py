@@ -13,8 +13,8 @@ from goald.client import event
 from goald.domain.errors import CommitUnknown, ServiceUnavailable
 from goald.domain.fail_points import FailPoint
 from goald.domain.leases import StreamLease
-from goald.pipeline.poison.delivery_attempts import TRIES_TOGETHER
-from goald.pipeline.shard.early_events import EarlyEvents
+from goald.pipeline.early_events import EarlyEvents
+from goald.pipeline.poison.delivery_attempts import MAX_SHARED_ATTEMPTS
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime.processes.shard import ShardProcess
@@ -56,7 +56,7 @@ async def test_a_consumer_that_goes_entry_by_entry_does_not_wait_for_what_is_hel
     at = house(LONG)
     stream = at.open_stream(STREAM)
     await stream.fence(StreamLease(STREAM, 0, "who died"))
-    for _ in range(TRIES_TOGETHER):
+    for _ in range(MAX_SHARED_ATTEMPTS):
         await stream.count_start()
     for number in range(4):
         await enrol(at, 60, f"e-{number}")
@@ -169,19 +169,18 @@ def hold(early: EarlyEvents, number: int) -> None:
     tagged = event("contact.tag.added", "acme", f"c-{number}", {"tag_name": "Customer"})
     entry = [f"{number}-0".encode(), [b"event", json.dumps(tagged).encode()]]
     ((_, buffer, _),) = _native.Router(bytes(256)).route([entry]).buffers
-    now = round(datetime.now(UTC).timestamp() * 1e6)
-    early.hold(Group([ShardBatch(STREAM, 1, number, 0, buffer)], ()), now)
+    early.keep(Group([ShardBatch(STREAM, 1, number, 0, buffer)], ()))
 
 
 def kept(early: EarlyEvents, *contacts: str) -> list[bytes]:
     """The ids of the entries that are kept of these."""
     group = early.of([("acme", contact) for contact in contacts])
-    parts = group.parts if group is not None else ()
+    parts = group.batches if group is not None else ()
     return [_native.buffer_entries(part.buffer)[0][0] for part in parts]
 
 
 def test_oldest_are_let_go_where_there_are_too_many() -> None:
-    early = EarlyEvents(LONG, ManualClock(), most=3)
+    early = EarlyEvents(LONG, ManualClock(round(datetime.now(UTC).timestamp() * 1e6)), limit=3)
     for number in range(5):
         hold(early, number)
     assert len(early) == 3
@@ -190,7 +189,7 @@ def test_oldest_are_let_go_where_there_are_too_many() -> None:
 
 
 async def test_event_whose_time_is_over_is_let_go() -> None:
-    clock = ManualClock()
+    clock = ManualClock(round(datetime.now(UTC).timestamp() * 1e6))
     early = EarlyEvents(2.0, clock)
     hold(early, 1)
     await clock.advance(1)

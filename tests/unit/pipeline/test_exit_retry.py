@@ -11,7 +11,7 @@ def over_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks are seldom, so that there are not a million of them."""
     for name in (
         "goald.pipeline.outbox.publish.MARK_SECONDS",
-        "goald.pipeline.outbox.republish.LOOK_SECONDS",
+        "goald.pipeline.outbox.republish.CHECK_SECONDS",
     ):
         monkeypatch.setattr(name, 60.0)
 

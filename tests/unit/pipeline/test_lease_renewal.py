@@ -7,7 +7,7 @@ from tests.support.pipeline.virtual_time import LoopClock, VirtualLoop
 
 from goald.domain.errors import LeaseLost, ServiceUnavailable
 from goald.domain.leases import LEASE_SECONDS
-from goald.pipeline.lease_renewal import hold
+from goald.pipeline.lease_renewal import LeaseRenewer
 
 HOUR = 3_600.0
 
@@ -35,7 +35,7 @@ def held_for(leases: Leases) -> float:
         began = loop.time()
         try:
             async with asyncio.timeout(HOUR):
-                await hold(leases.renew, LoopClock(loop, 0))
+                await LeaseRenewer(leases.renew, LoopClock(loop, 0)).run()
         except LeaseLost:
             return loop.time() - began
         except TimeoutError:

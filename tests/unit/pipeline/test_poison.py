@@ -172,15 +172,15 @@ async def test_one_tenants_refused_events_stop_nobody(house: House) -> None:
 
 
 def test_breaker_counts_those_in_a_row_alone() -> None:
-    breaker = CircuitBreaker(Gauge("open", "", registry=CollectorRegistry()), most=3)
+    breaker = CircuitBreaker(Gauge("open", "", registry=CollectorRegistry()), limit=3)
     for tenant in ("a", "b"):
-        breaker.failed(tenant)
-    breaker.passed()
+        breaker.record_failure(tenant)
+    breaker.record_success()
     for tenant in ("a", "a", "a", "a"):
-        breaker.failed(tenant)
+        breaker.record_failure(tenant)
     breaker.check()
     with pytest.raises(BreakerOpen):
-        breaker.failed("b")
-    breaker.passed()
+        breaker.record_failure("b")
+    breaker.record_success()
     with pytest.raises(BreakerOpen):
         breaker.check()

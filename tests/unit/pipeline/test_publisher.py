@@ -61,7 +61,7 @@ async def test_exit_that_redis_did_not_take_is_not_marked(desk: Desk) -> None:
 async def test_relays_beside_each_other_publish_once(desk: Desk) -> None:
     publisher = await desk.publisher()
     await desk.commit("e-1", "e-2")
-    await asyncio.gather(publisher.relay(), publisher.relay())
+    await asyncio.gather(publisher.publish_backlog(), publisher.publish_backlog())
     assert desk.exits == ["e-1", "e-2"]
 
 
@@ -71,7 +71,7 @@ async def test_relay_is_done_only_when_what_it_found_is_published(desk: Desk) ->
     publisher = await desk.publisher()
     await desk.commit("e-1")
     desk.outbound.down = ServiceUnavailable("gone")
-    relays = [asyncio.ensure_future(publisher.relay()) for _ in range(2)]
+    relays = [asyncio.ensure_future(publisher.publish_backlog()) for _ in range(2)]
     await asyncio.sleep(10)
     assert not any(relay.done() for relay in relays)
     desk.outbound.down = None
@@ -86,10 +86,10 @@ async def test_relay_leaves_alone_what_is_published_in_its_turn(desk: Desk) -> N
     publisher = await desk.publisher()
     rows = await desk.commit("e-1")
     publisher.expect(rows)
-    await publisher.relay()
+    await publisher.publish_backlog()
     assert desk.exits == []
     await publisher.publish(rows)
-    await publisher.relay()
+    await publisher.publish_backlog()
     assert desk.exits == ["e-1"]
 
 
@@ -105,16 +105,16 @@ async def test_a_long_outbox_is_relayed_whole_and_in_order(desk: Desk) -> None:
 @in_no_time
 async def test_publisher_says_when_redis_takes_nothing(desk: Desk) -> None:
     async with desk.running() as publisher:
-        assert publisher.not_ready_reason is None
+        assert desk.context.stall_detector.not_ready_reason is None
         desk.outbound.down = ServiceUnavailable("gone")
         publishing = asyncio.ensure_future(desk.exit(publisher, "e-1"))
         desk.streams.available = False
         await asyncio.sleep(2)
-        assert publisher.not_ready_reason is None
+        assert desk.context.stall_detector.not_ready_reason is None
         await asyncio.sleep(5)
-        assert "Redis" in (publisher.not_ready_reason or "")
+        assert "Redis" in (desk.context.stall_detector.not_ready_reason or "")
         desk.outbound.down = None
         desk.streams.available = True
         await asyncio.sleep(5)
         await publishing
-        assert publisher.not_ready_reason is None
+        assert desk.context.stall_detector.not_ready_reason is None

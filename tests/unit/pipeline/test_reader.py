@@ -59,7 +59,7 @@ async def test_a_new_holder_reads_what_is_not_acknowledged(stream: FaultyStream)
     entries = await first.read()
     await stream.acknowledge(entries[6][0], 7)
     following = StreamReader(stream, SETTINGS)
-    following.begin(await stream.fence(StreamLease(NAME, 2, "following")))
+    following.seek(await stream.fence(StreamLease(NAME, 2, "following")))
     assert await read_all(following) == list(range(7, 25))
 
 

@@ -1,110 +1,81 @@
-"""Hand over: carry parts to one shard in order, again when it was down, never too many."""
+"""Dispatch: sends batches to one shard in order, again after a failure, and never too many."""
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from functools import partial
-from itertools import count
 
 from goald.domain.errors import BreakerOpen, RetryableError, ShardDied
-from goald.domain.fail_points import FailPoint, FailPointHook, no_op
-from goald.metrics import ConsumerMetrics
-from goald.pipeline.poison import delivery_attempts as tries
-from goald.pipeline.poison.breaker import CircuitBreaker
-from goald.pipeline.retry import retrying
-from goald.pipeline.shard_batch import Shard, ShardBatch
+from goald.pipeline.context import ConsumerContext
+from goald.pipeline.ingest.outstanding import Outstanding, QueuedBatch
+from goald.pipeline.poison.dead_letters import DeadLetters
+from goald.pipeline.poison.delivery_attempts import MAX_ATTEMPTS
+from goald.pipeline.shard_batch import Shard
 from goald.pipeline.stall_detector import STALL_SECONDS
-from goald.ports.clock import Clock
-from goald.ports.outbound import Outbound
 from goald.settings import DispatchSettings
 
 RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 0.5
 SMALL_BYTES = 90_000
-"""Up to about so much, a call's arguments travel within it, and not through Ray's store."""
-SHARES = (1, 8, 1 << 30)
-"""What part of a call's bytes is filled, by how often the shard died with them."""
-
-
-@dataclass(eq=False, slots=True)
-class _Item:
-    stream: str
-    epoch: int
-    sequence: int
-    buffer: bytes
-    done: "asyncio.Future[None]"
-    tries: int = 0
-    """How often the shard died while it had this."""
-    done_at: float = 0.0
-
-    @property
-    def is_tried_alone(self) -> bool:
-        return self.tries >= tries.TRIES_TOGETHER
+"""Up to about this size, the arguments of a Ray call travel inside it instead of through the
+object store."""
+CALL_DIVISORS = (1, 8, 1 << 30)
+"""The size of a call is divided by this, by how often the shard died with its batches."""
 
 
 class ShardDispatcher:
-    """The way from one consumer to one shard.
+    """Sends the batches of one consumer to one shard.
 
-    Parts that arrive while a call is under way share the next one. After a call that failed,
-    the lane waits for the others under way, and begins again at the first part that is not
-    known to be done. What the shard died of, if it was that, is found as `tries` says; nothing
-    overtakes it meanwhile (D4).
+    Batches that arrive while a call is in flight share the next call. After a failed call, the
+    dispatcher waits for its other calls and sends again from the first batch that is not known
+    to be processed. If the shard died, the event that killed it is found by delivery attempts
+    (`poison/delivery_attempts.py`); no batch overtakes it meanwhile (D4).
     """
 
     def __init__(
         self,
+        number: int,
         shard: Shard,
         settings: DispatchSettings,
-        clock: Clock,
-        metrics: ConsumerMetrics,
-        outbound: Outbound,
-        breaker: CircuitBreaker,
-        *,
-        hold: float = 0.0,
-        fail_point: FailPointHook = no_op,
+        context: ConsumerContext,
+        dead_letters: DeadLetters,
+        outstanding: Outstanding,
     ) -> None:
-        """`hold`: seconds that a part is kept after it is done, to be sent again with what is
-        not: so long the shard may remember of it what nobody has written down (E7)."""
+        """`number` is the shard's, for the not-ready reason."""
+        self._number = number
         self._shard = shard
-        self._hold = hold
         self._settings = settings
-        self._clock = clock
-        self._metrics = metrics
-        self._outbound = outbound
-        self._breaker = breaker
-        self._fail_point = fail_point
-        self._failing_since: float | None = None
-        self._numbers: dict[tuple[str, int], count[int]] = {}
-        self._outstanding: dict[str, deque[_Item]] = {}
-        self._queue: deque[_Item] = deque()
-        self._in_flight: dict[asyncio.Task[None], list[_Item]] = {}
+        self._clock = context.clock
+        self._metrics = context.metrics
+        self._dead_letters = dead_letters
+        self._outstanding = outstanding
+        self._queue: deque[QueuedBatch] = deque()
+        self._in_flight: dict[asyncio.Task[None], list[QueuedBatch]] = {}
         self._wake = asyncio.Event()
+        self._failing_since: float | None = None
         self._pause = RETRY_SECONDS
 
     @property
-    def is_lost(self) -> bool:
-        """Whether the shard has been taking nothing for some time."""
+    def not_ready_reason(self) -> str | None:
+        """Why the consumer is not ready: the shard has failed every call for STALL_SECONDS."""
         since = self._failing_since
-        return since is not None and self._clock.monotonic() - since > STALL_SECONDS
+        if since is None or self._clock.monotonic() - since <= STALL_SECONDS:
+            return None
+        return f"shard {self._number} accepts no events"
 
     def put(self, stream: str, epoch: int, buffer: bytes) -> "asyncio.Future[None]":
-        """Hand over a buffer; the future is done when the shard is done with it. Does not wait.
+        """Queue a buffer; the future is done when the shard has processed it. Does not wait.
 
-        The caller bounds how much it puts without waiting for the futures.
+        The caller bounds how much is queued.
         """
-        numbers = self._numbers.setdefault((stream, epoch), count())
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        item = _Item(stream, epoch, next(numbers), buffer, future)
-        self._queue.append(item)
-        self._outstanding.setdefault(stream, deque()).append(item)
+        batch = self._outstanding.add(stream, epoch, buffer)
+        self._queue.append(batch)
         self._wake.set()
-        return future
+        return batch.processed
 
     async def run(self) -> None:
-        """Carry parts until cancelled. Raises what the shard raises and no retry can mend."""
+        """Send batches until cancelled. Raises the shard's error if it is not retryable."""
         try:
             while True:
-                await self._set_aside()
+                await self._remove_poison()
                 self._start_calls()
                 if not self._in_flight:
                     self._wake.clear()
@@ -114,94 +85,66 @@ class ShardDispatcher:
                     await self._clock.sleep(self._pause)
                     self._pause = min(2 * self._pause, LONGEST_RETRY_SECONDS)
         finally:
-            for task in self._in_flight:
-                task.cancel()
+            for call in self._in_flight:
+                call.cancel()
 
-    async def _set_aside(self) -> None:
-        """Bury what the shard died of each time. Where the breaker opens nothing more is sent:
-        what is not done waits for another start of the process."""
+    async def _remove_poison(self) -> None:
+        """Dead-letter events that the shard died of MAX_ATTEMPTS times. If the circuit breaker
+        opens, send nothing more: unprocessed batches wait for the next start of the process."""
         try:
-            while self._queue and self._queue[0].tries >= tries.TRIES and not self._in_flight:
-                await self._bury(self._queue[0])
-                self._complete(self._queue.popleft())
-            self._breaker.check()
+            while self._queue and self._queue[0].attempts >= MAX_ATTEMPTS and not self._in_flight:
+                batch = self._queue[0]
+                await self._dead_letters.write_poison(batch.stream, batch.buffer)
+                self._outstanding.complete(self._queue.popleft())
+            self._dead_letters.breaker.check()
         except BreakerOpen:
             await asyncio.Event().wait()
 
-    async def _bury(self, item: _Item) -> None:
-        self._breaker.failed(tries.tenant_of(item.buffer))
-        letters = tries.letters(item.stream, item.buffer)
-        await retrying(
-            partial(self._outbound.dead_letter, letters),
-            self._clock,
-            self._metrics.retries.labels("dead_letter").inc,
-        )
-        self._fail_point(FailPoint.REJECTS_DEAD_LETTERED)
-        self._metrics.buried.inc(len(letters))
-
     def _start_calls(self) -> None:
         while self._queue and self._may_call():
-            items = self._take()
-            parts = [
-                ShardBatch(
-                    item.stream,
-                    item.epoch,
-                    item.sequence,
-                    self._floor(item),
-                    item.buffer,
-                    item.is_tried_alone,
-                )
-                for item in items
-            ]
-            self._in_flight[asyncio.ensure_future(self._shard.process(parts))] = items
+            batches = self._take()
+            messages = [self._outstanding.message(batch) for batch in batches]
+            self._in_flight[asyncio.ensure_future(self._shard.process(messages))] = batches
 
     def _may_call(self) -> bool:
-        """A shard settles one group at a time, and a call costs much the same whatever it
-        carries: beside one under way another goes only if it is full, or both are small."""
+        """Whether another call may start now.
+
+        A shard commits one group at a time, and a call costs much the same whatever its size.
+        So a second call starts only if it is full, or if both are small. Suspect batches are
+        sent in one call at a time.
+        """
         if not self._in_flight:
             return True
         if len(self._in_flight) >= self._settings.calls_in_flight:
             return False
-        if self._queue[0].tries or any(
-            i.tries for items in self._in_flight.values() for i in items
+        if self._queue[0].attempts or any(
+            batch.attempts for batches in self._in_flight.values() for batch in batches
         ):
             return False
-        waiting = sum(len(item.buffer) for item in self._queue)
-        in_flight = sum(len(item.buffer) for items in self._in_flight.values() for item in items)
+        waiting = sum(len(batch.buffer) for batch in self._queue)
+        in_flight = sum(
+            len(batch.buffer) for batches in self._in_flight.values() for batch in batches
+        )
         return waiting >= self._settings.bytes or waiting + in_flight <= SMALL_BYTES
 
-    def _take(self) -> list[_Item]:
-        """From the head of the queue, up to the bytes of a call, one item at least. What the
-        shard died with once goes in smaller calls, and what it died with again by itself."""
-        taken = [self._queue.popleft()]
-        size = len(taken[0].buffer)
-        most = self._settings.bytes // SHARES[min(taken[0].tries, len(SHARES) - 1)]
+    def _take(self) -> list[QueuedBatch]:
+        """Remove the batches of the next call from the queue: up to the size of a call, and at
+        least one. Batches that the shard died with once travel in smaller calls, those that it
+        died with again travel alone."""
+        batches = [self._queue.popleft()]
+        attempts, size = batches[0].attempts, len(batches[0].buffer)
+        limit = self._settings.bytes // CALL_DIVISORS[min(attempts, len(CALL_DIVISORS) - 1)]
         while (
             self._queue
-            and self._queue[0].tries == taken[0].tries
-            and size + len(self._queue[0].buffer) <= most
+            and self._queue[0].attempts == attempts
+            and size + len(self._queue[0].buffer) <= limit
         ):
             size += len(self._queue[0].buffer)
-            taken.append(self._queue.popleft())
-        return taken
-
-    def _floor(self, item: _Item) -> int:
-        outstanding = self._outstanding[item.stream]
-        return min(item.sequence, outstanding[0].sequence) if outstanding else item.sequence
-
-    def _complete(self, item: _Item) -> None:
-        now = self._clock.monotonic()
-        if not item.done.done():
-            item.done.set_result(None)
-            item.done_at = now
-        outstanding = self._outstanding[item.stream]
-        while outstanding and (first := outstanding[0]).done.done():
-            if now - first.done_at < self._hold:
-                break
-            outstanding.popleft()
+            batches.append(self._queue.popleft())
+        return batches
 
     async def _await_calls(self) -> bool:
-        """Wait until a call ends or there is more to send; False if any call failed."""
+        """Wait until a call ends or a batch is queued; return False if any call failed."""
         self._wake.clear()
         woken = asyncio.ensure_future(self._wake.wait())
         try:
@@ -211,89 +154,37 @@ class ShardDispatcher:
         finally:
             woken.cancel()
         ended.discard(woken)
-        failed = [task for task in self._in_flight if task in ended and not self._succeeded(task)]
+        failed = [call for call in self._in_flight if call in ended and not self._succeeded(call)]
         if not failed:
-            for task in list(self._in_flight):
-                if task in ended:
-                    del self._in_flight[task]
+            for call in list(self._in_flight):
+                if call in ended:
+                    del self._in_flight[call]
             return True
         await asyncio.wait(set(self._in_flight))
-        suspects: set[_Item] = set()
-        for task, items in self._in_flight.items():
-            if not self._succeeded(task) and isinstance(task.exception(), ShardDied):
-                suspects.update(items)
+        suspects: set[QueuedBatch] = set()
+        for call, batches in self._in_flight.items():
+            if not self._succeeded(call) and isinstance(call.exception(), ShardDied):
+                suspects.update(batches)
         self._in_flight.clear()
-        self._begin_again(suspects)
+        self._metrics.suspected.inc(len(suspects))
+        self._queue = self._outstanding.resend(self._queue, suspects)
         return False
 
-    def _succeeded(self, task: "asyncio.Task[None]") -> bool:
-        """Mark the parts of an ended call as done, unless it failed."""
-        error = task.exception()
+    def _succeeded(self, call: "asyncio.Task[None]") -> bool:
+        """Return whether a call that ended succeeded; if so, its batches are processed. Raises
+        the call's error if it is not retryable."""
+        error = call.exception()
         if error is None:
-            for item in self._in_flight[task]:
-                self._complete(item)
+            for batch in self._in_flight[call]:
+                self._outstanding.complete(batch)
             self._failing_since = None
-            self._breaker.passed()
+            self._dead_letters.breaker.record_success()
             self._pause = RETRY_SECONDS
             return True
         if self._failing_since is None:
             self._failing_since = self._clock.monotonic()
         if isinstance(error, BreakerOpen):
-            self._breaker.open(str(error))
+            self._dead_letters.breaker.open(str(error))
         elif not isinstance(error, RetryableError):
             raise error
         return False
-
-    def _begin_again(self, suspects: set[_Item]) -> None:
-        """Queue what has been sent of each stream, from the first that is not done on. What is
-        done behind it goes again too: a shard that starts anew takes no sequence with a gap."""
-        self._metrics.suspected.inc(len(suspects))
-        waiting = set(self._queue)
-        again: list[_Item] = []
-        for stream, outstanding in self._outstanding.items():
-            if self._cut(stream, suspects):
-                again += self._outstanding[stream]
-                waiting -= set(outstanding)
-            else:
-                again += [item for item in outstanding if item not in waiting]
-        self._queue = deque([*again, *(item for item in self._queue if item in waiting)])
-
-    def _cut(self, stream: str, suspects: set[_Item]) -> bool:
-        """Count a try of each suspect, and cut those that were tried so often. Where any was
-        cut, all that is not done of the stream, and what is kept though it is done (E7), gets
-        numbers that were never used; whether."""
-        parts: list[_Item] = []
-        was_cut = False
-        for item in self._outstanding[stream]:
-            buffers = [item.buffer]
-            if item in suspects:
-                item.tries += 1
-                buffers = tries.pieces(item.buffer, item.tries)
-            was_cut = was_cut or len(buffers) > 1
-            if self._hold or not item.done.done():
-                parts += [item] if len(buffers) == 1 else _cut(item, buffers)
-        if was_cut:
-            for part in parts:
-                part.sequence = next(self._numbers[stream, part.epoch])
-            self._outstanding[stream] = deque(parts)
-        return was_cut
-
-
-def _cut(item: _Item, buffers: list[bytes]) -> list[_Item]:
-    """The item in parts; it is done when all of them are."""
-    loop = asyncio.get_running_loop()
-    left = len(buffers)
-
-    def finished(_: "asyncio.Future[None]") -> None:
-        nonlocal left
-        left -= 1
-        if not left and not item.done.done():
-            item.done.set_result(None)
-
-    made = [
-        _Item(item.stream, item.epoch, item.sequence, buffer, loop.create_future(), item.tries)
-        for buffer in buffers
-    ]
-    for part in made:
-        part.done.add_done_callback(finished)
-    return made

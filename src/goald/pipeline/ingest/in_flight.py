@@ -1,36 +1,43 @@
-"""What was read of a stream and is not acknowledged, in the order of the stream."""
+"""The batches of one stream that were read and are not acknowledged, in the stream's order."""
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
+from goald.pipeline.ingest.route import RoutedBatch
 from goald.pipeline.ingest.window import InFlightWindow
+from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.ports.clock import Clock
+from goald.ports.event_stream import RawEntry
 from goald.ports.outbound import DeadLetter
 
 
 @dataclass(frozen=True, slots=True)
 class InFlightBatch:
-    """A batch on its way through the shards."""
+    """One read's entries on their way through the shards."""
 
-    last: bytes
+    last_id: bytes
     """The id of its last entry."""
     entries: int
     size: int
-    dead: list[DeadLetter]
-    done: "list[asyncio.Future[None]]"
-    at: float
-    """When it was handed over, by the monotonic clock."""
+    dead_letters: list[DeadLetter]
+    processed: "list[asyncio.Future[None]]"
+    dispatched_at: float
+    """By the monotonic clock."""
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Until the shards are done with it, at most so long. Who gives up waiting gives up
-        nothing else."""
-        if self.done:
-            await asyncio.wait(self.done, timeout=seconds)
+        """Wait until the shards have processed the batch, or until the timeout. Neither a
+        timeout nor a cancellation affects the processing."""
+        if self.processed:
+            await asyncio.wait(self.processed, timeout=seconds)
 
 
 class InFlight:
-    """Batches under way, bounded by a window."""
+    """The batches in flight, bounded by a window."""
+
+    patience = STALL_SECONDS
+    """Seconds after which a batch that is still in flight makes the consumer not ready."""
 
     def __init__(self, window: InFlightWindow, clock: Clock) -> None:
         self._window = window
@@ -39,40 +46,58 @@ class InFlight:
         self._changed = asyncio.Condition()
 
     @property
-    def seconds(self) -> float:
-        """How long the first batch has been under way; 0 where none is."""
-        return self._clock.monotonic() - self._batches[0].at if self._batches else 0.0
+    def not_ready_reason(self) -> str | None:
+        """Why the consumer is not ready: the first batch has been in flight for too long."""
+        if not self._batches:
+            return None
+        seconds = self._clock.monotonic() - self._batches[0].dispatched_at
+        if seconds <= self.patience:
+            return None
+        return f"events read {seconds:.0f} s ago have not been processed"
 
-    async def put(self, batch: InFlightBatch) -> None:
-        """The window was entered for it."""
+    def reserve(self, size: int) -> Awaitable[None]:
+        """Wait for room in the window for a batch that is going to be added."""
+        return self._window.enter(size)
+
+    async def add(
+        self,
+        entries: list[RawEntry],
+        routed: RoutedBatch,
+        processed: "list[asyncio.Future[None]]",
+    ) -> InFlightBatch:
+        """Add a batch, for which room was reserved. `processed` has a future for each buffer."""
+        last_id, now = entries[-1][0], self._clock.monotonic()
+        batch = InFlightBatch(
+            last_id, len(entries), routed.size, routed.dead_letters, processed, now
+        )
         self._batches.append(batch)
         async with self._changed:
             self._changed.notify_all()
+        return batch
 
     async def first(self) -> InFlightBatch:
-        """The batch that is to be acknowledged next; waits for one."""
+        """Return the batch to acknowledge next; wait if there is none."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._batches)
         return self._batches[0]
 
-    async def leave(self) -> None:
-        """The first batch is under way no longer."""
+    def processed(self, batch: InFlightBatch) -> Awaitable[None]:
+        """Wait until a batch may be acknowledged: the shards have processed it."""
+        return batch.wait()
+
+    async def remove_first(self) -> None:
+        """Remove the first batch and free its room."""
         await self._window.leave(self._batches.popleft().size)
         async with self._changed:
             self._changed.notify_all()
 
-    async def empty(self) -> None:
-        """Wait until nothing is under way."""
+    async def idle(self) -> None:
+        """Wait until no shard has anything left to do: everything is acknowledged."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._batches)
 
-    async def done(self) -> None:
-        """Wait until the shards are done with all of it."""
-        for batch in tuple(self._batches):
-            await batch.wait()
-
-    async def let_go(self) -> None:
-        """Wait until the shards are done with all of it, and forget it."""
+    async def discard(self) -> None:
+        """Wait until the shards have processed every batch, and remove them unacknowledged."""
         while self._batches:
             await self._batches[0].wait()
-            await self.leave()
+            await self.remove_first()

@@ -1,32 +1,32 @@
-"""How much may be under way: a bound in bytes on what is read and not yet acknowledged."""
+"""Bounds in bytes what a consumer has read and not yet acknowledged."""
 
 import asyncio
 
 from prometheus_client import Gauge
 
 BATCH_BYTES = 4_096
-"""What a batch weighs beside its entries: so their number is bounded, too."""
+"""What a batch costs besides its entries. It also bounds the number of batches."""
 
 
 class InFlightWindow:
-    """Lets work in while less than `limit` bytes are within; one batch always fits."""
+    """Admits batches while fewer than `limit` bytes are in flight. One batch always fits."""
 
     def __init__(self, limit: int, gauge: Gauge) -> None:
         self._limit = limit
         self._gauge = gauge
-        self._within = 0
-        self._left = asyncio.Condition()
+        self._bytes = 0
+        self._freed = asyncio.Condition()
 
     async def enter(self, size: int) -> None:
-        """Wait until there is room, then take it."""
-        async with self._left:
-            await self._left.wait_for(lambda: self._within < self._limit)
-            self._within += size + BATCH_BYTES
+        """Wait for room, then occupy it."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._bytes < self._limit)
+            self._bytes += size + BATCH_BYTES
             self._gauge.inc(size + BATCH_BYTES)
 
     async def leave(self, size: int) -> None:
-        """Give room back."""
-        async with self._left:
-            self._within -= size + BATCH_BYTES
+        """Free the room of a batch of this size."""
+        async with self._freed:
+            self._bytes -= size + BATCH_BYTES
             self._gauge.dec(size + BATCH_BYTES)
-            self._left.notify_all()
+            self._freed.notify_all()

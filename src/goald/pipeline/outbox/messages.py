@@ -1,4 +1,4 @@
-"""The messages that a commit gives rise to: exits and notices, as CloudEvents (3.2)."""
+"""Builds the outbound messages of a commit: exits and notices, as CloudEvents."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -23,7 +23,7 @@ def outbox_rows(
 
 
 def stamped(message: Message, now_us: int) -> Message:
-    """An exit with the time of its publication in it; other messages as they are."""
+    """Return an exit with its time of publication added; other messages unchanged."""
     if message.stream != OutboundStream.EXITS:
         return message
     event = orjson.loads(message.payload)

@@ -1,137 +1,113 @@
-"""The way of a range's messages into their streams: in pieces, stamped, one at a time."""
+"""Sends the messages of a slot range to their streams, in chunks, one at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from goald.domain.fail_points import FailPoint, FailPointHook, no_op
+from goald.domain.fail_points import FailPoint
 from goald.domain.slots import SlotRange
-from goald.metrics import ShardMetrics
+from goald.pipeline.context import ShardContext
 from goald.pipeline.outbox.messages import stamped
-from goald.pipeline.retry import retrying
-from goald.pipeline.stall_detector import StallDetector
-from goald.ports.clock import Clock
 from goald.ports.outbound import DeadLetter, Message, Outbound, PublishedWatermark, ServerIdentity
 from goald.ports.outbox import StoredMessage
 
-PIECE_ROWS = 1_000
-PIECE_BYTES = 4 << 20
+CHUNK_ROWS = 1_000
+CHUNK_BYTES = 4 << 20
+PUBLISH = "Redis: publish"
 
 
 class Sender:
-    """Sends, and tries again for as long as Redis is away.
+    """Sends messages, and retries while Redis is away.
 
-    With each piece it notes how far the range has come, and is told how far it had come
-    before: if that is less than it noted itself, Redis has lost something (D10). Between two
-    pieces it knows of each message whether Redis has taken it.
+    Each chunk also writes the watermark of the slot range and returns the previous one. If that
+    is lower than the watermark this sender wrote, Redis has lost data (D10). Between two chunks,
+    the sender knows of each message whether Redis has accepted it.
     """
 
-    def __init__(
-        self,
-        outbound: Outbound,
-        slots: SlotRange,
-        clock: Clock,
-        metrics: ShardMetrics,
-        *,
-        fail_point: FailPointHook = no_op,
-    ) -> None:
+    def __init__(self, context: ShardContext, outbound: Outbound, slots: SlotRange) -> None:
+        self._context = context
         self._outbound = outbound
         self._slots = slots
-        self._clock = clock
-        self._metrics = metrics
-        self._fail_point = fail_point
-        self._one_at_a_time = asyncio.Lock()
-        self._stall_detector = StallDetector(clock)
+        self._sending = asyncio.Lock()
         self._greatest = 0
-        self._noted = 0
-        self._is_behind = False
-
-    @property
-    def not_ready_reason(self) -> str | None:
-        """Why nothing can be published, where that has been so for a while."""
-        return self._stall_detector.not_ready_reason
+        self._watermark = 0
+        self._has_lost_data = False
 
     def resume(self, number: int) -> None:
-        """An earlier holder of the slots has published up to this number."""
-        self._greatest = self._noted = max(number, self._greatest)
+        """Continue from the greatest number that an earlier holder of the slots published."""
+        self._greatest = self._watermark = max(number, self._greatest)
 
     async def send(
-        self, rows: Sequence[StoredMessage], on_taken: Callable[[Sequence[int]], None]
+        self, rows: Sequence[StoredMessage], on_accepted: Callable[[Sequence[int]], None]
     ) -> None:
-        """Return when Redis has taken every message. `on_taken` hears of each piece at once."""
-        for piece in _pieces(rows):
-            await self._trying("publish", partial(self._send, piece, on_taken))
-        self._fail_point(FailPoint.PUBLISHED)
+        """Return when Redis has accepted every message. `on_accepted` is called with the numbers
+        of each chunk as soon as Redis has accepted it."""
+        for chunk in _chunks(rows):
+            await self._context.retry(PUBLISH, "publish", partial(self._send, chunk, on_accepted))
+        self._context.fail_point(FailPoint.PUBLISHED)
 
-    async def send_again(self, rows: Sequence[StoredMessage]) -> None:
-        """The same for what has been published before: it comes no further by that."""
-        for piece in _pieces(rows):
-            await self._trying("publish", partial(self._send_again, piece))
+    async def resend(self, rows: Sequence[StoredMessage]) -> None:
+        """As `send`, for messages that were published before; the watermark does not change."""
+        for chunk in _chunks(rows):
+            await self._context.retry(PUBLISH, "publish", partial(self._resend, chunk))
 
     async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
-        """Return when Redis has taken every letter."""
-        await self._trying("dead_letter", partial(self._outbound.dead_letter, letters))
-        self._fail_point(FailPoint.GROUP_DEAD_LETTERED)
+        """Return when Redis has accepted every dead letter."""
+        call = partial(self._outbound.dead_letter, letters)
+        await self._context.retry(PUBLISH, "dead_letter", call)
+        self._context.fail_point(FailPoint.GROUP_DEAD_LETTERED)
 
     async def server_identity(self) -> ServerIdentity:
-        """What Redis says of itself, after all that was sent before."""
-        async with self._one_at_a_time:
-            with self._stall_detector.step("Redis: publish"):
+        """Return the server's identity after everything that was sent before."""
+        async with self._sending:
+            with self._context.stall_detector.attempt(PUBLISH):
                 identity = await self._outbound.server_identity(self._slots)
-            self._is_behind |= identity.published < self._noted
+            self._has_lost_data |= identity.published < self._watermark
         return identity
 
     @property
-    def is_behind(self) -> bool:
-        """Whether Redis has been found to have come less far than it had before."""
-        return self._is_behind
+    def has_lost_data(self) -> bool:
+        """Whether a watermark in Redis was lower than the one this sender wrote."""
+        return self._has_lost_data
 
     async def begin_republish(self, token: str) -> None:
-        """What Redis had taken until now is to be sent again."""
-        async with self._one_at_a_time:
+        """Record that the messages Redis has accepted so far are going to be sent again."""
+        async with self._sending:
             await self._outbound.begin_republish(self._slots, token)
-            self._noted = 0
-            self._is_behind = False
+            self._watermark = 0
+            self._has_lost_data = False
 
     async def complete_republish(self, token: str, name: str) -> bool:
-        """It has been sent again; see `Outbound.complete_republish`."""
-        return await self._outbound.complete_republish(
-            PublishedWatermark(self._slots, self._greatest), token, name
-        )
+        """Record that they were sent again. See `Outbound.complete_republish`."""
+        watermark = PublishedWatermark(self._slots, self._greatest)
+        return await self._outbound.complete_republish(watermark, token, name)
 
     async def _send(
-        self, piece: Sequence[StoredMessage], on_taken: Callable[[Sequence[int]], None]
+        self, chunk: Sequence[StoredMessage], on_accepted: Callable[[Sequence[int]], None]
     ) -> None:
-        numbers = [row.number for row in piece]
-        async with self._one_at_a_time:
+        numbers = [row.number for row in chunk]
+        async with self._sending:
             greatest = max(self._greatest, *numbers)
-            before = await self._outbound.publish(
-                self._stamped(piece), PublishedWatermark(self._slots, greatest)
+            previous = await self._outbound.publish(
+                self._stamped(chunk), PublishedWatermark(self._slots, greatest)
             )
-            self._is_behind |= before < self._noted
-            self._greatest = self._noted = greatest
-            on_taken(numbers)
+            self._has_lost_data |= previous < self._watermark
+            self._greatest = self._watermark = greatest
+            on_accepted(numbers)
 
-    async def _send_again(self, piece: Sequence[StoredMessage]) -> None:
-        await self._outbound.publish(self._stamped(piece))
+    async def _resend(self, chunk: Sequence[StoredMessage]) -> None:
+        await self._outbound.publish(self._stamped(chunk))
 
-    def _stamped(self, piece: Sequence[StoredMessage]) -> list[Message]:
-        now = self._clock.now_us()
-        return [stamped(row.message, now) for row in piece]
-
-    async def _trying(self, what: str, call: Callable[[], Awaitable[object]]) -> None:
-        async def once() -> None:
-            with self._stall_detector.step("Redis: publish"):
-                await call()
-
-        await retrying(once, self._clock, self._metrics.retries.labels(what).inc)
+    def _stamped(self, chunk: Sequence[StoredMessage]) -> list[Message]:
+        now = self._context.clock.now_us()
+        return [stamped(row.message, now) for row in chunk]
 
 
-def _pieces(rows: Sequence[StoredMessage]) -> Iterator[Sequence[StoredMessage]]:
-    """The rows in their order, in pieces that are small enough for one write."""
+def _chunks(rows: Sequence[StoredMessage]) -> Iterator[Sequence[StoredMessage]]:
+    """Split rows, in order, into chunks that are small enough for one write."""
     start = size = 0
     for end, row in enumerate(rows):
-        if end > start and (end - start >= PIECE_ROWS or size >= PIECE_BYTES):
+        if end > start and (end - start >= CHUNK_ROWS or size >= CHUNK_BYTES):
             yield rows[start:end]
             start, size = end, 0
         size += len(row.message.payload)

@@ -1,1 +1,1 @@
-"""Events that a process cannot survive: delivery attempts, isolation, circuit breaker."""
+"""Poison events: what goald does with an event that a process or Postgres cannot handle (D4)."""

@@ -1,57 +1,66 @@
-"""CrashLoopGuard: a consumer that died again and again goes on entry by entry, and counts (D4)."""
+"""Crash-loop guard: a consumer that died repeatedly delivers entry by entry (D4)."""
 
-from goald.pipeline.ingest.route import RoutedBatch
-from goald.pipeline.poison.delivery_attempts import TRIES, TRIES_TOGETHER
+from functools import partial
+
+from goald.pipeline.context import ConsumerContext
+from goald.pipeline.poison.delivery_attempts import MAX_ATTEMPTS, MAX_SHARED_ATTEMPTS
 from goald.ports.event_stream import EventStream, RawEntry, ReaderStart
 from goald.ports.outbound import DeadLetter
 
-CARE_ENTRIES = 4_000
-"""So many go alone at most, which takes seconds. Those who died may have read further: then some
-more die, and it begins from where this has come to."""
+ISOLATED_ENTRIES = 4_000
+"""How many entries are delivered one by one at most, which takes seconds. If an earlier consumer
+had read further, a few more die, and isolation continues where this one ended."""
 
 
 class CrashLoopGuard:
-    """Whether a stream is read entry by entry, and what becomes of an entry that is fatal.
+    """Decides whether entries of a stream are isolated, and counts their delivery attempts.
 
-    A consumer that dies of an entry remembers nothing, so Redis counts: how often one began at
-    the same place, and then the tries of a single entry, each before it is made. What is known
-    to have been survived is forgotten; so a count of five is five deaths.
+    A consumer that dies loses its memory, so Redis keeps the counts: how often a consumer
+    started at the same position, and then the attempts of a single entry, each counted before
+    it is made. The count is cleared once the consumer has survived the entry, so a count of
+    MAX_ATTEMPTS means that many deaths.
     """
 
-    def __init__(self, stream: EventStream, start: ReaderStart) -> None:
+    def __init__(self, context: ConsumerContext, stream: EventStream, start: ReaderStart) -> None:
+        self._context = context
         self._stream = stream
-        self._left = CARE_ENTRIES if start.starts > TRIES_TOGETHER or start.was_isolating else 0
+        is_loop = start.starts > MAX_SHARED_ATTEMPTS or start.was_isolating
+        self._remaining = ISOLATED_ENTRIES if is_loop else 0
 
     @property
-    def at_most(self) -> int | None:
-        """How many entries to read at once; None for as many as fit."""
-        return 1 if self._left > 0 else None
+    def isolates(self) -> bool:
+        """Whether each entry must be read, and delivered, alone."""
+        return self._remaining > 0
 
-    async def try_alone(self, entries: list[RawEntry]) -> RoutedBatch | None:
-        """Before an entry that goes alone is looked at: count a try of it. A batch to be buried
-        where it had as many as an entry has."""
-        if self._left <= 0:
-            return None
-        ((entry_id, fields),) = entries
-        if await self._stream.count_attempt(entry_id) <= TRIES:
-            return None
-        event = next(
-            (
-                value
-                for name, value in zip(fields[::2], fields[1::2], strict=True)
-                if name == b"event"
-            ),
-            b"",
+    async def count_attempt(self, entry: RawEntry) -> DeadLetter | None:
+        """Count an attempt of an isolated entry before it is made. Retried while Redis is away.
+
+        Returns a dead letter if the entry was attempted MAX_ATTEMPTS times before; then it must
+        not be delivered again.
+        """
+        entry_id, fields = entry
+        attempts = await self._context.retry(
+            "Redis: count attempt",
+            "count_attempt",
+            partial(self._stream.count_attempt, entry_id),
         )
-        reason = f"a consumer ended {TRIES} times while it had this event alone"
-        letter = DeadLetter(self._stream.name, entry_id, event, reason, delivery_attempts=TRIES)
-        return RoutedBatch(buffers=[], dead=[letter], size=len(event))
+        if attempts <= MAX_ATTEMPTS:
+            return None
+        self._context.metrics.buried.inc()
+        pairs = zip(fields[::2], fields[1::2], strict=True)
+        event = next((value for name, value in pairs if name == b"event"), b"")
+        reason = f"a consumer died {MAX_ATTEMPTS} times while it processed this event alone"
+        return DeadLetter(
+            self._stream.name, entry_id, event, reason, delivery_attempts=MAX_ATTEMPTS
+        )
 
-    async def survived(self) -> None:
-        """The entry that goes alone was no danger, or is buried."""
-        await self._stream.clear_attempts()
-        self._left -= 1
+    async def clear_attempts(self) -> None:
+        """Clear the count: the consumer survived the entry, or dead-lettered it."""
+        await self._context.retry(
+            "Redis: clear attempts", "clear_attempts", self._stream.clear_attempts
+        )
+        self._remaining -= 1
 
     def end(self) -> None:
-        """All that was there has been read."""
-        self._left = 0
+        """End isolation: the consumer has read all entries of the stream."""
+        self._remaining = 0

@@ -1,82 +1,50 @@
-"""Tries: an event that a process dies of each time is found, and set aside (D4).
+"""Delivery attempts: finds the event that kills a shard each time it is delivered (D4).
 
-Redis counts no deliveries here (decision 0010), so whoever hands over counts them: how often
-a shard died while it had a part. Parts under suspicion travel one at a time, in ever smaller
-pieces, and from the fourth time on entry by entry, with nothing else at the shard. So what is
-set aside after five times was alone at least twice.
+Redis keeps no delivery counts (docs/decisions/0010), so the dispatcher counts how often a shard
+died while it had a batch. Suspect batches are sent one at a time and in ever smaller pieces.
+After MAX_SHARED_ATTEMPTS, they are sent entry by entry, with nothing else in flight at the shard.
+So an event that reaches MAX_ATTEMPTS was delivered alone at least twice.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 from goald import _native
-from goald.domain.errors import ServiceUnavailable
 from goald.ports.outbound import DeadLetter
 
-TRIES = 5
-"""An entry under which a process died so often is dead."""
-TRIES_TOGETHER = 3
-"""What was delivered so often, and is to be delivered again, goes entry by entry."""
-PIECES = 5
-"""Halvings of a part between its second try and its third."""
+MAX_ATTEMPTS = 5
+"""An event during which a process died this often is dead-lettered."""
+MAX_SHARED_ATTEMPTS = 3
+"""A batch that was attempted this often is delivered entry by entry from then on."""
+HALVINGS = 5
+"""How often a batch is halved between its second attempt and its third."""
 
 
-def pieces(buffer: bytes, tries: int) -> list[bytes]:
-    """A part that was tried so often, in the pieces in which it goes on, in order."""
-    if tries > TRIES_TOGETHER - 1:
-        return list(_halved(buffer, -1))
-    return list(_halved(buffer, PIECES if tries == TRIES_TOGETHER - 1 else 0))
+def split(buffer: bytes, attempts: int) -> list[bytes]:
+    """Return the pieces, in order, in which a batch is sent again after this many attempts."""
+    if attempts >= MAX_SHARED_ATTEMPTS:
+        return list(_halves(buffer, -1))
+    return list(_halves(buffer, HALVINGS if attempts == MAX_SHARED_ATTEMPTS - 1 else 0))
 
 
-def _halved(buffer: bytes, times: int) -> Iterator[bytes]:
+def _halves(buffer: bytes, times: int) -> Iterator[bytes]:
+    """Halve a buffer this many times; with a negative number, down to single entries."""
     halves = _native.buffer_halves(buffer) if times else None
     if halves is None:
         yield buffer
         return
     for half in halves:
-        yield from _halved(half, times - 1)
+        yield from _halves(half, times - 1)
 
 
-def letters(stream: str, buffer: bytes) -> list[DeadLetter]:
-    """The dead letters of a part that was alone in the end."""
-    reason = f"a shard ended {TRIES} times while it had this event, at last alone"
+def dead_letters(stream: str, buffer: bytes) -> list[DeadLetter]:
+    """Return the dead letters of a batch that was attempted MAX_ATTEMPTS times."""
+    reason = f"a shard died {MAX_ATTEMPTS} times while it processed this event, at last alone"
     return [
-        DeadLetter(stream, entry_id, event, reason, delivery_attempts=TRIES)
+        DeadLetter(stream, entry_id, event, reason, delivery_attempts=MAX_ATTEMPTS)
         for entry_id, event in _native.buffer_entries(buffer)
     ]
 
 
 def tenant_of(buffer: bytes) -> str:
-    """Whose the event of a part is that was alone."""
+    """Return the tenant of a batch of one entry."""
     return _native.Engine().contacts_of([buffer])[0][0]
-
-
-class Isolation:
-    """Who works beside whom at a shard: an event that is tried alone has nothing beside it."""
-
-    def __init__(self) -> None:
-        self._within = 0
-        self._is_claimed = False
-        self._left = asyncio.Event()
-
-    @asynccontextmanager
-    async def work(self, *, alone: bool) -> AsyncIterator[None]:
-        """For the time of some work. Who wants to be alone waits until those within are done;
-        meanwhile others are refused with ServiceUnavailable, and may come again."""
-        if self._is_claimed:
-            raise ServiceUnavailable("an event is being tried alone")
-        self._is_claimed = alone
-        try:
-            while alone and self._within:
-                self._left.clear()
-                await self._left.wait()
-            self._within += 1
-            try:
-                yield
-            finally:
-                self._within -= 1
-                self._left.set()
-        finally:
-            if alone:
-                self._is_claimed = False

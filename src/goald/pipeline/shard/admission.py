@@ -1,53 +1,53 @@
-"""Admission: parts come to a shard in order, once, and wait for their turn."""
+"""Admission: accepts batches in order, each once, and queues them to be processed in groups."""
 
 import asyncio
 from collections.abc import Sequence
 
-from goald.domain.fail_points import FailPoint, FailPointHook
+from goald.domain.fail_points import FailPoint
+from goald.pipeline.context import ShardContext
 from goald.pipeline.poison.breaker import CircuitBreaker
-from goald.pipeline.poison.delivery_attempts import Isolation
+from goald.pipeline.poison.isolation import Isolation
 from goald.pipeline.shard.group import Group, Inbox
 from goald.pipeline.shard.sequence import Sequencer
 from goald.pipeline.shard_batch import ShardBatch
 
 
 class Admission:
-    """Between who hands parts over and who processes them in groups."""
+    """Stands between the consumers that send batches and the loop that processes groups."""
 
-    def __init__(
-        self, breaker: CircuitBreaker, fail_point: FailPointHook, *, group_bytes: int
-    ) -> None:
-        """`group_bytes`: how much goes into a group."""
-        self._breaker = breaker
-        self._fail_point = fail_point
+    def __init__(self, context: ShardContext, breaker: CircuitBreaker, *, group_bytes: int) -> None:
+        """`group_bytes` bounds the size of a group."""
+        self.breaker = breaker
+        self._fail_point = context.fail_point
         self._sequencer = Sequencer()
         self._inbox = Inbox(group_bytes)
-        self._solitude = Isolation()
+        self._isolation = Isolation()
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
-        """See `Shard.process`. Parts taken stay taken if the caller goes away."""
-        self._breaker.check()
-        if not parts:
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
+        """See `Shard.process`. Admitted batches are processed even if the caller goes away."""
+        self.breaker.check()
+        if not batches:
             return
-        async with self._solitude.work(alone=any(part.alone for part in parts)):
+        async with self._isolation.work(exclusive=any(batch.exclusive for batch in batches)):
             futures = []
-            for part in parts:
-                await self._sequencer.turn(part)
-                future, is_next = self._sequencer.admit(part)
+            for batch in batches:
+                await self._sequencer.turn(batch)
+                future, is_next = self._sequencer.admit(batch)
                 if is_next:
-                    self._inbox.put(part, future)
+                    self._inbox.put(batch, future)
                 futures.append(future)
-            self._breaker.check()
+            self.breaker.check()
             self._fail_point(FailPoint.ADMITTED)
             await asyncio.wait(futures)
-        # What was given up is no longer known to the sequencer, and not done either.
-        self._breaker.check()
+        # `reject` ends the futures of batches that were not processed.
+        self.breaker.check()
 
     async def next(self) -> Group:
-        """All that waits, up to the bound; waits for the first."""
+        """Return all waiting batches, up to the size of a group; wait for the first."""
         return await self._inbox.next()
 
-    def give_up(self, group: Group) -> None:
-        """Send away whoever waits for this group, or for what comes after it."""
+    def reject(self, group: Group) -> None:
+        """End the calls that wait for this group or for later batches. The circuit breaker is
+        open, so each of them raises BreakerOpen."""
         group.done()
-        self._inbox.rest().done()
+        self._inbox.drain().done()

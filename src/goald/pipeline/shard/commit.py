@@ -1,5 +1,8 @@
-"""Commit: make durable what a group proposes, under the lease, in transactions that are bounded
-whatever an event meets: one event may end 20,000 enrollments, each with a copy of its payload."""
+"""Commit: makes a slice of a group's proposal durable in one transaction, under the lease.
+
+Transactions are bounded whatever an event matches: a single event can end 20,000 enrollments,
+each with a copy of its payload.
+"""
 
 from goald import _native
 from goald.domain.leases import SlotLease
@@ -17,25 +20,26 @@ from goald.ports.shard_store import ShardStore
 NOTHING = Committed(effective=b"")
 SLICE_EFFECTS = 20_000
 SLICE_BYTES = 8 << 20
-"""About what one transaction writes at most, payloads twice: with the achievement and with the
-notice. A group of ordinary events is one slice."""
+"""Approximate maximum of one transaction. A payload counts twice, because the achievement and the
+notice each store it. A group of ordinary events is one slice."""
 
 
 def slices(proposal: _native.Proposal) -> list[_native.Proposal]:
-    """A proposal in parts to be committed and taken one after another. A crash in between
-    leaves whole enrollments, each before or after all that the group did to it; the events come
-    again, and do the rest."""
+    """Split a proposal into slices, to be committed and applied one after the other.
+
+    A crash between two slices leaves whole enrollments: each is either before or after
+    everything that the group did to it. The events are delivered again and do the rest.
+    """
     return proposal.slices(SLICE_EFFECTS, SLICE_BYTES)
 
 
 async def commit(
     store: ShardStore, lease: SlotLease, proposal: _native.Proposal, now_us: int
 ) -> Committed:
-    """Write a slice of a proposal in one transaction, or read the lease where there is nothing
-    to write (D2).
+    """Write one slice in one transaction. If it changes nothing, verify the lease instead (D2).
 
-    Raises LeaseLost with nothing written (D3); ContentRefused, with nothing written either (D4);
-    or CommitUnknown: then memory is to be loaded again before anything else is evaluated.
+    Raises LeaseLost (D3) or ContentRefused (D4), each with nothing written; or CommitUnknown:
+    then the group's contacts must be reloaded before anything else is evaluated.
     """
     if proposal.changes_nothing:
         await store.check(lease)

@@ -1,4 +1,4 @@
-"""The parts that a shard evaluates and commits together (group commit)."""
+"""Group commit: the batches that a shard evaluates and commits together."""
 
 import asyncio
 from collections import deque
@@ -13,68 +13,71 @@ from goald.ports.outbound import DeadLetter
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Parts taken together, in the order they came in."""
+    """Batches processed together, in order of arrival."""
 
-    parts: Sequence[ShardBatch]
+    batches: Sequence[ShardBatch]
     futures: "Sequence[asyncio.Future[None]]"
+    """One for each batch; none if nobody waits for the group."""
 
     @property
     def buffers(self) -> list[bytes]:
-        return [part.buffer for part in self.parts]
+        return [batch.buffer for batch in self.batches]
 
-    def dead_letters(
+    def rejected(
         self, proposal: _native.Proposal, conflicts: Sequence[Conflict]
     ) -> list[DeadLetter]:
-        """What the evaluation refused, and what names an enrollment id that belongs to another
-        contact or workflow (E5): not the repeat of whoever has it, though another came first."""
-        owners = [(one.effect, one.contact, one.workflow) for one in conflicts]
+        """Return the dead letters of one slice: what the evaluation rejected, and the events
+        that name an enrollment id of another contact or workflow (E5). A repeat of the
+        enrollment's owner is not rejected, even if another claim arrived first."""
+        owners = [(each.effect, each.contact, each.workflow) for each in conflicts]
         return [
-            DeadLetter(self.parts[part].stream, entry_id, event, reason, delivery_attempts=1)
-            for part, entry_id, reason, event in proposal.rejects_with(owners)
+            DeadLetter(self.batches[batch].stream, entry_id, event, reason, delivery_attempts=1)
+            for batch, entry_id, reason, event in proposal.rejects_with(owners)
         ]
 
     def halves(self) -> "tuple[Group, Group] | None":
-        """Its entries in two groups, in order, for which nobody waits; None where it is one
-        entry alone."""
-        middle = len(self.parts) // 2
+        """Return its entries in two groups, in order, that nobody waits for. None if it is a
+        single entry."""
+        middle = len(self.batches) // 2
         if middle > 0:
-            return Group(self.parts[:middle], ()), Group(self.parts[middle:], ())
-        (part,) = self.parts
-        halves = _native.buffer_halves(part.buffer)
+            return Group(self.batches[:middle], ()), Group(self.batches[middle:], ())
+        (batch,) = self.batches
+        halves = _native.buffer_halves(batch.buffer)
         if halves is None:
             return None
-        first, second = (Group([part._replace(buffer=half)], ()) for half in halves)
+        first, second = (Group([batch._replace(buffer=half)], ()) for half in halves)
         return first, second
 
-    def letters(self, reason: str) -> list[DeadLetter]:
-        """Every entry as one that cannot be processed."""
+    def dead_letters(self, reason: str) -> list[DeadLetter]:
+        """Return a dead letter for every entry."""
         return [
-            DeadLetter(part.stream, entry_id, event, reason, delivery_attempts=1)
-            for part in self.parts
-            for entry_id, event in _native.buffer_entries(part.buffer)
+            DeadLetter(batch.stream, entry_id, event, reason, delivery_attempts=1)
+            for batch in self.batches
+            for entry_id, event in _native.buffer_entries(batch.buffer)
         ]
 
     def done(self) -> None:
-        """Tell whoever handed the parts over that all they caused is published."""
+        """Let the calls return that sent these batches: all effects are published."""
         for future in self.futures:
             if not future.done():
                 future.set_result(None)
 
 
 class Inbox:
-    """Parts waiting to be processed. Bounded by what the consumers may have under way."""
+    """Batches waiting to be processed. Bounded by what the consumers may have in flight."""
 
     def __init__(self, group_bytes: int) -> None:
         self._group_bytes = group_bytes
         self._waiting: deque[tuple[ShardBatch, asyncio.Future[None]]] = deque()
         self._filled = asyncio.Event()
 
-    def put(self, part: ShardBatch, future: "asyncio.Future[None]") -> None:
-        self._waiting.append((part, future))
+    def put(self, batch: ShardBatch, future: "asyncio.Future[None]") -> None:
+        self._waiting.append((batch, future))
         self._filled.set()
 
     async def next(self) -> Group:
-        """All that waits, up to the bound in bytes (one part at least); waits for the first."""
+        """Remove and return the waiting batches, up to the bound in bytes but at least one;
+        wait for the first."""
         await self._filled.wait()
         taken = [self._waiting.popleft()]
         size = len(taken[0][0].buffer)
@@ -85,8 +88,8 @@ class Inbox:
             self._filled.clear()
         return _group(taken)
 
-    def rest(self) -> Group:
-        """All that waits."""
+    def drain(self) -> Group:
+        """Remove and return all waiting batches."""
         taken = list(self._waiting)
         self._waiting.clear()
         self._filled.clear()
@@ -94,4 +97,4 @@ class Inbox:
 
 
 def _group(taken: "Sequence[tuple[ShardBatch, asyncio.Future[None]]]") -> Group:
-    return Group([part for part, _ in taken], [future for _, future in taken])
+    return Group([batch for batch, _ in taken], [future for _, future in taken])

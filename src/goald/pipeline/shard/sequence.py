@@ -1,4 +1,4 @@
-"""The order of parts at a shard: each stream's next, once (design 2, step 2)."""
+"""The order of batches at a shard: the next of each stream, each once."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from goald.domain.errors import LeaseLost, OutOfSequence
 from goald.pipeline.shard_batch import ShardBatch
 
 TURN_SECONDS = 0.5
-"""How long a part that came early waits for those before it."""
+"""How long a batch that arrived too early waits for its predecessors."""
 
 
 @dataclass(slots=True)
@@ -19,69 +19,73 @@ class _Progress:
 
 
 class Sequencer:
-    """Admits the parts of every stream in order, and repeats of them without a second effect."""
+    """Admits the batches of every stream in order. A repeated batch has no second effect."""
 
     def __init__(self) -> None:
         self._streams: dict[str, _Progress] = {}
         self._early: dict[tuple[str, int, int], asyncio.Event] = {}
 
-    async def turn(self, part: ShardBatch) -> None:
-        """Return when a part may be admitted, or when it is plain that it may not.
+    async def turn(self, batch: ShardBatch) -> None:
+        """Return when a batch can be admitted, or when it is clear that it cannot.
 
-        Calls under way together may reach the shard in another order than they were made: a
-        part that came early waits a little for those before it.
+        Concurrent calls may arrive in another order than they were made, so a batch that
+        arrives too early waits up to TURN_SECONDS for its predecessors.
         """
-        progress = self._streams.get(part.stream)
-        if progress is None or part.epoch > progress.epoch:
-            early = part.sequence != part.floor
+        progress = self._streams.get(batch.stream)
+        first = batch.first_unacknowledged
+        if progress is None or batch.epoch > progress.epoch:
+            is_early = batch.sequence != first
         else:
-            early = part.epoch == progress.epoch and progress.next < part.sequence != part.floor
-        if not early:
+            is_early = batch.epoch == progress.epoch and progress.next < batch.sequence != first
+        if not is_early:
             return
-        place = (part.stream, part.epoch, part.sequence)
-        before = self._early.setdefault(place, asyncio.Event())
+        key = (batch.stream, batch.epoch, batch.sequence)
+        admissible = self._early.setdefault(key, asyncio.Event())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TURN_SECONDS):
-                await before.wait()
-        self._early.pop(place, None)
+                await admissible.wait()
+        self._early.pop(key, None)
 
-    def admit(self, part: ShardBatch) -> tuple[asyncio.Future[None], bool]:
-        """The future of a part's completion, and whether it is to be processed now.
+    def admit(self, batch: ShardBatch) -> tuple[asyncio.Future[None], bool]:
+        """Return the future of the batch's completion, and whether to process the batch.
 
-        A part admitted before is not processed again: its future is the first one's, or is
-        done. Raises OutOfSequence for one that is not the next, LeaseLost for an epoch that
-        a later one has replaced.
+        A batch that was admitted before is not processed again: its future is the earlier one,
+        or is already done. Raises OutOfSequence if the batch is not the next of its stream, and
+        LeaseLost if a later epoch has replaced its own.
         """
-        progress = self._streams.get(part.stream)
-        if progress is not None and part.epoch < progress.epoch:
+        progress = self._streams.get(batch.stream)
+        first = batch.first_unacknowledged
+        if progress is not None and batch.epoch < progress.epoch:
             raise LeaseLost(
-                f"{part.stream} was handed over under epoch {part.epoch}, "
-                f"but epoch {progress.epoch} has been heard"
+                f"{batch.stream}: batch of epoch {batch.epoch}, "
+                f"but epoch {progress.epoch} has replaced it"
             )
-        if progress is None or part.epoch > progress.epoch:
-            if part.sequence != part.floor:
+        if progress is None or batch.epoch > progress.epoch:
+            if batch.sequence != first:
                 raise OutOfSequence(
-                    f"{part.stream} begins at {part.floor} here, not at {part.sequence}"
+                    f"{batch.stream}: expected the first batch {first}, got {batch.sequence}"
                 )
-            progress = self._streams[part.stream] = _Progress(part.epoch, part.sequence)
-        if progress.next < part.sequence == part.floor:
-            # Its sender has cut what is not done anew, under numbers it never used: what this
-            # shard took of it under the old ones comes again, after it.
-            progress.next = part.sequence
-        if part.sequence > progress.next:
-            raise OutOfSequence(f"{part.stream} goes on at {progress.next}, not {part.sequence}")
+            progress = self._streams[batch.stream] = _Progress(batch.epoch, batch.sequence)
+        if progress.next < batch.sequence == first:
+            # The sender split its unacknowledged batches and gave them new sequence numbers.
+            # Batches that this shard accepted under the old numbers follow under new ones.
+            progress.next = batch.sequence
+        if batch.sequence > progress.next:
+            raise OutOfSequence(
+                f"{batch.stream}: expected batch {progress.next}, got {batch.sequence}"
+            )
         loop = asyncio.get_running_loop()
-        if part.sequence < progress.next:
-            done = progress.in_flight.get(part.sequence)
+        if batch.sequence < progress.next:
+            done = progress.in_flight.get(batch.sequence)
             if done is None:
                 done = loop.create_future()
                 done.set_result(None)
             return done, False
         future: asyncio.Future[None] = loop.create_future()
         progress.next += 1
-        following = self._early.get((part.stream, part.epoch, progress.next))
-        if following is not None:
-            following.set()
-        progress.in_flight[part.sequence] = future
-        future.add_done_callback(lambda _: progress.in_flight.pop(part.sequence, None))
+        successor = self._early.get((batch.stream, batch.epoch, progress.next))
+        if successor is not None:
+            successor.set()
+        progress.in_flight[batch.sequence] = future
+        future.add_done_callback(lambda _: progress.in_flight.pop(batch.sequence, None))
         return future, True

@@ -13,15 +13,20 @@ from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import StreamLease
 from goald.domain.slots import SlotRange
 from goald.metrics import ConsumerMetrics
+from goald.pipeline.context import ConsumerContext, PipelineContext
+from goald.pipeline.early_events import HeldInFlight, HeldOutstanding
 from goald.pipeline.flow import StreamFlow
 from goald.pipeline.ingest.dispatch import ShardDispatcher
+from goald.pipeline.ingest.in_flight import InFlight
+from goald.pipeline.ingest.outstanding import Outstanding
 from goald.pipeline.ingest.read import StreamReader
 from goald.pipeline.ingest.route import Router
+from goald.pipeline.ingest.session import StreamSession
 from goald.pipeline.ingest.window import InFlightWindow
-from goald.pipeline.lease_renewal import hold
+from goald.pipeline.lease_renewal import LeaseRenewer
 from goald.pipeline.poison.breaker import CircuitBreaker
+from goald.pipeline.poison.dead_letters import DeadLetters
 from goald.pipeline.shard_batch import Shard
-from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.ports.clock import Clock
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Outbound
@@ -83,18 +88,17 @@ class ConsumerProcess:
         registry = CollectorRegistry()
         self._metrics = ConsumerMetrics(registry)
         self._breaker = CircuitBreaker(self._metrics.breaker_open)
+        context = self._context()
         self._dispatchers = [
             ShardDispatcher(
+                number,
                 shard,
                 settings.dispatch,
-                ports.clock,
-                self._metrics,
-                ports.outbound,
-                self._breaker,
-                hold=settings.early_events,
-                fail_point=fail_point,
+                context,
+                DeadLetters(context, ports.outbound, self._breaker),
+                self._outstanding(),
             )
-            for shard in shards
+            for number, shard in enumerate(shards)
         ]
         self._heartbeat = HeartbeatReporter(
             "consumer",
@@ -166,42 +170,51 @@ class ConsumerProcess:
         return lease
 
     async def _run_flow(self, stream: EventStream, lease: StreamLease) -> None:
+        context = self._context()
         reader = StreamReader(stream, self._settings.read)
+        session = StreamSession(context, stream, lease, reader)
+        max_buffer = self._settings.dispatch.bytes
         flow = StreamFlow(
-            stream=stream,
-            lease=lease,
-            reader=reader,
-            route=Router(
-                stream.name, self._settings.ranges, max_buffer=self._settings.dispatch.bytes
-            ),
-            lanes=self._dispatchers,
-            window=InFlightWindow(
-                self._settings.read.in_flight_bytes, self._metrics.in_flight_bytes
-            ),
-            outbound=self._outbound,
-            breaker=self._breaker,
-            clock=self._clock,
-            metrics=self._metrics,
-            pause=self._settings.read.pause,
-            patience=STALL_SECONDS + self._settings.early_events,
-            hold=self._settings.early_events,
-            fail_point=self._fail_point,
+            context,
+            session,
+            Router(context, stream.name, self._settings.ranges, max_buffer=max_buffer),
+            self._dispatchers,
+            self._in_flight(),
+            DeadLetters(context, self._outbound, self._breaker),
         )
         if self._stopping:
             flow.stop()
         self._flows.append(flow)
         async with asyncio.TaskGroup() as tasks:
-            renewing = tasks.create_task(hold(lambda: self._leases.renew(lease), self._clock))
-            reporting = tasks.create_task(self._report_start(flow))
+            renewing = tasks.create_task(
+                LeaseRenewer(lambda: self._leases.renew(lease), self._clock).run()
+            )
+            reporting = tasks.create_task(self._report_start(session))
             await flow.run()
             for task in (renewing, reporting):
                 task.cancel()
         with contextlib.suppress(ServiceUnavailable):
             await self._leases.release(lease)
 
-    async def _report_start(self, flow: StreamFlow) -> None:
+    def _context(self) -> ConsumerContext:
+        return PipelineContext.create(self._clock, self._metrics, self._fail_point)
+
+    def _in_flight(self) -> InFlight:
+        """Of one stream. With early events, batches are acknowledged later (E7)."""
+        window = InFlightWindow(self._settings.read.in_flight_bytes, self._metrics.in_flight_bytes)
+        seconds = self._settings.early_events
+        return (
+            HeldInFlight(window, self._clock, seconds) if seconds else InFlight(window, self._clock)
+        )
+
+    def _outstanding(self) -> Outstanding:
+        """Of one shard. With early events, processed batches are kept (E7)."""
+        seconds = self._settings.early_events
+        return HeldOutstanding(self._clock, seconds) if seconds else Outstanding()
+
+    async def _report_start(self, session: StreamSession) -> None:
         """Send a heartbeat as soon as all streams are read."""
-        await flow.begun()
+        await session.claimed.wait()
         if self.ready:
             await self._heartbeat.send()
 

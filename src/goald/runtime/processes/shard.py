@@ -1,7 +1,7 @@
 """A shard as a plain object: takes its slots, loads them, and runs the flow."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,18 @@ from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.metrics import ShardMetrics
+from goald.pipeline.context import PipelineContext, ShardContext
+from goald.pipeline.early_events import EarlyEvents
 from goald.pipeline.flow import ShardFlow
-from goald.pipeline.lease_renewal import hold
+from goald.pipeline.lease_renewal import LeaseRenewer
 from goald.pipeline.outbox.publish import OutboxPublisher
+from goald.pipeline.poison.breaker import CircuitBreaker
+from goald.pipeline.shard.admission import Admission
+from goald.pipeline.shard.committer import GroupCommitter
+from goald.pipeline.shard.config_watcher import ConfigWatcher
 from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.group import Group
+from goald.pipeline.shard.progress import GroupProgress
 from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.clock import Clock
 from goald.ports.control_stream import ControlStream
@@ -83,6 +91,7 @@ class ShardProcess:
         self._fail_point = fail_point
         registry = CollectorRegistry()
         self._metrics = ShardMetrics(registry)
+        self._context: ShardContext = PipelineContext.create(ports.clock, self._metrics, fail_point)
         self._evaluator = evaluator or Evaluator(
             ports.store, clock_skew_us=round(settings.clock_skew * 1e6)
         )
@@ -129,12 +138,12 @@ class ShardProcess:
                 reporting = tasks.create_task(self._heartbeat.run())
                 self._lease = await self._startup.run("acquiring the slot lease", self._acquire)
                 self._fail_point(FailPoint.SLOT_LEASE_ACQUIRED)
-                renewing = tasks.create_task(hold(self._renew, self._clock))
+                renewing = tasks.create_task(LeaseRenewer(self._renew, self._clock).run())
                 await self._startup.run("loading enrollments", self._load)
                 self._fail_point(FailPoint.LOADED)
                 publisher = self._make_publisher(self._lease)
                 await self._startup.run("checking published messages", publisher.recognise)
-                await self._startup.run("publishing the outbox", publisher.relay)
+                await self._startup.run("publishing the outbox", publisher.publish_backlog)
                 self._fail_point(FailPoint.BACKLOG_PUBLISHED)
                 await self._startup.run("loading the configuration", self._load_configuration)
                 self._flow = self._make_flow(self._lease, publisher)
@@ -177,29 +186,30 @@ class ShardProcess:
 
     def _make_publisher(self, lease: SlotLease) -> OutboxPublisher:
         return OutboxPublisher(
+            self._context,
             self._store.outbox,
             self._outbound,
             lease,
-            self._clock,
-            self._metrics,
             keep_seconds=self._settings.republish,
             exit_retry=self._settings.exit_retry,
-            fail_point=self._fail_point,
         )
 
     def _make_flow(self, lease: SlotLease, publisher: OutboxPublisher) -> ShardFlow:
+        context, settings, evaluator = self._context, self._settings, self._evaluator
+        breaker = CircuitBreaker(self._metrics.breaker_open)
+        progress: Callable[[Group, Evaluator, CircuitBreaker], GroupProgress] = GroupProgress
+        if settings.early_events > 0:
+            progress = EarlyEvents(settings.early_events, self._clock).progress
         return ShardFlow(
-            evaluator=self._evaluator,
-            store=self._store,
-            publisher=publisher,
-            control=self._control,
-            lease=lease,
-            clock=self._clock,
-            metrics=self._metrics,
-            group_bytes=self._settings.group_bytes,
-            reconcile=self._settings.reconcile,
-            early_events=self._settings.early_events,
-            fail_point=self._fail_point,
+            context,
+            Admission(context, breaker, group_bytes=settings.group_bytes),
+            evaluator,
+            GroupCommitter(context, self._store, lease, evaluator, publisher),
+            publisher,
+            ConfigWatcher(
+                context, self._control, self._store, lease, evaluator, reconcile=settings.reconcile
+            ),
+            lambda group: progress(group, evaluator, breaker),
         )
 
     async def _release(self) -> None:

@@ -1,0 +1,93 @@
+"""The progress of one group through evaluate, commit and apply, failures included (D4)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from goald import _native
+from goald.domain.errors import BreakerOpen, ContentRefused
+from goald.pipeline.poison.bisection import Bisection
+from goald.pipeline.poison.breaker import CircuitBreaker
+from goald.pipeline.retry import pauses
+from goald.pipeline.shard.commit import slices
+from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.group import Group
+from goald.ports.change import Committed
+from goald.ports.outbound import DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedSlice:
+    """A slice that is committed and applied to memory, and what of it is to be published."""
+
+    proposal: _native.Proposal
+    committed: Committed
+    dead_letters: list[DeadLetter]
+    group: Group | None
+    """The group that is done once this slice is published; None if more of it follows."""
+
+
+class GroupProgress:
+    """What of one group is left to evaluate, and what of its evaluation is left to commit."""
+
+    def __init__(self, group: Group, evaluator: Evaluator, breaker: CircuitBreaker) -> None:
+        self._group = group
+        self._evaluator = evaluator
+        self._breaker = breaker
+        self._bisection: Bisection[Group, _native.Proposal] = Bisection(group)
+        self._current = group
+        self._refused: ContentRefused | None = None
+        self._pauses = pauses()
+
+    def __iter__(self) -> Iterator[Group]:
+        """Yield what to evaluate next: first the whole group; after a failure, what is left."""
+        for part in self._bisection:
+            self._current, self._refused = part, None
+            yield part
+
+    def slices(self, proposal: _native.Proposal) -> Iterator[_native.Proposal]:
+        """Yield the slices of the current evaluation, as long as it stays valid."""
+        return self._bisection.slices(slices(proposal))
+
+    def bisect(self, proposal: _native.Proposal, refused: ContentRefused) -> bool:
+        """Halve the group, down to one event, then the refused slice of that event, because
+        Postgres refuses its content. Returns False if neither can be halved: then this slice is
+        skipped, and its event is dead-lettered with its last slice."""
+        if self._bisection.divide(self._current, proposal):
+            return True
+        self._refused = refused
+        return False
+
+    def repeat(self) -> float:
+        """Evaluate the current part of the group again. Returns the seconds to wait before."""
+        self._bisection.next(self._current)
+        return next(self._pauses)
+
+    def conclude(self, proposal: _native.Proposal, committed: Committed) -> CommittedSlice:
+        """Return what is to be published of a slice that is committed and applied.
+
+        If the circuit breaker opens, the slice's messages are published all the same, but it
+        has no dead letters, and the group is never done.
+        """
+        letters = self._current.rejected(proposal, committed.conflicts)
+        if self._bisection.is_last_slice:
+            try:
+                letters += self._judge(proposal)
+            except BreakerOpen:
+                return CommittedSlice(proposal, committed, [], None)
+            self._part_finished()
+        done = self._group if self._bisection.is_finished else None
+        return CommittedSlice(proposal, committed, letters, done)
+
+    def _judge(self, proposal: _native.Proposal) -> list[DeadLetter]:
+        """Return the dead letter of an event that Postgres refused, and update the breaker.
+        Raises BreakerOpen."""
+        if self._refused is not None:
+            for tenant in self._evaluator.tenants_of(self._current.buffers):
+                self._breaker.record_failure(tenant)
+            return self._current.dead_letters(str(self._refused))
+        if proposal.events > len(proposal.rejects):
+            self._breaker.record_success()
+        return []
+
+    def _part_finished(self) -> None:
+        """Called when the last slice of the current part of the group is committed."""
