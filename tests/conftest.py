@@ -1,9 +1,9 @@
-"""What every test may ask for."""
+"""Fixtures and scheduling for all tests."""
 
 import signal
 
 import pytest
-from tests.support import distribution as spread
+from tests.support import distribution
 from xdist.remote import Producer
 
 pytest_plugins = [
@@ -14,22 +14,24 @@ pytest_plugins = [
     "tests.support.data.records",
 ]
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, and with them every
-# command that they start; some tests press it.
+# Processes that a shell starts in the background ignore SIGINT, and so do their children.
+# Some tests send SIGINT to the commands that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    return spread.processes()
+    return distribution.worker_count()
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> spread.ByFile | None:
-    """Where no `--dist` says how, tests are spread as tests/support/distribution.py has it."""
-    return spread.scheduler(config, log) if config.getvalue("dist") == "load" else None
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Producer
+) -> distribution.FileScheduling | None:
+    """Without `--dist`, tests/support/distribution.py distributes the tests."""
+    return distribution.create_scheduler(config, log) if config.getvalue("dist") == "load" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
-        spread.tell_apart(items)
-        spread.long_first(items)
+        distribution.make_ids_unique(items)
+        distribution.order_long_first(items)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.data.recount import kept, recounted
+from tests.support.data.recount import recomputed_rollups, stored_rollups
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change
 from tests.support.services.servers import Database
 
@@ -138,7 +138,7 @@ def test_rollups_are_a_count_of_the_tables(
         await play(database.dsn, str(uuid4()), history)
         admin = await asyncpg.connect(database.admin_dsn)
         try:
-            assert await kept(admin) == await recounted(admin)
+            assert await stored_rollups(admin) == await recomputed_rollups(admin)
         finally:
             await admin.close()
 

@@ -1,5 +1,8 @@
-"""Real event logs through a running goald: exactly the achievements of an independent
-computation, whatever else it does meanwhile, and the same after a second replay."""
+"""Replays real event logs into a running goald, which also serves other tests.
+
+goald must record exactly the achievements of an independent computation. A second replay must
+change nothing.
+"""
 
 import json
 from pathlib import Path
@@ -11,11 +14,11 @@ from tests.support.services.daemon import Daemon
 
 
 def replay(daemon: Daemon, events: Path) -> None:
-    """`goald replay`, and `goald status --json` until it says that all has taken effect."""
-    ran = daemon.run("replay", str(events), "--json")
-    assert ran.returncode == 0, ran.stderr
+    """Run `goald replay`, and wait until `goald status --json` reports a lag of 0."""
+    result = daemon.run("replay", str(events), "--json")
+    assert result.returncode == 0, result.stderr
     with events.open("rb") as lines:
-        assert json.loads(ran.stdout)["sent"] == sum(1 for _ in lines)
+        assert json.loads(result.stdout)["sent"] == sum(1 for _ in lines)
 
     def status() -> int:
         return int(json.loads(daemon.run("status", "--json").stdout)["lag"])
@@ -24,12 +27,12 @@ def replay(daemon: Daemon, events: Path) -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_real_log_leaves_exactly_the_expected_achievements(
+def test_replaying_a_log_records_exactly_the_expected_achievements_once(
     daemon: Daemon, name: str, tmp_path: Path
 ) -> None:
     log = real_log(name, tmp_path)
-    ran = daemon.run("apply", str(log.workflows))
-    assert ran.returncode == 0, ran.stderr
+    result = daemon.run("apply", str(log.workflows))
+    assert result.returncode == 0, result.stderr
     replay(daemon, log.events)
     assert achieved(daemon, log.tenant) == log.expected
     assert_exits_are_the_completions(daemon, log.tenant)

@@ -1,9 +1,8 @@
-"""How the tests are spread over several processes (`pytest -n`, as `make test` has them).
+"""Distributes the tests to several worker processes (`pytest -n`, as in `make test`).
 
-A file's tests stay in one process and in their order, since they share its databases. All
-files that use the session's daemon are one such unit: a daemon is six seconds of two cores,
-and another for each process would be waited for by all. What takes long begins first, so
-that no process is left with it at the end.
+The tests of one file run in one process and in order, because they share databases. All
+files that use the session's daemon are one unit, because starting a daemon takes six seconds
+of two cores. Long tests start first, so that none of them runs alone at the end.
 """
 
 import os
@@ -23,7 +22,7 @@ SHARES_THE_DAEMON = (
     "tests/integration/pipeline/test_events_take_effect.py",
     "tests/integration/pipeline/test_poison.py",
 )
-"""Left out, a file is still right: its process starts a daemon of its own for it."""
+"""A file that is missing here still passes: its worker process starts another daemon."""
 LONG = (
     "tests/fault/",
     "tests/integration/api/test_document_holds.py",
@@ -35,11 +34,11 @@ LONG = (
     "tests/property/",
     *SHARES_THE_DAEMON,
 )
-MOST = 8
+MAX_WORKERS = 8
 
 
-class ByFile(LoadFileScheduling):
-    """One file to one process; the files of the shared daemon, all to one."""
+class FileScheduling(LoadFileScheduling):
+    """Assigns each file to one process, and all files that share the daemon to the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(SHARES_THE_DAEMON):
@@ -47,30 +46,30 @@ class ByFile(LoadFileScheduling):
         return str(super()._split_scope(nodeid))
 
 
-def scheduler(config: pytest.Config, log: Producer) -> ByFile:
-    """Gives out units in the order of `long_first`."""
+def create_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    """The scheduler; assigns units in the order of `order_long_first`."""
     config.option.loadscopereorder = False
-    return ByFile(config, log)
+    return FileScheduling(config, log)
 
 
-def long_first(items: list[pytest.Item]) -> None:
-    """Put what takes long before the rest, in place; the order is otherwise kept."""
+def order_long_first(items: list[pytest.Item]) -> None:
+    """Move long tests to the front, in place; the order is otherwise unchanged."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
-def tell_apart(items: list[pytest.Item]) -> None:
-    """Give each test an id of its own, where a plugin gives one to several, as Schemathesis does:
-    of those that share one, only one would be run."""
+def make_ids_unique(items: list[pytest.Item]) -> None:
+    """Give each test a unique id, in place. Schemathesis uses one id for several tests, of which
+    pytest-xdist would run only one."""
     seen: Counter[str] = Counter(item.nodeid for item in items)
     for item in items:
         if seen[item.nodeid] > 1:
             item._id = replace(item.id, params=item.name.partition("[")[2].removesuffix("]"))
     ids = {item.nodeid for item in items}
-    assert len(ids) == len(items), "two tests have one id, and only one of them would be run"
+    assert len(ids) == len(items), "two tests have the same id, and only one of them would run"
 
 
-def processes() -> int:
-    """How many `-n auto` means: two for a core, since half of the time is waiting, but one
-    for each 2 GiB of memory at most."""
+def worker_count() -> int:
+    """The number of processes of `-n auto`: two per core, because tests wait for half of the
+    time, and at most one per 2 GiB of memory."""
     memory = psutil.virtual_memory().total >> 31
-    return max(1, min(2 * (os.cpu_count() or 1), memory, MOST))
+    return max(1, min(2 * (os.cpu_count() or 1), memory, MAX_WORKERS))

@@ -258,7 +258,7 @@ async def test_a_reader_survives_a_broken_network_and_loses_nothing(
             waiting = asyncio.create_task(take(exits, 2))
             await publish(client, 2 * round_, 2 * round_ + 1)
             await asyncio.wait([waiting], timeout=0.05)
-            proxy.mend()
+            proxy.restore()
             seen += await waiting
     assert seen == [f"x-{n}" for n in range(12)]
 

@@ -121,7 +121,7 @@ async def test_a_full_buffer_makes_publish_wait(proxy: Proxy, client: Any) -> No
         )
         done, _ = await asyncio.wait([publishing], timeout=0.2)
         assert not done
-        proxy.mend()
+        proxy.restore()
         assert await publishing == 2_000
     ids = [e["id"] for events in (await sent(client)).values() for e in events]
     assert ids == [f"e-{n}" for n in range(2_000)]
@@ -143,7 +143,7 @@ async def test_a_batch_that_failed_is_sent_before_anything_later(proxy: Proxy, c
                 tag("c-1", n) for n in range(1 + 300 * round_, 301 + 300 * round_)
             )
             await asyncio.wait([asyncio.create_task(publisher.flush())], timeout=0.1)
-            proxy.mend()
+            proxy.restore()
             await publisher.flush()
     ids = [e["id"] for e in (await sent(client))[0]]
     assert first_times(ids) == [f"e-{n}" for n in range(1_801)]
@@ -158,7 +158,7 @@ async def test_flush_raises_after_its_patience_and_nothing_is_lost(
     await publisher.publish_many(tag("c-1", n) for n in range(5))
     with pytest.raises(ServiceUnavailable):
         await publisher.flush()
-    proxy.mend()
+    proxy.restore()
     await publisher.flush(patience_s=30)
     await publisher.aclose()
     assert sum(map(len, (await sent(client)).values())) == 5

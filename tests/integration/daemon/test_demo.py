@@ -59,7 +59,7 @@ async def test_sending_continues_after_an_outage_of_redis(client: Any, redis_url
         async with asyncio.timeout(DEADLINE_S):
             while len(publisher._buffer) < 100:  # full: further events are skipped
                 await asyncio.sleep(0.02)
-        proxy.mend()
+        proxy.restore()
         assert await wait_for(client, before + 1_000) >= before + 1_000
         stop.set()
         await asyncio.wait_for(sending, DEADLINE_S)

@@ -12,7 +12,7 @@ from tests.support.data.audit import (
     add_workflow,
     committing,
     configuring,
-    told,
+    read_audit_log,
 )
 from tests.support.services.servers import Database
 
@@ -29,7 +29,7 @@ def add_goal(connection: psycopg.Connection[Any]) -> None:
 
 
 def actions(database: Database) -> list[tuple[str, str, str]]:
-    return [(row["action"], row["subject"], row["subject_id"]) for row in told(database)]
+    return [(row["action"], row["subject"], row["subject_id"]) for row in read_audit_log(database)]
 
 
 def change(database: Database, statement: str, *given: Any) -> None:
@@ -51,18 +51,18 @@ def test_workflow_is_told_from_its_making_on_with_actor_before_and_after(
         connection.execute("UPDATE goald.workflows SET name = 'Buyers', version = version + 1")
     with configuring(database, actor="bob") as connection:
         connection.execute("UPDATE goald.workflows SET is_active = false")
-    assert [(row["actor"], row["action"]) for row in told(database)] == [
+    assert [(row["actor"], row["action"]) for row in read_audit_log(database)] == [
         ("ada", "workflow.created"),
         ("bob", "workflow.activated"),
         ("cleo", "workflow.updated"),
         ("bob", "workflow.deactivated"),
     ]
-    created, activated, updated, _ = told(database)
+    created, activated, updated, _ = read_audit_log(database)
     assert created["before"] is None
     assert created["after"]["name"] == "Leads"
     assert (activated["before"]["is_active"], activated["after"]["is_active"]) == (False, True)
     assert (updated["before"]["name"], updated["after"]["name"]) == ("Leads", "Buyers")
-    assert {row["workflow_id"] for row in told(database)} == {"w-1"}
+    assert {row["workflow_id"] for row in read_audit_log(database)} == {"w-1"}
 
 
 def test_workflow_made_active_is_told_as_if_in_two_steps(database: Database) -> None:
@@ -70,7 +70,7 @@ def test_workflow_made_active_is_told_as_if_in_two_steps(database: Database) -> 
         add_workflow(connection, "at-once", is_active=True)
         add_workflow(connection, "in-steps")
         connection.execute("UPDATE goald.workflows SET is_active = true WHERE id = 'in-steps'")
-    rows = told(database)
+    rows = read_audit_log(database)
     at_once, in_steps = (
         [
             (row["action"], (row["before"] or {}).get("is_active"), row["after"]["is_active"])
@@ -89,7 +89,7 @@ def test_goal_is_told_with_its_workflow(database: Database) -> None:
         add_goal(connection)
     change(database, 'UPDATE goald.workflow_goals SET criteria = \'{"tag_id": "u"}\'')
     change(database, "UPDATE goald.workflow_goals SET deleted_at = now()")
-    _, created, updated, deleted = told(database)
+    _, created, updated, deleted = read_audit_log(database)
     assert [row["action"] for row in (created, updated, deleted)] == [
         "goal.created",
         "goal.updated",
@@ -113,7 +113,7 @@ def test_entity_is_told_by_its_kind(database: Database) -> None:
         ("entity.updated", "tag", "t-1"),
         ("entity.deleted", "tag", "t-1"),
     ]
-    assert told(database)[2]["before"]["name"] == "Buyer"
+    assert read_audit_log(database)[2]["before"]["name"] == "Buyer"
 
 
 def test_webhook_secret_is_told_of_but_never_told(database: Database) -> None:
@@ -126,7 +126,7 @@ def test_webhook_secret_is_told_of_but_never_told(database: Database) -> None:
         ("webhook.updated", "webhook", "stripe"),
         ("webhook.deleted", "webhook", "stripe"),
     ]
-    for row in told(database):
+    for row in read_audit_log(database):
         for held in (row["before"], row["after"]):
             assert "secret" not in (held or {})
 
@@ -144,18 +144,18 @@ def test_change_that_is_rolled_back_is_not_told(database: Database) -> None:
         connection.rollback()
     with configuring(database) as connection:
         add_workflow(connection, "w-2")
-    assert [(row["number"], row["subject_id"]) for row in told(database)] == [(1, "w-2")]
+    assert [(row["number"], row["subject_id"]) for row in read_audit_log(database)] == [(1, "w-2")]
 
 
 def test_without_an_actor_the_login_is_told(database: Database) -> None:
     with configuring(database, actor="") as connection:
         add_workflow(connection, "w-1")
-    assert told(database)[0]["actor"] == "goald"
+    assert read_audit_log(database)[0]["actor"] == "goald"
 
 
 def test_every_achievement_of_a_commit_is_told(database: Database) -> None:
     achieve(database, "e-1", "e-2", "e-3")
-    rows = told(database)
+    rows = read_audit_log(database)
     assert [(row["writer"], row["number"], row["subject_id"]) for row in rows] == [
         ("slots/0", 1, "e-1"),
         ("slots/0", 2, "e-2"),
@@ -176,7 +176,7 @@ def test_chain_of_a_shard_goes_on_when_there_are_more_shards(database: Database)
         add_achievements(connection, "e-2")
     with committing(database, slots="64-127") as connection:
         add_achievements(connection, "e-3", slot=70)
-    assert [(row["writer"], row["number"]) for row in told(database)] == [
+    assert [(row["writer"], row["number"]) for row in read_audit_log(database)] == [
         ("slots/0", 1),
         ("slots/0", 2),
         ("slots/64", 1),
@@ -196,7 +196,7 @@ def test_writers_of_one_chain_at_once_neither_fork_it_nor_leave_a_gap(database: 
                 add_workflow(connection, f"{name}-{i}")
 
     run_together([lambda name=name: configure(name) for name in "abcd"])
-    assert [row["number"] for row in told(database)] == list(range(1, 61))
+    assert [row["number"] for row in read_audit_log(database)] == list(range(1, 61))
 
 
 def test_editors_of_the_same_rows_in_another_order_do_not_stop_each_other(
@@ -224,7 +224,7 @@ def test_editors_of_the_same_rows_in_another_order_do_not_stop_each_other(
             wants_y.set()
 
     run_together([first, second])
-    assert [(row["action"], row["after"]["name"]) for row in told(database)[2:]] == [
+    assert [(row["action"], row["after"]["name"]) for row in read_audit_log(database)[2:]] == [
         ("workflow.updated", "second"),
         ("workflow.updated", "first"),
         ("workflow.updated", "first"),
@@ -274,14 +274,14 @@ def test_daemons_roles_may_append_to_the_log_and_nothing_else(
     achieve(database, "e-1")
     with configuring(database) as connection:
         add_workflow(connection, "w-1")
-    held = told(database)
+    held = read_audit_log(database)
     with psycopg.connect(database.dsn) as connection:
         connection.execute(f"SET ROLE {role}".encode())
         for name, value in (("tenant", "acme"), ("slots", "0-127")):
             connection.execute("SELECT set_config(%s, %s, true)", (f"goald.{name}", value))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement.encode())
-    assert told(database) == held
+    assert read_audit_log(database) == held
 
 
 def test_engine_cannot_read_the_log(database: Database) -> None:

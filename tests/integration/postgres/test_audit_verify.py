@@ -9,9 +9,9 @@ from tests.support.data.audit import (
     achieve,
     add_workflow,
     configuring,
+    read_audit_log,
     tamper,
     three_chains,
-    told,
 )
 from tests.support.services.servers import Database
 
@@ -39,7 +39,7 @@ def log(database: Database) -> Database:
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 10_000])
 def test_log_that_nobody_touched_is_intact(log: Database, rows: int) -> None:
-    assert len(told(log)) == 13
+    assert len(read_audit_log(log)) == 13
     assert found(log, rows) == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
-from tests.support.data.recount import kept, recounted
+from tests.support.data.recount import recomputed_rollups, stored_rollups
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change
 from tests.support.services.servers import Database
 
@@ -61,7 +61,7 @@ async def test_row_changed_at_a_prompt_is_counted_too(database: Database, admin:
     await admin.execute(COMPLETE, "e-1")
     await admin.execute("UPDATE goald.workflow_enrollments SET cancelled_actions = 3")
     await admin.execute("UPDATE goald.workflow_enrollments SET cancelled_actions = 1")
-    assert await kept(admin) == await moved_to_achievements(admin)
+    assert await stored_rollups(admin) == await moved_to_achievements(admin)
 
 
 async def moved_to_achievements(admin: Any) -> Any:
@@ -73,7 +73,7 @@ async def moved_to_achievements(admin: Any) -> Any:
         " contact_id, gen_random_uuid(), 'tag_added', slot, last_achieved_at, '{}', '{}'"
         " FROM goald.workflow_enrollments WHERE met_types = 1"
     )
-    return await recounted(admin)
+    return await recomputed_rollups(admin)
 
 
 async def test_statement_that_changes_no_row_counts_nothing(database: Database, admin: Any) -> None:
@@ -101,7 +101,7 @@ async def test_counts_of_one_commit_are_added_to_those_before(
         effect = Effect(f"e-{number}", is_new=False, **met)
         await store.commit(lease, change(effect))
     await store.close()
-    (counts,) = (await kept(admin)).days.values()
+    (counts,) = (await stored_rollups(admin)).days.values()
     assert (counts["enrolled"], counts["completed_goal"], counts["tag_added"]) == (4, 3, 3)
     rows = await admin.fetch("SELECT days, enrollments FROM goald.workflow_times_to_goal")
     assert sorted(map(tuple, rows)) == [(1, 3), (7, 3)]
@@ -128,7 +128,7 @@ async def test_achievement_before_its_enrollment_took_no_time(
     )
     await store.close()
     assert await admin.fetchval("SELECT time_to_goal FROM goald.workflow_days") == 60 * SECOND
-    assert await kept(admin) == await recounted(admin)
+    assert await stored_rollups(admin) == await recomputed_rollups(admin)
 
 
 async def test_bits_of_the_types_are_the_same_in_python_and_sql(
@@ -167,12 +167,12 @@ async def test_what_was_there_before_the_upgrade_is_counted(empty_database: Data
             " WHERE id LIKE 'e-1%' AND length(id) > 3 OR id LIKE 'e-3%' AND took > '1 day'"
         )
         assert migrations.upgrade(empty_database.dsn, "head")[0] == "0006"
-        counted = await kept(admin)
+        counted = await stored_rollups(admin)
         assert counted.days
-        assert counted == await recounted(admin)
+        assert counted == await recomputed_rollups(admin)
         # And what comes after goes on from there.
         await admin.execute("UPDATE goald.workflow_enrollments SET cancelled_actions = 5")
-        assert await kept(admin) == await recounted(admin)
+        assert await stored_rollups(admin) == await recomputed_rollups(admin)
     finally:
         await admin.close()
 
@@ -197,7 +197,7 @@ async def test_shards_that_count_the_same_workflow_never_wait_for_each_other(
     finally:
         await low.close()
         await high.close()
-    assert await kept(admin) == await moved_to_achievements(admin)
+    assert await stored_rollups(admin) == await moved_to_achievements(admin)
 
 
 # Who may see and write them

@@ -28,7 +28,7 @@ async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
 async def publisher(proxy: Proxy) -> AsyncIterator[Publisher]:
     created = Publisher(proxy.url)
     yield created
-    proxy.mend()
+    proxy.restore()
     await created.aclose()
 
 
@@ -54,7 +54,7 @@ async def test_it_raises_where_redis_fails_and_works_again_after(
     proxy.cut()
     with pytest.raises(ServiceUnavailable):
         await publishing.publish("acme", [EVENT])
-    proxy.mend()
+    proxy.restore()
     await publisher.flush()
     await publishing.publish("acme", [EVENT])
     # What was not promised may have come to be; sent again, it changes nothing (D1).
@@ -71,6 +71,6 @@ async def test_while_redis_fails_nothing_more_is_taken(
         *(publishing.publish("acme", [EVENT] * 100) for _ in range(50)), return_exceptions=True
     )
     assert {type(error) for error in failed} == {ServiceUnavailable}
-    proxy.mend()
+    proxy.restore()
     await publisher.flush()
     assert await count(redis_url) == 1

@@ -1,6 +1,6 @@
-"""How each route under /api/v1 is asked, for the tests that ask all of them.
+"""A request for each route under /api/v1, for the tests that call all of them.
 
-A route that is new needs an entry in `ASKS`; a test fails until it has one.
+A new route needs an entry in `ROUTE_REQUESTS`; a test fails until it has one.
 """
 
 from collections.abc import Iterator
@@ -14,22 +14,22 @@ from goald.api.http.routing import GUARDED, Route
 WORKFLOW, ENROLLMENT, CONTACT, TAG, PROVIDER = "w-1", "e-1", "c-1", "tag-1", "stripe"
 
 
-class Elsewhere(Enum):
-    """What another tenant gets, that asks for the owner's things by their ids."""
+class OtherTenant(Enum):
+    """The answer to another tenant that uses the ids of the owner."""
 
     MISSING = auto()
-    """404: it is not there."""
+    """404: does not exist for this tenant."""
     EMPTY = auto()
-    """200: a list of nothing."""
-    ITS_OWN = auto()
-    """Whatever it makes or changes is its own."""
+    """200: an empty list."""
+    SEPARATE = auto()
+    """Creates or changes an object of the other tenant."""
     COMMON = auto()
-    """The same for every tenant, and nobody's."""
+    """The same answer for every tenant."""
 
 
 @dataclass(frozen=True)
-class Ask:
-    elsewhere: Elsewhere
+class RouteRequest:
+    other_tenant: OtherTenant
     body: Any = None
 
 
@@ -45,38 +45,38 @@ _WORKFLOW = "/api/v1/workflows/{workflow_id}"
 _GOAL = _WORKFLOW + "/goals/{goal_id:uuid}"
 _ENTITY = "/api/v1/catalog/{kind}/{entity_id}"
 
-ASKS: dict[tuple[str, str], Ask] = {
-    ("GET", "/api/v1/workflows"): Ask(Elsewhere.EMPTY),
-    ("GET", _WORKFLOW): Ask(Elsewhere.MISSING),
-    ("PUT", _WORKFLOW): Ask(Elsewhere.ITS_OWN, {"name": "Theirs", "goal_logic": "any"}),
-    ("POST", _WORKFLOW + "/activate"): Ask(Elsewhere.MISSING),
-    ("POST", _WORKFLOW + "/deactivate"): Ask(Elsewhere.MISSING),
-    ("POST", _WORKFLOW + "/goals"): Ask(Elsewhere.MISSING, _TAG_GOAL),
-    ("GET", _WORKFLOW + "/goals"): Ask(Elsewhere.MISSING),
-    ("GET", _WORKFLOW + "/goals/stats"): Ask(Elsewhere.MISSING),
-    ("GET", _GOAL): Ask(Elsewhere.MISSING),
-    ("PATCH", _GOAL): Ask(Elsewhere.MISSING, {"is_active": False}),
-    ("DELETE", _GOAL): Ask(Elsewhere.MISSING),
-    ("GET", _WORKFLOW + "/enrollments"): Ask(Elsewhere.MISSING),
-    ("GET", _WORKFLOW + "/achievements"): Ask(Elsewhere.MISSING),
-    ("GET", _WORKFLOW + "/listeners"): Ask(Elsewhere.MISSING),
-    ("POST", _WORKFLOW + "/enrollments"): Ask(
-        Elsewhere.ITS_OWN, {"contact_id": CONTACT, "enrollment_id": ENROLLMENT}
+ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
+    ("GET", "/api/v1/workflows"): RouteRequest(OtherTenant.EMPTY),
+    ("GET", _WORKFLOW): RouteRequest(OtherTenant.MISSING),
+    ("PUT", _WORKFLOW): RouteRequest(OtherTenant.SEPARATE, {"name": "Theirs", "goal_logic": "any"}),
+    ("POST", _WORKFLOW + "/activate"): RouteRequest(OtherTenant.MISSING),
+    ("POST", _WORKFLOW + "/deactivate"): RouteRequest(OtherTenant.MISSING),
+    ("POST", _WORKFLOW + "/goals"): RouteRequest(OtherTenant.MISSING, _TAG_GOAL),
+    ("GET", _WORKFLOW + "/goals"): RouteRequest(OtherTenant.MISSING),
+    ("GET", _WORKFLOW + "/goals/stats"): RouteRequest(OtherTenant.MISSING),
+    ("GET", _GOAL): RouteRequest(OtherTenant.MISSING),
+    ("PATCH", _GOAL): RouteRequest(OtherTenant.MISSING, {"is_active": False}),
+    ("DELETE", _GOAL): RouteRequest(OtherTenant.MISSING),
+    ("GET", _WORKFLOW + "/enrollments"): RouteRequest(OtherTenant.MISSING),
+    ("GET", _WORKFLOW + "/achievements"): RouteRequest(OtherTenant.MISSING),
+    ("GET", _WORKFLOW + "/listeners"): RouteRequest(OtherTenant.MISSING),
+    ("POST", _WORKFLOW + "/enrollments"): RouteRequest(
+        OtherTenant.SEPARATE, {"contact_id": CONTACT, "enrollment_id": ENROLLMENT}
     ),
-    ("POST", _WORKFLOW + "/enrollments/{enrollment_id}/end"): Ask(
-        Elsewhere.MISSING, {"reason": "exited"}
+    ("POST", _WORKFLOW + "/enrollments/{enrollment_id}/end"): RouteRequest(
+        OtherTenant.MISSING, {"reason": "exited"}
     ),
-    ("GET", "/api/v1/goal-types"): Ask(Elsewhere.COMMON),
-    ("GET", "/api/v1/catalog/{kind}"): Ask(Elsewhere.EMPTY),
-    ("GET", _ENTITY): Ask(Elsewhere.MISSING),
-    ("PUT", _ENTITY): Ask(Elsewhere.ITS_OWN, {"name": "Theirs"}),
-    ("DELETE", _ENTITY): Ask(Elsewhere.MISSING),
-    ("GET", "/api/v1/webhooks"): Ask(Elsewhere.EMPTY),
-    ("PUT", "/api/v1/webhooks/{provider}"): Ask(Elsewhere.ITS_OWN),
-    ("DELETE", "/api/v1/webhooks/{provider}"): Ask(Elsewhere.MISSING),
-    ("GET", "/api/v1/audit"): Ask(Elsewhere.EMPTY),
-    ("POST", "/api/v1/events"): Ask(Elsewhere.ITS_OWN, EVENT),
-    ("POST", "/api/v1/explain"): Ask(Elsewhere.ITS_OWN, EVENT),
+    ("GET", "/api/v1/goal-types"): RouteRequest(OtherTenant.COMMON),
+    ("GET", "/api/v1/catalog/{kind}"): RouteRequest(OtherTenant.EMPTY),
+    ("GET", _ENTITY): RouteRequest(OtherTenant.MISSING),
+    ("PUT", _ENTITY): RouteRequest(OtherTenant.SEPARATE, {"name": "Theirs"}),
+    ("DELETE", _ENTITY): RouteRequest(OtherTenant.MISSING),
+    ("GET", "/api/v1/webhooks"): RouteRequest(OtherTenant.EMPTY),
+    ("PUT", "/api/v1/webhooks/{provider}"): RouteRequest(OtherTenant.SEPARATE),
+    ("DELETE", "/api/v1/webhooks/{provider}"): RouteRequest(OtherTenant.MISSING),
+    ("GET", "/api/v1/audit"): RouteRequest(OtherTenant.EMPTY),
+    ("POST", "/api/v1/events"): RouteRequest(OtherTenant.SEPARATE, EVENT),
+    ("POST", "/api/v1/explain"): RouteRequest(OtherTenant.SEPARATE, EVENT),
 }
 
 
@@ -89,7 +89,7 @@ def guarded() -> Iterator[tuple[Route, str]]:
 
 
 def path_of(route: Route, goal_id: str) -> str:
-    """The route's path, with the ids of the owner's things."""
+    """The path of the route, with the ids of the owner's objects."""
     ids = {
         "workflow_id": WORKFLOW,
         "goal_id": goal_id,

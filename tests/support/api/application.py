@@ -1,4 +1,4 @@
-"""The application that the tests serve, made of the same parts as the daemon's."""
+"""The application that the tests serve, with the dependencies of the daemon."""
 
 from fastapi import FastAPI
 
@@ -10,5 +10,5 @@ SECRET = "a secret that the tests sign their tokens with"
 
 
 def api_app(settings: Settings) -> FastAPI:
-    """The API over these settings' Redis and Postgres; connects when it is used."""
+    """The API over the Redis and Postgres of these settings. Connects with the first request."""
     return create_app(api_dependencies(settings))

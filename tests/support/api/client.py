@@ -1,9 +1,9 @@
-"""The real HTTP API on a real socket, and how a test speaks with it.
+"""The HTTP API on a real socket, and clients for it.
 
-- `api`: over the test's own `database` and `redis_url`. No shard lives, so that a change of
-  the configuration is answered at once.
-- `make_api`: the same with settings of the test's choice, as often as it likes.
-- `daemon.api` (tests/support/services/daemon.py): that of the running daemon, with its shards.
+- `api`: uses the `database` and `redis_url` of the test. No shard runs, so that changes of
+  the configuration are answered immediately.
+- `make_api`: starts APIs with the given settings.
+- `daemon.api` (tests/support/services/daemon.py): the API of the running daemon.
 """
 
 import itertools
@@ -32,7 +32,7 @@ _numbers = itertools.count(1)
 
 
 class Api:
-    """An API that listens, and whose tokens are signed by HS256 with a secret we know."""
+    """A listening API whose tokens are signed with HS256 and a known secret."""
 
     def __init__(self, url: str, secret: str) -> None:
         self.url = url
@@ -40,10 +40,10 @@ class Api:
         self._open = ExitStack()
 
     def token(self, tenant: str, *scopes: str, **claims: Any) -> str:
-        """A bearer token; without scopes, of all of them. `claims` are put over the usual
-        ones; one that is None is left out."""
+        """A bearer token, by default with all scopes. `claims` replace the default claims; None
+        removes one."""
         now = int(time.time())
-        usual = {
+        defaults = {
             "iss": "goald",
             "aud": "goald",
             "sub": "tester",
@@ -52,26 +52,26 @@ class Api:
             "tenant_id": tenant,
             "scope": " ".join(scopes or SCOPES),
         }
-        kept = {name: value for name, value in (usual | claims).items() if value is not None}
-        return jwt.encode(kept, self.secret, algorithm="HS256")
+        payload = {name: value for name, value in (defaults | claims).items() if value is not None}
+        return jwt.encode(payload, self.secret, algorithm="HS256")
 
     def client(self, tenant: str, *scopes: str, **claims: Any) -> httpx.Client:
         """A client with such a token. Closed after the test."""
-        return self._kept(httpx.Client(**self._options(tenant, *scopes, **claims)))
+        return self._close_later(httpx.Client(**self._options(tenant, *scopes, **claims)))
 
     def async_client(self, tenant: str, *scopes: str, **claims: Any) -> httpx.AsyncClient:
-        """The same, asynchronous; to be used with `async with`."""
+        """An asynchronous client with such a token, for `async with`."""
         return httpx.AsyncClient(**self._options(tenant, *scopes, **claims))
 
     def anonymous(self) -> httpx.Client:
         """A client without a token. Closed after the test."""
-        return self._kept(httpx.Client(base_url=self.url, timeout=DEADLINE_S))
+        return self._close_later(httpx.Client(base_url=self.url, timeout=DEADLINE_S))
 
     def close(self) -> None:
         """Close the clients."""
         self._open.close()
 
-    def _kept(self, client: httpx.Client) -> httpx.Client:
+    def _close_later(self, client: httpx.Client) -> httpx.Client:
         self._open.callback(client.close)
         return client
 
@@ -85,13 +85,13 @@ class Api:
 
 @pytest.fixture
 def make_api(database: Database, redis_url: str) -> Iterator[Callable[..., Api]]:
-    """Starts an API over the test's services; `settings` by their names in `Settings`, such
-    as `catalog="strict"`. Stopped after the test."""
-    given = {"redis_url": redis_url, "postgres_dsn": database.dsn, "jwt_secret": SECRET}
+    """A function that starts an API over the services of the test. Its arguments are fields of
+    `Settings`, such as `catalog="strict"`. The APIs are stopped after the test."""
+    defaults = {"redis_url": redis_url, "postgres_dsn": database.dsn, "jwt_secret": SECRET}
     with ExitStack() as running:
 
         def make(**settings: Any) -> Api:
-            url = running.enter_context(served(api_app(Settings(**(given | settings)))))
+            url = running.enter_context(served(api_app(Settings(**(defaults | settings)))))
             return running.enter_context(closing(Api(url, SECRET)))
 
         yield make
@@ -99,20 +99,20 @@ def make_api(database: Database, redis_url: str) -> Iterator[Callable[..., Api]]
 
 @pytest.fixture
 def api(make_api: Callable[..., Api]) -> Api:
-    """An API of this test's own, without shards."""
+    """An API for this test, without shards."""
     return make_api()
 
 
 @pytest.fixture
 def other_tenant() -> str:
-    """A tenant beside `tenant`, that no other test has."""
+    """A second tenant, which no other test uses."""
     return f"other-tenant-{next(_numbers)}"
 
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    """An application served in a thread of its own on a free port; its URL. Ended, with its
-    lifespan, at the end of the body."""
+    """Serve an application in a thread on a free port. Yields its URL; the server and the
+    lifespan of the application end with the body."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(server_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -120,8 +120,8 @@ def served(app: FastAPI) -> Iterator[str]:
     try:
         deadline = time.monotonic() + DEADLINE_S
         while not server.started:
-            assert thread.is_alive(), "the API ended before it listened"
-            assert time.monotonic() < deadline, "the API does not listen"
+            assert thread.is_alive(), "the API ended before it accepted connections"
+            assert time.monotonic() < deadline, "the API does not accept connections"
             time.sleep(0.005)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:

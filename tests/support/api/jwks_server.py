@@ -1,5 +1,4 @@
-"""Whoever issues tokens on a platform: key pairs, and the JWKS document that tells of them,
-served by a real HTTP server."""
+"""Key pairs that sign tokens, and an HTTP server that serves their JWKS document."""
 
 import json
 import threading
@@ -29,41 +28,40 @@ class Key:
 
     @property
     def pem(self) -> bytes:
-        """The public key, as it is passed around."""
+        """The public key in PEM."""
         public = self.private.public_key()
         return bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
     def jwk(self, **members: Any) -> dict[str, Any]:
-        """The public key in a JWKS; `members` are put over the usual ones, and one that is
-        None is left out."""
-        of = RSAAlgorithm if self.algorithm == "RS256" else ECAlgorithm
-        held = json.loads(of.to_jwk(self.private.public_key()))
-        held |= {"kid": self.kid, "use": "sig", "alg": self.algorithm} | members
-        return {name: value for name, value in held.items() if value is not None}
+        """The public key as a JWK. `members` replace the default members; None removes one."""
+        algorithm = RSAAlgorithm if self.algorithm == "RS256" else ECAlgorithm
+        jwk = json.loads(algorithm.to_jwk(self.private.public_key()))
+        jwk |= {"kid": self.kid, "use": "sig", "alg": self.algorithm} | members
+        return {name: value for name, value in jwk.items() if value is not None}
 
     def token(self, tenant: str, scope: str = "workflows:read", **claims: Any) -> str:
         now = int(time.time())
-        usual = {"iss": "goald", "aud": "goald", "sub": "tester", "exp": now + 3600}
+        defaults = {"iss": "goald", "aud": "goald", "sub": "tester", "exp": now + 3600}
         headers = {} if self.kid is None else {"kid": self.kid}
         return jwt.encode(
-            usual | {"tenant_id": tenant, "scope": scope} | claims,
+            defaults | {"tenant_id": tenant, "scope": scope} | claims,
             self.private,
             algorithm=self.algorithm,
             headers=headers,
         )
 
 
-class Issuer:
-    """Serves a JWKS, and counts how often it is asked for."""
+class JwksServer:
+    """Serves a JWKS document, and counts the requests for it."""
 
     def __init__(self) -> None:
         self.keys: list[Any] = []
         self.body: bytes | None = None
-        """Served in place of the keys, where it is set."""
+        """If set, served instead of the keys."""
         self.status = 200
         self.asked = 0
         self.answering = threading.Event()
-        """While it is not set, whoever asks waits."""
+        """Requests wait until it is set."""
         self.answering.set()
         self.url = ""
 
@@ -72,32 +70,32 @@ class Issuer:
 
 
 @contextmanager
-def issuing() -> Iterator[Issuer]:
-    """An issuer that listens until the end of the body."""
-    issuer = Issuer()
+def serve_jwks() -> Iterator[JwksServer]:
+    """A server that listens until the end of the body."""
+    jwks = JwksServer()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            issuer.asked += 1
-            issuer.answering.wait(30)
-            body = issuer.document()
-            self.send_response(issuer.status)
+            jwks.asked += 1
+            jwks.answering.wait(30)
+            body = jwks.document()
+            self.send_response(jwks.status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Nothing: tests read what goald says."""
+            """Logs nothing, because tests read the output of goald."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    issuer.url = f"http://127.0.0.1:{server.server_port}/jwks.json"
+    jwks.url = f"http://127.0.0.1:{server.server_port}/jwks.json"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield issuer
+        yield jwks
     finally:
-        issuer.answering.set()
+        jwks.answering.set()
         server.shutdown()
         server.server_close()
         thread.join()

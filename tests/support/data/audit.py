@@ -1,4 +1,4 @@
-"""Rows that the audit log tells of, written as the daemon's roles write them."""
+"""Writes rows that the audit log records, with the database roles of the daemon."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from psycopg.rows import dict_row
 from tests.support.services.servers import Database
 
 SHARD = "writer = 'slots/0' AND number"
-"""The rows of the shard's chain, in SQL, by their number."""
+"""The beginning of an SQL condition on the number of a row in the shard's chain."""
 
 
 @contextmanager
 def configuring(
     database: Database, tenant: str = "acme", actor: str = "editor"
 ) -> Iterator[psycopg.Connection[Any]]:
-    """A transaction of goald_api for a tenant, committed at the end of the body."""
+    """A transaction of goald_api for a tenant. Commits at the end of the body."""
     with psycopg.connect(database.dsn) as connection:
         connection.execute("SET LOCAL ROLE goald_api")
         connection.execute(
@@ -28,7 +28,7 @@ def configuring(
 
 @contextmanager
 def committing(database: Database, slots: str = "0-127") -> Iterator[psycopg.Connection[Any]]:
-    """A transaction of goald_shard for these slots, committed at the end of the body."""
+    """A transaction of goald_shard for these slots. Commits at the end of the body."""
     with psycopg.connect(database.dsn) as connection:
         connection.execute("SET LOCAL ROLE goald_shard")
         connection.execute("SELECT set_config('goald.slots', %s, true)", (slots,))
@@ -38,7 +38,7 @@ def committing(database: Database, slots: str = "0-127") -> Iterator[psycopg.Con
 def add_achievements(
     connection: psycopg.Connection[Any], *enrollments: str, tenant: str = "acme", slot: int = 3
 ) -> None:
-    """An achievement of each of these enrollments, by one statement."""
+    """Add an achievement for each of these enrollments, in one statement."""
     connection.execute(
         "INSERT INTO goald.workflow_goal_achievements (tenant_id, id, workflow_id,"
         " workflow_enrollment_id, contact_id, goal_config_id, goal_type, slot, achieved_at,"
@@ -49,14 +49,14 @@ def add_achievements(
     )
 
 
-def achieve(database: Database, *enrollments: str, **of: Any) -> None:
-    """A commit of the engine with these achievements."""
+def achieve(database: Database, *enrollments: str, **options: Any) -> None:
+    """Commit these achievements as a shard."""
     with committing(database) as connection:
-        add_achievements(connection, *enrollments, **of)
+        add_achievements(connection, *enrollments, **options)
 
 
 def add_workflow(connection: psycopg.Connection[Any], workflow: str, **columns: Any) -> None:
-    """A workflow of the tenant that the transaction sees."""
+    """Add a workflow for the tenant of the transaction."""
     values = {"id": workflow, "name": "W", "config_version": 1, **columns}
     connection.execute(
         f"INSERT INTO goald.workflows (tenant_id, {', '.join(values)}) VALUES"
@@ -65,21 +65,21 @@ def add_workflow(connection: psycopg.Connection[Any], workflow: str, **columns: 
     )
 
 
-def told(database: Database) -> list[dict[str, Any]]:
-    """The whole log, by writer and number."""
+def read_audit_log(database: Database) -> list[dict[str, Any]]:
+    """The audit log of all tenants, by writer and number."""
     with psycopg.connect(database.admin_dsn, row_factory=dict_row) as admin:
         return admin.execute("SELECT * FROM goald.audit_log ORDER BY writer, number").fetchall()
 
 
 def tamper(database: Database, *statements: str) -> None:
-    """What a superuser does behind goald's back."""
+    """Run statements as a superuser, bypassing goald. Each must change rows."""
     with psycopg.connect(database.admin_dsn) as admin:
         for statement in statements:
             assert admin.execute(statement.encode()).rowcount > 0, statement
 
 
 def three_chains(database: Database) -> None:
-    """Write a log of three chains: nine achievements in commits of three, and two tenants."""
+    """Write a log with three chains: nine achievements in three commits, and two tenants."""
     for i in range(3):
         achieve(database, *(f"e-{i}-{n}" for n in range(3)))
     for tenant in ("acme", "zeta"):

@@ -1,10 +1,11 @@
-"""The achievements of the three real logs, computed by SQL straight from the CSV.
+"""Computes the achievements of the three real logs from their CSV files, in SQL.
 
-Nothing here reads what examples/ wrote, and nothing goes event by event: who is enrolled
-when, which rows meet which goals, and which of them come first are sets, joined and ranked
-in SQLite. examples/README.md says in words what is computed.
+The computation is independent of goald and of the output of examples/. It does not process
+single events: enrollments, rows that meet goals, and their order are sets, which SQLite
+joins and ranks. examples/README.md describes the workflows.
 
-Of rows of one instant the file's order decides; enrollments begin and end before them.
+Rows with the same time are in the order of the file. Enrollments begin and end before the
+rows of the same time.
 """
 
 import csv
@@ -32,12 +33,12 @@ CREATE TABLE happened (number INTEGER PRIMARY KEY, contact TEXT, t INTEGER);
 CREATE TABLE enrolled (id TEXT PRIMARY KEY, workflow TEXT, contact TEXT,
                        from_t INTEGER, until_t INTEGER);
 CREATE TABLE goal (workflow TEXT, logic TEXT, position INTEGER, key TEXT, effective TEXT);
--- Which row carries what a goal asks for, whoever is enrolled.
+-- Rows that meet the criteria of a goal, regardless of enrollments.
 CREATE TABLE satisfies (number INTEGER, workflow TEXT, key TEXT);
 """
 
-# Of an `any` enrollment the first row that meets a goal counts, and of its goals the oldest;
-# of an `all` enrollment the first row for each goal, since the last of these is what ends it.
+# For an `any` enrollment, the first row that meets a goal counts, for the oldest of the goals
+# that it meets. For an `all` enrollment, the first row of each goal counts.
 _ACHIEVED = """
 WITH met AS (
     SELECT e.id, e.workflow, e.contact, g.logic, g.key, g.position, h.t, h.number
@@ -72,7 +73,7 @@ INSERT INTO goal VALUES
     ('win-back', 'any', 0, 'big-return', '1997-01-01'),
     ('win-back', 'any', 1, 'return', '1997-01-01');
 
--- In cents: an amount has two decimals in this log, so this is exact.
+-- In cents, which is exact, because amounts have two decimals in this log.
 WITH minimum (workflow, key, cents) AS (VALUES
     ('second-purchase', 'bought-again', 0), ('big-spender', 'hundred', 10000),
     ('big-spender', 'forty', 4000), ('loyal', 'ten', 1000), ('loyal', 'twenty-five', 2500),
@@ -108,7 +109,7 @@ WHERE date(date, '+90 days') <= '1998-06-30'
 """
 
 _STAGES = """
--- The time to the second with its offset, and the microseconds beside it.
+-- The time in seconds, with its offset, and the microseconds separately.
 INSERT INTO happened
 SELECT number, case_id, unixepoch(substr(time, 1, 19) || substr(time, 27)) * 1000000
     + CAST(substr(time, 21, 6) AS INTEGER)
@@ -186,17 +187,17 @@ SELECT DISTINCT 'checkup:' || patient_id, 'check-up', patient_id,
 
 
 def purchases(path: Path) -> list[Achieved]:
-    """Expected of purchases.csv; sorted, like the two below."""
+    """The achievements of purchases.csv, sorted."""
     return _compute(path, _PURCHASES, "music-shop", "purchase_made", "purchases-{}")
 
 
 def stages(path: Path) -> list[Achieved]:
-    """Expected of stages.csv."""
+    """The achievements of stages.csv, sorted."""
     return _compute(path, _STAGES, "permits", "pipeline_stage_reached", "stages-{}")
 
 
 def appointments(path: Path) -> list[Achieved]:
-    """Expected of appointments.csv."""
+    """The achievements of appointments.csv, sorted."""
     return _compute(path, _APPOINTMENTS, "clinics", "appointment_booked", "appointments-{}")
 
 
@@ -205,7 +206,7 @@ EXPECTED: dict[str, Callable[[Path], list[Achieved]]] = {
     "stages": stages,
     "appointments": appointments,
 }
-"""By the name of the log and of its converter."""
+"""Computations by the name of the log, which is also that of its script in examples/."""
 
 
 def _compute(path: Path, script: str, tenant: str, goal_type: str, event: str) -> list[Achieved]:
@@ -215,11 +216,11 @@ def _compute(path: Path, script: str, tenant: str, goal_type: str, event: str) -
             header, *rows = csv.reader(file)
         columns = ", ".join(f"{name} TEXT" for name in header)
         base.execute(f"CREATE TABLE csv (number INTEGER PRIMARY KEY, {columns})")
-        places = ", ".join("?" * (len(header) + 1))
+        placeholders = ", ".join("?" * (len(header) + 1))
         numbered = [(number, *row) for number, row in enumerate(rows, start=1)]
-        base.executemany(f"INSERT INTO csv VALUES ({places})", numbered)
+        base.executemany(f"INSERT INTO csv VALUES ({placeholders})", numbered)
         base.executescript(_TABLES + script)
-        # What the ranking joins on; without it SQLite compares every row with every other.
+        # Without these indexes, the joins of the ranking compare every row with every other.
         base.executescript(
             "CREATE INDEX by_contact ON happened (contact);"
             "CREATE INDEX by_number ON satisfies (number, workflow, key); ANALYZE;"

@@ -1,8 +1,7 @@
-"""The real event logs: where they are, what the converters make of them, and what a running
-goald has made of that.
+"""Real event logs: converts them, and reads the achievements that a running goald recorded.
 
-The logs are not part of the project: GOALD_TEST_DATA names their directory, or they are in
-../shared/data beside the project. A test that asks for one that is absent is passed over.
+The logs are not part of the project. They are read from the directory GOALD_TEST_DATA, by
+default from ../shared/data. A test is skipped if its log is missing.
 """
 
 import os
@@ -21,22 +20,22 @@ DATA = Path(os.environ.get("GOALD_TEST_DATA") or ROOT.parent / "shared" / "data"
 
 @dataclass(frozen=True)
 class RealLog:
-    """A log, converted."""
+    """A converted log."""
 
     tenant: str
     workflows: Path
-    """The file for `goald apply`."""
+    """Input of `goald apply`."""
     events: Path
-    """The file for `goald replay`."""
+    """Input of `goald replay`."""
     expected: list[Achieved]
-    """Computed from the log itself, sorted."""
+    """The expected achievements, computed from the log, sorted."""
 
 
 def real_log(name: str, outdir: Path) -> RealLog:
-    """Convert a log as its user would, and compute what is expected of it."""
+    """Convert a log with its script in examples/, and compute the expected achievements."""
     path = DATA / f"{name}.csv"
     if not path.is_file():
-        pytest.skip(f"passed over: no real event log at {path}; set GOALD_TEST_DATA to a folder")
+        pytest.skip(f"no event log at {path}: set GOALD_TEST_DATA to the directory of the logs")
     script = ROOT / "examples" / f"{name}.py"
     subprocess.run([sys.executable, script, path, outdir], check=True, capture_output=True)
     expected = EXPECTED[name](path)
@@ -49,7 +48,7 @@ def real_log(name: str, outdir: Path) -> RealLog:
 
 
 def achieved(daemon: Daemon, tenant: str) -> list[Achieved]:
-    """Every achievement of a tenant that Postgres holds, sorted."""
+    """All stored achievements of a tenant, sorted."""
     rows = daemon.sql(
         "SELECT a.tenant_id, a.workflow_id, a.workflow_enrollment_id, a.contact_id, g.key,"
         " a.goal_type, (extract(epoch FROM a.achieved_at) * 1000000)::bigint,"
@@ -62,8 +61,8 @@ def achieved(daemon: Daemon, tenant: str) -> list[Achieved]:
 
 
 def assert_exits_are_the_completions(daemon: Daemon, tenant: str) -> None:
-    """An enrollment that is completed by its goals has one exit, whose id no other has and
-    which names the event of the last achievement; no other enrollment has any."""
+    """Each enrollment with the status completed_goal has one exit with a unique id, which names
+    the event of an achievement. Other enrollments have no exit."""
     completed = {
         (enrollment, contact, workflow)
         for enrollment, contact, workflow in daemon.sql(
@@ -73,9 +72,9 @@ def assert_exits_are_the_completions(daemon: Daemon, tenant: str) -> None:
         )
     }
     exits = {each.id: each for each in daemon.exits(tenant)}.values()
-    left = [(each.enrollment_id, each.contact_id, each.workflow_id) for each in exits]
-    assert len(left) == len(set(left))
-    assert set(left) == completed
+    exited = [(each.enrollment_id, each.contact_id, each.workflow_id) for each in exits]
+    assert len(exited) == len(set(exited))
+    assert set(exited) == completed
     by_enrollment: dict[str, set[str]] = {}
     for row in achieved(daemon, tenant):
         by_enrollment.setdefault(row.enrollment, set()).add(row.event_id)

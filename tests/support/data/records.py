@@ -1,4 +1,4 @@
-"""Enrollments and achievements as shards write them, for the tests of what reads them."""
+"""Writes enrollments and achievements as a shard does, for tests of their readers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +27,7 @@ VALUES (%s, gen_random_uuid(), %s, %s, %s, %s, %s, 0, goald.at(%s),
 
 
 class Records:
-    """Rows as shards write them: with the right to all slots."""
+    """Writes rows as a shard that owns all slots."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection

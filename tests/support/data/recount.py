@@ -1,5 +1,7 @@
-"""The rollups counted anew from enrollments and achievements, a row at a time in Python: what
-the triggers must have kept (R12, E6, E9)."""
+"""Reads the rollups, and computes the same counts from enrollments and achievements row by row.
+
+The triggers must keep both equal (E6, E9).
+"""
 
 import math
 from collections import Counter, defaultdict
@@ -32,30 +34,30 @@ FROM goald.workflow_times_to_goal WHERE days = {} GROUP BY 1, 2, 3, 4
 """
 
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2100, 1, 1)
-"""Enrollments that began before the one count on it, and those after the other on that."""
+"""Enrollments that began before FIRST_DAY count on it, those after LAST_DAY on that."""
 
 Key = tuple[str, str, date]
 
 
 class Counts(NamedTuple):
-    """By (tenant, workflow, day): every count that is not 0, and how many took each step; and
-    the latter once more by week."""
+    """Counts by (tenant, workflow, day), without zeros: of each kind, and of enrollments per step
+    of the time to goal; the latter also by week."""
 
     days: dict[Key, dict[str, int]]
     steps: dict[Key, dict[int, int]]
     steps_of_weeks: dict[Key, dict[int, int]]
 
 
-async def kept(admin: asyncpg.Connection) -> Counts:
-    """What the rollups say, over the buckets of all shards."""
+async def stored_rollups(admin: asyncpg.Connection) -> Counts:
+    """The stored rollups, summed over the buckets of all shards."""
     days: dict[Key, dict[str, int]] = {}
     for row in await admin.fetch(_DAYS):
         (_, tenant), (_, workflow), (_, day), *counts = row.items()
         days[tenant, workflow, day] = {name: int(count) for name, count in counts if count}
-    return Counts(days, await _kept_steps(admin, 1), await _kept_steps(admin, 7))
+    return Counts(days, await _stored_steps(admin, 1), await _stored_steps(admin, 7))
 
 
-async def _kept_steps(admin: asyncpg.Connection, days: int) -> dict[Key, dict[int, int]]:
+async def _stored_steps(admin: asyncpg.Connection, days: int) -> dict[Key, dict[int, int]]:
     steps: dict[Key, dict[int, int]] = defaultdict(dict)
     for tenant, workflow, day, step, enrollments in await admin.fetch(_TIMES.format(days)):
         if enrollments:
@@ -63,8 +65,8 @@ async def _kept_steps(admin: asyncpg.Connection, days: int) -> dict[Key, dict[in
     return dict(steps)
 
 
-async def recounted(admin: asyncpg.Connection) -> Counts:
-    """What they should say."""
+async def recomputed_rollups(admin: asyncpg.Connection) -> Counts:
+    """The rollups, computed from enrollments and achievements."""
     achieved: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in await admin.fetch(_ACHIEVEMENTS):
         achieved[row["tenant_id"], row["id"]].append(row)
@@ -74,21 +76,21 @@ async def recounted(admin: asyncpg.Connection) -> Counts:
     for row in await admin.fetch(_ENROLLMENTS):
         day = min(max(row["day"], FIRST_DAY), LAST_DAY)
         key = row["tenant_id"], row["workflow_id"], day
-        of = achieved[row["tenant_id"], row["id"]]
+        achievements = achieved[row["tenant_id"], row["id"]]
         count = days[key]
         count["enrolled"] += 1
-        count.update({one["goal_type"] for one in of})
+        count.update({achievement["goal_type"] for achievement in achievements})
         count["cancelled_actions"] += row["cancelled_actions"] or 0
         count["exits_acknowledged"] += row["exit_acknowledged_at"] is not None
         if row["status"] != "active":
             count[row["status"]] += 1
         if row["status"] == "completed_goal":
-            reached = max((one["at"] for one in of), default=row["ended"])
-            took = max(0, reached - row["began"])
-            count["time_to_goal"] += took
-            steps[key][step_of(took)] += 1
+            end = max((each["at"] for each in achievements), default=row["ended"])
+            time_to_goal = max(0, end - row["began"])
+            count["time_to_goal"] += time_to_goal
+            steps[key][step_of(time_to_goal)] += 1
             monday = day - timedelta(days=day.weekday())
-            weeks[*key[:2], monday][step_of(took)] += 1
+            weeks[*key[:2], monday][step_of(time_to_goal)] += 1
     return Counts(
         {key: {name: n for name, n in count.items() if n} for key, count in days.items()},
         {key: dict(count) for key, count in steps.items()},
@@ -97,5 +99,5 @@ async def recounted(admin: asyncpg.Connection) -> Counts:
 
 
 def step_of(us: int) -> int:
-    """The least n that 1.05^n milliseconds are enough for."""
+    """The least n for which 1.05^n milliseconds are at least `us`."""
     return math.ceil(math.log(max(us, 1000) / 1000) / math.log(STEP))

@@ -1,4 +1,4 @@
-"""How the tests of the commands run them, and what they look at afterwards."""
+"""Runs `goald` commands in the test process, and reads and writes the data that they use."""
 
 import io
 import json
@@ -19,7 +19,7 @@ GOALD = [sys.executable, "-m", "goald.cli.main"]
 
 
 class Ran:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -35,7 +35,7 @@ class Ran:
 
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings but those of the test, and no daemon."""
+    """An environment without GOALD_* variables, in an empty directory."""
     for name in list(os.environ):
         if name.upper().startswith("GOALD_"):
             monkeypatch.delenv(name)
@@ -46,15 +46,15 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def run(
     clean: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Ran]:
-    """Runs a command line within this process."""
+    """A function that runs a command line in this process."""
 
-    def run(*words: str, stdin: bytes | None = None) -> Ran:
+    def run(*arguments: str, stdin: bytes | None = None) -> Ran:
         capsys.readouterr()
         if stdin is not None:
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = main(words)
-        printed = capsys.readouterr()
-        return Ran(int(code), printed.out, printed.err)
+        code = main(arguments)
+        output = capsys.readouterr()
+        return Ran(int(code), output.out, output.err)
 
     return run
 
@@ -63,7 +63,7 @@ def run(
 def streams(
     clean: None, redis_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
-    """Services that the commands find through the settings; the Redis, for looking."""
+    """Points the settings at Redis and Postgres of the test. Returns a Redis client."""
     monkeypatch.setenv("GOALD_REDIS_URL", redis_url)
     monkeypatch.setenv("GOALD_POSTGRES_DSN", database.dsn)
     with redis.Redis.from_url(redis_url) as client:
@@ -71,6 +71,7 @@ def streams(
 
 
 def events_in(client: Any) -> list[dict[str, Any]]:
+    """All events of the event streams, by stream."""
     return [
         json.loads(fields[b"event"])
         for partition in range(4)
@@ -78,7 +79,8 @@ def events_in(client: Any) -> list[dict[str, Any]]:
     ]
 
 
-def bury(client: Any, event: dict[str, Any], reason: str = "it has no source") -> str:
+def add_dead_letter(client: Any, event: dict[str, Any], reason: str = "it has no source") -> str:
+    """Add an entry to `goald:dead`; its id."""
     fields = {
         "stream": "goald:events:1",
         "id": "5-0",
@@ -92,6 +94,7 @@ def bury(client: Any, event: dict[str, Any], reason: str = "it has no source") -
 
 
 def an_exit(contact: str = "c-1", tenant: str = "acme", event_id: str = "e-1") -> str:
+    """The `event` of a `goald:exits` entry, as JSON."""
     data = {
         "workflow_id": "nurture",
         "contact_id": contact,

@@ -1,11 +1,11 @@
-"""A real `goald serve --embedded` as a process of its own, and how a test speaks with it.
+"""Runs `goald serve --embedded` as a process, and gives tests access to it.
 
-- `daemon`: one for the session, ready, without a demo. Stopped by SIGTERM at the end, when
-  it must end well and leave no process behind.
-- `tenant`: a tenant that no other test has.
+- `daemon`: a daemon for the session, ready, without the demo. It is stopped with SIGTERM at
+  the end; it must exit with 0 and leave no process running.
+- `tenant`: a tenant that no other test uses.
 
-Every wait is for a condition, with a deadline, and ends early where the daemon has ended;
-what the daemon printed is in the failure.
+Every wait is for a condition, with a deadline, and fails early if the daemon ends. The
+failure contains the output of the daemon.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ import psycopg
 import pytest
 import redis
 from tests.support.api.client import Api
-from tests.support.services.directories import new_room
+from tests.support.services.directories import new_directory
 
 from goald.adapters.redis.connect import connect
 from goald.adapters.redis.dead_letters.store import StoredDeadLetter, list_dead
@@ -43,39 +43,45 @@ from goald.runtime.heartbeat.readiness import is_ready
 GOALD = (sys.executable, "-m", "goald.cli.main")
 ENDS_WITH_US = (sys.executable, "-I", "-S", launch.__file__)
 DEADLINE_S = 120.0
-"""For one wait; far longer than any takes on an idle machine."""
+"""Deadline of one wait; waits are far shorter on an idle machine."""
 STOP_S = 25.0
-"""Within which a signal ends the daemon (D7)."""
+"""Deadline for the daemon to end after a signal (D7)."""
 
 T = TypeVar("T")
 _numbers = itertools.count(1)
 
 
 class Daemon:
-    """One daemon on a data directory; it may be started again after it has ended."""
+    """One daemon on a data directory. It can be started again after it has ended."""
 
     def __init__(self, data_dir: Path, *, embedded: bool = True, **settings: str) -> None:
-        """`embedded`: whether it starts a Redis and a Postgres of its own. `settings` are
-        variables without their prefix. Does not start it."""
+        """`embedded`: whether it starts embedded Redis and Postgres. `settings` are variables
+        without the prefix GOALD_. Does not start the daemon."""
         self.data_dir = data_dir
-        kept = {name: value for name, value in os.environ.items() if "GOALD_" not in name.upper()}
-        own = {f"GOALD_{name.upper()}": value for name, value in settings.items()}
-        self.environment = kept | {"GOALD_DATA_DIR": str(data_dir)} | own
-        self._words = ["serve", "--embedded"] if embedded else ["serve"]
+        inherited = {k: v for k, v in os.environ.items() if "GOALD_" not in k.upper()}
+        variables = {f"GOALD_{name.upper()}": value for name, value in settings.items()}
+        self.environment = inherited | {"GOALD_DATA_DIR": str(data_dir)} | variables
+        self._command = [*GOALD, "serve", *(["--embedded"] if embedded else [])]
         self._output = data_dir.with_name(f"{data_dir.name}-printed")
         self.process: subprocess.Popen[bytes] | None = None
         self._api: Api | None = None
 
-    # Its life
+    # Start and stop
 
     def launch(self) -> None:
-        """Start the process, and do not wait. Its session is its own, so that a signal sent
-        to its group reaches nobody else; where the tests are killed, the kernel asks it to
-        end."""
-        self._leave_api()
+        """Start the process without waiting. It has a separate session, so that a signal to its
+        process group reaches only the daemon. If the tests are killed, the kernel sends it
+        SIGTERM."""
+        self._close_api()
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*ENDS_WITH_US, str(os.getpid()), str(int(signal.SIGTERM)), *GOALD, *self._words],
+                [
+                    *ENDS_WITH_US,
+                    str(os.getpid()),
+                    str(int(signal.SIGTERM)),
+                    *GOALD,
+                    *self._command,
+                ],
                 env=self.environment,
                 cwd=self.data_dir.parent,
                 stdin=subprocess.DEVNULL,
@@ -85,17 +91,17 @@ class Daemon:
             )
 
     def start(self) -> None:
-        """Start it and wait until it says where it is and that all of it is ready."""
+        """Start it and wait until its addresses are published and all processes are ready."""
         self.launch()
-        self.until("start", self._has_told_where_it_is)
+        self.until("start", self._has_published_addresses)
         self.until("readiness", self.is_ready)
 
     def printed(self) -> str:
-        """What it has printed since its last start."""
+        """The output since the last start."""
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
     def family(self) -> list[psutil.Process]:
-        """Every process of this daemon: the driver, those below it, those recorded in
+        """Every process of this daemon: the driver and its descendants, those recorded in
         run/processes.json, and those that send heartbeats."""
         assert self.process is not None
         driver = psutil.Process(self.process.pid)
@@ -109,13 +115,13 @@ class Daemon:
         return list(found.values())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to end and wait for that; its exit code. Killed where it takes too long."""
+        """Send a signal and wait for the end; the exit code. Kills it after STOP_S."""
         assert self.process is not None
         self.process.send_signal(number)
         return self.wait()
 
     def wait(self, seconds: float = STOP_S) -> int:
-        """Wait until it ends by itself; its exit code."""
+        """Wait until it ends; the exit code. Kills it after `seconds` and fails."""
         assert self.process is not None
         try:
             return self.process.wait(seconds)
@@ -124,10 +130,10 @@ class Daemon:
             raise AssertionError(f"it did not end within {seconds} s:\n{self.printed()}") from None
 
     def end(self) -> None:
-        """Kill what is left of it, if anything; a test is over."""
-        self._leave_api()
+        """Kill all processes of the daemon that still run, and remove its output."""
+        self._close_api()
         if self.process is not None and self.process.poll() is None:
-            family = self.family() if self._has_told_where_it_is() else []
+            family = self.family() if self._has_published_addresses() else []
             self.process.kill()
             self.process.wait(DEADLINE_S)
             for each in family:
@@ -137,13 +143,13 @@ class Daemon:
         self._output.unlink(missing_ok=True)
 
     def kill_driver(self) -> None:
-        """kill -9 of the driver alone, as the kernel does when memory runs out."""
+        """SIGKILL to the driver only, as from the kernel when memory is exhausted."""
         assert self.process is not None
         self.process.kill()
         self.process.wait(DEADLINE_S)
 
     def kill_everything(self) -> None:
-        """kill -9 of every process at once, as when the machine loses its power."""
+        """SIGKILL to every process, as in a power failure."""
         family = self.family()
         for each in family:
             _kill(each)
@@ -151,7 +157,7 @@ class Daemon:
         self.process.wait(DEADLINE_S)
 
     def until(self, what: str, condition: Callable[[], T | None]) -> T:
-        """What the condition gives once it is true."""
+        """Wait until the condition returns a true value; that value. `what` is for the failure."""
         assert self.process is not None
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
@@ -162,7 +168,7 @@ class Daemon:
             time.sleep(0.05)
         raise AssertionError(f"no {what} within {DEADLINE_S} s:\n{self.printed()}")
 
-    # What goes in
+    # Input
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A `goald` command that finds this daemon by its data directory."""
@@ -198,11 +204,11 @@ class Daemon:
         """Until everything sent has taken effect."""
         self.until("lag of 0", lambda: not any(self.readings().lag.values()))
 
-    # What comes out
+    # Output
 
     @property
     def api(self) -> Api:
-        """Its HTTP API, with tokens by the secret that it made for itself."""
+        """Its HTTP API, with tokens signed with the secret that the daemon created."""
         if self._api is None:
             secret = find_token_secret(self.data_dir)
             assert secret is not None, self.printed()
@@ -226,37 +232,37 @@ class Daemon:
         """Heartbeats and lag, as `goald status` reads them."""
 
         async def read() -> Readings:
-            board = RedisProcessRegistry(self.redis_url)
+            registry = RedisProcessRegistry(self.redis_url)
             try:
-                return await board.readings()
+                return await registry.readings()
             finally:
-                await board.close()
+                await registry.close()
 
         return asyncio.run(read())
 
     def redis(self) -> "redis.Redis":
-        """A connection to its Redis, to be closed."""
+        """A connection to its Redis. The caller closes it."""
         return redis.Redis.from_url(self.redis_url)
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of a query, as the superuser, from whom row security hides nothing."""
+        """Rows of a query as superuser, which row-level security does not apply to."""
         with psycopg.connect(self.admin_dsn) as connection:
             return connection.execute(query.encode(), values or None).fetchall()
 
     def exits(self, tenant: str) -> list[Exit]:
-        """A tenant's exits in `goald:exits`, in their order, repeats included."""
+        """A tenant's exits in `goald:exits`, in order, with repetitions."""
         with self.redis() as client:
             found = [Exit.parse(entry[b"event"]) for _, entry in client.xrange(EXITS)]
         return [each for each in found if each.tenant_id == tenant]
 
     def notices(self, tenant: str, kind: str) -> list[dict[str, Any]]:
-        """The data of a tenant's notices of one type, in their order, repeats included."""
+        """The data of a tenant's notices of one type, in order, with repetitions."""
         with self.redis() as client:
             found = [json.loads(entry[b"event"]) for _, entry in client.xrange(NOTICES)]
         return [e["data"] for e in found if (e["tenantid"], e["type"]) == (tenant, kind)]
 
     def dead(self) -> list[StoredDeadLetter]:
-        """Everything in `goald:dead`, in its order."""
+        """All dead letters, in order."""
 
         async def read() -> list[StoredDeadLetter]:
             client = connect(self.redis_url)
@@ -267,7 +273,7 @@ class Daemon:
 
         return asyncio.run(read())
 
-    def _leave_api(self) -> None:
+    def _close_api(self) -> None:
         if self._api is not None:
             self._api.close()
             self._api = None
@@ -276,7 +282,7 @@ class Daemon:
         text = (self.data_dir / "run" / "instance.json").read_text()
         return dict(json.loads(text))
 
-    def _has_told_where_it_is(self) -> bool:
+    def _has_published_addresses(self) -> bool:
         try:
             return self.process is not None and self._instance()["pid"] == self.process.pid
         except FileNotFoundError:
@@ -284,8 +290,8 @@ class Daemon:
 
 
 def left_of(family: list[psutil.Process]) -> list[str]:
-    """Those of the processes that are alive after a while, each with its command line. Waits
-    for their end; a process that was given an old id does not count."""
+    """Wait for these processes to end; pid and command line of those that still run after 10 s.
+    Another process that has reused a pid does not count."""
     _, alive = psutil.wait_procs(family, timeout=10)
     return [f"{each.pid} {' '.join(each.cmdline())}" for each in alive if _lives(each)]
 
@@ -303,25 +309,25 @@ def _kill(process: psutil.Process) -> None:
 
 @pytest.fixture
 def make_daemon() -> Iterator[Callable[..., Daemon]]:
-    """Makes daemons that are not started, each on a data directory of its own. What is left
-    of them is killed and removed after the test."""
-    made: list[Daemon] = []
+    """A function that creates daemons without starting them, each on a new data directory.
+    Their processes are killed and their directories removed after the test."""
+    daemons: list[Daemon] = []
 
     def make(*, embedded: bool = True, **settings: str) -> Daemon:
-        made.append(Daemon(new_room(), embedded=embedded, **settings))
-        return made[-1]
+        daemons.append(Daemon(new_directory(), embedded=embedded, **settings))
+        return daemons[-1]
 
     yield make
-    for each in made:
+    for each in daemons:
         each.end()
-    for each in made:
+    for each in daemons:
         shutil.rmtree(each.data_dir, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
-    """The session's daemon, ready; it holds what other tests have sent, too."""
-    daemon = Daemon(new_room())
+    """The session's daemon, ready. Other tests use it, too."""
+    daemon = Daemon(new_directory())
     try:
         daemon.start()
         yield daemon
@@ -336,5 +342,5 @@ def daemon() -> Iterator[Daemon]:
 
 @pytest.fixture
 def tenant() -> str:
-    """A tenant of this test's own."""
+    """A tenant that no other test uses."""
     return f"tenant-{next(_numbers)}"

@@ -1,4 +1,4 @@
-"""A bad network between a client and the real Redis."""
+"""Simulates network failures between a client and Redis."""
 
 import asyncio
 import shutil
@@ -10,11 +10,11 @@ from typing import Self
 
 
 class Proxy:
-    """Passes bytes between `url` and a Unix socket, until told to cut.
+    """Forwards bytes between `url` and a Unix socket.
 
-    `cut()` closes every connection and refuses new ones until `mend()`; with
-    `lose_replies`, what is asked reaches the server but no reply comes back: then the
-    connection is closed.
+    `cut()` closes every connection and refuses new ones until `restore()`. With
+    `lose_replies`, requests reach the server, but the proxy closes the connection instead
+    of forwarding the reply.
     """
 
     def __init__(self, socket: str) -> None:
@@ -50,7 +50,7 @@ class Proxy:
         for writer in self._writers:
             writer.close()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._open = True
         self.lose_replies = False
 
@@ -67,12 +67,12 @@ class Proxy:
         self._writers |= both
         with suppress(OSError):
             await asyncio.gather(
-                self._pass(reader, server_writer, both),
-                self._pass(server_reader, writer, both, replies=True),
+                self._forward(reader, server_writer, both),
+                self._forward(server_reader, writer, both, replies=True),
             )
         self._writers -= both
 
-    async def _pass(
+    async def _forward(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,

@@ -1,11 +1,11 @@
-"""Real services for the tests: one Valkey, one Redis 6.2 and one Postgres for the session.
+"""Services for the tests: one Valkey, one Redis 6.2 and one Postgres per session.
 
-A test asks for a fixture and gets a service that is empty:
+Each fixture provides an empty service:
 
-- `redis_url`: the Valkey, flushed. `any_redis_url`: the same test against Valkey and against
-  Redis 6.2, the oldest that goald works with (passed over where its wheel does not install).
-- `empty_database`: a database of its own without tables, owned by the role `goald`.
-- `database`: the same, migrated. Both are gone after the test.
+- `redis_url`: Valkey, flushed. `any_redis_url`: runs the test against Valkey and against
+  Redis 6.2, the oldest supported version (skipped if its wheel is not installed).
+- `empty_database`: a new database without tables, owned by the role `goald`.
+- `database`: a new, migrated database. Both are dropped after the test.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 import redis
-from tests.support.services.directories import new_room
+from tests.support.services.directories import new_directory
 
 from goald import migrations
 from goald.runtime.embedded import DataDirectory, EmbeddedEndpoints, EmbeddedServices
@@ -36,15 +36,15 @@ class Database:
     """One database of the session's Postgres."""
 
     dsn: str
-    """As the role `goald`: no superuser, a member of the schema's roles once migrated."""
+    """For the role `goald`: no superuser; member of the roles of the schema after migration."""
     admin_dsn: str
-    """As a superuser, whom row-level security does not bind."""
+    """For a superuser, which row-level security does not apply to."""
 
 
 @pytest.fixture(scope="session")
 def data_directory() -> Iterator[DataDirectory]:
-    """A data directory for the session, removed at its end."""
-    path = new_room()
+    """A data directory for the session. Removed at its end."""
+    path = new_directory()
     try:
         with DataDirectory.open(path) as data:
             yield data
@@ -61,13 +61,13 @@ def endpoints(data_directory: DataDirectory) -> Iterator[EmbeddedEndpoints]:
 
 @pytest.fixture
 def redis_url(endpoints: EmbeddedEndpoints) -> str:
-    """A Valkey that holds nothing."""
+    """An empty Valkey."""
     return _flushed(endpoints.redis_url)
 
 
 @pytest.fixture(params=["valkey", "redis-6.2"])
 def any_redis_url(request: pytest.FixtureRequest) -> str:
-    """Runs the test twice: against Valkey and against Redis 6.2, each holding nothing."""
+    """Runs the test twice: with an empty Valkey and with an empty Redis 6.2."""
     if request.param == "valkey":
         endpoints: EmbeddedEndpoints = request.getfixturevalue("endpoints")
         return _flushed(endpoints.redis_url)
@@ -105,14 +105,14 @@ def redis_62_url(data_directory: DataDirectory) -> Iterator[str]:
 
 @pytest.fixture
 def empty_database(endpoints: EmbeddedEndpoints) -> Iterator[Database]:
-    """A database of this test's own, without tables."""
+    """A new database without tables."""
     with _new_database(endpoints, template="template0") as database:
         yield database
 
 
 @pytest.fixture
 def database(endpoints: EmbeddedEndpoints, migrated_template: str) -> Iterator[Database]:
-    """A migrated database of this test's own, without rows."""
+    """A new, migrated database without rows."""
     with _new_database(endpoints, template=migrated_template) as database:
         yield database
 
@@ -126,7 +126,7 @@ def module_database(endpoints: EmbeddedEndpoints, migrated_template: str) -> Ite
 
 @pytest.fixture(scope="session")
 def migrated_template(endpoints: EmbeddedEndpoints) -> Iterator[str]:
-    """The name of a migrated database, to be cloned: quicker than migrating for each test."""
+    """The name of a migrated database. Cloning it is faster than migrating for each test."""
     with _new_database(endpoints, template="template0") as database:
         migrations.upgrade(database.dsn)
         yield urlsplit(database.dsn).path[1:]

@@ -17,19 +17,19 @@ import psycopg
 import pytest
 import redis
 from tests.support.api.access_matrix import (
-    ASKS,
     CONTACT,
     ENROLLMENT,
     PROVIDER,
+    ROUTE_REQUESTS,
     TAG,
     WORKFLOW,
-    Ask,
-    Elsewhere,
+    OtherTenant,
+    RouteRequest,
     guarded,
     path_of,
 )
 from tests.support.api.client import SCOPES, Api
-from tests.support.api.jwks_server import Issuer, Key, issuing
+from tests.support.api.jwks_server import JwksServer, Key, serve_jwks
 from tests.support.services.servers import Database
 
 from goald.api.auth.access import SCOPES as ALL_SCOPES
@@ -45,15 +45,15 @@ EVERYTHING = " ".join(SCOPES)
 ROUTES = [pytest.param(route, method, id=f"{method} {route.path}") for route, method in guarded()]
 
 
-def ask_of(route: Route, method: str) -> Ask:
-    return ASKS[method, route.path]
+def request_of(route: Route, method: str) -> RouteRequest:
+    return ROUTE_REQUESTS[method, route.path]
 
 
 def request(
     client: httpx.Client, route: Route, method: str, token: str | None, goal: str = SOME_GOAL
 ) -> httpx.Response:
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    body = ask_of(route, method).body
+    body = request_of(route, method).body
     return client.request(method, path_of(route, goal), json=body, headers=headers)
 
 
@@ -94,15 +94,15 @@ REFUSED: dict[str, Callable[[Sign], str | None]] = {
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with issuing() as issuer:
+def issuer() -> Iterator[JwksServer]:
+    with serve_jwks() as issuer:
         issuer.keys = [RSA.jwk(), EC.jwk()]
         yield issuer
 
 
 @pytest.fixture(params=["HS256", "RS256", "ES256"])
 def door(
-    request: pytest.FixtureRequest, make_api: Callable[..., Api], issuer: Issuer
+    request: pytest.FixtureRequest, make_api: Callable[..., Api], issuer: JwksServer
 ) -> tuple[httpx.Client, Sign]:
     """An API that takes tokens of one algorithm, and how they are made."""
     if request.param == "HS256":
@@ -114,7 +114,7 @@ def door(
 
 
 def test_every_route_has_an_entry_and_every_entry_a_route() -> None:
-    assert set(ASKS) == {(method, route.path) for route, method in guarded()}
+    assert set(ROUTE_REQUESTS) == {(method, route.path) for route, method in guarded()}
 
 
 @pytest.mark.parametrize(("route", "method"), ROUTES)
@@ -215,19 +215,21 @@ def test_another_tenant_finds_changes_and_learns_nothing(
     before = owner.sees()
     token = api.token(other_tenant)
     # What makes things of one's own comes last: until then there is nothing to be found.
-    asked = sorted(guarded(), key=lambda pair: ask_of(*pair).elsewhere is Elsewhere.ITS_OWN)
+    asked = sorted(
+        guarded(), key=lambda pair: request_of(*pair).other_tenant is OtherTenant.SEPARATE
+    )
 
     for route, method in asked:
         answer = request(api.anonymous(), route, method, token, owner.goal)
 
         where = f"{method} {route.path}: {answer.status_code} {answer.text}"
-        expected = ask_of(route, method).elsewhere
+        expected = request_of(route, method).other_tenant
         assert MARK not in answer.text, where
-        if expected is Elsewhere.MISSING:
+        if expected is OtherTenant.MISSING:
             assert answer.status_code == 404, where
         else:
             assert answer.is_success, where
-        if expected is Elsewhere.EMPTY:
+        if expected is OtherTenant.EMPTY:
             assert not next(iter(answer.json().values())), where
     assert owner.sees() == before
 
@@ -249,7 +251,7 @@ def test_an_event_that_names_another_tenant_is_refused_or_held_against_ones_own(
     api: Api, owner: Owner, other_tenant: str
 ) -> None:
     client = api.client(other_tenant)
-    event = ASKS["POST", "/api/v1/events"].body | {"tenantid": "owner"}
+    event = ROUTE_REQUESTS["POST", "/api/v1/events"].body | {"tenantid": "owner"}
 
     assert client.post("/api/v1/events", json=event).status_code == 400
     explained = client.post("/api/v1/explain", json=event)

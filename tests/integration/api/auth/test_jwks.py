@@ -10,7 +10,7 @@ from typing import Any
 
 import jwt
 import pytest
-from tests.support.api.jwks_server import Issuer, Key, issuing
+from tests.support.api.jwks_server import JwksServer, Key, serve_jwks
 
 from goald.adapters.memory.clock import ManualClock
 from goald.api.auth.jwks import COOL_DOWN_S, FRESH_S, JwksKeys
@@ -24,8 +24,8 @@ ONE, TWO = Key("one"), Key("two")
 
 
 @pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    with issuing() as issuer:
+def issuer() -> Iterator[JwksServer]:
+    with serve_jwks() as issuer:
         issuer.keys = [ONE.jwk()]
         yield issuer
 
@@ -36,13 +36,13 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def verifier(issuer: Issuer, clock: ManualClock) -> AsyncIterator[JwtVerifier]:
+async def verifier(issuer: JwksServer, clock: ManualClock) -> AsyncIterator[JwtVerifier]:
     keys = JwksKeys(issuer.url, "RS256", clock)
     yield _verifier(issuer, keys)
     await keys.close()
 
 
-def _verifier(issuer: Issuer, keys: JwksKeys, algorithm: str = "RS256") -> JwtVerifier:
+def _verifier(issuer: JwksServer, keys: JwksKeys, algorithm: str = "RS256") -> JwtVerifier:
     settings = TokenSettings(
         algorithm=algorithm, issuer="goald", audience="goald", jwks_url=issuer.url
     )
@@ -56,7 +56,7 @@ async def test_a_token_of_the_issuer_is_taken(verifier: JwtVerifier) -> None:
 
 
 async def test_keys_are_asked_for_once_however_many_tokens_come_at_once(
-    issuer: Issuer, verifier: JwtVerifier
+    issuer: JwksServer, verifier: JwtVerifier
 ) -> None:
     await asyncio.gather(*(verifier.verify(ONE.token("acme")) for _ in range(20)))
 
@@ -64,7 +64,7 @@ async def test_keys_are_asked_for_once_however_many_tokens_come_at_once(
 
 
 async def test_a_new_key_is_found_without_waiting_for_the_old_ones_to_age(
-    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+    issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
     issuer.keys = [TWO.jwk()]
@@ -76,7 +76,7 @@ async def test_a_new_key_is_found_without_waiting_for_the_old_ones_to_age(
 
 
 async def test_a_key_that_was_withdrawn_is_refused_once_the_keys_are_old(
-    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+    issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
     issuer.keys = [TWO.jwk()]
@@ -87,7 +87,7 @@ async def test_a_key_that_was_withdrawn_is_refused_once_the_keys_are_old(
 
 
 async def test_a_flood_of_made_up_ids_asks_once_in_the_cool_down(
-    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+    issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
     await clock.advance(COOL_DOWN_S)
@@ -100,7 +100,7 @@ async def test_a_flood_of_made_up_ids_asks_once_in_the_cool_down(
 
 
 async def test_while_the_url_is_away_keys_that_are_known_stay_in_use(
-    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+    issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
     issuer.status = 500
@@ -114,7 +114,7 @@ async def test_while_the_url_is_away_keys_that_are_known_stay_in_use(
 
 
 async def test_nobody_waits_again_for_a_url_that_hangs(
-    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+    issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
     issuer.status = 500
@@ -128,7 +128,7 @@ async def test_nobody_waits_again_for_a_url_that_hangs(
 
 
 async def test_without_keys_nobody_can_tell_and_they_are_asked_for_again(
-    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+    issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     issuer.status = 503
     with pytest.raises(ServiceUnavailable):
@@ -155,7 +155,7 @@ async def test_without_keys_nobody_can_tell_and_they_are_asked_for_again(
     ],
 )
 async def test_what_is_no_jwks_is_as_good_as_none(
-    issuer: Issuer, verifier: JwtVerifier, body: bytes
+    issuer: JwksServer, verifier: JwtVerifier, body: bytes
 ) -> None:
     issuer.body = body
 
@@ -164,7 +164,7 @@ async def test_what_is_no_jwks_is_as_good_as_none(
 
 
 async def test_where_the_url_leads_elsewhere_it_is_not_followed(
-    issuer: Issuer, verifier: JwtVerifier
+    issuer: JwksServer, verifier: JwtVerifier
 ) -> None:
     issuer.status = 302
 
@@ -187,7 +187,7 @@ async def test_where_the_url_leads_elsewhere_it_is_not_followed(
     ],
 )
 async def test_a_key_for_something_else_is_not_used(
-    issuer: Issuer, verifier: JwtVerifier, members: dict[str, Any]
+    issuer: JwksServer, verifier: JwtVerifier, members: dict[str, Any]
 ) -> None:
     issuer.keys = [ONE.jwk(**members), TWO.jwk()]
 
@@ -197,7 +197,7 @@ async def test_a_key_for_something_else_is_not_used(
 
 
 async def test_a_key_that_says_nothing_of_its_use_is_used(
-    issuer: Issuer, verifier: JwtVerifier
+    issuer: JwksServer, verifier: JwtVerifier
 ) -> None:
     issuer.keys = [ONE.jwk(use=None, alg=None)]
 
@@ -205,7 +205,7 @@ async def test_a_key_that_says_nothing_of_its_use_is_used(
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-async def test_a_short_rsa_key_is_not_used(issuer: Issuer, verifier: JwtVerifier) -> None:
+async def test_a_short_rsa_key_is_not_used(issuer: JwksServer, verifier: JwtVerifier) -> None:
     short = Key("short", bits=1_024)
     issuer.keys = [short.jwk(), ONE.jwk()]
 
@@ -214,7 +214,7 @@ async def test_a_short_rsa_key_is_not_used(issuer: Issuer, verifier: JwtVerifier
 
 
 async def test_a_token_without_an_id_is_checked_with_the_only_key(
-    issuer: Issuer, verifier: JwtVerifier, clock: ManualClock
+    issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     nameless = Key(None)
     issuer.keys = [nameless.jwk()]
@@ -226,7 +226,7 @@ async def test_a_token_without_an_id_is_checked_with_the_only_key(
         await verifier.verify(nameless.token("acme"))
 
 
-async def test_es256_takes_keys_of_its_curve(issuer: Issuer, clock: ManualClock) -> None:
+async def test_es256_takes_keys_of_its_curve(issuer: JwksServer, clock: ManualClock) -> None:
     elliptic = Key("ec", "ES256")
     issuer.keys = [ONE.jwk(), elliptic.jwk()]
     keys = JwksKeys(issuer.url, "ES256", clock)
@@ -240,7 +240,7 @@ async def test_es256_takes_keys_of_its_curve(issuer: Issuer, clock: ManualClock)
 
 @pytest.mark.parametrize("secret", ["pem", "jwk", "n"])
 async def test_a_public_key_is_never_a_secret(
-    issuer: Issuer, verifier: JwtVerifier, secret: str
+    issuer: JwksServer, verifier: JwtVerifier, secret: str
 ) -> None:
     public = {
         "pem": ONE.pem,

@@ -109,7 +109,7 @@ async def test_where_redis_is_away_everything_passes_and_the_log_says_so_once(
                 await clock.advance(2)
         assert [entry["event"] for entry in logs] == ["quotas are not counted"]
 
-        proxy.mend()
+        proxy.restore()
         assert await refused(lambda: current.requests("acme"), 20) > 0
 
 

@@ -80,7 +80,7 @@ async def test_who_gave_up_in_a_line_holds_up_nobody(redis_url: str) -> None:
         outcomes = await asyncio.gather(*crowd, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {ServiceUnavailable}
 
-        proxy.mend()
+        proxy.restore()
         await publisher.flush()
         await publishing.publish("acme", events("acme", SHARE_UNITS))
         await publisher.aclose()

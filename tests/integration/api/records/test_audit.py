@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from tests.support.api.client import Api
-from tests.support.data.audit import achieve, add_workflow, configuring, told
+from tests.support.data.audit import achieve, add_workflow, configuring, read_audit_log
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres.records import audit
@@ -68,7 +68,7 @@ def test_tenant_reads_its_own_log_newest_first(ask: Callable[..., Any]) -> None:
 
 def test_entry_tells_who_when_before_and_after(ask: Callable[..., Any], log: Database) -> None:
     first = ask()["items"][0]
-    (row,) = [row for row in told(log) if row["action"] == "workflow.activated"]
+    (row,) = [row for row in read_audit_log(log) if row["action"] == "workflow.activated"]
     assert first["actor"] == "bob"
     assert (first["before"]["is_active"], first["after"]["is_active"]) == (False, True)
     assert first["after"]["name"] == "Leads"
