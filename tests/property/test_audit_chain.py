@@ -7,35 +7,45 @@ from typing import Any, TypeAlias
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goald.domain.audit.chain import AuditEntry, AuditFinding, Chain, End, KeptEnd, link
-from goald.domain.audit.log import Piece, Verification
+from goald.domain.audit.entries import (
+    AuditFinding,
+    Chain,
+    ChainEntry,
+    ChainHead,
+    SavedHead,
+    entry_hash,
+)
+from goald.domain.audit.log import AuditVerification, LogChunk
 
-Tampering: TypeAlias = Callable[[list[AuditEntry], int, int], list[AuditEntry]]
+Tampering: TypeAlias = Callable[[list[ChainEntry], int, int], list[ChainEntry]]
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> list[AuditEntry]:
+def chains(draw: st.DrawFn) -> list[ChainEntry]:
     """The rows of one chain, as they were written."""
-    rows: list[AuditEntry] = []
+    rows: list[ChainEntry] = []
     before = b""
     for number in range(1, draw(st.integers(2, 12)) + 1):
-        row = AuditEntry(
+        row = ChainEntry(
             "slots/0", number, "acme", 1_780_000_000_000_000 + number, draw(TEXT),
             "goal.achieved", "enrollment", f"e-{number}", draw(st.none() | TEXT), None,
             '{"contact_id": "ann"}', b"",
         )  # fmt: skip
-        before = link(before, row)
+        before = entry_hash(before, row)
         rows.append(replace(row, hash=before))
     return rows
 
 
 def findings(
-    rows: Sequence[AuditEntry], head: End | None, sizes: Sequence[int], kept: KeptEnd | None = None
+    rows: Sequence[ChainEntry],
+    head: ChainHead | None,
+    sizes: Sequence[int],
+    saved: SavedHead | None = None,
 ) -> list[AuditFinding]:
     """What is found where the log is read in pieces of these sizes, again and again."""
-    verification = Verification({} if kept is None else {"slots/0": kept})
+    verification = AuditVerification({} if saved is None else {"slots/0": saved})
     chain = Chain("slots/0", head)
     held = sorted(rows, key=lambda row: (row.number, row.recorded_at))
     found: list[AuditFinding] = []
@@ -44,7 +54,7 @@ def findings(
         part = held[place : place + size]
         place += len(part)
         is_last = len(part) < size
-        found += verification.take(Piece(part, [chain], 0, is_last))
+        found += verification.check(LogChunk(part, [chain], 0, is_last))
         if is_last:
             return found
     raise AssertionError("the pieces do not end")
@@ -53,21 +63,21 @@ def findings(
 SIZES = st.lists(st.integers(1, 4), max_size=3)
 
 
-def end_of(rows: Sequence[AuditEntry]) -> End:
-    return End(rows[-1].number, rows[-1].hash)
+def end_of(rows: Sequence[ChainEntry]) -> ChainHead:
+    return ChainHead(rows[-1].number, rows[-1].hash)
 
 
 @given(rows=chains(), sizes=SIZES)
-def test_chain_as_it_was_written_has_no_finding(rows: list[AuditEntry], sizes: list[int]) -> None:
+def test_chain_as_it_was_written_has_no_finding(rows: list[ChainEntry], sizes: list[int]) -> None:
     assert findings(rows, end_of(rows), sizes) == []
 
 
-def exchange(rows: list[AuditEntry], i: int, j: int) -> list[AuditEntry]:
+def exchange(rows: list[ChainEntry], i: int, j: int) -> list[ChainEntry]:
     rows[i], rows[j] = replace(rows[j], number=i + 1), replace(rows[i], number=j + 1)
     return rows
 
 
-def exchange_content(rows: list[AuditEntry], i: int, j: int) -> list[AuditEntry]:
+def exchange_content(rows: list[ChainEntry], i: int, j: int) -> list[ChainEntry]:
     rows[i], rows[j] = (
         replace(rows[j], number=i + 1, hash=rows[i].hash),
         replace(rows[i], number=j + 1, hash=rows[j].hash),
@@ -77,7 +87,7 @@ def exchange_content(rows: list[AuditEntry], i: int, j: int) -> list[AuditEntry]
 
 @given(data=st.data(), rows=chains(), sizes=SIZES, by=st.sampled_from([exchange, exchange_content]))
 def test_two_rows_that_were_exchanged_are_named(
-    data: st.DataObject, rows: list[AuditEntry], sizes: list[int], by: Tampering
+    data: st.DataObject, rows: list[ChainEntry], sizes: list[int], by: Tampering
 ) -> None:
     places = st.integers(0, len(rows) - 1)
     i, j = sorted(data.draw(st.lists(places, min_size=2, max_size=2, unique=True)))
@@ -95,7 +105,7 @@ def test_two_rows_that_were_exchanged_are_named(
     ),
 )
 def test_row_whose_content_was_changed_is_named(
-    data: st.DataObject, rows: list[AuditEntry], sizes: list[int], column: str
+    data: st.DataObject, rows: list[ChainEntry], sizes: list[int], column: str
 ) -> None:
     i = data.draw(st.integers(0, len(rows) - 1))
     head = end_of(rows)
@@ -103,12 +113,12 @@ def test_row_whose_content_was_changed_is_named(
     changed: dict[str, Any] = {column: value}
     rows[i] = replace(rows[i], **changed)
     found = findings(rows, head, sizes)
-    assert [(one.kind, one.number) for one in found] == [("changed", i + 1)]
+    assert [(one.kind, one.number) for one in found] == [("modified", i + 1)]
 
 
 @given(data=st.data(), rows=chains(), sizes=SIZES)
 def test_row_whose_hash_was_changed_is_named(
-    data: st.DataObject, rows: list[AuditEntry], sizes: list[int]
+    data: st.DataObject, rows: list[ChainEntry], sizes: list[int]
 ) -> None:
     i = data.draw(st.integers(0, len(rows) - 1))
     head = end_of(rows)
@@ -119,29 +129,29 @@ def test_row_whose_hash_was_changed_is_named(
 
 @given(data=st.data(), rows=chains(), sizes=SIZES)
 def test_rows_that_were_deleted_are_named(
-    data: st.DataObject, rows: list[AuditEntry], sizes: list[int]
+    data: st.DataObject, rows: list[ChainEntry], sizes: list[int]
 ) -> None:
     numbers = [row.number for row in rows]
     gone = data.draw(st.sets(st.sampled_from(numbers), min_size=1))
     head = end_of(rows)
     found = findings([row for row in rows if row.number not in gone], head, sizes)
-    assert {one.kind for one in found} <= {"missing", "cut off"}
+    assert {one.kind for one in found} <= {"missing", "truncated"}
     named = {n for one in found for n in range(one.number, (one.last or one.number) + 1)}
     assert named == gone
 
 
 @given(data=st.data(), rows=chains(), sizes=SIZES)
 def test_chain_written_anew_is_found_by_an_end_that_was_kept(
-    data: st.DataObject, rows: list[AuditEntry], sizes: list[int]
+    data: st.DataObject, rows: list[ChainEntry], sizes: list[int]
 ) -> None:
     """From some row on everything was hashed again, and the end with it."""
     i = data.draw(st.integers(0, len(rows) - 1))
-    kept = KeptEnd(rows[-1].number, rows[-1].hash, rows[-1].recorded_at)
+    saved = SavedHead(rows[-1].number, rows[-1].hash, rows[-1].recorded_at)
     before = rows[i - 1].hash if i else b""
     rows[i] = replace(rows[i], actor="somebody else altogether")
     for place in range(i, len(rows)):
-        before = link(before, rows[place])
+        before = entry_hash(before, rows[place])
         rows[place] = replace(rows[place], hash=before)
     assert findings(rows, end_of(rows), sizes) == []
-    found = findings(rows, end_of(rows), sizes, kept)
+    found = findings(rows, end_of(rows), sizes, saved)
     assert [(one.kind, one.number) for one in found] == [("rewritten", len(rows))]

@@ -91,7 +91,7 @@ def test_ends_kept_elsewhere_find_a_chain_cut_off_with_its_own_end(
     assert verify()[0] == 0
     code, answer = verify("--heads", str(kept))
     assert code == 1
-    assert [(one["writer"], one["what"]) for one in answer["findings"]] == [(chain, "gone")]
+    assert [(one["writer"], one["what"]) for one in answer["findings"]] == [(chain, "lost")]
 
 
 def rewrite_last_of_tenant(log: Database) -> None:

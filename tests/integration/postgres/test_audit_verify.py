@@ -15,19 +15,19 @@ from tests.support.data.audit import (
 )
 from tests.support.services.servers import Database
 
-from goald.adapters.postgres.records.audit_verification import pieces
-from goald.domain.audit.log import Verification
+from goald.adapters.postgres.records.audit_verification import read_chunks
+from goald.domain.audit.log import AuditVerification
 
 Found = list[tuple[str, str, int, int | None]]
 
 
 def found(database: Database, rows: int = 10_000) -> Found:
     """What a verification finds, reading so many rows at once."""
-    verification = Verification({})
+    verification = AuditVerification({})
     return [
         (one.writer, one.kind, one.number, one.last)
-        for piece in pieces(database.dsn, rows)
-        for one in verification.take(piece)
+        for chunk in read_chunks(database.dsn, rows)
+        for one in verification.check(chunk)
     ]
 
 
@@ -57,17 +57,17 @@ def test_empty_log_is_intact(database: Database) -> None:
                 "UPDATE goald.audit_log SET after = jsonb_set(after, '{contact_id}', '\"eve\"')"
                 f" WHERE {SHARD} = 4"
             ],
-            [("changed", 4, None)],
+            [("modified", 4, None)],
         ),
         (
             "actor of the first",
             [f"UPDATE goald.audit_log SET actor = 'goale' WHERE {SHARD} = 1"],
-            [("changed", 1, None)],
+            [("modified", 1, None)],
         ),
         (
             "actor of the last",
             [f"UPDATE goald.audit_log SET actor = 'goale' WHERE {SHARD} = 9"],
-            [("changed", 9, None)],
+            [("modified", 9, None)],
         ),
         (
             "when",
@@ -75,17 +75,17 @@ def test_empty_log_is_intact(database: Database) -> None:
                 "UPDATE goald.audit_log SET recorded_at = recorded_at + '1 microsecond'"
                 f" WHERE {SHARD} = 5"
             ],
-            [("changed", 5, None)],
+            [("modified", 5, None)],
         ),
         (
             "tenant",
             [f"UPDATE goald.audit_log SET tenant_id = 'zeta' WHERE {SHARD} = 5"],
-            [("changed", 5, None)],
+            [("modified", 5, None)],
         ),
         (
             "two rows that follow one another",
             [f"UPDATE goald.audit_log SET actor = 'eve' WHERE {SHARD} IN (4, 5)"],
-            [("changed", 4, None), ("changed", 5, None)],
+            [("modified", 4, None), ("modified", 5, None)],
         ),
         (
             "hash",
@@ -116,12 +116,12 @@ def test_empty_log_is_intact(database: Database) -> None:
         (
             "cut off",
             [f"DELETE FROM goald.audit_log WHERE {SHARD} = 9"],
-            [("cut off", 9, None)],
+            [("truncated", 9, None)],
         ),
         (
             "cut off as a whole",
             [f"DELETE FROM goald.audit_log WHERE {SHARD} > 0"],
-            [("cut off", 1, 9)],
+            [("truncated", 1, 9)],
         ),
         (
             "neighbours exchanged",
@@ -158,7 +158,7 @@ def test_empty_log_is_intact(database: Database) -> None:
                 f" action, subject, 'e-x', workflow_id, before, after, hash FROM goald.audit_log"
                 f" WHERE {SHARD} = 9"
             ],
-            [("beyond the end", 10, None), ("changed", 10, None)],
+            [("appended", 10, None), ("modified", 10, None)],
         ),
         (
             "put in before another of its number",
@@ -167,7 +167,7 @@ def test_empty_log_is_intact(database: Database) -> None:
                 " recorded_at - interval '1 second', actor, action, subject, 'e-x', workflow_id,"
                 f" before, after, hash FROM goald.audit_log WHERE {SHARD} = 5"
             ],
-            [("added", 5, None)],
+            [("inserted", 5, None)],
         ),
         (
             "put in behind another of its number",
@@ -176,22 +176,22 @@ def test_empty_log_is_intact(database: Database) -> None:
                 " recorded_at + interval '1 second', actor, action, subject, 'e-x', workflow_id,"
                 f" before, after, hash FROM goald.audit_log WHERE {SHARD} = 5"
             ],
-            [("added", 5, None)],
+            [("inserted", 5, None)],
         ),
         (
             "end turned back",
             ["UPDATE goald.audit_heads SET number = 7 WHERE writer = 'slots/0'"],
-            [("beyond the end", 8, 9)],
+            [("appended", 8, 9)],
         ),
         (
             "end's hash",
             ["UPDATE goald.audit_heads SET hash = '\\x00' WHERE writer = 'slots/0'"],
-            [("end changed", 9, None)],
+            [("head modified", 9, None)],
         ),
         (
             "end deleted",
             ["DELETE FROM goald.audit_heads WHERE writer = 'slots/0'"],
-            [("no end", 9, None)],
+            [("head missing", 9, None)],
         ),
     ],
     ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
@@ -210,8 +210,8 @@ def test_what_was_tampered_with_is_found_and_named(
 def test_row_of_a_tenants_chain_is_named_by_its_writer(log: Database) -> None:
     tamper(log, "UPDATE goald.audit_log SET actor = 'eve' WHERE writer = 'tenant/zeta'")
     assert found(log, 3) == [
-        ("tenant/zeta", "changed", 1, None),
-        ("tenant/zeta", "changed", 2, None),
+        ("tenant/zeta", "modified", 1, None),
+        ("tenant/zeta", "modified", 2, None),
     ]
 
 
@@ -221,7 +221,7 @@ def test_functions_of_the_database_are_not_relied_on(log: Database) -> None:
     with psycopg.connect(log.admin_dsn) as admin:
         admin.execute("DROP TRIGGER audit ON goald.workflow_goal_achievements")
         admin.execute("DROP FUNCTION goald.audit_text CASCADE")
-    assert found(log) == [("slots/0", "changed", 2, None)]
+    assert found(log) == [("slots/0", "modified", 2, None)]
 
 
 def test_log_is_intact_while_it_grows(database: Database) -> None:

@@ -14,9 +14,9 @@ from tests.support.services.servers import Database
 from goald import migrations
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.postgres.partitions import PostgresMonths
-from goald.adapters.postgres.records.audit_verification import pieces
-from goald.domain.audit.chain import KeptEnd
-from goald.domain.audit.log import Verification
+from goald.adapters.postgres.records.audit_verification import read_chunks
+from goald.domain.audit.entries import SavedHead
+from goald.domain.audit.log import AuditVerification
 from goald.domain.errors import ServiceUnavailable
 from goald.runtime.jobs.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_SECONDS, Retention
 
@@ -125,12 +125,12 @@ def old_months(database: Database) -> int:
     return int(count)
 
 
-def findings(database: Database, kept: dict[str, KeptEnd] | None = None) -> list[Any]:
-    verification = Verification(kept or {})
+def findings(database: Database, kept: dict[str, SavedHead] | None = None) -> list[Any]:
+    verification = AuditVerification(kept or {})
     return [
         (item.writer, item.kind, item.number)
-        for piece in pieces(database.dsn, 4)
-        for item in verification.take(piece)
+        for chunk in read_chunks(database.dsn, 4)
+        for item in verification.check(chunk)
     ]
 
 
@@ -206,11 +206,11 @@ async def test_log_is_intact_after_its_oldest_months_were_dropped(aged: Database
 async def test_log_is_intact_while_months_are_dropped_under_the_verification(
     aged: Database,
 ) -> None:
-    verification = Verification({})
+    verification = AuditVerification({})
     found = []
     async with job(aged) as running:
-        for number, piece in enumerate(pieces(aged.dsn, 4)):
-            found += list(verification.take(piece))
+        for number, chunk in enumerate(read_chunks(aged.dsn, 4)):
+            found += list(verification.check(chunk))
             if number == 0:
                 await running.until(lambda: old_months(aged) == 0)
     assert found == []
@@ -218,8 +218,8 @@ async def test_log_is_intact_while_months_are_dropped_under_the_verification(
 
 async def test_beginning_moved_over_rows_of_a_month_that_is_kept_is_found(aged: Database) -> None:
     """Rows of a month that is there cannot have gone with their month."""
-    verification = Verification({})
-    assert not [item for piece in pieces(aged.dsn) for item in verification.take(piece)]
+    verification = AuditVerification({})
+    assert not [item for chunk in read_chunks(aged.dsn) for item in verification.check(chunk)]
     tamper(
         aged,
         "INSERT INTO goald.audit_starts SELECT writer, number, hash FROM goald.audit_log"
@@ -235,12 +235,12 @@ async def test_beginning_moved_over_rows_of_a_month_that_is_kept_is_found(aged: 
         "DELETE FROM goald.audit_log WHERE writer = 'tenant/acme' AND number = 2",
     )
     assert findings(aged) == []
-    assert findings(aged, verification.ends) == [("tenant/acme", "gone", 1)]
+    assert findings(aged, verification.heads) == [("tenant/acme", "lost", 1)]
 
 
 async def test_ends_kept_from_a_month_that_was_dropped_are_no_finding(aged: Database) -> None:
     at = query(aged, "SELECT goald.us(recorded_at) FROM goald.audit_log WHERE number = 2")[0][0]
-    kept = {"slots/0": KeptEnd(2, b"a hash that is not there any more", at)}
+    kept = {"slots/0": SavedHead(2, b"a hash that is not there any more", at)}
     async with job(aged) as running:
         await running.until(lambda: old_months(aged) == 0)
     assert findings(aged, kept) == []

@@ -13,7 +13,7 @@ from goald.cli.output.printing import print_json, say, table
 from goald.cli.output.screen import Screen
 
 if TYPE_CHECKING:
-    from goald.domain.audit.chain import AuditFinding, KeptEnd
+    from goald.domain.audit.entries import AuditFinding, SavedHead
 
 app = typer.Typer(help="The audit log: who changed what, and what was achieved.")
 
@@ -38,41 +38,41 @@ def verify(
 ) -> None:
     """Check every chain of the log, row by row. Runs beside a working daemon. Ends with 1
     where something is not as it was written."""
-    from goald.adapters.postgres.records.audit_verification import pieces
+    from goald.adapters.postgres.records.audit_verification import read_chunks
     from goald.cli.commands.audit_heads import read_heads, write_heads
-    from goald.domain.audit.log import Verification
+    from goald.domain.audit.log import AuditVerification
     from goald.runtime.instance import find
     from goald.settings import load_settings
 
     settings = load_settings()
     dsn = settings.postgres_owner_dsn or settings.postgres_dsn or find(settings).postgres_dsn
-    kept: Mapping[str, KeptEnd] = {} if heads is None else read_heads(heads)
-    verification = Verification(kept)
+    saved_heads: Mapping[str, SavedHead] = {} if heads is None else read_heads(heads)
+    verification = AuditVerification(saved_heads)
     found: list[AuditFinding] = []
     count = 0
     with _progress() as progress:
-        for piece in pieces(dsn):
-            for finding in verification.take(piece):
+        for chunk in read_chunks(dsn):
+            for finding in verification.check(chunk):
                 count += 1
                 if len(found) < SHOWN:
                     found.append(finding)
             progress(verification.rows)
     saved = save_heads is not None and not count
     if save_heads is not None and saved:
-        write_heads(save_heads, verification.ends)
+        write_heads(save_heads, verification.heads)
     if as_json:
         print_json(
             {
                 "intact": not count,
                 "rows": verification.rows,
-                "chains": len(verification.ends),
+                "chains": len(verification.heads),
                 "findings": [_as_json(finding) for finding in found],
                 "findings_in_all": count,
                 "heads_saved": str(save_heads) if saved else None,
             }
         )
     else:
-        _tell(found, count, verification.rows, len(verification.ends))
+        _tell(found, count, verification.rows, len(verification.heads))
         if save_heads is not None:
             say(f"Wrote the ends to {save_heads}." if saved else f"Did not write {save_heads}.")
     if count:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from goald.domain.audit.chain import KeptEnd
+from goald.domain.audit.entries import SavedHead
 from goald.domain.errors import InvalidFile
 from goald.domain.times import rfc3339, to_us
 
@@ -16,7 +16,7 @@ FORMAT = 1
 _HASH = re.compile("[0-9a-f]{64}")
 
 
-def write_heads(path: Path, ends: Mapping[str, KeptEnd]) -> None:
+def write_heads(path: Path, ends: Mapping[str, SavedHead]) -> None:
     """Write the ends, by writer. Raises InvalidFile where the file cannot be written."""
     heads = {
         writer: {
@@ -35,7 +35,7 @@ def write_heads(path: Path, ends: Mapping[str, KeptEnd]) -> None:
         raise InvalidFile(f"{path} cannot be written: {error.strerror}") from error
 
 
-def read_heads(path: Path) -> dict[str, KeptEnd]:
+def read_heads(path: Path) -> dict[str, SavedHead]:
     """The ends that `write_heads` wrote. Raises InvalidFile for anything else."""
     try:
         written = json.loads(path.read_text("utf-8"))
@@ -53,10 +53,10 @@ def read_heads(path: Path) -> dict[str, KeptEnd]:
     return ends
 
 
-def _end(written: Any) -> KeptEnd:
+def _end(written: Any) -> SavedHead:
     number, hash_, at = written["number"], written["hash"], written["recorded_at"]
     if type(number) is not int or number < 1 or not _HASH.fullmatch(hash_):
         raise ValueError
-    return KeptEnd(
+    return SavedHead(
         number, bytes.fromhex(hash_), None if at is None else to_us(datetime.fromisoformat(at))
     )

@@ -1,1 +1,1 @@
-"""The audit log: its hash chains and their verification."""
+"""The hash chains of the audit log and their verification."""

@@ -1,75 +1,83 @@
-"""The whole audit log, checked piece by piece: every chain, also against ends kept elsewhere."""
+"""Verification of the whole audit log, chunk by chunk, also against heads that were saved
+elsewhere."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from goald.domain.audit.chain import AuditEntry, AuditFinding, Chain, ChainCheck, KeptEnd
+from goald.domain.audit.chain import ChainCheck
+from goald.domain.audit.entries import AuditFinding, Chain, ChainEntry, SavedHead
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of the log, all of one moment.
+class LogChunk:
+    """A part of the log, from one snapshot.
 
-    `entries`: rows by (writer, number), behind those of the piece before. `chains`: every
-    chain that is kept from the last writer of the piece before to the last of this one; to
-    the end of all of them where `is_last`. `oldest`: when the oldest month that is there
-    began, microseconds.
+    `entries`: rows ordered by (writer, number), after those of the previous chunk. `chains`: every
+    stored chain from the last writer of the previous chunk to the last writer of this one, or to
+    the last chain of all if `is_last`. `oldest`: the start of the oldest month that has not been
+    dropped, in microseconds.
     """
 
-    entries: Sequence[AuditEntry]
+    entries: Sequence[ChainEntry]
     chains: Sequence[Chain]
     oldest: int
     is_last: bool
 
 
-class Verification:
-    """Takes the pieces of a log in their order and gives what is wrong with it. Holds one
-    chain's state, and what is to be kept of every chain."""
+class AuditVerification:
+    """Checks the chunks of a log in order. Keeps the state of one chain, and the head of every
+    chain."""
 
-    def __init__(self, kept: Mapping[str, KeptEnd]) -> None:
-        """`kept`: ends by writer, as `ends` gave them earlier. They also find what was
-        rewritten together with the ends that the database holds."""
+    def __init__(self, saved: Mapping[str, SavedHead]) -> None:
+        """`saved`: heads by writer, from `heads` of an earlier verification. They reveal rows that
+        were rewritten together with the heads in the database."""
         self.rows = 0
-        self.ends: dict[str, KeptEnd] = {}
-        """Up to where each chain was checked, once it was."""
-        self._unseen = dict(kept)
+        self.heads: dict[str, SavedHead] = {}
+        """The head of each chain that was checked to its end."""
+        self._unseen = dict(saved)
         self._check: ChainCheck | None = None
-        """Of the chain that the next piece goes on with."""
+        """The chain that continues in the next chunk."""
 
-    def take(self, piece: Piece) -> Iterator[AuditFinding]:
-        """Check a piece. What is found in its last chain may come with the next one."""
-        chains = {chain.writer: chain for chain in piece.chains}
-        rows = {writer: list(of_it) for writer, of_it in groupby(piece.entries, lambda e: e.writer)}
-        unfinished = None if piece.is_last else piece.entries[-1].writer
-        begun = {self._check.chain.writer} if self._check is not None else set()
-        for writer in sorted(chains.keys() | rows.keys() | begun):
+    def check(self, chunk: LogChunk) -> Iterator[AuditFinding]:
+        """Check the next chunk and yield the findings. Findings in its last chain may come with
+        the next chunk."""
+        chains = {chain.writer: chain for chain in chunk.chains}
+        rows = {
+            writer: list(entries)
+            for writer, entries in groupby(chunk.entries, lambda entry: entry.writer)
+        }
+        unfinished = None if chunk.is_last else chunk.entries[-1].writer
+        continued = {self._check.chain.writer} if self._check is not None else set()
+        for writer in sorted(chains.keys() | rows.keys() | continued):
             chain = chains.get(writer, Chain(writer))
             check = self._check
             if check is None:
-                kept = self._unseen.pop(writer, None)
-                check = self._check = ChainCheck(chain, kept)
-                yield from _judge_start(chain, kept, piece.oldest)
-            check.begin_at(chain.start)
+                saved = self._unseen.pop(writer, None)
+                check = self._check = ChainCheck(chain, saved)
+                yield from _check_start(chain, saved, chunk.oldest)
+            check.skip_to(chain.start)
             for entry in rows.get(writer, ()):
-                yield from check.take(entry)
+                yield from check.check(entry)
                 self.rows += 1
             if writer != unfinished:
                 yield from check.finish(chain.head)
-                at = check.last.recorded_at if check.last else None
-                self.ends[writer] = KeptEnd(check.end.number, check.end.hash, at)
+                recorded_at = check.last.recorded_at if check.last else None
+                head = check.position
+                self.heads[writer] = SavedHead(head.number, head.hash, recorded_at)
                 self._check = None
-        if piece.is_last:
-            for writer, kept in sorted(self._unseen.items()):
-                yield AuditFinding(writer, "gone", kept.number)
+        if chunk.is_last:
+            for writer, saved in sorted(self._unseen.items()):
+                yield AuditFinding(writer, "lost", saved.number)
 
 
-def _judge_start(chain: Chain, kept: KeptEnd | None, oldest: int) -> Iterator[AuditFinding]:
-    """A kept end may lie where months were dropped since. But not if its own month is there."""
-    if kept is None or kept.number > chain.start.number:
+def _check_start(chain: Chain, saved: SavedHead | None, oldest: int) -> Iterator[AuditFinding]:
+    """Check a saved head that is not after the start of the chain. Its row may have been dropped
+    with its month, but not if the month is still there."""
+    if saved is None or saved.number > chain.start.number:
         return
-    if kept.number == chain.start.number:
-        if kept.hash != chain.start.hash:
-            yield AuditFinding(chain.writer, "rewritten", kept.number)
-    elif kept.recorded_at is not None and kept.recorded_at >= oldest:
-        yield AuditFinding(chain.writer, "gone", kept.number)
+    if saved.number == chain.start.number:
+        if saved.hash != chain.start.hash:
+            yield AuditFinding(chain.writer, "rewritten", saved.number)
+    elif saved.recorded_at is not None and saved.recorded_at >= oldest:
+        yield AuditFinding(chain.writer, "lost", saved.number)

@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 
 import psycopg
 
-from goald.domain.audit.chain import AuditEntry, Chain, End
-from goald.domain.audit.log import Piece
+from goald.domain.audit.entries import Chain, ChainEntry, ChainHead
+from goald.domain.audit.log import LogChunk
 from goald.domain.errors import SchemaMismatch, ServiceUnavailable
 from goald.domain.times import to_us
 
-PIECE_ROWS = 10_000
+CHUNK_ROWS = 10_000
 CONNECT_SECONDS = 10
 
 SETTINGS = (
@@ -55,7 +55,7 @@ Place: TypeAlias = tuple[str, int, datetime]
 BEGINNING: Place = ("", 0, datetime.min.replace(tzinfo=UTC))
 
 
-def pieces(dsn: str, rows: int = PIECE_ROWS) -> Iterator[Piece]:
+def read_chunks(dsn: str, rows: int = CHUNK_ROWS) -> Iterator[LogChunk]:
     """The log in pieces of so many rows, each a transaction of its own and of one moment.
 
     A chain only grows, and its end is read in the moment of its last rows: what is committed
@@ -66,13 +66,13 @@ def pieces(dsn: str, rows: int = PIECE_ROWS) -> Iterator[Piece]:
     with _connect(dsn) as connection:
         place = BEGINNING
         while True:
-            piece, place = _read(connection, place, rows)
-            yield piece
-            if piece.is_last:
+            chunk, place = _read(connection, place, rows)
+            yield chunk
+            if chunk.is_last:
                 return
 
 
-def _read(connection: psycopg.Connection[Any], after: Place, rows: int) -> tuple[Piece, Place]:
+def _read(connection: psycopg.Connection[Any], after: Place, rows: int) -> tuple[LogChunk, Place]:
     with connection.transaction():
         connection.execute(LOCK)
         found = connection.execute(ENTRIES, (*after, rows)).fetchall()
@@ -81,8 +81,8 @@ def _read(connection: psycopg.Connection[Any], after: Place, rows: int) -> tuple
         chains = [
             Chain(
                 writer,
-                None if number is None else End(number, hash_),
-                End() if start is None else End(start, start_hash),
+                None if number is None else ChainHead(number, hash_),
+                ChainHead() if start is None else ChainHead(start, start_hash),
             )
             for writer, number, hash_, start, start_hash in connection.execute(CHAINS, bounds)
         ]
@@ -90,11 +90,11 @@ def _read(connection: psycopg.Connection[Any], after: Place, rows: int) -> tuple
     month = row[0] if row and row[0] else date.max
     oldest = to_us(datetime(month.year, month.month, 1, tzinfo=UTC))
     entries = [
-        AuditEntry(writer, number, tenant, to_us(recorded_at), *rest)
+        ChainEntry(writer, number, tenant, to_us(recorded_at), *rest)
         for writer, number, tenant, recorded_at, *rest in found
     ]
     place = (found[-1][0], found[-1][1], found[-1][3]) if found else after
-    return Piece(entries, chains, oldest, is_last), place
+    return LogChunk(entries, chains, oldest, is_last), place
 
 
 @contextmanager
