@@ -79,7 +79,6 @@ class Daemon:
                     *ENDS_WITH_US,
                     str(os.getpid()),
                     str(int(signal.SIGTERM)),
-                    *GOALD,
                     *self._command,
                 ],
                 env=self.environment,
