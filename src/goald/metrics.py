@@ -1,13 +1,15 @@
-"""Every metric that goald keeps: name, type, labels, help. In one place.
+"""Every metric of goald: name, type, labels and help.
 
-Each process keeps a registry of its own and sends a snapshot of it with its heartbeat; the
-exporter serves all of them with the labels `role` and `index` (so a stopped process cannot
-hang a scrape). No tenant, contact or workflow is ever a label.
+Each process has its own registry and sends a snapshot of it with its heartbeat. The exporter
+serves all snapshots with the labels `role` and `index`, so a process that hangs cannot hang a
+scrape. No label contains a tenant, contact or workflow. Counters appear with the suffix `_total`.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 LATENCY_BUCKETS = (
     0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.010, 0.012, 0.015, 0.020, 0.025, 0.035,
@@ -16,8 +18,8 @@ LATENCY_BUCKETS = (
 SIZE_BUCKETS = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384)
 
 
-class Judged(Protocol):
-    """What an evaluation came to, as far as it is counted (`_native.Proposal`)."""
+class EvaluationCounts(Protocol):
+    """The part of an evaluation's result that is counted (`_native.Proposal`)."""
 
     @property
     def events(self) -> int: ...
@@ -32,7 +34,7 @@ class Judged(Protocol):
 
 
 class ConsumerMetrics:
-    """What a consumer counts."""
+    """The metrics of a consumer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.read = Counter(
@@ -46,127 +48,147 @@ class ConsumerMetrics:
         )
         self.rejected = Counter(
             "goald_events_unroutable",
-            "Events in which no tenant and contact could be found.",
+            "Events without a readable tenant and contact, which were dead-lettered.",
             registry=registry,
         )
         self.read_entries = Histogram(
-            "goald_read_entries", "Entries in one read.", buckets=SIZE_BUCKETS, registry=registry
+            "goald_read_entries",
+            "Stream entries in one read.",
+            buckets=SIZE_BUCKETS,
+            registry=registry,
         )
         self.in_flight_bytes = Gauge(
             "goald_in_flight_bytes",
-            "Bytes read and not yet acknowledged, with what it costs to keep them.",
+            "Memory of the entries that were read and are not yet acknowledged.",
             registry=registry,
         )
         self.lost = Counter(
             "goald_events_lost",
-            "Stream entries that were trimmed before they were read.",
+            "Stream entries that were trimmed before they were read, and are lost.",
             ["stream"],
             registry=registry,
         )
         self.replaced = Counter(
             "goald_streams_replaced",
-            "Times that a stream was not the one that was read, and was read anew.",
+            "Times that a stream was replaced or lost data, so that reading started again.",
             ["stream"],
             registry=registry,
         )
         self.suspected = Counter(
             "goald_dispatch_suspect_batches",
-            "Batches under which a shard died.",
+            "Batches that a shard was processing when it died.",
             registry=registry,
         )
         self.buried = Counter(
             "goald_events_poison",
-            "Events that went to goald:dead because a process died of them each time.",
+            "Events that were dead-lettered because they repeatedly killed a shard or a consumer.",
             registry=registry,
         )
         self.breaker_open = Gauge(
             "goald_breaker_open",
-            "1 where too many events in a row could not be processed; reading has stopped.",
+            "1 if processing has stopped because too many events in a row failed, else 0.",
             registry=registry,
         )
         self.resent = Counter(
-            "goald_dispatch_retries", "Batches handed to a shard again.", registry=registry
+            "goald_dispatch_retries", "Batches dispatched to a shard again.", registry=registry
         )
         self.retries = Counter(
-            "goald_consumer_retries", "Operations retried.", ["operation"], registry=registry
+            "goald_consumer_retries",
+            "Operations that a consumer repeated after a failure.",
+            ["operation"],
+            registry=registry,
         )
 
 
 class ShardMetrics:
-    """What a shard counts."""
+    """The metrics of a shard."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.evaluated = Counter(
             "goald_events_evaluated", "Events evaluated.", ["type"], registry=registry
         )
-        self.passed_over = Counter(
+        self.ignored = Counter(
             "goald_events_ignored",
-            "Events of types that goald does not read.",
+            "Events of types that goald does not evaluate.",
             registry=registry,
         )
         self.rejected = Counter(
-            "goald_events_rejected", "Events that went to goald:dead.", registry=registry
+            "goald_events_rejected",
+            "Events that a shard dead-lettered.",
+            registry=registry,
         )
         self.achievements = Counter(
-            "goald_achievements", "Goals met.", ["goal_type"], registry=registry
+            "goald_achievements", "Achievements recorded.", ["goal_type"], registry=registry
         )
         self.exits = Counter("goald_exits", "Exits published.", registry=registry)
         self.republished = Counter(
             "goald_messages_republished",
-            "Messages published again because Redis or Postgres came back as another.",
+            "Messages published again because Redis or Postgres was replaced or lost data.",
             registry=registry,
         )
         self.exits_retried = Counter(
             "goald_exits_retried",
-            "Exits published again because nobody had acknowledged them.",
+            "Exits published again because no acknowledgement arrived (GOALD_EXIT_RETRY).",
             registry=registry,
         )
         self.group_events = Histogram(
-            "goald_group_events", "Events in one commit.", buckets=SIZE_BUCKETS, registry=registry
+            "goald_group_events",
+            "Events in one group commit.",
+            buckets=SIZE_BUCKETS,
+            registry=registry,
         )
         self.stage_seconds = Histogram(
             "goald_stage_seconds",
-            "Time of a step of the way.",
+            "Duration of one stage of processing a group: evaluate, commit or publish.",
             ["stage"],
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
         self.exit_latency = Histogram(
             "goald_exit_latency_seconds",
-            "From an event's stream entry to the publication of its exit.",
+            "Time from an event's stream entry to the publication of its exit.",
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
         self.retries = Counter(
-            "goald_shard_retries", "Operations retried.", ["operation"], registry=registry
+            "goald_shard_retries",
+            "Operations that a shard repeated after a failure.",
+            ["operation"],
+            registry=registry,
         )
         self.enrollments = Gauge(
-            "goald_enrollments_active", "Active enrollments held.", registry=registry
+            "goald_enrollments_active", "Active enrollments in memory.", registry=registry
         )
-        self.listeners = Gauge("goald_listeners", "Listeners held.", registry=registry)
-        self.held_bytes = Gauge(
-            "goald_matcher_bytes", "Bytes that the index holds.", registry=registry
+        self.listeners = Gauge(
+            "goald_listeners",
+            "Listeners in memory: pairs of a goal and an active enrollment.",
+            registry=registry,
         )
-        self.epoch = Gauge("goald_lease_epoch", "Epoch of the lease held.", registry=registry)
+        self.matcher_bytes = Gauge(
+            "goald_matcher_bytes", "Memory of the native matcher.", registry=registry
+        )
+        self.epoch = Gauge(
+            "goald_lease_epoch", "Epoch of the shard's slot lease.", registry=registry
+        )
         self.breaker_open = Gauge(
             "goald_breaker_open",
-            "1 where so many events in a row could not be processed that no more are taken.",
+            "1 if processing has stopped because too many events in a row failed, else 0.",
             registry=registry,
         )
         self.config_version = Gauge(
-            "goald_config_version", "Version of the configuration held.", registry=registry
+            "goald_config_version", "Version of the configuration in memory.", registry=registry
         )
 
-    def count(self, judged: Judged, effective: bytes, now_us: int) -> None:
-        """Take in what a group came to, once it is published. Of its effects count those that
-        took hold: `effective` holds a byte for each."""
-        for name, events in judged.events_by_type.items():
+    def count(self, result: EvaluationCounts, effective: bytes, now_us: int) -> None:
+        """Count a published group. `effective` has one byte for each proposed effect, nonzero if
+        it was committed; only those count."""
+        for name, events in result.events_by_type.items():
             self.evaluated.labels(name).inc(events)
-        self.passed_over.inc(judged.passed_over)
-        if judged.events:  # all of a group's are counted with its last slice
-            self.group_events.observe(judged.events)
-        met, exits = judged.achievements, judged.exits
-        for effect, goal_type in zip(met.effect, met.goal_type, strict=True):
+        self.ignored.inc(result.passed_over)
+        if result.events:  # the last slice of a group has the number of all its events
+            self.group_events.observe(result.events)
+        achievements, exits = result.achievements, result.exits
+        for effect, goal_type in zip(achievements.effect, achievements.goal_type, strict=True):
             if effective[effect]:
                 self.achievements.labels(goal_type).inc()
         for effect, received_at in zip(exits.effect, exits.received_at, strict=True):
@@ -174,31 +196,62 @@ class ShardMetrics:
                 self.exit_latency.observe(max(0, now_us - received_at) / 1e6)
 
 
+def instance_metrics(
+    *, ready: bool, lag: Mapping[str, int], dead: int, dead_dropped: int
+) -> Iterator[Metric]:
+    """The metrics of a whole instance, at the time of a scrape. `lag`: unacknowledged entries, by
+    stream."""
+    yield GaugeMetricFamily(
+        "goald_ready", "1 if every process is ready, else 0.", value=float(ready)
+    )
+    lag_family = GaugeMetricFamily(
+        "goald_lag_entries", "Unacknowledged entries of an event stream.", labels=["stream"]
+    )
+    for stream, entries in sorted(lag.items()):
+        lag_family.add_metric([stream], entries)
+    yield lag_family
+    yield GaugeMetricFamily("goald_dead_entries", "Dead letters in goald:dead.", value=dead)
+    yield CounterMetricFamily(
+        "goald_dead_dropped",
+        "Dead letters removed because goald:dead was full (GOALD_DEAD_BYTES).",
+        value=dead_dropped,
+    )
+
+
+def snapshot_age() -> GaugeMetricFamily:
+    """The age of the metrics of each process; the caller adds one sample for each."""
+    return GaugeMetricFamily(
+        "goald_process_snapshot_age_seconds",
+        "Time since a process sent the metrics that are served for it.",
+        labels=["role", "index"],
+    )
+
+
 class TrimmingMetrics:
-    """What the daemon's trimming counts."""
+    """The metrics of the trimming job."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.trimmed = Counter(
             "goald_stream_trimmed",
-            "Entries that every group had acknowledged, taken out of a stream.",
+            "Fully acknowledged entries that were removed from a stream.",
             ["stream"],
             registry=registry,
         )
 
 
 class ApiMetrics:
-    """What an API process counts. `route` is a route's template, never a path."""
+    """The metrics of an API process. `route` is the template of a route, not a path."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "goald_api_requests",
-            "Requests over HTTP that were answered.",
+            "HTTP requests answered.",
             ["route", "method", "status"],
             registry=registry,
         )
         self.seconds = Histogram(
             "goald_api_request_seconds",
-            "From a request's head to the end of its answer.",
+            "Time from the head of a request to the end of its response.",
             ["route", "method"],
             buckets=LATENCY_BUCKETS,
             registry=registry,
@@ -210,8 +263,8 @@ class ApiMetrics:
 
 
 def snapshot(registry: CollectorRegistry) -> list[dict[str, Any]]:
-    """A registry as plain values that JSON carries: `name`, `type`, `help`, and `samples` of
-    (name, labels, value)."""
+    """A registry as values that JSON can represent: for each metric its `name`, `type`, `help`,
+    and `samples` as (name, labels, value)."""
     return [
         {
             "name": family.name,

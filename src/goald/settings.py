@@ -1,11 +1,13 @@
-"""Settings: read once, at the edge, from `GOALD_*` variables and `goald.toml`, into frozen
-classes, one a concern, that are handed down by constructor.
+"""The settings: `GOALD_*` variables and `goald.toml`, read once at the edge into frozen classes,
+one for each concern, that constructors receive.
 
-A variable wins over the file. A wrong or unknown one raises SettingsError, naming it,
-before anything is started.
+A variable takes precedence over the file. A wrong or unknown setting raises SettingsError, which
+names it, before anything is started.
 """
 
+import difflib
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +27,8 @@ from goald.domain.slots import SLOTS
 FILE = "goald.toml"
 PREFIX = "GOALD_"
 NOT_SETTINGS = {"GOALD_CONFIG", "GOALD_TEST_DATA"}
-"""Variables with the prefix that are read elsewhere: the path of the file; the tests' data."""
+"""Variables with the prefix that are not settings: the path of the file, and the data of the
+tests."""
 
 Url = Annotated[str, Field(min_length=1)]
 
@@ -35,13 +38,13 @@ class _Frozen(BaseModel):
 
 
 class RedisSettings(_Frozen):
-    """Where the streams are."""
+    """The Redis or Valkey server with the streams."""
 
     url: str
 
 
 class PostgresSettings(_Frozen):
-    """Where the tables are: one login for each role, or one for all three (3.3)."""
+    """The Postgres database with the tables: one login for each role, or one for all roles."""
 
     dsn: str
     owner_dsn: str
@@ -49,25 +52,25 @@ class PostgresSettings(_Frozen):
 
 
 class ReadSettings(_Frozen):
-    """How much a consumer takes at once, and how much it may hold unacknowledged."""
+    """How much a consumer reads at once, and how much it keeps unacknowledged."""
 
     entries: int
     bytes: int
     in_flight_bytes: int
     pause: float
-    """Seconds between two reads of a stream that is not behind: what comes meanwhile is read
-    together."""
+    """Seconds between two reads of a stream that is not behind, so that one read returns several
+    entries."""
 
 
 class DispatchSettings(_Frozen):
-    """How a consumer hands batches to a shard: bytes in one call, calls under way."""
+    """How a consumer dispatches to a shard: bytes of one call, and calls in flight."""
 
     bytes: int
     calls_in_flight: int
 
 
 class TokenSettings(_Frozen):
-    """How bearer tokens are signed (3.4): a secret for HS256, else where the keys are."""
+    """How bearer tokens are verified: with a secret for HS256, otherwise with published keys."""
 
     algorithm: str
     issuer: str
@@ -77,7 +80,7 @@ class TokenSettings(_Frozen):
 
 
 class ApiSettings(_Frozen):
-    """What the API is told. `tokens` is None where no way to check them is set."""
+    """The settings of the API. `tokens` is None if the settings do not say how to check them."""
 
     tokens: TokenSettings | None
     catalog: Literal["strict", "known", "off"]
@@ -88,96 +91,156 @@ class ApiSettings(_Frozen):
 
 
 class Settings(BaseSettings):
-    """Every setting, as `GOALD_<NAME>` or `<name> = …` in goald.toml."""
+    """Every setting, as `GOALD_<NAME>` in the environment or `<name> = …` in goald.toml."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    redis_url: Url | None = Field(None, description="Redis or Valkey: redis://… or unix://…")
-    postgres_dsn: Url | None = Field(None, description="Postgres, for the daemon")
+    redis_url: Url | None = Field(
+        None, description="URL of Redis or Valkey: redis://…, rediss://… or unix://…"
+    )
+    postgres_dsn: Url | None = Field(
+        None, description="URL of Postgres, with the login of the daemon: postgresql://…"
+    )
     postgres_owner_dsn: Url | None = Field(
-        None, description="for `goald migrate`, else postgres_dsn"
+        None, description="Postgres login of `goald migrate`. Default: GOALD_POSTGRES_DSN"
     )
     postgres_api_dsn: Url | None = Field(
-        None, description="for the configuration, else postgres_dsn"
+        None, description="Postgres login of the API and of `apply`. Default: GOALD_POSTGRES_DSN"
     )
-    data_dir: Path = Field(Path(".goald"), description="where --embedded keeps everything")
+    data_dir: Path = Field(Path(".goald"), description="Directory of the data of --embedded")
     streams: int | None = Field(
         None,
         ge=1,
         le=SLOTS,
-        description="how many goald:events:{p} there are; else as Redis has it",
+        description="Number of event streams. Default: the number stored in Redis, 4 at first",
     )
-    shards: int = Field(2, ge=1, le=SLOTS, description="shard actors")
-    consumers: int = Field(1, ge=1, le=SLOTS, description="consumer actors")
-    ray_address: str | None = Field(None, description="a Ray cluster to join; else one of its own")
+    shards: int = Field(2, ge=1, le=SLOTS, description="Number of shards")
+    consumers: int = Field(
+        1, ge=1, le=SLOTS, description="Number of consumers, at most one for each stream"
+    )
+    ray_address: str | None = Field(
+        None, description="Address of a Ray cluster to join. Default: start a private Ray"
+    )
     clock_skew: float = Field(
-        0.0, ge=0, le=86_400, description="seconds that an event may be older than its enrollment"
+        0.0,
+        ge=0,
+        le=86_400,
+        description="How much older than its enrollment an event may be (seconds)",
     )
     early_events: float = Field(
-        0.0, ge=0, le=60, description="seconds that an event may wait for its enrollment; 0: off"
+        0.0,
+        ge=0,
+        le=60,
+        description="How long an event waits for its enrollment (seconds). 0 turns it off",
     )
     exit_retry: float | None = Field(
-        None, ge=1, description="seconds until an exit that nobody acknowledged comes again"
+        None,
+        ge=1,
+        description="When an unacknowledged exit is published again (seconds). Default: never",
     )
-    republish: float = Field(600.0, ge=0, description="seconds that published messages are kept")
+    republish: float = Field(
+        600.0,
+        ge=0,
+        description="How long published messages are kept for republishing after a loss of data "
+        "(seconds)",
+    )
     keep: float = Field(
-        3_600.0, ge=0, description="seconds that what every group has acknowledged stays in streams"
+        3_600.0,
+        ge=0,
+        description="How long fully acknowledged entries are kept in the streams (seconds)",
     )
     dead_bytes: int = Field(
-        256 << 20, ge=1 << 20, description="bytes that goald:dead may take, about"
+        256 << 20, ge=1 << 20, description="Approximate size limit of goald:dead (bytes)"
     )
-    metrics_host: str = Field("127.0.0.1", description="where /metrics listens")
+    metrics_host: str = Field("127.0.0.1", description="Address on which /metrics listens")
     metrics_port: int | None = Field(
-        None, ge=0, le=65_535, description="9464 where unset, with --embedded any free one; 0: any"
+        None,
+        ge=0,
+        le=65_535,
+        description="Port of /metrics. Default: 9464, with --embedded any free port. "
+        "0 is any free port",
     )
-    read_entries: int = Field(2_000, ge=1, le=100_000, description="entries in one read")
-    read_bytes: int = Field(2 << 20, ge=1 << 16, description="bytes in one read, about")
+    read_entries: int = Field(
+        2_000, ge=1, le=100_000, description="Most entries in one read of a stream"
+    )
+    read_bytes: int = Field(
+        2 << 20, ge=1 << 16, description="Approximate size limit of one read of a stream (bytes)"
+    )
     read_pause: float = Field(
-        0.002, ge=0, le=1, description="seconds between reads of a stream that is not behind"
+        0.002,
+        ge=0,
+        le=1,
+        description="Pause between two reads of a stream that is not behind (seconds)",
     )
     in_flight_bytes: int = Field(
-        8 << 20, ge=1 << 16, description="bytes a stream holds unacknowledged"
+        8 << 20,
+        ge=1 << 16,
+        description="Most unacknowledged bytes of one stream; reading pauses above it",
     )
     dispatch_bytes: int = Field(
-        2_000_000, ge=1_000, le=8 << 20, description="bytes in one call to a shard"
+        2_000_000, ge=1_000, le=8 << 20, description="Size limit of one call to a shard (bytes)"
     )
-    dispatch_calls: int = Field(2, ge=1, le=64, description="calls under way to a shard")
-    api_host: str = Field("127.0.0.1", description="where the API listens")
+    dispatch_calls: int = Field(
+        2, ge=1, le=64, description="Most calls in flight from a consumer to a shard"
+    )
+    api_host: str = Field("127.0.0.1", description="Address on which the API listens")
     api_port: int | None = Field(
-        None, ge=0, le=65_535, description="8080 where unset, with --embedded any free one; 0: any"
+        None,
+        ge=0,
+        le=65_535,
+        description="Port of the API. Default: 8080, with --embedded any free port. "
+        "0 is any free port",
     )
-    api_connections: int = Field(8, ge=1, le=100, description="to Postgres, of one API process")
+    api_connections: int = Field(
+        8, ge=1, le=100, description="Most Postgres connections of one API process"
+    )
     jwt_algorithm: Literal["HS256", "RS256", "ES256"] = Field(
-        "HS256", description="the one algorithm that tokens may be signed with"
+        "HS256", description="Algorithm with which tokens must be signed"
     )
     jwt_secret: SecretStr | None = Field(
-        None, min_length=32, description="for HS256; --embedded makes its own"
+        None,
+        min_length=32,
+        description="Secret for HS256, at least 32 characters. --embedded generates one",
     )
-    jwks_url: Url | None = Field(None, description="where RS256 or ES256 keys are published")
-    jwt_issuer: str = Field("goald", min_length=1, description="the `iss` of every token")
-    jwt_audience: str = Field("goald", min_length=1, description="the `aud` of every token")
+    jwks_url: Url | None = Field(
+        None, description="URL of the public keys (JWKS) for RS256 and ES256"
+    )
+    jwt_issuer: str = Field("goald", min_length=1, description="Required issuer (iss) of tokens")
+    jwt_audience: str = Field(
+        "goald", min_length=1, description="Required audience (aud) of tokens"
+    )
     catalog: Literal["strict", "known", "off"] = Field(
-        "known", description="what goals may refer to: known checks kinds that have entities"
+        "known",
+        description="Which references of goals must be in the catalog: strict is all of them, "
+        "known is those of kinds that have entities, off is none",
     )
     quota_requests: int = Field(
-        1_000, ge=0, description="requests a second of one tenant; 0: no limit"
+        1_000, ge=0, description="API requests per second and tenant. 0 is unlimited"
     )
     quota_events: int = Field(
         20_000,
         ge=0,
-        description="events a second of one tenant over HTTP, of 1 KiB each; 0: no limit",
+        description="Events over HTTP per second and tenant, counted in units of 1 KiB. "
+        "0 is unlimited",
     )
     webhook_window: float = Field(
-        300.0, ge=1, le=86_400, description="seconds that a webhook's signature is good for"
+        300.0,
+        ge=1,
+        le=86_400,
+        description="How far the timestamp of a webhook signature may be from now (seconds)",
     )
     retention: int = Field(
-        731, ge=31, description="days that achievements and the audit log are kept"
+        731, ge=31, description="How long achievements and the audit log are kept (days)"
     )
     log_level: str = Field(
-        "info", pattern="^(debug|info|warning|error)$", description="the least that is logged"
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="Lowest level that is logged: debug, info, warning or error",
     )
     log_format: str = Field(
-        "auto", pattern="^(auto|text|json)$", description="auto: json unless a terminal"
+        "auto",
+        pattern="^(auto|text|json)$",
+        description="Format of the logs: text, json, or auto, which is text on a terminal",
     )
 
     @classmethod
@@ -189,7 +252,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given wins over variables, and they over the file."""
+        """Arguments take precedence over variables, and variables over the file."""
         file = TomlConfigSettingsSource(settings_cls, os.environ.get("GOALD_CONFIG", FILE))
         return init_settings, env_settings, file
 
@@ -221,7 +284,7 @@ class Settings(BaseSettings):
 
     @property
     def tokens(self) -> TokenSettings | None:
-        """None where neither a secret nor a JWKS URL that fits the algorithm is set."""
+        """None if the secret or the JWKS URL that the algorithm needs is not set."""
         has_key = self.jwt_secret if self.jwt_algorithm == "HS256" else self.jwks_url
         if not has_key:
             return None
@@ -248,49 +311,85 @@ class Settings(BaseSettings):
         value: str | None = getattr(self, name)
         if value is None:
             raise SettingsError(
-                f"{PREFIX}{name.upper()} is not set: set it, or use `goald serve --embedded`, "
-                "which starts a Redis and a Postgres of its own"
+                f"{PREFIX}{name.upper()} is not set. Set it, or use `goald serve --embedded`, "
+                "which starts its own Redis and Postgres."
             )
         return value
 
 
 def load_settings(**given: Any) -> Settings:
-    """Read the settings; `given` (a command's options, None for absent ones) win.
+    """Read the settings. `given` holds a command's options, None for absent ones; they take
+    precedence.
 
-    Raises SettingsError naming every field that is wrong or unknown. Reads the environment
+    Raises SettingsError, naming every setting that is wrong or unknown. Reads the environment
     and at most one file; no other I/O.
     """
-    _refuse_unknown(os.environ)
     config = os.environ.get("GOALD_CONFIG")
     if config is not None and not Path(config).is_file():
-        raise SettingsError(f"GOALD_CONFIG: there is no file {config}")
+        raise SettingsError(f"GOALD_CONFIG: there is no file {config}.")
+    in_file = _names_in_file(Path(config or FILE))
+    _refuse_unknown(os.environ, in_file, config or FILE)
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {_plain(item)}"
-            for item in error.errors()
+        faults = "; ".join(
+            f"{_spelling(item, in_file, config or FILE)}: {_plain(item)}" for item in error.errors()
         )
-        raise SettingsError(f"wrong settings: {wrong}") from None
-    except ValueError as error:
-        raise SettingsError(f"{config or FILE} cannot be read: {error}") from None
+        raise SettingsError(f"wrong settings: {faults}") from None
+
+
+def _names_in_file(path: Path) -> list[str]:
+    try:
+        return list(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"Cannot read {path}: {error}.") from None
+
+
+def _refuse_unknown(environment: Mapping[str, str], in_file: list[str], path: str) -> None:
+    variables = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = {*variables, *NOT_SETTINGS}
+    faults = [
+        f"unknown setting {name}{_suggestion(name.upper(), variables)}"
+        for name in sorted(environment)
+        if name.upper().startswith(PREFIX) and name.upper() not in known
+    ]
+    names = list(Settings.model_fields)
+    faults += [
+        f"unknown setting {name} in {path}{_suggestion(name.lower(), names)}"
+        for name in in_file
+        if name not in Settings.model_fields
+    ]
+    if faults:
+        raise SettingsError("; ".join(faults))
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    bare = name.lower().removeprefix(PREFIX.lower())
+    similar = difflib.get_close_matches(
+        bare, [each.lower().removeprefix(PREFIX.lower()) for each in known], 1
+    )
+    if not similar:
+        return ""
+    prefix = PREFIX if known[0].startswith(PREFIX) else ""
+    return f": did you mean {prefix}{similar[0].upper() if prefix else similar[0]}?"
+
+
+def _spelling(fault: ErrorDetails, in_file: list[str], path: str) -> str:
+    """The setting as the user wrote it: a variable, or a name in the file."""
+    name = "_".join(str(part) for part in fault["loc"])
+    variable = PREFIX + name.upper()
+    is_variable = any(each.upper() == variable for each in os.environ)
+    return f"{name} in {path}" if name in in_file and not is_variable else variable
 
 
 def _plain(fault: ErrorDetails) -> str:
-    """Pydantic's message, where that is one for whoever sets up goald."""
+    """Pydantic's message, reworded where it speaks of Python."""
     if fault["type"] == "too_short":
         return f"must have at least {fault['ctx']['min_length']} characters"
-    if fault["type"] == "extra_forbidden":
-        return "there is no such setting"
-    return fault["msg"]
-
-
-def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | NOT_SETTINGS
-    unknown = sorted(
-        name
-        for name in environment
-        if name.upper().startswith(PREFIX) and name.upper() not in known
-    )
-    if unknown:
-        raise SettingsError(f"unknown settings: {', '.join(unknown)}")
+    if fault["type"] == "string_pattern_mismatch":
+        choices = fault["ctx"]["pattern"].strip("^$()").split("|")
+        return f"must be {', '.join(choices[:-1])} or {choices[-1]}"
+    text = fault["msg"].replace("Input should", "must").replace("String should", "must")
+    return text[:1].lower() + text[1:]

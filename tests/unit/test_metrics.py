@@ -1,4 +1,4 @@
-"""Metrics on their way from a process to the exporter and the live line."""
+"""Metrics of a process arrive at the exporter and in the status line."""
 
 import json
 import socket
@@ -51,7 +51,7 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def test_a_snapshot_is_json_and_holds_every_sample() -> None:
+def test_a_snapshot_is_json_and_contains_every_sample() -> None:
     process, metrics = shard()
     metrics.evaluated.labels("form.submitted").inc(3)
     families = json.loads(json.dumps(snapshot(process.registry)))
@@ -63,7 +63,7 @@ def test_a_snapshot_is_json_and_holds_every_sample() -> None:
     assert samples["goald_events_evaluated_total", (("type", "form.submitted"),)] == 3
 
 
-def test_rates_are_what_grew_by_the_time_that_passed() -> None:
+def test_a_rate_is_the_growth_per_second() -> None:
     consumer, (process, metrics) = Process("consumer"), shard()
     assert consumer.consumer is not None
     before = readings(NOW, consumer, process)
@@ -76,7 +76,7 @@ def test_rates_are_what_grew_by_the_time_that_passed() -> None:
     assert (found.lag, found.dead) == (7, 9)
 
 
-def test_a_process_started_anew_counts_from_zero() -> None:
+def test_a_restarted_process_counts_from_zero() -> None:
     old, metrics = shard(pid=1)
     metrics.exits.inc(1_000)
     new, fresh = shard(pid=2)
@@ -129,7 +129,7 @@ def test_a_quantile_lies_within_its_bucket(
     assert quantile(0.95, buckets) == pytest.approx(expected)
 
 
-def test_a_window_forgets_what_was_before_it() -> None:
+def test_a_window_ignores_older_readings() -> None:
     process, metrics = shard()
     window = RateWindow(seconds=5)
     found: Snapshot | None = None
@@ -142,7 +142,7 @@ def test_a_window_forgets_what_was_before_it() -> None:
     assert found.exits == 300
 
 
-def test_readings_at_the_same_moment_give_no_rate() -> None:
+def test_readings_at_the_same_time_have_rate_zero() -> None:
     process, _ = shard()
     window = RateWindow()
     assert window.add(readings(NOW, process)).events_per_s == 0
@@ -190,7 +190,7 @@ def test_a_scrape_serves_every_process_by_role_and_index() -> None:
     assert found["goald_ready", ()] == 1
 
 
-def test_readings_that_are_renewed_no_more_are_not_ready() -> None:
+def test_stale_readings_are_not_ready() -> None:
     supervisor = Heartbeat("supervisor", 0, 9, "host", NOW, NOW, True, (), 0, 0)
     latest = Readings(NOW, [supervisor])
     for at, ready in ((later(1), 1), (later(60), 0)):

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what is said of a wrong one."""
+"""Settings come from variables and one file, and a wrong one is named."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,8 @@ from goald.settings import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable of goald's, and a directory without a file."""
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No GOALD_* variable is set, and the directory has no goald.toml."""
     for name in list(os.environ):
         if name.upper().startswith("GOALD_"):
             monkeypatch.delenv(name)
@@ -21,12 +21,12 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_defaults_need_nothing() -> None:
     settings = load_settings()
-    assert settings.streams is None, "as many as Redis has"
+    assert settings.streams is None, "the number stored in Redis"
     assert (settings.shards, settings.consumers) == (2, 1)
     assert settings.data_dir == Path(".goald")
 
 
-def test_a_variable_wins_over_the_file_and_an_option_over_both(
+def test_options_take_precedence_over_variables_and_variables_over_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "goald.toml").write_text("streams = 8\nshards = 8\nconsumers = 8\n")
@@ -42,7 +42,7 @@ def test_the_file_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert load_settings().streams == 6
 
 
-def test_a_file_that_is_named_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_config_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOALD_CONFIG", "/nowhere/goald.toml")
     with pytest.raises(SettingsError, match=r"GOALD_CONFIG: there is no file /nowhere/goald\.toml"):
         load_settings()
@@ -50,7 +50,7 @@ def test_a_file_that_is_named_and_missing_is_an_error(monkeypatch: pytest.Monkey
 
 def test_a_file_that_is_not_toml_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "goald.toml").write_text("streams: 4\n")
-    with pytest.raises(SettingsError, match=r"goald\.toml cannot be read"):
+    with pytest.raises(SettingsError, match=r"Cannot read goald\.toml: "):
         load_settings()
 
 
@@ -81,17 +81,21 @@ def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOALD_SHARD", "4")
-    with pytest.raises(SettingsError, match=r"unknown settings: GOALD_SHARD$"):
+    with pytest.raises(
+        SettingsError, match=r"^unknown setting GOALD_SHARD: did you mean GOALD_SHARDS\?$"
+    ):
         load_settings()
 
 
 def test_a_misspelt_name_in_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "goald.toml").write_text("shard = 4\n")
-    with pytest.raises(SettingsError, match="GOALD_SHARD: "):
+    with pytest.raises(
+        SettingsError, match=r"^unknown setting shard in goald\.toml: did you mean shards\?$"
+    ):
         load_settings()
 
 
-def test_an_address_that_is_needed_and_not_set_is_named() -> None:
+def test_a_missing_address_is_named() -> None:
     with pytest.raises(SettingsError, match=r"GOALD_REDIS_URL is not set.*--embedded"):
         _ = load_settings().redis
     with pytest.raises(SettingsError, match="GOALD_POSTGRES_DSN is not set"):
@@ -99,11 +103,11 @@ def test_an_address_that_is_needed_and_not_set_is_named() -> None:
 
 
 def test_logins_of_the_other_roles_fall_back_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://engine@h/g")
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://shard@h/g")
     monkeypatch.setenv("GOALD_POSTGRES_OWNER_DSN", "postgresql://owner@h/g")
     postgres = load_settings().postgres
     assert postgres.owner_dsn == "postgresql://owner@h/g"
-    assert postgres.api_dsn == postgres.dsn == "postgresql://engine@h/g"
+    assert postgres.api_dsn == postgres.dsn == "postgresql://shard@h/g"
 
 
 def test_settings_cannot_be_changed_once_they_are_read() -> None:
@@ -111,14 +115,34 @@ def test_settings_cannot_be_changed_once_they_are_read() -> None:
         load_settings().streams = 5  # type: ignore[misc]
 
 
-def test_every_setting_says_what_it_is_for() -> None:
+def test_every_setting_has_a_description() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
 
 
-def test_a_secret_that_is_too_short_is_told_of_in_characters(
+def test_the_required_length_of_a_secret_is_in_characters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GOALD_JWT_SECRET", "short")
     with pytest.raises(SettingsError, match=r"GOALD_JWT_SECRET: must have at least 32 char"):
+        load_settings()
+
+
+def test_the_file_is_named_with_a_wrong_value_from_it(tmp_path: Path) -> None:
+    (tmp_path / "goald.toml").write_text("shards = 0\n")
+    with pytest.raises(SettingsError, match=r"shards in goald\.toml: must be greater than"):
+        load_settings()
+
+
+def test_an_unknown_setting_without_a_similar_one_is_named_without_a_suggestion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GOALD_XYZZY", "1")
+    with pytest.raises(SettingsError, match=r"^unknown setting GOALD_XYZZY$"):
+        load_settings()
+
+
+def test_the_allowed_values_of_a_setting_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOALD_LOG_LEVEL", "loud")
+    with pytest.raises(SettingsError, match="must be debug, info, warning or error"):
         load_settings()

@@ -14,9 +14,10 @@ from typing import Self
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from goald.domain.errors import StartError
+from goald.metrics import instance_metrics, snapshot_age
 from goald.ports.process_registry import Readings
 from goald.runtime.heartbeat.readiness import is_ready
 from goald.runtime.http.listen_socket import bind_error, host_in_url
@@ -74,36 +75,17 @@ class ReadingsCollector:
     def collect(self) -> Iterable[Metric]:
         # Evaluated now, because readings grow stale while Redis is unreachable.
         readings = replace(self._latest(), at=self._now())
-        yield from _instance_metrics(readings)
+        yield from instance_metrics(
+            ready=is_ready(readings),
+            lag=readings.lag,
+            dead=readings.dead,
+            dead_dropped=readings.dead_dropped,
+        )
         yield from _process_metrics(readings)
 
 
-def _instance_metrics(readings: Readings) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        "goald_ready", "1 if every process is ready, else 0.", value=float(is_ready(readings))
-    )
-    lag = GaugeMetricFamily(
-        "goald_lag_entries", "Unacknowledged entries of an event stream.", labels=["stream"]
-    )
-    for stream, entries in sorted(readings.lag.items()):
-        lag.add_metric([stream], entries)
-    yield lag
-    yield GaugeMetricFamily(
-        "goald_dead_entries", "Dead letters in goald:dead.", value=readings.dead
-    )
-    yield CounterMetricFamily(
-        "goald_dead_dropped",
-        "Dead letters removed because goald:dead was full (GOALD_DEAD_BYTES).",
-        value=readings.dead_dropped,
-    )
-
-
 def _process_metrics(readings: Readings) -> Iterator[Metric]:
-    age = GaugeMetricFamily(
-        "goald_process_snapshot_age_seconds",
-        "Time since a process sent the metrics that are served for it.",
-        labels=["role", "index"],
-    )
+    age = snapshot_age()
     families: dict[str, Metric] = {}
     for heartbeat in readings.heartbeats:
         process = {"role": heartbeat.role, "index": str(heartbeat.index)}

@@ -227,7 +227,7 @@ class ShardProcess:
         stats = self._evaluator.stats()
         self._metrics.enrollments.set(stats["enrollments"])
         self._metrics.listeners.set(stats["listeners"])
-        self._metrics.held_bytes.set(stats["bytes"])
+        self._metrics.matcher_bytes.set(stats["bytes"])
         self._metrics.config_version.set(self._evaluator.config_version)
         if self._lease is not None:
             self._metrics.epoch.set(self._lease.epoch)
