@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from goald.api.ports import EventSink
 from goald.api.problems import TooManyRequests
 from goald.domain.errors import ServiceUnavailable
-from goald.pipeline.intake import TakenEvent
+from goald.pipeline.intake import AcceptedEvent
 
 PATIENCE_S: Final = 2.0
 """How long Redis may fail, or not answer, before the caller is told to come again."""
@@ -22,7 +22,7 @@ LINE: Final = 64
 """Requests of one tenant that wait for others of its own: 64 MiB at most."""
 
 
-def units(taken: Sequence[TakenEvent]) -> int:
+def units(taken: Sequence[AcceptedEvent]) -> int:
     """What these events count as, for the tenant's quota and its share."""
     return sum(-(-len(event.payload) // UNIT_BYTES) for event in taken)
 
@@ -39,7 +39,7 @@ class Publishing:
         self._sink = sink
         self._shares: WeakValueDictionary[str, _Share] = WeakValueDictionary()
 
-    async def publish(self, tenant: str, taken: Sequence[TakenEvent]) -> None:
+    async def publish(self, tenant: str, taken: Sequence[AcceptedEvent]) -> None:
         """Return when Redis has all of these, in their order.
 
         Raises TooManyRequests, sending nothing, where LINE requests of the tenant wait already.

@@ -1,4 +1,4 @@
-"""Explain: what one event would do, and why not more; nothing is written (3.4)."""
+"""Explain: a dry run of one event. Returns what the event would do and why; writes nothing."""
 
 from typing import Any, Final
 
@@ -15,54 +15,54 @@ OTHER_TENANT: Final = "other tenant's"
 
 
 class Explain:
-    """The dry run: the same engine as a shard's, filled with one contact for one event.
+    """Evaluates one event with the matcher that shards use, loaded with the event's contact.
 
-    It sees what is committed. A shard hears of a change of the configuration some
-    milliseconds later, and of events that are not yet acknowledged neither knows.
+    It sees committed state. A shard applies a configuration change some milliseconds later.
+    Neither sees events that are not acknowledged yet.
     """
 
     def __init__(self, contacts: ContactReader, clock: Clock, *, clock_skew_us: int = 0) -> None:
-        """`clock_skew_us`: as the shards have it (E3)."""
+        """`clock_skew_us` must equal the shards' (E3)."""
         self._contacts = contacts
         self._clock = clock
         self._clock_skew_us = clock_skew_us
 
     async def explain(self, tenant: str, event: bytes) -> dict[str, Any]:
-        """One event of this tenant, as JSON, against each enrollment of its contact.
+        """Evaluate one event of this tenant, as JSON, against each enrollment of its contact.
 
-        Gives what `api.models.explain.Explanation` describes. For an event that names another
-        tenant nothing is looked up (D8). Raises InvalidEvent, with the reason, for one that
-        goald would refuse; ServiceUnavailable.
+        Returns what `api.models.explain.Explanation` describes. For an event that names another
+        tenant, nothing is looked up (D8). Raises InvalidEvent, with the reason, if goald would
+        refuse the event, and ServiceUnavailable.
         """
         now_us = self._clock.now_us()
         found = intake(event, tenant, now_us)
         if found.is_list:
             raise InvalidEvent("only one event can be explained at a time")
         if found.refused:
-            if not found.refused[0].is_anothers:
+            if not found.refused[0].names_other_tenant:
                 raise InvalidEvent(found.refused[0].reason)
-            told = self._ask(_native.Engine(), event, now_us)
-            return told | {"reason": OTHER_TENANT, "matched": False, "truncated": False}
-        [taken] = found.taken
-        state = await self._contacts.read(tenant, taken.contact)
+            explained = self._explain(_native.Engine(), event, now_us)
+            return explained | {"reason": OTHER_TENANT, "matched": False, "truncated": False}
+        [accepted] = found.accepted
+        state = await self._contacts.read(tenant, accepted.contact)
         engine = _native.Engine(clock_skew_us=self._clock_skew_us)
         engine.update_workflows(state.workflows)
         engine.load(state.active)
-        return _enriched(self._ask(engine, taken.payload, now_us), state)
+        return _enriched(self._explain(engine, accepted.payload, now_us), state)
 
-    def _ask(self, engine: _native.Engine, event: bytes, now_us: int) -> dict[str, Any]:
-        told: dict[str, Any] = orjson.loads(engine.explain(event, now_us))
-        return told
+    def _explain(self, engine: _native.Engine, event: bytes, now_us: int) -> dict[str, Any]:
+        explained: dict[str, Any] = orjson.loads(engine.explain(event, now_us))
+        return explained
 
 
-def _enriched(told: dict[str, Any], state: ContactState) -> dict[str, Any]:
-    """With criteria, times in words, and the enrollments that have ended, newest first."""
+def _enriched(explained: dict[str, Any], state: ContactState) -> dict[str, Any]:
+    """Add criteria, RFC 3339 times, and the enrollments that have ended, newest first."""
     criteria = {
         goal["id"]: orjson.loads(goal["criteria"])
         for workflow in state.workflows
         for goal in workflow["goals"]
     }
-    active = told["enrollments"]
+    active = explained["enrollments"]
     for enrollment in active:
         enrollment["status"] = "active"
         enrollment["enrolled_at"] = rfc3339(enrollment["enrolled_at"])
@@ -84,7 +84,7 @@ def _enriched(told: dict[str, Any], state: ContactState) -> dict[str, Any]:
         }
         for row in state.ended
     ]
-    return told | {
+    return explained | {
         "matched": any(enrollment["matched"] for enrollment in active),
         "enrollments": active + ended,
         "truncated": state.truncated,

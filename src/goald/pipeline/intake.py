@@ -1,7 +1,7 @@
-"""Intake: what comes by HTTP, told into its events and checked before it is published.
+"""Intake: splits the body of an HTTP request into events and validates them before publication.
 
-What is taken here goes through `route` and `evaluate` as it is: nothing that a caller was told
-was taken ends in goald:dead for what it holds (D4).
+An accepted event passes `route` and `evaluate` unchanged. So an event whose acceptance a caller
+has seen is never dead-lettered because of its content (D4).
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from goald.domain.errors import InvalidEvent
 
 
 @dataclass(frozen=True, slots=True)
-class TakenEvent:
-    """An event to be published: its contact, and its bytes."""
+class AcceptedEvent:
+    """An event to publish."""
 
     contact: str
     payload: bytes
@@ -21,29 +21,31 @@ class TakenEvent:
 
 @dataclass(frozen=True, slots=True)
 class RefusedEvent:
-    """An event that its producer has to mend. `id` is its own, where it can be read."""
+    """An event that its producer must correct."""
 
     index: int
     id: str | None
+    """The event's own id, if it could be read."""
     reason: str
-    is_anothers: bool
-    """Nothing is wrong with it but that it names another tenant."""
+    names_other_tenant: bool
+    """The event is valid, but names another tenant than the caller's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What a body held, in order."""
+    """The events of one request, in order."""
 
     is_list: bool
-    taken: Sequence[TakenEvent]
+    accepted: Sequence[AcceptedEvent]
     refused: Sequence[RefusedEvent]
 
 
 def intake(body: bytes, tenant: str, now_us: int) -> Intake:
-    """Take the events of one tenant's request: a JSON object, or a list of up to 1,000.
+    """Validate the events of one tenant's request: a JSON object, or a list of up to 1,000.
 
     An event without `tenantid` gets this tenant's; one that names another is refused (D8).
-    Raises InvalidEvent, saying why, where the body is neither. Does not block.
+    Raises InvalidEvent, with the reason, if the body is neither an object nor such a list. Does
+    not block.
     """
     try:
         found = _native.intake(body, tenant, now_us)
@@ -52,7 +54,7 @@ def intake(body: bytes, tenant: str, now_us: int) -> Intake:
     others = set(found.of_others)
     return Intake(
         is_list=found.is_list,
-        taken=[TakenEvent(contact, payload) for _, contact, payload in found.taken],
+        accepted=[AcceptedEvent(contact, payload) for _, contact, payload in found.taken],
         refused=[
             RefusedEvent(index, event_id, reason, index in others)
             for index, event_id, reason in found.refused

@@ -13,9 +13,9 @@ from tests.support.services.redis_proxy import Proxy
 from goald.api.publishing import Publishing
 from goald.client import Publisher
 from goald.domain.errors import ServiceUnavailable
-from goald.pipeline.intake import TakenEvent
+from goald.pipeline.intake import AcceptedEvent
 
-EVENT = TakenEvent("ann", b"{}")
+EVENT = AcceptedEvent("ann", b"{}")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from goald.cli.commands import streams as command
 from goald.client import Publisher, ServiceUnavailable, event
 from goald.domain.errors import NotDrained, StreamCountMismatch
 from goald.domain.streams import partition_of
-from goald.pipeline.intake import TakenEvent
+from goald.pipeline.intake import AcceptedEvent
 from goald.ports.outbound import DeadLetter
 from goald.redis_keys import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream
 from goald.runtime.jobs.stream_count_watcher import StreamCountWatcher
@@ -147,7 +147,7 @@ async def test_producers_wait_while_the_number_is_being_changed(
 async def test_the_api_says_come_again_while_the_number_is_being_changed(
     any_redis_url: str, client: Any
 ) -> None:
-    taken = [TakenEvent("ann", json.dumps(tag("ann", 0)).encode())]
+    taken = [AcceptedEvent("ann", json.dumps(tag("ann", 0)).encode())]
     async with Publisher(any_redis_url) as publisher:
         publishing = Publishing(publisher)
         await count_change.announce(client, 8)

@@ -122,6 +122,6 @@ async def _publish(parts: Dependencies, tenant: str, kind: str, data: dict[str, 
     found = intake(orjson.dumps(event), tenant, now_us)
     if found.refused:
         raise BadRequest(found.refused[0].reason)
-    await parts.quotas.events(tenant, units(found.taken))
-    await parts.events.publish(tenant, found.taken)
+    await parts.quotas.events(tenant, units(found.accepted))
+    await parts.events.publish(tenant, found.accepted)
     return EventMade(event_id=event_id, type=kind)

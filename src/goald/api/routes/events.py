@@ -43,11 +43,11 @@ async def send_events(
 
     async def send() -> EventsTaken:
         found = await taken(request, caller.tenant_id, parts.clock.now_us())
-        if not found.taken:
+        if not found.accepted:
             raise _none_taken(found)
-        await parts.quotas.events(caller.tenant_id, units(found.taken))
-        await parts.events.publish(caller.tenant_id, found.taken)
-        return EventsTaken(accepted=len(found.taken), refused=_refused(found))
+        await parts.quotas.events(caller.tenant_id, units(found.accepted))
+        await parts.events.publish(caller.tenant_id, found.accepted)
+        return EventsTaken(accepted=len(found.accepted), refused=_refused(found))
 
     return await once(request, parts, caller, key, 202, send)
 

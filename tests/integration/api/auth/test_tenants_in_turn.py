@@ -11,13 +11,13 @@ from goald.api.publishing import LINE, SHARE_UNITS, Publishing, units
 from goald.client import Publisher, event
 from goald.client.envelope import encode
 from goald.domain.errors import ServiceUnavailable
-from goald.pipeline.intake import TakenEvent
+from goald.pipeline.intake import AcceptedEvent
 
 
-def events(tenant: str, count: int) -> list[TakenEvent]:
+def events(tenant: str, count: int) -> list[AcceptedEvent]:
     """Of one unit each."""
     created = event("contact.tag.added", tenant, "ann", {"tag_id": "t", "note": "x" * 600})
-    return [TakenEvent("ann", encode(created, "json"))] * count
+    return [AcceptedEvent("ann", encode(created, "json"))] * count
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ async def publisher(redis_url: str) -> AsyncIterator[Publisher]:
 
 def test_an_event_counts_once_for_each_kibibyte() -> None:
     sizes = [1, 1_024, 1_025, 65_536]
-    assert [units([TakenEvent("ann", bytes(size))]) for size in sizes] == [1, 1, 2, 64]
-    assert units([TakenEvent("ann", bytes(size)) for size in sizes]) == 68
+    assert [units([AcceptedEvent("ann", bytes(size))]) for size in sizes] == [1, 1, 2, 64]
+    assert units([AcceptedEvent("ann", bytes(size)) for size in sizes]) == 68
 
 
 async def test_an_event_does_not_wait_behind_anothers_flood(publisher: Publisher) -> None:
@@ -60,7 +60,7 @@ async def test_small_requests_of_a_tenant_share_a_flush(redis_url: str) -> None:
 
 async def test_beyond_its_line_a_tenant_is_told_to_come_again(publisher: Publisher) -> None:
     publishing = Publishing(publisher)
-    large = [TakenEvent("ann", bytes(600 << 10))]  # No two of them fit in a share.
+    large = [AcceptedEvent("ann", bytes(600 << 10))]  # No two of them fit in a share.
     crowd = [publishing.publish("acme", large) for _ in range(3 * LINE)]
 
     outcomes = await asyncio.gather(*crowd, return_exceptions=True)
