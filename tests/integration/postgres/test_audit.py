@@ -1,4 +1,4 @@
-"""What the audit log tells: every change, by whom, before and after; and who may write it."""
+"""The audit log records every change with its actor and both states, and limits its writers."""
 
 import threading
 from typing import Any
@@ -37,10 +37,10 @@ def change(database: Database, statement: str, *given: Any) -> None:
         assert connection.execute(statement.encode(), given).rowcount == 1
 
 
-# What is told
+# Recorded entries
 
 
-def test_workflow_is_told_from_its_making_on_with_actor_before_and_after(
+def test_workflow_changes_are_recorded_with_actor_before_and_after(
     database: Database,
 ) -> None:
     with configuring(database, actor="ada") as connection:
@@ -65,13 +65,13 @@ def test_workflow_is_told_from_its_making_on_with_actor_before_and_after(
     assert {row["workflow_id"] for row in read_audit_log(database)} == {"w-1"}
 
 
-def test_workflow_made_active_is_told_as_if_in_two_steps(database: Database) -> None:
+def test_workflow_created_active_is_recorded_in_two_entries(database: Database) -> None:
     with configuring(database) as connection:
         add_workflow(connection, "at-once", is_active=True)
         add_workflow(connection, "in-steps")
         connection.execute("UPDATE goald.workflows SET is_active = true WHERE id = 'in-steps'")
     rows = read_audit_log(database)
-    at_once, in_steps = (
+    in_one_step, in_steps = (
         [
             (row["action"], (row["before"] or {}).get("is_active"), row["after"]["is_active"])
             for row in rows
@@ -79,11 +79,11 @@ def test_workflow_made_active_is_told_as_if_in_two_steps(database: Database) -> 
         ]
         for workflow in ("at-once", "in-steps")
     )
-    assert at_once == in_steps
-    assert at_once == [("workflow.created", None, False), ("workflow.activated", False, True)]
+    assert in_one_step == in_steps
+    assert in_one_step == [("workflow.created", None, False), ("workflow.activated", False, True)]
 
 
-def test_goal_is_told_with_its_workflow(database: Database) -> None:
+def test_goal_is_recorded_with_its_workflow(database: Database) -> None:
     with configuring(database) as connection:
         add_workflow(connection, "w-1")
         add_goal(connection)
@@ -103,7 +103,7 @@ def test_goal_is_told_with_its_workflow(database: Database) -> None:
     assert deleted["after"] is None
 
 
-def test_entity_is_told_by_its_kind(database: Database) -> None:
+def test_entity_is_recorded_with_its_kind(database: Database) -> None:
     insert = "INSERT INTO goald.catalog_entities (tenant_id, kind, entity_id, name)"
     change(database, f"{insert} VALUES ('acme', 'tag', 't-1', 'Customer')")
     change(database, "UPDATE goald.catalog_entities SET name = 'Buyer'")
@@ -116,7 +116,7 @@ def test_entity_is_told_by_its_kind(database: Database) -> None:
     assert read_audit_log(database)[2]["before"]["name"] == "Buyer"
 
 
-def test_webhook_secret_is_told_of_but_never_told(database: Database) -> None:
+def test_webhook_secret_change_is_recorded_without_the_secret(database: Database) -> None:
     insert = "INSERT INTO goald.webhook_secrets (tenant_id, provider, secret) VALUES ('acme', "
     change(database, f"{insert}'stripe', %s)", SECRET)
     change(database, "UPDATE goald.webhook_secrets SET secret = %s", SECRET[::-1])
@@ -131,14 +131,14 @@ def test_webhook_secret_is_told_of_but_never_told(database: Database) -> None:
             assert "secret" not in (held or {})
 
 
-def test_what_is_written_as_it_was_is_no_change(database: Database) -> None:
+def test_writing_the_same_values_is_no_change(database: Database) -> None:
     with configuring(database) as connection:
         add_workflow(connection, "w-1")
     change(database, "UPDATE goald.workflows SET config_version = 7, updated_at = now()")
     assert actions(database) == [("workflow.created", "workflow", "w-1")]
 
 
-def test_change_that_is_rolled_back_is_not_told(database: Database) -> None:
+def test_change_that_is_rolled_back_is_not_recorded(database: Database) -> None:
     with configuring(database) as connection:
         add_workflow(connection, "w-1")
         connection.rollback()
@@ -147,13 +147,13 @@ def test_change_that_is_rolled_back_is_not_told(database: Database) -> None:
     assert [(row["number"], row["subject_id"]) for row in read_audit_log(database)] == [(1, "w-2")]
 
 
-def test_without_an_actor_the_login_is_told(database: Database) -> None:
+def test_without_an_actor_the_login_is_recorded(database: Database) -> None:
     with configuring(database, actor="") as connection:
         add_workflow(connection, "w-1")
     assert read_audit_log(database)[0]["actor"] == "goald"
 
 
-def test_every_achievement_of_a_commit_is_told(database: Database) -> None:
+def test_every_achievement_of_a_commit_is_recorded(database: Database) -> None:
     achieve(database, "e-1", "e-2", "e-3")
     rows = read_audit_log(database)
     assert [(row["writer"], row["number"], row["subject_id"]) for row in rows] == [
@@ -170,7 +170,7 @@ def test_every_achievement_of_a_commit_is_told(database: Database) -> None:
     assert set(after) == {"achievement_id", "contact_id", "goal_id", "goal_type", "achieved_at"}
 
 
-def test_chain_of_a_shard_goes_on_when_there_are_more_shards(database: Database) -> None:
+def test_chain_of_a_shard_continues_when_there_are_more_shards(database: Database) -> None:
     achieve(database, "e-1")
     with committing(database, slots="0-63") as connection:
         add_achievements(connection, "e-2")
@@ -183,10 +183,12 @@ def test_chain_of_a_shard_goes_on_when_there_are_more_shards(database: Database)
     ]
 
 
-# Several at once
+# Concurrent writers
 
 
-def test_writers_of_one_chain_at_once_neither_fork_it_nor_leave_a_gap(database: Database) -> None:
+def test_concurrent_writers_of_one_chain_neither_fork_it_nor_leave_a_gap(
+    database: Database,
+) -> None:
     together = threading.Barrier(4)
 
     def configure(name: str) -> None:
@@ -203,7 +205,7 @@ def test_editors_of_the_same_rows_in_another_order_do_not_stop_each_other(
     database: Database,
 ) -> None:
     """One has changed x and then wants y, the other has changed y: without a wait for the
-    chain that both append to, the second ends and the first goes on."""
+    chain that both append to, the second ends and the first continues."""
     with configuring(database) as connection:
         add_workflow(connection, "x")
         add_workflow(connection, "y")
@@ -256,7 +258,7 @@ def run_together(works: list[Any]) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE goald.audit_log SET actor = 'nobody'",
+        "UPDATE goald.audit_log SET actor = 'intruder'",
         "DELETE FROM goald.audit_log",
         "TRUNCATE goald.audit_log",
         "DELETE FROM goald.audit_heads",

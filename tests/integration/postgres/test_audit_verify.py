@@ -1,4 +1,4 @@
-"""`goald audit verify` finds what a superuser changes behind goald's back, and nothing else."""
+"""`goald audit verify` finds every change that a superuser makes, and nothing else."""
 
 import threading
 
@@ -204,7 +204,7 @@ def test_what_was_tampered_with_is_found_and_named(
     rows: int,
 ) -> None:
     tamper(log, *statements)
-    assert found(log, rows) == [("slots/0", *one) for one in expected]
+    assert found(log, rows) == [("slots/0", *finding) for finding in expected]
 
 
 def test_row_of_a_tenants_chain_is_named_by_its_writer(log: Database) -> None:
@@ -216,7 +216,7 @@ def test_row_of_a_tenants_chain_is_named_by_its_writer(log: Database) -> None:
 
 
 def test_functions_of_the_database_are_not_relied_on(log: Database) -> None:
-    """Whoever can change rows can change the function that hashed them."""
+    """A superuser can also replace the function that computes the hashes."""
     tamper(log, f"UPDATE goald.audit_log SET actor = 'eve' WHERE {SHARD} = 2")
     with psycopg.connect(log.admin_dsn) as admin:
         admin.execute("DROP TRIGGER audit ON goald.workflow_goal_achievements")

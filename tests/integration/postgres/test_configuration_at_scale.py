@@ -85,25 +85,25 @@ async def test_no_statement_of_the_api_walks_over_a_table(pool: TenantPool) -> N
 @pytest.mark.usefixtures("large")
 async def test_what_is_read_is_what_was_asked_for(pool: TenantPool) -> None:
     configurations = PostgresConfigurationStore(pool)
-    held = await configurations.load("acme", ConfigurationScope(["w-7"], [("product", "p-8")]))
-    assert list(held.workflows) == ["w-7"]
-    assert [goal.criteria for goal in held.goals["w-7"]] == [{"product_id": "p-7"}]
-    assert list(held.catalog) == ["product"]
-    assert sorted(held.catalog["product"]) == ["p-7", "p-8"]
-    assert held.kinds == {"product"}
+    current = await configurations.load("acme", ConfigurationScope(["w-7"], [("product", "p-8")]))
+    assert list(current.workflows) == ["w-7"]
+    assert [goal.criteria for goal in current.goals["w-7"]] == [{"product_id": "p-7"}]
+    assert list(current.catalog) == ["product"]
+    assert sorted(current.catalog["product"]) == ["p-7", "p-8"]
+    assert current.kinds == {"product"}
 
 
 @pytest.mark.usefixtures("large")
 async def test_file_reads_what_it_names(pool: TenantPool) -> None:
-    wanted = parse_configuration(
+    desired = parse_configuration(
         "tenant: acme\nworkflows:\n- id: w-7\n  goals:\n"
         "  - {goal_type: purchase_made, criteria: {product_id: p-9}}\n"
         "catalog: {product: [{id: p-10, name: P}]}"
     )
-    held = await PostgresConfigurationStore(pool).load("acme", scope_for(wanted, prune=False))
-    assert list(held.workflows) == ["w-7"]
-    assert sorted(held.catalog["product"]) == ["p-10", "p-7", "p-9"]
-    (added,) = await service_over(pool).plan(wanted)
+    current = await PostgresConfigurationStore(pool).load("acme", scope_for(desired, prune=False))
+    assert list(current.workflows) == ["w-7"]
+    assert sorted(current.catalog["product"]) == ["p-10", "p-7", "p-9"]
+    (added,) = await service_over(pool).plan(desired)
     assert added.action == "create"
 
 
@@ -113,19 +113,17 @@ async def test_pruning_sees_all_that_it_may_delete(pool: TenantPool) -> None:
         await service.put_entity("acme", "someone", EntityRow("tag", id_, id_))
     await service.put_workflow("acme", "someone", "w", None, None, ANYHOW)
     await service.set_active("acme", "someone", "w", True, ANYHOW)
-    wanted = parse_configuration("tenant: acme\ncatalog: {tag: [{id: t-2, name: t-2}]}")
-    changes = await service.plan(wanted, prune=True)
-    assert sorted((one.action, one.row.id) for one in changes) == [
+    desired = parse_configuration("tenant: acme\ncatalog: {tag: [{id: t-2, name: t-2}]}")
+    changes = await service.plan(desired, prune=True)
+    assert sorted((change.action, change.row.id) for change in changes) == [
         ("delete", "t-1"),
         ("delete", "t-3"),
         ("update", "w"),
     ]
 
 
-async def test_whoever_follows_versions_misses_no_change(
-    database: Database, pool: TenantPool
-) -> None:
-    """Changes of many tenants at once: none becomes visible behind a later one."""
+async def test_a_reader_of_versions_misses_no_change(database: Database, pool: TenantPool) -> None:
+    """Concurrent changes of many tenants: none becomes visible after a later version."""
     services = [service_over(pool) for _ in range(4)]
     store = PostgresShardStore(database.dsn)
     seen: set[str] = set()
@@ -137,7 +135,7 @@ async def test_whoever_follows_versions_misses_no_change(
             was_over = is_over
             changed = await store.configuration(version)
             version = max(version, changed.version)
-            seen.update(one["tenant_id"] for one in changed.workflows)
+            seen.update(workflow["tenant_id"] for workflow in changed.workflows)
             if was_over:
                 return
 
@@ -146,10 +144,10 @@ async def test_whoever_follows_versions_misses_no_change(
         await service.put_workflow(f"tenant-{number}", "someone", "w", None, None, ANYHOW)
 
     try:
-        following = asyncio.create_task(follow())
+        reader = asyncio.create_task(follow())
         await asyncio.gather(*(edit(number) for number in range(100)))
         is_over = True
-        await following
+        await reader
         assert seen == {f"tenant-{number}" for number in range(100)}
     finally:
         await store.close()
@@ -170,16 +168,16 @@ async def test_waiting_changes_of_one_tenant_leave_connections_to_the_others(
                 for number in range(20)
             ]
             await wait_for_a_lock(database)
-            made = await service.put_workflow("quick", "someone", "w", None, None, ANYHOW)
-            assert made.created
+            result = await service.put_workflow("quick", "someone", "w", None, None, ANYHOW)
+            assert result.created
             assert not any(task.done() for task in waiting)
-        assert all(one.created for one in await asyncio.gather(*waiting))
+        assert all(result.created for result in await asyncio.gather(*waiting))
     finally:
         await pool.close()
 
 
 @pytest.mark.parametrize(
-    "held",
+    "current",
     [
         "SELECT FROM goald.audit_heads WHERE writer = 'tenant/slow' FOR UPDATE",
         "SELECT FROM goald.workflows WHERE tenant_id = 'slow' FOR NO KEY UPDATE",
@@ -187,21 +185,21 @@ async def test_waiting_changes_of_one_tenant_leave_connections_to_the_others(
     ids=["its chain of the audit log", "the workflow of a goal"],
 )
 async def test_change_that_waits_for_its_own_tenant_holds_up_no_other(
-    database: Database, pool: TenantPool, held: str
+    database: Database, pool: TenantPool, current: str
 ) -> None:
     service = service_over(pool)
     await service.put_workflow("slow", "someone", "w", None, None, ANYHOW)
-    wanted = parse_configuration(
+    desired = parse_configuration(
         "tenant: slow\nworkflows:\n- id: w\n  goals:\n"
         "  - {goal_type: purchase_made, criteria: {product_id: p-9}}\n"
     )
     async with admin(database) as connection:
         async with connection.transaction():
-            assert await connection.execute(held) == "SELECT 1"
-            waiting = asyncio.create_task(service.apply(wanted))
+            assert await connection.execute(current) == "SELECT 1"
+            waiting = asyncio.create_task(service.apply(desired))
             await wait_for_a_lock(database)
-            made = await service.put_workflow("quick", "someone", "w", None, None, ANYHOW)
-            assert made.created
+            result = await service.put_workflow("quick", "someone", "w", None, None, ANYHOW)
+            assert result.created
             assert not waiting.done()
         assert [change.action for change in (await waiting).changes] == ["create"]
 
@@ -216,9 +214,7 @@ async def wait_for_a_lock(database: Database) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_change_that_decides_wrongly_leaves_everything_as_it_was(
-    pool: TenantPool, database: Database
-) -> None:
+async def test_an_invalid_change_is_rolled_back(pool: TenantPool, database: Database) -> None:
     configurations = PostgresConfigurationStore(pool)
 
     def decide(_: Any) -> Any:

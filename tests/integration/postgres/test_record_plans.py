@@ -121,7 +121,7 @@ async def test_a_page_of_achievements_reads_little_more_than_the_page(
     ],
 )
 @later_pages
-async def test_a_filtered_page_of_achievements_reads_no_more_than_a_bounded_part(
+async def test_a_filtered_page_of_achievements_reads_a_bounded_number_of_rows(
     reader: Any, filters: dict[str, str], most: int, after: tuple[int, str]
 ) -> None:
     await reader.execute(statements.IN_ORDER)

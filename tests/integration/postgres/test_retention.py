@@ -21,7 +21,7 @@ from goald.domain.errors import ServiceUnavailable
 from goald.runtime.jobs.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_SECONDS, Retention
 
 KEEP_DAYS = 62
-"""The last two months are younger, whatever the day; the one four months ago is older."""
+"""The last two months are within retention on any day; the month four months ago is not."""
 OLD, YOUNG = (6, 5, 4), 2
 TABLES = ("workflow_goal_achievements", "audit_log")
 DEADLINE_S = 30.0
@@ -48,19 +48,19 @@ INSERT INTO goald.workflow_goal_achievements (tenant_id, id, workflow_id,
 SELECT 'acme', gen_random_uuid(), 'w-1', %s, 'ann', gen_random_uuid(), 'tag_added', 3, at, at,
     '{}', '{}' FROM (SELECT now() - make_interval(months => %s)) AS of (at)
 """
-# The trigger tells the present; this is what it would have told then.
-TOLD_THEN = """
+# The trigger records the present time; this statement records a past time.
+RECORD_THEN = """
 WITH head AS (
     INSERT INTO goald.audit_heads AS h (writer, slot, number, hash) VALUES ('slots/0', 0, 1, '')
     ON CONFLICT (writer) DO UPDATE SET number = h.number + 1 RETURNING number, hash
-), told AS (
+), recorded AS (
     INSERT INTO goald.audit_log (writer, number, tenant_id, recorded_at, actor, action, subject,
         subject_id, hash)
     SELECT 'slots/0', number, 'acme', at, 'goald', 'goal.achieved', 'enrollment', %(id)s,
         goald.audit_link(NULL, hash, goald.audit_text('slots/0', number, 'acme', at, 'goald',
             'goal.achieved', 'enrollment', %(id)s, NULL, NULL, NULL))
     FROM head, (SELECT now() - make_interval(months => %(ago)s)) AS of (at) RETURNING hash
-) SELECT hash FROM told
+) SELECT hash FROM recorded
 """
 
 
@@ -69,12 +69,12 @@ def make_old_month(admin: psycopg.Connection[Any], ago: int) -> None:
         admin.execute(MAKE_OLD_MONTH.format(parent=parent, ago=ago).encode())
 
 
-def tell(admin: psycopg.Connection[Any], enrollment: str, ago: int) -> None:
-    """An achievement and its row of the log, recorded so many months ago."""
+def record(admin: psycopg.Connection[Any], enrollment: str, ago: int) -> None:
+    """An achievement and its audit row, recorded `ago` months ago."""
     admin.execute("ALTER TABLE goald.workflow_goal_achievements DISABLE TRIGGER audit")
     admin.execute(ACHIEVED_THEN, (enrollment, ago))
     admin.execute("ALTER TABLE goald.workflow_goal_achievements ENABLE TRIGGER audit")
-    row = admin.execute(TOLD_THEN, {"id": enrollment, "ago": ago}).fetchone()
+    row = admin.execute(RECORD_THEN, {"id": enrollment, "ago": ago}).fetchone()
     assert row is not None
     admin.execute("UPDATE goald.audit_heads SET hash = %s WHERE writer = 'slots/0'", row)
 
@@ -86,7 +86,7 @@ def aged(database: Database) -> Database:
         for ago in (*OLD, YOUNG):
             make_old_month(admin, ago)
             for n in range(3):
-                tell(admin, f"e-{ago}-{n}", ago)
+                record(admin, f"e-{ago}-{n}", ago)
         admin.execute(
             "INSERT INTO goald.workflow_enrollments (tenant_id, id, contact_id, workflow_id, slot,"
             " status, enrolled_at, ended_at, last_achieved_at, met_types) SELECT 'acme',"
@@ -144,11 +144,11 @@ class Job:
         """Wait until it has done what it can, and sleeps."""
         deadline = time.monotonic() + DEADLINE_S
         while not self._clock.sleepers:
-            assert time.monotonic() < deadline, "the job does not come to rest"
+            assert time.monotonic() < deadline, "the job does not become idle"
             await asyncio.sleep(0.005)
 
     async def until(self, is_so: Callable[[], bool], step_s: float = BETWEEN_SECONDS) -> None:
-        """Let its time go on, step by step, until something is so."""
+        """Advance the clock step by step until the condition holds."""
         deadline = time.monotonic() + DEADLINE_S
         await self.rest()
         while not is_so():
@@ -252,7 +252,7 @@ async def test_rows_from_before_the_clock_went_back_go_with_the_month_behind_the
     with psycopg.connect(database.admin_dsn) as admin:
         make_old_month(admin, 4)
         for enrollment, ago in (("e-1", 4), ("ahead", 0), ("e-3", 4), ("e-4", 0)):
-            tell(admin, enrollment, ago)
+            record(admin, enrollment, ago)
     async with job(database) as running:
         await running.until(lambda: old_months(database) == 0)
     assert findings(database) == []
@@ -268,7 +268,7 @@ def reader(aged: Database) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-async def test_table_in_use_is_left_to_a_later_try_and_commits_go_on(
+async def test_table_in_use_is_dropped_later_and_commits_continue(
     aged: Database, reader: psycopg.Connection[Any]
 ) -> None:
     old = old_months(aged)
@@ -283,7 +283,7 @@ async def test_table_in_use_is_left_to_a_later_try_and_commits_go_on(
 async def test_drop_that_waits_gives_way_before_a_commit_has_waited_long(
     aged: Database, reader: psycopg.Connection[Any]
 ) -> None:
-    """The commit comes to stand behind the drop, which stands behind the reader that stays."""
+    """The commit queues behind the drop, which queues behind a reader that stays."""
     months = PostgresMonths(aged.dsn)
     dropping = asyncio.create_task(months.drop_oldest(KEEP_DAYS))
     await asyncio.to_thread(achieve, aged, "meanwhile")
@@ -292,7 +292,7 @@ async def test_drop_that_waits_gives_way_before_a_commit_has_waited_long(
     await months.close()
 
 
-async def test_two_jobs_at_once_drop_each_month_once(aged: Database) -> None:
+async def test_two_concurrent_jobs_drop_each_month_once(aged: Database) -> None:
     old = old_months(aged)
     item, other = PostgresMonths(aged.dsn), PostgresMonths(aged.dsn)
 
@@ -335,7 +335,7 @@ async def test_job_outlives_a_database_that_is_not_ready(empty_database: Databas
 
 
 @pytest.mark.parametrize("keep", ["30 days", "0 days"])
-def test_nobody_drops_what_is_younger_than_a_month(aged: Database, keep: str) -> None:
+def test_no_role_drops_a_month_that_is_younger_than_a_month(aged: Database, keep: str) -> None:
     with psycopg.connect(aged.dsn) as connection:
         connection.execute("SET ROLE goald_shard")
         with pytest.raises(psycopg.errors.InvalidParameterValue):

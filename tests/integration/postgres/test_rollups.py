@@ -1,4 +1,4 @@
-"""The rollups beside what the shards commit: who is counted, who waits, who may see it."""
+"""The rollups that each commit maintains: counts, locks and visibility."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -65,7 +65,7 @@ async def test_row_changed_at_a_prompt_is_counted_too(database: Database, admin:
 
 
 async def moved_to_achievements(admin: Any) -> Any:
-    """The count over the tables, once each enrollment that says so has its achievement."""
+    """The counts over the tables, once every completed enrollment has its achievement."""
     await admin.execute(
         "INSERT INTO goald.workflow_goal_achievements (tenant_id, id, workflow_id,"
         " workflow_enrollment_id, contact_id, goal_config_id, goal_type, slot, achieved_at,"
@@ -187,7 +187,7 @@ async def test_shards_that_count_the_same_workflow_never_wait_for_each_other(
     await admin.execute(ENROLL, "high-", 200, 70)
     low, high = await shard(database, LOW), await shard(database, HIGH)
     try:
-        # Each holds what the other would wait for, if it did; all transactions stay open.
+        # Each transaction holds a lock that the other would need; all stay open.
         for turn in range(2):
             await low.execute(COMPLETE, "low-1")
             await high.execute(COMPLETE, "high-1")
@@ -200,7 +200,7 @@ async def test_shards_that_count_the_same_workflow_never_wait_for_each_other(
     assert await stored_rollups(admin) == await moved_to_achievements(admin)
 
 
-# Who may see and write them
+# Access
 
 
 @contextmanager
@@ -259,7 +259,7 @@ def test_counts_are_seen_by_their_tenant_and_shard_alone(counted: Database, tabl
         ),
     ],
 )
-def test_nobody_writes_counts_but_a_shard_its_own(
+def test_only_a_shard_writes_its_own_counts(
     counted: Database, role: str, settings: dict[str, str], statement: str
 ) -> None:
     with (

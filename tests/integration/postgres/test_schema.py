@@ -68,7 +68,7 @@ def described(dsn: str) -> list[tuple[Any, ...]]:
 # Migrations
 
 
-def test_migrating_one_by_one_ends_where_migrating_at_once_does(
+def test_migrating_one_by_one_equals_migrating_in_one_run(
     empty_database: Database, database: Database
 ) -> None:
     applied = [
@@ -87,7 +87,7 @@ def test_migrating_again_does_nothing(empty_database: Database) -> None:
     assert migrations.current(empty_database.dsn) == migrations.head()
 
 
-def test_two_migrations_at_once_apply_each_revision_once(empty_database: Database) -> None:
+def test_two_concurrent_migrations_apply_each_revision_once(empty_database: Database) -> None:
     applied: list[list[str]] = []
     threads = [
         threading.Thread(target=lambda: applied.append(migrations.upgrade(empty_database.dsn)))
@@ -117,10 +117,10 @@ def test_previous_release_runs_on_the_schema_of_the_next(database: Database) -> 
     assert migrations.upgrade(database.dsn) == []
 
 
-def test_login_without_rights_is_told_what_an_administrator_runs(
+def test_login_without_rights_gets_the_statements_for_an_administrator(
     empty_database: Database,
 ) -> None:
-    login = "schema_test_nobody"
+    login = "schema_test_no_rights"
     with psycopg.connect(empty_database.admin_dsn, autocommit=True) as admin:
         admin.execute(f"DROP ROLE IF EXISTS {login}".encode())
         admin.execute(f"CREATE ROLE {login} LOGIN".encode())
@@ -136,10 +136,10 @@ def test_login_without_rights_is_told_what_an_administrator_runs(
             admin.execute(f"DROP ROLE {login}".encode())
 
 
-def test_login_that_may_not_act_as_a_role_is_told_what_to_grant(
+def test_login_that_may_not_act_as_a_role_gets_the_missing_grant(
     database: Database,
 ) -> None:
-    login = "goald_stranger"
+    login = "goald_without_grant"
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE {login} LOGIN IN ROLE goald_api".encode())
         try:

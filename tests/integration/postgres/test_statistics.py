@@ -1,4 +1,4 @@
-"""Statistics as the API reads them from Postgres (R12, E6, E9). The first two are scenarios of
+"""Statistics as the API reads them from Postgres (E6, E9). The first two are scenarios of
 the requirements, "Goal Analytics"."""
 
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ def at(text: str) -> int:
 
 
 def enrolled(number: int, begins: str, **given: Any) -> Effect:
-    """One enrollment; contacts lie in both shards by turns."""
+    """One enrollment; contacts alternate between both shards."""
     given["slot"] = 200 if number % 2 else 3
     return Effect(f"e-{number}", contact_id=f"contact-{number}", enrolled_at=at(begins), **given)
 
@@ -38,7 +38,7 @@ def achieved(number: int, begins: str, when: str, *types: str, **given: Any) -> 
 
 
 class World:
-    """Two shards that commit, and the reader of what they made."""
+    """Two shards that commit, and the statistics reader."""
 
     def __init__(self, database: Database) -> None:
         self.stores = [PostgresShardStore(database.dsn) for _ in SHARDS]
@@ -48,7 +48,7 @@ class World:
         """Each shard commits what is its own."""
         for store, slots in zip(self.stores, SHARDS, strict=True):
             lease = await store.acquire(slots, "test")
-            mine = [one for one in effects if slots.first <= one.slot <= slots.last]
+            mine = [effect for effect in effects if slots.first <= effect.slot <= slots.last]
             await store.commit(lease, change(*mine, **given))
 
     async def find(
@@ -70,9 +70,9 @@ class World:
 
 @pytest.fixture
 async def world(database: Database) -> AsyncIterator[World]:
-    made = World(database)
-    yield made
-    await made.close()
+    world = World(database)
+    yield world
+    await world.close()
 
 
 async def configure(database: Database, *goals: tuple[str, bool]) -> None:
@@ -125,7 +125,7 @@ async def test_calculate_average_time_to_goal_achievement(world: World) -> None:
 async def test_times_go_to_the_last_goal_met_and_types_count_an_enrollment_once(
     world: World,
 ) -> None:
-    """An `all` workflow, one goal now and another later, told in the other order."""
+    """An `all` workflow with an early and a late goal, reported in the opposite order."""
     await world.commit(enrolled(1, "2026-01-01"), enrolled(2, "2026-01-01"))
     for when, goal_type, status in (
         ("2026-01-08", "tag_added", {"status": "active", "ended_at": None}),
@@ -192,7 +192,7 @@ async def test_percentiles_of_days_are_of_these_days_alone(world: World) -> None
         assert found.time_to_goal_hours["p50"] == pytest.approx(middle, rel=0.025)
 
 
-async def test_exits_that_nobody_acknowledged_and_actions_that_were_saved(world: World) -> None:
+async def test_unacknowledged_exits_and_cancelled_actions_are_counted(world: World) -> None:
     await world.commit(*(achieved(number, "2026-01-01", "2026-01-02") for number in range(4)))
     await world.commit(
         acknowledgements=[
@@ -232,9 +232,9 @@ async def test_workflow_of_another_tenant_is_not_known(database: Database, world
     await world.commit(enrolled(1, "2026-01-01"))
     assert await world.find("other", "w-1") is None
     assert await world.find("acme", "w-2") is None
-    # Enrollments in a workflow that nobody configured are there all the same (E5) ...
+    # Enrollments in a workflow without a configuration are counted (E5) ...
     assert (await world.read()).total_enrolled == 1
-    # ... and so is a workflow that nobody is enrolled in.
+    # ... and so is a workflow without enrollments.
     await configure(database, ("tag_added", False))
     admin = await asyncpg.connect(database.admin_dsn)
     await admin.execute("TRUNCATE goald.workflow_days")
@@ -245,7 +245,7 @@ async def test_workflow_of_another_tenant_is_not_known(database: Database, world
 async def test_enrollments_of_other_centuries_count_on_the_first_or_last_day(
     database: Database, world: World
 ) -> None:
-    """However many years a tenant's enrollments begin in, a reader sums few days (D8)."""
+    """A reader sums a bounded number of days, however long the range is (D8)."""
     await world.commit(
         *(achieved(year, f"{year:04}-06-15", "2026-01-02") for year in range(1990, 2000)),
         *(enrolled(year, f"{year}-06-15") for year in range(2100, 2110)),

@@ -46,7 +46,7 @@ async def plan(api: Any, statement: str, arguments: int) -> str:
     return "\n".join(row[0] for row in rows)
 
 
-async def test_a_million_enrollments_are_told_right_without_a_look_at_them(
+async def test_statistics_of_a_million_enrollments_are_right_without_scanning_them(
     database: Database,
 ) -> None:
     admin = await asyncpg.connect(database.admin_dsn)

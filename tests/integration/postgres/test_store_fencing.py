@@ -1,4 +1,4 @@
-"""Who may write, when holders hang, die, or are replaced (D3, D6), on a real Postgres."""
+"""Only the current lease holder writes to Postgres, when holders hang or die (D3, D6)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +26,7 @@ from goald.domain.slots import SlotRange
 ALL = SlotRange(0, 255)
 DEADLINE = 20.0
 QUICK = {**(Connection.__init__.__kwdefaults__ or {}), "command_seconds": 0.5}
-"""What a connection is given where nobody says else: statements that are not to take long."""
+"""The default settings of a connection: short statement timeouts."""
 WAITED_LONG = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND application_name = 'goald-commit' AND wait_event_type = 'Lock'
@@ -36,14 +36,14 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
 
 @pytest.fixture
 async def new_store(database: Database) -> AsyncIterator[Callable[[], PostgresShardStore]]:
-    made: list[PostgresShardStore] = []
+    stores: list[PostgresShardStore] = []
 
     def make() -> PostgresShardStore:
-        made.append(PostgresShardStore(database.dsn))
-        return made[-1]
+        stores.append(PostgresShardStore(database.dsn))
+        return stores[-1]
 
     yield make
-    for store in made:
+    for store in stores:
         await store.close()
 
 
@@ -56,7 +56,7 @@ async def admin(database: Database) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def in_the_way(admin: Any, enrollment: str) -> AsyncIterator[None]:
-    """While this lasts, whoever inserts that enrollment waits. It is rolled back."""
+    """Blocks every insert of that enrollment until the block ends with a rollback."""
     transaction = admin.transaction()
     await transaction.start()
     try:
@@ -71,7 +71,7 @@ async def in_the_way(admin: Any, enrollment: str) -> AsyncIterator[None]:
         await transaction.rollback()
 
 
-async def until_somebody_waits(database: Database, name: str = "goald-commit") -> None:
+async def until_a_backend_waits(database: Database, name: str = "goald-commit") -> None:
     """Until a connection of goald's of this name, such as a commit's, waits for a lock."""
     connection = await asyncpg.connect(database.admin_dsn)
     try:
@@ -100,7 +100,7 @@ async def test_taker_ends_a_commit_that_hangs(
         hanging = asyncio.ensure_future(
             old.commit(old_lease, change(Effect("e-before"), Effect("e-stuck")))
         )
-        await until_somebody_waits(database)
+        await until_a_backend_waits(database)
         lease = await new.acquire(ALL, "new")
         with pytest.raises(CommitUnknown):
             await hanging
@@ -119,7 +119,7 @@ async def test_hanging_commit_does_not_hold_up_renewals(
     async with asyncio.timeout(DEADLINE):
         async with in_the_way(admin, "e-stuck"):
             hanging = asyncio.ensure_future(store.commit(lease, change(Effect("e-stuck"))))
-            await until_somebody_waits(database)
+            await until_a_backend_waits(database)
             await store.renew(lease, 1)
         assert (await hanging).effective == b"\1"
 
@@ -135,7 +135,7 @@ async def test_slow_outbox_does_not_hold_up_renewals(
         async with admin.transaction():
             await admin.fetch("SELECT number FROM goald.outbox FOR UPDATE")
             forgetting = asyncio.ensure_future(store.outbox.delete_published(lease, -1))
-            await until_somebody_waits(database, "goald-shard")
+            await until_a_backend_waits(database, "goald-shard")
             await store.renew(lease, 1)
         assert await forgetting == 1
 
@@ -147,7 +147,7 @@ async def test_cancelled_commit_leaves_the_store_usable_and_writes_nothing_later
     lease = await store.acquire(ALL, "a")
     async with asyncio.timeout(DEADLINE), in_the_way(admin, "e-stuck"):
         hanging = asyncio.ensure_future(store.commit(lease, change(Effect("e-stuck"))))
-        await until_somebody_waits(database)
+        await until_a_backend_waits(database)
         hanging.cancel()
         with pytest.raises(asyncio.CancelledError):
             await hanging
@@ -176,7 +176,7 @@ async def test_store_connects_again_after_its_backends_were_ended(
     assert await enrollments(admin) == ["e-1"]
 
 
-async def test_takers_at_once_leave_one_holder(
+async def test_concurrent_takers_leave_one_holder(
     new_store: Callable[[], PostgresShardStore],
 ) -> None:
     stores = [new_store() for _ in range(4)]
@@ -229,7 +229,7 @@ async def test_while_holders_change_every_commit_that_answered_is_there_once(
     kept = await enrollments(admin)
     assert set(answered) <= set(kept)
     assert len(kept) == len(set(kept))
-    assert len(kept) - len(answered) <= len(stores)  # at most the one under way of each
+    assert len(kept) - len(answered) <= len(stores)  # at most the one in flight of each
     achieved = await admin.fetch(
         "SELECT workflow_enrollment_id FROM goald.workflow_goal_achievements ORDER BY 1"
     )
@@ -251,7 +251,7 @@ async def test_load_whose_row_security_is_not_set_fails_loudly(
         await connection.close()
 
 
-async def test_unreachable_server_is_told_apart_from_a_commit_in_doubt() -> None:
+async def test_unreachable_server_is_distinguished_from_an_unknown_commit() -> None:
     store = PostgresShardStore("postgresql:///goald?host=/nowhere&user=goald")
     leases = PostgresStreamLeases("postgresql:///goald?host=/nowhere&user=goald")
     with pytest.raises(ServiceUnavailable):

@@ -1,4 +1,4 @@
-"""The API's connections: one tenant at a time, whatever becomes of whoever uses them (D8)."""
+"""The API's connections see one tenant at a time, also after a failed or cancelled use (D8)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ COUNT = "SELECT count(*) FROM goald.catalog_entities"
 
 @pytest.fixture
 async def pool(database: Database) -> AsyncIterator[TenantPool]:
-    """With one connection, so that whoever comes next has the one before."""
+    """With one connection, so that the next use gets the same connection."""
     pool = TenantPool(database.dsn, 1)
     yield pool
     await pool.close()
@@ -113,15 +113,15 @@ async def test_lost_connection_is_replaced(pool: TenantPool, database: Database)
         assert await connection.fetchval(SEEN) == "acme"
 
 
-async def test_server_that_is_away_is_told_as_such() -> None:
-    pool = TenantPool("postgresql://nobody@/nothing?host=/nonexistent", 1)
+async def test_unreachable_server_raises_service_unavailable() -> None:
+    pool = TenantPool("postgresql://unknown@/nothing?host=/nonexistent", 1)
     with pytest.raises(ServiceUnavailable):
         async with pool.tenant("acme"):
             pass
     await pool.close()
 
 
-async def test_who_waits_too_long_for_a_connection_is_told(
+async def test_waiting_too_long_for_a_connection_raises(
     pool: TenantPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tenants, "ACQUIRE_SECONDS", 0.05)
@@ -149,7 +149,7 @@ async def test_a_tenant_leaves_half_of_the_connections_to_the_others(
     await pool.close()
 
 
-async def test_a_tenants_share_is_given_back_by_who_is_cancelled_or_fails(pool: TenantPool) -> None:
+async def test_a_cancelled_or_failed_use_returns_its_share_of_connections(pool: TenantPool) -> None:
     async def use(fail: bool) -> None:
         async with pool.tenant("acme") as connection:
             await connection.execute("SELECT 1 / 0" if fail else "SELECT pg_sleep(30)")

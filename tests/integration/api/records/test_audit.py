@@ -84,8 +84,8 @@ def test_entry_shows_an_amount_with_every_digit_that_was_set(api: Api) -> None:
         "/api/v1/workflows/w/goals", content=goal, headers={"content-type": "application/json"}
     )
     assert made.status_code == 201
-    told = client.get("/api/v1/audit", params={"action": "goal.created"})
-    assert '"min_amount":1234567890123456.20' in told.text
+    entries = client.get("/api/v1/audit", params={"action": "goal.created"})
+    assert '"min_amount":1234567890123456.20' in entries.text
 
 
 def test_entry_does_not_tell_how_much_others_do(ask: Callable[..., Any]) -> None:
