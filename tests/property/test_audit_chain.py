@@ -1,4 +1,4 @@
-"""Whatever is changed in a chain is found, wherever it is, and however it is read."""
+"""Verification of the audit log finds any change of a chain, at any place and in any chunk size."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 @st.composite
 def chains(draw: st.DrawFn) -> list[ChainEntry]:
-    """The rows of one chain, as they were written."""
+    """The unchanged rows of a chain."""
     rows: list[ChainEntry] = []
     before = b""
     for number in range(1, draw(st.integers(2, 12)) + 1):
@@ -44,20 +44,20 @@ def findings(
     sizes: Sequence[int],
     saved: SavedHead | None = None,
 ) -> list[AuditFinding]:
-    """What is found where the log is read in pieces of these sizes, again and again."""
+    """The findings if the log is read in chunks of these sizes, repeated cyclically."""
     verification = AuditVerification({} if saved is None else {"slots/0": saved})
     chain = Chain("slots/0", head)
-    held = sorted(rows, key=lambda row: (row.number, row.recorded_at))
+    ordered = sorted(rows, key=lambda row: (row.number, row.recorded_at))
     found: list[AuditFinding] = []
-    place = 0
-    for size in [*sizes, len(held) + 1] * (len(held) + 1):
-        part = held[place : place + size]
-        place += len(part)
-        is_last = len(part) < size
-        found += verification.check(LogChunk(part, [chain], 0, is_last))
+    start = 0
+    for size in [*sizes, len(ordered) + 1] * (len(ordered) + 1):
+        chunk = ordered[start : start + size]
+        start += len(chunk)
+        is_last = len(chunk) < size
+        found += verification.check(LogChunk(chunk, [chain], 0, is_last))
         if is_last:
             return found
-    raise AssertionError("the pieces do not end")
+    raise AssertionError("the chunks do not end")
 
 
 SIZES = st.lists(st.integers(1, 4), max_size=3)
@@ -68,7 +68,7 @@ def end_of(rows: Sequence[ChainEntry]) -> ChainHead:
 
 
 @given(rows=chains(), sizes=SIZES)
-def test_chain_as_it_was_written_has_no_finding(rows: list[ChainEntry], sizes: list[int]) -> None:
+def test_an_unchanged_chain_has_no_finding(rows: list[ChainEntry], sizes: list[int]) -> None:
     assert findings(rows, end_of(rows), sizes) == []
 
 
@@ -86,14 +86,14 @@ def exchange_content(rows: list[ChainEntry], i: int, j: int) -> list[ChainEntry]
 
 
 @given(data=st.data(), rows=chains(), sizes=SIZES, by=st.sampled_from([exchange, exchange_content]))
-def test_two_rows_that_were_exchanged_are_named(
+def test_two_exchanged_rows_are_reported(
     data: st.DataObject, rows: list[ChainEntry], sizes: list[int], by: Tampering
 ) -> None:
     places = st.integers(0, len(rows) - 1)
     i, j = sorted(data.draw(st.lists(places, min_size=2, max_size=2, unique=True)))
     head = end_of(rows)
     found = findings(by(rows, i, j), head, sizes)
-    assert [(one.kind, one.number) for one in found] == [("swapped", i + 1), ("swapped", j + 1)]
+    assert [(each.kind, each.number) for each in found] == [("swapped", i + 1), ("swapped", j + 1)]
 
 
 @given(
@@ -104,7 +104,7 @@ def test_two_rows_that_were_exchanged_are_named(
         ["tenant_id", "actor", "action", "subject", "subject_id", "workflow_id", "before", "after"]
     ),
 )
-def test_row_whose_content_was_changed_is_named(
+def test_a_row_with_changed_content_is_reported(
     data: st.DataObject, rows: list[ChainEntry], sizes: list[int], column: str
 ) -> None:
     i = data.draw(st.integers(0, len(rows) - 1))
@@ -113,45 +113,45 @@ def test_row_whose_content_was_changed_is_named(
     changed: dict[str, Any] = {column: value}
     rows[i] = replace(rows[i], **changed)
     found = findings(rows, head, sizes)
-    assert [(one.kind, one.number) for one in found] == [("modified", i + 1)]
+    assert [(each.kind, each.number) for each in found] == [("modified", i + 1)]
 
 
 @given(data=st.data(), rows=chains(), sizes=SIZES)
-def test_row_whose_hash_was_changed_is_named(
+def test_a_row_with_a_changed_hash_is_reported(
     data: st.DataObject, rows: list[ChainEntry], sizes: list[int]
 ) -> None:
     i = data.draw(st.integers(0, len(rows) - 1))
     head = end_of(rows)
     rows[i] = replace(rows[i], hash=bytes(32))
     found = findings(rows, head, sizes)
-    assert [(one.kind, one.number) for one in found] == [("rehashed", i + 1)]
+    assert [(each.kind, each.number) for each in found] == [("rehashed", i + 1)]
 
 
 @given(data=st.data(), rows=chains(), sizes=SIZES)
-def test_rows_that_were_deleted_are_named(
+def test_deleted_rows_are_reported(
     data: st.DataObject, rows: list[ChainEntry], sizes: list[int]
 ) -> None:
     numbers = [row.number for row in rows]
-    gone = data.draw(st.sets(st.sampled_from(numbers), min_size=1))
+    deleted = data.draw(st.sets(st.sampled_from(numbers), min_size=1))
     head = end_of(rows)
-    found = findings([row for row in rows if row.number not in gone], head, sizes)
-    assert {one.kind for one in found} <= {"missing", "truncated"}
-    named = {n for one in found for n in range(one.number, (one.last or one.number) + 1)}
-    assert named == gone
+    found = findings([row for row in rows if row.number not in deleted], head, sizes)
+    assert {each.kind for each in found} <= {"missing", "truncated"}
+    reported = {n for each in found for n in range(each.number, (each.last or each.number) + 1)}
+    assert reported == deleted
 
 
 @given(data=st.data(), rows=chains(), sizes=SIZES)
-def test_chain_written_anew_is_found_by_an_end_that_was_kept(
+def test_a_rewritten_chain_is_found_by_comparison_with_a_saved_head(
     data: st.DataObject, rows: list[ChainEntry], sizes: list[int]
 ) -> None:
-    """From some row on everything was hashed again, and the end with it."""
+    """All rows after a changed row, and the head, have matching hashes."""
     i = data.draw(st.integers(0, len(rows) - 1))
     saved = SavedHead(rows[-1].number, rows[-1].hash, rows[-1].recorded_at)
     before = rows[i - 1].hash if i else b""
-    rows[i] = replace(rows[i], actor="somebody else altogether")
-    for place in range(i, len(rows)):
-        before = entry_hash(before, rows[place])
-        rows[place] = replace(rows[place], hash=before)
+    rows[i] = replace(rows[i], actor="another actor")
+    for k in range(i, len(rows)):
+        before = entry_hash(before, rows[k])
+        rows[k] = replace(rows[k], hash=before)
     assert findings(rows, end_of(rows), sizes) == []
     found = findings(rows, end_of(rows), sizes, saved)
-    assert [(one.kind, one.number) for one in found] == [("rewritten", len(rows))]
+    assert [(each.kind, each.number) for each in found] == [("rewritten", len(rows))]

@@ -1,4 +1,4 @@
-"""What the dry run says of an event is what becomes of it, in any history (E1 to E6, E8)."""
+"""A dry run predicts the effects of an event, in any history (E1 to E6, E8)."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ from goald.pipeline.shard.commit import commit
 from goald.pipeline.shard.evaluate import Evaluator
 
 ALL = SlotRange(0, 255)
-Told = tuple[set[tuple[str, str]], set[str]]
-"""(enrollment, goal) newly achieved, and the enrollments completed."""
+Effects = tuple[set[tuple[str, str]], set[str]]
+"""New achievements as (enrollment, goal), and completed enrollments."""
 
 
 class Shard:
-    """The pipeline from the route to the commit, over the tables in memory."""
+    """The pipeline from route to commit, with the memory store."""
 
     def __init__(self, history: History) -> None:
         self.database = MemoryDatabase()
@@ -62,8 +62,8 @@ class Shard:
         self.database.workflows.append((version, workflow))
         self.evaluator.configure(await self.store.configuration(after=version - 1))
 
-    async def happen(self, lease: SlotLease, event: bytes) -> Told | None:
-        """What became of an event; None where it was refused."""
+    async def process(self, lease: SlotLease, event: bytes) -> Effects | None:
+        """The effects of an event; None if it is refused."""
         routed = self.router.route([[b"1-0", [b"event", event]]])
         buffers = [buffer for _, buffer, _ in routed.buffers]
         proposal = self.evaluator.evaluate(buffers, self.now_us)
@@ -79,25 +79,26 @@ class Shard:
             {enrollments[effect] for effect in proposal.exits.effect},
         )
 
-    async def told(self, tenant: str, event: bytes) -> Told | None:
+    async def explain(self, tenant: str, event: bytes) -> Effects | None:
         try:
-            said = await self.explainer.explain(tenant, event)
+            explanation = await self.explainer.explain(tenant, event)
         except InvalidEvent:
             return None
         achieved = {
             (enrollment["enrollment_id"], goal["goal_id"])
-            for enrollment in said["enrollments"]
+            for enrollment in explanation["enrollments"]
             for goal in enrollment["goals"]
             if goal["achieved"]
         }
-        _check(said)
-        return achieved, {row["enrollment_id"] for row in said["enrollments"] if row["completes"]}
+        _check(explanation)
+        completed = {row["enrollment_id"] for row in explanation["enrollments"] if row["completes"]}
+        return achieved, completed
 
 
-def _check(said: dict[str, Any]) -> None:
-    """A reason stands where something was not matched, or not achieved, and nowhere else."""
-    assert said["matched"] == any(row["matched"] for row in said["enrollments"])
-    for enrollment in said["enrollments"]:
+def _check(explanation: dict[str, Any]) -> None:
+    """A goal has a reason if and only if it is not achieved."""
+    assert explanation["matched"] == any(row["matched"] for row in explanation["enrollments"])
+    for enrollment in explanation["enrollments"]:
         goals = enrollment["goals"]
         assert enrollment["matched"] == any(goal["matched"] for goal in goals)
         assert not enrollment["completes"] or enrollment["matched"]
@@ -108,7 +109,7 @@ def _check(said: dict[str, Any]) -> None:
 
 @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 @given(histories(events=25))
-def test_what_is_told_of_an_event_is_what_becomes_of_it(history: History) -> None:
+def test_a_dry_run_predicts_the_effects_of_an_event(history: History) -> None:
     async def run() -> None:
         shard = Shard(history)
         lease = await shard.store.acquire(ALL, "a")
@@ -125,20 +126,20 @@ def test_what_is_told_of_an_event_is_what_becomes_of_it(history: History) -> Non
                 tenant = event.get("tenantid")
                 if not isinstance(tenant, str):
                     continue
-                told = await shard.told(tenant, raw)
-                happened = await shard.happen(lease, raw)
-                # Whether an enrollment's id is another's (E5) only its commit can tell.
-                if told is not None and happened is None:
+                predicted = await shard.explain(tenant, raw)
+                effects = await shard.process(lease, raw)
+                # Only the commit finds out whether an enrollment id is in use elsewhere (E5).
+                if predicted is not None and effects is None:
                     assert "enrollment" in event["type"]
                     continue
-                assert told == happened
+                assert predicted == effects
 
     asyncio.run(run())
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
 @given(histories(events=15))
-def test_nobody_is_told_of_another_tenants_contact(history: History) -> None:
+def test_a_dry_run_reveals_nothing_about_the_contacts_of_another_tenant(history: History) -> None:
     async def run() -> None:
         shard = Shard(history)
         lease = await shard.store.acquire(ALL, "a")
@@ -148,11 +149,11 @@ def test_nobody_is_told_of_another_tenants_contact(history: History) -> None:
                 continue
             for event in step.events:
                 raw = json.dumps(event).encode()
-                await shard.happen(lease, raw)
+                await shard.process(lease, raw)
                 try:
-                    said = await shard.explainer.explain("nobody", raw)
+                    explanation = await shard.explainer.explain("unknown-tenant", raw)
                 except InvalidEvent:
                     continue
-                assert (said["reason"], said["enrollments"]) == (OTHER_TENANT, [])
+                assert (explanation["reason"], explanation["enrollments"]) == (OTHER_TENANT, [])
 
     asyncio.run(run())

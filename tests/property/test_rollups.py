@@ -1,5 +1,5 @@
-"""Whatever the shards commit, the rollups are a count over the tables; and what statistics
-say of them is near the truth."""
+"""After any commits of shards, the rollups equal a count of the tables, and percentiles that are
+computed from them have a bounded error."""
 
 import asyncio
 from dataclasses import replace
@@ -28,22 +28,21 @@ FAR = [
     to_us(datetime.fromisoformat(day).replace(tzinfo=UTC))
     for day in ("0001-01-01", "1999-12-27", "2100-01-03", "9999-12-31")
 ]
-"""Days that are counted on another: the first and the last of all, and two in the week of the
-one that they are counted on."""
+"""Days outside the range of the rollups, which count on its first or last day."""
 LAYOUTS = [
     [SlotRange(0, 255)],
     [SlotRange(0, 127), SlotRange(128, 255)],
     [SlotRange(0, 63), SlotRange(64, 191), SlotRange(192, 255)],
 ]
-"""Ranges of slots of so many shards."""
+"""Slot ranges of one, two and three shards."""
 CONTACTS = {"ann": 3, "bob": 100, "cleo": 200}
-"""And the slot of each."""
+"""Contacts with their slots."""
 
 
 @st.composite
 def effects(draw: st.DrawFn) -> Effect:
-    """Mostly an enrollment that begins, or one that had begun and gets to its goal; each with
-    its own contact and workflow, but for a few whose id comes back for another."""
+    """Mostly a new or a completed enrollment. The id determines contact and workflow, with
+    few exceptions."""
     number = draw(st.integers(0, 5))
     contact, workflow = draw(st.sampled_from([(number, number)] * 7 + [(number + 1, number + 1)]))
     is_new = draw(st.booleans())
@@ -61,7 +60,8 @@ def effects(draw: st.DrawFn) -> Effect:
         ended_at=None if status == "active" else NOON + 5 * SECOND,
         met_goals=achieves,
         achieves=achieves,
-        # Few, so that several take as long; one before the enrollment, since clocks differ.
+        # Few values, so that several enrollments have the same time to goal. One is before the
+        # enrollment, because clocks differ.
         achieved_at=draw(st.sampled_from([NOON + SECOND] * 3 + [NOON - SECOND, NOON + 40 * DAY])),
     )
 
@@ -82,13 +82,13 @@ histories = st.lists(
     min_size=1,
     max_size=3,
 )
-"""How many shards there are, and what they commit until there are others."""
+"""Slot ranges of the shards, with the commits until the ranges change."""
 
 Commit = tuple[list[Effect], list[tuple[str, str, str, int | None]], str | None]
 
 
 async def play(dsn: str, tenant: str, history: list[tuple[list[SlotRange], list[Commit]]]) -> None:
-    """Have the shards that each slot belongs to commit it all, each commit twice."""
+    """Commit everything twice, in the shards that own the slots."""
     for layout, sent in history:
         stores = [PostgresShardStore(dsn) for _ in layout]
         try:
@@ -96,28 +96,34 @@ async def play(dsn: str, tenant: str, history: list[tuple[list[SlotRange], list[
                 await store.acquire(slots, "test")
                 for store, slots in zip(stores, layout, strict=True)
             ]
-            for one in [*sent, *sent]:
+            for each in [*sent, *sent]:
                 for store, lease in zip(stores, leases, strict=True):
-                    await commit(store, lease, tenant, one)
+                    await commit(store, lease, tenant, each)
         finally:
             for store in stores:
                 await store.close()
 
 
 async def commit(store: PostgresShardStore, lease: SlotLease, tenant: str, sent: Commit) -> None:
-    """What of it is this shard's."""
-    mine = [contact for contact, slot in CONTACTS.items() if slot in slots_of(lease)]
-    made, acknowledged, deleted = sent
+    """Commit the changes of contacts in the slots of this shard."""
+    contacts = [contact for contact, slot in CONTACTS.items() if slot in slots_of(lease)]
+    effects, acknowledged, deleted = sent
     await store.commit(
         lease,
         change(
-            *(replace(effect, tenant_id=tenant) for effect in made if effect.contact_id in mine),
+            *(
+                replace(effect, tenant_id=tenant)
+                for effect in effects
+                if effect.contact_id in contacts
+            ),
             acknowledgements=[
                 (tenant, enrollment, contact, workflow, CONTACTS[contact], cancelled, NOON + DAY)
                 for enrollment, contact, workflow, cancelled in acknowledged
-                if contact in mine
+                if contact in contacts
             ],
-            deletions=[(tenant, deleted, CONTACTS[deleted], NOON + DAY)] if deleted in mine else [],
+            deletions=[(tenant, deleted, CONTACTS[deleted], NOON + DAY)]
+            if deleted in contacts
+            else [],
         ),
     )
 
@@ -126,12 +132,12 @@ def slots_of(lease: SlotLease) -> range:
     return range(lease.slots.first, lease.slots.last + 1)
 
 
-# The database is shared by all examples; each is a tenant of its own in it.
+# All examples share the database; each uses a new tenant.
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(histories)
-def test_rollups_are_a_count_of_the_tables(
+def test_rollups_equal_a_count_of_the_tables(
     database: Database, history: list[tuple[list[SlotRange], list[Commit]]]
 ) -> None:
     async def run() -> None:
@@ -154,18 +160,19 @@ times = st.one_of(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(times, min_size=1, max_size=300))
-def test_percentiles_read_from_steps_are_right_within_2_5_percent(
-    database: Database, taken: list[int]
+def test_percentiles_from_rollups_have_an_error_of_at_most_2_5_percent(
+    database: Database, durations: list[int]
 ) -> None:
     with psycopg.connect(database.admin_dsn) as admin:
         rows = admin.execute(
-            "SELECT goald.time_step(us), count(*) FROM unnest(%s::int8[]) us GROUP BY 1", (taken,)
+            "SELECT goald.time_step(us), count(*) FROM unnest(%s::int8[]) us GROUP BY 1",
+            (durations,),
         )
         steps: dict[int, int] = dict(rows.fetchall())
         for percent in PERCENTILES:
             row = admin.execute(
                 "SELECT percentile_disc(%s) WITHIN GROUP (ORDER BY us) FROM unnest(%s::int8[]) us",
-                (percent / 100, taken),
+                (percent / 100, durations),
             ).fetchone()
             assert row is not None
             exact = row[0] / 3_600_000_000

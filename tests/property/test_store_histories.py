@@ -1,5 +1,5 @@
-"""Any history of batches, each sent once or more, leaves the same in memory and in Postgres,
-and the same as each sent once."""
+"""The memory store and the Postgres store have the same state after any history of batches, and
+repeated batches change nothing."""
 
 import asyncio
 from dataclasses import replace
@@ -50,10 +50,10 @@ def of_tenant(tenant: str, batch: list[Effect]) -> Change:
 
 async def answers(store: ShardStore, sent: list[Change]) -> list[Answer]:
     lease = await store.acquire(ALL, "a")
-    made = []
-    for one in sent:
-        committed = await store.commit(lease, one)
-        made.append(
+    results = []
+    for each in sent:
+        committed = await store.commit(lease, each)
+        results.append(
             (
                 committed.effective,
                 list(committed.conflicts),
@@ -61,7 +61,7 @@ async def answers(store: ShardStore, sent: list[Change]) -> list[Answer]:
                 [stored.message.payload for stored in committed.outbox],
             )
         )
-    return made
+    return results
 
 
 async def compare(database: Database, history: list[tuple[list[Effect], int]]) -> None:
@@ -88,12 +88,12 @@ async def compare(database: Database, history: list[tuple[list[Effect], int]]) -
         await store.close()
 
 
-# The database is shared by all examples; each is a tenant of its own in it.
+# All examples share the database; each uses a new tenant.
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(histories)
-def test_memory_and_postgres_answer_the_same(
+def test_the_memory_store_and_the_postgres_store_answer_the_same(
     database: Database, history: list[tuple[list[Effect], int]]
 ) -> None:
     asyncio.run(compare(database, history))
@@ -103,7 +103,7 @@ def test_memory_and_postgres_answer_the_same(
 def test_a_repeated_batch_that_ends_what_it_starts_changes_nothing(
     history: list[tuple[list[Effect], int]],
 ) -> None:
-    """A batch that only starts or ends whole enrollments takes hold once."""
+    """Limited to batches that start or end enrollments."""
     memory = MemoryDatabase()
 
     async def run() -> None:

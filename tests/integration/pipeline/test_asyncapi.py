@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml says what goald reads and publishes, and no more (3.1, 3.2)."""
+"""docs/asyncapi.yaml documents exactly the messages that goald reads and publishes."""
 
 import json
 import re
@@ -44,15 +44,15 @@ PUBLISHED = sorted(types_of("exits") | types_of("notices"))
 
 
 def refused(message: str, payload: Any) -> list[str]:
-    """What the schema of a message has against this."""
+    """The errors of a payload according to the schema of a message."""
     pointer = message.replace("~", "~0").replace("/", "~1")
     schema = {"$ref": f"doc#/components/messages/{pointer}/payload"}
     found = Draft7Validator(schema, registry=REGISTRY).iter_errors(payload)
     return [f"{error.json_path}: {error.message}" for error in found]
 
 
-def fate(payload: Any) -> str:
-    """What the engine makes of an event: "accepted", "passed over", or why it is dead."""
+def outcome_of(payload: Any) -> str:
+    """The result of the matcher: "accepted", "ignored", or the reason of the dead letter."""
     raw = json.dumps(payload).encode()
     routed = Router(bytes(SLOTS)).route([[b"1-0", [b"event", raw]]])
     if routed.rejects:
@@ -60,7 +60,7 @@ def fate(payload: Any) -> str:
     proposal = Engine().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
     if proposal.rejects:
         return proposal.rejects[0][2]
-    return "passed over" if proposal.passed_over else "accepted"
+    return "ignored" if proposal.passed_over else "accepted"
 
 
 def examples(message: str) -> list[Any]:
@@ -68,7 +68,7 @@ def examples(message: str) -> list[Any]:
     return [example["payload"] for example in found]
 
 
-# What there is ---------------------------------------------------------------------------
+# Channels and messages -------------------------------------------------------------------
 
 
 def test_every_stream_is_a_channel() -> None:
@@ -82,14 +82,14 @@ def test_every_stream_is_a_channel() -> None:
     }
 
 
-def test_the_types_read_are_those_that_the_engine_reads() -> None:
+def test_the_documented_event_types_are_those_that_the_matcher_reads() -> None:
     source = (ROOT / "native/matcher/src/decode/fact.rs").read_text()
     decoded = set(re.findall(r'^\s+"([a-z.]+)" => Fact::', source, re.MULTILINE))
     assert types_of("events") == decoded
     assert types_of("events") == set(LISTENS_TO.values()) | LIFECYCLE
 
 
-def test_the_notices_are_those_that_are_published() -> None:
+def test_the_documented_notices_are_those_that_are_published() -> None:
     goal = GoalRow(UUID(int=1), "w", None, 0, "tag_added", {"tag_name": "a"}, True, None)
     draft, active = WorkflowRow("w", "W", "any", False), WorkflowRow("w", "W", "any", True)
     changes = [
@@ -99,15 +99,15 @@ def test_the_notices_are_those_that_are_published() -> None:
         ConfigurationChange(draft, active),
         ConfigurationChange(active, draft),
     ]
-    told = {name for change in changes for _, name, _ in notices_for(change)}
-    assert types_of("notices") == told | {"workflow.goal.achieved"}
+    published = {name for change in changes for _, name, _ in notices_for(change)}
+    assert types_of("notices") == published | {"workflow.goal.achieved"}
 
 
-def test_every_reference_leads_somewhere_and_every_message_is_on_a_channel() -> None:
+def test_every_reference_resolves_and_every_message_is_on_a_channel() -> None:
     for reference in set(_references(DOCUMENT)):
         found: Any = DOCUMENT
-        for step in reference.removeprefix("#/").split("/"):
-            found = found[step]
+        for key in reference.removeprefix("#/").split("/"):
+            found = found[key]
     on_channels = {
         message["$ref"].rpartition("/")[2]
         for channel in DOCUMENT["channels"].values()
@@ -129,57 +129,59 @@ def _references(node: Any) -> Iterator[str]:
             yield from _references(each)
 
 
-# Whether schema and decoder agree --------------------------------------------------------
+# Schema and decoder ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("message", sorted(DOCUMENT["components"]["messages"]))
-def test_examples_are_as_their_schema_says(message: str) -> None:
+def test_examples_conform_to_their_schema(message: str) -> None:
     assert examples(message)
     for payload in examples(message):
         assert refused(message, payload) == []
 
 
 @pytest.mark.parametrize("message", READ)
-def test_examples_of_what_is_read_are_accepted(message: str) -> None:
-    assert [fate(payload) for payload in examples(message)] == ["accepted"]
+def test_examples_of_events_are_accepted(message: str) -> None:
+    assert [outcome_of(payload) for payload in examples(message)] == ["accepted"]
 
 
-SPOILT: list[Any] = [
+INVALID_VALUES: list[Any] = [
     None, "", "x", "a" * 128, "a" * 129, "a\nb", "ab\n", "\x7f", "é" * 128, 0, 7, -1, 2**31,
     2.5, True, [], ["x"], {}, {"product_id": 7}, [{}], [{"product_id": "p-1"}],
     [{"product_id": 7}], [{"product_id": "a\nb"}], [None], "1.0", "2.0", "150.00", "-5", "1e5",
     "+1", ".5", "completed", "gone", "2026-01-01T00:00:00Z", "2026-01-01t00:00:00.123z",
     "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "2026-01-01",
 ]  # fmt: skip
-"""Put in the place of each field."""
+"""Each replaces the value of each field; some are valid for some fields."""
 
 
 @pytest.mark.parametrize("message", READ)
-def test_the_schema_takes_and_refuses_what_the_decoder_does(message: str) -> None:
-    """Each attribute and each field that a type knows, left out and with each odd value."""
+def test_the_schema_accepts_exactly_the_events_that_the_decoder_accepts(message: str) -> None:
+    """Omits each attribute and field of a type, and sets it to each unusual value."""
     (example,) = examples(message)
-    others = {"specversion": "1.0", "traceparent": "x", "elsewhere": 1}
+    others = {"specversion": "1.0", "traceparent": "x", "unknown": 1}
     disagree = []
     for name in {**others, **example}:
-        for value in [*SPOILT, ...]:
+        for value in [*INVALID_VALUES, ...]:
             if name == "type" and value is not None and value != "":
                 continue  # another type is another message
             disagree += _disagreement(message, {**example, name: value}, name)
-    fields = _fields(message) | example["data"].keys() | {"elsewhere"}
+    fields = _fields(message) | example["data"].keys() | {"unknown"}
     for name in fields:
-        for value in [*SPOILT, ...]:
+        for value in [*INVALID_VALUES, ...]:
             data = {**example["data"], name: value}
-            disagree += _disagreement(message, {**example, "data": _kept(data)}, f"data.{name}")
+            disagree += _disagreement(
+                message, {**example, "data": _without_omitted(data)}, f"data.{name}"
+            )
     assert disagree == []
 
 
 def _disagreement(message: str, payload: dict[str, Any], name: str) -> list[tuple[Any, ...]]:
-    kept = _kept(payload)
-    errors, made = refused(message, kept), fate(kept)
-    return [] if (errors == []) == (made == "accepted") else [(name, kept, errors, made)]
+    event = _without_omitted(payload)
+    errors, outcome = refused(message, event), outcome_of(event)
+    return [] if (errors == []) == (outcome == "accepted") else [(name, event, errors, outcome)]
 
 
-def _kept(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_omitted(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not ...}
 
 
@@ -189,23 +191,23 @@ def _fields(message: str) -> set[str]:
     return set(own["properties"].get("data", {}).get("properties", {}))
 
 
-def test_the_schema_takes_every_odd_but_good_envelope() -> None:
-    taken = 0
+def test_the_schema_accepts_every_unusual_but_valid_envelope() -> None:
+    accepted = 0
     for envelope in good_envelopes(NOW_US):
         try:
             payload = json.loads(envelope.raw)
         except ValueError:
             continue  # MessagePack
         assert refused(payload["type"], payload) == [], envelope.name
-        taken += 1
-    assert taken > 50
+        accepted += 1
+    assert accepted > 50
 
 
-def test_a_type_that_is_not_documented_is_passed_over() -> None:
-    assert fate(base("other", NOW_US, "contact.tag.removed", tag_id="t-1")) == "passed over"
+def test_an_undocumented_event_type_is_ignored() -> None:
+    assert outcome_of(base("other", NOW_US, "contact.tag.removed", tag_id="t-1")) == "ignored"
 
 
-# What a running daemon publishes ---------------------------------------------------------
+# Messages of a running daemon ------------------------------------------------------------
 
 GOALS = """
 tenant: {tenant}
@@ -219,17 +221,17 @@ workflows:
 
 
 @pytest.fixture
-def told(daemon: Daemon, tenant: str) -> dict[str, list[dict[str, Any]]]:
-    """What the daemon has published of a tenant of whom everything happens, by type."""
+def published(daemon: Daemon, tenant: str) -> dict[str, list[dict[str, Any]]]:
+    """The exits and notices of a tenant for which every type of message is published, by type."""
     daemon.apply(GOALS.format(tenant=tenant, active="true", amount="100.00"))
     daemon.apply(GOALS.format(tenant=tenant, active="true", amount="99.50"))
     started = {"workflow_id": "upsell", "enrollment_id": "e-1"}
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    for made in (
+    for sent in (
         event("workflow.enrollment.started", tenant, "ann", started),
         event("payment.completed", tenant, "ann", {"amount": "99.50"}, traceparent=trace),
     ):
-        daemon.publish(made)
+        daemon.publish(sent)
         daemon.until_lag_zero()
     daemon.apply(GOALS.format(tenant=tenant, active="false", amount="99.50"))
     fewer = GOALS.format(tenant=tenant, active="false", amount="99.50").rsplit("\n", 2)[0]
@@ -240,41 +242,43 @@ def told(daemon: Daemon, tenant: str) -> dict[str, list[dict[str, Any]]]:
         for stream in (redis_keys.EXITS, redis_keys.NOTICES):
             for _, fields in client.xrange(stream):
                 assert set(fields) == {b"event"}
-                one = json.loads(fields[b"event"])
-                if one["tenantid"] == tenant:
-                    found.setdefault(one["type"], []).append(one)
+                message = json.loads(fields[b"event"])
+                if message["tenantid"] == tenant:
+                    found.setdefault(message["type"], []).append(message)
     return found
 
 
-def test_what_is_published_is_as_documented(told: dict[str, list[dict[str, Any]]]) -> None:
-    assert sorted(told) == PUBLISHED
-    for name, published in told.items():
-        for payload in published:
+def test_published_messages_conform_to_the_documentation(
+    published: dict[str, list[dict[str, Any]]],
+) -> None:
+    assert sorted(published) == PUBLISHED
+    for name, payloads in published.items():
+        for payload in payloads:
             assert refused(name, payload) == []
             assert payload.keys() - {"traceparent"} == examples(name)[0].keys() - {"traceparent"}
             assert payload["data"].keys() == examples(name)[0]["data"].keys()
 
 
-def test_a_dead_letter_is_as_documented(daemon: Daemon, tenant: str) -> None:
+def test_a_dead_letter_conforms_to_the_documentation(daemon: Daemon, tenant: str) -> None:
     bad = {**event("contact.tag.added", tenant, "ann"), "time": "now", "note": tenant}
     with daemon.redis() as client:
         client.xadd(redis_keys.event_stream(0), {"event": json.dumps(bad)})
 
-        def buried() -> dict[str, str] | None:
+        def dead_letter() -> dict[str, str] | None:
             for _, fields in client.xrange(redis_keys.DEAD):
                 if tenant in fields[b"event"].decode(errors="replace"):
                     return {name.decode(): value.decode() for name, value in fields.items()}
             return None
 
-        assert refused("dead", daemon.until("dead letter", buried)) == []
+        assert refused("dead", daemon.until("dead letter", dead_letter)) == []
 
 
-def test_what_wakes_the_shards_is_as_documented(daemon: Daemon, tenant: str) -> None:
+def test_a_control_message_conforms_to_the_documentation(daemon: Daemon, tenant: str) -> None:
     daemon.apply(GOALS.format(tenant=tenant, active="true", amount="1"))
     with daemon.redis() as client:
         entries = [fields for _, fields in client.xrange(redis_keys.CONTROL)]
-    told = [json.loads(fields[b"event"]) for fields in entries]
-    own = [each for each in told if each["tenantid"] == tenant]
+    messages = [json.loads(fields[b"event"]) for fields in entries]
+    own = [each for each in messages if each["tenantid"] == tenant]
     assert [each["workflows"] for each in own] == [["upsell"]]
-    for each in told:
+    for each in messages:
         assert refused("changed", each) == []

@@ -1,5 +1,5 @@
-"""A shard that takes nothing, and more events than memory holds: the consumer waits, says so, and
-goes on where it stopped (D6)."""
+"""A consumer whose shard accepts no events bounds its memory, is not ready, and continues when the
+shard accepts events again (D6)."""
 
 from collections.abc import Iterator
 
@@ -18,8 +18,8 @@ GARBAGE = b"{" + b"x" * 400
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[Client]:
-    with redis.Redis.from_url(redis_url) as made:
-        yield made
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
 
 
 def send(client: Client, event: bytes, count: int) -> None:
@@ -34,57 +34,59 @@ def lag(client: Client) -> int:
     return int(client.xinfo_groups(STREAM)[0]["lag"])
 
 
-async def test_what_is_held_while_a_shard_is_away_is_bounded(
+async def test_memory_is_bounded_while_a_shard_is_unavailable(
     redis_url: str, client: Client
 ) -> None:
-    async with reading(redis_url, in_flight_bytes=WINDOW) as made:
-        made.shard.is_away = True
+    async with reading(redis_url, in_flight_bytes=WINDOW) as running:
+        running.shard.is_away = True
         send(client, envelope("ann"), EVENTS)
-        await made.until(
+        await running.until(
             "not_ready_reason",
-            lambda: made.consumer.not_ready_reason == "shard 0 accepts no events",
+            lambda: running.consumer.not_ready_reason == "shard 0 accepts no events",
         )
-        assert not made.consumer.ready
-        await made.until("a heartbeat", lambda: made.counted("goald_in_flight_bytes") > 0)
-        one_read = 500 * (len(envelope("ann")) + 64)
-        assert made.counted("goald_in_flight_bytes") < WINDOW + one_read
+        assert not running.consumer.ready
+        await running.until("a heartbeat", lambda: running.counted("goald_in_flight_bytes") > 0)
+        bytes_per_read = 500 * (len(envelope("ann")) + 64)
+        assert running.counted("goald_in_flight_bytes") < WINDOW + bytes_per_read
         assert lag(client) == EVENTS
-        made.shard.is_away = False
-        await made.until("end of the lag", lambda: lag(client) == 0)
-        await made.until("readiness", lambda: made.consumer.ready)
-        assert made.shard.contacts == ["ann"] * EVENTS
-        assert made.shard.largest_call <= 1 << 16
-        await made.until("an empty window", lambda: made.counted("goald_in_flight_bytes") == 0)
+        running.shard.is_away = False
+        await running.until("end of the lag", lambda: lag(client) == 0)
+        await running.until("readiness", lambda: running.consumer.ready)
+        assert running.shard.contacts == ["ann"] * EVENTS
+        assert running.shard.largest_call <= 1 << 16
+        await running.until(
+            "an empty window", lambda: running.counted("goald_in_flight_bytes") == 0
+        )
 
 
-async def test_garbage_behind_what_a_shard_does_not_take_is_held_in_bounds_too(
+async def test_memory_is_bounded_for_malformed_events_after_an_event_that_waits(
     redis_url: str, client: Client
 ) -> None:
-    async with reading(redis_url, in_flight_bytes=WINDOW) as made:
-        made.shard.is_away = True
+    async with reading(redis_url, in_flight_bytes=WINDOW) as running:
+        running.shard.is_away = True
         client.xadd(STREAM, {FIELD: envelope("ann")})
         send(client, GARBAGE, EVENTS)
-        await made.until("not_ready_reason", lambda: made.consumer.not_ready_reason)
-        read = made.counted("goald_events_read")
-        await made.until("a heartbeat", lambda: made.counted("goald_events_read") >= read > 0)
-        assert made.counted("goald_in_flight_bytes") < 2 * WINDOW
-        assert made.counted("goald_events_read") < EVENTS / 4
+        await running.until("not_ready_reason", lambda: running.consumer.not_ready_reason)
+        read = running.counted("goald_events_read")
+        await running.until("a heartbeat", lambda: running.counted("goald_events_read") >= read > 0)
+        assert running.counted("goald_in_flight_bytes") < 2 * WINDOW
+        assert running.counted("goald_events_read") < EVENTS / 4
         assert lag(client) == EVENTS + 1
-        made.shard.is_away = False
-        await made.until("end of the lag", lambda: lag(client) == 0)
-        assert made.shard.contacts == ["ann"]
+        running.shard.is_away = False
+        await running.until("end of the lag", lambda: lag(client) == 0)
+        assert running.shard.contacts == ["ann"]
         assert client.xlen(DEAD) == EVENTS
 
 
-async def test_a_shard_that_hangs_is_told_and_what_it_holds_is_not_acknowledged(
+async def test_a_hanging_shard_is_reported_and_its_events_are_not_acknowledged(
     redis_url: str, client: Client
 ) -> None:
-    async with reading(redis_url, in_flight_bytes=WINDOW) as made:
-        made.shard.may_finish.clear()
+    async with reading(redis_url, in_flight_bytes=WINDOW) as running:
+        running.shard.may_finish.clear()
         send(client, envelope("ann"), 5_000)
-        await made.until("not_ready_reason", lambda: made.consumer.not_ready_reason)
-        assert "have not been processed" in str(made.consumer.not_ready_reason)
+        await running.until("not_ready_reason", lambda: running.consumer.not_ready_reason)
+        assert "have not been processed" in str(running.consumer.not_ready_reason)
         assert lag(client) == 5_000
-        made.shard.may_finish.set()
-        await made.until("end of the lag", lambda: lag(client) == 0)
-        await made.until("readiness", lambda: made.consumer.ready)
+        running.shard.may_finish.set()
+        await running.until("end of the lag", lambda: lag(client) == 0)
+        await running.until("readiness", lambda: running.consumer.ready)

@@ -1,5 +1,4 @@
-"""What comes by HTTP takes effect as what comes by the streams, and the dry run tells it before,
-over a running daemon."""
+"""Events that are sent over HTTP to a running daemon take effect as a dry run predicts."""
 
 from typing import Any
 
@@ -21,7 +20,7 @@ workflows:
 
 
 def payment(amount: str, event_id: str) -> str:
-    """As text, with the amount as a number."""
+    """A payment as JSON, with the amount as a number."""
     data = f'{{"contact_id": "ann", "amount": {amount}}}'
     return (
         f'{{"id": "{event_id}", "source": "shop", "type": "payment.completed",'
@@ -37,7 +36,7 @@ def client(daemon: Daemon, tenant: str) -> Any:
     return client
 
 
-def test_an_enrollment_and_a_payment_over_http_lead_to_an_exit(
+def test_an_enrollment_and_a_payment_over_http_cause_an_exit(
     daemon: Daemon, tenant: str, client: Any
 ) -> None:
     enrolled = client.post(
@@ -52,25 +51,25 @@ def test_an_enrollment_and_a_payment_over_http_lead_to_an_exit(
     daemon.until_lag_zero()
     below, enough = payment("100.0999", "evt-1"), payment("100.10", "evt-2")
 
-    def told(event: str) -> tuple[bool, str | None]:
-        said = client.post("/api/v1/explain", content=event).json()
-        [row] = said["enrollments"]
+    def explain(event: str) -> tuple[bool, str | None]:
+        explanation = client.post("/api/v1/explain", content=event).json()
+        [row] = explanation["enrollments"]
         return row["completes"], row["goals"][0]["reason"]
 
-    assert told(below) == (False, "amount below")
-    assert told(enough) == (True, None)
+    assert explain(below) == (False, "amount below")
+    assert explain(enough) == (True, None)
     assert client.post("/api/v1/events", content=below).status_code == 202
     daemon.until_lag_zero()
     assert daemon.exits(tenant) == []
     assert client.post("/api/v1/events", content=f"[{enough}]").status_code == 202
     daemon.until_lag_zero()
-    [left] = daemon.exits(tenant)
-    assert (left.enrollment_id, left.contact_id) == ("e-1", "ann")
-    said = client.post("/api/v1/explain", content=enough).json()
-    assert [row["reason"] for row in said["enrollments"]] == ["enrollment completed_goal"]
+    [exit_] = daemon.exits(tenant)
+    assert (exit_.enrollment_id, exit_.contact_id) == ("e-1", "ann")
+    explanation = client.post("/api/v1/explain", content=enough).json()
+    assert [row["reason"] for row in explanation["enrollments"]] == ["enrollment completed_goal"]
 
 
-def test_an_enrollment_ended_over_http_leaves_without_an_exit(
+def test_ending_an_enrollment_over_http_causes_no_exit(
     daemon: Daemon, tenant: str, client: Any
 ) -> None:
     enrollments = "/api/v1/workflows/nurture/enrollments"

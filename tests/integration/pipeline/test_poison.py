@@ -1,4 +1,4 @@
-"""What is meant to stop goald, and only costs it time (D4)."""
+"""Malformed and fatal events do not stop other events (D4)."""
 
 import signal
 from collections.abc import Callable
@@ -33,7 +33,9 @@ def enrolled(daemon: Daemon, tenant: str, contact: str) -> None:
     )
 
 
-def test_one_tenants_flood_of_garbage_stops_nobody_elses_exit(daemon: Daemon, tenant: str) -> None:
+def test_malformed_events_of_one_tenant_do_not_stop_the_exits_of_another(
+    daemon: Daemon, tenant: str
+) -> None:
     daemon.apply(WORKFLOW.format(tenant=tenant))
     garbage = b'{"specversion": "1.0", "tenantid": "flood", "data": {"contact_id": 7}}'
     with daemon.redis() as client:
@@ -47,24 +49,24 @@ def test_one_tenants_flood_of_garbage_stops_nobody_elses_exit(daemon: Daemon, te
             enrolled(daemon, tenant, "ann")
             daemon.until("exit", lambda: daemon.exits(tenant))
             daemon.until_lag_zero()
-            letters = client.xrange(DEAD, min=b"(" + before)
-            assert len(letters) == 50_000
-            assert {letter[b"event"] for _, letter in letters} == {garbage}
+            entries = client.xrange(DEAD, min=b"(" + before)
+            assert len(entries) == 50_000
+            assert {fields[b"event"] for _, fields in entries} == {garbage}
         finally:
-            for letter in client.xrange(DEAD, min=b"(" + before):
-                client.xdel(DEAD, letter[0])
+            for entry_id, _ in client.xrange(DEAD, min=b"(" + before):
+                client.xdel(DEAD, entry_id)
 
 
 class Shards:
-    """The only shard of a daemon, as it comes and goes."""
+    """The only shard of a daemon, which is killed repeatedly."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._killed: set[int] = set()
         self._waited: set[int] = set()
 
-    def writes(self) -> bool:
-        """Whether a living shard waits for the lock that keeps it from writing."""
+    def is_blocked(self) -> bool:
+        """Whether a new shard process waits for the lock of the test."""
         rows = self._daemon.sql(
             "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'goald'"
         )
@@ -72,7 +74,7 @@ class Shards:
         return bool(self._waiting) and self._pid() is not None
 
     def kill(self) -> None:
-        """kill -9 of it, while it has the event."""
+        """SIGKILL to the shard while it processes the event."""
         pid = self._pid()
         assert pid is not None
         self._killed.add(pid)
@@ -80,22 +82,22 @@ class Shards:
         psutil.Process(pid).send_signal(signal.SIGKILL)
 
     def _pid(self) -> int | None:
-        beats = self._daemon.readings().heartbeats
-        pids = {beat.pid for beat in beats if beat.role == "shard"} - self._killed
+        heartbeats = self._daemon.readings().heartbeats
+        pids = {each.pid for each in heartbeats if each.role == "shard"} - self._killed
         return next(iter(pids), None)
 
 
-def test_an_event_that_its_shard_was_killed_with_five_times_is_set_aside(
+def test_an_event_that_kills_its_shard_five_times_is_dead_lettered(
     make_daemon: Callable[..., Daemon],
 ) -> None:
-    """A lock stands for whatever in an event makes a shard die: while it has the event, it is
-    killed. What comes after it takes effect."""
+    """Simulates a fatal event: a lock blocks the shard while it processes the event, and the test
+    kills it. A later event takes effect."""
     daemon = make_daemon(shards="1")
     daemon.start()
     daemon.apply(WORKFLOW.format(tenant="acme"))
     shards = Shards(daemon)
-    with psycopg.connect(daemon.admin_dsn) as holding:
-        holding.execute("LOCK TABLE goald.workflow_enrollments IN SHARE ROW EXCLUSIVE MODE")
+    with psycopg.connect(daemon.admin_dsn) as locking:
+        locking.execute("LOCK TABLE goald.workflow_enrollments IN SHARE ROW EXCLUSIVE MODE")
         fatal = event(
             "workflow.enrollment.started",
             "acme",
@@ -104,12 +106,12 @@ def test_an_event_that_its_shard_was_killed_with_five_times_is_set_aside(
         )
         daemon.publish(fatal)
         for _ in range(5):
-            daemon.until("a shard that has the event", shards.writes)
+            daemon.until("a shard that has the event", shards.is_blocked)
             shards.kill()
         daemon.until("a dead letter", daemon.dead)
-    (letter,) = daemon.dead()
-    assert letter.delivery_attempts == 5
-    assert b"e-bob" in letter.event
+    (dead_letter,) = daemon.dead()
+    assert dead_letter.delivery_attempts == 5
+    assert b"e-bob" in dead_letter.event
     enrolled(daemon, "acme", "ann")
     daemon.until("exit", lambda: daemon.exits("acme"))
     daemon.until_lag_zero()

@@ -1,4 +1,4 @@
-"""What Postgres refuses for its content, and what it refuses for other reasons (D4, D6)."""
+"""Distinguishes rows that Postgres refuses because of their content from other errors (D4, D6)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,9 +20,9 @@ ALL = SlotRange(0, 255)
 
 @pytest.fixture
 async def store(database: Database) -> AsyncIterator[PostgresShardStore]:
-    made = PostgresShardStore(database.dsn)
-    yield made
-    await made.close()
+    store = PostgresShardStore(database.dsn)
+    yield store
+    await store.close()
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def admin(database: Database) -> AsyncIterator[Any]:
         (Effect("e-1", contact_id="lone \ud800"), "22000"),
     ],
 )
-async def test_what_a_column_cannot_hold_is_the_rows_fault(
+async def test_a_value_that_a_column_cannot_store_is_refused(
     store: PostgresShardStore, effect: Effect, state: str
 ) -> None:
     lease = await store.acquire(ALL, "a")
@@ -50,7 +50,7 @@ async def test_what_a_column_cannot_hold_is_the_rows_fault(
     assert (await store.commit(lease, change(Effect("e-2")))).effective == b"\1"
 
 
-async def test_check_at_the_end_of_the_transaction_is_refused_there(
+async def test_a_deferred_constraint_refuses_the_content_at_commit(
     store: PostgresShardStore, admin: Any
 ) -> None:
     lease = await store.acquire(ALL, "a")
@@ -67,7 +67,7 @@ async def test_check_at_the_end_of_the_transaction_is_refused_there(
     assert (await store.commit(lease, change(Effect("e-1")))).effective == b"\1"
 
 
-async def test_month_that_is_not_made_is_not_the_rows_fault(
+async def test_a_missing_partition_is_not_a_fault_of_the_content(
     store: PostgresShardStore, admin: Any
 ) -> None:
     lease = await store.acquire(ALL, "a")
@@ -77,7 +77,7 @@ async def test_month_that_is_not_made_is_not_the_rows_fault(
         await store.commit(lease, change(Effect("e-1", achieves=["g"])))
 
 
-async def test_server_that_takes_no_writes_refuses_nobodys_content(
+async def test_a_read_only_server_is_not_a_fault_of_the_content(
     store: PostgresShardStore, admin: Any, database: Database
 ) -> None:
     lease = await store.acquire(ALL, "a")
@@ -93,14 +93,14 @@ async def test_server_that_takes_no_writes_refuses_nobodys_content(
     await admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
 
-async def test_row_that_a_constraint_refuses_goes_to_the_dead_letters_and_its_batch_goes_on(
+async def test_a_row_that_a_constraint_refuses_is_dead_lettered_and_its_batch_is_committed(
     store: PostgresShardStore, admin: Any
 ) -> None:
     await admin.execute(
         "ALTER TABLE goald.workflow_enrollments ADD CHECK (contact_id NOT IN ('c-3', 'c-31'))"
     )
     house = House()
-    # The flow is given the real store where a test of its own would have the one in memory.
+    # Replaces the store in memory.
     house.store = store  # type: ignore[assignment]
     contacts = [f"c-{number}" for number in range(40)]
     for contact in contacts:
@@ -117,4 +117,4 @@ async def test_row_that_a_constraint_refuses_goes_to_the_dead_letters_and_its_ba
     rows = await admin.fetch("SELECT contact_id FROM goald.workflow_enrollments")
     assert sorted(row["contact_id"] for row in rows) == sorted(set(contacts) - {"c-3", "c-31"})
     assert len(house.dead) == 2
-    assert all(letter[b"reason"].startswith(b"Postgres refuses it: 23514") for letter in house.dead)
+    assert all(dead[b"reason"].startswith(b"Postgres refuses it: 23514") for dead in house.dead)

@@ -1,5 +1,5 @@
-"""Redis or Postgres come back as another, or with less: what was published is published again
-under the same ids, and nobody goes on with what the new one does not know (D10)."""
+"""After Redis or Postgres was replaced or lost data, messages are published again with the same
+ids, and shards reload (D10)."""
 
 import asyncio
 import shutil
@@ -29,14 +29,14 @@ UNMARKED = "SELECT 1 FROM goald.outbox WHERE published_at IS NULL"
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
-    """Servers of this file's own, to be killed and changed."""
-    with Servers() as made:
-        yield made
+    """Servers for this file, which its tests kill and modify."""
+    with Servers() as servers:
+        yield servers
 
 
 @pytest.fixture
 def empty(servers: Servers) -> Servers:
-    """The same, without anything in them."""
+    """Empty servers."""
     with redis.Redis.from_url(servers.redis.url) as client:
         client.flushall()
     servers.postgres.sql("TRUNCATE goald.outbox, goald.workflow_enrollments, goald.leases")
@@ -48,7 +48,7 @@ def urls(servers: Servers) -> tuple[str, str]:
 
 
 def is_known(servers: Servers) -> bool:
-    """Whether Redis is known as the one that has all that was published."""
+    """Whether Redis has the recorded identity, without a pending change of Postgres."""
     with servers.redis.client() as client:
         known = client.hget(SERVER_IDENTITY, "0-255") or b""
         run, _, postgres = known.decode().partition(" ")
@@ -56,16 +56,16 @@ def is_known(servers: Servers) -> bool:
 
 
 async def published_again(servers: Servers, times: int) -> None:
-    async def are_there() -> bool:
+    async def are_published() -> bool:
         return (await exits(servers.redis.url)).count(EXITS[-1]) >= times
 
-    await until(are_there)
+    await until(are_published)
 
 
 # Redis
 
 
-async def test_exits_that_were_flushed_come_again(empty: Servers) -> None:
+async def test_exits_are_published_again_after_redis_was_flushed(empty: Servers) -> None:
     async with holding(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         with empty.redis.client() as client:
@@ -82,8 +82,8 @@ async def test_exits_that_were_flushed_come_again(empty: Servers) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 200, 1 << 20])
-async def test_exits_that_a_killed_redis_lost_come_again(empty: Servers, cut: int) -> None:
-    """With a whole file, without the last exits, and without any."""
+async def test_exits_that_a_killed_redis_lost_are_published_again(empty: Servers, cut: int) -> None:
+    """With an intact append-only file, without its end, and without any of it."""
     async with holding(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         empty.redis.kill()
@@ -95,7 +95,7 @@ async def test_exits_that_a_killed_redis_lost_come_again(empty: Servers, cut: in
         assert found[: -len(EXITS)] == EXITS[: len(found) - len(EXITS)]
 
 
-async def test_exits_that_a_copy_of_redis_lacks_come_again_from_the_next_holder(
+async def test_the_next_lease_holder_publishes_exits_that_an_old_copy_of_redis_lacks(
     empty: Servers, tmp_path: Path
 ) -> None:
     async with holding(*urls(empty)) as holder:
@@ -112,14 +112,14 @@ async def test_exits_that_a_copy_of_redis_lacks_come_again_from_the_next_holder(
         assert await exits(empty.redis.url) == ["exit-first", "exit-first", *EXITS]
 
 
-async def test_what_was_committed_while_redis_was_away_is_published(empty: Servers) -> None:
+async def test_exits_committed_while_redis_was_unavailable_are_published(empty: Servers) -> None:
     async with holding(*urls(empty)) as holder:
         await holder.commit("first")
         empty.redis.kill()
-        committing = asyncio.ensure_future(holder.commit(*NAMES))
+        commit = asyncio.ensure_future(holder.commit(*NAMES))
         await until(lambda: empty.postgres.sql(UNMARKED))
         empty.redis.start()
-        await asyncio.wait_for(committing, 60)
+        await asyncio.wait_for(commit, 60)
         await until(lambda: not empty.postgres.sql(UNMARKED))
         assert set(await exits(empty.redis.url)) == {"exit-first", *EXITS}
 
@@ -127,8 +127,8 @@ async def test_what_was_committed_while_redis_was_away_is_published(empty: Serve
 # Postgres
 
 
-async def test_a_postgres_that_only_crashed_is_the_same(empty: Servers) -> None:
-    """Its holders go on, and nothing is published again."""
+async def test_a_crash_of_postgres_is_not_a_replacement(empty: Servers) -> None:
+    """Shards continue, and no message is published again."""
     async with holding(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         await until(lambda: not empty.postgres.sql(UNMARKED))
@@ -143,7 +143,7 @@ async def test_a_postgres_that_only_crashed_is_the_same(empty: Servers) -> None:
 
 
 async def replaced(running: "asyncio.Task[None]") -> str:
-    """What the holder said when it ended because Postgres is another."""
+    """The message of the error with which the lease holder ended because Postgres was replaced."""
     with pytest.raises(ExceptionGroup) as ended:
         await asyncio.wait_for(running, 60)
     found: Any = ended.value
@@ -153,10 +153,8 @@ async def replaced(running: "asyncio.Task[None]") -> str:
     return str(found)
 
 
-async def test_holder_of_a_postgres_that_came_back_with_less_begins_anew(
-    empty: Servers, tmp_path: Path
-) -> None:
-    """It remembers commits that the tables have never seen."""
+async def test_a_shard_reloads_after_postgres_lost_commits(empty: Servers, tmp_path: Path) -> None:
+    """Its memory contains commits that are missing in the tables."""
     async with holding(*urls(empty)) as holder:
         await holder.commit("first")
         await until(lambda: not empty.postgres.sql(UNMARKED))
@@ -176,10 +174,10 @@ async def test_holder_of_a_postgres_that_came_back_with_less_begins_anew(
         assert not holder.running.done()
 
 
-async def test_holder_of_a_postgres_of_another_timeline_begins_anew_and_publishes_again(
+async def test_a_shard_reloads_and_publishes_again_after_a_failover_of_postgres(
     empty: Servers,
 ) -> None:
-    """As a standby is that took over."""
+    """A promoted standby has a new timeline."""
     async with holding(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         await until(lambda: not empty.postgres.sql(UNMARKED))
@@ -193,24 +191,24 @@ async def test_holder_of_a_postgres_of_another_timeline_begins_anew_and_publishe
 
 
 def branch_off(directory: Path) -> None:
-    """Have Postgres go on in the next timeline."""
+    """Switch the data directory of a stopped Postgres to the next timeline."""
     command = [_binaries() / "pg_resetwal", "-n", "-D", directory]
     identity = Identity.choose()
 
     def run(*more: str) -> str:
         done = subprocess.run(
-            identity.command([str(part) for part in (*command[:1], *more, *command[2:])]),
+            identity.command([str(each) for each in (*command[:1], *more, *command[2:])]),
             check=True, capture_output=True, text=True, cwd=directory,
             user=identity.user, group=identity.group,
         )  # fmt: skip
         return done.stdout
 
-    (said,) = (line for line in run("-n").splitlines() if line.startswith("First log segment"))
-    segment = said.split()[-1]
+    (line,) = (line for line in run("-n").splitlines() if line.startswith("First log segment"))
+    segment = line.split()[-1]
     run("-f", "-l", f"{int(segment[:8], 16) + 1:08X}{segment[8:]}")
 
 
-async def test_a_postgres_that_may_not_be_asked_who_it_is_is_worked_with(
+async def test_the_shard_works_without_permission_to_read_the_identity_of_postgres(
     database: Database,
 ) -> None:
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
