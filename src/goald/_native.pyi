@@ -9,11 +9,12 @@ run of stream entries (their ids and the bytes of their events), at most
 `Router.max_buffer` bytes unless a single entry is larger. Its layout is private to Rust.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, final
 
 from goald.domain.configuration.goals import GoalType
-from goald.domain.records import EnrollmentStatus
+from goald.domain.enrollment import EnrollmentStatus
+from goald.domain.ids import ContactId, TenantId
 
 __all__ = [
     "SLOTS",
@@ -117,7 +118,7 @@ class Engine:
     """
 
     def __new__(cls, *, clock_skew_us: int = 0) -> Self: ...
-    def update_workflows(self, workflows: Sequence[dict[str, Any]]) -> None:
+    def update_workflows(self, workflows: Sequence[Mapping[str, object]]) -> None:
         """Take these workflows' configuration in place of what is held of them (E8); other
         workflows stay as they are.
 
@@ -143,7 +144,7 @@ class Engine:
         """Whether the last stream fed to `load` came to its trailer (it was not cut off)."""
     def forget(self, contacts: Sequence[tuple[str, str]]) -> None:
         """Drop the enrollments of these (tenant, contact) pairs, before loading them again."""
-    def contacts_of(self, buffers: Sequence[bytes]) -> list[tuple[str, str]]:
+    def contacts_of(self, buffers: Sequence[bytes]) -> list[tuple[TenantId, ContactId]]:
         """The distinct (tenant, contact) pairs named in these buffers; for a reload."""
     def evaluate(self, buffers: Sequence[bytes], now_us: int) -> Proposal:
         """Hold the events of these buffers, in order, against memory (E1 to E6, E8, D9).

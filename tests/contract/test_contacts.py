@@ -16,8 +16,10 @@ from goald.adapters.memory.contacts import MemoryContacts
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.records import EnrollmentRecord
+from goald.domain.enrollment import Enrollment
+from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
 from goald.domain.slots import SlotRange
+from goald.ports.configuration import GoalConfiguration, WorkflowConfiguration
 from goald.ports.contacts import ContactReader, ContactState
 from goald.ports.shard_store import ShardStore
 
@@ -26,7 +28,7 @@ GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e1f"
 
 
 class Contacts(ContactReader, Protocol):
-    async def enrollment(self, tenant: str, enrollment_id: str) -> EnrollmentRecord | None: ...
+    async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None: ...
 
 
 class World(Protocol):
@@ -57,7 +59,7 @@ class MemoryWorld:
         self.few = MemoryContacts(self._database, most_active=2, most_ended=2)
 
     async def configure(self, tenant: str, workflow: str) -> None:
-        goal = {
+        goal: GoalConfiguration = {
             "id": GOAL,
             "goal_type": "tag_added",
             "criteria": json.dumps({"tag_id": "t"}),
@@ -66,7 +68,7 @@ class MemoryWorld:
             "created_at": 0,
             "position": 0,
         }
-        listed = {
+        listed: WorkflowConfiguration = {
             "tenant_id": tenant,
             "workflow_id": workflow,
             "goal_logic": "any",
@@ -158,7 +160,7 @@ async def test_the_active_enrollments_and_their_workflows_are_as_a_shard_has_the
         Effect("e-2", workflow_id="w-unknown"),
         Effect("e-3", contact_id="bob"),
     )
-    state = await world.contacts.read("acme", "ann")
+    state = await world.contacts.read(TenantId("acme"), ContactId("ann"))
     assert sorted(active(state)) == ["e-1 True", "e-2 False"]
     assert [workflow["workflow_id"] for workflow in state.workflows] == ["w-1"]
     assert (list(state.ended), state.truncated) == ([], False)
@@ -171,13 +173,13 @@ async def test_those_that_ended_come_last_first(world: World) -> None:
         Effect("e-2", status="cancelled", ended_at=NOON + 2 * SECOND),
         Effect("e-3"),
     )
-    state = await world.contacts.read("acme", "ann")
+    state = await world.contacts.read(TenantId("acme"), ContactId("ann"))
     last, first = state.ended
     assert (last.id, last.status) == ("e-2", "cancelled")
-    assert first == EnrollmentRecord(
-        id="e-1",
-        workflow_id="w-1",
-        contact_id="ann",
+    assert first == Enrollment(
+        id=EnrollmentId("e-1"),
+        workflow_id=WorkflowId("w-1"),
+        contact_id=ContactId("ann"),
         status="completed",
         enrolled_at=NOON,
         ended_at=NOON + SECOND,
@@ -191,7 +193,7 @@ async def test_those_that_ended_come_last_first(world: World) -> None:
 async def test_nothing_of_another_tenant_is_seen(world: World) -> None:
     await world.configure("globex", "w-1")
     await commit(world, Effect("e-1", tenant_id="globex"))
-    state = await world.contacts.read("acme", "ann")
+    state = await world.contacts.read(TenantId("acme"), ContactId("ann"))
     assert (active(state), state.workflows, list(state.ended)) == ([], [], [])
     assert await world.contacts.enrollment("acme", "e-1") is None
     found = await world.contacts.enrollment("globex", "e-1")
@@ -205,14 +207,14 @@ async def test_more_enrollments_than_the_limit_are_truncated_and_marked(world: W
         *(Effect(f"e-{n}", enrolled_at=NOON + n * SECOND) for n in range(2)),
         *(Effect(f"d-{n}", status="exited", ended_at=NOON + n) for n in range(2)),
     )
-    state = await world.few.read("acme", "ann")
+    state = await world.few.read(TenantId("acme"), ContactId("ann"))
     assert (len(active(state)), len(state.ended), state.truncated) == (2, 2, False)
     await commit(world, *(Effect(f"e-{n}", enrolled_at=NOON + n * SECOND) for n in range(2, 9)))
-    state = await world.few.read("acme", "ann")
+    state = await world.few.read(TenantId("acme"), ContactId("ann"))
     assert sorted(row.split()[0] for row in active(state)) == ["e-6", "e-7", "e-8"]
     assert state.truncated
     await commit(
         world, *(Effect(f"d-{n}", status="exited", ended_at=NOON + n) for n in range(2, 9))
     )
-    state = await world.few.read("acme", "ann")
+    state = await world.few.read(TenantId("acme"), ContactId("ann"))
     assert [row.id for row in state.ended] == ["d-8", "d-7"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import HealthCheck, given, settings
 from tests.support.reference.configurations import Configure
@@ -13,12 +13,14 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.contacts import MemoryContacts
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore
+from goald.domain.configuration.goals import GoalLogic, GoalType
 from goald.domain.errors import InvalidEvent
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.pipeline.explain import OTHER_TENANT, Explain
 from goald.pipeline.shard.commit import commit
 from goald.pipeline.shard.evaluate import Evaluator
+from goald.ports.configuration import WorkflowConfiguration
 
 ALL = SlotRange(0, 255)
 Effects = tuple[set[tuple[str, str]], set[str]]
@@ -40,15 +42,15 @@ class Shard:
         )
 
     async def configure(self, step: Configure) -> None:
-        workflow = {
+        workflow: WorkflowConfiguration = {
             "tenant_id": step.tenant,
             "workflow_id": step.workflow_id,
-            "goal_logic": step.goal_logic,
+            "goal_logic": cast(GoalLogic, step.goal_logic),
             "is_active": step.is_active,
             "goals": [
                 {
                     "id": goal.id,
-                    "goal_type": goal.goal_type,
+                    "goal_type": cast(GoalType, goal.goal_type),
                     "criteria": json.dumps(goal.criteria),
                     "is_active": goal.is_active,
                     "effective_from": goal.effective_from_us,

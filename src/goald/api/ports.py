@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
+from goald.domain.achievement import Achievement
+from goald.domain.audit.record import AuditRecord
+from goald.domain.enrollment import Enrollment
 from goald.domain.idempotency import IdempotencyState, StoredResponse
-from goald.domain.records import (
-    AchievementRecord,
-    AuditRecord,
-    EnrollmentRecord,
-    Listening,
-    Page,
-    Span,
-)
+from goald.domain.listeners import ListenerStatus
+from goald.domain.pages import Page, PageRequest
 from goald.domain.statistics import Statistics
 
 
@@ -74,26 +71,28 @@ class Records(Protocol):
     """Single enrollments and achievements, newest first, in pages."""
 
     async def enrollments(
-        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
-    ) -> Page[EnrollmentRecord]:
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
+    ) -> Page[Enrollment]:
         """`filters`: `status`, `contact_id`."""
 
     async def achievements(
-        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
-    ) -> Page[AchievementRecord]:
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
+    ) -> Page[Achievement]:
         """`filters`: `contact_id`, `goal_type`, `goal_id`, `enrollment_id`. A page may be short,
         even empty, where more follow."""
 
     async def is_known(self, tenant: str, workflow_id: str) -> bool:
         """Whether there is such a workflow, or was ever an enrollment in it (E5)."""
 
-    async def listening(self, tenant: str, workflow_id: str) -> Listening:
+    async def listening(self, tenant: str, workflow_id: str) -> ListenerStatus:
         """Which goals listen for how many enrollments, and how many live shards have the
         workflow's version. Nothing, for one that is not known."""
 
 
 class AuditTrail(Protocol):
-    async def page(self, tenant: str, filters: Mapping[str, Any], span: Span) -> Page[AuditRecord]:
+    async def page(
+        self, tenant: str, filters: Mapping[str, Any], span: PageRequest
+    ) -> Page[AuditRecord]:
         """Newest first. `filters`: `action`, `actor`, `workflow_id`, `subject_id`."""
 
 
@@ -112,7 +111,7 @@ class Explainer(Protocol):
 
 
 class Contacts(Protocol):
-    async def enrollment(self, tenant: str, enrollment_id: str) -> EnrollmentRecord | None:
+    async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
         """One enrollment of a tenant, in whatever workflow."""
 
 

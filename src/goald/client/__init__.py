@@ -26,10 +26,10 @@ idempotent: taking out an enrollment that is out already must do nothing.
 
 from goald.client.envelope import event
 from goald.client.exit_reader import ExitReader
-from goald.client.exits import Exit, TriggerEvent
 from goald.client.publisher import Publisher
 from goald.client.tail import TailedEntry, tail
 from goald.domain.errors import ServiceUnavailable
+from goald.domain.exit import Exit, TriggerEvent
 
 __all__ = [
     "Exit",

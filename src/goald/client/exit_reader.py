@@ -10,8 +10,8 @@ from redis.exceptions import ResponseError
 
 from goald.client.connection import TIMEOUT_S, Attempts, Connection, own_connection
 from goald.client.envelope import event
-from goald.client.exits import Exit
 from goald.client.publisher import Publisher
+from goald.domain.exit import Exit
 from goald.redis_keys import EXITS, FIELD
 
 _log = logging.getLogger(__name__)

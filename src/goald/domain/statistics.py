@@ -7,12 +7,9 @@ never pass 100: whatever is counted is counted once for an enrollment.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
 
-from goald.domain.records import EnrollmentStatus
+from goald.domain.enrollment import ENDED
 
-ENDED: Final[tuple[EnrollmentStatus, ...]] = ("completed_goal", "completed", "exited", "cancelled")
-"""Every status but `active`."""
 PERCENTILES = (50, 90, 99)
 MAX_COHORTS = 520
 """Weeks that are told one by one, the newest; older ones count in the totals. Who sends

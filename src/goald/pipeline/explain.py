@@ -6,6 +6,7 @@ import orjson
 
 from goald import _native
 from goald.domain.errors import InvalidEvent
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.times import rfc3339
 from goald.pipeline.intake import intake
 from goald.ports.clock import Clock
@@ -44,7 +45,7 @@ class Explain:
             explained = self._explain(_native.Engine(), event, now_us)
             return explained | {"reason": OTHER_TENANT, "matched": False, "truncated": False}
         [accepted] = found.accepted
-        state = await self._contacts.read(tenant, accepted.contact)
+        state = await self._contacts.read(TenantId(tenant), ContactId(accepted.contact))
         engine = _native.Engine(clock_skew_us=self._clock_skew_us)
         engine.update_workflows(state.workflows)
         engine.load(state.active)

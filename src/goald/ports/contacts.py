@@ -6,20 +6,21 @@ when its server cannot be reached or refuses to write (D6).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from goald.domain.records import EnrollmentRecord
+from goald.domain.enrollment import Enrollment
+from goald.domain.ids import ContactId, TenantId
+from goald.ports.configuration import WorkflowConfiguration
 
 
 @dataclass(frozen=True, slots=True)
 class ContactState:
     """A contact's enrollments and the workflows that they are in, all of one moment."""
 
-    workflows: list[dict[str, Any]]
-    """As `_native.Engine.update_workflows` takes them."""
+    workflows: Sequence[WorkflowConfiguration]
     active: bytes
     """The active enrollments, as `_native.Engine.load` takes them."""
-    ended: Sequence[EnrollmentRecord]
+    ended: Sequence[Enrollment]
     """Newest first."""
     truncated: bool
     """There are more enrollments than these, older ones."""
@@ -28,5 +29,5 @@ class ContactState:
 class ContactReader(Protocol):
     """What is known of one contact, for a dry run."""
 
-    async def read(self, tenant: str, contact: str) -> ContactState:
+    async def read(self, tenant: TenantId, contact: ContactId) -> ContactState:
         """Sees this tenant's rows alone (D8), and writes nothing."""

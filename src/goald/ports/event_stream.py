@@ -4,12 +4,13 @@ Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceU
 when its server cannot be reached or refuses to write (D6).
 """
 
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from goald.domain.leases import StreamLease
 
-RawEntry: TypeAlias = Any
-"""A stream entry as Redis returns it: `[id, [field, value, ...]]`, all bytes."""
+RawEntry: TypeAlias = tuple[bytes, list[bytes]]
+"""A stream entry, `(id, [field, value, ...])`. The Redis adapter passes on the two-element lists
+that the server's reply holds, so that no object is made for each entry."""
 
 
 class ReaderStart(NamedTuple):

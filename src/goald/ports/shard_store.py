@@ -5,21 +5,14 @@ when its server cannot be reached or refuses to write (D6).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
 from goald.ports.change import Change, Committed
+from goald.ports.configuration import Configuration
 from goald.ports.outbox import Outbox
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """Workflows as `_native.Engine.update_workflows` takes them, up to a version."""
-
-    version: int
-    workflows: list[dict[str, Any]] = field(default_factory=list)
 
 
 class ShardStore(Protocol):
@@ -55,7 +48,10 @@ class ShardStore(Protocol):
         them. Raises LeaseLost."""
 
     async def load_contacts(
-        self, lease: SlotLease, contacts: Sequence[tuple[str, str]], sink: Callable[[bytes], object]
+        self,
+        lease: SlotLease,
+        contacts: Sequence[tuple[TenantId, ContactId]],
+        sink: Callable[[bytes], object],
     ) -> None:
         """The same for these (tenant, contact) pairs alone."""
 

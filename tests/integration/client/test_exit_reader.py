@@ -14,6 +14,7 @@ from tests.support.services.redis_proxy import Proxy
 
 from goald.client import Exit, ExitReader, TriggerEvent
 from goald.client import __doc__ as client_documentation
+from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
 
 DEADLINE_S = 20
 
@@ -92,10 +93,10 @@ async def test_exits_come_in_order_with_every_field(any_redis_url: str, client: 
         found = await anext(exits)
         assert found == Exit(
             id="x-1",
-            tenant_id="acme",
-            workflow_id="w-1",
-            contact_id="c-1",
-            enrollment_id="n-1",
+            tenant_id=TenantId("acme"),
+            workflow_id=WorkflowId("w-1"),
+            contact_id=ContactId("c-1"),
+            enrollment_id=EnrollmentId("n-1"),
             exit_reason="goal_achieved",
             goal_type="tag_added",
             goal_ids=("g-1", "g-2"),

@@ -18,6 +18,8 @@ from tests.support.reference import Exit, Goal, Model
 
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.streams import MemoryStreams
+from goald.domain.configuration.goals import GoalLogic
+from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.event_stream import EventStream
 from goald.ports.stream_leases import StreamLeases
 from goald.redis_keys import DEAD, EXITS
@@ -27,7 +29,7 @@ START_US = 1_772_323_200_000_000
 RESTART_SECONDS = (0.0, 0.1, 1.0)
 SETTLE_SECONDS = 60.0
 ROLES = ("shard", "consumer")
-GOALS = {
+GOALS: dict[GoalLogic, list[tuple[str, dict[str, str]]]] = {
     "any": [("00000000-0000-4000-8000-000000000001", {"tag_name": "Customer"})],
     "all": [
         ("00000000-0000-4000-8000-000000000002", {"tag_name": "Customer"}),
@@ -271,7 +273,9 @@ class World:
                     return one
         return self.living.get("shard")
 
-    def _configure(self, version: int, logic: str, goals: list[tuple[str, dict[str, str]]]) -> None:
+    def _configure(
+        self, version: int, logic: GoalLogic, goals: list[tuple[str, dict[str, str]]]
+    ) -> None:
         for tenant in ("acme", "globex"):
             self.account.model.configure(
                 tenant,
@@ -283,7 +287,7 @@ class World:
                     for n, (id_, wanted) in enumerate(goals)
                 ],
             )
-            workflow = {
+            workflow: WorkflowConfiguration = {
                 "tenant_id": tenant,
                 "workflow_id": f"w-{logic}",
                 "goal_logic": logic,

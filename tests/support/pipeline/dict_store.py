@@ -6,6 +6,7 @@ made is kept. And what a load reads back, in the binary COPY format.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from goald import _native
@@ -88,7 +89,7 @@ class Store:
                     )
                 )
 
-    def copy_active(self, contacts: list[tuple[str, str]]) -> bytes:
+    def copy_active(self, contacts: Sequence[tuple[str, str]]) -> bytes:
         """The active enrollments of these contacts."""
         rows = [
             copy_row(tenant, enrollment, row.contact, row.workflow, row.enrolled_at, row.met)

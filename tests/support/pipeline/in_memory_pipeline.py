@@ -22,12 +22,14 @@ from goald.adapters.memory.streams import (
 from goald.client import event
 from goald.domain.errors import ContentRefused
 from goald.domain.fail_points import FailPointHook, no_op
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard
 from goald.ports.change import Change, Committed
 from goald.ports.clock import Clock
+from goald.ports.configuration import GoalConfiguration
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Message, PublishedWatermark
 from goald.ports.process_registry import Heartbeat
@@ -83,7 +85,10 @@ class FaultyStore(MemoryShardStore):
         return committed
 
     async def load_contacts(
-        self, lease: SlotLease, contacts: Sequence[tuple[str, str]], sink: Callable[[bytes], object]
+        self,
+        lease: SlotLease,
+        contacts: Sequence[tuple[TenantId, ContactId]],
+        sink: Callable[[bytes], object],
     ) -> None:
         if self.before_reload:
             raise self.before_reload.pop(0)
@@ -132,7 +137,7 @@ class House:
 
     def configure(self, workflow: str = "w", *, version: int = 1, active: bool = True) -> None:
         """A workflow whose goal is the tag `Customer`."""
-        goal = {
+        goal: GoalConfiguration = {
             "id": GOAL,
             "goal_type": "tag_added",
             "criteria": json.dumps({"tag_name": "Customer"}),

@@ -1,10 +1,10 @@
 """One contact's enrollments, over the tables in memory."""
 
-from typing import cast
 from uuid import UUID
 
 from goald.adapters.memory.database import MemoryDatabase, StoredEnrollment, copy_binary
-from goald.domain.records import EnrollmentRecord, EnrollmentStatus
+from goald.domain.enrollment import Enrollment
+from goald.domain.ids import ContactId, EnrollmentId, GoalId, TenantId, WorkflowId
 from goald.ports.contacts import ContactState
 
 
@@ -18,7 +18,7 @@ class MemoryContacts:
         self._most_active = most_active
         self._most_ended = most_ended
 
-    async def read(self, tenant: str, contact: str) -> ContactState:
+    async def read(self, tenant: TenantId, contact: ContactId) -> ContactState:
         rows = [
             row
             for row in self._tables.enrollments.values()
@@ -40,7 +40,7 @@ class MemoryContacts:
             truncated=len(newest) > self._most_active or len(ended) > self._most_ended,
         )
 
-    async def enrollment(self, tenant: str, enrollment_id: str) -> EnrollmentRecord | None:
+    async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
         row = self._tables.enrollments.get((tenant, enrollment_id))
         return None if row is None else _record(row)
 
@@ -53,15 +53,15 @@ def _last_ended(row: StoredEnrollment) -> tuple[int, str]:
     return -(row.ended_at or 0), row.id
 
 
-def _record(row: StoredEnrollment) -> EnrollmentRecord:
-    return EnrollmentRecord(
-        id=row.id,
-        workflow_id=row.workflow_id,
-        contact_id=row.contact_id,
-        status=cast(EnrollmentStatus, row.status),
+def _record(row: StoredEnrollment) -> Enrollment:
+    return Enrollment(
+        id=EnrollmentId(row.id),
+        workflow_id=WorkflowId(row.workflow_id),
+        contact_id=ContactId(row.contact_id),
+        status=row.status,
         enrolled_at=row.enrolled_at,
         ended_at=row.ended_at,
-        met_goals=[UUID(goal) for goal in row.met_goals],
+        met_goals=[GoalId(UUID(goal)) for goal in row.met_goals],
         pending_actions=row.pending_actions,
         cancelled_actions=row.cancelled_actions,
         exit_acknowledged_at=row.exit_acknowledged_at,

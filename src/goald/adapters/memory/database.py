@@ -3,8 +3,8 @@
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from goald.domain.enrollment import EnrollmentStatus
 from goald.domain.errors import LeaseHeld
 from goald.domain.leases import (
     CurrentLease,
@@ -15,6 +15,7 @@ from goald.domain.leases import (
 )
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
+from goald.ports.configuration import WorkflowConfiguration
 
 
 @dataclass
@@ -26,7 +27,7 @@ class StoredEnrollment:
     contact_id: str
     workflow_id: str
     slot: int
-    status: str
+    status: EnrollmentStatus
     enrolled_at: int
     ended_at: int | None
     met_goals: list[str]
@@ -76,8 +77,8 @@ class MemoryDatabase:
     enrollments: dict[tuple[str, str], StoredEnrollment] = field(default_factory=dict)
     achievements: list[StoredAchievement] = field(default_factory=list)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
-    workflows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
-    """(version, the workflow as `Engine.update_workflows` takes it)."""
+    workflows: list[tuple[int, WorkflowConfiguration]] = field(default_factory=list)
+    """(version, workflow)."""
     slot_leases: dict[int, SlotLease] = field(default_factory=dict)
     stream_leases: dict[int, StreamLease] = field(default_factory=dict)
     config_versions: dict[int, int] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from goald.adapters.memory.database import (
 from goald.adapters.memory.outbox import MemoryOutbox
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.errors import ContentRefused, LeaseLost
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
@@ -26,9 +27,9 @@ from goald.ports.change import (
     EffectColumns,
 )
 from goald.ports.clock import Clock
+from goald.ports.configuration import Configuration
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
-from goald.ports.shard_store import Configuration
 
 
 class MemoryShardStore:
@@ -77,7 +78,10 @@ class MemoryShardStore:
         sink(copy_binary(self._tables.active(lease.slots)))
 
     async def load_contacts(
-        self, lease: SlotLease, contacts: Sequence[tuple[str, str]], sink: Callable[[bytes], object]
+        self,
+        lease: SlotLease,
+        contacts: Sequence[tuple[TenantId, ContactId]],
+        sink: Callable[[bytes], object],
     ) -> None:
         self._require(lease)
         wanted = set(contacts)

@@ -74,7 +74,7 @@ class MemoryStreams:
 
     def entries(self, stream: str) -> list[RawEntry]:
         """Every entry that is kept, in order."""
-        return [[_text(key), list(value)] for key, value in self.stream(stream).entries.items()]
+        return [(_text(key), list(value)) for key, value in self.stream(stream).entries.items()]
 
     def unacknowledged(self, stream: str) -> int:
         """How many entries are not yet acknowledged."""
@@ -151,7 +151,7 @@ class MemoryEventStream:
         above = list(islice((key for key in held.entries if key > first), count))
         if above:
             self._passed |= {key for key in held.deleted if first < key < above[-1]}
-        return [[_text(key), held.entries[key]] for key in above]
+        return [(_text(key), held.entries[key]) for key in above]
 
     async def wait(self, after: bytes, seconds: float) -> bool:
         return await self._streams.added_after(self._name, _parse(after), seconds)

@@ -20,7 +20,7 @@ from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from goald.api.problems import BadRequest
-from goald.domain.records import Place, Span
+from goald.domain.pages import PageRequest, RowPosition
 from goald.domain.times import to_us
 
 DEFAULT_LIMIT = 50
@@ -75,20 +75,20 @@ class Listing:
     scope: tuple[str | int | None, ...]
 
     @property
-    def span(self) -> Span:
+    def span(self) -> PageRequest:
         """The part that is asked for. Raises BadRequest for a cursor that is not this list's."""
         asked = self.asked
         after = None if asked.cursor is None else self._place(asked.cursor)
-        return Span(asked.limit, after, asked.since, asked.until)
+        return PageRequest(asked.limit, after, asked.since, asked.until)
 
-    def cursor(self, place: Place | None) -> str | None:
+    def cursor(self, place: RowPosition | None) -> str | None:
         """The cursor of what follows a place; None where nothing does."""
         if place is None:
             return None
         text = json.dumps([self._digest(place), *place], separators=(",", ":"))
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def _place(self, cursor: str) -> Place:
+    def _place(self, cursor: str) -> RowPosition:
         try:
             padding = "=" * (-len(cursor) % 4)
             digest, *place = json.loads(b64decode(cursor + padding, b"-_", validate=True))
@@ -99,7 +99,7 @@ class Listing:
             raise _not_ours("belongs to another list or to other filters")
         return found
 
-    def _digest(self, place: Place) -> str:
+    def _digest(self, place: RowPosition) -> str:
         text = json.dumps([*self.scope, *place])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.domain.records import AuditRecord
+from goald.domain.audit.record import AuditRecord
 from goald.domain.times import rfc3339
 
 _GOAL = "0190b5a4-6a3e-7c10-9d0f-0d7e6f1f7a11"

@@ -6,8 +6,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from goald.domain.achievement import Achievement
 from goald.domain.configuration.goals import LISTENS_TO, GoalType
-from goald.domain.records import AchievementRecord, EnrollmentRecord, EnrollmentStatus, Listening
+from goald.domain.enrollment import Enrollment, EnrollmentStatus
+from goald.domain.listeners import ListenerStatus
 from goald.domain.times import rfc3339
 
 _ENROLLMENT: JsonDict = {
@@ -76,7 +78,7 @@ class EnrollmentResponse(BaseModel):
     exit_acknowledged_at: str | None = Field(json_schema_extra={"format": "date-time"})
 
     @classmethod
-    def of(cls, row: EnrollmentRecord) -> "EnrollmentResponse":
+    def of(cls, row: Enrollment) -> "EnrollmentResponse":
         return cls(
             id=row.id,
             workflow_id=row.workflow_id,
@@ -114,7 +116,7 @@ class AchievementResponse(BaseModel):
     )
 
     @classmethod
-    def of(cls, row: AchievementRecord) -> "AchievementResponse":
+    def of(cls, row: Achievement) -> "AchievementResponse":
         return cls(
             id=row.id,
             workflow_id=row.workflow_id,
@@ -180,7 +182,7 @@ class Listeners(BaseModel):
     everywhere: bool = Field(description="whether every live shard has this version")
 
     @classmethod
-    def of(cls, workflow_id: str, listening: Listening) -> "Listeners":
+    def of(cls, workflow_id: str, listening: ListenerStatus) -> "Listeners":
         goals = [
             ListeningGoal(id=id_, goal_type=kind, event_type=LISTENS_TO[kind])
             for id_, kind in listening.goals

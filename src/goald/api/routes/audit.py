@@ -11,7 +11,7 @@ from goald.api.http.pagination import PageAsked, QueryId
 from goald.api.http.routing import Router
 from goald.api.models.audit import AuditEntry, AuditPage
 from goald.api.problems import responses
-from goald.domain.records import AuditAction
+from goald.domain.audit.record import AuditAction
 
 router = Router()
 

@@ -10,7 +10,7 @@ from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.records import EnrollmentPage, EnrollmentResponse
 from goald.api.problems import NotFoundProblem, responses
-from goald.domain.records import EnrollmentStatus
+from goald.domain.enrollment import EnrollmentStatus
 
 router = Router()
 

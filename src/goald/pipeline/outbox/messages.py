@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 
 from goald import _native
+from goald.domain.exit import CANCEL, EXIT_REASON, EXIT_TYPE
 from goald.domain.streams import OutboundStream
 from goald.domain.times import rfc3339
 from goald.ports.change import AchievementColumns, EffectColumns
@@ -48,16 +49,16 @@ def _exits(effects: EffectColumns, exits: _native.Exits, now_us: int) -> Iterato
             "workflow_id": workflows[effect],
             "contact_id": contacts[effect],
             "enrollment_id": enrollments[effect],
-            "exit_reason": "goal_achieved",
+            "exit_reason": EXIT_REASON,
             "goal_type": goal_type,
             "goal_ids": goal_ids,
             "achieved_at": achieved,
-            "cancel": ["pending_actions", "wait_steps"],
+            "cancel": CANCEL,
             "trigger_event": {"id": event_id, "source": source, "type": name},
             "occurred_at": achieved,
             "received_at": rfc3339(received_at),
         }
-        event = _event("workflow.exit.goal", exit_id, tenants[effect], now_us, data, traceparent)
+        event = _event(EXIT_TYPE, exit_id, tenants[effect], now_us, data, traceparent)
         yield OutboxRow(effect, exit_id, OutboundStream.EXITS, event)
 
 

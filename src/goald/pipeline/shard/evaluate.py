@@ -11,7 +11,8 @@ from goald import _native
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import SlotLease
 from goald.ports.change import Committed
-from goald.ports.shard_store import Configuration, ShardStore
+from goald.ports.configuration import Configuration
+from goald.ports.shard_store import ShardStore
 
 
 class Evaluator:

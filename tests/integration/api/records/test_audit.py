@@ -14,7 +14,7 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres.records import audit
 from goald.adapters.postgres.records.audit import PostgresAuditTrail
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.records import Page, Span
+from goald.domain.pages import Page, PageRequest
 from goald.domain.times import rfc3339, to_us
 
 
@@ -178,9 +178,9 @@ async def test_rare_entry_among_many_is_found_over_pages_of_bounded_work(
     pool = TenantPool(log.dsn, 1)
     try:
         trail = PostgresAuditTrail(pool, scanned=3)
-        pages: list[Page[Any]] = [await trail.page("acme", {"subject_id": "w-2"}, Span(50))]
+        pages: list[Page[Any]] = [await trail.page("acme", {"subject_id": "w-2"}, PageRequest(50))]
         while (after := pages[-1].next) is not None:
-            span = Span(50, after)
+            span = PageRequest(50, after)
             pages.append(await trail.page("acme", {"subject_id": "w-2"}, span))
     finally:
         await pool.close()

@@ -13,7 +13,7 @@ from tests.support.services.servers import Database
 
 from goald.adapters.postgres.records.reader import PostgresRecords
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.records import Span
+from goald.domain.pages import PageRequest
 
 
 @pytest.fixture
@@ -175,9 +175,11 @@ async def test_a_rare_achievement_is_found_over_pages_of_bounded_work(
     pool = TenantPool(database.dsn, 1)
     try:
         reader = PostgresRecords(pool, scanned=4)
-        found = [await reader.achievements("acme", "welcome", filters, Span(2))]
+        found = [await reader.achievements("acme", "welcome", filters, PageRequest(2))]
         while (after := found[-1].next) is not None:
-            found.append(await reader.achievements("acme", "welcome", filters, Span(2, after)))
+            found.append(
+                await reader.achievements("acme", "welcome", filters, PageRequest(2, after))
+            )
     finally:
         await pool.close()
     assert [len(page.rows) for page in found] == sizes

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.records import ACHIEVED, AuditRecord, Page, Place, Span
+from goald.domain.audit.record import ACHIEVED, AuditRecord
+from goald.domain.pages import Page, PageRequest, RowPosition
 
 SCANNED = 10_000
 """So many rows are looked at for one page, whatever it is filtered by (D8)."""
@@ -54,7 +55,9 @@ class PostgresAuditTrail:
         self._pool = pool
         self._scanned = scanned
 
-    async def page(self, tenant: str, filters: Mapping[str, Any], span: Span) -> Page[AuditRecord]:
+    async def page(
+        self, tenant: str, filters: Mapping[str, Any], span: PageRequest
+    ) -> Page[AuditRecord]:
         """A page of a filtered list may hold fewer rows than wanted, even none, where more
         follow: a rare entry among many is found within several pages."""
         wanted = [filters.get(n) for n in ("action", "actor", "workflow_id", "subject_id")]
@@ -83,7 +86,7 @@ class PostgresAuditTrail:
         return Page(rows, None if end is None else (end[0], end[1].hex()))
 
 
-def _place(row: AuditRecord) -> Place:
+def _place(row: AuditRecord) -> RowPosition:
     return (row.recorded_at, row.hash.hex())
 
 

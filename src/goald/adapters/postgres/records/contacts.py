@@ -5,7 +5,8 @@ from typing import Any
 from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.store import workflow_of
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.records import EnrollmentRecord
+from goald.domain.enrollment import Enrollment
+from goald.domain.ids import ContactId, TenantId
 from goald.ports.contacts import ContactState
 
 MOST_ACTIVE = 1_000
@@ -52,7 +53,7 @@ class PostgresContacts:
         self._most_active = most_active
         self._most_ended = most_ended
 
-    async def read(self, tenant: str, contact: str) -> ContactState:
+    async def read(self, tenant: TenantId, contact: ContactId) -> ContactState:
         rows = bytearray()
 
         async def take_piece(piece: bytes) -> None:
@@ -73,14 +74,14 @@ class PostgresContacts:
             truncated=_rows(copied) > self._most_active or len(ended) > self._most_ended,
         )
 
-    async def enrollment(self, tenant: str, enrollment_id: str) -> EnrollmentRecord | None:
+    async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             row = await connection.fetchrow(ENROLLMENT, tenant, enrollment_id)
         return None if row is None else _record(row)
 
 
-def _record(row: Any) -> EnrollmentRecord:
-    return EnrollmentRecord(**row)
+def _record(row: Any) -> Enrollment:
+    return Enrollment(**row)
 
 
 def _rows(status: str) -> int:

@@ -8,16 +8,10 @@ from uuid import UUID
 
 from goald.adapters.postgres.records import statements
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.records import (
-    AchievementRecord,
-    EnrollmentRecord,
-    EnrollmentStatus,
-    Listening,
-    Page,
-    Place,
-    Row,
-    Span,
-)
+from goald.domain.achievement import Achievement
+from goald.domain.enrollment import Enrollment, EnrollmentStatus
+from goald.domain.listeners import ListenerStatus
+from goald.domain.pages import Page, PageRequest, Row, RowPosition
 
 SCANNED = 10_000
 """So many achievements are looked at for one page, whatever it is filtered by (D8)."""
@@ -38,8 +32,8 @@ class PostgresRecords:
         self._scanned = scanned
 
     async def enrollments(
-        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
-    ) -> Page[EnrollmentRecord]:
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
+    ) -> Page[Enrollment]:
         status, contact = filters.get("status"), filters.get("contact_id")
         given = [*_bounds(tenant, workflow_id, span), _STATUSES if status is None else [status]]
         async with self._pool.tenant(tenant, readonly=True) as connection:
@@ -48,12 +42,12 @@ class PostgresRecords:
             else:
                 await connection.execute(statements.IN_ORDER)
                 found = await connection.fetch(statements.ENROLLMENTS, *given)
-        rows = [EnrollmentRecord(**row) for row in found]
+        rows = [Enrollment(**row) for row in found]
         return _page(rows, span, lambda row: (row.enrolled_at, row.id))
 
     async def achievements(
-        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: Span
-    ) -> Page[AchievementRecord]:
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
+    ) -> Page[Achievement]:
         """A page of a filtered list may hold fewer rows than wanted, even none, where more
         follow: a rare achievement among many is found within several pages."""
         names = sorted(name for name, value in filters.items() if value is not None)
@@ -73,7 +67,7 @@ class PostgresRecords:
                         end = await connection.fetchrow(
                             statements.ACHIEVEMENTS_SCANNED_TO, *bounds[:-1], self._scanned - 1
                         )
-        rows = [AchievementRecord(**{**row, **_parsed(row)}) for row in found]
+        rows = [Achievement(**{**row, **_parsed(row)}) for row in found]
         if end is not None:
             return Page(rows, (end[0], str(end[1])))
         return _page(rows, span, lambda row: (row.achieved_at, str(row.id)))
@@ -83,15 +77,15 @@ class PostgresRecords:
             known: bool = await connection.fetchval(statements.IS_KNOWN, tenant, workflow_id)
         return known
 
-    async def listening(self, tenant: str, workflow_id: str) -> Listening:
+    async def listening(self, tenant: str, workflow_id: str) -> ListenerStatus:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             row = await connection.fetchrow(statements.LISTENING, tenant, workflow_id)
             goals = await connection.fetch(statements.LISTENING_GOALS, tenant, workflow_id)
         active = [(goal["id"], goal["goal_type"]) for goal in goals]
-        return Listening(goals=active if row["is_active"] else [], **row)
+        return ListenerStatus(goals=active if row["is_active"] else [], **row)
 
 
-def _bounds(tenant: str, workflow_id: str, span: Span) -> list[Any]:
+def _bounds(tenant: str, workflow_id: str, span: PageRequest) -> list[Any]:
     """What every list begins with. One row more than wanted tells whether there are more."""
     since = _BEFORE_ALL if span.since is None else span.since
     until = _AFTER_ALL if span.until is None else span.until
@@ -99,7 +93,7 @@ def _bounds(tenant: str, workflow_id: str, span: Span) -> list[Any]:
     return [tenant, workflow_id, since, until, at, id_, span.limit + 1]
 
 
-def _page(rows: list[Row], span: Span, place: Callable[[Row], Place]) -> Page[Row]:
+def _page(rows: list[Row], span: PageRequest, place: Callable[[Row], RowPosition]) -> Page[Row]:
     if len(rows) <= span.limit:
         return Page(rows, None)
     kept = rows[: span.limit]

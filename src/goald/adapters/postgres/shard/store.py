@@ -20,11 +20,12 @@ from goald.adapters.postgres.shard.leases import ENGINE_ROLE, lost, renew, requi
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
 from goald.domain.fail_points import FailPoint, FailPointHook, no_op
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import LEASE_SECONDS, SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.change import Change, Committed
+from goald.ports.configuration import Configuration, WorkflowConfiguration
 from goald.ports.outbox import Outbox
-from goald.ports.shard_store import Configuration
 
 WRITER_NAME = "goald-commit"
 """By this name a taker knows the backend that it may end."""
@@ -117,7 +118,10 @@ class PostgresShardStore:
         await self._copy(lease, sink, statements.LOAD, lease.slots.first, lease.slots.last)
 
     async def load_contacts(
-        self, lease: SlotLease, contacts: Sequence[tuple[str, str]], sink: Callable[[bytes], object]
+        self,
+        lease: SlotLease,
+        contacts: Sequence[tuple[TenantId, ContactId]],
+        sink: Callable[[bytes], object],
     ) -> None:
         tenants = [tenant for tenant, _ in contacts]
         await self._copy(
@@ -163,10 +167,15 @@ class PostgresShardStore:
             )
 
 
-def workflow_of(row: Any) -> dict[str, Any]:
-    """A workflow as `_native.Engine.update_workflows` takes it."""
-    names = ("tenant_id", "workflow_id", "goal_logic", "is_active")
-    return {name: row[name] for name in names} | {"goals": json.loads(row["goals"])}
+def workflow_of(row: Any) -> WorkflowConfiguration:
+    """The workflow in a row of CHANGED_WORKFLOWS or WORKFLOWS_OF_TENANT."""
+    return WorkflowConfiguration(
+        tenant_id=row["tenant_id"],
+        workflow_id=row["workflow_id"],
+        goal_logic=row["goal_logic"],
+        is_active=row["is_active"],
+        goals=json.loads(row["goals"]),
+    )
 
 
 async def _require(connection: Any, statement: str, lease: SlotLease) -> None:

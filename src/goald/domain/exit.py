@@ -1,17 +1,23 @@
-"""What an exit says (3.2)."""
+"""Exits: commands that end enrollments because their goals are met (R8)."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
-EXIT_TYPE = "workflow.exit.goal"
+from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
+
+EXIT_TYPE: Final = "workflow.exit.goal"
+"""The CloudEvents type of an exit."""
+EXIT_REASON: Final = "goal_achieved"
+CANCEL: Final = ("pending_actions", "wait_steps")
+"""What an exit tells the workflow engine to cancel."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerEvent:
-    """The event that met the goal: which one it was."""
+    """Identifies the event that met the goal."""
 
     id: str
     source: str
@@ -20,16 +26,16 @@ class TriggerEvent:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The command to end an enrollment, because its goals are met (R8).
+    """The command to end an enrollment.
 
-    May be published more than once, always with the same `id`.
+    It can be published more than once, always with the same `id`.
     """
 
     id: str
-    tenant_id: str
-    workflow_id: str
-    contact_id: str
-    enrollment_id: str
+    tenant_id: TenantId
+    workflow_id: WorkflowId
+    contact_id: ContactId
+    enrollment_id: EnrollmentId
     exit_reason: str
     """`goal_achieved`."""
     goal_type: str
@@ -40,19 +46,24 @@ class Exit:
     """What to cancel: `pending_actions` and `wait_steps`."""
     trigger_event: TriggerEvent
     occurred_at: datetime
-    """When the event happened, reached its stream, and when the exit was published."""
+    """When the event happened."""
     received_at: datetime
+    """When the event reached its stream."""
     published_at: datetime | None
+    """When the exit was published."""
     time: datetime
+    """When the exit was created."""
     traceparent: str | None
-    """The event's W3C trace context, to be carried on."""
+    """The W3C trace context of the event."""
     entry_id: str
-    """Of the entry in `goald:exits`."""
+    """The id of the entry in `goald:exits`."""
 
     @classmethod
     def parse(cls, payload: bytes | str, entry_id: str = "") -> Self:
-        """An exit from the JSON of its entry. Raises ValueError for anything else; fields
-        that a later release adds are passed over."""
+        """Parse the JSON of a stream entry. Ignores unknown fields.
+
+        Raises ValueError if the payload is not an exit.
+        """
         try:
             event = json.loads(payload)
             return cls._from_event(event, entry_id)

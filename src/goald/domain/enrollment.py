@@ -1,0 +1,31 @@
+"""Enrollments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from goald.domain.ids import ContactId, EnrollmentId, GoalId, WorkflowId
+
+EnrollmentStatus = Literal["active", "completed_goal", "completed", "exited", "cancelled"]
+
+ENDED: Final[tuple[EnrollmentStatus, ...]] = ("completed_goal", "completed", "exited", "cancelled")
+"""Every status but `active`. A status leaves `active` once and for good (E5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """One contact's run through one workflow. Times are microseconds since the Unix epoch."""
+
+    id: EnrollmentId
+    workflow_id: WorkflowId
+    contact_id: ContactId
+    status: EnrollmentStatus
+    enrolled_at: int
+    ended_at: int | None
+    """The time of the event that ended it; None while it is active."""
+    met_goals: Sequence[GoalId]
+    pending_actions: int | None
+    """Actions that the workflow engine had scheduled when the enrollment began."""
+    cancelled_actions: int | None
+    """Actions that the exit cancelled, as the engine acknowledged it."""
+    exit_acknowledged_at: int | None

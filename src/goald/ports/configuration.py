@@ -1,0 +1,39 @@
+"""The configuration of workflows as the matcher takes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from goald.domain.configuration.goals import GoalLogic, GoalType
+
+
+class GoalConfiguration(TypedDict):
+    """A goal that is not deleted. Times are microseconds since the Unix epoch."""
+
+    id: str
+    goal_type: GoalType
+    criteria: str
+    """A JSON object. Decimals in it are strings or integers, never floats."""
+    is_active: bool
+    effective_from: int | None
+    """None if the goal was never active."""
+    created_at: int
+    position: int
+
+
+class WorkflowConfiguration(TypedDict):
+    """A workflow with its goals."""
+
+    tenant_id: str
+    workflow_id: str
+    goal_logic: GoalLogic
+    is_active: bool
+    goals: list[GoalConfiguration]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Workflows that changed up to a version, in the order of their versions."""
+
+    version: int
+    workflows: Sequence[WorkflowConfiguration] = ()
