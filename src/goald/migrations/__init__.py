@@ -1,9 +1,9 @@
-"""The schema `goald`, as Alembic revisions in SQL (3.3, D11).
+"""The schema `goald`, as Alembic revisions in SQL (D11).
 
-A revision is a Python file with its number and an SQL file beside it. They run as
-goald_owner, under one lock, each in a transaction of its own.
+A revision is a Python file in `versions/` and an SQL file of the same name in `sql/`. Revisions
+run as goald_owner, under one advisory lock, each in its own transaction.
 
-All functions block, and connect by themselves. Each may raise ServiceUnavailable.
+All functions open a connection and block. Each may raise ServiceUnavailable.
 """
 
 from collections.abc import Iterator
@@ -22,15 +22,15 @@ from goald.domain.errors import SchemaMismatch, ServiceUnavailable
 from goald.migrations.roles import API, OWNER, SHARD, ensure_roles
 
 LOCK = 0x676F616C64
-"""Of the advisory lock that one migration at a time holds ("goald")."""
+"""The key of the advisory lock of a migration ("goald")."""
 CONNECT_SECONDS = 10
 
 
 def upgrade(dsn: str, to: str = "head") -> list[str]:
-    """Bring the database to a revision; those that were applied, oldest first.
+    """Migrate the database to a revision. Returns the applied revisions, oldest first.
 
-    Makes the roles and the schema where they are missing. Two at once are safe: the second
-    waits, and finds nothing to do. Raises SchemaMismatch where the login may not.
+    Creates missing roles and the schema. Concurrent calls are safe: the second waits, and then
+    applies nothing. Raises SchemaMismatch if the login lacks the rights.
     """
     with _connect(dsn) as connection:
         connection.autocommit = True
@@ -44,15 +44,15 @@ def upgrade(dsn: str, to: str = "head") -> list[str]:
 
 
 def current(dsn: str) -> str | None:
-    """The revision that the database is at; None where nothing is there."""
+    """Return the revision of the database; None if it has no schema."""
     with _connect(dsn) as connection:
         return _read_revision(connection)
 
 
 def check(dsn: str, role: str | None = None) -> None:
-    """Raise SchemaMismatch, saying what to do, unless this release can run on the database:
-    at its own last revision, or at one of a later release (D11); and, where a role is named,
-    unless the login may act as it."""
+    """Raise SchemaMismatch, with advice, unless this release can run on the database: it must be
+    at this release's last revision or at a later release's (D11). If `role` is given, the login
+    must be able to SET ROLE to it."""
     if role is not None:
         _require_role(dsn, role)
     found = current(dsn)
@@ -71,25 +71,25 @@ def _require_role(dsn: str, role: str) -> None:
         try:
             connection.execute(f"SET ROLE {role}".encode())
         except psycopg.errors.InvalidParameterValue:
-            raise SchemaMismatch(f"there is no role {role}: run `goald migrate`") from None
+            raise SchemaMismatch(f"the role {role} does not exist: run `goald migrate`") from None
         except psycopg.errors.InsufficientPrivilege:
             login = connection.info.user
             raise SchemaMismatch(
-                f"the login {login!r} may not act as {role}: let an administrator run "
-                f"GRANT {role} TO {login}, or name another login"
+                f"the login {login!r} may not act as {role}: ask an administrator to run "
+                f"GRANT {role} TO {login}, or use another login"
             ) from None
 
 
 def head() -> str:
-    """The last revision that this release knows."""
+    """Return the last revision of this release."""
     found = _scripts().get_current_head()
     if found is None:
-        raise SchemaMismatch("this installation of goald has no migrations: install it again")
+        raise SchemaMismatch("this installation of goald has no migrations: reinstall it")
     return found
 
 
 def revisions() -> list[str]:
-    """Every revision that this release knows, oldest first."""
+    """Return every revision of this release, oldest first."""
     return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
 
 
@@ -113,16 +113,16 @@ def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def _read_revision(connection: psycopg.Connection[Any]) -> str | None:
-    """As goald_shard, or as goald_api: the logins of the daemon and of the API, which may not
-    act as the owner, can."""
+    """Read the revision as goald_shard or goald_api, because the logins of the daemon and of the
+    API may not act as the owner."""
     for role in (SHARD, API):
         try:
             with connection.transaction():
                 connection.execute(f"SET ROLE {role}".encode())
                 return _revision(connection)
         except (
-            psycopg.errors.InvalidParameterValue,  # there is no such role
-            psycopg.errors.InsufficientPrivilege,  # not for this login
+            psycopg.errors.InvalidParameterValue,  # the role does not exist
+            psycopg.errors.InsufficientPrivilege,  # the login may not use it
         ):
             continue
     return None
@@ -137,7 +137,7 @@ def _revision(connection: psycopg.Connection[Any]) -> str | None:
 
 
 def _run(connection: psycopg.Connection[Any], to: str) -> list[str]:
-    """Run what is missing over this connection, whose role is the owner's."""
+    """Run the missing revisions over this connection in the role of the owner."""
     scripts = _scripts()
     applied: list[str] = []
     engine = sqlalchemy.create_engine(

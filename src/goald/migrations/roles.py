@@ -1,7 +1,7 @@
-"""The three roles and the schema, which migrations need before they can begin (3.3).
+"""The three roles and the schema, which must exist before migrations run.
 
-Roles belong to the whole server and making them may need an administrator; tables belong
-to goald_owner, so that nobody who reads or writes them owns them.
+Roles belong to the whole server, and their creation may need an administrator. goald_owner owns
+the tables, so that the roles that read and write rows do not own them.
 """
 
 from typing import Any
@@ -14,19 +14,19 @@ from goald.domain.errors import SchemaMismatch
 OWNER, API, SHARD = "goald_owner", "goald_api", "goald_shard"
 ROLES = (OWNER, API, SHARD)
 GRANT_OPTIONS_SINCE = 160_000
-"""Postgres 16 parts the right to SET ROLE from membership."""
+"""Since Postgres 16, the right to SET ROLE is separate from membership."""
 
 
 def ensure_roles(connection: psycopg.Connection[Any]) -> None:
-    """Make the roles and the schema where they are missing, and let the login act as each.
+    """Create missing roles and the schema, and grant the login each role.
 
-    Raises SchemaMismatch, with the SQL for an administrator, where the login may not.
-    Safe beside another that does the same, in this database or another of the server.
+    Raises SchemaMismatch, with the SQL for an administrator, if the login lacks the rights.
+    Concurrent calls are safe, in this database or in another of the server.
     """
     try:
         for role in ROLES:
-            _make_role(connection, role)
-            _let_login_act_as(connection, role)
+            _create_role(connection, role)
+            _grant_to_login(connection, role)
         connection.execute(
             sql.SQL("CREATE SCHEMA IF NOT EXISTS goald AUTHORIZATION {}").format(
                 sql.Identifier(OWNER)
@@ -37,13 +37,13 @@ def ensure_roles(connection: psycopg.Connection[Any]) -> None:
     except psycopg.errors.InsufficientPrivilege as error:
         raise SchemaMismatch(
             f"the login {_login(connection)!r} may not prepare the database ({_text(error)}). "
-            "Let an administrator run this in it, once, then migrate again:\n\n"
+            "Ask an administrator to run this in it once, then migrate again:\n\n"
             + administrator_sql(connection)
         ) from None
 
 
 def administrator_sql(connection: psycopg.Connection[Any]) -> str:
-    """The statements that make roles and schema, for somebody who may run them."""
+    """Return the statements that create roles and schema, for an administrator to run."""
     login = sql.Identifier(_login(connection)).as_string(connection)
     return "\n".join(
         [f"CREATE ROLE {role} {_ATTRIBUTES};" for role in ROLES if not _exists(connection, role)]
@@ -55,19 +55,21 @@ def administrator_sql(connection: psycopg.Connection[Any]) -> str:
 _ATTRIBUTES = "NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE"
 
 
-def _make_role(connection: psycopg.Connection[Any], role: str) -> None:
+def _create_role(connection: psycopg.Connection[Any], role: str) -> None:
     if _exists(connection, role):
         return
     try:
         connection.execute(f"CREATE ROLE {role} {_ATTRIBUTES}".encode())
     except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-        return  # made meanwhile, from another database of this server
+        return  # created concurrently, from another database of this server
 
 
-def _let_login_act_as(connection: psycopg.Connection[Any], role: str) -> None:
+def _grant_to_login(connection: psycopg.Connection[Any], role: str) -> None:
     right = "SET" if connection.info.server_version >= GRANT_OPTIONS_SINCE else "MEMBER"
-    held = connection.execute("SELECT pg_has_role(session_user, %s, %s)", (role, right)).fetchone()
-    if held != (True,):
+    has_right = connection.execute(
+        "SELECT pg_has_role(session_user, %s, %s)", (role, right)
+    ).fetchone()
+    if has_right != (True,):
         connection.execute(f"GRANT {role} TO SESSION_USER{_options(connection)}".encode())
 
 

@@ -126,7 +126,7 @@ def test_login_without_rights_gets_the_statements_for_an_administrator(
         admin.execute(f"CREATE ROLE {login} LOGIN".encode())
         try:
             dsn = psycopg.conninfo.make_conninfo(empty_database.admin_dsn, user=login)
-            with pytest.raises(SchemaMismatch, match="Let an administrator run this") as refused:
+            with pytest.raises(SchemaMismatch, match="Ask an administrator to run this") as refused:
                 migrations.upgrade(dsn)
             admin.execute(str(refused.value).split("\n\n", 1)[1].encode())
             assert migrations.upgrade(dsn) == migrations.revisions()

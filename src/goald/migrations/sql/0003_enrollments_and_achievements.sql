@@ -1,7 +1,7 @@
--- What happened: enrollments, and the goals that they met.
+-- Enrollments, and the goals that they met.
 
--- No reference to workflows: an enrollment in an unknown one is recorded all the same (E5).
--- `slot` is derived from tenant and contact by the engine (design 2, step 2).
+-- No foreign key to workflows: an enrollment in an unknown workflow is recorded too (E5).
+-- `slot` is computed by the matcher from tenant and contact.
 CREATE TABLE goald.workflow_enrollments (
     tenant_id text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE goald.workflow_enrollments (
         'active', 'completed_goal', 'completed', 'exited', 'cancelled')),
     enrolled_at timestamptz NOT NULL,
     ended_at timestamptz,
-    -- Which of its goals are met: what keeps an achievement unique, since a partitioned
+    -- The ids of the goals that are met. They keep an achievement unique, because a partitioned
     -- table cannot.
     met_goals uuid[] NOT NULL DEFAULT '{}',
     pending_actions bigint,
@@ -21,22 +21,22 @@ CREATE TABLE goald.workflow_enrollments (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CHECK ((status = 'active') = (ended_at IS NULL))
--- Room on each page for the new version of a row: goals met and acknowledgements change no
--- indexed column and stay on their page. Ending does (the index of active ones), once.
+-- Free space for HOT updates: met goals and acknowledgements change no indexed column and stay
+-- on their page. The end of an enrollment changes the index of active ones, once.
 ) WITH (fillfactor = 85);
 CREATE INDEX workflow_enrollments_active ON goald.workflow_enrollments (slot)
     WHERE status = 'active';
 CREATE INDEX workflow_enrollments_contact ON goald.workflow_enrollments (tenant_id, contact_id);
 CREATE INDEX workflow_enrollments_workflow
     ON goald.workflow_enrollments (tenant_id, workflow_id, enrolled_at);
--- Last: of indexes that cost the same, as all do while the table is empty, the planner takes
--- the one made last, and a commit's statements keep the plans that they began with.
+-- This index is created last. Among indexes of equal cost, as on an empty table, the planner
+-- prefers the newest, and the statements of a commit keep their first plans.
 ALTER TABLE goald.workflow_enrollments ADD PRIMARY KEY (tenant_id, id);
 
--- Partitioned by the month of the commit, so that keeping 2 years is dropping tables and a
--- replay of old events is not dropped at once. No foreign keys: each row is written in the
--- transaction that changes its enrollment's row, goals are never removed, and a key lock on
--- one goal's row by every shard at once would make them wait for one another.
+-- Partitioned by the month of the commit: retention drops tables, and a replay of old events is
+-- not dropped immediately. No foreign keys: each row is written in the transaction that changes
+-- its enrollment's row, goals are never removed, and key locks of all shards on the row of one
+-- goal would make them wait for each other.
 CREATE TABLE goald.workflow_goal_achievements (
     tenant_id text COLLATE "C" NOT NULL,
     id uuid NOT NULL,
@@ -57,9 +57,9 @@ CREATE INDEX workflow_goal_achievements_contact
 CREATE INDEX workflow_goal_achievements_workflow
     ON goald.workflow_goal_achievements (tenant_id, workflow_id, achieved_at);
 
--- Makes the partitions of the last month, this one and `ahead` more (in UTC); how many were
--- made. Attaching does not hold up the commits under way. No default partition: rows in it
--- would keep that month from ever being made.
+-- Creates the partitions of the last month, this month and `ahead` more (in UTC). Returns the
+-- number created. Attaching does not block commits in flight. There is no default partition:
+-- rows in it would prevent the creation of their month.
 CREATE FUNCTION goald.make_achievement_months(ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
@@ -67,7 +67,7 @@ DECLARE
     this_month timestamptz := date_trunc('month', now());
     month timestamptz;
     name text;
-    made integer := 0;
+    created integer := 0;
 BEGIN
     IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 24 THEN
         RAISE EXCEPTION 'ahead is 0 to 24 months' USING ERRCODE = 'invalid_parameter_value';
@@ -84,9 +84,9 @@ BEGIN
         EXECUTE format(
             'ALTER TABLE goald.workflow_goal_achievements ATTACH PARTITION goald.%I '
             'FOR VALUES FROM (%L) TO (%L)', name, month, month + interval '1 month');
-        made := made + 1;
+        created := created + 1;
     END LOOP;
-    RETURN made;
+    RETURN created;
 END
 $$;
 SELECT goald.make_achievement_months(3);

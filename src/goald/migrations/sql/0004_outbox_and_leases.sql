@@ -1,41 +1,41 @@
--- What is to be published, and who may write.
+-- The outbox, and the leases.
 
--- A message is written in the transaction of what it tells, published after it, marked, and
--- deleted once it need not be published again (D10). Numbered in the order of writing; the
--- number is made here and no tenant can choose it, so it is the key by itself.
+-- A message is written in the transaction of its cause, published after it, marked, and deleted
+-- when it need not be published again (D10). Numbers ascend in the order of writing. No tenant
+-- can choose a number, so the number alone is the key.
 CREATE TABLE goald.outbox (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id text COLLATE "C" NOT NULL,
     slot smallint NOT NULL CHECK (slot BETWEEN 0 AND 255),
-    -- NULL where the message is about a workflow.
+    -- NULL for a message about a workflow.
     contact_id text COLLATE "C",
     message_id text NOT NULL,
     stream text NOT NULL,
-    -- JSON. Empty once it is published and its contact was deleted.
+    -- JSON. Redacted after publication if the contact is deleted.
     payload text NOT NULL,
-    -- The contact was deleted before this was published: blank it when it is marked.
+    -- The contact was deleted before publication: redact the payload when the row is marked.
     redact_when_published boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     published_at timestamptz
 );
--- Finds what is not published (few rows) and what was published long ago.
+-- Finds unpublished rows (few) and rows that were published long ago.
 CREATE INDEX outbox_published_at ON goald.outbox (published_at);
 CREATE INDEX outbox_contact ON goald.outbox (tenant_id, contact_id)
     WHERE contact_id IS NOT NULL;
 
 CREATE SEQUENCE goald.lease_epoch;
 
--- The right to a range of slots, or to a stream. Two ranges never overlap. A taker deletes
--- what is in its way; a commit holds a key lock on its own row, so that the taker waits for
--- it, while renewals (which change no key) wait for nobody.
+-- The right to a range of slots, or to a stream. Two ranges never overlap. A new holder deletes
+-- overlapping rows. A commit holds a key lock on its row, so that a new holder waits for it,
+-- while renewals, which change no key, do not wait.
 CREATE TABLE goald.leases (
     epoch bigint PRIMARY KEY DEFAULT nextval('goald.lease_epoch'),
     slots int4range CHECK (NOT isempty(slots) AND slots <@ int4range(0, 256)),
     stream text COLLATE "C" UNIQUE,
     holder text NOT NULL,
-    -- The backend that commits for the holder: a taker ends it.
+    -- The backend that commits for the holder. A new holder terminates it.
     backend_pid integer,
-    -- The configuration that the holder has taken.
+    -- The configuration version that the holder has loaded.
     config_version bigint NOT NULL DEFAULT 0,
     taken_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
@@ -50,7 +50,7 @@ CREATE POLICY shard_slots ON goald.outbox TO goald_shard
     USING (slot BETWEEN (SELECT goald.first_slot()) AND (SELECT goald.last_slot()));
 CREATE POLICY api_tenant ON goald.outbox FOR INSERT TO goald_api
     WITH CHECK (tenant_id = (SELECT goald.tenant()));
--- Leases hold nothing of any tenant.
+-- Leases contain no tenant data.
 CREATE POLICY shard_all ON goald.leases TO goald_shard USING (true);
 CREATE POLICY api_reads ON goald.leases FOR SELECT TO goald_api USING (true);
 

@@ -1,6 +1,6 @@
--- What several editors and callers over HTTP need: versions, who it was, secrets for webhooks.
+-- For concurrent editors and for HTTP callers: versions, actors, and webhook secrets.
 
--- Counts the changes of a row, from 1: what ETag and If-Match carry.
+-- Counts the changes of a row, from 1. ETag and If-Match carry it.
 ALTER TABLE goald.workflows
     ADD COLUMN version integer NOT NULL DEFAULT 1,
     ADD COLUMN created_by text,
@@ -9,9 +9,9 @@ ALTER TABLE goald.workflow_goals
     ADD COLUMN version integer NOT NULL DEFAULT 1,
     ADD COLUMN updated_by text;
 
--- The next version of the configuration, given to these workflows: shards take a workflow
--- whose goals changed whole. Versions become visible in their order, since whoever takes one
--- holds a lock until its transaction ends: to be the last that it does.
+-- Gives these workflows the next configuration version. Shards load a changed workflow with all
+-- its goals. Versions become visible in order, because taking one holds a lock until the end of
+-- the transaction; therefore it is the last action of the transaction.
 CREATE FUNCTION goald.take_config_version(of_tenant text, ids text[]) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -28,7 +28,7 @@ $$;
 REVOKE EXECUTE ON FUNCTION goald.take_config_version(text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION goald.take_config_version(text, text[]) TO goald_api;
 
--- What a provider signs its webhooks with, one for a tenant and provider.
+-- The secrets of signed webhooks, one for each tenant and provider.
 CREATE TABLE goald.webhook_secrets (
     tenant_id text COLLATE "C" NOT NULL,
     provider text COLLATE "C" NOT NULL,
@@ -42,9 +42,9 @@ CREATE POLICY api_tenant ON goald.webhook_secrets TO goald_api
     USING (tenant_id = (SELECT goald.tenant()));
 GRANT SELECT, INSERT, UPDATE, DELETE ON goald.webhook_secrets TO goald_api;
 
--- Whoever changes a configuration publishes what tells of it, and marks it so; a shard does
--- it where that did not happen. Only messages about workflows: those of contacts belong to
--- the shards.
+-- The process that changes a configuration publishes its messages and marks them. A shard
+-- publishes those that were left unpublished. This applies to messages about workflows only;
+-- messages about contacts belong to the shards.
 CREATE POLICY api_reads_its_own ON goald.outbox FOR SELECT TO goald_api
     USING (tenant_id = (SELECT goald.tenant()) AND contact_id IS NULL);
 CREATE POLICY api_marks_its_own ON goald.outbox FOR UPDATE TO goald_api

@@ -1,8 +1,8 @@
--- What statistics are read from: counts, kept in the transaction that changes an enrollment,
--- whoever changes it. They outlive the months of achievements that are dropped.
+-- Counts for statistics, maintained in every transaction that changes an enrollment. They are
+-- kept when months of achievements are dropped.
 
--- The greatest achieved_at of the enrollment (E6), and which types of goal it has met: one
--- bit each.
+-- The greatest achieved_at of the enrollment (E6), and the goal types that it has met, one bit
+-- each.
 ALTER TABLE goald.workflow_enrollments
     ADD COLUMN last_achieved_at timestamptz,
     ADD COLUMN met_types smallint NOT NULL DEFAULT 0;
@@ -15,9 +15,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     END::smallint
 $$;
 
--- The time from enrollment to goal (E6), in microseconds; NULL where the goal is not reached.
--- Never negative: clocks that differ may put an achievement before its enrollment. (Where the
--- release before this one wrote the row, the end is the time of the completing event.)
+-- The time from enrollment to goal in microseconds (E6); NULL if the goal is not reached. Never
+-- negative: with clock skew an achievement may precede its enrollment. (If the previous release
+-- wrote the row, its end is the time of the completing event.)
 CREATE FUNCTION goald.time_to_goal(
     status text, enrolled_at timestamptz, last_achieved_at timestamptz, ended_at timestamptz
 ) RETURNS bigint
@@ -27,27 +27,26 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     END
 $$;
 
--- Times to goal are counted in steps of 5%: step n holds those of up to 1.05^n milliseconds,
--- so that a percentile read from the counts is right to within 2.5%.
+-- Times to goal are counted in steps of 5%: step n holds times up to 1.05^n milliseconds, so
+-- that a percentile computed from the counts is accurate to 2.5%.
 CREATE FUNCTION goald.time_step(us bigint) RETURNS smallint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT ceil(ln(greatest(us, 1000) / 1000.0::float8) / ln(1.05::float8))::smallint
 $$;
 
--- The day (UTC) that an enrollment is counted on: when it began, but for those of other
--- centuries. Whoever sends enrollments of any year fills a hundred years of days with them, and
--- not ten thousand, which every reader would have to sum (D8).
+-- The day (UTC) on which an enrollment is counted: the day that it began, limited to one
+-- century. Enrollments of arbitrary years therefore fill at most a hundred years of days, which
+-- a reader can sum (D8).
 CREATE FUNCTION goald.counted_day(enrolled_at timestamptz) RETURNS date
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT greatest(date '2000-01-01', least(date '2100-01-01',
         (enrolled_at AT TIME ZONE 'UTC')::date))
 $$;
 
--- The enrollments of a workflow that began on one day (goald.counted_day), counted. `bucket` is
--- the first slot of the shard that counted, whose lease lets one transaction at a time count in
--- it: so shards never wait for one another's rows. What is true of a day is the sum over its
--- buckets; one of them alone means nothing, since an enrollment that one shard counted may end
--- under another.
+-- Counts of a workflow's enrollments that began on one day (goald.counted_day). `bucket` is the
+-- first slot of the shard that counted. Its lease admits one transaction at a time, so shards
+-- never wait for each other's rows. The value of a day is the sum over its buckets; a single
+-- bucket has no meaning, because an enrollment counted by one shard may end under another.
 CREATE TABLE goald.workflow_days (
     tenant_id text COLLATE "C" NOT NULL,
     workflow_id text COLLATE "C" NOT NULL,
@@ -58,7 +57,7 @@ CREATE TABLE goald.workflow_days (
     completed bigint NOT NULL,
     exited bigint NOT NULL,
     cancelled bigint NOT NULL,
-    -- Microseconds from enrollment to goal, over all that completed.
+    -- The sum of microseconds from enrollment to goal over all completed enrollments.
     time_to_goal numeric NOT NULL,
     exits_acknowledged bigint NOT NULL,
     cancelled_actions numeric NOT NULL,
@@ -71,9 +70,9 @@ CREATE TABLE goald.workflow_days (
     PRIMARY KEY (tenant_id, workflow_id, day, bucket)
 ) WITH (fillfactor = 50);
 
--- How many of those that began on some days took how long to their goal. Each is counted twice:
--- on its day (`days` is 1, `day` it), and in its week (`days` is 7, `day` its Monday), so that
--- a year is read from its 52 weeks and not from every step of every day.
+-- A histogram of the times to goal, by the day that the enrollment began. Each is counted twice:
+-- in its day (`days` is 1, `day` the day) and in its week (`days` is 7, `day` its Monday), so
+-- that a year is read from 52 weeks.
 CREATE TABLE goald.workflow_times_to_goal (
     tenant_id text COLLATE "C" NOT NULL,
     workflow_id text COLLATE "C" NOT NULL,
@@ -85,15 +84,15 @@ CREATE TABLE goald.workflow_times_to_goal (
     PRIMARY KEY (tenant_id, workflow_id, days, day, bucket, step)
 ) WITH (fillfactor = 50);
 
--- The bucket that this transaction counts in: the first of the slots that it sees.
+-- The bucket of this transaction: the first of its slots.
 CREATE FUNCTION goald.bucket() RETURNS smallint
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(
         nullif(split_part(current_setting('goald.slots', true), '-', 1), '')::smallint, 0::smallint)
 $$;
 
--- What is there already gets its two new columns, before anything counts. Row security binds
--- even the owner, but for this.
+-- Existing rows get the two new columns before statement_text starts. Row security applies to the
+-- owner too, except here.
 ALTER TABLE goald.workflow_enrollments NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.workflow_goal_achievements NO FORCE ROW LEVEL SECURITY;
 UPDATE goald.workflow_enrollments e
@@ -105,13 +104,13 @@ FROM (
 ) a
 WHERE e.tenant_id = a.tenant_id AND e.id = a.workflow_enrollment_id;
 
--- How states of enrollments are counted: each adds its `sign` to what is true of it, so that
--- a change is its new state less its old one, and no row is looked up by another: plans are
--- made once, and a join of 1 row with 1 becomes one of 5,000 with 5,000. Written once; used
--- for what is there already, for what is inserted and for what is updated.
+-- How the state of an enrollment is counted: each state adds its `sign`, so that a change is
+-- the new state minus the old state. Rows are not joined, because plans are made once, and a
+-- plan for 1 row with 1 row is bad for 5,000 with 5,000. The text is written once, and used for
+-- existing, inserted and updated rows.
 DO $do$
 DECLARE
-    counting CONSTANT text := $sql$
+    statement_text CONSTANT text := $sql$
         INSERT INTO goald.workflow_days AS d
             (tenant_id, workflow_id, day, bucket, enrolled, completed_goal, completed, exited,
              cancelled, time_to_goal, exits_acknowledged, cancelled_actions, tag_added,
@@ -173,10 +172,10 @@ DECLARE
         $f$
     $sql$;
 BEGIN
-    EXECUTE format(counting, 'SELECT 1 AS sign, * FROM goald.workflow_enrollments');
+    EXECUTE format(statement_text, 'SELECT 1 AS sign, * FROM goald.workflow_enrollments');
     EXECUTE format(trigger_function, 'count_inserted',
-        format(counting, 'SELECT 1 AS sign, * FROM added'));
-    EXECUTE format(trigger_function, 'count_updated', format(counting,
+        format(statement_text, 'SELECT 1 AS sign, * FROM added'));
+    EXECUTE format(trigger_function, 'count_updated', format(statement_text,
         'SELECT 1 AS sign, * FROM changed_to UNION ALL SELECT -1, * FROM changed_from'));
 END
 $do$;
@@ -192,7 +191,7 @@ ALTER TABLE goald.workflow_enrollments FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.workflow_goal_achievements FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.workflow_days ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE goald.workflow_times_to_goal ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
--- A shard has no use for what others counted; and one look at the setting is quicker than two.
+-- A shard does not need the counts of others, and one read of the setting is faster than two.
 CREATE POLICY shard_bucket ON goald.workflow_days TO goald_shard
     USING (bucket = (SELECT goald.first_slot()));
 CREATE POLICY shard_bucket ON goald.workflow_times_to_goal TO goald_shard

@@ -1,21 +1,21 @@
--- Who changed what, and what was achieved: kept so that nobody can change it unnoticed.
+-- The audit log: configuration changes and achievements, protected against unnoticed changes.
 
--- Every row carries a hash over itself and the hash before it, in one chain for each writer:
--- `tenant/<id>` for what is configured, `slots/<first>` for what a shard achieves. The rows
--- are written by the triggers below, in the transaction of what they tell, whoever began it.
+-- Every row has a hash over itself and the hash before it, in one chain for each writer:
+-- `tenant/<id>` for the configuration, `slots/<first>` for the achievements of a shard. The
+-- triggers below write the rows in the transaction of the change, whichever role began it.
 CREATE TABLE goald.audit_log (
     writer text COLLATE "C" NOT NULL,
-    -- Counts within the chain, without a gap. Of a shard's chain, which tells of many tenants,
-    -- no tenant is shown it.
+    -- Ascends within the chain without a gap. Tenants do not see the numbers of a shard's chain,
+    -- because it covers many tenants.
     number bigint NOT NULL,
     tenant_id text COLLATE "C" NOT NULL,
-    -- Read while the chain is held, and not when the transaction began: it grows with `number`
-    -- unless the clock goes back.
+    -- Read while the chain is locked, not at the start of the transaction: it ascends with
+    -- `number`, unless the clock goes back.
     recorded_at timestamptz NOT NULL,
     actor text NOT NULL,
-    -- What happened, such as goal.created or goal.achieved.
+    -- The action, such as goal.created or goal.achieved.
     action text COLLATE "C" NOT NULL,
-    -- What it happened to: workflow, goal, enrollment, webhook, or a kind of the catalog.
+    -- The kind of the subject: workflow, goal, enrollment, webhook, or a catalog kind.
     subject text COLLATE "C" NOT NULL,
     subject_id text COLLATE "C" NOT NULL,
     workflow_id text COLLATE "C",
@@ -24,13 +24,13 @@ CREATE TABLE goald.audit_log (
     hash bytea NOT NULL,
     PRIMARY KEY (writer, number, recorded_at)
 ) PARTITION BY RANGE (recorded_at);
--- For a tenant's pages, newest first; and for those of what was configured, which lies
--- scattered among many achievements.
+-- For a tenant's pages, newest first, and for pages of configuration changes, which are rare
+-- among many achievements.
 CREATE INDEX audit_log_tenant ON goald.audit_log (tenant_id, recorded_at, hash);
 CREATE INDEX audit_log_configured ON goald.audit_log (tenant_id, recorded_at, hash)
     WHERE action <> 'goal.achieved';
 
--- The end of each chain, so that a row cut off from it is missed.
+-- The end of each chain, so that a removed last row is noticed.
 CREATE TABLE goald.audit_heads (
     writer text COLLATE "C" PRIMARY KEY,
     tenant_id text COLLATE "C",
@@ -39,16 +39,17 @@ CREATE TABLE goald.audit_heads (
     hash bytea NOT NULL
 ) WITH (fillfactor = 50);
 
--- Where a chain begins since its oldest months were dropped: its last row in them. Apart from
--- the ends, so that dropping waits for no writer of a chain, and no writer can say so.
+-- The start of each chain after its oldest months were dropped: the last dropped row. It is
+-- separate from the ends, so that dropping does not wait for a writer, and so that no writer
+-- can change it.
 CREATE TABLE goald.audit_starts (
     writer text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL,
     hash bytea NOT NULL
 );
 
--- What is hashed of a row, beside the hash before it: all of it, as one JSON array. (The
--- verification writes the same text by itself: goald.domain.audit.)
+-- The hashed text of a row, as one JSON array of all its columns. (The verification writes the
+-- same text itself: goald.domain.audit.)
 CREATE FUNCTION goald.audit_text(
     writer text, number bigint, tenant_id text, recorded_at timestamptz, actor text, action text,
     subject text, subject_id text, workflow_id text, before jsonb, after jsonb
@@ -58,24 +59,24 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
         subject, subject_id, workflow_id, before, after)::text
 $$;
 
--- In PL/pgSQL: an aggregate calls it for each row, and a function in SQL costs it more.
-CREATE FUNCTION goald.audit_link(held bytea, head bytea, entry text) RETURNS bytea
+-- In PL/pgSQL: an aggregate calls it for each row, and a function in SQL costs more there.
+CREATE FUNCTION goald.audit_link(previous bytea, head bytea, entry text) RETURNS bytea
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
-    RETURN sha256(coalesce(held, head) || convert_to(entry, 'UTF8'));
+    RETURN sha256(coalesce(previous, head) || convert_to(entry, 'UTF8'));
 END
 $$;
 
--- The hash of the last of several rows, of which the first follows `head`.
+-- The hash of the last of several rows, the first of which follows `head`.
 CREATE AGGREGATE goald.audit_chain(head bytea, entry text) (
     sfunc = goald.audit_link, stype = bytea
 );
 
--- Lock the end of a chain, which is made where it is new. The rows that come after belong to
--- whoever holds it, until the transaction ends: a chain never forks. It is the last thing that
--- a transaction locks (the triggers of the configuration are deferred, and a commit of the
--- engine writes achievements after enrollments and counts), but for the lock of versions, under
--- which nobody waits: so nobody who holds a chain waits for somebody who wants it.
+-- Locks the end of a chain, which is created if it is missing. The following rows belong to this
+-- transaction until it ends, so a chain never forks. A transaction takes this lock last: the
+-- triggers of the configuration are deferred, and the commit of a shard writes achievements
+-- after enrollments and counts. Only the lock of versions follows, and its holder waits for no
+-- other lock. Therefore a holder of a chain never waits for another transaction that wants it.
 CREATE FUNCTION goald.audit_head(
     of_writer text, of_tenant text, of_slot smallint, OUT number bigint, OUT hash bytea
 )
@@ -93,7 +94,7 @@ BEGIN
 END
 $$;
 
--- Append one row to a tenant's chain.
+-- Appends one row to a tenant's chain.
 CREATE FUNCTION goald.audit_append(
     of_tenant text, what text, of_subject text, of_id text, of_workflow text, was jsonb,
     becomes jsonb
@@ -117,10 +118,10 @@ BEGIN
 END
 $$;
 
--- A change of what is configured. The arguments of the trigger: the subject, the column of
--- its id, and columns that by themselves are no change and are not told. A secret is a change,
--- and is not told. A workflow that is made active was made, and then activated: the log is the
--- same whether that was one step or two.
+-- A configuration change. The trigger arguments are the subject, its id column, and columns that
+-- are not recorded and do not count as a change by themselves. A secret counts as a change and
+-- is not recorded. A workflow created as active is recorded as created, then activated, so that
+-- the log is the same as for two steps.
 CREATE FUNCTION goald.audit_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
@@ -161,8 +162,8 @@ BEGIN
 END
 $$;
 
--- At the end of the transaction: whoever waits for a row that it changes does not hold the
--- tenant's chain meanwhile.
+-- Deferred to the end of the transaction: while it waits for a row lock, it does not hold the
+-- tenant's chain.
 CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.workflows
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
         'workflow', 'id', 'config_version', 'version', 'updated_at', 'updated_by');
@@ -176,9 +177,9 @@ CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON goald.webhoo
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION goald.audit_change(
         'webhook', 'provider');
 
--- Achievements: one statement for all that a commit adds, in the chain of its shard. There is
--- nothing before one; after it, it is there. (Without a search_path of its own, which would
--- cost a commit more than all of its expressions: it has the rights of who inserts.)
+-- Achievements: one statement for all rows of a commit, in the chain of its shard. (It sets no
+-- search_path, which would cost a commit more than all its expressions; it runs with the rights
+-- of the inserting role.)
 CREATE FUNCTION goald.audit_achievements() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
@@ -192,7 +193,7 @@ BEGIN
     END IF;
     head := goald.audit_head(of_writer, NULL, goald.bucket());
     at := clock_timestamp();
-    WITH told AS (
+    WITH entries AS (
         SELECT head.number + row_number() OVER () AS number,
             a.tenant_id, a.workflow_enrollment_id AS id, a.workflow_id,
             jsonb_build_object('achievement_id', a.id, 'contact_id', a.contact_id,
@@ -204,7 +205,7 @@ BEGIN
         SELECT t.*, goald.audit_chain(head.hash, goald.audit_text(of_writer, t.number,
             t.tenant_id, at, 'goald', 'goal.achieved', 'enrollment', t.id,
             t.workflow_id, NULL, t.becomes)) OVER (ORDER BY t.number) AS hash
-        FROM told t
+        FROM entries t
     ), written AS (
         INSERT INTO goald.audit_log (writer, number, tenant_id, recorded_at, actor, action,
             subject, subject_id, workflow_id, after, hash)
@@ -224,15 +225,15 @@ CREATE TRIGGER audit AFTER INSERT ON goald.workflow_goal_achievements
 
 -- Months --------------------------------------------------------------------------------
 
--- Makes the partitions of a table for the last month, this one and `ahead` more (in UTC);
--- how many were made.
+-- Creates the partitions of a table for the last month, this month and `ahead` more (in UTC).
+-- Returns the number created.
 CREATE FUNCTION goald.make_months_of(parent text, ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
     month timestamptz;
     name text;
-    made integer := 0;
+    created integer := 0;
 BEGIN
     FOR step IN -1..ahead LOOP
         month := date_trunc('month', now()) + make_interval(months => step);
@@ -244,13 +245,13 @@ BEGIN
         EXECUTE format(
             'ALTER TABLE goald.%I ATTACH PARTITION goald.%I FOR VALUES FROM (%L) TO (%L)',
             parent, name, month, month + interval '1 month');
-        made := made + 1;
+        created := created + 1;
     END LOOP;
-    RETURN made;
+    RETURN created;
 END
 $$;
 
--- The same for every table that is kept by months. (The name is that of the release before.)
+-- The same for every table that is partitioned by month. (The previous release uses the name.)
 CREATE OR REPLACE FUNCTION goald.make_achievement_months(ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -265,11 +266,12 @@ END
 $$;
 SELECT goald.make_achievement_months(3);
 
--- Drops the oldest month, of any table kept by months, that ended longer ago than `keep`; its
--- table's name, NULL where there is none or another drops one now. One at a time, and whoever
--- wants to write waits behind it for at most the time-out: lock_not_available then, and nothing
--- was dropped. A dropped month of the audit log leaves where its chains go on. (The settings of
--- the planner: each chain is looked up by the log's key, and the log is never read as a whole.)
+-- Drops the oldest month that ended longer ago than `keep`, of any table partitioned by month.
+-- Returns the name of the table; NULL if there is none, or if another session drops one now.
+-- Writers queue behind the drop for at most the lock timeout; after it, lock_not_available is
+-- raised and nothing is dropped. A dropped month of the audit log records where its chains
+-- continue. (The planner settings make it look up each chain by key instead of scanning the
+-- log.)
 CREATE FUNCTION goald.drop_month(keep interval) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
     SET lock_timeout = '100ms'
@@ -296,7 +298,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF parent = 'audit_log' THEN
-        -- One probe of an index for each chain.
+        -- One index probe for each chain.
         INSERT INTO goald.audit_starts AS s (writer, number, hash)
         SELECT h.writer, l.number, l.hash
         FROM goald.audit_heads h, LATERAL (
@@ -306,7 +308,7 @@ BEGIN
         ) l
         ON CONFLICT (writer) DO UPDATE SET number = excluded.number, hash = excluded.hash
         WHERE s.number < excluded.number;
-        -- Where the clock went back, rows before it lie in later months.
+        -- If the clock went back, earlier rows are in later months.
         DELETE FROM goald.audit_log a USING goald.audit_starts s
         WHERE a.writer = s.writer AND a.number <= s.number AND a.recorded_at >= month_end;
     END IF;
@@ -330,7 +332,7 @@ CREATE POLICY api_tenant ON goald.audit_heads TO goald_api
     USING (tenant_id = (SELECT goald.tenant()) AND writer = 'tenant/' || tenant_id);
 CREATE POLICY shard_slots ON goald.audit_heads TO goald_shard
     USING (slot = (SELECT goald.first_slot()) AND writer = 'slots/' || slot);
--- For `goald audit verify`, which must see all of it, and for the dropping of months.
+-- For `goald audit verify`, which reads the whole log, and for dropping months.
 CREATE POLICY owner_verifies ON goald.audit_log FOR SELECT TO goald_owner USING (true);
 CREATE POLICY owner_drops ON goald.audit_log FOR DELETE TO goald_owner USING (true);
 CREATE POLICY owner_verifies ON goald.audit_heads FOR SELECT TO goald_owner USING (true);

@@ -1,4 +1,4 @@
-"""What is to be published, and who may write."""
+"""The outbox, and the leases."""
 
 from goald.migrations.script import run_sql
 

@@ -1,4 +1,4 @@
-"""Versions of what is configured, and secrets for webhooks."""
+"""Versions of the configuration, and webhook secrets."""
 
 from goald.migrations.script import run_sql
 

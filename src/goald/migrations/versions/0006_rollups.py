@@ -1,4 +1,4 @@
-"""Counts that statistics are read from."""
+"""Counts for statistics."""
 
 from goald.migrations.script import run_sql
 

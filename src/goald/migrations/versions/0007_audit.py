@@ -1,4 +1,4 @@
-"""The audit log, and months that are dropped."""
+"""The audit log, and retention by month."""
 
 from goald.migrations.script import run_sql
 

@@ -1,4 +1,4 @@
-"""An index that pages of enrollments are read by."""
+"""An index for pages of enrollments."""
 
 from goald.migrations.script import run_sql
 

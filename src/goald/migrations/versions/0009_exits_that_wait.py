@@ -1,4 +1,4 @@
-"""A column and an index for exits that wait to be acknowledged."""
+"""A column and an index for exits that wait for an acknowledgement."""
 
 from goald.migrations.script import run_sql
 
