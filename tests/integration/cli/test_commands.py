@@ -170,7 +170,14 @@ def test_doctor_finds_the_embedded_services_in_order(run: Callable[..., Ran], st
     ran = run("doctor", "--json")
     found = {line["name"]: line for line in ran.lines}
     assert ran.code == 0, ran.out
-    for name in ("Rust core", "Redis version", "Postgres", "schema", "roles", "clock of Redis"):
+    for name in (
+        "native matcher",
+        "Redis version",
+        "Postgres",
+        "schema",
+        "roles",
+        "clock of Redis",
+    ):
         assert found[name]["state"] == "ok", found[name]
     assert "ok    Postgres" in run("doctor").out
 

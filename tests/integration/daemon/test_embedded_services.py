@@ -224,12 +224,12 @@ def test_files_of_another_postgres_are_refused_with_both_versions(place: Path) -
 
 def test_a_data_directory_that_is_a_file_is_refused(place: Path) -> None:
     (place / "file").write_text("")
-    with pytest.raises(StartError, match="cannot be used"):
+    with pytest.raises(StartError, match="Cannot use the data directory"):
         DataDirectory.open(place / "file")
 
 
 def test_a_data_directory_that_cannot_be_made_is_refused() -> None:
-    with pytest.raises(StartError, match="cannot be used"):
+    with pytest.raises(StartError, match="Cannot use the data directory"):
         DataDirectory.open(Path("/proc/goald"))
 
 

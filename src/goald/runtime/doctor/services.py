@@ -1,5 +1,5 @@
-"""What `goald doctor` asks Redis and Postgres: versions, and the settings on which goald's
-promises rest (D10). Reads only; each raises what its library raises."""
+"""The checks of `goald doctor` on Redis and Postgres: versions, and the settings that goald's
+guarantees need (D10). Read-only. Each raises the errors of its library."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
 
 CONNECT_S = 5.0
 CLOCK_S = 1.0
-"""Clocks that differ by more than this blur what E3 and the times of exits say."""
+"""A larger difference of clocks makes E3 and the times of exits inaccurate."""
 ROLES = ("goald_owner", "goald_api", "goald_shard")
 
 
@@ -27,8 +27,7 @@ async def redis(inspector: ServerInspector) -> AsyncIterator[DoctorCheck]:
 
 
 def _redis_check(check: ServerCheck) -> DoctorCheck:
-    """goald runs on a server that may lose what it was given, and not on one that is too
-    old or takes no writes."""
+    """A server that may lose data is a warning; one that is too old or read-only is a failure."""
     name = f"Redis {check.name}"
     if check.ok:
         return ok(name, check.found)
@@ -38,8 +37,7 @@ def _redis_check(check: ServerCheck) -> DoctorCheck:
 
 
 async def postgres(dsn: str, roles: Sequence[str] = ROLES) -> AsyncIterator[DoctorCheck]:
-    """Version 14, the roles that this login has to act as, the schema, durable commits, the
-    clock."""
+    """The version, the roles that this login needs, the schema, durable commits, the clock."""
     import asyncpg
 
     from goald import migrations
@@ -88,30 +86,30 @@ def _roles(superuser: bool, member_of: list[str], needed: Sequence[str]) -> Doct
     if missing:
         return warn(
             "roles",
-            f"the login may not act as {', '.join(missing)}",
-            "`goald migrate` makes the roles; or name other logins (GOALD_POSTGRES_*_DSN)",
+            f"the login is not a member of {', '.join(missing)}",
+            "run `goald migrate`, which creates the roles, or set GOALD_POSTGRES_*_DSN",
         )
     if superuser:
         return warn(
             "roles",
-            "the login is a superuser, whom row-level security does not bind by itself",
-            "use a login that is a member of the three roles and nothing more",
+            "the login is a superuser, which bypasses row-level security",
+            "use a login that is only a member of the three roles",
         )
     return ok("roles", ", ".join(needed))
 
 
 def _durability(settings: dict[str, str]) -> DoctorCheck:
-    shown = ", ".join(f"{name} {value}" for name, value in settings.items())
+    text = ", ".join(f"{name} {value}" for name, value in settings.items())
     if "off" in settings.values():
-        return warn("durability", f"{shown}: a crash may lose what was committed", "set them on")
-    return ok("durability", shown)
+        return warn("durability", f"{text}: a crash may lose committed data", "set them to on")
+    return ok("durability", text)
 
 
 def _clock(name: str, ours_before: float, theirs: float) -> DoctorCheck:
-    """Ours is taken before and after, so the time of the call is no difference."""
+    """Our clock is read before and after, so that the duration of the call does not count."""
     late = theirs - time.time()
     early = ours_before - theirs
     difference = max(late, early, 0.0)
     if difference <= CLOCK_S:
         return ok(name, f"differs by less than {max(difference, 0.001):.3f} s")
-    return warn(name, f"differs by {difference:.1f} s", "keep the clocks together (NTP)")
+    return warn(name, f"differs by {difference:.1f} s", "synchronize the clocks (NTP)")

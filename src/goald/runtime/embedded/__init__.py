@@ -1,13 +1,13 @@
-"""A real Valkey and a real Postgres under a data directory, for `goald serve --embedded`.
+"""Valkey and Postgres servers under a data directory, for `goald serve --embedded`.
 
-    data = DataDirectory.open(path)        # locks it, ends what the last run left
+    data = DataDirectory.open(path)        # locks it, ends processes of an earlier run
     services = EmbeddedServices(data)
-    endpoints = services.start()           # ready to be connected to
+    endpoints = services.start()           # both accept connections
     ...
     services.stop()
     data.close()
 
-Everything here is synchronous, and `EmbeddedServices.start` belongs on the main thread.
+All functions block, and `EmbeddedServices.start` must run on the main thread.
 """
 
 from goald.runtime.embedded.data_dir import DataDirectory

@@ -1,9 +1,10 @@
--- The daemon's login and database, made on the first start; running it again changes nothing.
+-- The login and the database of the daemon, created on the first start. Running it again changes
+-- nothing.
 
--- No superuser: superusers pass even forced row-level security. It makes the three roles of
--- the schema when it migrates, and may then become each of them (SET ROLE): Postgres 16 and
--- newer grant that to a role's maker only where createrole_self_grant says so. It does not
--- inherit their rights: what it does, it does as one of them.
+-- The login is not a superuser, because superusers bypass even forced row-level security. It
+-- creates the three roles of the schema when it migrates, and then needs SET ROLE for each of them:
+-- Postgres 16 and newer grant that to the creator only if createrole_self_grant says so. It does
+-- not inherit the rights of the roles, so every statement runs as one of them.
 SELECT 'CREATE ROLE goald LOGIN CREATEROLE'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'goald') \gexec
 

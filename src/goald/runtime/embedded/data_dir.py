@@ -1,4 +1,4 @@
-"""The directory under which one goald keeps what is its own, and the lock on it."""
+"""The data directory of one goald, and the lock on it."""
 
 import fcntl
 import hashlib
@@ -16,20 +16,19 @@ from goald.domain.errors import StartError
 from goald.runtime.embedded.processes import ProcessRecord
 
 SOCKET_PATH_BYTES = 107
-"""The longest path that a Unix socket may have."""
+"""The longest path of a Unix socket."""
 _LONGEST_SOCKET_NAME = "/.s.PGSQL.5432"
 
 _log = structlog.get_logger("goald.embedded")
 
 
 class DataDirectory:
-    """A data directory that is ours alone until `close`.
+    """A data directory that no other goald uses until `close`.
 
-    `path` is absolute, without symbolic links. `run` holds what is about this run, `logs` the
-    services' logs. `short` is a directory of ours in the system's temporary directory, with a
-    path short enough for Unix sockets wherever `path` is; each run finds it empty, and `close`
-    removes it with all that is in it. `record` is where to write down every process that is
-    started.
+    `path` is absolute and has no symbolic links. `run` has the files of this run, `logs` the
+    servers' logs. `short` is a private directory in the system's temporary directory, whose path
+    is short enough for Unix sockets; it is empty at the start of each run, and `close` removes it.
+    `record` stores every process that is started.
     """
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -42,10 +41,11 @@ class DataDirectory:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Make the directory where it is missing, lock it, and end what the last run left.
+        """Create the directory if it is missing, lock it, and end the processes of an earlier
+        run, which may block for some seconds.
 
-        May block some seconds for that end. StartError where the path is no directory, may
-        not be written to, the disk is full, or another goald is using it (named by its pid).
+        Raises StartError if the path is not a directory or not writable, if the disk is full, or
+        if another goald uses it (its process id is in the message).
         """
         path = path.expanduser().resolve()
         try:
@@ -53,23 +53,25 @@ class DataDirectory:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = _take_lock(path)
         except OSError as error:
-            raise StartError(_why_not(path, error)) from error
+            raise StartError(_error_text(path, error)) from error
         try:
             data = cls(path, lock)
             for process in data.record.end_all():
-                _log.warning("ended what the last run left", role=process.role, pid=process.pid)
+                _log.warning(
+                    "ended a process of an earlier run", role=process.role, pid=process.pid
+                )
             shutil.rmtree(data.short)
             data.short.mkdir(mode=0o700)
         except OSError as error:
             os.close(lock)
-            raise StartError(_why_not(path, error)) from error
+            raise StartError(_error_text(path, error)) from error
         except BaseException:
             os.close(lock)
             raise
         return data
 
     def close(self) -> None:
-        """Give the directory up. Ends what is still recorded as running."""
+        """Unlock the directory. Ends the recorded processes that still run."""
         self.record.end_all()
         shutil.rmtree(self.short, ignore_errors=True)
         os.close(self._lock)
@@ -97,7 +99,7 @@ def _take_lock(path: Path) -> int:
         os.close(lock)
         raise StartError(
             f"The data directory {path} is in use by another goald (process {pid}). "
-            "Stop that one, or name another directory with --data-dir."
+            "Stop that goald, or use another directory with --data-dir."
         ) from error
     except OSError:
         os.close(lock)
@@ -110,16 +112,16 @@ def _pid_in(lock: int) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _why_not(path: Path, error: OSError) -> str:
+def _error_text(path: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
-    return f"The data directory {path} cannot be used: {reason} ({error.filename or path})."
+    return f"Cannot use the data directory {path}: {reason} ({error.filename or path})."
 
 
 def short_directory(path: Path) -> Path:
-    """The directory for sockets that belongs to this data directory, made where missing.
+    """The directory for the sockets of this data directory, created if it is missing.
 
-    Its name is derived from `path`, so that every run has the same. StartError where
-    somebody else has put something of that name there.
+    Its name is derived from `path`, so it is the same in every run. Raises StartError if another
+    user has created a file or directory of that name.
     """
     name = f"goald-{os.geteuid()}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
     parents = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108
@@ -135,7 +137,7 @@ def short_directory(path: Path) -> Path:
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o066:
             raise StartError(
-                f"{directory} is not a directory that only this user may read and write. "
-                "goald keeps its sockets there: remove it."
+                f"Cannot keep sockets in {directory}: it is not a directory that only this user "
+                "can read and write. Remove it."
             ) from None
     return directory

@@ -1,4 +1,4 @@
-"""As whom Postgres runs: it refuses root, and containers often are nothing else."""
+"""The user that Postgres runs as: it refuses to run as root, which is common in containers."""
 
 import os
 import pwd
@@ -18,20 +18,20 @@ _USERS = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class Identity:
-    """How to start a process that must not be root."""
+    """How to start a process that must not run as root."""
 
     prefix: tuple[str, ...] = ()
-    """A program that becomes the process given after it."""
+    """A command that executes the command after it."""
     user: int | None = None
-    """The user to become; None where we stay who we are."""
+    """The user id to switch to; None for the current user."""
     group: int | None = None
 
     @classmethod
     def choose(cls) -> Self:
-        """Ourselves, unless we are root. Root becomes nobody in a user namespace, where the
-        files stay ours; where that is forbidden, another user of this system.
+        """The current user, unless it is root. Root becomes `nobody` in a user namespace, in
+        which the files keep their owner; if that is forbidden, another user of this system.
 
-        StartError where none of these works, saying what was tried.
+        Raises StartError, listing the attempts, if nothing works.
         """
         if os.geteuid() != 0:
             return cls()
@@ -50,10 +50,10 @@ class Identity:
             if identity.can_run(sys.executable, "-I", "-S", "-c", ""):
                 return identity
         raise StartError(
-            "Postgres refuses to run as root, and neither way around works here: "
+            "Postgres refuses to run as root, and no other user can be used here: "
             "`unshare --user` is "
             + ("not permitted" if unshare else "not installed (util-linux)")
-            + f", and no user of {', '.join(_USERS)} exists that may run {sys.executable}. "
+            + f", and none of the users {', '.join(_USERS)} can run {sys.executable}. "
             "Start goald as an ordinary user."
         )
 
@@ -62,7 +62,7 @@ class Identity:
         return [*self.prefix, *command]
 
     def can_run(self, *command: str) -> bool:
-        """Whether this command ends well as this identity. Blocks until it does."""
+        """Whether this command succeeds as this identity. Blocks until it ends."""
         try:
             done = subprocess.run(
                 self.command(command),
@@ -78,13 +78,14 @@ class Identity:
         return done.returncode == 0
 
     def own(self, directory: Path) -> None:
-        """Make a directory this identity's. StartError where it cannot get to it then."""
+        """Make this identity the owner of a directory. Raises StartError if it cannot access it
+        afterwards."""
         if self.user is not None and self.group is not None:
             for path in (directory, *directory.rglob("*")):
                 os.chown(path, self.user, self.group, follow_symlinks=False)
         if not self.can_run("/bin/sh", "-c", 'test -w "$1" && test -x "$1"', "sh", str(directory)):
             raise StartError(
-                f"Postgres refuses to run as root, and without root's rights {directory} cannot be "
-                "written to: a directory above it is closed to others. Start goald as an ordinary "
-                "user, or name another directory with --data-dir."
+                f"Postgres refuses to run as root, and another user cannot write to {directory}, "
+                "because a directory above it is closed to other users. Start goald as an ordinary "
+                "user, or use another directory with --data-dir."
             )

@@ -1,11 +1,11 @@
-"""Becomes another program that ends when its parent does. Run as a script, in a new process:
+"""Executes a program that ends when its parent ends. Run as a script, in a new process:
 
     python -I -S launch.py PARENT SIGNAL PROGRAM [ARGUMENT ...]
 
-Asks the kernel (Linux) to send SIGNAL to this process once PARENT's thread that started it
-is gone, then executes PROGRAM in its place. A script, not a `preexec_fn`: that one may
-deadlock in a process with threads, and a change of user or user namespace before the
-program starts would undo the request. Imports nothing of goald, so that it starts fast.
+Asks the kernel (Linux) to send SIGNAL to this process when the thread of PARENT that started it
+ends, then executes PROGRAM in its place. It is a script and not a `preexec_fn`, because that may
+deadlock in a process with threads, and because a change of user or user namespace before the
+program starts would cancel the request. It imports nothing of goald, so that it starts fast.
 """
 
 import ctypes
@@ -16,14 +16,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Does not return. Exits 1 where PARENT is gone already."""
+    """Does not return. Exits with 1 if PARENT has already ended."""
     parent, signal_number, *command = arguments
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0) != 0:
             sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != int(parent):
-        sys.exit(1)  # the parent ended before the request: nothing would end this process
+        sys.exit(1)  # the parent ended before the request, so no signal would come
     try:
         os.execv(command[0], command)  # noqa: S606
     except OSError as error:

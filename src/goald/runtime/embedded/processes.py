@@ -1,6 +1,6 @@
-"""Which processes this run has started, kept on disk for the run after it.
+"""The processes that this run has started, stored for the next run.
 
-A process is known by its id and its start time together: an id alone is soon another's.
+A process is identified by its id and its start time, because ids are reused.
 """
 
 import json
@@ -18,9 +18,10 @@ _POLL_S = 0.02
 
 
 def start_time_of(pid: int) -> str | None:
-    """When a process started, as an opaque text to compare; None where it is gone or a zombie.
+    """The start time of a process as an opaque text to compare; None if the process does not
+    exist or is a zombie.
 
-    On Linux the ticks since boot with the boot's id, which no change of the clock moves.
+    On Linux it is the ticks since boot with the boot id, which do not depend on the clock.
     """
     try:
         process = psutil.Process(pid)
@@ -37,21 +38,21 @@ def start_time_of(pid: int) -> str | None:
 
 @dataclass(frozen=True)
 class RecordedProcess:
-    """One process that a run has started."""
+    """A process that a run has started."""
 
     role: str
     pid: int
     started: str
-    """What `start_time_of` said."""
+    """As `start_time_of` returns it."""
     stop_signal: int
-    """The signal that asks it to end."""
+    """The signal that asks the process to end."""
 
     def is_alive(self) -> bool:
-        """Whether this very process still runs, not another that was given its id."""
+        """Whether this process still runs, and not another with the same id."""
         return start_time_of(self.pid) == self.started
 
     def send(self, signal_number: int) -> None:
-        """Signal it if it is alive; nothing otherwise."""
+        """Signal the process if it is alive."""
         if self.is_alive():
             try:
                 os.kill(self.pid, signal_number)
@@ -60,9 +61,9 @@ class RecordedProcess:
 
 
 class ProcessRecord:
-    """The file `run/processes.json`: what was started and is to be ended.
+    """The file `run/processes.json`: the processes that were started and must be ended.
 
-    For one writer at a time, the holder of the data directory's lock.
+    Only the holder of the data directory's lock may write it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,9 +71,9 @@ class ProcessRecord:
         self._processes = {process.pid: process for process in _read(path)}
 
     def add(self, role: str, pid: int, stop_signal: int = signal.SIGTERM) -> None:
-        """Record a process that has just been started. Nothing where it has already ended.
+        """Record a process that was just started. Does nothing if it has already ended.
 
-        Written before it returns; OSError where that fails.
+        The file is written before this returns. Raises OSError.
         """
         started = start_time_of(pid)
         if started is not None:
@@ -80,17 +81,17 @@ class ProcessRecord:
             self._write()
 
     def remove(self, pid: int) -> None:
-        """Forget a process that has ended."""
+        """Remove a process that has ended from the record."""
         if self._processes.pop(pid, None) is not None:
             self._write()
 
     def processes(self) -> list[RecordedProcess]:
-        """All that is recorded, in the order in which it was started, alive or not."""
+        """All recorded processes in the order of their starts, alive or not."""
         return list(self._processes.values())
 
     def end_all(self, grace_s: float = 10.0) -> list[RecordedProcess]:
-        """End everything recorded that is alive, and forget all. Blocks, at most `grace_s`
-        and a little more. Returns what was alive."""
+        """End all recorded processes and clear the record. Blocks for about `grace_s` at most.
+        Returns the processes that were alive."""
         alive = [process for process in self.processes() if process.is_alive()]
         end(alive, grace_s)
         self._processes.clear()
@@ -99,15 +100,15 @@ class ProcessRecord:
 
     def _write(self) -> None:
         text = json.dumps([asdict(process) for process in self.processes()], indent=1)
-        beside = self._path.with_suffix(".new")
-        beside.write_text(text + "\n")
-        beside.replace(self._path)
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(text + "\n")
+        temporary.replace(self._path)
 
 
 def end(processes: Iterable[RecordedProcess], grace_s: float) -> None:
-    """Ask each process to end by its own signal; kill those that have not within `grace_s`.
+    """Send each process its stop signal, and kill those that do not end within `grace_s`.
 
-    Returns when none is alive, or 5 s after the kill (a process in an uninterruptible wait).
+    Returns when none is alive, or 5 s after the kill if one is in an uninterruptible wait.
     """
     waiting = list(processes)
     for process in waiting:
@@ -119,7 +120,7 @@ def end(processes: Iterable[RecordedProcess], grace_s: float) -> None:
 
 
 def _wait(processes: list[RecordedProcess], seconds: float) -> list[RecordedProcess]:
-    """Those that are still alive once all have ended or the time is over."""
+    """Wait until all have ended or the time is over. Returns those that are alive."""
     deadline = time.monotonic() + seconds
     while True:
         processes = [process for process in processes if process.is_alive()]
@@ -129,7 +130,7 @@ def _wait(processes: list[RecordedProcess], seconds: float) -> list[RecordedProc
 
 
 def _read(path: Path) -> list[RecordedProcess]:
-    """What the file holds; nothing where there is none or a crash left it unreadable."""
+    """The processes in the file; none if it is missing or was damaged by a crash."""
     try:
         return [RecordedProcess(**entry) for entry in json.loads(path.read_text())]
     except FileNotFoundError:

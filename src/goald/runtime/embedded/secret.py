@@ -1,4 +1,4 @@
-"""The secret that an embedded goald signs tokens with: made once for a data directory."""
+"""The secret with which an embedded goald signs tokens, generated once per data directory."""
 
 import os
 import secrets
@@ -11,27 +11,27 @@ _BYTES = 32
 
 
 def token_secret(data_dir: Path) -> SecretStr:
-    """The secret under this directory, made where there is none, readable by this user alone.
+    """The secret of this directory, generated if there is none, readable by this user only.
 
-    Whoever calls holds the directory's lock. OSError where it cannot be kept.
+    The caller must hold the directory's lock. Raises OSError.
     """
-    found = find_token_secret(data_dir)
-    if found is not None:
-        return found
-    made = secrets.token_urlsafe(_BYTES)
+    existing = find_token_secret(data_dir)
+    if existing is not None:
+        return existing
+    secret = secrets.token_urlsafe(_BYTES)
     path = data_dir / FILE
-    path.unlink(missing_ok=True)  # what a crash left half written
+    path.unlink(missing_ok=True)  # may be incomplete after a crash
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(made)
+        file.write(secret)
         file.flush()
         os.fsync(file.fileno())
-    return SecretStr(made)
+    return SecretStr(secret)
 
 
 def find_token_secret(data_dir: Path) -> SecretStr | None:
-    """The secret under this directory; None where there is none. OSError where it may not be
-    read."""
+    """The secret of this directory; None if there is none. Raises OSError if it is not
+    readable."""
     try:
         text = (data_dir / FILE).read_text().strip()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""One server process that ends with us, writes to a log file, and is on record."""
+"""A server process that ends with this process, writes to a log file, and is recorded."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ _POLL_S = 0.01
 
 
 class EmbeddedServer:
-    """A running service. Its log is `logs/{role}.log` of the data directory."""
+    """A running server. Its log is `logs/{role}.log` of the data directory."""
 
     def __init__(
         self,
@@ -31,13 +31,13 @@ class EmbeddedServer:
         cwd: Path,
         identity: Identity,
     ) -> None:
-        """Start it, in a session of its own so that Ctrl-C in the terminal does not reach it
-        before we stop it. OSError where it cannot be started."""
+        """Start the server in its own session, so that Ctrl-C in the terminal does not reach it.
+        Raises OSError."""
         self._data = data
         self._role = role
         self._stop_signal = stop_signal
         log = data.logs / f"{role}.log"
-        _set_aside(log)
+        _rotate(log)
         self._log = log
         self._log_start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
@@ -66,12 +66,12 @@ class EmbeddedServer:
         data.record.add(role, self._process.pid, stop_signal)
 
     def is_running(self) -> bool:
-        """Whether the process has not ended."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Block until `ready()`. StartError with the end of the log where the process ends
-        before, or the time is over."""
+        """Block until `ready()` returns true. Raises StartError with the end of the log if the
+        process ends first, or the time is over."""
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.is_running():
@@ -82,7 +82,7 @@ class EmbeddedServer:
             time.sleep(_POLL_S)
 
     def tail(self) -> str:
-        """The end of what this process has logged, with the file's path."""
+        """The path of the log and its last lines, of this process only."""
         with self._log.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - _TAIL_BYTES))
@@ -90,7 +90,8 @@ class EmbeddedServer:
         return f"From {self._log}:\n{text}"
 
     def stop(self, grace_s: float) -> None:
-        """Ask it to end, and kill it after `grace_s`. Nothing where it has ended."""
+        """Send the stop signal, and kill the process after `grace_s`. Does nothing if it has
+        ended."""
         if self.is_running():
             self._process.send_signal(self._stop_signal)
             try:
@@ -102,12 +103,14 @@ class EmbeddedServer:
 
 
 def service_environment() -> dict[str, str]:
-    """Our environment without what would steer a server or psql elsewhere."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
-    return kept | {"LC_ALL": "C"}
+    """The environment without variables that change what a server or psql does."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))
+    }
+    return environment | {"LC_ALL": "C"}
 
 
-def _set_aside(log: Path) -> None:
-    """Keep a log bounded: a large one becomes `.1`, in place of the one before it."""
+def _rotate(log: Path) -> None:
+    """Limit the size of a log: a large one replaces `.1`."""
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))

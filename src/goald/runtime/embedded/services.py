@@ -1,4 +1,4 @@
-"""The embedded services together: started, published, stopped."""
+"""The embedded Valkey and Postgres, started and stopped together."""
 
 import threading
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from goald.runtime.embedded.valkey import Valkey
 
 @dataclass(frozen=True)
 class EmbeddedEndpoints:
-    """How to connect to the embedded services; all through Unix sockets."""
+    """The addresses of the embedded servers, all Unix sockets."""
 
     redis_url: str
     """For `redis.from_url`."""
@@ -24,7 +24,7 @@ class EmbeddedEndpoints:
 
 
 class EmbeddedServices:
-    """A Valkey and a Postgres of our own; durable (D2): what they answered outlives a kill -9."""
+    """A private Valkey and Postgres. Confirmed writes survive a kill -9 (D2)."""
 
     def __init__(self, data: DataDirectory) -> None:
         self._data = data
@@ -32,15 +32,15 @@ class EmbeddedServices:
         self._postgres = Postgres(data, Identity.choose())
 
     def start(self) -> EmbeddedEndpoints:
-        """Start both and return when both take commands. Blocks: about 1 s the first time,
-        0.3 s later, longer where a long log is to be read again.
+        """Start both and return when both accept commands. Blocks for about 1 s the first time
+        and 0.3 s later, longer if a long log must be replayed.
 
-        To be called on the main thread: the kernel ends the services when the thread that
-        started them ends. StartError says what is wrong, with the end of the server's log;
-        nothing is left running then.
+        Must be called on the main thread, because the kernel ends the servers when the thread
+        that started them ends. Raises StartError with the end of the server's log; no server
+        runs then.
         """
         if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("embedded services are started on the main thread")
+            raise RuntimeError("embedded servers must be started on the main thread")
         try:
             self._valkey.start()
             self._postgres.start()
@@ -51,18 +51,18 @@ class EmbeddedServices:
             )
         except OSError as error:
             self.stop()
-            raise StartError(f"The embedded services could not be started: {error}") from error
+            raise StartError(f"Cannot start the embedded servers: {error}") from error
         except BaseException:
             self.stop()
             raise
 
     def exited(self) -> list[str]:
-        """The services that were started and have ended by themselves: `redis`, `postgres`."""
+        """The servers that have ended unexpectedly: `redis`, `postgres`."""
         services = {"redis": self._valkey.server, "postgres": self._postgres.server}
         return [name for name, server in services.items() if server and not server.is_running()]
 
     def stop(self) -> None:
-        """Stop both, Postgres first; safe to repeat. Blocks, at most about 30 s."""
+        """Stop both, Postgres first. May be called again. Blocks for 30 s at most."""
         self._postgres.stop()
         self._valkey.stop()
 

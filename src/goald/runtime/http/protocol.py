@@ -1,5 +1,5 @@
-"""HTTP/1.1 as uvicorn speaks it, with bounds on what it does not bound: the size of a head,
-and how long a request takes to come."""
+"""uvicorn's HTTP/1.1 protocol with two more limits: the size of a request's head, and the time
+that a request may take to arrive."""
 
 import asyncio
 from typing import Any, cast
@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
-"""For the rest of a request after its head: 1 MiB at 35 KB/s."""
+"""For the body of a request: 1 MiB at 35 KB/s."""
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -18,19 +18,21 @@ _TOO_LARGE = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Whoever sends a head of more than HEAD_BYTES is answered 431, and whoever does not end
-    it within HEAD_SECONDS, or the body within BODY_SECONDS, loses the connection: nobody can
-    fill the memory, or keep connections open for nothing (D8). The bound is not exact: what
-    came in one read with the end of the request before is not counted. How much a body holds
-    is bounded by the API; one that was answered before it ended must end all the same.
+    """Answers 431 to a head of more than HEAD_BYTES, and closes the connection if the head does
+    not end within HEAD_SECONDS or the body within BODY_SECONDS, so that no client can fill the
+    memory or keep idle connections open (D8).
+
+    The size limit is approximate: bytes that arrive in one read with the end of the previous
+    request are not counted. The API limits the size of a body. A body must end in time even if
+    its request was answered before.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_bytes = 0
         self._in_head = True
-        self._fresh = True
-        self._begun = False
+        self._is_first_request = True
+        self._began_in_this_read = False
         self._timer: asyncio.TimerHandle | None = self._limit(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -38,11 +40,11 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._begun = False
+        self._began_in_this_read = False
         super().data_received(data)
         if not self._in_head:
             return
-        if not self._begun:
+        if not self._began_in_this_read:
             self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
@@ -51,10 +53,10 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        if not self._fresh:
-            self._begun = True
+        if not self._is_first_request:
+            self._began_in_this_read = True
             self._head_bytes = 0
-        self._fresh = False
+        self._is_first_request = False
         if self._timer is None:
             self._timer = self._limit(HEAD_SECONDS)
 
