@@ -1,13 +1,13 @@
-"""What the tests of faults share."""
+"""Fixtures of the fault tests."""
 
 from collections.abc import Iterator
 
 import pytest
-from tests.fault.harness.played import Stages
+from tests.fault.harness.rounds import EnvironmentPool
 
 
 @pytest.fixture(scope="module")
-def stages() -> Iterator[Stages]:
-    """The stage that is up; one at a time."""
-    with Stages() as stages:
-        yield stages
+def environments() -> Iterator[EnvironmentPool]:
+    """One environment at a time, shared by the rounds that need the same."""
+    with EnvironmentPool() as environments:
+        yield environments

@@ -1,11 +1,16 @@
-"""Each fault of the suite, as often as `make test` has time for; `make torture` plays more."""
+"""Every fault of the suite, with the rounds that `make test` has time for."""
 
 import pytest
-from tests.fault.harness.played import Stages, assert_went_well, rounds
+from tests.fault.harness.environment import single_process_environment
 from tests.fault.harness.registry import Fault
-from tests.fault.harness.stage import plain_stage
+from tests.fault.harness.rounds import EnvironmentPool, assert_safe_and_live, round_params
 
 
-@pytest.mark.parametrize(("fault", "number"), rounds(lambda fault: fault.stage is not plain_stage))
-def test_nothing_is_lost_or_done_twice(stages: Stages, fault: Fault, number: int) -> None:
-    assert_went_well(stages, fault, number)
+@pytest.mark.parametrize(
+    ("fault", "number"),
+    round_params(lambda fault: fault.environment is not single_process_environment),
+)
+def test_nothing_is_lost_or_done_twice(
+    environments: EnvironmentPool, fault: Fault, number: int
+) -> None:
+    assert_safe_and_live(environments, fault, number)

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from tests.fault.harness.daemon_process import DaemonProcess
+from tests.fault.harness.environment import FaultEnvironment, daemon_environment
 from tests.fault.harness.history import Event, contact_of, encoded
 from tests.fault.harness.probes import ExitWatch, probes
-from tests.fault.harness.registry import REST_S
+from tests.fault.harness.registry import IDLE_DEADLINE_S
 from tests.fault.harness.servers import entries, until
-from tests.fault.harness.serving import Serving
-from tests.fault.harness.stage import Stage, daemon_stage
 from tests.fault.harness.workload import Probe
 
 from goald.client import Publisher
@@ -24,15 +24,15 @@ LOST_EPOCHS = 500
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with daemon_stage(enrolled=0) as stage:
-        stage.start()
-        yield stage
+def environment() -> Iterator[FaultEnvironment]:
+    with daemon_environment(enrolled=0) as environment:
+        environment.start()
+        yield environment
 
 
-def publish(stage: Stage, events: list[Event]) -> None:
+def publish(environment: FaultEnvironment, events: list[Event]) -> None:
     async def send() -> None:
-        async with Publisher(stage.redis_url) as publisher:
+        async with Publisher(environment.redis_url) as publisher:
             for event in events:
                 await publisher.publish_encoded(*contact_of(event), encoded(event))
             await publisher.flush()
@@ -40,31 +40,31 @@ def publish(stage: Stage, events: list[Event]) -> None:
     asyncio.run(send())
 
 
-def rest(stage: Stage) -> None:
-    assert stage.until_at_rest(time.monotonic() + REST_S), stage.engine.printed()
+def rest(environment: FaultEnvironment) -> None:
+    assert environment.until_idle(time.monotonic() + IDLE_DEADLINE_S), environment.goald.printed()
 
 
-def epoch(stage: Stage) -> int:
+def epoch(environment: FaultEnvironment) -> int:
     """The greatest that Redis knows of a stream."""
-    with stage.servers.redis.client() as client:
+    with environment.servers.redis.client() as client:
         return max(int(client.get(epoch_key(event_stream(number)))) for number in range(4))
 
 
-def ids(stage: Stage) -> set[str]:
+def ids(environment: FaultEnvironment) -> set[str]:
     """Of all exits, repeats counting once."""
-    with stage.servers.redis.client() as client:
+    with environment.servers.redis.client() as client:
         found = entries(client, "goald:exits", b"0-0")
         return {json.loads(fields[b"event"])["id"] for _, fields in found}
 
 
-def kill_consumer(stage: Stage) -> None:
+def kill_consumer(environment: FaultEnvironment) -> None:
     """Returns when its successor has claimed every stream, and all is ready."""
-    assert isinstance(stage.engine, Serving)
-    victim, before = stage.engine.process_of("consumer:0"), epoch(stage)
+    assert isinstance(environment.goald, DaemonProcess)
+    victim, before = environment.goald.process_of("consumer:0"), epoch(environment)
     victim.kill()
-    victim.wait(REST_S)
-    until("successor of the consumer", lambda: epoch(stage) > before)
-    rest(stage)
+    victim.wait(IDLE_DEADLINE_S)
+    until("successor of the consumer", lambda: epoch(environment) > before)
+    rest(environment)
 
 
 def completed(asked: list[Probe]) -> list[Event]:
@@ -75,27 +75,29 @@ def enrolled(asked: list[Probe]) -> list[Event]:
     return [probe.enrolled for probe in asked]
 
 
-def test_what_an_older_postgres_lost_is_done_again_and_all_goes_on(stage: Stage) -> None:
-    server = stage.servers.postgres
+def test_what_an_older_postgres_lost_is_done_again_and_all_goes_on(
+    environment: FaultEnvironment,
+) -> None:
+    server = environment.servers.postgres
     known, lost, fresh = probes("known"), probes("lost"), probes("fresh")
-    publish(stage, [*enrolled(known), *completed(known[:2])])
-    rest(stage)
+    publish(environment, [*enrolled(known), *completed(known[:2])])
+    rest(environment)
     server.stop()
-    copy = stage.servers.path / "postgres-before"
+    copy = environment.servers.path / "postgres-before"
     shutil.copytree(server.directory, copy)
     server.start()
-    rest(stage)
+    rest(environment)
     # What is lost: exits of enrollments old and new, and many starts, each with its epochs.
     server.sql("SELECT nextval('goald.lease_epoch') FROM generate_series(1, %s)", LOST_EPOCHS)
-    kill_consumer(stage)
+    kill_consumer(environment)
     after_copy = [*enrolled(lost), *completed(lost), *completed(known[2:])]
-    watch = ExitWatch(stage.redis_url)
-    publish(stage, after_copy)
-    assert stage.until_exits(
-        {probe.key for probe in (*lost, *known[2:])}, watch, time.monotonic() + REST_S
+    watch = ExitWatch(environment.redis_url)
+    publish(environment, after_copy)
+    assert environment.until_exits(
+        {probe.key for probe in (*lost, *known[2:])}, watch, time.monotonic() + IDLE_DEADLINE_S
     )
-    rest(stage)
-    published, greatest = ids(stage), epoch(stage)
+    rest(environment)
+    published, greatest = ids(environment), epoch(environment)
 
     server.kill()
     shutil.rmtree(server.directory)
@@ -105,25 +107,31 @@ def test_what_an_older_postgres_lost_is_done_again_and_all_goes_on(stage: Stage)
     assert sequence < greatest, "nothing of the leases was lost"
     ended = time.monotonic()
     # Not before: whoever holds the streams still reads until it finds its lease gone.
-    until("claim above what was lost", lambda: epoch(stage) > greatest, REST_S)
-    rest(stage)
-    again, watch = ExitWatch(stage.redis_url), ExitWatch(stage.redis_url)
-    publish(stage, [*enrolled(fresh), *completed(fresh)])
-    assert stage.until_exits({probe.key for probe in fresh}, watch, ended + REST_S), (
-        stage.engine.printed()
-    )
-    publish(stage, after_copy)
+    until("claim above what was lost", lambda: epoch(environment) > greatest, IDLE_DEADLINE_S)
+    rest(environment)
+    again, watch = ExitWatch(environment.redis_url), ExitWatch(environment.redis_url)
+    publish(environment, [*enrolled(fresh), *completed(fresh)])
+    assert environment.until_exits(
+        {probe.key for probe in fresh}, watch, ended + IDLE_DEADLINE_S
+    ), environment.goald.printed()
+    publish(environment, after_copy)
     wanted = {probe.key for probe in (*lost, *known[2:])}
-    assert stage.until_exits(wanted, again, ended + REST_S), stage.engine.printed()
-    rest(stage)
-    assert time.monotonic() - ended < REST_S
-    assert published < ids(stage)
-    assert len(ids(stage)) == len(known) + len(lost) + len(fresh), "an exit came under another id"
-    stage.oracle.feed([*enrolled(known), *completed(known[:2]), *after_copy])
-    stage.oracle.feed([*enrolled(fresh), *completed(fresh)])
-    verdict = stage.judge()
+    assert environment.until_exits(wanted, again, ended + IDLE_DEADLINE_S), (
+        environment.goald.printed()
+    )
+    rest(environment)
+    assert time.monotonic() - ended < IDLE_DEADLINE_S
+    assert published < ids(environment)
+    assert len(ids(environment)) == len(known) + len(lost) + len(fresh), (
+        "an exit came under another id"
+    )
+    environment.oracle.feed([*enrolled(known), *completed(known[:2]), *after_copy])
+    environment.oracle.feed([*enrolled(fresh), *completed(fresh)])
+    verdict = environment.judge()
     assert verdict.is_clean, str(verdict)
 
-    settled = epoch(stage)
-    kill_consumer(stage)
-    assert epoch(stage) < settled + 100, "epochs are used up by somebody who starts and starts"
+    settled = epoch(environment)
+    kill_consumer(environment)
+    assert epoch(environment) < settled + 100, (
+        "epochs are used up by somebody who starts and starts"
+    )

@@ -1,4 +1,4 @@
-"""Every fault of the suite. A file of faults is registered by being imported here."""
+"""Every fault of the suite. Importing a file of faults here registers its faults."""
 
 from tests.fault.faults import (
     clocks,

@@ -1,8 +1,8 @@
-"""A clock that is wrong by an hour: the daemon's, Redis', or Postgres'.
+"""The clock of the daemon, of Redis or of Postgres is wrong by one hour.
 
-Each runs under libfaketime, which reads how far the clock is off from a file; durations stay
-true, as on a machine whose clock is set. Leases, heartbeats, the ids of entries and what is kept
-for how long must bear it.
+Each runs under libfaketime, which reads the offset of the clock from a file. Durations stay
+correct, as on a machine whose clock is set. Leases, heartbeats, entry ids and retention must
+tolerate it.
 """
 
 import os
@@ -14,81 +14,91 @@ from itertools import cycle
 from pathlib import Path
 from typing import Self
 
+from tests.fault.harness.daemon_process import DaemonProcess
+from tests.fault.harness.environment import FaultEnvironment
 from tests.fault.harness.probes import ExitWatch
-from tests.fault.harness.registry import Act, fault
-from tests.fault.harness.servers import until
-from tests.fault.harness.serving import Serving
-from tests.fault.harness.stage import Stage
+from tests.fault.harness.registry import FaultContext, fault
+from tests.fault.harness.servers import Servers, until
 
 from goald.adapters.redis.process_registry import decode_all
 from goald.domain.leases import LEASE_SECONDS
 from goald.redis_keys import PROCESSES
 
 HOUR = "3600s"
-WHOSE = ("daemon", "redis", "postgres")
+COMPONENTS = ("daemon", "redis", "postgres")
 
 
-class ClockStage(Stage):
-    """A stage on which everybody's clock can be set."""
+class ClockEnvironment(FaultEnvironment):
+    """An environment in which the clock of each component can be set."""
 
     def __init__(self) -> None:
-        self.turns = cycle(WHOSE)
+        self.turns = cycle(COMPONENTS)
         super().__init__(
-            lambda servers: Serving(
-                servers.redis.url, servers.postgres.dsn, servers.path, self.faked("daemon")
+            lambda servers: DaemonProcess(
+                servers.redis.url,
+                servers.postgres.dsn,
+                servers.path,
+                self.clock_variables("daemon"),
             )
         )
 
     def __enter__(self) -> Self:
         super().__enter__()
-        for whose, server in (("redis", self.servers.redis), ("postgres", self.servers.postgres)):
-            with _environment(self.faked(whose)):
+        for component, server in (
+            ("redis", self.servers.redis),
+            ("postgres", self.servers.postgres),
+        ):
+            with _environment(self.clock_variables(component)):
                 server.stop()
                 server.start()
         return self
 
-    def faked(self, whose: str) -> dict[str, str]:
-        """The variables of a process whose clock `set` sets."""
-        self.set(whose, "+0s")
+    def _daemon(self, servers: Servers) -> DaemonProcess:
+        variables = self.clock_variables("daemon")
+        return DaemonProcess(servers.redis.url, servers.postgres.dsn, servers.path, variables)
+
+    def clock_variables(self, component: str) -> dict[str, str]:
+        """The environment variables of a process whose clock `set` changes."""
+        self.set(component, "+0s")
         library = distribution("libfaketime").locate_file(
             "libfaketime/vendor/libfaketime/src/libfaketime.so.1"
         )
         return {
             "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file(whose)),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file(component)),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
         }
 
-    def set(self, whose: str, offset: str) -> None:
-        """Within a second or so, its clock is off by this, such as `+3600s`."""
-        file = self._file(whose)
+    def set(self, component: str, offset: str) -> None:
+        """Set the offset of a component's clock, such as `+3600s`, within about 1 s."""
+        file = self._file(component)
         new = file.with_suffix(".new")
         new.write_text(offset + "\n")
         new.rename(file)
 
-    def hours_off(self, whose: str) -> int:
-        """By how much its clock differs from ours, as it shows."""
-        shown: float
-        if whose == "postgres":
-            ((shown,),) = self.servers.postgres.sql("SELECT extract(epoch FROM now())::float8")
+    def hours_off(self, component: str) -> int:
+        """The difference between a component's clock and ours, in hours."""
+        clock: float
+        if component == "postgres":
+            ((clock,),) = self.servers.postgres.sql("SELECT extract(epoch FROM now())::float8")
         else:
             with self.servers.redis.client() as client:
-                if whose == "redis":
-                    shown = client.time()[0]
+                if component == "redis":
+                    clock = client.time()[0]
                 else:
-                    beats = decode_all(client.hvals(PROCESSES))
-                    shown = min(beat.at.timestamp() for beat in beats)
-        return round((shown - time.time()) / 3600)
+                    heartbeats = decode_all(client.hvals(PROCESSES))
+                    clock = min(each.at.timestamp() for each in heartbeats)
+        return round((clock - time.time()) / 3600)
 
-    def _file(self, whose: str) -> Path:
-        return self.servers.path / f"clock-{whose}"
+    def _file(self, component: str) -> Path:
+        return self.servers.path / f"clock-{component}"
 
 
 @contextmanager
 def _environment(more: dict[str, str]) -> Iterator[None]:
-    """While this lasts, what is started gets these variables too."""
+    """Processes that are started in the body inherit these variables."""
     before = {name: os.environ.get(name) for name in more}
     os.environ.update(more)
     try:
@@ -101,28 +111,28 @@ def _environment(more: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _wrong(act: Act, sign: str) -> None:
-    stage = act.stage
-    assert isinstance(stage, ClockStage)
-    whose = next(stage.turns)
-    act.notes.append(f"{whose}, {sign}1 h")
-    watch = ExitWatch(stage.redis_url)
-    stage.set(whose, sign + HOUR)
+def _set_wrong_clock(context: FaultContext, sign: str) -> None:
+    environment = context.environment
+    assert isinstance(environment, ClockEnvironment)
+    component = next(environment.turns)
+    context.notes.append(f"{component}, {sign}1 h")
+    watch = ExitWatch(environment.redis_url)
+    environment.set(component, sign + HOUR)
     try:
-        until("wrong clock", lambda: stage.hours_off(whose) == int(f"{sign}1"))
+        until("wrong clock", lambda: environment.hours_off(component) == int(f"{sign}1"))
         time.sleep(LEASE_SECONDS + 2)
         seen = len(watch.look())
-        # Events are obeyed while the clock is wrong, not only once it is right again.
+        # Events are processed while the clock is wrong, not only after it is corrected.
         until("exits", lambda: len(watch.look()) > seen)
     finally:
-        stage.set(whose, "+0s")
+        environment.set(component, "+0s")
 
 
-@fault("clock an hour back", test=1, torture=10, stage=ClockStage, rate=20.0)
-def hour_back(act: Act) -> None:
-    _wrong(act, "-")
+@fault("clock an hour back", test=1, torture=10, environment=ClockEnvironment, rate=20.0)
+def hour_back(context: FaultContext) -> None:
+    _set_wrong_clock(context, "-")
 
 
-@fault("clock an hour ahead", test=1, torture=10, stage=ClockStage, rate=20.0)
-def hour_ahead(act: Act) -> None:
-    _wrong(act, "+")
+@fault("clock an hour ahead", test=1, torture=10, environment=ClockEnvironment, rate=20.0)
+def hour_ahead(context: FaultContext) -> None:
+    _set_wrong_clock(context, "+")

@@ -1,13 +1,13 @@
-"""A crash at each named step between two effects (D1, D2)."""
+"""A crash at each fail point between two effects (D1, D2)."""
 
 import json
 from functools import partial
 
+from tests.fault.harness.environment import FaultEnvironment, single_process_environment
 from tests.fault.harness.history import Event, Shape, started
-from tests.fault.harness.one_process import STREAMS, Crash, OneProcess
-from tests.fault.harness.registry import FAULTS, Act, Fault, Round, play_round
+from tests.fault.harness.registry import FAULTS, Fault, FaultContext, Round, run_round
 from tests.fault.harness.servers import until
-from tests.fault.harness.stage import Stage, plain_stage
+from tests.fault.harness.single_process import STREAMS, Crash, SingleProcess
 from tests.fault.harness.workload import PROBES_BEGIN
 
 from goald.domain.fail_points import FailPoint
@@ -21,105 +21,109 @@ ONCE = {
     FailPoint.RELOADED,
     FailPoint.CONFIGURATION_APPLIED,
 }
-"""Steps that a process takes once, or once whenever it is made to."""
+"""Fail points that a process reaches once, or once each time that it is made to."""
 EACH_STREAM = {FailPoint.STREAM_LEASE_ACQUIRED, FailPoint.STREAM_FENCED}
-"""Steps that it takes once for each stream."""
+"""Fail points that it reaches once for each stream."""
 MANY = 6
 BACKENDS_END = 0.2
-"""How likely a commit's backend is ended: seldom enough that what it makes necessary succeeds."""
+"""Probability that the backend of a commit is ended; low enough that the reload succeeds."""
 
 
 SHAPE = Shape(contacts=12, deletions=False)
 
 
-def crash_at(step: FailPoint, stage: Stage, seed: int) -> Round:
-    """A process that dies at a step amid events, and the one after it, which does not; in one
-    round of four that one dies too, at another step."""
-    play = partial(_crash, step)
-    return play_round(stage, seed, play, shape=SHAPE, rate=200.0)
+def crash_at(fail_point: FailPoint, environment: FaultEnvironment, seed: int) -> Round:
+    """A process dies at a fail point while it processes events, and its successor continues. In
+    one of four rounds a successor dies too, at another fail point."""
+    inject = partial(_crash, fail_point)
+    return run_round(environment, seed, inject, shape=SHAPE, rate=200.0)
 
 
-def _crash(step: FailPoint, act: Act) -> None:
-    engine = _engine(act)
-    steps = [step]
-    if act.rng.random() < 0.25:
-        steps.append(act.rng.choice([other for other in FailPoint if other not in ONCE]))
-    engine.kill()
-    for each in steps:
-        crash = Crash(each, act.rng.randint(1, _most(each)))
-        act.notes.append(f"{each.name} {crash.nth}")
-        engine.start(crash)
-        until(f"crash at {crash}", partial(_has_died, act, crash))
-    act.over()
-    engine.start()
+def _crash(fail_point: FailPoint, context: FaultContext) -> None:
+    goald = _process(context)
+    fail_points = [fail_point]
+    if context.rng.random() < 0.25:
+        fail_points.append(context.rng.choice([other for other in FailPoint if other not in ONCE]))
+    goald.kill()
+    for each in fail_points:
+        crash = Crash(each, context.rng.randint(1, _max_nth(each)))
+        context.notes.append(f"{each.name} {crash.nth}")
+        goald.start(crash)
+        until(f"crash at {crash}", partial(_has_died, context, crash))
+    context.end_fault()
+    goald.start()
 
 
-def _most(step: FailPoint) -> int:
-    """How many times a process takes a step for sure, if it is given enough to do."""
-    if step in ONCE:
+def _max_nth(fail_point: FailPoint) -> int:
+    """How often a process certainly reaches a fail point if it has enough to do."""
+    if fail_point in ONCE:
         return 1
-    return STREAMS if step in EACH_STREAM else MANY
+    return STREAMS if fail_point in EACH_STREAM else MANY
 
 
-def _has_died(act: Act, crash: Crash) -> bool:
-    """Whether it has; until then it is given what makes it take the step."""
-    engine = _engine(act)
-    if not engine.is_running:
-        if engine.was_killed:
+def _has_died(context: FaultContext, crash: Crash) -> bool:
+    """Whether the process has died. If not, cause something that makes it reach the fail point."""
+    goald = _process(context)
+    if not goald.is_running:
+        if goald.was_killed:
             return True
-        engine.start(crash)  # an error that ends it is no fault: it is started again
-    step = crash.step
-    if step is FailPoint.RELOADED:
-        act.workload.insert_filler(effective=True)
-        if act.rng.random() < BACKENDS_END:
-            for pid in act.stage.servers.postgres.backends():
-                act.stage.servers.postgres.sql("SELECT pg_terminate_backend(%s)", pid)
-    elif step is FailPoint.CONFIGURATION_APPLIED:
-        act.stage.configure(_unrelated(act.rng.randrange(10**9)))
-    elif step is FailPoint.REJECTS_DEAD_LETTERED:
-        _send_garbage(act)
-    elif step is FailPoint.GROUP_DEAD_LETTERED:
-        act.workload.insert(_conflict(act))
-    elif step is FailPoint.REPUBLISHED and not act.notes[-1].endswith("flushed"):
-        act.notes[-1] += ", Redis flushed"
-        with act.stage.servers.redis.client() as client:
+        goald.start(crash)  # it ended by an error, not by the crash
+    fail_point = crash.fail_point
+    if fail_point is FailPoint.RELOADED:
+        context.workload.insert_filler(effective=True)
+        if context.rng.random() < BACKENDS_END:
+            for pid in context.environment.servers.postgres.backends():
+                context.environment.servers.postgres.sql("SELECT pg_terminate_backend(%s)", pid)
+    elif fail_point is FailPoint.CONFIGURATION_APPLIED:
+        context.environment.configure(_unrelated(context.rng.randrange(10**9)))
+    elif fail_point is FailPoint.REJECTS_DEAD_LETTERED:
+        _send_garbage(context)
+    elif fail_point is FailPoint.GROUP_DEAD_LETTERED:
+        context.workload.insert(_conflict(context))
+    elif fail_point is FailPoint.REPUBLISHED and not context.notes[-1].endswith("flushed"):
+        context.notes[-1] += ", Redis flushed"
+        with context.environment.servers.redis.client() as client:
             client.flushall()
-        act.redis_lost_data()
+        context.redis_lost_data()
     else:
-        act.workload.insert_filler(effective=step is not FailPoint.LEASE_CHECKED)
+        context.workload.insert_filler(effective=fail_point is not FailPoint.LEASE_CHECKED)
     return False
 
 
-def _engine(act: Act) -> OneProcess:
-    engine = act.stage.engine
-    assert isinstance(engine, OneProcess)
-    return engine
+def _process(context: FaultContext) -> SingleProcess:
+    goald = context.environment.goald
+    assert isinstance(goald, SingleProcess)
+    return goald
 
 
 def _unrelated(number: int) -> str:
-    """Workflows of a tenant that nothing happens to."""
-    workflow = {"id": "w", "name": f"Of {number}", "goal_logic": "any", "active": False}
+    """The configuration of a tenant without events."""
+    workflow = {"id": "w", "name": f"Number {number}", "goal_logic": "any", "active": False}
     return json.dumps({"tenant": f"other-{number}", "workflows": [workflow]})
 
 
-def _send_garbage(act: Act) -> None:
-    """Something that is no event, to every stream."""
-    with act.stage.servers.redis.client() as client:
+def _send_garbage(context: FaultContext) -> None:
+    """Add an entry that is not an event to every stream."""
+    with context.environment.servers.redis.client() as client:
         for number in range(STREAMS):
-            garbage = f"garbage {act.rng.randrange(10**9)}".encode()
-            act.stage.oracle.feed_garbage(garbage)
+            garbage = f"garbage {context.rng.randrange(10**9)}".encode()
+            context.environment.oracle.feed_garbage(garbage)
             client.xadd(event_stream(number), {FIELD: garbage})
 
 
-def _conflict(act: Act) -> Event:
-    """A probe's enrollment under another workflow: it has been refused before it is sent."""
-    tenant, enrollment = (probe := act.probes[0]).key
+def _conflict(context: FaultContext) -> Event:
+    """A probe's enrollment id under another workflow, which is dead-lettered."""
+    tenant, enrollment = (probe := context.probes[0]).key
     contact = probe.enrolled["data"]["contact_id"]
-    event_id = f"{enrollment}-{act.rng.randrange(10**9)}"
+    event_id = f"{enrollment}-{context.rng.randrange(10**9)}"
     return started(tenant, contact, enrollment, "first-order", PROBES_BEGIN, event_id)
 
 
-for _step in FailPoint:
-    FAULTS[f"crash: {_step.name}"] = Fault(
-        f"crash: {_step.name}", 1, 20, plain_stage, partial(crash_at, _step)
+for _fail_point in FailPoint:
+    FAULTS[f"crash: {_fail_point.name}"] = Fault(
+        f"crash: {_fail_point.name}",
+        1,
+        20,
+        single_process_environment,
+        partial(crash_at, _fail_point),
     )

@@ -1,8 +1,8 @@
-"""A disk without room under Postgres (D6): goald waits, and goes on where it stopped.
+"""The disk of Postgres is full (D6): goald waits, and continues where it stopped.
 
-Postgres is put on a small tmpfs, which is then filled up. It refuses what needs room, or ends
-itself where it cannot even log; both happen. Where mounting is refused nothing is tested, and
-the round says so.
+Postgres runs on a small tmpfs, which is then filled. It refuses statements that need space, or
+ends if it cannot even log; both happen. If mounting a tmpfs is not permitted, nothing is tested,
+and the round says so.
 """
 
 import shutil
@@ -13,39 +13,40 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from tests.fault.harness.environment import single_process_environment
 from tests.fault.harness.history import Shape
-from tests.fault.harness.registry import Act, fault
+from tests.fault.harness.registry import FaultContext, fault
 from tests.fault.harness.servers import PostgresServer, until
-from tests.fault.harness.stage import plain_stage
 
-ROOM_BYTES = 48 << 20
-"""More than the files take before the disk is filled."""
+FREE_BYTES = 48 << 20
+"""Free space before the disk is filled."""
 FULL_S = 6.0
 
 
-@fault("disk full under Postgres", test=1, torture=5, stage=plain_stage,
+@fault("disk full under Postgres", test=1, torture=5, environment=single_process_environment,
        shape=Shape(contacts=200))  # fmt: skip
-def fill_disk(act: Act) -> None:
-    postgres = act.stage.servers.postgres
-    with _on_a_small_disk(postgres) as why_not:
-        if why_not:
-            act.notes.append(f"not tested, mounting a tmpfs is refused here: {why_not}")
+def fill_disk(context: FaultContext) -> None:
+    postgres = context.environment.servers.postgres
+    with _small_disk(postgres) as mount_error:
+        if mount_error:
+            context.notes.append(f"not tested, cannot mount a tmpfs: {mount_error}")
             return
         ballast = postgres.directory / "ballast"
         _fill(ballast)
         try:
-            until("an error for want of room", lambda: _refuses(postgres))
-            until("goald's word that it stands still", lambda: not act.stage.is_ready())
-            time.sleep(act.rng.uniform(0, FULL_S))
+            until("disk-full error", lambda: _refuses(postgres))
+            until("goald not ready", lambda: not context.environment.is_ready())
+            time.sleep(context.rng.uniform(0, FULL_S))
         finally:
             ballast.unlink()
-        act.notes.append("refused" if _answers(postgres) else "Postgres ended itself")
+        context.notes.append("refused" if _answers(postgres) else "Postgres ended")
         until("Postgres", lambda: _answers(postgres) or _start(postgres))
 
 
 @contextmanager
-def _on_a_small_disk(postgres: PostgresServer) -> Iterator[str]:
-    """Its files on a tmpfs while this lasts, then where they were. Why not, where it cannot."""
+def _small_disk(postgres: PostgresServer) -> Iterator[str]:
+    """Move the files to a tmpfs during the body, then back. Yields the error text if the tmpfs
+    cannot be mounted, otherwise an empty text."""
     directory = postgres.directory
     aside = directory.with_name("postgres-aside")
     size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
@@ -54,7 +55,7 @@ def _on_a_small_disk(postgres: PostgresServer) -> Iterator[str]:
     directory.mkdir(mode=0o700)
     shutil.copystat(aside, directory)
     mounting = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size + ROOM_BYTES},mode=0700", "none", directory],
+        ["mount", "-t", "tmpfs", "-o", f"size={size + FREE_BYTES},mode=0700", "none", directory],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if mounting.returncode:
@@ -78,13 +79,13 @@ def _on_a_small_disk(postgres: PostgresServer) -> Iterator[str]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """What is in a directory into another that is empty or not there, with owners and rights."""
+    """Copy a directory to an empty or missing one, with owners and permissions."""
     target.mkdir(mode=0o700, exist_ok=True)
     subprocess.run(["cp", "-a", f"{source}/.", f"{target}/"], check=True)
 
 
 def _fill(ballast: Path) -> None:
-    """Take all room that is left."""
+    """Use all free space."""
     block = bytes(1 << 16)
     with ballast.open("wb", buffering=0) as file:
         try:
@@ -95,7 +96,7 @@ def _fill(ballast: Path) -> None:
 
 
 def _refuses(postgres: PostgresServer) -> bool:
-    """Whether it has no room even for a small table, or is gone."""
+    """Whether it has no space for a small table, or does not run."""
     try:
         postgres.sql("CREATE TABLE ballast AS SELECT generate_series(1, 100000) AS n")
         postgres.sql("DROP TABLE ballast")

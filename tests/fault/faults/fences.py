@@ -1,49 +1,55 @@
-"""Two who believe to hold the same: the older one commits, reads and acknowledges nothing (D3).
+"""Two processes that believe to hold the same leases: the older one commits, reads and
+acknowledges nothing (D3).
 
-A rival is a second process with the same shard, the same consumer and the same name. It takes
-the leases while the first is at work, or while that stands still in the middle of it.
+The contender is a second process with the same shard, the same consumer and the same name. It
+takes the leases while the first one works, or while the first one is suspended.
 """
 
 import time
 
-from tests.fault.harness.one_process import OneProcess
-from tests.fault.harness.registry import Act, fault
+from tests.fault.harness.environment import single_process_environment
+from tests.fault.harness.registry import FaultContext, fault
 from tests.fault.harness.servers import until
-from tests.fault.harness.stage import plain_stage
+from tests.fault.harness.single_process import SingleProcess
 
 
-@fault("two live actors of one shard", test=1, torture=100, stage=plain_stage)
-def two_shards(act: Act) -> None:
-    """Both are fed by consumers of their own, which take the streams from each other, too."""
-    first = _engine(act)
-    servers = act.stage.servers
-    rival = OneProcess(servers.redis.url, servers.postgres.dsn, str(servers.data.logs))
-    stands_still = act.rng.random() < 0.5
-    if stands_still:
-        act.notes.append("the first stood still")
-        time.sleep(act.rng.uniform(0, 0.2))  # wherever it is by then
+@fault("two live actors of one shard", test=1, torture=100, environment=single_process_environment)
+def two_shards(context: FaultContext) -> None:
+    """Each process has its own consumer, and the consumers take the streams from each other too."""
+    first = _process(context)
+    servers = context.environment.servers
+    contender = SingleProcess(servers.redis.url, servers.postgres.dsn, str(servers.data.logs))
+    is_suspended = context.rng.random() < 0.5
+    if is_suspended:
+        context.notes.append("the first one was suspended")
+        time.sleep(context.rng.uniform(0, 0.2))  # at a random point of its work
         first.pause()
-    epochs = _epochs(act)
-    rival.start()
+    epochs = _epochs(context)
+    contender.start()
     try:
-        until("the rival's leases", lambda: _epochs(act).isdisjoint(epochs) and len(_epochs(act)))
-        if stands_still:
+        until("leases of the contender", lambda: _has_new_epochs(context, epochs))
+        if is_suspended:
             first.resume()
-        act.workload.until_sent(act.workload.sent + 100)
-        until("the end of the first", lambda: not first.is_running)
+        context.workload.until_sent(context.workload.sent + 100)
+        until("end of the first process", lambda: not first.is_running)
     finally:
-        if stands_still and first.is_running:
+        if is_suspended and first.is_running:
             first.resume()
-        rival.kill()
+        contender.kill()
 
 
-def _engine(act: Act) -> OneProcess:
-    engine = act.stage.engine
-    assert isinstance(engine, OneProcess)
-    return engine
+def _process(context: FaultContext) -> SingleProcess:
+    goald = context.environment.goald
+    assert isinstance(goald, SingleProcess)
+    return goald
 
 
-def _epochs(act: Act) -> set[int]:
-    """Of the leases that there are."""
+def _epochs(context: FaultContext) -> set[int]:
+    """The epochs of all slot leases."""
     query = "SELECT epoch FROM goald.leases WHERE slots IS NOT NULL"
-    return {epoch for (epoch,) in act.stage.servers.postgres.sql(query)}
+    return {epoch for (epoch,) in context.environment.servers.postgres.sql(query)}
+
+
+def _has_new_epochs(context: FaultContext, previous: set[int]) -> bool:
+    current = _epochs(context)
+    return bool(current) and current.isdisjoint(previous)

@@ -1,93 +1,96 @@
-"""kill -9 of whatever goald consists of, and of what it stands on."""
+"""kill -9 of each process of goald, and of its servers."""
 
 import psutil
-from tests.fault.harness.registry import Act, fault
+from tests.fault.harness.daemon_process import DaemonProcess
+from tests.fault.harness.environment import million_enrollments_environment
+from tests.fault.harness.registry import FaultContext, fault
 from tests.fault.harness.servers import until
-from tests.fault.harness.serving import Serving
-from tests.fault.harness.stage import million_stage
 
 
-def _serving(act: Act) -> Serving:
-    engine = act.stage.engine
-    assert isinstance(engine, Serving)
-    return engine
+def _daemon(context: FaultContext) -> DaemonProcess:
+    goald = context.environment.goald
+    assert isinstance(goald, DaemonProcess)
+    return goald
 
 
-def _workers(engine: Serving) -> list[psutil.Process]:
-    return [engine.process_of(role) for role in engine.roles if role != "supervisor:0"]
+def _workers(goald: DaemonProcess) -> list[psutil.Process]:
+    return [goald.process_of(role) for role in goald.roles if role != "supervisor:0"]
 
 
-def _outlived(act: Act, workers: list[psutil.Process]) -> None:
-    """The fault is over, but those go on for a while who were below what was killed: what the
-    probes tell is to be told by those who come after them."""
-    act.over()
-    engine = _serving(act)
+def _end_after_children(context: FaultContext, workers: list[psutil.Process]) -> None:
+    """End the fault now, and wait until the children of the killed process have ended, because the
+    probes must be processed by their successors."""
+    context.end_fault()
+    goald = _daemon(context)
 
     def gone() -> bool:
-        engine.look_after()
+        goald.restart_if_ended()
         return not any(each.is_running() for each in workers)
 
-    until("end of what was below", gone)
+    until("end of the children", gone)
 
 
 @fault("kill -9 of a shard", test=2, torture=50)
-def kill_shard(act: Act) -> None:
-    """Ray starts it again."""
-    role = act.rng.choice(("shard:0", "shard:1"))
-    act.notes.append(role)
-    _serving(act).process_of(role).kill()
+def kill_shard(context: FaultContext) -> None:
+    """Ray restarts it."""
+    role = context.rng.choice(("shard:0", "shard:1"))
+    context.notes.append(role)
+    _daemon(context).process_of(role).kill()
 
 
-fault("kill -9 of a shard (1 million enrolled)", test=0, torture=50, stage=million_stage)(
-    kill_shard
-)
+fault(
+    "kill -9 of a shard (1 million enrolled)",
+    test=0,
+    torture=50,
+    environment=million_enrollments_environment,
+)(kill_shard)
 
 
 @fault("kill -9 of a consumer", test=2, torture=50)
-def kill_consumer(act: Act) -> None:
-    """Ray starts it again."""
-    _serving(act).process_of("consumer:0").kill()
+def kill_consumer(context: FaultContext) -> None:
+    """Ray restarts it."""
+    _daemon(context).process_of("consumer:0").kill()
 
 
 @fault("kill -9 of the daemon", test=2, torture=50)
-def kill_daemon(act: Act) -> None:
-    """Of the driver alone, or of all at once; whoever watches it starts it again."""
-    engine = _serving(act)
-    if act.rng.random() < 0.5:
-        act.notes.append("driver")
-        workers = _workers(engine)
-        engine.kill_driver()
-        _outlived(act, workers)
+def kill_daemon(context: FaultContext) -> None:
+    """The driver only, or all processes at once. The service manager restarts it."""
+    goald = _daemon(context)
+    if context.rng.random() < 0.5:
+        context.notes.append("driver")
+        workers = _workers(goald)
+        goald.kill_driver()
+        _end_after_children(context, workers)
     else:
-        act.notes.append("all of it")
-        engine.kill()
+        context.notes.append("all processes")
+        goald.kill()
 
 
 @fault("kill -9 of the raylet", test=2, torture=50)
-def kill_raylet(act: Act) -> None:
-    """goald starts Ray again, or ends so that it is started again."""
-    engine = _serving(act)
-    workers = _workers(engine)
-    engine.named("raylet").kill()
-    _outlived(act, workers)
+def kill_raylet(context: FaultContext) -> None:
+    """goald restarts Ray, or ends and is restarted."""
+    goald = _daemon(context)
+    workers = _workers(goald)
+    goald.named("raylet").kill()
+    _end_after_children(context, workers)
 
 
 @fault("kill -9 of Redis", test=2, torture=50)
-def kill_redis(act: Act) -> None:
-    """It comes back on its append-only file."""
-    server = act.stage.servers.redis
+def kill_redis(context: FaultContext) -> None:
+    """It restarts from its append-only file."""
+    server = context.environment.servers.redis
     server.kill()
     server.start()
 
 
 @fault("kill -9 of Postgres", test=2, torture=50)
-def kill_postgres(act: Act) -> None:
-    """Of all of it; or of a backend, at which Postgres ends the others and recovers."""
-    server = act.stage.servers.postgres
-    if act.rng.random() < 0.5:
-        act.notes.append("all of it")
+def kill_postgres(context: FaultContext) -> None:
+    """All processes, or one backend, after which Postgres ends the others and recovers."""
+    server = context.environment.servers.postgres
+    if context.rng.random() < 0.5:
+        context.notes.append("all processes")
         server.kill()
         server.start()
     else:
-        act.notes.append("a backend")
-        server.kill_backend(act.rng)
+        context.notes.append("one backend")
+        server.kill_backend(context.rng)

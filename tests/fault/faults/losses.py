@@ -1,69 +1,69 @@
-"""Redis loses what it had: all of it, the end of it, or what came within a minute (D10).
+"""Redis loses data: all of it, the end of it, or that of the last minute (D10).
 
-What goald promises over that assumes that producers can send again, so the workload does, from
-the round's beginning. What goald has published and Redis has lost, goald publishes again.
+goald's guarantee assumes that producers send again, so the workload does, from the beginning of
+the round. goald itself publishes its lost messages again.
 """
 
 import math
 import time
 from pathlib import Path
 
+from tests.fault.harness.environment import FaultEnvironment
 from tests.fault.harness.history import Shape
-from tests.fault.harness.registry import Act, fault
-from tests.fault.harness.stage import Stage
+from tests.fault.harness.registry import FaultContext, fault
 
-KEPT = Shape(deletions=False)
+SHAPE = Shape(deletions=False)
 OLD_S = 60.0
 SMALLEST, LARGEST = 1_000, 1_000_000
 """Bytes that are cut off."""
 
 
-@fault("Redis: append-only file cut", test=1, torture=20, shape=KEPT)
-def cut(act: Act) -> None:
-    """By 1 kB to 1 MB, as by a disk that had not written yet what it said it had."""
-    server = act.stage.servers.redis
-    size = round(math.exp(act.rng.uniform(math.log(SMALLEST), math.log(LARGEST))))
+@fault("Redis: append-only file cut", test=1, torture=20, shape=SHAPE)
+def cut(context: FaultContext) -> None:
+    """By 1 kB to 1 MB, like a disk that lost writes it had confirmed."""
+    server = context.environment.servers.redis
+    size = round(math.exp(context.rng.uniform(math.log(SMALLEST), math.log(LARGEST))))
     server.kill()
-    act.notes.append(f"{server.cut(size)} bytes")
+    context.notes.append(f"{server.cut(size)} bytes")
     server.start()
-    act.redis_lost_data()
+    context.redis_lost_data()
 
 
-@fault("Redis: replaced by an empty one", test=1, torture=20, shape=KEPT)
-def empty(act: Act) -> None:
-    """Another server at the same address."""
-    server = act.stage.servers.redis
+@fault("Redis: replaced by an empty one", test=1, torture=20, shape=SHAPE)
+def empty(context: FaultContext) -> None:
+    """An empty server at the same address."""
+    server = context.environment.servers.redis
     server.kill()
     server.empty()
     server.start()
-    act.redis_lost_data()
+    context.redis_lost_data()
 
 
-@fault("Redis: FLUSHALL", test=1, torture=20, shape=KEPT)
-def flush(act: Act) -> None:
-    """The same server, which goes on without groups, epochs or streams."""
-    with act.stage.servers.redis.client() as client:
+@fault("Redis: FLUSHALL", test=1, torture=20, shape=SHAPE)
+def flush(context: FaultContext) -> None:
+    """The same server, without groups, epochs and streams."""
+    with context.environment.servers.redis.client() as client:
         client.flushall()
-    act.redis_lost_data()
+    context.redis_lost_data()
 
 
-@fault("Redis: replaced by a copy 60 s old", test=1, torture=20, shape=KEPT)
-def old(act: Act) -> None:
-    """As by a replica that was that far behind."""
-    server = act.stage.servers.redis
-    copied, copy = _old_copy(act.stage)
+@fault("Redis: replaced by a copy 60 s old", test=1, torture=20, shape=SHAPE)
+def old(context: FaultContext) -> None:
+    """Like a replica with this lag that became the primary."""
+    server = context.environment.servers.redis
+    copied, copy = _old_copy(context.environment)
     server.kill()
     server.replace(copy)
     server.start()
-    act.notes.append(f"{time.monotonic() - copied:.0f} s old")
-    act.redis_lost_data()
+    context.notes.append(f"{time.monotonic() - copied:.0f} s old")
+    context.redis_lost_data()
 
 
-def _old_copy(stage: Stage) -> tuple[float, Path]:
-    """The youngest copy that is old enough; waits until there is one."""
+def _old_copy(environment: FaultEnvironment) -> tuple[float, Path]:
+    """The newest copy that is at least OLD_S old. Waits until there is one."""
     while True:
         now = time.monotonic()
-        fit = [(at, path) for at, path in stage.copies if now - at >= OLD_S]
-        if fit:
-            return fit[-1]
-        time.sleep(min(at for at, _ in stage.copies) + OLD_S - now)
+        candidates = [(at, path) for at, path in environment.copies if now - at >= OLD_S]
+        if candidates:
+            return candidates[-1]
+        time.sleep(min(at for at, _ in environment.copies) + OLD_S - now)

@@ -1,5 +1,4 @@
-"""A way to Postgres that breaks off at the worst moment: after COMMIT took effect, and before
-anybody was told (D1, D2)."""
+"""A connection to Postgres that breaks after COMMIT took effect and before the reply (D1, D2)."""
 
 import asyncio
 import threading
@@ -8,26 +7,26 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
-from tests.fault.harness.one_process import OneProcess
-from tests.fault.harness.registry import Act, fault
+from tests.fault.harness.environment import FaultEnvironment
+from tests.fault.harness.registry import FaultContext, fault
 from tests.fault.harness.servers import Servers, until
-from tests.fault.harness.stage import Stage
+from tests.fault.harness.single_process import SingleProcess
 
 _COMPLETE = ord("C")
 _COMMIT = b"COMMIT\0"
 _COMMITTER = b"application_name\0goald-commit\0"
-"""Of the connections, those that write what events cause."""
+"""Identifies the connections that commit the effects of events."""
 
 
 class PostgresProxy:
-    """Passes bytes between a Unix socket of its own and a server's. In a thread of its own.
+    """Forwards bytes between its own Unix socket and a server's, in its own thread.
 
-    It reads what the server says, message by message: once `cut` has said so, the next reply to
-    a COMMIT is not passed on, and both ends of its connection are closed instead.
+    It reads the server's messages one by one. After `cut`, it does not forward the next reply to
+    a COMMIT, and closes both ends of that connection instead.
     """
 
     def __init__(self, dsn: str, directory: Path) -> None:
-        """`dsn`: of a server on a Unix socket. `directory`: for a socket, its path short."""
+        """`dsn`: a server on a Unix socket. `directory`: for the proxy's socket; a short path."""
         parts = urlsplit(dsn)
         query = parse_qs(parts.query)
         self._port = query["port"][0]
@@ -36,8 +35,8 @@ class PostgresProxy:
         host = quote(str(directory), safe="/")
         self.dsn = urlunsplit(parts._replace(query=f"host={host}&port={self._port}"))
         self.was_cut = threading.Event()
-        """Whether a reply was kept back since `cut` was last called."""
-        self._cuts = False
+        """Whether a reply was withheld since the last call of `cut`."""
+        self._cut_next = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._connections: set[asyncio.Task[None]] = set()
@@ -56,9 +55,9 @@ class PostgresProxy:
         Path(self._socket).unlink(missing_ok=True)
 
     def cut(self) -> None:
-        """Keep back the next reply to a COMMIT."""
+        """Withhold the next reply to a COMMIT."""
         self.was_cut.clear()
-        self._cuts = True
+        self._cut_next = True
 
     async def _close(self) -> None:
         self._listening.close()
@@ -66,7 +65,7 @@ class PostgresProxy:
             task.cancel()
         if self._connections:
             await asyncio.wait(self._connections)
-        await asyncio.sleep(0)  # what was cut off is closed in the loop's next turn
+        await asyncio.sleep(0)  # aborted transports close in the next iteration of the loop
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -74,12 +73,12 @@ class PostgresProxy:
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            hello = await _hello(reader)
+            startup = await _startup(reader)
             far_reader, far_writer = await asyncio.open_unix_connection(self._server)
-            far_writer.write(hello)
-            asking = asyncio.ensure_future(_pass(reader, far_writer))
+            far_writer.write(startup)
+            asking = asyncio.ensure_future(_forward(reader, far_writer))
             try:
-                await self._answer(far_reader, writer, commits=_COMMITTER in hello)
+                await self._answer(far_reader, writer, commits=_COMMITTER in startup)
             finally:
                 asking.cancel()
                 far_writer.transport.abort()
@@ -88,26 +87,26 @@ class PostgresProxy:
     async def _answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, commits: bool
     ) -> None:
-        """Pass on what the server says, message by message: a letter, a length, a body."""
+        """Forward the server's messages one by one: a type byte, a length, a body."""
         while True:
             head = await reader.readexactly(5)
             body = await reader.readexactly(int.from_bytes(head[1:], "big") - 4)
-            if commits and self._cuts and head[0] == _COMPLETE and body == _COMMIT:
-                self._cuts = False
+            if commits and self._cut_next and head[0] == _COMPLETE and body == _COMMIT:
+                self._cut_next = False
                 self.was_cut.set()
                 return
             writer.write(head + body)
             await writer.drain()
 
 
-async def _hello(reader: asyncio.StreamReader) -> bytes:
-    """The first message of a client, which has no letter. Over a Unix socket it asks for no
-    TLS before."""
+async def _startup(reader: asyncio.StreamReader) -> bytes:
+    """The first message of a client, which has no type byte. Over a Unix socket, no TLS request
+    precedes it."""
     length = await reader.readexactly(4)
     return length + await reader.readexactly(int.from_bytes(length, "big") - 4)
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):
         while data := await reader.read(65_536):
             writer.write(data)
@@ -115,8 +114,8 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.transport.abort()
 
 
-class Proxied(OneProcess):
-    """goald in one process, which reaches Postgres through a proxy."""
+class ProxiedProcess(SingleProcess):
+    """goald in one process that connects to Postgres through a proxy."""
 
     def __init__(self, servers: Servers) -> None:
         self.proxy = PostgresProxy(servers.postgres.dsn, servers.path)
@@ -124,8 +123,8 @@ class Proxied(OneProcess):
         super().__init__(servers.redis.url, self.proxy.dsn, str(servers.data.logs))
 
 
-class _ProxiedStage(Stage):
-    """Ends the proxy with it."""
+class _ProxiedEnvironment(FaultEnvironment):
+    """An environment that stops the proxy at its end."""
 
     def __exit__(
         self,
@@ -133,24 +132,24 @@ class _ProxiedStage(Stage):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        engine = self.engine
+        goald = self.goald
         super().__exit__(kind, error, trace)
-        if isinstance(engine, Proxied):
-            engine.proxy.stop()
+        if isinstance(goald, ProxiedProcess):
+            goald.proxy.stop()
 
 
-def proxied_stage() -> Stage:
-    return _ProxiedStage(Proxied)
+def proxied_environment() -> FaultEnvironment:
+    return _ProxiedEnvironment(ProxiedProcess)
 
 
 @fault("connection reset after COMMIT and before the reply", test=3, torture=100,
-       stage=proxied_stage)  # fmt: skip
-def lose_the_reply(act: Act) -> None:
-    """Several in a row; one round in three, the tries of what failed lose theirs too."""
-    engine = act.stage.engine
-    assert isinstance(engine, Proxied)
-    times = act.rng.randint(1, 3)
-    act.notes.append(f"{times} lost")
+       environment=proxied_environment)  # fmt: skip
+def lose_the_reply(context: FaultContext) -> None:
+    """One to three replies in a row, so that repeated commits may lose theirs too."""
+    goald = context.environment.goald
+    assert isinstance(goald, ProxiedProcess)
+    times = context.rng.randint(1, 3)
+    context.notes.append(f"{times} lost")
     for _ in range(times):
-        engine.proxy.cut()
-        until("a COMMIT", engine.proxy.was_cut.is_set)
+        goald.proxy.cut()
+        until("a COMMIT", goald.proxy.was_cut.is_set)

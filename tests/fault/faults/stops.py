@@ -1,46 +1,46 @@
-"""SIGSTOP: who stands still has its connections, answers nobody, and goes on later as if no time
-had passed. A holder that wakes up past its lease must do nothing under it (D3)."""
+"""SIGSTOP: a suspended process keeps its connections, does not answer, and continues later as if
+no time had passed. A process that resumes after its lease has expired must not use it (D3)."""
 
 import time
 
-from tests.fault.harness.registry import Act, fault
+from tests.fault.harness.daemon_process import DaemonProcess
+from tests.fault.harness.registry import FaultContext, fault
 from tests.fault.harness.servers import PostgresServer, RedisServer
-from tests.fault.harness.serving import Serving
 
 from goald.domain.leases import LEASE_SECONDS
 
 
 @fault("SIGSTOP of a shard past its lease", test=1, torture=20)
-def stop_shard(act: Act) -> None:
-    """Its lease runs out while it holds a connection and, perhaps, a transaction."""
-    engine = act.stage.engine
-    assert isinstance(engine, Serving)
-    role = act.rng.choice(("shard:0", "shard:1"))
-    seconds = LEASE_SECONDS + act.rng.uniform(1, 5)
-    act.notes.append(f"{role}, {seconds:.1f} s")
-    process = engine.process_of(role)
+def stop_shard(context: FaultContext) -> None:
+    """Its lease expires while it has a connection and possibly a transaction."""
+    goald = context.environment.goald
+    assert isinstance(goald, DaemonProcess)
+    role = context.rng.choice(("shard:0", "shard:1"))
+    seconds = LEASE_SECONDS + context.rng.uniform(1, 5)
+    context.notes.append(f"{role}, {seconds:.1f} s")
+    process = goald.process_of(role)
     process.suspend()
     try:
         time.sleep(seconds)
     finally:
-        if process.is_running():  # the supervisor may have had enough of it
+        if process.is_running():  # it may have been replaced
             process.resume()
 
 
 @fault("SIGSTOP of Redis", test=1, torture=20)
-def stop_redis(act: Act) -> None:
-    """Longer than a call may take in one round of two."""
-    _stop_for(act, act.rng.choice((4.0, 14.0)), act.stage.servers.redis)
+def stop_redis(context: FaultContext) -> None:
+    """In one of two rounds, longer than the timeout of a call."""
+    _stop_for(context, context.rng.choice((4.0, 14.0)), context.environment.servers.redis)
 
 
 @fault("SIGSTOP of Postgres", test=1, torture=20)
-def stop_postgres(act: Act) -> None:
-    """Longer than a lease lasts in one round of two: whoever could not renew has stopped."""
-    _stop_for(act, act.rng.choice((4.0, 14.0)), act.stage.servers.postgres)
+def stop_postgres(context: FaultContext) -> None:
+    """In one of two rounds, longer than a lease lasts, so that holders have stopped."""
+    _stop_for(context, context.rng.choice((4.0, 14.0)), context.environment.servers.postgres)
 
 
-def _stop_for(act: Act, seconds: float, server: RedisServer | PostgresServer) -> None:
-    act.notes.append(f"{seconds:.0f} s")
+def _stop_for(context: FaultContext, seconds: float, server: RedisServer | PostgresServer) -> None:
+    context.notes.append(f"{seconds:.0f} s")
     server.pause()
     try:
         time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Probes: one enrollment for each stream and shard, whose exits tell that goald is back."""
+"""Probes: one enrollment for each stream and shard, whose exits show that goald has recovered."""
 
 import json
 import zlib
@@ -13,23 +13,23 @@ STREAMS, SHARDS, SLOTS = 4, 2, 256
 
 
 def probes(prefix: str) -> list[Probe]:
-    """One for each pair of a stream and a half of the slots."""
-    wanted = {(stream, shard) for stream in range(STREAMS) for shard in range(SHARDS)}
-    found = []
+    """One probe for each pair of a stream and a shard."""
+    missing = {(stream, shard) for stream in range(STREAMS) for shard in range(SHARDS)}
+    result = []
     for number in range(10_000):
         tenant, contact = TENANTS[number % len(TENANTS)], f"{prefix}-p{number}"
         slot = zlib.crc32(f"{tenant}\x1f{contact}".encode()) % SLOTS
         place = (slot % STREAMS, slot * SHARDS // SLOTS)
-        if place in wanted:
-            wanted.remove(place)
-            found.append(Probe(tenant, contact))
-        if not wanted:
-            return found
+        if place in missing:
+            missing.remove(place)
+            result.append(Probe(tenant, contact))
+        if not missing:
+            return result
     raise AssertionError("no contact for every stream and shard")
 
 
 class ExitWatch:
-    """Of whom there have been exits since it was made."""
+    """Collects the enrollments with an exit since its construction."""
 
     def __init__(self, redis_url: str) -> None:
         self._url = redis_url
@@ -39,8 +39,8 @@ class ExitWatch:
             self._position = _last(client)
 
     def look(self) -> set[Key]:
-        """All seen up to now. Where the stream's last entry lies before what was read, it is
-        another's, and read from its beginning."""
+        """The enrollments up to now. If the last entry of the stream is older than the position,
+        the stream was replaced, and is read from its beginning."""
         with redis.Redis.from_url(self._url, socket_timeout=10) as client:
             if _order(_last(client)) < _order(self._position):
                 self._position = b"0-0"

@@ -1,8 +1,8 @@
-"""The faults, by name, and how a round of one is played.
+"""The registry of faults, and how one round of a fault runs.
 
-A fault is a function that is given an `Act` and does its worst to it while events are published;
-it returns when it is over. What follows is the same for all: probes are sent, everything must
-come to rest within 60 s, and the oracle judges.
+A fault is a function that receives a `FaultContext` and injects a failure while events are
+published; it returns when the fault is over. The rest is the same for every fault: probes are
+sent, goald must become idle within 60 s, and the oracle judges.
 """
 
 import random
@@ -11,84 +11,90 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
+from tests.fault.harness.environment import FaultEnvironment, daemon_environment
 from tests.fault.harness.history import Shape, history
 from tests.fault.harness.probes import ExitWatch, probes
-from tests.fault.harness.stage import Stage, daemon_stage
 from tests.fault.harness.workload import Probe, Workload
 
 USUAL = Shape()
-REST_S = 60.0
-"""Within which, after the last fault, lag and pending are 0 and all is ready."""
+IDLE_DEADLINE_S = 60.0
+"""After the end of the fault, lag and pending must be 0 and everything ready within this time."""
 GRACE_S = 60.0
-"""More of it before the oracle judges what has not come to rest."""
+"""Additional time before the oracle judges a goald that is not idle."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """How one round of a fault went."""
+    """The result of one round of a fault."""
 
     lost: int = 0
     doubled: int = 0
     unjustified: int = 0
     recovery_s: float | None = None
-    """From the end of the fault to the exits of all probes; None where they did not come."""
-    rest_s: float | None = None
-    """From the end of the fault until everything was at rest; None where it never was."""
+    """From the end of the fault to the exits of all probes; None if they did not arrive."""
+    idle_s: float | None = None
+    """From the end of the fault until goald was idle; None if it never was."""
     note: str = ""
     exits: int = 0
-    """How many exits the oracle has looked for, of this round and those before."""
+    """Exits that the oracle expected, of this round and of those before."""
 
     @property
     def is_safe(self) -> bool:
-        """Nothing lost, doubled or unjustified."""
+        """Nothing was lost, doubled or unjustified."""
         return self.lost + self.doubled + self.unjustified == 0
 
     @property
     def is_live(self) -> bool:
-        """It came to rest in time."""
-        return self.recovery_s is not None and self.rest_s is not None and self.rest_s <= REST_S
+        """goald recovered, and was idle in time."""
+        return (
+            self.recovery_s is not None
+            and self.idle_s is not None
+            and self.idle_s <= IDLE_DEADLINE_S
+        )
 
 
 @dataclass
-class Act:
-    """What a fault has in hand."""
+class FaultContext:
+    """What a fault works with."""
 
-    stage: Stage
+    environment: FaultEnvironment
     workload: Workload
     probes: list[Probe]
     rng: random.Random
     ended: float = 0.0
-    """When the fault was over, by the monotonic clock: recovery is counted from here."""
+    """The end of the fault by the monotonic clock. Recovery is measured from here."""
     notes: list[str] = field(default_factory=list)
 
-    def over(self) -> None:
-        """The fault ends here. Where nothing says so, it ends when its function returns."""
+    def end_fault(self) -> None:
+        """Mark the end of the fault. By default a fault ends when its function returns."""
         self.ended = time.monotonic()
 
     def redis_lost_data(self) -> None:
-        """Redis is back without all that it had: the producers send this round's events again,
-        and what was kept of nobody cannot be published again."""
-        self.stage.oracle.forgive_the_deleted()
+        """Redis has lost data: the producers send the events of this round again. Messages of
+        deleted contacts are not stored, so they cannot be published again."""
+        self.environment.oracle.forgive_the_deleted()
         self.workload.send_again()
 
 
 _T = TypeVar("_T")
-Play: TypeAlias = Callable[[Act], None]
+Injection: TypeAlias = Callable[[FaultContext], None]
+EnvironmentFactory: TypeAlias = Callable[[], FaultEnvironment]
+RunRound: TypeAlias = Callable[[FaultEnvironment, int], Round]
+"""Runs one round in an environment, with a seed."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault that is registered."""
+    """A registered fault."""
 
     name: str
-    test: int
+    test_rounds: int
     """Rounds in `make test`."""
-    torture: int
+    torture_rounds: int
     """Rounds in `make torture`."""
-    stage: Callable[[], Stage]
-    """Makes what it is played on; faults of one maker share a stage."""
-    run: Callable[[Stage, int], Round]
-    """A round, with a seed."""
+    environment: EnvironmentFactory
+    """Creates the environment; faults with the same factory share one."""
+    run: RunRound
 
 
 FAULTS: dict[str, Fault] = {}
@@ -99,80 +105,77 @@ def fault(
     *,
     test: int,
     torture: int,
-    stage: Callable[[], Stage] = daemon_stage,
+    environment: EnvironmentFactory = daemon_environment,
     shape: Shape = USUAL,
     rate: float = 300.0,
-) -> Callable[[Play], Play]:
-    """Registers a function as a fault that is played amid a workload.
+) -> Callable[[Injection], Injection]:
+    """Registers a function as a fault that is injected during a workload.
 
-    `rate`: events a second that are published meanwhile.
+    `test` and `torture`: rounds in `make test` and `make torture`. `rate`: events per second that
+    are published.
     """
 
-    def register(play: Play) -> Play:
-        def run(on: Stage, seed: int) -> Round:
-            return play_round(on, seed, play, shape=shape, rate=rate)
+    def register(inject: Injection) -> Injection:
+        def run(target: FaultEnvironment, seed: int) -> Round:
+            return run_round(target, seed, inject, shape=shape, rate=rate)
 
-        return _register(Fault(name, test, torture, stage, run), play)
-
-    return register
-
-
-def whole_round(
-    name: str, *, test: int, torture: int, stage: Callable[[], Stage] = daemon_stage
-) -> Callable[[Callable[[Stage, int], Round]], Callable[[Stage, int], Round]]:
-    """Registers a function that plays its round all by itself."""
-
-    def register(run: Callable[[Stage, int], Round]) -> Callable[[Stage, int], Round]:
-        return _register(Fault(name, test, torture, stage, run), run)
+        return _register(Fault(name, test, torture, environment, run), inject)
 
     return register
 
 
-def _register(made: Fault, given: _T) -> _T:
-    assert made.name not in FAULTS, made.name
-    FAULTS[made.name] = made
-    return given
+def _register(new: Fault, function: _T) -> _T:
+    assert new.name not in FAULTS, new.name
+    FAULTS[new.name] = new
+    return function
 
 
-def play_round(
-    stage: Stage, seed: int, play: Play, *, shape: Shape = USUAL, rate: float = 300.0
+def run_round(
+    environment: FaultEnvironment,
+    seed: int,
+    inject: Injection,
+    *,
+    shape: Shape = USUAL,
+    rate: float = 300.0,
 ) -> Round:
-    """A round: publish, let it fail amid that, send probes, wait for rest, judge."""
-    prefix = stage.prefix()
+    """Run a round: publish, inject the fault meanwhile, send probes, wait until idle, judge."""
+    prefix = environment.prefix()
     rng = random.Random(seed)
-    stage.start()
-    stage.copy_redis()
-    asked = probes(prefix)
-    workload = Workload(stage.redis_url, history(seed, prefix, shape), asked, rate=rate)
-    watch = ExitWatch(stage.redis_url)
-    act = Act(stage, workload, asked, rng)
+    environment.start()
+    environment.copy_redis()
+    round_probes = probes(prefix)
+    workload = Workload(
+        environment.redis_url, history(seed, prefix, shape), round_probes, rate=rate
+    )
+    watch = ExitWatch(environment.redis_url)
+    context = FaultContext(environment, workload, round_probes, rng)
     workload.start()
     try:
-        # Somewhere within the first half of what is sent.
-        workload.until_sent(rng.randrange(len(asked), len(workload.published) // 2))
-        play(act)
-        if not act.ended:
-            act.over()
+        # At a random point in the first half of the workload.
+        workload.until_sent(rng.randrange(len(round_probes), len(workload.published) // 2))
+        inject(context)
+        if not context.ended:
+            context.end_fault()
         workload.send_probes()
-        wanted = {probe.key for probe in asked}
-        back = stage.until_exits(wanted, watch, act.ended + REST_S)
-        recovery = time.monotonic() - act.ended if back else None
+        expected = {probe.key for probe in round_probes}
+        recovered = environment.until_exits(expected, watch, context.ended + IDLE_DEADLINE_S)
+        recovery = time.monotonic() - context.ended if recovered else None
         workload.finish()
-        rested = stage.until_at_rest(act.ended + REST_S) or stage.until_at_rest(
+        is_idle = environment.until_idle(context.ended + IDLE_DEADLINE_S) or environment.until_idle(
             time.monotonic() + GRACE_S
         )
-        rest = time.monotonic() - act.ended if rested else None
+        idle = time.monotonic() - context.ended if is_idle else None
     except BaseException:
         workload.abandon()
         raise
-    stage.oracle.feed(workload.published)
-    verdict = stage.judge()
+    environment.oracle.feed(workload.published)
+    verdict = environment.judge()
     return Round(
         lost=len(verdict.lost),
         doubled=len(verdict.doubled),
         unjustified=len(verdict.unjustified),
         recovery_s=recovery,
-        rest_s=rest,
-        note="; ".join([*act.notes, *([] if verdict.is_clean else [str(verdict)])]),
+        idle_s=idle,
+        note="; ".join([*context.notes, *([] if verdict.is_clean else [str(verdict)])]),
         exits=verdict.exits,
     )

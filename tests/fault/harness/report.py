@@ -1,4 +1,4 @@
-"""The table of a torture run, for the screen and for docs/faults.md."""
+"""The table of a `make torture` run, for the screen and for docs/faults.md."""
 
 import os
 import platform
@@ -12,7 +12,6 @@ from tests.fault.harness.registry import Round
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "faults.md"
 BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
-CRASHES = "crash: "
 _HEADER = (
     "fault",
     "rounds",
@@ -20,30 +19,30 @@ _HEADER = (
     "doubled",
     "unjustified",
     "longest recovery",
-    "longest until at rest",
-    "went wrong",
+    "longest time until idle",
+    "failed rounds",
 )
 
 
 @dataclass
-class Played:
-    """All rounds of one fault."""
+class FaultResult:
+    """The rounds of one fault."""
 
     fault: str
-    wanted: int
+    planned: int
     rounds: list[Round] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    """Rounds that came to no judgement, with why."""
+    """Rounds that ended without a verdict, with the reason."""
     skipped: str = ""
 
     @property
-    def wrong(self) -> int:
-        """How many rounds were unsafe, or not at rest in time, or came to nothing."""
+    def failures(self) -> int:
+        """Rounds that were unsafe, not idle in time, or without a verdict."""
         return len(self.errors) + sum(not (each.is_safe and each.is_live) for each in self.rounds)
 
 
-def table(results: Sequence[Played]) -> str:
-    """A line for each fault."""
+def table(results: Sequence[FaultResult]) -> str:
+    """One line for each fault."""
     rows = [_HEADER, *(_row(each) for each in results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     return "\n".join(
@@ -52,8 +51,9 @@ def table(results: Sequence[Played]) -> str:
     )
 
 
-def write_section(results: Sequence[Played], seed: int) -> None:
-    """Put the table, with its date, machine and seed, between the marks in docs/faults.md."""
+def write_section(results: Sequence[FaultResult], seed: int) -> None:
+    """Replace the text between the marks in docs/faults.md by the table with its date, machine and
+    seed. Raises ValueError if a mark is missing."""
     text = DOCUMENT.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -61,32 +61,32 @@ def write_section(results: Sequence[Played], seed: int) -> None:
         raise ValueError(f"{DOCUMENT} has no {BEGIN} and {END}")
     lines = ["| " + " | ".join(_HEADER) + " |", "| --- |" + " --- |" * (len(_HEADER) - 1)]
     lines += ["| " + " | ".join(_row(each)) + " |" for each in results]
-    told = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {_machine()}, seed {seed}."
-    section = "\n".join([BEGIN, "", told, "", *lines, "", END])
+    origin = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {_machine()}, seed {seed}."
+    section = "\n".join([BEGIN, "", origin, "", *lines, "", END])
     DOCUMENT.write_text(before + section + after, encoding="utf-8")
 
 
-def _row(played: Played) -> tuple[str, ...]:
-    rounds = played.rounds
-    if played.skipped:
-        return (played.fault, "skipped", "", "", "", "", "", played.skipped)
+def _row(result: FaultResult) -> tuple[str, ...]:
+    rounds = result.rounds
+    if result.skipped:
+        return (result.fault, "skipped", "", "", "", "", "", result.skipped)
     return (
-        played.fault,
+        result.fault,
         str(len(rounds)),
         str(sum(each.lost for each in rounds)),
         str(sum(each.doubled for each in rounds)),
         str(sum(each.unjustified for each in rounds)),
         _longest([each.recovery_s for each in rounds]),
-        _longest([each.rest_s for each in rounds]),
-        str(played.wrong),
+        _longest([each.idle_s for each in rounds]),
+        str(result.failures),
     )
 
 
 def _longest(times: Sequence[float | None]) -> str:
     if not times:
         return ""
-    found = [each for each in times if each is not None]
-    return f"{max(found):.1f} s" if len(found) == len(times) else "never"
+    known = [each for each in times if each is not None]
+    return f"{max(known):.1f} s" if len(known) == len(times) else "never"
 
 
 def _machine() -> str:

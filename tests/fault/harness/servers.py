@@ -1,5 +1,5 @@
-"""A Redis (Valkey) and a Postgres of the suite's own, durable, that can be killed, stopped,
-started again, and whose files can be changed under them."""
+"""Private, durable Redis (Valkey) and Postgres servers that can be killed, stopped and
+restarted, and whose files can be changed."""
 
 import os
 import random
@@ -24,22 +24,22 @@ from goald.runtime.embedded.postgres import Postgres
 from goald.runtime.embedded.valkey import Valkey
 
 Client: TypeAlias = Any
-"""A `redis.Redis` that gives bytes; redis-py's own types fit no single protocol."""
+"""A `redis.Redis` that returns bytes; redis-py's own types fit no single protocol."""
 
 DEADLINE_S = 60.0
 
 
 def until(what: str, condition: Callable[[], Any], seconds: float = DEADLINE_S) -> Any:
-    """What the condition gives once it is true; AssertionError when the time is over."""
+    """The result of the condition once it is true. Raises AssertionError after the deadline."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline, f"no {what} within {seconds:.0f} s"
         time.sleep(0.02)
-    return found
+    return result
 
 
 class _Killable:
-    """One server, by its processes."""
+    """The processes of one server."""
 
     role: str
 
@@ -48,16 +48,16 @@ class _Killable:
 
     @property
     def pid(self) -> int:
-        """Of the server's first process."""
+        """The id of the server's main process."""
         return next(each.pid for each in self._data.record.processes() if each.role == self.role)
 
     def processes(self) -> list[psutil.Process]:
-        """All that it consists of, the first one first."""
+        """All processes of the server, the main process first."""
         first = psutil.Process(self.pid)
         return [first, *first.children(recursive=True)]
 
     def pause(self) -> None:
-        """SIGSTOP: it answers nobody, and its connections stay open."""
+        """SIGSTOP: the server does not answer, and its connections stay open."""
         for each in self.processes():
             _signal(each, signal.SIGSTOP)
 
@@ -67,7 +67,7 @@ class _Killable:
             _signal(each, signal.SIGCONT)
 
     def kill(self) -> None:
-        """kill -9 of every process of it. Returns when all are gone."""
+        """kill -9 of all processes. Returns when all are gone."""
         processes = self.processes()
         for each in processes:
             _signal(each, signal.SIGKILL)
@@ -75,7 +75,7 @@ class _Killable:
 
 
 class RedisServer(_Killable):
-    """Valkey with an append-only file that is synced before each answer."""
+    """Valkey with an append-only file that is synced before each reply."""
 
     role = "redis"
 
@@ -86,7 +86,7 @@ class RedisServer(_Killable):
         self.directory = data.path / "redis"
 
     def start(self) -> None:
-        """Start it on the files that there are; returns when it takes commands."""
+        """Start the server on its files. Returns when it accepts commands."""
         self._server.stop()
         self._server.start()
 
@@ -94,32 +94,32 @@ class RedisServer(_Killable):
         self._server.stop()
 
     def client(self) -> Client:
-        """A connection, to be closed."""
+        """A new client; the caller closes it."""
         return redis.Redis.from_url(self.url)
 
     @property
     def log(self) -> Path:
-        """The part of the append-only file that is being written."""
+        """The part of the append-only file that Valkey writes to."""
         return max((self.directory / "appendonlydir").glob("*.incr.aof"))
 
     def cut(self, size: int) -> int:
-        """Cut so many bytes from the end of the append-only file, while it is down; how many
-        there were to cut."""
+        """Cut this many bytes from the end of the append-only file. The server must be down.
+        Returns the number of bytes cut."""
         with self.log.open("r+b") as file:
             length = file.seek(0, 2)
             file.truncate(max(0, length - size))
         return min(length, size)
 
     def empty(self) -> None:
-        """Remove its files, while it is down."""
+        """Remove the files. The server must be down."""
         shutil.rmtree(self.directory)
 
     def copy(self, to: Path) -> None:
-        """Copy its files as they are, also while it runs: the log only grows."""
+        """Copy the files. The server may run, because it only appends."""
         shutil.copytree(self.directory, to)
 
     def replace(self, by: Path) -> None:
-        """Put a copy in the place of its files, while it is down."""
+        """Replace the files by a copy. The server must be down."""
         self.empty()
         shutil.copytree(by, self.directory)
 
@@ -133,13 +133,13 @@ class PostgresServer(_Killable):
         super().__init__(data)
         self._server = Postgres(data, Identity.choose())
         self.dsn = self._server.dsn("goald", "goald")
-        """As the daemon's login."""
+        """For the login of the daemon."""
         self.admin_dsn = self._server.dsn("postgres", "goald")
-        """As the superuser, whom row security does not bind."""
+        """For the superuser, who bypasses row-level security."""
         self.directory = data.path / "postgres"
 
     def start(self) -> None:
-        """Start it on the files that there are; returns when it takes commands."""
+        """Start the server on its files. Returns when it accepts commands."""
         self._server.stop()
         self._server.start()
 
@@ -147,13 +147,13 @@ class PostgresServer(_Killable):
         self._server.stop()
 
     def backends(self, *, of: str = "goald") -> list[int]:
-        """The process ids of the backends that serve a login."""
+        """The process ids of a login's backends."""
         query = "SELECT pid FROM pg_stat_activity WHERE usename = %s AND pid <> pg_backend_pid()"
         return [pid for (pid,) in self.sql(query, of)]
 
     def kill_backend(self, rng: random.Random) -> None:
-        """kill -9 of one backend of the daemon's, at which Postgres ends all the others and
-        recovers. Returns when it takes commands again."""
+        """kill -9 of a backend of the daemon, after which Postgres ends all others and recovers.
+        Returns when it accepts commands again."""
         os.kill(rng.choice(self.backends()), signal.SIGKILL)
         until("recovery of Postgres", self._answers)
 
@@ -164,14 +164,14 @@ class PostgresServer(_Killable):
             return False
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of a query, as the superuser; none where it gives none."""
+        """The rows of a query, run by the superuser."""
         with psycopg.connect(self.admin_dsn, autocommit=True) as connection:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description is not None else []
 
 
 class Servers:
-    """Both, started and migrated, for as long as the context lasts. To be entered on the main
+    """Both servers, started and migrated within the `with` block. Must be entered on the main
     thread."""
 
     def __init__(self) -> None:
@@ -200,12 +200,12 @@ class Servers:
     ) -> None:
         for server in (self.redis, self.postgres):
             if any(each.role == server.role for each in self.data.record.processes()):
-                _resumed(server)
+                _resume(server)
         self._stack.close()
 
 
-def _resumed(server: _Killable) -> None:
-    """A process that is stopped does not end when it is asked to."""
+def _resume(server: _Killable) -> None:
+    """Resume a server, because a stopped process does not react to its stop signal."""
     try:
         server.resume()
     except psutil.NoSuchProcess:
@@ -220,7 +220,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def entries(client: Client, stream: str, after: bytes) -> Iterator[tuple[bytes, Any]]:
-    """What is in a stream behind an id."""
+    """The entries of a stream after an id."""
     while page := client.xrange(stream, min=b"(" + after, count=1_000):
         yield from page
         after = page[-1][0]

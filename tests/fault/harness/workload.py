@@ -1,8 +1,8 @@
-"""What publishes a round's events while things fail: a thread of its own, at a rate, in order.
+"""Publishes the events of a round during the fault: in its own thread, at a rate, in order.
 
-It bears every outage, and after a loss of Redis' data it can send again from the beginning,
-as the platform's producers can (D10). Probes are enrollments that wait for one event each: sent
-when a fault is over, they tell how soon goald is back.
+It tolerates every outage, and can send again from the beginning after Redis lost data, as the
+platform's producers can (D10). Probes are enrollments that one event completes. That event is sent
+when the fault is over, so its exit shows how soon goald recovers.
 """
 
 import asyncio
@@ -42,12 +42,12 @@ class Workload:
         """`rate`: events a second."""
         self._url = redis_url
         self._events = [*(probe.enrolled for probe in probes), *events]
-        self._begun = len(probes)
+        self._probe_count = len(probes)
         self._probes = list(probes)
         self._batch = max(1, round(rate * BATCH_SECONDS))
         self._fillers = count()
         self._next = 0
-        self._turn = 0
+        self._pass = 0
         self._stop: Callable[[], object] | None = None
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -57,21 +57,21 @@ class Workload:
 
     @property
     def published(self) -> list[Event]:
-        """All events in the order of each contact. Whole only after `finish`."""
+        """All events, in order for each contact. Complete only after `finish`."""
         return list(self._events)
 
     @property
     def sent(self) -> int:
-        """How many events Redis has taken since the beginning, or since `send_again`."""
+        """Events that Redis has accepted since the beginning, or since `send_again`."""
         return self._next
 
     def start(self) -> None:
-        """Begin, and return when Redis has taken the probes' enrollments."""
+        """Start, and return when Redis has accepted the probes' enrollments."""
         self._thread.start()
-        self.until_sent(self._begun)
+        self.until_sent(self._probe_count)
 
     def until_sent(self, events: int) -> None:
-        """Wait until Redis has taken so many, or all that there are."""
+        """Wait until Redis has accepted this many events, or all."""
         with self._moved:
             done = self._moved.wait_for(
                 lambda: self._failure or self._next >= min(events, len(self._events)), PATIENCE_S
@@ -81,26 +81,25 @@ class Workload:
         assert done, f"only {self._next} of {events} events were sent"
 
     def send_again(self) -> None:
-        """Redis has lost data: send everything again, in order, before what was to come."""
+        """Send everything again, in order, because Redis lost data."""
         with self._lock:
-            self._turn += 1
+            self._pass += 1
             self._next = 0
 
     def send_probes(self) -> None:
-        """Send the events that the probes wait for, before anything else that waits, but
-        behind their enrollments."""
+        """Send the completing events of the probes next, but after their enrollments."""
         self.insert(*(probe.completing for probe in self._probes))
 
     def insert(self, *events: Event) -> None:
-        """Send these next, but behind the probes' enrollments."""
+        """Send these events next, but after the probes' enrollments."""
         with self._lock:
-            # What is under way is at most a batch: it may be these very places.
-            at = min(len(self._events), max(self._next, self._begun) + self._batch)
+            # A batch in progress may include the next positions.
+            at = min(len(self._events), max(self._next, self._probe_count) + self._batch)
             self._events[at:at] = events
 
     def insert_filler(self, *, effective: bool) -> None:
-        """Where all is sent, send more: an event that meets nothing or, if it is to have an
-        effect, an enrollment that it completes."""
+        """If everything is sent, add an event: without effect, or one that completes a new
+        enrollment."""
         if self._next < len(self._events):
             return
         tenant, name = self._probes[0].key
@@ -116,7 +115,7 @@ class Workload:
             self.insert(tagged(tenant, f"{contact}-not-enrolled", f"{enrollment}-t", at))
 
     def finish(self) -> None:
-        """Wait until Redis has taken everything."""
+        """Wait until Redis has accepted everything."""
         self._ending.set()
         self._thread.join(PATIENCE_S)
         if self._failure is not None:
@@ -124,7 +123,7 @@ class Workload:
         assert not self._thread.is_alive(), f"only {self._next} of {len(self._events)} were sent"
 
     def abandon(self) -> None:
-        """The round has failed: send nothing more."""
+        """Stop sending, because the round has failed."""
         if self._stop is not None:
             self._stop()
             self._thread.join(PATIENCE_S)
@@ -132,7 +131,7 @@ class Workload:
     def _run(self) -> None:
         try:
             asyncio.run(self._send())
-        except BaseException as error:  # told to who waits
+        except BaseException as error:  # raised by the waiting methods
             self._failure = error
         with self._moved:
             self._moved.notify_all()
@@ -144,7 +143,7 @@ class Workload:
         async with Publisher(self._url, patience_s=PATIENCE_S) as publisher:
             while True:
                 with self._lock:
-                    turn, first = self._turn, self._next
+                    current_pass, first = self._pass, self._next
                     batch = self._events[first : first + self._batch]
                 if not batch and self._ending.is_set():
                     return
@@ -152,7 +151,7 @@ class Workload:
                     await publisher.publish_encoded(*contact_of(event), encoded(event))
                 await publisher.flush()
                 with self._lock:
-                    if self._turn == turn:  # else all is to be sent again
+                    if self._pass == current_pass:  # otherwise everything is sent again
                         self._next = first + len(batch)
                 with self._moved:
                     self._moved.notify_all()

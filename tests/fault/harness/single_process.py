@@ -1,6 +1,6 @@
 """goald in one plain process, without Ray: one shard with every slot, one consumer with every
-stream, over the real Redis and Postgres. Starts within a moment, since it is forked from a
-process that has imported everything, and may be told where to die.
+stream, over the real Redis and Postgres. It starts within a moment, because it is forked from a
+process that has imported everything, and can be made to die at a fail point.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Crash:
-    """Where the process dies, at once and without a word, as by kill -9."""
+    """The point at which the process dies by SIGKILL."""
 
-    step: FailPoint
+    fail_point: FailPoint
     nth: int
-    """At the how manyth time that the step is fail_point."""
+    """The process dies when it reaches the fail point for the nth time."""
 
 
-class OneProcess:
-    """The process, started again after its end, as Ray starts actors, unless it was told to
-    die. An engine of a `Stage`."""
+class SingleProcess:
+    """The process, restarted after its end as Ray restarts actors, except after a `Crash`. A
+    `GoaldProcess` of a `FaultEnvironment`."""
 
     roles = ("shard:0", "consumer:0")
 
@@ -60,7 +60,7 @@ class OneProcess:
         self._ended_at = 0.0
 
     def start(self, crash: Crash | None = None) -> None:
-        """Start it. Does not wait."""
+        """Start the process. Does not wait."""
         self._process = _context.Process(
             target=_run, args=(self._endpoints, crash), name="goald", daemon=True
         )
@@ -78,11 +78,11 @@ class OneProcess:
 
     @property
     def was_killed(self) -> bool:
-        """Whether it has died by SIGKILL, as at a crash point."""
+        """Whether it died by SIGKILL, as at a fail point."""
         return self._process is not None and self._process.exitcode == -signal.SIGKILL
 
-    def look_after(self) -> None:
-        """Start it again where it has ended, a little later."""
+    def restart_if_ended(self) -> None:
+        """Restart the process RESTART_SECONDS after it has ended."""
         if self._process is None or self.is_running:
             self._ended_at = 0.0
         elif not self._ended_at:
@@ -92,7 +92,7 @@ class OneProcess:
             self.start()
 
     def kill(self) -> None:
-        """kill -9; returns when it is gone."""
+        """kill -9. Returns when the process is gone."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -106,12 +106,12 @@ class OneProcess:
         psutil.Process(self.pid).resume()
 
     def printed(self) -> str:
-        """The end of what it has logged since the first start."""
+        """The end of the log since the first start."""
         log = self._log
         return log.read_text(errors="replace")[-8_000:] if log.exists() else ""
 
     def stop(self) -> int | None:
-        """SIGTERM; its exit code. Killed where it takes longer than 25 s (D7)."""
+        """SIGTERM. Returns the exit code. Kills the process after 25 s (D7)."""
         if self._process is None:
             return None
         self._process.terminate()
@@ -123,7 +123,7 @@ class OneProcess:
 
 
 def log_path(endpoints: Endpoints) -> Path:
-    """Where the process writes its log."""
+    """The log file of the process."""
     assert endpoints.log_dir is not None
     return Path(endpoints.log_dir) / "one-process.log"
 
@@ -132,20 +132,20 @@ def _run(endpoints: Endpoints, crash: Crash | None) -> None:
     with log_path(endpoints).open("a", buffering=1, encoding="utf-8") as file:
         logs.configure(endpoints.log_level, endpoints.log_format, file)
         try:
-            asyncio.run(_serve(endpoints, _dying_at(crash) if crash else no_op))
+            asyncio.run(_serve(endpoints, _kill_at(crash) if crash else no_op))
         except BaseException:
-            log.exception("the process ends")
+            log.exception("the process failed")
             logging.shutdown()
             os._exit(1)
 
 
-def _dying_at(crash: Crash) -> Callable[[FailPoint], None]:
-    fail_point = 0
+def _kill_at(crash: Crash) -> Callable[[FailPoint], None]:
+    count = 0
 
-    def die(step: FailPoint) -> None:
-        nonlocal fail_point
-        fail_point += step is crash.step
-        if fail_point == crash.nth:
+    def die(fail_point: FailPoint) -> None:
+        nonlocal count
+        count += fail_point is crash.fail_point
+        if count == crash.nth:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return die

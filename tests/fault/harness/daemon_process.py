@@ -1,5 +1,5 @@
-"""A real `goald serve` on services that are not its own, as an operator runs it: started again
-when it ends, and known by the processes that its heartbeats name."""
+"""A real `goald serve` on external servers, as an operator runs it: restarted when it ends.
+Its processes are found by its heartbeats."""
 
 import os
 import signal
@@ -18,24 +18,26 @@ from goald.redis_keys import PROCESSES
 
 GOALD = (sys.executable, "-m", "goald.cli.main")
 RESTART_SECONDS = 1.0
-"""As a service manager waits before it starts again what has ended."""
+"""The delay of a service manager before a restart."""
 STOP_S = 25.0
 
 
-class Serving:
-    """The daemon and what it has started. An engine of a `Stage`."""
+class DaemonProcess:
+    """The daemon with all its processes. A `GoaldProcess` of a `FaultEnvironment`."""
 
     roles = ("supervisor:0", "shard:0", "shard:1", "consumer:0")
 
     def __init__(
         self, redis_url: str, postgres_dsn: str, directory: Path, more: Mapping[str, str]
     ) -> None:
-        """`more`: further variables, such as LD_PRELOAD. Does not start it."""
+        """`more`: additional environment variables, such as LD_PRELOAD. Does not start it."""
         self._redis_url = redis_url
         self._log = directory / "serve.log"
         self._directory = directory
-        kept = {name: value for name, value in os.environ.items() if "GOALD_" not in name.upper()}
-        self._environment = kept | {
+        inherited = {
+            name: value for name, value in os.environ.items() if "GOALD_" not in name.upper()
+        }
+        self._environment = inherited | {
             "GOALD_REDIS_URL": redis_url,
             "GOALD_POSTGRES_DSN": postgres_dsn,
             "GOALD_DATA_DIR": str(directory / "unused"),
@@ -49,7 +51,7 @@ class Serving:
         self._ended_at = 0.0
 
     def start(self) -> None:
-        """Start it. Does not wait."""
+        """Start the daemon. Does not wait."""
         self._ended_at = 0.0
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -64,7 +66,7 @@ class Serving:
 
     @property
     def pid(self) -> int:
-        """Of the driver."""
+        """The id of the driver process."""
         assert self._process is not None
         return self._process.pid
 
@@ -72,8 +74,8 @@ class Serving:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def look_after(self) -> None:
-        """Start it again where it has ended, a second later."""
+    def restart_if_ended(self) -> None:
+        """Restart the daemon RESTART_SECONDS after it has ended."""
         if self._process is None or self.is_running:
             self._ended_at = 0.0
         elif not self._ended_at:
@@ -82,36 +84,36 @@ class Serving:
             self.start()
 
     def family(self) -> list[psutil.Process]:
-        """Every process of it that lives: below the driver now or when it was last asked, or
-        named by a heartbeat."""
+        """Every running process of the daemon: children of the driver, now or at the last call,
+        and processes with a heartheartbeat."""
         if self.is_running:
             driver = psutil.Process(self.pid)
             for each in (driver, *driver.children(recursive=True)):
                 self._family[each.pid] = each
-        for beat in self._beats():
-            if beat.pid not in self._family and psutil.pid_exists(beat.pid):
-                self._family[beat.pid] = psutil.Process(beat.pid)
+        for heartbeat in self._heartbeats():
+            if heartbeat.pid not in self._family and psutil.pid_exists(heartbeat.pid):
+                self._family[heartbeat.pid] = psutil.Process(heartbeat.pid)
         self._family = {pid: each for pid, each in self._family.items() if each.is_running()}
         return list(self._family.values())
 
     def process_of(self, role: str) -> psutil.Process:
-        """That which beats as `shard:0`, say."""
-        beat = next(each for each in self._beats() if each.field == role)
-        return psutil.Process(beat.pid)
+        """The process with this heartbeat, such as `shard:0`."""
+        heartbeat = next(each for each in self._heartbeats() if each.field == role)
+        return psutil.Process(heartbeat.pid)
 
     def named(self, name: str) -> psutil.Process:
-        """That below the driver whose program has this name, such as `raylet`."""
+        """The process with this name, such as `raylet`."""
         return next(each for each in self.family() if each.name() == name)
 
     def kill_driver(self) -> None:
-        """kill -9 of the driver alone, as the kernel does when memory runs out."""
+        """kill -9 of the driver only, as the kernel does when memory runs out."""
         self.family()
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def kill(self) -> None:
-        """kill -9 of everything at once. Returns when all is gone."""
+        """kill -9 of all processes. Returns when all are gone."""
         if self._process is None:
             return
         family = self.family()
@@ -121,7 +123,7 @@ class Serving:
         psutil.wait_procs(family, timeout=STOP_S)
 
     def stop(self) -> int | None:
-        """SIGTERM; its exit code. What is left after 25 s (D7) is killed."""
+        """SIGTERM. Returns the exit code. Kills all processes after 25 s (D7)."""
         if self._process is None:
             return None
         self.family()
@@ -136,10 +138,10 @@ class Serving:
         return code
 
     def printed(self) -> str:
-        """The end of what it has said since the first start."""
+        """The end of the output since the first start."""
         return self._log.read_text(errors="replace")[-8_000:] if self._log.exists() else ""
 
-    def _beats(self) -> list[Heartbeat]:
+    def _heartbeats(self) -> list[Heartbeat]:
         try:
             with redis.Redis.from_url(self._redis_url, socket_timeout=5) as client:
                 return decode_all(client.hvals(PROCESSES))

@@ -1,5 +1,5 @@
-"""The stage of a fault: servers of its own, a goald over them, and an oracle that remembers
-everything that was ever published to them."""
+"""The environment of a fault: its own servers, a goald on them, and an oracle that knows all
+events that were ever published to them."""
 
 import asyncio
 import shutil
@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import redis
-from tests.fault.harness.enrolled import TENANT as CROWD
-from tests.fault.harness.enrolled import enrol
+from tests.fault.harness.daemon_process import DaemonProcess
 from tests.fault.harness.history import TENANTS, configuration
-from tests.fault.harness.one_process import STREAMS, OneProcess
+from tests.fault.harness.idle_enrollments import TENANT as IDLE_TENANT
+from tests.fault.harness.idle_enrollments import insert_enrollments
 from tests.fault.harness.oracle import Key, Oracle, Verdict
 from tests.fault.harness.probes import ExitWatch
 from tests.fault.harness.servers import DEADLINE_S, Client, Servers
-from tests.fault.harness.serving import Serving
+from tests.fault.harness.single_process import STREAMS, SingleProcess
 
 from goald.adapters.redis.process_registry import decode_all
 from goald.configuration.file import parse_configuration
@@ -33,12 +33,12 @@ COPY_S = 15.0
 COPIES = 8
 
 
-class Engine(Protocol):
-    """A goald that runs, in whatever form."""
+class GoaldProcess(Protocol):
+    """A running goald, in one process or many."""
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Whose heartbeats there must be."""
+        """The processes that must send heartbeats."""
 
     @property
     def pid(self) -> int: ...
@@ -47,33 +47,33 @@ class Engine(Protocol):
     def is_running(self) -> bool: ...
 
     def start(self) -> None: ...
-    def look_after(self) -> None: ...
+    def restart_if_ended(self) -> None: ...
     def kill(self) -> None: ...
     def stop(self) -> int | None: ...
     def printed(self) -> str: ...
 
 
-class Stage:
-    """Servers, an engine and an oracle, for as long as the context lasts. To be entered on the
-    main thread."""
+class FaultEnvironment:
+    """Servers, goald and an oracle within a `with` block, which must be entered on the main
+    thread."""
 
-    def __init__(self, make_engine: Callable[[Servers], Engine]) -> None:
-        self._make_engine = make_engine
+    def __init__(self, make_goald: Callable[[Servers], GoaldProcess]) -> None:
+        self._make_goald = make_goald
         self._numbers = count(1)
         self.servers = Servers()
         self.oracle = Oracle()
-        self.enrolled = 0
-        """How many enrollments there are to begin with, of contacts to whom nothing happens."""
+        self.idle_enrollments = 0
+        """Enrollments of contacts without events, which a shard loads at its start."""
         self.copies: list[tuple[float, Path]] = []
-        """Of Redis' files, with when they were made; from the oldest on."""
+        """Copies of Redis' files with the time of each, the oldest first."""
 
     def __enter__(self) -> Self:
         self.servers.__enter__()
         try:
-            self.configure(*(configuration(tenant) for tenant in (*TENANTS, CROWD)))
-            if self.enrolled:
-                enrol(self.servers.postgres.admin_dsn, self.enrolled)
-            self.engine = self._make_engine(self.servers)
+            self.configure(*(configuration(tenant) for tenant in (*TENANTS, IDLE_TENANT)))
+            if self.idle_enrollments:
+                insert_enrollments(self.servers.postgres.admin_dsn, self.idle_enrollments)
+            self.goald = self._make_goald(self.servers)
         except BaseException as error:
             self.servers.__exit__(type(error), error, error.__traceback__)
             raise
@@ -86,7 +86,7 @@ class Stage:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self.engine.kill()
+            self.goald.kill()
         finally:
             self.servers.__exit__(kind, error, trace)
 
@@ -95,11 +95,11 @@ class Stage:
         return self.servers.redis.url
 
     def prefix(self) -> str:
-        """What begins the ids of the next round."""
+        """A new prefix for the ids of one round."""
         return f"r{next(self._numbers)}"
 
     def configure(self, *files: str) -> None:
-        """`goald apply` of each."""
+        """Apply each configuration, like `goald apply`."""
 
         async def apply() -> None:
             service = configuration_service(self.servers.postgres.dsn, self.redis_url)
@@ -112,67 +112,68 @@ class Stage:
         asyncio.run(apply())
 
     def start(self) -> None:
-        """Start the engine where it does not run, and wait until it is ready."""
-        if not self.engine.is_running:
-            self.engine.start()
+        """Start goald if it does not run, and wait until it is ready."""
+        if not self.goald.is_running:
+            self.goald.start()
         ready = self._until(self.is_ready, time.monotonic() + START_S)
-        assert ready, f"not ready within {START_S:.0f} s:\n{self.engine.printed()}"
+        assert ready, f"not ready within {START_S:.0f} s:\n{self.goald.printed()}"
 
-    def _looking_after(self, condition: Callable[[], bool]) -> bool:
-        """The condition now, after starting again whatever has ended. False where a server
-        does not answer."""
-        self.engine.look_after()
+    def _restart_and_check(self, condition: Callable[[], bool]) -> bool:
+        """Restart goald if it has ended, then evaluate the condition. False if a server does not
+        answer."""
+        self.goald.restart_if_ended()
         try:
             return condition()
         except (redis.RedisError, OSError):
             return False
 
     def is_ready(self) -> bool:
-        """Whether every process that there must be says now that it is ready."""
+        """Whether every expected process has a recent heartbeat that says ready."""
         with self._client() as client:
-            beats = {beat.field: beat for beat in decode_all(client.hvals(PROCESSES))}
+            heartbeats = {each.field: each for each in decode_all(client.hvals(PROCESSES))}
         now = datetime.now(UTC)
-        first = beats.get(self.engine.roles[0])
+        first = heartbeats.get(self.goald.roles[0])
         return (
-            self.engine.is_running
+            self.goald.is_running
             and first is not None
-            and first.pid == self.engine.pid
+            and first.pid == self.goald.pid
             and all(
-                role in beats and beats[role].ready and beats[role].age_s(now) < STALE_SECONDS
-                for role in self.engine.roles
+                role in heartbeats
+                and heartbeats[role].ready
+                and heartbeats[role].age_s(now) < STALE_SECONDS
+                for role in self.goald.roles
             )
         )
 
-    def left(self) -> int:
-        """How much is not done: stream entries that are not acknowledged, pending ones, and
-        messages that are committed and not published."""
+    def unprocessed(self) -> int:
+        """The number of unread and pending stream entries, and of unpublished outbox messages."""
         with self._client() as client:
             behind = sum(_left_of(client, event_stream(number)) for number in range(STREAMS))
         query = "SELECT count(*) FROM goald.outbox WHERE published_at IS NULL"
         ((unpublished,),) = self.servers.postgres.sql(query)
         return behind + int(unpublished)
 
-    def is_at_rest(self) -> bool:
-        """Whether all is ready and nothing is left to do."""
-        return self.is_ready() and self.left() == 0
+    def is_idle(self) -> bool:
+        """Whether goald is ready and has processed everything."""
+        return self.is_ready() and self.unprocessed() == 0
 
-    def until_at_rest(self, deadline: float) -> bool:
-        """Wait for that until a moment of the monotonic clock; whether it came."""
-        return self._until(self.is_at_rest, deadline)
+    def until_idle(self, deadline: float) -> bool:
+        """Wait until `is_idle`, up to a deadline of the monotonic clock. Returns whether it is."""
+        return self._until(self.is_idle, deadline)
 
     def until_exits(self, keys: set[Key], watch: ExitWatch, deadline: float) -> bool:
-        """Wait until there are exits of all these; whether they came."""
+        """Wait until all these enrollments have an exit. Returns whether they have."""
         return self._until(lambda: keys <= watch.look(), deadline)
 
     def _until(self, condition: Callable[[], bool], deadline: float) -> bool:
         while time.monotonic() < deadline:
-            if self._looking_after(condition):
+            if self._restart_and_check(condition):
                 return True
             time.sleep(POLL_S)
         return False
 
     def copy_redis(self) -> None:
-        """Put a copy of Redis' files aside, where the last is not quite new."""
+        """Copy Redis' files, unless the last copy is younger than COPY_S."""
         now = time.monotonic()
         if self.copies and now - self.copies[-1][0] < COPY_S:
             return
@@ -183,7 +184,7 @@ class Stage:
             shutil.rmtree(self.copies.pop(0)[1])
 
     def judge(self) -> Verdict:
-        """What the oracle says of all that was ever published here."""
+        """The oracle's verdict on all events that were ever published here."""
         with self.servers.redis.client() as client:
             return self.oracle.judge(client, self.servers.postgres.admin_dsn)
 
@@ -201,25 +202,29 @@ def _left_of(client: Client, stream: str) -> int:
     return unread + (int(group["pending"]) if group else 0)
 
 
-def plain_stage() -> Stage:
-    """With goald in one process, without Ray."""
-    return Stage(
-        lambda servers: OneProcess(servers.redis.url, servers.postgres.dsn, str(servers.data.logs))
+def single_process_environment() -> FaultEnvironment:
+    """An environment with goald in one process, without Ray."""
+    return FaultEnvironment(
+        lambda servers: SingleProcess(
+            servers.redis.url, servers.postgres.dsn, str(servers.data.logs)
+        )
     )
 
 
-def daemon_stage(more: Mapping[str, str] | None = None, enrolled: int = 100_000) -> Stage:
-    """With a real `goald serve`, which has so many enrollments to hold beside the round's.
-    `more`: further variables of its environment."""
-    stage = Stage(
-        lambda servers: Serving(
+def daemon_environment(
+    more: Mapping[str, str] | None = None, enrolled: int = 100_000
+) -> FaultEnvironment:
+    """An environment with a real `goald serve` and this many enrollments besides those of the
+    rounds. `more`: additional environment variables."""
+    environment = FaultEnvironment(
+        lambda servers: DaemonProcess(
             servers.redis.url, servers.postgres.dsn, servers.path, dict(more or {})
         )
     )
-    stage.enrolled = enrolled
-    return stage
+    environment.idle_enrollments = enrolled
+    return environment
 
 
-def million_stage() -> Stage:
-    """The same with 1,000,000."""
-    return daemon_stage(enrolled=1_000_000)
+def million_enrollments_environment() -> FaultEnvironment:
+    """An environment with `goald serve` and 1,000,000 enrollments."""
+    return daemon_environment(enrolled=1_000_000)

@@ -1,11 +1,11 @@
-"""Enrollments to begin with: what a shard has to load before it is back."""
+"""Enrollments without events, which a shard must load before it is ready."""
 
 import uuid
 import zlib
 
 import psycopg
 
-TENANT = "crowd"
+TENANT = "idle"
 WORKFLOW = "re-engage"
 BEGAN = "2026-01-01T00:00:00Z"
 _COPY = """
@@ -14,9 +14,9 @@ COPY goald.workflow_enrollments
 """
 
 
-def enrol(admin_dsn: str, enrollments: int) -> None:
-    """Three of each contact, in a workflow that is configured, of a tenant to whom nothing
-    else happens."""
+def insert_enrollments(admin_dsn: str, enrollments: int) -> None:
+    """Insert this many enrollments of a tenant without events, three per contact, in a configured
+    workflow."""
     with psycopg.connect(admin_dsn) as connection:
         with connection.cursor() as cursor, cursor.copy(_COPY.encode()) as copy:
             for number in range(enrollments):
