@@ -1,5 +1,5 @@
-"""Ids that goald makes: derived from what they name, so that a repeat makes the same one
-(3.1). Any language can compute them."""
+"""Ids that goald derives from what they identify, so that a repeat gets the same id. Any
+language can compute them (docs/reference/streams.md)."""
 
 from typing import Final
 from uuid import NAMESPACE_DNS, UUID, uuid5
@@ -8,8 +8,8 @@ _NAMESPACE: Final = uuid5(NAMESPACE_DNS, "goald")
 
 
 def derived_id(*parts: str) -> UUID:
-    """The UUIDv5 of the parts in goald's namespace. Each goes in behind its length in bytes,
-    so that no two lists of parts make the same name.
+    """The UUIDv5 of the parts in goald's namespace. Each part is prefixed by its length in bytes,
+    so that different parts never give the same name.
 
     >>> str(derived_id("acme", "e-1")) == str(uuid5(_NAMESPACE, "4:acme3:e-1"))
     True

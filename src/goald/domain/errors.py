@@ -1,33 +1,33 @@
-"""Every error that goald raises, under one root.
+"""All errors of goald, under one root.
 
     GoaldError
     ├── RetryableError            the same call may succeed later
     │   ├── ServiceUnavailable    Redis or Postgres is gone, full, or read-only (D6)
     │   │   └── ShardDied         a shard's process ended while it had the events (D4)
-    │   ├── QuotaExceeded         a tenant has asked for more than it may in a second (D8)
-    │   ├── CommitUnknown         a commit failed, or may have happened (design 2, step 4)
-    │   ├── RayEnded              Ray, or what it should keep alive, has ended
-    │   ├── LeaseHeld             another, who may be alive, has the slots or the stream
-    │   ├── NotDrained            what was sent has not all taken effect yet (3.2)
-    │   └── OutOfSequence         a shard was sent a batch that is not its next one
-    └── PermanentError            it will not, until somebody changes something
+    │   ├── QuotaExceeded         a tenant has exceeded its quota for this second (D8)
+    │   ├── CommitUnknown         a commit failed, or its outcome is unknown
+    │   ├── RayEnded              Ray, or an actor that it should keep alive, has ended
+    │   ├── LeaseHeld             a holder that may be alive has the slots or the stream
+    │   ├── NotDrained            some events have not taken effect yet
+    │   └── OutOfSequence         a shard received a batch that is not its next one
+    └── PermanentError            the same call fails until something is changed
         ├── LeaseLost             another holder has the slots or the stream (D3)
-        ├── ServerReplaced        Redis or Postgres came back as another (D10)
+        ├── ServerReplaced        Redis or Postgres was replaced or lost data (D10)
         ├── ContentRefused        Postgres refuses a row for its content (D4)
         ├── BreakerOpen           too many events in a row could not be processed (D4)
         ├── SettingsError         a setting is missing or wrong
-        ├── StreamCountMismatch   started with another number of streams than Redis holds (3.2)
+        ├── StreamCountMismatch   GOALD_STREAMS differs from the number that Redis holds
         ├── SchemaMismatch        the database is not migrated to what this release needs
-        ├── InvalidFile           a file given to a command cannot be taken
-        ├── InvalidConfiguration  what is to be configured cannot be (R13)
-        ├── AlreadyExists          what is to be made is there
-        ├── VersionConflict       somebody else has changed it meanwhile
-        │   └── StaleVersion      it is not the version that the change was to be made of
-        ├── InvalidEvent          an event cannot be taken; goald:dead is where it would go
-        ├── NotFound              what a command names is not there
+        ├── InvalidFile           a file given to a command is invalid
+        ├── InvalidConfiguration  a configuration is invalid (R13)
+        ├── AlreadyExists         the same object exists
+        ├── VersionConflict       another change came first
+        │   └── StaleVersion      the object is not at the version that the change expects
+        ├── InvalidEvent          an event is invalid; on a stream it would be dead-lettered
+        ├── NotFound              the object does not exist
         └── StartError            a service or a process could not be started
 
-Each can be made of its message alone, so that it survives pickling between processes.
+Every error can be created from its message alone, so that it survives pickling.
 """
 
 from asyncio import CancelledError
@@ -35,7 +35,7 @@ from collections.abc import Sequence
 
 
 class GoaldError(Exception):
-    """The root of goald's errors; its text is for a person to read."""
+    """The root of goald's errors. The message is meant for people."""
 
 
 class RetryableError(GoaldError):
@@ -43,7 +43,7 @@ class RetryableError(GoaldError):
 
 
 class PermanentError(GoaldError):
-    """The same call fails again until somebody changes something."""
+    """The same call fails again until something is changed."""
 
 
 class ServiceUnavailable(RetryableError):
@@ -51,45 +51,44 @@ class ServiceUnavailable(RetryableError):
 
 
 class ShardDied(ServiceUnavailable):
-    """A shard's process was killed, or failed, while it had these events; what of them took
-    effect is not known (D4)."""
+    """A shard's process ended while it had these events. Which of them took effect is unknown
+    (D4)."""
 
 
 class QuotaExceeded(RetryableError):
-    """A tenant has asked for more than it may in this second (D8); it may in the next."""
+    """A tenant has exceeded its quota for this second (D8)."""
 
 
 class CommitUnknown(RetryableError):
-    """A commit failed or its outcome is unknown: its contacts are to be loaded again."""
+    """A commit failed or its outcome is unknown. Its contacts must be loaded again."""
 
 
 class LeaseHeld(RetryableError):
-    """Another holder, who may be alive, has the slots or the stream; the text says who. It can
-    be taken when that lease has run out."""
+    """A holder that may be alive has the slots or the stream; the message names it. The lease
+    can be acquired after it has expired."""
 
 
 class NotDrained(RetryableError):
-    """What was sent has not all taken effect yet, so that nothing was changed; it can be when
-    it has."""
+    """Some events have not taken effect yet. Nothing was changed."""
 
 
 class RayEnded(RetryableError):
-    """A process of Ray has ended, or Ray has given an actor up: all actors are to be started
-    anew, in a new Ray."""
+    """A Ray process has ended, or Ray no longer restarts an actor. All actors must be started
+    again, in a new Ray cluster."""
 
 
 class OutOfSequence(RetryableError):
-    """A batch is not the next of its stream; its sender begins again at the first
-    that is not acknowledged."""
+    """A batch is not the next one of its stream. The sender starts again at the first batch that
+    is not acknowledged."""
 
 
 class LeaseLost(PermanentError):
-    """The epoch is no longer the one that may act; its holder stops (D3)."""
+    """The epoch is fenced out; its holder must stop (D3)."""
 
 
 class ServerReplaced(PermanentError):
-    """Redis or Postgres came back as another, or with less than it had (D10): what is held of
-    it in memory is void, and its holder begins anew."""
+    """Redis or Postgres was replaced or lost data (D10). State in memory that came from it is
+    invalid and must be loaded again."""
 
 
 class ContentRefused(PermanentError):
@@ -98,16 +97,16 @@ class ContentRefused(PermanentError):
 
 
 class BreakerOpen(PermanentError):
-    """So many events in a row, of several tenants, could not be processed that the fault is
-    ours (D4): nothing more is set aside, and reading stops until somebody looks."""
+    """Too many events in a row, of several tenants, could not be processed, which indicates a bad
+    release (D4). No more events are dead-lettered, and reading stops."""
 
 
 class SettingsError(PermanentError):
-    """A setting is missing or wrong; the text names it."""
+    """A setting is missing or invalid; the message names it."""
 
 
 class StreamCountMismatch(PermanentError):
-    """`GOALD_STREAMS` differs from the count that Redis holds."""
+    """`GOALD_STREAMS` differs from the number that Redis holds."""
 
 
 class SchemaMismatch(PermanentError):
@@ -115,12 +114,12 @@ class SchemaMismatch(PermanentError):
 
 
 class InvalidFile(PermanentError):
-    """A file cannot be taken; the text names the place and what is wrong with it."""
+    """A file is invalid; the message names the place and the fault."""
 
 
 class InvalidConfiguration(PermanentError):
-    """What is to be configured cannot be (R13). `faults`: (place, what is wrong there) for
-    each fault, where that is known; a place is a JSON pointer into what was given."""
+    """A configuration is invalid (R13). `faults`: (place, fault) for each known fault; a place
+    is a JSON pointer into the input."""
 
     def __init__(self, text: str, faults: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(text)
@@ -128,32 +127,32 @@ class InvalidConfiguration(PermanentError):
 
 
 class AlreadyExists(PermanentError):
-    """The same is there already."""
+    """The same object exists."""
 
 
 class VersionConflict(PermanentError):
-    """Somebody else has changed it since the version that is named. Nothing was changed."""
+    """The object has changed since the version that the request names. Nothing was changed."""
 
 
 class StaleVersion(VersionConflict):
-    """It is no longer a version of which the change was to be made, or not there at all."""
+    """The object is not at the version that the change expects, or does not exist."""
 
 
 class InvalidEvent(PermanentError):
-    """An event cannot be taken (D4, D9); the text is the reason."""
+    """An event is invalid (D4, D9); the message is the reason."""
 
 
 class NotFound(PermanentError):
-    """What a command names is not there."""
+    """The object does not exist."""
 
 
 class StartError(PermanentError):
-    """A service or process could not be started; the text says why and what to do."""
+    """A service or process could not be started; the message says why and what to do."""
 
 
 def is_infrastructure_failure(error: BaseException) -> bool:
-    """Whether what ended a process has nothing to do with the events that it had: a server or
-    a lease was lost, or somebody stopped it (D4)."""
+    """Whether a process ended for a reason other than its events: a server or a lease was lost,
+    or the process was stopped (D4)."""
     if isinstance(error, BaseExceptionGroup):
-        return all(is_infrastructure_failure(part) for part in error.exceptions)
+        return all(is_infrastructure_failure(inner) for inner in error.exceptions)
     return isinstance(error, (GoaldError, OSError, CancelledError))

@@ -1,7 +1,7 @@
-"""The places between two effects, by name, where a process may die (D1, D2, D3).
+"""Named fail points: places between two effects where a process may end (D1, D2, D3).
 
-The pipeline says at each of them that it has come there, to a function that it is given. In
-production that is `no_op`; a test gives one that ends the process.
+The pipeline calls a hook at each fail point. In production the hook is `no_op`; tests pass a
+hook that ends the process.
 """
 
 from collections.abc import Callable
@@ -10,40 +10,40 @@ from typing import TypeAlias
 
 
 class FailPoint(Enum):
-    """What has just been done."""
+    """The value describes what has just been done."""
 
-    STREAM_LEASE_ACQUIRED = "a consumer has the lease of a stream"
+    STREAM_LEASE_ACQUIRED = "a consumer has acquired the lease of a stream"
     STREAM_FENCED = "the stream's epoch is set in Redis"
     READ = "entries were read"
-    ROUTED = "they were packed for their shards"
-    DISPATCHED = "they are in the lanes"
-    REJECTS_DEAD_LETTERED = "what no shard can take is in goald:dead"
-    SHARDS_DONE = "every shard is done with a batch, which is not acknowledged"
+    ROUTED = "entries were packed for their shards"
+    DISPATCHED = "batches are queued for their shards"
+    REJECTS_DEAD_LETTERED = "entries that no shard can process are dead-lettered"
+    SHARDS_DONE = "every shard has processed a batch, which is not acknowledged"
     ACKNOWLEDGED = "a batch is acknowledged"
-    SLOT_LEASE_ACQUIRED = "a shard has the lease of its slots"
-    LOADED = "its enrollments are in memory"
-    BACKLOG_PUBLISHED = "what an earlier holder left unpublished is published"
-    ADMITTED = "a shard has taken parts"
+    SLOT_LEASE_ACQUIRED = "a shard has acquired the lease of its slots"
+    LOADED = "the enrollments of a shard are in memory"
+    BACKLOG_PUBLISHED = "messages that an earlier holder left unpublished are published"
+    ADMITTED = "a shard has admitted batches"
     EVALUATED = "a group is evaluated"
-    LEASE_CHECKED = "a group that changes nothing has seen its lease"
+    LEASE_CHECKED = "a group that changes nothing has verified its lease"
     LEASE_LOCKED = "in the transaction: the lease is locked"
     ENROLLMENTS_WRITTEN = "in the transaction: enrollments are written"
     ACHIEVEMENTS_WRITTEN = "in the transaction: achievements are written"
-    OUTBOX_WRITTEN = "in the transaction: all is written, and not committed"
-    COMMITTED = "committed; memory does not know"
-    APPLIED = "memory knows what was committed"
-    GROUP_DEAD_LETTERED = "what a group could not process is in goald:dead"
-    PUBLISHED = "exits and notices are in their streams; nobody has been told"
-    DONE = "the consumer was told that a group is done"
-    REPUBLISHED = "what another Redis may lack is published again; it is not known as having it"
+    OUTBOX_WRITTEN = "in the transaction: all rows are written, none is committed"
+    COMMITTED = "a group is committed, and not applied to memory"
+    APPLIED = "a committed group is applied to memory"
+    GROUP_DEAD_LETTERED = "events that a group could not process are dead-lettered"
+    PUBLISHED = "exits and notices are published, and the consumer is not informed"
+    DONE = "the consumer is informed that a group is processed"
+    REPUBLISHED = "messages that a replaced Redis may lack are published again, and not recorded"
     MARKED = "published rows of the outbox are marked"
-    RELOADED = "after a failed commit: the contacts are loaded again"
-    CONFIGURATION_APPLIED = "a changed configuration is in memory; the lease does not say so"
+    RELOADED = "the contacts of a failed commit are loaded again"
+    CONFIGURATION_APPLIED = "a changed configuration is in memory, and not recorded in the lease"
 
 
 FailPointHook: TypeAlias = Callable[[FailPoint], None]
-"""Told of each step, at once when it is done. May not return."""
+"""Called at each fail point. It may not return."""
 
 
-def no_op(step: FailPoint) -> None:
-    """Go on."""
+def no_op(fail_point: FailPoint) -> None:
+    """Does nothing."""

@@ -1,4 +1,4 @@
-"""Requests that carry a key, so that sending them again does nothing twice."""
+"""Idempotency keys: a request that is sent again with the same key has no second effect."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -6,18 +6,18 @@ from enum import Enum, auto
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """What was answered under an idempotency key."""
+    """The response that was stored for an idempotency key."""
 
     status: int
     body: bytes
 
 
 class IdempotencyState(Enum):
-    """How a request stands that has no answer yet."""
+    """The state of a request that has no stored response."""
 
     STARTED = auto()
-    """It is this caller's to do, now."""
+    """The caller must execute the request."""
     IN_FLIGHT = auto()
-    """Another call of the same request is doing it."""
+    """Another caller is executing the same request."""
     KEY_REUSED = auto()
-    """The key belongs to another request."""
+    """The key was used for another request."""

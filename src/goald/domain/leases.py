@@ -1,4 +1,4 @@
-"""Leases: the right to a range of slots, or to a stream, and whom it may be taken from (D3)."""
+"""Leases: the right to a range of slots or to a stream, and when it may be taken over (D3)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Self, TypeAlias
 from goald.domain.slots import SlotRange
 
 LEASE_SECONDS = 10.0
-"""A holder that cannot renew for so long stops itself."""
+"""How long a lease is valid after it was renewed. A holder that cannot renew it stops."""
 
 LEADER_LEASE = "goald:leader"
-"""The stream, in name alone, whose lease makes one `goald serve` of several the one that acts."""
+"""The name of the lease that elects the active instance of several `goald serve`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,39 +33,40 @@ class StreamLease:
 
 @dataclass(frozen=True, slots=True)
 class CurrentLease:
-    """A lease that is in a taker's way."""
+    """A lease that another process wants to take over."""
 
     epoch: int
     holder: str
     renewed: float
-    """Another number after each renewal, to compare with an earlier look."""
+    """Changes with each renewal, so that two reads can be compared."""
     is_expired: bool
-    """Whether it has run out, by the clock of whoever keeps it."""
+    """Whether it has expired, by the clock of the server that stores it."""
 
 
 TakeoverPolicy: TypeAlias = Callable[[CurrentLease], bool]
-"""Whether a lease may be taken from its holder."""
+"""Decides whether a lease may be taken over from its holder."""
 
 
-def always_take_over(held: CurrentLease) -> bool:
-    """Takes it whoever holds it: for one who knows that its holder is to be replaced."""
+def always_take_over(lease: CurrentLease) -> bool:
+    """Takes over every lease, for a caller that knows that the holder must be replaced."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
-    """Who holds a lease, as its row names it: `12/shard-0@host:71:started:namespace`."""
+    """The process that holds a lease. Its text is stored with the lease:
+    `12/shard-0@host:71:started:namespace`."""
 
     instance: int
-    """The epoch under which its instance acts; 0 for one of none."""
+    """The epoch of its instance; 0 if it belongs to none."""
     role: str
     """`instance`, `shard` or `consumer`, with its index."""
     host: str
     pid: int
     started: str
-    """When the process began, an opaque text: a process id alone is soon another's."""
+    """When the process started, as opaque text, because process ids are reused."""
     namespace: str
-    """In which process ids mean the same; empty where it is not known."""
+    """The PID namespace of the process; empty if unknown."""
 
     def __str__(self) -> str:
         place = f"{self.host}:{self.pid}:{self.started}:{self.namespace}"
@@ -73,9 +74,9 @@ class LeaseHolder:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The inverse of `str`; None where another release wrote something else."""
-        who, _, place = text.partition("@")
-        instance, _, role = who.partition("/")
+        """The inverse of `str`; None if the text has another form."""
+        process, _, place = text.partition("@")
+        instance, _, role = process.partition("/")
         parts = place.split(":")
         if not (instance.isdecimal() and role and len(parts) == 4 and parts[1].isdecimal()):
             return None
@@ -83,11 +84,13 @@ class LeaseHolder:
 
     @property
     def process(self) -> tuple[str, int, str, str]:
-        """What tells this process from every other."""
+        """Identifies the process among all processes."""
         return self.host, self.pid, self.started, self.namespace
 
 
 def describe_holder(holder: str) -> str:
-    """A holder in words."""
-    who = LeaseHolder.parse(holder)
-    return holder if who is None else f"{who.role}, process {who.pid} of {who.host}"
+    """The holder in words, for a message."""
+    parsed = LeaseHolder.parse(holder)
+    if parsed is None:
+        return holder
+    return f"{parsed.role}, process {parsed.pid} of {parsed.host}"

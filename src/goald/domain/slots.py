@@ -1,4 +1,4 @@
-"""Slots: the 256 fixed partitions of (tenant, contact), and who owns which."""
+"""Slots: the 256 fixed partitions of (tenant, contact), and ranges of them."""
 
 import itertools
 import zlib
@@ -9,7 +9,7 @@ SLOTS = 256
 
 @dataclass(frozen=True, slots=True)
 class SlotRange:
-    """The slots from `first` to `last`, both included."""
+    """The slots from `first` to `last`, both inclusive."""
 
     first: int
     last: int
@@ -31,7 +31,7 @@ def slot_of(tenant_id: str, contact_id: str) -> int:
 
 
 def split_slots(shards: int) -> list[SlotRange]:
-    """Cut all slots into `shards` ranges, each as large as the next or one larger.
+    """Divide all slots into `shards` ranges whose sizes differ by at most one.
 
     Raises ValueError unless 1 <= shards <= 256.
     """
@@ -42,7 +42,7 @@ def split_slots(shards: int) -> list[SlotRange]:
 
 
 def shard_of_slot(ranges: list[SlotRange]) -> bytes:
-    """The index of the range that holds each slot, as 256 bytes."""
+    """For each slot the index of its range, as 256 bytes."""
     table = bytearray(SLOTS)
     for index, slots in enumerate(ranges):
         table[slots.first : slots.last + 1] = bytes([index]) * (slots.last - slots.first + 1)

@@ -1,7 +1,7 @@
-"""What a workflow's goals brought (R12, E6, E9), from counts of its enrollments by week.
+"""Statistics of a workflow (R12, E6, E9), from counts of its enrollments by week.
 
-Rates are percents of enrollments, to one decimal, halves going up as they do in SQL. They
-never pass 100: whatever is counted is counted once for an enrollment.
+Rates are percentages of enrollments with one decimal, rounded half up as in SQL. They never
+exceed 100, because each enrollment counts once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +12,11 @@ from goald.domain.enrollment import ENDED
 
 PERCENTILES = (50, 90, 99)
 MAX_COHORTS = 520
-"""Weeks that are told one by one, the newest; older ones count in the totals. Who sends
-enrollments of two thousand years must not get them all in each answer (D8)."""
+"""The newest weeks, which are listed one by one. Older weeks count in the totals only, so that
+a response is bounded whatever dates a tenant sends (D8)."""
 STEP = 1.05
 """Times to goal are counted in steps: step n holds those above 1.05^(n-1) and up to 1.05^n
-milliseconds, step 0 all that are shorter (goald.time_step)."""
+milliseconds, step 0 all shorter ones (goald.time_step)."""
 
 _DAY = timedelta(days=1)
 _WEEK = timedelta(weeks=1)
@@ -34,7 +34,7 @@ class TypeStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """The enrollments that began in one week, as far as that week lies in the days asked for."""
+    """The enrollments that began in one week, as far as the requested days cover the week."""
 
     week: date
     """The Monday, in UTC."""
@@ -43,12 +43,13 @@ class Cohort:
     active: int
     conversion_rate: float
     is_young: bool
-    """Its rate may still grow, and is not to be compared with those of older weeks."""
+    """The rate may still grow, so it cannot be compared with those of older weeks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of some days' enrollments in a workflow. Hours to goal are None where none got there."""
+    """Statistics of the enrollments that began on the requested days. Hours to goal are None if
+    no enrollment met its goals."""
 
     total_enrolled: int
     goals_achieved: int
@@ -56,15 +57,15 @@ class Statistics:
     avg_time_to_goal_hours: float | None
     """Exact, to six decimals."""
     by_goal_type: Mapping[str, TypeStatistics]
-    """Of the goals that there are, and of those deleted since that were achieved."""
+    """Types of the current goals, and of deleted goals that were achieved."""
     time_to_goal_hours: Mapping[str, float | None]
-    """`p50`, `p90`, `p99`; right to within 2.5%."""
+    """`p50`, `p90` and `p99`, accurate to 2.5%."""
     by_status: Mapping[str, int]
     cancelled_actions: int
-    """What exits saved, as engines acknowledged it."""
+    """Actions that exits cancelled, as workflow engines acknowledged them."""
     unacknowledged_exits: int
     cohorts: Sequence[Cohort]
-    """By week, MAX_COHORTS at most. Weeks in which nobody began are left out."""
+    """By week, at most MAX_COHORTS. Weeks without enrollments are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,12 @@ class Week:
     """The counts of a week's enrollments."""
 
     monday: date | None
-    """None: of all weeks before those that are told one by one."""
+    """None for the sum of all weeks before the listed ones."""
     enrolled: int
     ended: Mapping[str, int]
-    """By each status of ENDED; the rest are active."""
+    """By each status of ENDED; the others are active."""
     time_to_goal_us: int
-    """The sum over those that completed by goal."""
+    """The sum over the enrollments that completed by goal, in microseconds."""
     exits_acknowledged: int
     cancelled_actions: int
     by_goal_type: Mapping[str, int]
@@ -94,10 +95,10 @@ def statistics_of(
     goal_types: Iterable[str],
     now_us: int,
 ) -> Statistics:
-    """Statistics of these weeks, which are in order.
+    """Statistics of these weeks, given in order.
 
-    `steps`: how many of their enrollments took so many steps to their goal; `steps_ever`: the
-    same over all the weeks that the workflow has had. `goal_types`: those of its goals.
+    `steps`: the number of their enrollments by step of the time to goal. `steps_ever`: the same
+    over the whole history of the workflow. `goal_types`: the types of its goals.
     """
     total = sum(week.enrolled for week in weeks)
     achieved = sum(week.ended["completed_goal"] for week in weeks)
@@ -125,9 +126,12 @@ def statistics_of(
 def whole_weeks(
     first: date | None, last: date | None
 ) -> tuple[date | None, date | None, list[date]]:
-    """Some days (None: without end) as weeks and what is left of them: the Mondays of the
-    first and the last whole week, and the single days before and after these. Without a whole
-    week the first Monday comes after the last, and each day stands alone."""
+    """Split a range of days (None: unbounded) into whole weeks and single days.
+
+    Returns the Mondays of the first and the last whole week, and the days before and after
+    them. If there is no whole week, the first Monday comes after the last, and every day is a
+    single day.
+    """
     monday = first + (-first.weekday() % 7) * _DAY if first else None
     sunday = last - ((last.weekday() + 1) % 7) * _DAY if last else None
     last_monday = sunday - 6 * _DAY if sunday else None
@@ -139,35 +143,37 @@ def whole_weeks(
 
 
 def first_cohort(last: date | None, now_us: int) -> date:
-    """The Monday of the first of MAX_COHORTS weeks, of which the last has the day `last`, or
-    today where that is None or later. (A week is spared for enrollments of tomorrow.)"""
+    """The Monday of the first of MAX_COHORTS weeks that end with the week of `last`, or of today if
+    that is None or later. (One week is reserved for enrollments dated tomorrow.)"""
     today = datetime.fromtimestamp(now_us / 1_000_000, UTC).date()
     newest = min(last or today, today)
     return newest - newest.weekday() * _DAY - (MAX_COHORTS - 2) * _WEEK
 
 
 def rate(part: int, whole: int) -> float:
-    """In percent, to one decimal; 0 of nothing."""
+    """A percentage with one decimal; 0 if `whole` is 0."""
     return (2000 * part + whole) // (2 * whole) / 10 if whole else 0.0
 
 
 def percentile_hours(steps: Mapping[int, int], percent: int) -> float | None:
-    """The least time that so many percent took at most, in hours to four digits; None where
-    there is none. Right to within 2.5% for times of a millisecond and more, since it is what
-    differs least, in proportion, from both ends of its step."""
-    wanted = -(-sum(steps.values()) * percent // 100)
+    """A percentile of the times to goal, in hours with four digits; None if there are none.
+
+    Accurate to 2.5% for times of a millisecond and more: the value differs least, in proportion,
+    from both ends of its step.
+    """
+    remaining = -(-sum(steps.values()) * percent // 100)
     for step in sorted(steps):
-        wanted -= steps[step]
-        if wanted <= 0 < steps[step]:
+        remaining -= steps[step]
+        if remaining <= 0 < steps[step]:
             milliseconds = STEP**step * 2 / (1 + STEP) if step else 1
             return float(f"{milliseconds / _MS_PER_HOUR:.4g}")
     return None
 
 
 def _cohorts(weeks: Sequence[Week], steps_ever: Mapping[int, int], now_us: int) -> list[Cohort]:
-    """A week is young until it is over, and then, while any of its enrollments is active, for
-    as long as nine of ten take to the goal. How long that is all of the workflow's history
-    tells, so that a week is as young whichever days are asked for."""
+    """A week is young until it is over, and after that while any of its enrollments is active and
+    the 90th percentile of the time to goal has not passed. The percentile is that of the whole
+    history, so that the result does not depend on the requested days."""
     now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
     usual = timedelta(hours=percentile_hours(steps_ever, 90) or 0)
 
@@ -195,7 +201,7 @@ def _days(first: date, last: date) -> list[date]:
 
 def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     total: dict[str, int] = {}
-    for one in counts:
-        for name, count in one.items():
+    for by_name in counts:
+        for name, count in by_name.items():
             total[name] = total.get(name, 0) + count
     return total

@@ -1,4 +1,4 @@
-"""Times: microseconds since the Unix epoch within goald, RFC 3339 text outside of it."""
+"""Times: microseconds since the Unix epoch inside goald, RFC 3339 text outside."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,13 +7,14 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def rfc3339(time_us: int) -> str:
-    """The time in UTC, to the microsecond, such as `2026-01-31T09:00:00.000000Z`."""
+    """The time in UTC with microseconds, such as `2026-01-31T09:00:00.000000Z`."""
     time = _EPOCH + timedelta(microseconds=time_us)
     return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def to_us(time: datetime) -> int:
-    """Microseconds, exactly. ValueError for a time without an offset."""
+    """Microseconds since the Unix epoch, exactly. Raises ValueError for a time without an
+    offset."""
     if time.tzinfo is None:
         raise ValueError(f"{time.isoformat()} has no offset from UTC")
     return (time - _EPOCH) // _MICROSECOND

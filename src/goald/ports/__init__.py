@@ -1,1 +1,1 @@
-"""The interfaces between goald and its servers, one module for each concern."""
+"""The ports: interfaces between goald and its servers, one module for each."""

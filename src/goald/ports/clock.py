@@ -1,19 +1,17 @@
-"""The clock.
-
-Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
-when its server cannot be reached or refuses to write (D6).
-"""
+"""The clock."""
 
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time, passed in so that a run with the same inputs is the same run."""
+    """The time, passed in so that a run can be repeated with the same inputs."""
 
     def now_us(self) -> int:
-        """Wall-clock time, microseconds since the epoch."""
+        """The wall-clock time in microseconds since the Unix epoch."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back, for durations and deadlines."""
+        """Seconds on a clock that never goes back, for durations and deadlines."""
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Return after this time; at once, after a turn of the event loop, if it is not
+        positive."""

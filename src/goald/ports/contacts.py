@@ -1,7 +1,6 @@
-"""One contact's state, for a dry run.
+"""The state of one contact, for a dry run.
 
-Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
-when its server cannot be reached or refuses to write (D6).
+Every coroutine may raise `ServiceUnavailable` if the server is unreachable (D6).
 """
 
 from collections.abc import Sequence
@@ -15,19 +14,21 @@ from goald.ports.configuration import WorkflowConfiguration
 
 @dataclass(frozen=True, slots=True)
 class ContactState:
-    """A contact's enrollments and the workflows that they are in, all of one moment."""
+    """The enrollments of a contact and their workflows, read in one snapshot."""
 
     workflows: Sequence[WorkflowConfiguration]
+    """Workflows of the active enrollments, as far as they are configured."""
     active: bytes
-    """The active enrollments, as `_native.Engine.load` takes them."""
+    """Active enrollments, in the format that the matcher loads."""
     ended: Sequence[Enrollment]
     """Newest first."""
     truncated: bool
-    """There are more enrollments than these, older ones."""
+    """True if older enrollments were left out."""
 
 
 class ContactReader(Protocol):
-    """What is known of one contact, for a dry run."""
+    """Reads the state of a contact."""
 
     async def read(self, tenant: TenantId, contact: ContactId) -> ContactState:
-        """Sees this tenant's rows alone (D8), and writes nothing."""
+        """Read a bounded number of enrollments, the newest. Sees rows of this tenant only (D8)
+        and writes nothing."""

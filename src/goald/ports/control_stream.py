@@ -1,19 +1,21 @@
-"""The control stream, which says that the configuration has changed.
+"""The control stream, which announces changed configurations (E10).
 
-Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
-when its server cannot be reached or refuses to write (D6).
+Every coroutine may raise `ServiceUnavailable` if the server is unreachable (D6).
 """
 
 from typing import Protocol
 
 
 class ControlStream(Protocol):
-    """`goald:control`, which says that a configuration has changed (E10)."""
+    """Waits for announcements on the control stream."""
 
     async def wait(self, seconds: float) -> None:
-        """Return when something was published since the last call returned, at most so long
-        after this one began; nothing published between two calls is missed. The first call,
-        and the first after an error, return at once: what was published before is to be
-        looked for by other means."""
+        """Block until something was published since the last call returned, or for at most
+        `seconds`. Nothing published between two calls is missed.
 
-    async def close(self) -> None: ...
+        The first call, and the first call after an error, return at once: the caller must look
+        for earlier changes by other means.
+        """
+
+    async def close(self) -> None:
+        """Close the connection."""

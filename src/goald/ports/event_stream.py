@@ -1,7 +1,7 @@
 """One inbound event stream, read under a lease.
 
-Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
-when its server cannot be reached or refuses to write (D6).
+Every coroutine may raise `ServiceUnavailable` if the server is unreachable or refuses to
+write (D6).
 """
 
 from typing import NamedTuple, Protocol, TypeAlias
@@ -10,72 +10,80 @@ from goald.domain.leases import StreamLease
 
 RawEntry: TypeAlias = tuple[bytes, list[bytes]]
 """A stream entry, `(id, [field, value, ...])`. The Redis adapter passes on the two-element lists
-that the server's reply holds, so that no object is made for each entry."""
+of the server's reply, so that it creates no object for each entry."""
 
 
 class ReaderStart(NamedTuple):
-    """What is known of those who read a stream before."""
+    """What is recorded about the readers of a stream at its acknowledged position."""
 
     starts: int
-    """How many have started since anything was acknowledged, this one included."""
+    """How many readers have started at this position, including this one."""
     was_isolating: bool
-    """The last of them ended while it tried an entry alone."""
+    """True if the previous reader ended while an entry was delivered exclusively."""
 
 
 class EventStream(Protocol):
-    """One inbound stream, read under one lease (design 2, step 1).
+    """One inbound stream with one consumer group.
 
-    Its consumer group keeps one thing: up to where everything is acknowledged. Reading
-    changes nothing; who holds the stream remembers how far it has read, and a new holder
-    begins where the acknowledged ends.
+    The group stores one position: everything up to it is acknowledged. Reading changes
+    nothing. The reader remembers how far it has read, and a new reader starts at the
+    acknowledged position.
 
-    What needs the lease raises LeaseLost, having done nothing, where a later epoch has the
-    stream, and ServerReplaced where the stream is not the one that was claimed: Redis came
-    back as another or with less, or the group was removed or moved (D10). Then it is to be
-    claimed again, under the same lease, and read from where that says.
+    Methods marked "fenced" check the epoch atomically with their effect. They raise LeaseLost,
+    with nothing done, if a later epoch has fenced the stream. They raise ServerReplaced if the
+    stream is not the one that was fenced: Redis was replaced or lost data, or the group was
+    removed or moved (D10). After ServerReplaced, call `fence` again with the same lease, and
+    read from the position that it returns.
     """
 
     @property
     def name(self) -> str:
-        """The stream's key, such as `goald:events:0`."""
+        """The name of the stream, which its entries' dead letters carry."""
 
     async def epoch(self) -> int:
-        """Under which the stream was claimed last; 0 for none. Needs no lease."""
+        """The epoch that last fenced the stream; 0 if there is none. Not fenced."""
 
     async def fence(self, lease: StreamLease) -> bytes:
-        """Make this lease's epoch the one that may read, and make the group if it is not
-        there; the id of the last entry acknowledged, `b"0-0"` for none. Raises LeaseLost if
-        a later epoch has claimed the stream already."""
+        """Make the lease's epoch the only one that may read, and create the group if needed.
+
+        Returns the id of the last acknowledged entry, `b"0-0"` if there is none. Repeating the
+        call is harmless. Raises LeaseLost if a later epoch has fenced the stream.
+        """
 
     async def read(self, after: bytes, count: int) -> list[RawEntry]:
-        """Up to `count` entries with ids above `after`, in order. Atomic with the check of
-        the epoch, which it needs. Never blocks."""
+        """Read up to `count` entries with ids greater than `after`, in order. Fenced. Never
+        blocks."""
 
     async def wait(self, after: bytes, seconds: float) -> bool:
-        """Wait until there is an entry above `after`, at most so long; whether there is."""
+        """Block until there is an entry with an id greater than `after`, or for at most
+        `seconds`. Returns whether there is one. Not fenced."""
 
     async def acknowledge(self, up_to: bytes, entries: int) -> None:
-        """Acknowledge everything up to and including this id (step 6), `entries` more than
-        before. Needs the epoch. After an error it may be repeated as it was."""
+        """Acknowledge all entries up to and including this id; `entries` is how many they are
+        since the last acknowledgement. Fenced. After an error, repeat the same call."""
 
     async def count_lost(self, after: bytes) -> int:
-        """How many entries above `after`, up to which all was read, are gone unread: since
-        the last call, and some perhaps only when all that is there has been read. Where the
-        server does not count what was added (Redis before 7) it is told only that some are
-        gone, as 1, and only where none is left. Needs the epoch."""
+        """Count entries that were deleted before they were read. Fenced.
+
+        `after` is the position up to which everything was read. Counts the losses since the
+        last call; some are only found once all present entries have been read. If the server
+        does not count added entries (Redis before 7), a loss is reported as 1, and only if no
+        entry is left.
+        """
 
     async def count_start(self) -> ReaderStart:
-        """Count a start of the reader at what is acknowledged (D4). Needs the epoch, as the
-        next three do."""
+        """Count a start of the reader at the acknowledged position (D4). Fenced."""
 
     async def count_attempt(self, entry_id: bytes) -> int:
-        """Count a try of this entry; how many there were, this one included. Another entry
-        is counted from 1 on."""
+        """Count a delivery attempt of this entry, and return the number of its attempts
+        including this one. An attempt of another entry resets the count. Fenced."""
 
     async def clear_attempts(self) -> None:
-        """Forget the tries: the reader has not died of the entry."""
+        """Clear the delivery attempts, because the entry did not end the reader. Fenced."""
 
     async def clear_starts(self) -> None:
-        """Forget tries and starts: the reader ends, and of no entry."""
+        """Clear attempts and starts, because the reader ends for a reason other than an
+        entry. Fenced."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections."""

@@ -1,7 +1,7 @@
-"""The outbound streams: exits, notices, dead letters.
+"""The outbound streams: exits, notices, control messages and dead letters.
 
-Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
-when its server cannot be reached or refuses to write (D6).
+Every coroutine may raise `ServiceUnavailable` if the server is unreachable or refuses to
+write (D6).
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from goald.domain.streams import OutboundStream
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An outbound event. `payload` is JSON text."""
+    """An outbound message. `payload` is JSON text."""
 
     stream: OutboundStream
     payload: str
@@ -22,11 +22,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What could not be processed, for `goald:dead` (D4)."""
+    """An event that cannot be processed (D4)."""
 
     stream: str
+    """The name of the event stream that it came from."""
     entry_id: bytes
     event: bytes
+    """The bytes of the event as received; empty if the entry had none."""
     reason: str
     delivery_attempts: int
 
@@ -37,43 +39,52 @@ class PublishedWatermark:
 
     slots: SlotRange
     number: int
-    """The greatest number of an outbox row."""
+    """The greatest number of an outbox row that was published."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """What the server of the outbound streams says to a range of slots (D10)."""
+    """Which server holds the outbound streams, and what it has recorded for a range of slots
+    (D10)."""
 
     run_id: str
-    """Of this run of the server, and of no other; empty where it does not say."""
+    """Identifies this run of the server; empty if the server does not say."""
     recorded: str | None
-    """What `confirm` was last given; None where this server has never heard of the slots."""
+    """The recorded identity: what `begin_republish` or `complete_republish` last stored. None
+    if this server has no record of the slots."""
     published: int
-    """The number that `publish` last noted; 0 for none."""
+    """The number of the published watermark; 0 if there is none."""
 
 
 class Outbound(Protocol):
-    """Where exits, notices and dead letters go."""
+    """Publishes messages and dead letters."""
 
     async def publish(
         self, messages: Sequence[Message], position: PublishedWatermark | None = None
     ) -> int:
-        """Append each message to its stream, in order, and note the position after them; the
-        number that was noted before, 0 for none. Returns only when Redis has taken every one;
-        after an error some may have been taken, and the whole is sent again."""
+        """Append each message to its stream, in order, then store the watermark.
+
+        Returns the number of the previous watermark, 0 if there was none or none is given.
+        Returns only after the server has accepted every message. After an error some messages
+        may be appended; send all of them again.
+        """
 
     async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
-        """Append to `goald:dead`; returns and fails as `publish` does."""
+        """Append dead letters. Returns and fails as `publish` does."""
 
     async def server_identity(self, slots: SlotRange) -> ServerIdentity:
-        """Of the server that `publish` last wrote to, or would write to next."""
+        """Read the identity of the server that `publish` wrote to last, or would write to."""
 
     async def begin_republish(self, slots: SlotRange, token: str) -> None:
-        """Before what was published is published again: the server is known as `token`."""
+        """Record `token` as the identity of the server, before published messages are sent
+        again."""
 
     async def complete_republish(self, position: PublishedWatermark, token: str, name: str) -> bool:
-        """After it: the server is known as `name` from now on, and the position is at least
-        this. False, with nothing changed, where it is no longer known as `token`: what was
-        published since may be lost again."""
+        """Record `name` as the identity, and raise the watermark to at least `position`. Atomic.
 
-    async def close(self) -> None: ...
+        Returns False, with nothing changed, if the recorded identity is no longer `token`: what
+        was sent since `begin_republish` may be lost.
+        """
+
+    async def close(self) -> None:
+        """Close the connection."""

@@ -1,7 +1,7 @@
-"""Messages committed together with their cause, and published after it.
+"""The outbox: messages that are committed together with their cause, and published after it.
 
-Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
-when its server cannot be reached or refuses to write (D6).
+Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable` if
+the server is unreachable or refuses to write (D6).
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,19 @@ from goald.ports.outbound import Message
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """A message to be committed with what it tells of, and published after it.
-
-    `effect`: index of the effect that must take hold for the row to be written.
-    """
+    """A message to be committed."""
 
     effect: int
+    """Index of the effect that causes the message. The row is written only if it took effect."""
     message_id: str
     stream: OutboundStream
     payload: str
+    """JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """An outbox row as committed: `number` is what marks it published."""
+    """A committed outbox row. `number` identifies it and orders it."""
 
     number: int
     message: Message
@@ -36,53 +35,56 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseIdentity:
-    """Where the outbox is."""
+    """Which database holds the outbox."""
 
     name: str
-    """Another one after a restore or a failover."""
+    """Changes after a restore or a failover."""
     now_us: int
-    """Its clock."""
+    """The time on the database's clock."""
 
 
 class Outbox(Protocol):
-    """What was committed to be published, and what of it has been.
+    """The messages of a range of slots, and which of them are published.
 
-    Lists come in pages, bounded in rows and in bytes, in the order of their numbers: those
-    above `after`; an empty one is the end.
+    Methods that return lists return pages, bounded in rows and bytes and ordered by number: rows
+    with numbers greater than `after`. An empty page is the end.
     """
 
     async def unpublished(self, lease: SlotLease, after: int = 0) -> list[StoredMessage]:
-        """A page of the outbox rows of the slots that nobody has marked as published."""
+        """A page of rows that are not marked as published."""
 
     async def mark_published(self, lease: SlotLease, numbers: Sequence[int]) -> None:
-        """Mark outbox rows. May be lost in a crash: publishing twice is allowed (step 5)."""
+        """Mark rows as published. A crash may lose the mark, because publishing a message twice
+        is allowed."""
 
     async def delete_published(
         self, lease: SlotLease, older_than_s: float, waiting_s: float = 0.0
     ) -> int:
-        """Delete rows of the slots published longer ago than this, a bounded number of them; how
-        many. Exits that wait to be acknowledged stay until they are older than `waiting_s`."""
+        """Delete a bounded number of rows that were published more than `older_than_s` ago, and
+        return how many. Keeps exits that wait for an acknowledgement until they are older than
+        `waiting_s`."""
 
     async def last_published(self, lease: SlotLease) -> int:
-        """The greatest number of a row that a holder of the slots has published; 0 where none
-        is left."""
+        """The greatest number of a published row about a contact; 0 if there is none."""
 
     async def published(
         self, lease: SlotLease, since_us: int, until_us: int, after: int = 0
     ) -> list[StoredMessage]:
-        """A page of the rows marked as published between these times of the database's clock,
-        those blanked left out (D10)."""
+        """A page of rows that were published between two times of the database's clock. Leaves
+        out redacted rows (D10)."""
 
     async def due_exits(
         self, lease: SlotLease, after_s: float, waiting_s: float
     ) -> list[StoredMessage]:
-        """A page of the exits that were published longer than `after_s` ago, that no engine
-        has acknowledged, and that are not older than `waiting_s`; those published longest ago
-        first. Others that were published so long ago wait no longer (3.2)."""
+        """A page of exits to publish again, ordered by the time of their publication.
+
+        These were published more than `after_s` ago, are not acknowledged, and are not older
+        than `waiting_s`. Other exits published that long ago stop waiting.
+        """
 
     async def mark_republished(self, lease: SlotLease, numbers: Sequence[int]) -> None:
-        """Count the time until these exits are due from now on."""
+        """Set the publication time of these rows to now, so that they are due later."""
 
     async def database_identity(self) -> DatabaseIdentity:
-        """Which database this is. Raises ServerReplaced where it is not the one, or has less
-        than the one, that this process has been working with (D10)."""
+        """Which database this is. Raises ServerReplaced if it is not the database that this
+        process has used, or if it lost data (D10)."""

@@ -1,7 +1,7 @@
 """The durable state of a range of slots.
 
-Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
-when its server cannot be reached or refuses to write (D6).
+Every coroutine may raise `ServiceUnavailable` if the server is unreachable or refuses to
+write (D6).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,36 +16,39 @@ from goald.ports.outbox import Outbox
 
 
 class ShardStore(Protocol):
-    """The durable state of a range of slots, under one lease (design 2, step 4; 3.3)."""
+    """The durable state of a range of slots, read and written under one lease (D3)."""
 
     @property
     def outbox(self) -> Outbox:
-        """The messages of what was committed."""
+        """The outbox of this store."""
 
     async def acquire(
         self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = always_take_over
     ) -> SlotLease:
-        """Take the slots from those who have them: remove every lease that overlaps, end its
-        holder's backend, and commit a lease with a new, greater epoch. Raises LeaseHeld, with
-        nothing changed, where one of them may not be taken."""
+        """Acquire the lease of the slots, taking it over from current holders.
+
+        Removes every overlapping lease, ends the backends of their holders, and commits a lease
+        with a greater epoch than any before. Raises LeaseHeld, with nothing changed, if the
+        policy rejects the takeover of one of them.
+        """
 
     async def renew(self, lease: SlotLease, config_version: int) -> None:
-        """Extend the lease, and say which configuration is held. Raises LeaseLost."""
+        """Extend the lease, and record the configuration version that the holder has loaded.
+        Raises LeaseLost."""
 
     async def release(self, lease: SlotLease) -> None:
-        """Give the lease back. Does nothing if it is no longer ours."""
+        """Release the lease. Does nothing if it is held by another holder."""
 
     async def check(self, lease: SlotLease) -> None:
-        """Read the lease after an evaluation that changed nothing (D2). Raises LeaseLost."""
+        """Read the lease, after an evaluation that changed nothing (D2). Raises LeaseLost."""
 
     async def configuration(self, after: int) -> Configuration:
-        """Every workflow, of every tenant, changed after this version; the version reached.
-        With 0, all of them."""
+        """Read the workflows of all tenants that changed after this version, and the version
+        reached. With 0, reads all workflows."""
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
-        """Hand all active enrollments of the slots to `sink`, in pieces of the form that
-        `_native.Engine.load` takes. Fails, never silently empty, where row security hides
-        them. Raises LeaseLost."""
+        """Pass all active enrollments of the slots to `sink`, in pieces of the format that the
+        matcher loads. Reads one snapshot. Raises LeaseLost; fails if row security hides rows."""
 
     async def load_contacts(
         self,
@@ -53,13 +56,19 @@ class ShardStore(Protocol):
         contacts: Sequence[tuple[TenantId, ContactId]],
         sink: Callable[[bytes], object],
     ) -> None:
-        """The same for these (tenant, contact) pairs alone."""
+        """As `load`, for the active enrollments of these contacts."""
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
-        """Write a change in one transaction: the lease is checked FOR SHARE, new enrollments
-        are inserted where their id is free, active ones updated where they still are active,
-        and only what hangs on an effect that took hold is written beside it. Raises LeaseLost,
-        or ContentRefused where a row's content is refused (D4), with nothing written; or
-        CommitUnknown."""
+        """Write a change in one transaction that holds the lease.
 
-    async def close(self) -> None: ...
+        Inserts new enrollments whose ids are free, and updates enrollments that are still
+        active. Writes achievements and outbox rows only for effects that took effect. Repeating
+        a change has no effect (D1).
+
+        Raises LeaseLost, or ContentRefused if Postgres refuses a row for its content (D4); both
+        with nothing written. Raises CommitUnknown if the outcome is unknown: load the contacts
+        again before evaluating anything.
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""

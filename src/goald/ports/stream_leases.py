@@ -1,7 +1,7 @@
 """Leases of event streams.
 
-Times are microseconds since the Unix epoch. Every coroutine may raise `ServiceUnavailable`
-when its server cannot be reached or refuses to write (D6).
+Every coroutine may raise `ServiceUnavailable` if the server is unreachable or refuses to
+write (D6).
 """
 
 from typing import Protocol
@@ -10,7 +10,7 @@ from goald.domain.leases import StreamLease, TakeoverPolicy, always_take_over
 
 
 class StreamLeases(Protocol):
-    """Leases of streams."""
+    """Leases of event streams (D3)."""
 
     async def acquire(
         self,
@@ -19,13 +19,18 @@ class StreamLeases(Protocol):
         takeover_policy: TakeoverPolicy = always_take_over,
         above: int = 0,
     ) -> StreamLease:
-        """Take the stream from whoever has it, under a new epoch, greater than all that were
-        given and than `above`, which may have been given before these leases were put back to
-        an older copy (D10). Raises LeaseHeld, with nothing changed, where it may not be taken."""
+        """Acquire the lease of the stream, taking it over from a current holder.
+
+        The new epoch is greater than all epochs given before, and greater than `above`: an epoch
+        that may have been given before the leases were restored from an older copy (D10).
+        Raises LeaseHeld, with nothing changed, if the policy rejects the takeover.
+        """
 
     async def renew(self, lease: StreamLease) -> None:
         """Extend the lease. Raises LeaseLost."""
 
-    async def release(self, lease: StreamLease) -> None: ...
+    async def release(self, lease: StreamLease) -> None:
+        """Release the lease. Does nothing if it is held by another holder."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connection."""
