@@ -1,4 +1,4 @@
-"""`goald`: the commands, put together."""
+"""The entry point `goald`, with all commands."""
 
 import contextlib
 import sys
@@ -9,16 +9,30 @@ import typer
 from typer.core import TyperGroup
 
 from goald.cli.output.exit_codes import Code, PipeClosed, complain, report
+from goald.cli.output.help import hide_types_of_flags, show_flags
 
 EPILOG = (
-    "Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 a service cannot be reached "
-    "(try again); 4 not ready (status); 130 interrupted."
+    "Exit codes: 0 success; 1 failed; 2 wrong usage or settings; 3 a server cannot be reached, "
+    "try again; 4 not ready (status); 130 interrupted."
 )
 
 
 class _Commands(TyperGroup):
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, with flags shown as flags in its help."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            show_flags(command, ctx)
+        return command
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options of `goald` itself."""
+        params = super().get_params(ctx)
+        hide_types_of_flags(params)
+        return params
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, and see that what it printed has arrived."""
+        """Run the command and flush its output."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -30,7 +44,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="goald",
     cls=_Commands,
-    help="Takes contacts out of a marketing workflow the moment they have reached its goal.",
+    help="Takes contacts out of a marketing workflow as soon as they have reached its goal.",
     epilog=EPILOG,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,8 +52,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         print(f"goald {version('goald')}")
@@ -54,7 +68,7 @@ def _root(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        with contextlib.redirect_stdout(sys.stderr):  # Typer prints it, and returns nothing
+        with contextlib.redirect_stdout(sys.stderr):  # Typer prints the help.
             context.get_help()
         raise typer.Exit(Code.USAGE)
 
@@ -90,7 +104,7 @@ _add_commands()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; give the exit code (see `Code`). The entry point."""
+    """Run a command and return its exit code; see `Code`. Never raises."""
     try:
         result = app(
             args=list(sys.argv[1:] if arguments is None else arguments),
@@ -111,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _discard_output() -> None:
-    """Let nothing be written to the closed pipe when the interpreter ends."""
+    """Redirect standard output, so that the interpreter writes nothing to the closed pipe."""
     import os
 
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,7 +1,7 @@
-"""Send events to goald, and obey the exits it publishes. Needs redis-py and nothing else:
+"""Send events to goald, and process the exits that it publishes. Needs redis-py only:
 `pip install goald[client]`.
 
-Send:
+Send events:
 
     from goald.client import Publisher, event
 
@@ -10,20 +10,28 @@ Send:
             event("form.submitted", "acme", "contact-7", {"form_id": "form-123"})
         )
 
-Obey:
+Process exits:
 
     from goald.client import ExitReader
 
     async with ExitReader("redis://localhost", group="engine", consumer="engine-1") as exits:
         async for exit in exits:
-            cancelled = await take_out(exit.workflow_id, exit.enrollment_id)
+            cancelled = await end_enrollment(exit.workflow_id, exit.enrollment_id)
             await exits.acknowledged(exit, cancelled_actions=cancelled)
 
-An exit counts as obeyed when the body of the loop has come to its end; where it raises,
-the exit is read again. A crash between the two repeats it, so the body has to be
-idempotent: taking out an enrollment that is out already must do nothing.
+An exit counts as processed when the body of the loop ends. If the body raises, the exit is
+delivered again. A crash after the body and before the acknowledgement repeats the exit, so the
+body must be idempotent: ending an enrollment that has ended already must do nothing.
+
+A consumer group receives the exits of all tenants, and its members share them. Use one group name
+for each application. An application that handles some tenants only has a group of its own and
+skips the other tenants' exits; other groups still receive them.
+
+All calls are for asyncio and do not block the event loop. `ServiceUnavailable` means that Redis
+could not be reached or refused; the call may be repeated.
 """
 
+from goald.client.consumer_group import DeliverySettings
 from goald.client.envelope import event
 from goald.client.exit_reader import ExitReader
 from goald.client.publisher import Publisher
@@ -32,6 +40,7 @@ from goald.domain.errors import ServiceUnavailable
 from goald.domain.exit import Exit, TriggerEvent
 
 __all__ = [
+    "DeliverySettings",
     "Exit",
     "ExitReader",
     "Publisher",

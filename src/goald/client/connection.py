@@ -1,4 +1,4 @@
-"""The client's own connections, whatever it is given, and how long it keeps trying."""
+"""The client's own connections to Redis, and how long failures are retried."""
 
 import random
 import time
@@ -14,24 +14,26 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from goald.domain.connection_failure import cannot_connect, failure_cause
 from goald.domain.errors import ServiceUnavailable
 
 Connection: TypeAlias = Any
-"""A `redis.asyncio.Redis`; redis-py's types of its replies fit no single protocol."""
+"""A `redis.asyncio.Redis`. redis-py's reply types cover several protocols and fit none."""
 
 TIMEOUT_S = 10.0
-"""Redis is gone where it does not answer for so long."""
+"""Redis counts as unreachable if it does not answer within this time."""
 
 _LONGEST_PAUSE_S = 2.0
 
 
 def own_connection(redis: str | Connection) -> Connection:
-    """A client of our own, to be closed with `aclose`: for a URL, or with the address and
-    settings of the client given, which is left as it is. Replies are bytes, in RESP 2,
-    whatever that one's are. Does not connect.
+    """A Redis client that the caller closes with `aclose`. Does not connect.
 
-    It has no time-out of its own, since redis-py's loses cancellations under Python 3.11
-    (by `asyncio.wait_for`): calls go in `asyncio.timeout(TIMEOUT_S)`.
+    `redis`: a URL, or a client whose address and settings are copied; that client is not
+    changed. Replies are bytes in RESP 2, whatever the given client uses.
+
+    The client has no timeout of its own, because redis-py's timeout loses cancellations under
+    Python 3.11 (`asyncio.wait_for`). Calls use `asyncio.timeout(TIMEOUT_S)` instead.
     """
     if isinstance(redis, str):
         pool = ConnectionPool.from_url(redis)
@@ -44,21 +46,48 @@ def own_connection(redis: str | Connection) -> Connection:
     return Redis.from_pool(pool)
 
 
-class Attempts:
-    """Counts failures in a row: how long to pause, and when to say so."""
+def unavailable(connection: Connection, error: Exception, attempts: str = "") -> ServiceUnavailable:
+    """The error for a caller whose call failed with `error`. Names the server if it could not be
+    reached. `attempts` tells how often the call was tried, such as "3 attempts in 1.2 s"."""
+    after = f" ({attempts})" if attempts else ""
+    cause = failure_cause(error)
+    if cause is None:
+        return ServiceUnavailable(f"Redis reports an error{after}: {error}")
+    return ServiceUnavailable(
+        cannot_connect(
+            "Redis",
+            _address(connection),
+            cause + after,
+            "Check that it is running and that its URL is right.",
+        )
+    )
 
-    def __init__(self, patience_s: float | None) -> None:
-        """`patience_s`: how long failures are borne in silence; for ever, where None."""
+
+def _address(connection: Connection) -> str:
+    settings = connection.connection_pool.connection_kwargs
+    if path := settings.get("path"):
+        return str(path)
+    return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+
+
+class Attempts:
+    """Counts consecutive failures, and says how long to pause and when to give up."""
+
+    def __init__(self, connection: Connection, patience_s: float | None) -> None:
+        """`patience_s`: how long failures are retried before `check` raises; forever if None."""
+        self._connection = connection
         self._patience_s = patience_s
         self._failures = 0
         self._since = 0.0
         self._last: Exception | None = None
 
     def succeeded(self) -> None:
+        """A call succeeded: the count starts again at zero."""
         self._failures, self._last = 0, None
 
     def failed(self, error: Exception) -> float:
-        """Seconds to pause before the next try: longer each time, up to 2, with jitter."""
+        """A call failed. Returns the seconds to pause before the next attempt: longer each time,
+        at most 2, with jitter."""
         if self._last is None:
             self._since = time.monotonic()
         self._failures += 1
@@ -67,21 +96,22 @@ class Attempts:
         return longest * random.uniform(0.5, 1.0)
 
     def check(self, patience_s: float | None = None) -> None:
-        """Raises ServiceUnavailable where failures have gone on for longer than the
-        patience, or where trying again is of no use."""
+        """Raise ServiceUnavailable if calls have failed for longer than the patience, or if
+        another attempt cannot succeed, as after a refused password."""
         if self._last is None:
             return
         patience = self._patience_s if patience_s is None else patience_s
         waited = time.monotonic() - self._since
-        if _is_hopeless(self._last) or (patience is not None and waited >= patience):
-            raise ServiceUnavailable(
-                f"Redis failed {self._failures} times in {waited:.1f} s: {self._last}"
+        if _is_permanent(self._last) or (patience is not None and waited >= patience):
+            count = "1 attempt" if self._failures == 1 else f"{self._failures} attempts"
+            raise unavailable(
+                self._connection, self._last, f"{count} in {waited:.1f} s"
             ) from self._last
 
 
-def _is_hopeless(error: Exception) -> bool:
+def _is_permanent(error: Exception) -> bool:
     if isinstance(error, ReadOnlyError | OutOfMemoryError):
         return False
-    if isinstance(error, ResponseError):  # No type for these: the code begins the text.
+    if isinstance(error, ResponseError):  # These have no class: the text begins with the code.
         return str(error).split(" ", 1)[0] not in {"MISCONF", "NOREPLICAS", "UNBLOCKED"}
     return isinstance(error, AuthenticationError | ValueError | TypeError)

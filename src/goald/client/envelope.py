@@ -1,10 +1,11 @@
-"""The envelope that goald reads: a CloudEvents 1.0 event (3.1)."""
+"""The envelope that goald reads: a CloudEvents 1.0 event, as JSON or MessagePack."""
 
 import json
 import unicodedata
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from goald.domain.times import rfc3339, to_us
@@ -13,6 +14,7 @@ Format: TypeAlias = Literal["json", "msgpack"]
 
 MAX_EVENT_BYTES = 64 * 1024
 MAX_ID_CHARACTERS = 128
+_MAX_DECIMAL_EXPONENT = 100
 
 _REQUIRED = ("id", "source", "type", "time", "tenantid")
 
@@ -28,20 +30,21 @@ def event(
     source: str = "goald.client",
     traceparent: str | None = None,
 ) -> dict[str, Any]:
-    """An event of a contact, ready for `Publisher.publish`.
+    """An event of a contact, for `Publisher.publish`.
 
-    `data` needs no `contact_id`: it is put in. `id` is a new UUID and `time`, which must
-    have an offset, is now, unless given; give both where the same fact may be sent twice.
-    Raises ValueError, saying what is wrong.
+    `data` need not hold `contact_id`. An amount may be a `decimal.Decimal`; it is sent as a
+    decimal string, without loss. `id` is a new UUID and `time` is now unless given; `time` must
+    have an offset. Give both if the same fact may be sent twice. Raises ValueError, saying what
+    is wrong.
 
-    >>> made = event("form.submitted", "acme", "c-1", {"form_id": "f-1"}, id="e-1")
-    >>> made["type"], made["tenantid"], made["data"]
+    >>> sample = event("form.submitted", "acme", "c-1", {"form_id": "f-1"}, id="e-1")
+    >>> sample["type"], sample["tenantid"], sample["data"]
     ('form.submitted', 'acme', {'contact_id': 'c-1', 'form_id': 'f-1'})
     """
     given = dict(data or {})
     if given.setdefault("contact_id", contact) != contact:
         raise ValueError(f"data.contact_id is {given['contact_id']!r}, not {contact!r}")
-    made = {
+    envelope = {
         "specversion": "1.0",
         "id": str(uuid.uuid4()) if id is None else id,
         "source": source,
@@ -51,52 +54,84 @@ def event(
         "data": {"contact_id": contact, **given},
     }
     if traceparent is not None:
-        made["traceparent"] = traceparent
-    contact_key(made)
-    return made
+        envelope["traceparent"] = traceparent
+    contact_key(envelope)
+    return envelope
 
 
 def contact_key(event: Mapping[str, Any]) -> tuple[str, str]:
-    """An event's tenant and contact. Raises ValueError where something that every event
-    needs is not there; whether the rest means anything is for goald to judge."""
+    """An event's tenant and contact. Raises ValueError if an attribute that every event needs is
+    missing or is not valid. Checks nothing else: goald dead-letters an event that it refuses."""
     for name in _REQUIRED:
         value = event.get(name)
         if not isinstance(value, str) or not value:
-            raise ValueError(f"an event needs {name}, a string that is not empty")
+            raise ValueError(f"an event needs the attribute {name}, a string that is not empty")
     data = event.get("data")
     contact = data.get("contact_id") if isinstance(data, Mapping) else None
-    return _an_id("tenantid", event["tenantid"]), _an_id("data.contact_id", contact)
+    return _checked_id("tenantid", event["tenantid"]), _checked_id("data.contact_id", contact)
 
 
 def encode(event: Mapping[str, Any], form: Format) -> bytes:
-    """The bytes of an event. Raises ValueError for what cannot be written in that format
-    (in JSON, what is not finite) or comes to more than 64 KiB (D9)."""
+    """The bytes of an event. A `Decimal` becomes a decimal string, such as "149.90". Raises
+    ValueError for a value that the format cannot express (NaN and infinity included), and for an
+    event of more than 64 KiB (D9). MessagePack needs the package msgpack."""
     if form == "json":
         try:
-            text = json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            payload = json.dumps(
+                event,
+                ensure_ascii=False,
+                allow_nan=False,
+                separators=(",", ":"),
+                default=_decimal_text,
+            ).encode()
         except TypeError as error:
             raise ValueError(f"the event cannot be written as JSON: {error}") from error
-        payload = text.encode()
     else:
         payload = _packed(event)
     if len(payload) > MAX_EVENT_BYTES:
-        raise ValueError(f"the event has {len(payload)} bytes; {MAX_EVENT_BYTES} are allowed")
+        raise ValueError(f"the event has {len(payload)} bytes; at most {MAX_EVENT_BYTES} are sent")
     return payload
 
 
+def decode(payload: bytes) -> dict[str, Any]:
+    """The event in these bytes, JSON or MessagePack; the first byte says which. Raises ValueError
+    if they hold no map. MessagePack needs the package msgpack."""
+    try:
+        if payload[:1].isspace() or payload[:1] == b"{":
+            event = json.loads(payload)
+        else:
+            import msgpack
+
+            event = msgpack.unpackb(payload, strict_map_key=False)
+    except Exception as error:  # msgpack raises a dozen types
+        raise ValueError(f"not an event: {error}") from error
+    if not isinstance(event, dict):
+        raise ValueError("not an event: it is not a map")  # noqa: TRY004 - as documented
+    return event
+
+
 def _packed(event: Mapping[str, Any]) -> bytes:
-    import msgpack  # Not a dependency of the client; who asks for the format has it.
+    import msgpack  # Not a dependency of the client.
 
     try:
-        packed: bytes = msgpack.packb(dict(event))
+        packed: bytes = msgpack.packb(dict(event), default=_decimal_text)
     except TypeError as error:
         raise ValueError(f"the event cannot be written as MessagePack: {error}") from error
     return packed
 
 
-def _an_id(name: str, value: object) -> str:
+def _decimal_text(value: object) -> str:
+    """A Decimal without an exponent, which goald does not read. TypeError for other types."""
+    if not isinstance(value, Decimal):
+        raise TypeError(f"Object of type {type(value).__name__} is not serializable")
+    if not value.is_finite() or abs(value.adjusted()) > _MAX_DECIMAL_EXPONENT:
+        raise ValueError(f"{value} is not an amount that goald reads")
+    return format(value, "f")
+
+
+def _checked_id(name: str, value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_CHARACTERS:
-        raise ValueError(f"{name} has to be a string of 1 to {MAX_ID_CHARACTERS} characters")
+        raise ValueError(f"{name} must be a string of 1 to {MAX_ID_CHARACTERS} characters")
     if any(unicodedata.category(character) == "Cc" for character in value):
-        raise ValueError(f"{name} holds a control character")
+        raise ValueError(f"{name} contains a control character")
     return value

@@ -1,14 +1,13 @@
-"""Reads exits in a consumer group, each until it is obeyed."""
+"""Reads exits in a consumer group."""
 
 import asyncio
 import logging
 from collections import deque
 from types import TracebackType
-from typing import Any, Self
-
-from redis.exceptions import ResponseError
+from typing import Self
 
 from goald.client.connection import TIMEOUT_S, Attempts, Connection, own_connection
+from goald.client.consumer_group import ConsumerGroup, DeliverySettings, Entry
 from goald.client.envelope import event
 from goald.client.publisher import Publisher
 from goald.domain.exit import Exit
@@ -18,20 +17,26 @@ _log = logging.getLogger(__name__)
 
 
 class ExitReader:
-    """An async iterator over `goald:exits`, for one member of a consumer group (3.6).
+    """An async iterator over `goald:exits`, for one member of a consumer group.
 
-    When the loop comes back for the next exit, the last one's id is marked in Redis for the
-    group and its entry acknowledged, both or neither; an exit whose id is marked is passed
-    over, so that one that goald publishes twice is obeyed once. What this member left
-    unacknowledged comes first; what another has held for longer than `take_over_s` is taken
-    over, beside new ones. An exit may still come twice, after a crash or when a body takes
-    longer than that: bodies have to be idempotent.
+    A group receives the exits of all tenants, and each exit goes to one member of the group. Give
+    each application its own group name: applications that share a group take exits from each
+    other.
 
-    Redis gone is waited out. For one task.
+    An exit counts as processed when the loop asks for the next one. Its id is then marked in Redis
+    and its entry acknowledged, atomically. An exit whose id is marked is skipped, so an exit that
+    goald publishes twice is processed once.
+
+    Delivery is at least once. An exit comes again if the body raised, if the process died, or if
+    the body took longer than `claim_after_s`. Bodies must therefore be idempotent. After a
+    restart, a member continues with the exits that it had not processed.
+
+    The iterator waits for exits forever; it waits while Redis is unreachable, too, unless
+    `patience_s` is set. One task.
 
         async with ExitReader("redis://localhost", group="engine", consumer="engine-1") as exits:
             async for exit in exits:
-                await take_out(exit.workflow_id, exit.enrollment_id)
+                await end_enrollment(exit.workflow_id, exit.enrollment_id)
     """
 
     def __init__(
@@ -40,44 +45,41 @@ class ExitReader:
         *,
         group: str,
         consumer: str,
-        prefetch: int = 16,
-        take_over_s: float = 60.0,
-        mark_for_s: float = 86_400.0,
         from_start: bool = True,
         patience_s: float | None = None,
+        delivery: DeliverySettings | None = None,
     ) -> None:
-        """`redis`: a URL, or a `redis.asyncio.Redis` whose settings are taken over.
-        `consumer`: this member's name, the same after a restart. `prefetch`: how many exits
-        it may hold. `mark_for_s`: how long an obeyed exit is remembered. `from_start`:
-        whether a new group gets the exits that were there before it. `patience_s`: how long
-        Redis may be gone before ServiceUnavailable is raised; None: for ever. Does not
-        connect."""
+        """Does not connect.
+
+        `redis`: a URL, or a `redis.asyncio.Redis` whose settings are copied. `group`: the
+        application. `consumer`: the name of this member, unique in the group and the same after a
+        restart. `from_start`: whether a new group begins with the oldest exit that is stored,
+        else with the next one. `patience_s`: how long Redis may be unreachable before
+        ServiceUnavailable is raised; None waits forever.
+        """
         self._redis = own_connection(redis)
         self._publisher = Publisher(redis)
-        self._group = group
-        self._consumer = consumer
-        self._prefetch = prefetch
-        self._take_over_ms = int(take_over_s * 1_000)
-        self._mark_for_ms = int(mark_for_s * 1_000)
-        self._group_start = "0" if from_start else "$"
-        self._attempts = Attempts(patience_s)
-        self._held: deque[tuple[bytes, dict[bytes, bytes]]] = deque()
+        self._group = ConsumerGroup(
+            self._redis, EXITS, group, consumer, delivery or DeliverySettings(), from_start
+        )
+        self._attempts = Attempts(self._redis, patience_s)
+        self._fetched: deque[Entry] = deque()
         self._current: Exit | None = None
-        self._own_after: bytes | None = b"0"
-        self._has_group = False
-        self._take_over_from = b"0-0"
-        self._take_over_at = 0.0
 
     def __aiter__(self) -> Self:
-        """Begin a loop. An exit that an earlier loop was left with counts as not obeyed: it
-        may have been left by an error."""
+        """Start a loop. The last exit of an earlier loop counts as not processed, because an
+        error may have ended that loop."""
         if self._current is not None:
             self._current = None
-            self._begin_again()
+            self._restart()
         return self
 
     async def __anext__(self) -> Exit:
-        """The next exit; waits until there is one. The one before counts as obeyed."""
+        """The next exit. Waits until there is one. The previous exit counts as processed.
+
+        Raises ServiceUnavailable if Redis is unreachable for longer than `patience_s`. A
+        cancelled call loses no exit.
+        """
         while True:
             try:
                 async with asyncio.timeout(TIMEOUT_S):
@@ -85,11 +87,11 @@ class ExitReader:
             except Exception as error:
                 pause = self._attempts.failed(error)
                 self._attempts.check()
-                _log.warning("reading exits failed, and is tried again: %s", error)
-                self._begin_again()
+                _log.warning("Reading exits failed and is retried: %s", error)
+                self._restart()
                 await asyncio.sleep(pause)
             except BaseException:
-                self._begin_again()
+                self._restart()
                 raise
             else:
                 self._attempts.succeeded()
@@ -97,9 +99,12 @@ class ExitReader:
                     return found
 
     async def acknowledged(self, exit: Exit, *, cancelled_actions: int = 0) -> None:  # noqa: A002
-        """Tell goald that the exit was obeyed, and how many pending actions were cancelled
-        (`workflow.exit.acknowledged`). Returns when Redis has it. Telling it twice changes
-        nothing: the event's id is the exit's."""
+        """Report to goald that the exit was processed, and how many pending actions were
+        cancelled (`workflow.exit.acknowledged`).
+
+        Returns when Redis has stored the report. A repeated report changes nothing, because its
+        event id is the exit's id. Raises ServiceUnavailable if Redis fails for 30 s.
+        """
         await self._publisher.publish(
             event(
                 "workflow.exit.acknowledged",
@@ -111,14 +116,14 @@ class ExitReader:
                     "cancelled_actions": cancelled_actions,
                 },
                 id=exit.id,
-                source=f"goald.client/{self._group}",
+                source=f"goald.client/{self._group.name}",
                 traceparent=exit.traceparent,
             )
         )
         await self._publisher.flush()
 
     async def aclose(self) -> None:
-        """Disconnect. The exit at hand counts as not obeyed."""
+        """Disconnect. The current exit counts as not processed."""
         self._current = None
         try:
             await self._publisher.aclose(patience_s=0.0)
@@ -134,7 +139,8 @@ class ExitReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes. An exit whose body was left without an error, by `break`, was obeyed."""
+        """Close. After `break`, the current exit counts as processed; after an error it does
+        not."""
         try:
             if error is None and self._current is not None:
                 async with asyncio.timeout(TIMEOUT_S):
@@ -143,102 +149,35 @@ class ExitReader:
             await self.aclose()
 
     async def _next(self) -> Exit | None:
-        """Finish the exit before, and find the next; None where there was none for a while."""
+        """Finish the previous exit and find the next. None if there was none for a while."""
         if self._current is not None:
             await self._finish(self._current)
             self._current = None
-        if not self._held:
-            await self._fetch()
-        while self._held:
-            entry_id, fields = self._held[0]
-            found = _parse(entry_id, fields)
-            if found is not None and not await self._redis.exists(self._mark(found)):
-                self._held.popleft()
+        if not self._fetched:
+            self._fetched.extend(await self._group.fetch())
+        while self._fetched:
+            entry = self._fetched[0]
+            found = _parse(entry)
+            if found is not None and not await self._group.is_processed(found.id):
+                self._fetched.popleft()
                 self._current = found
                 return found
-            await self._redis.xack(EXITS, self._group, entry_id)
-            self._held.popleft()
+            await self._group.acknowledge(entry.id)
+            self._fetched.popleft()
         return None
 
-    async def _finish(self, done: Exit) -> None:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(self._mark(done), 1, px=self._mark_for_ms)
-            pipe.xack(EXITS, self._group, done.entry_id)
-            await pipe.execute()
+    async def _finish(self, processed: Exit) -> None:
+        await self._group.finish(processed.entry_id, processed.id)
 
-    def _mark(self, found: Exit) -> str:
-        return f"goald:obeyed:{self._group}:{found.id}"
-
-    async def _fetch(self) -> None:
-        """Fill what is held: own entries of before first, then new and abandoned ones."""
-        if not self._has_group:
-            await self._make_group()
-        if self._own_after is not None:
-            entries = await self._read_group(self._own_after, block_ms=None)
-            self._own_after = entries[-1][0] if entries else None
-            self._held.extend(entries)
-            return
-        abandoned = await self._take_over()
-        new = await self._read_group(b">", block_ms=None if abandoned else 1_000)
-        self._held.extend(abandoned + new)
-
-    async def _make_group(self) -> None:
-        try:
-            await self._redis.xgroup_create(EXITS, self._group, self._group_start, mkstream=True)
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
-        self._has_group = True
-
-    async def _read_group(self, after: bytes, block_ms: int | None) -> list[Any]:
-        try:
-            reply = await self._redis.xreadgroup(
-                self._group, self._consumer, {EXITS: after}, count=self._prefetch, block=block_ms
-            )
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
-                raise
-            _log.warning("the group %s is gone; it is made again", self._group)
-            self._group_start = "0"  # Nothing may be passed over that came since.
-            self._has_group = False
-            return []
-        return list(reply[0][1]) if reply else []
-
-    async def _take_over(self) -> list[Any]:
-        """A page of what other members have held for too long; looked for now and then."""
-        now = asyncio.get_running_loop().time()
-        if now < self._take_over_at:
-            return []
-        try:
-            reply = await self._redis.xautoclaim(
-                EXITS,
-                self._group,
-                self._consumer,
-                self._take_over_ms,
-                self._take_over_from,
-                count=self._prefetch,
-            )
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
-                raise
-            return []
-        self._take_over_from = reply[0]
-        if self._take_over_from == b"0-0":  # It went round once.
-            self._take_over_at = now + self._take_over_ms / 2_000
-        # Redis 6.2 gives entries that were deleted without id or fields.
-        return [entry for entry in reply[1] if entry and entry[0] is not None]
-
-    def _begin_again(self) -> None:
-        """After a failure, whose reply may be lost with entries in it: read own ones first."""
-        self._held.clear()
-        self._own_after = b"0"
-        self._has_group = False
+    def _restart(self) -> None:
+        self._fetched.clear()
+        self._group.restart()
 
 
-def _parse(entry_id: bytes, fields: dict[bytes, bytes] | None) -> Exit | None:
-    """The exit, or None for what is none: an entry of somebody else's, or a trimmed one."""
+def _parse(entry: Entry) -> Exit | None:
+    """The exit, or None if the entry holds none: it is not goald's, or it was trimmed."""
     try:
-        return Exit.parse((fields or {})[FIELD.encode()], entry_id.decode())
+        return Exit.parse((entry.fields or {})[FIELD.encode()], entry.id.decode())
     except (KeyError, ValueError) as error:
-        _log.warning("entry %s of %s is no exit: %s", entry_id.decode(), EXITS, error)
+        _log.warning("Entry %s of %s is not an exit: %s", entry.id.decode(), EXITS, error)
         return None

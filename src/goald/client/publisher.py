@@ -20,7 +20,7 @@ _BATCH_EVENTS = 2_000
 _BATCH_BYTES = 1 << 20
 
 _CHANGE_PAUSE_S = 0.1
-"""Between two looks whether a change of the number of streams is done."""
+"""The pause between two checks whether a change of the number of streams is complete."""
 
 _APPEND = """
 local count = redis.call('MGET', KEYS[2], KEYS[3])
@@ -33,28 +33,26 @@ for i = 3, #ARGV do
 end
 return #ARGV - 2
 """
-"""Appends a stream's part of a batch, in one step with the look whether it is routed by the
-number of streams that there are, and that nobody is changing it: else appends nothing and
-gives that number, and the one to come. A number that is gone, as after the loss of Redis'
-data, is no other number.
+"""Appends one stream's events of a batch, if the number of streams is still the one that they
+were routed by and no change of it is announced. Otherwise appends nothing and returns that
+number and the announced one. A missing number, as after a loss of Redis data, is no difference.
 
-Ends at the first error, and gives it back without what Redis 6.2 puts before its code, so
-that redis-py knows its type. One reply for a part: twice as many events a second as with one
-XADD each."""
+Stops at the first error and returns it without the prefix of Redis 6.2, so that redis-py
+recognises its type. One reply for all events of a stream doubles the throughput."""
 
 
 class Publisher:
-    """Sends events, each to the stream that keeps its contact's events in order (3.2).
+    """Sends events to goald's streams. A contact's events keep their order.
 
-    `publish` returns when the event is in a bounded buffer, waiting for room where there is
-    none; `flush` returns when Redis has taken all that was published before. A batch that
-    failed is sent again, whole, before anything later: the events of a contact keep their
-    order, and may come twice, with the same ids, which changes nothing for goald (D1).
+    `publish` puts an event into a bounded buffer and returns; it waits only if the buffer is full.
+    `flush` returns when Redis has stored every event published before it. Delivery is at least
+    once: a batch whose outcome is unknown is sent again, with the same event ids, before any
+    later event. Repeated events change nothing in goald (D1).
 
-    While `goald streams set` changes the number of streams, sending waits until what was sent
-    before has taken effect; then it goes on by the new number, in order.
+    While `goald streams set` changes the number of streams, events wait in the buffer; then they
+    are sent to the new streams in order.
 
-    For one event loop. Any number of tasks may publish; the order between tasks is theirs.
+    One event loop. Several tasks may publish; the order among tasks is up to them.
 
         async with Publisher("redis://localhost") as publisher:
             await publisher.publish(event("contact.tag.added", "acme", "c-1", {"tag_id": "t-1"}))
@@ -68,36 +66,42 @@ class Publisher:
         buffer_events: int = 10_000,
         patience_s: float = 30.0,
     ) -> None:
-        """`redis`: a URL, or a `redis.asyncio.Redis` whose settings are taken over.
-        `format`: "msgpack" is smaller and needs the package of that name. `buffer_events`:
-        how many events may wait. `patience_s`: how long Redis may fail before a call that
-        waits raises; the events are kept, and sending is tried on. Does not connect."""
+        """Does not connect.
+
+        `redis`: a URL, or a `redis.asyncio.Redis` whose settings are copied. `format`: "msgpack"
+        is smaller than "json" and needs the package msgpack. `buffer_events`: the capacity of the
+        buffer. `patience_s`: how long Redis may fail before a waiting call raises
+        ServiceUnavailable. The events stay in the buffer, and the publisher keeps trying.
+        """
         self._redis = own_connection(redis)
         self._format: Format = format
-        self._room = buffer_events
+        self._capacity = buffer_events
         self._buffer: deque[tuple[int, bytes]] = deque()
         self._batch: list[tuple[int, bytes]] = []
         self._batch_events = 0
         self._accepted = 0
         self._sent = 0
         self._streams: int | None = None
-        self._attempts = Attempts(patience_s)
+        self._attempts = Attempts(self._redis, patience_s)
         self._filled = asyncio.Event()
-        self._moved = asyncio.Condition()
+        self._progressed = asyncio.Condition()
         self._sender: asyncio.Task[None] | None = None
         self._closed = False
 
     async def publish(self, event: Mapping[str, Any]) -> None:
-        """Take one event, as `goald.client.event` makes it or any CloudEvent with
-        `tenantid` and `data.contact_id`. Raises ValueError, taking nothing, for one that
-        goald would refuse at sight; ServiceUnavailable, taking nothing, where the buffer
-        is full and Redis has failed for too long."""
+        """Put one event into the buffer: one of `goald.client.event`, or any CloudEvent with
+        `tenantid` and `data.contact_id`.
+
+        Waits while the buffer is full. Raises ValueError if the event cannot be sent, and
+        ServiceUnavailable if the buffer is full and Redis has failed for longer than the
+        patience; the event is not in the buffer then.
+        """
         tenant, contact = contact_key(event)
         await self.publish_encoded(tenant, contact, encode(event, self._format))
 
     async def publish_many(self, events: Iterable[Mapping[str, Any]]) -> int:
-        """Take many, in their order; how many. Raises as `publish` does, at the first that
-        cannot be taken: those before it are on their way."""
+        """Put events into the buffer in order and return their number. Raises like `publish` at
+        the first event that fails; the events before it are in the buffer."""
         count = 0
         for event in events:
             await self.publish(event)
@@ -105,15 +109,15 @@ class Publisher:
         return count
 
     async def publish_encoded(self, tenant: str, contact: str, payload: bytes) -> None:
-        """Take an event that is encoded already, in either format. Its bytes are not
-        looked at; else as `publish`."""
+        """Like `publish`, for an event that is already encoded as JSON or MessagePack. Its bytes
+        are not checked; `tenant` and `contact` must be those of the event."""
         slot = slot_of(tenant, contact)
-        while len(self._buffer) >= self._room:
-            async with self._moved:
+        while len(self._buffer) >= self._capacity:
+            async with self._progressed:
                 if self._closed:
                     break
                 self._attempts.check()
-                await self._moved.wait()
+                await self._progressed.wait()
         if self._closed:
             raise ServiceUnavailable("the publisher is closed")
         if self._sender is None:
@@ -123,30 +127,32 @@ class Publisher:
         self._filled.set()
 
     async def flush(self, *, patience_s: float | None = None) -> None:
-        """Wait until Redis has taken everything that was published before. Raises
-        ServiceUnavailable where it fails for longer than the patience; nothing is lost by
-        that, and flushing again waits on."""
+        """Wait until Redis has stored everything published before this call.
+
+        Raises ServiceUnavailable if Redis fails for longer than the patience. The events stay in
+        the buffer, and another `flush` continues to wait.
+        """
         target = self._accepted
-        async with self._moved:
+        async with self._progressed:
             while self._sent < target:
                 self._attempts.check(patience_s)
-                await self._moved.wait()
+                await self._progressed.wait()
 
     async def aclose(self, *, patience_s: float | None = None) -> None:
-        """Flush, stop and disconnect. Raises ServiceUnavailable where events are left; they
-        are lost then."""
+        """Flush and disconnect. Raises ServiceUnavailable if Redis did not store every event in
+        time; the remaining events are lost."""
         self._closed = True
         try:
             await self.flush(patience_s=patience_s)
         except ServiceUnavailable as error:
-            left = self._accepted - self._sent
-            raise ServiceUnavailable(f"{left} events were not sent: {error}") from error
+            unsent = self._accepted - self._sent
+            raise ServiceUnavailable(f"{unsent} events were not sent: {error}") from error
         finally:
             if self._sender is not None:
                 self._sender.cancel()
                 await asyncio.wait([self._sender])
-            async with self._moved:  # nothing moves any more: who waits for room is told
-                self._moved.notify_all()
+            async with self._progressed:  # Callers that wait for capacity raise now.
+                self._progressed.notify_all()
             await self._redis.aclose()
 
     async def __aenter__(self) -> Self:
@@ -158,7 +164,7 @@ class Publisher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes. After an error of the body, what Redis takes at once is still sent."""
+        """Close. After an error in the body, only one attempt to send the buffer is made."""
         await self.aclose(patience_s=None if error is None else 0.0)
 
     async def _send_on(self) -> None:
@@ -167,12 +173,12 @@ class Publisher:
             self._filled.clear()
             while self._take_batch():
                 pause = await self._send_batch()
-                async with self._moved:
-                    self._moved.notify_all()
+                async with self._progressed:
+                    self._progressed.notify_all()
                 await asyncio.sleep(pause)
 
     def _take_batch(self) -> bool:
-        """Whether there is a batch to send: the one that failed, else the next."""
+        """Prepare the batch to send: the failed one, else the next. False if there is none."""
         size = 0
         if not self._batch:
             while self._buffer and len(self._batch) < _BATCH_EVENTS and size < _BATCH_BYTES:
@@ -182,7 +188,7 @@ class Publisher:
         return bool(self._batch)
 
     async def _send_batch(self) -> float:
-        """Send what is left of the batch; how many seconds to pause before the next try."""
+        """Send the rest of the batch. Returns the seconds to pause before the next attempt."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 while self._batch:
@@ -190,41 +196,45 @@ class Publisher:
         except _CountChanging as error:
             self._attempts.failed(error)
             return _CHANGE_PAUSE_S
-        except Exception as error:  # Whatever it was, the events stay, and who waits is told.
+        except Exception as error:  # Any error: the events stay in the batch.
             count = len(self._batch)
-            _log.warning("sending %d events failed, and is tried again: %s", count, error)
+            _log.warning("Sending %d events failed and is retried: %s", count, error)
             return self._attempts.failed(error)
         self._sent += self._batch_events
         self._attempts.succeeded()
         return 0.0
 
     async def _append(self) -> None:
-        """Send what is left of the batch once. What Redis has taken leaves it: a contact's
-        events are all in one part, and so are taken together or not at all."""
+        """Send the rest of the batch once, and remove from it what Redis has stored. A contact's
+        events are in one stream: they are stored together or not at all."""
         if self._streams is None:
             self._streams = int(await self._redis.get(STREAM_COUNT) or DEFAULT_STREAMS)
-        parts: dict[int, list[bytes]] = {}
+        by_stream: dict[int, list[bytes]] = {}
         for slot, payload in self._batch:
-            parts.setdefault(slot % self._streams, []).append(payload)
+            by_stream.setdefault(slot % self._streams, []).append(payload)
         async with self._redis.pipeline(transaction=False) as pipe:
-            for partition, payloads in parts.items():
+            for partition, payloads in by_stream.items():
                 keys = event_stream(partition), STREAM_COUNT, NEXT_STREAMS
                 pipe.eval(_APPEND, len(keys), *keys, self._streams, FIELD, *payloads)
             replies = await pipe.execute(raise_on_error=False)
-        taken = {part for part, reply in zip(parts, replies, strict=True) if isinstance(reply, int)}
-        if len(taken) == len(parts):
+        stored = {
+            partition
+            for partition, reply in zip(by_stream, replies, strict=True)
+            if isinstance(reply, int)
+        }
+        if len(stored) == len(by_stream):
             self._batch = []
             return
-        self._batch = [each for each in self._batch if each[0] % self._streams not in taken]
+        self._batch = [each for each in self._batch if each[0] % self._streams not in stored]
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
-        held, coming = next(reply for reply in replies if not isinstance(reply, int))
-        if coming is not None:
+        current, announced = next(reply for reply in replies if not isinstance(reply, int))
+        if announced is not None:
             raise _CountChanging(
-                f"the number of event streams is being changed to {coming.decode()}"
+                f"the number of event streams is being changed to {announced.decode()}"
             )
-        self._streams = int(held)
+        self._streams = int(current)
 
 
 class _CountChanging(Exception):

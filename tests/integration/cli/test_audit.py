@@ -1,4 +1,4 @@
-"""`goald audit verify`: its exit code, its words, and the ends of chains kept elsewhere."""
+"""`goald audit verify`: exit codes, messages, and saved heads."""
 
 import json
 from collections.abc import Callable
@@ -48,26 +48,26 @@ def test_command_ends_with_1_and_says_what_a_finding_means(
     assert code == 1
     assert not answer["intact"]
     (one,) = answer["findings"]
-    assert (one["writer"], one["number"], one["last_number"]) == ("slots/0", 4, 5)
+    assert (one["chain"], one["number"], one["last_number"]) == ("slots/0", 4, 5)
     assert main(["audit", "verify"]) == 1
     shown = capsys.readouterr().out
-    assert "NOT as it was written" in shown
+    assert "NOT intact" in shown
     assert "4-5" in shown
-    assert "it was deleted" in shown
+    assert "the row was deleted" in shown
 
 
-def test_ends_kept_elsewhere_find_a_log_rewritten_with_its_own_ends(
+def test_saved_heads_reveal_a_log_rewritten_with_its_own_heads(
     log: Database, verify: Callable[..., tuple[int, Any]], tmp_path: Path
 ) -> None:
-    kept = tmp_path / "heads.json"
-    assert verify("--save-heads", str(kept))[1]["heads_saved"] == str(kept)
+    saved = tmp_path / "heads.json"
+    assert verify("--save-heads", str(saved))[1]["heads_saved"] == str(saved)
     achieve(log, "later")
-    assert verify("--heads", str(kept))[0] == 0
+    assert verify("--heads", str(saved))[0] == 0
     rewrite_last_of_tenant(log)
     assert verify()[0] == 0
-    code, answer = verify("--heads", str(kept))
+    code, answer = verify("--heads", str(saved))
     assert code == 1
-    assert [(one["writer"], one["what"]) for one in answer["findings"]] == [
+    assert [(one["chain"], one["finding"]) for one in answer["findings"]] == [
         ("tenant/zeta", "rewritten")
     ]
 
@@ -75,11 +75,11 @@ def test_ends_kept_elsewhere_find_a_log_rewritten_with_its_own_ends(
 @pytest.mark.parametrize(
     ("chain", "left"), [("slots/0", 7), ("slots/0", 0), ("tenant/acme", 0), ("tenant/zeta", 1)]
 )
-def test_ends_kept_elsewhere_find_a_chain_cut_off_with_its_own_end(
+def test_saved_heads_reveal_a_chain_truncated_with_its_own_head(
     log: Database, verify: Callable[..., tuple[int, Any]], tmp_path: Path, chain: str, left: int
 ) -> None:
-    kept = tmp_path / "heads.json"
-    verify("--save-heads", str(kept))
+    saved = tmp_path / "heads.json"
+    verify("--save-heads", str(saved))
     tamper(log, f"DELETE FROM goald.audit_log WHERE writer = '{chain}' AND number > {left}")
     tamper(
         log,
@@ -89,13 +89,13 @@ def test_ends_kept_elsewhere_find_a_chain_cut_off_with_its_own_end(
         f" l WHERE l.writer = h.writer AND h.writer = '{chain}' AND l.number = {left}",
     )
     assert verify()[0] == 0
-    code, answer = verify("--heads", str(kept))
+    code, answer = verify("--heads", str(saved))
     assert code == 1
-    assert [(one["writer"], one["what"]) for one in answer["findings"]] == [(chain, "lost")]
+    assert [(one["chain"], one["finding"]) for one in answer["findings"]] == [(chain, "lost")]
 
 
 def rewrite_last_of_tenant(log: Database) -> None:
-    """Change the last row of a chain, hash it anew, and put the end right."""
+    """Change the last row of a chain, its hash, and the head."""
     with psycopg.connect(log.admin_dsn) as admin:
         admin.execute(
             "UPDATE goald.audit_log l SET actor = 'eve', hash = goald.audit_link(NULL, p.hash,"
@@ -110,7 +110,7 @@ def rewrite_last_of_tenant(log: Database) -> None:
         )
 
 
-def test_ends_of_a_log_that_is_not_intact_are_not_saved(
+def test_heads_of_a_log_that_is_not_intact_are_not_saved(
     log: Database, verify: Callable[..., tuple[int, Any]], tmp_path: Path
 ) -> None:
     tamper(log, f"DELETE FROM goald.audit_log WHERE {SHARD} = 9")
@@ -120,7 +120,7 @@ def test_ends_of_a_log_that_is_not_intact_are_not_saved(
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"goald_audit_heads": 1, "heads": {"w": 1}}'])
-def test_file_that_holds_no_ends_is_refused(
+def test_a_file_without_heads_is_refused(
     verify: Callable[..., tuple[int, Any]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -129,7 +129,7 @@ def test_file_that_holds_no_ends_is_refused(
     file = tmp_path / "heads.json"
     file.write_text(content)
     assert main(["audit", "verify", "--heads", str(file)]) == 1
-    assert "holds no ends of the audit log" in capsys.readouterr().err
+    assert "was not written by `goald audit verify --save-heads`" in capsys.readouterr().err
 
 
 def test_database_without_a_log_says_what_to_do(
@@ -142,7 +142,7 @@ def test_database_without_a_log_says_what_to_do(
     assert "run `goald migrate`" in capsys.readouterr().err
 
 
-def test_login_that_may_not_act_as_the_owner_is_told_so(
+def test_a_login_without_the_owner_role_is_refused_with_advice(
     log: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     login = "audit_test_nobody"
@@ -157,6 +157,12 @@ def test_login_that_may_not_act_as_the_owner_is_told_so(
             admin.execute(f"DROP ROLE {login}".encode())
 
 
-def test_postgres_that_is_away_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_postgres_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql:///goald?host=/nowhere")
     assert main(["audit", "verify"]) == 3
+    assert capsys.readouterr().err == (
+        "goald: Cannot connect to Postgres at /nowhere/.s.PGSQL.5432: the socket does not exist. "
+        "Check that it is running and that GOALD_POSTGRES_DSN is right.\n"
+    )

@@ -122,8 +122,11 @@ def test_apply_makes_shows_and_repeats(
     made = run("apply", "w.yaml")
     assert made.code == 0, made.err
     assert "nurture / won" in made.out
-    assert "3 changes made for acme. No shard is running" in made.out
-    assert "Nothing to do: acme is as the file says." in run("apply", "w.yaml").out
+    assert (
+        "3 changes made for acme. No shard is running: the change applies when goald starts."
+        in made.out
+    )
+    assert "Nothing to do: acme matches the file." in run("apply", "w.yaml").out
 
 
 def test_apply_shows_what_changes_and_deletes_only_when_told(

@@ -74,7 +74,7 @@ def test_a_person_reads_what_would_happen(explain: Callable[..., Ran]) -> None:
     lines = ran.out.splitlines()
     assert lines[0].startswith("payment.completed evt-1 of ann")
     assert "e-1 in nurture: would complete" in lines[1]
-    assert 'purchase_made {"min_amount": "100.50"}: achieved' in lines[2]
+    assert "purchase_made {min_amount: 100.50}: achieved" in lines[2]
     assert "e-0 in nurture: enrollment completed_goal" in lines[3]
 
 

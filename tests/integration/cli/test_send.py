@@ -14,10 +14,10 @@ import pytest
 from tests.support.services.commands import GOALD, Ran, an_exit, events_in
 from tests.support.services.redis_proxy import Proxy
 
-from goald.cli.commands import replay
 from goald.cli.main import main
 from goald.domain.streams import partition_of
 from goald.redis_keys import event_stream
+from goald.runtime.wiring import operations
 
 
 def test_send_puts_an_event_on_its_stream(run: Callable[..., Ran], streams: Any) -> None:
@@ -43,9 +43,7 @@ def test_send_puts_an_event_on_its_stream(run: Callable[..., Ran], streams: Any)
 @pytest.mark.parametrize(
     "more", [["--time", "2026-03-01T12:00:00"], ["--time", "soon"], ["x"], ["contact_id=c"]]
 )
-def test_send_refuses_what_it_cannot_mean(
-    run: Callable[..., Ran], streams: Any, more: list[str]
-) -> None:
+def test_send_refuses_wrong_usage(run: Callable[..., Ran], streams: Any, more: list[str]) -> None:
     ran = run("send", "a.b", "--tenant", "acme", "--contact", "c-1", *more)
     assert ran.code == 2
     assert events_in(streams) == []
@@ -57,7 +55,7 @@ async def test_send_waits_for_the_exit_it_causes(
     stream = event_stream(partition_of("acme", "c-1", 4))
 
     def answer() -> None:
-        """Does as goald does: publish, then acknowledge."""
+        """Publish, then acknowledge, as goald does."""
         streams.xgroup_create(stream, "goald", id="0", mkstream=True)
         found: Any = []
         deadline = time.monotonic() + 30
@@ -77,10 +75,12 @@ async def test_send_waits_for_the_exit_it_causes(
     assert "c-9" not in printed
 
 
-def test_send_gives_up_waiting_where_nobody_reads(run: Callable[..., Ran], streams: Any) -> None:
+def test_send_stops_waiting_if_goald_does_not_process_the_event(
+    run: Callable[..., Ran], streams: Any
+) -> None:
     ran = run("send", "a.b", "--tenant", "acme", "--contact", "c-1", "--wait", "0.1")
     assert ran.code == 1
-    assert "did not take effect within 0.1 s" in ran.err
+    assert "The event was not processed within 0.1 s." in ran.err
 
 
 def lines(count: int) -> bytes:
@@ -114,7 +114,7 @@ def test_replay_sends_all_in_the_order_of_each_contact(
     assert all(found == sorted(found) for found in numbers.values())
 
 
-def test_replay_tells_of_bad_lines_and_sends_the_others(
+def test_replay_reports_bad_lines_and_sends_the_others(
     run: Callable[..., Ran], streams: Any
 ) -> None:
     content = lines(1) + b"nonsense\n" + b'{"tenantid": "acme"}\n' + lines(2)
@@ -128,7 +128,7 @@ def test_replay_tells_of_bad_lines_and_sends_the_others(
     assert run("replay", "-", "--skip-bad", stdin=content).code == 0
 
 
-def test_replay_goes_on_from_a_line(run: Callable[..., Ran], streams: Any, tmp_path: Path) -> None:
+def test_replay_starts_at_a_line(run: Callable[..., Ran], streams: Any, tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_bytes(lines(10))
     assert run("replay", "log.jsonl", "--from-line", "9").code == 0
     assert {event["id"] for event in events_in(streams)} == {"e-8", "e-9"}
@@ -137,10 +137,10 @@ def test_replay_goes_on_from_a_line(run: Callable[..., Ran], streams: Any, tmp_p
 def test_replay_of_a_file_that_is_not_there(run: Callable[..., Ran], streams: Any) -> None:
     ran = run("replay", "none.jsonl")
     assert ran.code == 1
-    assert "none.jsonl cannot be read" in ran.err
+    assert "Cannot read none.jsonl: No such file or directory." in ran.err
 
 
-def test_an_interrupted_replay_says_where_to_go_on(streams: Any, tmp_path: Path) -> None:
+def test_an_interrupted_replay_says_where_to_continue(streams: Any, tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_bytes(lines(5_000))
     process = subprocess.Popen(
         [*GOALD, "replay", "log.jsonl", "--rate", "200"], stderr=subprocess.PIPE, text=True
@@ -153,17 +153,17 @@ def test_an_interrupted_replay_says_where_to_go_on(streams: Any, tmp_path: Path)
     _, printed = process.communicate(timeout=60)
     sent = len(events_in(streams))
     assert process.returncode == 130
-    assert f"{sent:,} events were sent; go on with --from-line {sent + 1}" in printed
+    assert f"{sent:,} events were sent. Continue with --from-line {sent + 1}." in printed
 
 
-async def test_a_replay_that_loses_redis_says_from_where_nothing_is_lost(
+async def test_a_replay_that_loses_redis_says_where_to_continue(
     streams: Any,
     redis_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(replay, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(operations, "REPLAY_PATIENCE_S", 0.5)
     (tmp_path / "log.jsonl").write_bytes(lines(5_000))
     async with Proxy(redis_url.removeprefix("unix://")) as proxy:
         monkeypatch.setenv("GOALD_REDIS_URL", proxy.url)
@@ -176,7 +176,7 @@ async def test_a_replay_that_loses_redis_says_from_where_nothing_is_lost(
         proxy.cut()
         assert await running == 3
     printed = capsys.readouterr().err
-    found = re.search(r"([0-9,]+) events were sent; go on with --from-line ([0-9]+)", printed)
+    found = re.search(r"([0-9,]+) events were sent. Continue with --from-line ([0-9]+)", printed)
     assert found is not None
     numbers = {event["data"]["number"] for event in events_in(streams)}
     assert numbers >= set(range(int(found[2]) - 1))

@@ -1,4 +1,4 @@
-"""`goald serve --embedded --demo` as a newcomer meets it, and the commands beside it."""
+"""`goald serve --embedded --demo` and the commands that use it."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def test_it_shows_exits_within_its_first_lines(daemon: Daemon) -> None:
     assert any("goald is ready" in line for line in daemon.printed)
 
 
-def test_the_commands_that_it_tells_to_try_work(daemon: Daemon) -> None:
+def test_the_suggested_commands_work(daemon: Daemon) -> None:
     heading = daemon.printed.index("Try in another terminal:")
     commands = [shlex.split(line) for line in daemon.printed[heading + 1 : heading + 4]]
     tail, enrol, achieve = (words[words.index("tail" if i == 0 else "send") :]
@@ -119,10 +119,11 @@ def test_the_commands_that_it_tells_to_try_work(daemon: Daemon) -> None:
     assert "tag_added by contact.tag.added" in achieved.stdout
 
 
-def test_an_event_that_meets_no_goal_says_so(daemon: Daemon) -> None:
+def test_an_ignored_event_is_reported_as_ignored(daemon: Daemon) -> None:
     ran = daemon.run("send", "page.visited", "--tenant", "demo", "--contact", "x", "--wait", "60")
     assert ran.returncode == 0, ran.stderr
-    assert "met no goal" in ran.stdout
+    assert "Processed: the event was ignored." in ran.stdout
+    assert "goald ignores events of type page.visited" in ran.stderr
 
 
 def test_a_bad_event_comes_back_with_its_reason(daemon: Daemon) -> None:
@@ -160,7 +161,7 @@ def test_the_metrics_of_every_process_are_served(daemon: Daemon) -> None:
     assert re.search(r'goald_exits_total\{index="1",role="shard"\} [1-9]', text)
 
 
-def test_it_stops_on_sigterm_and_is_found_no_more(daemon: Daemon) -> None:
+def test_it_stops_on_sigterm_and_is_not_found_then(daemon: Daemon) -> None:
     assert daemon.stop() == 0
     ran = daemon.run("status")
     assert ran.returncode == 1

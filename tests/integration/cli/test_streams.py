@@ -1,4 +1,4 @@
-"""`goald streams`: how many there are, and another number of them, with a running goald (3.2)."""
+"""`goald streams`: show the event streams and change their number, with a running goald."""
 
 import json
 import signal
@@ -26,12 +26,12 @@ def at_redis(monkeypatch: pytest.MonkeyPatch, clean: None, redis_url: str) -> It
         yield client
 
 
-def test_where_nothing_is_left_the_number_is_changed_at_once(
+def test_the_number_changes_at_once_if_every_event_is_acknowledged(
     at_redis: Any, run: Callable[..., Ran]
 ) -> None:
     ran = run("streams", "set", "6")
     assert ran.code == 0
-    assert "There are 6 event streams now, where there were 4." in ran.out
+    assert "Changed the number of event streams from 4 to 6." in ran.out
     assert "GOALD_STREAMS=6" in ran.out
     assert at_redis.get(STREAM_COUNT) == b"6"
     assert run("streams", "set", "6", "--json").json == {"streams": 6, "before": 6}
@@ -39,27 +39,27 @@ def test_where_nothing_is_left_the_number_is_changed_at_once(
     assert (shown["count"], shown["changing_to"], len(shown["streams"])) == (6, None, 6)
 
 
-def test_where_something_is_left_nothing_is_changed_and_producers_go_on(
+def test_nothing_changes_if_an_event_remains_and_producers_continue(
     at_redis: Any, run: Callable[..., Ran]
 ) -> None:
     at_redis.xadd(event_stream(2), {"event": "e"})
     ran = run("streams", "set", "6", "--timeout", "0.3")
     assert ran.code == 3
-    assert "nothing is changed" in ran.err
+    assert "nothing was changed" in ran.err
     assert "goald:events:2: 1" in ran.err
     assert at_redis.keys("goald:streams*") == []
 
 
-def test_streams_that_nobody_reads_are_named(at_redis: Any, run: Callable[..., Ran]) -> None:
+def test_streams_that_goald_does_not_read_are_named(at_redis: Any, run: Callable[..., Ran]) -> None:
     at_redis.xadd(event_stream(7), {"event": "e"})
     ran = run("streams")
     assert ran.code == 0
     assert "4 event streams" in ran.out
-    assert "nobody reads goald:events:7" in ran.err
+    assert "goald does not read goald:events:7" in ran.err
 
 
 @pytest.mark.parametrize("number", ["0", "257", "many"])
-def test_a_number_that_cannot_be_is_wrong_usage(
+def test_an_impossible_number_is_wrong_usage(
     at_redis: Any, run: Callable[..., Ran], number: str
 ) -> None:
     assert run("streams", "set", number).code == 2
@@ -67,13 +67,13 @@ def test_a_number_that_cannot_be_is_wrong_usage(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_change_changes_nothing_and_may_be_given_again(
+def test_an_interrupted_change_changes_nothing_and_may_be_repeated(
     at_redis: Any, run: Callable[..., Ran], number: signal.Signals
 ) -> None:
     at_redis.xadd(event_stream(2), {"event": "e"})
     with subprocess.Popen([*GOALD, "streams", "set", "6"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert b"1 entries have not taken effect" in process.stdout.readline()
+        assert b"1 entry is not acknowledged yet" in process.stdout.readline()
         assert at_redis.get(NEXT_STREAMS) == b"6"
         process.send_signal(number)
     if number is signal.SIGINT:

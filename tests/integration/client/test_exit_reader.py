@@ -1,4 +1,4 @@
-"""`goald.client.ExitReader` over a real Redis, and the examples of the client (3.6)."""
+"""`goald.client.ExitReader` over a real Redis, and the examples in the client's docstring."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.support.services.redis_proxy import Proxy
 
-from goald.client import Exit, ExitReader, TriggerEvent
+from goald.client import DeliverySettings, Exit, ExitReader, TriggerEvent
 from goald.client import __doc__ as client_documentation
 from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
 
@@ -74,11 +74,12 @@ async def publish(client: Any, *numbers: int) -> None:
 
 
 def reader(redis: Any, consumer: str = "one", **settings: Any) -> ExitReader:
-    return ExitReader(redis, group="engine", consumer=consumer, **settings)
+    delivery = DeliverySettings(**settings)
+    return ExitReader(redis, group="engine", consumer=consumer, delivery=delivery)
 
 
 async def take(exits: ExitReader, count: int) -> list[str]:
-    """The ids of the next exits, all of them obeyed but the last."""
+    """The ids of the next exits, all of them processed but the last."""
     async with asyncio.timeout(DEADLINE_S):
         return [(await anext(exits)).id for _ in range(count)]
 
@@ -121,14 +122,14 @@ async def test_a_reader_waits_for_the_next_exit(any_redis_url: str, client: Any)
         assert (await waiting).id == "x-1"
 
 
-async def test_an_exit_published_twice_is_obeyed_once(any_redis_url: str, client: Any) -> None:
+async def test_an_exit_published_twice_is_processed_once(any_redis_url: str, client: Any) -> None:
     await publish(client, 1, 1, 2, 1, 3)
     async with reader(any_redis_url) as exits:
         assert await take(exits, 3) == ["x-1", "x-2", "x-3"]
     assert await pending(client) == 0
 
 
-async def test_an_exit_obeyed_before_a_restart_is_passed_over_after_it(
+async def test_an_exit_processed_before_a_restart_is_skipped_after_it(
     any_redis_url: str, client: Any
 ) -> None:
     await publish(client, 1)
@@ -141,7 +142,7 @@ async def test_an_exit_obeyed_before_a_restart_is_passed_over_after_it(
         assert await take(exits, 1) == ["x-2"]
 
 
-async def test_each_group_obeys_every_exit(any_redis_url: str, client: Any) -> None:
+async def test_each_group_receives_every_exit(any_redis_url: str, client: Any) -> None:
     await publish(client, 1)
     for group in ("engine", "billing"):
         async with ExitReader(any_redis_url, group=group, consumer="one") as exits:
@@ -151,7 +152,7 @@ async def test_each_group_obeys_every_exit(any_redis_url: str, client: Any) -> N
 async def test_an_exit_whose_body_raised_comes_again(any_redis_url: str, client: Any) -> None:
     await publish(client, 1, 2, 3)
 
-    async def obey() -> None:
+    async def process() -> None:
         async with reader(any_redis_url) as exits:
             async for found in exits:
                 if found.id == "x-2":
@@ -159,7 +160,7 @@ async def test_an_exit_whose_body_raised_comes_again(any_redis_url: str, client:
 
     async with asyncio.timeout(DEADLINE_S):
         with pytest.raises(BodyFailed):
-            await obey()
+            await process()
     async with reader(any_redis_url) as exits:
         assert await take(exits, 2) == ["x-2", "x-3"]
 
@@ -181,19 +182,19 @@ async def test_a_second_loop_begins_with_the_exit_that_the_first_failed_at(
             break
 
 
-async def test_what_a_dead_member_held_is_taken_over_beside_new_exits(
+async def test_exits_of_a_dead_member_are_claimed_together_with_new_exits(
     any_redis_url: str, client: Any
 ) -> None:
     await publish(client, 1, 2, 3)
     dead = reader(any_redis_url, "dead", prefetch=3)
     await take(dead, 1)
     await dead.aclose()
-    async with reader(any_redis_url, "alive", take_over_s=0.01) as exits:
+    async with reader(any_redis_url, "alive", claim_after_s=0.01) as exits:
         await publish(client, 4)
         assert sorted(await take(exits, 4)) == ["x-1", "x-2", "x-3", "x-4"]
 
 
-async def test_what_a_living_member_holds_is_left_to_it(any_redis_url: str, client: Any) -> None:
+async def test_exits_of_a_living_member_are_not_claimed(any_redis_url: str, client: Any) -> None:
     await publish(client, 1, 2)
     first = reader(any_redis_url, "first", prefetch=2)
     await take(first, 1)
@@ -204,7 +205,7 @@ async def test_what_a_living_member_holds_is_left_to_it(any_redis_url: str, clie
     await first.aclose()
 
 
-async def test_entries_that_are_no_exits_are_passed_over(any_redis_url: str, client: Any) -> None:
+async def test_entries_that_are_not_exits_are_skipped(any_redis_url: str, client: Any) -> None:
     await client.xadd("goald:exits", {"event": "{"})
     await client.xadd("goald:exits", {"other": "1"})
     await client.xadd("goald:exits", {"event": exit_event(1, type="workflow.exit.other")})
@@ -215,7 +216,9 @@ async def test_entries_that_are_no_exits_are_passed_over(any_redis_url: str, cli
         assert await pending(client) == 1
 
 
-async def test_an_exit_trimmed_while_it_was_held_is_let_go(any_redis_url: str, client: Any) -> None:
+async def test_an_exit_trimmed_after_it_was_read_is_acknowledged(
+    any_redis_url: str, client: Any
+) -> None:
     await publish(client, 1, 2)
     before = reader(any_redis_url)
     await take(before, 1)
@@ -277,9 +280,7 @@ async def test_a_reader_goes_on_after_redis_lost_everything(
         assert await waiting == ["x-2"]
 
 
-async def test_an_obeyed_exit_is_acknowledged_with_an_event_of_its_own(
-    any_redis_url: str, client: Any
-) -> None:
+async def test_a_processed_exit_is_reported_with_an_event(any_redis_url: str, client: Any) -> None:
     await client.set("goald:streams", 1)
     await publish(client, 1)
     async with asyncio.timeout(DEADLINE_S), reader(any_redis_url) as exits:
@@ -298,7 +299,7 @@ async def test_an_obeyed_exit_is_acknowledged_with_an_event_of_its_own(
     }
 
 
-async def test_the_settings_of_a_client_are_taken_over(any_redis_url: str, client: Any) -> None:
+async def test_the_settings_of_a_given_client_are_copied(any_redis_url: str, client: Any) -> None:
     await publish(client, 1)
     async with (
         Redis.from_url(any_redis_url, decode_responses=True) as given,
@@ -308,26 +309,26 @@ async def test_the_settings_of_a_client_are_taken_over(any_redis_url: str, clien
 
 
 async def test_the_documented_examples_run(redis_url: str) -> None:
-    """What the package's docstring tells a newcomer to write, run as it stands."""
+    """The examples of the package's docstring, run unchanged."""
     client: Any = Redis.from_url(redis_url)
     async with client:
         await publish(client, 1)
-        taken_out: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        ended: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
-        async def take_out(workflow_id: str, enrollment_id: str) -> int:
-            taken_out.put_nowait((workflow_id, enrollment_id))
+        async def end_enrollment(workflow_id: str, enrollment_id: str) -> int:
+            ended.put_nowait((workflow_id, enrollment_id))
             return 2
 
-        send, obey = documented_examples(redis_url, take_out=take_out)
+        send, process = documented_examples(redis_url, end_enrollment=end_enrollment)
         await send()
         assert len(await client.keys("goald:events:*")) == 1
-        obeying = asyncio.create_task(obey())
+        processing = asyncio.create_task(process())
         async with asyncio.timeout(DEADLINE_S):
-            assert await taken_out.get() == ("w-1", "n-1")
+            assert await ended.get() == ("w-1", "n-1")
             while await pending(client):
                 pass
-        obeying.cancel()
-        await asyncio.wait([obeying])
+        processing.cancel()
+        await asyncio.wait([processing])
         events = [
             json.loads(fields[b"event"])["type"]
             for key in await client.keys("goald:events:*")

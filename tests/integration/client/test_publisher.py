@@ -1,4 +1,4 @@
-"""`goald.client.Publisher` over a real Redis (3.6)."""
+"""`goald.client.Publisher` over a real Redis."""
 
 import asyncio
 import json

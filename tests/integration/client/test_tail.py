@@ -1,4 +1,4 @@
-"""`goald.client.tail` over a real Redis (3.6)."""
+"""`goald.client.tail` over a real Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -14,8 +14,8 @@ from tests.corpus.bad_envelopes import bad_envelopes
 from tests.corpus.envelope import Envelope
 from tests.support.services.daemon import Daemon
 
-from goald.adapters.redis.dead_letters.store import StoredDeadLetter
 from goald.client import event
+from goald.ports.dead_letters import StoredDeadLetter
 from goald.redis_keys import event_stream
 
 WORKFLOW = """

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis import RedisOutbound
-from goald.adapters.redis.dead_letters.store import list_dead, purge_dead, replay_dead
+from goald.adapters.redis.dead_letters.store import RedisDeadLetterStore
 from goald.ports.outbound import DeadLetter
 from goald.redis_keys import DEAD, DEAD_DROPPED
 
@@ -100,9 +100,9 @@ async def test_letters_that_were_purged_and_replayed_make_room_again(
     client: Any, outbound: RedisOutbound
 ) -> None:
     await outbound.dead_letter(letters(0, 60, 64_000))
-    for letter in (await list_dead(client))[:20]:
-        await replay_dead(client, letter.id)
-    assert await purge_dead(client, count=20) == 20
+    for letter in (await RedisDeadLetterStore(client).page(50))[:20]:
+        await RedisDeadLetterStore(client).replay(letter.id)
+    assert await RedisDeadLetterStore(client).purge(limit=20) == 20
     await outbound.dead_letter(letters(60, 40, 64_000))
     assert await kept_ids(client) == [b"7-%d" % n for n in range(40, 100)]
     assert await dropped(client) == 0

@@ -8,7 +8,7 @@ import pytest
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis import RedisEventStream, RedisOutbound, admin, server_inspector
 from goald.adapters.redis.connect import connect
-from goald.adapters.redis.dead_letters.store import list_dead, purge_dead, replay_dead, show_dead
+from goald.adapters.redis.dead_letters.store import RedisDeadLetterStore
 from goald.domain.errors import NotFound, ServiceUnavailable, StreamCountMismatch
 from goald.domain.leases import StreamLease
 from goald.ports.outbound import DeadLetter
@@ -170,13 +170,13 @@ async def buried(any_redis_url: str) -> None:
 
 @pytest.mark.usefixtures("buried")
 async def test_dead_letters_are_listed_page_by_page(client: Any) -> None:
-    first = await list_dead(client, count=3)
-    second = await list_dead(client, count=3, after=first[-1].id)
+    first = await RedisDeadLetterStore(client).page(3)
+    second = await RedisDeadLetterStore(client).page(3, after=first[-1].id)
     assert [letter.event for letter in first + second] == [b"e0", b"e1", b"e2", b"e3", b"e4"]
-    newest = await list_dead(client, count=1, newest_first=True)
-    older = await list_dead(client, count=1, newest_first=True, after=newest[0].id)
+    newest = await RedisDeadLetterStore(client).page(1, newest_first=True)
+    older = await RedisDeadLetterStore(client).page(1, newest_first=True, after=newest[0].id)
     assert [letter.event for letter in newest + older] == [b"e4", b"e3"]
-    shown = await show_dead(client, first[1].id)
+    shown = await RedisDeadLetterStore(client).get(first[1].id)
     assert shown == first[1]
     assert (shown.stream, shown.entry_id, shown.reason, shown.delivery_attempts) == (
         STREAM,
@@ -188,26 +188,26 @@ async def test_dead_letters_are_listed_page_by_page(client: Any) -> None:
 
 @pytest.mark.usefixtures("buried")
 async def test_a_replayed_letter_is_in_its_stream_and_no_longer_dead(client: Any) -> None:
-    letter = (await list_dead(client))[2]
-    await replay_dead(client, letter.id)
+    letter = (await RedisDeadLetterStore(client).page(50))[2]
+    await RedisDeadLetterStore(client).replay(letter.id)
     assert [fields[b"event"] for _, fields in await client.xrange(STREAM)] == [b"e2"]
     assert await client.xlen("goald:dead") == 4
     with pytest.raises(NotFound):
-        await replay_dead(client, letter.id)
+        await RedisDeadLetterStore(client).replay(letter.id)
     assert await client.xlen(STREAM) == 1
 
 
 @pytest.mark.parametrize("letter_id", ["1-1", "no id"])
 async def test_a_dead_letter_that_is_not_there_is_not_found(client: Any, letter_id: str) -> None:
     with pytest.raises(NotFound):
-        await show_dead(client, letter_id)
+        await RedisDeadLetterStore(client).get(letter_id)
 
 
 @pytest.mark.usefixtures("buried")
 async def test_dead_letters_are_purged_oldest_first(client: Any) -> None:
-    assert await purge_dead(client, count=2) == 2
-    left = await list_dead(client)
+    assert await RedisDeadLetterStore(client).purge(limit=2) == 2
+    left = await RedisDeadLetterStore(client).page(50)
     assert [letter.event for letter in left] == [b"e2", b"e3", b"e4"]
-    assert await purge_dead(client, older_than_us=1_000) == 0
-    assert await purge_dead(client) == 3
+    assert await RedisDeadLetterStore(client).purge(older_than_us=1_000) == 0
+    assert await RedisDeadLetterStore(client).purge() == 3
     assert await client.xlen("goald:dead") == 0

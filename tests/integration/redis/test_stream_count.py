@@ -11,14 +11,15 @@ from redis.asyncio import Redis
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis import RedisOutbound, admin
-from goald.adapters.redis.dead_letters.store import list_dead, replay_dead
+from goald.adapters.redis.dead_letters.store import RedisDeadLetterStore
 from goald.adapters.redis.events import count_change
 from goald.adapters.redis.process_registry import RedisProcessRegistry
+from goald.adapters.redis.stream_admin import RedisStreamAdmin
 from goald.api.publishing import Publishing
-from goald.cli.commands import streams as command
 from goald.client import Publisher, ServiceUnavailable, event
 from goald.domain.errors import NotDrained, StreamCountMismatch
 from goald.domain.streams import partition_of
+from goald.operations.stream_count import StreamCount
 from goald.pipeline.intake import AcceptedEvent
 from goald.ports.outbound import DeadLetter
 from goald.redis_keys import GROUP, NEXT_STREAMS, STREAM_COUNT, event_stream
@@ -108,7 +109,7 @@ async def test_the_events_of_a_contact_stay_in_order_while_the_number_changes(
     try:
         for wanted in (8, 3, 16, 1, 5):
             before, enough = await admin.stream_count(client), taken() + 500
-            assert await command._set(any_redis_url, wanted, 60, lambda _: None) == before
+            assert await StreamCount(RedisStreamAdmin(client)).change(wanted, 60) == before
             assert await admin.stream_count(client) == wanted
             async with asyncio.timeout(60):
                 while taken() < enough:
@@ -232,11 +233,11 @@ async def test_a_dead_letter_of_a_stream_that_is_no_more_is_sent_to_one_that_is(
     outbound = RedisOutbound(any_redis_url, ManualClock())
     await outbound.dead_letter([DeadLetter(event_stream(9), b"1-1", b"e", "a reason", 1)])
     await outbound.close()
-    (letter,) = await list_dead(client)
-    await replay_dead(client, letter.id)
+    (letter,) = await RedisDeadLetterStore(client).page(50)
+    await RedisDeadLetterStore(client).replay(letter.id)
     assert await client.xlen(event_stream(9)) == 0
     assert await client.xlen(event_stream(1)) == 1
-    assert await list_dead(client) == []
+    assert await RedisDeadLetterStore(client).page(50) == []
 
 
 async def test_a_daemon_puts_a_number_back_that_is_gone_and_ends_when_it_is_another(

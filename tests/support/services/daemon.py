@@ -30,9 +30,10 @@ from tests.support.api.client import Api
 from tests.support.services.directories import new_directory
 
 from goald.adapters.redis.connect import connect
-from goald.adapters.redis.dead_letters.store import StoredDeadLetter, list_dead
+from goald.adapters.redis.dead_letters.store import RedisDeadLetterStore
 from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.client import Exit, Publisher
+from goald.ports.dead_letters import StoredDeadLetter
 from goald.ports.process_registry import Readings
 from goald.redis_keys import EXITS, NOTICES
 from goald.runtime.embedded import launch
@@ -266,7 +267,7 @@ class Daemon:
         async def read() -> list[StoredDeadLetter]:
             client = connect(self.redis_url)
             try:
-                return await list_dead(client, count=100_000)
+                return await RedisDeadLetterStore(client).page(100_000)
             finally:
                 await client.aclose()
 

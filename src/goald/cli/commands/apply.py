@@ -9,90 +9,102 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goald.cli.output.printing import print_json, say, table
+from goald.cli.output.printing import plain, print_json, say, table
+from goald.cli.target import api_dsn
 
 if TYPE_CHECKING:
-    from goald.configuration.service import ApplyResult, ConfigurationService
+    from goald.configuration.service import ApplyResult
     from goald.domain.configuration.desired import DesiredConfiguration
     from goald.domain.configuration.workflows import ConfigurationChange, Row
+    from goald.settings import Settings
 
 MARKS = {"create": "+ create", "update": "~ update", "delete": "- delete"}
 
 
 def apply(
-    file: Annotated[Path, typer.Argument(help="A YAML file.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML file.", show_default=False)],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the differences, change nothing.")
+        bool, typer.Option("--dry-run", help="Show the changes without making them.")
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete what the file does not name.")
+        bool, typer.Option("--prune", help="Delete everything that the file does not contain.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make a tenant's workflows, goals, catalog and activation equal to a file.
+    """Change a tenant's workflows, goals, catalog and activation to match a file.
 
-    Answers when every live shard has it, or after 2 s. Applying it twice changes nothing.
+    Returns when every live shard has the change, or after 2 s. Applying a file again changes
+    nothing.
     """
     from goald.configuration.file import read_configuration
-    from goald.runtime.instance import find
-    from goald.runtime.wiring.daemon import configuration_service
     from goald.settings import load_settings
 
-    wanted = read_configuration(file)
-    settings = load_settings()
-    dsn, redis_url = settings.postgres_api_dsn, settings.redis_url
-    if dsn is None:
-        instance = find(settings)
-        dsn, redis_url = instance.postgres_dsn, instance.redis_url
-    service = configuration_service(dsn, redis_url, catalog=settings.catalog)
-    changes, applied = asyncio.run(_apply(service, wanted, dry_run=dry_run, prune=prune))
+    desired = read_configuration(file)
+    with api_dsn(load_settings()) as dsn:
+        changes, applied = asyncio.run(_apply(dsn, desired, dry_run=dry_run, prune=prune))
     if as_json:
-        print_json(_as_json(wanted.tenant, changes, applied))
+        print_json(_as_json(desired.tenant, changes, applied))
         return
     if changes:
-        table(["", "what", "id", "change"], [_line(change) for change in changes])
-    say(_summary(wanted.tenant, len(changes), applied))
+        table(["", "what", "id", "change"], [_row(change) for change in changes])
+    say(_summary(desired.tenant, len(changes), applied))
 
 
 async def _apply(
-    service: "ConfigurationService", wanted: "DesiredConfiguration", *, dry_run: bool, prune: bool
+    dsn: str, desired: "DesiredConfiguration", *, dry_run: bool, prune: bool
 ) -> "tuple[list[ConfigurationChange], ApplyResult | None]":
-    """The differences, and what became of them; None for a dry run. Closes the service."""
+    """The changes, and the result of applying them; None for a dry run."""
+    from goald.runtime.wiring.daemon import configuration_service
+    from goald.settings import load_settings
+
+    settings = load_settings()
+    service = configuration_service(dsn, _redis_url(settings), catalog=settings.catalog)
     try:
         if dry_run:
-            return await service.plan(wanted, prune=prune), None
-        applied = await service.apply(wanted, prune=prune, actor=_actor())
+            return await service.plan(desired, prune=prune), None
+        applied = await service.apply(desired, prune=prune, actor=_actor())
         return applied.changes, applied
     finally:
         await service.close()
 
 
+def _redis_url(settings: "Settings") -> str | None:
+    """Where the change is announced. None if GOALD_POSTGRES_API_DSN alone is set: shards then
+    find the change within a second."""
+    if settings.postgres_api_dsn is not None:
+        return settings.redis_url
+    from goald.runtime.instance import find
+
+    return find(settings).redis_url
+
+
 def _actor() -> str:
-    """Who applies it, for the audit log: the user of this machine."""
+    """The user of this machine, for the audit log."""
     try:
         return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):  # a container's user may have no name
+    except (OSError, KeyError):  # The user of a container may have no name.
         return f"cli:{os.getuid()}"
 
 
 def _summary(tenant: str, count: int, applied: "ApplyResult | None") -> str:
     if count == 0:
-        return f"Nothing to do: {tenant} is as the file says."
+        return f"Nothing to do: {tenant} matches the file."
     changes = "1 change" if count == 1 else f"{count} changes"
     if applied is None:
-        return f"{changes} to make for {tenant}; nothing was changed."
+        return f"{changes} for {tenant}. Dry run: nothing was changed."
+    done = f"{changes} made for {tenant}."
     if applied.version is None:
-        return f"{changes} made for {tenant}."
+        return done
     rollout = applied.rollout
     if rollout is None:
-        return f"{changes} made for {tenant}. Postgres could not say which shards have it."
+        return f"{done} The state of the shards is unknown: Postgres became unavailable."
     if rollout.live == 0:
-        return f"{changes} made for {tenant}. No shard is running: the next ones will have it."
-    later = "" if applied.is_rolled_out else "; the others will have it as soon as they can"
-    return f"{changes} made for {tenant}. {rollout.ready} of {rollout.live} shards have it{later}."
+        return f"{done} No shard is running: the change applies when goald starts."
+    later = "" if applied.is_rolled_out else "; the others will follow"
+    return f"{done} {rollout.ready} of {rollout.live} shards have it{later}."
 
 
-def _line(change: "ConfigurationChange") -> list[object]:
+def _row(change: "ConfigurationChange") -> list[object]:
     return [MARKS[change.action], _kind(change.row), _name(change.row), _changed(change)]
 
 
@@ -113,24 +125,25 @@ def _name(row: "Row") -> str:
 
 
 def _changed(change: "ConfigurationChange") -> str:
-    """What a person needs to see of it: `field: before -> after`, or what is new."""
+    """What changes: `field: before -> after`, or the fields of a new row."""
     after = _fields(change.after)
     if change.after is None:
         return ""
     if change.before is None:
-        hidden = {"id", "workflow_id", "key", "position", "effective_from"}
-        shown = {name: value for name, value in after.items() if name not in hidden}
-        return ", ".join(f"{name}: {_plain(value)}" for name, value in shown.items())
+        omitted = {"id", "workflow_id", "key", "position", "effective_from"}
+        return ", ".join(
+            f"{name}: {plain(value)}" for name, value in after.items() if name not in omitted
+        )
     before = _fields(change.before)
     return ", ".join(
-        f"{name}: {_plain(before.get(name))} -> {_plain(value)}"
+        f"{name}: {plain(before.get(name))} -> {plain(value)}"
         for name, value in after.items()
         if before.get(name) != value
     )
 
 
 def _fields(row: "Row | None") -> dict[str, Any]:
-    """A row as JSON carries it."""
+    """A row as a JSON object. Amounts are decimal text."""
     if row is None:
         return {}
     from goald.domain.configuration.workflows import GoalRow
@@ -148,14 +161,6 @@ def _fields(row: "Row | None") -> dict[str, Any]:
 
 def _criterion(value: object) -> object:
     return value if isinstance(value, str | bool) else str(value)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_plain(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else str(value)
 
 
 def _as_json(

@@ -1,7 +1,7 @@
-"""`goald audit verify`: whether the audit log is as it was written."""
+"""`goald audit verify`: check that the audit log is as it was written."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,14 +11,13 @@ import typer
 from goald.cli.output.exit_codes import Code
 from goald.cli.output.printing import print_json, say, table
 from goald.cli.output.screen import Screen
+from goald.cli.target import owner_dsn
 
 if TYPE_CHECKING:
-    from goald.domain.audit.entries import AuditFinding, SavedHead
+    from goald.domain.audit.entries import AuditFinding
+    from goald.operations.audit import AuditReport
 
 app = typer.Typer(help="The audit log: who changed what, and what was achieved.")
-
-SHOWN = 1_000
-"""So many findings are shown; of a log that was rewritten there are as many as rows."""
 
 
 @app.callback()
@@ -30,67 +29,63 @@ def _audit() -> None:
 def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     heads: Annotated[
-        Path | None, typer.Option(help="Compare with the ends that --save-heads once wrote.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Compare with a file written by --save-heads."),
     ] = None,
     save_heads: Annotated[
-        Path | None, typer.Option(help="Write the ends of all chains, to be kept elsewhere.")
+        Path | None,
+        typer.Option(metavar="FILE", help="If the log is intact, write the head of every chain."),
     ] = None,
 ) -> None:
-    """Check every chain of the log, row by row. Runs beside a working daemon. Ends with 1
-    where something is not as it was written."""
-    from goald.adapters.postgres.records.audit_verification import read_chunks
-    from goald.cli.commands.audit_heads import read_heads, write_heads
-    from goald.domain.audit.log import AuditVerification
-    from goald.runtime.instance import find
+    """Verify every row of the audit log. Safe while goald is running.
+
+    Exits with 1 if the log is not as it was written.
+    """
+    from goald.operations.audit import verify as verify_log
+    from goald.operations.audit_heads import read_heads, write_heads
+    from goald.runtime.wiring.operations import audit_log
     from goald.settings import load_settings
 
-    settings = load_settings()
-    dsn = settings.postgres_owner_dsn or settings.postgres_dsn or find(settings).postgres_dsn
-    saved_heads: Mapping[str, SavedHead] = {} if heads is None else read_heads(heads)
-    verification = AuditVerification(saved_heads)
-    found: list[AuditFinding] = []
-    count = 0
-    with _progress() as progress:
-        for chunk in read_chunks(dsn):
-            for finding in verification.check(chunk):
-                count += 1
-                if len(found) < SHOWN:
-                    found.append(finding)
-            progress(verification.rows)
-    saved = save_heads is not None and not count
-    if save_heads is not None and saved:
-        write_heads(save_heads, verification.heads)
+    saved = {} if heads is None else read_heads(heads)
+    with owner_dsn(load_settings()) as dsn, _progress() as progress:
+        report = verify_log(audit_log(dsn), saved, progress)
+    saves = save_heads is not None and report.intact
+    if save_heads is not None and saves:
+        write_heads(save_heads, report.heads)
     if as_json:
         print_json(
             {
-                "intact": not count,
-                "rows": verification.rows,
-                "chains": len(verification.heads),
-                "findings": [_as_json(finding) for finding in found],
-                "findings_in_all": count,
-                "heads_saved": str(save_heads) if saved else None,
+                "intact": report.intact,
+                "rows": report.rows,
+                "chains": len(report.heads),
+                "findings": [_as_json(finding) for finding in report.findings],
+                "finding_count": report.finding_count,
+                "heads_saved": str(save_heads) if saves else None,
             }
         )
     else:
-        _tell(found, count, verification.rows, len(verification.heads))
+        _print(report)
         if save_heads is not None:
-            say(f"Wrote the ends to {save_heads}." if saved else f"Did not write {save_heads}.")
-    if count:
+            say(f"Wrote {save_heads}." if saves else f"Did not write {save_heads}.")
+    if not report.intact:
         raise typer.Exit(Code.FAILED)
 
 
-def _tell(found: "list[AuditFinding]", count: int, rows: int, chains: int) -> None:
-    over = f"{rows:,} rows in {chains:,} {'chain' if chains == 1 else 'chains'}"
-    if not count:
-        say(f"The audit log is intact: {over}.")
+def _print(report: "AuditReport") -> None:
+    rows = f"{report.rows:,} {'row' if report.rows == 1 else 'rows'}"
+    chains = f"{len(report.heads):,} {'chain' if len(report.heads) == 1 else 'chains'}"
+    if report.intact:
+        say(f"The audit log is intact: {rows} in {chains}.")
         return
-    say(f"The audit log is NOT as it was written: {count:,} findings over {over}.")
+    count = report.finding_count
+    findings = "1 finding" if count == 1 else f"{count:,} findings"
+    say(f"The audit log is NOT intact: {findings} in {rows} of {chains}.")
     table(
-        ["writer", "number", "what", "which means"],
-        [[one.writer, _numbers(one), one.kind, one.meaning] for one in found],
+        ["chain", "number", "finding", "meaning"],
+        [[each.writer, _numbers(each), each.kind, each.meaning] for each in report.findings],
     )
-    if count > len(found):
-        say(f"… and {count - len(found):,} more.")
+    if count > len(report.findings):
+        say(f"Showing {len(report.findings):,} of {count:,} findings.")
 
 
 def _numbers(finding: "AuditFinding") -> str:
@@ -99,17 +94,17 @@ def _numbers(finding: "AuditFinding") -> str:
 
 def _as_json(finding: "AuditFinding") -> dict[str, Any]:
     return {
-        "writer": finding.writer,
+        "chain": finding.writer,
         "number": finding.number,
         "last_number": finding.last if finding.last is not None else finding.number,
-        "what": finding.kind,
+        "finding": finding.kind,
         "meaning": finding.meaning,
     }
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
-    """Gives what is called with the rows checked so far; they are shown on a terminal."""
+def _progress() -> Iterator[Callable[[int], None]]:
+    """A function that shows the number of rows checked, on a terminal."""
     screen = Screen(sys.stderr)
     try:
         yield lambda rows: screen.live(f"checked {rows:,} rows")

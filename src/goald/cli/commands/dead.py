@@ -1,166 +1,200 @@
-"""`goald dead`: what could not be processed, to be looked at, sent again or thrown away."""
+"""`goald dead`: list, show, replay and purge dead letters."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goald.cli.output.exit_codes import complain
+from goald.cli.output.exit_codes import Code, complain
 from goald.cli.output.printing import print_json, say, table
+from goald.cli.target import redis_url
 
 if TYPE_CHECKING:
-    from goald.adapters.redis.dead_letters.store import StoredDeadLetter
+    from goald.operations.dead_letters import DeadLetterFilter, DeadLetterPage, Replayed
+    from goald.ports.dead_letters import StoredDeadLetter
 
-T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="As `goald dead list` shows it.")]
-PAGE = 500
+Id = Annotated[str, typer.Argument(metavar="ID", help="An id from `goald dead list`.")]
 
-app = typer.Typer(help="Look at dead letters, send them again, or throw them away.")
+app = typer.Typer(help="List, show, replay and purge dead letters: events that failed.")
 
 
 @app.command("list")
-def list_letters(
-    count: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-    after: Annotated[str | None, typer.Option(help="Only those behind this id.")] = None,
-    newest: Annotated[bool, typer.Option("--newest", help="The newest first.")] = False,
+def list_dead_letters(
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most N.")] = 50,
+    after: Annotated[
+        str | None, typer.Option(metavar="ID", help="Start after this dead letter.")
+    ] = None,
+    newest: Annotated[bool, typer.Option("--newest", help="Newest first.")] = False,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="TENANT", help="Only events of this tenant.")
+    ] = None,
+    event_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Only events of this type.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List dead letters, the oldest first."""
-    from goald.adapters.redis.dead_letters.store import list_dead
+    """List dead letters, oldest first."""
+    from goald.operations.dead_letters import DeadLetterFilter
 
-    letters = _with_client(
-        lambda client: list_dead(client, count=count, after=after, newest_first=newest)
-    )
+    accept = DeadLetterFilter(tenant, event_type)
+    page = asyncio.run(_page(limit, accept, after, newest))
     if as_json:
-        print_json([_as_json(letter) for letter in letters])
+        print_json(
+            {
+                "dead_letters": [_as_json(each) for each in page.dead_letters],
+                "stored": page.stored,
+                "next_after": page.next_after,
+            }
+        )
+        return
+    if not page.dead_letters:
+        say("No dead letters." if not page.stored else "No dead letters match.")
         return
     table(
-        ["id", "at", "stream", "attempts#", "reason"],
-        ([each.id, each.at, each.stream, each.delivery_attempts, each.reason] for each in letters),
+        ["id", "at", "tenant", "type", "stream", "attempts#", "reason"],
+        (_row(each) for each in page.dead_letters),
     )
+    if page.next_after is not None:
+        of = f" of {page.stored:,}" if accept == DeadLetterFilter() else ""
+        more = "" if of else "There are more. "
+        say(
+            f"Showing {len(page.dead_letters):,}{of}. {more}Use --limit or --after "
+            f"{page.next_after} for more."
+        )
 
 
 @app.command()
-def show(letter: Id, as_json: Json = False) -> None:
-    """Show one dead letter, with its event as it came."""
-    from goald.adapters.redis.dead_letters.store import show_dead
-
-    found = _with_client(lambda client: show_dead(client, letter))
+def show(dead_letter: Id, as_json: Json = False) -> None:
+    """Show one dead letter with its event."""
+    found = _as_json(asyncio.run(_get(dead_letter)))
     if as_json:
-        print_json(_as_json(found))
+        print_json(found)
         return
-    for name, value in _as_json(found).items():
-        say(f"{name:<9} {value}")
+    for name, value in found.items():
+        say(f"{name:<17} {'-' if value is None else value}")
 
 
 @app.command()
 def replay(
-    letters: Annotated[
+    dead_letters: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID ...]", help="As `goald dead list` shows them."),
+        typer.Argument(metavar="ID", help="Ids from `goald dead list`."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that there are now.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Replay every dead letter that exists now.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Send dead letters to their streams again, and take them out of goald:dead.
+    """Send dead letters to their streams again and remove them from goald:dead.
 
-    Those that are still wrong come back with new ids.
+    An event that fails again becomes a new dead letter with a new id.
     """
-    chosen = letters or []
-    if bool(chosen) == everything:
-        raise typer.BadParameter("name dead letters by id, or give --all")
-    sent, gone = _with_client(lambda client: _replay(client, chosen, everything))
+    ids = dead_letters or []
+    if bool(ids) == everything:
+        raise typer.BadParameter("Name dead letters by id, or use --all.")
+    result = asyncio.run(_replay(None if everything else ids))
     if as_json:
-        print_json({"replayed": sent, "not_found": gone})
+        print_json({"replayed": result.count, "not_found": list(result.not_found)})
     else:
-        say(f"Sent {sent:,} again.")
-    for letter in gone:
-        complain(f"there is no dead letter {letter}")
-    if gone:
-        raise typer.Exit(1)
+        say(f"Replayed {_counted(result.count)}.")
+    for missing in result.not_found:
+        complain(f"There is no dead letter {missing}.")
+    if result.not_found:
+        raise typer.Exit(Code.FAILED)
 
 
 @app.command()
 def purge(
-    count: Annotated[int | None, typer.Option(min=1, help="At most so many, oldest first.")] = None,
-    older_than: Annotated[
-        float | None, typer.Option(min=0, help="Only those buried so many hours ago.")
+    count: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Delete at most N, oldest first.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    older_than: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="HOURS", help="Delete only those older than HOURS."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Delete all.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Throw dead letters away, for good. Says how many."""
-    import time
-
-    from goald.adapters.redis.dead_letters.store import purge_dead
-
+    """Delete dead letters permanently."""
     if (count is None and older_than is None) != everything:
-        raise typer.BadParameter("give --count or --older-than, or --all for all of them")
+        raise typer.BadParameter("Use --count or --older-than, or --all to delete all.")
     before = None if older_than is None else int((time.time() - older_than * 3_600) * 1e6)
-    purged = _with_client(lambda client: purge_dead(client, count=count, older_than_us=before))
+    purged = asyncio.run(_purge(count, before))
     if as_json:
         print_json({"purged": purged})
     else:
-        say(f"Threw {purged:,} away.")
+        say(f"Deleted {_counted(purged)}.")
 
 
-async def _replay(client: Any, chosen: list[str], everything: bool) -> tuple[int, list[str]]:
-    """How many were sent, and the ids that are not there (any more)."""
-    from goald.adapters.redis.dead_letters.store import replay_dead
-    from goald.domain.errors import NotFound
+async def _page(
+    limit: int, accept: "DeadLetterFilter", after: str | None, newest: bool
+) -> "DeadLetterPage":
+    from goald.runtime.wiring.operations import dead_letters
 
-    if everything:
-        chosen = await _all_ids(client)
-    gone = []
-    for letter in chosen:
-        try:
-            await replay_dead(client, letter)
-        except NotFound:
-            gone.append(letter)
-    return len(chosen) - len(gone), [] if everything else gone
+    with redis_url() as url:
+        async with dead_letters(url) as service:
+            return await service.page(limit, accept, after=after, newest_first=newest)
 
 
-async def _all_ids(client: Any) -> list[str]:
-    """Those that there are now: what comes back meanwhile is not sent a second time."""
-    from goald.adapters.redis.dead_letters.store import list_dead
+async def _get(dead_letter_id: str) -> "StoredDeadLetter":
+    from goald.runtime.wiring.operations import dead_letters
 
-    ids: list[str] = []
-    newest = await list_dead(client, count=1, newest_first=True)
-    while newest and (not ids or ids[-1] != newest[0].id):
-        page = await list_dead(client, count=PAGE, after=ids[-1] if ids else None)
-        for letter in page:
-            ids.append(letter.id)
-            if letter.id == newest[0].id:
-                break
-        if not page:
-            break
-    return ids
+    with redis_url() as url:
+        async with dead_letters(url) as service:
+            return await service.get(dead_letter_id)
 
 
-def _with_client(work: Callable[[Any], Awaitable[T]]) -> T:
-    from goald.adapters.redis.connect import connect
-    from goald.runtime.instance import find
-    from goald.settings import load_settings
+async def _replay(ids: list[str] | None) -> "Replayed":
+    """Replay these, or all if None."""
+    from goald.operations.dead_letters import Replayed
+    from goald.runtime.wiring.operations import dead_letters
 
-    async def run() -> T:
-        client = connect(find(load_settings()).redis_url)
-        try:
-            return await work(client)
-        finally:
-            await client.aclose()
-
-    return asyncio.run(run())
+    with redis_url() as url:
+        async with dead_letters(url) as service:
+            if ids is None:
+                return Replayed(await service.replay_all(), ())
+            return await service.replay(ids)
 
 
-def _as_json(letter: "StoredDeadLetter") -> dict[str, Any]:
+async def _purge(limit: int | None, older_than_us: int | None) -> int:
+    from goald.runtime.wiring.operations import dead_letters
+
+    with redis_url() as url:
+        async with dead_letters(url) as service:
+            return await service.purge(limit=limit, older_than_us=older_than_us)
+
+
+def _row(each: "StoredDeadLetter") -> list[object]:
+    from goald.operations.events import tenant_of, type_of
+
+    return [
+        each.id,
+        each.at,
+        tenant_of(each.event),
+        type_of(each.event),
+        each.stream,
+        each.delivery_attempts,
+        each.reason,
+    ]
+
+
+def _as_json(each: "StoredDeadLetter") -> dict[str, Any]:
+    from goald.operations.events import tenant_of, type_of
+
     return {
-        "id": letter.id,
-        "stream": letter.stream,
-        "entry_id": letter.entry_id,
-        "at": letter.at,
-        "delivery_attempts": letter.delivery_attempts,
-        "reason": letter.reason,
-        "event": letter.event.decode(errors="backslashreplace"),
+        "id": each.id,
+        "at": each.at,
+        "tenant": tenant_of(each.event),
+        "type": type_of(each.event),
+        "stream": each.stream,
+        "entry_id": each.entry_id,
+        "delivery_attempts": each.delivery_attempts,
+        "reason": each.reason,
+        "event": each.event.decode(errors="backslashreplace"),
     }
+
+
+def _counted(count: int) -> str:
+    return "1 dead letter" if count == 1 else f"{count:,} dead letters"

@@ -1,4 +1,4 @@
-"""`goald explain`: what one event would do, and why not more."""
+"""`goald explain`: show what one event would do, and why."""
 
 import asyncio
 import json
@@ -8,40 +8,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goald.cli.output.printing import console, print_json, printable
+from goald.cli.output.printing import console, plain, print_json, printable
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-LARGEST = 1 << 20
-"""Bytes that are read of a file; an event has at most 64 KiB (D9)."""
+MAX_FILE_BYTES = 1 << 20
+"""Bytes. An event has at most 64 KiB (D9)."""
 
 
 def explain(
     file: Annotated[
-        Path, typer.Argument(help="One event as JSON; - is standard input.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE", help="One event as JSON; - is standard input.", show_default=False
+        ),
     ],
     tenant: Annotated[
-        str | None, typer.Option(help="Whose contacts to look at; else the event's own tenant.")
+        str | None,
+        typer.Option(metavar="TENANT", help="The tenant; default: the event's own tenant."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what an event would do now to each enrollment of its contact, and why not more.
+    """Show what an event would do to each enrollment of its contact, and why.
 
-    Nothing is sent or written.
+    A dry run: nothing is sent or written.
     """
-    from goald.runtime.instance import find
+    from goald.cli.target import api_dsn
     from goald.settings import load_settings
 
     event = _read(file)
     settings = load_settings()
-    dsn = settings.postgres_api_dsn or find(settings).postgres_dsn
-    whose = _tenant_of(event) if tenant is None else tenant
-    told = asyncio.run(_explain(dsn, settings.clock_skew, whose, event))
+    tenant = _tenant_of(event) if tenant is None else tenant
+    with api_dsn(settings) as dsn:
+        explanation = asyncio.run(_explain(dsn, settings.clock_skew, tenant, event))
     if as_json:
-        print_json(told)
+        print_json(explanation)
     else:
-        console().print(_tree(told))
+        console().print(_tree(explanation))
 
 
 async def _explain(dsn: str, clock_skew: float, tenant: str, event: bytes) -> dict[str, Any]:
@@ -52,45 +56,48 @@ async def _explain(dsn: str, clock_skew: float, tenant: str, event: bytes) -> di
 
 
 def _read(file: Path) -> bytes:
+    """The event, without a byte-order mark. Raises InvalidFile."""
     from goald.domain.errors import InvalidFile
+    from goald.operations.replay.event_file import BYTE_ORDER_MARK
 
     try:
         if str(file) == "-":
-            return sys.stdin.buffer.read(LARGEST)
-        with file.open("rb") as opened:
-            return opened.read(LARGEST)
+            event = sys.stdin.buffer.read(MAX_FILE_BYTES)
+        else:
+            with file.open("rb") as opened:
+                event = opened.read(MAX_FILE_BYTES)
     except OSError as error:
-        raise InvalidFile(f"{file} cannot be read: {error.strerror or error}") from None
+        raise InvalidFile(f"Cannot read {file}: {error.strerror or error}.") from None
+    return event.removeprefix(BYTE_ORDER_MARK)
 
 
 def _tenant_of(event: bytes) -> str:
     from goald.domain.errors import InvalidEvent
 
     try:
-        named = json.loads(event)
+        contents = json.loads(event)
     except (ValueError, RecursionError) as error:
-        raise InvalidEvent(f"not JSON: {error}") from None
-    tenant = named.get("tenantid") if isinstance(named, dict) else None
+        raise InvalidEvent(f"The event is not JSON: {error}.") from None
+    tenant = contents.get("tenantid") if isinstance(contents, dict) else None
     if not isinstance(tenant, str):
-        raise typer.BadParameter("the event names no tenant: give --tenant")
+        raise typer.BadParameter("The event names no tenant. Use --tenant.")
     return tenant
 
 
-def _tree(told: dict[str, Any]) -> "Tree":
+def _tree(explanation: dict[str, Any]) -> "Tree":
     from rich.tree import Tree
 
-    event = told["event"]
+    event, reason = explanation["event"], explanation["reason"]
     about = f"{event['type']} {event['id']} of {event['contact_id']} at {event['time']}"
-    tree = Tree(_text(f"{about}: {told['reason']}" if told["reason"] else about))
-    for enrollment in told["enrollments"]:
+    tree = Tree(_text(f"{about}: {reason}" if reason else about))
+    for enrollment in explanation["enrollments"]:
         name = f"{enrollment['enrollment_id']} in {enrollment['workflow_id']}"
         branch = tree.add(_text(f"{name}: {_outcome(enrollment)}", enrollment["matched"]))
         for goal in enrollment["goals"]:
-            wanted = json.dumps(goal["criteria"], ensure_ascii=False)
-            said = f"{goal['goal_type']} {wanted}: {_verdict(goal)}"
-            branch.add(_text(said, goal["matched"]))
-    if told["truncated"]:
-        tree.add(_text("and more, which are not shown"))
+            line = f"{goal['goal_type']} {plain(goal['criteria'])}: {_verdict(goal)}"
+            branch.add(_text(line, goal["matched"]))
+    if explanation["truncated"]:
+        tree.add(_text("more enrollments are not shown"))
     return tree
 
 
@@ -98,8 +105,8 @@ def _outcome(enrollment: dict[str, Any]) -> str:
     if enrollment["completes"]:
         return "would complete"
     if any(goal["achieved"] for goal in enrollment["goals"]):
-        return "would come nearer to completion"
-    return enrollment["reason"] or "nothing would change"
+        return "would meet a goal, but not all goals"
+    return enrollment["reason"] or "no change"
 
 
 def _verdict(goal: dict[str, Any]) -> str:

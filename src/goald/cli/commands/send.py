@@ -1,7 +1,6 @@
-"""`goald send`: one event by hand."""
+"""`goald send`: send one event."""
 
 import asyncio
-import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,53 +9,54 @@ import typer
 from goald.cli.input import fields
 from goald.cli.output.exit_codes import Code, complain
 from goald.cli.output.printing import print_json, say
-from goald.domain.configuration.goals import LISTENS_TO
+from goald.cli.target import redis_url
 
 if TYPE_CHECKING:
-    from goald.cli.follow import StreamEntry
-
-POLL_MS = 50
-READ = (
-    *LISTENS_TO.values(),
-    "workflow.enrollment.started",
-    "workflow.enrollment.ended",
-    "workflow.exit.acknowledged",
-    "contact.deleted",
-)
-"""The types of events that have an effect; others are counted and passed over."""
+    from goald.client import TailedEntry
+    from goald.operations.effect import EventEffect
 
 
 def send(
     event_type: Annotated[
-        str, typer.Argument(metavar="TYPE", help="Such as form.submitted.", show_default=False)
+        str,
+        typer.Argument(metavar="TYPE", help="For example form.submitted.", show_default=False),
     ],
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[key=value ...]", help="Its data; key:=value takes JSON."),
+        typer.Argument(metavar="KEY=VALUE", help="The event's data; KEY:=VALUE takes JSON."),
     ] = None,
-    tenant: Annotated[str, typer.Option(help="The tenant.", show_default=False)] = ...,  # type: ignore[assignment]
-    contact: Annotated[str, typer.Option(help="The contact.", show_default=False)] = ...,  # type: ignore[assignment]
-    event_id: Annotated[str | None, typer.Option("--id", help="A new UUID, if unset.")] = None,
+    tenant: Annotated[str, typer.Option(metavar="TENANT", help="The tenant.")] = ...,  # type: ignore[assignment]
+    contact: Annotated[str, typer.Option(metavar="CONTACT", help="The contact.")] = ...,  # type: ignore[assignment]
+    event_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The event's id; default: a new UUID.")
+    ] = None,
     moment: Annotated[
-        str | None, typer.Option("--time", help="RFC 3339 with offset; now, if unset.")
+        str | None,
+        typer.Option(
+            "--time", metavar="TIME", help="When it happened, RFC 3339 with offset; default: now."
+        ),
     ] = None,
-    source: Annotated[str, typer.Option(help="Who sends it.")] = "goald/cli",
+    source: Annotated[
+        str, typer.Option(metavar="SOURCE", help="The event's source.")
+    ] = "goald/cli",
     wait: Annotated[
         float | None,
-        typer.Option(min=0, help="Wait so many seconds for what it causes, and print that."),
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Wait until the event is processed, and print the exits and notices it causes.",
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line each.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Send one event; print its id and its stream.
+    """Send one event and print its id and stream.
 
-    With --wait, ends with 1 where the event was refused, or did not take effect in time.
+    With --wait, exits with 1 if the event is dead-lettered or not processed in time.
     """
     from goald.client import event
-    from goald.runtime.instance import find
-    from goald.settings import load_settings
 
     try:
-        made = event(
+        envelope = event(
             event_type,
             tenant,
             contact,
@@ -67,85 +67,65 @@ def send(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    url = find(load_settings()).redis_url
-    if not asyncio.run(_send(url, made, wait, as_json)):
+    if not asyncio.run(_send(envelope, wait, as_json)):
         raise typer.Exit(Code.FAILED)
 
 
-async def _send(url: str, event: dict[str, Any], wait: float | None, as_json: bool) -> bool:
-    """Whether all went well."""
-    from goald.adapters.redis.admin import stream_count
-    from goald.adapters.redis.connect import connect
-    from goald.cli.effect import Effect
-    from goald.client import Publisher
-    from goald.domain.streams import partition_of
-    from goald.redis_keys import event_stream
+async def _send(event: dict[str, Any], wait: float | None, as_json: bool) -> bool:
+    """Whether the event was sent and, with `wait`, processed in time."""
+    from goald.runtime.wiring.operations import event_sender
 
-    client = connect(url)
-    try:
-
-        async def stream() -> str:
-            count = await stream_count(client)
-            contact = event["data"]["contact_id"]
-            return event_stream(partition_of(event["tenantid"], contact, count))
-
-        effect = await Effect.watch(client, event, await stream())
-        async with Publisher(url) as publisher:
-            await publisher.publish(event)
-        if (sent_to := await stream()) != effect.stream:
-            effect.moved(sent_to)
-        entry_id = await effect.entry_id()
-        if as_json:
-            sent = {"id": event["id"], "stream": effect.stream, "entry": entry_id}
-            print_json(sent, lines=True)
-        else:
-            say(f"Sent {event['id']} to {effect.stream}, entry {entry_id}.")
-        _warn_of_unread(event["type"])
-        what = "taken effect" if event["type"] in READ else "been passed over"
-        return wait is None or await _wait(effect, wait, what, as_json)
-    finally:
-        await client.aclose()
+    with redis_url() as url:
+        async with event_sender(url, event) as sender:
+            effect = await sender.send(event)
+            entry_id = await effect.entry_id()
+            if as_json:
+                sent = {"id": event["id"], "stream": effect.stream, "entry": entry_id}
+                print_json(sent, lines=True)
+            else:
+                say(f"Sent {event['id']} to {effect.stream}, entry {entry_id}.")
+            ignored = _warn_if_ignored(event["type"])
+            return wait is None or await _wait(effect, wait, ignored, as_json)
 
 
-async def _wait(effect: Any, seconds: float, what: str, as_json: bool) -> bool:
-    deadline = time.monotonic() + seconds
+async def _wait(effect: "EventEffect", seconds: float, ignored: bool, as_json: bool) -> bool:
     caused = 0
-    while True:
-        # In this order: what an event causes is published before it is acknowledged.
-        done = await effect.acknowledged()
-        for entry in await effect.caused():
+    try:
+        async for entry in effect.outcome(seconds):
             caused += 1
-            _show(entry, as_json)
+            _print(entry, as_json)
             if entry.stream == "goald:dead":
                 return False
-        if done:
-            if not caused and not as_json:
-                say(f"It has {what}, and met no goal.")
-            return True
-        if time.monotonic() >= deadline:
-            complain(f"it did not take effect within {seconds:g} s; see `goald status`")
-            return False
-        await asyncio.sleep(POLL_MS / 1_000)
+    except TimeoutError:
+        complain(
+            f"The event was not processed within {seconds:g} s. Check that goald is ready: "
+            "`goald status`."
+        )
+        return False
+    if not caused and not as_json:
+        say("Processed: the event was ignored." if ignored else "Processed: no goal was met.")
+    return True
 
 
-def _warn_of_unread(event_type: str) -> None:
-    """Say on standard error where goald passes events of this type over: likely a misspelling."""
-    import difflib
+def _warn_if_ignored(event_type: str) -> bool:
+    """Whether goald ignores events of this type; if so, warns on standard error."""
+    from goald.operations.send import PROCESSED_TYPES, nearest_type
 
-    if event_type in READ:
-        return
-    near = difflib.get_close_matches(event_type, READ, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    complain(f"events of type {event_type} have no effect{meant}")
+    if event_type in PROCESSED_TYPES:
+        return False
+    near = nearest_type(event_type)
+    question = f" Did you mean {near}?" if near else ""
+    complain(f"Warning: goald ignores events of type {event_type}.{question}")
+    return True
 
 
-def _show(entry: "StreamEntry", as_json: bool) -> None:
-    from goald.cli.output import event_lines as shown_events
+def _print(entry: "TailedEntry", as_json: bool) -> None:
+    from goald.cli.output.event_lines import entry_as_json, entry_as_line
 
     if as_json:
-        print_json(shown_events.as_json(entry), lines=True)
+        print_json(entry_as_json(entry), lines=True)
     else:
-        say(shown_events.as_line(entry))
+        say(entry_as_line(entry))
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -154,9 +134,11 @@ def _moment(text: str | None) -> datetime | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"--time: {text!r} is not RFC 3339") from None
+        raise typer.BadParameter(
+            f"--time: {text!r} is not an RFC 3339 time, such as 2026-03-01T12:00:00Z."
+        ) from None
     if found.tzinfo is None:
-        raise typer.BadParameter(f"--time: {text!r} has no offset, such as Z or +02:00")
+        raise typer.BadParameter(f"--time: {text!r} needs an offset, such as Z or +02:00.")
     return found
 
 

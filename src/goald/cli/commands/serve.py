@@ -1,4 +1,4 @@
-"""`goald serve`, `api`, `migrate` and `check-config`: what runs goald."""
+"""`goald serve`, `api`, `migrate` and `check-config`: run goald and prepare its database."""
 
 import sys
 from pathlib import Path
@@ -7,19 +7,23 @@ from typing import Annotated
 import typer
 
 from goald.cli.output.printing import masked, print_json, say, table
+from goald.cli.target import owner_dsn
 
 
 def serve(
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="Start a Redis and a Postgres of its own.")
+        bool, typer.Option("--embedded", help="Start an own Valkey and Postgres, too.")
     ] = False,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Add tenant `demo`: workflows and made traffic.")
+        bool, typer.Option("--demo", help="Add the tenant demo with workflows and traffic.")
     ] = False,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where --embedded keeps everything (.goald).")
+        Path | None,
+        typer.Option(metavar="DIR", help="The data directory of --embedded; default: .goald."),
     ] = None,
-    ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Join this Ray cluster.")
+    ] = None,
 ) -> None:
     """Run the daemon: consumers, shards, API and metrics. Ctrl-C or SIGTERM stops it."""
     from goald.cli.output.serve_console import TerminalConsole
@@ -28,7 +32,7 @@ def serve(
 
     settings = load_settings(data_dir=data_dir, ray_address=ray_address)
     if not embedded:
-        _ = settings.redis, settings.postgres  # say at once which of them is not set
+        _ = settings.redis, settings.postgres  # Raises SettingsError if one is not set.
     console = TerminalConsole(demo=demo)
     logs.configure(settings.log_level, settings.log_format, console.log_stream())
     console.step("starting goald")
@@ -37,53 +41,52 @@ def serve(
     try:
         code = run(settings, embedded=embedded, demo=demo, console=console)
     finally:
-        console.end()  # an error is told below the live line, not behind it
+        console.end()  # Errors are printed below the live line.
     raise typer.Exit(code)
 
 
 def api() -> None:
     """Run the API alone, beside a `goald serve` elsewhere. Ctrl-C or SIGTERM stops it.
 
-    Needs Redis, Postgres and a way to check tokens; not Ray.
+    Needs Redis, Postgres and GOALD_JWT_SECRET or GOALD_JWKS_URL; not Ray.
     """
     from goald.runtime import logs
     from goald.runtime.daemon.serve_api import serve_api
     from goald.settings import load_settings
 
     settings = load_settings()
-    _ = settings.redis, settings.postgres  # say at once which of them is not set
+    _ = settings.redis, settings.postgres  # Raises SettingsError if one is not set.
     logs.configure(settings.log_level, settings.log_format)
-    raise typer.Exit(serve_api(settings, ready=_say_where))
+    raise typer.Exit(serve_api(settings, ready=_api_ready))
 
 
-def _say_where(url: str) -> None:
-    say(f"The API takes requests at {url}; what it offers is told at {url}/docs.")
+def _api_ready(url: str) -> None:
+    say(f"The API is ready at {url}. Documentation: {url}/docs")
     sys.stdout.flush()
 
 
 def migrate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Bring the tables to what this release needs. Running it twice changes nothing."""
+    """Migrate the database to the schema of this release. Running it again changes nothing."""
     from goald import migrations
-    from goald.runtime.instance import find
     from goald.settings import load_settings
 
-    settings = load_settings()
-    dsn = settings.postgres_owner_dsn or settings.postgres_dsn or find(settings).postgres_dsn
-    applied = migrations.upgrade(dsn)
+    with owner_dsn(load_settings()) as dsn:
+        applied = migrations.upgrade(dsn)
+        revision = migrations.current(dsn)
     if as_json:
-        print_json({"applied": applied, "revision": migrations.current(dsn)})
+        print_json({"applied": applied, "revision": revision})
     elif applied:
         say(f"Applied {', '.join(applied)}.")
     else:
-        say(f"Nothing to do: the schema is at {migrations.current(dsn)}.")
+        say(f"Nothing to do: the schema is at revision {revision}.")
 
 
 def check_config(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show every setting, its value, and where that comes from. Passwords are not shown."""
+    """Show every setting, its value and its origin, without passwords."""
     from goald.cli.output.settings_origin import origins
     from goald.settings import PREFIX, Settings, load_settings
 
@@ -92,7 +95,7 @@ def check_config(
     rows = [
         {
             "name": PREFIX + name.upper(),
-            "value": _shown(getattr(settings, name)),
+            "value": _display(getattr(settings, name)),
             "from": origin[name],
             "about": field.description or "",
         }
@@ -104,7 +107,7 @@ def check_config(
         table(["setting", "value", "from", "about"], [list(row.values()) for row in rows])
 
 
-def _shown(value: object) -> str | None:
+def _display(value: object) -> str | None:
     if value is None:
         return None
     return masked(value) if isinstance(value, str) else str(value)

@@ -1,167 +1,100 @@
-"""`goald streams`: how many event streams there are, and another number of them."""
+"""`goald streams`: show the event streams, or change their number."""
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from goald.cli.output.exit_codes import complain
 from goald.cli.output.printing import print_json, say, table
+from goald.cli.target import redis_url
 from goald.domain.slots import SLOTS
 
 if TYPE_CHECKING:
-    from goald.adapters.redis.connect import Client
+    from goald.operations.stream_count import StreamsOverview
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-POLL_SECONDS = 0.1
-TELL_SECONDS = 2.0
-
 app = typer.Typer(
-    help="Show how many event streams there are, or change their number.",
-    invoke_without_command=True,
+    help="Show the event streams, or change their number.", invoke_without_command=True
 )
 
 
 @app.callback()
 def show(context: typer.Context, as_json: Json = False) -> None:
-    """Show how many event streams there are, and what is in them."""
+    """Show the event streams: their length, and how many entries are not acknowledged."""
     if context.invoked_subcommand is not None:
         if as_json:
-            raise typer.BadParameter("--json goes behind the command")
+            raise typer.BadParameter("Put --json after the subcommand.")
         return
-    found = asyncio.run(_gather(_redis_url()))
+    overview = asyncio.run(_overview())
+    rows = [
+        {"name": each.name, "length": each.length, "pending": each.pending, "lag": each.lag}
+        | {"read": each.name not in overview.unread}
+        for each in overview.streams
+    ]
     if as_json:
-        print_json(found)
+        print_json({"count": overview.count, "changing_to": overview.changing_to, "streams": rows})
         return
-    changing = "" if found["changing_to"] is None else f", being changed to {found['changing_to']}"
-    say(f"{found['count']} event streams{changing}")
+    to = overview.changing_to
+    say(f"{overview.count} event streams" + (f", being changed to {to}" if to else ""))
     say("")
-    table(["stream", "length#", "lag#", "read"], ([*each.values()] for each in found["streams"]))
-    unread = [each["name"] for each in found["streams"] if not each["read"]]
-    if unread:
+    table(["stream", "length#", "pending#", "lag#", "read"], ([*row.values()] for row in rows))
+    if overview.unread:
         complain(
-            f"nobody reads {', '.join(unread)}: there are {found['count']} streams, and who "
-            "writes there has to take their number from the key goald:streams"
+            f"goald does not read {', '.join(overview.unread)}: there are {overview.count} event "
+            "streams. Fix the producers that write there: the key goald:streams holds the number."
         )
 
 
 @app.command("set")
 def set_count(
     number: Annotated[
-        int, typer.Argument(metavar="NUMBER", min=1, max=SLOTS, help="How many from now on.")
+        int, typer.Argument(metavar="N", min=1, max=SLOTS, help="The new number of streams.")
     ],
     timeout: Annotated[
-        float, typer.Option(min=0, help="Wait at most so many seconds for what was sent.")
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Give up if events remain after SECONDS."),
     ] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Change the number of event streams, once all that was sent has taken effect.
+    """Change the number of event streams, once every event is acknowledged.
 
-    Producers that use goald's Publisher wait meanwhile, and the API answers 503. Others have to
-    be stopped before. A running goald then ends by itself, and is to be started again.
+    Meanwhile producers that use goald's Publisher wait, and the API answers 503. Stop other
+    producers before. A running `goald serve` then exits with code 1; start it again.
 
-    May be interrupted and given again: the number is changed at the end, or not at all.
+    The command may be interrupted and repeated: the number changes at the end, or not at all.
     """
-    tell = (lambda _: None) if as_json else say
-    before = asyncio.run(_set(_redis_url(), number, timeout, tell))
+    before = asyncio.run(_change(number, timeout, (lambda _: None) if as_json else _waiting))
     if as_json:
         print_json({"streams": number, "before": before})
     elif before == number:
-        say(f"There are {number} event streams already.")
+        say(f"Nothing to do: there are {number} event streams.")
     else:
-        say(f"There are {number} event streams now, where there were {before}.")
+        say(f"Changed the number of event streams from {before} to {number}.")
         say(
-            "A running goald ends by itself within seconds: start it again, with "
+            "A running goald exits within seconds. Start it again, with "
             f"GOALD_STREAMS={number} or without GOALD_STREAMS."
         )
 
 
-async def _set(url: str, wanted: int, patience: float, tell: Callable[[str], None]) -> int:
-    """Change the number; what it was before. NotDrained where not all took effect in time."""
-    from goald.adapters.redis.admin import stream_count
-    from goald.adapters.redis.connect import connect
-    from goald.adapters.redis.events import count_change
-    from goald.domain.errors import ServiceUnavailable
-
-    client = connect(url)
-    try:
-        before = await stream_count(client)
-        if before == wanted:
-            return await stream_count(client, wanted)  # where it was the default, it is kept now
-        await count_change.announce(client, wanted)
-        try:
-            await _drain_and_change(client, before, wanted, patience, tell)
-        finally:
-            with contextlib.suppress(ServiceUnavailable):  # it goes by itself
-                await count_change.withdraw(client, wanted)
-        return before
-    finally:
-        await client.aclose()
+def _waiting(unacknowledged: int) -> None:
+    entries = "1 entry is" if unacknowledged == 1 else f"{unacknowledged:,} entries are"
+    say(f"Waiting: {entries} not acknowledged yet. Producers wait, too.")
 
 
-async def _drain_and_change(
-    client: "Client", before: int, wanted: int, patience: float, tell: Callable[[str], None]
-) -> None:
-    from goald.adapters.redis.admin import lag, stream_count
-    from goald.adapters.redis.events import count_change
-    from goald.domain.errors import NotDrained, StreamCountMismatch
-    from goald.redis_keys import event_stream
+async def _overview() -> "StreamsOverview":
+    from goald.runtime.wiring.operations import stream_count
 
-    deadline = time.monotonic() + patience
-    told = 0.0
-    while not await count_change.change(client, before, wanted):
-        held = await stream_count(client)
-        if held == wanted:  # the same command elsewhere came first
-            return
-        if held != before:
-            raise StreamCountMismatch(f"somebody else has set {held} event streams meanwhile")
-        behind = await lag(client)
-        left = {name: behind.get(name, 0) for name in map(event_stream, range(before))}
-        if time.monotonic() >= deadline:
-            where = ", ".join(f"{name}: {entries:,}" for name, entries in left.items() if entries)
-            raise NotDrained(
-                f"nothing is changed: after {patience:g} s not all that was sent has taken effect "
-                f"({where or 'more came'}). A goald has to run and be ready (`goald status`), and "
-                "producers without goald's Publisher have to be stopped"
-            )
-        if time.monotonic() - told >= TELL_SECONDS:
-            told = time.monotonic()
-            tell(f"Producers wait; {sum(left.values()):,} entries have not taken effect yet.")
-        await asyncio.sleep(POLL_SECONDS)
-        await count_change.announce(client, wanted)
+    with redis_url() as url:
+        async with stream_count(url) as service:
+            return await service.overview()
 
 
-async def _gather(url: str) -> dict[str, Any]:
-    from goald.adapters.redis.admin import lag, stream_count
-    from goald.adapters.redis.connect import connect, service_errors
-    from goald.redis_keys import NEXT_STREAMS, event_stream
+async def _change(count: int, timeout_s: float, waiting: Callable[[int], None]) -> int:
+    from goald.runtime.wiring.operations import stream_count
 
-    client = connect(url)
-    try:
-        count = await stream_count(client)
-        behind = await lag(client)
-        async with service_errors():
-            coming = await client.get(NEXT_STREAMS)
-            lengths = [int(await client.xlen(name)) for name in behind]
-    finally:
-        await client.aclose()
-    read = {event_stream(partition) for partition in range(count)}
-    return {
-        "count": count,
-        "changing_to": None if coming is None else int(coming),
-        "streams": [
-            {"name": name, "length": length, "lag": entries, "read": name in read}
-            for (name, entries), length in zip(behind.items(), lengths, strict=True)
-        ],
-    }
-
-
-def _redis_url() -> str:
-    from goald.runtime.instance import find
-    from goald.settings import load_settings
-
-    return find(load_settings()).redis_url
+    with redis_url() as url:
+        async with stream_count(url) as service:
+            return await service.change(count, timeout_s, waiting)

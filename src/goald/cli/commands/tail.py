@@ -1,16 +1,18 @@
-"""`goald tail`: exits, notices and dead letters as they come."""
+"""`goald tail`: print exits, notices or dead letters as they arrive."""
 
 import asyncio
+from contextlib import aclosing
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from goald.cli.output.printing import print_json, say
+from goald.cli.target import redis_url
 
 
-class Kind(StrEnum):
-    """What can be followed."""
+class Stream(StrEnum):
+    """The streams that can be followed."""
 
     EXITS = "exits"
     NOTICES = "notices"
@@ -18,42 +20,50 @@ class Kind(StrEnum):
 
 
 def tail(
-    kind: Annotated[Kind, typer.Argument(help="Which stream.", show_default=False)],
+    stream: Annotated[
+        Stream,
+        typer.Argument(
+            metavar="STREAM", help="exits, notices or dead (dead letters).", show_default=False
+        ),
+    ],
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="Begin with the oldest that is kept.")
+        bool, typer.Option("--from-start", help="Start with the oldest stored entry.")
     ] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="Of this tenant alone.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line each.")] = False,
+    count: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Exit after N entries.")
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="TENANT", help="Only entries of this tenant.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Follow a stream until Ctrl-C. Takes nothing away from those who read it for good."""
-    asyncio.run(_tail(kind, from_start, count, tenant, as_json))
+    """Print the entries of a stream as they arrive, until Ctrl-C.
+
+    Consumer groups are not affected: their members still receive every entry.
+    """
+    asyncio.run(_tail(stream, from_start, count, tenant, as_json))
 
 
 async def _tail(
-    kind: Kind, from_start: bool, count: int | None, tenant: str | None, as_json: bool
+    stream: Stream, from_start: bool, count: int | None, tenant: str | None, as_json: bool
 ) -> None:
-    from goald.cli.follow import StreamEntry
-    from goald.cli.output import event_lines as shown_events
-    from goald.client import tail as entries_of
-    from goald.redis_keys import DEAD, EXITS, NOTICES
-    from goald.runtime.instance import find
-    from goald.settings import load_settings
+    from goald.cli.output.event_lines import entry_as_json, entry_as_line
+    from goald.operations.events import tenant_of
+    from goald.runtime.wiring.operations import follow
 
-    key = {Kind.EXITS: EXITS, Kind.NOTICES: NOTICES, Kind.DEAD: DEAD}[kind]
-    url = find(load_settings()).redis_url
-    shown = 0
-    async for found in entries_of(url, key, from_start=from_start):
-        entry = StreamEntry(key, found.id, found.fields)
-        if tenant is not None and entry.tenant() != tenant:
-            continue
-        if as_json:
-            print_json(shown_events.as_json(entry), lines=True)
-        else:
-            say(shown_events.as_line(entry))
-        shown += 1
-        if shown == count:
-            return
+    printed = 0
+    with redis_url() as url:
+        async with aclosing(follow(url, stream, from_start=from_start)) as entries:
+            async for entry in entries:
+                if tenant is not None and tenant_of(entry.payload) != tenant:
+                    continue
+                if as_json:
+                    print_json(entry_as_json(entry), lines=True)
+                else:
+                    say(entry_as_line(entry))
+                printed += 1
+                if printed == count:
+                    return
 
 
 def add_to(app: typer.Typer) -> None:

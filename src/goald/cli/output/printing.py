@@ -1,5 +1,5 @@
-"""What commands print: tables for a person, JSON for a program, and no secrets in either
-where a person may show them around."""
+"""Prints tables and lines for a person and JSON for a program, without terminal control
+sequences or passwords."""
 
 import json
 import re
@@ -14,51 +14,51 @@ from rich.text import Text
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s]*?):[^@\s]*@")
 _PASSWORD_IN_WORDS = re.compile(r"(password=)('[^']*'|[^\s&]+)", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What would command a terminal, or cannot be written; a tab and the end of a line may be."""
+"""Control characters except tab and newline, and lone surrogates, which cannot be encoded."""
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> NoReturn:
-        """Leave it to the one place that knows what a closed pipe means."""
+        """`goald.cli.main` handles a closed pipe."""
         raise BrokenPipeError
 
 
 def console() -> Console:
-    """Standard output. Colour and lines only on a terminal (and not where NO_COLOR is set);
-    elsewhere nothing is cut to a width."""
+    """Standard output. Colours appear on a terminal only, unless NO_COLOR is set; elsewhere lines
+    are not wrapped."""
     terminal = sys.stdout.isatty()
     return _Console(highlight=False, width=None if terminal else 10_000, soft_wrap=not terminal)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print a table; columns whose name ends in `#` hold numbers."""
-    shown = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
+    """Print a table. Columns whose name ends in `#` hold numbers."""
+    grid = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
     for name in columns:
         number = name.endswith("#")
-        shown.add_column(
+        grid.add_column(
             name.removesuffix("#"), justify="right" if number else "left", overflow="fold"
         )
     for row in rows:
-        shown.add_row(*(Text(_cell(value)) for value in row))
-    console().print(shown)
+        grid.add_row(*(Text(_cell(value)) for value in row))
+    console().print(grid)
 
 
 def say(text: str) -> None:
-    """One line for a person, as it is: brackets in it are no markup."""
+    """Print one line for a person, without markup."""
     console().print(Text(printable(text)))
 
 
 def printable(text: str) -> str:
-    """A text with what would command a terminal written out, such as `\\x1b`: strangers
-    choose what events hold, and what was refused holds anything (D8)."""
-    return _UNPRINTABLE.sub(_written_out, text)
+    """The text with control characters escaped, such as `\\x1b`: producers choose what events
+    contain, and a terminal must not obey them (D8)."""
+    return _UNPRINTABLE.sub(_escaped, text)
 
 
 def print_json(value: Any, *, lines: bool = False) -> None:
-    """JSON on standard output: one line where `lines`, else indented. Flushed at once, so
-    that a program at the other end of a pipe sees it when it happens."""
+    """Print JSON on standard output, on one line if `lines`, else indented. Flushes, so that a
+    program at the other end of a pipe receives it at once."""
     text = json.dumps(value, ensure_ascii=False, indent=None if lines else 2)
-    # What is left of them stands within strings: JSON itself escapes those below 0x20.
+    # Only characters in strings remain: JSON itself escapes those below 0x20.
     text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -69,6 +69,15 @@ def masked(address: str | None) -> str:
     if address is None:
         return ""
     return _PASSWORD_IN_WORDS.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", address))
+
+
+def plain(value: object) -> str:
+    """A JSON value for a person: `{min_amount: 100.50}`. Decimals are text and lose nothing."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {plain(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def _cell(value: object) -> str:
@@ -83,6 +92,6 @@ def _cell(value: object) -> str:
             return printable(str(value))
 
 
-def _written_out(found: re.Match[str]) -> str:
+def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -1,4 +1,4 @@
-"""Something that blocks, read on a thread and handed to an event loop in batches."""
+"""Iterates over a blocking source on a thread, for an event loop."""
 
 import asyncio
 import threading
@@ -7,15 +7,16 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MOST = 5_000
+MAX_READ_AHEAD = 5_000
 
 
 class Batches(Generic[T]):
-    """The items of an iterator that may block, such as the lines of standard input.
+    """The items of a blocking iterator, such as the lines of standard input, in batches.
 
-    A batch is what has come since the last one: nothing waits for a batch to be full, and at
-    most MOST items are read ahead. The thread is a daemon, so an iterator that blocks for
-    ever does not keep the program from ending. What the iterator raises is raised here.
+    A batch holds the items that arrived since the previous one; it does not wait to be full. At
+    most MAX_READ_AHEAD items are read ahead. The thread is a daemon thread, so an iterator that
+    blocks forever does not keep the program alive. Errors of the iterator are raised by the batch
+    iteration, after the items before them.
     """
 
     def __init__(self, items: Iterator[T]) -> None:
@@ -27,7 +28,7 @@ class Batches(Generic[T]):
         self._arrived = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[list[T]]:
-        """Batches in order, none of them empty. To be iterated once."""
+        """Yield batches in order, none of them empty. Iterate once only."""
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._read, args=(loop,), name="reader", daemon=True).start()
         while True:
@@ -48,18 +49,18 @@ class Batches(Generic[T]):
         try:
             for item in self._items:
                 with self._changed:
-                    self._changed.wait_for(lambda: len(self._waiting) < MOST)
+                    self._changed.wait_for(lambda: len(self._waiting) < MAX_READ_AHEAD)
                     self._waiting.append(item)
                     if len(self._waiting) == 1:
-                        self._tell(loop)
+                        self._wake(loop)
         except BaseException as error:  # raised again in the loop
             self._error = error
         with self._changed:
             self._ended = True
-            self._tell(loop)
+            self._wake(loop)
 
-    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             loop.call_soon_threadsafe(self._arrived.set)
-        except RuntimeError:  # the loop is closed: nobody waits any more
+        except RuntimeError:  # The loop is closed.
             return

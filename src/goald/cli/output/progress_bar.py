@@ -1,4 +1,4 @@
-"""The bar of `goald replay`: how much of the file is sent, how fast, how long it will take."""
+"""The progress bar of `goald replay`."""
 
 import sys
 from types import TracebackType
@@ -9,11 +9,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.text import Text
 
 
-class ReplayProgress:
-    """A bar on standard error where `shown`; else only the notes are printed there."""
+class ProgressBar:
+    """A bar on standard error: events sent, share of the file, rate and remaining time."""
 
-    def __init__(self, size: int | None, *, shown: bool) -> None:
-        """`size` of the file in bytes, where it is known."""
+    def __init__(self, size: int | None, visible: bool) -> None:
+        """`size`: of the file in bytes, if it is known. If not `visible`, prints notes only."""
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.fields[sent]:,} events"),
@@ -23,26 +23,26 @@ class ReplayProgress:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not shown,
+            disable=not visible,
         )
         self._task = self._progress.add_task("", total=size or None, sent=0, speed="")
-        self._shown = shown
+        self._visible = visible
 
-    def moved(self, position: int, sent: int) -> None:
-        """So many bytes are read, and so many events sent."""
+    def move(self, position: int, sent: int) -> None:
+        """Show this position in the file, in bytes, and this number of events sent."""
         elapsed = self._progress.tasks[0].elapsed
         speed = f"{sent / elapsed:,.0f}/s" if elapsed else ""
         self._progress.update(self._task, completed=position, sent=sent, speed=speed)
 
     def note(self, text: str) -> None:
-        """A line above the bar."""
-        if self._shown:
+        """Print a line above the bar."""
+        if self._visible:
             self._console.print(Text(text))
         else:
             print(text, file=sys.stderr)
 
     def stop(self) -> None:
-        """Take the bar off, so that other lines may follow. May be called twice."""
+        """Remove the bar. May be called twice."""
         self._progress.stop()
 
     def __enter__(self) -> Self:

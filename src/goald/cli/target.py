@@ -1,0 +1,82 @@
+"""The goald that a command works on, and what to say if it cannot be reached."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from goald.runtime.instance import Instance
+    from goald.settings import Settings
+
+
+@contextmanager
+def redis_url() -> Iterator[str]:
+    """The URL of the Redis that the settings name, for the body of a command. See `reach`."""
+    from goald.runtime.instance import find
+    from goald.settings import load_settings
+
+    instance = find(load_settings())
+    with reach(instance):
+        yield instance.redis_url
+
+
+@contextmanager
+def reach(instance: "Instance") -> Iterator[None]:
+    """For a body that uses Redis: if Redis cannot be reached, raise ServiceUnavailable with its
+    address, the cause and what to check."""
+    with _naming("Redis", instance.redis_url, _advice(instance.data_dir, "GOALD_REDIS_URL")):
+        yield
+
+
+@contextmanager
+def owner_dsn(settings: "Settings") -> Iterator[str]:
+    """The Postgres DSN of the role goald_owner, for a body that uses Postgres; see `reach`."""
+    owner, daemon = settings.postgres_owner_dsn, settings.postgres_dsn
+    if owner is None and daemon is not None:
+        owner = daemon
+        setting = "GOALD_POSTGRES_DSN"
+    else:
+        setting = "GOALD_POSTGRES_OWNER_DSN"
+    with _postgres(settings, owner, setting) as dsn:
+        yield dsn
+
+
+@contextmanager
+def api_dsn(settings: "Settings") -> Iterator[str]:
+    """The Postgres DSN of the role goald_api, for a body that uses Postgres; see `reach`."""
+    with _postgres(settings, settings.postgres_api_dsn, "GOALD_POSTGRES_API_DSN") as dsn:
+        yield dsn
+
+
+@contextmanager
+def _postgres(settings: "Settings", dsn: str | None, setting: str) -> Iterator[str]:
+    """This DSN, or that of the goald that the settings name."""
+    data_dir = None
+    if dsn is None:
+        from goald.runtime.instance import find
+
+        instance = find(settings)
+        dsn, data_dir, setting = instance.postgres_dsn, instance.data_dir, "GOALD_POSTGRES_DSN"
+    with _naming("Postgres", dsn, _advice(data_dir, setting)):
+        yield dsn
+
+
+def _advice(data_dir: str | None, setting: str) -> str:
+    if data_dir is not None:
+        return f"It belongs to the goald in {data_dir}. Check that this goald is still running."
+    return f"Check that it is running and that {setting} is right."
+
+
+@contextmanager
+def _naming(service: str, url: str, advice: str) -> Iterator[None]:
+    from goald.domain.connection_failure import address_of, cannot_connect, failure_cause
+    from goald.domain.errors import ServiceUnavailable
+
+    try:
+        yield
+    except ServiceUnavailable as error:
+        cause = failure_cause(error)
+        if cause is None:
+            raise
+        message = cannot_connect(service, address_of(url), cause, advice)
+        raise ServiceUnavailable(message) from error

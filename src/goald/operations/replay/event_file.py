@@ -1,0 +1,87 @@
+"""A file of events, one JSON object on each line. The file is never held in memory as a whole."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, TypeAlias
+
+LONGEST_LINE = 1 << 20
+"""Bytes. An event may have 64 KiB (D9); a line longer than this is skipped unread."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """A line with an event whose tenant and contact are known."""
+
+    number: int
+    """The first line is 1."""
+    end: int
+    """The position in the file, in bytes, after this line."""
+    tenant: str
+    contact: str
+    payload: bytes
+    """The event as it is in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that cannot be sent, and the reason."""
+
+    number: int
+    end: int
+    reason: str
+
+
+Line: TypeAlias = EventLine | BadLine
+
+
+def read(file: IO[bytes], from_line: int = 1) -> Iterator[Line]:
+    """Yield every line from this number on, except empty lines. Blocks on the file.
+
+    Accepts a UTF-8 byte-order mark. Checks only that the tenant and contact can be found; goald
+    dead-letters an event that is invalid in another way.
+    """
+    number = end = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        end += len(line)
+        too_long = not _is_complete(line)
+        rest = line
+        while not _is_complete(rest):
+            rest = file.readline(LONGEST_LINE)
+            end += len(rest)
+        if number == 1:
+            line = line.removeprefix(BYTE_ORDER_MARK)
+        if number < from_line or not line.strip():
+            continue
+        yield (
+            BadLine(number, end, "the line is longer than 1 MiB")
+            if too_long
+            else _parse(number, end, line)
+        )
+
+
+def _is_complete(line: bytes) -> bool:
+    """Whether a read ended at the end of a line or of the file."""
+    return len(line) < LONGEST_LINE or line.endswith(b"\n")
+
+
+def _parse(number: int, end: int, line: bytes) -> Line:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return BadLine(number, end, f"not JSON: {error}")
+    if not isinstance(event, dict):
+        return BadLine(number, end, "not a JSON object")
+    data = event.get("data")
+    tenant = event.get("tenantid")
+    contact = data.get("contact_id") if isinstance(data, dict) else None
+    for name, value in (("tenantid", tenant), ("data.contact_id", contact)):
+        if not isinstance(value, str) or not value:
+            return BadLine(number, end, f"{name} is missing or is not text")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return BadLine(number, end, f"{name} contains half of a surrogate pair")
+    return EventLine(number, end, str(tenant), str(contact), line.strip())

@@ -1,0 +1,51 @@
+"""Sends one event and finds its effect."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from goald.client import Publisher
+from goald.domain.configuration.goals import LISTENS_TO
+from goald.domain.streams import partition_of
+from goald.operations.effect import EventEffect
+from goald.ports.stream_admin import StreamAdmin
+from goald.redis_keys import event_stream
+
+PROCESSED_TYPES = (
+    *LISTENS_TO.values(),
+    "workflow.enrollment.started",
+    "workflow.enrollment.ended",
+    "workflow.exit.acknowledged",
+    "contact.deleted",
+)
+"""The event types that have an effect. Events of other types are counted and ignored."""
+
+
+def nearest_type(event_type: str) -> str | None:
+    """The processed type that is spelled most like this one, if any is similar."""
+    near = difflib.get_close_matches(event_type, PROCESSED_TYPES, n=1)
+    return near[0] if near else None
+
+
+class EventSender:
+    """Sends one event."""
+
+    def __init__(self, publisher: Publisher, admin: StreamAdmin, effect: EventEffect) -> None:
+        self._publisher = publisher
+        self._admin = admin
+        self._effect = effect
+
+    async def send(self, event: Mapping[str, Any]) -> EventEffect:
+        """Send the event and return when Redis has stored it; the result knows where it is and
+        what it causes. Raises ServiceUnavailable."""
+        await self._effect.begin(await self._stream_of(event))
+        async with self._publisher:
+            await self._publisher.publish(event)
+        stream = await self._stream_of(event)
+        if stream != self._effect.stream:
+            self._effect.move(stream)
+        return self._effect
+
+    async def _stream_of(self, event: Mapping[str, Any]) -> str:
+        contact = event["data"]["contact_id"]
+        return event_stream(partition_of(event["tenantid"], contact, await self._admin.count()))

@@ -1,0 +1,48 @@
+"""The state of a goald: readiness, lag, streams and processes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from goald.ports.process_registry import Heartbeat, Readings
+from goald.ports.stream_admin import StreamAdmin, StreamDepth
+
+
+class ReadingsSource(Protocol):
+    """Reads the process registry. May raise ServiceUnavailable."""
+
+    async def readings(self) -> Readings: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of a goald at one moment."""
+
+    readings: Readings
+    streams: Sequence[StreamDepth]
+    not_ready_reasons: Sequence[str]
+    """The cause before its symptoms; empty if goald is ready."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every process is running and ready."""
+        return not self.not_ready_reasons
+
+    @property
+    def lag(self) -> int:
+        """Unacknowledged entries over all streams. 0 means that everything sent has taken
+        effect."""
+        return sum(stream.lag for stream in self.streams)
+
+    @property
+    def supervisor(self) -> Heartbeat | None:
+        """The heartbeat that names the URLs of the API and of the metrics."""
+        return next((each for each in self.readings.heartbeats if each.role == "supervisor"), None)
+
+
+async def read_status(
+    registry: ReadingsSource, admin: StreamAdmin, reasons: Callable[[Readings], Sequence[str]]
+) -> Status:
+    """The state of a goald now. `reasons` says why it is not ready. Raises ServiceUnavailable."""
+    readings = await registry.readings()
+    return Status(readings, await admin.depths(), reasons(readings))
