@@ -1,1 +1,1 @@
-"""Measurements. Each prints what it measured, on which machine, and how."""
+"""Benchmarks. Each prints its results."""

@@ -1,4 +1,4 @@
-"""What each kind of process spent: CPU seconds of this process's descendants, by role."""
+"""CPU seconds of this process and its descendants, by role."""
 
 import os
 from collections import defaultdict
@@ -16,8 +16,8 @@ _ROLES = (
 
 
 def cpu_by_role() -> dict[str, float]:
-    """User and system seconds so far: consumer, shards, redis, postgres, ray, bench."""
-    spent: dict[str, float] = defaultdict(float)
+    """User and system seconds since the start: consumer, shards, redis, postgres, ray, bench."""
+    seconds: dict[str, float] = defaultdict(float)
     me = psutil.Process(os.getpid())
     for process in [me, *me.children(recursive=True)]:
         try:
@@ -25,12 +25,12 @@ def cpu_by_role() -> dict[str, float]:
             line = " ".join(process.cmdline())
         except psutil.Error:
             continue
-        role = next((role for part, role in _ROLES if part in line), "ray")
-        spent["bench" if process == me else role] += times.user + times.system
-    return spent
+        role = next((role for name, role in _ROLES if name in line), "ray")
+        seconds["bench" if process == me else role] += times.user + times.system
+    return seconds
 
 
 def since(before: dict[str, float]) -> dict[str, float]:
-    """Seconds spent since, by role."""
+    """Seconds since `before`, a result of `cpu_by_role`, by role."""
     now = cpu_by_role()
     return {role: round(now[role] - before.get(role, 0.0), 2) for role in sorted(now)}

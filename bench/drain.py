@@ -1,10 +1,10 @@
-"""How fast a backlog drains: events preloaded in Redis, from the first claim to a lag of 0.
+"""Measures how fast a backlog drains: from the first claim of a stream to a lag of 0.
 
     python -m bench.drain [--events N] [--rounds N] [--shards N] [--json]
 
-The real daemon's actors over a real Valkey and Postgres (durable, fsync on), all on this
-machine. Beside it the same drain with matching in plain Python in place of the Rust core,
-in turn, so that both meet the same noise. Achievements are counted in Postgres after each.
+Runs the daemon's actors with Valkey and Postgres (durable, fsync on) on this machine. Runs
+with the native matcher and with a matcher in plain Python alternate, so that both have the
+same disturbances. Counts the achievements in Postgres after each run.
 """
 
 import argparse
@@ -39,14 +39,14 @@ POLL_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Drained:
-    """One drain."""
+    """The result of one drain."""
 
     matcher: str
     seconds: float
     events_per_s: float
     achievements: int
     cpu_s: dict[str, float]
-    """Spent meanwhile, by kind of process."""
+    """CPU seconds during the drain, by role."""
 
 
 async def drain(
@@ -56,13 +56,13 @@ async def drain(
     matcher: str,
     make: Callable[..., "ActorHandle[Any]"],
 ) -> Drained:
-    """Preload, start the daemon's actors, and time them until nothing is left to acknowledge."""
+    """Preload events, start the daemon's actors, and measure until all events are acknowledged."""
     await stage.reset(STREAMS)
     supervisor = Supervisor(settings, stage.endpoints(settings), STREAMS, make_shard=make)
     client = redis.Redis.from_url(stage.redis_url)
-    watching = asyncio.ensure_future(_time_drain(client, STREAMS))
+    measurement = asyncio.ensure_future(_time_drain(client, STREAMS))
     await supervisor.start()
-    seconds, spent = await asyncio.wait_for(watching, TIMEOUT_SECONDS)
+    seconds, spent = await asyncio.wait_for(measurement, TIMEOUT_SECONDS)
     await supervisor.stop()
     return Drained(
         matcher=matcher,
@@ -74,14 +74,14 @@ async def drain(
 
 
 async def _time_drain(client: "redis.Redis", streams: int) -> tuple[float, dict[str, float]]:
-    """Seconds from the claim of the first stream, which comes just before its first read, until
-    all is acknowledged; and the CPU spent."""
+    """Seconds from the claim of the first stream, just before its first read, until all events
+    are acknowledged, and CPU seconds by role."""
     spent = cpu_by_role()
     while not _claimed(client, streams):
         spent = cpu_by_role()
         await asyncio.sleep(POLL_SECONDS)
     started = time.perf_counter()
-    while _left(client, streams):
+    while _has_unacknowledged(client, streams):
         await asyncio.sleep(POLL_SECONDS)
     return time.perf_counter() - started, since(spent)
 
@@ -90,7 +90,7 @@ def _claimed(client: "redis.Redis", streams: int) -> bool:
     return any(client.exists(f"goald:epoch:{number}") for number in range(streams))
 
 
-def _left(client: "redis.Redis", streams: int) -> bool:
+def _has_unacknowledged(client: "redis.Redis", streams: int) -> bool:
     groups = list(_groups(client, streams))
     return len(groups) < streams or any(group["pending"] or group["lag"] for group in groups)
 
@@ -103,7 +103,7 @@ def _groups(client: "redis.Redis", streams: int) -> Iterator[dict[str, Any]]:
 
 
 async def run(options: argparse.Namespace) -> list[Drained]:
-    """All rounds, the two matchers in turn."""
+    """Run all rounds, alternating the matchers."""
     workload = Workload(events=options.events)
     found = []
     with (
@@ -135,7 +135,7 @@ MATCHERS: dict[str, Callable[..., Any]] = {"rust": make_shard, "plain python": m
 
 
 def main() -> None:
-    """Print a table, or JSON."""
+    """Print a line per matcher, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=1)

@@ -1,9 +1,9 @@
-"""How long statistics take to read: a workflow of a year with a million enrollments.
+"""Measures reading statistics of a workflow with a million enrollments in a year.
 
     python -m bench.goal_statistics [--enrollments 1000000] [--reads 300] [--json]
 
-One request after another, of the whole year and of days that cut weeks: over HTTP, with the
-client on the same cores, and by the reader alone. Nothing is kept between reads.
+Sends one request after another, for the whole year and for days that divide weeks: over HTTP,
+with the client on the same cores, and directly with the reader. Nothing is cached.
 """
 
 import argparse
@@ -39,7 +39,7 @@ DAYS = {"year": (None, None), "quarter": (date(2025, 4, 1), date(2025, 6, 30))}
 
 @dataclass(frozen=True)
 class Read:
-    """Milliseconds."""
+    """Latencies in milliseconds."""
 
     name: str
     p50: float
@@ -47,19 +47,19 @@ class Read:
 
 
 async def measure(name: str, reads: int, read: Callable[[], Awaitable[object]]) -> Read:
-    """Time so many reads, after a tenth as many to warm up."""
-    taken = []
+    """Measure `reads` calls, after a tenth of this number to warm up."""
+    durations = []
     for number in range(-reads // 10, reads):
         began = time.perf_counter()
         await read()
         if number >= 0:
-            taken.append((time.perf_counter() - began) * 1_000)
-    cuts = statistics.quantiles(taken, n=20)
+            durations.append((time.perf_counter() - began) * 1_000)
+    cuts = statistics.quantiles(durations, n=20)
     return Read(name, round(cuts[9], 2), round(cuts[18], 2))
 
 
 async def run(options: argparse.Namespace) -> list[Read]:
-    """Make the year, and read it."""
+    """Generate the enrollments, and measure."""
     found: list[Read] = []
     secret = secrets.token_urlsafe(32)
     claims = {"iss": "goald", "aud": "goald", "sub": "bench", "exp": time.time() + 86_400}
@@ -68,7 +68,7 @@ async def run(options: argparse.Namespace) -> list[Read]:
     with (
         tempfile.TemporaryDirectory(prefix="goald-") as directory,
         Stage(Path(directory)) as stage,
-        bind(HOST, 0, what="the API", setting="GOALD_API") as taken,
+        bind(HOST, 0, what="the API", setting="GOALD_API") as listener,
     ):
         admin = await asyncpg.connect(stage.admin_dsn)
         await make_year(admin, options.enrollments)
@@ -80,12 +80,12 @@ async def run(options: argparse.Namespace) -> list[Read]:
             jwt_secret=secret,
             quota_requests=100_000,
         )
-        server = ApiServer(create_app(api_dependencies(settings)), taken)
+        server = ApiServer(create_app(api_dependencies(settings)), listener)
         pool = TenantPool(stage.postgres_dsn, 1)
         reader = PostgresStatistics(pool, system_clock())
         await server.start()
         async with httpx.AsyncClient(
-            base_url=url_of(taken, HOST), headers={"authorization": f"Bearer {token}"}
+            base_url=url_of(listener, HOST), headers={"authorization": f"Bearer {token}"}
         ) as client:
             for name, (first, last) in DAYS.items():
                 query = {"from": str(first), "to": str(last)} if first and last else {}
@@ -105,7 +105,7 @@ async def run(options: argparse.Namespace) -> list[Read]:
 
 
 def main() -> None:
-    """Print a table, or JSON."""
+    """Print a line per measurement, or JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.goal_statistics")
     parser.add_argument("--enrollments", type=int, default=1_000_000)
     parser.add_argument("--reads", type=int, default=300)

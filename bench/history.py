@@ -1,4 +1,4 @@
-"""A year of a busy workflow, made within the database: for plans and benches that want it large."""
+"""Generates a year of enrollments of one workflow in Postgres, for benchmarks and query plans."""
 
 from typing import Any
 
@@ -24,13 +24,13 @@ FROM (
 
 
 async def make_year(admin: Any, enrollments: int) -> None:
-    """So many enrollments over the 365 days of 2025, two in five completed, committed by two
-    shards. `admin`: a superuser's connection. About ten seconds for a million."""
-    for place, (first, last) in enumerate(SHARDS):
+    """Insert enrollments that started in 2025, evenly distributed. Two of five are completed. Two
+    shards commit them. `admin` is a connection as superuser. A million takes about 10 s."""
+    for index, (first, last) in enumerate(SHARDS):
         async with admin.transaction():
             await admin.execute(
                 "SELECT setseed(0.5), set_config('goald.slots', $1, true)", f"{first}-{last}"
             )
             await admin.execute(
-                _ENROLLMENTS, TENANT, WORKFLOW, first, place, enrollments, timeout=300
+                _ENROLLMENTS, TENANT, WORKFLOW, first, index, enrollments, timeout=300
             )

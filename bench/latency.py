@@ -1,10 +1,10 @@
-"""How long an event takes to its exit, at a steady rate.
+"""Measures the time from an event to its exit, at a constant rate.
 
     python -m bench.latency [--rate N ...] [--seconds N] [--json]
 
-A producer in a process of its own publishes events at the rate; each carries the time at which
-it was made. Of every exit, the time from its event's own time to its publication. The daemon's
-actors, Valkey, Postgres (durable) and the producer share this machine.
+A separate process publishes events at the rate, with the current time. The latency of an exit
+is the time from its event to its publication. The daemon's actors, Valkey, Postgres (durable)
+and the producer share this machine.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Latency:
 
     rate: int
     sent_per_s: float
-    """What the producer reached."""
+    """The actual rate of the producer."""
     exits: int
     p50: float
     p95: float
@@ -50,9 +50,9 @@ class Latency:
 
 
 def produce(redis_url: str, streams: int, workload: Workload, rate: int) -> None:
-    """Publish the workload at a rate, as evenly as the clock allows; blocks until it is done."""
+    """Publish the workload at a constant rate. Blocks until all events are published."""
     client = redis.Redis.from_url(redis_url)
-    events = list(workload.made())
+    events = list(workload.timed_events())
     started, sent = time.perf_counter(), 0
     while sent < len(events):
         due = min(len(events), int((time.perf_counter() - started) * rate))
@@ -70,7 +70,7 @@ def produce(redis_url: str, streams: int, workload: Workload, rate: int) -> None
 
 
 async def measure(stage: Stage, settings: Settings, rate: int, seconds: int) -> Latency:
-    """One rate."""
+    """Measure one rate."""
     workload = Workload(events=rate * (seconds + WARM_UP_SECONDS))
     await stage.reset(STREAMS, preload=False)
     supervisor = Supervisor(settings, stage.endpoints(settings), STREAMS)
@@ -84,22 +84,23 @@ async def measure(stage: Stage, settings: Settings, rate: int, seconds: int) -> 
     while client.xlen(EXITS) < workload.achievements and time.monotonic() < deadline:
         await asyncio.sleep(0.1)
     await supervisor.stop()
-    took = _latencies(client)
-    took = sorted(took[len(took) * WARM_UP_SECONDS // (seconds + WARM_UP_SECONDS) :])
-    cuts = statistics.quantiles(took, n=100)
+    latencies = _latencies(client)
+    warm_up = len(latencies) * WARM_UP_SECONDS // (seconds + WARM_UP_SECONDS)
+    latencies = sorted(latencies[warm_up:])
+    cuts = statistics.quantiles(latencies, n=100)
     return Latency(
         rate=rate,
         sent_per_s=round(float(client.get("bench:sent_per_s") or 0)),
-        exits=len(took),
+        exits=len(latencies),
         p50=round(cuts[49], 1),
         p95=round(cuts[94], 1),
         p99=round(cuts[98], 1),
-        worst=round(took[-1], 1),
+        worst=round(latencies[-1], 1),
     )
 
 
 def _latencies(client: Any) -> list[float]:
-    """Milliseconds of each exit, in the order of publication."""
+    """The latencies of all exits in milliseconds, in the order of publication."""
     found = []
     for _, fields in client.xrange(EXITS):
         data = json.loads(fields[FIELD.encode()])["data"]
@@ -109,7 +110,7 @@ def _latencies(client: Any) -> list[float]:
 
 
 async def run(rates: list[int], seconds: int) -> list[Latency]:
-    """Each rate in turn."""
+    """Measure each rate, one after another."""
     with tempfile.TemporaryDirectory(prefix="goald-") as directory, Stage(Path(directory)) as stage:
         settings = Settings(redis_url=stage.redis_url, postgres_dsn=stage.postgres_dsn)
         await stage.prepare(Workload(events=1))
@@ -122,7 +123,7 @@ async def run(rates: list[int], seconds: int) -> list[Latency]:
 
 
 def main() -> None:
-    """Print a line a rate, or JSON."""
+    """Print a line per rate, or JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.latency")
     parser.add_argument("--rate", type=int, nargs="*", default=[1_000, 10_000, 50_000])
     parser.add_argument("--seconds", type=int, default=8)

@@ -1,10 +1,10 @@
-"""The API under load: `python -m bench.load`, or `make load`.
+"""Load test of the API: `python -m bench.load`, or `make load`.
 
     python -m bench.load [--seconds 60] [--rate 200] [--tenants 5] [--enrollments 100000]
 
-Starts a `goald serve --embedded` on a directory of its own, enrols contacts of several
-tenants, lets a few of them reach their goal, runs Locust against it, and prints Locust's
-table of percentiles. Ends with 1 where a request failed. Locust and goald share the machine.
+Starts `goald serve --embedded` in a temporary directory, enrols contacts of several tenants,
+completes some of the enrollments, runs Locust, and prints its table of percentiles. Exits with
+1 if a request failed. Locust and goald share the machine.
 """
 
 import argparse
@@ -30,9 +30,9 @@ from goald.client import Publisher, event
 GOALD = (sys.executable, "-m", "goald.cli.main")
 DEADLINE_S = 300.0
 USER_RATE = 4.0
-"""Requests a second of each of Locust's users."""
+"""Requests per second of each Locust user."""
 ACHIEVING = 0.1
-"""The share of the enrollments that have reached their goal before it begins."""
+"""The share of enrollments that are completed before the load test."""
 SCOPES = "workflows:read workflows:edit events:write audit:read"
 GOALS: dict[str, dict[str, Any]] = {
     "nurturing": {"goal_type": "tag_added", "criteria": {"tag_name": "Customer"}},
@@ -41,12 +41,12 @@ GOALS: dict[str, dict[str, Any]] = {
 
 
 class Daemon:
-    """A `goald serve --embedded` under a directory, from construction until `stop`."""
+    """Runs `goald serve --embedded` in a directory, from construction until `stop`."""
 
     def __init__(self, directory: Path) -> None:
         self._secret = secrets.token_urlsafe(32)
-        kept = {name: value for name, value in os.environ.items() if "GOALD_" not in name.upper()}
-        self._environment = kept | {
+        inherited = {k: v for k, v in os.environ.items() if "GOALD_" not in k.upper()}
+        self._environment = inherited | {
             "GOALD_DATA_DIR": str(directory),
             "GOALD_JWT_SECRET": self._secret,
             "GOALD_LOG_LEVEL": "warning",
@@ -56,28 +56,28 @@ class Daemon:
         )
 
     def status(self) -> dict[str, Any]:
-        """What `goald status` says once it is ready and nothing waits."""
+        """The output of `goald status`, when goald is ready and the lag is 0."""
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline and self._process.poll() is None:
-            ran = subprocess.run(
+            result = subprocess.run(
                 [*GOALD, "status", "--json"],
                 env=self._environment,
                 capture_output=True,
                 check=False,
             )
-            if ran.returncode == 0 and (found := dict(json.loads(ran.stdout)))["lag"] == 0:
+            if result.returncode == 0 and (found := dict(json.loads(result.stdout)))["lag"] == 0:
                 return found
             time.sleep(0.2)
         raise SystemExit("goald does not become ready")
 
     def token(self, tenant: str) -> str:
-        """A token that allows everything to one tenant."""
+        """A token for one tenant with all scopes."""
         claims = {"iss": "goald", "aud": "goald", "sub": "load", "exp": time.time() + 86_400}
         claims |= {"tenant_id": tenant, "scope": SCOPES}
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
     def stop(self) -> None:
-        """End it well, or else at once."""
+        """Stop it with SIGTERM; after 30 s, with SIGKILL."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(30)
@@ -87,7 +87,7 @@ class Daemon:
 
 
 def configure(url: str, token: str) -> None:
-    """The workflows of one tenant, both active."""
+    """Create and activate the workflows of a tenant."""
     with httpx.Client(
         base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=30
     ) as client:
@@ -102,7 +102,7 @@ def configure(url: str, token: str) -> None:
 
 
 async def seed(redis_url: str, tenants: list[str], contacts: int) -> None:
-    """Enrol `contacts` of each tenant, and let some reach their goal."""
+    """Enrol `contacts` per tenant, and complete some of the enrollments."""
     async with Publisher(redis_url) as publisher:
         for tenant in tenants:
             await publisher.publish_many(_events(tenant, contacts))
@@ -119,14 +119,14 @@ def _events(tenant: str, contacts: int) -> Iterator[dict[str, Any]]:
 
 
 def locust(url: str, tokens: dict[str, str], contacts: int, options: argparse.Namespace) -> int:
-    """Run Locust; its exit code."""
+    """Run Locust. Returns its exit code."""
     environment = os.environ | {
         "LOAD_TOKENS": json.dumps(tokens),
         "LOAD_CONTACTS": str(contacts),
         "LOAD_USER_RATE": str(USER_RATE),
     }
     users = max(1, round(options.rate / USER_RATE))
-    words = [
+    arguments = [
         "--headless",
         "--only-summary",
         "--users",
@@ -135,20 +135,20 @@ def locust(url: str, tokens: dict[str, str], contacts: int, options: argparse.Na
         users / 2,
         "--reset-stats",
     ]
-    words += ["--run-time", f"{options.seconds}s", "--host", url, "--loglevel", "WARNING"]
+    arguments += ["--run-time", f"{options.seconds}s", "--host", url, "--loglevel", "WARNING"]
     file = Path(__file__).with_name("locustfile.py")
     return subprocess.run(
-        [sys.executable, "-m", "locust", "-f", str(file), *map(str, words)],
+        [sys.executable, "-m", "locust", "-f", str(file), *map(str, arguments)],
         env=environment,
         check=False,
     ).returncode
 
 
 def main() -> None:
-    """Run all of it: the seconds asked for, and about half a minute more."""
+    """Run the load test. Takes `--seconds` and about 30 s more."""
     parser = argparse.ArgumentParser(prog="python -m bench.load")
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--rate", type=float, default=200, help="requests a second")
+    parser.add_argument("--rate", type=float, default=200, help="requests per second")
     parser.add_argument("--tenants", type=int, default=5)
     parser.add_argument("--enrollments", type=int, default=100_000, help="of all tenants")
     options = parser.parse_args()

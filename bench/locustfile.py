@@ -1,14 +1,14 @@
-"""The load of the API: what 200 requests a second of several tenants look like.
+"""The Locust users of the load test: by default 200 requests per second from several tenants.
 
-`python -m bench.load` starts a goald, fills it and runs this; against another goald, which
-holds the workflows of `bench.load`:
+`python -m bench.load` starts goald, creates data and runs this file. To test another goald
+that has the workflows of `bench.load`:
 
     LOAD_TOKENS='{"load-0": "…"}' locust -f bench/locustfile.py --host http://127.0.0.1:8080
 
-60% reads of statistics, lists and goals, 15% events (1 to 20 each), 10% dry runs, 5% changes
-of the configuration, 5% enrollments, 5% the audit log. Requests come as those of many
-strangers do (a Poisson process): now and then several at once, never all in step. Each user
-keeps to a plan of its own, so that one who was answered late asks no less for it.
+The requests are 60% reads of statistics, lists and goals, 15% events (1 to 20 each), 10% dry
+runs, 5% changes of the configuration, 5% enrollments, and 5% reads of the audit log. They are
+a Poisson process, as from many independent clients. A user that receives a late response
+still sends its next request at the planned time.
 """
 
 import itertools
@@ -23,30 +23,30 @@ from typing import Any
 from locust import FastHttpUser, task
 
 USER_RATE = float(os.environ.get("LOAD_USER_RATE", "4"))
-"""Requests a second of each user: with 4, 50 users are 200."""
+"""Requests per second of each user: 50 users with 4 each send 200."""
 TOKENS: dict[str, str] = json.loads(os.environ["LOAD_TOKENS"])
 CONTACTS = int(os.environ.get("LOAD_CONTACTS", "20000"))
-"""Of each tenant, named c-0, c-1, … and each enrolled as e-0, e-1, … in `nurturing`."""
+"""Contacts of each tenant: c-0, c-1, … with the enrollments e-0, e-1, … in `nurturing`."""
 
 _tenants = itertools.cycle(sorted(TOKENS.items()))
 
 
 class Platform(FastHttpUser):
-    """A program of one tenant's platform."""
+    """A client of one tenant."""
 
     def on_start(self) -> None:
-        """Become somebody."""
+        """Select a tenant, and wait for the first planned request."""
         self.tenant, token = next(_tenants)
         self.client.auth_header = f"Bearer {token}"
         self.random = random.Random()
         goals = self.client.get("/api/v1/workflows/edited/goals", name="(start)").json()
         self.goal = goals["goals"][0]["id"]
         self.next_at = time.monotonic() + self.random.expovariate(USER_RATE)
-        # Locust lets other users run meanwhile.
+        # Locust runs other users during this sleep.
         time.sleep(self.wait_time())
 
     def wait_time(self) -> float:
-        """Seconds until the next request that the plan holds; none where it is late."""
+        """Seconds until the next planned request; 0 if it is late."""
         now = time.monotonic()
         wait = max(0.0, self.next_at - now)
         self.next_at += self.random.expovariate(USER_RATE)
@@ -109,7 +109,7 @@ class Platform(FastHttpUser):
         self.client.get("/api/v1/audit", name="GET audit")
 
     def _event(self) -> dict[str, Any]:
-        """One in fifty reaches the goal of `nurturing`."""
+        """An event. One of 50 meets the goal of `nurturing`."""
         customer = self.random.randrange(50) == 0
         return {
             "specversion": "1.0",

@@ -1,11 +1,11 @@
-"""What an event costs in Rust, called from Python, and what an enrollment weighs in memory.
+"""Measures the matcher: CPU time per event, called from Python, and memory per enrollment.
 
     python -m bench.matcher [--enrollments 1000000] [--events 200000] [--rounds 7] [--json]
 
-Ten tenants with five workflows each, one for every goal type, with one goal; one enrollment a
-contact (the dearest case: each needs a contact of its own), all ids UUIDs. Events are raw
-MessagePack, spread evenly over contacts and the five types, 1% of them achieving a goal. One
-thread does everything; times are those that its core worked, the median of the rounds.
+Ten tenants have five workflows each, one per goal type, with one goal. Each contact has one
+enrollment, which needs the most memory. All ids are UUIDs. Events are raw MessagePack, evenly
+distributed over contacts and the five types, and 1% of them achieve a goal. Results are the
+CPU time of one thread, as median of the rounds.
 """
 
 import argparse
@@ -29,10 +29,10 @@ TENANTS = tuple(str(uuid.UUID(int=(0x7E << 120) | n, version=4)) for n in range(
 ENROLLED_AT_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 NOW_US = ENROLLED_AT_US + 30 * 86_400_000_000
 ACHIEVING = 0.01
-ROWS_A_PIECE = 20_000
-READ = 1_000  # entries of one group read
+ROWS_PER_CHUNK = 20_000
+ENTRIES_PER_READ = 1_000
 
-# By goal type: its criteria, the event that feeds it, what achieves it and what does not.
+# Goal type, criteria, event type, data that meets the criteria, and data that does not.
 KINDS: tuple[tuple[str, dict[str, Any], str, dict[str, Any], dict[str, Any]], ...] = (
     (
         "tag_added",
@@ -74,26 +74,26 @@ KINDS: tuple[tuple[str, dict[str, Any], str, dict[str, Any], dict[str, Any]], ..
 
 @dataclass(frozen=True)
 class Figures:
-    """Nanoseconds an event; bytes of growth of the process, and of memory held, an enrollment."""
+    """Nanoseconds per event, and bytes per enrollment."""
 
     enrollments: int
     events: int
     achievements: int
     router_ns: float
-    engine_ns: float
+    matcher_ns: float
     together_ns: float
     bytes_per_enrollment: float
-    held_bytes_per_enrollment: float
+    index_bytes_per_enrollment: float
     load_s: float
 
 
 def contact_id(number: int) -> str:
-    """Spread over the whole space, as random UUIDs are."""
+    """Evenly distributed, as random UUIDs are."""
     return str(uuid.UUID(int=(number * 0x9E3779B97F4A7C15F39CC0605CEDC835) % (1 << 128), version=4))
 
 
 def enrollment_of(number: int) -> tuple[str, str, int]:
-    """(tenant, workflow, kind) of a contact's enrollment."""
+    """The enrollment of a contact as (tenant, workflow, index of KINDS)."""
     kind = number % len(KINDS)
     return TENANTS[number // len(KINDS) % len(TENANTS)], f"workflow-{kind}", kind
 
@@ -123,10 +123,10 @@ def workflows() -> list[dict[str, Any]]:
 
 
 def copy_rows(count: int) -> Iterator[bytes]:
-    """The enrollments in Postgres's binary COPY format, in pieces."""
+    """The enrollments in the binary COPY format of Postgres, in chunks."""
     yield b"PGCOPY\n\xff\r\n\0" + bytes(8)
-    for start in range(0, count, ROWS_A_PIECE):
-        yield b"".join(_row(number) for number in range(start, min(start + ROWS_A_PIECE, count)))
+    for start in range(0, count, ROWS_PER_CHUNK):
+        yield b"".join(_row(number) for number in range(start, min(start + ROWS_PER_CHUNK, count)))
     yield b"\xff\xff"
 
 
@@ -139,8 +139,8 @@ def _row(number: int) -> bytes:
 
 
 def entries(enrollments: int, events: int, rng: random.Random) -> list[list[Any]]:
-    """What group reads return: `[[id, [b"event", bytes]], ...]`."""
-    made = []
+    """Entries as redis-py returns them: `[[id, [b"event", bytes]], ...]`."""
+    found = []
     for number in range(events):
         contact = rng.randrange(enrollments)
         tenant, _, kind = enrollment_of(contact)
@@ -157,38 +157,38 @@ def entries(enrollments: int, events: int, rng: random.Random) -> list[list[Any]
             "tenantid": tenant,
             "data": {"contact_id": contact_id(contact), **(met if achieves else unmet)},
         }
-        made.append([f"{1_767_400_000_000 + number}-0".encode(), [b"event", msgpack.packb(event)]])
-    return made
+        found.append([f"{1_767_400_000_000 + number}-0".encode(), [b"event", msgpack.packb(event)]])
+    return found
 
 
 def resident() -> int:
-    """Bytes of the process that are in memory."""
+    """Resident set size of the process in bytes."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
 
 
 def loaded(count: int) -> tuple[_native.Engine, float, float]:
-    """An engine with so many enrollments; the growth of the process in bytes; the seconds."""
-    # What making rows leaves behind in Python is paid before the count begins.
-    for piece in copy_rows(2 * ROWS_A_PIECE):
-        _native.Engine().load(piece[:0])
+    """A matcher with `count` enrollments, the growth of the process in bytes, and the seconds."""
+    # Generate rows before the measurement, so that it does not include Python's allocations.
+    for chunk in copy_rows(2 * ROWS_PER_CHUNK):
+        _native.Engine().load(chunk[:0])
     engine = _native.Engine()
     engine.update_workflows(workflows())
     before, seconds = resident(), 0.0
-    for piece in copy_rows(count):
+    for chunk in copy_rows(count):
         start = time.perf_counter()
-        engine.load(piece)
+        engine.load(chunk)
         seconds += time.perf_counter() - start
     return engine, resident() - before, seconds
 
 
 def measure(enrollments: int, events: int, rounds: int, seed: int = 7) -> Figures:
-    """The engine evaluates what the router has just made, as in the pipeline: one call of each
-    for every read."""
+    """Call the router and the matcher alternately, once per read, as the pipeline does."""
     engine, growth, load_s = loaded(enrollments)
-    made = entries(enrollments, events, random.Random(seed))
-    reads = [made[start : start + READ] for start in range(0, events, READ)]
+    all_entries = entries(enrollments, events, random.Random(seed))
+    starts = range(0, events, ENTRIES_PER_READ)
+    reads = [all_entries[start : start + ENTRIES_PER_READ] for start in starts]
     router = _native.Router(bytes(_native.SLOTS))
     routing: list[float] = []
     evaluating: list[float] = []
@@ -206,20 +206,20 @@ def measure(enrollments: int, events: int, rounds: int, seed: int = 7) -> Figure
             evaluated_ns += end - middle
             achievements += len(proposal.achievements)
             if proposal.rejects or routed.rejects:
-                raise RuntimeError("the bench made an event that is refused")
+                raise RuntimeError("an event of the benchmark was refused")
         routing.append(routed_ns / events)
         evaluating.append(evaluated_ns / events)
-    # The first round warms up, and does not count.
+    # The first round is for warm-up.
     both = [sum(pair) for pair in zip(routing, evaluating, strict=True)]
     return Figures(
         enrollments=enrollments,
         events=events,
         achievements=achievements,
         router_ns=statistics.median(routing[1:]),
-        engine_ns=statistics.median(evaluating[1:]),
+        matcher_ns=statistics.median(evaluating[1:]),
         together_ns=statistics.median(both[1:]),
         bytes_per_enrollment=growth / enrollments,
-        held_bytes_per_enrollment=engine.stats()["bytes"] / enrollments,
+        index_bytes_per_enrollment=engine.stats()["bytes"] / enrollments,
         load_s=load_s,
     )
 
@@ -236,12 +236,12 @@ def main() -> None:
         print(json.dumps(asdict(figures)))
         return
     print(f"{figures.events:,} events, {figures.achievements:,} of them achieve a goal,")
-    print(f"against {figures.enrollments:,} enrollments, loaded in {figures.load_s:.2f} s\n")
+    print(f"with {figures.enrollments:,} enrollments, loaded in {figures.load_s:.2f} s\n")
     print(f"router       {figures.router_ns:7.0f} ns/event")
-    print(f"engine       {figures.engine_ns:7.0f} ns/event")
+    print(f"matcher      {figures.matcher_ns:7.0f} ns/event")
     print(f"together     {figures.together_ns:7.0f} ns/event")
     print(f"memory       {figures.bytes_per_enrollment:7.1f} B/enrollment (growth of the process)")
-    print(f"  held       {figures.held_bytes_per_enrollment:7.1f} B/enrollment")
+    print(f"  index      {figures.index_bytes_per_enrollment:7.1f} B/enrollment")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The matcher in plain Python, for comparison: what a shard would do without the Rust core.
+"""A matcher in plain Python, for comparison with the native matcher.
 
-It decodes MessagePack with msgpack and matches over dictionaries, with the same rules for the
-bench's workload, and gives a proposal of the same shape. It leaves out what only bad input
-needs (limits, duplicate keys), so the comparison favours it.
+It decodes MessagePack with msgpack and matches with dictionaries, by the same rules for the
+workload of the benchmark, and returns a proposal with the same attributes. It does not check
+limits and duplicate keys, so the comparison favours it.
 """
 
 import json
@@ -49,10 +49,12 @@ class PlainEngine:
         for workflow in workflows:
             goals: dict[str, list[dict[str, Any]]] = {}
             for goal in sorted(workflow["goals"], key=lambda g: (g["created_at"], g["position"])):
-                held = {**goal, "criteria": json.loads(goal["criteria"])}
-                if "min_amount" in held["criteria"]:
-                    held["criteria"]["min_amount"] = Decimal(str(held["criteria"]["min_amount"]))
-                goals.setdefault(_LISTENS[goal["goal_type"]], []).append(held)
+                parsed = {**goal, "criteria": json.loads(goal["criteria"])}
+                if "min_amount" in parsed["criteria"]:
+                    parsed["criteria"]["min_amount"] = Decimal(
+                        str(parsed["criteria"]["min_amount"])
+                    )
+                goals.setdefault(_LISTENS[goal["goal_type"]], []).append(parsed)
             self._goals[workflow["tenant_id"], workflow["workflow_id"]] = goals
 
     def load(self, rows: bytes) -> int:
@@ -70,8 +72,8 @@ class PlainEngine:
                 fields.append(data[at + 4 : at + 4 + length])
                 at += 4 + length
             tenant, enrollment, contact, workflow = (field.decode() for field in fields[:4])
-            held = self._contacts.setdefault((tenant, contact), {})
-            held[enrollment] = (workflow, int.from_bytes(fields[4], "big", signed=True))
+            enrollments = self._contacts.setdefault((tenant, contact), {})
+            enrollments[enrollment] = (workflow, int.from_bytes(fields[4], "big", signed=True))
             taken += 1
         return taken
 
@@ -97,10 +99,10 @@ class PlainEngine:
                 types[event["type"]] += 1
                 data, tenant = event["data"], event["tenantid"]
                 time = (datetime.fromisoformat(event["time"]) - _EPOCH) // _US
-                held = self._contacts.get((tenant, data["contact_id"]))
-                if held is None:
+                enrollments = self._contacts.get((tenant, data["contact_id"]))
+                if enrollments is None:
                     continue
-                for enrollment, (workflow, enrolled_at) in held.items():
+                for enrollment, (workflow, enrolled_at) in enrollments.items():
                     goal = self._matched(event["type"], tenant, workflow, data, time, enrolled_at)
                     key = (tenant, data["contact_id"], enrollment)
                     if goal is None or key in ended:
@@ -191,8 +193,8 @@ class PlainEngine:
                 self._contacts[tenant, contact].pop(enrollment, None)
 
     def stats(self) -> dict[str, int]:
-        held = sum(map(len, self._contacts.values()))
-        return {"enrollments": held, "listeners": held, "bytes": 0}
+        count = sum(map(len, self._contacts.values()))
+        return {"enrollments": count, "listeners": count, "bytes": 0}
 
 
 class PlainShardActor(ShardActor):

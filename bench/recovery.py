@@ -1,10 +1,10 @@
-"""How long a killed shard is away: from kill -9 to the first exit of a contact of its slots.
+"""Measures the recovery of a killed shard: from SIGKILL to the first exit for one of its slots.
 
     python -m bench.recovery [--enrollments N ...] [--rounds N] [--json]
 
-The real daemon's actors over a real Valkey and Postgres (durable, fsync on), all on this
-machine. The event that achieves is published in the moment of the kill. Beside the whole, the
-moments on the way: the new process has the lease, and it says that it is ready.
+Runs the daemon's actors with Valkey and Postgres (durable, fsync on) on this machine. The
+achieving event is published immediately after the kill. Also measures when the new process
+has the lease, and when it is ready.
 """
 
 import argparse
@@ -43,7 +43,7 @@ PER_CONTACT = 3
 
 @dataclass(frozen=True)
 class Recovery:
-    """One kill. Seconds after it."""
+    """One recovery. Seconds after the kill."""
 
     enrollments: int
     lease_s: float
@@ -51,16 +51,16 @@ class Recovery:
     exit_s: float
 
 
-class Watched:
-    """What a round looks at."""
+class Observer:
+    """Reads the state of shard 0 from Redis and Postgres."""
 
     def __init__(self, stage: Stage, connection: "asyncpg.Connection") -> None:
-        self._board = RedisProcessRegistry(stage.redis_url)
+        self._registry = RedisProcessRegistry(stage.redis_url)
         self._redis = connect(stage.redis_url)
         self._connection = connection
 
     async def shard(self) -> Heartbeat:
-        readings = await self._board.readings()
+        readings = await self._registry.readings()
         return next(each for each in readings.heartbeats if each.field == "shard:0")
 
     async def epoch(self) -> int:
@@ -74,13 +74,13 @@ class Watched:
         return any(contact.encode() in fields[b"event"] for _, fields in newest)
 
     async def close(self) -> None:
-        await self._board.close()
+        await self._registry.close()
         await self._redis.aclose()
 
 
-async def recover(stage: Stage, watched: Watched, enrollments: int, contact: str) -> Recovery:
-    """Kill shard 0, send what makes this contact achieve, and wait for its exit."""
-    before, epoch = await watched.shard(), await watched.epoch()
+async def recover(stage: Stage, observer: Observer, enrollments: int, contact: str) -> Recovery:
+    """Kill shard 0, send an achieving event for this contact, and wait for its exit."""
+    before, epoch = await observer.shard(), await observer.epoch()
     async with Publisher(stage.redis_url) as publisher:
         os.kill(before.pid, signal.SIGKILL)
         killed = time.perf_counter()
@@ -95,14 +95,14 @@ async def recover(stage: Stage, watched: Watched, enrollments: int, contact: str
         )
 
     async def has_lease() -> bool:
-        return (await watched.epoch() or epoch) != epoch
+        return (await observer.epoch() or epoch) != epoch
 
     async def is_ready() -> bool:
-        now = await watched.shard()
+        now = await observer.shard()
         return now.pid != before.pid and now.ready
 
     async def has_exit() -> bool:
-        return await watched.has_exit(contact)
+        return await observer.has_exit(contact)
 
     found = await asyncio.gather(*(_since(killed, c) for c in (has_lease, is_ready, has_exit)))
     return Recovery(enrollments, *(round(seconds, 2) for seconds in found))
@@ -116,7 +116,7 @@ async def _since(moment: float, condition: Callable[[], Awaitable[bool]]) -> flo
 
 
 async def measure(enrollments: int, rounds: int) -> list[Recovery]:
-    """So many kills of a shard of two, with so many enrollments in all."""
+    """Kill one of two shards `rounds` times, with `enrollments` in both together."""
     workload = Workload(contacts=enrollments // PER_CONTACT, events=0)
     with (
         tempfile.TemporaryDirectory(prefix="goald-") as directory,
@@ -126,7 +126,7 @@ async def measure(enrollments: int, rounds: int) -> list[Recovery]:
         await stage.reset(DEFAULT_STREAMS, preload=False)
         settings = Settings(redis_url=stage.redis_url, postgres_dsn=stage.postgres_dsn)
         slots = split_slots(settings.shards)[0]
-        theirs = (
+        contacts = (
             contact
             for contact in map(contact_id, range(workload.contacts))
             if slots.first <= slot_of(contact) <= slots.last
@@ -135,19 +135,21 @@ async def measure(enrollments: int, rounds: int) -> list[Recovery]:
         cluster.start(stage.record)
         supervisor = Supervisor(settings, stage.endpoints(settings), DEFAULT_STREAMS)
         connection = await asyncpg.connect(stage.admin_dsn)
-        watched = Watched(stage, connection)
+        observer = Observer(stage, connection)
         try:
             await supervisor.start()
-            return [await recover(stage, watched, enrollments, next(theirs)) for _ in range(rounds)]
+            return [
+                await recover(stage, observer, enrollments, next(contacts)) for _ in range(rounds)
+            ]
         finally:
             await supervisor.stop()
             cluster.stop()
-            await watched.close()
+            await observer.close()
             await connection.close()
 
 
 def main() -> None:
-    """About a minute for each million enrollments."""
+    """Print the results. Takes about a minute per million enrollments."""
     parser = argparse.ArgumentParser(prog="python -m bench.recovery")
     parser.add_argument("--enrollments", type=int, nargs="+", default=ENROLLMENTS)
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,4 +1,4 @@
-"""What the end-to-end benches stand on: embedded services, filled with a workload."""
+"""Embedded services with a workload, for the end-to-end benchmarks."""
 
 import time
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ PIPELINE = 5_000
 
 
 class Stage:
-    """A Valkey and a Postgres under a directory, for as long as the context lasts."""
+    """A context with Valkey and Postgres in a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -54,7 +54,7 @@ class Stage:
         )
 
     async def prepare(self, workload: Workload) -> None:
-        """Configure the workflows, and keep the workload's enrollments aside, to be put back."""
+        """Configure the workflows, and store the enrollments of the workload for `reset`."""
         service = configuration_service(self.postgres_dsn)
         await service.apply(parse_configuration(WORKFLOWS))
         await service.close()
@@ -72,8 +72,8 @@ class Stage:
             await connection.close()
 
     async def reset(self, streams: int, *, preload: bool = True) -> None:
-        """Enrollments as at first, no achievements, and the events waiting in their streams
-        (or none, without `preload`)."""
+        """Restore the enrollments, delete achievements and messages, and add the events to the
+        streams if `preload` is set."""
         connection = await asyncpg.connect(self.admin_dsn)
         try:
             await connection.execute(
@@ -103,7 +103,7 @@ class Stage:
         client.close()
 
     async def achievements(self) -> int:
-        """How many there are."""
+        """The number of achievements."""
         connection = await asyncpg.connect(self.admin_dsn)
         try:
             count: int = await connection.fetchval(
@@ -115,7 +115,7 @@ class Stage:
 
 
 def _rewrite_log(client: "redis.Redis") -> None:
-    """Have Redis rewrite its append-only file now, so that it does not amid the drain."""
+    """Make Redis rewrite its append-only file now, so that it does not during the benchmark."""
     client.bgrewriteaof()
     while client.info("persistence")["aof_rewrite_in_progress"]:
         time.sleep(0.05)

@@ -1,7 +1,8 @@
-"""The work that the end-to-end benches do: contacts, enrollments, and events of every type.
+"""The workload of the end-to-end benchmarks: contacts, enrollments, and events of all types.
 
-100,000 contacts with 3 enrollments each in three workflows of one goal; events spread evenly
-over contacts and types, of which a given share achieves a goal, each a different enrollment.
+By default 100,000 contacts with 3 enrollments each, in three workflows with one goal. Events
+are evenly distributed over contacts and types. A given share of them achieves a goal, each for
+a different enrollment.
 """
 
 import random
@@ -57,7 +58,7 @@ def slot_of(contact: str) -> int:
 
 @dataclass(frozen=True)
 class Workload:
-    """How much of it."""
+    """The size of the workload."""
 
     contacts: int = 100_000
     events: int = 500_000
@@ -66,7 +67,7 @@ class Workload:
 
     @property
     def achievements(self) -> int:
-        """How many achievements the events make."""
+        """The number of achievements that the events cause."""
         return round(self.events * self.achieving)
 
     def enrollments(self) -> Iterator[tuple[str, str, str, str, int, datetime]]:
@@ -77,8 +78,8 @@ class Workload:
                 enrollment = str(uuid.UUID(int=(0xE0 << 120) | (number * 3 + index), version=4))
                 yield TENANT, enrollment, contact, workflow, slot_of(contact), ENROLLED_AT
 
-    def made(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(slot, event as a map), in the order in which they are to be published."""
+    def timed_events(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(slot, event as a map), in order of publication."""
         rng = random.Random(self.seed)
         contacts = [contact_id(number) for number in range(self.contacts)]
         slots = [slot_of(contact) for contact in contacts]
@@ -108,8 +109,8 @@ class Workload:
             )
 
     def encoded(self) -> Iterator[tuple[int, bytes]]:
-        """The same in MessagePack."""
-        for slot, event in self.made():
+        """(slot, event in MessagePack), in order of publication."""
+        for slot, event in self.timed_events():
             yield slot, msgpack.packb(event)
 
 
