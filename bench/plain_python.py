@@ -120,7 +120,7 @@ class PlainEngine:
                         status="completed_goal",
                         enrolled_at=enrolled_at,
                         ended_at=time,
-                        met_goals="{" + goal["id"] + "}",
+                        met_goals=[goal["id"]],
                         pending_actions=None,
                     )
                     metadata = {"event_id": event["id"], "source": event["source"]}
