@@ -1,7 +1,7 @@
-"""What keeps exits from being lost, doubled or unjustified, and how each guard is taken out.
+"""The guards that prevent lost, doubled or unjustified exits, and how each one is removed.
 
-A guard is taken out by edits of the source: each finds its text exactly once, or the table is
-out of date, which a test says.
+`make mutation` removes each guard by editing the source and checks that tests fail. The text of
+every edit must occur exactly once in its file; `tests/unit/test_guards.py` checks that.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ FLOW = "tests/unit/pipeline/test_flow.py"
 FENCING = "tests/integration/postgres/test_store_fencing.py"
 STORE = "tests/contract/test_shard_store.py"
 STREAM = "tests/contract/test_event_stream.py"
-HANDOVER = "tests/unit/pipeline/test_dispatch.py"
 SEQUENCE = "tests/unit/pipeline/test_sequence.py"
 
 _FLOW = "src/goald/pipeline/flow.py"
@@ -23,7 +22,7 @@ _STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"
 
 @dataclass(frozen=True)
 class Edit:
-    """In a file, one text for another."""
+    """Replaces a text in a file."""
 
     path: str
     text: str
@@ -32,13 +31,13 @@ class Edit:
 
 @dataclass(frozen=True)
 class Guard:
-    """One guard, how it is taken out, and which tests are to notice."""
+    """One guard, how it is removed, and which tests must fail without it."""
 
     name: str
     promise: str
     edits: tuple[Edit, ...]
     tests: tuple[str, ...]
-    """Each of them has to fail without the guard."""
+    """Each of these files must fail without the guard."""
 
 
 GUARDS = (
@@ -102,13 +101,13 @@ GUARDS = (
         (SEQUENCE,),
     ),
     Guard(
-        "ack-last: acknowledged when all that it caused is published",
+        "ack-last: a batch is acknowledged when all its effects are published",
         "D2",
         (Edit(_FLOW, "            await self._in_flight.processed(batch)\n", ""),),
         (MACHINE, FLOW),
     ),
     Guard(
-        "ack-last: a shard is done when it has published",
+        "ack-last: a shard reports a batch as processed when it has published",
         "D2",
         (
             Edit(
@@ -122,7 +121,7 @@ GUARDS = (
         (FLOW,),
     ),
     Guard(
-        "idempotent insert: an enrollment that is there is not overwritten",
+        "idempotent insert: an existing enrollment is not overwritten",
         "D1, E5",
         (
             Edit(
@@ -153,7 +152,7 @@ GUARDS = (
         (STORE,),
     ),
     Guard(
-        "outbox: what was committed and not published is published by the next holder",
+        "outbox: the next holder publishes what was committed and not published",
         "D2",
         (
             Edit(
@@ -165,7 +164,7 @@ GUARDS = (
         (MACHINE, FLOW),
     ),
     Guard(
-        "outbox: exits and notices are rows of the commit that causes them",
+        "outbox: exits and notices are rows of the same commit as their cause",
         "D2",
         (
             Edit(
@@ -194,7 +193,7 @@ GUARDS = (
         (MACHINE, FLOW),
     ),
     Guard(
-        "backlog: what an unknown commit wrote is published before the group is done",
+        "backlog: messages of an unknown commit are published before the group is done",
         "D2",
         (
             Edit(
@@ -233,5 +232,5 @@ GUARDS = (
         ("tests/unit/pipeline/test_lease_renewal.py",),
     ),
 )
-"""To take out one of two guards that watch the same door may change nothing: those stand
-together in one entry."""
+"""Two guards that prevent the same fault are one entry, because removing only one of them may
+change nothing."""

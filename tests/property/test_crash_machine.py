@@ -1,8 +1,8 @@
-"""The plain objects, with a crash, a redelivery or a lost answer between any two steps.
+"""Property test of the pipeline with a crash, a redelivery or a lost reply at any fail point.
 
-However processes die, stand still, are replaced while they live, or lose an answer: no exit
-is lost, doubled or unjustified, nothing is acknowledged before it has taken its effect, and
-when the faults end all that was published takes effect within a minute (D1, D2, D3, D6).
+However processes die, freeze, are replaced while they run, or lose a reply: no exit is lost,
+doubled or unjustified, no event is acknowledged before it has had its effects, and within a minute
+after the faults end, every event has had its effects (D1, D2, D3, D6).
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.support.pipeline.crash_simulation import GOALS, ROLES, START_US, World
-from tests.support.pipeline.virtual_time import LoopClock, VirtualLoop
+from tests.support.pipeline.crash_simulation import GOALS, ROLES, START_US, CrashSimulation
+from tests.support.pipeline.virtual_time import LoopClock, VirtualTimeLoop
 
 from goald.domain.fail_points import FailPoint
 
 RUNS = int(os.environ.get("CRASH_RUNS", "300"))
 SHRINKS = os.environ.get("CRASH_SHRINK", "1") == "1"
-"""Whether a run that fails is made smaller before it is told of."""
+"""Whether a failing run is shrunk before it is reported."""
 STEPS = 50
 PEOPLE = st.tuples(st.sampled_from(["acme", "globex"]), st.sampled_from(["ann", "bob", "cyd"]))
 ENROLLMENTS = st.sampled_from(["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"])
@@ -29,128 +29,132 @@ CALLS = st.sampled_from(
     ["commit", "check", "publish", "dead_letter", "acknowledge", "read", "mark_published", "renew",
      "unpublished", "load", "load_contacts", "acquire", "fence", "process"]
 )  # fmt: skip
-AMID = [FailPoint.EVALUATED, FailPoint.LEASE_LOCKED, FailPoint.COMMITTED, FailPoint.APPLIED,
-        FailPoint.PUBLISHED, FailPoint.DONE, FailPoint.MARKED,
-        FailPoint.SHARDS_DONE, FailPoint.ACKNOWLEDGED]  # fmt: skip
+EXIT_FAIL_POINTS = [
+    FailPoint.EVALUATED, FailPoint.LEASE_LOCKED, FailPoint.COMMITTED, FailPoint.APPLIED,
+    FailPoint.PUBLISHED, FailPoint.DONE, FailPoint.MARKED, FailPoint.SHARDS_DONE,
+    FailPoint.ACKNOWLEDGED,
+]  # fmt: skip
 
 
 class CrashMachine(RuleBasedStateMachine):
-    """Rules of two kinds: what is published, and what goes wrong. Between two of them the
-    world goes on by a few turns of its loop, or by some seconds."""
+    """Rules that send events and rules that inject faults. Other rules let the simulation run for
+    a few iterations of its loop, or for some seconds of virtual time."""
 
     @initialize(seed=st.integers(0, 1_000_000))
     def begin(self, seed: int) -> None:
-        self.loop = VirtualLoop()
-        self.left = 0
-        self.world = self.run(self._made(seed))
+        self.loop = VirtualTimeLoop()
+        self.completions = 0
+        self.simulation = self.run(self._simulation(seed))
 
-    async def _made(self, seed: int) -> World:
-        return World(LoopClock(self.loop, START_US), seed)
+    async def _simulation(self, seed: int) -> CrashSimulation:
+        return CrashSimulation(LoopClock(self.loop, START_US), seed)
 
     def run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
 
     def teardown(self) -> None:
-        if not hasattr(self, "world"):
+        if not hasattr(self, "simulation"):
             return
         try:
-            self.run(self.world.settle())
-            self.all_ends_are_known()
-            self.world.account.check_all(self.world.streams, self.world.database)
+            self.run(self.simulation.drain())
+            self.no_process_ended_with_an_unexpected_error()
+            self.simulation.expected.check_all(self.simulation.streams, self.simulation.database)
         finally:
-            self.world.ended()
+            self.simulation.kill_all()
             self.run(asyncio.sleep(0))
-            self.run(_gone(self.loop))
+            self.run(_cancel_all(self.loop))
             self.loop.close()
 
-    # What is published
+    # Events
 
     @rule(who=PEOPLE, enrollment=ENROLLMENTS, workflow=WORKFLOWS, tags=st.lists(TAGS, max_size=3))
-    def enrol(self, who: tuple[str, str], enrollment: str, workflow: str, tags: list[str]) -> None:
+    def enroll(self, who: tuple[str, str], enrollment: str, workflow: str, tags: list[str]) -> None:
         ids = {"workflow_id": workflow, "enrollment_id": enrollment}
-        self.run(self.world.send("workflow.enrollment.started", *who, **ids))
+        self.run(self.simulation.send("workflow.enrollment.started", *who, **ids))
         for tag in tags:
             self.tag(who, tag)
 
     @rule(who=PEOPLE, tag=TAGS)
     def tag(self, who: tuple[str, str], tag: str) -> None:
-        self.run(self.world.send("contact.tag.added", *who, tag_name=tag))
+        self.run(self.simulation.send("contact.tag.added", *who, tag_name=tag))
 
     @rule(who=PEOPLE, workflow=WORKFLOWS)
-    def leave(self, who: tuple[str, str], workflow: str) -> None:
-        """A new enrollment, and all that it waits for."""
-        self.left += 1
-        self.enrol(who, f"x-{self.left}", workflow, ["Customer", "Friend"])
+    def complete(self, who: tuple[str, str], workflow: str) -> None:
+        """Start an enrollment and send every event that its goals need."""
+        self.completions += 1
+        self.enroll(who, f"x-{self.completions}", workflow, ["Customer", "Friend"])
 
     @rule(who=PEOPLE, enrollment=ENROLLMENTS, workflow=WORKFLOWS)
     def end(self, who: tuple[str, str], enrollment: str, workflow: str) -> None:
         ids = {"workflow_id": workflow, "enrollment_id": enrollment, "reason": "exited"}
-        self.run(self.world.send("workflow.enrollment.ended", *who, **ids))
+        self.run(self.simulation.send("workflow.enrollment.ended", *who, **ids))
 
     @rule(who=PEOPLE)
     def delete(self, who: tuple[str, str]) -> None:
-        self.run(self.world.send("contact.deleted", *who))
+        self.run(self.simulation.send("contact.deleted", *who))
 
     @rule()
     def send_garbage(self) -> None:
-        self.run(self.world.publish(None))
+        self.run(self.simulation.publish(None))
 
     @rule(back=st.integers(1, 20), count=st.integers(1, 5))
     def send_again(self, back: int, count: int) -> None:
-        self.run(self.world.send_again(back, count))
+        self.run(self.simulation.send_again(back, count))
 
-    # What goes on
+    # Progress
 
     @rule(count=st.integers(1, 40))
-    def turn(self, count: int) -> None:
-        self.run(_turns(count))
+    def iterate(self, count: int) -> None:
+        self.run(_iterations(count))
 
     @rule(seconds=st.sampled_from([0.02, 0.2, 0.6, 1.5]))
     def wait(self, seconds: float) -> None:
         self.run(asyncio.sleep(seconds))
 
-    # What goes wrong
+    # Faults
 
     @rule(role=st.sampled_from(ROLES))
     def kill(self, role: str) -> None:
-        self.world.living[role].kill()
+        self.simulation.running[role].kill()
 
-    @rule(who=PEOPLE, workflow=WORKFLOWS, step=st.sampled_from(AMID))
-    def die_amid_an_exit(self, who: tuple[str, str], workflow: str, step: FailPoint) -> None:
+    @rule(who=PEOPLE, workflow=WORKFLOWS, fail_point=st.sampled_from(EXIT_FAIL_POINTS))
+    def die_during_an_exit(
+        self, who: tuple[str, str], workflow: str, fail_point: FailPoint
+    ) -> None:
         self.wait(0.2)
-        self.die_at(step, 1)
-        self.leave(who, workflow)
+        self.die_at(fail_point, 1)
+        self.complete(who, workflow)
         self.wait(0.2)
 
     @rule(who=PEOPLE, workflow=WORKFLOWS, call=CALLS, takes_effect=st.booleans())
-    def lose_amid_an_exit(
+    def lose_a_call_during_an_exit(
         self, who: tuple[str, str], workflow: str, call: str, takes_effect: bool
     ) -> None:
         self.wait(0.2)
-        self.leave(who, workflow)
+        self.complete(who, workflow)
         self.lose(call, takes_effect)
         self.wait(0.2)
 
-    @rule(step=st.sampled_from(list(FailPoint)), times=st.integers(1, 3))
-    def die_at(self, step: FailPoint, times: int) -> None:
-        for one in self.world.living.values():
-            one.fate.bomb = (step, times)
+    @rule(fail_point=st.sampled_from(list(FailPoint)), times=st.integers(1, 3))
+    def die_at(self, fail_point: FailPoint, times: int) -> None:
+        for process in self.simulation.running.values():
+            process.control.bomb = (fail_point, times)
 
     @rule(call=CALLS, takes_effect=st.booleans())
     def lose(self, call: str, takes_effect: bool) -> None:
-        self.world.services.faults.append((call, takes_effect))
+        self.simulation.services.faults.append((call, takes_effect))
 
     @rule(role=st.sampled_from(ROLES), freezes=st.booleans())
     def replace(self, role: str, freezes: bool) -> None:
-        """Another takes its place, while it lives on or stands still."""
+        """Start another process in its place, while it keeps running or is frozen."""
         if freezes:
-            self.world.living[role].fate.freeze()
-        self.world.replace(role)
+            self.simulation.running[role].control.freeze()
+        self.simulation.replace(role)
 
     @rule()
     def thaw(self) -> None:
-        for _, one in self.world.older:
-            one.fate.thaw()
+        for _, process in self.simulation.replaced:
+            process.control.thaw()
 
     @rule(
         who=PEOPLE, enrollment=ENROLLMENTS, workflow=WORKFLOWS, tag=TAGS, older_first=st.booleans()
@@ -158,56 +162,55 @@ class CrashMachine(RuleBasedStateMachine):
     def split(
         self, who: tuple[str, str], enrollment: str, workflow: str, tag: str, older_first: bool
     ) -> None:
-        """A second shard lives beside the first, and the consumer reaches now one, now the
-        other."""
+        """A second shard runs beside the first; the consumer's calls reach one, then the other."""
         self.replace("shard", freezes=False)
         self.wait(0.2)
-        self.mislead(older_first)
-        self.enrol(who, enrollment, workflow, [])
+        self.route_to_replaced(older_first)
+        self.enroll(who, enrollment, workflow, [])
         self.wait(0.2)
-        self.mislead(not older_first)
+        self.route_to_replaced(not older_first)
         self.tag(who, tag)
         self.wait(0.2)
-        self.mislead(False)
+        self.route_to_replaced(False)
 
-    @rule(misleads=st.booleans())
-    def mislead(self, misleads: bool) -> None:
-        """The consumer goes on with the shard that it had."""
-        self.world.misleads = misleads
+    @rule(to_replaced=st.booleans())
+    def route_to_replaced(self, to_replaced: bool) -> None:
+        """The consumer's calls reach the replaced shard."""
+        self.simulation.routes_to_replaced = to_replaced
 
     @rule(service=st.sampled_from(["store", "streams"]))
-    def take_away(self, service: str) -> None:
-        self.world.services.is_away.add(service)
+    def disable_service(self, service: str) -> None:
+        self.simulation.services.is_away.add(service)
 
     @rule()
-    def bring_back(self) -> None:
-        self.world.services.is_away.clear()
+    def restore_services(self) -> None:
+        self.simulation.services.is_away.clear()
 
     @rule(role=st.sampled_from(ROLES))
     def stop(self, role: str) -> None:
-        """As a SIGTERM does."""
-        self.world.living[role].process.stop()
+        """Stop a process as SIGTERM does."""
+        self.simulation.running[role].process.stop()
 
-    # What holds all the time
+    # Invariants
 
     @invariant()
     def nothing_is_lost_doubled_or_unjustified(self) -> None:
-        if hasattr(self, "world"):
-            self.world.account.check(self.world.streams, self.world.database)
+        if hasattr(self, "simulation"):
+            self.simulation.expected.check(self.simulation.streams, self.simulation.database)
 
     @invariant()
-    def all_ends_are_known(self) -> None:
-        if hasattr(self, "world") and self.world.errors:
-            raise self.world.errors[0]
+    def no_process_ended_with_an_unexpected_error(self) -> None:
+        if hasattr(self, "simulation") and self.simulation.errors:
+            raise self.simulation.errors[0]
 
 
-async def _turns(count: int) -> None:
+async def _iterations(count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-async def _gone(loop: VirtualLoop) -> None:
-    """Until every task of the loop but this one has ended."""
+async def _cancel_all(loop: VirtualTimeLoop) -> None:
+    """Cancel every other task of the loop and wait until they have ended."""
     rest = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
     for task in rest:
         task.cancel()

@@ -7,7 +7,7 @@ from typing import Any
 import msgpack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.pipeline.dict_store import Store
+from tests.support.pipeline.dict_store import DictStore
 from tests.support.reference import Goal, Model
 from tests.support.reference.configurations import Configure
 from tests.support.reference.histories import Batch, History, histories
@@ -22,7 +22,7 @@ class Shard:
         self.engine = _native.Engine(clock_skew_us=clock_skew_us)
         # Small buffers, so that a batch is several of them.
         self.router = _native.Router(bytes(_native.SLOTS), max_buffer=1_500)
-        self.store = Store()
+        self.store = DictStore()
         self.now_us = now_us
         self.acknowledged = 0
 

@@ -7,7 +7,7 @@ import pytest
 import redis
 from tests.fault.harness.servers import Client
 from tests.support.pipeline.in_memory_pipeline import STREAM
-from tests.support.pipeline.recording_shard import envelope, reading
+from tests.support.pipeline.recording_shard import envelope, running_consumer
 
 from goald.redis_keys import DEAD, FIELD
 
@@ -37,7 +37,7 @@ def lag(client: Client) -> int:
 async def test_memory_is_bounded_while_a_shard_is_unavailable(
     redis_url: str, client: Client
 ) -> None:
-    async with reading(redis_url, in_flight_bytes=WINDOW) as running:
+    async with running_consumer(redis_url, in_flight_bytes=WINDOW) as running:
         running.shard.is_away = True
         send(client, envelope("ann"), EVENTS)
         await running.until(
@@ -62,7 +62,7 @@ async def test_memory_is_bounded_while_a_shard_is_unavailable(
 async def test_memory_is_bounded_for_malformed_events_after_an_event_that_waits(
     redis_url: str, client: Client
 ) -> None:
-    async with reading(redis_url, in_flight_bytes=WINDOW) as running:
+    async with running_consumer(redis_url, in_flight_bytes=WINDOW) as running:
         running.shard.is_away = True
         client.xadd(STREAM, {FIELD: envelope("ann")})
         send(client, GARBAGE, EVENTS)
@@ -81,7 +81,7 @@ async def test_memory_is_bounded_for_malformed_events_after_an_event_that_waits(
 async def test_a_hanging_shard_is_reported_and_its_events_are_not_acknowledged(
     redis_url: str, client: Client
 ) -> None:
-    async with reading(redis_url, in_flight_bytes=WINDOW) as running:
+    async with running_consumer(redis_url, in_flight_bytes=WINDOW) as running:
         running.shard.may_finish.clear()
         send(client, envelope("ann"), 5_000)
         await running.until("not_ready_reason", lambda: running.consumer.not_ready_reason)

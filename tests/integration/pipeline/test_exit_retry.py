@@ -1,6 +1,6 @@
 """An exit that no workflow engine acknowledges is published again with the same id."""
 
-from tests.support.pipeline.slot_holders import exits, holding, until
+from tests.support.pipeline.slot_holders import exits, slot_holder, until
 from tests.support.services.servers import Database
 
 
@@ -10,7 +10,7 @@ async def test_an_exit_is_repeated_until_a_workflow_engine_acknowledges_it(
     async def published(enrollment: str, times: int) -> bool:
         return (await exits(redis_url)).count(f"exit-{enrollment}") >= times
 
-    async with holding(redis_url, database.dsn, exit_retry=1.0) as holder:
+    async with slot_holder(redis_url, database.dsn, exit_retry=1.0) as holder:
         await holder.commit("acknowledged", "unacknowledged")
         await until(lambda: published("unacknowledged", 2))
         await holder.acknowledge("acknowledged")
@@ -24,10 +24,10 @@ async def test_an_exit_is_repeated_until_a_workflow_engine_acknowledges_it(
 async def test_the_next_lease_holder_repeats_unacknowledged_exits(
     database: Database, redis_url: str
 ) -> None:
-    async with holding(redis_url, database.dsn, exit_retry=1.0) as holder:
+    async with slot_holder(redis_url, database.dsn, exit_retry=1.0) as holder:
         await holder.commit("unacknowledged")
     assert await exits(redis_url) == ["exit-unacknowledged"]
-    async with holding(redis_url, database.dsn, exit_retry=1.0):
+    async with slot_holder(redis_url, database.dsn, exit_retry=1.0):
 
         async def published_again() -> bool:
             return len(await exits(redis_url)) >= 2
@@ -39,10 +39,10 @@ async def test_the_next_lease_holder_repeats_unacknowledged_exits(
 async def test_exits_from_before_the_setting_was_enabled_are_not_repeated(
     database: Database, redis_url: str
 ) -> None:
-    async with holding(redis_url, database.dsn) as holder:
+    async with slot_holder(redis_url, database.dsn) as holder:
         await holder.commit("before")
         await holder.publisher.mark()
-    async with holding(redis_url, database.dsn, exit_retry=1.0) as holder:
+    async with slot_holder(redis_url, database.dsn, exit_retry=1.0) as holder:
         await holder.commit("after")
 
         async def published_again() -> bool:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 from tests.support.pipeline.changes import Effect, change
-from tests.support.pipeline.in_memory_pipeline import House
+from tests.support.pipeline.in_memory_pipeline import InMemoryPipeline
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
@@ -99,22 +99,24 @@ async def test_a_row_that_a_constraint_refuses_is_dead_lettered_and_its_batch_is
     await admin.execute(
         "ALTER TABLE goald.workflow_enrollments ADD CHECK (contact_id NOT IN ('c-3', 'c-31'))"
     )
-    house = House()
+    pipeline = InMemoryPipeline()
     # Replaces the store in memory.
-    house.store = store  # type: ignore[assignment]
+    pipeline.store = store  # type: ignore[assignment]
     contacts = [f"c-{number}" for number in range(40)]
     for contact in contacts:
-        await house.enrol(f"e-{contact}", contact)
-    shard = house.shard()
-    consumer = house.consumer(shard)
+        await pipeline.enroll(f"e-{contact}", contact)
+    shard = pipeline.shard()
+    consumer = pipeline.consumer(shard)
     tasks = [asyncio.ensure_future(process.run()) for process in (shard, consumer)]
     try:
-        await house.settled()
+        await pipeline.all_acknowledged()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
     rows = await admin.fetch("SELECT contact_id FROM goald.workflow_enrollments")
     assert sorted(row["contact_id"] for row in rows) == sorted(set(contacts) - {"c-3", "c-31"})
-    assert len(house.dead) == 2
-    assert all(dead[b"reason"].startswith(b"Postgres refuses it: 23514") for dead in house.dead)
+    assert len(pipeline.dead_letters) == 2
+    assert all(
+        dead[b"reason"].startswith(b"Postgres refuses it: 23514") for dead in pipeline.dead_letters
+    )

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import redis
 from tests.fault.harness.servers import Servers
-from tests.support.pipeline.slot_holders import exits, holding, until
+from tests.support.pipeline.slot_holders import exits, slot_holder, until
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
@@ -66,7 +66,7 @@ async def published_again(servers: Servers, times: int) -> None:
 
 
 async def test_exits_are_published_again_after_redis_was_flushed(empty: Servers) -> None:
-    async with holding(*urls(empty)) as holder:
+    async with slot_holder(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         with empty.redis.client() as client:
             client.flushall()
@@ -76,7 +76,7 @@ async def test_exits_are_published_again_after_redis_was_flushed(empty: Servers)
         await until(lambda: is_known(empty))
         assert await exits(empty.redis.url) == [*EXITS, "exit-later"]
         await holder.publisher.mark()
-    async with holding(*urls(empty)):
+    async with slot_holder(*urls(empty)):
         assert is_known(empty)
         assert await exits(empty.redis.url) == [*EXITS, "exit-later"]
 
@@ -84,7 +84,7 @@ async def test_exits_are_published_again_after_redis_was_flushed(empty: Servers)
 @pytest.mark.parametrize("cut", [0, 200, 1 << 20])
 async def test_exits_that_a_killed_redis_lost_are_published_again(empty: Servers, cut: int) -> None:
     """With an intact append-only file, without its end, and without any of it."""
-    async with holding(*urls(empty)) as holder:
+    async with slot_holder(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         empty.redis.kill()
         empty.redis.cut(cut)
@@ -98,7 +98,7 @@ async def test_exits_that_a_killed_redis_lost_are_published_again(empty: Servers
 async def test_the_next_lease_holder_publishes_exits_that_an_old_copy_of_redis_lacks(
     empty: Servers, tmp_path: Path
 ) -> None:
-    async with holding(*urls(empty)) as holder:
+    async with slot_holder(*urls(empty)) as holder:
         await holder.commit("first")
         empty.redis.copy(tmp_path / "copy")
         await holder.commit(*NAMES)
@@ -107,13 +107,13 @@ async def test_the_next_lease_holder_publishes_exits_that_an_old_copy_of_redis_l
     empty.redis.replace(tmp_path / "copy")
     empty.redis.start()
     assert await exits(empty.redis.url) == ["exit-first"]
-    async with holding(*urls(empty)):
+    async with slot_holder(*urls(empty)):
         await published_again(empty, 1)
         assert await exits(empty.redis.url) == ["exit-first", "exit-first", *EXITS]
 
 
 async def test_exits_committed_while_redis_was_unavailable_are_published(empty: Servers) -> None:
-    async with holding(*urls(empty)) as holder:
+    async with slot_holder(*urls(empty)) as holder:
         await holder.commit("first")
         empty.redis.kill()
         commit = asyncio.ensure_future(holder.commit(*NAMES))
@@ -129,7 +129,7 @@ async def test_exits_committed_while_redis_was_unavailable_are_published(empty: 
 
 async def test_a_crash_of_postgres_is_not_a_replacement(empty: Servers) -> None:
     """Shards continue, and no message is published again."""
-    async with holding(*urls(empty)) as holder:
+    async with slot_holder(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         await until(lambda: not empty.postgres.sql(UNMARKED))
         await until(lambda: is_known(empty))
@@ -155,7 +155,7 @@ async def replaced(running: "asyncio.Task[None]") -> str:
 
 async def test_a_shard_reloads_after_postgres_lost_commits(empty: Servers, tmp_path: Path) -> None:
     """Its memory contains commits that are missing in the tables."""
-    async with holding(*urls(empty)) as holder:
+    async with slot_holder(*urls(empty)) as holder:
         await holder.commit("first")
         await until(lambda: not empty.postgres.sql(UNMARKED))
         empty.postgres.stop()
@@ -169,7 +169,7 @@ async def test_a_shard_reloads_after_postgres_lost_commits(empty: Servers, tmp_p
         shutil.copytree(tmp_path / "copy", empty.postgres.directory, symlinks=True)
         empty.postgres.start()
         assert "with less" in await replaced(holder.running)
-    async with holding(*urls(empty)) as holder:
+    async with slot_holder(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         assert not holder.running.done()
 
@@ -178,14 +178,14 @@ async def test_a_shard_reloads_and_publishes_again_after_a_failover_of_postgres(
     empty: Servers,
 ) -> None:
     """A promoted standby has a new timeline."""
-    async with holding(*urls(empty)) as holder:
+    async with slot_holder(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         await until(lambda: not empty.postgres.sql(UNMARKED))
         empty.postgres.stop()
         branch_off(empty.postgres.directory)
         empty.postgres.start()
         assert "timeline 0000000" in await replaced(holder.running)
-    async with holding(*urls(empty)):
+    async with slot_holder(*urls(empty)):
         await published_again(empty, 2)
         assert await exits(empty.redis.url) == EXITS * 2
 

@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import RedisError
 from tests.fault.harness.servers import Client, RedisServer
 from tests.support.pipeline.in_memory_pipeline import STREAM
-from tests.support.pipeline.recording_shard import Reading, envelope, reading
+from tests.support.pipeline.recording_shard import ConsumerHarness, envelope, running_consumer
 
 from goald.redis_keys import FIELD, GROUP
 from goald.runtime.embedded import DataDirectory
@@ -70,7 +70,7 @@ def is_done(client: Client) -> bool:
     return not newest or position(client) == newest[0][0]
 
 
-async def has_done(created: Reading, client: Client, *contacts: str) -> None:
+async def has_done(created: ConsumerHarness, client: Client, *contacts: str) -> None:
     await created.until("end of the lag", lambda: is_done(client))
     assert set(contacts) <= set(created.shard.contacts)
 
@@ -78,7 +78,7 @@ async def has_done(created: Reading, client: Client, *contacts: str) -> None:
 async def test_after_a_flush_the_group_is_made_again_and_reading_goes_on(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         send(client, *names("a", 50))
         await has_done(created, client, *names("a", 50))
         client.flushall()
@@ -91,7 +91,7 @@ async def test_after_a_flush_the_group_is_made_again_and_reading_goes_on(
 async def test_a_flush_under_load_passes_over_nothing_that_was_sent_after_it(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         for turn in range(5):
             send(client, *names(f"before{turn}-", 30))
             await asyncio.sleep(0.005 * turn)
@@ -105,7 +105,7 @@ async def test_a_flush_under_load_passes_over_nothing_that_was_sent_after_it(
 async def test_a_removed_group_is_made_again_while_nothing_comes(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         send(client, "a")
         await has_done(created, client, "a")
         client.xgroup_destroy(STREAM, GROUP)
@@ -116,7 +116,7 @@ async def test_a_removed_group_is_made_again_while_nothing_comes(
 async def test_events_are_processed_again_where_an_operator_sets_the_group_back(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         send(client, *names("a", 5))
         await has_done(created, client, *names("a", 5))
         client.xgroup_setid(STREAM, GROUP, "0")
@@ -129,7 +129,7 @@ async def test_an_empty_redis_whose_clock_is_behind_is_read_from_its_beginning(
 ) -> None:
     """The ids of what comes are below what was read before: who waited above would wait for an
     hour."""
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         send(client, *names("a", 20), ahead_ms=HOUR_MS)
         await has_done(created, client, *names("a", 20))
         server.kill()
@@ -142,7 +142,7 @@ async def test_an_empty_redis_whose_clock_is_behind_is_read_from_its_beginning(
 async def test_an_older_copy_is_read_from_where_it_was_acknowledged(
     server: RedisServer, client: Client, tmp_path: Path
 ) -> None:
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         send(client, *names("a", 20))
         await has_done(created, client, *names("a", 20))
         created.shard.may_finish.clear()
@@ -165,7 +165,7 @@ async def test_an_older_copy_is_read_from_where_it_was_acknowledged(
 async def test_a_log_that_was_cut_while_events_were_under_way(
     server: RedisServer, client: Client, cut: int
 ) -> None:
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         send(client, *names("a", 100))
         await has_done(created, client, *names("a", 100))
         created.shard.may_finish.clear()
@@ -183,7 +183,7 @@ async def test_a_log_that_was_cut_while_events_were_under_way(
 async def test_a_restart_that_lost_nothing_repeats_no_more_than_what_was_under_way(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         send(client, *names("a", 50))
         await has_done(created, client, *names("a", 50))
         server.kill()
@@ -196,7 +196,7 @@ async def test_a_restart_that_lost_nothing_repeats_no_more_than_what_was_under_w
 async def test_entries_that_were_trimmed_before_they_were_read_are_counted(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         send(client, *names("a", 10))
         await has_done(created, client, *names("a", 10))
         with client.pipeline(transaction=True) as pipe:
@@ -217,7 +217,7 @@ async def test_entries_that_were_trimmed_before_they_were_read_are_counted(
 async def test_a_consumer_whose_redis_stands_still_says_so_and_goes_on(
     server: RedisServer, client: Client
 ) -> None:
-    async with reading(server.url) as created:
+    async with running_consumer(server.url) as created:
         server.pause()
         try:
             await created.until("not_ready_reason", lambda: created.consumer.not_ready_reason)

@@ -1,8 +1,8 @@
-"""One instance in memory, whose processes die and are started again, and an account of it.
+"""Simulates one goald instance in memory whose processes crash and restart.
 
-`World` is a consumer and a shard over what they share; `Account` knows what was published to
-them and, by the reference model, what must come of it. It looks at nothing but the entries in
-the streams and the rows in the tables.
+`CrashSimulation` runs a consumer and a shard over shared streams and tables. `ExpectedEffects`
+computes, with the reference model, the effects that the sent events must have, and compares them
+with the entries in the streams and the rows in the tables.
 """
 
 import asyncio
@@ -11,8 +11,18 @@ import json
 import random
 from typing import Any
 
-from tests.support.pipeline.crashable_process import FarShard, Fate, Gated, Mortal, Services
-from tests.support.pipeline.in_memory_pipeline import STREAM, House, MemoryBoard
+from tests.support.pipeline.crashable_process import (
+    CrashableProcess,
+    FaultInjector,
+    FaultyAdapter,
+    ProcessControl,
+    RemoteShard,
+)
+from tests.support.pipeline.in_memory_pipeline import (
+    STREAM,
+    InMemoryPipeline,
+    InMemoryProcessRegistry,
+)
 from tests.support.pipeline.virtual_time import LoopClock
 from tests.support.reference import Exit, Goal, Model
 
@@ -27,7 +37,7 @@ from goald.settings import ReadSettings
 
 START_US = 1_772_323_200_000_000
 RESTART_SECONDS = (0.0, 0.1, 1.0)
-SETTLE_SECONDS = 60.0
+DRAIN_SECONDS = 60.0
 ROLES = ("shard", "consumer")
 GOALS: dict[GoalLogic, list[tuple[str, dict[str, str]]]] = {
     "any": [("00000000-0000-4000-8000-000000000001", {"tag_name": "Customer"})],
@@ -39,83 +49,83 @@ GOALS: dict[GoalLogic, list[tuple[str, dict[str, str]]]] = {
 """Each workflow by its logic; every goal is a tag."""
 
 
-class Account:
-    """What was published, what must come of it, and whether it has."""
+class ExpectedEffects:
+    """The events that were sent, the effects they must have, and checks that they had them."""
 
     def __init__(self) -> None:
         self.model = Model()
         self.exit_of: dict[tuple[str, str], Exit] = {}
         self.owed: list[tuple[bytes, int, int]] = []
-        """(an entry, how many exits and achievements there must be when it is done)."""
+        """(entry, number of exits and of achievements that exist once it is processed)."""
         self.events: dict[str, Any] = {}
-        """By the id of their entry."""
+        """By entry id."""
         self.refused: dict[str, Any] = {}
         self.ids: dict[tuple[str, str], str] = {}
-        """The id of each exit that was published, by its enrollment."""
-        self._paid = 0
+        """The id of each published exit, by enrollment."""
+        self._checked = 0
         self._exits_seen = 0
 
-    def take(self, entry_id: bytes, event: Any) -> None:
-        """An event that is in the stream now; None where nobody can read it."""
-        made = len(self.model.exits)
+    def add(self, entry_id: bytes, event: Any) -> None:
+        """Add an event that was sent; None for bytes that cannot be decoded."""
+        before = len(self.model.exits)
         self.events[entry_id.decode()] = event
         if event is None or self.model.feed(event).rejected is not None:
             self.refused[entry_id.decode()] = event
-        for exit_ in self.model.exits[made:]:
+        for exit_ in self.model.exits[before:]:
             self.exit_of[exit_.tenant, exit_.enrollment] = exit_
         self.owed.append((entry_id, len(self.model.exits), len(self.model.achievements)))
 
     def check(self, streams: MemoryStreams, database: MemoryDatabase) -> None:
-        """Nothing that was published is unjustified or doubled, and what is acknowledged has
-        taken its effect (D1, D2)."""
+        """Check that no effect is unjustified or doubled, and that every acknowledged event has
+        had its effects (D1, D2)."""
         exits = streams.entries(EXITS)
         for _, fields in exits[self._exits_seen :]:
             self._check_exit(json.loads(fields[1]))
         self._exits_seen = len(exits)
-        made = {(row.enrollment.tenant_id, row.enrollment.id, row.goal_config_id)
+        stored = {(row.enrollment.tenant_id, row.enrollment.id, row.goal_config_id)
                 for row in database.achievements}  # fmt: skip
-        assert len(made) == len(database.achievements), "an achievement came twice"
-        wanted = {(made.tenant, made.enrollment, made.goal) for made in self.model.achievements}
-        assert made <= wanted, f"unjustified achievements: {made - wanted}"
+        assert len(stored) == len(database.achievements), "an achievement was stored twice"
+        expected = {(a.tenant, a.enrollment, a.goal) for a in self.model.achievements}
+        assert stored <= expected, f"unjustified achievements: {stored - expected}"
         acknowledged = streams.stream(STREAM).acknowledged
-        while self._paid < len(self.owed) and _id(self.owed[self._paid][0]) <= acknowledged:
-            self._paid += 1
-        if self._paid:
-            _, exits_due, achievements_due = self.owed[self._paid - 1]
+        while self._checked < len(self.owed) and _id(self.owed[self._checked][0]) <= acknowledged:
+            self._checked += 1
+        if self._checked:
+            _, exits_due, achievements_due = self.owed[self._checked - 1]
             for exit_ in self.model.exits[:exits_due]:
                 key = exit_.tenant, exit_.enrollment
-                assert key in self.ids, f"acknowledged, and its exit is not published: {key}"
+                assert key in self.ids, f"acknowledged, but its exit was not published: {key}"
                 assert database.enrollments[key].status == "completed_goal"
-            for one in self.model.achievements[:achievements_due]:
-                assert (one.tenant, one.enrollment, one.goal) in made, f"lost: {one}"
+            for due in self.model.achievements[:achievements_due]:
+                assert (due.tenant, due.enrollment, due.goal) in stored, f"lost: {due}"
 
     def check_all(self, streams: MemoryStreams, database: MemoryDatabase) -> None:
-        """The same, and all that was published has taken its effect."""
+        """Check the same, and that every event that was sent has had its effects."""
         assert streams.unacknowledged(STREAM) == 0
         self.check(streams, database)
         assert set(self.ids) == set(self.exit_of)
-        held = {
+        actual = {
             key: (row.contact_id, row.workflow_id, row.status, sorted(row.met_goals))
             for key, row in database.enrollments.items()
         }
-        assert held == {
+        assert actual == {
             key: (row.contact, row.workflow, row.status, sorted(row.met))
             for key, row in self.model.enrollments.items()
         }
         dead = [fields[fields.index(b"id") + 1].decode() for _, fields in streams.entries(DEAD)]
-        assert set(self.refused) <= set(dead), "what nobody can take is not buried"
-        # An event may stand, in its batch, against one that turns out at the commit to be the
-        # one in the wrong: then it is buried too, and no repeat of it would change anything.
+        assert set(self.refused) <= set(dead), "a rejected event was not dead-lettered"
+        # Two events of one batch may claim the same enrollment id. If the commit shows that one
+        # of them is wrong, both are dead-lettered; repeating the other would change nothing.
         disputed = {_enrollment(self.refused[entry]) for entry in self.refused}
         for entry in set(dead) - set(self.refused):
             named = _enrollment(self.events[entry])
             assert named is not None
-            assert named in disputed, f"buried for nothing: {entry}"
+            assert named in disputed, f"dead-lettered without cause: {entry}"
 
     def _check_exit(self, exit_: dict[str, Any]) -> None:
         data = exit_["data"]
         key = exit_["tenantid"], data["enrollment_id"]
-        assert key in self.exit_of, f"an exit that nothing justifies: {exit_}"
+        assert key in self.exit_of, f"unjustified exit: {exit_}"
         due = self.exit_of[key]
         assert (data["contact_id"], data["workflow_id"], data["goal_type"]) == (
             due.contact,
@@ -129,60 +139,60 @@ class Account:
         assert self.ids.setdefault(key, exit_["id"]) == exit_["id"], "an exit has two ids"
 
 
-class _Rooms(House):
-    """What one process is given: all of the world by the gate of its fate."""
+class _ProcessPipeline(InMemoryPipeline):
+    """The pipeline of one process, whose adapters pass through the process's control."""
 
-    def __init__(self, world: "World", fate: Fate) -> None:
+    def __init__(self, simulation: "CrashSimulation", control: ProcessControl) -> None:
         super().__init__(
-            streams=world.streams,
-            database=world.database,
-            board=world.board,
-            clock=world.clock,
-            fail_point=fate.fail_point,
+            streams=simulation.streams,
+            database=simulation.database,
+            process_registry=simulation.process_registry,
+            clock=simulation.clock,
+            fail_point=control.fail_point,
             read=ReadSettings(entries=3, bytes=1 << 20, in_flight_bytes=2_000, pause=0),
         )
-        self._fate = fate
-        self.store: Any = Gated(self.store, "store", fate)
-        self.outbound: Any = Gated(self.outbound, "streams", fate)
+        self._control = control
+        self.store: Any = FaultyAdapter(self.store, "store", control)
+        self.outbound: Any = FaultyAdapter(self.outbound, "streams", control)
 
     def open_stream(self, name: str) -> EventStream:
-        stream: Any = Gated(super().open_stream(name), "streams", self._fate)
+        stream: Any = FaultyAdapter(super().open_stream(name), "streams", self._control)
         return stream  # type: ignore[no-any-return]
 
     def open_leases(self) -> StreamLeases:
-        leases: Any = Gated(super().open_leases(), "store", self._fate)
+        leases: Any = FaultyAdapter(super().open_leases(), "store", self._control)
         return leases  # type: ignore[no-any-return]
 
 
-class World:
-    """A shard and a consumer, and whoever starts them again when they are dead."""
+class CrashSimulation:
+    """A shard and a consumer, and a supervisor that restarts them when they die."""
 
     def __init__(self, clock: LoopClock, seed: int) -> None:
-        """`seed`: of all that is left to chance. To be made within the event loop."""
+        """`seed` determines every random choice. Must be created within the event loop."""
         self.clock = clock
         self.chance = random.Random(seed)
-        self.services = Services()
+        self.services = FaultInjector()
         self.streams = MemoryStreams(clock)
         self.database = MemoryDatabase()
-        self.board = MemoryBoard()
-        self.account = Account()
-        self.living: dict[str, Mortal] = {}
-        self.older: list[tuple[str, Mortal]] = []
-        """Those that are replaced, and may live all the same."""
-        self.misleads = False
-        """Whether a consumer reaches an older shard while that lives."""
+        self.process_registry = InMemoryProcessRegistry()
+        self.expected = ExpectedEffects()
+        self.running: dict[str, CrashableProcess] = {}
+        self.replaced: list[tuple[str, CrashableProcess]] = []
+        """Processes that were replaced and may still be running."""
+        self.routes_to_replaced = False
+        """Whether calls of a consumer reach a replaced shard while it is running."""
         self.errors: list[BaseException] = []
-        self.published: list[Any] = []
+        self.sent: list[Any] = []
         self._numbers = itertools.count(1)
-        self._replaced = {role: asyncio.Event() for role in ROLES}
+        self._replace_requests = {role: asyncio.Event() for role in ROLES}
         for number, (logic, goals) in enumerate(GOALS.items(), 1):
             self._configure(number, logic, goals)
-        self._keeping = [asyncio.ensure_future(self._keep(role)) for role in ROLES]
+        self._supervisors = [asyncio.ensure_future(self._supervise(role)) for role in ROLES]
 
-    # What goes in
+    # Input
 
     async def send(self, kind: str, tenant: str, contact: str, **data: Any) -> None:
-        """An event, later than all before it: so what comes again finds what it found."""
+        """Send an event with a later time than all before it."""
         number = next(self._numbers)
         await self.publish(
             {
@@ -197,94 +207,99 @@ class World:
         )
 
     async def publish(self, event: Any) -> None:
-        """An event as it is; None for bytes that nobody can read."""
+        """Send an event as it is; None for bytes that cannot be decoded."""
         body = b"{" if event is None else json.dumps(event).encode()
-        self.published.append(event)
-        self.account.take(await self.streams.add(STREAM, [b"event", body]), event)
+        self.sent.append(event)
+        self.expected.add(await self.streams.add(STREAM, [b"event", body]), event)
 
     async def send_again(self, back: int, count: int) -> None:
-        """Some of the entries that were published, in their order, as producers do."""
-        first = max(0, len(self.published) - back)
-        for event in self.published[first : first + count]:
+        """Send some of the earlier events again, in order, as producers may."""
+        first = max(0, len(self.sent) - back)
+        for event in self.sent[first : first + count]:
             await self.publish(event)
 
-    # What befalls it
+    # Faults
 
     def replace(self, role: str) -> None:
-        """Start another in the place of one that may live."""
-        self._replaced[role].set()
+        """Start another process in place of one that may still be running."""
+        self._replace_requests[role].set()
 
-    def ended(self) -> None:
-        """Kill everything: the test is over."""
-        for keeping in self._keeping:
-            keeping.cancel()
-        for one in [*self.living.values(), *(one for _, one in self.older)]:
-            one.kill()
+    def kill_all(self) -> None:
+        """Kill every process at the end of a test."""
+        for supervisor in self._supervisors:
+            supervisor.cancel()
+        for process in [*self.running.values(), *(process for _, process in self.replaced)]:
+            process.kill()
 
-    async def settle(self) -> None:
-        """No more faults: wait until all that was published is acknowledged, and what was committed
-        is published. Fails after 60 s of the loop's time."""
+    async def drain(self) -> None:
+        """End all faults, then wait until every event is acknowledged and every committed message
+        is published. Fails after 60 s of virtual time."""
         self.services.is_away.clear()
         self.services.faults.clear()
-        self.misleads = False
-        for role, one in [*self.living.items(), *self.older]:
-            one.fate.bomb = None
-            if one is not self.living[role]:
-                one.kill()
-            one.fate.thaw()
-        async with asyncio.timeout(SETTLE_SECONDS):
+        self.routes_to_replaced = False
+        for role, process in [*self.running.items(), *self.replaced]:
+            process.control.bomb = None
+            if process is not self.running[role]:
+                process.kill()
+            process.control.thaw()
+        async with asyncio.timeout(DRAIN_SECONDS):
             while not self.errors and (
                 self.streams.unacknowledged(STREAM)
                 or any(entry.published_at is None for entry in self.database.outbox.values())
             ):
                 await asyncio.sleep(0.05)
 
-    # How it goes on
+    # Supervision
 
-    async def _keep(self, role: str) -> None:
-        """As Ray does: whoever is dead is started again."""
+    async def _supervise(self, role: str) -> None:
+        """Restart a dead process, as Ray does."""
         while True:
-            one = self.living[role] = self._start(role)
-            replaced = self._replaced[role]
+            process = self.running[role] = self._start(role)
+            replaced = self._replace_requests[role]
             replaced.clear()
-            waits = [asyncio.ensure_future(event.wait()) for event in (one.fate.died, replaced)]
+            waits = [
+                asyncio.ensure_future(event.wait()) for event in (process.control.died, replaced)
+            ]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
-            if not one.fate.is_dead:
-                self.older.append((role, one))
+            if not process.control.is_dead:
+                self.replaced.append((role, process))
                 continue
-            await asyncio.sleep(0)  # until it has said what ended it
-            if one.error is not None:
-                self.errors.append(one.error)
+            await asyncio.sleep(0)  # until `error` is set
+            if process.error is not None:
+                self.errors.append(process.error)
             await asyncio.sleep(self.chance.choice(RESTART_SECONDS))
 
-    def _start(self, role: str) -> Mortal:
-        fate = Fate(self.services, self.chance)
-        rooms = _Rooms(self, fate)
+    def _start(self, role: str) -> CrashableProcess:
+        control = ProcessControl(self.services, self.chance)
+        pipeline = _ProcessPipeline(self, control)
         if role == "shard":
-            return Mortal(fate, rooms.shard())
-        return Mortal(fate, rooms.consumer(FarShard(fate, self._shard, self.services, self.chance)))
+            return CrashableProcess(control, pipeline.shard())
+        return CrashableProcess(
+            control,
+            pipeline.consumer(RemoteShard(control, self._shard, self.services, self.chance)),
+        )
 
-    def _shard(self) -> Mortal | None:
-        if self.misleads:
-            for role, one in self.older:
-                if role == "shard" and not one.fate.is_dead:
-                    return one
-        return self.living.get("shard")
+    def _shard(self) -> CrashableProcess | None:
+        if self.routes_to_replaced:
+            for role, process in self.replaced:
+                if role == "shard" and not process.control.is_dead:
+                    return process
+        return self.running.get("shard")
 
     def _configure(
         self, version: int, logic: GoalLogic, goals: list[tuple[str, dict[str, str]]]
     ) -> None:
         for tenant in ("acme", "globex"):
-            self.account.model.configure(
+            self.expected.model.configure(
                 tenant,
                 f"w-{logic}",
                 logic,
                 True,
                 [
-                    Goal(id_, "tag_added", wanted, position=n)
-                    for n, (id_, wanted) in enumerate(goals)
+                    Goal(id_, "tag_added", criteria, position=n)
+                    for n, (id_, criteria) in enumerate(goals)
                 ],
             )
             workflow: WorkflowConfiguration = {
@@ -296,20 +311,20 @@ class World:
                     {
                         "id": id_,
                         "goal_type": "tag_added",
-                        "criteria": json.dumps(wanted),
+                        "criteria": json.dumps(criteria),
                         "is_active": True,
                         "effective_from": 0,
                         "created_at": 0,
                         "position": n,
                     }
-                    for n, (id_, wanted) in enumerate(goals)
+                    for n, (id_, criteria) in enumerate(goals)
                 ],
             }
             self.database.workflows.append((version, workflow))
 
 
 def _enrollment(event: Any) -> tuple[str, str] | None:
-    """Tenant and enrollment of an event that names one."""
+    """Return the tenant and enrollment that an event names, or None."""
     if event is None or "enrollment_id" not in event["data"]:
         return None
     return event["tenantid"], event["data"]["enrollment_id"]

@@ -1,8 +1,8 @@
-"""Processes in one event loop that die as real ones do: between any two steps, at once.
+"""Processes in one event loop that crash like real ones: at once, between any two fail points.
 
-A process reaches the world through `Gated` adapters alone. One that is dead does nothing more
-to the world, whatever its tasks still do; one that is frozen comes to a stand at its next
-call, and goes on with it when it is thawed, whoever has taken its place meanwhile.
+A process reaches its servers only through `FaultyAdapter`. A dead process has no further effect on
+them, whatever its tasks still do. A frozen process stops at its next call, and continues with that
+call when it is thawed, even if another process has replaced it meanwhile.
 """
 
 import asyncio
@@ -17,21 +17,21 @@ from goald.domain.fail_points import FailPoint
 from goald.pipeline.shard_batch import ShardBatch
 
 
-class Died(BaseException):
-    """The process that runs this is dead."""
+class ProcessDied(BaseException):
+    """Raised in the tasks of a process that is dead."""
 
 
-class Services:
-    """What befalls the calls of every process, whoever makes them."""
+class FaultInjector:
+    """Makes calls fail, of every process."""
 
     def __init__(self) -> None:
         self.is_away: set[str] = set()
-        """`store`, `streams`: these answer nothing and do nothing."""
+        """Services that are unavailable: `store`, `streams`."""
         self.faults: list[tuple[str, bool]] = []
-        """(a method's name, whether it takes effect): the next such call fails."""
+        """(method, whether it takes effect): the next call of the method fails."""
 
     def fails(self, service: str, method: str) -> bool | None:
-        """Whether this call is to fail, and then whether it takes effect; None where not."""
+        """Return None if this call succeeds; else whether it takes effect before it fails."""
         if service in self.is_away:
             return False
         for fault in self.faults:
@@ -41,17 +41,17 @@ class Services:
         return None
 
 
-class Fate:
-    """Whether one process lives, stands still, or is to die at a step."""
+class ProcessControl:
+    """Kills, freezes and thaws one process, or makes it die at a fail point."""
 
-    def __init__(self, services: Services, chance: random.Random) -> None:
+    def __init__(self, services: FaultInjector, chance: random.Random) -> None:
         self._services = services
         self._chance = chance
         self._thawed = asyncio.Event()
         self._thawed.set()
         self.died = asyncio.Event()
         self.bomb: tuple[FailPoint, int] | None = None
-        """Dies when it has reached this step so many times."""
+        """(fail point, count): the process dies when it has reached the fail point this often."""
 
     @property
     def is_dead(self) -> bool:
@@ -71,87 +71,87 @@ class Fate:
     def thaw(self) -> None:
         self._thawed.set()
 
-    def fail_point(self, step: FailPoint) -> None:
-        """`Reached` of this process."""
-        self._live()
-        if self.bomb is not None and step is self.bomb[0]:
-            left = self.bomb[1] - 1
-            self.bomb = (step, left) if left else None
-            if not left:
+    def fail_point(self, fail_point: FailPoint) -> None:
+        """The `FailPointHook` of this process."""
+        self._check_alive()
+        if self.bomb is not None and fail_point is self.bomb[0]:
+            remaining = self.bomb[1] - 1
+            self.bomb = (fail_point, remaining) if remaining else None
+            if not remaining:
                 self.die()
-                raise Died
+                raise ProcessDied
 
-    async def call(self, service: str, method: str, act: Callable[..., Any], *given: Any,
-                   **named: Any) -> Any:  # fmt: skip
-        """One call of the process to the world. Takes a turn of the loop or two."""
+    async def call(self, service: str, method: str, act: Callable[..., Any], *args: Any,
+                   **kwargs: Any) -> Any:  # fmt: skip
+        """Make one call of the process to a service, after up to two iterations of the loop."""
         if method == "close":
             return await act()
         for _ in range(self._chance.randrange(3)):
             await asyncio.sleep(0)
-        await self.passing()
+        await self.wait_running()
         error = CommitUnknown if method == "commit" else ServiceUnavailable
         takes_effect = self._services.fails(service, method)
         if takes_effect is False:
-            if method in ("publish", "dead_letter"):  # what fails in the middle has begun
-                await act(given[0][: self._chance.randrange(len(given[0]))])
+            if method in ("publish", "dead_letter"):  # may fail half-way
+                await act(args[0][: self._chance.randrange(len(args[0]))])
             raise error(f"{method} was made to fail")
         if method == "commit":
             self.fail_point(FailPoint.LEASE_LOCKED)
-        answer = await act(*given, **named)
-        self._live()
+        reply = await act(*args, **kwargs)
+        self._check_alive()
         if takes_effect:
-            raise error(f"the answer of {method} was lost")
-        return answer
+            raise error(f"the reply of {method} was lost")
+        return reply
 
-    async def passing(self) -> None:
-        """Go on, unless the process stands still, or is dead."""
+    async def wait_running(self) -> None:
+        """Return when the process is not frozen. Raises ProcessDied if it is dead."""
         await self._thawed.wait()
-        self._live()
+        self._check_alive()
 
-    def _live(self) -> None:
+    def _check_alive(self) -> None:
         if self.is_dead:
-            raise Died
+            raise ProcessDied
 
 
-class Gated:
-    """An adapter as one process sees it."""
+class FaultyAdapter:
+    """An adapter whose calls pass through one process's control."""
 
-    def __init__(self, adapter: Any, service: str, fate: Fate) -> None:
+    def __init__(self, adapter: Any, service: str, control: ProcessControl) -> None:
         self._adapter = adapter
         self._service = service
-        self._fate = fate
+        self._control = control
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._adapter, name)
         if inspect.iscoroutinefunction(found):
-            return partial(self._fate.call, self._service, name, found)
-        return Gated(found, self._service, self._fate) if name == "outbox" else found
+            return partial(self._control.call, self._service, name, found)
+        return FaultyAdapter(found, self._service, self._control) if name == "outbox" else found
 
 
-class Mortal:
-    """A shard or a consumer that runs until it ends, fails or dies."""
+class CrashableProcess:
+    """A shard or a consumer that runs until it ends, fails or is killed."""
 
-    def __init__(self, fate: Fate, process: Any) -> None:
-        self.fate = fate
+    def __init__(self, control: ProcessControl, process: Any) -> None:
+        self.control = control
         self.process = process
         self.error: BaseException | None = None
-        """What ended it, where that is none of the ends a process may have."""
+        """The error that ended it, unless a process may end with that error."""
         self.has_stopped = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._answers: set[asyncio.Future[None]] = set()
+        self._replies: set[asyncio.Future[None]] = set()
         self._start(self._run())
-        self._start(self._undertake())
+        self._start(self._clean_up())
 
     def kill(self) -> None:
-        self.fate.die()
+        self.control.die()
 
-    def serve(self, parts: Sequence[ShardBatch], delay: int) -> "asyncio.Future[None]":
-        """The answer of a shard to a call, which reaches it after so many turns of the loop."""
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._answers.add(answer)
-        answer.add_done_callback(self._answers.discard)
-        self._start(self._serve(parts, delay, answer))
-        return answer
+    def serve(self, batches: Sequence[ShardBatch], delay: int) -> "asyncio.Future[None]":
+        """Start a call to the shard after this many iterations of the loop; return its reply."""
+        reply: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._replies.add(reply)
+        reply.add_done_callback(self._replies.discard)
+        self._start(self._serve(batches, delay, reply))
+        return reply
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -163,68 +163,73 @@ class Mortal:
             await self.process.run()
             self.has_stopped = True
         except BaseException as error:
-            self.error = next((one for one in _leaves(error) if not _is_an_end(one)), None)
+            self.error = next((each for each in _leaves(error) if not _is_expected_end(each)), None)
         self.kill()
 
-    async def _undertake(self) -> None:
-        await self.fate.died.wait()
-        me = asyncio.current_task()
+    async def _clean_up(self) -> None:
+        await self.control.died.wait()
+        current = asyncio.current_task()
         for task in self._tasks:
-            if task is not me:
+            if task is not current:
                 task.cancel()
-        for answer in list(self._answers):
-            answer.set_exception(ServiceUnavailable("the shard died"))
+        for reply in list(self._replies):
+            reply.set_exception(ServiceUnavailable("the shard died"))
 
     async def _serve(
-        self, parts: Sequence[ShardBatch], delay: int, answer: "asyncio.Future[None]"
+        self, batches: Sequence[ShardBatch], delay: int, reply: "asyncio.Future[None]"
     ) -> None:
         try:
             for _ in range(delay):
                 await asyncio.sleep(0)
-            await self.fate.passing()
-            await self.process.process(parts)
-            await self.fate.passing()
-        except Died:
+            await self.control.wait_running()
+            await self.process.process(batches)
+            await self.control.wait_running()
+        except ProcessDied:
             self.kill()
         except Exception as error:
-            if not answer.done():
-                answer.set_exception(error)
+            if not reply.done():
+                reply.set_exception(error)
         else:
-            if not answer.done():
-                answer.set_result(None)
+            if not reply.done():
+                reply.set_result(None)
 
 
-class FarShard:
-    """A `Shard` in another process: calls arrive in any order, and answers may be lost."""
+class RemoteShard:
+    """A `Shard` in another process: calls may arrive out of order, and replies may be lost."""
 
-    def __init__(self, fate: Fate, found: Callable[[], Mortal | None], services: Services,
-                 chance: random.Random) -> None:  # fmt: skip
-        """`fate`: the caller's. `found`: whom it reaches."""
-        self._fate = fate
-        self._found = found
+    def __init__(
+        self,
+        control: ProcessControl,
+        target: Callable[[], CrashableProcess | None],
+        services: FaultInjector,
+        chance: random.Random,
+    ) -> None:
+        """`control`: the caller's. `target` returns the process that calls reach."""
+        self._control = control
+        self._target = target
         self._services = services
         self._chance = chance
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
-        await self._fate.passing()
-        shard = self._found()
-        if shard is None or shard.fate.is_dead:
-            raise ServiceUnavailable("there is no shard")
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
+        await self._control.wait_running()
+        shard = self._target()
+        if shard is None or shard.control.is_dead:
+            raise ServiceUnavailable("no shard is running")
         takes_effect = self._services.fails("shard", "process")
         if takes_effect is False:
             raise ServiceUnavailable("the call was lost")
-        await asyncio.shield(shard.serve(parts, self._chance.randrange(4)))
-        await self._fate.passing()
+        await asyncio.shield(shard.serve(batches, self._chance.randrange(4)))
+        await self._control.wait_running()
         if takes_effect:
-            raise ServiceUnavailable("the answer was lost")
+            raise ServiceUnavailable("the reply was lost")
 
 
 def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+        return [leaf for nested in error.exceptions for leaf in _leaves(nested)]
     return [error]
 
 
-def _is_an_end(error: BaseException) -> bool:
-    """Whether a process may end so: killed, or since another has what it held."""
-    return isinstance(error, Died | LeaseLost | LeaseHeld | asyncio.CancelledError)
+def _is_expected_end(error: BaseException) -> bool:
+    """Whether a process may end with this error: killed, or replaced by another holder."""
+    return isinstance(error, ProcessDied | LeaseLost | LeaseHeld | asyncio.CancelledError)

@@ -1,8 +1,8 @@
-"""A dict that stands for the table of enrollments, and the guarded commit against it.
+"""An in-memory table of enrollments, with the guarded commit of the Postgres store.
 
-What Postgres does for a proposal: a new enrollment is inserted unless its id exists, an
-active one is updated where it is still active, and only what hangs on an effect that was
-made is kept. And what a load reads back, in the binary COPY format.
+As in Postgres, a commit inserts a new enrollment unless its id exists, updates an enrollment only
+while it is active, and stores achievements and exits only for effects that took place. Loads
+return rows in the binary COPY format.
 """
 
 import struct
@@ -27,7 +27,7 @@ class Row:
 
 
 @dataclass
-class Store:
+class DictStore:
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     achievements: list[tuple[str, str, str, str, int]] = field(default_factory=list)
     """(tenant, enrollment, goal id, goal type, achieved at)"""
@@ -35,7 +35,7 @@ class Store:
     """(tenant, enrollment, goal type, goal ids, achieved at, event id, event source)"""
 
     def commit(self, proposal: _native.Proposal) -> tuple[bytes, list[bytes]]:
-        """Make what holds. Gives a mark for each effect, and the ids of entries refused."""
+        """Commit what is valid. Returns a mark for each effect, and the ids of rejected entries."""
         marks = bytearray()
         owners: list[tuple[int, str, str]] = []
         effects = proposal.effects
@@ -51,46 +51,52 @@ class Store:
                 pending_actions=effects.pending_actions[number],
             )
             marks.append(self._write(key, row, effects.is_new[number]))
-            known = self.rows[key]
-            if not marks[-1] and (known.contact, known.workflow) != (row.contact, row.workflow):
-                owners.append((number, known.contact, known.workflow))
+            stored = self.rows[key]
+            if not marks[-1] and (stored.contact, stored.workflow) != (row.contact, row.workflow):
+                owners.append((number, stored.contact, stored.workflow))
         self._keep_records(proposal, keys, marks)
         return bytes(marks), [entry for _, entry, _, _ in proposal.rejects_with(owners)]
 
     def _write(self, key: tuple[str, str], row: Row, is_new: bool) -> bool:
-        known = self.rows.get(key)
+        stored = self.rows.get(key)
         if is_new:
             return self.rows.setdefault(key, row) is row
-        if known is None or known.status != "active":
+        if stored is None or stored.status != "active":
             return False
-        known.status, known.ended_at = row.status, row.ended_at
-        known.met += row.met
+        stored.status, stored.ended_at = row.status, row.ended_at
+        stored.met += row.met
         return True
 
     def _keep_records(
         self, proposal: _native.Proposal, keys: list[tuple[str, str]], marks: bytearray
     ) -> None:
-        made = proposal.achievements
-        columns = zip(made.effect, made.goal_id, made.goal_type, made.achieved_at, strict=True)
+        achievements = proposal.achievements
+        columns = zip(
+            achievements.effect,
+            achievements.goal_id,
+            achievements.goal_type,
+            achievements.achieved_at,
+            strict=True,
+        )
         for effect, goal, goal_type, at in columns:
             if marks[effect]:
                 self.achievements.append((*keys[effect], goal, goal_type, at))
-        left = proposal.exits
-        for number, effect in enumerate(left.effect):
+        exits = proposal.exits
+        for number, effect in enumerate(exits.effect):
             if marks[effect]:
                 self.exits.append(
                     (
                         *keys[effect],
-                        left.goal_type[number],
-                        tuple(left.goal_ids[number]),
-                        left.achieved_at[number],
-                        left.event_id[number],
-                        left.event_source[number],
+                        exits.goal_type[number],
+                        tuple(exits.goal_ids[number]),
+                        exits.achieved_at[number],
+                        exits.event_id[number],
+                        exits.event_source[number],
                     )
                 )
 
     def copy_active(self, contacts: Sequence[tuple[str, str]]) -> bytes:
-        """The active enrollments of these contacts."""
+        """Return the active enrollments of these contacts."""
         rows = [
             copy_row(tenant, enrollment, row.contact, row.workflow, row.enrolled_at, row.met)
             for (tenant, enrollment), row in self.rows.items()

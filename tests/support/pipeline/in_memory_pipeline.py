@@ -1,6 +1,6 @@
-"""The pipeline in one process, over the adapters in memory: a consumer, a shard, their world.
+"""The pipeline in one process: a consumer and a shard over the in-memory adapters.
 
-What a test breaks, it breaks through `FaultyStore` and `FaultyOutbound`.
+Tests inject faults through `FaultyStore` and `FaultyOutbound`.
 """
 
 import asyncio
@@ -46,8 +46,8 @@ DEADLINE_SECONDS = 60
 READ = ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20, pause=0)
 
 
-class MemoryBoard:
-    """`Board` in a dictionary."""
+class InMemoryProcessRegistry:
+    """A `ProcessRegistry` in a dictionary."""
 
     def __init__(self) -> None:
         self.beats: dict[str, Heartbeat] = {}
@@ -59,11 +59,11 @@ class MemoryBoard:
         self.beats.pop(f"{role}:{index}", None)
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Nothing to close."""
 
 
 class FaultyStore(MemoryShardStore):
-    """Raises what it is told to, once each: before a commit, or after it (a lost reply)."""
+    """Raises the given errors, once each: before a commit, or after it (a lost reply)."""
 
     def __init__(self, database: MemoryDatabase, clock: Clock) -> None:
         super().__init__(database, clock)
@@ -96,7 +96,7 @@ class FaultyStore(MemoryShardStore):
 
 
 class FaultyOutbound(MemoryOutbound):
-    """Raises what it is told to, once each; or for ever, where `down` is set."""
+    """Raises the given errors, once each; or every time, while `down` is set."""
 
     def __init__(self, streams: MemoryStreams) -> None:
         super().__init__(streams)
@@ -114,12 +114,12 @@ class FaultyOutbound(MemoryOutbound):
 
 
 @dataclass
-class House:
-    """One instance's world, and what runs in it."""
+class InMemoryPipeline:
+    """One instance's streams, tables and processes."""
 
     streams: MemoryStreams = field(default_factory=lambda: MemoryStreams(SystemClock()))
     database: MemoryDatabase = field(default_factory=MemoryDatabase)
-    board: MemoryBoard = field(default_factory=MemoryBoard)
+    process_registry: InMemoryProcessRegistry = field(default_factory=InMemoryProcessRegistry)
     clock: Clock = field(default_factory=SystemClock)
     fail_point: FailPointHook = no_op
     early_events: float = 0.0
@@ -160,7 +160,7 @@ class House:
         )
 
     async def reconfigure(self, workflow: str = "w", *, version: int, active: bool = True) -> None:
-        """The same while shards run: they are told."""
+        """As `configure`, and announce the change to running shards."""
         self.configure(workflow, version=version, active=active)
         await self.streams.add(CONTROL, [b"event", b"{}"])
 
@@ -179,7 +179,7 @@ class House:
                 store=self.store,
                 outbound=self.outbound,
                 control=MemoryControlStream(self.streams),
-                processes=self.board,
+                processes=self.process_registry,
                 clock=self.clock,
             ),
             evaluator=evaluator,
@@ -201,7 +201,7 @@ class House:
                 open_stream=self.open_stream,
                 leases=self.open_leases(),
                 outbound=self.outbound,
-                processes=self.board,
+                processes=self.process_registry,
                 clock=self.clock,
             ),
             fail_point=self.fail_point,
@@ -209,7 +209,7 @@ class House:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """A shard and a consumer, stopped in order at the end: nothing is left under way."""
+        """Run a shard and a consumer; stop them in order at the end of the body."""
         shard = self.shard()
         consumer = self.consumer(shard)
         shard_running = asyncio.ensure_future(shard.run())
@@ -229,11 +229,11 @@ class House:
             await asyncio.wait({shard_running, consumer_running})
 
     async def send(self, name: str, contact: str = "ann", **data: Any) -> None:
-        """One event of tenant acme, as its producer would publish it."""
+        """Send one event of tenant acme, as its producer would."""
         body = json.dumps(event(name, "acme", contact, data)).encode()
         await self.streams.add(STREAM, [b"event", body])
 
-    async def enrol(self, enrollment: str = "e-1", contact: str = "ann") -> None:
+    async def enroll(self, enrollment: str = "e-1", contact: str = "ann") -> None:
         await self.send(
             "workflow.enrollment.started", contact, workflow_id="w", enrollment_id=enrollment
         )
@@ -241,21 +241,21 @@ class House:
     async def tag(self, name: str = "Customer", contact: str = "ann") -> None:
         await self.send("contact.tag.added", contact, tag_name=name)
 
-    def outgoing(self, stream: str) -> list[dict[str, Any]]:
+    def published(self, stream: str) -> list[dict[str, Any]]:
         """The events in an outbound stream."""
         return [json.loads(fields[1]) for _, fields in self.streams.entries(stream)]
 
     @property
     def exits(self) -> list[str]:
-        """The enrollments whose exits were published, in order, repeats included."""
-        return [exit_["data"]["enrollment_id"] for exit_ in self.outgoing(EXITS)]
+        """The enrollments of the published exits, in order, repeats included."""
+        return [exit_["data"]["enrollment_id"] for exit_ in self.published(EXITS)]
 
     @property
     def notices(self) -> list[str]:
-        return [notice["type"] for notice in self.outgoing(NOTICES)]
+        return [notice["type"] for notice in self.published(NOTICES)]
 
     @property
-    def dead(self) -> list[dict[bytes, bytes]]:
+    def dead_letters(self) -> list[dict[bytes, bytes]]:
         return [
             dict(zip(fields[::2], fields[1::2], strict=True))
             for _, fields in self.streams.entries(DEAD)
@@ -267,15 +267,15 @@ class House:
 
     @property
     def unacknowledged(self) -> int:
-        """Entries that were published and not yet acknowledged."""
+        """The number of entries that are not acknowledged."""
         return self.streams.unacknowledged(STREAM)
 
-    async def until(self, true: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition; fails after DEADLINE_SECONDS."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not true():
+            while not condition():
                 await asyncio.sleep(0.005)
 
-    async def settled(self) -> None:
-        """Wait until everything sent is acknowledged."""
+    async def all_acknowledged(self) -> None:
+        """Wait until every event is acknowledged."""
         await self.until(lambda: self.unacknowledged == 0)

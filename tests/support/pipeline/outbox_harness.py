@@ -1,5 +1,4 @@
-"""A publisher over the adapters in memory, on an event loop of its own time, in which an hour
-takes as long as what happens in it."""
+"""A publisher over the in-memory adapters, on an event loop with virtual time."""
 
 import asyncio
 import json
@@ -9,7 +8,7 @@ from contextlib import asynccontextmanager
 from prometheus_client import CollectorRegistry
 from tests.support.pipeline.changes import NOON, Effect, change
 from tests.support.pipeline.in_memory_pipeline import FaultyOutbound
-from tests.support.pipeline.virtual_time import LoopClock, VirtualLoop
+from tests.support.pipeline.virtual_time import LoopClock, VirtualTimeLoop
 
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore
@@ -30,8 +29,8 @@ def exit_of(enrollment: str) -> str:
     return json.dumps({"id": f"exit-{enrollment}", "data": {}})
 
 
-class Meddling(FaultyOutbound):
-    """Takes its time, and does something before it publishes, once."""
+class InterceptedOutbound(FaultyOutbound):
+    """Yields to other tasks, and first runs the callbacks in `meanwhile`, once each."""
 
     def __init__(self, streams: MemoryStreams) -> None:
         super().__init__(streams)
@@ -46,13 +45,13 @@ class Meddling(FaultyOutbound):
         return await super().publish(messages, position)
 
 
-class Desk:
-    """A store, streams and one publisher after another over them."""
+class OutboxHarness:
+    """A store and streams, and successive publishers over them."""
 
     def __init__(self) -> None:
         self.clock = LoopClock(asyncio.get_running_loop(), NOON)
         self.streams = MemoryStreams(self.clock)
-        self.outbound = Meddling(self.streams)
+        self.outbound = InterceptedOutbound(self.streams)
         self.database = MemoryDatabase()
         self.store = MemoryShardStore(self.database, self.clock)
         self.metrics = ShardMetrics(CollectorRegistry())
@@ -62,21 +61,21 @@ class Desk:
     async def publisher(
         self, keep: float = 600, exit_retry: float | None = None
     ) -> OutboxPublisher:
-        """Of a new holder of the slots, which has looked at what there is."""
+        """Return the publisher of a new holder of the slots, started as a shard starts it."""
         self.lease = await self.store.acquire(ALL, "a")
-        made = OutboxPublisher(
+        publisher = OutboxPublisher(
             self.context, self.store.outbox, self.outbound, self.lease,
             keep_seconds=keep, exit_retry=exit_retry,
         )  # fmt: skip
-        await made.recognise()
-        await made.publish_backlog()
-        return made
+        await publisher.recognise()
+        await publisher.publish_backlog()
+        return publisher
 
     @asynccontextmanager
     async def running(
         self, keep: float = 600, exit_retry: float | None = None
     ) -> AsyncIterator[OutboxPublisher]:
-        """The same, at work until the end of the body; then it is gone without a word."""
+        """Run a new publisher until the end of the body, then kill it."""
         publisher = await self.publisher(keep, exit_retry)
         running = asyncio.ensure_future(publisher.run())
         try:
@@ -94,7 +93,7 @@ class Desk:
         return list((await self.store.commit(self.lease, change(*effects))).outbox)
 
     async def exit(self, publisher: OutboxPublisher, *enrollments: str) -> None:
-        """Commit these exits and publish them, as a shard does."""
+        """Commit the exits of these enrollments and publish them, as a shard does."""
         rows = await self.commit(*enrollments)
         publisher.expect(rows)
         await publisher.publish(rows)
@@ -106,7 +105,7 @@ class Desk:
 
     @property
     def exits(self) -> list[str]:
-        """The enrollments that were told to leave, in order, repeats included."""
+        """The enrollments of the published exits, in order, repeats included."""
         entries = self.streams.entries(EXITS)
         return [json.loads(fields[1])["id"].removeprefix("exit-") for _, fields in entries]
 
@@ -119,15 +118,17 @@ class Desk:
         return float(self.metrics.exits_retried._value.get())
 
 
-def in_no_time(test: Callable[[Desk], Coroutine[None, None, None]]) -> Callable[[], None]:
-    """The test, at a desk of its own."""
+def on_virtual_time(
+    test: Callable[[OutboxHarness], Coroutine[None, None, None]],
+) -> Callable[[], None]:
+    """Run the test with a new harness, on virtual time."""
 
-    async def at_desk() -> None:
-        await test(Desk())
+    async def with_harness() -> None:
+        await test(OutboxHarness())
 
     def run() -> None:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            runner.run(at_desk())
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(with_harness())
 
     run.__doc__ = test.__doc__
     return run

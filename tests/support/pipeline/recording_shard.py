@@ -1,4 +1,4 @@
-"""A consumer over a real Redis, and a shard that does nothing but remember what it was given."""
+"""A consumer over a real Redis, and a shard that only records what it receives."""
 
 import asyncio
 import json
@@ -6,7 +6,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.support.pipeline.in_memory_pipeline import ALL, DEADLINE_SECONDS, STREAM, MemoryBoard
+from tests.support.pipeline.in_memory_pipeline import (
+    ALL,
+    DEADLINE_SECONDS,
+    STREAM,
+    InMemoryProcessRegistry,
+)
 
 from goald import _native
 from goald.adapters.clock import SystemClock
@@ -21,38 +26,38 @@ from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, Con
 from goald.settings import DispatchSettings, ReadSettings
 
 
-class Memo:
-    """A `Shard` that takes every part in its turn, and is done with it once it is let."""
+class RecordingShard:
+    """A `Shard` that accepts every batch in order, and returns when `may_finish` is set."""
 
     def __init__(self) -> None:
         self.contacts: list[str] = []
-        """Whose events it was given, in order, repeats included."""
+        """The contacts of the events it received, in order, repeats included."""
         self.may_finish = asyncio.Event()
         self.may_finish.set()
         self.is_away = False
         self.largest_call = 0
         self._sequencer = Sequencer()
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
         if self.is_away:
             raise ServiceUnavailable("the shard is away")
-        self.largest_call = max(self.largest_call, sum(len(part.buffer) for part in parts))
-        for part in parts:
-            await self._sequencer.turn(part)
-            future, is_next = self._sequencer.admit(part)
+        self.largest_call = max(self.largest_call, sum(len(batch.buffer) for batch in batches))
+        for batch in batches:
+            await self._sequencer.turn(batch)
+            future, is_next = self._sequencer.admit(batch)
             if is_next:
-                for _, found in _native.buffer_entries(part.buffer):
+                for _, found in _native.buffer_entries(batch.buffer):
                     self.contacts.append(json.loads(found)["data"]["contact_id"])
                 future.set_result(None)
         await self.may_finish.wait()
 
 
-class Reading:
-    """A consumer of one stream that is running."""
+class ConsumerHarness:
+    """A running consumer of one stream, and its shard."""
 
     def __init__(self, url: str, *, in_flight_bytes: int = 1 << 20) -> None:
-        self.shard = Memo()
-        self.board = MemoryBoard()
+        self.shard = RecordingShard()
+        self.process_registry = InMemoryProcessRegistry()
         clock = SystemClock()
         self.outbound = RedisOutbound(url, clock)
         self.consumer = ConsumerProcess(
@@ -70,26 +75,26 @@ class Reading:
                 open_stream=lambda name: RedisEventStream(url, name),
                 leases=MemoryStreamLeases(MemoryDatabase()),
                 outbound=self.outbound,
-                processes=self.board,
+                processes=self.process_registry,
                 clock=clock,
             ),
         )
         self.running = asyncio.ensure_future(self.consumer.run())
 
     async def until(
-        self, what: str, true: Callable[[], Any], seconds: float = 4 * DEADLINE_SECONDS
+        self, what: str, condition: Callable[[], Any], seconds: float = 4 * DEADLINE_SECONDS
     ) -> None:
-        """Wait for a condition; fails with what ended the consumer, where that is why."""
+        """Wait for a condition. If the consumer ended, fails with its error."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while not true():
+        while not condition():
             if self.running.done():
                 self.running.result()
             assert asyncio.get_running_loop().time() < deadline, f"no {what}"
             await asyncio.sleep(0.01)
 
     def counted(self, metric: str) -> float:
-        """What its last heartbeat said of a metric, over all labels."""
-        beat = self.board.beats.get("consumer:0")
+        """The value of a metric in the last heartbeat, over all labels."""
+        beat = self.process_registry.beats.get("consumer:0")
         families = beat.metrics if beat is not None else []
         names = (metric, f"{metric}_total")
         return sum(
@@ -101,21 +106,21 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(url: str, **settings: int) -> AsyncIterator[Reading]:
-    """A consumer, ready; stopped at the end, when everything must be done."""
-    made = Reading(url, **settings)
+async def running_consumer(url: str, **settings: int) -> AsyncIterator[ConsumerHarness]:
+    """Run a consumer until the end of the body, then stop it, with nothing left in flight."""
+    harness = ConsumerHarness(url, **settings)
     try:
-        await made.until("readiness", lambda: made.consumer.ready)
-        yield made
-        made.consumer.stop()
+        await harness.until("readiness", lambda: harness.consumer.ready)
+        yield harness
+        harness.consumer.stop()
         async with asyncio.timeout(4 * DEADLINE_SECONDS):
-            await made.running
+            await harness.running
     finally:
-        made.running.cancel()
-        await asyncio.wait({made.running})
-        await made.outbound.close()
+        harness.running.cancel()
+        await asyncio.wait({harness.running})
+        await harness.outbound.close()
 
 
 def envelope(contact: str) -> bytes:
-    """An event of this contact."""
+    """Return an event of this contact."""
     return json.dumps(event("contact.tag.added", "acme", contact, {"tag_name": "x"})).encode()

@@ -1,5 +1,5 @@
-"""One holder of the slots after another over real servers: each commits exits and publishes
-them as a shard does, without events and without Ray."""
+"""Successive holders of the slots over real servers. Each commits and publishes exits as a shard
+does, without events and without Ray."""
 
 import asyncio
 import json
@@ -29,8 +29,8 @@ DEADLINE_SECONDS = 60
 
 
 @dataclass
-class Holder:
-    """Of all slots, at work."""
+class SlotHolder:
+    """The holder of all slots, running."""
 
     store: PostgresShardStore
     lease: SlotLease
@@ -39,8 +39,8 @@ class Holder:
     running: "asyncio.Task[None]"
 
     async def commit(self, *enrollments: str) -> None:
-        """Commit the exits of these enrollments and publish them, trying again for as long as
-        Postgres is away."""
+        """Commit the exits of these enrollments and publish them. Retries while Postgres is
+        away."""
         effects = [
             Effect(
                 name,
@@ -61,19 +61,21 @@ class Holder:
         await self.publisher.publish(committed.outbox)
 
     async def acknowledge(self, *enrollments: str) -> None:
-        """As an engine does that obeyed these exits."""
-        told = [("acme", name, f"contact-{name}", "w-1", 3, 0, NOON) for name in enrollments]
-        await self.store.commit(self.lease, change(acknowledgements=told))
+        """Acknowledge these exits, as a workflow engine does."""
+        acknowledgements = [
+            ("acme", name, f"contact-{name}", "w-1", 3, 0, NOON) for name in enrollments
+        ]
+        await self.store.commit(self.lease, change(acknowledgements=acknowledgements))
 
     def counted(self, name: str) -> float:
         return self.registry.get_sample_value(name) or 0.0
 
 
 @asynccontextmanager
-async def holding(
+async def slot_holder(
     redis_url: str, dsn: str, *, keep: float = 600, exit_retry: float | None = None
-) -> AsyncIterator[Holder]:
-    """A holder until the end of the body; then it is gone without a word."""
+) -> AsyncIterator[SlotHolder]:
+    """Run a holder until the end of the body, then kill it."""
     clock = SystemClock()
     registry = CollectorRegistry()
     store = PostgresShardStore(dsn, exits_wait=exit_retry is not None)
@@ -87,7 +89,7 @@ async def holding(
     await publisher.publish_backlog()
     running = asyncio.ensure_future(publisher.run())
     try:
-        yield Holder(store, lease, publisher, registry, running)
+        yield SlotHolder(store, lease, publisher, registry, running)
     finally:
         running.cancel()
         await asyncio.wait({running})
@@ -96,18 +98,18 @@ async def holding(
 
 
 async def exits(redis_url: str) -> list[str]:
-    """The ids of the exits that are in Redis, in order, repeats included."""
+    """Return the ids of the exits in Redis, in order, repeats included."""
     client: Any = Redis.from_url(redis_url)
     async with client:
         return [json.loads(fields[b"event"])["id"] for _, fields in await client.xrange(EXITS)]
 
 
-async def until(true: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> None:
-    """Wait for a condition, which may be a coroutine's; Redis may be away meanwhile."""
+async def until(condition: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> None:
+    """Wait for a condition, which may be a coroutine. Redis may be away meanwhile."""
     async with asyncio.timeout(seconds):
         while True:
             try:
-                found = true()
+                found = condition()
                 if await found if asyncio.iscoroutine(found) else found:
                     return
             except RedisError:

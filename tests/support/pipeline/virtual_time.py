@@ -1,7 +1,7 @@
-"""An event loop whose time passes only when nothing else is left to do, and then at once.
+"""An event loop on virtual time: its clock advances only when every task waits, and then at once.
 
-What sleeps or waits for a deadline does so as ever, and an hour of it takes as long as what
-happens in it. So a run is the same each time, and no test waits.
+Sleeps and deadlines work as usual, but an hour of them takes no longer than the work done in it.
+So every run is the same, and no test waits.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class _Idle(selectors.DefaultSelector):
-    """Where the loop would sleep until its next timer, its clock goes on to that instead."""
+    """Advances the clock to the next timer instead of sleeping until it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,27 +22,26 @@ class _Idle(selectors.DefaultSelector):
         if ready or timeout == 0:
             return ready
         if timeout is None:
-            raise AssertionError("everything waits, and nothing will ever wake it")
+            raise AssertionError("deadlock: every task waits, and no timer is pending")
         self.now += max(timeout, 1e-6)
         return ready
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on a time of its own, which begins at 0. Errors that nobody took are
-    kept in `untaken`."""
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time starts at 0. `unhandled` has the errors that no task handled."""
 
     def __init__(self) -> None:
         self._idle = _Idle()
-        self.untaken: list[Mapping[str, Any]] = []
+        self.unhandled: list[Mapping[str, Any]] = []
         super().__init__(self._idle)
-        self.set_exception_handler(lambda _, context: self.untaken.append(context))
+        self.set_exception_handler(lambda _, context: self.unhandled.append(context))
 
     def time(self) -> float:
         return self._idle.now
 
 
 class LoopClock:
-    """`ports.Clock` by the time of an event loop."""
+    """A `ports.Clock` that follows the time of an event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, start_us: int) -> None:
         self._loop = loop

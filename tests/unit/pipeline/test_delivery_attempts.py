@@ -1,11 +1,11 @@
-"""An event that a process dies of each time is set aside, alone, and nothing else is (D4)."""
+"""An event that kills a process each time is dead-lettered, and no other event is (D4)."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from tests.support.pipeline.in_memory_pipeline import STREAM, House
+from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
 
 from goald import _native
 from goald.adapters.clock import SystemClock
@@ -19,56 +19,56 @@ from goald.pipeline.shard_batch import Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
 from goald.runtime.processes.consumer import ConsumerProcess
 
-FATAL = b"fatal"
+POISON = b"poison"
 
 
 class Panic(BaseException):
-    """As pyo3's PanicException is."""
+    """Like PyO3's PanicException."""
 
 
-class Fragile(Evaluator):
-    """Panics where it is given a fatal event; tells what it was given."""
+class PanickingEvaluator(Evaluator):
+    """Panics on a poison event, and records what it evaluated."""
 
-    def __init__(self, house: House, groups: list[list[bytes]]) -> None:
-        super().__init__(house.store, clock_skew_us=0)
+    def __init__(self, pipeline: InMemoryPipeline, groups: list[list[bytes]]) -> None:
+        super().__init__(pipeline.store, clock_skew_us=0)
         self._groups = groups
 
     def evaluate(self, buffers: Sequence[bytes], now_us: int) -> _native.Proposal:
         events = [event for each in buffers for _, event in _native.buffer_entries(each)]
         self._groups.append(events)
-        if any(FATAL in each for each in events):
+        if any(POISON in each for each in events):
             raise Panic
         return super().evaluate(buffers, now_us)
 
 
-class Phoenix:
-    """A `Shard` that is started anew whenever it dies."""
+class RestartingShard:
+    """A `Shard` that restarts whenever it dies."""
 
-    def __init__(self, house: House, *, is_ours: bool = True) -> None:
-        """`is_ours`: whether who called is told that it died, and not that it is away."""
-        self._house = house
-        self._is_ours = is_ours
+    def __init__(self, pipeline: InMemoryPipeline, *, reports_death: bool = True) -> None:
+        """`reports_death`: whether callers get ShardDied, or only ServiceUnavailable."""
+        self._pipeline = pipeline
+        self._reports_death = reports_death
         self.groups: list[list[bytes]] = []
-        """The events of each evaluation."""
+        """The events of each evaluation, in order."""
         self.deaths = 0
-        self._begin()
+        self._start()
 
-    def _begin(self) -> None:
-        self.shard = self._house.shard(evaluator=Fragile(self._house, self.groups))
+    def _start(self) -> None:
+        self.shard = self._pipeline.shard(evaluator=PanickingEvaluator(self._pipeline, self.groups))
         self.running = asyncio.ensure_future(self.shard.run())
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
         running = self.running
-        answering = asyncio.ensure_future(self.shard.process(parts))
-        await asyncio.wait({answering, running}, return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
-            return answering.result()
-        answering.cancel()
+        call = asyncio.ensure_future(self.shard.process(batches))
+        await asyncio.wait({call, running}, return_when=asyncio.FIRST_COMPLETED)
+        if call.done():
+            return call.result()
+        call.cancel()
         if running is self.running:
             assert isinstance(running.exception(), BaseExceptionGroup)
             self.deaths += 1
-            self._begin()
-        raise (ShardDied if self._is_ours else ServiceUnavailable)("it died")
+            self._start()
+        raise (ShardDied if self._reports_death else ServiceUnavailable)("it died")
 
     async def end(self) -> None:
         self.running.cancel()
@@ -76,8 +76,8 @@ class Phoenix:
 
 
 @asynccontextmanager
-async def consuming(house: House, *shards: Shard) -> AsyncIterator[ConsumerProcess]:
-    consumer = house.consumer(shards[0])
+async def consuming(pipeline: InMemoryPipeline, *shards: Shard) -> AsyncIterator[ConsumerProcess]:
+    consumer = pipeline.consumer(shards[0])
     running = asyncio.ensure_future(consumer.run())
     try:
         yield consumer
@@ -89,152 +89,152 @@ async def consuming(house: House, *shards: Shard) -> AsyncIterator[ConsumerProce
         await asyncio.wait({running})
 
 
-async def send_fatal(house: House, contact: str, tenant: str = "acme") -> None:
-    body = json.dumps(event("contact.tag.added", tenant, contact, {"tag_name": FATAL.decode()}))
-    await house.streams.add(STREAM, [b"event", body.encode()])
+async def send_poison(pipeline: InMemoryPipeline, contact: str, tenant: str = "acme") -> None:
+    body = json.dumps(event("contact.tag.added", tenant, contact, {"tag_name": POISON.decode()}))
+    await pipeline.streams.add(STREAM, [b"event", body.encode()])
 
 
-async def until(true: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not true():
+        while not condition():
             await asyncio.sleep(0.01)
 
 
-async def settled(house: House) -> None:
-    await until(lambda: house.unacknowledged == 0)
+async def all_acknowledged(pipeline: InMemoryPipeline) -> None:
+    await until(lambda: pipeline.unacknowledged == 0)
 
 
-async def test_of_a_whole_read_only_the_fatal_event_is_set_aside() -> None:
-    house = House()
-    house.configure()
+async def test_only_the_poison_event_of_a_read_is_dead_lettered() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
     for number in range(90):
-        await house.enrol(f"e-{number}", f"c-{number}")
+        await pipeline.enroll(f"e-{number}", f"c-{number}")
         if number == 40:
-            await send_fatal(house, "c-40")
-        await house.tag(contact=f"c-{number}")
-    shard = Phoenix(house)
-    async with consuming(house, shard):
-        await settled(house)
+            await send_poison(pipeline, "c-40")
+        await pipeline.tag(contact=f"c-{number}")
+    shard = RestartingShard(pipeline)
+    async with consuming(pipeline, shard):
+        await all_acknowledged(pipeline)
     await shard.end()
-    (letter,) = house.dead
-    assert FATAL in letter[b"event"]
-    assert letter[b"delivery_attempts"] == b"5"
+    (dead_letter,) = pipeline.dead_letters
+    assert POISON in dead_letter[b"event"]
+    assert dead_letter[b"delivery_attempts"] == b"5"
     assert shard.deaths == 5
-    assert set(house.exits) == {f"e-{number}" for number in range(90)}
+    assert set(pipeline.exits) == {f"e-{number}" for number in range(90)}
 
 
-async def test_what_is_set_aside_was_alone_the_last_two_times() -> None:
-    house = House()
-    house.configure()
+async def test_poison_event_is_delivered_alone_at_its_last_two_attempts() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
     for number in range(20):
-        await house.enrol(f"e-{number}", f"c-{number}")
-    await send_fatal(house, "x")
-    shard = Phoenix(house)
-    async with consuming(house, shard):
-        await settled(house)
+        await pipeline.enroll(f"e-{number}", f"c-{number}")
+    await send_poison(pipeline, "x")
+    shard = RestartingShard(pipeline)
+    async with consuming(pipeline, shard):
+        await all_acknowledged(pipeline)
     await shard.end()
-    fatal = [group for group in shard.groups if any(FATAL in each for each in group)]
-    assert [len(group) for group in fatal[-2:]] == [1, 1]
+    poisoned = [group for group in shard.groups if any(POISON in each for each in group)]
+    assert [len(group) for group in poisoned[-2:]] == [1, 1]
 
 
-async def test_events_of_a_contact_do_not_overtake_the_one_that_is_tried() -> None:
-    house = House()
-    house.configure()
-    await house.enrol("e-1", "ann")
-    await send_fatal(house, "ann")
-    await house.tag(contact="ann")
-    shard = Phoenix(house)
-    async with consuming(house, shard):
+async def test_no_event_of_a_contact_overtakes_a_suspect_event() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    await pipeline.enroll("e-1", "ann")
+    await send_poison(pipeline, "ann")
+    await pipeline.tag(contact="ann")
+    shard = RestartingShard(pipeline)
+    async with consuming(pipeline, shard):
         await until(lambda: shard.deaths >= 1)
-        await house.enrol("e-2", "ann")
-        await house.tag(contact="ann")
-        await settled(house)
+        await pipeline.enroll("e-2", "ann")
+        await pipeline.tag(contact="ann")
+        await all_acknowledged(pipeline)
     await shard.end()
-    died = [any(FATAL in each for each in group) for group in shard.groups]
+    died = [any(POISON in each for each in group) for group in shard.groups]
     last = len(died) - 1 - died[::-1].index(True)
     survived = [group for group, dead in zip(shard.groups[:last], died, strict=False) if not dead]
     assert not any(b"Customer" in each for group in survived for each in group)
-    assert list(dict.fromkeys(house.exits)) == ["e-1", "e-2"]
-    assert len(house.dead) == 1
+    assert list(dict.fromkeys(pipeline.exits)) == ["e-1", "e-2"]
+    assert len(pipeline.dead_letters) == 1
 
 
-async def test_several_fatal_events_are_all_found() -> None:
-    house = House()
-    house.configure()
+async def test_several_poison_events_are_all_found() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
     for number in range(30):
-        await house.enrol(f"e-{number}", f"c-{number}")
+        await pipeline.enroll(f"e-{number}", f"c-{number}")
         if number % 10 == 3:
-            await send_fatal(house, f"c-{number}")
-        await house.tag(contact=f"c-{number}")
-    shard = Phoenix(house)
-    async with consuming(house, shard):
-        await settled(house)
+            await send_poison(pipeline, f"c-{number}")
+        await pipeline.tag(contact=f"c-{number}")
+    shard = RestartingShard(pipeline)
+    async with consuming(pipeline, shard):
+        await all_acknowledged(pipeline)
     await shard.end()
-    assert len(house.dead) == 3
-    assert set(house.exits) == {f"e-{number}" for number in range(30)}
+    assert len(pipeline.dead_letters) == 3
+    assert set(pipeline.exits) == {f"e-{number}" for number in range(30)}
 
 
-async def test_events_under_way_when_a_shard_is_merely_away_are_never_set_aside() -> None:
-    """A shard that loses Postgres ends, too, and may do so again and again."""
-    house = House()
-    house.configure()
-    await house.enrol("e-1", "ann")
-    await send_fatal(house, "bob")
-    shard = Phoenix(house, is_ours=False)
-    consumer = house.consumer(shard)
+async def test_events_in_flight_at_an_unavailable_shard_are_never_dead_lettered() -> None:
+    """A shard that loses Postgres ends too, possibly many times."""
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    await pipeline.enroll("e-1", "ann")
+    await send_poison(pipeline, "bob")
+    shard = RestartingShard(pipeline, reports_death=False)
+    consumer = pipeline.consumer(shard)
     running = asyncio.ensure_future(consumer.run())
     await until(lambda: shard.deaths >= 7)
     running.cancel()
     await asyncio.wait({running})
     await shard.end()
-    assert house.dead == []
-    assert house.unacknowledged > 0
+    assert pipeline.dead_letters == []
+    assert pipeline.unacknowledged > 0
 
 
-class Remembering(MemoryEventStream):
-    """Tells what was read of it last."""
+class RecordingStream(MemoryEventStream):
+    """Records the last read."""
 
     last_read: Sequence[RawEntry] = ()
 
     async def read(self, after: bytes, count: int) -> list[RawEntry]:
         entries = await super().read(after, count)
-        Remembering.last_read = entries
+        RecordingStream.last_read = entries
         return entries
 
 
-class Doomed(House):
-    """A house whose consumer dies of routing a fatal event."""
+class PipelineWithDyingConsumer(InMemoryPipeline):
+    """Its consumer dies when it routes a poison event."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.fail_point = self._die_of_fatal
+        self.fail_point = self._die_of_poison
 
     def open_stream(self, name: str) -> EventStream:
-        return Remembering(self.streams, name)
+        return RecordingStream(self.streams, name)
 
     @staticmethod
-    def _die_of_fatal(step: FailPoint) -> None:
-        if step is FailPoint.ROUTED and any(
-            FATAL in entry[1][1] for entry in Remembering.last_read
+    def _die_of_poison(fail_point: FailPoint) -> None:
+        if fail_point is FailPoint.ROUTED and any(
+            POISON in entry[1][1] for entry in RecordingStream.last_read
         ):
             raise Panic
 
 
-async def test_an_event_that_the_consumer_dies_of_is_set_aside() -> None:
-    house = Doomed()
-    house.configure()
+async def test_event_that_kills_the_consumer_is_dead_lettered() -> None:
+    pipeline = PipelineWithDyingConsumer()
+    pipeline.configure()
     for number in range(20):
-        await house.enrol(f"e-{number}", f"c-{number}")
+        await pipeline.enroll(f"e-{number}", f"c-{number}")
         if number == 12:
-            await send_fatal(house, "x")
-        await house.tag(contact=f"c-{number}")
-    shard = house.shard()
+            await send_poison(pipeline, "x")
+        await pipeline.tag(contact=f"c-{number}")
+    shard = pipeline.shard()
     shard_running = asyncio.ensure_future(shard.run())
     deaths = 0
-    while house.unacknowledged:
-        consumer = house.consumer(shard)
+    while pipeline.unacknowledged:
+        consumer = pipeline.consumer(shard)
         running = asyncio.ensure_future(consumer.run())
-        await until(lambda: house.unacknowledged == 0 or running.done())  # noqa: B023
+        await until(lambda: pipeline.unacknowledged == 0 or running.done())  # noqa: B023
         if running.done():
             assert running.exception() is not None
             deaths += 1
@@ -243,131 +243,131 @@ async def test_an_event_that_the_consumer_dies_of_is_set_aside() -> None:
             await running
     shard.stop()
     await shard_running
-    (letter,) = house.dead
-    assert FATAL in letter[b"event"]
-    assert letter[b"delivery_attempts"] == b"5"
+    (dead_letter,) = pipeline.dead_letters
+    assert POISON in dead_letter[b"event"]
+    assert dead_letter[b"delivery_attempts"] == b"5"
     assert deaths <= 9
-    assert set(house.exits) == {f"e-{number}" for number in range(20)}
+    assert set(pipeline.exits) == {f"e-{number}" for number in range(20)}
 
 
-async def test_a_consumer_that_lost_its_lease_again_and_again_sets_nothing_aside() -> None:
-    house = House()
-    house.configure()
-    await house.enrol("e-1", "ann")
-    away = Away()
+async def test_consumer_that_repeatedly_lost_its_lease_dead_letters_nothing() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    await pipeline.enroll("e-1", "ann")
+    shard = UnavailableShard()
     for _ in range(8):
-        consumer = house.consumer(away)
+        consumer = pipeline.consumer(shard)
         running = asyncio.ensure_future(consumer.run())
-        calls = away.calls
-        await until(lambda: away.calls > calls)  # noqa: B023
-        house.database.stream_leases.clear()
+        calls = shard.calls
+        await until(lambda: shard.calls > calls)  # noqa: B023
+        pipeline.database.stream_leases.clear()
         running.cancel()
         await asyncio.wait({running})
-    assert house.dead == []
-    async with house.running():
-        await house.tag()
-        await house.settled()
-    assert house.exits == ["e-1"]
+    assert pipeline.dead_letters == []
+    async with pipeline.running():
+        await pipeline.tag()
+        await pipeline.all_acknowledged()
+    assert pipeline.exits == ["e-1"]
 
 
-class Away:
-    """A `Shard` that never answers."""
+class UnavailableShard:
+    """A `Shard` that is always unavailable."""
 
     calls = 0
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
         self.calls += 1
-        raise ServiceUnavailable("it is away")
+        raise ServiceUnavailable("unavailable")
 
 
-class Broken:
+class ShardWithOpenBreaker:
     """A `Shard` whose breaker is open."""
 
     calls = 0
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
         self.calls += 1
         raise BreakerOpen("100 events in a row could not be processed")
 
 
-async def test_reading_stops_where_a_shard_processes_nothing_more() -> None:
-    house = House()
-    await house.enrol("e-1", "ann")
-    shard = Broken()
-    async with consuming(house, shard) as consumer:
+async def test_reading_stops_if_a_shard_has_stopped_processing() -> None:
+    pipeline = InMemoryPipeline()
+    await pipeline.enroll("e-1", "ann")
+    shard = ShardWithOpenBreaker()
+    async with consuming(pipeline, shard) as consumer:
         await until(
             lambda: (
                 consumer.not_ready_reason is not None and "in a row" in consumer.not_ready_reason
             )
         )
         assert not consumer.ready
-        await house.enrol("e-2", "bob")
+        await pipeline.enroll("e-2", "bob")
     assert shard.calls == 1
-    assert house.unacknowledged == 2
-    assert house.dead == []
+    assert pipeline.unacknowledged == 2
+    assert pipeline.dead_letters == []
 
 
-class Deadly:
-    """A `Shard` that dies of everything."""
+class DyingShard:
+    """A `Shard` that dies of every event."""
 
-    async def process(self, parts: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> None:
         raise ShardDied("it died")
 
 
-async def test_a_release_that_dies_of_every_event_buries_a_hundred_and_stops() -> None:
-    house = House(clock=Hasty())
+async def test_release_that_dies_of_every_event_stops_before_the_hundredth_dead_letter() -> None:
+    pipeline = InMemoryPipeline(clock=FastClock())
     for number in range(120):
-        await send_fatal(house, f"c-{number}", tenant=f"tenant-{number % 2}")
-    async with consuming(house, Deadly()) as consumer:
+        await send_poison(pipeline, f"c-{number}", tenant=f"tenant-{number % 2}")
+    async with consuming(pipeline, DyingShard()) as consumer:
         await until(
             lambda: (
                 consumer.not_ready_reason is not None and "in a row" in consumer.not_ready_reason
             )
         )
-    assert len(house.dead) == 99
-    assert house.unacknowledged > 0
+    assert len(pipeline.dead_letters) == 99
+    assert pipeline.unacknowledged > 0
 
 
-async def test_one_tenants_fatal_events_do_not_stop_the_others() -> None:
-    house = House(clock=Hasty())
+async def test_poison_events_of_one_tenant_do_not_stop_the_consumer() -> None:
+    pipeline = InMemoryPipeline(clock=FastClock())
     for number in range(120):
-        await send_fatal(house, f"c-{number}")
-    async with consuming(house, Deadly()):
-        await settled(house)
-    assert len(house.dead) == 120
+        await send_poison(pipeline, f"c-{number}")
+    async with consuming(pipeline, DyingShard()):
+        await all_acknowledged(pipeline)
+    assert len(pipeline.dead_letters) == 120
 
 
-class Hasty(SystemClock):
-    """The machine's clock, but for sleeping."""
+class FastClock(SystemClock):
+    """The system clock with short sleeps."""
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(min(seconds, 0.001))
 
 
-async def test_who_is_alone_at_a_shard_waits_for_the_others_and_has_nobody_beside() -> None:
-    solitude = Isolation()
+async def test_exclusive_work_waits_for_other_work_and_runs_alone() -> None:
+    isolation = Isolation()
     may_leave = asyncio.Event()
     order: list[str] = []
 
-    async def work(name: str, *, alone: bool) -> None:
-        async with solitude.work(exclusive=alone):
+    async def work(name: str, *, exclusive: bool) -> None:
+        async with isolation.work(exclusive=exclusive):
             order.append(name)
             await may_leave.wait()
             order.append(f"{name} left")
 
-    first = asyncio.ensure_future(work("first", alone=False))
+    first = asyncio.ensure_future(work("first", exclusive=False))
     await asyncio.sleep(0)
-    lonely = asyncio.ensure_future(work("lonely", alone=True))
+    exclusive_task = asyncio.ensure_future(work("exclusive_task", exclusive=True))
     await asyncio.sleep(0)
-    for alone in (True, False):
+    for exclusive in (True, False):
         try:
-            await work("late", alone=alone)
+            await work("late", exclusive=exclusive)
         except ServiceUnavailable:
             order.append("refused")
     may_leave.set()
-    await asyncio.gather(first, lonely)
-    await work("later", alone=False)
+    await asyncio.gather(first, exclusive_task)
+    await work("later", exclusive=False)
     assert order == [
         *("first", "refused", "refused", "first left"),
-        *("lonely", "lonely left", "later", "later left"),
+        *("exclusive_task", "exclusive_task left", "later", "later left"),
     ]

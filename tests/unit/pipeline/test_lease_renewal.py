@@ -1,9 +1,9 @@
-"""Who cannot renew a lease gives it up in time, and who can, keeps it (D3)."""
+"""A holder keeps a lease that it can renew, and stops in time if it cannot (D3)."""
 
 import asyncio
 
 import pytest
-from tests.support.pipeline.virtual_time import LoopClock, VirtualLoop
+from tests.support.pipeline.virtual_time import LoopClock, VirtualTimeLoop
 
 from goald.domain.errors import LeaseLost, ServiceUnavailable
 from goald.domain.leases import LEASE_SECONDS
@@ -13,7 +13,7 @@ HOUR = 3_600.0
 
 
 class Leases:
-    """What renews: gone, slow, or there."""
+    """A lease store: available, slow or unavailable."""
 
     def __init__(self, *, is_away: bool = False, takes: float = 0.0) -> None:
         self.is_away = is_away
@@ -27,9 +27,9 @@ class Leases:
         self.renewed += 1
 
 
-def held_for(leases: Leases) -> float:
-    """Seconds until the holder gives up; an hour where it does not."""
-    loop = VirtualLoop()
+def seconds_held(leases: Leases) -> float:
+    """Return the seconds until the holder stops; an hour if it does not."""
+    loop = VirtualTimeLoop()
 
     async def run() -> float:
         began = loop.time()
@@ -40,7 +40,7 @@ def held_for(leases: Leases) -> float:
             return loop.time() - began
         except TimeoutError:
             return HOUR
-        raise AssertionError("it ended without a word")
+        raise AssertionError("it ended without an error")
 
     try:
         return loop.run_until_complete(run())
@@ -48,14 +48,14 @@ def held_for(leases: Leases) -> float:
         loop.close()
 
 
-def test_who_renews_holds_on() -> None:
+def test_holder_that_renews_keeps_its_lease() -> None:
     leases = Leases()
-    assert held_for(leases) == HOUR
+    assert seconds_held(leases) == HOUR
     assert leases.renewed > HOUR / LEASE_SECONDS
 
 
 @pytest.mark.parametrize(
     "leases", [Leases(is_away=True), Leases(takes=HOUR)], ids=["gone", "hangs"]
 )
-def test_who_cannot_renew_stops_before_its_lease_has_run_out(leases: Leases) -> None:
-    assert held_for(leases) <= LEASE_SECONDS
+def test_holder_that_cannot_renew_stops_before_its_lease_expires(leases: Leases) -> None:
+    assert seconds_held(leases) <= LEASE_SECONDS

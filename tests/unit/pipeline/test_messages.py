@@ -1,4 +1,4 @@
-"""Messages can be made of whatever an event or its stream entry holds."""
+"""Messages can be built from every valid event and stream entry."""
 
 import json
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e1f"
 
 
 def engine() -> _native.Engine:
-    """One whose workflow `w` waits for the tag `Customer`."""
-    made = _native.Engine()
+    """Return a matcher with a workflow `w` whose goal is the tag `Customer`."""
+    matcher = _native.Engine()
     goal = {
         "id": GOAL,
         "goal_type": "tag_added",
@@ -27,7 +27,7 @@ def engine() -> _native.Engine:
         "created_at": 0,
         "position": 0,
     }
-    made.update_workflows(
+    matcher.update_workflows(
         [
             {
                 "tenant_id": "acme",
@@ -38,13 +38,13 @@ def engine() -> _native.Engine:
             }
         ]
     )
-    return made
+    return matcher
 
 
 @pytest.mark.parametrize("entry_ms", [253_402_300_800_000, 2**63, 2**64 - 1])
-def test_an_entry_id_beyond_the_calendar_does_not_stop_the_exit(entry_ms: int) -> None:
-    """A producer may choose the id of an entry. Were its exit an error, the shard would fail
-    again at each start (D4)."""
+def test_entry_id_beyond_the_calendar_does_not_prevent_the_exit(entry_ms: int) -> None:
+    """A producer may choose an entry's id. If the exit failed, the shard would fail again at each
+    start (D4)."""
     time = datetime(2026, 11, 1, tzinfo=UTC)
     started = {"workflow_id": "w", "enrollment_id": "e-1"}
     events = [

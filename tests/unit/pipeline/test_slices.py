@@ -1,4 +1,4 @@
-"""One event that many enrollments of a contact wait for: committed in slices, each once."""
+"""An event that ends many enrollments is committed in slices, each once."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from tests.support.pipeline.in_memory_pipeline import ALL, STREAM, House
+from tests.support.pipeline.in_memory_pipeline import ALL, STREAM, InMemoryPipeline
 
 from goald import _native
 from goald.client import event
@@ -21,18 +21,18 @@ ENROLLMENTS = 300
 
 
 @pytest.fixture
-def house() -> House:
-    made = House()
-    made.configure()
-    return made
+def pipeline() -> InMemoryPipeline:
+    in_memory = InMemoryPipeline()
+    in_memory.configure()
+    return in_memory
 
 
 @pytest.fixture
-async def shard(house: House) -> AsyncIterator[ShardProcess]:
-    """In which one contact is enrolled many times."""
-    made = house.shard()
-    running = asyncio.ensure_future(made.run())
-    await house.until(lambda: made.ready)
+async def shard(pipeline: InMemoryPipeline) -> AsyncIterator[ShardProcess]:
+    """A running shard in which one contact has many enrollments."""
+    shard = pipeline.shard()
+    running = asyncio.ensure_future(shard.run())
+    await pipeline.until(lambda: shard.ready)
     starts = [
         event(
             "workflow.enrollment.started",
@@ -43,22 +43,22 @@ async def shard(house: House) -> AsyncIterator[ShardProcess]:
         for number in range(ENROLLMENTS)
     ]
     async with asyncio.timeout(10):
-        await made.process([part(starts, 0)])
-    yield made
-    made.stop()
+        await shard.process([batch(starts, 0)])
+    yield shard
+    shard.stop()
     async with asyncio.timeout(10):
         await running
 
 
-def part(events: Sequence[dict[str, Any]], sequence: int) -> ShardBatch:
-    entries = [[f"{sequence}-{n}", json.dumps(one)] for n, one in enumerate(events)]
+def batch(events: Sequence[dict[str, Any]], sequence: int) -> ShardBatch:
+    entries = [[f"{sequence}-{n}", json.dumps(each)] for n, each in enumerate(events)]
     raw = [[key.encode(), [b"event", body.encode()]] for key, body in entries]
     ((_, buffer, _),) = _native.Router(bytes(256), max_buffer=1 << 20).route(raw).buffers
     return ShardBatch(STREAM, 1, sequence, sequence, buffer)
 
 
 def large() -> dict[str, Any]:
-    """An event near the greatest size."""
+    """Return an event of nearly the maximum size."""
     note = ["x" * 1_000] * 60
     return event("contact.tag.added", "acme", "ann", {"tag_name": "Customer", "note": note})
 
@@ -68,35 +68,35 @@ def weight(change: Change) -> int:
     return sum(map(len, texts))
 
 
-async def test_no_transaction_holds_more_than_its_bound_whatever_an_event_meets(
-    house: House, shard: ShardProcess
+async def test_transactions_are_bounded_however_many_enrollments_an_event_ends(
+    pipeline: InMemoryPipeline, shard: ShardProcess
 ) -> None:
     weights: list[int] = []
-    commit = house.store.commit
+    commit = pipeline.store.commit
 
     async def weighing(lease: Any, change: Change) -> Any:
         weights.append(weight(change))
         return await commit(lease, change)
 
-    house.store.commit = weighing  # type: ignore[method-assign]
+    pipeline.store.commit = weighing  # type: ignore[method-assign]
     async with asyncio.timeout(10):
-        await shard.process([part([large()], 1)])
+        await shard.process([batch([large()], 1)])
     assert len(weights) > 3
     assert max(weights) <= 1.1 * SLICE_BYTES
-    assert sorted(house.exits) == sorted(f"e-{number}" for number in range(ENROLLMENTS))
-    assert len(house.database.achievements) == ENROLLMENTS
-    assert not house.database.active(ALL)
+    assert sorted(pipeline.exits) == sorted(f"e-{number}" for number in range(ENROLLMENTS))
+    assert len(pipeline.database.achievements) == ENROLLMENTS
+    assert not pipeline.database.active(ALL)
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_what_fails_between_two_slices_is_made_up_for(
-    house: House, shard: ShardProcess, times: int
+async def test_failure_between_two_slices_loses_no_effect(
+    pipeline: InMemoryPipeline, shard: ShardProcess, times: int
 ) -> None:
-    house.store.after_commit = [CommitUnknown("the reply was lost") for _ in range(times)]
+    pipeline.store.after_commit = [CommitUnknown("the reply was lost") for _ in range(times)]
     async with asyncio.timeout(20):
-        await shard.process([part([large()], 1)])
-        # Done is done: what the lost commits wrote is published too (D2).
-        exits = {exit_["id"]: exit_["data"]["enrollment_id"] for exit_ in house.outgoing(EXITS)}
+        await shard.process([batch([large()], 1)])
+        # When the batch is processed, what the unknown commits wrote is published too (D2).
+        exits = {exit_["id"]: exit_["data"]["enrollment_id"] for exit_ in pipeline.published(EXITS)}
     assert sorted(exits.values()) == sorted(f"e-{number}" for number in range(ENROLLMENTS))
-    assert len(house.database.achievements) == ENROLLMENTS
+    assert len(pipeline.database.achievements) == ENROLLMENTS
     assert shard.not_ready_reason is None

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.support.pipeline.in_memory_pipeline import FaultyStore, House
+from tests.support.pipeline.in_memory_pipeline import FaultyStore, InMemoryPipeline
 
 from goald.domain.leases import SlotLease
 
@@ -21,15 +21,15 @@ class SlowStore(FaultyStore):
 async def test_a_change_during_the_load_applies_from_the_first_event() -> None:
     """Otherwise `apply` would report that every shard has the change (E10), while events that
     arrive later would be evaluated against the configuration before it (E1)."""
-    house = House()
-    house.store = store = SlowStore(house.database, house.clock)
-    house.configure("other", version=1)
-    store.meanwhile = lambda: house.configure("w", version=2)
-    shard = house.shard()
+    pipeline = InMemoryPipeline()
+    pipeline.store = store = SlowStore(pipeline.database, pipeline.clock)
+    pipeline.configure("other", version=1)
+    store.meanwhile = lambda: pipeline.configure("w", version=2)
+    shard = pipeline.shard()
     running = asyncio.ensure_future(shard.run())
     try:
-        await house.until(lambda: shard.ready)
-        assert list(house.database.config_versions.values()) == [2]
+        await pipeline.until(lambda: shard.ready)
+        assert list(pipeline.database.config_versions.values()) == [2]
     finally:
         shard.stop()
         await running

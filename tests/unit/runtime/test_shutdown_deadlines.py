@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.support.pipeline.in_memory_pipeline import DEADLINE_SECONDS, MemoryBoard
+from tests.support.pipeline.in_memory_pipeline import DEADLINE_SECONDS, InMemoryProcessRegistry
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.database import MemoryDatabase
@@ -19,7 +19,7 @@ class UnresponsiveLeases(MemoryStreamLeases):
         await asyncio.Event().wait()
 
 
-class UnresponsiveRegistry(MemoryBoard):
+class UnresponsiveRegistry(InMemoryProcessRegistry):
     """The process registry of a Redis that does not answer."""
 
     async def remove(self, role: str, index: int) -> None:

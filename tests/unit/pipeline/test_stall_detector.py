@@ -1,4 +1,4 @@
-"""A process says which step stands still, once it has for a while (D6)."""
+"""A process reports an operation that does not succeed (D6)."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from goald.domain.errors import LeaseLost, ServiceUnavailable
 from goald.pipeline.stall_detector import STALL_SECONDS, StallDetector
 
 
-async def test_step_that_fails_again_and_again_is_told_of_until_it_succeeds() -> None:
+async def test_operation_that_keeps_failing_is_reported_until_it_succeeds() -> None:
     clock = ManualClock()
     stall_detector = StallDetector(clock)
     for _ in range(3):
@@ -22,7 +22,7 @@ async def test_step_that_fails_again_and_again_is_told_of_until_it_succeeds() ->
     assert stall_detector.not_ready_reason is None
 
 
-async def test_step_that_hangs_is_told_of_too() -> None:
+async def test_operation_that_hangs_is_reported() -> None:
     clock = ManualClock()
     stall_detector = StallDetector(clock)
     with stall_detector.attempt("Redis: publish"):
@@ -31,10 +31,10 @@ async def test_step_that_hangs_is_told_of_too() -> None:
     assert stall_detector.not_ready_reason is None
 
 
-async def test_step_that_is_not_tried_again_is_no_standstill() -> None:
+async def test_operation_that_is_not_retried_is_not_reported() -> None:
     clock = ManualClock()
     stall_detector = StallDetector(clock)
     with pytest.raises(LeaseLost), stall_detector.attempt("Postgres: commit"):
-        raise LeaseLost("another's")
+        raise LeaseLost("held by another process")
     await clock.advance(2 * STALL_SECONDS)
     assert stall_detector.not_ready_reason is None

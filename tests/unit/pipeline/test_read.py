@@ -1,4 +1,4 @@
-"""A stream is read so that nothing delivered is missed, and no batch grows without bound."""
+"""The reader misses no entry, and its batches are bounded."""
 
 import pytest
 
@@ -30,11 +30,11 @@ class FaultyStream(MemoryEventStream):
 @pytest.fixture
 async def stream() -> FaultyStream:
     streams = MemoryStreams(ManualClock())
-    made = FaultyStream(streams, NAME)
-    await made.fence(StreamLease(NAME, 1, "test"))
+    stream = FaultyStream(streams, NAME)
+    await stream.fence(StreamLease(NAME, 1, "test"))
     for number in range(25):
         await streams.add(NAME, [b"event", b"%d" % number])
-    return made
+    return stream
 
 
 def numbers(entries: list[RawEntry]) -> list[int]:
@@ -48,13 +48,13 @@ async def read_all(reader: StreamReader) -> list[int]:
     return found
 
 
-async def test_entries_come_in_order_in_bounded_batches(stream: FaultyStream) -> None:
+async def test_entries_are_read_in_order_in_bounded_batches(stream: FaultyStream) -> None:
     reader = StreamReader(stream, SETTINGS)
     assert numbers(await reader.read()) == list(range(10))
     assert await read_all(reader) == list(range(10, 25))
 
 
-async def test_a_new_holder_reads_what_is_not_acknowledged(stream: FaultyStream) -> None:
+async def test_next_holder_reads_from_the_first_unacknowledged_entry(stream: FaultyStream) -> None:
     first = StreamReader(stream, SETTINGS)
     entries = await first.read()
     await stream.acknowledge(entries[6][0], 7)
@@ -72,7 +72,7 @@ async def test_entries_of_a_lost_reply_are_read_again(stream: FaultyStream) -> N
     assert found + await read_all(reader) == list(range(25))
 
 
-async def test_heavy_entries_make_smaller_batches(stream: FaultyStream) -> None:
+async def test_large_entries_make_smaller_batches(stream: FaultyStream) -> None:
     settings = ReadSettings(entries=1_000, bytes=100_000, in_flight_bytes=100_000, pause=0)
     reader = StreamReader(stream, settings)
     reader.learn(entries=10, size=10 * 50_000)
@@ -80,7 +80,7 @@ async def test_heavy_entries_make_smaller_batches(stream: FaultyStream) -> None:
 
 
 class SlowStream(MemoryEventStream):
-    """So much of it, and no more, comes within the time of a call."""
+    """A read fails if its entries are too large to arrive in time."""
 
     most_bytes = 4_000_000
 
@@ -91,8 +91,8 @@ class SlowStream(MemoryEventStream):
         return entries
 
 
-async def test_entries_that_are_too_much_for_one_read_come_in_several() -> None:
-    """Many small ones came before: by what they weigh, as many as may be are asked for."""
+async def test_entries_too_large_for_one_read_are_read_in_several() -> None:
+    """Small entries came before, so the reader at first requests as many as allowed."""
     streams = MemoryStreams(ManualClock())
     stream = SlowStream(streams, NAME)
     await stream.fence(StreamLease(NAME, 1, "test"))
