@@ -1,1 +1,1 @@
-"""What commands read."""
+"""The input of commands."""
