@@ -102,7 +102,7 @@ load: $(STAMPS)/dev $(STAMPS)/ext ## Load the API for a minute, and print latenc
 .PHONY: apicheck
 apicheck: $(STAMPS)/dev $(STAMPS)/ext ## Test each operation against docs/openapi.json (API_EXAMPLES=1000 requests each)
 	@API_EXAMPLES=$(or $(API_EXAMPLES),1000) $(BIN)/python -m pytest \
-		tests/integration/api/test_document_holds.py $(ARGS)
+		tests/integration/api/test_contract.py $(ARGS)
 
 .PHONY: torture
 torture: $(STAMPS)/dev $(STAMPS)/ext ## Inject every fault repeatedly (ROUNDS=20 MINUTES=60 SEED=7 FAULTS="name,name" ARGS=--write)

@@ -1,8 +1,8 @@
-"""The vocabulary of the acceptance scenarios, over the HTTP API of the running
-daemon, and over Redis where a workflow engine reads.
+"""The vocabulary of the acceptance scenarios. It uses the HTTP API of the running daemon, and Redis
+in the role of a workflow engine.
 
 Given: `workflow`, `entity`, `enrolled`. When: `adds_goal`, `activates`, `deactivates`,
-`happens`, `ends`, `engine_acknowledges`; each returns once it has taken effect. Then: `goals`,
+`happens`, `ends`, `engine_acknowledges`; each returns after it has taken effect. Then: `goals`,
 `enrollment`, `achievements`, `listeners`, `statistics`, `audit`, `exits`, and
 `assert_exited_by` or `assert_still_in`.
 """
@@ -21,7 +21,7 @@ Goal = tuple[str, dict[str, Any]]
 
 
 class Scenario:
-    """One scenario, in its own tenant, played by the user `editor-7`."""
+    """One scenario in its own tenant; the user is `editor-7`."""
 
     def __init__(self, daemon: Daemon, tenant: str, client: httpx.Client) -> None:
         self.daemon = daemon
@@ -29,7 +29,7 @@ class Scenario:
         self.client = client
         self._runs: dict[str, tuple[str, str]] = {}
 
-    # What is configured
+    # Configuration
 
     def workflow(
         self,
@@ -40,7 +40,7 @@ class Scenario:
         active: bool = True,
         effective_from: datetime | None = None,
     ) -> list[dict[str, Any]]:
-        """A workflow with goals; active, unless it is to stay a draft. The goals."""
+        """Create a workflow with goals, activate it if `active`, and return the goals."""
         body = {"name": name, "goal_logic": goal_logic}
         created = self.client.put(f"/api/v1/workflows/{workflow}", json=body)
         assert created.is_success, created.text
@@ -53,28 +53,28 @@ class Scenario:
         return self.goals(workflow)
 
     def entity(self, kind: str, entity_id: str, name: str) -> None:
-        """Something that goals may refer to."""
+        """Create a catalog entity."""
         path = f"/api/v1/catalog/{kind}/{entity_id}"
         assert self.client.put(path, json={"name": name}).is_success
 
     def adds_goal(
         self, workflow: str, kind: str, criteria: dict[str, Any], **more: Any
     ) -> httpx.Response:
-        """The user tries to add a goal."""
+        """The user tries to add a goal. Returns the response."""
         body = {"goal_type": kind, "criteria": criteria, **more}
         return self.client.post(f"/api/v1/workflows/{workflow}/goals", json=body)
 
     def activates(self, workflow: str) -> httpx.Response:
-        """The user activates a workflow. Returns once every shard has it."""
-        return self._everywhere(workflow, "activate")
+        """The user activates a workflow. Returns after every shard has loaded it."""
+        return self._change_and_wait(workflow, "activate")
 
     def deactivates(self, workflow: str) -> None:
-        """The user deactivates a workflow, and every shard knows."""
-        answer = self._everywhere(workflow, "deactivate")
+        """The user deactivates a workflow. Returns after every shard has loaded it."""
+        answer = self._change_and_wait(workflow, "deactivate")
         assert answer.is_success, answer.text
 
-    def _everywhere(self, workflow: str, change: str) -> httpx.Response:
-        """A change, once every shard has it: a busy machine may answer before that (202, E10)."""
+    def _change_and_wait(self, workflow: str, change: str) -> httpx.Response:
+        """Make a change and wait for every shard: the response may come earlier (202, E10)."""
         answer = self.client.post(f"/api/v1/workflows/{workflow}/{change}")
         if answer.status_code == 202:
             path = f"/workflows/{workflow}/listeners"
@@ -82,16 +82,16 @@ class Scenario:
         return answer
 
     def goals(self, workflow: str) -> list[dict[str, Any]]:
-        """The goals of a workflow, in their order."""
+        """The goals of a workflow, in order of position."""
         answer = self.get(f"/workflows/{workflow}/goals")
         assert answer["total"] == len(answer["goals"])
         return list(answer["goals"])
 
-    # What happens
+    # Events
 
     def enrolled(self, contact: str, workflow: str, *, again: str = "", **data: Any) -> str:
-        """A contact that has just been enrolled; the enrollment's id. `again` enrolls a second
-        enrollment from the first."""
+        """Enroll a contact now, and return the enrollment id. `again` distinguishes a second
+        enrollment of the contact."""
         enrollment = f"{workflow}:{contact}{again}"
         body = {"contact_id": contact, "enrollment_id": enrollment, **data}
         answer = self.client.post(f"/api/v1/workflows/{workflow}/enrollments", json=body)
@@ -102,19 +102,19 @@ class Scenario:
         return enrollment
 
     def happens(self, kind: str, contact: str, *, at: datetime | None = None, **data: Any) -> str:
-        """An event of a contact, once it has taken effect; its id. Now, unless `at`."""
+        """Send an event of a contact, wait for its effect, and return its id. `at`: default now."""
         created = event(kind, self.tenant, contact, data, source="acceptance", time=at)
         return self.sent(created)
 
     def sent(self, created: dict[str, Any]) -> str:
-        """The same for an event as it is."""
+        """Send this event, wait for its effect, and return its id."""
         answer = self.client.post("/api/v1/events", json=created)
         assert (answer.status_code, answer.json()["accepted"]) == (202, 1), answer.text
         self.daemon.until_lag_zero()
         return str(created["id"])
 
     def ends(self, enrollment: str, reason: str) -> None:
-        """The enrollment leaves its workflow for a reason other than a goal."""
+        """The enrollment ends for a reason other than a goal."""
         workflow, _ = self._runs[enrollment]
         path = f"/api/v1/workflows/{workflow}/enrollments/{enrollment}/end"
         answer = self.client.post(path, json={"reason": reason})
@@ -122,8 +122,8 @@ class Scenario:
         self.daemon.until_lag_zero()
 
     def engine_acknowledges(self, cancelled_actions: int) -> Exit:
-        """The workflow engine reads this tenant's next exit, and says how many actions it has
-        cancelled; goald knows then."""
+        """The workflow engine reads the next exit of this tenant, and acknowledges it with the
+        number of cancelled actions. Returns after goald has processed the acknowledgement."""
         acknowledged = asyncio.run(self._acknowledge_exit(cancelled_actions))
         self.daemon.until_lag_zero()
         return acknowledged
@@ -149,7 +149,7 @@ class Scenario:
         return dict(answer.json())
 
     def enrollment(self, enrollment: str) -> dict[str, Any]:
-        """An enrollment that is there."""
+        """An existing enrollment."""
         workflow, contact = self._runs[enrollment]
         listed = self.get(f"/workflows/{workflow}/enrollments", contact_id=contact)["items"]
         (found,) = [each for each in listed if each["id"] == enrollment]
@@ -159,13 +159,13 @@ class Scenario:
         return str(self.enrollment(enrollment)["status"])
 
     def achievements(self, enrollment: str) -> list[dict[str, Any]]:
-        """Of an enrollment, in the order in which they were achieved."""
+        """The achievements of an enrollment, oldest first."""
         workflow, _ = self._runs[enrollment]
         path = f"/workflows/{workflow}/achievements"
         return list(reversed(self.get(path, enrollment_id=enrollment)["items"]))
 
     def listeners(self, workflow: str) -> dict[str, Any]:
-        """The listeners of a workflow, once every shard has its configuration."""
+        """The listeners of a workflow. Every shard must have its configuration."""
         found = self.get(f"/workflows/{workflow}/listeners")
         assert found["workflow_id"] == workflow
         assert found["everywhere"], found
@@ -176,11 +176,11 @@ class Scenario:
         return self.get(f"/workflows/{workflow}/goals/stats")
 
     def audit(self, action: str, subject_id: str) -> list[dict[str, Any]]:
-        """The entries of the audit log about one thing, newest first."""
+        """The audit log entries about one object, newest first."""
         return list(self.get("/audit", action=action, subject_id=subject_id)["items"])
 
     def exits(self, enrollment: str) -> list[Exit]:
-        """The exits of an enrollment; one published twice is one."""
+        """The exits of an enrollment, without duplicates."""
         found = self.daemon.exits(self.tenant)
         return list({each.id: each for each in found if each.enrollment_id == enrollment}.values())
 

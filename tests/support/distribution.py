@@ -26,7 +26,7 @@ SHARES_THE_DAEMON = (
 """A file that is missing here still passes: its worker process starts another daemon."""
 LONG = (
     "tests/fault/",
-    "tests/integration/api/test_document_holds.py",
+    "tests/integration/api/test_contract.py",
     "tests/integration/daemon/test_restart.py",
     "tests/integration/daemon/test_serve.py",
     "tests/integration/daemon/test_serve_api.py",

@@ -1,2 +1,2 @@
-"""The HTTP API (3.4): what editors, analysts and providers call. Knows no adapter: it is
-given what `parts.Parts` lists."""
+"""The HTTP API for editors, analysts and event producers. It knows no adapter: it is given
+`dependencies.Dependencies`."""

@@ -1,4 +1,4 @@
-"""The application: every route, and what stands around all of them."""
+"""The FastAPI application: routes, error handlers and middleware."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,21 +7,17 @@ from fastapi import FastAPI
 
 from goald.api import docs
 from goald.api.dependencies import Dependencies
-from goald.api.http import error_handlers as refusals
-from goald.api.http.middleware import Edge
+from goald.api.http import error_handlers
+from goald.api.http.middleware import HttpMiddleware
 from goald.api.http.routing import Route
 from goald.api.routes import (
-    achievements,
     audit,
     catalog,
     enrollment_events,
-    enrollments,
     events,
-    explain,
-    goal_types,
     goals,
     health,
-    listeners,
+    records,
     statistics,
     webhooks,
     workflows,
@@ -33,40 +29,36 @@ ROUTERS = [
     statistics.router,
     workflows.router,
     goals.router,
-    goal_types.router,
     catalog.router,
     webhooks.router,
-    enrollments.router,
-    achievements.router,
-    listeners.router,
+    records.router,
     audit.router,
     events.router,
     enrollment_events.router,
-    explain.router,
 ]
-"""Each file in `routes`, a line each. A router is made by `routing.Router`."""
+"""The routers of the modules in `routes`, created by `http.routing.Router`."""
 
 
 def all_routes() -> list[Route]:
-    """Every route, in the order in which they are tried. TypeError for one that was not made
-    by `routing.Router`, and so would be served to whoever asks."""
+    """Return every route in matching order. Raises TypeError for a route that was not created on
+    a `http.routing.Router`, because it would be served without authentication."""
     routes: list[Route] = []
     for router in ROUTERS:
         for route in router.routes:
             if not isinstance(route, Route):
-                raise TypeError(f"{route} is not made on a goald.api.http.routing.Router()")
+                raise TypeError(f"{route} was not created on a goald.api.http.routing.Router()")
             routes.append(route)
     return routes
 
 
-def create_app(parts: Dependencies) -> FastAPI:
-    """The API over these parts, once for each registry among them. Does no I/O. Ends the
-    parts' connections when it is shut down."""
+def create_app(dependencies: Dependencies) -> FastAPI:
+    """Return the application over these dependencies, which it closes on shutdown. Does no I/O.
+    Call it once per metrics registry."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await parts.close()
+        await dependencies.operations.close()
 
     app = FastAPI(
         title="goald",
@@ -74,12 +66,11 @@ def create_app(parts: Dependencies) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.parts = parts
-    # Taken as they are: FastAPI would put another layer around those of an included router,
-    # which each request would pass.
+    app.state.dependencies = dependencies
+    # Not include_router: it would wrap each route in another layer, which every request passes.
     routes = all_routes()
     app.router.routes.extend(routes)
     docs.install(app, routes)
-    refusals.install(app)
-    app.add_middleware(Edge, metrics=ApiMetrics(parts.registry))
+    error_handlers.install(app)
+    app.add_middleware(HttpMiddleware, metrics=ApiMetrics(dependencies.operations.registry))
     return app

@@ -1,49 +1,89 @@
-"""All that the API is made of, put together by `runtime.wiring`."""
+"""The services that the API uses, created by `runtime.wiring.api`."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Annotated
 
+from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from goald.api.ports import (
-    AuditTrail,
-    Contacts,
+    AuditReader,
+    EnrollmentLookup,
     Explainer,
     Health,
-    Idempotency,
+    IdempotencyStore,
     Quotas,
-    Records,
+    RecordReader,
     StatisticsReader,
     TokenVerifier,
     WebhookSecrets,
 )
-from goald.api.publishing import Publishing
-from goald.api.signed_bodies import SignedBodies
+from goald.api.publishing import TenantPublisher
+from goald.api.signed_bodies import SignedBodyReader
 from goald.configuration.service import ConfigurationService
 from goald.ports.clock import Clock
 from goald.settings import ApiSettings
 
 
 @dataclass(frozen=True, slots=True)
+class AccessServices:
+    """Authentication of callers, and the quotas of their tenants."""
+
+    tokens: TokenVerifier
+    webhook_secrets: WebhookSecrets
+    signed_bodies: SignedBodyReader
+    quotas: Quotas
+
+
+@dataclass(frozen=True, slots=True)
+class EventServices:
+    """What the routes that send events use."""
+
+    publisher: TenantPublisher
+    explainer: Explainer
+    idempotency: IdempotencyStore
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Read access to what was recorded."""
+
+    statistics: StatisticsReader
+    records: RecordReader
+    enrollments: EnrollmentLookup
+    audit: AuditReader
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Health, metrics and shutdown."""
+
+    health: Health
+    registry: CollectorRegistry
+    """Served by `/metrics`, together with the API's own metrics."""
+    close: Callable[[], Awaitable[None]]
+    """Closes every connection of the dependencies; never raises. Called last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Handed to `app.create_app`, and by it to every route."""
+    """Passed to `app.create_app`, which gives it to every route."""
 
     settings: ApiSettings
     clock: Clock
-    registry: CollectorRegistry
-    """What `/metrics` serves, beside what the API counts itself."""
     configuration: ConfigurationService
-    statistics: StatisticsReader
-    records: Records
-    contacts: Contacts
-    audit: AuditTrail
-    events: Publishing
-    explainer: Explainer
-    secrets: WebhookSecrets
-    signed_bodies: SignedBodies
-    tokens: TokenVerifier
-    quotas: Quotas
-    idempotency: Idempotency
-    health: Health
-    close: Callable[[], Awaitable[None]]
-    """Ends every connection of these parts; never raises. The application calls it last."""
+    access: AccessServices
+    events: EventServices
+    readers: Readers
+    operations: Operations
+
+
+async def dependencies_of(request: Request) -> Dependencies:
+    """Return the dependencies of the application that serves the request."""
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
+
+
+Deps = Annotated[Dependencies, Depends(dependencies_of)]
+"""The parameter type for a route that uses the dependencies."""

@@ -1,5 +1,5 @@
-"""`/docs` and `/openapi.json`. Swagger UI comes from a wheel and is served from here: the
-page asks no other origin for anything, and is told that it may not."""
+"""`/docs` and `/openapi.json`. Swagger UI is served from a wheel. The page loads nothing from
+other origins, which its content security policy enforces."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -10,7 +10,7 @@ from fastapi import FastAPI, HTTPException, Response
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
-from goald.api.openapi import document
+from goald.api.openapi import build_document
 
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
@@ -22,7 +22,7 @@ _POLICY = (
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""Swagger UI sets styles within its elements, hence the one exception."""
+"""`unsafe-inline` for styles, because Swagger UI sets style attributes."""
 _PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -53,11 +53,11 @@ window.ui = SwaggerUIBundle({
 
 
 def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
-    """Serve the document of these routes, and the page that shows it."""
+    """Serve the OpenAPI document of these routes, and Swagger UI."""
 
     @cache
     def rendered() -> bytes:
-        return orjson.dumps(document(routes))
+        return orjson.dumps(build_document(routes))
 
     async def openapi(_: Request) -> Response:
         return Response(rendered(), media_type="application/json")
@@ -93,5 +93,5 @@ async def _asset(request: Request) -> Response:
 
 @cache
 def _read(name: str) -> bytes:
-    """Read once and kept: 2 MB, while somebody reads the documentation."""
+    """Cached after the first request: 2 MB."""
     return (resources.files("fastapi_swagger.resources") / name).read_bytes()

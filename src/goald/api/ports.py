@@ -1,7 +1,7 @@
-"""What the API asks of the world. `runtime.wiring` says what stands behind it.
+"""The ports of the API.
 
-Each call may raise ServiceUnavailable, which is answered with 503. Whatever takes a tenant
-shows and changes that tenant's rows alone, whatever else it is given (D8). Times are
+Each call may raise ServiceUnavailable, which becomes a 503 response. A call that takes a tenant
+reads and changes that tenant's rows only, whatever its other arguments are (D8). Times are in
 microseconds since the epoch.
 """
 
@@ -21,7 +21,7 @@ from goald.domain.statistics import Statistics
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, as the token or the webhook's signature says."""
+    """The authenticated caller, from the token or the signature of a webhook."""
 
     tenant_id: str
     subject: str
@@ -30,45 +30,46 @@ class Caller:
 
 class TokenVerifier(Protocol):
     async def verify(self, token: str) -> Caller:
-        """Who the bearer of a token is. Raises `problems.Unauthorized`."""
+        """Return the bearer of a token. Raises `problems.Unauthorized`."""
 
 
 class WebhookSecrets(Protocol):
-    """The secrets that providers sign with, one for a tenant and provider."""
+    """The signing secrets of webhooks: one per tenant and provider."""
 
     async def get(self, tenant: str, provider: str) -> bytes | None: ...
     async def put(self, tenant: str, provider: str, secret: bytes, actor: str) -> bool:
-        """Whether there was none before."""
+        """Store a secret. Return whether there was none before."""
 
     async def delete(self, tenant: str, provider: str, actor: str) -> bool:
-        """Whether there was one."""
+        """Delete a secret. Return whether there was one."""
 
     async def list(self, tenant: str) -> Sequence[tuple[str, int]]:
-        """(provider, when it was made), by provider."""
+        """Return (provider, creation time), ordered by provider."""
 
 
 class Quotas(Protocol):
-    """How much a tenant may ask for in a second."""
+    """The requests and events per second of a tenant."""
 
     async def requests(self, tenant: str) -> None:
-        """Count a request. Raises QuotaExceeded; where it cannot be counted it is let pass."""
+        """Count a request. Raises QuotaExceeded. A request that cannot be counted, because Redis
+        is unavailable, is allowed."""
 
     async def events(self, tenant: str, count: int) -> None:
-        """Count events, at most a second's worth of them at once, one of more than 1 KiB as
-        several (`publishing.units`). Raises as `requests` does; nothing is counted then."""
+        """Count events; one of more than 1 KiB counts as several (`publishing.units`). Raises as
+        `requests` does, in which case nothing is counted."""
 
 
 class StatisticsReader(Protocol):
     async def read(
         self, tenant: str, workflow_id: str, first: date | None, last: date | None
     ) -> Statistics | None:
-        """Of the enrollments that began from `first` to `last`, days in UTC, both included;
-        None leaves that end open. None for a workflow that is not configured and never had an
-        enrollment (E5)."""
+        """Return the statistics of the enrollments that began from `first` to `last`: days in UTC,
+        both included, None for an open end. None for a workflow that is not configured and never
+        had an enrollment (E5)."""
 
 
-class Records(Protocol):
-    """Single enrollments and achievements, newest first, in pages."""
+class RecordReader(Protocol):
+    """Enrollments and achievements in pages, newest first."""
 
     async def enrollments(
         self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
@@ -78,59 +79,60 @@ class Records(Protocol):
     async def achievements(
         self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
     ) -> Page[Achievement]:
-        """`filters`: `contact_id`, `goal_type`, `goal_id`, `enrollment_id`. A page may be short,
-        even empty, where more follow."""
+        """`filters`: `contact_id`, `goal_type`, `goal_id`, `enrollment_id`. A page may be short or
+        empty although more pages follow."""
 
     async def is_known(self, tenant: str, workflow_id: str) -> bool:
-        """Whether there is such a workflow, or was ever an enrollment in it (E5)."""
+        """Return whether the workflow is configured or ever had an enrollment (E5)."""
 
     async def listening(self, tenant: str, workflow_id: str) -> ListenerStatus:
-        """Which goals listen for how many enrollments, and how many live shards have the
-        workflow's version. Nothing, for one that is not known."""
+        """Return the goals that listen, the number of active enrollments, and how many live shards
+        have loaded the workflow's version. Empty for an unknown workflow."""
 
 
-class AuditTrail(Protocol):
+class AuditReader(Protocol):
     async def page(
         self, tenant: str, filters: Mapping[str, Any], span: PageRequest
     ) -> Page[AuditRecord]:
-        """Newest first. `filters`: `action`, `actor`, `workflow_id`, `subject_id`."""
+        """Return entries, newest first. `filters`: `action`, `actor`, `workflow_id`,
+        `subject_id`."""
 
 
 class EventSink(Protocol):
-    """The event streams: `goald.client.Publisher`."""
+    """The event streams, as `goald.client.Publisher` writes them."""
 
     async def publish_encoded(self, tenant: str, contact: str, payload: bytes) -> None: ...
     async def flush(self, *, patience_s: float | None = None) -> None:
-        """Return when Redis has taken everything that was published before."""
+        """Return when Redis has every event that was published before."""
 
 
 class Explainer(Protocol):
     async def explain(self, tenant: str, event: bytes) -> dict[str, Any]:
-        """The dry run of one event in a tenant (3.4). Raises InvalidEvent, with the reason, for
-        one that goald would refuse."""
+        """Evaluate one event without any effect. Raises InvalidEvent with the reason for an event
+        that would be dead-lettered."""
 
 
-class Contacts(Protocol):
+class EnrollmentLookup(Protocol):
     async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
-        """One enrollment of a tenant, in whatever workflow."""
+        """Return an enrollment of the tenant, in any workflow."""
 
 
-class Idempotency(Protocol):
-    """What requests with an `Idempotency-Key` were answered, for a day."""
+class IdempotencyStore(Protocol):
+    """The responses to requests with an `Idempotency-Key`, kept for a day."""
 
     async def begin(
         self, tenant: str, key: str, request: bytes
     ) -> StoredResponse | IdempotencyState:
-        """Begin a request, known by a digest of it: the answer that it got before, or how it
-        stands. One of two callers at once gets STARTED; after a minute without an end, the
-        next one is."""
+        """Reserve a key for a request, which is identified by a digest. Return the stored response
+        if there is one, else the state of the key. Of concurrent callers exactly one gets STARTED.
+        A reservation that is not ended expires after a minute."""
 
     async def end(
-        self, tenant: str, key: str, request: bytes, answer: StoredResponse | None
+        self, tenant: str, key: str, request: bytes, response: StoredResponse | None
     ) -> None:
-        """Keep the answer; None forgets that it was begun, so that it may be tried again."""
+        """Store the response; None releases the key, so that the request can be retried."""
 
 
 class Health(Protocol):
-    async def troubles(self) -> list[str]:
-        """Why requests cannot be served, a phrase each; empty where they can."""
+    async def not_ready_reasons(self) -> list[str]:
+        """Return why requests cannot be served, the cause first; an empty list if they can."""

@@ -1,6 +1,7 @@
-"""What is answered where a request cannot be served: RFC 9457 `application/problem+json`.
+"""Error responses: RFC 9457 `application/problem+json`.
 
-A route raises one of these; `refusals` turns it, and every other error, into the answer.
+Routes raise these exceptions; `http.error_handlers` turns them, and every other error, into
+responses.
 """
 
 from collections.abc import Mapping
@@ -15,8 +16,8 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(GoaldError):
-    """A request that is refused. `detail` is for the caller to read: it names what was wrong
-    and nothing of what is within. `members` stand in the answer beside the usual ones."""
+    """A refused request. `detail` is shown to the caller and must not expose internals. `members`
+    are added to the response."""
 
     status: ClassVar[int] = 500
 
@@ -30,77 +31,77 @@ class Problem(GoaldError):
 
 
 class BadRequest(Problem):
-    """What was sent cannot be taken. 400, never 422 (3.4)."""
+    """The request is invalid. Always 400, never 422."""
 
     status = 400
 
 
 class Unauthorized(Problem):
-    """Nobody says who calls, or nobody that can be trusted."""
+    """There are no valid credentials."""
 
     status = 401
 
 
 class Forbidden(Problem):
-    """Who calls may not do this."""
+    """The caller lacks the scope."""
 
     status = 403
 
 
 class NotFoundProblem(Problem):
-    """The tenant has no such thing; another may have it (D8)."""
+    """The tenant has no such object. The same response if another tenant has it (D8)."""
 
     status = 404
 
 
 class ConflictProblem(Problem):
-    """Another has changed it meanwhile, or it is not in the state that this asks for."""
+    """The object was changed concurrently, or its state does not allow the request."""
 
     status = 409
 
 
 class PreconditionFailed(Problem):
-    """It is no longer the version that `If-Match` names."""
+    """The version does not match `If-Match`."""
 
     status = 412
 
 
 class TooLarge(Problem):
-    """More than 1 MiB (D9)."""
+    """The request is larger than 1 MiB (D9)."""
 
     status = 413
 
 
 class UnsupportedMedia(Problem):
-    """Not JSON."""
+    """The content type is not supported."""
 
     status = 415
 
 
 class TooManyRequests(Problem):
-    """The tenant has used up its quota, or its line is full (D8); `Retry-After` says when to
-    come again."""
+    """The tenant exceeded its quota, or too many of its requests are waiting (D8)."""
 
     status = 429
 
 
 class Unavailable(Problem):
-    """Redis or Postgres is away (D6), or too much is asked at once; `Retry-After` says when to
-    try again."""
+    """Redis or Postgres is unavailable (D6), or the API is overloaded."""
 
     status = 503
 
 
 class FieldError(BaseModel):
-    """One thing that is wrong in a request."""
+    """A fault in the request."""
 
-    pointer: str | None = Field(None, description="where in the body: a JSON pointer (RFC 6901)")
-    parameter: str | None = Field(None, description="which parameter of the path, query or header")
+    pointer: str | None = Field(
+        None, description="The field of the body, as a JSON pointer (RFC 6901)."
+    )
+    parameter: str | None = Field(None, description="The path, query or header parameter.")
     detail: str
 
 
 class ProblemAnswer(BaseModel):
-    """An error, as RFC 9457 has it. More members than these may come."""
+    """An error (RFC 9457). It may have additional members."""
 
     model_config = ConfigDict(
         title="Problem",
@@ -117,28 +118,30 @@ class ProblemAnswer(BaseModel):
         },
     )
 
-    type: str = Field("about:blank", description="always about:blank: the status says which kind")
-    title: str = Field(description="the status in words")
+    type: str = Field("about:blank", description="Always about:blank; see `status`.")
+    title: str = Field(description="The name of the status.")
     status: int
-    detail: str = Field(description="what was wrong, for a person to read")
+    detail: str = Field(description="A message for a person.")
     errors: list[FieldError] | None = Field(
-        None, description="of a 400: each thing that is wrong, where that is known"
+        None, description="The faults of an invalid request, if they have a location."
     )
 
 
 MEANINGS = {
-    400: "The request cannot be taken; `errors` says where",
-    401: "No token, or one that is not good",
+    400: "The request is invalid; `errors` lists the faults",
+    401: "The token is missing or invalid",
     403: "The token lacks the scope",
-    404: "The tenant has no such thing",
-    409: "Changed meanwhile, or not in a state for this",
-    412: "No longer the version that `If-Match` names",
-    413: "More than 1 MiB",
-    415: "The body is not JSON",
-    429: "The tenant's quota is used up, or its line full; `Retry-After` says when to come again",
-    503: "Redis or Postgres is away, or too much is asked; `Retry-After` says when to try again",
+    404: "The tenant has no such object",
+    409: "The object was changed concurrently, or its state does not allow the request",
+    412: "The version does not match `If-Match`",
+    413: "The request is larger than 1 MiB",
+    415: "The content type is not supported",
+    429: "The tenant exceeded its quota, or too many of its requests are waiting; retry after "
+    "`Retry-After` seconds",
+    503: "Redis or Postgres is unavailable, or the API is overloaded; retry after `Retry-After` "
+    "seconds",
 }
-"""Every status that a problem has, and what it says."""
+"""The statuses of problems and their descriptions."""
 
 
 def title_of(status: int) -> str:
@@ -146,8 +149,8 @@ def title_of(status: int) -> str:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI is to say of these statuses, for a route's `responses`. 401, 403, 429 and
-    503 need not be given: every route under /api/v1 has them."""
+    """Return the OpenAPI responses of these statuses, for a route's `responses`. Routes under
+    /api/v1 have 400, 401, 403, 429 and 503 without asking."""
     return {
         status: {
             "description": MEANINGS[status],

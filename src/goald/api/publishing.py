@@ -1,4 +1,4 @@
-"""Publishing to the event streams while a caller waits for it, the tenants in turn."""
+"""Publication of events to the streams while the caller waits, fair between tenants."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,79 +12,83 @@ from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.intake import AcceptedEvent
 
 PATIENCE_S: Final = 2.0
-"""How long Redis may fail, or not answer, before the caller is told to come again."""
+"""How long Redis may fail or not respond before the caller gets an error."""
 UNIT_BYTES: Final = 1 << 10
-"""An event counts as one for each of these that it has or begins."""
-SHARE_UNITS: Final = 1_000
-"""What one tenant has on its way to Redis at most, or one request where that is more. Others
-wait behind so much of each tenant, and no more (D8)."""
-LINE: Final = 64
-"""Requests of one tenant that wait for others of its own: 64 MiB at most."""
+"""An event counts as one unit per started UNIT_BYTES."""
+MAX_UNITS_IN_FLIGHT: Final = 1_000
+"""The units of one tenant that are being sent to Redis at a time, or one request if that is
+larger. Other tenants wait behind this much of each tenant, and no more (D8)."""
+MAX_WAITING: Final = 64
+"""Requests of one tenant that wait for earlier ones of the same tenant: at most 64 MiB."""
 
 
-def units(taken: Sequence[AcceptedEvent]) -> int:
-    """What these events count as, for the tenant's quota and its share."""
-    return sum(-(-len(event.payload) // UNIT_BYTES) for event in taken)
+def units(events: Sequence[AcceptedEvent]) -> int:
+    """Return the number of units of these events, for the quota and the share of the tenant."""
+    return sum(-(-len(event.payload) // UNIT_BYTES) for event in events)
 
 
-class Publishing:
-    """Sends the events of every tenant over one sink, each tenant a bounded share at a time.
+class TenantPublisher:
+    """Sends the events of every tenant over one sink, a bounded share per tenant at a time.
 
-    Requests of one tenant come in their order; nobody waits behind those that are in another's
-    line. Bound to the event loop that uses it first.
+    Requests of one tenant are sent in their order. Requests of other tenants do not wait for
+    those that are queued. Bound to the event loop that uses it first.
     """
 
     def __init__(self, sink: EventSink) -> None:
-        """`sink` is the caller's to close, and nobody else may publish to it."""
+        """The caller closes `sink`; nothing else may publish to it."""
         self._sink = sink
-        self._shares: WeakValueDictionary[str, _Share] = WeakValueDictionary()
+        self._shares: WeakValueDictionary[str, _TenantShare] = WeakValueDictionary()
 
-    async def publish(self, tenant: str, taken: Sequence[AcceptedEvent]) -> None:
-        """Return when Redis has all of these, in their order.
+    async def publish(self, tenant: str, events: Sequence[AcceptedEvent]) -> None:
+        """Return when Redis has all of the events, in their order.
 
-        Raises TooManyRequests, sending nothing, where LINE requests of the tenant wait already.
-        Raises ServiceUnavailable after PATIENCE_S: some may be there, or come to be, and sending
-        the same events again changes nothing (D1). While Redis fails nothing is taken into
-        memory (D6).
+        Raises TooManyRequests, having sent nothing, if MAX_WAITING requests of the tenant wait
+        already. Raises ServiceUnavailable after PATIENCE_S: some events may have been sent or may
+        still be, and sending them again changes nothing (D1). While Redis fails, no event is
+        buffered in memory (D6).
         """
-        share = self._shares.setdefault(tenant, _Share())
+        share = self._shares.setdefault(tenant, _TenantShare())
         try:
-            async with asyncio.timeout(PATIENCE_S), share.part(units(taken)):
+            async with asyncio.timeout(PATIENCE_S), share.reserve(units(events)):
                 await self._sink.flush(patience_s=0)
-                for event in taken:
+                for event in events:
                     await self._sink.publish_encoded(tenant, event.contact, event.payload)
                 await self._sink.flush(patience_s=PATIENCE_S)
         except TimeoutError:
-            raise ServiceUnavailable(f"Redis took no events within {PATIENCE_S:g} s") from None
+            raise ServiceUnavailable(
+                f"Redis did not accept the events within {PATIENCE_S:g} s"
+            ) from None
 
 
-class _Share:
-    """What of one tenant is on its way, and its line."""
+class _TenantShare:
+    """The units of one tenant in flight, and the queue of its waiting requests."""
 
     def __init__(self) -> None:
-        self._sending = 0
+        self._in_flight = 0
         self._waiting = 0
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
 
     @asynccontextmanager
-    async def part(self, count: int) -> AsyncIterator[None]:
-        """Hold so many units of the share, once those that came before have theirs."""
-        if self._waiting >= LINE:
-            raise TooManyRequests(f"{LINE} requests of this tenant wait to send events already")
+    async def reserve(self, count: int) -> AsyncIterator[None]:
+        """Hold `count` units of the share. Requests get their units in order of arrival."""
+        if self._waiting >= MAX_WAITING:
+            raise TooManyRequests(
+                f"{MAX_WAITING} requests of this tenant are waiting to send events already"
+            )
         self._waiting += 1
         try:
-            # Only the first in line looks whether there is room: a small request never
-            # overtakes a large one for ever.
+            # Only the first request in the queue checks for room, so that small requests cannot
+            # overtake a large one forever.
             async with self._turn:
-                while self._sending and self._sending + count > SHARE_UNITS:
+                while self._in_flight and self._in_flight + count > MAX_UNITS_IN_FLIGHT:
                     self._freed.clear()
                     await self._freed.wait()
-                self._sending += count
+                self._in_flight += count
         finally:
             self._waiting -= 1
         try:
             yield
         finally:
-            self._sending -= count
+            self._in_flight -= count
             self._freed.set()

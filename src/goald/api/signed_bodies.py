@@ -1,4 +1,5 @@
-"""Signed bodies: the only ones that are read before it is known who sent them (decision 19)."""
+"""Bodies of signed requests: the only bodies that are read before the caller is authenticated
+(docs/decisions/0019)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,54 +10,57 @@ from fastapi import Request
 
 from goald.api.problems import BadRequest, Unavailable
 
-AT_ONCE: Final = 64
-"""Bodies that are read or checked at once: 64 MiB, whoever sends them (D8)."""
-LINE: Final = 256
-"""Requests that wait for one of them to end, their bodies unread."""
+MAX_CONCURRENT: Final = 64
+"""Bodies that are read or verified at a time: at most 64 MiB, over all tenants (D8)."""
+MAX_WAITING: Final = 256
+"""Requests that wait for a slot, with their bodies unread."""
 WAIT_S: Final = 2.0
-"""How long they wait before they are told to come again."""
+"""How long a request waits for a slot before it gets a 503."""
 BODY_S: Final = 10.0
-"""In which a body must have come: whoever sends it drop by drop holds a place no longer."""
+"""Timeout of a body, so that a slow sender does not keep its slot."""
 
 
-class SignedBodies:
-    """Bounds the memory that callers take whom no quota counts. For one event loop."""
+class SignedBodyReader:
+    """Bounds the memory for callers that no quota applies to yet. Bound to one event loop."""
 
-    def __init__(self, *, at_once: int = AT_ONCE, line: int = LINE) -> None:
-        self._places = asyncio.Semaphore(at_once)
-        self._at_once = at_once
-        self._room = at_once + line
-        self._here = 0
+    def __init__(
+        self, *, max_concurrent: int = MAX_CONCURRENT, max_waiting: int = MAX_WAITING
+    ) -> None:
+        self._slots = asyncio.Semaphore(max_concurrent)
+        self._max_concurrent = max_concurrent
+        self._max_requests = max_concurrent + max_waiting
+        self._requests = 0
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """The body of a request, which has its place until the end of the `async with`.
+        """Read the body of a request. The request keeps its slot until the context ends.
 
-        Raises Unavailable, having read nothing, where the line is full or does not move for
-        WAIT_S; BadRequest where the body takes longer than BODY_S; else as `request.body`.
+        Raises Unavailable, having read nothing, if the queue is full or no slot is free within
+        WAIT_S; BadRequest if the body takes longer than BODY_S; otherwise what `request.body`
+        raises.
         """
-        if self._here >= self._room:
-            raise self._full()
-        self._here += 1
+        if self._requests >= self._max_requests:
+            raise self._overloaded()
+        self._requests += 1
         try:
             try:
                 async with asyncio.timeout(WAIT_S):
-                    await self._places.acquire()
+                    await self._slots.acquire()
             except TimeoutError:
-                raise self._full() from None
+                raise self._overloaded() from None
             try:
                 yield await self._read(request)
             finally:
-                self._places.release()
+                self._slots.release()
         finally:
-            self._here -= 1
+            self._requests -= 1
 
     async def _read(self, request: Request) -> bytes:
         try:
             async with asyncio.timeout(BODY_S):
                 return await request.body()
         except TimeoutError:
-            raise BadRequest(f"The body did not come within {BODY_S:g} s") from None
+            raise BadRequest(f"The body was not received within {BODY_S:g} s") from None
 
-    def _full(self) -> Unavailable:
-        return Unavailable(f"{self._at_once} signed bodies are being read already")
+    def _overloaded(self) -> Unavailable:
+        return Unavailable(f"{self._max_concurrent} signed bodies are being read already")

@@ -3,6 +3,7 @@
 from typing import Final
 
 from goald.domain.configuration.goals import LISTENS_TO
+from goald.domain.suggestions import nearest
 
 PROCESSED_TYPES: Final = frozenset(
     {
@@ -19,3 +20,11 @@ KNOWN_WITHOUT_EFFECT: Final = frozenset(
     {"contact.tag.removed", "payment.refunded", "appointment.cancelled"}
 )
 """Documented types that no goal listens to: ignored, but not misspelt."""
+
+
+def nearest_type(event_type: str) -> str | None:
+    """Return the processed type that is most similar to a type that is probably misspelt; None
+    for a known type, and if none is similar."""
+    if event_type in PROCESSED_TYPES or event_type in KNOWN_WITHOUT_EFFECT:
+        return None
+    return nearest(event_type, sorted(PROCESSED_TYPES))

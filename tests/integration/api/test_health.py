@@ -23,12 +23,12 @@ def counted(api: Api) -> dict[tuple[str, str, str], float]:
     }
 
 
-def test_it_lives_and_is_ready(api: Api) -> None:
+def test_livez_and_readyz_succeed(api: Api) -> None:
     for path in ("/livez", "/readyz"):
         assert api.anonymous().get(path).json() == {"status": "ok"}
 
 
-def test_without_its_services_it_lives_is_not_ready_and_says_why(
+def test_without_its_servers_it_is_alive_but_not_ready(
     make_api: Callable[..., Api],
 ) -> None:
     api = make_api(redis_url="unix:///nowhere.sock")
@@ -39,10 +39,12 @@ def test_without_its_services_it_lives_is_not_ready_and_says_why(
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert int(answer.headers["retry-after"]) >= 1
-    assert any("Redis" in not_ready_reason for not_ready_reason in answer.json()["troubles"])
+    assert any("Redis" in not_ready_reason for not_ready_reason in answer.json()["reasons"])
 
 
-def test_without_postgres_a_call_is_503_and_names_no_server(make_api: Callable[..., Api]) -> None:
+def test_without_postgres_a_request_gets_503_without_server_names(
+    make_api: Callable[..., Api],
+) -> None:
     api = make_api(postgres_dsn="postgresql://nobody@/nothing?host=/nowhere-at-all")
 
     answer = api.client("acme").get(PATH)
@@ -53,7 +55,7 @@ def test_without_postgres_a_call_is_503_and_names_no_server(make_api: Callable[.
     assert "nowhere" not in answer.text
 
 
-def test_requests_are_counted_by_route_not_by_path(api: Api) -> None:
+def test_requests_are_counted_by_route(api: Api) -> None:
     client = api.client("acme")
     for name in ("one", "two", "th%2Free"):
         client.put(f"{PATH}/{name}")
@@ -70,7 +72,7 @@ def test_requests_are_counted_by_route_not_by_path(api: Api) -> None:
     assert found["/livez", "other", "405"] == 1
 
 
-def test_what_is_not_there_is_a_problem(api: Api) -> None:
+def test_unknown_path_is_a_problem_response(api: Api) -> None:
     answer = api.anonymous().get("/api/v1/nothing")
 
     assert answer.status_code == 404
@@ -78,7 +80,7 @@ def test_what_is_not_there_is_a_problem(api: Api) -> None:
     assert answer.json()["status"] == 404
 
 
-def test_another_method_is_answered_with_all_that_the_path_takes(api: Api) -> None:
+def test_unsupported_method_gets_the_allowed_ones(api: Api) -> None:
     answer = api.client("acme").patch(f"{PATH}/stripe")
 
     assert answer.status_code == 405
@@ -86,13 +88,13 @@ def test_another_method_is_answered_with_all_that_the_path_takes(api: Api) -> No
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_answers_are_not_kept_nor_guessed_at(api: Api) -> None:
+def test_responses_have_security_headers(api: Api) -> None:
     for answer in (api.client("acme").get(PATH), api.anonymous().get(PATH)):
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_body_may_hold_a_mebibyte_said_or_unsaid(api: Api) -> None:
+def test_body_is_limited_to_1_mib_with_and_without_content_length(api: Api) -> None:
     client = api.client("acme")
     body = b'{"secret": null}'
     most = body + b" " * ((1 << 20) - len(body))
@@ -117,27 +119,27 @@ def test_a_body_may_hold_a_mebibyte_said_or_unsaid(api: Api) -> None:
         {"content-type": "application/json", "content-encoding": "gzip"},
     ],
 )
-def test_a_body_of_another_kind_is_refused(api: Api, headers: dict[str, str]) -> None:
+def test_other_content_types_are_refused(api: Api, headers: dict[str, str]) -> None:
     answer = api.client("acme").put(f"{PATH}/a", content=b"{}", headers=headers)
 
     assert answer.status_code == 415
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=UTF-8", "Application/JSON"])
-def test_json_is_taken_however_it_is_named(api: Api, kind: str) -> None:
+def test_all_json_content_types_are_accepted(api: Api, kind: str) -> None:
     answer = api.client("acme").put(f"{PATH}/a", content=b"{}", headers={"content-type": kind})
 
     assert answer.status_code == 201
 
 
-def test_what_is_wrong_in_a_body_is_pointed_at(api: Api) -> None:
+def test_fault_in_a_body_has_a_pointer(api: Api) -> None:
     answer = api.client("acme").put(f"{PATH}/a", json={"secret": 1, "a/b": 2})
 
     assert answer.status_code == 400
     assert {error["pointer"] for error in answer.json()["errors"]} == {"/secret", "/a~1b"}
 
 
-def test_a_caller_that_goes_away_within_its_body_does_no_harm(api: Api) -> None:
+def test_client_that_disconnects_within_its_body_does_no_harm(api: Api) -> None:
     where = urlsplit(api.url)
     head = (
         f"PUT {PATH}/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token('acme')}\r\n"
@@ -162,7 +164,7 @@ def test_a_caller_that_goes_away_within_its_body_does_no_harm(api: Api) -> None:
     "request_line",
     ["GET / HTTP/9.9", "GET  HTTP/1.1", "\x00", "PUT /api/v1/webhooks/\xff HTTP/1.1"],
 )
-def test_what_is_no_http_does_no_harm(api: Api, request_line: str) -> None:
+def test_invalid_http_does_no_harm(api: Api, request_line: str) -> None:
     where = urlsplit(api.url)
     with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
         connection.sendall(request_line.encode("latin-1") + b"\r\nHost: x\r\n\r\n")

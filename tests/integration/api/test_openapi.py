@@ -1,4 +1,4 @@
-"""The document of the API, and the page that shows it."""
+"""The OpenAPI document and Swagger UI."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from goald.api.app import all_routes
 from goald.api.auth.access import SCOPES
 from goald.api.http.routing import GUARDED
 
-DOCUMENT: dict[str, Any] = openapi.document(all_routes())
+DOCUMENT: dict[str, Any] = openapi.build_document(all_routes())
 FILE = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 
@@ -27,23 +27,23 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 each_operation = pytest.mark.parametrize(
-    "operation", [pytest.param(current, id=name) for name, current in operations()]
+    "operation", [pytest.param(operation, id=name) for name, operation in operations()]
 )
 each_guarded = pytest.mark.parametrize(
     "operation",
-    [pytest.param(current, id=name) for name, current in operations() if f" {GUARDED}" in name],
+    [pytest.param(operation, id=name) for name, operation in operations() if f" {GUARDED}" in name],
 )
 
 
-def test_docs_openapi_json_is_what_is_served() -> None:
-    assert FILE.read_text() == openapi.text(all_routes()), "make docs"
+def test_docs_openapi_json_is_up_to_date() -> None:
+    assert FILE.read_text() == openapi.document_text(all_routes()), "make docs"
 
 
-def test_the_document_served_is_that_of_the_routes(api: Api) -> None:
+def test_served_document_equals_the_file(api: Api) -> None:
     assert api.anonymous().get("/openapi.json").json() == json.loads(FILE.read_text())
 
 
-def test_operations_have_names_of_their_own() -> None:
+def test_operation_ids_are_unique() -> None:
     names = [operation["operationId"] for _, operation in operations()]
 
     assert len(names) == len(set(names))
@@ -51,7 +51,7 @@ def test_operations_have_names_of_their_own() -> None:
 
 
 @each_operation
-def test_an_operation_says_what_it_does(operation: dict[str, Any]) -> None:
+def test_operation_is_described(operation: dict[str, Any]) -> None:
     assert operation["summary"]
     assert not operation["summary"].endswith(".")
     assert set(operation["tags"]) <= set(openapi.TAGS)
@@ -60,8 +60,10 @@ def test_an_operation_says_what_it_does(operation: dict[str, Any]) -> None:
 
 
 @each_guarded
-def test_an_operation_names_the_scope_and_the_errors(operation: dict[str, Any]) -> None:
-    scopes = {scope for way in operation["security"] for names in way.values() for scope in names}
+def test_operation_declares_its_scope_and_errors(operation: dict[str, Any]) -> None:
+    scopes = {
+        scope for scheme in operation["security"] for names in scheme.values() for scope in names
+    }
     assert len(scopes) == 1
     assert scopes <= set(SCOPES)
     statuses = {"401", "403", "429", "503"}
@@ -74,10 +76,10 @@ def test_an_operation_names_the_scope_and_the_errors(operation: dict[str, Any]) 
 
 
 @each_guarded
-def test_bodies_have_examples_that_are_right(operation: dict[str, Any]) -> None:
+def test_bodies_have_valid_examples(operation: dict[str, Any]) -> None:
     bodies = [operation["requestBody"]] if "requestBody" in operation else []
     bodies += [
-        answer for status, answer in operation["responses"].items() if status.startswith("2")
+        response for status, response in operation["responses"].items() if status.startswith("2")
     ]
     for body in bodies:
         for media, content in body.get("content", {}).items():
@@ -88,22 +90,22 @@ def test_bodies_have_examples_that_are_right(operation: dict[str, Any]) -> None:
 
 
 @each_operation
-def test_whoever_has_seen_errors_finds_them_described(operation: dict[str, Any]) -> None:
-    for status, answer in operation["responses"].items():
+def test_error_examples_match_their_schema(operation: dict[str, Any]) -> None:
+    for status, response in operation["responses"].items():
         if int(status) >= 400:
-            content = _resolved(answer)["content"]["application/problem+json"]
+            content = _resolved(response)["content"]["application/problem+json"]
             _validator(content["schema"]).validate(content["example"])
 
 
-def test_the_page_asks_no_other_origin(api: Api) -> None:
+def test_page_loads_nothing_from_other_origins(api: Api) -> None:
     client = api.anonymous()
     page = client.get("/docs")
-    asked = _Asked()
-    asked.feed(page.text)
+    resources = _ResourceParser()
+    resources.feed(page.text)
 
-    assert asked.urls
-    assert not asked.inline
-    for url in asked.urls:
+    assert resources.urls
+    assert not resources.inline
+    for url in resources.urls:
         assert not re.match(r"(https?:)?//", url)
         assert client.get(f"/{url}").status_code == 200
     policy = page.headers["content-security-policy"]
@@ -113,21 +115,21 @@ def test_the_page_asks_no_other_origin(api: Api) -> None:
     assert "openapi.json" in client.get("/docs/start.js").text
 
 
-def test_there_is_nothing_else_beside_the_page(api: Api) -> None:
+def test_no_other_documentation_paths_exist(api: Api) -> None:
     for path in ("/redoc", "/docs/", "/docs/__init__.py", "/docs/..%2Fmain.py", "/docs/x/y"):
         assert api.anonymous().get(path).status_code == 404
 
 
-def _resolved(current: dict[str, Any]) -> dict[str, Any]:
-    """What a reference refers to."""
-    while "$ref" in current:
-        _, kind, name = current["$ref"].removeprefix("#/").split("/")
-        current = DOCUMENT["components"][kind][name]
-    return current
+def _resolved(node: dict[str, Any]) -> dict[str, Any]:
+    """Follow references."""
+    while "$ref" in node:
+        _, kind, name = node["$ref"].removeprefix("#/").split("/")
+        node = DOCUMENT["components"][kind][name]
+    return node
 
 
 def _examples(content: dict[str, Any]) -> Iterator[Any]:
-    """Those that stand beside a schema, within it, or in each part of it."""
+    """The examples of a body, of its schema and of the parts of its schema."""
     if "example" in content:
         yield content["example"]
     yield from (example["value"] for example in content.get("examples", {}).values())
@@ -149,8 +151,8 @@ def _validator(schema: dict[str, Any]) -> Draft202012Validator:
     return Draft202012Validator({**schema, "components": DOCUMENT["components"]})
 
 
-class _Asked(HTMLParser):
-    """What a page has its browser load, and the scripts within it."""
+class _ResourceParser(HTMLParser):
+    """The URLs that a page loads, and its inline scripts and styles."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -341,7 +341,7 @@ def test_services_that_hang_are_told_and_neither_hang_it_nor_its_end(
     )
     answer = api.anonymous().get("/readyz")
     assert answer.status_code == 503
-    assert len(answer.json()["troubles"]) == 2
+    assert len(answer.json()["reasons"]) == 2
     assert str(silent_port) not in answer.text
 
 
@@ -353,5 +353,5 @@ def test_services_that_are_away_are_named_without_where_they_are(
         postgres_dsn="postgresql://secret-name@127.0.0.1:1/goald",
     )
     answer = api.anonymous().get("/readyz")
-    assert answer.json()["troubles"] == ["Postgres is unavailable", "Redis is unavailable"]
+    assert answer.json()["reasons"] == ["Postgres is unavailable", "Redis is unavailable"]
     assert "secret-name" not in answer.text

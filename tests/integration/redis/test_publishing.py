@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.support.services.redis_proxy import Proxy
 
-from goald.api.publishing import Publishing
+from goald.api.publishing import TenantPublisher
 from goald.client import Publisher
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.intake import AcceptedEvent
@@ -33,8 +33,8 @@ async def publisher(proxy: Proxy) -> AsyncIterator[Publisher]:
 
 
 @pytest.fixture
-def publishing(publisher: Publisher) -> Publishing:
-    return Publishing(publisher)
+def publishing(publisher: Publisher) -> TenantPublisher:
+    return TenantPublisher(publisher)
 
 
 async def count(redis_url: str) -> int:
@@ -42,13 +42,13 @@ async def count(redis_url: str) -> int:
         return sum([await client.xlen(f"goald:events:{n}") for n in range(4)])
 
 
-async def test_it_returns_when_redis_has_them(publishing: Publishing, redis_url: str) -> None:
+async def test_it_returns_when_redis_has_them(publishing: TenantPublisher, redis_url: str) -> None:
     await asyncio.gather(*(publishing.publish("acme", [EVENT] * 10) for _ in range(20)))
     assert await count(redis_url) == 200
 
 
 async def test_it_raises_where_redis_fails_and_works_again_after(
-    proxy: Proxy, publisher: Publisher, publishing: Publishing, redis_url: str
+    proxy: Proxy, publisher: Publisher, publishing: TenantPublisher, redis_url: str
 ) -> None:
     await publishing.publish("acme", [EVENT])
     proxy.cut()
@@ -62,7 +62,7 @@ async def test_it_raises_where_redis_fails_and_works_again_after(
 
 
 async def test_while_redis_fails_nothing_more_is_taken(
-    proxy: Proxy, publisher: Publisher, publishing: Publishing, redis_url: str
+    proxy: Proxy, publisher: Publisher, publishing: TenantPublisher, redis_url: str
 ) -> None:
     proxy.cut()
     with pytest.raises(ServiceUnavailable):

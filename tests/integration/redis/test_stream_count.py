@@ -15,7 +15,7 @@ from goald.adapters.redis.dead_letters.store import RedisDeadLetterStore
 from goald.adapters.redis.events import count_change
 from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.adapters.redis.stream_admin import RedisStreamAdmin
-from goald.api.publishing import Publishing
+from goald.api.publishing import TenantPublisher
 from goald.client import Publisher, ServiceUnavailable, event
 from goald.domain.errors import NotDrained, StreamCountMismatch
 from goald.domain.streams import partition_of
@@ -150,7 +150,7 @@ async def test_the_api_says_come_again_while_the_number_is_being_changed(
 ) -> None:
     taken = [AcceptedEvent("ann", json.dumps(tag("ann", 0)).encode())]
     async with Publisher(any_redis_url) as publisher:
-        publishing = Publishing(publisher)
+        publishing = TenantPublisher(publisher)
         await count_change.announce(client, 8)
         for _ in range(2):
             with pytest.raises(ServiceUnavailable):

@@ -8,22 +8,22 @@ from goald.api.http.paths import PathId, routing_path
 ids = TypeAdapter(PathId)
 
 
-def test_an_id_may_hold_a_slash_and_is_one_part_of_the_path() -> None:
+def test_id_may_contain_an_escaped_slash() -> None:
     _, before, within, after = routing_path(b"/a/x%2Fy%2fz/b").split("/")
 
     assert (before, ids.validate_python(within), after) == ("a", "x/y/z", "b")
 
 
-def test_an_id_that_reads_like_an_escape_stays_itself() -> None:
+def test_id_that_looks_like_an_escape_is_unchanged() -> None:
     assert ids.validate_python(routing_path(b"x%252Fy%20%C3%BC")) == "x%2Fy ü"
 
 
 @pytest.mark.parametrize("raw", [b"", b"a%00b", b"a%0Ab", b"%7f", b"%C2%85", b"%ff", b"a" * 129])
-def test_what_is_no_id_is_refused(raw: bytes) -> None:
+def test_invalid_id_is_refused(raw: bytes) -> None:
     with pytest.raises(ValidationError):
         ids.validate_python(routing_path(raw))
 
 
-def test_a_long_id_is_told_in_characters() -> None:
+def test_length_of_an_id_is_counted_in_characters() -> None:
     with pytest.raises(ValidationError, match="at most 128 characters"):
         ids.validate_python("a" * 129)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from goald.api.models.times import StrictTimeUs
+from goald.api.models.requests import StrictTimeUs
 
 times: TypeAdapter[int] = TypeAdapter(StrictTimeUs)
 
@@ -16,7 +16,7 @@ times: TypeAdapter[int] = TypeAdapter(StrictTimeUs)
         ("2026-01-01t00:00:00z", 1_767_225_600_000_000),
     ],
 )
-def test_rfc_3339_is_taken(text: str, us: int) -> None:
+def test_rfc_3339_is_accepted(text: str, us: int) -> None:
     assert times.validate_python(text, strict=True) == us
 
 
@@ -38,6 +38,6 @@ def test_rfc_3339_is_taken(text: str, us: int) -> None:
         None,
     ],
 )
-def test_what_is_no_rfc_3339_is_refused(value: object) -> None:
-    with pytest.raises(ValidationError, match="must be a time with its offset"):
+def test_other_formats_are_refused(value: object) -> None:
+    with pytest.raises(ValidationError, match="must be a time with an offset"):
         times.validate_python(value, strict=True)

@@ -1,4 +1,8 @@
-"""The public keys of whoever issues tokens, read from its JWKS URL (RFC 7517)."""
+"""The public keys of the token issuer, from its JWKS URL (RFC 7517).
+
+PyJWT's own PyJWKClient blocks, reads without a size limit and fails while the URL is unavailable,
+so only its key parser is used.
+"""
 
 import asyncio
 import json
@@ -13,22 +17,22 @@ from goald.domain.errors import ServiceUnavailable
 from goald.ports.clock import Clock
 
 FRESH_S = 300.0
-"""How long keys are used without asking for them again."""
+"""How long keys are used before they are fetched again."""
 COOL_DOWN_S = 10.0
-"""Between two fetches, whatever is asked for: tokens with made-up ids fetch nothing more."""
+"""The minimum time between two fetches, so that tokens with invented key ids cause no load."""
 FIRST_COOL_DOWN_S = 1.0
-"""The same while there are no keys at all."""
+"""The minimum time between two fetches while there are no keys."""
 _TIMEOUT_S = 5.0
 _MAX_BYTES = 256 << 10
 _MAX_KEYS = 100
-_FITS = {
+_REQUIRED_MEMBERS = {
     "RS256": {"kty": "RSA"},
     "ES256": {"kty": "EC", "crv": "P-256"},
 }
-"""What a key must say of itself to be used for an algorithm. There is none for HS256."""
+"""The members that a key must have to be used for an algorithm."""
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError)
-"""Among them, by inheritance, what a time-out and a document that is not JSON raise."""
+"""Includes, by inheritance, timeouts and documents that are not JSON."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -36,9 +40,9 @@ _log = structlog.stdlib.get_logger(__name__)
 class JwksKeys:
     """`tokens.Keys` over a JWKS URL. Bound to the event loop that uses it first.
 
-    Keys are asked for when a token first needs one, when they are older than FRESH_S, and
-    when a token names one that is not known, by one request at a time. While the URL is away
-    those known stay in use, and nobody waits for it again.
+    Keys are fetched when a token first needs one, when they are older than FRESH_S, and when a
+    token names an unknown key; one request at a time. While the URL is unavailable the known keys
+    stay in use, and callers do not wait for the next fetch.
     """
 
     def __init__(self, url: str, algorithm: str, clock: Clock) -> None:
@@ -48,18 +52,19 @@ class JwksKeys:
         self._client: httpx.AsyncClient | None = None
         self._keys: dict[str | None, Any] = {}
         self._fetched_at = float("-inf")
-        self._tried_at = float("-inf")
-        self._away = False
+        self._attempted_at = float("-inf")
+        self._is_unavailable = False
         self._fetching: asyncio.Task[None] | None = None
 
     async def key(self, kid: str | None) -> Any:
-        """Raises Unauthorized for a key that is not among them, ServiceUnavailable while none
-        was ever had. A token without an id is checked with the only key, where there is one."""
+        """Return a key by its id. A token without a key id uses the only key, if there is exactly
+        one. Raises Unauthorized for an unknown key, ServiceUnavailable if no key was ever
+        fetched."""
         is_old = self._clock.monotonic() - self._fetched_at > FRESH_S
         if is_old or self._find(kid) is None:
-            await self._refresh(wait=not self._away or not self._keys)
-        if not self._keys and self._away:
-            raise ServiceUnavailable("the keys that tokens are checked with cannot be had")
+            await self._refresh(wait=not self._is_unavailable or not self._keys)
+        if not self._keys and self._is_unavailable:
+            raise ServiceUnavailable("the JWKS URL is unavailable")
         key = self._find(kid)
         if key is None:
             raise Unauthorized("the token is signed with an unknown key")
@@ -79,13 +84,13 @@ class JwksKeys:
     async def _refresh(self, wait: bool) -> None:
         if self._fetching is None:
             now = self._clock.monotonic()
-            if now - self._tried_at < (COOL_DOWN_S if self._keys else FIRST_COOL_DOWN_S):
+            if now - self._attempted_at < (COOL_DOWN_S if self._keys else FIRST_COOL_DOWN_S):
                 return
-            self._tried_at = now
+            self._attempted_at = now
             self._fetching = asyncio.create_task(self._fetch())
             self._fetching.add_done_callback(self._fetched)
         if wait:
-            # Shielded: a caller that goes away must not end it for the others.
+            # Shielded: the cancellation of one caller must not cancel the fetch for the others.
             await asyncio.shield(self._fetching)
 
     def _fetched(self, _: asyncio.Task[None]) -> None:
@@ -96,10 +101,12 @@ class JwksKeys:
             async with asyncio.timeout(_TIMEOUT_S):
                 keys = read_keys(await self._read(), self._algorithm)
         except _FAILURES as error:
-            self._away = True
-            _log.warning("no keys from the JWKS URL", error=str(error) or type(error).__name__)
+            self._is_unavailable = True
+            _log.warning(
+                "cannot fetch keys from the JWKS URL", error=str(error) or type(error).__name__
+            )
             return
-        self._away = False
+        self._is_unavailable = False
         self._keys = keys
         self._fetched_at = self._clock.monotonic()
 
@@ -108,26 +115,26 @@ class JwksKeys:
             self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
         async with self._client.stream("GET", self._url) as response:
             if response.status_code != 200:
-                raise ValueError(f"it answers {response.status_code}")
+                raise ValueError(f"the response has status {response.status_code}")
             body = b""
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > _MAX_BYTES:
-                    raise ValueError(f"it holds more than {_MAX_BYTES} bytes")
+                    raise ValueError(f"the response is larger than {_MAX_BYTES} bytes")
         return body
 
 
 def read_keys(document: bytes, algorithm: str) -> dict[str | None, Any]:
-    """The keys of a JWKS that may check signatures of this algorithm, by their ids. What is
-    for something else is passed over. ValueError where it is no JWKS, or has none."""
+    """Return the keys of a JWKS that verify signatures of this algorithm, by key id. Other keys
+    are ignored. Raises ValueError for a document that is not a JWKS or has no such key."""
     match json.loads(document):
         case {"keys": [*items]}:
             pass
         case _:
-            raise ValueError("it is not a JWKS")
+            raise ValueError("the document is not a JWKS")
     keys: dict[str | None, Any] = {}
     for item in items[:_MAX_KEYS]:
-        if not isinstance(item, dict) or not _fits(item, algorithm):
+        if not isinstance(item, dict) or not _is_usable(item, algorithm):
             continue
         try:
             key = jwt.PyJWK(item, algorithm)
@@ -136,18 +143,18 @@ def read_keys(document: bytes, algorithm: str) -> dict[str | None, Any]:
         if algorithm != "RS256" or key.key.key_size >= 2_048:
             keys.setdefault(item.get("kid"), key)
     if not keys:
-        raise ValueError(f"it has no key for {algorithm}")
+        raise ValueError(f"the JWKS has no key for {algorithm}")
     return keys
 
 
-def _fits(item: dict[str, Any], algorithm: str) -> bool:
+def _is_usable(item: dict[str, Any], algorithm: str) -> bool:
     operations = item.get("key_ops", ["verify"])
     return (
-        all(item.get(name) == value for name, value in _FITS[algorithm].items())
+        all(item.get(name) == value for name, value in _REQUIRED_MEMBERS[algorithm].items())
         and item.get("alg", algorithm) == algorithm
         and item.get("use", "sig") == "sig"
         and isinstance(operations, list)
         and "verify" in operations
-        and "d" not in item  # a private key has no business there
+        and "d" not in item  # a private key must not be published
         and isinstance(item.get("kid"), str | None)
     )

@@ -1,4 +1,4 @@
-"""Bearer tokens: JWTs of one algorithm, one issuer, one audience (3.4)."""
+"""Verification of bearer tokens: JWTs of one algorithm, one issuer and one audience."""
 
 import re
 from typing import Any, Protocol
@@ -15,22 +15,22 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 
 
 def is_name(value: object) -> bool:
-    """Whether this can be a tenant's id, or the name of somebody who changes something."""
+    """Return whether the value is valid as a tenant id or as the subject of a token."""
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 class Keys(Protocol):
-    """Where the keys that signatures are checked with come from."""
+    """The source of verification keys."""
 
     async def key(self, kid: str | None) -> Any:
-        """The key of this id. Raises Unauthorized where there is none, ServiceUnavailable
-        where nobody can tell."""
+        """Return a key by its id. Raises Unauthorized for an unknown key, ServiceUnavailable if
+        the keys cannot be fetched."""
 
     async def close(self) -> None: ...
 
 
 class Secret:
-    """The one secret of HS256, whatever id a token names."""
+    """The shared secret of HS256, for every key id."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
@@ -39,20 +39,20 @@ class Secret:
         return self._secret
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
 
 class JwtVerifier:
-    """`ports.TokenVerifier`. The algorithm is that of the settings, whatever a token says of
-    itself, and `keys` are of its kind: so no public key ever serves as a secret."""
+    """A `ports.TokenVerifier`. The settings determine the algorithm, never the token, so that a
+    public key cannot be used as a shared secret."""
 
     def __init__(self, settings: TokenSettings, keys: Keys) -> None:
         self._settings = settings
         self._keys = keys
 
     async def verify(self, token: str) -> Caller:
-        """Raises Unauthorized with what was wrong, in words that quote nothing of the token;
-        ServiceUnavailable where the keys cannot be had."""
+        """Return the caller. Raises Unauthorized with a reason that quotes nothing from the token,
+        ServiceUnavailable if the keys cannot be fetched."""
         if len(token) > _MAX_LENGTH:
             raise Unauthorized("the token is too long")
         try:
@@ -80,9 +80,9 @@ class JwtVerifier:
         except jwt.ImmatureSignatureError:
             raise Unauthorized("the token is not valid yet") from None
         except jwt.InvalidAudienceError:
-            raise Unauthorized("the token is for another audience") from None
+            raise Unauthorized("the token has another audience") from None
         except jwt.InvalidIssuerError:
-            raise Unauthorized("the token is of another issuer") from None
+            raise Unauthorized("the token has another issuer") from None
         except jwt.MissingRequiredClaimError as error:
             raise Unauthorized(f"the token has no {error.claim}") from None
         except jwt.InvalidSignatureError:
@@ -96,8 +96,8 @@ def _caller(claims: dict[str, Any]) -> Caller:
     for name in ("tenant_id", "sub"):
         if not is_name(claims[name]):
             raise Unauthorized(
-                f"the token's {name} must have 1 to 128 characters, none of them a control"
+                f"the token's {name} must have 1 to 128 characters and no control characters"
             )
     if not isinstance(claims["scope"], str):
-        raise Unauthorized("the token's scope must be a text, with spaces between scopes")
+        raise Unauthorized("the token's scope must be a string of scopes separated by spaces")
     return Caller(claims["tenant_id"], claims["sub"], frozenset(claims["scope"].split()))

@@ -1,1 +1,1 @@
-"""HTTP concerns that all routes share."""
+"""HTTP mechanics: routing, bodies, errors, pages, versions and idempotency."""

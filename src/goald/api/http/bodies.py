@@ -1,4 +1,4 @@
-"""The bodies of requests: bounded, and JSON of the strict kind (D9)."""
+"""Request bodies: limited in size, and parsed as strict JSON (D9)."""
 
 import json
 import re
@@ -15,19 +15,19 @@ MAX_DEPTH = 32
 MAX_KEYS = 64
 MAX_STRING_BYTES = 1 << 10
 MAX_VALUES = 10_000
-"""In a body: far more than any that is read here needs. Those of 1 MiB of brackets would hold
-up whoever else calls for a third of a second each (D8)."""
+"""Values per body, far more than any valid body has. Parsing 1 MiB of brackets would block other
+callers for a third of a second (D8)."""
 _MAX_NUMBER = 64
 _MAX_EXPONENT = 400
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class StrictRequest(Request):
-    """A request whose body is read once, at most 1 MiB of it, and whose JSON keeps decimals
-    exact. FastAPI takes both from here."""
+    """A request whose body is read once, up to 1 MiB, and whose JSON keeps decimals exact. FastAPI
+    uses both methods."""
 
     async def body(self) -> bytes:
-        """Raises TooLarge; ClientDisconnect where the caller goes away meanwhile."""
+        """Return the body. Raises TooLarge, or ClientDisconnect if the client disconnects."""
         if not hasattr(self, "_body"):
             self._body = await self._read()
         return self._body
@@ -38,7 +38,7 @@ class StrictRequest(Request):
         return self._json
 
     async def take_json(self) -> None:
-        """Read the body as JSON, if there is one. Raises TooLarge, UnsupportedMedia or
+        """Parse the body as JSON if there is one. Raises TooLarge, UnsupportedMedia or
         BadRequest."""
         if await self.body():
             self.require_json()
@@ -47,7 +47,7 @@ class StrictRequest(Request):
     async def _read(self) -> bytes:
         declared = self.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > MAX_BYTES:
-            raise TooLarge("A request may hold 1 MiB")
+            raise TooLarge("The request is larger than 1 MiB")
         chunks: list[bytes] = []
         size, more = 0, True
         while more:
@@ -57,13 +57,13 @@ class StrictRequest(Request):
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > MAX_BYTES:
-                raise TooLarge("A request may hold 1 MiB")
+                raise TooLarge("The request is larger than 1 MiB")
             chunks.append(chunk)
             more = message.get("more_body", False)
         return b"".join(chunks)
 
     def require_json(self) -> None:
-        """Raises UnsupportedMedia where the headers say that the body is something else."""
+        """Raise UnsupportedMedia if the headers declare another content type or encoding."""
         if self.headers.get("content-encoding", "identity") != "identity":
             raise UnsupportedMedia("The body must not be compressed")
         media, _, parameters = self.headers.get("content-type", "").lower().partition(";")
@@ -72,16 +72,19 @@ class StrictRequest(Request):
             raise UnsupportedMedia("The body must be application/json")
         charset = re.search(r'charset="?([^\s;"]*)', parameters)
         if charset and charset[1] not in ("utf-8", "utf8"):
-            raise UnsupportedMedia("The body must be in UTF-8")
+            raise UnsupportedMedia("The body must be UTF-8")
 
 
 def strict_json(body: bytes) -> Any:
-    """JSON as Python has it, with decimals as Decimal. Raises BadRequest for what is not JSON
-    in UTF-8, and for a key that comes twice, NaN, infinity, NUL, a lone surrogate, a number
-    out of all proportion, more than 1 KiB in a string, 64 keys in a map, 32 levels of depth or
-    10,000 values (of which marks within strings count as well)."""
+    """Parse JSON, with decimals as Decimal.
+
+    Raises BadRequest for anything but JSON in UTF-8, and for a duplicate key, NaN, infinity, NUL, a
+    lone surrogate, a number of more than 64 digits, a string of more than 1 KiB, a map of more
+    than 64 keys, more than 32 levels, or more than 10,000 values (counted by their punctuation,
+    including punctuation in strings).
+    """
     if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise BadRequest(f"The body holds more than {MAX_VALUES:,} values")
+        raise BadRequest(f"The body has more than {MAX_VALUES:,} values")
     try:
         value = json.loads(
             body.decode(),
@@ -95,7 +98,7 @@ def strict_json(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise BadRequest(f"The body is not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
-        raise BadRequest(f"The body is deeper than {MAX_DEPTH} levels") from None
+        raise BadRequest(f"The body has more than {MAX_DEPTH} levels") from None
     _check(value, MAX_DEPTH)
     return value
 
@@ -104,9 +107,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         keys = Counter(key for key, _ in pairs)
-        raise BadRequest(f"The key {keys.most_common(1)[0][0][:64]!a} comes twice")
+        raise BadRequest(f"The key {keys.most_common(1)[0][0][:64]!a} is duplicated")
     if len(value) > MAX_KEYS:
-        raise BadRequest(f"A map may have {MAX_KEYS} keys")
+        raise BadRequest(f"A map has more than {MAX_KEYS} keys")
     return value
 
 
@@ -122,12 +125,12 @@ def _decimal(text: str) -> Decimal:
 def _integer(text: str) -> int | Decimal:
     if len(text) > _MAX_NUMBER:
         _refuse_number(text)
-    # An integer would lose the sign, which -0.0 keeps.
+    # As an int, -0 would lose its sign.
     return Decimal(text) if text == "-0" else int(text)
 
 
 def _constant(text: str) -> NoReturn:
-    raise BadRequest(f"{text} is not a number of JSON")
+    raise BadRequest(f"{text} is not a JSON number")
 
 
 def _refuse_number(text: str) -> NoReturn:
@@ -137,12 +140,12 @@ def _refuse_number(text: str) -> NoReturn:
 def _check(value: Any, depth: int) -> None:
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
-            raise BadRequest("A string holds a NUL or half of a surrogate pair")
+            raise BadRequest("A string contains a NUL or a lone surrogate")
         if len(value.encode()) > MAX_STRING_BYTES:
-            raise BadRequest(f"A string may hold {MAX_STRING_BYTES} bytes")
+            raise BadRequest(f"A string is longer than {MAX_STRING_BYTES} bytes")
     elif isinstance(value, (dict, list)):
         if depth == 0:
-            raise BadRequest(f"The body is deeper than {MAX_DEPTH} levels")
+            raise BadRequest(f"The body has more than {MAX_DEPTH} levels")
         if isinstance(value, dict):
             for key in value:
                 _check(key, depth - 1)

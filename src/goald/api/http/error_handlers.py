@@ -1,19 +1,21 @@
-"""Every error as a problem: what a route raises, what FastAPI and Starlette raise, what the
-domain raises. Nothing of what is within is told."""
+"""Error handlers: every exception of a route, of FastAPI, of Starlette and of the domain becomes a
+problem response, which exposes no internals."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from goald.api.problems import MEDIA_TYPE, Problem, title_of
 from goald.domain import errors
+from goald.domain.suggestions import unknown_field
 
 _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.QuotaExceeded: 429,
@@ -27,21 +29,21 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.VersionConflict: 409,
     errors.StaleVersion: 412,
 }
-"""What an error of the domain is to a caller. One that is not here is a fault of ours: 500."""
+"""The status of each domain error. Any other error is a bug: 500."""
 
 _RETRY_AFTER_S = {429: "1", 503: "5"}
-_TOLD = {503: "The service cannot serve this now; try again later"}
-"""Said in place of the error's own text, which names servers."""
+_PUBLIC_DETAILS = {503: "The service is temporarily unavailable; retry later"}
+"""Shown in place of the error's text, which names servers."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 def install(app: FastAPI) -> None:
-    """Have this application answer its errors as problems."""
-    app.add_exception_handler(errors.GoaldError, _refuse_error)
-    app.add_exception_handler(RequestValidationError, _refuse_invalid)
-    app.add_exception_handler(HTTPException, _refuse_http)
-    app.add_exception_handler(ClientDisconnect, _refuse_gone)
+    """Register the error handlers on an application."""
+    app.add_exception_handler(errors.GoaldError, _on_domain_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
 
 
 def problem_response(
@@ -58,11 +60,11 @@ def problem_response(
 
 
 def unknown_error() -> Response:
-    """For what nobody foresaw: it says nothing."""
-    return problem_response(500, "Something went wrong on our side; it has been logged")
+    """Return the response to an unexpected error, without details."""
+    return problem_response(500, "Internal error; it has been logged")
 
 
-async def _refuse_error(request: Request, error: Exception) -> Response:
+async def _on_domain_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         headers = _with_retry(error.status, error.headers)
         return problem_response(error.status, error.detail, headers, **error.members)
@@ -72,38 +74,41 @@ async def _refuse_error(request: Request, error: Exception) -> Response:
         _log.error("request failed", path=path, exc_info=error)
         return unknown_error()
     if status == 503:
-        _log.warning("request cannot be served", path=path, error=str(error))
+        _log.warning("service unavailable", path=path, error=str(error))
     members: dict[str, Any] = {}
     if isinstance(error, errors.InvalidConfiguration) and error.faults:
-        members["errors"] = [{"pointer": place, "detail": what} for place, what in error.faults]
-    detail = _TOLD.get(status, str(error))
+        members["errors"] = [
+            {"pointer": pointer, "detail": fault} for pointer, fault in error.faults
+        ]
+    detail = _PUBLIC_DETAILS.get(status, str(error))
     return problem_response(status, detail, _with_retry(status, {}), **members)
 
 
-async def _refuse_invalid(_: Request, error: Exception) -> Response:
+async def _on_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    wrong = [_field_error(item) for item in error.errors()]
-    first = wrong[0]
-    where = first.get("parameter") or first.get("pointer", "")[1:].replace("/", ".")
-    detail = f"{where}: {first['detail']}" if where else first["detail"]
-    return problem_response(400, detail, errors=wrong)
+    known = _body_fields(request)
+    faults = [_field_error(item, known) for item in error.errors()]
+    first = faults[0]
+    location = first.get("parameter") or first.get("pointer", "")[1:].replace("/", ".")
+    detail = f"{location}: {first['detail']}" if location else first["detail"]
+    return problem_response(400, detail, errors=faults)
 
 
-async def _refuse_http(request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     headers = dict(error.headers or {})
     if error.status_code == 404:
-        return problem_response(404, "There is nothing under this path", headers)
+        return problem_response(404, "There is no such path", headers)
     if error.status_code == 405:
         allowed = ", ".join(sorted(_methods_of(request)))
-        return problem_response(405, f"This path takes {allowed}", {"Allow": allowed})
+        return problem_response(405, f"This path supports {allowed}", {"Allow": allowed})
     return problem_response(error.status_code, str(error.detail), headers)
 
 
-async def _refuse_gone(_: Request, __: Exception) -> Response:
-    return problem_response(400, "The request ended before its body did")
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    return problem_response(400, "The client disconnected before the body was complete")
 
 
 def _with_retry(status: int, headers: dict[str, str]) -> dict[str, str]:
@@ -113,7 +118,7 @@ def _with_retry(status: int, headers: dict[str, str]) -> dict[str, str]:
 
 
 def _methods_of(request: Request) -> Iterable[str]:
-    """What this path can be asked with, over all routes of it."""
+    """Return the methods of all routes with this path."""
     methods: set[str] = set()
     for route in request.app.router.routes:
         match, _ = route.matches(request.scope)
@@ -122,10 +127,25 @@ def _methods_of(request: Request) -> Iterable[str]:
     return methods
 
 
-def _field_error(item: dict[str, Any]) -> dict[str, str]:
-    """Where and what, without what was sent: that may be long, or secret."""
+def _body_fields(request: Request) -> Iterable[str]:
+    """Return the fields of the body that the route expects."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    models = [field.field_info.annotation] if field is not None else []
+    models += [kind for model in models for kind in get_args(model)]
+    return [
+        name
+        for model in models
+        if isinstance(model, type) and issubclass(model, BaseModel)
+        for name in model.model_fields
+    ]
+
+
+def _field_error(item: dict[str, Any], known: Iterable[str]) -> dict[str, str]:
+    """Return location and message, without the value: it may be long, or secret."""
     place, *path = item["loc"]
     detail = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if item["type"] == "extra_forbidden":
+        detail = unknown_field(str(path[-1]), known if len(path) == 1 else ())
     if place == "body":
         return {"pointer": "".join(f"/{_escaped(part)}" for part in path), "detail": detail}
     return {"parameter": ".".join(str(part) for part in path), "detail": detail}

@@ -1,12 +1,16 @@
-"""Bodies that hold events: taken as they are, so that numbers stay exact, and judged by the
-same rules as what comes over the streams (D9)."""
+"""Bodies with events: passed on as bytes, so that numbers stay exact, and validated by the same
+rules as the events of the streams (D9)."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from goald.api.http.bodies import StrictRequest
 from goald.api.problems import BadRequest, UnsupportedMedia
-from goald.pipeline.intake import Intake, intake
+from goald.domain.event_types import PROCESSED_TYPES
+from goald.pipeline.intake import AcceptedEvent, Intake, intake
 
 JSON: Final = "application/json"
 ONE: Final = "application/cloudevents+json"
@@ -14,13 +18,13 @@ MANY: Final = "application/cloudevents-batch+json"
 
 
 def documented(schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """For a route's `openapi_extra`: its body, by content type."""
+    """Return a route's `openapi_extra` for a body with these schemas by content type."""
     content = {media: {"schema": schema} for media, schema in schemas.items()}
     return {"requestBody": {"required": True, "content": content}}
 
 
 async def event_bytes(request: StrictRequest, *media: str) -> bytes:
-    """The body. Raises UnsupportedMedia where it is none of these types; TooLarge."""
+    """Return the body. Raises UnsupportedMedia for another content type, and TooLarge."""
     given = _media(request)
     if given not in media:
         raise UnsupportedMedia(f"The body must be {' or '.join(media)}")
@@ -28,17 +32,27 @@ async def event_bytes(request: StrictRequest, *media: str) -> bytes:
     return await request.body()
 
 
-async def taken(request: StrictRequest, tenant: str, now_us: int) -> Intake:
-    """The events of a request. Raises InvalidEvent where it holds none, BadRequest where it
-    holds them in another way than its type says."""
+async def read_events(request: StrictRequest, tenant: str, now_us: int) -> Intake:
+    """Return the events of a request. Raises InvalidEvent for a body without events, BadRequest if
+    the body does not match its content type."""
     body = await event_bytes(request, JSON, ONE, MANY)
     found = intake(body, tenant, now_us)
     if found.is_list and _media(request) == ONE:
-        raise BadRequest(f"A list of events is {MANY}")
+        raise BadRequest(f"The content type of a list of events is {MANY}")
     if not found.is_list and _media(request) == MANY:
-        raise BadRequest(f"An event by itself is {ONE}")
+        raise BadRequest(f"The content type of a single event is {ONE}")
     return found
 
 
 def _media(request: StrictRequest) -> str:
     return request.headers.get("content-type", "").lower().partition(";")[0].strip()
+
+
+def ignored_types(found: Intake) -> Counter[str]:
+    """Count the accepted events of types that have no effect, by type."""
+    types = (_type_of(event) for event in found.accepted)
+    return Counter(name for name in types if name not in PROCESSED_TYPES)
+
+
+def _type_of(event: AcceptedEvent) -> str:
+    return str(orjson.loads(event.payload)["type"])

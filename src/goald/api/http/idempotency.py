@@ -1,5 +1,5 @@
-"""`Idempotency-Key`: a request that is sent again with the same key is answered again, and not
-done twice. For POST routes that make something."""
+"""`Idempotency-Key`: a repeated request with the same key gets the first response, and is not
+executed twice. For POST routes that create something."""
 
 import asyncio
 import hashlib
@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import structlog
-from fastapi import Header, Request, Response
+from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
-from goald.api.dependencies import Dependencies
-from goald.api.ports import Caller
+from goald.api.dependencies import Deps
+from goald.api.ports import Caller, IdempotencyStore
 from goald.api.problems import ConflictProblem
 from goald.api.publishing import PATIENCE_S
 from goald.domain.errors import ServiceUnavailable
@@ -30,69 +30,80 @@ Key = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x20-\x7e]*$",
-        description="Sent again with the same key within 24 h, the same request gets the same "
-        "answer, with `Idempotency-Replayed: true`, and nothing is done twice. Another request "
-        "with that key, or one while the first is still under way, gets 409.",
+        description="A repeated request with the same key within 24 hours gets the same response, "
+        "with `Idempotency-Replayed: true`, and is not executed again. A different request with "
+        "the key, or a repeat while the first request is in progress, gets 409.",
         examples=["7f1c9a52-order-1001"],
     ),
 ]
 
 REPLAYED_HEADER = {
     REPLAYED: {
-        "description": "`true` where this is the answer to an earlier request with this key",
+        "description": "`true` if this is the response to an earlier request with the same key",
         "schema": {"type": "string", "enum": ["true"]},
     }
 }
-"""For the `headers` of an answer in a route's `responses`."""
+"""The `headers` of a response in a route's `responses`."""
 
 
-async def once(
-    request: Request,
-    parts: Dependencies,
-    caller: Caller,
-    key: str | None,
-    status: int,
-    do: Callable[[], Awaitable[BaseModel]],
-) -> Response:
-    """What `do` gives, as JSON with this status; under a key, done once a tenant and day.
+class IdempotentRequest:
+    """A request that is executed at most once per tenant, key and day if it has a key."""
 
-    Only an answer that `do` gave is kept: what it raises leaves the key free, so that the
-    request may be mended or tried again. Raises ConflictProblem, and ServiceUnavailable where Redis
-    cannot say whether it was done before. What is too much to be kept (decision 17) is done
-    again, which its ids make harmless.
-    """
-    if key is None:
-        return _response(StoredResponse(status, _body(await do())))
-    tenant, digest = caller.tenant_id, await _digest(request)
-    standing = await _in_time(parts.idempotency.begin(tenant, key, digest))
-    if isinstance(standing, StoredResponse):
-        return _response(standing, {REPLAYED: "true"})
-    if standing is IdempotencyState.KEY_REUSED:
-        raise ConflictProblem("This Idempotency-Key belongs to another request")
-    if standing is IdempotencyState.IN_FLIGHT:
-        raise ConflictProblem(
-            "A request with this Idempotency-Key is still under way", headers={"Retry-After": "1"}
-        )
-    answer = None
-    try:
-        answer = StoredResponse(status, _body(await do()))
-    finally:
+    def __init__(self, request: Request, store: IdempotencyStore, key: str | None) -> None:
+        self._request = request
+        self._store = store
+        self._key = key
+
+    async def execute(
+        self, caller: Caller, status: int, action: Callable[[], Awaitable[BaseModel]]
+    ) -> Response:
+        """Return the result of `action` as JSON with this status.
+
+        Only successful responses are stored: an exception of `action` releases the key, so that
+        the request can be corrected or retried. Raises ConflictProblem for a key in use, and
+        ServiceUnavailable if Redis cannot say whether the request was executed. A response that is
+        too large to store (docs/decisions/0017) is computed again, which its derived ids make
+        harmless.
+        """
+        if self._key is None:
+            return _response(StoredResponse(status, _body(await action())))
+        tenant, digest = caller.tenant_id, await _digest(self._request)
+        state = await _with_timeout(self._store.begin(tenant, self._key, digest))
+        if isinstance(state, StoredResponse):
+            return _response(state, {REPLAYED: "true"})
+        if state is IdempotencyState.KEY_REUSED:
+            raise ConflictProblem("This Idempotency-Key belongs to a different request")
+        if state is IdempotencyState.IN_FLIGHT:
+            raise ConflictProblem(
+                "A request with this Idempotency-Key is in progress", headers={"Retry-After": "1"}
+            )
+        response = None
         try:
-            await _in_time(parts.idempotency.end(tenant, key, digest, answer))
-        except ServiceUnavailable as error:
-            # What was done is done, and is answered; the key is free again in a minute.
-            _log.warning("an answer was not kept", error=str(error))
-    return _response(answer)
+            response = StoredResponse(status, _body(await action()))
+        finally:
+            try:
+                await _with_timeout(self._store.end(tenant, self._key, digest, response))
+            except ServiceUnavailable as error:
+                # The action is done, so the caller gets its response. The key expires in a minute.
+                _log.warning("cannot store an idempotent response", error=str(error))
+        return _response(response)
 
 
-async def _in_time(call: Awaitable[T]) -> T:
-    """ServiceUnavailable after PATIENCE_S: a caller with a key waits no longer for a Redis that
-    does not answer than one without (D6)."""
+async def _idempotent(request: Request, dependencies: Deps, key: Key = None) -> IdempotentRequest:
+    return IdempotentRequest(request, dependencies.events.idempotency, key)
+
+
+Idempotent = Annotated[IdempotentRequest, Depends(_idempotent)]
+"""The parameter type for a route that supports `Idempotency-Key`."""
+
+
+async def _with_timeout(call: Awaitable[T]) -> T:
+    """Raise ServiceUnavailable after PATIENCE_S, as a publication without a key does (D6)."""
     try:
         async with asyncio.timeout(PATIENCE_S):
             return await call
     except TimeoutError:
-        raise ServiceUnavailable(f"Redis did not answer within {PATIENCE_S:g} s") from None
+        raise ServiceUnavailable(f"Redis did not respond within {PATIENCE_S:g} s") from None
 
 
 async def _digest(request: Request) -> bytes:
@@ -107,5 +118,5 @@ def _body(model: BaseModel) -> bytes:
     return model.model_dump_json(exclude_none=True).encode()
 
 
-def _response(answer: StoredResponse, headers: dict[str, str] | None = None) -> Response:
-    return Response(answer.body, answer.status, headers, "application/json")
+def _response(stored: StoredResponse, headers: dict[str, str] | None = None) -> Response:
+    return Response(stored.body, stored.status, headers, "application/json")

@@ -1,5 +1,5 @@
-"""What stands around every request: it is counted, its answer gets headers that keep
-browsers and caches from harm, and an error that nobody foresaw tells nothing."""
+"""Middleware around every request: metrics, security headers, and a response without details for
+unexpected errors."""
 
 import time
 
@@ -17,8 +17,8 @@ _API_HEADERS = [*_HEADERS, (b"cache-control", b"no-store")]
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class Edge:
-    """A pure ASGI middleware. What is not HTTP passes untouched."""
+class HttpMiddleware:
+    """A plain ASGI middleware. Passes anything but HTTP through."""
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
         self._app = app
@@ -29,13 +29,13 @@ class Edge:
             await self._app(scope, receive, send)
             return
         if b"%" in (scope.get("raw_path") or b""):
-            # In a copy: the server logs the path that it knows.
+            # A copy: the server logs the original path.
             scope = {**scope, "path": routing_path(scope["raw_path"])}
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         status = 0
         headers = _API_HEADERS if scope["path"].startswith("/api/") else _HEADERS
 
-        async def sent(message: Message) -> None:
+        async def send_and_observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -43,16 +43,16 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, sent)
+            await self._app(scope, receive, send_and_observe)
         except Exception:
             _log.exception("request failed", method=scope["method"], path=scope["path"])
-            # Where the answer has begun nothing more is sent: the server then cuts the
-            # connection, and the caller sees that it is not whole.
+            # If the response has started, nothing more is sent: the server closes the connection,
+            # and the client notices that the response is incomplete.
             if status == 0:
-                await unknown_error()(scope, receive, sent)
+                await unknown_error()(scope, receive, send_and_observe)
             else:
                 status = 500
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.count(route, method, status, time.perf_counter() - begun)
+            self._metrics.count(route, method, status, time.perf_counter() - started_at)

@@ -1,6 +1,6 @@
-"""How a route is served: who calls is asked first, then the body is read, strictly.
+"""The route class: it authenticates the caller, then reads the body, then calls the endpoint.
 
-Every file in `routes` makes its routes on a `Router` of this module.
+Every module in `routes` creates its routes on a `Router` of this module.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
@@ -18,7 +18,8 @@ GUARDED = "/api/v1/"
 
 
 class Route(APIRoute):
-    """A route of the API. One under /api/v1 has exactly one `Access`: TypeError without."""
+    """A route of the API. Raises TypeError for a route under /api/v1 without exactly one
+    `Access`."""
 
     access: Access | None
 
@@ -34,41 +35,41 @@ class Route(APIRoute):
         calls: list[object] = [dependency.call for dependency in self.dependant.dependencies]
         found = [call for call in calls if isinstance(call, Access)]
         if self.path.startswith(GUARDED) and len(found) != 1:
-            raise TypeError(f"{self.path} must take one of access.Reads, Edits, Writes, Audits")
+            raise TypeError(f"{self.path} needs one of access.Reads, Edits, Writes, Audits")
         access = self.access = found[0] if found else None
-        takes_body = self.body_field is not None
+        has_body = self.body_field is not None
         parameters = frozenset(_query_parameters(self.dependant))
         serve = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            strict = StrictRequest(request.scope, request.receive)
+            strict_request = StrictRequest(request.scope, request.receive)
             if access is not None:
-                await access.admit(strict)
-                _refuse_unknown(strict, parameters)
-            if takes_body:
-                await strict.take_json()
-            return await serve(strict)
+                await access.admit(strict_request)
+                _refuse_unknown_parameters(strict_request, parameters)
+            if has_body:
+                await strict_request.take_json()
+            return await serve(strict_request)
 
         return handle
 
 
-def _query_parameters(of: Dependant) -> Iterator[str]:
-    yield from (field.alias for field in of.query_params)
-    for dependency in of.dependencies:
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for dependency in dependant.dependencies:
         yield from _query_parameters(dependency)
 
 
-def _refuse_unknown(request: Request, parameters: frozenset[str]) -> None:
-    """A filter that is misspelt must not give what it was to keep out."""
+def _refuse_unknown_parameters(request: Request, parameters: frozenset[str]) -> None:
+    """Refuse misspelt filters, which would otherwise return too much."""
     unknown = sorted(request.query_params.keys() - parameters)
     if unknown:
         known = ", ".join(sorted(parameters)) or "none"
         raise BadRequest(
-            f"{unknown[0]}: there is no such query parameter here; there are: {known}",
-            errors=[{"parameter": name, "detail": "is not known here"} for name in unknown],
+            f"{unknown[0]}: unknown query parameter; the known ones are: {known}",
+            errors=[{"parameter": name, "detail": "unknown parameter"} for name in unknown],
         )
 
 
-def Router() -> APIRouter:  # noqa: N802 -- stands where FastAPI's own class would
-    """What a file in `routes` puts its routes on."""
+def Router() -> APIRouter:  # noqa: N802 -- used like FastAPI's class
+    """Return the router for a module in `routes`."""
     return APIRouter(route_class=Route)

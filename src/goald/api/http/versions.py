@@ -1,6 +1,7 @@
-"""Versions of workflows and goals: `ETag`, and what `If-Match` asks for (3.4, RFC 9110)."""
+"""Versions of workflows and goals: `ETag` and `If-Match` (RFC 9110)."""
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -11,17 +12,17 @@ from goald.domain.configuration.edits import ExpectedVersion
 from goald.domain.configuration.workflows import GoalRow, WorkflowRow
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-_OURS = re.compile(r'"([1-9][0-9]{0,9})"')
+_VERSION_TAG = re.compile(r'"([1-9][0-9]{0,9})"')
 
 ETAG: dict[str, Any] = {
     "ETag": {
-        "description": "the version, for `If-Match`",
+        "description": "The version, for `If-Match`.",
         "schema": {"type": "string", "examples": ['"1"']},
     }
 }
-"""What OpenAPI is to say of an answer's headers."""
+"""The OpenAPI description of response headers."""
 LOCATION: dict[str, Any] = {
-    "Location": {"description": "where it is now", "schema": {"type": "string"}}
+    "Location": {"description": "The path of the new object.", "schema": {"type": "string"}}
 }
 
 
@@ -34,7 +35,7 @@ def status_of(result: EditResult[Any]) -> int:
 
 
 def etag(row: WorkflowRow | GoalRow) -> str:
-    """A strong tag: the version in quotes."""
+    """Return the version as a strong entity tag."""
     return f'"{row.metadata.version if row.metadata else 0}"'
 
 
@@ -42,12 +43,12 @@ async def _if_match(
     request: Request,
     if_match: Annotated[
         str | None,
-        Header(description="only if it is of this version, as `ETag` told; else 412"),
+        Header(description="The expected version, from `ETag`; 412 if it does not match."),
     ] = None,
 ) -> ExpectedVersion:
     if if_match is None:
         return ExpectedVersion()
-    # A header that comes twice is one list.
+    # Repeated headers form one list.
     text = ",".join(request.headers.getlist("if-match")).strip(" \t")
     if text == "*":
         return ExpectedVersion(must_exist=True)
@@ -55,9 +56,15 @@ async def _if_match(
     if not all(_TAG.fullmatch(tag) for tag in tags if tag) or not any(tags):
         detail = 'must be *, or versions in quotes, such as "3"'
         raise BadRequest(f"If-Match {detail}", errors=[{"parameter": "If-Match", "detail": detail}])
-    # A weak tag is of no version: what it names is only like what was seen.
-    found = (_OURS.fullmatch(tag) for tag in tags)
-    return ExpectedVersion(versions=frozenset(int(tag[1]) for tag in found if tag))
+    # A weak tag matches no version: it identifies similar content only.
+    matches = (_VERSION_TAG.fullmatch(tag) for tag in tags)
+    return ExpectedVersion(versions=frozenset(int(tag[1]) for tag in matches if tag))
 
 
 IfMatch = Annotated[ExpectedVersion, Depends(_if_match)]
+"""The parameter type for a route that supports `If-Match`."""
+
+
+def with_version(expected: ExpectedVersion, version: int | None) -> ExpectedVersion:
+    """Return the expected version with the `version` of a body added."""
+    return replace(expected, version=version)

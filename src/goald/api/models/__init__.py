@@ -1,1 +1,1 @@
-"""What goes in and out over HTTP, in Pydantic."""
+"""Pydantic models of requests and responses."""

@@ -1,4 +1,4 @@
-"""Entries of the audit log, as they are answered."""
+"""Responses with entries of the audit log."""
 
 from typing import Any
 
@@ -45,23 +45,24 @@ _ACHIEVED: JsonDict = {
 
 
 class AuditEntry(BaseModel):
-    """Who changed what, or what was achieved."""
+    """A change of the configuration, or an achievement."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_UPDATED, _ACHIEVED]})
 
     recorded_at: str = Field(json_schema_extra={"format": "date-time"})
-    actor: str = Field(description="the token's `sub`; `goald` for an achievement")
-    action: str = Field(description="what happened; a later release may have more of them")
+    actor: str = Field(description="The `sub` of the token; `goald` for an achievement.")
+    action: str = Field(description="The action. Later releases may add actions.")
     subject: str = Field(
-        description="what it happened to: `workflow`, `goal`, `enrollment`, `webhook`, or a "
-        "kind of the catalog"
+        description="The type of the object: `workflow`, `goal`, "
+        "`enrollment`, `webhook`, or a kind "
+        "of the catalog."
     )
     subject_id: str
     workflow_id: str | None
-    before: dict[str, Any] | None = Field(description="null for what was not there before")
-    after: dict[str, Any] | None = Field(description="null for what is not there any more")
+    before: dict[str, Any] | None = Field(description="Null for a new object.")
+    after: dict[str, Any] | None = Field(description="Null for a deleted object.")
     hash: str = Field(
-        description="SHA-256 over this entry and the hash of the one before it in its chain"
+        description="The SHA-256 of this entry and the hash of the previous entry in its chain."
     )
 
     @classmethod
@@ -88,6 +89,7 @@ class AuditPage(BaseModel):
 
     items: list[AuditEntry]
     next_cursor: str | None = Field(
-        description="asks for what follows, as `cursor`; null where nothing does. A page of a "
-        "filtered list may be short, or empty, and more follow"
+        description="The `cursor` of the next page; null on the last page. "
+        "A page of a filtered list "
+        "may be short or empty although more pages follow."
     )

@@ -1,14 +1,14 @@
-"""Entities of the catalog, as they are sent and answered."""
+"""Requests and responses for catalog entities."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from goald.api.models.editing import ChangeRequest
+from goald.api.models.requests import ChangeRequest
 from goald.domain.configuration.criteria import Text
 from goald.domain.configuration.goals import CatalogKind
 
 
 class EntityChange(ChangeRequest):
-    """What an entity is to be."""
+    """The desired entity."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Contact Us"}]})
 
@@ -16,7 +16,7 @@ class EntityChange(ChangeRequest):
 
 
 class EntityAnswer(BaseModel):
-    """What a goal may refer to: a tag, a form, a calendar and so on."""
+    """An entity that goals may refer to: a tag, a form, a calendar and so on."""
 
     model_config = ConfigDict(
         title="Entity",
@@ -29,7 +29,7 @@ class EntityAnswer(BaseModel):
 
 
 class EntityPage(BaseModel):
-    """Entities of one kind, by id."""
+    """Entities of one kind, ordered by id."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -44,5 +44,5 @@ class EntityPage(BaseModel):
 
     items: list[EntityAnswer]
     next_cursor: str | None = Field(
-        description="asks for what follows, as `cursor`; null where nothing does"
+        description="The `cursor` of the next page; null on the last page."
     )

@@ -1,10 +1,10 @@
-"""What is sent in and answered by the routes that make events."""
+"""Requests and responses of the routes that send events."""
 
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from goald.api.models.body import Body
+from goald.api.models.requests import Body
 from goald.domain.configuration.criteria import Id
 
 EVENT_EXAMPLE: Final[dict[str, Any]] = {
@@ -32,20 +32,22 @@ EVENT: Final[dict[str, Any]] = {
     "title": "Event",
     "type": "object",
     "description": "A CloudEvents 1.0 event of at most 64 KiB. `id` and `source` together are "
-    "unique within a tenant; more attributes and more fields of `data` are kept as they are.",
+    "unique within a tenant. Additional attributes and fields of `data` are kept unchanged.",
     "required": ["id", "source", "type", "time", "data"],
     "maxProperties": 64,
     "properties": {
-        "specversion": {"enum": ["1.0", None], "description": "1.0 where absent"},
+        "specversion": {"enum": ["1.0", None], "description": "Default: 1.0."},
         "id": _NAME,
         "source": _NAME,
-        "type": _NAME | {"description": "one that goald does not read is passed over"},
+        "type": _NAME | {"description": "Events of unknown types are ignored."},
         "time": {
             "type": "string",
             "format": "date-time",
-            "description": "when it happened: RFC 3339 with offset, at most 24 h ahead",
+            "description": "When it happened: RFC 3339 with an offset, at most "
+            "24 hours in the future.",
         },
-        "tenantid": _ID | {"description": "the caller's tenant, which it is where absent"},
+        "tenantid": _ID
+        | {"description": "Default: the caller's tenant. Another tenant is refused."},
         "traceparent": {"type": ["string", "null"], "maxLength": 128},
         "data": {
             "type": "object",
@@ -56,14 +58,14 @@ EVENT: Final[dict[str, Any]] = {
     },
     "examples": [EVENT_EXAMPLE],
 }
-"""The component `Event` of the OpenAPI document: what is read is not a model, but bytes."""
+"""The component `Event` of the OpenAPI document. Not a model, because events are read as bytes."""
 
 EVENT_REF: Final[dict[str, Any]] = {"$ref": "#/components/schemas/Event"}
 EVENTS: Final[dict[str, Any]] = {
     "title": "Events",
     "type": "array",
     "items": {
-        "anyOf": [EVENT_REF, {"description": "Anything else is refused by itself."}],
+        "anyOf": [EVENT_REF, {"description": "Anything else is refused individually."}],
     },
     "examples": [[EVENT_EXAMPLE]],
     "minItems": 1,
@@ -72,26 +74,37 @@ EVENTS: Final[dict[str, Any]] = {
 
 
 class RefusedEventAnswer(BaseModel):
-    """An event that was not taken, and why."""
+    """An event that was refused."""
 
     model_config = ConfigDict(title="RefusedEvent")
 
-    index: int = Field(description="its place in the list, from 0 on")
-    id: str | None = Field(None, description="its own id, where it can be read")
-    reason: str = Field(description="the words that goald:dead would have")
+    index: int = Field(description="The position in the list, from 0.")
+    id: str | None = Field(None, description="The id of the event, if it can be read.")
+    reason: str = Field(description="The reason, as in dead letters.")
 
 
-class EventsTaken(BaseModel):
-    """Which events are on the streams by now."""
+class IgnoredType(BaseModel):
+    """An event type that has no effect."""
+
+    type: str
+    nearest: str | None = Field(
+        None, description="The most similar type that has an effect, if the type seems misspelt."
+    )
+
+
+class EventsAccepted(BaseModel):
+    """The result for each event. Accepted events are on the streams."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
                     "accepted": 2,
+                    "ignored": 1,
+                    "ignored_types": [{"type": "payment.complete", "nearest": "payment.completed"}],
                     "refused": [
                         {
-                            "index": 1,
+                            "index": 2,
                             "id": "evt-1002",
                             "reason": "data.contact_id: required, but absent",
                         }
@@ -101,12 +114,17 @@ class EventsTaken(BaseModel):
         }
     )
 
-    accepted: int
+    accepted: int = Field(description="How many events were accepted, including ignored ones.")
+    ignored: int = Field(
+        description="How many of the accepted events have a type without effect: they are counted "
+        "and ignored."
+    )
+    ignored_types: list[IgnoredType] = Field(description="The types of the ignored events.")
     refused: list[RefusedEventAnswer]
 
 
 class NewEnrollment(Body):
-    """A contact that has begun a run through the workflow."""
+    """The enrollment of a contact in the workflow."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -128,28 +146,34 @@ class NewEnrollment(Body):
         max_length=64,
         strict=True,
         json_schema_extra={"format": "date-time"},
-        description="RFC 3339 with offset, at most 24 h ahead; now, where absent",
+        description="RFC 3339 with an offset, at most 24 hours in the future. Default: now.",
     )
     pending_actions: int | None = Field(
-        None, strict=True, ge=0, le=2**31 - 1, description="what an exit would save"
+        None,
+        strict=True,
+        ge=0,
+        le=2**31 - 1,
+        description="The number of actions that an exit would cancel.",
     )
 
 
 class EnrollmentEnd(Body):
-    """An enrollment that has left its workflow for a reason of its own."""
+    """The end of an enrollment for another reason than its goals."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "completed"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "completed", "contact_id": "contact-1"}]}
+    )
 
     reason: Literal["completed", "exited", "cancelled"]
     contact_id: Id | None = Field(
         None,
-        description="needed where goald may not know the enrollment yet: what was sent a moment "
-        "ago may still be on its way",
+        description="Required if the enrollment was sent so recently that it may not have been "
+        "processed.",
     )
 
 
-class EventMade(BaseModel):
-    """The event that was published; the same for a repeat."""
+class PublishedEvent(BaseModel):
+    """The published event. A repeated request returns the same event."""
 
     model_config = ConfigDict(
         json_schema_extra={

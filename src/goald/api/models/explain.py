@@ -1,8 +1,10 @@
-"""What the dry run answers: the event against each enrollment and goal of its contact."""
+"""The response of the dry run: the event evaluated against each enrollment and goal of its
+contact."""
 
+from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class ExplainedEvent(BaseModel):
@@ -10,22 +12,31 @@ class ExplainedEvent(BaseModel):
     type: str
     tenant_id: str
     contact_id: str
-    time: str = Field(description="as it was sent")
+    time: str = Field(description="As in the event.")
 
 
 class ExplainedGoal(BaseModel):
     goal_id: str
     goal_type: str
-    criteria: dict[str, Any] = Field(description="what is set; amounts are decimal strings")
-    matched: bool = Field(description="the event has what the criteria ask for, in time")
-    achieved: bool = Field(description="it would be recorded as an achievement")
+    criteria: dict[str, Any] = Field(description="The criteria that are set.")
+    matched: bool = Field(
+        description="The event meets the criteria, after the enrollment and `effective_from`."
+    )
+    achieved: bool = Field(description="The match would be recorded as an achievement.")
     reason: str | None = Field(
-        description="why it was not matched, or not achieved: `wrong tag`, `no tag to compare`, "
+        description="Why it is not matched, or not achieved: `wrong tag`, `no tag to compare`, "
         "`amount below`, `no amount`, `wrong product`, `wrong currency`, `wrong calendar`, "
         "`wrong service`, `wrong form`, `wrong stage`, `wrong pipeline`, `other event type`, "
         "`before enrollment`, `before effective_from`, `never activated`, `goal inactive`, "
-        "`workflow inactive`, `already met`, `an older goal completes it`"
+        "`workflow inactive`, `already met`, `an older goal completes it`."
     )
+
+    @field_validator("criteria")
+    @classmethod
+    def _exact_amount(cls, criteria: dict[str, Any]) -> dict[str, Any]:
+        """An amount is a number in responses."""
+        amount = criteria.get("min_amount")
+        return criteria | {"min_amount": Decimal(amount)} if isinstance(amount, str) else criteria
 
 
 class ExplainedEnrollment(BaseModel):
@@ -34,18 +45,23 @@ class ExplainedEnrollment(BaseModel):
     status: str
     enrolled_at: str
     ended_at: str | None
-    goal_logic: str | None = Field(description="null where it is not known, or does not matter")
-    matched: bool = Field(description="some goal of it was matched")
-    completes: bool = Field(description="the event would take the contact out of the workflow")
-    reason: str | None = Field(
-        description="why no goal of it can be: `workflow inactive`, `workflow unknown`, "
-        "`no goals`, `enrollment completed_goal` (or how else it ended)"
+    goal_logic: str | None = Field(description="Null if it is unknown or irrelevant.")
+    matched: bool = Field(description="At least one of its goals matches.")
+    completes: bool = Field(
+        description="The event would complete the enrollment and publish an exit."
     )
-    goals: list[ExplainedGoal] = Field(description="oldest first; none once it has ended")
+    reason: str | None = Field(
+        description="Why none of its goals can match: `workflow inactive`, `workflow unknown`, "
+        "`no goals`, `enrollment completed_goal` (or another status)."
+    )
+    goals: list[ExplainedGoal] = Field(
+        description="Oldest first; empty if the enrollment has ended."
+    )
 
 
 class Explanation(BaseModel):
-    """What would come of the event, and why not more. Times are RFC 3339."""
+    """The effects that the event would have, and the reasons for the goals that do not match. Times
+    are RFC 3339."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -75,7 +91,7 @@ class Explanation(BaseModel):
                                 {
                                     "goal_id": "0190b5a4-6a3e-7c10-9d0f-0d7e6f1f7a11",
                                     "goal_type": "purchase_made",
-                                    "criteria": {"min_amount": "200.00"},
+                                    "criteria": {"min_amount": 200.00},
                                     "matched": False,
                                     "achieved": False,
                                     "reason": "amount below",
@@ -90,15 +106,17 @@ class Explanation(BaseModel):
     )
 
     event: ExplainedEvent
-    matched: bool = Field(description="some goal of some enrollment was matched")
+    matched: bool = Field(description="At least one goal matches.")
     reason: str | None = Field(
-        description="why nothing could be: `not enrolled`, `other event type`, `other tenant's` "
-        "(then nothing was looked up)"
+        description="Why nothing can match: `not enrolled`, `other event "
+        "type`, or `other tenant's` "
+        "(nothing was looked up)."
     )
     enrollments: list[ExplainedEnrollment] = Field(
-        description="the active ones, then those that have ended, newest first"
+        description="Active enrollments, then ended ones, newest first."
     )
     truncated: bool = Field(
-        description="the contact has more: about the newest 1,000 active ones and the last 100 "
-        "that ended are shown"
+        description="The contact has more enrollments than the newest "
+        "1,000 active and the last 100 "
+        "ended ones, approximately, that are returned."
     )

@@ -1,4 +1,4 @@
-"""Goals, as they are sent and answered, in the bodies of the spec."""
+"""Requests and responses for goals, with the bodies of the specification."""
 
 from typing import Any
 from uuid import UUID
@@ -6,15 +6,21 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.api.models.editing import ChangeRequest, SeenVersion, require_metadata
-from goald.api.models.times import StrictTimeUs
+from goald.api.models.requests import (
+    ChangeRequest,
+    SeenVersion,
+    StrictTimeUs,
+    require_metadata,
+)
 from goald.domain.configuration.criteria import Id
 from goald.domain.configuration.criteria_schema import criteria_schema
 from goald.domain.configuration.goals import LISTENS_TO, GoalType
 from goald.domain.configuration.workflows import GoalRow
 from goald.domain.times import rfc3339
 
-_ANY_CRITERIA = "What an event must carry; see `GET /api/v1/goal-types`. Null or false: not set."
+_ANY_CRITERIA = (
+    "The conditions for events; see `GET /api/v1/goal-types`. Null or false means not set."
+)
 _TAG: JsonDict = {"tag_id": "tag-1", "tag_name": "Purchased"}
 _GOAL: JsonDict = {
     "id": "0190b5a4-6a3e-7c10-9d0f-0d7e6f1f7a11",
@@ -30,13 +36,13 @@ _GOAL: JsonDict = {
 }
 
 
-def _left_out() -> Any:
-    """Of what may be left out and may not be null: None is then what was left out."""
+def _absent() -> Any:
+    """The default of a field that may be absent, but not null: None means absent."""
     return None
 
 
-def _tell_criteria(schema: dict[str, Any]) -> None:
-    """Of which type they are says what they may be."""
+def _describe_criteria(schema: dict[str, Any]) -> None:
+    """Add the criteria of each goal type to the JSON Schema."""
     schema["required"] = ["goal_type", "criteria"]
     schema["oneOf"] = [
         {
@@ -55,57 +61,57 @@ def _tell_criteria(schema: dict[str, Any]) -> None:
 
 
 class GoalRequest(ChangeRequest):
-    """A goal that is to be added."""
+    """A goal to add."""
 
-    model_config = ConfigDict(json_schema_extra=_tell_criteria)
+    model_config = ConfigDict(json_schema_extra=_describe_criteria)
 
     goal_type: GoalType
     criteria: Any = Field(None, description=_ANY_CRITERIA, json_schema_extra={"type": "object"})
-    key: Id | None = Field(None, description="a name of yours for it, once in a workflow")
+    key: Id | None = Field(None, description="Your name for the goal, unique in its workflow.")
     is_active: bool = True
     effective_from: StrictTimeUs | None = Field(
         None,
-        description="only events from this time on count; where left out, from the time that "
-        "goal and workflow are first active",
+        description="Events before this time do not count. Default: when the goal and the workflow "
+        "become active for the first time.",
     )
 
 
 class GoalChange(ChangeRequest):
-    """What is to change of a goal. What is left out stays as it is."""
+    """The fields of a goal to change. Absent fields keep their values."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"is_active": False}]})
 
     goal_type: GoalType = Field(
-        default_factory=_left_out, description="another type needs criteria of its own"
+        default_factory=_absent, description="A new type requires new criteria."
     )
     criteria: dict[str, Any] = Field(
-        default_factory=_left_out,
-        description=_ANY_CRITERIA + " They take the place of the ones before.",
+        default_factory=_absent,
+        description=_ANY_CRITERIA + " They replace the current criteria.",
     )
-    is_active: bool = Field(default_factory=_left_out)
+    is_active: bool = Field(default_factory=_absent)
     effective_from: StrictTimeUs = Field(
-        default_factory=_left_out, description="only events from this time on count"
+        default_factory=_absent, description="Events before this time do not count."
     )
-    key: Id | None = Field(None, description="null takes it away")
+    key: Id | None = Field(None, description="Null removes the key.")
     version: SeenVersion = None
 
 
 class GoalAnswer(BaseModel):
-    """A goal. Amounts are numbers with every digit that they were given with."""
+    """A goal. Amounts are numbers with all their digits."""
 
     model_config = ConfigDict(title="Goal", json_schema_extra={"examples": [_GOAL]})
 
     id: UUID
     workflow_id: str
     goal_type: GoalType
-    criteria: dict[str, Any] = Field(description="what is set, and nothing else")
+    criteria: dict[str, Any] = Field(description="The criteria that are set.")
     is_active: bool
     key: str | None
     effective_from: str | None = Field(
-        description="null until goal and workflow are first active",
+        description="Null until the goal and the workflow are active for the first time.",
         json_schema_extra={"format": "date-time"},
     )
-    version: int = Field(description="counts its changes")
+    version: int = Field(description="Incremented by each change.")
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     updated_at: str = Field(json_schema_extra={"format": "date-time"})
 
@@ -128,28 +134,28 @@ class GoalAnswer(BaseModel):
 
 
 class GoalList(BaseModel):
-    """The goals of a workflow, in their order."""
+    """The goals of a workflow, in order of position."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"goals": [_GOAL], "total": 1}]})
 
     goals: list[GoalAnswer]
-    total: int = Field(description="how many there are in all")
+    total: int = Field(description="The total number.")
 
 
 class GoalTypeAnswer(BaseModel):
-    """A type of goal, and what an editor needs to ask for."""
+    """A goal type, with the criteria that an editor asks for."""
 
     model_config = ConfigDict(title="GoalTypeDescription")
 
     goal_type: GoalType
     title: str
     description: str
-    event_type: str = Field(description="the type of event that achieves it")
-    criteria_schema: dict[str, Any] = Field(description="JSON Schema, 2020-12")
+    event_type: str = Field(description="The event type that achieves it.")
+    criteria_schema: dict[str, Any] = Field(description="JSON Schema 2020-12.")
 
 
 class GoalTypeList(BaseModel):
-    """Every type of goal that there is."""
+    """All goal types."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""Enrollments, achievements and listeners, as they are answered."""
+"""Responses with enrollments, achievements and listeners."""
 
 from typing import Any
 from uuid import UUID
@@ -60,7 +60,7 @@ _LISTENERS: JsonDict = {
 
 
 class EnrollmentResponse(BaseModel):
-    """One contact's run through a workflow."""
+    """The enrollment of a contact in a workflow."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_ENROLLMENT]})
 
@@ -70,11 +70,11 @@ class EnrollmentResponse(BaseModel):
     status: EnrollmentStatus
     enrolled_at: str = Field(json_schema_extra={"format": "date-time"})
     ended_at: str | None = Field(
-        description="when its status left `active`", json_schema_extra={"format": "date-time"}
+        description="When the status left `active`.", json_schema_extra={"format": "date-time"}
     )
-    met_goals: list[UUID] = Field(description="the goals that it has met, by id")
-    pending_actions: int | None = Field(description="as the platform said when it began")
-    cancelled_actions: int | None = Field(description="as the engine said that obeyed the exit")
+    met_goals: list[UUID] = Field(description="The ids of the goals that it met.")
+    pending_actions: int | None = Field(description="From the start of the enrollment.")
+    cancelled_actions: int | None = Field(description="From the acknowledgement of the exit.")
     exit_acknowledged_at: str | None = Field(json_schema_extra={"format": "date-time"})
 
     @classmethod
@@ -102,17 +102,17 @@ class AchievementResponse(BaseModel):
     workflow_id: str
     workflow_enrollment_id: str
     contact_id: str
-    goal_config_id: UUID = Field(description="the goal; it may have been deleted since")
+    goal_config_id: UUID = Field(description="The id of the goal, which may have been deleted.")
     goal_type: GoalType
     achieved_at: str = Field(
-        description="the time of the event", json_schema_extra={"format": "date-time"}
+        description="The time of the event.", json_schema_extra={"format": "date-time"}
     )
     recorded_at: str = Field(json_schema_extra={"format": "date-time"})
     trigger_event: dict[str, Any] = Field(
-        description="the data of the event; empty once the contact was deleted"
+        description="The data of the event; empty after the contact was deleted."
     )
     metadata: dict[str, Any] = Field(
-        description="`event_id`, `source`, `type` and `time` of the event, and its `traceparent`"
+        description="`event_id`, `source`, `type`, `time` and `traceparent` of the event."
     )
 
     @classmethod
@@ -131,7 +131,7 @@ class AchievementResponse(BaseModel):
         )
 
 
-_NEXT = "asks for what follows, as `cursor`; null where nothing does"
+_NEXT = "The `cursor` of the next page; null on the last page."
 
 
 class EnrollmentPage(BaseModel):
@@ -159,27 +159,31 @@ class AchievementPage(BaseModel):
 class ListeningGoal(BaseModel):
     id: UUID
     goal_type: GoalType
-    event_type: str = Field(description="the type of event that it is achieved by")
+    event_type: str = Field(description="The event type that achieves it.")
 
 
 class Shards(BaseModel):
-    ready: int = Field(description="those of the live ones that have this version")
+    ready: int = Field(description="Live shards that have loaded this version.")
     live: int
 
 
 class Listeners(BaseModel):
-    """What is registered for a workflow. Nothing is while it is inactive."""
+    """The goals of a workflow that listen for events. None while the workflow is inactive."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LISTENERS]})
 
     workflow_id: str
     is_active: bool
-    event_types: list[str] = Field(description="the types of events that are listened to")
+    event_types: list[str] = Field(description="The event types that the goals listen to.")
     goals: list[ListeningGoal]
-    enrollments: int = Field(description="how many are active: each is watched by each goal")
-    config_version: int = Field(description="0 for a workflow that is not configured")
+    enrollments: int = Field(
+        description="The number of active enrollments, each watched by every goal."
+    )
+    config_version: int = Field(
+        description="The configuration version; 0 for a workflow that is not configured."
+    )
     shards: Shards
-    everywhere: bool = Field(description="whether every live shard has this version")
+    everywhere: bool = Field(description="Whether every live shard has loaded this version.")
 
     @classmethod
     def of(cls, workflow_id: str, listening: ListenerStatus) -> "Listeners":

@@ -1,4 +1,4 @@
-"""Statistics of a workflow's goals, as they are answered."""
+"""The response with the statistics of a workflow's goals."""
 
 from dataclasses import asdict
 from datetime import date
@@ -15,11 +15,13 @@ _EXAMPLE: dict[str, Any] = {
     "goals_achieved": 450,
     "conversion_rate": 30.0,
     "avg_time_to_goal_hours": 72.5,
+    "avg_time_to_goal_seconds": 261000.0,
     "by_goal_type": {
         "tag_added": {"achieved": 200, "conversion_rate": 13.3},
         "purchase_made": {"achieved": 250, "conversion_rate": 16.7},
     },
     "time_to_goal_hours": {"p50": 48.31, "p90": 160.2, "p99": 402.5},
+    "time_to_goal_seconds": {"p50": 173916.0, "p90": 576720.0, "p99": 1449000.0},
     "by_status": {
         "active": 610,
         "completed_goal": 450,
@@ -48,20 +50,23 @@ _EXAMPLE: dict[str, Any] = {
         },
     ],
 }
-_RATE = "in percent of the enrollments, to one decimal; never above 100"
+_RATE = "Percentage of the enrollments, to one decimal; at most 100."
+_HOUR_DECIMALS = 4
+_SECOND_DECIMALS = 3
 
 
-class TypeOfGoal(BaseModel):
+class GoalTypeCounts(BaseModel):
     achieved: int = Field(
-        description="enrollments that met a goal of this type, however many of them; also those "
-        "that have not met `all` of theirs yet, and those that were ended otherwise since"
+        description="Enrollments that met at least one goal of this type, "
+        "including those that have "
+        "not met `all` of their goals, and those that ended for another reason."
     )
     conversion_rate: float = Field(description=_RATE)
 
 
 class TimeToGoal(BaseModel):
-    """Hours within which half, nine of ten and 99 of 100 got to the goal. Null where none did;
-    right to within 2.5%."""
+    """Percentiles of the time from enrollment to goal, accurate to 2.5%. Null without
+    achievements."""
 
     p50: float | None
     p90: float | None
@@ -76,49 +81,74 @@ class ByStatus(BaseModel):
     cancelled: int
 
 
-class WeekOfEnrollments(BaseModel):
-    """The enrollments that began in one week: of its days, those that were asked for."""
+class WeekCohort(BaseModel):
+    """The enrollments that began in one week, on the requested days."""
 
-    week: date = Field(description="its Monday, in UTC")
+    week: date = Field(description="The Monday of the week, in UTC.")
     enrolled: int
     goals_achieved: int
-    active: int = Field(description="those that may still get to the goal")
+    active: int = Field(description="Enrollments that may still meet their goals.")
     conversion_rate: float = Field(description=_RATE)
     is_young: bool = Field(
-        description="Do not compare its rate with those of older weeks: it may still grow much. "
-        "True until the week is over; after that, while any of its enrollments is active, for as "
-        "long as nine of ten of all that ever got to the goal took"
+        description="The rate may still grow and is not comparable with "
+        "older weeks. True until the "
+        "week is over, and then, while any of its enrollments is active, for the time within which "
+        "90% of all achievements of the workflow occurred."
     )
 
 
 class GoalStatistics(BaseModel):
-    """Of the enrollments that began on the days asked for, whatever became of them since."""
+    """The statistics of the enrollments that began on the requested days."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     workflow_id: str
     total_enrolled: int
-    goals_achieved: int = Field(description="enrollments that the workflow's goals completed")
+    goals_achieved: int = Field(description="Enrollments that the goals of the workflow completed.")
     conversion_rate: float = Field(description=_RATE)
     avg_time_to_goal_hours: float | None = Field(
-        description="from enrollment to the last goal met; null where nobody got there"
+        description="The average time from enrollment to the last goal, to four decimals; null "
+        "without achievements."
     )
-    by_goal_type: dict[GoalType, TypeOfGoal] = Field(
-        description="the types of the workflow's goals, and of those deleted since that were "
-        "achieved. One enrollment may count in several"
+    avg_time_to_goal_seconds: float | None = Field(
+        description="The same in seconds, to three decimals."
     )
-    time_to_goal_hours: TimeToGoal
+    by_goal_type: dict[GoalType, GoalTypeCounts] = Field(
+        description="The goal types of the workflow, including deleted goals with achievements. An "
+        "enrollment may count in several types."
+    )
+    time_to_goal_hours: TimeToGoal = Field(description="In hours, to four decimals.")
+    time_to_goal_seconds: TimeToGoal = Field(description="In seconds, to three decimals.")
     by_status: ByStatus
     cancelled_actions: int = Field(
-        description="actions that exits saved contacts from, as engines acknowledged them"
+        description="Actions that exits cancelled, from the acknowledgements."
     )
     unacknowledged_exits: int = Field(
-        description="exits that no engine has acknowledged: all of them where engines do not"
+        description="Exits that were not acknowledged. All exits, if the engine never acknowledges."
     )
-    cohorts: list[WeekOfEnrollments] = Field(
-        description="by week, the newest ten years; those in which nobody began are left out"
+    cohorts: list[WeekCohort] = Field(
+        description="By week, for the newest ten years. Weeks without enrollments are omitted."
     )
 
     @classmethod
     def of(cls, workflow_id: str, statistics: Statistics) -> "GoalStatistics":
-        return cls.model_validate({"workflow_id": workflow_id, **asdict(statistics)})
+        average = statistics.avg_time_to_goal_hours
+        hours = statistics.time_to_goal_hours
+        return cls.model_validate(
+            {
+                **asdict(statistics),
+                "workflow_id": workflow_id,
+                "avg_time_to_goal_hours": _hours(average),
+                "avg_time_to_goal_seconds": _seconds(average),
+                "time_to_goal_hours": {name: _hours(value) for name, value in hours.items()},
+                "time_to_goal_seconds": {name: _seconds(value) for name, value in hours.items()},
+            }
+        )
+
+
+def _hours(hours: float | None) -> float | None:
+    return None if hours is None else round(hours, _HOUR_DECIMALS)
+
+
+def _seconds(hours: float | None) -> float | None:
+    return None if hours is None else round(hours * 3_600, _SECOND_DECIMALS)

@@ -1,34 +1,34 @@
-"""Webhooks' secrets as they go in and out."""
+"""Requests and responses for the secrets of webhooks."""
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from goald.api.auth import signatures
-from goald.api.models.body import Body
+from goald.api.models.requests import Body
 
 _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 -- the specification's own example
 
 
-class WantedSecret(Body):
-    """A secret that a provider has made."""
+class SecretRequest(Body):
+    """The secret to set."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
     secret: str | None = Field(
         None,
         max_length=100,
-        description="`whsec_` and the base64 of 24 to 64 bytes; goald makes one if absent",
+        description="`whsec_` and the base64 of 24 to 64 bytes. Default: a new random secret.",
     )
 
     @field_validator("secret")
     @classmethod
-    def _parsed(cls, value: str | None) -> str | None:
+    def _validate_secret(cls, value: str | None) -> str | None:
         if value is not None:
             signatures.parse_secret(value)
         return value
 
 
 class WebhookSecret(BaseModel):
-    """A webhook with its secret: shown this once."""
+    """A webhook with its secret. The secret is returned only in this response."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"provider": "stripe", "secret": _SECRET}]}
@@ -42,11 +42,13 @@ class Webhook(BaseModel):
     """A webhook, without its secret."""
 
     provider: str
-    created_at: str = Field(description="when its secret was set, RFC 3339 in UTC")
+    created_at: str = Field(
+        description="When the secret was set.", json_schema_extra={"format": "date-time"}
+    )
 
 
 class Webhooks(BaseModel):
-    """All webhooks of a tenant, by provider."""
+    """All webhooks of a tenant, ordered by provider."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,9 +1,9 @@
-"""Workflows, as they are sent and answered."""
+"""Requests and responses for workflows."""
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.api.models.editing import ChangeRequest, SeenVersion, require_metadata
+from goald.api.models.requests import ChangeRequest, SeenVersion, require_metadata
 from goald.domain.configuration.criteria import Text
 from goald.domain.configuration.goals import GoalLogic
 from goald.domain.configuration.workflows import WorkflowRow
@@ -21,29 +21,33 @@ _LEAD: JsonDict = {
 
 
 class WorkflowChange(ChangeRequest):
-    """What a workflow is to be. What is left out stays as it is."""
+    """The desired workflow. Absent fields keep their values."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "Lead Nurturing", "goal_logic": "any"}]}
     )
 
-    name: Text | None = Field(None, description="of a new one: its id, where left out")
+    name: Text | None = Field(None, description="Default for a new workflow: its id.")
     goal_logic: GoalLogic | None = Field(
-        None, description="whether `any` goal completes it or `all` together; of a new one: any"
+        None,
+        description="Whether `any` goal or `all` goals complete an enrollment. Default for a new "
+        "workflow: any.",
     )
     version: SeenVersion = None
 
 
 class WorkflowAnswer(BaseModel):
-    """A workflow. Its goals are a list of their own."""
+    """A workflow, without its goals."""
 
     model_config = ConfigDict(title="Workflow", json_schema_extra={"examples": [_LEAD]})
 
     id: str
     name: str
     goal_logic: GoalLogic
-    is_active: bool = Field(description="a draft is not, nor is one that was deactivated")
-    version: int = Field(description="counts its changes; not those of its goals")
+    is_active: bool = Field(description="False for a new workflow and for a deactivated one.")
+    version: int = Field(
+        description="Incremented by each change of the workflow, but not of its goals."
+    )
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     updated_at: str = Field(json_schema_extra={"format": "date-time"})
 
@@ -62,9 +66,9 @@ class WorkflowAnswer(BaseModel):
 
 
 class WorkflowList(BaseModel):
-    """Workflows by id."""
+    """Workflows, ordered by id."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"workflows": [_LEAD], "total": 1}]})
 
     workflows: list[WorkflowAnswer]
-    total: int = Field(description="how many there are in all")
+    total: int = Field(description="The total number.")

@@ -1,1 +1,1 @@
-"""The routes, a file for each thing that they are about."""
+"""The routes, one module per area."""

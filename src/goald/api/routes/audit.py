@@ -1,13 +1,14 @@
-"""A tenant's audit log, in pages."""
+"""The audit log of a tenant."""
 
 from typing import Annotated
 
 from fastapi import Query
 from pydantic import StringConstraints
 
-from goald.api.auth.access import Audits, PartsOf
-from goald.api.http.exact_numbers import ExactJson
-from goald.api.http.pagination import PageAsked, QueryId
+from goald.api.auth.access import Audits
+from goald.api.dependencies import Deps
+from goald.api.http.exact_json import ExactJson
+from goald.api.http.pagination import QueryId, RequestedPage
 from goald.api.http.routing import Router
 from goald.api.models.audit import AuditEntry, AuditPage
 from goald.api.problems import responses
@@ -24,28 +25,31 @@ Actor = Annotated[
 @router.get(
     "/api/v1/audit",
     tags=["audit"],
-    summary="Who changed what, and what was achieved, newest first",
+    summary="List changes and achievements, newest first",
     operation_id="list_audit",
     response_model=AuditPage,
     responses=responses(400),
 )
 async def list_audit(
     caller: Audits,
-    parts: PartsOf,
-    page: PageAsked,
-    action: Annotated[AuditAction | None, Query(description="Only what happened so.")] = None,
-    actor: Annotated[Actor | None, Query(description="Only what this one did.")] = None,
+    deps: Deps,
+    page: RequestedPage,
+    action: Annotated[
+        AuditAction | None, Query(description="Only entries with this action.")
+    ] = None,
+    actor: Annotated[Actor | None, Query(description="Only entries of this actor.")] = None,
     workflow_id: Annotated[
-        QueryId | None, Query(description="Only of this workflow, its goals and enrollments.")
+        QueryId | None,
+        Query(description="Only entries of this workflow, its goals and its enrollments."),
     ] = None,
     subject_id: Annotated[
-        QueryId | None, Query(description="Only what happened to this one.")
+        QueryId | None, Query(description="Only entries about the object with this id.")
     ] = None,
 ) -> ExactJson:
-    """`since` and `until` are held against `recorded_at`. Kept for `GOALD_RETENTION`.
+    """`since` and `until` filter by `recorded_at`. Entries are kept for `GOALD_RETENTION`.
 
-    With filters, 10,000 entries are looked at for one page: it may hold fewer than `limit`,
-    even none, where more follow. Go on while there is a `next_cursor`.
+    With filters, a page examines 10,000 entries. It may have fewer items than `limit`, or none,
+    although more pages follow: continue while there is a `next_cursor`.
     """
     tenant = caller.tenant_id
     filters = {
@@ -55,6 +59,6 @@ async def list_audit(
         "subject_id": subject_id,
     }
     listing = page.of((int, str), "audit", tenant, *filters.values())
-    found = await parts.audit.page(tenant, filters, listing.span)
+    found = await deps.readers.audit.page(tenant, filters, listing.span)
     items = [AuditEntry.of(row) for row in found.rows]
     return ExactJson(AuditPage(items=items, next_cursor=listing.cursor(found.next)))

@@ -1,22 +1,36 @@
-"""Events over HTTP, for producers that would rather call than publish (3.4)."""
-
-from typing import Any
+"""Events over HTTP, and the dry run of an event."""
 
 from fastapi import Response
 
-from goald.api.auth.access import EventWriter, PartsOf
+from goald.api.auth.access import EventWriter, Reads
+from goald.api.dependencies import Deps
 from goald.api.http.bodies import StrictRequest
-from goald.api.http.events_body import JSON, MANY, ONE, documented, taken
-from goald.api.http.idempotency import REPLAYED_HEADER, Key, once
+from goald.api.http.events_body import (
+    JSON,
+    MANY,
+    ONE,
+    documented,
+    event_bytes,
+    ignored_types,
+    read_events,
+)
+from goald.api.http.exact_json import ExactJson
+from goald.api.http.idempotency import REPLAYED_HEADER, Idempotent
 from goald.api.http.routing import Router
-from goald.api.models.events import EVENT_REF, EVENTS, EventsTaken, RefusedEventAnswer
+from goald.api.models.events import (
+    EVENT_REF,
+    EVENTS,
+    EventsAccepted,
+    IgnoredType,
+    RefusedEventAnswer,
+)
+from goald.api.models.explain import Explanation
 from goald.api.problems import BadRequest, responses
 from goald.api.publishing import units
+from goald.domain.event_types import nearest_type
 from goald.pipeline.intake import Intake
 
 router = Router()
-
-_BODY = documented({JSON: {"anyOf": [EVENT_REF, EVENTS]}, ONE: EVENT_REF, MANY: EVENTS})
 
 
 @router.post(
@@ -25,40 +39,68 @@ _BODY = documented({JSON: {"anyOf": [EVENT_REF, EVENTS]}, ONE: EVENT_REF, MANY: 
     summary="Send one event, or up to 1,000",
     operation_id="send_events",
     status_code=202,
-    response_model=EventsTaken,
+    response_model=EventsAccepted,
     responses={202: {"headers": REPLAYED_HEADER}, **responses(409)},
-    openapi_extra=_BODY,
+    openapi_extra=documented({JSON: {"anyOf": [EVENT_REF, EVENTS]}, ONE: EVENT_REF, MANY: EVENTS}),
 )
 async def send_events(
-    request: StrictRequest, parts: PartsOf, caller: EventWriter, key: Key = None
+    request: StrictRequest, deps: Deps, caller: EventWriter, idempotent: Idempotent
 ) -> Response:
-    """Takes what goald can read, and tells which events it refused and why. 202 means that
-    what was accepted is on the streams, in the order of the list. 400 where none was accepted:
-    `refused` says why. 503 promises nothing: send the same again, which changes nothing twice,
-    since an event is known by its `id` and `source`.
+    """Accepts the valid events and returns a reason for each refused one. After a 202, the
+    accepted events are on the streams, in the order of the list. Events of a type without effect
+    are accepted and ignored: `ignored_types` lists their types, with the nearest known type for a
+    type that seems misspelt.
 
-    The tenant is the caller's: an event may leave `tenantid` out, and one that names another
-    is refused.
+    400 if no event was accepted; `refused` has the reasons. After a 503, some events may have been
+    accepted: send the same request again, which changes nothing twice, because `id` and `source`
+    identify an event.
+
+    The tenant is the caller's: `tenantid` may be absent, and another tenant is refused.
     """
 
-    async def send() -> EventsTaken:
-        found = await taken(request, caller.tenant_id, parts.clock.now_us())
+    async def send() -> EventsAccepted:
+        found = await read_events(request, caller.tenant_id, deps.clock.now_us())
         if not found.accepted:
-            raise _none_taken(found)
-        await parts.quotas.events(caller.tenant_id, units(found.accepted))
-        await parts.events.publish(caller.tenant_id, found.accepted)
-        return EventsTaken(accepted=len(found.accepted), refused=_refused(found))
+            raise _nothing_accepted(found)
+        await deps.access.quotas.events(caller.tenant_id, units(found.accepted))
+        await deps.events.publisher.publish(caller.tenant_id, found.accepted)
+        ignored = ignored_types(found)
+        return EventsAccepted(
+            accepted=len(found.accepted),
+            ignored=ignored.total(),
+            ignored_types=[IgnoredType(type=name, nearest=nearest_type(name)) for name in ignored],
+            refused=_refused(found),
+        )
 
-    return await once(request, parts, caller, key, 202, send)
+    return await idempotent.execute(caller, 202, send)
 
 
-def _none_taken(found: Intake) -> BadRequest:
-    refused: list[dict[str, Any]] = [row.model_dump(exclude_none=True) for row in _refused(found)]
-    detail = refused[0]["reason"] if len(refused) == 1 else "None of the events can be taken"
+@router.post(
+    "/api/v1/explain",
+    tags=["events"],
+    summary="Evaluate an event without any effect",
+    operation_id="explain_event",
+    response_model=Explanation,
+    openapi_extra=documented({JSON: EVENT_REF, ONE: EVENT_REF}),
+)
+async def explain_event(request: StrictRequest, deps: Deps, caller: Reads) -> ExactJson:
+    """Evaluates one event against the committed state: every enrollment of its contact and every
+    goal of their workflows, with the reason if a goal does not match. Writes nothing. 400, with the
+    reason, for an event that would be refused. An event of another tenant is not looked up.
+    """
+    event = await event_bytes(request, JSON, ONE)
+    found = await deps.events.explainer.explain(caller.tenant_id, event)
+    return ExactJson(Explanation.model_validate(found))
+
+
+def _nothing_accepted(found: Intake) -> BadRequest:
+    refused = [row.model_dump(exclude_none=True) for row in _refused(found)]
+    detail = str(refused[0]["reason"]) if len(refused) == 1 else "None of the events is valid"
     return BadRequest(detail, refused=refused)
 
 
 def _refused(found: Intake) -> list[RefusedEventAnswer]:
     return [
-        RefusedEventAnswer(index=row.index, id=row.id, reason=row.reason) for row in found.refused
+        RefusedEventAnswer(index=event.index, id=event.id, reason=event.reason)
+        for event in found.refused
     ]

@@ -1,28 +1,62 @@
-"""The goals of a workflow, at most three (R1, R2, R11, R13)."""
+"""Goal types, and the goals of a workflow: at most three (R1, R2, R11, R13)."""
 
 from uuid import UUID
 
 from fastapi import Response
 
-from goald.api.auth.access import Edits, PartsOf, Reads
-from goald.api.http.exact_numbers import ExactJson
+from goald.api.auth.access import Edits, Reads
+from goald.api.dependencies import Deps
+from goald.api.http.exact_json import ExactJson
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
-from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag, status_of
-from goald.api.models.editing import Limit, Offset
-from goald.api.models.goals import GoalAnswer, GoalChange, GoalList, GoalRequest
+from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag, status_of, with_version
+from goald.api.models.goals import (
+    GoalAnswer,
+    GoalChange,
+    GoalList,
+    GoalRequest,
+    GoalTypeAnswer,
+    GoalTypeList,
+)
+from goald.api.models.requests import Limit, Offset
 from goald.api.problems import responses
-from goald.api.routes.workflows import NOT_EVERYWHERE, path_of, with_version
+from goald.api.routes.workflows import NOT_ROLLED_OUT, path_of
 from goald.configuration.executor import EditResult
 from goald.domain.configuration.criteria import read_criteria
+from goald.domain.configuration.criteria_schema import DIALECT, criteria_schema
 from goald.domain.configuration.edits import GoalPatch, NewGoal
+from goald.domain.configuration.goals import LISTENS_TO, GoalType
 from goald.domain.configuration.workflows import GoalRow
 
 router = Router()
 
+
+def _describe(goal_type: GoalType, event_type: str) -> GoalTypeAnswer:
+    schema = criteria_schema(goal_type)
+    return GoalTypeAnswer(
+        goal_type=goal_type,
+        title=schema["title"],
+        description=schema["description"],
+        event_type=event_type,
+        criteria_schema={"$schema": DIALECT, **schema},
+    )
+
+
+_GOAL_TYPES = GoalTypeList(goal_types=[_describe(*pair) for pair in LISTENS_TO.items()])
 _GOALS = "/api/v1/workflows/{workflow_id}/goals"
 _GOAL = _GOALS + "/{goal_id:uuid}"
-_LATER = {"description": NOT_EVERYWHERE, "model": GoalAnswer, "headers": ETAG}
+_ACCEPTED = {"description": NOT_ROLLED_OUT, "model": GoalAnswer, "headers": ETAG}
+
+
+@router.get(
+    "/api/v1/goal-types",
+    tags=["goals"],
+    summary="List the goal types with their criteria",
+    operation_id="list_goal_types",
+)
+async def list_goal_types(caller: Reads) -> GoalTypeList:
+    """The same for every tenant. Changes only with a new release."""
+    return _GOAL_TYPES
 
 
 @router.post(
@@ -32,46 +66,44 @@ _LATER = {"description": NOT_EVERYWHERE, "model": GoalAnswer, "headers": ETAG}
     operation_id="add_goal",
     status_code=201,
     response_model=GoalAnswer,
-    responses={**responses(404, 409), 201: {"headers": ETAG | LOCATION}, 202: _LATER},
+    responses={**responses(404, 409), 201: {"headers": ETAG | LOCATION}, 202: _ACCEPTED},
 )
-async def add_goal(
-    workflow_id: PathId, body: GoalRequest, caller: Edits, parts: PartsOf
-) -> ExactJson:
-    """In an active workflow it listens at once, to what happens from now on."""
+async def add_goal(workflow_id: PathId, body: GoalRequest, caller: Edits, deps: Deps) -> ExactJson:
+    """In an active workflow the goal listens immediately, for events from now on."""
     criteria = read_criteria(body.goal_type, body.criteria)
     goal = NewGoal(body.goal_type, criteria, body.key, body.is_active, body.effective_from)
     return _answer(
-        await parts.configuration.add_goal(caller.tenant_id, caller.subject, workflow_id, goal)
+        await deps.configuration.add_goal(caller.tenant_id, caller.subject, workflow_id, goal)
     )
 
 
 @router.get(
     _GOALS,
     tags=["goals"],
-    summary="The goals of a workflow",
+    summary="List the goals of a workflow",
     operation_id="list_goals",
     response_model=GoalList,
     responses=responses(400, 404),
 )
 async def list_goals(
-    workflow_id: PathId, caller: Reads, parts: PartsOf, offset: Offset = 0, limit: Limit = 50
+    workflow_id: PathId, caller: Reads, deps: Deps, offset: Offset = 0, limit: Limit = 50
 ) -> ExactJson:
-    """In their order. Deleted ones are not among them."""
-    _, rows = await parts.configuration.workflow(caller.tenant_id, workflow_id)
-    shown = rows[offset : offset + limit]
-    return ExactJson(GoalList(goals=[GoalAnswer.of(row) for row in shown], total=len(rows)))
+    """In order of position, without deleted goals."""
+    _, rows = await deps.configuration.workflow(caller.tenant_id, workflow_id)
+    page = rows[offset : offset + limit]
+    return ExactJson(GoalList(goals=[GoalAnswer.of(row) for row in page], total=len(rows)))
 
 
 @router.get(
     _GOAL,
     tags=["goals"],
-    summary="A goal",
+    summary="Get a goal",
     operation_id="get_goal",
     response_model=GoalAnswer,
     responses={**responses(400, 404), 200: {"headers": ETAG}},
 )
-async def get_goal(workflow_id: PathId, goal_id: UUID, caller: Reads, parts: PartsOf) -> ExactJson:
-    row = await parts.configuration.goal(caller.tenant_id, workflow_id, goal_id)
+async def get_goal(workflow_id: PathId, goal_id: UUID, caller: Reads, deps: Deps) -> ExactJson:
+    row = await deps.configuration.goal(caller.tenant_id, workflow_id, goal_id)
     return ExactJson(GoalAnswer.of(row), headers={"ETag": etag(row)})
 
 
@@ -81,18 +113,18 @@ async def get_goal(workflow_id: PathId, goal_id: UUID, caller: Reads, parts: Par
     summary="Change a goal",
     operation_id="change_goal",
     response_model=GoalAnswer,
-    responses={**responses(404, 409, 412), 200: {"headers": ETAG}, 202: _LATER},
+    responses={**responses(404, 409, 412), 200: {"headers": ETAG}, 202: _ACCEPTED},
 )
 async def change_goal(
     workflow_id: PathId,
     goal_id: UUID,
     body: GoalChange,
     caller: Edits,
-    parts: PartsOf,
+    deps: Deps,
     if_match: IfMatch,
 ) -> ExactJson:
-    """What it has achieved stays as it was; what comes is judged by the new one (E8). To
-    switch a goal off completes nobody."""
+    """Existing achievements stay; later events are evaluated against the changed goal. To
+    deactivate a goal completes no enrollment."""
     patch = GoalPatch(
         goal_type=body.goal_type,
         criteria=body.criteria,
@@ -103,7 +135,7 @@ async def change_goal(
     )
     expected = with_version(if_match, body.version)
     return _answer(
-        await parts.configuration.change_goal(
+        await deps.configuration.change_goal(
             caller.tenant_id, caller.subject, workflow_id, goal_id, patch, expected
         )
     )
@@ -115,21 +147,21 @@ async def change_goal(
     summary="Delete a goal",
     operation_id="delete_goal",
     status_code=204,
-    responses={**responses(404, 412), 202: {"description": NOT_EVERYWHERE}},
+    responses={**responses(404, 412), 202: {"description": NOT_ROLLED_OUT}},
 )
 async def delete_goal(
-    workflow_id: PathId, goal_id: UUID, caller: Edits, parts: PartsOf, if_match: IfMatch
+    workflow_id: PathId, goal_id: UUID, caller: Edits, deps: Deps, if_match: IfMatch
 ) -> Response:
-    """What it has achieved stays. It completes nobody by that (E8)."""
-    everywhere = await parts.configuration.delete_goal(
+    """Its achievements stay, and no enrollment completes because of the deletion."""
+    is_rolled_out = await deps.configuration.delete_goal(
         caller.tenant_id, caller.subject, workflow_id, goal_id, if_match
     )
-    return Response(status_code=204 if everywhere else 202)
+    return Response(status_code=204 if is_rolled_out else 202)
 
 
-def _answer(edited: EditResult[GoalRow]) -> ExactJson:
-    row = edited.row
+def _answer(result: EditResult[GoalRow]) -> ExactJson:
+    row = result.row
     headers = {"ETag": etag(row)}
-    if edited.created:
+    if result.created:
         headers["Location"] = f"{path_of(row.workflow_id)}/goals/{row.id}"
-    return ExactJson(GoalAnswer.of(row), status_of(edited), headers)
+    return ExactJson(GoalAnswer.of(row), status_of(result), headers)

@@ -1,10 +1,10 @@
-"""Whether the API lives, whether it can serve, and what it counts. No token needed."""
+"""Liveness, readiness and metrics. They need no token."""
 
 from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from goald.api.auth.access import PartsOf
+from goald.api.dependencies import Deps
 from goald.api.http.routing import Router
 from goald.api.problems import Unavailable, responses
 
@@ -15,31 +15,34 @@ class Alive(BaseModel):
     status: str = "ok"
 
 
-@router.get("/livez", tags=["health"], summary="Whether the process lives", operation_id="livez")
+@router.get("/livez", tags=["health"], summary="Check liveness", operation_id="livez")
 async def livez() -> Alive:
+    """The process is alive."""
     return Alive()
 
 
 @router.get(
     "/readyz",
     tags=["health"],
-    summary="Whether requests can be served",
+    summary="Check readiness",
     operation_id="readyz",
     responses=responses(503),
 )
-async def readyz(parts: PartsOf) -> Alive:
-    if troubles := await parts.health.troubles():
-        raise Unavailable("; ".join(troubles), troubles=troubles)
+async def readyz(deps: Deps) -> Alive:
+    """Requests can be served. If not, `detail` of the 503 is the cause, and `reasons` lists the
+    cause and its consequences."""
+    if reasons := await deps.operations.health.not_ready_reasons():
+        raise Unavailable(reasons[0], reasons=reasons)
     return Alive()
 
 
 @router.get(
     "/metrics",
     tags=["health"],
-    summary="What is counted, for Prometheus",
+    summary="Get metrics for Prometheus",
     operation_id="metrics",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def metrics(parts: PartsOf) -> Response:
-    return Response(generate_latest(parts.registry), media_type=CONTENT_TYPE_LATEST)
+async def metrics(deps: Deps) -> Response:
+    return Response(generate_latest(deps.operations.registry), media_type=CONTENT_TYPE_LATEST)

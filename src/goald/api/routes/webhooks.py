@@ -1,19 +1,20 @@
-"""Who may send events with a signature in place of a token, and with which secret."""
+"""Webhooks: providers that send events with a signature in place of a token, and their secrets."""
 
 import secrets
 
 from fastapi import Response
 
 from goald.api.auth import signatures
-from goald.api.auth.access import Edits, PartsOf
+from goald.api.auth.access import Edits
+from goald.api.dependencies import Deps
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
-from goald.api.models.webhooks import WantedSecret, Webhook, Webhooks, WebhookSecret
+from goald.api.models.webhooks import SecretRequest, Webhook, Webhooks, WebhookSecret
 from goald.api.problems import NotFoundProblem, responses
 from goald.domain.times import rfc3339
 
 router = Router()
-_MADE_BYTES = 32
+_SECRET_BYTES = 32
 
 
 @router.put(
@@ -22,44 +23,48 @@ _MADE_BYTES = 32
     summary="Set a provider's secret",
     tags=["webhooks"],
     status_code=201,
-    response_description="There was none before",
-    responses={200: {"model": WebhookSecret, "description": "It replaces the one before"}},
+    response_description="Created",
+    responses={200: {"model": WebhookSecret, "description": "Replaced"}},
 )
 async def put_webhook(
     provider: PathId,
     caller: Edits,
-    parts: PartsOf,
+    deps: Deps,
     response: Response,
-    wanted: WantedSecret | None = None,
+    body: SecretRequest | None = None,
 ) -> WebhookSecret:
-    """Sets what this provider signs with, or makes it where the body gives none. The secret
-    is in this answer and in no other. One that was set before is no longer good."""
-    given = wanted.secret if wanted is not None else None
-    # Randomness is the operating system's here: a secret must not be that of another run.
-    secret = signatures.parse_secret(given) if given else secrets.token_bytes(_MADE_BYTES)
-    is_new = await parts.secrets.put(caller.tenant_id, provider, secret, caller.subject)
-    response.status_code = 201 if is_new else 200
+    """Sets the secret that the provider signs with, or generates one if the body has none. The
+    secret is returned in this response only. A previous secret becomes invalid."""
+    given = body.secret if body is not None else None
+    # From the operating system, not from the injected randomness: it must be unpredictable.
+    secret = signatures.parse_secret(given) if given else secrets.token_bytes(_SECRET_BYTES)
+    created = await deps.access.webhook_secrets.put(
+        caller.tenant_id, provider, secret, caller.subject
+    )
+    response.status_code = 201 if created else 200
     return WebhookSecret(provider=provider, secret=signatures.format_secret(secret))
 
 
 @router.get(
     "/api/v1/webhooks", operation_id="list_webhooks", summary="List webhooks", tags=["webhooks"]
 )
-async def list_webhooks(caller: Edits, parts: PartsOf) -> Webhooks:
-    """The providers that may send events by signature; never their secrets."""
-    held = await parts.secrets.list(caller.tenant_id)
-    return Webhooks(items=[Webhook(provider=name, created_at=rfc3339(made)) for name, made in held])
+async def list_webhooks(caller: Edits, deps: Deps) -> Webhooks:
+    """Returns the providers, without their secrets."""
+    rows = await deps.access.webhook_secrets.list(caller.tenant_id)
+    return Webhooks(
+        items=[Webhook(provider=name, created_at=rfc3339(time_us)) for name, time_us in rows]
+    )
 
 
 @router.delete(
     "/api/v1/webhooks/{provider}",
     operation_id="delete_webhook",
-    summary="Remove a webhook",
+    summary="Delete a webhook",
     tags=["webhooks"],
     status_code=204,
     responses=responses(404),
 )
-async def delete_webhook(provider: PathId, caller: Edits, parts: PartsOf) -> None:
-    """What this provider signs is no longer taken."""
-    if not await parts.secrets.delete(caller.tenant_id, provider, caller.subject):
+async def delete_webhook(provider: PathId, caller: Edits, deps: Deps) -> None:
+    """Events that the provider signs are refused from now on."""
+    if not await deps.access.webhook_secrets.delete(caller.tenant_id, provider, caller.subject):
         raise NotFoundProblem(f"There is no webhook {provider}")

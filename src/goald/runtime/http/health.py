@@ -35,7 +35,7 @@ class ServicesHealth:
         self._server_reasons: list[str] = []
         self._checked_at: float | None = None
 
-    async def troubles(self) -> list[str]:
+    async def not_ready_reasons(self) -> list[str]:
         """Why the API is not ready, the cause first; empty if it is ready.
 
         If a server cannot be used, that is the only reason, because everything else follows from

@@ -20,9 +20,15 @@ from goald.adapters.redis.idempotency import RedisIdempotency
 from goald.adapters.redis.quotas import RedisQuotas
 from goald.api.auth.jwks import JwksKeys
 from goald.api.auth.tokens import JwtVerifier, Secret
-from goald.api.dependencies import Dependencies
-from goald.api.publishing import Publishing
-from goald.api.signed_bodies import SignedBodies
+from goald.api.dependencies import (
+    AccessServices,
+    Dependencies,
+    EventServices,
+    Operations,
+    Readers,
+)
+from goald.api.publishing import TenantPublisher
+from goald.api.signed_bodies import SignedBodyReader
 from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
 from goald.pipeline.explain import Explain
@@ -47,7 +53,7 @@ def api_dependencies(
 
     `registry`: what /metrics serves; a new one if None. `not_ready_reasons`: why the instance
     is not ready, apart from those two servers. Connects on first use; bound to the event loop
-    that uses it first; `Dependencies.close` closes it. Raises SettingsError if the settings do
+    that uses it first; `Operations.close` closes it. Raises SettingsError if the settings do
     not say how to check tokens.
     """
     tokens = settings.tokens
@@ -83,23 +89,31 @@ def api_dependencies(
     return Dependencies(
         settings=settings.api,
         clock=clock,
-        registry=registry if registry is not None else CollectorRegistry(),
         configuration=configuration,
-        statistics=PostgresStatistics(pool, clock),
-        records=PostgresRecords(pool),
-        audit=PostgresAuditTrail(pool),
-        events=Publishing(events),
-        contacts=contacts,
-        explainer=Explain(contacts, clock, clock_skew_us=round(settings.clock_skew * 1e6)),
-        secrets=PostgresWebhookSecrets(pool),
-        signed_bodies=SignedBodies(),
-        tokens=JwtVerifier(tokens, keys),
-        quotas=quotas,
-        idempotency=idempotency,
-        health=ServicesHealth(
-            {"Postgres": ping_postgres, "Redis": redis.ping}, clock, not_ready_reasons
+        access=AccessServices(
+            tokens=JwtVerifier(tokens, keys),
+            webhook_secrets=PostgresWebhookSecrets(pool),
+            signed_bodies=SignedBodyReader(),
+            quotas=quotas,
         ),
-        close=close,
+        events=EventServices(
+            publisher=TenantPublisher(events),
+            explainer=Explain(contacts, clock, clock_skew_us=round(settings.clock_skew * 1e6)),
+            idempotency=idempotency,
+        ),
+        readers=Readers(
+            statistics=PostgresStatistics(pool, clock),
+            records=PostgresRecords(pool),
+            enrollments=contacts,
+            audit=PostgresAuditTrail(pool),
+        ),
+        operations=Operations(
+            health=ServicesHealth(
+                {"Postgres": ping_postgres, "Redis": redis.ping}, clock, not_ready_reasons
+            ),
+            registry=registry if registry is not None else CollectorRegistry(),
+            close=close,
+        ),
     )
 
 

@@ -118,19 +118,19 @@ def test_every_route_has_an_entry_and_every_entry_a_route() -> None:
 
 
 @pytest.mark.parametrize(("route", "method"), ROUTES)
-def test_a_route_has_one_scope_and_it_is_one_of_ours(route: Route, method: str) -> None:
+def test_route_has_exactly_one_known_scope(route: Route, method: str) -> None:
     assert isinstance(route.access, Access)
     assert route.access.scope in ALL_SCOPES
 
 
-def test_a_route_without_a_scope_cannot_be_made() -> None:
+def test_route_without_a_scope_cannot_be_created() -> None:
     async def open_to_all() -> None: ...
 
     with pytest.raises(TypeError, match="must take one of"):
         Route(GUARDED + "open", open_to_all)
 
 
-def test_no_route_serves_whom_nobody_knows(door: tuple[httpx.Client, Sign]) -> None:
+def test_no_route_serves_unauthenticated_callers(door: tuple[httpx.Client, Sign]) -> None:
     client, sign = door
     for (route, method), how in itertools.product(guarded(), REFUSED):
         answer = request(client, route, method, REFUSED[how](sign))
@@ -140,7 +140,7 @@ def test_no_route_serves_whom_nobody_knows(door: tuple[httpx.Client, Sign]) -> N
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_no_route_serves_without_its_scope_and_each_does_with_it(
+def test_routes_require_their_scope(
     door: tuple[httpx.Client, Sign],
 ) -> None:
     client, sign = door
@@ -204,12 +204,12 @@ def owner(api: Api, database: Database) -> Owner:
     return Owner(api, database)
 
 
-def test_the_owner_has_something_in_everything_that_can_be_read(owner: Owner) -> None:
+def test_owner_has_an_object_of_each_kind(owner: Owner) -> None:
     for path, seen in owner.sees().items():
         assert seen.get("items", seen), path
 
 
-def test_another_tenant_finds_changes_and_learns_nothing(
+def test_another_tenant_reads_and_changes_nothing(
     api: Api, owner: Owner, other_tenant: str
 ) -> None:
     before = owner.sees()
@@ -234,7 +234,7 @@ def test_another_tenant_finds_changes_and_learns_nothing(
     assert owner.sees() == before
 
 
-def test_what_another_tenant_sends_is_its_own_on_the_streams(
+def test_events_of_another_tenant_are_published_as_its_own(
     api: Api, owner: Owner, other_tenant: str, redis_url: str
 ) -> None:
     with redis.Redis.from_url(redis_url) as client:
@@ -247,7 +247,7 @@ def test_what_another_tenant_sends_is_its_own_on_the_streams(
     assert {json.loads(fields[b"event"])["tenantid"] for fields in entries} == {other_tenant}
 
 
-def test_an_event_that_names_another_tenant_is_refused_or_held_against_ones_own(
+def test_event_with_another_tenant_is_refused_or_not_looked_up(
     api: Api, owner: Owner, other_tenant: str
 ) -> None:
     client = api.client(other_tenant)

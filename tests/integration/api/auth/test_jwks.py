@@ -49,21 +49,19 @@ def _verifier(issuer: JwksServer, keys: JwksKeys, algorithm: str = "RS256") -> J
     return JwtVerifier(settings, keys)
 
 
-async def test_a_token_of_the_issuer_is_taken(verifier: JwtVerifier) -> None:
+async def test_token_of_the_issuer_is_accepted(verifier: JwtVerifier) -> None:
     caller = await verifier.verify(ONE.token("acme", "workflows:read audit:read"))
 
     assert caller == Caller("acme", "tester", frozenset({"workflows:read", "audit:read"}))
 
 
-async def test_keys_are_asked_for_once_however_many_tokens_come_at_once(
-    issuer: JwksServer, verifier: JwtVerifier
-) -> None:
+async def test_concurrent_tokens_share_one_fetch(issuer: JwksServer, verifier: JwtVerifier) -> None:
     await asyncio.gather(*(verifier.verify(ONE.token("acme")) for _ in range(20)))
 
     assert issuer.asked == 1
 
 
-async def test_a_new_key_is_found_without_waiting_for_the_old_ones_to_age(
+async def test_new_key_is_fetched_before_the_cached_keys_expire(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
@@ -75,7 +73,7 @@ async def test_a_new_key_is_found_without_waiting_for_the_old_ones_to_age(
         await verifier.verify(ONE.token("acme"))
 
 
-async def test_a_key_that_was_withdrawn_is_refused_once_the_keys_are_old(
+async def test_withdrawn_key_is_refused_after_the_cache_expires(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
@@ -86,7 +84,7 @@ async def test_a_key_that_was_withdrawn_is_refused_once_the_keys_are_old(
         await verifier.verify(ONE.token("acme"))
 
 
-async def test_a_flood_of_made_up_ids_asks_once_in_the_cool_down(
+async def test_invented_key_ids_cause_one_fetch_per_cooldown(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
@@ -99,7 +97,7 @@ async def test_a_flood_of_made_up_ids_asks_once_in_the_cool_down(
     assert issuer.asked == 2
 
 
-async def test_while_the_url_is_away_keys_that_are_known_stay_in_use(
+async def test_known_keys_stay_in_use_while_the_url_is_unavailable(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
@@ -113,7 +111,7 @@ async def test_while_the_url_is_away_keys_that_are_known_stay_in_use(
     await _until_taken(verifier, TWO)
 
 
-async def test_nobody_waits_again_for_a_url_that_hangs(
+async def test_later_callers_do_not_wait_for_a_hanging_url(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     await verifier.verify(ONE.token("acme"))
@@ -127,7 +125,7 @@ async def test_nobody_waits_again_for_a_url_that_hangs(
     assert not issuer.answering.is_set()
 
 
-async def test_without_keys_nobody_can_tell_and_they_are_asked_for_again(
+async def test_without_keys_tokens_get_503_and_the_fetch_is_retried(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     issuer.status = 503
@@ -154,7 +152,7 @@ async def test_without_keys_nobody_can_tell_and_they_are_asked_for_again(
         b'{"keys": [], "x": "' + b"x" * 300_000 + b'"}',
     ],
 )
-async def test_what_is_no_jwks_is_as_good_as_none(
+async def test_invalid_jwks_is_treated_as_unavailable(
     issuer: JwksServer, verifier: JwtVerifier, body: bytes
 ) -> None:
     issuer.body = body
@@ -163,9 +161,7 @@ async def test_what_is_no_jwks_is_as_good_as_none(
         await verifier.verify(ONE.token("acme"))
 
 
-async def test_where_the_url_leads_elsewhere_it_is_not_followed(
-    issuer: JwksServer, verifier: JwtVerifier
-) -> None:
+async def test_redirects_are_not_followed(issuer: JwksServer, verifier: JwtVerifier) -> None:
     issuer.status = 302
 
     with pytest.raises(ServiceUnavailable):
@@ -186,7 +182,7 @@ async def test_where_the_url_leads_elsewhere_it_is_not_followed(
         {"kid": 1},
     ],
 )
-async def test_a_key_for_something_else_is_not_used(
+async def test_key_for_another_use_is_ignored(
     issuer: JwksServer, verifier: JwtVerifier, members: dict[str, Any]
 ) -> None:
     issuer.keys = [ONE.jwk(**members), TWO.jwk()]
@@ -196,7 +192,7 @@ async def test_a_key_for_something_else_is_not_used(
     assert await verifier.verify(TWO.token("acme"))
 
 
-async def test_a_key_that_says_nothing_of_its_use_is_used(
+async def test_key_without_a_declared_use_is_accepted(
     issuer: JwksServer, verifier: JwtVerifier
 ) -> None:
     issuer.keys = [ONE.jwk(use=None, alg=None)]
@@ -205,7 +201,7 @@ async def test_a_key_that_says_nothing_of_its_use_is_used(
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-async def test_a_short_rsa_key_is_not_used(issuer: JwksServer, verifier: JwtVerifier) -> None:
+async def test_short_rsa_key_is_ignored(issuer: JwksServer, verifier: JwtVerifier) -> None:
     short = Key("short", bits=1_024)
     issuer.keys = [short.jwk(), ONE.jwk()]
 
@@ -213,7 +209,7 @@ async def test_a_short_rsa_key_is_not_used(issuer: JwksServer, verifier: JwtVeri
         await verifier.verify(short.token("acme"))
 
 
-async def test_a_token_without_an_id_is_checked_with_the_only_key(
+async def test_token_without_a_key_id_uses_the_only_key(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
     nameless = Key(None)
@@ -226,7 +222,7 @@ async def test_a_token_without_an_id_is_checked_with_the_only_key(
         await verifier.verify(nameless.token("acme"))
 
 
-async def test_es256_takes_keys_of_its_curve(issuer: JwksServer, clock: ManualClock) -> None:
+async def test_es256_requires_its_curve(issuer: JwksServer, clock: ManualClock) -> None:
     elliptic = Key("ec", "ES256")
     issuer.keys = [ONE.jwk(), elliptic.jwk()]
     keys = JwksKeys(issuer.url, "ES256", clock)
@@ -239,7 +235,7 @@ async def test_es256_takes_keys_of_its_curve(issuer: JwksServer, clock: ManualCl
 
 
 @pytest.mark.parametrize("secret", ["pem", "jwk", "n"])
-async def test_a_public_key_is_never_a_secret(
+async def test_public_key_is_never_used_as_a_secret(
     issuer: JwksServer, verifier: JwtVerifier, secret: str
 ) -> None:
     public = {

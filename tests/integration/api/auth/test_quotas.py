@@ -50,7 +50,7 @@ async def until_taken(ask: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_tenant_that_asks_too_much_is_stopped_alone_and_not_for_long(
+async def test_quota_affects_one_tenant_for_one_second(
     any_redis_url: str,
 ) -> None:
     async with quotas(any_redis_url, requests=5) as current:
@@ -73,13 +73,13 @@ async def test_events_are_counted_by_their_number_and_apart_from_requests(redis_
         await current.requests("acme")
 
 
-async def test_more_events_at_once_than_a_seconds_quota_can_be_sent(redis_url: str) -> None:
+async def test_batch_larger_than_the_quota_can_be_sent(redis_url: str) -> None:
     async with quotas(redis_url, events=100) as current:
         assert 0 < await refused(lambda: current.events("acme", 1_000), 20) < 20
         await until_taken(lambda: current.events("acme", 1_000))
 
 
-async def test_a_crowd_at_once_does_not_switch_the_quotas_off(redis_url: str) -> None:
+async def test_concurrent_requests_do_not_disable_the_quota(redis_url: str) -> None:
     """It would where each wanted a connection of its own: there are a hundred."""
     async with quotas(redis_url, requests=5, clock=ManualClock()) as current:
         with capture_logs() as logs:
@@ -88,13 +88,13 @@ async def test_a_crowd_at_once_does_not_switch_the_quotas_off(redis_url: str) ->
         assert logs == []
 
 
-async def test_no_limit_is_no_limit(redis_url: str) -> None:
+async def test_quota_of_zero_is_unlimited(redis_url: str) -> None:
     async with quotas(redis_url) as current:
         assert await refused(lambda: current.requests("acme"), 200) == 0
         await current.events("acme", 1_000_000)
 
 
-async def test_where_redis_is_away_everything_passes_and_the_log_says_so_once(
+async def test_without_redis_requests_pass_and_one_warning_is_logged(
     redis_url: str,
 ) -> None:
     clock = ManualClock()
@@ -113,7 +113,7 @@ async def test_where_redis_is_away_everything_passes_and_the_log_says_so_once(
         assert await refused(lambda: current.requests("acme"), 20) > 0
 
 
-async def test_a_redis_that_does_not_answer_is_waited_for_once_and_not_by_each() -> None:
+async def test_unresponsive_redis_delays_only_the_first_request() -> None:
     asked = 0
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,7 +133,7 @@ async def test_a_redis_that_does_not_answer_is_waited_for_once_and_not_by_each()
     assert asked == 1
 
 
-def test_a_caller_is_told_when_to_come_again(make_api: Callable[..., Api]) -> None:
+def test_refused_request_gets_retry_after(make_api: Callable[..., Api]) -> None:
     client = make_api(quota_requests=2).client("acme", "workflows:edit")
 
     answers = [client.get("/api/v1/webhooks") for _ in range(30)]
@@ -145,7 +145,7 @@ def test_a_caller_is_told_when_to_come_again(make_api: Callable[..., Api]) -> No
     assert stopped[0].json()["title"] == "Too Many Requests"
 
 
-def test_whoever_has_no_token_uses_up_nobodys_quota(make_api: Callable[..., Api]) -> None:
+def test_unauthenticated_requests_use_no_quota(make_api: Callable[..., Api]) -> None:
     api = make_api(quota_requests=1)
     query = {"tenant": "acme", "provider": "stripe"}
     headers = {"webhook-signature": "v1,x", "webhook-id": "x", "webhook-timestamp": "1"}

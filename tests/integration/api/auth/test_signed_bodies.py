@@ -13,18 +13,18 @@ from tests.integration.api.auth.test_webhooks import SECRET, event, send, signed
 from tests.support.api.client import Api
 
 from goald.api.problems import Unavailable
-from goald.api.signed_bodies import AT_ONCE, SignedBodies
+from goald.api.signed_bodies import MAX_CONCURRENT, SignedBodyReader
 
 DEADLINE_S = 20.0
 
 
-def test_strangers_who_fill_every_place_cost_memory_no_further_and_nobody_with_a_token(
+def test_unauthenticated_bodies_are_bounded_and_do_not_affect_tokens(
     api: Api,
 ) -> None:
     client = api.client("acme")
     client.put("/api/v1/webhooks/stripe", json={"secret": SECRET})
     with ExitStack() as strangers:
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_CONCURRENT):
             begin_signed(strangers, api)
         deadline = time.monotonic() + DEADLINE_S
         while (answer := send(api, event(), signed(SECRET, event()))).status_code == 202:
@@ -36,8 +36,8 @@ def test_strangers_who_fill_every_place_cost_memory_no_further_and_nobody_with_a
         assert time.monotonic() < deadline, "the places are not free again"
 
 
-async def test_beyond_the_line_nothing_is_read() -> None:
-    bodies = SignedBodies(at_once=1, line=1)
+async def test_body_is_not_read_when_the_queue_is_full() -> None:
+    bodies = SignedBodyReader(max_concurrent=1, max_waiting=1)
     asked: list[str] = []
     go_on = asyncio.Event()
 

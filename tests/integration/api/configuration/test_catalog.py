@@ -10,7 +10,7 @@ def editor(api: Api) -> httpx.Client:
     return api.client("acme", "workflows:read", "workflows:edit")
 
 
-def test_entity_is_made_renamed_and_deleted(editor: httpx.Client) -> None:
+def test_entity_is_created_renamed_and_deleted(editor: httpx.Client) -> None:
     where = "/api/v1/catalog/form/form-123"
     created = editor.put(where, json={"name": "Contact Us"})
     assert (created.status_code, created.headers["location"]) == (201, where)
@@ -23,7 +23,7 @@ def test_entity_is_made_renamed_and_deleted(editor: httpx.Client) -> None:
     assert editor.delete(where).status_code == 404
 
 
-def test_entities_come_in_pages_by_id(editor: httpx.Client) -> None:
+def test_entities_are_paged_by_id(editor: httpx.Client) -> None:
     for number in range(5):
         editor.put(f"/api/v1/catalog/tag/t-{number}", json={"name": f"T {number}"})
     editor.put("/api/v1/catalog/form/f", json={"name": "F"})
@@ -50,7 +50,7 @@ def test_cursor_of_another_list_is_refused(api: Api, editor: httpx.Client) -> No
     assert other.get("/api/v1/catalog/tag", params={"cursor": cursor}).status_code == 400
 
 
-def test_catalog_is_the_tenants_own(api: Api, editor: httpx.Client) -> None:
+def test_catalog_belongs_to_one_tenant(api: Api, editor: httpx.Client) -> None:
     editor.put("/api/v1/catalog/tag/t", json={"name": "Mine"})
     other = api.client("other")
     assert other.get("/api/v1/catalog/tag/t").status_code == 404
@@ -65,13 +65,13 @@ def test_catalog_is_the_tenants_own(api: Api, editor: httpx.Client) -> None:
     [("tags", {"name": "x"}), ("tag", {}), ("tag", {"name": ""}), ("tag", {"name": "x", "id": "y"}),
      ("tag", {"name": None})],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused(
+def test_invalid_bodies_are_refused(
     editor: httpx.Client, kind: str, body: dict[str, object]
 ) -> None:
     assert editor.put(f"/api/v1/catalog/{kind}/t", json=body).status_code == 400
 
 
-def test_goal_outlives_what_it_refers_to(editor: httpx.Client) -> None:
+def test_goal_stays_when_its_entity_is_deleted(editor: httpx.Client) -> None:
     editor.put("/api/v1/workflows/w", json={})
     for tag in ("t-1", "t-2"):
         editor.put(f"/api/v1/catalog/tag/{tag}", json={"name": tag})

@@ -45,7 +45,7 @@ def send(
 
 
 @pytest.mark.parametrize("tag", ['"2"', '"9", "8"', 'W/"1"', '"abc"', '"0"', '"01"', 'W/"1", "7"'])
-def test_what_is_no_longer_the_version_is_412(editor: httpx.Client, tag: str) -> None:
+def test_if_match_with_another_version_gets_412(editor: httpx.Client, tag: str) -> None:
     before = editor.get("/api/v1/workflows/lead").json()
     for change in changes(editor):
         assert send(editor, change, tag).status_code == 412, change
@@ -54,21 +54,21 @@ def test_what_is_no_longer_the_version_is_412(editor: httpx.Client, tag: str) ->
 
 
 @pytest.mark.parametrize("tag", ['"1"', "*", '"9", "1"', 'W/"9","1",'])
-def test_version_that_was_seen_is_changed(editor: httpx.Client, tag: str) -> None:
+def test_if_match_with_the_current_version_succeeds(editor: httpx.Client, tag: str) -> None:
     put, _, _, patch, _ = changes(editor)
     for change in (put, patch):
         assert send(editor, change, tag).status_code == 200, change
 
 
 @pytest.mark.parametrize("tag", ["1", "abc", '"1', "", ",", '*, "1"', '"1" "2"'])
-def test_tag_that_is_none_is_refused(editor: httpx.Client, tag: str) -> None:
+def test_invalid_entity_tag_is_refused(editor: httpx.Client, tag: str) -> None:
     for change in changes(editor):
         answer = send(editor, change, tag)
         assert answer.status_code == 400, change
         assert answer.json()["errors"][0]["parameter"] == "If-Match"
 
 
-def test_version_in_the_body_that_is_not_its_is_409(editor: httpx.Client) -> None:
+def test_other_version_in_the_body_gets_409(editor: httpx.Client) -> None:
     *with_bodies, _ = changes(editor)
     for change in with_bodies:
         assert send(editor, change, None, version=2).status_code == 409, change
@@ -76,7 +76,7 @@ def test_version_in_the_body_that_is_not_its_is_409(editor: httpx.Client) -> Non
     assert send(editor, with_bodies[3], '"1"', version=1).status_code == 200
 
 
-def test_who_expects_one_does_not_make_it_anew(editor: httpx.Client) -> None:
+def test_expected_version_prevents_creation(editor: httpx.Client) -> None:
     new = "/api/v1/workflows/new"
     for tag in ("*", '"1"'):
         assert editor.put(new, json={}, headers={"if-match": tag}).status_code == 412
@@ -84,7 +84,7 @@ def test_who_expects_one_does_not_make_it_anew(editor: httpx.Client) -> None:
     assert editor.get(new).status_code == 404
 
 
-def test_what_was_seen_as_it_is_may_be_sent_again(editor: httpx.Client) -> None:
+def test_unchanged_object_keeps_its_version(editor: httpx.Client) -> None:
     """A change that changes nothing makes no version, and so loses nobody else's."""
     for _ in range(2):
         answer = editor.put("/api/v1/workflows/lead", json={}, headers={"if-match": '"1"'})
@@ -110,7 +110,7 @@ def at_once(api: Api, requests: list[Request]) -> list[int]:
     return [answer.status_code for answer in asyncio.run(send_all())]
 
 
-def test_of_two_editors_one_wins_and_the_other_is_told(api: Api, editor: httpx.Client) -> None:
+def test_of_two_concurrent_editors_one_succeeds(api: Api, editor: httpx.Client) -> None:
     names = [f"name-{number}" for number in range(20)]
     for by_header in (True, False):
         version = editor.get("/api/v1/workflows/lead").json()["version"]
@@ -127,7 +127,7 @@ def test_of_two_editors_one_wins_and_the_other_is_told(api: Api, editor: httpx.C
         assert editor.get("/api/v1/workflows/lead").json()["version"] == version + 1
 
 
-def test_never_a_fourth_goal_nor_one_twice(
+def test_concurrent_additions_respect_the_limit_and_uniqueness(
     api: Api, editor: httpx.Client, database: Database
 ) -> None:
     requests: list[Request] = [
@@ -150,13 +150,15 @@ def test_never_a_fourth_goal_nor_one_twice(
     assert places == [(0,), (1,), (2,)]
 
 
-def test_one_workflow_made_by_many_is_made_once(api: Api, editor: httpx.Client) -> None:
+def test_concurrent_creation_creates_one_workflow(api: Api, editor: httpx.Client) -> None:
     requests: list[Request] = [("PUT", "/api/v1/workflows/new", {"name": "New"}, {})] * 20
     assert Counter(at_once(api, requests)) == {201: 1, 200: 19}
     assert editor.get("/api/v1/workflows/new").json()["version"] == 1
 
 
-def test_goals_come_and_go_while_the_workflow_is_switched(api: Api, editor: httpx.Client) -> None:
+def test_concurrent_edits_of_goals_and_activation_do_not_deadlock(
+    api: Api, editor: httpx.Client
+) -> None:
     """No lock is taken the other way round, and nobody is refused for being many."""
     lead = "/api/v1/workflows/lead"
     where = editor.post(f"{lead}/goals", json=TAG).headers["location"]

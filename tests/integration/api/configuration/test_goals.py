@@ -32,7 +32,7 @@ def tag(client: httpx.Client, name: str, **more: Any) -> dict[str, Any]:
     return made
 
 
-def test_goal_is_added_in_the_words_of_the_spec(editor: httpx.Client) -> None:
+def test_goal_is_added_with_the_body_of_the_specification(editor: httpx.Client) -> None:
     answer = add(editor, "tag_added", {"tag_id": "uuid-of-tag", "tag_name": "Purchased"})
     assert answer.status_code == 201
     goal = answer.json()
@@ -78,7 +78,7 @@ def test_amounts_keep_every_digit(editor: httpx.Client, sent: str, kept: bytes) 
     ["true", '"1e5"', '"NaN"', '"\uff11\uff12"', "-1", '"-1"', "1234567890123456789", "[]",
      '"0.1234567890123456789"', '"1_000"', '"' + "0" * 1_000 + '1"', "1e400"],
 )  # fmt: skip
-def test_what_is_no_amount_is_refused(editor: httpx.Client, amount: str) -> None:
+def test_invalid_amounts_are_refused(editor: httpx.Client, amount: str) -> None:
     body = f'{{"goal_type": "purchase_made", "criteria": {{"min_amount": {amount}}}}}'
     answer = editor.post("/api/v1/workflows/lead/goals", content=body.encode(), headers=JSON)
     assert answer.status_code == 400
@@ -119,13 +119,13 @@ def test_missing_criteria_are_empty_criteria(editor: httpx.Client) -> None:
         None,
     ],
 )
-def test_what_cannot_be_meant_is_refused(editor: httpx.Client, body: Any) -> None:
+def test_invalid_bodies_are_refused(editor: httpx.Client, body: Any) -> None:
     answer = editor.post("/api/v1/workflows/lead/goals", json=body)
     assert answer.status_code == 400, answer.text
     assert editor.get("/api/v1/workflows/lead/goals").json()["total"] == 0
 
 
-def test_no_amount_has_a_sign(editor: httpx.Client) -> None:
+def test_signed_amounts_are_refused(editor: httpx.Client) -> None:
     for amount in ("-0", "-0.0"):
         answer = editor.post(
             "/api/v1/workflows/lead/goals",
@@ -136,7 +136,7 @@ def test_no_amount_has_a_sign(editor: httpx.Client) -> None:
         assert (answer.status_code, fault["pointer"]) == (400, "/criteria/min_amount"), amount
 
 
-def test_reference_to_what_is_not_there_is_refused(editor: httpx.Client) -> None:
+def test_reference_to_a_missing_entity_is_refused(editor: httpx.Client) -> None:
     assert editor.put("/api/v1/catalog/form/form-123", json={"name": "F"}).status_code == 201
     answer = add(editor, "form_submitted", {"form_id": "non-existent-form"})
     assert answer.status_code == 400
@@ -146,14 +146,14 @@ def test_reference_to_what_is_not_there_is_refused(editor: httpx.Client) -> None
     assert add(editor, "pipeline_stage_reached", {"stage_id": "stage-789"}).status_code == 201
 
 
-def test_strict_catalog_refuses_what_it_does_not_have(make_api: Callable[..., Api]) -> None:
+def test_strict_catalog_refuses_missing_entities(make_api: Callable[..., Api]) -> None:
     client = make_api(catalog="strict").client("acme")
     client.put("/api/v1/workflows/lead", json={})
     answer = add(client, "pipeline_stage_reached", {"stage_id": "s"})
     assert (answer.status_code, answer.json()["detail"]) == (400, "Referenced stage does not exist")
 
 
-def test_unchecked_catalog_takes_any_reference(make_api: Callable[..., Api]) -> None:
+def test_unchecked_catalog_accepts_any_reference(make_api: Callable[..., Api]) -> None:
     client = make_api(catalog="off").client("acme")
     client.put("/api/v1/workflows/lead", json={})
     client.put("/api/v1/catalog/form/f", json={"name": "F"})
@@ -169,13 +169,13 @@ def test_fourth_goal_is_refused(editor: httpx.Client) -> None:
     assert answer.json()["detail"] == "Maximum of 3 goals per workflow exceeded"
 
 
-def test_same_goal_again_is_a_conflict(editor: httpx.Client) -> None:
+def test_duplicate_goal_is_a_conflict(editor: httpx.Client) -> None:
     tag(editor, "a", key="k")
     assert add(editor, "tag_added", {"tag_name": "a"}).status_code == 409
     assert add(editor, "tag_added", {"tag_name": "b"}, key="k").status_code == 409
 
 
-def test_list_is_cut_as_it_is_asked_for(editor: httpx.Client) -> None:
+def test_list_supports_offset_and_limit(editor: httpx.Client) -> None:
     made = [tag(editor, name) for name in "abc"]
     page = editor.get("/api/v1/workflows/lead/goals", params={"offset": 1, "limit": 1}).json()
     assert page == {"goals": [made[1]], "total": 3}
@@ -183,7 +183,7 @@ def test_list_is_cut_as_it_is_asked_for(editor: httpx.Client) -> None:
         assert editor.get("/api/v1/workflows/lead/goals", params=wrong).status_code == 400
 
 
-def test_goal_is_changed_and_counts_its_versions(editor: httpx.Client) -> None:
+def test_change_increments_the_version(editor: httpx.Client) -> None:
     goal = tag(editor, "a", effective_from="2026-01-01T01:00:00+01:00")
     assert goal["effective_from"] == "2026-01-01T00:00:00.000000Z"
     where = f"/api/v1/workflows/lead/goals/{goal['id']}"
@@ -218,7 +218,7 @@ def test_goal_is_changed_and_counts_its_versions(editor: httpx.Client) -> None:
         ({"version": "1"}, None),
     ],
 )
-def test_patch_that_cannot_be_meant_is_refused(
+def test_invalid_patch_is_refused(
     editor: httpx.Client, patch: dict[str, Any], detail: str | None
 ) -> None:
     goal = tag(editor, "a")
@@ -229,7 +229,7 @@ def test_patch_that_cannot_be_meant_is_refused(
     assert editor.get(where).json() == goal
 
 
-def test_deleted_goal_is_gone_and_leaves_its_place(editor: httpx.Client) -> None:
+def test_deleted_goal_frees_its_position(editor: httpx.Client) -> None:
     goals = [tag(editor, name) for name in "abc"]
     where = f"/api/v1/workflows/lead/goals/{goals[0]['id']}"
     answer = editor.delete(where)
@@ -241,7 +241,7 @@ def test_deleted_goal_is_gone_and_leaves_its_place(editor: httpx.Client) -> None
     assert tag(editor, "a")["id"] != goals[0]["id"]
 
 
-def test_goals_of_another_tenant_are_not_there(api: Api, editor: httpx.Client) -> None:
+def test_goals_of_another_tenant_are_not_found(api: Api, editor: httpx.Client) -> None:
     goal = tag(editor, "a")
     other = api.client("other")
     where = f"/api/v1/workflows/lead/goals/{goal['id']}"
@@ -260,7 +260,7 @@ def test_goals_of_another_tenant_are_not_there(api: Api, editor: httpx.Client) -
     assert editor.get(where).json() == goal
 
 
-def test_who_may_only_read_changes_nothing(api: Api, editor: httpx.Client) -> None:
+def test_read_scope_allows_no_change(api: Api, editor: httpx.Client) -> None:
     goal = tag(editor, "a")
     reader = api.client("acme", "workflows:read")
     where = f"/api/v1/workflows/lead/goals/{goal['id']}"
@@ -270,7 +270,7 @@ def test_who_may_only_read_changes_nothing(api: Api, editor: httpx.Client) -> No
     assert reader.delete(where).status_code == 403
 
 
-def test_goal_types_tell_what_their_criteria_may_be(editor: httpx.Client) -> None:
+def test_goal_types_have_a_criteria_schema(editor: httpx.Client) -> None:
     types = editor.get("/api/v1/goal-types").json()["goal_types"]
     assert {one["goal_type"]: one["event_type"] for one in types} == {
         "tag_added": "contact.tag.added",

@@ -40,7 +40,7 @@ def live_shard(admin: psycopg.Connection[Any], version: int) -> None:
     )
 
 
-def test_workflow_is_made_as_a_draft_and_changed(editor: httpx.Client) -> None:
+def test_workflow_is_created_inactive_and_changed(editor: httpx.Client) -> None:
     created = editor.put("/api/v1/workflows/lead", json={"name": "Lead Nurturing"})
     assert (created.status_code, created.headers["etag"]) == (201, '"1"')
     assert created.headers["location"] == "/api/v1/workflows/lead"
@@ -57,7 +57,7 @@ def test_workflow_is_made_as_a_draft_and_changed(editor: httpx.Client) -> None:
     assert (got.json(), got.headers["etag"]) == (changed.json(), '"2"')
 
 
-def test_change_of_a_goal_is_no_change_of_its_workflow(editor: httpx.Client) -> None:
+def test_change_of_a_goal_keeps_the_workflow_version(editor: httpx.Client) -> None:
     before = editor.put("/api/v1/workflows/lead", json={}).json()
     goal = {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}
     assert editor.post("/api/v1/workflows/lead/goals", json=goal).status_code == 201
@@ -65,7 +65,7 @@ def test_change_of_a_goal_is_no_change_of_its_workflow(editor: httpx.Client) -> 
 
 
 @pytest.mark.parametrize("id_", ["a/b", "é ü", "%2F", "?", "50%", "x" * 128])
-def test_any_id_of_the_platform_can_be_asked_for(editor: httpx.Client, id_: str) -> None:
+def test_ids_may_contain_any_printable_character(editor: httpx.Client, id_: str) -> None:
     path = "/api/v1/workflows/" + "".join(f"%{byte:02x}" for byte in id_.encode())
     created = editor.put(path, json={})
     assert (created.status_code, created.json()["id"]) == (201, id_)
@@ -78,7 +78,7 @@ def test_any_id_of_the_platform_can_be_asked_for(editor: httpx.Client, id_: str)
     [{"name": ""}, {"name": 5}, {"name": "x" * 256}, {"name": "a\nb"}, {"goal_logic": "some"},
      {"is_active": True}, {"id": "other"}, {"version": 1.0}, [], "lead"],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused(editor: httpx.Client, body: Any) -> None:
+def test_invalid_bodies_are_refused(editor: httpx.Client, body: Any) -> None:
     assert editor.put("/api/v1/workflows/lead", json=body).status_code == 400
     assert editor.get("/api/v1/workflows/lead").status_code == 404
 
@@ -137,14 +137,14 @@ def test_workflow_without_goals_can_be_activated(editor: httpx.Client) -> None:
     assert editor.post("/api/v1/workflows/lead/activate").json()["is_active"] is True
 
 
-def test_what_is_not_there_is_not_found(editor: httpx.Client) -> None:
+def test_missing_objects_are_not_found(editor: httpx.Client) -> None:
     assert editor.get("/api/v1/workflows/gone").status_code == 404
     assert editor.post("/api/v1/workflows/gone/activate").status_code == 404
     assert editor.post("/api/v1/workflows/gone/deactivate").status_code == 404
     assert editor.get("/api/v1/workflows/gone/goals").status_code == 404
 
 
-def test_change_is_announced_to_shards_before_it_is_answered(
+def test_shards_are_notified_before_the_response(
     editor: httpx.Client, admin: psycopg.Connection[Any], redis_url: str
 ) -> None:
     editor.put("/api/v1/workflows/lead", json={})
@@ -157,7 +157,7 @@ def test_change_is_announced_to_shards_before_it_is_answered(
     assert len(published(redis_url, CONTROL)) == 1
 
 
-def test_change_that_a_live_shard_does_not_have_yet_is_accepted(
+def test_change_that_a_live_shard_has_not_loaded_gets_202(
     editor: httpx.Client, admin: psycopg.Connection[Any]
 ) -> None:
     live_shard(admin, 0)
@@ -170,14 +170,14 @@ def test_change_that_a_live_shard_does_not_have_yet_is_accepted(
     assert editor.delete(added.headers["location"]).status_code == 202
 
 
-def test_change_that_every_live_shard_has_is_done(
+def test_change_that_every_live_shard_has_loaded_gets_200(
     editor: httpx.Client, admin: psycopg.Connection[Any]
 ) -> None:
     live_shard(admin, 2**62)
     assert editor.put("/api/v1/workflows/lead", json={}).status_code == 201
 
 
-def test_change_is_made_while_redis_is_away(
+def test_change_succeeds_while_redis_is_unavailable(
     api: Api, editor: httpx.Client, admin: psycopg.Connection[Any], redis_url: str
 ) -> None:
     with redis.Redis.from_url(redis_url) as client:

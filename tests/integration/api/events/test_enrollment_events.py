@@ -52,7 +52,7 @@ def effects(event: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     return list(zip(*columns, strict=True))
 
 
-def test_a_start_is_the_event_that_enrolls(client: httpx.Client, redis_url: str) -> None:
+def test_start_publishes_the_started_event(client: httpx.Client, redis_url: str) -> None:
     body = {
         "enrollment_id": "e-1",
         "contact_id": "ann",
@@ -70,7 +70,7 @@ def test_a_start_is_the_event_that_enrolls(client: httpx.Client, redis_url: str)
     assert effects(event) == [("e-1", "nurture", "ann", "active")]
 
 
-def test_a_repeat_is_the_same_event(client: httpx.Client, redis_url: str) -> None:
+def test_repeated_request_publishes_the_same_event(client: httpx.Client, redis_url: str) -> None:
     body = {"enrollment_id": "e-1", "contact_id": "ann"}
     for _ in range(2):
         client.post(START, json=body)
@@ -97,7 +97,7 @@ def test_a_repeat_is_the_same_event(client: httpx.Client, redis_url: str) -> Non
         {"status": "active"},
     ],
 )
-def test_a_wrong_body_is_a_400_and_no_event(
+def test_invalid_body_gets_400_and_publishes_nothing(
     client: httpx.Client, redis_url: str, wrong: dict[str, Any]
 ) -> None:
     body = {"enrollment_id": "e-1", "contact_id": "ann"} | wrong
@@ -106,7 +106,7 @@ def test_a_wrong_body_is_a_400_and_no_event(
     assert next(iter(wrong)) in answer.json()["detail"]
 
 
-def test_an_end_needs_no_contact_where_the_enrollment_is_known(
+def test_end_of_a_known_enrollment_needs_no_contact(
     client: httpx.Client, known: None, redis_url: str
 ) -> None:
     answer = client.post(END, json={"reason": "completed"})
@@ -115,7 +115,7 @@ def test_an_end_needs_no_contact_where_the_enrollment_is_known(
     assert effects(event) == [("e-1", "nurture", "ann", "completed")]
 
 
-def test_an_enrollment_that_is_not_known_is_a_404_unless_its_contact_is_given(
+def test_unknown_enrollment_gets_404_without_a_contact(
     client: httpx.Client, redis_url: str
 ) -> None:
     """It may be on its way, behind what was sent a moment ago."""
@@ -127,7 +127,7 @@ def test_an_enrollment_that_is_not_known_is_a_404_unless_its_contact_is_given(
     assert effects(event) == [("e-1", "nurture", "bob", "exited")]
 
 
-def test_another_workflow_contact_or_tenant_ends_nothing(
+def test_end_with_another_workflow_contact_or_tenant_is_refused(
     api: Api, client: httpx.Client, known: None, redis_url: str
 ) -> None:
     body = {"reason": "exited"}
@@ -138,7 +138,7 @@ def test_another_workflow_contact_or_tenant_ends_nothing(
 
 
 @pytest.mark.parametrize("body", [{}, {"reason": "goal_achieved"}, {"reason": "exited", "x": 1}])
-def test_an_end_has_one_of_three_reasons(
+def test_end_requires_a_known_reason(
     client: httpx.Client, known: None, body: dict[str, Any]
 ) -> None:
     assert client.post(END, json=body).status_code == 400

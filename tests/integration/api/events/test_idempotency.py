@@ -32,7 +32,7 @@ def count(redis_url: str) -> int:
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
-def test_the_same_request_again_is_the_same_answer_again(
+def test_repeated_request_gets_the_stored_response(
     client: httpx.Client, redis_url: str, path: str, body: Any
 ) -> None:
     first = client.post(path, json=body, headers=KEY)
@@ -45,22 +45,22 @@ def test_the_same_request_again_is_the_same_answer_again(
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
-def test_another_request_with_the_key_is_a_conflict(
+def test_different_request_with_the_key_is_a_conflict(
     client: httpx.Client, redis_url: str, path: str, body: Any
 ) -> None:
     client.post(path, json=body, headers=KEY)
     other = client.post("/api/v1/events", json=EVENT | {"id": "evt-2"}, headers=KEY)
-    assert (other.status_code, "another request" in other.json()["detail"]) == (409, True)
+    assert (other.status_code, "different request" in other.json()["detail"]) == (409, True)
     assert count(redis_url) == 1
 
 
-def test_without_a_key_everything_is_done(client: httpx.Client, redis_url: str) -> None:
+def test_without_a_key_every_request_is_executed(client: httpx.Client, redis_url: str) -> None:
     for _ in range(2):
         assert client.post("/api/v1/events", json=EVENT).status_code == 202
     assert count(redis_url) == 2
 
 
-def test_of_requests_at_once_one_is_done(api: Api, redis_url: str) -> None:
+def test_of_concurrent_requests_one_is_executed(api: Api, redis_url: str) -> None:
     def send(client: httpx.Client) -> httpx.Response:
         return client.post("/api/v1/events", json=EVENT, headers=KEY)
 
@@ -73,11 +73,11 @@ def test_of_requests_at_once_one_is_done(api: Api, redis_url: str) -> None:
     for answer in answers:
         if answer.status_code == 409:
             assert answer.headers["retry-after"] == "1"
-            assert "under way" in answer.json()["detail"]
+            assert "in progress" in answer.json()["detail"]
     assert count(redis_url) == 1
 
 
-def test_a_refused_request_leaves_the_key_free(client: httpx.Client, redis_url: str) -> None:
+def test_refused_request_releases_the_key(client: httpx.Client, redis_url: str) -> None:
     for _ in range(2):
         bad = client.post("/api/v1/events", json=EVENT | {"time": "yesterday"}, headers=KEY)
         assert (bad.status_code, "idempotency-replayed" in bad.headers) == (400, False)
@@ -85,7 +85,7 @@ def test_a_refused_request_leaves_the_key_free(client: httpx.Client, redis_url: 
     assert count(redis_url) == 1
 
 
-def test_a_key_does_not_wait_longer_for_a_redis_that_is_silent(
+def test_request_with_a_key_times_out_like_one_without(
     make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten seconds for each of its calls, where a request without a key is refused after two."""
@@ -96,7 +96,7 @@ def test_a_key_does_not_wait_longer_for_a_redis_that_is_silent(
     assert answer.status_code == 503
 
 
-def test_a_tenants_keys_are_its_own(api: Api, redis_url: str) -> None:
+def test_keys_belong_to_one_tenant(api: Api, redis_url: str) -> None:
     body = {name: value for name, value in EVENT.items() if name != "tenantid"}
     for tenant in ("acme", "globex"):
         answer = api.client(tenant).post("/api/v1/events", json=body, headers=KEY)
@@ -105,7 +105,7 @@ def test_a_tenants_keys_are_its_own(api: Api, redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "caf\xe9", "a\tb"])
-def test_a_key_is_of_1_to_255_printable_characters(client: httpx.Client, key: str) -> None:
+def test_key_has_1_to_255_printable_characters(client: httpx.Client, key: str) -> None:
     headers = {b"idempotency-key": key.encode("latin-1")}
     answer = client.post("/api/v1/events", json=EVENT, headers=headers)
     assert answer.status_code == 400

@@ -66,7 +66,7 @@ def test_tenant_reads_its_own_log_newest_first(ask: Callable[..., Any]) -> None:
     assert answer["next_cursor"] is None
 
 
-def test_entry_tells_who_when_before_and_after(ask: Callable[..., Any], log: Database) -> None:
+def test_entry_has_actor_time_before_and_after(ask: Callable[..., Any], log: Database) -> None:
     first = ask()["items"][0]
     (row,) = [row for row in read_audit_log(log) if row["action"] == "workflow.activated"]
     assert first["actor"] == "bob"
@@ -76,7 +76,7 @@ def test_entry_tells_who_when_before_and_after(ask: Callable[..., Any], log: Dat
     assert first["recorded_at"] == rfc3339(to_us(row["recorded_at"]))
 
 
-def test_entry_shows_an_amount_with_every_digit_that_was_set(api: Api) -> None:
+def test_entry_keeps_every_digit_of_an_amount(api: Api) -> None:
     client = api.client("acme")
     assert client.put("/api/v1/workflows/w", json={"name": "W"}).status_code == 201
     goal = '{"goal_type": "purchase_made", "criteria": {"min_amount": 1234567890123456.20}}'
@@ -88,7 +88,7 @@ def test_entry_shows_an_amount_with_every_digit_that_was_set(api: Api) -> None:
     assert '"min_amount":1234567890123456.20' in entries.text
 
 
-def test_entry_does_not_tell_how_much_others_do(ask: Callable[..., Any]) -> None:
+def test_entry_does_not_reveal_the_activity_of_other_tenants(ask: Callable[..., Any]) -> None:
     """A shard's chain counts the achievements of all tenants."""
     for item in ask()["items"]:
         assert "number" not in item
@@ -97,7 +97,7 @@ def test_entry_does_not_tell_how_much_others_do(ask: Callable[..., Any]) -> None
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("query", [{}, {"workflow_id": "w-1"}])
-def test_pages_hold_every_entry_once(
+def test_pages_contain_every_entry_once(
     ask: Callable[..., Any], limit: int, query: dict[str, str]
 ) -> None:
     seen: list[tuple[str, str]] = []
@@ -133,7 +133,7 @@ def test_filters(
     assert shown(ask(**query)) == expected
 
 
-def test_time_range_takes_in_its_beginning_and_not_its_end(ask: Callable[..., Any]) -> None:
+def test_time_range_includes_its_start_and_excludes_its_end(ask: Callable[..., Any]) -> None:
     newest, *_, oldest = ask()["items"]
     within = ask(since=oldest["recorded_at"], until=newest["recorded_at"])
     assert shown(within) == ALL[1:]
@@ -152,7 +152,7 @@ def test_time_range_takes_in_its_beginning_and_not_its_end(ask: Callable[..., An
         {"since": "yesterday"},
     ],
 )
-def test_what_cannot_be_asked_is_400(api: Api, log: Database, query: dict[str, str]) -> None:
+def test_invalid_query_gets_400(api: Api, log: Database, query: dict[str, str]) -> None:
     answer = api.client("acme", "audit:read").get("/api/v1/audit", params=query)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
@@ -165,12 +165,12 @@ def test_cursor_of_another_tenant_is_refused(api: Api, log: Database) -> None:
     assert answer.status_code == 400
 
 
-def test_log_is_not_for_those_who_may_only_read_workflows(api: Api) -> None:
+def test_audit_log_requires_its_own_scope(api: Api) -> None:
     answer = api.client("acme", "workflows:read", "workflows:edit").get("/api/v1/audit")
     assert answer.status_code == 403
 
 
-async def test_rare_entry_among_many_is_found_over_pages_of_bounded_work(
+async def test_rare_entry_is_found_over_pages_of_bounded_work(
     log: Database,
 ) -> None:
     for i in range(7):
@@ -196,9 +196,7 @@ async def test_rare_entry_among_many_is_found_over_pages_of_bounded_work(
         ("workflow.created", "tenant_id_recorded_at_hash_idx1"),
     ],
 )
-async def test_page_reads_along_an_index_however_long_the_log_is(
-    log: Database, action: str | None, index: str
-) -> None:
+async def test_page_uses_an_index(log: Database, action: str | None, index: str) -> None:
     """Nothing is sorted, no table is read as a whole, and a later page begins at its place."""
     configured = audit.CONFIGURED if action else ""
     with psycopg.connect(log.dsn) as connection:

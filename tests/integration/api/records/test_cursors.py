@@ -45,7 +45,7 @@ def three(records: Records) -> Records:
 
 @pytest.mark.parametrize("kind", ["enrollments", "achievements"])
 @pytest.mark.usefixtures("three")
-def test_a_cursor_that_somebody_changed_is_refused(client: httpx.Client, kind: str) -> None:
+def test_modified_cursor_is_refused(client: httpx.Client, kind: str) -> None:
     cursor = cursor_of(client, kind)
     changes: list[tuple[int, Any]] = [
         (0, "0123456789abcdef"),
@@ -65,13 +65,13 @@ def test_a_cursor_that_somebody_changed_is_refused(client: httpx.Client, kind: s
 
 
 @pytest.mark.usefixtures("three")
-def test_what_was_never_a_cursor_is_refused(client: httpx.Client) -> None:
+def test_invalid_cursor_is_refused(client: httpx.Client) -> None:
     for made_up in ("x", "e30", "W10", "bnVsbA", "ä", "a" * 1_024, "a" * 2_000, "WzFd" * 200, " "):
         refused(client, made_up)
 
 
 @pytest.mark.usefixtures("three")
-def test_a_cursor_belongs_to_its_list_its_filters_and_its_tenant(
+def test_cursor_is_bound_to_its_list_filters_and_tenant(
     api: Api, client: httpx.Client, three: Records
 ) -> None:
     cursor = cursor_of(client)

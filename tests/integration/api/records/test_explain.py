@@ -116,7 +116,7 @@ def reasons(told: dict[str, Any], workflow: str) -> list[str | None]:
     return [goal["reason"] for goal in enrollment(told, workflow)["goals"]]
 
 
-def test_a_match_is_told_with_what_it_would_do(client: httpx.Client) -> None:
+def test_match_is_reported_with_its_effect(client: httpx.Client) -> None:
     told = explain(client, tag())
     assert (told["matched"], told["reason"], told["truncated"]) == (True, None, False)
     assert told["event"] == {
@@ -166,7 +166,7 @@ def test_a_match_is_told_with_what_it_would_do(client: httpx.Client) -> None:
         ),
     ],
 )
-def test_every_goal_has_its_reason(
+def test_every_goal_has_a_reason(
     client: httpx.Client, sent: dict[str, Any], expected: list[str]
 ) -> None:
     told = explain(client, sent)
@@ -174,14 +174,14 @@ def test_every_goal_has_its_reason(
     assert enrollment(told, "buy")["matched"] is False
 
 
-def test_of_all_goals_one_more_is_nearer_and_the_last_completes(client: httpx.Client) -> None:
+def test_with_goal_logic_all_only_the_last_goal_completes(client: httpx.Client) -> None:
     told = explain(client, event("contact.tag.added", {"tag_id": "t-1"}))
     found = enrollment(told, "both")
     assert (found["matched"], found["completes"]) == (True, False)
     assert reasons(told, "both") == [None, "wrong tag"]
 
 
-def test_an_enrollment_has_its_own_reason(client: httpx.Client) -> None:
+def test_enrollment_has_a_reason(client: httpx.Client) -> None:
     told = explain(client, tag())
     found = {row["enrollment_id"]: row["reason"] for row in told["enrollments"]}
     assert found == {
@@ -195,12 +195,12 @@ def test_an_enrollment_has_its_own_reason(client: httpx.Client) -> None:
     assert enrollment(told, "0")["ended_at"] == "2020-09-13T12:26:40.000000Z"
 
 
-def test_a_contact_that_is_in_nothing_is_not_enrolled(client: httpx.Client) -> None:
+def test_contact_without_enrollments_is_not_enrolled(client: httpx.Client) -> None:
     told = explain(client, tag() | {"data": {"contact_id": "bob", "tag_name": "Customer"}})
     assert (told["reason"], told["matched"], told["enrollments"]) == ("not enrolled", False, [])
 
 
-def test_a_type_that_no_goal_listens_to_is_told(client: httpx.Client) -> None:
+def test_type_without_listening_goals_is_reported(client: httpx.Client) -> None:
     told = explain(client, event("contact.updated", {}))
     assert (told["reason"], told["matched"]) == ("other event type", False)
 
@@ -210,7 +210,7 @@ def test_another_tenants_event_is_not_looked_up(client: httpx.Client) -> None:
     assert (told["reason"], told["matched"], told["enrollments"]) == ("other tenant's", False, [])
 
 
-def test_the_same_contact_of_another_tenant_is_not_seen(api: Api, client: httpx.Client) -> None:
+def test_contact_of_another_tenant_is_not_used(api: Api, client: httpx.Client) -> None:
     told = explain(api.client("globex"), tag())
     assert [row["enrollment_id"] for row in told["enrollments"]] == ["e-9"]
     assert told["enrollments"][0]["reason"] == "workflow unknown"
@@ -225,7 +225,7 @@ def test_the_same_contact_of_another_tenant_is_not_seen(api: Api, client: httpx.
         (7, "neither a JSON object"),
     ],
 )
-def test_an_event_that_goald_would_refuse_is_a_400_that_says_why(
+def test_invalid_event_gets_400_with_the_reason(
     client: httpx.Client, sent: Any, detail: str
 ) -> None:
     answer = client.post(PATH, json=sent)
@@ -254,5 +254,5 @@ def test_nothing_is_written(client: httpx.Client, database: Database, redis_url:
     assert everything() == before
 
 
-def test_a_token_that_may_only_write_events_is_not_told(api: Api) -> None:
+def test_explain_requires_the_read_scope(api: Api) -> None:
     assert api.client("acme", "events:write").post(PATH, json=tag()).status_code == 403

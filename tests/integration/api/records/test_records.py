@@ -44,7 +44,7 @@ def ids(client: httpx.Client, kind: str, **query: Any) -> list[str]:
     return [each[key] for page in pages(client, kind, **query) for each in page]
 
 
-def test_an_enrollment_is_told_in_full(client: httpx.Client, records: Records) -> None:
+def test_enrollment_has_all_fields(client: httpx.Client, records: Records) -> None:
     records.enroll("e-1", BEGAN, status="completed_goal")
     ((reported,),) = pages(client, "enrollments")
     assert reported == {
@@ -61,7 +61,7 @@ def test_an_enrollment_is_told_in_full(client: httpx.Client, records: Records) -
     }
 
 
-def test_an_achievement_is_told_in_full(client: httpx.Client, records: Records) -> None:
+def test_achievement_has_all_fields(client: httpx.Client, records: Records) -> None:
     records.achieve("e-1", BEGAN)
     answer = client.get("/api/v1/workflows/welcome/achievements")
     (reported,) = json.loads(answer.text, parse_float=str, parse_int=str)["items"]
@@ -86,7 +86,7 @@ def test_an_achievement_is_told_in_full(client: httpx.Client, records: Records) 
 
 @pytest.mark.parametrize("kind", ["enrollments", "achievements"])
 @pytest.mark.parametrize("apart", [0, 1])
-def test_pages_hold_everything_once_newest_first_while_more_comes(
+def test_pages_contain_every_row_once_while_rows_are_added(
     client: httpx.Client, records: Records, kind: str, apart: int
 ) -> None:
     """Also where all of it is of one time (`apart` microseconds of 0)."""
@@ -107,7 +107,7 @@ def test_pages_hold_everything_once_newest_first_while_more_comes(
         assert names == sorted(names, reverse=True)
 
 
-def test_an_ended_enrollment_keeps_its_place(client: httpx.Client, records: Records) -> None:
+def test_ended_enrollment_keeps_its_position(client: httpx.Client, records: Records) -> None:
     """Statuses lie apart in the index, and are one list."""
     statuses = ["active", "exited", "completed", "cancelled", "completed_goal"]
     for number in range(10):
@@ -165,7 +165,7 @@ def test_achievements_are_filtered(client: httpx.Client, records: Records) -> No
         ({"goal_id": GOALS[1], "enrollment_id": "e-1"}, [1]),
     ],
 )
-async def test_a_rare_achievement_is_found_over_pages_of_bounded_work(
+async def test_rare_achievement_is_found_over_pages_of_bounded_work(
     database: Database, records: Records, filters: dict[str, str], sizes: list[int]
 ) -> None:
     for number in range(12):
@@ -187,7 +187,7 @@ async def test_a_rare_achievement_is_found_over_pages_of_bounded_work(
 
 
 @pytest.mark.parametrize("kind", ["enrollments", "achievements", "listeners"])
-def test_a_workflow_that_nobody_knows_is_not_found(client: httpx.Client, kind: str) -> None:
+def test_unknown_workflow_is_not_found(client: httpx.Client, kind: str) -> None:
     answer = client.get(f"/api/v1/workflows/nowhere/{kind}")
     assert (answer.status_code, answer.json()["detail"]) == (404, "There is no workflow nowhere")
 
@@ -212,7 +212,7 @@ def test_enrollments_in_a_workflow_that_is_not_configured_are_listed(
     assert (listening["config_version"], listening["is_active"]) == (0, False)
 
 
-def test_another_tenants_rows_are_not_there(api: Api, records: Records) -> None:
+def test_rows_of_another_tenant_are_not_returned(api: Api, records: Records) -> None:
     records.enroll("e-1", BEGAN)
     records.achieve("e-1", BEGAN)
     other = api.client("globex")
@@ -224,7 +224,7 @@ def test_another_tenants_rows_are_not_there(api: Api, records: Records) -> None:
     assert other.get("/api/v1/workflows/welcome/listeners").json()["enrollments"] == 1
 
 
-def test_a_query_that_makes_no_sense_is_refused(client: httpx.Client) -> None:
+def test_contradictory_query_is_refused(client: httpx.Client) -> None:
     queries: list[tuple[dict[str, str], str]] = [
         ({"limit": "0"}, "limit"),
         ({"limit": "201"}, "limit"),
@@ -247,9 +247,7 @@ def test_a_query_that_makes_no_sense_is_refused(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "bound", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.9999999-12:00"]
 )
-def test_the_ends_of_time_can_be_asked_for(
-    client: httpx.Client, records: Records, bound: str
-) -> None:
+def test_extreme_times_are_accepted(client: httpx.Client, records: Records, bound: str) -> None:
     records.enroll("e-1", BEGAN)
     found = ids(client, "enrollments", since=bound) + ids(client, "enrollments", until=bound)
     assert found == ["e-1"]
@@ -289,7 +287,7 @@ def test_listeners_are_the_active_goals_of_an_active_workflow(api: Api, records:
     assert [each["id"] for each in fewer["goals"]] == [created[1]["id"]]
 
 
-def test_listeners_tell_which_live_shards_have_the_version(api: Api, database: Database) -> None:
+def test_listeners_report_the_shards_that_have_the_version(api: Api, database: Database) -> None:
     client = api.client("acme")
     client.put("/api/v1/workflows/welcome", json={"name": "Welcome"})
     path = "/api/v1/workflows/welcome/listeners"

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from goald.api.http.middleware import Edge
+from goald.api.http.middleware import HttpMiddleware
 from goald.metrics import ApiMetrics
 
 SECRET = "password=hunter2"
@@ -25,7 +25,7 @@ async def ask(app: ASGIApp, registry: CollectorRegistry) -> list[Message]:
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "GET", "path": "/api/v1/x", "raw_path": b"/api/v1/x"}
-    await Edge(app, ApiMetrics(registry))(scope, receive, send)
+    await HttpMiddleware(app, ApiMetrics(registry))(scope, receive, send)
     return sent
 
 
@@ -49,7 +49,7 @@ def failures(registry: CollectorRegistry) -> Any:
     return registry.get_sample_value("goald_api_requests_total", labels)
 
 
-async def test_an_unforeseen_error_is_logged_counted_and_not_told(
+async def test_unexpected_error_is_logged_and_counted_without_details(
     registry: CollectorRegistry,
 ) -> None:
     with capture_logs() as logs:
@@ -63,7 +63,7 @@ async def test_an_unforeseen_error_is_logged_counted_and_not_told(
     assert failures(registry) == 1
 
 
-async def test_an_answer_that_fails_midway_is_left_unfinished(registry: CollectorRegistry) -> None:
+async def test_response_that_fails_midway_is_cut_off(registry: CollectorRegistry) -> None:
     with capture_logs() as logs:
         sent = await ask(fails_midway, registry)
 
@@ -73,7 +73,7 @@ async def test_an_answer_that_fails_midway_is_left_unfinished(registry: Collecto
     assert failures(registry) == 1
 
 
-async def test_what_is_not_http_passes(registry: CollectorRegistry) -> None:
+async def test_other_protocols_pass_through(registry: CollectorRegistry) -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, _: Receive, __: Send) -> None:
@@ -82,6 +82,6 @@ async def test_what_is_not_http_passes(registry: CollectorRegistry) -> None:
     async def nothing(*_: Any) -> Any:
         raise AssertionError
 
-    await Edge(app, ApiMetrics(registry))({"type": "lifespan"}, nothing, nothing)
+    await HttpMiddleware(app, ApiMetrics(registry))({"type": "lifespan"}, nothing, nothing)
 
     assert seen == ["lifespan"]

@@ -1,7 +1,7 @@
-"""Every operation of the OpenAPI document, asked with what the document allows and with what it
-does not: no answer that the document does not tell, and none that says goald failed (D9).
+"""Every operation of the OpenAPI document, with valid and invalid requests: each response is a
+documented one, and none is a server error (D9).
 
-API_EXAMPLES sets how many requests are made of each operation, 200 where it is unset.
+API_EXAMPLES: the number of requests per operation, 200 by default.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.support.api.client import Api, served
 from tests.support.services.servers import Database
 
 from goald.api.app import all_routes
-from goald.api.openapi import document
+from goald.api.openapi import build_document
 from goald.runtime.embedded import EmbeddedEndpoints
 from goald.settings import Settings
 
@@ -26,14 +26,14 @@ EXAMPLES = int(os.environ.get("API_EXAMPLES", "200"))
 TENANT = "acme"
 
 known: dict[str, str] = {"workflow_id": "w", "enrollment_id": "e", "provider": "pay"}
-"""Ids of what is there, by the names that paths give them."""
+"""The ids of existing objects, by the name of their path parameter."""
 
 schema = schemathesis.openapi.from_dict(
-    document(all_routes()),
+    build_document(all_routes()),
     config=SchemathesisConfig.from_dict(
         {
-            # What a schema cannot say is refused with 400: a fourth goal, a reference to
-            # what the catalog lacks, a cursor of another list.
+            # Rules that a schema cannot express are refused with 400: a fourth goal, a
+            # reference to a missing entity, a cursor of another list.
             "checks": {
                 "positive_data_acceptance": {
                     "expected-statuses": ["2xx", "400", "401", "404", "409", "412"]
@@ -46,8 +46,8 @@ schema = schemathesis.openapi.from_dict(
 
 @schema.hook
 def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[str, Any]:
-    """Of the requests that the document allows, every second is about what is there: nearly
-    all would be of nothing else."""
+    """Use the ids of existing objects in about half of the requests; random ids would match
+    none."""
     for name, value in list((path_parameters or {}).items()):
         allowed = isinstance(value, str) and value.isprintable() and 1 <= len(value) <= 128
         if name in known and allowed and len(value) % 2:
@@ -57,7 +57,7 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[s
 
 @schema.auth()
 class Bearer:
-    """Puts a token into each request, so that a check can take it out again."""
+    """Adds a token to each request. A check of Schemathesis removes it again."""
 
     def get(self, case: schemathesis.Case[Any], context: schemathesis.AuthContext) -> str:
         return Api("", SECRET).token(TENANT)
@@ -70,7 +70,7 @@ class Bearer:
 
 @pytest.fixture(scope="module")
 def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterator[Api]:
-    """An API in which there is something of everything that a path can name."""
+    """An API with an object for every path parameter."""
     settings = Settings(
         redis_url=endpoints.redis_url,
         postgres_dsn=module_database.dsn,
@@ -100,7 +100,7 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-def test_answers_are_as_documented(case: schemathesis.Case[Any], busy_api: Api) -> None:
-    """All checks of Schemathesis: no 5xx; status, content type, headers and body as documented;
-    what the schema forbids is refused, and what it allows is not; no way past the token."""
+def test_responses_match_the_document(case: schemathesis.Case[Any], busy_api: Api) -> None:
+    """All checks of Schemathesis: no 5xx; documented status, content type, headers and body;
+    requests are refused if and only if the schema forbids them; no access without the token."""
     case.call_and_validate(base_url=busy_api.url)

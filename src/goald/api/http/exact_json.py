@@ -1,4 +1,4 @@
-"""Answers whose amounts are JSON numbers with every digit that they were given with."""
+"""JSON responses in which amounts are numbers with all their digits."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 
 class ExactJson(Response):
-    """A model as JSON. Decimals are numbers: `100.00` is answered as it was sent. A reader
-    that would make it a float takes as much of it as a float holds."""
+    """A model as JSON. Decimals are written as numbers and keep every digit: 100.00 stays 100.00.
+    A client that parses numbers as floats loses the digits that a float cannot hold."""
 
     media_type = "application/json"
 

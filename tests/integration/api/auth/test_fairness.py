@@ -7,7 +7,7 @@ import pytest
 from tests.support.services.redis_proxy import Proxy
 
 from goald.api.problems import TooManyRequests
-from goald.api.publishing import LINE, SHARE_UNITS, Publishing, units
+from goald.api.publishing import MAX_UNITS_IN_FLIGHT, MAX_WAITING, TenantPublisher, units
 from goald.client import Publisher, event
 from goald.client.envelope import encode
 from goald.domain.errors import ServiceUnavailable
@@ -26,18 +26,18 @@ async def publisher(redis_url: str) -> AsyncIterator[Publisher]:
         yield created
 
 
-def test_an_event_counts_once_for_each_kibibyte() -> None:
+def test_event_counts_once_per_kibibyte() -> None:
     sizes = [1, 1_024, 1_025, 65_536]
     assert [units([AcceptedEvent("ann", bytes(size))]) for size in sizes] == [1, 1, 2, 64]
     assert units([AcceptedEvent("ann", bytes(size)) for size in sizes]) == 68
 
 
-async def test_an_event_does_not_wait_behind_anothers_flood(publisher: Publisher) -> None:
-    publishing = Publishing(publisher)
+async def test_event_does_not_wait_for_the_flood_of_another_tenant(publisher: Publisher) -> None:
+    publishing = TenantPublisher(publisher)
     await publishing.publish("calm", events("calm", 1))
     flood = [
-        asyncio.create_task(publishing.publish("flood", events("flood", SHARE_UNITS)))
-        for _ in range(LINE)
+        asyncio.create_task(publishing.publish("flood", events("flood", MAX_UNITS_IN_FLIGHT)))
+        for _ in range(MAX_WAITING)
     ]
     await asyncio.sleep(0)  # All of them ask before the calm one does.
 
@@ -52,37 +52,37 @@ async def test_an_event_does_not_wait_behind_anothers_flood(publisher: Publisher
 async def test_small_requests_of_a_tenant_share_a_flush(redis_url: str) -> None:
     """Each by itself would take a round trip of Redis."""
     publisher = CountedPublisher(redis_url)
-    publishing = Publishing(publisher)
+    publishing = TenantPublisher(publisher)
     await asyncio.gather(*(publishing.publish("acme", events("acme", 1)) for _ in range(500)))
     await publisher.aclose()
     assert publisher.most >= 100
 
 
-async def test_beyond_its_line_a_tenant_is_told_to_come_again(publisher: Publisher) -> None:
-    publishing = Publishing(publisher)
+async def test_full_queue_of_a_tenant_gets_429(publisher: Publisher) -> None:
+    publishing = TenantPublisher(publisher)
     large = [AcceptedEvent("ann", bytes(600 << 10))]  # No two of them fit in a share.
-    crowd = [publishing.publish("acme", large) for _ in range(3 * LINE)]
+    crowd = [publishing.publish("acme", large) for _ in range(3 * MAX_WAITING)]
 
     outcomes = await asyncio.gather(*crowd, return_exceptions=True)
 
     refused = [outcome for outcome in outcomes if isinstance(outcome, TooManyRequests)]
-    assert len(refused) == 2 * LINE - 1
+    assert len(refused) == 2 * MAX_WAITING - 1
     await publishing.publish("acme", events("acme", 1))
 
 
-async def test_who_gave_up_in_a_line_holds_up_nobody(redis_url: str) -> None:
+async def test_cancelled_request_does_not_block_the_queue(redis_url: str) -> None:
     async with Proxy(redis_url.removeprefix("unix://")) as proxy:
         publisher = Publisher(proxy.url)
-        publishing = Publishing(publisher)
+        publishing = TenantPublisher(publisher)
         await publishing.publish("acme", events("acme", 1))
         proxy.cut()
-        crowd = [publishing.publish("acme", events("acme", SHARE_UNITS)) for _ in range(10)]
+        crowd = [publishing.publish("acme", events("acme", MAX_UNITS_IN_FLIGHT)) for _ in range(10)]
         outcomes = await asyncio.gather(*crowd, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {ServiceUnavailable}
 
         proxy.restore()
         await publisher.flush()
-        await publishing.publish("acme", events("acme", SHARE_UNITS))
+        await publishing.publish("acme", events("acme", MAX_UNITS_IN_FLIGHT))
         await publisher.aclose()
 
 

@@ -15,7 +15,7 @@ PATHS = sorted(
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-def test_what_is_no_map_is_refused(api: Api, method: str, path: str) -> None:
+def test_body_must_be_an_object(api: Api, method: str, path: str) -> None:
     """A decimal has attributes, and so might pass for a map in which nothing is set."""
     client = api.client("acme")
     url = path.format_map(Names())

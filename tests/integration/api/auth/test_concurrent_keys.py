@@ -8,7 +8,7 @@ from goald.domain.idempotency import IdempotencyState, StoredResponse
 CROWD = 400
 
 
-async def test_a_crowd_with_keys_is_not_told_that_redis_is_away(redis_url: str) -> None:
+async def test_concurrent_keys_do_not_exhaust_the_connections(redis_url: str) -> None:
     held = RedisIdempotency(redis_url)
     digest = bytes(32)
     begun = await asyncio.gather(*(held.begin("acme", str(n), digest) for n in range(CROWD)))
