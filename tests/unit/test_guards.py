@@ -1,4 +1,4 @@
-"""Whether `make mutation` still knows what it takes out."""
+"""`make mutation` finds the source text of each guard, and its tests."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: str(guard.name))
-def test_guard_is_where_it_is_taken_out_and_its_tests_are_there(guard: Guard) -> None:
+def test_the_source_of_each_guard_occurs_once_and_its_tests_exist(guard: Guard) -> None:
     for edit in guard.edits:
         text = (ROOT / edit.path).read_text(encoding="utf-8")
         assert text.count(edit.text) == 1, edit

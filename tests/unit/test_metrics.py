@@ -123,7 +123,7 @@ def test_without_exits_there_is_no_p95() -> None:
         ({1.0: 10, 2.0: 10, float("inf"): 100}, 2.0),
     ],
 )
-def test_a_quantile_lies_within_its_bucket(
+def test_a_quantile_is_within_its_bucket(
     buckets: Mapping[float, float], expected: float | None
 ) -> None:
     assert quantile(0.95, buckets) == pytest.approx(expected)
@@ -149,7 +149,7 @@ def test_readings_at_the_same_time_have_rate_zero() -> None:
 
 
 def scrape(url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own address
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - a local address
         text = answer.read().decode()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value

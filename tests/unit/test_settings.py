@@ -72,7 +72,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         load_settings()
 
 
-def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_wrong_values_are_named_in_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOALD_STREAMS", "x")
     monkeypatch.setenv("GOALD_SHARDS", "y")
     with pytest.raises(SettingsError, match=r"GOALD_STREAMS: .*GOALD_SHARDS: "):

@@ -1,4 +1,4 @@
-"""A producer that waits is told when its publisher is closed."""
+"""A producer that waits gets an error when its publisher is closed."""
 
 import asyncio
 from pathlib import Path
@@ -9,10 +9,10 @@ from goald.client import Publisher
 from goald.domain.errors import ServiceUnavailable
 
 
-async def test_who_waits_for_room_in_a_publisher_that_is_closed_does_not_wait_for_ever(
+async def test_closing_a_publisher_ends_the_wait_for_buffer_space(
     tmp_path: Path,
 ) -> None:
-    publisher = Publisher(f"unix://{tmp_path}/nobody", buffer_events=1)
+    publisher = Publisher(f"unix://{tmp_path}/missing", buffer_events=1)
     for _ in range(2):  # one in the batch that is tried, one in the buffer
         await publisher.publish_encoded("acme", "ann", b"{}")
         await asyncio.sleep(0)

@@ -38,8 +38,8 @@ def corpus() -> list[tuple[GoalType, dict[str, Any]]]:
                 found.append((goal_type, {name: value}))
                 for other in names:
                     if other != name:
-                        beside = VALUES.get(other, TEXTS)[0]
-                        found.append((goal_type, {name: value, other: beside}))
+                        second = VALUES.get(other, TEXTS)[0]
+                        found.append((goal_type, {name: value, other: second}))
                 found.append((goal_type, {name: value, "colour": None}))
     return found
 
@@ -58,9 +58,9 @@ def test_schema_and_service_agree(goal_type: GoalType) -> None:
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     cases = [criteria for of_type, criteria in corpus() if of_type == goal_type]
-    differ = [one for one in cases if validator.is_valid(one) != is_accepted(goal_type, one)]
+    differ = [case for case in cases if validator.is_valid(case) != is_accepted(goal_type, case)]
     assert differ == []
-    assert {is_accepted(goal_type, one) for one in cases} == {True, False}
+    assert {is_accepted(goal_type, case) for case in cases} == {True, False}
 
 
 @pytest.mark.parametrize("goal_type", GOAL_TYPES)

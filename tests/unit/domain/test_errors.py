@@ -15,12 +15,12 @@ EVERY = [
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_error_survives_pickling(kind: type[errors.GoaldError]) -> None:
-    found = pickle.loads(pickle.dumps(kind("what happened")))  # noqa: S301 -- our own bytes
+    found = pickle.loads(pickle.dumps(kind("what happened")))  # noqa: S301 -- bytes of this test
     assert (type(found), str(found)) == (kind, "what happened")
 
 
 def test_faults_of_a_configuration_survive_pickling() -> None:
     faults = [("/criteria/tag_id", "must be text")]
     error = errors.InvalidConfiguration("wrong", faults)
-    found = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
+    found = pickle.loads(pickle.dumps(error))  # noqa: S301 -- bytes of this test
     assert (str(found), found.faults) == ("wrong", tuple(faults))

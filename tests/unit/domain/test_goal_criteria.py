@@ -47,7 +47,7 @@ def test_only_criteria_that_are_set_are_kept(
 
 
 def test_tag_names_are_normalized() -> None:
-    """Otherwise a workflow could have the same goal twice, spelt in two ways (E2, R11)."""
+    """Otherwise a workflow could have the same goal twice, spelt in two ways (E2)."""
     assert read("tag_added", {"tag_name": "cafe\u0301"}) == {"tag_name": "caf\u00e9"}
     assert read("tag_added", {"tag_id": "cafe\u0301"}) == {"tag_id": "cafe\u0301"}
 

@@ -1,4 +1,4 @@
-"""Rates, percentiles and weeks, from counts alone (R12, E9)."""
+"""Rates, percentiles and weeks, from counts alone (E9)."""
 
 from datetime import date, timedelta
 
@@ -14,7 +14,7 @@ NOW = 1_780_000_000_000_000
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "percent"),
+    ("count", "total", "percent"),
     [
         (2, 5, 40.0),
         (200, 1500, 13.3),
@@ -26,8 +26,8 @@ NOW = 1_780_000_000_000_000
         (0, 0, 0.0),
     ],
 )
-def test_rates_have_one_decimal(part: int, whole: int, percent: float) -> None:
-    assert rate(part, whole) == percent
+def test_rates_have_one_decimal(count: int, total: int, percent: float) -> None:
+    assert rate(count, total) == percent
 
 
 @given(st.integers(1, 10**12), st.data())
