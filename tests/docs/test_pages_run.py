@@ -7,6 +7,7 @@ Pages for which a daemon must not run are in `OWN_SERVERS`.
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import distribution
@@ -76,6 +77,25 @@ def environment(request: pytest.FixtureRequest, page: str, directory: Path) -> d
     return kept | common | {"GOALD_DATA_DIR": str(daemon.data_dir)}
 
 
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages that the committed lock names, installed once. Skips the test if the registry
+    cannot be reached."""
+    folder = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(NODE / name, folder)
+    installed = subprocess.run(
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if installed.returncode != 0:
+        pytest.skip(f"npm cannot install the packages of the guides: {installed.stderr[-300:]}")
+    return folder / "node_modules"
+
+
 @pytest.fixture
 def shell(directory: Path, environment: dict[str, str]) -> Iterator[Shell]:
     session = Shell(directory, environment)
@@ -87,12 +107,17 @@ def shell(directory: Path, environment: dict[str, str]) -> Iterator[Shell]:
 
 @pytest.mark.parametrize("page", pages_with_commands())
 def test_a_reader_who_follows_a_page_sees_what_it_shows(
-    page: str, shell: Shell, directory: Path, environment: dict[str, str]
+    request: pytest.FixtureRequest,
+    page: str,
+    shell: Shell,
+    directory: Path,
+    environment: dict[str, str],
 ) -> None:
     _require_programs(page)
     if page in NODE_PAGES:
-        _install_node_packages(shell)
-    if page not in OWN_SERVERS:
+        node_modules = request.getfixturevalue("node_modules")
+        (directory / "node_modules").symlink_to(node_modules)
+    if "--tenant demo" in (ROOT / page).read_text(encoding="utf-8"):
         assert shell.run(f"goald apply {DEMO}")[0] == 0
     if page in GOES_ON_FROM:
         _save_files(Path(GOES_ON_FROM[page]), directory, environment)
@@ -170,15 +195,6 @@ def _require_programs(page: str) -> None:
             on_path = shutil.which(program) or (Path(sys.executable).parent / program).is_file()
             if not on_path and not (program in {"node", "npm"} and page not in NODE_PAGES):
                 pytest.skip(f"{program} is not installed, and {page} uses it")
-
-
-def _install_node_packages(shell: Shell) -> None:
-    """Install what the lock names; skip the test if the registry cannot be reached."""
-    for name in ("package.json", "package-lock.json"):
-        assert shell.run(f"cp '{NODE / name}' .")[0] == 0
-    status, printed = shell.run("npm ci --ignore-scripts --no-audit --no-fund --prefer-offline")
-    if status != 0:
-        pytest.skip(f"npm cannot install the packages of the Node.js guides: {printed[-300:]}")
 
 
 def _postgres_programs() -> str:
