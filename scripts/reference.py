@@ -1,7 +1,7 @@
 """Writes the generated tables of docs/reference from the code: settings, metrics, commands and
 HTTP operations. `make docs` runs it, and a test fails if a table is stale.
 
-Each table stands between `<!-- generated: NAME -->` and `<!-- end -->` in its page.
+A table is between `<!-- generated: NAME -->` and `<!-- end -->` in its page.
 """
 
 import json
@@ -47,7 +47,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _range(field: FieldInfo) -> str:
-    """What the annotation allows: bounds, or the words of a Literal or pattern."""
+    """The values that the annotation allows: bounds, or the words of a Literal or pattern."""
     from typing import get_args
 
     words = [each for each in get_args(field.annotation) if isinstance(each, str)]
@@ -104,7 +104,7 @@ def _metric_row(metric: MetricWrapperBase, owner: str) -> tuple[str, ...]:
 
 
 def _exporter_rows() -> Iterator[tuple[str, ...]]:
-    """What the exporter adds, from readings of Redis."""
+    """The metrics that the exporter adds, from readings of Redis."""
     from datetime import UTC, datetime
 
     from goald.ports.process_registry import Readings
@@ -153,12 +153,12 @@ def _parameter_row(parameter: Any) -> tuple[str, ...] | None:
     value = "" if parameter.is_flag else f" {_value_name(parameter)}"
     default = parameter.default
     if parameter.required:
-        shown = "required"
+        default_text = "required"
     elif parameter.is_flag or default is None or callable(default) or default is ...:
-        shown = ""
+        default_text = ""
     else:
-        shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
-    return f"`{flags}{value}`", shown, help_text
+        default_text = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+    return f"`{flags}{value}`", default_text, help_text
 
 
 def _value_name(parameter: Any) -> str:
@@ -224,7 +224,7 @@ def _cell(text: str) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
 def _sentence(text: str) -> str:

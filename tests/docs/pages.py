@@ -35,7 +35,7 @@ class Block:
     """A fenced code block."""
 
     line: int
-    """Of its opening fence, from 1."""
+    """The line of the opening fence, from 1."""
     language: str
     text: str
     file: str | None
@@ -46,7 +46,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """One command of a shell block, and what a reader should see."""
+    """One command of a shell block, and the output that a reader should see."""
 
     line: int
     text: str

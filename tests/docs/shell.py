@@ -24,7 +24,7 @@ _VARIABLE = [
     (re.compile(r"\b[\d,]+ rows in \d+ chains?\b"), r"[\d,]+ rows in \d+ chains?"),
     (re.compile(r"…|\.\.\."), r".*"),
 ]
-"""What differs from run to run; `…` and `...` stand for anything within a line."""
+"""Texts that differ from run to run; `…` and `...` stand for anything within a line."""
 
 
 class Shell:

@@ -51,19 +51,19 @@ def test_every_path_that_a_page_names_exists(page: str) -> None:
 
 
 def test_the_index_leads_to_every_page() -> None:
-    reached: set[str] = set()
-    left = [Path("README.md"), Path("docs/README.md")]
-    while left:
-        page = left.pop()
-        if str(page) in reached:
+    linked: set[str] = set()
+    pages_to_read = [Path("README.md"), Path("docs/README.md")]
+    while pages_to_read:
+        page = pages_to_read.pop()
+        if str(page) in linked:
             continue
-        reached.add(str(page))
+        linked.add(str(page))
         for target in links(page):
             name = target.partition("#")[0]
             if name.endswith(".md") and ":" not in name:
-                left.append(((ROOT / page).parent / name).resolve().relative_to(ROOT))
+                pages_to_read.append(((ROOT / page).parent / name).resolve().relative_to(ROOT))
     documentation = {str(page) for page in pages() if page.parts[0] == "docs"}
-    assert documentation - reached == set()
+    assert documentation - linked == set()
 
 
 def test_the_architecture_page_names_every_package_and_stays_an_overview() -> None:

@@ -1,6 +1,6 @@
-"""Every command, program and file that the documentation shows runs, and prints what is shown.
+"""Every command, program and file that the documentation shows runs, and prints what is expected.
 
-All pages run against the session's daemon, each in a directory and a Bash session of its own,
+All pages run against the session's daemon, each in a separate directory and Bash session,
 as a reader would follow it from top to bottom (see tests/docs/pages.py for the conventions).
 Pages for which a daemon must not run are in `OWN_SERVERS`.
 """
@@ -29,7 +29,7 @@ OWN_SERVERS = {
     "docs/how-to/upgrade.md": "database",
 }
 """Pages that need a Redis and a Postgres without a daemon, and the fixture of that database."""
-GOES_ON_FROM = {
+CONTINUES = {
     "docs/how-to/read-exits-from-node.md": "docs/how-to/send-events-from-node.md",
 }
 """Pages that use files of another page."""
@@ -54,7 +54,7 @@ def pages_with_commands() -> list[str]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Where the reader is: a directory in which `.venv` and the sources are, as in a checkout."""
+    """The working directory: it contains `.venv` and the sources, like a checkout."""
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))
     for name in ("src", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -119,15 +119,15 @@ def test_a_reader_who_follows_a_page_sees_what_it_shows(
         (directory / "node_modules").symlink_to(node_modules)
     if "--tenant demo" in (ROOT / page).read_text(encoding="utf-8"):
         assert shell.run(f"goald apply {DEMO}")[0] == 0
-    if page in GOES_ON_FROM:
-        _save_files(Path(GOES_ON_FROM[page]), directory, environment)
+    if page in CONTINUES:
+        _save_files(Path(CONTINUES[page]), directory, environment)
     printed = ""
     for block in runnable(Path(page)):
         if block.language in DATA:
             _save(block, directory, environment)
         elif is_output(block):
-            shown = block.text.splitlines()
-            assert matches(shown, printed), _difference(page, block.line, block.text, printed)
+            expected = block.text.splitlines()
+            assert matches(expected, printed), _difference(page, block.line, block.text, printed)
         else:
             for command in commands(block):
                 printed = _run(page, shell, command, environment)
@@ -135,17 +135,19 @@ def test_a_reader_who_follows_a_page_sees_what_it_shows(
 
 def _run(page: str, shell: Shell, command: Command, environment: dict[str, str]) -> str:
     text = _own(command.text, environment)
-    shown = None if command.output is None else [_own(line, environment) for line in command.output]
+    expected = (
+        None if command.output is None else [_own(line, environment) for line in command.output]
+    )
     if page in NODE_PAGES and text.startswith("npm install"):
         return ""
-    until = shown if command.is_interrupted else None
+    until = expected if command.is_interrupted else None
     status, printed = shell.run(text, until)
-    is_failure_shown = bool(shown) and shown is not None and shown[0].startswith("goald: ")
+    is_failure_shown = bool(expected) and expected is not None and expected[0].startswith("goald: ")
     if not command.is_interrupted:
         assert (status != 0) == is_failure_shown, f"{page}:{command.line}: {status}\n{printed}"
-        if shown is not None:
-            assert matches(shown, printed), _difference(
-                page, command.line, "\n".join(shown), printed
+        if expected is not None:
+            assert matches(expected, printed), _difference(
+                page, command.line, "\n".join(expected), printed
             )
     assert "Traceback" not in printed, f"{page}:{command.line}\n{printed}"
     return printed
@@ -156,14 +158,14 @@ def _own(text: str, environment: dict[str, str]) -> str:
     if "DOCS_DSN" not in environment:
         return text
     admin, dsn = environment["DOCS_ADMIN"], environment["DOCS_DSN"]
-    for shown, own in (
+    for expected, own in (
         ("redis://redis.internal:6379/0", environment["DOCS_REDIS"]),
         ("postgresql://postgres@postgres.internal/goald_restored", _restored(admin)),
         ("postgresql://postgres@postgres.internal/goald", admin),
         ("postgresql://goald@postgres.internal/goald_restored", _restored(dsn)),
         ("postgresql://goald@postgres.internal/goald", dsn),
     ):
-        text = text.replace(shown, own)
+        text = text.replace(expected, own)
     return text
 
 
@@ -184,8 +186,8 @@ def _save_files(page: Path, directory: Path, environment: dict[str, str]) -> Non
             _save(block, directory, environment)
 
 
-def _difference(page: str, line: int, shown: str, printed: str) -> str:
-    return f"{page}:{line} shows\n{shown}\nbut this is printed\n{printed}"
+def _difference(page: str, line: int, expected: str, printed: str) -> str:
+    return f"{page}:{line} shows\n{expected}\nbut this is printed\n{printed}"
 
 
 def _require_programs(page: str) -> None:
