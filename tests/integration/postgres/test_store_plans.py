@@ -35,7 +35,7 @@ async def plan(connection: Any, statement: str) -> str:
     ("name", "index"),
     [
         ("UPDATE_ENROLLMENTS", "workflow_enrollments_pkey"),
-        ("TAKEN_ENROLLMENTS", "workflow_enrollments_pkey"),
+        ("EXISTING_ENROLLMENTS", "workflow_enrollments_pkey"),
         ("ACKNOWLEDGE_EXITS", "workflow_enrollments_pkey"),
         ("MARK_PUBLISHED", "outbox_pkey"),
     ],

@@ -1,4 +1,4 @@
-"""One connection to Postgres that comes back by itself."""
+"""One connection to Postgres that reconnects by itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,14 +17,14 @@ CONNECT_SECONDS = 5.0
 END_BACKEND_MS = 5_000
 
 SETTINGS = {
-    # A holder that stops in the middle of a transaction must not keep its locks.
+    # A process that stops within a transaction must not keep its locks.
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
 }
 WRITER_SETTINGS = SETTINGS | {
-    # All that a commit runs reaches few rows by their keys. A plan made while the tables
-    # were small must not scan them when they have grown, and planning anew costs more
-    # than the statement.
+    # Every statement of a commit reaches few rows by key. A plan made while the tables were
+    # small must not scan them once they have grown, and planning each time costs more than
+    # the statement.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -33,11 +33,11 @@ WRITER_SETTINGS = SETTINGS | {
 
 
 class Connection:
-    """A connection under one role, used by one caller at a time, opened when first used.
+    """A connection with one role, opened on first use and used by one caller at a time.
 
-    Whatever fails or is cancelled in its use closes it, and the next use opens another. If
-    it was closed in the middle of a transaction, its backend is ended first, so that
-    nothing it was still doing can happen after what the new connection reads.
+    An error or a cancellation closes it, and the next use opens a new one. The new connection
+    first ends the backend of the old one, so that no statement of the old connection can take
+    effect after the new one has read.
     """
 
     def __init__(
@@ -50,7 +50,8 @@ class Connection:
         command_seconds: float = 30.0,
         server: PostgresIdentity | None = None,
     ) -> None:
-        """`server`: which is to be the same at each connecting; else ServerReplaced (D10)."""
+        """`server`: if given, every reconnect verifies that it is the same server, and raises
+        ServerReplaced otherwise (D10)."""
         self._dsn = dsn
         self._server = server
         self._settings = settings | {"role": role, "application_name": name}
@@ -62,21 +63,21 @@ class Connection:
 
     @property
     def backend_pid(self) -> int | None:
-        """The process of the server that serves this connection; None while there is none."""
+        """The pid of the backend that serves this connection; None if it is not open."""
         return self._open.get_server_pid() if self._open is not None else None
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Any]:
-        """The asyncpg connection, for this caller alone.
+        """The asyncpg connection, exclusively for this caller. Waits for other callers.
 
-        Errors of the server and of the way to it leave as `failures.translate` names them.
+        Errors of the server and of the network are raised as `errors.translate` maps them.
         """
         async with self._lock:
             try:
                 connection = await self._ready()
                 yield connection
             except GoaldError:
-                raise  # ours, and whoever raised it has ended its transaction
+                raise  # from the body, which has ended its transaction
             except BaseException as error:
                 self._abandon()
                 if isinstance(error, FAILURES):
@@ -85,8 +86,8 @@ class Connection:
 
     @asynccontextmanager
     async def transaction(self, slots: SlotRange, mode: str = "") -> AsyncIterator[Any]:
-        """The same, in a transaction that sees these slots; committed at the end of the body,
-        rolled back where the body raises."""
+        """As `use`, in a transaction that sees these slots. Commits at the end of the body, and
+        rolls back if the body raises."""
         async with self.use() as connection:
             await connection.execute(statements.begin_for(slots, mode))
             try:
@@ -97,7 +98,7 @@ class Connection:
             await connection.execute("COMMIT")
 
     async def close(self) -> None:
-        """Close it, waiting a little for the server to agree. Waits for its user first."""
+        """Wait for the current caller, then close the connection, in at most CONNECT_SECONDS."""
         async with self._lock:
             connection, self._open = self._open, None
             if connection is not None:
@@ -120,7 +121,7 @@ class Connection:
                 if self._server is not None:
                     await self._server.recognise(connection)
             except BaseException:
-                # On another server the numbers of backends to be ended mean others.
+                # On another server the recorded pids belong to other backends.
                 connection.terminate()
                 raise
             self._open = connection
@@ -140,10 +141,10 @@ class Connection:
 async def end_backends(connection: asyncpg.Connection, pids: list[int], name: str) -> None:
     """End these backends and wait until they are gone, at most END_BACKEND_MS each.
 
-    Only those of the same login, which it may end, and of this application name, in case a
-    number was given to another process meanwhile. Must not be called within a transaction.
+    Ends only backends of the same login and of this application name, because a pid may have
+    been reused. Must not be called within a transaction.
     """
     async with connection.transaction():
-        # A role of goald has no rights over its own login's backends; the login has.
+        # A role of goald may not end backends of its own login; the login may.
         await connection.execute(statements.ACT_AS_LOGIN)
         await connection.fetch(statements.END_BACKENDS, pids, name, END_BACKEND_MS)

@@ -1,4 +1,4 @@
-"""What an error of Postgres means to goald: by its type and SQLSTATE, never by its text."""
+"""Maps errors of Postgres to errors of goald, by type and SQLSTATE, never by text."""
 
 import asyncpg
 
@@ -6,7 +6,7 @@ from goald.domain.errors import ContentRefused, GoaldError, SchemaMismatch, Serv
 
 FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
             asyncpg.InternalClientError)  # fmt: skip
-"""All that a call of asyncpg raises when something is wrong with the server or the way to it."""
+"""What asyncpg raises if the server or the connection to it fails."""
 
 _NOT_MIGRATED = (
     asyncpg.UndefinedTableError,
@@ -14,14 +14,13 @@ _NOT_MIGRATED = (
     asyncpg.UndefinedFunctionError,
     asyncpg.InvalidSchemaNameError,
     asyncpg.InsufficientPrivilegeError,
-    asyncpg.InvalidParameterValueError,  # at connecting: there is no such role
+    asyncpg.InvalidParameterValueError,  # while connecting: the role does not exist
 )
 
 
 def translate(error: BaseException) -> GoaldError:
-    """SchemaMismatch where tables, rights or roles are missing; else ServiceUnavailable: the
-    server is gone, full, read-only, shutting down or overloaded, and the same call may
-    succeed later (D6)."""
+    """SchemaMismatch if tables, privileges or roles are missing; otherwise ServiceUnavailable:
+    the server is unreachable, full, read-only, shutting down or overloaded (D6)."""
     text = str(error).strip() or type(error).__name__
     if isinstance(error, _NOT_MIGRATED):
         return SchemaMismatch(f"Postgres: {text}: run `goald migrate`")
@@ -29,12 +28,12 @@ def translate(error: BaseException) -> GoaldError:
 
 
 def refusal(error: BaseException | None) -> ContentRefused | None:
-    """ContentRefused where an error of a commit is about what is in a row (D4): SQLSTATE classes
-    22 and 23, which no repetition mends. To be asked of a commit's own statements alone: in
-    other places the same codes mean other things.
+    """ContentRefused if an error of a commit is caused by the content of a row (D4): SQLSTATE
+    classes 22 and 23. Call it for errors of a commit's statements only; elsewhere the same codes
+    have other causes.
 
-    None for every other error; and where it is not the row's fault: where there is no month that
-    it belongs to, which is a check without a name, or where the server gives a number again.
+    None for every other error, and for two that no row causes: a missing partition, which is a
+    check violation without a constraint name, and an outbox number that was given twice.
     """
     if not isinstance(error, asyncpg.PostgresError) or error.sqlstate is None:
         return None

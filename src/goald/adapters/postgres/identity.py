@@ -1,4 +1,4 @@
-"""Which Postgres a process works with, and whether it still is the same (D10)."""
+"""The identity of the Postgres server that a process uses (D10)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +10,9 @@ from goald.domain.errors import ServerReplaced
 from goald.ports.outbox import DatabaseIdentity
 
 UNKNOWN = "unknown"
-"""The name of a server that may not be asked, as some that are rented may not."""
+"""The name of a server that does not allow the query, such as some hosted servers."""
 
-_NOT_FOR_US = (asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError,
+_NOT_ALLOWED = (asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError,
                asyncpg.UndefinedFunctionError)  # fmt: skip
 
 
@@ -24,23 +24,22 @@ class _Seen:
 
 
 class PostgresIdentity:
-    """The server behind the connections of one process, as it was last seen.
+    """The identity of the server behind the connections of one process, as last seen.
 
-    One that was restored from a copy, or a standby that took over, may lack what was
-    committed; what this process holds in memory is then not what the tables say. Once that is
-    found it stays found: the process has to begin anew.
+    A server that was restored from a copy, or a standby that was promoted, may lack committed
+    rows. State in memory is then invalid. Once detected, this stays so: the process must restart.
     """
 
     def __init__(self) -> None:
         self._seen: _Seen | None = None
 
     async def recognise(self, connection: Any) -> DatabaseIdentity:
-        """Look. Raises ServerReplaced where it is another, or has less than it had. Within no
-        transaction, or one that is given up after an error."""
-        before = self._seen  # another connection may see it later, and be heard of earlier
+        """Read the identity, and raise ServerReplaced if it is another server or one that lost
+        data. Call it outside of a transaction, or in one that is abandoned after an error."""
+        before = self._seen  # another connection may read later and return earlier
         try:
             row = await connection.fetchrow(statements.SERVER_IDENTITY)
-        except _NOT_FOR_US:
+        except _NOT_ALLOWED:
             now_us = await connection.fetchval("SELECT goald.us(clock_timestamp())")
             return DatabaseIdentity(UNKNOWN, now_us)
         found = _Seen(row["system"], row["timeline"], row["flushed"])
@@ -54,11 +53,10 @@ class PostgresIdentity:
 def _compare(before: _Seen, found: _Seen) -> None:
     if (found.system, found.timeline) != (before.system, before.timeline):
         raise ServerReplaced(
-            f"Postgres came back as another: system {found.system}, timeline {found.timeline}; "
-            f"it was {before.system}, {before.timeline}"
+            f"Postgres was replaced: system {found.system}, timeline {found.timeline}; "
+            f"before it was system {before.system}, timeline {before.timeline}"
         )
     if found.flushed < before.flushed:
         raise ServerReplaced(
-            f"Postgres came back with less: its log ends at {found.flushed}, "
-            f"and had been written to {before.flushed}"
+            f"Postgres lost data: its WAL ends at {found.flushed}, and had reached {before.flushed}"
         )

@@ -1,30 +1,30 @@
-"""The months that achievements and the audit log are kept by, in Postgres (3.3)."""
+"""Monthly partitions of the achievements and the audit log."""
 
 import asyncpg
 
 from goald.adapters.postgres.connection import SETTINGS, Connection
-from goald.adapters.postgres.shard.leases import ENGINE_ROLE
+from goald.adapters.postgres.shard.leases import SHARD_ROLE
 from goald.domain.errors import ServiceUnavailable
 
 MAKE_MONTHS = "SELECT goald.make_achievement_months($1)"
 
 DROP_MONTH = "SELECT goald.drop_month(make_interval(days => $1))"
-"""One month of one table, or none. Waits, and has those who write wait, for at most the
-time-out of the function."""
+"""Drops one month of one table, or none. Waits, and blocks writers, for at most the lock timeout
+that the function sets."""
 
 
 class PostgresMonths:
-    """`runtime.retention.Months`, over one connection of its own, opened when first used."""
+    """`runtime.retention.Months`, over its own connection, opened on first use."""
 
     def __init__(self, dsn: str) -> None:
         self._connection = Connection(
-            dsn, role=ENGINE_ROLE, name="goald-months", settings=SETTINGS, command_seconds=600
+            dsn, role=SHARD_ROLE, name="goald-months", settings=SETTINGS, command_seconds=600
         )
 
     async def make(self, ahead: int) -> int:
         async with self._connection.use() as connection:
-            made: int = await connection.fetchval(MAKE_MONTHS, ahead)
-        return made
+            created: int = await connection.fetchval(MAKE_MONTHS, ahead)
+        return created
 
     async def drop_oldest(self, keep_days: int) -> str | None:
         async with self._connection.use() as connection:

@@ -1,5 +1,5 @@
-"""Connections that see one tenant at a time, for everything that the API and the commands
-read and change (3.3, D8)."""
+"""Connections that see one tenant at a time, for everything that the API and the commands read
+and change (D8)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,12 +18,12 @@ ACQUIRE_SECONDS = 5.0
 STATEMENT_SECONDS = 10.0
 
 SET_TENANT = "SELECT set_config('goald.tenant', $1, true), set_config('goald.actor', $2, true)"
-"""Which tenant the transaction sees, and who the audit log says it was. Both end with the
-transaction: a connection goes back without them, whatever became of its user."""
+"""Sets the tenant that the transaction sees and the actor for the audit log. Both are local to the
+transaction, so a connection never returns to the pool with them."""
 
 
 class TenantPool:
-    """A few connections under the role goald_api, opened when they are first needed.
+    """A bounded pool of connections with the role goald_api, opened on demand.
 
     Bound to the event loop that uses it first.
     """
@@ -31,8 +31,8 @@ class TenantPool:
     def __init__(
         self, dsn: str, connections: int, *, statement_seconds: float = STATEMENT_SECONDS
     ) -> None:
-        """`connections`: at most so many at once. `statement_seconds`: the server ends a
-        statement that takes longer, waiting for a lock included. Does not connect."""
+        """`connections`: the size of the pool. `statement_seconds`: the server cancels a statement
+        that takes longer, including lock waits. Does not connect."""
         self._dsn = dsn
         self._connections = connections
         self._statement_seconds = statement_seconds
@@ -44,18 +44,18 @@ class TenantPool:
     async def tenant(
         self, tenant: str, actor: str | None = None, *, readonly: bool = False
     ) -> AsyncIterator[Any]:
-        """An asyncpg connection in a transaction that sees this tenant's rows and no other's.
+        """An asyncpg connection in a transaction that sees only the rows of this tenant.
 
-        Committed at the end of the body, rolled back where the body raises or is cancelled.
-        `actor`: who changes something, for the audit log; the login where it is None.
-        `readonly`: nothing can be changed, and all that is read is of one moment.
+        Commits at the end of the body, and rolls back if the body raises or is cancelled.
+        `actor`: the actor for the audit log; None for the login role. `readonly`: a read-only
+        transaction on one snapshot.
 
-        One tenant has half of the connections at most, so that its slow statements leave some
-        to the others (D8); a body must not ask for another one.
+        A tenant gets at most half of the connections, so that its slow statements do not block
+        other tenants (D8). The body must not request another connection.
 
-        ServiceUnavailable where Postgres is away, a statement takes too long, or no connection
-        is free for ACQUIRE_SECONDS; SchemaMismatch where it is not migrated. What else the body
-        raises leaves as it is.
+        Raises ServiceUnavailable if Postgres is unreachable, a statement takes too long, or no
+        connection is free within ACQUIRE_SECONDS; SchemaMismatch if the database is not
+        migrated. Other errors of the body are raised unchanged.
         """
         isolation = "repeatable_read" if readonly else None
         async with (
@@ -68,16 +68,15 @@ class TenantPool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """An asyncpg connection without a tenant, and so without any tenant's rows: for what
-        belongs to nobody. Errors are those of `tenant`."""
+        """An asyncpg connection that sees no tenant's rows. Raises the errors of `tenant`."""
         try:
             pool = self._pool or await self._open()
             connection = await self._acquire(pool)
             try:
                 yield connection
             finally:
-                # The pool resets it before another has it. One that cannot be reset it has
-                # closed; that takes nothing back from what was committed.
+                # The pool resets the connection, or closes it if that fails. Either way the
+                # committed transaction stands.
                 with suppress(*FAILURES):
                     await pool.release(connection, timeout=CONNECT_SECONDS)
         except GoaldError:
@@ -86,7 +85,7 @@ class TenantPool:
             raise translate(error) from error
 
     async def close(self) -> None:
-        """Close every connection, waiting a little for those in use."""
+        """Close every connection; waits at most CONNECT_SECONDS for those in use."""
         async with self._opening:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -97,16 +96,15 @@ class TenantPool:
 
     @asynccontextmanager
     async def _share(self, tenant: str) -> AsyncIterator[None]:
-        """Wait in the tenant's own line, where nobody else stands behind it."""
-        most = max(1, self._connections // 2)
-        share = self._shares.setdefault(tenant, asyncio.Semaphore(most))
+        """Wait in a queue of the tenant, so that other tenants do not wait behind it."""
+        limit = max(1, self._connections // 2)
+        share = self._shares.setdefault(tenant, asyncio.Semaphore(limit))
         try:
             async with asyncio.timeout(ACQUIRE_SECONDS):
                 await share.acquire()
         except TimeoutError:
             raise ServiceUnavailable(
-                f"Postgres: this tenant has {most} of the API's {self._connections} connections, "
-                "and none of them is free"
+                f"Postgres: all {limit} connections that a tenant may use at once are busy"
             ) from None
         try:
             yield
@@ -118,7 +116,7 @@ class TenantPool:
             return await pool.acquire(timeout=ACQUIRE_SECONDS)
         except TimeoutError:
             raise ServiceUnavailable(
-                f"Postgres: none of the API's {self._connections} connections is free"
+                f"Postgres: all {self._connections} connections of the API are busy"
             ) from None
 
     async def _open(self) -> asyncpg.Pool:
@@ -129,7 +127,7 @@ class TenantPool:
                     min_size=0,
                     max_size=self._connections,
                     timeout=CONNECT_SECONDS,
-                    # The server ends a statement first, if it can be reached at all.
+                    # Longer than the timeout of the server, which applies if it is reachable.
                     command_timeout=self._statement_seconds + CONNECT_SECONDS,
                     server_settings=SETTINGS
                     | {

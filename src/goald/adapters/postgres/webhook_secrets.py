@@ -1,11 +1,11 @@
-"""What providers sign their webhooks with, one secret for a tenant and provider."""
+"""Webhook secrets: one for each tenant and provider."""
 
 from collections.abc import Sequence
 
 from goald.adapters.postgres.tenants import TenantPool
 
 FIND = "SELECT secret FROM goald.webhook_secrets WHERE tenant_id = $1 AND provider = $2"
-"""No row for a tenant or provider that there is not."""
+"""No row if the tenant has no secret for the provider."""
 
 SAVE = """
 INSERT INTO goald.webhook_secrets (tenant_id, provider, secret, created_by)
@@ -14,16 +14,16 @@ ON CONFLICT (tenant_id, provider) DO UPDATE
     SET secret = excluded.secret, created_at = now(), created_by = excluded.created_by
 RETURNING xmax = 0
 """
-"""The one before is no longer good once this is committed. True where there was none."""
+"""Replaces a previous secret, which becomes invalid at the commit. True if there was none."""
 
 DELETE = "DELETE FROM goald.webhook_secrets WHERE tenant_id = $1 AND provider = $2 RETURNING true"
-"""True where there was one."""
+"""True if there was one."""
 
 LIST = """
 SELECT provider, (extract(epoch FROM created_at) * 1000000)::bigint
 FROM goald.webhook_secrets WHERE tenant_id = $1 ORDER BY provider
 """
-"""Names and times; never a secret."""
+"""Providers and times, never secrets."""
 
 
 class PostgresWebhookSecrets:
@@ -38,16 +38,16 @@ class PostgresWebhookSecrets:
         return secret
 
     async def put(self, tenant: str, provider: str, secret: bytes, actor: str) -> bool:
-        """Whether there was none before."""
+        """Store a secret. Returns whether there was none before."""
         async with self._pool.tenant(tenant, actor) as connection:
             return bool(await connection.fetchval(SAVE, tenant, provider, secret, actor))
 
     async def delete(self, tenant: str, provider: str, actor: str) -> bool:
-        """Whether there was one."""
+        """Delete a secret. Returns whether there was one."""
         async with self._pool.tenant(tenant, actor) as connection:
             return bool(await connection.fetchval(DELETE, tenant, provider))
 
     async def list(self, tenant: str) -> Sequence[tuple[str, int]]:
-        """(provider, when it was made), by provider."""
+        """(provider, time of creation in microseconds), by provider."""
         async with self._pool.tenant(tenant, readonly=True) as connection:
             return [tuple(row) for row in await connection.fetch(LIST, tenant)]

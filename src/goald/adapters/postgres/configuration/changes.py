@@ -1,4 +1,4 @@
-"""A decision about a configuration, carried out in the transaction that it was made in."""
+"""Writes a change set in the transaction that decided it."""
 
 import json
 from dataclasses import replace
@@ -23,14 +23,16 @@ from goald.domain.errors import AlreadyExists
 from goald.domain.slots import slot_of
 from goald.domain.streams import OutboundStream
 
-MAX_TOLD = 100
-"""Above so many workflows, the shards are told that some changed, not which."""
+MAX_ANNOUNCED = 100
+"""A change of more workflows is announced to the shards without their ids."""
 
 
 async def write(connection: Any, tenant: str, decision: ChangeSet) -> CommittedChanges:
-    """Write the rows in the order given, then what tells of them. Taking the version comes
-    last: from there to the commit, nobody else can. So all that takes long, or may wait for
-    somebody, comes before."""
+    """Write the rows in the order given, then the messages about them.
+
+    The version comes last: its lock blocks all other changes until the commit, so everything
+    that takes long or waits for another lock comes before.
+    """
     written = [await _write(connection, tenant, change) for change in decision.changes]
     notices = await _add_notices(connection, tenant, decision.notices)
     touched = sorted(
@@ -42,10 +44,10 @@ async def write(connection: Any, tenant: str, decision: ChangeSet) -> CommittedC
     )
     if not touched:
         return CommittedChanges(written, None, notices)
-    await connection.execute(statements.HOLD_WORKFLOWS, tenant, touched)
+    await connection.execute(statements.LOCK_WORKFLOWS, tenant, touched)
     await connection.execute(statements.AUDIT)
-    told = touched if len(touched) <= MAX_TOLD else None
-    rest = f',"tenantid":{json.dumps(tenant)},"workflows":{json.dumps(told)}}}'
+    announced = touched if len(touched) <= MAX_ANNOUNCED else None
+    rest = f',"tenantid":{json.dumps(tenant)},"workflows":{json.dumps(announced)}}}'
     version, number = await connection.fetchrow(
         statements.TAKE_VERSION,
         tenant,
@@ -54,8 +56,8 @@ async def write(connection: Any, tenant: str, decision: ChangeSet) -> CommittedC
         OutboundStream.CONTROL,
         rest,
     )
-    told_of = OutboxNotice(number, OutboundStream.CONTROL, f'{{"version":{version}{rest}')
-    return CommittedChanges(written, version, [*notices, told_of])
+    announcement = OutboxNotice(number, OutboundStream.CONTROL, f'{{"version":{version}{rest}')
+    return CommittedChanges(written, version, [*notices, announcement])
 
 
 async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> ConfigurationChange:

@@ -1,4 +1,4 @@
-"""Rows of the configuration, read into what the domain holds."""
+"""Reads rows of the configuration into the domain's types."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _STAMP = ("version", "created_at", "updated_at")
 
 
 async def read(connection: Any, tenant: str, scope: ConfigurationScope) -> CurrentConfiguration:
-    """What the scope names. Costs what that is, whatever else the tenant has."""
+    """Read what the scope names. The cost does not depend on what else the tenant has."""
     held = CurrentConfiguration()
     await _read_workflows(connection, tenant, scope, held)
     entities = set(scope.entities)

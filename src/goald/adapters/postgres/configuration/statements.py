@@ -1,7 +1,7 @@
 """The statements of the configuration, and what each guarantees.
 
-All run as goald_api in the transaction of one tenant, which row security and `$1` both name;
-the latter lets indexes be used, the former is what can be relied on.
+All execute as goald_api in the transaction of one tenant. Row security restricts them to the
+tenant; `$1` names it again, so that indexes are used.
 """
 
 # Reading --------------------------------------------------------------------------------
@@ -52,13 +52,13 @@ CROSS JOIN LATERAL (
     ORDER BY e.entity_id LIMIT 1
 ) AS first
 """
-"""Those of the kinds that have entities. (In the order of the key, one step into the index
-tells, however many there are.)"""
+"""Which of these kinds have entities. Reads one index entry for each kind, however many entities it
+has."""
 
 # A change -------------------------------------------------------------------------------
 
 LOCK_TENANT = "SELECT pg_advisory_xact_lock(hashtext('goald.tenant'), hashtext($1))"
-"""One change at a time of a tenant: what was decided on is what is changed."""
+"""Serialises the changes of a tenant, so that a decision is applied to the rows that it read."""
 
 SAVE_WORKFLOW = f"""
 INSERT INTO goald.workflows AS w
@@ -70,7 +70,7 @@ SET name = excluded.name, goal_logic = excluded.goal_logic, is_active = excluded
     version = w.version + 1, updated_at = now(), updated_by = excluded.updated_by
 RETURNING {_STAMP}
 """
-"""To be followed by TAKE_VERSION before the transaction ends: no shard takes a version 0."""
+"""TAKE_VERSION must follow in the same transaction, because shards ignore version 0."""
 
 ADD_GOAL = f"""
 INSERT INTO goald.workflow_goals
@@ -80,7 +80,7 @@ SELECT $1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, goald.at($9), who, who
 FROM (SELECT nullif(current_setting('goald.actor', true), '') AS who) AS me
 RETURNING {_STAMP}
 """
-"""Fails for a fourth living goal, and for one that the workflow has already."""
+"""Fails for a fourth goal, and for a goal that the workflow already has."""
 
 CHANGE_GOAL = f"""
 UPDATE goald.workflow_goals
@@ -97,7 +97,7 @@ SET deleted_at = now(), version = version + 1, updated_at = now(),
     updated_by = nullif(current_setting('goald.actor', true), '')
 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 """
-"""Its achievements stay, and so does its row."""
+"""Keeps the row and the achievements of the goal."""
 
 SAVE_ENTITY = """
 INSERT INTO goald.catalog_entities (tenant_id, kind, entity_id, name) VALUES ($1, $2, $3, $4)
@@ -108,7 +108,7 @@ DELETE_ENTITY = """
 DELETE FROM goald.catalog_entities WHERE tenant_id = $1 AND kind = $2 AND entity_id = $3
 """
 
-# What tells of it -----------------------------------------------------------------------
+# Messages about a change -----------------------------------------------------------------------
 
 ADD_NOTICES = """
 INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)
@@ -118,40 +118,44 @@ FROM unnest($3::int2[], $4::text[], $5::text[])
 ORDER BY n.place
 RETURNING number
 """
-"""Numbers in the order given. Published by us right after the commit, or by the shard of
-that slot."""
+"""Gives numbers in the order of the input. Published by this process right after the commit, or
+else by the shard of the slot."""
 
-HOLD_WORKFLOWS = """
+LOCK_WORKFLOWS = """
 SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = ANY ($2::text[])
 ORDER BY id FOR NO KEY UPDATE
 """
-"""Before AUDIT: TAKE_VERSION waits for none of the rows that it writes, and whoever has one
-of them does not wait for a chain that we hold."""
+"""Execute before AUDIT, so that TAKE_VERSION never waits for a row lock, and no holder of such a
+lock waits for an audit chain that this transaction has locked."""
 
 AUDIT = "SET CONSTRAINTS ALL IMMEDIATE"
-"""Runs the deferred triggers of the audit log now. Before TAKE_VERSION: at the commit they would
-run under the lock of versions (2.7 s for 5,000 workflows, measured), and wait there for the
+"""Runs the deferred triggers of the audit log now. Execute before TAKE_VERSION: at the commit they
+would run under the lock of versions (2.7 s for 5,000 workflows), and wait there for the audit
 chain of the tenant."""
 
 TAKE_VERSION = """
 WITH taken AS MATERIALIZED (
     SELECT goald.take_config_version($1, $2::text[]) AS version
-), told AS (
+), announced AS (
     INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)
     SELECT $1, $3, 'configuration-' || version, $4, '{"version":' || version || $5 FROM taken
     RETURNING number
 )
-SELECT version, number FROM taken, told
+SELECT version, number FROM taken, announced
 """
-"""The next version, for these workflows, and the message that tells the shards. It holds the
-lock that orders the versions of all tenants: the last statement of its transaction, after AUDIT."""
+"""Gives these workflows the next version, and writes the message that announces it to the shards.
+
+It takes the lock that orders the versions of all tenants, so it must be the last statement of the
+transaction, after AUDIT."""
 
 MARK_PUBLISHED = """
 UPDATE goald.outbox SET published_at = now()
 WHERE number = ANY ($1::int8[]) AND (published_at IS NULL) IS TRUE
 """
+"""Marks rows once."""
 
 ROLLOUT = """
 SELECT count(*) FILTER (WHERE config_version >= $1) AS ready, count(*) AS live
 FROM goald.leases WHERE slots IS NOT NULL AND expires_at > now()
 """
+"""Counts live shards, and those that have loaded at least version $1 (E10)."""

@@ -10,13 +10,14 @@ from goald.domain.audit.record import ACHIEVED, AuditRecord
 from goald.domain.pages import Page, PageRequest, RowPosition
 
 SCANNED = 10_000
-"""So many rows are looked at for one page, whatever it is filtered by (D8)."""
+"""How many rows are scanned for one page, whatever its filters (D8)."""
 
 IN_ORDER = "SET LOCAL enable_sort = off"
-"""Reads along the index and stops at the page's end, however much the planner expects."""
+"""Makes the transaction read along the index and stop at the end of the page, whatever the planner
+estimates."""
 
 ALWAYS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
-"""The years 1 to 9999 in microseconds: the bounds of a list that nobody bounded."""
+"""The years 1 to 9999 in microseconds: the bounds of a list without bounds."""
 
 _FROM = """
 FROM goald.audit_log
@@ -25,8 +26,8 @@ WHERE tenant_id = $1 {configured}
   AND (recorded_at, hash) < (goald.at($4::int8), $5::bytea)
 ORDER BY recorded_at DESC, hash DESC
 """
-"""Every bound is given: under row security the planner takes none from a coalesce() into an
-index, since it might tell of rows that are not to be seen."""
+"""Every bound is given: under row security the planner does not use an index for a coalesce(),
+which is not leakproof."""
 
 PAGE = f"""
 SELECT goald.us(recorded_at) AS recorded_at, actor, action, subject, subject_id, workflow_id,
@@ -36,33 +37,34 @@ WHERE ($8::text IS NULL OR action = $8) AND ($9::text IS NULL OR actor = $9)
   AND ($10::text IS NULL OR workflow_id = $10) AND ($11::text IS NULL OR subject_id = $11)
 LIMIT $7
 """
-"""Newest first; of the first so many behind a place, those that fit."""
+"""Scans $6 rows from a position, newest first, and gives at most $7 that match the filters."""
 
 SCANNED_TO = f"""
 SELECT goald.us(recorded_at), hash {_FROM} LIMIT 1 OFFSET $6
 """
-"""Where the rows end that PAGE looks at; none where there are fewer."""
+"""The position of the last row that PAGE scans; no row if there are fewer."""
 
 CONFIGURED = "AND action <> 'goal.achieved'"
-"""Reads what was configured by an index of its own: achievements are many more."""
+"""Selects changes of the configuration, which have their own index, because achievements are far
+more."""
 
 
 class PostgresAuditTrail:
     """`api.ports.AuditTrail`. Each call is a transaction of its own."""
 
     def __init__(self, pool: TenantPool, *, scanned: int = SCANNED) -> None:
-        """`scanned`: so many rows are looked at for one page at most."""
+        """`scanned`: how many rows are scanned for one page at most."""
         self._pool = pool
         self._scanned = scanned
 
     async def page(
         self, tenant: str, filters: Mapping[str, Any], span: PageRequest
     ) -> Page[AuditRecord]:
-        """A page of a filtered list may hold fewer rows than wanted, even none, where more
-        follow: a rare entry among many is found within several pages."""
-        wanted = [filters.get(n) for n in ("action", "actor", "workflow_id", "subject_id")]
-        # Without a filter each row that is looked at is one of the page.
-        is_filtered = wanted != [None] * 4
+        """A page of a filtered list may hold fewer rows than requested, even none, although more
+        pages follow: rare entries are found over several pages."""
+        values = [filters.get(n) for n in ("action", "actor", "workflow_id", "subject_id")]
+        # Without a filter every scanned row is in the page.
+        is_filtered = values != [None] * 4
         scanned = self._scanned if is_filtered else span.limit + 1
         configured = CONFIGURED if filters.get("action") not in (None, ACHIEVED) else ""
         first, last = ALWAYS
@@ -73,7 +75,7 @@ class PostgresAuditTrail:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             await connection.execute(IN_ORDER)
             found = await connection.fetch(
-                PAGE.format(configured=configured), *given, scanned, span.limit + 1, *wanted
+                PAGE.format(configured=configured), *given, scanned, span.limit + 1, *values
             )
             rows = [AuditRecord(**{**row, **_parsed(row)}) for row in found]
             if len(rows) > span.limit:
@@ -91,7 +93,7 @@ def _place(row: AuditRecord) -> RowPosition:
 
 
 def _parsed(row: Any) -> dict[str, Any]:
-    """Amounts with every digit that was given."""
+    """JSON with amounts as Decimal."""
     return {
         name: None if row[name] is None else json.loads(row[name], parse_float=Decimal)
         for name in ("before", "after")

@@ -1,6 +1,6 @@
 """The whole audit log, read for its verification (`goald audit verify`).
 
-As goald_owner, whom the policies of the log let see all of it. Blocks; not for the daemon.
+Reads as goald_owner, which may see the log of all tenants. Blocks; not for use in the daemon.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ CONNECT_SECONDS = 10
 
 SETTINGS = (
     b"SET ROLE goald_owner",
-    # Reads along the key, whatever the planner expects: a sort would go over all of the rest.
+    # Reads along the key, whatever the planner estimates: a sort would read all other rows.
     b"SET enable_sort = off",
     b"SET jit = off",
 )
 
 LOCK = "LOCK TABLE goald.audit_log IN ACCESS SHARE MODE"
-"""Before the snapshot is taken: no month that it sees is dropped while the piece is read. Held
-for one piece, and waits behind nothing but a drop."""
+"""Taken before the snapshot, so that no partition is dropped while a chunk is read. Held for one
+chunk; waits only for a drop."""
 
 ENTRIES = """
 SELECT writer, number, tenant_id, recorded_at, actor, action, subject, subject_id, workflow_id,

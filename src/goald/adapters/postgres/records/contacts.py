@@ -1,4 +1,4 @@
-"""One contact's enrollments, and one enrollment, as their tenant sees them."""
+"""The enrollments of one contact, and one enrollment, as their tenant sees them."""
 
 from typing import Any
 
@@ -20,6 +20,7 @@ FROM goald.workflow_enrollments
 """
 
 ENROLLMENT = _ENROLLMENT + "WHERE tenant_id = $1 AND id = $2"
+"""One enrollment of the tenant."""
 
 ENDED = (
     _ENROLLMENT
@@ -29,6 +30,7 @@ ORDER BY ended_at DESC, id
 LIMIT $3
 """
 )
+"""The ended enrollments of a contact, newest first."""
 
 WORKFLOW_IDS = """
 SELECT DISTINCT workflow_id FROM (
@@ -38,7 +40,7 @@ SELECT DISTINCT workflow_id FROM (
     LIMIT $3
 ) AS newest
 """
-"""Those of the enrollments that LOAD_NEWEST gives."""
+"""The workflows of the enrollments that LOAD_NEWEST gives."""
 
 
 class PostgresContacts:
@@ -47,8 +49,8 @@ class PostgresContacts:
     def __init__(
         self, pool: TenantPool, *, most_active: int = MOST_ACTIVE, most_ended: int = MOST_ENDED
     ) -> None:
-        """How many enrollments of a contact are read, the newest of each kind; one more, to
-        know whether there are more."""
+        """`most_active`, `most_ended`: how many enrollments of a contact are returned, the newest.
+        One more of each is read to know whether there are more."""
         self._pool = pool
         self._most_active = most_active
         self._most_ended = most_ended
@@ -85,5 +87,5 @@ def _record(row: Any) -> Enrollment:
 
 
 def _rows(status: str) -> int:
-    """Of `COPY 12`."""
+    """The number in a status such as `COPY 12`."""
     return int(status.split()[1])

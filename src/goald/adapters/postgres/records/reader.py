@@ -1,4 +1,4 @@
-"""Single enrollments and achievements, and who listens, read from Postgres."""
+"""Lists of enrollments and achievements, and the listeners of a workflow, read from Postgres."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -14,20 +14,20 @@ from goald.domain.listeners import ListenerStatus
 from goald.domain.pages import Page, PageRequest, Row, RowPosition
 
 SCANNED = 10_000
-"""So many achievements are looked at for one page, whatever it is filtered by (D8)."""
+"""How many achievements are scanned for one page, whatever its filters (D8)."""
 
 _STATUSES = list(get_args(EnrollmentStatus))
 _BEFORE_ALL, _AFTER_ALL = -62_135_596_800_000_000, 253_402_300_800_000_000
-"""The beginning of the year 1 and the end of 9999: no event is of another."""
-_OF_FEW = {"contact_id", "enrollment_id"}
-"""Filters that have an index of their own, and leave little to sort."""
+"""The start of the year 1 and the end of 9999, which bound the times of events."""
+_SELECTIVE = {"contact_id", "enrollment_id"}
+"""Filters with an index of their own, which leave few rows to sort."""
 
 
 class PostgresRecords:
     """`api.ports.Records`. Each call is a transaction of its own."""
 
     def __init__(self, pool: TenantPool, *, scanned: int = SCANNED) -> None:
-        """`scanned`: so many achievements are looked at for one page at most."""
+        """`scanned`: how many achievements are scanned for one page at most."""
         self._pool = pool
         self._scanned = scanned
 
@@ -48,13 +48,13 @@ class PostgresRecords:
     async def achievements(
         self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
     ) -> Page[Achievement]:
-        """A page of a filtered list may hold fewer rows than wanted, even none, where more
-        follow: a rare achievement among many is found within several pages."""
+        """A page of a filtered list may hold fewer rows than requested, even none, although more
+        pages follow: rare achievements are found over several pages."""
         names = sorted(name for name, value in filters.items() if value is not None)
         bounds, wanted = _bounds(tenant, workflow_id, span), [filters[name] for name in names]
         end = None
         async with self._pool.tenant(tenant, readonly=True) as connection:
-            if _OF_FEW.intersection(names):
+            if _SELECTIVE.intersection(names):
                 found = await connection.fetch(statements.achievements(names), *bounds, *wanted)
             else:
                 await connection.execute(statements.IN_ORDER)
@@ -86,7 +86,7 @@ class PostgresRecords:
 
 
 def _bounds(tenant: str, workflow_id: str, span: PageRequest) -> list[Any]:
-    """What every list begins with. One row more than wanted tells whether there are more."""
+    """The parameters that every list shares. One extra row shows whether more rows follow."""
     since = _BEFORE_ALL if span.since is None else span.since
     until = _AFTER_ALL if span.until is None else span.until
     at, id_ = span.after or (_AFTER_ALL, str(UUID(int=0)))
@@ -101,7 +101,7 @@ def _page(rows: list[Row], span: PageRequest, place: Callable[[Row], RowPosition
 
 
 def _parsed(row: Any) -> dict[str, Any]:
-    """Ids as Python's own, not asyncpg's; and what the event carried, with every digit."""
+    """Ids as uuid.UUID instead of asyncpg's type, and JSON with numbers as Decimal."""
     ids = {name: UUID(int=row[name].int) for name in ("id", "goal_config_id")}
     carried = {
         name: json.loads(row[name], parse_float=Decimal, parse_int=Decimal)

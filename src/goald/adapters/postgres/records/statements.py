@@ -1,16 +1,16 @@
-"""The statements that single enrollments and achievements are read by.
+"""The statements that read lists of enrollments and achievements, newest first.
 
-All run as goald_api and see the one tenant of their transaction. $1 tenant, $2 workflow,
-$3 from and $4 before a time, $5 the time and $6 the id of the row that the page begins
-behind, $7 how many. Newest first: ids part those of one time.
+All execute as goald_api and see the one tenant of their transaction. $1: tenant. $2: workflow.
+$3 and $4: the first time (inclusive) and the last (exclusive). $5 and $6: time and id of the row
+that the page follows. $7: the number of rows.
 
-None of $3 to $6 is null, and no COALESCE stands around them: row security keeps an index
-from what it does not know to be discreet, and it does not know that.
+$3 to $6 are never null and need no COALESCE: under row security an index is not used for an
+expression with a function that is not leakproof, and COALESCE of a parameter is such a one.
 """
 
 IN_ORDER = "SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off"
-"""Before a list that an index has in its order, for this transaction: the planner guesses how
-few rows lie behind a place, and would rather read and sort all that it takes for few."""
+"""Makes the transaction read a list in the order of its index. The planner underestimates the rows
+behind a position, and would read and sort all of them."""
 
 _ENROLLMENT = """
 id, workflow_id, contact_id, status, goald.us(enrolled_at) AS enrolled_at,
@@ -22,20 +22,20 @@ _ENROLLED = """
 enrolled_at >= goald.at($3) AND enrolled_at < goald.at($4)
 AND (enrolled_at, id COLLATE "POSIX") < (goald.at($5), $6::text)
 """
-"""Byte by byte, as "C" is: by this name the index has it (see 0008)."""
+"""Byte order, as with "C"; the index uses this name (see 0008)."""
 
 ENROLLMENTS = f"""
-SELECT e.* FROM unnest($8::text[]) AS wanted(status) CROSS JOIN LATERAL (
+SELECT e.* FROM unnest($8::text[]) AS requested(status) CROSS JOIN LATERAL (
     SELECT {_ENROLLMENT}
     FROM goald.workflow_enrollments
-    WHERE tenant_id = $1 AND workflow_id = $2 AND status = wanted.status COLLATE "POSIX"
+    WHERE tenant_id = $1 AND workflow_id = $2 AND status = requested.status COLLATE "POSIX"
       AND {_ENROLLED}
     ORDER BY workflow_enrollments.enrolled_at DESC, id COLLATE "POSIX" DESC LIMIT $7
 ) e
 ORDER BY e.enrolled_at DESC, e.id DESC LIMIT $7
 """
-"""After IN_ORDER. $8: the statuses. Each has its own part of the index, and gives at most a
-page: no more is read than that, however many enrollments the workflow has."""
+"""Execute after IN_ORDER. $8: the statuses. Reads at most one page for each status, however many
+enrollments the workflow has."""
 
 ENROLLMENTS_OF_CONTACT = f"""
 SELECT {_ENROLLMENT}
@@ -44,7 +44,7 @@ WHERE tenant_id = $1 AND workflow_id = $2 AND status = ANY ($8::text[]) AND cont
   AND {_ENROLLED}
 ORDER BY workflow_enrollments.enrolled_at DESC, id DESC LIMIT $7
 """
-"""Reads what the contact has, which is little."""
+"""Reads the enrollments of the contact, which are few."""
 
 _ACHIEVEMENT = """
 id, workflow_id, workflow_enrollment_id, contact_id, goal_config_id, goal_type,
@@ -70,8 +70,8 @@ WHERE {{filters}} LIMIT $7
 ACHIEVEMENTS_SCANNED_TO = f"""
 SELECT goald.us(achieved_at), id {_ACHIEVED} {_NEWEST_FIRST} LIMIT 1 OFFSET $7
 """
-"""After IN_ORDER. Where the rows end that `achievements_among` looks at ($7: one less than these
-are); none where there are fewer."""
+"""Execute after IN_ORDER. The position of the last row that `achievements_among` scans ($7: the
+number of scanned rows minus one); no row if there are fewer."""
 
 ACHIEVEMENT_FILTERS = {
     "contact_id": "contact_id = ${}",
@@ -82,15 +82,22 @@ ACHIEVEMENT_FILTERS = {
 
 
 def achievements(filters: list[str]) -> str:
-    """The statement with these filters, whose values follow as $8 and on. One for each
-    choice of them, so that each has a plan of its own: a contact's and an enrollment's
-    achievements are found by their indexes; all of the workflow's, after IN_ORDER, by its."""
-    return _ACHIEVEMENTS.format(filters="".join(f" AND {one}" for one in _filters(filters, 8)))
+    """The statement with these filters, whose values are $8 and following.
+
+    Each combination is a statement with its own plan: achievements of a contact or an enrollment
+    are found by their indexes; those of a workflow, after IN_ORDER, by its index.
+    """
+    return _ACHIEVEMENTS.format(
+        filters="".join(f" AND {condition}" for condition in _filters(filters, 8))
+    )
 
 
 def achievements_among(filters: list[str]) -> str:
-    """The statement with filters that no index knows, at least one, after IN_ORDER. $8: how
-    many of the workflow's rows are looked at; the filters' values follow as $9 and on."""
+    """The statement with at least one filter that has no index; execute it after IN_ORDER.
+
+    $8: the number of rows of the workflow to scan. The values of the filters are $9 and
+    following.
+    """
     return _ACHIEVEMENTS_AMONG.format(filters=" AND ".join(_filters(filters, 9)))
 
 
@@ -102,7 +109,7 @@ IS_KNOWN = """
 SELECT EXISTS (SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2)
     OR EXISTS (SELECT FROM goald.workflow_days WHERE tenant_id = $1 AND workflow_id = $2)
 """
-"""Whether there is such a workflow, or was ever an enrollment in it (E5)."""
+"""Whether the workflow is configured, or ever had an enrollment (E5)."""
 
 LISTENING = """
 SELECT coalesce(w.is_active, false) AS is_active, coalesce(w.config_version, 0) AS version,
@@ -113,13 +120,14 @@ SELECT coalesce(w.is_active, false) AS is_active, coalesce(w.config_version, 0) 
     (SELECT count(*) FROM goald.leases
      WHERE slots IS NOT NULL AND expires_at > now()
        AND config_version >= coalesce(w.config_version, 0)) AS ready
-FROM (SELECT) AS one LEFT JOIN goald.workflows w ON w.tenant_id = $1 AND w.id = $2
+FROM (SELECT) AS one_row LEFT JOIN goald.workflows w ON w.tenant_id = $1 AND w.id = $2
 """
-"""One row, whether the workflow is there or not. The enrollments are counted by days, of a
-hundred years at most, in the transactions that change them: none is read."""
+"""One row, also for an unknown workflow. Sums the daily rollups, of at most a hundred years, and
+reads no enrollments."""
 
 LISTENING_GOALS = """
 SELECT id, goal_type FROM goald.workflow_goals
 WHERE tenant_id = $1 AND workflow_id = $2 AND is_active AND deleted_at IS NULL
 ORDER BY position
 """
+"""The active goals of a workflow."""

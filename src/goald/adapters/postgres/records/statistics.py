@@ -1,6 +1,6 @@
 """Statistics of a workflow, read from its rollups: a few hundred rows for a year, however many
-enrollments it had (R12, E9). At most a hundred years of days, whatever years it was sent:
-enrollments that began earlier or later count on the first or the last of them (D8)."""
+enrollments it has (R12, E9). The rollups cover at most a hundred years of days: enrollments that
+began earlier or later count on the first or the last day (D8)."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -30,8 +30,8 @@ WHERE tenant_id = $1 AND workflow_id = $2
   AND day BETWEEN coalesce($3::date, '-infinity') AND coalesce($4::date, 'infinity')
 GROUP BY monday ORDER BY monday NULLS FIRST
 """
-"""Each week that has enrollments, over the buckets of all shards; those before $5, a Monday,
-together."""
+"""The counts of each week that has enrollments, summed over the rollups of all shards. Weeks
+before the Monday $5 are summed into one row."""
 
 WORKFLOW = """
 SELECT EXISTS (SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2)
@@ -40,15 +40,15 @@ SELECT EXISTS (SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2)
        ARRAY (SELECT DISTINCT goal_type FROM goald.workflow_goals
               WHERE tenant_id = $1 AND workflow_id = $2 AND deleted_at IS NULL) AS goal_types,
        coalesce(array_agg(step), '{}') AS steps,
-       coalesce(array_agg(wanted), '{}') AS wanted,
+       coalesce(array_agg(requested), '{}') AS requested,
        coalesce(array_agg(ever), '{}') AS ever
 FROM (
-    SELECT step, sum(wanted)::int8 AS wanted, sum(ever)::int8 AS ever
+    SELECT step, sum(requested)::int8 AS requested, sum(ever)::int8 AS ever
     FROM (
         SELECT step, enrollments AS ever,
                CASE WHEN day BETWEEN coalesce($3::date, '-infinity')
                              AND coalesce($4::date, 'infinity')
-                    THEN enrollments ELSE 0 END AS wanted
+                    THEN enrollments ELSE 0 END AS requested
         FROM goald.workflow_times_to_goal
         WHERE tenant_id = $1 AND workflow_id = $2 AND days = 7
         UNION ALL
@@ -59,14 +59,14 @@ FROM (
     GROUP BY step
 ) AS steps
 """
-"""One row: what there is of the workflow, and its times to goal: of the weeks from $3 to $4
-(their Mondays) with the days of $5, and of all that ever was. (With EXISTS in place of the
-least day the planner may walk the whole table, hoping to come by one of its rows soon.)"""
+"""One row: whether the workflow is known, the types of its goals, and its times to goal, both of
+the weeks from $3 to $4 (their Mondays) with the days of $5, and of its whole history. (With
+EXISTS in place of min(day) the planner may scan the whole table.)"""
 
 
 class PostgresStatistics:
-    """`api.ports.StatisticsReader`. One transaction, in which both statements see the same
-    moment. Touches neither enrollments nor achievements."""
+    """`api.ports.StatisticsReader`. Reads in one transaction with one snapshot. Reads neither
+    enrollments nor achievements."""
 
     def __init__(self, pool: TenantPool, clock: Clock) -> None:
         self._pool = pool
@@ -83,7 +83,7 @@ class PostgresStatistics:
             weeks = await connection.fetch(WEEKS, *of, first, last, first_cohort(last, now_us))
         return statistics_of(
             [_week(row) for row in weeks],
-            dict(zip(workflow["steps"], workflow["wanted"], strict=True)),
+            dict(zip(workflow["steps"], workflow["requested"], strict=True)),
             dict(zip(workflow["steps"], workflow["ever"], strict=True)),
             workflow["goal_types"],
             now_us,

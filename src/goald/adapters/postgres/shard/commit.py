@@ -1,8 +1,7 @@
-"""One batch's change, written within one transaction (design 2, step 4).
+"""Writes a change within one transaction, with one statement over arrays for each kind of row.
 
-Each kind of row is one statement over arrays. What Postgres did not do for an effect is
-told apart: a mere repeat, another contact's enrollment under the same id (E5), or a table
-that differs from memory.
+An effect that did not take effect is a repeat, a conflict with an enrollment of another contact or
+workflow (E5), or a sign that memory is stale.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,8 +24,8 @@ from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow, StoredMessage
 
 REDACT_SECONDS = 600.0
-"""For what was kept of a contact, which nothing bounds. Less than it takes would be tried for
-ever."""
+"""The timeout for redacting a contact, whose rows are not bounded in number. A timeout that is too
+short would be retried for ever."""
 
 
 class _Effects:
@@ -75,8 +74,10 @@ def array_literal(ids: Sequence[str]) -> str:
 async def write(
     connection: Any, change: Change, fail_point: FailPointHook, exits_wait: bool = False
 ) -> Committed:
-    """Write a change; the transaction is the caller's, who holds the lease within it.
-    `exits_wait`: exits are to be published again until they are acknowledged (3.2)."""
+    """Write a change in the transaction of the caller, which holds the lease.
+
+    `exits_wait`: mark exits to be published again until they are acknowledged.
+    """
     effects = _Effects(change.effects, change.achievements)
     conflicts, differs = await _insert(connection, effects)
     if await _update(connection, effects):
@@ -94,17 +95,17 @@ async def write(
 
 
 def _pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]]:
-    """These rows of each column; the columns themselves where that is all of them in order."""
+    """The rows at `indexes` of each column; the columns themselves if that is all rows in order."""
     if not columns or list(indexes) == list(range(len(columns[0]))):
         return list(columns)
     return [[column[i] for i in indexes] for column in columns]
 
 
 async def _insert(connection: Any, of: _Effects) -> tuple[list[Conflict], bool]:
-    """Insert what is new. Gives the conflicts, and whether memory lacked an active row.
+    """Insert new enrollments. Returns the conflicts, and whether memory lacked an active row.
 
-    In the order of their keys, so that two shards whose tenants use the same ids wait for
-    each other in one direction only.
+    Inserts in the order of the keys, so that two shards whose tenants use the same ids cannot
+    deadlock.
     """
     new = sorted(
         (i for i, is_new in enumerate(of.is_new) if is_new),
@@ -122,13 +123,13 @@ async def _insert(connection: Any, of: _Effects) -> tuple[list[Conflict], bool]:
     if not refused:
         return [], False
     rows = await connection.fetch(
-        statements.TAKEN_ENROLLMENTS, *_pick(refused, of.tenant, of.enrollment)
+        statements.EXISTING_ENROLLMENTS, *_pick(refused, of.tenant, of.enrollment)
     )
-    held = {(tenant, id_): tuple(rest) for tenant, id_, *rest in rows}
+    found = {(tenant, id_): tuple(rest) for tenant, id_, *rest in rows}
     conflicts = []
     differs = False
     for i in refused:
-        contact, workflow, status = held.get((of.tenant[i], of.enrollment[i]), ("", "", ""))
+        contact, workflow, status = found.get((of.tenant[i], of.enrollment[i]), ("", "", ""))
         if (contact, workflow) != (of.contact[i], of.workflow[i]):
             conflicts.append(Conflict(i, contact, workflow, status == "active"))
         elif status == "active":
@@ -137,7 +138,7 @@ async def _insert(connection: Any, of: _Effects) -> tuple[list[Conflict], bool]:
 
 
 async def _update(connection: Any, of: _Effects) -> bool:
-    """Update what memory holds as active; whether a row was not."""
+    """Update enrollments that memory holds as active. Returns whether a row was not active."""
     known = [i for i, is_new in enumerate(of.is_new) if not is_new]
     if not known:
         return False
@@ -210,7 +211,7 @@ async def _redact(connection: Any, deletions: Sequence[Deletion]) -> None:
     for tenant, contact, _slot, at in deletions:
         latest[tenant, contact] = max(at, latest.get((tenant, contact), at))
     tenants, contacts = zip(*latest, strict=True)
-    await connection.execute(statements.PLAN_ANEW)
+    await connection.execute(statements.PLAN_EACH_TIME)
     await connection.execute(
         statements.REDACT_ACHIEVEMENTS,
         tenants,

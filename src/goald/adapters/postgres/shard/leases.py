@@ -1,4 +1,4 @@
-"""Leases of streams, and what the leases of slots share with them (D3)."""
+"""Leases of streams, and the functions they share with leases of slots (D3)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,24 +16,24 @@ from goald.domain.leases import (
     describe_holder,
 )
 
-ENGINE_ROLE = "goald_shard"
-FARTHEST = 1_000_000
-"""So many epochs a Postgres may be behind; they are used up one by one, in under a second. An
-epoch is given out each time that an actor starts."""
+SHARD_ROLE = "goald_shard"
+MAX_EPOCH_GAP = 1_000_000
+"""How far the epochs of a restored Postgres may be behind. Skipping this many takes under a
+second. Each start of an actor uses one epoch."""
 
 
-def lost(lease: SlotLease | StreamLease) -> LeaseLost:
-    """The error for a lease that is not there any more."""
+def lease_lost(lease: SlotLease | StreamLease) -> LeaseLost:
+    """The error for a lease that is no longer stored."""
     what = f"slots {lease.slots}" if isinstance(lease, SlotLease) else lease.stream
     return LeaseLost(f"epoch {lease.epoch} of {lease.holder} no longer holds {what}")
 
 
 def require_free(rows: Sequence[Any], takeover_policy: TakeoverPolicy) -> None:
-    """Raise LeaseHeld where one of these leases may not be taken."""
+    """Raise LeaseHeld if the policy rejects the takeover of one of these leases."""
     for row in rows:
-        held = CurrentLease(row["epoch"], row["holder"], row["renewed"], row["is_expired"])
-        if not takeover_policy(held):
-            raise LeaseHeld(f"it is held by {describe_holder(held.holder)}")
+        current = CurrentLease(row["epoch"], row["holder"], row["renewed"], row["is_expired"])
+        if not takeover_policy(current):
+            raise LeaseHeld(f"it is held by {describe_holder(current.holder)}")
 
 
 async def renew(
@@ -43,33 +43,31 @@ async def renew(
     config_version: int = 0,
     backend_pid: int | None = None,
 ) -> Any:
-    """Extend a lease; the server's date. Raises LeaseLost."""
+    """Extend a lease. Returns the date on the server. Raises LeaseLost."""
     today = await connection.fetchval(
         statements.RENEW, lease.epoch, seconds, config_version, backend_pid, lease.holder
     )
     if today is None:
-        raise lost(lease)
+        raise lease_lost(lease)
     return today
 
 
-async def _pass(connection: Any, above: int) -> None:
-    """See to it that the next epoch is greater than this. Costs a number where it is already."""
+async def _skip_epochs(connection: Any, above: int) -> None:
+    """Ensure that the next epoch is greater than `above`. Uses one epoch if it already is."""
     if above > 0:
         last = await connection.fetchval(statements.NEXT_EPOCHS, 1)
-        if above - last > FARTHEST:
-            raise LeaseLost(f"epoch {above} is nothing that this Postgres can have lost: {last}")
+        if above - last > MAX_EPOCH_GAP:
+            raise LeaseLost(f"epoch {above} is too far ahead of this Postgres, which is at {last}")
         if above > last:
             await connection.fetchval(statements.NEXT_EPOCHS, above - last)
 
 
 class PostgresStreamLeases:
-    """`ports.StreamLeases` over one connection of its own."""
+    """`ports.StreamLeases` over its own connection."""
 
     def __init__(self, dsn: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self._seconds = lease_seconds
-        self._connection = Connection(
-            dsn, role=ENGINE_ROLE, name="goald-streams", settings=SETTINGS
-        )
+        self._connection = Connection(dsn, role=SHARD_ROLE, name="goald-streams", settings=SETTINGS)
 
     async def acquire(
         self,
@@ -81,7 +79,7 @@ class PostgresStreamLeases:
         async with self._connection.use() as connection, connection.transaction():
             await connection.execute(statements.LOCK_LEASES)
             require_free(await connection.fetch(statements.OF_STREAM, stream), takeover_policy)
-            await _pass(connection, above)
+            await _skip_epochs(connection, above)
             await connection.execute(statements.REMOVE_STREAM, stream)
             epoch = await connection.fetchval(statements.TAKE_STREAM, stream, holder, self._seconds)
         return StreamLease(stream, epoch, holder)

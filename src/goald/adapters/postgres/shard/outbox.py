@@ -13,7 +13,7 @@ from goald.ports.outbox import DatabaseIdentity, StoredMessage
 
 
 class PostgresOutbox:
-    """`ports.Outbox` over a connection that others use too."""
+    """`ports.Outbox` over a connection that it shares."""
 
     def __init__(self, connection: Connection, server: PostgresIdentity) -> None:
         self._connection = connection
@@ -71,10 +71,10 @@ class PostgresOutbox:
                 rows = await connection.fetch(
                     statements.DUE_EXITS, lease.slots.first, lease.slots.last, after_s, waiting_s
                 )
-                settled = [row["number"] for row in rows if not row["is_waiting"]]
-                if settled:
-                    await connection.execute(statements.WAIT_NO_LONGER, settled)
-            if not settled or len(settled) < len(rows):
+                done = [row["number"] for row in rows if not row["is_waiting"]]
+                if done:
+                    await connection.execute(statements.CLEAR_WAITING, done)
+            if not done or len(done) < len(rows):
                 return _messages(row for row in rows if row["is_waiting"])
 
     async def mark_republished(self, lease: SlotLease, numbers: Sequence[int]) -> None:

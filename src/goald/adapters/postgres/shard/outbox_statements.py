@@ -1,4 +1,4 @@
-"""Every statement of the outbox but its INSERT, which is part of a commit."""
+"""The statements of the outbox, except its INSERT, which is part of a commit."""
 
 PAGE_ROWS = 1_000
 PAGE_BYTES = 4 << 20
@@ -12,7 +12,7 @@ SELECT number, stream, payload FROM (
 ) AS summed
 WHERE before < {PAGE_BYTES} ORDER BY number
 """
-"""Of a page, as many rows as fit, and at least one."""
+"""The rows of a page that fit into PAGE_BYTES, and at least one."""
 
 UNPUBLISHED = """
 WITH waiting AS MATERIALIZED (
@@ -27,12 +27,12 @@ WITH waiting AS MATERIALIZED (
         ORDER BY number
         """
 )
-"""Finds the few by the index of what is not published, whatever the table's statistics say:
-in the order of numbers it would pass over all that is."""
+"""Finds the few unpublished rows by their index, whatever the statistics of the table say. A
+scan in the order of numbers would read all published rows."""
 
 IN_ORDER_OF_NUMBERS = "SET LOCAL enable_sort = off"
-"""For PUBLISHED, which has many pages: each begins in the key where the one before ended. By
-the index of times it would sort all of them for each page."""
+"""For PUBLISHED: each page continues in the primary key where the previous one ended. By the
+index of times, every page would sort all rows."""
 
 PUBLISHED = _BOUNDED.format(
     page=f"""
@@ -47,14 +47,15 @@ LAST_PUBLISHED = """
 SELECT coalesce(max(number), 0) FROM goald.outbox
 WHERE published_at IS NOT NULL AND contact_id IS NOT NULL AND slot BETWEEN $1 AND $2
 """
-"""Of those about contacts: others may have been published by who changed a configuration."""
+"""Among rows about contacts. Rows about a configuration may be published by the process that
+changed it."""
 
 MARK_PUBLISHED = """
 UPDATE goald.outbox
 SET published_at = now(), payload = CASE WHEN redact_when_published THEN '' ELSE payload END
 WHERE number = ANY ($1::int8[]) AND (published_at IS NULL) IS TRUE
 """
-"""Marks once, and blanks what was waiting for that since its contact was deleted."""
+"""Marks a row once, and redacts it if its contact was deleted since."""
 
 DUE_EXITS = f"""
 SELECT o.number, o.stream, o.payload,
@@ -66,16 +67,18 @@ WHERE o.enrollment_id IS NOT NULL AND o.slot BETWEEN $1 AND $2
   AND o.published_at < now() - $3::float8 * interval '1 second'
 ORDER BY o.published_at LIMIT {PAGE_ROWS}
 """
-"""Those published so long ago, whether they still wait or not: WAIT_NO_LONGER takes the others
-out of their index, so that each is looked at once."""
+"""Exits published more than $3 seconds ago, waiting or not. CLEAR_WAITING removes those that no
+longer wait from the index, so that each is read once."""
 
-WAIT_NO_LONGER = "UPDATE goald.outbox SET enrollment_id = NULL WHERE number = ANY ($1::int8[])"
+CLEAR_WAITING = "UPDATE goald.outbox SET enrollment_id = NULL WHERE number = ANY ($1::int8[])"
+"""These exits are never published again."""
 
 MARK_REPUBLISHED = """
 UPDATE goald.outbox
 SET published_at = now(), payload = CASE WHEN redact_when_published THEN '' ELSE payload END
 WHERE number = ANY ($1::int8[]) AND (published_at IS NOT NULL) IS TRUE
 """
+"""Sets the time of publication to now."""
 
 DELETE_PUBLISHED = f"""
 WITH gone AS (
@@ -87,5 +90,5 @@ WITH gone AS (
     RETURNING 1
 ) SELECT count(*) FROM gone
 """
-"""The oldest; never so many that it takes longer than a statement may. Exits that wait to be
-acknowledged stay, for so long."""
+"""Deletes at most DELETE_ROWS, the oldest first, so that it stays within the statement timeout.
+Keeps exits that wait for an acknowledgement for $4 seconds."""

@@ -8,39 +8,43 @@ transaction that named none raises when it touches a tenant's row.
 # Leases ---------------------------------------------------------------------------------
 
 LOCK_LEASES = "SELECT pg_advisory_xact_lock(hashtext('goald.leases'))"
-"""One taker at a time, until its transaction ends. Holders do not take this lock."""
+"""Serialises takeovers until the end of the transaction. Holders do not take this lock."""
 
-_HELD = """
+_LEASE = """
 SELECT epoch, holder, backend_pid, extract(epoch FROM expires_at)::float8 AS renewed,
        expires_at <= clock_timestamp() AS is_expired
 FROM goald.leases
 """
 
-OVERLAPPING = _HELD + "WHERE slots && int4range($1, $2, '[]')"
+OVERLAPPING = _LEASE + "WHERE slots && int4range($1, $2, '[]')"
+"""The leases that overlap a range of slots."""
 
-OF_STREAM = _HELD + "WHERE stream = $1"
+OF_STREAM = _LEASE + "WHERE stream = $1"
+"""The lease of a stream."""
 
 REMOVE_OVERLAPPING = "DELETE FROM goald.leases WHERE slots && int4range($1, $2, '[]')"
-"""Waits for commits under way, which hold a key lock on their lease; after it, none of
-those holders can commit."""
+"""Waits for commits in flight, which hold a key lock on their lease. Afterwards none of these
+holders can commit (D3)."""
 
 TAKE_SLOTS = """
 INSERT INTO goald.leases (slots, holder, backend_pid, expires_at)
 VALUES (int4range($1, $2, '[]'), $3, $4, now() + $5::float8 * interval '1 second')
 RETURNING epoch
 """
-"""A greater epoch than any before. Fails where the range overlaps another."""
+"""Gives an epoch that is greater than any before. Fails if the range overlaps another lease."""
 
 NEXT_EPOCHS = "SELECT max(nextval('goald.lease_epoch')) FROM generate_series(1, $1::bigint)"
-"""Uses up so many epochs; the last of them. Nothing here can set the sequence back."""
+"""Uses $1 epochs and gives the last of them. The sequence cannot be set back."""
 
 REMOVE_STREAM = "DELETE FROM goald.leases WHERE stream = $1"
+"""Afterwards the previous holder can renew no more."""
 
 TAKE_STREAM = """
 INSERT INTO goald.leases (stream, holder, expires_at)
 VALUES ($1, $2, now() + $3::float8 * interval '1 second')
 RETURNING epoch
 """
+"""Gives an epoch that is greater than any before. Fails if the stream has a lease."""
 
 RENEW = """
 UPDATE goald.leases
@@ -49,22 +53,25 @@ SET expires_at = now() + $2::float8 * interval '1 second', config_version = $3,
 WHERE epoch = $1 AND holder = $5
 RETURNING current_date
 """
-"""No row: the lease was taken. Changes no key, so it waits for no commit.
+"""No row if the lease was taken over. Changes no key, so it never waits for a commit.
 
-Here and below the holder is asked for, too: a Postgres that was put back to an older copy gives
-the same epochs once more, to others (D10)."""
+Here and below the holder is compared too, because a Postgres that was restored from an older copy
+gives the same epochs again, to other holders (D10)."""
 
 RELEASE = "DELETE FROM goald.leases WHERE epoch = $1 AND holder = $2"
+"""Does nothing if the lease was taken over."""
 
 READ_LEASE = "SELECT epoch FROM goald.leases WHERE epoch = $1 AND holder = $2"
+"""No row if the lease was taken over (D2)."""
 
 HOLD_LEASE = READ_LEASE + " FOR KEY SHARE"
-"""Holds the lease until the transaction ends: whoever would delete it waits. (A full share
-lock would also make renewals wait for a slow commit.)"""
+"""Holds the lease until the transaction ends: a takeover waits for it (D3). A full share lock would
+also make renewals wait for a slow commit."""
 
 # Reading --------------------------------------------------------------------------------
 
 MAKE_MONTHS = "SELECT goald.make_achievement_months(3)"
+"""Creates the partitions of this month and the next three that do not exist."""
 
 _WORKFLOWS = """
 SELECT w.tenant_id, w.id AS workflow_id, w.goal_logic, w.is_active, w.config_version,
@@ -83,13 +90,14 @@ WHERE {which}
 GROUP BY w.tenant_id, w.id
 ORDER BY w.config_version
 """
-"""Whole workflows, with the goals that are not deleted. Amounts are text: nothing on the
-way may make them floats."""
+"""Workflows with the goals that are not deleted. Amounts are sent as text, so that they never
+become floats."""
 
 CHANGED_WORKFLOWS = _WORKFLOWS.replace("{which}", "w.config_version > $1")
+"""Workflows of all tenants that changed after a version."""
 
 WORKFLOWS_OF_TENANT = _WORKFLOWS.replace("{which}", "w.tenant_id = $1 AND w.id = ANY ($2::text[])")
-"""For the dry run, as goald_api: these workflows, as a shard has them."""
+"""For the dry run, as goald_api: these workflows as a shard reads them."""
 
 _ENROLLMENT = """
 SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, goald.us(e.enrolled_at),
@@ -98,7 +106,7 @@ FROM goald.workflow_enrollments e
 """
 
 LOAD = _ENROLLMENT + "WHERE e.status = 'active' AND e.slot BETWEEN $1 AND $2"
-"""What `_native.Engine.load` takes, in binary COPY."""
+"""All active enrollments of a range of slots, for binary COPY into the matcher."""
 
 LOAD_CONTACTS = (
     _ENROLLMENT
@@ -108,6 +116,8 @@ JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, contact_id)
 WHERE (e.status = 'active') IS TRUE
 """
 )
+"""The active enrollments of these contacts. IS TRUE keeps the planner from the index of active
+rows, which would read all of them."""
 
 LOAD_NEWEST = (
     _ENROLLMENT
@@ -117,7 +127,7 @@ ORDER BY e.enrolled_at DESC, e.id
 LIMIT $3
 """
 )
-"""For the dry run, as goald_api: the same of one contact, the newest alone."""
+"""For the dry run, as goald_api: the newest active enrollments of one contact."""
 
 # A commit -------------------------------------------------------------------------------
 
@@ -135,14 +145,14 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text
 ON CONFLICT (tenant_id, id) DO NOTHING
 RETURNING tenant_id, id
 """
-"""Never overwrites (E5). What is not returned has its id taken, perhaps in another slot."""
+"""Never overwrites (E5). The id of a row that is not returned exists, perhaps in another slot."""
 
-TAKEN_ENROLLMENTS = """
+EXISTING_ENROLLMENTS = """
 SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, e.status
 FROM unnest($1::text[], $2::text[]) AS n (tenant_id, id)
 JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
 """
-"""Those of the ids taken that lie in these slots."""
+"""Which of these ids exist in the slots of the transaction, and whose they are."""
 
 UPDATE_ENROLLMENTS = """
 UPDATE goald.workflow_enrollments e
@@ -155,8 +165,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::int8
 WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND (e.status = 'active') IS TRUE
 RETURNING e.tenant_id, e.id
 """
-"""A status leaves `active` once and for good (E5): what is not returned had left it.
-(IS TRUE keeps the planner from the index of active rows, which would read all of them.)"""
+"""A status leaves `active` once and for good (E5): a row that is not returned was no longer active.
+IS TRUE keeps the planner from the index of active rows, which would read all of them."""
 
 INSERT_ACHIEVEMENTS = """
 INSERT INTO goald.workflow_goal_achievements
@@ -170,7 +180,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text
     AS n (tenant_id, workflow_id, enrollment_id, contact_id, slot, id, goal_id, goal_type,
           achieved_at, trigger_event, metadata)
 """
-"""Unique for its enrollment and goal because it hangs on an effect that took hold."""
+"""Unique for its enrollment and goal, because it is written only if its effect took effect."""
 
 INSERT_OUTBOX = """
 INSERT INTO goald.outbox
@@ -182,7 +192,7 @@ FROM unnest($1::text[], $2::int2[], $3::text[], $4::text[], $5::text[], $6::text
 ORDER BY n.place
 RETURNING number
 """
-"""Numbers in the order given."""
+"""Gives numbers in the order of the input."""
 
 ACKNOWLEDGE_EXITS = """
 UPDATE goald.workflow_enrollments e
@@ -193,11 +203,11 @@ WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND e.contact_id = n.contact_id
   AND e.workflow_id = n.workflow_id AND e.status = 'completed_goal'
   AND e.exit_acknowledged_at IS NULL
 """
-"""The first acknowledgement of an exit stands; one of anything else changes nothing."""
+"""The first acknowledgement of an exit is kept. Others change nothing."""
 
-PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
-"""For what follows in the transaction: of indexes that begin with the tenant, which is best
-depends on how much there is by now."""
+PLAN_EACH_TIME = "SET LOCAL plan_cache_mode = force_custom_plan"
+"""Plans the following statements of the transaction with their parameters, because the best of the
+indexes that begin with the tenant depends on the number of its rows."""
 
 REDACT_ACHIEVEMENTS = """
 UPDATE goald.workflow_goal_achievements a SET trigger_event = '{}', metadata = '{}'
@@ -205,6 +215,7 @@ FROM unnest($1::text[], $2::text[], $3::int8[]) AS n (tenant_id, contact_id, at)
 WHERE a.tenant_id = n.tenant_id AND a.contact_id = n.contact_id
   AND a.achieved_at <= goald.at(n.at) AND (a.trigger_event <> '{}' OR a.metadata <> '{}')
 """
+"""Removes what the events of a deleted contact carried, from achievements up to the deletion."""
 
 REDACT_OUTBOX = """
 UPDATE goald.outbox o
@@ -213,4 +224,5 @@ SET payload = CASE WHEN o.published_at IS NULL THEN o.payload ELSE '' END,
 FROM unnest($1::text[], $2::text[]) AS n (tenant_id, contact_id)
 WHERE o.tenant_id = n.tenant_id AND o.contact_id = n.contact_id AND o.payload <> ''
 """
-"""What is published is blanked now; what is not, when it is marked (MARK_PUBLISHED)."""
+"""Redacts published rows now, and the others when they are marked (MARK_PUBLISHED), because an
+empty message must not be published."""

@@ -1,7 +1,7 @@
-"""The durable state of a range of slots, in Postgres (3.3).
+"""The durable state of a range of slots, in Postgres.
 
-Three connections: commits and loads go over one, whose backend a taker ends; configuration
-and the outbox over another; renewals over a third, so that nothing slow ever costs the lease.
+Uses three connections: one for commits and loads, whose backend a takeover ends; one for the
+configuration and the outbox; and one for renewals, so that a slow statement never costs the lease.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from goald.adapters.postgres.errors import refusal
 from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.session_statements import READ_SNAPSHOT
 from goald.adapters.postgres.shard import commit, statements
-from goald.adapters.postgres.shard.leases import ENGINE_ROLE, lost, renew, require_free
+from goald.adapters.postgres.shard.leases import SHARD_ROLE, lease_lost, renew, require_free
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
 from goald.domain.fail_points import FailPoint, FailPointHook, no_op
@@ -28,13 +28,13 @@ from goald.ports.configuration import Configuration, WorkflowConfiguration
 from goald.ports.outbox import Outbox
 
 WRITER_NAME = "goald-commit"
-"""By this name a taker knows the backend that it may end."""
+"""The application name by which a takeover recognises the backend to end."""
 LOAD_SECONDS = 600.0
 ALL_SLOTS = SlotRange(0, SLOTS - 1)
 
 
 class PostgresShardStore:
-    """`ports.ShardStore`. Connects when first used, and again after a loss."""
+    """`ports.ShardStore`. Connects on first use, and reconnects after an error."""
 
     def __init__(
         self,
@@ -44,22 +44,22 @@ class PostgresShardStore:
         exits_wait: bool = False,
         fail_point: FailPointHook = no_op,
     ) -> None:
-        """`exits_wait`: exits are written as waiting to be acknowledged (3.2)."""
+        """`exits_wait`: exits are published again until they are acknowledged."""
         self._seconds = lease_seconds
         self._exits_wait = exits_wait
         self._fail_point = fail_point
         server = PostgresIdentity()
         self._writer = Connection(
-            dsn, role=ENGINE_ROLE, name=WRITER_NAME, settings=WRITER_SETTINGS, server=server
+            dsn, role=SHARD_ROLE, name=WRITER_NAME, settings=WRITER_SETTINGS, server=server
         )
         self._side = Connection(
-            dsn, role=ENGINE_ROLE, name="goald-shard", settings=SETTINGS, server=server
+            dsn, role=SHARD_ROLE, name="goald-shard", settings=SETTINGS, server=server
         )
-        self._tenure = Connection(
-            dsn, role=ENGINE_ROLE, name="goald-lease", settings=SETTINGS, server=server
+        self._renewer = Connection(
+            dsn, role=SHARD_ROLE, name="goald-lease", settings=SETTINGS, server=server
         )
         self._outbox = PostgresOutbox(self._side, server)
-        self._months_made: Any = None
+        self._partitions_created_on: Any = None
 
     @property
     def outbox(self) -> Outbox:
@@ -89,17 +89,17 @@ class PostgresShardStore:
         return SlotLease(slots, epoch, holder)
 
     async def renew(self, lease: SlotLease, config_version: int) -> None:
-        """Also makes the months of achievements ahead, once a day."""
-        async with self._tenure.use() as connection:
+        """Also creates the partitions of the coming months, once a day."""
+        async with self._renewer.use() as connection:
             today = await renew(
                 connection, lease, self._seconds, config_version, self._writer.backend_pid
             )
-            if today != self._months_made:
+            if today != self._partitions_created_on:
                 await connection.execute(statements.MAKE_MONTHS)
-                self._months_made = today
+                self._partitions_created_on = today
 
     async def release(self, lease: SlotLease) -> None:
-        async with self._tenure.use() as connection:
+        async with self._renewer.use() as connection:
             await connection.execute(statements.RELEASE, lease.epoch, lease.holder)
 
     async def check(self, lease: SlotLease) -> None:
@@ -129,7 +129,7 @@ class PostgresShardStore:
         )
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
-        """Cancelled, it may or may not have happened; the next call reads what did."""
+        """If it is cancelled, the outcome is unknown; the next call reads it."""
         try:
             async with self._writer.transaction(lease.slots) as connection:
                 await _require(connection, statements.HOLD_LEASE, lease)
@@ -143,18 +143,18 @@ class PostgresShardStore:
                         raise refused from error
                     raise
         except ServiceUnavailable as error:
-            # What is checked at the end of the transaction is refused there.
+            # Deferred constraints are checked at the end of the transaction.
             raise refusal(error.__cause__) or CommitUnknown(str(error)) from error
         except SchemaMismatch as error:
             raise CommitUnknown(str(error)) from error
 
     async def close(self) -> None:
-        await asyncio.gather(self._writer.close(), self._side.close(), self._tenure.close())
+        await asyncio.gather(self._writer.close(), self._side.close(), self._renewer.close())
 
     async def _copy(
         self, lease: SlotLease, sink: Callable[[bytes], object], query: str, *arguments: Any
     ) -> None:
-        """Stream a query's rows to `sink`. The lease is checked in the same snapshot."""
+        """Stream the rows of a query to `sink`. Checks the lease in the same snapshot."""
 
         async def take_piece(piece: bytes) -> None:
             sink(bytes(piece))
@@ -180,4 +180,4 @@ def workflow_of(row: Any) -> WorkflowConfiguration:
 
 async def _require(connection: Any, statement: str, lease: SlotLease) -> None:
     if await connection.fetchval(statement, lease.epoch, lease.holder) is None:
-        raise lost(lease)
+        raise lease_lost(lease)
