@@ -1,1 +1,1 @@
-"""The command line. Commands import their dependencies when they run, to start fast."""
+"""The command line. Commands import what they need when they run, so that all start fast."""

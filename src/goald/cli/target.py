@@ -69,8 +69,7 @@ def _advice(data_dir: str | None, setting: str) -> str:
 
 @contextmanager
 def _naming(service: str, url: str, advice: str) -> Iterator[None]:
-    from goald.cli.addresses import address_of
-    from goald.client.connection_failure import cannot_connect, failure_cause
+    from goald.domain.connection_failure import address_of, cannot_connect, failure_cause
     from goald.domain.errors import ServiceUnavailable
 
     try:

@@ -73,8 +73,8 @@ class ConsumerGroup:
             entries = await self._read(self._own_after, block_ms=None)
             self._own_after = entries[-1].id if entries else None
             return entries
-        abandoned = await self._read_abandoned()
-        return abandoned + await self._read(b">", block_ms=None if abandoned else _BLOCK_MS)
+        claimed = await self._claim()
+        return claimed + await self._read(b">", block_ms=None if claimed else _BLOCK_MS)
 
     def restart(self) -> None:
         """Begin with this member's own entries again: a lost reply may have contained some."""
@@ -125,7 +125,7 @@ class ConsumerGroup:
             return []
         return _entries(reply[0][1]) if reply else []
 
-    async def _read_abandoned(self) -> list[Entry]:
+    async def _claim(self) -> list[Entry]:
         """A page of entries that other members have held for too long. Checked periodically."""
         now = asyncio.get_running_loop().time()
         if now < self._claim_at:

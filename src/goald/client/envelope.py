@@ -94,7 +94,7 @@ def encode(event: Mapping[str, Any], form: Format) -> bytes:
 
 
 def decode(payload: bytes) -> dict[str, Any]:
-    """The event in these bytes, JSON or MessagePack, detected by the first byte. Raises ValueError
+    """The event in these bytes, JSON or MessagePack; the first byte says which. Raises ValueError
     if they hold no map. MessagePack needs the package msgpack."""
     try:
         if payload[:1].isspace() or payload[:1] == b"{":

@@ -33,9 +33,9 @@ for i = 3, #ARGV do
 end
 return #ARGV - 2
 """
-"""Appends one stream's events of a batch, if the number of streams that they were routed by is
-still the stored one and no change of it is next_count. Otherwise appends nothing and returns that
-number and the next_count one. A missing number, as after a loss of Redis data, is no difference.
+"""Appends one stream's events of a batch, if the number of streams is still the one that they
+were routed by and no change of it is announced. Otherwise appends nothing and returns that
+number and the announced one. A missing number, as after a loss of Redis data, is no difference.
 
 Stops at the first error and returns it without the prefix of Redis 6.2, so that redis-py
 recognises its type. One reply for all events of a stream doubles the throughput."""
@@ -229,10 +229,10 @@ class Publisher:
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
-        current, next_count = next(reply for reply in replies if not isinstance(reply, int))
-        if next_count is not None:
+        current, announced = next(reply for reply in replies if not isinstance(reply, int))
+        if announced is not None:
             raise _CountChanging(
-                f"the number of event streams is being changed to {next_count.decode()}"
+                f"the number of event streams is being changed to {announced.decode()}"
             )
         self._streams = int(current)
 

@@ -1,4 +1,4 @@
-"""Verifies the audit log: no row was modified, inserted or lost."""
+"""Verifies the audit log: every row is as it was written, and none is missing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class AuditReport:
 
     @property
     def intact(self) -> bool:
-        """Whether no row was modified, inserted or lost."""
+        """Whether everything is as it was written."""
         return not self.finding_count
 
 

@@ -30,7 +30,7 @@ class DeadLetterPage:
 
     dead_letters: Sequence[StoredDeadLetter]
     stored: int
-    """The number of dead letters in `goald:dead`, regardless of the filter."""
+    """The number of dead letters in `goald:dead`, whatever the filter."""
     next_after: str | None
     """The `after` of the next page; None if this page is the last."""
 
@@ -44,7 +44,7 @@ class Replayed:
     """Ids that `goald:dead` does not hold."""
 
 
-class DeadLetterAdmin:
+class DeadLetters:
     """The dead letters of one goald. Every method may raise ServiceUnavailable."""
 
     def __init__(self, store: DeadLetterStore) -> None:
@@ -91,8 +91,8 @@ class DeadLetterAdmin:
         return Replayed(count, not_found)
 
     async def replay_all(self) -> int:
-        """Replay the dead letters that exist now, each once, and return their number. Skips dead
-        letters that another process deletes meanwhile."""
+        """Replay the dead letters that exist now, each once, and return their number. One that
+        another process deletes meanwhile is skipped."""
         return (await self.replay(await self._ids())).count
 
     async def purge(self, *, limit: int | None = None, older_than_us: int | None = None) -> int:

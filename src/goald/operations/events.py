@@ -1,4 +1,4 @@
-"""Attributes of events, for display and filters. Never raises."""
+"""What an event says about itself, for display and filters. Never raises."""
 
 from typing import Any
 

@@ -8,7 +8,7 @@ from goald.ports.process_registry import Heartbeat, Readings
 from goald.ports.stream_admin import StreamAdmin, StreamDepth
 
 
-class StatusSource(Protocol):
+class ReadingsSource(Protocol):
     """Reads the process registry. May raise ServiceUnavailable."""
 
     async def readings(self) -> Readings: ...
@@ -41,7 +41,7 @@ class Status:
 
 
 async def read_status(
-    registry: StatusSource, admin: StreamAdmin, reasons: Callable[[Readings], Sequence[str]]
+    registry: ReadingsSource, admin: StreamAdmin, reasons: Callable[[Readings], Sequence[str]]
 ) -> Status:
     """The state of a goald now. `reasons` says why it is not ready. Raises ServiceUnavailable."""
     readings = await registry.readings()

@@ -28,7 +28,7 @@ class StreamAdmin(Protocol):
     async def store_count(self, count: int) -> None:
         """Store the number if none is stored. Raises StreamCountMismatch if another is."""
 
-    async def next_count(self) -> int | None:
+    async def announced_count(self) -> int | None:
         """The number that a change in progress is about to set; None if there is no change."""
 
     async def lag(self) -> Mapping[str, int]:
@@ -42,13 +42,13 @@ class StreamAdmin(Protocol):
         """Whether goald has acknowledged this entry: everything that it causes is then published
         (D2)."""
 
-    async def begin_change(self, count: int) -> None:
-        """Make producers wait for some seconds, because the number is about to become `count`.
-        Repeat the call to make them wait longer. Raises NotDrained if another change is in
-        progress."""
+    async def announce_change(self, count: int) -> None:
+        """Announce for some seconds that the number is about to become `count`; producers wait
+        meanwhile. Repeat it to keep the announcement. Raises NotDrained if another change is
+        announced."""
 
-    async def end_change(self, count: int) -> None:
-        """End the change to `count`: producers continue."""
+    async def withdraw_change(self, count: int) -> None:
+        """End the announcement of `count`; producers continue."""
 
     async def change_count(self, before: int, count: int) -> bool:
         """Change the number from `before` to `count`, atomically, if every entry of the streams

@@ -70,7 +70,7 @@ def test_it_lives_as_long_as_it_is_told_to(
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--tenant", "acme", "--scope", "workflows:write"), "unknown scope workflows:write"),
+        (("--tenant", "acme", "--scope", "workflows:write"), "unknown: workflows:write"),
         (("--tenant", "acme", "--scope", " "), "workflows:edit"),
         (("--tenant", "a\nb", "--scope", "audit:read"), "--tenant"),
         (("--tenant", "", "--scope", "audit:read"), "--tenant"),

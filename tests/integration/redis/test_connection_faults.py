@@ -1,5 +1,4 @@
-"""A Redis that loses what it had, or comes back as another: reading goes on, and nothing that is
-there is passed over (D6, D10)."""
+"""Redis loses data or is replaced: reading continues and skips no remaining entry (D6, D10)."""
 
 import asyncio
 import shutil
@@ -75,7 +74,7 @@ async def has_done(created: ConsumerHarness, client: Client, *contacts: str) -> 
     assert set(contacts) <= set(created.shard.contacts)
 
 
-async def test_after_a_flush_the_group_is_made_again_and_reading_goes_on(
+async def test_after_a_flush_the_group_is_created_again_and_reading_continues(
     server: RedisServer, client: Client
 ) -> None:
     async with running_consumer(server.url) as created:
@@ -88,7 +87,7 @@ async def test_after_a_flush_the_group_is_made_again_and_reading_goes_on(
         assert created.counted("goald_events_lost") == 0
 
 
-async def test_a_flush_under_load_passes_over_nothing_that_was_sent_after_it(
+async def test_after_a_flush_under_load_every_later_event_is_processed(
     server: RedisServer, client: Client
 ) -> None:
     async with running_consumer(server.url) as created:
@@ -127,7 +126,7 @@ async def test_events_are_processed_again_where_an_operator_sets_the_group_back(
 async def test_an_empty_redis_whose_clock_is_behind_is_read_from_its_beginning(
     server: RedisServer, client: Client
 ) -> None:
-    """The ids of what comes are below what was read before: who waited above would wait for an
+    """New ids are below the last id read: a reader that waits above it would wait for an
     hour."""
     async with running_consumer(server.url) as created:
         send(client, *names("a", 20), ahead_ms=HOUR_MS)
@@ -162,7 +161,7 @@ async def test_an_older_copy_is_read_from_where_it_was_acknowledged(
 
 
 @pytest.mark.parametrize("cut", [1_000, 20_000, 1_000_000])
-async def test_a_log_that_was_cut_while_events_were_under_way(
+async def test_an_append_only_file_truncated_while_events_are_in_flight(
     server: RedisServer, client: Client, cut: int
 ) -> None:
     async with running_consumer(server.url) as created:
@@ -180,7 +179,7 @@ async def test_a_log_that_was_cut_while_events_were_under_way(
         await has_done(created, client, *names("c", 100))
 
 
-async def test_a_restart_that_lost_nothing_repeats_no_more_than_what_was_under_way(
+async def test_a_restart_without_loss_repeats_at_most_what_was_in_flight(
     server: RedisServer, client: Client
 ) -> None:
     async with running_consumer(server.url) as created:
@@ -214,7 +213,7 @@ async def test_entries_that_were_trimmed_before_they_were_read_are_counted(
         assert client.xinfo_groups(STREAM)[0]["lag"] == 0
 
 
-async def test_a_consumer_whose_redis_stands_still_says_so_and_goes_on(
+async def test_a_consumer_reports_a_stopped_redis_and_continues_after_it(
     server: RedisServer, client: Client
 ) -> None:
     async with running_consumer(server.url) as created:

@@ -1,4 +1,4 @@
-"""A change of the configuration reaches shards over a real Redis and Postgres, told or not."""
+"""Configuration changes reach shards over a real Redis and Postgres, notified or not."""
 
 import asyncio
 import itertools
@@ -27,7 +27,7 @@ from goald.runtime.wiring.daemon import (
 NEVER = 3_600.0
 DEADLINE_S = 30.0
 SOON_S = 20.0
-"""Before shards look for changes whatever they are given (RECONCILE_SECONDS)."""
+"""Less than the interval of the shards' own check for changes (RECONCILE_SECONDS)."""
 FILE = """\
 tenant: acme
 workflows:
@@ -44,7 +44,7 @@ async def shards(
 ) -> AsyncIterator[list[ShardProcess]]:
     """Two shards that are ready. `control_url`: another Redis, from which they hear nothing."""
     clock = system_clock()
-    made = [
+    shards = [
         ShardProcess(
             ShardSettings(
                 index=index,
@@ -64,18 +64,18 @@ async def shards(
         )
         for index, slots in enumerate(split_slots(2))
     ]
-    running = [asyncio.ensure_future(shard.run()) for shard in made]
+    running = [asyncio.ensure_future(shard.run()) for shard in shards]
     try:
         async with asyncio.timeout(DEADLINE_S):
-            while not all(shard.ready for shard in made):
+            while not all(shard.ready for shard in shards):
                 await asyncio.sleep(0.01)
-        yield made
+        yield shards
     finally:
-        for shard in made:
+        for shard in shards:
             shard.stop()
         _, late = await asyncio.wait(running, timeout=DEADLINE_S)
-        for one in late:
-            one.cancel()
+        for task in late:
+            task.cancel()
         await asyncio.gather(*running)
 
 
@@ -118,7 +118,7 @@ async def is_everywhere(
 async def test_every_shard_has_a_change_when_it_is_answered(
     where: Endpoints, apply: Callable[[str], Awaitable[ApplyResult]]
 ) -> None:
-    """Those that are told, that is; an answer that could not wait so long says who has it not."""
+    """The notified shards; a response that could not wait that long names the others."""
     tags = (f"Customer of week {week}" for week in itertools.count())
     answered = 0
     async with shards(where, NEVER), asyncio.timeout(SOON_S):
@@ -130,7 +130,7 @@ async def test_every_shard_has_a_change_when_it_is_answered(
             answered += applied.is_rolled_out
 
 
-async def test_a_change_that_shards_were_not_told_of_is_found(
+async def test_a_change_without_a_notification_is_found(
     where: Endpoints,
     apply: Callable[[str], Awaitable[ApplyResult]],
     is_everywhere: Callable[[ApplyResult], Awaitable[None]],
@@ -147,7 +147,7 @@ async def test_messages_that_are_deleted_are_not_missed(
     apply: Callable[[str], Awaitable[ApplyResult]],
     is_everywhere: Callable[[ApplyResult], Awaitable[None]],
 ) -> None:
-    """As trimming does, or somebody who tidies up: the next message tells of all before."""
+    """As trimming or an operator may do: the next message covers all earlier ones."""
     async with shards(where, NEVER), Redis.from_url(where.redis_url) as client:
         await apply("Customer")
         await client.delete(CONTROL)

@@ -15,8 +15,8 @@ from goald.redis_keys import DEAD, DEAD_DROPPED
 BOUND = 4 << 20
 
 
-def letters(first: int, count: int, size: int) -> list[DeadLetter]:
-    """With different bytes each, so that none can be told from another by mistake."""
+def dead_letters(first: int, count: int, size: int) -> list[DeadLetter]:
+    """Each with different bytes, so that they can be distinguished."""
     return [
         DeadLetter("goald:events:0", b"7-%d" % n, (b"%d," % n).ljust(size, b"x"), "bad", 1)
         for n in range(first, first + count)
@@ -54,7 +54,7 @@ async def test_dead_letters_take_no_more_memory_than_they_may_and_the_oldest_go_
 ) -> None:
     most = 0
     for start in range(0, count, count // 20):
-        await outbound.dead_letter(letters(start, count // 20, size))
+        await outbound.dead_letter(dead_letters(start, count // 20, size))
         most = max(most, await memory(client))
     assert BOUND // 2 < most < BOUND * 1.1
     kept = await kept_ids(client)
@@ -65,50 +65,50 @@ async def test_dead_letters_take_no_more_memory_than_they_may_and_the_oldest_go_
 async def test_as_long_as_there_is_room_no_dead_letter_goes(
     client: Any, outbound: RedisOutbound
 ) -> None:
-    await outbound.dead_letter(letters(0, 50, 64_000))
+    await outbound.dead_letter(dead_letters(0, 50, 64_000))
     assert len(await kept_ids(client)) == 50
     assert await dropped(client) == 0
 
 
-async def test_what_an_earlier_release_left_is_bounded_at_the_first_letter(
+async def test_a_stream_of_an_earlier_release_is_bounded_at_the_first_write(
     client: Any, outbound: RedisOutbound
 ) -> None:
     async with client.pipeline(transaction=False) as pipe:
         for n in range(400):
             pipe.xadd(DEAD, {"event": b"x" * 64_000, "id": f"6-{n}"})
         await pipe.execute()
-    await outbound.dead_letter(letters(0, 1, 100))
+    await outbound.dead_letter(dead_letters(0, 1, 100))
     assert await memory(client) < BOUND
     kept = await kept_ids(client)
     assert kept[-2:] == [b"6-399", b"7-0"]
     assert await dropped(client) == 401 - len(kept)
 
 
-async def test_a_smaller_bound_takes_effect_at_the_first_letter(
+async def test_a_smaller_bound_takes_effect_at_the_first_write(
     any_redis_url: str, client: Any, outbound: RedisOutbound
 ) -> None:
     wide = RedisOutbound(any_redis_url, ManualClock(), dead_max_bytes=4 * BOUND)
-    await wide.dead_letter(letters(0, 200, 64_000))
+    await wide.dead_letter(dead_letters(0, 200, 64_000))
     await wide.close()
     assert len(await kept_ids(client)) == 200
-    await outbound.dead_letter(letters(200, 1, 100))
+    await outbound.dead_letter(dead_letters(200, 1, 100))
     assert await memory(client) < BOUND
     assert (await kept_ids(client))[-1] == b"7-200"
 
 
-async def test_letters_that_were_purged_and_replayed_make_room_again(
+async def test_purged_and_replayed_dead_letters_free_their_space(
     client: Any, outbound: RedisOutbound
 ) -> None:
-    await outbound.dead_letter(letters(0, 60, 64_000))
-    for letter in (await RedisDeadLetterStore(client).page(50))[:20]:
-        await RedisDeadLetterStore(client).replay(letter.id)
+    await outbound.dead_letter(dead_letters(0, 60, 64_000))
+    for dead_letter in (await RedisDeadLetterStore(client).page(50))[:20]:
+        await RedisDeadLetterStore(client).replay(dead_letter.id)
     assert await RedisDeadLetterStore(client).purge(limit=20) == 20
-    await outbound.dead_letter(letters(60, 40, 64_000))
+    await outbound.dead_letter(dead_letters(60, 40, 64_000))
     assert await kept_ids(client) == [b"7-%d" % n for n in range(40, 100)]
     assert await dropped(client) == 0
 
 
-async def test_where_redis_does_not_tell_its_memory_letters_are_bounded_in_number(
+async def test_without_memory_usage_dead_letters_are_bounded_in_number(
     any_redis_url: str, client: Any
 ) -> None:
     await client.execute_command(
@@ -117,7 +117,7 @@ async def test_where_redis_does_not_tell_its_memory_letters_are_bounded_in_numbe
     path = any_redis_url.removeprefix("unix://")
     hosted = RedisOutbound(f"unix://hosted:secret@{path}", ManualClock(), dead_max_bytes=BOUND)
     try:
-        await hosted.dead_letter(letters(0, 1_000, 3_000))
+        await hosted.dead_letter(dead_letters(0, 1_000, 3_000))
     finally:
         await hosted.close()
         await client.execute_command("ACL", "DELUSER", "hosted")

@@ -9,24 +9,24 @@ import pytest
 from redis.asyncio import Redis
 
 from goald.adapters.redis.idempotency import (
+    IN_PROGRESS_S,
     KEPT_IN_AN_HOUR,
     KEPT_S,
     LARGEST_ANSWER,
-    UNDER_WAY_S,
     RedisIdempotency,
 )
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.idempotency import IdempotencyState, StoredResponse
 
-ONE, OTHER = bytes(32), bytes([1]) * 32
+DIGEST, OTHER = bytes(32), bytes([1]) * 32
 ANSWER = StoredResponse(202, b'{"accepted":1}')
 
 
 @pytest.fixture
 async def keys(any_redis_url: str) -> AsyncIterator[RedisIdempotency]:
-    made = RedisIdempotency(any_redis_url)
-    yield made
-    await made.close()
+    keys = RedisIdempotency(any_redis_url)
+    yield keys
+    await keys.close()
 
 
 @pytest.fixture
@@ -36,92 +36,92 @@ async def redis(any_redis_url: str) -> AsyncIterator[Any]:
 
 
 async def test_one_of_many_concurrent_requests_starts(keys: RedisIdempotency) -> None:
-    found = await asyncio.gather(*(keys.begin("acme", "k", ONE) for _ in range(20)))
+    found = await asyncio.gather(*(keys.begin("acme", "k", DIGEST) for _ in range(20)))
     assert Counter(found) == {IdempotencyState.STARTED: 1, IdempotencyState.IN_FLIGHT: 19}
 
 
 async def test_what_was_answered_is_answered_again(keys: RedisIdempotency) -> None:
-    await keys.begin("acme", "k", ONE)
-    await keys.end("acme", "k", ONE, ANSWER)
-    assert await keys.begin("acme", "k", ONE) == ANSWER
+    await keys.begin("acme", "k", DIGEST)
+    await keys.end("acme", "k", DIGEST, ANSWER)
+    assert await keys.begin("acme", "k", DIGEST) == ANSWER
     assert await keys.begin("acme", "k", OTHER) is IdempotencyState.KEY_REUSED
 
 
 async def test_a_key_is_its_requests_from_the_beginning(keys: RedisIdempotency) -> None:
-    await keys.begin("acme", "k", ONE)
+    await keys.begin("acme", "k", DIGEST)
     assert await keys.begin("acme", "k", OTHER) is IdempotencyState.KEY_REUSED
 
 
 async def test_what_failed_may_be_tried_again_by_any_request(keys: RedisIdempotency) -> None:
-    await keys.begin("acme", "k", ONE)
-    await keys.end("acme", "k", ONE, None)
+    await keys.begin("acme", "k", DIGEST)
+    await keys.end("acme", "k", DIGEST, None)
     assert await keys.begin("acme", "k", OTHER) is IdempotencyState.STARTED
 
 
-async def test_each_tenant_has_keys_of_its_own(keys: RedisIdempotency) -> None:
-    await keys.begin("acme", "1k", ONE)
-    await keys.end("acme", "1k", ONE, ANSWER)
+async def test_each_tenant_has_its_own_keys(keys: RedisIdempotency) -> None:
+    await keys.begin("acme", "1k", DIGEST)
+    await keys.end("acme", "1k", DIGEST, ANSWER)
     for tenant, key in (("globex", "1k"), ("acme1", "k"), ("acm", "e1k")):
-        assert await keys.begin(tenant, key, ONE) is IdempotencyState.STARTED
+        assert await keys.begin(tenant, key, DIGEST) is IdempotencyState.STARTED
 
 
 async def test_a_crash_frees_the_key_after_a_minute_and_an_answer_is_kept_for_a_day(
     keys: RedisIdempotency, redis: Any
 ) -> None:
-    await keys.begin("acme", "k", ONE)
+    await keys.begin("acme", "k", DIGEST)
     [name] = await redis.keys("goald:idempotency:*")
-    assert 0 < await redis.ttl(name) <= UNDER_WAY_S == 60
-    await keys.end("acme", "k", ONE, ANSWER)
-    assert UNDER_WAY_S < await redis.ttl(name) <= KEPT_S == 24 * 3_600
+    assert 0 < await redis.ttl(name) <= IN_PROGRESS_S == 60
+    await keys.end("acme", "k", DIGEST, ANSWER)
+    assert IN_PROGRESS_S < await redis.ttl(name) <= KEPT_S == 24 * 3_600
     assert -1 not in [await redis.ttl(name) for name in await redis.keys("*")]
 
 
-async def test_one_that_took_too_long_takes_nothing_from_the_next(
+async def test_a_request_that_took_too_long_leaves_the_next_alone(
     keys: RedisIdempotency, redis: Any
 ) -> None:
-    await keys.begin("acme", "k", ONE)
+    await keys.begin("acme", "k", DIGEST)
     await redis.flushall()  # As after a minute.
     assert await keys.begin("acme", "k", OTHER) is IdempotencyState.STARTED
-    await keys.end("acme", "k", ONE, ANSWER)
-    await keys.end("acme", "k", ONE, None)
+    await keys.end("acme", "k", DIGEST, ANSWER)
+    await keys.end("acme", "k", DIGEST, None)
     assert await keys.begin("acme", "k", OTHER) is IdempotencyState.IN_FLIGHT
 
 
 async def test_a_large_answer_is_not_kept(keys: RedisIdempotency, redis: Any) -> None:
-    await keys.begin("acme", "k", ONE)
-    await keys.end("acme", "k", ONE, StoredResponse(202, b"x" * (LARGEST_ANSWER + 1)))
+    await keys.begin("acme", "k", DIGEST)
+    await keys.end("acme", "k", DIGEST, StoredResponse(202, b"x" * (LARGEST_ANSWER + 1)))
     assert await redis.keys("*") == []
-    assert await keys.begin("acme", "k", ONE) is IdempotencyState.STARTED
+    assert await keys.begin("acme", "k", DIGEST) is IdempotencyState.STARTED
 
 
-async def test_nobody_fills_redis_with_answers(keys: RedisIdempotency, redis: Any) -> None:
+async def test_stored_responses_are_bounded(keys: RedisIdempotency, redis: Any) -> None:
     largest = StoredResponse(202, b"x" * LARGEST_ANSWER)
     for number in range(KEPT_IN_AN_HOUR // LARGEST_ANSWER + 100):
-        await keys.begin("acme", f"k-{number}", ONE)
-        await keys.end("acme", f"k-{number}", ONE, largest)
-    held = sum([await redis.strlen(name) for name in await redis.keys("*")])
-    assert KEPT_IN_AN_HOUR / 2 < held < KEPT_IN_AN_HOUR
-    assert await keys.begin("acme", "k-0", ONE) == largest
-    assert await keys.begin("acme", "k-1100", ONE) is IdempotencyState.STARTED
-    await keys.begin("globex", "k", ONE)
-    await keys.end("globex", "k", ONE, ANSWER)
-    assert await keys.begin("globex", "k", ONE) == ANSWER
+        await keys.begin("acme", f"k-{number}", DIGEST)
+        await keys.end("acme", f"k-{number}", DIGEST, largest)
+    stored = sum([await redis.strlen(name) for name in await redis.keys("*")])
+    assert KEPT_IN_AN_HOUR / 2 < stored < KEPT_IN_AN_HOUR
+    assert await keys.begin("acme", "k-0", DIGEST) == largest
+    assert await keys.begin("acme", "k-1100", DIGEST) is IdempotencyState.STARTED
+    await keys.begin("globex", "k", DIGEST)
+    await keys.end("globex", "k", DIGEST, ANSWER)
+    assert await keys.begin("globex", "k", DIGEST) == ANSWER
 
 
-async def test_with_redis_full_nobody_is_told_to_begin(keys: RedisIdempotency, redis: Any) -> None:
-    await keys.begin("acme", "k", ONE)
+async def test_with_redis_full_no_request_starts(keys: RedisIdempotency, redis: Any) -> None:
+    await keys.begin("acme", "k", DIGEST)
     await redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(ServiceUnavailable):
-            await keys.begin("acme", "other", ONE)
+            await keys.begin("acme", "other", DIGEST)
         with pytest.raises(ServiceUnavailable):
-            await keys.end("acme", "k", ONE, ANSWER)
+            await keys.end("acme", "k", DIGEST, ANSWER)
     finally:
         await redis.config_set("maxmemory", 0)
 
 
-async def test_without_redis_nobody_is_told_to_begin() -> None:
+async def test_without_redis_no_request_starts() -> None:
     keys = RedisIdempotency("unix:///nowhere/redis.sock")
     with pytest.raises(ServiceUnavailable):
-        await keys.begin("acme", "k", ONE)
+        await keys.begin("acme", "k", DIGEST)
     await keys.close()

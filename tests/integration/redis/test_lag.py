@@ -1,4 +1,4 @@
-"""How far behind goald is, and the other things that `status`, `doctor` and `dead` ask of Redis."""
+"""The lag, and the other Redis queries of `status`, `doctor` and `dead`."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -49,7 +49,7 @@ async def test_a_stream_that_does_not_exist_has_no_lag(client: Any) -> None:
     assert await admin.lag(client) == {f"goald:events:{n}": 0 for n in range(4)}
 
 
-async def test_a_stream_that_nobody_reads_lags_by_its_length(client: Any) -> None:
+async def test_a_stream_without_a_reader_lags_by_its_length(client: Any) -> None:
     await add(client, 3)
     assert await lag_of(client) == 3
 
@@ -86,7 +86,7 @@ async def test_lag_is_exact_where_entries_were_deleted(
     assert await lag_of(client) == 0
 
 
-async def test_lag_is_exact_after_the_oldest_were_trimmed_and_the_stream_claimed_anew(
+async def test_lag_is_exact_after_trimming_and_a_new_fence(
     client: Any, stream: RedisEventStream
 ) -> None:
     added = await add(client, 20)
@@ -113,7 +113,7 @@ async def test_the_number_of_streams_is_set_once(client: Any) -> None:
     assert await admin.stream_count(client) == 8
 
 
-async def test_doctor_tells_what_a_server_does_not_give(client: Any) -> None:
+async def test_doctor_reports_what_a_server_does_not_guarantee(client: Any) -> None:
     checks = {check.name: check for check in await server_inspector.check_server(client)}
     assert checks["append-only file"].ok
     assert checks["version"].ok
@@ -145,7 +145,7 @@ async def test_doctor_says_unknown_where_config_is_forbidden(
     assert checks["append-only file"].ok
 
 
-async def test_a_server_that_is_not_there_is_unavailable() -> None:
+async def test_an_unreachable_server_is_unavailable() -> None:
     client = connect("unix:///tmp/goald-no-such-socket")
     calls: list[Callable[[Any], Any]] = [
         admin.lag,
@@ -159,7 +159,7 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 
 @pytest.fixture
-async def buried(any_redis_url: str) -> None:
+async def dead_lettered(any_redis_url: str) -> None:
     """Five dead letters, of events e0 to e4."""
     outbound = RedisOutbound(any_redis_url, ManualClock())
     await outbound.dead_letter(
@@ -168,17 +168,23 @@ async def buried(any_redis_url: str) -> None:
     await outbound.close()
 
 
-@pytest.mark.usefixtures("buried")
+@pytest.mark.usefixtures("dead_lettered")
 async def test_dead_letters_are_listed_page_by_page(client: Any) -> None:
     first = await RedisDeadLetterStore(client).page(3)
     second = await RedisDeadLetterStore(client).page(3, after=first[-1].id)
-    assert [letter.event for letter in first + second] == [b"e0", b"e1", b"e2", b"e3", b"e4"]
+    assert [dead_letter.event for dead_letter in first + second] == [
+        b"e0",
+        b"e1",
+        b"e2",
+        b"e3",
+        b"e4",
+    ]
     newest = await RedisDeadLetterStore(client).page(1, newest_first=True)
     older = await RedisDeadLetterStore(client).page(1, newest_first=True, after=newest[0].id)
-    assert [letter.event for letter in newest + older] == [b"e4", b"e3"]
-    shown = await RedisDeadLetterStore(client).get(first[1].id)
-    assert shown == first[1]
-    assert (shown.stream, shown.entry_id, shown.reason, shown.delivery_attempts) == (
+    assert [dead_letter.event for dead_letter in newest + older] == [b"e4", b"e3"]
+    entry = await RedisDeadLetterStore(client).get(first[1].id)
+    assert entry == first[1]
+    assert (entry.stream, entry.entry_id, entry.reason, entry.delivery_attempts) == (
         STREAM,
         "1-1",
         "reason 1",
@@ -186,28 +192,28 @@ async def test_dead_letters_are_listed_page_by_page(client: Any) -> None:
     )
 
 
-@pytest.mark.usefixtures("buried")
-async def test_a_replayed_letter_is_in_its_stream_and_no_longer_dead(client: Any) -> None:
-    letter = (await RedisDeadLetterStore(client).page(50))[2]
-    await RedisDeadLetterStore(client).replay(letter.id)
+@pytest.mark.usefixtures("dead_lettered")
+async def test_a_replayed_dead_letter_is_in_its_stream_and_no_longer_dead(client: Any) -> None:
+    dead_letter = (await RedisDeadLetterStore(client).page(50))[2]
+    await RedisDeadLetterStore(client).replay(dead_letter.id)
     assert [fields[b"event"] for _, fields in await client.xrange(STREAM)] == [b"e2"]
     assert await client.xlen("goald:dead") == 4
     with pytest.raises(NotFound):
-        await RedisDeadLetterStore(client).replay(letter.id)
+        await RedisDeadLetterStore(client).replay(dead_letter.id)
     assert await client.xlen(STREAM) == 1
 
 
-@pytest.mark.parametrize("letter_id", ["1-1", "no id"])
-async def test_a_dead_letter_that_is_not_there_is_not_found(client: Any, letter_id: str) -> None:
+@pytest.mark.parametrize("dead_letter_id", ["1-1", "no id"])
+async def test_an_unknown_dead_letter_is_not_found(client: Any, dead_letter_id: str) -> None:
     with pytest.raises(NotFound):
-        await RedisDeadLetterStore(client).get(letter_id)
+        await RedisDeadLetterStore(client).get(dead_letter_id)
 
 
-@pytest.mark.usefixtures("buried")
+@pytest.mark.usefixtures("dead_lettered")
 async def test_dead_letters_are_purged_oldest_first(client: Any) -> None:
     assert await RedisDeadLetterStore(client).purge(limit=2) == 2
-    left = await RedisDeadLetterStore(client).page(50)
-    assert [letter.event for letter in left] == [b"e2", b"e3", b"e4"]
+    remaining = await RedisDeadLetterStore(client).page(50)
+    assert [dead_letter.event for dead_letter in remaining] == [b"e2", b"e3", b"e4"]
     assert await RedisDeadLetterStore(client).purge(older_than_us=1_000) == 0
     assert await RedisDeadLetterStore(client).purge() == 3
     assert await client.xlen("goald:dead") == 0

@@ -57,7 +57,7 @@ async def test_it_raises_where_redis_fails_and_works_again_after(
     proxy.restore()
     await publisher.flush()
     await publishing.publish("acme", [EVENT])
-    # What was not promised may have come to be; sent again, it changes nothing (D1).
+    # An unconfirmed event may have been written; sending it again changes nothing (D1).
     assert await count(redis_url) == 3
 
 

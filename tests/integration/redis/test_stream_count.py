@@ -1,4 +1,4 @@
-"""Another number of event streams: a contact's events keep their order (3.2)."""
+"""A change of the number of event streams keeps the order of a contact's events."""
 
 import asyncio
 import json
@@ -41,13 +41,13 @@ def tag(contact: str, number: int) -> dict[str, Any]:
 
 
 class Effects:
-    """Stands where goald does: takes what is in the streams, and acknowledges it."""
+    """Takes goald's place: reads the streams and acknowledges the entries."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self._positions = dict.fromkeys(map(event_stream, range(MOST)), b"0-0")
         self.order: dict[str, list[int]] = {}
-        """Of each contact, the numbers of its events as they took effect."""
+        """For each contact, the numbers of its events in the order of processing."""
         self.elsewhere: list[str] = []
         """Contacts of which an event was not in the stream that is theirs."""
 
@@ -56,7 +56,7 @@ class Effects:
         taken = 0
         for name, after in self._positions.items():
             entries = await self._client.xrange(name, min=b"(" + after, count=at_most)
-            # What is not acknowledged holds the number as it is.
+            # Unacknowledged entries block the change.
             count = await admin.stream_count(self._client) if entries else 0
             for entry_id, fields in entries:
                 contact, _, number = json.loads(fields[b"event"])["id"].partition("/")
@@ -75,7 +75,7 @@ class Effects:
             await self._client.xgroup_create(name, GROUP, "0", mkstream=True)
         stopped = False
         while await self.take() or not stopped:
-            stopped = stop.is_set()  # what came before is taken once more
+            stopped = stop.is_set()  # read earlier entries once more
             await asyncio.sleep(0.001)
 
 
@@ -107,10 +107,10 @@ async def test_the_events_of_a_contact_stay_in_order_while_the_number_changes(
         return sum(map(len, effects.order.values()))
 
     try:
-        for wanted in (8, 3, 16, 1, 5):
+        for desired in (8, 3, 16, 1, 5):
             before, enough = await admin.stream_count(client), taken() + 500
-            assert await StreamCount(RedisStreamAdmin(client)).change(wanted, 60) == before
-            assert await admin.stream_count(client) == wanted
+            assert await StreamCount(RedisStreamAdmin(client)).change(desired, 60) == before
+            assert await admin.stream_count(client) == desired
             async with asyncio.timeout(60):
                 while taken() < enough:
                     await asyncio.sleep(0.01)
@@ -162,7 +162,7 @@ async def test_the_api_says_come_again_while_the_number_is_being_changed(
     assert await client.keys("goald:events:*") == [name.encode()]
 
 
-async def test_a_command_that_died_keeps_nobody_waiting_for_ever(
+async def test_a_command_that_died_blocks_producers_for_a_bounded_time(
     any_redis_url: str, client: Any
 ) -> None:
     await count_change.announce(client, 8)
@@ -174,7 +174,7 @@ async def test_a_command_that_died_keeps_nobody_waiting_for_ever(
     assert await client.xlen(event_stream(partition_of("acme", "ann", 4))) == 1
 
 
-async def test_a_number_that_is_gone_does_not_scatter_what_follows(
+async def test_a_missing_number_does_not_reorder_later_events(
     any_redis_url: str, client: Any
 ) -> None:
     """After the loss of Redis' data: by the default number it would go elsewhere."""
@@ -189,16 +189,16 @@ async def test_a_number_that_is_gone_does_not_scatter_what_follows(
     assert await client.xlen(event_stream(partition_of("acme", contact, 16))) == 1
 
 
-@pytest.mark.parametrize("left", ["undelivered", "pending", "without a group"])
+@pytest.mark.parametrize("state", ["undelivered", "pending", "without a group"])
 async def test_the_number_stays_while_something_has_not_taken_effect(
-    client: Any, left: str
+    client: Any, state: str
 ) -> None:
     name = event_stream(3)
     await client.xadd(name, {"event": "e"})
-    if left != "without a group":
+    if state != "without a group":
         await client.xgroup_create(name, GROUP, "0")
-    if left == "pending":
-        await client.xreadgroup(GROUP, "somebody", {name: ">"})
+    if state == "pending":
+        await client.xreadgroup(GROUP, "other", {name: ">"})
     assert not await count_change.change(client, 4, 8)
     assert await client.get(STREAM_COUNT) is None
     await client.delete(name)
@@ -218,7 +218,7 @@ async def test_a_change_that_another_overtook_changes_nothing(client: Any) -> No
     assert await client.get(STREAM_COUNT) == b"5"
 
 
-async def test_events_in_a_stream_that_nobody_reads_are_behind(client: Any) -> None:
+async def test_events_in_a_stream_without_a_reader_count_as_lag(client: Any) -> None:
     await client.xadd(event_stream(9), {"event": "e"})
     assert await admin.lag(client) == {
         **dict.fromkeys(map(event_stream, range(4)), 0),
@@ -226,31 +226,31 @@ async def test_events_in_a_stream_that_nobody_reads_are_behind(client: Any) -> N
     }
 
 
-async def test_a_dead_letter_of_a_stream_that_is_no_more_is_sent_to_one_that_is(
+async def test_a_dead_letter_of_a_removed_stream_is_replayed_to_an_existing_one(
     any_redis_url: str, client: Any
 ) -> None:
     await client.set(STREAM_COUNT, 4)
     outbound = RedisOutbound(any_redis_url, ManualClock())
     await outbound.dead_letter([DeadLetter(event_stream(9), b"1-1", b"e", "a reason", 1)])
     await outbound.close()
-    (letter,) = await RedisDeadLetterStore(client).page(50)
-    await RedisDeadLetterStore(client).replay(letter.id)
+    (dead_letter,) = await RedisDeadLetterStore(client).page(50)
+    await RedisDeadLetterStore(client).replay(dead_letter.id)
     assert await client.xlen(event_stream(9)) == 0
     assert await client.xlen(event_stream(1)) == 1
     assert await RedisDeadLetterStore(client).page(50) == []
 
 
-async def test_a_daemon_puts_a_number_back_that_is_gone_and_ends_when_it_is_another(
+async def test_a_daemon_restores_a_missing_number_and_ends_when_it_differs(
     any_redis_url: str, client: Any
 ) -> None:
-    board = RedisProcessRegistry(any_redis_url)
-    counting = StreamCountWatcher(board, 6, SystemClock())
+    registry = RedisProcessRegistry(any_redis_url)
+    watcher = StreamCountWatcher(registry, 6, SystemClock())
     try:
-        await counting.check()
+        await watcher.check()
         assert await client.get(STREAM_COUNT) == b"6"
-        await counting.check()
+        await watcher.check()
         await client.set(STREAM_COUNT, 7)
         with pytest.raises(StreamCountMismatch, match="changed from 6 to 7"):
-            await counting.check()
+            await watcher.check()
     finally:
-        await board.close()
+        await registry.close()

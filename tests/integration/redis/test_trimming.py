@@ -1,4 +1,4 @@
-"""Streams are trimmed below what every group has acknowledged, and no further (D5)."""
+"""Streams are trimmed only below the acknowledged position of every group (D5)."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.redis import RedisEventStream
-from goald.adapters.redis.events.trim import AT_ONCE, RedisTrimmer
+from goald.adapters.redis.events.trim import TRIM_ENTRIES, RedisTrimmer
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
 from goald.metrics import TrimmingMetrics
@@ -47,7 +47,7 @@ async def add(client: Any, count: int, stream: str = STREAM) -> list[bytes]:
         return list(await pipe.execute())
 
 
-async def left(client: Any, stream: str = STREAM) -> list[bytes]:
+async def remaining(client: Any, stream: str = STREAM) -> list[bytes]:
     return [entry_id for entry_id, _ in await client.xrange(stream)]
 
 
@@ -63,13 +63,13 @@ async def test_what_every_group_has_acknowledged_goes_and_the_rest_stays(
     await client.xgroup_create(STREAM, GROUP, ids[149])
     await client.xgroup_create(STREAM, "warehouse", ids[79])
     assert await trimmer.trim(STREAM, 0, GROUP) > 0
-    kept = await left(client)
+    kept = await remaining(client)
     assert kept == ids[-len(kept) :]
     assert ids[79] in kept
     assert len(kept) <= 200 - 79 + NODE
     await client.xgroup_setid(STREAM, "warehouse", ids[199])
     await trimmer.trim(STREAM, 0, GROUP)
-    kept = await left(client)
+    kept = await remaining(client)
     assert ids[149:] == kept[-51:]
     assert len(kept) <= 51 + NODE
 
@@ -80,12 +80,12 @@ async def test_an_entry_that_is_pending_is_not_trimmed(client: Any, trimmer: Red
     await client.xreadgroup("engine", "one", {EXITS: ">"}, count=90)
     await client.xack(EXITS, "engine", *ids[:30], *ids[40:90])
     await trimmer.trim(EXITS, 0, None)
-    kept = await left(client, EXITS)
+    kept = await remaining(client, EXITS)
     assert ids[30:] == kept[-70:]
     assert len(kept) <= 70 + NODE
     await client.xack(EXITS, "engine", *ids[30:40])
     await trimmer.trim(EXITS, 0, None)
-    assert len(await left(client, EXITS)) <= 11 + NODE
+    assert len(await remaining(client, EXITS)) <= 11 + NODE
 
 
 async def test_what_is_younger_than_is_kept_stays(client: Any, trimmer: RedisTrimmer) -> None:
@@ -97,9 +97,9 @@ async def test_what_is_younger_than_is_kept_stays(client: Any, trimmer: RedisTri
     young = await add(client, 50)
     await client.xgroup_create(STREAM, GROUP, young[-1])
     await trimmer.trim(STREAM, 10_000, GROUP)
-    assert await left(client) == old + young
+    assert await remaining(client) == old + young
     await trimmer.trim(STREAM, 3_600, GROUP)
-    kept = await left(client)
+    kept = await remaining(client)
     assert kept[-50:] == young
     assert len(kept) < 50 + NODE
 
@@ -110,7 +110,7 @@ async def test_a_stream_without_a_group_is_never_trimmed(
     for stream in (EXITS, NOTICES, STREAM):
         await add(client, 100, stream)
         assert await trimmer.trim(stream, 0, None) == 0
-        assert len(await left(client, stream)) == 100
+        assert len(await remaining(client, stream)) == 100
     assert await trimmer.trim("goald:events:9", 0, GROUP) == 0
     assert not await client.exists("goald:events:9")
 
@@ -122,16 +122,16 @@ async def test_a_group_that_was_never_given_anything_keeps_everything(
     await client.xgroup_create(EXITS, "engine", ids[-1])
     await client.xgroup_create(EXITS, "late", "0")
     assert await trimmer.trim(EXITS, 0, None) == 0
-    assert await left(client, EXITS) == ids
+    assert await remaining(client, EXITS) == ids
 
 
-async def test_events_that_goald_has_not_begun_to_read_stay_whoever_else_has(
+async def test_events_that_goald_has_not_read_stay_despite_other_groups(
     client: Any, trimmer: RedisTrimmer
 ) -> None:
     ids = await add(client, 100)
     await client.xgroup_create(STREAM, "warehouse", ids[-1])
     assert await trimmer.trim(STREAM, 0, GROUP) == 0
-    assert await left(client) == ids
+    assert await remaining(client) == ids
 
 
 async def test_ids_that_no_number_of_lua_can_hold_are_compared(
@@ -143,12 +143,12 @@ async def test_ids_that_no_number_of_lua_can_hold_are_compared(
     await client.xgroup_create(STREAM, GROUP, ids[59])
     await client.xgroup_create(STREAM, "warehouse", ids[39])
     await trimmer.trim(STREAM, 0, GROUP)
-    kept = await left(client)
+    kept = await remaining(client)
     assert ids[39:] == kept[-61:]
     assert len(kept) <= 61 + NODE
 
 
-async def test_a_reader_goes_on_where_it_was_and_the_lag_stays_exact(
+async def test_a_reader_continues_at_its_position_and_the_lag_stays_exact(
     any_redis_url: str, client: Any, trimmer: RedisTrimmer
 ) -> None:
     from goald.adapters.redis import admin
@@ -168,7 +168,7 @@ async def test_a_reader_goes_on_where_it_was_and_the_lag_stays_exact(
     await again.close()
 
 
-async def test_nothing_unread_is_lost_while_it_is_written_read_and_trimmed_at_once(
+async def test_no_unread_entry_is_lost_under_concurrent_writes_reads_and_trims(
     any_redis_url: str, client: Any, trimmer: RedisTrimmer
 ) -> None:
     stream = RedisEventStream(any_redis_url, STREAM)
@@ -205,7 +205,7 @@ async def test_nothing_unread_is_lost_while_it_is_written_read_and_trimmed_at_on
         await trimming
         await stream.close()
     assert read == added
-    assert len(await left(client)) < 3_000
+    assert len(await remaining(client)) < 3_000
 
 
 # The job ---------------------------------------------------------------------------------
@@ -218,21 +218,21 @@ async def test_the_job_trims_every_stream_and_counts(client: Any, trimmer: Redis
         await client.xgroup_create(stream, group, ids[-1])
     assert await job.once()
     for stream in (STREAM, event_stream(200), EXITS):
-        gone = 100 - len(await left(client, stream))
-        assert gone >= 99 - NODE
+        trimmed = 100 - len(await remaining(client, stream))
+        assert trimmed >= 99 - NODE
         labels = {"stream": stream}
-        assert registry.get_sample_value("goald_stream_trimmed_total", labels) == gone
+        assert registry.get_sample_value("goald_stream_trimmed_total", labels) == trimmed
 
 
 async def test_a_long_stream_is_trimmed_in_steps_until_it_is_done(
     client: Any, trimmer: RedisTrimmer
 ) -> None:
     _, job = registry_and_job(trimmer, keep=0)
-    ids = await add(client, 2 * AT_ONCE + 500)
+    ids = await add(client, 2 * TRIM_ENTRIES + 500)
     await client.xgroup_create(STREAM, GROUP, ids[-1])
-    assert 0 < await trimmer.trim(STREAM, 0, GROUP) <= AT_ONCE
+    assert 0 < await trimmer.trim(STREAM, 0, GROUP) <= TRIM_ENTRIES
     assert await job.once()
-    assert len(await left(client)) <= 1 + NODE
+    assert len(await remaining(client)) <= 1 + NODE
 
 
 async def test_a_stream_that_cannot_be_trimmed_holds_up_no_other(
@@ -243,7 +243,7 @@ async def test_a_stream_that_cannot_be_trimmed_holds_up_no_other(
     ids = await add(client, 100, EXITS)
     await client.xgroup_create(EXITS, "engine", ids[-1])
     assert not await job.once()
-    assert len(await left(client, EXITS)) <= 1 + NODE
+    assert len(await remaining(client, EXITS)) <= 1 + NODE
 
 
 async def test_a_full_redis_is_trimmed_too(client: Any, trimmer: RedisTrimmer) -> None:
@@ -256,7 +256,7 @@ async def test_a_full_redis_is_trimmed_too(client: Any, trimmer: RedisTrimmer) -
         await client.config_set("maxmemory", 0)
 
 
-async def test_a_redis_that_is_away_is_tried_again_and_ends_nothing() -> None:
+async def test_an_unreachable_redis_is_retried() -> None:
     trimmer = RedisTrimmer("unix:///tmp/goald-no-such-socket")
     with pytest.raises(ServiceUnavailable):
         await trimmer.trim(STREAM, 0, GROUP)

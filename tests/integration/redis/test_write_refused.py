@@ -1,4 +1,4 @@
-"""A Redis that will not serve now is one that is away, and not a fault to die of (D6)."""
+"""A Redis that refuses commands counts as unavailable, and ends no process (D6)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,17 +18,17 @@ STREAM = event_stream(0)
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Any]:
-    made = connect(redis_url)
-    yield made
-    await made.aclose()
+    client = connect(redis_url)
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture
 async def stream(redis_url: str) -> AsyncIterator[RedisEventStream]:
-    made = RedisEventStream(redis_url, STREAM)
-    await made.fence(StreamLease(STREAM, 1, "test"))
-    yield made
-    await made.close()
+    stream = RedisEventStream(redis_url, STREAM)
+    await stream.fence(StreamLease(STREAM, 1, "test"))
+    yield stream
+    await stream.close()
 
 
 async def read_on(stream: RedisEventStream) -> None:
@@ -36,7 +36,7 @@ async def read_on(stream: RedisEventStream) -> None:
         await stream.read(b"0-0", 10)
 
 
-async def test_a_script_of_somebody_else_that_does_not_end_is_waited_for(
+async def test_a_long_script_of_another_client_is_waited_for(
     redis_url: str, client: Any, stream: RedisEventStream
 ) -> None:
     other = connect(redis_url)

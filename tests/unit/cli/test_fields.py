@@ -34,8 +34,8 @@ def test_a_word_means_what_it_looks_like(word: str, expected: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["tag_name"], "not of the form KEY=VALUE"),
-        (["=x"], "not of the form KEY=VALUE"),
+        (["tag_name"], "not of the form key=value"),
+        (["=x"], "not of the form key=value"),
         (["a=1", "a=2"], "a is given twice"),
         (["a:=[1"], "is not JSON"),
         (["contact_id=c"], "--contact"),

@@ -9,7 +9,7 @@ from goald.domain.idempotency import IdempotencyState, StoredResponse
 
 KEPT_S: Final = 24 * 3_600
 """How long an answer is given again."""
-UNDER_WAY_S: Final = 60
+IN_PROGRESS_S: Final = 60
 """How long a request may be under way: after a crash, its key is free again."""
 LARGEST_ANSWER: Final = 16 * 1024
 KEPT_IN_AN_HOUR: Final = 16 << 20
@@ -56,7 +56,7 @@ class RedisIdempotency:
             self._turns,
             self._redis.pipeline(transaction=True) as pipe,
         ):
-            pipe.set(name, request, ex=UNDER_WAY_S, nx=True)
+            pipe.set(name, request, ex=IN_PROGRESS_S, nx=True)
             pipe.get(name)
             is_new, held = await pipe.execute()
         if is_new:

@@ -22,10 +22,10 @@ class RedisStreamAdmin:
     async def store_count(self, count: int) -> None:
         await stream_count(self._client, count)
 
-    async def next_count(self) -> int | None:
+    async def announced_count(self) -> int | None:
         async with service_errors():
-            next_count = await self._client.get(NEXT_STREAMS)
-        return None if next_count is None else int(next_count)
+            announced = await self._client.get(NEXT_STREAMS)
+        return None if announced is None else int(announced)
 
     async def lag(self) -> Mapping[str, int]:
         return await lag(self._client)
@@ -41,10 +41,10 @@ class RedisStreamAdmin:
             pending = await self._client.xpending_range(stream, GROUP, entry_id, entry_id, 1)
         return not pending
 
-    async def begin_change(self, count: int) -> None:
+    async def announce_change(self, count: int) -> None:
         await count_change.announce(self._client, count)
 
-    async def end_change(self, count: int) -> None:
+    async def withdraw_change(self, count: int) -> None:
         await count_change.withdraw(self._client, count)
 
     async def change_count(self, before: int, count: int) -> bool:

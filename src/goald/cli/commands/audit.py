@@ -1,4 +1,4 @@
-"""`goald audit verify`: check that no row of the audit log was modified or lost."""
+"""`goald audit verify`: check that the audit log is as it was written."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from goald.domain.audit.entries import AuditFinding
     from goald.operations.audit import AuditReport
 
-app = typer.Typer(help="The audit log of configuration changes and achievements.")
+app = typer.Typer(help="The audit log: who changed what, and what was achieved.")
 
 
 @app.callback()
 def _audit() -> None:
-    """The audit log of configuration changes and achievements."""
+    """The audit log: who changed what, and what was achieved."""
 
 
 @app.command()
@@ -39,7 +39,7 @@ def verify(
 ) -> None:
     """Verify every row of the audit log. Safe while goald is running.
 
-    Exits with 1 if a row was modified, deleted or inserted.
+    Exits with 1 if the log is not as it was written.
     """
     from goald.operations.audit import verify as verify_log
     from goald.operations.audit_heads import read_heads, write_heads

@@ -1,4 +1,4 @@
-"""`goald doctor`: check this machine, Redis and Postgres."""
+"""`goald doctor`: can goald run here, and does what it runs on keep its promises."""
 
 import asyncio
 from dataclasses import asdict
@@ -11,18 +11,18 @@ from goald.cli.output.printing import console, print_json
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line each.")] = False,
 ) -> None:
-    """Check this machine, Redis and Postgres, and give advice. Changes nothing.
+    """Check this machine, Redis and Postgres: one line each, with advice. Changes nothing.
 
-    Exits with 1 if goald cannot run.
+    Ends with 1 where goald cannot run.
     """
     if asyncio.run(_examine(as_json)):
         raise typer.Exit(Code.FAILED)
 
 
 async def _examine(as_json: bool) -> bool:
-    """Whether a check failed."""
+    """Whether something fails."""
     from rich.text import Text
 
     from goald.runtime.wiring.doctor import diagnose

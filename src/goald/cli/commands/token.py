@@ -1,4 +1,4 @@
-"""`goald token`: print a bearer token for the API, signed with the HS256 secret."""
+"""`goald token`: a bearer token for the API, signed with the HS256 secret."""
 
 import re
 import time
@@ -15,27 +15,25 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 
 
 def token(
-    tenant: Annotated[str, typer.Option(metavar="TENANT", help="The tenant of the token.")],
+    tenant: Annotated[str, typer.Option(help="The one tenant that it is for.")],
     scope: Annotated[
         str,
         typer.Option(
-            metavar="SCOPES",
-            help="The permissions, separated by spaces: workflows:read, workflows:edit, "
-            "events:write, audit:read.",
+            help="What it allows, with spaces between: workflows:read, workflows:edit, "
+            "events:write, audit:read."
         ),
     ],
     subject: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The actor in the audit log; default: your user name."),
+        str | None, typer.Option(help="Who will act with it, for the audit log (you).")
     ] = None,
     expires: Annotated[
-        str, typer.Option(metavar="TIME", help="The lifetime: 90s, 30m, 12h or 7d.")
+        str, typer.Option(help="How long it is good for: 90s, 30m, 12h or 7d.")
     ] = "1h",
 ) -> None:
     """Print a bearer token for the API.
 
-    It is signed with GOALD_JWT_SECRET or, if that is not set, with the secret that `goald serve
-    --embedded` has created in the data directory. Prints nothing else: TOKEN=$(goald token ...).
+    Signed with GOALD_JWT_SECRET, else with the secret of the data directory, which `goald
+    serve --embedded` makes. Prints the token alone: TOKEN=$(goald token ...).
     """
     import jwt
 
@@ -56,22 +54,22 @@ def token(
 
 
 def _secret(settings: "Settings") -> str:
-    """Raises SettingsError if goald does not hold the signing key or there is no secret."""
+    """Raises SettingsError where tokens are signed by somebody else, or there is no secret."""
     from goald.domain.errors import SettingsError
     from goald.runtime.embedded.secret import find_token_secret
 
     if settings.jwt_algorithm != "HS256":
         raise SettingsError(
-            f"GOALD_JWT_ALGORITHM is {settings.jwt_algorithm}: goald has no private key. Get "
-            "a token from your identity provider."
+            f"GOALD_JWT_ALGORITHM is {settings.jwt_algorithm}: such tokens are made by whoever "
+            "holds the private key, not by goald"
         )
     secret = settings.jwt_secret
     if secret is None and not (settings.redis_url and settings.postgres_dsn):
         secret = find_token_secret(settings.data_dir.expanduser())
     if secret is None:
         raise SettingsError(
-            "There is no secret to sign with. Set GOALD_JWT_SECRET to the secret of the API, or "
-            "GOALD_DATA_DIR to the data directory of a `goald serve --embedded`."
+            "there is no secret to sign with: set GOALD_JWT_SECRET to that of the API, or name "
+            "the directory of a `goald serve --embedded` in GOALD_DATA_DIR"
         )
     return secret.get_secret_value()
 
@@ -79,35 +77,35 @@ def _secret(settings: "Settings") -> str:
 def _scopes(text: str) -> str:
     from goald.api.auth.access import SCOPES
 
-    scopes = text.split()
-    unknown = [each for each in scopes if each not in SCOPES]
-    if unknown or not scopes:
-        problem = f"unknown scope {', '.join(unknown)}" if unknown else "no scope"
-        raise typer.BadParameter(f"--scope: {problem}. Use one or more of {', '.join(SCOPES)}.")
-    return " ".join(dict.fromkeys(scopes))
+    asked = text.split()
+    unknown = [each for each in asked if each not in SCOPES]
+    if unknown or not asked:
+        what = f"unknown: {', '.join(unknown)}" if unknown else "it names none"
+        raise typer.BadParameter(f"--scope: {what}. There are {', '.join(SCOPES)}.")
+    return " ".join(dict.fromkeys(asked))
 
 
 def _seconds(text: str) -> int:
     found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     seconds = int(found[1]) * UNITS[found[2]] if found else 0
     if not 0 < seconds <= LONGEST_S:
-        raise typer.BadParameter("--expires: use a time such as 90s, 30m or 7d, at most 3650d.")
+        raise typer.BadParameter("--expires: a time such as 90s, 30m, 12h or 7d, at most 3650d.")
     return seconds
 
 
 def _name(option: str, text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise typer.BadParameter(f"{option}: use 1 to 128 characters without control characters.")
+        raise typer.BadParameter(f"{option}: 1 to 128 characters, none of them a control.")
     return text
 
 
 def _user() -> str:
-    """The name of the user who runs this command."""
+    """Who runs this command, as the system calls them."""
     import getpass
 
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # The user of a container may have no name.
+    except (KeyError, OSError):  # an id without a name, as in containers
         return "goald"
 
 

@@ -1,1 +1,1 @@
-"""The input of commands."""
+"""What commands read."""

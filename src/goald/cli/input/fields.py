@@ -14,23 +14,23 @@ _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
 def parse(words: Sequence[str]) -> dict[str, Any]:
-    """The data in these words, in their order.
+    """The data that these words say, in their order.
 
-    `key=value`: a whole number, `true`, `false` and `null` have their JSON meaning; everything
-    else is text, including a decimal such as 19.90, so that amounts stay exact. Ids, names,
-    times, `reason` and `currency` are always text. `key:=value` takes the value as JSON. Raises
-    typer.BadParameter for a word of another form, a duplicate key or invalid JSON.
+    `key=value`: whole numbers are numbers, `true`, `false` and `null` are what they say, all
+    else is text: a decimal such as 19.90 too, since that is how amounts stay exact. Ids,
+    names, `reason` and `currency` are always text. `key:=value` takes the value as JSON.
+    typer.BadParameter for a word of another form, twice the same key, or bad JSON.
     """
     data: dict[str, Any] = {}
     for word in words:
         match = _WORD.fullmatch(word)
         if match is None:
-            raise typer.BadParameter(f"{word!r} is not of the form KEY=VALUE or KEY:=JSON.")
+            raise typer.BadParameter(f"{word!r} is not of the form key=value or key:=JSON")
         name = match["name"]
         if name in data:
-            raise typer.BadParameter(f"{name} is given twice.")
+            raise typer.BadParameter(f"{name} is given twice")
         if name == "contact_id":
-            raise typer.BadParameter("Use --contact for the contact.")
+            raise typer.BadParameter("the contact is given with --contact")
         data[name] = (
             _json(name, match["value"]) if match["how"] == ":=" else _value(name, match["value"])
         )

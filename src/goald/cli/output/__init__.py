@@ -1,1 +1,1 @@
-"""The output of commands."""
+"""What commands print."""

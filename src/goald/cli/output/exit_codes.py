@@ -1,4 +1,4 @@
-"""The exit code of a command, and the error line on standard error."""
+"""How a command ends: its exit code, and one line on standard error where it failed."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from goald.domain.errors import GoaldError, RetryableError, SettingsError
 
 
 class Code(IntEnum):
-    """Exit codes. Scripts rely on them; docs/reference/cli.md lists them."""
+    """Exit codes; scripts rely on them (docs/cli.md)."""
 
     DONE = 0
     FAILED = 1
@@ -19,11 +19,11 @@ class Code(IntEnum):
 
 
 class PipeClosed(Exception):
-    """The reader of standard output has exited, as `| head` does."""
+    """Who read our standard output wants no more of it, as `| head` does."""
 
 
 def code_of(error: BaseException) -> Code:
-    """The exit code for a command that raised this error."""
+    """The exit code that tells a script what happened."""
     if isinstance(error, SettingsError):
         return Code.USAGE
     if isinstance(error, RetryableError) or _is_lost_connection(error):
@@ -32,9 +32,9 @@ def code_of(error: BaseException) -> Code:
 
 
 def report(error: BaseException) -> Code:
-    """Print the error in one line and return the exit code.
+    """Print what happened, in one line, and give the exit code.
 
-    The traceback is printed too if `GOALD_LOG_LEVEL` is debug.
+    The traceback is shown where `GOALD_LOG_LEVEL` is debug, and never otherwise.
     """
     if os.environ.get("GOALD_LOG_LEVEL", "").lower() == "debug":
         import traceback
@@ -45,9 +45,9 @@ def report(error: BaseException) -> Code:
     if isinstance(error, GoaldError):
         complain(text)
     elif code is Code.UNREACHABLE:
-        complain(f"A server cannot be reached: {text}")
+        complain(f"a service cannot be reached: {text}")
     else:
-        complain(f"{type(error).__name__}: {text} (GOALD_LOG_LEVEL=debug shows the traceback)")
+        complain(f"{type(error).__name__}: {text} (GOALD_LOG_LEVEL=debug shows where)")
     return code
 
 
@@ -57,16 +57,16 @@ def complain(text: str) -> None:
 
 
 def _one_line(text: str) -> str:
-    """The lines of a text joined by semicolons, or by nothing after a colon. The text after an
-    empty line is left unchanged, because people copy it: SQL, for example."""
-    text, separator, verbatim = text.partition("\n\n")
+    """The lines of a text behind one another; one that ends in a colon leads to the next.
+    What follows a blank line is there to be copied, and stays as it is."""
+    text, blank, verbatim = text.partition("\n\n")
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    return "; ".join(lines).replace(":; ", ": ") + separator + verbatim
+    return "; ".join(lines).replace(":; ", ": ") + blank + verbatim
 
 
 def _is_lost_connection(error: BaseException) -> bool:
-    """Whether a library reports that Redis or Postgres is unreachable. Checks only libraries that
-    are imported: others cannot have raised the error."""
+    """Whether a library says that Redis or Postgres is not there. Looks only at libraries
+    that are loaded: an error of another cannot have been raised."""
     if isinstance(error, ConnectionError | TimeoutError):
         return True
     if redis := sys.modules.get("redis.exceptions"):

@@ -1,4 +1,5 @@
-"""A terminal with one live line at the bottom, which is redrawn, and all other output above."""
+"""A terminal with one line at the bottom that is drawn again and again, and everything else
+above it."""
 
 import os
 import shutil
@@ -12,8 +13,8 @@ _BETWEEN = " | "
 class Screen:
     """Prints lines and keeps a live line below them.
 
-    Log lines must go through `around`; otherwise they overwrite the live line. Without a capable
-    terminal there is no live line. Thread-safe.
+    Log lines go through `around`, else they would be written into the live line. Without a
+    capable terminal there is no live line. Safe for use by several threads.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -27,8 +28,8 @@ class Screen:
         self.write(self._out, text + "\n")
 
     def live(self, text: str) -> None:
-        """Replace the live line; an empty text removes it. Columns between ` | ` that do not fit
-        the terminal are omitted, because half a number would be another number."""
+        """Replace the live line; an empty text removes it. Parts between ` | ` that do not fit
+        the terminal are left out whole: half a number would be another number."""
         if self.has_live:
             with self._lock:
                 columns = shutil.get_terminal_size().columns
@@ -37,12 +38,12 @@ class Screen:
                 self._out.flush()
 
     def around(self, stream: TextIO) -> TextIO:
-        """`stream`, for a logger: its output appears above the live line if both are on a
-        terminal."""
+        """`stream`, for a logger: what it writes stands above the live line where both are
+        on a terminal."""
         return cast(TextIO, _Above(self, stream))
 
     def write(self, stream: TextIO, text: str) -> None:
-        """Write to `stream` above the live line."""
+        """Write to `stream` with the live line out of the way."""
         with self._lock:
             if self._live:
                 self._out.write(_ERASE)
@@ -62,7 +63,7 @@ def _cut(text: str, columns: int) -> str:
 
 
 class _Above:
-    """The methods of a text stream that a logger uses."""
+    """As much of a text stream as a logger uses."""
 
     def __init__(self, screen: Screen, stream: TextIO) -> None:
         self._screen = screen

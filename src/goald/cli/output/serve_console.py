@@ -1,4 +1,4 @@
-"""The output of `goald serve` on a terminal: progress, addresses, first commands, live line."""
+"""How `goald serve` looks: what it does, where things are, what to try, and the live line."""
 
 import os
 import shlex
@@ -20,8 +20,8 @@ PLAIN_LINE_S = 10.0
 class TerminalConsole:
     """A `goald.runtime.daemon.console.ServeConsole`.
 
-    A terminal shows one live line, updated about once a second. Otherwise a line is printed every
-    10 s and at the first exit. ASCII only.
+    On a terminal the live line is drawn about once a second; elsewhere it is a line of its
+    own every 10 s, and one more at the first exit. ASCII only.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class TerminalConsole:
         self._seen_exit = False
 
     def log_stream(self) -> TextIO:
-        """The stream for log lines, which keeps the live line intact."""
+        """Where logs are to be written, so that the live line stays whole."""
         return self._screen.around(sys.stderr)
 
     def step(self, text: str) -> None:
@@ -49,10 +49,7 @@ class TerminalConsole:
         rows = [
             ("Redis", masked(instance.redis_url)),
             ("Postgres", masked(instance.postgres_dsn)),
-            (
-                "API",
-                instance.api_url and f"{instance.api_url} (docs: {instance.api_url}/docs)",
-            ),
+            ("API", instance.api_url and f"{instance.api_url}, told of at {instance.api_url}/docs"),
             ("metrics", instance.metrics_url),
             ("data", instance.data_dir),
         ]
@@ -86,7 +83,7 @@ class TerminalConsole:
         self._screen.line(f"Stopping {text} ...")
 
     def end(self) -> None:
-        """Remove the live line. May be called twice."""
+        """Leave the terminal to others. May be called twice."""
         self._screen.live("")
 
     def problem(self, text: str) -> None:
@@ -94,9 +91,9 @@ class TerminalConsole:
 
 
 def live_line(snapshot: Snapshot) -> str:
-    """The current rates, in one line."""
+    """One line that says how it goes."""
     p95 = "-" if snapshot.p95_s is None else f"{snapshot.p95_s * 1_000:.1f} ms"
-    columns = [
+    parts = [
         "" if snapshot.ready else "NOT READY",
         f"{snapshot.events_per_s:,.0f} events/s",
         f"{snapshot.exits_per_s:,.1f} exits/s",
@@ -105,15 +102,15 @@ def live_line(snapshot: Snapshot) -> str:
         f"lag {snapshot.lag:,}",
         f"dead {snapshot.dead:,}",
     ]
-    return " | ".join(column for column in columns if column)
+    return " | ".join(part for part in parts if part)
 
 
 def _to_try(instance: Instance, *, demo: bool) -> list[str]:
-    """Commands that work unchanged in the directory where goald was started."""
+    """Commands that work as they stand, in the directory where goald was started."""
     goald = _program(instance)
     if not demo:
         return [f"{goald} status", f"{goald} apply FILE.yaml", f"{goald} tail exits"]
-    contact = f"you-{time.strftime('%H%M%S')}"  # A new one at each start: an enrollment ends once.
+    contact = f"you-{time.strftime('%H%M%S')}"  # another at each start: an enrollment ends once
     return [
         f"{goald} tail exits",
         f"{goald} send workflow.enrollment.started --tenant demo --contact {contact} "
@@ -125,14 +122,14 @@ def _to_try(instance: Instance, *, demo: bool) -> list[str]:
 
 
 def _program(instance: Instance) -> str:
-    """The shell command for this goald: its name if PATH finds it, else its path."""
+    """How to call this goald from a shell: by its name where that finds this very one."""
     ours = Path(sys.argv[0])
     found = shutil.which("goald")
     name = "goald"
     if found is None or not ours.exists() or not os.path.samefile(found, ours):
         relative = os.path.relpath(ours)
         name = shlex.quote(str(ours) if relative.startswith("..") else relative)
-    # GOALD_DATA_DIR may be set in this terminal only.
+    # Another terminal does not have the GOALD_DATA_DIR that this one may have been given.
     if instance.data_dir is None or Path(".goald").resolve() == Path(instance.data_dir).resolve():
         return name
     return f"GOALD_DATA_DIR={shlex.quote(instance.data_dir)} {name}"

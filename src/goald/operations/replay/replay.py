@@ -58,7 +58,7 @@ class Replay:
 
     async def run(self, batches: AsyncIterable[Sequence[Line]]) -> None:
         """Send every line and return when Redis has stored all events. Raises ServiceUnavailable
-        immediately if Redis is unreachable at the start, later after the publisher's patience."""
+        at once if Redis is unreachable at the start, and after the publisher's patience later."""
         try:
             await self._admin.count()
             async with self._publisher:

@@ -5,7 +5,7 @@ from redis.exceptions import ResponseError
 from goald.adapters.redis.connect import Client, connect, service_errors
 from goald.domain.errors import NotFound
 
-AT_ONCE = 10_000
+TRIM_ENTRIES = 10_000
 """Entries in one step: Redis serves nobody else meanwhile."""
 
 _TRIM = """
@@ -50,14 +50,16 @@ class RedisTrimmer:
         self._client: Client = connect(url)
 
     async def trim(self, stream: str, keep_seconds: float, reader: str | None) -> int:
-        """Take out, oldest first and at most AT_ONCE, what every group has acknowledged and is
+        """Take out, oldest first and at most TRIM_ENTRIES, what every group has acknowledged and is
         older than so many seconds; how many. Nothing where there is no stream, no group, or
         not the group `reader`, if one is named. Raises ServiceUnavailable; NotFound where the
         key holds no stream, or the server does not let us."""
         keep_ms = int(keep_seconds * 1_000)
         try:
             async with service_errors():
-                trimmed = await self._client.eval(_TRIM, 1, stream, keep_ms, reader or "", AT_ONCE)
+                trimmed = await self._client.eval(
+                    _TRIM, 1, stream, keep_ms, reader or "", TRIM_ENTRIES
+                )
         except ResponseError as error:
             raise NotFound(f"there is no stream to be trimmed: {error}") from error
         return int(trimmed)

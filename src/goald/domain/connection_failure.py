@@ -47,6 +47,30 @@ def cannot_connect(service: str, address: str, cause: str, advice: str) -> str:
     return f"Cannot connect to {service} at {address}: {cause}. {advice}"
 
 
+def address_of(url: str) -> str:
+    """HOST:PORT or the socket's path of a Redis URL or a Postgres DSN, without any password."""
+    from urllib.parse import parse_qs, unquote, urlsplit
+
+    if "://" not in url:  # a DSN of keywords
+        words = dict(re.findall(r"(\w+)\s*=\s*('[^']*'|\S+)", url))
+        host, port = words.get("host", "localhost").strip("'"), words.get("port", "5432").strip("'")
+        return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else f"{host}:{port}"
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return unquote(parts.path)
+    is_redis = parts.scheme.startswith("redis")
+    query = parse_qs(parts.query)
+    host = unquote(parts.netloc.rpartition("@")[2])
+    if not is_redis and not host and "host" in query:
+        host = query["host"][0]
+    if host.startswith("/"):
+        return f"{host}/.s.PGSQL.{query.get('port', ['5432'])[0]}"
+    host = host or "localhost"
+    if host.endswith("]") or ":" not in host:
+        host += ":6379" if is_redis else ":5432"
+    return host
+
+
 def _errno_in(text: str) -> int | None:
     found = _ERRNO.search(text)
     return int(found[1] or found[2]) if found else None

@@ -1,8 +1,8 @@
-"""The cause of a failed connection, in words."""
+"""The cause of a failed connection, in words, and the address without its password."""
 
 import pytest
 
-from goald.client.connection_failure import cannot_connect, failure_cause
+from goald.domain.connection_failure import address_of, cannot_connect, failure_cause
 
 
 def wrapped(cause: BaseException, text: str = "a library's text") -> Exception:
@@ -45,6 +45,25 @@ def test_a_failed_connection_has_a_cause(error: Exception, cause: str) -> None:
 )
 def test_an_answer_of_the_server_is_no_failed_connection(error: Exception) -> None:
     assert failure_cause(error) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://localhost", "localhost:6379"),
+        ("redis://user:secret@cache.internal:7000/3", "cache.internal:7000"),
+        ("rediss://[::1]:6380", "[::1]:6380"),
+        ("unix:///run/redis.sock?db=1", "/run/redis.sock"),
+        ("postgresql://goald:secret@db.internal/goald", "db.internal:5432"),
+        ("postgresql://goald@db:6000/goald", "db:6000"),
+        ("postgresql:///goald?host=/tmp/sockets", "/tmp/sockets/.s.PGSQL.5432"),
+        ("postgresql://goald@%2Ftmp%2Fs/goald", "/tmp/s/.s.PGSQL.5432"),
+        ("host=db port=6000 password='a b' dbname=x", "db:6000"),
+        ("host=/tmp/s dbname=x", "/tmp/s/.s.PGSQL.5432"),
+    ],
+)
+def test_the_address_of_a_url_has_no_password(url: str, address: str) -> None:
+    assert address_of(url) == address
 
 
 def test_the_message_says_where_why_and_what_to_do() -> None:
