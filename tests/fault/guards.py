@@ -103,7 +103,7 @@ GUARDS = (
     Guard(
         "ack-last: a batch is acknowledged when all its effects are published",
         "D2",
-        (Edit(_FLOW, "            await self._in_flight.processed(batch)\n", ""),),
+        (Edit(_FLOW, "            await self._in_flight.wait_processed(batch)\n", ""),),
         (MACHINE, FLOW),
     ),
     Guard(

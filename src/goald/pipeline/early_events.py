@@ -113,11 +113,11 @@ class HeldInFlight(InFlight):
         self._seconds = seconds
         self.patience = STALL_SECONDS + seconds
 
-    async def processed(self, batch: InFlightBatch) -> None:
+    async def wait_processed(self, batch: InFlightBatch) -> None:
         await batch.wait()
         await self._clock.sleep(batch.dispatched_at + self._seconds - self._clock.monotonic())
 
-    async def idle(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait until the shards have processed everything. Does not wait until it is
         acknowledged; otherwise each isolated entry would take the whole time."""
         for batch in tuple(self._batches):

@@ -80,7 +80,7 @@ class StreamFlow:
                 tasks.create_task(self._end_if_broken()),
             ]
             await self._read_route_dispatch(guard)
-            await self._in_flight.idle()
+            await self._in_flight.wait_idle()
             for helper in helpers:
                 helper.cancel()
 
@@ -109,7 +109,7 @@ class StreamFlow:
         batch = await self._dispatch(entries, routed)
         await batch.wait(SURVIVED_SECONDS)
         await guard.clear_attempts()
-        await self._in_flight.idle()
+        await self._in_flight.wait_idle()
 
     async def _dispatch(self, entries: list[RawEntry], routed: RoutedBatch) -> InFlightBatch:
         """Queue a buffer for each shard. Waits while too much is in flight.
@@ -133,7 +133,7 @@ class StreamFlow:
             batch = await self._in_flight.first()
             if batch.dead_letters:  # no tenant and contact could be found in these
                 await self._dead_letters.write(batch.dead_letters)
-            await self._in_flight.processed(batch)
+            await self._in_flight.wait_processed(batch)
             self._context.fail_point(FailPoint.SHARDS_DONE)
             await self._session.acknowledge(batch)
             await self._in_flight.remove_first()

@@ -81,7 +81,7 @@ class InFlight:
             await self._changed.wait_for(lambda: self._batches)
         return self._batches[0]
 
-    def processed(self, batch: InFlightBatch) -> Awaitable[None]:
+    def wait_processed(self, batch: InFlightBatch) -> Awaitable[None]:
         """Wait until a batch may be acknowledged: the shards have processed it."""
         return batch.wait()
 
@@ -91,7 +91,7 @@ class InFlight:
         async with self._changed:
             self._changed.notify_all()
 
-    async def idle(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait until no shard has anything left to do: everything is acknowledged."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._batches)
