@@ -52,7 +52,7 @@ class PostgresSettings(_Frozen):
 
 
 class ReadSettings(_Frozen):
-    """How much a consumer reads at once, and how much it keeps unacknowledged."""
+    """Limits of one read, and of the unacknowledged data of a consumer."""
 
     entries: int
     bytes: int
@@ -378,14 +378,14 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 def _spelling(fault: ErrorDetails, in_file: list[str], path: str) -> str:
     """The setting as the user wrote it: a variable, or a name in the file."""
-    name = "_".join(str(part) for part in fault["loc"])
+    name = "_".join(str(key) for key in fault["loc"])
     variable = PREFIX + name.upper()
     is_variable = any(each.upper() == variable for each in os.environ)
     return f"{name} in {path}" if name in in_file and not is_variable else variable
 
 
 def _plain(fault: ErrorDetails) -> str:
-    """Pydantic's message, reworded where it speaks of Python."""
+    """Pydantic's message, reworded for the person who sets it."""
     if fault["type"] == "too_short":
         return f"must have at least {fault['ctx']['min_length']} characters"
     if fault["type"] == "string_pattern_mismatch":

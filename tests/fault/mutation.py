@@ -1,10 +1,10 @@
-"""`make mutation`: take out each guard in turn, and see which tests notice.
+"""`make mutation`: removes each guard in turn, and checks that its tests fail.
 
     python -m tests.fault.mutation [--only WORD] [--seed N] [--write]
 
-Works on a copy of the source: what is in the working tree stays as it is. First the tests run
-as they are, and must pass. Ends with 1 where a guard may go and a test that was to notice does
-not, or where the source no longer holds what is to be taken out.
+Works on a copy of the source and does not change the working tree. First the tests must pass
+with all guards. Exits with 1 if tests pass without a guard, or if the source does not contain the
+text of a guard.
 """
 
 import argparse
@@ -26,32 +26,31 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- mutation: begin -->", "<!-- mutation: end -->"
 SECONDS = 600
-"""For one run of one file of tests."""
+"""Time limit of one run of one test file."""
 REAL = ("-k", "not memory")
-"""Of tests that both kinds of adapters must pass, only those of the real ones are to notice: the
-plain objects are the machine's."""
+"""Contract tests run with the real adapters only, because the guards are in the real adapters."""
 
 
 @dataclass(frozen=True)
-class Noticed:
-    """What one file of tests said without a guard."""
+class Outcome:
+    """The result of one test file."""
 
     test: str | None
-    """The first test that failed; None where all passed."""
+    """The first test that failed; None if all passed."""
     seconds: float
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Print the table; the exit code."""
+    """Print the table. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="make mutation", description=__doc__)
     parser.add_argument("--only", default="", help="guards whose name has this word")
-    parser.add_argument("--seed", type=int, default=0, help="of the property tests")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {TABLE.name}")
-    given = parser.parse_args(words)
-    guards = [guard for guard in GUARDS if given.only in guard.name]
+    parser.add_argument("--seed", type=int, default=0, help="seed of the property tests")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {TABLE.name}")
+    options = parser.parse_args(words)
+    guards = [guard for guard in GUARDS if options.only in guard.name]
     directory = Path(tempfile.mkdtemp(prefix="goald-mutation-"))
     try:
-        return _run(guards, directory, given.seed, write=given.write)
+        return _run(guards, directory, options.seed, write=options.write)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -60,33 +59,33 @@ def _run(guards: Sequence[Guard], directory: Path, seed: int, *, write: bool) ->
     copy_source(directory)
     files = list(dict.fromkeys(test for guard in guards for test in guard.tests))
     for file in files:
-        noticed = _test(directory, file, seed)
-        if noticed.test is not None:
-            print(f"{noticed.test} fails with every guard in its place", file=sys.stderr)
+        outcome = _test(directory, file, seed)
+        if outcome.test is not None:
+            print(f"{outcome.test} fails with all guards in place", file=sys.stderr)
             return 1
-        print(f"{file} passes as it is, {noticed.seconds:.0f} s", flush=True)
-    lines = ["| guard | promise | taken out, this fails |", "| --- | --- | --- |"]
-    survived = 0
+        print(f"{file} passes with all guards, {outcome.seconds:.0f} s", flush=True)
+    lines = ["| guard | rule | fails without the guard |", "| --- | --- | --- |"]
+    uncaught = 0
     for guard in guards:
-        kept = take_out(guard, directory)
-        found = [(_test(directory, file, seed), file) for file in guard.tests]
-        for path, text in kept.items():
+        originals = remove_guard(guard, directory)
+        outcomes = [(_test(directory, file, seed), file) for file in guard.tests]
+        for path, text in originals.items():
             path.write_text(text, encoding="utf-8")
-        survived += sum(noticed.test is None for noticed, _ in found)
-        said = "<br>".join(
-            f"`{noticed.test}`" if noticed.test else f"nothing in `{file}`: NOT CAUGHT"
-            for noticed, file in found
+        uncaught += sum(outcome.test is None for outcome, _ in outcomes)
+        cell = "<br>".join(
+            f"`{outcome.test}`" if outcome.test else f"nothing in `{file}`: NOT CAUGHT"
+            for outcome, file in outcomes
         )
-        lines.append(f"| {guard.name} | {guard.promise} | {said} |")
+        lines.append(f"| {guard.name} | {guard.promise} | {cell} |")
         print(lines[-1], flush=True)
     print("\n" + "\n".join(lines))
     if write:
         _write(lines, seed)
-    return 1 if survived else 0
+    return 1 if uncaught else 0
 
 
 def copy_source(directory: Path) -> None:
-    """What the tests need, and what is built of it, into a directory."""
+    """Copy the files that the tests need, with the built extension, to a directory."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard",
          "src", "tests", "docs", "pyproject.toml"],
@@ -101,27 +100,27 @@ def copy_source(directory: Path) -> None:
         shutil.copy2(built, directory / "src" / "goald" / built.name)
 
 
-def take_out(guard: Guard, directory: Path) -> dict[Path, str]:
-    """Take a guard out of the source in this directory; the files as they were.
+def remove_guard(guard: Guard, directory: Path) -> dict[Path, str]:
+    """Remove a guard from the source in this directory. Returns the original files.
 
-    AssertionError where the source does not hold exactly once what is to be replaced."""
-    kept: dict[Path, str] = {}
+    Raises AssertionError if the source does not contain the guard's text exactly once."""
+    originals: dict[Path, str] = {}
     for edit in guard.edits:
         path = directory / edit.path
         text = path.read_text(encoding="utf-8")
-        found = text.count(edit.text)
-        assert found == 1, f"{guard.name}: {edit.path} has {found} of {edit.text!r}"
-        kept.setdefault(path, text)
+        count = text.count(edit.text)
+        assert count == 1, f"{guard.name}: {edit.path} has {count} of {edit.text!r}"
+        originals.setdefault(path, text)
         path.write_text(text.replace(edit.text, edit.instead), encoding="utf-8")
-    return kept
+    return originals
 
 
-def _test(directory: Path, file: str, seed: int) -> Noticed:
+def _test(directory: Path, file: str, seed: int) -> Outcome:
     began = time.monotonic()
     environment = os.environ | {
         "PYTHONPATH": str(directory / "src"),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "CRASH_SHRINK": "0",  # that it fails is enough
+        "CRASH_SHRINK": "0",  # a failure suffices
     }
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
@@ -132,24 +131,24 @@ def _test(directory: Path, file: str, seed: int) -> Noticed:
     )  # fmt: skip
     seconds = time.monotonic() - began
     if ran.returncode == 0:
-        return Noticed(None, seconds)
+        return Outcome(None, seconds)
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", ran.stdout, re.MULTILINE)
     assert ran.returncode == 1, ran.stdout[-4_000:] + ran.stderr[-4_000:]
     assert failed is not None, ran.stdout[-4_000:]
-    return Noticed(failed[1], seconds)
+    return Outcome(failed[1], seconds)
 
 
 def _write(lines: Sequence[str], seed: int) -> None:
     text = TABLE.read_text(encoding="utf-8") if TABLE.exists() else "# Faults\n"
     at = datetime.now(UTC).date().isoformat()
-    section = "\n".join([BEGIN, "", f"Of {at}, seed {seed}.", "", *lines, "", END])
+    section = "\n".join([BEGIN, "", f"{at}, seed {seed}.", "", *lines, "", END])
     if BEGIN in text:
         before, _, rest = text.partition(BEGIN)
         text = before + section + rest.partition(END)[2]
     else:
         text += (
-            "\n## What each guard is for\n\n`make mutation` takes each guard out of a copy of the "
-            f"source, and runs the tests that are to notice.\n\n{section}\n"
+            "\n## Guards\n\n`make mutation` removes each guard from a copy of the source and runs "
+            f"the tests that must fail without it.\n\n{section}\n"
         )
     TABLE.write_text(text, encoding="utf-8")
 

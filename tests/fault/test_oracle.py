@@ -1,4 +1,4 @@
-"""The oracle itself: it accepts what is right, and finds each thing that is wrong."""
+"""The oracle accepts a correct outcome, and finds each kind of error."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,53 +10,53 @@ from tests.fault.harness.oracle import ExitSeen, Observed, Oracle
 EVENTS = history(7, "r0", Shape(deletions=False))
 
 
-def what_is_right() -> Observed:
-    """What a faultless goald leaves of the events."""
+def correct_outcome() -> Observed:
+    """The outcome of the events without any fault."""
     model = configured_model()
     for event in EVENTS:
         model.feed(event)
     seen = Observed()
     for each in model.enrollments.values():
         seen.enrollments[each.tenant, each.id] = (each.contact, each.workflow, each.status)
-    for number, left in enumerate(model.exits):
-        said = ExitSeen(
+    for number, expected in enumerate(model.exits):
+        seen_exit = ExitSeen(
             f"id-{number}",
-            left.tenant,
-            left.enrollment,
-            left.contact,
-            left.workflow,
-            tuple(sorted(left.goal_ids)),
-            left.event_id,
+            expected.tenant,
+            expected.enrollment,
+            expected.contact,
+            expected.workflow,
+            tuple(sorted(expected.goal_ids)),
+            expected.event_id,
         )
-        seen.exits[left.tenant, left.enrollment] = [said, said]  # the second is a repeat
-    for one in model.achievements:
-        found = (one.contact, one.workflow, one.achieved_at_us, one.event_id)
-        seen.achievements[one.tenant, one.enrollment, one.goal] = [found]
+        seen.exits[expected.tenant, expected.enrollment] = [seen_exit, seen_exit]  # published twice
+    for met in model.achievements:
+        achieved = (met.contact, met.workflow, met.achieved_at_us, met.event_id)
+        seen.achievements[met.tenant, met.enrollment, met.goal] = [achieved]
     return seen
 
 
-def judged(seen: Observed) -> tuple[int, int, int]:
-    """How much is lost, doubled, unjustified."""
+def judge(seen: Observed) -> tuple[int, int, int]:
+    """The number of lost, doubled and unjustified effects."""
     oracle = Oracle()
     oracle.feed(EVENTS)
     verdict = oracle.compare(seen)
     return len(verdict.lost), len(verdict.doubled), len(verdict.unjustified)
 
 
-def test_a_right_outcome_is_accepted_with_its_repeats() -> None:
-    seen = what_is_right()
+def test_a_correct_outcome_with_repeated_exits_is_accepted() -> None:
+    seen = correct_outcome()
     assert len(seen.exits) > 20
-    assert judged(seen) == (0, 0, 0)
+    assert judge(seen) == (0, 0, 0)
 
 
-def test_a_buried_repeat_is_noticed_beside_the_wrong_claim_to_its_enrollment() -> None:
+def test_a_dead_lettered_duplicate_is_found_next_to_a_rejected_enrollment() -> None:
     oracle = Oracle()
     oracle.feed(history(1, "r7", Shape(contacts=20)))
     wrong, repeat = ("r7-227", "another's"), ("r7-10", "another's")
     before = oracle.compare(Observed()).lost
-    assert oracle.compare(Observed(buried=[wrong])).lost == before
-    (told,) = set(oracle.compare(Observed(buried=[wrong, repeat])).lost) - set(before)
-    assert "r7-10 is in goald:dead" in told
+    assert oracle.compare(Observed(dead_letters=[wrong])).lost == before
+    (error,) = set(oracle.compare(Observed(dead_letters=[wrong, repeat])).lost) - set(before)
+    assert "r7-10 was dead-lettered" in error
 
 
 def lose_an_exit(seen: Observed) -> None:
@@ -98,13 +98,13 @@ def exit_by_another_event(seen: Observed) -> None:
     seen.exits[key] = [replace(each, event_id="r0-0") for each in exits]
 
 
-def bury_an_event(seen: Observed) -> None:
+def dead_letter_an_event(seen: Observed) -> None:
     event = next(each for each in EVENTS if each["type"] == "payment.completed")
-    seen.buried.append((event["id"], "a reason"))
+    seen.dead_letters.append((event["id"], "a reason"))
 
 
 @pytest.mark.parametrize(
-    ("tamper", "found"),
+    ("tamper", "errors"),
     [
         (lose_an_exit, (1, 0, 0)),
         (lose_an_achievement, (1, 0, 0)),
@@ -114,18 +114,18 @@ def bury_an_event(seen: Observed) -> None:
         (achieve_twice, (0, 1, 0)),
         (exit_another_tenants, (0, 0, 1)),
         (exit_by_another_event, (0, 0, 1)),
-        (bury_an_event, (1, 0, 0)),
+        (dead_letter_an_event, (1, 0, 0)),
     ],
 )
-def test_what_is_wrong_is_found(
-    tamper: Callable[[Observed], None], found: tuple[int, int, int]
+def test_each_error_is_found(
+    tamper: Callable[[Observed], None], errors: tuple[int, int, int]
 ) -> None:
-    seen = what_is_right()
+    seen = correct_outcome()
     tamper(seen)
-    assert judged(seen) == found
+    assert judge(seen) == errors
 
 
-def test_a_history_means_the_same_wherever_it_is_read_again_from() -> None:
+def test_reading_a_history_again_from_any_point_changes_nothing() -> None:
     once = configured_model()
     for event in EVENTS:
         once.feed(event)

@@ -80,7 +80,7 @@ def _run_fault(
         began = time.monotonic()
         round_seed = zlib.crc32(f"{seed}:{fault.name}:{number}".encode())
         try:
-            one = environments.run(fault, round_seed)
+            outcome = environments.run(fault, round_seed)
         except Skipped as skipped:
             result.skipped = str(skipped)
             break
@@ -88,12 +88,13 @@ def _run_fault(
             result.errors.append(f"round {number}, seed {round_seed}: {error}"[:2_000])
             _print(f"{fault.name} {number}, seed {round_seed}: {error}")
             continue
-        result.rounds.append(one)
+        result.rounds.append(outcome)
         _print(
             f"{fault.name} {number}/{len(numbers)}, seed {round_seed}: "
             f"{time.monotonic() - began:.0f} s, "
-            f"lost {one.lost}, doubled {one.doubled}, unjustified {one.unjustified}, "
-            f"recovery {_seconds(one.recovery_s)}, idle {_seconds(one.idle_s)} {one.note}"
+            f"lost {outcome.lost}, doubled {outcome.doubled}, unjustified {outcome.unjustified}, "
+            f"recovery {_seconds(outcome.recovery_s)}, "
+            f"idle {_seconds(outcome.idle_s)} {outcome.note}"
         )
     return result
 

@@ -1,1 +1,1 @@
-"""Where goald becomes processes: actors, their supervisor, and the embedded services."""
+"""The daemon: its processes, its jobs, its HTTP server, and the choice of adapters."""

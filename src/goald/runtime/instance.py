@@ -58,7 +58,7 @@ def find(settings: Settings) -> Instance:
     """The goald that the settings refer to.
 
     If both `GOALD_REDIS_URL` and `GOALD_POSTGRES_DSN` are set, the goald that uses them;
-    otherwise the one that runs on the data directory, if its process (by id and start time) is
+    otherwise the goald on the data directory, if its process (by id and start time) is
     alive. Raises NotFound if there is none, and SettingsError if only one of the two is set. Reads
     one small file; connects to nothing.
     """
@@ -70,7 +70,7 @@ def find(settings: Settings) -> Instance:
             present, missing = missing, present
         raise SettingsError(
             f"{present} is set, but {missing} is not. Set both to use the goald on those servers, "
-            "or neither to use the one that runs on the data directory."
+            "or neither to use the goald on the data directory."
         )
     running = _running(settings.data_dir.expanduser())
     if running is None:

@@ -2,7 +2,7 @@
 
 Postgres runs on a small tmpfs, which is then filled. It refuses statements that need space, or
 ends if it cannot even log; both happen. If mounting a tmpfs is not permitted, nothing is tested,
-and the round says so.
+and the note of the round has the reason.
 """
 
 import shutil

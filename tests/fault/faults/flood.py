@@ -25,7 +25,7 @@ GROWTH_BYTES = 300 << 20
 """Allowed growth of goald's largest actor while it cannot commit: its windows, their
 evaluation, and memory that allocators keep."""
 FILLER_RATE = 4_000
-"""Events per second besides the workload, without effect, to fill the windows."""
+"""Events per second in addition to the workload, without effect, to fill the windows."""
 FILLER_BYTES = 600
 BATCH = 200
 

@@ -23,11 +23,11 @@ def _end_after_children(context: FaultContext, workers: list[psutil.Process]) ->
     context.end_fault()
     goald = _daemon(context)
 
-    def gone() -> bool:
+    def have_ended() -> bool:
         goald.restart_if_ended()
         return not any(each.is_running() for each in workers)
 
-    until("end of the children", gone)
+    until("end of the children", have_ended)
 
 
 @fault("kill -9 of a shard", test=2, torture=50)
@@ -54,7 +54,7 @@ def kill_consumer(context: FaultContext) -> None:
 
 @fault("kill -9 of the daemon", test=2, torture=50)
 def kill_daemon(context: FaultContext) -> None:
-    """The driver only, or all processes at once. The service manager restarts it."""
+    """The driver only, or all processes together. The service manager restarts it."""
     goald = _daemon(context)
     if context.rng.random() < 0.5:
         context.notes.append("driver")
@@ -71,7 +71,7 @@ def kill_raylet(context: FaultContext) -> None:
     """goald restarts Ray, or ends and is restarted."""
     goald = _daemon(context)
     workers = _workers(goald)
-    goald.named("raylet").kill()
+    goald.process_by_name("raylet").kill()
     _end_after_children(context, workers)
 
 

@@ -27,13 +27,13 @@ class PostgresProxy:
 
     def __init__(self, dsn: str, directory: Path) -> None:
         """`dsn`: a server on a Unix socket. `directory`: for the proxy's socket; a short path."""
-        parts = urlsplit(dsn)
-        query = parse_qs(parts.query)
+        split = urlsplit(dsn)
+        query = parse_qs(split.query)
         self._port = query["port"][0]
         self._server = f"{query['host'][0]}/.s.PGSQL.{self._port}"
         self._socket = str(directory / f".s.PGSQL.{self._port}")
         host = quote(str(directory), safe="/")
-        self.dsn = urlunsplit(parts._replace(query=f"host={host}&port={self._port}"))
+        self.dsn = urlunsplit(split._replace(query=f"host={host}&port={self._port}"))
         self.was_cut = threading.Event()
         """Whether a reply was withheld since the last call of `cut`."""
         self._cut_next = False

@@ -101,7 +101,7 @@ class DaemonProcess:
         heartbeat = next(each for each in self._heartbeats() if each.field == role)
         return psutil.Process(heartbeat.pid)
 
-    def named(self, name: str) -> psutil.Process:
+    def process_by_name(self, name: str) -> psutil.Process:
         """The process with this name, such as `raylet`."""
         return next(each for each in self.family() if each.name() == name)
 
@@ -113,7 +113,7 @@ class DaemonProcess:
         self._process.wait()
 
     def kill(self) -> None:
-        """kill -9 of all processes. Returns when all are gone."""
+        """kill -9 of all processes. Returns when all have ended."""
         if self._process is None:
             return
         family = self.family()

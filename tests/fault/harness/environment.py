@@ -214,8 +214,8 @@ def single_process_environment() -> FaultEnvironment:
 def daemon_environment(
     more: Mapping[str, str] | None = None, enrolled: int = 100_000
 ) -> FaultEnvironment:
-    """An environment with a real `goald serve` and this many enrollments besides those of the
-    rounds. `more`: additional environment variables."""
+    """An environment with a real `goald serve` and this many enrollments in addition to those
+    of the rounds. `more`: additional environment variables."""
     environment = FaultEnvironment(
         lambda servers: DaemonProcess(
             servers.redis.url, servers.postgres.dsn, servers.path, dict(more or {})

@@ -1,12 +1,11 @@
-"""What happens to the contacts of one round, made from a seed: rules, events, repeats.
+"""The events of one round, generated from a seed: enrollments, goal events and duplicates.
 
-Everything is such that what goald must end with does not depend on how often it is given an
-event, or from where on a stream is read again, as long as the order within each contact holds:
-no event is older than its contact's next enrollment began later. So a plain play of the
-history says exactly which exits and achievements there must be, whatever fails meanwhile.
+The expected result does not depend on how often goald reads an event, or from which position it
+reads a stream again, as long as the order of each contact's events holds. So reading the history
+once determines which exits and achievements there must be, whatever fails meanwhile.
 
-The tenants have contacts, enrollments and workflows of the same names under other rules: what
-goes to the wrong tenant shows.
+The tenants have contacts, enrollments and workflows with the same ids under different rules, so
+that an effect for the wrong tenant is found.
 """
 
 import json
@@ -47,19 +46,19 @@ _RULES: dict[str, tuple[str, tuple[tuple[str, str, dict[str, str]], ...]]] = {
 
 
 def rules(tenant: str) -> list[tuple[str, str, list[Goal]]]:
-    """The tenant's workflows: id, logic and goals, each known by its key."""
-    found = []
+    """The tenant's workflows: id, logic, and goals identified by key."""
+    workflows = []
     for workflow, (logic, goals) in _RULES.items():
-        made = [
+        own_goals = [
             Goal(key, kind, _criteria(tenant, criteria), position=place)
             for place, (key, kind, criteria) in enumerate(goals)
         ]
-        found.append((workflow, logic, made))
-    return found
+        workflows.append((workflow, logic, own_goals))
+    return workflows
 
 
 def configuration(tenant: str) -> str:
-    """The file for `goald apply` with the same rules."""
+    """The configuration file for `goald apply` with the same rules."""
     workflows = [
         {
             "id": workflow,
@@ -82,7 +81,7 @@ def configuration(tenant: str) -> str:
 
 
 def configured_model() -> Model:
-    """The reference model with every tenant's rules, and nobody enrolled."""
+    """The reference model with every tenant's rules and no enrollment."""
     model = Model()
     for tenant in TENANTS:
         for workflow, logic, goals in rules(tenant):
@@ -97,56 +96,55 @@ def _criteria(tenant: str, criteria: dict[str, str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Shape:
-    """How much happens."""
+    """The size of a history."""
 
     contacts: int = 40
-    """Of each tenant."""
-    steps: int = 8
-    """Of each contact, about; the first is an enrollment."""
+    """Contacts of each tenant."""
+    actions: int = 8
+    """Approximate events of each contact; the first is an enrollment."""
     repeated: float = 0.2
-    """Share of events that come a second time, later."""
+    """Share of events that are published a second time, later."""
     reordered: float = 0.05
-    """Share that is moved among the events of other contacts."""
+    """Share of events that are moved among the events of other contacts."""
     deletions: bool = True
-    """Whether contacts are deleted. What was published of one that is deleted is not kept, and
-    cannot be published again: with them, a Redis that loses its data loses exits."""
+    """Whether contacts are deleted. Messages of deleted contacts are not stored, so they cannot be
+    published again after Redis loses data."""
 
 
 def history(seed: int, prefix: str, shape: Shape = Shape()) -> list[Event]:
-    """The events of a round, in the order in which they are published. `prefix` makes the
-    ids of contacts, enrollments and events this round's own."""
+    """The events of a round in the order of publication. All ids begin with `prefix`."""
     rng = random.Random(seed)
-    ways = [
-        _Contact(rng, tenant, f"{prefix}-c{number}", shape).way()
+    contacts = [
+        _Contact(rng, tenant, f"{prefix}-c{number}", shape).actions()
         for number in range(shape.contacts)
         for tenant in TENANTS
     ]
-    waiting = [(deque(way), deque[Event]()) for way in ways]
-    made: list[Event] = []
+    waiting = [(deque(actions), deque[Event]()) for actions in contacts]
+    events: list[Event] = []
     while waiting:
         turn = rng.randrange(len(waiting))
-        fresh, again = waiting[turn]
-        if again and (not fresh or rng.random() < 0.3):
-            made.append(again.popleft())
+        new, duplicates = waiting[turn]
+        if duplicates and (not new or rng.random() < 0.3):
+            events.append(duplicates.popleft())
         else:
-            moment = _BEGAN + timedelta(seconds=len(made) + 1, microseconds=rng.randrange(10**6))
-            event = _at(moment, fresh.popleft(), f"{prefix}-{len(made)}")
-            made.append(event)
+            moment = _BEGAN + timedelta(seconds=len(events) + 1, microseconds=rng.randrange(10**6))
+            event = _at(moment, new.popleft(), f"{prefix}-{len(events)}")
+            events.append(event)
             if rng.random() < shape.repeated:
-                again.append(event)
-        if not fresh and not again:
+                duplicates.append(event)
+        if not new and not duplicates:
             waiting[turn] = waiting[-1]
             waiting.pop()
-    return _reordered(rng, made, shape.reordered)
+    return _reordered(rng, events, shape.reordered)
 
 
 def contact_of(event: Event) -> tuple[str, str]:
-    """Tenant and contact."""
+    """The tenant and the contact of an event."""
     return event["tenantid"], event["data"]["contact_id"]
 
 
 def encoded(event: Event) -> bytes:
-    """As bytes: JSON or MessagePack, always the same for one event."""
+    """The event as bytes, in JSON or MessagePack, always the same for one event."""
     if hash_of(event["id"]) % 2:
         return json.dumps(event).encode()
     packed: bytes = msgpack.packb(event)
@@ -161,20 +159,20 @@ def hash_of(text: str) -> int:
 def started(
     tenant: str, contact: str, enrollment: str, workflow: str, moment: datetime, event_id: str
 ) -> Event:
-    """An enrollment begins."""
+    """An event that starts an enrollment."""
     data = {"workflow_id": workflow, "enrollment_id": enrollment}
     return _event("workflow.enrollment.started", tenant, contact, event_id, moment, data)
 
 
 def tagged(tenant: str, contact: str, event_id: str, moment: datetime) -> Event:
-    """What `re-engage` waits for."""
+    """An event that achieves the goal of `re-engage`."""
     data = {"tag_name": _ACTIVE[tenant]}
     return _event("contact.tag.added", tenant, contact, event_id, moment, data)
 
 
 @dataclass(frozen=True)
-class _Step:
-    """An event without its time: `late` is how many seconds before its turn it happened."""
+class _Action:
+    """An event without a time. It happened `late` seconds before its publication."""
 
     kind: str
     tenant: str
@@ -184,81 +182,81 @@ class _Step:
 
 
 class _Contact:
-    """One contact's way through the workflows."""
+    """The actions of one contact."""
 
     def __init__(self, rng: random.Random, tenant: str, contact: str, shape: Shape) -> None:
         self._rng = rng
         self._tenant = tenant
         self._contact = contact
         self._deletions = shape.deletions
-        self._steps = rng.randint(max(2, shape.steps // 2), shape.steps * 3 // 2)
+        self._action_count = rng.randint(max(2, shape.actions // 2), shape.actions * 3 // 2)
         self._enrollments: list[tuple[str, str]] = []
 
-    def way(self) -> Iterator[_Step]:
-        yield self._enrol()
-        for _ in range(self._steps):
+    def actions(self) -> Iterator[_Action]:
+        yield self._enroll()
+        for _ in range(self._action_count):
             turn = self._rng.random()
             if turn < 0.20:
-                yield self._enrol()
+                yield self._enroll()
             elif turn < 0.26:
                 yield self._end()
             elif turn < 0.28 and self._deletions:
-                yield self._step("contact.deleted", {})
+                yield self._action("contact.deleted", {})
             elif turn < 0.31:
-                yield self._stolen()
+                yield self._reused_id()
             else:
                 yield self._goal_event()
 
-    def _enrol(self) -> _Step:
+    def _enroll(self) -> _Action:
         workflow = self._rng.choice(list(_RULES))
         enrollment = f"{self._contact}-e{len(self._enrollments)}"
         self._enrollments.append((enrollment, workflow))
         return self._started(enrollment, workflow)
 
-    def _started(self, enrollment: str, workflow: str) -> _Step:
+    def _started(self, enrollment: str, workflow: str) -> _Action:
         data = {"workflow_id": workflow, "enrollment_id": enrollment}
-        return self._step("workflow.enrollment.started", data)
+        return self._action("workflow.enrollment.started", data)
 
-    def _stolen(self) -> _Step:
-        """An enrollment id that comes back for another workflow: nothing but a dead letter."""
+    def _reused_id(self) -> _Action:
+        """An enrollment id that is used again for another workflow, which is dead-lettered."""
         enrollment, workflow = self._rng.choice(self._enrollments)
         others = [name for name in _RULES if name != workflow]
         return self._started(enrollment, self._rng.choice(others))
 
-    def _end(self) -> _Step:
+    def _end(self) -> _Action:
         enrollment, workflow = self._rng.choice(self._enrollments)
         reason = self._rng.choice(("completed", "exited", "cancelled"))
         data = {"workflow_id": workflow, "enrollment_id": enrollment, "reason": reason}
-        return self._step("workflow.enrollment.ended", data)
+        return self._action("workflow.enrollment.ended", data)
 
-    def _goal_event(self) -> _Step:
+    def _goal_event(self) -> _Action:
         rng = self._rng
         late = rng.choice((0.0, 0.0, 0.0, 50.0, 5_000.0))
         kind = rng.randrange(5)
         if kind == 0:
             amount = rng.choice(("19.99", "20.00", "49.99", "50.00", "120.5"))
             currency = rng.choice(("EUR", "EUR", "USD"))
-            return self._step("payment.completed", {"amount": amount, "currency": currency}, late)
+            return self._action("payment.completed", {"amount": amount, "currency": currency}, late)
         if kind == 1:
             calendar = rng.choice(("sales", "support"))
-            return self._step("appointment.booked", {"calendar_id": calendar}, late)
+            return self._action("appointment.booked", {"calendar_id": calendar}, late)
         if kind == 2:
             form = rng.choice(("welcome", "welcome", "survey"))
-            return self._step("form.submitted", {"form_id": form}, late)
+            return self._action("form.submitted", {"form_id": form}, late)
         if kind == 3:
             stage = rng.choice(("live", "live", "trial"))
             data = {"pipeline_id": "main", "stage_id": stage}
-            return self._step("pipeline.stage.changed", data, late)
+            return self._action("pipeline.stage.changed", data, late)
         tag = rng.choice(("Active", "Awake", "Cold"))
-        return self._step("contact.tag.added", {"tag_name": tag}, late)
+        return self._action("contact.tag.added", {"tag_name": tag}, late)
 
-    def _step(self, kind: str, data: dict[str, Any], late: float = 0.0) -> _Step:
-        return _Step(kind, self._tenant, self._contact, data, late)
+    def _action(self, kind: str, data: dict[str, Any], late: float = 0.0) -> _Action:
+        return _Action(kind, self._tenant, self._contact, data, late)
 
 
-def _at(moment: datetime, step: _Step, event_id: str) -> Event:
-    happened = moment - timedelta(seconds=step.late)
-    return _event(step.kind, step.tenant, step.contact, event_id, happened, step.data)
+def _at(moment: datetime, action: _Action, event_id: str) -> Event:
+    happened = moment - timedelta(seconds=action.late)
+    return _event(action.kind, action.tenant, action.contact, event_id, happened, action.data)
 
 
 def _event(
@@ -276,8 +274,7 @@ def _event(
 
 
 def _reordered(rng: random.Random, events: list[Event], share: float) -> list[Event]:
-    """So many of the events, each some places further on, unless that would overtake or be
-    overtaken by another of its contact."""
+    """Move this share of the events back by some places, except past events of the same contact."""
     moved = list(events)
     for _ in range(round(len(events) * share)):
         source = rng.randrange(len(moved))

@@ -1,8 +1,8 @@
-"""The oracle: what goald must have done with what was published, and what it has done.
+"""The oracle: compares the effects that the published events must have with the observed ones.
 
-It knows the published events, the rules, and the reference model, and nothing of goald's
-insides. It looks where goald's users look: in the tables, and in `goald:exits`, where one exit
-may come any number of times under one id.
+It knows the published events, the rules and the reference model, and nothing of goald's
+implementation. It reads the interfaces of goald's users: the tables, and `goald:exits`, in which
+an exit may appear any number of times under one id.
 """
 
 import json
@@ -35,7 +35,7 @@ WHERE a.tenant_id = ANY(%s)
 
 @dataclass(frozen=True)
 class ExitSeen:
-    """What an exit says, without what may differ between two of its publications."""
+    """The content of an exit that is the same in each of its publications."""
 
     id: str
     tenant: str
@@ -43,49 +43,49 @@ class ExitSeen:
     contact: str
     workflow: str
     goals: tuple[str, ...]
-    """By their keys, sorted."""
+    """The keys of the goals, sorted."""
     event_id: str
 
 
 @dataclass
 class Observed:
-    """What is there."""
+    """The observed state."""
 
     exits: dict[Key, list[ExitSeen]] = field(default_factory=lambda: defaultdict(list))
-    """In the order of publication, repeats included."""
+    """In the order of publication, with repetitions."""
     enrollments: dict[Key, tuple[str, str, str]] = field(default_factory=dict)
     """Contact, workflow and status."""
     achievements: dict[tuple[str, str, str], list[tuple[str, str, int, str | None]]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    """By tenant, enrollment and goal: contact, workflow, when, by which event."""
-    buried: list[tuple[str, str]] = field(default_factory=list)
-    """The dead letters: the event's id and the reason."""
+    """For each tenant, enrollment and goal: contact, workflow, time in microseconds, event id."""
+    dead_letters: list[tuple[str, str]] = field(default_factory=list)
+    """Event id and reason of each dead letter."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong, a phrase each. Nothing is, where all three are empty."""
+    """The errors found, one phrase each."""
 
     lost: list[str]
     doubled: list[str]
     unjustified: list[str]
     exits: int = 0
-    """How many there had to be."""
+    """The number of expected exits."""
 
     @property
     def is_clean(self) -> bool:
         return not (self.lost or self.doubled or self.unjustified)
 
     def __str__(self) -> str:
-        named = (("lost", self.lost), ("doubled", self.doubled), ("unjustified", self.unjustified))
+        kinds = (("lost", self.lost), ("doubled", self.doubled), ("unjustified", self.unjustified))
         return "; ".join(
-            f"{len(what)} {name}: {', '.join(what[:3])}" for name, what in named if what
+            f"{len(errors)} {kind}: {', '.join(errors[:3])}" for kind, errors in kinds if errors
         )
 
 
 def observe(client: Client, admin_dsn: str, tenants: Iterable[str]) -> Observed:
-    """Everything of these tenants, from a Redis and a Postgres that are at rest."""
+    """The state of these tenants in Redis and Postgres. goald must be idle."""
     seen = Observed()
     names = list(tenants)
     with psycopg.connect(admin_dsn) as connection:
@@ -95,20 +95,20 @@ def observe(client: Client, admin_dsn: str, tenants: Iterable[str]) -> Observed:
         for row in connection.execute(_ACHIEVEMENTS, [names]):
             seen.achievements[row[0], row[1], row[4]].append((row[2], row[3], row[5], row[6]))
     for _, fields in client.xrange("goald:exits"):
-        found = _exit(json.loads(fields[b"event"]), keys)
-        if found.tenant in names:
-            seen.exits[found.tenant, found.enrollment].append(found)
+        seen_exit = _exit(json.loads(fields[b"event"]), keys)
+        if seen_exit.tenant in names:
+            seen.exits[seen_exit.tenant, seen_exit.enrollment].append(seen_exit)
     for _, fields in client.xrange("goald:dead"):
         reason = fields[b"reason"].decode(errors="replace")
-        seen.buried.append((_event_id(fields[b"event"]), reason))
+        seen.dead_letters.append((_event_id(fields[b"event"]), reason))
     return seen
 
 
 def _event_id(event: bytes) -> str:
-    """The id of an event in JSON or MessagePack; what there is, where it is neither."""
+    """The id of an event in JSON or MessagePack; the first bytes if it is neither."""
     try:
-        found = json.loads(event) if event[:1] == b"{" else msgpack.unpackb(event)
-        return str(found["id"])
+        decoded = json.loads(event) if event[:1] == b"{" else msgpack.unpackb(event)
+        return str(decoded["id"])
     except (ValueError, KeyError, TypeError, msgpack.UnpackException):
         return repr(event[:100])
 
@@ -127,77 +127,81 @@ def _exit(event: dict[str, Any], keys: dict[str, str]) -> ExitSeen:
 
 
 class Oracle:
-    """Judges all that was published to one pair of services, round after round."""
+    """Judges everything that was published to one environment, round after round."""
 
     def __init__(self) -> None:
         self._model = configured_model()
-        self._refused: set[str] = set()
-        """Events that may be in goald:dead."""
+        self._rejected: set[str] = set()
+        """Ids of events that may be dead-lettered."""
         self._deleted: set[tuple[str, str]] = set()
-        """Contacts of whom no payload is kept."""
+        """Contacts whose payloads are redacted."""
         self._forgiven: set[tuple[str, str]] = set()
         self._tenants: set[str] = {tenant for tenant, _ in self._model.workflows}
 
     def feed(self, events: Iterable[Event]) -> None:
-        """These were published after those before, in this order for each contact."""
+        """Add events that were published after the earlier ones, in this order for each contact."""
         for event in events:
             outcome = self._model.feed(event)
             if outcome.rejected is not None:
-                self._refused.add(event["id"])
+                self._rejected.add(event["id"])
             if event["type"] == "contact.deleted":
                 self._deleted.add(contact_of(event))
 
     def feed_garbage(self, payload: bytes) -> None:
-        """This was published, too, and is no event."""
-        self._refused.add(_event_id(payload))
+        """Add a published entry that is not an event."""
+        self._rejected.add(_event_id(payload))
 
     def forgive_the_deleted(self) -> None:
-        """Redis has lost data: of contacts that were deleted by now, goald has kept no exit that
-        it could publish again, as it was asked to."""
+        """Expect no exits of contacts deleted until now, because Redis lost data. goald does not
+        store exits of deleted contacts, so it cannot publish them again."""
         self._forgiven |= self._deleted
 
     def judge(self, client: Client, admin_dsn: str) -> Verdict:
-        """Hold what is there against what must be. Everything must be at rest: published,
-        with nothing left to read."""
+        """Compare the observed state with the expected one. goald must be idle."""
         return self.compare(observe(client, admin_dsn, self._tenants))
 
     def compare(self, seen: Observed) -> Verdict:
-        """The same for what was observed."""
+        """Compare an observed state with the expected one."""
         verdict = Verdict([], [], [], exits=len(self._model.exits))
         self._compare_enrollments(seen, verdict)
         self._compare_exits(seen, verdict)
         self._compare_achievements(seen, verdict)
-        for event_id, reason in seen.buried:
-            if event_id not in self._refused:
-                verdict.lost.append(f"event {event_id} is in goald:dead: {reason}")
+        for event_id, reason in seen.dead_letters:
+            if event_id not in self._rejected:
+                verdict.lost.append(f"event {event_id} was dead-lettered: {reason}")
         return verdict
 
     def _compare_enrollments(self, seen: Observed, verdict: Verdict) -> None:
         for key, each in self._model.enrollments.items():
-            found = seen.enrollments.get(key)
-            if found is None:
+            actual = seen.enrollments.get(key)
+            if actual is None:
                 verdict.lost.append(f"enrollment {key}")
-            elif found[:2] != (each.contact, each.workflow):
-                verdict.unjustified.append(f"enrollment {key} is of {found[:2]}")
-            elif found[2] != each.status:
-                wrong = verdict.lost if found[2] == "active" else verdict.unjustified
-                wrong.append(f"enrollment {key} is {found[2]}, not {each.status}")
+            elif actual[:2] != (each.contact, each.workflow):
+                verdict.unjustified.append(f"enrollment {key} is of {actual[:2]}")
+            elif actual[2] != each.status:
+                wrong = verdict.lost if actual[2] == "active" else verdict.unjustified
+                wrong.append(f"enrollment {key} is {actual[2]}, not {each.status}")
         for key in seen.enrollments.keys() - self._model.enrollments.keys():
             verdict.unjustified.append(f"enrollment {key}")
 
     def _compare_exits(self, seen: Observed, verdict: Verdict) -> None:
         expected = {(each.tenant, each.enrollment): each for each in self._model.exits}
         for key, each in expected.items():
-            found = seen.exits.get(key, [])
-            if not found and (each.tenant, each.contact) not in self._forgiven:
+            exits = seen.exits.get(key, [])
+            if not exits and (each.tenant, each.contact) not in self._forgiven:
                 verdict.lost.append(f"exit of {key}")
-            if len({one.id for one in found}) > 1:
+            if len({seen_exit.id for seen_exit in exits}) > 1:
                 verdict.doubled.append(f"exit of {key}")
-            right = (each.contact, each.workflow, tuple(sorted(each.goal_ids)), each.event_id)
-            for one in set(found):
-                said = (one.contact, one.workflow, one.goals, one.event_id)
-                if said != right:
-                    verdict.unjustified.append(f"exit of {key} says {said}, not {right}")
+            correct = (each.contact, each.workflow, tuple(sorted(each.goal_ids)), each.event_id)
+            for seen_exit in set(exits):
+                actual = (
+                    seen_exit.contact,
+                    seen_exit.workflow,
+                    seen_exit.goals,
+                    seen_exit.event_id,
+                )
+                if actual != correct:
+                    verdict.unjustified.append(f"exit of {key} is {actual}, not {correct}")
         for key in seen.exits.keys() - expected.keys():
             verdict.unjustified.append(f"exit of {key}")
 
@@ -211,14 +215,14 @@ class Oracle:
             )
             for each in self._model.achievements
         }
-        for key, right in expected.items():
-            found = seen.achievements.get(key, [])
-            if not found:
+        for key, correct in expected.items():
+            actual = seen.achievements.get(key, [])
+            if not actual:
                 verdict.lost.append(f"achievement {key}")
-            if len(found) > 1:
+            if len(actual) > 1:
                 verdict.doubled.append(f"achievement {key}")
-            redacted = (*right[:3], None) if (key[0], right[0]) in self._deleted else right
-            if any(one not in (right, redacted) for one in found):
-                verdict.unjustified.append(f"achievement {key} is {found}, not {right}")
+            redacted = (*correct[:3], None) if (key[0], correct[0]) in self._deleted else correct
+            if any(each not in (correct, redacted) for each in actual):
+                verdict.unjustified.append(f"achievement {key} is {actual}, not {correct}")
         for key in seen.achievements.keys() - expected.keys():
             verdict.unjustified.append(f"achievement {key}")

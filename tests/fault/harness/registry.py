@@ -55,7 +55,7 @@ class Round:
 
 @dataclass
 class FaultContext:
-    """What a fault works with."""
+    """The environment, the workload and the random numbers of one injection."""
 
     environment: FaultEnvironment
     workload: Workload

@@ -67,7 +67,7 @@ class _Killable:
             _signal(each, signal.SIGCONT)
 
     def kill(self) -> None:
-        """kill -9 of all processes. Returns when all are gone."""
+        """kill -9 of all processes. Returns when all have ended."""
         processes = self.processes()
         for each in processes:
             _signal(each, signal.SIGKILL)

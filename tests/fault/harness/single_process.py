@@ -92,7 +92,7 @@ class SingleProcess:
             self.start()
 
     def kill(self) -> None:
-        """kill -9. Returns when the process is gone."""
+        """kill -9. Returns when the process has ended."""
         if self._process is not None:
             self._process.kill()
             self._process.join()

@@ -98,7 +98,7 @@ class Workload:
             self._events[at:at] = events
 
     def insert_filler(self, *, effective: bool) -> None:
-        """If everything is sent, add an event: without effect, or one that completes a new
+        """If everything is sent, add an event: without effect, or events that complete a new
         enrollment."""
         if self._next < len(self._events):
             return

@@ -1,4 +1,4 @@
-"""The demo's traffic, held against the rules by the reference model."""
+"""The demo's traffic has the intended outcomes in the reference model."""
 
 import json
 from collections import Counter
@@ -9,13 +9,13 @@ import yaml
 from tests.support.reference.model import Goal, Model
 
 from goald.runtime.demo.tenant import WORKFLOWS
-from goald.runtime.demo.traffic import OPEN_AT_ONCE, TENANT, DemoTraffic
+from goald.runtime.demo.traffic import MAX_OPEN, TENANT, DemoTraffic
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FILE = yaml.safe_load(WORKFLOWS.read_text())
 
 
-def created(count: int, *, started_at: datetime = START, seed: int = 7) -> list[dict[str, Any]]:
+def generate(count: int, *, started_at: datetime = START, seed: int = 7) -> list[dict[str, Any]]:
     traffic = DemoTraffic(seed=seed, started_at=started_at)
     return [traffic.next(started_at + timedelta(seconds=number / 300)) for number in range(count)]
 
@@ -31,9 +31,9 @@ def model_of_the_demo() -> Model:
     return model
 
 
-def test_every_workflow_and_goal_type_is_left_within_5000_events() -> None:
+def test_every_workflow_and_goal_type_has_an_exit_within_5000_events() -> None:
     model = model_of_the_demo()
-    exits = [found for event in created(5_000) for found in model.feed(event).exited]
+    exits = [found for event in generate(5_000) for found in model.feed(event).exited]
     assert {found.workflow for found in exits} == {flow["id"] for flow in FILE["workflows"]}
     assert {found.goal_type for found in exits} == {
         "tag_added",
@@ -44,44 +44,44 @@ def test_every_workflow_and_goal_type_is_left_within_5000_events() -> None:
     }
 
 
-def test_the_first_exit_comes_within_two_seconds() -> None:
+def test_the_first_exit_happens_within_two_seconds() -> None:
     model = model_of_the_demo()
-    assert any(model.feed(event).exited for event in created(600))
+    assert any(model.feed(event).exited for event in generate(600))
 
 
-def test_about_one_event_in_a_hundred_is_refused() -> None:
+def test_about_one_event_in_a_hundred_is_dead_lettered() -> None:
     model = model_of_the_demo()
-    outcomes = [model.feed(event) for event in created(10_000)]
-    refused = [outcome for outcome in outcomes if outcome.rejected is not None]
-    assert 50 <= len(refused) <= 200
+    outcomes = [model.feed(event) for event in generate(10_000)]
+    rejected = [outcome for outcome in outcomes if outcome.rejected is not None]
+    assert 50 <= len(rejected) <= 200
 
 
 def test_every_event_can_be_routed_and_written_as_json() -> None:
-    for event in created(5_000):
+    for event in generate(5_000):
         again = json.loads(json.dumps(event, allow_nan=False))
         assert again["tenantid"] == TENANT
         assert again["data"]["contact_id"]
 
 
-def test_the_same_seed_and_times_make_the_same_events() -> None:
-    assert created(1_000) == created(1_000)
-    assert created(1_000) != created(1_000, seed=8)
+def test_the_same_seed_and_times_generate_the_same_events() -> None:
+    assert generate(1_000) == generate(1_000)
+    assert generate(1_000) != generate(1_000, seed=8)
 
 
-def test_a_later_start_enrols_under_new_ids_the_same_contacts() -> None:
+def test_a_later_start_enrolls_the_same_contacts_under_new_ids() -> None:
     def enrolled(events: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
         data = [event["data"] for event in events if "enrollment_id" in event["data"]]
         return {each["enrollment_id"] for each in data}, {each["contact_id"] for each in data}
 
-    first, contacts = enrolled(created(60_000))
-    second, contacts_again = enrolled(created(60_000, started_at=START + timedelta(hours=1)))
+    first, contacts = enrolled(generate(60_000))
+    second, contacts_again = enrolled(generate(60_000, started_at=START + timedelta(hours=1)))
     assert first
     assert not first & second
     assert contacts & contacts_again
 
 
 def test_some_events_are_sent_twice() -> None:
-    ids = Counter(event["id"] for event in created(5_000))
+    ids = Counter(event["id"] for event in generate(5_000))
     assert max(ids.values()) > 1
 
 
@@ -89,4 +89,4 @@ def test_open_enrollments_stay_bounded() -> None:
     traffic = DemoTraffic(seed=7, started_at=START)
     for _ in range(100_000):
         traffic.next(START)
-    assert 0 < len(traffic._open) <= OPEN_AT_ONCE
+    assert 0 < len(traffic._open) <= MAX_OPEN

@@ -1,4 +1,4 @@
-"""An instance is ready if its supervisor and every process that it started say so."""
+"""An instance is ready if its supervisor and every process that it started are ready."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""How commands find the goald that runs."""
+"""Commands find the running goald."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_the_instance_of_a_data_directory_is_found(tmp_path: Path) -> None:
     assert instance.find(settings(tmp_path)) == running(tmp_path)
 
 
-def test_addresses_that_are_set_win_and_need_no_data_directory(tmp_path: Path) -> None:
+def test_configured_addresses_take_precedence(tmp_path: Path) -> None:
     instance.write(tmp_path, running(tmp_path))
     found = instance.find(
         settings(tmp_path, redis_url="redis://h", postgres_dsn="postgresql://h/g")
@@ -43,12 +43,12 @@ def test_addresses_that_are_set_win_and_need_no_data_directory(tmp_path: Path) -
     assert found == Instance(redis_url="redis://h", postgres_dsn="postgresql://h/g")
 
 
-def test_without_a_running_instance_it_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_running_instance_the_error_has_advice(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"goald serve --embedded.*GOALD_REDIS_URL"):
         instance.find(settings(tmp_path))
 
 
-def test_what_a_killed_run_left_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
+def test_the_file_of_a_killed_run_is_ignored(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         instance.write(tmp_path, running(tmp_path, process.pid))
         assert instance.find(settings(tmp_path)).pid == process.pid
@@ -57,7 +57,7 @@ def test_what_a_killed_run_left_is_not_taken_for_a_running_one(tmp_path: Path) -
         instance.find(settings(tmp_path))
 
 
-def test_another_process_with_the_same_id_is_not_taken_for_it(tmp_path: Path) -> None:
+def test_another_process_with_the_same_id_is_ignored(tmp_path: Path) -> None:
     instance.write(tmp_path, running(tmp_path))
     file = tmp_path / instance.FILE
     written = json.loads(file.read_text())
@@ -67,7 +67,7 @@ def test_another_process_with_the_same_id_is_not_taken_for_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"process": "x", "unknown": 1}'])
-def test_a_file_that_a_crash_left_broken_is_no_instance(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / instance.FILE).write_text(text)
     with pytest.raises(NotFound):
@@ -81,7 +81,7 @@ def test_only_this_user_may_read_the_addresses(tmp_path: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["instance.json"]
 
 
-def test_a_stopped_instance_is_gone(tmp_path: Path) -> None:
+def test_a_stopped_instance_is_not_found(tmp_path: Path) -> None:
     instance.write(tmp_path, running(tmp_path))
     instance.remove(tmp_path)
     instance.remove(tmp_path)
@@ -96,7 +96,7 @@ def test_a_stopped_instance_is_gone(tmp_path: Path) -> None:
         ({"postgres_dsn": "postgresql://h/g"}, "GOALD_REDIS_URL is not"),
     ],
 )
-def test_one_address_alone_is_an_error_and_does_not_mean_the_data_directory(
+def test_one_address_without_the_other_is_an_error(
     tmp_path: Path, given: dict[str, str], missing: str
 ) -> None:
     instance.write(tmp_path, running(tmp_path))

@@ -155,9 +155,9 @@ class RunningWork:
         await self._task
 
     async def answer(self, call: Coroutine[Any, Any, None]) -> None:
-        """Run a call beside the work. If the work ends first, raises ServiceUnavailable if the
-        call cannot be the cause (the work was stopped, or lost its lease or its servers), and
-        ShardDied if it can (D4)."""
+        """Run a call concurrently with the work. If the work ends first, raises
+        ServiceUnavailable if the call cannot be the cause (the work was stopped, or lost its
+        lease or its servers), and ShardDied if it can (D4)."""
         if self._task.done():
             call.close()
             raise ServiceUnavailable("the shard has ended")
@@ -188,13 +188,13 @@ class RunningWork:
 def _may_be_caused_by_event(error: BaseException) -> bool:
     """Whether an event may have made the work fail; False if a server or a lease did."""
     if isinstance(error, BaseExceptionGroup):
-        return any(_may_be_caused_by_event(part) for part in error.exceptions)
+        return any(_may_be_caused_by_event(each) for each in error.exceptions)
     return not (isinstance(error, SERVER_ERRORS) or is_infrastructure_failure(error))
 
 
 def _reasons(error: BaseException) -> list[str]:
     if isinstance(error, BaseExceptionGroup):
-        return [reason for part in error.exceptions for reason in _reasons(part)]
+        return [reason for each in error.exceptions for reason in _reasons(each)]
     return [str(error) if isinstance(error, GoaldError) else repr(error)]
 
 

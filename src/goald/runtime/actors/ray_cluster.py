@@ -105,10 +105,10 @@ class RayCluster:
 
     def kill(self) -> None:
         """Kill all Ray processes of this machine's cluster, with the actors. For a process that
-        exits at once afterwards."""
+        exits immediately afterwards."""
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if any("ray" in part for part in process.cmdline()[:3]):
+                if any("ray" in word for word in process.cmdline()[:3]):
                     process.kill()
 
     def stop(self) -> None:
@@ -150,7 +150,7 @@ class RayCluster:
     def _record_processes(self, record: Callable[[str, int], None]) -> None:
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                if any("ray" in part for part in child.cmdline()[:3]):
+                if any("ray" in word for word in child.cmdline()[:3]):
                     self._processes.append(child)
                     record("ray", child.pid)
 

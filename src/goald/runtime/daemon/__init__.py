@@ -1,1 +1,1 @@
-"""What `goald serve` and `goald api` run, from the first check to the exit code."""
+"""`goald serve` and `goald api`, from the first check to the exit code."""

@@ -1,5 +1,5 @@
-"""What the daemon reports to the person who started it. The daemon reports events; the console
-decides how they look. A run without a terminal has a console too, which writes to the log."""
+"""The interface by which the daemon reports to the person who started it. The daemon reports
+events; the console formats them, on a terminal or for a log."""
 
 from typing import Protocol
 

@@ -19,7 +19,7 @@ from goald.runtime.daemon.console import ServeConsole
 from goald.runtime.daemon.environment import ServiceEnvironment
 from goald.runtime.daemon.leader_runner import LeaderRunner
 from goald.runtime.daemon.readings_watcher import LatestReadings, ReadingsWatcher
-from goald.runtime.daemon.signals import STOP_SIGNALS, end_at_once
+from goald.runtime.daemon.signals import STOP_SIGNALS, end_immediately
 from goald.runtime.demo import tenant as demo_tenant
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.http.server import ApiServer
@@ -131,7 +131,7 @@ class Daemon:
                     if self._options.demo:
                         await self._configure_demo()
                     await heartbeat.send()
-                    self._announce()
+                    self._show_addresses()
                     running += [tasks.create_task(job) for job in self._jobs_once_ready(heartbeat)]
                     await self._stop.wait()
                 for task in running:
@@ -170,7 +170,7 @@ class Daemon:
                 wait.cancel()
         return not self._stop.is_set()
 
-    def _announce(self) -> None:
+    def _show_addresses(self) -> None:
         """Show the addresses on the console, and write them down for other commands."""
         instance = Instance(
             redis_url=self._endpoints.redis_url,
@@ -190,7 +190,7 @@ class Daemon:
             )
 
     def _jobs_from_the_start(self) -> list[Coroutine[Any, Any, None]]:
-        """Jobs that run until cancelled. The first one that fails ends the daemon."""
+        """Jobs that run until cancelled. The first failure ends the daemon."""
         stream_count = StreamCountWatcher(self._processes, self._streams, system_clock())
         jobs = [self._leader.run(), self._readings.run(), stream_count.run()]
         if self._api is not None:
@@ -240,6 +240,6 @@ class Daemon:
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stop.is_set():
-            end_at_once(self._environment.cluster, number)
+            end_immediately(self._environment.cluster, number)
         self._console.stopping(f"on {number.name}: finishing what is in flight")
         self._stop.set()

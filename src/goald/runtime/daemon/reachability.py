@@ -38,19 +38,19 @@ def check_reachable(server: str, url: str, setting: str) -> None:
 def _address(url: str) -> tuple[str, int] | str | None:
     """(host, port), or the path of a Unix socket; None if the URL does not say it plainly."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        split = urlsplit(url)
+        port = split.port
     except ValueError:
         return None
-    if parts.scheme == "unix":
-        return unquote(parts.path) or None
-    default = PORTS.get(parts.scheme)
-    query = parse_qs(parts.query)
+    if split.scheme == "unix":
+        return unquote(split.path) or None
+    default = PORTS.get(split.scheme)
+    query = parse_qs(split.query)
     if default is None or {"host", "hostaddr", "port", "service"} & query.keys():
         return None
-    if not parts.hostname or "," in parts.netloc:
+    if not split.hostname or "," in split.netloc:
         return None
-    return unquote(parts.hostname), port or default
+    return unquote(split.hostname), port or default
 
 
 def _cause(error: OSError) -> str:

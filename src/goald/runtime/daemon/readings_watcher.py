@@ -31,7 +31,7 @@ class LatestReadings:
 
 
 class ReadingsSource(Protocol):
-    """Where readings come from. Raises ServiceUnavailable."""
+    """The source of readings. Raises ServiceUnavailable."""
 
     async def readings(self) -> Readings: ...
 

@@ -13,7 +13,7 @@ from goald.runtime.daemon.console import ServeConsole
 from goald.runtime.daemon.daemon import Daemon, ServeOptions, Urls
 from goald.runtime.daemon.environment import embedded_environment, external_environment
 from goald.runtime.daemon.readings_watcher import LatestReadings
-from goald.runtime.daemon.signals import StartInterrupt, end_at_once_afterwards
+from goald.runtime.daemon.signals import StartInterrupt, end_immediately_afterwards
 from goald.runtime.heartbeat.exporter import Exporter, ReadingsCollector
 from goald.runtime.http.server import api_socket
 from goald.settings import Settings
@@ -24,7 +24,7 @@ METRICS_PORT = 9464
 def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConsole) -> int:
     """Run until SIGTERM or SIGINT, then stop reading, finish what is in flight and return 0,
     within 25 s (D7); return 1 if something was not finished, which is then read again at the
-    next start. A second signal ends the process at once.
+    next start. A second signal ends the process immediately.
 
     Blocks, on the main thread. Raises GoaldError if it cannot start; everything that it had
     started is stopped then.
@@ -47,7 +47,7 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
         ):
             console.step("starting Ray")
             try:
-                with end_at_once_afterwards(environment.cluster):
+                with end_immediately_afterwards(environment.cluster):
                     environment.cluster.start(environment.record)
                     urls = Urls(metrics=exporter.url, api=api_url)
                     options = ServeOptions(embedded=embedded, demo=demo)

@@ -31,16 +31,16 @@ class StartInterrupt:
 
 
 @contextlib.contextmanager
-def end_at_once_afterwards(cluster: RayCluster) -> Iterator[None]:
-    """After the body, a stop signal ends the process and all its children at once."""
+def end_immediately_afterwards(cluster: RayCluster) -> Iterator[None]:
+    """After the body, a stop signal ends the process and all its children immediately."""
     try:
         yield
     finally:
         for number in STOP_SIGNALS:
-            signal.signal(number, lambda received, _: end_at_once(cluster, received))
+            signal.signal(number, lambda received, _: end_immediately(cluster, received))
 
 
-def end_at_once(cluster: RayCluster, number: int) -> None:
+def end_immediately(cluster: RayCluster, number: int) -> None:
     """End this process and all its children without finishing anything. The kernel ends the
     embedded servers, which recover as after any kill."""
     cluster.kill()

@@ -19,7 +19,7 @@ Action: TypeAlias = tuple[str, dict[str, Any]]
 """The type and the data of an event, without the contact."""
 
 CONTACTS = 5_000
-OPEN_AT_ONCE = 2_000
+MAX_OPEN = 2_000
 FEW_OPEN = 40
 """Below this number of open enrollments, about every second event starts one."""
 
@@ -98,7 +98,7 @@ class DemoTraffic:
     def _regular(self, now: datetime) -> Event:
         chance = self._random.random()
         few = len(self._open) < FEW_OPEN
-        if len(self._open) < OPEN_AT_ONCE and chance < (0.5 if few else 0.04):
+        if len(self._open) < MAX_OPEN and chance < (0.5 if few else 0.04):
             return self._enroll(now)
         if self._open and self._random.random() < 0.04:
             return self._advance(now)

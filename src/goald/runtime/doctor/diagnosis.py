@@ -35,10 +35,10 @@ async def examine(
     directory. Takes some seconds if a server does not answer. `inspect_redis`: opens an inspector
     for the server at this URL.
     """
-    for look in (_python, _native, _ray, _embedded):
-        yield await asyncio.to_thread(look)
-    for finding in _places(settings.data_dir.expanduser()):
-        yield finding
+    for check in (_python, _native, _ray, _embedded):
+        yield await asyncio.to_thread(check)
+    for result in _places(settings.data_dir.expanduser()):
+        yield result
     try:
         instance = instances.find(settings)
         redis_url, postgres_dsn = instance.redis_url, instance.postgres_dsn
@@ -55,7 +55,7 @@ async def examine(
     def examine_redis(url: str) -> AsyncIterator[DoctorCheck]:
         return redis(inspect_redis(url))
 
-    for name, address, look_at in (
+    for name, address, examine_server in (
         ("Redis", redis_url, examine_redis),
         ("Postgres", postgres_dsn, partial(postgres, roles=_roles_of_the_daemon(settings))),
     ):
@@ -64,8 +64,8 @@ async def examine(
             yield fail(name, "address not set", f"set {variable}")
             continue
         try:
-            async for finding in look_at(address):
-                yield finding
+            async for result in examine_server(address):
+                yield result
         except Exception as error:  # any error of the library is a result
             text = " ".join(str(error).split()) or type(error).__name__
             yield fail(

@@ -27,7 +27,7 @@ async def redis(inspector: ServerInspector) -> AsyncIterator[DoctorCheck]:
 
 
 def _redis_check(check: ServerCheck) -> DoctorCheck:
-    """A server that may lose data is a warning; one that is too old or read-only is a failure."""
+    """A server that may lose data is a warning; one too old or read-only is a failure."""
     name = f"Redis {check.name}"
     if check.ok:
         return ok(name, check.found)

@@ -3,7 +3,7 @@
 
 -- The login is not a superuser, because superusers bypass even forced row-level security. It
 -- creates the three roles of the schema when it migrates, and then needs SET ROLE for each of them:
--- Postgres 16 and newer grant that to the creator only if createrole_self_grant says so. It does
+-- Postgres 16 and newer grant that to the creator only with createrole_self_grant. It does
 -- not inherit the rights of the roles, so every statement runs as one of them.
 SELECT 'CREATE ROLE goald LOGIN CREATEROLE'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'goald') \gexec

@@ -110,7 +110,7 @@ class Postgres:
             shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _clear_sockets(self) -> None:
-        """Make the socket directory anew. The lock files that a killed server left there are
+        """Create the socket directory again. The lock files of a killed server are
         not asked: the data directory is locked."""
         if self._sockets.exists():
             shutil.rmtree(self._sockets)
@@ -182,7 +182,9 @@ class Postgres:
         self._release_pid_file()
         self._clear_sockets()
         settings = _SETTINGS | {"unix_socket_directories": str(self._sockets)}
-        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        arguments = [
+            argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")
+        ]
         self.server = EmbeddedServer(
             self._data,
             "postgres",

@@ -49,7 +49,9 @@ class Valkey:
             "daemonize": "no",
             "logfile": "",
         }
-        arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        arguments = [
+            argument for name, value in settings.items() for argument in (f"--{name}", value)
+        ]
         self.server = EmbeddedServer(
             self._data,
             "redis",

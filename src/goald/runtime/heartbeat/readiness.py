@@ -19,8 +19,8 @@ def not_ready_reasons(heartbeats: Iterable[Heartbeat], now: datetime) -> list[st
     symptoms; empty if it is ready.
 
     An instance is ready if the supervisor and every process that it started sent a heartbeat
-    within the last 5 s that says so. Without a supervisor there is one reason. A consumer waits
-    for its shards, so shards come before consumers.
+    within the last 5 s, and is ready in it. Without a supervisor there is one reason. A consumer
+    waits for its shards, so shards come before consumers.
     """
     by_field = {heartbeat.field: heartbeat for heartbeat in heartbeats}
     supervisor = by_field.get("supervisor:0")

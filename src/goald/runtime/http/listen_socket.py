@@ -1,5 +1,5 @@
 """A listening TCP socket, bound before anything else is started, so that a port in use ends the
-start at once."""
+start immediately."""
 
 import errno
 import socket

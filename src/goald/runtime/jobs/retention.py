@@ -1,4 +1,4 @@
-"""The daemon's job that creates monthly partitions and drops old ones (GOALD_RETENTION)."""
+"""The job that creates monthly partitions and drops old ones (GOALD_RETENTION)."""
 
 from typing import Protocol
 
@@ -39,7 +39,7 @@ class Retention:
         self._clock = clock
 
     async def run(self) -> None:
-        """Run at once and then every hour, until cancelled. Logs a failure and retries within a
+        """Run immediately and then every hour, until cancelled. Logs a failure and retries within a
         minute; a failure never ends the daemon."""
         try:
             while True:

@@ -1,4 +1,4 @@
-"""The daemon's job that trims streams below what every group has acknowledged (D5)."""
+"""The job that removes fully acknowledged entries from the streams (D5)."""
 
 from typing import Protocol
 
@@ -46,7 +46,7 @@ class Trimming:
         self._clock = clock
 
     async def run(self) -> None:
-        """Run at once and then every 30 s, until cancelled. Logs a failure and retries; a failure
+        """Run immediately and then every 30 s, until cancelled. Logs a failure and retries; it
         never ends the daemon."""
         try:
             while True:

@@ -1,1 +1,1 @@
-"""Who may take a lease, and which instance is the leader."""
+"""Leader election, and the policy for taking over leases."""

@@ -2,8 +2,8 @@
 others are on standby.
 
 The active instance holds the lease `goald:leader`. The epoch of that lease is the number under
-which its actors take slots and streams, and a greater number takes them from a smaller one at
-once. So two instances never hold some of the leases each and wait for each other.
+which its actors take slots and streams, and a greater number takes them from a smaller one
+immediately. So two instances never hold some of the leases each and wait for each other.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class LeaderElection:
         return working.result()
 
     async def release(self) -> None:
-        """Give up the leadership, so that a standby takes over at once. Takes at most
+        """Give up the leadership, so that a standby takes over immediately. Takes at most
         CLOSE_SECONDS: if Postgres does not answer, the lease expires."""
         with contextlib.suppress(RetryableError, LeaseLost, TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):

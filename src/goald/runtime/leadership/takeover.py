@@ -1,4 +1,4 @@
-"""From whom a process may take a lease (D3)."""
+"""Decides whether a process may take over a lease (D3)."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ def this_process(instance: int, role: str) -> LeaseHolder:
     return LeaseHolder(instance, role, host, os.getpid(), _started(os.getpid()), _namespace())
 
 
-def is_gone(process: LeaseHolder, ours: LeaseHolder) -> bool:
+def has_ended(process: LeaseHolder, ours: LeaseHolder) -> bool:
     """Whether a process is known to have ended. Only a process of the same host and PID
     namespace can be."""
     same = (process.host, process.namespace) == (ours.host, ours.namespace)
@@ -30,7 +30,7 @@ class ProcessTakeover:
 
     Takes a lease that has expired; a lease of an earlier instance, because the later one is
     active; a lease of the same role in the same instance, because that process was restarted; and
-    a lease of a process that is gone. Takes the lease of a later instance only if it has expired:
+    a lease of a process that has ended. Takes the lease of a later instance only if it has expired:
     that instance is active, unless its epoch was given in data that Postgres has lost since, and
     epochs are given again (D10).
     """
@@ -39,13 +39,13 @@ class ProcessTakeover:
         self,
         holder: LeaseHolder,
         clock: Clock,
-        is_gone: Callable[[LeaseHolder, LeaseHolder], bool] = is_gone,
+        has_ended: Callable[[LeaseHolder, LeaseHolder], bool] = has_ended,
     ) -> None:
         self.holder = holder
         self._clock = clock
-        self._is_gone = is_gone
+        self._has_ended = has_ended
         self._renewals: dict[int, tuple[float, float]] = {}
-        self.outranked = False
+        self.is_superseded = False
         """Whether a later instance holds the lease, so that this instance is not active."""
         self.refused_holder: str | None = None
         """The process that holds the lease, as a phrase for the operator; None if the lease was
@@ -53,35 +53,35 @@ class ProcessTakeover:
 
     def __call__(self, current: CurrentLease) -> bool:
         owner = LeaseHolder.parse(current.holder)
-        may_take = self._may_take(current, owner)
-        self.refused_holder = None if may_take or owner is None else _phrase(owner)
-        return may_take
+        can_take = self._allows(current, owner)
+        self.refused_holder = None if can_take or owner is None else _phrase(owner)
+        return can_take
 
-    def _may_take(self, current: CurrentLease, owner: LeaseHolder | None) -> bool:
+    def _allows(self, current: CurrentLease, owner: LeaseHolder | None) -> bool:
         is_expired = current.is_expired or self._is_silent(current)
         if owner is not None and owner.instance > self.holder.instance:
-            self.outranked = not is_expired
+            self.is_superseded = not is_expired
             return is_expired
-        self.outranked = False
+        self.is_superseded = False
         return is_expired or (
             owner is not None
             and (
                 owner.instance < self.holder.instance
                 or self._is_predecessor(owner)
-                or self._is_gone(owner, self.holder)
+                or self._has_ended(owner, self.holder)
             )
         )
 
     def _is_predecessor(self, owner: LeaseHolder) -> bool:
-        """Whether the owner is this process, or one that this process replaces. A restarted
+        """Whether the owner is this process or its predecessor. A restarted
         shard replaces the earlier process of its role; an instance replaces no other."""
         if self.holder.role == INSTANCE_ROLE:
             return owner.process == self.holder.process
         return (owner.instance, owner.role) == (self.holder.instance, self.holder.role)
 
     def _is_silent(self, current: CurrentLease) -> bool:
-        """Whether the lease was not renewed for LEASE_SECONDS by our own clock. The server's
-        clock may have been set back."""
+        """Whether the lease was not renewed for LEASE_SECONDS by the clock of this process, because
+        the clock of the server may have been set back."""
         now = self._clock.monotonic()
         renewed, since = self._renewals.get(current.epoch, (current.renewed, now))
         if renewed != current.renewed:
@@ -102,8 +102,8 @@ def _started(pid: int) -> str:
 
 
 def _namespace() -> str:
-    """The PID namespace, which tells the process ids of two containers apart; empty if it is
-    unknown, and then no process is known to be gone."""
+    """The PID namespace, which distinguishes the process ids of two containers; empty if it is
+    unknown, and then no process is known to have ended."""
     with contextlib.suppress(OSError):
         return os.readlink("/proc/self/ns/pid").strip("pid:[]")
     return ""

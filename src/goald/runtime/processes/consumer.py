@@ -219,7 +219,7 @@ class ConsumerProcess:
             await self._heartbeat.send()
 
     def _describe(self) -> dict[str, Any] | None:
-        if self._takeover.outranked:
+        if self._takeover.is_superseded:
             return None  # the same consumer of a later instance sends this heartbeat now
         return {"ready": self.ready, "not_ready_reason": self.not_ready_reason}
 

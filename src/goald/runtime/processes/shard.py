@@ -222,7 +222,7 @@ class ShardProcess:
         await self._heartbeat.remove()
 
     def _describe(self) -> dict[str, Any] | None:
-        if self._takeover.outranked:
+        if self._takeover.is_superseded:
             return None  # the same shard of a later instance sends this heartbeat now
         stats = self._evaluator.stats()
         self._metrics.enrollments.set(stats["enrollments"])

@@ -1,4 +1,4 @@
-"""The start of a process, operation by operation. The heartbeat shows what it waits for."""
+"""The start of a process, operation by operation. The heartbeat shows the operation in progress."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -25,12 +25,13 @@ class StartupSequence:
 
     @property
     def not_ready_reason(self) -> str:
-        """The operation in progress and what it waits for, a short phrase without addresses."""
+        """The operation in progress and the reason for its retries, a short phrase without
+        addresses."""
         return self._not_ready_reason
 
     async def run(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         """The result of the call, once it succeeds. The call must be repeatable. Raises errors
-        that are not retryable at once. `operation`: a short phrase such as "loading
+        that are not retryable immediately. `operation`: a short phrase such as "loading
         enrollments"."""
         self._not_ready_reason = operation
         for pause in pauses():
