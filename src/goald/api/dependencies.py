@@ -38,7 +38,7 @@ class AccessServices:
 
 @dataclass(frozen=True, slots=True)
 class EventServices:
-    """What the routes that send events use."""
+    """The services of the routes that send events."""
 
     publisher: TenantPublisher
     explainer: Explainer

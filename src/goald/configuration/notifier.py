@@ -10,14 +10,14 @@ from goald.domain.errors import ServiceUnavailable
 from goald.ports.outbound import Message
 
 PUBLISH_SECONDS = 1.0
-"""Timeout of a publication. Shards publish what is left: they check the outbox each second."""
+"""Timeout of a publication. Shards publish the rest: they check the outbox each second."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class ChangeNotifier:
     """Publishes committed messages and marks them as published. Never raises: the shards
-    publish what this fails to."""
+    publish the messages that remain."""
 
     def __init__(self, store: ConfigurationStore, outbound: NoticePublisher | None) -> None:
         """`outbound`: None leaves all messages to the shards."""

@@ -48,7 +48,7 @@ class ApplyResult:
 
 
 class ConfigurationService:
-    """Reads and changes the configurations of tenants (E3, E10, R13).
+    """Reads and changes the configurations of tenants (E3, E10).
 
     `actor` is recorded in the audit log. Each call may raise ServiceUnavailable, in which case
     nothing was changed. An edit raises the errors of the function of the same name in `edits`.

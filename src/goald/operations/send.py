@@ -1,30 +1,13 @@
 """Sends one event and finds its effect."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from goald.client import Publisher
-from goald.domain.configuration.goals import LISTENS_TO
 from goald.domain.streams import partition_of
 from goald.operations.effect import EventEffect
 from goald.ports.stream_admin import StreamAdmin
 from goald.redis_keys import event_stream
-
-PROCESSED_TYPES = (
-    *LISTENS_TO.values(),
-    "workflow.enrollment.started",
-    "workflow.enrollment.ended",
-    "workflow.exit.acknowledged",
-    "contact.deleted",
-)
-"""The event types that have an effect. Events of other types are counted and ignored."""
-
-
-def nearest_type(event_type: str) -> str | None:
-    """The processed type that is spelled most like this one, if any is similar."""
-    near = difflib.get_close_matches(event_type, PROCESSED_TYPES, n=1)
-    return near[0] if near else None
 
 
 class EventSender:

@@ -76,4 +76,4 @@ def is_signed(secret: bytes, message_id: str, timestamp: str, signatures: str, b
         return False
     candidates = signatures.split(" ", _MAX_SIGNATURES)[:_MAX_SIGNATURES]
     # Every candidate is compared, so that the position of the match does not show.
-    return sum(hmac.compare_digest(expected, one.encode()) for one in candidates) > 0
+    return sum(hmac.compare_digest(expected, each.encode()) for each in candidates) > 0

@@ -147,9 +147,9 @@ def _field_error(item: dict[str, Any], known: Iterable[str]) -> dict[str, str]:
     if item["type"] == "extra_forbidden":
         detail = unknown_field(str(path[-1]), known if len(path) == 1 else ())
     if place == "body":
-        return {"pointer": "".join(f"/{_escaped(part)}" for part in path), "detail": detail}
-    return {"parameter": ".".join(str(part) for part in path), "detail": detail}
+        return {"pointer": "".join(f"/{_escaped(key)}" for key in path), "detail": detail}
+    return {"parameter": ".".join(str(key) for key in path), "detail": detail}
 
 
-def _escaped(part: object) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
+def _escaped(key: object) -> str:
+    return str(key).replace("~", "~0").replace("/", "~1")

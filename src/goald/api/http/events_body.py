@@ -13,8 +13,8 @@ from goald.domain.event_types import PROCESSED_TYPES
 from goald.pipeline.intake import AcceptedEvent, Intake, intake
 
 JSON: Final = "application/json"
-ONE: Final = "application/cloudevents+json"
-MANY: Final = "application/cloudevents-batch+json"
+SINGLE: Final = "application/cloudevents+json"
+BATCH: Final = "application/cloudevents-batch+json"
 
 
 def documented(schemas: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,12 +35,12 @@ async def event_bytes(request: StrictRequest, *media: str) -> bytes:
 async def read_events(request: StrictRequest, tenant: str, now_us: int) -> Intake:
     """Return the events of a request. Raises InvalidEvent for a body without events, BadRequest if
     the body does not match its content type."""
-    body = await event_bytes(request, JSON, ONE, MANY)
+    body = await event_bytes(request, JSON, SINGLE, BATCH)
     found = intake(body, tenant, now_us)
-    if found.is_list and _media(request) == ONE:
-        raise BadRequest(f"The content type of a list of events is {MANY}")
-    if not found.is_list and _media(request) == MANY:
-        raise BadRequest(f"The content type of a single event is {ONE}")
+    if found.is_list and _media(request) == SINGLE:
+        raise BadRequest(f"The content type of a list of events is {BATCH}")
+    if not found.is_list and _media(request) == BATCH:
+        raise BadRequest(f"The content type of a single event is {SINGLE}")
     return found
 
 

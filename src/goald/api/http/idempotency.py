@@ -108,8 +108,8 @@ async def _with_timeout(call: Awaitable[T]) -> T:
 
 async def _digest(request: Request) -> bytes:
     digest = hashlib.sha256()
-    for part in (request.method, request.url.path, request.url.query):
-        digest.update(f"{len(part)}:{part}".encode())
+    for text in (request.method, request.url.path, request.url.query):
+        digest.update(f"{len(text)}:{text}".encode())
     digest.update(await request.body())
     return digest.digest()
 

@@ -91,7 +91,7 @@ class Listing:
         try:
             padding = "=" * (-len(cursor) % 4)
             digest, *place = json.loads(b64decode(cursor + padding, b"-_", validate=True))
-            found = tuple(_part(*pair) for pair in zip(self.shape, place, strict=True))
+            found = tuple(_position_value(*pair) for pair in zip(self.shape, place, strict=True))
         except (ValueError, TypeError, RecursionError):
             raise _invalid_cursor("is invalid") from None
         if digest != self._digest(found):
@@ -130,8 +130,8 @@ RequestedPage = Annotated[PageQuery, Depends(_page_query)]
 """The parameter type for a route with `limit`, `cursor`, `since` and `until`."""
 
 
-def _part(kind: type, value: Any) -> int | str:
-    """Return a part of a position. Raises ValueError for a value that no row can have."""
+def _position_value(kind: type, value: Any) -> int | str:
+    """Return a value of a position. Raises ValueError for a value that no row can have."""
     if kind is int:
         if type(value) is int and _SMALLEST <= value <= _GREATEST:
             return value

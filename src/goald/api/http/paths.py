@@ -16,8 +16,10 @@ neither a character nor the result of decoding an invalid byte."""
 def routing_path(raw: bytes) -> str:
     """Return the path for route matching: decoded, except for slashes within its segments. Bytes
     that are not UTF-8 become surrogates, which no id may contain."""
-    parts = (unquote_to_bytes(part) for part in _SLASH.split(raw))
-    return _SLASH_PLACEHOLDER.join(part.decode("utf-8", "surrogateescape") for part in parts)
+    segments = (unquote_to_bytes(segment) for segment in _SLASH.split(raw))
+    return _SLASH_PLACEHOLDER.join(
+        segment.decode("utf-8", "surrogateescape") for segment in segments
+    )
 
 
 def _with_slashes(value: object) -> object:

@@ -1,4 +1,4 @@
-"""What request bodies share: strict objects, versions, pages and times."""
+"""Shared types of requests: strict objects, versions, pages and times."""
 
 import re
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""The catalog: the entities that goals may refer to (R13)."""
+"""The catalog: the entities that goals may refer to."""
 
 from typing import Annotated
 from urllib.parse import quote

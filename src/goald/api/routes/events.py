@@ -6,9 +6,9 @@ from goald.api.auth.access import EventWriter, Reads
 from goald.api.dependencies import Deps
 from goald.api.http.bodies import StrictRequest
 from goald.api.http.events_body import (
+    BATCH,
     JSON,
-    MANY,
-    ONE,
+    SINGLE,
     documented,
     event_bytes,
     ignored_types,
@@ -41,7 +41,9 @@ router = Router()
     status_code=202,
     response_model=EventsAccepted,
     responses={202: {"headers": REPLAYED_HEADER}, **responses(409)},
-    openapi_extra=documented({JSON: {"anyOf": [EVENT_REF, EVENTS]}, ONE: EVENT_REF, MANY: EVENTS}),
+    openapi_extra=documented(
+        {JSON: {"anyOf": [EVENT_REF, EVENTS]}, SINGLE: EVENT_REF, BATCH: EVENTS}
+    ),
 )
 async def send_events(
     request: StrictRequest, deps: Deps, caller: EventWriter, idempotent: Idempotent
@@ -81,14 +83,14 @@ async def send_events(
     summary="Evaluate an event without any effect",
     operation_id="explain_event",
     response_model=Explanation,
-    openapi_extra=documented({JSON: EVENT_REF, ONE: EVENT_REF}),
+    openapi_extra=documented({JSON: EVENT_REF, SINGLE: EVENT_REF}),
 )
 async def explain_event(request: StrictRequest, deps: Deps, caller: Reads) -> ExactJson:
     """Evaluates one event against the committed state: every enrollment of its contact and every
     goal of their workflows, with the reason if a goal does not match. Writes nothing. 400, with the
     reason, for an event that would be refused. An event of another tenant is not looked up.
     """
-    event = await event_bytes(request, JSON, ONE)
+    event = await event_bytes(request, JSON, SINGLE)
     found = await deps.events.explainer.explain(caller.tenant_id, event)
     return ExactJson(Explanation.model_validate(found))
 

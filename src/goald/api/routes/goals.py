@@ -1,4 +1,4 @@
-"""Goal types, and the goals of a workflow: at most three (R1, R2, R11, R13)."""
+"""Goal types, and the goals of a workflow: at most three."""
 
 from uuid import UUID
 

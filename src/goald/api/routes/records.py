@@ -1,4 +1,4 @@
-"""Enrollments, achievements and listeners of a workflow (R9, R10, E10)."""
+"""Enrollments, achievements and listeners of a workflow (E10)."""
 
 from typing import Annotated
 from uuid import UUID

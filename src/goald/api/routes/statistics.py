@@ -1,4 +1,4 @@
-"""The statistics of a workflow's goals (R12, E9)."""
+"""The statistics of a workflow's goals (E9)."""
 
 import re
 from datetime import date

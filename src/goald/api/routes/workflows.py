@@ -1,4 +1,4 @@
-"""Workflows: creation, changes, activation (R1, R9, R10, R13)."""
+"""Workflows: creation, changes, activation."""
 
 from urllib.parse import quote
 

@@ -109,7 +109,7 @@ async def _wait(effect: "EventEffect", seconds: float, ignored: bool, as_json: b
 
 def _warn_if_ignored(event_type: str) -> bool:
     """Whether goald ignores events of this type; if so, warns on standard error."""
-    from goald.operations.send import PROCESSED_TYPES, nearest_type
+    from goald.domain.event_types import PROCESSED_TYPES, nearest_type
 
     if event_type in PROCESSED_TYPES:
         return False

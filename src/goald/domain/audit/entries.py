@@ -1,6 +1,6 @@
 """The stored rows and heads of the audit log's hash chains, and the findings about them.
 
-Each row of a chain carries the SHA-256 of its own content and the hash of the row before it. The
+Each row of a chain carries the SHA-256 of its content and the hash of the row before it. The
 hashed text is rebuilt from the columns alone, without anything that the database computes.
 """
 
@@ -24,15 +24,15 @@ FINDING_MEANINGS: dict[FindingKind, str] = {
     "appended": "the row was inserted after the head of the chain, or the head was set back",
     "head modified": "the stored head of the chain is not the hash of its last row",
     "head missing": "the stored head of the chain was deleted",
-    "rewritten": "the row differs from the one that was there when the heads were saved",
-    "lost": "the row was there when the heads were saved, and is not there now",
+    "rewritten": "the row differs from the row at the time when the heads were saved",
+    "lost": "the row existed when the heads were saved, and is missing now",
 }
 """The meaning of each kind of finding, for a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """The last row of a chain, or the last one that was dropped: its number and hash. Number 0:
+    """The last row of a chain, or the last dropped row: its number and hash. Number 0:
     before the first row."""
 
     number: int = 0
@@ -49,7 +49,7 @@ class SavedHead(ChainHead):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What the database stores about the chain of one writer, beside its rows. `start`: the last
+    """The stored state of the chain of one writer, without its rows. `start`: the last
     row of the months that were dropped."""
 
     writer: str
@@ -77,7 +77,7 @@ class ChainEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """A deviation from what was written, at row `number`, or at rows `number` to `last`."""
+    """A deviation from the written log, at row `number`, or at rows `number` to `last`."""
 
     writer: str
     kind: FindingKind

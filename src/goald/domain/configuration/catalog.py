@@ -1,5 +1,5 @@
 """The catalog check: which entities a goal may refer to, and when a workflow may be activated
-(R13)."""
+."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -110,7 +110,7 @@ class Criteria(BaseModel):
         if self.match_any_field in self.model_fields_set and len(self.model_fields_set) > 1:
             others = ", ".join(sorted(self.model_fields_set - {self.match_any_field}))
             raise PydanticCustomError(
-                "any_beside_others",
+                "any_with_others",
                 "{any} matches every event and cannot be combined with {others}",
                 {"any": self.match_any_field, "others": others},
             )

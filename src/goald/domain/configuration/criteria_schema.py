@@ -1,4 +1,4 @@
-"""The criteria of each goal type as JSON Schema, from which an editor can render a form (R2). The
+"""The criteria of each goal type as JSON Schema, from which an editor can render a form. The
 schema accepts exactly what `criteria.read_criteria` accepts."""
 
 from typing import Any, Final
@@ -39,7 +39,7 @@ def _is_set(name: str, *types: str) -> dict[str, Any]:
 
 def _any_or(flag: str, title: str, otherwise: dict[str, Any]) -> dict[str, Any]:
     """Either the flag alone, or other criteria without the flag."""
-    others = {name: _NOT_SET for part in otherwise["anyOf"] for name in part["required"]}
+    others = {name: _NOT_SET for option in otherwise["anyOf"] for name in option["required"]}
     return {
         "oneOf": [
             {"title": title, "required": [flag], "properties": {flag: {"const": True}, **others}},

@@ -192,7 +192,7 @@ def _require_references(row: GoalRow, path: _Path, catalog: Catalog) -> None:
 
 
 def _require_for_activation(rows: Iterable[GoalRow], path: _Path, catalog: Catalog) -> None:
-    """Check the goals that the file does not list when their workflow is activated (R13)."""
+    """Check the goals that the file does not list when their workflow is activated."""
     try:
         catalog.require_for_activation(rows)
     except InvalidConfiguration as error:

@@ -104,7 +104,7 @@ def set_active(
     catalog: Catalog,
     now_us: int,
 ) -> list[ConfigurationChange]:
-    """Activate or deactivate a workflow. Raises InvalidConfiguration if R13 forbids it."""
+    """Activate or deactivate a workflow. Raises InvalidConfiguration if a goal is invalid."""
     before = workflow_of(current, workflow_id)
     expected.require(before)
     changes = change_if_different(before, replace(before, is_active=is_active))
@@ -124,7 +124,7 @@ def add_goal(
     now_us: int,
     new_id: Callable[[], UUID],
 ) -> list[ConfigurationChange]:
-    """Add a goal to a workflow. Raises InvalidConfiguration for a fourth goal (R11) and for a
+    """Add a goal to a workflow. Raises InvalidConfiguration for a fourth goal and for a
     reference that the catalog check refuses, AlreadyExists for a duplicate."""
     workflow = workflow_of(current, workflow_id)
     rows = current.goals.get(workflow_id, [])

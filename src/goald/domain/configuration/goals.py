@@ -1,4 +1,4 @@
-"""Goal types: the event type that each listens to, and the catalog kinds (R2)."""
+"""Goal types: the event type that each listens to, and the catalog kinds."""
 
 from typing import Final, Literal
 

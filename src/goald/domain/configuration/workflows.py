@@ -12,7 +12,7 @@ from goald.domain.streams import OutboundStream
 
 @dataclass(frozen=True, slots=True)
 class RowMetadata:
-    """What the database keeps about a row. Times are in microseconds since the epoch."""
+    """Version and times of a row. Times are in microseconds since the epoch."""
 
     version: int
     """1 for a new row, incremented by each change."""
