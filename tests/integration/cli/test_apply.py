@@ -72,9 +72,9 @@ async def test_shards_are_given_what_the_file_says(
     service: ConfigurationService, store: PostgresShardStore
 ) -> None:
     applied = await service.apply(parse_configuration(FILE))
-    held = await store.configuration(0)
-    assert held.version == applied.version
-    draft, lead = sorted(held.workflows, key=lambda one: one["workflow_id"])
+    current = await store.configuration(0)
+    assert current.version == applied.version
+    draft, lead = sorted(current.workflows, key=lambda each: each["workflow_id"])
     assert (lead["tenant_id"], lead["goal_logic"], lead["is_active"]) == ("acme", "any", True)
     tag, purchase = lead["goals"]
     assert json.loads(tag["criteria"]) == {"tag_name": "Customer"}
@@ -88,11 +88,11 @@ async def test_shards_are_given_what_the_file_says(
 async def test_applying_twice_changes_nothing(
     service: ConfigurationService, store: PostgresShardStore, database: Database
 ) -> None:
-    wanted = parse_configuration(FILE)
-    first = await service.apply(wanted)
+    desired = parse_configuration(FILE)
+    first = await service.apply(desired)
     tables = ("workflows", "workflow_goals", "catalog_entities", "outbox")
     before = [await rows(database, f"SELECT * FROM goald.{name} ORDER BY 1, 2") for name in tables]
-    again = await service.apply(wanted)
+    again = await service.apply(desired)
     assert (again.changes, again.version) == ([], None)
     after = [await rows(database, f"SELECT * FROM goald.{name} ORDER BY 1, 2") for name in tables]
     assert after == before
@@ -118,7 +118,7 @@ async def test_keyed_goal_keeps_its_id_when_its_criteria_change(
     changed = await store.configuration(before.version)
     (lead,) = changed.workflows
     assert json.loads(lead["goals"][1]["criteria"]) == {"min_amount": "250"}
-    was = next(one for one in before.workflows if one["workflow_id"] == "lead-nurturing")
+    was = next(each for each in before.workflows if each["workflow_id"] == "lead-nurturing")
     assert [goal["id"] for goal in lead["goals"]] == [goal["id"] for goal in was["goals"]]
 
 
@@ -133,7 +133,7 @@ async def test_goal_left_out_stays_unless_pruned(
     assert (await service.apply(shorter)).changes == []
     version = (await store.configuration(0)).version
     await service.apply(shorter, prune=True)
-    changed = {one["workflow_id"]: one for one in (await store.configuration(version)).workflows}
+    changed = {each["workflow_id"]: each for each in (await store.configuration(version)).workflows}
     assert [goal["goal_type"] for goal in changed["lead-nurturing"]["goals"]] == ["tag_added"]
     assert changed["draft"]["goals"] == []
     deleted = await rows(
@@ -154,8 +154,10 @@ async def test_first_activation_sets_effective_from_and_later_ones_keep_it(
             await service.apply(
                 parse_configuration(FILE.replace("active: true", f"active: {active}"))
             )
-            held = await store.configuration(0)
-            lead = next(one for one in held.workflows if one["workflow_id"] == "lead-nurturing")
+            current = await store.configuration(0)
+            lead = next(
+                each for each in current.workflows if each["workflow_id"] == "lead-nurturing"
+            )
             effective.append(lead["goals"][0]["effective_from"])
             await clock.advance(10)
         assert effective == [None] + [clock.now_us() - 30_000_000] * 3
@@ -163,7 +165,7 @@ async def test_first_activation_sets_effective_from_and_later_ones_keep_it(
         await service.close()
 
 
-async def test_notices_tell_of_goals_and_activation(
+async def test_notices_report_goals_and_activation(
     service: ConfigurationService, store: PostgresShardStore
 ) -> None:
     await service.apply(parse_configuration(FILE))
@@ -230,7 +232,7 @@ async def test_activation_checks_the_goals_that_are_held(service: ConfigurationS
         )
 
 
-async def test_two_editors_at_once_leave_at_most_three_goals(database: Database) -> None:
+async def test_two_concurrent_editors_leave_at_most_three_goals(database: Database) -> None:
     services = [configuration_service(database.dsn) for _ in range(4)]
     try:
         texts = [
@@ -249,7 +251,7 @@ async def test_two_editors_at_once_leave_at_most_three_goals(database: Database)
         for service in services:
             await service.close()
     refused = [result for result in results if isinstance(result, BaseException)]
-    assert [type(one) for one in refused] == [InvalidFile]
+    assert [type(each) for each in refused] == [InvalidFile]
     goals = await rows(database, "SELECT position FROM goald.workflow_goals ORDER BY 1")
     assert goals == [(0,), (1,), (2,)]
 
@@ -302,9 +304,9 @@ def test_command_checks_the_catalog_as_it_is_set_and_says_who_applied(
         actor for (actor,) in asyncio.run(rows(database, "SELECT actor FROM goald.audit_log"))
     }
     with redis.Redis.from_url(redis_url) as client:
-        told = client.xlen(CONTROL)
+        notifications = client.xlen(CONTROL)
     if code == 0:
-        assert (actors, told) == ({f"cli:{getpass.getuser()}"}, 1)
+        assert (actors, notifications) == ({f"cli:{getpass.getuser()}"}, 1)
     else:
         assert "Referenced form does not exist" in ran.err
-        assert (actors, told) == (set(), 0)
+        assert (actors, notifications) == (set(), 0)

@@ -47,13 +47,13 @@ def test_command_ends_with_1_and_says_what_a_finding_means(
     code, answer = verify()
     assert code == 1
     assert not answer["intact"]
-    (one,) = answer["findings"]
-    assert (one["chain"], one["number"], one["last_number"]) == ("slots/0", 4, 5)
+    (finding,) = answer["findings"]
+    assert (finding["chain"], finding["number"], finding["last_number"]) == ("slots/0", 4, 5)
     assert main(["audit", "verify"]) == 1
-    shown = capsys.readouterr().out
-    assert "NOT intact" in shown
-    assert "4-5" in shown
-    assert "the row was deleted" in shown
+    output = capsys.readouterr().out
+    assert "NOT intact" in output
+    assert "4-5" in output
+    assert "the row was deleted" in output
 
 
 def test_saved_heads_reveal_a_log_rewritten_with_its_own_heads(
@@ -67,31 +67,33 @@ def test_saved_heads_reveal_a_log_rewritten_with_its_own_heads(
     assert verify()[0] == 0
     code, answer = verify("--heads", str(saved))
     assert code == 1
-    assert [(one["chain"], one["finding"]) for one in answer["findings"]] == [
+    assert [(finding["chain"], finding["finding"]) for finding in answer["findings"]] == [
         ("tenant/zeta", "rewritten")
     ]
 
 
 @pytest.mark.parametrize(
-    ("chain", "left"), [("slots/0", 7), ("slots/0", 0), ("tenant/acme", 0), ("tenant/zeta", 1)]
+    ("chain", "last"), [("slots/0", 7), ("slots/0", 0), ("tenant/acme", 0), ("tenant/zeta", 1)]
 )
 def test_saved_heads_reveal_a_chain_truncated_with_its_own_head(
-    log: Database, verify: Callable[..., tuple[int, Any]], tmp_path: Path, chain: str, left: int
+    log: Database, verify: Callable[..., tuple[int, Any]], tmp_path: Path, chain: str, last: int
 ) -> None:
     saved = tmp_path / "heads.json"
     verify("--save-heads", str(saved))
-    tamper(log, f"DELETE FROM goald.audit_log WHERE writer = '{chain}' AND number > {left}")
+    tamper(log, f"DELETE FROM goald.audit_log WHERE writer = '{chain}' AND number > {last}")
     tamper(
         log,
         f"DELETE FROM goald.audit_heads WHERE writer = '{chain}'"
-        if not left
+        if not last
         else "UPDATE goald.audit_heads h SET number = l.number, hash = l.hash FROM goald.audit_log"
-        f" l WHERE l.writer = h.writer AND h.writer = '{chain}' AND l.number = {left}",
+        f" l WHERE l.writer = h.writer AND h.writer = '{chain}' AND l.number = {last}",
     )
     assert verify()[0] == 0
     code, answer = verify("--heads", str(saved))
     assert code == 1
-    assert [(one["chain"], one["finding"]) for one in answer["findings"]] == [(chain, "lost")]
+    assert [(finding["chain"], finding["finding"]) for finding in answer["findings"]] == [
+        (chain, "lost")
+    ]
 
 
 def rewrite_last_of_tenant(log: Database) -> None:
@@ -145,7 +147,7 @@ def test_database_without_a_log_says_what_to_do(
 def test_a_login_without_the_owner_role_is_refused_with_advice(
     log: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    login = "audit_test_nobody"
+    login = "audit_test_no_roles"
     with psycopg.connect(log.admin_dsn, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE {login} LOGIN".encode())
         try:

@@ -64,7 +64,7 @@ def test_serve_without_addresses_names_what_is_missing(run: Callable[..., Ran]) 
     assert "GOALD_REDIS_URL is not set" in ran.err
 
 
-def test_services_that_are_away_end_with_3(
+def test_unreachable_servers_end_a_command_with_3(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GOALD_REDIS_URL", f"unix://{tmp_path}/none.sock")
@@ -119,26 +119,26 @@ def test_apply_makes_shows_and_repeats(
         ("create", "goal"),
         ("create", "goal"),
     ]
-    made = run("apply", "w.yaml")
-    assert made.code == 0, made.err
-    assert "nurture / won" in made.out
+    applied = run("apply", "w.yaml")
+    assert applied.code == 0, applied.err
+    assert "nurture / won" in applied.out
     assert (
         "3 changes made for acme. No shard is running: the change applies when goald starts."
-        in made.out
+        in applied.out
     )
     assert "Nothing to do: acme matches the file." in run("apply", "w.yaml").out
 
 
-def test_apply_shows_what_changes_and_deletes_only_when_told(
+def test_apply_shows_the_changes_and_deletes_only_with_prune(
     run: Callable[..., Ran], streams: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "w.yaml").write_text(FILE)
     assert run("apply", "w.yaml").code == 0
     fewer = "\n".join(FILE.splitlines()[:-1]).replace("Customer", "Member")
     (tmp_path / "w.yaml").write_text(fewer)
-    shown = run("apply", "w.yaml", "--dry-run").out
-    assert "criteria: {tag_name: Customer} -> {tag_name: Member}" in shown
-    assert "delete" not in shown
+    output = run("apply", "w.yaml", "--dry-run").out
+    assert "criteria: {tag_name: Customer} -> {tag_name: Member}" in output
+    assert "delete" not in output
     pruned = run("apply", "w.yaml", "--prune", "--json").json
     assert [each["action"] for each in pruned["changes"]].count("delete") == 1
     assert pruned["shards"] == {"ready": 0, "live": 0}
@@ -164,9 +164,9 @@ def test_status_without_a_daemon_is_not_ready_and_says_why(
     assert ran.json["lag"] == 1
     assert {"name": "goald:events:2", "length": 1, "pending": 0, "lag": 1} in ran.json["streams"]
     assert ran.json["redis_url"] == os.environ["GOALD_REDIS_URL"]
-    shown = run("status")
-    assert shown.code == 4
-    assert "NOT READY: goald serve is not running" in shown.out
+    output = run("status")
+    assert output.code == 4
+    assert "NOT READY: goald serve is not running" in output.out
 
 
 def test_doctor_finds_the_embedded_services_in_order(run: Callable[..., Ran], streams: Any) -> None:
@@ -205,7 +205,7 @@ def test_doctor_asks_a_login_for_the_roles_that_no_other_has(
             admin.execute("DROP ROLE only_engine")
 
 
-def test_doctor_fails_where_a_service_is_away(
+def test_doctor_fails_if_a_server_is_unreachable(
     run: Callable[..., Ran], streams: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GOALD_REDIS_URL", f"unix://{tmp_path}/none.sock")

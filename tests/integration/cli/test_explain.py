@@ -84,9 +84,9 @@ def test_and_why_not(explain: Callable[..., Ran]) -> None:
 
 
 def test_a_program_reads_json(explain: Callable[..., Ran]) -> None:
-    told = explain(payment(), "--json").json
-    assert told["matched"] is True
-    assert [row["status"] for row in told["enrollments"]] == ["active", "completed_goal"]
+    explanation = explain(payment(), "--json").json
+    assert explanation["matched"] is True
+    assert [row["status"] for row in explanation["enrollments"]] == ["active", "completed_goal"]
 
 
 def test_an_event_without_a_tenant_needs_one(explain: Callable[..., Ran]) -> None:
@@ -97,9 +97,9 @@ def test_an_event_without_a_tenant_needs_one(explain: Callable[..., Ran]) -> Non
     assert explain(bare, "--tenant", "acme", "--json").json["matched"] is True
 
 
-def test_another_tenant_than_the_events_is_told_nothing(explain: Callable[..., Ran]) -> None:
-    told = explain(payment(), "--tenant", "globex", "--json").json
-    assert (told["reason"], told["enrollments"]) == ("other tenant's", [])
+def test_another_tenant_receives_no_explanation(explain: Callable[..., Ran]) -> None:
+    explanation = explain(payment(), "--tenant", "globex", "--json").json
+    assert (explanation["reason"], explanation["enrollments"]) == ("other tenant's", [])
 
 
 def test_the_event_may_come_by_standard_input(
@@ -110,22 +110,22 @@ def test_the_event_may_come_by_standard_input(
 
 
 @pytest.mark.parametrize(
-    ("event", "complaint"),
+    ("event", "message"),
     [
         ("{", "not JSON"),
         (payment(time="yesterday"), "time: not an RFC 3339 time"),
         (json.dumps([payment()]), "names no tenant"),
     ],
 )
-def test_a_bad_event_is_told_in_one_line(
-    explain: Callable[..., Ran], event: Any, complaint: str
+def test_a_bad_event_is_reported_in_one_line(
+    explain: Callable[..., Ran], event: Any, message: str
 ) -> None:
     ran = explain(event)
     assert ran.code != 0
-    assert complaint in ran.err
+    assert message in ran.err
     assert ran.err.count("\n") == 1
 
 
-def test_a_file_that_is_not_there_is_named(explain: Callable[..., Ran], run: Any) -> None:
+def test_a_missing_file_is_named(explain: Callable[..., Ran], run: Any) -> None:
     ran = run("explain", "nowhere.json")
     assert (ran.code, "nowhere.json" in ran.err) == (1, True)

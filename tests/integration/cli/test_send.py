@@ -134,7 +134,7 @@ def test_replay_starts_at_a_line(run: Callable[..., Ran], streams: Any, tmp_path
     assert {event["id"] for event in events_in(streams)} == {"e-8", "e-9"}
 
 
-def test_replay_of_a_file_that_is_not_there(run: Callable[..., Ran], streams: Any) -> None:
+def test_replay_of_a_missing_file(run: Callable[..., Ran], streams: Any) -> None:
     ran = run("replay", "none.jsonl")
     assert ran.code == 1
     assert "Cannot read none.jsonl: No such file or directory." in ran.err

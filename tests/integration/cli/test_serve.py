@@ -23,7 +23,7 @@ DEADLINE_S = 120.0
 
 
 class Daemon:
-    """A running `goald serve --embedded --demo`, and what it has printed."""
+    """A running `goald serve --embedded --demo`, with its output."""
 
     def __init__(self, data_dir: Path) -> None:
         kept = {name: value for name, value in os.environ.items() if "GOALD_" not in name}
@@ -155,7 +155,7 @@ def test_apply_answers_when_every_shard_has_it(daemon: Daemon, tmp_path: Path) -
 
 def test_the_metrics_of_every_process_are_served(daemon: Daemon) -> None:
     url = json.loads(daemon.run("status", "--json").stdout)["metrics_url"]
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own address
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - a local address
         text = answer.read().decode()
     assert "goald_ready 1.0" in text
     assert re.search(r'goald_exits_total\{index="1",role="shard"\} [1-9]', text)

@@ -21,12 +21,12 @@ from goald.redis_keys import NEXT_STREAMS, STREAM_COUNT, event_stream
 def at_redis(monkeypatch: pytest.MonkeyPatch, clean: None, redis_url: str) -> Iterator[Any]:
     """A Redis that commands find, and nothing else there."""
     monkeypatch.setenv("GOALD_REDIS_URL", redis_url)
-    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://goald@127.0.0.1:1/none")
     with blocking.Redis.from_url(redis_url) as client:
         yield client
 
 
-def test_the_number_changes_at_once_if_every_event_is_acknowledged(
+def test_the_number_changes_immediately_if_every_event_is_acknowledged(
     at_redis: Any, run: Callable[..., Ran]
 ) -> None:
     ran = run("streams", "set", "6")
@@ -35,8 +35,8 @@ def test_the_number_changes_at_once_if_every_event_is_acknowledged(
     assert "GOALD_STREAMS=6" in ran.out
     assert at_redis.get(STREAM_COUNT) == b"6"
     assert run("streams", "set", "6", "--json").json == {"streams": 6, "before": 6}
-    shown = run("streams", "--json").json
-    assert (shown["count"], shown["changing_to"], len(shown["streams"])) == (6, None, 6)
+    overview = run("streams", "--json").json
+    assert (overview["count"], overview["changing_to"], len(overview["streams"])) == (6, None, 6)
 
 
 def test_nothing_changes_if_an_event_remains_and_producers_continue(
@@ -102,7 +102,7 @@ def test_an_event_sent_while_the_number_changes_is_found_where_it_went(at_redis:
 
 
 def _until_it_waits(client: Any, process: "subprocess.Popen[bytes]") -> None:
-    """Until the publisher of the process has asked, and was told to wait."""
+    """Until the publisher of the process waits for the change."""
 
     def asked() -> int:
         return int(client.info("commandstats").get("cmdstat_eval", {}).get("calls", 0))
@@ -126,11 +126,11 @@ workflows:
 
 def metrics_of(daemon: Daemon) -> str:
     url = json.loads(daemon.run("status", "--json").stdout)["metrics_url"]
-    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own address
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - a local address
         return str(answer.read().decode())
 
 
-def test_a_running_goald_ends_for_the_new_number_and_goes_on_with_it(
+def test_a_running_goald_exits_and_continues_with_the_new_number(
     make_daemon: Callable[..., Daemon],
 ) -> None:
     daemon = make_daemon(keep="0")
@@ -158,6 +158,6 @@ def test_a_running_goald_ends_for_the_new_number_and_goes_on_with_it(
         daemon.until("trimmed stream", lambda: client.xrange(first, "-", "+", 1) != oldest)
     daemon.until("its count", lambda: "goald_stream_trimmed_total{" in metrics_of(daemon))
     assert {exit_.contact_id for exit_ in daemon.exits("acme")} == set(contacts)
-    shown = json.loads(daemon.run("streams", "--json").stdout)
-    assert shown["count"] == 7
-    assert all(each["length"] and not each["lag"] for each in shown["streams"])
+    overview = json.loads(daemon.run("streams", "--json").stdout)
+    assert overview["count"] == 7
+    assert all(each["length"] and not each["lag"] for each in overview["streams"])

@@ -15,8 +15,8 @@ def test_tail_prints_what_is_there_from_the_start(run: Callable[..., Ran], strea
     streams.xadd("goald:exits", {"event": an_exit("c-3")})
     ran = run("tail", "exits", "--from-start", "--count", "2", "--tenant", "acme", "--json")
     assert [line["data"]["contact_id"] for line in ran.lines] == ["c-1", "c-3"]
-    shown = run("tail", "exits", "--from-start", "--count", "3").out
-    assert shown.count("leaves nurture") == 3
+    output = run("tail", "exits", "--from-start", "--count", "3").out
+    assert output.count("leaves nurture") == 3
 
 
 def test_tail_follows_and_exits_with_0_when_its_reader_exits(streams: Any) -> None:

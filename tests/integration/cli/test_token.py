@@ -1,4 +1,4 @@
-"""`goald token`: what it signs, with which secret, and what it refuses."""
+"""`goald token`: claims, secrets and refused arguments."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ ASKED = ("--tenant", "acme", "--scope", "workflows:read events:write")
 
 
 def verified(token: str, secret: str = SECRET, issuer: str = "goald") -> Caller:
-    """Who the API takes the bearer for. Raises Unauthorized."""
+    """The caller that the API sees. Raises Unauthorized."""
     settings = TokenSettings(
         algorithm="HS256", issuer=issuer, audience="goald", secret=SecretStr(secret)
     )
@@ -60,15 +60,13 @@ def test_it_is_made_out_to_who_runs_the_command(
 @pytest.mark.parametrize(
     ("given", "seconds"), [("90s", 90), ("30m", 1_800), ("12h", 43_200), ("7d", 604_800)]
 )
-def test_it_lives_as_long_as_it_is_told_to(
-    run: Callable[..., Ran], given: str, seconds: int
-) -> None:
+def test_it_lives_as_long_as_requested(run: Callable[..., Ran], given: str, seconds: int) -> None:
     assert lifetime(run("token", *ASKED, "--expires", given).out.strip()) == seconds
 
 
 @pytest.mark.usefixtures("with_secret")
 @pytest.mark.parametrize(
-    ("words", "named"),
+    ("words", "expected"),
     [
         (("--tenant", "acme", "--scope", "workflows:write"), "unknown: workflows:write"),
         (("--tenant", "acme", "--scope", " "), "workflows:edit"),
@@ -80,12 +78,12 @@ def test_it_lives_as_long_as_it_is_told_to(
         ((*ASKED, "--expires", "99999d"), "--expires"),
     ],
 )
-def test_what_the_api_would_not_take_is_refused(
-    run: Callable[..., Ran], words: tuple[str, ...], named: str
+def test_arguments_that_the_api_would_refuse_are_refused(
+    run: Callable[..., Ran], words: tuple[str, ...], expected: str
 ) -> None:
     ran = run("token", *words)
     assert ran.code == 2
-    assert named in ran.err
+    assert expected in ran.err
     assert ran.out == ""
 
 
@@ -102,15 +100,15 @@ def test_the_secret_of_the_data_directory_signs_where_no_other_is_set(
     run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOALD_DATA_DIR", str(tmp_path))
-    made = token_secret(tmp_path).get_secret_value()
-    assert verified(run("token", *ASKED).out.strip(), made).tenant_id == "acme"
-    assert token_secret(tmp_path).get_secret_value() == made
+    created = token_secret(tmp_path).get_secret_value()
+    assert verified(run("token", *ASKED).out.strip(), created).tenant_id == "acme"
+    assert token_secret(tmp_path).get_secret_value() == created
     monkeypatch.setenv("GOALD_JWT_SECRET", SECRET)
     assert verified(run("token", *ASKED).out.strip()).tenant_id == "acme"
 
 
 @pytest.mark.usefixtures("clean")
-def test_the_data_directory_has_no_part_in_services_of_ones_own(
+def test_the_data_directory_is_ignored_if_both_addresses_are_set(
     run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such a token would be refused by the API that the settings mean."""
@@ -143,8 +141,8 @@ def test_tokens_that_another_signs_are_not_made(
     assert ran.out == ""
 
 
-def test_a_secret_that_a_crash_left_half_written_is_made_anew(tmp_path: Path) -> None:
+def test_a_secret_cut_short_by_a_crash_is_created_again(tmp_path: Path) -> None:
     (tmp_path / "token-secret").write_text("half")
-    made = token_secret(tmp_path).get_secret_value()
-    assert len(made) >= 43
-    assert token_secret(tmp_path).get_secret_value() == made
+    created = token_secret(tmp_path).get_secret_value()
+    assert len(created) >= 43
+    assert token_secret(tmp_path).get_secret_value() == created

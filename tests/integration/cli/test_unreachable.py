@@ -1,4 +1,4 @@
-"""What every command says if its server cannot be reached, or if there is no goald."""
+"""Every command reports an unreachable server, and a missing goald, with a cause and advice."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ def test_an_unreachable_redis_is_named_with_cause_and_advice(
     ],
     ids=str,
 )
-@pytest.mark.parametrize("own", [True, False], ids=["login of its own", "login of the daemon"])
+@pytest.mark.parametrize("own", [True, False], ids=["separate login", "the daemon's login"])
 @pytest.mark.usefixtures("files")
 def test_an_unreachable_postgres_is_named_with_cause_and_advice(
     run: Callable[..., Ran],

@@ -20,7 +20,7 @@ DEADLINE_S = 20
 
 
 class BodyFailed(Exception):
-    """What the body of a loop raises."""
+    """Raised by the body of a loop."""
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ async def test_a_reader_survives_a_broken_network_and_loses_nothing(
     assert seen == [f"x-{n}" for n in range(12)]
 
 
-async def test_a_reader_goes_on_after_redis_lost_everything(
+async def test_a_reader_continues_after_redis_lost_everything(
     any_redis_url: str, client: Any
 ) -> None:
     async with reader(any_redis_url) as exits:

@@ -71,9 +71,7 @@ async def test_each_event_goes_to_its_contacts_stream_in_order(
             assert numbers == sorted(numbers)
 
 
-async def test_the_number_of_streams_is_the_one_that_redis_holds(
-    any_redis_url: str, client: Any
-) -> None:
+async def test_events_follow_the_stored_number_of_streams(any_redis_url: str, client: Any) -> None:
     await client.set("goald:streams", 1)
     async with Publisher(any_redis_url) as publisher:
         await publisher.publish_many(tag(f"c-{n}", n) for n in range(20))
@@ -106,11 +104,11 @@ async def test_the_settings_of_a_client_are_taken_over(any_redis_url: str, clien
 
 async def test_events_can_be_sent_as_messagepack(any_redis_url: str, client: Any) -> None:
     await client.set("goald:streams", 1)
-    made = tag("c-1", 1)
+    envelope = tag("c-1", 1)
     async with Publisher(any_redis_url, format="msgpack") as publisher:
-        await publisher.publish(made)
+        await publisher.publish(envelope)
     ((_, fields),) = await client.xrange("goald:events:0")
-    assert msgpack.unpackb(fields[b"event"]) == made
+    assert msgpack.unpackb(fields[b"event"]) == envelope
 
 
 async def test_a_full_buffer_makes_publish_wait(proxy: Proxy, client: Any) -> None:
@@ -128,7 +126,7 @@ async def test_a_full_buffer_makes_publish_wait(proxy: Proxy, client: Any) -> No
 
 
 async def test_a_batch_that_failed_is_sent_before_anything_later(proxy: Proxy, client: Any) -> None:
-    """The network breaks again and again, also after Redis took a batch and before it said
+    """The network breaks again and again, also after Redis took a batch and before it message
     so: every event arrives, and by first arrival in order."""
     await client.set("goald:streams", 1)
     async with Publisher(proxy.url) as publisher:
@@ -188,7 +186,7 @@ async def test_a_full_redis_is_waited_out(any_redis_url: str, client: Any) -> No
     assert sum(map(len, (await sent(client)).values())) == 1
 
 
-async def test_what_can_never_succeed_is_said_at_once(any_redis_url: str, client: Any) -> None:
+async def test_a_permanent_failure_is_raised_immediately(any_redis_url: str, client: Any) -> None:
     await client.set("goald:streams", 1)
     await client.set("goald:events:0", "not a stream")
     publisher = Publisher(any_redis_url, patience_s=3_600)
@@ -200,7 +198,7 @@ async def test_what_can_never_succeed_is_said_at_once(any_redis_url: str, client
 
 
 def test_an_event_made_here_is_a_cloudevent_with_its_contact() -> None:
-    made = event(
+    envelope = event(
         "payment.completed",
         "acme",
         "c-1",
@@ -210,7 +208,7 @@ def test_an_event_made_here_is_a_cloudevent_with_its_contact() -> None:
         source="shop",
         traceparent="00-1-2-01",
     )
-    assert made == {
+    assert envelope == {
         "specversion": "1.0",
         "id": "e-1",
         "source": "shop",
@@ -223,7 +221,7 @@ def test_an_event_made_here_is_a_cloudevent_with_its_contact() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"id": ""}, "id"),
         ({"type": 7}, "type"),
@@ -239,10 +237,10 @@ def test_an_event_made_here_is_a_cloudevent_with_its_contact() -> None:
     ],
 )
 async def test_an_event_that_goald_would_refuse_is_not_taken(
-    redis_url: str, change: dict[str, Any], said: str
+    redis_url: str, change: dict[str, Any], message: str
 ) -> None:
     async with Publisher(redis_url) as publisher:
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             await publisher.publish({**tag("c-1", 1), **change})
     async with Redis.from_url(redis_url) as client:
         assert await client.keys("goald:events:*") == []

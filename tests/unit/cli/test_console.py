@@ -1,4 +1,4 @@
-"""What a person sees of `goald serve`, and how commands end."""
+"""The terminal output of `goald serve`, and the exit codes of commands."""
 
 import io
 import json
@@ -46,7 +46,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def seen(terminal: Terminal) -> list[str]:
-    """The lines that stand on the terminal in the end."""
+    """The lines on the terminal at the end."""
     return [line.rsplit("\r\x1b[K", 1)[-1] for line in terminal.getvalue().split("\n")]
 
 
@@ -124,18 +124,18 @@ def test_stopping_takes_the_live_line_off(terminal: Terminal) -> None:
     console = TerminalConsole(out=terminal, clock=Clock())
     console.step("starting Postgres")
     console.tick(BUSY)
-    console.problem("Redis is away")
+    console.problem("Redis is unreachable")
     console.stopping("on SIGTERM")
     assert seen(terminal) == [
         "  starting Postgres ...",
-        "! Redis is away",
+        "! Redis is unreachable",
         "Stopping on SIGTERM ...",
         "",
     ]
 
 
 @pytest.mark.parametrize(
-    ("address", "shown"),
+    ("address", "expected"),
     [
         (None, ""),
         ("redis://h:6379/0", "redis://h:6379/0"),
@@ -145,8 +145,8 @@ def test_stopping_takes_the_live_line_off(terminal: Terminal) -> None:
         ("host=h password='a b' dbname=g", "host=h password=*** dbname=g"),
     ],
 )
-def test_passwords_are_masked(address: str | None, shown: str) -> None:
-    assert masked(address) == shown
+def test_passwords_are_masked(address: str | None, expected: str) -> None:
+    assert masked(address) == expected
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_debug_shows_where_an_error_came_from(
 
 @pytest.fixture
 def logging_as_before() -> Iterator[None]:
-    """Whatever a test sets up is taken back."""
+    """Restore the configuration of the logs."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -206,13 +206,13 @@ def logging_as_before() -> Iterator[None]:
 def logged(style: str, stream: io.StringIO) -> str:
     logs.configure("info", style, stream)
     log = structlog.get_logger("goald.test")
-    log.debug("not shown")
+    log.debug("not expected")
     log.info("started", shards=2)
     return stream.getvalue()
 
 
 @pytest.mark.usefixtures("logging_as_before")
-def test_logs_are_json_where_nobody_looks_on() -> None:
+def test_logs_are_json_without_a_terminal() -> None:
     line = json.loads(logged("auto", io.StringIO()))
     assert line["event"] == "started"
     assert (line["shards"], line["level"], line["logger"]) == (2, "info", "goald.test")

@@ -18,18 +18,18 @@ def dead_letter() -> TailedEntry:
     return TailedEntry(DEAD, "1-1", {"event": body, "reason": b"tenantid: not an id"})
 
 
-def is_harmless(shown: str) -> bool:
-    return shown.isascii() and all(each.isprintable() or each == "\n" for each in shown)
+def is_harmless(output: str) -> bool:
+    return output.isascii() and all(each.isprintable() or each == "\n" for each in output)
 
 
 def test_a_line_of_a_dead_letter_is_one_line_and_holds_no_controls(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     say(entry_as_line(dead_letter()))
-    shown = capsys.readouterr().out
-    assert is_harmless(shown)
-    assert shown.count("\n") == 1
-    assert r"acme\x1b]0;pwned\x07\x9b31m\nforged \ud800" in shown
+    output = capsys.readouterr().out
+    assert is_harmless(output)
+    assert output.count("\n") == 1
+    assert r"acme\x1b]0;pwned\x07\x9b31m\nforged \ud800" in output
 
 
 def test_a_table_holds_no_controls(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,6 +39,6 @@ def test_a_table_holds_no_controls(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_holds_no_controls_and_stays_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"tenant": NASTY, **entry_as_json(dead_letter())}, lines=True)
-    shown = capsys.readouterr().out
-    assert is_harmless(shown)
-    assert json.loads(shown)["tenant"] == NASTY
+    output = capsys.readouterr().out
+    assert is_harmless(output)
+    assert json.loads(output)["tenant"] == NASTY

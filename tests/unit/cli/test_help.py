@@ -23,10 +23,10 @@ def test_help_shows_flags_as_flags(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*words, "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert "--help" in shown
-    assert "<bool>" not in shown
-    assert "Usage: goald" in shown
+    output = capsys.readouterr().out
+    assert "--help" in output
+    assert "<bool>" not in output
+    assert "Usage: goald" in output
 
 
 def test_help_starts_without_ray_and_database_drivers() -> None:
