@@ -39,13 +39,13 @@ SLOTS: int
 """256: the fixed number of partitions of (tenant, contact)."""
 
 def slot_of(tenant_id: str, contact_id: str) -> int:
-    """crc32(tenant + 0x1F + contact) mod 256 (design 2, step 2)."""
+    """crc32(tenant + 0x1F + contact) mod 256 (docs/reference/streams.md)."""
 
 def exit_id(tenant_id: str, enrollment_id: str) -> str:
-    """The derived id of an enrollment's exit: the same for every repeat (3.1)."""
+    """The derived id of an enrollment's exit: the same for every repetition."""
 
 def achievement_id(tenant_id: str, enrollment_id: str, goal_id: str) -> str:
-    """The derived id of an achievement (3.1)."""
+    """The derived id of an achievement."""
 
 def buffer_entries(buffer: bytes) -> list[tuple[bytes, bytes]]:
     """(entry id, the event's bytes) of a buffer, in order. ValueError where it is none."""

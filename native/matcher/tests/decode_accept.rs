@@ -1,4 +1,4 @@
-//! What each type of event says, in both encodings (§3.1).
+//! The contents of each event type, in both encodings (docs/asyncapi.yaml).
 
 mod decode_support;
 

@@ -1,5 +1,5 @@
 """Two tenants share two connections, and callers go away in the middle: nothing of the one is
-ever seen by the other (3.3, D8)."""
+ever seen by the other (D8)."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-//! What an event says: the attributes, and the fields that its type reads (§3.1).
+//! The contents of an event: its attributes, and the fields that its type reads (docs/asyncapi.yaml).
 
 use super::envelope::Fields;
 use super::id::is_id;

@@ -3,7 +3,7 @@
 use crate::event::limits::ID_CHARS;
 use crate::wire::is_printable_ascii;
 
-/// Whether `text` can be an id of the platform (§3.1): 1 to 128 characters, none of them a
+/// Whether `text` can be an id of the platform (D9): 1 to 128 characters, none of them a
 /// control character. Eight bytes at a time; only text
 /// beyond ASCII is taken apart.
 #[must_use]

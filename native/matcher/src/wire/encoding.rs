@@ -3,7 +3,7 @@
 use crate::event::limits::EVENT_BYTES;
 use crate::event::reject::{Reason, Reject};
 
-/// The two encodings of the envelope (§3.1).
+/// The two encodings of the envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     MessagePack,

@@ -1,5 +1,5 @@
 """How many streams there are, how far behind goald is, and whether Redis is set up to keep
-what it is given (3.2, 3.5, D10)."""
+what it is given (D10)."""
 
 from typing import Any
 

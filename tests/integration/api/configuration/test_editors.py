@@ -1,4 +1,4 @@
-"""Several editors at once: one wins, the others are told, and no limit is passed (3.4, R13)."""
+"""Several editors at once: one wins, the others are told, and no limit is passed (R13)."""
 
 import asyncio
 from collections import Counter

@@ -1,5 +1,5 @@
 """Enrollments by calls in place of events: each call becomes the event that a platform would have
-published (3.4, E5)."""
+published (E5)."""
 
 import json
 from typing import Any

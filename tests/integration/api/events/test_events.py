@@ -1,4 +1,4 @@
-"""Events over HTTP (3.4): what is taken is on the streams when the answer comes, and what is
+"""Events over HTTP: what is taken is on the streams when the answer comes, and what is
 refused is refused in the words of goald:dead."""
 
 import gzip

@@ -1,4 +1,4 @@
-"""The dry run over HTTP: every reason in its place, and nothing written (3.4)."""
+"""The dry run over HTTP: every reason in its place, and nothing written."""
 
 from collections.abc import Callable
 from pathlib import Path

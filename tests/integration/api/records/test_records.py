@@ -1,4 +1,4 @@
-"""Lists of enrollments and achievements over HTTP, and what listens (3.4)."""
+"""Lists of enrollments and achievements over HTTP, and what listens."""
 
 import json
 from collections.abc import Callable

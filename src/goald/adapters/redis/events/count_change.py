@@ -1,4 +1,4 @@
-"""Changing the number of event streams, between two events of any contact (3.2).
+"""Changing the number of event streams, between two events of any contact.
 
 A contact's events are in order within one stream. Another number puts them into another one,
 so everything sent by the old number has to have taken effect before anything is sent by the
