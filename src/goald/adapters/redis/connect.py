@@ -1,4 +1,4 @@
-"""A client for all that is not in the way of the data: status, doctor, dead letters."""
+"""A Redis client for everything outside the data path: status, doctor, dead letters."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,22 +16,22 @@ from goald.adapters.redis.wire import is_refusal
 from goald.domain.errors import ServiceUnavailable
 
 Client: TypeAlias = Any
-"""A `redis.asyncio.Redis` as `connect` makes it; redis-py's own types of what it gives
-back cover both protocols and text besides bytes, and so fit neither."""
+"""A `redis.asyncio.Redis` as `connect` creates it. redis-py's types of replies cover both
+protocols, text and bytes, so they do not fit."""
 
 
 _TIMEOUT_S = 10.0
 
 
 def connect(url: str) -> Client:
-    """A client whose replies are bytes, in RESP 2. Does not connect; to be closed with
-    `aclose`. Bound to one event loop.
+    """A client whose replies are bytes, in RESP 2. Does not connect; close it with `aclose`.
+    Bound to one event loop.
 
-    It has no time-out of its own, since redis-py's loses cancellations under Python 3.11
-    (by `asyncio.wait_for`): its calls go in `service_errors`.
+    The client has no timeout, because redis-py's loses cancellations under Python 3.11 (by
+    `asyncio.wait_for`). Call it within `service_errors`, which has one.
     """
     pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 1))
-    pool.connection_kwargs.update(  # Here, for what the URL says wins over arguments.
+    pool.connection_kwargs.update(  # Set here, because the URL overrides arguments.
         protocol=2, decode_responses=False, socket_timeout=None
     )
     return Redis.from_pool(pool)
@@ -39,8 +39,8 @@ def connect(url: str) -> Client:
 
 @asynccontextmanager
 async def service_errors() -> AsyncIterator[None]:
-    """Turns what says that Redis is gone, full or read-only into ServiceUnavailable (D6);
-    it is gone where it does not answer within 10 s."""
+    """Raises ServiceUnavailable for errors that say that Redis is unreachable, full or read-only
+    (D6), and if the body takes longer than 10 s."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             yield

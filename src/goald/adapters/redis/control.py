@@ -9,17 +9,17 @@ _END: Command = ("XREVRANGE", CONTROL, "+", "-", "COUNT", 1)
 
 
 class RedisControlStream:
-    """`ports.ControlStream` over Redis. Holds its connection while it waits. Bound to one
-    event loop."""
+    """`ports.ControlStream` over Redis. Occupies its connection while it waits. Bound to one event
+    loop."""
 
     def __init__(self, url: str, *, timeout: float = 10.0) -> None:
-        """`timeout`: seconds for a call beside its waiting. Does not connect."""
+        """`timeout`: seconds for a call, without its waiting time. Does not connect."""
         self._wire = Wire(url, timeout=timeout)
         self._timeout = timeout
         self._seen: bytes | None = None
 
     async def wait(self, seconds: float) -> None:
-        # Forgotten until the reply is here: after an error or a cancellation the stream may
+        # Unknown until the reply arrives: after an error or a cancellation, the stream may
         # be another.
         seen, self._seen = self._seen, None
         if seen is None:
@@ -27,8 +27,7 @@ class RedisControlStream:
         else:
             milliseconds = max(1, int(seconds * 1000))  # 0 would be for ever
             read = ("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", CONTROL, seen)
-            # The end is read right after, in one write: of many changes that came together
-            # the caller hears once.
+            # The end is read in the same write, so that many changes wake the caller once.
             found, end = await self._wire.ask(read, _END, within=seconds + self._timeout)
             checked(found)
         self._seen = _id_of(checked(end))
@@ -39,5 +38,5 @@ class RedisControlStream:
 
 
 def _id_of(entries: list[Any]) -> bytes:
-    """The id of the stream's last entry; of an empty stream, that before all."""
+    """The id of the last entry; `0-0` for an empty stream."""
     return bytes(entries[0][0]) if entries else b"0-0"

@@ -19,7 +19,8 @@ from goald.redis_keys import DEAD, FIELD, OUTBOUND, SERVER_IDENTITY, watermark_k
 _MESSAGES_PER_WRITE = 1_000
 _BYTES_PER_WRITE = 4 << 20
 _BOUNDS: dict[OutboundStream, Command] = {OutboundStream.CONTROL: ("MAXLEN", "~", 10_000)}
-"""Streams whose oldest entries go: who was not there when they came has no use for them."""
+"""Streams whose oldest entries are trimmed when a message is added, because only waiting readers
+use them."""
 
 _CONFIRM = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
@@ -31,7 +32,7 @@ return 1
 
 
 class RedisOutbound:
-    """`ports.Outbound` over Redis. Calls wait for each other. Bound to one event loop."""
+    """`ports.Outbound` over Redis. Calls execute one after another. Bound to one event loop."""
 
     def __init__(
         self,
@@ -41,8 +42,8 @@ class RedisOutbound:
         dead_max_bytes: int = 256 << 20,
         timeout: float = 10.0,
     ) -> None:
-        """`dead_max_bytes`: about how much memory of Redis dead letters may take, the oldest
-        going first (D5). Does not connect."""
+        """`dead_max_bytes`: how much memory of Redis dead letters may use, approximately; the
+        oldest are dropped first (D5). Does not connect."""
         self._wire = Wire(url, timeout=timeout)
         self._clock = clock
         self._dead = DeadBound(self._wire, dead_max_bytes)
@@ -62,14 +63,14 @@ class RedisOutbound:
             for message in messages
         ]
         if position is not None:
-            # Behind them on the same connection: no server has it that lacks them.
+            # After the messages on the same connection: a server with it has the messages.
             commands.append(("GETSET", watermark_key(position.slots), position.number))
         before = await self._append(commands)
         return int(before or 0) if position is not None else 0
 
     async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
         at = rfc3339(self._clock.now_us())
-        for part in self._dead.parts(letters):
+        for batch in self._dead.batches(letters):
             await self._append(
                 [
                     (
@@ -84,11 +85,11 @@ class RedisOutbound:
                             at,
                         ),
                     )
-                    for letter in part
+                    for letter in batch
                 ]
             )
-            with contextlib.suppress(ServiceUnavailable):  # they are buried; the next make room
-                await self._dead.make_room(part)
+            with contextlib.suppress(ServiceUnavailable):  # they are stored; the next call trims
+                await self._dead.make_room(batch)
 
     async def server_identity(self, slots: SlotRange) -> ServerIdentity:
         info, recorded, published = await self._wire.ask(
@@ -96,16 +97,16 @@ class RedisOutbound:
             ("HGET", SERVER_IDENTITY, str(slots)),
             ("GET", watermark_key(slots)),
         )
-        recorded = _taken(recorded)
+        recorded = _accepted(recorded)
         return ServerIdentity(
             run_id=_run_id(info),
             recorded=recorded.decode() if recorded is not None else None,
-            published=int(_taken(published) or 0),
+            published=int(_accepted(published) or 0),
         )
 
     async def begin_republish(self, slots: SlotRange, token: str) -> None:
         (reply,) = await self._wire.ask(("HSET", SERVER_IDENTITY, str(slots), token))
-        _taken(reply)
+        _accepted(reply)
 
     async def complete_republish(self, position: PublishedWatermark, token: str, name: str) -> bool:
         slots = str(position.slots)
@@ -113,23 +114,23 @@ class RedisOutbound:
         (reply,) = await self._wire.ask(
             ("EVAL", _CONFIRM, len(keys), *keys, slots, token, name, position.number)
         )
-        return bool(_taken(reply))
+        return bool(_accepted(reply))
 
     async def close(self) -> None:
         """Close the connection."""
         await self._wire.close()
 
     async def _append(self, commands: Sequence[Command]) -> Any:
-        """Have every command carried out; the last reply."""
+        """Execute the commands in order, in bounded writes. Returns the last reply."""
         reply: Any = None
         for some in _writes(commands):
             for reply in await self._wire.ask(*some):
-                _taken(reply)
+                _accepted(reply)
         return reply
 
 
 def _writes(commands: Sequence[Command]) -> Iterator[list[Command]]:
-    """The commands in pieces, each small enough to be sent and taken in one go."""
+    """The commands in chunks that are small enough for one write."""
     some: list[Command] = []
     size = 0
     for command in commands:
@@ -142,18 +143,18 @@ def _writes(commands: Sequence[Command]) -> Iterator[list[Command]]:
         yield some
 
 
-def _taken(reply: Any) -> Any:
-    """A reply that is not an error: else nothing counts as done."""
+def _accepted(reply: Any) -> Any:
+    """The reply; raises ServiceUnavailable if it is an error."""
     if isinstance(reply, RedisError):
-        raise ServiceUnavailable(f"Redis did not take a message: {reply}") from reply
+        raise ServiceUnavailable(f"Redis rejected a message: {reply}") from reply
     return reply
 
 
 def _run_id(info: bytes | Exception) -> str:
-    """Of the reply to INFO; empty where the login may not ask."""
+    """The run id in the reply to INFO; empty if the login may not call INFO."""
     if isinstance(info, NoPermissionError):
         return ""
-    for line in _taken(info).splitlines():
+    for line in _accepted(info).splitlines():
         name, _, value = line.partition(b":")
         if name == b"run_id":
             return str(value.decode())

@@ -1,4 +1,4 @@
-"""One connection to Redis that can never take one command's reply for another's."""
+"""One connection to Redis that can never confuse the replies of two commands."""
 
 import asyncio
 from typing import Any, TypeAlias
@@ -19,24 +19,23 @@ Command: TypeAlias = tuple[str | bytes | int, ...]
 
 _REFUSALS = (ReadOnlyError, OutOfMemoryError, ClusterDownError)
 _REFUSAL_CODES = frozenset({"MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED"})
-"""Redis will not write now, or serves nobody for a script, or has become a replica under a wait;
-redis-py has no type for these."""
+"""Redis cannot write now, is busy with a script, or became a replica during a wait. redis-py has no
+types for these."""
 
 
 def code_of(error: Exception) -> str:
-    """The code that begins a Redis error, such as `NOGROUP`, where redis-py has no type
-    for it and so leaves it at the head of the text."""
+    """The code of a Redis error, such as `NOGROUP`, for errors that redis-py has no type for."""
     return str(error).split(" ", 1)[0]
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether the server is there, but full, read-only, or unable to keep what it is given."""
+    """Whether the server is reachable, but full, read-only, or unable to persist."""
     return isinstance(error, _REFUSALS) or code_of(error) in _REFUSAL_CODES
 
 
 def checked(reply: Any) -> Any:
-    """A reply that is not an error. Raises ServiceUnavailable for a refusal, and any other
-    error as it is: it is a fault of ours or of the server's set-up."""
+    """The reply. Raises ServiceUnavailable for a refusal, and any other error unchanged, because it
+    is a fault of goald or of the server's configuration."""
     if isinstance(reply, Exception):
         if is_refusal(reply):
             raise ServiceUnavailable(f"Redis refuses: {reply}") from reply
@@ -45,19 +44,19 @@ def checked(reply: Any) -> Any:
 
 
 class Wire:
-    """Sends commands in one write and gives back their replies, raw: bytes, integers, lists.
+    """Sends commands in one write and returns their raw replies: bytes, integers, lists.
 
-    redis-py opens the connection (URL, TLS, passwords); its callbacks, which would make
-    Python objects of every entry, are left out. RESP 2, so that replies have one shape.
+    redis-py opens the connection (URL, TLS, passwords). Its response callbacks, which would
+    create Python objects for every entry, are not used. RESP 2, so that replies have one shape.
 
-    A call that is cancelled, times out or fails drops the connection, and the next call
-    opens another: a late reply has nowhere to go. Calls wait for each other. Bound to one
+    A call that is cancelled, times out or fails closes the connection, and the next call opens
+    a new one, so that a late reply is never read. Calls execute one after another. Bound to one
     event loop.
     """
 
     def __init__(self, url: str, *, timeout: float = 10.0) -> None:
-        """`url`: redis://, rediss:// or unix://. `timeout`: seconds for a call, connecting
-        included. Does not connect."""
+        """`url`: redis://, rediss:// or unix://. `timeout`: seconds for a call, including
+        connecting. Does not connect."""
         self._pool = ConnectionPool.from_url(url)
         self._pool.connection_kwargs.update(
             protocol=2, decode_responses=False, socket_timeout=None, socket_connect_timeout=timeout
@@ -67,10 +66,11 @@ class Wire:
         self._busy = asyncio.Lock()
 
     async def ask(self, *commands: Command, within: float | None = None) -> list[Any]:
-        """The reply to each command, in their order, in at most `within` seconds (else those
-        given to the constructor). An error reply comes back as an exception, in its
-        place. Raises ServiceUnavailable where no full set of replies came; the commands
-        may have been carried out all the same."""
+        """The replies to the commands, in order, within `within` seconds (default: the timeout).
+
+        An error reply is returned as an exception in its place. Raises ServiceUnavailable if
+        not all replies arrived; the commands may have been executed.
+        """
         packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
         async with self._busy:
             complete = False
@@ -102,6 +102,6 @@ class Wire:
             await connection.disconnect(nowait=True)
 
     async def close(self) -> None:
-        """Close the connection. A later call would open another."""
+        """Close the connection. A later call opens a new one."""
         async with self._busy:
             await self._drop()

@@ -1,4 +1,4 @@
-"""The bound of `goald:dead`, in bytes (D5)."""
+"""Keeps `goald:dead` within a bound in bytes (D5)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,13 +7,13 @@ from goald.ports.outbound import DeadLetter
 from goald.redis_keys import DEAD, DEAD_DROPPED
 
 _STEP = 16
-"""A sixteenth of the bound may come between two looks, and is made free by one."""
+"""The stream is checked after each sixteenth of the bound, and trimmed to a sixteenth below it."""
 _OVERHEAD_BYTES = 200
-"""What an entry takes beside its event, about."""
+"""The approximate overhead of an entry."""
 _LARGEST_BYTES = 66_000
-"""Of an entry whose event is as large as may be (D9)."""
+"""The size of an entry with the largest valid event (D9)."""
 _AT_ONCE_BYTES = 8 << 20
-"""What one step takes out, about: Redis serves nobody else meanwhile."""
+"""The approximate size that one call deletes, during which Redis is blocked."""
 _LETTERS = 1_000
 
 _MAKE_ROOM = """
@@ -43,23 +43,23 @@ end
 if dropped > 0 then redis.pcall('INCRBY', KEYS[2], dropped) end
 return more
 """
-"""Takes the oldest letters out where all of them together take more than the bound, and counts
-them; 1 where it is to be called again. A server that does not tell how much memory a key takes
-is held to a number of letters that fits if each is as large as may be. To take out is allowed
-where Redis is full; to count is not, and is left."""
+"""Deletes and counts the oldest dead letters if the stream exceeds the bound. Returns 1 if it
+must be called again. If the server does not report the memory of a key, the stream is limited to
+the number of entries that fit if each has the largest size. A full Redis allows deleting;
+counting may fail and is then skipped."""
 
 
 class DeadBound:
-    """Keeps `goald:dead` to a number of bytes, about: those of Redis' memory."""
+    """Keeps `goald:dead` within a number of bytes of Redis memory, approximately."""
 
     def __init__(self, wire: Wire, max_bytes: int) -> None:
         self._wire = wire
         self._max_bytes = max_bytes
         self._free = max_bytes // _STEP
-        self._buried = self._free  # so that what was there before is looked at too
+        self._added = self._free  # so that the first call checks existing entries
 
-    def parts(self, letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
-        """The letters in parts, in order, that may come between two looks."""
+    def batches(self, letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
+        """The letters in order, in batches that may be added between two checks."""
         start = size = 0
         for number, letter in enumerate(letters):
             size += len(letter.event)
@@ -69,11 +69,11 @@ class DeadBound:
         if start < len(letters):
             yield letters[start:]
 
-    async def make_room(self, buried: Sequence[DeadLetter]) -> None:
-        """To be called when these are buried. Looks only now and then. Raises
-        ServiceUnavailable; the next call looks then."""
-        self._buried += sum(len(letter.event) + _OVERHEAD_BYTES for letter in buried)
-        if self._buried < self._free:
+    async def make_room(self, added: Sequence[DeadLetter]) -> None:
+        """Call this after these letters were added. Checks the stream only after enough bytes were
+        added. Raises ServiceUnavailable; the next call then checks."""
+        self._added += sum(len(letter.event) + _OVERHEAD_BYTES for letter in added)
+        if self._added < self._free:
             return
         fitting = self._max_bytes // _LARGEST_BYTES
         limits = self._max_bytes, self._free, _AT_ONCE_BYTES, fitting
@@ -81,4 +81,4 @@ class DeadBound:
         while more:
             (reply,) = await self._wire.ask(("EVAL", _MAKE_ROOM, 2, DEAD, DEAD_DROPPED, *limits))
             more = bool(checked(reply))
-        self._buried = 0
+        self._added = 0

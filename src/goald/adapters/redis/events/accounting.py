@@ -1,4 +1,4 @@
-"""How many entries a stream was given up to a position, and how many of them went unread."""
+"""Counts the entries that were added to a stream, and those deleted before they were read."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +7,12 @@ from goald.adapters.redis.events.entry_ids import order
 
 
 class Account:
-    """What one reader has had of a stream, against what the server says it was given.
+    """Compares what one reader has read from a stream with what the server has added to it.
 
-    Redis from 7 on counts the entries that were ever added. A reader that knows how many of
-    them lie up to its position knows how many lie above, and where it also knows how many are
-    still there, what is missing was deleted before it could be read. Before 7 nothing counts
-    what was added, so only a stream that is empty above the position tells that something is
-    missing, and not how much.
+    Redis 7 and later count the entries that were ever added. The number added after the
+    reader's position, minus the number still present, is the number of entries that were deleted
+    unread. Earlier versions do not count added entries: a loss shows only if the stream is empty
+    after the position, and not its size.
     """
 
     def __init__(self) -> None:
@@ -21,29 +20,29 @@ class Account:
         self._read: int | None = None
         self._acknowledged: int | None = None
         self._gaps: list[tuple[bytes, int]] = []
-        """Entries that went unread, behind which position."""
-        self._told = b"0-0"
+        """(position, how many entries after it were deleted unread)."""
+        self._reported = b"0-0"
 
     def begin(
         self, position: bytes, group: Mapping[bytes, Any], stream: Mapping[bytes, Any]
     ) -> int | None:
-        """Begin at a group's position, by what XINFO says of both; how many entries were added
-        up to there, None where nobody knows."""
+        """Start at the position of a group, with the XINFO of both. Returns how many entries were
+        added up to it; None if unknown."""
         total = _before(position, group, stream)
         self._read_to, self._read, self._acknowledged = position, total, total
         self._gaps.clear()
-        self._told = b"0-0"
+        self._reported = b"0-0"
         return total
 
     def has_read(self, after: bytes, entries: int, last: bytes) -> None:
-        """Entries above `after` were read, in one go up to `last`."""
+        """Record a read: `entries` entries after `after`, up to `last`."""
         if self._read is not None:
             self._read = self._read + entries if after == self._read_to else None
         self._read_to = last
 
     def up_to(self, position: bytes, entries: int) -> int | None:
-        """How many were added up to here, `entries` having been read since the last that was
-        acknowledged."""
+        """How many entries were added up to this position, `entries` of which were read since the
+        last acknowledgement; None if unknown."""
         if self._acknowledged is None:
             return None
         return self._acknowledged + entries + sum(lost for _, lost in self._passed(position))
@@ -54,8 +53,8 @@ class Account:
         self._gaps = [gap for gap in self._gaps if gap not in passed]
 
     def missing(self, after: bytes, stream: Mapping[bytes, Any]) -> int:
-        """How many entries above `after` were deleted, as far as can be told now and was not
-        told before. `stream`: what XINFO says, with nothing read since."""
+        """How many entries after `after` were deleted unread and not reported before, as far as is
+        known. `stream`: the XINFO of the stream, with nothing read since."""
         if b"entries-added" not in stream:
             return self._missing_uncounted(after, stream)
         unread = _unread(after, stream)
@@ -73,9 +72,9 @@ class Account:
 
     def _missing_uncounted(self, after: bytes, stream: Mapping[bytes, Any]) -> int:
         last: bytes = stream[b"last-generated-id"]
-        if stream[b"length"] or order(last) <= max(order(after), order(self._told)):
+        if stream[b"length"] or order(last) <= max(order(after), order(self._reported)):
             return 0
-        self._told = last
+        self._reported = last
         return 1
 
     def _passed(self, position: bytes) -> list[tuple[bytes, int]]:
@@ -83,7 +82,7 @@ class Account:
 
 
 def _unread(after: bytes, stream: Mapping[bytes, Any]) -> int | None:
-    """How many entries lie above `after`; None where that would have to be counted."""
+    """How many entries follow `after`; None if they would have to be counted."""
     first, last = stream[b"first-entry"], stream[b"last-entry"]
     if first is None or order(first[0]) > order(after):
         return int(stream[b"length"])

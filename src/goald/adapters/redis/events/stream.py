@@ -11,13 +11,13 @@ from goald.domain.leases import StreamLease
 from goald.ports.event_stream import RawEntry, ReaderStart
 from goald.redis_keys import GROUP, attempts_key, epoch_key
 
-_CLAIM = """
+_FENCE = """
 local held = redis.call('GET', KEYS[1])
 if held and tonumber(held) > tonumber(ARGV[1]) then return held end
 if held ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) end
 return false
 """
-"""Sets the epoch unless a later one is there, which it then returns."""
+"""Sets the epoch unless a later one is stored, which it then returns."""
 
 _COUNT = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
@@ -25,20 +25,20 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
 end
 return {redis.call('HINCRBY', KEYS[1], ARGV[3], 1), redis.call('HEXISTS', KEYS[1], 'entry')}
 """
-"""Counts on in a field, as long as another says the same as before, else from 1 on."""
+"""Increments a counter. Resets it first if the value that it belongs to has changed."""
 
 
 class RedisEventStream:
     """`ports.EventStream` over Redis.
 
-    To read is a plain XREAD, to acknowledge is to move the group's position; both only while
-    the stream's epoch is ours. Nothing is ever pending in Redis (decision 0010). Reading,
-    waiting and acknowledging have a connection each and may go on at once. Bound to one
-    event loop.
+    It reads with a plain XREAD and acknowledges by moving the position of the group, both only
+    while the stored epoch is that of the lease. The group has no pending entries (decision
+    0010). Reading, waiting and acknowledging use separate connections and may run concurrently.
+    Bound to one event loop.
     """
 
     def __init__(self, url: str, stream: str, *, timeout: float = 10.0) -> None:
-        """`stream`: the key, `goald:events:{p}`. `timeout`: seconds for one call. Does not
+        """`stream`: the key, `goald:events:{p}`. `timeout`: seconds for a call. Does not
         connect."""
         self._name = stream
         self._epoch_key = epoch_key(stream)
@@ -50,9 +50,9 @@ class RedisEventStream:
         self._lease: StreamLease | None = None
         self._account = Account()
         self._position = b"0-0"
-        """Up to where everything is acknowledged."""
-        self._aimed_at = b"0-0"
-        """The same, if the acknowledgement that was last asked for has taken effect."""
+        """The acknowledged position."""
+        self._requested_position = b"0-0"
+        """The acknowledged position once the last requested acknowledgement has taken effect."""
 
     @property
     def name(self) -> str:
@@ -63,10 +63,10 @@ class RedisEventStream:
         return int(checked(held) or 0)
 
     async def fence(self, lease: StreamLease) -> bytes:
-        """Claiming twice with the same lease is harmless."""
-        # That the group is there already is no fault; any other shows in the replies after.
+        """As `ports.EventStream.fence`; sent in one write."""
+        # The group may exist already. Any other error also shows in the following replies.
         claimed, _, groups, stream, server = await self._wire.ask(
-            ("EVAL", _CLAIM, 1, self._epoch_key, lease.epoch),
+            ("EVAL", _FENCE, 1, self._epoch_key, lease.epoch),
             ("XGROUP", "CREATE", self._name, GROUP, "0", "MKSTREAM"),
             ("XINFO", "GROUPS", self._name),
             ("XINFO", "STREAM", self._name),
@@ -81,10 +81,10 @@ class RedisEventStream:
         self._lease = lease
         for wire in (self._reader, self._acknowledger):
             wire.expect(run_id(server))
-        # A group that is ahead of its stream would let all go by that comes in between.
+        # A group that is ahead of its stream would skip new entries.
         position: bytes = min(group[b"last-delivered-id"], about[b"last-generated-id"], key=order)
         total = self._account.begin(position, group, about)
-        self._position = self._aimed_at = position
+        self._position = self._requested_position = position
         counted = () if total is None else ("ENTRIESREAD", total)
         (moved,) = await self._acknowledger.ask(
             lease.epoch, ("XGROUP", "SETID", self._name, GROUP, position, *counted)
@@ -103,7 +103,7 @@ class RedisEventStream:
         return entries
 
     async def wait(self, after: bytes, seconds: float) -> bool:
-        milliseconds = max(1, int(seconds * 1000))  # 0 would be for ever
+        milliseconds = max(1, int(seconds * 1000))  # 0 would block for ever
         command = ("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._name, after)
         (reply,) = await self._wire.ask(command, within=seconds + self._timeout)
         return checked(reply) is not None
@@ -111,10 +111,10 @@ class RedisEventStream:
     async def acknowledge(self, up_to: bytes, entries: int) -> None:
         total = self._account.up_to(up_to, entries)
         counted = () if total is None else ("ENTRIESREAD", total)
-        self._aimed_at = up_to
+        self._requested_position = up_to
         _, moved = await self._acknowledger.ask(
             self._epoch(),
-            # Refused where the group is there, which is always but after its removal.
+            # Fails if the group exists, which it does unless it was removed.
             ("XGROUP", "CREATE", self._name, GROUP, "0", "MKSTREAM"),
             ("XGROUP", "SETID", self._name, GROUP, up_to, *counted),
         )
@@ -134,8 +134,12 @@ class RedisEventStream:
             raise ServerReplaced(f"the group of {self._name} was removed")
         if order(stream[b"last-generated-id"]) < order(after):
             raise ServerReplaced(f"{self._name} ends before what was read of it")
-        # An acknowledgement may be under way, or its answer lost.
-        if not order(least) <= order(group[b"last-delivered-id"]) <= order(self._aimed_at):
+        # An acknowledgement may be in flight, or its reply lost.
+        if (
+            not order(least)
+            <= order(group[b"last-delivered-id"])
+            <= order(self._requested_position)
+        ):
             raise ServerReplaced(f"the group of {self._name} was moved")
         return self._account.missing(after, stream)
 
@@ -144,10 +148,10 @@ class RedisEventStream:
         return ReaderStart(times, bool(is_trying))
 
     async def count_attempt(self, entry_id: bytes) -> int:
-        return (await self._count("entry", entry_id, "tries"))[0]
+        return (await self._count("entry", entry_id, "attempts"))[0]
 
     async def clear_attempts(self) -> None:
-        checked(await self._change(("HDEL", self._attempts_key, "entry", "tries")))
+        checked(await self._change(("HDEL", self._attempts_key, "entry", "attempts")))
 
     async def clear_starts(self) -> None:
         checked(await self._change(("DEL", self._attempts_key)))
@@ -177,5 +181,5 @@ def _group(groups: list[list[Any]]) -> dict[bytes, Any] | None:
 
 
 def _named(flat: list[Any]) -> dict[bytes, Any]:
-    """What XINFO tells, by name."""
+    """The fields of an XINFO reply by name."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
