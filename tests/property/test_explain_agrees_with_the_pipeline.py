@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from hypothesis import HealthCheck, given, settings
 from tests.support.reference.configurations import Configure
-from tests.support.reference.histories import Batch, History, histories
+from tests.support.reference.histories import History, histories
 
 from goald import _native
 from goald.adapters.memory.clock import ManualClock
@@ -109,53 +110,57 @@ def _check(explanation: dict[str, Any]) -> None:
             assert goal["matched"] or not goal["achieved"]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
-@given(histories(events=25))
-def test_a_dry_run_predicts_the_effects_of_an_event(history: History) -> None:
+def each_event(
+    history: History,
+    check: Callable[[Shard, SlotLease, dict[str, Any]], Awaitable[None]],
+) -> None:
+    """Apply the configurations of a history, and call `check` with each event, in order."""
+
     async def run() -> None:
         shard = Shard(history)
         lease = await shard.store.acquire(ALL, "a")
         for step in history.steps:
             if isinstance(step, Configure):
                 await shard.configure(step)
-                continue
-            assert isinstance(step, Batch)
-            for event in step.events:
-                try:
-                    raw = json.dumps(event, ensure_ascii=False).encode()
-                except UnicodeEncodeError:
-                    continue
-                tenant = event.get("tenantid")
-                if not isinstance(tenant, str):
-                    continue
-                predicted = await shard.explain(tenant, raw)
-                effects = await shard.process(lease, raw)
-                # Only the commit finds out whether an enrollment id is in use elsewhere (E5).
-                if predicted is not None and effects is None:
-                    assert "enrollment" in event["type"]
-                    continue
-                assert predicted == effects
+            else:
+                for event in step.events:
+                    await check(shard, lease, event)
 
     asyncio.run(run())
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@given(histories(events=25))
+def test_a_dry_run_predicts_the_effects_of_an_event(history: History) -> None:
+    async def check(shard: Shard, lease: SlotLease, event: dict[str, Any]) -> None:
+        try:
+            raw = json.dumps(event, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return
+        tenant = event.get("tenantid")
+        if not isinstance(tenant, str):
+            return
+        predicted = await shard.explain(tenant, raw)
+        effects = await shard.process(lease, raw)
+        # Only the commit finds out whether an enrollment id is in use elsewhere (E5).
+        if predicted is not None and effects is None:
+            assert "enrollment" in event["type"]
+            return
+        assert predicted == effects
+
+    each_event(history, check)
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
 @given(histories(events=15))
 def test_a_dry_run_reveals_nothing_about_the_contacts_of_another_tenant(history: History) -> None:
-    async def run() -> None:
-        shard = Shard(history)
-        lease = await shard.store.acquire(ALL, "a")
-        for step in history.steps:
-            if isinstance(step, Configure):
-                await shard.configure(step)
-                continue
-            for event in step.events:
-                raw = json.dumps(event).encode()
-                await shard.process(lease, raw)
-                try:
-                    explanation = await shard.explainer.explain("unknown-tenant", raw)
-                except InvalidEvent:
-                    continue
-                assert (explanation["reason"], explanation["enrollments"]) == (OTHER_TENANT, [])
+    async def check(shard: Shard, lease: SlotLease, event: dict[str, Any]) -> None:
+        raw = json.dumps(event).encode()
+        await shard.process(lease, raw)
+        try:
+            explanation = await shard.explainer.explain("unknown-tenant", raw)
+        except InvalidEvent:
+            return
+        assert (explanation["reason"], explanation["enrollments"]) == (OTHER_TENANT, [])
 
-    asyncio.run(run())
+    each_event(history, check)
