@@ -1,4 +1,4 @@
-"""What stands around every route: health, metrics, errors, headers, limits of a request."""
+"""Health, metrics, errors, headers and request limits, which apply to every route."""
 
 import asyncio
 import socket

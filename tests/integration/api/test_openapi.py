@@ -141,8 +141,8 @@ def _examples_of(schema: dict[str, Any]) -> Iterator[Any]:
     yield from schema.get("examples", ())
     if "example" in schema:
         yield schema["example"]
-    for part in schema.get("anyOf", ()):
-        yield from _examples_of(part)
+    for choice in schema.get("anyOf", ()):
+        yield from _examples_of(choice)
     if schema.get("type") == "array":
         yield from ([example] for example in _examples_of(schema["items"]))
 

@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw."""
+"""Unexpected errors."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ SECRET = "password=hunter2"
 
 
 async def ask(app: ASGIApp, registry: CollectorRegistry) -> list[Message]:
-    """What is sent in answer to a request."""
+    """Send a request; the messages of the response."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -29,7 +29,7 @@ async def ask(app: ASGIApp, registry: CollectorRegistry) -> list[Message]:
     return sent
 
 
-async def fails_at_once(_: Scope, __: Receive, ___: Send) -> None:
+async def fails_immediately(_: Scope, __: Receive, ___: Send) -> None:
     raise RuntimeError(SECRET)
 
 
@@ -53,7 +53,7 @@ async def test_unexpected_error_is_logged_and_counted_without_details(
     registry: CollectorRegistry,
 ) -> None:
     with capture_logs() as logs:
-        start, body = await ask(fails_at_once, registry)
+        start, body = await ask(fails_immediately, registry)
 
     assert start["status"] == 500
     assert (b"content-type", b"application/problem+json") in start["headers"]

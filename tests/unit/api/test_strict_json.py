@@ -1,4 +1,4 @@
-"""What a body may hold (D9)."""
+"""Limits of request bodies (D9)."""
 
 from decimal import Decimal
 

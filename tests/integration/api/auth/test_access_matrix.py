@@ -1,4 +1,4 @@
-"""Every route under /api/v1 by everybody who may not use it.
+"""Every route under /api/v1 refuses callers that may not use it.
 
 Generated from the application's own routes: a new one takes part by itself, and fails until
 it has a scope and an entry in `tests.support.api.access_matrix`.
@@ -88,7 +88,7 @@ REFUSED: dict[str, Callable[[Sign], str | None]] = {
     "signed with the public EC key": lambda sign: by_hand(
         {"alg": "HS256", "kid": "ec"}, sign(), EC.pem
     ),
-    "signed with a key of one's own": lambda _: ANOTHER.token("acme", EVERYTHING),
+    "signed with another key": lambda _: ANOTHER.token("acme", EVERYTHING),
     "signature cut off": lambda sign: sign().rpartition(".")[0] + ".",
 }
 
@@ -126,7 +126,7 @@ def test_route_has_exactly_one_known_scope(route: Route, method: str) -> None:
 def test_route_without_a_scope_cannot_be_created() -> None:
     async def open_to_all() -> None: ...
 
-    with pytest.raises(TypeError, match="must take one of"):
+    with pytest.raises(TypeError, match="needs one of"):
         Route(GUARDED + "open", open_to_all)
 
 
@@ -158,18 +158,18 @@ def test_routes_require_their_scope(
 
 
 class Owner:
-    """A tenant that has one of everything, and what it sees of that."""
+    """A tenant with an object of every kind."""
 
     def __init__(self, api: Api, database: Database) -> None:
         self.client = api.client("owner", sub=MARK)
         workflow = f"/api/v1/workflows/{WORKFLOW}"
         goal = {"goal_type": "tag_added", "criteria": {"tag_name": MARK}}
         self._done(self.client.put(workflow, json={"name": MARK, "goal_logic": "any"}))
-        made = self._done(self.client.post(f"{workflow}/goals", json=goal))
+        response = self._done(self.client.post(f"{workflow}/goals", json=goal))
         self._done(self.client.post(f"{workflow}/activate"))
         self._done(self.client.put(f"/api/v1/catalog/tag/{TAG}", json={"name": MARK}))
         self._done(self.client.put(f"/api/v1/webhooks/{PROVIDER}"))
-        self.goal = made.json()["id"]
+        self.goal = response.json()["id"]
         with psycopg.connect(database.dsn) as connection:
             connection.execute("SET ROLE goald_shard")
             connection.execute("SELECT set_config('goald.slots', '0-255', true)")
@@ -214,7 +214,7 @@ def test_another_tenant_reads_and_changes_nothing(
 ) -> None:
     before = owner.sees()
     token = api.token(other_tenant)
-    # What makes things of one's own comes last: until then there is nothing to be found.
+    # Requests that create objects for the other tenant come last.
     asked = sorted(
         guarded(), key=lambda pair: request_of(*pair).other_tenant is OtherTenant.SEPARATE
     )

@@ -1,4 +1,4 @@
-"""One tenant's flood of events, and what it is to another (D8)."""
+"""Many events of one tenant do not delay those of another (D8)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -61,9 +61,9 @@ async def test_small_requests_of_a_tenant_share_a_flush(redis_url: str) -> None:
 async def test_full_queue_of_a_tenant_gets_429(publisher: Publisher) -> None:
     publishing = TenantPublisher(publisher)
     large = [AcceptedEvent("ann", bytes(600 << 10))]  # No two of them fit in a share.
-    crowd = [publishing.publish("acme", large) for _ in range(3 * MAX_WAITING)]
+    calls = [publishing.publish("acme", large) for _ in range(3 * MAX_WAITING)]
 
-    outcomes = await asyncio.gather(*crowd, return_exceptions=True)
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
 
     refused = [outcome for outcome in outcomes if isinstance(outcome, TooManyRequests)]
     assert len(refused) == 2 * MAX_WAITING - 1
@@ -76,8 +76,8 @@ async def test_cancelled_request_does_not_block_the_queue(redis_url: str) -> Non
         publishing = TenantPublisher(publisher)
         await publishing.publish("acme", events("acme", 1))
         proxy.cut()
-        crowd = [publishing.publish("acme", events("acme", MAX_UNITS_IN_FLIGHT)) for _ in range(10)]
-        outcomes = await asyncio.gather(*crowd, return_exceptions=True)
+        calls = [publishing.publish("acme", events("acme", MAX_UNITS_IN_FLIGHT)) for _ in range(10)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {ServiceUnavailable}
 
         proxy.restore()
@@ -87,7 +87,7 @@ async def test_cancelled_request_does_not_block_the_queue(redis_url: str) -> Non
 
 
 class CountedPublisher(Publisher):
-    """A publisher that tells how many waited at most for what they had published."""
+    """A publisher that counts how many callers wait at the same time, at most."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)

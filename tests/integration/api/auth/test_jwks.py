@@ -1,4 +1,4 @@
-"""Public keys by a URL: read when needed, kept while it is away, and never asked for by a
+"""Public keys by a URL: read when needed, kept while it is unavailable, and never requested by a
 flood of made-up ids."""
 
 import asyncio
@@ -20,13 +20,13 @@ from goald.api.problems import Unauthorized
 from goald.domain.errors import ServiceUnavailable
 from goald.settings import TokenSettings
 
-ONE, TWO = Key("one"), Key("two")
+FIRST, SECOND = Key("one"), Key("two")
 
 
 @pytest.fixture
 def issuer() -> Iterator[JwksServer]:
     with serve_jwks() as issuer:
-        issuer.keys = [ONE.jwk()]
+        issuer.keys = [FIRST.jwk()]
         yield issuer
 
 
@@ -50,13 +50,13 @@ def _verifier(issuer: JwksServer, keys: JwksKeys, algorithm: str = "RS256") -> J
 
 
 async def test_token_of_the_issuer_is_accepted(verifier: JwtVerifier) -> None:
-    caller = await verifier.verify(ONE.token("acme", "workflows:read audit:read"))
+    caller = await verifier.verify(FIRST.token("acme", "workflows:read audit:read"))
 
     assert caller == Caller("acme", "tester", frozenset({"workflows:read", "audit:read"}))
 
 
 async def test_concurrent_tokens_share_one_fetch(issuer: JwksServer, verifier: JwtVerifier) -> None:
-    await asyncio.gather(*(verifier.verify(ONE.token("acme")) for _ in range(20)))
+    await asyncio.gather(*(verifier.verify(FIRST.token("acme")) for _ in range(20)))
 
     assert issuer.asked == 1
 
@@ -64,33 +64,33 @@ async def test_concurrent_tokens_share_one_fetch(issuer: JwksServer, verifier: J
 async def test_new_key_is_fetched_before_the_cached_keys_expire(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
-    await verifier.verify(ONE.token("acme"))
-    issuer.keys = [TWO.jwk()]
+    await verifier.verify(FIRST.token("acme"))
+    issuer.keys = [SECOND.jwk()]
     await clock.advance(COOL_DOWN_S)
 
-    assert (await verifier.verify(TWO.token("acme"))).tenant_id == "acme"
+    assert (await verifier.verify(SECOND.token("acme"))).tenant_id == "acme"
     with pytest.raises(Unauthorized):
-        await verifier.verify(ONE.token("acme"))
+        await verifier.verify(FIRST.token("acme"))
 
 
 async def test_withdrawn_key_is_refused_after_the_cache_expires(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
-    await verifier.verify(ONE.token("acme"))
-    issuer.keys = [TWO.jwk()]
+    await verifier.verify(FIRST.token("acme"))
+    issuer.keys = [SECOND.jwk()]
     await clock.advance(FRESH_S + 1)
 
     with pytest.raises(Unauthorized):
-        await verifier.verify(ONE.token("acme"))
+        await verifier.verify(FIRST.token("acme"))
 
 
 async def test_invented_key_ids_cause_one_fetch_per_cooldown(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
-    await verifier.verify(ONE.token("acme"))
+    await verifier.verify(FIRST.token("acme"))
     await clock.advance(COOL_DOWN_S)
     for number in range(50):
-        made_up = jwt.encode({}, ONE.private, "RS256", headers={"kid": f"made-up-{number}"})
+        made_up = jwt.encode({}, FIRST.private, "RS256", headers={"kid": f"made-up-{number}"})
         with pytest.raises(Unauthorized):
             await verifier.verify(made_up)
 
@@ -100,28 +100,28 @@ async def test_invented_key_ids_cause_one_fetch_per_cooldown(
 async def test_known_keys_stay_in_use_while_the_url_is_unavailable(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
-    await verifier.verify(ONE.token("acme"))
+    await verifier.verify(FIRST.token("acme"))
     issuer.status = 500
     for _ in range(3):
         await clock.advance(FRESH_S + 1)
-        assert await verifier.verify(ONE.token("acme"))
+        assert await verifier.verify(FIRST.token("acme"))
     issuer.status = 200
-    issuer.keys = [TWO.jwk()]
+    issuer.keys = [SECOND.jwk()]
     await clock.advance(COOL_DOWN_S)
-    await _until_taken(verifier, TWO)
+    await _until_taken(verifier, SECOND)
 
 
 async def test_later_callers_do_not_wait_for_a_hanging_url(
     issuer: JwksServer, verifier: JwtVerifier, clock: ManualClock
 ) -> None:
-    await verifier.verify(ONE.token("acme"))
+    await verifier.verify(FIRST.token("acme"))
     issuer.status = 500
     await clock.advance(FRESH_S + 1)
-    await verifier.verify(ONE.token("acme"))
+    await verifier.verify(FIRST.token("acme"))
     issuer.answering.clear()
     await clock.advance(COOL_DOWN_S)
 
-    assert await verifier.verify(ONE.token("acme"))
+    assert await verifier.verify(FIRST.token("acme"))
     assert not issuer.answering.is_set()
 
 
@@ -130,13 +130,13 @@ async def test_without_keys_tokens_get_503_and_the_fetch_is_retried(
 ) -> None:
     issuer.status = 503
     with pytest.raises(ServiceUnavailable):
-        await verifier.verify(ONE.token("acme"))
+        await verifier.verify(FIRST.token("acme"))
     issuer.status = 200
     with pytest.raises(ServiceUnavailable):
-        await verifier.verify(ONE.token("acme"))
+        await verifier.verify(FIRST.token("acme"))
     await clock.advance(1)
 
-    assert await verifier.verify(ONE.token("acme"))
+    assert await verifier.verify(FIRST.token("acme"))
 
 
 @pytest.mark.parametrize(
@@ -158,14 +158,14 @@ async def test_invalid_jwks_is_treated_as_unavailable(
     issuer.body = body
 
     with pytest.raises(ServiceUnavailable):
-        await verifier.verify(ONE.token("acme"))
+        await verifier.verify(FIRST.token("acme"))
 
 
 async def test_redirects_are_not_followed(issuer: JwksServer, verifier: JwtVerifier) -> None:
     issuer.status = 302
 
     with pytest.raises(ServiceUnavailable):
-        await verifier.verify(ONE.token("acme"))
+        await verifier.verify(FIRST.token("acme"))
 
 
 @pytest.mark.parametrize(
@@ -185,25 +185,25 @@ async def test_redirects_are_not_followed(issuer: JwksServer, verifier: JwtVerif
 async def test_key_for_another_use_is_ignored(
     issuer: JwksServer, verifier: JwtVerifier, members: dict[str, Any]
 ) -> None:
-    issuer.keys = [ONE.jwk(**members), TWO.jwk()]
+    issuer.keys = [FIRST.jwk(**members), SECOND.jwk()]
 
     with pytest.raises(Unauthorized):
-        await verifier.verify(ONE.token("acme"))
-    assert await verifier.verify(TWO.token("acme"))
+        await verifier.verify(FIRST.token("acme"))
+    assert await verifier.verify(SECOND.token("acme"))
 
 
 async def test_key_without_a_declared_use_is_accepted(
     issuer: JwksServer, verifier: JwtVerifier
 ) -> None:
-    issuer.keys = [ONE.jwk(use=None, alg=None)]
+    issuer.keys = [FIRST.jwk(use=None, alg=None)]
 
-    assert await verifier.verify(ONE.token("acme"))
+    assert await verifier.verify(FIRST.token("acme"))
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 async def test_short_rsa_key_is_ignored(issuer: JwksServer, verifier: JwtVerifier) -> None:
     short = Key("short", bits=1_024)
-    issuer.keys = [short.jwk(), ONE.jwk()]
+    issuer.keys = [short.jwk(), FIRST.jwk()]
 
     with pytest.raises(Unauthorized):
         await verifier.verify(short.token("acme"))
@@ -215,7 +215,7 @@ async def test_token_without_a_key_id_uses_the_only_key(
     nameless = Key(None)
     issuer.keys = [nameless.jwk()]
     assert await verifier.verify(nameless.token("acme"))
-    issuer.keys = [nameless.jwk(), ONE.jwk()]
+    issuer.keys = [nameless.jwk(), FIRST.jwk()]
     await clock.advance(FRESH_S + 1)
 
     with pytest.raises(Unauthorized):
@@ -224,13 +224,13 @@ async def test_token_without_a_key_id_uses_the_only_key(
 
 async def test_es256_requires_its_curve(issuer: JwksServer, clock: ManualClock) -> None:
     elliptic = Key("ec", "ES256")
-    issuer.keys = [ONE.jwk(), elliptic.jwk()]
+    issuer.keys = [FIRST.jwk(), elliptic.jwk()]
     keys = JwksKeys(issuer.url, "ES256", clock)
     verifier = _verifier(issuer, keys, "ES256")
 
     assert await verifier.verify(elliptic.token("acme"))
     with pytest.raises(Unauthorized):
-        await verifier.verify(ONE.token("acme"))
+        await verifier.verify(FIRST.token("acme"))
     await keys.close()
 
 
@@ -239,18 +239,18 @@ async def test_public_key_is_never_used_as_a_secret(
     issuer: JwksServer, verifier: JwtVerifier, secret: str
 ) -> None:
     public = {
-        "pem": ONE.pem,
-        "jwk": json.dumps(ONE.jwk()).encode(),
-        "n": ONE.jwk()["n"].encode(),
+        "pem": FIRST.pem,
+        "jwk": json.dumps(FIRST.jwk()).encode(),
+        "n": FIRST.jwk()["n"].encode(),
     }[secret]
-    forged = _signed_by_hand(public, {"alg": "HS256", "kid": "one"}, ONE.token("acme"))
+    forged = _signed_by_hand(public, {"alg": "HS256", "kid": "one"}, FIRST.token("acme"))
 
     with pytest.raises(Unauthorized):
         await verifier.verify(forged)
 
 
 async def _until_taken(verifier: JwtVerifier, key: Key) -> None:
-    """The keys come without anybody waiting for them: at the latest after a moment."""
+    """Wait until the keys have been read in the background."""
     async with asyncio.timeout(10):
         while True:
             try:

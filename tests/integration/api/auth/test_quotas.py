@@ -34,7 +34,7 @@ async def quotas(
 
 
 async def refused(ask: Callable[[], Awaitable[None]], times: int) -> int:
-    """How many of so many calls are refused."""
+    """The number of refused calls."""
     count = 0
     for _ in range(times):
         try:
@@ -69,7 +69,7 @@ async def test_processes_share_a_tenants_quota(redis_url: str) -> None:
 async def test_events_are_counted_by_their_number_and_apart_from_requests(redis_url: str) -> None:
     async with quotas(redis_url, requests=2, events=1_000) as current:
         assert await refused(lambda: current.events("acme", 600), 20) > 0
-        await current.events("acme", 300)  # What was refused has used nothing up.
+        await current.events("acme", 300)  # Refused calls do not use the quota.
         await current.requests("acme")
 
 
@@ -80,11 +80,11 @@ async def test_batch_larger_than_the_quota_can_be_sent(redis_url: str) -> None:
 
 
 async def test_concurrent_requests_do_not_disable_the_quota(redis_url: str) -> None:
-    """It would where each wanted a connection of its own: there are a hundred."""
+    """The connection pool has a hundred connections."""
     async with quotas(redis_url, requests=5, clock=ManualClock()) as current:
         with capture_logs() as logs:
-            crowd = [refused(lambda: current.requests("acme"), 1) for _ in range(1_000)]
-            assert sum(await asyncio.gather(*crowd)) >= 900
+            calls = [refused(lambda: current.requests("acme"), 1) for _ in range(1_000)]
+            assert sum(await asyncio.gather(*calls)) >= 900
         assert logs == []
 
 

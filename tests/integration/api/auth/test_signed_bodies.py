@@ -1,4 +1,4 @@
-"""How many bodies are read of callers whom nobody knows yet (D8)."""
+"""The number of bodies of unauthenticated callers that are read at the same time (D8)."""
 
 import asyncio
 import socket
@@ -23,12 +23,12 @@ def test_unauthenticated_bodies_are_bounded_and_do_not_affect_tokens(
 ) -> None:
     client = api.client("acme")
     client.put("/api/v1/webhooks/stripe", json={"secret": SECRET})
-    with ExitStack() as strangers:
+    with ExitStack() as unknown_callers:
         for _ in range(MAX_CONCURRENT):
-            begin_signed(strangers, api)
+            begin_signed(unknown_callers, api)
         deadline = time.monotonic() + DEADLINE_S
         while (answer := send(api, event(), signed(SECRET, event()))).status_code == 202:
-            assert time.monotonic() < deadline, "nobody is told to come again"
+            assert time.monotonic() < deadline, "no request is answered with Retry-After"
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
         assert client.post("/api/v1/events", content=event(), headers=JSON).status_code == 202
     deadline = time.monotonic() + DEADLINE_S
@@ -39,12 +39,12 @@ def test_unauthenticated_bodies_are_bounded_and_do_not_affect_tokens(
 async def test_body_is_not_read_when_the_queue_is_full() -> None:
     bodies = SignedBodyReader(max_concurrent=1, max_waiting=1)
     asked: list[str] = []
-    go_on = asyncio.Event()
+    may_continue = asyncio.Event()
 
     async def read(name: str) -> bytes:
         async def receive() -> Message:
             asked.append(name)
-            await go_on.wait()
+            await may_continue.wait()
             return {"type": "http.request", "body": name.encode()}
 
         async with bodies.body(Request({"type": "http"}, receive)) as body:
@@ -56,7 +56,7 @@ async def test_body_is_not_read_when_the_queue_is_full() -> None:
         await read("third")
     assert asked == ["first"]
 
-    go_on.set()
+    may_continue.set()
     assert (await first, await second) == (b"first", b"second")
     assert await read("fourth") == b"fourth"
 
@@ -64,14 +64,14 @@ async def test_body_is_not_read_when_the_queue_is_full() -> None:
 JSON = {"content-type": "application/json"}
 
 
-def begin_signed(strangers: ExitStack, api: Api) -> None:
-    """A webhook by nobody, whose body does not end."""
+def begin_signed(unknown_callers: ExitStack, api: Api) -> None:
+    """Begin a webhook of an unknown tenant, without the end of its body."""
     where = urlsplit(api.url)
-    connection = strangers.enter_context(
+    connection = unknown_callers.enter_context(
         socket.create_connection((where.hostname or "", where.port or 0))
     )
     connection.sendall(
-        b"POST /api/v1/events?tenant=nobody&provider=none HTTP/1.1\r\nhost: goald\r\n"
+        b"POST /api/v1/events?tenant=unknown&provider=none HTTP/1.1\r\nhost: goald\r\n"
         b"content-type: application/json\r\nwebhook-id: a\r\nwebhook-signature: v1,a\r\n"
         b"webhook-timestamp: %d\r\ncontent-length: 1000000\r\n\r\n{" % time.time()
     )

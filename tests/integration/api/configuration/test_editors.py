@@ -85,7 +85,7 @@ def test_expected_version_prevents_creation(editor: httpx.Client) -> None:
 
 
 def test_unchanged_object_keeps_its_version(editor: httpx.Client) -> None:
-    """A change that changes nothing makes no version, and so loses nobody else's."""
+    """A change without effect creates no version, so it conflicts with no other change."""
     for _ in range(2):
         answer = editor.put("/api/v1/workflows/lead", json={}, headers={"if-match": '"1"'})
         assert (answer.status_code, answer.headers["etag"]) == (200, '"1"')
@@ -95,7 +95,7 @@ Request = tuple[str, str, dict[str, Any], dict[str, str]]
 """Method, path, body and headers."""
 
 
-def at_once(api: Api, requests: list[Request]) -> list[int]:
+def concurrently(api: Api, requests: list[Request]) -> list[int]:
     """The statuses of requests that are all sent at the same time."""
 
     async def send_all() -> list[httpx.Response]:
@@ -116,7 +116,7 @@ def test_of_two_concurrent_editors_one_succeeds(api: Api, editor: httpx.Client) 
         version = editor.get("/api/v1/workflows/lead").json()["version"]
         headers = {"if-match": f'"{version}"'} if by_header else {}
         more = {} if by_header else {"version": version}
-        statuses = at_once(
+        statuses = concurrently(
             api,
             [
                 ("PUT", "/api/v1/workflows/lead", {"name": f"{name}-{by_header}", **more}, headers)
@@ -139,7 +139,7 @@ def test_concurrent_additions_respect_the_limit_and_uniqueness(
         )
         for number in range(60)
     ]
-    statuses = Counter(at_once(api, requests))
+    statuses = Counter(concurrently(api, requests))
     assert statuses[201] == 3
     assert set(statuses) == {201, 400, 409}
     goals = editor.get("/api/v1/workflows/lead/goals").json()
@@ -152,17 +152,17 @@ def test_concurrent_additions_respect_the_limit_and_uniqueness(
 
 def test_concurrent_creation_creates_one_workflow(api: Api, editor: httpx.Client) -> None:
     requests: list[Request] = [("PUT", "/api/v1/workflows/new", {"name": "New"}, {})] * 20
-    assert Counter(at_once(api, requests)) == {201: 1, 200: 19}
+    assert Counter(concurrently(api, requests)) == {201: 1, 200: 19}
     assert editor.get("/api/v1/workflows/new").json()["version"] == 1
 
 
 def test_concurrent_edits_of_goals_and_activation_do_not_deadlock(
     api: Api, editor: httpx.Client
 ) -> None:
-    """No lock is taken the other way round, and nobody is refused for being many."""
+    """Locks are taken in the same order, and no request is refused because of their number."""
     lead = "/api/v1/workflows/lead"
     where = editor.post(f"{lead}/goals", json=TAG).headers["location"]
-    statuses = at_once(
+    statuses = concurrently(
         api,
         [("POST", f"{lead}/activate", {}, {}), ("POST", f"{lead}/deactivate", {}, {})] * 10
         + [("PATCH", where, {"is_active": number % 2 == 0}, {}) for number in range(20)]

@@ -1,4 +1,4 @@
-"""Goals that are the same by what they take, and are spelled in another way (R11, E2)."""
+"""Goals that match the same events with differently written criteria (E2)."""
 
 import pytest
 from tests.support.api.client import Api
@@ -7,7 +7,7 @@ GOALS = "/api/v1/workflows/w/goals"
 
 
 @pytest.mark.parametrize(
-    ("goal_type", "one", "other"),
+    ("goal_type", "first", "second"),
     [
         ("tag_added", '{"tag_name": "caf\u00e9"}', '{"tag_name": "cafe\u0301"}'),
         ("purchase_made", '{"min_amount": 100}', '{"min_amount": 100.00}'),
@@ -21,7 +21,7 @@ GOALS = "/api/v1/workflows/w/goals"
     ids=["composed characters", "zeros", "text and exponent", "order and null"],
 )
 def test_a_goal_cannot_be_had_twice_by_another_spelling(
-    api: Api, goal_type: str, one: str, other: str
+    api: Api, goal_type: str, first: str, second: str
 ) -> None:
     client = api.client("acme")
     client.put("/api/v1/workflows/w", json={})
@@ -31,6 +31,6 @@ def test_a_goal_cannot_be_had_twice_by_another_spelling(
             content=f'{{"goal_type": "{goal_type}", "criteria": {criteria}}}'.encode(),
             headers={"content-type": "application/json"},
         )
-        for criteria in (one, other)
+        for criteria in (first, second)
     ]
     assert [answer.status_code for answer in answers] == [201, 409]

@@ -1,4 +1,4 @@
-"""The goals of a workflow over HTTP: the spec's bodies, statuses and messages (R1, R2, R13)."""
+"""The goals of a workflow over HTTP: bodies, statuses and messages."""
 
 import json
 from collections.abc import Callable
@@ -28,8 +28,8 @@ def add(client: httpx.Client, goal_type: str, criteria: Any, **more: Any) -> htt
 def tag(client: httpx.Client, name: str, **more: Any) -> dict[str, Any]:
     answer = add(client, "tag_added", {"tag_name": name}, **more)
     assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+    goal: dict[str, Any] = answer.json()
+    return goal
 
 
 def test_goal_is_added_with_the_body_of_the_specification(editor: httpx.Client) -> None:
@@ -176,9 +176,9 @@ def test_duplicate_goal_is_a_conflict(editor: httpx.Client) -> None:
 
 
 def test_list_supports_offset_and_limit(editor: httpx.Client) -> None:
-    made = [tag(editor, name) for name in "abc"]
+    goals = [tag(editor, name) for name in "abc"]
     page = editor.get("/api/v1/workflows/lead/goals", params={"offset": 1, "limit": 1}).json()
-    assert page == {"goals": [made[1]], "total": 3}
+    assert page == {"goals": [goals[1]], "total": 3}
     for wrong in ({"limit": 0}, {"limit": 201}, {"offset": -1}):
         assert editor.get("/api/v1/workflows/lead/goals", params=wrong).status_code == 400
 
@@ -237,7 +237,7 @@ def test_deleted_goal_frees_its_position(editor: httpx.Client) -> None:
     for again in (editor.get(where), editor.delete(where), editor.patch(where, json={})):
         assert again.status_code == 404
     listed = editor.get("/api/v1/workflows/lead/goals").json()
-    assert [one["id"] for one in listed["goals"]] == [one["id"] for one in goals[1:]]
+    assert [each["id"] for each in listed["goals"]] == [each["id"] for each in goals[1:]]
     assert tag(editor, "a")["id"] != goals[0]["id"]
 
 
@@ -272,14 +272,14 @@ def test_read_scope_allows_no_change(api: Api, editor: httpx.Client) -> None:
 
 def test_goal_types_have_a_criteria_schema(editor: httpx.Client) -> None:
     types = editor.get("/api/v1/goal-types").json()["goal_types"]
-    assert {one["goal_type"]: one["event_type"] for one in types} == {
+    assert {each["goal_type"]: each["event_type"] for each in types} == {
         "tag_added": "contact.tag.added",
         "purchase_made": "payment.completed",
         "appointment_booked": "appointment.booked",
         "form_submitted": "form.submitted",
         "pipeline_stage_reached": "pipeline.stage.changed",
     }
-    schemas = {one["goal_type"]: one["criteria_schema"] for one in types}
+    schemas = {each["goal_type"]: each["criteria_schema"] for each in types}
     for schema in schemas.values():
         Draft202012Validator.check_schema(schema)
     good = Draft202012Validator(schemas["purchase_made"])

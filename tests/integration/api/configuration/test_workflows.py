@@ -1,4 +1,4 @@
-"""Workflows over HTTP: drafts, activation, and what waits for the shards (R9, R10, R13, E10)."""
+"""Workflows over HTTP: drafts, activation, and waiting for the shards (E10)."""
 
 import json
 from collections.abc import Iterator
@@ -186,7 +186,7 @@ def test_change_succeeds_while_redis_is_unavailable(
         editor.put("/api/v1/workflows/lead", json={})
         assert editor.post("/api/v1/workflows/lead/activate").status_code == 200
         client.delete(NOTICES, CONTROL)
-    left = admin.execute(
+    messages = admin.execute(
         "SELECT stream FROM goald.outbox WHERE published_at IS NULL ORDER BY number"
     )
-    assert [stream for (stream,) in left] == ["control", "notices", "control"]
+    assert [stream for (stream,) in messages] == ["control", "notices", "control"]

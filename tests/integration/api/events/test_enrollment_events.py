@@ -42,7 +42,7 @@ def published(redis_url: str) -> list[dict[str, Any]]:
 
 
 def effects(event: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """What the engine makes of it: (enrollment, workflow, contact, status)."""
+    """The effects that the matcher proposes: (enrollment, workflow, contact, status)."""
     entry = [b"1-0", [b"event", json.dumps(event).encode()]]
     routed = _native.Router(bytes(_native.SLOTS)).route([entry])
     proposal = _native.Engine().evaluate([b for _, b, _ in routed.buffers], 1 << 60)

@@ -41,7 +41,7 @@ def ids_in(redis_url: str) -> list[str]:
 
 
 def payloads(redis_url: str, contact: str = "ann") -> list[bytes]:
-    """What is on the contact's stream, in order."""
+    """The events in the contact's stream, in order."""
     with redis.Redis.from_url(redis_url) as client:
         stream = event_stream(partition_of("acme", contact, 4))
         return [fields[b"event"] for _, fields in client.xrange(stream)]
@@ -77,9 +77,9 @@ def test_event_without_a_tenant_gets_the_callers_tenant(
 
 
 def test_refused_event_does_not_affect_the_others(client: httpx.Client, redis_url: str) -> None:
-    nobody = tagged("evt-2")
-    del nobody["data"]["contact_id"]
-    answer = client.post(PATH, json=[tagged("evt-1"), nobody, "text", tagged("evt-3")])
+    without_contact = tagged("evt-2")
+    del without_contact["data"]["contact_id"]
+    answer = client.post(PATH, json=[tagged("evt-1"), without_contact, "text", tagged("evt-3")])
     assert answer.status_code == 202
     assert answer.json() == {
         "accepted": 2,

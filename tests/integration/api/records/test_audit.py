@@ -20,7 +20,7 @@ from goald.domain.times import rfc3339, to_us
 
 @pytest.fixture
 def log(database: Database) -> Database:
-    """What two editors did and two enrollments achieved, and another tenant's."""
+    """Changes of two editors, achievements of two enrollments, and entries of another tenant."""
     with configuring(database, actor="ada") as connection:
         add_workflow(connection, "w-1", name="Leads")
         add_workflow(connection, "w-2")
@@ -47,7 +47,7 @@ def ask(api: Api, log: Database) -> Callable[..., Any]:
     return get
 
 
-def shown(answer: Any) -> list[tuple[str, str]]:
+def entries_of(answer: Any) -> list[tuple[str, str]]:
     return [(item["action"], item["subject_id"]) for item in answer["items"]]
 
 
@@ -62,7 +62,7 @@ ALL = [
 
 def test_tenant_reads_its_own_log_newest_first(ask: Callable[..., Any]) -> None:
     answer = ask()
-    assert shown(answer) == ALL
+    assert entries_of(answer) == ALL
     assert answer["next_cursor"] is None
 
 
@@ -80,10 +80,10 @@ def test_entry_keeps_every_digit_of_an_amount(api: Api) -> None:
     client = api.client("acme")
     assert client.put("/api/v1/workflows/w", json={"name": "W"}).status_code == 201
     goal = '{"goal_type": "purchase_made", "criteria": {"min_amount": 1234567890123456.20}}'
-    made = client.post(
+    response = client.post(
         "/api/v1/workflows/w/goals", content=goal, headers={"content-type": "application/json"}
     )
-    assert made.status_code == 201
+    assert response.status_code == 201
     entries = client.get("/api/v1/audit", params={"action": "goal.created"})
     assert '"min_amount":1234567890123456.20' in entries.text
 
@@ -105,11 +105,11 @@ def test_pages_contain_every_entry_once(
     while True:
         answer = ask(limit=limit, **query, **cursor)
         assert len(answer["items"]) <= limit
-        seen += shown(answer)
+        seen += entries_of(answer)
         if answer["next_cursor"] is None:
             break
         cursor = {"cursor": answer["next_cursor"]}
-    assert seen == [one for one in ALL if not query or one[1] != "w-2"]
+    assert seen == [each for each in ALL if not query or each[1] != "w-2"]
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_pages_contain_every_entry_once(
 def test_filters(
     ask: Callable[..., Any], query: dict[str, str], expected: list[tuple[str, str]]
 ) -> None:
-    assert shown(ask(**query)) == expected
+    assert entries_of(ask(**query)) == expected
 
 
 def test_time_range_includes_its_start_and_excludes_its_end(ask: Callable[..., Any]) -> None:
     newest, *_, oldest = ask()["items"]
     within = ask(since=oldest["recorded_at"], until=newest["recorded_at"])
-    assert shown(within) == ALL[1:]
+    assert entries_of(within) == ALL[1:]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ async def test_rare_entry_is_found_over_pages_of_bounded_work(
         await pool.close()
     assert [row.subject_id for page in pages for row in page.rows] == ["w-2"]
     assert [len(page.rows) for page in pages[:3]] == [0, 0, 0]
-    assert len(pages) == 5  # twelve entries by three, and where there are no more
+    assert len(pages) == 5  # twelve entries by three, and an empty page
 
 
 @pytest.mark.parametrize(

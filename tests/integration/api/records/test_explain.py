@@ -72,11 +72,11 @@ async def enrolled(database: Database) -> None:
         Effect(f"e-{workflow}", workflow_id=workflow, enrolled_at=ENROLLED)
         for workflow in ("buy", "both", "paused", "unknown")
     ]
-    left = Effect(
+    exited = Effect(
         "e-0", workflow_id="buy", enrolled_at=ENROLLED, ended_at=ENROLLED, status="completed_goal"
     )
-    stranger = Effect("e-9", workflow_id="buy", enrolled_at=ENROLLED, tenant_id="globex")
-    await store.commit(lease, change(*effects, left, stranger))
+    foreign = Effect("e-9", workflow_id="buy", enrolled_at=ENROLLED, tenant_id="globex")
+    await store.commit(lease, change(*effects, exited, foreign))
     await store.release(lease)
     await store.close()
 
@@ -103,30 +103,34 @@ def client(
 def explain(client: httpx.Client, event: dict[str, Any]) -> dict[str, Any]:
     answer = client.post(PATH, json=event)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    explanation: dict[str, Any] = answer.json()
+    return explanation
 
 
-def enrollment(told: dict[str, Any], workflow: str) -> dict[str, Any]:
-    [found] = [row for row in told["enrollments"] if row["enrollment_id"] == f"e-{workflow}"]
+def enrollment(explanation: dict[str, Any], workflow: str) -> dict[str, Any]:
+    [found] = [row for row in explanation["enrollments"] if row["enrollment_id"] == f"e-{workflow}"]
     return dict(found)
 
 
-def reasons(told: dict[str, Any], workflow: str) -> list[str | None]:
-    return [goal["reason"] for goal in enrollment(told, workflow)["goals"]]
+def reasons(explanation: dict[str, Any], workflow: str) -> list[str | None]:
+    return [goal["reason"] for goal in enrollment(explanation, workflow)["goals"]]
 
 
 def test_match_is_reported_with_its_effect(client: httpx.Client) -> None:
-    told = explain(client, tag())
-    assert (told["matched"], told["reason"], told["truncated"]) == (True, None, False)
-    assert told["event"] == {
+    explanation = explain(client, tag())
+    assert (explanation["matched"], explanation["reason"], explanation["truncated"]) == (
+        True,
+        None,
+        False,
+    )
+    assert explanation["event"] == {
         "id": "evt-1",
         "type": "contact.tag.added",
         "tenant_id": "acme",
         "contact_id": "ann",
         "time": "2021-01-01T00:00:00Z",
     }
-    found = enrollment(told, "buy")
+    found = enrollment(explanation, "buy")
     goal = found["goals"][0]
     assert (found["matched"], found["completes"], found["status"]) == (True, True, "active")
     assert found["enrolled_at"] == "2020-09-13T12:26:40.000000Z"
@@ -169,21 +173,21 @@ def test_match_is_reported_with_its_effect(client: httpx.Client) -> None:
 def test_every_goal_has_a_reason(
     client: httpx.Client, sent: dict[str, Any], expected: list[str]
 ) -> None:
-    told = explain(client, sent)
-    assert reasons(told, "buy") == expected
-    assert enrollment(told, "buy")["matched"] is False
+    explanation = explain(client, sent)
+    assert reasons(explanation, "buy") == expected
+    assert enrollment(explanation, "buy")["matched"] is False
 
 
 def test_with_goal_logic_all_only_the_last_goal_completes(client: httpx.Client) -> None:
-    told = explain(client, event("contact.tag.added", {"tag_id": "t-1"}))
-    found = enrollment(told, "both")
+    explanation = explain(client, event("contact.tag.added", {"tag_id": "t-1"}))
+    found = enrollment(explanation, "both")
     assert (found["matched"], found["completes"]) == (True, False)
-    assert reasons(told, "both") == [None, "wrong tag"]
+    assert reasons(explanation, "both") == [None, "wrong tag"]
 
 
 def test_enrollment_has_a_reason(client: httpx.Client) -> None:
-    told = explain(client, tag())
-    found = {row["enrollment_id"]: row["reason"] for row in told["enrollments"]}
+    explanation = explain(client, tag())
+    found = {row["enrollment_id"]: row["reason"] for row in explanation["enrollments"]}
     assert found == {
         "e-buy": None,
         "e-both": None,
@@ -191,29 +195,37 @@ def test_enrollment_has_a_reason(client: httpx.Client) -> None:
         "e-unknown": "workflow unknown",
         "e-0": "enrollment completed_goal",
     }
-    assert reasons(told, "paused") == ["workflow inactive"]
-    assert enrollment(told, "0")["ended_at"] == "2020-09-13T12:26:40.000000Z"
+    assert reasons(explanation, "paused") == ["workflow inactive"]
+    assert enrollment(explanation, "0")["ended_at"] == "2020-09-13T12:26:40.000000Z"
 
 
 def test_contact_without_enrollments_is_not_enrolled(client: httpx.Client) -> None:
-    told = explain(client, tag() | {"data": {"contact_id": "bob", "tag_name": "Customer"}})
-    assert (told["reason"], told["matched"], told["enrollments"]) == ("not enrolled", False, [])
+    explanation = explain(client, tag() | {"data": {"contact_id": "bob", "tag_name": "Customer"}})
+    assert (explanation["reason"], explanation["matched"], explanation["enrollments"]) == (
+        "not enrolled",
+        False,
+        [],
+    )
 
 
 def test_type_without_listening_goals_is_reported(client: httpx.Client) -> None:
-    told = explain(client, event("contact.updated", {}))
-    assert (told["reason"], told["matched"]) == ("other event type", False)
+    explanation = explain(client, event("contact.updated", {}))
+    assert (explanation["reason"], explanation["matched"]) == ("other event type", False)
 
 
 def test_another_tenants_event_is_not_looked_up(client: httpx.Client) -> None:
-    told = explain(client, tag(tenantid="globex"))
-    assert (told["reason"], told["matched"], told["enrollments"]) == ("other tenant's", False, [])
+    explanation = explain(client, tag(tenantid="globex"))
+    assert (explanation["reason"], explanation["matched"], explanation["enrollments"]) == (
+        "other tenant's",
+        False,
+        [],
+    )
 
 
 def test_contact_of_another_tenant_is_not_used(api: Api, client: httpx.Client) -> None:
-    told = explain(api.client("globex"), tag())
-    assert [row["enrollment_id"] for row in told["enrollments"]] == ["e-9"]
-    assert told["enrollments"][0]["reason"] == "workflow unknown"
+    explanation = explain(api.client("globex"), tag())
+    assert [row["enrollment_id"] for row in explanation["enrollments"]] == ["e-9"]
+    assert explanation["enrollments"][0]["reason"] == "workflow unknown"
 
 
 @pytest.mark.parametrize(
@@ -244,8 +256,8 @@ def test_nothing_is_written(client: httpx.Client, database: Database, redis_url:
                 ).fetchone()
                 for (name,) in names
             ]
-        with redis.Redis.from_url(redis_url) as held:
-            return names, rows, sorted(held.keys("goald:events*") + held.keys("goald:exits"))
+        with redis.Redis.from_url(redis_url) as client:
+            return names, rows, sorted(client.keys("goald:events*") + client.keys("goald:exits"))
 
     before = everything()
     assert ("workflow_enrollments",) in before[0]

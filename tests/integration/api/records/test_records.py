@@ -156,11 +156,11 @@ def test_achievements_are_filtered(client: httpx.Client, records: Records) -> No
 @pytest.mark.parametrize(
     ("filters", "sizes"),
     [
-        # Twelve by four, and where there are no more.
+        # Twelve in pages of four, and an empty page.
         ({"goal_type": "purchase_made"}, [0, 1, 0, 0]),
         ({"goal_id": GOALS[1]}, [0, 1, 1, 0]),
         ({"goal_type": "tag_added", "goal_id": GOALS[0]}, [2, 2, 2, 2, 2]),
-        # Found by an index of their own, whatever else is asked for.
+        # A separate index finds them, regardless of other filters.
         ({"goal_type": "purchase_made", "contact_id": "bob"}, [1]),
         ({"goal_id": GOALS[1], "enrollment_id": "e-1"}, [1]),
     ],

@@ -22,7 +22,7 @@ FROM generate_series(1, 1500) n, LATERAL (SELECT n <= 450 AS is_met) m,
 
 @pytest.fixture
 def enrolled(database: Database) -> None:
-    """The history that the requirements' own example of an answer tells of."""
+    """The history behind the example response of the requirements."""
     with psycopg.connect(database.admin_dsn) as admin:
         admin.execute(ENROLL)
 
