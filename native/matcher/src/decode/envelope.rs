@@ -1,7 +1,7 @@
 //! The one pass over an event: everything is checked, and what has a known name is kept.
 
 use super::keys::Keys;
-use super::value::{Kind, Reader, Spot};
+use super::value::{Kind, Reader, Span};
 use super::walk;
 use crate::event::Field;
 use crate::event::limits::MAP_KEYS;
@@ -9,20 +9,20 @@ use crate::event::reject::{Reason, Reject};
 
 /// Where the values of the known attributes and of the known fields of `data` lie.
 pub(super) struct Fields<R> {
-    spots: [Spot; Field::COUNT],
+    spans: [Span; Field::COUNT],
     pub reader: R,
 }
 
 impl<'a, R: Reader<'a>> Fields<R> {
     #[inline]
-    pub fn get(&self, field: Field) -> Spot {
-        self.spots[field as usize]
+    pub fn get(&self, field: Field) -> Span {
+        self.spans[field as usize]
     }
 
     #[inline]
     pub fn new(reader: R) -> Self {
         Self {
-            spots: [Spot::ABSENT; Field::COUNT],
+            spans: [Span::ABSENT; Field::COUNT],
             reader,
         }
     }
@@ -30,18 +30,18 @@ impl<'a, R: Reader<'a>> Fields<R> {
     /// Reads a whole event.
     #[inline]
     pub fn collect(&mut self) -> Result<(), Reject> {
-        let spot = self.reader.begin()?;
-        if spot.kind() != Kind::Map {
+        let span = self.reader.begin()?;
+        if span.kind() != Kind::Map {
             return Err(Reject::new(Reason::NotAnEvent));
         }
-        self.members::<Envelope>(spot)?;
+        self.members::<Envelope>(span)?;
         self.reader.end()
     }
 
     /// Reads the members of the envelope or of `data`. A known name has its own place and
     /// needs no comparison with others to be found twice.
     #[inline]
-    fn members<L: Level>(&mut self, map: Spot) -> Result<(), Reject> {
+    fn members<L: Level>(&mut self, map: Span) -> Result<(), Reject> {
         let mut members = map.members();
         let mut others = Keys::new();
         let mut left = MAP_KEYS;
@@ -68,19 +68,19 @@ impl<'a, R: Reader<'a>> Fields<R> {
                 walk::value(&mut self.reader, L::DEPTH)
             };
             match value {
-                Ok(spot) => self.spots[field as usize] = spot,
+                Ok(span) => self.spans[field as usize] = span,
                 Err(reject) => return Err(reject.within(field)),
             }
         }
     }
 
     #[inline]
-    fn data(&mut self) -> Result<Spot, Reject> {
-        let spot = self.reader.begin()?;
-        match spot.kind() {
+    fn data(&mut self) -> Result<Span, Reject> {
+        let span = self.reader.begin()?;
+        match span.kind() {
             Kind::Map => {
-                self.members::<Data>(spot)?;
-                Ok(self.reader.passed(spot))
+                self.members::<Data>(span)?;
+                Ok(self.reader.close(span))
             }
             Kind::Null => Err(Reject::new(Reason::Missing)),
             _ => Err(Reject::new(Reason::NotAMap)),
@@ -88,7 +88,7 @@ impl<'a, R: Reader<'a>> Fields<R> {
     }
 
     #[inline]
-    fn field<L: Level>(&self, key: Spot) -> Option<Field> {
+    fn field<L: Level>(&self, key: Span) -> Option<Field> {
         if key.kind() == Kind::Escaped {
             return L::field(self.reader.text(key).as_bytes());
         }

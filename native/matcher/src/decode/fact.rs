@@ -2,7 +2,7 @@
 
 use super::envelope::Fields;
 use super::id::is_id;
-use super::value::{Kind, Number, Reader, Spot};
+use super::value::{Kind, Number, Reader, Span};
 use super::walk;
 use crate::event::amount::Amount;
 use crate::event::limits::{AHEAD_US, ID_CHARS};
@@ -90,19 +90,19 @@ fn required<T>(value: Option<T>, field: Field) -> Result<T, Reject> {
 }
 
 fn data<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<&'a [u8], Reject> {
-    let spot = fields.get(Field::Data);
-    if spot.is_absent() {
+    let span = fields.get(Field::Data);
+    if span.is_absent() {
         return Err(Reject::of(Field::Data, Reason::Missing));
     }
-    Ok(&fields.reader.bytes()[spot.start()..spot.end()])
+    Ok(&fields.reader.bytes()[span.start()..span.end()])
 }
 
 /// A string, or `None` where it is absent or null.
 #[inline]
 fn text<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Text<'a>>, Reject> {
-    let spot = fields.get(field);
-    match spot.kind() {
-        Kind::Text | Kind::Escaped => Ok(Some(fields.reader.text(spot))),
+    let span = fields.get(field);
+    match span.kind() {
+        Kind::Text | Kind::Escaped => Ok(Some(fields.reader.text(span))),
         Kind::Absent | Kind::Null => Ok(None),
         _ => Err(Reject::of(field, Reason::NotText)),
     }
@@ -157,11 +157,11 @@ fn moment(text: &str, field: Field, now_us: i64) -> Result<i64, Reject> {
 }
 
 fn amount<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Amount>, Reject> {
-    let spot = fields.get(Field::Amount);
-    let amount = match spot.kind() {
+    let span = fields.get(Field::Amount);
+    let amount = match span.kind() {
         Kind::Absent | Kind::Null => return Ok(None),
-        Kind::Text | Kind::Escaped => Amount::parse(&fields.reader.text(spot)),
-        Kind::Number => match fields.reader.number(spot) {
+        Kind::Text | Kind::Escaped => Amount::parse(&fields.reader.text(span)),
+        Kind::Number => match fields.reader.number(span) {
             Number::Text(text) => Amount::from_json(text),
             Number::Float(value) => Amount::from_f64(value),
             Number::Integer(value) => Amount::from_i64(value),
@@ -176,10 +176,10 @@ fn amount<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Amount>, Rejec
 
 /// A count of things: a whole number that Postgres's integer holds.
 fn count<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<i32>, Reject> {
-    let spot = fields.get(field);
-    let count = match spot.kind() {
+    let span = fields.get(field);
+    let count = match span.kind() {
         Kind::Absent | Kind::Null => return Ok(None),
-        Kind::Number => match fields.reader.number(spot) {
+        Kind::Number => match fields.reader.number(span) {
             Number::Integer(value) => i32::try_from(value).ok(),
             Number::Unsigned(value) => i32::try_from(value).ok(),
             Number::Text(text) => text.parse().ok(),
@@ -205,14 +205,14 @@ fn end_reason<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<EndReason, Reject
 
 /// `line_items[].product_id`: a second look at that list alone. A null item has none.
 fn line_items<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Vec<Text<'a>>, Reject> {
-    let spot = fields.get(Field::LineItems);
-    match spot.kind() {
+    let span = fields.get(Field::LineItems);
+    match span.kind() {
         Kind::Absent | Kind::Null => return Ok(Vec::new()),
         Kind::List => {}
         _ => return Err(Reject::of(Field::LineItems, Reason::NotAList)),
     }
     let mut found = Vec::new();
-    let mut reader = R::new(&fields.reader.bytes()[spot.start()..spot.end()])?;
+    let mut reader = R::new(&fields.reader.bytes()[span.start()..span.end()])?;
     let mut items = reader.begin()?.members();
     while reader.next_item(&mut items)? {
         let item = reader.begin()?;
@@ -225,7 +225,7 @@ fn line_items<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Vec<Text<'a>>, Re
     Ok(found)
 }
 
-fn item_product<'a, R: Reader<'a>>(reader: &mut R, item: Spot) -> Result<Option<Text<'a>>, Reject> {
+fn item_product<'a, R: Reader<'a>>(reader: &mut R, item: Span) -> Result<Option<Text<'a>>, Reject> {
     let mut members = item.members();
     let mut product = None;
     loop {

@@ -1,156 +1,111 @@
-//! JSON, read in place.
+//! Reads JSON in place.
 
-use super::value::{Kind, Members, Number, Spot};
+use super::value::{Kind, Members, Number, Span};
 use crate::event::RawData;
 use crate::event::limits::{EVENT_BYTES, EXPONENT, STRING_BYTES};
 use crate::event::reject::{Reason, Reject};
+use crate::wire::json::Cursor;
 use crate::wire::{check_escaped, string_stop};
 
-/// The text is known to be UTF-8, checked once for all of it; strings are cut out of it at
-/// their quotes.
-pub(super) struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-}
+/// All of the text is checked to be UTF-8 at the start; strings are sliced out of it at their
+/// quotes.
+pub(super) struct Reader<'a>(Cursor<&'a str>);
 
 impl<'a> Reader<'a> {
+    /// Reads a string; the position is at its opening quote.
     #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    /// Passes over blanks and gives the byte after them.
-    #[inline]
-    fn solid(&mut self) -> Option<u8> {
-        loop {
-            match self.peek() {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                other => return other,
-            }
-        }
-    }
-
-    /// A string, from its opening quote on.
-    #[inline]
-    fn string(&mut self) -> Result<Spot, Reject> {
-        let start = self.at + 1;
-        let bytes = self.text.as_bytes();
+    fn string(&mut self) -> Result<Span, Reject> {
+        let start = self.0.at + 1;
+        let bytes = self.0.input.as_bytes();
         let end = string_stop(bytes, start);
         if bytes.get(end) != Some(&b'"') {
             let end = check_escaped(bytes, start, end)?;
-            self.at = end + 1;
-            return Ok(Spot::new(Kind::Escaped, start, end - start));
+            self.0.at = end + 1;
+            return Ok(Span::new(Kind::Escaped, start, end - start));
         }
         if end - start > STRING_BYTES {
             return Err(Reject::at(start, Reason::LongString));
         }
-        self.at = end + 1;
-        Ok(Spot::new(Kind::Text, start, end - start))
+        self.0.at = end + 1;
+        Ok(Span::new(Kind::Text, start, end - start))
     }
 
-    fn literal(&mut self, word: &str, kind: Kind) -> Result<Spot, Reject> {
-        let start = self.at;
-        if self.text[start..].starts_with(word) {
-            self.at += word.len();
-            return Ok(Spot::new(kind, start, word.len()));
+    fn literal(&mut self, word: &str, kind: Kind) -> Result<Span, Reject> {
+        let start = self.0.at;
+        if self.0.input[start..].starts_with(word) {
+            self.0.at += word.len();
+            return Ok(Span::new(kind, start, word.len()));
         }
-        Err(self.fault())
+        Err(self.0.syntax_error())
     }
 
     /// Enters a map or list.
     #[inline]
-    fn enter(&mut self, kind: Kind) -> Spot {
-        self.at += 1;
-        Spot::new(kind, self.at - 1, 1)
+    fn enter(&mut self, kind: Kind) -> Span {
+        self.0.at += 1;
+        Span::new(kind, self.0.at - 1, 1)
     }
 
-    /// `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`, finite as a double.
+    /// Reads `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`, which must be finite as a double.
     #[inline]
-    fn pass_number(&mut self) -> Result<Spot, Reject> {
-        let start = self.at;
-        self.at += usize::from(self.peek() == Some(b'-'));
-        let whole = self.at;
+    fn read_number(&mut self) -> Result<Span, Reject> {
+        let start = self.0.at;
+        self.0.at += usize::from(self.0.peek() == Some(b'-'));
+        let whole = self.0.at;
         let integer_digits = self.digits()?;
-        if integer_digits > 1 && self.text.as_bytes()[whole] == b'0' {
+        if integer_digits > 1 && self.0.input.as_bytes()[whole] == b'0' {
             return Err(Reject::at(whole, Reason::NotJson));
         }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
+        if self.0.peek() == Some(b'.') {
+            self.0.at += 1;
             self.digits()?;
         }
-        let mut plain = integer_digits <= 300;
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
+        let mut is_surely_finite = integer_digits <= 300;
+        if let Some(b'e' | b'E') = self.0.peek() {
+            self.0.at += 1;
             self.exponent()?;
-            plain = false;
+            is_surely_finite = false;
         }
-        let text = &self.text[start..self.at];
+        let text = &self.0.input[start..self.0.at];
         if text.len() > STRING_BYTES {
             return Err(Reject::at(start, Reason::LongNumber));
         }
-        if !plain && !text.parse().is_ok_and(f64::is_finite) {
+        if !is_surely_finite && !text.parse().is_ok_and(f64::is_finite) {
             return Err(Reject::at(start, Reason::NotFinite));
         }
-        Ok(Spot::new(Kind::Number, start, text.len()))
+        Ok(Span::new(Kind::Number, start, text.len()))
     }
 
     fn exponent(&mut self) -> Result<(), Reject> {
-        self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
-        let start = self.at;
+        self.0.at += usize::from(matches!(self.0.peek(), Some(b'+' | b'-')));
+        let start = self.0.at;
         self.digits()?;
-        let magnitude = self.text[start..self.at].trim_start_matches('0');
+        let magnitude = self.0.input[start..self.0.at].trim_start_matches('0');
         if magnitude.len() > 3 || magnitude.parse().is_ok_and(|value: u32| value > EXPONENT) {
             return Err(Reject::at(start, Reason::LargeExponent));
         }
         Ok(())
     }
 
-    /// Passes over digits, at least one, and gives how many.
+    /// Skips one or more digits and returns their number.
     #[inline]
     fn digits(&mut self) -> Result<usize, Reject> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
+        let start = self.0.at;
+        while let Some(b'0'..=b'9') = self.0.peek() {
+            self.0.at += 1;
         }
-        if self.at == start {
-            Err(self.fault())
+        if self.0.at == start {
+            Err(self.0.syntax_error())
         } else {
-            Ok(self.at - start)
+            Ok(self.0.at - start)
         }
     }
 
-    /// What is here is not what JSON asks for.
-    #[cold]
-    fn fault(&self) -> Reject {
-        let ended = self.at >= self.text.len();
-        Reject::at(
-            self.at,
-            if ended {
-                Reason::EndsEarly
-            } else {
-                Reason::NotJson
-            },
-        )
-    }
-
-    /// Passes over a comma, unless it is before the first member, or over `close`: whether
-    /// there is another member.
     #[inline]
-    fn more(&mut self, members: &mut Members, close: u8) -> Result<bool, Reject> {
-        let first = members.0 == 1;
+    fn next_member(&mut self, members: &mut Members, close: u8) -> Result<bool, Reject> {
+        let is_first = members.0 == 1;
         members.0 = 0;
-        match self.solid() {
-            Some(byte) if byte == close => {
-                self.at += 1;
-                Ok(false)
-            }
-            Some(b',') if !first => {
-                self.at += 1;
-                Ok(true)
-            }
-            Some(_) if first => Ok(true),
-            _ => Err(self.fault()),
-        }
+        self.0.next_member(is_first, close)
     }
 }
 
@@ -168,7 +123,7 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
             return Err(Reject::new(Reason::TooLarge));
         }
         match simdutf8::basic::from_utf8(bytes) {
-            Ok(text) => Ok(Self { text, at: 0 }),
+            Ok(text) => Ok(Self(Cursor::new(text))),
             Err(_) => Err(not_utf8(bytes)),
         }
     }
@@ -179,72 +134,69 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
 
     #[inline]
     fn bytes(&self) -> &'a [u8] {
-        self.text.as_bytes()
+        self.0.input.as_bytes()
     }
 
     #[inline]
-    fn begin(&mut self) -> Result<Spot, Reject> {
-        match self.solid() {
+    fn begin(&mut self) -> Result<Span, Reject> {
+        match self.0.token() {
             Some(b'"') => self.string(),
-            Some(b'-' | b'0'..=b'9') => self.pass_number(),
+            Some(b'-' | b'0'..=b'9') => self.read_number(),
             Some(b'{') => Ok(self.enter(Kind::Map)),
             Some(b'[') => Ok(self.enter(Kind::List)),
             Some(b't') => self.literal("true", Kind::True),
             Some(b'f') => self.literal("false", Kind::False),
             Some(b'n') => self.literal("null", Kind::Null),
-            _ => Err(self.fault()),
+            _ => Err(self.0.syntax_error()),
         }
     }
 
     #[inline]
-    fn next_key(&mut self, members: &mut Members) -> Result<Spot, Reject> {
-        if !self.more(members, b'}')? {
-            return Ok(Spot::ABSENT);
+    fn next_key(&mut self, members: &mut Members) -> Result<Span, Reject> {
+        if !self.next_member(members, b'}')? {
+            return Ok(Span::ABSENT);
         }
-        match self.solid() {
+        match self.0.token() {
             Some(b'"') => {}
             Some(b'-' | b'0'..=b'9' | b'{' | b'[' | b't' | b'f' | b'n') => {
-                return Err(Reject::at(self.at, Reason::KeyNotText));
+                return Err(Reject::at(self.0.at, Reason::KeyNotText));
             }
-            _ => return Err(self.fault()),
+            _ => return Err(self.0.syntax_error()),
         }
         let key = self.string()?;
-        if self.solid() != Some(b':') {
-            return Err(self.fault());
-        }
-        self.at += 1;
+        self.0.colon()?;
         Ok(key)
     }
 
-    /// All of the text was checked before, and a string as it was passed.
+    /// The text was checked in `new`, and the string when it was read.
     #[inline]
-    fn check_key(&self, _key: Spot) -> Result<(), Reject> {
+    fn check_key(&self, _key: Span) -> Result<(), Reject> {
         Ok(())
     }
 
     #[inline]
     fn next_item(&mut self, members: &mut Members) -> Result<bool, Reject> {
-        self.more(members, b']')
+        self.next_member(members, b']')
     }
 
     fn end(&mut self) -> Result<(), Reject> {
-        match self.solid() {
+        match self.0.token() {
             None => Ok(()),
-            Some(_) => Err(Reject::at(self.at, Reason::TrailingBytes)),
+            Some(_) => Err(Reject::at(self.0.at, Reason::TrailingBytes)),
         }
     }
 
     #[inline]
-    fn raw_text(&self, spot: Spot) -> &'a str {
-        &self.text[spot.start()..spot.end()]
+    fn raw_text(&self, span: Span) -> &'a str {
+        &self.0.input[span.start()..span.end()]
     }
 
-    fn number(&self, spot: Spot) -> Number<'a> {
-        Number::Text(self.raw_text(spot))
+    fn number(&self, span: Span) -> Number<'a> {
+        Number::Text(self.raw_text(span))
     }
 
     #[inline]
-    fn passed(&mut self, spot: Spot) -> Spot {
-        Spot::new(spot.kind(), spot.start(), self.at - spot.start())
+    fn close(&mut self, span: Span) -> Span {
+        Span::new(span.kind(), span.start(), self.0.at - span.start())
     }
 }

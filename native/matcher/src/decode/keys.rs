@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::value::{Kind, Reader, Spot};
+use super::value::{Kind, Reader, Span};
 use crate::event::limits::MAP_KEYS;
 use crate::event::reject::{Reason, Reject};
 use crate::wire::unescape;
@@ -34,20 +34,20 @@ impl<'a> Keys<'a> {
 
     /// Checks a key and takes it; the error may be that it is there already.
     #[inline]
-    pub fn add<R: Reader<'a>>(&mut self, reader: &R, spot: Spot) -> Result<(), Reject> {
-        reader.check_key(spot)?;
-        let key = reader.raw_text(spot);
+    pub fn add<R: Reader<'a>>(&mut self, reader: &R, span: Span) -> Result<(), Reject> {
+        reader.check_key(span)?;
+        let key = reader.raw_text(span);
         let mark = mark(key.as_bytes());
         for (index, earlier) in self.marks.iter().enumerate() {
             if *earlier == mark && self.keys[index] == key {
-                return Err(Reject::at(spot.start(), Reason::DuplicateKey));
+                return Err(Reject::at(span.start(), Reason::DuplicateKey));
             }
         }
         let room = self.marks.try_push(mark).is_ok() && self.keys.try_push(key).is_ok();
         if !room {
-            return Err(Reject::at(spot.start(), Reason::TooManyKeys));
+            return Err(Reject::at(span.start(), Reason::TooManyKeys));
         }
-        self.escaped |= spot.kind() == Kind::Escaped;
+        self.escaped |= span.kind() == Kind::Escaped;
         Ok(())
     }
 

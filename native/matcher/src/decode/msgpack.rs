@@ -1,97 +1,72 @@
-//! MessagePack, read in place.
+//! Reads MessagePack in place.
 
-use super::value::{Kind, Members, Number, Spot};
+use super::value::{Kind, Members, Number, Span};
 use crate::event::RawData;
 use crate::event::limits::{EVENT_BYTES, STRING_BYTES};
 use crate::event::reject::{Reason, Reject};
+use crate::wire::msgpack::Cursor;
 use crate::wire::plain_text;
 
-pub(super) struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
+pub(super) struct Reader<'a>(Cursor<'a>);
 
 impl<'a> Reader<'a> {
-    /// The next `N` bytes.
+    /// Skips a string without checking its text.
     #[inline]
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
-        match first_chunk(self.bytes, self.at) {
-            Some(chunk) => {
-                self.at += N;
-                Ok(chunk)
-            }
-            None => Err(self.ends_early()),
-        }
-    }
-
-    /// The length that the next bytes hold.
-    #[inline]
-    fn length<const N: usize>(&mut self) -> Result<usize, Reject> {
-        Ok(big_endian(&self.take::<N>()?))
-    }
-
-    /// A string, whose text is not checked.
-    #[inline]
-    fn any_string(&mut self, length: usize) -> Result<Spot, Reject> {
+    fn unchecked_string(&mut self, length: usize) -> Result<Span, Reject> {
         if length > STRING_BYTES {
-            return Err(Reject::at(self.at, Reason::LongString));
+            return Err(Reject::at(self.0.at, Reason::LongString));
         }
-        if length > self.bytes.len() - self.at {
-            return Err(self.ends_early());
+        if length > self.0.remaining() {
+            return Err(self.0.ends_early());
         }
-        self.at += length;
-        Ok(Spot::new(Kind::Text, self.at - length, length))
+        self.0.at += length;
+        Ok(Span::new(Kind::Text, self.0.at - length, length))
     }
 
     #[inline]
-    fn string(&mut self, length: usize) -> Result<Spot, Reject> {
-        let spot = self.any_string(length)?;
-        self.check_text(spot)?;
-        Ok(spot)
+    fn string(&mut self, length: usize) -> Result<Span, Reject> {
+        let span = self.unchecked_string(length)?;
+        self.check_text(span)?;
+        Ok(span)
     }
 
     #[inline]
-    fn check_text(&self, spot: Spot) -> Result<(), Reject> {
-        match plain_text(&self.bytes[spot.start()..spot.end()]) {
+    fn check_text(&self, span: Span) -> Result<(), Reject> {
+        match plain_text(&self.0.bytes[span.start()..span.end()]) {
             Ok(_) => Ok(()),
-            Err(reason) => Err(Reject::at(spot.start(), reason)),
+            Err(reason) => Err(Reject::at(span.start(), reason)),
         }
     }
 
-    /// A number of `N` bytes after its marker, at `start`.
+    /// Skips a number of `N` bytes whose marker is at `start`.
     #[inline]
-    fn sized<const N: usize>(&mut self, start: usize) -> Result<Spot, Reject> {
-        self.take::<N>()?;
-        Ok(Spot::new(Kind::Number, start, 1 + N))
+    fn sized<const N: usize>(&mut self, start: usize) -> Result<Span, Reject> {
+        self.0.take::<N>()?;
+        Ok(Span::new(Kind::Number, start, 1 + N))
     }
 
-    fn float<const N: usize>(&mut self, start: usize) -> Result<Spot, Reject> {
-        let spot = self.sized::<N>(start)?;
-        match number(&self.bytes[start..self.at]) {
+    fn float<const N: usize>(&mut self, start: usize) -> Result<Span, Reject> {
+        let span = self.sized::<N>(start)?;
+        match number(&self.0.bytes[start..self.0.at]) {
             Some(Number::Float(value)) if !value.is_finite() => {
                 Err(Reject::at(start, Reason::NotFinite))
             }
-            _ => Ok(spot),
+            _ => Ok(span),
         }
     }
 
-    /// Enters a map or list. One that claims more members than bytes are left ends too early.
+    /// Enters a map or list. One with more members than remaining bytes is truncated.
     #[inline]
-    fn enter(&mut self, kind: Kind, start: usize, members: usize) -> Result<Spot, Reject> {
-        if members > self.bytes.len() - self.at {
-            return Err(self.ends_early());
+    fn enter(&mut self, kind: Kind, start: usize, members: usize) -> Result<Span, Reject> {
+        if members > self.0.remaining() {
+            return Err(self.0.ends_early());
         }
-        Ok(Spot::new(kind, start, members))
+        Ok(Span::new(kind, start, members))
     }
 
-    #[cold]
-    fn ends_early(&self) -> Reject {
-        Reject::at(self.bytes.len(), Reason::EndsEarly)
-    }
-
-    /// The values that are rare in an event, and those that are refused.
+    /// Reads the kinds of value that are rare in events, or rejects the value.
     #[inline(never)]
-    fn rare(&mut self, marker: u8, start: usize) -> Result<Spot, Reject> {
+    fn rare(&mut self, marker: u8, start: usize) -> Result<Span, Reject> {
         match marker {
             0xcc | 0xd0 => self.sized::<1>(start),
             0xcd | 0xd1 => self.sized::<2>(start),
@@ -99,18 +74,22 @@ impl<'a> Reader<'a> {
             0xcf | 0xd3 => self.sized::<8>(start),
             0xca => self.float::<4>(start),
             0xcb => self.float::<8>(start),
-            0xda => self.length::<2>().and_then(|length| self.string(length)),
-            0xdb => self.length::<4>().and_then(|length| self.string(length)),
+            0xda => self.0.length::<2>().and_then(|length| self.string(length)),
+            0xdb => self.0.length::<4>().and_then(|length| self.string(length)),
             0xdc => self
+                .0
                 .length::<2>()
                 .and_then(|count| self.enter(Kind::List, start, count)),
             0xdd => self
+                .0
                 .length::<4>()
                 .and_then(|count| self.enter(Kind::List, start, count)),
             0xde => self
+                .0
                 .length::<2>()
                 .and_then(|count| self.enter(Kind::Map, start, count)),
             0xdf => self
+                .0
                 .length::<4>()
                 .and_then(|count| self.enter(Kind::Map, start, count)),
             0xc4..=0xc9 | 0xd4..=0xd8 => Err(Reject::at(start, Reason::BinaryValue)),
@@ -119,19 +98,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-#[inline]
-fn first_chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..).and_then(<[u8]>::first_chunk::<N>).copied()
-}
-
-#[inline]
-fn big_endian(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .fold(0, |length, byte| length << 8 | usize::from(*byte))
-}
-
-/// A number from its marker on.
+/// Parses a number, including its marker.
 fn number<'a>(bytes: &[u8]) -> Option<Number<'a>> {
     let (marker, value) = bytes.split_first()?;
     Some(match (*marker, value) {
@@ -156,7 +123,7 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
         if bytes.len() > EVENT_BYTES {
             return Err(Reject::new(Reason::TooLarge));
         }
-        Ok(Self { bytes, at: 0 })
+        Ok(Self(Cursor::new(bytes)))
     }
 
     fn raw(bytes: &'a [u8]) -> RawData<'a> {
@@ -165,77 +132,73 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
 
     #[inline]
     fn bytes(&self) -> &'a [u8] {
-        self.bytes
+        self.0.bytes
     }
 
     #[inline]
-    fn begin(&mut self) -> Result<Spot, Reject> {
-        let start = self.at;
-        let [marker] = self.take()?;
+    fn begin(&mut self) -> Result<Span, Reject> {
+        let start = self.0.at;
+        let marker = self.0.marker()?;
         match marker {
             0xa0..=0xbf => self.string(usize::from(marker & 0x1f)),
             0xd9 => {
-                let length = self.length::<1>()?;
+                let length = self.0.length::<1>()?;
                 self.string(length)
             }
-            0x00..=0x7f | 0xe0..=0xff => Ok(Spot::new(Kind::Number, start, 1)),
+            0x00..=0x7f | 0xe0..=0xff => Ok(Span::new(Kind::Number, start, 1)),
             0x80..=0x8f => self.enter(Kind::Map, start, usize::from(marker & 0x0f)),
             0x90..=0x9f => self.enter(Kind::List, start, usize::from(marker & 0x0f)),
-            0xc0 => Ok(Spot::new(Kind::Null, start, 1)),
-            0xc2 => Ok(Spot::new(Kind::False, start, 1)),
-            0xc3 => Ok(Spot::new(Kind::True, start, 1)),
+            0xc0 => Ok(Span::new(Kind::Null, start, 1)),
+            0xc2 => Ok(Span::new(Kind::False, start, 1)),
+            0xc3 => Ok(Span::new(Kind::True, start, 1)),
             _ => self.rare(marker, start),
         }
     }
 
     #[inline]
-    fn next_key(&mut self, members: &mut Members) -> Result<Spot, Reject> {
+    fn next_key(&mut self, members: &mut Members) -> Result<Span, Reject> {
         if members.0 == 0 {
-            return Ok(Spot::ABSENT);
+            return Ok(Span::ABSENT);
         }
         members.0 -= 1;
-        let [marker] = self.take()?;
-        let length = match marker {
-            0xa0..=0xbf => usize::from(marker & 0x1f),
-            0xd9 => self.length::<1>()?,
-            0xda => self.length::<2>()?,
-            0xdb => self.length::<4>()?,
-            _ => return Err(Reject::at(self.at - 1, Reason::KeyNotText)),
-        };
-        self.any_string(length)
+        let start = self.0.at;
+        match self.0.string_length()? {
+            Some(length) => self.unchecked_string(length),
+            None => Err(Reject::at(start, Reason::KeyNotText)),
+        }
     }
 
     #[inline]
-    fn check_key(&self, key: Spot) -> Result<(), Reject> {
+    fn check_key(&self, key: Span) -> Result<(), Reject> {
         self.check_text(key)
     }
 
     #[inline]
     fn next_item(&mut self, members: &mut Members) -> Result<bool, Reject> {
-        let more = members.0 > 0;
+        let has_next = members.0 > 0;
         members.0 = members.0.saturating_sub(1);
-        Ok(more)
+        Ok(has_next)
     }
 
     #[inline]
     fn end(&mut self) -> Result<(), Reject> {
-        if self.at == self.bytes.len() {
+        if self.0.remaining() == 0 {
             return Ok(());
         }
-        Err(Reject::at(self.at, Reason::TrailingBytes))
+        Err(Reject::at(self.0.at, Reason::TrailingBytes))
     }
 
     #[inline]
-    fn raw_text(&self, spot: Spot) -> &'a str {
-        plain_text(&self.bytes[spot.start()..spot.end()]).unwrap_or_default()
+    fn raw_text(&self, span: Span) -> &'a str {
+        plain_text(&self.0.bytes[span.start()..span.end()]).unwrap_or_default()
     }
 
-    fn number(&self, spot: Spot) -> Number<'a> {
-        number(&self.bytes[spot.start()..spot.end()]).unwrap_or(Number::Integer(0))
+    fn number(&self, span: Span) -> Number<'a> {
+        number(&self.0.bytes[span.start()..span.end()]).unwrap_or(Number::Integer(0))
     }
 
     #[inline]
-    fn passed(&mut self, spot: Spot) -> Spot {
-        Spot::new(spot.kind(), spot.start(), self.at - spot.start())
+    fn close(&mut self, span: Span) -> Span {
+        Span::new(span.kind(), span.start(), self.0.at - span.start())
     }
 }

@@ -1,6 +1,6 @@
 //! The `data` of an event as JSON text.
 
-use super::value::{Kind, Number, Reader, Spot};
+use super::value::{Kind, Number, Reader, Span};
 use super::{json, msgpack};
 use crate::event::RawData;
 use crate::event::limits::DEPTH;
@@ -32,10 +32,10 @@ fn write<'a, R: Reader<'a>>(bytes: &'a [u8]) -> Result<String, Reject> {
 }
 
 fn value<'a, R: Reader<'a>>(reader: &mut R, to: &mut String, depth: usize) -> Result<(), Reject> {
-    let spot = reader.begin()?;
-    let mut members = spot.members();
+    let span = reader.begin()?;
+    let mut members = span.members();
     let mut separator = "";
-    match spot.kind() {
+    match span.kind() {
         Kind::Map | Kind::List if depth > DEPTH => return Err(Reject::new(Reason::TooDeep)),
         Kind::Map => {
             to.push('{');
@@ -59,8 +59,8 @@ fn value<'a, R: Reader<'a>>(reader: &mut R, to: &mut String, depth: usize) -> Re
             }
             to.push(']');
         }
-        Kind::Text | Kind::Escaped => text(reader, spot, to),
-        Kind::Number => number(reader.number(spot), to),
+        Kind::Text | Kind::Escaped => text(reader, span, to),
+        Kind::Number => number(reader.number(span), to),
         Kind::True => to.push_str("true"),
         Kind::False => to.push_str("false"),
         Kind::Null | Kind::Absent => to.push_str("null"),
@@ -79,10 +79,10 @@ fn number(value: Number<'_>, to: &mut String) {
 
 /// A string in quotes. JSON's own stays as it was sent; of MessagePack's, what JSON does not
 /// allow in a string is escaped.
-fn text<'a, R: Reader<'a>>(reader: &R, spot: Spot, to: &mut String) {
-    let mut rest = reader.raw_text(spot);
+fn text<'a, R: Reader<'a>>(reader: &R, span: Span, to: &mut String) {
+    let mut rest = reader.raw_text(span);
     to.push('"');
-    if spot.kind() == Kind::Text {
+    if span.kind() == Kind::Text {
         while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
             let (plain, odd) = rest.split_at(at);
             to.push_str(plain);

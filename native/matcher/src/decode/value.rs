@@ -1,4 +1,4 @@
-//! What both encodings have in common: values that stay where they are.
+//! What both encodings have in common: the reader, and spans of values that stay in place.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use crate::event::reject::Reject;
 use crate::event::{RawData, Text};
 use crate::wire::unescape;
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -15,7 +15,7 @@ pub(crate) enum Kind {
     True,
     False,
     Text,
-    /// A string with JSON's escapes.
+    /// A JSON string with escapes.
     Escaped,
     Number,
     List,
@@ -43,17 +43,17 @@ impl Kind {
     ];
 }
 
-/// Where a value lies in the bytes, and of which kind it is: 32 bits of length, 28 of start
-/// and 4 of kind, so that it travels in a register. The pass over an event makes one for each
-/// value and copies nothing. An event has at most 64 KiB, so that everything fits.
+/// The position of a value in the bytes, and its kind: 32 bits of length, 28 of start and 4 of
+/// kind, which fit in a register. Decoding makes one for each value and copies nothing. An event
+/// has at most 64 KiB, so that positions always fit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Spot(u64);
+pub(crate) struct Span(u64);
 
-impl Spot {
+impl Span {
     pub const ABSENT: Self = Self::new(Kind::Absent, 0, 0);
 
-    /// A value whose content is these bytes: a string without its quotes, a number's whole
-    /// text; of a map or list that has been entered, `length` is what [`Spot::members`] gives.
+    /// The span covers a string without its quotes, or the whole text of a number. For a map or
+    /// list that has been entered, `length` is the value of [`Span::members`].
     #[inline]
     pub const fn new(kind: Kind, start: usize, length: usize) -> Self {
         Self((length as u64) << 32 | (start as u64) << 4 | kind as u64)
@@ -85,12 +85,12 @@ impl Spot {
     }
 }
 
-/// A map or list that has been entered: in MessagePack the members to come, in JSON 1 before
-/// the first member and 0 after it.
+/// The progress within a map or list: the remaining members in MessagePack; 1 before the first
+/// member and 0 after it in JSON.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Members(pub usize);
 
-/// A number as its encoding has it.
+/// A number in the form of its encoding.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Number<'a> {
     Integer(i64),
@@ -100,48 +100,49 @@ pub(crate) enum Number<'a> {
     Text(&'a str),
 }
 
-/// One encoding, read from front to back.
+/// Reads one encoding from front to back. Spans that are passed to a reader must come from it.
 pub(crate) trait Reader<'a>: Sized {
-    /// A reader of one value that an event holds.
+    /// A reader of one value of an event.
     fn new(bytes: &'a [u8]) -> Result<Self, Reject>;
 
-    /// The bytes of a value, with the name of this encoding.
+    /// The bytes of a value, tagged with this encoding.
     fn raw(bytes: &'a [u8]) -> RawData<'a>;
 
     fn bytes(&self) -> &'a [u8];
 
-    /// Reads a scalar, checked, or enters a map or list.
-    fn begin(&mut self) -> Result<Spot, Reject>;
+    /// Reads and checks a scalar, or enters a map or list.
+    fn begin(&mut self) -> Result<Span, Reject>;
 
-    /// The next key of a map, up to where its value begins; absent where the map ends. What it
-    /// says is checked only by [`Reader::check_key`]: a name that is known is good text.
-    fn next_key(&mut self, members: &mut Members) -> Result<Spot, Reject>;
+    /// Reads the next key of a map and moves to its value. The span is absent at the end of the
+    /// map. The text of the key is checked only by [`Reader::check_key`]; a key that equals a
+    /// known name needs no check.
+    fn next_key(&mut self, members: &mut Members) -> Result<Span, Reject>;
 
     /// Checks the text of a key.
-    fn check_key(&self, key: Spot) -> Result<(), Reject>;
+    fn check_key(&self, key: Span) -> Result<(), Reject>;
 
-    /// Whether another item follows, up to where it begins.
+    /// Moves to the next item of a list. False at the end of the list.
     fn next_item(&mut self, members: &mut Members) -> Result<bool, Reject>;
 
-    /// Refuses whatever follows the value.
+    /// Rejects bytes after the value.
     fn end(&mut self) -> Result<(), Reject>;
 
-    /// A string's content as it lies in the bytes. The spot is one that this reader gave.
-    fn raw_text(&self, spot: Spot) -> &'a str;
+    /// The content of a string, with its escapes.
+    fn raw_text(&self, span: Span) -> &'a str;
 
-    /// A number that this reader gave.
-    fn number(&self, spot: Spot) -> Number<'a>;
+    /// The value of a number.
+    fn number(&self, span: Span) -> Number<'a>;
 
-    /// A string without escapes: borrowed where there are none.
+    /// The content of a string, borrowed if it has no escapes.
     #[inline]
-    fn text(&self, spot: Spot) -> Text<'a> {
-        let raw = self.raw_text(spot);
-        if spot.kind() == Kind::Escaped {
+    fn text(&self, span: Span) -> Text<'a> {
+        let raw = self.raw_text(span);
+        if span.kind() == Kind::Escaped {
             return Cow::Owned(unescape(raw).unwrap_or_default());
         }
         Cow::Borrowed(raw)
     }
 
-    /// The map or list that was entered as `spot` and ends here.
-    fn passed(&mut self, spot: Spot) -> Spot;
+    /// The whole span of the map or list that was entered as `span` and ends here.
+    fn close(&mut self, span: Span) -> Span;
 }

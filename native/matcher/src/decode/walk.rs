@@ -1,28 +1,28 @@
-//! Skipping a value while every limit on it is checked.
+//! Skips values and checks every limit on them.
 
 use super::keys::Keys;
-use super::value::{Kind, Reader, Spot};
+use super::value::{Kind, Reader, Span};
 use crate::event::limits::{DEPTH, MAP_KEYS};
 use crate::event::reject::{Reason, Reject};
 
-/// Checks a value and passes over it. `depth` is the depth of the value if it is a map or
-/// list; the recursion is bounded by the limit on it.
+/// Checks a value and moves past it. `depth` is the nesting depth of the value if it is a map or
+/// list. The limit on the depth bounds the recursion.
 #[inline]
-pub(super) fn value<'a, R: Reader<'a>>(reader: &mut R, depth: usize) -> Result<Spot, Reject> {
-    let spot = reader.begin()?;
-    if spot.kind() >= Kind::List {
-        return pass(reader, spot, depth);
+pub(super) fn value<'a, R: Reader<'a>>(reader: &mut R, depth: usize) -> Result<Span, Reject> {
+    let span = reader.begin()?;
+    if span.kind() >= Kind::List {
+        return container(reader, span, depth);
     }
-    Ok(spot)
+    Ok(span)
 }
 
 #[inline(never)]
-fn pass<'a, R: Reader<'a>>(reader: &mut R, spot: Spot, depth: usize) -> Result<Spot, Reject> {
+fn container<'a, R: Reader<'a>>(reader: &mut R, span: Span, depth: usize) -> Result<Span, Reject> {
     if depth > DEPTH {
-        return Err(Reject::at(spot.start(), Reason::TooDeep));
+        return Err(Reject::at(span.start(), Reason::TooDeep));
     }
-    let mut members = spot.members();
-    if spot.kind() == Kind::Map {
+    let mut members = span.members();
+    if span.kind() == Kind::Map {
         let mut keys = Keys::new();
         loop {
             let key = reader.next_key(&mut members)?;
@@ -41,5 +41,5 @@ fn pass<'a, R: Reader<'a>>(reader: &mut R, spot: Spot, depth: usize) -> Result<S
             value(reader, depth + 1)?;
         }
     }
-    Ok(reader.passed(spot))
+    Ok(reader.close(span))
 }

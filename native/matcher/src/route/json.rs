@@ -4,52 +4,49 @@ use std::borrow::Cow;
 
 use crate::event::reject::{Reason, Reject};
 use crate::event::{Field, Text};
+use crate::wire::json::Cursor;
 use crate::wire::{string_stop, unescape};
 
 pub(super) fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> {
-    let mut cursor = Cursor { bytes, at: 0 };
+    let mut scanner = Scanner(Cursor::new(bytes));
     let (mut tenant, mut contact) = (None, None);
-    let mut more = cursor
-        .enter(b'{', b'}')
-        .ok_or(Reject::new(Reason::NotAnEvent))?;
-    while more {
-        let key = cursor.key()?;
+    if !scanner.enter_map() {
+        return Err(Reject::new(Reason::NotAnEvent));
+    }
+    let mut is_first = true;
+    while scanner.0.next_member(is_first, b'}')? {
+        is_first = false;
+        let key = scanner.key()?;
         if key.is(b"tenantid") {
-            tenant = Some(cursor.text(Field::TenantId)?);
+            tenant = Some(scanner.text(Field::TenantId)?);
         } else if key.is(b"data") {
-            contact = Some(cursor.contact(tenant.is_some())?);
+            contact = Some(scanner.contact(tenant.is_some())?);
         } else {
-            cursor.pass()?;
+            scanner.skip()?;
         }
         match (tenant, contact) {
             (Some(tenant), Some(contact)) => return Ok((tenant, contact)),
             pair => (tenant, contact) = pair,
         }
-        more = cursor.more(b'}')?;
     }
-    let absent = if tenant.is_none() {
+    let missing = if tenant.is_none() {
         Field::TenantId
     } else {
         Field::Data
     };
-    Err(Reject::of(absent, Reason::Missing))
+    Err(Reject::of(missing, Reason::Missing))
 }
 
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-/// What lies between two quotes, not checked.
+/// The bytes between two quotes, unchecked.
 struct Quoted<'a> {
     raw: &'a [u8],
-    escaped: bool,
+    is_escaped: bool,
 }
 
 impl<'a> Quoted<'a> {
     #[inline]
     fn is(&self, name: &[u8]) -> bool {
-        if self.escaped {
+        if self.is_escaped {
             self.unescaped_is(name)
         } else {
             self.raw == name
@@ -67,137 +64,109 @@ impl<'a> Quoted<'a> {
     #[inline]
     fn text(&self) -> Result<Text<'a>, Reason> {
         let text = simdutf8::basic::from_utf8(self.raw).map_err(|_| Reason::NotUtf8)?;
-        if !self.escaped {
+        if !self.is_escaped {
             return Ok(Cow::Borrowed(text));
         }
         unescape(text).map(Cow::Owned)
     }
 }
 
-impl<'a> Cursor<'a> {
+/// Skips values without checking them.
+struct Scanner<'a>(Cursor<&'a [u8]>);
+
+impl<'a> Scanner<'a> {
+    /// Consumes the opening brace of a map. False if there is none.
     #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+    fn enter_map(&mut self) -> bool {
+        let is_map = self.0.token() == Some(b'{');
+        self.0.at += usize::from(is_map);
+        is_map
     }
 
-    /// Passes over blanks and gives the byte after them.
-    #[inline]
-    fn solid(&mut self) -> Option<u8> {
-        loop {
-            match self.peek() {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                other => return other,
-            }
-        }
-    }
-
-    /// Enters a map, and tells whether it has a member. `None` for another value.
-    #[inline]
-    fn enter(&mut self, open: u8, close: u8) -> Option<bool> {
-        if self.solid() != Some(open) {
-            return None;
-        }
-        self.at += 1;
-        let empty = self.solid() == Some(close);
-        self.at += usize::from(empty);
-        Some(!empty)
-    }
-
-    /// Whether a member follows the one that has been read.
-    #[inline]
-    fn more(&mut self, close: u8) -> Result<bool, Reject> {
-        let next = self.solid();
-        if next != Some(b',') && next != Some(close) {
-            return Err(self.fault());
-        }
-        self.at += 1;
-        Ok(next == Some(b','))
-    }
-
-    /// A key, up to where its value begins.
+    /// Reads a key and moves to its value.
     #[inline]
     fn key(&mut self) -> Result<Quoted<'a>, Reject> {
-        if self.solid() != Some(b'"') {
-            return Err(self.fault());
+        if self.0.token() != Some(b'"') {
+            return Err(self.0.syntax_error());
         }
         let key = self.quoted()?;
-        if self.solid() != Some(b':') {
-            return Err(self.fault());
-        }
-        self.at += 1;
+        self.0.colon()?;
         Ok(key)
     }
 
-    /// A string, from its opening quote on.
+    /// Reads a string; the position is at its opening quote.
     #[inline]
     fn quoted(&mut self) -> Result<Quoted<'a>, Reject> {
-        let start = self.at + 1;
-        let mut escaped = false;
-        let mut end = string_stop(self.bytes, start);
-        while self.bytes.get(end) == Some(&b'\\') {
-            escaped = true;
-            end = string_stop(self.bytes, end + 2);
+        let (bytes, start) = (self.0.input, self.0.at + 1);
+        let mut is_escaped = false;
+        let mut end = string_stop(bytes, start);
+        while bytes.get(end) == Some(&b'\\') {
+            is_escaped = true;
+            end = string_stop(bytes, end + 2);
         }
-        if self.bytes.get(end) != Some(&b'"') {
+        if bytes.get(end) != Some(&b'"') {
             return Err(self.broken_string(end));
         }
-        self.at = end + 1;
+        self.0.at = end + 1;
         Ok(Quoted {
-            raw: &self.bytes[start..end],
-            escaped,
+            raw: &bytes[start..end],
+            is_escaped,
         })
     }
 
     #[inline]
     fn text(&mut self, field: Field) -> Result<Text<'a>, Reject> {
-        if self.solid() != Some(b'"') {
+        if self.0.token() != Some(b'"') {
             return Err(Reject::of(field, Reason::NotText));
         }
         let text = self.quoted()?.text();
         text.map_err(|reason| Reject::of(field, reason))
     }
 
-    /// The contact's id in `data`; the rest of it is passed over, unless this is the `last`
-    /// that is looked for.
-    fn contact(&mut self, last: bool) -> Result<Text<'a>, Reject> {
-        let map = self.enter(b'{', b'}');
-        let mut more = map.ok_or_else(|| Reject::of(Field::Data, Reason::NotAMap))?;
+    /// Reads the contact id in `data`. Stops there if `is_last`, that is, if nothing else is
+    /// needed; otherwise skips the rest of `data`.
+    fn contact(&mut self, is_last: bool) -> Result<Text<'a>, Reject> {
+        if !self.enter_map() {
+            return Err(Reject::of(Field::Data, Reason::NotAMap));
+        }
         let mut contact = None;
-        while more {
+        let mut is_first = true;
+        while self.0.next_member(is_first, b'}')? {
+            is_first = false;
             if self.key()?.is(b"contact_id") {
                 contact = Some(self.text(Field::ContactId)?);
-                if last {
+                if is_last {
                     break;
                 }
             } else {
-                self.pass()?;
+                self.skip()?;
             }
-            more = self.more(b'}')?;
         }
         contact.ok_or_else(|| Reject::of(Field::ContactId, Reason::Missing))
     }
 
-    /// Passes over a value: a string to its closing quote, a map or list to where its brackets
-    /// are balanced, anything else to what ends it.
+    /// Skips a value: a string to its closing quote, a map or list to its balancing bracket, any
+    /// other value to the first byte that cannot be part of it.
     #[inline]
-    fn pass(&mut self) -> Result<(), Reject> {
-        match self.solid() {
+    fn skip(&mut self) -> Result<(), Reject> {
+        match self.0.token() {
             Some(b'"') => self.quoted().map(|_| ()),
-            Some(b'{' | b'[') => self.pass_nested(),
+            Some(b'{' | b'[') => self.skip_nested(),
             _ => {
-                while let Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'E') = self.peek()
+                while let Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'E') =
+                    self.0.peek()
                 {
-                    self.at += 1;
+                    self.0.at += 1;
                 }
                 Ok(())
             }
         }
     }
 
-    fn pass_nested(&mut self) -> Result<(), Reject> {
+    fn skip_nested(&mut self) -> Result<(), Reject> {
         let mut depth = 0_usize;
         loop {
-            match self.peek() {
+            match self.0.peek() {
                 Some(b'"') => {
                     self.quoted()?;
                     continue;
@@ -205,9 +174,9 @@ impl<'a> Cursor<'a> {
                 Some(b'{' | b'[') => depth += 1,
                 Some(b'}' | b']') => depth -= 1,
                 Some(_) => {}
-                None => return Err(self.fault()),
+                None => return Err(self.0.syntax_error()),
             }
-            self.at += 1;
+            self.0.at += 1;
             if depth == 0 {
                 return Ok(());
             }
@@ -216,23 +185,10 @@ impl<'a> Cursor<'a> {
 
     #[cold]
     fn broken_string(&self, end: usize) -> Reject {
-        if end >= self.bytes.len() {
-            return Reject::at(self.bytes.len(), Reason::EndsEarly);
+        let length = self.0.input.len();
+        if end >= length {
+            return Reject::at(length, Reason::EndsEarly);
         }
         Reject::at(end, Reason::RawControl)
-    }
-
-    /// What is here is not what JSON asks for.
-    #[cold]
-    fn fault(&self) -> Reject {
-        let ended = self.at >= self.bytes.len();
-        Reject::at(
-            self.at,
-            if ended {
-                Reason::EndsEarly
-            } else {
-                Reason::NotJson
-            },
-        )
     }
 }

@@ -5,8 +5,8 @@ use crate::event::Text;
 use crate::event::reject::Reject;
 use crate::wire::Encoding;
 
-/// Finds `tenantid` and `data.contact_id` by passing over the rest, and stops where both are
-/// found. The error says what is in the way. Never panics, and looks at each byte at most once.
+/// Finds `tenantid` and `data.contact_id`. Skips everything else, and stops once it has both.
+/// Reads each byte at most once. Never panics, whatever the bytes.
 pub fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> {
     match Encoding::of(bytes)? {
         Encoding::MessagePack => msgpack::routing_key(bytes),

@@ -1,8 +1,8 @@
-//! Which slot an event belongs to, found in its raw bytes.
+//! Routing: finds the slot of an event in its raw bytes and packs the entries for each shard.
 //!
-//! Nothing is checked here that the way to the two ids does not need: the engine decodes the
-//! event, and refuses what is wrong with it. What `decode` accepts, `routing_key` finds the
-//! same ids in.
+//! Routing checks only what it needs to find the two ids. The shard decodes the event and
+//! rejects it if anything else is wrong. For every event that `decode` accepts, `routing_key`
+//! finds the same ids.
 
 mod json;
 mod key;

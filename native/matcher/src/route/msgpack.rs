@@ -4,105 +4,66 @@ use std::borrow::Cow;
 
 use crate::event::reject::{Reason, Reject};
 use crate::event::{Field, Text};
+use crate::wire::msgpack::Cursor;
 use crate::wire::plain_text;
 
 pub(super) fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> {
-    let mut cursor = Cursor { bytes, at: 0 };
+    let mut scanner = Scanner(Cursor::new(bytes));
     let (mut tenant, mut contact) = (None, None);
-    let members = cursor.map().ok_or(Reject::new(Reason::NotAnEvent))?;
+    let members = scanner.enter_map().ok_or(Reject::new(Reason::NotAnEvent))?;
     for _ in 0..members {
-        match cursor.key()? {
-            b"tenantid" => tenant = Some(cursor.text(Field::TenantId)?),
-            b"data" => contact = Some(cursor.contact(tenant.is_some())?),
-            _ => cursor.pass()?,
+        match scanner.key()? {
+            b"tenantid" => tenant = Some(scanner.text(Field::TenantId)?),
+            b"data" => contact = Some(scanner.contact(tenant.is_some())?),
+            _ => scanner.skip()?,
         }
         if let (Some(tenant), Some(contact)) = (tenant, contact) {
             return Ok((Cow::Borrowed(tenant), Cow::Borrowed(contact)));
         }
     }
-    let absent = if tenant.is_none() {
+    let missing = if tenant.is_none() {
         Field::TenantId
     } else {
         Field::Data
     };
-    Err(Reject::of(absent, Reason::Missing))
+    Err(Reject::of(missing, Reason::Missing))
 }
 
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-/// What a marker announces.
-enum Next {
-    /// So many bytes, and the value is passed.
+/// What follows a marker.
+enum Content {
     Bytes(usize),
-    /// So many values within it.
     Values(usize),
 }
 
-impl<'a> Cursor<'a> {
-    #[inline]
-    fn marker(&mut self) -> Result<u8, Reject> {
-        let marker = *self.bytes.get(self.at).ok_or_else(|| self.ends_early())?;
-        self.at += 1;
-        Ok(marker)
-    }
+/// Skips values without checking them.
+struct Scanner<'a>(Cursor<'a>);
 
-    /// A length of `N` bytes, big-endian.
+impl<'a> Scanner<'a> {
+    /// Enters a map and returns the number of its members. `None` for any other value.
     #[inline]
-    fn length<const N: usize>(&mut self) -> Result<usize, Reject> {
-        let bytes = self.take(N)?;
-        Ok(bytes
-            .iter()
-            .fold(0, |length, byte| length << 8 | usize::from(*byte)))
-    }
-
-    #[inline]
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Reject> {
-        let end = self.at.saturating_add(count);
-        let bytes = self
-            .bytes
-            .get(self.at..end)
-            .ok_or_else(|| self.ends_early())?;
-        self.at = end;
-        Ok(bytes)
-    }
-
-    #[cold]
-    fn ends_early(&self) -> Reject {
-        Reject::at(self.bytes.len(), Reason::EndsEarly)
-    }
-
-    /// Enters a map: the number of its members. `None` for another value.
-    #[inline]
-    fn map(&mut self) -> Option<usize> {
-        match self.marker().ok()? {
+    fn enter_map(&mut self) -> Option<usize> {
+        match self.0.marker().ok()? {
             marker @ 0x80..=0x8f => Some(usize::from(marker & 0x0f)),
-            0xde => self.length::<2>().ok(),
-            0xdf => self.length::<4>().ok(),
+            0xde => self.0.length::<2>().ok(),
+            0xdf => self.0.length::<4>().ok(),
             _ => None,
         }
     }
 
-    /// A string, or `None` for another value.
+    /// Reads a string. `None` for any other value.
     #[inline]
     fn string(&mut self) -> Result<Option<&'a [u8]>, Reject> {
-        let length = match self.marker()? {
-            marker @ 0xa0..=0xbf => usize::from(marker & 0x1f),
-            0xd9 => self.length::<1>()?,
-            0xda => self.length::<2>()?,
-            0xdb => self.length::<4>()?,
-            _ => return Ok(None),
-        };
-        self.take(length).map(Some)
+        match self.0.string_length()? {
+            Some(length) => self.0.take_slice(length).map(Some),
+            None => Ok(None),
+        }
     }
 
     #[inline]
     fn key(&mut self) -> Result<&'a [u8], Reject> {
-        let place = self.at;
+        let start = self.0.at;
         self.string()?
-            .ok_or_else(|| Reject::at(place, Reason::KeyNotText))
+            .ok_or_else(|| Reject::at(start, Reason::KeyNotText))
     }
 
     #[inline]
@@ -113,68 +74,68 @@ impl<'a> Cursor<'a> {
         plain_text(bytes).map_err(|reason| Reject::of(field, reason))
     }
 
-    /// The contact's id in `data`; the rest of it is passed over, unless this is the `last`
-    /// that is looked for.
-    fn contact(&mut self, last: bool) -> Result<&'a str, Reject> {
+    /// Reads the contact id in `data`. Stops there if `is_last`, that is, if nothing else is
+    /// needed; otherwise skips the rest of `data`.
+    fn contact(&mut self, is_last: bool) -> Result<&'a str, Reject> {
         let members = self
-            .map()
+            .enter_map()
             .ok_or_else(|| Reject::of(Field::Data, Reason::NotAMap))?;
         let mut contact = None;
         for _ in 0..members {
             if self.key()? != b"contact_id" {
-                self.pass()?;
+                self.skip()?;
                 continue;
             }
             contact = Some(self.text(Field::ContactId)?);
-            if last {
+            if is_last {
                 break;
             }
         }
         contact.ok_or_else(|| Reject::of(Field::ContactId, Reason::Missing))
     }
 
-    /// Passes over a value. Each step takes a byte at least, so that a list which claims to be
-    /// endless ends with the event.
+    /// Skips a value. Each iteration consumes at least one byte, so that the length of the event
+    /// bounds the loop, whatever number of items a list claims.
     #[inline]
-    fn pass(&mut self) -> Result<(), Reject> {
+    fn skip(&mut self) -> Result<(), Reject> {
         let mut values = 1_usize;
         while values > 0 {
             values -= 1;
-            match self.next()? {
-                Next::Bytes(count) => {
-                    self.take(count)?;
+            match self.content()? {
+                Content::Bytes(count) => {
+                    self.0.take_slice(count)?;
                 }
-                Next::Values(more) => values = values.saturating_add(more),
+                Content::Values(more) => values = values.saturating_add(more),
             }
         }
         Ok(())
     }
 
     #[inline]
-    fn next(&mut self) -> Result<Next, Reject> {
-        Ok(match self.marker()? {
-            marker @ 0xa0..=0xbf => Next::Bytes(usize::from(marker & 0x1f)),
-            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => Next::Bytes(0),
-            marker @ 0x80..=0x8f => Next::Values(2 * usize::from(marker & 0x0f)),
-            marker @ 0x90..=0x9f => Next::Values(usize::from(marker & 0x0f)),
-            0xd9 => Next::Bytes(self.length::<1>()?),
-            0xda => Next::Bytes(self.length::<2>()?),
-            0xdb => Next::Bytes(self.length::<4>()?),
-            0xcc | 0xd0 => Next::Bytes(1),
-            0xcd | 0xd1 => Next::Bytes(2),
-            0xca | 0xce | 0xd2 => Next::Bytes(4),
-            0xcb | 0xcf | 0xd3 => Next::Bytes(8),
-            0xdc => Next::Values(self.length::<2>()?),
-            0xdd => Next::Values(self.length::<4>()?),
-            0xde => Next::Values(2 * self.length::<2>()?),
-            0xdf => Next::Values(self.length::<4>()?.saturating_mul(2)),
-            0xc4..=0xc9 | 0xd4..=0xd8 => return Err(self.refused(Reason::BinaryValue)),
-            0xc1 => return Err(self.refused(Reason::UnknownMarker)),
+    fn content(&mut self) -> Result<Content, Reject> {
+        Ok(match self.0.marker()? {
+            marker @ 0xa0..=0xbf => Content::Bytes(usize::from(marker & 0x1f)),
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => Content::Bytes(0),
+            marker @ 0x80..=0x8f => Content::Values(2 * usize::from(marker & 0x0f)),
+            marker @ 0x90..=0x9f => Content::Values(usize::from(marker & 0x0f)),
+            0xd9 => Content::Bytes(self.0.length::<1>()?),
+            0xda => Content::Bytes(self.0.length::<2>()?),
+            0xdb => Content::Bytes(self.0.length::<4>()?),
+            0xcc | 0xd0 => Content::Bytes(1),
+            0xcd | 0xd1 => Content::Bytes(2),
+            0xca | 0xce | 0xd2 => Content::Bytes(4),
+            0xcb | 0xcf | 0xd3 => Content::Bytes(8),
+            0xdc => Content::Values(self.0.length::<2>()?),
+            0xdd => Content::Values(self.0.length::<4>()?),
+            0xde => Content::Values(2 * self.0.length::<2>()?),
+            0xdf => Content::Values(self.0.length::<4>()?.saturating_mul(2)),
+            0xc4..=0xc9 | 0xd4..=0xd8 => return Err(self.invalid(Reason::BinaryValue)),
+            0xc1 => return Err(self.invalid(Reason::UnknownMarker)),
         })
     }
 
     #[cold]
-    fn refused(&self, reason: Reason) -> Reject {
-        Reject::at(self.at - 1, reason)
+    fn invalid(&self, reason: Reason) -> Reject {
+        Reject::at(self.0.at - 1, reason)
     }
 }

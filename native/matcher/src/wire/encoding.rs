@@ -1,4 +1,4 @@
-//! Which encoding an event is in.
+//! Detection of an event's encoding.
 
 use crate::event::limits::EVENT_BYTES;
 use crate::event::reject::{Reason, Reject};
@@ -11,7 +11,8 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// Told by the first byte: a map of MessagePack, or JSON's brace or a blank before it.
+    /// Detects the encoding by the first byte: a MessagePack map, or a JSON object that may
+    /// follow whitespace.
     #[inline]
     pub(crate) fn of(bytes: &[u8]) -> Result<Self, Reject> {
         if bytes.len() > EVENT_BYTES {

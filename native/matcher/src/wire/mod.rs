@@ -1,9 +1,11 @@
-//! The bytes of an event: its two encodings, and how their text is scanned.
+//! The encodings of an event: cursors over their bytes, and fast scanning of text.
 
 mod encoding;
-mod json_text;
+pub(crate) mod json;
+mod json_string;
+pub(crate) mod msgpack;
 mod scan;
 
 pub(crate) use encoding::Encoding;
-pub(crate) use json_text::{check_escaped, unescape};
+pub(crate) use json_string::{check_escaped, unescape};
 pub(crate) use scan::{is_printable_ascii, plain_text, string_stop};

@@ -1,16 +1,16 @@
-//! JSON's strings that have escapes. Most have none and never come here.
+//! JSON strings with escapes. Most strings have none and are not read here.
 
 use super::scan::string_stop;
 use crate::event::limits::STRING_BYTES;
 use crate::event::reject::{Reason, Reject};
 
-/// Checks a string from `start`, just after its opening quote, whose first stop is not the
-/// closing quote but at `stop`. Gives the closing quote's place.
+/// Checks a string that is not closed at its first stop. `start` is the position after the
+/// opening quote, `stop` that of the first stop. Returns the position of the closing quote.
 #[cold]
 pub(crate) fn check_escaped(bytes: &[u8], start: usize, stop: usize) -> Result<usize, Reject> {
-    let (mut at, mut plain_from, mut length) = (stop, start, 0);
+    let (mut at, mut plain_start, mut length) = (stop, start, 0);
     loop {
-        length += at - plain_from;
+        length += at - plain_start;
         if length > STRING_BYTES {
             return Err(Reject::at(start, Reason::LongString));
         }
@@ -20,7 +20,7 @@ pub(crate) fn check_escaped(bytes: &[u8], start: usize, stop: usize) -> Result<u
                 let (character, next) =
                     escape(bytes, at).map_err(|reason| Reject::at(at, reason))?;
                 length += character.len_utf8();
-                plain_from = next;
+                plain_start = next;
                 at = string_stop(bytes, next);
             }
             Some(_) => return Err(Reject::at(at, Reason::RawControl)),
@@ -29,7 +29,7 @@ pub(crate) fn check_escaped(bytes: &[u8], start: usize, stop: usize) -> Result<u
     }
 }
 
-/// A string's content without escapes, or what is wrong with one of them.
+/// The content of a string with its escapes replaced, or why an escape is invalid.
 pub(crate) fn unescape(raw: &str) -> Result<String, Reason> {
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw;
@@ -43,7 +43,7 @@ pub(crate) fn unescape(raw: &str) -> Result<String, Reason> {
     Ok(text)
 }
 
-/// The character that the escape at `at` stands for, and the place after it.
+/// The character of the escape at `at`, and the position after the escape.
 fn escape(bytes: &[u8], at: usize) -> Result<(char, usize), Reason> {
     let character = match bytes.get(at + 1) {
         Some(b'"') => '"',
@@ -69,7 +69,7 @@ fn unicode(bytes: &[u8], at: usize) -> Result<(char, usize), Reason> {
     if let Some(character) = char::from_u32(unit) {
         return Ok((character, at + 4));
     }
-    // A surrogate: only the high half, with the low half after it, makes a character.
+    // A surrogate must be a high one that is followed by a low one.
     if unit >= 0xdc00 || bytes.get(at + 4..at + 6) != Some(b"\\u") {
         return Err(Reason::LoneSurrogate);
     }
