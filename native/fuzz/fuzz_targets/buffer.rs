@@ -3,7 +3,7 @@
 use goald_matcher::buffer::{BufferReader, BufferWriter};
 use libfuzzer_sys::fuzz_target;
 
-// A buffer that is accepted is what the writer makes of its entries.
+// A valid buffer equals the buffer that the writer makes of its entries.
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(reader) = BufferReader::new(bytes) {
         let count = reader.len();

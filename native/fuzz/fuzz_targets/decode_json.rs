@@ -5,6 +5,6 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     check_event(bytes);
-    // The same behind a brace, so that most inputs come to the decoder of JSON.
+    // The same after a brace, so that most inputs reach the JSON decoder.
     check_event(&[b"{", bytes].concat());
 });

@@ -5,6 +5,6 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     check_event(bytes);
-    // The same behind a map's marker, so that most inputs come to the decoder of MessagePack.
+    // The same after the marker of a map, so that most inputs reach the MessagePack decoder.
     check_event(&[b"\x87", bytes].concat());
 });

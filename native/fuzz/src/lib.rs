@@ -1,13 +1,13 @@
-//! What the targets hold every input to.
+//! The checks of the fuzz targets.
 
 use goald_matcher::decode::decode;
 use goald_matcher::route::routing_key;
 
-/// A time after which no event of the corpus lies.
+/// A time after that of every event in the corpus.
 const NOW_US: i64 = 4_000_000_000_000_000;
 
-/// Decodes `bytes`. An event that is accepted is routed by the ids that were read, and its data
-/// is JSON to another parser.
+/// Decodes `bytes`. Asserts that an accepted event is routed by the ids that were decoded, and that
+/// another parser accepts its data as JSON.
 pub fn check_event(bytes: &[u8]) {
     let key = routing_key(bytes);
     if let Ok(event) = decode(bytes, NOW_US) {

@@ -1,4 +1,4 @@
-//! How long an event takes to be decoded and routed, by type and encoding.
+//! The time to decode and to route an event, by type and encoding.
 //!
 //! `cargo bench -p goald-matcher --bench decode`
 
@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 const NOW_US: i64 = 1_795_190_000_000_000;
 
-/// An event of each kind, as a platform sends it: UUIDs for ids, and some fields that goald
-/// does not read.
+/// Typical events of each type: UUIDs for ids, and some fields that goald does not read.
 fn events() -> Vec<(&'static str, Members)> {
     let data = [
         (
@@ -53,7 +52,7 @@ fn events() -> Vec<(&'static str, Members)> {
         .collect()
 }
 
-/// In the order in which a producer writes it, the type before the data.
+/// In the usual order of producers: the type before the data.
 fn envelope(name: &str, data: Value) -> Members {
     let contact = (
         "contact_id".to_owned(),
@@ -92,14 +91,14 @@ impl Members {
         format!("{{{}}}", members.join(",")).into_bytes()
     }
 
-    /// As msgpack-python and its like write it.
+    /// In the form in which msgpack-python writes it.
     fn message_pack(&self) -> Vec<u8> {
         let member = |(key, value): &(String, Value)| (key.as_str().into(), to_rmpv(value));
         let data = rmpv::Value::Map(self.data.iter().map(member).collect());
         let mut members: Vec<_> = self.attributes.iter().map(member).collect();
         members.push(("data".into(), data));
         let mut bytes = Vec::new();
-        rmpv::encode::write_value(&mut bytes, &rmpv::Value::Map(members)).expect("room");
+        rmpv::encode::write_value(&mut bytes, &rmpv::Value::Map(members)).expect("write to memory");
         bytes
     }
 }
@@ -130,10 +129,10 @@ fn encodings(bench: &mut Criterion) {
         for (encoding, bytes) in [("msgpack", &packed), ("json", &text)] {
             let label = format!("{encoding}/{name}/{}B", bytes.len());
             bench.bench_function(&format!("decode/{label}"), |timer| {
-                timer.iter(|| decode(black_box(bytes), NOW_US).expect("a good event"));
+                timer.iter(|| decode(black_box(bytes), NOW_US).expect("a valid event"));
             });
             bench.bench_function(&format!("routing_key/{label}"), |timer| {
-                timer.iter(|| routing_key(black_box(bytes)).expect("a good event"));
+                timer.iter(|| routing_key(black_box(bytes)).expect("a valid event"));
             });
         }
     }

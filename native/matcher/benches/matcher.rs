@@ -1,7 +1,7 @@
-//! How long an event takes to be decoded, looked up and evaluated, by how much is held.
+//! The time to decode, look up and evaluate an event, by the number of enrollments in memory.
 //!
 //! `cargo bench -p goald-matcher --bench matcher`. Each iteration is a buffer of 1,000 events
-//! in MessagePack, of contacts all over the index, of which one in a hundred achieves a goal.
+//! in MessagePack, of contacts spread over the index. One event in a hundred achieves a goal.
 //! `python -m bench.matcher` measures the same through the binding, and the memory.
 
 use std::hint::black_box;
@@ -15,7 +15,7 @@ const NOW_US: i64 = 1_795_190_000_000_000;
 const EVENTS: u64 = 1_000;
 const BUFFERS: u64 = 64;
 
-/// Spread over all bits, as random UUIDs are.
+/// Distributed over all bits, like random UUIDs.
 fn uuid(number: u64) -> String {
     let high = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let low = high.rotate_left(29) ^ number;
@@ -40,12 +40,12 @@ fn workflow() -> WorkflowSpec {
     }
 }
 
-/// One enrollment for each of so many contacts.
+/// A matcher with one enrollment for each of `contacts` contacts.
 fn matcher(contacts: u64) -> Matcher {
     let mut matcher = Matcher::new(0);
     matcher
         .update_workflows(&[workflow()])
-        .expect("a good workflow");
+        .expect("a valid workflow");
     matcher
         .load(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0")
         .expect("a header");
@@ -97,7 +97,7 @@ fn event(number: u64, contact: &str) -> Vec<u8> {
         ("data", map(&data)),
     ]);
     let mut bytes = Vec::new();
-    rmpv::encode::write_value(&mut bytes, &event).expect("room");
+    rmpv::encode::write_value(&mut bytes, &event).expect("write to memory");
     bytes
 }
 
@@ -123,7 +123,7 @@ fn evaluate(bench: &mut Criterion) {
             timer.iter_batched(
                 || {
                     next += 1;
-                    // A copy, as the pipeline hands over what it has just been sent.
+                    // A fresh copy, like the buffers that the pipeline has just received.
                     buffers[next % buffers.len()].clone()
                 },
                 |buffer| {

@@ -1,8 +1,8 @@
-//! The packed run of stream entries that the router makes for one shard and the engine reads.
+//! A buffer: stream entries that the router packs for one shard and the matcher reads.
 //!
-//! One version byte, the number of entries (u32), then for each entry: its id's two numbers
-//! (u64 each), the length of its event (u32), and the event's bytes; all little-endian. The
-//! layout is private to this module: both ends are the same build.
+//! The layout is one version byte, the number of entries (u32), and for each entry the two
+//! numbers of its id (u64 each), the length of its event (u32) and the event's bytes, all
+//! little-endian. It is private to this module, because writer and reader are the same build.
 
 use std::error::Error;
 use std::fmt;
@@ -11,7 +11,7 @@ const VERSION: u8 = 1;
 const HEADER: usize = 1 + 4;
 const ENTRY_HEADER: usize = 8 + 8 + 4;
 
-/// Writes a buffer. A push is a copy of the event's bytes.
+/// Writes a buffer.
 #[derive(Debug)]
 pub struct BufferWriter {
     bytes: Vec<u8>,
@@ -38,15 +38,16 @@ impl BufferWriter {
         Self { bytes, entries: 0 }
     }
 
-    /// What an entry with an event of `event` bytes adds to `len`.
+    /// The bytes that an entry adds to `len`, if its event has `event` bytes.
     #[must_use]
     pub fn entry_len(event: usize) -> usize {
         ENTRY_HEADER + event
     }
 
-    /// Takes the entry `ms-seq`. An event never reaches 4 GiB: the router refuses it at 64 KiB.
+    /// Appends the entry `ms-seq`. Copies the event. Panics if the event has 4 GiB or more; the
+    /// router rejects it at 64 KiB.
     pub fn push(&mut self, ms: u64, seq: u64, event: &[u8]) {
-        let length = u32::try_from(event.len()).expect("an event is smaller than 4 GiB");
+        let length = u32::try_from(event.len()).expect("an event must be smaller than 4 GiB");
         self.bytes.extend_from_slice(&ms.to_le_bytes());
         self.bytes.extend_from_slice(&seq.to_le_bytes());
         self.bytes.extend_from_slice(&length.to_le_bytes());
@@ -78,7 +79,7 @@ impl BufferWriter {
     }
 }
 
-/// An entry of a stream: its id, `ms-seq`, and the bytes of its event.
+/// A stream entry: its id, `ms-seq`, and the bytes of its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
     pub ms: u64,
@@ -89,20 +90,20 @@ pub struct Entry<'a> {
 /// Why bytes are not a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BufferError {
-    /// Written by another version of goald, or no buffer at all.
+    /// Written by another version of goald, or not a buffer.
     OtherVersion,
-    /// It ends within an entry.
+    /// The buffer ends within an entry.
     EndsEarly,
-    /// Bytes follow its last entry.
+    /// Bytes follow the last entry.
     TrailingBytes,
 }
 
 impl fmt::Display for BufferError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(match self {
-            Self::OtherVersion => "the buffer is not of this version",
-            Self::EndsEarly => "the buffer ends within an entry",
-            Self::TrailingBytes => "the buffer goes on after its last entry",
+            Self::OtherVersion => "not a buffer of this version",
+            Self::EndsEarly => "the buffer is truncated",
+            Self::TrailingBytes => "trailing bytes after the last entry of the buffer",
         })
     }
 }
@@ -113,12 +114,11 @@ impl Error for BufferError {}
 #[derive(Debug, Clone)]
 pub struct BufferReader<'a> {
     rest: &'a [u8],
-    left: u32,
+    remaining: u32,
 }
 
 impl<'a> BufferReader<'a> {
-    /// Checks the whole buffer first, one step an entry, so that none of its entries is taken
-    /// where it is damaged.
+    /// Checks the whole buffer, so that a damaged buffer yields no entry.
     pub fn new(bytes: &'a [u8]) -> Result<Self, BufferError> {
         let (header, rest) = bytes
             .split_first_chunk::<HEADER>()
@@ -126,15 +126,15 @@ impl<'a> BufferReader<'a> {
         let [VERSION, count @ ..] = header else {
             return Err(BufferError::OtherVersion);
         };
-        let left = u32::from_le_bytes(*count);
+        let remaining = u32::from_le_bytes(*count);
         let mut unread = rest;
-        for _ in 0..left {
+        for _ in 0..remaining {
             (_, unread) = split_entry(unread).ok_or(BufferError::EndsEarly)?;
         }
         if !unread.is_empty() {
             return Err(BufferError::TrailingBytes);
         }
-        Ok(Self { rest, left })
+        Ok(Self { rest, remaining })
     }
 }
 
@@ -142,23 +142,23 @@ impl<'a> Iterator for BufferReader<'a> {
     type Item = Entry<'a>;
 
     fn next(&mut self) -> Option<Entry<'a>> {
-        self.left = self.left.checked_sub(1)?;
+        self.remaining = self.remaining.checked_sub(1)?;
         let (entry, rest) = split_entry(self.rest)?;
         self.rest = rest;
         Some(entry)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left as usize, Some(self.left as usize))
+        (self.remaining as usize, Some(self.remaining as usize))
     }
 }
 
 impl ExactSizeIterator for BufferReader<'_> {}
 
-/// Two buffers, of which the second goes on where the first ends.
+/// Two buffers with consecutive entries.
 pub type Halves = (Vec<u8>, Vec<u8>);
 
-/// The entries of a buffer in two buffers; `None` where there are not two.
+/// Splits a buffer in two, in order. `None` if it has fewer than two entries.
 pub fn halves(bytes: &[u8]) -> Result<Option<Halves>, BufferError> {
     let entries = BufferReader::new(bytes)?;
     let first = entries.len() / 2;
@@ -188,7 +188,7 @@ fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     Some((Entry { ms, seq, event }, rest))
 }
 
-/// The two numbers of a stream entry's id, as Redis writes it: `ms-seq`, decimal, without
+/// Parses a stream entry id in the form in which Redis writes it: `ms-seq`, decimal, without
 /// leading zeros. `None` for any other text.
 #[must_use]
 pub fn parse_entry_id(text: &[u8]) -> Option<(u64, u64)> {
@@ -207,7 +207,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     }
 }
 
-/// The id of a stream entry as Redis writes it.
+/// A stream entry id in the form in which Redis writes it.
 #[must_use]
 pub fn entry_id(ms: u64, seq: u64) -> String {
     format!("{ms}-{seq}")

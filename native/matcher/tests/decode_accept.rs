@@ -1,4 +1,4 @@
-//! The contents of each event type, in both encodings (docs/asyncapi.yaml).
+//! The fields of each event type, in both encodings (docs/asyncapi.yaml).
 
 mod decode_support;
 
@@ -29,7 +29,7 @@ fn text(value: &'static str) -> Cow<'static, str> {
 }
 
 #[test]
-fn each_type_is_read() {
+fn the_fields_of_each_type_are_read() {
     assert_fact(
         &with_data("contact.tag.added"),
         &Fact::TagAdded {
@@ -140,7 +140,7 @@ fn null_is_the_same_as_absent() {
 }
 
 #[test]
-fn a_field_that_the_type_does_not_read_may_be_anything() {
+fn a_field_that_the_type_does_not_use_can_have_any_value() {
     let mut event = with_data("form.submitted");
     for field in [
         "tag_id",
@@ -161,7 +161,7 @@ fn a_field_that_the_type_does_not_read_may_be_anything() {
 }
 
 #[test]
-fn amounts_are_exact_whatever_carries_them() {
+fn amounts_are_exact_in_every_form() {
     for (sent, exact) in [
         (json!("0.1"), "0.1"),
         (json!("-0.10"), "-0.1"),
@@ -193,7 +193,7 @@ fn amounts_are_exact_whatever_carries_them() {
 }
 
 #[test]
-fn attributes_are_kept_as_they_were_sent() {
+fn attributes_are_unchanged() {
     let mut event = with_data("contact.deleted");
     event["traceparent"] = json!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     event["subject"] = json!({"an": "extension"});
@@ -215,7 +215,7 @@ fn attributes_are_kept_as_they_were_sent() {
 }
 
 #[test]
-fn escapes_are_the_characters_they_stand_for() {
+fn escapes_are_replaced_by_their_characters() {
     let text = r#" { "tenant\u0069d" : "ac\u006de", "id":"\"\\\/\b\f\n\r\t", "source":"\ud83d\ude00",
         "type":"\u0063ontact.tag.added", "time":"2026-11-20T13:00:00\u005a",
         "d\u0061ta" : { "contact\u005fid":"\u00e9", "tag_n\u0061me" : "\u20ac" } } "#;
@@ -240,7 +240,7 @@ fn text_owned(value: &str) -> Cow<'static, str> {
 }
 
 #[test]
-fn data_as_json_is_compact_and_equal_to_what_was_sent() {
+fn data_as_json_is_compact_and_has_the_same_values() {
     let text = r#"{"id":"e","source":"s","type":"t","time":"2026-11-20T13:00:00Z","tenantid":"a",
         "data" : { "contact_id" : "c" , "a" : [ 1 , -0.50 , 1E+2 , { } , [ ] ] , "\n\"" : "\u00e9" } }"#;
     let event = decode(text.as_bytes(), NOW_US).unwrap();
@@ -266,7 +266,7 @@ fn message_pack_data_as_json_is_escaped() {
 }
 
 #[test]
-fn bytes_that_are_no_data_become_null() {
+fn invalid_data_becomes_null() {
     use goald_matcher::event::RawData;
     let deep = [vec![0x91; 100], vec![1]].concat();
     let large = vec![b' '; 70_000];

@@ -1,4 +1,4 @@
-//! Amounts are rational numbers, read exactly.
+//! Amounts are exact rational numbers.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ fn parts(amount: Option<Amount>) -> Option<(i64, u16)> {
 }
 
 #[test]
-fn decimal_strings_are_read_exactly() {
+fn decimal_strings_are_parsed_exactly() {
     let zeros = "0".repeat(1000);
     for (text, expected) in [
         ("0", Some((0, 0))),
@@ -101,7 +101,7 @@ fn json_numbers_are_exact_as_integers_and_floats_otherwise() {
 }
 
 #[test]
-fn integers_of_more_than_18_digits_are_refused() {
+fn integers_of_more_than_18_digits_are_invalid() {
     assert_eq!(
         parts(Amount::from_i64(-999_999_999_999_999_999)),
         Some((-999_999_999_999_999_999, 0))
@@ -119,8 +119,8 @@ fn amount() -> impl Strategy<Value = Amount> {
     (mantissa, scale).prop_map(|(mantissa, scale)| Amount { mantissa, scale })
 }
 
-/// The digits of an amount brought to `scale` decimals, sign apart: compared as text they are
-/// compared as numbers of any size.
+/// The sign of an amount, and its digits scaled to `scale` decimals and padded, so that they
+/// compare as text.
 fn as_rational(amount: Amount, scale: u16) -> (i64, String) {
     let zeros = "0".repeat(usize::from(scale - amount.scale));
     (
@@ -149,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn the_short_way_through_json_text_agrees_with_the_float(
+    fn the_fast_path_for_json_text_agrees_with_the_float(
         whole in 0_u64..1_000_000_000_000,
         fraction in "[0-9]{1,8}",
     ) {
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in "[-+0-9.eE]{0,30}|\\PC{0,12}") {
+    fn no_text_panics(text in "[-+0-9.eE]{0,30}|\\PC{0,12}") {
         let _ = Amount::parse(&text);
         let _ = Amount::from_json(&text);
     }

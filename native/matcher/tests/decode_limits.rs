@@ -1,4 +1,4 @@
-//! The limits of D9 and what the encodings themselves refuse.
+//! The limits (D9), and errors in the encodings.
 
 mod decode_support;
 
@@ -6,21 +6,21 @@ use decode_support::{NOW_US, envelope, message_pack, with_data};
 use goald_matcher::decode::decode;
 use serde_json::json;
 
-fn refusal(bytes: &[u8]) -> String {
+fn rejection(bytes: &[u8]) -> String {
     match decode(bytes, NOW_US) {
         Ok(event) => panic!("accepted: {event:?}"),
         Err(reject) => reject.to_string(),
     }
 }
 
-/// A form event whose data has one field more, whose JSON text is given.
+/// A form event with the field `more` in its data; `value` is its JSON text.
 fn json_with(value: &str) -> Vec<u8> {
     let event = envelope("form.submitted", json!({"contact_id": "c-1", "more": "@"}));
     event.to_string().replace("\"@\"", value).into_bytes()
 }
 
 #[test]
-fn json_outside_of_the_limits_is_refused_with_its_place() {
+fn invalid_json_and_json_beyond_the_limits_is_rejected() {
     let deep = format!("{}1{}", "[".repeat(31), "]".repeat(31));
     let keys: Vec<_> = (0..65).map(|n| format!("\"k{n}\":0")).collect();
     let cases = [
@@ -45,39 +45,36 @@ fn json_outside_of_the_limits_is_refused_with_its_place() {
         ("{null:1}", "a key is not a string"),
         ("1e309", "a number is not finite"),
         ("-1e400", "a number is not finite"),
-        ("1e401", "a number's exponent is beyond 400"),
-        ("1e-401", "a number's exponent is beyond 400"),
+        ("1e401", "the exponent of a number exceeds 400"),
+        ("1e-401", "the exponent of a number exceeds 400"),
         (
             "0e99999999999999999999",
-            "a number's exponent is beyond 400",
+            "the exponent of a number exceeds 400",
         ),
         (
             "\"\u{1}\"",
-            "a string holds a control character that is not escaped",
+            "a string contains an unescaped control character",
         ),
         (
             "\"a\nb\"",
-            "a string holds a control character that is not escaped",
+            "a string contains an unescaped control character",
         ),
         (
             "\"\\t\nb\"",
-            "a string holds a control character that is not escaped",
+            "a string contains an unescaped control character",
         ),
-        (
-            "\"\\x\"",
-            "a string holds an escape that JSON does not know",
-        ),
+        ("\"\\x\"", "a string contains an invalid escape sequence"),
         (
             "\"\\u12g4\"",
-            "a string holds an escape that JSON does not know",
+            "a string contains an invalid escape sequence",
         ),
-        ("\"\\u0000\"", "a string holds a NUL character"),
-        ("\"\\ud800\"", "a string holds a lone surrogate"),
-        ("\"\\ud800x\"", "a string holds a lone surrogate"),
-        ("\"\\udc00\"", "a string holds a lone surrogate"),
-        ("\"\\ud800\\u0041\"", "a string holds a lone surrogate"),
-        ("\"\\ud83d\\ud83d\"", "a string holds a lone surrogate"),
-        (&deep, "maps and lists are nested deeper than 32"),
+        ("\"\\u0000\"", "a string contains a NUL character"),
+        ("\"\\ud800\"", "a string contains a lone surrogate"),
+        ("\"\\ud800x\"", "a string contains a lone surrogate"),
+        ("\"\\udc00\"", "a string contains a lone surrogate"),
+        ("\"\\ud800\\u0041\"", "a string contains a lone surrogate"),
+        ("\"\\ud83d\\ud83d\"", "a string contains a lone surrogate"),
+        (&deep, "nested deeper than 32 levels"),
         (
             &format!("{{{}}}", keys.join(",")),
             "a map has more than 64 keys",
@@ -99,18 +96,18 @@ fn json_outside_of_the_limits_is_refused_with_its_place() {
             &format!("0.{}", "1".repeat(1023)),
             "a number is longer than 1024 bytes",
         ),
-        ("{\"a\":1,\"b\":2,\"a\":3}", "a key is there twice"),
-        ("[{\"a\":1,\"\\u0061\":3}]", "a key is there twice"),
+        ("{\"a\":1,\"b\":2,\"a\":3}", "duplicate key"),
+        ("[{\"a\":1,\"\\u0061\":3}]", "duplicate key"),
     ];
-    for (value, words) in cases {
-        let refused = refusal(&json_with(value));
-        let expected = format!("data: {words}");
-        assert!(refused.starts_with(&expected), "{value:.80}: {refused}");
+    for (value, expected) in cases {
+        let message = rejection(&json_with(value));
+        let expected = format!("data: {expected}");
+        assert!(message.starts_with(&expected), "{value:.80}: {message}");
     }
 }
 
 #[test]
-fn json_at_the_limits_is_taken() {
+fn json_at_the_limits_is_accepted() {
     let deep = format!("{}1{}", "[".repeat(30), "]".repeat(30));
     let keys: Vec<_> = (0..64).map(|n| format!("\"k{n}\":0")).collect();
     for value in [
@@ -136,7 +133,7 @@ fn json_at_the_limits_is_taken() {
     }
 }
 
-/// A form event whose data has one field more, whose bytes are given.
+/// A form event with the field `more` in its data; `value` is its bytes.
 fn packed_with(value: &[u8]) -> Vec<u8> {
     let event = envelope(
         "form.submitted",
@@ -152,7 +149,7 @@ fn packed_with(value: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn message_pack_outside_of_the_limits_is_refused() {
+fn invalid_message_pack_and_message_pack_beyond_the_limits_is_rejected() {
     let deep = [vec![0x91; 31], vec![1]].concat();
     let mut many_keys = vec![0xde, 0, 65];
     for key in 0..65 {
@@ -160,12 +157,18 @@ fn message_pack_outside_of_the_limits_is_refused() {
     }
     let long = [vec![0xda, 4, 1], vec![b'x'; 1025]].concat();
     let cases: [(&[u8], &str); 18] = [
-        (b"\xc1", "a byte begins no MessagePack value"),
-        (b"\xc4\x01a", "binary and extension values are not taken"),
-        (b"\xd4\x01a", "binary and extension values are not taken"),
+        (b"\xc1", "invalid MessagePack type byte"),
+        (
+            b"\xc4\x01a",
+            "binary and extension values are not supported",
+        ),
+        (
+            b"\xd4\x01a",
+            "binary and extension values are not supported",
+        ),
         (
             b"\xd6\xff\x00\x00\x00\x00",
-            "binary and extension values are not taken",
+            "binary and extension values are not supported",
         ),
         (b"\xca\x7f\xc0\x00\x00", "a number is not finite"),
         (
@@ -176,29 +179,29 @@ fn message_pack_outside_of_the_limits_is_refused() {
             b"\xcb\xff\xf0\x00\x00\x00\x00\x00\x00",
             "a number is not finite",
         ),
-        (b"\xa2a\x00", "a string holds a NUL character"),
-        (b"\xa9abcdefgh\x00", "a string holds a NUL character"),
+        (b"\xa2a\x00", "a string contains a NUL character"),
+        (b"\xa9abcdefgh\x00", "a string contains a NUL character"),
         (b"\xa1\xff", "text is not valid UTF-8"),
         (b"\xa3\xed\xa0\x80", "text is not valid UTF-8"),
         (b"\x81\x01\x01", "a key is not a string"),
-        (b"\x82\xa1a\x01\xa1a\x02", "a key is there twice"),
-        (b"\xdd\xff\xff\xff\xff", "the event ends too early"),
-        (b"\xdf\x80\x00\x00\x00", "the event ends too early"),
-        (&deep, "maps and lists are nested deeper than 32"),
+        (b"\x82\xa1a\x01\xa1a\x02", "duplicate key"),
+        (b"\xdd\xff\xff\xff\xff", "unexpected end of the event"),
+        (b"\xdf\x80\x00\x00\x00", "unexpected end of the event"),
+        (&deep, "nested deeper than 32 levels"),
         (&many_keys, "a map has more than 64 keys"),
         (&long, "a string is longer than 1024 bytes"),
     ];
-    for (value, words) in cases {
-        let refused = refusal(&packed_with(value));
+    for (value, expected) in cases {
+        let message = rejection(&packed_with(value));
         assert!(
-            refused.starts_with(&format!("data: {words}")),
-            "{value:.40x?}: {refused}"
+            message.starts_with(&format!("data: {expected}")),
+            "{value:.40x?}: {message}"
         );
     }
 }
 
 #[test]
-fn message_pack_at_the_limits_is_taken() {
+fn message_pack_at_the_limits_is_accepted() {
     for value in [
         [vec![0x91; 30], vec![1]].concat(),
         [vec![0xda, 4, 0], vec![b'x'; 1024]].concat(),
@@ -216,7 +219,7 @@ fn message_pack_at_the_limits_is_taken() {
 }
 
 #[test]
-fn an_event_of_more_than_64_kib_is_refused() {
+fn an_event_of_more_than_64_kib_is_rejected() {
     let mut event = with_data("form.submitted");
     event["data"]["more"] = vec!["x".repeat(1000); 64].into();
     let bytes = message_pack(&event);
@@ -224,7 +227,7 @@ fn an_event_of_more_than_64_kib_is_refused() {
     assert!(decode(&bytes, NOW_US).is_ok());
     event["data"]["more"] = vec!["x".repeat(1000); 66].into();
     for bytes in [event.to_string().into_bytes(), message_pack(&event)] {
-        assert_eq!(refusal(&bytes), "the event is larger than 64 KiB");
+        assert_eq!(rejection(&bytes), "the event is larger than 64 KiB");
     }
 }
 
@@ -238,6 +241,6 @@ fn the_envelope_has_at_most_64_attributes() {
     assert!(decode(event.to_string().as_bytes(), NOW_US).is_ok());
     event["one-more"] = json!(null);
     for bytes in [event.to_string().into_bytes(), message_pack(&event)] {
-        assert!(refusal(&bytes).starts_with("a map has more than 64 keys"));
+        assert!(rejection(&bytes).starts_with("a map has more than 64 keys"));
     }
 }

@@ -1,5 +1,5 @@
-//! What holds for every event: nothing panics, both encodings say the same, and the router
-//! finds what the decoder reads.
+//! Properties of every event: nothing panics, both encodings decode to the same, and the router
+//! finds the ids that the decoder reads.
 
 mod decode_support;
 
@@ -24,7 +24,7 @@ const TYPES: [&str; 10] = [
     "something.else",
 ];
 
-/// Decodes, and holds what is accepted against the router and a JSON parser of others.
+/// Decodes the bytes. Compares an accepted event with the router and with another JSON parser.
 fn check(bytes: &[u8]) -> Option<Event<'_>> {
     let key = routing_key(bytes);
     let event = decode(bytes, NOW_US).ok()?;
@@ -55,7 +55,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 prop_compose! {
-    /// A good event, with further attributes and fields that may take names goald reads.
+    /// A valid event with additional attributes and fields.
     fn event()(
         name in prop::sample::select(&TYPES),
         tenant in "[^\\p{Cc}]{1,128}",
@@ -76,13 +76,13 @@ prop_compose! {
     }
 }
 
-/// The members of a map in another order, and of the maps in it.
-fn turned(value: &Packed, by: usize) -> Packed {
+/// The value with the members of its maps rotated.
+fn rotated(value: &Packed, by: usize) -> Packed {
     match value {
         Packed::Map(members) => {
             let mut members: Vec<_> = members
                 .iter()
-                .map(|(key, value)| (key.clone(), turned(value, by)))
+                .map(|(key, value)| (key.clone(), rotated(value, by)))
                 .collect();
             let count = members.len().max(1);
             members.rotate_left(by % count);
@@ -92,7 +92,7 @@ fn turned(value: &Packed, by: usize) -> Packed {
     }
 }
 
-/// As JSON with every character beyond letters and digits escaped, and blanks between.
+/// The value as JSON with whitespace, and with all characters but letters and digits escaped.
 fn escaped(value: &Value) -> String {
     let string = |text: &str| {
         let units = text.encode_utf16().map(|unit| match u8::try_from(unit) {
@@ -118,8 +118,8 @@ fn escaped(value: &Value) -> String {
     }
 }
 
-/// Equal but for a float's bits, which JSON's text need not keep in an unread field.
-fn same(one: &Event<'_>, other: &Event<'_>) -> bool {
+/// Whether two events are equal apart from `data`, whose bytes differ by encoding.
+fn is_equal(one: &Event<'_>, other: &Event<'_>) -> bool {
     let mut other = other.clone();
     other.data = one.data;
     *one == other
@@ -134,16 +134,16 @@ proptest! {
     }
 
     #[test]
-    fn a_good_event_says_the_same_in_both_encodings(event in event(), by in 0_usize..20) {
+    fn a_valid_event_decodes_to_the_same_in_both_encodings(event in event(), by in 0_usize..20) {
         let text = event.to_string();
         let with_escapes = escaped(&event);
         let packed = message_pack(&event);
         let mut other_order = Vec::new();
-        rmpv::encode::write_value(&mut other_order, &turned(&to_rmpv(&event), by)).unwrap();
+        rmpv::encode::write_value(&mut other_order, &rotated(&to_rmpv(&event), by)).unwrap();
         let json = decode(text.as_bytes(), NOW_US).unwrap();
         for bytes in [text.as_bytes(), with_escapes.as_bytes(), &packed, &other_order] {
-            let other = check(bytes).expect("a good event");
-            prop_assert!(same(&json, &other), "{json:?}\n{other:?}");
+            let other = check(bytes).expect("a valid event");
+            prop_assert!(is_equal(&json, &other), "{json:?}\n{other:?}");
             let data: Value = serde_json::from_str(&other.data.to_json()).unwrap();
             prop_assert_eq!(&data, &event["data"]);
         }
@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn any_data_is_taken_or_refused_alike(fields in prop::collection::vec(
+    fn both_encodings_accept_and_reject_the_same_data(fields in prop::collection::vec(
         (prop::sample::select(vec![
             "contact_id", "tag_id", "amount", "line_items", "form_id", "reason",
             "pending_actions", "enrolled_at", "workflow_id", "other",
@@ -183,7 +183,7 @@ proptest! {
         let text = event.to_string();
         let packed = message_pack(&event);
         match (decode(text.as_bytes(), NOW_US), decode(&packed, NOW_US)) {
-            (Ok(json), Ok(packed)) => prop_assert!(same(&json, &packed)),
+            (Ok(json), Ok(packed)) => prop_assert!(is_equal(&json, &packed)),
             (Err(json), Err(packed)) => prop_assert_eq!(json.reason(), packed.reason()),
             (json, packed) => prop_assert!(false, "{json:?}\n{packed:?}"),
         }

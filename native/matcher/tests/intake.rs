@@ -106,12 +106,8 @@ fn an_event_of_another_tenant_is_rejected_and_the_others_are_accepted() {
     assert_eq!(
         reasons(&found),
         [
-            (
-                1,
-                id("b"),
-                "tenantid: another tenant than the caller's".into()
-            ),
-            (2, id("c"), "tenantid: required, but absent".into()),
+            (1, id("b"), "tenantid: not the caller's tenant".into()),
+            (2, id("c"), "tenantid: required but missing".into()),
             (3, id("d"), "tenantid: not a string".into()),
         ]
     );

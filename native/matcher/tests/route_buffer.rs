@@ -26,17 +26,17 @@ fn a_slot_is_zlibs_crc_of_tenant_and_contact() {
 }
 
 #[test]
-fn what_stands_in_the_way_of_a_key_is_told() {
-    for (event, words) in [
+fn an_event_without_a_routing_key_is_rejected_with_the_reason() {
+    for (event, message) in [
         (
             json!({"data": {"contact_id": "c"}}),
-            "tenantid: required, but absent",
+            "tenantid: required but missing",
         ),
-        (json!({"tenantid": "t"}), "data: required, but absent"),
-        (json!({}), "tenantid: required, but absent"),
+        (json!({"tenantid": "t"}), "data: required but missing"),
+        (json!({}), "tenantid: required but missing"),
         (
             json!({"tenantid": "t", "data": {}}),
-            "data.contact_id: required, but absent",
+            "data.contact_id: required but missing",
         ),
         (json!({"tenantid": "t", "data": [1]}), "data: not a map"),
         (json!({"tenantid": 5}), "tenantid: not a string"),
@@ -48,7 +48,7 @@ fn what_stands_in_the_way_of_a_key_is_told() {
         for bytes in [event.to_string().into_bytes(), message_pack(&event)] {
             assert_eq!(
                 routing_key(&bytes).unwrap_err().to_string(),
-                words,
+                message,
                 "{event}"
             );
         }
@@ -56,7 +56,7 @@ fn what_stands_in_the_way_of_a_key_is_told() {
 }
 
 #[test]
-fn a_key_that_cannot_be_read_is_told() {
+fn an_event_with_an_unreadable_key_is_rejected_with_the_reason() {
     let cases: [(&[u8], &str); 22] = [
         (b"", "neither a MessagePack map nor a JSON object"),
         (b"  x", "neither a MessagePack map nor a JSON object"),
@@ -66,46 +66,48 @@ fn a_key_that_cannot_be_read_is_told() {
         ),
         (
             b"{\"tenantid\":\"\\x\"}",
-            "tenantid: a string holds an escape that JSON does not know",
+            "tenantid: a string contains an invalid escape sequence",
         ),
-        (b"{\"tenantid\":\"\\", "the event ends early"),
-        (b"{\"tenantid\":\"a", "the event ends early"),
+        (b"{\"tenantid\":\"\\", "unexpected end of the event"),
+        (b"{\"tenantid\":\"a", "unexpected end of the event"),
         (
             b"{\"tenantid\":\"a\nb\"",
-            "a string holds a control character that is not escaped (byte 14)",
+            "a string contains an unescaped control character (byte 14)",
         ),
-        (b"{\"a\":[{\"b\":[1,2]", "the event ends early"),
-        (b"{\"a\":[\"b", "the event ends early"),
+        (b"{\"a\":[{\"b\":[1,2]", "unexpected end of the event"),
+        (b"{\"a\":[\"b", "unexpected end of the event"),
         (b"{\"a\" 1", "not valid JSON (byte 5)"),
         (b"{\"a\":1 2", "not valid JSON (byte 7)"),
         (b"{5:1}", "not valid JSON (byte 1)"),
-        (b"{", "the event ends early"),
-        (b"\x81", "the event ends early"),
+        (b"{", "unexpected end of the event"),
+        (b"\x81", "unexpected end of the event"),
         (b"\x81\x01\x01", "a key is not a string (byte 1)"),
-        (
-            b"\x82\xa1a\xc1",
-            "a byte begins no MessagePack value (byte 3)",
-        ),
+        (b"\x82\xa1a\xc1", "invalid MessagePack type byte (byte 3)"),
         (
             b"\x82\xa1a\xc5\x00\x01",
-            "binary and extension values are not taken (byte 3)",
+            "binary and extension values are not supported (byte 3)",
         ),
-        (b"\x82\xa1a\xdd\xff\xff\xff\xff", "the event ends early"),
-        (b"\x82\xa1a\xdf\xff\xff\xff\xff", "the event ends early"),
-        (b"\xdf\xff\xff\xff\xff", "the event ends early"),
+        (
+            b"\x82\xa1a\xdd\xff\xff\xff\xff",
+            "unexpected end of the event",
+        ),
+        (
+            b"\x82\xa1a\xdf\xff\xff\xff\xff",
+            "unexpected end of the event",
+        ),
+        (b"\xdf\xff\xff\xff\xff", "unexpected end of the event"),
         (
             b"\x81\xa8tenantid\xa2\xc3\x28",
             "tenantid: text is not valid UTF-8",
         ),
         (
             b"\x81\xa8tenantid\xa1\x00",
-            "tenantid: a string holds a NUL character",
+            "tenantid: a string contains a NUL character",
         ),
     ];
-    for (bytes, words) in cases {
-        let refused = routing_key(bytes).unwrap_err().to_string();
-        let words = words.replace("ends early", "ends too early");
-        assert!(refused.starts_with(&words), "{bytes:x?}: {refused}");
+    for (bytes, expected) in cases {
+        let message = routing_key(bytes).unwrap_err().to_string();
+        assert!(message.starts_with(expected), "{bytes:x?}: {message}");
     }
     let large = [&b"{"[..], &[b' '; 65_536]].concat();
     assert_eq!(
@@ -115,7 +117,7 @@ fn a_key_that_cannot_be_read_is_told() {
 }
 
 #[test]
-fn every_kind_of_value_is_ignored() {
+fn every_kind_of_value_is_skipped() {
     let mut event = envelope(
         "form.submitted",
         json!({"zz": 1, "contact_id": "c", "b": "é\"\\"}),
@@ -130,7 +132,7 @@ fn every_kind_of_value_is_ignored() {
         let (tenant, contact) = routing_key(&bytes).unwrap();
         assert_eq!((&*tenant, &*contact), ("acme", "c"));
     }
-    // Forms that a writer of MessagePack may choose beside the shortest.
+    // Forms other than the shortest that a MessagePack writer may use.
     for value in [
         &b"\xca\x00\x00\x00\x00"[..],
         b"\xdb\x00\x00\x00\x01a",
@@ -150,7 +152,7 @@ fn every_kind_of_value_is_ignored() {
 }
 
 #[test]
-fn entry_ids_are_read_and_written_as_redis_has_them() {
+fn entry_ids_have_the_form_of_redis() {
     assert_eq!(
         parse_entry_id(b"1795181400000-0"),
         Some((1_795_181_400_000, 0))
@@ -179,7 +181,7 @@ fn entry_ids_are_read_and_written_as_redis_has_them() {
 }
 
 #[test]
-fn damaged_buffers_are_refused_whole() {
+fn a_damaged_buffer_yields_no_entry() {
     let mut writer = BufferWriter::default();
     writer.push(1, 2, b"one");
     writer.push(3, 4, b"");
@@ -212,14 +214,14 @@ fn damaged_buffers_are_refused_whole() {
     let mut other = bytes.clone();
     other[0] = 99;
     let error = BufferReader::new(&other).unwrap_err();
-    assert_eq!(error.to_string(), "the buffer is not of this version");
+    assert_eq!(error.to_string(), "not a buffer of this version");
     let mut endless = bytes.clone();
     endless[1..5].fill(0xff);
     let error = BufferReader::new(&endless).unwrap_err();
-    assert_eq!(error.to_string(), "the buffer ends within an entry");
+    assert_eq!(error.to_string(), "the buffer is truncated");
     assert_eq!(
         BufferError::TrailingBytes.to_string(),
-        "the buffer goes on after its last entry"
+        "trailing bytes after the last entry of the buffer"
     );
     assert_eq!(
         BufferReader::new(&BufferWriter::new().finish())
@@ -229,13 +231,13 @@ fn damaged_buffers_are_refused_whole() {
     );
 }
 
-/// Half of the slots to each of two shards.
+/// Two shards with half of the slots each.
 fn two_shards() -> [u8; SLOTS] {
     std::array::from_fn(|slot| u8::from(slot >= 128))
 }
 
 #[test]
-fn entries_keep_their_order_within_a_shard_and_buffers_their_bound() {
+fn entries_of_a_shard_stay_in_order_and_buffers_within_their_limit() {
     let shards = two_shards();
     let mut packer = Packer::new(&shards, 1_000);
     let events: Vec<_> = (0..100_u64)
@@ -273,7 +275,7 @@ fn entries_keep_their_order_within_a_shard_and_buffers_their_bound() {
 }
 
 #[test]
-fn an_entry_larger_than_the_bound_has_a_buffer_of_its_own() {
+fn an_entry_larger_than_the_limit_gets_a_buffer_of_its_own() {
     let shards = [3; SLOTS];
     let mut packer = Packer::new(&shards, 100);
     let event = with_data("form.submitted").to_string();
@@ -289,17 +291,17 @@ fn an_entry_larger_than_the_bound_has_a_buffer_of_its_own() {
 }
 
 #[test]
-fn what_no_shard_can_take_is_refused_and_the_rest_packed() {
+fn an_entry_that_cannot_be_routed_is_rejected_and_the_others_are_packed() {
     let shards = two_shards();
     let mut packer = Packer::new(&shards, 90_000);
     let event = with_data("form.submitted").to_string();
     packer.push(b"1-1", event.as_bytes()).unwrap();
-    let refused = packer.push(b"oops", event.as_bytes()).unwrap_err();
+    let reject = packer.push(b"oops", event.as_bytes()).unwrap_err();
     assert_eq!(
-        refused.to_string(),
-        "the stream entry's id is not of the form ms-seq"
+        reject.to_string(),
+        "the stream entry id does not have the form ms-seq"
     );
-    assert!(refused.field().is_none());
+    assert!(reject.field().is_none());
     packer.push(b"1-2", b"not an event").unwrap_err();
     packer.push(b"1-3", event.as_bytes()).unwrap();
     let packed = packer.finish();
@@ -308,7 +310,7 @@ fn what_no_shard_can_take_is_refused_and_the_rest_packed() {
 
 proptest! {
     #[test]
-    fn buffers_give_back_what_was_pushed(
+    fn buffers_return_the_entries_that_were_pushed(
         entries in prop::collection::vec((any::<u64>(), any::<u64>(), prop::collection::vec(any::<u8>(), 0..50)), 0..20),
     ) {
         let mut writer = BufferWriter::new();
@@ -325,7 +327,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_are_no_buffer_or_one(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+    fn arbitrary_bytes_are_a_complete_buffer_or_none(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         for bytes in [bytes.clone(), [&[1, 1, 0, 0, 0][..], &bytes].concat()] {
             if let Ok(reader) = BufferReader::new(&bytes) {
                 let count = reader.len();
@@ -335,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn entry_ids_are_written_as_they_were_read(ms in any::<u64>(), seq in any::<u64>()) {
+    fn entry_ids_are_written_as_they_are_parsed(ms in any::<u64>(), seq in any::<u64>()) {
         prop_assert_eq!(parse_entry_id(entry_id(ms, seq).as_bytes()), Some((ms, seq)));
     }
 }

@@ -75,7 +75,7 @@ catalog: {tags: []}
         ),
         "workflows[1].active": "must be true or false",
         "workflows[1].colour": "unknown field",
-        "workflows[2].id": "required, but absent",
+        "workflows[2].id": "required but missing",
     }
 
 

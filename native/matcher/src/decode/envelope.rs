@@ -1,4 +1,4 @@
-//! The one pass over an event: everything is checked, and what has a known name is kept.
+//! The pass over an event: checks everything and records the spans of the known fields.
 
 use super::keys::Keys;
 use super::value::{Kind, Reader, Span};
@@ -7,7 +7,7 @@ use crate::event::Field;
 use crate::event::limits::MAP_KEYS;
 use crate::event::reject::{Reason, Reject};
 
-/// Where the values of the known attributes and of the known fields of `data` lie.
+/// The spans of the known attributes and of the known fields of `data`.
 pub(super) struct Fields<R> {
     spans: [Span; Field::COUNT],
     pub reader: R,
@@ -38,22 +38,22 @@ impl<'a, R: Reader<'a>> Fields<R> {
         self.reader.end()
     }
 
-    /// Reads the members of the envelope or of `data`. A known name has its own place and
-    /// needs no comparison with others to be found twice.
+    /// Reads the members of the envelope or of `data`. A duplicate of a known name is found by
+    /// its span; other names are compared with each other.
     #[inline]
     fn members<L: Level>(&mut self, map: Span) -> Result<(), Reject> {
         let mut members = map.members();
         let mut others = Keys::new();
-        let mut left = MAP_KEYS;
+        let mut remaining = MAP_KEYS;
         loop {
             let key = self.reader.next_key(&mut members)?;
             if key.is_absent() {
                 return others.check();
             }
-            if left == 0 {
+            if remaining == 0 {
                 return Err(Reject::at(key.start(), Reason::TooManyKeys));
             }
-            left -= 1;
+            remaining -= 1;
             let Some(field) = self.field::<L>(key) else {
                 others.add(&self.reader, key)?;
                 walk::value(&mut self.reader, L::DEPTH)?;
@@ -96,9 +96,9 @@ impl<'a, R: Reader<'a>> Fields<R> {
     }
 }
 
-/// One of the two maps whose members have known names.
+/// A map whose members have known names.
 trait Level {
-    /// The depth at which its values lie.
+    /// The nesting depth of its values.
     const DEPTH: usize;
     const HOLDS_DATA: bool;
 

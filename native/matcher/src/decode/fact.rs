@@ -1,4 +1,4 @@
-//! The contents of an event: its attributes, and the fields that its type reads (docs/asyncapi.yaml).
+//! Reads the attributes of an event and the fields that its type needs (docs/asyncapi.yaml).
 
 use super::envelope::Fields;
 use super::id::is_id;
@@ -10,23 +10,23 @@ use crate::event::reject::{Reason, Reject};
 use crate::event::time;
 use crate::event::{EndReason, Event, Fact, Field, Text};
 
-/// Of a value in an item of a list in `data`.
+/// The nesting depth of a value in an item of a list in `data`.
 const ITEM_VALUE_DEPTH: usize = 5;
 
-/// Decodes a whole event.
+/// Decodes an event.
 pub(super) fn read<'a, R: Reader<'a>>(reader: R, now_us: i64) -> Result<Event<'a>, Reject> {
     let mut fields = Fields::new(reader);
     fields.collect()?;
-    version(&fields)?;
-    let name = named(&fields, Field::Type)?;
+    check_version(&fields)?;
+    let name = non_empty(&fields, Field::Type)?;
     let time = required(text(&fields, Field::Time)?, Field::Time)?;
     Ok(Event {
-        id: named(&fields, Field::Id)?,
-        source: named(&fields, Field::Source)?,
+        id: non_empty(&fields, Field::Id)?,
+        source: non_empty(&fields, Field::Source)?,
         tenant: required(id(&fields, Field::TenantId)?, Field::TenantId)?,
-        time_us: moment(&time, Field::Time, now_us)?,
+        time_us: timestamp(&time, Field::Time, now_us)?,
         time,
-        traceparent: trace(&fields)?,
+        traceparent: traceparent(&fields)?,
         data: R::raw(data(&fields)?),
         contact: required(id(&fields, Field::ContactId)?, Field::ContactId)?,
         fact: fact(&name, &fields, now_us)?,
@@ -65,7 +65,7 @@ fn fact<'a, R: Reader<'a>>(
             workflow_id: required_id(fields, Field::WorkflowId)?,
             enrollment_id: required_id(fields, Field::EnrollmentId)?,
             enrolled_at_us: match text(fields, Field::EnrolledAt)? {
-                Some(text) => Some(moment(&text, Field::EnrolledAt, now_us)?),
+                Some(text) => Some(timestamp(&text, Field::EnrolledAt, now_us)?),
                 None => None,
             },
             pending_actions: count(fields, Field::PendingActions)?,
@@ -97,7 +97,7 @@ fn data<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<&'a [u8], Reject> {
     Ok(&fields.reader.bytes()[span.start()..span.end()])
 }
 
-/// A string, or `None` where it is absent or null.
+/// A string; `None` if it is absent or null.
 #[inline]
 fn text<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Text<'a>>, Reject> {
     let span = fields.get(field);
@@ -108,8 +108,8 @@ fn text<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Te
     }
 }
 
-/// A required string with something in it.
-fn named<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text<'a>, Reject> {
+/// A required string that is not empty.
+fn non_empty<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text<'a>, Reject> {
     let text = required(text(fields, field)?, field)?;
     if text.is_empty() {
         Err(Reject::of(field, Reason::Empty))
@@ -130,7 +130,7 @@ fn required_id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Te
     required(id(fields, field)?, field)
 }
 
-fn version<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<(), Reject> {
+fn check_version<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<(), Reject> {
     match text(fields, Field::SpecVersion)? {
         Some(version) if version != "1.0" => {
             Err(Reject::of(Field::SpecVersion, Reason::OtherVersion))
@@ -139,16 +139,16 @@ fn version<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<(), Reject> {
     }
 }
 
-fn trace<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Text<'a>>, Reject> {
+fn traceparent<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Text<'a>>, Reject> {
     match text(fields, Field::TraceParent)? {
-        Some(trace) if trace.len() > ID_CHARS && trace.chars().count() > ID_CHARS => {
+        Some(text) if text.len() > ID_CHARS && text.chars().count() > ID_CHARS => {
             Err(Reject::of(Field::TraceParent, Reason::LongTrace))
         }
         other => Ok(other),
     }
 }
 
-fn moment(text: &str, field: Field, now_us: i64) -> Result<i64, Reject> {
+fn timestamp(text: &str, field: Field, now_us: i64) -> Result<i64, Reject> {
     let us = time::parse(text).ok_or_else(|| Reject::of(field, Reason::NotATime))?;
     if us > now_us.saturating_add(AHEAD_US) {
         return Err(Reject::of(field, Reason::FarAhead));
@@ -174,7 +174,7 @@ fn amount<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Amount>, Rejec
         .ok_or_else(|| Reject::of(Field::Amount, Reason::NotAnAmount))
 }
 
-/// A count of things: a whole number that Postgres's integer holds.
+/// A count: a non-negative integer in the range of a Postgres `integer`.
 fn count<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<i32>, Reject> {
     let span = fields.get(field);
     let count = match span.kind() {
@@ -203,7 +203,7 @@ fn end_reason<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<EndReason, Reject
     }
 }
 
-/// `line_items[].product_id`: a second look at that list alone. A null item has none.
+/// The product ids of the line items. Reads the list a second time. A null item has none.
 fn line_items<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Vec<Text<'a>>, Reject> {
     let span = fields.get(Field::LineItems);
     match span.kind() {
@@ -211,18 +211,18 @@ fn line_items<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Vec<Text<'a>>, Re
         Kind::List => {}
         _ => return Err(Reject::of(Field::LineItems, Reason::NotAList)),
     }
-    let mut found = Vec::new();
+    let mut products = Vec::new();
     let mut reader = R::new(&fields.reader.bytes()[span.start()..span.end()])?;
     let mut items = reader.begin()?.members();
     while reader.next_item(&mut items)? {
         let item = reader.begin()?;
         match item.kind() {
-            Kind::Map => found.extend(item_product(&mut reader, item)?),
+            Kind::Map => products.extend(item_product(&mut reader, item)?),
             Kind::Null => {}
             _ => return Err(Reject::of(Field::LineItems, Reason::ItemNotAMap)),
         }
     }
-    Ok(found)
+    Ok(products)
 }
 
 fn item_product<'a, R: Reader<'a>>(reader: &mut R, item: Span) -> Result<Option<Text<'a>>, Reject> {

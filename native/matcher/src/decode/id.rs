@@ -1,11 +1,10 @@
-//! Ids of the platform.
+//! Validation of ids that the platform owns.
 
 use crate::event::limits::ID_CHARS;
 use crate::wire::is_printable_ascii;
 
-/// Whether `text` can be an id of the platform (D9): 1 to 128 characters, none of them a
-/// control character. Eight bytes at a time; only text
-/// beyond ASCII is taken apart.
+/// Whether `text` is a valid id: 1 to 128 characters, without control characters (D9). ASCII is
+/// checked eight bytes at a time, other text by character.
 #[must_use]
 pub fn is_id(text: &str) -> bool {
     if text.is_empty() || text.len() > 4 * ID_CHARS {
@@ -22,7 +21,7 @@ mod tests {
     use super::is_id;
 
     #[test]
-    fn an_id_is_counted_in_characters() {
+    fn the_length_of_an_id_is_in_characters() {
         assert!(is_id("form-123"));
         assert!(is_id(&"é".repeat(128)));
         assert!(is_id(&"\u{1F600}".repeat(128)));

@@ -1,4 +1,4 @@
-//! The keys of one map, to find one that is there twice.
+//! The keys of one map, to detect duplicates.
 
 use arrayvec::ArrayVec;
 
@@ -7,23 +7,23 @@ use crate::event::limits::MAP_KEYS;
 use crate::event::reject::{Reason, Reject};
 use crate::wire::unescape;
 
-/// At most 64 keys, on the stack. A new key is held against a mark of each earlier one (eight
-/// bytes: made of its length, its first and its last bytes) and only where marks agree byte
-/// by byte: for the usual handful of keys some nanoseconds. Keys with escapes are compared at
-/// the map's end, sorted, with one allocation each.
+/// At most 64 keys, on the stack. A new key is compared with the fingerprints of the earlier ones
+/// (eight bytes of the length and the first and last bytes), and byte by byte only if fingerprints
+/// are equal. That takes some nanoseconds for the usual number of keys. If a key has escapes, all
+/// keys are compared at the end of the map, sorted, with one allocation each.
 pub(super) struct Keys<'a> {
-    marks: ArrayVec<u64, MAP_KEYS>,
+    fingerprints: ArrayVec<u64, MAP_KEYS>,
     keys: ArrayVec<&'a str, MAP_KEYS>,
-    escaped: bool,
+    has_escapes: bool,
 }
 
 impl<'a> Keys<'a> {
     #[inline]
     pub fn new() -> Self {
         Self {
-            marks: ArrayVec::new(),
+            fingerprints: ArrayVec::new(),
             keys: ArrayVec::new(),
-            escaped: false,
+            has_escapes: false,
         }
     }
 
@@ -32,29 +32,30 @@ impl<'a> Keys<'a> {
         self.keys.len()
     }
 
-    /// Checks a key and takes it; the error may be that it is there already.
+    /// Checks a key and adds it. Fails if it is invalid or a duplicate.
     #[inline]
     pub fn add<R: Reader<'a>>(&mut self, reader: &R, span: Span) -> Result<(), Reject> {
         reader.check_key(span)?;
         let key = reader.raw_text(span);
-        let mark = mark(key.as_bytes());
-        for (index, earlier) in self.marks.iter().enumerate() {
-            if *earlier == mark && self.keys[index] == key {
+        let fingerprint = fingerprint(key.as_bytes());
+        for (index, earlier) in self.fingerprints.iter().enumerate() {
+            if *earlier == fingerprint && self.keys[index] == key {
                 return Err(Reject::at(span.start(), Reason::DuplicateKey));
             }
         }
-        let room = self.marks.try_push(mark).is_ok() && self.keys.try_push(key).is_ok();
-        if !room {
+        let has_room =
+            self.fingerprints.try_push(fingerprint).is_ok() && self.keys.try_push(key).is_ok();
+        if !has_room {
             return Err(Reject::at(span.start(), Reason::TooManyKeys));
         }
-        self.escaped |= span.kind() == Kind::Escaped;
+        self.has_escapes |= span.kind() == Kind::Escaped;
         Ok(())
     }
 
-    /// At the map's end: the same for keys that differ only by their escapes.
+    /// Detects keys that differ only by their escapes. Called at the end of the map.
     #[inline]
     pub fn check(&self) -> Result<(), Reject> {
-        if self.escaped {
+        if self.has_escapes {
             self.check_escaped()
         } else {
             Ok(())
@@ -73,7 +74,7 @@ impl<'a> Keys<'a> {
 }
 
 #[inline]
-fn mark(key: &[u8]) -> u64 {
+fn fingerprint(key: &[u8]) -> u64 {
     let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
         (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
         _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {

@@ -1,8 +1,8 @@
-//! From bytes to an [`Event`]: one pass, no tree, and in the common case no allocation.
+//! Decodes bytes into an [`Event`]: one pass, no tree, and usually no allocation.
 //!
-//! The pass checks every byte against D9 and keeps where the values of the known attributes
-//! and fields are, in whatever order they come ([`envelope`]); then those are read that the
-//! event's type needs ([`fact`]). The two encodings differ only in their [`value::Reader`].
+//! The pass checks every byte against the limits (D9) and records the spans of the known
+//! attributes and fields, in any order ([`envelope`]). Then the fields are read that the event's
+//! type needs ([`fact`]). The two encodings differ only in their [`value::Reader`].
 
 mod envelope;
 mod fact;
@@ -19,10 +19,11 @@ use crate::event::Event;
 use crate::event::reject::Reject;
 use crate::wire::Encoding;
 
-/// Decodes an event and checks it against D9; `now_us` judges times more than 24 h ahead.
+/// Decodes an event and checks it against the limits (D9). `now_us` is the current time, for the
+/// limit on times in the future.
 ///
-/// The event borrows from `bytes`; only text that JSON escaped and the list of line items are
-/// allocated. The error names what is wrong first; nothing panics, whatever the bytes.
+/// The event borrows from `bytes`; only JSON text with escapes and the list of line items are
+/// allocated. Returns the first error. Never panics, whatever the bytes.
 pub fn decode(bytes: &[u8], now_us: i64) -> Result<Event<'_>, Reject> {
     match Encoding::of(bytes)? {
         Encoding::MessagePack => fact::read(msgpack::Reader::new(bytes)?, now_us),

@@ -1,4 +1,4 @@
-//! The `data` of an event as JSON text.
+//! Converts the `data` of an event to JSON.
 
 use super::value::{Kind, Number, Reader, Span};
 use super::{json, msgpack};
@@ -6,13 +6,13 @@ use crate::event::RawData;
 use crate::event::limits::DEPTH;
 use crate::event::reject::{Reason, Reject};
 
-/// Of `data` itself: the envelope is the first.
+/// The nesting depth of `data`; the envelope is level 1.
 const DATA_DEPTH: usize = 2;
 
 impl RawData<'_> {
-    /// The data as compact JSON text that Postgres stores as jsonb, and that is equal to what
-    /// the producer sent: integers and JSON's numbers as they are, MessagePack's floats in
-    /// their shortest text. For the data of a decoded event; other bytes give `null`.
+    /// The data as compact JSON that Postgres can store as jsonb, with the values that the
+    /// producer sent: integers and JSON numbers unchanged, MessagePack floats in their shortest
+    /// form. The data must come from a decoded event; for other bytes the result is `null`.
     #[must_use]
     pub fn to_json(&self) -> String {
         let written = match *self {
@@ -77,17 +77,17 @@ fn number(value: Number<'_>, to: &mut String) {
     }
 }
 
-/// A string in quotes. JSON's own stays as it was sent; of MessagePack's, what JSON does not
-/// allow in a string is escaped.
+/// Writes a string in quotes. A JSON string is copied with its escapes; in a MessagePack string,
+/// characters that JSON does not allow are escaped.
 fn text<'a, R: Reader<'a>>(reader: &R, span: Span, to: &mut String) {
     let mut rest = reader.raw_text(span);
     to.push('"');
     if span.kind() == Kind::Text {
         while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
-            let (plain, odd) = rest.split_at(at);
+            let (plain, special) = rest.split_at(at);
             to.push_str(plain);
-            push_escape(odd.as_bytes()[0], to);
-            rest = &odd[1..];
+            push_escape(special.as_bytes()[0], to);
+            rest = &special[1..];
         }
     }
     to.push_str(rest);

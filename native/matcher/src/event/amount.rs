@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 
 use super::limits::AMOUNT_DIGITS;
 
-/// One more than the greatest mantissa that is read.
+/// One more than the greatest mantissa.
 const BOUND: u64 = 10_u64.pow(AMOUNT_DIGITS);
-/// Decimals that are kept of a float.
+/// Decimals to which a float is rounded.
 const FLOAT_DECIMALS: u32 = 4;
 
-/// `mantissa` x 10^-`scale`, compared as the rational number it is: 1.50 equals 1.5. Sixteen
-/// bytes; a comparison is two integers where the scales agree, one i128 product where not.
+/// `mantissa` x 10^-`scale`, compared as a rational number: 1.50 equals 1.5. Sixteen bytes. A
+/// comparison takes one integer comparison if the scales are equal, otherwise one i128 product.
 #[derive(Debug, Clone, Copy)]
 pub struct Amount {
     pub mantissa: i64,
@@ -18,28 +18,27 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// From a decimal string, `-?digits(.digits)?` in ASCII, exactly. Digits count from the
-    /// first that is not zero, trailing zeros included. `None` for any other text, or with
-    /// more than 18 digits.
+    /// Parses a decimal string, `-?digits(.digits)?` in ASCII, exactly. `None` for any other
+    /// text, or with more than 18 significant digits. Trailing zeros are significant.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, digits) = sign(text.as_bytes());
         let decimal = Decimal::read(digits)?;
-        if decimal.exponent.is_some() || decimal.cut > 0 {
+        if decimal.exponent.is_some() || decimal.dropped > 0 {
             return None;
         }
         Self::signed(negative, decimal.mantissa, decimal.decimals)
     }
 
-    /// From the text of a JSON number: exactly where it has neither fraction nor exponent,
-    /// else as the float that it stands for.
+    /// Parses a JSON number: exactly if it has neither a fraction nor an exponent, otherwise as
+    /// a float.
     #[must_use]
     pub fn from_json(text: &str) -> Option<Self> {
         if !text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
             return Self::parse(text);
         }
-        // A decimal of at most 15 digits is the shortest text of the float nearest to it: the
-        // way through the float would come to the same.
+        // A decimal of at most 15 digits is the shortest text of the float nearest to it, so
+        // that the conversion to a float and back would have the same result.
         let (negative, digits) = sign(text.as_bytes());
         let decimal = Decimal::read(digits)?;
         if decimal.exponent.is_none() && decimal.digits <= 15 {
@@ -48,7 +47,7 @@ impl Amount {
         Self::from_f64(text.parse().ok()?)
     }
 
-    /// From a float: its shortest decimal text, rounded half-even to 4 decimals (E2).
+    /// Converts a float by its shortest decimal text, rounded half-even to 4 decimals (E2).
     #[must_use]
     pub fn from_f64(value: f64) -> Option<Self> {
         if !value.is_finite() {
@@ -119,26 +118,26 @@ fn sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
-/// A number's text, without its sign, taken apart in one pass.
+/// The parts of a number's text without its sign.
 struct Decimal {
     /// The first 19 significant digits.
     mantissa: u64,
     /// Significant digits in `mantissa`.
     digits: u32,
-    /// Further digits, which `mantissa` has no room for.
-    cut: usize,
+    /// Digits that do not fit in `mantissa`.
+    dropped: usize,
     /// Digits after the point.
     decimals: u16,
     exponent: Option<i32>,
 }
 
 impl Decimal {
-    /// `digits(.digits)?([eE][+-]?digits)?`, or `None`.
+    /// Parses `digits(.digits)?([eE][+-]?digits)?`. `None` for any other text.
     fn read(text: &[u8]) -> Option<Self> {
         let mut decimal = Self {
             mantissa: 0,
             digits: 0,
-            cut: 0,
+            dropped: 0,
             decimals: 0,
             exponent: None,
         };
@@ -162,7 +161,7 @@ impl Decimal {
         }
     }
 
-    /// Takes the digits that `text` begins with, at least one, and gives what follows.
+    /// Consumes one or more digits at the start of `text` and returns the rest.
     fn take_digits<'t>(&mut self, text: &'t [u8]) -> Option<&'t [u8]> {
         let count = text
             .iter()
@@ -170,7 +169,7 @@ impl Decimal {
             .unwrap_or(text.len());
         for byte in &text[..count] {
             if self.digits > AMOUNT_DIGITS {
-                self.cut += 1;
+                self.dropped += 1;
                 continue;
             }
             self.mantissa = self.mantissa * 10 + u64::from(byte - b'0');
@@ -198,19 +197,19 @@ impl Ord for Amount {
     fn cmp(&self, other: &Self) -> Ordering {
         match self.scale.cmp(&other.scale) {
             Ordering::Equal => self.mantissa.cmp(&other.mantissa),
-            Ordering::Less => against_finer(*self, *other),
-            Ordering::Greater => against_finer(*other, *self).reverse(),
+            Ordering::Less => compare_scaled(*self, *other),
+            Ordering::Greater => compare_scaled(*other, *self).reverse(),
         }
     }
 }
 
-/// Compares an amount with one of more decimals. Brought to its scale, the coarser is at most
-/// 2^63 x 10^19 < 2^127. With 20 decimals or more between them the finer is less than 1/10 of
-/// the coarser's last decimal: only where the coarser is zero does it decide.
-fn against_finer(coarse: Amount, fine: Amount) -> Ordering {
-    let apart = u32::from(fine.scale - coarse.scale);
-    if apart > 19 {
+/// Compares an amount with one that has more decimals. Scaled to those, the coarse amount is at
+/// most 2^63 x 10^19 < 2^127. If the scales differ by 20 or more, the fine amount is less than
+/// 1/10 of the coarse amount's last decimal, and decides only if the coarse amount is zero.
+fn compare_scaled(coarse: Amount, fine: Amount) -> Ordering {
+    let difference = u32::from(fine.scale - coarse.scale);
+    if difference > 19 {
         return coarse.mantissa.signum().cmp(&0).then(0.cmp(&fine.mantissa));
     }
-    (i128::from(coarse.mantissa) * 10_i128.pow(apart)).cmp(&i128::from(fine.mantissa))
+    (i128::from(coarse.mantissa) * 10_i128.pow(difference)).cmp(&i128::from(fine.mantissa))
 }

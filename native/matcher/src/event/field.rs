@@ -1,4 +1,4 @@
-//! The attributes and fields that goald reads, and how they are told by name.
+//! The attributes and fields that goald reads, and the look-up of their names.
 
 /// An attribute of the envelope, or a field of `data`, that goald reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum Field {
 impl Field {
     pub(crate) const COUNT: usize = Self::CancelledActions as usize + 1;
 
-    /// The attribute of this name: a jump by length, then a comparison or three.
+    /// The attribute with this name. Branches on the length first, then compares at most twice.
     #[inline]
     pub(crate) fn of_envelope(name: &[u8]) -> Option<Self> {
         Some(match name.len() {
@@ -52,7 +52,7 @@ impl Field {
         })
     }
 
-    /// The field of `data` of this name, found in the same way.
+    /// The field of `data` with this name.
     #[inline]
     pub(crate) fn of_data(name: &[u8]) -> Option<Self> {
         Some(match name.len() {
@@ -78,7 +78,7 @@ impl Field {
         })
     }
 
-    /// The name as a producer knows it: `tenantid`, `data.amount`.
+    /// The path in the event, such as `tenantid` or `data.amount`.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {

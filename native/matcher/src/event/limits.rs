@@ -1,18 +1,18 @@
-//! The limits of D9, in one place.
+//! The limits on events (D9).
 
 /// Bytes of an event.
 pub const EVENT_BYTES: usize = 64 * 1024;
-/// Maps and lists within one another; the envelope itself is the first.
+/// Nesting depth of maps and lists; the envelope is level 1.
 pub const DEPTH: usize = 32;
-/// Keys of one map.
+/// Keys in a map.
 pub const MAP_KEYS: usize = 64;
-/// Bytes of a string or key in UTF-8, without escapes; and of a number's text.
+/// Bytes of a string or key in UTF-8 without escapes, and of the text of a number.
 pub const STRING_BYTES: usize = 1024;
 /// Characters of an id that the platform owns, and of `traceparent`.
 pub const ID_CHARS: usize = 128;
-/// Magnitude of the exponent of a JSON number.
+/// Absolute value of the exponent of a JSON number.
 pub const EXPONENT: u32 = 400;
 /// Significant digits of an amount.
 pub const AMOUNT_DIGITS: u32 = 18;
-/// How far an event's time may lie ahead of the clock, in microseconds.
+/// How far in the future an event's time may be, in microseconds.
 pub const AHEAD_US: i64 = 24 * 3600 * 1_000_000;

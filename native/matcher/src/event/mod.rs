@@ -1,4 +1,4 @@
-//! An event as the engine sees it: borrowed from the bytes it came in.
+//! A decoded event, borrowed from its bytes, and the vocabulary of events.
 
 pub mod amount;
 mod field;
@@ -12,36 +12,36 @@ pub use self::field::Field;
 
 use self::amount::Amount;
 
-/// Text of an event: borrowed where the bytes hold it as it is, owned where JSON escaped it.
+/// Text of an event: borrowed from its bytes, or owned if it had JSON escapes.
 pub type Text<'a> = Cow<'a, str>;
 
-/// Where an event came from and what it says. Everything here has been checked against the
-/// limits of D9; `data` is the raw value, kept so that it can be stored if a goal is met.
+/// An event within the limits (D9). `data` is the raw value, which is stored if the event meets
+/// a goal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event<'a> {
     pub id: Text<'a>,
     pub source: Text<'a>,
-    /// The CloudEvents `type`, as sent.
+    /// The CloudEvents `type`.
     pub name: Text<'a>,
     pub tenant: Text<'a>,
     pub contact: Text<'a>,
-    /// When it happened, in microseconds since the epoch.
+    /// The parsed `time`, in microseconds since the epoch.
     pub time_us: i64,
-    /// `time` as it was sent.
+    /// The original text of `time`.
     pub time: Text<'a>,
     pub traceparent: Option<Text<'a>>,
     pub fact: Fact<'a>,
     pub data: RawData<'a>,
 }
 
-/// The bytes of the `data` map, in the encoding they came in.
+/// The bytes of the `data` map, in the encoding of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawData<'a> {
     MessagePack(&'a [u8]),
     Json(&'a [u8]),
 }
 
-/// What happened, with the fields that its type reads. Absent and null are both `None`.
+/// The fields of `data` that goald reads for the event's type. `None` if absent or null.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact<'a> {
     TagAdded {
@@ -52,7 +52,7 @@ pub enum Fact<'a> {
         amount: Option<Amount>,
         currency: Option<Text<'a>>,
         product_id: Option<Text<'a>>,
-        /// `line_items[].product_id`, those that have one.
+        /// The `product_id` of each line item that has one.
         line_items: Vec<Text<'a>>,
     },
     AppointmentBooked {
@@ -83,7 +83,7 @@ pub enum Fact<'a> {
         cancelled_actions: Option<i32>,
     },
     ContactDeleted,
-    /// A type that goald does not read: passed over.
+    /// A type that goald does not read. The event is ignored.
     Other,
 }
 

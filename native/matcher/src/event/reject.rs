@@ -1,22 +1,22 @@
-//! Why an event is refused (D4): in words that its producer understands.
+//! Why an event is rejected (D4), in terms that its producer understands.
 
 use std::fmt;
 
 use super::field::Field;
 
-/// Why an event is refused. Eight bytes, made without allocation; the words are put together
-/// by `Display`, as in `data.amount: not a decimal number of at most 18 digits`.
+/// Why an event is rejected. Eight bytes, created without allocation. `Display` builds the
+/// message, such as `data.amount: not a decimal number of at most 18 digits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reject {
     reason: Reason,
     field: Option<Field>,
-    /// A place in the bytes, or `NOWHERE`.
+    /// A position in the bytes, or `NOWHERE`.
     byte: u32,
 }
 
 const NOWHERE: u32 = u32::MAX;
 
-/// What is wrong.
+/// The kind of error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     TooLarge,
@@ -63,41 +63,41 @@ impl Reason {
         match self {
             Self::TooLarge => "the event is larger than 64 KiB",
             Self::NotAnEvent => "neither a MessagePack map nor a JSON object",
-            Self::EndsEarly => "the event ends too early",
-            Self::TrailingBytes => "there are bytes after the end of the event",
-            Self::TooDeep => "maps and lists are nested deeper than 32",
+            Self::EndsEarly => "unexpected end of the event",
+            Self::TrailingBytes => "trailing bytes after the event",
+            Self::TooDeep => "nested deeper than 32 levels",
             Self::TooManyKeys => "a map has more than 64 keys",
             Self::LongString => "a string is longer than 1024 bytes",
             Self::LongNumber => "a number is longer than 1024 bytes",
-            Self::DuplicateKey => "a key is there twice",
+            Self::DuplicateKey => "duplicate key",
             Self::KeyNotText => "a key is not a string",
-            Self::BinaryValue => "binary and extension values are not taken",
-            Self::UnknownMarker => "a byte begins no MessagePack value",
+            Self::BinaryValue => "binary and extension values are not supported",
+            Self::UnknownMarker => "invalid MessagePack type byte",
             Self::NotFinite => "a number is not finite",
-            Self::LargeExponent => "a number's exponent is beyond 400",
-            Self::Nul => "a string holds a NUL character",
-            Self::LoneSurrogate => "a string holds a lone surrogate",
+            Self::LargeExponent => "the exponent of a number exceeds 400",
+            Self::Nul => "a string contains a NUL character",
+            Self::LoneSurrogate => "a string contains a lone surrogate",
             Self::NotUtf8 => "text is not valid UTF-8",
             Self::NotJson => "not valid JSON",
-            Self::RawControl => "a string holds a control character that is not escaped",
-            Self::BadEscape => "a string holds an escape that JSON does not know",
-            Self::Missing => "required, but absent",
+            Self::RawControl => "a string contains an unescaped control character",
+            Self::BadEscape => "a string contains an invalid escape sequence",
+            Self::Missing => "required but missing",
             Self::NotText => "not a string",
-            Self::Empty => "empty",
-            Self::NotAnId => "not an id of 1 to 128 characters without control characters",
+            Self::Empty => "must not be empty",
+            Self::NotAnId => "must have 1 to 128 characters and no control characters",
             Self::NotAMap => "not a map",
             Self::NotAList => "not a list",
             Self::ItemNotAMap => "an item is not a map",
             Self::NotATime => "not an RFC 3339 time with an offset",
-            Self::FarAhead => "more than 24 h ahead",
-            Self::OtherVersion => "not 1.0",
+            Self::FarAhead => "more than 24 h in the future",
+            Self::OtherVersion => "unsupported version, must be 1.0",
             Self::LongTrace => "longer than 128 characters",
             Self::NotAnAmount => "not a decimal number of at most 18 digits",
-            Self::NotACount => "not a whole number from 0 to 2147483647",
-            Self::NotAnEndReason => "not one of completed, exited and cancelled",
-            Self::BadEntryId => "the stream entry's id is not of the form ms-seq",
+            Self::NotACount => "not an integer from 0 to 2147483647",
+            Self::NotAnEndReason => "not one of completed, exited, cancelled",
+            Self::BadEntryId => "the stream entry id does not have the form ms-seq",
             Self::NoEventField => "the stream entry has no field named event",
-            Self::OtherTenant => "another tenant than the caller's",
+            Self::OtherTenant => "not the caller's tenant",
         }
     }
 }
@@ -111,7 +111,7 @@ impl Reject {
         }
     }
 
-    /// A fault at a place in the bytes, counted from 0.
+    /// An error at a position in the bytes, counted from 0.
     #[cold]
     pub(crate) fn at(byte: usize, reason: Reason) -> Self {
         Self {
@@ -121,7 +121,7 @@ impl Reject {
         }
     }
 
-    /// A fault of an attribute, or of a field of `data`.
+    /// An error in an attribute, or in a field of `data`.
     #[cold]
     pub(crate) fn of(field: Field, reason: Reason) -> Self {
         Self {
@@ -131,7 +131,7 @@ impl Reject {
         }
     }
 
-    /// The same fault, found while `field` was read.
+    /// The same error, found while `field` was read.
     #[cold]
     pub(crate) fn within(self, field: Field) -> Self {
         Self {
@@ -145,7 +145,7 @@ impl Reject {
         self.reason
     }
 
-    /// Where: the attribute, as `tenantid` or `data.amount`.
+    /// The attribute or field with the error, if it is known.
     #[must_use]
     pub fn field(&self) -> Option<Field> {
         self.field

@@ -1,14 +1,15 @@
-//! Times of RFC 3339, in microseconds since the epoch.
+//! RFC 3339 times, in microseconds since the epoch.
 
 const DAY_US: i64 = 86_400_000_000;
-/// 0001-01-01T00:00:00Z: what lies before it, other languages' calendars cannot hold.
+/// 0001-01-01T00:00:00Z. The date types of other languages begin here.
 const FIRST_US: i64 = -62_135_596_800_000_000;
 /// 9999-12-31T23:59:59.999999Z.
 pub const LAST_US: i64 = 253_402_300_799_999_999;
 
-/// Reads `YYYY-MM-DDTHH:MM:SS[.digits](Z|+HH:MM|-HH:MM)`; `T` and `Z` may be small. Digits
-/// beyond the microsecond are cut. Years 1 to 9999 in UTC, each day as the calendar has it.
-/// A leap second (`:60`) is refused: Unix time has no number for it. About 10 ns.
+/// Parses `YYYY-MM-DDTHH:MM:SS[.digits](Z|+HH:MM|-HH:MM)`; `T` and `Z` may be lower case. Digits
+/// beyond the microsecond are truncated. `None` for any other text, for a year outside 1 to 9999
+/// in UTC, for a day that does not exist, and for a leap second (`:60`), which Unix time cannot
+/// represent. About 10 ns.
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
     let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
@@ -60,8 +61,8 @@ fn days_in(year: i64, month: i64) -> Option<i64> {
     }
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar. Years are counted from March, so that the
-/// leap day is a year's last.
+/// Days from 1970-01-01 in the Gregorian calendar. Years start in March, so that the leap day is
+/// the last day of a year.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let year = if month > 2 { year } else { year - 1 };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
@@ -69,7 +70,7 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     year * 365 + leap_days + day_of_year - 719_468
 }
 
-/// The optional fraction in microseconds, and what follows it.
+/// Parses the optional fraction. Returns it in microseconds, with the rest of the text.
 fn fraction_us(text: &[u8]) -> Option<(i64, &[u8])> {
     let Some((b'.', digits)) = text.split_first() else {
         return Some((0, text));
@@ -78,11 +79,11 @@ fn fraction_us(text: &[u8]) -> Option<(i64, &[u8])> {
     if count == 0 {
         return None;
     }
-    let kept = count.min(6);
-    let value = digits[..kept]
+    let precision = count.min(6);
+    let value = digits[..precision]
         .iter()
         .fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'));
-    Some((value * POWERS[6 - kept], &digits[count..]))
+    Some((value * POWERS[6 - precision], &digits[count..]))
 }
 
 const POWERS: [i64; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
@@ -106,7 +107,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn times_are_kept_to_the_microsecond() {
+    fn times_have_microsecond_precision() {
         for (text, us) in [
             ("1970-01-01T00:00:00Z", 0),
             ("1969-12-31T23:59:59.5Z", -500_000),
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_calendar_does_not_have_is_refused() {
+    fn a_date_that_does_not_exist_is_invalid() {
         for text in [
             "2026-02-29T00:00:00Z",
             "1900-02-29T00:00:00Z",
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_form_is_refused() {
+    fn another_format_is_invalid() {
         for text in [
             "",
             "2026-01-01",

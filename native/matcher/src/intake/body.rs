@@ -1,18 +1,19 @@
-//! Cutting the body of a request into the events that it holds.
+//! Splits the body of a request into events.
 
 use std::fmt;
 
+use crate::wire::json::Cursor;
 use crate::wire::string_stop;
 
 /// Events in one request.
 pub const BODY_EVENTS: usize = 1_000;
 
-/// Why nothing of a body can be taken.
+/// Why a body as a whole cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
     /// Neither an object nor a list.
     NotEvents,
-    /// A list that is not JSON; the place where that shows, counted from 0.
+    /// A list that is not valid JSON, with the position of the error, counted from 0.
     NotJson(usize),
     NoEvents,
     TooManyEvents,
@@ -35,7 +36,7 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// The events of a body, as they lie in it.
+/// The events of a body, as slices of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Body<'b> {
     One(&'b [u8]),
@@ -43,72 +44,57 @@ pub(crate) enum Body<'b> {
 }
 
 impl<'b> Body<'b> {
-    /// Tells the events apart by brackets and quotes alone, looking at each byte once: whether
-    /// one of them is JSON is for decoding to say, so that a bad one costs no other (D4).
+    /// Splits at brackets and quotes, reading each byte once. Whether an event is valid JSON is
+    /// checked when it is decoded, so that an invalid event does not affect the others (D4).
     pub fn split(bytes: &'b [u8]) -> Result<Self, BodyError> {
-        let mut cursor = Cursor { bytes, at: 0 };
-        match cursor.solid() {
-            Some(b'{') => Ok(Body::One(bytes[cursor.at..].trim_ascii_end())),
-            Some(b'[') => cursor.list().map(Body::Many),
+        let mut splitter = Splitter(Cursor::new(bytes));
+        match splitter.0.token() {
+            Some(b'{') => Ok(Body::One(bytes[splitter.0.at..].trim_ascii_end())),
+            Some(b'[') => splitter.list().map(Body::Many),
             _ => Err(BodyError::NotEvents),
         }
     }
 }
 
-struct Cursor<'b> {
-    bytes: &'b [u8],
-    at: usize,
-}
+struct Splitter<'b>(Cursor<&'b [u8]>);
 
-impl<'b> Cursor<'b> {
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    /// Passes over blanks and gives the byte after them.
-    fn solid(&mut self) -> Option<u8> {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-        self.peek()
-    }
-
-    /// The items of the whole body, from its opening bracket on.
+impl<'b> Splitter<'b> {
+    /// The items of the list that is the whole body. The position is at its opening bracket.
     fn list(&mut self) -> Result<Vec<&'b [u8]>, BodyError> {
         let mut items = Vec::new();
-        self.at += 1;
-        if self.solid() == Some(b']') {
+        self.0.at += 1;
+        if self.0.token() == Some(b']') {
             return Err(BodyError::NoEvents);
         }
         loop {
-            self.solid();
-            let start = self.at;
-            self.pass()?;
+            self.0.token();
+            let start = self.0.at;
+            self.skip()?;
             if items.len() == BODY_EVENTS {
                 return Err(BodyError::TooManyEvents);
             }
-            items.push(&self.bytes[start..self.at]);
-            match self.solid() {
-                Some(b',') => self.at += 1,
+            items.push(&self.0.input[start..self.0.at]);
+            match self.0.token() {
+                Some(b',') => self.0.at += 1,
                 Some(b']') => break,
-                _ => return Err(self.fault()),
+                _ => return Err(self.not_json()),
             }
         }
-        self.at += 1;
-        match self.solid() {
+        self.0.at += 1;
+        match self.0.token() {
             None => Ok(items),
-            Some(_) => Err(self.fault()),
+            Some(_) => Err(self.not_json()),
         }
     }
 
-    /// Passes over an item: to where its brackets are balanced, else to what ends it.
-    fn pass(&mut self) -> Result<(), BodyError> {
-        let start = self.at;
+    /// Skips an item: to its balancing bracket, or to the byte after it.
+    fn skip(&mut self) -> Result<(), BodyError> {
+        let start = self.0.at;
         let mut depth = 0_usize;
         loop {
-            match self.peek() {
+            match self.0.peek() {
                 Some(b'"') => {
-                    self.string()?;
+                    self.skip_string()?;
                     if depth == 0 {
                         return Ok(());
                     }
@@ -118,44 +104,44 @@ impl<'b> Cursor<'b> {
                 Some(b'}' | b']') if depth > 0 => {
                     depth -= 1;
                     if depth == 0 {
-                        self.at += 1;
+                        self.0.at += 1;
                         return Ok(());
                     }
                 }
                 Some(b',' | b' ' | b'\n' | b'\r' | b'\t' | b']' | b'}') if depth == 0 => {
-                    return if self.at > start {
+                    return if self.0.at > start {
                         Ok(())
                     } else {
-                        Err(self.fault())
+                        Err(self.not_json())
                     };
                 }
                 Some(_) => {}
-                None => return Err(self.fault()),
+                None => return Err(self.not_json()),
             }
-            self.at += 1;
+            self.0.at += 1;
         }
     }
 
-    /// Passes over a string, from its opening quote on; control characters in it are not this
-    /// one's to refuse.
-    fn string(&mut self) -> Result<(), BodyError> {
-        self.at += 1;
+    /// Skips a string. The position is at its opening quote. Control characters are allowed here
+    /// and rejected when the event is decoded.
+    fn skip_string(&mut self) -> Result<(), BodyError> {
+        self.0.at += 1;
         loop {
-            self.at = string_stop(self.bytes, self.at);
-            match self.peek() {
+            self.0.at = string_stop(self.0.input, self.0.at);
+            match self.0.peek() {
                 Some(b'"') => {
-                    self.at += 1;
+                    self.0.at += 1;
                     return Ok(());
                 }
-                Some(b'\\') => self.at += 2,
-                Some(_) => self.at += 1,
-                None => return Err(self.fault()),
+                Some(b'\\') => self.0.at += 2,
+                Some(_) => self.0.at += 1,
+                None => return Err(self.not_json()),
             }
         }
     }
 
-    fn fault(&self) -> BodyError {
-        BodyError::NotJson(self.at.min(self.bytes.len()))
+    fn not_json(&self) -> BodyError {
+        BodyError::NotJson(self.0.at.min(self.0.input.len()))
     }
 }
 
@@ -165,7 +151,7 @@ mod tests {
 
     fn many(body: &str) -> Result<Vec<String>, BodyError> {
         match Body::split(body.as_bytes())? {
-            Body::One(_) => panic!("{body} is a list"),
+            Body::One(_) => panic!("{body} must be a list"),
             Body::Many(items) => {
                 let text = |item: &&[u8]| String::from_utf8(item.to_vec()).unwrap();
                 Ok(items.iter().map(text).collect())
@@ -174,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_cut_at_its_own_commas() {
+    fn a_list_is_split_at_its_own_commas() {
         let items = [
             r#"{"a":[1,{"b":"],}"}]}"#,
             r#"{"c":"\"]\\"}"#,
@@ -190,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_the_whole_body_without_the_blanks_around_it() {
-        let cut = Body::split(b"\r\n {\"a\": 1} \n");
-        assert_eq!(cut, Ok(Body::One(b"{\"a\": 1}")));
+    fn an_object_is_the_whole_body_without_surrounding_whitespace() {
+        let body = Body::split(b"\r\n {\"a\": 1} \n");
+        assert_eq!(body, Ok(Body::One(b"{\"a\": 1}")));
     }
 
     #[test]
-    fn what_is_no_list_is_told_by_its_place() {
+    fn an_invalid_list_is_reported_with_its_position() {
         for (body, byte) in [
             ("[", 1),
             ("[{}", 3),
@@ -213,8 +199,8 @@ mod tests {
             assert_eq!(many(body), Err(BodyError::NotJson(byte)), "{body}");
         }
         for body in ["", "  ", "3", "\"[]\"", "null", "\u{feff}[{}]"] {
-            let cut = Body::split(body.as_bytes());
-            assert_eq!(cut, Err(BodyError::NotEvents), "{body}");
+            let split = Body::split(body.as_bytes());
+            assert_eq!(split, Err(BodyError::NotEvents), "{body}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Packing what a read returned into buffers, one run for each shard.
+//! Packs stream entries into buffers, by shard.
 
 use super::key::routing_key;
 use super::slot::{SLOTS, slot_of};
@@ -13,14 +13,13 @@ pub struct Packed {
     pub entries: u32,
 }
 
-/// Routes entries into buffers of at most `max_bytes`, unless a single entry is larger. The
-/// order of entries is kept within each shard. An entry costs finding its key, a CRC-32 and a
-/// copy of its bytes.
+/// Routes entries into buffers of at most `max_bytes`, unless a single entry is larger. Preserves
+/// the order of the entries of a shard. Costs a key look-up, a CRC-32 and a copy per entry.
 #[derive(Debug)]
 pub struct Packer<'t> {
     shard_of_slot: &'t [u8; SLOTS],
     max_bytes: usize,
-    /// The buffer that is being filled, by shard.
+    /// The unfinished buffer of each shard.
     open: Vec<BufferWriter>,
     full: Vec<Packed>,
 }
@@ -36,7 +35,7 @@ impl<'t> Packer<'t> {
         }
     }
 
-    /// Takes the entry with this id, `ms-seq`. The error says why no shard can take it.
+    /// Adds the entry with this id, `ms-seq`. Fails if the entry cannot be routed.
     pub fn push(&mut self, id: &[u8], event: &[u8]) -> Result<(), Reject> {
         let (ms, seq) = parse_entry_id(id).ok_or(Reject::new(Reason::BadEntryId))?;
         let (tenant, contact) = routing_key(event)?;
@@ -53,7 +52,7 @@ impl<'t> Packer<'t> {
         Ok(())
     }
 
-    /// The buffers, in order within each shard; none is empty.
+    /// The buffers, those of a shard in order. None is empty.
     #[must_use]
     pub fn finish(mut self) -> Vec<Packed> {
         for (shard, open) in (0..=u8::MAX).zip(self.open) {

@@ -1,6 +1,6 @@
 //! Events to decode, in both encodings.
 
-// Each test file is a program of its own and uses a part of this.
+// Each test file is a separate program and uses only part of this module.
 #![allow(dead_code)]
 
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ pub fn envelope(name: &str, data: Value) -> Value {
     })
 }
 
-/// A good event of this type with all that its type reads.
+/// A valid event of this type with all fields that the type uses.
 pub fn with_data(name: &str) -> Value {
     let mut data = match name {
         "contact.tag.added" => json!({"tag_id": "tag-1", "tag_name": "Customer"}),

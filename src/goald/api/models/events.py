@@ -106,7 +106,7 @@ class EventsAccepted(BaseModel):
                         {
                             "index": 2,
                             "id": "evt-1002",
-                            "reason": "data.contact_id: required, but absent",
+                            "reason": "data.contact_id: required but missing",
                         }
                     ],
                 }

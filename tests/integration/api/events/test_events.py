@@ -86,7 +86,7 @@ def test_refused_event_does_not_affect_the_others(client: httpx.Client, redis_ur
         "ignored": 0,
         "ignored_types": [],
         "refused": [
-            {"index": 1, "id": "evt-2", "reason": "data.contact_id: required, but absent"},
+            {"index": 1, "id": "evt-2", "reason": "data.contact_id: required but missing"},
             {"index": 2, "reason": "neither a MessagePack map nor a JSON object"},
         ],
     }
@@ -115,18 +115,18 @@ def test_events_of_unknown_types_are_ignored_and_the_nearest_type_is_named(
 def test_event_of_another_tenant_is_refused(client: httpx.Client, redis_url: str) -> None:
     answer = client.post(PATH, json=[tagged("evt-1", "globex"), tagged("evt-2")])
     [refused] = answer.json()["refused"]
-    assert refused["reason"] == "tenantid: another tenant than the caller's"
+    assert refused["reason"] == "tenantid: not the caller's tenant"
     assert ids_in(redis_url) == ["evt-2"]
 
 
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (tagged(tenant="globex"), "tenantid: another tenant than the caller's"),
+        (tagged(tenant="globex"), "tenantid: not the caller's tenant"),
         (tagged() | {"time": "yesterday"}, "time: not an RFC 3339 time with an offset"),
-        (tagged() | {"time": "2999-01-01T00:00:00Z"}, "time: more than 24 h ahead"),
+        (tagged() | {"time": "2999-01-01T00:00:00Z"}, "time: more than 24 h in the future"),
         (tagged(note="x" * 70_000), "the event is larger than 64 KiB"),
-        (tagged(note="a\0b"), "a string holds a NUL character"),
+        (tagged(note="a\0b"), "a string contains a NUL character"),
         ([tagged() | {"id": ""}, tagged() | {"id": ""}], "None of the events is valid"),
     ],
 )
