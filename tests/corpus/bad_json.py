@@ -31,7 +31,7 @@ def bad_json(now_us: int) -> Iterator[Envelope]:
         "duplicate-extra": '"subject": 1, "subject": 2',
         "duplicate-extra-by-escape": r'"a": 1, "\u0061": 1',
     }.items():
-        yield _dead(name, json_at_top(event, member), "twice")
+        yield _dead(name, json_at_top(event, member), "duplicate key")
 
 
 def _dead(name: str, raw: bytes, word: str) -> Envelope:
@@ -56,7 +56,7 @@ def _texts(text: str) -> Iterator[tuple[str, bytes, str]]:
         "before-data-ends": len(text) - 2,
         "before-the-end": len(text) - 1,
     }.items():
-        yield f"cut-{name}", raw[:cut], "ends"
+        yield f"cut-{name}", raw[:cut], "unexpected end"
     # Also in the ids that determine the slot of an event.
     for name, id_ in {"contact": CONTACT, "tenant": TENANT}.items():
         quoted = f'"{id_}"'.encode()
@@ -68,9 +68,9 @@ def _texts(text: str) -> Iterator[tuple[str, bytes, str]]:
     yield "byte-order-mark", b"\xef\xbb\xbf" + raw, "JSON"
     yield "utf-16", text.encode("utf-16"), "JSON"
     yield "gzip", gzip.compress(raw, mtime=0), "JSON"
-    yield "two-events", raw + b"\n" + raw, "after the end"
-    yield "brace-behind", raw + b"}", "after the end"
-    yield "nul-behind", raw + b"\0", "after the end"
+    yield "two-events", raw + b"\n" + raw, "trailing bytes"
+    yield "brace-behind", raw + b"}", "trailing bytes"
+    yield "nul-behind", raw + b"\0", "trailing bytes"
     yield "a-list-of-events", b"[" + raw + b"]", "JSON"
     yield "a-string-of-an-event", json.dumps(text).encode(), "JSON"
     yield "a-number", b"17", "JSON"
@@ -137,7 +137,7 @@ def _members() -> Iterator[tuple[str, str, str]]:
         "null-first": '"tag_id": null, "tag_id": "t"',
         "empty-key": '"": 1, "": 2',
     }.items():
-        yield f"duplicate-{name}", member, "twice"
+        yield f"duplicate-{name}", member, "duplicate key"
     yield "key-a-number", "1: 2", "key"
     yield "key-null", "null: 2", "key"
     yield "list-unclosed", '"n": [1, 2', "JSON"

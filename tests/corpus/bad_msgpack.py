@@ -53,12 +53,12 @@ def bad_msgpack(now_us: int) -> Iterator[Envelope]:
         "by-longest-header": b"\xdb\x00\x00\x00\x04note",
     }.items():
         yield Envelope(
-            f"msgpack-duplicate-{name}", msgpack_in_data(event, key, b"\x01"), "dead", "twice"
+            f"msgpack-duplicate-{name}", msgpack_in_data(event, key, b"\x01"), "dead", "duplicate key"
         )
     for name, key in {"tenant": b"\xa8tenantid", "type": b"\xa4type", "data": b"\xa4data"}.items():
         value = b"\x81\xaacontact_id\xa1c" if name == "data" else b"\xa1x"
         yield Envelope(
-            f"msgpack-duplicate-{name}", msgpack_at_top(event, key, value), "dead", "twice"
+            f"msgpack-duplicate-{name}", msgpack_at_top(event, key, value), "dead", "duplicate key"
         )
 
 
@@ -73,11 +73,11 @@ def _whole(now_us: int) -> Iterator[tuple[str, bytes, str]]:
         "in-data": raw.index(b"contact_id") + 3,
         "before-the-end": len(raw) - 1,
     }.items():
-        yield f"cut-{name}", raw[:cut], "ends"
-    yield "one-byte-behind", raw + b"\xc0", "after the end"
-    yield "two-events", raw + raw, "after the end"
+        yield f"cut-{name}", raw[:cut], "unexpected end"
+    yield "one-byte-behind", raw + b"\xc0", "trailing bytes"
+    yield "two-events", raw + raw, "trailing bytes"
     yield "more-members-than-declared", packed_map(pairs(event), len(event) - 1), ""
-    yield "fewer-members-than-declared", packed_map(pairs(event), len(event) + 1), "ends"
+    yield "fewer-members-than-declared", packed_map(pairs(event), len(event) + 1), "unexpected end"
     yield "empty-map", b"\x80", ""
     yield "a-list-of-events", b"\x91" + raw, "MessagePack"
     yield "binary-of-an-event", b"\xc5" + len(raw).to_bytes(2, "big") + raw, "MessagePack"
@@ -105,15 +105,15 @@ def _values() -> Iterator[tuple[str, bytes, str]]:
     yield "value-timestamp", b"\xd6\xff\x65\x00\x00\x00", "extension"
     yield "value-extension-in-a-list", b"\x91\xd4\x01a", "extension"
     # Lengths beyond the end of the event: the decoder must not allocate that much memory.
-    yield "list-of-4-billion", b"\xdd" + FOUR_BILLION, "ends"
-    yield "list-of-65535", b"\xdc\xff\xff", "ends"
+    yield "list-of-4-billion", b"\xdd" + FOUR_BILLION, "unexpected end"
+    yield "list-of-65535", b"\xdc\xff\xff", "unexpected end"
     yield "map-of-4-billion-in-data", b"\xdf" + FOUR_BILLION, ""
     yield "string-of-4-billion", b"\xdb" + FOUR_BILLION, ""
     yield "binary-of-4-billion", b"\xc6" + FOUR_BILLION, ""
     yield "extension-of-4-billion", b"\xc9" + FOUR_BILLION + b"\x01", ""
-    yield "float-cut", b"\xcb\x3f\xf0", "ends"
-    yield "integer-cut", b"\xcf\x00\x00", "ends"
-    yield "value-missing", b"", "ends"
+    yield "float-cut", b"\xcb\x3f\xf0", "unexpected end"
+    yield "integer-cut", b"\xcf\x00\x00", "unexpected end"
+    yield "value-missing", b"", "unexpected end"
     yield "nan-not-read", b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", "finite"
     yield "infinity-not-read", b"\xca\x7f\x80\x00\x00", "finite"
     for name, raw in {

@@ -138,7 +138,7 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
     #[inline]
     fn begin(&mut self) -> Result<Span, Reject> {
         let start = self.0.at;
-        let marker = self.0.marker()?;
+        let [marker] = self.0.take()?;
         match marker {
             0xa0..=0xbf => self.string(usize::from(marker & 0x1f)),
             0xd9 => {

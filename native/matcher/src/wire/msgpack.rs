@@ -24,40 +24,34 @@ impl<'a> Cursor<'a> {
     /// Consumes `N` bytes.
     #[inline]
     pub fn take<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
-        let rest = self.bytes.get(self.at..);
-        match rest.and_then(<[u8]>::first_chunk::<N>) {
-            Some(chunk) => {
-                self.at += N;
-                Ok(*chunk)
-            }
-            None => Err(self.ends_early()),
-        }
+        let chunk = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<N>);
+        let chunk = *chunk.ok_or_else(|| self.ends_early())?;
+        self.at += N;
+        Ok(chunk)
     }
 
     /// Consumes `count` bytes.
     #[inline]
     pub fn take_slice(&mut self, count: usize) -> Result<&'a [u8], Reject> {
         let end = self.at.saturating_add(count);
-        match self.bytes.get(self.at..end) {
-            Some(slice) => {
-                self.at = end;
-                Ok(slice)
-            }
-            None => Err(self.ends_early()),
-        }
+        let slice = self.bytes.get(self.at..end);
+        let slice = slice.ok_or_else(|| self.ends_early())?;
+        self.at = end;
+        Ok(slice)
     }
 
     /// Consumes the type byte of a value.
     #[inline]
     pub fn marker(&mut self) -> Result<u8, Reject> {
-        let [marker] = self.take()?;
+        let marker = *self.bytes.get(self.at).ok_or_else(|| self.ends_early())?;
+        self.at += 1;
         Ok(marker)
     }
 
     /// Consumes a length of `N` bytes, big-endian.
     #[inline]
     pub fn length<const N: usize>(&mut self) -> Result<usize, Reject> {
-        let bytes = self.take::<N>()?;
+        let bytes = self.take_slice(N)?;
         Ok(bytes
             .iter()
             .fold(0, |length, byte| length << 8 | usize::from(*byte)))
