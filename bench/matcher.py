@@ -168,24 +168,24 @@ def resident() -> int:
     return pages * 4096
 
 
-def loaded(count: int) -> tuple[_native.Engine, float, float]:
+def loaded(count: int) -> tuple[_native.Matcher, float, float]:
     """A matcher with `count` enrollments, the growth of the process in bytes, and the seconds."""
     # Generate rows before the measurement, so that it does not include Python's allocations.
     for chunk in copy_rows(2 * ROWS_PER_CHUNK):
-        _native.Engine().load(chunk[:0])
-    engine = _native.Engine()
-    engine.update_workflows(workflows())
+        _native.Matcher().load(chunk[:0])
+    matcher = _native.Matcher()
+    matcher.update_workflows(workflows())
     before, seconds = resident(), 0.0
     for chunk in copy_rows(count):
         start = time.perf_counter()
-        engine.load(chunk)
+        matcher.load(chunk)
         seconds += time.perf_counter() - start
-    return engine, resident() - before, seconds
+    return matcher, resident() - before, seconds
 
 
 def measure(enrollments: int, events: int, rounds: int, seed: int = 7) -> Figures:
     """Call the router and the matcher alternately, once per read, as the pipeline does."""
-    engine, growth, load_s = loaded(enrollments)
+    matcher, growth, load_s = loaded(enrollments)
     all_entries = entries(enrollments, events, random.Random(seed))
     starts = range(0, events, ENTRIES_PER_READ)
     reads = [all_entries[start : start + ENTRIES_PER_READ] for start in starts]
@@ -200,7 +200,7 @@ def measure(enrollments: int, events: int, rounds: int, seed: int = 7) -> Figure
             routed = router.route(read)
             buffers = [buffer for _, buffer, _ in routed.buffers]
             middle = time.thread_time_ns()
-            proposal = engine.evaluate(buffers, NOW_US)
+            proposal = matcher.evaluate(buffers, NOW_US)
             end = time.thread_time_ns()
             routed_ns += middle - start
             evaluated_ns += end - middle
@@ -219,7 +219,7 @@ def measure(enrollments: int, events: int, rounds: int, seed: int = 7) -> Figure
         matcher_ns=statistics.median(evaluating[1:]),
         together_ns=statistics.median(both[1:]),
         bytes_per_enrollment=growth / enrollments,
-        index_bytes_per_enrollment=engine.stats()["bytes"] / enrollments,
+        index_bytes_per_enrollment=matcher.stats()["bytes"] / enrollments,
         load_s=load_s,
     )
 

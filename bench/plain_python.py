@@ -36,8 +36,8 @@ _LISTENS = {
 }
 
 
-class PlainEngine:
-    """The part of `_native.Engine` that the bench needs, in plain Python."""
+class PlainMatcher:
+    """The part of `_native.Matcher` that the bench needs, in plain Python."""
 
     def __init__(self) -> None:
         self._goals: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
@@ -149,7 +149,7 @@ class PlainEngine:
                     )
         proposal = SimpleNamespace(
             events=events,
-            passed_over=0,
+            ignored=0,
             events_by_type=dict(types),
             changes_nothing=not effects.tenant_id,
             effects=effects,
@@ -158,11 +158,11 @@ class PlainEngine:
             deletions=[],
             acknowledgements=[],
             rejects=[],
-            rejects_with=lambda owners: [],
-            has_rightful=lambda effect, contact, workflow: False,
+            rejects_given_owners=lambda owners: [],
+            contender_is_owner=lambda effect, contact, workflow: False,
             halves=lambda: None,
         )
-        proposal.slices = lambda most_effects, most_bytes: [proposal]
+        proposal.slices = lambda max_effects, max_bytes: [proposal]
         return proposal
 
     def _matched(
@@ -198,12 +198,12 @@ class PlainEngine:
 
 
 class PlainShardActor(ShardActor):
-    """A shard's actor over `PlainEngine`."""
+    """A shard's actor over `PlainMatcher`."""
 
     def make_process(self, settings: ShardSettings, endpoints: Endpoints) -> Any:
-        engine = cast("_native.Engine", PlainEngine())
+        matcher = cast("_native.Matcher", PlainMatcher())
         return shard_process(
-            settings, endpoints, lambda store: Evaluator(store, clock_skew_us=0, engine=engine)
+            settings, endpoints, lambda store: Evaluator(store, clock_skew_us=0, matcher=matcher)
         )
 
 

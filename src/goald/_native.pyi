@@ -1,12 +1,12 @@
-"""The Rust core, as Python sees it. Checked against the built module by stubtest.
+"""The Rust matcher, as seen from Python. `make lint` checks this stub against the built module.
 
-Every call crosses once a batch and releases the GIL while Rust works. Times are
-microseconds since the Unix epoch, in UTC. Ids are opaque strings. Nothing here does
-I/O or reads a clock.
+Calls take whole batches and release the GIL while Rust works. They block until they are done, do
+no I/O and read no clock. Times are microseconds since the Unix epoch, in UTC. Ids are opaque
+strings.
 
-A *buffer* is what `Router.route` packs for one shard and `Engine.evaluate` takes: a
-run of stream entries (their ids and the bytes of their events), at most
-`Router.max_buffer` bytes unless a single entry is larger. Its layout is private to Rust.
+A *buffer* is a run of stream entries (ids and event bytes) that `Router.route` packs for one shard
+and `Matcher.evaluate` reads. Its layout is private to Rust; only the build that wrote a buffer can
+read it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ __all__ = [
     "SLOTS",
     "Achievements",
     "Effects",
-    "Engine",
     "Exits",
     "Intake",
+    "Matcher",
     "Proposal",
     "Routed",
     "Router",
@@ -39,171 +39,182 @@ SLOTS: int
 """256: the fixed number of partitions of (tenant, contact)."""
 
 def slot_of(tenant_id: str, contact_id: str) -> int:
-    """crc32(tenant + 0x1F + contact) mod 256 (docs/reference/streams.md)."""
+    """The slot of a contact: crc32(tenant + 0x1F + contact) mod 256, over UTF-8
+    (docs/reference/streams.md)."""
 
 def exit_id(tenant_id: str, enrollment_id: str) -> str:
-    """The derived id of an enrollment's exit: the same for every repetition."""
+    """The id of an enrollment's exit, a UUIDv5. The same arguments always give the same id."""
 
 def achievement_id(tenant_id: str, enrollment_id: str, goal_id: str) -> str:
-    """The derived id of an achievement."""
+    """The id of an achievement, a UUIDv5. The same arguments always give the same id."""
 
 def buffer_entries(buffer: bytes) -> list[tuple[bytes, bytes]]:
-    """(entry id, the event's bytes) of a buffer, in order. ValueError where it is none."""
+    """The (entry id, event bytes) pairs of a buffer, in order. Raises ValueError if `buffer` is
+    not a buffer."""
 
 def buffer_halves(buffer: bytes) -> tuple[bytes, bytes] | None:
-    """The entries of a buffer in two buffers, in order; None where there are not two. ValueError
-    where it is no buffer."""
+    """Split a buffer in two, in order. None if it has fewer than two entries. Raises ValueError
+    if `buffer` is not a buffer."""
 
 def goal_events(buffers: Sequence[bytes], now_us: int) -> list[tuple[str, str, bytes]]:
-    """(tenant, contact, a buffer of that event alone) of each event of a type that goals wait
-    for, in order (E7). ValueError where one is no buffer."""
+    """(tenant, contact, buffer with this event alone) for each event of a type that goals can
+    listen to, in order (E7). Skips events that cannot be decoded. Raises ValueError if one of
+    `buffers` is not a buffer."""
 
 def intake(body: bytes, tenant_id: str, now_us: int) -> Intake:
-    """Take the events of a request of this tenant: a JSON object, or a list of up to 1,000.
+    """Read the events of one tenant's request: a JSON object, or a list of up to 1,000.
 
-    Each is checked as `Router.route` and `Engine.evaluate` check it, and refused in the same
-    words (D4, D9): what is taken here is not refused behind it. ValueError, saying why, where
-    the body is neither, or a list that is empty, too long, or cannot be told into its items.
+    Applies the checks of `Router.route` and `Matcher.evaluate` and rejects with the same reasons
+    (D4, D9), so that an accepted event is not dead-lettered later. Raises ValueError with the
+    reason if the body is neither an object nor a list, or if the list is empty, too long, or
+    cannot be split into items.
     """
 
 @final
 class Intake:
-    """What the body of a request held."""
+    """The events of a request body."""
 
     @property
     def is_list(self) -> bool: ...
     @property
-    def taken(self) -> list[tuple[int, str, bytes]]:
-        """(index, contact, the bytes to publish), in order. The bytes are the body's own, so
-        that numbers stay exact; where `tenantid` is absent, the caller's is put before them."""
+    def accepted(self) -> list[tuple[int, str, bytes]]:
+        """(index, contact, bytes to publish), in order. The bytes are those of the body, so that
+        numbers stay exact. If `tenantid` is absent, the caller's is inserted."""
     @property
-    def refused(self) -> list[tuple[int, str | None, str]]:
-        """(index, the event's id where it can be read, reason)."""
+    def rejected(self) -> list[tuple[int, str | None, str]]:
+        """(index, the event's id if it can be read, reason), in order."""
     @property
-    def of_others(self) -> list[int]:
-        """The indices of those refused that nothing is wrong with but that they name another
-        tenant."""
+    def of_other_tenants(self) -> list[int]:
+        """The indices of the rejected events that are valid but name another tenant (D8)."""
 
 @final
 class Router:
-    """Finds each event's slot in its raw bytes and packs one buffer, or several, per shard."""
+    """Finds the slot of each event in its raw bytes and packs the entries into buffers."""
 
     def __new__(cls, shard_of_slot: bytes, *, max_buffer: int = 90_000) -> Self:
-        """`shard_of_slot`: 256 bytes, the shard's index of each slot. ValueError otherwise."""
+        """`shard_of_slot`: 256 bytes, the shard index of each slot; ValueError otherwise.
+        `max_buffer`: the maximum bytes of a buffer, unless a single entry is larger."""
 
     def route(self, entries: Sequence[Any]) -> Routed:
-        """Route what a read returned: `[[id, [field, value, ...]], ...]`, all bytes.
+        """Route stream entries, `[[id, [field, value, ...]], ...]`, all bytes.
 
-        The order of entries is kept within each shard. An entry without a field `event`, or
-        in whose bytes no tenant and contact can be found, is listed in `rejects`. TypeError
-        where the shape is another.
+        Preserves the order of the entries of a shard. An entry without a field `event`, or
+        without a readable tenant and contact, is listed in `rejects`. Raises TypeError if
+        `entries` has another shape.
         """
 
 @final
 class Routed:
-    """What one call of `Router.route` made."""
+    """The result of `Router.route`."""
 
     @property
     def buffers(self) -> list[tuple[int, bytes, int]]:
-        """(shard, buffer, number of entries), in order within each shard."""
+        """(shard, buffer, number of entries). Buffers of the same shard are in order."""
     @property
     def rejects(self) -> list[tuple[bytes, str, bytes]]:
-        """(entry id, reason, the event's bytes or b"") of what no shard can take (D4)."""
+        """(entry id, reason, event bytes or b"") of the entries that cannot be routed, in order
+        (D4)."""
 
 @final
-class Engine:
+class Matcher:
     """The goals and active enrollments of a range of slots, and their evaluation.
 
-    Not safe for use by two threads at once: a second call raises RuntimeError.
+    Not thread-safe: a call during another call raises RuntimeError.
     """
 
-    def __new__(cls, *, clock_skew_us: int = 0) -> Self: ...
+    def __new__(cls, *, clock_skew_us: int = 0) -> Self:
+        """`clock_skew_us` loosens the comparison of event times with the times of enrollments and
+        goals (E3)."""
     def update_workflows(self, workflows: Sequence[Mapping[str, object]]) -> None:
-        """Take these workflows' configuration in place of what is held of them (E8); other
-        workflows stay as they are.
+        """Replace the configuration of these workflows (E8). Other workflows keep theirs.
 
         Each is `{"tenant_id", "workflow_id", "goal_logic": "any"|"all", "is_active": bool,
-        "goals": [{"id": uuid str, "goal_type", "criteria": JSON text, "is_active": bool,
-        "effective_from": us | None, "created_at": us, "position": int}]}`; a goal whose
-        `effective_from` is None was never activated and matches nothing. Decimals in
-        criteria are JSON strings or integers. ValueError names what is wrong, and nothing
-        is taken then. Enrollments are untouched: a changed goal completes nobody by itself.
-        A proposal made before can still be applied: its events were judged on arrival (E1).
+        "goals": [{"id": UUID as text, "goal_type", "criteria": JSON text, "is_active": bool,
+        "effective_from": us | None, "created_at": us, "position": int}]}`. Decimals in criteria
+        are JSON strings or numbers. A goal whose `effective_from` is None was never activated and
+        matches nothing. Atomic: raises ValueError and changes nothing if any workflow is invalid.
+        Enrollments do not change: a changed goal by itself completes no enrollment. A proposal
+        that was evaluated before can still be applied (E1).
         """
     def load(self, rows: bytes) -> int:
-        """Take enrollments in Postgres's binary COPY format, whole or the next piece of it.
+        """Load the next chunk of a stream of enrollments in Postgres's binary COPY format.
 
-        Columns: tenant_id, enrollment_id, contact_id, workflow_id (text), enrolled_at
-        (bigint, us), met_goals (text: goal ids parted by commas, or empty). Feed pieces as
-        they arrive, cut anywhere; the trailer ends the stream, and the next call starts
-        another; so does a piece that begins with the format's whole signature, and any after an
-        error. An enrollment that is held already is replaced. Returns the rows taken by this
-        call. ValueError where the format is another; rows before the fault are taken.
+        Columns: tenant_id, enrollment_id, contact_id, workflow_id (text), enrolled_at (bigint,
+        us), met_goals (text: goal ids separated by commas, or empty). A chunk may end anywhere. A
+        new stream begins after the trailer, after an error, and with a chunk that starts with the
+        format's signature. Replaces enrollments that are already in memory. Returns the number of
+        rows loaded by this call. Raises ValueError if the format is invalid; rows before the
+        error are loaded.
         """
     def load_ended(self) -> bool:
-        """Whether the last stream fed to `load` came to its trailer (it was not cut off)."""
-    def forget(self, contacts: Sequence[tuple[str, str]]) -> None:
-        """Drop the enrollments of these (tenant, contact) pairs, before loading them again."""
+        """Whether the last stream was complete, that is, ended with its trailer."""
+    def evict(self, contacts: Sequence[tuple[str, str]]) -> None:
+        """Remove the enrollments of these (tenant, contact) pairs from memory, for example before
+        they are loaded again."""
     def contacts_of(self, buffers: Sequence[bytes]) -> list[tuple[TenantId, ContactId]]:
-        """The distinct (tenant, contact) pairs named in these buffers; for a reload."""
+        """The distinct (tenant, contact) pairs of the events in these buffers, sorted. Raises
+        ValueError if one of `buffers` is not a buffer."""
     def evaluate(self, buffers: Sequence[bytes], now_us: int) -> Proposal:
-        """Hold the events of these buffers, in order, against memory (E1 to E6, E8, D9).
+        """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
-        What the events would change comes back as a proposal; an enrollment that starts in
-        one event is seen by the next, and the net effect is proposed. Memory is not changed.
-        `now_us` judges events too far ahead (more than 24 h).
+        Returns the changes as a proposal; memory does not change. Later events see the changes of
+        earlier ones, and the proposal has the net effect. `now_us` is the current time, for the
+        limit on times in the future. Raises ValueError if one of `buffers` is not a buffer.
         """
     def apply(self, proposal: Proposal, effective: bytes) -> None:
-        """Make memory equal to what was committed.
+        """Apply the committed effects of a proposal, or of a slice of one, to memory.
 
-        `effective` holds one byte for each effect of the proposal: 1 where Postgres made it,
-        0 where it did not. Slices of one proposal are applied in their order. ValueError where
-        the lengths differ, or where `load`, `forget` or an `apply` of anything else changed
-        memory since the proposal was made.
+        `effective` has one byte for each effect: 1 if Postgres committed it, 0 if not. Slices of
+        a proposal must be applied in order. Raises ValueError and changes nothing if the length
+        differs, or if memory changed after the evaluation: by `load`, `evict`, or an `apply` of
+        another proposal.
         """
     def explain(self, event: bytes, now_us: int) -> str:
-        """A dry run of one event, as JSON: each enrollment and goal of the contact, and why
-        it matched or not. Changes nothing. ValueError with the reason for a bad event.
+        """Explain the evaluation of one event, as JSON: each enrollment and goal of the contact,
+        and the reason if it does not match. Changes nothing. Raises ValueError with the reason if
+        the event is rejected.
 
         `{"event": {"id", "type", "tenant_id", "contact_id", "time": as sent}, "reason",
         "enrollments": [{"enrollment_id", "workflow_id", "enrolled_at": us, "goal_logic",
         "matched", "completes", "reason", "goals": [{"goal_id", "goal_type", "matched",
-        "achieved", "reason"}]}]}`. What is `achieved` and `completes` is what `evaluate`
-        would propose. A reason is null where nothing stands in the way.
+        "achieved", "reason"}]}]}`. `achieved` and `completes` are what `evaluate` would propose.
+        A reason is null if nothing prevents a match.
         """
     def stats(self) -> dict[str, int]:
-        """`tenants`, `workflows`, `goals`, `contacts`, `enrollments`, `listeners` (a goal that
-        is active, of an active workflow, watching one active enrollment), `bytes` (held)."""
+        """`tenants`, `workflows`, `goals`, `contacts`, `enrollments`, `listeners` (pairs of an
+        active goal of an active workflow and an active enrollment), and `bytes` of memory."""
 
 @final
 class Proposal:
-    """What a batch would change. Columns are lists of equal length, made when asked for.
+    """The changes that a batch of events proposes, or a slice of them.
 
-    An *effect* is the net change to one enrollment. Achievements and exits name their
-    effect by its index.
+    An *effect* is the net change to one enrollment. Achievements and exits refer to their effect
+    by its index.
 
-    A slice of a proposal is a proposal of some of its effects, in order, and of what hangs on
-    them, under indexes of its own. What hangs on no effect is the last slice's: events counted,
-    rejects, and deletions and acknowledgements, which come after what they are about.
+    A slice is a proposal with a run of the effects, in order, and the achievements and exits that
+    belong to them; its indices start at 0. Everything that belongs to no effect is part of the last
+    slice: event counts, rejects, deletions and acknowledgements.
     """
 
-    def slices(self, most_effects: int, most_bytes: int) -> list[Proposal]:
-        """The whole proposal in slices of at most so many effects and, about, bytes to be
-        written; one effect always fits. At least one. No column is made."""
+    def slices(self, max_effects: int, max_bytes: int) -> list[Proposal]:
+        """Split the whole proposal into slices of at most `max_effects` effects and about
+        `max_bytes` bytes to be written. Returns at least one slice. A slice has at least one
+        effect, even if that exceeds `max_bytes`."""
     def halves(self) -> tuple[Proposal, Proposal] | None:
-        """This slice in two, in order; None where it is of one thing alone."""
+        """Split this slice in two, in order. None if it holds a single effect, or none."""
 
     @property
     def events(self) -> int:
-        """Events read from the buffers, bad ones included."""
+        """The number of events in the buffers, including rejected ones."""
     @property
-    def passed_over(self) -> int:
-        """Events of types that goald does not read."""
+    def ignored(self) -> int:
+        """The number of events of types that goald does not read."""
     @property
-    def events_by_type(self) -> dict[str, int]: ...
+    def events_by_type(self) -> dict[str, int]:
+        """The number of events of each type that goald reads."""
     @property
     def changes_nothing(self) -> bool:
-        """No effects, deletions or acknowledgements (there may be rejects)."""
+        """Whether there are no effects, deletions and acknowledgements. There may be rejects."""
     @property
     def effects(self) -> Effects: ...
     @property
@@ -212,26 +223,31 @@ class Proposal:
     def exits(self) -> Exits: ...
     @property
     def deletions(self) -> list[tuple[str, str, int, int]]:
-        """(tenant, contact, slot, time) of contacts deleted; their payloads must be redacted."""
+        """(tenant, contact, slot, time) of deleted contacts, whose payloads must be redacted."""
     @property
     def acknowledgements(self) -> list[tuple[str, str, str, str, int, int | None, int]]:
         """(tenant, enrollment, contact, workflow, slot, cancelled actions, time) of exits that
-        an engine has carried out."""
+        the workflow engine has processed."""
     @property
     def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
-        """(index of the buffer, entry id, reason, the event's bytes): the producer's fault (D4)."""
-    def rejects_with(
+        """(index of the buffer, entry id, reason, event bytes) of the events to dead-letter
+        (D4)."""
+    def rejects_given_owners(
         self, owners: Sequence[tuple[int, str, str]]
     ) -> list[tuple[int, bytes, str, bytes]]:
-        """The same where Postgres knows the enrollment ids of some effects under another contact
-        or workflow (E5): effect, contact, workflow. Of the events that name such an id those
-        are refused that differ from it, and no others, in whichever order they came."""
-    def has_rightful(self, effect: int, contact: str, workflow: str) -> bool:
-        """Whether such an event is the owner's, though an effect of another's came first."""
+        """`rejects`, if Postgres has the enrollment ids of some effects under another contact or
+        workflow (E5): `owners` has (effect, contact, workflow). Of the events that name such an
+        id, exactly those that differ from its owner are rejected, in whatever order they came.
+        Raises IndexError if there is no such effect."""
+    def contender_is_owner(self, effect: int, contact: str, workflow: str) -> bool:
+        """Whether an event of the batch names the effect's enrollment id under this contact and
+        workflow, although an event of another contact or workflow came first. Raises IndexError
+        if there is no such effect."""
 
 @final
 class Effects:
-    """One row an enrollment that the batch changes."""
+    """One row for each enrollment that the batch changes. Each column is a list, built when it is
+    read; columns have equal lengths."""
 
     tenant_id: list[str]
     enrollment_id: list[str]
@@ -239,20 +255,20 @@ class Effects:
     workflow_id: list[str]
     slot: list[int]
     is_new: list[bool]
-    """True: to be inserted; False: an active row to be updated."""
+    """True: the row is to be inserted. False: an active row is to be updated."""
     status: list[EnrollmentStatus]
-    """The status after: active, completed_goal, completed, exited or cancelled."""
+    """The status after the batch."""
     enrolled_at: list[int]
     ended_at: list[int | None]
-    """The time of the event that ended it."""
+    """The time of the event that ended the enrollment."""
     met_goals: list[list[str]]
-    """Ids of the goals that the batch meets, UUIDs as text."""
+    """The ids of the goals that the batch meets, UUIDs as text."""
     pending_actions: list[int | None]
     def __len__(self) -> int: ...
 
 @final
 class Achievements:
-    """One row an achievement: an enrollment met a goal."""
+    """One row for each goal that an enrollment meets, in columns like `Effects`."""
 
     effect: list[int]
     id: list[str]
@@ -260,25 +276,27 @@ class Achievements:
     goal_type: list[GoalType]
     achieved_at: list[int]
     trigger_event: list[str]
-    """The event's `data` as JSON text, storable as jsonb."""
+    """The event's `data` as JSON that Postgres can store as jsonb."""
     metadata: list[str]
-    """JSON: `event_id`, `source`, `type`, `time`, `traceparent` where there is one."""
+    """The event's attributes as JSON: `event_id`, `source`, `type`, `time`, and `traceparent` if
+    the event has one."""
     def __len__(self) -> int: ...
 
 @final
 class Exits:
-    """One row an enrollment that leaves because its goals are met (R8)."""
+    """One row for each enrollment that ends because its goals are met, in columns like
+    `Effects`."""
 
     effect: list[int]
     id: list[str]
-    goal_type: list[str]
+    goal_type: list[GoalType]
     goal_ids: list[list[str]]
-    """Every goal that the enrollment has met."""
+    """Every goal that the enrollment has met, UUIDs as text."""
     achieved_at: list[int]
     event_id: list[str]
     event_source: list[str]
     event_type: list[str]
     traceparent: list[str | None]
     received_at: list[int]
-    """Of the event's stream entry, us."""
+    """The time in the id of the event's stream entry."""
     def __len__(self) -> int: ...

@@ -24,7 +24,7 @@ class EvaluationCounts(Protocol):
     @property
     def events(self) -> int: ...
     @property
-    def passed_over(self) -> int: ...
+    def ignored(self) -> int: ...
     @property
     def events_by_type(self) -> dict[str, int]: ...
     @property
@@ -184,7 +184,7 @@ class ShardMetrics:
         it was committed; only those count."""
         for name, events in result.events_by_type.items():
             self.evaluated.labels(name).inc(events)
-        self.ignored.inc(result.passed_over)
+        self.ignored.inc(result.ignored)
         if result.events:  # the last slice of a group has the number of all its events
             self.group_events.observe(result.events)
         achievements, exits = result.achievements, result.exits

@@ -132,10 +132,10 @@ async def commit(world: World, *effects: Effect) -> None:
 
 
 def active(state: ContactState) -> list[str]:
-    """The enrollments that an engine finds in it, for a tag of ann's, and the goals matched."""
-    engine = _native.Engine()
-    engine.update_workflows(state.workflows)
-    engine.load(state.active)
+    """The enrollments that a matcher finds in it, for a tag of ann's, and the goals matched."""
+    matcher = _native.Matcher()
+    matcher.update_workflows(state.workflows)
+    matcher.load(state.active)
     event = {
         "id": "x",
         "source": "s",
@@ -144,8 +144,8 @@ def active(state: ContactState) -> list[str]:
         "tenantid": "acme",
         "data": {"contact_id": "ann", "tag_id": "t"},
     }
-    explained = json.loads(engine.explain(json.dumps(event).encode(), 1 << 60))
-    assert engine.load_ended()
+    explained = json.loads(matcher.explain(json.dumps(event).encode(), 1 << 60))
+    assert matcher.load_ended()
     return [f"{row['enrollment_id']} {row['matched']}" for row in explained["enrollments"]]
 
 

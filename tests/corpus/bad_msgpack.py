@@ -53,7 +53,10 @@ def bad_msgpack(now_us: int) -> Iterator[Envelope]:
         "by-longest-header": b"\xdb\x00\x00\x00\x04note",
     }.items():
         yield Envelope(
-            f"msgpack-duplicate-{name}", msgpack_in_data(event, key, b"\x01"), "dead", "duplicate key"
+            f"msgpack-duplicate-{name}",
+            msgpack_in_data(event, key, b"\x01"),
+            "dead",
+            "duplicate key",
         )
     for name, key in {"tenant": b"\xa8tenantid", "type": b"\xa4type", "data": b"\xa4data"}.items():
         value = b"\x81\xaacontact_id\xa1c" if name == "data" else b"\xa1x"

@@ -186,7 +186,7 @@ GUARDS = (
         (
             Edit(
                 "src/goald/pipeline/shard/evaluate.py",
-                "        self._engine.forget(contacts)\n        self._engine.load(bytes(rows))\n",
+                "        self._matcher.evict(contacts)\n        self._matcher.load(bytes(rows))\n",
                 "",
             ),
         ),

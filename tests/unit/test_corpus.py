@@ -10,7 +10,7 @@ from tests.corpus.envelope import Envelope, as_msgpack, base
 from tests.corpus.good_envelopes import good_envelopes
 from tests.support.reference import Model
 
-from goald._native import SLOTS, Engine, Router
+from goald._native import SLOTS, Matcher, Router
 
 NOW_US = 1_772_323_200_000_000
 NEIGHBOUR = as_msgpack(
@@ -31,7 +31,7 @@ def outcome_of(envelope: Envelope) -> tuple[str, str]:
         for number, raw in enumerate((NEIGHBOUR, envelope.raw, NEIGHBOUR), start=1)
     ]
     routed = Router(bytes(SLOTS)).route(entries)
-    proposal = Engine().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
+    proposal = Matcher().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
     refused = [(entry, reason, raw) for entry, reason, raw in routed.rejects]
     refused += [(entry, reason, raw) for _, entry, reason, raw in proposal.rejects]
     assert "e-neighbour" in proposal.effects.enrollment_id, envelope.name
@@ -40,7 +40,7 @@ def outcome_of(envelope: Envelope) -> tuple[str, str]:
         ((entry, reason, raw),) = refused
         assert (entry, raw) == (b"2-0", envelope.raw), envelope.name
         return "dead", reason
-    return ("ignored" if proposal.passed_over else "accepted"), ""
+    return ("ignored" if proposal.ignored else "accepted"), ""
 
 
 def test_malformed_envelopes_are_dead_lettered_with_a_reason_or_ignored() -> None:

@@ -117,9 +117,9 @@ impl Matcher {
     }
 
     /// Removes the enrollments of these (tenant, contact) pairs.
-    pub fn forget<'a>(&mut self, contacts: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    pub fn evict<'a>(&mut self, contacts: impl IntoIterator<Item = (&'a str, &'a str)>) {
         for (tenant, contact) in contacts {
-            if self.index.forget(tenant, contact) {
+            if self.index.evict(tenant, contact) {
                 self.start_generation();
             }
         }

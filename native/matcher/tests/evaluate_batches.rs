@@ -160,7 +160,7 @@ fn matcher() -> Matcher {
 /// Reloads the contacts of these buffers, as after a commit with an unknown outcome.
 fn reload(matcher: &mut Matcher, table: &Table, buffers: &[&[u8]]) {
     let contacts = Matcher::contacts_of(buffers).unwrap();
-    matcher.forget(
+    matcher.evict(
         contacts
             .iter()
             .map(|(tenant, contact)| (&**tenant, &**contact)),

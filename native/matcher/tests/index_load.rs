@@ -80,7 +80,7 @@ fn the_memory_of_removed_records_is_reused() {
         assert_eq!(matcher.load(&stream(&rows)), Ok(3000));
         bytes.push(matcher.stats().bytes);
         assert_eq!(matcher.stats().contacts, 3000);
-        matcher.forget(
+        matcher.evict(
             rows.iter()
                 .rev()
                 .map(|[tenant, _, contact, _]| (&**tenant, &**contact)),

@@ -129,7 +129,7 @@ fn a_slice_out_of_order_or_after_another_change_is_stale() {
         matcher.apply_slice(&other, 2..4, &[1, 1]),
         Err(ApplyError::Stale)
     );
-    matcher.forget([("acme", "c-1")]);
+    matcher.evict([("acme", "c-1")]);
     assert_eq!(
         matcher.apply_slice(&proposal, 2..4, &[1, 1]),
         Err(ApplyError::Stale)

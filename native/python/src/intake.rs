@@ -42,7 +42,7 @@ impl Intake {
         self.is_list
     }
 
-    #[getter(taken)]
+    #[getter]
     fn accepted<'py>(&self, py: Python<'py>) -> Vec<(usize, String, Bound<'py, PyBytes>)> {
         let row = |(index, contact, payload): &(usize, String, Vec<u8>)| {
             (*index, contact.clone(), PyBytes::new(py, payload))
@@ -50,12 +50,12 @@ impl Intake {
         self.accepted.iter().map(row).collect()
     }
 
-    #[getter(refused)]
+    #[getter]
     fn rejected(&self) -> Vec<(usize, Option<String>, String)> {
         self.rejected.clone()
     }
 
-    #[getter(of_others)]
+    #[getter]
     fn of_other_tenants(&self) -> Vec<usize> {
         self.of_other_tenants.clone()
     }

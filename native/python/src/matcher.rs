@@ -9,7 +9,7 @@ use crate::convert::{slices, value_error};
 use crate::proposal::Proposal;
 use crate::workflows;
 
-#[pyclass(name = "Engine", module = "goald._native")]
+#[pyclass(module = "goald._native")]
 pub struct Matcher(Core);
 
 #[pymethods]
@@ -41,11 +41,11 @@ impl Matcher {
         self.0.load_ended()
     }
 
-    fn forget(&mut self, py: Python<'_>, contacts: Vec<(String, String)>) {
+    fn evict(&mut self, py: Python<'_>, contacts: Vec<(String, String)>) {
         let pairs = contacts
             .iter()
             .map(|(tenant, contact)| (&**tenant, &**contact));
-        py.detach(|| self.0.forget(pairs));
+        py.detach(|| self.0.evict(pairs));
     }
 
     fn contacts_of(

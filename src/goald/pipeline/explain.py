@@ -42,17 +42,17 @@ class Explain:
         if found.refused:
             if not found.refused[0].names_other_tenant:
                 raise InvalidEvent(found.refused[0].reason)
-            explained = self._explain(_native.Engine(), event, now_us)
+            explained = self._explain(_native.Matcher(), event, now_us)
             return explained | {"reason": OTHER_TENANT, "matched": False, "truncated": False}
         [accepted] = found.accepted
         state = await self._contacts.read(TenantId(tenant), ContactId(accepted.contact))
-        engine = _native.Engine(clock_skew_us=self._clock_skew_us)
-        engine.update_workflows(state.workflows)
-        engine.load(state.active)
-        return _enriched(self._explain(engine, accepted.payload, now_us), state)
+        matcher = _native.Matcher(clock_skew_us=self._clock_skew_us)
+        matcher.update_workflows(state.workflows)
+        matcher.load(state.active)
+        return _enriched(self._explain(matcher, accepted.payload, now_us), state)
 
-    def _explain(self, engine: _native.Engine, event: bytes, now_us: int) -> dict[str, Any]:
-        explained: dict[str, Any] = orjson.loads(engine.explain(event, now_us))
+    def _explain(self, matcher: _native.Matcher, event: bytes, now_us: int) -> dict[str, Any]:
+        explained: dict[str, Any] = orjson.loads(matcher.explain(event, now_us))
         return explained
 
 

@@ -51,12 +51,12 @@ def intake(body: bytes, tenant: str, now_us: int) -> Intake:
         found = _native.intake(body, tenant, now_us)
     except ValueError as error:
         raise InvalidEvent(str(error)) from None
-    others = set(found.of_others)
+    others = set(found.of_other_tenants)
     return Intake(
         is_list=found.is_list,
-        accepted=[AcceptedEvent(contact, payload) for _, contact, payload in found.taken],
+        accepted=[AcceptedEvent(contact, payload) for _, contact, payload in found.accepted],
         refused=[
             RefusedEvent(index, event_id, reason, index in others)
-            for index, event_id, reason in found.refused
+            for index, event_id, reason in found.rejected
         ],
     )

@@ -17,7 +17,7 @@ from tests.corpus.good_envelopes import good_envelopes
 from tests.support.services.daemon import Daemon
 
 from goald import redis_keys
-from goald._native import SLOTS, Engine, Router
+from goald._native import SLOTS, Matcher, Router
 from goald.client import event
 from goald.domain.configuration.goals import LISTENS_TO
 from goald.domain.configuration.notices import notices_for
@@ -57,10 +57,10 @@ def outcome_of(payload: Any) -> str:
     routed = Router(bytes(SLOTS)).route([[b"1-0", [b"event", raw]]])
     if routed.rejects:
         return routed.rejects[0][1]
-    proposal = Engine().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
+    proposal = Matcher().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
     if proposal.rejects:
         return proposal.rejects[0][2]
-    return "ignored" if proposal.passed_over else "accepted"
+    return "ignored" if proposal.ignored else "accepted"
 
 
 def examples(message: str) -> list[Any]:

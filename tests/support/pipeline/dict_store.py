@@ -55,7 +55,7 @@ class DictStore:
             if not marks[-1] and (stored.contact, stored.workflow) != (row.contact, row.workflow):
                 owners.append((number, stored.contact, stored.workflow))
         self._keep_records(proposal, keys, marks)
-        return bytes(marks), [entry for _, entry, _, _ in proposal.rejects_with(owners)]
+        return bytes(marks), [entry for _, entry, _, _ in proposal.rejects_given_owners(owners)]
 
     def _write(self, key: tuple[str, str], row: Row, is_new: bool) -> bool:
         stored = self.rows.get(key)
@@ -108,7 +108,7 @@ class DictStore:
 def copy_row(
     tenant: str, enrollment: str, contact: str, workflow: str, enrolled_at: int, met: list[str]
 ) -> bytes:
-    """One row of `Engine.load`."""
+    """One row of `Matcher.load`."""
     texts = [text.encode() for text in (tenant, enrollment, contact, workflow)]
     fields = [*texts, struct.pack(">q", enrolled_at), ",".join(met).encode()]
     return struct.pack(">h", 6) + b"".join(struct.pack(">i", len(f)) + f for f in fields)

@@ -20,10 +20,10 @@ ENVELOPES = [
 
 
 def reason_of_the_pipeline(raw: bytes) -> str | None:
-    """Why it would be in goald:dead; None where it would take effect or be passed over."""
+    """Why it would be in goald:dead; None where it would take effect or be ignored."""
     routed = _native.Router(bytes(_native.SLOTS)).route([[b"1-0", [b"event", raw]]])
     buffers = [buffer for _, buffer, _ in routed.buffers]
-    proposal = _native.Engine().evaluate(buffers, NOW_US)
+    proposal = _native.Matcher().evaluate(buffers, NOW_US)
     dead = [reason for _, reason, _ in routed.rejects]
     dead += [reason for _, _, reason, _ in proposal.rejects]
     return dead[0] if dead else None
@@ -34,15 +34,15 @@ def test_the_door_takes_what_the_pipeline_takes_and_nothing_else(envelope: Envel
     found = _native.intake(envelope.raw, TENANT, NOW_US)
     expected = reason_of_the_pipeline(envelope.raw)
     if expected is None:
-        [(index, _, payload)] = found.taken
-        assert (index, payload, found.refused) == (0, envelope.raw.strip(), [])
-    elif found.taken:
+        [(index, _, payload)] = found.accepted
+        assert (index, payload, found.rejected) == (0, envelope.raw.strip(), [])
+    elif found.accepted:
         # Only what names no tenant is mended at the door.
-        [(_, contact, payload)] = found.taken
+        [(_, contact, payload)] = found.accepted
         assert "tenantid" in expected
         assert (contact, reason_of_the_pipeline(payload)) == (CONTACT, None)
     else:
-        [(_, _, reason)] = found.refused
+        [(_, _, reason)] = found.rejected
         assert envelope.word.lower() in reason.lower()
 
 
@@ -57,14 +57,14 @@ def test_a_list_of_all_envelopes_loses_none_of_the_good_ones() -> None:
     bad = [
         e.raw
         for e in ENVELOPES
-        if e.expectation == "dead" and _native.intake(e.raw, TENANT, NOW_US).refused
+        if e.expectation == "dead" and _native.intake(e.raw, TENANT, NOW_US).rejected
     ]
     whole = [raw for raw in bad if _can_be_told(raw)]
     assert len(whole) > len(bad) / 2
     found = _native.intake(b"[" + b",".join([*whole, *good]) + b"]", TENANT, NOW_US)
     assert found.is_list
-    assert [payload for _, _, payload in found.taken] == [raw.strip() for raw in good]
-    assert [index for index, _, _ in found.refused] == list(range(len(whole)))
+    assert [payload for _, _, payload in found.accepted] == [raw.strip() for raw in good]
+    assert [index for index, _, _ in found.rejected] == list(range(len(whole)))
 
 
 def _can_be_told(raw: bytes) -> bool:
@@ -72,12 +72,12 @@ def _can_be_told(raw: bytes) -> bool:
         found = _native.intake(b"[" + raw + b"]", TENANT, NOW_US)
     except ValueError:
         return False
-    return len(found.taken) + len(found.refused) == 1
+    return len(found.accepted) + len(found.rejected) == 1
 
 
 def test_a_refused_event_is_named_by_its_id() -> None:
     body = json.dumps([{"id": "evt-1"}, {"id": 7}, "text"]).encode()
-    named = [(index, name) for index, name, _ in _native.intake(body, "acme", NOW_US).refused]
+    named = [(index, name) for index, name, _ in _native.intake(body, "acme", NOW_US).rejected]
     assert named == [(0, "evt-1"), (1, None), (2, None)]
 
 

@@ -22,44 +22,44 @@ def stream(count: int) -> bytes:
 
 @pytest.mark.parametrize("size", [1, 7, 100, 10_000])
 def test_a_stream_may_be_cut_anywhere(size: int) -> None:
-    engine, whole = _native.Engine(), stream(60)
+    matcher, whole = _native.Matcher(), stream(60)
     taken = 0
     for start in range(0, len(whole), size):
-        assert not engine.load_ended()
-        taken += engine.load(whole[start : start + size])
-    assert engine.load_ended()
-    assert taken == engine.stats()["enrollments"] == 60
+        assert not matcher.load_ended()
+        taken += matcher.load(whole[start : start + size])
+    assert matcher.load_ended()
+    assert taken == matcher.stats()["enrollments"] == 60
 
 
 def test_a_stream_that_is_loaded_twice_holds_each_enrollment_once() -> None:
-    engine = _native.Engine()
-    assert engine.load(stream(60)) == engine.load(stream(60)) == 60
-    assert engine.stats()["enrollments"] == 60
+    matcher = _native.Matcher()
+    assert matcher.load(stream(60)) == matcher.load(stream(60)) == 60
+    assert matcher.stats()["enrollments"] == 60
 
 
 def test_a_stream_that_was_cut_off_shows_and_another_may_follow() -> None:
-    engine = _native.Engine()
-    engine.load(stream(60)[:-1])
-    assert not engine.load_ended()
-    assert engine.load(stream(3)) == 3
-    assert engine.load_ended()
+    matcher = _native.Matcher()
+    matcher.load(stream(60)[:-1])
+    assert not matcher.load_ended()
+    assert matcher.load(stream(3)) == 3
+    assert matcher.load_ended()
 
 
 def test_what_is_forgotten_leaves_nothing_behind() -> None:
-    engine = _native.Engine()
+    matcher = _native.Matcher()
     contacts = [("acme", f"a contact with a long name {n}") for n in range(300)]
     rows = [
         copy_row(tenant, f"an enrollment of {contact}, {n}", contact, f"w-{n}", 0, GOALS)
         for tenant, contact in contacts
         for n in range(2)
     ]
-    empty = engine.stats()
+    empty = matcher.stats()
     held = []
     for _ in range(20):
-        engine.load(COPY_HEADER + b"".join(rows) + COPY_TRAILER)
-        held.append(engine.stats()["bytes"])
-        engine.forget([*contacts, ("acme", "never seen"), ("nobody", "c-1")])
-        assert {**engine.stats(), "bytes": 0} == {**empty, "bytes": 0}
+        matcher.load(COPY_HEADER + b"".join(rows) + COPY_TRAILER)
+        held.append(matcher.stats()["bytes"])
+        matcher.evict([*contacts, ("acme", "never seen"), ("nobody", "c-1")])
+        assert {**matcher.stats(), "bytes": 0} == {**empty, "bytes": 0}
     assert held[-1] == held[1]
 
 
@@ -77,8 +77,8 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
     ],
 )
 def test_another_format_is_refused_and_a_new_stream_may_follow(bad: bytes, said: str) -> None:
-    engine = _native.Engine()
+    matcher = _native.Matcher()
     with pytest.raises(ValueError, match=said):
-        engine.load(bad)
-    assert not engine.load_ended()
-    assert engine.load(stream(3)) == 3
+        matcher.load(bad)
+    assert not matcher.load_ended()
+    assert matcher.load(stream(3)) == 3

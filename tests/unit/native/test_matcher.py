@@ -1,4 +1,4 @@
-"""The engine through its binding: what it proposes, what it takes, and what it refuses."""
+"""The matcher through its binding: what it proposes, what it takes, and what it refuses."""
 
 import json
 import threading
@@ -64,26 +64,26 @@ def buffers(*events: bytes) -> list[bytes]:
     return [buffer for _, buffer, _ in _native.Router(bytes(256)).route(entries).buffers]
 
 
-def evaluate(engine: _native.Engine, *events: bytes) -> _native.Proposal:
-    return engine.evaluate(buffers(*events), NOW_US)
+def evaluate(matcher: _native.Matcher, *events: bytes) -> _native.Proposal:
+    return matcher.evaluate(buffers(*events), NOW_US)
 
 
-def take(engine: _native.Engine, *events: bytes) -> _native.Proposal:
-    proposal = evaluate(engine, *events)
-    engine.apply(proposal, b"\1" * len(proposal.effects))
+def take(matcher: _native.Matcher, *events: bytes) -> _native.Proposal:
+    proposal = evaluate(matcher, *events)
+    matcher.apply(proposal, b"\1" * len(proposal.effects))
     return proposal
 
 
 @pytest.fixture
-def engine() -> _native.Engine:
-    made = _native.Engine()
+def matcher() -> _native.Matcher:
+    made = _native.Matcher()
     made.update_workflows([workflow(goal())])
     return made
 
 
-def test_an_enrollment_that_meets_its_goal_exits_and_is_forgotten(engine: _native.Engine) -> None:
-    take(engine, started(pending_actions=3))
-    proposal = take(engine, tagged())
+def test_an_enrollment_that_meets_its_goal_exits_and_is_forgotten(matcher: _native.Matcher) -> None:
+    take(matcher, started(pending_actions=3))
+    proposal = take(matcher, tagged())
     effects, made, left = proposal.effects, proposal.achievements, proposal.exits
     assert (effects.status, effects.is_new) == (["completed_goal"], [False])
     assert effects.ended_at == [START_US + 5_000_000]
@@ -96,62 +96,62 @@ def test_an_enrollment_that_meets_its_goal_exits_and_is_forgotten(engine: _nativ
     assert left.id == [_native.exit_id("acme", "e-1")]
     assert (left.goal_ids, left.event_type) == ([[CUSTOMER]], ["contact.tag.added"])
     assert left.received_at == [1_000]
-    assert engine.stats()["enrollments"] == 0
+    assert matcher.stats()["enrollments"] == 0
 
 
-def test_the_net_effect_of_a_batch_is_one_row_an_enrollment(engine: _native.Engine) -> None:
-    proposal = evaluate(engine, started(pending_actions=3), tagged())
+def test_the_net_effect_of_a_batch_is_one_row_an_enrollment(matcher: _native.Matcher) -> None:
+    proposal = evaluate(matcher, started(pending_actions=3), tagged())
     assert proposal.effects.status == ["completed_goal"]
     assert proposal.effects.is_new == [True]
     assert proposal.effects.pending_actions == [3]
     assert proposal.events_by_type == {"contact.tag.added": 1, "workflow.enrollment.started": 1}
 
 
-def test_evaluation_changes_nothing_until_it_is_applied(engine: _native.Engine) -> None:
-    first = evaluate(engine, started())
-    second = evaluate(engine, started())
+def test_evaluation_changes_nothing_until_it_is_applied(matcher: _native.Matcher) -> None:
+    first = evaluate(matcher, started())
+    second = evaluate(matcher, started())
     assert first.effects.enrollment_id == second.effects.enrollment_id == ["e-1"]
-    assert engine.stats()["enrollments"] == 0
+    assert matcher.stats()["enrollments"] == 0
 
 
-def test_only_what_was_made_is_taken(engine: _native.Engine) -> None:
-    proposal = evaluate(engine, started("e-1"), started("e-2", "c-2"))
-    engine.apply(proposal, b"\0\1")
-    assert engine.stats()["enrollments"] == 1
-    assert len(evaluate(engine, tagged(contact="c-1")).exits) == 0
-    assert len(evaluate(engine, tagged(contact="c-2")).exits) == 1
+def test_only_what_was_made_is_taken(matcher: _native.Matcher) -> None:
+    proposal = evaluate(matcher, started("e-1"), started("e-2", "c-2"))
+    matcher.apply(proposal, b"\0\1")
+    assert matcher.stats()["enrollments"] == 1
+    assert len(evaluate(matcher, tagged(contact="c-1")).exits) == 0
+    assert len(evaluate(matcher, tagged(contact="c-2")).exits) == 1
 
 
 def test_a_proposal_is_applied_once_and_only_to_what_it_was_made_from(
-    engine: _native.Engine,
+    matcher: _native.Matcher,
 ) -> None:
-    proposal = take(engine, started())
+    proposal = take(matcher, started())
     with pytest.raises(ValueError, match="memory changed"):
-        engine.apply(proposal, b"\1")
-    stale = evaluate(engine, tagged())
-    engine.forget([("acme", "c-1")])
+        matcher.apply(proposal, b"\1")
+    stale = evaluate(matcher, tagged())
+    matcher.evict([("acme", "c-1")])
     with pytest.raises(ValueError, match="memory changed"):
-        engine.apply(stale, b"\1")
+        matcher.apply(stale, b"\1")
     with pytest.raises(ValueError, match="1 effects, got 2"):
-        engine.apply(evaluate(engine, started()), b"\1\1")
+        matcher.apply(evaluate(matcher, started()), b"\1\1")
     with pytest.raises(ValueError, match="memory changed"):
-        _native.Engine().apply(evaluate(engine, started()), b"\1")
+        _native.Matcher().apply(evaluate(matcher, started()), b"\1")
 
 
 def test_a_configuration_that_changes_meanwhile_does_not_hold_up_the_batch(
-    engine: _native.Engine,
+    matcher: _native.Matcher,
 ) -> None:
-    take(engine, started())
-    proposal = evaluate(engine, tagged())
-    engine.update_workflows([workflow(goal(), is_active=False)])
-    engine.apply(proposal, b"\1")
-    assert engine.stats()["enrollments"] == 0
+    take(matcher, started())
+    proposal = evaluate(matcher, tagged())
+    matcher.update_workflows([workflow(goal(), is_active=False)])
+    matcher.apply(proposal, b"\1")
+    assert matcher.stats()["enrollments"] == 0
 
 
 def test_two_contacts_that_start_one_enrollment_the_second_is_refused(
-    engine: _native.Engine,
+    matcher: _native.Matcher,
 ) -> None:
-    proposal = evaluate(engine, started("e-1", "c-1"), started("e-1", "c-2"))
+    proposal = evaluate(matcher, started("e-1", "c-1"), started("e-1", "c-2"))
     assert proposal.effects.contact_id == ["c-1"]
     [(buffer, entry, reason, raw)] = proposal.rejects
     assert (buffer, entry, raw) == (0, b"2-1", started("e-1", "c-2"))
@@ -159,43 +159,43 @@ def test_two_contacts_that_start_one_enrollment_the_second_is_refused(
 
 
 def test_the_owner_in_memory_is_not_hidden_by_one_who_claims_its_id(
-    engine: _native.Engine,
+    matcher: _native.Matcher,
 ) -> None:
-    take(engine, started("e-1", "c-1"))
-    proposal = evaluate(engine, started("e-1", "c-2"), tagged(contact="c-1"))
+    take(matcher, started("e-1", "c-1"))
+    proposal = evaluate(matcher, started("e-1", "c-2"), tagged(contact="c-1"))
     assert proposal.effects.contact_id == ["c-2", "c-1"]
     assert proposal.effects.is_new == [True, False]
     assert proposal.exits.effect == [1]
     # Postgres finds the claim: its event is refused, the owner's exit stands.
-    rejects = proposal.rejects_with([(0, "c-1", "w-1")])
+    rejects = proposal.rejects_given_owners([(0, "c-1", "w-1")])
     assert [entry for _, entry, _, _ in rejects] == [b"1-1"]
-    engine.apply(proposal, b"\0\1")
-    assert engine.stats()["enrollments"] == 0
+    matcher.apply(proposal, b"\0\1")
+    assert matcher.stats()["enrollments"] == 0
 
 
-def test_a_bad_event_leaves_the_rest_of_its_batch(engine: _native.Engine) -> None:
+def test_a_bad_event_leaves_the_rest_of_its_batch(matcher: _native.Matcher) -> None:
     bad = event("workflow.enrollment.started", workflow_id="w-1", enrollment_id=5)
-    proposal = evaluate(engine, bad, started(), event("contact.updated"))
+    proposal = evaluate(matcher, bad, started(), event("contact.updated"))
     assert proposal.effects.enrollment_id == ["e-1"]
-    assert (proposal.events, proposal.passed_over) == (3, 1)
+    assert (proposal.events, proposal.ignored) == (3, 1)
     [(_, entry, reason, raw)] = proposal.rejects
     assert (entry, raw) == (b"1-1", bad)
     assert "enrollment_id" in reason
 
 
-def test_a_deleted_contact_leaves_without_an_exit(engine: _native.Engine) -> None:
-    take(engine, started())
-    proposal = take(engine, event("contact.deleted", second=9), tagged(second=10))
+def test_a_deleted_contact_leaves_without_an_exit(matcher: _native.Matcher) -> None:
+    take(matcher, started())
+    proposal = take(matcher, event("contact.deleted", second=9), tagged(second=10))
     assert proposal.effects.status == ["cancelled"]
     assert len(proposal.exits) == 0
     slot = _native.slot_of("acme", "c-1")
     assert proposal.deletions == [("acme", "c-1", slot, START_US + 9_000_000)]
 
 
-def test_an_acknowledged_exit_is_told_and_changes_no_enrollment(engine: _native.Engine) -> None:
+def test_an_acknowledged_exit_is_told_and_changes_no_enrollment(matcher: _native.Matcher) -> None:
     fields: dict[str, Any] = {"workflow_id": "w-1", "enrollment_id": "e-1"}
     event_bytes = event("workflow.exit.acknowledged", **fields, cancelled_actions=2)
-    proposal = evaluate(engine, event_bytes)
+    proposal = evaluate(matcher, event_bytes)
     slot = _native.slot_of("acme", "c-1")
     assert proposal.acknowledgements == [("acme", "e-1", "c-1", "w-1", slot, 2, START_US)]
     assert not proposal.changes_nothing
@@ -203,26 +203,26 @@ def test_an_acknowledged_exit_is_told_and_changes_no_enrollment(engine: _native.
 
 
 def test_an_enrollment_of_an_inactive_workflow_counts_once_it_is_active() -> None:
-    engine = _native.Engine()
-    take(engine, started())
-    assert evaluate(engine, tagged()).changes_nothing
-    engine.update_workflows([workflow(goal(), is_active=False)])
-    assert evaluate(engine, tagged()).changes_nothing
-    assert engine.stats()["listeners"] == 0
-    engine.update_workflows([workflow(goal())])
-    assert engine.stats()["listeners"] == 1
-    assert len(evaluate(engine, tagged()).exits) == 1
+    matcher = _native.Matcher()
+    take(matcher, started())
+    assert evaluate(matcher, tagged()).changes_nothing
+    matcher.update_workflows([workflow(goal(), is_active=False)])
+    assert evaluate(matcher, tagged()).changes_nothing
+    assert matcher.stats()["listeners"] == 0
+    matcher.update_workflows([workflow(goal())])
+    assert matcher.stats()["listeners"] == 1
+    assert len(evaluate(matcher, tagged()).exits) == 1
 
 
-def test_all_goals_are_remembered_one_by_one(engine: _native.Engine) -> None:
+def test_all_goals_are_remembered_one_by_one(matcher: _native.Matcher) -> None:
     bought = goal(PURCHASE, goal_type="purchase_made", criteria='{"min_amount": 10.5}')
-    engine.update_workflows([workflow(goal(), bought, goal_logic="all")])
-    take(engine, started())
-    first = take(engine, tagged())
+    matcher.update_workflows([workflow(goal(), bought, goal_logic="all")])
+    take(matcher, started())
+    first = take(matcher, tagged())
     assert (first.effects.status, len(first.exits)) == (["active"], 0)
-    assert evaluate(engine, tagged()).changes_nothing
-    assert evaluate(engine, event("payment.completed", second=6, amount="10.49")).changes_nothing
-    last = take(engine, event("payment.completed", second=6, amount="10.50"))
+    assert evaluate(matcher, tagged()).changes_nothing
+    assert evaluate(matcher, event("payment.completed", second=6, amount="10.49")).changes_nothing
+    last = take(matcher, event("payment.completed", second=6, amount="10.50"))
     assert last.effects.met_goals == [[PURCHASE]]
     assert last.exits.goal_ids == [[CUSTOMER, PURCHASE]]
 
@@ -240,37 +240,37 @@ def test_all_goals_are_remembered_one_by_one(engine: _native.Engine) -> None:
     ],
 )
 def test_a_bad_configuration_is_named_and_nothing_of_it_taken(
-    engine: _native.Engine, changed: dict[str, Any], said: str
+    matcher: _native.Matcher, changed: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        engine.update_workflows([workflow(goal(), workflow_id="w-9"), workflow(**changed)])
-    assert engine.stats()["workflows"] == 1
-    assert engine.stats()["goals"] == 1
+        matcher.update_workflows([workflow(goal(), workflow_id="w-9"), workflow(**changed)])
+    assert matcher.stats()["workflows"] == 1
+    assert matcher.stats()["goals"] == 1
 
 
-def test_explain_says_why_each_goal_is_matched_or_not(engine: _native.Engine) -> None:
-    engine.update_workflows([workflow(goal(), goal(PURCHASE, is_active=False, position=1))])
-    take(engine, started())
-    told = json.loads(engine.explain(tagged("Prospect"), NOW_US))
+def test_explain_says_why_each_goal_is_matched_or_not(matcher: _native.Matcher) -> None:
+    matcher.update_workflows([workflow(goal(), goal(PURCHASE, is_active=False, position=1))])
+    take(matcher, started())
+    told = json.loads(matcher.explain(tagged("Prospect"), NOW_US))
     [enrollment] = told["enrollments"]
     reasons = {each["goal_id"]: each["reason"] for each in enrollment["goals"]}
     assert reasons == {CUSTOMER: "wrong tag", PURCHASE: "goal inactive"}
-    told = json.loads(engine.explain(tagged(), NOW_US))
+    told = json.loads(matcher.explain(tagged(), NOW_US))
     assert told["enrollments"][0]["goals"][0]["matched"] is True
-    assert json.loads(engine.explain(tagged(contact="c-9"), NOW_US))["reason"] == "not enrolled"
-    assert engine.stats()["enrollments"] == 1
+    assert json.loads(matcher.explain(tagged(contact="c-9"), NOW_US))["reason"] == "not enrolled"
+    assert matcher.stats()["enrollments"] == 1
     with pytest.raises(ValueError, match="MessagePack"):
-        engine.explain(b"nothing", NOW_US)
+        matcher.explain(b"nothing", NOW_US)
 
 
-def test_contacts_of_buffers_are_told_once(engine: _native.Engine) -> None:
+def test_contacts_of_buffers_are_told_once(matcher: _native.Matcher) -> None:
     named = buffers(started(), tagged(), tagged(contact="c-2"))
-    assert engine.contacts_of(named) == [("acme", "c-1"), ("acme", "c-2")]
+    assert matcher.contacts_of(named) == [("acme", "c-1"), ("acme", "c-2")]
     with pytest.raises(ValueError, match="buffer"):
-        engine.evaluate([b"no buffer"], NOW_US)
+        matcher.evaluate([b"no buffer"], NOW_US)
 
 
-def test_a_second_thread_is_refused_and_does_not_wait(engine: _native.Engine) -> None:
+def test_a_second_thread_is_refused_and_does_not_wait(matcher: _native.Matcher) -> None:
     work = buffers(*[tagged(second=n % 60) for n in range(20_000)])
     refused = threading.Event()
     done = threading.Event()
@@ -278,7 +278,7 @@ def test_a_second_thread_is_refused_and_does_not_wait(engine: _native.Engine) ->
     def evaluate_on() -> None:
         while not refused.is_set() and not done.is_set():
             try:
-                engine.evaluate(work, NOW_US)
+                matcher.evaluate(work, NOW_US)
             except RuntimeError:
                 refused.set()
 
@@ -286,7 +286,7 @@ def test_a_second_thread_is_refused_and_does_not_wait(engine: _native.Engine) ->
     other.start()
     for _ in range(2_000):
         try:
-            engine.evaluate(work, NOW_US)
+            matcher.evaluate(work, NOW_US)
         except RuntimeError:
             refused.set()
         if refused.is_set():

@@ -28,7 +28,7 @@ def test_each_entry_goes_to_the_shard_of_its_slot() -> None:
         mine = [c for c in contacts if shards[_native.slot_of("acme", c)] == shard]
         assert counts[shard] == len(mine) > 0
         [buffer] = [buffer for to, buffer, _ in routed.buffers if to == shard]
-        named = _native.Engine().contacts_of([buffer])
+        named = _native.Matcher().contacts_of([buffer])
         assert sorted(named) == sorted(("acme", contact) for contact in mine)
 
 

@@ -38,7 +38,7 @@ def proposal() -> _native.Proposal:
     """Ten enrollments, each in a place of its own, a deleted contact and a bad event."""
     events = [started(number) for number in range(10)]
     events += [event("contact.deleted", "c-0"), event("payment.completed", "c-1", amount="NaN")]
-    return _native.Engine().evaluate([buffer(*events)], NOW_US)
+    return _native.Matcher().evaluate([buffer(*events)], NOW_US)
 
 
 def test_slices_hold_the_effects_in_order_and_the_rest_with_the_last(
@@ -56,11 +56,11 @@ def test_slices_hold_the_effects_in_order_and_the_rest_with_the_last(
 
 def test_effect_of_a_slice_names_its_own_events(proposal: _native.Proposal) -> None:
     second = proposal.slices(4, 1 << 20)[1]
-    ((_, entry, reason, bad),) = second.rejects_with([(1, "another", "w-1")])
+    ((_, entry, reason, bad),) = second.rejects_given_owners([(1, "another", "w-1")])
     assert (entry, "another contact or workflow" in reason) == (b"6-1", True)
     assert json.loads(bad)["data"]["enrollment_id"] == second.effects.enrollment_id[1] == "e-5"
     with pytest.raises(IndexError):
-        second.rejects_with([(4, "of the next slice", "w-1")])
+        second.rejects_given_owners([(4, "of the next slice", "w-1")])
 
 
 def test_halves_end_where_there_is_one_thing(proposal: _native.Proposal) -> None:

@@ -15,9 +15,9 @@ NOW_US = 1_795_000_000_000_000
 GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e1f"
 
 
-def engine() -> _native.Engine:
+def matcher() -> _native.Matcher:
     """Return a matcher with a workflow `w` whose goal is the tag `Customer`."""
-    matcher = _native.Engine()
+    matcher = _native.Matcher()
     goal = {
         "id": GOAL,
         "goal_type": "tag_added",
@@ -54,7 +54,7 @@ def test_entry_id_beyond_the_calendar_does_not_prevent_the_exit(entry_ms: int) -
     routed = _native.Router(bytes(_native.SLOTS)).route(
         [[f"{entry_ms}-1".encode(), [b"event", json.dumps(each).encode()]] for each in events]
     )
-    proposal = engine().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
+    proposal = matcher().evaluate([buffer for _, buffer, _ in routed.buffers], NOW_US)
     exits = [
         row for row in change_of(proposal, NOW_US).outbox if row.stream is OutboundStream.EXITS
     ]

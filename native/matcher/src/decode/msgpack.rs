@@ -4,12 +4,18 @@ use super::value::{Kind, Members, Number, Span};
 use crate::event::RawData;
 use crate::event::limits::{EVENT_BYTES, STRING_BYTES};
 use crate::event::reject::{Reason, Reject};
-use crate::wire::msgpack::Cursor;
+use crate::wire::msgpack::{Cursor, big_endian};
 use crate::wire::plain_text;
 
 pub(super) struct Reader<'a>(Cursor<'a>);
 
 impl<'a> Reader<'a> {
+    /// Consumes a length of `N` bytes. Faster here than [`Cursor::length`].
+    #[inline]
+    fn length<const N: usize>(&mut self) -> Result<usize, Reject> {
+        Ok(big_endian(&self.0.take::<N>()?))
+    }
+
     /// Skips a string without checking its text.
     #[inline]
     fn unchecked_string(&mut self, length: usize) -> Result<Span, Reject> {
@@ -74,22 +80,18 @@ impl<'a> Reader<'a> {
             0xcf | 0xd3 => self.sized::<8>(start),
             0xca => self.float::<4>(start),
             0xcb => self.float::<8>(start),
-            0xda => self.0.length::<2>().and_then(|length| self.string(length)),
-            0xdb => self.0.length::<4>().and_then(|length| self.string(length)),
+            0xda => self.length::<2>().and_then(|length| self.string(length)),
+            0xdb => self.length::<4>().and_then(|length| self.string(length)),
             0xdc => self
-                .0
                 .length::<2>()
                 .and_then(|count| self.enter(Kind::List, start, count)),
             0xdd => self
-                .0
                 .length::<4>()
                 .and_then(|count| self.enter(Kind::List, start, count)),
             0xde => self
-                .0
                 .length::<2>()
                 .and_then(|count| self.enter(Kind::Map, start, count)),
             0xdf => self
-                .0
                 .length::<4>()
                 .and_then(|count| self.enter(Kind::Map, start, count)),
             0xc4..=0xc9 | 0xd4..=0xd8 => Err(Reject::at(start, Reason::BinaryValue)),
@@ -142,7 +144,7 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
         match marker {
             0xa0..=0xbf => self.string(usize::from(marker & 0x1f)),
             0xd9 => {
-                let length = self.0.length::<1>()?;
+                let length = self.length::<1>()?;
                 self.string(length)
             }
             0x00..=0x7f | 0xe0..=0xff => Ok(Span::new(Kind::Number, start, 1)),
@@ -161,11 +163,15 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
             return Ok(Span::ABSENT);
         }
         members.0 -= 1;
-        let start = self.0.at;
-        match self.0.string_length()? {
-            Some(length) => self.unchecked_string(length),
-            None => Err(Reject::at(start, Reason::KeyNotText)),
-        }
+        let [marker] = self.0.take()?;
+        let length = match marker {
+            0xa0..=0xbf => usize::from(marker & 0x1f),
+            0xd9 => self.length::<1>()?,
+            0xda => self.length::<2>()?,
+            0xdb => self.length::<4>()?,
+            _ => return Err(Reject::at(self.0.at - 1, Reason::KeyNotText)),
+        };
+        self.unchecked_string(length)
     }
 
     #[inline]

@@ -169,7 +169,7 @@ mod tests {
                 (0..3 * HIGH_FANOUT).map(|at| id(at + round)).collect();
             assert_eq!(enrollments(&index), expected);
             if round == 0 {
-                assert!(index.forget("acme", "ann"));
+                assert!(index.evict("acme", "ann"));
             } else {
                 for enrollment in &expected {
                     let contact = index.contact("acme", "ann").unwrap();

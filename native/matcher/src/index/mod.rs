@@ -278,7 +278,7 @@ impl Index {
     }
 
     /// Removes a contact with all its enrollments. False if it has none.
-    pub fn forget(&mut self, tenant: &str, contact: &str) -> bool {
+    pub fn evict(&mut self, tenant: &str, contact: &str) -> bool {
         let Some(contact) = self.contact(tenant, contact) else {
             return false;
         };

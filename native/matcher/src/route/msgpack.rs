@@ -50,25 +50,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a string. `None` for any other value.
-    #[inline]
-    fn string(&mut self) -> Result<Option<&'a [u8]>, Reject> {
-        match self.0.string_length()? {
-            Some(length) => self.0.take_slice(length).map(Some),
-            None => Ok(None),
-        }
-    }
-
     #[inline]
     fn key(&mut self) -> Result<&'a [u8], Reject> {
         let start = self.0.at;
-        self.string()?
+        self.0
+            .string()?
             .ok_or_else(|| Reject::at(start, Reason::KeyNotText))
     }
 
     #[inline]
     fn text(&mut self, field: Field) -> Result<&'a str, Reject> {
         let bytes = self
+            .0
             .string()?
             .ok_or_else(|| Reject::of(field, Reason::NotText))?;
         plain_text(bytes).map_err(|reason| Reject::of(field, reason))

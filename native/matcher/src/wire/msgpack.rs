@@ -21,25 +21,6 @@ impl<'a> Cursor<'a> {
         self.bytes.len() - self.at
     }
 
-    /// Consumes `N` bytes.
-    #[inline]
-    pub fn take<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
-        let chunk = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<N>);
-        let chunk = *chunk.ok_or_else(|| self.ends_early())?;
-        self.at += N;
-        Ok(chunk)
-    }
-
-    /// Consumes `count` bytes.
-    #[inline]
-    pub fn take_slice(&mut self, count: usize) -> Result<&'a [u8], Reject> {
-        let end = self.at.saturating_add(count);
-        let slice = self.bytes.get(self.at..end);
-        let slice = slice.ok_or_else(|| self.ends_early())?;
-        self.at = end;
-        Ok(slice)
-    }
-
     /// Consumes the type byte of a value.
     #[inline]
     pub fn marker(&mut self) -> Result<u8, Reject> {
@@ -48,30 +29,61 @@ impl<'a> Cursor<'a> {
         Ok(marker)
     }
 
+    /// Consumes `N` bytes.
+    #[inline]
+    pub fn take<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
+        let rest = self.bytes.get(self.at..);
+        match rest.and_then(<[u8]>::first_chunk::<N>) {
+            Some(chunk) => {
+                self.at += N;
+                Ok(*chunk)
+            }
+            None => Err(self.ends_early()),
+        }
+    }
+
+    /// Consumes `count` bytes.
+    #[inline]
+    pub fn take_slice(&mut self, count: usize) -> Result<&'a [u8], Reject> {
+        let end = self.at.saturating_add(count);
+        let slice = self
+            .bytes
+            .get(self.at..end)
+            .ok_or_else(|| self.ends_early())?;
+        self.at = end;
+        Ok(slice)
+    }
+
     /// Consumes a length of `N` bytes, big-endian.
     #[inline]
     pub fn length<const N: usize>(&mut self) -> Result<usize, Reject> {
-        let bytes = self.take_slice(N)?;
-        Ok(bytes
-            .iter()
-            .fold(0, |length, byte| length << 8 | usize::from(*byte)))
+        self.take_slice(N).map(big_endian)
     }
 
-    /// Consumes the marker and length of a string. `None` for any other value, of which only
-    /// the marker is consumed.
+    /// Consumes a string and returns its bytes. `None` for any other value, of which only the
+    /// marker is consumed.
     #[inline]
-    pub fn string_length(&mut self) -> Result<Option<usize>, Reject> {
-        Ok(Some(match self.marker()? {
+    pub fn string(&mut self) -> Result<Option<&'a [u8]>, Reject> {
+        let length = match self.marker()? {
             marker @ 0xa0..=0xbf => usize::from(marker & 0x1f),
             0xd9 => self.length::<1>()?,
             0xda => self.length::<2>()?,
             0xdb => self.length::<4>()?,
             _ => return Ok(None),
-        }))
+        };
+        self.take_slice(length).map(Some)
     }
 
     #[cold]
     pub fn ends_early(&self) -> Reject {
         Reject::at(self.bytes.len(), Reason::EndsEarly)
     }
+}
+
+/// The value of a big-endian length.
+#[inline]
+pub(crate) fn big_endian(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .fold(0, |length, byte| length << 8 | usize::from(*byte))
 }

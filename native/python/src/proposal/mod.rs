@@ -77,8 +77,8 @@ type Reject<'py> = (usize, Bound<'py, PyBytes>, String, Bound<'py, PyBytes>);
 
 #[pymethods]
 impl Proposal {
-    fn slices(&self, most_effects: usize, most_bytes: usize) -> Vec<Proposal> {
-        let slices = self.core.slices(most_effects, most_bytes);
+    fn slices(&self, max_effects: usize, max_bytes: usize) -> Vec<Proposal> {
+        let slices = self.core.slices(max_effects, max_bytes);
         slices
             .into_iter()
             .map(|slice| self.with_slice(slice))
@@ -95,7 +95,7 @@ impl Proposal {
         self.if_last(|core| core.events)
     }
 
-    #[getter(passed_over)]
+    #[getter]
     fn ignored(&self) -> usize {
         self.if_last(|core| core.ignored)
     }
@@ -159,7 +159,6 @@ impl Proposal {
         self.rejected(py, &BTreeMap::new())
     }
 
-    #[pyo3(name = "rejects_with")]
     fn rejects_given_owners<'py>(
         &self,
         py: Python<'py>,
@@ -182,7 +181,6 @@ impl Proposal {
         Ok(self.rejected(py, &owners.collect()))
     }
 
-    #[pyo3(name = "has_rightful")]
     fn contender_is_owner(&self, effect: usize, contact: &str, workflow: &str) -> PyResult<bool> {
         let owner = Owner {
             contact_id: contact,

@@ -122,7 +122,7 @@ class MemoryDatabase:
 
 
 def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:
-    """Enrollments as Postgres's binary COPY gives them, for `_native.Engine.load`."""
+    """Enrollments as Postgres's binary COPY gives them, for `_native.Matcher.load`."""
     pieces = [b"PGCOPY\n\xff\r\n\x00", struct.pack(">ii", 0, 0)]
     for row in rows:
         fields = [row.tenant_id, row.id, row.contact_id, row.workflow_id]

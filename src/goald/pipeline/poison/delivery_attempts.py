@@ -47,4 +47,4 @@ def dead_letters(stream: str, buffer: bytes) -> list[DeadLetter]:
 
 def tenant_of(buffer: bytes) -> str:
     """Return the tenant of a batch of one entry."""
-    return _native.Engine().contacts_of([buffer])[0][0]
+    return _native.Matcher().contacts_of([buffer])[0][0]

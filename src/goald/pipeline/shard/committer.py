@@ -81,6 +81,6 @@ def is_stale(proposal: _native.Proposal, committed: Committed) -> bool:
     """
     return committed.is_stale or any(
         conflict.is_active
-        and proposal.has_rightful(conflict.effect, conflict.contact, conflict.workflow)
+        and proposal.contender_is_owner(conflict.effect, conflict.contact, conflict.workflow)
         for conflict in committed.conflicts
     )

@@ -19,13 +19,13 @@ class Evaluator:
     """The goals and active enrollments of a shard's slots, and rules E1 to E6 and E8."""
 
     def __init__(
-        self, store: ShardStore, *, clock_skew_us: int, engine: _native.Engine | None = None
+        self, store: ShardStore, *, clock_skew_us: int, matcher: _native.Matcher | None = None
     ) -> None:
-        """`engine` is another implementation of `_native.Engine`, for comparisons."""
+        """`matcher` is another implementation of `_native.Matcher`, for comparisons."""
         self.lock = asyncio.Lock()
         """Held from a commit until `apply`, while memory lags behind the table."""
         self._store = store
-        self._engine = engine or _native.Engine(clock_skew_us=clock_skew_us)
+        self._matcher = matcher or _native.Matcher(clock_skew_us=clock_skew_us)
         self._config_version = 0
 
     @property
@@ -34,40 +34,40 @@ class Evaluator:
         return self._config_version
 
     def stats(self) -> dict[str, int]:
-        """See `_native.Engine.stats`."""
-        return self._engine.stats()
+        """See `_native.Matcher.stats`."""
+        return self._matcher.stats()
 
     async def load(self, lease: SlotLease) -> None:
         """Load the configuration and every active enrollment of the slots. Raises LeaseLost,
         or ServiceUnavailable if the load was interrupted."""
         self.configure(await self._store.configuration(after=0))
-        await self._store.load(lease, self._engine.load)
-        if not self._engine.load_ended():
+        await self._store.load(lease, self._matcher.load)
+        if not self._matcher.load_ended():
             raise ServiceUnavailable("the load of the enrollments was interrupted")
 
     async def reload(self, lease: SlotLease, buffers: Sequence[bytes]) -> None:
         """Load the contacts of these buffers again, after a commit with an unknown outcome."""
-        contacts = self._engine.contacts_of(buffers)
+        contacts = self._matcher.contacts_of(buffers)
         rows = bytearray()
         await self._store.load_contacts(lease, contacts, rows.extend)
-        self._engine.forget(contacts)
-        self._engine.load(bytes(rows))
+        self._matcher.evict(contacts)
+        self._matcher.load(bytes(rows))
 
     def configure(self, changed: Configuration) -> None:
         """Apply a changed configuration (E8). Must not run between `evaluate` and `apply`."""
-        self._engine.update_workflows(changed.workflows)
+        self._matcher.update_workflows(changed.workflows)
         self._config_version = changed.version
 
     def evaluate(self, buffers: Sequence[bytes], now_us: int) -> _native.Proposal:
         """Return what these events would change. Memory does not change. Blocks while Rust
         works."""
-        return self._engine.evaluate(buffers, now_us)
+        return self._matcher.evaluate(buffers, now_us)
 
     def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:
         """Return the tenants that these buffers name."""
-        return sorted({tenant for tenant, _ in self._engine.contacts_of(buffers)})
+        return sorted({tenant for tenant, _ in self._matcher.contacts_of(buffers)})
 
     def apply(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Change memory to what was committed of a slice. The slices of a proposal must be
         applied in order."""
-        self._engine.apply(proposal, committed.effective)
+        self._matcher.apply(proposal, committed.effective)

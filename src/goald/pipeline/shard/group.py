@@ -32,7 +32,7 @@ class Group:
         owners = [(each.effect, each.contact, each.workflow) for each in conflicts]
         return [
             DeadLetter(self.batches[batch].stream, entry_id, event, reason, delivery_attempts=1)
-            for batch, entry_id, reason, event in proposal.rejects_with(owners)
+            for batch, entry_id, reason, event in proposal.rejects_given_owners(owners)
         ]
 
     def halves(self) -> "tuple[Group, Group] | None":

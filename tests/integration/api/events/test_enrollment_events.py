@@ -45,7 +45,7 @@ def effects(event: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """The effects that the matcher proposes: (enrollment, workflow, contact, status)."""
     entry = [b"1-0", [b"event", json.dumps(event).encode()]]
     routed = _native.Router(bytes(_native.SLOTS)).route([entry])
-    proposal = _native.Engine().evaluate([b for _, b, _ in routed.buffers], 1 << 60)
+    proposal = _native.Matcher().evaluate([b for _, b, _ in routed.buffers], 1 << 60)
     assert proposal.rejects == []
     rows = proposal.effects
     columns = (rows.enrollment_id, rows.workflow_id, rows.contact_id, rows.status)

@@ -1,4 +1,4 @@
-"""The Rust engine ends where the plain model of the rules ends (E1 to E6, E8), whatever the
+"""The Rust matcher ends where the plain model of the rules ends (E1 to E6, E8), whatever the
 batches, the encoding, duplicates, times out of order, and reloads in between."""
 
 import json
@@ -16,10 +16,10 @@ from goald import _native
 
 
 class Shard:
-    """The engine, with a table to commit to."""
+    """The matcher, with a table to commit to."""
 
     def __init__(self, clock_skew_us: int, now_us: int) -> None:
-        self.engine = _native.Engine(clock_skew_us=clock_skew_us)
+        self.matcher = _native.Matcher(clock_skew_us=clock_skew_us)
         # Small buffers, so that a batch is several of them.
         self.router = _native.Router(bytes(_native.SLOTS), max_buffer=1_500)
         self.store = DictStore()
@@ -34,7 +34,7 @@ class Shard:
             "is_active": step.is_active,
             "goals": [_goal(goal) for goal in step.goals],
         }
-        self.engine.update_workflows([changed])
+        self.matcher.update_workflows([changed])
 
     def feed(self, events: tuple[dict[str, Any], ...], reload: bool) -> set[int]:
         """The events refused, by number."""
@@ -44,19 +44,19 @@ class Shard:
         ]
         routed = self.router.route(entries)
         buffers = [buffer for _, buffer, _ in routed.buffers]
-        proposal = self.engine.evaluate(buffers, self.now_us)
+        proposal = self.matcher.evaluate(buffers, self.now_us)
         refused: list[bytes] = []
         # A commit is made in slices; small ones here, so that most have several.
         for piece in proposal.slices(3, 1_500):
             marks, of_piece = self.store.commit(piece)
-            self.engine.apply(piece, marks)
+            self.matcher.apply(piece, marks)
             refused += of_piece
         self.acknowledged += len(proposal.acknowledgements)
         if reload:
             # As after a commit whose outcome is unknown.
-            contacts = self.engine.contacts_of(buffers)
-            self.engine.forget(contacts)
-            self.engine.load(self.store.copy_active(contacts))
+            contacts = self.matcher.contacts_of(buffers)
+            self.matcher.evict(contacts)
+            self.matcher.load(self.store.copy_active(contacts))
         refused += [entry for entry, _, _ in routed.rejects]
         return {_number(entry) for entry in refused}
 
@@ -91,7 +91,7 @@ def _goal(goal: Goal) -> dict[str, Any]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(histories(), st.sampled_from((0, 1, 2)))
-def test_the_engine_ends_where_the_model_ends(history: History, reloads: int) -> None:
+def test_the_matcher_ends_where_the_model_ends(history: History, reloads: int) -> None:
     model = Model(clock_skew_us=history.clock_skew_us, now_us=history.now_us)
     shard = Shard(history.clock_skew_us, history.now_us)
     acknowledged = 0
@@ -144,4 +144,4 @@ def _assert_same(model: Model, shard: Shard) -> None:
         for left in model.exits
     )
     active = sum(row.status == "active" for row in store.rows.values())
-    assert shard.engine.stats()["enrollments"] == active
+    assert shard.matcher.stats()["enrollments"] == active
