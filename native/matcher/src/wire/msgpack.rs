@@ -57,7 +57,8 @@ impl<'a> Cursor<'a> {
     /// Consumes a length of `N` bytes, big-endian.
     #[inline]
     pub fn length<const N: usize>(&mut self) -> Result<usize, Reject> {
-        self.take_slice(N).map(big_endian)
+        let bytes = self.take_slice(N)?;
+        Ok(big_endian(bytes))
     }
 
     /// Consumes a string and returns its bytes. `None` for any other value, of which only the
