@@ -4,7 +4,7 @@ into what goald takes.
     python examples/appointments.py INPUT.csv OUTDIR
 
 Writes OUTDIR/workflows.yaml for `goald apply` and OUTDIR/events.jsonl for `goald replay`,
-in time order. See examples/README.md for the workflows and for what is done about the dirt.
+in time order. See examples/README.md for the workflows and for the treatment of bad rows.
 """
 
 import argparse
@@ -21,8 +21,8 @@ SPRING_FROM = datetime(2016, 4, 5, tzinfo=UTC)
 SPRING_TO = datetime(2016, 4, 25, tzinfo=UTC)
 DISTRICT_FROM = datetime(2016, 3, 1, tzinfo=UTC)
 CHECK_UP_FROM = datetime(2016, 4, 15, tzinfo=UTC)
-# What a booking starts begins right after it. Were it the same instant, a booking that is
-# delivered again would count for the enrollment that it has started itself.
+# The enrollment that a booking starts begins one microsecond after it. Otherwise a redelivered
+# booking would count for the enrollment that it started.
 RIGHT_AFTER = timedelta(microseconds=1)
 
 WORKFLOWS = """\
@@ -153,16 +153,16 @@ def booked(row: Row) -> Placed:
         "appointment_day": row["appointment_day"],
     }
     event_id = f"appointments-{row['number']}"
-    made = event("appointment.booked", event_id, row["at"], row["patient_id"], data)
-    return row["at"], row["number"], made
+    created = event("appointment.booked", event_id, row["at"], row["patient_id"], data)
+    return row["at"], row["number"], created
 
 
 def spring(patient: str) -> Iterator[Placed]:
     """Announced on the 1st, but patients are enrolled as of the 5th; over on the 25th."""
     enrollment = f"spring:{patient}"
-    at, place, made = started("spring", enrollment, patient, SPRING_SENT)
-    made["data"]["enrolled_at"] = SPRING_FROM.isoformat()
-    yield at, place, made
+    at, place, created = started("spring", enrollment, patient, SPRING_SENT)
+    created["data"]["enrolled_at"] = SPRING_FROM.isoformat()
+    yield at, place, created
     yield ended("spring", enrollment, patient, SPRING_TO, "completed")
 
 
@@ -189,7 +189,7 @@ def ended(workflow: str, enrollment: str, patient: str, at: datetime, reason: st
 def event(
     kind: str, event_id: str, at: datetime, patient: str, data: dict[str, Any]
 ) -> dict[str, Any]:
-    """A CloudEvent. Its id is made of the row's number, so a second run makes the same."""
+    """A CloudEvent. Its id is created of the row's number, so a second run makes the same."""
     return {
         "specversion": "1.0",
         "id": event_id,

@@ -3,7 +3,7 @@
     python examples/purchases.py INPUT.csv OUTDIR
 
 Writes OUTDIR/workflows.yaml for `goald apply` and OUTDIR/events.jsonl for `goald replay`,
-in time order. See examples/README.md for the workflows and for what is done about the dirt.
+in time order. See examples/README.md for the workflows and for the treatment of bad rows.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from typing import Any
 TENANT = "music-shop"
 # The log has days, not times: every purchase is taken to be at noon, in the file's order.
 NOON = time(12)
-# What a purchase starts begins right after it. Were it the same instant, a purchase that is
-# delivered again would count for the enrollment that it has started itself.
+# The enrollment that a purchase starts begins one microsecond after it. Otherwise a redelivered
+# purchase would count for the enrollment that it started.
 RIGHT_AFTER = timedelta(microseconds=1)
 BIG_SPENDER_FROM, BIG_SPENDER_TO = date(1997, 3, 1), date(1997, 12, 1)
 ASLEEP, GIVEN_UP = timedelta(days=90), timedelta(days=150)
@@ -185,7 +185,7 @@ def ended(workflow: str, enrollment: str, customer: str, at: datetime, reason: s
 def event(
     kind: str, event_id: str, at: datetime, customer: str, data: dict[str, Any]
 ) -> dict[str, Any]:
-    """A CloudEvent. Its id is made of the row's number, so a second run makes the same."""
+    """A CloudEvent. Its id is created of the row's number, so a second run makes the same."""
     return {
         "specversion": "1.0",
         "id": event_id,

@@ -4,7 +4,7 @@ goald takes.
     python examples/stages.py INPUT.csv OUTDIR
 
 Writes OUTDIR/workflows.yaml for `goald apply` and OUTDIR/events.jsonl for `goald replay`,
-in time order. See examples/README.md for the workflows and for what is done about the dirt.
+in time order. See examples/README.md for the workflows and for the treatment of bad rows.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from typing import Any
 
 TENANT = "permits"
 CHECK = "T02 Check confirmation of receipt"
-# What a stage starts begins right after it. Were it the same instant, a stage that is
-# delivered again could count for the enrollment that it has started itself.
+# The enrollment that a stage starts begins one microsecond after it. Otherwise a redelivered
+# stage could count for the enrollment that it started.
 RIGHT_AFTER = timedelta(microseconds=1)
 WITHDRAWN_CHANNELS = ("Desk", "Post")
 
@@ -122,8 +122,8 @@ def stage_changed(row: Row, previous: str | None) -> Placed:
     if row["channel"] == "Internet":
         data["pipeline_id"] = row["department"]
     event_id = f"stages-{row['number']}"
-    made = event("pipeline.stage.changed", event_id, row["at"], row["case_id"], data)
-    return row["at"], row["number"], made
+    created = event("pipeline.stage.changed", event_id, row["at"], row["case_id"], data)
+    return row["at"], row["number"], created
 
 
 def receipt(case: str, first: Row) -> Iterator[Placed]:
@@ -132,18 +132,18 @@ def receipt(case: str, first: Row) -> Iterator[Placed]:
 
 
 def advice(case: str, first: Row) -> Iterator[Placed]:
-    """An hour after the first stage; cases on paper are taken out a day after it."""
+    """An hour after the first stage; cases on paper leave a day after it."""
     enrollment, begin = f"advice:{case}", first["at"] + timedelta(hours=1)
     yield started("advice", enrollment, case, begin)
     if first["channel"] in WITHDRAWN_CHANNELS:
         end = first["at"] + timedelta(hours=24)
         data = {"workflow_id": "advice", "enrollment_id": enrollment, "reason": "cancelled"}
-        made = event("workflow.enrollment.ended", f"ended-{enrollment}", end, case, data)
-        yield end, 0, made
+        created = event("workflow.enrollment.ended", f"ended-{enrollment}", end, case, data)
+        yield end, 0, created
 
 
 def after_check(case: str, history: list[Row]) -> Iterator[Placed]:
-    """Each check starts a new enrollment: several may be active at once."""
+    """Each check starts a new enrollment: several may be active at the same time."""
     checks = [row for row in history if row["stage"] == CHECK]
     for count, row in enumerate(checks, start=1):
         enrollment = f"check:{case}:{count}"
@@ -159,7 +159,7 @@ def started(workflow: str, enrollment: str, case: str, at: datetime) -> Placed:
 def event(
     kind: str, event_id: str, at: datetime, case: str, data: dict[str, Any]
 ) -> dict[str, Any]:
-    """A CloudEvent. Its id is made of the row's number, so a second run makes the same."""
+    """A CloudEvent. Its id is created of the row's number, so a second run makes the same."""
     return {
         "specversion": "1.0",
         "id": event_id,

@@ -20,7 +20,7 @@ def names_in(file: str) -> set[str]:
 
 def spec() -> str:
     if not SPEC.is_file():
-        pytest.skip("the spec is not beside this repository")
+        pytest.skip("the spec is not next to this repository")
     return SPEC.read_text(encoding="utf-8")
 
 

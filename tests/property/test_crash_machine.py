@@ -21,7 +21,7 @@ RUNS = int(os.environ.get("CRASH_RUNS", "300"))
 SHRINKS = os.environ.get("CRASH_SHRINK", "1") == "1"
 """Whether a failing run is shrunk before it is reported."""
 STEPS = 50
-PEOPLE = st.tuples(st.sampled_from(["acme", "globex"]), st.sampled_from(["ann", "bob", "cyd"]))
+CONTACTS = st.tuples(st.sampled_from(["acme", "globex"]), st.sampled_from(["ann", "bob", "cyd"]))
 ENROLLMENTS = st.sampled_from(["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"])
 WORKFLOWS = st.sampled_from([f"w-{logic}" for logic in GOALS])
 TAGS = st.sampled_from(["Customer", "Friend", "Stranger"])
@@ -67,31 +67,38 @@ class CrashMachine(RuleBasedStateMachine):
 
     # Events
 
-    @rule(who=PEOPLE, enrollment=ENROLLMENTS, workflow=WORKFLOWS, tags=st.lists(TAGS, max_size=3))
-    def enroll(self, who: tuple[str, str], enrollment: str, workflow: str, tags: list[str]) -> None:
+    @rule(
+        contact=CONTACTS,
+        enrollment=ENROLLMENTS,
+        workflow=WORKFLOWS,
+        tags=st.lists(TAGS, max_size=3),
+    )
+    def enroll(
+        self, contact: tuple[str, str], enrollment: str, workflow: str, tags: list[str]
+    ) -> None:
         ids = {"workflow_id": workflow, "enrollment_id": enrollment}
-        self.run(self.simulation.send("workflow.enrollment.started", *who, **ids))
+        self.run(self.simulation.send("workflow.enrollment.started", *contact, **ids))
         for tag in tags:
-            self.tag(who, tag)
+            self.tag(contact, tag)
 
-    @rule(who=PEOPLE, tag=TAGS)
-    def tag(self, who: tuple[str, str], tag: str) -> None:
-        self.run(self.simulation.send("contact.tag.added", *who, tag_name=tag))
+    @rule(contact=CONTACTS, tag=TAGS)
+    def tag(self, contact: tuple[str, str], tag: str) -> None:
+        self.run(self.simulation.send("contact.tag.added", *contact, tag_name=tag))
 
-    @rule(who=PEOPLE, workflow=WORKFLOWS)
-    def complete(self, who: tuple[str, str], workflow: str) -> None:
+    @rule(contact=CONTACTS, workflow=WORKFLOWS)
+    def complete(self, contact: tuple[str, str], workflow: str) -> None:
         """Start an enrollment and send every event that its goals need."""
         self.completions += 1
-        self.enroll(who, f"x-{self.completions}", workflow, ["Customer", "Friend"])
+        self.enroll(contact, f"x-{self.completions}", workflow, ["Customer", "Friend"])
 
-    @rule(who=PEOPLE, enrollment=ENROLLMENTS, workflow=WORKFLOWS)
-    def end(self, who: tuple[str, str], enrollment: str, workflow: str) -> None:
+    @rule(contact=CONTACTS, enrollment=ENROLLMENTS, workflow=WORKFLOWS)
+    def end(self, contact: tuple[str, str], enrollment: str, workflow: str) -> None:
         ids = {"workflow_id": workflow, "enrollment_id": enrollment, "reason": "exited"}
-        self.run(self.simulation.send("workflow.enrollment.ended", *who, **ids))
+        self.run(self.simulation.send("workflow.enrollment.ended", *contact, **ids))
 
-    @rule(who=PEOPLE)
-    def delete(self, who: tuple[str, str]) -> None:
-        self.run(self.simulation.send("contact.deleted", *who))
+    @rule(contact=CONTACTS)
+    def delete(self, contact: tuple[str, str]) -> None:
+        self.run(self.simulation.send("contact.deleted", *contact))
 
     @rule()
     def send_garbage(self) -> None:
@@ -117,21 +124,21 @@ class CrashMachine(RuleBasedStateMachine):
     def kill(self, role: str) -> None:
         self.simulation.running[role].kill()
 
-    @rule(who=PEOPLE, workflow=WORKFLOWS, fail_point=st.sampled_from(EXIT_FAIL_POINTS))
+    @rule(contact=CONTACTS, workflow=WORKFLOWS, fail_point=st.sampled_from(EXIT_FAIL_POINTS))
     def die_during_an_exit(
-        self, who: tuple[str, str], workflow: str, fail_point: FailPoint
+        self, contact: tuple[str, str], workflow: str, fail_point: FailPoint
     ) -> None:
         self.wait(0.2)
         self.die_at(fail_point, 1)
-        self.complete(who, workflow)
+        self.complete(contact, workflow)
         self.wait(0.2)
 
-    @rule(who=PEOPLE, workflow=WORKFLOWS, call=CALLS, takes_effect=st.booleans())
+    @rule(contact=CONTACTS, workflow=WORKFLOWS, call=CALLS, takes_effect=st.booleans())
     def lose_a_call_during_an_exit(
-        self, who: tuple[str, str], workflow: str, call: str, takes_effect: bool
+        self, contact: tuple[str, str], workflow: str, call: str, takes_effect: bool
     ) -> None:
         self.wait(0.2)
-        self.complete(who, workflow)
+        self.complete(contact, workflow)
         self.lose(call, takes_effect)
         self.wait(0.2)
 
@@ -157,19 +164,23 @@ class CrashMachine(RuleBasedStateMachine):
             process.control.thaw()
 
     @rule(
-        who=PEOPLE, enrollment=ENROLLMENTS, workflow=WORKFLOWS, tag=TAGS, older_first=st.booleans()
+        contact=CONTACTS,
+        enrollment=ENROLLMENTS,
+        workflow=WORKFLOWS,
+        tag=TAGS,
+        older_first=st.booleans(),
     )
     def split(
-        self, who: tuple[str, str], enrollment: str, workflow: str, tag: str, older_first: bool
+        self, contact: tuple[str, str], enrollment: str, workflow: str, tag: str, older_first: bool
     ) -> None:
-        """A second shard runs beside the first; the consumer's calls reach one, then the other."""
+        """A second shard runs next to the first; the consumer's calls reach one, then the other."""
         self.replace("shard", freezes=False)
         self.wait(0.2)
         self.route_to_replaced(older_first)
-        self.enroll(who, enrollment, workflow, [])
+        self.enroll(contact, enrollment, workflow, [])
         self.wait(0.2)
         self.route_to_replaced(not older_first)
-        self.tag(who, tag)
+        self.tag(contact, tag)
         self.wait(0.2)
         self.route_to_replaced(False)
 

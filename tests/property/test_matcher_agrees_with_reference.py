@@ -46,7 +46,7 @@ class Shard:
         buffers = [buffer for _, buffer, _ in routed.buffers]
         proposal = self.matcher.evaluate(buffers, self.now_us)
         refused: list[bytes] = []
-        # A commit is made in slices; small ones here, so that most have several.
+        # A commit is achieved in slices; small ones here, so that most have several.
         for piece in proposal.slices(3, 1_500):
             marks, of_piece = self.store.commit(piece)
             self.matcher.apply(piece, marks)
@@ -128,20 +128,26 @@ def _assert_same(model: Model, shard: Shard) -> None:
         ), key
         assert sorted(row.met) == sorted(expected.met), key
     assert sorted(store.achievements) == sorted(
-        (made.tenant, made.enrollment, made.goal, made.goal_type, made.achieved_at_us)
-        for made in model.achievements
+        (
+            achieved.tenant,
+            achieved.enrollment,
+            achieved.goal,
+            achieved.goal_type,
+            achieved.achieved_at_us,
+        )
+        for achieved in model.achievements
     )
     assert sorted(store.exits) == sorted(
         (
-            left.tenant,
-            left.enrollment,
-            left.goal_type,
-            left.goal_ids,
-            left.achieved_at_us,
-            left.event_id,
-            left.event_source,
+            ended.tenant,
+            ended.enrollment,
+            ended.goal_type,
+            ended.goal_ids,
+            ended.achieved_at_us,
+            ended.event_id,
+            ended.event_source,
         )
-        for left in model.exits
+        for ended in model.exits
     )
     active = sum(row.status == "active" for row in store.rows.values())
     assert shard.matcher.stats()["enrollments"] == active

@@ -32,7 +32,7 @@ def own_connection(redis: str | Connection) -> Connection:
     `redis`: a URL, or a client whose address and settings are copied; that client is not
     changed. Replies are bytes in RESP 2, whatever the given client uses.
 
-    The client has no timeout of its own, because redis-py's timeout loses cancellations under
+    The client sets no timeout, because redis-py's timeout loses cancellations under
     Python 3.11 (`asyncio.wait_for`). Calls use `asyncio.timeout(TIMEOUT_S)` instead.
     """
     if isinstance(redis, str):
@@ -48,7 +48,7 @@ def own_connection(redis: str | Connection) -> Connection:
 
 def unavailable(connection: Connection, error: Exception, attempts: str = "") -> ServiceUnavailable:
     """The error for a caller whose call failed with `error`. Names the server if it could not be
-    reached. `attempts` tells how often the call was tried, such as "3 attempts in 1.2 s"."""
+    reached. `attempts` describes the attempts, such as "3 attempts in 1.2 s"."""
     after = f" ({attempts})" if attempts else ""
     cause = failure_cause(error)
     if cause is None:

@@ -1,4 +1,4 @@
-"""What operators do with a running goald, as services over ports.
+"""The operations on a running goald, as services over ports.
 
 The commands of `goald.cli` call these services; `goald.runtime.wiring.operations` connects them
 to Redis and Postgres. They print nothing and know no adapter.

@@ -1,4 +1,4 @@
-"""Verifies the audit log: every row is as it was written, and none is missing."""
+"""Verifies the audit log: no row was changed, and none is missing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class AuditReport:
 
     @property
     def intact(self) -> bool:
-        """Whether everything is as it was written."""
+        """Whether nothing was changed."""
         return not self.finding_count
 
 

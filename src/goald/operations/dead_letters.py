@@ -30,7 +30,7 @@ class DeadLetterPage:
 
     dead_letters: Sequence[StoredDeadLetter]
     stored: int
-    """The number of dead letters in `goald:dead`, whatever the filter."""
+    """The number of dead letters in `goald:dead`, regardless of the filter."""
     next_after: str | None
     """The `after` of the next page; None if this page is the last."""
 

@@ -1,4 +1,4 @@
-"""Finds what one event causes: its exit, its notices, or its dead letter."""
+"""Finds the effect of one event: its exit, its notices, or its dead letter."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What an event says about itself, for display and filters. Never raises."""
+"""Reads attributes of an event, for display and filters. Never raises."""
 
 from typing import Any
 

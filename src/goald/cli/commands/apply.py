@@ -69,8 +69,8 @@ async def _apply(
 
 
 def _redis_url(settings: "Settings") -> str | None:
-    """Where the change is announced. None if GOALD_POSTGRES_API_DSN alone is set: shards then
-    find the change within a second."""
+    """The Redis that notifies the shards of the change. None if only GOALD_POSTGRES_API_DSN is
+    set; the shards then find the change within a second."""
     if settings.postgres_api_dsn is not None:
         return settings.redis_url
     from goald.runtime.instance import find
@@ -125,7 +125,7 @@ def _name(row: "Row") -> str:
 
 
 def _changed(change: "ConfigurationChange") -> str:
-    """What changes: `field: before -> after`, or the fields of a new row."""
+    """The changed fields: `field: before -> after`, or the fields of a new row."""
     after = _fields(change.after)
     if change.after is None:
         return ""

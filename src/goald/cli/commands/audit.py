@@ -1,4 +1,4 @@
-"""`goald audit verify`: check that the audit log is as it was written."""
+"""`goald audit verify`: check that the audit log is unchanged."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from goald.domain.audit.entries import AuditFinding
     from goald.operations.audit import AuditReport
 
-app = typer.Typer(help="The audit log: who changed what, and what was achieved.")
+app = typer.Typer(help="The audit log: configuration changes and achievements.")
 
 
 @app.callback()
 def _audit() -> None:
-    """The audit log: who changed what, and what was achieved."""
+    """The audit log: configuration changes and achievements."""
 
 
 @app.command()
@@ -39,7 +39,7 @@ def verify(
 ) -> None:
     """Verify every row of the audit log. Safe while goald is running.
 
-    Exits with 1 if the log is not as it was written.
+    Exits with 1 if the log was changed.
     """
     from goald.operations.audit import verify as verify_log
     from goald.operations.audit_heads import read_heads, write_heads

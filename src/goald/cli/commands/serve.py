@@ -46,7 +46,7 @@ def serve(
 
 
 def api() -> None:
-    """Run the API alone, beside a `goald serve` elsewhere. Ctrl-C or SIGTERM stops it.
+    """Run only the API, in addition to a `goald serve` elsewhere. Ctrl-C or SIGTERM stops it.
 
     Needs Redis, Postgres and GOALD_JWT_SECRET or GOALD_JWKS_URL; not Ray.
     """

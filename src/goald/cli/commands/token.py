@@ -15,20 +15,18 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 
 
 def token(
-    tenant: Annotated[str, typer.Option(help="The one tenant that it is for.")],
+    tenant: Annotated[str, typer.Option(help="The tenant of the token.")],
     scope: Annotated[
         str,
         typer.Option(
-            help="What it allows, with spaces between: workflows:read, workflows:edit, "
+            help="The scopes, separated by spaces: workflows:read, workflows:edit, "
             "events:write, audit:read."
         ),
     ],
     subject: Annotated[
-        str | None, typer.Option(help="Who will act with it, for the audit log (you).")
+        str | None, typer.Option(help="The actor to record in the audit log (default: you).")
     ] = None,
-    expires: Annotated[
-        str, typer.Option(help="How long it is good for: 90s, 30m, 12h or 7d.")
-    ] = "1h",
+    expires: Annotated[str, typer.Option(help="The lifetime: 90s, 30m, 12h or 7d.")] = "1h",
 ) -> None:
     """Print a bearer token for the API.
 
@@ -54,14 +52,14 @@ def token(
 
 
 def _secret(settings: "Settings") -> str:
-    """Raises SettingsError where tokens are signed by somebody else, or there is no secret."""
+    """Raises SettingsError if goald does not sign the tokens, or if there is no secret."""
     from goald.domain.errors import SettingsError
     from goald.runtime.embedded.secret import find_token_secret
 
     if settings.jwt_algorithm != "HS256":
         raise SettingsError(
-            f"GOALD_JWT_ALGORITHM is {settings.jwt_algorithm}: such tokens are made by whoever "
-            "holds the private key, not by goald"
+            f"GOALD_JWT_ALGORITHM is {settings.jwt_algorithm}: the holder of the "
+            "private key issues such tokens, not goald"
         )
     secret = settings.jwt_secret
     if secret is None and not (settings.redis_url and settings.postgres_dsn):
@@ -100,7 +98,7 @@ def _name(option: str, text: str) -> str:
 
 
 def _user() -> str:
-    """Who runs this command, as the system calls them."""
+    """The name of the user that runs this command."""
     import getpass
 
     try:

@@ -19,11 +19,11 @@ class Code(IntEnum):
 
 
 class PipeClosed(Exception):
-    """Who read our standard output wants no more of it, as `| head` does."""
+    """The reader of standard output closed it, as `| head` does."""
 
 
 def code_of(error: BaseException) -> Code:
-    """The exit code that tells a script what happened."""
+    """The exit code for an error."""
     if isinstance(error, SettingsError):
         return Code.USAGE
     if isinstance(error, RetryableError) or _is_lost_connection(error):
@@ -57,16 +57,16 @@ def complain(text: str) -> None:
 
 
 def _one_line(text: str) -> str:
-    """The lines of a text behind one another; one that ends in a colon leads to the next.
-    What follows a blank line is there to be copied, and stays as it is."""
-    text, blank, verbatim = text.partition("\n\n")
+    """Join the lines of a text into one line. Text after a blank line is meant to be copied, and
+    stays unchanged."""
+    text, separator, verbatim = text.partition("\n\n")
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    return "; ".join(lines).replace(":; ", ": ") + blank + verbatim
+    return "; ".join(lines).replace(":; ", ": ") + separator + verbatim
 
 
 def _is_lost_connection(error: BaseException) -> bool:
-    """Whether a library says that Redis or Postgres is not there. Looks only at libraries
-    that are loaded: an error of another cannot have been raised."""
+    """Whether the error means that Redis or Postgres is unreachable. Checks only imported
+    libraries, because no other can have raised it."""
     if isinstance(error, ConnectionError | TimeoutError):
         return True
     if redis := sys.modules.get("redis.exceptions"):

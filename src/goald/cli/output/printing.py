@@ -50,13 +50,13 @@ def say(text: str) -> None:
 
 def printable(text: str) -> str:
     """The text with control characters escaped, such as `\\x1b`: producers choose what events
-    contain, and a terminal must not obey them (D8)."""
+    contain, and a terminal must not interpret them (D8)."""
     return _UNPRINTABLE.sub(_escaped, text)
 
 
 def print_json(value: Any, *, lines: bool = False) -> None:
     """Print JSON on standard output, on one line if `lines`, else indented. Flushes, so that a
-    program at the other end of a pipe receives it at once."""
+    program at the other end of a pipe receives it immediately."""
     text = json.dumps(value, ensure_ascii=False, indent=None if lines else 2)
     # Only characters in strings remain: JSON itself escapes those below 0x20.
     text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -20,8 +20,8 @@ PLAIN_LINE_S = 10.0
 class TerminalConsole:
     """A `goald.runtime.daemon.console.ServeConsole`.
 
-    On a terminal the live line is drawn about once a second; elsewhere it is a line of its
-    own every 10 s, and one more at the first exit. ASCII only.
+    On a terminal the live line is drawn about once a second; elsewhere a line is printed
+    every 10 s, and one more at the first exit. ASCII only.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class TerminalConsole:
         self._seen_exit = False
 
     def log_stream(self) -> TextIO:
-        """Where logs are to be written, so that the live line stays whole."""
+        """The stream for logs, which keeps the live line intact."""
         return self._screen.around(sys.stderr)
 
     def step(self, text: str) -> None:
@@ -49,7 +49,10 @@ class TerminalConsole:
         rows = [
             ("Redis", masked(instance.redis_url)),
             ("Postgres", masked(instance.postgres_dsn)),
-            ("API", instance.api_url and f"{instance.api_url}, told of at {instance.api_url}/docs"),
+            (
+                "API",
+                instance.api_url and f"{instance.api_url}, documented at {instance.api_url}/docs",
+            ),
             ("metrics", instance.metrics_url),
             ("data", instance.data_dir),
         ]
