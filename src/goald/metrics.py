@@ -74,12 +74,12 @@ class ConsumerMetrics:
             ["stream"],
             registry=registry,
         )
-        self.suspected = Counter(
+        self.suspect_batches = Counter(
             "goald_dispatch_suspect_batches",
             "Batches that a shard was processing when it died.",
             registry=registry,
         )
-        self.buried = Counter(
+        self.poison_events = Counter(
             "goald_events_poison",
             "Events that were dead-lettered because they repeatedly killed a shard or a consumer.",
             registry=registry,
@@ -89,7 +89,7 @@ class ConsumerMetrics:
             "1 if processing has stopped because too many events in a row failed, else 0.",
             registry=registry,
         )
-        self.resent = Counter(
+        self.dispatch_retries = Counter(
             "goald_dispatch_retries", "Batches dispatched to a shard again.", registry=registry
         )
         self.retries = Counter(

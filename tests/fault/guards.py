@@ -152,7 +152,7 @@ GUARDS = (
         (STORE,),
     ),
     Guard(
-        "outbox: the next holder publishes what was committed and not published",
+        "outbox: the next lease holder publishes the committed, unpublished rows",
         "D2",
         (
             Edit(

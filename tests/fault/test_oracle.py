@@ -51,12 +51,12 @@ def test_a_correct_outcome_with_repeated_exits_is_accepted() -> None:
 
 def test_a_dead_lettered_duplicate_is_found_next_to_a_rejected_enrollment() -> None:
     oracle = Oracle()
-    oracle.feed(history(1, "r7", Shape(contacts=20)))
-    wrong, repeat = ("r7-227", "another's"), ("r7-10", "another's")
+    oracle.feed(history(1, "run7", Shape(contacts=20)))
+    wrong, repeat = ("run7-227", "another's"), ("run7-10", "another's")
     before = oracle.compare(Observed()).lost
     assert oracle.compare(Observed(dead_letters=[wrong])).lost == before
     (error,) = set(oracle.compare(Observed(dead_letters=[wrong, repeat])).lost) - set(before)
-    assert "r7-10 was dead-lettered" in error
+    assert "run7-10 was dead-lettered" in error
 
 
 def lose_an_exit(seen: Observed) -> None:

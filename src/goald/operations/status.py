@@ -2,16 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from goald.ports.process_registry import Heartbeat, Readings
+from goald.ports.process_registry import Heartbeat, Readings, ReadingsSource
 from goald.ports.stream_admin import StreamAdmin, StreamDepth
-
-
-class ReadingsSource(Protocol):
-    """Reads the process registry. May raise ServiceUnavailable."""
-
-    async def readings(self) -> Readings: ...
 
 
 @dataclass(frozen=True, slots=True)

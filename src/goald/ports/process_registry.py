@@ -60,6 +60,13 @@ class Readings:
     """Entries removed from `goald:dead` because it was full."""
 
 
+class ReadingsSource(Protocol):
+    """Reads the state of a whole instance."""
+
+    async def readings(self) -> Readings:
+        """The current state. Raises ServiceUnavailable."""
+
+
 class ProcessRegistry(Protocol):
     """Stores one heartbeat for each process."""
 

@@ -1,11 +1,11 @@
-"""The services that other tests are given: empty, apart from each other, of the ages we name."""
+"""The fixtures of Redis and Postgres give each test empty, isolated services."""
 
 import psycopg
 import redis
 from tests.support.services.servers import Database
 
 
-def test_each_redis_is_given_empty_and_reads_streams_in_groups(any_redis_url: str) -> None:
+def test_each_redis_is_empty_and_supports_consumer_groups(any_redis_url: str) -> None:
     with redis.Redis.from_url(any_redis_url) as client:
         assert client.dbsize() == 0
         client.xgroup_create("stream", "group", mkstream=True)
@@ -19,7 +19,7 @@ def test_an_empty_database_has_no_schema_of_goald(empty_database: Database) -> N
     assert row == (None, "goald")
 
 
-def test_a_migrated_database_holds_the_schema_and_belongs_to_this_test(database: Database) -> None:
+def test_a_migrated_database_has_the_schema_and_no_rows(database: Database) -> None:
     with psycopg.connect(database.admin_dsn) as connection:
         row = connection.execute("SELECT count(*) FROM goald.workflows").fetchone()
     assert row == (0,)

@@ -1,4 +1,4 @@
-"""The embedded services: durable, ours alone, and gone when we are."""
+"""The embedded services are durable, belong to one goald, and end with it."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _start_elsewhere(path: Path) -> tuple[subprocess.Popen[str], EmbeddedEndpoints]:
-    """Another process that has started the services on `path` and holds them."""
+    """Start the services on `path` in another process, which keeps them running."""
     process = subprocess.Popen(
         [sys.executable, "-c", _SERVE, str(path)], stdout=subprocess.PIPE, text=True
     )
@@ -81,9 +81,9 @@ def _is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def _eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
+def _eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -107,7 +107,7 @@ def _notes(endpoints: EmbeddedEndpoints) -> tuple[list[bytes], list[str]]:
     return in_redis, [row[0] for row in rows]
 
 
-def test_what_was_written_is_there_after_a_stop_and_no_process_is_left(place: Path) -> None:
+def test_data_survives_a_stop_and_every_server_ends(place: Path) -> None:
     with DataDirectory.open(place) as data:
         with EmbeddedServices(data) as endpoints:
             _note(endpoints, "first")
@@ -122,37 +122,37 @@ def test_what_was_written_is_there_after_a_stop_and_no_process_is_left(place: Pa
         assert _notes(endpoints) == ([b"first"], ["first"])
 
 
-def test_what_was_written_is_there_after_kill_9(place: Path) -> None:
+def test_data_survives_kill_9(place: Path) -> None:
     other, endpoints = _start_elsewhere(place)
     _note(endpoints, "before the kill")
-    left = _recorded(place)
+    pids = _recorded(place)
     _kill(other)
 
-    with DataDirectory.open(place) as data, EmbeddedServices(data) as again:
-        assert not any(_is_alive(pid) for pid in left)
-        assert _notes(again) == ([b"before the kill"], ["before the kill"])
+    with DataDirectory.open(place) as data, EmbeddedServices(data) as restarted:
+        assert not any(_is_alive(pid) for pid in pids)
+        assert _notes(restarted) == ([b"before the kill"], ["before the kill"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_kill_9_of_the_starter_ends_the_services_by_itself(place: Path) -> None:
+def test_kill_9_of_the_parent_ends_the_services(place: Path) -> None:
     other, _ = _start_elsewhere(place)
-    left = _recorded(place)
+    pids = _recorded(place)
     _kill(other)
-    assert _eventually(lambda: not any(_is_alive(pid) for pid in left))
+    assert _eventually(lambda: not any(_is_alive(pid) for pid in pids))
 
 
-def test_services_that_were_killed_themselves_start_again_with_their_data(place: Path) -> None:
+def test_killed_servers_restart_with_their_data(place: Path) -> None:
     other, endpoints = _start_elsewhere(place)
     _note(endpoints, "kept")
     for pid in _recorded(place):
         os.kill(pid, signal.SIGKILL)
     _kill(other)
 
-    with DataDirectory.open(place) as data, EmbeddedServices(data) as again:
-        assert _notes(again) == ([b"kept"], ["kept"])
+    with DataDirectory.open(place) as data, EmbeddedServices(data) as restarted:
+        assert _notes(restarted) == ([b"kept"], ["kept"])
 
 
-def test_a_second_start_on_the_same_directory_names_the_process_that_has_it(place: Path) -> None:
+def test_second_start_on_a_directory_names_the_process_that_uses_it(place: Path) -> None:
     other, _ = _start_elsewhere(place)
     try:
         with pytest.raises(StartError, match=rf"in use by another goald \(process {other.pid}\)"):
@@ -162,7 +162,7 @@ def test_a_second_start_on_the_same_directory_names_the_process_that_has_it(plac
         _kill(other)
 
 
-def test_a_process_that_was_given_a_recorded_id_later_is_left_alone(
+def test_process_that_reuses_a_recorded_id_is_not_killed(
     place: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
     (place / "run").mkdir()
@@ -172,7 +172,7 @@ def test_a_process_that_was_given_a_recorded_id_later_is_left_alone(
         assert bystander.poll() is None
 
 
-def test_a_pid_file_that_names_somebody_else_does_not_block_postgres(
+def test_pid_file_with_the_id_of_another_process_does_not_block_postgres(
     place: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
     with DataDirectory.open(place) as data:
@@ -192,7 +192,7 @@ def test_a_data_directory_with_a_long_path_with_spaces_works(place: Path) -> Non
         assert _notes(endpoints) == ([b"deep"], ["deep"])
 
 
-async def test_the_dsn_serves_asyncpg_too(endpoints: EmbeddedEndpoints) -> None:
+async def test_dsn_works_with_asyncpg(endpoints: EmbeddedEndpoints) -> None:
     connection = await asyncpg.connect(endpoints.postgres_dsn)
     try:
         row = await connection.fetchrow(
@@ -204,16 +204,16 @@ async def test_the_dsn_serves_asyncpg_too(endpoints: EmbeddedEndpoints) -> None:
         await asyncio.wait_for(connection.close(), 10)
 
 
-def test_the_daemons_role_makes_roles_and_becomes_them(endpoints: EmbeddedEndpoints) -> None:
+def test_daemon_role_creates_roles_and_switches_to_them(endpoints: EmbeddedEndpoints) -> None:
     with psycopg.connect(endpoints.postgres_dsn) as connection:
-        connection.execute("CREATE ROLE made_by_goald")
-        connection.execute("SET ROLE made_by_goald")
+        connection.execute("CREATE ROLE created_by_goald")
+        connection.execute("SET ROLE created_by_goald")
         row = connection.execute("SELECT current_user").fetchone()
-        assert row == ("made_by_goald",)
+        assert row == ("created_by_goald",)
         connection.rollback()
 
 
-def test_files_of_another_postgres_are_refused_with_both_versions(place: Path) -> None:
+def test_files_of_another_postgres_version_are_refused_with_both_versions(place: Path) -> None:
     (place / "postgres").mkdir(mode=0o700)
     (place / "postgres" / "PG_VERSION").write_text("14\n")
     with DataDirectory.open(place) as data:
@@ -228,12 +228,12 @@ def test_a_data_directory_that_is_a_file_is_refused(place: Path) -> None:
         DataDirectory.open(place / "file")
 
 
-def test_a_data_directory_that_cannot_be_made_is_refused() -> None:
+def test_a_data_directory_that_cannot_be_created_is_refused() -> None:
     with pytest.raises(StartError, match="Cannot use the data directory"):
         DataDirectory.open(Path("/proc/goald"))
 
 
-def test_a_server_that_cannot_start_says_so_with_the_end_of_its_log(place: Path) -> None:
+def test_failed_server_start_is_reported_with_the_end_of_its_log(place: Path) -> None:
     with DataDirectory.open(place) as data:
         with EmbeddedServices(data):
             pass

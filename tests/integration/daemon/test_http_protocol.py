@@ -1,4 +1,4 @@
-"""What a stranger sends before any token is looked at: requests without end (D8)."""
+"""The HTTP server limits the size and duration of unauthenticated requests (D8)."""
 
 import select
 import socket
@@ -16,7 +16,7 @@ DEADLINE_S = 30.0
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """A server as the API's, whose one route tells how long a body is."""
+    """A server like that of the API. Its only route returns the length of the body."""
     app = FastAPI()
 
     @app.post("/length")
@@ -28,19 +28,19 @@ def url() -> Iterator[str]:
 
 
 def connected(url: str) -> socket.socket:
-    where = httpx.URL(url)
-    return socket.create_connection((where.host, where.port), DEADLINE_S)
+    address = httpx.URL(url)
+    return socket.create_connection((address.host, address.port), DEADLINE_S)
 
 
-def until_closed(connection: socket.socket) -> bytes:
-    """What is answered until the server closes; a reset is an end as well."""
-    answer = b""
+def read_until_closed(connection: socket.socket) -> bytes:
+    """The bytes that the server sends until it closes or resets the connection."""
+    received = b""
     try:
-        while part := connection.recv(65_536):
-            answer += part
+        while chunk := connection.recv(65_536):
+            received += chunk
     except ConnectionResetError:
         pass
-    return answer
+    return received
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def until_closed(connection: socket.socket) -> bytes:
     [lambda n: b"x-%d: %s\r\n" % (n, b"a" * 1_000), lambda n: b"a" * 1_000],
     ids=["many headers", "one long line"],
 )
-def test_a_head_without_end_is_cut_off(url: str, endless: Callable[[int], bytes]) -> None:
+def test_endless_head_closes_the_connection(url: str, endless: Callable[[int], bytes]) -> None:
     sent = 0
     with connected(url) as connection:
         connection.sendall(b"GET /length HTTP/1.1\r\nhost: goald\r\nx: ")
@@ -58,52 +58,48 @@ def test_a_head_without_end_is_cut_off(url: str, endless: Callable[[int], bytes]
                 sent += 1_000
         except (ConnectionResetError, BrokenPipeError):
             pass
-        until_closed(connection)
-    assert sent < 20_000_000, "it would have taken more"
+        read_until_closed(connection)
+    assert sent < 20_000_000, "the server accepts more"
 
 
-def test_who_sends_too_long_a_head_is_told(url: str) -> None:
+def test_too_long_head_gets_431(url: str) -> None:
     with connected(url) as connection:
         head = b"GET /length HTTP/1.1\r\nx: "
         connection.sendall(head.ljust(http_protocol.HEAD_BYTES + 1, b"a"))
-        assert until_closed(connection).startswith(b"HTTP/1.1 431 ")
+        assert read_until_closed(connection).startswith(b"HTTP/1.1 431 ")
 
 
-def test_who_does_not_end_a_head_loses_the_connection(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_incomplete_head_closes_the_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
     with connected(url) as connection:
-        assert until_closed(connection) == b""
+        assert read_until_closed(connection) == b""
     with connected(url) as connection:
         connection.sendall(b"GET /length HTTP/1.1\r\nhost:")
-        assert until_closed(connection) == b""
+        assert read_until_closed(connection) == b""
 
 
 POST = b"POST /%s HTTP/1.1\r\nhost: goald\r\ncontent-length: 9\r\n\r\nabc"
 
 
-def test_who_does_not_end_a_body_loses_the_connection(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_incomplete_body_closes_the_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.2)
     with connected(url) as connection:
         connection.sendall(POST % b"length")
-        assert until_closed(connection) == b""
+        assert read_until_closed(connection) == b""
 
 
-def test_who_was_answered_before_the_body_ended_must_end_it_all_the_same(
+def test_incomplete_body_closes_the_connection_after_an_early_response(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.5)
     with connected(url) as connection:
         connection.sendall(POST % b"nowhere")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
-        connection.sendall(b"d")  # It is not idle, and was never asked for more.
-        until_closed(connection)
+        connection.sendall(b"d")  # not idle; the server has not requested more
+        read_until_closed(connection)
 
 
-def test_between_requests_a_connection_is_kept_longer_than_within_one(
+def test_idle_connection_is_kept_longer_than_an_incomplete_request(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.2)
@@ -111,21 +107,21 @@ def test_between_requests_a_connection_is_kept_longer_than_within_one(
         for _ in range(2):
             connection.sendall(POST % b"length" + b"defghi")
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
-            assert not select.select([connection], [], [], 0.4)[0], "it was closed"
+            assert not select.select([connection], [], [], 0.4)[0], "the connection was closed"
 
 
-def test_long_bodies_and_many_requests_on_a_connection_pass(url: str) -> None:
+def test_connection_accepts_several_long_bodies(url: str) -> None:
     body = b"x" * (http_protocol.HEAD_BYTES * 8)
     with httpx.Client(base_url=url, timeout=DEADLINE_S) as client:
         for _ in range(3):
             assert client.post("/length", content=body).json() == len(body)
 
 
-def test_requests_that_come_in_one_read_are_all_answered(url: str) -> None:
+def test_pipelined_requests_all_get_a_response(url: str) -> None:
     head = b"POST /length HTTP/1.1\r\nhost: goald\r\ncontent-length: %d\r\n%s\r\n"
     body = b"x" * 30_000
     requests = b"".join((head % (len(body), b"")) + body for _ in range(9))
     with connected(url) as connection:
         connection.sendall(requests + head % (1, b"connection: close\r\n") + b"x")
-        answers = until_closed(connection)
-    assert answers.count(b"HTTP/1.1 200 ") == 10
+        responses = read_until_closed(connection)
+    assert responses.count(b"HTTP/1.1 200 ") == 10

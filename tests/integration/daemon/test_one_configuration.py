@@ -1,5 +1,5 @@
-"""The API and `goald apply` are one service: the same wish leaves the same rows, the same
-notices and the same audit entries."""
+"""The API and `goald apply` use one service: the same change writes the same rows, notices and
+audit entries."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from goald.domain.configuration.edits import ExpectedVersion, GoalPatch, NewGoal
 from goald.domain.configuration.workflows import EntityRow
 from goald.runtime.wiring.daemon import configuration_service
 
-ANYHOW = ExpectedVersion()
+ANY_VERSION = ExpectedVersion()
 SINCE = 1_767_225_600_000_000
 
 WORKFLOWS = "SELECT * FROM goald.workflows WHERE tenant_id = $1"
@@ -33,7 +33,7 @@ AUDIT = """
 SELECT action, subject, subject_id, workflow_id, before, after FROM goald.audit_log
 WHERE tenant_id = $1 ORDER BY number
 """
-_OF_THE_MOMENT = {
+_VOLATILE = {
     "tenant_id", "id", "config_version", "created_at", "updated_at", "deleted_at", "created_by",
     "updated_by", "effective_from", "time", "tenantid",
 }  # fmt: skip
@@ -47,26 +47,28 @@ async def service(database: Database) -> AsyncIterator[ConfigurationService]:
     await service.close()
 
 
-def told(value: Any) -> Any:
-    """A value without what differs from one time, tenant or actor to another."""
+def normalized(value: Any) -> Any:
+    """The value without ids, times, tenants and actors. A volatile field keeps only whether it is
+    null."""
     if isinstance(value, str) and value.startswith("{"):
-        return told(json.loads(value))
+        return normalized(json.loads(value))
     if isinstance(value, str):
         return _UUID.sub("an id", value)
     if isinstance(value, dict):
         return {
-            name: told(one) if name not in _OF_THE_MOMENT else one is None
-            for name, one in value.items()
+            name: normalized(field) if name not in _VOLATILE else field is None
+            for name, field in value.items()
             if name != "version" or "tenantid" not in value
         }
-    return [told(one) for one in value] if isinstance(value, list) else value
+    return [normalized(item) for item in value] if isinstance(value, list) else value
 
 
-async def kept(database: Database, tenant: str) -> dict[str, list[Any]]:
+async def stored_rows(database: Database, tenant: str) -> dict[str, list[Any]]:
+    """The normalized rows of a tenant, by query."""
     connection = await asyncpg.connect(database.admin_dsn)
     try:
         return {
-            query: [told({**row}) for row in await connection.fetch(query, tenant)]
+            query: [normalized({**row}) for row in await connection.fetch(query, tenant)]
             for query in (WORKFLOWS, GOALS, ENTITIES, OUTBOX, AUDIT)
         }
     finally:
@@ -84,7 +86,7 @@ GOAL_BUY = (
 )
 
 
-async def test_same_wish_leaves_the_same_behind(
+async def test_api_and_file_write_the_same_rows(
     service: ConfigurationService, database: Database
 ) -> None:
     by_api = ("by-api", "someone")
@@ -99,9 +101,9 @@ async def test_same_wish_leaves_the_same_behind(
         goal = NewGoal("purchase_made", criteria, effective_from=SINCE)
         goals["buy"] = (await service.add_goal(*by_api, "w", goal)).row.id
 
-    async def other_tag() -> None:
+    async def change_tag() -> None:
         patch = GoalPatch(criteria={"tag_id": "t-2"})
-        await service.change_goal(*by_api, "w", goals["tag"], patch, ANYHOW)
+        await service.change_goal(*by_api, "w", goals["tag"], patch, ANY_VERSION)
 
     steps: list[tuple[Any, str, bool]] = [
         (
@@ -115,34 +117,34 @@ async def test_same_wish_leaves_the_same_behind(
             False,
         ),
         (
-            lambda: service.put_workflow(*by_api, "w", "W", "all", ANYHOW),
+            lambda: service.put_workflow(*by_api, "w", "W", "all", ANY_VERSION),
             "workflows: [{id: w, name: W, goal_logic: all}]",
             False,
         ),
         (tag_goal, f"workflows: [{{id: w, goals: [{GOAL_TAG}]}}]", False),
         (purchase_goal, f"workflows: [{{id: w, goals: [{GOAL_BUY}]}}]", False),
         (
-            lambda: service.set_active(*by_api, "w", True, ANYHOW),
+            lambda: service.set_active(*by_api, "w", True, ANY_VERSION),
             "workflows: [{id: w, active: true}]",
             False,
         ),
         (
-            other_tag,
+            change_tag,
             f"workflows: [{{id: w, goals: [{GOAL_TAG.replace('t-1', 't-2')}]}}]",
             False,
         ),
         (
-            lambda: service.put_workflow(*by_api, "w", "V", None, ANYHOW),
+            lambda: service.put_workflow(*by_api, "w", "V", None, ANY_VERSION),
             "workflows: [{id: w, name: V}]",
             False,
         ),
         (
-            lambda: service.delete_goal(*by_api, "w", goals["buy"], ANYHOW),
+            lambda: service.delete_goal(*by_api, "w", goals["buy"], ANY_VERSION),
             f"workflows: [{{id: w, goals: [{GOAL_TAG.replace('t-1', 't-2')}]}}]",
             True,
         ),
         (
-            lambda: service.set_active(*by_api, "w", False, ANYHOW),
+            lambda: service.set_active(*by_api, "w", False, ANY_VERSION),
             "workflows: [{id: w, active: false}]",
             False,
         ),
@@ -152,15 +154,15 @@ async def test_same_wish_leaves_the_same_behind(
             True,
         ),
     ]
-    for number, (edit, wish, prune) in enumerate(steps):
+    for number, (edit, text, prune) in enumerate(steps):
         await edit()
-        wanted = parse_configuration(file(wish))
-        applied = await service.apply(wanted, prune=prune, actor="someone")
-        assert applied.changes, wish
-        one, other = await kept(database, "by-api"), await kept(database, "by-file")
-        assert one == other, f"step {number}"
-        assert await service.plan(wanted, prune=prune) == []
-    assert [entry["action"] for entry in one[AUDIT]] == [
+        desired = parse_configuration(file(text))
+        applied = await service.apply(desired, prune=prune, actor="someone")
+        assert applied.changes, text
+        edited = await stored_rows(database, "by-api")
+        assert edited == await stored_rows(database, "by-file"), f"step {number}"
+        assert await service.plan(desired, prune=prune) == []
+    assert [entry["action"] for entry in edited[AUDIT]] == [
         "entity.created",
         "entity.created",
         "workflow.created",
@@ -176,10 +178,12 @@ async def test_same_wish_leaves_the_same_behind(
     ]
 
 
-async def test_who_changed_it_is_kept(service: ConfigurationService, database: Database) -> None:
-    await service.put_workflow("acme", "editor-7", "w", None, None, ANYHOW)
-    wish = "tenant: acme\nworkflows: [{id: w, name: New}]"
-    await service.apply(parse_configuration(wish), actor="cli:someone")
+async def test_actor_of_each_change_is_recorded(
+    service: ConfigurationService, database: Database
+) -> None:
+    await service.put_workflow("acme", "editor-7", "w", None, None, ANY_VERSION)
+    text = "tenant: acme\nworkflows: [{id: w, name: New}]"
+    await service.apply(parse_configuration(text), actor="cli:someone")
     connection = await asyncpg.connect(database.admin_dsn)
     try:
         actors = await connection.fetch("SELECT actor FROM goald.audit_log ORDER BY number")

@@ -1,4 +1,4 @@
-"""The HTTP API as `goald serve` and `goald api` run it: where it is, how it starts and ends."""
+"""The HTTP API of `goald serve` and `goald api`: its address, start and stop."""
 
 import json
 import os
@@ -34,9 +34,9 @@ def api_url(daemon: Daemon) -> str:
 
 
 def token(daemon: Daemon, tenant: str, *scopes: str) -> str:
-    ran = daemon.run("token", "--tenant", tenant, "--scope", " ".join(scopes))
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
+    result = daemon.run("token", "--tenant", tenant, "--scope", " ".join(scopes))
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
 
 
 def tag_goal(name: str) -> dict[str, Any]:
@@ -44,16 +44,18 @@ def tag_goal(name: str) -> dict[str, Any]:
 
 
 class ApiProcess:
-    """A `goald api` with these settings, as a process of its own."""
+    """A process that runs `goald api` with these settings."""
 
     def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
-        kept = {name: value for name, value in os.environ.items() if "GOALD_" not in name.upper()}
+        inherited = {
+            name: value for name, value in os.environ.items() if "GOALD_" not in name.upper()
+        }
         own = {f"GOALD_{name.upper()}": value for name, value in settings.items()}
         self._output = directory / "printed"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [*GOALD, "api"],
-                env=kept | own,
+                env=inherited | own,
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -65,7 +67,7 @@ class ApiProcess:
         return self._output.read_text()
 
     def url(self) -> str:
-        """Where it takes requests, once it does."""
+        """The URL of the API. Waits until the process prints it."""
         deadline = time.monotonic() + DEADLINE_S
         while "takes requests at " not in self.printed:
             assert self.process.poll() is None, self.printed
@@ -97,24 +99,24 @@ def start_api(
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Where connections are made, and nothing is ever answered."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield int(listening.getsockname()[1])
+    """A port that accepts connections and never sends anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
 
 
 @pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield int(listening.getsockname()[1])
+def used_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
 
 
 class SlowPost:
-    """A request that has begun: its head is sent, its body is not."""
+    """A request whose head is sent and whose body is not complete."""
 
     def __init__(self, url: str, token: str, body: bytes) -> None:
-        where = urlsplit(url)
+        address = urlsplit(url)
         self._body = body
-        self._connection = socket.create_connection((where.hostname, where.port), DEADLINE_S)
+        self._connection = socket.create_connection((address.hostname, address.port), DEADLINE_S)
         self._connection.sendall(
             b"POST /api/v1/events HTTP/1.1\r\nhost: goald\r\ncontent-type: application/json\r\n"
             b"authorization: Bearer %s\r\ncontent-length: %d\r\n\r\n"
@@ -123,32 +125,31 @@ class SlowPost:
         )
 
     def finish(self) -> bytes:
-        """Send the rest; the whole answer."""
+        """Send the rest of the body. Returns the whole response."""
         with self._connection:
             self._connection.sendall(self._body[1:])
-            answer = b""
-            while part := self._connection.recv(65_536):
-                answer += part
-        return answer
+            response = b""
+            while chunk := self._connection.recv(65_536):
+                response += chunk
+        return response
 
 
 def refuses_connections(url: str) -> bool:
-    where = urlsplit(url)
+    address = urlsplit(url)
     try:
-        socket.create_connection((where.hostname, where.port), DEADLINE_S).close()
+        socket.create_connection((address.hostname, address.port), DEADLINE_S).close()
     except ConnectionError:
         return True
     return False
 
 
-def test_it_tells_where_its_api_is_and_takes_the_tokens_that_it_makes(
+def test_status_has_the_api_url_and_the_api_accepts_tokens_of_the_cli(
     daemon: Daemon, tenant: str
 ) -> None:
     with httpx.Client(base_url=api_url(daemon), timeout=DEADLINE_S) as client:
         assert client.get("/readyz").status_code == 200
         sent = event("contact.tag.added", tenant, "c-1", {"tag_name": "Customer"})
-        refused = client.post("/api/v1/events", json=sent)
-        assert refused.status_code == 401
+        assert client.post("/api/v1/events", json=sent).status_code == 401
         reading = {"authorization": f"Bearer {token(daemon, tenant, 'workflows:read')}"}
         assert client.post("/api/v1/events", json=sent, headers=reading).status_code == 403
         writing = {"authorization": f"Bearer {token(daemon, tenant, EVENTS)}"}
@@ -157,24 +158,22 @@ def test_it_tells_where_its_api_is_and_takes_the_tokens_that_it_makes(
     assert f"{api_url(daemon)}/docs" in daemon.printed()
 
 
-def test_a_change_over_http_counts_in_every_shard_once_it_is_answered(
-    daemon: Daemon, tenant: str
-) -> None:
-    contacts = [f"c-{number}" for number in range(20)]  # of both shards, all but surely
+def test_every_shard_applies_a_change_once_the_api_responds(daemon: Daemon, tenant: str) -> None:
+    contacts = [f"c-{number}" for number in range(20)]  # almost certainly on both shards
     bearer = {"authorization": f"Bearer {token(daemon, tenant, *SCOPES)}"}
     path = "/api/v1/workflows/w"
     with httpx.Client(base_url=api_url(daemon), headers=bearer, timeout=DEADLINE_S) as client:
 
         def call(method: str, path: str, status: int, body: Any = None) -> Any:
-            answer = client.request(method, path, json=body)
-            assert answer.status_code == status, answer.text
-            return answer.json()
+            response = client.request(method, path, json=body)
+            assert response.status_code == status, response.text
+            return response.json()
 
         def tag(name: str) -> None:
             sent = [event("contact.tag.added", tenant, c, {"tag_name": name}) for c in contacts]
             assert call("POST", "/api/v1/events", 202, sent)["accepted"] == len(contacts)
 
-        def left() -> int:
+        def exited() -> int:
             return len({each.contact_id for each in daemon.exits(tenant)})
 
         call("PUT", path, 201, {"name": "W", "goal_logic": "any"})
@@ -186,17 +185,17 @@ def test_a_change_over_http_counts_in_every_shard_once_it_is_answered(
         call("PATCH", f"{path}/goals/{goal['id']}", 200, {"criteria": {"tag_name": "Customer"}})
         tag("Prospect")
         daemon.until_lag_zero()
-        assert left() == 0
+        assert exited() == 0
         call("POST", f"{path}/goals", 201, tag_goal("Lead"))
         tag("Lead")
-        daemon.until("every exit", lambda: left() == len(contacts))
+        daemon.until("every exit", lambda: exited() == len(contacts))
 
 
-def test_the_secret_of_an_embedded_goald_is_its_owners_alone(daemon: Daemon) -> None:
-    kept = daemon.data_dir / "token-secret"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert len(kept.read_text()) >= 43
-    assert kept.read_text() not in daemon.printed()
+def test_only_this_user_may_read_the_secret_of_an_embedded_goald(daemon: Daemon) -> None:
+    secret = daemon.data_dir / "token-secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert len(secret.read_text()) >= 43
+    assert secret.read_text() not in daemon.printed()
 
 
 def test_the_api_serves_the_metrics_of_the_whole_instance(daemon: Daemon) -> None:
@@ -209,7 +208,7 @@ def test_the_api_serves_the_metrics_of_the_whole_instance(daemon: Daemon) -> Non
     assert {"goald_ready", "goald_exits_total", "goald_api_requests_total"} <= served(metrics_url)
 
 
-def test_a_request_under_way_is_answered_before_it_ends_and_its_event_is_kept(
+def test_request_in_flight_gets_a_response_on_a_stop_and_its_event_is_not_lost(
     make_daemon: Callable[..., Daemon],
 ) -> None:
     daemon = make_daemon()
@@ -218,11 +217,11 @@ def test_a_request_under_way_is_answered_before_it_ends_and_its_event_is_kept(
     started = event(
         "workflow.enrollment.started", "acme", "c-1", {"workflow_id": "w", "enrollment_id": "e-1"}
     )
-    begun = SlowPost(url, token(daemon, "acme", EVENTS), json.dumps(started).encode())
+    request = SlowPost(url, token(daemon, "acme", EVENTS), json.dumps(started).encode())
     assert daemon.process is not None
     daemon.process.send_signal(signal.SIGTERM)
-    daemon.until("end of listening", lambda: refuses_connections(url))
-    assert begun.finish().startswith(b"HTTP/1.1 202 ")
+    daemon.until("closed listen socket", lambda: refuses_connections(url))
+    assert request.finish().startswith(b"HTTP/1.1 202 ")
     assert daemon.wait() == 0, daemon.printed()
     daemon.start()
     daemon.until_lag_zero()
@@ -230,18 +229,16 @@ def test_a_request_under_way_is_answered_before_it_ends_and_its_event_is_kept(
     assert daemon.stop() == 0
 
 
-def test_a_taken_port_for_the_api_is_refused(
-    make_daemon: Callable[..., Daemon], taken_port: int
-) -> None:
-    daemon = make_daemon(api_port=str(taken_port))
+def test_api_port_in_use_ends_the_start(make_daemon: Callable[..., Daemon], used_port: int) -> None:
+    daemon = make_daemon(api_port=str(used_port))
     daemon.launch()
     assert daemon.wait() == 1
     (line,) = [line for line in daemon.printed().splitlines() if line.startswith("goald: ")]
-    assert f"127.0.0.1:{taken_port}: the port is in use" in line
+    assert f"127.0.0.1:{used_port}: the port is in use" in line
     assert "GOALD_API_PORT" in line
 
 
-def test_without_a_way_to_check_tokens_it_runs_without_the_api_and_says_so(
+def test_without_keys_for_tokens_goald_runs_without_the_api_and_reports_it(
     make_daemon: Callable[..., Daemon], redis_url: str, database: Database
 ) -> None:
     daemon = make_daemon(
@@ -256,7 +253,7 @@ def test_without_a_way_to_check_tokens_it_runs_without_the_api_and_says_so(
     assert daemon.stop() == 0
 
 
-def test_commands_find_the_api_of_a_goald_that_has_services_of_its_own(
+def test_commands_find_the_api_of_a_goald_with_external_services(
     make_daemon: Callable[..., Daemon], redis_url: str, database: Database
 ) -> None:
     daemon = make_daemon(
@@ -270,13 +267,13 @@ def test_commands_find_the_api_of_a_goald_that_has_services_of_its_own(
     daemon.launch()
     daemon.until("readiness", lambda: "goald is ready" in daemon.printed())
     bearer = {"authorization": f"Bearer {token(daemon, 'acme', *SCOPES)}"}
-    answer = httpx.get(f"{api_url(daemon)}/api/v1/workflows", headers=bearer, timeout=DEADLINE_S)
-    assert answer.status_code == 200
+    response = httpx.get(f"{api_url(daemon)}/api/v1/workflows", headers=bearer, timeout=DEADLINE_S)
+    assert response.status_code == 200
     assert daemon.stop() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_api_alone_ends_on_a_signal_once_it_has_answered(
+def test_goald_api_stops_on_a_signal_after_its_last_response(
     start_api: Callable[..., ApiProcess], number: signal.Signals
 ) -> None:
     api = start_api(jwt_secret=SECRET)
@@ -286,37 +283,37 @@ def test_the_api_alone_ends_on_a_signal_once_it_has_answered(
     sent = event("contact.tag.added", "acme", "c-1", {"tag_name": "Customer"})
     idle = httpx.Client(base_url=url, timeout=DEADLINE_S)
     assert idle.get("/readyz").status_code == 200
-    begun = SlowPost(url, signed, json.dumps(sent).encode())
+    request = SlowPost(url, signed, json.dumps(sent).encode())
     api.process.send_signal(number)
     deadline = time.monotonic() + DEADLINE_S
     while not refuses_connections(url):
         assert time.monotonic() < deadline
-    assert begun.finish().startswith(b"HTTP/1.1 202 ")
+    assert request.finish().startswith(b"HTTP/1.1 202 ")
     assert api.process.wait(API_STOP_S) == 0, api.printed
     idle.close()
     assert "Traceback" not in api.printed
 
 
-def test_a_request_that_does_not_end_does_not_keep_the_api_from_ending(
+def test_incomplete_request_does_not_block_the_stop_of_goald_api(
     start_api: Callable[..., ApiProcess],
 ) -> None:
     api = start_api(jwt_secret=SECRET)
     claims = {"sub": "a", "tenant_id": "acme", "scope": EVENTS, "iss": "goald", "aud": "goald"}
     signed = jwt.encode(claims | {"exp": time.time() + 600}, SECRET, algorithm="HS256")
-    begun = SlowPost(api.url(), signed, b"{}")
+    request = SlowPost(api.url(), signed, b"{}")
     api.process.send_signal(signal.SIGTERM)
     assert api.process.wait(API_STOP_S) == 0, api.printed
-    begun.finish()
+    request.finish()
 
 
-def test_the_api_alone_needs_a_way_to_check_tokens(start_api: Callable[..., ApiProcess]) -> None:
+def test_goald_api_requires_keys_for_tokens(start_api: Callable[..., ApiProcess]) -> None:
     api = start_api()
     assert api.process.wait(DEADLINE_S) == 2
     assert "GOALD_JWT_SECRET" in api.printed
     assert "GOALD_JWKS_URL" in api.printed
 
 
-def test_the_api_alone_needs_a_schema_that_is_migrated(
+def test_goald_api_requires_a_migrated_schema(
     tmp_path: Path, redis_url: str, empty_database: Database
 ) -> None:
     api = ApiProcess(
@@ -332,26 +329,26 @@ def test_the_api_alone_needs_a_schema_that_is_migrated(
     assert "goald migrate" in api.printed
 
 
-def test_services_that_hang_are_told_and_neither_hang_it_nor_its_end(
+def test_unresponsive_services_are_reported_and_block_neither_readyz_nor_the_stop(
     make_api: Callable[..., Api], silent_port: int
 ) -> None:
     api = make_api(
         redis_url=f"redis://127.0.0.1:{silent_port}",
         postgres_dsn=f"postgresql://goald@127.0.0.1:{silent_port}/goald",
     )
-    answer = api.anonymous().get("/readyz")
-    assert answer.status_code == 503
-    assert len(answer.json()["reasons"]) == 2
-    assert str(silent_port) not in answer.text
+    response = api.anonymous().get("/readyz")
+    assert response.status_code == 503
+    assert len(response.json()["reasons"]) == 2
+    assert str(silent_port) not in response.text
 
 
-def test_services_that_are_away_are_named_without_where_they_are(
+def test_unavailable_services_are_reported_without_their_addresses(
     make_api: Callable[..., Api],
 ) -> None:
     api = make_api(
         redis_url="redis://secret-name:1@127.0.0.1:1",
         postgres_dsn="postgresql://secret-name@127.0.0.1:1/goald",
     )
-    answer = api.anonymous().get("/readyz")
-    assert answer.json()["reasons"] == ["Postgres is unavailable", "Redis is unavailable"]
-    assert "secret-name" not in answer.text
+    response = api.anonymous().get("/readyz")
+    assert response.json()["reasons"] == ["Postgres is unavailable", "Redis is unavailable"]
+    assert "secret-name" not in response.text

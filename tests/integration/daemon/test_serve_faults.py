@@ -46,7 +46,7 @@ def actors(daemon: Daemon) -> dict[str, int]:
     }
 
 
-def end_shard_for_good(daemon: Daemon) -> None:
+def end_shard_without_restart(daemon: Daemon) -> None:
     """Make Ray end a shard's actor without restarting it."""
     store = process_of(daemon, "gcs_server")
     (port,) = [
@@ -88,7 +88,7 @@ def test_all_actors_are_restarted_when_ray_dies(
     faults: dict[str, Callable[[Daemon], None]] = {
         "raylet ended unexpectedly": lambda it: process_of(it, "raylet").kill(),
         "gcs_server ended unexpectedly": lambda it: process_of(it, "gcs_server").kill(),
-        "Ray does not restart shard 0": end_shard_for_good,
+        "Ray does not restart shard 0": end_shard_without_restart,
     }
     for number, (message, fault) in enumerate(faults.items()):
         before, family = actors(daemon), daemon.family()
@@ -122,7 +122,7 @@ def test_the_daemon_ends_with_a_message_when_an_embedded_server_dies(
     assert left_of(family) == []
 
 
-def test_a_second_signal_ends_all_processes_at_once(
+def test_a_second_signal_ends_all_processes_immediately(
     make_daemon: Callable[..., Daemon],
 ) -> None:
     daemon = make_daemon()

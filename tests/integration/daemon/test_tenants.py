@@ -1,5 +1,5 @@
-"""Two tenants share two connections, and callers go away in the middle: nothing of the one is
-ever seen by the other (D8)."""
+"""Two tenants share two connections, and callers disconnect at any moment: neither tenant ever
+sees data of the other (D8)."""
 
 import asyncio
 import random
@@ -18,9 +18,9 @@ from goald.adapters.postgres.tenants import TenantPool
 
 TENANTS = ("acme", "globex")
 REQUESTS = 10_000
-AT_ONCE = 24
+CONCURRENCY = 24
 CANCELLED = 0.1
-"""The share of requests whose caller goes away, at any moment."""
+"""The fraction of requests that are cancelled, at a random moment."""
 
 TABLES = (
     "workflows",
@@ -34,18 +34,18 @@ TABLES = (
     "audit_heads",
     "webhook_secrets",
 )
-SEEN = " UNION ".join(f"SELECT tenant_id, '{table}' FROM goald.{table}" for table in TABLES)
+VISIBLE_ROWS = " UNION ".join(f"SELECT tenant_id, '{table}' FROM goald.{table}" for table in TABLES)
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine may take longer over all who wait for a connection than anybody is let
-    wait for one. Who waits sees nothing, and is asked to be served all the same."""
+def long_acquire_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise the limit for waiting for a connection, so that no request times out on a busy
+    machine."""
     monkeypatch.setattr(tenants, "ACQUIRE_SECONDS", DEADLINE_S)
 
 
 def fill(database: Database) -> None:
-    """The same rows for both tenants, under the same ids: only the tenant tells them apart."""
+    """Insert the same rows for both tenants, under the same ids. Only tenant and name differ."""
     with psycopg.connect(database.admin_dsn) as admin:
         for slot, tenant in enumerate(TENANTS):
             row = {"tenant": tenant, "slot": slot, "name": f"of {tenant}"}
@@ -73,57 +73,57 @@ def fill(database: Database) -> None:
                 admin.execute(statement, row)
 
 
-async def interleaved(ask: Callable[[str, random.Random], Any], seed: int) -> dict[str, int]:
-    """REQUESTS calls of `ask` for tenants drawn at random, AT_ONCE under way, some of them
-    cancelled at a moment drawn at random; how many ended by themselves, for each tenant."""
-    drawn = random.Random(seed)
-    places = asyncio.Semaphore(AT_ONCE)
-    ended = dict.fromkeys(TENANTS, 0)
+async def interleaved(send: Callable[[str, random.Random], Any], seed: int) -> dict[str, int]:
+    """Call `send` REQUESTS times for random tenants, at most CONCURRENCY in flight, and cancel
+    some calls at a random moment. Returns how many calls completed, by tenant."""
+    rng = random.Random(seed)
+    permits = asyncio.Semaphore(CONCURRENCY)
+    completed = dict.fromkeys(TENANTS, 0)
 
-    async def item(tenant: str) -> None:
+    async def call(tenant: str) -> None:
         try:
-            await ask(tenant, drawn)
-            ended[tenant] += 1
+            await send(tenant, rng)
+            completed[tenant] += 1
         finally:
-            places.release()
+            permits.release()
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(REQUESTS):
-            await places.acquire()
-            task = tasks.create_task(item(drawn.choice(TENANTS)))
-            if drawn.random() < CANCELLED:
-                asyncio.get_running_loop().call_later(drawn.random() * 0.02, task.cancel)
-    return ended
+            await permits.acquire()
+            task = tasks.create_task(call(rng.choice(TENANTS)))
+            if rng.random() < CANCELLED:
+                asyncio.get_running_loop().call_later(rng.random() * 0.02, task.cancel)
+    return completed
 
 
-def assert_most_ended(ended: dict[str, int]) -> None:
-    """Each tenant was served about half of what was not cancelled."""
-    assert all(count > REQUESTS * 0.35 for count in ended.values()), ended
+def assert_most_completed(completed: dict[str, int]) -> None:
+    """Each tenant made about half of the calls, and most of them completed."""
+    assert all(count > REQUESTS * 0.35 for count in completed.values()), completed
 
 
 @pytest.mark.parametrize("seed", [1])
 async def test_two_connections_never_show_one_tenant_to_the_other(
     database: Database, seed: int
 ) -> None:
-    """By SQL, as the API's role, over every table that tells of a tenant."""
+    """Over SQL, with the role of the API, on every table with a tenant."""
     fill(database)
     pool = TenantPool(database.dsn, 2)
 
-    async def look(tenant: str, drawn: random.Random) -> None:
-        async with pool.tenant(tenant, readonly=drawn.random() < 0.5) as connection:
-            rows = await connection.fetch(SEEN)
+    async def read_all(tenant: str, rng: random.Random) -> None:
+        async with pool.tenant(tenant, readonly=rng.random() < 0.5) as connection:
+            rows = await connection.fetch(VISIBLE_ROWS)
             assert {row[0] for row in rows} == {tenant}
             assert {row[1] for row in rows} == set(TABLES)
-            if drawn.random() < 0.1:
+            if rng.random() < 0.1:
                 with suppress(ZeroDivisionError):
                     async with connection.transaction():
                         await connection.execute("SELECT 1")
                         raise ZeroDivisionError
 
     try:
-        assert_most_ended(await interleaved(look, seed))
+        assert_most_completed(await interleaved(read_all, seed))
         async with pool.connection() as connection:
-            assert await connection.fetch(SEEN) == []
+            assert await connection.fetch(VISIBLE_ROWS) == []
     finally:
         await pool.close()
 
@@ -132,7 +132,7 @@ async def test_two_connections_never_show_one_tenant_to_the_other(
 async def test_ten_thousand_requests_never_show_one_tenant_to_the_other(
     database: Database, make_api: Callable[..., Api], seed: int
 ) -> None:
-    """Over HTTP, through an API that has two connections, by clients that hang up."""
+    """Over HTTP, with an API that has two connections and clients that disconnect."""
     fill(database)
     api = make_api(api_connections=2, quota_requests=0)
     workflow = "/api/v1/workflows/w"
@@ -147,22 +147,22 @@ async def test_ten_thousand_requests_never_show_one_tenant_to_the_other(
         "/api/v1/catalog/tag/t",
         "/api/v1/audit",
     )
-    telling = {paths[0], paths[1], paths[2], paths[4], paths[5], paths[7], paths[8]}
+    with_names = {paths[0], paths[1], paths[2], paths[4], paths[5], paths[7], paths[8]}
 
-    async def ask(tenant: str, drawn: random.Random) -> None:
-        path = drawn.choice(paths)
-        answer = await clients[tenant].get(path)
+    async def get(tenant: str, rng: random.Random) -> None:
+        path = rng.choice(paths)
+        response = await clients[tenant].get(path)
         other = TENANTS[1 - TENANTS.index(tenant)]
-        assert answer.status_code == 200, (path, answer.text)
-        assert other not in answer.text, (path, answer.text)
-        if path in telling:
-            assert f"of {tenant}" in answer.text, (path, answer.text)
+        assert response.status_code == 200, (path, response.text)
+        assert other not in response.text, (path, response.text)
+        if path in with_names:
+            assert f"of {tenant}" in response.text, (path, response.text)
 
-    async with both(api) as clients:
-        assert_most_ended(await interleaved(ask, seed))
+    async with both_clients(api) as clients:
+        assert_most_completed(await interleaved(get, seed))
 
 
 @asynccontextmanager
-async def both(api: Api) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+async def both_clients(api: Api) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
     async with api.async_client(TENANTS[0]) as first, api.async_client(TENANTS[1]) as second:
         yield dict(zip(TENANTS, (first, second), strict=True))

@@ -50,13 +50,13 @@ class InMemoryProcessRegistry:
     """A `ProcessRegistry` in a dictionary."""
 
     def __init__(self) -> None:
-        self.beats: dict[str, Heartbeat] = {}
+        self.heartbeats: dict[str, Heartbeat] = {}
 
     async def write(self, heartbeat: Heartbeat) -> None:
-        self.beats[heartbeat.field] = heartbeat
+        self.heartbeats[heartbeat.field] = heartbeat
 
     async def remove(self, role: str, index: int) -> None:
-        self.beats.pop(f"{role}:{index}", None)
+        self.heartbeats.pop(f"{role}:{index}", None)
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -94,7 +94,7 @@ class ConsumerHarness:
 
     def counted(self, metric: str) -> float:
         """The value of a metric in the last heartbeat, over all labels."""
-        beat = self.process_registry.beats.get("consumer:0")
+        beat = self.process_registry.heartbeats.get("consumer:0")
         families = beat.metrics if beat is not None else []
         names = (metric, f"{metric}_total")
         return sum(

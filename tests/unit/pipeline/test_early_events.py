@@ -202,7 +202,7 @@ async def test_event_is_dropped_when_its_hold_time_is_over() -> None:
 
 def evaluated(pipeline: InMemoryPipeline) -> int:
     """Return how many tag events the shard has evaluated, from its heartbeat."""
-    beat = pipeline.process_registry.beats.get("shard:0")
+    beat = pipeline.process_registry.heartbeats.get("shard:0")
     samples = (s for family in (beat.metrics if beat else ()) for s in family["samples"])
     return sum(
         int(value)

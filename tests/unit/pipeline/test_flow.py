@@ -304,11 +304,11 @@ async def test_only_running_processes_have_a_heartbeat(
     async with pipeline.running():
         await pipeline.until(
             lambda: (
-                {name: beat.ready for name, beat in pipeline.process_registry.beats.items()}
+                {name: beat.ready for name, beat in pipeline.process_registry.heartbeats.items()}
                 == {"shard:0": True, "consumer:0": True}
             )
         )
-    assert pipeline.process_registry.beats == {}
+    assert pipeline.process_registry.heartbeats == {}
 
 
 async def test_achievements_are_counted_once_however_often_their_events_arrive(
@@ -324,10 +324,10 @@ async def test_achievements_are_counted_once_however_often_their_events_arrive(
     async with asyncio.timeout(10):
         await shard.process([ShardBatch(STREAM, 1, 0, 0, both)])
         await shard.process([ShardBatch(STREAM, 1, 1, 1, both)])
-    beats = pipeline.process_registry.beats
-    await pipeline.until(lambda: "shard:0" in beats and evaluated(beats["shard:0"]) == 4)
+    heartbeats = pipeline.process_registry.heartbeats
+    await pipeline.until(lambda: "shard:0" in heartbeats and evaluated(heartbeats["shard:0"]) == 4)
     shard.stop()
-    assert counted(beats["shard:0"], "goald_achievements_total") == 1
+    assert counted(heartbeats["shard:0"], "goald_achievements_total") == 1
     await running
 
 

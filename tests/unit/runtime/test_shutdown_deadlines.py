@@ -45,4 +45,4 @@ async def test_an_unresponsive_redis_does_not_delay_the_stop() -> None:
     await heartbeat.send()
     async with asyncio.timeout(DEADLINE_SECONDS):
         await heartbeat.remove()
-    assert processes.beats
+    assert processes.heartbeats

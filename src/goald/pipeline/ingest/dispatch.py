@@ -81,7 +81,7 @@ class ShardDispatcher:
                     self._wake.clear()
                     await self._wake.wait()
                 elif not await self._await_calls():
-                    self._metrics.resent.inc()
+                    self._metrics.dispatch_retries.inc()
                     await self._clock.sleep(self._pause)
                     self._pause = min(2 * self._pause, LONGEST_RETRY_SECONDS)
         finally:
@@ -166,7 +166,7 @@ class ShardDispatcher:
             if not self._succeeded(call) and isinstance(call.exception(), ShardDied):
                 suspects.update(batches)
         self._in_flight.clear()
-        self._metrics.suspected.inc(len(suspects))
+        self._metrics.suspect_batches.inc(len(suspects))
         self._queue = self._outstanding.resend(self._queue, suspects)
         return False
 

@@ -46,7 +46,7 @@ class CrashLoopGuard:
         )
         if attempts <= MAX_ATTEMPTS:
             return None
-        self._context.metrics.buried.inc()
+        self._context.metrics.poison_events.inc()
         pairs = zip(fields[::2], fields[1::2], strict=True)
         event = next((value for name, value in pairs if name == b"event"), b"")
         reason = f"a consumer died {MAX_ATTEMPTS} times while it processed this event alone"

@@ -33,4 +33,4 @@ class DeadLetters:
         self.breaker.record_failure(tenant_of(buffer))
         letters = dead_letters(stream, buffer)
         await self.write(letters)
-        self._context.metrics.buried.inc(len(letters))
+        self._context.metrics.poison_events.inc(len(letters))

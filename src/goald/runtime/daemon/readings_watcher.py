@@ -5,10 +5,9 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from goald.domain.errors import ServiceUnavailable, StartError
-from goald.ports.process_registry import Readings
+from goald.ports.process_registry import Readings, ReadingsSource
 from goald.runtime.daemon.console import ServeConsole
 from goald.runtime.daemon.environment import ServiceEnvironment
 from goald.runtime.heartbeat.rates import RateWindow
@@ -28,12 +27,6 @@ class LatestReadings:
 
     def replace(self, readings: Readings) -> None:
         self._readings = readings
-
-
-class ReadingsSource(Protocol):
-    """The source of readings. Raises ServiceUnavailable."""
-
-    async def readings(self) -> Readings: ...
 
 
 class ReadingsWatcher:

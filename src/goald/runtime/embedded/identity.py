@@ -12,7 +12,7 @@ from typing import Self
 
 from goald.domain.errors import StartError
 
-_NOBODY = 65534
+_UNPRIVILEGED_ID = 65534
 _USERS = ("postgres", "nobody")
 
 
@@ -28,8 +28,9 @@ class Identity:
 
     @classmethod
     def choose(cls) -> Self:
-        """The current user, unless it is root. Root becomes `nobody` in a user namespace, in
-        which the files keep their owner; if that is forbidden, another user of this system.
+        """The current user, unless it is root. Root becomes an unprivileged user in a user
+        namespace, in which the files keep their owner; if that is forbidden, another user of this
+        system.
 
         Raises StartError, listing the attempts, if nothing works.
         """
@@ -37,7 +38,12 @@ class Identity:
             return cls()
         unshare = shutil.which("unshare")
         if unshare:
-            prefix = (unshare, "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}")
+            prefix = (
+                unshare,
+                "--user",
+                f"--map-user={_UNPRIVILEGED_ID}",
+                f"--map-group={_UNPRIVILEGED_ID}",
+            )
             identity = cls(prefix=prefix)
             if identity.can_run(sys.executable, "-I", "-S", "-c", ""):
                 return identity

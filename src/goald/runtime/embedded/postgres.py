@@ -198,12 +198,12 @@ class Postgres:
     def _is_ready(self, binaries: Path) -> bool:
         if not (self._sockets / f".s.PGSQL.{_PORT}").exists():
             return False
-        asked = subprocess.run(
+        result = subprocess.run(
             [binaries / "pg_isready", "-q", "-h", self._sockets, "-p", _PORT, "-t", "5"],
             check=False,
             env=service_environment(),
         )
-        return asked.returncode == 0
+        return result.returncode == 0
 
     def _release_pid_file(self) -> None:
         """Release the `postmaster.pid` of a killed server. Postgres does not start while any
@@ -211,7 +211,7 @@ class Postgres:
 
         The file is kept if possible, because it also names the shared memory, by which Postgres
         waits for the last process of a killed server. Postgres accepts a file with the id of its
-        own parent, so this writes that id.
+        parent process, so this writes that id.
         """
         path = self._directory / "postmaster.pid"
         try:

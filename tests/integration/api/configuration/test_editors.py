@@ -1,4 +1,4 @@
-"""Several editors at once: one wins, the others are told, and no limit is passed (R13)."""
+"""Concurrent editors: one succeeds, the others get a conflict, and every limit holds."""
 
 import asyncio
 from collections import Counter
@@ -15,14 +15,14 @@ TAG = {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}
 
 @pytest.fixture
 def editor(api: Api) -> httpx.Client:
-    """An editor of acme, which has the draft `lead`, of version 1."""
+    """An editor of acme, which has the draft workflow `lead` in version 1."""
     client = api.client("acme", "workflows:read", "workflows:edit")
     assert client.put("/api/v1/workflows/lead", json={}).status_code == 201
     return client
 
 
 def changes(editor: httpx.Client) -> list[tuple[str, str, dict[str, Any]]]:
-    """(method, path, body) of each change of something that is there, in version 1."""
+    """(method, path, body) of a change to each existing object, all in version 1."""
     goal = editor.post("/api/v1/workflows/lead/goals", json=TAG).headers["location"]
     lead = "/api/v1/workflows/lead"
     return [

@@ -1,5 +1,5 @@
-"""Events over HTTP: what is taken is on the streams when the answer comes, and what is
-refused is refused in the words of goald:dead."""
+"""Events over HTTP: accepted events are on the streams before the response, and rejected events
+get the same reasons as in goald:dead."""
 
 import gzip
 import json
