@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, final
 
 from goald.domain.configuration.goals import GoalType
-from goald.domain.enrollment import EnrollmentStatus
 from goald.domain.ids import ContactId, TenantId
+from goald.domain.records.enrollment import EnrollmentStatus
 
 __all__ = [
     "SLOTS",

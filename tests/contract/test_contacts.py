@@ -16,8 +16,8 @@ from goald.adapters.memory.contacts import MemoryContacts
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.enrollment import Enrollment
 from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
+from goald.domain.records.enrollment import Enrollment
 from goald.domain.slots import SlotRange
 from goald.ports.configuration import GoalConfiguration, WorkflowConfiguration
 from goald.ports.contacts import ContactReader, ContactState

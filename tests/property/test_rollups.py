@@ -17,10 +17,10 @@ from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.configuration.goals import TYPE_BITS
-from goald.domain.enrollment import ENDED, EnrollmentStatus
 from goald.domain.leases import SlotLease
+from goald.domain.records.enrollment import ENDED, EnrollmentStatus
+from goald.domain.records.statistics import PERCENTILES, percentile_hours
 from goald.domain.slots import SlotRange
-from goald.domain.statistics import PERCENTILES, percentile_hours
 from goald.domain.times import to_us
 
 DAY = 86_400 * SECOND

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from goald.domain.achievement import Achievement
 from goald.domain.audit.record import AuditRecord
-from goald.domain.enrollment import Enrollment
 from goald.domain.idempotency import IdempotencyState, StoredResponse
-from goald.domain.listeners import ListenerStatus
-from goald.domain.pages import Page, PageRequest
-from goald.domain.statistics import Statistics
+from goald.domain.records.achievement import Achievement
+from goald.domain.records.enrollment import Enrollment
+from goald.domain.records.listeners import ListenerStatus
+from goald.domain.records.pages import Page, PageRequest
+from goald.domain.records.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from goald.client.exit_reader import ExitReader
 from goald.client.publisher import Publisher
 from goald.client.tail import TailedEntry, tail
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.exit import Exit, TriggerEvent
+from goald.domain.records.exit import Exit, TriggerEvent
 
 __all__ = [
     "DeliverySettings",

@@ -10,7 +10,7 @@ from goald.client.connection import TIMEOUT_S, Attempts, Connection, own_connect
 from goald.client.consumer_group import ConsumerGroup, DeliverySettings, Entry
 from goald.client.envelope import event
 from goald.client.publisher import Publisher
-from goald.domain.exit import Exit
+from goald.domain.records.exit import Exit
 from goald.redis_keys import EXITS, FIELD
 
 _log = logging.getLogger(__name__)

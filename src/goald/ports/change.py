@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from goald.domain.configuration.goals import GoalType
-from goald.domain.enrollment import EnrollmentStatus
+from goald.domain.records.enrollment import EnrollmentStatus
 from goald.ports.outbox import OutboxRow, StoredMessage
 
 

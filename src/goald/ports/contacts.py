@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from goald.domain.enrollment import Enrollment
 from goald.domain.ids import ContactId, TenantId
+from goald.domain.records.enrollment import Enrollment
 from goald.ports.configuration import WorkflowConfiguration
 
 

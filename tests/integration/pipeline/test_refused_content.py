@@ -11,8 +11,8 @@ from tests.support.pipeline.in_memory_pipeline import InMemoryPipeline
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
-from goald.domain.enrollment import EnrollmentStatus
 from goald.domain.errors import CommitUnknown, ContentRefused
+from goald.domain.records.enrollment import EnrollmentStatus
 from goald.domain.slots import SlotRange
 
 ALL = SlotRange(0, 255)

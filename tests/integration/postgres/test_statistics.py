@@ -14,8 +14,8 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.postgres import PostgresShardStore
 from goald.adapters.postgres.records.statistics import PostgresStatistics
 from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.records.statistics import Statistics, TypeStatistics
 from goald.domain.slots import SlotRange
-from goald.domain.statistics import Statistics, TypeStatistics
 from goald.domain.times import to_us
 
 SHARDS = [SlotRange(0, 127), SlotRange(128, 255)]

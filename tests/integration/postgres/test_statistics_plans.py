@@ -11,7 +11,7 @@ from tests.support.services.servers import Database
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.postgres.records import statistics
 from goald.adapters.postgres.tenants import SET_TENANT, TenantPool
-from goald.domain.statistics import TypeStatistics, rate
+from goald.domain.records.statistics import TypeStatistics, rate
 
 ENROLLMENTS = int(os.environ.get("GOALD_TEST_ENROLLMENTS", "1000000"))
 _COUNT = """

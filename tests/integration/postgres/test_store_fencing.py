@@ -12,7 +12,6 @@ from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
 from goald.adapters.postgres.connection import Connection
-from goald.domain.enrollment import EnrollmentStatus
 from goald.domain.errors import (
     CommitUnknown,
     ContentRefused,
@@ -21,6 +20,7 @@ from goald.domain.errors import (
     ServiceUnavailable,
 )
 from goald.domain.leases import SlotLease
+from goald.domain.records.enrollment import EnrollmentStatus
 from goald.domain.slots import SlotRange
 
 ALL = SlotRange(0, 255)

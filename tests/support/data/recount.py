@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from goald.domain.configuration.goals import TYPE_BITS
-from goald.domain.enrollment import ENDED
-from goald.domain.statistics import STEP
+from goald.domain.records.enrollment import ENDED
+from goald.domain.records.statistics import STEP
 
 _ENROLLMENTS = """
 SELECT e.*, goald.us(enrolled_at) AS began, goald.us(ended_at) AS ended,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import NAMESPACE_DNS, uuid5
 
 from goald.domain.configuration.goals import LISTENS_TO, GoalType
-from goald.domain.enrollment import EnrollmentStatus
+from goald.domain.records.enrollment import EnrollmentStatus
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
     AchievementColumns,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goald.domain.enrollment import ENDED
-from goald.domain.statistics import Week, percentile_hours, rate, statistics_of, whole_weeks
+from goald.domain.records.enrollment import ENDED
+from goald.domain.records.statistics import Week, percentile_hours, rate, statistics_of, whole_weeks
 
 MONDAY = date(2026, 1, 5)
 NOW = 1_780_000_000_000_000

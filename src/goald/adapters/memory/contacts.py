@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from goald.adapters.memory.database import MemoryDatabase, StoredEnrollment, copy_binary
-from goald.domain.enrollment import Enrollment
 from goald.domain.ids import ContactId, EnrollmentId, GoalId, TenantId, WorkflowId
+from goald.domain.records.enrollment import Enrollment
 from goald.ports.contacts import ContactState
 
 

@@ -4,7 +4,6 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from goald.domain.enrollment import EnrollmentStatus
 from goald.domain.errors import LeaseHeld
 from goald.domain.leases import (
     CurrentLease,
@@ -13,6 +12,7 @@ from goald.domain.leases import (
     TakeoverPolicy,
     describe_holder,
 )
+from goald.domain.records.enrollment import EnrollmentStatus
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.configuration import WorkflowConfiguration

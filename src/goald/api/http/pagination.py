@@ -20,7 +20,7 @@ from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from goald.api.problems import BadRequest
-from goald.domain.pages import PageRequest, RowPosition
+from goald.domain.records.pages import PageRequest, RowPosition
 from goald.domain.times import to_us
 
 DEFAULT_LIMIT = 50

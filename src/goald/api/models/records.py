@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.domain.achievement import Achievement
 from goald.domain.configuration.goals import LISTENS_TO, GoalType
-from goald.domain.enrollment import Enrollment, EnrollmentStatus
-from goald.domain.listeners import ListenerStatus
+from goald.domain.records.achievement import Achievement
+from goald.domain.records.enrollment import Enrollment, EnrollmentStatus
+from goald.domain.records.listeners import ListenerStatus
 from goald.domain.times import rfc3339
 
 _ENROLLMENT: JsonDict = {

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from goald.domain.configuration.goals import GoalType
-from goald.domain.statistics import Statistics
+from goald.domain.records.statistics import Statistics
 
 _EXAMPLE: dict[str, Any] = {
     "workflow_id": "lead-nurturing",

@@ -20,7 +20,7 @@ from goald.api.models.records import (
 )
 from goald.api.problems import NotFoundProblem, responses
 from goald.domain.configuration.goals import GoalType
-from goald.domain.enrollment import EnrollmentStatus
+from goald.domain.records.enrollment import EnrollmentStatus
 
 router = Router()
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from goald import _native
-from goald.domain.exit import CANCEL, EXIT_REASON, EXIT_TYPE
+from goald.domain.records.exit import CANCEL, EXIT_REASON, EXIT_TYPE
 from goald.domain.streams import OutboundStream
 from goald.domain.times import rfc3339
 from goald.ports.change import AchievementColumns, EffectColumns

@@ -14,7 +14,7 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres.records import audit
 from goald.adapters.postgres.records.audit import PostgresAuditTrail
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.pages import Page, PageRequest
+from goald.domain.records.pages import Page, PageRequest
 from goald.domain.times import rfc3339, to_us
 
 

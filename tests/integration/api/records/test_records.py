@@ -13,7 +13,7 @@ from tests.support.services.servers import Database
 
 from goald.adapters.postgres.records.reader import PostgresRecords
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.pages import PageRequest
+from goald.domain.records.pages import PageRequest
 
 
 @pytest.fixture

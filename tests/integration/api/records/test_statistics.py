@@ -5,7 +5,7 @@ import pytest
 from tests.support.api.client import Api
 from tests.support.services.servers import Database
 
-from goald.domain.statistics import MAX_COHORTS
+from goald.domain.records.statistics import MAX_COHORTS
 
 STATS = "/api/v1/workflows/lead-nurturing/goals/stats"
 ENROLL = """

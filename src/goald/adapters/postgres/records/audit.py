@@ -7,7 +7,7 @@ from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.audit.record import ACHIEVED, AuditRecord
-from goald.domain.pages import Page, PageRequest, RowPosition
+from goald.domain.records.pages import Page, PageRequest, RowPosition
 
 SCANNED = 10_000
 """How many rows are scanned for one page, whatever its filters (D8)."""

@@ -5,8 +5,8 @@ from typing import Any
 from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.store import workflow_of
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.enrollment import Enrollment
 from goald.domain.ids import ContactId, TenantId
+from goald.domain.records.enrollment import Enrollment
 from goald.ports.contacts import ContactState
 
 MOST_ACTIVE = 1_000

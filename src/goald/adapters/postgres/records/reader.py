@@ -8,10 +8,10 @@ from uuid import UUID
 
 from goald.adapters.postgres.records import statements
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.achievement import Achievement
-from goald.domain.enrollment import Enrollment, EnrollmentStatus
-from goald.domain.listeners import ListenerStatus
-from goald.domain.pages import Page, PageRequest, Row, RowPosition
+from goald.domain.records.achievement import Achievement
+from goald.domain.records.enrollment import Enrollment, EnrollmentStatus
+from goald.domain.records.listeners import ListenerStatus
+from goald.domain.records.pages import Page, PageRequest, Row, RowPosition
 
 SCANNED = 10_000
 """How many achievements are scanned for one page, whatever its filters (D8)."""

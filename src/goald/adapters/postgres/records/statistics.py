@@ -8,8 +8,8 @@ from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.configuration.goals import TYPE_BITS
-from goald.domain.enrollment import ENDED
-from goald.domain.statistics import (
+from goald.domain.records.enrollment import ENDED
+from goald.domain.records.statistics import (
     Statistics,
     Week,
     first_cohort,

@@ -1,4 +1,4 @@
-"""Exits: commands that end enrollments because their goals are met (R8)."""
+"""Exits: commands that end enrollments because their goals are met."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ EXIT_TYPE: Final = "workflow.exit.goal"
 """The CloudEvents type of an exit."""
 EXIT_REASON: Final = "goal_achieved"
 CANCEL: Final = ("pending_actions", "wait_steps")
-"""What an exit tells the workflow engine to cancel."""
+"""The kinds of work that the workflow engine must cancel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Exit:
     """Every goal that the enrollment has met."""
     achieved_at: datetime
     cancel: tuple[str, ...]
-    """What to cancel: `pending_actions` and `wait_steps`."""
+    """The kinds of work to cancel: `pending_actions` and `wait_steps`."""
     trigger_event: TriggerEvent
     occurred_at: datetime
     """When the event happened."""

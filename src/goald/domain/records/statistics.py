@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from goald.domain.enrollment import ENDED
+from goald.domain.records.enrollment import ENDED
 
 PERCENTILES = (50, 90, 99)
 MAX_COHORTS = 520

@@ -9,8 +9,8 @@ from goald.domain.ids import GoalId
 
 @dataclass(frozen=True, slots=True)
 class ListenerStatus:
-    """What watches a workflow, and which shards have its configuration (R9, E10), read in one
-    snapshot. Nothing listens while the workflow is inactive."""
+    """The goals that watch a workflow and the number of shards that have loaded its configuration
+    (E10), read in one snapshot. An inactive workflow has no listening goals."""
 
     is_active: bool
     goals: Sequence[tuple[GoalId, GoalType]]

@@ -1,0 +1,1 @@
+"""Records that users read: enrollments, achievements, exits, listeners and statistics."""
