@@ -54,7 +54,8 @@ def test_unregister_listeners_when_workflow_is_deactivated(scenario: Scenario) -
     reported = scenario.daemon.until(
         "notice", lambda: scenario.daemon.notices(scenario.tenant, "workflow.deactivated")
     )
-    assert [each["workflow_id"] for each in reported] == ["old-campaign"]
+    # A notice may be published more than once.
+    assert {each["workflow_id"] for each in reported} == {"old-campaign"}
     scenario.happens("contact.tag.added", "second", tag_name="Customer")
     scenario.assert_still_in(second)
 

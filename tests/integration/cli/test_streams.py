@@ -149,7 +149,7 @@ def test_a_running_goald_exits_and_continues_with_the_new_number(
     ran = daemon.run("streams", "set", "7", "--json")
     assert json.loads(ran.stdout) == {"streams": 7, "before": 4}, ran.stderr
     assert daemon.wait() == 1
-    assert "there are 7 event streams now" in daemon.printed()
+    assert "number of event streams changed from 4 to 7" in daemon.printed()
     daemon.start()
     daemon.publish(*(event("payment.completed", "acme", c, {"amount": "1"}) for c in contacts))
     daemon.until_lag_zero()

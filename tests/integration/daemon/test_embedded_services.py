@@ -217,7 +217,7 @@ def test_files_of_another_postgres_version_are_refused_with_both_versions(place:
     (place / "postgres").mkdir(mode=0o700)
     (place / "postgres" / "PG_VERSION").write_text("14\n")
     with DataDirectory.open(place) as data:
-        with pytest.raises(StartError, match=r"Postgres 14; this goald comes with 18"):
+        with pytest.raises(StartError, match=r"Postgres 14, but this goald has Postgres 18"):
             EmbeddedServices(data).start()
         assert _recorded(place) == []
 

@@ -69,11 +69,11 @@ class ApiProcess:
     def url(self) -> str:
         """The URL of the API. Waits until the process prints it."""
         deadline = time.monotonic() + DEADLINE_S
-        while "takes requests at " not in self.printed:
+        while "API is ready at " not in self.printed:
             assert self.process.poll() is None, self.printed
             assert time.monotonic() < deadline, self.printed
             time.sleep(0.05)
-        return self.printed.split("takes requests at ")[1].split(";")[0]
+        return self.printed.split("API is ready at ")[1].split(". ")[0]
 
     def end(self) -> None:
         self.process.kill()

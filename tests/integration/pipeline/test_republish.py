@@ -168,7 +168,7 @@ async def test_a_shard_reloads_after_postgres_lost_commits(empty: Servers, tmp_p
         shutil.rmtree(empty.postgres.directory)
         shutil.copytree(tmp_path / "copy", empty.postgres.directory, symlinks=True)
         empty.postgres.start()
-        assert "with less" in await replaced(holder.running)
+        assert "lost data" in await replaced(holder.running)
     async with slot_holder(*urls(empty)) as holder:
         await holder.commit(*NAMES)
         assert not holder.running.done()

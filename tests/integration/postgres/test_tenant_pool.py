@@ -126,7 +126,7 @@ async def test_waiting_too_long_for_a_connection_raises(
 ) -> None:
     monkeypatch.setattr(tenants, "ACQUIRE_SECONDS", 0.05)
     async with pool.connection():
-        with pytest.raises(ServiceUnavailable, match="none of the API's 1 connections is free"):
+        with pytest.raises(ServiceUnavailable, match="all 1 connections of the API are busy"):
             async with pool.tenant("acme"):
                 pass
     async with pool.tenant("acme") as connection:
@@ -139,7 +139,7 @@ async def test_a_tenant_leaves_half_of_the_connections_to_the_others(
     monkeypatch.setattr(tenants, "ACQUIRE_SECONDS", 0.2)
     pool = TenantPool(database.dsn, 4)
     async with pool.tenant("acme"), pool.tenant("acme"):
-        with pytest.raises(ServiceUnavailable, match="this tenant has 2 of the API's 4"):
+        with pytest.raises(ServiceUnavailable, match="all 2 connections that a tenant may use"):
             async with pool.tenant("acme"):
                 pass
         async with pool.tenant("globex") as connection:
