@@ -172,7 +172,7 @@ CRITERIA_BY_TYPE: dict[GoalType, type[Criteria]] = {
 
 
 _MESSAGES = {
-    "missing": "required, but absent",
+    "missing": "required but missing",
     "string_type": "must be a string",
     "model_type": "must be a map",
 }

@@ -20,7 +20,7 @@ from goald.domain.suggestions import nearest, unknown_field
 _KINDS: tuple[str, ...] = get_args(CatalogKind)
 _GOAL_TYPES = f"goal_type must be one of {', '.join(LISTENS_TO)}"
 _MESSAGES = {
-    "missing": "required, but absent",
+    "missing": "required but missing",
     "string_type": "must be a string: put it in quotes",
     "bool_type": "must be true or false",
     "dict_type": "must be a map",
