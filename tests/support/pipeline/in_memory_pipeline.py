@@ -102,11 +102,13 @@ class FaultyOutbound(MemoryOutbound):
         super().__init__(streams)
         self.before_publish: list[Exception] = []
         self.down: Exception | None = None
+        self.failures = 0
 
     async def publish(
         self, messages: Sequence[Message], position: PublishedWatermark | None = None
     ) -> int:
         if self.down is not None:
+            self.failures += 1
             raise self.down
         if self.before_publish:
             raise self.before_publish.pop(0)
