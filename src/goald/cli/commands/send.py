@@ -21,12 +21,12 @@ def send(
         str,
         typer.Argument(metavar="TYPE", help="For example form.submitted.", show_default=False),
     ],
+    tenant: Annotated[str, typer.Option(metavar="TENANT", help="The tenant.")],
+    contact: Annotated[str, typer.Option(metavar="CONTACT", help="The contact.")],
     words: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE", help="The event's data; KEY:=VALUE takes JSON."),
     ] = None,
-    tenant: Annotated[str, typer.Option(metavar="TENANT", help="The tenant.")] = ...,  # type: ignore[assignment]
-    contact: Annotated[str, typer.Option(metavar="CONTACT", help="The contact.")] = ...,  # type: ignore[assignment]
     event_id: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="The event's id; default: a new UUID.")
     ] = None,

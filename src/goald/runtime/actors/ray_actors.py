@@ -83,7 +83,7 @@ class Shell:
 
     async def exit(self) -> None:
         """End the process; Ray does not restart it. The caller gets an actor error."""
-        ray.actor.exit_actor()  # type: ignore[no-untyped-call]
+        ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray does not annotate it
 
 
 class ShardActor(Shell):
