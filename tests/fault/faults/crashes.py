@@ -82,9 +82,8 @@ def _has_died(context: FaultContext, crash: Crash) -> bool:
         context.workload.insert(_conflict(context))
     elif fail_point is FailPoint.REPUBLISHED and not context.notes[-1].endswith("flushed"):
         context.notes[-1] += ", Redis flushed"
-        with context.environment.servers.redis.client() as client:
+        with context.redis_loses_data(), context.environment.servers.redis.client() as client:
             client.flushall()
-        context.redis_lost_data()
     else:
         context.workload.insert_filler(effective=fail_point is not FailPoint.LEASE_CHECKED)
     return False

@@ -23,28 +23,27 @@ def cut(context: FaultContext) -> None:
     """By 1 kB to 1 MB, like a disk that lost writes it had confirmed."""
     server = context.environment.servers.redis
     size = round(math.exp(context.rng.uniform(math.log(SMALLEST), math.log(LARGEST))))
-    server.kill()
-    context.notes.append(f"{server.cut(size)} bytes")
-    server.start()
-    context.redis_lost_data()
+    with context.redis_loses_data():
+        server.kill()
+        context.notes.append(f"{server.cut(size)} bytes")
+        server.start()
 
 
 @fault("Redis: replaced by an empty one", test=1, torture=20, shape=SHAPE)
 def empty(context: FaultContext) -> None:
     """An empty server at the same address."""
     server = context.environment.servers.redis
-    server.kill()
-    server.empty()
-    server.start()
-    context.redis_lost_data()
+    with context.redis_loses_data():
+        server.kill()
+        server.empty()
+        server.start()
 
 
 @fault("Redis: FLUSHALL", test=1, torture=20, shape=SHAPE)
 def flush(context: FaultContext) -> None:
     """The same server, without groups, epochs and streams."""
-    with context.environment.servers.redis.client() as client:
+    with context.redis_loses_data(), context.environment.servers.redis.client() as client:
         client.flushall()
-    context.redis_lost_data()
 
 
 @fault("Redis: replaced by a copy 60 s old", test=1, torture=20, shape=SHAPE)
@@ -52,11 +51,11 @@ def old(context: FaultContext) -> None:
     """Like a replica with this lag that became the primary."""
     server = context.environment.servers.redis
     copied, copy = _old_copy(context.environment)
-    server.kill()
-    server.replace(copy)
-    server.start()
-    context.notes.append(f"{time.monotonic() - copied:.0f} s old")
-    context.redis_lost_data()
+    with context.redis_loses_data():
+        server.kill()
+        server.replace(copy)
+        server.start()
+        context.notes.append(f"{time.monotonic() - copied:.0f} s old")
 
 
 def _old_copy(environment: FaultEnvironment) -> tuple[float, Path]:

@@ -7,7 +7,8 @@ sent, goald must become idle within 60 s, and the oracle judges.
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -69,11 +70,16 @@ class FaultContext:
         """Mark the end of the fault. By default a fault ends when its function returns."""
         self.ended = time.monotonic()
 
-    def redis_lost_data(self) -> None:
-        """Redis has lost data: the producers send the events of this round again. Messages of
-        deleted contacts are not stored, so they cannot be published again."""
-        self.environment.oracle.forgive_the_deleted()
-        self.workload.send_again()
+    @contextmanager
+    def redis_loses_data(self) -> Iterator[None]:
+        """Redis loses data inside the block. The producers pause before it, and then send the
+        events of this round again, in order: a later event that reached Redis between the loss
+        and the repetition would precede the earlier events of its contact. Messages of deleted
+        contacts are not stored, so they cannot be published again."""
+        with self.workload.paused():
+            yield
+            self.environment.oracle.forgive_the_deleted()
+            self.workload.send_again()
 
 
 _T = TypeVar("_T")

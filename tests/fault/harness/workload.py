@@ -7,7 +7,8 @@ when the fault is over, so its exit shows how soon goald recovers.
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -47,9 +48,9 @@ class Workload:
         self._batch = max(1, round(rate * BATCH_SECONDS))
         self._fillers = count()
         self._next = 0
-        self._pass = 0
         self._stop: Callable[[], object] | None = None
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._ending = threading.Event()
         self._moved = threading.Condition()
         self._failure: BaseException | None = None
@@ -81,10 +82,16 @@ class Workload:
         assert done, f"only {self._next} of {events} events were sent"
 
     def send_again(self) -> None:
-        """Send everything again, in order, because Redis lost data."""
+        """Send everything again, in order, because Redis lost data. Call it while `paused`."""
         with self._lock:
-            self._pass += 1
             self._next = 0
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Send nothing inside the block. Entering waits until Redis has accepted the batch in
+        progress."""
+        with self._sending:
+            yield
 
     def send_probes(self) -> None:
         """Send the completing events of the probes next, but after their enrollments."""
@@ -142,16 +149,16 @@ class Workload:
         self._stop = partial(loop.call_soon_threadsafe, task.cancel)
         async with Publisher(self._url, patience_s=PATIENCE_S) as publisher:
             while True:
-                with self._lock:
-                    current_pass, first = self._pass, self._next
-                    batch = self._events[first : first + self._batch]
-                if not batch and self._ending.is_set():
-                    return
-                for event in batch:
-                    await publisher.publish_encoded(*contact_of(event), encoded(event))
-                await publisher.flush()
-                with self._lock:
-                    if self._pass == current_pass:  # otherwise everything is sent again
+                with self._sending:
+                    with self._lock:
+                        first = self._next
+                        batch = self._events[first : first + self._batch]
+                    if not batch and self._ending.is_set():
+                        return
+                    for event in batch:
+                        await publisher.publish_encoded(*contact_of(event), encoded(event))
+                    await publisher.flush()
+                    with self._lock:
                         self._next = first + len(batch)
                 with self._moved:
                     self._moved.notify_all()
