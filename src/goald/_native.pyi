@@ -255,7 +255,7 @@ class Effects:
     workflow_id: list[str]
     slot: list[int]
     is_new: list[bool]
-    """True: the row is to be inserted. False: an active row is to be updated."""
+    """True: the commit inserts a row. False: it updates an active row."""
     status: list[EnrollmentStatus]
     """The status after the batch."""
     enrolled_at: list[int]

@@ -119,10 +119,10 @@ fn escaped(value: &Value) -> String {
 }
 
 /// Whether two events are equal apart from `data`, whose bytes differ by encoding.
-fn is_equal(one: &Event<'_>, other: &Event<'_>) -> bool {
-    let mut other = other.clone();
-    other.data = one.data;
-    *one == other
+fn is_equal(first: &Event<'_>, second: &Event<'_>) -> bool {
+    let mut second = second.clone();
+    second.data = first.data;
+    *first == second
 }
 
 proptest! {

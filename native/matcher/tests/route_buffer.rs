@@ -275,7 +275,7 @@ fn entries_of_a_shard_stay_in_order_and_buffers_within_their_limit() {
 }
 
 #[test]
-fn an_entry_larger_than_the_limit_gets_a_buffer_of_its_own() {
+fn an_entry_larger_than_the_limit_gets_a_separate_buffer() {
     let shards = [3; SLOTS];
     let mut packer = Packer::new(&shards, 100);
     let event = with_data("form.submitted").to_string();

@@ -1,5 +1,5 @@
-"""The way of an event, as plain objects that know no Ray, Redis or Postgres.
+"""The path of an event, as plain objects without I/O: no Ray, Redis or Postgres.
 
-`flow.py` shows the whole way. `ingest`, `shard` and `outbox` hold its steps, `poison` what happens
-to events that cannot be processed, and `early_events.py` everything about early events.
+`flow.py` shows the whole path; `ingest`, `shard` and `outbox` contain its stages. `poison` handles
+events that cannot be processed, and `early_events.py` handles early events.
 """

@@ -23,7 +23,7 @@ M = TypeVar("M", bound=RetryMetrics)
 
 @dataclass(frozen=True, slots=True)
 class PipelineContext(Generic[M]):
-    """What every object of one stream's flow, or of one shard's, is constructed with."""
+    """The dependencies shared by all objects of one stream's flow, or of one shard's."""
 
     clock: Clock
     metrics: M

@@ -64,7 +64,7 @@ class EarlyEvents:
             self._drop(self._order.popleft()[1])
 
     def of(self, contacts: Iterable[Contact]) -> Group | None:
-        """Return the kept events of these contacts as a group that nobody waits for, or None."""
+        """Return the kept events of these contacts as a group that no caller waits for, or None."""
         now = self._clock.monotonic()
         while self._order and self._order[0][0] <= now:
             self._drop(self._order.popleft()[1])
@@ -97,7 +97,7 @@ class _ProgressWithEarlyEvents(GroupProgress):
             self._enrolled |= _enrolled(each)
             yield each
 
-    def _part_finished(self) -> None:
+    def _on_current_committed(self) -> None:
         if self._bisection.is_finished:
             early = self._early.of(self._enrolled)
             self._enrolled.clear()

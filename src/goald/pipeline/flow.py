@@ -1,14 +1,15 @@
-"""The way of an event through goald:
+"""The path of an event through goald:
 
 1. **read** the next entries of an event stream (`StreamFlow`, in a consumer)
 2. **route** each by its slot, **dispatch** it to the shard that owns the slot
 3. **evaluate** it against the goals and enrollments in memory (`ShardFlow`, in a shard)
-4. **commit** the result to Postgres, **apply** what was committed to memory
-5. **publish** the exits and notices that were committed
+4. **commit** the result to Postgres, **apply** the committed effects to memory
+5. **publish** the committed exits and notices
 6. **acknowledge** the entries, when all of that is done (`StreamFlow`)
 
 Neither flow knows where the other runs: dispatch calls `ShardFlow.process`, and that returns after
-step 5. While Redis or Postgres is away, every step is retried and nothing is lost (D6). LeaseLost
+step 5. While Redis or Postgres is unavailable, every step is retried and
+nothing is lost (D6). LeaseLost
 ends a flow, because another process holds the lease (D3). An open circuit breaker stops it (D4).
 """
 
@@ -36,8 +37,8 @@ from goald.pipeline.shard_batch import ShardBatch
 from goald.pipeline.stall_detector import first_reason
 from goald.ports.event_stream import RawEntry
 
-SURVIVED_SECONDS = 1.0
-"""A consumer that is alive this long after it dispatched an entry has survived the entry."""
+OBSERVATION_SECONDS = 1.0
+"""An isolated entry is safe if the consumer is still alive this long after dispatching it."""
 SLICES_TO_PUBLISH = 4
 
 
@@ -73,7 +74,7 @@ class StreamFlow:
 
     async def _follow(self, guard: CrashLoopGuard) -> None:
         """Process the stream from its acknowledged position."""
-        await self._in_flight.discard()  # what an earlier call read is read again
+        await self._in_flight.discard()  # earlier reads are repeated
         async with asyncio.TaskGroup() as tasks:
             helpers = [
                 tasks.create_task(self._acknowledge_in_order()),
@@ -87,7 +88,7 @@ class StreamFlow:
     async def _read_route_dispatch(self, guard: CrashLoopGuard) -> None:
         while not self._stopped.is_set() and self._dead_letters.breaker.not_ready_reason is None:
             if guard.isolates:  # earlier consumers died repeatedly at this position
-                await self._deliver_alone(guard)
+                await self._deliver_isolated(guard)
                 continue
             entries = await self._session.read()
             if not entries:
@@ -97,25 +98,25 @@ class StreamFlow:
             await self._dispatch(entries, routed)
             await self._session.pause_after(entries)
 
-    async def _deliver_alone(self, guard: CrashLoopGuard) -> None:
+    async def _deliver_isolated(self, guard: CrashLoopGuard) -> None:
         """Read, route and dispatch one entry with nothing else in flight. An entry that killed
         consumers too often is dead-lettered instead (D4)."""
         entries = await self._session.read(1)
         if not entries:
             guard.end()
             return
-        letter = await guard.count_attempt(entries[0])
-        routed = self._route(entries) if letter is None else RoutedBatch.dead(letter)
+        dead_letter = await guard.count_attempt(entries[0])
+        routed = self._route(entries) if dead_letter is None else RoutedBatch.dead(dead_letter)
         batch = await self._dispatch(entries, routed)
-        await batch.wait(SURVIVED_SECONDS)
+        await batch.wait(OBSERVATION_SECONDS)
         await guard.clear_attempts()
         await self._in_flight.wait_idle()
 
     async def _dispatch(self, entries: list[RawEntry], routed: RoutedBatch) -> InFlightBatch:
         """Queue a buffer for each shard. Waits while too much is in flight.
 
-        A dispatcher sends again what a shard did not process. It finds the event that kills a
-        shard by ever smaller batches, and dead-letters it (D4).
+        A dispatcher sends unprocessed batches again. It finds an event that kills a shard by
+        sending ever smaller batches, and dead-letters it (D4).
         """
         self._session.learn(len(entries), routed.size)
         await self._in_flight.reserve(routed.size)

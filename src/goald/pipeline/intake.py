@@ -43,7 +43,7 @@ class Intake:
 def intake(body: bytes, tenant: str, now_us: int) -> Intake:
     """Validate the events of one tenant's request: a JSON object, or a list of up to 1,000.
 
-    An event without `tenantid` gets this tenant's; one that names another is refused (D8).
+    An event without `tenantid` gets this tenant's; an event with another tenant's is refused (D8).
     Raises InvalidEvent, with the reason, if the body is neither an object nor such a list. Does
     not block.
     """

@@ -36,7 +36,7 @@ class Retrier:
         """Return the result of `call`, retrying while it raises ServiceUnavailable.
 
         `pending` names the operation in the not-ready reason, `operation` in the metric. The
-        call must be idempotent. Any other error is raised at once.
+        call must be idempotent. Any other error is raised without a retry.
         """
         with self._stall_detector.attempt(pending):
             for pause in pauses():

@@ -19,7 +19,7 @@ class ShardBatch(NamedTuple):
     """The first sequence of the stream that the sender does not know to be processed."""
     buffer: bytes
     exclusive: bool = False
-    """The batch may kill the shard, so the shard must process nothing else beside it."""
+    """The batch may kill the shard, so the shard must process nothing else at the same time."""
 
 
 class Shard(Protocol):
@@ -27,7 +27,7 @@ class Shard(Protocol):
 
     async def process(self, batches: Sequence[ShardBatch]) -> None:
         """Return when all effects of these batches are committed and published (D2). Without
-        batches, return at once if the shard can process any.
+        batches, return immediately if the shard is ready.
 
         Raises OutOfSequence if a batch is not the next of its stream, ShardDied if the shard's
         process failed while it had the batches, or another RetryableError; the caller must

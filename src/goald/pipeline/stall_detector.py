@@ -27,7 +27,7 @@ def first_reason(*sources: ReadinessSource) -> str | None:
 class StallDetector:
     """Records since when each operation has been attempted without success.
 
-    An operation that keeps failing and one that hangs are reported alike (D6).
+    Repeated failures and a hang are reported alike (D6).
     """
 
     def __init__(self, clock: Clock) -> None:

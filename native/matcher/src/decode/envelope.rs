@@ -1,4 +1,4 @@
-//! The pass over an event: checks everything and records the spans of the known fields.
+//! Validates a whole event in one pass and records the spans of the known fields.
 
 use super::keys::Keys;
 use super::value::{Kind, Reader, Span};

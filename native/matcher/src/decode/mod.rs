@@ -23,7 +23,7 @@ use crate::wire::Encoding;
 /// limit on times in the future.
 ///
 /// The event borrows from `bytes`; only JSON text with escapes and the list of line items are
-/// allocated. Returns the first error. Never panics, whatever the bytes.
+/// allocated. Returns the first error. Never panics, on any input.
 pub fn decode(bytes: &[u8], now_us: i64) -> Result<Event<'_>, Reject> {
     match Encoding::of(bytes)? {
         Encoding::MessagePack => fact::read(msgpack::Reader::new(bytes)?, now_us),

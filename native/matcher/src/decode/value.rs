@@ -1,4 +1,4 @@
-//! What both encodings have in common: the reader, and spans of values that stay in place.
+//! Shared by both encodings: the reader, and spans of values that are not copied.
 
 use std::borrow::Cow;
 

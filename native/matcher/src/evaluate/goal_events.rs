@@ -1,11 +1,11 @@
-//! Events that a goal can listen to, each in a buffer of its own. The shard holds them back
-//! while it waits for enrollments that arrive later (E7).
+//! Events that a goal can listen to, each in a separate buffer. The shard keeps them until
+//! enrollments that arrive later can be matched (E7).
 
 use crate::buffer::{BufferError, BufferReader, BufferWriter};
 use crate::config::GoalType;
 use crate::decode::decode;
 
-/// An event of a type that goals can listen to, alone in a buffer.
+/// An event of a type that goals can listen to, in a separate buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoalEvent {
     pub tenant_id: String,

@@ -60,7 +60,7 @@ struct Located {
     contact: Option<u32>,
 }
 
-/// What is known about an enrollment id.
+/// The index or batch entry that owns an enrollment id.
 enum KnownId {
     /// The index has it, under the same contact and workflow.
     Indexed(u32),

@@ -1,4 +1,4 @@
-//! What an event does to one enrollment (E2 to E4).
+//! The effect of an event on one enrollment (E2 to E4).
 
 use uuid::Uuid;
 

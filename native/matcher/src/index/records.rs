@@ -14,7 +14,7 @@ pub struct Contact {
     pub first: u32,
 }
 
-/// Aligned so that each lies within one cache line.
+/// Aligned so that a record never spans two cache lines.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(32))]
 pub struct Enrollment {

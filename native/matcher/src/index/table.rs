@@ -71,7 +71,7 @@ impl Table {
                 break;
             }
             let home = self.home(hash_of(self.number(word)));
-            // It can move back unless its home lies between the hole and its bucket.
+            // It can move to the hole unless its home is after the hole, up to its bucket.
             let mask = self.buckets.len() - 1;
             if bucket.wrapping_sub(home) & mask >= bucket.wrapping_sub(hole) & mask {
                 self.buckets[hole] = word;

@@ -39,8 +39,8 @@ impl std::error::Error for BodyError {}
 /// The events of a body, as slices of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Body<'b> {
-    One(&'b [u8]),
-    Many(Vec<&'b [u8]>),
+    Object(&'b [u8]),
+    List(Vec<&'b [u8]>),
 }
 
 impl<'b> Body<'b> {
@@ -49,8 +49,8 @@ impl<'b> Body<'b> {
     pub fn split(bytes: &'b [u8]) -> Result<Self, BodyError> {
         let mut splitter = Splitter(Cursor::new(bytes));
         match splitter.0.token() {
-            Some(b'{') => Ok(Body::One(bytes[splitter.0.at..].trim_ascii_end())),
-            Some(b'[') => splitter.list().map(Body::Many),
+            Some(b'{') => Ok(Body::Object(bytes[splitter.0.at..].trim_ascii_end())),
+            Some(b'[') => splitter.list().map(Body::List),
             _ => Err(BodyError::NotEvents),
         }
     }
@@ -151,8 +151,8 @@ mod tests {
 
     fn many(body: &str) -> Result<Vec<String>, BodyError> {
         match Body::split(body.as_bytes())? {
-            Body::One(_) => panic!("{body} must be a list"),
-            Body::Many(items) => {
+            Body::Object(_) => panic!("{body} must be a list"),
+            Body::List(items) => {
                 let text = |item: &&[u8]| String::from_utf8(item.to_vec()).unwrap();
                 Ok(items.iter().map(text).collect())
             }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn an_object_is_the_whole_body_without_surrounding_whitespace() {
         let body = Body::split(b"\r\n {\"a\": 1} \n");
-        assert_eq!(body, Ok(Body::One(b"{\"a\": 1}")));
+        assert_eq!(body, Ok(Body::Object(b"{\"a\": 1}")));
     }
 
     #[test]

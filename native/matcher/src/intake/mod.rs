@@ -51,8 +51,8 @@ pub struct Intake<'b> {
 /// more.
 pub fn intake<'b>(body: &'b [u8], tenant: &str, now_us: i64) -> Result<Intake<'b>, BodyError> {
     let (is_list, events) = match Body::split(body)? {
-        Body::One(event) => (false, vec![event]),
-        Body::Many(events) => (true, events),
+        Body::Object(event) => (false, vec![event]),
+        Body::List(events) => (true, events),
     };
     let mut intake = Intake {
         is_list,

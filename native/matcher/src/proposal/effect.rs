@@ -119,7 +119,7 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// Whether a row is to be inserted; if not, an active row is to be updated.
+    /// True: the commit inserts a row. False: it updates an active row.
     pub fn is_new(&self) -> bool {
         self.record.is_none()
     }

@@ -1,6 +1,6 @@
 //! Routing: finds the slot of an event in its raw bytes and packs the entries for each shard.
 //!
-//! Routing checks only what it needs to find the two ids. The shard decodes the event and
+//! Routing reads no further than it needs to find the two ids. The shard decodes the event and
 //! rejects it if anything else is wrong. For every event that `decode` accepts, `routing_key`
 //! finds the same ids.
 

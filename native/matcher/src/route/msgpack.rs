@@ -29,7 +29,7 @@ pub(super) fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> 
     Err(Reject::of(missing, Reason::Missing))
 }
 
-/// What follows a marker.
+/// The content that follows a marker.
 enum Content {
     Bytes(usize),
     Values(usize),

@@ -69,7 +69,7 @@ fn unicode(bytes: &[u8], at: usize) -> Result<(char, usize), Reason> {
     if let Some(character) = char::from_u32(unit) {
         return Ok((character, at + 4));
     }
-    // A surrogate must be a high one that is followed by a low one.
+    // Surrogates must be pairs: a high surrogate followed by a low surrogate.
     if unit >= 0xdc00 || bytes.get(at + 4..at + 6) != Some(b"\\u") {
         return Err(Reason::LoneSurrogate);
     }

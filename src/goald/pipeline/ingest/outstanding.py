@@ -28,7 +28,7 @@ class QueuedBatch:
 
 
 class Outstanding:
-    """Numbers the batches of each stream, and knows which are to be sent again after a failure."""
+    """Numbers the batches of each stream, and keeps them until the shard has processed them."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, int], count[int]] = {}

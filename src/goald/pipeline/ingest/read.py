@@ -39,9 +39,9 @@ class StreamReader:
         Does not wait.
 
         Raises LeaseLost if another consumer holds the stream (D3), ServerReplaced if Redis was
-        replaced or lost data (D10), and ServiceUnavailable if Redis is away or the entries did
-        not arrive in time. After the latter, the next read requests half as many entries;
-        otherwise a stream of large entries would never be read.
+        replaced or lost data (D10), and ServiceUnavailable if Redis is unavailable or the
+        entries did not arrive in time. After the latter, the next read requests half as many
+        entries; otherwise a stream of large entries would never be read.
         """
         try:
             entries = await self._stream.read(self._position, count or self._count())
@@ -66,7 +66,7 @@ class StreamReader:
         return len(entries) >= self._count() // 2
 
     def learn(self, entries: int, size: int) -> None:
-        """Update the estimated entry size from a batch: upwards at once, downwards slowly."""
+        """Update the estimated entry size from a batch: upwards immediately, downwards slowly."""
         if entries:
             observed = size / entries
             self._entry_bytes = max(observed, 0.9 * self._entry_bytes + 0.1 * observed)

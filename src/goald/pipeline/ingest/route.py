@@ -26,9 +26,9 @@ class RoutedBatch:
     """Bytes of both."""
 
     @classmethod
-    def dead(cls, letter: DeadLetter) -> Self:
+    def dead(cls, dead_letter: DeadLetter) -> Self:
         """A batch of one entry that is dead-lettered instead of routed."""
-        return cls(buffers=[], dead_letters=[letter], size=len(letter.event))
+        return cls(buffers=[], dead_letters=[dead_letter], size=len(dead_letter.event))
 
 
 class Router:

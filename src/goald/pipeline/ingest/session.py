@@ -32,8 +32,8 @@ CHECK_SECONDS = 1.0
 
 
 class StreamSession:
-    """One stream under one lease. Every call is retried while Redis is away (D6), and raises
-    LeaseLost or ServerReplaced, which end `run` or claim the stream again."""
+    """One stream under one lease. Every call is retried while Redis is unavailable (D6).
+    LeaseLost ends `run`; after ServerReplaced, `run` claims the stream again."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class StreamSession:
         events clears the count of starts, so that its end is not taken for a crash (D4).
         """
         try:
-            while await self._is_replaced(follow, await self._claim()):
+            while await self._is_replaced(follow, await self._claim_stream()):
                 log.warning("%s: reading again from the acknowledged position", self.name)
         except BaseException as error:
             if is_infrastructure_failure(error):
@@ -88,7 +88,7 @@ class StreamSession:
             pass
         return is_replaced
 
-    async def _claim(self) -> CrashLoopGuard:
+    async def _claim_stream(self) -> CrashLoopGuard:
         """Fence out earlier holders, count this start, and seek to the acknowledged position."""
         retry = self._context.retry
         for pause in pauses():

@@ -1,11 +1,11 @@
-"""Bounds in bytes what a consumer has read and not yet acknowledged."""
+"""Bounds the bytes that a consumer has read and not yet acknowledged."""
 
 import asyncio
 
 from prometheus_client import Gauge
 
 BATCH_BYTES = 4_096
-"""What a batch costs besides its entries. It also bounds the number of batches."""
+"""The overhead of a batch, added to the size of its entries. Also bounds the number of batches."""
 
 
 class InFlightWindow:

@@ -1,5 +1,5 @@
 """Publish: turns outbox rows into stream entries after the commit and before the acknowledgement,
-and publishes what a crash left unpublished."""
+and publishes the rows that a crash left unpublished."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ DELETE_SECONDS = 60.0
 
 
 class OutboxPublisher:
-    """Publishes what a shard commits, and marks it as published shortly afterwards.
+    """Publishes a shard's committed messages, and marks them as published shortly afterwards.
 
     After a crash in between, the messages are published again under the same ids.
     """
@@ -64,14 +64,14 @@ class OutboxPublisher:
         self._publishing.update(row.number for row in rows)
 
     async def publish(
-        self, rows: Sequence[StoredMessage], letters: Sequence[DeadLetter] = ()
+        self, rows: Sequence[StoredMessage], dead_letters: Sequence[DeadLetter] = ()
     ) -> None:
-        """Return when Redis has accepted every message. Retried while Redis is away."""
+        """Return when Redis has accepted every message. Retried while Redis is unavailable."""
         numbers = {row.number for row in rows}
         self._publishing |= numbers
         try:
-            if letters:
-                await self._sender.dead_letter(letters)
+            if dead_letters:
+                await self._sender.dead_letter(dead_letters)
             if rows:
                 await self._sender.send(rows, self._to_mark.extend)
         finally:
@@ -79,16 +79,16 @@ class OutboxPublisher:
         self._context.metrics.exits.inc(
             sum(row.message.stream == OutboundStream.EXITS for row in rows)
         )
-        self._context.metrics.rejected.inc(len(letters))
+        self._context.metrics.rejected.inc(len(dead_letters))
 
     async def recognise(self) -> None:
-        """Check whether Redis and Postgres are those that the slots were published with. Must be
-        called before the first publication; if they are not, `run` publishes again (D10)."""
+        """Check whether Redis and Postgres are the servers of the slots' last publication. Must
+        be called before the first publication; if they are not, `run` publishes again (D10)."""
         await self._republisher.recognise()
 
     async def publish_backlog(self) -> None:
-        """Publish what was committed and never marked, by an earlier holder or by a change of
-        the configuration. On return, everything committed before the call is published, or is
+        """Publish rows that an earlier holder or a change of the configuration committed and
+        never marked. On return, everything committed before the call is published, or is
         being published by a concurrent call of `publish`."""
         after = 0
         async with self._publishing_backlog:
@@ -105,8 +105,8 @@ class OutboxPublisher:
         return [(row, row.number not in handled) for row in rows]
 
     async def run(self) -> None:
-        """Mark, publish the backlog, delete old rows, and publish again what is due, until
-        cancelled. Raises LeaseLost or ServerReplaced, in an ExceptionGroup."""
+        """Mark, publish the backlog, delete old rows and republish when due, until cancelled.
+        Raises LeaseLost or ServerReplaced, in an ExceptionGroup."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._maintain())
             tasks.create_task(self._republisher.run())

@@ -16,7 +16,7 @@ from goald.ports.outbox import Outbox
 CHECK_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 64.0
 MAX_EXIT_AGE_SECONDS = 86_400.0
-"""An exit older than this is not published again, because nobody is expected to acknowledge it."""
+"""An exit older than this is not published again, because no acknowledgement is expected."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -33,10 +33,10 @@ class _Republish:
 class Republisher:
     """Detects that Redis or Postgres was replaced, and publishes messages again.
 
-    Redis itself records which servers hold what a slot range has published, so that the next
+    Redis itself records the servers that a slot range has published to, so that the next
     holder of the slots recognises a replaced server. While messages are sent again, the record
-    is a token instead of the servers' names. So no holder takes an unfinished republication for
-    a finished one, and a second loss during it is noticed.
+    is a token instead of the servers' names. So a holder never mistakes an unfinished
+    republication for a finished one, and notices a second loss during it.
     """
 
     def __init__(
@@ -76,8 +76,7 @@ class Republisher:
             self._pending = await self._begin(name)
 
     async def run(self) -> None:
-        """Every CHECK_SECONDS, identify the servers and publish again what is due, until
-        cancelled."""
+        """Every CHECK_SECONDS, identify the servers and republish when due, until cancelled."""
         while True:
             try:
                 name = await self._identify()

@@ -17,11 +17,11 @@ PUBLISH = "Redis: publish"
 
 
 class Sender:
-    """Sends messages, and retries while Redis is away.
+    """Sends messages, and retries while Redis is unavailable.
 
     Each chunk also writes the watermark of the slot range and returns the previous one. If that
     is lower than the watermark this sender wrote, Redis has lost data (D10). Between two chunks,
-    the sender knows of each message whether Redis has accepted it.
+    it is certain which messages Redis has accepted.
     """
 
     def __init__(self, context: ShardContext, outbound: Outbound, slots: SlotRange) -> None:
@@ -51,9 +51,9 @@ class Sender:
         for chunk in _chunks(rows):
             await self._context.retry(PUBLISH, "publish", partial(self._resend, chunk))
 
-    async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
+    async def dead_letter(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Return when Redis has accepted every dead letter."""
-        call = partial(self._outbound.dead_letter, letters)
+        call = partial(self._outbound.dead_letter, dead_letters)
         await self._context.retry(PUBLISH, "dead_letter", call)
         self._context.fail_point(FailPoint.GROUP_DEAD_LETTERED)
 

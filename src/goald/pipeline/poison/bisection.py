@@ -1,4 +1,4 @@
-"""Bisection: finds what Postgres refuses in a group, by halving it (D4)."""
+"""Bisection: finds the events that Postgres refuses in a group, by halving it (D4)."""
 
 from collections.abc import Iterable, Iterator
 from typing import Generic, Protocol, Self, TypeVar
@@ -16,11 +16,11 @@ S = TypeVar("S", bound=Divisible)
 
 
 class Bisection(Generic[G, S]):
-    """What of a group (G) is left to evaluate, and what of its evaluation (S) to commit.
+    """The remaining groups (G) to evaluate, and the remaining slices (S) to commit.
 
     Iteration yields the next group to evaluate. While one group's slices are iterated, the
-    caller may divide what was refused, or repeat the group; iteration then continues with the
-    result. Order is kept throughout.
+    caller may divide a refused slice, or repeat the group; iteration then continues with the
+    result. The order of the events never changes.
     """
 
     def __init__(self, group: G) -> None:

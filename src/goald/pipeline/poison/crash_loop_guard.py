@@ -17,8 +17,8 @@ class CrashLoopGuard:
 
     A consumer that dies loses its memory, so Redis keeps the counts: how often a consumer
     started at the same position, and then the attempts of a single entry, each counted before
-    it is made. The count is cleared once the consumer has survived the entry, so a count of
-    MAX_ATTEMPTS means that many deaths.
+    it is made. The count is cleared if the consumer stays alive, so a count of MAX_ATTEMPTS
+    means that many deaths.
     """
 
     def __init__(self, context: ConsumerContext, stream: EventStream, start: ReaderStart) -> None:
@@ -33,7 +33,8 @@ class CrashLoopGuard:
         return self._remaining > 0
 
     async def count_attempt(self, entry: RawEntry) -> DeadLetter | None:
-        """Count an attempt of an isolated entry before it is made. Retried while Redis is away.
+        """Count an attempt of an isolated entry before it is made. Retried while Redis is
+        unavailable.
 
         Returns a dead letter if the entry was attempted MAX_ATTEMPTS times before; then it must
         not be delivered again.
@@ -55,7 +56,7 @@ class CrashLoopGuard:
         )
 
     async def clear_attempts(self) -> None:
-        """Clear the count: the consumer survived the entry, or dead-lettered it."""
+        """Clear the count: the entry is safe, or dead-lettered."""
         await self._context.retry(
             "Redis: clear attempts", "clear_attempts", self._stream.clear_attempts
         )

@@ -11,7 +11,7 @@ from goald.ports.outbound import DeadLetter, Outbound
 
 
 class DeadLetters:
-    """Where a consumer puts events that cannot be routed or processed."""
+    """Dead-letters the events of a consumer that cannot be routed or processed."""
 
     def __init__(
         self, context: ConsumerContext, outbound: Outbound, breaker: CircuitBreaker
@@ -20,10 +20,10 @@ class DeadLetters:
         self._context = context
         self._outbound = outbound
 
-    async def write(self, letters: Sequence[DeadLetter]) -> None:
+    async def write(self, rejected: Sequence[DeadLetter]) -> None:
         """Append to `goald:dead`. Retried until Redis accepts all of them."""
         await self._context.retry(
-            "Redis: dead-letter", "dead_letter", partial(self._outbound.dead_letter, letters)
+            "Redis: dead-letter", "dead_letter", partial(self._outbound.dead_letter, rejected)
         )
         self._context.fail_point(FailPoint.REJECTS_DEAD_LETTERED)
 
@@ -31,6 +31,6 @@ class DeadLetters:
         """Dead-letter a batch of one event that was attempted MAX_ATTEMPTS times. Raises
         BreakerOpen, without dead-lettering it, if too many events in a row failed."""
         self.breaker.record_failure(tenant_of(buffer))
-        letters = dead_letters(stream, buffer)
-        await self.write(letters)
-        self._context.metrics.poison_events.inc(len(letters))
+        poison = dead_letters(stream, buffer)
+        await self.write(poison)
+        self._context.metrics.poison_events.inc(len(poison))

@@ -13,7 +13,7 @@ from goald.pipeline.shard_batch import ShardBatch
 
 
 class Admission:
-    """Stands between the consumers that send batches and the loop that processes groups."""
+    """Orders the batches that consumers send, and queues them for processing in groups."""
 
     def __init__(self, context: ShardContext, breaker: CircuitBreaker, *, group_bytes: int) -> None:
         """`group_bytes` bounds the size of a group."""

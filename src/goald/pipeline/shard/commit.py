@@ -1,7 +1,7 @@
 """Commit: makes a slice of a group's proposal durable in one transaction, under the lease.
 
-Transactions are bounded whatever an event matches: a single event can end 20,000 enrollments,
-each with a copy of its payload.
+Slices bound the size of a transaction: a single event can end 20,000 enrollments, each with a copy
+of its payload.
 """
 
 from goald import _native

@@ -59,9 +59,9 @@ class GroupCommitter:
     async def reload(self, operation: str, group: Group, pause: float) -> None:
         """Load the contacts of a group from Postgres again, after a pause in seconds.
 
-        What an unknown commit wrote is published before anything else, because no one else
-        knows that it belongs to this group (D2). `operation` is the metric's label. Retried
-        while a server is away; raises LeaseLost.
+        If the outcome of a commit is unknown, its messages are published before this returns,
+        because no other process knows that they belong to this group (D2). `operation` is the
+        metric's label. Retried while a server is unavailable; raises LeaseLost.
         """
         context = self._context
         context.metrics.retries.labels(operation).inc()

@@ -17,7 +17,7 @@ class Group:
 
     batches: Sequence[ShardBatch]
     futures: "Sequence[asyncio.Future[None]]"
-    """One for each batch; none if nobody waits for the group."""
+    """One for each batch; empty if no caller waits for the group."""
 
     @property
     def buffers(self) -> list[bytes]:
@@ -36,7 +36,7 @@ class Group:
         ]
 
     def halves(self) -> "tuple[Group, Group] | None":
-        """Return its entries in two groups, in order, that nobody waits for. None if it is a
+        """Return two groups of its entries, in order and without futures. None if it is a
         single entry."""
         middle = len(self.batches) // 2
         if middle > 0:
@@ -64,7 +64,7 @@ class Group:
 
 
 class Inbox:
-    """Batches waiting to be processed. Bounded by what the consumers may have in flight."""
+    """Batches waiting to be processed. Bounded by the in-flight windows of the consumers."""
 
     def __init__(self, group_bytes: int) -> None:
         self._group_bytes = group_bytes

@@ -17,7 +17,7 @@ from goald.ports.outbound import DeadLetter
 
 @dataclass(frozen=True, slots=True)
 class CommittedSlice:
-    """A slice that is committed and applied to memory, and what of it is to be published."""
+    """A slice that is committed and applied to memory, and its messages to publish."""
 
     proposal: _native.Proposal
     committed: Committed
@@ -27,7 +27,7 @@ class CommittedSlice:
 
 
 class GroupProgress:
-    """What of one group is left to evaluate, and what of its evaluation is left to commit."""
+    """The remaining evaluations of a group, and the remaining slices to commit."""
 
     def __init__(self, group: Group, evaluator: Evaluator, breaker: CircuitBreaker) -> None:
         self._group = group
@@ -39,10 +39,10 @@ class GroupProgress:
         self._pauses = pauses()
 
     def __iter__(self) -> Iterator[Group]:
-        """Yield what to evaluate next: first the whole group; after a failure, what is left."""
-        for part in self._bisection:
-            self._current, self._refused = part, None
-            yield part
+        """Yield the next group to evaluate: first the whole group; after a failure, the rest."""
+        for group in self._bisection:
+            self._current, self._refused = group, None
+            yield group
 
     def slices(self, proposal: _native.Proposal) -> Iterator[_native.Proposal]:
         """Yield the slices of the current evaluation, as long as it stays valid."""
@@ -63,20 +63,20 @@ class GroupProgress:
         return next(self._pauses)
 
     def conclude(self, proposal: _native.Proposal, committed: Committed) -> CommittedSlice:
-        """Return what is to be published of a slice that is committed and applied.
+        """Return the messages to publish for a slice that is committed and applied.
 
         If the circuit breaker opens, the slice's messages are published all the same, but it
         has no dead letters, and the group is never done.
         """
-        letters = self._current.rejected(proposal, committed.conflicts)
+        dead_letters = self._current.rejected(proposal, committed.conflicts)
         if self._bisection.is_last_slice:
             try:
-                letters += self._judge(proposal)
+                dead_letters += self._judge(proposal)
             except BreakerOpen:
                 return CommittedSlice(proposal, committed, [], None)
-            self._part_finished()
+            self._on_current_committed()
         done = self._group if self._bisection.is_finished else None
-        return CommittedSlice(proposal, committed, letters, done)
+        return CommittedSlice(proposal, committed, dead_letters, done)
 
     def _judge(self, proposal: _native.Proposal) -> list[DeadLetter]:
         """Return the dead letter of an event that Postgres refused, and update the breaker.
@@ -89,5 +89,5 @@ class GroupProgress:
             self._breaker.record_success()
         return []
 
-    def _part_finished(self) -> None:
-        """Called when the last slice of the current part of the group is committed."""
+    def _on_current_committed(self) -> None:
+        """Called when the last slice of the group yielded last is committed."""
