@@ -44,7 +44,7 @@ class Replayed:
     """Ids that `goald:dead` does not hold."""
 
 
-class DeadLetters:
+class DeadLetterService:
     """The dead letters of one goald. Every method may raise ServiceUnavailable."""
 
     def __init__(self, store: DeadLetterStore) -> None:
@@ -91,8 +91,8 @@ class DeadLetters:
         return Replayed(count, not_found)
 
     async def replay_all(self) -> int:
-        """Replay the dead letters that exist now, each once, and return their number. One that
-        another process deletes meanwhile is skipped."""
+        """Replay the dead letters that exist now, each once, and return their number. Skips dead
+        letters that another process deletes meanwhile."""
         return (await self.replay(await self._ids())).count
 
     async def purge(self, *, limit: int | None = None, older_than_us: int | None = None) -> int:

@@ -14,7 +14,7 @@ from goald.adapters.redis.stream_admin import RedisStreamAdmin
 if TYPE_CHECKING:
     from goald.client import TailedEntry
     from goald.domain.audit.log import LogChunk
-    from goald.operations.dead_letters import DeadLetters
+    from goald.operations.dead_letters import DeadLetterService
     from goald.operations.replay.event_file import BadLine
     from goald.operations.replay.replay import Replay, ReplayProgress
     from goald.operations.send import EventSender
@@ -26,13 +26,13 @@ REPLAY_PATIENCE_S = 30.0
 
 
 @asynccontextmanager
-async def dead_letters(redis_url: str) -> AsyncIterator["DeadLetters"]:
+async def dead_letters(redis_url: str) -> AsyncIterator["DeadLetterService"]:
     """The dead letters in this Redis."""
     from goald.adapters.redis.dead_letters.store import RedisDeadLetterStore
-    from goald.operations.dead_letters import DeadLetters
+    from goald.operations.dead_letters import DeadLetterService
 
     async with _client(redis_url) as client:
-        yield DeadLetters(RedisDeadLetterStore(client))
+        yield DeadLetterService(RedisDeadLetterStore(client))
 
 
 @asynccontextmanager
