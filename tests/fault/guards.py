@@ -81,9 +81,9 @@ GUARDS = (
             ),
             Edit(
                 "src/goald/adapters/redis/events/guarded.py",
-                "                if held != mine:\n                    raise",
-                "                mine = held or mine\n"
-                "                if held != mine:\n                    raise",
+                "                if current != expected:\n                    raise",
+                "                expected = current or expected\n"
+                "                if current != expected:\n                    raise",
             ),
         ),
         (STREAM,),

@@ -24,7 +24,7 @@ delivered again. A crash after the body and before the acknowledgement repeats t
 body must be idempotent: ending an enrollment that has ended already must do nothing.
 
 A consumer group receives the exits of all tenants, and its members share them. Use one group name
-for each application. An application that handles some tenants only has a group of its own and
+for each application. An application that handles only some tenants uses a separate group and
 skips the other tenants' exits; other groups still receive them.
 
 All calls are for asyncio and do not block the event loop. `ServiceUnavailable` means that Redis

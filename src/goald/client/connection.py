@@ -30,7 +30,7 @@ def own_connection(redis: str | Connection) -> Connection:
     """A Redis client that the caller closes with `aclose`. Does not connect.
 
     `redis`: a URL, or a client whose address and settings are copied; that client is not
-    changed. Replies are bytes in RESP 2, whatever the given client uses.
+    changed. Replies are bytes in RESP 2, regardless of the given client's settings.
 
     The client sets no timeout, because redis-py's timeout loses cancellations under
     Python 3.11 (`asyncio.wait_for`). Calls use `asyncio.timeout(TIMEOUT_S)` instead.

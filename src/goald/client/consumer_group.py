@@ -73,7 +73,7 @@ class ConsumerGroup:
             entries = await self._read(self._own_after, block_ms=None)
             self._own_after = entries[-1].id if entries else None
             return entries
-        claimed = await self._claim()
+        claimed = await self._claim_idle()
         return claimed + await self._read(b">", block_ms=None if claimed else _BLOCK_MS)
 
     def restart(self) -> None:
@@ -125,7 +125,7 @@ class ConsumerGroup:
             return []
         return _entries(reply[0][1]) if reply else []
 
-    async def _claim(self) -> list[Entry]:
+    async def _claim_idle(self) -> list[Entry]:
         """A page of entries that other members have held for too long. Checked periodically."""
         now = asyncio.get_running_loop().time()
         if now < self._claim_at:

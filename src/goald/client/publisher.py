@@ -33,9 +33,9 @@ for i = 3, #ARGV do
 end
 return #ARGV - 2
 """
-"""Appends one stream's events of a batch, if the number of streams is still the one that they
-were routed by and no change of it is announced. Otherwise appends nothing and returns that
-number and the announced one. A missing number, as after a loss of Redis data, is no difference.
+"""Appends the events of a batch to one stream, if the stream count is still ARGV[1] and no change
+is pending. Otherwise appends nothing and returns the stored count and the pending one. A missing
+count, as after a loss of Redis data, is not a difference.
 
 Stops at the first error and returns it without the prefix of Redis 6.2, so that redis-py
 recognises its type. One reply for all events of a stream doubles the throughput."""
@@ -229,10 +229,10 @@ class Publisher:
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
-        current, announced = next(reply for reply in replies if not isinstance(reply, int))
-        if announced is not None:
+        current, pending = next(reply for reply in replies if not isinstance(reply, int))
+        if pending is not None:
             raise _CountChanging(
-                f"the number of event streams is being changed to {announced.decode()}"
+                f"the number of event streams is being changed to {pending.decode()}"
             )
         self._streams = int(current)
 

@@ -19,8 +19,8 @@ class EventSender:
         self._effect = effect
 
     async def send(self, event: Mapping[str, Any]) -> EventEffect:
-        """Send the event and return when Redis has stored it; the result knows where it is and
-        what it causes. Raises ServiceUnavailable."""
+        """Send the event and return when Redis has stored it. The result finds the position
+        and the effects of the event. Raises ServiceUnavailable."""
         await self._effect.begin(await self._stream_of(event))
         async with self._publisher:
             await self._publisher.publish(event)

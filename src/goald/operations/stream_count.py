@@ -44,7 +44,7 @@ class StreamCount:
         read = {event_stream(partition) for partition in range(count)}
         return StreamsOverview(
             count=count,
-            changing_to=await self._admin.announced_count(),
+            changing_to=await self._admin.pending_count(),
             streams=depths,
             unread=[depth.name for depth in depths if depth.name not in read],
         )
@@ -62,12 +62,12 @@ class StreamCount:
         if before == count:
             await self._admin.store_count(count)  # A default becomes permanent.
             return before
-        await self._admin.announce_change(count)
+        await self._admin.begin_change(count)
         try:
             await self._drain_and_change(before, count, timeout_s, waiting)
         finally:
-            with contextlib.suppress(ServiceUnavailable):  # The announcement expires by itself.
-                await self._admin.withdraw_change(count)
+            with contextlib.suppress(ServiceUnavailable):  # The pending change expires.
+                await self._admin.cancel_change(count)
         return before
 
     async def _drain_and_change(
@@ -90,7 +90,7 @@ class StreamCount:
                 reported_at = time.monotonic()
                 waiting(sum(unacknowledged.values()))
             await asyncio.sleep(POLL_SECONDS)
-            await self._admin.announce_change(count)
+            await self._admin.begin_change(count)
 
     async def _unacknowledged(self, count: int) -> dict[str, int]:
         lag = await self._admin.lag()

@@ -1,4 +1,4 @@
-"""What one commit writes: columns of plain values, which every shard store encodes itself.
+"""The rows that one commit writes, as columns of plain values that each shard store encodes.
 
 All columns of one dataclass have the same length; row i of each belongs together. Times are
 microseconds since the Unix epoch.
@@ -79,7 +79,8 @@ class Acknowledgement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one commit writes. Rows that name an effect are written only if it took effect."""
+    """The rows that one commit writes. Rows that belong to an effect are written only if it takes
+    effect."""
 
     effects: EffectColumns
     achievements: AchievementColumns

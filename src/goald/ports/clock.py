@@ -13,5 +13,5 @@ class Clock(Protocol):
         """Seconds on a clock that never goes back, for durations and deadlines."""
 
     async def sleep(self, seconds: float) -> None:
-        """Return after this time; at once, after a turn of the event loop, if it is not
+        """Return after this time, or after one iteration of the event loop if it is not
         positive."""

@@ -13,8 +13,8 @@ class ControlStream(Protocol):
         """Block until something was published since the last call returned, or for at most
         `seconds`. Nothing published between two calls is missed.
 
-        The first call, and the first call after an error, return at once: the caller must look
-        for earlier changes by other means.
+        The first call, and the first call after an error, return immediately. The caller must
+        then read the configuration, because earlier messages may be missed.
         """
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ of the server's reply, so that it creates no object for each entry."""
 
 
 class ReaderStart(NamedTuple):
-    """What is recorded about the readers of a stream at its acknowledged position."""
+    """The record of the readers of a stream at its acknowledged position."""
 
     starts: int
     """How many readers have started at this position, including this one."""
@@ -31,7 +31,7 @@ class EventStream(Protocol):
 
     Methods marked "fenced" check the epoch atomically with their effect. They raise LeaseLost,
     with nothing done, if a later epoch has fenced the stream. They raise ServerReplaced if the
-    stream is not the one that was fenced: Redis was replaced or lost data, or the group was
+    stream is another than the fenced one: Redis was replaced or lost data, or the group was
     removed or moved (D10). After ServerReplaced, call `fence` again with the same lease, and
     read from the position that it returns.
     """
@@ -44,7 +44,7 @@ class EventStream(Protocol):
         """The epoch that last fenced the stream; 0 if there is none. Not fenced."""
 
     async def fence(self, lease: StreamLease) -> bytes:
-        """Make the lease's epoch the only one that may read, and create the group if needed.
+        """Allow only the lease's epoch to read, and create the group if needed.
 
         Returns the id of the last acknowledged entry, `b"0-0"` if there is none. Repeating the
         call is harmless. Raises LeaseLost if a later epoch has fenced the stream.

@@ -44,8 +44,7 @@ class PublishedWatermark:
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """Which server holds the outbound streams, and what it has recorded for a range of slots
-    (D10)."""
+    """The server that holds the outbound streams, and its record for a range of slots (D10)."""
 
     run_id: str
     """Identifies this run of the server; empty if the server does not say."""
@@ -69,7 +68,7 @@ class Outbound(Protocol):
         may be appended; send all of them again.
         """
 
-    async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
+    async def dead_letter(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Append dead letters. Returns and fails as `publish` does."""
 
     async def server_identity(self, slots: SlotRange) -> ServerIdentity:

@@ -14,7 +14,7 @@ class ServerCheck:
     """None if the server does not report it."""
     found: str
     advice: str
-    """What to do, or "" if nothing."""
+    """The recommended action; empty if there is none."""
 
 
 class ServerInspector(Protocol):

@@ -1,4 +1,4 @@
-"""The event streams as a whole: their number, their lag, and what is acknowledged."""
+"""The event streams as a whole: their number, their lag, and acknowledgements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StreamDepth:
-    """How much is in one event stream."""
+    """The number of entries in one event stream."""
 
     name: str
     length: int
@@ -28,8 +28,8 @@ class StreamAdmin(Protocol):
     async def store_count(self, count: int) -> None:
         """Store the number if none is stored. Raises StreamCountMismatch if another is."""
 
-    async def announced_count(self) -> int | None:
-        """The number that a change in progress is about to set; None if there is no change."""
+    async def pending_count(self) -> int | None:
+        """The number that the pending change sets; None if no change is pending."""
 
     async def lag(self) -> Mapping[str, int]:
         """The lag of each event stream by name, and of streams beyond their number that still
@@ -42,13 +42,12 @@ class StreamAdmin(Protocol):
         """Whether goald has acknowledged this entry: everything that it causes is then published
         (D2)."""
 
-    async def announce_change(self, count: int) -> None:
-        """Announce for some seconds that the number is about to become `count`; producers wait
-        meanwhile. Repeat it to keep the announcement. Raises NotDrained if another change is
-        announced."""
+    async def begin_change(self, count: int) -> None:
+        """Make a change to `count` pending for some seconds; producers wait meanwhile. Call it
+        again to renew the pending change. Raises NotDrained if another change is pending."""
 
-    async def withdraw_change(self, count: int) -> None:
-        """End the announcement of `count`; producers continue."""
+    async def cancel_change(self, count: int) -> None:
+        """Cancel the pending change to `count`; producers continue."""
 
     async def change_count(self, before: int, count: int) -> bool:
         """Change the number from `before` to `count`, atomically, if every entry of the streams

@@ -1,4 +1,4 @@
-"""Idempotency keys in Redis: one request does it, every other hears of it (D1, D8)."""
+"""Idempotency keys in Redis: one request executes, the others get its response (D1, D8)."""
 
 import asyncio
 from collections import Counter
@@ -9,10 +9,10 @@ import pytest
 from redis.asyncio import Redis
 
 from goald.adapters.redis.idempotency import (
+    BYTES_PER_HOUR,
     IN_PROGRESS_S,
-    KEPT_IN_AN_HOUR,
     KEPT_S,
-    LARGEST_ANSWER,
+    LARGEST_RESPONSE,
     RedisIdempotency,
 )
 from goald.domain.errors import ServiceUnavailable
@@ -89,18 +89,18 @@ async def test_a_request_that_took_too_long_leaves_the_next_alone(
 
 async def test_a_large_answer_is_not_kept(keys: RedisIdempotency, redis: Any) -> None:
     await keys.begin("acme", "k", DIGEST)
-    await keys.end("acme", "k", DIGEST, StoredResponse(202, b"x" * (LARGEST_ANSWER + 1)))
+    await keys.end("acme", "k", DIGEST, StoredResponse(202, b"x" * (LARGEST_RESPONSE + 1)))
     assert await redis.keys("*") == []
     assert await keys.begin("acme", "k", DIGEST) is IdempotencyState.STARTED
 
 
 async def test_stored_responses_are_bounded(keys: RedisIdempotency, redis: Any) -> None:
-    largest = StoredResponse(202, b"x" * LARGEST_ANSWER)
-    for number in range(KEPT_IN_AN_HOUR // LARGEST_ANSWER + 100):
+    largest = StoredResponse(202, b"x" * LARGEST_RESPONSE)
+    for number in range(BYTES_PER_HOUR // LARGEST_RESPONSE + 100):
         await keys.begin("acme", f"k-{number}", DIGEST)
         await keys.end("acme", f"k-{number}", DIGEST, largest)
     stored = sum([await redis.strlen(name) for name in await redis.keys("*")])
-    assert KEPT_IN_AN_HOUR / 2 < stored < KEPT_IN_AN_HOUR
+    assert BYTES_PER_HOUR / 2 < stored < BYTES_PER_HOUR
     assert await keys.begin("acme", "k-0", DIGEST) == largest
     assert await keys.begin("acme", "k-1100", DIGEST) is IdempotencyState.STARTED
     await keys.begin("globex", "k", DIGEST)

@@ -132,13 +132,13 @@ async def test_producers_wait_while_the_number_is_being_changed(
     async with Publisher(any_redis_url, patience_s=0.3) as publisher:
         await publisher.publish(tag("ann", 0))
         await publisher.flush()
-        await count_change.announce(client, 6)
+        await count_change.begin(client, 6)
         await publisher.publish(tag("ann", 1))
         with pytest.raises(ServiceUnavailable, match="being changed to 6"):
             await publisher.flush()
         assert await client.exists(*map(event_stream, range(6))) == 1
         await client.set(STREAM_COUNT, 6)
-        await count_change.withdraw(client, 6)
+        await count_change.cancel(client, 6)
         await publisher.flush(patience_s=60)
     ((_, fields),) = await client.xrange(event_stream(partition_of("acme", "ann", 6)), "-", "+", 1)
     assert json.loads(fields[b"event"])["id"] in {"ann/0", "ann/1"}
@@ -151,7 +151,7 @@ async def test_the_api_says_come_again_while_the_number_is_being_changed(
     taken = [AcceptedEvent("ann", json.dumps(tag("ann", 0)).encode())]
     async with Publisher(any_redis_url) as publisher:
         publishing = TenantPublisher(publisher)
-        await count_change.announce(client, 8)
+        await count_change.begin(client, 8)
         for _ in range(2):
             with pytest.raises(ServiceUnavailable):
                 await publishing.publish("acme", taken)
@@ -165,8 +165,8 @@ async def test_the_api_says_come_again_while_the_number_is_being_changed(
 async def test_a_command_that_died_blocks_producers_for_a_bounded_time(
     any_redis_url: str, client: Any
 ) -> None:
-    await count_change.announce(client, 8)
-    assert 0 < await client.pttl(NEXT_STREAMS) <= count_change.ANNOUNCED_SECONDS * 1_000
+    await count_change.begin(client, 8)
+    assert 0 < await client.pttl(NEXT_STREAMS) <= count_change.PENDING_SECONDS * 1_000
     await client.pexpire(NEXT_STREAMS, 200)
     async with Publisher(any_redis_url) as publisher:
         await publisher.publish(tag("ann", 0))
@@ -209,11 +209,11 @@ async def test_the_number_stays_while_something_has_not_taken_effect(
 async def test_a_change_that_another_overtook_changes_nothing(client: Any) -> None:
     await client.set(STREAM_COUNT, 5)
     assert not await count_change.change(client, 4, 8)
-    await count_change.announce(client, 9)
+    await count_change.begin(client, 9)
     assert not await count_change.change(client, 5, 8)
     with pytest.raises(NotDrained, match="being changed to 9"):
-        await count_change.announce(client, 8)
-    await count_change.withdraw(client, 8)
+        await count_change.begin(client, 8)
+    await count_change.cancel(client, 8)
     assert await client.get(NEXT_STREAMS) == b"9"
     assert await client.get(STREAM_COUNT) == b"5"
 

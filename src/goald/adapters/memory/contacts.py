@@ -9,7 +9,8 @@ from goald.ports.contacts import ContactState
 
 
 class MemoryContacts:
-    """`ports.ContactReader` and `api.ports.Contacts`. At most so many enrollments are read."""
+    """`ports.ContactReader` and `api.ports.EnrollmentLookup`. Reads at most `most_active`
+    active and `most_ended` ended enrollments."""
 
     def __init__(
         self, database: MemoryDatabase, *, most_active: int = 1_000, most_ended: int = 100
@@ -32,9 +33,9 @@ class MemoryContacts:
             for _, workflow in sorted(self._tables.workflows, key=lambda row: row[0])
             if workflow["tenant_id"] == tenant
         }
-        wanted = sorted({row.workflow_id for row in newest} & known.keys())
+        active_ids = sorted({row.workflow_id for row in newest} & known.keys())
         return ContactState(
-            workflows=[known[workflow] for workflow in wanted],
+            workflows=[known[workflow_id] for workflow_id in active_ids],
             active=copy_binary(newest),
             ended=[_record(row) for row in ended[: self._most_ended]],
             truncated=len(newest) > self._most_active or len(ended) > self._most_ended,

@@ -1,4 +1,4 @@
-"""What Postgres holds for goald, in memory: the tables that stores in one process share."""
+"""goald's Postgres tables in memory, shared by the stores of one process."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -65,15 +65,15 @@ class OutboxEntry:
     created_at: float = 0.0
     published_at: float | None = None
     enrollment_id: str | None = None
-    """Of an exit that waits to be acknowledged."""
+    """The enrollment of an exit that awaits its acknowledgement."""
 
 
 @dataclass
 class MemoryDatabase:
-    """The tables. Whoever shares one shares its leases and rows."""
+    """The tables. Stores that share a database share its leases and rows."""
 
     name: str = "memory"
-    """Which database it is."""
+    """Identifies the database."""
     enrollments: dict[tuple[str, str], StoredEnrollment] = field(default_factory=dict)
     achievements: list[StoredAchievement] = field(default_factory=list)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
@@ -82,10 +82,10 @@ class MemoryDatabase:
     slot_leases: dict[int, SlotLease] = field(default_factory=dict)
     stream_leases: dict[int, StreamLease] = field(default_factory=dict)
     config_versions: dict[int, int] = field(default_factory=dict)
-    """The version that each epoch last said it holds."""
+    """The configuration version that the holder of each epoch last reported."""
     renewals: dict[int, int] = field(default_factory=dict)
     refused_contacts: set[str] = field(default_factory=set)
-    """Whose enrollments are refused for their content, as a constraint of the table would."""
+    """Contacts whose enrollments a commit rejects, as a constraint of the table does."""
     last_epoch: int = 0
     last_number: int = 0
 
@@ -94,13 +94,13 @@ class MemoryDatabase:
         return self.last_epoch
 
     def renew(self, epoch: int) -> None:
-        """Note that a lease was renewed. None of them runs out."""
+        """Record the renewal of a lease. Leases in memory do not expire."""
         self.renewals[epoch] = self.renewals.get(epoch, 0) + 1
 
     def require_free(
         self, leases: Sequence[SlotLease | StreamLease], takeover_policy: TakeoverPolicy
     ) -> None:
-        """Raise LeaseHeld where one of them may not be taken."""
+        """Raise LeaseHeld if the policy does not allow to take over one of these leases."""
         for lease in leases:
             renewed = float(self.renewals.get(lease.epoch, 0))
             if not takeover_policy(
@@ -122,7 +122,7 @@ class MemoryDatabase:
 
 
 def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:
-    """Enrollments as Postgres's binary COPY gives them, for `_native.Matcher.load`."""
+    """Enrollments in the format of Postgres's binary COPY, for `_native.Matcher.load`."""
     pieces = [b"PGCOPY\n\xff\r\n\x00", struct.pack(">ii", 0, 0)]
     for row in rows:
         fields = [row.tenant_id, row.id, row.contact_id, row.workflow_id]

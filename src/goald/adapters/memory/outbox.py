@@ -27,7 +27,7 @@ class MemoryOutbox:
         lease: SlotLease,
         numbers: Sequence[int],
     ) -> None:
-        for entry in self._named(numbers):
+        for entry in self._entries(numbers):
             if entry.published_at is None:
                 self._mark(entry)
 
@@ -35,16 +35,16 @@ class MemoryOutbox:
         self, lease: SlotLease, older_than_s: float, waiting_s: float = 0.0
     ) -> int:
         now = self._clock.monotonic()
-        gone = [
+        expired = [
             entry.number
             for entry in self._of(lease)
             if entry.published_at is not None
             and entry.published_at < now - older_than_s
             and (entry.enrollment_id is None or entry.created_at <= now - waiting_s)
         ][:DELETE_ROWS]
-        for number in gone:
+        for number in expired:
             del self._tables.outbox[number]
-        return len(gone)
+        return len(expired)
 
     async def last_published(self, lease: SlotLease) -> int:
         return max(
@@ -72,7 +72,7 @@ class MemoryOutbox:
             and entry.published_at < now - after_s
         ]
         found = []
-        for _, entry in sorted(due, key=lambda one: one[0]):
+        for _, entry in sorted(due, key=lambda published: published[0]):
             row = self._tables.enrollments.get((entry.tenant_id, entry.enrollment_id or ""))
             if (
                 row is not None
@@ -86,7 +86,7 @@ class MemoryOutbox:
         return found[:PAGE_ROWS]
 
     async def mark_republished(self, lease: SlotLease, numbers: Sequence[int]) -> None:
-        for entry in self._named(numbers):
+        for entry in self._entries(numbers):
             if entry.published_at is not None:
                 self._mark(entry)
 
@@ -97,19 +97,19 @@ class MemoryOutbox:
         entry.published_at = self._clock.monotonic()
         entry.payload = "" if entry.redact_when_published else entry.payload
 
-    def _named(self, numbers: Sequence[int]) -> Iterator[OutboxEntry]:
-        held = self._tables.outbox
-        return (held[number] for number in numbers if number in held)
+    def _entries(self, numbers: Sequence[int]) -> Iterator[OutboxEntry]:
+        entries = self._tables.outbox
+        return (entries[number] for number in numbers if number in entries)
 
     def _of(self, lease: SlotLease) -> Iterator[OutboxEntry]:
         slots = lease.slots
-        held = self._tables.outbox.values()
-        return (entry for entry in held if slots.first <= entry.slot <= slots.last)
+        entries = self._tables.outbox.values()
+        return (entry for entry in entries if slots.first <= entry.slot <= slots.last)
 
     def _page(
-        self, lease: SlotLease, after: int, wanted: Callable[[OutboxEntry], bool]
+        self, lease: SlotLease, after: int, accepts: Callable[[OutboxEntry], bool]
     ) -> list[StoredMessage]:
-        found = [entry for entry in self._of(lease) if entry.number > after and wanted(entry)]
+        found = [entry for entry in self._of(lease) if entry.number > after and accepts(entry)]
         return [_stored(entry) for entry in found[:PAGE_ROWS]]
 
 

@@ -1,6 +1,6 @@
-"""The state and the leases of shards, in memory: what Postgres does, without Postgres.
+"""The state and the leases of shards in memory, without Postgres.
 
-For unit tests and dry runs. Nothing survives the process.
+For unit tests and dry runs. The state is lost when the process ends.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,13 +47,13 @@ class MemoryShardStore:
     async def acquire(
         self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = always_take_over
     ) -> SlotLease:
-        held = self._tables.slot_leases
-        overlapping = [lease for lease in held.values() if _overlap(lease.slots, slots)]
+        leases = self._tables.slot_leases
+        overlapping = [lease for lease in leases.values() if _overlap(lease.slots, slots)]
         self._tables.require_free(overlapping, takeover_policy)
-        for one in overlapping:
-            del held[one.epoch]
+        for replaced in overlapping:
+            del leases[replaced.epoch]
         lease = SlotLease(slots, self._tables.next_epoch(), holder)
-        held[lease.epoch] = lease
+        leases[lease.epoch] = lease
         return lease
 
     async def renew(self, lease: SlotLease, config_version: int) -> None:
@@ -68,9 +68,10 @@ class MemoryShardStore:
         self._require(lease)
 
     async def configuration(self, after: int) -> Configuration:
-        changed = [(version, one) for version, one in self._tables.workflows if version > after]
+        changed = [row for row in self._tables.workflows if row[0] > after]
         return Configuration(
-            max((version for version, _ in changed), default=after), [one for _, one in changed]
+            max((version for version, _ in changed), default=after),
+            [workflow for _, workflow in changed],
         )
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
@@ -84,9 +85,9 @@ class MemoryShardStore:
         sink: Callable[[bytes], object],
     ) -> None:
         self._require(lease)
-        wanted = set(contacts)
+        keys = set(contacts)
         rows = self._tables.active(lease.slots)
-        sink(copy_binary(row for row in rows if (row.tenant_id, row.contact_id) in wanted))
+        sink(copy_binary(row for row in rows if (row.tenant_id, row.contact_id) in keys))
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         self._require(lease)
@@ -216,13 +217,13 @@ class MemoryStreamLeases:
         takeover_policy: TakeoverPolicy = always_take_over,
         above: int = 0,
     ) -> StreamLease:
-        held = self._tables.stream_leases
-        theirs = [lease for lease in held.values() if lease.stream == stream]
-        self._tables.require_free(theirs, takeover_policy)
-        for one in theirs:
-            del held[one.epoch]
+        leases = self._tables.stream_leases
+        current = [lease for lease in leases.values() if lease.stream == stream]
+        self._tables.require_free(current, takeover_policy)
+        for replaced in current:
+            del leases[replaced.epoch]
         lease = StreamLease(stream, self._tables.next_epoch(above), holder)
-        held[lease.epoch] = lease
+        leases[lease.epoch] = lease
         return lease
 
     async def renew(self, lease: StreamLease) -> None:
@@ -237,8 +238,8 @@ class MemoryStreamLeases:
         """Nothing is open."""
 
 
-def _overlap(one: SlotRange, other: SlotRange) -> bool:
-    return one.first <= other.last and other.first <= one.last
+def _overlap(first: SlotRange, second: SlotRange) -> bool:
+    return first.first <= second.last and second.first <= first.last
 
 
 def _same(row: StoredEnrollment, effects: EffectColumns, i: int, slots: SlotRange) -> bool:

@@ -35,15 +35,15 @@ class _Stream:
     deleted: set[Id] = field(default_factory=set)
     starts: int = 0
     started_at: Id = (0, 0)
-    tried: Id | None = None
-    tries: int = 0
+    attempted: Id | None = None
+    attempts: int = 0
 
 
 class MemoryStreams:
-    """What stands in for Redis: streams with one group each, and their epochs.
+    """Replaces Redis in tests: streams with one group each, and their epochs.
 
-    Everything happens at once, on one event loop. Set `available` to False to have every
-    call refused, and `run_id` to another text as a server does that was started anew.
+    Calls take effect immediately, on one event loop. If `available` is False, every call raises
+    ServiceUnavailable. Another `run_id` simulates a restart of the server.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -57,59 +57,59 @@ class MemoryStreams:
         self._added = asyncio.Condition()
 
     async def add(self, stream: str, fields: Sequence[bytes]) -> bytes:
-        """Append an entry, `[field, value, ...]`, and wake who waits; its id."""
-        held = self.stream(stream)
-        milliseconds = max(self.clock.now_us() // 1_000, held.last[0])
-        sequence = held.last[1] + 1 if milliseconds == held.last[0] else 0
-        held.last = (milliseconds, sequence)
-        held.entries[held.last] = list(fields)
-        added = _text(held.last)
+        """Append an entry, `[field, value, ...]`, and wake waiting readers. Returns its id."""
+        state = self.stream(stream)
+        milliseconds = max(self.clock.now_us() // 1_000, state.last[0])
+        sequence = state.last[1] + 1 if milliseconds == state.last[0] else 0
+        state.last = (milliseconds, sequence)
+        state.entries[state.last] = list(fields)
+        added = _text(state.last)
         await self.wake()
         return added
 
     async def wake(self) -> None:
-        """Let who waits look again."""
+        """Let waiting readers check their condition again."""
         async with self._added:
             self._added.notify_all()
 
     def entries(self, stream: str) -> list[RawEntry]:
-        """Every entry that is kept, in order."""
+        """Every stored entry, in order."""
         return [(_text(key), list(value)) for key, value in self.stream(stream).entries.items()]
 
     def unacknowledged(self, stream: str) -> int:
-        """How many entries are not yet acknowledged."""
-        held = self.stream(stream)
-        return sum(key > held.acknowledged for key in held.entries)
+        """The number of unacknowledged entries."""
+        state = self.stream(stream)
+        return sum(key > state.acknowledged for key in state.entries)
 
     def delete(self, stream: str, entry_id: bytes) -> None:
         """Drop an entry, as trimming does."""
-        held, key = self.stream(stream), _parse(entry_id)
-        if held.entries.pop(key, None) is not None:
-            held.deleted.add(key)
+        state, key = self.stream(stream), _parse(entry_id)
+        if state.entries.pop(key, None) is not None:
+            state.deleted.add(key)
 
     def drop_group(self, stream: str) -> None:
-        """Forget what was acknowledged."""
+        """Reset the acknowledged position."""
         self.stream(stream).acknowledged = (0, 0)
 
     def remove(self, stream: str) -> None:
-        """Forget a stream, its group included."""
+        """Delete a stream and its group."""
         self._streams.pop(stream, None)
 
     def flush(self) -> None:
-        """Forget everything, epochs included."""
+        """Delete everything, including epochs."""
         self.epochs.clear()
         self.recorded.clear()
         self.positions.clear()
         self._streams.clear()
 
     def stream(self, name: str) -> _Stream:
-        """The stream, made where it is not there. ServiceUnavailable where told so."""
+        """The stream, created if necessary. Raises ServiceUnavailable unless `available`."""
         if not self.available:
-            raise ServiceUnavailable("the streams in memory were made unavailable")
+            raise ServiceUnavailable("the streams in memory are unavailable")
         return self._streams.setdefault(name, _Stream())
 
     async def added_after(self, name: str, seen: Id, seconds: float) -> bool:
-        """Wait until there is an entry above `seen`; whether there is one."""
+        """Wait until there is an entry above `seen`, at most `seconds`; whether there is."""
         try:
             async with asyncio.timeout(seconds), self._added:
                 await self._added.wait_for(lambda: self.stream(name).last > seen)
@@ -127,72 +127,72 @@ class MemoryEventStream:
         self._lease: StreamLease | None = None
         self._position: Id = (0, 0)
         self._passed: set[Id] = set()
-        self._told: set[Id] = set()
+        self._reported: set[Id] = set()
 
     @property
     def name(self) -> str:
         return self._name
 
     async def epoch(self) -> int:
-        self._streams.stream(self._name)  # is refused where streams are unavailable
+        self._streams.stream(self._name)  # raises if the streams are unavailable
         return self._streams.epochs.get(self._name, 0)
 
     async def fence(self, lease: StreamLease) -> bytes:
-        held = self._streams.stream(self._name)
+        state = self._streams.stream(self._name)
         if self._streams.epochs.get(self._name, 0) > lease.epoch:
-            raise LeaseLost(f"{self._name}: a later epoch than {lease.epoch} has it")
+            raise LeaseLost(f"{self._name}: fenced by a later epoch than {lease.epoch}")
         self._streams.epochs[self._name] = lease.epoch
         self._lease = lease
-        self._position = held.acknowledged = min(held.acknowledged, held.last)
-        return _text(held.acknowledged)
+        self._position = state.acknowledged = min(state.acknowledged, state.last)
+        return _text(state.acknowledged)
 
     async def read(self, after: bytes, count: int) -> list[RawEntry]:
-        held, first = self._held(), _parse(after)
-        above = list(islice((key for key in held.entries if key > first), count))
+        state, first = self._fenced_state(), _parse(after)
+        above = list(islice((key for key in state.entries if key > first), count))
         if above:
-            self._passed |= {key for key in held.deleted if first < key < above[-1]}
-        return [(_text(key), held.entries[key]) for key in above]
+            self._passed |= {key for key in state.deleted if first < key < above[-1]}
+        return [(_text(key), state.entries[key]) for key in above]
 
     async def wait(self, after: bytes, seconds: float) -> bool:
         return await self._streams.added_after(self._name, _parse(after), seconds)
 
     async def acknowledge(self, up_to: bytes, entries: int) -> None:
-        self._position = self._held().acknowledged = _parse(up_to)
+        self._position = self._fenced_state().acknowledged = _parse(up_to)
 
     async def count_lost(self, after: bytes) -> int:
-        held = self._held()
-        if held.last < _parse(after) or held.acknowledged != self._position:
-            raise ServerReplaced(f"{self._name} is not what was read of it")
-        gone = self._passed | {key for key in held.deleted if key > _parse(after)}
-        new = gone - self._told
-        self._told |= new
+        state = self._fenced_state()
+        if state.last < _parse(after) or state.acknowledged != self._position:
+            raise ServerReplaced(f"{self._name} is not the stream that was fenced")
+        lost = self._passed | {key for key in state.deleted if key > _parse(after)}
+        new = lost - self._reported
+        self._reported |= new
         return len(new)
 
     async def count_start(self) -> ReaderStart:
-        held = self._held()
-        if held.started_at != held.acknowledged:
-            held.started_at, held.starts = held.acknowledged, 0
-        held.starts += 1
-        return ReaderStart(held.starts, held.tried is not None)
+        state = self._fenced_state()
+        if state.started_at != state.acknowledged:
+            state.started_at, state.starts = state.acknowledged, 0
+        state.starts += 1
+        return ReaderStart(state.starts, state.attempted is not None)
 
     async def count_attempt(self, entry_id: bytes) -> int:
-        held = self._held()
-        if held.tried != _parse(entry_id):
-            held.tried, held.tries = _parse(entry_id), 0
-        held.tries += 1
-        return held.tries
+        state = self._fenced_state()
+        if state.attempted != _parse(entry_id):
+            state.attempted, state.attempts = _parse(entry_id), 0
+        state.attempts += 1
+        return state.attempts
 
     async def clear_attempts(self) -> None:
-        self._held().tried = None
+        self._fenced_state().attempted = None
 
     async def clear_starts(self) -> None:
-        held = self._held()
-        held.tried, held.starts = None, 0
+        state = self._fenced_state()
+        state.attempted, state.starts = None, 0
 
     async def close(self) -> None:
         """There is nothing to close."""
 
-    def _held(self) -> _Stream:
+    def _fenced_state(self) -> _Stream:
         epoch = self._streams.epochs.get(self._name, 0)
         if self._lease is None or epoch > self._lease.epoch:
             raise LeaseLost(f"{self._name}: the epoch is {epoch}")
@@ -220,25 +220,26 @@ class MemoryOutbound:
         self._streams.positions[str(position.slots)] = position.number
         return before
 
-    async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
+    async def dead_letter(self, dead_letters: Sequence[DeadLetter]) -> None:
         at = rfc3339(self._streams.clock.now_us())
-        for letter in letters:
+        for dead_letter in dead_letters:
             fields = {
-                "stream": letter.stream.encode(),
-                "id": letter.entry_id,
-                FIELD: letter.event,
-                "reason": letter.reason.encode(),
-                "delivery_attempts": b"%d" % letter.delivery_attempts,
+                "stream": dead_letter.stream.encode(),
+                "id": dead_letter.entry_id,
+                FIELD: dead_letter.event,
+                "reason": dead_letter.reason.encode(),
+                "delivery_attempts": b"%d" % dead_letter.delivery_attempts,
                 "at": at.encode(),
             }
             flat = [part for name, value in fields.items() for part in (name.encode(), value)]
             await self._streams.add(DEAD, flat)
 
     async def server_identity(self, slots: SlotRange) -> ServerIdentity:
-        held = self._streams
         self._require_available()
         return ServerIdentity(
-            held.run_id, held.recorded.get(str(slots)), held.positions.get(str(slots), 0)
+            self._streams.run_id,
+            self._streams.recorded.get(str(slots)),
+            self._streams.positions.get(str(slots), 0),
         )
 
     async def begin_republish(self, slots: SlotRange, token: str) -> None:
@@ -250,12 +251,12 @@ class MemoryOutbound:
         if self._streams.recorded.get(str(position.slots)) != token:
             return False
         self._streams.recorded[str(position.slots)] = name
-        held, field = self._streams.positions, str(position.slots)
-        held[field] = max(position.number, held.get(field, 0))
+        positions, slots = self._streams.positions, str(position.slots)
+        positions[slots] = max(position.number, positions.get(slots, 0))
         return True
 
     def _require_available(self) -> None:
-        self._streams.stream(EXITS)  # raises where it is not
+        self._streams.stream(EXITS)  # raises if it is not
 
     async def close(self) -> None:
         """There is nothing to close."""

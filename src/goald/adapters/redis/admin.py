@@ -1,5 +1,4 @@
-"""How many streams there are, how far behind goald is, and whether Redis is set up to keep
-what it is given (D10)."""
+"""The number of event streams, and the lag of each."""
 
 from typing import Any
 
@@ -12,43 +11,43 @@ from goald.redis_keys import GROUP, STREAM_COUNT, event_stream
 _PAGE = 1_000
 
 
-async def stream_count(client: Client, wanted: int | None = None) -> int:
-    """How many event streams there are.
+async def stream_count(client: Client, desired: int | None = None) -> int:
+    """The number of event streams.
 
-    With `wanted`, it is set where Redis holds none yet, and StreamCountMismatch is raised
-    where Redis holds another. Without, a count that was never set is the default, and
-    nothing is written.
+    With `desired`, stores this number if Redis holds none, and raises StreamCountMismatch if Redis
+    holds another. Without it, writes nothing and returns the default if Redis holds none.
     """
     async with service_errors():
-        if wanted is not None:
-            await client.set(STREAM_COUNT, wanted, nx=True)
-        held = await client.get(STREAM_COUNT)
-    if held is None:
+        if desired is not None:
+            await client.set(STREAM_COUNT, desired, nx=True)
+        current = await client.get(STREAM_COUNT)
+    if current is None:
         return DEFAULT_STREAMS
-    if wanted is not None and int(held) != wanted:
+    if desired is not None and int(current) != desired:
         raise StreamCountMismatch(
-            f"GOALD_STREAMS is {wanted}, but Redis holds {int(held)} event streams; "
-            f"set GOALD_STREAMS={int(held)}"
+            f"GOALD_STREAMS is {desired}, but Redis holds {int(current)} event streams; "
+            f"set GOALD_STREAMS={int(current)}"
         )
-    return int(held)
+    return int(current)
 
 
 async def lag(client: Client) -> dict[str, int]:
-    """Of each event stream, how many entries are not yet acknowledged: those delivered and
-    pending, and those never delivered. Exact, unless somebody deletes entries meanwhile.
+    """The number of unacknowledged entries of each event stream, pending or never delivered.
+    Exact, unless entries are deleted during the call.
 
-    Of streams beyond their number, which nobody reads, those that hold such entries.
+    Streams unread the stream count, which goald does not read, are included if they have
+    unacknowledged entries.
 
-    Redis before 7 does not count what was not delivered, and no Redis does after entries
-    were deleted: then they are counted here, page by page.
+    Redis before 7 does not report the number of undelivered entries, and no version reports it
+    after a deletion. The call then counts them page by page.
     """
     count = await stream_count(client)
     found = {name: await _lag_of(client, name) for name in map(event_stream, range(count))}
-    beyond = [event_stream(partition) for partition in range(count, SLOTS)]
+    unread = [event_stream(partition) for partition in range(count, SLOTS)]
     async with service_errors():
-        strays = bool(beyond) and await client.exists(*beyond)
-    if strays:
-        found |= {name: behind for name in beyond if (behind := await _lag_of(client, name))}
+        has_unread = bool(unread) and await client.exists(*unread)
+    if has_unread:
+        found |= {name: behind for name in unread if (behind := await _lag_of(client, name))}
     return found
 
 
@@ -70,8 +69,8 @@ async def _lag_of(client: Client, stream: str) -> int:
 
 async def _undelivered(client: Client, stream: str, group: dict[str, Any]) -> int:
     after = group["last-delivered-id"]
-    # The server's count has been wrong in some releases; that there is none at all must
-    # not be, for 0 says that everything sent has taken effect.
+    # Some releases of Redis report a wrong lag. 0 means that every sent event has taken effect,
+    # so it is verified by a read.
     if not await _page_after(client, stream, after, 1):
         return 0
     if group.get("lag"):

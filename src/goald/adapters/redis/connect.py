@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from goald.adapters.redis.wire import is_refusal
+from goald.adapters.redis.wire import is_unavailable
 from goald.domain.errors import ServiceUnavailable
 
 Client: TypeAlias = Any
@@ -27,8 +27,8 @@ def connect(url: str) -> Client:
     """A client whose replies are bytes, in RESP 2. Does not connect; close it with `aclose`.
     Bound to one event loop.
 
-    The client has no timeout, because redis-py's loses cancellations under Python 3.11 (by
-    `asyncio.wait_for`). Call it within `service_errors`, which has one.
+    The client has no timeout, because redis-py's timeout loses cancellations under Python 3.11
+    (it uses `asyncio.wait_for`). Call it within `service_errors`, which has a timeout.
     """
     pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 1))
     pool.connection_kwargs.update(  # Set here, because the URL overrides arguments.
@@ -39,8 +39,8 @@ def connect(url: str) -> Client:
 
 @asynccontextmanager
 async def service_errors() -> AsyncIterator[None]:
-    """Raises ServiceUnavailable for errors that say that Redis is unreachable, full or read-only
-    (D6), and if the body takes longer than 10 s."""
+    """Raises ServiceUnavailable if Redis is unreachable, full or read-only (D6), or if the body
+    takes longer than 10 s."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             yield
@@ -48,6 +48,6 @@ async def service_errors() -> AsyncIterator[None]:
         text = str(error) or type(error).__name__
         raise ServiceUnavailable(f"Redis cannot be reached: {text}") from error
     except ResponseError as error:
-        if is_refusal(error):
+        if is_unavailable(error):
             raise ServiceUnavailable(f"Redis refuses: {error}") from error
         raise

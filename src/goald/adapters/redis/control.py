@@ -1,4 +1,4 @@
-"""The control stream in Redis: one blocking read on a connection of its own."""
+"""The control stream in Redis: a blocking read on a dedicated connection."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ class RedisControlStream:
         self._seen: bytes | None = None
 
     async def wait(self, seconds: float) -> None:
-        # Unknown until the reply arrives: after an error or a cancellation, the stream may
-        # be another.
+        # Unknown until the reply arrives, because the stream may have been replaced after an
+        # error or a cancellation.
         seen, self._seen = self._seen, None
         if seen is None:
             (end,) = await self._wire.ask(_END)
         else:
-            milliseconds = max(1, int(seconds * 1000))  # 0 would be for ever
+            milliseconds = max(1, int(seconds * 1000))  # 0 would block without a limit
             read = ("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", CONTROL, seen)
             # The end is read in the same write, so that many changes wake the caller once.
             found, end = await self._wire.ask(read, _END, within=seconds + self._timeout)

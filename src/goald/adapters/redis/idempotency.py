@@ -1,4 +1,4 @@
-"""What requests with an idempotency key were answered, in Redis."""
+"""The responses to requests with an idempotency key, in Redis."""
 
 import asyncio
 import hashlib
@@ -8,22 +8,24 @@ from goald.adapters.redis.connect import connect, service_errors
 from goald.domain.idempotency import IdempotencyState, StoredResponse
 
 KEPT_S: Final = 24 * 3_600
-"""How long an answer is given again."""
+"""Seconds for which a response is stored and returned again."""
 IN_PROGRESS_S: Final = 60
-"""How long a request may be under way: after a crash, its key is free again."""
-LARGEST_ANSWER: Final = 16 * 1024
-KEPT_IN_AN_HOUR: Final = 16 << 20
-"""Bytes of an answer, and of one tenant's answers in an hour, with all that Redis needs to hold
-them. What is more is not kept: its request would be done again. So nobody fills Redis (D8)."""
-AT_ONCE: Final = 64
-"""Calls of Redis; more wait in line. More than its pool has connections for would be refused."""
+"""Seconds for which a request may be in flight. After a crash, its key is free again."""
+LARGEST_RESPONSE: Final = 16 * 1024
+"""Bytes of the largest body that is stored. A request with a larger response executes again."""
+BYTES_PER_HOUR: Final = 16 << 20
+"""Bytes that Redis stores for one tenant in an hour, with overhead, so that no tenant can fill
+Redis (D8). Further responses are not stored, and their requests execute again."""
+MAX_CALLS: Final = 64
+"""Concurrent calls to Redis; further calls wait. The connection pool rejects calls beyond its
+limit."""
 _HOUR_S: Final = 3_600
-_AN_ENTRY: Final = 250
-"""Bytes that Redis needs beside an answer, about."""
+_OVERHEAD_BYTES: Final = 250
+"""The approximate overhead of a stored response in Redis."""
 
 _END = """
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
+local stored = redis.call('GET', KEYS[1])
+if stored and stored ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
 local reply = redis.pcall('INCRBY', KEYS[2], ARGV[4] + #ARGV[2])
 if type(reply) == 'number' then
@@ -34,18 +36,18 @@ end
 if reply.err then return {err = string.gsub(reply.err, '^@user_script: %d+: %-', '')} end
 return 1
 """
-"""Keeps an answer, or frees the key, unless another request has it by now: then its own
-time was up. An error comes back without what Redis 6.2 puts before its code."""
+"""Stores a response, or frees the key if there is none. Does nothing if the request has exceeded
+its time and another request holds the key. Removes the prefix that Redis 6.2 adds to errors."""
 
 
 class RedisIdempotency:
-    """`api.ports.Idempotency`. A key holds the digest of its request, and behind it the status
-    and body of the answer once there is one."""
+    """`api.ports.IdempotencyStore`. A key holds the digest of its request, followed by the status
+    and body of the response once it exists."""
 
     def __init__(self, url: str) -> None:
         """Does not connect. Bound to one event loop."""
         self._redis = connect(url)
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(MAX_CALLS)
 
     async def begin(
         self, tenant: str, key: str, request: bytes
@@ -58,26 +60,26 @@ class RedisIdempotency:
         ):
             pipe.set(name, request, ex=IN_PROGRESS_S, nx=True)
             pipe.get(name)
-            is_new, held = await pipe.execute()
+            is_new, stored = await pipe.execute()
         if is_new:
             return IdempotencyState.STARTED
-        digest, answer = held[: len(request)], held[len(request) :]
+        digest, response = stored[: len(request)], stored[len(request) :]
         if digest != request:
             return IdempotencyState.KEY_REUSED
-        if not answer:
+        if not response:
             return IdempotencyState.IN_FLIGHT
-        return StoredResponse(int(answer[:3]), answer[3:])
+        return StoredResponse(int(response[:3]), response[3:])
 
     async def end(
-        self, tenant: str, key: str, request: bytes, answer: StoredResponse | None
+        self, tenant: str, key: str, request: bytes, response: StoredResponse | None
     ) -> None:
         kept = b""
-        if answer is not None and len(answer.body) <= LARGEST_ANSWER:
-            kept = request + b"%03d" % answer.status + answer.body
+        if response is not None and len(response.body) <= LARGEST_RESPONSE:
+            kept = request + b"%03d" % response.status + response.body
         async with service_errors(), self._turns:
             await self._redis.eval(
                 _END, 2, _name(tenant, key), _name(tenant), request, kept, KEPT_S,
-                _AN_ENTRY, _HOUR_S, KEPT_IN_AN_HOUR,
+                _OVERHEAD_BYTES, _HOUR_S, BYTES_PER_HOUR,
             )  # fmt: skip
 
     async def close(self) -> None:
@@ -85,7 +87,7 @@ class RedisIdempotency:
 
 
 def _name(tenant: str, key: str = "") -> str:
-    """Of a fixed length, and never that of another tenant's key (D8). Without a key, which no
-    request may leave empty, it is where the tenant's bytes are counted."""
+    """The Redis key: of fixed length and distinct for every tenant (D8). An empty `key`, which no
+    request can have, returns the key of the tenant's byte counter."""
     name = f"{len(tenant)}:{tenant}{key}".encode()
     return f"goald:idempotency:{hashlib.sha256(name).hexdigest()}"

@@ -68,27 +68,29 @@ class RedisOutbound:
         before = await self._append(commands)
         return int(before or 0) if position is not None else 0
 
-    async def dead_letter(self, letters: Sequence[DeadLetter]) -> None:
+    async def dead_letter(self, dead_letters: Sequence[DeadLetter]) -> None:
         at = rfc3339(self._clock.now_us())
-        for batch in self._dead.batches(letters):
+        for batch in self._dead.batches(dead_letters):
             await self._append(
                 [
                     (
                         *("XADD", DEAD, "*"),
-                        *("stream", letter.stream, "id", letter.entry_id, FIELD, letter.event),
+                        *("stream", dead_letter.stream, "id", dead_letter.entry_id),
+                        *(FIELD, dead_letter.event),
                         *(
                             "reason",
-                            letter.reason,
+                            dead_letter.reason,
                             "delivery_attempts",
-                            letter.delivery_attempts,
+                            dead_letter.delivery_attempts,
                             "at",
                             at,
                         ),
                     )
-                    for letter in batch
+                    for dead_letter in batch
                 ]
             )
-            with contextlib.suppress(ServiceUnavailable):  # they are stored; the next call trims
+            # An error is ignored: the dead letters are stored, and the next call trims.
+            with contextlib.suppress(ServiceUnavailable):
                 await self._dead.make_room(batch)
 
     async def server_identity(self, slots: SlotRange) -> ServerIdentity:
@@ -123,24 +125,24 @@ class RedisOutbound:
     async def _append(self, commands: Sequence[Command]) -> Any:
         """Execute the commands in order, in bounded writes. Returns the last reply."""
         reply: Any = None
-        for some in _writes(commands):
-            for reply in await self._wire.ask(*some):
+        for chunk in _writes(commands):
+            for reply in await self._wire.ask(*chunk):
                 _accepted(reply)
         return reply
 
 
 def _writes(commands: Sequence[Command]) -> Iterator[list[Command]]:
     """The commands in chunks that are small enough for one write."""
-    some: list[Command] = []
+    chunk: list[Command] = []
     size = 0
     for command in commands:
-        if some and (len(some) >= _MESSAGES_PER_WRITE or size >= _BYTES_PER_WRITE):
-            yield some
-            some, size = [], 0
-        some.append(command)
+        if chunk and (len(chunk) >= _MESSAGES_PER_WRITE or size >= _BYTES_PER_WRITE):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(command)
         size += max(len(part) for part in command if isinstance(part, str | bytes))
-    if some:
-        yield some
+    if chunk:
+        yield chunk
 
 
 def _accepted(reply: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How much each tenant asks for in a second, counted in Redis over all API processes (D8)."""
+"""Requests and events per second and tenant, counted in Redis for all API processes (D8)."""
 
 import asyncio
 
@@ -15,19 +15,19 @@ from goald.ports.clock import Clock
 _PREFIX = "goald:quota"
 PATIENCE_S = 0.25
 _PAUSE_S = 1.0
-_AT_ONCE = 16
-"""Calls of Redis, each a fraction of a millisecond; whoever asks for more waits in line. More
-than the pool has connections for would be an error, and switch off the quotas (D8)."""
+_MAX_CALLS = 16
+"""Concurrent calls to Redis, each of which takes a fraction of a millisecond; further calls wait.
+More calls than the pool has connections would fail and disable the quotas (D8)."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class RedisQuotas:
-    """`api.ports.Quotas`: no second, wherever it begins, holds more than about the limit.
+    """`api.ports.Quotas` with a sliding window of one second. The limit is approximate.
 
-    A quota that cannot be counted stops nobody: where Redis does not answer in time
-    everything passes, and it is asked again after _PAUSE_S. Said in the log once for each
-    time that it goes away. Bound to the event loop that uses it first.
+    If Redis does not reply within the patience, all calls pass without being counted, and the
+    next attempt follows after _PAUSE_S. One warning is logged for each outage. Bound to the event
+    loop that uses it first.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class RedisQuotas:
         events: int,
         patience: float = PATIENCE_S,
     ) -> None:
-        """`requests`, `events`: how many a second, 0 for no limit. `patience`: seconds for
-        Redis to answer in. Does not connect."""
+        """`requests`, `events`: the limits per second, 0 for no limit. `patience`: seconds to wait
+        for Redis. Does not connect."""
         self._client = connect(url)
         self._clock = clock
-        # Whatever the server is, it is spoken to by the one client that goald has. The URL
-        # here is not: the pool holds it, with what our clients have in common.
+        # The connection pool has the URL and the settings of goald's clients, so the storage
+        # ignores the URL given here.
         storage = RedisStorage(
             "async+redis://",
             implementation="redispy",
@@ -54,17 +54,17 @@ class RedisQuotas:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._requests = RateLimitItemPerSecond(requests) if requests else None
         self._events = RateLimitItemPerSecond(events) if events else None
-        self._away_until: float | None = None
+        self._paused_until: float | None = None
         self._patience = patience
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._calls = asyncio.Semaphore(_MAX_CALLS)
 
     async def requests(self, tenant: str) -> None:
-        """Count a request; QuotaExceeded where that is one too many."""
+        """Count a request. Raises QuotaExceeded if it exceeds the limit."""
         await self._count(self._requests, "requests", tenant, 1)
 
     async def events(self, tenant: str, count: int) -> None:
-        """Count events, all or none; QuotaExceeded where they are too many. More at once than
-        a second's quota count as one second's: else they could never be sent."""
+        """Count the events, all or none. Raises QuotaExceeded if they exceed the limit. A batch
+        larger than the limit counts as the limit, because it could never be sent otherwise."""
         await self._count(self._events, "events", tenant, count)
 
     async def close(self) -> None:
@@ -73,28 +73,29 @@ class RedisQuotas:
     async def _count(
         self, limit: RateLimitItemPerSecond | None, what: str, tenant: str, count: int
     ) -> None:
-        if limit is None or count <= 0 or self._is_away():
+        if limit is None or count <= 0 or self._is_paused():
             return
-        async with self._turns:
-            # Those in line before us may have found it away.
-            if self._is_away() or await self._is_taken(limit, what, tenant, count):
+        async with self._calls:
+            # An earlier call may have found Redis unavailable meanwhile.
+            if self._is_paused() or await self._is_within(limit, what, tenant, count):
                 return
         raise QuotaExceeded(f"The quota of {limit.amount} {what} a second is used up")
 
-    async def _is_taken(
+    async def _is_within(
         self, limit: RateLimitItemPerSecond, what: str, tenant: str, count: int
     ) -> bool:
-        """Whether the tenant may have it; so it may where it cannot be counted."""
+        """Whether the call is within the limit; also True if it cannot be counted."""
         try:
             async with asyncio.timeout(self._patience):
-                taken = await self._limiter.hit(limit, what, tenant, cost=min(count, limit.amount))
+                cost = min(count, limit.amount)
+                is_within = await self._limiter.hit(limit, what, tenant, cost=cost)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            if self._away_until is None:
+            if self._paused_until is None:
                 _log.warning("quotas are not counted", error=str(error) or type(error).__name__)
-            self._away_until = self._clock.monotonic() + _PAUSE_S
+            self._paused_until = self._clock.monotonic() + _PAUSE_S
             return True
-        self._away_until = None
-        return taken
+        self._paused_until = None
+        return is_within
 
-    def _is_away(self) -> bool:
-        return self._away_until is not None and self._clock.monotonic() < self._away_until
+    def _is_paused(self) -> bool:
+        return self._paused_until is not None and self._clock.monotonic() < self._paused_until

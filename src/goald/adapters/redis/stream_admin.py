@@ -22,10 +22,10 @@ class RedisStreamAdmin:
     async def store_count(self, count: int) -> None:
         await stream_count(self._client, count)
 
-    async def announced_count(self) -> int | None:
+    async def pending_count(self) -> int | None:
         async with service_errors():
-            announced = await self._client.get(NEXT_STREAMS)
-        return None if announced is None else int(announced)
+            pending = await self._client.get(NEXT_STREAMS)
+        return None if pending is None else int(pending)
 
     async def lag(self) -> Mapping[str, int]:
         return await lag(self._client)
@@ -41,11 +41,11 @@ class RedisStreamAdmin:
             pending = await self._client.xpending_range(stream, GROUP, entry_id, entry_id, 1)
         return not pending
 
-    async def announce_change(self, count: int) -> None:
-        await count_change.announce(self._client, count)
+    async def begin_change(self, count: int) -> None:
+        await count_change.begin(self._client, count)
 
-    async def withdraw_change(self, count: int) -> None:
-        await count_change.withdraw(self._client, count)
+    async def cancel_change(self, count: int) -> None:
+        await count_change.cancel(self._client, count)
 
     async def change_count(self, before: int, count: int) -> bool:
         return await count_change.change(self._client, before, count)

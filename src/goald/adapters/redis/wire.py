@@ -1,4 +1,4 @@
-"""One connection to Redis that can never confuse the replies of two commands."""
+"""One connection to Redis, on which every reply belongs to its command."""
 
 import asyncio
 from typing import Any, TypeAlias
@@ -17,8 +17,8 @@ from goald.domain.errors import ServiceUnavailable
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
-_REFUSALS = (ReadOnlyError, OutOfMemoryError, ClusterDownError)
-_REFUSAL_CODES = frozenset({"MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED"})
+_UNAVAILABLE = (ReadOnlyError, OutOfMemoryError, ClusterDownError)
+_UNAVAILABLE_CODES = frozenset({"MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED"})
 """Redis cannot write now, is busy with a script, or became a replica during a wait. redis-py has no
 types for these."""
 
@@ -28,16 +28,16 @@ def code_of(error: Exception) -> str:
     return str(error).split(" ", 1)[0]
 
 
-def is_refusal(error: Exception) -> bool:
+def is_unavailable(error: Exception) -> bool:
     """Whether the server is reachable, but full, read-only, or unable to persist."""
-    return isinstance(error, _REFUSALS) or code_of(error) in _REFUSAL_CODES
+    return isinstance(error, _UNAVAILABLE) or code_of(error) in _UNAVAILABLE_CODES
 
 
 def checked(reply: Any) -> Any:
-    """The reply. Raises ServiceUnavailable for a refusal, and any other error unchanged, because it
-    is a fault of goald or of the server's configuration."""
+    """The reply. Raises ServiceUnavailable if the server cannot serve the command now. Raises any
+    other error unchanged, because it is a fault of goald or of the server's configuration."""
     if isinstance(reply, Exception):
-        if is_refusal(reply):
+        if is_unavailable(reply):
             raise ServiceUnavailable(f"Redis refuses: {reply}") from reply
         raise reply
     return reply

@@ -57,8 +57,8 @@ class Replay:
         self._on_progress = on_progress
 
     async def run(self, batches: AsyncIterable[Sequence[Line]]) -> None:
-        """Send every line and return when Redis has stored all events. Raises ServiceUnavailable
-        at once if Redis is unreachable at the start, and after the publisher's patience later."""
+        """Send every line and return when Redis has stored all events. Raises ServiceUnavailable:
+        immediately if Redis is unreachable at the start, after the publisher's patience later."""
         try:
             await self._admin.count()
             async with self._publisher:

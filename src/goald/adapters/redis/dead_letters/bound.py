@@ -12,12 +12,12 @@ _OVERHEAD_BYTES = 200
 """The approximate overhead of an entry."""
 _LARGEST_BYTES = 66_000
 """The size of an entry with the largest valid event (D9)."""
-_AT_ONCE_BYTES = 8 << 20
-"""The approximate size that one call deletes, during which Redis is blocked."""
-_LETTERS = 1_000
+_BYTES_PER_CALL = 8 << 20
+"""The approximate size that one call deletes. Redis is blocked during the call."""
+_BATCH_ENTRIES = 1_000
 
 _MAKE_ROOM = """
-local bound, free, at_once = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local bound, free, per_call = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local length = redis.call('XLEN', KEYS[1])
 local dropped, more = 0, 0
 local size = redis.pcall('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 0)
@@ -25,7 +25,7 @@ if type(size) == 'table' then
   dropped = redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[4])
 elseif size and size > bound then
   local excess, after = size - bound + free, '-'
-  local least = math.min(excess, at_once)
+  local least = math.min(excess, per_call)
   local freed, count = 0, 0
   while freed < least do
     local page = redis.call('XRANGE', KEYS[1], after, '+', 'COUNT', 50)
@@ -58,25 +58,25 @@ class DeadBound:
         self._free = max_bytes // _STEP
         self._added = self._free  # so that the first call checks existing entries
 
-    def batches(self, letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
-        """The letters in order, in batches that may be added between two checks."""
+    def batches(self, dead_letters: Sequence[DeadLetter]) -> Iterator[Sequence[DeadLetter]]:
+        """The dead letters in order, in batches that may be added between two checks."""
         start = size = 0
-        for number, letter in enumerate(letters):
-            size += len(letter.event)
-            if size >= self._free or number - start + 1 >= _LETTERS:
-                yield letters[start : number + 1]
+        for number, dead_letter in enumerate(dead_letters):
+            size += len(dead_letter.event)
+            if size >= self._free or number - start + 1 >= _BATCH_ENTRIES:
+                yield dead_letters[start : number + 1]
                 start, size = number + 1, 0
-        if start < len(letters):
-            yield letters[start:]
+        if start < len(dead_letters):
+            yield dead_letters[start:]
 
     async def make_room(self, added: Sequence[DeadLetter]) -> None:
-        """Call this after these letters were added. Checks the stream only after enough bytes were
-        added. Raises ServiceUnavailable; the next call then checks."""
-        self._added += sum(len(letter.event) + _OVERHEAD_BYTES for letter in added)
+        """Call this after these dead letters were added. Checks the stream only after enough
+        bytes were added. Raises ServiceUnavailable; the next call then checks the stream."""
+        self._added += sum(len(dead_letter.event) + _OVERHEAD_BYTES for dead_letter in added)
         if self._added < self._free:
             return
         fitting = self._max_bytes // _LARGEST_BYTES
-        limits = self._max_bytes, self._free, _AT_ONCE_BYTES, fitting
+        limits = self._max_bytes, self._free, _BYTES_PER_CALL, fitting
         more = True
         while more:
             (reply,) = await self._wire.ask(("EVAL", _MAKE_ROOM, 2, DEAD, DEAD_DROPPED, *limits))

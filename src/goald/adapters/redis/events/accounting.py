@@ -7,12 +7,12 @@ from goald.adapters.redis.events.entry_ids import order
 
 
 class Account:
-    """Compares what one reader has read from a stream with what the server has added to it.
+    """Compares the entries that one reader has read with those that the server has added.
 
     Redis 7 and later count the entries that were ever added. The number added after the
     reader's position, minus the number still present, is the number of entries that were deleted
-    unread. Earlier versions do not count added entries: a loss shows only if the stream is empty
-    after the position, and not its size.
+    unread. Earlier versions do not count added entries: a loss is detected only if the stream is
+    empty after the position, and its size is unknown.
     """
 
     def __init__(self) -> None:

@@ -2,6 +2,6 @@
 
 
 def order(entry_id: bytes) -> tuple[int, int]:
-    """What ids are compared by; as text they are not in order."""
+    """The sort key of an id. Ids compared as text are out of order."""
     milliseconds, _, sequence = entry_id.partition(b"-")
     return int(milliseconds), int(sequence or b"0")

@@ -1,4 +1,4 @@
-"""Commands that Redis carries out only while an epoch is ours, and it is the same Redis."""
+"""Commands that Redis executes only while it holds the expected epoch and is the same server."""
 
 import asyncio
 from typing import Any
@@ -10,46 +10,47 @@ from goald.domain.errors import LeaseLost, ServerReplaced
 class GuardedWire:
     """A connection whose commands are atomic with the check of an epoch (D3; decision 0010).
 
-    They go in a transaction under WATCH on the epoch's key, which does nothing if the key was
-    written since it was last seen. The WATCH and GET for the next one travel behind it, so it
-    costs one round trip. What interrupts a call closes the connection, and with it the WATCH.
+    A call executes its commands in a transaction under WATCH on the epoch's key. The transaction
+    fails if the key was written after its last read. The WATCH and GET for the next call follow
+    in the same write, so a call costs one round trip. An interrupted call closes the connection,
+    which ends the WATCH.
 
-    A server that was started anew has closed the connection, too: so the first call of each
-    connection asks for the server's run id, and no later one has to (D10).
+    A server that restarts closes its connections. Only the first call on each connection
+    therefore compares the server's run id (D10).
     """
 
     def __init__(self, url: str, key: str, *, timeout: float) -> None:
-        """`key`: where the epoch is. Does not connect."""
+        """`key`: the key that holds the epoch. Does not connect."""
         self._wire = Wire(url, timeout=timeout)
         self._key = key
-        self._asking = asyncio.Lock()
+        self._busy = asyncio.Lock()
         self._watched: bytes | None = None
         self._run_id: bytes | None = None
 
     def expect(self, run_id: bytes | None) -> None:
-        """From now on the server is the one of this run id; None: whichever answers."""
+        """Expect the server with this run id from now on; None accepts any server."""
         self._run_id = run_id
         self._watched = None
 
     async def ask(self, epoch: int, *commands: Command) -> list[Any]:
-        """The replies, errors of single commands among them as values.
+        """The replies; the error of a single command is returned as a value.
 
-        Having done nothing, raises LeaseLost if the key holds a later epoch, and
-        ServerReplaced if it holds an older one or none, or if it is another server.
+        Raises LeaseLost if the key holds a later epoch, and ServerReplaced if it holds an earlier
+        epoch or none, or if the server is another one. No command is executed then.
         """
-        mine = b"%d" % epoch
+        expected = b"%d" % epoch
         watch: tuple[Command, ...] = (("WATCH", self._key), ("GET", self._key))
-        async with self._asking:
+        async with self._busy:
             while True:
-                # Forgotten until the reply is here: an interrupted call has lost its
-                # connection, and with it the WATCH.
-                held, self._watched = self._watched, None
-                if held != mine:  # not seen yet, or claimed since
-                    seen = await self._wire.ask(*watch, ("INFO", "server"))
-                    self._recognise(seen[2])
-                    held = checked(seen[1])
-                if held != mine:
-                    raise self._not_ours(held, epoch)
+                # Unknown until the reply arrives, because an interrupted call loses its
+                # connection and with it the WATCH.
+                current, self._watched = self._watched, None
+                if current != expected:  # not read yet, or fenced since
+                    watch_replies = await self._wire.ask(*watch, ("INFO", "server"))
+                    self._recognise(watch_replies[2])
+                    current = checked(watch_replies[1])
+                if current != expected:
+                    raise self._epoch_error(current, epoch)
                 replies = await self._wire.ask(("MULTI",), *commands, ("EXEC",), *watch)
                 for queued in replies[: len(commands) + 1]:
                     checked(queued)
@@ -57,7 +58,7 @@ class GuardedWire:
                 self._watched = checked(replies[-1])
                 if answers is not None:
                     return list(answers)
-                # The epoch was written since; what it is now came along.
+                # The epoch was written since. The reply to GET is its new value.
 
     async def close(self) -> None:
         await self._wire.close()
@@ -65,17 +66,17 @@ class GuardedWire:
     def _recognise(self, info: Any) -> None:
         found = run_id(info)
         if self._run_id is not None and found is not None and found != self._run_id:
-            raise ServerReplaced("Redis was started anew, or is another")
+            raise ServerReplaced("Redis was restarted or replaced")
 
-    def _not_ours(self, held: bytes | None, epoch: int) -> LeaseLost | ServerReplaced:
-        if held is not None and int(held) > epoch:
-            return LeaseLost(f"{self._key} is {held.decode()}, not {epoch}")
-        found = "none" if held is None else held.decode()
-        return ServerReplaced(f"Redis has less than it had: {self._key} is {found}, not {epoch}")
+    def _epoch_error(self, current: bytes | None, epoch: int) -> LeaseLost | ServerReplaced:
+        if current is not None and int(current) > epoch:
+            return LeaseLost(f"{self._key} is {current.decode()}, not {epoch}")
+        found = "none" if current is None else current.decode()
+        return ServerReplaced(f"Redis lost data: {self._key} is {found}, not {epoch}")
 
 
 def run_id(info: Any) -> bytes | None:
-    """What `INFO server` says of this run of the server; None where it may not be asked."""
+    """The run id in the reply to `INFO server`; None if the login may not call it."""
     if not isinstance(info, bytes):
         return None
     for line in info.splitlines():

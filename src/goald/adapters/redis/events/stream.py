@@ -12,9 +12,9 @@ from goald.ports.event_stream import RawEntry, ReaderStart
 from goald.redis_keys import GROUP, attempts_key, epoch_key
 
 _FENCE = """
-local held = redis.call('GET', KEYS[1])
-if held and tonumber(held) > tonumber(ARGV[1]) then return held end
-if held ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) end
+local current = redis.call('GET', KEYS[1])
+if current and tonumber(current) > tonumber(ARGV[1]) then return current end
+if current ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) end
 return false
 """
 """Sets the epoch unless a later one is stored, which it then returns."""
@@ -59,23 +59,23 @@ class RedisEventStream:
         return self._name
 
     async def epoch(self) -> int:
-        (held,) = await self._wire.ask(("GET", self._epoch_key))
-        return int(checked(held) or 0)
+        (current,) = await self._wire.ask(("GET", self._epoch_key))
+        return int(checked(current) or 0)
 
     async def fence(self, lease: StreamLease) -> bytes:
         """As `ports.EventStream.fence`; sent in one write."""
         # The group may exist already. Any other error also shows in the following replies.
-        claimed, _, groups, stream, server = await self._wire.ask(
+        fenced, _, groups, stream, server = await self._wire.ask(
             ("EVAL", _FENCE, 1, self._epoch_key, lease.epoch),
             ("XGROUP", "CREATE", self._name, GROUP, "0", "MKSTREAM"),
             ("XINFO", "GROUPS", self._name),
             ("XINFO", "STREAM", self._name),
             ("INFO", "server"),
         )
-        later = checked(claimed)
+        later = checked(fenced)
         if later is not None:
-            raise LeaseLost(f"{self._name}: epoch {later.decode()} has it, not {lease.epoch}")
-        group, about = _group(checked(groups)), _named(checked(stream))
+            raise LeaseLost(f"{self._name}: fenced by epoch {later.decode()}, not {lease.epoch}")
+        group, about = _group(checked(groups)), _fields(checked(stream))
         if group is None:
             raise ServerReplaced(f"the group of {self._name} was removed")
         self._lease = lease
@@ -103,7 +103,7 @@ class RedisEventStream:
         return entries
 
     async def wait(self, after: bytes, seconds: float) -> bool:
-        milliseconds = max(1, int(seconds * 1000))  # 0 would block for ever
+        milliseconds = max(1, int(seconds * 1000))  # 0 would block without a limit
         command = ("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._name, after)
         (reply,) = await self._wire.ask(command, within=seconds + self._timeout)
         return checked(reply) is not None
@@ -129,11 +129,11 @@ class RedisEventStream:
         )
         if any(isinstance(reply, Exception) for reply in replies):
             raise ServerReplaced(f"{self._name} was removed")
-        stream, group = _named(replies[0]), _group(replies[1])
+        stream, group = _fields(replies[0]), _group(replies[1])
         if group is None:
             raise ServerReplaced(f"the group of {self._name} was removed")
         if order(stream[b"last-generated-id"]) < order(after):
-            raise ServerReplaced(f"{self._name} ends before what was read of it")
+            raise ServerReplaced(f"{self._name} ends before the last entry that was read")
         # An acknowledgement may be in flight, or its reply lost.
         if (
             not order(least)
@@ -162,7 +162,7 @@ class RedisEventStream:
 
     def _epoch(self) -> int:
         if self._lease is None:
-            raise LeaseLost(f"{self._name} was not claimed")
+            raise LeaseLost(f"{self._name} is not fenced")
         return self._lease.epoch
 
     async def _count(self, of: str, what: bytes, field: str) -> tuple[int, int]:
@@ -176,10 +176,10 @@ class RedisEventStream:
 
 
 def _group(groups: list[list[Any]]) -> dict[bytes, Any] | None:
-    named = map(_named, groups)
-    return next((group for group in named if group[b"name"] == GROUP.encode()), None)
+    fields = map(_fields, groups)
+    return next((group for group in fields if group[b"name"] == GROUP.encode()), None)
 
 
-def _named(flat: list[Any]) -> dict[bytes, Any]:
+def _fields(flat: list[Any]) -> dict[bytes, Any]:
     """The fields of an XINFO reply by name."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

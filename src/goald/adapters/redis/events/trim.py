@@ -1,4 +1,4 @@
-"""Trimming a stream below what every group has acknowledged (D5)."""
+"""Trims the entries of a stream that every group has acknowledged (D5)."""
 
 from redis.exceptions import ResponseError
 
@@ -6,7 +6,7 @@ from goald.adapters.redis.connect import Client, connect, service_errors
 from goald.domain.errors import NotFound
 
 TRIM_ENTRIES = 10_000
-"""Entries in one step: Redis serves nobody else meanwhile."""
+"""Entries per call. Redis is blocked during the call."""
 
 _TRIM = """
 local function less(one, other)
@@ -21,25 +21,25 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local bound = string.format('%.0f-0', math.max(0, now - ARGV[1]))
-local reader_is_there = ARGV[2] == ''
+local has_reader = ARGV[2] == ''
 local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
-for _, told in ipairs(groups) do
+for _, flat in ipairs(groups) do
   local group = {}
-  for i = 1, #told, 2 do group[told[i]] = told[i + 1] end
+  for i = 1, #flat, 2 do group[flat[i]] = flat[i + 1] end
   local first = group['last-delivered-id']
   if group['pending'] > 0 then
     local oldest = redis.call('XPENDING', KEYS[1], group['name'])[2]
     if less(oldest, first) then first = oldest end
   end
   if less(first, bound) then bound = first end
-  if group['name'] == ARGV[2] then reader_is_there = true end
+  if group['name'] == ARGV[2] then has_reader = true end
 end
-if #groups == 0 or not reader_is_there then return 0 end
+if #groups == 0 or not has_reader then return 0 end
 return redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', ARGV[3])
 """
-"""Looks at the groups and trims in one step, so that no group can come to be between. Ids are
-compared as text, since Lua's numbers do not hold them. The server's clock is the entries' own.
-"~" takes whole nodes of a stream, and leaves up to a node's entries (100) more."""
+"""Reads the groups and trims atomically, so that no group can be created in between. Compares ids
+as text, because Lua's numbers are too small for them. Uses the server's clock, which also sets the
+entry ids. "~" deletes whole nodes only, so up to one node (100 entries) more is kept."""
 
 
 class RedisTrimmer:
@@ -50,10 +50,11 @@ class RedisTrimmer:
         self._client: Client = connect(url)
 
     async def trim(self, stream: str, keep_seconds: float, reader: str | None) -> int:
-        """Take out, oldest first and at most TRIM_ENTRIES, what every group has acknowledged and is
-        older than so many seconds; how many. Nothing where there is no stream, no group, or
-        not the group `reader`, if one is named. Raises ServiceUnavailable; NotFound where the
-        key holds no stream, or the server does not let us."""
+        """Delete the oldest entries, at most TRIM_ENTRIES, that every group has acknowledged and
+        that are older than `keep_seconds`. Returns how many were deleted. Deletes nothing if the
+        stream does not exist, has no group, or lacks the group `reader`, if that is given. Raises
+        ServiceUnavailable, and NotFound if the key holds no stream or the login may not trim it.
+        """
         keep_ms = int(keep_seconds * 1_000)
         try:
             async with service_errors():
@@ -61,7 +62,7 @@ class RedisTrimmer:
                     _TRIM, 1, stream, keep_ms, reader or "", TRIM_ENTRIES
                 )
         except ResponseError as error:
-            raise NotFound(f"there is no stream to be trimmed: {error}") from error
+            raise NotFound(f"{stream} cannot be trimmed: {error}") from error
         return int(trimmed)
 
     async def close(self) -> None:
