@@ -1,4 +1,4 @@
-"""Ids that goald derives from what they identify, so that a repeat gets the same id. Any
+"""Ids that goald derives from content, so that a repeated event produces the same ids. Any
 language can compute them (docs/reference/streams.md)."""
 
 from typing import Final

@@ -2,7 +2,7 @@
 
     GoaldError
     ├── RetryableError            the same call may succeed later
-    │   ├── ServiceUnavailable    Redis or Postgres is gone, full, or read-only (D6)
+    │   ├── ServiceUnavailable    Redis or Postgres is unreachable, full, or read-only (D6)
     │   │   └── ShardDied         a shard's process ended while it had the events (D4)
     │   ├── QuotaExceeded         a tenant has exceeded its quota for this second (D8)
     │   ├── CommitUnknown         a commit failed, or its outcome is unknown
@@ -19,7 +19,7 @@
         ├── StreamCountMismatch   GOALD_STREAMS differs from the number that Redis holds
         ├── SchemaMismatch        the database is not migrated to what this release needs
         ├── InvalidFile           a file given to a command is invalid
-        ├── InvalidConfiguration  a configuration is invalid (R13)
+        ├── InvalidConfiguration  a configuration is invalid
         ├── AlreadyExists         the same object exists
         ├── VersionConflict       another change came first
         │   └── StaleVersion      the object is not at the version that the change expects
@@ -47,7 +47,7 @@ class PermanentError(GoaldError):
 
 
 class ServiceUnavailable(RetryableError):
-    """Redis or Postgres is gone, full, or read-only (D6). Nothing was changed."""
+    """Redis or Postgres is unreachable, full, or read-only (D6). Nothing was changed."""
 
 
 class ShardDied(ServiceUnavailable):
@@ -118,7 +118,7 @@ class InvalidFile(PermanentError):
 
 
 class InvalidConfiguration(PermanentError):
-    """A configuration is invalid (R13). `faults`: (place, fault) for each known fault; a place
+    """A configuration is invalid. `faults`: (place, fault) for each known fault; a place
     is a JSON pointer into the input."""
 
     def __init__(self, text: str, faults: Sequence[tuple[str, str]] = ()) -> None:

@@ -1,6 +1,6 @@
-"""Ids, so that a type checker tells one kind from another.
+"""Id types, so that a type checker distinguishes the kinds of ids.
 
-Ids that the platform owns are opaque text. Ids that goald makes are UUIDs.
+Ids that the platform assigns are opaque text. Ids that goald assigns are UUIDs.
 """
 
 from typing import NewType

@@ -44,7 +44,7 @@ class CurrentLease:
 
 
 TakeoverPolicy: TypeAlias = Callable[[CurrentLease], bool]
-"""Decides whether a lease may be taken over from its holder."""
+"""Decides whether a process may take over a lease."""
 
 
 def always_take_over(lease: CurrentLease) -> bool:

@@ -127,8 +127,8 @@ def test_webhook_secret_change_is_recorded_without_the_secret(database: Database
         ("webhook.deleted", "webhook", "stripe"),
     ]
     for row in read_audit_log(database):
-        for held in (row["before"], row["after"]):
-            assert "secret" not in (held or {})
+        for state in (row["before"], row["after"]):
+            assert "secret" not in (state or {})
 
 
 def test_writing_the_same_values_is_no_change(database: Database) -> None:
@@ -276,14 +276,14 @@ def test_daemons_roles_may_append_to_the_log_and_nothing_else(
     achieve(database, "e-1")
     with configuring(database) as connection:
         add_workflow(connection, "w-1")
-    held = read_audit_log(database)
+    before = read_audit_log(database)
     with psycopg.connect(database.dsn) as connection:
         connection.execute(f"SET ROLE {role}".encode())
         for name, value in (("tenant", "acme"), ("slots", "0-127")):
             connection.execute("SELECT set_config(%s, %s, true)", (f"goald.{name}", value))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement.encode())
-    assert read_audit_log(database) == held
+    assert read_audit_log(database) == before
 
 
 def test_engine_cannot_read_the_log(database: Database) -> None:

@@ -22,12 +22,12 @@ Found = list[tuple[str, str, int, int | None]]
 
 
 def found(database: Database, rows: int = 10_000) -> Found:
-    """What a verification finds, reading so many rows at once."""
+    """The findings of a verification that reads `rows` rows per chunk."""
     verification = AuditVerification({})
     return [
-        (one.writer, one.kind, one.number, one.last)
+        (finding.writer, finding.kind, finding.number, finding.last)
         for chunk in read_chunks(database.dsn, rows)
-        for one in verification.check(chunk)
+        for finding in verification.check(chunk)
     ]
 
 
@@ -38,7 +38,7 @@ def log(database: Database) -> Database:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 10_000])
-def test_log_that_nobody_touched_is_intact(log: Database, rows: int) -> None:
+def test_unmodified_log_is_intact(log: Database, rows: int) -> None:
     assert len(read_audit_log(log)) == 13
     assert found(log, rows) == []
 

@@ -240,7 +240,7 @@ async def test_beginning_moved_over_rows_of_a_month_that_is_kept_is_found(aged: 
 
 async def test_ends_kept_from_a_month_that_was_dropped_are_no_finding(aged: Database) -> None:
     at = query(aged, "SELECT goald.us(recorded_at) FROM goald.audit_log WHERE number = 2")[0][0]
-    kept = {"slots/0": SavedHead(2, b"a hash that is not there any more", at)}
+    kept = {"slots/0": SavedHead(2, b"the hash of a dropped row", at)}
     async with job(aged) as running:
         await running.until(lambda: old_months(aged) == 0)
     assert findings(aged, kept) == []

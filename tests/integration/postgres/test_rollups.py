@@ -170,7 +170,7 @@ async def test_what_was_there_before_the_upgrade_is_counted(empty_database: Data
         counted = await stored_rollups(admin)
         assert counted.days
         assert counted == await recomputed_rollups(admin)
-        # And what comes after goes on from there.
+        # Later changes update the migrated rollups.
         await admin.execute("UPDATE goald.workflow_enrollments SET cancelled_actions = 5")
         assert await stored_rollups(admin) == await recomputed_rollups(admin)
     finally:

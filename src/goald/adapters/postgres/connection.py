@@ -139,12 +139,12 @@ class Connection:
 
 
 async def end_backends(connection: asyncpg.Connection, pids: list[int], name: str) -> None:
-    """End these backends and wait until they are gone, at most END_BACKEND_MS each.
+    """End these backends and wait until they have ended, at most END_BACKEND_MS each.
 
     Ends only backends of the same login and of this application name, because a pid may have
     been reused. Must not be called within a transaction.
     """
     async with connection.transaction():
-        # A role of goald may not end backends of its own login; the login may.
+        # Only the login role may end its backends; the roles that it assumes may not.
         await connection.execute(statements.ACT_AS_LOGIN)
         await connection.fetch(statements.END_BACKENDS, pids, name, END_BACKEND_MS)

@@ -6,7 +6,7 @@ from goald.domain.errors import ContentRefused, GoaldError, SchemaMismatch, Serv
 
 FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
             asyncpg.InternalClientError)  # fmt: skip
-"""What asyncpg raises if the server or the connection to it fails."""
+"""The exceptions that asyncpg raises if the server or the connection to it fails."""
 
 _NOT_MIGRATED = (
     asyncpg.UndefinedTableError,
@@ -27,13 +27,13 @@ def translate(error: BaseException) -> GoaldError:
     return ServiceUnavailable(f"Postgres: {text}")
 
 
-def refusal(error: BaseException | None) -> ContentRefused | None:
+def content_error(error: BaseException | None) -> ContentRefused | None:
     """ContentRefused if an error of a commit is caused by the content of a row (D4): SQLSTATE
     classes 22 and 23. Call it for errors of a commit's statements only; elsewhere the same codes
     have other causes.
 
     None for every other error, and for two that no row causes: a missing partition, which is a
-    check violation without a constraint name, and an outbox number that was given twice.
+    check violation without a constraint name, and a duplicate outbox number.
     """
     if not isinstance(error, asyncpg.PostgresError) or error.sqlstate is None:
         return None

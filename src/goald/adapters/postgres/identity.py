@@ -27,15 +27,15 @@ class PostgresIdentity:
     """The identity of the server behind the connections of one process, as last seen.
 
     A server that was restored from a copy, or a standby that was promoted, may lack committed
-    rows. State in memory is then invalid. Once detected, this stays so: the process must restart.
+    rows. State in memory is then invalid. The error persists until the process restarts.
     """
 
     def __init__(self) -> None:
         self._seen: _Seen | None = None
 
     async def recognise(self, connection: Any) -> DatabaseIdentity:
-        """Read the identity, and raise ServerReplaced if it is another server or one that lost
-        data. Call it outside of a transaction, or in one that is abandoned after an error."""
+        """Read the identity. Raises ServerReplaced if the server was replaced or lost data. Call it
+        outside of a transaction, or abort the transaction after an error."""
         before = self._seen  # another connection may read later and return earlier
         try:
             row = await connection.fetchrow(statements.SERVER_IDENTITY)
@@ -58,5 +58,6 @@ def _compare(before: _Seen, found: _Seen) -> None:
         )
     if found.flushed < before.flushed:
         raise ServerReplaced(
-            f"Postgres lost data: its WAL ends at {found.flushed}, and had reached {before.flushed}"
+            f"Postgres lost data: its WAL ends at {found.flushed}, before the previously seen "
+            f"{before.flushed}"
         )

@@ -1,4 +1,4 @@
-"""Statements that concern a connection or its server, whatever the connection is used for."""
+"""Statements for every kind of connection: sessions, backends, and the server's identity."""
 
 from goald.domain.slots import SlotRange
 
@@ -16,8 +16,8 @@ READ_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
 """For begin_for: every statement of the transaction reads the same snapshot."""
 
 ACT_AS_LOGIN = "SET LOCAL ROLE NONE"
-"""Acts as the login role until the transaction ends. A role of goald may not end backends of
-its own login; the login role may."""
+"""Acts as the login role until the transaction ends. Only the login role may end its backends; the
+roles that it assumes may not."""
 
 END_BACKENDS = """
 SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity

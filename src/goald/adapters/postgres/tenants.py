@@ -104,7 +104,7 @@ class TenantPool:
                 await share.acquire()
         except TimeoutError:
             raise ServiceUnavailable(
-                f"Postgres: all {limit} connections that a tenant may use at once are busy"
+                f"Postgres: all {limit} connections that a tenant may use are busy"
             ) from None
         try:
             yield

@@ -98,8 +98,8 @@ class ChainCheck:
         self.last = entry
 
     def _check_duplicate(self, entry: ChainEntry) -> int:
-        """Handle a number that occurs a second time, or is not after the start. If this row is the
-        one that matches the chain, the check continues from it."""
+        """Handle a number that occurs a second time, or is not after the start. If the hash of this
+        row matches the chain, the check continues from this row."""
         if (
             entry.number == self._position.number
             and entry_hash(self._previous, entry) == entry.hash

@@ -1,4 +1,4 @@
-"""Statistics of a workflow (R12, E6, E9), from counts of its enrollments by week.
+"""Statistics of a workflow (E6, E9), from counts of its enrollments by week.
 
 Rates are percentages of enrollments with one decimal, rounded half up as in SQL. They never
 exceed 100, because each enrollment counts once.

@@ -23,22 +23,21 @@ from goald.domain.errors import AlreadyExists
 from goald.domain.slots import slot_of
 from goald.domain.streams import OutboundStream
 
-MAX_ANNOUNCED = 100
-"""A change of more workflows is announced to the shards without their ids."""
+MAX_LISTED_WORKFLOWS = 100
+"""A control message about more workflows does not list their ids."""
 
 
-async def write(connection: Any, tenant: str, decision: ChangeSet) -> CommittedChanges:
-    """Write the rows in the order given, then the messages about them.
+async def write(connection: Any, tenant: str, change_set: ChangeSet) -> CommittedChanges:
+    """Write the rows in the given order, then the messages about them.
 
-    The version comes last: its lock blocks all other changes until the commit, so everything
-    that takes long or waits for another lock comes before.
+    Takes the version last, because its lock blocks all other changes until the commit.
     """
-    written = [await _write(connection, tenant, change) for change in decision.changes]
-    notices = await _add_notices(connection, tenant, decision.notices)
+    written = [await _write(connection, tenant, change) for change in change_set.changes]
+    notices = await _add_notices(connection, tenant, change_set.notices)
     touched = sorted(
         {
             change.row.workflow_id if isinstance(change.row, GoalRow) else change.row.id
-            for change in decision.changes
+            for change in change_set.changes
             if not isinstance(change.row, EntityRow)
         }
     )
@@ -46,8 +45,8 @@ async def write(connection: Any, tenant: str, decision: ChangeSet) -> CommittedC
         return CommittedChanges(written, None, notices)
     await connection.execute(statements.LOCK_WORKFLOWS, tenant, touched)
     await connection.execute(statements.AUDIT)
-    announced = touched if len(touched) <= MAX_ANNOUNCED else None
-    rest = f',"tenantid":{json.dumps(tenant)},"workflows":{json.dumps(announced)}}}'
+    listed = touched if len(touched) <= MAX_LISTED_WORKFLOWS else None
+    rest = f',"tenantid":{json.dumps(tenant)},"workflows":{json.dumps(listed)}}}'
     version, number = await connection.fetchrow(
         statements.TAKE_VERSION,
         tenant,
@@ -56,8 +55,8 @@ async def write(connection: Any, tenant: str, decision: ChangeSet) -> CommittedC
         OutboundStream.CONTROL,
         rest,
     )
-    announcement = OutboxNotice(number, OutboundStream.CONTROL, f'{{"version":{version}{rest}')
-    return CommittedChanges(written, version, [*notices, announcement])
+    control = OutboxNotice(number, OutboundStream.CONTROL, f'{{"version":{version}{rest}')
+    return CommittedChanges(written, version, [*notices, control])
 
 
 async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> ConfigurationChange:
@@ -71,9 +70,9 @@ async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> C
     except asyncpg.UniqueViolationError:
         row = change.row
         raise AlreadyExists(
-            f"workflow {row.workflow_id}: it has a {row.goal_type} goal with "
-            f"{criteria_text(row)} or the key {row.key!r} already; where two goals exchange "
-            "them, apply it in two steps"
+            f"workflow {row.workflow_id}: another goal has the key {row.key!r}, or the type "
+            f"{row.goal_type} with the criteria {criteria_text(row)}. To exchange these "
+            "between two goals, apply the change in two steps"
         ) from None
 
 

@@ -23,27 +23,27 @@ _STAMP = ("version", "created_at", "updated_at")
 
 
 async def read(connection: Any, tenant: str, scope: ConfigurationScope) -> CurrentConfiguration:
-    """Read what the scope names. The cost does not depend on what else the tenant has."""
-    held = CurrentConfiguration()
-    await _read_workflows(connection, tenant, scope, held)
+    """Read the rows in the scope. The cost does not depend on the tenant's other rows."""
+    current = CurrentConfiguration()
+    await _read_workflows(connection, tenant, scope, current)
     entities = set(scope.entities)
     if scope.references:
-        for row in (row for rows in held.goals.values() for row in rows):
+        for row in (row for rows in current.goals.values() for row in rows):
             found = references(row.goal_type, row.criteria)
             entities |= {(kind, entity) for _, kind, entity in found}
     if entities:
         kinds, ids = zip(*sorted(entities), strict=True)
-        _take(held, await connection.fetch(statements.ENTITIES, tenant, kinds, ids))
+        _add_entities(current, await connection.fetch(statements.ENTITIES, tenant, kinds, ids))
         known = await connection.fetch(statements.KINDS, tenant, _KINDS)
-        held.kinds = {row["kind"] for row in known}
+        current.kinds = {row["kind"] for row in known}
     if scope.kinds:
         of_kinds = await connection.fetch(statements.ENTITIES_OF_KINDS, tenant, sorted(scope.kinds))
-        _take(held, of_kinds)
-    return held
+        _add_entities(current, of_kinds)
+    return current
 
 
 async def _read_workflows(
-    connection: Any, tenant: str, scope: ConfigurationScope, held: CurrentConfiguration
+    connection: Any, tenant: str, scope: ConfigurationScope, current: CurrentConfiguration
 ) -> None:
     if scope.workflows is None:
         workflows = await connection.fetch(statements.ALL_WORKFLOWS, tenant)
@@ -54,9 +54,9 @@ async def _read_workflows(
         goals = await connection.fetch(statements.GOALS, tenant, ids)
     else:
         return
-    held.workflows = {row["id"]: workflow_row(row) for row in workflows}
+    current.workflows = {row["id"]: workflow_row(row) for row in workflows}
     for row in goals:
-        held.goals.setdefault(row["workflow_id"], []).append(_goal_row(row))
+        current.goals.setdefault(row["workflow_id"], []).append(_goal_row(row))
 
 
 def workflow_row(row: Mapping[str, Any]) -> WorkflowRow:
@@ -69,7 +69,7 @@ def row_metadata(row: Mapping[str, Any]) -> RowMetadata:
 
 def _goal_row(row: Mapping[str, Any]) -> GoalRow:
     contents = _contents(row)
-    contents["id"] = UUID(int=row["id"].int)  # asyncpg's own is no uuid.UUID to every library
+    contents["id"] = UUID(int=row["id"].int)  # some libraries do not accept asyncpg's UUID subclass
     contents["criteria"] = json.loads(contents["criteria"], parse_float=Decimal, parse_int=Decimal)
     return GoalRow(**contents, metadata=row_metadata(row))
 
@@ -78,6 +78,6 @@ def _contents(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in _STAMP}
 
 
-def _take(held: CurrentConfiguration, rows: list[Mapping[str, Any]]) -> None:
+def _add_entities(current: CurrentConfiguration, rows: list[Mapping[str, Any]]) -> None:
     for row in rows:
-        held.catalog.setdefault(row["kind"], {})[row["id"]] = EntityRow(**row)
+        current.catalog.setdefault(row["kind"], {})[row["id"]] = EntityRow(**row)

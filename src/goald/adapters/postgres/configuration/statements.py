@@ -1,7 +1,7 @@
-"""The statements of the configuration, and what each guarantees.
+"""The statements of the configuration and their guarantees.
 
 All execute as goald_api in the transaction of one tenant. Row security restricts them to the
-tenant; `$1` names it again, so that indexes are used.
+tenant. The condition on `$1` lets them use the indexes.
 """
 
 # Reading --------------------------------------------------------------------------------

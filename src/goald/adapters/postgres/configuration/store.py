@@ -58,8 +58,8 @@ class PostgresConfigurationStore:
     ) -> CommittedChanges:
         async with self._turn(tenant), self._pool.tenant(tenant, actor) as connection:
             await connection.execute(statements.LOCK_TENANT, tenant)
-            decision = decide(await read(connection, tenant, scope))
-            return await write(connection, tenant, decision)
+            change_set = decide(await read(connection, tenant, scope))
+            return await write(connection, tenant, change_set)
 
     async def mark_published(self, tenant: str, numbers: Sequence[int]) -> None:
         async with self._pool.tenant(tenant) as connection:

@@ -13,8 +13,8 @@ SCANNED = 10_000
 """How many rows are scanned for one page, whatever its filters (D8)."""
 
 IN_ORDER = "SET LOCAL enable_sort = off"
-"""Makes the transaction read along the index and stop at the end of the page, whatever the planner
-estimates."""
+"""Makes the transaction read along the index and stop at the end of the page, even if the planner
+prefers a sort."""
 
 ALWAYS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 """The years 1 to 9999 in microseconds: the bounds of a list without bounds."""
@@ -50,7 +50,7 @@ more."""
 
 
 class PostgresAuditTrail:
-    """`api.ports.AuditTrail`. Each call is a transaction of its own."""
+    """`api.ports.AuditReader`. Each call executes in a separate transaction."""
 
     def __init__(self, pool: TenantPool, *, scanned: int = SCANNED) -> None:
         """`scanned`: how many rows are scanned for one page at most."""

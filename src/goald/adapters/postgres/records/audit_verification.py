@@ -20,7 +20,7 @@ CONNECT_SECONDS = 10
 
 SETTINGS = (
     b"SET ROLE goald_owner",
-    # Reads along the key, whatever the planner estimates: a sort would read all other rows.
+    # Makes the planner read along the key, because a sort would read all remaining rows.
     b"SET enable_sort = off",
     b"SET jit = off",
 )
@@ -56,12 +56,12 @@ BEGINNING: Place = ("", 0, datetime.min.replace(tzinfo=UTC))
 
 
 def read_chunks(dsn: str, rows: int = CHUNK_ROWS) -> Iterator[LogChunk]:
-    """The log in pieces of so many rows, each a transaction of its own and of one moment.
+    """The log in chunks of `rows` rows, each read in a separate transaction from one snapshot.
 
-    A chain only grows, and its end is read in the moment of its last rows: what is committed
-    meanwhile does no harm, and no long transaction holds up vacuuming or the dropping of
-    months. Raises SchemaMismatch where there is no log or the login may not read it, else
-    ServiceUnavailable.
+    Commits during the iteration do no harm, because chains only grow and the head of a chain is
+    read in the same snapshot as its last rows. No transaction is long enough to delay vacuuming
+    or the removal of partitions. Raises SchemaMismatch if there is no log or the login may not
+    read it, and ServiceUnavailable for other errors.
     """
     with _connect(dsn) as connection:
         place = BEGINNING
@@ -113,7 +113,7 @@ def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
             yield connection
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
         raise SchemaMismatch("the database has no audit log: run `goald migrate`") from error
-    except psycopg.errors.InvalidParameterValue as error:  # there is no such role
+    except psycopg.errors.InvalidParameterValue as error:  # the role does not exist
         raise SchemaMismatch("the database is not migrated: run `goald migrate`") from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise SchemaMismatch(_NO_RIGHT) from error
@@ -122,6 +122,6 @@ def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 _NO_RIGHT = (
-    "the login may not act as goald_owner, who alone sees the whole audit log: "
-    "name one that may in GOALD_POSTGRES_OWNER_DSN, as for `goald migrate`"
+    "the login may not act as goald_owner, the only role that may read the whole audit log. "
+    "Set GOALD_POSTGRES_OWNER_DSN to a login that may, as for `goald migrate`"
 )

@@ -44,7 +44,8 @@ SELECT DISTINCT workflow_id FROM (
 
 
 class PostgresContacts:
-    """`ports.ContactReader` and `api.ports.Contacts`. Each call is a transaction of its own."""
+    """`ports.ContactReader` and `api.ports.EnrollmentLookup`. Each call executes in a separate
+    transaction."""
 
     def __init__(
         self, pool: TenantPool, *, most_active: int = MOST_ACTIVE, most_ended: int = MOST_ENDED

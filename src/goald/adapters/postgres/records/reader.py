@@ -14,20 +14,20 @@ from goald.domain.records.listeners import ListenerStatus
 from goald.domain.records.pages import Page, PageRequest, Row, RowPosition
 
 SCANNED = 10_000
-"""How many achievements are scanned for one page, whatever its filters (D8)."""
+"""The number of achievements that a page scans at most, with any filters (D8)."""
 
 _STATUSES = list(get_args(EnrollmentStatus))
 _BEFORE_ALL, _AFTER_ALL = -62_135_596_800_000_000, 253_402_300_800_000_000
 """The start of the year 1 and the end of 9999, which bound the times of events."""
 _SELECTIVE = {"contact_id", "enrollment_id"}
-"""Filters with an index of their own, which leave few rows to sort."""
+"""Filters that have an index and leave few rows to sort."""
 
 
 class PostgresRecords:
-    """`api.ports.Records`. Each call is a transaction of its own."""
+    """`api.ports.RecordReader`. Each call executes in a separate transaction."""
 
     def __init__(self, pool: TenantPool, *, scanned: int = SCANNED) -> None:
-        """`scanned`: how many achievements are scanned for one page at most."""
+        """`scanned`: the number of achievements that a page scans at most."""
         self._pool = pool
         self._scanned = scanned
 
@@ -51,18 +51,18 @@ class PostgresRecords:
         """A page of a filtered list may hold fewer rows than requested, even none, although more
         pages follow: rare achievements are found over several pages."""
         names = sorted(name for name, value in filters.items() if value is not None)
-        bounds, wanted = _bounds(tenant, workflow_id, span), [filters[name] for name in names]
+        bounds, values = _bounds(tenant, workflow_id, span), [filters[name] for name in names]
         end = None
         async with self._pool.tenant(tenant, readonly=True) as connection:
             if _SELECTIVE.intersection(names):
-                found = await connection.fetch(statements.achievements(names), *bounds, *wanted)
+                found = await connection.fetch(statements.achievements(names), *bounds, *values)
             else:
                 await connection.execute(statements.IN_ORDER)
                 if not names:
                     found = await connection.fetch(statements.achievements([]), *bounds)
                 else:
                     among = statements.achievements_among(names)
-                    found = await connection.fetch(among, *bounds, self._scanned, *wanted)
+                    found = await connection.fetch(among, *bounds, self._scanned, *values)
                     if len(found) <= span.limit:
                         end = await connection.fetchrow(
                             statements.ACHIEVEMENTS_SCANNED_TO, *bounds[:-1], self._scanned - 1

@@ -1,5 +1,5 @@
 """Statistics of a workflow, read from its rollups: a few hundred rows for a year, however many
-enrollments it has (R12, E9). The rollups cover at most a hundred years of days: enrollments that
+enrollments it has (E9). The rollups cover at most a hundred years of days: enrollments that
 began earlier or later count on the first or the last day (D8)."""
 
 from collections.abc import Mapping

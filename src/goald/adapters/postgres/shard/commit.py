@@ -25,7 +25,7 @@ from goald.ports.outbox import OutboxRow, StoredMessage
 
 REDACT_SECONDS = 600.0
 """The timeout for redacting a contact, whose rows are not bounded in number. A timeout that is too
-short would be retried for ever."""
+short would be retried endlessly."""
 
 
 class _Effects:
@@ -58,7 +58,7 @@ class _Effects:
         self.effective = bytearray(len(effects))
 
     def mark_effective(self, indexes: Iterable[int], rows: Iterable[Any]) -> list[int]:
-        """Mark the effects that came back as rows (tenant, id); gives the others of `indexes`."""
+        """Mark the effects with a returned row (tenant, id). Returns the other `indexes`."""
         index_of = {(self.tenant[i], self.enrollment[i]): i for i in indexes}
         for tenant, enrollment in rows:
             self.effective[index_of.pop((tenant, enrollment))] = 1
@@ -119,16 +119,16 @@ async def _insert(connection: Any, of: _Effects) -> tuple[list[Conflict], bool]:
         of.met_types,
     )  # fmt: skip
     rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns)
-    refused = of.mark_effective(new, rows)
-    if not refused:
+    ineffective = of.mark_effective(new, rows)
+    if not ineffective:
         return [], False
     rows = await connection.fetch(
-        statements.EXISTING_ENROLLMENTS, *_pick(refused, of.tenant, of.enrollment)
+        statements.EXISTING_ENROLLMENTS, *_pick(ineffective, of.tenant, of.enrollment)
     )
     found = {(tenant, id_): tuple(rest) for tenant, id_, *rest in rows}
     conflicts = []
     differs = False
-    for i in refused:
+    for i in ineffective:
         contact, workflow, status = found.get((of.tenant[i], of.enrollment[i]), ("", "", ""))
         if (contact, workflow) != (of.contact[i], of.workflow[i]):
             conflicts.append(Conflict(i, contact, workflow, status == "active"))
@@ -151,12 +151,12 @@ async def _update(connection: Any, of: _Effects) -> bool:
 
 
 async def _achieve(connection: Any, of: _Effects, achievements: AchievementColumns) -> None:
-    named = achievements.effect
-    rows = [row for row, i in enumerate(named) if of.effective[i]]
+    effect_of = achievements.effect
+    rows = [row for row, i in enumerate(effect_of) if of.effective[i]]
     if not rows:
         return
     effects, *columns = _pick(
-        rows, named, achievements.id, achievements.goal_id, achievements.goal_type,
+        rows, effect_of, achievements.id, achievements.goal_id, achievements.goal_type,
         achievements.achieved_at, achievements.trigger_event, achievements.metadata,
     )  # fmt: skip
     of_effect = [
@@ -167,9 +167,9 @@ async def _achieve(connection: Any, of: _Effects, achievements: AchievementColum
 
 
 async def _enqueue(
-    connection: Any, of: _Effects, wanted: Sequence[OutboxRow], exits_wait: bool
+    connection: Any, of: _Effects, outbox: Sequence[OutboxRow], exits_wait: bool
 ) -> list[StoredMessage]:
-    rows = [row for row in wanted if of.effective[row.effect]]
+    rows = [row for row in outbox if of.effective[row.effect]]
     if not rows:
         return []
     numbers = await connection.fetch(

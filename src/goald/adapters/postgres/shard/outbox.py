@@ -35,14 +35,14 @@ class PostgresOutbox:
         self, lease: SlotLease, older_than_s: float, waiting_s: float = 0.0
     ) -> int:
         async with self._connection.transaction(lease.slots) as connection:
-            gone: int = await connection.fetchval(
+            deleted: int = await connection.fetchval(
                 statements.DELETE_PUBLISHED,
                 older_than_s,
                 lease.slots.first,
                 lease.slots.last,
                 waiting_s,
             )
-        return gone
+        return deleted
 
     async def last_published(self, lease: SlotLease) -> int:
         async with self._connection.transaction(lease.slots) as connection:

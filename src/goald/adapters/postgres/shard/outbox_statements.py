@@ -27,8 +27,8 @@ WITH waiting AS MATERIALIZED (
         ORDER BY number
         """
 )
-"""Finds the few unpublished rows by their index, whatever the statistics of the table say. A
-scan in the order of numbers would read all published rows."""
+"""Finds the few unpublished rows by their index, even if the statistics of the table are stale.
+A scan in the order of numbers would read all published rows."""
 
 IN_ORDER_OF_NUMBERS = "SET LOCAL enable_sort = off"
 """For PUBLISHED: each page continues in the primary key where the previous one ended. By the

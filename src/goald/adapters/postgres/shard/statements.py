@@ -1,8 +1,8 @@
-"""Every statement of the shard's store and of the leases, and what each guarantees.
+"""The statements of the shard's store and of the leases, and their guarantees.
 
-Times are microseconds since the epoch; goald.at and goald.us convert them. All but those of
-the dry run execute as goald_shard, and see only the slots that `begin_for` named. A
-transaction that named none raises when it touches a tenant's row.
+Times are microseconds since the epoch; goald.at and goald.us convert them. All statements except
+those of the dry run execute as goald_shard and see only the slots given to `begin_for`. Without
+such slots, a transaction fails when it reads or writes a tenant's row.
 """
 
 # Leases ---------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::int8
 WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND (e.status = 'active') IS TRUE
 RETURNING e.tenant_id, e.id
 """
-"""A status leaves `active` once and for good (E5): a row that is not returned was no longer active.
+"""A status never returns to `active` (E5). A row that is not returned was no longer active.
 IS TRUE keeps the planner from the index of active rows, which would read all of them."""
 
 INSERT_ACHIEVEMENTS = """
@@ -215,7 +215,7 @@ FROM unnest($1::text[], $2::text[], $3::int8[]) AS n (tenant_id, contact_id, at)
 WHERE a.tenant_id = n.tenant_id AND a.contact_id = n.contact_id
   AND a.achieved_at <= goald.at(n.at) AND (a.trigger_event <> '{}' OR a.metadata <> '{}')
 """
-"""Removes what the events of a deleted contact carried, from achievements up to the deletion."""
+"""Removes the event data of a deleted contact from its achievements up to the deletion."""
 
 REDACT_OUTBOX = """
 UPDATE goald.outbox o

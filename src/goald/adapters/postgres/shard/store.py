@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from goald.adapters.postgres.connection import SETTINGS, WRITER_SETTINGS, Connection, end_backends
-from goald.adapters.postgres.errors import refusal
+from goald.adapters.postgres.errors import content_error
 from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.session_statements import READ_SNAPSHOT
 from goald.adapters.postgres.shard import commit, statements
@@ -139,12 +139,12 @@ class PostgresShardStore:
                         connection, change, self._fail_point, self._exits_wait
                     )
                 except asyncpg.PostgresError as error:
-                    if (refused := refusal(error)) is not None:
+                    if (refused := content_error(error)) is not None:
                         raise refused from error
                     raise
         except ServiceUnavailable as error:
             # Deferred constraints are checked at the end of the transaction.
-            raise refusal(error.__cause__) or CommitUnknown(str(error)) from error
+            raise content_error(error.__cause__) or CommitUnknown(str(error)) from error
         except SchemaMismatch as error:
             raise CommitUnknown(str(error)) from error
 
