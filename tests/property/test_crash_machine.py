@@ -24,7 +24,7 @@ STEPS = 50
 CONTACTS = st.tuples(st.sampled_from(["acme", "globex"]), st.sampled_from(["ann", "bob", "cyd"]))
 ENROLLMENTS = st.sampled_from(["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"])
 WORKFLOWS = st.sampled_from([f"w-{logic}" for logic in GOALS])
-TAGS = st.sampled_from(["Customer", "Friend", "Stranger"])
+TAGS = st.sampled_from(["Customer", "Friend", "Subscriber"])
 CALLS = st.sampled_from(
     ["commit", "check", "publish", "dead_letter", "acknowledge", "read", "mark_published", "renew",
      "unpublished", "load", "load_contacts", "acquire", "fence", "process"]
@@ -191,11 +191,11 @@ class CrashMachine(RuleBasedStateMachine):
 
     @rule(service=st.sampled_from(["store", "streams"]))
     def disable_service(self, service: str) -> None:
-        self.simulation.services.is_away.add(service)
+        self.simulation.services.unavailable.add(service)
 
     @rule()
     def restore_services(self) -> None:
-        self.simulation.services.is_away.clear()
+        self.simulation.services.unavailable.clear()
 
     @rule(role=st.sampled_from(ROLES))
     def stop(self, role: str) -> None:

@@ -1,5 +1,5 @@
-"""The Rust matcher ends where the plain model of the rules ends (E1 to E6, E8), whatever the
-batches, the encoding, duplicates, times out of order, and reloads in between."""
+"""The Rust matcher gives the same results as the plain model of the rules (E1 to E6, E8), for any
+batches and encoding, with duplicates, times out of order and reloads in between."""
 
 import json
 from typing import Any
@@ -91,7 +91,7 @@ def _goal(goal: Goal) -> dict[str, Any]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(histories(), st.sampled_from((0, 1, 2)))
-def test_the_matcher_ends_where_the_model_ends(history: History, reloads: int) -> None:
+def test_the_matcher_gives_the_results_of_the_model(history: History, reloads: int) -> None:
     model = Model(clock_skew_us=history.clock_skew_us, now_us=history.now_us)
     shard = Shard(history.clock_skew_us, history.now_us)
     acknowledged = 0

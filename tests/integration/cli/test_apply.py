@@ -1,4 +1,4 @@
-"""`goald apply` over a real Postgres: the file's contents become rows, once."""
+"""`goald apply` over a real Postgres: the rows and notices that a file causes."""
 
 import asyncio
 import getpass
@@ -68,7 +68,7 @@ async def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
         await connection.close()
 
 
-async def test_shards_are_given_what_the_file_says(
+async def test_shards_load_the_configuration_of_the_file(
     service: ConfigurationService, store: PostgresShardStore
 ) -> None:
     applied = await service.apply(parse_configuration(FILE))
@@ -100,7 +100,7 @@ async def test_applying_twice_changes_nothing(
     assert (await store.configuration(first.version)).workflows == []
 
 
-async def test_plan_shows_the_difference_and_writes_nothing(
+async def test_plan_returns_the_changes_and_writes_nothing(
     service: ConfigurationService, database: Database
 ) -> None:
     changes = await service.plan(parse_configuration(FILE))
@@ -122,7 +122,7 @@ async def test_keyed_goal_keeps_its_id_when_its_criteria_change(
     assert [goal["id"] for goal in lead["goals"]] == [goal["id"] for goal in was["goals"]]
 
 
-async def test_goal_left_out_stays_unless_pruned(
+async def test_goal_missing_from_the_file_is_deleted_only_with_prune(
     service: ConfigurationService, store: PostgresShardStore, database: Database
 ) -> None:
     await service.apply(parse_configuration(FILE))
@@ -216,7 +216,7 @@ workflows:
     )
 
 
-async def test_activation_checks_the_goals_that_are_held(service: ConfigurationService) -> None:
+async def test_activation_validates_the_stored_goals(service: ConfigurationService) -> None:
     await service.apply(
         parse_configuration(
             "tenant: acme\nworkflows:\n"
@@ -256,7 +256,7 @@ async def test_two_concurrent_editors_leave_at_most_three_goals(database: Databa
     assert goals == [(0,), (1,), (2,)]
 
 
-async def test_apply_waits_for_live_shards_and_says_who_has_it(
+async def test_apply_counts_the_live_shards_and_those_with_the_new_version(
     database: Database, store: PostgresShardStore
 ) -> None:
     service = configuration_service(database.dsn)
@@ -273,7 +273,7 @@ async def test_apply_waits_for_live_shards_and_says_who_has_it(
         await service.close()
 
 
-async def test_tenants_configurations_are_apart(service: ConfigurationService) -> None:
+async def test_configurations_of_tenants_are_independent(service: ConfigurationService) -> None:
     await service.apply(parse_configuration(FILE))
     other = parse_configuration(FILE.replace("acme", "other"))
     assert len(await service.plan(other)) == 6
@@ -282,7 +282,7 @@ async def test_tenants_configurations_are_apart(service: ConfigurationService) -
 
 
 @pytest.mark.parametrize(("catalog", "code"), [("strict", 1), ("known", 0), ("off", 0)])
-def test_command_checks_the_catalog_as_it_is_set_and_says_who_applied(
+def test_command_follows_the_catalog_setting_and_records_who_applied(
     run: Callable[..., Ran],
     database: Database,
     redis_url: str,

@@ -34,13 +34,13 @@ def verify(
     return run
 
 
-def test_command_ends_with_0_over_an_intact_log(verify: Callable[..., tuple[int, Any]]) -> None:
+def test_an_intact_log_exits_with_0(verify: Callable[..., tuple[int, Any]]) -> None:
     code, answer = verify()
     assert code == 0
     assert (answer["intact"], answer["rows"], answer["chains"]) == (True, 13, 3)
 
 
-def test_command_ends_with_1_and_says_what_a_finding_means(
+def test_a_tampered_log_exits_with_1_and_explains_each_finding(
     log: Database, verify: Callable[..., tuple[int, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     tamper(log, f"DELETE FROM goald.audit_log WHERE {SHARD} IN (4, 5)")
@@ -122,7 +122,7 @@ def test_heads_of_a_log_that_is_not_intact_are_not_saved(
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"goald_audit_heads": 1, "heads": {"w": 1}}'])
-def test_a_file_without_heads_is_refused(
+def test_a_heads_file_of_another_format_is_refused(
     verify: Callable[..., tuple[int, Any]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -134,7 +134,7 @@ def test_a_file_without_heads_is_refused(
     assert "was not written by `goald audit verify --save-heads`" in capsys.readouterr().err
 
 
-def test_database_without_a_log_says_what_to_do(
+def test_a_database_without_a_schema_reports_that_migrate_is_needed(
     empty_database: Database,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -144,7 +144,7 @@ def test_database_without_a_log_says_what_to_do(
     assert "run `goald migrate`" in capsys.readouterr().err
 
 
-def test_a_login_without_the_owner_role_is_refused_with_advice(
+def test_a_login_without_the_owner_role_is_refused_with_the_setting_to_use(
     log: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     login = "audit_test_no_roles"
@@ -159,7 +159,7 @@ def test_a_login_without_the_owner_role_is_refused_with_advice(
             admin.execute(f"DROP ROLE {login}".encode())
 
 
-def test_an_unreachable_postgres_is_named(
+def test_an_unreachable_postgres_is_reported_with_its_address(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql:///goald?host=/nowhere")

@@ -1,4 +1,4 @@
-"""The commands, over a real Redis and Postgres, and no daemon: settings, configuration, state."""
+"""Commands over a real Redis and Postgres, without a daemon: settings, configuration, status."""
 
 import os
 from collections.abc import Callable
@@ -23,32 +23,34 @@ workflows:
 """
 
 
-def test_help_names_every_command_and_the_exit_codes(run: Callable[..., Ran]) -> None:
+def test_help_lists_every_command_and_the_exit_codes(run: Callable[..., Ran]) -> None:
     ran = run("--help")
     assert ran.code == 0
     for word in ("serve", "apply", "replay", "check-config", "doctor", "130 interrupted"):
         assert word in ran.out
 
 
-def test_version(run: Callable[..., Ran]) -> None:
+def test_version_prints_the_version(run: Callable[..., Ran]) -> None:
     assert run("--version").out.startswith("goald 0.")
 
 
 @pytest.mark.parametrize("words", [["frob"], ["send"], ["tail", "everything"], ["replay"], []])
-def test_wrong_usage_ends_with_2(run: Callable[..., Ran], words: list[str]) -> None:
+def test_wrong_usage_exits_with_2(run: Callable[..., Ran], words: list[str]) -> None:
     ran = run(*words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err
 
 
-def test_without_an_instance_a_command_says_what_to_do(run: Callable[..., Ran]) -> None:
+def test_without_a_running_goald_the_error_suggests_how_to_start_one(
+    run: Callable[..., Ran],
+) -> None:
     ran = run("status")
     assert ran.code == 1
     assert ran.err.count("\n") == 1
     assert "goald serve --embedded" in ran.err
 
 
-def test_a_wrong_setting_ends_with_2_and_is_named(
+def test_an_invalid_setting_exits_with_2_and_is_reported(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOALD_STREAMS", "many")
@@ -58,13 +60,13 @@ def test_a_wrong_setting_ends_with_2_and_is_named(
         assert "GOALD_STREAMS" in ran.err
 
 
-def test_serve_without_addresses_names_what_is_missing(run: Callable[..., Ran]) -> None:
+def test_serve_without_addresses_reports_the_missing_setting(run: Callable[..., Ran]) -> None:
     ran = run("serve")
     assert ran.code == 2
     assert "GOALD_REDIS_URL is not set" in ran.err
 
 
-def test_unreachable_servers_end_a_command_with_3(
+def test_unreachable_servers_exit_with_3(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GOALD_REDIS_URL", f"unix://{tmp_path}/none.sock")
@@ -85,7 +87,7 @@ def test_unreachable_servers_end_a_command_with_3(
         assert "Traceback" not in ran.err
 
 
-def test_check_config_says_where_values_come_from_and_hides_passwords(
+def test_check_config_prints_the_source_of_each_value_and_hides_passwords(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://goald:secret@h/g")
@@ -98,7 +100,7 @@ def test_check_config_says_where_values_come_from_and_hides_passwords(
     assert "secret" not in run("check-config").out
 
 
-def test_migrate_twice_changes_nothing_the_second_time(
+def test_a_second_migrate_changes_nothing(
     run: Callable[..., Ran], clean: None, empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOALD_POSTGRES_OWNER_DSN", empty_database.dsn)
@@ -109,7 +111,7 @@ def test_migrate_twice_changes_nothing_the_second_time(
     assert "Nothing to do" in run("migrate").out
 
 
-def test_apply_makes_shows_and_repeats(
+def test_apply_creates_the_configuration_and_a_second_apply_changes_nothing(
     run: Callable[..., Ran], streams: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "w.yaml").write_text(FILE)
@@ -144,7 +146,7 @@ def test_apply_shows_the_changes_and_deletes_only_with_prune(
     assert pruned["shards"] == {"ready": 0, "live": 0}
 
 
-def test_apply_names_the_place_of_a_mistake_in_one_line(
+def test_apply_reports_the_location_of_an_error_in_one_line(
     run: Callable[..., Ran], streams: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "w.yaml").write_text(FILE.replace("goal_logic: any", "goal_logic: some"))
@@ -154,7 +156,7 @@ def test_apply_names_the_place_of_a_mistake_in_one_line(
     assert "w.yaml: workflows[0].goal_logic: " in ran.err
 
 
-def test_status_without_a_daemon_is_not_ready_and_says_why(
+def test_status_without_a_daemon_reports_not_ready_with_a_reason(
     run: Callable[..., Ran], streams: Any
 ) -> None:
     streams.xadd("goald:events:2", {"event": "{}"})
@@ -169,7 +171,7 @@ def test_status_without_a_daemon_is_not_ready_and_says_why(
     assert "NOT READY: goald serve is not running" in output.out
 
 
-def test_doctor_finds_the_embedded_services_in_order(run: Callable[..., Ran], streams: Any) -> None:
+def test_doctor_reports_working_services_as_ok(run: Callable[..., Ran], streams: Any) -> None:
     ran = run("doctor", "--json")
     found = {line["name"]: line for line in ran.lines}
     assert ran.code == 0, ran.out
@@ -185,7 +187,7 @@ def test_doctor_finds_the_embedded_services_in_order(run: Callable[..., Ran], st
     assert "ok    Postgres" in run("doctor").out
 
 
-def test_doctor_asks_a_login_for_the_roles_that_no_other_has(
+def test_doctor_requires_of_the_daemons_login_only_the_roles_without_a_separate_login(
     run: Callable[..., Ran], streams: Any, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A login of the daemon's own need not be able to migrate."""
@@ -216,7 +218,7 @@ def test_doctor_fails_if_a_server_is_unreachable(
     assert found["Postgres"]["state"] == "ok"
 
 
-def test_doctor_says_that_the_schema_is_missing(
+def test_doctor_reports_a_missing_schema(
     run: Callable[..., Ran], streams: Any, empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOALD_POSTGRES_DSN", empty_database.dsn)

@@ -30,7 +30,9 @@ def test_dead_letters_are_listed_shown_and_replayed(run: Callable[..., Ran], str
     assert streams.xlen("goald:dead") == 0
 
 
-def test_replaying_all_sends_each_event_once(run: Callable[..., Ran], streams: Any) -> None:
+def test_replay_of_all_dead_letters_sends_each_event_once(
+    run: Callable[..., Ran], streams: Any
+) -> None:
     for number in range(1_100):
         add_dead_letter(streams, {"id": number})
     assert run("dead", "replay", "--all", "--json").json == {"replayed": 1_100, "not_found": []}
@@ -44,7 +46,9 @@ def test_a_missing_dead_letter_is_an_error(run: Callable[..., Ran], streams: Any
         assert "no dead letter 1-1" in ran.err
 
 
-def test_purge_deletes_only_what_is_named(run: Callable[..., Ran], streams: Any) -> None:
+def test_purge_deletes_only_the_selected_dead_letters(
+    run: Callable[..., Ran], streams: Any
+) -> None:
     for number in range(5):
         add_dead_letter(streams, {"id": number})
     assert run("dead", "purge").code == 2
@@ -54,7 +58,7 @@ def test_purge_deletes_only_what_is_named(run: Callable[..., Ran], streams: Any)
     assert run("dead", "purge", "--all", "--json").json == {"purged": 3}
 
 
-def test_the_list_shows_tenant_and_type(run: Callable[..., Ran], streams: Any) -> None:
+def test_list_shows_tenant_and_type(run: Callable[..., Ran], streams: Any) -> None:
     add_dead_letter(streams, an_event(1, "acme", "payment.completed"))
     streams.xadd("goald:dead", {"event": b"\xff", "reason": "not an event"})
     header, first, second = run("dead", "list").out.splitlines()
@@ -78,7 +82,7 @@ def test_the_list_shows_tenant_and_type(run: Callable[..., Ran], streams: Any) -
         (["--tenant", "other"], []),
     ],
 )
-def test_the_list_is_filtered_by_tenant_and_type(
+def test_list_filters_by_tenant_and_type(
     run: Callable[..., Ran], streams: Any, words: list[str], expected: list[str]
 ) -> None:
     for number in range(6):
@@ -88,9 +92,7 @@ def test_the_list_is_filtered_by_tenant_and_type(
     assert [json.loads(each["event"])["id"] for each in found] == expected
 
 
-def test_a_page_says_that_there_is_more_and_how_to_get_it(
-    run: Callable[..., Ran], streams: Any
-) -> None:
+def test_a_page_reports_how_to_get_the_next_page(run: Callable[..., Ran], streams: Any) -> None:
     ids = [add_dead_letter(streams, an_event(number)) for number in range(143)]
     lines = run("dead", "list", "--limit", "20").out.splitlines()
     assert lines[-1] == f"Showing 20 of 143. Use --limit or --after {ids[19]} for more."
@@ -102,20 +104,22 @@ def test_a_page_says_that_there_is_more_and_how_to_get_it(
     assert "Showing" not in run("dead", "list", "--limit", "143").out
 
 
-def test_a_filtered_page_says_that_there_is_more(run: Callable[..., Ran], streams: Any) -> None:
+def test_a_filtered_page_reports_how_to_get_the_next_page(
+    run: Callable[..., Ran], streams: Any
+) -> None:
     ids = [add_dead_letter(streams, an_event(n, "beta" if n % 2 else "acme")) for n in range(1_500)]
     lines = run("dead", "list", "--tenant", "beta", "--limit", "3").out.splitlines()
     assert lines[-1] == f"Showing 3. There are more. Use --limit or --after {ids[5]} for more."
 
 
-def test_an_empty_list_has_a_message(run: Callable[..., Ran], streams: Any) -> None:
+def test_an_empty_list_prints_a_message(run: Callable[..., Ran], streams: Any) -> None:
     assert run("dead", "list").out == "No dead letters.\n"
     add_dead_letter(streams, an_event(1))
     assert run("dead", "list", "--tenant", "beta").out == "No dead letters match.\n"
     assert run("dead", "list", "--after", "soon").code == 1
 
 
-def test_a_table_may_be_cut_off_by_its_reader(streams: Any) -> None:
+def test_a_reader_that_closes_the_pipe_early_causes_no_error(streams: Any) -> None:
     for number in range(2_000):
         add_dead_letter(streams, {"id": number}, reason="long " * 100)
     command = f"{' '.join(GOALD)} dead list --limit 2000 | head -1"

@@ -1,4 +1,4 @@
-"""`goald explain`: what a person reads of the dry run, and a program."""
+"""`goald explain`: the output of the dry run, as text and as JSON."""
 
 import json
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def explain(shop: None, run: Callable[..., Ran], tmp_path: Path) -> Callable[...
     return explain
 
 
-def test_a_person_reads_what_would_happen(explain: Callable[..., Ran]) -> None:
+def test_explain_prints_the_effect_on_each_enrollment(explain: Callable[..., Ran]) -> None:
     ran = explain(payment())
     assert ran.code == 0
     lines = ran.out.splitlines()
@@ -78,18 +78,18 @@ def test_a_person_reads_what_would_happen(explain: Callable[..., Ran]) -> None:
     assert "e-0 in nurture: enrollment completed_goal" in lines[3]
 
 
-def test_and_why_not(explain: Callable[..., Ran]) -> None:
+def test_explain_prints_why_a_goal_is_not_met(explain: Callable[..., Ran]) -> None:
     assert "amount below" in explain(payment("100.49")).out
     assert "before enrollment" in explain(payment(time="2020-02-01T00:00:00Z")).out
 
 
-def test_a_program_reads_json(explain: Callable[..., Ran]) -> None:
+def test_explain_prints_json(explain: Callable[..., Ran]) -> None:
     explanation = explain(payment(), "--json").json
     assert explanation["matched"] is True
     assert [row["status"] for row in explanation["enrollments"]] == ["active", "completed_goal"]
 
 
-def test_an_event_without_a_tenant_needs_one(explain: Callable[..., Ran]) -> None:
+def test_an_event_without_a_tenant_requires_the_tenant_option(explain: Callable[..., Ran]) -> None:
     bare = payment()
     del bare["tenantid"]
     ran = explain(bare)
@@ -97,12 +97,12 @@ def test_an_event_without_a_tenant_needs_one(explain: Callable[..., Ran]) -> Non
     assert explain(bare, "--tenant", "acme", "--json").json["matched"] is True
 
 
-def test_another_tenant_receives_no_explanation(explain: Callable[..., Ran]) -> None:
+def test_explain_reveals_nothing_to_another_tenant(explain: Callable[..., Ran]) -> None:
     explanation = explain(payment(), "--tenant", "globex", "--json").json
     assert (explanation["reason"], explanation["enrollments"]) == ("other tenant's", [])
 
 
-def test_the_event_may_come_by_standard_input(
+def test_explain_reads_an_event_from_standard_input(
     explain: Callable[..., Ran], run: Callable[..., Ran]
 ) -> None:
     ran = run("explain", "-", "--json", stdin=json.dumps(payment()).encode())
@@ -126,6 +126,6 @@ def test_a_bad_event_is_reported_in_one_line(
     assert ran.err.count("\n") == 1
 
 
-def test_a_missing_file_is_named(explain: Callable[..., Ran], run: Any) -> None:
+def test_explain_reports_a_missing_file(explain: Callable[..., Ran], run: Any) -> None:
     ran = run("explain", "nowhere.json")
     assert (ran.code, "nowhere.json" in ran.err) == (1, True)

@@ -1,4 +1,4 @@
-"""`goald send` and `goald replay`, over a real Redis and no daemon."""
+"""`goald send` and `goald replay` over a real Redis, without a daemon."""
 
 import asyncio
 import json
@@ -20,7 +20,9 @@ from goald.redis_keys import event_stream
 from goald.runtime.wiring import operations
 
 
-def test_send_puts_an_event_on_its_stream(run: Callable[..., Ran], streams: Any) -> None:
+def test_send_appends_an_event_to_the_stream_of_its_contact(
+    run: Callable[..., Ran], streams: Any
+) -> None:
     ran = run(
         "send", "payment.completed", "--tenant", "acme", "--contact", "c-1", "amount=19.90",
         "currency=EUR", "line_items:=[]", "--id", "e-1", "--time", "2026-03-01T12:00:00+01:00",
@@ -100,7 +102,7 @@ def lines(count: int) -> bytes:
     )
 
 
-def test_replay_sends_all_in_the_order_of_each_contact(
+def test_replay_keeps_the_order_of_each_contact(
     run: Callable[..., Ran], streams: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "log.jsonl").write_bytes(lines(3_000))
@@ -128,19 +130,23 @@ def test_replay_reports_bad_lines_and_sends_the_others(
     assert run("replay", "-", "--skip-bad", stdin=content).code == 0
 
 
-def test_replay_starts_at_a_line(run: Callable[..., Ran], streams: Any, tmp_path: Path) -> None:
+def test_replay_starts_at_the_requested_line(
+    run: Callable[..., Ran], streams: Any, tmp_path: Path
+) -> None:
     (tmp_path / "log.jsonl").write_bytes(lines(10))
     assert run("replay", "log.jsonl", "--from-line", "9").code == 0
     assert {event["id"] for event in events_in(streams)} == {"e-8", "e-9"}
 
 
-def test_replay_of_a_missing_file(run: Callable[..., Ran], streams: Any) -> None:
+def test_replay_reports_a_missing_file(run: Callable[..., Ran], streams: Any) -> None:
     ran = run("replay", "none.jsonl")
     assert ran.code == 1
     assert "Cannot read none.jsonl: No such file or directory." in ran.err
 
 
-def test_an_interrupted_replay_says_where_to_continue(streams: Any, tmp_path: Path) -> None:
+def test_an_interrupted_replay_prints_the_line_to_continue_from(
+    streams: Any, tmp_path: Path
+) -> None:
     (tmp_path / "log.jsonl").write_bytes(lines(5_000))
     process = subprocess.Popen(
         [*GOALD, "replay", "log.jsonl", "--rate", "200"], stderr=subprocess.PIPE, text=True
@@ -156,7 +162,7 @@ def test_an_interrupted_replay_says_where_to_continue(streams: Any, tmp_path: Pa
     assert f"{sent:,} events were sent. Continue with --from-line {sent + 1}." in printed
 
 
-async def test_a_replay_that_loses_redis_says_where_to_continue(
+async def test_a_replay_that_loses_redis_prints_the_line_to_continue_from(
     streams: Any,
     redis_url: str,
     tmp_path: Path,

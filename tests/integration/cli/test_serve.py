@@ -85,7 +85,7 @@ def daemon() -> Iterator[Daemon]:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def test_it_is_ready_with_every_process(daemon: Daemon) -> None:
+def test_serve_reports_every_process_as_ready(daemon: Daemon) -> None:
     ran = daemon.wait_for(
         "readiness", lambda: (r := daemon.run("status", "--json")).returncode == 0 and r
     )
@@ -98,13 +98,13 @@ def test_it_is_ready_with_every_process(daemon: Daemon) -> None:
     assert len(status["streams"]) == 4
 
 
-def test_it_shows_exits_within_its_first_lines(daemon: Daemon) -> None:
+def test_serve_prints_the_first_exits_of_the_demo(daemon: Daemon) -> None:
     exits = re.compile(r"events/s .* [1-9][0-9,]* exits ")
     daemon.wait_for("exit", lambda: any(exits.search(line) for line in daemon.printed))
     assert any("goald is ready" in line for line in daemon.printed)
 
 
-def test_the_suggested_commands_work(daemon: Daemon) -> None:
+def test_the_commands_that_serve_suggests_work(daemon: Daemon) -> None:
     heading = daemon.printed.index("Try in another terminal:")
     commands = [shlex.split(line) for line in daemon.printed[heading + 1 : heading + 4]]
     tail, enrol, achieve = (words[words.index("tail" if i == 0 else "send") :]
@@ -126,7 +126,7 @@ def test_an_ignored_event_is_reported_as_ignored(daemon: Daemon) -> None:
     assert "goald ignores events of type page.visited" in ran.stderr
 
 
-def test_a_bad_event_comes_back_with_its_reason(daemon: Daemon) -> None:
+def test_send_reports_why_an_invalid_event_was_rejected(daemon: Daemon) -> None:
     ran = daemon.run(
         "send", "payment.completed", "--tenant", "demo", "--contact", "x", "amount=1e1000000",
         "--wait", "60",
@@ -135,7 +135,9 @@ def test_a_bad_event_comes_back_with_its_reason(daemon: Daemon) -> None:
     assert "amount" in ran.stdout
 
 
-def test_apply_answers_when_every_shard_has_it(daemon: Daemon, tmp_path: Path) -> None:
+def test_apply_returns_when_every_shard_uses_the_configuration(
+    daemon: Daemon, tmp_path: Path
+) -> None:
     file = tmp_path / "w.yaml"
     file.write_text(
         "tenant: acme\nworkflows:\n  - id: w\n    active: true\n    goals:\n"
@@ -161,7 +163,9 @@ def test_the_metrics_of_every_process_are_served(daemon: Daemon) -> None:
     assert re.search(r'goald_exits_total\{index="1",role="shard"\} [1-9]', text)
 
 
-def test_it_stops_on_sigterm_and_is_not_found_then(daemon: Daemon) -> None:
+def test_serve_stops_on_sigterm_and_status_then_reports_that_it_is_not_running(
+    daemon: Daemon,
+) -> None:
     assert daemon.stop() == 0
     ran = daemon.run("status")
     assert ran.returncode == 1

@@ -50,7 +50,9 @@ def test_nothing_changes_if_an_event_remains_and_producers_continue(
     assert at_redis.keys("goald:streams*") == []
 
 
-def test_streams_that_goald_does_not_read_are_named(at_redis: Any, run: Callable[..., Ran]) -> None:
+def test_streams_that_goald_does_not_read_are_reported(
+    at_redis: Any, run: Callable[..., Ran]
+) -> None:
     at_redis.xadd(event_stream(7), {"event": "e"})
     ran = run("streams")
     assert ran.code == 0
@@ -59,7 +61,7 @@ def test_streams_that_goald_does_not_read_are_named(at_redis: Any, run: Callable
 
 
 @pytest.mark.parametrize("number", ["0", "257", "many"])
-def test_an_impossible_number_is_wrong_usage(
+def test_an_invalid_number_is_a_usage_error(
     at_redis: Any, run: Callable[..., Ran], number: str
 ) -> None:
     assert run("streams", "set", number).code == 2
@@ -67,7 +69,7 @@ def test_an_impossible_number_is_wrong_usage(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_change_changes_nothing_and_may_be_repeated(
+def test_an_interrupted_change_has_no_effect_and_can_be_repeated(
     at_redis: Any, run: Callable[..., Ran], number: signal.Signals
 ) -> None:
     at_redis.xadd(event_stream(2), {"event": "e"})
@@ -85,7 +87,7 @@ def test_an_interrupted_change_changes_nothing_and_may_be_repeated(
     assert at_redis.keys("goald:streams*") == [STREAM_COUNT.encode()]
 
 
-def test_an_event_sent_while_the_number_changes_is_found_where_it_went(at_redis: Any) -> None:
+def test_an_event_sent_during_a_change_goes_to_its_new_stream(at_redis: Any) -> None:
     contact = next(f"c-{n}" for n in range(99) if partition_of("acme", f"c-{n}", 16) > 4)
     at_redis.set(NEXT_STREAMS, 16)
     words = ["send", "form.submitted", "--tenant", "acme", "--contact", contact, "--json"]
@@ -130,7 +132,7 @@ def metrics_of(daemon: Daemon) -> str:
         return str(answer.read().decode())
 
 
-def test_a_running_goald_exits_and_continues_with_the_new_number(
+def test_a_running_goald_exits_and_uses_the_new_number_when_it_restarts(
     make_daemon: Callable[..., Daemon],
 ) -> None:
     daemon = make_daemon(keep="0")

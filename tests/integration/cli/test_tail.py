@@ -9,7 +9,9 @@ from typing import Any
 from tests.support.services.commands import GOALD, Ran, add_dead_letter, an_exit
 
 
-def test_tail_prints_what_is_there_from_the_start(run: Callable[..., Ran], streams: Any) -> None:
+def test_tail_from_start_prints_existing_entries_of_a_tenant(
+    run: Callable[..., Ran], streams: Any
+) -> None:
     streams.xadd("goald:exits", {"event": an_exit("c-1")})
     streams.xadd("goald:exits", {"event": an_exit("c-2", tenant="beta")})
     streams.xadd("goald:exits", {"event": an_exit("c-3")})
@@ -19,7 +21,7 @@ def test_tail_prints_what_is_there_from_the_start(run: Callable[..., Ran], strea
     assert output.count("leaves nurture") == 3
 
 
-def test_tail_follows_and_exits_with_0_when_its_reader_exits(streams: Any) -> None:
+def test_tail_follows_new_entries_and_exits_with_0_when_its_reader_exits(streams: Any) -> None:
     process = subprocess.Popen(
         [*GOALD, "tail", "notices", "--from-start", "--json"],
         stdout=subprocess.PIPE,
@@ -37,7 +39,7 @@ def test_tail_follows_and_exits_with_0_when_its_reader_exits(streams: Any) -> No
     process.stderr.close()
 
 
-def test_tail_ends_with_130_on_ctrl_c(streams: Any) -> None:
+def test_tail_exits_with_130_on_ctrl_c(streams: Any) -> None:
     process = subprocess.Popen(
         [*GOALD, "tail", "exits", "--from-start"],
         stdout=subprocess.PIPE,

@@ -39,7 +39,7 @@ def lifetime(token: str) -> int:
 
 
 @pytest.mark.usefixtures("with_secret")
-def test_it_prints_a_token_alone_that_the_api_takes(run: Callable[..., Ran]) -> None:
+def test_token_prints_only_a_token_that_the_api_accepts(run: Callable[..., Ran]) -> None:
     ran = run("token", *ASKED, "--subject", "ann")
     assert ran.code == 0
     token, rest = ran.out.split("\n", 1)
@@ -49,7 +49,7 @@ def test_it_prints_a_token_alone_that_the_api_takes(run: Callable[..., Ran]) -> 
 
 
 @pytest.mark.usefixtures("with_secret")
-def test_it_is_made_out_to_who_runs_the_command(
+def test_the_default_subject_is_the_login_name(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOGNAME", "bob")
@@ -60,7 +60,9 @@ def test_it_is_made_out_to_who_runs_the_command(
 @pytest.mark.parametrize(
     ("given", "seconds"), [("90s", 90), ("30m", 1_800), ("12h", 43_200), ("7d", 604_800)]
 )
-def test_it_lives_as_long_as_requested(run: Callable[..., Ran], given: str, seconds: int) -> None:
+def test_the_token_expires_after_the_requested_time(
+    run: Callable[..., Ran], given: str, seconds: int
+) -> None:
     assert lifetime(run("token", *ASKED, "--expires", given).out.strip()) == seconds
 
 
@@ -78,7 +80,7 @@ def test_it_lives_as_long_as_requested(run: Callable[..., Ran], given: str, seco
         ((*ASKED, "--expires", "99999d"), "--expires"),
     ],
 )
-def test_arguments_that_the_api_would_refuse_are_refused(
+def test_arguments_that_the_api_would_refuse_are_usage_errors(
     run: Callable[..., Ran], words: tuple[str, ...], expected: str
 ) -> None:
     ran = run("token", *words)
@@ -88,7 +90,7 @@ def test_arguments_that_the_api_would_refuse_are_refused(
 
 
 @pytest.mark.usefixtures("clean")
-def test_without_a_secret_it_says_what_to_set(run: Callable[..., Ran]) -> None:
+def test_without_a_secret_the_error_contains_the_settings_to_set(run: Callable[..., Ran]) -> None:
     ran = run("token", *ASKED)
     assert ran.code == 2
     assert "GOALD_JWT_SECRET" in ran.err
@@ -96,7 +98,7 @@ def test_without_a_secret_it_says_what_to_set(run: Callable[..., Ran]) -> None:
 
 
 @pytest.mark.usefixtures("clean")
-def test_the_secret_of_the_data_directory_signs_where_no_other_is_set(
+def test_the_token_is_signed_with_the_data_directorys_secret_if_no_other_is_set(
     run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOALD_DATA_DIR", str(tmp_path))
@@ -122,7 +124,7 @@ def test_the_data_directory_is_ignored_if_both_addresses_are_set(
 
 
 @pytest.mark.usefixtures("with_secret")
-def test_it_signs_for_the_issuer_and_audience_that_are_set(
+def test_the_token_has_the_configured_issuer_and_audience(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOALD_JWT_ISSUER", "platform")
@@ -131,7 +133,7 @@ def test_it_signs_for_the_issuer_and_audience_that_are_set(
 
 @pytest.mark.usefixtures("with_secret")
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-def test_tokens_that_another_signs_are_not_made(
+def test_token_is_refused_if_an_identity_provider_signs_the_tokens(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, algorithm: str
 ) -> None:
     monkeypatch.setenv("GOALD_JWT_ALGORITHM", algorithm)
@@ -141,7 +143,7 @@ def test_tokens_that_another_signs_are_not_made(
     assert ran.out == ""
 
 
-def test_a_secret_cut_short_by_a_crash_is_created_again(tmp_path: Path) -> None:
+def test_a_truncated_secret_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "token-secret").write_text("half")
     created = token_secret(tmp_path).get_secret_value()
     assert len(created) >= 43

@@ -44,7 +44,7 @@ REDIS_COMMANDS = [
 
 
 @pytest.mark.parametrize("words", REDIS_COMMANDS, ids=" ".join)
-def test_an_unreachable_redis_is_named_with_cause_and_advice(
+def test_an_unreachable_redis_is_reported_with_cause_and_advice(
     run: Callable[..., Ran],
     words: list[str],
     closed_port: int,
@@ -72,7 +72,7 @@ def test_an_unreachable_redis_is_named_with_cause_and_advice(
 )
 @pytest.mark.parametrize("own", [True, False], ids=["separate login", "the daemon's login"])
 @pytest.mark.usefixtures("files")
-def test_an_unreachable_postgres_is_named_with_cause_and_advice(
+def test_an_unreachable_postgres_is_reported_with_cause_and_advice(
     run: Callable[..., Ran],
     words: list[str],
     setting: str,
@@ -92,7 +92,7 @@ def test_an_unreachable_postgres_is_named_with_cause_and_advice(
     )
 
 
-def test_an_unknown_host_is_named(
+def test_an_unknown_host_is_reported_with_its_name(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
     monkeypatch.setenv("GOALD_REDIS_URL", "redis://no-such-host.invalid:7000")
@@ -104,7 +104,7 @@ def test_an_unknown_host_is_named(
 
 @pytest.mark.parametrize("words", [*REDIS_COMMANDS, ["apply", "w.yaml"], ["migrate"]], ids=" ".join)
 @pytest.mark.usefixtures("files")
-def test_without_a_running_goald_a_command_says_where_it_looked(
+def test_without_a_running_goald_the_error_contains_the_data_directory(
     run: Callable[..., Ran], words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOALD_DATA_DIR", "elsewhere")

@@ -38,7 +38,7 @@ async def test_memory_is_bounded_while_a_shard_is_unavailable(
     redis_url: str, client: Client
 ) -> None:
     async with running_consumer(redis_url, in_flight_bytes=WINDOW) as running:
-        running.shard.is_away = True
+        running.shard.is_unavailable = True
         send(client, envelope("ann"), EVENTS)
         await running.until(
             "not_ready_reason",
@@ -49,7 +49,7 @@ async def test_memory_is_bounded_while_a_shard_is_unavailable(
         bytes_per_read = 500 * (len(envelope("ann")) + 64)
         assert running.counted("goald_in_flight_bytes") < WINDOW + bytes_per_read
         assert lag(client) == EVENTS
-        running.shard.is_away = False
+        running.shard.is_unavailable = False
         await running.until("end of the lag", lambda: lag(client) == 0)
         await running.until("readiness", lambda: running.consumer.ready)
         assert running.shard.contacts == ["ann"] * EVENTS
@@ -63,7 +63,7 @@ async def test_memory_is_bounded_for_malformed_events_after_an_event_that_waits(
     redis_url: str, client: Client
 ) -> None:
     async with running_consumer(redis_url, in_flight_bytes=WINDOW) as running:
-        running.shard.is_away = True
+        running.shard.is_unavailable = True
         client.xadd(STREAM, {FIELD: envelope("ann")})
         send(client, GARBAGE, EVENTS)
         await running.until("not_ready_reason", lambda: running.consumer.not_ready_reason)
@@ -72,7 +72,7 @@ async def test_memory_is_bounded_for_malformed_events_after_an_event_that_waits(
         assert running.counted("goald_in_flight_bytes") < 2 * WINDOW
         assert running.counted("goald_events_read") < EVENTS / 4
         assert lag(client) == EVENTS + 1
-        running.shard.is_away = False
+        running.shard.is_unavailable = False
         await running.until("end of the lag", lambda: lag(client) == 0)
         assert running.shard.contacts == ["ann"]
         assert client.xlen(DEAD) == EVENTS

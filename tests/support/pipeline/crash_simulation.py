@@ -118,9 +118,9 @@ class ExpectedEffects:
         # of them is wrong, both are dead-lettered; repeating the other would change nothing.
         disputed = {_enrollment(self.refused[entry]) for entry in self.refused}
         for entry in set(dead) - set(self.refused):
-            named = _enrollment(self.events[entry])
-            assert named is not None
-            assert named in disputed, f"dead-lettered without cause: {entry}"
+            enrollment = _enrollment(self.events[entry])
+            assert enrollment is not None
+            assert enrollment in disputed, f"dead-lettered without cause: {entry}"
 
     def _check_exit(self, exit_: dict[str, Any]) -> None:
         data = exit_["data"]
@@ -221,7 +221,7 @@ class CrashSimulation:
     # Faults
 
     def replace(self, role: str) -> None:
-        """Start another process in place of one that may still be running."""
+        """Start a replacement of a process that may still be running."""
         self._replace_requests[role].set()
 
     def kill_all(self) -> None:
@@ -234,7 +234,7 @@ class CrashSimulation:
     async def drain(self) -> None:
         """End all faults, then wait until every event is acknowledged and every committed message
         is published. Fails after 60 s of virtual time."""
-        self.services.is_away.clear()
+        self.services.unavailable.clear()
         self.services.faults.clear()
         self.routes_to_replaced = False
         for role, process in [*self.running.items(), *self.replaced]:

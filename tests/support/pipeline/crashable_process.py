@@ -1,7 +1,7 @@
-"""Processes in one event loop that crash like real ones: at once, between any two fail points.
+"""Processes in one event loop that crash like real ones: abruptly, between any two fail points.
 
 A process reaches its servers only through `FaultyAdapter`. A dead process has no further effect on
-them, whatever its tasks still do. A frozen process stops at its next call, and continues with that
+them, even if its tasks still run. A frozen process stops at its next call, and continues with that
 call when it is thawed, even if another process has replaced it meanwhile.
 """
 
@@ -22,17 +22,17 @@ class ProcessDied(BaseException):
 
 
 class FaultInjector:
-    """Makes calls fail, of every process."""
+    """Makes calls of any process fail."""
 
     def __init__(self) -> None:
-        self.is_away: set[str] = set()
-        """Services that are unavailable: `store`, `streams`."""
+        self.unavailable: set[str] = set()
+        """The services that are unavailable: `store`, `streams`."""
         self.faults: list[tuple[str, bool]] = []
         """(method, whether it takes effect): the next call of the method fails."""
 
     def fails(self, service: str, method: str) -> bool | None:
-        """Return None if this call succeeds; else whether it takes effect before it fails."""
-        if service in self.is_away:
+        """Return None if this call succeeds; otherwise whether it takes effect before it fails."""
+        if service in self.unavailable:
             return False
         for fault in self.faults:
             if fault[0] == method:

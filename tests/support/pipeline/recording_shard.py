@@ -34,13 +34,13 @@ class RecordingShard:
         """The contacts of the events it received, in order, repeats included."""
         self.may_finish = asyncio.Event()
         self.may_finish.set()
-        self.is_away = False
+        self.is_unavailable = False
         self.largest_call = 0
         self._sequencer = Sequencer()
 
     async def process(self, batches: Sequence[ShardBatch]) -> None:
-        if self.is_away:
-            raise ServiceUnavailable("the shard is away")
+        if self.is_unavailable:
+            raise ServiceUnavailable("the shard is unavailable")
         self.largest_call = max(self.largest_call, sum(len(batch.buffer) for batch in batches))
         for batch in batches:
             await self._sequencer.turn(batch)
@@ -94,8 +94,8 @@ class ConsumerHarness:
 
     def counted(self, metric: str) -> float:
         """The value of a metric in the last heartbeat, over all labels."""
-        beat = self.process_registry.heartbeats.get("consumer:0")
-        families = beat.metrics if beat is not None else []
+        heartbeat = self.process_registry.heartbeats.get("consumer:0")
+        families = heartbeat.metrics if heartbeat is not None else []
         names = (metric, f"{metric}_total")
         return sum(
             float(value)

@@ -40,7 +40,7 @@ class SlotHolder:
 
     async def commit(self, *enrollments: str) -> None:
         """Commit the exits of these enrollments and publish them. Retries while Postgres is
-        away."""
+        unavailable."""
         effects = [
             Effect(
                 name,

@@ -1,7 +1,6 @@
-"""An event loop on virtual time: its clock advances only when every task waits, and then at once.
+"""An event loop on virtual time: when every task waits, its clock jumps to the next deadline.
 
-Sleeps and deadlines work as usual, but an hour of them takes no longer than the work done in it.
-So every run is the same, and no test waits.
+Sleeps and deadlines work as usual, but no test waits for them, and every run is the same.
 """
 
 import asyncio

@@ -50,7 +50,7 @@ def seen(terminal: Terminal) -> list[str]:
     return [line.rsplit("\r\x1b[K", 1)[-1] for line in terminal.getvalue().split("\n")]
 
 
-def test_the_live_line_says_how_it_goes() -> None:
+def test_the_live_line_shows_rates_latency_lag_and_dead_letters() -> None:
     assert live_line(BUSY) == (
         "312 events/s | 4.2 exits/s | 1,234 exits | p95 6.1 ms | lag 17 | dead 3"
     )
@@ -58,7 +58,7 @@ def test_the_live_line_says_how_it_goes() -> None:
     assert "p95 -" in live_line(QUIET)
 
 
-def test_a_line_above_leaves_the_live_line_whole(terminal: Terminal) -> None:
+def test_lines_and_logs_are_printed_above_the_live_line(terminal: Terminal) -> None:
     screen = Screen(terminal)
     screen.live("live 1")
     screen.line("something happened")
@@ -67,7 +67,7 @@ def test_a_line_above_leaves_the_live_line_whole(terminal: Terminal) -> None:
     assert seen(terminal) == ["something happened", "a log line", "live 2"]
 
 
-def test_the_live_line_is_cut_to_the_terminal(
+def test_the_live_line_is_truncated_to_the_terminal_width(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
@@ -85,7 +85,7 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> No
     assert out.getvalue() == live_line(BUSY) + "\n"
 
 
-def test_without_a_terminal_a_line_comes_every_10_s_and_at_the_first_exit() -> None:
+def test_without_a_terminal_a_line_is_printed_every_10_s_and_at_the_first_exit() -> None:
     out, clock = io.StringIO(), Clock()
     console = TerminalConsole(out=out, clock=clock)
     console.ready(Instance("redis://h", "postgresql://h"))
@@ -101,7 +101,7 @@ def test_without_a_terminal_a_line_comes_every_10_s_and_at_the_first_exit() -> N
     assert out.getvalue()[began:].isascii()
 
 
-def test_ready_says_where_things_are_without_passwords_and_what_to_try(tmp_path: Path) -> None:
+def test_ready_prints_addresses_without_passwords_and_suggested_commands(tmp_path: Path) -> None:
     out = io.StringIO()
     console = TerminalConsole(demo=True, out=out, clock=Clock())
     console.ready(
@@ -120,7 +120,7 @@ def test_ready_says_where_things_are_without_passwords_and_what_to_try(tmp_path:
     assert text.count(f"GOALD_DATA_DIR={tmp_path} ") == 3
 
 
-def test_stopping_takes_the_live_line_off(terminal: Terminal) -> None:
+def test_stopping_erases_the_live_line(terminal: Terminal) -> None:
     console = TerminalConsole(out=terminal, clock=Clock())
     console.step("starting Postgres")
     console.tick(BUSY)
@@ -145,7 +145,7 @@ def test_stopping_takes_the_live_line_off(terminal: Terminal) -> None:
         ("host=h password='a b' dbname=g", "host=h password=*** dbname=g"),
     ],
 )
-def test_passwords_are_masked(address: str | None, expected: str) -> None:
+def test_passwords_in_addresses_are_masked(address: str | None, expected: str) -> None:
     assert masked(address) == expected
 
 
@@ -161,7 +161,7 @@ def test_passwords_are_masked(address: str | None, expected: str) -> None:
         (KeyError("x"), 1),
     ],
 )
-def test_an_error_is_one_line_and_a_code(
+def test_an_error_prints_one_line_and_returns_an_exit_code(
     error: Exception, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GOALD_LOG_LEVEL", raising=False)
@@ -171,7 +171,7 @@ def test_an_error_is_one_line_and_a_code(
     assert printed.count("\n") == 1
 
 
-def test_lost_connections_of_the_libraries_may_be_tried_again() -> None:
+def test_lost_connections_exit_with_the_retryable_code() -> None:
     import asyncpg
     from redis.exceptions import AuthenticationError
     from redis.exceptions import ConnectionError as RedisConnectionError
@@ -182,7 +182,7 @@ def test_lost_connections_of_the_libraries_may_be_tried_again() -> None:
     assert outcome.code_of(asyncpg.InvalidPasswordError("wrong")) == 1
 
 
-def test_debug_shows_where_an_error_came_from(
+def test_debug_log_level_prints_the_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOALD_LOG_LEVEL", "debug")

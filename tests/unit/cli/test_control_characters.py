@@ -22,7 +22,7 @@ def is_harmless(output: str) -> bool:
     return output.isascii() and all(each.isprintable() or each == "\n" for each in output)
 
 
-def test_a_line_of_a_dead_letter_is_one_line_and_holds_no_controls(
+def test_a_dead_letter_prints_as_one_line_without_control_characters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     say(entry_as_line(dead_letter()))
@@ -32,12 +32,14 @@ def test_a_line_of_a_dead_letter_is_one_line_and_holds_no_controls(
     assert r"acme\x1b]0;pwned\x07\x9b31m\nforged \ud800" in output
 
 
-def test_a_table_holds_no_controls(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_prints_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     table(["reason"], [[NASTY]])
     assert is_harmless(capsys.readouterr().out)
 
 
-def test_json_holds_no_controls_and_stays_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_escapes_control_characters_without_changing_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     print_json({"tenant": NASTY, **entry_as_json(dead_letter())}, lines=True)
     output = capsys.readouterr().out
     assert is_harmless(output)

@@ -1,4 +1,4 @@
-"""The words of `goald send`, as the data of an event."""
+"""The `key=value` arguments of `goald send`, as the data of an event."""
 
 from typing import Any
 
@@ -27,7 +27,9 @@ from goald.cli.input import fields
         ("amount:=12", {"amount": 12}),
     ],
 )
-def test_a_word_means_what_it_looks_like(word: str, expected: dict[str, Any]) -> None:
+def test_the_type_of_a_value_is_inferred_from_the_key_and_the_text(
+    word: str, expected: dict[str, Any]
+) -> None:
     assert fields.parse([word]) == expected
 
 
@@ -41,6 +43,6 @@ def test_a_word_means_what_it_looks_like(word: str, expected: dict[str, Any]) ->
         (["contact_id=c"], "--contact"),
     ],
 )
-def test_a_wrong_word_is_named(words: list[str], complaint: str) -> None:
+def test_an_invalid_field_is_refused_with_a_reason(words: list[str], complaint: str) -> None:
     with pytest.raises(typer.BadParameter, match=complaint):
         fields.parse(words)

@@ -1,4 +1,4 @@
-"""The help of every command, and what starting the command line imports."""
+"""The help of every command, and the modules that the command line imports at start."""
 
 import subprocess
 import sys

@@ -1,5 +1,5 @@
-"""The intake through its binding: what the door takes, the pipeline takes, and what it refuses,
-the pipeline refuses in the same words."""
+"""The intake through its binding: it accepts and refuses the same events as the pipeline, with the
+same reasons."""
 
 import json
 
@@ -19,8 +19,8 @@ ENVELOPES = [
 ]
 
 
-def reason_of_the_pipeline(raw: bytes) -> str | None:
-    """Why it would be in goald:dead; None where it would take effect or be ignored."""
+def pipeline_reject_reason(raw: bytes) -> str | None:
+    """Return why the pipeline dead-letters the event; None if it processes or ignores it."""
     routed = _native.Router(bytes(_native.SLOTS)).route([[b"1-0", [b"event", raw]]])
     buffers = [buffer for _, buffer, _ in routed.buffers]
     proposal = _native.Matcher().evaluate(buffers, NOW_US)
@@ -30,44 +30,46 @@ def reason_of_the_pipeline(raw: bytes) -> str | None:
 
 
 @pytest.mark.parametrize("envelope", ENVELOPES, ids=lambda envelope: envelope.name)
-def test_the_door_takes_what_the_pipeline_takes_and_nothing_else(envelope: Envelope) -> None:
+def test_the_intake_accepts_exactly_the_events_that_the_pipeline_accepts(
+    envelope: Envelope,
+) -> None:
     found = _native.intake(envelope.raw, TENANT, NOW_US)
-    expected = reason_of_the_pipeline(envelope.raw)
+    expected = pipeline_reject_reason(envelope.raw)
     if expected is None:
         [(index, _, payload)] = found.accepted
         assert (index, payload, found.rejected) == (0, envelope.raw.strip(), [])
     elif found.accepted:
-        # Only what names no tenant is mended at the door.
+        # The intake adds a missing tenant, and changes nothing else.
         [(_, contact, payload)] = found.accepted
         assert "tenantid" in expected
-        assert (contact, reason_of_the_pipeline(payload)) == (CONTACT, None)
+        assert (contact, pipeline_reject_reason(payload)) == (CONTACT, None)
     else:
         [(_, _, reason)] = found.rejected
         assert envelope.word.lower() in reason.lower()
 
 
 def test_there_are_bad_and_good_envelopes_in_json() -> None:
-    fates = [envelope.expectation for envelope in ENVELOPES]
-    assert min(fates.count("dead"), fates.count("accepted")) >= 20
+    expectations = [envelope.expectation for envelope in ENVELOPES]
+    assert min(expectations.count("dead"), expectations.count("accepted")) >= 20
 
 
-def test_a_list_of_all_envelopes_loses_none_of_the_good_ones() -> None:
-    """A bad event costs no other (D4), as long as its brackets and quotes can be told."""
+def test_bad_events_in_a_list_do_not_affect_the_good_events() -> None:
+    """A bad event does not affect others (D4) if its brackets and quotes are balanced."""
     good = [e.raw for e in ENVELOPES if e.expectation == "accepted"]
     bad = [
         e.raw
         for e in ENVELOPES
         if e.expectation == "dead" and _native.intake(e.raw, TENANT, NOW_US).rejected
     ]
-    whole = [raw for raw in bad if _can_be_told(raw)]
-    assert len(whole) > len(bad) / 2
-    found = _native.intake(b"[" + b",".join([*whole, *good]) + b"]", TENANT, NOW_US)
+    balanced = [raw for raw in bad if _is_balanced(raw)]
+    assert len(balanced) > len(bad) / 2
+    found = _native.intake(b"[" + b",".join([*balanced, *good]) + b"]", TENANT, NOW_US)
     assert found.is_list
     assert [payload for _, _, payload in found.accepted] == [raw.strip() for raw in good]
-    assert [index for index, _, _ in found.rejected] == list(range(len(whole)))
+    assert [index for index, _, _ in found.rejected] == list(range(len(balanced)))
 
 
-def _can_be_told(raw: bytes) -> bool:
+def _is_balanced(raw: bytes) -> bool:
     try:
         found = _native.intake(b"[" + raw + b"]", TENANT, NOW_US)
     except ValueError:
@@ -75,10 +77,10 @@ def _can_be_told(raw: bytes) -> bool:
     return len(found.accepted) + len(found.rejected) == 1
 
 
-def test_a_refused_event_is_named_by_its_id() -> None:
+def test_a_refused_event_is_reported_with_its_id() -> None:
     body = json.dumps([{"id": "evt-1"}, {"id": 7}, "text"]).encode()
-    named = [(index, name) for index, name, _ in _native.intake(body, "acme", NOW_US).rejected]
-    assert named == [(0, "evt-1"), (1, None), (2, None)]
+    refused = [(index, name) for index, name, _ in _native.intake(body, "acme", NOW_US).rejected]
+    assert refused == [(0, "evt-1"), (1, None), (2, None)]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,6 @@ def test_a_refused_event_is_named_by_its_id() -> None:
         (b"[" + b",".join([b"{}"] * 1_001) + b"]", "more than 1000"),
     ],
 )
-def test_a_body_that_holds_no_events_is_a_value_error(body: bytes, word: str) -> None:
+def test_a_body_without_events_is_a_value_error(body: bytes, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         _native.intake(body, "acme", NOW_US)

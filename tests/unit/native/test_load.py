@@ -21,7 +21,7 @@ def stream(count: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 10_000])
-def test_a_stream_may_be_cut_anywhere(size: int) -> None:
+def test_a_stream_can_be_loaded_in_chunks_of_any_size(size: int) -> None:
     matcher, whole = _native.Matcher(), stream(60)
     taken = 0
     for start in range(0, len(whole), size):
@@ -37,7 +37,7 @@ def test_a_stream_that_is_loaded_twice_holds_each_enrollment_once() -> None:
     assert matcher.stats()["enrollments"] == 60
 
 
-def test_a_stream_that_was_cut_off_shows_and_another_may_follow() -> None:
+def test_a_truncated_stream_is_detected_and_another_can_be_loaded() -> None:
     matcher = _native.Matcher()
     matcher.load(stream(60)[:-1])
     assert not matcher.load_ended()
@@ -45,7 +45,7 @@ def test_a_stream_that_was_cut_off_shows_and_another_may_follow() -> None:
     assert matcher.load_ended()
 
 
-def test_what_is_forgotten_leaves_nothing_behind() -> None:
+def test_evicted_contacts_free_their_memory() -> None:
     matcher = _native.Matcher()
     contacts = [("acme", f"a contact with a long name {n}") for n in range(300)]
     rows = [
@@ -54,17 +54,17 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
         for n in range(2)
     ]
     empty = matcher.stats()
-    held = []
+    sizes = []
     for _ in range(20):
         matcher.load(COPY_HEADER + b"".join(rows) + COPY_TRAILER)
-        held.append(matcher.stats()["bytes"])
+        sizes.append(matcher.stats()["bytes"])
         matcher.evict([*contacts, ("acme", "never seen"), ("nobody", "c-1")])
         assert {**matcher.stats(), "bytes": 0} == {**empty, "bytes": 0}
-    assert held[-1] == held[1]
+    assert sizes[-1] == sizes[1]
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
         (b"PGCOPX", "signature"),
         (b"tenant_id,enrollment_id\n", "signature"),
@@ -76,9 +76,11 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
         (COPY_HEADER + copy_row("acme", "e-1", "c-1", "w-1", 0, ["g-1"]), "invalid goal id"),
     ],
 )
-def test_another_format_is_refused_and_a_new_stream_may_follow(bad: bytes, said: str) -> None:
+def test_another_format_is_refused_and_another_stream_can_be_loaded(
+    bad: bytes, message: str
+) -> None:
     matcher = _native.Matcher()
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         matcher.load(bad)
     assert not matcher.load_ended()
     assert matcher.load(stream(3)) == 3

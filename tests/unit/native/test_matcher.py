@@ -1,4 +1,4 @@
-"""The matcher through its binding: what it proposes, what it takes, and what it refuses."""
+"""The matcher through its binding: proposals, application of commits, and refused input."""
 
 import json
 import threading
@@ -68,7 +68,7 @@ def evaluate(matcher: _native.Matcher, *events: bytes) -> _native.Proposal:
     return matcher.evaluate(buffers(*events), NOW_US)
 
 
-def take(matcher: _native.Matcher, *events: bytes) -> _native.Proposal:
+def evaluate_and_apply(matcher: _native.Matcher, *events: bytes) -> _native.Proposal:
     proposal = evaluate(matcher, *events)
     matcher.apply(proposal, b"\1" * len(proposal.effects))
     return proposal
@@ -76,30 +76,39 @@ def take(matcher: _native.Matcher, *events: bytes) -> _native.Proposal:
 
 @pytest.fixture
 def matcher() -> _native.Matcher:
-    made = _native.Matcher()
-    made.update_workflows([workflow(goal())])
-    return made
+    matcher = _native.Matcher()
+    matcher.update_workflows([workflow(goal())])
+    return matcher
 
 
-def test_an_enrollment_that_meets_its_goal_exits_and_is_forgotten(matcher: _native.Matcher) -> None:
-    take(matcher, started(pending_actions=3))
-    proposal = take(matcher, tagged())
-    effects, made, left = proposal.effects, proposal.achievements, proposal.exits
+def test_an_enrollment_that_meets_its_goal_exits_and_leaves_memory(
+    matcher: _native.Matcher,
+) -> None:
+    evaluate_and_apply(matcher, started(pending_actions=3))
+    proposal = evaluate_and_apply(matcher, tagged())
+    effects, achievements, exits = proposal.effects, proposal.achievements, proposal.exits
     assert (effects.status, effects.is_new) == (["completed_goal"], [False])
     assert effects.ended_at == [START_US + 5_000_000]
     assert effects.met_goals == [[CUSTOMER]]
     assert effects.slot == [_native.slot_of("acme", "c-1")]
-    assert (made.effect, made.goal_id, made.goal_type) == ([0], [CUSTOMER], ["tag_added"])
-    assert made.id == [_native.achievement_id("acme", "e-1", CUSTOMER)]
-    assert json.loads(made.trigger_event[0]) == {"contact_id": "c-1", "tag_name": "Customer"}
-    assert json.loads(made.metadata[0])["event_id"] == "ev-contact.tag.added-5"
-    assert left.id == [_native.exit_id("acme", "e-1")]
-    assert (left.goal_ids, left.event_type) == ([[CUSTOMER]], ["contact.tag.added"])
-    assert left.received_at == [1_000]
+    assert (achievements.effect, achievements.goal_id, achievements.goal_type) == (
+        [0],
+        [CUSTOMER],
+        ["tag_added"],
+    )
+    assert achievements.id == [_native.achievement_id("acme", "e-1", CUSTOMER)]
+    assert json.loads(achievements.trigger_event[0]) == {
+        "contact_id": "c-1",
+        "tag_name": "Customer",
+    }
+    assert json.loads(achievements.metadata[0])["event_id"] == "ev-contact.tag.added-5"
+    assert exits.id == [_native.exit_id("acme", "e-1")]
+    assert (exits.goal_ids, exits.event_type) == ([[CUSTOMER]], ["contact.tag.added"])
+    assert exits.received_at == [1_000]
     assert matcher.stats()["enrollments"] == 0
 
 
-def test_the_net_effect_of_a_batch_is_one_row_an_enrollment(matcher: _native.Matcher) -> None:
+def test_a_batch_has_one_effect_for_each_enrollment(matcher: _native.Matcher) -> None:
     proposal = evaluate(matcher, started(pending_actions=3), tagged())
     assert proposal.effects.status == ["completed_goal"]
     assert proposal.effects.is_new == [True]
@@ -114,7 +123,7 @@ def test_evaluation_changes_nothing_until_it_is_applied(matcher: _native.Matcher
     assert matcher.stats()["enrollments"] == 0
 
 
-def test_only_what_was_made_is_taken(matcher: _native.Matcher) -> None:
+def test_only_committed_effects_are_applied(matcher: _native.Matcher) -> None:
     proposal = evaluate(matcher, started("e-1"), started("e-2", "c-2"))
     matcher.apply(proposal, b"\0\1")
     assert matcher.stats()["enrollments"] == 1
@@ -122,10 +131,10 @@ def test_only_what_was_made_is_taken(matcher: _native.Matcher) -> None:
     assert len(evaluate(matcher, tagged(contact="c-2")).exits) == 1
 
 
-def test_a_proposal_is_applied_once_and_only_to_what_it_was_made_from(
+def test_a_proposal_is_applied_once_and_only_to_unchanged_memory(
     matcher: _native.Matcher,
 ) -> None:
-    proposal = take(matcher, started())
+    proposal = evaluate_and_apply(matcher, started())
     with pytest.raises(ValueError, match="memory changed"):
         matcher.apply(proposal, b"\1")
     stale = evaluate(matcher, tagged())
@@ -138,17 +147,17 @@ def test_a_proposal_is_applied_once_and_only_to_what_it_was_made_from(
         _native.Matcher().apply(evaluate(matcher, started()), b"\1")
 
 
-def test_a_configuration_that_changes_meanwhile_does_not_hold_up_the_batch(
+def test_a_configuration_change_does_not_invalidate_a_proposal(
     matcher: _native.Matcher,
 ) -> None:
-    take(matcher, started())
+    evaluate_and_apply(matcher, started())
     proposal = evaluate(matcher, tagged())
     matcher.update_workflows([workflow(goal(), is_active=False)])
     matcher.apply(proposal, b"\1")
     assert matcher.stats()["enrollments"] == 0
 
 
-def test_two_contacts_that_start_one_enrollment_the_second_is_refused(
+def test_a_second_contact_that_starts_the_same_enrollment_is_refused(
     matcher: _native.Matcher,
 ) -> None:
     proposal = evaluate(matcher, started("e-1", "c-1"), started("e-1", "c-2"))
@@ -158,22 +167,22 @@ def test_two_contacts_that_start_one_enrollment_the_second_is_refused(
     assert "another contact or workflow" in reason
 
 
-def test_the_owner_in_memory_is_not_hidden_by_one_who_claims_its_id(
+def test_a_start_by_another_contact_does_not_hide_the_owner_in_memory(
     matcher: _native.Matcher,
 ) -> None:
-    take(matcher, started("e-1", "c-1"))
+    evaluate_and_apply(matcher, started("e-1", "c-1"))
     proposal = evaluate(matcher, started("e-1", "c-2"), tagged(contact="c-1"))
     assert proposal.effects.contact_id == ["c-2", "c-1"]
     assert proposal.effects.is_new == [True, False]
     assert proposal.exits.effect == [1]
-    # Postgres finds the claim: its event is refused, the owner's exit stands.
+    # The commit finds the conflict: the start is refused, and the owner exits.
     rejects = proposal.rejects_given_owners([(0, "c-1", "w-1")])
     assert [entry for _, entry, _, _ in rejects] == [b"1-1"]
     matcher.apply(proposal, b"\0\1")
     assert matcher.stats()["enrollments"] == 0
 
 
-def test_a_bad_event_leaves_the_rest_of_its_batch(matcher: _native.Matcher) -> None:
+def test_a_bad_event_does_not_affect_its_batch(matcher: _native.Matcher) -> None:
     bad = event("workflow.enrollment.started", workflow_id="w-1", enrollment_id=5)
     proposal = evaluate(matcher, bad, started(), event("contact.updated"))
     assert proposal.effects.enrollment_id == ["e-1"]
@@ -183,16 +192,18 @@ def test_a_bad_event_leaves_the_rest_of_its_batch(matcher: _native.Matcher) -> N
     assert "enrollment_id" in reason
 
 
-def test_a_deleted_contact_leaves_without_an_exit(matcher: _native.Matcher) -> None:
-    take(matcher, started())
-    proposal = take(matcher, event("contact.deleted", second=9), tagged(second=10))
+def test_a_deleted_contact_is_cancelled_without_an_exit(matcher: _native.Matcher) -> None:
+    evaluate_and_apply(matcher, started())
+    proposal = evaluate_and_apply(matcher, event("contact.deleted", second=9), tagged(second=10))
     assert proposal.effects.status == ["cancelled"]
     assert len(proposal.exits) == 0
     slot = _native.slot_of("acme", "c-1")
     assert proposal.deletions == [("acme", "c-1", slot, START_US + 9_000_000)]
 
 
-def test_an_acknowledged_exit_is_told_and_changes_no_enrollment(matcher: _native.Matcher) -> None:
+def test_an_exit_acknowledgement_is_reported_and_changes_no_enrollment(
+    matcher: _native.Matcher,
+) -> None:
     fields: dict[str, Any] = {"workflow_id": "w-1", "enrollment_id": "e-1"}
     event_bytes = event("workflow.exit.acknowledged", **fields, cancelled_actions=2)
     proposal = evaluate(matcher, event_bytes)
@@ -204,7 +215,7 @@ def test_an_acknowledged_exit_is_told_and_changes_no_enrollment(matcher: _native
 
 def test_an_enrollment_of_an_inactive_workflow_counts_once_it_is_active() -> None:
     matcher = _native.Matcher()
-    take(matcher, started())
+    evaluate_and_apply(matcher, started())
     assert evaluate(matcher, tagged()).changes_nothing
     matcher.update_workflows([workflow(goal(), is_active=False)])
     assert evaluate(matcher, tagged()).changes_nothing
@@ -214,21 +225,21 @@ def test_an_enrollment_of_an_inactive_workflow_counts_once_it_is_active() -> Non
     assert len(evaluate(matcher, tagged()).exits) == 1
 
 
-def test_all_goals_are_remembered_one_by_one(matcher: _native.Matcher) -> None:
+def test_goals_of_logic_all_are_met_one_by_one(matcher: _native.Matcher) -> None:
     bought = goal(PURCHASE, goal_type="purchase_made", criteria='{"min_amount": 10.5}')
     matcher.update_workflows([workflow(goal(), bought, goal_logic="all")])
-    take(matcher, started())
-    first = take(matcher, tagged())
+    evaluate_and_apply(matcher, started())
+    first = evaluate_and_apply(matcher, tagged())
     assert (first.effects.status, len(first.exits)) == (["active"], 0)
     assert evaluate(matcher, tagged()).changes_nothing
     assert evaluate(matcher, event("payment.completed", second=6, amount="10.49")).changes_nothing
-    last = take(matcher, event("payment.completed", second=6, amount="10.50"))
+    last = evaluate_and_apply(matcher, event("payment.completed", second=6, amount="10.50"))
     assert last.effects.met_goals == [[PURCHASE]]
     assert last.exits.goal_ids == [[CUSTOMER, PURCHASE]]
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"goal_logic": "some"}, "goal_logic must be any or all"),
         ({"goals": [goal("not-a-uuid")]}, "not a UUID"),
@@ -239,10 +250,10 @@ def test_all_goals_are_remembered_one_by_one(matcher: _native.Matcher) -> None:
         ({"goals": [{"id": CUSTOMER}]}, "no goal_type"),
     ],
 )
-def test_a_bad_configuration_is_named_and_nothing_of_it_taken(
-    matcher: _native.Matcher, changed: dict[str, Any], said: str
+def test_an_invalid_configuration_is_refused_as_a_whole(
+    matcher: _native.Matcher, changed: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         matcher.update_workflows([workflow(goal(), workflow_id="w-9"), workflow(**changed)])
     assert matcher.stats()["workflows"] == 1
     assert matcher.stats()["goals"] == 1
@@ -250,22 +261,22 @@ def test_a_bad_configuration_is_named_and_nothing_of_it_taken(
 
 def test_explain_says_why_each_goal_is_matched_or_not(matcher: _native.Matcher) -> None:
     matcher.update_workflows([workflow(goal(), goal(PURCHASE, is_active=False, position=1))])
-    take(matcher, started())
-    told = json.loads(matcher.explain(tagged("Prospect"), NOW_US))
-    [enrollment] = told["enrollments"]
+    evaluate_and_apply(matcher, started())
+    explanation = json.loads(matcher.explain(tagged("Prospect"), NOW_US))
+    [enrollment] = explanation["enrollments"]
     reasons = {each["goal_id"]: each["reason"] for each in enrollment["goals"]}
     assert reasons == {CUSTOMER: "wrong tag", PURCHASE: "goal inactive"}
-    told = json.loads(matcher.explain(tagged(), NOW_US))
-    assert told["enrollments"][0]["goals"][0]["matched"] is True
+    explanation = json.loads(matcher.explain(tagged(), NOW_US))
+    assert explanation["enrollments"][0]["goals"][0]["matched"] is True
     assert json.loads(matcher.explain(tagged(contact="c-9"), NOW_US))["reason"] == "not enrolled"
     assert matcher.stats()["enrollments"] == 1
     with pytest.raises(ValueError, match="MessagePack"):
         matcher.explain(b"nothing", NOW_US)
 
 
-def test_contacts_of_buffers_are_told_once(matcher: _native.Matcher) -> None:
-    named = buffers(started(), tagged(), tagged(contact="c-2"))
-    assert matcher.contacts_of(named) == [("acme", "c-1"), ("acme", "c-2")]
+def test_contacts_of_buffers_are_returned_once(matcher: _native.Matcher) -> None:
+    packed = buffers(started(), tagged(), tagged(contact="c-2"))
+    assert matcher.contacts_of(packed) == [("acme", "c-1"), ("acme", "c-2")]
     with pytest.raises(ValueError, match="buffer"):
         matcher.evaluate([b"no buffer"], NOW_US)
 

@@ -1,4 +1,4 @@
-"""The router through its binding: what comes of a group read."""
+"""The router through its binding: buffers for shards, and entries that no shard can process."""
 
 import json
 import zlib
@@ -25,11 +25,11 @@ def test_each_entry_goes_to_the_shard_of_its_slot() -> None:
     routed = _native.Router(shards).route(entries)
     counts = {shard: count for shard, _, count in routed.buffers}
     for shard in (0, 1):
-        mine = [c for c in contacts if shards[_native.slot_of("acme", c)] == shard]
-        assert counts[shard] == len(mine) > 0
+        expected = [c for c in contacts if shards[_native.slot_of("acme", c)] == shard]
+        assert counts[shard] == len(expected) > 0
         [buffer] = [buffer for to, buffer, _ in routed.buffers if to == shard]
-        named = _native.Matcher().contacts_of([buffer])
-        assert sorted(named) == sorted(("acme", contact) for contact in mine)
+        routed_contacts = _native.Matcher().contacts_of([buffer])
+        assert sorted(routed_contacts) == sorted(("acme", contact) for contact in expected)
 
 
 def test_a_buffer_is_full_before_the_next_begins() -> None:
@@ -40,7 +40,7 @@ def test_a_buffer_is_full_before_the_next_begins() -> None:
     assert sum(count for _, _, count in routed.buffers) == 100
 
 
-def test_what_no_shard_can_take_is_told_apart() -> None:
+def test_entries_that_cannot_be_routed_are_returned_with_a_reason() -> None:
     entries = [
         (b"2-0", [b"other", b"value"]),
         (b"3-0", [b"event", b"\xc1"]),

@@ -101,15 +101,15 @@ def test_every_module_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("use crate::b::B;", "use super::a::{self, A};"),
         ("use crate::{b, c::C};", "fn f() -> crate::a::A {}"),
         ("fn f(x: super::b::B) {}", "use crate::{c, a::{A, X as Y}};"),
     ],
 )
-def test_an_import_cycle_is_found(one: str, other: str) -> None:
-    modules: Modules = {(): "mod a; mod b; mod c;", ("a",): one, ("b",): other, ("c",): ""}
+def test_an_import_cycle_is_reported(first: str, second: str) -> None:
+    modules: Modules = {(): "mod a; mod b; mod c;", ("a",): first, ("b",): second, ("c",): ""}
     assert cycles(modules) in (["src: a -> b -> a"], ["src: b -> a -> b"])
 
 

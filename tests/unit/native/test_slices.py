@@ -1,4 +1,4 @@
-"""Slices of a proposal and halves of buffers through the binding: each of a whole's own kind."""
+"""Slices of proposals and halves of buffers, through the binding."""
 
 import json
 from typing import Any
@@ -35,13 +35,13 @@ def buffer(*events: bytes) -> bytes:
 
 @pytest.fixture
 def proposal() -> _native.Proposal:
-    """Ten enrollments, each in a place of its own, a deleted contact and a bad event."""
+    """Events of ten enrollments, the deletion of a contact, and an invalid event."""
     events = [started(number) for number in range(10)]
     events += [event("contact.deleted", "c-0"), event("payment.completed", "c-1", amount="NaN")]
     return _native.Matcher().evaluate([buffer(*events)], NOW_US)
 
 
-def test_slices_hold_the_effects_in_order_and_the_rest_with_the_last(
+def test_slices_contain_the_effects_in_order_and_the_last_contains_the_rest(
     proposal: _native.Proposal,
 ) -> None:
     slices = proposal.slices(4, 1 << 20)
@@ -54,7 +54,9 @@ def test_slices_hold_the_effects_in_order_and_the_rest_with_the_last(
     assert not any(item.changes_nothing for item in slices)
 
 
-def test_effect_of_a_slice_names_its_own_events(proposal: _native.Proposal) -> None:
+def test_effects_of_a_slice_refer_to_the_events_that_caused_them(
+    proposal: _native.Proposal,
+) -> None:
     second = proposal.slices(4, 1 << 20)[1]
     ((_, entry, reason, bad),) = second.rejects_given_owners([(1, "another", "w-1")])
     assert (entry, "another contact or workflow" in reason) == (b"6-1", True)
@@ -63,7 +65,7 @@ def test_effect_of_a_slice_names_its_own_events(proposal: _native.Proposal) -> N
         second.rejects_given_owners([(4, "of the next slice", "w-1")])
 
 
-def test_halves_end_where_there_is_one_thing(proposal: _native.Proposal) -> None:
+def test_halving_a_proposal_ends_at_single_effects(proposal: _native.Proposal) -> None:
     waiting, single = [proposal], []
     while waiting:
         item = waiting.pop()
@@ -87,7 +89,7 @@ def test_halves_of_a_buffer_are_buffers() -> None:
         _native.buffer_halves(whole[:-1])
 
 
-def test_goal_events_are_those_that_goals_wait_for_each_by_itself() -> None:
+def test_each_goal_event_is_returned_in_a_separate_buffer() -> None:
     tag, bad = event("contact.tag.added", "c-1", tag_name="x"), event("payment.completed", "c-2")
     found = _native.goal_events([buffer(started(1), tag, bad[:-1]), buffer(tag)], NOW_US)
     assert [(tenant, contact) for tenant, contact, _ in found] == [("acme", "c-1")] * 2

@@ -152,8 +152,8 @@ async def test_no_event_of_a_contact_overtakes_a_suspect_event() -> None:
     await shard.end()
     died = [any(POISON in each for each in group) for group in shard.groups]
     last = len(died) - 1 - died[::-1].index(True)
-    survived = [group for group, dead in zip(shard.groups[:last], died, strict=False) if not dead]
-    assert not any(b"Customer" in each for group in survived for each in group)
+    completed = [group for group, dead in zip(shard.groups[:last], died, strict=False) if not dead]
+    assert not any(b"Customer" in each for group in completed for each in group)
     assert list(dict.fromkeys(pipeline.exits)) == ["e-1", "e-2"]
     assert len(pipeline.dead_letters) == 1
 

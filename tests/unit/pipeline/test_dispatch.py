@@ -217,7 +217,7 @@ async def test_shard_that_died_twice_receives_held_events_again() -> None:
     body = b'{"tenantid": "t", "data": {"contact_id": "c%d"}}'
     entries = [[b"1-%d" % number, [b"event", body % number]] for number in range(24)]
     router = _native.Router(bytes(256))
-    held, deadly = (router.route(batch).buffers[0][1] for batch in (entries[:1], entries[1:]))
+    first, deadly = (router.route(batch).buffers[0][1] for batch in (entries[:1], entries[1:]))
     deaths: set[int] = set()
     shard = SequencedShard(fault=lambda call: ShardDied("gone") if call in deaths else None)
     settings = DispatchSettings(bytes=1 << 16, calls_in_flight=1)
@@ -225,12 +225,15 @@ async def test_shard_that_died_twice_receives_held_events_again() -> None:
     running = asyncio.ensure_future(dispatcher.run())
     try:
         async with asyncio.timeout(20):
-            await dispatcher.put("goald:events:0", 1, held)
-            deaths |= {1, 3}  # of the second batch; in between it has the first again
+            await dispatcher.put("goald:events:0", 1, first)
+            deaths |= {
+                1,
+                3,
+            }  # while the shard has the second batch; between them, it has the first again
             await dispatcher.put("goald:events:0", 1, deadly)
     finally:
         running.cancel()
         await asyncio.wait({running})
-    assert buffers(shard)[0] == held
+    assert buffers(shard)[0] == first
     found = [entry for batch in buffers(shard) for entry in _native.buffer_entries(batch)]
     assert [entry_id for entry_id, _ in found] == [each[0] for each in entries]

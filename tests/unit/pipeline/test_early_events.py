@@ -68,11 +68,11 @@ async def test_isolated_delivery_does_not_wait_for_unacknowledged_early_events()
 
 async def test_event_is_not_acknowledged_before_its_hold_time_is_over() -> None:
     pipeline = pipeline_with(2)
-    reached: list[FailPoint] = []
-    pipeline.fail_point = reached.append
+    passed: list[FailPoint] = []
+    pipeline.fail_point = passed.append
     async with pipeline.running():
         await pipeline.tag()
-        await pipeline.until(lambda: FailPoint.DONE in reached)
+        await pipeline.until(lambda: FailPoint.DONE in passed)
         assert pipeline.unacknowledged == 1
         await pipeline.all_acknowledged()
 
@@ -165,7 +165,7 @@ async def test_restarted_shard_receives_the_held_events_again() -> None:
 
 
 def keep(early: EarlyEvents, number: int) -> None:
-    """Keep an event of its own contact."""
+    """Keep an event of a contact without other events."""
     tagged = event("contact.tag.added", "acme", f"c-{number}", {"tag_name": "Customer"})
     entry = [f"{number}-0".encode(), [b"event", json.dumps(tagged).encode()]]
     ((_, buffer, _),) = _native.Router(bytes(256)).route([entry]).buffers
@@ -202,8 +202,8 @@ async def test_event_is_dropped_when_its_hold_time_is_over() -> None:
 
 def evaluated(pipeline: InMemoryPipeline) -> int:
     """Return how many tag events the shard has evaluated, from its heartbeat."""
-    beat = pipeline.process_registry.heartbeats.get("shard:0")
-    samples = (s for family in (beat.metrics if beat else ()) for s in family["samples"])
+    heartbeat = pipeline.process_registry.heartbeats.get("shard:0")
+    samples = (s for family in (heartbeat.metrics if heartbeat else ()) for s in family["samples"])
     return sum(
         int(value)
         for name, labels, value in samples

@@ -82,7 +82,9 @@ async def test_reload_is_retried_until_postgres_is_back(pipeline: InMemoryPipeli
     assert pipeline.exits == ["e-1"]
 
 
-async def test_nothing_is_acknowledged_before_it_is_published(pipeline: InMemoryPipeline) -> None:
+async def test_event_is_acknowledged_only_after_its_exit_is_published(
+    pipeline: InMemoryPipeline,
+) -> None:
     async with pipeline.running():
         await pipeline.enroll()
         await pipeline.all_acknowledged()
@@ -97,10 +99,10 @@ async def test_nothing_is_acknowledged_before_it_is_published(pipeline: InMemory
     assert pipeline.exits == ["e-1"]
 
 
-async def test_next_holder_publishes_what_a_shard_committed_and_never_published(
+async def test_next_holder_publishes_committed_messages_that_were_never_published(
     pipeline: InMemoryPipeline,
 ) -> None:
-    pipeline.outbound.down = ServiceUnavailable("Redis is gone")
+    pipeline.outbound.down = ServiceUnavailable("Redis is unavailable")
     shard = pipeline.shard()
     consumer = pipeline.consumer(shard)
     tasks = {asyncio.ensure_future(shard.run()), asyncio.ensure_future(consumer.run())}
@@ -168,8 +170,8 @@ async def test_invalid_event_is_dead_lettered_and_its_batch_continues(
         await pipeline.all_acknowledged()
     assert pipeline.exits == ["e-1"]
     assert len(pipeline.dead_letters) == 2
-    assert all(letter[b"stream"] == b"goald:events:0" for letter in pipeline.dead_letters)
-    assert any(b"amount" in letter[b"reason"] for letter in pipeline.dead_letters)
+    assert all(each[b"stream"] == b"goald:events:0" for each in pipeline.dead_letters)
+    assert any(b"amount" in each[b"reason"] for each in pipeline.dead_letters)
 
 
 async def test_event_with_an_enrollment_id_of_another_contact_is_dead_lettered(
@@ -184,13 +186,13 @@ async def test_event_with_an_enrollment_id_of_another_contact_is_dead_lettered(
         await pipeline.tag(contact="ann")
         await pipeline.all_acknowledged()
     assert pipeline.exits == ["e-1"]
-    assert [letter[b"reason"] for letter in pipeline.dead_letters] == [
+    assert [each[b"reason"] for each in pipeline.dead_letters] == [
         b"the enrollment id belongs to another contact or workflow"
     ]
 
 
 @pytest.mark.parametrize("order", [("bob", "ann"), ("ann", "bob"), ("bob", "zoe", "ann", "bob")])
-async def test_repeat_beside_a_wrong_claim_to_its_ended_enrollment_is_not_dead_lettered(
+async def test_repeated_start_in_a_batch_with_another_contacts_start_is_not_dead_lettered(
     pipeline: InMemoryPipeline, order: tuple[str, ...]
 ) -> None:
     async with pipeline.running():
@@ -201,8 +203,8 @@ async def test_repeat_beside_a_wrong_claim_to_its_ended_enrollment_is_not_dead_l
         await pipeline.enroll("e-1", contact=contact)
     async with pipeline.running():
         await pipeline.all_acknowledged()
-    named = [json.loads(letter[b"event"])["data"]["contact_id"] for letter in pipeline.dead_letters]
-    assert sorted(named) == sorted(contact for contact in order if contact != "ann")
+    contacts = [json.loads(each[b"event"])["data"]["contact_id"] for each in pipeline.dead_letters]
+    assert sorted(contacts) == sorted(contact for contact in order if contact != "ann")
     assert pipeline.exits == ["e-1"]
 
 
@@ -286,7 +288,7 @@ async def test_events_are_evaluated_again_if_memory_differed_from_the_table(
     assert pipeline.status() == "completed_goal"
 
 
-async def test_stop_finishes_what_is_in_flight(pipeline: InMemoryPipeline) -> None:
+async def test_stop_finishes_the_events_in_flight(pipeline: InMemoryPipeline) -> None:
     await pipeline.enroll()
     for _ in range(300):
         await pipeline.tag("Prospect")
@@ -306,7 +308,7 @@ async def test_only_running_processes_have_a_heartbeat(
     async with pipeline.running():
         await pipeline.until(
             lambda: (
-                {name: beat.ready for name, beat in pipeline.process_registry.heartbeats.items()}
+                {name: each.ready for name, each in pipeline.process_registry.heartbeats.items()}
                 == {"shard:0": True, "consumer:0": True}
             )
         )
@@ -333,10 +335,10 @@ async def test_achievements_are_counted_once_however_often_their_events_arrive(
     await running
 
 
-def evaluated(beat: Heartbeat) -> float:
-    return counted(beat, "goald_events_evaluated_total")
+def evaluated(heartbeat: Heartbeat) -> float:
+    return counted(heartbeat, "goald_events_evaluated_total")
 
 
-def counted(beat: Heartbeat, name: str) -> float:
-    samples = (sample for family in beat.metrics for sample in family["samples"])
+def counted(heartbeat: Heartbeat, name: str) -> float:
+    samples = (sample for family in heartbeat.metrics for sample in family["samples"])
     return sum(float(value) for sample, _, value in samples if sample == name)

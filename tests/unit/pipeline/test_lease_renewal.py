@@ -15,15 +15,15 @@ HOUR = 3_600.0
 class Leases:
     """A lease store: available, slow or unavailable."""
 
-    def __init__(self, *, is_away: bool = False, takes: float = 0.0) -> None:
-        self.is_away = is_away
+    def __init__(self, *, is_unavailable: bool = False, takes: float = 0.0) -> None:
+        self.is_unavailable = is_unavailable
         self.takes = takes
         self.renewed = 0
 
     async def renew(self) -> None:
         await asyncio.sleep(self.takes)
-        if self.is_away:
-            raise ServiceUnavailable("gone")
+        if self.is_unavailable:
+            raise ServiceUnavailable("unavailable")
         self.renewed += 1
 
 
@@ -55,7 +55,7 @@ def test_holder_that_renews_keeps_its_lease() -> None:
 
 
 @pytest.mark.parametrize(
-    "leases", [Leases(is_away=True), Leases(takes=HOUR)], ids=["gone", "hangs"]
+    "leases", [Leases(is_unavailable=True), Leases(takes=HOUR)], ids=["unavailable", "hangs"]
 )
 def test_holder_that_cannot_renew_stops_before_its_lease_expires(leases: Leases) -> None:
     assert seconds_held(leases) <= LEASE_SECONDS

@@ -188,11 +188,11 @@ async def test_republication_waits_for_an_unavailable_postgres(harness: OutboxHa
         await harness.exit(publisher, "e-1")
         await asyncio.sleep(1)
 
-        async def away(*_: object) -> list[StoredMessage]:
-            raise ServiceUnavailable("Postgres: gone")
+        async def unavailable(*_: object) -> list[StoredMessage]:
+            raise ServiceUnavailable("Postgres: unavailable")
 
-        with pytest.MonkeyPatch.context() as gone:
-            gone.setattr(type(harness.store.outbox), "published", away)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(harness.store.outbox), "published", unavailable)
             harness.streams.flush()
             await asyncio.sleep(5)
             assert harness.exits == []

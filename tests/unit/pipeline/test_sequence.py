@@ -43,7 +43,7 @@ async def test_repeat_of_a_batch_in_flight_waits_for_the_first() -> None:
     assert not is_next
 
 
-async def test_repeat_of_a_processed_batch_returns_at_once() -> None:
+async def test_repeat_of_a_processed_batch_returns_immediately() -> None:
     sequencer = Sequencer()
     first, _ = sequencer.admit(batch(0))
     first.set_result(None)
