@@ -10,7 +10,7 @@ from goald.adapters.memory.clock import ManualClock
 
 @pytest.fixture(params=["memory", "valkey", "redis-6.2"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
-    """One backend of the stream ports, holding nothing."""
+    """One empty backend of the stream ports."""
     clock = ManualClock()
     created: Backend
     if request.param == "memory":

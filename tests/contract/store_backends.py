@@ -14,26 +14,26 @@ from goald.ports.stream_leases import StreamLeases
 
 
 class Tables(Protocol):
-    """One set of tables, which any number of stores share."""
+    """One set of tables, shared by any number of stores."""
 
     def store(self, *, exits_wait: bool = False) -> ShardStore: ...
 
     def stream_leases(self) -> StreamLeases: ...
 
     async def enrollments(self) -> dict[str, tuple[str, str, int, tuple[int | None, int]]]:
-        """By id: contact, status, goals met, (cancelled actions, acknowledged or not)."""
+        """By id: contact, status, number of goals met, (cancelled actions, 1 if acknowledged)."""
 
     async def met(self) -> dict[str, tuple[int | None, int]]:
-        """By id: when it last achieved a goal, and of which types it has met goals."""
+        """By id: the time of the last achievement, and the types of the goals met."""
 
     async def achievements(self) -> list[tuple[str, str]]:
         """(enrollment, trigger_event without spaces), sorted."""
 
     async def payloads(self) -> list[str]:
-        """Of the outbox, in order."""
+        """The payloads of the outbox, in order."""
 
     async def refuse(self, contact: str) -> None:
-        """From now on, enrollments of this contact are refused for their content."""
+        """Make later commits with enrollments of this contact fail for their content."""
 
     async def close(self) -> None: ...
 
@@ -125,7 +125,7 @@ class PostgresTables:
         ]
 
     async def refuse(self, contact: str) -> None:
-        # As it is with any check of a table that a release forgot to make of events first.
+        # Represents a constraint that goald does not check before a commit.
         await self._read(
             "ALTER TABLE goald.workflow_enrollments"
             f" ADD CONSTRAINT no_{contact} CHECK (contact_id <> '{contact}')"

@@ -1,4 +1,4 @@
-"""The stream ports' backends under one face, so that one suite holds them to one contract."""
+"""The backends of the stream ports behind one interface, so that one suite tests them all."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -34,8 +34,8 @@ class Backend(Protocol):
     async def remove(self, stream: str) -> None: ...
     async def flush(self) -> None: ...
     def countable(self, entries: int) -> int:
-        """How many of the given missing entries this server can count, when others were
-        added behind them."""
+        """The number of missing entries that this server can count if further entries were
+        added after them."""
 
     async def close(self) -> None: ...
 
@@ -90,7 +90,7 @@ class MemoryBackend:
 
 class RedisBackend:
     def __init__(self, url: str, clock: Clock, *, counts: bool) -> None:
-        """`counts`: whether this server says how many entries were ever added."""
+        """`counts`: whether this server reports how many entries were ever added."""
         self._url = url
         self._counts = counts
         self._clock = clock

@@ -6,7 +6,7 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.memory.clock import ManualClock
 
 
-async def test_the_machines_clock_goes_forward() -> None:
+async def test_the_system_clock_advances() -> None:
     clock = SystemClock()
     wall, elapsed = clock.now_us(), clock.monotonic()
     await clock.sleep(0.002)
@@ -35,7 +35,7 @@ async def test_a_manual_clock_wakes_sleepers_in_order_each_at_its_time() -> None
         assert woken[-1] == ("later", 5)
 
 
-async def test_a_cancelled_sleeper_is_forgotten() -> None:
+async def test_a_cancelled_sleeper_is_not_woken() -> None:
     clock = ManualClock()
     sleeper = asyncio.create_task(clock.sleep(1))
     await asyncio.sleep(0)

@@ -1,5 +1,5 @@
-"""The state of one contact: its enrollments and their workflows, and nothing of
-another contact or tenant (D8)."""
+"""The state of one contact: its enrollments and their workflows, without those of other contacts
+and tenants (D8)."""
 
 import json
 from collections.abc import AsyncIterator
@@ -132,7 +132,7 @@ async def commit(world: World, *effects: Effect) -> None:
 
 
 def active(state: ContactState) -> list[str]:
-    """The enrollments that a matcher finds in it, for a tag of ann's, and the goals matched."""
+    """The enrollments that a matcher finds for a tag event of ann, and the goals matched."""
     matcher = _native.Matcher()
     matcher.update_workflows(state.workflows)
     matcher.load(state.active)
@@ -149,7 +149,7 @@ def active(state: ContactState) -> list[str]:
     return [f"{row['enrollment_id']} {row['matched']}" for row in explained["enrollments"]]
 
 
-async def test_the_active_enrollments_and_their_workflows_are_as_a_shard_has_them(
+async def test_a_matcher_accepts_the_active_enrollments_and_their_workflows(
     world: World,
 ) -> None:
     await world.configure("acme", "w-1")
@@ -166,7 +166,7 @@ async def test_the_active_enrollments_and_their_workflows_are_as_a_shard_has_the
     assert (list(state.ended), state.truncated) == ([], False)
 
 
-async def test_those_that_ended_come_last_first(world: World) -> None:
+async def test_ended_enrollments_are_listed_last_ended_first(world: World) -> None:
     await commit(
         world,
         Effect("e-1", status="completed", ended_at=NOON + SECOND, pending_actions=3),
@@ -190,7 +190,7 @@ async def test_those_that_ended_come_last_first(world: World) -> None:
     )
 
 
-async def test_nothing_of_another_tenant_is_seen(world: World) -> None:
+async def test_rows_of_another_tenant_are_invisible(world: World) -> None:
     await world.configure("globex", "w-1")
     await commit(world, Effect("e-1", tenant_id="globex"))
     state = await world.contacts.read(TenantId("acme"), ContactId("ann"))

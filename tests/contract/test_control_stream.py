@@ -1,4 +1,4 @@
-"""`ports.ControlStream`: what wakes shards when a configuration changes (E10)."""
+"""`ports.ControlStream`, which wakes shards when a configuration changes (E10)."""
 
 import asyncio
 from typing import Any
@@ -26,7 +26,7 @@ async def returns(control: ControlStream) -> None:
 
 
 async def waits(control: ControlStream) -> "asyncio.Future[None]":
-    """A call that is seen to wait."""
+    """A call that is waiting."""
     waiting = asyncio.ensure_future(control.wait(LONG))
     done, _ = await asyncio.wait({waiting}, timeout=0.1)
     assert not done
@@ -54,7 +54,7 @@ async def test_a_published_message_wakes_every_waiter(backend: Backend) -> None:
         await asyncio.gather(*waiting)
 
 
-async def test_what_is_published_between_two_calls_is_not_missed(backend: Backend) -> None:
+async def test_a_message_published_between_two_calls_is_not_missed(backend: Backend) -> None:
     control = backend.control()
     await returns(control)
     await notify(backend)
@@ -62,7 +62,7 @@ async def test_what_is_published_between_two_calls_is_not_missed(backend: Backen
     (await waits(control)).cancel()
 
 
-async def test_what_came_together_wakes_once(backend: Backend) -> None:
+async def test_simultaneous_messages_wake_a_waiter_once(backend: Backend) -> None:
     control = backend.control()
     await returns(control)
     for _ in range(5):
@@ -71,7 +71,7 @@ async def test_what_came_together_wakes_once(backend: Backend) -> None:
     (await waits(control)).cancel()
 
 
-async def test_it_returns_in_time_where_nothing_is_published(backend: Backend) -> None:
+async def test_a_wait_without_messages_ends_after_its_time(backend: Backend) -> None:
     control = backend.control()
     await returns(control)
     async with asyncio.timeout(IMMEDIATELY):
@@ -89,7 +89,7 @@ async def test_after_a_cancelled_call_the_next_returns_immediately(backend: Back
     await returns(control)
 
 
-async def test_a_server_that_forgot_everything_still_wakes(backend: Backend) -> None:
+async def test_a_flushed_server_still_wakes_waiters(backend: Backend) -> None:
     await notify(backend)
     control = backend.control()
     await returns(control)

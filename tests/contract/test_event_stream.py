@@ -17,7 +17,7 @@ def lease(epoch: int) -> StreamLease:
     return StreamLease(STREAM, epoch, f"holder-{epoch}")
 
 
-async def claimed(backend: Backend, epoch: int = 1) -> EventStream:
+async def fenced(backend: Backend, epoch: int = 1) -> EventStream:
     stream = backend.event_stream(STREAM)
     await stream.fence(lease(epoch))
     return stream
@@ -36,7 +36,7 @@ def ids(entries: list[Any]) -> list[bytes]:
 
 
 async def test_entries_come_in_order_in_pages(backend: Backend) -> None:
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 5)
     first = await stream.read(b"0-0", 3)
     second = await stream.read(first[-1][0], 3)
@@ -45,8 +45,8 @@ async def test_entries_come_in_order_in_pages(backend: Backend) -> None:
     assert await stream.read(added[-1], 3) == []
 
 
-async def test_reading_again_gives_the_same(backend: Backend) -> None:
-    stream = await claimed(backend)
+async def test_reading_again_returns_the_same_entries(backend: Backend) -> None:
+    stream = await fenced(backend)
     added = await add(backend, 2)
     assert ids(await stream.read(b"0-0", 10)) == added
     assert ids(await stream.read(b"0-0", 10)) == added
@@ -55,7 +55,7 @@ async def test_reading_again_gives_the_same(backend: Backend) -> None:
 async def test_the_epoch_of_a_stream_can_be_read_without_a_lease(backend: Backend) -> None:
     other = backend.event_stream(STREAM)
     assert await other.epoch() == 0
-    await claimed(backend, 7)
+    await fenced(backend, 7)
     assert await other.epoch() == 7
     with pytest.raises(LeaseLost):
         await other.fence(lease(6))
@@ -69,8 +69,8 @@ async def test_entries_from_before_the_group_existed_are_read(backend: Backend) 
     assert ids(await stream.read(b"0-0", 10)) == added
 
 
-async def test_a_new_holder_begins_after_what_the_last_acknowledged(backend: Backend) -> None:
-    last = await claimed(backend, epoch=1)
+async def test_a_new_holder_starts_at_the_acknowledged_position(backend: Backend) -> None:
+    last = await fenced(backend, epoch=1)
     added = await add(backend, 5)
     await last.read(b"0-0", 4)
     await last.acknowledge(added[0], 1)
@@ -81,10 +81,10 @@ async def test_a_new_holder_begins_after_what_the_last_acknowledged(backend: Bac
 
 
 async def test_an_older_epoch_reads_and_acknowledges_nothing(backend: Backend) -> None:
-    older = await claimed(backend, epoch=1)
+    older = await fenced(backend, epoch=1)
     added = await add(backend, 3)
     await older.read(b"0-0", 1)
-    newer = await claimed(backend, epoch=2)
+    newer = await fenced(backend, epoch=2)
     with pytest.raises(LeaseLost):
         await older.read(b"0-0", 10)
     with pytest.raises(LeaseLost):
@@ -93,37 +93,37 @@ async def test_an_older_epoch_reads_and_acknowledges_nothing(backend: Backend) -
     assert events(await newer.read(b"0-0", 10)) == [b"e0", b"e1", b"e2"]
 
 
-async def test_an_older_epoch_cannot_claim(backend: Backend) -> None:
-    newer = await claimed(backend, epoch=10)
+async def test_an_older_epoch_cannot_fence(backend: Backend) -> None:
+    newer = await fenced(backend, epoch=10)
     with pytest.raises(LeaseLost):
-        await claimed(backend, epoch=9)
+        await fenced(backend, epoch=9)
     await add(backend, 1)
     assert events(await newer.read(b"0-0", 10)) == [b"e0"]
 
 
-async def test_claiming_again_with_the_same_epoch_keeps_it(backend: Backend) -> None:
-    stream = await claimed(backend, epoch=4)
+async def test_fencing_again_with_the_same_epoch_succeeds(backend: Backend) -> None:
+    stream = await fenced(backend, epoch=4)
     await stream.fence(lease(4))
     await add(backend, 1)
     assert events(await stream.read(b"0-0", 10)) == [b"e0"]
 
 
-async def test_a_stream_that_was_not_claimed_is_not_read(backend: Backend) -> None:
+async def test_a_stream_cannot_be_read_before_it_is_fenced(backend: Backend) -> None:
     await add(backend, 1)
     with pytest.raises(LeaseLost):
         await backend.event_stream(STREAM).read(b"0-0", 1)
 
 
 async def test_acknowledging_twice_changes_nothing(backend: Backend) -> None:
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 3)
     await stream.acknowledge(added[1], 2)
     await stream.acknowledge(added[1], 0)
     assert await backend.unacknowledged(STREAM) == 1
 
 
-async def test_everything_acknowledged_leaves_nothing(backend: Backend) -> None:
-    stream = await claimed(backend)
+async def test_acknowledging_every_entry_leaves_none_unacknowledged(backend: Backend) -> None:
+    stream = await fenced(backend)
     added = await add(backend, 2_500)
     assert ids(await stream.read(b"0-0", 5_000)) == added
     await stream.acknowledge(added[999], 1_000)
@@ -132,8 +132,8 @@ async def test_everything_acknowledged_leaves_nothing(backend: Backend) -> None:
     assert await backend.unacknowledged(STREAM) == 0
 
 
-async def test_a_group_that_was_removed_is_made_again_where_it_was(backend: Backend) -> None:
-    stream = await claimed(backend)
+async def test_an_acknowledgement_creates_a_removed_group_again(backend: Backend) -> None:
+    stream = await fenced(backend)
     added = await add(backend, 2)
     await backend.drop_group(STREAM)
     assert ids(await stream.read(b"0-0", 10)) == added
@@ -142,7 +142,7 @@ async def test_a_group_that_was_removed_is_made_again_where_it_was(backend: Back
 
 
 async def test_after_redis_lost_its_data_the_stream_is_fenced_again(backend: Backend) -> None:
-    stream = await claimed(backend, epoch=5)
+    stream = await fenced(backend, epoch=5)
     added = await add(backend, 2)
     await stream.acknowledge(added[1], 2)
     await backend.flush()
@@ -153,8 +153,8 @@ async def test_after_redis_lost_its_data_the_stream_is_fenced_again(backend: Bac
     assert events(await stream.read(b"0-0", 10)) == [b"e2"]
 
 
-async def test_waiting_ends_when_an_entry_is_added_and_takes_nothing(backend: Backend) -> None:
-    stream = await claimed(backend)
+async def test_waiting_ends_when_an_entry_is_added_and_reads_nothing(backend: Backend) -> None:
+    stream = await fenced(backend)
     (first,) = await add(backend, 1)
     waiting = asyncio.create_task(stream.wait(first, 30))
     await asyncio.sleep(0)
@@ -164,22 +164,22 @@ async def test_waiting_ends_when_an_entry_is_added_and_takes_nothing(backend: Ba
     assert events(await stream.read(first, 10)) == [b"e1"]
 
 
-async def test_waiting_for_nothing_ends_after_its_time(backend: Backend) -> None:
-    stream = await claimed(backend)
+async def test_a_wait_without_entries_ends_after_its_time(backend: Backend) -> None:
+    stream = await fenced(backend)
     (last,) = await add(backend, 1)
     async with asyncio.timeout(10):
         assert await stream.wait(last, 0.05) is False
 
 
 async def test_waiting_ends_immediately_if_there_are_entries(backend: Backend) -> None:
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 2)
     async with asyncio.timeout(10):
         assert await stream.wait(added[0], 30) is True
 
 
-async def test_a_wait_that_was_cancelled_leaves_the_next_one_whole(backend: Backend) -> None:
-    stream = await claimed(backend)
+async def test_a_cancelled_wait_does_not_affect_the_next(backend: Backend) -> None:
+    stream = await fenced(backend)
     last = b"0-0"
     for number in range(5):
         waiting = asyncio.create_task(stream.wait(last, 30))
@@ -197,7 +197,7 @@ async def test_a_wait_that_was_cancelled_leaves_the_next_one_whole(backend: Back
 async def test_a_cancelled_read_never_shifts_replies(backend: Backend) -> None:
     """Cancel a read after each number of turns of the event loop: each later read still gets
     its own reply."""
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 40)
     for turns in range(40):
         task = asyncio.create_task(stream.read(b"0-0", 1))
@@ -209,7 +209,7 @@ async def test_a_cancelled_read_never_shifts_replies(backend: Backend) -> None:
 
 
 async def test_a_cancelled_read_keeps_the_fence(backend: Backend) -> None:
-    older = await claimed(backend, epoch=1)
+    older = await fenced(backend, epoch=1)
     await add(backend, 5)
     for turns in range(0, 40, 3):
         task = asyncio.create_task(older.read(b"0-0", 1))
@@ -217,7 +217,7 @@ async def test_a_cancelled_read_keeps_the_fence(backend: Backend) -> None:
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-    await claimed(backend, epoch=2)
+    await fenced(backend, epoch=2)
     for _ in range(3):
         with pytest.raises(LeaseLost):
             await older.read(b"0-0", 10)
@@ -226,7 +226,7 @@ async def test_a_cancelled_read_keeps_the_fence(backend: Backend) -> None:
 async def test_concurrent_reads_and_acknowledgements_get_their_own_replies(
     backend: Backend,
 ) -> None:
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 200)
 
     async def read(first: int) -> None:
@@ -243,7 +243,7 @@ async def test_concurrent_reads_and_acknowledgements_get_their_own_replies(
 
 async def test_a_stream_that_lost_entries_is_replaced(backend: Backend) -> None:
     """The stream and its group are removed; new entries may have lower ids."""
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 3)
     await stream.acknowledge(added[-1], 3)
     assert await stream.count_lost(added[-1]) == 0
@@ -253,9 +253,9 @@ async def test_a_stream_that_lost_entries_is_replaced(backend: Backend) -> None:
     assert await stream.fence(lease(1)) == b"0-0"
 
 
-async def test_a_moved_group_is_noticed(backend: Backend) -> None:
+async def test_a_moved_group_is_detected(backend: Backend) -> None:
     """An operator moved the group back to reprocess events."""
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 3)
     await stream.acknowledge(added[-1], 3)
     await backend.move_group(STREAM, added[0])
@@ -265,7 +265,7 @@ async def test_a_moved_group_is_noticed(backend: Backend) -> None:
 
 
 async def test_entries_that_were_trimmed_unread_are_counted_once(backend: Backend) -> None:
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 10)
     assert ids(await stream.read(b"0-0", 2)) == added[:2]
     for entry_id in added[:6]:
@@ -274,23 +274,23 @@ async def test_entries_that_were_trimmed_unread_are_counted_once(backend: Backen
     assert ids(await stream.read(added[1], 10)) == added[6:]
     lost += await stream.count_lost(added[-1])
     await stream.acknowledge(added[-1], 6)
-    successor = await claimed(backend, epoch=2)
+    successor = await fenced(backend, epoch=2)
     assert lost + await successor.count_lost(added[-1]) == backend.countable(4)
 
 
 async def test_entries_trimmed_while_no_reader_runs_are_counted(backend: Backend) -> None:
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 5)
     await stream.acknowledge(added[0], 1)
     for entry_id in added:
         await backend.delete(STREAM, entry_id)
-    successor = await claimed(backend, epoch=2)
+    successor = await fenced(backend, epoch=2)
     assert await successor.count_lost(added[0]) == (4 if backend.countable(4) else 1)
     assert await successor.count_lost(added[0]) == 0
 
 
-async def test_trimming_what_was_read_is_no_loss(backend: Backend) -> None:
-    stream = await claimed(backend)
+async def test_trimming_read_entries_is_no_loss(backend: Backend) -> None:
+    stream = await fenced(backend)
     last = b"0-0"
     for _ in range(3):
         added = await add(backend, 4)
@@ -300,12 +300,12 @@ async def test_trimming_what_was_read_is_no_loss(backend: Backend) -> None:
         for entry_id in added:
             await backend.delete(STREAM, entry_id)
         assert await stream.count_lost(added[-1]) == 0
-    successor = await claimed(backend, epoch=2)
+    successor = await fenced(backend, epoch=2)
     assert await successor.count_lost(added[-1]) == 0
 
 
 async def test_a_loss_of_all_data_is_not_counted_as_trimming(backend: Backend) -> None:
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 3)
     await stream.read(b"0-0", 1)
     await backend.flush()
@@ -320,7 +320,7 @@ async def test_a_loss_of_all_data_is_not_counted_as_trimming(backend: Backend) -
 
 
 async def test_starts_are_counted_until_something_is_acknowledged(backend: Backend) -> None:
-    stream = await claimed(backend)
+    stream = await fenced(backend)
     added = await add(backend, 2)
     assert [(await stream.count_start()).starts for _ in range(3)] == [1, 2, 3]
     await stream.acknowledge(added[0], 1)
@@ -332,7 +332,7 @@ async def test_starts_are_counted_until_something_is_acknowledged(backend: Backe
 async def test_attempts_of_an_entry_survive_the_death_of_the_reader(backend: Backend) -> None:
     added = await add(backend, 2)
     for attempts in (1, 2, 3):
-        stream = await claimed(backend, epoch=attempts)
+        stream = await fenced(backend, epoch=attempts)
         assert await stream.count_start() == (attempts, attempts > 1)
         assert await stream.count_attempt(added[0]) == attempts
     await stream.clear_attempts()

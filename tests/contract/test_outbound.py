@@ -38,7 +38,7 @@ async def test_each_message_goes_to_its_stream(backend: Backend) -> None:
     assert [f[b"event"] for _, f in await backend.entries(NOTICES)] == [b'{"id": 2}']
 
 
-async def test_nothing_to_publish_is_nothing(backend: Backend) -> None:
+async def test_publishing_no_messages_adds_nothing(backend: Backend) -> None:
     await backend.outbound().publish([])
     assert await backend.entries(EXITS) == []
 
@@ -56,7 +56,7 @@ async def test_a_dead_letter_names_its_origin_and_reason(backend: Backend) -> No
     }
 
 
-# Which server has what was published (D10)
+# The identity of the server (D10)
 
 LOW = SlotRange(0, 127)
 
@@ -70,7 +70,7 @@ async def test_each_write_returns_the_watermark_of_the_write_before(backend: Bac
     assert (await outbound.server_identity(LOW)).published == 9
 
 
-async def test_a_server_is_known_from_when_it_is_confirmed(backend: Backend) -> None:
+async def test_a_completed_republication_records_the_identity(backend: Backend) -> None:
     outbound = backend.outbound()
     before = await outbound.server_identity(LOW)
     assert (before.recorded, before.published) == (None, 0)
@@ -80,7 +80,7 @@ async def test_a_server_is_known_from_when_it_is_confirmed(backend: Backend) -> 
     assert await outbound.server_identity(LOW) == ServerIdentity(before.run_id, "name", 4)
 
 
-async def test_confirming_takes_back_no_position(backend: Backend) -> None:
+async def test_completing_a_republication_never_lowers_the_watermark(backend: Backend) -> None:
     outbound = backend.outbound()
     await outbound.begin_republish(LOW, "token")
     await outbound.publish([message(1)], PublishedWatermark(LOW, 9))
@@ -88,7 +88,7 @@ async def test_confirming_takes_back_no_position(backend: Backend) -> None:
     assert (await outbound.server_identity(LOW)).published == 9
 
 
-async def test_what_was_lost_while_it_was_published_again_is_not_confirmed(
+async def test_a_republication_is_incomplete_if_the_server_lost_data_meanwhile(
     backend: Backend,
 ) -> None:
     outbound = backend.outbound()
@@ -99,7 +99,7 @@ async def test_what_was_lost_while_it_was_published_again_is_not_confirmed(
     assert (found.recorded, found.published) == (None, 0)
 
 
-async def test_another_holder_that_publishes_again_is_not_confirmed_for_the_first(
+async def test_a_republication_is_incomplete_if_another_holder_began_one(
     backend: Backend,
 ) -> None:
     outbound, other = backend.outbound(), backend.outbound()
@@ -125,7 +125,7 @@ async def outbound_over(url: str) -> AsyncIterator[RedisOutbound]:
         await outbound.close()
 
 
-async def test_an_error_for_one_message_fails_the_whole(any_redis_url: str) -> None:
+async def test_an_error_for_one_message_fails_the_call(any_redis_url: str) -> None:
     client: Any = Redis.from_url(any_redis_url)
     async with outbound_over(any_redis_url) as outbound, client:
         await client.set(NOTICES, "not a stream")
@@ -137,7 +137,7 @@ async def test_an_error_for_one_message_fails_the_whole(any_redis_url: str) -> N
     assert last[0][1][b"event"] == b'{"id": 4}'
 
 
-async def test_messages_of_any_size_are_taken_in_writes_that_are_not(any_redis_url: str) -> None:
+async def test_messages_of_any_size_are_sent_in_bounded_writes(any_redis_url: str) -> None:
     """32 MB in one write exceeds the client buffer limit of a small server."""
     client: Any = Redis.from_url(any_redis_url)
     large = "x" * (1 << 20)
@@ -154,7 +154,7 @@ async def test_messages_of_any_size_are_taken_in_writes_that_are_not(any_redis_u
             await client.config_set(*next(iter(limit.items())))
 
 
-async def test_a_server_that_may_not_be_asked_who_it_is_is_nameless(any_redis_url: str) -> None:
+async def test_without_permission_for_info_the_run_id_is_empty(any_redis_url: str) -> None:
     client: Any = Redis.from_url(any_redis_url)
     async with client:
         rights = ("on", ">secret", "~*", "+@all", "-info")

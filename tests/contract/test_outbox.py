@@ -17,8 +17,8 @@ from goald.ports.shard_store import ShardStore
 ALL = SlotRange(0, 255)
 LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)
 DAY = 86_400.0
-EVER = -DAY
-"""As an age: so young is nothing that it has not reached it."""
+ANY_AGE = -DAY
+"""An age that every row has reached."""
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -161,13 +161,13 @@ async def test_a_database_has_the_same_identity_for_all_stores(tables: Tables) -
 # Exits without an acknowledgement
 
 
-async def due(store: ShardStore, lease: SlotLease, after_s: float = EVER) -> list[str]:
+async def due(store: ShardStore, lease: SlotLease, after_s: float = ANY_AGE) -> list[str]:
     return payloads(await store.outbox.due_exits(lease, after_s, DAY))
 
 
 @pytest.fixture
 def waiting(tables: Tables) -> ShardStore:
-    """A store that writes down which exits wait."""
+    """A store that marks exits as waiting for their acknowledgement."""
     return tables.store(exits_wait=True)
 
 
@@ -181,7 +181,9 @@ async def test_exit_is_due_until_it_is_acknowledged(tables: Tables, waiting: Sha
     assert await due(waiting, lease) == ["e-2"]
 
 
-async def test_exit_is_due_only_so_long_after_it_was_published_last(waiting: ShardStore) -> None:
+async def test_exit_is_due_only_after_an_interval_since_its_last_publication(
+    waiting: ShardStore,
+) -> None:
     lease = await waiting.acquire(ALL, "a")
     first = await published(waiting, lease, exited("e-1"))
     await committed(waiting, lease, exited("e-2"))
@@ -195,7 +197,7 @@ async def test_exit_is_due_only_so_long_after_it_was_published_last(waiting: Sha
 async def test_exit_that_is_too_old_is_not_due(waiting: ShardStore) -> None:
     lease = await waiting.acquire(ALL, "a")
     await published(waiting, lease, exited("e-1"))
-    assert await waiting.outbox.due_exits(lease, EVER, EVER) == []
+    assert await waiting.outbox.due_exits(lease, ANY_AGE, ANY_AGE) == []
     assert await due(waiting, lease) == []
 
 
@@ -219,7 +221,7 @@ async def test_exits_due_behind_many_that_were_acknowledged_are_found(
     assert await due(waiting, lease) == [many[-1]]
 
 
-async def test_exit_that_waits_is_not_forgotten_before_its_time(
+async def test_unacknowledged_exit_is_not_deleted_before_its_time(
     tables: Tables, waiting: ShardStore
 ) -> None:
     lease = await waiting.acquire(ALL, "a")
@@ -227,9 +229,9 @@ async def test_exit_that_waits_is_not_forgotten_before_its_time(
     acknowledged = ("acme", "e-2", "bob", "w-1", 3, 0, NOON)
     await waiting.commit(lease, change(acknowledgements=[acknowledged]))
     assert await due(waiting, lease) == ["e-1"]
-    assert await waiting.outbox.delete_published(lease, EVER, DAY) == 1
+    assert await waiting.outbox.delete_published(lease, ANY_AGE, DAY) == 1
     assert await tables.payloads() == ["e-1"]
-    assert await waiting.outbox.delete_published(lease, EVER) == 1
+    assert await waiting.outbox.delete_published(lease, ANY_AGE) == 1
 
 
 async def test_other_messages_are_never_due(tables: Tables) -> None:
@@ -244,10 +246,10 @@ async def test_other_messages_are_never_due(tables: Tables) -> None:
     assert await due(plain, lease) == []
 
 
-# Forgetting
+# Deleting published rows
 
 
-async def test_published_rows_are_not_given_again_and_can_be_forgotten(
+async def test_published_rows_are_not_listed_and_can_be_deleted(
     tables: Tables, store: ShardStore
 ) -> None:
     lease = await store.acquire(ALL, "a")
@@ -273,7 +275,7 @@ async def test_many_expired_rows_are_deleted_in_bounded_steps(
     assert await tables.payloads() == []
 
 
-async def test_next_holder_finds_what_was_not_published(tables: Tables) -> None:
+async def test_next_holder_finds_the_unpublished_rows(tables: Tables) -> None:
     dead, taker = tables.store(), tables.store()
     lease = await dead.acquire(LOW, "a")
     await dead.commit(lease, change(Effect("e-1", messages=["exit"])))

@@ -76,7 +76,7 @@ async def test_fenced_holder_can_do_nothing(tables: Tables) -> None:
     assert await tables.enrollments() == {}
 
 
-async def test_holders_of_other_slots_are_left_alone(tables: Tables) -> None:
+async def test_holders_of_other_slots_keep_their_leases(tables: Tables) -> None:
     low, high = tables.store(), tables.store()
     lease = await low.acquire(LOW, "a")
     await high.acquire(HIGH, "b")
@@ -120,7 +120,7 @@ async def test_both_stores_load_the_same_bytes(tables: Tables, store: ShardStore
     assert await loaded(store, lease) == header + row + b"\xff\xff"
 
 
-async def test_load_gives_active_ones_of_the_slots_alone(tables: Tables) -> None:
+async def test_load_returns_only_active_enrollments_of_the_slots(tables: Tables) -> None:
     everything, low = tables.store(), tables.store()
     lease = await everything.acquire(ALL, "a")
     await everything.commit(
@@ -137,7 +137,7 @@ async def test_load_gives_active_ones_of_the_slots_alone(tables: Tables) -> None
     assert b"e-ended" not in rows
 
 
-async def test_load_of_contacts_gives_theirs_alone(store: ShardStore) -> None:
+async def test_load_of_contacts_returns_only_their_enrollments(store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     await store.commit(
         lease,
@@ -172,7 +172,7 @@ async def test_goal_met_writes_enrollment_achievement_and_messages_in_order(
     assert await store.outbox.unpublished(lease) == list(committed.outbox)
 
 
-async def test_commit_twice_is_commit_once(tables: Tables, store: ShardStore) -> None:
+async def test_repeated_commit_changes_nothing(tables: Tables, store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     batch = change(Effect("e-0"), goal_met("e-1", is_new=True, messages=("exit",)))
     await store.commit(lease, batch)
@@ -184,7 +184,9 @@ async def test_commit_twice_is_commit_once(tables: Tables, store: ShardStore) ->
     assert await tables.payloads() == ["exit"]
 
 
-async def test_ended_enrollment_never_comes_back(tables: Tables, store: ShardStore) -> None:
+async def test_ended_enrollment_never_becomes_active_again(
+    tables: Tables, store: ShardStore
+) -> None:
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON)))
     started = await store.commit(lease, change(Effect("e-1")))
@@ -196,7 +198,7 @@ async def test_ended_enrollment_never_comes_back(tables: Tables, store: ShardSto
     assert await tables.payloads() == []
 
 
-async def test_what_hangs_on_another_effect_is_still_written(
+async def test_rows_of_effective_effects_are_written_despite_a_repeat(
     tables: Tables, store: ShardStore
 ) -> None:
     lease = await store.acquire(ALL, "a")
@@ -309,14 +311,14 @@ async def test_refused_row_says_why_and_nothing_of_its_batch_is_written(
         )
     assert await tables.enrollments() == {}
     assert await tables.achievements() == []
-    # The same lease and connection stay usable.
+    # The lease and the connection remain usable.
     assert (await store.commit(lease, change(Effect("e-1")))).effective == b"\1"
 
 
 # Acknowledged exits, deleted contacts
 
 
-async def test_first_acknowledgement_of_an_exit_stands(tables: Tables, store: ShardStore) -> None:
+async def test_first_acknowledgement_of_an_exit_is_kept(tables: Tables, store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(goal_met("e-1", is_new=True), Effect("e-2")))
     acknowledged = ("acme", "e-1", "ann", "w-1", 3)

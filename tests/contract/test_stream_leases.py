@@ -21,7 +21,7 @@ async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
     await backend.close()
 
 
-async def test_taker_has_a_greater_epoch_and_the_old_holder_learns_it(tables: Tables) -> None:
+async def test_takeover_raises_the_epoch_and_ends_the_old_lease(tables: Tables) -> None:
     old, new = tables.stream_leases(), tables.stream_leases()
     first = await old.acquire("goald:events:0", "a")
     await old.renew(first)
@@ -32,7 +32,7 @@ async def test_taker_has_a_greater_epoch_and_the_old_holder_learns_it(tables: Ta
     await new.renew(second)
 
 
-async def test_epoch_is_above_what_was_given_before_the_leases_were_put_back(
+async def test_epoch_exceeds_a_given_minimum(
     tables: Tables,
 ) -> None:
     leases = tables.stream_leases()
@@ -46,7 +46,7 @@ async def test_epoch_is_above_what_was_given_before_the_leases_were_put_back(
         await leases.renew(lease)
 
 
-async def test_streams_are_held_apart(tables: Tables) -> None:
+async def test_leases_of_different_streams_are_independent(tables: Tables) -> None:
     leases = tables.stream_leases()
     first = await leases.acquire("goald:events:0", "a")
     second = await leases.acquire("goald:events:1", "b")
@@ -66,7 +66,7 @@ async def test_released_lease_is_lost_and_can_be_released_again(tables: Tables) 
     await leases.renew(second)
 
 
-async def test_what_may_not_be_taken_stays_with_its_holder(tables: Tables) -> None:
+async def test_lease_stays_with_its_holder_if_the_policy_refuses(tables: Tables) -> None:
     old, new = tables.stream_leases(), tables.stream_leases()
     first = await old.acquire("goald:events:0", "a")
     seen: list[CurrentLease] = []
@@ -88,7 +88,7 @@ async def test_what_may_not_be_taken_stays_with_its_holder(tables: Tables) -> No
     await new.renew(second)
 
 
-async def test_slots_that_may_not_be_taken_stay_with_their_holders(tables: Tables) -> None:
+async def test_slots_stay_with_their_holders_if_the_policy_refuses(tables: Tables) -> None:
     low, high, taker = tables.store(), tables.store(), tables.store()
     leases = await low.acquire(SlotRange(0, 99), "a"), await high.acquire(SlotRange(100, 199), "b")
     with pytest.raises(LeaseHeld, match="b"):

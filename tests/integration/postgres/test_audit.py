@@ -131,7 +131,7 @@ def test_webhook_secret_change_is_recorded_without_the_secret(database: Database
             assert "secret" not in (state or {})
 
 
-def test_writing_the_same_values_is_no_change(database: Database) -> None:
+def test_writing_the_same_values_records_no_change(database: Database) -> None:
     with configuring(database) as connection:
         add_workflow(connection, "w-1")
     change(database, "UPDATE goald.workflows SET config_version = 7, updated_at = now()")
@@ -201,11 +201,11 @@ def test_concurrent_writers_of_one_chain_neither_fork_it_nor_leave_a_gap(
     assert [row["number"] for row in read_audit_log(database)] == list(range(1, 61))
 
 
-def test_editors_of_the_same_rows_in_another_order_do_not_stop_each_other(
+def test_changes_of_the_same_rows_in_different_orders_do_not_deadlock(
     database: Database,
 ) -> None:
-    """One has changed x and then wants y, the other has changed y: without a wait for the
-    chain that both append to, the second ends and the first continues."""
+    """The first has changed x and waits for y, which the second has changed. The second must not
+    wait for the audit chain, to which both append."""
     with configuring(database) as connection:
         add_workflow(connection, "x")
         add_workflow(connection, "y")
@@ -251,7 +251,7 @@ def run_together(works: list[Any]) -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
-# Who may what
+# Access
 
 
 @pytest.mark.parametrize("role", ["goald_api", "goald_shard"])
@@ -286,7 +286,7 @@ def test_daemons_roles_may_append_to_the_log_and_nothing_else(
     assert read_audit_log(database) == before
 
 
-def test_engine_cannot_read_the_log(database: Database) -> None:
+def test_shard_role_cannot_read_the_log(database: Database) -> None:
     with (
         committing(database) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -295,9 +295,7 @@ def test_engine_cannot_read_the_log(database: Database) -> None:
 
 
 @pytest.mark.parametrize(("tenant", "writer"), [("other", "tenant/other"), ("acme", "slots/0")])
-def test_api_cannot_append_to_the_chain_of_another(
-    database: Database, tenant: str, writer: str
-) -> None:
+def test_api_cannot_append_to_another_chain(database: Database, tenant: str, writer: str) -> None:
     with (
         configuring(database) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -309,7 +307,7 @@ def test_api_cannot_append_to_the_chain_of_another(
         )
 
 
-def test_tenant_sees_its_own_entries_alone(database: Database) -> None:
+def test_tenant_sees_only_its_own_entries(database: Database) -> None:
     achieve(database, "ours")
     achieve(database, "theirs", tenant="other")
     with configuring(database, tenant="other") as connection:

@@ -196,7 +196,7 @@ def test_empty_log_is_intact(database: Database) -> None:
     ],
     ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
 )
-def test_what_was_tampered_with_is_found_and_named(
+def test_tampering_is_found_and_reported(
     log: Database,
     what: str,
     statements: list[str],
@@ -207,7 +207,7 @@ def test_what_was_tampered_with_is_found_and_named(
     assert found(log, rows) == [("slots/0", *finding) for finding in expected]
 
 
-def test_row_of_a_tenants_chain_is_named_by_its_writer(log: Database) -> None:
+def test_finding_in_a_tenants_chain_reports_its_writer(log: Database) -> None:
     tamper(log, "UPDATE goald.audit_log SET actor = 'eve' WHERE writer = 'tenant/zeta'")
     assert found(log, 3) == [
         ("tenant/zeta", "modified", 1, None),
@@ -215,7 +215,7 @@ def test_row_of_a_tenants_chain_is_named_by_its_writer(log: Database) -> None:
     ]
 
 
-def test_functions_of_the_database_are_not_relied_on(log: Database) -> None:
+def test_verification_does_not_call_functions_of_the_database(log: Database) -> None:
     """A superuser can also replace the function that computes the hashes."""
     tamper(log, f"UPDATE goald.audit_log SET actor = 'eve' WHERE {SHARD} = 2")
     with psycopg.connect(log.admin_dsn) as admin:

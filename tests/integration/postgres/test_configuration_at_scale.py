@@ -1,5 +1,5 @@
-"""Large configurations and many changes: what is read is what is needed, versions are seen in
-their order, and no tenant's changes hold up another's (D8, E10)."""
+"""Large configurations and many changes: only the necessary rows are read, versions become visible
+in order, and a tenant's changes do not delay those of others (D8, E10)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -64,7 +64,7 @@ def service_over(pool: TenantPool) -> ConfigurationService:
 
 
 @pytest.mark.usefixtures("large")
-async def test_no_statement_of_the_api_walks_over_a_table(pool: TenantPool) -> None:
+async def test_no_statement_of_the_api_scans_a_table(pool: TenantPool) -> None:
     asked: list[tuple[str, list[Any]]] = [
         (statements.WORKFLOWS, [["w-7"]]),
         (statements.GOALS, [["w-7"]]),
@@ -83,7 +83,7 @@ async def test_no_statement_of_the_api_walks_over_a_table(pool: TenantPool) -> N
 
 
 @pytest.mark.usefixtures("large")
-async def test_what_is_read_is_what_was_asked_for(pool: TenantPool) -> None:
+async def test_only_the_requested_rows_are_read(pool: TenantPool) -> None:
     configurations = PostgresConfigurationStore(pool)
     current = await configurations.load("acme", ConfigurationScope(["w-7"], [("product", "p-8")]))
     assert list(current.workflows) == ["w-7"]
@@ -94,7 +94,7 @@ async def test_what_is_read_is_what_was_asked_for(pool: TenantPool) -> None:
 
 
 @pytest.mark.usefixtures("large")
-async def test_file_reads_what_it_names(pool: TenantPool) -> None:
+async def test_applying_a_file_reads_only_its_rows(pool: TenantPool) -> None:
     desired = parse_configuration(
         "tenant: acme\nworkflows:\n- id: w-7\n  goals:\n"
         "  - {goal_type: purchase_made, criteria: {product_id: p-9}}\n"
@@ -107,7 +107,7 @@ async def test_file_reads_what_it_names(pool: TenantPool) -> None:
     assert added.action == "create"
 
 
-async def test_pruning_sees_all_that_it_may_delete(pool: TenantPool) -> None:
+async def test_pruning_reads_every_row_that_it_may_delete(pool: TenantPool) -> None:
     service = service_over(pool)
     for id_ in ("t-1", "t-2", "t-3"):
         await service.put_entity("acme", "someone", EntityRow("tag", id_, id_))
@@ -184,7 +184,7 @@ async def test_waiting_changes_of_one_tenant_leave_connections_to_the_others(
     ],
     ids=["its chain of the audit log", "the workflow of a goal"],
 )
-async def test_change_that_waits_for_its_own_tenant_holds_up_no_other(
+async def test_change_that_waits_for_its_own_tenant_does_not_delay_others(
     database: Database, pool: TenantPool, current: str
 ) -> None:
     service = service_over(pool)
@@ -205,7 +205,7 @@ async def test_change_that_waits_for_its_own_tenant_holds_up_no_other(
 
 
 async def wait_for_a_lock(database: Database) -> None:
-    """Until a backend waits for a lock."""
+    """Wait until a backend waits for a lock."""
     async with asyncio.timeout(30), admin(database) as connection:
         while not await connection.fetchval(
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"

@@ -1,4 +1,4 @@
-"""How the enrollments of one contact are found among many: by the contact, never by a walk."""
+"""The enrollments of one contact are found by an index, not by a scan."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ FROM generate_series(1, 60000) AS i
         (contacts.ENROLLMENT, ("acme", "e-7")),
     ],
 )
-async def test_a_dry_run_reads_no_more_than_its_contact(
+async def test_a_dry_run_reads_only_its_contact(
     database: Database, statement: str, values: Any
 ) -> None:
     with psycopg.connect(database.admin_dsn) as admin:

@@ -1,4 +1,4 @@
-"""How pages of enrollments and achievements are found when there are many."""
+"""Query plans for pages of enrollments and achievements in large tables."""
 
 import json
 from collections.abc import AsyncIterator
@@ -27,7 +27,8 @@ SELECT 'acme', 'e-' || i, 'c-' || i %% 20000, 'w-' || i %% 2, 0,
     CASE WHEN i %% 1000 = 0 THEN now() END
 FROM generate_series(1, %s::int) AS i
 """
-"""All at one time, as when a campaign begins: the hard case of a list by time."""
+"""All rows have the same time, as at the start of a campaign. This is the worst case of a list by
+time."""
 ACHIEVE = """
 INSERT INTO goald.workflow_goal_achievements
     (tenant_id, id, workflow_id, workflow_enrollment_id, contact_id, goal_config_id, goal_type,
@@ -51,7 +52,7 @@ def crowded(module_database: Database) -> Database:
 
 @pytest.fixture
 async def reader(crowded: Database) -> AsyncIterator[Any]:
-    """A connection as the API has it."""
+    """A connection with the API's settings."""
     connection = await asyncpg.connect(crowded.dsn, server_settings={"role": "goald_api"})
     async with connection.transaction():
         await connection.execute(SET_TENANT, "acme", "")
@@ -60,8 +61,7 @@ async def reader(crowded: Database) -> AsyncIterator[Any]:
 
 
 async def rows_read(connection: Any, statement: str, *values: Any) -> tuple[int, list[str]]:
-    """How many rows were read from tables, and the kinds of the scans that
-    read any."""
+    """The number of rows read from tables, and the kinds of scans that read rows."""
     plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
     counted, kinds = 0, []
     waiting = [json.loads(plan)[0]["Plan"]]

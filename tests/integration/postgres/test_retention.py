@@ -1,4 +1,4 @@
-"""Months are made ahead and dropped in time, and nothing that counts on them breaks."""
+"""Monthly partitions are created ahead and dropped on time, and the audit log stays valid."""
 
 import asyncio
 import time
@@ -81,7 +81,7 @@ def record(admin: psycopg.Connection[Any], enrollment: str, ago: int) -> None:
 
 @pytest.fixture
 def aged(database: Database) -> Database:
-    """A database with rows in three old months, a young one and this one, and counts."""
+    """A database with rows in three old months, a recent month and this month, and rollups."""
     with psycopg.connect(database.admin_dsn) as admin:
         for ago in (*OLD, YOUNG):
             make_old_month(admin, ago)
@@ -114,7 +114,7 @@ def months_of(database: Database, table: str) -> set[str]:
 
 
 def old_months(database: Database) -> int:
-    """How many tables of months are older than they are kept."""
+    """The number of partitions that are older than the retention."""
     ((count,),) = query(
         database,
         "SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid"
@@ -141,7 +141,7 @@ class Job:
         self._clock = clock
 
     async def rest(self) -> None:
-        """Wait until it has done what it can, and sleeps."""
+        """Wait until the job sleeps."""
         deadline = time.monotonic() + DEADLINE_S
         while not self._clock.sleepers:
             assert time.monotonic() < deadline, "the job does not become idle"
@@ -216,8 +216,8 @@ async def test_log_is_intact_while_months_are_dropped_under_the_verification(
     assert found == []
 
 
-async def test_beginning_moved_over_rows_of_a_month_that_is_kept_is_found(aged: Database) -> None:
-    """Rows of a month that is there cannot have gone with their month."""
+async def test_start_moved_past_rows_of_a_kept_month_is_found(aged: Database) -> None:
+    """Rows of a month that still exists were not deleted by dropping a partition."""
     verification = AuditVerification({})
     assert not [item for chunk in read_chunks(aged.dsn) for item in verification.check(chunk)]
     tamper(
@@ -238,7 +238,7 @@ async def test_beginning_moved_over_rows_of_a_month_that_is_kept_is_found(aged: 
     assert findings(aged, verification.heads) == [("tenant/acme", "lost", 1)]
 
 
-async def test_ends_kept_from_a_month_that_was_dropped_are_no_finding(aged: Database) -> None:
+async def test_saved_heads_in_a_dropped_month_cause_no_finding(aged: Database) -> None:
     at = query(aged, "SELECT goald.us(recorded_at) FROM goald.audit_log WHERE number = 2")[0][0]
     kept = {"slots/0": SavedHead(2, b"the hash of a dropped row", at)}
     async with job(aged) as running:
@@ -246,7 +246,7 @@ async def test_ends_kept_from_a_month_that_was_dropped_are_no_finding(aged: Data
     assert findings(aged, kept) == []
 
 
-async def test_rows_from_before_the_clock_went_back_go_with_the_month_behind_them(
+async def test_rows_from_before_a_clock_step_are_dropped_with_the_month_after_them(
     database: Database,
 ) -> None:
     with psycopg.connect(database.admin_dsn) as admin:
@@ -280,10 +280,10 @@ async def test_table_in_use_is_dropped_later_and_commits_continue(
         await running.until(lambda: old_months(aged) < old, step_s=RETRY_SECONDS)
 
 
-async def test_drop_that_waits_gives_way_before_a_commit_has_waited_long(
+async def test_waiting_drop_is_cancelled_before_it_delays_commits(
     aged: Database, reader: psycopg.Connection[Any]
 ) -> None:
-    """The commit queues behind the drop, which queues behind a reader that stays."""
+    """The commit waits for the drop, which waits for a long reader."""
     months = PostgresMonths(aged.dsn)
     dropping = asyncio.create_task(months.drop_oldest(KEEP_DAYS))
     await asyncio.to_thread(achieve, aged, "meanwhile")
@@ -309,7 +309,7 @@ async def test_two_concurrent_jobs_drop_each_month_once(aged: Database) -> None:
     assert len(first) + len(second) == len({*first, *second}) == old
 
 
-async def test_months_are_made_ahead_of_need(database: Database) -> None:
+async def test_months_are_created_ahead(database: Database) -> None:
     whole = {table: months_of(database, table) for table in TABLES}
     with psycopg.connect(database.admin_dsn) as admin:
         for table in TABLES:
@@ -325,7 +325,7 @@ async def test_months_are_made_ahead_of_need(database: Database) -> None:
         )
 
 
-async def test_job_outlives_a_database_that_is_not_ready(empty_database: Database) -> None:
+async def test_job_continues_while_the_database_is_not_ready(empty_database: Database) -> None:
     async with job(empty_database) as running:
         await running.rest()
         await asyncio.to_thread(migrations.upgrade, empty_database.dsn)
@@ -335,14 +335,14 @@ async def test_job_outlives_a_database_that_is_not_ready(empty_database: Databas
 
 
 @pytest.mark.parametrize("keep", ["30 days", "0 days"])
-def test_no_role_drops_a_month_that_is_younger_than_a_month(aged: Database, keep: str) -> None:
+def test_no_role_can_drop_a_month_younger_than_a_month(aged: Database, keep: str) -> None:
     with psycopg.connect(aged.dsn) as connection:
         connection.execute("SET ROLE goald_shard")
         with pytest.raises(psycopg.errors.InvalidParameterValue):
             connection.execute("SELECT goald.drop_month(%s::interval)", (keep,))
 
 
-def test_api_drops_nothing(aged: Database) -> None:
+def test_api_cannot_drop_a_month(aged: Database) -> None:
     with psycopg.connect(aged.dsn) as connection:
         connection.execute("SET ROLE goald_api")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

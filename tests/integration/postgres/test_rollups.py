@@ -43,7 +43,7 @@ async def admin(database: Database) -> AsyncIterator[Any]:
 
 
 async def shard(database: Database, slots: SlotRange) -> Any:
-    """A connection as a shard's, in an open transaction."""
+    """A connection with a shard's settings, in an open transaction."""
     connection = await asyncpg.connect(
         database.dsn,
         server_settings={"role": "goald_shard", **WRITER_SETTINGS},
@@ -53,10 +53,10 @@ async def shard(database: Database, slots: SlotRange) -> Any:
     return connection
 
 
-# Who is counted
+# Counts
 
 
-async def test_row_changed_at_a_prompt_is_counted_too(database: Database, admin: Any) -> None:
+async def test_row_changed_by_hand_is_counted_too(database: Database, admin: Any) -> None:
     await admin.execute(ENROLL, "e-", 3, 20)
     await admin.execute(COMPLETE, "e-1")
     await admin.execute("UPDATE goald.workflow_enrollments SET cancelled_actions = 3")
@@ -110,7 +110,7 @@ async def test_counts_of_one_commit_are_added_to_those_before(
 async def test_achievement_before_its_enrollment_took_no_time(
     database: Database, admin: Any
 ) -> None:
-    """Clocks differ; what one enrollment gained must not be taken from the others' sum."""
+    """Clocks differ. A negative time must not reduce the sum of the others."""
     store = PostgresShardStore(database.dsn)
     lease = await store.acquire(LOW, "a")
     met: dict[str, Any] = {
@@ -141,7 +141,7 @@ async def test_bits_of_the_types_are_the_same_in_python_and_sql(
     assert await admin.fetchval("SELECT goald.goal_type_bit('another')") == 0
 
 
-async def test_what_was_there_before_the_upgrade_is_counted(empty_database: Database) -> None:
+async def test_rows_from_before_the_upgrade_are_counted(empty_database: Database) -> None:
     migrations.upgrade(empty_database.dsn, "0005")
     admin = await asyncpg.connect(empty_database.admin_dsn)
     try:
@@ -155,7 +155,7 @@ async def test_what_was_there_before_the_upgrade_is_counted(empty_database: Data
             "UPDATE goald.workflow_enrollments SET status = 'exited', ended_at = now()"
             " WHERE id LIKE 'e-2%'"
         )
-        # One or two each, of several types; some of enrollments that never got to their goal.
+        # One or two achievements each, of several types; some enrollments meet no goal.
         await admin.execute(
             "INSERT INTO goald.workflow_goal_achievements (tenant_id, id, workflow_id,"
             " workflow_enrollment_id, contact_id, goal_config_id, goal_type, slot, achieved_at,"
@@ -177,7 +177,7 @@ async def test_what_was_there_before_the_upgrade_is_counted(empty_database: Data
         await admin.close()
 
 
-# Who waits
+# Locks
 
 
 async def test_shards_that_count_the_same_workflow_never_wait_for_each_other(
@@ -228,7 +228,7 @@ async def counted(database: Database, admin: Any) -> Database:
 
 
 @pytest.mark.parametrize("table", ["workflow_days", "workflow_times_to_goal"])
-def test_counts_are_seen_by_their_tenant_and_shard_alone(counted: Database, table: str) -> None:
+def test_counts_are_visible_only_to_their_tenant_and_shard(counted: Database, table: str) -> None:
     query = f"SELECT DISTINCT tenant_id FROM goald.{table}".encode()
     for role, settings, seen in (
         ("goald_api", {"tenant": "acme"}, [("acme",)]),

@@ -100,7 +100,7 @@ def test_two_concurrent_migrations_apply_each_revision_once(empty_database: Data
     assert sorted(applied) == [[], [], migrations.revisions()]
 
 
-def test_check_says_what_to_do(empty_database: Database) -> None:
+def test_check_recommends_the_migration(empty_database: Database) -> None:
     with pytest.raises(SchemaMismatch, match="run `goald migrate`"):
         migrations.check(empty_database.dsn)
     migrations.upgrade(empty_database.dsn, migrations.revisions()[0])
@@ -208,14 +208,14 @@ def test_every_table_forces_row_security_and_no_role_passes_it(database: Databas
 
 
 @pytest.mark.parametrize("table", TENANTS_TABLES)
-def test_owner_sees_no_tenants_rows(database: Database, table: str) -> None:
+def test_owner_sees_no_rows_of_tenants(database: Database, table: str) -> None:
     fill(database.admin_dsn)
     with acting_as(database.dsn, "goald_owner") as owner:
         assert owner.execute(f"SELECT * FROM goald.{table}".encode()).fetchall() == []
 
 
 @pytest.mark.parametrize("table", [name for name in TENANTS_TABLES if name != "outbox"])
-def test_api_sees_its_tenant_alone_and_nothing_without_one(database: Database, table: str) -> None:
+def test_api_sees_only_its_tenant_and_nothing_without_one(database: Database, table: str) -> None:
     fill(database.admin_dsn)
     query = f"SELECT tenant_id FROM goald.{table}".encode()
     with acting_as(database.dsn, "goald_api", tenant="acme") as api:
@@ -227,7 +227,7 @@ def test_api_sees_its_tenant_alone_and_nothing_without_one(database: Database, t
 
 
 @pytest.mark.parametrize("table", ["workflow_enrollments", "workflow_goal_achievements", "outbox"])
-def test_engine_sees_its_slots_alone(database: Database, table: str) -> None:
+def test_shard_role_sees_only_its_slots(database: Database, table: str) -> None:
     fill(database.admin_dsn)
     query = f"SELECT slot FROM goald.{table}".encode()
     with acting_as(database.dsn, "goald_shard", slots="0-127") as engine:
@@ -236,7 +236,7 @@ def test_engine_sees_its_slots_alone(database: Database, table: str) -> None:
 
 @pytest.mark.parametrize("table", [name for name in TENANTS_TABLES if name != "catalog_entities"])
 @pytest.mark.parametrize("slots", [None, "", "x", "1-"])
-def test_engine_without_slots_fails_loudly(
+def test_shard_role_without_slots_raises_an_error(
     database: Database, table: str, slots: str | None
 ) -> None:
     fill(database.admin_dsn)
@@ -280,7 +280,7 @@ def test_engine_without_slots_fails_loudly(
         ),
     ],
 )
-def test_roles_may_do_no_more_than_they_need(
+def test_roles_have_only_the_privileges_that_they_need(
     database: Database, role: str, settings: dict[str, str], statement: str
 ) -> None:
     fill(database.admin_dsn)
@@ -292,7 +292,7 @@ def test_roles_may_do_no_more_than_they_need(
 
 
 @pytest.mark.parametrize("table", ["workflow_goal_achievements", "audit_log"])
-def test_partitions_cannot_be_read_past_their_table(database: Database, table: str) -> None:
+def test_partitions_cannot_be_read_directly(database: Database, table: str) -> None:
     with psycopg.connect(database.admin_dsn) as admin:
         names = admin.execute(
             "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass",
@@ -308,7 +308,7 @@ def test_partitions_cannot_be_read_past_their_table(database: Database, table: s
                 connection.execute(f"SELECT * FROM {name}".encode())
 
 
-def test_months_are_made_once(database: Database) -> None:
+def test_months_are_created_once(database: Database) -> None:
     with acting_as(database.dsn, "goald_shard") as engine:
         assert engine.execute("SELECT goald.make_achievement_months(3)").fetchone() == (0,)
         assert engine.execute("SELECT goald.make_achievement_months(5)").fetchone() == (4,)
@@ -327,6 +327,6 @@ def test_months_are_made_once(database: Database) -> None:
         253_402_300_799_999_999,
     ],
 )
-def test_times_pass_through_to_the_microsecond(database: Database, us: int) -> None:
+def test_times_are_exact_to_the_microsecond(database: Database, us: int) -> None:
     with acting_as(database.dsn, "goald_shard") as engine:
         assert engine.execute("SELECT goald.us(goald.at(%s))", (us,)).fetchone() == (us,)

@@ -45,7 +45,7 @@ class World:
         self.pool = TenantPool(database.dsn, 2)
 
     async def commit(self, *effects: Effect, **given: Any) -> None:
-        """Each shard commits what is its own."""
+        """Each shard commits the changes of its slots."""
         for store, slots in zip(self.stores, SHARDS, strict=True):
             lease = await store.acquire(slots, "test")
             mine = [effect for effect in effects if slots.first <= effect.slot <= slots.last]
@@ -141,7 +141,7 @@ async def test_times_go_to_the_last_goal_met_and_types_count_an_enrollment_once(
     }
 
 
-async def test_types_are_those_of_living_goals_and_of_what_was_achieved(
+async def test_types_include_existing_goals_and_achieved_ones(
     database: Database, world: World
 ) -> None:
     await configure(
@@ -154,7 +154,7 @@ async def test_types_are_those_of_living_goals_and_of_what_was_achieved(
     }
 
 
-async def test_days_choose_enrollments_by_when_they_began(world: World) -> None:
+async def test_days_select_enrollments_by_their_start(world: World) -> None:
     await world.commit(
         achieved(1, "2026-01-01T00:00:00", "2026-01-09"),
         achieved(2, "2026-01-02T23:59:59.999999", "2026-01-04"),
@@ -173,8 +173,8 @@ async def test_days_choose_enrollments_by_when_they_began(world: World) -> None:
     assert nothing.time_to_goal_hours == {"p50": None, "p90": None, "p99": None}
 
 
-async def test_percentiles_of_days_are_of_these_days_alone(world: World) -> None:
-    """Weeks whole, weeks cut, and none whole: read from weeks and days, right in each."""
+async def test_percentiles_include_only_the_requested_days(world: World) -> None:
+    """Ranges with whole weeks, partial weeks, and no whole week."""
     took = {day: 2 * day for day in range(1, 29)}  # hours; February 2026 begins on a Sunday
     await world.commit(
         *(
@@ -221,7 +221,7 @@ async def test_week_is_young_until_most_have_had_their_time(world: World) -> Non
 
     assert await young("2026-01-20") == {5: False, 12: True, 19: True, 26: True}
     assert await young("2026-01-26T12:00") == {5: False, 12: False, 19: False, 26: True}
-    # It is as young whichever days are asked for.
+    # The requested days do not affect it.
     assert await young("2026-01-20", date(2026, 1, 12), date(2026, 1, 18)) == {12: True}
     (cohort, *_) = (await world.read()).cohorts
     assert (cohort.week, cohort.enrolled, cohort.goals_achieved) == (date(2026, 1, 5), 11, 10)
@@ -256,7 +256,7 @@ async def test_enrollments_of_other_centuries_count_on_the_first_or_last_day(
     found = await world.read()
     assert (found.total_enrolled, found.goals_achieved) == (23, 10)
     assert found.by_status["active"] == 13
-    # The time to the goal is that since the enrollment began all the same (in 1995, the fifth).
+    # The time to the goal still counts from the start of the enrollment (in 1995, the fifth).
     assert found.time_to_goal_hours["p50"] == pytest.approx(30.55 * 365.25 * 24, rel=0.025)
     first, last = date(2000, 1, 1), date(2100, 1, 1)
     assert (await world.read(first, first)).total_enrolled == 11

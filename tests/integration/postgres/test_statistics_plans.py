@@ -26,7 +26,7 @@ WHERE tenant_id = $1 AND workflow_id = $2
 
 
 async def copy_for_other_workflows(admin: Any) -> None:
-    """Four more of the same, so that reading all of a table is not the way to one's rows."""
+    """Copy the rows to four other workflows, so that a scan of the table is not the best plan."""
     for table in ("workflow_days", "workflow_times_to_goal"):
         await admin.execute(f"CREATE TEMPORARY TABLE copy AS SELECT * FROM goald.{table}")
         for number in range(4):
@@ -38,11 +38,11 @@ async def copy_for_other_workflows(admin: Any) -> None:
 
 
 async def plan(api: Any, statement: str, arguments: int) -> str:
-    """The plan that is kept for any arguments."""
-    await api.execute(f"PREPARE one AS {statement}")
+    """The generic plan, which does not depend on the arguments."""
+    await api.execute(f"PREPARE planned AS {statement}")
     nothing = ", ".join(["NULL"] * arguments)
-    rows = await api.fetch(f"EXPLAIN EXECUTE one ({nothing})")
-    await api.execute("DEALLOCATE one")
+    rows = await api.fetch(f"EXPLAIN EXECUTE planned ({nothing})")
+    await api.execute("DEALLOCATE planned")
     return "\n".join(row[0] for row in rows)
 
 

@@ -56,7 +56,7 @@ async def admin(database: Database) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def in_the_way(admin: Any, enrollment: str) -> AsyncIterator[None]:
-    """Blocks every insert of that enrollment until the block ends with a rollback."""
+    """Blocks inserts of this enrollment until the context ends with a rollback."""
     transaction = admin.transaction()
     await transaction.start()
     try:
@@ -72,7 +72,7 @@ async def in_the_way(admin: Any, enrollment: str) -> AsyncIterator[None]:
 
 
 async def until_a_backend_waits(database: Database, name: str = "goald-commit") -> None:
-    """Until a connection of goald's of this name, such as a commit's, waits for a lock."""
+    """Wait until a connection with this application name waits for a lock."""
     connection = await asyncpg.connect(database.admin_dsn)
     try:
         async with asyncio.timeout(DEADLINE):
@@ -111,7 +111,7 @@ async def test_taker_ends_a_commit_that_hangs(
     assert await enrollments(admin) == ["e-new"]
 
 
-async def test_hanging_commit_does_not_hold_up_renewals(
+async def test_hanging_commit_does_not_delay_renewals(
     database: Database, new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
     store = new_store()
@@ -124,7 +124,7 @@ async def test_hanging_commit_does_not_hold_up_renewals(
         assert (await hanging).effective == b"\1"
 
 
-async def test_slow_outbox_does_not_hold_up_renewals(
+async def test_slow_outbox_does_not_delay_renewals(
     database: Database, new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
     store = new_store()
@@ -188,7 +188,7 @@ async def test_concurrent_takers_leave_one_holder(
     holding = []
     for store, lease in zip(stores, results, strict=True):
         if isinstance(lease, ServiceUnavailable):
-            continue  # ended by another taker; it would take again
+            continue  # Another process ended the connection; a holder would acquire again.
         assert not isinstance(lease, BaseException)
         try:
             await store.check(lease)
@@ -200,7 +200,7 @@ async def test_concurrent_takers_leave_one_holder(
     assert len(owned) == len(set(owned))
 
 
-async def test_while_holders_change_every_commit_that_answered_is_there_once(
+async def test_every_confirmed_commit_is_stored_once_while_holders_change(
     new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
     answered: list[str] = []
@@ -236,7 +236,7 @@ async def test_while_holders_change_every_commit_that_answered_is_there_once(
     assert [row[0] for row in achieved] == kept
 
 
-async def test_load_whose_row_security_is_not_set_fails_loudly(
+async def test_load_without_row_security_settings_raises_an_error(
     new_store: Callable[[], PostgresShardStore], database: Database
 ) -> None:
     store = new_store()
@@ -263,7 +263,7 @@ async def test_unreachable_server_is_distinguished_from_an_unknown_commit() -> N
         await store.commit(lease, change(Effect("e-1")))
 
 
-async def test_database_without_the_schema_says_what_to_do(empty_database: Database) -> None:
+async def test_database_without_the_schema_raises_schema_mismatch(empty_database: Database) -> None:
     store = PostgresShardStore(empty_database.dsn)
     try:
         with pytest.raises(SchemaMismatch, match="goald migrate"):
@@ -286,7 +286,7 @@ async def test_row_that_postgres_refuses_writes_nothing_of_its_batch(
     assert await enrollments(admin) == ["e-1"]
 
 
-async def test_contact_of_very_many_achievements_is_redacted_however_long_it_takes(
+async def test_contact_with_many_achievements_is_redacted_beyond_the_statement_timeout(
     new_store: Callable[[], PostgresShardStore],
     admin: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -299,17 +299,17 @@ async def test_contact_of_very_many_achievements_is_redacted_however_long_it_tak
         async with admin.transaction():
             await admin.fetch("SELECT id FROM goald.workflow_goal_achievements FOR UPDATE")
             deletion = change(deletions=[("acme", "ann", 3, NOON + 2 * SECOND)])
-            blanking = asyncio.ensure_future(store.commit(lease, deletion))
-            while not blanking.done() and not await admin.fetchval(WAITED_LONG):
+            redacting = asyncio.ensure_future(store.commit(lease, deletion))
+            while not redacting.done() and not await admin.fetchval(WAITED_LONG):
                 await admin.execute("SELECT pg_sleep(0.01)")
-        await blanking
+        await redacting
     assert await admin.fetchval("SELECT metadata FROM goald.workflow_goal_achievements") == "{}"
 
 
-async def test_exits_are_kept_where_postgres_gives_an_outbox_number_again(
+async def test_exits_are_kept_if_postgres_repeats_an_outbox_number(
     new_store: Callable[[], PostgresShardStore], admin: Any
 ) -> None:
-    """As after a move by logical replication, which leaves sequences behind: no event's fault."""
+    """Logical replication does not copy sequences, so numbers may repeat. No event causes this."""
     store = new_store()
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", messages=["one"])))
@@ -321,11 +321,11 @@ async def test_exits_are_kept_where_postgres_gives_an_outbox_number_again(
     assert [row.message.payload for row in committed.outbox] == ["two"]
 
 
-async def test_an_epoch_that_a_restored_postgres_gives_again_is_not_the_old_holders(
+async def test_an_epoch_repeated_by_a_restored_postgres_does_not_revive_the_old_lease(
     new_store: Callable[[], PostgresShardStore], database: Database, admin: Any
 ) -> None:
-    """An older copy (D10) counts on from its own last epoch: numbers that were lost with it
-    come again, in others' leases."""
+    """An older copy (D10) continues from its last epoch, so it assigns lost epochs again, to other
+    leases."""
     store, leases = new_store(), PostgresStreamLeases(database.dsn)
     try:
         slots = await store.acquire(ALL, "lost-shard")

@@ -1,4 +1,4 @@
-"""The plans of a commit's statements, made on empty tables and kept as these grow."""
+"""The plans of a commit's statements, created on empty tables and cached while they grow."""
 
 import re
 from collections.abc import AsyncIterator

@@ -20,13 +20,13 @@ COUNT = "SELECT count(*) FROM goald.catalog_entities"
 
 @pytest.fixture
 async def pool(database: Database) -> AsyncIterator[TenantPool]:
-    """With one connection, so that the next use gets the same connection."""
+    """A pool of one connection, so that the next use gets the same connection."""
     pool = TenantPool(database.dsn, 1)
     yield pool
     await pool.close()
 
 
-async def test_tenant_sees_its_rows_alone(pool: TenantPool) -> None:
+async def test_tenant_sees_only_its_rows(pool: TenantPool) -> None:
     async with pool.tenant("acme") as connection:
         await connection.execute(ADD, "acme")
     async with pool.tenant("other", readonly=True) as connection:

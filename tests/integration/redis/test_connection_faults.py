@@ -21,7 +21,7 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    """A Valkey of this test's own."""
+    """A dedicated Valkey for this test."""
     path = Path(tempfile.mkdtemp(prefix="goald-", dir="/tmp"))
     try:
         with DataDirectory.open(path / "data") as data:
@@ -42,7 +42,7 @@ def client(server: RedisServer) -> Iterator[Client]:
 
 
 def send(client: Client, *contacts: str, ahead_ms: int = 0) -> None:
-    """Publish an event for each. `ahead_ms`: by a server whose clock is so much ahead."""
+    """Publish an event for each contact. `ahead_ms`: how far the server's clock is ahead."""
     now = int(time.time() * 1000) + ahead_ms
     for number, contact in enumerate(contacts):
         entry_id = f"{now}-{number}" if ahead_ms else "*"
@@ -54,7 +54,7 @@ def names(prefix: str, count: int) -> list[str]:
 
 
 def position(client: Client) -> bytes | None:
-    """Up to where everything is acknowledged; None without a group."""
+    """The acknowledged position; None if there is no group."""
     try:
         groups = client.xinfo_groups(STREAM)
     except RedisError:
@@ -101,7 +101,7 @@ async def test_after_a_flush_under_load_every_later_event_is_processed(
         assert created.counted("goald_events_lost") == 0
 
 
-async def test_a_removed_group_is_made_again_while_nothing_comes(
+async def test_a_removed_group_is_created_again_without_new_events(
     server: RedisServer, client: Client
 ) -> None:
     async with running_consumer(server.url) as created:
@@ -112,7 +112,7 @@ async def test_a_removed_group_is_made_again_while_nothing_comes(
         await has_done(created, client, "a")
 
 
-async def test_events_are_processed_again_where_an_operator_sets_the_group_back(
+async def test_events_are_processed_again_after_an_operator_resets_the_group(
     server: RedisServer, client: Client
 ) -> None:
     async with running_consumer(server.url) as created:
@@ -126,8 +126,8 @@ async def test_events_are_processed_again_where_an_operator_sets_the_group_back(
 async def test_an_empty_redis_whose_clock_is_behind_is_read_from_its_beginning(
     server: RedisServer, client: Client
 ) -> None:
-    """New ids are below the last id read: a reader that waits above it would wait for an
-    hour."""
+    """New ids are lower than the last id read. A reader that waits for a higher id would wait
+    for an hour."""
     async with running_consumer(server.url) as created:
         send(client, *names("a", 20), ahead_ms=HOUR_MS)
         await has_done(created, client, *names("a", 20))

@@ -42,7 +42,7 @@ workflows:
 async def shards(
     endpoints: Endpoints, reconcile: float, control_url: str | None = None
 ) -> AsyncIterator[list[ShardProcess]]:
-    """Two shards that are ready. `control_url`: another Redis, from which they hear nothing."""
+    """Two ready shards. `control_url`: another Redis, which sends them no messages."""
     clock = system_clock()
     shards = [
         ShardProcess(
@@ -101,8 +101,8 @@ def where(redis_url: str, database: Database) -> Endpoints:
 async def is_everywhere(
     database: Database,
 ) -> AsyncIterator[Callable[[ApplyResult], Awaitable[None]]]:
-    """Waits until all shards have a change, longer than its answer does, and changes nothing:
-    on a busy machine the answer may have come first (E10)."""
+    """Waits until all shards have loaded a change. A response may arrive earlier on a busy machine
+    (E10)."""
     kept = PostgresConfigurationStore(TenantPool(database.dsn, 2))
 
     async def is_everywhere(applied: ApplyResult) -> None:
@@ -115,10 +115,10 @@ async def is_everywhere(
     await kept.close()
 
 
-async def test_every_shard_has_a_change_when_it_is_answered(
+async def test_every_shard_has_a_change_when_the_response_arrives(
     where: Endpoints, apply: Callable[[str], Awaitable[ApplyResult]]
 ) -> None:
-    """The notified shards; a response that could not wait that long names the others."""
+    """Shards are notified. A response that did not wait for all of them reports the others."""
     tags = (f"Customer of week {week}" for week in itertools.count())
     answered = 0
     async with shards(where, NEVER), asyncio.timeout(SOON_S):
@@ -142,12 +142,12 @@ async def test_a_change_without_a_notification_is_found(
         assert not (await apply("Prospect")).is_rolled_out
 
 
-async def test_messages_that_are_deleted_are_not_missed(
+async def test_deleted_control_messages_do_not_hide_a_change(
     where: Endpoints,
     apply: Callable[[str], Awaitable[ApplyResult]],
     is_everywhere: Callable[[ApplyResult], Awaitable[None]],
 ) -> None:
-    """As trimming or an operator may do: the next message covers all earlier ones."""
+    """Trimming or an operator may delete messages. The next message covers the earlier ones."""
     async with shards(where, NEVER), Redis.from_url(where.redis_url) as client:
         await apply("Customer")
         await client.delete(CONTROL)

@@ -1,4 +1,4 @@
-"""`goald:dead` takes no more memory than GOALD_DEAD_BYTES, about (D5)."""
+"""`goald:dead` uses approximately GOALD_DEAD_BYTES of memory at most (D5)."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,7 +16,7 @@ BOUND = 4 << 20
 
 
 def dead_letters(first: int, count: int, size: int) -> list[DeadLetter]:
-    """Each with different bytes, so that they can be distinguished."""
+    """Dead letters with different bytes, so that they can be distinguished."""
     return [
         DeadLetter("goald:events:0", b"7-%d" % n, (b"%d," % n).ljust(size, b"x"), "bad", 1)
         for n in range(first, first + count)
@@ -49,7 +49,7 @@ async def dropped(client: Any) -> int:
 
 
 @pytest.mark.parametrize(("count", "size"), [(300, 64_000), (40_000, 300)])
-async def test_dead_letters_take_no_more_memory_than_they_may_and_the_oldest_go_first(
+async def test_dead_letters_stay_within_their_memory_and_the_oldest_are_deleted_first(
     client: Any, outbound: RedisOutbound, count: int, size: int
 ) -> None:
     most = 0
@@ -62,7 +62,7 @@ async def test_dead_letters_take_no_more_memory_than_they_may_and_the_oldest_go_
     assert await dropped(client) == count - len(kept)
 
 
-async def test_as_long_as_there_is_room_no_dead_letter_goes(
+async def test_no_dead_letter_is_deleted_below_the_bound(
     client: Any, outbound: RedisOutbound
 ) -> None:
     await outbound.dead_letter(dead_letters(0, 50, 64_000))

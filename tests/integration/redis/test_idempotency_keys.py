@@ -40,19 +40,19 @@ async def test_one_of_many_concurrent_requests_starts(keys: RedisIdempotency) ->
     assert Counter(found) == {IdempotencyState.STARTED: 1, IdempotencyState.IN_FLIGHT: 19}
 
 
-async def test_what_was_answered_is_answered_again(keys: RedisIdempotency) -> None:
+async def test_a_stored_response_is_returned_again(keys: RedisIdempotency) -> None:
     await keys.begin("acme", "k", DIGEST)
     await keys.end("acme", "k", DIGEST, ANSWER)
     assert await keys.begin("acme", "k", DIGEST) == ANSWER
     assert await keys.begin("acme", "k", OTHER) is IdempotencyState.KEY_REUSED
 
 
-async def test_a_key_is_its_requests_from_the_beginning(keys: RedisIdempotency) -> None:
+async def test_an_in_flight_key_cannot_be_used_for_another_request(keys: RedisIdempotency) -> None:
     await keys.begin("acme", "k", DIGEST)
     assert await keys.begin("acme", "k", OTHER) is IdempotencyState.KEY_REUSED
 
 
-async def test_what_failed_may_be_tried_again_by_any_request(keys: RedisIdempotency) -> None:
+async def test_a_released_key_can_be_used_for_another_request(keys: RedisIdempotency) -> None:
     await keys.begin("acme", "k", DIGEST)
     await keys.end("acme", "k", DIGEST, None)
     assert await keys.begin("acme", "k", OTHER) is IdempotencyState.STARTED
@@ -65,7 +65,7 @@ async def test_each_tenant_has_its_own_keys(keys: RedisIdempotency) -> None:
         assert await keys.begin(tenant, key, DIGEST) is IdempotencyState.STARTED
 
 
-async def test_a_crash_frees_the_key_after_a_minute_and_an_answer_is_kept_for_a_day(
+async def test_a_key_expires_after_a_minute_in_flight_and_a_response_after_a_day(
     keys: RedisIdempotency, redis: Any
 ) -> None:
     await keys.begin("acme", "k", DIGEST)
@@ -76,7 +76,7 @@ async def test_a_crash_frees_the_key_after_a_minute_and_an_answer_is_kept_for_a_
     assert -1 not in [await redis.ttl(name) for name in await redis.keys("*")]
 
 
-async def test_a_request_that_took_too_long_leaves_the_next_alone(
+async def test_an_expired_request_does_not_change_the_key_of_the_next(
     keys: RedisIdempotency, redis: Any
 ) -> None:
     await keys.begin("acme", "k", DIGEST)
@@ -87,7 +87,7 @@ async def test_a_request_that_took_too_long_leaves_the_next_alone(
     assert await keys.begin("acme", "k", OTHER) is IdempotencyState.IN_FLIGHT
 
 
-async def test_a_large_answer_is_not_kept(keys: RedisIdempotency, redis: Any) -> None:
+async def test_a_large_response_is_not_stored(keys: RedisIdempotency, redis: Any) -> None:
     await keys.begin("acme", "k", DIGEST)
     await keys.end("acme", "k", DIGEST, StoredResponse(202, b"x" * (LARGEST_RESPONSE + 1)))
     assert await redis.keys("*") == []

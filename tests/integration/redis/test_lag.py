@@ -27,7 +27,7 @@ async def client(any_redis_url: str) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def stream(any_redis_url: str) -> AsyncIterator[RedisEventStream]:
-    """The first event stream, claimed."""
+    """The first event stream, fenced."""
     stream = RedisEventStream(any_redis_url, STREAM)
     await stream.fence(StreamLease(STREAM, 1, "a"))
     yield stream
@@ -54,7 +54,7 @@ async def test_a_stream_without_a_reader_lags_by_its_length(client: Any) -> None
     assert await lag_of(client) == 3
 
 
-async def test_lag_is_what_is_not_acknowledged(client: Any, stream: RedisEventStream) -> None:
+async def test_lag_counts_unacknowledged_entries(client: Any, stream: RedisEventStream) -> None:
     added = await add(client, 2_500)
     assert await lag_of(client) == 2_500
     await stream.read(b"0-0", 10)
@@ -67,7 +67,7 @@ async def test_lag_is_what_is_not_acknowledged(client: Any, stream: RedisEventSt
     assert await lag_of(client) == 3
 
 
-async def test_lag_counts_what_another_reader_of_the_group_left_pending(
+async def test_lag_counts_pending_entries_of_another_reader(
     client: Any, stream: RedisEventStream
 ) -> None:
     await add(client, 5)
@@ -75,7 +75,7 @@ async def test_lag_counts_what_another_reader_of_the_group_left_pending(
     assert await lag_of(client) == 5
 
 
-async def test_lag_is_exact_where_entries_were_deleted(
+async def test_lag_is_exact_after_entries_are_deleted(
     client: Any, stream: RedisEventStream
 ) -> None:
     added = await add(client, 20)
@@ -113,7 +113,7 @@ async def test_the_number_of_streams_is_set_once(client: Any) -> None:
     assert await admin.stream_count(client) == 8
 
 
-async def test_doctor_reports_what_a_server_does_not_guarantee(client: Any) -> None:
+async def test_doctor_reports_missing_guarantees_of_a_server(client: Any) -> None:
     checks = {check.name: check for check in await server_inspector.check_server(client)}
     assert checks["append-only file"].ok
     assert checks["version"].ok
@@ -128,7 +128,7 @@ async def test_doctor_reports_what_a_server_does_not_guarantee(client: Any) -> N
     assert "noeviction" in checks["maxmemory-policy"].advice
 
 
-async def test_doctor_says_unknown_where_config_is_forbidden(
+async def test_doctor_reports_unknown_if_config_is_forbidden(
     client: Any, any_redis_url: str
 ) -> None:
     await client.execute_command(

@@ -1,5 +1,5 @@
-"""Publishing while a caller waits: what was promised is there, and while Redis fails nothing
-heaps up (D6)."""
+"""Publishing while a caller waits: confirmed events are stored, and events do not accumulate while
+Redis fails (D6)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,12 +42,14 @@ async def count(redis_url: str) -> int:
         return sum([await client.xlen(f"goald:events:{n}") for n in range(4)])
 
 
-async def test_it_returns_when_redis_has_them(publishing: TenantPublisher, redis_url: str) -> None:
+async def test_publish_returns_when_redis_has_the_events(
+    publishing: TenantPublisher, redis_url: str
+) -> None:
     await asyncio.gather(*(publishing.publish("acme", [EVENT] * 10) for _ in range(20)))
     assert await count(redis_url) == 200
 
 
-async def test_it_raises_where_redis_fails_and_works_again_after(
+async def test_publish_raises_while_redis_fails_and_succeeds_afterwards(
     proxy: Proxy, publisher: Publisher, publishing: TenantPublisher, redis_url: str
 ) -> None:
     await publishing.publish("acme", [EVENT])
@@ -61,7 +63,7 @@ async def test_it_raises_where_redis_fails_and_works_again_after(
     assert await count(redis_url) == 3
 
 
-async def test_while_redis_fails_nothing_more_is_taken(
+async def test_no_further_events_are_accepted_while_redis_fails(
     proxy: Proxy, publisher: Publisher, publishing: TenantPublisher, redis_url: str
 ) -> None:
     proxy.cut()

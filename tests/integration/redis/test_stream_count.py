@@ -41,21 +41,21 @@ def tag(contact: str, number: int) -> dict[str, Any]:
 
 
 class Effects:
-    """Takes goald's place: reads the streams and acknowledges the entries."""
+    """Replaces goald: reads the streams and acknowledges the entries."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self._positions = dict.fromkeys(map(event_stream, range(MOST)), b"0-0")
         self.order: dict[str, list[int]] = {}
         """For each contact, the numbers of its events in the order of processing."""
-        self.elsewhere: list[str] = []
-        """Contacts of which an event was not in the stream that is theirs."""
+        self.misplaced: list[str] = []
+        """Contacts with an event in a stream that is not the contact's."""
 
-    async def take(self, at_most: int = 50) -> int:
-        """Let some entries of each stream take effect; how many did."""
-        taken = 0
+    async def process(self, limit: int = 50) -> int:
+        """Process some entries of each stream. Returns how many."""
+        processed = 0
         for name, after in self._positions.items():
-            entries = await self._client.xrange(name, min=b"(" + after, count=at_most)
+            entries = await self._client.xrange(name, min=b"(" + after, count=limit)
             # Unacknowledged entries block the change.
             count = await admin.stream_count(self._client) if entries else 0
             for entry_id, fields in entries:
@@ -63,24 +63,24 @@ class Effects:
                 self.order.setdefault(contact, []).append(int(number))
                 self._positions[name] = entry_id
                 if event_stream(partition_of("acme", contact, count)) != name:
-                    self.elsewhere.append(contact)
+                    self.misplaced.append(contact)
             if entries:
                 await self._client.xgroup_setid(name, GROUP, self._positions[name])
-            taken += len(entries)
-        return taken
+            processed += len(entries)
+        return processed
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until nothing more comes."""
+        """Process entries until `stop` is set and every stream is empty."""
         for name in self._positions:
             await self._client.xgroup_create(name, GROUP, "0", mkstream=True)
         stopped = False
-        while await self.take() or not stopped:
+        while await self.process() or not stopped:
             stopped = stop.is_set()  # read earlier entries once more
             await asyncio.sleep(0.001)
 
 
 async def publish_on(url: str, contacts: list[str], stop: asyncio.Event) -> int:
-    """Publish one event after another for each of the contacts; how many each has."""
+    """Publish events for the contacts until `stop` is set. Returns the number per contact."""
     number = 0
     async with Publisher(url) as publisher:
         while not stop.is_set():
@@ -103,16 +103,16 @@ async def test_the_events_of_a_contact_stay_in_order_while_the_number_changes(
         asyncio.create_task(publish_on(any_redis_url, contacts, stop)) for contacts in groups
     ]
 
-    def taken() -> int:
+    def processed() -> int:
         return sum(map(len, effects.order.values()))
 
     try:
         for desired in (8, 3, 16, 1, 5):
-            before, enough = await admin.stream_count(client), taken() + 500
+            before, enough = await admin.stream_count(client), processed() + 500
             assert await StreamCount(RedisStreamAdmin(client)).change(desired, 60) == before
             assert await admin.stream_count(client) == desired
             async with asyncio.timeout(60):
-                while taken() < enough:
+                while processed() < enough:
                     await asyncio.sleep(0.01)
     finally:
         stop.set()
@@ -122,7 +122,7 @@ async def test_the_events_of_a_contact_stay_in_order_while_the_number_changes(
     for contacts, count in zip(groups, counts, strict=True):
         for contact in contacts:
             assert effects.order[contact] == list(range(count))
-    assert effects.elsewhere == []
+    assert effects.misplaced == []
 
 
 async def test_producers_wait_while_the_number_is_being_changed(
@@ -145,24 +145,24 @@ async def test_producers_wait_while_the_number_is_being_changed(
     assert sum([await client.xlen(event_stream(p)) for p in range(6)]) == 2
 
 
-async def test_the_api_says_come_again_while_the_number_is_being_changed(
+async def test_the_api_asks_for_a_retry_while_the_number_is_being_changed(
     any_redis_url: str, client: Any
 ) -> None:
-    taken = [AcceptedEvent("ann", json.dumps(tag("ann", 0)).encode())]
+    accepted = [AcceptedEvent("ann", json.dumps(tag("ann", 0)).encode())]
     async with Publisher(any_redis_url) as publisher:
         publishing = TenantPublisher(publisher)
         await count_change.begin(client, 8)
         for _ in range(2):
             with pytest.raises(ServiceUnavailable):
-                await publishing.publish("acme", taken)
+                await publishing.publish("acme", accepted)
         assert await count_change.change(client, 4, 8)
         await publisher.flush(patience_s=60)
-        await publishing.publish("acme", taken)
+        await publishing.publish("acme", accepted)
     name = event_stream(partition_of("acme", "ann", 8))
     assert await client.keys("goald:events:*") == [name.encode()]
 
 
-async def test_a_command_that_died_blocks_producers_for_a_bounded_time(
+async def test_an_interrupted_change_blocks_producers_for_a_bounded_time(
     any_redis_url: str, client: Any
 ) -> None:
     await count_change.begin(client, 8)
@@ -177,7 +177,7 @@ async def test_a_command_that_died_blocks_producers_for_a_bounded_time(
 async def test_a_missing_number_does_not_reorder_later_events(
     any_redis_url: str, client: Any
 ) -> None:
-    """After the loss of Redis' data: by the default number it would go elsewhere."""
+    """After a loss of Redis data, the default number would route events to other streams."""
     await client.set(STREAM_COUNT, 16)
     contact = next(f"c-{n}" for n in range(99) if partition_of("acme", f"c-{n}", 16) > 4)
     async with Publisher(any_redis_url) as publisher:
@@ -190,7 +190,7 @@ async def test_a_missing_number_does_not_reorder_later_events(
 
 
 @pytest.mark.parametrize("state", ["undelivered", "pending", "without a group"])
-async def test_the_number_stays_while_something_has_not_taken_effect(
+async def test_the_number_does_not_change_while_an_entry_is_unacknowledged(
     client: Any, state: str
 ) -> None:
     name = event_stream(3)
@@ -206,7 +206,7 @@ async def test_the_number_stays_while_something_has_not_taken_effect(
     assert await client.get(STREAM_COUNT) == b"8"
 
 
-async def test_a_change_that_another_overtook_changes_nothing(client: Any) -> None:
+async def test_a_change_fails_if_another_was_faster(client: Any) -> None:
     await client.set(STREAM_COUNT, 5)
     assert not await count_change.change(client, 4, 8)
     await count_change.begin(client, 9)

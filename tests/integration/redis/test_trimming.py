@@ -20,7 +20,7 @@ from goald.runtime.jobs.trimming import Trimming
 
 STREAM = event_stream(0)
 NODE = 10
-"""Entries of a node of a stream here: what is trimmed is a whole node."""
+"""Entries per stream node in these tests. Trimming deletes whole nodes."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def registry_and_job(trimmer: RedisTrimmer, keep: float) -> tuple[CollectorRegis
     return registry, Trimming(trimmer, keep, TrimmingMetrics(registry), SystemClock())
 
 
-async def test_what_every_group_has_acknowledged_goes_and_the_rest_stays(
+async def test_only_entries_that_every_group_has_acknowledged_are_trimmed(
     client: Any, trimmer: RedisTrimmer
 ) -> None:
     ids = await add(client, 200)
@@ -74,7 +74,7 @@ async def test_what_every_group_has_acknowledged_goes_and_the_rest_stays(
     assert len(kept) <= 51 + NODE
 
 
-async def test_an_entry_that_is_pending_is_not_trimmed(client: Any, trimmer: RedisTrimmer) -> None:
+async def test_a_pending_entry_is_not_trimmed(client: Any, trimmer: RedisTrimmer) -> None:
     ids = await add(client, 100, EXITS)
     await client.xgroup_create(EXITS, "engine", "0")
     await client.xreadgroup("engine", "one", {EXITS: ">"}, count=90)
@@ -88,7 +88,9 @@ async def test_an_entry_that_is_pending_is_not_trimmed(client: Any, trimmer: Red
     assert len(await remaining(client, EXITS)) <= 11 + NODE
 
 
-async def test_what_is_younger_than_is_kept_stays(client: Any, trimmer: RedisTrimmer) -> None:
+async def test_entries_within_the_retention_are_not_trimmed(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
     seconds, _ = await client.time()
     old = [
         await client.xadd(STREAM, {"event": "e"}, id=f"{(seconds - 7_200) * 1_000 + n}-0")
@@ -115,7 +117,7 @@ async def test_a_stream_without_a_group_is_never_trimmed(
     assert not await client.exists("goald:events:9")
 
 
-async def test_a_group_that_was_never_given_anything_keeps_everything(
+async def test_a_group_without_deliveries_keeps_every_entry(
     client: Any, trimmer: RedisTrimmer
 ) -> None:
     ids = await add(client, 100, EXITS)
@@ -134,10 +136,10 @@ async def test_events_that_goald_has_not_read_stay_despite_other_groups(
     assert await remaining(client) == ids
 
 
-async def test_ids_that_no_number_of_lua_can_hold_are_compared(
+async def test_ids_beyond_the_precision_of_lua_are_compared(
     client: Any, trimmer: RedisTrimmer
 ) -> None:
-    """Ids that a producer chose: as doubles, all of a millisecond would be one."""
+    """A producer chose the ids. Converted to doubles, all ids of a millisecond would be equal."""
     first = 2**63
     ids = [await client.xadd(STREAM, {"event": "e"}, id=f"5-{first + n}") for n in range(100)]
     await client.xgroup_create(STREAM, GROUP, ids[59])
@@ -235,7 +237,7 @@ async def test_a_long_stream_is_trimmed_in_steps_until_it_is_done(
     assert len(await remaining(client)) <= 1 + NODE
 
 
-async def test_a_stream_that_cannot_be_trimmed_holds_up_no_other(
+async def test_a_stream_that_cannot_be_trimmed_does_not_delay_others(
     client: Any, trimmer: RedisTrimmer
 ) -> None:
     _, job = registry_and_job(trimmer, keep=0)

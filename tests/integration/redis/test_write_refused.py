@@ -36,7 +36,7 @@ async def read_on(stream: RedisEventStream) -> None:
         await stream.read(b"0-0", 10)
 
 
-async def test_a_long_script_of_another_client_is_waited_for(
+async def test_goald_waits_for_a_long_script_of_another_client(
     redis_url: str, client: Any, stream: RedisEventStream
 ) -> None:
     other = connect(redis_url)
@@ -56,7 +56,7 @@ async def test_a_long_script_of_another_client_is_waited_for(
     assert await stream.read(b"0-0", 10) == []
 
 
-async def test_a_primary_that_becomes_a_replica_while_it_is_waited_for(
+async def test_a_primary_that_becomes_a_replica_during_a_wait(
     client: Any, stream: RedisEventStream
 ) -> None:
     waiting = asyncio.ensure_future(stream.wait(b"0-0", DEADLINE_SECONDS))
