@@ -71,7 +71,7 @@ def _address(connection: Connection) -> str:
 
 
 class Attempts:
-    """Counts consecutive failures, and says how long to pause and when to give up."""
+    """Counts consecutive failures, and decides how long to pause and when to give up."""
 
     def __init__(self, connection: Connection, patience_s: float | None) -> None:
         """`patience_s`: how long failures are retried before `check` raises; forever if None."""

@@ -77,7 +77,7 @@ class ConsumerGroup:
         return claimed + await self._read(b">", block_ms=None if claimed else _BLOCK_MS)
 
     def restart(self) -> None:
-        """Begin with this member's own entries again: a lost reply may have contained some."""
+        """Start with this member's own entries again: a lost reply may have contained some."""
         self._own_after = b"0"
         self._exists = False
 
@@ -150,5 +150,5 @@ class ConsumerGroup:
 
 
 def _entries(page: list[Any]) -> list[Entry]:
-    """Redis 6.2 returns deleted entries without id or fields; they are left out."""
+    """The entries of a reply. Redis 6.2 returns deleted ones without id; they are omitted."""
     return [Entry(*entry) for entry in page if entry and entry[0] is not None]

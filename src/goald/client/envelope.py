@@ -20,7 +20,7 @@ _REQUIRED = ("id", "source", "type", "time", "tenantid")
 
 
 def event(
-    type: str,  # noqa: A002 - what CloudEvents calls it
+    type: str,  # noqa: A002 - the name in CloudEvents
     tenant: str,
     contact: str,
     data: Mapping[str, Any] | None = None,
@@ -94,8 +94,8 @@ def encode(event: Mapping[str, Any], form: Format) -> bytes:
 
 
 def decode(payload: bytes) -> dict[str, Any]:
-    """The event in these bytes, JSON or MessagePack; the first byte says which. Raises ValueError
-    if they hold no map. MessagePack needs the package msgpack."""
+    """Decode an event from JSON or MessagePack; the first byte decides which. Raises ValueError if
+    the bytes hold no map. MessagePack needs the package msgpack."""
     try:
         if payload[:1].isspace() or payload[:1] == b"{":
             event = json.loads(payload)

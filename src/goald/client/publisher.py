@@ -62,7 +62,7 @@ class Publisher:
         self,
         redis: str | Connection,
         *,
-        format: Format = "json",  # noqa: A002 - the word for it
+        format: Format = "json",  # noqa: A002 - the usual name
         buffer_events: int = 10_000,
         patience_s: float = 30.0,
     ) -> None:
@@ -205,8 +205,8 @@ class Publisher:
         return 0.0
 
     async def _append(self) -> None:
-        """Send the rest of the batch once, and remove from it what Redis has stored. A contact's
-        events are in one stream: they are stored together or not at all."""
+        """Send the rest of the batch once, and remove the stored events from it. A contact's
+        events are in one stream, so they are stored together or not at all."""
         if self._streams is None:
             self._streams = int(await self._redis.get(STREAM_COUNT) or DEFAULT_STREAMS)
         by_stream: dict[int, list[bytes]] = {}

@@ -62,7 +62,7 @@ class StreamCursor:
         ServiceUnavailable."""
         for stream in streams:
             async with self._errors(), asyncio.timeout(TIMEOUT_S):
-                # One more than wanted: the position is before the entries to be read.
+                # One more than `last`, because the position precedes the entries to read.
                 newest = await self._redis.xrevrange(stream, count=last + 1)
             self.move(stream, newest[-1][0].decode() if len(newest) > last else BEGINNING)
 

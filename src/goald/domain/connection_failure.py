@@ -1,4 +1,4 @@
-"""Says why a connection to Redis or Postgres failed, and what to do about it."""
+"""Explains why a connection to Redis or Postgres failed and how to fix it."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def failure_cause(error: BaseException) -> str | None:
 
 
 def cannot_connect(service: str, address: str, cause: str, advice: str) -> str:
-    """The message for a person: what failed, where, why, and what to do."""
+    """The message: what failed, where, why, and how to fix it."""
     return f"Cannot connect to {service} at {address}: {cause}. {advice}"
 
 

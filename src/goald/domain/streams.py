@@ -1,4 +1,4 @@
-"""Streams, without regard to where they are kept."""
+"""The streams, independent of their storage."""
 
 from enum import StrEnum
 from typing import Final

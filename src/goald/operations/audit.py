@@ -7,7 +7,7 @@ from goald.domain.audit.entries import AuditFinding, SavedHead
 from goald.domain.audit.log import AuditVerification, LogChunk
 
 MAX_FINDINGS = 1_000
-"""Findings that a report holds. A rewritten log has as many as it has rows."""
+"""The maximum number of findings in a report. A rewritten log has one for each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class AuditReport:
 
     @property
     def intact(self) -> bool:
-        """Whether nothing was changed."""
+        """Whether there are no findings."""
         return not self.finding_count
 
 

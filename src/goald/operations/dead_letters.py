@@ -37,7 +37,7 @@ class DeadLetterPage:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What `replay` did."""
+    """The result of `replay`."""
 
     count: int
     not_found: Sequence[str]

@@ -38,7 +38,7 @@ class EventEffect:
         return self._stream
 
     async def begin(self, stream: str) -> None:
-        """Note the present end of every stream. The event will be sent to `stream`."""
+        """Record the current end of every stream. The event will be sent to `stream`."""
         self._stream = stream
         await self._event_stream.move_to_end(stream)
         await self._outbound.move_to_end(EXITS, NOTICES, DEAD)
@@ -59,7 +59,7 @@ class EventEffect:
         return self._entry
 
     async def outcome(self, timeout_s: float) -> AsyncIterator[TailedEntry]:
-        """Yield what the event causes, until goald has acknowledged it or dead-lettered it.
+        """Yield the effects of the event until goald has acknowledged or dead-lettered it.
         Raises TimeoutError if neither happens within `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while True:

@@ -23,8 +23,7 @@ class Status:
 
     @property
     def lag(self) -> int:
-        """Unacknowledged entries over all streams. 0 means that everything sent has taken
-        effect."""
+        """Unacknowledged entries in all streams. 0 means that every event has taken effect."""
         return sum(stream.lag for stream in self.streams)
 
     @property

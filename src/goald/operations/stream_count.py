@@ -25,7 +25,7 @@ class StreamsOverview:
 
     count: int
     changing_to: int | None
-    """The number that a change in progress is about to set."""
+    """The number that a pending change sets; None if no change is pending."""
     streams: Sequence[StreamDepth]
     unread: Sequence[str]
     """Streams beyond their number that hold entries: goald does not read them."""

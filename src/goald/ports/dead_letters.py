@@ -1,4 +1,4 @@
-"""The dead letters of `goald:dead`, for the people who look after them (D4)."""
+"""Access to the dead letters in `goald:dead` for operators (D4)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

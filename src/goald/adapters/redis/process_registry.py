@@ -112,7 +112,7 @@ def decode(text: str | bytes) -> Heartbeat:
 
 def decode_all(values: Iterable[str | bytes]) -> list[Heartbeat]:
     """The heartbeats among the values of the hash, sorted by role and index. Ignores values
-    that another release wrote in another form: such a process counts as missing."""
+    in the format of another release; their processes count as missing."""
     heartbeats = []
     for value in values:
         try:

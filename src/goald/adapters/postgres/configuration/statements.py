@@ -52,13 +52,14 @@ CROSS JOIN LATERAL (
     ORDER BY e.entity_id LIMIT 1
 ) AS first
 """
-"""Which of these kinds have entities. Reads one index entry for each kind, however many entities it
-has."""
+"""The kinds that have entities. Reads one index entry for each kind, regardless of the number of
+entities."""
 
 # A change -------------------------------------------------------------------------------
 
 LOCK_TENANT = "SELECT pg_advisory_xact_lock(hashtext('goald.tenant'), hashtext($1))"
-"""Serialises the changes of a tenant, so that a decision is applied to the rows that it read."""
+"""Serialises the changes of a tenant, so that a change set applies to the rows that it was computed
+from."""
 
 SAVE_WORKFLOW = f"""
 INSERT INTO goald.workflows AS w
@@ -118,8 +119,8 @@ FROM unnest($3::int2[], $4::text[], $5::text[])
 ORDER BY n.place
 RETURNING number
 """
-"""Gives numbers in the order of the input. Published by this process right after the commit, or
-else by the shard of the slot."""
+"""Returns numbers in the order of the input. This process publishes the rows after the commit, or
+the shard of the slot does."""
 
 LOCK_WORKFLOWS = """
 SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = ANY ($2::text[])
@@ -129,21 +130,21 @@ ORDER BY id FOR NO KEY UPDATE
 lock waits for an audit chain that this transaction has locked."""
 
 AUDIT = "SET CONSTRAINTS ALL IMMEDIATE"
-"""Runs the deferred triggers of the audit log now. Execute before TAKE_VERSION: at the commit they
-would run under the lock of versions (2.7 s for 5,000 workflows), and wait there for the audit
+"""Executes the deferred triggers of the audit log. Execute it before TAKE_VERSION: at the commit,
+the triggers would hold the version lock (2.7 s for 5,000 workflows) while they wait for the audit
 chain of the tenant."""
 
 TAKE_VERSION = """
 WITH taken AS MATERIALIZED (
     SELECT goald.take_config_version($1, $2::text[]) AS version
-), announced AS (
+), control AS (
     INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)
     SELECT $1, $3, 'configuration-' || version, $4, '{"version":' || version || $5 FROM taken
     RETURNING number
 )
-SELECT version, number FROM taken, announced
+SELECT version, number FROM taken, control
 """
-"""Gives these workflows the next version, and writes the message that announces it to the shards.
+"""Assigns the next version to these workflows, and writes the control message about it.
 
 It takes the lock that orders the versions of all tenants, so it must be the last statement of the
 transaction, after AUDIT."""

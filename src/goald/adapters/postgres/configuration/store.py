@@ -22,7 +22,7 @@ from goald.domain.configuration.workflows import (
 from goald.domain.errors import ServiceUnavailable
 
 TURN_SECONDS = 5.0
-"""How long a change waits for those of its tenant that came before it to this process."""
+"""Seconds that a change waits for earlier changes of its tenant in this process."""
 
 
 class PostgresConfigurationStore:
@@ -76,8 +76,8 @@ class PostgresConfigurationStore:
 
     @asynccontextmanager
     async def _turn(self, tenant: str) -> AsyncIterator[None]:
-        """A tenant's changes wait for each other in any case: here, where they hold no
-        connection that another tenant could use (D8)."""
+        """Serialises the changes of a tenant before they take a connection, so that waiting changes
+        do not use connections of other tenants (D8)."""
         lock = self._turns.setdefault(tenant, asyncio.Lock())
         is_ours = False
         try:

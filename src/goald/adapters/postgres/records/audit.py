@@ -37,7 +37,7 @@ WHERE ($8::text IS NULL OR action = $8) AND ($9::text IS NULL OR actor = $9)
   AND ($10::text IS NULL OR workflow_id = $10) AND ($11::text IS NULL OR subject_id = $11)
 LIMIT $7
 """
-"""Scans $6 rows from a position, newest first, and gives at most $7 that match the filters."""
+"""Scans $6 rows from a position, newest first, and returns at most $7 that match the filters."""
 
 SCANNED_TO = f"""
 SELECT goald.us(recorded_at), hash {_FROM} LIMIT 1 OFFSET $6

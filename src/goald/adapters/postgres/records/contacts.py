@@ -40,7 +40,7 @@ SELECT DISTINCT workflow_id FROM (
     LIMIT $3
 ) AS newest
 """
-"""The workflows of the enrollments that LOAD_NEWEST gives."""
+"""The workflows of the enrollments that LOAD_NEWEST returns."""
 
 
 class PostgresContacts:

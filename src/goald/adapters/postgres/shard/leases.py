@@ -18,8 +18,8 @@ from goald.domain.leases import (
 
 SHARD_ROLE = "goald_shard"
 MAX_EPOCH_GAP = 1_000_000
-"""How far the epochs of a restored Postgres may be behind. Skipping this many takes under a
-second. Each start of an actor uses one epoch."""
+"""The maximum number of epochs that a restored Postgres may be behind. Skipping this many takes
+less than a second. Each start of an actor uses one epoch."""
 
 
 def lease_lost(lease: SlotLease | StreamLease) -> LeaseLost:

@@ -31,8 +31,8 @@ WITH waiting AS MATERIALIZED (
 A scan in the order of numbers would read all published rows."""
 
 IN_ORDER_OF_NUMBERS = "SET LOCAL enable_sort = off"
-"""For PUBLISHED: each page continues in the primary key where the previous one ended. By the
-index of times, every page would sort all rows."""
+"""For PUBLISHED: each page continues along the primary key from the end of the previous page. With
+the index of times, every page would sort all rows."""
 
 PUBLISHED = _BOUNDED.format(
     page=f"""
@@ -67,8 +67,8 @@ WHERE o.enrollment_id IS NOT NULL AND o.slot BETWEEN $1 AND $2
   AND o.published_at < now() - $3::float8 * interval '1 second'
 ORDER BY o.published_at LIMIT {PAGE_ROWS}
 """
-"""Exits published more than $3 seconds ago, waiting or not. CLEAR_WAITING removes those that no
-longer wait from the index, so that each is read once."""
+"""Exits published more than $3 seconds ago, waiting or not. CLEAR_WAITING removes an exit that no
+longer waits from the index, so that it is read once."""
 
 CLEAR_WAITING = "UPDATE goald.outbox SET enrollment_id = NULL WHERE number = ANY ($1::int8[])"
 """These exits are never published again."""
@@ -81,14 +81,14 @@ WHERE number = ANY ($1::int8[]) AND (published_at IS NOT NULL) IS TRUE
 """Sets the time of publication to now."""
 
 DELETE_PUBLISHED = f"""
-WITH gone AS (
+WITH deleted AS (
     DELETE FROM goald.outbox WHERE number = ANY (ARRAY(
         SELECT number FROM goald.outbox
         WHERE published_at < now() - $1::float8 * interval '1 second' AND slot BETWEEN $2 AND $3
           AND (enrollment_id IS NULL OR created_at <= now() - $4::float8 * interval '1 second')
         ORDER BY published_at LIMIT {DELETE_ROWS}))
     RETURNING 1
-) SELECT count(*) FROM gone
+) SELECT count(*) FROM deleted
 """
 """Deletes at most DELETE_ROWS, the oldest first, so that it stays within the statement timeout.
 Keeps exits that wait for an acknowledgement for $4 seconds."""

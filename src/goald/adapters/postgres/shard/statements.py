@@ -31,20 +31,20 @@ INSERT INTO goald.leases (slots, holder, backend_pid, expires_at)
 VALUES (int4range($1, $2, '[]'), $3, $4, now() + $5::float8 * interval '1 second')
 RETURNING epoch
 """
-"""Gives an epoch that is greater than any before. Fails if the range overlaps another lease."""
+"""Returns an epoch greater than any before. Fails if the range overlaps another lease."""
 
 NEXT_EPOCHS = "SELECT max(nextval('goald.lease_epoch')) FROM generate_series(1, $1::bigint)"
-"""Uses $1 epochs and gives the last of them. The sequence cannot be set back."""
+"""Uses $1 epochs and returns the last of them. The sequence never decreases."""
 
 REMOVE_STREAM = "DELETE FROM goald.leases WHERE stream = $1"
-"""Afterwards the previous holder can renew no more."""
+"""Afterwards the previous holder can no longer renew."""
 
 TAKE_STREAM = """
 INSERT INTO goald.leases (stream, holder, expires_at)
 VALUES ($1, $2, now() + $3::float8 * interval '1 second')
 RETURNING epoch
 """
-"""Gives an epoch that is greater than any before. Fails if the stream has a lease."""
+"""Returns an epoch greater than any before. Fails if the stream has a lease."""
 
 RENEW = """
 UPDATE goald.leases
@@ -53,10 +53,10 @@ SET expires_at = now() + $2::float8 * interval '1 second', config_version = $3,
 WHERE epoch = $1 AND holder = $5
 RETURNING current_date
 """
-"""No row if the lease was taken over. Changes no key, so it never waits for a commit.
+"""Returns no row if the lease was taken over. Changes no key, so it never waits for a commit.
 
-Here and below the holder is compared too, because a Postgres that was restored from an older copy
-gives the same epochs again, to other holders (D10)."""
+The statements below also compare the holder, because a Postgres that was restored from an older
+copy assigns the same epochs again, to other holders (D10)."""
 
 RELEASE = "DELETE FROM goald.leases WHERE epoch = $1 AND holder = $2"
 """Does nothing if the lease was taken over."""
@@ -111,8 +111,8 @@ LOAD = _ENROLLMENT + "WHERE e.status = 'active' AND e.slot BETWEEN $1 AND $2"
 LOAD_CONTACTS = (
     _ENROLLMENT
     + """
-JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, contact_id)
-    ON e.tenant_id = wanted.tenant_id AND e.contact_id = wanted.contact_id
+JOIN unnest($1::text[], $2::text[]) AS requested (tenant_id, contact_id)
+    ON e.tenant_id = requested.tenant_id AND e.contact_id = requested.contact_id
 WHERE (e.status = 'active') IS TRUE
 """
 )
@@ -145,14 +145,14 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text
 ON CONFLICT (tenant_id, id) DO NOTHING
 RETURNING tenant_id, id
 """
-"""Never overwrites (E5). The id of a row that is not returned exists, perhaps in another slot."""
+"""Never overwrites (E5). If a row is not returned, its id exists, perhaps in another slot."""
 
 EXISTING_ENROLLMENTS = """
 SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, e.status
 FROM unnest($1::text[], $2::text[]) AS n (tenant_id, id)
 JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
 """
-"""Which of these ids exist in the slots of the transaction, and whose they are."""
+"""The existing enrollments with these ids in the slots of the transaction, with their owners."""
 
 UPDATE_ENROLLMENTS = """
 UPDATE goald.workflow_enrollments e
@@ -192,7 +192,7 @@ FROM unnest($1::text[], $2::int2[], $3::text[], $4::text[], $5::text[], $6::text
 ORDER BY n.place
 RETURNING number
 """
-"""Gives numbers in the order of the input."""
+"""Returns numbers in the order of the input."""
 
 ACKNOWLEDGE_EXITS = """
 UPDATE goald.workflow_enrollments e
