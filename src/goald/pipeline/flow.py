@@ -176,7 +176,7 @@ class ShardFlow:
         self._to_publish: asyncio.Queue[CommittedSlice] = asyncio.Queue(SLICES_TO_PUBLISH)
 
     async def process(self, batches: Sequence[ShardBatch]) -> None:
-        """See `Shard.process`. Admitted batches are processed even if the caller goes away."""
+        """See `Shard.process`. Admitted batches are processed even if the caller disconnects."""
         await self._admission.process(batches)
 
     async def run(self) -> None:
@@ -199,7 +199,7 @@ class ShardFlow:
                 return
 
     async def _evaluate_commit_apply(self, progress: GroupProgress) -> None:
-        """Process one group. `progress` yields the whole group; after a failure, what is left."""
+        """Process one group. `progress` yields the whole group; after a failure, the rest."""
         for group in progress:
             for proposal in progress.slices(self._evaluate(group)):
                 try:

@@ -23,7 +23,7 @@ class ShardBatch(NamedTuple):
 
 
 class Shard(Protocol):
-    """A shard, as a consumer calls it."""
+    """The calls that a consumer makes to a shard."""
 
     async def process(self, batches: Sequence[ShardBatch]) -> None:
         """Return when all effects of these batches are committed and published (D2). Without
@@ -31,7 +31,7 @@ class Shard(Protocol):
 
         Raises OutOfSequence if a batch is not the next of its stream, ShardDied if the shard's
         process failed while it had the batches, or another RetryableError; the caller must
-        then send every batch again that is not known to be processed. Raises LeaseLost if a
+        then resend every batch that is not known to be processed. Raises LeaseLost if a
         later holder of the stream has sent a batch, and BreakerOpen if the shard has stopped
         processing because too many events in a row failed.
         """

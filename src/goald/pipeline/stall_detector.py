@@ -12,7 +12,7 @@ STALL_SECONDS = 3.0
 
 
 class ReadinessSource(Protocol):
-    """Something whose failure makes the process not ready."""
+    """A component whose failure makes the process not ready."""
 
     @property
     def not_ready_reason(self) -> str | None:
@@ -20,7 +20,7 @@ class ReadinessSource(Protocol):
 
 
 def first_reason(*sources: ReadinessSource) -> str | None:
-    """Return the first source's reason that there is, or None."""
+    """Return the first reason that a source has, or None."""
     return next((each.not_ready_reason for each in sources if each.not_ready_reason), None)
 
 

@@ -190,7 +190,7 @@ def test_doctor_reports_working_services_as_ok(run: Callable[..., Ran], streams:
 def test_doctor_requires_of_the_daemons_login_only_the_roles_without_a_separate_login(
     run: Callable[..., Ran], streams: Any, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A login of the daemon's own need not be able to migrate."""
+    """The daemon's login does not need the permission to migrate."""
     dsn = database.admin_dsn
     with psycopg.connect(dsn, autocommit=True) as admin:
         admin.execute("CREATE ROLE only_engine LOGIN IN ROLE goald_shard")

@@ -44,7 +44,7 @@ def payment(amount: str = "150.00", **attributes: Any) -> dict[str, Any]:
 async def shop(
     database: Database, run: Callable[..., Ran], streams: object, tmp_path: Path
 ) -> None:
-    """Ann is enrolled in nurture, and was once before."""
+    """Ann has an active enrollment in nurture, and a completed one."""
     file = tmp_path / "acme.yaml"
     file.write_text(CONFIGURATION)
     store = PostgresShardStore(database.dsn)

@@ -19,7 +19,7 @@ from goald.redis_keys import NEXT_STREAMS, STREAM_COUNT, event_stream
 
 @pytest.fixture
 def at_redis(monkeypatch: pytest.MonkeyPatch, clean: None, redis_url: str) -> Iterator[Any]:
-    """A Redis that commands find, and nothing else there."""
+    """An empty Redis that commands connect to; Postgres is unreachable."""
     monkeypatch.setenv("GOALD_REDIS_URL", redis_url)
     monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://goald@127.0.0.1:1/none")
     with blocking.Redis.from_url(redis_url) as client:
@@ -104,7 +104,7 @@ def test_an_event_sent_during_a_change_goes_to_its_new_stream(at_redis: Any) -> 
 
 
 def _until_it_waits(client: Any, process: "subprocess.Popen[bytes]") -> None:
-    """Until the publisher of the process waits for the change."""
+    """Wait until the publisher of the process waits for the change."""
 
     def asked() -> int:
         return int(client.info("commandstats").get("cmdstat_eval", {}).get("calls", 0))

@@ -113,7 +113,7 @@ def test_the_token_is_signed_with_the_data_directorys_secret_if_no_other_is_set(
 def test_the_data_directory_is_ignored_if_both_addresses_are_set(
     run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a token would be refused by the API that the settings mean."""
+    """The API at these addresses would refuse a token with this secret."""
     monkeypatch.setenv("GOALD_DATA_DIR", str(tmp_path))
     token_secret(tmp_path)
     monkeypatch.setenv("GOALD_REDIS_URL", "redis://elsewhere")

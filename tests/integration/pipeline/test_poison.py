@@ -1,4 +1,4 @@
-"""Malformed and fatal events do not stop other events (D4)."""
+"""Malformed events and poison events do not stop other events (D4)."""
 
 import signal
 from collections.abc import Callable
@@ -90,7 +90,7 @@ class Shards:
 def test_an_event_that_kills_its_shard_five_times_is_dead_lettered(
     make_daemon: Callable[..., Daemon],
 ) -> None:
-    """Simulates a fatal event: a lock blocks the shard while it processes the event, and the test
+    """Simulates a poison event: a lock blocks the shard while it processes the event, and the test
     kills it. A later event takes effect."""
     daemon = make_daemon(shards="1")
     daemon.start()

@@ -18,7 +18,7 @@ from goald.ports.change import (
 from goald.ports.outbox import OutboxRow
 
 NOON = 1_780_000_000_000_000
-"""Some moment, in microseconds, that the tests count from."""
+"""The reference time of the tests, in microseconds since the epoch."""
 SECOND = 1_000_000
 
 
@@ -59,7 +59,7 @@ def change(
     deletions: Sequence[tuple[str, str, int, int]] = (),
     acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]] = (),
 ) -> Change:
-    """One batch of these effects, with the achievements and messages that hang on them."""
+    """One batch of these effects, with their achievements and messages."""
     columns = EffectColumns(
         tenant_id=[e.tenant_id for e in effects],
         enrollment_id=[e.enrollment_id for e in effects],

@@ -105,7 +105,7 @@ async def exits(redis_url: str) -> list[str]:
 
 
 async def until(condition: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> None:
-    """Wait for a condition, which may be a coroutine. Redis may be away meanwhile."""
+    """Wait for a condition, which may be a coroutine. Redis may be unavailable meanwhile."""
     async with asyncio.timeout(seconds):
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Enrollments loaded from Postgres's binary COPY format, and forgotten again."""
+"""Loading enrollments from Postgres's binary COPY format, and evicting them."""
 
 import uuid
 

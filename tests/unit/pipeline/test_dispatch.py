@@ -1,4 +1,4 @@
-"""Batches reach the shard once and in order, whatever fails."""
+"""Batches reach the shard once and in order, despite failed calls and restarts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -196,8 +196,8 @@ async def test_lost_stream_lease_ends_the_dispatcher() -> None:
 
 
 async def test_shard_that_kept_running_accepts_split_batches_again_completely() -> None:
-    """Its calls failed as if it had died. The split batches have unused numbers, so that the shard
-    does not take them for batches it already has."""
+    """Its calls failed as if it had died. The split batches get unused numbers, so that the shard
+    does not mistake them for batches that it already has."""
     body = b'{"tenantid": "t", "data": {"contact_id": "c%d"}}'
     entries = [[b"1-%d" % number, [b"event", body % number]] for number in range(24)]
     router = _native.Router(bytes(256))

@@ -1,4 +1,4 @@
-"""An event's way from the stream to its acknowledgement, with and without faults."""
+"""The path of an event from the stream to its acknowledgement, with and without faults."""
 
 import asyncio
 import json

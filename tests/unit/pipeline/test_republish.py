@@ -130,7 +130,7 @@ async def test_only_recent_exits_are_republished(harness: OutboxHarness) -> None
 
 @on_virtual_time
 async def test_interrupted_republication_starts_over(harness: OutboxHarness) -> None:
-    """If a shard dies during a republication, Redis is not taken for complete."""
+    """If a shard dies during a republication, the next holder does not regard Redis as complete."""
     many = [f"e-{number:04}" for number in range(2_300)]
     async with harness.running() as publisher:
         await harness.exit(publisher, *many)

@@ -48,8 +48,8 @@ impl Overlay {
         self.by_record.get(&record).copied()
     }
 
-    /// The effect on the enrollment with this id, under any contact. An enrollment in
-    /// the index takes precedence over an enrollment that the batch starts under the same id.
+    /// The effect on the enrollment with this id, under any contact. An enrollment in the
+    /// index takes precedence over an enrollment that the batch starts under the same id.
     pub fn by_id(&self, tenant: &str, enrollment: &str) -> Option<usize> {
         if self.effects.is_empty() {
             return None;

@@ -204,8 +204,9 @@ impl Ord for Amount {
 }
 
 /// Compares a coarse amount with a fine amount, which has more decimals. At the fine amount's
-/// scale, the coarse amount is at most 2^63 x 10^19 < 2^127. If the scales differ by 20 or more, the fine amount is less than
-/// 1/10 of the coarse amount's last decimal, and decides only if the coarse amount is zero.
+/// scale, the coarse amount is at most 2^63 x 10^19 < 2^127. If the scales differ by 20 or more,
+/// the fine amount is less than 1/10 of the coarse amount's last decimal, and decides only if the
+/// coarse amount is zero.
 fn compare_scaled(coarse: Amount, fine: Amount) -> Ordering {
     let difference = u32::from(fine.scale - coarse.scale);
     if difference > 19 {

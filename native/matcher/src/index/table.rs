@@ -58,7 +58,7 @@ impl Table {
         self.len += 1;
     }
 
-    /// Removes a number. Numbers that it disbucketd move back, so that look-ups stay short.
+    /// Removes a number. Numbers that it displaced move back, so that look-ups stay short.
     pub fn remove(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
         let Some(mut hole) = self.probe(hash, |other| other == number) else {
             return;

@@ -26,9 +26,9 @@ from goald.ports.event_stream import EventStream, RawEntry
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1.0
-"""How long a wait for new entries takes at most, and the clean end of a session."""
+"""The longest wait for new entries, and the longest clean end of a session."""
 CHECK_SECONDS = 1.0
-"""Between two checks for entries that were trimmed unread."""
+"""Seconds between two checks for entries that were trimmed unread."""
 
 
 class StreamSession:
@@ -62,7 +62,7 @@ class StreamSession:
 
         If Redis was replaced or lost data (D10), claim the stream and call `follow` again. If
         the circuit breaker is open, return. A session that ends for a reason unrelated to its
-        events clears the count of starts, so that its end is not taken for a crash (D4).
+        events clears the count of starts, so that its end is not counted as a crash (D4).
         """
         try:
             while await self._is_replaced(follow, await self._claim_stream()):

@@ -59,8 +59,8 @@ class OutboxPublisher:
         self._publishing_backlog = asyncio.Lock()
 
     def expect(self, rows: Sequence[StoredMessage]) -> None:
-        """Announce rows that were just committed and are published next, so that
-        `publish_backlog` leaves them out."""
+        """Register rows that were just committed and are published next, so that
+        `publish_backlog` skips them."""
         self._publishing.update(row.number for row in rows)
 
     async def publish(
@@ -135,7 +135,7 @@ class OutboxPublisher:
         return await self._outbox.delete_published(self._lease, keep, self._max_exit_age)
 
     async def mark(self) -> None:
-        """Mark what was published since the last call."""
+        """Mark the rows that were published since the last call."""
         async with self._marking:
             if not self._to_mark:
                 return

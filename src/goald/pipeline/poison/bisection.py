@@ -41,7 +41,7 @@ class Bisection(Generic[G, S]):
     def divide(self, group: G, refused: S) -> bool:
         """Halve the current group; if it is one event, halve the refused slice instead.
 
-        Returns False if neither can be halved: then exactly what is refused is known.
+        Returns False if neither can be halved: then the refused slice is minimal.
         """
         if halves := group.halves():
             self._slices.clear()

@@ -24,7 +24,7 @@ class Admission:
         self._isolation = Isolation()
 
     async def process(self, batches: Sequence[ShardBatch]) -> None:
-        """See `Shard.process`. Admitted batches are processed even if the caller goes away."""
+        """See `Shard.process`. Admitted batches are processed even if the caller disconnects."""
         self.breaker.check()
         if not batches:
             return

@@ -58,7 +58,7 @@ class GroupProgress:
         return False
 
     def repeat(self) -> float:
-        """Evaluate the current part of the group again. Returns the seconds to wait before."""
+        """Evaluate the current group again. Returns the seconds to wait before that."""
         self._bisection.next(self._current)
         return next(self._pauses)
 
