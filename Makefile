@@ -58,6 +58,8 @@ lint: $(STAMPS)/dev $(STAMPS)/ext ## Check formatting, lints, types, imports and
 	@$(STEP) "ruff" $(BIN)/ruff check .
 	@$(STEP) "mypy" $(BIN)/python -m mypy
 	@$(STEP) "import-linter" $(BIN)/lint-imports
+	@$(STEP) "retired words" $(BIN)/python -m scripts.checks words
+	@$(STEP) "structure" $(BIN)/python -m scripts.checks structure
 	@$(STEP) "stubtest of goald._native" $(BIN)/stubtest goald._native
 	@echo "All checks passed"
 

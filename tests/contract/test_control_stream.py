@@ -16,7 +16,7 @@ from goald.ports.outbound import Message
 from goald.redis_keys import CONTROL
 
 IMMEDIATELY = 10.0
-"""Deadline in seconds for calls that return immediately, on a busy machine too."""
+"""Deadline in seconds for calls that return immediately, even on a busy machine."""
 LONG = 60.0
 
 

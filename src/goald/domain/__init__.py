@@ -1,1 +1,1 @@
-"""The meaning of goald's words: ids, events, goals, enrollments, errors. No I/O."""
+"""goald's domain model: ids, events, goals, enrollments, errors. No I/O."""

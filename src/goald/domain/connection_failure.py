@@ -30,7 +30,7 @@ def failure_cause(error: BaseException) -> str | None:
             number = each.errno if isinstance(each, OSError) else None
             if number or (number := _errno_in(str(each))):
                 return os.strerror(number).lower()
-    for each in _chain(error):  # libpq and redis-py keep the cause in their text alone
+    for each in _chain(error):  # libpq and redis-py report the cause only in their text
         text = str(each)
         if number := _errno_in(text):
             return os.strerror(number).lower()

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 
 class FailPoint(Enum):
-    """The value describes what has just been done."""
+    """The value describes the completed action."""
 
     STREAM_LEASE_ACQUIRED = "a consumer has acquired the lease of a stream"
     STREAM_FENCED = "the stream's epoch is set in Redis"

@@ -1,4 +1,4 @@
-"""Leases: the right to a range of slots or to a stream, and when it may be taken over (D3)."""
+"""Leases: the right to a range of slots or to a stream, and the policy of takeovers (D3)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

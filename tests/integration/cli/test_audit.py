@@ -23,7 +23,7 @@ def log(database: Database) -> Database:
 def verify(
     log: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, Any]]:
-    """Returns a function that runs `goald audit verify --json` and returns the exit code and output."""
+    """Returns a function that runs `goald audit verify --json` and returns its code and output."""
     monkeypatch.setenv("GOALD_POSTGRES_DSN", log.dsn)
 
     def run(*arguments: str) -> tuple[int, Any]:

@@ -1,5 +1,5 @@
-"""The catalog check: which entities a goal may refer to, and when a workflow may be activated
-."""
+"""The catalog check: which entities a goal may refer to, and when a workflow may be
+activated."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

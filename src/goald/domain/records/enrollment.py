@@ -9,8 +9,7 @@ from goald.domain.ids import ContactId, EnrollmentId, GoalId, WorkflowId
 EnrollmentStatus = Literal["active", "completed_goal", "completed", "exited", "cancelled"]
 
 ENDED: Final[tuple[EnrollmentStatus, ...]] = ("completed_goal", "completed", "exited", "cancelled")
-"""Every status but `active`. An ended enrollment never becomes active again
-(E5)."""
+"""Every status except `active`. An ended enrollment never becomes active again (E5)."""
 
 
 @dataclass(frozen=True, slots=True)

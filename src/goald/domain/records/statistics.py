@@ -13,7 +13,7 @@ from goald.domain.records.enrollment import ENDED
 PERCENTILES = (50, 90, 99)
 MAX_COHORTS = 520
 """The newest weeks, which are listed one by one. Older weeks count in the totals only, so that
-a response is bounded whatever dates a tenant sends (D8)."""
+the size of a response does not grow with the range of dates that a tenant sends (D8)."""
 STEP = 1.05
 """Times to goal are counted in steps: step n holds those above 1.05^(n-1) and up to 1.05^n
 milliseconds, step 0 all shorter ones (goald.time_step)."""
