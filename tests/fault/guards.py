@@ -112,10 +112,10 @@ GUARDS = (
         (
             Edit(
                 _FLOW,
-                "            each = await self._to_publish.get()\n",
-                "            each = await self._to_publish.get()\n"
-                "            if each.group is not None:\n"
-                "                each.group.done()\n",
+                "        while slice_ := await self._to_publish.get():\n",
+                "        while slice_ := await self._to_publish.get():\n"
+                "            if slice_.group is not None:\n"
+                "                slice_.group.done()\n",
             ),
         ),
         (FLOW,),

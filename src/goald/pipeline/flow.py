@@ -1,16 +1,26 @@
 """The path of an event through goald:
 
-1. **read** the next entries of an event stream (`StreamFlow`, in a consumer)
-2. **route** each by its slot, **dispatch** it to the shard that owns the slot
-3. **evaluate** it against the goals and enrollments in memory (`ShardFlow`, in a shard)
-4. **commit** the result to Postgres, **apply** the committed effects to memory
-5. **publish** the committed exits and notices
-6. **acknowledge** the entries, when all of that is done (`StreamFlow`)
+1. **read** the next entries of an event stream: a batch (`StreamFlow`, in a consumer)
+2. **route** each entry by its slot, **dispatch** the batch to the shards that own the slots
+3. **evaluate** waiting batches as one group against the goals and enrollments in memory
+   (`ShardFlow`, in a shard); the result is a proposal, divided into slices
+4. **commit** a slice to Postgres, with an outbox row for each message; **apply** it to memory
+5. **publish** the outbox rows of the slice: exits and notices
+6. **acknowledge** the batch, when all of that is done (`StreamFlow`): the only change of the stream
 
-Neither flow knows where the other runs: dispatch calls `ShardFlow.process`, and that returns after
-step 5. While Redis or Postgres is unavailable, every step is retried and
-nothing is lost (D6). LeaseLost
-ends a flow, because another process holds the lease (D3). An open circuit breaker stops it (D4).
+Dispatch calls `ShardFlow.process`, in the same process or over Ray; it returns after step 5. An
+event that is evaluated twice has one effect, so after a failure goald repeats what is not done:
+
+- Redis or Postgres unavailable (D6): the object that makes a call retries it.
+- Commit failed, or outcome unknown: reload memory, publish committed rows, evaluate again.
+- Postgres refuses a row: bisection finds the event, which is dead-lettered (D4).
+- Shard died, or evaluation failed and ended it: its dispatcher sends unprocessed batches again.
+- Consumer died: the next one reads from the acknowledged position.
+- An event kills shards or consumers: it is isolated, its attempts are counted, and in the end it
+  is dead-lettered (D4). Many such events in a row open the circuit breaker: processing stops.
+- Lease lost: read, commit and acknowledge raise LeaseLost, which ends the flow (D3).
+
+See docs/reference/rules.md (rules) and docs/explanation/failure-model.md (all failures).
 """
 
 import asyncio
@@ -76,14 +86,12 @@ class StreamFlow:
         """Process the stream from its acknowledged position."""
         await self._in_flight.discard()  # earlier reads are repeated
         async with asyncio.TaskGroup() as tasks:
-            helpers = [
-                tasks.create_task(self._acknowledge_in_order()),
-                tasks.create_task(self._end_if_broken()),
-            ]
+            background = self._acknowledge_in_order(), self._end_if_broken()
+            running = [tasks.create_task(each) for each in background]
             await self._read_route_dispatch(guard)
             await self._in_flight.wait_idle()
-            for helper in helpers:
-                helper.cancel()
+            for task in running:
+                task.cancel()
 
     async def _read_route_dispatch(self, guard: CrashLoopGuard) -> None:
         while not self._stopped.is_set() and self._dead_letters.breaker.not_ready_reason is None:
@@ -113,12 +121,8 @@ class StreamFlow:
         await self._in_flight.wait_idle()
 
     async def _dispatch(self, entries: list[RawEntry], routed: RoutedBatch) -> InFlightBatch:
-        """Queue a buffer for each shard. Waits while too much is in flight.
-
-        A dispatcher sends unprocessed batches again. It finds an event that kills a shard by
-        sending ever smaller batches, and dead-letters it (D4).
-        """
-        self._session.learn(len(entries), routed.size)
+        """Queue a buffer for each shard. Waits while too much is in flight."""
+        self._session.observe_size(len(entries), routed.size)
         await self._in_flight.reserve(routed.size)
         processed = [
             self._dispatchers[shard].put(self._session.name, self._session.epoch, buffer)
@@ -132,7 +136,7 @@ class StreamFlow:
         """Acknowledge each batch when all its effects are committed and published (D2)."""
         while True:
             batch = await self._in_flight.first()
-            if batch.dead_letters:  # no tenant and contact could be found in these
+            if batch.dead_letters:  # entries that cannot be routed, or that killed consumers
                 await self._dead_letters.write(batch.dead_letters)
             await self._in_flight.wait_processed(batch)
             self._context.fail_point(FailPoint.SHARDS_DONE)
@@ -142,12 +146,11 @@ class StreamFlow:
     async def _end_if_broken(self) -> None:
         """Once stopped, do not wait for events that an open circuit breaker keeps in flight."""
         await self._stopped.wait()
-        await self._dead_letters.breaker.wait_open()
+        await self._dead_letters.breaker.wait_open()  # raises BreakerOpen, which ends the session
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why the stream is not being processed, as a short phrase without addresses; None if
-        it is. The consumer's heartbeat reports it."""
+        """Why the stream is not being processed, for the consumer's heartbeat; None if it is."""
         breaker, stalls = self._dead_letters.breaker, self._context.stall_detector
         return first_reason(breaker, stalls, *self._dispatchers, self._in_flight, self._session)
 
@@ -163,16 +166,15 @@ class ShardFlow:
         committer: GroupCommitter,
         publisher: OutboxPublisher,
         config_watcher: ConfigWatcher,
-        begin: Callable[[Group], GroupProgress],
+        start_progress: Callable[[Group], GroupProgress],
     ) -> None:
-        """`begin` returns a new group's progress."""
         self._context = context
         self._admission = admission
         self._evaluator = evaluator
         self._committer = committer
         self._publisher = publisher
         self._config_watcher = config_watcher
-        self._begin = begin
+        self._start_progress = start_progress
         self._to_publish: asyncio.Queue[CommittedSlice] = asyncio.Queue(SLICES_TO_PUBLISH)
 
     async def process(self, batches: Sequence[ShardBatch]) -> None:
@@ -193,35 +195,34 @@ class ShardFlow:
         while True:
             group = await self._admission.next()
             try:
-                await self._evaluate_commit_apply(self._begin(group))
+                await self._evaluate_commit_apply(self._start_progress(group))
             except BreakerOpen:
                 self._admission.reject(group)
                 return
 
     async def _evaluate_commit_apply(self, progress: GroupProgress) -> None:
-        """Process one group. `progress` yields the whole group; after a failure, the rest."""
+        """Process one group. `progress` yields the whole group and its slices; after a failure,
+        `bisect` and `repeat` replace what it yields next."""
         for group in progress:
             for proposal in progress.slices(self._evaluate(group)):
                 try:
-                    async with self._evaluator.lock:  # the configuration does not change meanwhile
+                    async with self._evaluator.lock:  # no new configuration between these two
                         committed = await self._committer.commit(proposal)
                         self._committer.apply(proposal, committed)
                 except ContentRefused as refused:
-                    # Postgres refuses a row: bisect, until only the refused event is left (D4).
                     if progress.bisect(proposal, refused):
                         continue
-                    committed = self._committer.skip(proposal)
+                    committed = self._committer.skip(proposal)  # its event is dead-lettered
                 except RetryableError:
-                    # The commit failed, or its outcome is unknown: reload, evaluate again.
                     await self._committer.reload("commit", group, progress.repeat())
                     continue
                 if is_stale(proposal, committed):
-                    # Memory differed from the table: publish the commit, reload, evaluate again.
+                    # Memory differed from the table, so the rest was evaluated from stale memory.
                     await self._publisher.publish(committed.outbox)
                     await self._committer.reload("stale_cache", group, progress.repeat())
                     continue
-                await self._to_publish.put(progress.conclude(proposal, committed))  # -> _publish
-                self._admission.breaker.check()  # raises after too many refused events in a row
+                await self._to_publish.put(progress.conclude(proposal, committed))
+                self._admission.breaker.check()  # raises if `conclude` has opened the breaker
 
     def _evaluate(self, group: Group) -> _native.Proposal:
         """Return what the events of a group would change. Memory does not change."""
@@ -231,20 +232,18 @@ class ShardFlow:
         return proposal
 
     async def _publish(self) -> None:
-        """Publish slice by slice, while the next group is evaluated. The calls that sent a
+        """Publish slice by slice, while the next slice is committed. The calls that sent a
         group's batches return when its last slice is published."""
         metrics = self._context.metrics
-        while True:
-            each = await self._to_publish.get()
+        while slice_ := await self._to_publish.get():
             with metrics.stage_seconds.labels("publish").time():
-                await self._publisher.publish(each.committed.outbox, each.dead_letters)
-            if each.group is not None:
-                each.group.done()
+                await self._publisher.publish(slice_.committed.outbox, slice_.dead_letters)
+            if slice_.group is not None:  # the last slice of its group
+                slice_.group.done()
                 self._context.fail_point(FailPoint.DONE)
-            metrics.count(each.proposal, each.committed.effective, self._context.clock.now_us())
+            metrics.count(slice_.proposal, slice_.committed.effective, self._context.clock.now_us())
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why events are not being processed, as a short phrase without addresses; None if they
-        are. The shard's heartbeat reports it."""
+        """Why events are not being processed, for the shard's heartbeat; None if they are."""
         return first_reason(self._admission.breaker, self._context.stall_detector)

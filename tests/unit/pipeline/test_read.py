@@ -75,7 +75,7 @@ async def test_entries_of_a_lost_reply_are_read_again(stream: FaultyStream) -> N
 async def test_large_entries_make_smaller_batches(stream: FaultyStream) -> None:
     settings = ReadSettings(entries=1_000, bytes=100_000, in_flight_bytes=100_000, pause=0)
     reader = StreamReader(stream, settings)
-    reader.learn(entries=10, size=10 * 50_000)
+    reader.observe_size(entries=10, size=10 * 50_000)
     assert len(await reader.read()) == 2
 
 
@@ -100,7 +100,7 @@ async def test_entries_too_large_for_one_read_are_read_in_several() -> None:
         await streams.add(NAME, [b"event", bytes(60_000)])
     settings = ReadSettings(entries=2_000, bytes=2 << 20, in_flight_bytes=1 << 20, pause=0)
     reader = StreamReader(stream, settings)
-    reader.learn(entries=2_000, size=2_000 * 300)
+    reader.observe_size(entries=2_000, size=2_000 * 300)
     found = failed = 0
     while found < 200 and failed < 20:
         try:
@@ -109,6 +109,6 @@ async def test_entries_too_large_for_one_read_are_read_in_several() -> None:
             failed += 1
         else:
             found += len(entries)
-            reader.learn(len(entries), 60_000 * len(entries))
+            reader.observe_size(len(entries), 60_000 * len(entries))
     assert found == 200
     assert failed <= 6

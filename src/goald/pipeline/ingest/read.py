@@ -65,7 +65,7 @@ class StreamReader:
         """Whether the stream likely has more: the read returned about as many as requested."""
         return len(entries) >= self._count() // 2
 
-    def learn(self, entries: int, size: int) -> None:
+    def observe_size(self, entries: int, size: int) -> None:
         """Update the estimated entry size from a batch: upwards immediately, downwards slowly."""
         if entries:
             observed = size / entries

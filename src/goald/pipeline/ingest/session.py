@@ -125,9 +125,9 @@ class StreamSession:
         """Wait until there are entries to read, for WAIT_SECONDS at most."""
         await self._context.retry("Redis: wait", "wait", partial(self._reader.wait, WAIT_SECONDS))
 
-    def learn(self, entries: int, size: int) -> None:
+    def observe_size(self, entries: int, size: int) -> None:
         """Update the estimated entry size, which bounds the next read in bytes."""
-        self._reader.learn(entries, size)
+        self._reader.observe_size(entries, size)
 
     async def pause_after(self, entries: list[RawEntry]) -> None:
         """Pause before the next read, unless the stream is behind, so that entries that arrive

@@ -54,7 +54,8 @@ class Evaluator:
         self._matcher.load(bytes(rows))
 
     def configure(self, changed: Configuration) -> None:
-        """Apply a changed configuration (E8). Must not run between `evaluate` and `apply`."""
+        """Apply a changed configuration (E8). The caller must hold `lock`. A proposal that was
+        evaluated before can still be committed and applied (E1)."""
         self._matcher.update_workflows(changed.workflows)
         self._config_version = changed.version
 
