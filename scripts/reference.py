@@ -228,7 +228,7 @@ def _paragraphs(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """A description without its full stop, as a table has it."""
+    """Return a description without its full stop, for a table."""
     text = " ".join(text.split())
     return text.removesuffix(".")
 

@@ -1,1 +1,1 @@
-"""goald takes contacts out of a marketing workflow the moment they have reached its goal."""
+"""goald ends a contact's enrollment in a marketing workflow when the contact achieves its goal."""

@@ -211,8 +211,9 @@ class Settings(BaseSettings):
     )
     catalog: Literal["strict", "known", "off"] = Field(
         "known",
-        description="Which references of goals must be in the catalog: strict is all of them, "
-        "known is those of kinds that have entities, off is none",
+        description="How goal references (tags, forms, products, ...) are validated against the "
+        "tenant's catalog. `strict`: each must exist. `known`: each must exist if the catalog has "
+        "entries of its kind. `off`: no validation",
     )
     quota_requests: int = Field(
         1_000, ge=0, description="API requests per second and tenant. 0 is unlimited"

@@ -165,7 +165,7 @@ class Scenario:
         return list(reversed(self.get(path, enrollment_id=enrollment)["items"]))
 
     def listeners(self, workflow: str) -> dict[str, Any]:
-        """The listeners of a workflow. Every shard must have its configuration."""
+        """Return the listeners of a workflow. Every shard must have loaded its configuration."""
         found = self.get(f"/workflows/{workflow}/listeners")
         assert found["workflow_id"] == workflow
         assert found["everywhere"], found

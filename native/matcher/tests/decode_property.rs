@@ -1,5 +1,5 @@
-//! Properties of every event: nothing panics, both encodings decode to the same, and the router
-//! finds the ids that the decoder reads.
+//! Properties of every event: nothing panics, JSON and MessagePack decode to the same event, and
+//! the router finds the ids that the decoder reads.
 
 mod decode_support;
 

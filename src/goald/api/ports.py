@@ -86,7 +86,7 @@ class RecordReader(Protocol):
         """Return whether the workflow is configured or ever had an enrollment (E5)."""
 
     async def listening(self, tenant: str, workflow_id: str) -> ListenerStatus:
-        """Return the goals that listen, the number of active enrollments, and how many live shards
+        """Return the active goals, the number of active enrollments, and how many live shards
         have loaded the workflow's version. Empty for an unknown workflow."""
 
 

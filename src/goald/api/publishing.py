@@ -71,7 +71,8 @@ class _TenantShare:
 
     @asynccontextmanager
     async def reserve(self, count: int) -> AsyncIterator[None]:
-        """Hold `count` units of the share. Requests get their units in order of arrival."""
+        """Hold `count` units of the share during the `with` block. Requests get their units in
+        order of arrival."""
         if self._waiting >= MAX_WAITING:
             raise TooManyRequests(
                 f"{MAX_WAITING} requests of this tenant are waiting to send events already"

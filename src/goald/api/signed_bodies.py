@@ -33,7 +33,7 @@ class SignedBodyReader:
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """Read the body of a request. The request keeps its slot until the context ends.
+        """Yields the body of a request. The request keeps its slot until the `with` block ends.
 
         Raises Unavailable, having read nothing, if the queue is full or no slot is free within
         WAIT_S; BadRequest if the body takes longer than BODY_S; otherwise what `request.body`

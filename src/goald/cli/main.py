@@ -44,7 +44,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="goald",
     cls=_Commands,
-    help="Takes contacts out of a marketing workflow as soon as they have reached its goal.",
+    help="Ends a contact's enrollment in a marketing workflow when the contact achieves its goal.",
     epilog=EPILOG,
     add_completion=False,
     pretty_exceptions_enable=False,

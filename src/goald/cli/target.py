@@ -1,4 +1,4 @@
-"""The goald that a command works on, and what to say if it cannot be reached."""
+"""The Redis and Postgres that a command uses, and the error if one cannot be reached."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def redis_url() -> Iterator[str]:
-    """The URL of the Redis that the settings name, for the body of a command. See `reach`."""
+    """Context manager that yields the URL of the Redis that the settings name. See `reach` for
+    errors in the `with` block."""
     from goald.runtime.instance import find
     from goald.settings import load_settings
 
@@ -22,15 +23,16 @@ def redis_url() -> Iterator[str]:
 
 @contextmanager
 def reach(instance: "Instance") -> Iterator[None]:
-    """For a body that uses Redis: if Redis cannot be reached, raise ServiceUnavailable with its
-    address, the cause and what to check."""
+    """Context manager for code that uses the Redis of `instance`. Connection errors in the `with`
+    block are raised as ServiceUnavailable with the address, the cause and advice."""
     with _naming("Redis", instance.redis_url, _advice(instance.data_dir, "GOALD_REDIS_URL")):
         yield
 
 
 @contextmanager
 def owner_dsn(settings: "Settings") -> Iterator[str]:
-    """The Postgres DSN of the role goald_owner, for a body that uses Postgres; see `reach`."""
+    """Context manager that yields the Postgres DSN of the role goald_owner. Connection errors in
+    the `with` block are raised as ServiceUnavailable with the address, the cause and advice."""
     owner, daemon = settings.postgres_owner_dsn, settings.postgres_dsn
     if owner is None and daemon is not None:
         owner = daemon
@@ -43,14 +45,15 @@ def owner_dsn(settings: "Settings") -> Iterator[str]:
 
 @contextmanager
 def api_dsn(settings: "Settings") -> Iterator[str]:
-    """The Postgres DSN of the role goald_api, for a body that uses Postgres; see `reach`."""
+    """Context manager that yields the Postgres DSN of the role goald_api. Connection errors in
+    the `with` block are raised as ServiceUnavailable with the address, the cause and advice."""
     with _postgres(settings, settings.postgres_api_dsn, "GOALD_POSTGRES_API_DSN") as dsn:
         yield dsn
 
 
 @contextmanager
 def _postgres(settings: "Settings", dsn: str | None, setting: str) -> Iterator[str]:
-    """This DSN, or that of the goald that the settings name."""
+    """Yields this DSN, or without one the DSN of the goald that the settings name."""
     data_dir = None
     if dsn is None:
         from goald.runtime.instance import find

@@ -19,9 +19,9 @@ Process exits:
             cancelled = await end_enrollment(exit.workflow_id, exit.enrollment_id)
             await exits.acknowledged(exit, cancelled_actions=cancelled)
 
-An exit counts as processed when the body of the loop ends. If the body raises, the exit is
-delivered again. A crash after the body and before the acknowledgement repeats the exit, so the
-body must be idempotent: ending an enrollment that has ended already must do nothing.
+An exit counts as processed when the loop body ends. If the loop body raises, the exit is delivered
+again. A crash after the loop body and before the acknowledgement repeats the exit, so the loop body
+must be idempotent: ending an enrollment that has ended already must do nothing.
 
 A consumer group receives the exits of all tenants, and its members share them. Use one group name
 for each application. An application that handles only some tenants uses a separate group and

@@ -1,4 +1,4 @@
-"""One member of a Redis consumer group that processes each message id once."""
+"""One member of a Redis consumer group that skips message ids that are already processed."""
 
 import asyncio
 import logging

@@ -25,11 +25,11 @@ class ExitReader:
 
     An exit counts as processed when the loop asks for the next one. Its id is then marked in Redis
     and its entry acknowledged, atomically. An exit whose id is marked is skipped, so an exit that
-    goald publishes twice is processed once.
+    goald publishes twice is not processed twice.
 
-    Delivery is at least once. An exit comes again if the body raised, if the process died, or if
-    the body took longer than `claim_after_s`. Bodies must therefore be idempotent. After a
-    restart, a member continues with the exits that it had not processed.
+    Delivery is at least once. An exit is delivered again if the loop body raised, if the process
+    died, or if the loop body took longer than `claim_after_s`. The loop body must therefore be
+    idempotent. After a restart, a member continues with the exits that it had not processed.
 
     The iterator waits for exits forever; it waits while Redis is unreachable, too, unless
     `patience_s` is set. One task.
@@ -149,7 +149,8 @@ class ExitReader:
             await self.aclose()
 
     async def _next(self) -> Exit | None:
-        """Finish the previous exit and find the next. None if there was none for a while."""
+        """Acknowledges the previous exit and returns the next unprocessed one, or None if the
+        entries that were read contain none."""
         if self._current is not None:
             await self._finish(self._current)
             self._current = None

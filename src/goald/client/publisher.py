@@ -164,7 +164,7 @@ class Publisher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close. After an error in the body, only one attempt to send the buffer is made."""
+        """Close. After an error in the `with` block, the buffer is sent in one attempt only."""
         await self.aclose(patience_s=None if error is None else 0.0)
 
     async def _send_on(self) -> None:

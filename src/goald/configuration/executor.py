@@ -39,7 +39,7 @@ class EditResult(Generic[EditedRow]):
     row: EditedRow
     created: bool
     is_rolled_out: bool
-    """Whether every live shard has loaded it."""
+    """Whether every live shard has loaded the edit."""
 
 
 def is_rolled_out(rollout: RolloutStatus | None) -> bool:
@@ -114,8 +114,8 @@ class ChangeExecutor:
                 yield Notice(workflow_id, id_, notice(name, id_, tenant, now, data))
 
     async def _wait(self, version: int, deadline: float) -> RolloutStatus | None:
-        """Poll until every live shard has the version or the deadline has passed. Every shard
-        has version 0, so that it takes one poll."""
+        """Poll until every live shard has loaded the version or the deadline has passed. Version 0
+        takes one poll, because every shard has loaded it."""
         pause = FIRST_POLL_SECONDS
         rollout = None
         while True:

@@ -40,7 +40,7 @@ class CurrentLease:
     renewed: float
     """Changes with each renewal, so that two reads can be compared."""
     is_expired: bool
-    """Whether it has expired, by the clock of the server that stores it."""
+    """Whether the lease has expired, by the clock of the server that stores the lease."""
 
 
 TakeoverPolicy: TypeAlias = Callable[[CurrentLease], bool]

@@ -52,7 +52,7 @@ class StreamCount:
     async def change(
         self, count: int, timeout_s: float, waiting: Callable[[int], None] = lambda _: None
     ) -> int:
-        """Change the number to `count` once every event is acknowledged; return the previous
+        """Change the number to `count` when every event is acknowledged; return the previous
         number. `waiting` receives the number of unacknowledged entries every few seconds.
 
         Raises NotDrained, with nothing changed, after `timeout_s` or if another change is in

@@ -81,7 +81,7 @@ class EarlyEvents:
 
 
 class _ProgressWithEarlyEvents(GroupProgress):
-    """Evaluates the early events of contacts that a group enrolled, once the whole group is
+    """Evaluates the early events of contacts that a group enrolled, after the whole group is
     committed: the kept events include those of the group's own end (E5)."""
 
     def __init__(

@@ -144,7 +144,7 @@ class StreamFlow:
             await self._in_flight.remove_first()
 
     async def _end_if_broken(self) -> None:
-        """Once stopped, do not wait for events that an open circuit breaker keeps in flight."""
+        """After `stop`, end the flow if the breaker is open; do not wait for events in flight."""
         await self._stopped.wait()
         await self._dead_letters.breaker.wait_open()  # raises BreakerOpen, which ends the session
 

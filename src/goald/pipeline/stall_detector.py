@@ -36,9 +36,10 @@ class StallDetector:
 
     @contextmanager
     def attempt(self, operation: str) -> Iterator[None]:
-        """Run the body as an attempt. `operation` is `SERVER: verb`, such as `Postgres: commit`.
+        """Run the `with` block as an attempt. `operation` is `SERVER: verb`, such as
+        `Postgres: commit`.
 
-        If the body raises a RetryableError, the operation stays pending. If it returns, or
+        If the block raises a RetryableError, the operation stays pending. If the block ends, or
         raises anything else, the operation is no longer pending.
         """
         self.begin(operation)

@@ -66,7 +66,7 @@ class EventStream(Protocol):
         """Count entries that were deleted before they were read. Fenced.
 
         `after` is the position up to which everything was read. Counts the losses since the
-        last call; some are only found once all present entries have been read. If the server
+        last call; some are only found after all present entries have been read. If the server
         does not count added entries (Redis before 7), a loss is reported as 1, and only if no
         entry is left.
         """

@@ -25,7 +25,7 @@ class DeadLetter:
     """An event that cannot be processed (D4)."""
 
     stream: str
-    """The name of the event stream that it came from."""
+    """The name of the event stream that contained the event."""
     entry_id: bytes
     event: bytes
     """The bytes of the event as received; empty if the entry had none."""

@@ -18,7 +18,8 @@ class OutboxRow:
     """A message to be committed."""
 
     effect: int
-    """Index of the effect that causes the message. The row is written only if it took effect."""
+    """Index of the effect that causes the message. The row is written only if the effect has
+    inserted or updated its enrollment."""
     message_id: str
     stream: OutboundStream
     payload: str

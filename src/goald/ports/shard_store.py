@@ -59,11 +59,11 @@ class ShardStore(Protocol):
         """As `load`, for the active enrollments of these contacts."""
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
-        """Write a change in one transaction that holds the lease.
+        """Write a change in one transaction that locks the lease row.
 
         Inserts new enrollments whose ids are free, and updates enrollments that are still
-        active. Writes achievements and outbox rows only for effects that took effect. Repeating
-        a change has no effect (D1).
+        active. Writes achievements and outbox rows only for enrollments that were actually
+        inserted or updated. Repeating a change changes nothing (D1).
 
         Raises LeaseLost, or ContentRefused if Postgres refuses a row for its content (D4); both
         with nothing written. Raises CommitUnknown if the outcome is unknown: load the contacts

@@ -98,7 +98,7 @@ class ClockEnvironment(FaultEnvironment):
 
 @contextmanager
 def _environment(more: dict[str, str]) -> Iterator[None]:
-    """Processes that are started in the body inherit these variables."""
+    """Processes that are started in the `with` block inherit these variables."""
     before = {name: os.environ.get(name) for name in more}
     os.environ.update(more)
     try:

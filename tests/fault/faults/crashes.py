@@ -23,7 +23,7 @@ ONCE = {
 }
 """Fail points that a process reaches once, or once each time that it is made to."""
 EACH_STREAM = {FailPoint.STREAM_LEASE_ACQUIRED, FailPoint.STREAM_FENCED}
-"""Fail points that it reaches once for each stream."""
+"""Fail points that a process reaches once for each stream."""
 MANY = 6
 BACKENDS_END = 0.2
 """Probability that the backend of a commit is ended; low enough that the reload succeeds."""

@@ -45,8 +45,8 @@ def fill_disk(context: FaultContext) -> None:
 
 @contextmanager
 def _small_disk(postgres: PostgresServer) -> Iterator[str]:
-    """Move the files to a tmpfs during the body, then back. Yields the error text if the tmpfs
-    cannot be mounted, otherwise an empty text."""
+    """Move the files to a tmpfs during the `with` block, then back. Yields the error text if the
+    tmpfs cannot be mounted, otherwise an empty text."""
     directory = postgres.directory
     aside = directory.with_name("postgres-aside")
     size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())

@@ -145,7 +145,7 @@ def test_apply_returns_when_every_shard_uses_the_configuration(
     )
     ran = daemon.run("apply", str(file))
     assert ran.returncode == 0, ran.stderr
-    assert "2 of 2 shards have it" in ran.stdout
+    assert "2 of 2 shards have loaded the change" in ran.stdout
     for words in (
         ["workflow.enrollment.started", "workflow_id=w", "enrollment_id=e-1"],
         ["form.submitted", "form_id=f-1", "--wait", "60"],

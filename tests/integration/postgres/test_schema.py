@@ -25,7 +25,7 @@ TENANTS_TABLES = (
 
 @contextmanager
 def acting_as(dsn: str, role: str, **settings: str) -> Iterator[psycopg.Connection[Any]]:
-    """One transaction under a role, rolled back."""
+    """Yields a connection in a transaction under a role, which is rolled back."""
     with psycopg.connect(dsn) as connection:
         connection.execute(f"SET ROLE {role}".encode())
         for name, value in settings.items():

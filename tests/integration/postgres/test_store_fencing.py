@@ -56,7 +56,7 @@ async def admin(database: Database) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def in_the_way(admin: Any, enrollment: str) -> AsyncIterator[None]:
-    """Blocks inserts of this enrollment until the context ends with a rollback."""
+    """Blocks inserts of this enrollment until the `with` block ends with a rollback."""
     transaction = admin.transaction()
     await transaction.start()
     try:

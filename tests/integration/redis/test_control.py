@@ -42,7 +42,8 @@ workflows:
 async def shards(
     endpoints: Endpoints, reconcile: float, control_url: str | None = None
 ) -> AsyncIterator[list[ShardProcess]]:
-    """Two ready shards. `control_url`: another Redis, which sends them no messages."""
+    """Yields two ready shards. `control_url`: another Redis, from which they get no control
+    messages."""
     clock = system_clock()
     shards = [
         ShardProcess(

@@ -112,7 +112,7 @@ def other_tenant() -> str:
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Serve an application in a thread on a free port. Yields its URL; the server and the
-    lifespan of the application end with the body."""
+    lifespan of the application end with the `with` block."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(server_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

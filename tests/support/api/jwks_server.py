@@ -71,7 +71,7 @@ class JwksServer:
 
 @contextmanager
 def serve_jwks() -> Iterator[JwksServer]:
-    """A server that listens until the end of the body."""
+    """Yields a server that listens until the end of the `with` block."""
     jwks = JwksServer()
 
     class Handler(BaseHTTPRequestHandler):

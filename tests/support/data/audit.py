@@ -16,7 +16,8 @@ SHARD = "writer = 'slots/0' AND number"
 def configuring(
     database: Database, tenant: str = "acme", actor: str = "editor"
 ) -> Iterator[psycopg.Connection[Any]]:
-    """A transaction of goald_api for a tenant. Commits at the end of the body."""
+    """Yields a connection in a transaction of goald_api for a tenant. Commits at the end of the
+    `with` block."""
     with psycopg.connect(database.dsn) as connection:
         connection.execute("SET LOCAL ROLE goald_api")
         connection.execute(
@@ -28,7 +29,8 @@ def configuring(
 
 @contextmanager
 def committing(database: Database, slots: str = "0-127") -> Iterator[psycopg.Connection[Any]]:
-    """A transaction of goald_shard for these slots. Commits at the end of the body."""
+    """Yields a connection in a transaction of goald_shard for these slots. Commits at the end of
+    the `with` block."""
     with psycopg.connect(database.dsn) as connection:
         connection.execute("SET LOCAL ROLE goald_shard")
         connection.execute("SELECT set_config('goald.slots', %s, true)", (slots,))

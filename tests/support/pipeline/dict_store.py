@@ -1,8 +1,8 @@
 """An in-memory table of enrollments, with the guarded commit of the Postgres store.
 
 As in Postgres, a commit inserts a new enrollment unless its id exists, updates an enrollment only
-while it is active, and stores achievements and exits only for effects that took place. Loads
-return rows in the binary COPY format.
+while it is active, and stores achievements and exits only for enrollments that it has inserted or
+updated. Loads return rows in the binary COPY format.
 """
 
 import struct

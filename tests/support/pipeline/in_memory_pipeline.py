@@ -63,7 +63,7 @@ class InMemoryProcessRegistry:
 
 
 class FaultyStore(MemoryShardStore):
-    """Raises the given errors, once each: before a commit, or after it (a lost reply)."""
+    """Raises each given error once: before a commit, or after it (a lost reply)."""
 
     def __init__(self, database: MemoryDatabase, clock: Clock) -> None:
         super().__init__(database, clock)
@@ -211,7 +211,7 @@ class InMemoryPipeline:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run a shard and a consumer; stop them in order at the end of the body."""
+        """Run a shard and a consumer; stop them in order at the end of the `with` block."""
         shard = self.shard()
         consumer = self.consumer(shard)
         shard_running = asyncio.ensure_future(shard.run())

@@ -75,7 +75,7 @@ class OutboxHarness:
     async def running(
         self, keep: float = 600, exit_retry: float | None = None
     ) -> AsyncIterator[OutboxPublisher]:
-        """Run a new publisher until the end of the body, then kill it."""
+        """Run a new publisher until the end of the `with` block, then kill it."""
         publisher = await self.publisher(keep, exit_retry)
         running = asyncio.ensure_future(publisher.run())
         try:

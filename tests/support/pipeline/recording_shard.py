@@ -107,7 +107,7 @@ class ConsumerHarness:
 
 @asynccontextmanager
 async def running_consumer(url: str, **settings: int) -> AsyncIterator[ConsumerHarness]:
-    """Run a consumer until the end of the body, then stop it, with nothing left in flight."""
+    """Run a consumer until the end of the `with` block, then stop it with nothing in flight."""
     harness = ConsumerHarness(url, **settings)
     try:
         await harness.until("readiness", lambda: harness.consumer.ready)

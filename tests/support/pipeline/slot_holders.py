@@ -75,7 +75,7 @@ class SlotHolder:
 async def slot_holder(
     redis_url: str, dsn: str, *, keep: float = 600, exit_retry: float | None = None
 ) -> AsyncIterator[SlotHolder]:
-    """Run a holder until the end of the body, then kill it."""
+    """Run a holder until the end of the `with` block, then kill it."""
     clock = SystemClock()
     registry = CollectorRegistry()
     store = PostgresShardStore(dsn, exits_wait=exit_retry is not None)

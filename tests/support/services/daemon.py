@@ -182,8 +182,8 @@ class Daemon:
         )
 
     def apply(self, contents: str, *words: str) -> str:
-        """`goald apply` of a file with these contents; what it printed. Every shard has the
-        change then."""
+        """Run `goald apply` for a file with these contents, and return its output. Every shard has
+        then loaded the change."""
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
             file.write(contents)
             file.flush()
@@ -192,7 +192,7 @@ class Daemon:
         return ran.stdout
 
     def publish(self, *events: Mapping[str, Any]) -> None:
-        """Send events in this order. Redis has them then."""
+        """Send events in this order. Returns when Redis has stored them."""
 
         async def send() -> None:
             async with Publisher(self.redis_url) as publisher:
@@ -201,7 +201,7 @@ class Daemon:
         asyncio.run(send())
 
     def until_lag_zero(self) -> None:
-        """Until everything sent has taken effect."""
+        """Wait until every event that was sent is acknowledged."""
         self.until("lag of 0", lambda: not any(self.readings().lag.values()))
 
     # Output

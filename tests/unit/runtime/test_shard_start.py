@@ -19,8 +19,8 @@ class SlowStore(FaultyStore):
 
 
 async def test_a_change_during_the_load_applies_from_the_first_event() -> None:
-    """Otherwise `apply` would report that every shard has the change (E10), while events that
-    arrive later would be evaluated against the configuration before it (E1)."""
+    """Otherwise `apply` would report that every shard has loaded the change (E10), while later
+    events would be evaluated against the configuration before it (E1)."""
     pipeline = InMemoryPipeline()
     pipeline.store = store = SlowStore(pipeline.database, pipeline.clock)
     pipeline.configure("other", version=1)

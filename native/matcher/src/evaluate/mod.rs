@@ -62,13 +62,13 @@ struct Located {
 
 /// The index or batch entry that owns an enrollment id.
 enum KnownId {
-    /// The index has it, under the same contact and workflow.
+    /// The index contains the id, under the same contact and workflow.
     Indexed(u32),
-    /// An earlier event of the batch has it, under the same contact and workflow.
+    /// An earlier event of the batch proposes the id, under the same contact and workflow.
     Proposed(usize),
-    /// The index has it under another workflow.
+    /// The index contains the id under another workflow.
     OwnedByOther,
-    /// An earlier event of the batch has it under another contact or workflow.
+    /// An earlier event of the batch proposes the id under another contact or workflow.
     Contended(usize),
 }
 

@@ -14,7 +14,7 @@ pub struct Outcome {
     pub completed_goals: Option<Vec<Uuid>>,
 }
 
-/// An event of a type that goals can listen to.
+/// An event whose type can achieve a goal.
 #[derive(Debug, Clone, Copy)]
 pub struct GoalFact<'e, 'a> {
     pub goal_type: GoalType,

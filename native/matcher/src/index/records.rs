@@ -62,6 +62,6 @@ pub struct NewEnrollment<'a> {
     pub workflow: &'a str,
     /// Microseconds since the epoch.
     pub enrolled_at: i64,
-    /// The goals that it has met.
+    /// The goals that the enrollment has met.
     pub met: &'a [Uuid],
 }

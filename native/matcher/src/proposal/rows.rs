@@ -11,7 +11,7 @@ use crate::config::GoalType;
 /// An enrollment met a goal.
 #[derive(Debug, Clone)]
 pub struct Achievement {
-    /// The number of the effect that it belongs to.
+    /// The number of the effect that causes this row.
     pub effect: usize,
     pub id: Uuid,
     pub goal_id: Uuid,
@@ -26,7 +26,7 @@ pub struct Achievement {
 /// An enrollment ends because its goals are met.
 #[derive(Debug, Clone)]
 pub struct Exit {
-    /// The number of the effect that it belongs to.
+    /// The number of the effect that causes this row.
     pub effect: usize,
     pub id: Uuid,
     pub goal_type: GoalType,
@@ -65,9 +65,9 @@ pub struct Acknowledgement {
 /// The changes that a batch of events proposes.
 #[derive(Debug, Default)]
 pub struct Proposal {
-    /// The state of memory that it was evaluated against.
+    /// The state of memory that the batch was evaluated against.
     pub(crate) generation: u64,
-    /// Its own number, unique in the process.
+    /// The number of the proposal, unique in the process.
     pub(crate) number: u64,
     /// Events read, including rejected ones.
     pub events: usize,

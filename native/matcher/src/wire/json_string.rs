@@ -1,4 +1,4 @@
-//! JSON strings with escapes. Most strings have none and are not read here.
+//! Slow path for JSON strings with escapes; strings without escapes are handled by the scanner.
 
 use super::scan::string_stop;
 use crate::event::limits::STRING_BYTES;

@@ -43,8 +43,8 @@ impl Proposal {
         }
     }
 
-    /// A value that belongs to no effect: that of the proposal in its last slice, the default
-    /// in the others.
+    /// A total for the whole proposal. The last slice returns it and the others return the
+    /// default, so that it is counted once.
     fn if_last<T: Default>(&self, value: impl FnOnce(&Core) -> T) -> T {
         if self.slice.is_last {
             value(&self.core)

@@ -23,7 +23,7 @@ SETTINGS = {
 }
 WRITER_SETTINGS = SETTINGS | {
     # Every statement of a commit reaches few rows by key. A plan made while the tables were
-    # small must not scan them once they have grown, and planning each time costs more than
+    # small must not scan them after they have grown, and planning each time costs more than
     # the statement.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
@@ -68,7 +68,7 @@ class Connection:
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Any]:
-        """The asyncpg connection, exclusively for this caller. Waits for other callers.
+        """Yields the asyncpg connection, exclusively for this caller. Waits for other callers.
 
         Errors of the server and of the network are raised as `errors.translate` maps them.
         """
@@ -77,7 +77,7 @@ class Connection:
                 connection = await self._ready()
                 yield connection
             except GoaldError:
-                raise  # from the body, which has ended its transaction
+                raise  # from the `with` block, which has ended its transaction
             except BaseException as error:
                 self._abandon()
                 if isinstance(error, FAILURES):
@@ -86,8 +86,8 @@ class Connection:
 
     @asynccontextmanager
     async def transaction(self, slots: SlotRange, mode: str = "") -> AsyncIterator[Any]:
-        """As `use`, in a transaction that sees these slots. Commits at the end of the body, and
-        rolls back if the body raises."""
+        """As `use`, in a transaction that sees these slots. Commits at the end of the `with` block,
+        and rolls back if the block raises."""
         async with self.use() as connection:
             await connection.execute(statements.begin_for(slots, mode))
             try:

@@ -44,18 +44,18 @@ class TenantPool:
     async def tenant(
         self, tenant: str, actor: str | None = None, *, readonly: bool = False
     ) -> AsyncIterator[Any]:
-        """An asyncpg connection in a transaction that sees only the rows of this tenant.
+        """Yields an asyncpg connection in a transaction that sees only the rows of this tenant.
 
-        Commits at the end of the body, and rolls back if the body raises or is cancelled.
+        Commits at the end of the `with` block, and rolls back if the block raises or is cancelled.
         `actor`: the actor for the audit log; None for the login role. `readonly`: a read-only
         transaction on one snapshot.
 
         A tenant gets at most half of the connections, so that its slow statements do not block
-        other tenants (D8). The body must not request another connection.
+        other tenants (D8). The block must not request another connection.
 
         Raises ServiceUnavailable if Postgres is unreachable, a statement takes too long, or no
         connection is free within ACQUIRE_SECONDS; SchemaMismatch if the database is not
-        migrated. Other errors of the body are raised unchanged.
+        migrated. Other errors of the block are raised unchanged.
         """
         isolation = "repeatable_read" if readonly else None
         async with (
@@ -68,7 +68,7 @@ class TenantPool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """An asyncpg connection that sees no tenant's rows. Raises the errors of `tenant`."""
+        """Yields an asyncpg connection that sees no tenant's rows. Raises errors like `tenant`."""
         try:
             pool = self._pool or await self._open()
             connection = await self._acquire(pool)

@@ -39,8 +39,8 @@ def connect(url: str) -> Client:
 
 @asynccontextmanager
 async def service_errors() -> AsyncIterator[None]:
-    """Raises ServiceUnavailable if Redis is unreachable, full or read-only (D6), or if the body
-    takes longer than 10 s."""
+    """Raises ServiceUnavailable if Redis is unreachable, full or read-only (D6), or if the `with`
+    block takes longer than 10 s."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             yield

@@ -42,7 +42,7 @@ its time and another request holds the key. Removes the prefix that Redis 6.2 ad
 
 class RedisIdempotency:
     """`api.ports.IdempotencyStore`. A key holds the digest of its request, followed by the status
-    and body of the response once it exists."""
+    and body of the response when the request has finished."""
 
     def __init__(self, url: str) -> None:
         """Does not connect. Bound to one event loop."""

@@ -11,7 +11,7 @@ from goald.redis_keys import GROUP, NEXT_STREAMS
 
 
 class RedisStreamAdmin:
-    """Over a client of `connect`, which stays with its owner."""
+    """`ports.StreamAdmin` over a client of `connect`, which the caller closes."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

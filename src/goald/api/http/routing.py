@@ -65,7 +65,7 @@ def _refuse_unknown_parameters(request: Request, parameters: frozenset[str]) -> 
     if unknown:
         known = ", ".join(sorted(parameters)) or "none"
         raise BadRequest(
-            f"{unknown[0]}: unknown query parameter; the known ones are: {known}",
+            f"Unknown query parameter `{unknown[0]}`. Supported parameters: {known}.",
             errors=[{"parameter": name, "detail": "unknown parameter"} for name in unknown],
         )
 

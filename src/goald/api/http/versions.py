@@ -22,7 +22,7 @@ ETAG: dict[str, Any] = {
 }
 """The OpenAPI description of response headers."""
 LOCATION: dict[str, Any] = {
-    "Location": {"description": "The path of the new object.", "schema": {"type": "string"}}
+    "Location": {"description": "The path of the created resource.", "schema": {"type": "string"}}
 }
 
 

@@ -45,8 +45,10 @@ class ExplainedEnrollment(BaseModel):
     status: str
     enrolled_at: str
     ended_at: str | None
-    goal_logic: str | None = Field(description="Null if it is unknown or irrelevant.")
-    matched: bool = Field(description="At least one of its goals matches.")
+    goal_logic: str | None = Field(
+        description="Null if the workflow is unknown or the enrollment has ended."
+    )
+    matched: bool = Field(description="At least one goal of the workflow matches.")
     completes: bool = Field(
         description="The event would complete the enrollment and publish an exit."
     )
@@ -55,7 +57,8 @@ class ExplainedEnrollment(BaseModel):
         "`no goals`, `enrollment completed_goal` (or another status)."
     )
     goals: list[ExplainedGoal] = Field(
-        description="Oldest first; empty if the enrollment has ended."
+        description="The goals of the workflow, in order of creation. Empty if the enrollment "
+        "has ended or the workflow is unknown."
     )
 
 

@@ -150,7 +150,7 @@ class GoalTypeAnswer(BaseModel):
     goal_type: GoalType
     title: str
     description: str
-    event_type: str = Field(description="The event type that achieves it.")
+    event_type: str = Field(description="The event type that can achieve the goal.")
     criteria_schema: dict[str, Any] = Field(description="JSON Schema 2020-12.")
 
 

@@ -72,7 +72,7 @@ class EnrollmentResponse(BaseModel):
     ended_at: str | None = Field(
         description="When the status left `active`.", json_schema_extra={"format": "date-time"}
     )
-    met_goals: list[UUID] = Field(description="The ids of the goals that it met.")
+    met_goals: list[UUID] = Field(description="The ids of the goals that this enrollment has met.")
     pending_actions: int | None = Field(description="From the start of the enrollment.")
     cancelled_actions: int | None = Field(description="From the acknowledgement of the exit.")
     exit_acknowledged_at: str | None = Field(json_schema_extra={"format": "date-time"})
@@ -159,7 +159,7 @@ class AchievementPage(BaseModel):
 class ListeningGoal(BaseModel):
     id: UUID
     goal_type: GoalType
-    event_type: str = Field(description="The event type that achieves it.")
+    event_type: str = Field(description="The event type that can achieve the goal.")
 
 
 class Shards(BaseModel):

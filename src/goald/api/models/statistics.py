@@ -87,7 +87,7 @@ class WeekCohort(BaseModel):
     week: date = Field(description="The Monday of the week, in UTC.")
     enrolled: int
     goals_achieved: int
-    active: int = Field(description="Enrollments that may still meet their goals.")
+    active: int = Field(description="Enrollments whose status is still `active`.")
     conversion_rate: float = Field(description=_RATE)
     is_young: bool = Field(
         description="The rate may still grow and is not comparable with "

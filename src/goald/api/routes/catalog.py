@@ -79,7 +79,7 @@ async def get_entity(
 async def put_entity(
     kind: CatalogKind, entity_id: PathId, body: EntityChange, caller: Edits, deps: Deps
 ) -> ExactJson:
-    """Once a kind has an entity, goals may refer only to existing entities of that kind
+    """If a kind has an entity, goals may refer only to existing entities of that kind
     (`GOALD_CATALOG`)."""
     result = await deps.configuration.put_entity(
         caller.tenant_id, caller.subject, EntityRow(kind, entity_id, body.name)

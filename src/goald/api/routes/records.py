@@ -108,12 +108,12 @@ async def list_achievements(
 @router.get(
     "/api/v1/workflows/{workflow_id}/listeners",
     tags=["records"],
-    summary="Get the goals that listen, and whether every shard has them",
+    summary="Get the active goals and their rollout status",
     operation_id="get_listeners",
     responses=responses(404),
 )
 async def get_listeners(workflow_id: PathId, caller: Reads, deps: Deps) -> Listeners:
-    """A change that got a 202 response is in effect once `everywhere` is true."""
+    """A change that got a 202 response is loaded by every live shard when `everywhere` is true."""
     tenant = caller.tenant_id
     listening = await deps.readers.records.listening(tenant, workflow_id)
     if listening.version == 0:

@@ -49,7 +49,7 @@ async def put_webhook(
     "/api/v1/webhooks", operation_id="list_webhooks", summary="List webhooks", tags=["webhooks"]
 )
 async def list_webhooks(caller: Edits, deps: Deps) -> Webhooks:
-    """Returns the providers, without their secrets."""
+    """Lists the providers that may send signed webhooks to goald. Secrets are not returned."""
     rows = await deps.access.webhook_secrets.list(caller.tenant_id)
     return Webhooks(
         items=[Webhook(provider=name, created_at=rfc3339(time_us)) for name, time_us in rows]

@@ -18,7 +18,7 @@ from goald.domain.configuration.workflows import WorkflowRow
 
 router = Router()
 
-NOT_ROLLED_OUT = "Done, but not loaded by every shard yet; `listeners` has the status"
+NOT_ROLLED_OUT = "Accepted; not yet loaded by every shard. See `GET .../listeners`."
 _CREATED = {"description": "Created", "model": WorkflowAnswer, "headers": ETAG | LOCATION}
 _ACCEPTED = {"description": NOT_ROLLED_OUT, "model": WorkflowAnswer, "headers": ETAG}
 _DONE = {"description": "Done", "headers": ETAG}

@@ -33,8 +33,8 @@ def apply(
 ) -> None:
     """Change a tenant's workflows, goals, catalog and activation to match a file.
 
-    Returns when every live shard has the change, or after 2 s. Applying a file again changes
-    nothing.
+    Returns when every live shard has loaded the change, or after 2 s. Applying a file again
+    changes nothing.
     """
     from goald.configuration.file import read_configuration
     from goald.settings import load_settings
@@ -53,7 +53,7 @@ def apply(
 async def _apply(
     dsn: str, desired: "DesiredConfiguration", *, dry_run: bool, prune: bool
 ) -> "tuple[list[ConfigurationChange], ApplyResult | None]":
-    """The changes, and the result of applying them; None for a dry run."""
+    """Return the changes, and the result of applying these changes; None for a dry run."""
     from goald.runtime.wiring.daemon import configuration_service
     from goald.settings import load_settings
 
@@ -101,7 +101,7 @@ def _summary(tenant: str, count: int, applied: "ApplyResult | None") -> str:
     if rollout.live == 0:
         return f"{done} No shard is running: the change applies when goald starts."
     later = "" if applied.is_rolled_out else "; the others will follow"
-    return f"{done} {rollout.ready} of {rollout.live} shards have it{later}."
+    return f"{done} {rollout.ready} of {rollout.live} shards have loaded the change{later}."
 
 
 def _row(change: "ConfigurationChange") -> list[object]:

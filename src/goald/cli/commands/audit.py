@@ -104,7 +104,7 @@ def _as_json(finding: "AuditFinding") -> dict[str, Any]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int], None]]:
-    """A function that shows the number of rows checked, on a terminal."""
+    """Yields a function that shows the number of rows checked, on a terminal."""
     screen = Screen(sys.stderr)
     try:
         yield lambda rows: screen.live(f"checked {rows:,} rows")

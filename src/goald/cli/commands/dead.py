@@ -28,10 +28,10 @@ def list_dead_letters(
     ] = None,
     newest: Annotated[bool, typer.Option("--newest", help="Newest first.")] = False,
     tenant: Annotated[
-        str | None, typer.Option(metavar="TENANT", help="Only events of this tenant.")
+        str | None, typer.Option(metavar="TENANT", help="Only dead letters of this tenant.")
     ] = None,
     event_type: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Only events of this type.")
+        str | None, typer.Option("--type", metavar="TYPE", help="Only dead letters of this type.")
     ] = None,
     as_json: Json = False,
 ) -> None:

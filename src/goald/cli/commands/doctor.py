@@ -1,4 +1,4 @@
-"""`goald doctor`: can goald run here, and does what it runs on keep its promises."""
+"""`goald doctor`: checks whether goald can run here with its guarantees."""
 
 import asyncio
 from dataclasses import asdict
@@ -11,11 +11,13 @@ from goald.cli.output.printing import console, print_json
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line each.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line.")
+    ] = False,
 ) -> None:
     """Check this machine, Redis and Postgres: one line each, with advice. Changes nothing.
 
-    Ends with 1 where goald cannot run.
+    Exits with 1 if goald cannot run.
     """
     if asyncio.run(_examine(as_json)):
         raise typer.Exit(Code.FAILED)

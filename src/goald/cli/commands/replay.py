@@ -27,17 +27,18 @@ def replay(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="CloudEvents, one JSON object a line; - is standard input."
+            metavar="FILE", help="CloudEvents, one JSON object per line; - is standard input."
         ),
     ],
     rate: Annotated[
         float | None,
-        typer.Option(min=0.001, metavar="N", help="Send N events a second; default: no limit."),
+        typer.Option(min=0.001, metavar="N", help="Send N events per second; default: no limit."),
     ] = None,
     progress: Annotated[
         bool | None,
         typer.Option(
-            "--progress/--no-progress", help="Show a progress bar; default on a terminal."
+            "--progress/--no-progress",
+            help="Show a progress bar. Default: shown if standard error is a terminal.",
         ),
     ] = None,
     from_line: Annotated[
@@ -108,7 +109,8 @@ def _counted(number: int, thing: str) -> str:
 
 @contextlib.contextmanager
 def _opened(name: str) -> Iterator[tuple[IO[bytes], int | None]]:
-    """The file and its size, or None for its size if it is a pipe. Raises InvalidFile."""
+    """Yields the opened file and its size in bytes; the size of a pipe is None. Raises
+    InvalidFile."""
     from goald.domain.errors import InvalidFile
 
     if name == "-":

@@ -47,7 +47,9 @@ def send(
             help="Wait until the event is processed, and print the exits and notices it causes.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line.")
+    ] = False,
 ) -> None:
     """Send one event and print its id and stream.
 
@@ -103,7 +105,7 @@ async def _wait(effect: "EventEffect", seconds: float, ignored: bool, as_json: b
         )
         return False
     if not caused and not as_json:
-        say("Processed: the event was ignored." if ignored else "Processed: no goal was met.")
+        say("Processed: the event was ignored." if ignored else "Processed: no goal was achieved.")
     return True
 
 

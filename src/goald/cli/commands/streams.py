@@ -59,7 +59,7 @@ def set_count(
     ] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Change the number of event streams, once every event is acknowledged.
+    """Change the number of event streams, as soon as every event is acknowledged.
 
     Meanwhile producers that use goald's Publisher wait, and the API answers 503. Stop other
     producers before. A running `goald serve` then exits with code 1; start it again.

@@ -35,7 +35,9 @@ def tail(
     tenant: Annotated[
         str | None, typer.Option(metavar="TENANT", help="Only entries of this tenant.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line.")
+    ] = False,
 ) -> None:
     """Print the entries of a stream as they arrive, until Ctrl-C.
 

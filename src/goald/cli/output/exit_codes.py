@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and one line on standard error where it failed."""
+"""Maps errors to exit codes, and prints one line on standard error if a command fails."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from goald.domain.errors import GoaldError, RetryableError, SettingsError
 
 
 class Code(IntEnum):
-    """Exit codes; scripts rely on them (docs/cli.md)."""
+    """Exit codes; scripts rely on them (docs/reference/cli.md)."""
 
     DONE = 0
     FAILED = 1
@@ -32,9 +32,9 @@ def code_of(error: BaseException) -> Code:
 
 
 def report(error: BaseException) -> Code:
-    """Print what happened, in one line, and give the exit code.
+    """Print the error in one line on standard error, and return its exit code.
 
-    The traceback is shown where `GOALD_LOG_LEVEL` is debug, and never otherwise.
+    Also prints the traceback if `GOALD_LOG_LEVEL` is debug.
     """
     if os.environ.get("GOALD_LOG_LEVEL", "").lower() == "debug":
         import traceback
@@ -52,7 +52,7 @@ def report(error: BaseException) -> Code:
 
 
 def complain(text: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     print(f"goald: {text}", file=sys.stderr, flush=True)
 
 

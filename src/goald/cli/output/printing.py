@@ -31,7 +31,7 @@ def console() -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print a table. Columns whose name ends in `#` hold numbers."""
+    """Print a table. A column whose name ends in `#` is right-aligned; the `#` is not printed."""
     grid = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
     for name in columns:
         number = name.endswith("#")

@@ -13,7 +13,8 @@ class ProgressBar:
     """A bar on standard error: events sent, share of the file, rate and remaining time."""
 
     def __init__(self, size: int | None, visible: bool) -> None:
-        """`size`: of the file in bytes, if it is known. If not `visible`, prints notes only."""
+        """`size`: the size of the file in bytes; None if unknown. If not `visible`, prints
+        notes only."""
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.fields[sent]:,} events"),

@@ -38,7 +38,7 @@ class Screen:
                 self._out.flush()
 
     def around(self, stream: TextIO) -> TextIO:
-        """`stream`, for a logger: what it writes stands above the live line where both are
+        """Return `stream` for a logger. Its lines are printed above the live line if both are
         on a terminal."""
         return cast(TextIO, _Above(self, stream))
 

@@ -1,4 +1,4 @@
-"""How `goald serve` looks: what it does, where things are, what to try, and the live line."""
+"""The output of `goald serve`: its steps, its addresses, commands to try, and the live line."""
 
 import os
 import shlex
@@ -94,7 +94,7 @@ class TerminalConsole:
 
 
 def live_line(snapshot: Snapshot) -> str:
-    """One line that says how it goes."""
+    """Return the readiness, rates and counts in one line."""
     p95 = "-" if snapshot.p95_s is None else f"{snapshot.p95_s * 1_000:.1f} ms"
     parts = [
         "" if snapshot.ready else "NOT READY",
@@ -113,7 +113,7 @@ def _to_try(instance: Instance, *, demo: bool) -> list[str]:
     goald = _program(instance)
     if not demo:
         return [f"{goald} status", f"{goald} apply FILE.yaml", f"{goald} tail exits"]
-    contact = f"you-{time.strftime('%H%M%S')}"  # another at each start: an enrollment ends once
+    contact = f"you-{time.strftime('%H%M%S')}"  # new at each start, for a new enrollment
     return [
         f"{goald} tail exits",
         f"{goald} send workflow.enrollment.started --tenant demo --contact {contact} "
@@ -125,7 +125,7 @@ def _to_try(instance: Instance, *, demo: bool) -> list[str]:
 
 
 def _program(instance: Instance) -> str:
-    """How to call this goald from a shell: by its name where that finds this very one."""
+    """How to call this goald from a shell: by its name if PATH finds this executable."""
     ours = Path(sys.argv[0])
     found = shutil.which("goald")
     name = "goald"

@@ -8,8 +8,8 @@ from goald.settings import FILE, PREFIX, Settings
 
 
 def origins() -> dict[str, str]:
-    """By setting, where its value comes from. Reads the environment and the file; call it after
-    `load_settings` has succeeded."""
+    """Return the origin of the value of each setting, by name. Reads the
+    environment and the file; call it after `load_settings` has succeeded."""
     variables = {name.upper() for name in os.environ}
     file = Path(os.environ.get("GOALD_CONFIG", FILE))
     file_settings = tomllib.loads(file.read_text()) if file.is_file() else {}

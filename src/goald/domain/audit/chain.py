@@ -22,7 +22,7 @@ class _Suspect:
 
     entry: ChainEntry
     previous: bytes
-    """The hash of the row before it."""
+    """The hash of the previous row."""
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ from goald.domain.configuration.workflows import (
 from goald.domain.errors import InvalidConfiguration
 
 CatalogCheck: TypeAlias = Literal["strict", "known", "off"]
-"""How references to the catalog are checked. `strict`: every entity must exist. `known`: an
-entity must exist if the catalog has any entity of its kind. `off`: no check."""
+"""How references of goals to the catalog are checked. `strict`: each entity must exist. `known`:
+each must exist if the catalog has any entity of its kind. `off`: no check."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def scope_for(desired: DesiredConfiguration, *, prune: bool) -> ConfigurationSco
 class _Context:
     current: CurrentConfiguration
     catalog: Catalog
-    """As it is after the changes."""
+    """The catalog after the changes."""
     prune: bool
     now_us: int
     new_id: Callable[[], UUID]

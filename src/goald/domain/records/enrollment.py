@@ -22,7 +22,7 @@ class Enrollment:
     status: EnrollmentStatus
     enrolled_at: int
     ended_at: int | None
-    """The time of the event that ended it; None while it is active."""
+    """The time of the event that ended the enrollment; None while the enrollment is active."""
     met_goals: Sequence[GoalId]
     pending_actions: int | None
     """Actions that the workflow engine had scheduled when the enrollment began."""

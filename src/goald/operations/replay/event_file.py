@@ -1,4 +1,4 @@
-"""A file of events, one JSON object on each line. The file is never held in memory as a whole."""
+"""Reads a file of events, one JSON object per line, without loading the whole file into memory."""
 
 import json
 from collections.abc import Iterator
@@ -37,10 +37,10 @@ Line: TypeAlias = EventLine | BadLine
 
 
 def read(file: IO[bytes], from_line: int = 1) -> Iterator[Line]:
-    """Yield every line from this number on, except empty lines. Blocks on the file.
+    """Yields every non-empty line from line `from_line` on. Blocks on the file.
 
-    Accepts a UTF-8 byte-order mark. Checks only that the tenant and contact can be found; goald
-    dead-letters an event that is invalid in another way.
+    Accepts a UTF-8 byte-order mark. Checks only the line length, the JSON, and that `tenantid` and
+    `data.contact_id` are present; goald dead-letters events that are otherwise invalid.
     """
     number = end = 0
     while line := file.readline(LONGEST_LINE):

@@ -129,8 +129,8 @@ class ShardDispatcher:
 
     def _take(self) -> list[QueuedBatch]:
         """Remove the batches of the next call from the queue: up to the size of a call, and at
-        least one. Batches that the shard died with once travel in smaller calls, those that it
-        died with again travel alone."""
+        least one. Batches with which the shard died for the first time are sent in smaller calls,
+        and alone after it died again."""
         batches = [self._queue.popleft()]
         attempts, size = batches[0].attempts, len(batches[0].buffer)
         limit = self._settings.bytes // CALL_DIVISORS[min(attempts, len(CALL_DIVISORS) - 1)]

@@ -45,7 +45,7 @@ class StreamSession:
         self.name = stream.name
         self.epoch = lease.epoch
         self.claimed = asyncio.Event()
-        """Set once the stream was claimed for the first time."""
+        """Set when the stream is claimed for the first time."""
         self._context = context
         self._stream = stream
         self._lease = lease

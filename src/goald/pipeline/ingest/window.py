@@ -18,7 +18,7 @@ class InFlightWindow:
         self._freed = asyncio.Condition()
 
     async def enter(self, size: int) -> None:
-        """Wait for room, then occupy it."""
+        """Wait for room, then occupy the room of a batch of this size."""
         async with self._freed:
             await self._freed.wait_for(lambda: self._bytes < self._limit)
             self._bytes += size + BATCH_BYTES

@@ -133,7 +133,8 @@ class Republisher:
         return count
 
     async def _retry_exits(self, after_s: float) -> None:
-        """Publish due exits again, as many as fit before the next check."""
+        """Republish exits that the workflow engine has not acknowledged in time. Stop after
+        CHECK_SECONDS."""
         end = self._context.clock.monotonic() + CHECK_SECONDS
         while self._context.clock.monotonic() < end:
             rows = await self._outbox.due_exits(self._lease, after_s, MAX_EXIT_AGE_SECONDS)

@@ -78,7 +78,7 @@ class Sender:
             self._has_lost_data = False
 
     async def complete_republish(self, token: str, name: str) -> bool:
-        """Record that they were sent again. See `Outbound.complete_republish`."""
+        """Record that all these messages were sent again. See `Outbound.complete_republish`."""
         watermark = PublishedWatermark(self._slots, self._greatest)
         return await self._outbound.complete_republish(watermark, token, name)
 

@@ -12,7 +12,7 @@ BREAKER_EVENTS = 100
 
 
 class CircuitBreaker:
-    """Counts failed events in a row. Once open, it stays open until the process restarts."""
+    """Counts failed events in a row. An open breaker stays open until the process restarts."""
 
     def __init__(self, gauge: Gauge, limit: int = BREAKER_EVENTS) -> None:
         """`gauge` is 1 while the breaker is open."""

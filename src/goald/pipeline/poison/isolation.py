@@ -17,7 +17,7 @@ class Isolation:
 
     @asynccontextmanager
     async def work(self, *, exclusive: bool) -> AsyncIterator[None]:
-        """Run the body as work at this shard.
+        """Run the `with` block as work at this shard.
 
         Exclusive work first waits until the active work has finished. While it waits or runs,
         other work is refused with ServiceUnavailable, and can be sent again.

@@ -1,4 +1,5 @@
-"""Admission: accepts batches in order, each once, and queues them to be processed in groups."""
+"""Admission: accepts the batches of each stream in order, without repeats, and queues them to
+be processed in groups."""
 
 import asyncio
 from collections.abc import Sequence

@@ -51,7 +51,7 @@ class GroupCommitter:
         self._context.fail_point(FailPoint.APPLIED)
 
     def skip(self, proposal: _native.Proposal) -> Committed:
-        """Leave out a slice that Postgres refuses: none of its effects takes place."""
+        """Leave out a slice that Postgres refuses: none of its effects is committed or applied."""
         committed = Committed(effective=bytes(len(proposal.effects)))
         self._evaluator.apply(proposal, committed)
         return committed

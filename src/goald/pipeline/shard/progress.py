@@ -23,7 +23,7 @@ class CommittedSlice:
     committed: Committed
     dead_letters: list[DeadLetter]
     group: Group | None
-    """The group that is done once this slice is published; None if more of it follows."""
+    """The group that is done when this slice is published; None if more slices of it follow."""
 
 
 class GroupProgress:

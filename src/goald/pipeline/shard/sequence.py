@@ -1,4 +1,4 @@
-"""The order of batches at a shard: the next of each stream, each once."""
+"""The order of batches at a shard: accepts only the next batch of each stream."""
 
 import asyncio
 import contextlib

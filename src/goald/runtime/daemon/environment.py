@@ -33,8 +33,8 @@ class ServiceEnvironment:
 
 @contextlib.contextmanager
 def embedded_environment(settings: Settings, console: ServeConsole) -> Iterator[ServiceEnvironment]:
-    """Starts Valkey and Postgres under the data directory; stops them after the body. Raises
-    StartError."""
+    """Starts Valkey and Postgres under the data directory, yields the environment, and stops both
+    servers after the `with` block. Raises StartError."""
     with DataDirectory.open(settings.data_dir) as data:
         console.step(f"starting Valkey and Postgres under {data.path}")
         services = EmbeddedServices(data)
@@ -61,8 +61,8 @@ def embedded_environment(settings: Settings, console: ServeConsole) -> Iterator[
 
 @contextlib.contextmanager
 def external_environment(settings: Settings, console: ServeConsole) -> Iterator[ServiceEnvironment]:
-    """Uses the servers that the settings name. Raises ServiceUnavailable if one cannot be
-    reached, SchemaMismatch if the schema is not migrated."""
+    """Checks the servers that the settings name, and yields the environment. Raises
+    ServiceUnavailable if one cannot be reached, SchemaMismatch if the schema is not migrated."""
     console.step("connecting to Redis and Postgres")
     check_reachable("Redis", settings.redis.url, "GOALD_REDIS_URL")
     check_reachable("Postgres", settings.postgres.dsn, "GOALD_POSTGRES_DSN")

@@ -19,7 +19,7 @@ CHECK_SECONDS = 0.5
 
 
 class LeaderRunner:
-    """Starts the actors once this instance is elected. Restarts Ray and all actors if Ray ended,
+    """Starts the actors when this instance is elected. Restarts Ray and all actors if Ray ended,
     and returns to standby if another instance took over."""
 
     def __init__(

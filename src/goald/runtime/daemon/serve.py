@@ -67,7 +67,7 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
 def _api_socket(
     settings: Settings, *, embedded: bool
 ) -> Iterator[tuple[socket.socket | None, str | None]]:
-    """The API's socket and URL; (None, None) if tokens could not be checked. `--embedded`
+    """Yields the API's socket and URL; (None, None) if tokens could not be checked. `--embedded`
     generates a secret; otherwise the settings must say how to check tokens."""
     if settings.tokens is None and not (embedded and settings.jwt_algorithm == "HS256"):
         yield None, None

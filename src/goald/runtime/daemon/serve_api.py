@@ -16,7 +16,7 @@ from goald.settings import Settings
 
 def serve_api(settings: Settings, *, ready: Callable[[str], None]) -> int:
     """Serve the API until SIGTERM or SIGINT, then answer the requests in progress and return 0,
-    within 10 s. Calls `ready` with the URL once requests are accepted.
+    within 10 s. Calls `ready` with the URL when requests are accepted.
 
     Blocks, on the main thread. Raises GoaldError if it cannot start: SettingsError if the
     settings do not say how to check tokens, SchemaMismatch if the schema has another revision.

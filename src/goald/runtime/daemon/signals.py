@@ -32,7 +32,7 @@ class StartInterrupt:
 
 @contextlib.contextmanager
 def end_immediately_afterwards(cluster: RayCluster) -> Iterator[None]:
-    """After the body, a stop signal ends the process and all its children immediately."""
+    """After the `with` block, a stop signal ends the process and all its children immediately."""
     try:
         yield
     finally:

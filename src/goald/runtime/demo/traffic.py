@@ -73,7 +73,7 @@ class DemoTraffic:
     """An endless sequence of events, the same for the same seed and times.
 
     The contacts depend on the seed only. The enrollment ids depend on `started_at` too, because
-    an enrollment ends only once. Memory is bounded.
+    an ended enrollment never becomes active again. Memory is bounded.
     """
 
     def __init__(self, *, seed: int, started_at: datetime) -> None:

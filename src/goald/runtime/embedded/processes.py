@@ -43,7 +43,7 @@ class RecordedProcess:
     role: str
     pid: int
     started: str
-    """As `start_time_of` returns it."""
+    """The start time, as `start_time_of` returns it."""
     stop_signal: int
     """The signal that asks the process to end."""
 

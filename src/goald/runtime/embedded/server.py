@@ -111,6 +111,7 @@ def service_environment() -> dict[str, str]:
 
 
 def _rotate(log: Path) -> None:
-    """Limit the size of a log: a large one replaces `.1`."""
+    """Rotates the log: a file larger than 16 MiB is renamed to `.log.1`, replacing the previous
+    one."""
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))

@@ -14,8 +14,9 @@ BACKLOG = 2_048
 
 @contextmanager
 def bind(host: str, port: int, *, what: str, setting: str) -> Iterator[socket.socket]:
-    """A socket that listens on this host (an address or a name) and port; port 0 picks any free
-    one. Connections wait in the backlog until they are accepted. Closed at the end of the body.
+    """Yields a socket that listens on this host (an address or a name) and port; port 0 picks any
+    free one. Connections wait in the backlog until they are accepted. The socket is closed at the
+    end of the `with` block.
 
     Raises StartError if the address cannot be bound. `what` is the thing to be served, such as
     "the API", and `setting` the prefix of the settings for host and port; both are for the

@@ -16,7 +16,7 @@ from goald.settings import Settings
 
 PORT = 8080
 GRACE_SECONDS = 5
-"""How long requests in progress may take once the server stops; later ones are cut off."""
+"""How long requests in progress may take after the server stops; later ones are cut off."""
 CLOSE_SECONDS = 2.0
 CONNECTIONS = 4_096
 """Concurrent connections; more are answered 503. Bounds memory (D8)."""
@@ -35,7 +35,7 @@ class ApiServer:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Return once requests are accepted. Raises StartError."""
+        """Return when requests are accepted. Raises StartError."""
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         started = asyncio.create_task(self._server.started_event.wait())
         await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -71,8 +71,8 @@ class ApiServer:
 def api_socket(
     settings: Settings, *, embedded: bool = False
 ) -> Iterator[tuple[socket.socket, str]]:
-    """The API's listen socket as the settings define it, and its URL. Raises StartError if the
-    address cannot be bound."""
+    """Yields the API's listen socket as the settings define it, and its URL. Raises StartError if
+    the address cannot be bound."""
     port = settings.api_port
     if port is None:
         port = 0 if embedded else PORT

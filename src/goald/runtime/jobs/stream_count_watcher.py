@@ -25,8 +25,8 @@ class StreamCounts(Protocol):
 
 
 class StreamCountWatcher:
-    """Ends the daemon when `goald streams set` has changed the number, so that it is restarted
-    with the new number. Until then it reads its streams in order."""
+    """Ends the daemon when `goald streams set` has changed the number of event streams, so that
+    it restarts with the new number. Until then the daemon reads its streams in order."""
 
     def __init__(self, counts: StreamCounts, running: int, clock: Clock) -> None:
         """`running`: the number of streams that this daemon reads."""
@@ -38,7 +38,8 @@ class StreamCountWatcher:
         """Check every second until cancelled. Raises StreamCountMismatch if the number has
         changed. Stores the number again if it is missing because Redis lost data."""
         while True:
-            with contextlib.suppress(ServiceUnavailable):  # the readings watcher reports it
+            # ReadingsWatcher reports the outage to the console.
+            with contextlib.suppress(ServiceUnavailable):
                 await self.check()
             await self._clock.sleep(EVERY_SECONDS)
 

@@ -147,7 +147,7 @@ class ConsumerProcess:
             await close_all(self._outbound, self._heartbeat, self._leases)
 
     def stop(self) -> None:
-        """Stop reading, and make `run` return once everything in flight is finished."""
+        """Stop reading, and make `run` return when everything in flight is finished."""
         self._stopping = True
         for flow in self._flows:
             flow.stop()

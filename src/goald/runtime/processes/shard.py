@@ -158,7 +158,7 @@ class ShardProcess:
             await close_all(self._outbound, self._control, self._heartbeat, self._store)
 
     def stop(self) -> None:
-        """Make `run` return. To be called once no consumer dispatches to this shard."""
+        """Make `run` return. Call it when no consumer dispatches to this shard any more."""
         self._stop.set()
 
     async def _acquire(self) -> SlotLease:

@@ -30,9 +30,9 @@ class StartupSequence:
         return self._not_ready_reason
 
     async def run(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
-        """The result of the call, once it succeeds. The call must be repeatable. Raises errors
-        that are not retryable immediately. `operation`: a short phrase such as "loading
-        enrollments"."""
+        """Call until the call succeeds, and return its result. The call must be
+        repeatable. Raises errors that are not retryable immediately. `operation`: a short phrase
+        such as "loading enrollments"."""
         self._not_ready_reason = operation
         for pause in pauses():
             try:

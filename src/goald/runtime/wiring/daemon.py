@@ -147,8 +147,8 @@ def leader_election(endpoints: Endpoints) -> LeaderElection:
 
 @asynccontextmanager
 async def explainer(postgres_dsn: str, clock_skew: float) -> AsyncIterator[Explain]:
-    """The dry run of one event, as the role goald_api; usable within the body. `clock_skew`: in
-    seconds, as the shards have it (GOALD_CLOCK_SKEW)."""
+    """Yields the service that evaluates one event as a dry run, with the role goald_api.
+    `clock_skew`: the GOALD_CLOCK_SKEW of the shards, in seconds."""
     pool = TenantPool(postgres_dsn, 1)
     try:
         yield Explain(PostgresContacts(pool), system_clock(), clock_skew_us=round(clock_skew * 1e6))

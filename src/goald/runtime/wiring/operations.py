@@ -27,7 +27,7 @@ REPLAY_PATIENCE_S = 30.0
 
 @asynccontextmanager
 async def dead_letters(redis_url: str) -> AsyncIterator["DeadLetterService"]:
-    """The dead letters in this Redis."""
+    """Yields the service that lists, replays and purges the dead letters in this Redis."""
     from goald.adapters.redis.dead_letters.store import RedisDeadLetterStore
     from goald.operations.dead_letters import DeadLetterService
 
@@ -37,7 +37,7 @@ async def dead_letters(redis_url: str) -> AsyncIterator["DeadLetterService"]:
 
 @asynccontextmanager
 async def stream_count(redis_url: str) -> AsyncIterator["StreamCount"]:
-    """The number of event streams in this Redis."""
+    """Yields the service that reads and changes the number of event streams in this Redis."""
     from goald.operations.stream_count import StreamCount
 
     async with _client(redis_url) as client:
@@ -46,7 +46,7 @@ async def stream_count(redis_url: str) -> AsyncIterator["StreamCount"]:
 
 @asynccontextmanager
 async def event_sender(redis_url: str, event: Mapping[str, Any]) -> AsyncIterator["EventSender"]:
-    """Sends this event and finds its effect."""
+    """Yields the service that sends this event and finds its effect."""
     from goald.client import Publisher
     from goald.client.tail import StreamCursor
     from goald.operations.effect import EventEffect
@@ -71,7 +71,8 @@ async def replay(
     on_bad_line: Callable[["BadLine"], None],
     on_progress: Callable[[int, int], None],
 ) -> AsyncIterator["Replay"]:
-    """A replay into this Redis; see `goald.operations.replay.replay.Replay`."""
+    """Yields a replay that sends the events of a file to this Redis; see
+    `goald.operations.replay.replay.Replay`."""
     from goald.client import Publisher
     from goald.operations.replay.replay import Replay
 
@@ -89,7 +90,7 @@ async def replay(
 async def follow(
     redis_url: str, stream: str, *, from_start: bool
 ) -> AsyncGenerator["TailedEntry", None]:
-    """The entries of a stream, as they arrive; see `goald.client.tail`."""
+    """Yields the entries of a stream as they arrive; see `goald.client.tail`."""
     from goald.client import tail
 
     async with aclosing(tail(redis_url, stream, from_start=from_start)) as entries:
@@ -98,7 +99,7 @@ async def follow(
 
 
 async def status(redis_url: str) -> "Status":
-    """The state of the goald that uses this Redis. Raises ServiceUnavailable."""
+    """Return the state of the goald that uses this Redis. Raises ServiceUnavailable."""
     from goald.adapters.redis.process_registry import RedisProcessRegistry
     from goald.operations.status import read_status
     from goald.runtime.heartbeat.readiness import not_ready_reasons
@@ -116,7 +117,8 @@ async def status(redis_url: str) -> "Status":
 
 
 def audit_log(postgres_dsn: str) -> Iterator["LogChunk"]:
-    """The whole audit log for its verification. Blocks while it is read."""
+    """Return an iterator over the whole audit log, for its verification. Each step blocks on
+    Postgres."""
     from goald.adapters.postgres.records.audit_verification import read_chunks
 
     return read_chunks(postgres_dsn)

@@ -1,4 +1,4 @@
-"""How much a tenant may ask for in a second."""
+"""The quotas of a tenant per second."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +25,8 @@ async def quotas(
     clock: Clock | None = None,
     patience: float = DEADLINE_S,
 ) -> AsyncIterator[RedisQuotas]:
-    """Of a Redis that is waited for however busy the machine is, unless `patience` is less."""
+    """Yields quotas that wait `patience` seconds for Redis, by default long enough for a busy
+    machine."""
     created = RedisQuotas(
         url, clock or SystemClock(), requests=requests, events=events, patience=patience
     )

@@ -1,4 +1,5 @@
-"""Webhooks: secrets that are shown once, and events that are signed with them."""
+"""Webhooks: secrets that are shown only when they are created, and events that are
+signed with them."""
 
 import json
 import time

@@ -88,7 +88,8 @@ def test_refused_request_releases_the_key(client: httpx.Client, redis_url: str) 
 def test_request_with_a_key_times_out_like_one_without(
     make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten seconds for each of its calls, where a request without a key is refused after two."""
+    """A request with a key must not wait ten seconds for each of its calls to Redis; a request
+    without a key is refused after two."""
     monkeypatch.setattr(connect, "_TIMEOUT_S", 10 * DEADLINE_S)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         api = make_api(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}")

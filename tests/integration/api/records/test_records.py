@@ -89,7 +89,7 @@ def test_achievement_has_all_fields(client: httpx.Client, records: Records) -> N
 def test_pages_contain_every_row_once_while_rows_are_added(
     client: httpx.Client, records: Records, kind: str, apart: int
 ) -> None:
-    """Also where all of it is of one time (`apart` microseconds of 0)."""
+    """Also if all rows have the same time (`apart` is 0; in microseconds)."""
     write = records.enroll if kind == "enrollments" else records.achieve
     for number in range(23):
         write(f"e-{number:02}", BEGAN + number * apart)

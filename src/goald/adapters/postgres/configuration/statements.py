@@ -109,7 +109,7 @@ DELETE_ENTITY = """
 DELETE FROM goald.catalog_entities WHERE tenant_id = $1 AND kind = $2 AND entity_id = $3
 """
 
-# Messages about a change -----------------------------------------------------------------------
+# Outbox messages of a configuration change ------------------------------------------------------
 
 ADD_NOTICES = """
 INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)

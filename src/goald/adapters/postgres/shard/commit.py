@@ -1,7 +1,7 @@
 """Writes a change within one transaction, with one statement over arrays for each kind of row.
 
-An effect that did not take effect is a repeat, a conflict with an enrollment of another contact or
-workflow (E5), or a sign that memory is stale.
+An effect that neither inserts nor updates its enrollment is a repeat, a conflict with an enrollment
+of another contact or workflow (E5), or a sign that memory is stale.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,8 @@ short would be retried endlessly."""
 
 
 class _Effects:
-    """The columns of a change's effects as the statements take them, and which took effect.
+    """The columns of a change's effects, in the types that the statements expect, and which effects
+    have changed a row.
 
     `met_goals` holds Postgres array literals. `last_achieved` and `met_types` come from the
     achievements of each effect (E6, E9).

@@ -55,7 +55,8 @@ UPDATE goald.outbox
 SET published_at = now(), payload = CASE WHEN redact_when_published THEN '' ELSE payload END
 WHERE number = ANY ($1::int8[]) AND (published_at IS NULL) IS TRUE
 """
-"""Marks a row once, and redacts it if its contact was deleted since."""
+"""Marks a row unless it is marked already, and redacts its payload if its contact was deleted
+meanwhile."""
 
 DUE_EXITS = f"""
 SELECT o.number, o.stream, o.payload,

@@ -180,7 +180,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text
     AS n (tenant_id, workflow_id, enrollment_id, contact_id, slot, id, goal_id, goal_type,
           achieved_at, trigger_event, metadata)
 """
-"""Unique for its enrollment and goal, because it is written only if its effect took effect."""
+"""Unique per enrollment and goal, because an achievement is written only if its effect has inserted
+or updated the enrollment."""
 
 INSERT_OUTBOX = """
 INSERT INTO goald.outbox

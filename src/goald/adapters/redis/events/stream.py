@@ -52,7 +52,7 @@ class RedisEventStream:
         self._position = b"0-0"
         """The acknowledged position."""
         self._requested_position = b"0-0"
-        """The acknowledged position once the last requested acknowledgement has taken effect."""
+        """The acknowledged position after the last requested acknowledgement."""
 
     @property
     def name(self) -> str:
