@@ -1,19 +1,10 @@
-"""The settings: `GOALD_*` variables and `goald.toml`, read once at the edge into frozen classes,
-one for each concern, that constructors receive.
+"""Every setting with its type, its default and its description."""
 
-A variable takes precedence over the file. A wrong or unknown setting raises SettingsError, which
-names it, before anything is started.
-"""
-
-import difflib
 import os
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,71 +14,19 @@ from pydantic_settings import (
 
 from goald.domain.errors import SettingsError
 from goald.domain.slots import SLOTS
+from goald.settings.concerns import (
+    ApiSettings,
+    DispatchSettings,
+    PostgresSettings,
+    ReadSettings,
+    RedisSettings,
+    TokenSettings,
+)
 
 FILE = "goald.toml"
 PREFIX = "GOALD_"
-NOT_SETTINGS = {"GOALD_CONFIG", "GOALD_TEST_DATA"}
-"""Variables with the prefix that are not settings: the path of the file, and the data of the
-tests."""
 
 Url = Annotated[str, Field(min_length=1)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RedisSettings(_Frozen):
-    """The Redis or Valkey server with the streams."""
-
-    url: str
-
-
-class PostgresSettings(_Frozen):
-    """The Postgres database with the tables: one login for each role, or one for all roles."""
-
-    dsn: str
-    owner_dsn: str
-    api_dsn: str
-
-
-class ReadSettings(_Frozen):
-    """Limits of one read, and of the unacknowledged data of a consumer."""
-
-    entries: int
-    bytes: int
-    in_flight_bytes: int
-    pause: float
-    """Seconds between two reads of a stream that is not behind, so that one read returns several
-    entries."""
-
-
-class DispatchSettings(_Frozen):
-    """How a consumer dispatches to a shard: bytes of one call, and calls in flight."""
-
-    bytes: int
-    calls_in_flight: int
-
-
-class TokenSettings(_Frozen):
-    """How bearer tokens are verified: with a secret for HS256, otherwise with published keys."""
-
-    algorithm: str
-    issuer: str
-    audience: str
-    secret: SecretStr | None = None
-    jwks_url: str | None = None
-
-
-class ApiSettings(_Frozen):
-    """The settings of the API. `tokens` is None if the settings do not say how to check them."""
-
-    tokens: TokenSettings | None
-    catalog: Literal["strict", "known", "off"]
-    quota_requests: int
-    quota_events: int
-    webhook_window: float
-    connections: int
 
 
 class Settings(BaseSettings):
@@ -316,81 +255,3 @@ class Settings(BaseSettings):
                 "which starts its own Redis and Postgres."
             )
         return value
-
-
-def load_settings(**given: Any) -> Settings:
-    """Read the settings. `given` holds a command's options, None for absent ones; they take
-    precedence.
-
-    Raises SettingsError, naming every setting that is wrong or unknown. Reads the environment
-    and at most one file; no other I/O.
-    """
-    config = os.environ.get("GOALD_CONFIG")
-    if config is not None and not Path(config).is_file():
-        raise SettingsError(f"GOALD_CONFIG: there is no file {config}.")
-    in_file = _names_in_file(Path(config or FILE))
-    _refuse_unknown(os.environ, in_file, config or FILE)
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{_spelling(item, in_file, config or FILE)}: {_plain(item)}" for item in error.errors()
-        )
-        raise SettingsError(f"wrong settings: {faults}") from None
-
-
-def _names_in_file(path: Path) -> list[str]:
-    try:
-        return list(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"Cannot read {path}: {error}.") from None
-
-
-def _refuse_unknown(environment: Mapping[str, str], in_file: list[str], path: str) -> None:
-    variables = [PREFIX + name.upper() for name in Settings.model_fields]
-    known = {*variables, *NOT_SETTINGS}
-    faults = [
-        f"unknown setting {name}{_suggestion(name.upper(), variables)}"
-        for name in sorted(environment)
-        if name.upper().startswith(PREFIX) and name.upper() not in known
-    ]
-    names = list(Settings.model_fields)
-    faults += [
-        f"unknown setting {name} in {path}{_suggestion(name.lower(), names)}"
-        for name in in_file
-        if name not in Settings.model_fields
-    ]
-    if faults:
-        raise SettingsError("; ".join(faults))
-
-
-def _suggestion(name: str, known: list[str]) -> str:
-    bare = name.lower().removeprefix(PREFIX.lower())
-    similar = difflib.get_close_matches(
-        bare, [each.lower().removeprefix(PREFIX.lower()) for each in known], 1
-    )
-    if not similar:
-        return ""
-    prefix = PREFIX if known[0].startswith(PREFIX) else ""
-    return f": did you mean {prefix}{similar[0].upper() if prefix else similar[0]}?"
-
-
-def _spelling(fault: ErrorDetails, in_file: list[str], path: str) -> str:
-    """The setting as the user wrote it: a variable, or a name in the file."""
-    name = "_".join(str(key) for key in fault["loc"])
-    variable = PREFIX + name.upper()
-    is_variable = any(each.upper() == variable for each in os.environ)
-    return f"{name} in {path}" if name in in_file and not is_variable else variable
-
-
-def _plain(fault: ErrorDetails) -> str:
-    """Pydantic's message, reworded for the person who sets it."""
-    if fault["type"] == "too_short":
-        return f"must have at least {fault['ctx']['min_length']} characters"
-    if fault["type"] == "string_pattern_mismatch":
-        choices = fault["ctx"]["pattern"].strip("^$()").split("|")
-        return f"must be {', '.join(choices[:-1])} or {choices[-1]}"
-    text = fault["msg"].replace("Input should", "must").replace("String should", "must")
-    return text[:1].lower() + text[1:]
