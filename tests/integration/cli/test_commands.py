@@ -131,6 +131,15 @@ def test_apply_creates_the_configuration_and_a_second_apply_changes_nothing(
     assert "Nothing to do: acme matches the file." in run("apply", "w.yaml").out
 
 
+def test_apply_prints_an_amount_as_a_number(
+    run: Callable[..., Ran], streams: Any, tmp_path: Path
+) -> None:
+    """As the API does."""
+    (tmp_path / "w.yaml").write_text(FILE)
+    changes = run("apply", "w.yaml", "--dry-run", "--json").json["changes"]
+    assert changes[2]["after"]["criteria"] == {"min_amount": 100.0}
+
+
 def test_apply_shows_the_changes_and_deletes_only_with_prune(
     run: Callable[..., Ran], streams: Any, tmp_path: Path
 ) -> None:

@@ -102,6 +102,11 @@ def test_explain_reveals_nothing_to_another_tenant(explain: Callable[..., Ran]) 
     assert (explanation["reason"], explanation["enrollments"]) == ("other tenant's", [])
 
 
+def test_explain_accepts_a_byte_order_mark(explain: Callable[..., Ran]) -> None:
+    """Editors on Windows write one."""
+    assert explain("\ufeff" + json.dumps(payment()), "--json").json["matched"] is True
+
+
 def test_explain_reads_an_event_from_standard_input(
     explain: Callable[..., Ran], run: Callable[..., Ran]
 ) -> None:

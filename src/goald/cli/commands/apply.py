@@ -143,7 +143,7 @@ def _changed(change: "ConfigurationChange") -> str:
 
 
 def _fields(row: "Row | None") -> dict[str, Any]:
-    """A row as a JSON object. Amounts are decimal text."""
+    """A row as a JSON object, with amounts as decimals."""
     if row is None:
         return {}
     from goald.domain.configuration.workflows import GoalRow
@@ -154,13 +154,9 @@ def _fields(row: "Row | None") -> dict[str, Any]:
     if isinstance(row, GoalRow):
         since = row.effective_from
         fields["id"] = str(row.id)
-        fields["criteria"] = {name: _criterion(value) for name, value in row.criteria.items()}
+        fields["criteria"] = dict(row.criteria)
         fields["effective_from"] = None if since is None else rfc3339(since)
     return fields
-
-
-def _criterion(value: object) -> object:
-    return value if isinstance(value, str | bool) else str(value)
 
 
 def _as_json(

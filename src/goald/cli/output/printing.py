@@ -3,8 +3,10 @@ sequences or passwords."""
 
 import json
 import re
+import secrets
 import sys
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -13,6 +15,9 @@ from rich.text import Text
 
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s]*?):[^@\s]*@")
 _PASSWORD_IN_WORDS = re.compile(r"(password=)('[^']*'|[^\s&]+)", re.IGNORECASE)
+_DECIMAL_MARK = secrets.token_hex(16)
+"""Unpredictable, so that no text of a user is taken for a decimal."""
+_MARKED_DECIMAL = re.compile(f'"{_DECIMAL_MARK}([^"]*)"')
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters except tab and newline, and lone surrogates, which cannot be encoded."""
 
@@ -55,9 +60,12 @@ def printable(text: str) -> str:
 
 
 def print_json(value: Any, *, lines: bool = False) -> None:
-    """Print JSON on standard output, on one line if `lines`, else indented. Flushes, so that a
-    program at the other end of a pipe receives it immediately."""
-    text = json.dumps(value, ensure_ascii=False, indent=None if lines else 2)
+    """Print JSON on standard output, on one line if `lines`, else indented. Decimals are numbers
+    with all their digits. Flushes, so that a program at the other end of a pipe receives it
+    immediately."""
+    indent = None if lines else 2
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=_marked_decimal)
+    text = _MARKED_DECIMAL.sub(r"\1", text)
     # Only characters in strings remain: JSON itself escapes those below 0x20.
     text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.write(text + "\n")
@@ -72,12 +80,21 @@ def masked(address: str | None) -> str:
 
 
 def plain(value: object) -> str:
-    """A JSON value for a person: `{min_amount: 100.50}`. Decimals are text and lose nothing."""
+    """A JSON value for a person: `{min_amount: 100.50}`. Decimals keep all their digits."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {plain(each)}" for name, each in value.items()) + "}"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return "none" if value is None else str(value)
+
+
+def _marked_decimal(value: object) -> str:
+    """The json module cannot write a Decimal as a number, so `print_json` removes the quotes."""
+    if isinstance(value, Decimal):
+        return f"{_DECIMAL_MARK}{value:f}"
+    raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
 def _cell(value: object) -> str:
