@@ -1,4 +1,4 @@
-"""What programs read from `--json`."""
+"""JSON output of commands: programs read it."""
 
 from decimal import Decimal
 
