@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from goald.domain.webhooks import NotGranted
+
 LATENCY_BUCKETS = (
     0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.010, 0.012, 0.015, 0.020, 0.025, 0.035,
     0.050, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
@@ -256,6 +258,18 @@ class ApiMetrics:
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
+
+        self.webhook_events_refused = Counter(
+            "goald_webhook_events_refused",
+            "Events of signed requests whose type or source the webhook may not send, by the "
+            "attribute.",
+            ["attribute"],
+            registry=registry,
+        )
+
+    def count_not_granted(self, counts: Mapping[NotGranted, int]) -> None:
+        for attribute, number in counts.items():
+            self.webhook_events_refused.labels(attribute).inc(number)
 
     def count(self, route: str, method: str, status: int, seconds: float) -> None:
         self.requests.labels(route, method, str(status)).inc()

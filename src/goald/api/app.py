@@ -72,5 +72,6 @@ def create_app(dependencies: Dependencies) -> FastAPI:
     app.router.routes.extend(routes)
     docs.install(app, routes)
     error_handlers.install(app)
-    app.add_middleware(HttpMiddleware, metrics=ApiMetrics(dependencies.operations.registry))
+    app.state.metrics = ApiMetrics(dependencies.operations.registry)
+    app.add_middleware(HttpMiddleware, metrics=app.state.metrics)
     return app

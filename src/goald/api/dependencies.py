@@ -22,6 +22,7 @@ from goald.api.ports import (
 from goald.api.publishing import TenantPublisher
 from goald.api.signed_bodies import SignedBodyReader
 from goald.configuration.service import ConfigurationService
+from goald.metrics import ApiMetrics
 from goald.ports.clock import Clock
 from goald.settings import ApiSettings
 
@@ -87,3 +88,12 @@ async def dependencies_of(request: Request) -> Dependencies:
 
 Deps = Annotated[Dependencies, Depends(dependencies_of)]
 """The parameter type for a route that uses the dependencies."""
+
+
+async def _metrics_of(request: Request) -> ApiMetrics:
+    metrics: ApiMetrics = request.app.state.metrics
+    return metrics
+
+
+Metrics = Annotated[ApiMetrics, Depends(_metrics_of)]
+"""The parameter type for a route that counts something of its own."""

@@ -17,6 +17,7 @@ from goald.domain.records.enrollment import Enrollment
 from goald.domain.records.listeners import ListenerStatus
 from goald.domain.records.pages import Page, PageRequest
 from goald.domain.records.statistics import Statistics
+from goald.domain.webhooks import EventGrant, SigningSecret, WebhookEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Caller:
     tenant_id: str
     subject: str
     scopes: frozenset[str]
+    grant: EventGrant | None = None
+    """The events that the caller may send; None for a token, which may send all."""
 
 
 class TokenVerifier(Protocol):
@@ -36,15 +39,15 @@ class TokenVerifier(Protocol):
 class WebhookSecrets(Protocol):
     """The signing secrets of webhooks: one per tenant and provider."""
 
-    async def get(self, tenant: str, provider: str) -> bytes | None: ...
-    async def put(self, tenant: str, provider: str, secret: bytes, actor: str) -> bool:
-        """Store a secret. Return whether there was none before."""
+    async def get(self, tenant: str, provider: str) -> SigningSecret | None: ...
+    async def put(self, tenant: str, provider: str, secret: SigningSecret, actor: str) -> bool:
+        """Store a secret with its grant. Return whether there was none before."""
 
     async def delete(self, tenant: str, provider: str, actor: str) -> bool:
         """Delete a secret. Return whether there was one."""
 
-    async def list(self, tenant: str) -> Sequence[tuple[str, int]]:
-        """Return (provider, creation time), ordered by provider."""
+    async def list(self, tenant: str) -> Sequence[WebhookEntry]:
+        """Return the webhooks of a tenant, ordered by provider."""
 
 
 class Quotas(Protocol):

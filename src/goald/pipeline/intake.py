@@ -17,6 +17,8 @@ class AcceptedEvent:
 
     contact: str
     payload: bytes
+    index: int = 0
+    """The position in the request, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ def intake(body: bytes, tenant: str, now_us: int) -> Intake:
     others = set(found.of_other_tenants)
     return Intake(
         is_list=found.is_list,
-        accepted=[AcceptedEvent(contact, payload) for _, contact, payload in found.accepted],
+        accepted=[
+            AcceptedEvent(contact, payload, index) for index, contact, payload in found.accepted
+        ],
         refused=[
             RefusedEvent(index, event_id, reason, index in others)
             for index, event_id, reason in found.rejected

@@ -1,17 +1,22 @@
 """Webhook secrets: one for each tenant and provider."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.webhooks import EventGrant, SigningSecret, WebhookEntry
 
-FIND = "SELECT secret FROM goald.webhook_secrets WHERE tenant_id = $1 AND provider = $2"
+FIND = """
+SELECT secret, types, sources FROM goald.webhook_secrets WHERE tenant_id = $1 AND provider = $2
+"""
 """No row if the tenant has no secret for the provider."""
 
 SAVE = """
-INSERT INTO goald.webhook_secrets (tenant_id, provider, secret, created_by)
-VALUES ($1, $2, $3, $4)
+INSERT INTO goald.webhook_secrets (tenant_id, provider, secret, types, sources, created_by)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id, provider) DO UPDATE
-    SET secret = excluded.secret, created_at = now(), created_by = excluded.created_by
+    SET secret = excluded.secret, types = excluded.types, sources = excluded.sources,
+        created_at = now(), created_by = excluded.created_by
 RETURNING xmax = 0
 """
 """Replaces a previous secret, which becomes invalid at the commit. True if there was none."""
@@ -20,10 +25,10 @@ DELETE = "DELETE FROM goald.webhook_secrets WHERE tenant_id = $1 AND provider = 
 """True if there was one."""
 
 LIST = """
-SELECT provider, (extract(epoch FROM created_at) * 1000000)::bigint
+SELECT provider, (extract(epoch FROM created_at) * 1000000)::bigint AS created_at_us, types, sources
 FROM goald.webhook_secrets WHERE tenant_id = $1 ORDER BY provider
 """
-"""Providers and times, never secrets."""
+"""Never secrets."""
 
 
 class PostgresWebhookSecrets:
@@ -32,22 +37,34 @@ class PostgresWebhookSecrets:
     def __init__(self, pool: TenantPool) -> None:
         self._pool = pool
 
-    async def get(self, tenant: str, provider: str) -> bytes | None:
+    async def get(self, tenant: str, provider: str) -> SigningSecret | None:
         async with self._pool.tenant(tenant, readonly=True) as connection:
-            secret: bytes | None = await connection.fetchval(FIND, tenant, provider)
-        return secret
+            row = await connection.fetchrow(FIND, tenant, provider)
+        return None if row is None else SigningSecret(row["secret"], _grant(row))
 
-    async def put(self, tenant: str, provider: str, secret: bytes, actor: str) -> bool:
+    async def put(self, tenant: str, provider: str, secret: SigningSecret, actor: str) -> bool:
         """Store a secret. Returns whether there was none before."""
+        types = sorted(secret.grant.types)
+        sources = None if secret.grant.sources is None else sorted(secret.grant.sources)
         async with self._pool.tenant(tenant, actor) as connection:
-            return bool(await connection.fetchval(SAVE, tenant, provider, secret, actor))
+            created = await connection.fetchval(
+                SAVE, tenant, provider, secret.secret, types, sources, actor
+            )
+        return bool(created)
 
     async def delete(self, tenant: str, provider: str, actor: str) -> bool:
         """Delete a secret. Returns whether there was one."""
         async with self._pool.tenant(tenant, actor) as connection:
             return bool(await connection.fetchval(DELETE, tenant, provider))
 
-    async def list(self, tenant: str) -> Sequence[tuple[str, int]]:
-        """(provider, time of creation in microseconds), by provider."""
+    async def list(self, tenant: str) -> Sequence[WebhookEntry]:
+        """The webhooks of a tenant, ordered by provider."""
         async with self._pool.tenant(tenant, readonly=True) as connection:
-            return [tuple(row) for row in await connection.fetch(LIST, tenant)]
+            rows = await connection.fetch(LIST, tenant)
+        return [WebhookEntry(row["provider"], row["created_at_us"], _grant(row)) for row in rows]
+
+
+def _grant(row: Mapping[str, Any]) -> EventGrant:
+    return EventGrant(
+        tuple(row["types"]), None if row["sources"] is None else tuple(row["sources"])
+    )

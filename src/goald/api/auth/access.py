@@ -131,13 +131,13 @@ class ByTokenOrSignature(Access):
         window_s = dependencies.settings.webhook_window
         if is_name(tenant) and is_name(provider) and is_within_window(timestamp, now_s, window_s):
             async with dependencies.access.signed_bodies.body(request) as body:
-                secret = await dependencies.access.webhook_secrets.get(tenant, provider)
+                found = await dependencies.access.webhook_secrets.get(tenant, provider)
+                secret = _DUMMY_SECRET if found is None else found.secret
                 signatures = headers["webhook-signature"]
-                matches = is_signed(
-                    secret or _DUMMY_SECRET, message_id, timestamp, signatures, body
-                )
-            if matches and secret is not None:
-                return Caller(tenant, f"webhook:{provider}", frozenset({self.scope}))
+                matches = is_signed(secret, message_id, timestamp, signatures, body)
+            if matches and found is not None:
+                scopes = frozenset({self.scope})
+                return Caller(tenant, f"webhook:{provider}", scopes, found.grant)
         raise Unauthorized(
             "The webhook does not exist, its signature is wrong, or it was signed too long ago",
             headers={"WWW-Authenticate": _CHALLENGE},

@@ -1,23 +1,75 @@
-"""Requests and responses for the secrets of webhooks."""
+"""Requests and responses for webhooks: secrets, and what a provider may send."""
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+)
 
 from goald.api.auth import signatures
 from goald.api.models.requests import Body
+from goald.domain.configuration.criteria import require_printable
+from goald.domain.event_types import nearest_type
+from goald.domain.webhooks import DEFAULT_TYPES, MAX_SOURCES, MAX_TYPES, EventGrant
 
 _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 -- the specification's own example
 
 
-class SecretRequest(Body):
-    """The secret to set."""
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=1024), AfterValidator(require_printable)
+]
+_TYPES_EXAMPLE: list[JsonValue] = ["payment.completed"]
+_SOURCES_EXAMPLE: list[JsonValue] = ["/shop"]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+class WebhookRequest(Body):
+    """The secret to set, and the events that the provider may send."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"types": _TYPES_EXAMPLE, "sources": _SOURCES_EXAMPLE}]}
+    )
 
     secret: str | None = Field(
         None,
         max_length=100,
         description="`whsec_` and the base64 of 24 to 64 bytes. Default: a new random secret.",
     )
+
+    types: list[Name] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_TYPES,
+        description="The event types that the provider may send. Default: the five types that "
+        f"goals listen to, {', '.join(DEFAULT_TYPES)}.",
+    )
+    sources: list[Name] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_SOURCES,
+        description="The values of `source` that the provider may send. Default: any.",
+    )
+
+    @property
+    def grant(self) -> EventGrant:
+        return EventGrant(
+            DEFAULT_TYPES if self.types is None else frozenset(self.types),
+            None if self.sources is None else frozenset(self.sources),
+        )
+
+    @field_validator("types")
+    @classmethod
+    def _refuse_misspelt(cls, value: list[str] | None) -> list[str] | None:
+        for event_type in value or ():
+            nearest = nearest_type(event_type)
+            if nearest is not None:
+                raise ValueError(f"{event_type!a} has no effect. Did you mean {nearest}?")
+        return value
 
     @field_validator("secret")
     @classmethod
@@ -27,15 +79,30 @@ class SecretRequest(Body):
         return value
 
 
+_TYPES = Field(description="The event types that the provider may send.")
+_SOURCES = Field(description="The values of `source` that it may send; null is any.")
+
+
 class WebhookSecret(BaseModel):
     """A webhook with its secret. The secret is returned only in this response."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"provider": "stripe", "secret": _SECRET}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "provider": "stripe",
+                    "secret": _SECRET,
+                    "types": _TYPES_EXAMPLE,
+                    "sources": _SOURCES_EXAMPLE,
+                }
+            ]
+        }
     )
 
     provider: str
     secret: str
+    types: list[str] = _TYPES
+    sources: list[str] | None = _SOURCES
 
 
 class Webhook(BaseModel):
@@ -45,6 +112,8 @@ class Webhook(BaseModel):
     created_at: str = Field(
         description="When the secret was set.", json_schema_extra={"format": "date-time"}
     )
+    types: list[str] = _TYPES
+    sources: list[str] | None = _SOURCES
 
 
 class Webhooks(BaseModel):
@@ -53,7 +122,16 @@ class Webhooks(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"items": [{"provider": "stripe", "created_at": "2026-01-31T09:00:00.000000Z"}]}
+                {
+                    "items": [
+                        {
+                            "provider": "stripe",
+                            "created_at": "2026-01-31T09:00:00.000000Z",
+                            "types": _TYPES_EXAMPLE,
+                            "sources": None,
+                        }
+                    ]
+                }
             ]
         }
     )

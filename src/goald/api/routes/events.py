@@ -3,7 +3,8 @@
 from fastapi import Response
 
 from goald.api.auth.access import EventWriter, Reads
-from goald.api.dependencies import Deps
+from goald.api.auth.event_permissions import permitted
+from goald.api.dependencies import Deps, Metrics
 from goald.api.http.bodies import StrictRequest
 from goald.api.http.events_body import (
     BATCH,
@@ -46,7 +47,11 @@ router = Router()
     ),
 )
 async def send_events(
-    request: StrictRequest, deps: Deps, caller: EventWriter, idempotent: Idempotent
+    request: StrictRequest,
+    deps: Deps,
+    metrics: Metrics,
+    caller: EventWriter,
+    idempotent: Idempotent,
 ) -> Response:
     """Accepts the valid events and returns a reason for each refused one. After a 202, the
     accepted events are on the streams, in the order of the list. Events of a type without effect
@@ -57,11 +62,15 @@ async def send_events(
     accepted: send the same request again, which changes nothing twice, because `id` and `source`
     identify an event.
 
-    The tenant is the caller's: `tenantid` may be absent, and another tenant is refused.
+    The tenant is the caller's: `tenantid` may be absent, and another tenant is refused. Of a
+    signed request, events of other types or sources than those of the webhook are refused.
     """
 
     async def send() -> EventsAccepted:
-        found = await read_events(request, caller.tenant_id, deps.clock.now_us())
+        found, not_granted = permitted(
+            await read_events(request, caller.tenant_id, deps.clock.now_us()), caller
+        )
+        metrics.count_not_granted(not_granted)
         if not found.accepted:
             raise _nothing_accepted(found)
         await deps.access.quotas.events(caller.tenant_id, units(found.accepted))

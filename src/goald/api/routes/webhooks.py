@@ -9,9 +9,10 @@ from goald.api.auth.access import Edits
 from goald.api.dependencies import Deps
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
-from goald.api.models.webhooks import SecretRequest, Webhook, Webhooks, WebhookSecret
+from goald.api.models.webhooks import Webhook, WebhookRequest, Webhooks, WebhookSecret
 from goald.api.problems import NotFoundProblem, responses
 from goald.domain.times import rfc3339
+from goald.domain.webhooks import SigningSecret
 
 router = Router()
 _SECRET_BYTES = 32
@@ -20,7 +21,7 @@ _SECRET_BYTES = 32
 @router.put(
     "/api/v1/webhooks/{provider}",
     operation_id="put_webhook",
-    summary="Set a provider's secret",
+    summary="Set a provider's secret, and what it may send",
     tags=["webhooks"],
     status_code=201,
     response_description="Created",
@@ -31,28 +32,47 @@ async def put_webhook(
     caller: Edits,
     deps: Deps,
     response: Response,
-    body: SecretRequest | None = None,
+    body: WebhookRequest | None = None,
 ) -> WebhookSecret:
-    """Sets the secret that the provider signs with, or generates one if the body has none. The
-    secret is returned in this response only. A previous secret becomes invalid."""
-    given = body.secret if body is not None else None
+    """Sets the secret that the provider signs with, or generates one if the body has none, and the
+    event types and sources that the provider may send. Replaces a previous webhook: its secret
+    becomes invalid. The secret is returned in this response only."""
+    body = body or WebhookRequest()
     # From the operating system, not from the injected randomness: it must be unpredictable.
-    secret = signatures.parse_secret(given) if given else secrets.token_bytes(_SECRET_BYTES)
+    secret = (
+        secrets.token_bytes(_SECRET_BYTES)
+        if body.secret is None
+        else signatures.parse_secret(body.secret)
+    )
     created = await deps.access.webhook_secrets.put(
-        caller.tenant_id, provider, secret, caller.subject
+        caller.tenant_id, provider, SigningSecret(secret, body.grant), caller.subject
     )
     response.status_code = 201 if created else 200
-    return WebhookSecret(provider=provider, secret=signatures.format_secret(secret))
+    return WebhookSecret(
+        provider=provider,
+        secret=signatures.format_secret(secret),
+        types=sorted(body.grant.types),
+        sources=None if body.grant.sources is None else sorted(body.grant.sources),
+    )
 
 
 @router.get(
     "/api/v1/webhooks", operation_id="list_webhooks", summary="List webhooks", tags=["webhooks"]
 )
 async def list_webhooks(caller: Edits, deps: Deps) -> Webhooks:
-    """Lists the providers that may send signed webhooks to goald. Secrets are not returned."""
+    """Lists the providers that may send signed webhooks to goald, and what they may send. Secrets
+    are not returned."""
     rows = await deps.access.webhook_secrets.list(caller.tenant_id)
     return Webhooks(
-        items=[Webhook(provider=name, created_at=rfc3339(time_us)) for name, time_us in rows]
+        items=[
+            Webhook(
+                provider=row.provider,
+                created_at=rfc3339(row.created_at_us),
+                types=list(row.grant.types),
+                sources=None if row.grant.sources is None else list(row.grant.sources),
+            )
+            for row in rows
+        ]
     )
 
 

@@ -32,7 +32,7 @@ _AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def _printable(text: str) -> str:
+def require_printable(text: str) -> str:
     if _CONTROL.search(text):
         raise PydanticCustomError("control_characters", "must not contain control characters")
     return text
@@ -70,10 +70,14 @@ def _normalized(value: Any) -> Any:
 
 
 Text = Annotated[
-    str, StringConstraints(min_length=1, max_length=255, strict=True), AfterValidator(_printable)
+    str,
+    StringConstraints(min_length=1, max_length=255, strict=True),
+    AfterValidator(require_printable),
 ]
 Id = Annotated[
-    str, StringConstraints(min_length=1, max_length=128, strict=True), AfterValidator(_printable)
+    str,
+    StringConstraints(min_length=1, max_length=128, strict=True),
+    AfterValidator(require_printable),
 ]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 Flag = Annotated[bool, BeforeValidator(_true)]

@@ -6,10 +6,15 @@ import time
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+import redis
 from tests.support.api.client import Api
+from tests.support.services.servers import Database
 
 from goald.api.auth.signatures import parse_secret, sign
+from goald.domain.event_types import KNOWN_WITHOUT_EFFECT, PROCESSED_TYPES
+from goald.domain.webhooks import DEFAULT_TYPES
 
 PATH = "/api/v1/webhooks"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -61,7 +66,7 @@ def test_secret_is_generated_and_returned_once(api: Api) -> None:
     assert len(parse_secret(created.json()["secret"])) == 32
     listed = client.get(PATH)
     assert [item["provider"] for item in listed.json()["items"]] == ["stripe"]
-    assert set(listed.json()["items"][0]) == {"provider", "created_at"}
+    assert set(listed.json()["items"][0]) == {"provider", "created_at", "types", "sources"}
     assert created.json()["secret"] not in listed.text
 
 
@@ -208,3 +213,146 @@ def test_audit_log_has_the_actor_but_not_the_secret(api: Api) -> None:
     assert len(entries) == 2
     assert secret not in json.dumps(entries)
     assert parse_secret(secret).hex() not in json.dumps(entries)
+
+
+def published(redis_url: str) -> list[dict[str, Any]]:
+    with redis.Redis.from_url(redis_url) as client:
+        return [
+            json.loads(fields[b"event"])
+            for stream in client.scan_iter("goald:events:*")
+            for _, fields in client.xrange(stream)
+        ]
+
+
+def refused_by_attribute(api: Api) -> dict[str, float]:
+    lines = api.anonymous().get("/metrics").text.splitlines()
+    name = 'goald_webhook_events_refused_total{attribute="'
+    found = [line.removeprefix(name).split('"} ') for line in lines if line.startswith(name)]
+    return {attribute: float(value) for attribute, value in found}
+
+
+def test_webhook_sends_the_types_of_goals_from_any_source_by_default(
+    api: Api, redis_url: str
+) -> None:
+    created = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()
+
+    assert (created["types"], created["sources"]) == (list(DEFAULT_TYPES), None)
+    for number, event_type in enumerate(DEFAULT_TYPES):
+        body = event(type=event_type, source=f"/source-{number}")
+        assert send(api, body, signed(created["secret"], body)).status_code == 202
+    assert sorted(each["type"] for each in published(redis_url)) == list(DEFAULT_TYPES)
+
+
+def test_events_of_any_other_type_are_refused_and_not_published(api: Api, redis_url: str) -> None:
+    secret = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()["secret"]
+    others = sorted((PROCESSED_TYPES | KNOWN_WITHOUT_EFFECT) - set(DEFAULT_TYPES))
+    data = {"contact_id": "ann", "workflow_id": "w-1", "enrollment_id": "e-1",
+            "reason": "exited", "cancelled_actions": 3}  # fmt: skip
+    assert {"contact.deleted", "workflow.enrollment.ended", "workflow.exit.acknowledged"} <= set(
+        others
+    )
+    for event_type in others:
+        body = event(type=event_type, data=data)
+
+        answer = send(api, body, signed(secret, body))
+
+        assert answer.status_code == 400
+        assert answer.json()["detail"] == f"type: this webhook may not send '{event_type}'"
+    assert published(redis_url) == []
+    assert refused_by_attribute(api) == {"type": len(others)}
+
+
+def test_events_are_refused_individually(api: Api, redis_url: str) -> None:
+    grant = {"types": ["payment.completed", "contact.deleted"], "sources": ["/shop"]}
+    client = api.client("acme", "workflows:edit")
+    secret = client.put(f"{PATH}/stripe", json=grant).json()["secret"]
+    rows = [
+        ("payment.completed", "/shop"),
+        ("payment.completed", "/Shop"),
+        ("form.submitted", "/shop"),
+        ("contact.deleted", "/shop"),
+    ]
+    body = json.dumps(
+        [
+            json.loads(event(id=f"evt-{number}", type=event_type, source=source))
+            for number, (event_type, source) in enumerate(rows)
+        ]
+    ).encode()
+
+    answer = send(api, body, signed(secret, body)).json()
+
+    assert answer["accepted"] == 2
+    assert [(row["index"], row["id"], row["reason"]) for row in answer["refused"]] == [
+        (1, "evt-1", "source: this webhook may not send '/Shop'"),
+        (2, "evt-2", "type: this webhook may not send 'form.submitted'"),
+    ]
+    assert sorted(each["id"] for each in published(redis_url)) == ["evt-0", "evt-3"]
+    assert refused_by_attribute(api) == {"type": 1, "source": 1}
+
+
+def test_list_shows_what_each_provider_may_send(api: Api) -> None:
+    client = api.client("acme", "workflows:edit")
+    grant = {"types": ["form.submitted", "contact.tag.added"], "sources": ["/b", "/a"]}
+    created = client.put(f"{PATH}/forms", json=grant).json()
+    expected = {"types": ["contact.tag.added", "form.submitted"], "sources": ["/a", "/b"]}
+
+    assert {name: created[name] for name in expected} == expected
+    (item,) = client.get(PATH).json()["items"]
+    assert {name: item[name] for name in expected} == expected
+
+    client.put(f"{PATH}/forms")
+    (item,) = client.get(PATH).json()["items"]
+    assert (item["types"], item["sources"]) == (list(DEFAULT_TYPES), None)
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        {"types": []},
+        {"sources": []},
+        {"types": [""]},
+        {"types": "payment.completed"},
+        {"types": ["x"] * 65},
+        {"sources": ["/s"] * 65},
+        {"sources": ["a\x00b"]},
+        {"sources": ["\ud800"]},
+        {"sources": ["x" * 1025]},
+        {"sources": [1]},
+    ],
+)
+def test_invalid_grants_are_refused(api: Api, grant: dict[str, Any]) -> None:
+    client = api.client("acme", "workflows:edit")
+
+    headers = {"content-type": "application/json"}
+    answer = client.put(f"{PATH}/stripe", content=json.dumps(grant), headers=headers)
+
+    assert answer.status_code == 400
+    assert client.get(PATH).json() == {"items": []}
+
+
+def test_misspelt_type_is_refused_with_a_suggestion(api: Api) -> None:
+    client = api.client("acme", "workflows:edit")
+
+    answer = client.put(f"{PATH}/stripe", json={"types": ["payment.complete"]})
+
+    assert answer.status_code == 400
+    assert "Did you mean payment.completed?" in answer.json()["detail"]
+
+
+def test_webhook_of_the_previous_release_has_the_default_grant(
+    api: Api, database: Database
+) -> None:
+    with psycopg.connect(database.dsn) as connection:
+        connection.execute("SET ROLE goald_api")
+        connection.execute("SELECT set_config('goald.tenant', 'acme', true)")
+        connection.execute(
+            "INSERT INTO goald.webhook_secrets (tenant_id, provider, secret)"
+            " VALUES ('acme', 'stripe', %s)",
+            (parse_secret(SECRET),),
+        )
+    deleted = event(type="contact.deleted")
+
+    assert send(api, event(), signed(SECRET, event())).status_code == 202
+    assert send(api, deleted, signed(SECRET, deleted)).status_code == 400
+    (item,) = api.client("acme", "workflows:edit").get(PATH).json()["items"]
+    assert (item["types"], item["sources"]) == (list(DEFAULT_TYPES), None)

@@ -1,0 +1,88 @@
+"""A webhook sends events of its types and sources only, whatever a signed request contains."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goald.api.auth.event_permissions import permitted
+from goald.api.ports import Caller
+from goald.domain.event_types import KNOWN_WITHOUT_EFFECT, PROCESSED_TYPES
+from goald.domain.webhooks import DEFAULT_TYPES, EventGrant
+from goald.pipeline.intake import intake
+
+NOW_US = 1_770_000_000_000_000
+TYPES = [
+    *sorted(PROCESSED_TYPES | KNOWN_WITHOUT_EFFECT),
+    *("invoice.created", "Payment.completed", "payment.completed ", "contact.deleted\u0301"),
+]
+SOURCES = ["/shop", "/Shop", "/shop/", "shop", "*", "/caf\u00e9", "/cafe\u0301"]
+
+types = st.sampled_from(TYPES) | st.text(min_size=1, max_size=20)
+sources = st.sampled_from(SOURCES) | st.text(min_size=1, max_size=20)
+grants = st.builds(
+    EventGrant,
+    st.just(DEFAULT_TYPES) | st.frozensets(st.sampled_from(TYPES), min_size=1),
+    st.none() | st.frozensets(st.sampled_from(SOURCES), min_size=1),
+)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "id": draw(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)),
+        "source": draw(sources),
+        "type": draw(types),
+        "time": "2026-01-31T09:00:00Z",
+        # Attributes of other places never count.
+        "subject": draw(types),
+        "data": {
+            "contact_id": "ann",
+            "workflow_id": "w-1",
+            "enrollment_id": "e-1",
+            "type": draw(types),
+            "source": draw(sources),
+        },
+    }
+
+
+def _encode(event: dict[str, Any], *, ascii_only: bool, reverse: bool) -> str:
+    items = list(event.items())
+    return json.dumps(dict(reversed(items) if reverse else items), ensure_ascii=ascii_only)
+
+
+@given(grants, st.lists(events(), min_size=1, max_size=5), st.booleans(), st.booleans())
+def test_only_granted_types_and_sources_are_accepted(
+    grant: EventGrant, sent: list[dict[str, Any]], ascii_only: bool, reverse: bool
+) -> None:
+    encoded = (_encode(each, ascii_only=ascii_only, reverse=reverse) for each in sent)
+    found = intake(f"[{','.join(encoded)}]".encode(), "acme", NOW_US)
+    caller = Caller("acme", "webhook:shop", frozenset({"events:write"}), grant)
+
+    result, counts = permitted(found, caller)
+
+    accepted = [json.loads(event.payload) for event in result.accepted]
+    assert all(event["type"] in grant.types for event in accepted)
+    assert grant.sources is None or all(event["source"] in grant.sources for event in accepted)
+    assert sorted(
+        [*(event.index for event in result.accepted), *(event.index for event in result.refused)]
+    ) == list(range(len(sent)))
+    assert counts.total() == len(found.accepted) - len(result.accepted)
+    # Nothing that is granted is refused.
+    assert {event.index for event in found.accepted} - {e.index for e in result.accepted} == {
+        event.index
+        for event in found.accepted
+        if sent[event.index]["type"] not in grant.types
+        or (grant.sources is not None and sent[event.index]["source"] not in grant.sources)
+    }
+
+
+@given(st.lists(events(), min_size=1, max_size=3))
+def test_token_is_not_restricted(sent: list[dict[str, Any]]) -> None:
+    found = intake(json.dumps(sent).encode(), "acme", NOW_US)
+
+    result, counts = permitted(found, Caller("acme", "editor", frozenset({"events:write"})))
+
+    assert result == found
+    assert not counts
