@@ -5,8 +5,8 @@
 3. **evaluate** waiting batches as one group against the goals and enrollments in memory
    (`ShardFlow`, in a shard); the result is a proposal, divided into slices
 4. **commit** a slice to Postgres, with an outbox row for each message; **apply** it to memory
-5. **publish** the outbox rows of the slice: exits and notices
-6. **acknowledge** the batch, when all of that is done (`StreamFlow`): the only change of the stream
+5. **publish** the outbox rows of the slice to `goald:exits` and `goald:notices`
+6. **acknowledge** the batch, when all of that is done for it and for earlier ones (`StreamFlow`)
 
 Dispatch calls `ShardFlow.process`, in the same process or over Ray; it returns after step 5. An
 event that is evaluated twice has one effect, so after a failure goald repeats what is not done:
@@ -14,7 +14,7 @@ event that is evaluated twice has one effect, so after a failure goald repeats w
 - Redis or Postgres unavailable (D6): the object that makes a call retries it.
 - Commit failed, or outcome unknown: reload memory, publish committed rows, evaluate again.
 - Postgres refuses a row: bisection finds the event, which is dead-lettered (D4).
-- Shard died, or evaluation failed and ended it: its dispatcher sends unprocessed batches again.
+- Shard died (a failed evaluation ends it): batches are sent again, committed rows are published.
 - Consumer died: the next one reads from the acknowledged position.
 - An event kills shards or consumers: it is isolated, its attempts are counted, and in the end it
   is dead-lettered (D4). Many such events in a row open the circuit breaker: processing stops.
@@ -156,7 +156,7 @@ class StreamFlow:
 
 
 class ShardFlow:
-    """The events of a slot range: evaluate, commit, apply, publish. A `Shard`."""
+    """The events of a slot range: evaluate, commit, apply, publish. Implements `Shard`."""
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ class ShardFlow:
                     await self._committer.reload("commit", group, progress.repeat())
                     continue
                 if is_stale(proposal, committed):
-                    # Memory differed from the table, so the rest was evaluated from stale memory.
+                    # Memory differed from Postgres, so the rest was evaluated from stale memory.
                     await self._publisher.publish(committed.outbox)
                     await self._committer.reload("stale_cache", group, progress.repeat())
                     continue
