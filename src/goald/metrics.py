@@ -258,7 +258,6 @@ class ApiMetrics:
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
-
         self.webhook_events_refused = Counter(
             "goald_webhook_events_refused",
             "Events of signed requests whose type or source the webhook may not send, by the "
@@ -266,10 +265,22 @@ class ApiMetrics:
             ["attribute"],
             registry=registry,
         )
+        self.events = Counter(
+            "goald_api_events",
+            "Events in requests: published, ignored because of their type, or refused.",
+            ["outcome"],
+            registry=registry,
+        )
 
     def count_not_granted(self, counts: Mapping[NotGranted, int]) -> None:
         for attribute, number in counts.items():
             self.webhook_events_refused.labels(attribute).inc(number)
+
+    def count_events(self, published: int, ignored: int, refused: int) -> None:
+        """Count the events of one request by outcome."""
+        self.events.labels("published").inc(published)
+        self.events.labels("ignored").inc(ignored)
+        self.events.labels("refused").inc(refused)
 
     def count(self, route: str, method: str, status: int, seconds: float) -> None:
         self.requests.labels(route, method, str(status)).inc()

@@ -2,7 +2,7 @@
 rules as the events of the streams (D9)."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -48,10 +48,17 @@ def _media(request: StrictRequest) -> str:
     return request.headers.get("content-type", "").lower().partition(";")[0].strip()
 
 
-def ignored_types(found: Intake) -> Counter[str]:
-    """Count the accepted events of types that have no effect, by type."""
-    types = (_type_of(event) for event in found.accepted)
-    return Counter(name for name in types if name not in PROCESSED_TYPES)
+def without_ignored(
+    accepted: Sequence[AcceptedEvent],
+) -> tuple[Sequence[AcceptedEvent], Counter[str]]:
+    """Separate the events to publish, in order, from those of types that have no effect. Returns
+    the former, and the number of the latter by type. Events without effect would only take room
+    in Redis (D8)."""
+    types = [_type_of(event) for event in accepted]
+    published = [
+        event for event, name in zip(accepted, types, strict=True) if name in PROCESSED_TYPES
+    ]
+    return published, Counter(name for name in types if name not in PROCESSED_TYPES)
 
 
 def _type_of(event: AcceptedEvent) -> str:

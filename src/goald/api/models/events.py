@@ -39,7 +39,7 @@ EVENT: Final[dict[str, Any]] = {
         "specversion": {"enum": ["1.0", None], "description": "Default: 1.0."},
         "id": _NAME,
         "source": _NAME,
-        "type": _NAME | {"description": "Events of unknown types are ignored."},
+        "type": _NAME | {"description": "Events of unknown types are counted and not published."},
         "time": {
             "type": "string",
             "format": "date-time",
@@ -93,7 +93,7 @@ class IgnoredType(BaseModel):
 
 
 class EventsAccepted(BaseModel):
-    """The result for each event. Accepted events are on the streams."""
+    """The result for each event. Accepted events are on the streams, except ignored ones."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -117,7 +117,7 @@ class EventsAccepted(BaseModel):
     accepted: int = Field(description="How many events were accepted, including ignored ones.")
     ignored: int = Field(
         description="How many of the accepted events have a type without effect: they are counted "
-        "and ignored."
+        "and not published."
     )
     ignored_types: list[IgnoredType] = Field(description="The types of the ignored events.")
     refused: list[RefusedEventAnswer]

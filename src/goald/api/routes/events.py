@@ -12,8 +12,8 @@ from goald.api.http.events_body import (
     SINGLE,
     documented,
     event_bytes,
-    ignored_types,
     read_events,
+    without_ignored,
 )
 from goald.api.http.exact_json import ExactJson
 from goald.api.http.idempotency import REPLAYED_HEADER, Idempotent
@@ -55,8 +55,8 @@ async def send_events(
 ) -> Response:
     """Accepts the valid events and returns a reason for each refused one. After a 202, the
     accepted events are on the streams, in the order of the list. Events of a type without effect
-    are accepted and ignored: `ignored_types` lists their types, with the nearest known type for a
-    type that seems misspelt.
+    are accepted and ignored: they are counted and not published. `ignored_types` lists their types,
+    with the nearest known type for a type that seems misspelt.
 
     400 if no event was accepted; `refused` has the reasons. After a 503, some events may have been
     accepted: send the same request again, which changes nothing twice, because `id` and `source`
@@ -72,10 +72,13 @@ async def send_events(
         )
         metrics.count_not_granted(not_granted)
         if not found.accepted:
+            metrics.count_events(0, 0, len(found.refused))
             raise _nothing_accepted(found)
         await deps.access.quotas.events(caller.tenant_id, units(found.accepted))
-        await deps.events.publisher.publish(caller.tenant_id, found.accepted)
-        ignored = ignored_types(found)
+        published, ignored = without_ignored(found.accepted)
+        if published:
+            await deps.events.publisher.publish(caller.tenant_id, published)
+        metrics.count_events(len(published), ignored.total(), len(found.refused))
         return EventsAccepted(
             accepted=len(found.accepted),
             ignored=ignored.total(),

@@ -109,7 +109,24 @@ def test_events_of_unknown_types_are_ignored_and_the_nearest_type_is_named(
         ],
         "refused": [],
     }
-    assert len(ids_in(redis_url)) == 5
+    assert ids_in(redis_url) == ["evt-4"]
+
+
+def test_ignored_events_are_not_published_and_are_counted(
+    client: httpx.Client, redis_url: str
+) -> None:
+    """Ignored events would otherwise take room in Redis for as long as entries are kept."""
+    padding = {f"note{number}": "x" * 1_000 for number in range(60)}
+    body = [tagged(f"evt-{number}", **padding) | {"type": "page.viewed"} for number in range(15)]
+    assert len(json.dumps(body)) > 900_000
+    with redis.Redis.from_url(redis_url) as server:
+        before = set(server.keys("goald:events:*"))
+        for _ in range(20):
+            answer = client.post(PATH, json=body)
+            assert (answer.status_code, answer.json()["ignored"]) == (202, 15)
+        assert set(server.keys("goald:events:*")) == before
+    counted = 'goald_api_events_total{outcome="ignored"} 300.0'
+    assert counted in client.get("/metrics").text
 
 
 def test_event_of_another_tenant_is_refused(client: httpx.Client, redis_url: str) -> None:
