@@ -1,4 +1,4 @@
-//! The slices of a proposal together have its rows, and each is within the limits.
+//! Together, the slices of a proposal contain all its rows, and each is within the size limits.
 
 mod evaluate_support;
 

@@ -96,4 +96,4 @@ async def _metrics_of(request: Request) -> ApiMetrics:
 
 
 Metrics = Annotated[ApiMetrics, Depends(_metrics_of)]
-"""The parameter type for a route that counts something of its own."""
+"""The parameter type for a route that counts its own quantity."""

@@ -32,7 +32,7 @@ TAGS = {
     "statistics": "How many enrollments met their goals, and how fast",
     "records": "Enrollments, achievements and listeners",
     "catalog": "Tags, forms, calendars, products and stages that goals may refer to",
-    "events": "Events of contacts, and their dry run",
+    "events": "Send events, evaluate an event without any effect, and start or end an enrollment",
     "webhooks": "Providers that send events with a signature in place of a token",
     "audit": "Changes of the configuration, and achievements",
     "health": "For operators; without a token",

@@ -67,7 +67,7 @@ class PreconditionFailed(Problem):
 
 
 class TooLarge(Problem):
-    """The request is larger than 1 MiB (D9)."""
+    """The request body is larger than 1 MiB (rule D9)."""
 
     status = 413
 

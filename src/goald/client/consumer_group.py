@@ -119,7 +119,10 @@ class ConsumerGroup:
         except ResponseError as error:
             if not str(error).startswith("NOGROUP"):
                 raise
-            _log.warning("The consumer group %s is missing and is created again", self.name)
+            _log.warning(
+                "The consumer group %s is missing; creating it again from the oldest entry",
+                self.name,
+            )
             self._start = "0"  # Entries added meanwhile must not be skipped.
             self._exists = False
             return []

@@ -65,7 +65,7 @@ def contact_key(event: Mapping[str, Any]) -> tuple[str, str]:
     for name in _REQUIRED:
         value = event.get(name)
         if not isinstance(value, str) or not value:
-            raise ValueError(f"an event needs the attribute {name}, a string that is not empty")
+            raise ValueError(f"the event attribute {name} is missing, empty or not a string")
     data = event.get("data")
     contact = data.get("contact_id") if isinstance(data, Mapping) else None
     return _checked_id("tenantid", event["tenantid"]), _checked_id("data.contact_id", contact)

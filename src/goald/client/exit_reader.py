@@ -87,7 +87,7 @@ class ExitReader:
             except Exception as error:
                 pause = self._attempts.failed(error)
                 self._attempts.check()
-                _log.warning("Reading exits failed and is retried: %s", error)
+                _log.warning("Cannot read exits, retrying: %s", error)
                 self._restart()
                 await asyncio.sleep(pause)
             except BaseException:

@@ -35,7 +35,7 @@ class EventGrant:
 
 @dataclass(frozen=True, slots=True)
 class SigningSecret:
-    """The secret of a webhook, and what it permits."""
+    """The secret of a webhook, and the events that it permits."""
 
     secret: bytes
     grant: EventGrant

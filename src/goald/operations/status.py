@@ -23,7 +23,8 @@ class Status:
 
     @property
     def lag(self) -> int:
-        """Unacknowledged entries in all streams. 0 means that every event has taken effect."""
+        """Entries of the event streams that are not acknowledged, read or not. 0 means that every
+        event has been processed or dead-lettered."""
         return sum(stream.lag for stream in self.streams)
 
     @property

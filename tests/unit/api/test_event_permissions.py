@@ -1,4 +1,4 @@
-"""A webhook sends events of its types and sources only, whatever a signed request contains."""
+"""A webhook sends events of its types and sources only."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
 //! The limits on events (D9).
 
-/// Bytes of an event.
+/// The maximum size of an event, in bytes.
 pub const EVENT_BYTES: usize = 64 * 1024;
 /// Nesting depth of maps and lists; the envelope is level 1.
 pub const DEPTH: usize = 32;

@@ -36,7 +36,7 @@ pub struct RejectedEvent {
     pub reject: Reject,
 }
 
-/// The events of a body.
+/// The events of a request body after validation: accepted and rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intake<'b> {
     pub is_list: bool,

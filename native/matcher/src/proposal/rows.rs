@@ -65,7 +65,7 @@ pub struct Acknowledgement {
 /// The changes that a batch of events proposes.
 #[derive(Debug, Default)]
 pub struct Proposal {
-    /// The state of memory that the batch was evaluated against.
+    /// The version of the memory that the batch was evaluated against; `apply` refuses others.
     pub(crate) generation: u64,
     /// The number of the proposal, unique in the process.
     pub(crate) number: u64,

@@ -1,1 +1,1 @@
-"""The ports, in memory: for tests, and for trying the pipeline without any service."""
+"""In-memory implementations of the ports, for tests without Redis or Postgres."""

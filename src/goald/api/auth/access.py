@@ -113,7 +113,7 @@ class Signature(SecurityBase):
 
 
 class ByTokenOrSignature(Access):
-    """Accepts the signature of a webhook if there is no `Authorization`."""
+    """Accepts a bearer token or, if there is no `Authorization` header, a webhook signature."""
 
     async def __call__(self, request: Request, _: Annotated[None, Depends(Signature())]) -> Caller:
         caller: Caller = request.scope[_CALLER]

@@ -9,7 +9,7 @@ from goald.api.ports import Caller
 from goald.domain.webhooks import NotGranted
 from goald.pipeline.intake import AcceptedEvent, Intake, RefusedEvent
 
-_SHOWN = 100
+_MAX_ECHO = 100
 """The characters of a value that a reason shows, so that a response is not larger than its
 request."""
 
@@ -34,7 +34,7 @@ def permitted(found: Intake, caller: Caller) -> tuple[Intake, Counter[NotGranted
             continue
         counts[attribute] += 1
         given = event_type if attribute == "type" else source
-        reason = f"{attribute}: this webhook may not send {given[:_SHOWN]!a}"
+        reason = f"{attribute}: this webhook may not send {given[:_MAX_ECHO]!a}"
         refused.append(RefusedEvent(event.index, attributes["id"], reason, False))
     refused.sort(key=lambda event: event.index)
     return replace(found, accepted=accepted, refused=refused), counts

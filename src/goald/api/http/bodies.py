@@ -109,7 +109,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = Counter(key for key, _ in pairs)
         raise BadRequest(f"The key {keys.most_common(1)[0][0][:64]!a} is duplicated")
     if len(value) > MAX_KEYS:
-        raise BadRequest(f"A map has more than {MAX_KEYS} keys")
+        raise BadRequest(f"A JSON object in the body has more than {MAX_KEYS} keys")
     return value
 
 

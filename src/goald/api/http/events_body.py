@@ -38,9 +38,13 @@ async def read_events(request: StrictRequest, tenant: str, now_us: int) -> Intak
     body = await event_bytes(request, JSON, SINGLE, BATCH)
     found = intake(body, tenant, now_us)
     if found.is_list and _media(request) == SINGLE:
-        raise BadRequest(f"The content type of a list of events is {BATCH}")
+        raise BadRequest(
+            f"The body is a list of events, but its content type is for one event: use {BATCH}"
+        )
     if not found.is_list and _media(request) == BATCH:
-        raise BadRequest(f"The content type of a single event is {SINGLE}")
+        raise BadRequest(
+            f"The body is a single event, but its content type is for a list: use {SINGLE}"
+        )
     return found
 
 

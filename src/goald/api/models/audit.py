@@ -59,8 +59,12 @@ class AuditEntry(BaseModel):
     )
     subject_id: str
     workflow_id: str | None
-    before: dict[str, Any] | None = Field(description="Null for a new object.")
-    after: dict[str, Any] | None = Field(description="Null for a deleted object.")
+    before: dict[str, Any] | None = Field(
+        description="The object before the change. Null for a new object and an achievement."
+    )
+    after: dict[str, Any] | None = Field(
+        description="The object after the change. Null for a deleted object."
+    )
     hash: str = Field(
         description="The SHA-256 of this entry and the hash of the previous entry in its chain."
     )

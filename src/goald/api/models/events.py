@@ -93,7 +93,8 @@ class IgnoredType(BaseModel):
 
 
 class EventsAccepted(BaseModel):
-    """The result for each event. Accepted events are on the streams, except ignored ones."""
+    """The numbers of accepted and ignored events, and why each other event was refused. Accepted
+    events have been added to the event streams, except ignored ones."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""Requests and responses for webhooks: secrets, and what a provider may send."""
+"""Requests and responses for webhooks: secrets and permissions of providers."""
 
 from typing import Annotated
 

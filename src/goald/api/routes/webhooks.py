@@ -21,7 +21,7 @@ _SECRET_BYTES = 32
 @router.put(
     "/api/v1/webhooks/{provider}",
     operation_id="put_webhook",
-    summary="Set a provider's secret, and what it may send",
+    summary="Set a provider's secret and permissions",
     tags=["webhooks"],
     status_code=201,
     response_description="Created",
@@ -60,7 +60,7 @@ async def put_webhook(
     "/api/v1/webhooks", operation_id="list_webhooks", summary="List webhooks", tags=["webhooks"]
 )
 async def list_webhooks(caller: Edits, deps: Deps) -> Webhooks:
-    """Lists the providers that may send signed webhooks to goald, and what they may send. Secrets
+    """Lists the providers that may send signed webhooks to goald, with their permissions. Secrets
     are not returned."""
     rows = await deps.access.webhook_secrets.list(caller.tenant_id)
     return Webhooks(

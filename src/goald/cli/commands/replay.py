@@ -51,7 +51,7 @@ def replay(
 ) -> None:
     """Send the events of a file in order.
 
-    A line in which no tenant and contact can be found is reported and skipped;
+    A line that is not valid JSON, or that lacks a tenant or a contact, is reported and skipped;
     the command then exits with 1. Sending the same events again changes nothing.
     """
     from goald.cli.output.progress_bar import ProgressBar

@@ -76,7 +76,12 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
         "properties": {
             "product_id": _text("Product", "The id of a purchased product."),
             "min_amount": _AMOUNT_FIELD,
-            "currency": _text("Currency", "The currency of the purchase, such as USD.", 255),
+            "currency": _text(
+                "Currency",
+                "The currency of the purchase, such as USD. Compared exactly, including case, with "
+                "the event's `currency`.",
+                255,
+            ),
             "any_purchase": _flag("Any purchase", "Matches every purchase. No other criteria."),
         },
         **_any_or(

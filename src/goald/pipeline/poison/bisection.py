@@ -64,5 +64,5 @@ class Bisection(Generic[G, S]):
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left after the current slice."""
+        """Whether the current slice is the last one, and no group remains to be evaluated."""
         return not self._slices and not self._groups
