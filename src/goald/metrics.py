@@ -241,6 +241,26 @@ class TrimmingMetrics:
         )
 
 
+class StreamBoundMetrics:
+    """The metrics of the job that bounds the streams."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.bytes = Gauge(
+            "goald_stream_bytes",
+            "Memory of a stream in Redis, estimated from a sample. The bound of an event stream, "
+            "of goald:exits and of goald:notices is GOALD_STREAM_BYTES.",
+            ["stream"],
+            registry=registry,
+        )
+        self.trimmed_early = Counter(
+            "goald_stream_trimmed_early",
+            "Entries that were removed before GOALD_KEEP because their stream took more than half "
+            "of GOALD_STREAM_BYTES.",
+            ["stream"],
+            registry=registry,
+        )
+
+
 class ApiMetrics:
     """The metrics of an API process. `route` is the template of a route, not a path."""
 

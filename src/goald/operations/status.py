@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from goald.ports.process_registry import Heartbeat, Readings, ReadingsSource
-from goald.ports.stream_admin import StreamAdmin, StreamDepth
+from goald.ports.stream_admin import StreamAdmin, StreamDepth, StreamLevelReader, StreamLevels
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,7 @@ class Status:
 
     readings: Readings
     streams: Sequence[StreamDepth]
+    levels: StreamLevels
     not_ready_reasons: Sequence[str]
     """The cause before its symptoms; empty if goald is ready."""
 
@@ -34,8 +35,11 @@ class Status:
 
 
 async def read_status(
-    registry: ReadingsSource, admin: StreamAdmin, reasons: Callable[[Readings], Sequence[str]]
+    registry: ReadingsSource,
+    admin: StreamAdmin,
+    levels: StreamLevelReader,
+    reasons: Callable[[Readings], Sequence[str]],
 ) -> Status:
     """The state of a goald now. `reasons` says why it is not ready. Raises ServiceUnavailable."""
     readings = await registry.readings()
-    return Status(readings, await admin.depths(), reasons(readings))
+    return Status(readings, await admin.depths(), await levels.read(), reasons(readings))

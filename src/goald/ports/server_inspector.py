@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from goald.ports.stream_admin import StreamLevels
+
 
 @dataclass(frozen=True, slots=True)
 class ServerCheck:
@@ -25,5 +27,8 @@ class ServerInspector(Protocol):
 
     async def time(self) -> float:
         """The server's clock, in seconds since the Unix epoch."""
+
+    async def levels(self) -> StreamLevels:
+        """How full the streams and the server are."""
 
     async def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The event streams as a whole: their number, their lag, and acknowledgements."""
+"""The streams as a whole: their number, lag and memory, and acknowledgements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,3 +52,46 @@ class StreamAdmin(Protocol):
     async def change_count(self, before: int, count: int) -> bool:
         """Change the number from `before` to `count`, atomically, if every entry of the streams
         is acknowledged. Returns whether the number was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLevel:
+    """How full one stream is. Times are in microseconds since the epoch, by the server's clock."""
+
+    name: str
+    bytes: int
+    """Memory of the stream, estimated from a sample; 0 if it does not exist."""
+    oldest_us: int
+    """When the oldest entry was added; the time of the reading if there is none."""
+    acknowledged_us: int
+    """goald has acknowledged every entry that was added before this time: the time of the reading
+    if it has acknowledged all. 0 if goald has no group there."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLevels:
+    """How full the streams and the server are at one moment."""
+
+    at_us: int
+    """The server's clock."""
+    events: Sequence[StreamLevel]
+    """The event streams, by partition."""
+    others: Mapping[str, StreamLevel]
+    """Exits, notices and dead letters, by name."""
+    used_bytes: int
+    """Memory that the server uses, for every key and every client."""
+    max_bytes: int | None
+    """The server's limit (maxmemory); None if it has none or does not say."""
+
+    def all(self) -> Sequence[StreamLevel]:
+        return [*self.events, *self.others.values()]
+
+
+class StreamLevelReader(Protocol):
+    """Reads how full the streams are."""
+
+    async def read(self) -> StreamLevels:
+        """The levels now. Costs the server less than a millisecond for each stream. Raises
+        ServiceUnavailable."""
+
+    async def close(self) -> None: ...

@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     dead_bytes: int = Field(
         256 << 20, ge=1 << 20, description="Approximate size limit of goald:dead (bytes)"
     )
+    stream_bytes: int = Field(
+        1 << 30,
+        ge=1 << 20,
+        description="Approximate size limit of each event stream, of goald:exits and of "
+        "goald:notices (bytes)",
+    )
     metrics_host: str = Field("127.0.0.1", description="Address on which /metrics listens")
     metrics_port: int | None = Field(
         None,

@@ -174,6 +174,10 @@ def test_status_without_a_daemon_reports_not_ready_with_a_reason(
     assert ran.json["ready"] is False
     assert ran.json["lag"] == 1
     assert {"name": "goald:events:2", "length": 1, "pending": 0, "lag": 1} in ran.json["streams"]
+    assert ran.json["stream_bytes"]["goald:events:2"] > 0
+    assert ran.json["stream_bytes"].keys() >= {"goald:exits", "goald:notices", "goald:dead"}
+    assert ran.json["redis_bytes"] > 0
+    assert ran.json["redis_max_bytes"] is None
     assert ran.json["redis_url"] == os.environ["GOALD_REDIS_URL"]
     output = run("status")
     assert output.code == 4
@@ -191,6 +195,8 @@ def test_doctor_reports_working_services_as_ok(run: Callable[..., Ran], streams:
         "schema",
         "roles",
         "clock of Redis",
+        "memory limit of Redis",
+        "memory of the streams",
     ):
         assert found[name]["state"] == "ok", found[name]
     assert "ok    Postgres" in run("doctor").out

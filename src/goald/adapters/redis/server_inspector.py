@@ -3,7 +3,9 @@
 from redis.exceptions import ResponseError
 
 from goald.adapters.redis.connect import Client, connect, service_errors
+from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.ports.server_inspector import ServerCheck
+from goald.ports.stream_admin import StreamLevels
 
 _OLDEST = (6, 2)
 
@@ -13,6 +15,7 @@ class RedisServerInspector:
 
     def __init__(self, url: str) -> None:
         self._client = connect(url)
+        self._levels = RedisStreamLevels(url)
 
     async def checks(self) -> list[ServerCheck]:
         return await check_server(self._client)
@@ -22,7 +25,11 @@ class RedisServerInspector:
             seconds, micros = await self._client.time()
         return float(seconds + micros / 1e6)
 
+    async def levels(self) -> StreamLevels:
+        return await self._levels.read()
+
     async def close(self) -> None:
+        await self._levels.close()
         await self._client.aclose()
 
 

@@ -47,6 +47,9 @@ def _report(found: "Status", instance: "Instance") -> dict[str, Any]:
         "dead": found.readings.dead,
         "dead_dropped": found.readings.dead_dropped,
         "streams": [dataclasses.asdict(each) for each in found.streams],
+        "stream_bytes": {level.name: level.bytes for level in found.levels.all()},
+        "redis_bytes": found.levels.used_bytes,
+        "redis_max_bytes": found.levels.max_bytes,
         "processes": _processes(found, instance),
         "pid": instance.pid,
         "started_at": instance.started_at,
@@ -120,15 +123,23 @@ def _print(report: dict[str, Any]) -> None:
         + (f" and {dropped:,} dropped because goald:dead was full" if dropped else "")
     )
     say("")
-    table(
-        ["stream", "length#", "pending#", "lag#"], [[*each.values()] for each in report["streams"]]
-    )
+    table(["stream", "length#", "pending#", "lag#", "memory"], _stream_rows(report))
     say("")
     table(["process", "index#", "pid", "host", "ready", "last heartbeat"], _process_rows(report))
     say("")
     for name in ("redis_url", "postgres_dsn", "api_url", "metrics_url", "data_dir"):
         if report[name]:
             say(f"{name:<13} {masked(report[name])}")
+
+
+def _stream_rows(report: dict[str, Any]) -> list[list[object]]:
+    sizes = dict(report["stream_bytes"])
+    rows = [[*each.values(), _mib(sizes.pop(each["name"], 0))] for each in report["streams"]]
+    return rows + [[name, None, None, None, _mib(size)] for name, size in sizes.items()]
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB"
 
 
 def _process_rows(report: dict[str, Any]) -> list[list[object]]:

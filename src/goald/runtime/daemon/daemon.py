@@ -32,6 +32,7 @@ from goald.runtime.wiring.daemon import (
     leader_election,
     process_registry,
     retention,
+    stream_bounds,
     system_clock,
     trimming,
 )
@@ -201,7 +202,10 @@ class Daemon:
         """Further jobs of that kind, which need ready actors."""
         partitions = retention(self._endpoints.postgres_dsn, self._settings.retention)
         streams = trimming(self._endpoints.redis_url, self._settings.keep, self._registry)
-        jobs = [heartbeat.run(), partitions.run(), streams.run()]
+        bounds = stream_bounds(
+            self._endpoints.redis_url, self._settings.stream_bytes, self._registry
+        )
+        jobs = [heartbeat.run(), partitions.run(), streams.run(), bounds.run()]
         if self._options.demo:
             jobs.append(self._send_demo_traffic())
         return jobs

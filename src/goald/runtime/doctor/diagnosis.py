@@ -17,6 +17,7 @@ from goald.domain.errors import NotFound
 from goald.ports.server_inspector import ServerInspector
 from goald.runtime import instance as instances
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
+from goald.runtime.doctor.memory import MemoryBounds
 from goald.runtime.doctor.services import ROLES, postgres, redis
 from goald.settings import Settings
 
@@ -53,7 +54,7 @@ async def examine(
         return
 
     def examine_redis(url: str) -> AsyncIterator[DoctorCheck]:
-        return redis(inspect_redis(url))
+        return redis(inspect_redis(url), MemoryBounds(settings.stream_bytes, settings.dead_bytes))
 
     for name, address, examine_server in (
         ("Redis", redis_url, examine_redis),

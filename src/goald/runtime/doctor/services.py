@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from goald.domain.errors import GoaldError
 from goald.ports.server_inspector import ServerCheck, ServerInspector
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
+from goald.runtime.doctor.memory import MemoryBounds, memory
 
 CONNECT_S = 5.0
 CLOCK_S = 1.0
@@ -15,13 +16,16 @@ CLOCK_S = 1.0
 ROLES = ("goald_owner", "goald_api", "goald_shard")
 
 
-async def redis(inspector: ServerInspector) -> AsyncIterator[DoctorCheck]:
-    """The server's version, role and durability, and its clock. Closes the inspector."""
+async def redis(inspector: ServerInspector, bounds: MemoryBounds) -> AsyncIterator[DoctorCheck]:
+    """The server's version, role and durability, its clock, and the memory of the streams. Closes
+    the inspector."""
     try:
-        for check in await inspector.checks():
-            yield _redis_check(check)
+        for found in await inspector.checks():
+            yield _redis_check(found)
         before = time.time()
         yield _clock("clock of Redis", before, await inspector.time())
+        for check in memory(await inspector.levels(), bounds):
+            yield check
     finally:
         await inspector.close()
 

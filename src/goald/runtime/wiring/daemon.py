@@ -16,18 +16,21 @@ from goald.adapters.postgres import (
 from goald.adapters.postgres.partitions import PostgresMonths
 from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutbound
+from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.events.trim import RedisTrimmer
+from goald.adapters.redis.events.trim_bytes import RedisByteTrimmer
 from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.configuration.service import ConfigurationService
 from goald.domain.configuration.catalog import CatalogCheck
 from goald.domain.fail_points import FailPointHook, no_op
-from goald.metrics import TrimmingMetrics
+from goald.metrics import StreamBoundMetrics, TrimmingMetrics
 from goald.pipeline.explain import Explain
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard
 from goald.ports.clock import Clock
 from goald.ports.shard_store import ShardStore
 from goald.runtime.jobs.retention import Retention
+from goald.runtime.jobs.stream_bounds import StreamBounds
 from goald.runtime.jobs.trimming import Trimming
 from goald.runtime.leadership.election import LeaderElection
 from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
@@ -138,6 +141,18 @@ def trimming(redis_url: str, keep_seconds: float, registry: CollectorRegistry) -
     """The job that trims streams, with its metrics in `registry`. Connects when it runs."""
     metrics = TrimmingMetrics(registry)
     return Trimming(RedisTrimmer(redis_url), keep_seconds, metrics, system_clock())
+
+
+def stream_bounds(redis_url: str, max_bytes: int, registry: CollectorRegistry) -> StreamBounds:
+    """The job that bounds the memory of the streams, with its metrics in `registry`. Connects when
+    it runs."""
+    return StreamBounds(
+        RedisStreamLevels(redis_url),
+        RedisByteTrimmer(redis_url),
+        max_bytes,
+        StreamBoundMetrics(registry),
+        system_clock(),
+    )
 
 
 def leader_election(endpoints: Endpoints) -> LeaderElection:

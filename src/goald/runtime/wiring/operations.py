@@ -100,19 +100,23 @@ async def follow(
 
 async def status(redis_url: str) -> "Status":
     """Return the state of the goald that uses this Redis. Raises ServiceUnavailable."""
+    from goald.adapters.redis.events.levels import RedisStreamLevels
     from goald.adapters.redis.process_registry import RedisProcessRegistry
     from goald.operations.status import read_status
     from goald.runtime.heartbeat.readiness import not_ready_reasons
 
     registry = RedisProcessRegistry(redis_url)
+    levels = RedisStreamLevels(redis_url)
     try:
         async with _client(redis_url) as client:
             return await read_status(
                 registry,
                 RedisStreamAdmin(client),
+                levels,
                 lambda readings: not_ready_reasons(readings.heartbeats, readings.at),
             )
     finally:
+        await levels.close()
         await registry.close()
 
 
