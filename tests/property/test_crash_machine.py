@@ -142,6 +142,23 @@ class CrashMachine(RuleBasedStateMachine):
         self.lose(call, takes_effect)
         self.wait(0.2)
 
+    @rule(contact=CONTACTS, workflow=WORKFLOWS, of_the_exit=st.booleans())
+    def lose_the_reply_of_a_commit(
+        self, contact: tuple[str, str], workflow: str, of_the_exit: bool
+    ) -> None:
+        """The enrollment or its exit is committed, and the shard does not know it."""
+        self.completions += 1
+        self.wait(0.6)
+        if not of_the_exit:
+            self.lose("commit", takes_effect=True)
+        self.enroll(contact, f"x-{self.completions}", workflow, [])
+        self.wait(0.6)
+        if of_the_exit:
+            self.lose("commit", takes_effect=True)
+        self.tag(contact, "Customer")
+        self.tag(contact, "Friend")
+        self.wait(0.2)
+
     @rule(fail_point=st.sampled_from(list(FailPoint)), times=st.integers(1, 3))
     def die_at(self, fail_point: FailPoint, times: int) -> None:
         for process in self.simulation.running.values():
