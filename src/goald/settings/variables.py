@@ -86,7 +86,14 @@ class Settings(BaseSettings):
     keep: float = Field(
         3_600.0,
         ge=0,
-        description="How long fully acknowledged entries are kept in the streams (seconds)",
+        description="How long fully acknowledged entries are kept in the streams (seconds); at "
+        "most three quarters of GOALD_ERASURE",
+    )
+    erasure: float = Field(
+        86_400.0,
+        ge=60,
+        description="Within what time after contact.deleted nothing personal of the contact is "
+        "left (seconds)",
     )
     dead_bytes: int = Field(
         256 << 20, ge=1 << 20, description="Approximate size limit of goald:dead (bytes)"

@@ -19,6 +19,7 @@ from goald.redis_keys import EXITS, GROUP, NOTICES, event_stream
 from goald.runtime.jobs.trimming import Trimming
 
 STREAM = event_stream(0)
+DAY = 86_400.0
 NODE = 10
 """Entries per stream node in these tests. Trimming deletes whole nodes."""
 
@@ -53,7 +54,7 @@ async def remaining(client: Any, stream: str = STREAM) -> list[bytes]:
 
 def registry_and_job(trimmer: RedisTrimmer, keep: float) -> tuple[CollectorRegistry, Trimming]:
     registry = CollectorRegistry()
-    return registry, Trimming(trimmer, keep, TrimmingMetrics(registry), SystemClock())
+    return registry, Trimming(trimmer, keep, DAY, TrimmingMetrics(registry), SystemClock())
 
 
 async def test_only_entries_that_every_group_has_acknowledged_are_trimmed(
@@ -62,13 +63,13 @@ async def test_only_entries_that_every_group_has_acknowledged_are_trimmed(
     ids = await add(client, 200)
     await client.xgroup_create(STREAM, GROUP, ids[149])
     await client.xgroup_create(STREAM, "warehouse", ids[79])
-    assert await trimmer.trim(STREAM, 0, GROUP) > 0
+    assert await trimmer.trim(STREAM, 0, DAY, GROUP) > 0
     kept = await remaining(client)
     assert kept == ids[-len(kept) :]
     assert ids[79] in kept
     assert len(kept) <= 200 - 79 + NODE
     await client.xgroup_setid(STREAM, "warehouse", ids[199])
-    await trimmer.trim(STREAM, 0, GROUP)
+    await trimmer.trim(STREAM, 0, DAY, GROUP)
     kept = await remaining(client)
     assert ids[149:] == kept[-51:]
     assert len(kept) <= 51 + NODE
@@ -79,12 +80,12 @@ async def test_a_pending_entry_is_not_trimmed(client: Any, trimmer: RedisTrimmer
     await client.xgroup_create(EXITS, "engine", "0")
     await client.xreadgroup("engine", "one", {EXITS: ">"}, count=90)
     await client.xack(EXITS, "engine", *ids[:30], *ids[40:90])
-    await trimmer.trim(EXITS, 0, None)
+    await trimmer.trim(EXITS, 0, DAY, None)
     kept = await remaining(client, EXITS)
     assert ids[30:] == kept[-70:]
     assert len(kept) <= 70 + NODE
     await client.xack(EXITS, "engine", *ids[30:40])
-    await trimmer.trim(EXITS, 0, None)
+    await trimmer.trim(EXITS, 0, DAY, None)
     assert len(await remaining(client, EXITS)) <= 11 + NODE
 
 
@@ -98,23 +99,65 @@ async def test_entries_within_the_retention_are_not_trimmed(
     ]
     young = await add(client, 50)
     await client.xgroup_create(STREAM, GROUP, young[-1])
-    await trimmer.trim(STREAM, 10_000, GROUP)
+    await trimmer.trim(STREAM, 10_000, DAY, GROUP)
     assert await remaining(client) == old + young
-    await trimmer.trim(STREAM, 3_600, GROUP)
+    await trimmer.trim(STREAM, 3_600, DAY, GROUP)
     kept = await remaining(client)
     assert kept[-50:] == young
     assert len(kept) < 50 + NODE
 
 
-async def test_a_stream_without_a_group_is_never_trimmed(
+async def add_old(client: Any, count: int, age_s: float, stream: str = STREAM) -> list[bytes]:
+    """Entries of this age, in seconds."""
+    seconds, _ = await client.time()
+    first = int((seconds - age_s) * 1_000)
+    return [await client.xadd(stream, {"event": "e"}, id=f"{first + n}-0") for n in range(count)]
+
+
+async def test_a_stream_without_a_group_keeps_exactly_the_entries_that_are_not_too_old(
     client: Any, trimmer: RedisTrimmer
 ) -> None:
-    for stream in (EXITS, NOTICES, STREAM):
-        await add(client, 100, stream)
-        assert await trimmer.trim(stream, 0, None) == 0
-        assert len(await remaining(client, stream)) == 100
-    assert await trimmer.trim("goald:events:9", 0, GROUP) == 0
+    for stream in (EXITS, NOTICES):
+        await add_old(client, 3 * NODE + 1, DAY + 60, stream)
+        kept = await add_old(client, 4, DAY - 600, stream) + await add(client, 100, stream)
+        while await trimmer.trim(stream, 0, DAY, None):
+            pass
+        assert await remaining(client, stream) == kept
+    assert await trimmer.trim("goald:events:9", 0, DAY, GROUP) == 0
     assert not await client.exists("goald:events:9")
+
+
+async def test_an_event_stream_that_goald_has_not_read_is_not_trimmed_at_any_age(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    ids = await add_old(client, 50, 9 * DAY)
+    assert await trimmer.trim(STREAM, 0, DAY, GROUP) == 0
+    await client.xgroup_create(STREAM, GROUP, ids[29])
+    while await trimmer.trim(STREAM, 0, DAY, GROUP):
+        pass
+    assert await remaining(client) == ids[29:], "the last acknowledged entry and the unread ones"
+
+
+async def test_another_group_keeps_events_only_until_they_are_too_old(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    await add_old(client, 33, DAY + 60)
+    kept = await add_old(client, 33, DAY - 600)
+    await client.xgroup_create(STREAM, GROUP, kept[-1])
+    await client.xgroup_create(STREAM, "warehouse", "0")
+    while await trimmer.trim(STREAM, 0, DAY, GROUP):
+        pass
+    assert await remaining(client) == kept
+
+
+async def test_an_exit_that_a_group_has_not_acknowledged_stays_at_any_age(
+    client: Any, trimmer: RedisTrimmer
+) -> None:
+    ids = await add_old(client, 50, 9 * DAY, EXITS)
+    await client.xgroup_create(EXITS, "engine", ids[9])
+    while await trimmer.trim(EXITS, 0, DAY, None):
+        pass
+    assert await remaining(client, EXITS) == ids[9:]
 
 
 async def test_a_group_without_deliveries_keeps_every_entry(
@@ -123,7 +166,7 @@ async def test_a_group_without_deliveries_keeps_every_entry(
     ids = await add(client, 100, EXITS)
     await client.xgroup_create(EXITS, "engine", ids[-1])
     await client.xgroup_create(EXITS, "late", "0")
-    assert await trimmer.trim(EXITS, 0, None) == 0
+    assert await trimmer.trim(EXITS, 0, DAY, None) == 0
     assert await remaining(client, EXITS) == ids
 
 
@@ -132,7 +175,7 @@ async def test_events_that_goald_has_not_read_stay_despite_other_groups(
 ) -> None:
     ids = await add(client, 100)
     await client.xgroup_create(STREAM, "warehouse", ids[-1])
-    assert await trimmer.trim(STREAM, 0, GROUP) == 0
+    assert await trimmer.trim(STREAM, 0, DAY, GROUP) == 0
     assert await remaining(client) == ids
 
 
@@ -144,7 +187,7 @@ async def test_ids_beyond_the_precision_of_lua_are_compared(
     ids = [await client.xadd(STREAM, {"event": "e"}, id=f"5-{first + n}") for n in range(100)]
     await client.xgroup_create(STREAM, GROUP, ids[59])
     await client.xgroup_create(STREAM, "warehouse", ids[39])
-    await trimmer.trim(STREAM, 0, GROUP)
+    await trimmer.trim(STREAM, 0, DAY, None)
     kept = await remaining(client)
     assert ids[39:] == kept[-61:]
     assert len(kept) <= 61 + NODE
@@ -159,7 +202,7 @@ async def test_a_reader_continues_at_its_position_and_the_lag_stays_exact(
     ids = await add(client, 100)
     await stream.fence(StreamLease(STREAM, 1, "a"))
     await stream.acknowledge(ids[59], 60)
-    assert await trimmer.trim(STREAM, 0, GROUP) > 0
+    assert await trimmer.trim(STREAM, 0, DAY, GROUP) > 0
     assert (await admin.lag(client))[STREAM] == 40
     assert [entry[0] for entry in await stream.read(ids[59], 100)] == ids[60:]
     await stream.close()
@@ -181,7 +224,7 @@ async def test_no_unread_entry_is_lost_under_concurrent_writes_reads_and_trims(
 
     async def trim_on() -> None:
         while not done.is_set():
-            await trimmer.trim(STREAM, 0, GROUP)
+            await trimmer.trim(STREAM, 0, DAY, GROUP)
 
     async def write() -> None:
         for _ in range(60):
@@ -232,7 +275,7 @@ async def test_a_long_stream_is_trimmed_in_steps_until_it_is_done(
     _, job = registry_and_job(trimmer, keep=0)
     ids = await add(client, 2 * TRIM_ENTRIES + 500)
     await client.xgroup_create(STREAM, GROUP, ids[-1])
-    assert 0 < await trimmer.trim(STREAM, 0, GROUP) <= TRIM_ENTRIES
+    assert 0 < await trimmer.trim(STREAM, 0, DAY, GROUP) <= TRIM_ENTRIES
     assert await job.once()
     assert len(await remaining(client)) <= 1 + NODE
 
@@ -253,7 +296,7 @@ async def test_a_full_redis_is_trimmed_too(client: Any, trimmer: RedisTrimmer) -
     await client.xgroup_create(STREAM, GROUP, ids[-1])
     await client.config_set("maxmemory", 1)
     try:
-        assert await trimmer.trim(STREAM, 0, GROUP) > 0
+        assert await trimmer.trim(STREAM, 0, DAY, GROUP) > 0
     finally:
         await client.config_set("maxmemory", 0)
 
@@ -261,7 +304,7 @@ async def test_a_full_redis_is_trimmed_too(client: Any, trimmer: RedisTrimmer) -
 async def test_an_unreachable_redis_is_retried() -> None:
     trimmer = RedisTrimmer("unix:///tmp/goald-no-such-socket")
     with pytest.raises(ServiceUnavailable):
-        await trimmer.trim(STREAM, 0, GROUP)
+        await trimmer.trim(STREAM, 0, DAY, GROUP)
     _, job = registry_and_job(trimmer, keep=0)
     assert not await job.once()
     running = asyncio.create_task(job.run())

@@ -8,7 +8,7 @@ from goald.adapters.redis.connect import connect, service_errors
 from goald.domain.idempotency import IdempotencyState, StoredResponse
 
 KEPT_S: Final = 24 * 3_600
-"""Seconds for which a response is stored and returned again."""
+"""Seconds for which a response is stored and returned again, at most."""
 IN_PROGRESS_S: Final = 60
 """Seconds for which a request may be in flight. After a crash, its key is free again."""
 LARGEST_RESPONSE: Final = 16 * 1024
@@ -44,9 +44,11 @@ class RedisIdempotency:
     """`api.ports.IdempotencyStore`. A key holds the digest of its request, followed by the status
     and body of the response when the request has finished."""
 
-    def __init__(self, url: str) -> None:
-        """Does not connect. Bound to one event loop."""
+    def __init__(self, url: str, *, kept_seconds: float = KEPT_S) -> None:
+        """`kept_seconds`: how long a response is stored, at most KEPT_S. Does not connect. Bound to
+        one event loop."""
         self._redis = connect(url)
+        self._kept_s = max(1, int(min(kept_seconds, KEPT_S)))
         self._turns = asyncio.Semaphore(MAX_CALLS)
 
     async def begin(
@@ -78,7 +80,7 @@ class RedisIdempotency:
             kept = request + b"%03d" % response.status + response.body
         async with service_errors(), self._turns:
             await self._redis.eval(
-                _END, 2, _name(tenant, key), _name(tenant), request, kept, KEPT_S,
+                _END, 2, _name(tenant, key), _name(tenant), request, kept, self._kept_s,
                 _OVERHEAD_BYTES, _HOUR_S, BYTES_PER_HOUR,
             )  # fmt: skip
 

@@ -201,7 +201,7 @@ class Daemon:
     def _jobs_once_ready(self, heartbeat: HeartbeatReporter) -> list[Coroutine[Any, Any, None]]:
         """Further jobs of that kind, which need ready actors."""
         partitions = retention(self._endpoints.postgres_dsn, self._settings.retention)
-        streams = trimming(self._endpoints.redis_url, self._settings.keep, self._registry)
+        streams = trimming(self._settings, self._endpoints, self._registry)
         bounds = stream_bounds(
             self._endpoints.redis_url, self._settings.stream_bytes, self._registry
         )

@@ -1,4 +1,4 @@
-"""The job that removes fully acknowledged entries from the streams (D5)."""
+"""The job that removes acknowledged and old entries from the streams (D5)."""
 
 from typing import Protocol
 
@@ -25,11 +25,15 @@ every possible event stream, because their number may have been greater."""
 
 
 class Trimmer(Protocol):
-    """Trims a stream, but never an entry that a group has not acknowledged."""
+    """Trims a stream, but never an entry that its reader has not acknowledged."""
 
-    async def trim(self, stream: str, keep_seconds: float, reader: str | None) -> int:
+    async def trim(
+        self, stream: str, keep_seconds: float, oldest_seconds: float, reader: str | None
+    ) -> int:
         """Remove some of the oldest entries and return their number; 0 if there is nothing left
-        to remove. Raises GoaldError."""
+        to remove: entries older than `keep_seconds` that every group has acknowledged, and entries
+        older than `oldest_seconds` that `reader` has acknowledged, or of a stream without groups if
+        `reader` is None. Raises GoaldError."""
 
     async def close(self) -> None: ...
 
@@ -38,10 +42,19 @@ class Trimming:
     """Keeps streams trimmed. Several instances may run it at the same time."""
 
     def __init__(
-        self, trimmer: Trimmer, keep_seconds: float, metrics: TrimmingMetrics, clock: Clock
+        self,
+        trimmer: Trimmer,
+        keep_seconds: float,
+        oldest_seconds: float,
+        metrics: TrimmingMetrics,
+        clock: Clock,
     ) -> None:
+        """`oldest_seconds`: the age (GOALD_ERASURE) at which an entry is removed although another
+        group of an event stream has not acknowledged it, or the stream has no group. A quarter of
+        it is left for a Redis that is unavailable."""
         self._trimmer = trimmer
-        self._keep_seconds = keep_seconds
+        self._oldest_seconds = oldest_seconds * 3 / 4
+        self._keep_seconds = min(keep_seconds, self._oldest_seconds)
         self._metrics = metrics
         self._clock = clock
 
@@ -71,5 +84,7 @@ class Trimming:
         return not failures
 
     async def _trim(self, stream: str, reader: str | None) -> None:
-        while trimmed := await self._trimmer.trim(stream, self._keep_seconds, reader):
+        while trimmed := await self._trimmer.trim(
+            stream, self._keep_seconds, self._oldest_seconds, reader
+        ):
             self._metrics.trimmed.labels(stream).inc(trimmed)

@@ -64,7 +64,7 @@ def api_dependencies(
     configuration = configuration_service(pool, settings.redis.url, catalog=settings.catalog)
     events = Publisher(settings.redis.url)
     contacts = PostgresContacts(pool)
-    idempotency = RedisIdempotency(settings.redis.url)
+    idempotency = RedisIdempotency(settings.redis.url, kept_seconds=settings.erasure)
     keys = _keys(tokens, clock)
     quotas = RedisQuotas(
         settings.redis.url,

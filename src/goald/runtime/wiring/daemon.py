@@ -35,6 +35,7 @@ from goald.runtime.jobs.trimming import Trimming
 from goald.runtime.leadership.election import LeaderElection
 from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
 from goald.runtime.processes.shard import ShardPorts, ShardProcess, ShardSettings
+from goald.settings import Settings
 
 COMMAND_SECONDS = 30.0
 """Statement timeout of a command; longer than that of an API request."""
@@ -137,10 +138,15 @@ def retention(postgres_dsn: str, keep_days: int) -> Retention:
     return Retention(PostgresMonths(postgres_dsn), keep_days, system_clock())
 
 
-def trimming(redis_url: str, keep_seconds: float, registry: CollectorRegistry) -> Trimming:
+def trimming(settings: Settings, endpoints: Endpoints, registry: CollectorRegistry) -> Trimming:
     """The job that trims streams, with its metrics in `registry`. Connects when it runs."""
-    metrics = TrimmingMetrics(registry)
-    return Trimming(RedisTrimmer(redis_url), keep_seconds, metrics, system_clock())
+    return Trimming(
+        RedisTrimmer(endpoints.redis_url),
+        settings.keep,
+        settings.erasure,
+        TrimmingMetrics(registry),
+        system_clock(),
+    )
 
 
 def stream_bounds(redis_url: str, max_bytes: int, registry: CollectorRegistry) -> StreamBounds:

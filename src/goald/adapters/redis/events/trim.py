@@ -1,4 +1,4 @@
-"""Trims the entries of a stream that every group has acknowledged (D5)."""
+"""Trims the entries of a stream that every group has acknowledged, or that are too old (D5)."""
 
 from redis.exceptions import ResponseError
 
@@ -16,30 +16,42 @@ local function less(one, other)
   end
   return false
 end
+local function least(one, other) if less(other, one) then return other end return one end
 
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local bound = string.format('%.0f-0', math.max(0, now - ARGV[1]))
-local has_reader = ARGV[2] == ''
+local function ago(ms) return string.format('%.0f-0', math.max(0, now - ms)) end
+local bound, oldest = ago(ARGV[1]), ago(ARGV[2])
+local reader, read = ARGV[3], nil
 local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
 for _, flat in ipairs(groups) do
   local group = {}
   for i = 1, #flat, 2 do group[flat[i]] = flat[i + 1] end
   local first = group['last-delivered-id']
   if group['pending'] > 0 then
-    local oldest = redis.call('XPENDING', KEYS[1], group['name'])[2]
-    if less(oldest, first) then first = oldest end
+    first = least(first, redis.call('XPENDING', KEYS[1], group['name'])[2])
   end
-  if less(first, bound) then bound = first end
-  if group['name'] == ARGV[2] then has_reader = true end
+  bound = least(bound, first)
+  if group['name'] == reader then read = first end
 end
-if #groups == 0 or not has_reader then return 0 end
-return redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', ARGV[3])
+if reader ~= '' then
+  if not read then return 0 end
+  local forced = least(oldest, read)
+  if less(bound, forced) then bound = forced end
+elseif #groups == 0 then
+  bound = oldest
+end
+local trimmed = redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', ARGV[4])
+if trimmed == 0 then
+  trimmed = redis.call('XTRIM', KEYS[1], 'MINID', least(bound, oldest))
+end
+return trimmed
 """
 """Reads the groups and trims atomically, so that no group can be created in between. Compares ids
 as text, because Lua's numbers are too small for them. Uses the server's clock, which also sets the
-entry ids. "~" deletes whole nodes only, so up to one node (100 entries) more is kept."""
+entry ids. "~" deletes whole nodes only; once no whole node is left to delete, the entries of the
+first node (100 at most) that are too old are deleted one by one."""
 
 
 class RedisTrimmer:
@@ -49,17 +61,22 @@ class RedisTrimmer:
     def __init__(self, url: str) -> None:
         self._client: Client = connect(url)
 
-    async def trim(self, stream: str, keep_seconds: float, reader: str | None) -> int:
-        """Delete the oldest entries, at most TRIM_ENTRIES, that every group has acknowledged and
-        that are older than `keep_seconds`. Returns how many were deleted. Deletes nothing if the
-        stream does not exist, has no group, or lacks the group `reader`, if that is given. Raises
-        ServiceUnavailable, and NotFound if the key holds no stream or the login may not trim it.
+    async def trim(
+        self, stream: str, keep_seconds: float, oldest_seconds: float, reader: str | None
+    ) -> int:
+        """Delete the oldest entries, about TRIM_ENTRIES at most. Returns how many were deleted.
+
+        Deletes entries that every group has acknowledged and that are older than `keep_seconds`.
+        With `reader`: also those that this group has acknowledged and that are older than
+        `oldest_seconds`; nothing if the group does not exist. Without: from a stream that has no
+        group, entries older than `oldest_seconds`. Raises ServiceUnavailable, and NotFound if the
+        key holds no stream or the login may not trim it.
         """
-        keep_ms = int(keep_seconds * 1_000)
+        keep_ms, oldest_ms = int(keep_seconds * 1_000), int(oldest_seconds * 1_000)
         try:
             async with service_errors():
                 trimmed = await self._client.eval(
-                    _TRIM, 1, stream, keep_ms, reader or "", TRIM_ENTRIES
+                    _TRIM, 1, stream, keep_ms, oldest_ms, reader or "", TRIM_ENTRIES
                 )
         except ResponseError as error:
             raise NotFound(f"{stream} cannot be trimmed: {error}") from error
