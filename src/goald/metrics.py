@@ -261,6 +261,19 @@ class StreamBoundMetrics:
         )
 
 
+class AdmissionMetrics:
+    """The metrics of the admission of events to the streams."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.no_room = Counter(
+            "goald_api_no_room",
+            "Requests refused for lack of room in a stream. Cause: `tenant` if the tenant has too "
+            "many unprocessed events, `stream` if the stream is full, `redis` if Redis is.",
+            ["stream", "cause"],
+            registry=registry,
+        )
+
+
 class ApiMetrics:
     """The metrics of an API process. `route` is the template of a route, not a path."""
 

@@ -51,7 +51,7 @@ class WebhookSecrets(Protocol):
 
 
 class Quotas(Protocol):
-    """The requests and events per second of a tenant."""
+    """The requests, events and bytes per second of a tenant."""
 
     async def requests(self, tenant: str) -> None:
         """Count a request. Raises QuotaExceeded. A request that cannot be counted, because Redis
@@ -60,6 +60,10 @@ class Quotas(Protocol):
     async def events(self, tenant: str, count: int) -> None:
         """Count events; one of more than 1 KiB counts as several (`publishing.units`). Raises as
         `requests` does, in which case nothing is counted."""
+
+    async def bytes(self, tenant: str, count: int) -> None:
+        """Count bytes that will be stored in Redis. Raises as `requests` does, in which case
+        nothing is counted."""
 
 
 class StatisticsReader(Protocol):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from goald.api.ports import EventSink
@@ -22,9 +22,21 @@ MAX_WAITING: Final = 64
 """Requests of one tenant that wait for earlier ones of the same tenant: at most 64 MiB."""
 
 
+def payload_bytes(events: Sequence[AcceptedEvent]) -> int:
+    """Return the bytes of these events, for the quota of the tenant."""
+    return sum(len(event.payload) for event in events)
+
+
 def units(events: Sequence[AcceptedEvent]) -> int:
     """Return the number of units of these events, for the quota and the share of the tenant."""
     return sum(-(-len(event.payload) // UNIT_BYTES) for event in events)
+
+
+class EventAdmission(Protocol):
+    """Decides whether the streams have room."""
+
+    async def admit(self, tenant: str, events: Sequence[AcceptedEvent]) -> None:
+        """Return if there is room for these events. Raises TooManyRequests or Unavailable."""
 
 
 class TenantPublisher:
@@ -34,19 +46,23 @@ class TenantPublisher:
     those that are queued. Bound to the event loop that uses it first.
     """
 
-    def __init__(self, sink: EventSink) -> None:
-        """The caller closes `sink`; nothing else may publish to it."""
+    def __init__(self, sink: EventSink, admission: EventAdmission | None = None) -> None:
+        """The caller closes `sink`; nothing else may publish to it. Without an admission, all
+        events are admitted."""
         self._sink = sink
+        self._admission = admission
         self._shares: WeakValueDictionary[str, _TenantShare] = WeakValueDictionary()
 
     async def publish(self, tenant: str, events: Sequence[AcceptedEvent]) -> None:
         """Return when Redis has all of the events, in their order.
 
         Raises TooManyRequests, having sent nothing, if MAX_WAITING requests of the tenant wait
-        already. Raises ServiceUnavailable after PATIENCE_S: some events may have been sent or may
-        still be, and sending them again changes nothing (D1). While Redis fails, no event is
-        buffered in memory (D6).
+        already, and the admission's errors. Raises ServiceUnavailable after PATIENCE_S: some events
+        may have been sent or may still be, and sending them again changes nothing (D1). While Redis
+        fails, no event is buffered in memory (D6).
         """
+        if self._admission is not None:
+            await self._admission.admit(tenant, events)
         share = self._shares.setdefault(tenant, _TenantShare())
         try:
             async with asyncio.timeout(PATIENCE_S), share.reserve(units(events)):

@@ -76,15 +76,17 @@ class StreamLevels:
     """The server's clock."""
     events: Sequence[StreamLevel]
     """The event streams, by partition."""
-    others: Mapping[str, StreamLevel]
-    """Exits, notices and dead letters, by name."""
+    outbound: Sequence[StreamLevel]
+    """Exits and notices."""
+    dead: StreamLevel
+    """The dead letters."""
     used_bytes: int
     """Memory that the server uses, for every key and every client."""
     max_bytes: int | None
     """The server's limit (maxmemory); None if it has none or does not say."""
 
     def all(self) -> Sequence[StreamLevel]:
-        return [*self.events, *self.others.values()]
+        return [*self.events, *self.outbound, self.dead]
 
 
 class StreamLevelReader(Protocol):

@@ -58,5 +58,7 @@ class ApiSettings(_Frozen):
     catalog: Literal["strict", "known", "off"]
     quota_requests: int
     quota_events: int
+    quota_bytes: int
+    stream_bytes: int
     webhook_window: float
     connections: int

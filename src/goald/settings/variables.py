@@ -176,6 +176,11 @@ class Settings(BaseSettings):
         description="Events over HTTP per second and tenant, counted in units of 1 KiB. "
         "0 is unlimited",
     )
+    quota_bytes: int = Field(
+        8 << 20,
+        ge=0,
+        description="Bytes of events over HTTP per second and tenant. 0 is unlimited",
+    )
     webhook_window: float = Field(
         300.0,
         ge=1,
@@ -256,6 +261,8 @@ class Settings(BaseSettings):
             catalog=self.catalog,
             quota_requests=self.quota_requests,
             quota_events=self.quota_events,
+            quota_bytes=self.quota_bytes,
+            stream_bytes=self.stream_bytes,
             webhook_window=self.webhook_window,
             connections=self.api_connections,
         )

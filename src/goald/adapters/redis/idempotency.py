@@ -13,9 +13,10 @@ IN_PROGRESS_S: Final = 60
 """Seconds for which a request may be in flight. After a crash, its key is free again."""
 LARGEST_RESPONSE: Final = 16 * 1024
 """Bytes of the largest body that is stored. A request with a larger response executes again."""
-BYTES_PER_HOUR: Final = 16 << 20
+BYTES_PER_HOUR: Final = 4 << 20
 """Bytes that Redis stores for one tenant in an hour, with overhead, so that no tenant can fill
-Redis (D8). Further responses are not stored, and their requests execute again."""
+Redis (D8): at most 100 MiB in the time for which responses are stored. Further responses are not
+stored, and their requests execute again."""
 MAX_CALLS: Final = 64
 """Concurrent calls to Redis; further calls wait. The connection pool rejects calls beyond its
 limit."""

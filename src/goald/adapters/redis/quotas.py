@@ -1,4 +1,4 @@
-"""Requests and events per second and tenant, counted in Redis for all API processes (D8)."""
+"""Requests, events and bytes per second and tenant, counted in Redis for all API processes (D8)."""
 
 import asyncio
 
@@ -37,10 +37,11 @@ class RedisQuotas:
         *,
         requests: int,
         events: int,
+        bytes_: int = 0,
         patience: float = PATIENCE_S,
     ) -> None:
-        """`requests`, `events`: the limits per second, 0 for no limit. `patience`: seconds to wait
-        for Redis. Does not connect."""
+        """`requests`, `events`, `bytes_`: the limits per second, 0 for no limit. `patience`:
+        seconds to wait for Redis. Does not connect."""
         self._client = connect(url)
         self._clock = clock
         # The connection pool has the URL and the settings of goald's clients, so the storage
@@ -54,6 +55,7 @@ class RedisQuotas:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._requests = RateLimitItemPerSecond(requests) if requests else None
         self._events = RateLimitItemPerSecond(events) if events else None
+        self._bytes = RateLimitItemPerSecond(bytes_) if bytes_ else None
         self._paused_until: float | None = None
         self._patience = patience
         self._calls = asyncio.Semaphore(_MAX_CALLS)
@@ -66,6 +68,10 @@ class RedisQuotas:
         """Count the events, all or none. Raises QuotaExceeded if they exceed the limit. A batch
         larger than the limit counts as the limit, because it could never be sent otherwise."""
         await self._count(self._events, "events", tenant, count)
+
+    async def bytes(self, tenant: str, count: int) -> None:
+        """Count the bytes of a batch, like `events`."""
+        await self._count(self._bytes, "bytes", tenant, count)
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -12,7 +12,7 @@ from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.events import EnrollmentEnd, NewEnrollment, PublishedEvent
 from goald.api.problems import BadRequest, ConflictProblem, NotFoundProblem, responses
-from goald.api.publishing import units
+from goald.api.publishing import payload_bytes, units
 from goald.domain.derived_ids import derived_id
 from goald.domain.times import rfc3339
 from goald.pipeline.intake import intake
@@ -123,5 +123,6 @@ async def _publish(
     if found.refused:
         raise BadRequest(found.refused[0].reason)
     await deps.access.quotas.events(tenant, units(found.accepted))
+    await deps.access.quotas.bytes(tenant, payload_bytes(found.accepted))
     await deps.events.publisher.publish(tenant, found.accepted)
     return PublishedEvent(event_id=event_id, type=kind)

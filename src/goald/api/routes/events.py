@@ -27,7 +27,7 @@ from goald.api.models.events import (
 )
 from goald.api.models.explain import Explanation
 from goald.api.problems import BadRequest, responses
-from goald.api.publishing import units
+from goald.api.publishing import payload_bytes, units
 from goald.domain.event_types import nearest_type
 from goald.pipeline.intake import Intake
 
@@ -77,6 +77,7 @@ async def send_events(
         await deps.access.quotas.events(caller.tenant_id, units(found.accepted))
         published, ignored = without_ignored(found.accepted)
         if published:
+            await deps.access.quotas.bytes(caller.tenant_id, payload_bytes(published))
             await deps.events.publisher.publish(caller.tenant_id, published)
         metrics.count_events(len(published), ignored.total(), len(found.refused))
         return EventsAccepted(

@@ -8,7 +8,7 @@ from goald.domain.errors import GoaldError
 from goald.metrics import StreamBoundMetrics
 from goald.ports.clock import Clock
 from goald.ports.stream_admin import StreamLevel, StreamLevelReader, StreamLevels
-from goald.redis_keys import EXITS, GROUP, NOTICES
+from goald.redis_keys import GROUP
 
 EVERY_SECONDS: Final = 2.0
 ACKNOWLEDGED_SHARE: Final = 0.5
@@ -83,7 +83,7 @@ class StreamBounds:
         limit = levels.max_bytes
         under_pressure = limit is not None and levels.used_bytes > limit * PRESSURE
         events = [(level, GROUP, 0 if under_pressure else self._target) for level in levels.events]
-        outbound = [(levels.others[name], None, self._target) for name in (EXITS, NOTICES)]
+        outbound = [(level, None, self._target) for level in levels.outbound]
         return [*events, *outbound]
 
     async def _trim(self, stream: str, target: int, reader: str | None) -> None:

@@ -16,8 +16,10 @@ from goald.adapters.postgres.records.statistics import PostgresStatistics
 from goald.adapters.postgres.tenants import TenantPool
 from goald.adapters.postgres.webhook_secrets import PostgresWebhookSecrets
 from goald.adapters.redis.connect import connect, service_errors
+from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.idempotency import RedisIdempotency
 from goald.adapters.redis.quotas import RedisQuotas
+from goald.api.admission.streams import StreamAdmission
 from goald.api.auth.jwks import JwksKeys
 from goald.api.auth.tokens import JwtVerifier, Secret
 from goald.api.dependencies import (
@@ -31,6 +33,7 @@ from goald.api.publishing import TenantPublisher
 from goald.api.signed_bodies import SignedBodyReader
 from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
+from goald.metrics import AdmissionMetrics
 from goald.pipeline.explain import Explain
 from goald.ports.clock import Clock
 from goald.runtime.http.health import ServicesHealth
@@ -71,6 +74,12 @@ def api_dependencies(
         clock,
         requests=settings.api.quota_requests,
         events=settings.api.quota_events,
+        bytes_=settings.api.quota_bytes,
+    )
+    registry = registry if registry is not None else CollectorRegistry()
+    levels = RedisStreamLevels(settings.redis.url)
+    admission = StreamAdmission(
+        levels, clock, AdmissionMetrics(registry), max_bytes=settings.api.stream_bytes
     )
     redis = RedisPing(settings.redis.url)
 
@@ -82,7 +91,7 @@ def api_dependencies(
         # Events that cannot be sent were not confirmed; connections end with the process anyway.
         with contextlib.suppress(GoaldError, RedisError, OSError):
             await events.aclose(patience_s=CLOSE_SECONDS)
-        for dependency in (configuration, idempotency, redis, quotas, keys, pool):
+        for dependency in (configuration, idempotency, redis, quotas, levels, keys, pool):
             with contextlib.suppress(GoaldError, RedisError, OSError):
                 await dependency.close()
 
@@ -97,7 +106,7 @@ def api_dependencies(
             quotas=quotas,
         ),
         events=EventServices(
-            publisher=TenantPublisher(events),
+            publisher=TenantPublisher(events, admission),
             explainer=Explain(contacts, clock, clock_skew_us=round(settings.clock_skew * 1e6)),
             idempotency=idempotency,
         ),
@@ -111,7 +120,7 @@ def api_dependencies(
             health=ServicesHealth(
                 {"Postgres": ping_postgres, "Redis": redis.ping}, clock, not_ready_reasons
             ),
-            registry=registry if registry is not None else CollectorRegistry(),
+            registry=registry,
             close=close,
         ),
     )

@@ -22,13 +22,19 @@ async def quotas(
     url: str,
     requests: int = 0,
     events: int = 0,
+    bytes_: int = 0,
     clock: Clock | None = None,
     patience: float = DEADLINE_S,
 ) -> AsyncIterator[RedisQuotas]:
     """Yields quotas that wait `patience` seconds for Redis, by default long enough for a busy
     machine."""
     created = RedisQuotas(
-        url, clock or SystemClock(), requests=requests, events=events, patience=patience
+        url,
+        clock or SystemClock(),
+        requests=requests,
+        events=events,
+        bytes_=bytes_,
+        patience=patience,
     )
     yield created
     await created.close()
@@ -59,6 +65,17 @@ async def test_quota_affects_one_tenant_for_one_second(
 
         assert await refused(lambda: current.requests("calm"), 5) == 0
         await until_taken(lambda: current.requests("flood"))
+
+
+async def test_bytes_are_counted_apart_from_events_and_a_large_batch_can_be_sent(
+    any_redis_url: str,
+) -> None:
+    async with quotas(any_redis_url, events=5, bytes_=1_000) as current:
+        await until_taken(lambda: current.bytes("flood", 1 << 20))
+        assert await refused(lambda: current.bytes("flood", 500), 3) > 0
+        assert await refused(lambda: current.events("flood", 5), 1) == 0
+        assert await refused(lambda: current.bytes("calm", 1_000), 1) == 0
+        await until_taken(lambda: current.bytes("flood", 100))
 
 
 async def test_processes_share_a_tenants_quota(redis_url: str) -> None:

@@ -13,7 +13,7 @@ from goald.redis_keys import DEAD, EXITS, GROUP, NOTICES, event_stream
 SAMPLES: Final = 200
 """Nodes of a stream whose size is read. Reading all of a stream of 300 MiB blocks Redis for 80 ms,
 200 of them for less than 1 ms."""
-_OTHERS: Final = (EXITS, NOTICES, DEAD)
+_OTHERS: Final = (EXITS, NOTICES, DEAD)  # in this order
 
 _LEVEL = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return false end
@@ -66,7 +66,8 @@ class RedisStreamLevels:
         return StreamLevels(
             at_us=at_us,
             events=levels[: len(names)],
-            others={level.name: level for level in levels[len(names) :]},
+            outbound=levels[len(names) : -1],
+            dead=levels[-1],
             used_bytes=int(info.get("used_memory", 0)),
             max_bytes=int(info.get("maxmemory", 0)) or None,
         )
