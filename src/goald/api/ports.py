@@ -11,13 +11,13 @@ from datetime import date
 from typing import Any, Protocol
 
 from goald.domain.audit.record import AuditRecord
+from goald.domain.credentials.webhooks import EventGrant, SigningSecret, WebhookEntry
 from goald.domain.idempotency import IdempotencyState, StoredResponse
 from goald.domain.records.achievement import Achievement
 from goald.domain.records.enrollment import Enrollment
 from goald.domain.records.listeners import ListenerStatus
 from goald.domain.records.pages import Page, PageRequest
 from goald.domain.records.statistics import Statistics
-from goald.domain.webhooks import EventGrant, SigningSecret, WebhookEntry
 
 
 @dataclass(frozen=True, slots=True)

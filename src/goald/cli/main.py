@@ -83,6 +83,7 @@ def _add_commands() -> None:
         doctor,
         explain,
         replay,
+        secrets,
         send,
         status,
         streams,
@@ -98,6 +99,7 @@ def _add_commands() -> None:
     app.add_typer(dead.app, name="dead")
     app.add_typer(streams.app, name="streams")
     app.add_typer(audit.app, name="audit")
+    app.add_typer(secrets.app, name="secrets")
 
 
 _add_commands()

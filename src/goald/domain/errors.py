@@ -5,6 +5,7 @@
     │   ├── ServiceUnavailable    Redis or Postgres is unreachable, full, or read-only (D6)
     │   │   └── ShardDied         a shard's process ended while it had the events (D4)
     │   ├── QuotaExceeded         a tenant has exceeded its quota for this second (D8)
+    │   ├── EncryptionKeyMissing  GOALD_SECRETS_KEYS lacks the key of a stored secret
     │   ├── CommitUnknown         a commit failed, or its outcome is unknown
     │   ├── RayEnded              Ray, or an actor that it should keep alive, has ended
     │   ├── LeaseHeld             a holder that may be alive has the slots or the stream
@@ -18,6 +19,7 @@
         ├── SettingsError         a setting is missing or wrong
         ├── StreamCountMismatch   GOALD_STREAMS differs from the number that Redis holds
         ├── SchemaMismatch        the database is not migrated to what this release needs
+        ├── SecretDamaged         a stored secret was changed or belongs to another row
         ├── InvalidFile           a file given to a command is invalid
         ├── InvalidConfiguration  a configuration is invalid
         ├── AlreadyExists         the same object exists
@@ -53,6 +55,11 @@ class ServiceUnavailable(RetryableError):
 class ShardDied(ServiceUnavailable):
     """A shard's process ended while it had these events. Which of them took effect is unknown
     (D4)."""
+
+
+class EncryptionKeyMissing(RetryableError):
+    """The key of a stored secret is not among the keys of GOALD_SECRETS_KEYS, or there is no key.
+    Nothing is lost: the same call succeeds when the key is set."""
 
 
 class QuotaExceeded(RetryableError):
@@ -111,6 +118,10 @@ class StreamCountMismatch(PermanentError):
 
 class SchemaMismatch(PermanentError):
     """The database is not at the revision that this release needs."""
+
+
+class SecretDamaged(PermanentError):
+    """A stored secret was changed, or was moved from another row."""
 
 
 class InvalidFile(PermanentError):

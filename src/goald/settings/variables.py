@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -27,6 +28,16 @@ FILE = "goald.toml"
 PREFIX = "GOALD_"
 
 Url = Annotated[str, Field(min_length=1)]
+
+
+def _split(value: Any) -> Any:
+    """Variables hold a list as text with commas."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+SecretKeys = Annotated[
+    tuple[Annotated[SecretStr, Field(min_length=1)], ...] | None, NoDecode, BeforeValidator(_split)
+]
 
 
 class Settings(BaseSettings):
@@ -153,6 +164,12 @@ class Settings(BaseSettings):
         None,
         min_length=32,
         description="Secret for HS256, at least 32 characters. --embedded generates one",
+    )
+    secrets_keys: SecretKeys = Field(
+        None,
+        description="Keys that encrypt the secrets of webhooks in Postgres: each 32 random bytes "
+        "in base64, or the path of a file with them, separated by commas. The first encrypts, all "
+        "decrypt. --embedded generates one",
     )
     jwks_url: Url | None = Field(
         None, description="URL of the public keys (JWKS) for RS256 and ES256"

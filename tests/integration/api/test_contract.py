@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
-from tests.support.api.application import SECRET, api_app
+from tests.support.api.application import SECRET, SECRETS_KEY, api_app
 from tests.support.api.client import Api, served
 from tests.support.services.servers import Database
 
@@ -75,6 +75,7 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
         redis_url=endpoints.redis_url,
         postgres_dsn=module_database.dsn,
         jwt_secret=SECRET,
+        secrets_keys=SECRETS_KEY,
         quota_requests=0,
         quota_events=0,
     )

@@ -90,14 +90,15 @@ def test_unreachable_servers_exit_with_3(
 def test_check_config_prints_the_source_of_each_value_and_hides_passwords(
     run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://goald:secret@h/g")
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://goald:hunter2@h/g")
     (tmp_path / "goald.toml").write_text("shards = 3\n")
     rows = {row["name"]: row for row in run("check-config", "--json").json}
     assert rows["GOALD_POSTGRES_DSN"]["value"] == "postgresql://goald:***@h/g"
     assert rows["GOALD_POSTGRES_DSN"]["from"] == "variable"
     assert (rows["GOALD_SHARDS"]["value"], rows["GOALD_SHARDS"]["from"]) == ("3", "file goald.toml")
     assert rows["GOALD_STREAMS"]["from"] == "default"
-    assert "secret" not in run("check-config").out
+    monkeypatch.setenv("GOALD_SECRETS_KEYS", "hunter3")
+    assert "hunter" not in run("check-config").out
 
 
 def test_a_second_migrate_changes_nothing(

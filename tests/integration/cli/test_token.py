@@ -1,6 +1,7 @@
 """`goald token`: claims, secrets and refused arguments."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.support.services.commands import Ran
 
 from goald.api.auth.tokens import JwtVerifier, Secret
 from goald.api.ports import Caller
-from goald.runtime.embedded.secret import token_secret
+from goald.runtime.embedded.secret import secrets_key, token_secret
 from goald.settings import TokenSettings
 
 SECRET = "a secret of thirty-two characters"
@@ -148,3 +149,11 @@ def test_a_truncated_secret_file_is_replaced(tmp_path: Path) -> None:
     created = token_secret(tmp_path).get_secret_value()
     assert len(created) >= 43
     assert token_secret(tmp_path).get_secret_value() == created
+
+
+def test_the_encryption_key_is_generated_once(tmp_path: Path) -> None:
+    (tmp_path / "secrets-key.new").write_text("half")
+    created = secrets_key(tmp_path).get_secret_value()
+    assert len(base64.b64decode(created, validate=True)) == 32
+    assert secrets_key(tmp_path).get_secret_value() == created
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["secrets-key"]

@@ -191,11 +191,12 @@ def test_every_shard_applies_a_change_once_the_api_responds(daemon: Daemon, tena
         daemon.until("every exit", lambda: exited() == len(contacts))
 
 
-def test_only_this_user_may_read_the_secret_of_an_embedded_goald(daemon: Daemon) -> None:
-    secret = daemon.data_dir / "token-secret"
-    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert len(secret.read_text()) >= 43
-    assert secret.read_text() not in daemon.printed()
+def test_only_this_user_may_read_the_secrets_of_an_embedded_goald(daemon: Daemon) -> None:
+    for name in ("token-secret", "secrets-key"):
+        secret = daemon.data_dir / name
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        assert len(secret.read_text()) >= 43
+        assert secret.read_text() not in daemon.printed()
 
 
 def test_the_api_serves_the_metrics_of_the_whole_instance(daemon: Daemon) -> None:

@@ -1,5 +1,6 @@
 """The audit log records every change with its actor and both states, and limits its writers."""
 
+import json
 import threading
 from typing import Any
 from uuid import uuid4
@@ -119,7 +120,7 @@ def test_entity_is_recorded_with_its_kind(database: Database) -> None:
 def test_webhook_secret_change_is_recorded_without_the_secret(database: Database) -> None:
     insert = "INSERT INTO goald.webhook_secrets (tenant_id, provider, secret) VALUES ('acme', "
     change(database, f"{insert}'stripe', %s)", SECRET)
-    change(database, "UPDATE goald.webhook_secrets SET secret = %s", SECRET[::-1])
+    change(database, "UPDATE goald.webhook_secrets SET created_at = clock_timestamp()")
     change(database, "DELETE FROM goald.webhook_secrets")
     assert actions(database) == [
         ("webhook.created", "webhook", "stripe"),
@@ -128,7 +129,23 @@ def test_webhook_secret_change_is_recorded_without_the_secret(database: Database
     ]
     for row in read_audit_log(database):
         for state in (row["before"], row["after"]):
-            assert "secret" not in (state or {})
+            assert "secret" not in json.dumps(state)
+            assert "key_id" not in (state or {})
+
+
+def test_encryption_under_another_key_is_not_recorded(database: Database) -> None:
+    change(
+        database,
+        "INSERT INTO goald.webhook_secrets (tenant_id, provider, key_id, encrypted_secret)"
+        " VALUES ('acme', 'stripe', 'k-1', %s)",
+        SECRET + SECRET,
+    )
+    change(
+        database,
+        "UPDATE goald.webhook_secrets SET key_id = 'k-2', encrypted_secret = %s",
+        SECRET[::-1] + SECRET,
+    )
+    assert actions(database) == [("webhook.created", "webhook", "stripe")]
 
 
 def test_writing_the_same_values_records_no_change(database: Database) -> None:

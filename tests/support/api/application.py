@@ -6,6 +6,8 @@ from goald.api.app import create_app
 from goald.runtime.wiring.api import api_dependencies
 from goald.settings import Settings
 
+SECRETS_KEY = "j1N9xjP0T0dJHrNpyqR4Qk1cVYyP3x2Kq2Z8m5nU7wE="
+"""Encrypts stored secrets."""
 SECRET = "a secret that the tests sign their tokens with"
 
 

@@ -19,7 +19,7 @@ import jwt
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from tests.support.api.application import SECRET, api_app
+from tests.support.api.application import SECRET, SECRETS_KEY, api_app
 from tests.support.services.servers import Database
 
 from goald.runtime.http.server import server_config
@@ -87,7 +87,12 @@ class Api:
 def make_api(database: Database, redis_url: str) -> Iterator[Callable[..., Api]]:
     """A function that starts an API over the services of the test. Its arguments are fields of
     `Settings`, such as `catalog="strict"`. The APIs are stopped after the test."""
-    defaults = {"redis_url": redis_url, "postgres_dsn": database.dsn, "jwt_secret": SECRET}
+    defaults = {
+        "redis_url": redis_url,
+        "postgres_dsn": database.dsn,
+        "jwt_secret": SECRET,
+        "secrets_keys": SECRETS_KEY,
+    }
     with ExitStack() as running:
 
         def make(**settings: Any) -> Api:

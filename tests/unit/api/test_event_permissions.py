@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from goald.api.auth.event_permissions import permitted
 from goald.api.ports import Caller
+from goald.domain.credentials.webhooks import DEFAULT_TYPES, EventGrant
 from goald.domain.event_types import KNOWN_WITHOUT_EFFECT, PROCESSED_TYPES
-from goald.domain.webhooks import DEFAULT_TYPES, EventGrant
 from goald.pipeline.intake import intake
 
 NOW_US = 1_770_000_000_000_000

@@ -1,21 +1,26 @@
-"""Webhook secrets: one for each tenant and provider."""
+"""Webhook secrets: one for each tenant and provider, encrypted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
-from goald.domain.webhooks import EventGrant, SigningSecret, WebhookEntry
+from goald.domain.credentials.encrypted import EncryptedValue
+from goald.domain.credentials.webhooks import EventGrant, SigningSecret, WebhookEntry
+from goald.ports.secrets.cipher import SecretCipher
 
 FIND = """
-SELECT secret, types, sources FROM goald.webhook_secrets WHERE tenant_id = $1 AND provider = $2
+SELECT secret, key_id, encrypted_secret, types, sources FROM goald.webhook_secrets
+WHERE tenant_id = $1 AND provider = $2
 """
 """No row if the tenant has no secret for the provider."""
 
 SAVE = """
-INSERT INTO goald.webhook_secrets (tenant_id, provider, secret, types, sources, created_by)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO goald.webhook_secrets
+    (tenant_id, provider, key_id, encrypted_secret, types, sources, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (tenant_id, provider) DO UPDATE
-    SET secret = excluded.secret, types = excluded.types, sources = excluded.sources,
+    SET secret = NULL, key_id = excluded.key_id, encrypted_secret = excluded.encrypted_secret,
+        types = excluded.types, sources = excluded.sources,
         created_at = now(), created_by = excluded.created_by
 RETURNING xmax = 0
 """
@@ -34,21 +39,31 @@ FROM goald.webhook_secrets WHERE tenant_id = $1 ORDER BY provider
 class PostgresWebhookSecrets:
     """`api.ports.WebhookSecrets`."""
 
-    def __init__(self, pool: TenantPool) -> None:
+    def __init__(self, pool: TenantPool, cipher: SecretCipher) -> None:
+        """`cipher`: encrypts the secrets. `get` and `put` raise its errors."""
         self._pool = pool
+        self._cipher = cipher
 
     async def get(self, tenant: str, provider: str) -> SigningSecret | None:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             row = await connection.fetchrow(FIND, tenant, provider)
-        return None if row is None else SigningSecret(row["secret"], _grant(row))
+        if row is None:
+            return None
+        # Plain text that the previous release wrote.
+        secret: bytes | None = row["secret"]
+        if secret is None:
+            encrypted = EncryptedValue(row["key_id"], row["encrypted_secret"])
+            secret = self._cipher.decrypt(encrypted, *context_of(tenant, provider))
+        return SigningSecret(secret, _grant(row))
 
     async def put(self, tenant: str, provider: str, secret: SigningSecret, actor: str) -> bool:
         """Store a secret. Returns whether there was none before."""
+        value = self._cipher.encrypt(secret.secret, *context_of(tenant, provider))
         types = sorted(secret.grant.types)
         sources = None if secret.grant.sources is None else sorted(secret.grant.sources)
         async with self._pool.tenant(tenant, actor) as connection:
             created = await connection.fetchval(
-                SAVE, tenant, provider, secret.secret, types, sources, actor
+                SAVE, tenant, provider, value.key_id, value.data, types, sources, actor
             )
         return bool(created)
 
@@ -62,6 +77,11 @@ class PostgresWebhookSecrets:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             rows = await connection.fetch(LIST, tenant)
         return [WebhookEntry(row["provider"], row["created_at_us"], _grant(row)) for row in rows]
+
+
+def context_of(tenant: str, provider: str) -> tuple[str, ...]:
+    """The place of a secret: an encrypted secret is worthless in any other row."""
+    return ("webhook_secrets", tenant, provider)
 
 
 def _grant(row: Mapping[str, Any]) -> EventGrant:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 
 from goald.api.ports import Caller
-from goald.domain.webhooks import NotGranted
+from goald.domain.credentials.webhooks import NotGranted
 from goald.pipeline.intake import AcceptedEvent, Intake, RefusedEvent
 
 _MAX_ECHO = 100

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
+from goald.domain.credentials.weakness import weakness_of
+
 SECRET_PREFIX = "whsec_"  # noqa: S105 -- the prefix of every secret
 MIN_SECRET_BYTES = 24
 MAX_SECRET_BYTES = 64
@@ -41,6 +43,11 @@ def parse_secret(text: str) -> bytes:
     if not MIN_SECRET_BYTES <= len(secret) <= MAX_SECRET_BYTES:
         raise ValueError(
             f"a secret has {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes, not {len(secret)}"
+        )
+    weakness = weakness_of(secret)
+    if weakness is not None:
+        raise ValueError(
+            f"the secret is not random: {weakness}. Send no secret, and goald generates one"
         )
     return secret
 

@@ -21,6 +21,7 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.QuotaExceeded: 429,
     errors.RetryableError: 503,
     errors.SchemaMismatch: 503,
+    errors.SecretDamaged: 503,
     errors.InvalidFile: 400,
     errors.InvalidEvent: 400,
     errors.InvalidConfiguration: 400,

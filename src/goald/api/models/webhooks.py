@@ -15,8 +15,8 @@ from pydantic import (
 from goald.api.auth import signatures
 from goald.api.models.requests import Body
 from goald.domain.configuration.criteria import require_printable
+from goald.domain.credentials.webhooks import DEFAULT_TYPES, MAX_SOURCES, MAX_TYPES, EventGrant
 from goald.domain.event_types import nearest_type
-from goald.domain.webhooks import DEFAULT_TYPES, MAX_SOURCES, MAX_TYPES, EventGrant
 
 _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 -- the specification's own example
 

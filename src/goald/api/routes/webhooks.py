@@ -10,9 +10,10 @@ from goald.api.dependencies import Deps
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.webhooks import Webhook, WebhookRequest, Webhooks, WebhookSecret
-from goald.api.problems import NotFoundProblem, responses
+from goald.api.problems import NotFoundProblem, Unavailable, responses
+from goald.domain.credentials.webhooks import SigningSecret
+from goald.domain.errors import EncryptionKeyMissing
 from goald.domain.times import rfc3339
-from goald.domain.webhooks import SigningSecret
 
 router = Router()
 _SECRET_BYTES = 32
@@ -44,9 +45,12 @@ async def put_webhook(
         if body.secret is None
         else signatures.parse_secret(body.secret)
     )
-    created = await deps.access.webhook_secrets.put(
-        caller.tenant_id, provider, SigningSecret(secret, body.grant), caller.subject
-    )
+    try:
+        created = await deps.access.webhook_secrets.put(
+            caller.tenant_id, provider, SigningSecret(secret, body.grant), caller.subject
+        )
+    except EncryptionKeyMissing as error:
+        raise Unavailable(str(error)) from None
     response.status_code = 201 if created else 200
     return WebhookSecret(
         provider=provider,

@@ -4,7 +4,7 @@ import os
 import sys
 from enum import IntEnum
 
-from goald.domain.errors import GoaldError, RetryableError, SettingsError
+from goald.domain.errors import EncryptionKeyMissing, GoaldError, RetryableError, SettingsError
 
 
 class Code(IntEnum):
@@ -24,7 +24,7 @@ class PipeClosed(Exception):
 
 def code_of(error: BaseException) -> Code:
     """The exit code for an error."""
-    if isinstance(error, SettingsError):
+    if isinstance(error, SettingsError | EncryptionKeyMissing):
         return Code.USAGE
     if isinstance(error, RetryableError) or _is_lost_connection(error):
         return Code.UNREACHABLE

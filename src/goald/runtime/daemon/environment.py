@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from goald import migrations
 from goald.migrations.roles import SHARD
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.daemon.console import ServeConsole
 from goald.runtime.daemon.reachability import check_reachable
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
-from goald.runtime.embedded.secret import token_secret
+from goald.runtime.embedded.secret import find_secrets_key, secrets_key, token_secret
+from goald.runtime.wiring.secrets import encrypt_secrets
 from goald.settings import Settings
 
 
@@ -50,13 +53,25 @@ def embedded_environment(settings: Settings, console: ServeConsole) -> Iterator[
             }
             if settings.jwt_secret is None and settings.jwt_algorithm == "HS256":
                 own["jwt_secret"] = token_secret(data.path)
+            own["secrets_keys"] = _keys(settings, data.path)
+            own_settings = settings.model_copy(update=own)
+            encrypt_secrets(own_settings)
             yield ServiceEnvironment(
-                settings=settings.model_copy(update=own),
+                settings=own_settings,
                 cluster=RayCluster(data.short / "ray", settings.ray_address),
                 record=data.record.add,
                 log_dir=data.logs,
                 ended_servers=services.exited,
             )
+
+
+def _keys(settings: Settings, data_dir: Path) -> tuple[SecretStr, ...]:
+    """The keys of the settings, then that of the data directory, which is generated if the settings
+    have none."""
+    if settings.secrets_keys:
+        found = find_secrets_key(data_dir)
+        return (*settings.secrets_keys, *(() if found is None else (found,)))
+    return (secrets_key(data_dir),)
 
 
 @contextlib.contextmanager

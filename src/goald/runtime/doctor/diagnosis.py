@@ -17,6 +17,7 @@ from goald.domain.errors import NotFound
 from goald.ports.server_inspector import ServerInspector
 from goald.runtime import instance as instances
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
+from goald.runtime.doctor.encryption_keys import encryption_keys
 from goald.runtime.doctor.memory import MemoryBounds
 from goald.runtime.doctor.services import ROLES, postgres, redis
 from goald.settings import Settings
@@ -28,17 +29,21 @@ FREE_BYTES = 2 << 30
 
 
 async def examine(
-    settings: Settings, inspect_redis: Callable[[str], ServerInspector]
+    settings: Settings,
+    inspect_redis: Callable[[str], ServerInspector],
+    read_keys: Callable[[Settings], object],
 ) -> AsyncIterator[DoctorCheck]:
     """Yields one check after the other, as they are done. Raises nothing: a failure is a check.
 
     Examines the servers that the settings name, or those of the goald that runs on the data
     directory. Takes some seconds if a server does not answer. `inspect_redis`: opens an inspector
-    for the server at this URL.
+    for the server at this URL. `read_keys`: raises SettingsError if an encryption key is invalid.
     """
     for check in (_python, _native, _ray, _embedded):
         yield await asyncio.to_thread(check)
     for result in _places(settings.data_dir.expanduser()):
+        yield result
+    for result in await asyncio.to_thread(lambda: list(encryption_keys(settings, read_keys))):
         yield result
     try:
         instance = instances.find(settings)

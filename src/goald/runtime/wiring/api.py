@@ -38,6 +38,7 @@ from goald.pipeline.explain import Explain
 from goald.ports.clock import Clock
 from goald.runtime.http.health import ServicesHealth
 from goald.runtime.wiring.daemon import configuration_service, system_clock
+from goald.runtime.wiring.secrets import keyring
 from goald.settings import Settings, TokenSettings
 
 CLOSE_SECONDS = 1.0
@@ -57,7 +58,7 @@ def api_dependencies(
     `registry`: what /metrics serves; a new one if None. `not_ready_reasons`: why the instance
     is not ready, apart from those two servers. Connects on first use; bound to the event loop
     that uses it first; `Operations.close` closes it. Raises SettingsError if the settings do
-    not say how to check tokens.
+    not say how to check tokens, or if a key of GOALD_SECRETS_KEYS is invalid.
     """
     tokens = settings.tokens
     if tokens is None:
@@ -101,7 +102,7 @@ def api_dependencies(
         configuration=configuration,
         access=AccessServices(
             tokens=JwtVerifier(tokens, keys),
-            webhook_secrets=PostgresWebhookSecrets(pool),
+            webhook_secrets=PostgresWebhookSecrets(pool, keyring(settings)),
             signed_bodies=SignedBodyReader(),
             quotas=quotas,
         ),

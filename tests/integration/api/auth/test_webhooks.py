@@ -13,8 +13,8 @@ from tests.support.api.client import Api
 from tests.support.services.servers import Database
 
 from goald.api.auth.signatures import parse_secret, sign
+from goald.domain.credentials.webhooks import DEFAULT_TYPES
 from goald.domain.event_types import KNOWN_WITHOUT_EFFECT, PROCESSED_TYPES
-from goald.domain.webhooks import DEFAULT_TYPES
 
 PATH = "/api/v1/webhooks"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -1,0 +1,1 @@
+"""Credentials of tenants: webhooks with their grants, encrypted values, weak secrets."""

@@ -1,0 +1,1 @@
+"""Secrets at rest: their encryption, and the store in which a rotation re-encrypts them."""

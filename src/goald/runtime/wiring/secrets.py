@@ -1,0 +1,43 @@
+"""The encryption of stored secrets, with the keys of the settings."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from goald.adapters.keyring import Keyring, read_keys
+from goald.settings import Settings
+
+if TYPE_CHECKING:
+    from goald.operations.secrets import SecretsRotation
+
+_log = structlog.get_logger("goald.secrets")
+
+
+def keyring(settings: Settings) -> Keyring:
+    """The keys of GOALD_SECRETS_KEYS, none if it is not set. Blocks while files are read. Raises
+    SettingsError for an invalid key."""
+    return Keyring(read_keys([key.get_secret_value() for key in settings.secrets_keys or ()]))
+
+
+def rotate(
+    dsn: str, settings: Settings, on_progress: Callable[[int], None] = lambda _: None
+) -> "SecretsRotation":
+    """Encrypt every stored secret under the newest key, with a login that may act as goald_owner;
+    see `goald.operations.secrets`. Blocks."""
+    from goald.adapters.postgres.stored_secrets import stored_webhook_secrets
+    from goald.operations.secrets import rotate_secrets
+
+    cipher = keyring(settings)
+    with stored_webhook_secrets(dsn) as store:
+        return rotate_secrets(store, cipher, on_progress)
+
+
+def encrypt_secrets(settings: Settings) -> None:
+    """Encrypt the secrets of an embedded Postgres, which no other release uses, under the newest
+    key. Logs the secrets that no key decrypts."""
+    for secret in rotate(settings.postgres.owner_dsn, settings).unreadable:
+        _log.warning(
+            "cannot decrypt a webhook secret",
+            tenant=secret.tenant, provider=secret.name, reason=secret.reason,
+        )  # fmt: skip
