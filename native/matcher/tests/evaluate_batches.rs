@@ -3,8 +3,8 @@
 mod evaluate_support;
 
 use evaluate_support::{
-    NOW_US, Row, SECOND_US, START_US, Table, buffer, commit, copy, ended, event, goal, goal_id,
-    started, tagged, workflow,
+    Deleted, NOW_US, Row, SECOND_US, START_US, Table, buffer, commit_after, copy, ended, event,
+    goal, goal_id, started, tagged, workflow,
 };
 use goald_matcher::matcher::Matcher;
 use goald_matcher::proposal::Owner;
@@ -84,7 +84,7 @@ fn encoded(step: &Step, second: i64) -> Value {
 }
 
 /// Applies one event to the table alone. Both workflows have goals for the tags t-1 and t-2.
-fn naive(table: &mut Table, step: &Step, second: i64) {
+fn naive(table: &mut Table, deleted: &mut Deleted, step: &Step, second: i64) {
     let time = START_US + second * SECOND_US;
     match step {
         Step::Started {
@@ -97,12 +97,14 @@ fn naive(table: &mut Table, step: &Step, second: i64) {
             contact,
             workflow,
         } => {
+            let at = deleted.get(&format!("c-{contact}"));
+            let is_deleted = at.is_some_and(|at| time <= *at);
             let row = Row {
                 contact: format!("c-{contact}"),
                 workflow: WORKFLOWS[*workflow].into(),
-                status: "active",
+                status: if is_deleted { "cancelled" } else { "active" },
                 enrolled_at: time,
-                ended_at: None,
+                ended_at: is_deleted.then_some(time),
                 met: Vec::new(),
             };
             let owner = (row.contact.clone(), row.workflow.clone());
@@ -131,6 +133,8 @@ fn naive(table: &mut Table, step: &Step, second: i64) {
             }
         }
         Step::Deleted { contact } => {
+            let latest = deleted.entry(format!("c-{contact}")).or_insert(time);
+            *latest = time.max(*latest);
             for row in table.values_mut() {
                 let is_enrolled = row.status == "active" && row.contact == format!("c-{contact}");
                 if is_enrolled && row.enrolled_at <= time {
@@ -181,9 +185,10 @@ proptest! {
     #[test]
     fn a_batch_has_the_result_of_its_single_events(steps in steps()) {
         let (mut matcher, mut table, mut expected) = (matcher(), Table::new(), Table::new());
+        let (mut deleted, mut expected_deleted) = (Deleted::new(), Deleted::new());
         let mut batch: Vec<Value> = Vec::new();
         for (number, (step, second, ends_batch, reloads)) in steps.iter().enumerate() {
-            naive(&mut expected, step, *second);
+            naive(&mut expected, &mut expected_deleted, step, *second);
             batch.push(encoded(step, *second));
             if !ends_batch && number + 1 < steps.len() {
                 continue;
@@ -192,7 +197,7 @@ proptest! {
             let buffers = [buffer(&batch[..middle]), buffer(&batch[middle..])];
             let buffers = [&buffers[0][..], &buffers[1][..]];
             let proposal = matcher.evaluate(&buffers, NOW_US).unwrap();
-            commit(&mut matcher, &mut table, &proposal);
+            commit_after(&mut matcher, &mut table, &mut deleted, &proposal);
             if *reloads {
                 reload(&mut matcher, &table, &buffers);
             }

@@ -183,8 +183,8 @@ def test_every_achievement_of_a_commit_is_recorded(database: Database) -> None:
     }
     after = rows[0]["after"]
     assert after["achieved_at"] == "2026-01-02T03:04:05.678901Z"
-    assert (after["goal_type"], after["contact_id"]) == ("tag_added", "ann")
-    assert set(after) == {"achievement_id", "contact_id", "goal_id", "goal_type", "achieved_at"}
+    assert after["goal_type"] == "tag_added"
+    assert set(after) == {"achievement_id", "goal_id", "goal_type", "achieved_at"}, "no contact"
 
 
 def test_chain_of_a_shard_continues_when_there_are_more_shards(database: Database) -> None:

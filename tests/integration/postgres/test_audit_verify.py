@@ -54,7 +54,7 @@ def test_empty_log_is_intact(database: Database) -> None:
         (
             "after",
             [
-                "UPDATE goald.audit_log SET after = jsonb_set(after, '{contact_id}', '\"eve\"')"
+                "UPDATE goald.audit_log SET after = jsonb_set(after, '{goal_type}', '\"eve\"')"
                 f" WHERE {SHARD} = 4"
             ],
             [("modified", 4, None)],

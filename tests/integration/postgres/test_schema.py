@@ -256,7 +256,7 @@ def test_shard_role_without_slots_raises_an_error(
         (
             "goald_shard",
             {"slots": "0-127"},
-            "UPDATE goald.workflow_enrollments SET contact_id='b'",
+            "UPDATE goald.workflow_enrollments SET workflow_id='b'",
         ),
         ("goald_shard", {"slots": "0-127"}, "UPDATE goald.workflows SET is_active = true"),
         ("goald_shard", {"slots": "0-127"}, "SELECT * FROM goald.catalog_entities"),

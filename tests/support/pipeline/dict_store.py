@@ -34,6 +34,9 @@ class DictStore:
     exits: list[tuple[str, str, str, tuple[str, ...], int, str, str]] = field(default_factory=list)
     """(tenant, enrollment, goal type, goal ids, achieved at, event id, event source)"""
 
+    deleted: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The greatest time of a deletion, by tenant and contact."""
+
     def commit(self, proposal: _native.Proposal) -> tuple[bytes, list[bytes]]:
         """Commit what is valid. Returns a mark for each effect, and the ids of rejected entries."""
         marks = bytearray()
@@ -50,12 +53,24 @@ class DictStore:
                 met=list(effects.met_goals[number]),
                 pending_actions=effects.pending_actions[number],
             )
-            marks.append(self._write(key, row, effects.is_new[number]))
+            deleted = self.deleted.get((key[0], row.contact))
+            if effects.is_new[number] and deleted is not None and row.enrolled_at <= deleted:
+                self._write_deleted(key, row)
+                marks.append(False)
+            else:
+                marks.append(self._write(key, row, effects.is_new[number]))
             stored = self.rows[key]
             if not marks[-1] and (stored.contact, stored.workflow) != (row.contact, row.workflow):
                 owners.append((number, stored.contact, stored.workflow))
         self._keep_records(proposal, keys, marks)
+        for tenant, contact, _, at in proposal.deletions:
+            self.deleted[tenant, contact] = max(at, self.deleted.get((tenant, contact), at))
         return bytes(marks), [entry for _, entry, _, _ in proposal.rejects_given_owners(owners)]
+
+    def _write_deleted(self, key: tuple[str, str], row: Row) -> None:
+        """Insert an enrollment that began before its contact was deleted."""
+        row.status, row.ended_at, row.met = "cancelled", row.enrolled_at, []
+        self.rows.setdefault(key, row)
 
     def _write(self, key: tuple[str, str], row: Row, is_new: bool) -> bool:
         stored = self.rows.get(key)

@@ -118,8 +118,21 @@ class Model:
         self.workflows: dict[tuple[str, str], Workflow] = {}
         self.enrollments: dict[tuple[str, str], Enrollment] = {}
         self.of_contact: dict[tuple[str, str], list[Enrollment]] = {}
+        self.deleted: dict[tuple[str, str], int] = {}
+        """The greatest time of a deletion, by tenant and contact."""
         self.achievements: list[Achievement] = []
         self.exits: list[Exit] = []
+
+    def stored_contacts(self, enrollment: Enrollment) -> tuple[str, ...]:
+        """The contacts that the enrollment may be stored with: `erased` is any pseudonym."""
+        deleted = self.deleted.get((enrollment.tenant, enrollment.contact))
+        if deleted is None:
+            return (enrollment.contact,)
+        if enrollment.enrolled_at_us <= deleted:
+            return ("erased",)
+        if enrollment.ended_at_us == enrollment.enrolled_at_us and not enrollment.met:
+            return (enrollment.contact, "erased")  # perhaps only its end was read
+        return (enrollment.contact,)
 
     def configure(
         self,
@@ -171,7 +184,9 @@ class Model:
             return
         enrollment = self._keep(event, enrollment_id, workflow, enrolled_at_us)
         enrollment.pending_actions = pending
-        outcome.started.append(enrollment_id)
+        (outcome.started if enrollment.status == "active" else outcome.cancelled).append(
+            enrollment_id
+        )
 
     def _end(self, event: Event, outcome: Outcome) -> None:
         """End an active enrollment. Store an unknown one as ended (E5)."""
@@ -202,15 +217,21 @@ class Model:
     def _keep(
         self, event: Event, enrollment_id: str, workflow: str, enrolled_at_us: int
     ) -> Enrollment:
+        """A new enrollment; cancelled from its start if the contact was deleted later (E5)."""
         enrollment = Enrollment(
             event.tenant, enrollment_id, event.contact, workflow, enrolled_at_us
         )
+        if enrolled_at_us <= self.deleted.get((event.tenant, event.contact), enrolled_at_us - 1):
+            enrollment.status = "cancelled"
+            enrollment.ended_at_us = enrolled_at_us
         self.enrollments[event.tenant, enrollment_id] = enrollment
         self.of_contact.setdefault((event.tenant, event.contact), []).append(enrollment)
         return enrollment
 
     def _delete_contact(self, event: Event, outcome: Outcome) -> None:
         """Cancel enrollments that started at or before the deletion, without an exit."""
+        contact = (event.tenant, event.contact)
+        self.deleted[contact] = max(event.time_us, self.deleted.get(contact, event.time_us))
         for enrollment in self._active(event):
             if enrollment.enrolled_at_us <= event.time_us:
                 enrollment.status = "cancelled"

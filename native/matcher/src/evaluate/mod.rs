@@ -3,6 +3,7 @@
 //! The index is only read. An overlay holds the changes that earlier events of the batch
 //! propose, so that the result equals that of evaluating the events one by one.
 
+mod deletions;
 mod explain;
 mod goal_events;
 mod outcome;
@@ -11,6 +12,7 @@ mod record;
 
 use arrayvec::ArrayVec;
 
+use self::deletions::Deletions;
 use self::outcome::GoalFact;
 use self::overlay::Overlay;
 use self::record::Recorder;
@@ -78,6 +80,7 @@ pub struct Evaluation<'i> {
     index: &'i Index,
     clock_skew_us: i64,
     overlay: Overlay,
+    deletions: Deletions,
     counts: [usize; TYPES.len()],
     proposal: Proposal,
 }
@@ -88,6 +91,7 @@ impl<'i> Evaluation<'i> {
             index,
             clock_skew_us,
             overlay: Overlay::default(),
+            deletions: Deletions::default(),
             counts: [0; TYPES.len()],
             proposal: Proposal::default(),
         }
@@ -306,6 +310,14 @@ impl<'i> Evaluation<'i> {
                 effect
             }
             None => {
+                // An enrollment that began before its contact was deleted, and arrives after it,
+                // is cancelled from its start.
+                let is_deleted = self.deletions.cover(event, enrolled_at);
+                let (status, ended_at) = if is_deleted {
+                    (Status::Cancelled, Some(enrolled_at))
+                } else {
+                    (status, ends.then_some(event.time_us))
+                };
                 let effect = Effect {
                     tenant_id: (*event.tenant).into(),
                     enrollment_id: (**enrollment).into(),
@@ -315,7 +327,7 @@ impl<'i> Evaluation<'i> {
                     record: None,
                     status,
                     enrolled_at,
-                    ended_at: ends.then_some(event.time_us),
+                    ended_at,
                     met: Vec::new(),
                     pending_actions,
                     sources: vec![entry.into()],
@@ -377,6 +389,7 @@ impl<'i> Evaluation<'i> {
                 self.end(effect, Status::Cancelled, event.time_us);
             }
         }
+        self.deletions.add(event);
         self.proposal.deletions.push(Deletion {
             tenant_id: (*event.tenant).into(),
             contact_id: (*event.contact).into(),

@@ -105,18 +105,37 @@ pub struct Row {
 
 pub type Table = BTreeMap<String, Row>;
 
+/// The greatest time of a deletion, by contact.
+pub type Deleted = BTreeMap<String, i64>;
+
 /// Commits the effects that the table accepts and applies them. Returns the marks.
 pub fn commit(matcher: &mut Matcher, table: &mut Table, proposal: &Proposal) -> Vec<u8> {
+    commit_after(matcher, table, &mut Deleted::new(), proposal)
+}
+
+/// As `commit`. Late enrollments of contacts deleted by an earlier batch are stored as cancelled.
+pub fn commit_after(
+    matcher: &mut Matcher,
+    table: &mut Table,
+    deleted: &mut Deleted,
+    proposal: &Proposal,
+) -> Vec<u8> {
     let marks: Vec<u8> = proposal
         .effects
         .iter()
-        .map(|effect| u8::from(write(table, effect)))
+        .map(|effect| u8::from(write(table, deleted, effect)))
         .collect();
     matcher.apply(proposal, &marks).unwrap();
+    for deletion in &proposal.deletions {
+        let latest = deleted
+            .entry(deletion.contact_id.to_string())
+            .or_insert(deletion.time);
+        *latest = deletion.time.max(*latest);
+    }
     marks
 }
 
-fn write(table: &mut Table, effect: &Effect) -> bool {
+fn write(table: &mut Table, deleted: &Deleted, effect: &Effect) -> bool {
     let mut row = Row {
         contact: effect.contact_id.to_string(),
         workflow: effect.workflow_id.to_string(),
@@ -130,7 +149,16 @@ fn write(table: &mut Table, effect: &Effect) -> bool {
         Some(current) if !effect.is_new() && current.status == "active" => {
             row.met.extend(current.met.iter().cloned());
         }
-        None if effect.is_new() => {}
+        None if effect.is_new() => {
+            let at = deleted.get(&row.contact);
+            if at.is_some_and(|at| row.enrolled_at <= *at) {
+                row.status = "cancelled";
+                row.ended_at = Some(row.enrolled_at);
+                row.met.clear();
+                table.insert(effect.enrollment_id.to_string(), row);
+                return false;
+            }
+        }
         _ => return false,
     }
     row.met.sort();

@@ -61,11 +61,20 @@ class OutboxEntry:
     slot: int
     stream: OutboundStream
     payload: str
+    of_enrollment: str
     redact_when_published: bool = False
     created_at: float = 0.0
     published_at: float | None = None
     enrollment_id: str | None = None
     """The enrollment of an exit that awaits its acknowledgement."""
+
+
+@dataclass
+class DeletedContact:
+    """One row of erasures."""
+
+    deleted_at: int
+    pseudonym: str
 
 
 @dataclass
@@ -77,6 +86,8 @@ class MemoryDatabase:
     enrollments: dict[tuple[str, str], StoredEnrollment] = field(default_factory=dict)
     achievements: list[StoredAchievement] = field(default_factory=list)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
+    deleted: dict[tuple[str, str], DeletedContact] = field(default_factory=dict)
+    """By tenant and contact."""
     workflows: list[tuple[int, WorkflowConfiguration]] = field(default_factory=list)
     """(version, workflow)."""
     slot_leases: dict[int, SlotLease] = field(default_factory=dict)

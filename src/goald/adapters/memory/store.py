@@ -4,8 +4,10 @@ For unit tests and dry runs. The state is lost when the process ends.
 """
 
 from collections.abc import Callable, Sequence
+from uuid import uuid4
 
 from goald.adapters.memory.database import (
+    DeletedContact,
     MemoryDatabase,
     OutboxEntry,
     StoredAchievement,
@@ -17,6 +19,7 @@ from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
+from goald.domain.records.erasure import PSEUDONYM_PREFIX
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
@@ -99,11 +102,17 @@ class MemoryShardStore:
         differs = False
         for i, is_new in enumerate(effects.is_new):
             row = self._tables.enrollments.get((effects.tenant_id[i], effects.enrollment_id[i]))
+            deleted = self._tables.deleted.get((effects.tenant_id[i], effects.contact_id[i]))
             if is_new and row is None:
-                self._insert(effects, i)
-                effective[i] = 1
+                if deleted is not None and effects.enrolled_at[i] <= deleted.deleted_at:
+                    self._insert_erased(effects, i, deleted.pseudonym)
+                else:
+                    row = self._insert(effects, i)
+                    if deleted is not None and _is_end_only(row):
+                        row.contact_id = deleted.pseudonym
+                    effective[i] = 1
             elif is_new and row is not None:
-                if not _same(row, effects, i, lease.slots):
+                if not _same(row, effects, i, lease.slots, deleted):
                     is_here = lease.slots.first <= row.slot <= lease.slots.last
                     owner = (row.contact_id, row.workflow_id) if is_here else ("", "")
                     conflicts.append(Conflict(i, *owner, is_here and row.status == "active"))
@@ -119,7 +128,7 @@ class MemoryShardStore:
         self._achieve(effects, change.achievements, effective)
         outbox = self._enqueue(effects, change, effective)
         self._acknowledge(change)
-        self._redact(change)
+        differs |= self._erase(change)
         return Committed(bytes(effective), conflicts, outbox, differs)
 
     async def close(self) -> None:
@@ -129,9 +138,9 @@ class MemoryShardStore:
         if lease.epoch not in self._tables.slot_leases:
             raise LeaseLost(f"epoch {lease.epoch} no longer holds slots {lease.slots}")
 
-    def _insert(self, effects: EffectColumns, i: int) -> None:
+    def _insert(self, effects: EffectColumns, i: int) -> StoredEnrollment:
         key = (effects.tenant_id[i], effects.enrollment_id[i])
-        self._tables.enrollments[key] = StoredEnrollment(
+        row = self._tables.enrollments[key] = StoredEnrollment(
             *key,
             contact_id=effects.contact_id[i],
             workflow_id=effects.workflow_id[i],
@@ -142,6 +151,13 @@ class MemoryShardStore:
             met_goals=list(effects.met_goals[i]),
             pending_actions=effects.pending_actions[i],
         )
+        return row
+
+    def _insert_erased(self, effects: EffectColumns, i: int, pseudonym: str) -> None:
+        """Insert an enrollment that began before its contact was deleted."""
+        row = self._insert(effects, i)
+        row.contact_id, row.status, row.ended_at = pseudonym, "cancelled", row.enrolled_at
+        row.met_goals = []
 
     def _achieve(
         self, effects: EffectColumns, achievements: AchievementColumns, effective: bytearray
@@ -172,7 +188,8 @@ class MemoryShardStore:
                 is_exit = row.stream is OutboundStream.EXITS
                 self._tables.outbox[number] = OutboxEntry(
                     number, effects.tenant_id[i], effects.contact_id[i], effects.slot[i],
-                    row.stream, row.payload, created_at=self._clock.monotonic(),
+                    row.stream, row.payload, effects.enrollment_id[i],
+                    created_at=self._clock.monotonic(),
                     enrollment_id=effects.enrollment_id[i] if is_exit else None,
                 )  # fmt: skip
                 stored.append(StoredMessage(number, Message(row.stream, row.payload)))
@@ -183,25 +200,46 @@ class MemoryShardStore:
             row = self._tables.enrollments.get((tenant, id_))
             if (
                 row is not None
-                and (row.contact_id, row.workflow_id) == (contact, workflow)
+                and (row.contact_id == contact or row.contact_id.startswith(PSEUDONYM_PREFIX))
+                and row.workflow_id == workflow
                 and row.status == "completed_goal"
                 and row.exit_acknowledged_at is None
             ):
                 row.exit_acknowledged_at = at
                 row.cancelled_actions = cancelled
 
-    def _redact(self, change: Change) -> None:
+    def _erase(self, change: Change) -> bool:
+        """Erase deleted contacts. Returns whether an enrollment was still active."""
+        was_active = False
         for tenant, contact, _slot, at in change.deletions:
+            pseudonym = self._tombstone(tenant, contact, at)
+            erased = set()
+            for row in self._tables.enrollments.values():
+                if (row.tenant_id, row.contact_id) == (tenant, contact) and _began_before(row, at):
+                    was_active |= row.status == "active"
+                    row.status = "cancelled" if row.status == "active" else row.status
+                    row.ended_at = at if row.ended_at is None else row.ended_at
+                    row.contact_id = pseudonym
+                    erased.add(row.id)
             for achievement in self._tables.achievements:
                 of = achievement.enrollment
-                if (of.tenant_id, of.contact_id) == (tenant, contact) and (
-                    achievement.achieved_at <= at
-                ):
+                if of.tenant_id == tenant and of.id in erased:
                     achievement.trigger_event = achievement.metadata = "{}"
             for entry in self._tables.outbox.values():
-                if (entry.tenant_id, entry.contact_id) == (tenant, contact):
+                if (entry.tenant_id, entry.contact_id) == (tenant, contact) and (
+                    entry.of_enrollment in erased
+                ):
+                    entry.contact_id = pseudonym
                     entry.redact_when_published = entry.published_at is None
                     entry.payload = entry.payload if entry.published_at is None else ""
+        return was_active
+
+    def _tombstone(self, tenant: str, contact: str, at: int) -> str:
+        """Add the tombstone of a contact, and return its pseudonym."""
+        new = DeletedContact(at, f"{PSEUDONYM_PREFIX}{uuid4()}")
+        deleted = self._tables.deleted.setdefault((tenant, contact), new)
+        deleted.deleted_at = max(deleted.deleted_at, at)
+        return deleted.pseudonym
 
 
 class MemoryStreamLeases:
@@ -242,8 +280,23 @@ def _overlap(first: SlotRange, second: SlotRange) -> bool:
     return first.first <= second.last and second.first <= first.last
 
 
-def _same(row: StoredEnrollment, effects: EffectColumns, i: int, slots: SlotRange) -> bool:
-    return (row.contact_id, row.workflow_id) == (
-        effects.contact_id[i],
-        effects.workflow_id[i],
-    ) and slots.first <= row.slot <= slots.last
+def _began_before(row: StoredEnrollment, at: int) -> bool:
+    """Whether an enrollment began, or may have begun, before its contact was deleted."""
+    return row.enrolled_at <= at or _is_end_only(row)
+
+
+def _is_end_only(row: StoredEnrollment) -> bool:
+    """Whether only the end of an enrollment is known."""
+    return row.ended_at == row.enrolled_at and row.status != "completed_goal" and not row.met_goals
+
+
+def _same(
+    row: StoredEnrollment,
+    effects: EffectColumns,
+    i: int,
+    slots: SlotRange,
+    deleted: DeletedContact | None,
+) -> bool:
+    contacts = (effects.contact_id[i], deleted.pseudonym if deleted is not None else None)
+    is_same = row.contact_id in contacts and row.workflow_id == effects.workflow_id[i]
+    return is_same and slots.first <= row.slot <= slots.last

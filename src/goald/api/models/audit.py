@@ -35,7 +35,6 @@ _ACHIEVED: JsonDict = {
     "before": None,
     "after": {
         "achievement_id": "5d2c8f2a-0f0e-5a43-8f1b-6d9a1f0f4b11",
-        "contact_id": "john-doe",
         "goal_id": _GOAL,
         "goal_type": "tag_added",
         "achieved_at": "2026-01-29T09:30:12.250000Z",

@@ -4,12 +4,14 @@ An effect that neither inserts nor updates its enrollment is a repeat, a conflic
 of another contact or workflow (E5), or a sign that memory is stale.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from goald.adapters.postgres.shard import statements
+from goald.adapters.postgres.shard.erasure import Contact, Tombstone, Tombstones, new_pseudonym
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.fail_points import FailPoint, FailPointHook
+from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
     AchievementColumns,
@@ -17,15 +19,10 @@ from goald.ports.change import (
     Change,
     Committed,
     Conflict,
-    Deletion,
     EffectColumns,
 )
 from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow, StoredMessage
-
-REDACT_SECONDS = 600.0
-"""The timeout for redacting a contact, whose rows are not bounded in number. A timeout that is too
-short would be retried endlessly."""
 
 
 class _Effects:
@@ -58,6 +55,26 @@ class _Effects:
             self.met_types[i] |= TYPE_BITS[goal_type]
         self.effective = bytearray(len(effects))
 
+    def new_contacts(self) -> Iterator[Contact]:
+        """The contacts of the effects that insert an enrollment."""
+        for i, is_new in enumerate(self.is_new):
+            if is_new:
+                yield self.tenant[i], self.contact[i]
+
+    def stored_contacts(self, deleted: Mapping[Contact, Tombstone]) -> Sequence[str]:
+        """The contacts to store: a pseudonym if a contact was deleted and only the end of an
+        enrollment is known, because it may have begun before the deletion."""
+        if not deleted:
+            return self.contact
+        return [
+            tombstone.pseudonym or new_pseudonym()
+            if (tombstone := deleted.get((self.tenant[i], contact))) is not None
+            and self.enrolled_at[i] == self.ended_at[i]
+            and self.met_goals[i] == "{}"
+            else contact
+            for i, contact in enumerate(self.contact)
+        ]
+
     def mark_effective(self, indexes: Iterable[int], rows: Iterable[Any]) -> list[int]:
         """Mark the effects with a returned row (tenant, id). Returns the other `indexes`."""
         index_of = {(self.tenant[i], self.enrollment[i]): i for i in indexes}
@@ -73,14 +90,20 @@ def array_literal(ids: Sequence[str]) -> str:
 
 
 async def write(
-    connection: Any, change: Change, fail_point: FailPointHook, exits_wait: bool = False
+    connection: Any,
+    change: Change,
+    slots: SlotRange,
+    tombstones: Tombstones,
+    fail_point: FailPointHook,
+    exits_wait: bool = False,
 ) -> Committed:
-    """Write a change in the transaction of the caller, which holds the lease.
+    """Write a change in the transaction of the caller, which holds the lease of these slots.
 
     `exits_wait`: mark exits to be published again until they are acknowledged.
     """
     effects = _Effects(change.effects, change.achievements)
-    conflicts, differs = await _insert(connection, effects)
+    deleted = await tombstones.of(connection, slots, effects.new_contacts())
+    conflicts, differs = await _insert(connection, effects, deleted)
     if await _update(connection, effects):
         differs = True
     fail_point(FailPoint.ENROLLMENTS_WRITTEN)
@@ -89,8 +112,8 @@ async def write(
     outbox = await _enqueue(connection, effects, change.outbox, exits_wait)
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
-    if change.deletions:
-        await _redact(connection, change.deletions)
+    if change.deletions and await tombstones.erase(connection, change.deletions):
+        differs = True
     fail_point(FailPoint.OUTBOX_WRITTEN)
     return Committed(bytes(effects.effective), conflicts, outbox, differs)
 
@@ -102,11 +125,13 @@ def _pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]
     return [[column[i] for i in indexes] for column in columns]
 
 
-async def _insert(connection: Any, of: _Effects) -> tuple[list[Conflict], bool]:
+async def _insert(
+    connection: Any, of: _Effects, deleted: Mapping[Contact, Tombstone]
+) -> tuple[list[Conflict], bool]:
     """Insert new enrollments. Returns the conflicts, and whether memory lacked an active row.
 
     Inserts in the order of the keys, so that two shards whose tenants use the same ids cannot
-    deadlock.
+    deadlock. An enrollment of a deleted contact is inserted as erased, and is not effective.
     """
     new = sorted(
         (i for i, is_new in enumerate(of.is_new) if is_new),
@@ -114,24 +139,64 @@ async def _insert(connection: Any, of: _Effects) -> tuple[list[Conflict], bool]:
     )
     if not new:
         return [], False
-    columns = _pick(
-        new, of.tenant, of.enrollment, of.contact, of.workflow, of.slot, of.status,
-        of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions, of.last_achieved,
-        of.met_types,
-    )  # fmt: skip
-    rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns)
-    ineffective = of.mark_effective(new, rows)
-    if not ineffective:
+    erased = [
+        i
+        for i in new
+        if (tombstone := deleted.get((of.tenant[i], of.contact[i]))) is not None
+        and tombstone.covers(of.enrolled_at[i])
+    ]
+    rest = [i for i in new if i not in set(erased)] if erased else new
+    known = await _insert_erased(connection, of, erased, deleted) if erased else []
+    if rest:
+        columns = _pick(
+            rest, of.tenant, of.enrollment, of.stored_contacts(deleted), of.workflow, of.slot,
+            of.status, of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions,
+            of.last_achieved, of.met_types,
+        )  # fmt: skip
+        rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns)
+        known += of.mark_effective(rest, rows)
+    if not known:
         return [], False
+    return await _compare(connection, of, known, deleted)
+
+
+async def _insert_erased(
+    connection: Any, of: _Effects, erased: Sequence[int], deleted: Mapping[Contact, Tombstone]
+) -> list[int]:
+    """Insert enrollments that began before their contact was deleted: cancelled at their start,
+    under a pseudonym. Returns those whose ids exist."""
+    tombstones = [deleted[of.tenant[i], of.contact[i]] for i in erased]
+    tenants, ids, workflows, slots, enrolled_at, pending = _pick(
+        erased, of.tenant, of.enrollment, of.workflow, of.slot, of.enrolled_at, of.pending_actions
+    )
+    contacts = [tombstone.pseudonym or new_pseudonym() for tombstone in tombstones]
+    count = len(erased)
     rows = await connection.fetch(
-        statements.EXISTING_ENROLLMENTS, *_pick(ineffective, of.tenant, of.enrollment)
+        statements.INSERT_ENROLLMENTS, tenants, ids, contacts, workflows, slots,
+        ["cancelled"] * count, enrolled_at, enrolled_at, ["{}"] * count, pending,
+        [None] * count, [0] * count,
+    )  # fmt: skip
+    inserted = {(tenant, enrollment) for tenant, enrollment in rows}
+    return [i for i in erased if (of.tenant[i], of.enrollment[i]) not in inserted]
+
+
+async def _compare(
+    connection: Any, of: _Effects, known: Sequence[int], deleted: Mapping[Contact, Tombstone]
+) -> tuple[list[Conflict], bool]:
+    """Compare effects with the enrollments that have their ids. Returns as `_insert`."""
+    rows = await connection.fetch(
+        statements.EXISTING_ENROLLMENTS, *_pick(known, of.tenant, of.enrollment)
     )
     found = {(tenant, id_): tuple(rest) for tenant, id_, *rest in rows}
     conflicts = []
     differs = False
-    for i in ineffective:
+    for i in known:
         contact, workflow, status = found.get((of.tenant[i], of.enrollment[i]), ("", "", ""))
-        if (contact, workflow) != (of.contact[i], of.workflow[i]):
+        tombstone = deleted.get((of.tenant[i], of.contact[i]))
+        is_same = contact == of.contact[i] or (
+            tombstone is not None and tombstone.is_contact(contact)
+        )
+        if not is_same or workflow != of.workflow[i]:
             conflicts.append(Conflict(i, contact, workflow, status == "active"))
         elif status == "active":
             differs = True
@@ -181,10 +246,8 @@ async def _enqueue(
         [row.message_id for row in rows],
         [row.stream for row in rows],
         [row.payload for row in rows],
-        [
-            of.enrollment[row.effect] if exits_wait and row.stream == OutboundStream.EXITS else None
-            for row in rows
-        ],
+        [of.enrollment[row.effect] for row in rows],
+        [exits_wait and row.stream == OutboundStream.EXITS for row in rows],
     )
     return [
         StoredMessage(number, Message(row.stream, row.payload))
@@ -205,19 +268,3 @@ async def _acknowledge(
         statements.ACKNOWLEDGE_EXITS, tenants, enrollments, contacts, workflows,
         cancelled_actions, times,
     )  # fmt: skip
-
-
-async def _redact(connection: Any, deletions: Sequence[Deletion]) -> None:
-    latest: dict[tuple[str, str], int] = {}
-    for tenant, contact, _slot, at in deletions:
-        latest[tenant, contact] = max(at, latest.get((tenant, contact), at))
-    tenants, contacts = zip(*latest, strict=True)
-    await connection.execute(statements.PLAN_EACH_TIME)
-    await connection.execute(
-        statements.REDACT_ACHIEVEMENTS,
-        tenants,
-        contacts,
-        list(latest.values()),
-        timeout=REDACT_SECONDS,
-    )
-    await connection.execute(statements.REDACT_OUTBOX, tenants, contacts, timeout=REDACT_SECONDS)

@@ -185,11 +185,12 @@ or updated the enrollment."""
 
 INSERT_OUTBOX = """
 INSERT INTO goald.outbox
-    (tenant_id, slot, contact_id, message_id, stream, payload, enrollment_id)
-SELECT n.tenant_id, n.slot, n.contact_id, n.message_id, n.stream, n.payload, n.enrollment_id
-FROM unnest($1::text[], $2::int2[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-    WITH ORDINALITY
-    AS n (tenant_id, slot, contact_id, message_id, stream, payload, enrollment_id, place)
+    (tenant_id, slot, contact_id, message_id, stream, payload, enrollment_id, of_enrollment_id)
+SELECT n.tenant_id, n.slot, n.contact_id, n.message_id, n.stream, n.payload,
+       CASE WHEN n.waits THEN n.enrollment_id END, n.enrollment_id
+FROM unnest($1::text[], $2::int2[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+            $8::bool[]) WITH ORDINALITY
+    AS n (tenant_id, slot, contact_id, message_id, stream, payload, enrollment_id, waits, place)
 ORDER BY n.place
 RETURNING number
 """
@@ -200,30 +201,10 @@ UPDATE goald.workflow_enrollments e
 SET exit_acknowledged_at = goald.at(n.at), cancelled_actions = n.cancelled, updated_at = now()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[])
     AS n (tenant_id, id, contact_id, workflow_id, cancelled, at)
-WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND e.contact_id = n.contact_id
+WHERE e.tenant_id = n.tenant_id AND e.id = n.id
+  AND (e.contact_id = n.contact_id OR starts_with(e.contact_id, 'erased:'))
   AND e.workflow_id = n.workflow_id AND e.status = 'completed_goal'
   AND e.exit_acknowledged_at IS NULL
 """
-"""The first acknowledgement of an exit is kept. Others change nothing."""
-
-PLAN_EACH_TIME = "SET LOCAL plan_cache_mode = force_custom_plan"
-"""Plans the following statements of the transaction with their parameters, because the best of the
-indexes that begin with the tenant depends on the number of its rows."""
-
-REDACT_ACHIEVEMENTS = """
-UPDATE goald.workflow_goal_achievements a SET trigger_event = '{}', metadata = '{}'
-FROM unnest($1::text[], $2::text[], $3::int8[]) AS n (tenant_id, contact_id, at)
-WHERE a.tenant_id = n.tenant_id AND a.contact_id = n.contact_id
-  AND a.achieved_at <= goald.at(n.at) AND (a.trigger_event <> '{}' OR a.metadata <> '{}')
-"""
-"""Removes the event data of a deleted contact from its achievements up to the deletion."""
-
-REDACT_OUTBOX = """
-UPDATE goald.outbox o
-SET payload = CASE WHEN o.published_at IS NULL THEN o.payload ELSE '' END,
-    redact_when_published = o.published_at IS NULL
-FROM unnest($1::text[], $2::text[]) AS n (tenant_id, contact_id)
-WHERE o.tenant_id = n.tenant_id AND o.contact_id = n.contact_id AND o.payload <> ''
-"""
-"""Redacts published rows now, and the others when they are marked (MARK_PUBLISHED), because an
-empty message must not be published."""
+"""The first acknowledgement of an exit is kept. Others change nothing. The contact may have been
+erased since."""

@@ -16,6 +16,7 @@ from goald.adapters.postgres.errors import content_error
 from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.session_statements import READ_SNAPSHOT
 from goald.adapters.postgres.shard import commit, statements
+from goald.adapters.postgres.shard.erasure import Tombstones
 from goald.adapters.postgres.shard.leases import SHARD_ROLE, lease_lost, renew, require_free
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
@@ -59,6 +60,7 @@ class PostgresShardStore:
             dsn, role=SHARD_ROLE, name="goald-lease", settings=SETTINGS, server=server
         )
         self._outbox = PostgresOutbox(self._side, server)
+        self._tombstones = Tombstones()
         self._partitions_created_on: Any = None
 
     @property
@@ -86,6 +88,7 @@ class PostgresShardStore:
                     statements.TAKE_SLOTS, slots.first, slots.last, holder,
                     self._writer.backend_pid, self._seconds,
                 )  # fmt: skip
+            self._tombstones.forget()
         return SlotLease(slots, epoch, holder)
 
     async def renew(self, lease: SlotLease, config_version: int) -> None:
@@ -136,7 +139,12 @@ class PostgresShardStore:
                 self._fail_point(FailPoint.LEASE_LOCKED)
                 try:
                     return await commit.write(
-                        connection, change, self._fail_point, self._exits_wait
+                        connection,
+                        change,
+                        lease.slots,
+                        self._tombstones,
+                        self._fail_point,
+                        self._exits_wait,
                     )
                 except asyncpg.PostgresError as error:
                     if (refused := content_error(error)) is not None:

@@ -1,0 +1,10 @@
+"""Tombstones of deleted contacts, and audit rows without contacts."""
+
+from goald.migrations.script import run_sql
+
+revision = "0011"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    run_sql(__file__)
