@@ -55,15 +55,17 @@ def check(dsn: str, role: str | None = None) -> None:
     must be able to SET ROLE to it."""
     if role is not None:
         _require_role(dsn, role)
-    found = current(dsn)
-    if found is None:
-        raise SchemaMismatch(
-            "the database has no schema that goald_shard may use: run `goald migrate`"
-        )
-    if not _is_later(found) and found != head():
-        raise SchemaMismatch(
-            f"the database is at revision {found}, this release needs {head()}: run `goald migrate`"
-        )
+    if fault := mismatch(current(dsn)):
+        raise SchemaMismatch(f"{fault}: run `goald migrate`")
+
+
+def mismatch(revision: str | None) -> str | None:
+    """Why this release cannot run on a database at this revision; None if it can. Does no I/O."""
+    if revision is None:
+        return "the database has no schema that goald_shard may use"
+    if not _is_later(revision) and revision != head():
+        return f"the database is at revision {revision}, this release needs {head()}"
+    return None
 
 
 def _require_role(dsn: str, role: str) -> None:

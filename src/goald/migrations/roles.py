@@ -31,15 +31,26 @@ def ensure_roles(connection: psycopg.Connection[Any]) -> None:
             sql.SQL("CREATE SCHEMA IF NOT EXISTS goald AUTHORIZATION {}").format(
                 sql.Identifier(OWNER)
             )
-            if connection.execute("SELECT to_regnamespace('goald')").fetchone() == (None,)
+            if not _has_schema(connection)
             else "SELECT 1"
         )
     except psycopg.errors.InsufficientPrivilege as error:
-        raise SchemaMismatch(
-            f"the login {_login(connection)!r} may not prepare the database ({_text(error)}). "
-            "Ask an administrator to run this in it once, then migrate again:\n\n"
-            + administrator_sql(connection)
-        ) from None
+        raise SchemaMismatch(_refusal(connection, error)) from None
+
+
+def _refusal(connection: psycopg.Connection[Any], error: psycopg.Error) -> str:
+    """What the login may not do, and the advice: if everything exists, another login migrated."""
+    login, statements = _login(connection), administrator_sql(connection)
+    if _has_schema(connection) and all(_exists(connection, role) for role in ROLES):
+        return (
+            f"the login {login!r} may not migrate the database ({_text(error)}). Set "
+            "GOALD_POSTGRES_OWNER_DSN to the login that ran the first migration. To let this login "
+            f"migrate instead, ask an administrator to run this once:\n\n{statements}"
+        )
+    return (
+        f"the login {login!r} may not prepare the database ({_text(error)}). "
+        f"Ask an administrator to run this in it once, then migrate again:\n\n{statements}"
+    )
 
 
 def administrator_sql(connection: psycopg.Connection[Any]) -> str:
@@ -48,7 +59,7 @@ def administrator_sql(connection: psycopg.Connection[Any]) -> str:
     return "\n".join(
         [f"CREATE ROLE {role} {_ATTRIBUTES};" for role in ROLES if not _exists(connection, role)]
         + [f"GRANT {role} TO {login}{_options(connection)};" for role in ROLES]
-        + [f"CREATE SCHEMA IF NOT EXISTS goald AUTHORIZATION {OWNER};"]
+        + ([] if _has_schema(connection) else [f"CREATE SCHEMA goald AUTHORIZATION {OWNER};"])
     )
 
 
@@ -82,6 +93,10 @@ def _options(connection: psycopg.Connection[Any]) -> str:
 def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
     found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
     return found.fetchone() is not None
+
+
+def _has_schema(connection: psycopg.Connection[Any]) -> bool:
+    return connection.execute("SELECT to_regnamespace('goald')").fetchone() != (None,)
 
 
 def _login(connection: psycopg.Connection[Any]) -> str:

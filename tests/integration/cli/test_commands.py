@@ -1,7 +1,8 @@
 """Commands over a real Redis and Postgres, without a daemon: settings, configuration, status."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import psycopg
 import pytest
 from tests.support.services.commands import Ran
 from tests.support.services.servers import Database
+
+from goald import migrations
 
 FILE = """
 tenant: acme
@@ -203,24 +206,64 @@ def test_doctor_reports_working_services_as_ok(run: Callable[..., Ran], streams:
     assert "ok    Postgres" in run("doctor").out
 
 
+@contextmanager
+def login_of(database: Database, *roles: str) -> Iterator[str]:
+    """Yields the DSN of a new login that is a member of these roles."""
+    dsn, login = database.admin_dsn, "doctor_test_login"
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {login} LOGIN IN ROLE {', '.join(roles)}".encode())
+    try:
+        yield dsn.replace("//postgres@", f"//{login}@")
+    finally:
+        with psycopg.connect(dsn, autocommit=True) as admin:
+            admin.execute(f"DROP ROLE {login}".encode())
+
+
 def test_doctor_requires_of_the_daemons_login_only_the_roles_without_a_separate_login(
     run: Callable[..., Ran], streams: Any, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The daemon's login does not need the permission to migrate."""
-    dsn = database.admin_dsn
-    with psycopg.connect(dsn, autocommit=True) as admin:
-        admin.execute("CREATE ROLE only_engine LOGIN IN ROLE goald_shard")
-    try:
-        monkeypatch.setenv("GOALD_POSTGRES_DSN", dsn.replace("//postgres@", "//only_engine@"))
-        found = {line["name"]: line for line in run("doctor", "--json").lines}
-        assert "goald_owner, goald_api" in found["roles"]["text"]
-        monkeypatch.setenv("GOALD_POSTGRES_OWNER_DSN", dsn)
-        monkeypatch.setenv("GOALD_POSTGRES_API_DSN", dsn)
-        found = {line["name"]: line for line in run("doctor", "--json").lines}
-        assert (found["roles"]["state"], found["roles"]["text"]) == ("ok", "goald_shard")
-    finally:
-        with psycopg.connect(dsn, autocommit=True) as admin:
-            admin.execute("DROP ROLE only_engine")
+    with login_of(database, "goald_shard") as dsn:
+        monkeypatch.setenv("GOALD_POSTGRES_DSN", dsn)
+        roles = found_by_doctor(run)["roles"]
+        assert "goald_owner, goald_api" in roles["text"]
+        assert "GOALD_POSTGRES_API_DSN" in roles["advice"]
+        monkeypatch.setenv("GOALD_POSTGRES_API_DSN", database.admin_dsn)
+        roles = found_by_doctor(run)["roles"]
+        assert (roles["state"], roles["text"]) == ("ok", "goald_shard")
+        assert "GOALD_POSTGRES_OWNER_DSN" in roles["advice"]
+        monkeypatch.setenv("GOALD_POSTGRES_OWNER_DSN", database.admin_dsn)
+        roles = found_by_doctor(run)["roles"]
+        assert (roles["state"], roles["text"], roles["advice"]) == ("ok", "goald_shard", "")
+
+
+def test_doctor_asks_for_a_login_that_migrates_if_the_schema_is_old(
+    run: Callable[..., Ran], streams: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(database.admin_dsn) as admin:
+        first = migrations.revisions()[0]
+        admin.execute("UPDATE goald.alembic_version SET version_num = %s", (first,))
+    with login_of(database, "goald_shard", "goald_api") as dsn:
+        monkeypatch.setenv("GOALD_POSTGRES_DSN", dsn)
+        found = found_by_doctor(run)
+    assert (found["roles"]["state"], found["schema"]["state"]) == ("warn", "fail")
+    assert "GOALD_POSTGRES_OWNER_DSN" in found["roles"]["advice"]
+    assert "migrate" in found["schema"]["advice"]
+
+
+def test_doctor_checks_what_embedded_servers_need_only_without_own_servers(
+    run: Callable[..., Ran], streams: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_embedded = {"embedded services", "data directory", "socket paths"}
+    assert not only_embedded & found_by_doctor(run).keys()
+    monkeypatch.delenv("GOALD_REDIS_URL")
+    monkeypatch.delenv("GOALD_POSTGRES_DSN")
+    assert only_embedded <= found_by_doctor(run).keys()
+
+
+def found_by_doctor(run: Callable[..., Ran]) -> dict[str, dict[str, str]]:
+    """The checks of `goald doctor`, by name."""
+    return {line["name"]: line for line in run("doctor", "--json").lines}
 
 
 def test_doctor_fails_if_a_server_is_unreachable(
@@ -238,6 +281,7 @@ def test_doctor_reports_a_missing_schema(
     run: Callable[..., Ran], streams: Any, empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOALD_POSTGRES_DSN", empty_database.dsn)
-    found = {line["name"]: line for line in run("doctor", "--json").lines}
+    found = found_by_doctor(run)
     assert found["schema"]["state"] == "fail"
     assert "goald migrate" in found["schema"]["advice"]
+    assert "goald migrate" not in found["schema"]["text"]

@@ -136,6 +136,22 @@ def test_login_without_rights_gets_the_statements_for_an_administrator(
             admin.execute(f"DROP ROLE {login}".encode())
 
 
+def test_login_of_the_daemon_is_referred_to_the_login_that_migrated(database: Database) -> None:
+    """With one login for each role, the daemon's may not migrate."""
+    login = "schema_test_shard_only"
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {login} LOGIN IN ROLE goald_shard".encode())
+        try:
+            dsn = psycopg.conninfo.make_conninfo(database.admin_dsn, user=login)
+            with pytest.raises(SchemaMismatch, match="Set GOALD_POSTGRES_OWNER_DSN") as refused:
+                migrations.upgrade(dsn)
+            assert "CREATE" not in str(refused.value)
+            admin.execute(str(refused.value).split("\n\n", 1)[1].encode())
+            assert migrations.upgrade(dsn) == []
+        finally:
+            admin.execute(f"DROP ROLE {login}".encode())
+
+
 def test_login_that_may_not_act_as_a_role_gets_the_missing_grant(
     database: Database,
 ) -> None:

@@ -17,8 +17,8 @@ class DoctorCheck:
     advice: str = ""
 
 
-def ok(name: str, text: str) -> DoctorCheck:
-    return DoctorCheck(name, "ok", text)
+def ok(name: str, text: str, advice: str = "") -> DoctorCheck:
+    return DoctorCheck(name, "ok", text, advice)
 
 
 def warn(name: str, text: str, advice: str) -> DoctorCheck:

@@ -36,13 +36,16 @@ async def examine(
     """Yields one check after the other, as they are done. Raises nothing: a failure is a check.
 
     Examines the servers that the settings name, or those of the goald that runs on the data
-    directory. Takes some seconds if a server does not answer. `inspect_redis`: opens an inspector
-    for the server at this URL. `read_keys`: raises SettingsError if an encryption key is invalid.
+    directory. Examines what only --embedded needs, unless the settings name both servers. Takes
+    some seconds if a server does not answer. `inspect_redis`: opens an inspector for the server
+    at this URL. `read_keys`: raises SettingsError if an encryption key is invalid.
     """
-    for check in (_python, _native, _ray, _embedded):
+    for check in (_python, _native, _ray):
         yield await asyncio.to_thread(check)
-    for result in _places(settings.data_dir.expanduser()):
-        yield result
+    if not (settings.redis_url and settings.postgres_dsn):
+        yield await asyncio.to_thread(_embedded)
+        for result in _places(settings.data_dir.expanduser()):
+            yield result
     for result in await asyncio.to_thread(lambda: list(encryption_keys(settings, read_keys))):
         yield result
     try:

@@ -4,11 +4,15 @@ guarantees need (D10). Read-only. Each raises the errors of its library."""
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from goald.domain.errors import GoaldError
 from goald.ports.server_inspector import ServerCheck, ServerInspector
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
 from goald.runtime.doctor.memory import MemoryBounds, memory
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
 
 CONNECT_S = 5.0
 CLOCK_S = 1.0
@@ -55,23 +59,14 @@ async def postgres(dsn: str, roles: Sequence[str] = ROLES) -> AsyncIterator[Doct
             if version.major >= 14
             else fail("Postgres", f"{text} is too old", "use Postgres 14 or newer")
         )
-        yield _roles(
-            await connection.fetchval("SELECT current_setting('is_superuser')") == "on",
-            [
-                row["rolname"]
-                for row in await connection.fetch(
-                    "SELECT rolname FROM pg_roles WHERE rolname = ANY($1)"
-                    " AND pg_has_role(current_user, oid, 'MEMBER')",
-                    list(roles),
-                )
-            ],
-            roles,
+        revision = await asyncio.to_thread(migrations.current, dsn)
+        fault = migrations.mismatch(revision)
+        yield _roles(await _membership(connection, roles), is_current=fault is None)
+        yield (
+            ok("schema", f"revision {revision}")
+            if fault is None
+            else fail("schema", fault, "run `goald migrate`, which also creates missing roles")
         )
-        try:
-            await asyncio.to_thread(migrations.check, dsn)
-            yield ok("schema", f"revision {await asyncio.to_thread(migrations.current, dsn)}")
-        except GoaldError as error:
-            yield fail("schema", str(error), "goald migrate")
         yield _durability(
             {
                 name: await connection.fetchval("SELECT current_setting($1)", name)
@@ -85,21 +80,60 @@ async def postgres(dsn: str, roles: Sequence[str] = ROLES) -> AsyncIterator[Doct
         await connection.close()
 
 
-def _roles(superuser: bool, member_of: list[str], needed: Sequence[str]) -> DoctorCheck:
-    missing = [role for role in needed if role not in member_of]
+@dataclass(frozen=True, slots=True)
+class _Membership:
+    """The roles of one login."""
+
+    is_superuser: bool
+    needed: Sequence[str]
+    existing: frozenset[str]
+    """The needed roles that exist."""
+    granted: frozenset[str]
+    """The needed roles that the login is a member of."""
+
+
+async def _membership(connection: "Connection", roles: Sequence[str]) -> _Membership:
+    rows = await connection.fetch(
+        "SELECT rolname, pg_has_role(current_user, oid, 'MEMBER') AS granted"
+        " FROM pg_roles WHERE rolname = ANY($1)",
+        list(roles),
+    )
+    return _Membership(
+        await connection.fetchval("SELECT current_setting('is_superuser')") == "on",
+        roles,
+        frozenset(row["rolname"] for row in rows),
+        frozenset(row["rolname"] for row in rows if row["granted"]),
+    )
+
+
+_OTHER_LOGIN = {
+    "goald_owner": "set GOALD_POSTGRES_OWNER_DSN for `goald migrate` and `goald audit verify`",
+    "goald_api": "set GOALD_POSTGRES_API_DSN for the API and `goald apply`",
+    "goald_shard": "grant it to the login of GOALD_POSTGRES_DSN, or use another login",
+}
+"""What to do if the login of GOALD_POSTGRES_DSN is not a member of the role."""
+
+
+def _roles(login: _Membership, *, is_current: bool) -> DoctorCheck:
+    """Whether the login has the roles that it needs. If the schema is current (`is_current`), a
+    login that may not migrate is one that an operator has chosen."""
+    absent = [role for role in login.needed if role not in login.existing]
+    if absent:
+        return warn("roles", f"{', '.join(absent)} do not exist yet", "")
+    missing = [role for role in login.needed if role not in login.granted]
+    advice = "; ".join(_OTHER_LOGIN[role] for role in missing)
+    if missing == ["goald_owner"] and is_current:
+        granted = [role for role in login.needed if role in login.granted]
+        return ok("roles", ", ".join(granted), f"{advice} (the daemon does not need it)")
     if missing:
-        return warn(
-            "roles",
-            f"the login is not a member of {', '.join(missing)}",
-            "run `goald migrate`, which creates the roles, or set GOALD_POSTGRES_*_DSN",
-        )
-    if superuser:
+        return warn("roles", f"the login is not a member of {', '.join(missing)}", advice)
+    if login.is_superuser:
         return warn(
             "roles",
             "the login is a superuser, which bypasses row-level security",
             "use a login that is only a member of the three roles",
         )
-    return ok("roles", ", ".join(needed))
+    return ok("roles", ", ".join(login.needed))
 
 
 def _durability(settings: dict[str, str]) -> DoctorCheck:
