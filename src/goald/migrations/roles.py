@@ -35,11 +35,12 @@ def ensure_roles(connection: psycopg.Connection[Any]) -> None:
             else "SELECT 1"
         )
     except psycopg.errors.InsufficientPrivilege as error:
-        raise SchemaMismatch(_refusal(connection, error)) from None
+        raise SchemaMismatch(_missing_rights(connection, error)) from None
 
 
-def _refusal(connection: psycopg.Connection[Any], error: psycopg.Error) -> str:
-    """What the login may not do, and the advice: if everything exists, another login migrated."""
+def _missing_rights(connection: psycopg.Connection[Any], error: psycopg.Error) -> str:
+    """The message: the right that is missing, and the advice. If everything exists, another login
+    has migrated the database."""
     login, statements = _login(connection), administrator_sql(connection)
     if _has_schema(connection) and all(_exists(connection, role) for role in ROLES):
         return (

@@ -111,12 +111,12 @@ _OTHER_LOGIN = {
     "goald_api": "set GOALD_POSTGRES_API_DSN for the API and `goald apply`",
     "goald_shard": "grant it to the login of GOALD_POSTGRES_DSN, or use another login",
 }
-"""What to do if the login of GOALD_POSTGRES_DSN is not a member of the role."""
+"""The advice if the login of GOALD_POSTGRES_DSN is not a member of the role."""
 
 
 def _roles(login: _Membership, *, is_current: bool) -> DoctorCheck:
-    """Whether the login has the roles that it needs. If the schema is current (`is_current`), a
-    login that may not migrate is one that an operator has chosen."""
+    """Whether the login has the roles that it needs. A login that may not migrate
+    is the operator's choice if the schema is current (`is_current`)."""
     absent = [role for role in login.needed if role not in login.existing]
     if absent:
         return warn("roles", f"{', '.join(absent)} do not exist yet", "")
