@@ -42,7 +42,7 @@ setup: $(STAMPS)/dev ## Create .venv with all development dependencies
 ext: $(STAMPS)/ext ## Build the Rust extension into src/goald (release profile)
 
 .PHONY: test
-test: $(STAMPS)/dev $(STAMPS)/ext ## Run all Rust and Python tests (ARGS="..." is passed to pytest)
+test: $(STAMPS)/dev $(STAMPS)/ext $(STAMPS)/audit ## Run all Rust and Python tests (ARGS="..." is passed to pytest)
 # Python tests cover the binding, because a Rust test binary of it must link libpython.
 	@echo "Rust tests"
 	@cargo test --locked --quiet --workspace --exclude goald-native
@@ -62,6 +62,14 @@ lint: $(STAMPS)/dev $(STAMPS)/ext ## Check formatting, lints, types, imports and
 	@$(STEP) "structure" $(BIN)/python -m scripts.checks structure
 	@$(STEP) "stubtest of goald._native" $(BIN)/stubtest goald._native
 	@echo "All checks passed"
+
+.PHONY: audit
+audit: $(STAMPS)/audit ## Check all locked packages: known vulnerabilities, licenses, sources
+	@.venv/audit/bin/python -m scripts.supply_chain.audit
+
+.PHONY: sbom
+sbom: $(STAMPS)/audit ## Write CycloneDX bills of materials into dist/
+	@.venv/audit/bin/python -m scripts.supply_chain.sbom
 
 .PHONY: words
 words: $(STAMPS)/dev ## Find retired words (ARGS="--summary", or ARGS="PATH ...")
@@ -131,7 +139,7 @@ lock: $(STAMPS)/venv ## Generate requirements/*.txt from *.in (UPGRADE=1 selects
 		uv=.venv/uv/bin/uv; \
 		[ -x $$uv ] || { $(BIN)/python -m venv .venv/uv && \
 			$(STEP) "installing uv..." .venv/uv/bin/python -m pip install uv; }; }; \
-	for name in daemon dev; do \
+	for name in daemon dev audit; do \
 		$(STEP) "locking requirements/$$name.txt..." "$$uv" pip compile --universal \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--python-version 3.11 --custom-compile-command "make lock" \
@@ -140,7 +148,7 @@ lock: $(STAMPS)/venv ## Generate requirements/*.txt from *.in (UPGRADE=1 selects
 
 .PHONY: clean
 clean: ## Remove build output; keeps the data under .goald/
-	rm -rf .venv target src/goald/_native*.so .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf .venv target dist src/goald/_native*.so .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache .benchmarks .coverage .coverage.*
 
 # The stamps are inside .venv, so that removing .venv resets them. The check for missing
@@ -161,6 +169,14 @@ $(STAMPS)/dev: requirements/daemon.txt requirements/dev.txt | $(STAMPS)/venv
 	@$(STEP) "installing Python packages for development into .venv (a minute or two, once)..." \
 		$(PIP_INSTALL) --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $(STAMPS)/daemon $@
+
+# Apart from the rest, so that its many packages do not restrict the versions of goald's.
+$(STAMPS)/audit: requirements/audit.txt | $(STAMPS)/venv
+	@$(STEP) "installing the audit tools into .venv/audit (once)..." sh -c '\
+		rm -rf .venv/audit && $(BIN)/python -m venv .venv/audit && \
+		.venv/audit/bin/python -m pip --disable-pip-version-check install --no-input \
+			--require-hashes --only-binary :all: -r requirements/audit.txt'
+	@touch $@
 
 $(STAMPS)/ext: pyproject.toml $(RUST) | $(STAMPS)/daemon
 	@scripts/preflight.sh >/dev/null

@@ -1,0 +1,1 @@
+"""The packages that goald is built from: vulnerabilities, licenses, bills of materials."""
