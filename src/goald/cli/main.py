@@ -119,11 +119,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         return Code.DONE
     except (typer.TyperException, typer.BadParameter) as error:
-        complain(error.format_message().replace("Value error, ", ""))
+        complain(_plain(error.format_message()))
         return Code.USAGE
     except Exception as error:
         return report(error)
     return result if isinstance(result, int) else Code.DONE
+
+
+def _plain(message: str) -> str:
+    """The message without the prefixes of Click and Pydantic that say only that it is an error."""
+    return message.removeprefix("Invalid value: ").replace("Value error, ", "")
 
 
 def _discard_output() -> None:

@@ -188,6 +188,22 @@ def test_status_without_a_daemon_reports_not_ready_with_a_reason(
     assert "NOT READY: goald serve is not running" in output.out
 
 
+def test_status_prints_one_value_for_a_shell(run: Callable[..., Ran], streams: Any) -> None:
+    assert run("status", "--get", "redis_url").out == os.environ["GOALD_REDIS_URL"] + "\n"
+    assert run("status", "--get", "lag").out == "0\n"
+    assert run("status", "--get", "ready").out == "false\n"
+
+
+def test_status_of_an_unknown_value_suggests_a_known_one(
+    run: Callable[..., Ran], streams: Any
+) -> None:
+    ran = run("status", "--get", "redis_ulr")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "goald: --get: the status has no redis_ulr. Did you mean redis_url?\n"
+    ran = run("status", "--get", "data_dir")
+    assert (ran.code, ran.err) == (1, "goald: This goald has no data_dir.\n")
+
+
 def test_doctor_reports_working_services_as_ok(run: Callable[..., Ran], streams: Any) -> None:
     ran = run("doctor", "--json")
     found = {line["name"]: line for line in ran.lines}

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--get", metavar="NAME", help="Print one value of the JSON, such as redis_url or lag."
+        ),
+    ] = None,
 ) -> None:
     """Show readiness, lag, streams and processes. Exits with 4 if goald is not ready.
 
@@ -30,7 +36,9 @@ def status(
     instance = find(load_settings())
     with reach(instance):
         report = _report(asyncio.run(operations.status(instance.redis_url)), instance)
-    if as_json:
+    if name is not None:
+        _print_value(report, name)
+    elif as_json:
         print_json(report)
     else:
         _print(report)
@@ -107,6 +115,24 @@ def _embedded(instance: "Instance") -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _print_value(report: dict[str, Any], name: str) -> None:
+    """Text as it is, for a shell; other values as JSON."""
+    from goald.domain.errors import NotFound
+    from goald.domain.suggestions import nearest
+
+    if name not in report:
+        near = nearest(name, report)
+        question = f"Did you mean {near}?" if near else f"It has {', '.join(report)}."
+        raise typer.BadParameter(f"--get: the status has no {name}. {question}")
+    value = report[name]
+    if value is None:
+        raise NotFound(f"This goald has no {name}.")
+    if isinstance(value, str):
+        say(value)
+    else:
+        print_json(value, lines=True)
 
 
 def _print(report: dict[str, Any]) -> None:
