@@ -22,6 +22,10 @@ _ATTRIBUTES: list[tuple[str, str, Any, str]] = [
     ("tenantid-true", "tenantid", True, "tenantid"),
     ("tenantid-of-129", "tenantid", "t" * 129, "tenantid"),
     ("tenantid-with-newline", "tenantid", "ac\nme", "tenantid"),
+    *((f"tenantid-with-{name}", "tenantid", f"ac{char}me", "tenantid")
+      for name, char in {"left-to-right-override": "\u202d", "right-to-left-mark": "\u200f",
+                         "zero-width-space": "\u200b", "tag": "\U000e0041",
+                         "hangul-filler": "\u3164"}.items()),
     ("data-a-string", "data", f'{{"contact_id": "{CONTACT}"}}', "data"),
     ("data-a-list", "data", [{"contact_id": CONTACT}], "data"),
     ("data-empty", "data", {}, "contact_id"),
@@ -133,7 +137,8 @@ _DATA: list[tuple[str, str, dict[str, Any], str]] = [
     *((f"pending-{name}", "workflow.enrollment.started", _STARTED | {"pending_actions": value},
        "pending_actions")
       for name, value in {"negative": -1, "a-fraction": 1.5, "a-text": "3", "true": True,
-                          "beyond-32-bits": 2**31, "beyond-63-bits": 2**63}.items()),
+                          "beyond-the-limit": 1_000_001, "beyond-32-bits": 2**31,
+                          "beyond-63-bits": 2**63}.items()),
     ("ended-without-reason", "workflow.enrollment.ended", _STARTED, "reason"),
     *((f"ended-reason-{name}", "workflow.enrollment.ended", _ENDED | {"reason": value}, "reason")
       for name, value in {"unknown": "bored", "null": None, "in-capitals": "Completed",

@@ -58,8 +58,8 @@ prop_compose! {
     /// A valid event with additional attributes and fields.
     fn event()(
         name in prop::sample::select(&TYPES),
-        tenant in "[^\\p{Cc}]{1,128}",
-        contact in "[^\\p{Cc}]{1,128}",
+        tenant in "[^\\p{Cc}\\p{DI}\\x{2028}\\x{2029}\\x{fff9}-\\x{fffb}]{1,128}",
+        contact in "[^\\p{Cc}\\p{DI}\\x{2028}\\x{2029}\\x{fff9}-\\x{fffb}]{1,128}",
         more in prop::collection::vec(("[^\\x00]{0,12}", value()), 0..4),
         fields in prop::collection::vec(("[^\\x00]{0,12}", value()), 0..4),
     ) -> Value {

@@ -47,17 +47,17 @@ fn attributes_are_checked_in_both_encodings() {
         (
             "tenantid",
             json!(""),
-            "tenantid: must have 1 to 128 characters and no control characters",
+            "tenantid: must have 1 to 128 characters, without control or invisible characters",
         ),
         (
             "tenantid",
             json!(long),
-            "tenantid: must have 1 to 128 characters and no control characters",
+            "tenantid: must have 1 to 128 characters, without control or invisible characters",
         ),
         (
             "tenantid",
             json!("a\u{7f}"),
-            "tenantid: must have 1 to 128 characters and no control characters",
+            "tenantid: must have 1 to 128 characters, without control or invisible characters",
         ),
         ("data", json!(null), "data: required but missing"),
         ("data", json!([1]), "data: not a map"),
@@ -76,7 +76,7 @@ fn attributes_are_checked_in_both_encodings() {
         (
             "data",
             json!({"contact_id": "a\nb"}),
-            "data.contact_id: must have 1 to 128 characters and no control characters",
+            "data.contact_id: must have 1 to 128 characters, without control or invisible characters",
         ),
         (
             "specversion",
@@ -120,8 +120,9 @@ fn a_missing_attribute_is_named() {
 
 #[test]
 fn the_fields_of_a_type_are_checked() {
-    const NOT_AN_ID: &str = "must have 1 to 128 characters and no control characters";
-    const NOT_A_COUNT: &str = "not an integer from 0 to 2147483647";
+    const NOT_AN_ID: &str =
+        "must have 1 to 128 characters, without control or invisible characters";
+    const NOT_A_COUNT: &str = "not an integer from 0 to 1000000";
     const NOT_AN_AMOUNT: &str = "not a decimal number of at most 18 digits";
     let cases = [
         ("contact.tag.added", "tag_id", json!(1), "not a string"),
@@ -296,7 +297,7 @@ fn the_products_of_line_items_are_checked() {
         ),
         (
             json!({"product_id": ""}),
-            "data.line_items[].product_id: must have 1 to 128 characters and no control characters",
+            "data.line_items[].product_id: must have 1 to 128 characters, without control or invisible characters",
         ),
     ] {
         let mut event = with_data("payment.completed");

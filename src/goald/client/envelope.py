@@ -1,13 +1,13 @@
 """The envelope that goald reads: a CloudEvents 1.0 event, as JSON or MessagePack."""
 
 import json
-import unicodedata
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+from goald.domain.ids import NOT_IN_IDS
 from goald.domain.times import rfc3339, to_us
 
 Format: TypeAlias = Literal["json", "msgpack"]
@@ -132,6 +132,6 @@ def _decimal_text(value: object) -> str:
 def _checked_id(name: str, value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_CHARACTERS:
         raise ValueError(f"{name} must be a string of 1 to {MAX_ID_CHARACTERS} characters")
-    if any(unicodedata.category(character) == "Cc" for character in value):
-        raise ValueError(f"{name} contains a control character")
+    if NOT_IN_IDS.search(value):
+        raise ValueError(f"{name} contains a control or invisible character")
     return value

@@ -3,7 +3,8 @@
 Ids that the platform assigns are opaque text. Ids that goald assigns are UUIDs.
 """
 
-from typing import NewType
+import re
+from typing import Final, NewType
 from uuid import UUID
 
 TenantId = NewType("TenantId", str)
@@ -12,3 +13,22 @@ WorkflowId = NewType("WorkflowId", str)
 EnrollmentId = NewType("EnrollmentId", str)
 GoalId = NewType("GoalId", UUID)
 AchievementId = NewType("AchievementId", UUID)
+
+INVISIBLE: Final = (
+    "\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Characters that are shown as nothing, or reorder their neighbours, as the inside of a character
+class: with them two ids could look equal. The same list is in native/matcher/src/decode/id.rs. The
+characters stand for themselves, because Python, Rust and JSON Schema escape them differently."""
+
+CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
+SURROGATE: Final = r"\ud800-\udfff"
+ID_PATTERN: Final = f"^[^{CONTROL}{INVISIBLE}]*$"
+"""An id, apart from its length, for the schemas of the API."""
+NOT_IN_IDS: Final = re.compile(f"[{CONTROL}{SURROGATE}{INVISIBLE}]")
+"""Finds a character that no id contains."""
+ID_TEXT: Final = re.compile(f"[^{CONTROL}{SURROGATE}{INVISIBLE}]{{1,128}}")
+"""Matches a whole id."""
+NOT_AN_ID: Final = "must have 1 to 128 characters, without control or invisible characters"

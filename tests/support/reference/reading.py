@@ -14,7 +14,16 @@ from typing import Any
 from tests.support.reference import amounts
 
 DAY_US = 24 * 60 * 60 * 1_000_000
-MAX_COUNT = 2**31 - 1
+MAX_COUNT = 1_000_000
+INVISIBLE = [
+    # Default_Ignorable_Code_Point of Unicode.
+    (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5),
+    (0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164),
+    (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
+    # Line and paragraph separators, and interlinear annotations.
+    (0x2028, 0x2029), (0xFFF9, 0xFFFB),
+]  # fmt: skip
 ENDED_REASONS = ("completed", "exited", "cancelled")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -101,7 +110,7 @@ def read_time(text: str, now_us: int | None) -> int:
 
 
 def optional_id(fields: dict[str, Any], name: str) -> str | None:
-    """An id that the platform owns: 1 to 128 characters, none a control character."""
+    """An id that the platform owns: 1 to 128 characters, none a control or invisible character."""
     value = fields.get(name)
     if value is None:
         return None
@@ -109,7 +118,8 @@ def optional_id(fields: dict[str, Any], name: str) -> str | None:
         raise RejectedError("field", name)
     # C0, DEL and C1: Unicode's category Cc.
     controls = any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in value)
-    if not 1 <= len(value) <= 128 or controls:
+    invisible = any(first <= ord(c) <= last for c in value for first, last in INVISIBLE)
+    if not 1 <= len(value) <= 128 or controls or invisible:
         raise RejectedError("id", name)
     return value
 

@@ -44,3 +44,13 @@ def test_json_escapes_control_characters_without_changing_values(
     output = capsys.readouterr().out
     assert is_harmless(output)
     assert json.loads(output)["tenant"] == NASTY
+
+
+def test_invisible_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "acme\u202egro\u200b\U000e0041 caf\u00e9"
+    say(text)
+    assert capsys.readouterr().out == "acme\\u202egro\\u200b\\U000e0041 caf\u00e9\n"
+    print_json({"name": text}, lines=True)
+    output = capsys.readouterr().out
+    assert output == '{"name": "acme\\u202egro\\u200b\\udb40\\udc41 caf\u00e9"}\n'
+    assert json.loads(output)["name"] == text

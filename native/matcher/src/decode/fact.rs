@@ -5,7 +5,7 @@ use super::id::is_id;
 use super::value::{Kind, Number, Reader, Span};
 use super::walk;
 use crate::event::amount::Amount;
-use crate::event::limits::{AHEAD_US, ID_CHARS};
+use crate::event::limits::{AHEAD_US, COUNT, ID_CHARS};
 use crate::event::reject::{Reason, Reject};
 use crate::event::time;
 use crate::event::{EndReason, Event, Fact, Field, Text};
@@ -188,7 +188,7 @@ fn count<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<i
         _ => None,
     };
     match count {
-        Some(0..) => Ok(count),
+        Some(0..=COUNT) => Ok(count),
         _ => Err(Reject::of(field, Reason::NotACount)),
     }
 }

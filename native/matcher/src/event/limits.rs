@@ -14,5 +14,8 @@ pub const ID_CHARS: usize = 128;
 pub const EXPONENT: u32 = 400;
 /// Significant digits of an amount.
 pub const AMOUNT_DIGITS: u32 = 18;
+/// The greatest count, such as of cancelled actions: more than any workflow has, so that a wrong
+/// count does not dominate the statistics.
+pub const COUNT: i32 = 1_000_000;
 /// How far in the future an event's time may be, in microseconds.
 pub const AHEAD_US: i64 = 24 * 3600 * 1_000_000;

@@ -84,7 +84,9 @@ impl Reason {
             Self::Missing => "required but missing",
             Self::NotText => "not a string",
             Self::Empty => "must not be empty",
-            Self::NotAnId => "must have 1 to 128 characters and no control characters",
+            Self::NotAnId => {
+                "must have 1 to 128 characters, without control or invisible characters"
+            }
             Self::NotAMap => "not a map",
             Self::NotAList => "not a list",
             Self::ItemNotAMap => "an item is not a map",
@@ -93,7 +95,7 @@ impl Reason {
             Self::OtherVersion => "unsupported version, must be 1.0",
             Self::LongTrace => "longer than 128 characters",
             Self::NotAnAmount => "not a decimal number of at most 18 digits",
-            Self::NotACount => "not an integer from 0 to 2147483647",
+            Self::NotACount => "not an integer from 0 to 1000000",
             Self::NotAnEndReason => "not one of completed, exited, cancelled",
             Self::BadEntryId => "the stream entry id does not have the form ms-seq",
             Self::NoEventField => "the stream entry has no field named event",

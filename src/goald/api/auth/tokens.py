@@ -1,22 +1,21 @@
 """Verification of bearer tokens: JWTs of one algorithm, one issuer and one audience."""
 
-import re
 from typing import Any, Protocol
 
 import jwt
 
 from goald.api.ports import Caller
 from goald.api.problems import Unauthorized
+from goald.domain.ids import ID_TEXT, NOT_AN_ID
 from goald.settings import TokenSettings
 
 _MAX_LENGTH = 8_192
 _LEEWAY_S = 10.0
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 
 
 def is_name(value: object) -> bool:
     """Return whether the value is valid as a tenant id or as the subject of a token."""
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+    return isinstance(value, str) and ID_TEXT.fullmatch(value) is not None
 
 
 class Keys(Protocol):
@@ -95,9 +94,7 @@ class JwtVerifier:
 def _caller(claims: dict[str, Any]) -> Caller:
     for name in ("tenant_id", "sub"):
         if not is_name(claims[name]):
-            raise Unauthorized(
-                f"the token's {name} must have 1 to 128 characters and no control characters"
-            )
+            raise Unauthorized(f"the token's {name} {NOT_AN_ID}")
     if not isinstance(claims["scope"], str):
         raise Unauthorized("the token's scope must be a string of scopes separated by spaces")
     return Caller(claims["tenant_id"], claims["sub"], frozenset(claims["scope"].split()))

@@ -7,6 +7,8 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Path
 from pydantic import BeforeValidator, StringConstraints
 
+from goald.domain.ids import ID_PATTERN
+
 _SLASH = re.compile(rb"%2f", re.IGNORECASE)
 _SLASH_PLACEHOLDER = "\udc2f"
 """Stands for a slash within an id until the route is matched. It occurs in no other path: it is
@@ -29,8 +31,8 @@ def _with_slashes(value: object) -> object:
 PathId = Annotated[
     str,
     # Before the function, so that Pydantic counts characters and not items.
-    StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"),
+    StringConstraints(min_length=1, max_length=128, pattern=ID_PATTERN),
     BeforeValidator(_with_slashes),
-    Path(description="1 to 128 characters, no control characters."),
+    Path(description="1 to 128 characters, no control or invisible characters."),
 ]
 """The parameter type for an id of the platform in a path. Invalid ids get 400."""

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from goald.api.models.requests import Body
 from goald.domain.configuration.criteria import Id
+from goald.domain.ids import ID_PATTERN
 
 EVENT_EXAMPLE: Final[dict[str, Any]] = {
     "specversion": "1.0",
@@ -24,7 +25,7 @@ _ID: Final = {
     "type": "string",
     "minLength": 1,
     "maxLength": 128,
-    "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
+    "pattern": ID_PATTERN,
 }
 _NAME: Final = {"type": "string", "minLength": 1, "maxLength": 1024}
 
@@ -153,7 +154,7 @@ class NewEnrollment(Body):
         None,
         strict=True,
         ge=0,
-        le=2**31 - 1,
+        le=1_000_000,
         description="The number of actions that an exit would cancel.",
     )
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 LONGEST_S = 3_650 * UNITS["d"]
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 
 
 def token(
@@ -92,8 +91,10 @@ def _seconds(text: str) -> int:
 
 
 def _name(option: str, text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise typer.BadParameter(f"{option}: 1 to 128 characters, none of them a control.")
+    from goald.domain.ids import ID_TEXT, NOT_AN_ID
+
+    if not ID_TEXT.fullmatch(text):
+        raise typer.BadParameter(f"{option}: {NOT_AN_ID}.")
     return text
 
 

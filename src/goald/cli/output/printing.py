@@ -13,13 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from goald.domain.ids import INVISIBLE
+
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s]*?):[^@\s]*@")
 _PASSWORD_IN_WORDS = re.compile(r"(password=)('[^']*'|[^\s&]+)", re.IGNORECASE)
 _DECIMAL_MARK = secrets.token_hex(16)
 """Unpredictable, so that no text of a user is taken for a decimal."""
 _MARKED_DECIMAL = re.compile(f'"{_DECIMAL_MARK}([^"]*)"')
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters except tab and newline, and lone surrogates, which cannot be encoded."""
+_UNPRINTABLE = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{INVISIBLE}]")
+"""Control characters except tab and newline; lone surrogates, which cannot be encoded; and
+invisible characters, which can make a text look like another."""
 
 
 class _Console(Console):
@@ -67,7 +70,7 @@ def print_json(value: Any, *, lines: bool = False) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=_marked_decimal)
     text = _MARKED_DECIMAL.sub(r"\1", text)
     # Only characters in strings remain: JSON itself escapes those below 0x20.
-    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    text = _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -111,4 +114,6 @@ def _cell(value: object) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

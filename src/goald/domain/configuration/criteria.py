@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from goald.domain.configuration.goals import CatalogKind, GoalType
 from goald.domain.errors import InvalidConfiguration
+from goald.domain.ids import NOT_IN_IDS
 from goald.domain.suggestions import unknown_field
 
 EMPTY_CRITERIA = "Goal criteria cannot be empty"
@@ -35,6 +36,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 def require_printable(text: str) -> str:
     if _CONTROL.search(text):
         raise PydanticCustomError("control_characters", "must not contain control characters")
+    return text
+
+
+def _require_id_characters(text: str) -> str:
+    if NOT_IN_IDS.search(text):
+        raise PydanticCustomError(
+            "id_characters", "must not contain control or invisible characters"
+        )
     return text
 
 
@@ -77,7 +86,7 @@ Text = Annotated[
 Id = Annotated[
     str,
     StringConstraints(min_length=1, max_length=128, strict=True),
-    AfterValidator(require_printable),
+    AfterValidator(_require_id_characters),
 ]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 Flag = Annotated[bool, BeforeValidator(_true)]
