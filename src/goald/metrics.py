@@ -274,6 +274,23 @@ class AdmissionMetrics:
         )
 
 
+class ErasureMetrics:
+    """The metrics of the job that erases deleted contacts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.pending = Gauge(
+            "goald_erasures_pending",
+            "Deleted contacts whose erasure is not finished.",
+            registry=registry,
+        )
+        self.oldest = Gauge(
+            "goald_erasure_oldest_seconds",
+            "Age of the oldest erasure that is not finished; 0 if there is none.",
+            registry=registry,
+        )
+        self.finished = Counter("goald_erasures", "Erasures finished.", registry=registry)
+
+
 class ApiMetrics:
     """The metrics of an API process. `route` is the template of a route, not a path."""
 

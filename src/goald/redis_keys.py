@@ -28,6 +28,10 @@ DEAD: Final = "goald:dead"
 DEAD_DROPPED: Final = "goald:dead:dropped"
 """Counts the dead letters that were dropped to keep `goald:dead` within its bound."""
 
+ERASURES: Final = "goald:erasures"
+"""A hash with the number of unfinished erasures (`pending`) and the age of the oldest in seconds
+(`oldest_s`), for `goald status`."""
+
 GROUP: Final = "goald"
 """The consumer group in which goald reads the event streams."""
 

@@ -58,6 +58,10 @@ class Readings:
     """Entries in `goald:dead`."""
     dead_dropped: int = 0
     """Entries removed from `goald:dead` because it was full."""
+    erasures_pending: int = 0
+    """Deleted contacts whose erasure is not finished."""
+    oldest_erasure_s: float = 0.0
+    """The age of the oldest of these erasures."""
 
 
 class ReadingsSource(Protocol):

@@ -17,7 +17,7 @@ from typing import Any
 from goald.adapters.redis.admin import lag, stream_count
 from goald.adapters.redis.connect import connect, service_errors
 from goald.ports.process_registry import Heartbeat, Readings
-from goald.redis_keys import DEAD, DEAD_DROPPED, PROCESSES, STREAM_COUNT
+from goald.redis_keys import DEAD, DEAD_DROPPED, ERASURES, PROCESSES, STREAM_COUNT
 
 
 class RedisProcessRegistry:
@@ -55,12 +55,15 @@ class RedisProcessRegistry:
             heartbeats = await self._client.hgetall(PROCESSES)
             dead = await self._client.xlen(DEAD)
             dropped = await self._client.get(DEAD_DROPPED)
+            pending, oldest_s = await self._client.hmget(ERASURES, "pending", "oldest_s")
         return Readings(
             at=datetime.now(UTC),
             heartbeats=decode_all(heartbeats.values()),
             lag=await lag(self._client),
             dead=dead,
             dead_dropped=int(dropped or 0),
+            erasures_pending=int(pending or 0),
+            oldest_erasure_s=float(oldest_s or 0),
         )
 
     async def close(self) -> None:

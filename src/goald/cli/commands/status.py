@@ -54,6 +54,10 @@ def _report(found: "Status", instance: "Instance") -> dict[str, Any]:
         "lag": found.lag,
         "dead": found.readings.dead,
         "dead_dropped": found.readings.dead_dropped,
+        "erasures": {
+            "pending": found.readings.erasures_pending,
+            "oldest_s": found.readings.oldest_erasure_s,
+        },
         "streams": [dataclasses.asdict(each) for each in found.streams],
         "stream_bytes": {level.name: level.bytes for level in found.levels.all()},
         "redis_bytes": found.levels.used_bytes,

@@ -29,6 +29,7 @@ from goald.runtime.wiring.api import HOW_TO_CHECK_TOKENS, api_dependencies
 from goald.runtime.wiring.daemon import (
     Endpoints,
     configuration_service,
+    erasure,
     leader_election,
     process_registry,
     retention,
@@ -205,7 +206,8 @@ class Daemon:
         bounds = stream_bounds(
             self._endpoints.redis_url, self._settings.stream_bytes, self._registry
         )
-        jobs = [heartbeat.run(), partitions.run(), streams.run(), bounds.run()]
+        erasures = erasure(self._settings, self._endpoints, self._registry)
+        jobs = [heartbeat.run(), partitions.run(), streams.run(), bounds.run(), erasures.run()]
         if self._options.demo:
             jobs.append(self._send_demo_traffic())
         return jobs

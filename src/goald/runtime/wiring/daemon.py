@@ -13,22 +13,27 @@ from goald.adapters.postgres import (
     PostgresStreamLeases,
     TenantPool,
 )
+from goald.adapters.postgres.erasures import PostgresErasures
 from goald.adapters.postgres.partitions import PostgresMonths
 from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutbound
+from goald.adapters.redis.erasable_streams import RedisErasableStreams
 from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.events.trim import RedisTrimmer
 from goald.adapters.redis.events.trim_bytes import RedisByteTrimmer
 from goald.adapters.redis.process_registry import RedisProcessRegistry
+from goald.client.envelope import decode
 from goald.configuration.service import ConfigurationService
 from goald.domain.configuration.catalog import CatalogCheck
 from goald.domain.fail_points import FailPointHook, no_op
-from goald.metrics import StreamBoundMetrics, TrimmingMetrics
+from goald.metrics import ErasureMetrics, StreamBoundMetrics, TrimmingMetrics
 from goald.pipeline.explain import Explain
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard
+from goald.pipeline.subject import SubjectReader
 from goald.ports.clock import Clock
 from goald.ports.shard_store import ShardStore
+from goald.runtime.jobs.erasure import Erasure, ErasureSettings
 from goald.runtime.jobs.retention import Retention
 from goald.runtime.jobs.stream_bounds import StreamBounds
 from goald.runtime.jobs.trimming import Trimming
@@ -157,6 +162,18 @@ def stream_bounds(redis_url: str, max_bytes: int, registry: CollectorRegistry) -
         RedisByteTrimmer(redis_url),
         max_bytes,
         StreamBoundMetrics(registry),
+        system_clock(),
+    )
+
+
+def erasure(settings: Settings, endpoints: Endpoints, registry: CollectorRegistry) -> Erasure:
+    """The job that finishes erasures, with its metrics in `registry`. Connects when it runs."""
+    return Erasure(
+        ErasureSettings(settings.erasure, settings.retention),
+        PostgresErasures(endpoints.postgres_dsn),
+        RedisErasableStreams(endpoints.redis_url),
+        SubjectReader(decode).read,
+        ErasureMetrics(registry),
         system_clock(),
     )
 

@@ -1,0 +1,130 @@
+"""The erasures of all tenants, in Postgres."""
+
+from collections.abc import Sequence
+
+from goald.adapters.postgres.connection import SETTINGS, Connection
+from goald.adapters.postgres.shard.leases import SHARD_ROLE
+from goald.domain.records.erasure import PSEUDONYM_PREFIX, PendingErasures, Subject
+from goald.domain.slots import SLOTS, SlotRange
+
+ALL_SLOTS = SlotRange(0, SLOTS - 1)
+MOST_DUE = 10_000
+
+PENDING = """
+SELECT count(*), coalesce(extract(epoch FROM now() - min(requested_at)), 0)::float8
+FROM goald.erasures WHERE finished_at IS NULL
+"""
+
+DUE = f"""
+SELECT mark FROM goald.erasures e
+WHERE finished_at IS NULL AND requested_at <= now() - $1::float8 * interval '1 second'
+  AND NOT EXISTS (
+      SELECT FROM goald.outbox o
+      WHERE o.published_at IS NULL AND o.redact_when_published AND o.slot = e.slot)
+ORDER BY requested_at LIMIT {MOST_DUE}
+"""
+"""Without contacts in whose slot a message of a deleted contact is not published yet."""
+
+FINISH = """
+WITH due AS MATERIALIZED (
+    SELECT mark FROM goald.erasures WHERE mark = ANY ($1::bytea[]) ORDER BY mark FOR UPDATE
+), changed AS (
+    UPDATE goald.erasures e SET
+        finished_at = CASE WHEN is_done THEN now() END,
+        pseudonym = CASE WHEN is_done THEN NULL ELSE pseudonym END,
+        requested_at = CASE WHEN is_done THEN requested_at ELSE last_requested_at END
+    FROM due CROSS JOIN LATERAL (
+        SELECT s.last_requested_at <= now() - $2::float8 * interval '1 second' AS is_done
+        FROM goald.erasures s WHERE s.mark = due.mark) AS state
+    WHERE e.mark = due.mark
+    RETURNING is_done
+)
+SELECT count(*) FROM changed WHERE is_done
+"""
+"""Finishes erasures and forgets their pseudonyms. An erasure that was requested again since then
+becomes due later."""
+
+ANY_TOMBSTONE = "SELECT EXISTS (SELECT FROM goald.erasures)"
+
+ERASED_ENROLLMENTS = """
+SELECT n.place FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (tenant_id, id, place)
+JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
+WHERE starts_with(e.contact_id, $3)
+"""
+
+ERASED_CONTACTS = """
+WITH n AS MATERIALIZED (
+    SELECT *, goald.contact_mark(tenant_id, contact_id) AS mark
+    FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) WITH ORDINALITY
+        AS n (tenant_id, contact_id, at, added_at, place)
+)
+SELECT n.place FROM n JOIN goald.erasures t ON t.mark = n.mark
+WHERE goald.at(n.at) <= t.deleted_at OR goald.at(n.added_at) <= t.last_requested_at
+   OR NOT EXISTS (
+      SELECT FROM goald.workflow_enrollments e
+      WHERE e.tenant_id = n.tenant_id AND e.contact_id = n.contact_id)
+"""
+
+EXPIRE = """
+WITH expired AS (
+    DELETE FROM goald.erasures WHERE mark = ANY (ARRAY(
+        SELECT mark FROM goald.erasures
+        WHERE finished_at IS NOT NULL AND finished_at < now() - make_interval(days => $1)
+        LIMIT 5000))
+    RETURNING 1
+) SELECT count(*) FROM expired
+"""
+
+
+class PostgresErasures:
+    """`runtime.jobs.erasure.Erasures`, over its own connection, opened on first use."""
+
+    def __init__(self, dsn: str) -> None:
+        self._connection = Connection(
+            dsn, role=SHARD_ROLE, name="goald-erasure", settings=SETTINGS, command_seconds=60
+        )
+
+    async def pending(self) -> PendingErasures:
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            count, oldest_s = await connection.fetchrow(PENDING)
+        return PendingErasures(count, oldest_s)
+
+    async def due(self, hold_s: float) -> Sequence[bytes]:
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            return [row[0] for row in await connection.fetch(DUE, hold_s)]
+
+    async def finish(self, due: Sequence[bytes], hold_s: float) -> int:
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            finished: int = await connection.fetchval(FINISH, due, hold_s)
+        return finished
+
+    async def any_tombstone(self) -> bool:
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            exists: bool = await connection.fetchval(ANY_TOMBSTONE)
+        return exists
+
+    async def erased_enrollments(self, subjects: Sequence[Subject]) -> Sequence[int]:
+        tenants = [subject.tenant for subject in subjects]
+        ids = [subject.enrollment for subject in subjects]
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            rows = await connection.fetch(ERASED_ENROLLMENTS, tenants, ids, PSEUDONYM_PREFIX)
+        return [row[0] - 1 for row in rows]
+
+    async def erased_contacts(self, subjects: Sequence[tuple[Subject, int]]) -> Sequence[int]:
+        columns = (
+            [subject.tenant for subject, _ in subjects],
+            [subject.contact for subject, _ in subjects],
+            [subject.time for subject, _ in subjects],
+            [added_at for _, added_at in subjects],
+        )
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            rows = await connection.fetch(ERASED_CONTACTS, *columns)
+        return [row[0] - 1 for row in rows]
+
+    async def expire(self, keep_days: int) -> int:
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            expired: int = await connection.fetchval(EXPIRE, keep_days)
+        return expired
+
+    async def close(self) -> None:
+        await self._connection.close()

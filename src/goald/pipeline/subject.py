@@ -1,0 +1,54 @@
+"""Finds the contact and the enrollment of an event, even if it cannot be decoded."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from goald import _native
+from goald.domain.records.erasure import Subject
+from goald.domain.times import to_us
+
+
+class SubjectReader:
+    """Reads events of any format, as the router does: by their raw bytes if they are invalid."""
+
+    def __init__(self, decode: Callable[[bytes], dict[str, Any]]) -> None:
+        """`decode` reads JSON and MessagePack, and raises ValueError."""
+        self._decode = decode
+        self._router = _native.Router(bytes(_native.SLOTS))
+        self._matcher = _native.Matcher()
+
+    def read(self, event: bytes) -> Subject | None:
+        """The subject of an event; None if its tenant and contact cannot be found. Never raises."""
+        try:
+            decoded = self._decode(event)
+        except (ValueError, RecursionError):
+            decoded = {}
+        data = decoded.get("data")
+        data = data if isinstance(data, dict) else {}
+        tenant, contact = decoded.get("tenantid"), data.get("contact_id")
+        if not isinstance(tenant, str) or not isinstance(contact, str):
+            found = self._routed(event)
+            if found is None:
+                return None
+            tenant, contact = found
+        enrollment = data.get("enrollment_id") or data.get("workflow_enrollment_id")
+        return Subject(
+            tenant,
+            contact,
+            enrollment if isinstance(enrollment, str) else None,
+            _time(decoded.get("time")),
+        )
+
+    def _routed(self, event: bytes) -> tuple[str, str] | None:
+        routed = self._router.route([[b"1-0", [b"event", event]]])
+        contacts = self._matcher.contacts_of([buffer for _, buffer, _ in routed.buffers])
+        return contacts[0] if contacts else None
+
+
+def _time(value: Any) -> int:
+    try:
+        moment = datetime.fromisoformat(value)
+        return to_us(moment) if moment.tzinfo is not None else 0
+    except (TypeError, ValueError, OverflowError):
+        return 0

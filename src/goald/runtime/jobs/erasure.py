@@ -1,0 +1,185 @@
+"""The job that finishes the erasure of deleted contacts (GOALD_ERASURE).
+
+The transaction of a deletion erases the contact in Postgres. This job removes its entries from
+`goald:exits`, `goald:notices` and `goald:dead`. It may be interrupted at any point: an erasure is
+finished in Postgres after a whole scan, and a scan may be repeated.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from goald.domain.errors import GoaldError
+from goald.domain.records.erasure import ErasableEntry, PendingErasures, Subject
+from goald.metrics import ErasureMetrics
+from goald.ports.clock import Clock
+from goald.redis_keys import DEAD, EXITS, NOTICES
+
+TICK_SECONDS = 10.0
+PAGE_ENTRIES = 1_000
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Erasures(Protocol):
+    """The erasures in Postgres. Every coroutine may raise ServiceUnavailable."""
+
+    async def pending(self) -> PendingErasures: ...
+
+    async def due(self, hold_s: float) -> Sequence[bytes]:
+        """The erasures requested at least this many seconds ago, whose messages are published."""
+
+    async def finish(self, due: Sequence[bytes], hold_s: float) -> int:
+        """Finish these erasures, except those requested again less than `hold_s` seconds ago, which
+        become due later. Returns how many were finished."""
+
+    async def any_tombstone(self) -> bool: ...
+
+    async def erased_enrollments(self, subjects: Sequence[Subject]) -> Sequence[int]:
+        """The indexes of the subjects whose enrollments are erased."""
+
+    async def erased_contacts(self, subjects: Sequence[tuple[Subject, int]]) -> Sequence[int]:
+        """The indexes of the subjects whose contacts are deleted; each with the time at which its
+        entry was added. An entry of a contact that was enrolled again counts only if it precedes
+        the deletion."""
+
+    async def expire(self, keep_days: int) -> int:
+        """Delete finished tombstones that are older, and return how many."""
+
+    async def close(self) -> None: ...
+
+
+class ErasableStreams(Protocol):
+    """The streams in Redis. Every coroutine may raise ServiceUnavailable."""
+
+    async def now(self) -> int:
+        """The server's time, in microseconds."""
+
+    async def page(self, stream: str, after: str | None, count: int) -> Sequence[ErasableEntry]:
+        """The next entries of a stream, oldest first."""
+
+    async def delete(self, stream: str, ids: Sequence[str]) -> int: ...
+
+    async def report(self, pending: PendingErasures) -> None:
+        """Store the state for `goald status`."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureSettings:
+    """`erasure_s`: GOALD_ERASURE. `keep_days`: how long tombstones are kept (GOALD_RETENTION)."""
+
+    erasure_s: float
+    keep_days: int
+
+    @property
+    def hold_s(self) -> float:
+        """How long entries stay for readers that are late. The rest is for the scan."""
+        return self.erasure_s * 3 / 4
+
+    @property
+    def every_s(self) -> float:
+        """Seconds between two scans."""
+        return self.erasure_s / 24
+
+
+class Erasure:
+    """Scans the streams for entries of deleted contacts. Several instances may run it."""
+
+    def __init__(
+        self,
+        settings: ErasureSettings,
+        erasures: Erasures,
+        streams: ErasableStreams,
+        subject_of: Callable[[bytes], Subject | None],
+        metrics: ErasureMetrics,
+        clock: Clock,
+    ) -> None:
+        """`subject_of` reads an event; None if its tenant and contact cannot be found."""
+        self._settings = settings
+        self._erasures = erasures
+        self._streams = streams
+        self._subject_of = subject_of
+        self._metrics = metrics
+        self._clock = clock
+        self._failed = False
+
+    async def run(self) -> None:
+        """Run until cancelled. Logs a failure and retries; it never ends the daemon."""
+        next_scan = self._clock.monotonic()
+        try:
+            while True:
+                if await self._report() and self._clock.monotonic() >= next_scan:
+                    if await self.once():
+                        next_scan = self._clock.monotonic() + self._settings.every_s
+                    await self._report()
+                await self._clock.sleep(min(TICK_SECONDS, self._settings.every_s))
+        finally:
+            await self._erasures.close()
+            await self._streams.close()
+
+    async def once(self) -> bool:
+        """Finish the erasures that are due, and return whether everything succeeded."""
+        try:
+            if await self._erasures.any_tombstone():
+                await self._scan()
+        except GoaldError as error:
+            _log.warning("cannot erase deleted contacts; retrying", error=str(error))
+            return False
+        return True
+
+    async def _scan(self) -> None:
+        due = await self._erasures.due(self._settings.hold_s)
+        if due:
+            for stream in (EXITS, NOTICES):
+                await self._scan_outbound(stream)
+        await self._scan_dead()
+        if due:
+            finished = await self._erasures.finish(due, self._settings.hold_s)
+            self._metrics.finished.inc(finished)
+            _log.info("erased deleted contacts", contacts=finished)
+        await self._erasures.expire(self._settings.keep_days)
+
+    async def _scan_outbound(self, stream: str) -> None:
+        """Remove the exits or notices of erased enrollments."""
+        after = None
+        while entries := await self._streams.page(stream, after, PAGE_ENTRIES):
+            after = entries[-1].id
+            read = [(entry, self._subject_of(entry.event)) for entry in entries]
+            about = [(entry, subject) for entry, subject in read if subject and subject.enrollment]
+            erased = await self._erasures.erased_enrollments([subject for _, subject in about])
+            await self._streams.delete(stream, [about[at][0].id for at in erased])
+
+    async def _scan_dead(self) -> None:
+        """Remove the dead letters of deleted contacts, and those whose contact is unknown."""
+        before = await self._streams.now() - int(self._settings.hold_s * 1e6)
+        after = None
+        while entries := await self._streams.page(DEAD, after, PAGE_ENTRIES):
+            after = entries[-1].id
+            old = [entry for entry in entries if entry.added_at <= before]
+            read = [(entry, self._subject_of(entry.event)) for entry in old]
+            known = [(entry, subject) for entry, subject in read if subject is not None]
+            unknown = [entry.id for entry, subject in read if subject is None]
+            erased = await self._erasures.erased_contacts(
+                [(subject, entry.added_at) for entry, subject in known]
+            )
+            await self._streams.delete(DEAD, unknown + [known[at][0].id for at in erased])
+            if len(old) < len(entries):
+                break
+
+    async def _report(self) -> bool:
+        try:
+            pending = await self._erasures.pending()
+            await self._streams.report(pending)
+        except GoaldError as error:
+            if not self._failed:
+                _log.warning("cannot read the erasures; retrying", error=str(error))
+            self._failed = True
+            return False
+        self._failed = False
+        self._metrics.pending.set(pending.count)
+        self._metrics.oldest.set(pending.oldest_s)
+        return True
