@@ -8,6 +8,7 @@ import pytest
 from scripts.reference import REFERENCE, commands, generated_pages, regenerated
 from tests.docs.pages import ROOT
 
+from goald.api.models.explain import ExplainedEnrollment, ExplainedGoal, Explanation
 from goald.cli.output.exit_codes import Code
 from goald.domain import errors
 from goald.domain.configuration.goals import LISTENS_TO
@@ -90,3 +91,13 @@ def test_every_rule_has_a_section() -> None:
     text = reference("rules")
     for rule in [f"E{n}" for n in range(1, 11)] + [f"D{n}" for n in range(1, 13)]:
         assert f"\n### {rule}\n" in text, rule
+
+
+def test_the_guide_explains_every_reason_of_a_dry_run() -> None:
+    guide = (ROOT / "docs/how-to/find-out-why-there-is-no-exit.md").read_text(encoding="utf-8")
+    for model in (Explanation, ExplainedEnrollment, ExplainedGoal):
+        description = model.model_fields["reason"].description or ""
+        reasons = set(re.findall(r"`([^`]+)`", description)) - {"effective_from"}
+        assert reasons
+        for reason in reasons:
+            assert f"`{reason}`" in guide, reason

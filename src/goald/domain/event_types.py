@@ -28,3 +28,10 @@ def nearest_type(event_type: str) -> str | None:
     if event_type in PROCESSED_TYPES or event_type in KNOWN_WITHOUT_EFFECT:
         return None
     return nearest(event_type, sorted(PROCESSED_TYPES))
+
+
+def ignored(event_type: str) -> str:
+    """The message that goald ignores events of this type, with the type that was probably meant."""
+    near = nearest_type(event_type)
+    question = f" Did you mean {near}?" if near else ""
+    return f"goald ignores events of type {event_type}.{question}"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.support.pipeline.changes import Effect, change
 from tests.support.services.commands import Ran
@@ -81,6 +82,34 @@ def test_explain_prints_the_effect_on_each_enrollment(explain: Callable[..., Ran
 def test_explain_prints_why_a_goal_is_not_met(explain: Callable[..., Ran]) -> None:
     assert "amount below" in explain(payment("100.49")).out
     assert "before enrollment" in explain(payment(time="2020-02-01T00:00:00Z")).out
+
+
+def test_explain_of_a_contact_whose_enrollments_have_ended_reports_no_active_one(
+    explain: Callable[..., Ran], database: Database
+) -> None:
+    with psycopg.connect(database.admin_dsn) as admin:
+        admin.execute(
+            "UPDATE goald.workflow_enrollments"
+            " SET status = 'completed_goal', ended_at = enrolled_at"
+        )
+    assert explain(payment()).out.splitlines()[0].endswith(": no active enrollment")
+    assert explain(payment(), "--json").json["reason"] == "not enrolled"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "headline"),
+    [
+        (
+            "payment.complete",
+            "goald ignores events of type payment.complete. Did you mean payment.completed?",
+        ),
+        ("contact.deleted", "no goal listens to events of this type"),
+    ],
+)
+def test_explain_says_that_no_goal_listens_to_the_event_type(
+    explain: Callable[..., Ran], event_type: str, headline: str
+) -> None:
+    assert explain(payment(type=event_type)).out.splitlines()[0].endswith(": " + headline)
 
 
 def test_explain_prints_json(explain: Callable[..., Ran]) -> None:

@@ -111,9 +111,8 @@ class Explanation(BaseModel):
     event: ExplainedEvent
     matched: bool = Field(description="At least one goal matches.")
     reason: str | None = Field(
-        description="Why nothing can match: `not enrolled`, `other event "
-        "type`, or `other tenant's` "
-        "(nothing was looked up)."
+        description="Why nothing can match: `not enrolled` (the contact has no active enrollment), "
+        "`other event type`, or `other tenant's` (nothing was looked up)."
     )
     enrollments: list[ExplainedEnrollment] = Field(
         description="Active enrollments, then ended ones, newest first."

@@ -87,7 +87,7 @@ def _tenant_of(event: bytes) -> str:
 def _tree(explanation: dict[str, Any]) -> "Tree":
     from rich.tree import Tree
 
-    event, reason = explanation["event"], explanation["reason"]
+    event, reason = explanation["event"], _headline(explanation)
     about = f"{event['type']} {event['id']} of {event['contact_id']} at {event['time']}"
     tree = Tree(_text(f"{about}: {reason}" if reason else about))
     for enrollment in explanation["enrollments"]:
@@ -99,6 +99,20 @@ def _tree(explanation: dict[str, Any]) -> "Tree":
     if explanation["truncated"]:
         tree.add(_text("more enrollments are not shown"))
     return tree
+
+
+def _headline(explanation: dict[str, Any]) -> str | None:
+    """Why nothing can match, for a person; None if something can."""
+    from goald.domain.event_types import PROCESSED_TYPES, ignored
+
+    reason, event_type = explanation["reason"], explanation["event"]["type"]
+    if reason == "not enrolled" and explanation["enrollments"]:
+        return "no active enrollment"
+    if reason == "other event type":
+        if event_type in PROCESSED_TYPES:
+            return "no goal listens to events of this type"
+        return ignored(event_type)
+    return None if reason is None else str(reason)
 
 
 def _outcome(enrollment: dict[str, Any]) -> str:

@@ -111,13 +111,11 @@ async def _wait(effect: "EventEffect", seconds: float, ignored: bool, as_json: b
 
 def _warn_if_ignored(event_type: str) -> bool:
     """Whether goald ignores events of this type; if so, warns on standard error."""
-    from goald.domain.event_types import PROCESSED_TYPES, nearest_type
+    from goald.domain.event_types import PROCESSED_TYPES, ignored
 
     if event_type in PROCESSED_TYPES:
         return False
-    near = nearest_type(event_type)
-    question = f" Did you mean {near}?" if near else ""
-    complain(f"Warning: goald ignores events of type {event_type}.{question}")
+    complain(f"Warning: {ignored(event_type)}")
     return True
 
 
