@@ -42,11 +42,11 @@ setup: $(STAMPS)/dev ## Create .venv with all development dependencies
 ext: $(STAMPS)/ext ## Build the Rust extension into src/goald (release profile)
 
 .PHONY: test
-test: $(STAMPS)/dev $(STAMPS)/ext $(STAMPS)/audit ## Run all Rust and Python tests (ARGS="..." is passed to pytest)
+test: $(STAMPS)/dev $(STAMPS)/ext $(STAMPS)/audit ## Run all Rust and Python tests (ARGS="..." is passed to pytest; the Rust tests always run)
 # Python tests cover the binding, because a Rust test binary of it must link libpython.
-	@echo "Rust tests"
+	@echo "building and running the Rust tests (several minutes the first time)..."
 	@cargo test --locked --quiet --workspace --exclude goald-native
-	@echo "Python tests"
+	@echo "running the Python tests..."
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 .PHONY: lint

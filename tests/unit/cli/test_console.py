@@ -134,6 +134,14 @@ def test_stopping_erases_the_live_line(terminal: Terminal) -> None:
     ]
 
 
+def test_the_last_line_reports_that_goald_has_stopped(terminal: Terminal) -> None:
+    console = TerminalConsole(out=terminal, clock=Clock())
+    console.stopping("on SIGINT")
+    console.end()
+    console.end()
+    assert seen(terminal) == ["Stopping on SIGINT ...", "goald has stopped.", ""]
+
+
 @pytest.mark.parametrize(
     ("address", "expected"),
     [

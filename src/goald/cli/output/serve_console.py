@@ -37,6 +37,7 @@ class TerminalConsole:
         self._began = clock()
         self._next_plain = 0.0
         self._seen_exit = False
+        self._is_stopping = False
 
     def log_stream(self) -> TextIO:
         """The stream for logs, which keeps the live line intact."""
@@ -84,10 +85,14 @@ class TerminalConsole:
     def stopping(self, text: str) -> None:
         self._screen.live("")
         self._screen.line(f"Stopping {text} ...")
+        self._is_stopping = True
 
     def end(self) -> None:
-        """Leave the terminal to others. May be called twice."""
+        """Leave the terminal to others, after everything has stopped. May be called twice."""
         self._screen.live("")
+        if self._is_stopping:
+            self._is_stopping = False
+            self._screen.line("goald has stopped.")
 
     def problem(self, text: str) -> None:
         self._screen.line(f"! {text}")
