@@ -23,6 +23,7 @@
         ├── InvalidFile           a file given to a command is invalid
         ├── InvalidConfiguration  a configuration is invalid
         ├── AlreadyExists         the same object exists
+        ├── TooManyWorkflows      a tenant would have more workflows than it may have
         ├── VersionConflict       another change came first
         │   └── StaleVersion      the object is not at the version that the change expects
         ├── InvalidEvent          an event is invalid; on a stream it would be dead-lettered
@@ -139,6 +140,10 @@ class InvalidConfiguration(PermanentError):
 
 class AlreadyExists(PermanentError):
     """The same object exists."""
+
+
+class TooManyWorkflows(PermanentError):
+    """A change would give a tenant more workflows than GOALD_MAX_WORKFLOWS. Nothing was changed."""
 
 
 class VersionConflict(PermanentError):

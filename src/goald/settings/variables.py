@@ -184,6 +184,9 @@ class Settings(BaseSettings):
         "tenant's catalog. `strict`: each must exist. `known`: each must exist if the catalog has "
         "entries of its kind. `off`: no validation",
     )
+    max_workflows: int = Field(
+        10_000, ge=1, description="How many workflows a tenant may have, each with up to 3 goals"
+    )
     quota_requests: int = Field(
         1_000, ge=0, description="API requests per second and tenant. 0 is unlimited"
     )

@@ -27,6 +27,7 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.InvalidConfiguration: 400,
     errors.NotFound: 404,
     errors.AlreadyExists: 409,
+    errors.TooManyWorkflows: 409,
     errors.VersionConflict: 409,
     errors.StaleVersion: 412,
 }

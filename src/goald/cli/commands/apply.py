@@ -58,7 +58,12 @@ async def _apply(
     from goald.settings import load_settings
 
     settings = load_settings()
-    service = configuration_service(dsn, _redis_url(settings), catalog=settings.catalog)
+    service = configuration_service(
+        dsn,
+        _redis_url(settings),
+        catalog=settings.catalog,
+        max_workflows=settings.max_workflows,
+    )
     try:
         if dry_run:
             return await service.plan(desired, prune=prune), None

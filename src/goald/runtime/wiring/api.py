@@ -65,7 +65,12 @@ def api_dependencies(
         raise SettingsError(f"The API cannot check tokens: {HOW_TO_CHECK_TOKENS}.")
     clock = system_clock()
     pool = TenantPool(settings.postgres.api_dsn, settings.api.connections)
-    configuration = configuration_service(pool, settings.redis.url, catalog=settings.catalog)
+    configuration = configuration_service(
+        pool,
+        settings.redis.url,
+        catalog=settings.catalog,
+        max_workflows=settings.max_workflows,
+    )
     events = Publisher(settings.redis.url)
     contacts = PostgresContacts(pool)
     idempotency = RedisIdempotency(settings.redis.url, kept_seconds=settings.erasure)

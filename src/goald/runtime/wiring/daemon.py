@@ -122,19 +122,27 @@ def system_clock() -> Clock:
 
 
 def configuration_service(
-    postgres: str | TenantPool, redis_url: str | None = None, *, catalog: CatalogCheck = "known"
+    postgres: str | TenantPool,
+    redis_url: str | None = None,
+    *,
+    catalog: CatalogCheck = "known",
+    max_workflows: int | None = None,
 ) -> ConfigurationService:
     """The service that changes configurations, as the role goald_api. The caller closes it.
 
     `postgres`: a DSN, or a pool to share. `redis_url`: where changes are announced; if None,
     shards find them at their next reconciliation. `catalog`: `GOALD_CATALOG`.
+    `max_workflows`: `GOALD_MAX_WORKFLOWS`; None is unlimited.
     """
     if isinstance(postgres, str):
         postgres = TenantPool(postgres, 2, statement_seconds=COMMAND_SECONDS)
     clock = system_clock()
     outbound = RedisOutbound(redis_url, clock) if redis_url is not None else None
     return ConfigurationService(
-        PostgresConfigurationStore(postgres), clock, outbound=outbound, catalog=catalog
+        PostgresConfigurationStore(postgres, max_workflows=max_workflows),
+        clock,
+        outbound=outbound,
+        catalog=catalog,
     )
 
 

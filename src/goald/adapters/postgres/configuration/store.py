@@ -4,6 +4,7 @@ transaction."""
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from weakref import WeakValueDictionary
 
 from goald.adapters.postgres.configuration import statements
@@ -19,7 +20,7 @@ from goald.domain.configuration.workflows import (
     RolloutStatus,
     WorkflowRow,
 )
-from goald.domain.errors import ServiceUnavailable
+from goald.domain.errors import ServiceUnavailable, TooManyWorkflows
 
 TURN_SECONDS = 5.0
 """Seconds that a change waits for earlier changes of its tenant in this process."""
@@ -28,8 +29,10 @@ TURN_SECONDS = 5.0
 class PostgresConfigurationStore:
     """`configuration.ports.ConfigurationStore` over a pool."""
 
-    def __init__(self, pool: TenantPool) -> None:
+    def __init__(self, pool: TenantPool, *, max_workflows: int | None = None) -> None:
+        """`max_workflows`: how many workflows a tenant may have; None is unlimited."""
         self._pool = pool
+        self._max_workflows = max_workflows
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def load(self, tenant: str, scope: ConfigurationScope) -> CurrentConfiguration:
@@ -59,6 +62,7 @@ class PostgresConfigurationStore:
         async with self._turn(tenant), self._pool.tenant(tenant, actor) as connection:
             await connection.execute(statements.LOCK_TENANT, tenant)
             change_set = decide(await read(connection, tenant, scope))
+            await self._check_number(connection, tenant, change_set)
             return await write(connection, tenant, change_set)
 
     async def mark_published(self, tenant: str, numbers: Sequence[int]) -> None:
@@ -73,6 +77,23 @@ class PostgresConfigurationStore:
     async def close(self) -> None:
         """Close the pool."""
         await self._pool.close()
+
+    async def _check_number(self, connection: Any, tenant: str, change_set: ChangeSet) -> None:
+        """Raise TooManyWorkflows if the change creates workflows beyond the limit. Exact, because
+        the changes of a tenant are serialised. A tenant that is beyond a lowered limit may still
+        change its workflows."""
+        created = sum(
+            isinstance(change.row, WorkflowRow) and change.before is None
+            for change in change_set.changes
+        )
+        if self._max_workflows is None or not created:
+            return
+        existing = await connection.fetchval(statements.COUNT_WORKFLOWS, tenant)
+        if existing + created > self._max_workflows:
+            raise TooManyWorkflows(
+                f"A tenant may have {self._max_workflows:,} workflows. There are {existing:,}, and "
+                f"this change would add {created:,}"
+            )
 
     @asynccontextmanager
     async def _turn(self, tenant: str) -> AsyncIterator[None]:
