@@ -81,6 +81,7 @@ def metrics_table() -> str:
         ("consumer", metrics.ConsumerMetrics),
         ("shard", metrics.ShardMetrics),
         ("daemon", metrics.TrimmingMetrics),
+        ("daemon", metrics.ErasureMetrics),
         ("API", metrics.ApiMetrics),
     ):
         for metric in _metrics_of(make):

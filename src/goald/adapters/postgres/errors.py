@@ -21,7 +21,7 @@ _NOT_MIGRATED = (
 def translate(error: BaseException) -> GoaldError:
     """SchemaMismatch if tables, privileges or roles are missing; otherwise ServiceUnavailable:
     the server is unreachable, full, read-only, shutting down or overloaded (D6)."""
-    text = str(error).strip() or type(error).__name__
+    text = _text(error) or type(error).__name__
     if isinstance(error, _NOT_MIGRATED):
         return SchemaMismatch(f"Postgres: {text}: run `goald migrate`")
     return ServiceUnavailable(f"Postgres: {text}")
@@ -43,4 +43,11 @@ def content_error(error: BaseException | None) -> ContentRefused | None:
         return None
     if error.sqlstate[:2] not in ("22", "23"):
         return None
-    return ContentRefused(f"Postgres refuses it: {error.sqlstate}: {error}")
+    return ContentRefused(f"Postgres refuses it: {error.sqlstate}: {_text(error)}")
+
+
+def _text(error: BaseException) -> str:
+    """The message without its details, which contain values of rows: they must not be logged."""
+    if isinstance(error, asyncpg.PostgresError) and error.args:
+        return str(error.args[0]).strip()
+    return str(error).strip()
