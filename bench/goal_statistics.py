@@ -27,6 +27,7 @@ from bench.stage import Stage
 from goald.adapters.postgres.records.statistics import PostgresStatistics
 from goald.adapters.postgres.tenants import TenantPool
 from goald.api.app import create_app
+from goald.runtime.http.connections import ConnectionLimits
 from goald.runtime.http.listen_socket import bind, url_of
 from goald.runtime.http.server import ApiServer
 from goald.runtime.wiring.api import api_dependencies
@@ -80,7 +81,7 @@ async def run(options: argparse.Namespace) -> list[Read]:
             jwt_secret=secret,
             quota_requests=100_000,
         )
-        server = ApiServer(create_app(api_dependencies(settings)), listener)
+        server = ApiServer(create_app(api_dependencies(settings)), listener, ConnectionLimits())
         pool = TenantPool(stage.postgres_dsn, 1)
         reader = PostgresStatistics(pool, system_clock())
         await server.start()

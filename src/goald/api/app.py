@@ -72,6 +72,6 @@ def create_app(dependencies: Dependencies) -> FastAPI:
     app.router.routes.extend(routes)
     docs.install(app, routes)
     error_handlers.install(app)
-    app.state.metrics = ApiMetrics(dependencies.operations.registry)
+    app.state.metrics = ApiMetrics(dependencies.operations.own_metrics)
     app.add_middleware(HttpMiddleware, metrics=app.state.metrics)
     return app

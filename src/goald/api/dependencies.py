@@ -20,6 +20,7 @@ from goald.api.ports import (
     WebhookSecrets,
 )
 from goald.api.publishing import TenantPublisher
+from goald.api.refusals import RefusalLimiter
 from goald.api.signed_bodies import SignedBodyReader
 from goald.configuration.service import ConfigurationService
 from goald.metrics import ApiMetrics
@@ -34,6 +35,7 @@ class AccessServices:
     tokens: TokenVerifier
     webhook_secrets: WebhookSecrets
     signed_bodies: SignedBodyReader
+    refusals: RefusalLimiter
     quotas: Quotas
 
 
@@ -61,8 +63,10 @@ class Operations:
     """Health, metrics and shutdown."""
 
     health: Health
+    own_metrics: CollectorRegistry
+    """Where the API counts its requests."""
     registry: CollectorRegistry
-    """Served by `/metrics`, together with the API's own metrics."""
+    """Served by `/metrics`."""
     close: Callable[[], Awaitable[None]]
     """Closes every connection of the dependencies; never raises. Called last."""
 

@@ -14,7 +14,7 @@ class Heartbeat:
     """The state of one process at one moment. Times are aware, in UTC."""
 
     role: str
-    """`supervisor`, `consumer` or `shard`."""
+    """`supervisor`, `consumer`, `shard` or `api`."""
     index: int
     pid: int
     host: str
@@ -33,6 +33,8 @@ class Heartbeat:
     not_ready_reason: str | None = None
     """A short phrase, or None if the process is ready or gives no reason. It contains no
     address, because /readyz shows it without a token."""
+    api_processes: int | None = None
+    """How many API processes the supervisor has started. Only the supervisor sets this."""
 
     @property
     def field(self) -> str:

@@ -6,6 +6,7 @@ names it, before anything is started.
 """
 
 from goald.settings.concerns import (
+    HOW_TO_CHECK_TOKENS,
     ApiSettings,
     DispatchSettings,
     PostgresSettings,
@@ -14,14 +15,17 @@ from goald.settings.concerns import (
     TokenSettings,
 )
 from goald.settings.load import NOT_SETTINGS, load_settings
+from goald.settings.networks import Network
 from goald.settings.variables import FILE, PREFIX, Settings
 
 __all__ = [
     "FILE",
+    "HOW_TO_CHECK_TOKENS",
     "NOT_SETTINGS",
     "PREFIX",
     "ApiSettings",
     "DispatchSettings",
+    "Network",
     "PostgresSettings",
     "ReadSettings",
     "RedisSettings",

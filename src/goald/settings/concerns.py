@@ -4,6 +4,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from goald.settings.networks import Network
+
+HOW_TO_CHECK_TOKENS = (
+    "set GOALD_JWT_SECRET (32 characters or more), or GOALD_JWT_ALGORITHM=RS256 and GOALD_JWKS_URL"
+)
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,3 +68,7 @@ class ApiSettings(_Frozen):
     stream_bytes: int
     webhook_window: float
     connections: int
+    address_connections: int
+    address_refusals: int
+    proxies: tuple[Network, ...]
+    """The networks of trusted proxies."""

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -23,6 +23,7 @@ from goald.settings.concerns import (
     RedisSettings,
     TokenSettings,
 )
+from goald.settings.networks import networks
 
 FILE = "goald.toml"
 PREFIX = "GOALD_"
@@ -157,6 +158,25 @@ class Settings(BaseSettings):
     api_connections: int = Field(
         8, ge=1, le=100, description="Most Postgres connections of one API process"
     )
+    api_address_connections: int = Field(
+        512,
+        ge=1,
+        description="Most concurrent connections to the API from one address (IPv6: one /64 "
+        "network). Does not apply to GOALD_API_PROXIES",
+    )
+    api_address_refusals: int = Field(
+        50,
+        ge=0,
+        description="Requests per second from one address that may fail to authenticate. The "
+        "responses to further ones are delayed by 1 s, and its signed webhooks are refused (429). "
+        "0 is unlimited",
+    )
+    api_proxies: str = Field(
+        "",
+        description="Addresses and networks of trusted proxies, separated by commas. Requests "
+        "from them count for the last address in X-Forwarded-For that is not a proxy. Default: "
+        "none, and the header is ignored",
+    )
     jwt_algorithm: Literal["HS256", "RS256", "ES256"] = Field(
         "HS256", description="Algorithm with which tokens must be signed"
     )
@@ -220,6 +240,12 @@ class Settings(BaseSettings):
         pattern="^(auto|text|json)$",
         description="Format of the logs: text, json, or auto, which is text on a terminal",
     )
+
+    @field_validator("api_proxies")
+    @classmethod
+    def _check_networks(cls, value: str) -> str:
+        networks(value)
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -285,6 +311,9 @@ class Settings(BaseSettings):
             stream_bytes=self.stream_bytes,
             webhook_window=self.webhook_window,
             connections=self.api_connections,
+            address_connections=self.api_address_connections,
+            address_refusals=self.api_address_refusals,
+            proxies=networks(self.api_proxies),
         )
 
     def _required(self, name: str) -> str:

@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from tests.support.api.application import SECRET, SECRETS_KEY, api_app
 from tests.support.services.servers import Database
 
-from goald.runtime.http.server import server_config
+from goald.runtime.http.connections import ConnectionLimits
+from goald.runtime.http.server import BoundedServer
 from goald.settings import Settings
 
 SCOPES = ("workflows:read", "workflows:edit", "events:write", "audit:read")
@@ -115,11 +115,11 @@ def other_tenant() -> str:
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, limits: ConnectionLimits | None = None) -> Iterator[str]:
     """Serve an application in a thread on a free port. Yields its URL; the server and the
     lifespan of the application end with the `with` block."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(app))
+    server = BoundedServer(app, limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

@@ -5,8 +5,9 @@ Field `{role}:{index}`, one JSON object each:
     {"role": "shard", "index": 0, "pid": 71, "host": "a", "started_at": "…Z", "at": "…Z",
      "ready": true, "metrics": [the output of `goald.metrics.snapshot`]}
 
-A process that is not ready adds `not_ready_reason`. The supervisor adds `consumers` and
-`shards` (the number of each that it has started), `api_url` and `metrics_url`.
+A process that is not ready adds `not_ready_reason`. The supervisor adds `consumers`,
+`shards` and `api_processes` (the number of each that it has started), `api_url` and
+`metrics_url`.
 """
 
 import json
@@ -86,7 +87,8 @@ def encode(heartbeat: Heartbeat) -> str:
         value["not_ready_reason"] = heartbeat.not_ready_reason
     if heartbeat.consumers is not None and heartbeat.shards is not None:
         value |= {"consumers": heartbeat.consumers, "shards": heartbeat.shards}
-        value |= {"api_url": heartbeat.api_url, "metrics_url": heartbeat.metrics_url}
+        value |= {"api_processes": heartbeat.api_processes, "api_url": heartbeat.api_url}
+        value["metrics_url"] = heartbeat.metrics_url
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -106,6 +108,7 @@ def decode(text: str | bytes) -> Heartbeat:
             not_ready_reason=value.get("not_ready_reason"),
             consumers=value.get("consumers"),
             shards=value.get("shards"),
+            api_processes=value.get("api_processes"),
             api_url=value.get("api_url"),
             metrics_url=value.get("metrics_url"),
         )

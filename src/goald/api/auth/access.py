@@ -10,11 +10,13 @@ from fastapi.openapi.models import SecurityBase as SecuritySchemeModel
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
-from goald.api.auth.signatures import MIN_SECRET_BYTES, is_signed, is_within_window
+from goald.api.addresses import client_key
+from goald.api.auth.signatures import is_signed, is_within_window
 from goald.api.auth.tokens import is_name
 from goald.api.dependencies import Dependencies, dependencies_of
 from goald.api.ports import Caller
-from goald.api.problems import Forbidden, Unauthorized
+from goald.api.problems import BadRequest, Forbidden, TooLarge, Unauthorized
+from goald.api.signed_bodies import SignedBodyReader, WebhookSender
 
 SCOPES = {
     "workflows:read": "read workflows, goals, statistics, enrollments and achievements",
@@ -24,8 +26,6 @@ SCOPES = {
 }
 _CALLER = "goald.caller"
 _CHALLENGE = 'Bearer realm="goald"'
-_DUMMY_SECRET = bytes(MIN_SECRET_BYTES)
-"""Used if there is no secret, so that the verification takes the same time."""
 
 
 class Access(SecurityBase):
@@ -46,10 +46,15 @@ class Access(SecurityBase):
         self.scope = scope
 
     async def admit(self, request: Request) -> None:
-        """Raise Unauthorized without valid credentials, QuotaExceeded if the tenant exceeded its
-        requests of this second, Forbidden without the scope."""
+        """Raise Unauthorized without valid credentials, later if many callers of the same address
+        were refused; QuotaExceeded if the tenant exceeded its requests of this second; Forbidden
+        without the scope."""
         dependencies = await dependencies_of(request)
-        caller = await self.identify(request, dependencies)
+        try:
+            caller = await self.identify(request, dependencies)
+        except (Unauthorized, BadRequest, TooLarge):
+            await dependencies.access.refusals.add(client_key(request))
+            raise
         await dependencies.access.quotas.requests(caller.tenant_id)
         if self.scope not in caller.scopes:
             raise Forbidden(
@@ -125,23 +130,33 @@ class ByTokenOrSignature(Access):
         headers, query = request.headers, request.query_params
         if "authorization" in headers or "webhook-signature" not in headers:
             return await super().identify(request, dependencies)
+        access, address = dependencies.access, client_key(request)
+        access.refusals.check(address)
         tenant, provider = query.get("tenant", ""), query.get("provider", "")
-        message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+        timestamp = headers.get("webhook-timestamp", "")
         now_s = dependencies.clock.now_us() / 1e6
         window_s = dependencies.settings.webhook_window
         if is_name(tenant) and is_name(provider) and is_within_window(timestamp, now_s, window_s):
-            async with dependencies.access.signed_bodies.body(request) as body:
-                found = await dependencies.access.webhook_secrets.get(tenant, provider)
-                secret = _DUMMY_SECRET if found is None else found.secret
-                signatures = headers["webhook-signature"]
-                matches = is_signed(secret, message_id, timestamp, signatures, body)
-            if matches and found is not None:
+            sender = WebhookSender(tenant, address)
+            # Before a byte of the body is read: a made-up tenant takes no other's place.
+            found = await access.webhook_secrets.get(tenant, provider)
+            if found is None:
+                await access.signed_bodies.discard(request, sender)
+            elif await self._is_signed(request, access.signed_bodies, sender, found.secret):
                 scopes = frozenset({self.scope})
                 return Caller(tenant, f"webhook:{provider}", scopes, found.grant)
         raise Unauthorized(
             "The webhook does not exist, its signature is wrong, or it was signed too long ago",
             headers={"WWW-Authenticate": _CHALLENGE},
         )
+
+    async def _is_signed(
+        self, request: Request, bodies: SignedBodyReader, sender: WebhookSender, secret: bytes
+    ) -> bool:
+        headers = request.headers
+        message_id, timestamp = headers.get("webhook-id", ""), headers["webhook-timestamp"]
+        async with bodies.body(request, sender) as body:
+            return is_signed(secret, message_id, timestamp, headers["webhook-signature"], body)
 
 
 Reads = Annotated[Caller, Security(ByToken("workflows:read"), scopes=["workflows:read"])]

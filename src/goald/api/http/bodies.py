@@ -6,11 +6,11 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from goald.api.problems import BadRequest, TooLarge, UnsupportedMedia
+from goald.api.body_stream import body_parts
+from goald.api.problems import BadRequest, UnsupportedMedia
 
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_KEYS = 64
 MAX_STRING_BYTES = 1 << 10
@@ -45,22 +45,7 @@ class StrictRequest(Request):
             await self.json()
 
     async def _read(self) -> bytes:
-        declared = self.headers.get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > MAX_BYTES:
-            raise TooLarge("The request is larger than 1 MiB")
-        chunks: list[bytes] = []
-        size, more = 0, True
-        while more:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > MAX_BYTES:
-                raise TooLarge("The request is larger than 1 MiB")
-            chunks.append(chunk)
-            more = message.get("more_body", False)
-        return b"".join(chunks)
+        return b"".join([part async for part in body_parts(self)])
 
     def require_json(self) -> None:
         """Raise UnsupportedMedia if the headers declare another content type or encoding."""

@@ -11,10 +11,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from goald.api.app import create_app
 from goald.client import Publisher
 from goald.configuration.file import read_configuration
 from goald.runtime import instance as instances
+from goald.runtime.daemon.api_link import DriverState
+from goald.runtime.daemon.api_supervisor import ApiSupervisor
 from goald.runtime.daemon.console import ServeConsole
 from goald.runtime.daemon.environment import ServiceEnvironment
 from goald.runtime.daemon.leader_runner import LeaderRunner
@@ -22,10 +23,8 @@ from goald.runtime.daemon.readings_watcher import LatestReadings, ReadingsWatche
 from goald.runtime.daemon.signals import STOP_SIGNALS, end_immediately
 from goald.runtime.demo import tenant as demo_tenant
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
-from goald.runtime.http.server import ApiServer
 from goald.runtime.instance import Instance
 from goald.runtime.jobs.stream_count_watcher import StreamCountWatcher
-from goald.runtime.wiring.api import HOW_TO_CHECK_TOKENS, api_dependencies
 from goald.runtime.wiring.daemon import (
     Endpoints,
     configuration_service,
@@ -37,6 +36,7 @@ from goald.runtime.wiring.daemon import (
     system_clock,
     trimming,
 )
+from goald.settings import HOW_TO_CHECK_TOKENS
 
 STOP_SECONDS = 23.0
 """For the API and the actors; the rest of the 25 s is for Ray and the embedded servers (D7)."""
@@ -68,16 +68,15 @@ class Daemon:
         urls: Urls,
         latest: LatestReadings,
         console: ServeConsole,
-        registry: CollectorRegistry,
     ) -> None:
-        """`registry`: what /metrics serves. Ray must be running. Connects to nothing."""
+        """Ray must be running. Connects to nothing."""
         self._environment = environment
         self._settings = environment.settings
         self._options = options
         self._urls = urls
         self._latest = latest
         self._console = console
-        self._registry = registry
+        self._metrics = CollectorRegistry()  # sent with the supervisor's heartbeat
         self._endpoints = Endpoints(
             redis_url=self._settings.redis.url,
             postgres_dsn=self._settings.postgres.dsn,
@@ -87,7 +86,7 @@ class Daemon:
             log_dir=str(environment.log_dir) if environment.log_dir else None,
         )
         self._processes = process_registry(self._endpoints)
-        self._api: ApiServer | None = None
+        self._api: ApiSupervisor | None = None
         self._stop = asyncio.Event()
         self._streams: int
         self._leader: LeaderRunner
@@ -97,12 +96,9 @@ class Daemon:
 
     def serve_api(self, listen_socket: socket.socket) -> None:
         """Serve the API on this socket from `run` on."""
-        dependencies = api_dependencies(
-            self._settings,
-            registry=self._registry,
-            not_ready_reasons=self._readings.not_ready_reasons,
+        self._api = ApiSupervisor(
+            self._settings, listen_socket, self._environment.log_dir, self._state, self._console
         )
-        self._api = ApiServer(create_app(dependencies), listen_socket)
 
     async def run(self) -> int:
         """Start everything, run until a stop signal, and stop everything. Returns the exit
@@ -123,10 +119,9 @@ class Daemon:
             processes=self._processes,
             clock=system_clock(),
             describe=self._describe,
+            registry=self._metrics,
         )
         try:
-            if self._api is not None:
-                await self._api.start()  # before the actors: /readyz says that they are starting
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(job) for job in self._jobs_from_the_start()]
                 if await self._is_ready_before_the_stop():
@@ -164,13 +159,18 @@ class Daemon:
         return await self._leader.stop(within=deadline - loop.time())
 
     async def _is_ready_before_the_stop(self) -> bool:
-        waits = {asyncio.ensure_future(event.wait()) for event in (self._leader.ready, self._stop)}
+        waits = {asyncio.ensure_future(wait) for wait in (self._until_ready(), self._stop.wait())}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
         return not self._stop.is_set()
+
+    async def _until_ready(self) -> None:
+        await self._leader.ready.wait()
+        if self._api is not None:
+            await self._api.ready.wait()
 
     def _show_addresses(self) -> None:
         """Show the addresses on the console, and write them down for other commands."""
@@ -195,16 +195,16 @@ class Daemon:
         """Jobs that run until cancelled. The first failure ends the daemon."""
         stream_count = StreamCountWatcher(self._processes, self._streams, system_clock())
         jobs = [self._leader.run(), self._readings.run(), stream_count.run()]
-        if self._api is not None:
-            jobs.append(self._api.run())
+        if self._api is not None:  # first: /readyz says that the actors are starting
+            jobs.insert(0, self._api.run())
         return jobs
 
     def _jobs_once_ready(self, heartbeat: HeartbeatReporter) -> list[Coroutine[Any, Any, None]]:
         """Further jobs of that kind, which need ready actors."""
         partitions = retention(self._endpoints.postgres_dsn, self._settings.retention)
-        streams = trimming(self._settings, self._endpoints, self._registry)
+        streams = trimming(self._settings, self._endpoints, self._metrics)
         bounds = stream_bounds(
-            self._endpoints.redis_url, self._settings.stream_bytes, self._registry
+            self._endpoints.redis_url, self._settings.stream_bytes, self._metrics
         )
         erasures = erasure(self._settings, self._endpoints, self._registry)
         jobs = [heartbeat.run(), partitions.run(), streams.run(), bounds.run(), erasures.run()]
@@ -224,6 +224,12 @@ class Daemon:
         async with Publisher(self._endpoints.redis_url) as publisher:
             await demo_tenant.send_traffic(publisher, self._stop)
 
+    def _state(self) -> DriverState:
+        return DriverState(
+            not_ready_reason=self._leader.not_ready_reason,
+            standby=not self._leader.is_active,
+        )
+
     def _leader_reason(self) -> str | None:
         return self._leader.not_ready_reason
 
@@ -235,6 +241,7 @@ class Daemon:
             "not_ready_reason": self._leader.not_ready_reason,
             "consumers": min(self._settings.consumers, self._streams),
             "shards": self._settings.shards,
+            "api_processes": 0 if self._api is None else 1,
             "api_url": self._urls.api,
             "metrics_url": self._urls.metrics,
         }

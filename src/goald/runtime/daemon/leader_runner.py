@@ -41,6 +41,7 @@ class LeaderRunner:
         self._console = console
         self._on_restart = on_restart
         self._supervisor: Supervisor | None = None
+        self._was_elected = False
         self._was_ready = False
         self._restart_reason: str | None = None
         self.ready = asyncio.Event()
@@ -49,6 +50,11 @@ class LeaderRunner:
     def standby_reason(self) -> str | None:
         """Why this instance is not active; None if it is."""
         return self._election.standby_reason
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this instance was elected, and no other one is active."""
+        return self._was_elected and self.standby_reason is None
 
     @property
     def not_ready_reason(self) -> str | None:
@@ -69,6 +75,7 @@ class LeaderRunner:
         shards, consumers = self._settings.shards, min(self._settings.consumers, self._streams)
         while True:
             epoch = await self._election.win(self._console.problem)
+            self._was_elected = True
             self._console.step(f"starting actors: {shards} shards, {consumers} consumers")
             supervisor = Supervisor(self._settings, self._endpoints, self._streams, instance=epoch)
             self._supervisor = supervisor

@@ -1,10 +1,8 @@
-"""Reads the state of the instance every second, for the console, /metrics and /readyz."""
+"""Reads the state of the instance every second, for the console and /metrics."""
 
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 
 from goald.domain.errors import ServiceUnavailable, StartError
 from goald.ports.process_registry import Readings, ReadingsSource
@@ -59,15 +57,6 @@ class ReadingsWatcher:
                     self._console.problem(reason)
             self._reported = {_without_duration(reason) for reason in reasons}
             await asyncio.sleep(INTERVAL_SECONDS)
-
-    def not_ready_reasons(self) -> list[str]:
-        """Why the instance is not ready, the cause first, evaluated now: the latest readings
-        grow stale while Redis is unreachable."""
-        leader_reason = self._leader_reason()
-        if leader_reason is not None:
-            return [leader_reason]
-        readings = replace(self._latest.get(), at=datetime.now(UTC))
-        return not_ready_reasons(readings.heartbeats, readings.at)
 
     async def _read(self) -> list[str]:
         try:

@@ -15,7 +15,7 @@ from goald.runtime.daemon.environment import embedded_environment, external_envi
 from goald.runtime.daemon.readings_watcher import LatestReadings
 from goald.runtime.daemon.signals import StartInterrupt, end_immediately_afterwards
 from goald.runtime.heartbeat.exporter import Exporter, ReadingsCollector
-from goald.runtime.http.server import api_socket
+from goald.runtime.http.listen_socket import api_socket
 from goald.settings import Settings
 
 METRICS_PORT = 9464
@@ -51,7 +51,7 @@ def serve(settings: Settings, *, embedded: bool, demo: bool, console: ServeConso
                     environment.cluster.start(environment.record)
                     urls = Urls(metrics=exporter.url, api=api_url)
                     options = ServeOptions(embedded=embedded, demo=demo)
-                    daemon = Daemon(environment, options, urls, latest, console, registry)
+                    daemon = Daemon(environment, options, urls, latest, console)
                     if listen_socket is not None:
                         daemon.serve_api(listen_socket)
                     return _ungroup(lambda: uvloop.run(daemon.run()))

@@ -9,8 +9,9 @@ import uvloop
 from goald import migrations
 from goald.api.app import create_app
 from goald.migrations.roles import API
-from goald.runtime.http.server import ApiServer, api_socket
-from goald.runtime.wiring.api import api_dependencies
+from goald.runtime.http.listen_socket import api_socket
+from goald.runtime.http.server import ApiServer
+from goald.runtime.wiring.api import api_dependencies, connection_limits
 from goald.settings import Settings
 
 
@@ -24,11 +25,14 @@ def serve_api(settings: Settings, *, ready: Callable[[str], None]) -> int:
     dependencies = api_dependencies(settings)
     migrations.check(settings.postgres.api_dsn, API)
     with api_socket(settings) as (listen_socket, url):
-        server = ApiServer(create_app(dependencies), listen_socket)
-        return uvloop.run(_run_until_signal(server, lambda: ready(url)))
+        limits = connection_limits(settings.api)
+        server = ApiServer(create_app(dependencies), listen_socket, limits)
+        return uvloop.run(run_until_signal(server, lambda: ready(url)))
 
 
-async def _run_until_signal(server: ApiServer, ready: Callable[[], None]) -> int:
+async def run_until_signal(server: ApiServer, ready: Callable[[], None]) -> int:
+    """Serve until SIGTERM or SIGINT, answer the requests in progress, and return 0. Calls `ready`
+    when requests are accepted. Raises StartError if the server ends otherwise."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from goald.domain.errors import StartError
+from goald.settings import Settings
 
+API_PORT = 8080
 BACKLOG = 2_048
 """Connections that wait to be accepted."""
 
@@ -28,6 +30,19 @@ def bind(host: str, port: int, *, what: str, setting: str) -> Iterator[socket.so
         raise StartError(bind_error(host, port, error, what, setting)) from error
     with listen_socket:
         yield listen_socket
+
+
+@contextmanager
+def api_socket(
+    settings: Settings, *, embedded: bool = False
+) -> Iterator[tuple[socket.socket, str]]:
+    """Yields the API's listen socket as the settings define it, and its URL. Raises StartError if
+    the address cannot be bound."""
+    port = settings.api_port
+    if port is None:
+        port = 0 if embedded else API_PORT
+    with bind(settings.api_host, port, what="the API", setting="GOALD_API") as listen_socket:
+        yield listen_socket, url_of(listen_socket, settings.api_host)
 
 
 def url_of(listen_socket: socket.socket, host: str) -> str:

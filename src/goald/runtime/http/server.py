@@ -5,32 +5,32 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from goald.domain.errors import StartError
-from goald.runtime.http.listen_socket import BACKLOG, bind, url_of
-from goald.runtime.http.protocol import BoundedHttp
-from goald.settings import Settings
+from goald.runtime.http.connections import ConnectionLimits, ConnectionTable
+from goald.runtime.http.listen_socket import BACKLOG
+from goald.runtime.http.protocol import KEEP_ALIVE_SECONDS, BoundedHttp
+from goald.runtime.http.reads import READ_BYTES, BoundedReads
 
-PORT = 8080
 GRACE_SECONDS = 5
 """How long requests in progress may take after the server stops; later ones are cut off."""
 CLOSE_SECONDS = 2.0
-CONNECTIONS = 4_096
-"""Concurrent connections; more are answered 503. Bounds memory (D8)."""
-KEEP_ALIVE_SECONDS = 75
-"""Longer than the keep-alive of load balancers, so that no request meets a closing
-connection."""
+SWEEP_TICKS = 5
+"""Ticks of uvicorn, of 0.1 s each, between two checks of all connections."""
 
 
 class ApiServer:
     """Serves an application in the running event loop. Installs no signal handlers."""
 
-    def __init__(self, app: FastAPI, listen_socket: socket.socket) -> None:
+    def __init__(
+        self, app: FastAPI, listen_socket: socket.socket, limits: ConnectionLimits
+    ) -> None:
         """`listen_socket` is closed when serving ends."""
-        self._server = _Server(server_config(app))
+        self._server = BoundedServer(app, limits)
         self._socket = listen_socket
         self._serving: asyncio.Task[None] | None = None
 
@@ -67,50 +67,50 @@ class ApiServer:
         raise StartError(f"The API server ended unexpectedly: {error or 'see its log'}") from error
 
 
-@contextlib.contextmanager
-def api_socket(
-    settings: Settings, *, embedded: bool = False
-) -> Iterator[tuple[socket.socket, str]]:
-    """Yields the API's listen socket as the settings define it, and its URL. Raises StartError if
-    the address cannot be bound."""
-    port = settings.api_port
-    if port is None:
-        port = 0 if embedded else PORT
-    with bind(settings.api_host, port, what="the API", setting="GOALD_API") as listen_socket:
-        yield listen_socket, url_of(listen_socket, settings.api_host)
+class BoundedServer(uvicorn.Server):
+    """A uvicorn server with limits on what clients send, with an event for its start, and without
+    signal handlers."""
 
-
-def server_config(app: FastAPI) -> uvicorn.Config:
-    """How uvicorn serves an application: with limits on what clients send, and without logs."""
-    # uvicorn warns about requests that are not HTTP, so any client could fill the log.
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    return uvicorn.Config(
-        app,
-        http=BoundedHttp,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=BACKLOG,
-        limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn server with an event for its start, and without signal handlers."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, app: FastAPI, limits: ConnectionLimits | None = None) -> None:
+        limits = limits if limits is not None else ConnectionLimits()
+        self.table = ConnectionTable(limits)
         self.started_event = asyncio.Event()
+        self._buffer = memoryview(bytearray(READ_BYTES))
+        super().__init__(self._configure(app, [str(network) for network in limits.proxies]))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.started_event.set()
 
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn every 0.1 s."""
+        if counter % SWEEP_TICKS == 0:
+            crowded = self.table.is_crowded
+            for connection in list(self.server_state.connections):
+                cast(BoundedHttp, connection).end_if_late(crowded=crowded)
+        return await super().on_tick(counter)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    def _configure(self, app: FastAPI, proxies: list[str]) -> uvicorn.Config:
+        # uvicorn warns about requests that are not HTTP, so any client could fill the log.
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)
+        return uvicorn.Config(
+            app,
+            http=cast(Any, self._protocol),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=proxies,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+
+    def _protocol(self, **options: Any) -> BoundedReads:
+        return BoundedReads(BoundedHttp(table=self.table, **options), self._buffer)

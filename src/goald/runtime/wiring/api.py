@@ -30,32 +30,33 @@ from goald.api.dependencies import (
     Readers,
 )
 from goald.api.publishing import TenantPublisher
+from goald.api.refusals import RefusalLimiter
 from goald.api.signed_bodies import SignedBodyReader
 from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
 from goald.metrics import AdmissionMetrics
 from goald.pipeline.explain import Explain
 from goald.ports.clock import Clock
+from goald.runtime.http.connections import ConnectionLimits, available_connections
 from goald.runtime.http.health import ServicesHealth
 from goald.runtime.wiring.daemon import configuration_service, system_clock
 from goald.runtime.wiring.secrets import keyring
-from goald.settings import Settings, TokenSettings
+from goald.settings import HOW_TO_CHECK_TOKENS, ApiSettings, Settings, TokenSettings
 
 CLOSE_SECONDS = 1.0
-HOW_TO_CHECK_TOKENS = (
-    "set GOALD_JWT_SECRET (32 characters or more), or GOALD_JWT_ALGORITHM=RS256 and GOALD_JWKS_URL"
-)
 
 
 def api_dependencies(
     settings: Settings,
     *,
     registry: CollectorRegistry | None = None,
+    own_metrics: CollectorRegistry | None = None,
     not_ready_reasons: Callable[[], list[str]] = list,
 ) -> Dependencies:
     """The dependencies of `api.app.create_app`, over the settings' Redis and Postgres.
 
-    `registry`: what /metrics serves; a new one if None. `not_ready_reasons`: why the instance
+    `own_metrics`: where the API counts; a new registry if None. `registry`: what /metrics serves;
+    that of `own_metrics` if None. `not_ready_reasons`: why the instance
     is not ready, apart from those two servers. Connects on first use; bound to the event loop
     that uses it first; `Operations.close` closes it. Raises SettingsError if the settings do
     not say how to check tokens, or if a key of GOALD_SECRETS_KEYS is invalid.
@@ -63,6 +64,7 @@ def api_dependencies(
     tokens = settings.tokens
     if tokens is None:
         raise SettingsError(f"The API cannot check tokens: {HOW_TO_CHECK_TOKENS}.")
+    own_metrics = own_metrics if own_metrics is not None else CollectorRegistry()
     clock = system_clock()
     pool = TenantPool(settings.postgres.api_dsn, settings.api.connections)
     configuration = configuration_service(
@@ -82,10 +84,9 @@ def api_dependencies(
         events=settings.api.quota_events,
         bytes_=settings.api.quota_bytes,
     )
-    registry = registry if registry is not None else CollectorRegistry()
     levels = RedisStreamLevels(settings.redis.url)
     admission = StreamAdmission(
-        levels, clock, AdmissionMetrics(registry), max_bytes=settings.api.stream_bytes
+        levels, clock, AdmissionMetrics(own_metrics), max_bytes=settings.api.stream_bytes
     )
     redis = RedisPing(settings.redis.url)
 
@@ -109,6 +110,7 @@ def api_dependencies(
             tokens=JwtVerifier(tokens, keys),
             webhook_secrets=PostgresWebhookSecrets(pool, keyring(settings)),
             signed_bodies=SignedBodyReader(),
+            refusals=RefusalLimiter(clock, settings.api.address_refusals),
             quotas=quotas,
         ),
         events=EventServices(
@@ -126,9 +128,19 @@ def api_dependencies(
             health=ServicesHealth(
                 {"Postgres": ping_postgres, "Redis": redis.ping}, clock, not_ready_reasons
             ),
-            registry=registry,
+            own_metrics=own_metrics,
+            registry=registry if registry is not None else own_metrics,
             close=close,
         ),
+    )
+
+
+def connection_limits(settings: ApiSettings) -> ConnectionLimits:
+    """The limits on connections. Raises the limit of open files as far as allowed."""
+    return ConnectionLimits(
+        total=available_connections(),
+        per_address=settings.address_connections,
+        proxies=settings.proxies,
     )
 
 

@@ -1,0 +1,155 @@
+"""The API process of `goald serve`: the application of `goald api` on the socket of the driver.
+
+Run by `api_supervisor`, never by hand: it reads an `ApiStart` and then the state of the driver from
+standard input, and reports signs of life on standard output.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from goald.api.app import create_app
+from goald.domain.errors import ServiceUnavailable
+from goald.ports.process_registry import Readings, ReadingsSource
+from goald.runtime import logs
+from goald.runtime.daemon.api_link import (
+    ALIVE,
+    MAX_LINE_BYTES,
+    READY,
+    ApiStart,
+    DriverState,
+)
+from goald.runtime.daemon.serve_api import run_until_signal
+from goald.runtime.heartbeat.exporter import ReadingsCollector
+from goald.runtime.heartbeat.readiness import not_ready_reasons
+from goald.runtime.heartbeat.reporter import HeartbeatReporter
+from goald.runtime.http.server import ApiServer
+from goald.runtime.wiring.api import api_dependencies, connection_limits
+from goald.runtime.wiring.daemon import Endpoints, process_registry, system_clock
+from goald.settings import Settings
+
+ALIVE_SECONDS = 1.0
+READ_SECONDS = 1.0
+STARTING_SECONDS = 0.25
+"""Between two readings while the instance is not ready."""
+
+
+async def main() -> int:
+    """Serve until SIGTERM, then answer the requests in progress and return 0. Ends the process
+    at once if the driver ends."""
+    lines = await _standard_input()
+    start = ApiStart.decode(await lines.readline())
+    stream = None
+    if start.log_dir is not None:
+        log = Path(start.log_dir) / "api.log"
+        stream = log.open("a", buffering=1, encoding="utf-8")
+    logs.configure(start.settings.log_level, start.settings.log_format, stream)
+    process = ApiProcess(start.settings, process_registry(_endpoints(start.settings)))
+    with socket.socket(fileno=start.listen_fd) as listen_socket:
+        return await process.run(listen_socket, lines)
+
+
+class ApiProcess:
+    """The API with the readiness and the metrics of its instance."""
+
+    def __init__(self, settings: Settings, registry: ReadingsSource) -> None:
+        """`registry`: the heartbeats of all processes. Connects to nothing."""
+        self._settings = settings
+        self._registry = registry
+        self._readings = Readings(at=datetime.now(UTC))
+        self._driver = DriverState(not_ready_reason="starting actors", standby=True)
+        self._metrics = CollectorRegistry()
+
+    async def run(self, listen_socket: socket.socket, lines: asyncio.StreamReader) -> int:
+        """Serve on this socket. `lines`: what the driver sends."""
+        served = CollectorRegistry(auto_describe=False)
+        served.register(ReadingsCollector(lambda: self._readings))
+        dependencies = api_dependencies(
+            self._settings,
+            registry=served,
+            own_metrics=self._metrics,
+            not_ready_reasons=self.not_ready_reasons,
+        )
+        limits = connection_limits(self._settings.api)
+        server = ApiServer(create_app(dependencies), listen_socket, limits)
+        heartbeat = HeartbeatReporter(
+            "api",
+            0,
+            processes=process_registry(_endpoints(self._settings)),
+            clock=system_clock(),
+            describe=lambda: None if self._driver.standby else {"ready": True},
+            registry=self._metrics,
+        )
+        jobs: list[Coroutine[Any, Any, None]] = [
+            self._follow_driver(lines, heartbeat),
+            self._read(),
+            heartbeat.run(),
+            _every(ALIVE_SECONDS, lambda: _report(ALIVE)),
+        ]
+        running = [asyncio.create_task(job) for job in jobs]
+        try:
+            return await run_until_signal(server, lambda: _report(READY))
+        finally:
+            for task in running:
+                task.cancel()
+            if not self._driver.standby:
+                await heartbeat.remove()
+            await heartbeat.close()
+
+    def not_ready_reasons(self) -> list[str]:
+        """Why the instance is not ready, the cause first, evaluated now: the latest readings
+        grow stale while Redis is unreachable."""
+        if self._driver.not_ready_reason is not None:
+            return [self._driver.not_ready_reason]
+        readings = replace(self._readings, at=datetime.now(UTC))
+        return not_ready_reasons(readings.heartbeats, readings.at)
+
+    async def _follow_driver(
+        self, lines: asyncio.StreamReader, heartbeat: HeartbeatReporter
+    ) -> None:
+        while line := await lines.readline():
+            before, self._driver = self._driver, DriverState.decode(line)
+            if before.standby and not self._driver.standby:
+                await heartbeat.send()
+        os._exit(1)  # the driver has ended
+
+    async def _read(self) -> None:
+        while True:
+            with contextlib.suppress(ServiceUnavailable):  # /readyz reports it
+                self._readings = await self._registry.readings()
+            await asyncio.sleep(STARTING_SECONDS if self.not_ready_reasons() else READ_SECONDS)
+
+
+async def _standard_input() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+    return reader
+
+
+def _report(sign: bytes) -> None:
+    os.write(sys.stdout.fileno(), sign)
+
+
+async def _every(seconds: float, call: Callable[[], None]) -> None:
+    while True:
+        call()
+        await asyncio.sleep(seconds)
+
+
+def _endpoints(settings: Settings) -> Endpoints:
+    return Endpoints(redis_url=settings.redis.url, postgres_dsn=settings.postgres.dsn)
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main()))
