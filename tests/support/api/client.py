@@ -116,8 +116,17 @@ def other_tenant() -> str:
 
 @contextmanager
 def served(app: FastAPI, limits: ConnectionLimits | None = None) -> Iterator[str]:
-    """Serve an application in a thread on a free port. Yields its URL; the server and the
-    lifespan of the application end with the `with` block."""
+    """Serve an application as `serving` does. Yields its URL."""
+    with serving(app, limits) as (_, url):
+        yield url
+
+
+@contextmanager
+def serving(
+    app: FastAPI, limits: ConnectionLimits | None = None
+) -> Iterator[tuple[BoundedServer, str]]:
+    """Serve an application in a thread on a free port. Yields the server and its URL; the server
+    and the lifespan of the application end with the `with` block."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = BoundedServer(app, limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -128,7 +137,7 @@ def served(app: FastAPI, limits: ConnectionLimits | None = None) -> Iterator[str
             assert thread.is_alive(), "the API ended before it accepted connections"
             assert time.monotonic() < deadline, "the API does not accept connections"
             time.sleep(0.005)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield server, f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(DEADLINE_S)

@@ -29,11 +29,10 @@ from goald.runtime.daemon.api_link import (
     ApiStart,
     DriverState,
 )
-from goald.runtime.daemon.serve_api import run_until_signal
 from goald.runtime.heartbeat.exporter import ReadingsCollector
 from goald.runtime.heartbeat.readiness import not_ready_reasons
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
-from goald.runtime.http.server import ApiServer
+from goald.runtime.http.server import ApiServer, run_until_signal
 from goald.runtime.wiring.api import api_dependencies, connection_limits
 from goald.runtime.wiring.daemon import Endpoints, process_registry, system_clock
 from goald.settings import Settings

@@ -21,6 +21,8 @@ CHECK_SECONDS: Final = 0.1
 STATE_SECONDS: Final = 1.0
 HANG_SECONDS: Final = 10.0
 """Without a sign of life for this long, the process is replaced like one that died (D12)."""
+START_SECONDS: Final = 120.0
+"""How long the process may take to its first sign of life."""
 BACKOFF_SECONDS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 STABLE_SECONDS: Final = 30.0
 """After running for this long, the next restart is immediate again."""
@@ -112,20 +114,20 @@ class ApiSupervisor:
         """Tell the process the state of the driver until it ends. Returns how it ended; kills it
         if it hangs."""
         loop = asyncio.get_running_loop()
-        heard_at = loop.time()
+        heard_at, patience = loop.time(), START_SECONDS
         sent: tuple[DriverState, float] | None = None
         received = b""
         while (code := process.poll()) is None:
             if found := _receive(process):
-                heard_at = loop.time()
+                heard_at, patience = loop.time(), HANG_SECONDS
                 received = (received + found)[-len(READY) :]
                 if received.endswith(READY):
                     self.ready.set()
-            if loop.time() - heard_at >= HANG_SECONDS:
+            if loop.time() - heard_at >= patience:
                 process.kill()
                 await asyncio.to_thread(process.wait)
                 _close_pipes(process)
-                return f"hung for {HANG_SECONDS:.0f} s"
+                return f"hung for {patience:.0f} s"
             state = self._state()
             if sent is None or sent[0] != state or loop.time() - sent[1] >= STATE_SECONDS:
                 sent = state, loop.time()

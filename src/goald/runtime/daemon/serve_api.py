@@ -1,7 +1,5 @@
 """`goald api`: the API alone."""
 
-import asyncio
-import signal
 from collections.abc import Callable
 
 import uvloop
@@ -10,7 +8,7 @@ from goald import migrations
 from goald.api.app import create_app
 from goald.migrations.roles import API
 from goald.runtime.http.listen_socket import api_socket
-from goald.runtime.http.server import ApiServer
+from goald.runtime.http.server import ApiServer, run_until_signal
 from goald.runtime.wiring.api import api_dependencies, connection_limits
 from goald.settings import Settings
 
@@ -28,24 +26,3 @@ def serve_api(settings: Settings, *, ready: Callable[[str], None]) -> int:
         limits = connection_limits(settings.api)
         server = ApiServer(create_app(dependencies), listen_socket, limits)
         return uvloop.run(run_until_signal(server, lambda: ready(url)))
-
-
-async def run_until_signal(server: ApiServer, ready: Callable[[], None]) -> int:
-    """Serve until SIGTERM or SIGINT, answer the requests in progress, and return 0. Calls `ready`
-    when requests are accepted. Raises StartError if the server ends otherwise."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        await server.start()
-        ready()
-        running, stopping = asyncio.create_task(server.run()), asyncio.create_task(stop.wait())
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if running.done():
-            await running
-        running.cancel()
-    finally:
-        await server.stop()
-    return 0

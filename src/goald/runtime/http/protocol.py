@@ -17,7 +17,6 @@ FRAMING_BYTES = 64 << 10
 """Bytes after the head that are not content: sizes and extensions of chunks."""
 PIPELINE = 16
 """Requests of one connection that wait for a response."""
-LINGER_BYTES = 1 << 20
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
@@ -32,7 +31,8 @@ WRITE_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 """How long the last bytes of a connection may take after it was closed."""
 LINGER_SECONDS = 2.0
-"""How long bytes are discarded after a refusal, so that the client can read the response."""
+"""How long a refused connection stays open: its client can read the response, and has to wait
+before it tries again."""
 
 _REASONS = {
     400: b"Bad Request",
@@ -53,7 +53,7 @@ class Phase(Enum):
     IDLE = auto()
     """The next request."""
     REFUSED = auto()
-    """Its end: what it sends is discarded."""
+    """Its end: nothing is read."""
 
 
 class _RefusedError(Exception):
@@ -92,7 +92,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_counted = self._table.add(self.client[0] if self.client else "")
         if not self._is_counted:
             self._phase = Phase.REFUSED
-            self._abort()
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._is_counted:
@@ -112,6 +112,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._stalled_at = None
         super().resume_writing()
 
+    def shutdown(self) -> None:
+        """Called by uvicorn when the server stops."""
+        if self._phase is Phase.REFUSED:
+            self.abort()
+        else:
+            super().shutdown()
+
     def end_if_late(self, *, crowded: bool) -> None:
         """End the connection if its phase takes too long. `crowded`: whether a large share of all
         connections is open."""
@@ -124,7 +131,7 @@ class BoundedHttp(HttpToolsProtocol):
             or (self._stalled_at is not None and now - self._stalled_at >= WRITE_SECONDS)
             or (self._closing_at is not None and now - self._closing_at >= CLOSE_SECONDS)
         ):
-            self._abort()
+            self.abort()
 
     def _limit(self, crowded: bool) -> float | None:
         """Seconds that the current phase may take; None if it depends on the application."""
@@ -146,17 +153,16 @@ class BoundedHttp(HttpToolsProtocol):
         self._phase = phase
         self._since = self.loop.time()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """End the connection at once."""
         cast(Any, self.transport).abort()
 
     # Bytes
 
     def data_received(self, data: bytes) -> None:
-        self._framing_bytes += len(data)
         if self._phase is Phase.REFUSED:
-            if self._framing_bytes > LINGER_BYTES:
-                self._abort()
             return
+        self._framing_bytes += len(data)
         super().data_received(data)
         if self._phase is Phase.BODY:
             if self._framing_bytes > FRAMING_BYTES:
@@ -173,8 +179,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._refuse(self._status)
 
     def _refuse(self, status: int) -> None:
-        """Answer with this status if no other response is due, and close the connection once the
-        client had time to read that."""
+        """Answer with this status if no other response is due, read nothing more, and close the
+        connection after LINGER_SECONDS."""
         if self._phase is Phase.REFUSED or self.transport.is_closing():
             return
         running = self._running
@@ -191,9 +197,8 @@ class BoundedHttp(HttpToolsProtocol):
                 % (status, _REASONS[status])
             )
         self.transport.write_eof()
-        self._framing_bytes = 0
         self._enter(Phase.REFUSED)
-        self.flow.resume_reading()
+        self.flow.pause_reading()
 
     def _end_requests(self) -> None:
         """Let the application know that the client of its requests is gone."""

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import uvicorn
@@ -67,6 +68,27 @@ class ApiServer:
         raise StartError(f"The API server ended unexpectedly: {error or 'see its log'}") from error
 
 
+async def run_until_signal(server: ApiServer, ready: Callable[[], None]) -> int:
+    """Serve until SIGTERM or SIGINT, answer the requests in progress, and return 0. Calls `ready`
+    when requests are accepted. Raises StartError if the server ends otherwise."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await server.start()
+        ready()
+        running, stopping = asyncio.create_task(server.run()), asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if running.done():
+            await running
+        running.cancel()
+    finally:
+        await server.stop()
+    return 0
+
+
 class BoundedServer(uvicorn.Server):
     """A uvicorn server with limits on what clients send, with an event for its start, and without
     signal handlers."""
@@ -81,6 +103,14 @@ class BoundedServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.started_event.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn: answers the requests in progress, within GRACE_SECONDS, and ends
+        every connection."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            cast(BoundedHttp, connection).abort()
+        await asyncio.sleep(0)
 
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn every 0.1 s."""

@@ -1,0 +1,125 @@
+"""The API process of `goald serve`: replaced when it dies or hangs, and no exit waits for it."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+from tests.integration.daemon.test_serve_faults import WORKFLOWS, achieve_and_wait_for_exit
+from tests.support.services.daemon import DEADLINE_S, Daemon, left_of
+
+from goald.runtime.daemon import api_supervisor
+
+
+@pytest.fixture
+def goald(make_daemon: Callable[..., Daemon]) -> Iterator[Daemon]:
+    daemon = make_daemon()
+    daemon.start()
+    daemon.apply(WORKFLOWS)
+    yield daemon
+    assert daemon.stop() == 0, daemon.printed()
+
+
+def api_process(daemon: Daemon) -> psutil.Process:
+    (found,) = [
+        each for each in daemon.family() if "goald.runtime.daemon.api_process" in each.cmdline()
+    ]
+    return found
+
+
+def status(daemon: Daemon) -> list[tuple[str, int, bool]]:
+    """Role, process id and readiness of each API process in `goald status`."""
+    printed = json.loads(daemon.run("status", "--json").stdout)
+    return [
+        (each["role"], each["pid"], each["ready"])
+        for each in printed["processes"]
+        if each["role"] == "api"
+    ]
+
+
+def get(daemon: Daemon, path: str) -> httpx.Response | None:
+    """The response; None while there is none."""
+    try:
+        return httpx.get(f"{daemon.api.url}{path}", timeout=DEADLINE_S)
+    except httpx.TransportError:
+        return None
+
+
+def test_a_killed_api_is_replaced_and_costs_no_exit(goald: Daemon) -> None:
+    before = api_process(goald)
+    assert status(goald) == [("api", before.pid, True)]
+    others = {each.pid for each in goald.family()} - {before.pid}
+    for number in range(3):
+        killed = api_process(goald)
+        killed.kill()
+        achieve_and_wait_for_exit(goald, f"during-{number}")
+        answer = get(goald, "/livez")  # waits in the backlog of the socket
+        assert answer is not None
+        assert answer.status_code == 200
+        assert api_process(goald).pid != killed.pid
+    assert "Restarting the API: its process was ended by SIGKILL" in goald.printed()
+    after = api_process(goald)
+    goald.until("api in the status", lambda: status(goald) == [("api", after.pid, True)])
+    assert {each.pid for each in goald.family()} >= others
+
+
+def test_an_api_that_hangs_is_replaced(goald: Daemon) -> None:
+    hung = api_process(goald)
+    hung.suspend()
+    goald.until("end of the hung process", lambda: not hung.is_running())
+    goald.until("response", lambda: (answer := get(goald, "/livez")) and answer.is_success)
+    assert f"hung for {api_supervisor.HANG_SECONDS:.0f} s" in goald.printed()
+
+
+def test_a_busy_driver_leaves_the_api_alive_but_not_ready(goald: Daemon) -> None:
+    assert goald.process is not None
+    driver = psutil.Process(goald.process.pid)
+
+    def reasons() -> list[str] | None:
+        answer = get(goald, "/readyz")
+        assert answer is not None
+        return list(answer.json()["reasons"]) if answer.status_code == 503 else None
+
+    driver.suspend()
+    try:
+        assert "supervisor 0: no heartbeat" in (goald.until("reasons", reasons) or [""])[0]
+        answer = get(goald, "/livez")
+        assert answer is not None
+        assert answer.status_code == 200
+    finally:
+        driver.resume()
+    goald.until("readiness", lambda: (answer := get(goald, "/readyz")) and answer.is_success)
+
+
+def test_the_api_ends_with_its_driver(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    api, url = api_process(daemon), urlsplit(daemon.api.url)
+    daemon.kill_driver()
+    assert left_of([api]) == []
+    restarted = {**daemon.environment, "GOALD_API_PORT": str(url.port)}
+    daemon.environment = restarted
+    daemon.start()
+    assert urlsplit(daemon.api.url).port == url.port
+    assert daemon.stop() == 0, daemon.printed()
+
+
+def test_the_metrics_of_the_api_are_those_of_a_process(goald: Daemon) -> None:
+    def counted() -> bool:
+        metrics = httpx.get(json.loads(goald.run("status", "--json").stdout)["metrics_url"])
+        lines = [line for line in metrics.text.splitlines() if "goald_api_requests_total{" in line]
+        return any('role="api"' in line and 'route="/livez"' in line for line in lines)
+
+    assert get(goald, "/livez") is not None
+    goald.until("metrics of the API", counted)
+
+
+def test_a_signal_to_the_process_group_of_a_terminal_does_not_reach_the_api(goald: Daemon) -> None:
+    assert goald.process is not None
+    assert os.getpgid(api_process(goald).pid) != os.getpgid(goald.process.pid)
+    os.kill(api_process(goald).pid, signal.SIGTERM)  # by an operator
+    goald.until("response", lambda: (answer := get(goald, "/livez")) and answer.is_success)
