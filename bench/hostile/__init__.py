@@ -1,1 +1,1 @@
-"""Hostile clients of the API, and what they cost others."""
+"""Hostile clients of the API, and their cost for other clients."""

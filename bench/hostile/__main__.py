@@ -1,4 +1,4 @@
-"""Measures what hostile clients cost others: `python -m bench.hostile`.
+"""Measures the cost of hostile clients for others: `python -m bench.hostile`.
 
     python -m bench.hostile [--connections 200] [--seconds 10] [--kinds NAME ...] [--spread]
 

@@ -1,5 +1,5 @@
-"""What hostile clients do. Each kind is a coroutine that opens one connection, misbehaves until the
-server ends it or the time is over, and returns the bytes that it sent."""
+"""The kinds of hostile clients. Each kind is a coroutine that misbehaves on one connection, until
+the server ends it or the time is over."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 CHUNKED = b"host: a\r\ntransfer-encoding: chunked\r\n\r\n"
-KNOWN = "rival"
+KNOWN = "known"
 """A tenant with a webhook `stripe`, whose secret the clients do not know."""
 TRICKLE_S = 0.1
 BLOCK = b"a" * 16_384
@@ -146,9 +146,9 @@ async def attack(kind: str, port: int, *, connections: int, seconds: float, spre
     async def client(number: int) -> None:
         nonlocal opened
         address = f"127.0.{1 + number // 250}.{1 + number % 250}" if spread else "127.0.0.2"
-        while (left := end - time.monotonic()) > 0:
+        while (remaining := end - time.monotonic()) > 0:
             with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError, TimeoutError):
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(remaining):
                     reader, writer = await asyncio.open_connection(
                         "127.0.0.1", port, local_addr=(address, 0)
                     )

@@ -20,7 +20,7 @@ from goald.api.ports import (
     WebhookSecrets,
 )
 from goald.api.publishing import TenantPublisher
-from goald.api.refusals import RefusalLimiter
+from goald.api.rejections import RejectionLimiter
 from goald.api.signed_bodies import SignedBodyReader
 from goald.configuration.service import ConfigurationService
 from goald.metrics import ApiMetrics
@@ -35,7 +35,7 @@ class AccessServices:
     tokens: TokenVerifier
     webhook_secrets: WebhookSecrets
     signed_bodies: SignedBodyReader
-    refusals: RefusalLimiter
+    rejections: RejectionLimiter
     quotas: Quotas
 
 
@@ -64,7 +64,7 @@ class Operations:
 
     health: Health
     own_metrics: CollectorRegistry
-    """Where the API counts its requests."""
+    """The metrics of the API itself."""
     registry: CollectorRegistry
     """Served by `/metrics`."""
     close: Callable[[], Awaitable[None]]

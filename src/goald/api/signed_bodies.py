@@ -22,7 +22,7 @@ BODY_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class WebhookSender:
-    """Where a signed request claims to come from, and where it does come from."""
+    """The tenant that a signed request names, and the address that it comes from."""
 
     tenant: str
     address: str

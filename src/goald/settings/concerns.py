@@ -69,6 +69,6 @@ class ApiSettings(_Frozen):
     webhook_window: float
     connections: int
     address_connections: int
-    address_refusals: int
+    address_rejections: int
     proxies: tuple[Network, ...]
     """The networks of trusted proxies."""

@@ -164,11 +164,11 @@ class Settings(BaseSettings):
         description="Most concurrent connections to the API from one address (IPv6: one /64 "
         "network). Does not apply to GOALD_API_PROXIES",
     )
-    api_address_refusals: int = Field(
+    api_address_rejections: int = Field(
         50,
         ge=0,
         description="Requests per second from one address that may fail to authenticate. The "
-        "responses to further ones are delayed by 1 s, and its signed webhooks are refused (429). "
+        "responses to further ones are delayed by 1 s, and its signed webhooks get 429. "
         "0 is unlimited",
     )
     api_proxies: str = Field(
@@ -312,7 +312,7 @@ class Settings(BaseSettings):
             webhook_window=self.webhook_window,
             connections=self.api_connections,
             address_connections=self.api_address_connections,
-            address_refusals=self.api_address_refusals,
+            address_rejections=self.api_address_rejections,
             proxies=networks(self.api_proxies),
         )
 

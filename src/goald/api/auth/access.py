@@ -53,7 +53,7 @@ class Access(SecurityBase):
         try:
             caller = await self.identify(request, dependencies)
         except (Unauthorized, BadRequest, TooLarge):
-            await dependencies.access.refusals.add(client_key(request))
+            await dependencies.access.rejections.add(client_key(request))
             raise
         await dependencies.access.quotas.requests(caller.tenant_id)
         if self.scope not in caller.scopes:
@@ -131,7 +131,7 @@ class ByTokenOrSignature(Access):
         if "authorization" in headers or "webhook-signature" not in headers:
             return await super().identify(request, dependencies)
         access, address = dependencies.access, client_key(request)
-        access.refusals.check(address)
+        access.rejections.check(address)
         tenant, provider = query.get("tenant", ""), query.get("provider", "")
         timestamp = headers.get("webhook-timestamp", "")
         now_s = dependencies.clock.now_us() / 1e6

@@ -1,4 +1,4 @@
-"""What the driver and its API process tell each other over two pipes: lines of JSON to the process,
+"""The messages between the driver and its API process over two pipes: lines of JSON to the process,
 signs of life from it. A closed pipe means that the driver has ended."""
 
 import json

@@ -45,7 +45,7 @@ STARTING_SECONDS = 0.25
 
 async def main() -> int:
     """Serve until SIGTERM, then answer the requests in progress and return 0. Ends the process
-    at once if the driver ends."""
+    immediately if the driver ends."""
     lines = await _standard_input()
     start = ApiStart.decode(await lines.readline())
     stream = None

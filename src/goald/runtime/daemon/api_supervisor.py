@@ -20,7 +20,7 @@ from goald.settings import Settings
 CHECK_SECONDS: Final = 0.1
 STATE_SECONDS: Final = 1.0
 HANG_SECONDS: Final = 10.0
-"""Without a sign of life for this long, the process is replaced like one that died (D12)."""
+"""Without a sign of life for this long, a hanging process is replaced like a dead process (D12)."""
 START_SECONDS: Final = 120.0
 """How long the process may take to its first sign of life."""
 BACKOFF_SECONDS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
@@ -111,7 +111,7 @@ class ApiSupervisor:
         return process
 
     async def _watch(self, process: subprocess.Popen[bytes]) -> str:
-        """Tell the process the state of the driver until it ends. Returns how it ended; kills it
+        """Send the process the state of the driver until it ends. Returns how it ended; kills it
         if it hangs."""
         loop = asyncio.get_running_loop()
         heard_at, patience = loop.time(), START_SECONDS
@@ -156,7 +156,7 @@ def _send(process: subprocess.Popen[bytes], line: bytes) -> None:
 
 
 def _receive(process: subprocess.Popen[bytes]) -> bytes:
-    """What the process has written since the last call."""
+    """The bytes that the process has written since the last call."""
     try:
         return os.read(_fd(process.stdout), 65_536)
     except BlockingIOError:

@@ -42,7 +42,7 @@ _REASONS = {
 
 
 class Phase(Enum):
-    """What a connection waits for."""
+    """The next thing that a connection waits for."""
 
     NEW = auto()
     """The first byte of its first request."""
@@ -154,7 +154,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._since = self.loop.time()
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """End the connection immediately."""
         cast(Any, self.transport).abort()
 
     # Bytes
@@ -201,7 +201,7 @@ class BoundedHttp(HttpToolsProtocol):
         self.flow.pause_reading()
 
     def _end_requests(self) -> None:
-        """Let the application know that the client of its requests is gone."""
+        """Report to the application that the client of its requests has disconnected."""
         self.pipeline.clear()
         running = self._running
         if running is not None and not running.response_complete:

@@ -30,7 +30,7 @@ from goald.api.dependencies import (
     Readers,
 )
 from goald.api.publishing import TenantPublisher
-from goald.api.refusals import RefusalLimiter
+from goald.api.rejections import RejectionLimiter
 from goald.api.signed_bodies import SignedBodyReader
 from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
@@ -110,7 +110,7 @@ def api_dependencies(
             tokens=JwtVerifier(tokens, keys),
             webhook_secrets=PostgresWebhookSecrets(pool, keyring(settings)),
             signed_bodies=SignedBodyReader(),
-            refusals=RefusalLimiter(clock, settings.api.address_refusals),
+            rejections=RejectionLimiter(clock, settings.api.address_rejections),
             quotas=quotas,
         ),
         events=EventServices(

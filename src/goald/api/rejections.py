@@ -8,32 +8,32 @@ from goald.ports.clock import Clock
 
 DELAY_S: Final = 1.0
 MAX_DELAYED: Final = 1_024
-"""Responses that are delayed at a time; further ones are sent at once."""
+"""Responses that are delayed at a time; further ones are sent immediately."""
 
 
-class RefusalLimiter:
-    """Counts the refused callers of each address in each second. Bound to one event loop."""
+class RejectionLimiter:
+    """Counts the rejected callers of each address in each second. Bound to one event loop."""
 
     def __init__(self, clock: Clock, per_second: int) -> None:
-        """`per_second`: refusals of one address until its further ones are delayed; 0 for no
+        """`per_second`: rejections of one address until its further ones are delayed; 0 for no
         limit."""
         self._clock = clock
         self._per_second = per_second
         self._second = 0
-        self._refusals: Counter[str] = Counter()
+        self._rejections: Counter[str] = Counter()
         self._delayed = 0
 
     def check(self, address: str) -> None:
-        """Raise TooManyRequests if the address had too many refusals in this second. Call it
+        """Raise TooManyRequests if the address had too many rejections in this second. Call it
         before work for a caller whose identity is unknown."""
         if self._is_exceeded(address):
             raise TooManyRequests("Too many requests from this address were refused")
 
     async def add(self, address: str) -> None:
-        """Count a refusal. Returns after DELAY_S if the address has too many, so that each of its
+        """Count a rejection. Returns after DELAY_S if the address has too many, so that each of its
         connections causes little work."""
         self._begin_second()
-        self._refusals[address] += 1
+        self._rejections[address] += 1
         if self._is_exceeded(address) and self._delayed < MAX_DELAYED:
             self._delayed += 1
             try:
@@ -43,10 +43,10 @@ class RefusalLimiter:
 
     def _is_exceeded(self, address: str) -> bool:
         self._begin_second()
-        return 0 < self._per_second < self._refusals[address]
+        return 0 < self._per_second < self._rejections[address]
 
     def _begin_second(self) -> None:
         second = int(self._clock.monotonic())
         if second != self._second:
             self._second = second
-            self._refusals.clear()
+            self._rejections.clear()
