@@ -1,6 +1,7 @@
 """Measures the cost of hostile clients for others: `python -m bench.hostile`.
 
     python -m bench.hostile [--connections 200] [--seconds 10] [--kinds NAME ...] [--spread]
+    python -m bench.hostile --restart
 
 Starts `goald serve --embedded` in a temporary directory. For each kind, hostile clients in a
 separate process keep that many connections open over loopback, while a correct client sends signed
@@ -10,6 +11,7 @@ most 32 MiB and 250 ms.
 """
 
 import argparse
+import asyncio
 import json
 import multiprocessing
 import socket
@@ -23,6 +25,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
+from bench.hostile import restart
 from bench.hostile.kinds import KINDS, KNOWN, run
 from bench.load import Daemon
 from goald.api.auth.signatures import parse_secret, sign
@@ -154,11 +157,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--spread", action="store_true", help="one address for each client")
+    parser.add_argument("--restart", action="store_true", help="kill the API process instead")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="goald-") as directory:
         daemon = Daemon(Path(directory) / "data")
         try:
             status = daemon.status()
+            if options.restart:
+                restart.configure(status["api_url"], daemon.token(restart.TENANT))
+                for line in asyncio.run(
+                    restart.measure(status["api_url"], status["redis_url"], status["pid"])
+                ):
+                    print(line)
+                return
             port = urlsplit(status["api_url"]).port or 0
             secrets = {}
             for tenant in (TENANT, KNOWN):
