@@ -277,6 +277,7 @@ def test_body_is_not_read_before_the_application_asks_for_it(served: Served) -> 
                 sent += connection.send(BLOCK)
         except BlockingIOError:
             pass
+        until(lambda: len(served.connections()) == 1, "no connection")
         (protocol,) = served.connections()
         until(lambda: protocol.flow.read_paused, "the server reads on")
         assert 0 < len(protocol.cycle.body) <= READ_BYTES
