@@ -27,6 +27,7 @@ SHARES_THE_DAEMON = (
 LONG = (
     "tests/fault/",
     "tests/integration/api/test_contract.py",
+    "tests/integration/daemon/test_api_process.py",
     "tests/integration/daemon/test_restart.py",
     "tests/integration/daemon/test_serve.py",
     "tests/integration/daemon/test_serve_api.py",

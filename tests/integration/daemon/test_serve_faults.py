@@ -42,7 +42,9 @@ def process_of(daemon: Daemon, name: str) -> psutil.Process:
 
 def actors(daemon: Daemon) -> dict[str, int]:
     return {
-        each.field: each.pid for each in daemon.readings().heartbeats if each.role != "supervisor"
+        each.field: each.pid
+        for each in daemon.readings().heartbeats
+        if each.role in {"consumer", "shard"}
     }
 
 
