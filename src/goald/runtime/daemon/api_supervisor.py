@@ -1,5 +1,5 @@
 """The API of `goald serve` in its own process: started on a socket that is already bound, watched,
-and restarted (docs/decisions/0032)."""
+and restarted (docs/decisions/0033)."""
 
 import asyncio
 import os

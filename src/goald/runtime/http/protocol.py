@@ -1,5 +1,5 @@
 """uvicorn's HTTP/1.1 protocol with bounds on the bytes and the time of every phase of a connection
-(docs/decisions/0032)."""
+(docs/decisions/0033)."""
 
 import asyncio
 from enum import Enum, auto
