@@ -206,7 +206,7 @@ class Daemon:
         bounds = stream_bounds(
             self._endpoints.redis_url, self._settings.stream_bytes, self._metrics
         )
-        erasures = erasure(self._settings, self._endpoints, self._registry)
+        erasures = erasure(self._settings, self._endpoints, self._metrics)
         jobs = [heartbeat.run(), partitions.run(), streams.run(), bounds.run(), erasures.run()]
         if self._options.demo:
             jobs.append(self._send_demo_traffic())
