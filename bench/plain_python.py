@@ -80,7 +80,7 @@ class PlainMatcher:
     def load_ended(self) -> bool:
         return self._ended
 
-    def evaluate(self, buffers: Sequence[bytes], now_us: int) -> Any:
+    def evaluate(self, buffers: Sequence[bytes], now_us: int, **limits: Any) -> Any:
         types: Counter[str] = Counter()
         effects = _columns(_native.Effects)
         achievements = _columns(_native.Achievements)
@@ -150,6 +150,8 @@ class PlainMatcher:
         proposal = SimpleNamespace(
             events=events,
             ignored=0,
+            deferred=[],
+            deferred_events=0,
             events_by_type=dict(types),
             changes_nothing=not effects.tenant_id,
             effects=effects,

@@ -122,9 +122,17 @@ class Matcher:
     Not thread-safe: a call during another call raises RuntimeError.
     """
 
-    def __new__(cls, *, clock_skew_us: int = 0) -> Self:
+    def __new__(
+        cls,
+        *,
+        clock_skew_us: int = 0,
+        max_enrollments_per_contact: int = 10_000,
+        high_fanout_above: int = 64,
+    ) -> Self:
         """`clock_skew_us` loosens the comparison of event times with the times of enrollments and
-        goals (E3)."""
+        goals (E3). A contact with `max_enrollments_per_contact` active enrollments starts no
+        further one (E5). Contacts with more than `high_fanout_above` enrollments are indexed by
+        workflow, which changes no result."""
     def update_workflows(self, workflows: Sequence[Mapping[str, object]]) -> None:
         """Replace the configuration of these workflows (E8). Other workflows keep theirs.
 
@@ -154,12 +162,25 @@ class Matcher:
     def contacts_of(self, buffers: Sequence[bytes]) -> list[tuple[TenantId, ContactId]]:
         """The distinct (tenant, contact) pairs of the events in these buffers, sorted. Raises
         ValueError if one of `buffers` is not a buffer."""
-    def evaluate(self, buffers: Sequence[bytes], now_us: int) -> Proposal:
+    def evaluate(
+        self,
+        buffers: Sequence[bytes],
+        now_us: int,
+        *,
+        share: int | None = None,
+        deferred: Sequence[str] = (),
+    ) -> Proposal:
         """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
         Returns the changes as a proposal; memory does not change. Later events see the changes of
         earlier ones, and the proposal has the net effect. `now_us` is the current time, for the
         limit on times in the future. Raises ValueError if one of `buffers` is not a buffer.
+
+        `share` bounds the work for each tenant, in units of about 100 ns (D8): once its events
+        have used it, the tenant's other events are `Proposal.deferred`, and so are all events
+        once several tenants have used four shares. Every call makes progress: its first event is
+        evaluated, or has at least one effect. The events of the tenants `deferred` are deferred
+        from the start.
         """
     def apply(self, proposal: Proposal, effective: bytes) -> None:
         """Apply the committed effects of a proposal, or of a slice of one, to memory.
@@ -205,7 +226,19 @@ class Proposal:
 
     @property
     def events(self) -> int:
-        """The number of events in the buffers, including rejected ones."""
+        """The number of events that were evaluated, including rejected ones."""
+    @property
+    def work(self) -> int:
+        """Units of work that the evaluation did. Depends on nothing but the events and memory."""
+    @property
+    def deferred_events(self) -> int:
+        """The number of events in `deferred`."""
+    @property
+    def deferred(self) -> list[tuple[int, str, int, bytes]]:
+        """(index of the buffer, tenant, number of events, buffer of these events) of the events
+        that must be evaluated after this proposal is committed, those of one tenant in order. Of
+        the first one, a part of the effects may be in this proposal; evaluated again, it has the
+        others."""
     @property
     def ignored(self) -> int:
         """The number of events of types that goald does not read."""

@@ -26,6 +26,8 @@ class EvaluationCounts(Protocol):
     @property
     def events(self) -> int: ...
     @property
+    def deferred_events(self) -> int: ...
+    @property
     def ignored(self) -> int: ...
     @property
     def events_by_type(self) -> dict[str, int]: ...
@@ -114,6 +116,12 @@ class ShardMetrics:
             "Events of types that goald does not evaluate.",
             registry=registry,
         )
+        self.deferred = Counter(
+            "goald_events_deferred",
+            "Events that waited because their tenant had used its share of a group's work. An "
+            "event that waits for several groups is counted for each.",
+            registry=registry,
+        )
         self.rejected = Counter(
             "goald_events_rejected",
             "Events that a shard dead-lettered.",
@@ -187,6 +195,7 @@ class ShardMetrics:
         for name, events in result.events_by_type.items():
             self.evaluated.labels(name).inc(events)
         self.ignored.inc(result.ignored)
+        self.deferred.inc(result.deferred_events)
         if result.events:  # the last slice of a group has the number of all its events
             self.group_events.observe(result.events)
         achievements, exits = result.achievements, result.exits

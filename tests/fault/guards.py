@@ -13,6 +13,9 @@ STORE = "tests/contract/test_shard_store.py"
 STREAM = "tests/contract/test_event_stream.py"
 SEQUENCE = "tests/unit/pipeline/test_sequence.py"
 
+TURNS = "tests/unit/pipeline/test_turns.py"
+
+_TURNS = "src/goald/pipeline/shard/turns.py"
 _FLOW = "src/goald/pipeline/flow.py"
 _MEMORY = "src/goald/adapters/memory/store.py"
 _MEMORY_STREAMS = "src/goald/adapters/memory/streams.py"
@@ -217,6 +220,48 @@ GUARDS = (
             ),
         ),
         (SEQUENCE,),
+    ),
+    Guard(
+        "turns: a tenant's new events wait behind its deferred events",
+        "D1, D8",
+        (
+            Edit(
+                _TURNS,
+                "Group(batches, completions, frozenset(self._deferred))",
+                "Group(batches, completions)",
+            ),
+        ),
+        (TURNS,),
+    ),
+    Guard(
+        "turns: events that are deferred again go before those deferred later",
+        "D1, D8",
+        (Edit(_TURNS, ".extendleft(reversed(events))", ".extend(events)"),),
+        (TURNS,),
+    ),
+    Guard(
+        "turns: a batch is processed when its deferred events are",
+        "D2",
+        (
+            Edit(
+                "src/goald/pipeline/shard/group.py",
+                "            completion.add_piece()\n",
+                "",
+            ),
+        ),
+        (TURNS,),
+    ),
+    Guard(
+        "turns: a group that is bisected keeps the order of a tenant",
+        "D1, D4",
+        (
+            Edit(
+                "src/goald/pipeline/shard/progress.py",
+                "        if not self._deferred or not group.completions:\n",
+                "        if group.tenant is not None or self._deferred is not None:\n",
+            ),
+        ),
+        (TURNS,),
     ),
     Guard(
         "renewal: a holder that cannot renew its lease stops",

@@ -21,6 +21,8 @@ from goald.domain.slots import SlotRange
 from goald.pipeline.explain import OTHER_TENANT, Explain
 from goald.pipeline.shard.commit import commit
 from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.group import Group
+from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.configuration import WorkflowConfiguration
 
 ALL = SlotRange(0, 255)
@@ -68,8 +70,8 @@ class Shard:
     async def process(self, lease: SlotLease, event: bytes) -> Effects | None:
         """The effects of an event; None if it is refused."""
         routed = self.router.route([[b"1-0", [b"event", event]]])
-        buffers = [buffer for _, buffer, _ in routed.buffers]
-        proposal = self.evaluator.evaluate(buffers, self.now_us)
+        batches = [ShardBatch("s", 1, 0, 0, buffer) for _, buffer, _ in routed.buffers]
+        proposal = self.evaluator.evaluate(Group(batches, ()), self.now_us)
         if routed.rejects or proposal.rejects:
             return None
         committed = await commit(self.store, lease, proposal, self.now_us)

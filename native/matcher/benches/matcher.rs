@@ -9,6 +9,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use goald_matcher::buffer::BufferWriter;
 use goald_matcher::config::{GoalSpec, WorkflowSpec};
+use goald_matcher::evaluate::Limits;
 use goald_matcher::matcher::Matcher;
 
 const NOW_US: i64 = 1_795_190_000_000_000;
@@ -42,7 +43,7 @@ fn workflow() -> WorkflowSpec {
 
 /// A matcher with one enrollment for each of `contacts` contacts.
 fn matcher(contacts: u64) -> Matcher {
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     matcher
         .update_workflows(&[workflow()])
         .expect("a valid workflow");
@@ -128,7 +129,7 @@ fn evaluate(bench: &mut Criterion) {
                 },
                 |buffer| {
                     matcher
-                        .evaluate(&[black_box(&buffer)], NOW_US)
+                        .evaluate(&[black_box(&buffer)], NOW_US, Limits::default())
                         .expect("a buffer")
                 },
                 BatchSize::PerIteration,

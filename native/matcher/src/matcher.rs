@@ -10,15 +10,18 @@ use arrayvec::ArrayVec;
 use crate::buffer::{BufferError, BufferReader};
 use crate::config::{ConfigError, Workflow, WorkflowSpec};
 use crate::decode::decode;
-use crate::evaluate::{Evaluation, explain};
+use crate::evaluate::{Evaluation, Limits, Rules, explain};
 use crate::event::reject::Reject;
 use crate::event::{Event, Text};
-use crate::index::{Index, LoadError, Loader, NewEnrollment, Stats};
+use crate::index::{HIGH_FANOUT, Index, LoadError, Loader, NewEnrollment, Stats};
 use crate::proposal::{Effect, EntryRef, Proposal, Status};
 use crate::route::routing_key;
 
 /// Events whose contacts are prefetched together, so that their cache misses overlap.
 const GROUP: usize = 32;
+/// The bytes of such events, unless one alone is larger. More would be decoded in vain if the
+/// first of them uses the turn.
+const GROUP_BYTES: usize = 64 * 1024;
 
 /// Numbers the states of memory and the proposals of all matchers in the process. A proposal
 /// of another matcher is therefore as stale as an old one.
@@ -56,21 +59,31 @@ impl std::error::Error for ApplyError {}
 pub struct Matcher {
     index: Index,
     loader: Loader,
-    clock_skew_us: i64,
+    rules: Rules,
     /// The state of the enrollments in memory.
     generation: u64,
     /// The number of the proposal that is partly applied, and the end of its applied effects.
     applied: Option<(u64, usize)>,
 }
 
+impl Default for Matcher {
+    fn default() -> Matcher {
+        Matcher::new(Rules::default())
+    }
+}
+
 impl Matcher {
-    /// `clock_skew_us` is added to event times when they are compared with the times of
-    /// enrollments and goals (E3).
-    pub fn new(clock_skew_us: i64) -> Matcher {
+    pub fn new(rules: Rules) -> Matcher {
+        Matcher::with_fanout(rules, HIGH_FANOUT)
+    }
+
+    /// A matcher that groups the enrollments of contacts with more than `high_fanout_above` of
+    /// them. The result of an evaluation does not depend on it.
+    pub fn with_fanout(rules: Rules, high_fanout_above: usize) -> Matcher {
         let mut matcher = Matcher {
-            index: Index::default(),
+            index: Index::new(high_fanout_above),
             loader: Loader::default(),
-            clock_skew_us,
+            rules,
             generation: 0,
             applied: None,
         };
@@ -125,15 +138,28 @@ impl Matcher {
         }
     }
 
-    /// Evaluates the events of these buffers, in order. Memory does not change.
-    pub fn evaluate(&self, buffers: &[&[u8]], now_us: i64) -> Result<Proposal, BufferError> {
-        let mut evaluation = Evaluation::new(&self.index, self.clock_skew_us);
+    /// Evaluates the events of these buffers, in order, within the limits on work. Memory does
+    /// not change.
+    pub fn evaluate(
+        &self,
+        buffers: &[&[u8]],
+        now_us: i64,
+        limits: Limits<'_>,
+    ) -> Result<Proposal, BufferError> {
+        let mut evaluation = Evaluation::new(&self.index, self.rules, limits);
         let mut group = Vec::with_capacity(GROUP);
-        for (buffer, bytes) in buffers.iter().enumerate() {
-            for entry in BufferReader::new(bytes)? {
-                group.push((EntryRef { buffer, entry }, decode(entry.event, now_us)));
-                if group.len() == GROUP {
+        let mut bytes = 0;
+        for (buffer, entries) in buffers.iter().enumerate() {
+            for entry in BufferReader::new(entries)? {
+                let entry = EntryRef { buffer, entry };
+                if evaluation.defer(entry) {
+                    continue;
+                }
+                bytes += entry.entry.event.len();
+                group.push((entry, decode(entry.entry.event, now_us)));
+                if group.len() == GROUP || bytes >= GROUP_BYTES {
                     apply_group(&mut evaluation, &mut group);
+                    bytes = 0;
                 }
             }
         }
@@ -192,10 +218,12 @@ impl Matcher {
                 met: &effect.met,
             }),
             (None, _) => {}
-            (Some(record), Status::Active) => self.index.add_met(record, &effect.met),
-            (Some(record), _) => {
-                if let Some(contact) = self.index.contact(&effect.tenant_id, &effect.contact_id) {
-                    self.index.remove(contact, record);
+            (Some(record), status) => {
+                let contact = self.index.contact(&effect.tenant_id, &effect.contact_id);
+                match (contact, status) {
+                    (None, _) => {}
+                    (Some(at), Status::Active) => self.index.add_met(at, record, &effect.met),
+                    (Some(at), _) => self.index.remove(at, record),
                 }
             }
         }
@@ -216,7 +244,7 @@ impl Matcher {
     pub fn explain(&self, event: &[u8], now_us: i64) -> Result<String, Reject> {
         Ok(explain(
             &self.index,
-            self.clock_skew_us,
+            self.rules.clock_skew_us,
             &decode(event, now_us)?,
         ))
     }

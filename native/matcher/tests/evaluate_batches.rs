@@ -6,6 +6,7 @@ use evaluate_support::{
     Deleted, NOW_US, Row, SECOND_US, START_US, Table, buffer, commit_after, copy, ended, event,
     goal, goal_id, started, tagged, workflow,
 };
+use goald_matcher::evaluate::Limits;
 use goald_matcher::matcher::Matcher;
 use goald_matcher::proposal::Owner;
 use proptest::prelude::*;
@@ -152,7 +153,7 @@ fn matcher() -> Matcher {
             .map(|tag| goal(tag, "tag_added", &json!({"tag_id": format!("t-{tag}")})))
             .collect()
     };
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let workflows = [
         workflow(WORKFLOWS[0], "any", goals()),
         workflow(WORKFLOWS[1], "all", goals()),
@@ -196,7 +197,7 @@ proptest! {
             let middle = batch.len() / 2;
             let buffers = [buffer(&batch[..middle]), buffer(&batch[middle..])];
             let buffers = [&buffers[0][..], &buffers[1][..]];
-            let proposal = matcher.evaluate(&buffers, NOW_US).unwrap();
+            let proposal = matcher.evaluate(&buffers, NOW_US, Limits::default()).unwrap();
             commit_after(&mut matcher, &mut table, &mut deleted, &proposal);
             if *reloads {
                 reload(&mut matcher, &table, &buffers);
@@ -211,7 +212,9 @@ proptest! {
 
 /// The proposal of one batch for a matcher without enrollments.
 fn evaluate(events: &[Value]) -> goald_matcher::proposal::Proposal {
-    matcher().evaluate(&[&buffer(events)], NOW_US).unwrap()
+    matcher()
+        .evaluate(&[&buffer(events)], NOW_US, Limits::default())
+        .unwrap()
 }
 
 #[test]

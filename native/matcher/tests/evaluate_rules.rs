@@ -7,13 +7,14 @@ use evaluate_support::{
     workflow,
 };
 use goald_matcher::config::{GoalSpec, WorkflowSpec};
+use goald_matcher::evaluate::{Limits, Rules};
 use goald_matcher::matcher::{ApplyError, Matcher};
 use goald_matcher::proposal::Proposal;
 use serde_json::{Value, json};
 
 /// A matcher with this one goal, and the contact c-1 enrolled at second 10.
 fn with_goal(goal: GoalSpec) -> Matcher {
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     matcher
         .update_workflows(&[workflow("w-1", "any", vec![goal])])
         .unwrap();
@@ -27,7 +28,9 @@ fn enroll(matcher: &mut Matcher) {
 }
 
 fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
-    matcher.evaluate(&[&buffer(events)], NOW_US).unwrap()
+    matcher
+        .evaluate(&[&buffer(events)], NOW_US, Limits::default())
+        .unwrap()
 }
 
 /// Why the event does not achieve the only goal; empty if it does.
@@ -234,7 +237,10 @@ fn nothing_is_retroactive() {
 
 #[test]
 fn a_clock_skew_loosens_the_comparison() {
-    let mut matcher = Matcher::new(2 * SECOND_US);
+    let mut matcher = Matcher::new(Rules {
+        clock_skew_us: 2 * SECOND_US,
+        ..Rules::default()
+    });
     let goals = vec![goal(1, "tag_added", &json!({"tag_id": "t"}))];
     matcher
         .update_workflows(&[workflow("w-1", "any", goals)])
@@ -249,7 +255,7 @@ fn a_clock_skew_loosens_the_comparison() {
 
 #[test]
 fn the_older_of_two_matching_goals_gets_the_achievement() {
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let criteria = json!({"tag_id": "t"});
     let mut goals: Vec<GoalSpec> = (1..=3).map(|n| goal(n, "tag_added", &criteria)).collect();
     goals[0].created_at += 1;
@@ -269,7 +275,7 @@ fn a_goal_met_before_the_logic_became_any_is_not_achieved_twice() {
         let goals = (1..=2).map(|n| goal(n, "tag_added", &json!({"tag_id": format!("t-{n}")})));
         [workflow("w-1", logic, goals.collect())]
     };
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let mut table = Default::default();
     matcher.update_workflows(&both("all")).unwrap();
     for event in [started("e-1", "c-1", "w-1", 10), tagged("t-1", "c-1", 20)] {
@@ -292,7 +298,7 @@ fn a_deactivated_goal_completes_an_enrollment_only_at_the_next_match() {
         goals[1].is_active = second_is_active;
         [workflow("w-1", "all", goals)]
     };
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     matcher.update_workflows(&goals(true)).unwrap();
     let batch = [started("e-1", "c-1", "w-1", 10), tagged("t-1", "c-1", 20)];
     let proposal = evaluate(&matcher, &batch);
@@ -384,7 +390,7 @@ fn the_explanation_names_what_is_missing() {
         explain(&matcher, &tagged("t", "c-2", 20))["reason"],
         "not enrolled"
     );
-    let mut bare = Matcher::new(0);
+    let mut bare = Matcher::default();
     let proposal = evaluate(&bare, &[started("e-1", "c-1", "w-1", 10)]);
     commit(&mut bare, &mut Default::default(), &proposal);
     assert_eq!(

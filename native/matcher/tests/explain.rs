@@ -3,6 +3,7 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
+use goald_matcher::evaluate::Limits;
 use goald_matcher::matcher::Matcher;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ fn explain(matcher: &Matcher, event: &Value) -> Value {
 }
 
 fn matcher(logic: &str, tags: &[&str]) -> Matcher {
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let goals = tags
         .iter()
         .enumerate()
@@ -29,7 +30,9 @@ fn matcher(logic: &str, tags: &[&str]) -> Matcher {
 /// Applies an event. Returns the goals that it achieves, in order, and whether it completes the
 /// enrollment.
 fn apply(matcher: &mut Matcher, event: &Value) -> (Vec<String>, bool) {
-    let proposal = matcher.evaluate(&[&buffer([event])], NOW_US).unwrap();
+    let proposal = matcher
+        .evaluate(&[&buffer([event])], NOW_US, Limits::default())
+        .unwrap();
     let met = proposal
         .achievements
         .iter()

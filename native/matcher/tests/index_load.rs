@@ -3,6 +3,7 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, START_US, buffer, copy, goal, goal_id, tagged, workflow};
+use goald_matcher::evaluate::Limits;
 use goald_matcher::matcher::Matcher;
 use serde_json::json;
 
@@ -37,7 +38,7 @@ fn stream(rows: &[[String; 4]]) -> Vec<u8> {
 fn a_stream_may_be_split_anywhere() {
     let whole = stream(&rows(50));
     for size in [1, 3, 64, whole.len()] {
-        let mut matcher = Matcher::new(0);
+        let mut matcher = Matcher::default();
         let mut rows = matcher.load(&[]).unwrap();
         for chunk in whole.chunks(size) {
             assert!(!matcher.load_ended());
@@ -50,7 +51,7 @@ fn a_stream_may_be_split_anywhere() {
 
 #[test]
 fn goals_met_before_count_even_if_they_were_deleted() {
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let met = [goal_id(1), goal_id(9)].join(",");
     matcher
         .load(&copy(&[["acme", "e-1", "c-1", "w-1"]], START_US, &met))
@@ -60,7 +61,9 @@ fn goals_met_before_count_even_if_they_were_deleted() {
         .update_workflows(&[workflow("w-1", "all", goals.collect())])
         .unwrap();
     let last = buffer(&[tagged("t-2", "c-1", 5)]);
-    let proposal = matcher.evaluate(&[&last], NOW_US).unwrap();
+    let proposal = matcher
+        .evaluate(&[&last], NOW_US, Limits::default())
+        .unwrap();
     let exit: Vec<String> = proposal.exits[0]
         .goal_ids
         .iter()
@@ -71,7 +74,7 @@ fn goals_met_before_count_even_if_they_were_deleted() {
 
 #[test]
 fn the_memory_of_removed_records_is_reused() {
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let rows = rows(3000);
     let mut bytes = Vec::new();
     for _ in 0..5 {
@@ -127,7 +130,7 @@ fn an_invalid_stream_fails_and_another_may_follow() {
         (with(&[&[0, 6][..], &[0; 24]].concat()), "bigint"),
     ];
     for (bytes, expected) in cases {
-        let mut matcher = Matcher::new(0);
+        let mut matcher = Matcher::default();
         let message = matcher.load(&bytes).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
         assert!(!matcher.load_ended());
@@ -137,7 +140,7 @@ fn an_invalid_stream_fails_and_another_may_follow() {
 
 #[test]
 fn a_new_stream_may_follow_an_incomplete_one() {
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let whole = stream(&rows(10));
     matcher.load(&whole[..whole.len() - 10]).unwrap();
     assert!(!matcher.load_ended());

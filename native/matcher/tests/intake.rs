@@ -6,6 +6,7 @@ mod decode_support;
 use decode_support::{NOW_US, envelope, with_data};
 use goald_matcher::buffer::BufferReader;
 use goald_matcher::decode::decode;
+use goald_matcher::evaluate::Limits;
 use goald_matcher::event::limits::EVENT_BYTES;
 use goald_matcher::intake::{Intake, intake};
 use goald_matcher::matcher::Matcher;
@@ -47,7 +48,9 @@ fn check(intake: &Intake<'_>, tenant: &str) {
     }
     let packed = packer.finish();
     let buffers: Vec<&[u8]> = packed.iter().map(|packed| &*packed.bytes).collect();
-    let proposal = Matcher::new(0).evaluate(&buffers, NOW_US).unwrap();
+    let proposal = Matcher::default()
+        .evaluate(&buffers, NOW_US, Limits::default())
+        .unwrap();
     let events: usize = buffers
         .iter()
         .map(|buffer| BufferReader::new(buffer).unwrap().count())

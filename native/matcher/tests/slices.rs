@@ -4,13 +4,14 @@ mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
 use goald_matcher::buffer::{self, BufferReader};
+use goald_matcher::evaluate::Limits;
 use goald_matcher::matcher::{ApplyError, Matcher};
 use goald_matcher::proposal::Proposal;
 use goald_matcher::proposal::Slice;
 use serde_json::{Value, json};
 
 fn matcher() -> Matcher {
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let goals = || vec![goal(1, "tag_added", &json!({"tag_id": "t-1"}))];
     let workflows = [workflow("w-any", "any", goals())];
     matcher.update_workflows(&workflows).unwrap();
@@ -18,7 +19,9 @@ fn matcher() -> Matcher {
 }
 
 fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
-    matcher.evaluate(&[&buffer(events)], NOW_US).unwrap()
+    matcher
+        .evaluate(&[&buffer(events)], NOW_US, Limits::default())
+        .unwrap()
 }
 
 /// A matcher in which one contact has `times` enrollments.

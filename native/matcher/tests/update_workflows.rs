@@ -3,12 +3,15 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, commit, goal, started, tagged, workflow};
+use goald_matcher::evaluate::Limits;
 use goald_matcher::matcher::Matcher;
 use goald_matcher::proposal::Proposal;
 use serde_json::{Value, json};
 
 fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
-    matcher.evaluate(&[&buffer(events)], NOW_US).unwrap()
+    matcher
+        .evaluate(&[&buffer(events)], NOW_US, Limits::default())
+        .unwrap()
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn criteria_are_read_strictly() {
     for (goal_type, criteria, expected) in cases {
         let mut spec = goal(1, goal_type, &json!({}));
         spec.criteria = criteria.into();
-        let error = Matcher::new(0).update_workflows(&[workflow("w-1", "any", vec![spec])]);
+        let error = Matcher::default().update_workflows(&[workflow("w-1", "any", vec![spec])]);
         let message = error.unwrap_err().to_string();
         assert!(message.contains(expected), "{criteria}: {message}");
         let prefix = "workflow w-1 of tenant acme: goal 0000";
@@ -65,7 +68,7 @@ fn criteria_are_read_strictly() {
 
 #[test]
 fn a_configuration_is_updated_completely_or_not_at_all() {
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let good = || {
         workflow(
             "w-1",
@@ -87,7 +90,7 @@ fn a_configuration_is_updated_completely_or_not_at_all() {
 #[test]
 fn an_updated_workflow_leaves_the_others_unchanged() {
     let tag = |n, id| goal(n, "tag_added", &json!({"tag_id": id}));
-    let mut matcher = Matcher::new(0);
+    let mut matcher = Matcher::default();
     let mut table = Default::default();
     matcher
         .update_workflows(&[

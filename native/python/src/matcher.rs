@@ -1,6 +1,7 @@
 //! The matcher of one shard. Every method borrows it mutably, so that a concurrent call raises
 //! RuntimeError instead of waiting.
 
+use goald_matcher::evaluate::{Limits, Rules};
 use goald_matcher::matcher::Matcher as Core;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -15,9 +16,19 @@ pub struct Matcher(Core);
 #[pymethods]
 impl Matcher {
     #[new]
-    #[pyo3(signature = (*, clock_skew_us = 0))]
-    fn new(clock_skew_us: i64) -> Matcher {
-        Matcher(Core::new(clock_skew_us))
+    #[pyo3(signature = (
+        *, clock_skew_us = 0, max_enrollments_per_contact = 10_000, high_fanout_above = 64
+    ))]
+    fn new(
+        clock_skew_us: i64,
+        max_enrollments_per_contact: usize,
+        high_fanout_above: usize,
+    ) -> Matcher {
+        let rules = Rules {
+            clock_skew_us,
+            max_enrollments_per_contact,
+        };
+        Matcher(Core::with_fanout(rules, high_fanout_above))
     }
 
     fn update_workflows(
@@ -58,15 +69,22 @@ impl Matcher {
             .map_err(value_error)
     }
 
+    #[pyo3(signature = (buffers, now_us, *, share = None, deferred = Vec::new()))]
     fn evaluate(
         &mut self,
         py: Python<'_>,
         buffers: Vec<Bound<'_, PyBytes>>,
         now_us: i64,
+        share: Option<u64>,
+        deferred: Vec<String>,
     ) -> PyResult<Proposal> {
         let buffers = slices(&buffers);
+        let limits = Limits {
+            share,
+            deferred: &deferred,
+        };
         let proposal = py
-            .detach(|| self.0.evaluate(&buffers, now_us))
+            .detach(|| self.0.evaluate(&buffers, now_us, limits))
             .map_err(value_error)?;
         Ok(Proposal::new(proposal))
     }

@@ -18,6 +18,7 @@ from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.progress import GroupProgress
+from goald.pipeline.shard.turns import Turns
 from goald.pipeline.shard_batch import ShardBatch
 from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.ports.clock import Clock
@@ -46,17 +47,20 @@ class EarlyEvents:
         return len(self._order)
 
     def progress(
-        self, group: Group, evaluator: Evaluator, breaker: CircuitBreaker
+        self, group: Group, evaluator: Evaluator, breaker: CircuitBreaker, turns: Turns
     ) -> GroupProgress:
-        """Keep the events of a group, and return its progress."""
-        self.keep(group)
-        return _ProgressWithEarlyEvents(self, group, evaluator, breaker)
+        """Return the progress of a group, which keeps its events once they are committed."""
+        return _ProgressWithEarlyEvents(self, group, evaluator, breaker, turns)
 
-    def keep(self, group: Group) -> None:
-        """Keep the events of a group, and drop those whose time is over."""
+    def keep(self, group: Group, deferred: Sequence[bytes] = ()) -> None:
+        """Keep the events of a group, except those in the buffers `deferred`, and drop those
+        whose time is over."""
         now, now_us = self._clock.monotonic(), self._clock.now_us()
+        waiting = {buffer for _, _, buffer in _native.goal_events(deferred, now_us)}
         for batch in group.batches:
             for tenant, contact, buffer in _native.goal_events([batch.buffer], now_us):
+                if buffer in waiting:
+                    continue
                 self._order.append((now + self._seconds, (tenant, contact)))
                 events = self._events.setdefault((tenant, contact), deque())
                 events.append(batch._replace(buffer=buffer))
@@ -85,9 +89,14 @@ class _ProgressWithEarlyEvents(GroupProgress):
     committed: the kept events include those of the group's own end (E5)."""
 
     def __init__(
-        self, early: EarlyEvents, group: Group, evaluator: Evaluator, breaker: CircuitBreaker
+        self,
+        early: EarlyEvents,
+        group: Group,
+        evaluator: Evaluator,
+        breaker: CircuitBreaker,
+        turns: Turns,
     ) -> None:
-        super().__init__(group, evaluator, breaker)
+        super().__init__(group, evaluator, breaker, turns)
         self._early = early
         self._enrolled: set[Contact] = set()
 
@@ -97,7 +106,9 @@ class _ProgressWithEarlyEvents(GroupProgress):
             self._enrolled |= _enrolled(each)
             yield each
 
-    def _on_current_committed(self) -> None:
+    def _on_current_committed(self, proposal: _native.Proposal) -> None:
+        if self._current.completions:  # not early events themselves
+            self._early.keep(self._current, [buffer for *_, buffer in proposal.deferred])
         if self._bisection.is_finished:
             early = self._early.of(self._enrolled)
             self._enrolled.clear()

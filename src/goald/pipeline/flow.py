@@ -2,8 +2,8 @@
 
 1. **read** the next entries of an event stream: a batch (`StreamFlow`, in a consumer)
 2. **route** each entry by its slot, **dispatch** the batch to the shards that own the slots
-3. **evaluate** waiting batches as one group against the goals and enrollments in memory
-   (`ShardFlow`, in a shard); the result is a proposal, divided into slices
+3. **evaluate** waiting batches as one group against the goals and enrollments in memory, within
+   each tenant's share of work (`ShardFlow`, in a shard); the result is a proposal, in slices
 4. **commit** a slice to Postgres, with an outbox row for each message; **apply** it to memory
 5. **publish** the outbox rows of the slice to `goald:exits` and `goald:notices`
 6. **acknowledge** the batch, when all of that is done for it and for earlier ones (`StreamFlow`)
@@ -190,8 +190,8 @@ class ShardFlow:
             tasks.create_task(self._config_watcher.run())
 
     async def _process_groups(self) -> None:
-        """Process all waiting batches as one group, then the next (group commit). When the circuit
-        breaker opens, stop: then `process` raises BreakerOpen."""
+        """Process waiting batches as one group, then the next; tenants take turns (group commit).
+        When the circuit breaker opens, stop: then `process` raises BreakerOpen."""
         while True:
             group = await self._admission.next()
             try:
@@ -227,7 +227,7 @@ class ShardFlow:
     def _evaluate(self, group: Group) -> _native.Proposal:
         """Return what the events of a group would change. Memory does not change."""
         with self._context.metrics.stage_seconds.labels("evaluate").time():
-            proposal = self._evaluator.evaluate(group.buffers, self._context.clock.now_us())
+            proposal = self._evaluator.evaluate(group, self._context.clock.now_us())
         self._context.fail_point(FailPoint.EVALUATED)
         return proposal
 

@@ -84,6 +84,12 @@ class Settings(BaseSettings):
         le=60,
         description="How long an event waits for its enrollment (seconds). 0 turns it off",
     )
+    max_enrollments_per_contact: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Most active enrollments of one contact. Further ones are dead-lettered",
+    )
     exit_retry: float | None = Field(
         None,
         ge=1,

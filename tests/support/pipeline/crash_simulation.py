@@ -39,6 +39,8 @@ START_US = 1_772_323_200_000_000
 RESTART_SECONDS = (0.0, 0.1, 1.0)
 DRAIN_SECONDS = 60.0
 ROLES = ("shard", "consumer")
+SHARES = (1, 700, 1_500, 1_000_000)
+"""Units of work of a tenant in a group: from one event or effect to no limit."""
 GOALS: dict[GoalLogic, list[tuple[str, dict[str, str]]]] = {
     "any": [("00000000-0000-4000-8000-000000000001", {"tag_name": "Customer"})],
     "all": [
@@ -156,6 +158,7 @@ class _ProcessPipeline(InMemoryPipeline):
             process_registry=simulation.process_registry,
             clock=simulation.clock,
             fail_point=control.fail_point,
+            share=simulation.share,
             read=ReadSettings(entries=3, bytes=1 << 20, in_flight_bytes=2_000, pause=0),
         )
         self._control = control
@@ -178,6 +181,7 @@ class CrashSimulation:
         """`seed` determines every random choice. Must be created within the event loop."""
         self.clock = clock
         self.chance = random.Random(seed)
+        self.share = self.chance.choice(SHARES)
         self.services = FaultInjector()
         self.streams = MemoryStreams(clock)
         self.database = MemoryDatabase()

@@ -25,7 +25,7 @@ from goald.domain.fail_points import FailPointHook, no_op
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.evaluate import SHARE, Evaluator
 from goald.pipeline.shard_batch import Shard
 from goald.ports.change import Change, Committed
 from goald.ports.clock import Clock
@@ -125,6 +125,8 @@ class InMemoryPipeline:
     clock: Clock = field(default_factory=SystemClock)
     fail_point: FailPointHook = no_op
     early_events: float = 0.0
+    share: int = SHARE
+    max_enrollments_per_contact: int = 10_000
     read: ReadSettings = READ
 
     def __post_init__(self) -> None:
@@ -176,6 +178,8 @@ class InMemoryPipeline:
                 group_bytes=1 << 20,
                 reconcile=reconcile,
                 early_events=self.early_events,
+                share=self.share,
+                max_enrollments_per_contact=self.max_enrollments_per_contact,
             ),
             ShardPorts(
                 store=self.store,

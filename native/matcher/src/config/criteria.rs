@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use super::products::Products;
 use crate::event::amount::Amount;
 use crate::event::{Fact, Text};
 
@@ -97,8 +98,9 @@ impl Criteria {
         }
     }
 
-    /// `Ok` if the fact meets every criterion; otherwise a short reason.
-    pub fn check(&self, fact: &Fact<'_>) -> Result<(), &'static str> {
+    /// `Ok` if the fact meets every criterion; otherwise a short reason. `products` are the
+    /// fact's.
+    pub fn check(&self, fact: &Fact<'_>, products: &Products<'_>) -> Result<(), &'static str> {
         match (self, fact) {
             (
                 Criteria::Tag { tag_id, tag_name },
@@ -116,15 +118,11 @@ impl Criteria {
                 Fact::PaymentCompleted {
                     amount,
                     currency: paid_in,
-                    product_id: bought,
-                    line_items,
+                    ..
                 },
             ) => {
-                let has = |product: &str| {
-                    bought.as_deref() == Some(product)
-                        || line_items.iter().any(|item| **item == *product)
-                };
-                if product_id.as_deref().is_some_and(|product| !has(product)) {
+                let is_other = |product: &str| !products.contain(product);
+                if product_id.as_deref().is_some_and(is_other) {
                     return Err("wrong product");
                 }
                 match (min_amount, amount) {

@@ -5,6 +5,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::criteria::{Criteria, GoalType};
+use super::products::Products;
 use crate::event::Fact;
 use crate::ids::packed::uuid_bytes;
 
@@ -97,20 +98,22 @@ impl Workflow {
         })
     }
 
-    /// The ids of the goals that a fact matches at this time (E2, E3), oldest first.
+    /// The ids of the goals that a fact matches at this time (E2, E3), oldest first. `products`
+    /// are the fact's.
     #[inline]
     pub fn matched<'a>(
         &'a self,
         goal_type: GoalType,
         time: i64,
         fact: &'a Fact<'_>,
+        products: &'a Products<'_>,
     ) -> impl Iterator<Item = Uuid> + 'a {
         let matches = move |goal: &&Goal| {
             self.is_active
                 && goal.criteria.goal_type() == goal_type
                 && goal.is_active
                 && goal.effective_from.is_some_and(|from| time >= from)
-                && goal.criteria.check(fact).is_ok()
+                && goal.criteria.check(fact, products).is_ok()
         };
         self.goals.iter().filter(matches).map(|goal| goal.id)
     }

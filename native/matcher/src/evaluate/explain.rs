@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::outcome::{GoalFact, Outcome};
-use crate::config::{Goal, Logic, Workflow};
+use crate::config::{Goal, Logic, Products, Workflow};
 use crate::event::Event;
 use crate::index::Index;
 
@@ -15,6 +15,7 @@ use crate::index::Index;
 /// completes the enrollment (E4). A `reason` is null if nothing prevents a match.
 pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
     let fact = GoalFact::of(event, clock_skew_us);
+    let products = Products::of(&event.fact);
     let contact = index.contact(&event.tenant, &event.contact);
     let enrollments: Vec<Value> = contact
         .into_iter()
@@ -29,9 +30,13 @@ pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
                 enrolled_at,
                 met,
                 outcome: config.zip(fact).and_then(|(config, fact)| {
-                    fact.matches(config, enrolled_at)
-                        .then(|| fact.outcome(config, met))
+                    let has_begun = fact.time_us >= enrolled_at;
+                    has_begun.then(|| {
+                        let matched = fact.matched(config, &products);
+                        Outcome::of(config, &matched, met)
+                    })
                 }),
+                products: &products,
             };
             let goals = config.map_or(&[][..], |config| &config.goals);
             let goals: Vec<Value> = goals.iter().map(|goal| case.goal(config, goal)).collect();
@@ -81,17 +86,19 @@ fn workflow_reason(config: Option<&Workflow>) -> Option<&'static str> {
 }
 
 /// An event and one enrollment.
-struct Case<'a> {
+struct Case<'p, 'a> {
     event: &'a Event<'a>,
     /// The event's time plus the allowed clock skew.
     time_us: i64,
     enrolled_at: i64,
     met: &'a [Uuid],
-    /// `None` if the event matches no goal of the workflow.
+    /// `None` if the event cannot match a goal of the workflow.
     outcome: Option<Outcome>,
+    /// The event's.
+    products: &'p Products<'a>,
 }
 
-impl Case<'_> {
+impl Case<'_, '_> {
     fn goal(&self, config: Option<&Workflow>, goal: &Goal) -> Value {
         let mismatch = self.mismatch(config, goal);
         let outcome = self.outcome.as_ref();
@@ -123,7 +130,7 @@ impl Case<'_> {
         if !goal.is_active {
             return Some("goal inactive");
         }
-        if let Err(reason) = goal.criteria.check(&self.event.fact) {
+        if let Err(reason) = goal.criteria.check(&self.event.fact, self.products) {
             return Some(reason);
         }
         if self.time_us < self.enrolled_at {

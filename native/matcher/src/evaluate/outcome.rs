@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::config::{Goal, GoalType, Logic, Workflow};
+use crate::config::{Goal, GoalType, Logic, Products, Workflow};
 use crate::event::{Event, Fact};
 
 /// The result of a match: the goals that the enrollment meets for the first time, and whether
@@ -14,50 +14,29 @@ pub struct Outcome {
     pub completed_goals: Option<Vec<Uuid>>,
 }
 
-/// An event whose type can achieve a goal.
-#[derive(Debug, Clone, Copy)]
-pub struct GoalFact<'e, 'a> {
-    pub goal_type: GoalType,
-    fact: &'e Fact<'a>,
-    /// The event's time plus the allowed clock skew (E3).
-    time_us: i64,
-}
-
-impl<'e, 'a> GoalFact<'e, 'a> {
-    /// `None` if no goal type listens to events of this type.
-    #[inline]
-    pub fn of(event: &'e Event<'a>, clock_skew_us: i64) -> Option<GoalFact<'e, 'a>> {
-        Some(GoalFact {
-            goal_type: GoalType::of(&event.fact)?,
-            fact: &event.fact,
-            time_us: event.time_us.saturating_add(clock_skew_us),
-        })
+impl Outcome {
+    /// Whether the enrollment meets nothing new and does not complete.
+    pub fn changes_nothing(&self) -> bool {
+        self.new_goals.is_empty() && self.completed_goals.is_none()
     }
 
-    /// Whether the event matches any goal of the workflow (E2) and is not earlier than the
-    /// enrollment (E3).
-    #[inline]
-    pub fn matches(&self, config: &Workflow, enrolled_at: i64) -> bool {
-        self.time_us >= enrolled_at
-            && config
-                .matched(self.goal_type, self.time_us, self.fact)
-                .next()
-                .is_some()
-    }
-
-    /// The result of a match for an enrollment that has met the goals `met` (E4).
-    pub fn outcome(&self, config: &Workflow, met: &[Uuid]) -> Outcome {
-        let matched = config.matched(self.goal_type, self.time_us, self.fact);
+    /// The result for an enrollment that has met the goals `met`, of an event that matches the
+    /// goals `matched` of its workflow, oldest first (E4). Nothing changes if it matches none.
+    pub fn of(config: &Workflow, matched: &[Uuid], met: &[Uuid]) -> Outcome {
         let is_new = |goal: &Uuid| !met.contains(goal);
         let (new_goals, completes): (Vec<Uuid>, bool) = match config.logic {
-            Logic::Any => (matched.take(1).filter(is_new).collect(), true),
+            Logic::Any => {
+                let first = matched.iter().take(1);
+                (first.copied().filter(is_new).collect(), !matched.is_empty())
+            }
             Logic::All => {
-                let new_goals: Vec<Uuid> = matched.filter(is_new).collect();
+                let new_goals: Vec<Uuid> = matched.iter().copied().filter(is_new).collect();
                 let is_met = |goal: &Goal| met.contains(&goal.id) || new_goals.contains(&goal.id);
-                let completes = config
-                    .goals
-                    .iter()
-                    .all(|goal| !goal.is_active || is_met(goal));
+                let is_complete = || {
+                    let mut active = config.goals.iter().filter(|goal| goal.is_active);
+                    active.all(is_met)
+                };
+                let completes = !matched.is_empty() && is_complete();
                 (new_goals, completes)
             }
         };
@@ -71,5 +50,41 @@ impl<'e, 'a> GoalFact<'e, 'a> {
             new_goals,
             completed_goals,
         }
+    }
+}
+
+/// An event whose type can achieve a goal.
+#[derive(Debug, Clone, Copy)]
+pub struct GoalFact<'e, 'a> {
+    pub goal_type: GoalType,
+    /// The event's time plus the allowed clock skew (E3).
+    pub time_us: i64,
+    fact: &'e Fact<'a>,
+}
+
+impl<'e, 'a> GoalFact<'e, 'a> {
+    /// `None` if no goal type listens to events of this type.
+    #[inline]
+    pub fn of(event: &'e Event<'a>, clock_skew_us: i64) -> Option<GoalFact<'e, 'a>> {
+        Some(GoalFact {
+            goal_type: GoalType::of(&event.fact)?,
+            fact: &event.fact,
+            time_us: event.time_us.saturating_add(clock_skew_us),
+        })
+    }
+
+    /// The products of the event, to be passed to `matched` for each workflow.
+    #[inline]
+    pub fn products(&self) -> Products<'e> {
+        Products::of(self.fact)
+    }
+
+    /// The goals of a workflow that the event matches (E2, E3), oldest first. The same for each
+    /// enrollment that began at or before `time_us`.
+    #[inline]
+    pub fn matched(&self, config: &Workflow, products: &Products<'_>) -> Vec<Uuid> {
+        config
+            .matched(self.goal_type, self.time_us, self.fact, products)
+            .collect()
     }
 }

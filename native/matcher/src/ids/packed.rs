@@ -71,19 +71,31 @@ impl Hash for Key<'_> {
     }
 }
 
-/// A number below 2^30 and the kind of an id, in four bytes.
+/// A number below 2^29, a mark and the kind of an id, in four bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Tagged(u32);
 
+const MARK: u32 = 1 << 2;
+
 impl Tagged {
+    /// Without a mark.
     pub fn new(number: u32, kind: Kind) -> Tagged {
-        assert!(number < 1 << 30, "the index is limited to 2^30 names");
-        Tagged(number << 2 | kind as u32)
+        assert!(number < 1 << 29, "the index is limited to 2^29 names");
+        Tagged(number << 3 | kind as u32)
+    }
+
+    pub fn marked(self) -> Tagged {
+        Tagged(self.0 | MARK)
+    }
+
+    #[inline]
+    pub fn is_marked(self) -> bool {
+        self.0 & MARK != 0
     }
 
     #[inline]
     pub fn number(self) -> u32 {
-        self.0 >> 2
+        self.0 >> 3
     }
 
     #[inline]

@@ -1,23 +1,100 @@
-//! Contacts with very many enrollments, which need a look-up by enrollment id.
+//! Contacts with very many enrollments, which need more than a chain.
 //!
-//! Most contacts have a short chain of enrollments, which is scanned. Without this table a
-//! tenant that enrolls one contact a million times would make its shard scan a chain for hours
-//! (D8).
+//! Most contacts have a short chain of enrollments, which is scanned. Without these tables a
+//! tenant that enrolls one contact many times would make its shard scan a long chain for every
+//! event (D8).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use ahash::RandomState;
 use hashbrown::{HashMap, HashTable};
+use uuid::Uuid;
 
 use super::slab::NONE;
 
 /// A contact with more enrollments than this is a high-fanout contact.
 pub const HIGH_FANOUT: usize = 64;
 
-/// The enrollments of one contact: by the hash of their ids, and the predecessor of each in
-/// the contact's chain. About 40 bytes per enrollment.
+/// An event's effect on an enrollment depends on these, and on `enrolled_at`: its workflow, and
+/// the goals that it has met, sorted.
+type GroupKey = (u32, Box<[Uuid]>);
+
+/// `enrolled_at` and number of each enrollment, earliest first.
+type Members = BTreeSet<(i64, u32)>;
+
+/// An enrollment as the tables know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// The hash of its id.
+    pub hash: u64,
+    pub at: u32,
+    pub workflow: u32,
+    pub enrolled_at: i64,
+    pub met: &'a [Uuid],
+}
+
+impl Entry<'_> {
+    fn group(&self) -> GroupKey {
+        group_key(self.workflow, self.met)
+    }
+}
+
+fn group_key(workflow: u32, met: &[Uuid]) -> GroupKey {
+    let mut met: Box<[Uuid]> = met.into();
+    met.sort_unstable();
+    (workflow, met)
+}
+
+/// Enrollments of one contact that have the same workflow and have met the same goals. An event
+/// has the same effect on each that began before it, so its criteria are checked once.
+#[derive(Debug, Clone, Copy)]
+pub struct Group<'i> {
+    pub workflow: u32,
+    pub met: &'i [Uuid],
+    members: &'i Members,
+}
+
+impl<'i> Group<'i> {
+    /// The numbers of the enrollments that began at or before this time.
+    pub fn until(self, time: i64) -> impl Iterator<Item = u32> + 'i {
+        self.members.range(..=(time, u32::MAX)).map(|&(_, at)| at)
+    }
+}
+
+/// The enrollments of one contact: by the hash of their ids, the predecessor of each in the
+/// contact's chain, and in groups. About 100 bytes per enrollment.
 #[derive(Debug, Default)]
 struct Enrollments {
     by_id: HashTable<(u64, u32)>,
     previous: HashMap<u32, u32, RandomState>,
+    groups: BTreeMap<GroupKey, Members>,
+}
+
+impl Enrollments {
+    fn add_to_group(&mut self, entry: Entry<'_>) {
+        let members = self.groups.entry(entry.group()).or_default();
+        members.insert((entry.enrolled_at, entry.at));
+    }
+
+    fn remove_from_group(&mut self, entry: Entry<'_>) {
+        let key = entry.group();
+        if let Some(members) = self.groups.get_mut(&key) {
+            members.remove(&(entry.enrolled_at, entry.at));
+            if members.is_empty() {
+                self.groups.remove(&key);
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let node = mem::size_of::<(GroupKey, Members)>() + mem::size_of::<usize>();
+        let member = mem::size_of::<(i64, u32)>() + mem::size_of::<usize>();
+        self.by_id.allocation_size()
+            + self.previous.allocation_size()
+            + self.groups.len() * node
+            + self.by_id.len() * member
+    }
 }
 
 /// The high-fanout contacts, by contact number.
@@ -25,32 +102,27 @@ struct Enrollments {
 pub struct HighFanout(HashMap<u32, Enrollments, RandomState>);
 
 impl HighFanout {
-    #[inline]
-    pub fn contains(&self, contact: u32) -> bool {
-        !self.0.is_empty() && self.0.contains_key(&contact)
-    }
-
-    /// Adds a contact. `chain` has the hash of each enrollment's id and its number, in the
-    /// order of the contact's chain.
-    pub fn insert_contact(&mut self, contact: u32, chain: Vec<(u64, u32)>) {
+    /// Adds a contact without enrollments.
+    pub fn insert_contact(&mut self, contact: u32) {
         self.0.insert(contact, Enrollments::default());
-        let mut next = NONE;
-        for (hash, at) in chain.into_iter().rev() {
-            self.insert(contact, hash, at, next);
-            next = at;
-        }
     }
 
     /// Adds an enrollment at the front of the contact's chain, before `next`.
-    pub fn insert(&mut self, contact: u32, hash: u64, at: u32, next: u32) {
+    pub fn insert(&mut self, contact: u32, entry: Entry<'_>, next: u32) {
         if let Some(enrollments) = self.0.get_mut(&contact) {
             enrollments
                 .by_id
-                .insert_unique(hash, (hash, at), |entry| entry.0);
+                .insert_unique(entry.hash, (entry.hash, entry.at), |other| other.0);
             if next != NONE {
-                enrollments.previous.insert(next, at);
+                enrollments.previous.insert(next, entry.at);
             }
+            enrollments.add_to_group(entry);
         }
+    }
+
+    /// The number of the contact's enrollments.
+    pub fn len(&self, contact: u32) -> usize {
+        self.0.get(&contact).map_or(0, |each| each.by_id.len())
     }
 
     /// The contact's enrollment with this hash for which `is_same` holds.
@@ -60,10 +132,33 @@ impl HighFanout {
         entry.map(|entry| entry.1)
     }
 
+    /// The groups of a contact, those of one workflow one after the other.
+    pub fn groups(&self, contact: u32) -> impl Iterator<Item = Group<'_>> {
+        let groups = self.0.get(&contact).map(|each| each.groups.iter());
+        groups
+            .into_iter()
+            .flatten()
+            .map(|((workflow, met), members)| Group {
+                workflow: *workflow,
+                met,
+                members,
+            })
+    }
+
+    /// Moves an enrollment to the group of the goals `met`. `entry` has those met before.
+    pub fn set_met(&mut self, contact: u32, entry: Entry<'_>, met: &[Uuid]) {
+        if let Some(enrollments) = self.0.get_mut(&contact) {
+            enrollments.remove_from_group(entry);
+            enrollments.add_to_group(Entry { met, ..entry });
+        }
+    }
+
     /// Removes an enrollment. Returns its predecessor in the chain, or `None` if it is the
     /// first. `next` is its successor.
-    pub fn remove(&mut self, contact: u32, hash: u64, at: u32, next: u32) -> Option<u32> {
+    pub fn remove(&mut self, contact: u32, entry: Entry<'_>, next: u32) -> Option<u32> {
         let enrollments = self.0.get_mut(&contact)?;
+        enrollments.remove_from_group(entry);
+        let Entry { hash, at, .. } = entry;
         if let Ok(entry) = enrollments.by_id.find_entry(hash, |entry| entry.1 == at) {
             entry.remove();
         }
@@ -84,9 +179,7 @@ impl HighFanout {
 
     /// Bytes of memory in use.
     pub fn bytes(&self) -> usize {
-        let size =
-            |each: &Enrollments| each.by_id.allocation_size() + each.previous.allocation_size();
-        self.0.allocation_size() + self.0.values().map(size).sum::<usize>()
+        self.0.allocation_size() + self.0.values().map(Enrollments::bytes).sum::<usize>()
     }
 }
 

@@ -11,14 +11,17 @@ mod names;
 mod prefetch;
 mod records;
 mod slab;
+mod stats;
 mod table;
+
+use std::mem;
 
 use ahash::RandomState;
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use uuid::Uuid;
 
-use self::fanout::{HIGH_FANOUT, HighFanout};
+use self::fanout::{Entry, HighFanout};
 use self::names::Names;
 use self::prefetch::prefetch;
 use self::records::Contact;
@@ -27,8 +30,9 @@ use self::table::Table;
 use crate::config::Workflow;
 use crate::ids::packed::{Key, LongIds, Tagged};
 
+pub use self::fanout::{Group, HIGH_FANOUT};
 pub use self::load::{LoadError, Loader};
-pub use self::records::{Enrollment, NewEnrollment};
+pub use self::records::{Enrollment, NewEnrollment, Stats};
 pub use self::slab::NONE;
 
 /// The state of a workflow.
@@ -53,11 +57,20 @@ pub struct Index {
     enrollments: Slab<Enrollment>,
     met: HashMap<u32, Box<[Uuid]>, RandomState>,
     high_fanout: HighFanout,
+    /// A contact with more enrollments than this is a high-fanout contact.
+    high_fanout_above: usize,
     long_ids: LongIds,
 }
 
 impl Default for Index {
     fn default() -> Index {
+        Index::new(HIGH_FANOUT)
+    }
+}
+
+impl Index {
+    /// A contact with more than `high_fanout_above` enrollments is a high-fanout contact.
+    pub fn new(high_fanout_above: usize) -> Index {
         Index {
             hasher: RandomState::new(),
             tenants: Names::default(),
@@ -70,12 +83,11 @@ impl Default for Index {
             enrollments: Slab::new(),
             met: HashMap::default(),
             high_fanout: HighFanout::default(),
+            high_fanout_above,
             long_ids: LongIds::default(),
         }
     }
-}
 
-impl Index {
     #[inline]
     pub fn tenant(&self, tenant: &str) -> Option<u32> {
         self.tenants.find(0, tenant)
@@ -154,6 +166,27 @@ impl Index {
         })
     }
 
+    /// Whether `groups` has the contact's enrollments.
+    #[inline]
+    pub fn is_high_fanout(&self, contact: u32) -> bool {
+        self.contacts.get(contact).tenant.is_marked()
+    }
+
+    /// The enrollments of a high-fanout contact, in groups on which an event has the same
+    /// effect. Groups of one workflow follow each other.
+    pub fn groups(&self, contact: u32) -> impl Iterator<Item = Group<'_>> {
+        self.high_fanout.groups(contact)
+    }
+
+    /// The number of the contact's enrollments. Short for most contacts.
+    pub fn count(&self, contact: u32) -> usize {
+        if self.is_high_fanout(contact) {
+            self.high_fanout.len(contact)
+        } else {
+            self.of_contact(contact).count()
+        }
+    }
+
     pub fn enrollment(&self, at: u32) -> &Enrollment {
         self.enrollments.get(at)
     }
@@ -165,7 +198,7 @@ impl Index {
             self.long_ids
                 .matches(&record.id, record.workflow.kind(), key)
         };
-        if self.high_fanout.contains(contact) {
+        if self.is_high_fanout(contact) {
             let hash = self.hasher.hash_one(key);
             return self
                 .high_fanout
@@ -200,7 +233,8 @@ impl Index {
         self.met.get(&enrollment).map_or(&[], |met| met)
     }
 
-    pub fn add_met(&mut self, enrollment: u32, goals: &[Uuid]) {
+    /// Adds goals that an enrollment of this contact has met.
+    pub fn add_met(&mut self, contact: u32, enrollment: u32, goals: &[Uuid]) {
         if goals.is_empty() {
             return;
         }
@@ -209,6 +243,11 @@ impl Index {
             if !met.contains(goal) {
                 met.push(*goal);
             }
+        }
+        if self.is_high_fanout(contact) {
+            let mut high_fanout = mem::take(&mut self.high_fanout);
+            high_fanout.set_met(contact, self.entry(enrollment), &met);
+            self.high_fanout = high_fanout;
         }
         self.met.insert(enrollment, met.into());
     }
@@ -237,30 +276,56 @@ impl Index {
             next,
         });
         self.contacts.get_mut(contact).first = at;
-        if self.high_fanout.contains(contact) {
-            self.high_fanout.insert(contact, self.id_hash(at), at, next);
-        } else if self.of_contact(contact).nth(HIGH_FANOUT).is_some() {
-            let chain = self
-                .of_contact(contact)
-                .map(|(at, _)| (self.id_hash(at), at));
-            let chain = chain.collect();
-            self.high_fanout.insert_contact(contact, chain);
+        if self.is_high_fanout(contact) {
+            let mut high_fanout = mem::take(&mut self.high_fanout);
+            high_fanout.insert(contact, self.entry(at), next);
+            self.high_fanout = high_fanout;
+        } else if self
+            .of_contact(contact)
+            .nth(self.high_fanout_above)
+            .is_some()
+        {
+            self.insert_high_fanout(contact);
         }
-        self.add_met(at, new.met);
+        self.add_met(contact, at, new.met);
     }
 
-    /// The hash of an enrollment's id.
-    fn id_hash(&self, at: u32) -> u64 {
+    /// Adds a contact and its chain to the high-fanout contacts.
+    fn insert_high_fanout(&mut self, contact: u32) {
+        let record = self.contacts.get_mut(contact);
+        record.tenant = record.tenant.marked();
+        let mut high_fanout = mem::take(&mut self.high_fanout);
+        high_fanout.insert_contact(contact);
+        let chain: Vec<u32> = self.of_contact(contact).map(|(at, _)| at).collect();
+        let mut next = NONE;
+        for at in chain.into_iter().rev() {
+            high_fanout.insert(contact, self.entry(at), next);
+            next = at;
+        }
+        self.high_fanout = high_fanout;
+    }
+
+    /// An enrollment as the high-fanout tables know it.
+    fn entry(&self, at: u32) -> Entry<'_> {
         let record = self.enrollments.get(at);
-        self.hasher
-            .hash_one(self.long_ids.key(&record.id, record.workflow.kind()))
+        let id = self.long_ids.key(&record.id, record.workflow.kind());
+        Entry {
+            hash: self.hasher.hash_one(id),
+            at,
+            workflow: record.workflow(),
+            enrolled_at: record.enrolled_at,
+            met: self.met(at),
+        }
     }
 
     /// Removes an enrollment of a contact, and the contact if it was the last one.
     pub fn remove(&mut self, contact: u32, at: u32) {
         let next = self.enrollments.get(at).next;
-        let before = if self.high_fanout.contains(contact) {
-            self.high_fanout.remove(contact, self.id_hash(at), at, next)
+        let before = if self.is_high_fanout(contact) {
+            let mut high_fanout = mem::take(&mut self.high_fanout);
+            let before = high_fanout.remove(contact, self.entry(at), next);
+            self.high_fanout = high_fanout;
+            before
         } else {
             let mut chain = self.of_contact(contact);
             chain
@@ -386,44 +451,6 @@ impl Index {
             self.release_tenant(tenant);
         }
     }
-
-    pub fn stats(&self) -> Stats {
-        let configured = || {
-            self.states
-                .iter()
-                .filter_map(|state| Some((state, state.config.as_ref()?)))
-        };
-        Stats {
-            tenants: self.tenants.len(),
-            workflows: configured().count(),
-            goals: configured().map(|(_, config)| config.goals.len()).sum(),
-            contacts: self.contacts.len(),
-            enrollments: self.enrollments.len(),
-            listeners: configured()
-                .map(|(state, config)| {
-                    state.enrollments as usize * config.listeners_per_enrollment()
-                })
-                .sum(),
-            bytes: self.bytes(),
-        }
-    }
-
-    /// Bytes of memory in use, without the texts of the configuration.
-    fn bytes(&self) -> usize {
-        let met: usize = self.met.values().map(|met| size_of_val(&**met)).sum();
-        self.contacts.bytes()
-            + self.enrollments.bytes()
-            + self.table.bytes()
-            + self.met.allocation_size()
-            + met
-            + self.high_fanout.bytes()
-            + self.long_ids.bytes()
-            + self.tenants.bytes()
-            + self.workflows.bytes()
-            + self.states.capacity() * size_of::<WorkflowState>()
-            + self.listens.capacity()
-            + self.tenant_listens.capacity()
-    }
 }
 
 fn hash_of(hasher: &RandomState, long_ids: &LongIds, contact: &Contact) -> u64 {
@@ -431,16 +458,4 @@ fn hash_of(hasher: &RandomState, long_ids: &LongIds, contact: &Contact) -> u64 {
         contact.tenant.number(),
         long_ids.key(&contact.id, contact.tenant.kind()),
     ))
-}
-
-/// Counts of the index's contents, and the bytes of memory that they use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stats {
-    pub tenants: usize,
-    pub workflows: usize,
-    pub goals: usize,
-    pub contacts: usize,
-    pub enrollments: usize,
-    pub listeners: usize,
-    pub bytes: usize,
 }

@@ -65,3 +65,15 @@ pub struct NewEnrollment<'a> {
     /// The goals that the enrollment has met.
     pub met: &'a [Uuid],
 }
+
+/// Counts of the index's contents, and the bytes of memory that they use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    pub tenants: usize,
+    pub workflows: usize,
+    pub goals: usize,
+    pub contacts: usize,
+    pub enrollments: usize,
+    pub listeners: usize,
+    pub bytes: usize,
+}

@@ -62,6 +62,18 @@ pub struct Acknowledgement {
     pub time: i64,
 }
 
+/// Events of one tenant and one buffer that were not evaluated, or not to the end, and must be
+/// evaluated after this proposal is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deferred {
+    pub tenant_id: Box<str>,
+    /// The index of their buffer.
+    pub buffer: usize,
+    pub events: u32,
+    /// A buffer with these events, in order.
+    pub bytes: Vec<u8>,
+}
+
 /// The changes that a batch of events proposes.
 #[derive(Debug, Default)]
 pub struct Proposal {
@@ -69,8 +81,12 @@ pub struct Proposal {
     pub(crate) generation: u64,
     /// The number of the proposal, unique in the process.
     pub(crate) number: u64,
-    /// Events read, including rejected ones.
+    /// Events evaluated, including rejected ones.
     pub events: usize,
+    /// Units of work.
+    pub work: u64,
+    /// The events that wait, those of one tenant in order.
+    pub deferred: Vec<Deferred>,
     /// Events of types that goald does not read.
     pub ignored: usize,
     /// Events of types that goald reads.

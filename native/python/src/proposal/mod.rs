@@ -73,6 +73,7 @@ impl Proposal {
 
 type Deletion = (String, String, u8, i64);
 type Acknowledgement = (String, String, String, String, u8, Option<i32>, i64);
+type Deferred<'py> = (usize, String, u32, Bound<'py, PyBytes>);
 type Reject<'py> = (usize, Bound<'py, PyBytes>, String, Bound<'py, PyBytes>);
 
 #[pymethods]
@@ -93,6 +94,26 @@ impl Proposal {
     #[getter]
     fn events(&self) -> usize {
         self.if_last(|core| core.events)
+    }
+
+    #[getter]
+    fn work(&self) -> u64 {
+        self.if_last(|core| core.work)
+    }
+
+    #[getter]
+    fn deferred_events(&self) -> u64 {
+        let events = |core: &Core| core.deferred.iter().map(|row| u64::from(row.events)).sum();
+        self.if_last(events)
+    }
+
+    #[getter]
+    fn deferred<'py>(&self, py: Python<'py>) -> Vec<Deferred<'py>> {
+        let row = |row: &goald_matcher::proposal::Deferred| {
+            let events = PyBytes::new(py, &row.bytes);
+            (row.buffer, row.tenant_id.to_string(), row.events, events)
+        };
+        self.if_last(|core| core.deferred.iter().map(row).collect())
     }
 
     #[getter]

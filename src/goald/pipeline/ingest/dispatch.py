@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 
 from goald.domain.errors import BreakerOpen, RetryableError, ShardDied
 from goald.pipeline.context import ConsumerContext
@@ -17,8 +18,25 @@ LONGEST_RETRY_SECONDS = 0.5
 SMALL_BYTES = 90_000
 """Up to about this size, the arguments of a Ray call travel inside it instead of through the
 object store."""
+PATIENCE_SECONDS = 0.01
+"""A call that takes longer waits for deferred events (D8), and no longer counts as in flight for
+the start of further calls."""
+MAX_CALLS = 64
 CALL_DIVISORS = (1, 8, 1 << 30)
 """The size of a call is divided by this, by how often the shard died with its batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The batches of one call in flight."""
+
+    batches: list[QueuedBatch]
+    started_at: float
+    """By the monotonic clock."""
+
+    @property
+    def size(self) -> int:
+        return sum(len(batch.buffer) for batch in self.batches)
 
 
 class ShardDispatcher:
@@ -48,7 +66,7 @@ class ShardDispatcher:
         self._dead_letters = dead_letters
         self._outstanding = outstanding
         self._queue: deque[QueuedBatch] = deque()
-        self._in_flight: dict[asyncio.Task[None], list[QueuedBatch]] = {}
+        self._in_flight: dict[asyncio.Task[None], _Call] = {}
         self._wake = asyncio.Event()
         self._failing_since: float | None = None
         self._pause = RETRY_SECONDS
@@ -104,28 +122,34 @@ class ShardDispatcher:
         while self._queue and self._may_call():
             batches = self._take()
             messages = [self._outstanding.message(batch) for batch in batches]
-            self._in_flight[asyncio.ensure_future(self._shard.process(messages))] = batches
+            call = asyncio.ensure_future(self._shard.process(messages))
+            self._in_flight[call] = _Call(batches, self._clock.monotonic())
 
     def _may_call(self) -> bool:
         """Whether another call may start now.
 
         A shard commits one group at a time, and a call costs much the same whatever its size.
-        So a second call starts only if it is full, or if both are small. Suspect batches are
-        sent in one call at a time.
+        So a second call starts only if it is full, or if both are small. Calls that wait for
+        deferred events hold up no other. Suspect batches are sent in one call at a time.
         """
-        if not self._in_flight:
+        calls = self._in_flight.values()
+        if not calls:
             return True
-        if len(self._in_flight) >= self._settings.calls_in_flight:
+        if len(calls) >= MAX_CALLS or self._queue[0].attempts:
             return False
-        if self._queue[0].attempts or any(
-            batch.attempts for batches in self._in_flight.values() for batch in batches
-        ):
+        if any(batch.attempts for call in calls for batch in call.batches):
+            return False
+        recent = self._recent()
+        if len(recent) >= self._settings.calls_in_flight:
             return False
         waiting = sum(len(batch.buffer) for batch in self._queue)
-        in_flight = sum(
-            len(batch.buffer) for batches in self._in_flight.values() for batch in batches
-        )
-        return waiting >= self._settings.bytes or waiting + in_flight <= SMALL_BYTES
+        in_flight = sum(call.size for call in recent)
+        return not recent or waiting >= self._settings.bytes or waiting + in_flight <= SMALL_BYTES
+
+    def _recent(self) -> list[_Call]:
+        """Return the calls that have not taken PATIENCE_SECONDS."""
+        since = self._clock.monotonic() - PATIENCE_SECONDS
+        return [call for call in self._in_flight.values() if call.started_at > since]
 
     def _take(self) -> list[QueuedBatch]:
         """Remove the batches of the next call from the queue: up to the size of a call, and at
@@ -144,27 +168,30 @@ class ShardDispatcher:
         return batches
 
     async def _await_calls(self) -> bool:
-        """Wait until a call ends or a batch is queued; return False if any call failed."""
+        """Wait until a call ends, a batch is queued, or the queue need no longer wait for a call;
+        return False if any call failed."""
         self._wake.clear()
         woken = asyncio.ensure_future(self._wake.wait())
         try:
             ended, _ = await asyncio.wait(
-                {woken, *self._in_flight}, return_when=asyncio.FIRST_COMPLETED
+                {woken, *self._in_flight},
+                timeout=PATIENCE_SECONDS if self._queue and self._recent() else None,
+                return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             woken.cancel()
         ended.discard(woken)
-        failed = [call for call in self._in_flight if call in ended and not self._succeeded(call)]
+        failed = [task for task in self._in_flight if task in ended and not self._succeeded(task)]
         if not failed:
-            for call in list(self._in_flight):
-                if call in ended:
-                    del self._in_flight[call]
+            for task in list(self._in_flight):
+                if task in ended:
+                    del self._in_flight[task]
             return True
         await asyncio.wait(set(self._in_flight))
         suspects: set[QueuedBatch] = set()
-        for call, batches in self._in_flight.items():
-            if not self._succeeded(call) and isinstance(call.exception(), ShardDied):
-                suspects.update(batches)
+        for task, call in self._in_flight.items():
+            if not self._succeeded(task) and isinstance(task.exception(), ShardDied):
+                suspects.update(call.batches)
         self._in_flight.clear()
         self._metrics.suspect_batches.inc(len(suspects))
         self._queue = self._outstanding.resend(self._queue, suspects)
@@ -175,7 +202,7 @@ class ShardDispatcher:
         the call's error if it is not retryable."""
         error = call.exception()
         if error is None:
-            for batch in self._in_flight[call]:
+            for batch in self._in_flight[call].batches:
                 self._outstanding.complete(batch)
             self._failing_since = None
             self._dead_letters.breaker.record_success()

@@ -8,8 +8,9 @@ from goald.domain.fail_points import FailPoint
 from goald.pipeline.context import ShardContext
 from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.poison.isolation import Isolation
-from goald.pipeline.shard.group import Group, Inbox
+from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.sequence import Sequencer
+from goald.pipeline.shard.turns import Turns
 from goald.pipeline.shard_batch import ShardBatch
 
 
@@ -19,9 +20,9 @@ class Admission:
     def __init__(self, context: ShardContext, breaker: CircuitBreaker, *, group_bytes: int) -> None:
         """`group_bytes` bounds the size of a group."""
         self.breaker = breaker
+        self.turns = Turns(group_bytes)
         self._fail_point = context.fail_point
         self._sequencer = Sequencer()
-        self._inbox = Inbox(group_bytes)
         self._isolation = Isolation()
 
     async def process(self, batches: Sequence[ShardBatch]) -> None:
@@ -35,7 +36,7 @@ class Admission:
                 await self._sequencer.turn(batch)
                 future, is_next = self._sequencer.admit(batch)
                 if is_next:
-                    self._inbox.put(batch, future)
+                    self.turns.put(batch, future)
                 futures.append(future)
             self.breaker.check()
             self._fail_point(FailPoint.ADMITTED)
@@ -44,11 +45,11 @@ class Admission:
         self.breaker.check()
 
     async def next(self) -> Group:
-        """Return all waiting batches, up to the size of a group; wait for the first."""
-        return await self._inbox.next()
+        """Return the next group: waiting batches, or deferred events; wait for the first."""
+        return await self.turns.next()
 
     def reject(self, group: Group) -> None:
-        """End the calls that wait for this group or for later batches. The circuit breaker is
-        open, so each of them raises BreakerOpen."""
-        group.done()
-        self._inbox.drain().done()
+        """End the calls that wait for this group or for later ones. The circuit breaker is open,
+        so each of them raises BreakerOpen."""
+        group.abandon()
+        self.turns.abandon()

@@ -6,26 +6,41 @@ returned from the commit.
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from goald import _native
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import SlotLease
+from goald.pipeline.shard.group import Group
 from goald.ports.change import Committed
 from goald.ports.configuration import Configuration
 from goald.ports.shard_store import ShardStore
+
+SHARE: Final = 100_000
+"""The work of one tenant in one group, in units of about 100 ns (D8). Beyond it, the tenant's
+events are deferred. An ordinary event has 7 units, an exit 600."""
 
 
 class Evaluator:
     """The goals and active enrollments of a shard's slots, and rules E1 to E6 and E8."""
 
     def __init__(
-        self, store: ShardStore, *, clock_skew_us: int, matcher: _native.Matcher | None = None
+        self,
+        store: ShardStore,
+        *,
+        clock_skew_us: int,
+        max_enrollments_per_contact: int = 10_000,
+        share: int = SHARE,
+        matcher: _native.Matcher | None = None,
     ) -> None:
         """`matcher` is another implementation of `_native.Matcher`, for comparisons."""
         self.lock = asyncio.Lock()
         """Held from a commit until `apply`, while memory lags behind the table."""
         self._store = store
-        self._matcher = matcher or _native.Matcher(clock_skew_us=clock_skew_us)
+        self._matcher = matcher or _native.Matcher(
+            clock_skew_us=clock_skew_us, max_enrollments_per_contact=max_enrollments_per_contact
+        )
+        self._share = share
         self._config_version = 0
 
     @property
@@ -59,10 +74,12 @@ class Evaluator:
         self._matcher.update_workflows(changed.workflows)
         self._config_version = changed.version
 
-    def evaluate(self, buffers: Sequence[bytes], now_us: int) -> _native.Proposal:
-        """Return what these events would change. Memory does not change. Blocks while Rust
-        works."""
-        return self._matcher.evaluate(buffers, now_us)
+    def evaluate(self, group: Group, now_us: int) -> _native.Proposal:
+        """Return what the events of a group would change, and which of them are deferred. Memory
+        does not change. Blocks while Rust works, for a bounded amount of work."""
+        return self._matcher.evaluate(
+            group.buffers, now_us, share=self._share, deferred=sorted(group.deferred_tenants)
+        )
 
     def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:
         """Return the tenants that these buffers name."""

@@ -1,9 +1,8 @@
-"""Group commit: the batches that a shard evaluates and commits together."""
+"""Group commit: the events that a shard evaluates and commits together."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from goald import _native
 from goald.pipeline.shard_batch import ShardBatch
@@ -11,13 +10,51 @@ from goald.ports.change import Conflict
 from goald.ports.outbound import DeadLetter
 
 
+class Completion:
+    """The end of the call that sent a batch: it returns when all pieces of the batch are
+    processed. A batch is one piece until events of it are deferred."""
+
+    def __init__(self, future: "asyncio.Future[None]") -> None:
+        self._future = future
+        self._pieces = 1
+
+    def add_piece(self) -> None:
+        """Some events of the batch are processed separately."""
+        self._pieces += 1
+
+    def finish_piece(self) -> None:
+        """One piece is processed: all of its effects are published."""
+        self._pieces -= 1
+        if self._pieces == 0:
+            self.end()
+
+    def end(self) -> None:
+        """Let the call return, whether or not the batch is processed."""
+        if not self._future.done():
+            self._future.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredEvents:
+    """Events of one tenant and one batch that wait for a later group (D8)."""
+
+    tenant: str
+    batch: ShardBatch
+    """The batch, with these events only."""
+    completion: Completion
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Batches processed together, in order of arrival."""
 
     batches: Sequence[ShardBatch]
-    futures: "Sequence[asyncio.Future[None]]"
+    completions: Sequence[Completion]
     """One for each batch; empty if no caller waits for the group."""
+    deferred_tenants: frozenset[str] = frozenset()
+    """Tenants whose events in this group wait, because earlier ones do."""
+    tenant: str | None = None
+    """The tenant whose deferred events these are. None: new batches, of any tenant."""
 
     @property
     def buffers(self) -> list[bytes]:
@@ -35,18 +72,38 @@ class Group:
             for batch, entry_id, reason, event in proposal.rejects_given_owners(owners)
         ]
 
+    def deferred(self, proposal: _native.Proposal) -> list[DeferredEvents]:
+        """Return the events that the evaluation deferred, those of one tenant in order. Each
+        counts as another piece of its batch."""
+        deferred = []
+        for batch, tenant, _, buffer in proposal.deferred:
+            completion = self.completions[batch]
+            completion.add_piece()
+            piece = self.batches[batch]._replace(buffer=buffer)
+            deferred.append(DeferredEvents(tenant, piece, completion))
+        return deferred
+
+    def rest(self, proposal: _native.Proposal) -> "Group | None":
+        """Return a group of the deferred events; None if there are none."""
+        batches = [
+            self.batches[batch]._replace(buffer=buffer) for batch, _, _, buffer in proposal.deferred
+        ]
+        return replace(self, batches=batches) if batches else None
+
     def halves(self) -> "tuple[Group, Group] | None":
-        """Return two groups of its entries, in order and without futures. None if it is a
-        single entry."""
+        """Return two groups of its entries, in order. None if it is a single entry."""
         middle = len(self.batches) // 2
         if middle > 0:
-            return Group(self.batches[:middle], ()), Group(self.batches[middle:], ())
+            return self._slice(slice(middle)), self._slice(slice(middle, None))
         (batch,) = self.batches
         halves = _native.buffer_halves(batch.buffer)
         if halves is None:
             return None
-        first, second = (Group([batch._replace(buffer=half)], ()) for half in halves)
+        first, second = (replace(self, batches=[batch._replace(buffer=half)]) for half in halves)
         return first, second
+
+    def _slice(self, of: slice) -> "Group":
+        return replace(self, batches=self.batches[of], completions=self.completions[of])
 
     def dead_letters(self, reason: str) -> list[DeadLetter]:
         """Return a dead letter for every entry."""
@@ -57,44 +114,12 @@ class Group:
         ]
 
     def done(self) -> None:
-        """Let the calls return that sent these batches: all effects are published."""
-        for future in self.futures:
-            if not future.done():
-                future.set_result(None)
+        """Let the calls return that sent these batches, unless they sent others that wait: all
+        effects are published."""
+        for completion in self.completions:
+            completion.finish_piece()
 
-
-class Inbox:
-    """Batches waiting to be processed. Bounded by the in-flight windows of the consumers."""
-
-    def __init__(self, group_bytes: int) -> None:
-        self._group_bytes = group_bytes
-        self._waiting: deque[tuple[ShardBatch, asyncio.Future[None]]] = deque()
-        self._filled = asyncio.Event()
-
-    def put(self, batch: ShardBatch, future: "asyncio.Future[None]") -> None:
-        self._waiting.append((batch, future))
-        self._filled.set()
-
-    async def next(self) -> Group:
-        """Remove and return the waiting batches, up to the bound in bytes but at least one;
-        wait for the first."""
-        await self._filled.wait()
-        taken = [self._waiting.popleft()]
-        size = len(taken[0][0].buffer)
-        while self._waiting and size + len(self._waiting[0][0].buffer) <= self._group_bytes:
-            taken.append(self._waiting.popleft())
-            size += len(taken[-1][0].buffer)
-        if not self._waiting:
-            self._filled.clear()
-        return _group(taken)
-
-    def drain(self) -> Group:
-        """Remove and return all waiting batches."""
-        taken = list(self._waiting)
-        self._waiting.clear()
-        self._filled.clear()
-        return _group(taken)
-
-
-def _group(taken: "Sequence[tuple[ShardBatch, asyncio.Future[None]]]") -> Group:
-    return Group([batch for batch, _ in taken], [future for _, future in taken])
+    def abandon(self) -> None:
+        """Let the calls return, although their batches are not processed."""
+        for completion in self.completions:
+            completion.end()

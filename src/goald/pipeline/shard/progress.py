@@ -1,7 +1,7 @@
 """The progress of one group through evaluate, commit and apply, failures included (D4)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from goald import _native
 from goald.domain.errors import BreakerOpen, ContentRefused
@@ -10,7 +10,8 @@ from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.retry import pauses
 from goald.pipeline.shard.commit import slices
 from goald.pipeline.shard.evaluate import Evaluator
-from goald.pipeline.shard.group import Group
+from goald.pipeline.shard.group import DeferredEvents, Group
+from goald.pipeline.shard.turns import Turns
 from goald.ports.change import Committed
 from goald.ports.outbound import DeadLetter
 
@@ -29,10 +30,15 @@ class CommittedSlice:
 class GroupProgress:
     """The remaining evaluations of a group, and the remaining slices to commit."""
 
-    def __init__(self, group: Group, evaluator: Evaluator, breaker: CircuitBreaker) -> None:
+    def __init__(
+        self, group: Group, evaluator: Evaluator, breaker: CircuitBreaker, turns: Turns
+    ) -> None:
+        """`turns` keeps the events of the group that are deferred."""
         self._group = group
         self._evaluator = evaluator
         self._breaker = breaker
+        self._turns = turns
+        self._deferred: list[DeferredEvents] = []
         self._bisection: Bisection[Group, _native.Proposal] = Bisection(group)
         self._current = group
         self._refused: ContentRefused | None = None
@@ -41,8 +47,8 @@ class GroupProgress:
     def __iter__(self) -> Iterator[Group]:
         """Yield the next group to evaluate: first the whole group; after a failure, the rest."""
         for group in self._bisection:
-            self._current, self._refused = group, None
-            yield group
+            self._current, self._refused = self._in_order(group), None
+            yield self._current
 
     def slices(self, proposal: _native.Proposal) -> Iterator[_native.Proposal]:
         """Yield the slices of the current evaluation, as long as it stays valid."""
@@ -65,8 +71,9 @@ class GroupProgress:
     def conclude(self, proposal: _native.Proposal, committed: Committed) -> CommittedSlice:
         """Return the messages to publish for a slice that is committed and applied.
 
-        If the circuit breaker opens, the slice's messages are published all the same, but it
-        has no dead letters, and the group is never done.
+        With the last slice, the group's deferred events are kept for a later turn. If the circuit
+        breaker opens, the slice's messages are published all the same, but it has no dead
+        letters, and the group is never done.
         """
         dead_letters = self._current.rejected(proposal, committed.conflicts)
         if self._bisection.is_last_slice:
@@ -74,9 +81,12 @@ class GroupProgress:
                 dead_letters += self._judge(proposal)
             except BreakerOpen:
                 return CommittedSlice(proposal, committed, [], None)
-            self._on_current_committed()
-        done = self._group if self._bisection.is_finished else None
-        return CommittedSlice(proposal, committed, dead_letters, done)
+            self._defer(proposal)
+            self._on_current_committed(proposal)
+        if not self._bisection.is_finished:
+            return CommittedSlice(proposal, committed, dead_letters, None)
+        self._turns.defer(self._group, self._deferred)
+        return CommittedSlice(proposal, committed, dead_letters, self._group)
 
     def _judge(self, proposal: _native.Proposal) -> list[DeadLetter]:
         """Return the dead letter of an event that Postgres refused, and update the breaker.
@@ -89,5 +99,22 @@ class GroupProgress:
             self._breaker.record_success()
         return []
 
-    def _on_current_committed(self) -> None:
+    def _in_order(self, group: Group) -> Group:
+        """Return a group in which the tenants wait that have waiting events in earlier ones."""
+        if not self._deferred or not group.completions:
+            return group
+        tenants = {each.tenant for each in self._deferred}
+        return replace(group, deferred_tenants=group.deferred_tenants | tenants)
+
+    def _defer(self, proposal: _native.Proposal) -> None:
+        """Keep the events that the current evaluation deferred. If no caller waits for them,
+        evaluate them next. The rest of an event that Postgres refuses is in its dead letter."""
+        if self._refused is not None:
+            return
+        if self._current.completions:
+            self._deferred += self._current.deferred(proposal)
+        elif rest := self._current.rest(proposal):
+            self._bisection.next(rest)
+
+    def _on_current_committed(self, proposal: _native.Proposal) -> None:
         """Called when the last slice of the group yielded last is committed."""

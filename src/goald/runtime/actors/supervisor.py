@@ -65,6 +65,7 @@ class Supervisor:
                     republish=self._settings.republish,
                     early_events=self._settings.early_events,
                     exit_retry=self._settings.exit_retry,
+                    max_enrollments_per_contact=self._settings.max_enrollments_per_contact,
                     group_bytes=GROUP_BYTES,
                     instance=self._instance,
                 ),

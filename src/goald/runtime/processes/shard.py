@@ -21,9 +21,10 @@ from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.committer import GroupCommitter
 from goald.pipeline.shard.config_watcher import ConfigWatcher
-from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.evaluate import SHARE, Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.progress import GroupProgress
+from goald.pipeline.shard.turns import Turns
 from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.clock import Clock
 from goald.ports.control_stream import ControlStream
@@ -52,6 +53,10 @@ class ShardSettings:
     """Size limit of the events of one commit."""
     early_events: float = 0.0
     """Seconds that an event waits for an enrollment that arrives after it (E7); 0 is off."""
+    max_enrollments_per_contact: int = 10_000
+    """Active enrollments of one contact, beyond which an enrollment is dead-lettered (E5)."""
+    share: int = SHARE
+    """Units of work of one tenant in one group (D8)."""
     exit_retry: float | None = None
     """Seconds after which an unacknowledged exit is published again; None is off."""
     instance: int = 0
@@ -93,7 +98,10 @@ class ShardProcess:
         self._metrics = ShardMetrics(registry)
         self._context: ShardContext = PipelineContext.create(ports.clock, self._metrics, fail_point)
         self._evaluator = evaluator or Evaluator(
-            ports.store, clock_skew_us=round(settings.clock_skew * 1e6)
+            ports.store,
+            clock_skew_us=round(settings.clock_skew * 1e6),
+            max_enrollments_per_contact=settings.max_enrollments_per_contact,
+            share=settings.share,
         )
         self._heartbeat = HeartbeatReporter(
             "shard",
@@ -197,19 +205,20 @@ class ShardProcess:
     def _make_flow(self, lease: SlotLease, publisher: OutboxPublisher) -> ShardFlow:
         context, settings, evaluator = self._context, self._settings, self._evaluator
         breaker = CircuitBreaker(self._metrics.breaker_open)
-        progress: Callable[[Group, Evaluator, CircuitBreaker], GroupProgress] = GroupProgress
+        admission = Admission(context, breaker, group_bytes=settings.group_bytes)
+        progress: Callable[[Group, Evaluator, CircuitBreaker, Turns], GroupProgress] = GroupProgress
         if settings.early_events > 0:
             progress = EarlyEvents(settings.early_events, self._clock).progress
         return ShardFlow(
             context,
-            Admission(context, breaker, group_bytes=settings.group_bytes),
+            admission,
             evaluator,
             GroupCommitter(context, self._store, lease, evaluator, publisher),
             publisher,
             ConfigWatcher(
                 context, self._control, self._store, lease, evaluator, reconcile=settings.reconcile
             ),
-            lambda group: progress(group, evaluator, breaker),
+            lambda group: progress(group, evaluator, breaker, admission.turns),
         )
 
     async def _release(self) -> None:

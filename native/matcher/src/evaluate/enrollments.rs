@@ -1,0 +1,282 @@
+//! Events that start, end or delete: the life of an enrollment (E5).
+
+use super::turn;
+use super::{ACKNOWLEDGED, DELETED, Evaluation, Located};
+use crate::event::{Event, Fact};
+use crate::proposal::{
+    Acknowledgement, Contender, Deletion, Effect, EntryRef, OTHER_OWNER, Status,
+};
+use crate::route::slot_of;
+
+/// The index or batch entry that owns an enrollment id.
+enum KnownId {
+    /// The index contains the id, under the same contact and workflow.
+    Indexed(u32),
+    /// An earlier event of the batch proposes the id, under the same contact and workflow.
+    Proposed(usize),
+    /// The index contains the id under another workflow.
+    OwnedByOther,
+    /// An earlier event of the batch proposes the id under another contact or workflow.
+    Contended(usize),
+}
+
+impl Evaluation<'_> {
+    /// `workflow.enrollment.started` and `workflow.enrollment.ended` (E5).
+    pub(super) fn start_or_end(
+        &mut self,
+        counter: usize,
+        entry: EntryRef<'_>,
+        event: &Event<'_>,
+        at: Located,
+    ) {
+        self.counts[counter] += 1;
+        let (workflow, enrollment, status, enrolled_at, pending_actions) = match &event.fact {
+            Fact::EnrollmentStarted {
+                workflow_id,
+                enrollment_id,
+                enrolled_at_us,
+                pending_actions,
+            } => {
+                let enrolled_at = enrolled_at_us.unwrap_or(event.time_us);
+                (
+                    workflow_id,
+                    enrollment_id,
+                    Status::Active,
+                    enrolled_at,
+                    *pending_actions,
+                )
+            }
+            Fact::EnrollmentEnded {
+                workflow_id,
+                enrollment_id,
+                reason,
+            } => (
+                workflow_id,
+                enrollment_id,
+                Status::from(*reason),
+                event.time_us,
+                None,
+            ),
+            _ => return,
+        };
+        let ends = status != Status::Active;
+        // An enrollment that began before its contact was deleted, and arrives after it, is
+        // cancelled from its start.
+        let is_deleted = self.deletions.cover(event, enrolled_at);
+        let effect = match self.known_id(event, enrollment, workflow, at) {
+            Some(KnownId::OwnedByOther) => {
+                self.dead_letter(entry, OTHER_OWNER.to_owned());
+                return;
+            }
+            Some(KnownId::Contended(effect)) => {
+                self.turn.spend(turn::REJECTED);
+                self.overlay.effects[effect].contenders.push(Contender {
+                    source: entry.into(),
+                    contact_id: (*event.contact).into(),
+                    workflow_id: (**workflow).into(),
+                });
+                return;
+            }
+            Some(KnownId::Indexed(_)) if !ends => return,
+            Some(KnownId::Indexed(number)) => self.update_of(number, event, at),
+            Some(KnownId::Proposed(effect)) => {
+                self.overlay.effects[effect].sources.push(entry.into());
+                effect
+            }
+            None if !ends && !is_deleted && self.is_full(event, at) => {
+                let most = self.rules.max_enrollments_per_contact;
+                self.dead_letter(
+                    entry,
+                    format!(
+                        "the contact has {most} active enrollments, which is the limit \
+                         (GOALD_MAX_ENROLLMENTS_PER_CONTACT)"
+                    ),
+                );
+                return;
+            }
+            None => {
+                self.turn.spend(turn::ROW);
+                let (status, ended_at) = if is_deleted {
+                    (Status::Cancelled, Some(enrolled_at))
+                } else {
+                    (status, ends.then_some(event.time_us))
+                };
+                let effect = Effect {
+                    tenant_id: (*event.tenant).into(),
+                    enrollment_id: (**enrollment).into(),
+                    contact_id: (*event.contact).into(),
+                    workflow_id: (**workflow).into(),
+                    slot: slot_of(&event.tenant, &event.contact),
+                    record: None,
+                    status,
+                    enrolled_at,
+                    ended_at,
+                    met: Vec::new(),
+                    pending_actions,
+                    sources: vec![entry.into()],
+                    contenders: Vec::new(),
+                };
+                self.overlay.add(at.hash, effect);
+                return;
+            }
+        };
+        if ends {
+            self.end(effect, status, event.time_us);
+        }
+    }
+
+    /// Whether the contact has the most active enrollments that one may have. An enrollment that
+    /// an earlier event of the batch starts counts, even if the commit finds that it exists.
+    fn is_full(&mut self, event: &Event<'_>, at: Located) -> bool {
+        let most = self.rules.max_enrollments_per_contact;
+        let indexed = at.contact.map_or(0, |contact| self.index.count(contact));
+        let proposed = self
+            .overlay
+            .of_contact(at.hash, &event.tenant, &event.contact);
+        if indexed + proposed.len() < most {
+            return false;
+        }
+        self.turn.spend(turn::JUDGED * proposed.len() as u64);
+        let of_status = |is_new: bool, is_active: bool| {
+            let effects = proposed.iter().map(|&number| &self.overlay.effects[number]);
+            let matching = effects.filter(|effect| {
+                effect.is_new() == is_new && (effect.status == Status::Active) == is_active
+            });
+            matching.count()
+        };
+        indexed + of_status(true, true) - of_status(false, false) >= most
+    }
+
+    /// Whether the enrollment id is known, and under which contact and workflow.
+    fn known_id(
+        &self,
+        event: &Event<'_>,
+        enrollment: &str,
+        workflow: &str,
+        at: Located,
+    ) -> Option<KnownId> {
+        let indexed = at
+            .contact
+            .and_then(|contact| self.index.find_enrollment(contact, enrollment));
+        if let Some(number) = indexed {
+            let current = self
+                .index
+                .workflow_id(self.index.enrollment(number).workflow());
+            return if *current == *workflow {
+                Some(KnownId::Indexed(number))
+            } else {
+                Some(KnownId::OwnedByOther)
+            };
+        }
+        let number = self.overlay.by_id(&event.tenant, enrollment)?;
+        let effect = &self.overlay.effects[number];
+        let is_same = *effect.contact_id == *event.contact && *effect.workflow_id == *workflow;
+        if is_same {
+            Some(KnownId::Proposed(number))
+        } else {
+            Some(KnownId::Contended(number))
+        }
+    }
+
+    /// `contact.deleted` cancels the enrollments that began at or before its time, without an
+    /// exit. False if some of them must wait.
+    pub(super) fn delete(&mut self, event: &Event<'_>, at: Located) -> bool {
+        let index = self.index;
+        let began = |contact: u32| -> Box<dyn Iterator<Item = u32> + '_> {
+            if index.is_high_fanout(contact) {
+                let groups = index.groups(contact);
+                return Box::new(groups.flat_map(|group| group.until(event.time_us)));
+            }
+            let chain = index.of_contact(contact);
+            let earlier = chain.filter(|(_, record)| record.enrolled_at <= event.time_us);
+            Box::new(earlier.map(|(number, _)| number))
+        };
+        for number in at.contact.into_iter().flat_map(began) {
+            let effect = self.update_of(number, event, at);
+            if self.end(effect, Status::Cancelled, event.time_us) && self.turn.is_spent() {
+                return false;
+            }
+        }
+        for effect in self.proposed_for(event, at) {
+            if self.overlay.effects[effect].enrolled_at <= event.time_us
+                && self.end(effect, Status::Cancelled, event.time_us)
+                && self.turn.is_spent()
+            {
+                return false;
+            }
+        }
+        self.turn.spend(turn::DELETED);
+        self.counts[DELETED] += 1;
+        self.deletions.add(event);
+        self.proposal.deletions.push(Deletion {
+            tenant_id: (*event.tenant).into(),
+            contact_id: (*event.contact).into(),
+            slot: slot_of(&event.tenant, &event.contact),
+            time: event.time_us,
+        });
+        true
+    }
+
+    pub(super) fn acknowledge(&mut self, event: &Event<'_>) {
+        self.counts[ACKNOWLEDGED] += 1;
+        self.turn.spend(turn::ROW);
+        if let Fact::ExitAcknowledged {
+            workflow_id,
+            enrollment_id,
+            cancelled_actions,
+        } = &event.fact
+        {
+            self.proposal.acknowledgements.push(Acknowledgement {
+                tenant_id: (*event.tenant).into(),
+                enrollment_id: (**enrollment_id).into(),
+                contact_id: (*event.contact).into(),
+                workflow_id: (**workflow_id).into(),
+                slot: slot_of(&event.tenant, &event.contact),
+                cancelled_actions: *cancelled_actions,
+                time: event.time_us,
+            });
+        }
+    }
+
+    /// Sets a final status, unless the enrollment already has one (E5). Returns whether it had
+    /// none.
+    fn end(&mut self, effect: usize, status: Status, time: i64) -> bool {
+        let effect = &mut self.overlay.effects[effect];
+        let was_active = effect.status == Status::Active;
+        if was_active {
+            effect.status = status;
+            effect.ended_at = Some(time);
+        }
+        self.turn
+            .spend(if was_active { turn::ROW } else { turn::JUDGED });
+        was_active
+    }
+
+    /// The effect on an enrollment of the index; added if there is none yet.
+    fn update_of(&mut self, number: u32, event: &Event<'_>, at: Located) -> usize {
+        match self.overlay.on_record(number) {
+            Some(effect) => effect,
+            None => self.add_update(number, event, at),
+        }
+    }
+
+    pub(super) fn add_update(&mut self, number: u32, event: &Event<'_>, at: Located) -> usize {
+        let enrollment = self.index.enrollment(number);
+        let effect = Effect {
+            tenant_id: (*event.tenant).into(),
+            enrollment_id: self.index.enrollment_id(number).into(),
+            contact_id: (*event.contact).into(),
+            workflow_id: self.index.workflow_id(enrollment.workflow()).into(),
+            slot: slot_of(&event.tenant, &event.contact),
+            record: Some(number),
+            status: Status::Active,
+            enrolled_at: enrollment.enrolled_at,
+            ended_at: None,
+            met: Vec::new(),
+            pending_actions: None,
+            sources: Vec::new(),
+            contenders: Vec::new(),
+        };
+        self.overlay.add(at.hash, effect)
+    }
+}

@@ -1,0 +1,173 @@
+//! Matches an event with the goals of its contact's enrollments (E1 to E4).
+
+use uuid::Uuid;
+
+use super::outcome::{GoalFact, Outcome};
+use super::record::Recorder;
+use super::turn;
+use super::{Evaluation, Located};
+use crate::config::{Products, Workflow};
+use crate::event::{Event, Fact};
+use crate::index::Group;
+use crate::proposal::{EntryRef, Status};
+
+/// The state of matching one event with the goals of its contact.
+struct Match<'m, 'e, 'a> {
+    event: &'m Event<'a>,
+    fact: GoalFact<'e, 'a>,
+    products: Products<'e>,
+    recorder: Recorder<'m, 'a>,
+    at: Located,
+}
+
+impl<'i> Evaluation<'i> {
+    /// Evaluates an event against every active enrollment of its contact (E1). False if some of
+    /// them must wait.
+    #[inline]
+    pub(super) fn match_goals<'e, 'a>(
+        &mut self,
+        entry: EntryRef<'_>,
+        event: &'e Event<'a>,
+        fact: GoalFact<'e, 'a>,
+        at: Located,
+    ) -> bool {
+        if at.contact.is_none() && self.overlay.effects.is_empty() {
+            return true;
+        }
+        if let Fact::PaymentCompleted { line_items, .. } = &event.fact {
+            self.turn.spend_line_items(line_items.len());
+        }
+        let mut case = Match {
+            event,
+            fact,
+            products: fact.products(),
+            recorder: Recorder::new(entry.entry.ms, event, fact.goal_type),
+            at,
+        };
+        let is_complete = match at.contact {
+            Some(contact) if self.index.is_high_fanout(contact) => {
+                self.match_groups(contact, &mut case)
+            }
+            Some(contact) => self.match_chain(contact, &mut case),
+            None => true,
+        };
+        is_complete && self.match_proposed(&mut case)
+    }
+
+    /// Matches the enrollments of a contact one by one.
+    #[inline]
+    fn match_chain(&mut self, contact: u32, case: &mut Match<'_, '_, '_>) -> bool {
+        for (number, enrollment) in self.index.of_contact(contact) {
+            let Some(config) = self.listening(enrollment.workflow(), case.fact) else {
+                continue;
+            };
+            if case.fact.time_us < enrollment.enrolled_at {
+                continue;
+            }
+            let matched = self.judge(config, case);
+            if !matched.is_empty() && self.meet(number, config, &matched, case) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Matches the enrollments of a high-fanout contact: the criteria once for each workflow,
+    /// and the outcome once for each group. Visits only enrollments that it changes, or that an
+    /// earlier event of the batch has changed.
+    fn match_groups(&mut self, contact: u32, case: &mut Match<'_, '_, '_>) -> bool {
+        let mut judged = None;
+        for group in self.index.groups(contact) {
+            let Group { workflow, met, .. } = group;
+            let Some(config) = self.listening(workflow, case.fact) else {
+                continue;
+            };
+            let matched = match judged {
+                Some((of, matched)) if of == workflow => matched,
+                _ => self.judge(config, case),
+            };
+            if !matched.is_empty() && !Outcome::of(config, &matched, met).changes_nothing() {
+                for number in group.until(case.fact.time_us) {
+                    if self.meet(number, config, &matched, case) {
+                        return false;
+                    }
+                }
+            }
+            judged = Some((workflow, matched));
+        }
+        true
+    }
+
+    /// Matches the enrollments that earlier events of the batch start.
+    fn match_proposed(&mut self, case: &mut Match<'_, '_, '_>) -> bool {
+        for number in self.proposed_for(case.event, case.at) {
+            self.turn.spend(turn::JUDGED);
+            let effect = &self.overlay.effects[number];
+            if !effect.is_new()
+                || effect.status != Status::Active
+                || case.fact.time_us < effect.enrolled_at
+            {
+                continue;
+            }
+            let workflow = self.index.workflow(&effect.tenant_id, &effect.workflow_id);
+            let config = workflow.and_then(|workflow| self.listening(workflow, case.fact));
+            let Some(config) = config else {
+                continue;
+            };
+            let matched = case.fact.matched(config, &case.products);
+            let outcome = Outcome::of(config, &matched, &effect.met);
+            if !outcome.changes_nothing() && self.record(number, outcome, case) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The configuration of a workflow, if it listens to the event.
+    #[inline]
+    fn listening(&self, workflow: u32, fact: GoalFact<'_, '_>) -> Option<&'i Workflow> {
+        let index = self.index;
+        let listens = index.listens(workflow, fact.goal_type.bit());
+        listens.then(|| index.config(workflow)).flatten()
+    }
+
+    /// The goals of a workflow that the event matches.
+    #[inline]
+    fn judge(&mut self, config: &Workflow, case: &Match<'_, '_, '_>) -> Vec<Uuid> {
+        self.turn.spend(turn::JUDGED);
+        case.fact.matched(config, &case.products)
+    }
+
+    /// Adds the outcome of an event that matches these goals for an enrollment of the index.
+    /// True if there was one, and the event has used the turn.
+    fn meet(
+        &mut self,
+        number: u32,
+        config: &Workflow,
+        matched: &[Uuid],
+        case: &mut Match<'_, '_, '_>,
+    ) -> bool {
+        self.turn.spend(turn::JUDGED);
+        let effect = match self.overlay.on_record(number) {
+            Some(effect) if self.overlay.effects[effect].status != Status::Active => return false,
+            effect => effect,
+        };
+        let new_goals = effect.map_or(&[][..], |effect| &self.overlay.effects[effect].met);
+        let met = [self.index.met(number), new_goals].concat();
+        let outcome = Outcome::of(config, matched, &met);
+        if outcome.changes_nothing() {
+            return false;
+        }
+        let effect = effect.unwrap_or_else(|| self.add_update(number, case.event, case.at));
+        self.record(effect, outcome, case)
+    }
+
+    /// Adds an outcome to an effect. True if the event has used the turn.
+    fn record(&mut self, effect: usize, outcome: Outcome, case: &mut Match<'_, '_, '_>) -> bool {
+        self.turn.spend(turn::ACHIEVED);
+        let effects = &mut self.overlay.effects;
+        case.recorder
+            .record(&mut self.proposal, effects, effect, outcome);
+        self.turn.is_spent()
+    }
+}

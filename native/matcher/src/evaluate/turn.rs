@@ -1,0 +1,167 @@
+//! The work of one call, and the events that wait for a later one (D8).
+//!
+//! Work is counted in units of roughly 100 ns, including what the commit and the messages of an
+//! effect cost later. It is never measured: the same events against the same index always take
+//! the same turn.
+
+use std::collections::BTreeMap;
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+
+use crate::buffer::BufferWriter;
+use crate::proposal::{Deferred, EntryRef};
+
+/// Decoding an event, and looking up its contact.
+const EVENT: u64 = 3;
+/// Bytes of an event per unit.
+const EVENT_BYTES: u64 = 64;
+/// Line items per unit, if they are compared with goals.
+const LINE_ITEMS: u64 = 2;
+/// Judging the goals of an enrollment or of a group of them.
+pub const JUDGED: u64 = 1;
+/// An enrollment that starts or ends: a row.
+pub const ROW: u64 = 150;
+/// An enrollment that meets a goal: a row, an achievement and messages.
+pub const ACHIEVED: u64 = 600;
+/// An event that is dead-lettered.
+pub const REJECTED: u64 = 200;
+/// A deleted contact, whose payloads are redacted.
+pub const DELETED: u64 = 2_000;
+
+/// Cheaper events are not charged to their tenants: they cost about as much as charging them.
+/// A call is bounded in bytes, and so in such events.
+const CHARGED: u64 = 20;
+/// The shares of work in one call: at most this many tenants can use theirs.
+pub const SHARES: u64 = 4;
+
+/// The work that a call may do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits<'t> {
+    /// Units of work for each tenant. Beyond it, the tenant's events are deferred. `None`: no
+    /// limit.
+    pub share: Option<u64>,
+    /// Tenants whose events are deferred from the start, because earlier ones are.
+    pub deferred: &'t [String],
+}
+
+/// The work of one call.
+#[derive(Debug)]
+pub struct Turn {
+    share: u64,
+    /// The work of all tenants after which all events wait.
+    limit: u64,
+    work: u64,
+    /// Whether the events of any tenant wait.
+    defers_any: bool,
+    /// The work at the start of the current event.
+    event: u64,
+    /// The work charged to each tenant.
+    charged: HashMap<Box<str>, u64, RandomState>,
+    /// By tenant: its events that wait, for each buffer in order.
+    deferred: BTreeMap<Box<str>, Vec<(usize, BufferWriter)>>,
+}
+
+impl Turn {
+    pub fn new(limits: Limits<'_>) -> Turn {
+        let deferred = limits.deferred.iter();
+        let share = limits.share.unwrap_or(u64::MAX).max(1);
+        Turn {
+            share,
+            limit: share.saturating_mul(SHARES),
+            work: 0,
+            defers_any: !limits.deferred.is_empty(),
+            event: 0,
+            charged: HashMap::default(),
+            deferred: deferred
+                .map(|tenant| (tenant.as_str().into(), Vec::new()))
+                .collect(),
+        }
+    }
+
+    /// Starts an event of this size.
+    #[inline]
+    pub fn start(&mut self, bytes: usize) {
+        self.event = self.work;
+        self.work += EVENT + bytes as u64 / EVENT_BYTES;
+    }
+
+    #[inline]
+    pub fn spend(&mut self, units: u64) {
+        self.work += units;
+    }
+
+    pub fn spend_line_items(&mut self, line_items: usize) {
+        self.work += line_items as u64 / LINE_ITEMS;
+    }
+
+    /// Whether the current event has used the share of its tenant, so that the rest of its
+    /// effects must wait.
+    #[inline]
+    pub fn is_spent(&self) -> bool {
+        self.work - self.event >= self.share
+    }
+
+    /// Ends the current event, which is of this tenant.
+    #[inline]
+    pub fn end(&mut self, tenant: &str) {
+        let work = self.work - self.event;
+        if work >= CHARGED {
+            self.charge(tenant, work);
+        }
+        self.defers_any |= self.work >= self.limit;
+    }
+
+    #[cold]
+    fn charge(&mut self, tenant: &str, work: u64) {
+        let charged = match self.charged.get_mut(tenant) {
+            Some(charged) => charged,
+            None => self.charged.entry(tenant.into()).or_insert(0),
+        };
+        *charged += work;
+        if *charged >= self.share {
+            self.deferred.entry(tenant.into()).or_default();
+            self.defers_any = true;
+        }
+    }
+
+    /// Whether the events of any tenant wait.
+    #[inline]
+    pub fn defers_any(&self) -> bool {
+        self.defers_any
+    }
+
+    /// Whether the events of this tenant wait.
+    pub fn defers(&self, tenant: &str) -> bool {
+        self.work >= self.limit || self.deferred.contains_key(tenant)
+    }
+
+    /// Keeps an event of this tenant for a later call, after those kept before.
+    pub fn defer(&mut self, tenant: &str, entry: EntryRef<'_>) {
+        let buffers = match self.deferred.get_mut(tenant) {
+            Some(buffers) => buffers,
+            None => self.deferred.entry(tenant.into()).or_default(),
+        };
+        if buffers.last().is_none_or(|last| last.0 != entry.buffer) {
+            buffers.push((entry.buffer, BufferWriter::new()));
+        }
+        if let Some((_, writer)) = buffers.last_mut() {
+            writer.push(entry.entry.ms, entry.entry.seq, entry.entry.event);
+        }
+    }
+
+    /// The work done, and the events that wait.
+    pub fn finish(self) -> (u64, Vec<Deferred>) {
+        let of_tenant = |(tenant, buffers): (Box<str>, Vec<(usize, BufferWriter)>)| {
+            let deferred = move |(buffer, writer): (usize, BufferWriter)| Deferred {
+                tenant_id: tenant.clone(),
+                buffer,
+                events: writer.entries(),
+                bytes: writer.finish(),
+            };
+            buffers.into_iter().map(deferred)
+        };
+        let deferred = self.deferred.into_iter().flat_map(of_tenant);
+        (self.work, deferred.collect())
+    }
+}

@@ -1,0 +1,44 @@
+//! Counts of the index's contents.
+
+use super::records::Stats;
+use super::{Index, WorkflowState};
+
+impl Index {
+    pub fn stats(&self) -> Stats {
+        let configured = || {
+            self.states
+                .iter()
+                .filter_map(|state| Some((state, state.config.as_ref()?)))
+        };
+        Stats {
+            tenants: self.tenants.len(),
+            workflows: configured().count(),
+            goals: configured().map(|(_, config)| config.goals.len()).sum(),
+            contacts: self.contacts.len(),
+            enrollments: self.enrollments.len(),
+            listeners: configured()
+                .map(|(state, config)| {
+                    state.enrollments as usize * config.listeners_per_enrollment()
+                })
+                .sum(),
+            bytes: self.bytes(),
+        }
+    }
+
+    /// Bytes of memory in use, without the texts of the configuration.
+    fn bytes(&self) -> usize {
+        let met: usize = self.met.values().map(|met| size_of_val(&**met)).sum();
+        self.contacts.bytes()
+            + self.enrollments.bytes()
+            + self.table.bytes()
+            + self.met.allocation_size()
+            + met
+            + self.high_fanout.bytes()
+            + self.long_ids.bytes()
+            + self.tenants.bytes()
+            + self.workflows.bytes()
+            + self.states.capacity() * size_of::<WorkflowState>()
+            + self.listens.capacity()
+            + self.tenant_listens.capacity()
+    }
+}

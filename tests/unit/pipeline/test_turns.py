@@ -1,0 +1,204 @@
+"""Tenants take turns in a shard: the expensive events of one do not delay another (D8)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
+
+from goald import _native
+from goald.pipeline.shard.group import DeferredEvents, Group
+from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
+from goald.pipeline.shard_batch import ShardBatch
+from goald.runtime.processes.shard import ShardProcess
+
+ENROLLMENTS = 20
+EFFECT = 600
+"""Units of work of an exit. With this share, a tenant has one or two of them in a group."""
+
+
+@pytest.fixture
+def pipeline() -> InMemoryPipeline:
+    in_memory = InMemoryPipeline(share=EFFECT)
+    for number, tenant in enumerate(("acme", "globex"), 1):
+        in_memory.configure(version=number)
+        in_memory.database.workflows[-1][1]["tenant_id"] = tenant
+    return in_memory
+
+
+@asynccontextmanager
+async def running(pipeline: InMemoryPipeline) -> AsyncIterator[ShardProcess]:
+    shard = pipeline.shard()
+    task = asyncio.ensure_future(shard.run())
+    await pipeline.until(lambda: shard.ready)
+    yield shard
+    shard.stop()
+    await task
+
+
+class Sender:
+    """Sends batches of one stream to a shard."""
+
+    def __init__(self, shard: ShardProcess) -> None:
+        self._shard = shard
+        self._batches = self._events = 0
+
+    def send(self, *events: tuple[str, str, dict[str, Any]]) -> "asyncio.Future[None]":
+        """Send (type, tenant, data) as one batch; return the end of the call."""
+        entries = []
+        for kind, tenant, data in events:
+            self._events += 1
+            body = {
+                "id": f"ev-{self._events}",
+                "source": "test",
+                "type": kind,
+                "time": f"2026-03-01T{self._events // 60:02}:{self._events % 60:02}:00Z",
+                "tenantid": tenant,
+                "data": {"contact_id": "ann", **data},
+            }
+            entry_id = f"{self._events}-0".encode()
+            entries.append([entry_id, [b"event", json.dumps(body).encode()]])
+        ((_, buffer, _),) = _native.Router(bytes(256)).route(entries).buffers
+        batch = ShardBatch(STREAM, 1, self._batches, 0, buffer)
+        self._batches += 1
+        return asyncio.ensure_future(self._shard.process([batch]))
+
+
+def start(tenant: str, enrollment: str) -> tuple[str, str, dict[str, Any]]:
+    ids = {"workflow_id": "w", "enrollment_id": enrollment}
+    return "workflow.enrollment.started", tenant, ids
+
+
+def tag(tenant: str, name: str = "Customer") -> tuple[str, str, dict[str, Any]]:
+    return "contact.tag.added", tenant, {"tag_name": name}
+
+
+def end(tenant: str, enrollment: str) -> tuple[str, str, dict[str, Any]]:
+    ids = {"workflow_id": "w", "enrollment_id": enrollment, "reason": "exited"}
+    return "workflow.enrollment.ended", tenant, ids
+
+
+def crowd(tenant: str = "acme") -> list[tuple[str, str, dict[str, Any]]]:
+    return [start(tenant, f"e-{number}") for number in range(ENROLLMENTS)]
+
+
+async def test_exit_of_another_tenant_comes_before_the_rest_of_an_expensive_event(
+    pipeline: InMemoryPipeline,
+) -> None:
+    async with running(pipeline) as shard:
+        sender = Sender(shard)
+        await sender.send(*crowd(), start("globex", "other"))
+        await asyncio.gather(sender.send(tag("acme")), sender.send(tag("globex")))
+    exits = pipeline.exits
+    assert sorted(exits) == sorted([*(f"e-{n}" for n in range(ENROLLMENTS)), "other"])
+    assert exits.index("other") <= 4
+
+
+async def test_call_returns_when_all_of_its_deferred_events_are_processed(
+    pipeline: InMemoryPipeline,
+) -> None:
+    async with running(pipeline) as shard:
+        sender = Sender(shard)
+        await sender.send(*crowd(), start("globex", "other"))
+        expensive, cheap = sender.send(tag("acme")), sender.send(tag("globex"))
+        await cheap
+        assert not expensive.done()
+        await expensive
+        assert len(pipeline.exits) == ENROLLMENTS + 1
+
+
+async def test_new_events_of_a_tenant_wait_behind_its_deferred_events() -> None:
+    turns = Turns(group_bytes=1_000)
+    turns.put(batch(0), future())
+    first = await turns.next()
+    assert (first.tenant, first.deferred_tenants) == (None, frozenset())
+    turns.put(batch(1), future())
+    turns.defer(first, [deferred(first, "acme", 10), deferred(first, "acme", 11)])
+    # A turn of the deferred events, then new batches, in which the tenant's events wait.
+    second = await turns.next()
+    assert (second.tenant, sequences(second)) == ("acme", [10, 11])
+    turns.defer(second, [deferred(second, "acme", 11)])
+    third = await turns.next()
+    assert (third.tenant, third.deferred_tenants) == (None, frozenset({"acme"}))
+    turns.defer(third, [deferred(third, "acme", 12)])
+    assert sequences(await turns.next()) == [11, 12]
+
+
+async def test_events_that_are_deferred_again_go_before_those_deferred_later() -> None:
+    turns = Turns(group_bytes=1_000)
+    turns.put(batch(0), future())
+    first = await turns.next()
+    large = bytes(DEFERRED_BYTES // 2 + 1)
+    turns.defer(first, [deferred(first, "acme", number, large) for number in range(3)])
+    second = await turns.next()
+    assert sequences(second) == [0]
+    turns.defer(second, second_again := [deferred(second, "acme", 0, large)])
+    assert sequences(await turns.next()) == [0]
+    turns.defer(second, second_again)
+    turns.defer(first, [deferred(first, "acme", 3)])
+    assert [sequences(await turns.next()) for _ in range(3)] == [[0], [1], [2, 3]]
+
+
+async def test_tenants_with_deferred_events_take_turns() -> None:
+    turns = Turns(group_bytes=1_000)
+    turns.put(batch(0), future())
+    first = await turns.next()
+    large = bytes(DEFERRED_BYTES)
+    events = [deferred(first, tenant, 0, large) for tenant in ("a", "a", "b", "b", "c")]
+    turns.defer(first, events)
+    assert [(await turns.next()).tenant for _ in range(5)] == ["a", "b", "c", "a", "b"]
+
+
+def future() -> "asyncio.Future[None]":
+    return asyncio.get_running_loop().create_future()
+
+
+def batch(sequence: int, buffer: bytes = b"") -> ShardBatch:
+    return ShardBatch(STREAM, 1, sequence, 0, buffer)
+
+
+def deferred(group: Group, tenant: str, sequence: int, buffer: bytes = b"") -> DeferredEvents:
+    return DeferredEvents(tenant, batch(sequence, buffer), group.completions[0])
+
+
+def sequences(group: Group) -> list[int]:
+    return [each.sequence for each in group.batches]
+
+
+async def test_bisection_keeps_the_order_of_a_tenant(pipeline: InMemoryPipeline) -> None:
+    pipeline.store.refused_enrollments = {"refused"}
+    async with running(pipeline) as shard:
+        sender = Sender(shard)
+        await sender.send(*crowd())
+        # In the first half, `late` starts and exits, but waits behind the first tag. The second
+        # half ends it.
+        await sender.send(
+            tag("acme"), start("acme", "late"), tag("acme"), tag("acme", "Friend"),
+            end("acme", "late"), start("globex", "refused"), tag("acme", "Friend"),
+            tag("acme", "Friend"),
+        )  # fmt: skip
+    assert sorted(pipeline.exits) == sorted([*(f"e-{n}" for n in range(ENROLLMENTS)), "late"])
+    assert [each[b"id"] for each in pipeline.dead_letters] == [b"26-0"]
+
+
+async def test_enrollment_beyond_the_limit_of_a_contact_is_dead_lettered(
+    pipeline: InMemoryPipeline,
+) -> None:
+    pipeline.max_enrollments_per_contact = 3
+    async with running(pipeline) as shard:
+        sender = Sender(shard)
+        await sender.send(*(start("acme", f"e-{number}") for number in range(5)))
+        await sender.send(end("acme", "e-1"), start("acme", "e-5"), start("acme", "e-6"))
+    async with running(pipeline) as shard:  # the limit holds for loaded enrollments, too
+        await Sender(shard).send(start("acme", "e-7"), start("globex", "e-8"))
+    active = [row.id for row in pipeline.database.enrollments.values() if row.status == "active"]
+    assert sorted(active) == ["e-0", "e-2", "e-5", "e-8"]
+    reasons = {each[b"reason"] for each in pipeline.dead_letters}
+    assert len(pipeline.dead_letters) == 4
+    assert reasons == {
+        b"the contact has 3 active enrollments, which is the limit "
+        b"(GOALD_MAX_ENROLLMENTS_PER_CONTACT)"
+    }
