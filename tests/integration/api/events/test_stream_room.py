@@ -38,10 +38,7 @@ def flood(
 def memory(redis_url: str) -> int:
     """Memory of the event streams."""
     with redis.Redis.from_url(redis_url) as client:
-        return sum(
-            int(client.memory_usage(event_stream(n), samples=0) or 0)  # type: ignore[arg-type]
-            for n in range(4)
-        )
+        return sum(int(client.memory_usage(event_stream(n), samples=0) or 0) for n in range(4))
 
 
 @pytest.mark.parametrize("event_type", ["page.viewed", "payment.refunded", "contact.tag.add"])
