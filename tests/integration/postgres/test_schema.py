@@ -216,7 +216,8 @@ def test_every_table_forces_row_security_and_no_role_passes_it(database: Databas
             " AND NOT (relrowsecurity AND relforcerowsecurity)"
         ).fetchall()
         strong = admin.execute(
-            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'goald\\_%'"
+            "SELECT rolname FROM pg_roles"
+            " WHERE rolname IN ('goald_owner', 'goald_api', 'goald_shard')"
             " AND (rolsuper OR rolbypassrls OR rolcanlogin)"
         ).fetchall()
     assert open_tables == []
