@@ -469,6 +469,15 @@ async def test_repeated_events_of_an_erased_enrollment_are_no_conflict(store: Sh
     assert [conflict.effect for conflict in other] == [0]
 
 
+async def test_conflict_with_an_erased_enrollment_reports_the_contact(store: ShardStore) -> None:
+    """An event of the same batch that names the right workflow is recognized by the contact."""
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(Effect("e-1"), deletions=[DELETED]))
+    wrong = Effect("e-1", workflow_id="w-2", enrolled_at=NOON + DAY)
+    (conflict,) = (await store.commit(lease, change(wrong))).conflicts
+    assert (conflict.contact, conflict.workflow) == ("ann", "w-1")
+
+
 async def test_enrollment_of_which_only_the_end_is_known_is_erased(
     tables: Tables, store: ShardStore
 ) -> None:

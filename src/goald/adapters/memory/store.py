@@ -115,6 +115,8 @@ class MemoryShardStore:
                 if not _same(row, effects, i, lease.slots, deleted):
                     is_here = lease.slots.first <= row.slot <= lease.slots.last
                     owner = (row.contact_id, row.workflow_id) if is_here else ("", "")
+                    if is_here and deleted is not None and row.contact_id == deleted.pseudonym:
+                        owner = (effects.contact_id[i], row.workflow_id)
                     conflicts.append(Conflict(i, *owner, is_here and row.status == "active"))
                 else:
                     differs |= row.status == "active"

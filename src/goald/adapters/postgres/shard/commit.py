@@ -193,10 +193,9 @@ async def _compare(
     for i in known:
         contact, workflow, status = found.get((of.tenant[i], of.enrollment[i]), ("", "", ""))
         tombstone = deleted.get((of.tenant[i], of.contact[i]))
-        is_same = contact == of.contact[i] or (
-            tombstone is not None and tombstone.is_contact(contact)
-        )
-        if not is_same or workflow != of.workflow[i]:
+        if tombstone is not None and tombstone.is_contact(contact):
+            contact = of.contact[i]  # so that other events of the contact are recognized, too
+        if (contact, workflow) != (of.contact[i], of.workflow[i]):
             conflicts.append(Conflict(i, contact, workflow, status == "active"))
         elif status == "active":
             differs = True
