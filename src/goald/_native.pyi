@@ -168,7 +168,7 @@ class Matcher:
         now_us: int,
         *,
         share: int | None = None,
-        deferred: Sequence[str] = (),
+        deferred: Sequence[str] = ...,
     ) -> Proposal:
         """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
