@@ -3,19 +3,15 @@
 from redis.exceptions import ResponseError
 
 from goald.adapters.redis.connect import Client, connect, service_errors
+from goald.adapters.redis.events.entry_ids import LUA_LESS
 from goald.domain.errors import NotFound
 
 TRIM_ENTRIES = 10_000
 """Entries per call. Redis is blocked during the call."""
 
-_TRIM = """
-local function less(one, other)
-  local a, b = {string.match(one, '(%d+)-(%d+)')}, {string.match(other, '(%d+)-(%d+)')}
-  for i = 1, 2 do
-    if a[i] ~= b[i] then return #a[i] < #b[i] or (#a[i] == #b[i] and a[i] < b[i]) end
-  end
-  return false
-end
+_TRIM = (
+    LUA_LESS
+    + """
 local function least(one, other) if less(other, one) then return other end return one end
 
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
@@ -48,6 +44,7 @@ if trimmed == 0 then
 end
 return trimmed
 """
+)
 """Reads the groups and trims atomically, so that no group can be created in between. Compares ids
 as text, because Lua's numbers are too small for them. Uses the server's clock, which also sets the
 entry ids. "~" deletes whole nodes only; once no whole node is left to delete, the entries of the

@@ -3,6 +3,7 @@
 from redis.exceptions import ResponseError
 
 from goald.adapters.redis.connect import Client, connect, service_errors
+from goald.adapters.redis.events.entry_ids import LUA_LESS
 from goald.adapters.redis.events.levels import SAMPLES
 from goald.domain.errors import NotFound
 
@@ -11,15 +12,9 @@ FEWEST_ENTRIES = 100
 MOST_ENTRIES = 10_000
 """Entries per call. Redis is blocked during the call."""
 
-_TRIM = """
-local function less(one, other)
-  local a, b = {string.match(one, '(%d+)-(%d+)')}, {string.match(other, '(%d+)-(%d+)')}
-  for i = 1, 2 do
-    if a[i] ~= b[i] then return #a[i] < #b[i] or (#a[i] == #b[i] and a[i] < b[i]) end
-  end
-  return false
-end
-
+_TRIM = (
+    LUA_LESS
+    + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local size = redis.pcall('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', ARGV[5])
 local target, fewest, most = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -49,6 +44,7 @@ if trimmed == 0 and limit < most then
 end
 return trimmed
 """
+)
 """Trims about as many entries as the stream is too large, and none that a group has not
 acknowledged. Compares ids as text, because Lua's numbers are too small for them. The second attempt
 is for servers whose nodes have more entries than usual."""
