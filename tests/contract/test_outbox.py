@@ -1,10 +1,10 @@
 """The contract of `Outbox`, in memory and in Postgres (D10)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
+from tests.contract.store_backends import PostgresTables, Tables
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change
 from tests.support.services.servers import Database
 
@@ -19,22 +19,6 @@ LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)
 DAY = 86_400.0
 ANY_AGE = -DAY
 """An age that every row has reached."""
-
-
-@pytest.fixture(params=["memory", "postgres"])
-async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
-    backend: Tables
-    if request.param == "memory":
-        backend = MemoryTables()
-    else:
-        backend = PostgresTables(request.getfixturevalue("database"))
-    yield backend
-    await backend.close()
-
-
-@pytest.fixture
-def store(tables: Tables) -> ShardStore:
-    return tables.store()
 
 
 def exited(enrollment: str, *messages: str, contact: str = "ann", slot: int = 3) -> Effect:

@@ -1,11 +1,8 @@
 """The contract of `ShardStore`, in memory and in Postgres."""
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
-
 import pytest
-from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
-from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
+from tests.contract.store_backends import Tables
+from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id, goal_met
 
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.slots import SlotRange
@@ -14,34 +11,6 @@ from goald.ports.shard_store import ShardStore
 
 ALL = SlotRange(0, 255)
 LOW, HIGH = SlotRange(0, 127), SlotRange(128, 255)
-
-
-@pytest.fixture(params=["memory", "postgres"])
-async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
-    backend: Tables
-    if request.param == "memory":
-        backend = MemoryTables()
-    else:
-        backend = PostgresTables(request.getfixturevalue("database"))
-    yield backend
-    await backend.close()
-
-
-@pytest.fixture
-def store(tables: Tables) -> ShardStore:
-    return tables.store()
-
-
-def goal_met(enrollment: str, *, is_new: bool = False, messages: tuple[str, ...] = ()) -> Effect:
-    return Effect(
-        enrollment,
-        is_new=is_new,
-        status="completed_goal",
-        ended_at=NOON + SECOND,
-        met_goals=["g"],
-        achieves=["g"],
-        messages=messages,
-    )
 
 
 async def loaded(store: ShardStore, lease: object, contacts: object = None) -> bytes:
@@ -316,7 +285,7 @@ async def test_refused_row_says_why_and_nothing_of_its_batch_is_written(
     assert (await store.commit(lease, change(Effect("e-1")))).effective == b"\1"
 
 
-# Acknowledged exits, deleted contacts
+# Acknowledged exits
 
 
 async def test_first_acknowledgement_of_an_exit_is_kept(tables: Tables, store: ShardStore) -> None:
@@ -338,171 +307,3 @@ async def test_first_acknowledgement_of_an_exit_is_kept(tables: Tables, store: S
     rows = await tables.enrollments()
     assert rows["e-1"][3] == (2, 1)
     assert rows["e-2"][3] == (None, 0)
-
-
-async def test_deleted_contacts_payloads_are_redacted_once_published(
-    tables: Tables, store: ShardStore
-) -> None:
-    lease = await store.acquire(ALL, "a")
-    first = await store.commit(lease, change(goal_met("e-1", is_new=True, messages=("sent",))))
-    await store.outbox.mark_published(lease, [stored.number for stored in first.outbox])
-    other = Effect("e-9", contact_id="bob", achieves=["g"], messages=["bob's"])
-    await store.commit(lease, change(other))
-    deleted = await store.commit(
-        lease,
-        change(
-            goal_met("e-2", is_new=True, messages=("not sent",)),
-            deletions=[("acme", "ann", 3, NOON + SECOND)],
-        ),
-    )
-    assert await tables.payloads() == ["", "bob's", "not sent"]
-    await store.outbox.mark_published(lease, [stored.number for stored in deleted.outbox])
-    assert await tables.payloads() == ["", "bob's", ""]
-    assert await tables.achievements() == [
-        ("e-1", "{}"),
-        ("e-2", "{}"),
-        ("e-9", '{"tag_name":"g"}'),
-    ]
-
-
-DAY = 86_400 * SECOND
-DELETED = ("acme", "ann", 3, NOON + SECOND)
-
-
-def is_pseudonym(contact: str) -> bool:
-    return contact.startswith("erased:") and contact != "erased:"
-
-
-async def test_deleted_contact_is_replaced_by_one_pseudonym(
-    tables: Tables, store: ShardStore
-) -> None:
-    lease = await store.acquire(ALL, "a")
-    await store.commit(lease, change(goal_met("e-1", is_new=True), Effect("e-9", contact_id="bob")))
-    cancelled = Effect("e-2", status="cancelled", ended_at=NOON + SECOND)
-    committed = await store.commit(lease, change(cancelled, deletions=[DELETED]))
-    assert not committed.is_stale
-    rows = await tables.enrollments()
-    assert rows["e-9"][0] == "bob"
-    assert rows["e-1"][0] == rows["e-2"][0]
-    assert is_pseudonym(rows["e-1"][0])
-    assert (rows["e-1"][1], rows["e-2"][1]) == ("completed_goal", "cancelled")
-
-
-async def test_event_after_the_deletion_of_an_earlier_enrollment_is_erased(
-    tables: Tables, store: ShardStore
-) -> None:
-    """An event may be dated up to a day ahead, and be processed before the deletion."""
-    lease = await store.acquire(ALL, "a")
-    await store.commit(lease, change(replace(goal_met("e-1", is_new=True), achieved_at=NOON + DAY)))
-    await store.commit(lease, change(deletions=[DELETED]))
-    assert await tables.achievements() == [("e-1", "{}")]
-
-
-async def test_enrollment_after_the_deletion_is_kept(tables: Tables, store: ShardStore) -> None:
-    lease = await store.acquire(ALL, "a")
-    await store.commit(lease, change(deletions=[DELETED]))
-    later = replace(goal_met("e-1", is_new=True, messages=("exit",)), enrolled_at=NOON + 2 * SECOND)
-    assert (await store.commit(lease, change(later))).effective == b"\1"
-    await store.commit(lease, change(deletions=[DELETED]))  # read twice
-    assert (await tables.enrollments())["e-1"][0] == "ann"
-    assert await tables.achievements() == [("e-1", '{"tag_name":"g"}')]
-    assert await tables.payloads() == ["exit"]
-
-
-async def test_late_enrollment_of_a_deleted_contact_is_stored_erased_and_cancelled(
-    tables: Tables, store: ShardStore
-) -> None:
-    lease = await store.acquire(ALL, "a")
-    await store.commit(lease, change(deletions=[DELETED]))
-    late = change(
-        Effect("e-1"), goal_met("e-2", is_new=True, messages=("exit",)), Effect("e-3", "bob")
-    )
-    for effective in (b"\0\0\1", b"\0\0\0"):
-        committed = await store.commit(lease, late)
-        assert (committed.effective, list(committed.conflicts)) == (effective, [])
-        assert committed.outbox == []
-    rows = await tables.enrollments()
-    assert rows["e-3"][0] == "bob"
-    for late_id in ("e-1", "e-2"):
-        assert is_pseudonym(rows[late_id][0])
-        assert rows[late_id][1:3] == ("cancelled", 0)
-    assert await tables.achievements() == []
-
-
-async def test_tombstones_are_found_by_the_next_holder_of_the_slots(
-    tables: Tables, store: ShardStore
-) -> None:
-    await store.commit(await store.acquire(ALL, "a"), change(deletions=[DELETED]))
-    next_store = tables.store()
-    committed = await next_store.commit(await next_store.acquire(ALL, "b"), change(Effect("e-1")))
-    assert committed.effective == b"\0"
-    assert is_pseudonym((await tables.enrollments())["e-1"][0])
-
-
-async def test_greatest_time_of_several_deletions_counts(tables: Tables, store: ShardStore) -> None:
-    lease = await store.acquire(ALL, "a")
-    for at in (NOON + 9 * SECOND, NOON - 9 * SECOND):
-        await store.commit(lease, change(deletions=[("acme", "ann", 3, at)]))
-    assert (await store.commit(lease, change(Effect("e-1")))).effective == b"\0"
-
-
-async def test_deletion_of_another_tenants_contact_changes_nothing(
-    tables: Tables, store: ShardStore
-) -> None:
-    lease = await store.acquire(ALL, "a")
-    await store.commit(lease, change(Effect("e-1")))
-    await store.commit(lease, change(deletions=[("other", "ann", 3, NOON + SECOND)]))
-    assert (await store.commit(lease, change(Effect("e-2")))).effective == b"\1"
-    assert {row[0] for row in (await tables.enrollments()).values()} == {"ann"}
-
-
-async def test_repeated_events_of_an_erased_enrollment_are_no_conflict(store: ShardStore) -> None:
-    """A conflict would be dead-lettered, with its personal data."""
-    lease = await store.acquire(ALL, "a")
-    await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON + SECOND)))
-    await store.commit(lease, change(deletions=[DELETED]))
-    ended = Effect("e-1", status="exited", enrolled_at=NOON + DAY, ended_at=NOON + DAY)
-    for again in (Effect("e-1"), ended):
-        committed = await store.commit(lease, change(again))
-        assert (committed.effective, list(committed.conflicts)) == (b"\0", [])
-    other = (await store.commit(lease, change(Effect("e-1", contact_id="bob")))).conflicts
-    assert [conflict.effect for conflict in other] == [0]
-
-
-async def test_conflict_with_an_erased_enrollment_reports_the_contact(store: ShardStore) -> None:
-    """An event of the same batch that names the right workflow is recognized by the contact."""
-    lease = await store.acquire(ALL, "a")
-    await store.commit(lease, change(Effect("e-1"), deletions=[DELETED]))
-    wrong = Effect("e-1", workflow_id="w-2", enrolled_at=NOON + DAY)
-    (conflict,) = (await store.commit(lease, change(wrong))).conflicts
-    assert (conflict.contact, conflict.workflow) == ("ann", "w-1")
-
-
-async def test_enrollment_of_which_only_the_end_is_known_is_erased(
-    tables: Tables, store: ShardStore
-) -> None:
-    """It may have begun before the deletion."""
-    lease = await store.acquire(ALL, "a")
-    ended = Effect("e-1", status="exited", enrolled_at=NOON + DAY, ended_at=NOON + DAY)
-    await store.commit(lease, change(ended, deletions=[DELETED]))
-    assert is_pseudonym((await tables.enrollments())["e-1"][0])
-
-
-async def test_active_row_of_a_deleted_contact_makes_the_cache_stale(
-    tables: Tables, store: ShardStore
-) -> None:
-    lease = await store.acquire(ALL, "a")
-    await store.commit(lease, change(Effect("e-1")))
-    assert (await store.commit(lease, change(deletions=[DELETED]))).is_stale
-    assert (await tables.enrollments())["e-1"][1] == "cancelled"
-    assert not (await store.commit(lease, change(deletions=[DELETED]))).is_stale
-
-
-async def test_exit_is_acknowledged_after_its_contact_was_erased(
-    tables: Tables, store: ShardStore
-) -> None:
-    lease = await store.acquire(ALL, "a")
-    await store.commit(lease, change(goal_met("e-1", is_new=True)))
-    await store.commit(lease, change(deletions=[DELETED]))
-    await store.commit(lease, change(acknowledgements=[("acme", "e-1", "ann", "w-1", 3, 2, NOON)]))
-    assert (await tables.enrollments())["e-1"][3] == (2, 1)

@@ -95,3 +95,16 @@ def change(
         [Deletion(*row) for row in deletions],
         [Acknowledgement(*row) for row in acknowledgements],
     )
+
+
+def goal_met(enrollment: str, *, is_new: bool = False, messages: tuple[str, ...] = ()) -> Effect:
+    """An enrollment that has met its goal, and its messages."""
+    return Effect(
+        enrollment,
+        is_new=is_new,
+        status="completed_goal",
+        ended_at=NOON + SECOND,
+        met_goals=["g"],
+        achieves=["g"],
+        messages=messages,
+    )
