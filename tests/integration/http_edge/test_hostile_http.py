@@ -324,7 +324,9 @@ def test_connections_of_one_address_are_limited(make_server: Callable[..., Serve
             clients.enter_context(served.connect("127.0.0.2"))
         until(lambda: len(served.connections()) == 3, "three connections")
         with served.connect("127.0.0.2") as refused:
+            refused.sendall(GET)  # a connection that is accepted gets a response
             assert read_until_closed(refused) == b""
+            assert len(served.connections()) == 3
         assert served.is_alive()
     until(lambda: not served.connections(), "no connection")
     with served.connect("127.0.0.2") as again:
@@ -339,7 +341,9 @@ def test_all_connections_are_limited(make_server: Callable[..., Served]) -> None
             clients.enter_context(served.connect(f"127.0.0.{number + 2}"))
         until(lambda: len(served.connections()) == 3, "three connections")
         with served.connect() as refused:
+            refused.sendall(GET)  # a connection that is accepted gets a response
             assert read_until_closed(refused) == b""
+            assert len(served.connections()) == 3
 
 
 def test_idle_connections_are_closed_early_while_many_are_open(
