@@ -272,6 +272,10 @@ class Proposal:
         workflow (E5): `owners` has (effect, contact, workflow). Of the events that name such an
         id, exactly those that differ from its owner are rejected, in whatever order they came.
         Raises IndexError if there is no such effect."""
+    @property
+    def contenders(self) -> list[tuple[int, str, str]]:
+        """(effect, contact, workflow) of the events that name the enrollment id of an effect
+        under another contact or workflow, although an event of that effect came first."""
     def contender_is_owner(self, effect: int, contact: str, workflow: str) -> bool:
         """Whether an event of the batch names the effect's enrollment id under this contact and
         workflow, although an event of another contact or workflow came first. Raises IndexError

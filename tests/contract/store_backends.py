@@ -1,5 +1,6 @@
 """Backends of the store and lease suites, with direct access to their state."""
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import asyncpg
@@ -34,6 +35,9 @@ class Tables(Protocol):
 
     async def refuse(self, contact: str) -> None:
         """Make later commits with enrollments of this contact fail for their content."""
+
+    async def forget_pseudonyms(self) -> None:
+        """Finish every erasure."""
 
     async def close(self) -> None: ...
 
@@ -77,6 +81,10 @@ class MemoryTables:
 
     async def refuse(self, contact: str) -> None:
         self._database.refused_contacts.add(contact)
+
+    async def forget_pseudonyms(self) -> None:
+        deleted = self._database.deleted
+        deleted |= {key: replace(each, pseudonym=None) for key, each in deleted.items()}
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -130,6 +138,9 @@ class PostgresTables:
             "ALTER TABLE goald.workflow_enrollments"
             f" ADD CONSTRAINT no_{contact} CHECK (contact_id <> '{contact}')"
         )
+
+    async def forget_pseudonyms(self) -> None:
+        await self._read("UPDATE goald.erasures SET pseudonym = NULL, finished_at = now()")
 
     async def close(self) -> None:
         for item in self._open:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from tests.contract.store_backends import Tables
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_met
 
@@ -120,6 +121,33 @@ async def test_conflict_with_an_erased_enrollment_reports_the_contact(store: Sha
     wrong = Effect("e-1", workflow_id="w-2", enrolled_at=NOON + DAY)
     (conflict,) = (await store.commit(lease, change(wrong))).conflicts
     assert (conflict.contact, conflict.workflow) == ("ann", "w-1")
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+async def test_owner_of_an_erased_enrollment_is_recognized_behind_another_contact(
+    tables: Tables, store: ShardStore, is_finished: bool
+) -> None:
+    """Its event would be dead-lettered, although it only repeats what is known."""
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(Effect("e-1"), deletions=[DELETED]))
+    if is_finished:
+        await tables.forget_pseudonyms()
+    claimed = Effect("e-1", contact_id="bob", enrolled_at=NOON + DAY)
+    contenders = [(0, "zoe", "w-1"), (0, "ann", "w-1")]
+    (conflict,) = (await store.commit(lease, change(claimed, contenders=contenders))).conflicts
+    assert conflict == (0, "ann", "w-1", False)
+
+
+async def test_contact_with_the_pseudonym_precedes_one_whose_pseudonym_is_forgotten(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(deletions=[("acme", "bob", 3, NOON + SECOND)]))
+    await tables.forget_pseudonyms()
+    await store.commit(lease, change(Effect("e-1"), deletions=[DELETED]))
+    claimed = change(Effect("e-1", contact_id="bob"), contenders=[(0, "ann", "w-1")])
+    (conflict,) = (await store.commit(lease, claimed)).conflicts
+    assert conflict == (0, "ann", "w-1", False)
 
 
 async def test_enrollment_of_which_only_the_end_is_known_is_erased(

@@ -77,6 +77,15 @@ class Acknowledgement(NamedTuple):
     acknowledged_at: int
 
 
+class Contender(NamedTuple):
+    """An event that names the enrollment of an effect under another contact or workflow, and came
+    later in the same group."""
+
+    effect: int
+    contact_id: str
+    workflow_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """The rows that one commit writes. Rows that belong to an effect are written only if it takes
@@ -87,6 +96,8 @@ class Change:
     outbox: Sequence[OutboxRow]
     deletions: Sequence[Deletion] = ()
     acknowledgements: Sequence[Acknowledgement] = ()
+    contenders: Sequence[Contender] = ()
+    """In the order of their effects."""
 
 
 class Conflict(NamedTuple):
@@ -95,7 +106,8 @@ class Conflict(NamedTuple):
     effect: int
     contact: str
     workflow: str
-    """The owner; both are empty if the enrollment is in the slots of another shard."""
+    """The owner; both are empty if the enrollment is in the slots of another shard. The
+    contact of an erased row is given as the effect or a contender identifies it."""
     is_active: bool
 
 

@@ -12,6 +12,7 @@ from goald.ports.change import (
     AchievementColumns,
     Acknowledgement,
     Change,
+    Contender,
     Deletion,
     EffectColumns,
 )
@@ -58,6 +59,7 @@ def change(
     *effects: Effect,
     deletions: Sequence[tuple[str, str, int, int]] = (),
     acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]] = (),
+    contenders: Sequence[tuple[int, str, str]] = (),
 ) -> Change:
     """One batch of these effects, with their achievements and messages."""
     columns = EffectColumns(
@@ -94,6 +96,7 @@ def change(
         outbox,
         [Deletion(*row) for row in deletions],
         [Acknowledgement(*row) for row in acknowledgements],
+        [Contender(*row) for row in contenders],
     )
 
 

@@ -208,6 +208,23 @@ async def test_repeated_start_in_a_batch_with_another_contacts_start_is_not_dead
     assert pipeline.exits == ["e-1"]
 
 
+@pytest.mark.parametrize("order", [("bob", "ann"), ("ann", "bob"), ("bob", "zoe", "ann", "bob")])
+async def test_owner_of_an_erased_enrollment_is_not_dead_lettered_with_another_contact(
+    pipeline: InMemoryPipeline, order: tuple[str, ...]
+) -> None:
+    async with pipeline.running():
+        await pipeline.enroll("e-1", contact="ann")
+        await pipeline.send("contact.deleted", contact="ann")
+        await pipeline.all_acknowledged()
+    for contact in order:
+        ids = {"workflow_id": "w", "enrollment_id": "e-1", "reason": "exited"}
+        await pipeline.send("workflow.enrollment.ended", contact, **ids)
+    async with pipeline.running():
+        await pipeline.all_acknowledged()
+    contacts = [json.loads(each[b"event"])["data"]["contact_id"] for each in pipeline.dead_letters]
+    assert sorted(contacts) == sorted(contact for contact in order if contact != "ann")
+
+
 async def test_configuration_applies_from_its_version_on(pipeline: InMemoryPipeline) -> None:
     pipeline.database.workflows.clear()
     pipeline.configure(active=False)

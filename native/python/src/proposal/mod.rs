@@ -202,6 +202,22 @@ impl Proposal {
         Ok(self.rejected(py, &owners.collect()))
     }
 
+    #[getter]
+    fn contenders(&self) -> Vec<(usize, String, String)> {
+        let effects = self.core.effects_in(&self.slice).iter().enumerate();
+        let rows = effects.flat_map(|(number, effect)| {
+            let contenders = effect.contenders.iter();
+            contenders.map(move |row| {
+                (
+                    number,
+                    row.contact_id.to_string(),
+                    row.workflow_id.to_string(),
+                )
+            })
+        });
+        rows.collect()
+    }
+
     fn contender_is_owner(&self, effect: usize, contact: &str, workflow: &str) -> PyResult<bool> {
         let owner = Owner {
             contact_id: contact,

@@ -13,6 +13,7 @@ from goald.domain.leases import (
     describe_holder,
 )
 from goald.domain.records.enrollment import EnrollmentStatus
+from goald.domain.records.erasure import Tombstone
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.configuration import WorkflowConfiguration
@@ -70,14 +71,6 @@ class OutboxEntry:
 
 
 @dataclass
-class DeletedContact:
-    """One row of erasures."""
-
-    deleted_at: int
-    pseudonym: str
-
-
-@dataclass
 class MemoryDatabase:
     """The tables. Stores that share a database share its leases and rows."""
 
@@ -86,7 +79,7 @@ class MemoryDatabase:
     enrollments: dict[tuple[str, str], StoredEnrollment] = field(default_factory=dict)
     achievements: list[StoredAchievement] = field(default_factory=list)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
-    deleted: dict[tuple[str, str], DeletedContact] = field(default_factory=dict)
+    deleted: dict[tuple[str, str], Tombstone] = field(default_factory=dict)
     """By tenant and contact."""
     workflows: list[tuple[int, WorkflowConfiguration]] = field(default_factory=list)
     """(version, workflow)."""

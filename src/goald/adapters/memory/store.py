@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from goald.adapters.memory.database import (
-    DeletedContact,
     MemoryDatabase,
     OutboxEntry,
     StoredAchievement,
@@ -19,7 +18,7 @@ from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
-from goald.domain.records.erasure import PSEUDONYM_PREFIX
+from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone, contact_of_row
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
@@ -104,20 +103,17 @@ class MemoryShardStore:
             row = self._tables.enrollments.get((effects.tenant_id[i], effects.enrollment_id[i]))
             deleted = self._tables.deleted.get((effects.tenant_id[i], effects.contact_id[i]))
             if is_new and row is None:
-                if deleted is not None and effects.enrolled_at[i] <= deleted.deleted_at:
-                    self._insert_erased(effects, i, deleted.pseudonym)
+                if deleted is not None and deleted.covers(effects.enrolled_at[i]):
+                    self._insert_erased(effects, i, deleted)
                 else:
                     row = self._insert(effects, i)
                     if deleted is not None and _is_end_only(row):
-                        row.contact_id = deleted.pseudonym
+                        row.contact_id = deleted.pseudonym or _new_pseudonym()
                     effective[i] = 1
             elif is_new and row is not None:
-                if not _same(row, effects, i, lease.slots, deleted):
-                    is_here = lease.slots.first <= row.slot <= lease.slots.last
-                    owner = (row.contact_id, row.workflow_id) if is_here else ("", "")
-                    if is_here and deleted is not None and row.contact_id == deleted.pseudonym:
-                        owner = (effects.contact_id[i], row.workflow_id)
-                    conflicts.append(Conflict(i, *owner, is_here and row.status == "active"))
+                conflict = self._compare(row, change, i, lease.slots)
+                if conflict is not None:
+                    conflicts.append(conflict)
                 else:
                     differs |= row.status == "active"
             elif row is not None and row.status == "active":
@@ -155,11 +151,26 @@ class MemoryShardStore:
         )
         return row
 
-    def _insert_erased(self, effects: EffectColumns, i: int, pseudonym: str) -> None:
+    def _insert_erased(self, effects: EffectColumns, i: int, deleted: Tombstone) -> None:
         """Insert an enrollment that began before its contact was deleted."""
         row = self._insert(effects, i)
-        row.contact_id, row.status, row.ended_at = pseudonym, "cancelled", row.enrolled_at
-        row.met_goals = []
+        row.contact_id = deleted.pseudonym or _new_pseudonym()
+        row.status, row.ended_at, row.met_goals = "cancelled", row.enrolled_at, []
+
+    def _compare(
+        self, row: StoredEnrollment, change: Change, i: int, slots: SlotRange
+    ) -> Conflict | None:
+        """Compare an effect with the enrollment that has its id. None if it is its own."""
+        if not slots.first <= row.slot <= slots.last:
+            return Conflict(i, "", "", is_active=False)
+        effects = change.effects
+        contacts = [effects.contact_id[i]]
+        contacts += [each.contact_id for each in change.contenders if each.effect == i]
+        tombstones = (self._tables.deleted.get((row.tenant_id, each)) for each in contacts)
+        contact = contact_of_row(row.contact_id, zip(contacts, tombstones, strict=True))
+        if (contact, row.workflow_id) == (effects.contact_id[i], effects.workflow_id[i]):
+            return None
+        return Conflict(i, contact, row.workflow_id, row.status == "active")
 
     def _achieve(
         self, effects: EffectColumns, achievements: AchievementColumns, effective: bytearray
@@ -238,10 +249,11 @@ class MemoryShardStore:
 
     def _tombstone(self, tenant: str, contact: str, at: int) -> str:
         """Add the tombstone of a contact, and return its pseudonym."""
-        new = DeletedContact(at, f"{PSEUDONYM_PREFIX}{uuid4()}")
-        deleted = self._tables.deleted.setdefault((tenant, contact), new)
-        deleted.deleted_at = max(deleted.deleted_at, at)
-        return deleted.pseudonym
+        before = self._tables.deleted.get((tenant, contact), Tombstone(at, None))
+        pseudonym = before.pseudonym or _new_pseudonym()
+        tombstone = Tombstone(max(before.deleted_at, at), pseudonym)
+        self._tables.deleted[tenant, contact] = tombstone
+        return pseudonym
 
 
 class MemoryStreamLeases:
@@ -292,13 +304,5 @@ def _is_end_only(row: StoredEnrollment) -> bool:
     return row.ended_at == row.enrolled_at and row.status != "completed_goal" and not row.met_goals
 
 
-def _same(
-    row: StoredEnrollment,
-    effects: EffectColumns,
-    i: int,
-    slots: SlotRange,
-    deleted: DeletedContact | None,
-) -> bool:
-    contacts = (effects.contact_id[i], deleted.pseudonym if deleted is not None else None)
-    is_same = row.contact_id in contacts and row.workflow_id == effects.workflow_id[i]
-    return is_same and slots.first <= row.slot <= slots.last
+def _new_pseudonym() -> str:
+    return f"{PSEUDONYM_PREFIX}{uuid4()}"

@@ -1,10 +1,41 @@
 """The erasure of deleted contacts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 PSEUDONYM_PREFIX: Final = "erased:"
 """Starts the contact id in the rows of a deleted contact. A random UUID follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A deleted contact."""
+
+    deleted_at: int
+    """The greatest time of its deletions, in microseconds."""
+    pseudonym: str | None
+    """The contact in its erased rows; None once the erasure is finished."""
+
+    def covers(self, enrolled_at: int) -> bool:
+        """Whether an enrollment that began at this time is of the deleted contact."""
+        return enrolled_at <= self.deleted_at
+
+
+def contact_of_row(stored: str, contacts: Iterable[tuple[str, Tombstone | None]]) -> str:
+    """The contact of a row that contains `stored`, as events identify it. `contacts`: those of the
+    events that refer to the row, with their tombstones.
+
+    If the row is erased, returns the contact that has its pseudonym. Pseudonyms are forgotten when
+    an erasure is finished, so then returns the first deleted contact without one. Otherwise
+    returns `stored`."""
+    if stored.startswith(PSEUDONYM_PREFIX):
+        deleted = [(contact, tombstone) for contact, tombstone in contacts if tombstone is not None]
+        for pseudonym in (stored, None):
+            for contact, tombstone in deleted:
+                if tombstone.pseudonym == pseudonym:
+                    return contact
+    return stored
 
 
 @dataclass(frozen=True, slots=True)

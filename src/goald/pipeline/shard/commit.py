@@ -12,6 +12,7 @@ from goald.ports.change import (
     Acknowledgement,
     Change,
     Committed,
+    Contender,
     Deletion,
     EffectColumns,
 )
@@ -56,6 +57,7 @@ def change_of(proposal: _native.Proposal, now_us: int) -> Change:
         outbox=outbox_rows(effects, achievements, proposal.exits, now_us),
         deletions=[Deletion(*row) for row in proposal.deletions],
         acknowledgements=[Acknowledgement(*row) for row in proposal.acknowledgements],
+        contenders=[Contender(*row) for row in proposal.contenders],
     )
 
 

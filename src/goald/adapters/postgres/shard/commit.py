@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from goald.adapters.postgres.shard import statements
-from goald.adapters.postgres.shard.erasure import Contact, Tombstone, Tombstones, new_pseudonym
+from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.fail_points import FailPoint, FailPointHook
+from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone, contact_of_row
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
@@ -19,10 +20,14 @@ from goald.ports.change import (
     Change,
     Committed,
     Conflict,
+    Contender,
     EffectColumns,
 )
 from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow, StoredMessage
+
+_Owner = tuple[str, str, str]
+"""Contact, workflow and status of an enrollment."""
 
 
 class _Effects:
@@ -103,7 +108,14 @@ async def write(
     """
     effects = _Effects(change.effects, change.achievements)
     deleted = await tombstones.of(connection, slots, effects.new_contacts())
-    conflicts, differs = await _insert(connection, effects, deleted)
+    existing = await _insert(connection, effects, deleted)
+    owners = await _owners(connection, effects, existing) if existing else {}
+    if any(contact.startswith(PSEUDONYM_PREFIX) for contact, _, _ in owners.values()):
+        contenders = [row for row in change.contenders if row.effect in owners]
+        others = [(effects.tenant[row.effect], row.contact_id) for row in contenders]
+        deleted |= await tombstones.of(connection, slots, others)
+        owners = _recognized(effects, owners, contenders, deleted)
+    conflicts, differs = _compare(effects, owners)
     if await _update(connection, effects):
         differs = True
     fail_point(FailPoint.ENROLLMENTS_WRITTEN)
@@ -125,10 +137,8 @@ def _pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]
     return [[column[i] for i in indexes] for column in columns]
 
 
-async def _insert(
-    connection: Any, of: _Effects, deleted: Mapping[Contact, Tombstone]
-) -> tuple[list[Conflict], bool]:
-    """Insert new enrollments. Returns the conflicts, and whether memory lacked an active row.
+async def _insert(connection: Any, of: _Effects, deleted: Mapping[Contact, Tombstone]) -> list[int]:
+    """Insert new enrollments. Returns the effects whose ids exist.
 
     Inserts in the order of the keys, so that two shards whose tenants use the same ids cannot
     deadlock. An enrollment of a deleted contact is inserted as erased, and is not effective.
@@ -138,7 +148,7 @@ async def _insert(
         key=lambda i: (of.tenant[i], of.enrollment[i]),
     )
     if not new:
-        return [], False
+        return []
     erased = [
         i
         for i in new
@@ -155,9 +165,7 @@ async def _insert(
         )  # fmt: skip
         rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns)
         known += of.mark_effective(rest, rows)
-    if not known:
-        return [], False
-    return await _compare(connection, of, known, deleted)
+    return known
 
 
 async def _insert_erased(
@@ -180,21 +188,47 @@ async def _insert_erased(
     return [i for i in erased if (of.tenant[i], of.enrollment[i]) not in inserted]
 
 
-async def _compare(
-    connection: Any, of: _Effects, known: Sequence[int], deleted: Mapping[Contact, Tombstone]
-) -> tuple[list[Conflict], bool]:
-    """Compare effects with the enrollments that have their ids. Returns as `_insert`."""
+async def _owners(connection: Any, of: _Effects, existing: Sequence[int]) -> dict[int, _Owner]:
+    """The owners of the enrollments that have the ids of these effects; empty in other slots."""
     rows = await connection.fetch(
-        statements.EXISTING_ENROLLMENTS, *_pick(known, of.tenant, of.enrollment)
+        statements.EXISTING_ENROLLMENTS, *_pick(existing, of.tenant, of.enrollment)
     )
-    found = {(tenant, id_): tuple(rest) for tenant, id_, *rest in rows}
+    found = {
+        (tenant, id_): (contact, workflow, status)
+        for tenant, id_, contact, workflow, status in rows
+    }
+    return {i: found.get((of.tenant[i], of.enrollment[i]), ("", "", "")) for i in existing}
+
+
+def _recognized(
+    of: _Effects,
+    owners: Mapping[int, _Owner],
+    contenders: Sequence[Contender],
+    deleted: Mapping[Contact, Tombstone],
+) -> dict[int, _Owner]:
+    """The owners, with the contact of an erased row as an event of the batch identifies it, so
+    that repeated events of that contact are recognized."""
+    contacts = {i: [of.contact[i]] for i in owners}
+    for contender in contenders:
+        contacts[contender.effect].append(contender.contact_id)
+    return {
+        i: (
+            contact_of_row(
+                stored, ((each, deleted.get((of.tenant[i], each))) for each in contacts[i])
+            ),
+            workflow,
+            status,
+        )
+        for i, (stored, workflow, status) in owners.items()
+    }
+
+
+def _compare(of: _Effects, owners: Mapping[int, _Owner]) -> tuple[list[Conflict], bool]:
+    """Compare effects with the owners of the enrollments that have their ids. Returns the
+    conflicts, and whether memory lacked an active row."""
     conflicts = []
     differs = False
-    for i in known:
-        contact, workflow, status = found.get((of.tenant[i], of.enrollment[i]), ("", "", ""))
-        tombstone = deleted.get((of.tenant[i], of.contact[i]))
-        if tombstone is not None and tombstone.is_contact(contact):
-            contact = of.contact[i]  # so that other events of the contact are recognized, too
+    for i, (contact, workflow, status) in owners.items():
         if (contact, workflow) != (of.contact[i], of.workflow[i]):
             conflicts.append(Conflict(i, contact, workflow, status == "active"))
         elif status == "active":

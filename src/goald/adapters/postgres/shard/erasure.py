@@ -6,12 +6,11 @@ contact, makes later commits treat late events of those enrollments in the same 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from goald.adapters.postgres.shard import erasure_statements as statements
-from goald.domain.records.erasure import PSEUDONYM_PREFIX
+from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone
 from goald.domain.slots import SlotRange
 from goald.ports.change import Deletion
 
@@ -20,27 +19,6 @@ ERASE_SECONDS = 600.0
 short would be retried endlessly."""
 
 Contact = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Tombstone:
-    """A deleted contact."""
-
-    deleted_at: int
-    """The greatest time of its deletions, in microseconds."""
-    pseudonym: str | None
-    """The contact in its erased rows; None once the erasure is finished."""
-
-    def covers(self, enrolled_at: int) -> bool:
-        """Whether an enrollment that began at this time is of the deleted contact."""
-        return enrolled_at <= self.deleted_at
-
-    def is_contact(self, stored: str) -> bool:
-        """Whether an existing row with this contact may be of the deleted contact. Once the
-        pseudonym is forgotten, every erased row may be."""
-        if self.pseudonym is not None:
-            return stored == self.pseudonym
-        return stored.startswith(PSEUDONYM_PREFIX)
 
 
 def new_pseudonym() -> str:
