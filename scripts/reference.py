@@ -1,7 +1,9 @@
-"""Writes the generated tables of docs/reference from the code: settings, metrics, commands and
-HTTP operations. `make docs` runs it, and a test fails if a table is stale.
+"""Writes the generated parts of the documentation from the code: tables of settings, metrics,
+commands and HTTP operations in docs/reference, and the pattern of ids in docs/asyncapi.yaml.
+`make docs` runs it, and a test fails if a part is stale.
 
-A table is between `<!-- generated: NAME -->` and `<!-- end -->` in its page.
+A table is between `<!-- generated: NAME -->` and `<!-- end -->` in its page, the pattern between
+`# generated: id pattern` and `# end`.
 """
 
 import json
@@ -18,8 +20,12 @@ from pydantic_core import PydanticUndefined
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+ASYNCAPI = ROOT / "docs" / "asyncapi.yaml"
 _SECTION = re.compile(
     r"(?P<head><!-- generated: (?P<name>[\w -]+?) -->\n).*?(?P<foot><!-- end -->)", re.DOTALL
+)
+_ID_PATTERN = re.compile(
+    r"(?P<head>^( *)# generated: id pattern\n).*?(?P<foot>^ *# end\n)", re.DOTALL | re.MULTILINE
 )
 
 
@@ -215,6 +221,32 @@ def generated_pages() -> list[Path]:
     ]
 
 
+def asyncapi() -> str:
+    """The text of docs/asyncapi.yaml with the characters that the API and the matcher refuse in
+    ids. (A negated class: `^…$` matches before a final newline in some languages.)"""
+    from goald.domain.ids import CONTROL, INVISIBLE
+
+    pattern = f"not: {{pattern: {_yaml_string(f'[{CONTROL}{INVISIBLE}]')}}}\n"
+    return _ID_PATTERN.sub(
+        lambda found: f"{found['head']}{found[2]}{pattern}{found['foot']}",
+        ASYNCAPI.read_text(encoding="utf-8"),
+    )
+
+
+def _yaml_string(text: str) -> str:
+    """Text in double quotes, with invisible characters visible as escapes."""
+    return '"' + "".join(_yaml_character(character) for character in text) + '"'
+
+
+def _yaml_character(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isascii() and character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines) + "\n"
@@ -237,3 +269,4 @@ def _sentence(text: str) -> str:
 if __name__ == "__main__":
     for written in generated_pages():
         written.write_text(regenerated(written), encoding="utf-8")
+    ASYNCAPI.write_text(asyncapi(), encoding="utf-8")

@@ -5,7 +5,7 @@ import inspect
 import re
 
 import pytest
-from scripts.reference import REFERENCE, commands, generated_pages, regenerated
+from scripts.reference import ASYNCAPI, REFERENCE, asyncapi, commands, generated_pages, regenerated
 from tests.docs.pages import ROOT
 
 from goald.api.models.explain import ExplainedEnrollment, ExplainedGoal, Explanation
@@ -25,6 +25,10 @@ def reference(name: str) -> str:
 def test_generated_tables_are_those_of_the_code(name: str) -> None:
     page = REFERENCE / name
     assert page.read_text(encoding="utf-8") == regenerated(page), "stale: run `make docs`"
+
+
+def test_the_pattern_of_ids_in_the_asyncapi_document_is_that_of_the_code() -> None:
+    assert ASYNCAPI.read_text(encoding="utf-8") == asyncapi(), "stale: run `make docs`"
 
 
 def test_there_are_tables_of_settings_metrics_commands_and_operations() -> None:

@@ -1,11 +1,15 @@
-"""Every place that reads ids accepts the same ones: Rust, the API, files, the client, the model."""
+"""Every place that reads ids accepts the same ones: Rust, the API, files, the client, the model, and
+the schema of the streams."""
 
 import json
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 from pydantic import TypeAdapter, ValidationError
 from tests.support.reference.reading import RejectedError, required_id
 
@@ -22,6 +26,8 @@ DISGUISES = (
     "\uffa0\ufff0\ufff9\ufffb\U0001bca0\U0001d173\U000e0001\U000e0041\U000e0fff"
 )
 FILE_ID = TypeAdapter(Id)
+ASYNCAPI = yaml.safe_load((Path(__file__).parents[2] / "docs/asyncapi.yaml").read_text("utf-8"))
+STREAM_ID = Draft7Validator(ASYNCAPI["components"]["schemas"]["Id"])
 characters = st.characters(exclude_categories=["Cs"]) | st.sampled_from(DISGUISES)
 
 
@@ -60,7 +66,8 @@ def in_client(text: str) -> bool:
 def answers(text: str) -> set[bool]:
     in_path = 1 <= len(text) <= 128 and re.fullmatch(ID_PATTERN, text) is not None
     return {
-        in_rust(text), in_model(text), in_file(text), in_client(text), is_name(text), in_path
+        in_rust(text), in_model(text), in_file(text), in_client(text), is_name(text), in_path,
+        STREAM_ID.is_valid(text),
     }  # fmt: skip
 
 
