@@ -264,6 +264,18 @@ GUARDS = (
         (TURNS,),
     ),
     Guard(
+        "secrets: a token secret that anyone can guess is refused",
+        "D8",
+        (
+            Edit(
+                "src/goald/settings/variables.py",
+                "        if weakness is not None:\n",
+                '        if weakness == "":\n',
+            ),
+        ),
+        ("tests/unit/test_settings.py",),
+    ),
+    Guard(
         "renewal: a holder that cannot renew its lease stops",
         "D3",
         (

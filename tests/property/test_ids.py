@@ -1,5 +1,5 @@
-"""Every place that reads ids accepts the same ones: Rust, the API, files, the client, the model, and
-the schema of the streams."""
+"""Every place that reads ids accepts the same ones: Rust, the API, files, the client, the model,
+and the schema of the streams."""
 
 import json
 import re

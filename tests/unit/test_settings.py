@@ -128,6 +128,25 @@ def test_the_required_length_of_a_secret_is_in_characters(
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ("x" * 32, "all its bytes are equal"),
+        ("changeme" * 4, "it has only 7 different bytes"),
+        ("0123456789abcdef" * 2, "it repeats the same 16 bytes"),
+        ("ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`", "its bytes only count up or down"),
+    ],
+)
+def test_a_secret_that_anyone_can_guess_is_refused_without_being_printed(
+    monkeypatch: pytest.MonkeyPatch, secret: str, reason: str
+) -> None:
+    monkeypatch.setenv("GOALD_JWT_SECRET", secret)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert f"GOALD_JWT_SECRET: the secret is not random: {reason}. Use" in str(refused.value)
+    assert secret not in str(refused.value)
+
+
 def test_the_file_is_named_with_a_wrong_value_from_it(tmp_path: Path) -> None:
     (tmp_path / "goald.toml").write_text("shards = 0\n")
     with pytest.raises(SettingsError, match=r"shards in goald\.toml: must be greater than"):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -13,6 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from goald.domain.credentials.weakness import weakness_of
 from goald.domain.errors import SettingsError
 from goald.domain.slots import SLOTS
 from goald.settings.concerns import (
@@ -189,7 +191,8 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Secret for HS256, at least 32 characters. --embedded generates one",
+        description="Secret for HS256: random, at least 32 characters, such as the output of "
+        "`openssl rand -base64 32`. --embedded generates one",
     )
     secrets_keys: SecretKeys = Field(
         None,
@@ -246,6 +249,19 @@ class Settings(BaseSettings):
         pattern="^(auto|text|json)$",
         description="Format of the logs: text, json, or auto, which is text on a terminal",
     )
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        weakness = None if value is None else weakness_of(value.get_secret_value().encode())
+        if weakness is not None:
+            raise PydanticCustomError(
+                "weak_secret",
+                "the secret is not random: {weakness}. Use the output of "
+                "`openssl rand -base64 32`, for example",
+                {"weakness": weakness},
+            )
+        return value
 
     @field_validator("api_proxies")
     @classmethod

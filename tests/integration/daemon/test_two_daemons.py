@@ -88,7 +88,9 @@ def family(daemon: Daemon) -> list[psutil.Process]:
 def test_a_standby_takes_over_from_a_killed_active_daemon(servers: SharedServers) -> None:
     port = free_port()
     first = servers.daemon()
-    second = servers.daemon(shards="3", api_port=str(port), jwt_secret="s" * 32)
+    second = servers.daemon(
+        shards="3", api_port=str(port), jwt_secret="a secret of the second daemon, 36 characters"
+    )
     first.launch()
     until_printed(first, "goald is ready")
     first.apply(WORKFLOWS)

@@ -16,7 +16,7 @@ def test_equal_bytes_are_weak(value: int, length: int) -> None:
     assert weakness_of(bytes([value]) * length) == "all its bytes are equal"
 
 
-@given(st.binary(min_size=1, max_size=8), LENGTHS)
+@given(st.binary(min_size=1, max_size=12), LENGTHS)
 def test_repeated_bytes_are_weak(unit: bytes, length: int) -> None:
     assert weakness_of((unit * length)[:length]) is not None
 

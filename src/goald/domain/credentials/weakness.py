@@ -15,7 +15,7 @@ def weakness_of(secret: bytes) -> str | None:
         return "all its bytes are equal"
     if len(set(secret)) < MIN_DISTINCT:
         return f"it has only {len(set(secret))} different bytes"
-    for period in range(1, len(secret) // 3 + 1):
+    for period in range(1, len(secret) // 2 + 1):
         if secret[period:] == secret[:-period]:
             return f"it repeats the same {period} bytes"
     steps = {(after - before) % 256 for before, after in pairwise(secret)}
