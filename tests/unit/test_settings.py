@@ -72,6 +72,57 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         load_settings()
 
 
+URLS = ["GOALD_REDIS_URL", "GOALD_POSTGRES_DSN", "GOALD_POSTGRES_OWNER_DSN",
+        "GOALD_POSTGRES_API_DSN", "GOALD_JWKS_URL"]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["user:secret@host:1/x", "host", "ftp://user:secret@host/x"])
+@pytest.mark.parametrize("name", [*URLS, "GOALD_RAY_ADDRESS"])
+def test_an_address_without_the_right_scheme_is_refused_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    monkeypatch.setenv(name, address)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert str(raised.value).startswith(f"wrong settings: {name}: must be")
+    assert ". Example: " in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_an_address_with_an_unescaped_password_is_refused_with_advice(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    scheme = {"GOALD_REDIS_URL": "redis", "GOALD_JWKS_URL": "https"}.get(name, "postgresql")
+    monkeypatch.setenv(name, f"{scheme}://user:pass/secret@host/x")
+    with pytest.raises(SettingsError, match="Percent-encode") as raised:
+        load_settings()
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("GOALD_REDIS_URL", "redis://localhost"),
+        ("GOALD_REDIS_URL", "rediss://:p%2Fw@[::1]:6380/3"),
+        ("GOALD_REDIS_URL", "unix:///run/redis.sock?db=1"),
+        ("GOALD_POSTGRES_DSN", "postgres://goald@%2Ftmp%2Fs/goald"),
+        ("GOALD_POSTGRES_DSN", "postgresql:///goald?host=/tmp/s&port=5432"),
+        ("GOALD_POSTGRES_OWNER_DSN", "postgresql://goald@a:5432,b:5433/goald"),
+        ("GOALD_JWKS_URL", "http://127.0.0.1:8000/jwks.json"),
+        ("GOALD_RAY_ADDRESS", "auto"),
+        ("GOALD_RAY_ADDRESS", "10.0.0.1:6379"),
+        ("GOALD_RAY_ADDRESS", "ray://head:10001"),
+    ],
+)
+def test_the_addresses_that_the_libraries_take_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    monkeypatch.setenv(name, address)
+    settings = load_settings()
+    assert getattr(settings, name.removeprefix("GOALD_").lower()) == address
+
+
 def test_all_wrong_values_are_named_in_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOALD_STREAMS", "x")
     monkeypatch.setenv("GOALD_SHARDS", "y")

@@ -12,8 +12,8 @@ from goald.cli.output.exit_codes import Code, PipeClosed, complain, report
 from goald.cli.output.help import hide_types_of_flags, show_flags
 
 EPILOG = (
-    "Exit codes: 0 success; 1 failed; 2 wrong usage or settings; 3 a server cannot be reached, "
-    "try again; 4 not ready (status); 130 interrupted."
+    "Exit codes: 0 success; 1 failed; 2 wrong usage, settings or login; 3 a server cannot be "
+    "reached, try again; 4 not ready (status); 130 interrupted."
 )
 
 

@@ -1,8 +1,10 @@
-"""The Redis and Postgres that a command uses, and the error if one cannot be reached."""
+"""The Redis and Postgres that a command uses, and the error if one cannot be used."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from goald.domain.connection_failure import explained
 
 if TYPE_CHECKING:
     from goald.runtime.instance import Instance
@@ -23,16 +25,17 @@ def redis_url() -> Iterator[str]:
 
 @contextmanager
 def reach(instance: "Instance") -> Iterator[None]:
-    """Context manager for code that uses the Redis of `instance`. Connection errors in the `with`
-    block are raised as ServiceUnavailable with the address, the cause and advice."""
-    with _naming("Redis", instance.redis_url, _advice(instance.data_dir, "GOALD_REDIS_URL")):
+    """Context manager for code that uses the Redis of `instance`; see `explained` for errors in
+    the `with` block."""
+    advice = _advice(instance.data_dir)
+    with explained("Redis", instance.redis_url, "GOALD_REDIS_URL", advice):
         yield
 
 
 @contextmanager
 def owner_dsn(settings: "Settings") -> Iterator[str]:
-    """Context manager that yields the Postgres DSN of the role goald_owner. Connection errors in
-    the `with` block are raised as ServiceUnavailable with the address, the cause and advice."""
+    """Context manager that yields the Postgres DSN of the role goald_owner; see `explained` for
+    errors in the `with` block."""
     owner, daemon = settings.postgres_owner_dsn, settings.postgres_dsn
     if owner is None and daemon is not None:
         owner = daemon
@@ -45,8 +48,8 @@ def owner_dsn(settings: "Settings") -> Iterator[str]:
 
 @contextmanager
 def api_dsn(settings: "Settings") -> Iterator[str]:
-    """Context manager that yields the Postgres DSN of the role goald_api. Connection errors in
-    the `with` block are raised as ServiceUnavailable with the address, the cause and advice."""
+    """Context manager that yields the Postgres DSN of the role goald_api; see `explained` for
+    errors in the `with` block."""
     with _postgres(settings, settings.postgres_api_dsn, "GOALD_POSTGRES_API_DSN") as dsn:
         yield dsn
 
@@ -60,26 +63,12 @@ def _postgres(settings: "Settings", dsn: str | None, setting: str) -> Iterator[s
 
         instance = find(settings)
         dsn, data_dir, setting = instance.postgres_dsn, instance.data_dir, "GOALD_POSTGRES_DSN"
-    with _naming("Postgres", dsn, _advice(data_dir, setting)):
+    with explained("Postgres", dsn, setting, _advice(data_dir)):
         yield dsn
 
 
-def _advice(data_dir: str | None, setting: str) -> str:
-    if data_dir is not None:
-        return f"It belongs to the goald in {data_dir}. Check that this goald is still running."
-    return f"Check that it is running and that {setting} is right."
-
-
-@contextmanager
-def _naming(service: str, url: str, advice: str) -> Iterator[None]:
-    from goald.domain.connection_failure import address_of, cannot_connect, failure_cause
-    from goald.domain.errors import ServiceUnavailable
-
-    try:
-        yield
-    except ServiceUnavailable as error:
-        cause = failure_cause(error)
-        if cause is None:
-            raise
-        message = cannot_connect(service, address_of(url), cause, advice)
-        raise ServiceUnavailable(message) from error
+def _advice(data_dir: str | None) -> str | None:
+    """The advice if the server of an embedded goald cannot be reached."""
+    if data_dir is None:
+        return None
+    return f"It belongs to the goald in {data_dir}. Check that this goald is still running."

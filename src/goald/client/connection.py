@@ -16,6 +16,7 @@ from redis.exceptions import (
 
 from goald.domain.connection_failure import cannot_connect, failure_cause
 from goald.domain.errors import ServiceUnavailable
+from goald.domain.login_rejection import login_rejection
 
 Connection: TypeAlias = Any
 """A `redis.asyncio.Redis`. redis-py's reply types cover several protocols and fit none."""
@@ -48,8 +49,11 @@ def own_connection(redis: str | Connection) -> Connection:
 
 def unavailable(connection: Connection, error: Exception, attempts: str = "") -> ServiceUnavailable:
     """The error for a caller whose call failed with `error`. Names the server if it could not be
-    reached. `attempts` describes the attempts, such as "3 attempts in 1.2 s"."""
+    reached or refused the login. `attempts` describes the attempts, such as "3 attempts in
+    1.2 s"."""
     after = f" ({attempts})" if attempts else ""
+    if rejection := login_rejection(error):
+        return ServiceUnavailable(rejection.message("its URL", _address(connection)))
     cause = failure_cause(error)
     if cause is None:
         return ServiceUnavailable(f"Redis reports an error{after}: {error}")

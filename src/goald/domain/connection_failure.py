@@ -1,8 +1,13 @@
-"""Explains why a connection to Redis or Postgres failed and how to fix it."""
+"""Explains why Redis or Postgres could not be used, and how to fix it: the one place for the texts
+of failed connections and rejected logins."""
 
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+
+from goald.domain.errors import ServiceUnavailable, SettingsError, causes_of
+from goald.domain.login_rejection import login_rejection
 
 _CAUSES = {
     "ConnectionRefusedError": "connection refused",
@@ -20,17 +25,39 @@ _LIBPQ = re.compile(r".*failed: (?!FATAL|ERROR)([^\n]+)")
 _TIMED_OUT = re.compile(r"timeout expired", re.IGNORECASE)
 
 
+@contextmanager
+def explained(service: str, url: str, setting: str, advice: str | None = None) -> Iterator[None]:
+    """Context manager for code that uses the server at `url`, which the setting `setting` names.
+
+    Errors of the `with` block that mean that the server was not reached are raised as
+    ServiceUnavailable, with the address and the cause; a rejected login or a missing permission
+    is raised as SettingsError, because only a change of a setting or of the server helps. Both
+    messages say what to do (`advice` replaces the default for an unreachable server), and contain
+    no password. Other errors are raised unchanged.
+    """
+    try:
+        yield
+    except Exception as error:
+        if rejection := login_rejection(error):
+            raise SettingsError(rejection.message(setting, address_of(url))) from error
+        cause = failure_cause(error) if isinstance(error, ServiceUnavailable) else None
+        if cause is None:
+            raise
+        advice = advice or f"Check that it is running and that {setting} is right."
+        raise ServiceUnavailable(cannot_connect(service, address_of(url), cause, advice)) from error
+
+
 def failure_cause(error: BaseException) -> str | None:
     """Why a connection could not be made or was lost, in a few words, such as "connection
     refused". None if the error is of another kind: the server answered."""
-    for each in _chain(error):
+    for each in causes_of(error):
         if isinstance(each, OSError | EOFError):
             if known := _CAUSES.get(type(each).__name__):
                 return known
             number = each.errno if isinstance(each, OSError) else None
             if number or (number := _errno_in(str(each))):
                 return os.strerror(number).lower()
-    for each in _chain(error):  # libpq and redis-py report the cause only in their text
+    for each in causes_of(error):  # libpq and redis-py report the cause only in their text
         text = str(each)
         if number := _errno_in(text):
             return os.strerror(number).lower()
@@ -48,13 +75,9 @@ def cannot_connect(service: str, address: str, cause: str, advice: str) -> str:
 
 
 def address_of(url: str) -> str:
-    """HOST:PORT or the socket's path of a Redis URL or a Postgres DSN, without any password."""
+    """HOST:PORT or the socket's path of a Redis URL or a Postgres URL, without any password."""
     from urllib.parse import parse_qs, unquote, urlsplit
 
-    if "://" not in url:  # a DSN of keywords
-        words = dict(re.findall(r"(\w+)\s*=\s*('[^']*'|\S+)", url))
-        host, port = words.get("host", "localhost").strip("'"), words.get("port", "5432").strip("'")
-        return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else f"{host}:{port}"
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return unquote(parts.path)
@@ -74,12 +97,3 @@ def address_of(url: str) -> str:
 def _errno_in(text: str) -> int | None:
     found = _ERRNO.search(text)
     return int(found[1] or found[2]) if found else None
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, its cause, the cause's cause and so on."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

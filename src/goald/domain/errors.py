@@ -34,7 +34,7 @@ Every error can be created from its message alone, so that it survives pickling.
 """
 
 from asyncio import CancelledError
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
 class GoaldError(Exception):
@@ -110,7 +110,8 @@ class BreakerOpen(PermanentError):
 
 
 class SettingsError(PermanentError):
-    """A setting is missing or invalid; the message names it."""
+    """A setting is missing or invalid, or a server rejects the login in it; the message names
+    the setting."""
 
 
 class StreamCountMismatch(PermanentError):
@@ -172,3 +173,12 @@ def is_infrastructure_failure(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(is_infrastructure_failure(inner) for inner in error.exceptions)
     return isinstance(error, (GoaldError, OSError, CancelledError))
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, its cause, the cause's cause and so on."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -92,5 +92,6 @@ def _plain(fault: ErrorDetails) -> str:
     if fault["type"] == "string_pattern_mismatch":
         choices = fault["ctx"]["pattern"].strip("^$()").split("|")
         return f"must be {', '.join(choices[:-1])} or {choices[-1]}"
-    text = fault["msg"].replace("Input should", "must").replace("String should", "must")
+    text = fault["msg"].removeprefix("Value error, ")
+    text = text.replace("Input should", "must").replace("String should", "must")
     return text[:1].lower() + text[1:]

@@ -17,6 +17,7 @@ from pydantic_settings import (
 from goald.domain.credentials.weakness import weakness_of
 from goald.domain.errors import SettingsError
 from goald.domain.slots import SLOTS
+from goald.settings.addresses import JwksUrl, PostgresUrl, RayAddress, RedisUrl
 from goald.settings.concerns import (
     ApiSettings,
     DispatchSettings,
@@ -29,8 +30,6 @@ from goald.settings.networks import networks
 
 FILE = "goald.toml"
 PREFIX = "GOALD_"
-
-Url = Annotated[str, Field(min_length=1)]
 
 
 def _split(value: Any) -> Any:
@@ -48,16 +47,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    redis_url: Url | None = Field(
+    redis_url: RedisUrl | None = Field(
         None, description="URL of Redis or Valkey: redis://…, rediss://… or unix://…"
     )
-    postgres_dsn: Url | None = Field(
+    postgres_dsn: PostgresUrl | None = Field(
         None, description="URL of Postgres, with the login of the daemon: postgresql://…"
     )
-    postgres_owner_dsn: Url | None = Field(
+    postgres_owner_dsn: PostgresUrl | None = Field(
         None, description="Postgres login of `goald migrate`. Default: GOALD_POSTGRES_DSN"
     )
-    postgres_api_dsn: Url | None = Field(
+    postgres_api_dsn: PostgresUrl | None = Field(
         None, description="Postgres login of the API and of `apply`. Default: GOALD_POSTGRES_DSN"
     )
     data_dir: Path = Field(Path(".goald"), description="Directory of the data of --embedded")
@@ -71,7 +70,7 @@ class Settings(BaseSettings):
     consumers: int = Field(
         1, ge=1, le=SLOTS, description="Number of consumers, at most one for each stream"
     )
-    ray_address: str | None = Field(
+    ray_address: RayAddress | None = Field(
         None, description="Address of a Ray cluster to join. Default: start a private Ray"
     )
     clock_skew: float = Field(
@@ -200,7 +199,7 @@ class Settings(BaseSettings):
         "in base64, or the path of a file with them, separated by commas. The first encrypts, all "
         "decrypt. --embedded generates one",
     )
-    jwks_url: Url | None = Field(
+    jwks_url: JwksUrl | None = Field(
         None, description="URL of the public keys (JWKS) for RS256 and ES256"
     )
     jwt_issuer: str = Field("goald", min_length=1, description="Required issuer (iss) of tokens")

@@ -181,13 +181,25 @@ def test_an_error_prints_one_line_and_returns_an_exit_code(
 
 def test_lost_connections_exit_with_the_retryable_code() -> None:
     import asyncpg
-    from redis.exceptions import AuthenticationError
     from redis.exceptions import ConnectionError as RedisConnectionError
 
     assert outcome.code_of(RedisConnectionError("gone")) == 3
-    assert outcome.code_of(AuthenticationError("wrong password")) == 1
     assert outcome.code_of(asyncpg.InterfaceError("closed")) == 3
-    assert outcome.code_of(asyncpg.InvalidPasswordError("wrong")) == 1
+
+
+def test_a_rejected_login_names_the_setting_and_exits_with_the_code_of_wrong_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncpg
+    from redis.exceptions import AuthenticationError
+
+    monkeypatch.delenv("GOALD_LOG_LEVEL", raising=False)
+    assert outcome.report(AuthenticationError("wrong password")) == 2
+    assert "Redis rejects the login: the password is wrong" in capsys.readouterr().err
+    assert outcome.report(asyncpg.InvalidPasswordError("failed for user u")) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("goald: Postgres rejects the login: failed for user u. Check user")
+    assert "GOALD_POSTGRES_DSN" in printed
 
 
 def test_debug_log_level_prints_the_traceback(

@@ -58,8 +58,6 @@ def test_an_answer_of_the_server_is_no_failed_connection(error: Exception) -> No
         ("postgresql://goald@db:6000/goald", "db:6000"),
         ("postgresql:///goald?host=/tmp/sockets", "/tmp/sockets/.s.PGSQL.5432"),
         ("postgresql://goald@%2Ftmp%2Fs/goald", "/tmp/s/.s.PGSQL.5432"),
-        ("host=db port=6000 password='a b' dbname=x", "db:6000"),
-        ("host=/tmp/s dbname=x", "/tmp/s/.s.PGSQL.5432"),
     ],
 )
 def test_the_address_of_a_url_has_no_password(url: str, address: str) -> None:

@@ -5,6 +5,7 @@ import sys
 from enum import IntEnum
 
 from goald.domain.errors import EncryptionKeyMissing, GoaldError, RetryableError, SettingsError
+from goald.domain.login_rejection import SETTING_OF, login_rejection
 
 
 class Code(IntEnum):
@@ -26,6 +27,8 @@ def code_of(error: BaseException) -> Code:
     """The exit code for an error."""
     if isinstance(error, SettingsError | EncryptionKeyMissing):
         return Code.USAGE
+    if not isinstance(error, GoaldError) and login_rejection(error):
+        return Code.USAGE
     if isinstance(error, RetryableError) or _is_lost_connection(error):
         return Code.UNREACHABLE
     return Code.FAILED
@@ -44,6 +47,8 @@ def report(error: BaseException) -> Code:
     text = _one_line(str(error)) or type(error).__name__
     if isinstance(error, GoaldError):
         complain(text)
+    elif rejection := login_rejection(error):
+        complain(rejection.message(SETTING_OF[rejection.service]))
     elif code is Code.UNREACHABLE:
         complain(f"a service cannot be reached: {text}")
     else:

@@ -10,12 +10,13 @@ from typing import Any
 from pydantic import SecretStr
 
 from goald import migrations
+from goald.domain.connection_failure import explained
 from goald.migrations.roles import SHARD
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.daemon.console import ServeConsole
-from goald.runtime.daemon.reachability import check_reachable
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
 from goald.runtime.embedded.secret import find_secrets_key, secrets_key, token_secret
+from goald.runtime.wiring.daemon import check_redis
 from goald.runtime.wiring.secrets import encrypt_secrets
 from goald.settings import Settings
 
@@ -77,12 +78,14 @@ def _keys(settings: Settings, data_dir: Path) -> tuple[SecretStr, ...]:
 @contextlib.contextmanager
 def external_environment(settings: Settings, console: ServeConsole) -> Iterator[ServiceEnvironment]:
     """Checks the servers that the settings name, and yields the environment. Raises
-    ServiceUnavailable if one cannot be reached, SchemaMismatch if the schema is not migrated."""
+    ServiceUnavailable if one cannot be reached, SettingsError if one rejects the login,
+    SchemaMismatch if the schema is not migrated."""
     console.step("connecting to Redis and Postgres")
-    check_reachable("Redis", settings.redis.url, "GOALD_REDIS_URL")
-    check_reachable("Postgres", settings.postgres.dsn, "GOALD_POSTGRES_DSN")
-    console.step("checking the schema")
-    migrations.check(settings.postgres.dsn, SHARD)
+    redis_url, dsn = settings.redis.url, settings.postgres.dsn
+    with explained("Redis", redis_url, "GOALD_REDIS_URL"):
+        check_redis(redis_url)
+    with explained("Postgres", dsn, "GOALD_POSTGRES_DSN"):
+        migrations.check(dsn, SHARD)
     with tempfile.TemporaryDirectory(prefix="goald-", ignore_cleanup_errors=True) as short:
         yield ServiceEnvironment(
             settings=settings,

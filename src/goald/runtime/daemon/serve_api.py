@@ -6,6 +6,7 @@ import uvloop
 
 from goald import migrations
 from goald.api.app import create_app
+from goald.domain.connection_failure import explained
 from goald.migrations.roles import API
 from goald.runtime.http.listen_socket import api_socket
 from goald.runtime.http.server import ApiServer, run_until_signal
@@ -18,10 +19,14 @@ def serve_api(settings: Settings, *, ready: Callable[[str], None]) -> int:
     within 10 s. Calls `ready` with the URL when requests are accepted.
 
     Blocks, on the main thread. Raises GoaldError if it cannot start: SettingsError if the
-    settings do not say how to check tokens, SchemaMismatch if the schema has another revision.
+    settings do not say how to check tokens or Postgres rejects the login, SchemaMismatch if the
+    schema has another revision.
     """
     dependencies = api_dependencies(settings)
-    migrations.check(settings.postgres.api_dsn, API)
+    dsn = settings.postgres.api_dsn
+    setting = "GOALD_POSTGRES_API_DSN" if settings.postgres_api_dsn else "GOALD_POSTGRES_DSN"
+    with explained("Postgres", dsn, setting):
+        migrations.check(dsn, API)
     with api_socket(settings) as (listen_socket, url):
         limits = connection_limits(settings.api)
         server = ApiServer(create_app(dependencies), listen_socket, limits)

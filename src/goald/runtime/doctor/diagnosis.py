@@ -13,7 +13,9 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from goald.domain.connection_failure import failure_cause
 from goald.domain.errors import NotFound
+from goald.domain.login_rejection import SETTING_OF, login_rejection
 from goald.ports.server_inspector import ServerInspector
 from goald.runtime import instance as instances
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
@@ -69,17 +71,28 @@ async def examine(
         ("Postgres", postgres_dsn, partial(postgres, roles=_roles_of_the_daemon(settings))),
     ):
         if not address:
-            variable = "GOALD_REDIS_URL" if name == "Redis" else "GOALD_POSTGRES_DSN"
-            yield fail(name, "address not set", f"set {variable}")
+            yield fail(name, "address not set", f"set {SETTING_OF[name]}")
             continue
         try:
             async for result in examine_server(address):
                 yield result
         except Exception as error:  # any error of the library is a result
-            text = " ".join(str(error).split()) or type(error).__name__
-            yield fail(
-                name, f"cannot connect: {text}", "check that it runs and the address is right"
-            )
+            yield _failed(name, error)
+
+
+def _failed(name: str, error: Exception) -> DoctorCheck:
+    """The check if a server could not be examined."""
+    setting = SETTING_OF[name]
+    if rejection := login_rejection(error):
+        return fail(
+            name, f"rejects {rejection.what}: {rejection.cause}", rejection.advice_for(setting)
+        )
+    if cause := failure_cause(error):
+        return fail(
+            name, f"cannot connect: {cause}", f"check that it is running and {setting} is right"
+        )
+    text = " ".join(str(error).split()) or type(error).__name__
+    return fail(name, f"cannot be examined: {text}", f"check that {setting} is right")
 
 
 def _roles_of_the_daemon(settings: Settings) -> list[str]:

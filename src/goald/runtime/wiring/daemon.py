@@ -1,5 +1,6 @@
 """The adapters behind the ports of the daemon and its actors."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from goald.adapters.postgres.erasures import PostgresErasures
 from goald.adapters.postgres.partitions import PostgresMonths
 from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutbound
+from goald.adapters.redis.connect import connect, service_errors
 from goald.adapters.redis.erasable_streams import RedisErasableStreams
 from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.events.trim import RedisTrimmer
@@ -25,7 +27,10 @@ from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.client.envelope import decode
 from goald.configuration.service import ConfigurationService
 from goald.domain.configuration.catalog import CatalogCheck
+from goald.domain.connection_failure import failure_cause
+from goald.domain.errors import ServiceUnavailable
 from goald.domain.fail_points import FailPointHook, no_op
+from goald.domain.login_rejection import login_rejection
 from goald.metrics import ErasureMetrics, StreamBoundMetrics, TrimmingMetrics
 from goald.pipeline.explain import Explain
 from goald.pipeline.shard.evaluate import Evaluator
@@ -44,6 +49,26 @@ from goald.settings import Settings
 
 COMMAND_SECONDS = 30.0
 """Statement timeout of a command; longer than that of an API request."""
+
+
+def check_redis(url: str) -> None:
+    """Connect to Redis and log in. Blocks for at most 10 s; outside an event loop. Raises
+    ServiceUnavailable if Redis cannot be reached or rejects the login. A server that
+    is still loading its data is accepted: the daemon waits for it."""
+
+    async def ping() -> None:
+        client = connect(url)
+        try:
+            async with service_errors():
+                await client.ping()
+        finally:
+            await client.aclose()
+
+    try:
+        asyncio.run(ping())
+    except ServiceUnavailable as error:
+        if failure_cause(error) or login_rejection(error):
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from goald.adapters.redis.admin import stream_count
 from goald.adapters.redis.connect import Client, service_errors
@@ -44,6 +44,8 @@ class RedisDeadLetterStore:
                     entries = await self._client.xrevrange(DEAD, max=bound or "+", count=limit)
                 else:
                     entries = await self._client.xrange(DEAD, min=bound or "-", count=limit)
+        except NoPermissionError:
+            raise
         except ResponseError:
             raise NotFound(f"{after!r} is not the id of a dead letter") from None
         return [_dead_letter(entry_id, fields) for entry_id, fields in entries]
@@ -52,6 +54,8 @@ class RedisDeadLetterStore:
         try:
             async with service_errors():
                 entries = await self._client.xrange(DEAD, min=dead_letter_id, max=dead_letter_id)
+        except NoPermissionError:
+            raise
         except ResponseError:  # The text is not an entry id.
             entries = []
         if not entries:
