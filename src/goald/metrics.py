@@ -88,11 +88,7 @@ class ConsumerMetrics:
             "Events that were dead-lettered because they repeatedly killed a shard or a consumer.",
             registry=registry,
         )
-        self.breaker_open = Gauge(
-            "goald_breaker_open",
-            "1 if processing has stopped because too many events in a row failed, else 0.",
-            registry=registry,
-        )
+        self.breaker_open = _breaker_gauge(registry)
         self.dispatch_retries = Counter(
             "goald_dispatch_retries", "Batches dispatched to a shard again.", registry=registry
         )
@@ -180,11 +176,7 @@ class ShardMetrics:
         self.epoch = Gauge(
             "goald_lease_epoch", "Epoch of the shard's slot lease.", registry=registry
         )
-        self.breaker_open = Gauge(
-            "goald_breaker_open",
-            "1 if processing has stopped because too many events in a row failed, else 0.",
-            registry=registry,
-        )
+        self.breaker_open = _breaker_gauge(registry)
         self.config_version = Gauge(
             "goald_config_version", "Version of the configuration in memory.", registry=registry
         )
@@ -205,6 +197,15 @@ class ShardMetrics:
         for effect, received_at in zip(exits.effect, exits.received_at, strict=True):
             if effective[effect]:
                 self.exit_latency.observe(max(0, now_us - received_at) / 1e6)
+
+
+def _breaker_gauge(registry: CollectorRegistry) -> Gauge:
+    """The gauge of the circuit breaker, which a consumer and a shard both have."""
+    return Gauge(
+        "goald_breaker_open",
+        "1 if processing has stopped because too many events in a row failed, else 0.",
+        registry=registry,
+    )
 
 
 def instance_metrics(

@@ -1,10 +1,13 @@
 """Metrics of a process arrive at the exporter and in the status line."""
 
 import json
+import re
 import socket
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from goald.ports.process_registry import Heartbeat, Readings
 from goald.runtime.heartbeat.exporter import Exporter, ReadingsCollector
 from goald.runtime.heartbeat.rates import RateWindow, Snapshot, between, quantile
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -49,6 +53,13 @@ def readings(at: datetime, *processes: Process, **more: Any) -> Readings:
 
 def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
+
+
+def test_each_metric_is_declared_once() -> None:
+    text = (ROOT / "src/goald/metrics.py").read_text(encoding="utf-8")
+    declared = Counter(re.findall(r'"(goald_[a-z_]+)"', text))
+    assert len(declared) >= 40
+    assert {name for name, times in declared.items() if times > 1} == set()
 
 
 def test_a_snapshot_is_json_and_contains_every_sample() -> None:

@@ -151,7 +151,7 @@ def test_a_login_without_the_owner_role_is_refused_with_the_setting_to_use(
     with psycopg.connect(log.admin_dsn, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE {login} LOGIN".encode())
         try:
-            dsn = psycopg.conninfo.make_conninfo(log.admin_dsn, user=login)
+            dsn = log.admin_dsn.replace("//postgres@", f"//{login}@")
             monkeypatch.setenv("GOALD_POSTGRES_DSN", dsn)
             assert main(["audit", "verify"]) == 1
             assert "GOALD_POSTGRES_OWNER_DSN" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from tests.support.services.commands import Ran
 from tests.support.services.servers import Database
 
 from goald import migrations
+from goald.adapters.redis.process_registry import encode
+from goald.ports.process_registry import Heartbeat
 
 FILE = """
 tenant: acme
@@ -186,6 +189,30 @@ def test_status_without_a_daemon_reports_not_ready_with_a_reason(
     output = run("status")
     assert output.code == 4
     assert "NOT READY: goald serve is not running" in output.out
+
+
+def test_status_lists_every_cause_and_the_cause_before_its_symptom(
+    run: Callable[..., Ran], streams: Any
+) -> None:
+    now = datetime.now(UTC)
+    silent = now - timedelta(seconds=90)
+    heartbeats = [
+        Heartbeat("supervisor", 0, 1, "h", now, now, True, consumers=1, shards=2),
+        Heartbeat("shard", 0, 2, "h", now, now, False, not_ready_reason="Postgres refuses writes"),
+        Heartbeat("shard", 1, 3, "h", now, silent, True),
+        Heartbeat("consumer", 0, 4, "h", now, now, False, not_ready_reason="shard 0 takes nothing"),
+    ]
+    for each in heartbeats:
+        streams.hset("goald:processes", each.field, encode(each))
+    ran = run("status")
+    assert ran.code == 4
+    lines = ran.out.splitlines()
+    assert lines[0] == "NOT READY: shard 0: Postgres refuses writes"
+    assert lines[1].startswith("  also: shard 1: no heartbeat for ")
+    assert lines[2] == "  also: consumer 0: shard 0 takes nothing"
+    assert "also:" not in "".join(lines[3:])
+    reasons = run("status", "--json").json["not_ready"]
+    assert [reason.split(":")[0] for reason in reasons] == ["shard 0", "shard 1", "consumer 0"]
 
 
 def test_status_prints_one_value_for_a_shell(run: Callable[..., Ran], streams: Any) -> None:

@@ -6,7 +6,10 @@ import logging
 import os
 import pty
 import re
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 import structlog
 
 from goald.cli.output import exit_codes as outcome
+from goald.cli.output import step_line
 from goald.cli.output.printing import masked
 from goald.cli.output.screen import Screen
 from goald.cli.output.serve_console import TerminalConsole, live_line
@@ -24,6 +28,9 @@ from goald.runtime.instance import Instance
 
 BUSY = Snapshot(312.4, 4.2, 1_234, 0.0061, 17, 3, True)
 QUIET = Snapshot(0.0, 0.0, 0, None, 0, 0, False)
+
+
+DEADLINE_S = 30
 
 
 class Clock:
@@ -52,10 +59,17 @@ def seen(terminal: Terminal) -> list[str]:
 
 def test_the_live_line_shows_rates_latency_lag_and_dead_letters() -> None:
     assert live_line(BUSY) == (
-        "312 events/s | 4.2 exits/s | 1,234 exits | p95 6.1 ms | lag 17 | dead 3"
+        "312 events/s | 4.2 exits/s | 1,234 exits | p95 ~6.1 ms | lag 17 | dead 3"
     )
     assert live_line(QUIET).startswith("NOT READY | 0 events/s")
     assert "p95 -" in live_line(QUIET)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0.0061234, "~6.1 ms"), (0.0473, "~47 ms"), (1.234, "~1,200 ms")]
+)
+def test_an_estimated_latency_is_shown_with_two_digits(seconds: float, expected: str) -> None:
+    assert f" | p95 {expected} | " in live_line(replace(BUSY, p95_s=seconds))
 
 
 def test_lines_and_logs_are_printed_above_the_live_line(terminal: Terminal) -> None:
@@ -118,6 +132,59 @@ def test_ready_prints_addresses_without_passwords_and_suggested_commands(tmp_pat
     for command in ("tail exits", "send workflow.enrollment.started --tenant demo", "tag_name="):
         assert command in text
     assert text.count(f"GOALD_DATA_DIR={tmp_path} ") == 3
+
+
+def test_a_step_shows_its_elapsed_seconds_on_a_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_line, "REDRAW_S", 0.01)
+    clock = Clock()
+    console = TerminalConsole(out=terminal, clock=clock)
+    console.step("starting Postgres")
+    console.step("starting Ray")
+    clock.now += 3.2
+    deadline = time.monotonic() + DEADLINE_S
+    while seen(terminal)[-1] != "  starting Ray ... 3 s":  # while the step is in progress
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    clock.now += 1
+    console.problem("standby: instance h:1 is active")
+    clock.now += 60
+    console.tick(QUIET)
+    assert seen(terminal) == [
+        "  starting Postgres ...",
+        "  starting Ray ... 4 s",
+        "! standby: instance h:1 is active",
+        live_line(QUIET),
+    ]
+
+
+@pytest.mark.parametrize("end", ["ready", "tick", "stopping", "end"])
+def test_the_elapsed_seconds_end_with_the_step(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    before = threading.active_count()
+    console = TerminalConsole(out=terminal, clock=Clock())
+    console.step("starting Ray")
+    calls = {
+        "ready": lambda: console.ready(Instance("redis://h", "postgresql://h")),
+        "tick": lambda: console.tick(QUIET),
+        "stopping": lambda: console.stopping("on SIGTERM"),
+        "end": console.end,
+    }
+    calls[end]()
+    assert threading.active_count() == before
+    assert seen(terminal)[0] == "  starting Ray ..."
+
+
+def test_without_a_terminal_a_step_is_one_plain_line() -> None:
+    out, clock = io.StringIO(), Clock()
+    console = TerminalConsole(out=out, clock=clock)
+    console.step("starting Ray")
+    clock.now += 5
+    console.step("starting actors")
+    console.end()
+    assert out.getvalue() == "  starting Ray ...\n  starting actors ...\n"
 
 
 def test_stopping_erases_the_live_line(terminal: Terminal) -> None:

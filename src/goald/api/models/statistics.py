@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from goald.domain.configuration.goals import GoalType
-from goald.domain.records.statistics import Statistics
+from goald.domain.records.statistics import PERCENTILE_ERROR_PERCENT, Statistics
 
 _EXAMPLE: dict[str, Any] = {
     "workflow_id": "lead-nurturing",
@@ -22,6 +22,7 @@ _EXAMPLE: dict[str, Any] = {
     },
     "time_to_goal_hours": {"p50": 48.31, "p90": 160.2, "p99": 402.5},
     "time_to_goal_seconds": {"p50": 173916.0, "p90": 576720.0, "p99": 1449000.0},
+    "time_to_goal_error_percent": 2.5,
     "by_status": {
         "active": 610,
         "completed_goal": 450,
@@ -65,7 +66,8 @@ class GoalTypeCounts(BaseModel):
 
 
 class TimeToGoal(BaseModel):
-    """Percentiles of the time from enrollment to goal, accurate to 2.5%. Null without
+    """Percentiles of the time from enrollment to goal, at most 2.5% above or below the exact
+    ones (`time_to_goal_error_percent`), because times are counted in steps of 5%. Null without
     achievements."""
 
     p50: float | None
@@ -117,8 +119,15 @@ class GoalStatistics(BaseModel):
         description="The goal types of the workflow, including deleted goals with achievements. An "
         "enrollment may count in several types."
     )
-    time_to_goal_hours: TimeToGoal = Field(description="In hours, to four decimals.")
-    time_to_goal_seconds: TimeToGoal = Field(description="In seconds, to three decimals.")
+    time_to_goal_hours: TimeToGoal = Field(description="In hours, within 2.5% of the exact value.")
+    time_to_goal_seconds: TimeToGoal = Field(
+        description="In seconds, within 2.5% of the exact value."
+    )
+    time_to_goal_error_percent: float = Field(
+        PERCENTILE_ERROR_PERCENT,
+        description="The most by which `p50`, `p90` and `p99` differ from the exact percentiles. "
+        "Averages and counts are exact.",
+    )
     by_status: ByStatus
     cancelled_actions: int = Field(
         description="Actions that exits cancelled, from the acknowledgements."

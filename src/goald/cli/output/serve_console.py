@@ -11,6 +11,7 @@ from typing import TextIO
 
 from goald.cli.output.printing import masked
 from goald.cli.output.screen import Screen
+from goald.cli.output.step_line import StepLine
 from goald.runtime.heartbeat.rates import Snapshot
 from goald.runtime.instance import Instance
 
@@ -20,8 +21,9 @@ PLAIN_LINE_S = 10.0
 class TerminalConsole:
     """A `goald.runtime.daemon.console.ServeConsole`.
 
-    On a terminal the live line is drawn about once a second; elsewhere a line is printed
-    every 10 s, and one more at the first exit. ASCII only.
+    On a terminal the live line is drawn about once a second, and the step in progress shows its
+    elapsed seconds; elsewhere a line is printed every 10 s, and one more at the first exit. ASCII
+    only.
     """
 
     def __init__(
@@ -38,15 +40,17 @@ class TerminalConsole:
         self._next_plain = 0.0
         self._seen_exit = False
         self._is_stopping = False
+        self._step = StepLine(self._screen, clock)
 
     def log_stream(self) -> TextIO:
         """The stream for logs, which keeps the live line intact."""
         return self._screen.around(sys.stderr)
 
     def step(self, text: str) -> None:
-        self._screen.line(f"  {text} ...")
+        self._step.begin(text)
 
     def ready(self, instance: Instance) -> None:
+        self._step.end()
         rows = [
             ("Redis", masked(instance.redis_url)),
             ("Postgres", masked(instance.postgres_dsn)),
@@ -72,6 +76,7 @@ class TerminalConsole:
         self._next_plain = self._clock() + PLAIN_LINE_S
 
     def tick(self, snapshot: Snapshot) -> None:
+        self._step.end()
         text = live_line(snapshot)
         if self._screen.has_live:
             self._screen.live(text)
@@ -83,24 +88,27 @@ class TerminalConsole:
             self._screen.line(text)
 
     def stopping(self, text: str) -> None:
+        self._step.end()
         self._screen.live("")
         self._screen.line(f"Stopping {text} ...")
         self._is_stopping = True
 
     def end(self) -> None:
         """Leave the terminal to others, after everything has stopped. May be called twice."""
+        self._step.end()
         self._screen.live("")
         if self._is_stopping:
             self._is_stopping = False
             self._screen.line("goald has stopped.")
 
     def problem(self, text: str) -> None:
+        self._step.end()
         self._screen.line(f"! {text}")
 
 
 def live_line(snapshot: Snapshot) -> str:
-    """Return the readiness, rates and counts in one line."""
-    p95 = "-" if snapshot.p95_s is None else f"{snapshot.p95_s * 1_000:.1f} ms"
+    """Return the readiness, rates and counts in one line. `~` marks an estimate."""
+    p95 = "-" if snapshot.p95_s is None else f"~{_estimated_ms(snapshot.p95_s)} ms"
     parts = [
         "" if snapshot.ready else "NOT READY",
         f"{snapshot.events_per_s:,.0f} events/s",
@@ -111,6 +119,12 @@ def live_line(snapshot: Snapshot) -> str:
         f"dead {snapshot.dead:,}",
     ]
     return " | ".join(part for part in parts if part)
+
+
+def _estimated_ms(seconds: float) -> str:
+    """Milliseconds with two digits: the quantile is an estimate from a histogram, whose buckets
+    are a fifth of their value or wider."""
+    return f"{float(f'{seconds * 1_000:.2g}'):,g}"
 
 
 def _to_try(instance: Instance, *, demo: bool) -> list[str]:

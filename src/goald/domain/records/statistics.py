@@ -17,6 +17,8 @@ the size of a response does not grow with the range of dates that a tenant sends
 STEP = 1.05
 """Times to goal are counted in steps: step n holds those above 1.05^(n-1) and up to 1.05^n
 milliseconds, step 0 all shorter ones (goald.time_step)."""
+PERCENTILE_ERROR_PERCENT = 2.5
+"""The most by which a percentile that is computed from steps differs from the exact one."""
 
 _DAY = timedelta(days=1)
 _WEEK = timedelta(weeks=1)
@@ -59,7 +61,7 @@ class Statistics:
     by_goal_type: Mapping[str, TypeStatistics]
     """Types of the current goals, and of deleted goals that were achieved."""
     time_to_goal_hours: Mapping[str, float | None]
-    """`p50`, `p90` and `p99`, accurate to 2.5%."""
+    """`p50`, `p90` and `p99`, within PERCENTILE_ERROR_PERCENT."""
     by_status: Mapping[str, int]
     cancelled_actions: int
     """Actions that exits cancelled, as workflow engines acknowledged them."""

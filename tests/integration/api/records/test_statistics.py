@@ -50,6 +50,7 @@ def test_response_contains_the_example_of_the_specification(api: Api) -> None:
     assert body.pop("time_to_goal_seconds") == {
         percentile: pytest.approx(261_000, rel=0.025) for percentile in ("p50", "p90", "p99")
     }
+    assert body.pop("time_to_goal_error_percent") == 2.5
     assert body == {
         "by_status": {
             "active": 1050,
