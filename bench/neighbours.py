@@ -34,12 +34,18 @@ from typing import Any
 
 import orjson
 import redis
+from prometheus_client import CollectorRegistry
 
 from bench.stage import Stage
+from goald.adapters.clock import SystemClock
+from goald.adapters.redis.throttle import RedisTenantThrottle
+from goald.api.admission.throttle import ThrottleAdmission
+from goald.api.problems import TooManyRequests
 from goald.api.publishing import units
 from goald.configuration.file import parse_configuration
 from goald.domain.streams import DEFAULT_STREAMS as STREAMS
-from goald.pipeline.intake import intake
+from goald.metrics import AdmissionMetrics
+from goald.pipeline.intake import AcceptedEvent, intake
 from goald.redis_keys import EXITS, FIELD, STREAM_COUNT, event_stream
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.actors.supervisor import Supervisor
@@ -149,11 +155,25 @@ def noisy_events(attack: str) -> Iterator[bytes]:
 
 
 def annoy(redis_url: str, attack: str, quota: int, rate: Any, stop: Any) -> None:
-    """Send the noisy tenant's events at the rate that its quota allows, until `stop` is set."""
+    """Send the noisy tenant's events at the rate that its quota and the admission of the API
+    allow, until `stop` is set."""
+    rate.value = asyncio.run(_annoy(redis_url, attack, quota, stop))
+
+
+async def _annoy(redis_url: str, attack: str, quota: int, stop: Any) -> float:
     client = redis.Redis.from_url(redis_url)
+    throttle = RedisTenantThrottle(redis_url)
+    metrics = AdmissionMetrics(CollectorRegistry())
+    admission = ThrottleAdmission(throttle, SystemClock(), metrics)
     stream = event_stream(slot_of(NOISY, CONTACT) % STREAMS)
     events, started, spent, sent = noisy_events(attack), time.perf_counter(), 0, 0
     while not stop.is_set():
+        await asyncio.sleep(SEND_EVERY)
+        try:
+            await admission.admit(NOISY, [AcceptedEvent(CONTACT, b"")])
+        except TooManyRequests:
+            spent = max(spent, round((time.perf_counter() - started) * quota))
+            continue
         pipe = client.pipeline(transaction=False)
         while spent < (time.perf_counter() - started) * quota and len(pipe) < 200:
             body = next(events)
@@ -162,9 +182,9 @@ def annoy(redis_url: str, attack: str, quota: int, rate: Any, stop: Any) -> None
             pipe.xadd(stream, {FIELD: body})
         sent += len(pipe)
         pipe.execute()
-        time.sleep(SEND_EVERY)
-    rate.value = sent / (time.perf_counter() - started)
     client.close()
+    await throttle.close()
+    return sent / (time.perf_counter() - started)
 
 
 def behave(redis_url: str, contacts: list[str]) -> None:

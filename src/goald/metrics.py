@@ -282,6 +282,11 @@ class AdmissionMetrics:
             ["stream", "cause"],
             registry=registry,
         )
+        self.throttled = Counter(
+            "goald_api_throttled",
+            "Requests refused because a shard is still processing earlier events of the tenant.",
+            registry=registry,
+        )
 
 
 class ErasureMetrics:

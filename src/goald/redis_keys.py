@@ -28,6 +28,10 @@ DEAD: Final = "goald:dead"
 DEAD_DROPPED: Final = "goald:dead:dropped"
 """Counts the dead letters that were dropped to keep `goald:dead` within its bound."""
 
+THROTTLED: Final = "goald:throttled"
+"""A sorted set of the tenants whose events the API refuses for a moment (D8), by the time in
+milliseconds until which they are refused."""
+
 ERASURES: Final = "goald:erasures"
 """A hash with the number of unfinished erasures (`pending`) and the age of the oldest in seconds
 (`oldest_s`), for `goald status`."""

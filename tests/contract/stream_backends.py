@@ -1,19 +1,24 @@
 """The backends of the stream ports behind one interface, so that one suite tests them all."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
+from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.streams import (
     MemoryControlStream,
     MemoryEventStream,
     MemoryOutbound,
     MemoryStreams,
 )
+from goald.adapters.memory.throttle import MemoryTenantThrottle
 from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutbound
+from goald.adapters.redis.throttle import RedisTenantThrottle
 from goald.ports.clock import Clock
-from goald.ports.control_stream import ControlStream
+from goald.ports.control.stream import ControlStream
+from goald.ports.control.throttle import TenantThrottle
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Outbound
 from goald.redis_keys import GROUP
@@ -25,6 +30,10 @@ class Backend(Protocol):
     def event_stream(self, name: str) -> EventStream: ...
     def outbound(self) -> Outbound: ...
     def control(self) -> ControlStream: ...
+    def throttle(self) -> TenantThrottle: ...
+    async def pass_time(self, seconds: float) -> None:
+        """Return when the server's clock is this much later."""
+
     async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]: ...
     async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]: ...
     async def unacknowledged(self, stream: str) -> int: ...
@@ -41,8 +50,10 @@ class Backend(Protocol):
 
 
 class MemoryBackend:
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
         self.streams = MemoryStreams(clock)
+        self._throttle: MemoryTenantThrottle | None = None
 
     def event_stream(self, name: str) -> EventStream:
         return MemoryEventStream(self.streams, name)
@@ -52,6 +63,13 @@ class MemoryBackend:
 
     def control(self) -> ControlStream:
         return MemoryControlStream(self.streams)
+
+    def throttle(self) -> TenantThrottle:
+        self._throttle = self._throttle or MemoryTenantThrottle(self.streams.clock)
+        return self._throttle
+
+    async def pass_time(self, seconds: float) -> None:
+        await self._clock.advance(seconds)
 
     async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]:
         return [await self.streams.add(stream, [b"event", event]) for event in events]
@@ -111,6 +129,14 @@ class RedisBackend:
         control = RedisControlStream(self._url)
         self._opened.append(control.close)
         return control
+
+    def throttle(self) -> TenantThrottle:
+        throttle = RedisTenantThrottle(self._url)
+        self._opened.append(throttle.close)
+        return throttle
+
+    async def pass_time(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]:
         async with self._client.pipeline(transaction=False) as pipe:

@@ -11,7 +11,7 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis import RedisControlStream, RedisOutbound
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import OutboundStream
-from goald.ports.control_stream import ControlStream
+from goald.ports.control.stream import ControlStream
 from goald.ports.outbound import Message
 from goald.redis_keys import CONTROL
 

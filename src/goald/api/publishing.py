@@ -33,10 +33,10 @@ def units(events: Sequence[AcceptedEvent]) -> int:
 
 
 class EventAdmission(Protocol):
-    """Decides whether the streams have room."""
+    """Decides whether events can be processed."""
 
     async def admit(self, tenant: str, events: Sequence[AcceptedEvent]) -> None:
-        """Return if there is room for these events. Raises TooManyRequests or Unavailable."""
+        """Return if these events may be sent. Raises TooManyRequests or Unavailable."""
 
 
 class TenantPublisher:
@@ -46,11 +46,11 @@ class TenantPublisher:
     those that are queued. Bound to the event loop that uses it first.
     """
 
-    def __init__(self, sink: EventSink, admission: EventAdmission | None = None) -> None:
-        """The caller closes `sink`; nothing else may publish to it. Without an admission, all
-        events are admitted."""
+    def __init__(self, sink: EventSink, admissions: Sequence[EventAdmission] = ()) -> None:
+        """The caller closes `sink`; nothing else may publish to it. Events are sent if
+        every admission, asked in order, admits them."""
         self._sink = sink
-        self._admission = admission
+        self._admissions = admissions
         self._shares: WeakValueDictionary[str, _TenantShare] = WeakValueDictionary()
 
     async def publish(self, tenant: str, events: Sequence[AcceptedEvent]) -> None:
@@ -61,8 +61,8 @@ class TenantPublisher:
         may have been sent or may still be, and sending them again changes nothing (D1). While Redis
         fails, no event is buffered in memory (D6).
         """
-        if self._admission is not None:
-            await self._admission.admit(tenant, events)
+        for admission in self._admissions:
+            await admission.admit(tenant, events)
         share = self._shares.setdefault(tenant, _TenantShare())
         try:
             async with asyncio.timeout(PATIENCE_S), share.reserve(units(events)):

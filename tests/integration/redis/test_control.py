@@ -11,6 +11,7 @@ from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresConfigurationStore, PostgresShardStore, TenantPool
 from goald.adapters.redis import RedisControlStream, RedisOutbound
+from goald.adapters.redis.throttle import RedisTenantThrottle
 from goald.configuration.file import parse_configuration
 from goald.configuration.service import ApplyResult
 from goald.domain.configuration.workflows import RolloutStatus
@@ -59,6 +60,7 @@ async def shards(
                 store=PostgresShardStore(endpoints.postgres_dsn),
                 outbound=RedisOutbound(endpoints.redis_url, clock),
                 control=RedisControlStream(control_url or endpoints.redis_url),
+                throttle=RedisTenantThrottle(endpoints.redis_url),
                 processes=process_registry(endpoints),
                 clock=clock,
             ),

@@ -35,7 +35,7 @@ class Api:
         admission = StreamAdmission(
             self._levels, SystemClock(), AdmissionMetrics(self.registry), max_bytes=max_bytes
         )
-        self._publishing = TenantPublisher(self._publisher, admission)
+        self._publishing = TenantPublisher(self._publisher, [admission])
 
     async def send(self, tenant: str, *, size: int = LARGE, count: int = 15) -> Problem | None:
         """Send a request of the contact `ann`. Returns the error answer; None if admitted."""

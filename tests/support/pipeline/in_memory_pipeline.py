@@ -5,7 +5,7 @@ Tests inject faults through `FaultyStore` and `FaultyOutbound`.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from goald.adapters.memory.streams import (
     MemoryOutbound,
     MemoryStreams,
 )
+from goald.adapters.memory.throttle import MemoryTenantThrottle
 from goald.client import event
 from goald.domain.errors import ContentRefused
 from goald.domain.fail_points import FailPointHook, no_op
@@ -115,6 +116,17 @@ class FaultyOutbound(MemoryOutbound):
         return await super().publish(messages, position)
 
 
+class FaultyThrottle(MemoryTenantThrottle):
+    """Raises the given error every time, while `down` is set."""
+
+    down: Exception | None = None
+
+    async def throttle(self, tenants: Collection[TenantId]) -> None:
+        if self.down is not None:
+            raise self.down
+        await super().throttle(tenants)
+
+
 @dataclass
 class InMemoryPipeline:
     """One instance's streams, tables and processes."""
@@ -127,11 +139,13 @@ class InMemoryPipeline:
     early_events: float = 0.0
     share: int = SHARE
     max_enrollments_per_contact: int = 10_000
+    max_deferred_bytes: int = 1 << 20
     read: ReadSettings = READ
 
     def __post_init__(self) -> None:
         self.store = FaultyStore(self.database, self.clock)
         self.outbound = FaultyOutbound(self.streams)
+        self.throttle = FaultyThrottle(self.clock)
 
     def open_stream(self, name: str) -> EventStream:
         return MemoryEventStream(self.streams, name)
@@ -180,11 +194,13 @@ class InMemoryPipeline:
                 early_events=self.early_events,
                 share=self.share,
                 max_enrollments_per_contact=self.max_enrollments_per_contact,
+                max_deferred_bytes=self.max_deferred_bytes,
             ),
             ShardPorts(
                 store=self.store,
                 outbound=self.outbound,
                 control=MemoryControlStream(self.streams),
+                throttle=self.throttle,
                 processes=self.process_registry,
                 clock=self.clock,
             ),

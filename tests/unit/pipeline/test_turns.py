@@ -7,16 +7,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
+from tests.support.pipeline.in_memory_pipeline import DEADLINE_SECONDS, STREAM, InMemoryPipeline
 
 from goald import _native
+from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.shard.group import DeferredEvents, Group
+from goald.pipeline.shard.throttle import REPORT_SECONDS
 from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
 from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime.processes.shard import ShardProcess
 
 ENROLLMENTS = 20
-EFFECT = 600
+EFFECT = 1_200
 """Units of work of an exit. With this share, a tenant has one or two of them in a group."""
 
 
@@ -202,3 +204,36 @@ async def test_enrollment_beyond_the_limit_of_a_contact_is_dead_lettered(
         b"the contact has 3 active enrollments, which is the limit "
         b"(GOALD_MAX_ENROLLMENTS_PER_CONTACT)"
     }
+
+
+async def test_a_tenant_is_throttled_while_many_of_its_events_are_deferred(
+    pipeline: InMemoryPipeline,
+) -> None:
+    """They fill the in-flight windows: then streams are not read, for any tenant."""
+    pipeline.max_deferred_bytes = 1_000
+    async with running(pipeline) as shard:
+        sender = Sender(shard)
+        await sender.send(*crowd(), start("globex", "other"))
+        pipeline.outbound.down = ServiceUnavailable("Redis is down")
+        calls = [sender.send(*[tag("acme")] * 20), sender.send(tag("globex"))]
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not (throttled := await pipeline.throttle.throttled()):
+                await asyncio.sleep(0.01)
+        assert throttled == {"acme"}
+        pipeline.outbound.down = None
+        await asyncio.gather(*calls)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await pipeline.throttle.throttled():
+                await asyncio.sleep(0.01)
+
+
+async def test_shard_continues_while_it_cannot_throttle_tenants(pipeline: InMemoryPipeline) -> None:
+    pipeline.max_deferred_bytes = 0
+    pipeline.throttle.down = ServiceUnavailable("Redis is down")
+    async with running(pipeline) as shard:
+        sender = Sender(shard)
+        await sender.send(*crowd())
+        await sender.send(tag("acme"))
+        await asyncio.sleep(2 * REPORT_SECONDS)
+        assert shard.ready
+    assert len(pipeline.exits) == ENROLLMENTS

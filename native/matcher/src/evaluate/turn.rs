@@ -21,11 +21,11 @@ const LINE_ITEMS: u64 = 2;
 /// Judging the goals of an enrollment or of a group of them.
 pub const JUDGED: u64 = 1;
 /// An enrollment that starts or ends: a row.
-pub const ROW: u64 = 150;
+pub const ROW: u64 = 250;
 /// An enrollment that meets a goal: a row, an achievement and messages.
-pub const ACHIEVED: u64 = 600;
+pub const ACHIEVED: u64 = 1_200;
 /// An event that is dead-lettered.
-pub const REJECTED: u64 = 200;
+pub const REJECTED: u64 = 300;
 /// A deleted contact, whose payloads are redacted.
 pub const DELETED: u64 = 2_000;
 

@@ -7,7 +7,7 @@ from goald.domain.fail_points import FailPoint
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.shard.evaluate import Evaluator
-from goald.ports.control_stream import ControlStream
+from goald.ports.control.stream import ControlStream
 from goald.ports.shard_store import ShardStore
 
 CONTROL_RETRY_SECONDS = 1.0

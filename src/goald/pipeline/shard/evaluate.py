@@ -18,7 +18,7 @@ from goald.ports.shard_store import ShardStore
 
 SHARE: Final = 100_000
 """The work of one tenant in one group, in units of about 100 ns (D8). Beyond it, the tenant's
-events are deferred. An ordinary event has 7 units, an exit 600."""
+events are deferred. An ordinary event has 7 units, an exit 1,200."""
 
 
 class Evaluator:

@@ -45,6 +45,13 @@ class Turns:
         if events:
             self._filled.set()
 
+    def deferred_bytes(self) -> dict[str, int]:
+        """Return the size of the deferred events, by tenant."""
+        return {
+            tenant: sum(len(each.batch.buffer) for each in events)
+            for tenant, events in self._deferred.items()
+        }
+
     async def next(self) -> Group:
         """Remove and return the next group; wait until there is one. The previous group must be
         processed, and its deferred events kept."""

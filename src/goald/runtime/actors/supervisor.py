@@ -25,6 +25,8 @@ CLOSE_SECONDS = 4.0
 POLL_SECONDS = 0.05
 ANSWER_SECONDS = 2.0
 GROUP_BYTES = 4 << 20
+DEFERRED_SHARE = 8
+"""The part of a stream's in-flight window that the deferred events of one tenant may take."""
 
 
 class Supervisor:
@@ -67,6 +69,7 @@ class Supervisor:
                     exit_retry=self._settings.exit_retry,
                     max_enrollments_per_contact=self._settings.max_enrollments_per_contact,
                     group_bytes=GROUP_BYTES,
+                    max_deferred_bytes=self._settings.read.in_flight_bytes // DEFERRED_SHARE,
                     instance=self._instance,
                 ),
                 self._endpoints,

@@ -24,10 +24,12 @@ from goald.pipeline.shard.config_watcher import ConfigWatcher
 from goald.pipeline.shard.evaluate import SHARE, Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.progress import GroupProgress
+from goald.pipeline.shard.throttle import ThrottleReporter
 from goald.pipeline.shard.turns import Turns
 from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.clock import Clock
-from goald.ports.control_stream import ControlStream
+from goald.ports.control.stream import ControlStream
+from goald.ports.control.throttle import TenantThrottle
 from goald.ports.outbound import Outbound
 from goald.ports.process_registry import ProcessRegistry
 from goald.ports.shard_store import ShardStore
@@ -57,6 +59,8 @@ class ShardSettings:
     """Active enrollments of one contact, beyond which an enrollment is dead-lettered (E5)."""
     share: int = SHARE
     """Units of work of one tenant in one group (D8)."""
+    max_deferred_bytes: int = 1 << 20
+    """Deferred events of one tenant, beyond which the API refuses more of them (D8)."""
     exit_retry: float | None = None
     """Seconds after which an unacknowledged exit is published again; None is off."""
     instance: int = 0
@@ -72,6 +76,7 @@ class ShardPorts:
     store: ShardStore
     outbound: Outbound
     control: ControlStream
+    throttle: TenantThrottle
     processes: ProcessRegistry
     clock: Clock
 
@@ -92,6 +97,7 @@ class ShardProcess:
         self._store = ports.store
         self._outbound = ports.outbound
         self._control = ports.control
+        self._throttle = ports.throttle
         self._clock = ports.clock
         self._fail_point = fail_point
         registry = CollectorRegistry()
@@ -154,16 +160,21 @@ class ShardProcess:
                 await self._startup.run("publishing the outbox", publisher.publish_backlog)
                 self._fail_point(FailPoint.BACKLOG_PUBLISHED)
                 await self._startup.run("loading the configuration", self._load_configuration)
-                self._flow = self._make_flow(self._lease, publisher)
+                admission = self._make_admission()
+                self._flow = self._make_flow(self._lease, publisher, admission)
                 self._publisher = publisher
                 processing = tasks.create_task(self._flow.run())
+                reporter = self._make_throttle_reporter(admission.turns)
+                holding = tasks.create_task(reporter.run())
                 await self._heartbeat.send()
                 await self._stop.wait()
-                for task in (reporting, renewing, processing):
+                for task in (reporting, renewing, processing, holding):
                     task.cancel()
             await self._release()
         finally:
-            await close_all(self._outbound, self._control, self._heartbeat, self._store)
+            await close_all(
+                self._outbound, self._control, self._throttle, self._heartbeat, self._store
+            )
 
     def stop(self) -> None:
         """Make `run` return. Call it when no consumer dispatches to this shard any more."""
@@ -202,10 +213,18 @@ class ShardProcess:
             exit_retry=self._settings.exit_retry,
         )
 
-    def _make_flow(self, lease: SlotLease, publisher: OutboxPublisher) -> ShardFlow:
-        context, settings, evaluator = self._context, self._settings, self._evaluator
+    def _make_admission(self) -> Admission:
         breaker = CircuitBreaker(self._metrics.breaker_open)
-        admission = Admission(context, breaker, group_bytes=settings.group_bytes)
+        return Admission(self._context, breaker, group_bytes=self._settings.group_bytes)
+
+    def _make_throttle_reporter(self, turns: Turns) -> ThrottleReporter:
+        limit = self._settings.max_deferred_bytes
+        return ThrottleReporter(self._context, self._throttle, turns, max_bytes=limit)
+
+    def _make_flow(
+        self, lease: SlotLease, publisher: OutboxPublisher, admission: Admission
+    ) -> ShardFlow:
+        context, settings, evaluator = self._context, self._settings, self._evaluator
         progress: Callable[[Group, Evaluator, CircuitBreaker, Turns], GroupProgress] = GroupProgress
         if settings.early_events > 0:
             progress = EarlyEvents(settings.early_events, self._clock).progress
@@ -218,7 +237,7 @@ class ShardProcess:
             ConfigWatcher(
                 context, self._control, self._store, lease, evaluator, reconcile=settings.reconcile
             ),
-            lambda group: progress(group, evaluator, breaker, admission.turns),
+            lambda group: progress(group, evaluator, admission.breaker, admission.turns),
         )
 
     async def _release(self) -> None:

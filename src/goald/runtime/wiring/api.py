@@ -19,7 +19,9 @@ from goald.adapters.redis.connect import connect, service_errors
 from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.idempotency import RedisIdempotency
 from goald.adapters.redis.quotas import RedisQuotas
+from goald.adapters.redis.throttle import RedisTenantThrottle
 from goald.api.admission.streams import StreamAdmission
+from goald.api.admission.throttle import ThrottleAdmission
 from goald.api.auth.jwks import JwksKeys
 from goald.api.auth.tokens import JwtVerifier, Secret
 from goald.api.dependencies import (
@@ -85,8 +87,11 @@ def api_dependencies(
         bytes_=settings.api.quota_bytes,
     )
     levels = RedisStreamLevels(settings.redis.url)
-    admission = StreamAdmission(
-        levels, clock, AdmissionMetrics(own_metrics), max_bytes=settings.api.stream_bytes
+    throttle = RedisTenantThrottle(settings.redis.url)
+    admission_metrics = AdmissionMetrics(own_metrics)
+    admissions = (
+        ThrottleAdmission(throttle, clock, admission_metrics),
+        StreamAdmission(levels, clock, admission_metrics, max_bytes=settings.api.stream_bytes),
     )
     redis = RedisPing(settings.redis.url)
 
@@ -98,7 +103,16 @@ def api_dependencies(
         # Events that cannot be sent were not confirmed; connections end with the process anyway.
         with contextlib.suppress(GoaldError, RedisError, OSError):
             await events.aclose(patience_s=CLOSE_SECONDS)
-        for dependency in (configuration, idempotency, redis, quotas, levels, keys, pool):
+        for dependency in (
+            configuration,
+            idempotency,
+            redis,
+            quotas,
+            levels,
+            throttle,
+            keys,
+            pool,
+        ):
             with contextlib.suppress(GoaldError, RedisError, OSError):
                 await dependency.close()
 
@@ -114,7 +128,7 @@ def api_dependencies(
             quotas=quotas,
         ),
         events=EventServices(
-            publisher=TenantPublisher(events, admission),
+            publisher=TenantPublisher(events, admissions),
             explainer=Explain(contacts, clock, clock_skew_us=round(settings.clock_skew * 1e6)),
             idempotency=idempotency,
         ),

@@ -24,6 +24,7 @@ from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.events.trim import RedisTrimmer
 from goald.adapters.redis.events.trim_bytes import RedisByteTrimmer
 from goald.adapters.redis.process_registry import RedisProcessRegistry
+from goald.adapters.redis.throttle import RedisTenantThrottle
 from goald.client.envelope import decode
 from goald.configuration.service import ConfigurationService
 from goald.domain.configuration.catalog import CatalogCheck
@@ -102,6 +103,7 @@ def shard_process(
             store=store,
             outbound=_outbound(endpoints),
             control=RedisControlStream(endpoints.redis_url),
+            throttle=RedisTenantThrottle(endpoints.redis_url),
             processes=process_registry(endpoints),
             clock=system_clock(),
         ),
