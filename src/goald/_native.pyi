@@ -169,6 +169,7 @@ class Matcher:
         *,
         share: int | None = None,
         deferred: Sequence[str] = ...,
+        repeats: Sequence[tuple[str, str]] = ...,
     ) -> Proposal:
         """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
@@ -181,6 +182,10 @@ class Matcher:
         once several tenants have used four shares. Every call makes progress: its first event is
         evaluated, or has at least one effect. The events of the tenants `deferred` are deferred
         from the start.
+
+        `repeats` are starts (tenant, enrollment id) that begin no active enrollment, because the
+        id exists in Postgres or the contact was deleted later. They are never refused because of
+        the limit of active enrollments, and do not count towards it.
         """
     def apply(self, proposal: Proposal, effective: bytes) -> None:
         """Apply the committed effects of a proposal, or of a slice of one, to memory.
@@ -239,6 +244,14 @@ class Proposal:
         that must be evaluated after this proposal is committed, those of one tenant in order. Of
         the first one, a part of the effects may be in this proposal; evaluated again, it has the
         others."""
+    @property
+    def refused_starts(self) -> int:
+        """The number of starts in `rejects` because of the limit of active enrollments."""
+    @property
+    def starts_at_limit(self) -> list[tuple[str, str, str, int]]:
+        """(tenant, enrollment, contact, enrolled_at) of the starts on which these rejections
+        depend: the rejected ones, and the others of their contacts that the proposal has. If one
+        of them is a repeat that `evaluate` did not know, the proposal must be evaluated again."""
     @property
     def ignored(self) -> int:
         """The number of events of types that goald does not read."""

@@ -30,6 +30,8 @@ class EvaluationCounts(Protocol):
     @property
     def ignored(self) -> int: ...
     @property
+    def refused_starts(self) -> int: ...
+    @property
     def events_by_type(self) -> dict[str, int]: ...
     @property
     def achievements(self) -> Any: ...
@@ -118,6 +120,12 @@ class ShardMetrics:
             "event that waits for several groups is counted for each.",
             registry=registry,
         )
+        self.starts_refused = Counter(
+            "goald_enrollment_starts_refused",
+            "Events that were dead-lettered because their contact has as many active enrollments "
+            "as it may have (GOALD_MAX_ENROLLMENTS_PER_CONTACT).",
+            registry=registry,
+        )
         self.rejected = Counter(
             "goald_events_rejected",
             "Events that a shard dead-lettered.",
@@ -188,6 +196,7 @@ class ShardMetrics:
             self.evaluated.labels(name).inc(events)
         self.ignored.inc(result.ignored)
         self.deferred.inc(result.deferred_events)
+        self.starts_refused.inc(result.refused_starts)
         if result.events:  # the last slice of a group has the number of all its events
             self.group_events.observe(result.events)
         achievements, exits = result.achievements, result.exits

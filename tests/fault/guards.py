@@ -14,6 +14,7 @@ STREAM = "tests/contract/test_event_stream.py"
 SEQUENCE = "tests/unit/pipeline/test_sequence.py"
 
 TURNS = "tests/unit/pipeline/test_turns.py"
+START_LIMIT = "tests/unit/pipeline/shard/test_start_limit.py"
 
 _TURNS = "src/goald/pipeline/shard/turns.py"
 _FLOW = "src/goald/pipeline/flow.py"
@@ -274,6 +275,36 @@ GUARDS = (
             ),
         ),
         ("tests/unit/test_settings.py",),
+    ),
+    Guard(
+        "limit: a repeated start takes no place of its contact, and is not refused",
+        "D1, E5",
+        (
+            Edit(
+                "src/goald/pipeline/shard/start_limit.py",
+                "        repeats |= found\n",
+                "        repeats |= set()\n",
+            ),
+        ),
+        (START_LIMIT,),
+    ),
+    Guard(
+        "limit: the start of a contact that was deleted later takes no place",
+        "E5",
+        (
+            Edit(
+                _MEMORY,
+                "        return is_here or"
+                " (deleted is not None and deleted.covers(start.enrolled_at))\n",
+                "        return is_here\n",
+            ),
+            Edit(
+                "src/goald/adapters/postgres/shard/commit.py",
+                "        and tombstone.covers(start.enrolled_at)\n",
+                "        and False\n",
+            ),
+        ),
+        (START_LIMIT, "tests/contract/test_shard_store_repeats.py"),
     ),
     Guard(
         "renewal: a holder that cannot renew its lease stops",

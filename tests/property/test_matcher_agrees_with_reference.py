@@ -1,6 +1,7 @@
 """The Rust matcher gives the same results as the plain model of the rules (E1 to E6, E8), for any
 batches and encoding, with duplicates, times out of order and reloads in between; whatever share
-of work a tenant has in one call, and from however many enrollments on a contact is indexed."""
+of work a tenant has in one call, from however many enrollments on a contact is indexed, and
+however few active ones it may have."""
 
 import json
 from typing import Any
@@ -14,21 +15,40 @@ from tests.support.reference.configurations import Configure
 from tests.support.reference.histories import Batch, History, histories
 
 from goald import _native
+from goald.adapters.memory.clock import ManualClock
+from goald.adapters.memory.database import MemoryDatabase
+from goald.adapters.memory.store import MemoryShardStore
+from goald.pipeline.shard import start_limit
+from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.group import Group
+from goald.pipeline.shard_batch import ShardBatch
 
 
 class Shard:
     """The matcher, with a table to commit to."""
 
     def __init__(
-        self, clock_skew_us: int, now_us: int, share: int | None, high_fanout_above: int
+        self,
+        clock_skew_us: int,
+        now_us: int,
+        share: int,
+        high_fanout_above: int,
+        max_enrollments: int,
     ) -> None:
         self.matcher = _native.Matcher(
-            clock_skew_us=clock_skew_us, high_fanout_above=high_fanout_above
+            clock_skew_us=clock_skew_us,
+            high_fanout_above=high_fanout_above,
+            max_enrollments_per_contact=max_enrollments,
         )
-        self.share = share
+        self.store = DictStore()
+        self.evaluator = Evaluator(
+            MemoryShardStore(MemoryDatabase(), ManualClock()),
+            clock_skew_us=0,
+            share=share,
+            matcher=self.matcher,
+        )
         # Small buffers, so that a batch is several of them.
         self.router = _native.Router(bytes(_native.SLOTS), max_buffer=1_500)
-        self.store = DictStore()
         self.now_us = now_us
         self.acknowledged = 0
 
@@ -53,7 +73,7 @@ class Shard:
         refused = [entry for entry, _, _ in routed.rejects]
         waiting = buffers
         while waiting:
-            proposal = self.matcher.evaluate(waiting, self.now_us, share=self.share)
+            proposal = self._evaluate(waiting)
             # A commit is achieved in slices; small ones here, so that most have several.
             for piece in proposal.slices(3, 1_500):
                 marks, of_piece = self.store.commit(piece)
@@ -67,6 +87,18 @@ class Shard:
             self.matcher.evict(contacts)
             self.matcher.load(self.store.copy_active(contacts))
         return {_number(entry) for entry in refused}
+
+    def _evaluate(self, buffers: list[bytes]) -> _native.Proposal:
+        group = Group([ShardBatch("s", 1, n, 0, buffer) for n, buffer in enumerate(buffers)], ())
+        evaluation = start_limit.evaluate(
+            self.evaluator, group, self.now_us, self.store.find_repeats
+        )
+        try:
+            evaluation.send(None)
+        except StopIteration as ended:
+            proposal: _native.Proposal = ended.value
+            return proposal
+        raise AssertionError("the table does not wait")
 
 
 def _number(entry: bytes) -> int:
@@ -101,14 +133,20 @@ def _goal(goal: Goal) -> dict[str, Any]:
 @given(
     histories(),
     st.sampled_from((0, 1, 2)),
-    st.sampled_from((None, 1, 700, 2_000)),
+    st.sampled_from((1 << 40, 1, 700, 2_000)),
     st.sampled_from((64, 0, 1, 2)),
+    st.sampled_from((10_000, 2, 1)),
 )
 def test_the_matcher_gives_the_results_of_the_model(
-    history: History, reloads: int, share: int | None, high_fanout_above: int
+    history: History,
+    reloads: int,
+    share: int,
+    high_fanout_above: int,
+    max_enrollments: int,
 ) -> None:
-    model = Model(clock_skew_us=history.clock_skew_us, now_us=history.now_us)
-    shard = Shard(history.clock_skew_us, history.now_us, share, high_fanout_above)
+    clock = (history.clock_skew_us, history.now_us)
+    model = Model(*clock, max_enrollments)
+    shard = Shard(*clock, share, high_fanout_above, max_enrollments)
     acknowledged = 0
     for number, step in enumerate(history.steps):
         if isinstance(step, Configure):

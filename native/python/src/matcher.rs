@@ -69,7 +69,7 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, share = None, deferred = Vec::new()))]
+    #[pyo3(signature = (buffers, now_us, *, share = None, deferred = Vec::new(), repeats = Vec::new()))]
     fn evaluate(
         &mut self,
         py: Python<'_>,
@@ -77,11 +77,13 @@ impl Matcher {
         now_us: i64,
         share: Option<u64>,
         deferred: Vec<String>,
+        repeats: Vec<(String, String)>,
     ) -> PyResult<Proposal> {
         let buffers = slices(&buffers);
         let limits = Limits {
             share,
             deferred: &deferred,
+            repeats: &repeats,
         };
         let proposal = py
             .detach(|| self.0.evaluate(&buffers, now_us, limits))

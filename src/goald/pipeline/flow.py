@@ -37,6 +37,7 @@ from goald.pipeline.ingest.session import StreamSession
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.pipeline.poison.crash_loop_guard import CrashLoopGuard
 from goald.pipeline.poison.dead_letters import DeadLetters
+from goald.pipeline.shard import start_limit
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.committer import GroupCommitter, is_stale
 from goald.pipeline.shard.config_watcher import ConfigWatcher
@@ -204,7 +205,7 @@ class ShardFlow:
         """Process one group. `progress` yields the whole group and its slices; after a failure,
         `bisect` and `repeat` replace what it yields next."""
         for group in progress:
-            for proposal in progress.slices(self._evaluate(group)):
+            for proposal in progress.slices(await self._evaluate(group)):
                 try:
                     async with self._evaluator.lock:  # no new configuration between these two
                         committed = await self._committer.commit(proposal)
@@ -224,10 +225,13 @@ class ShardFlow:
                 await self._to_publish.put(progress.conclude(proposal, committed))
                 self._admission.breaker.check()  # raises if `conclude` has opened the breaker
 
-    def _evaluate(self, group: Group) -> _native.Proposal:
+    async def _evaluate(self, group: Group) -> _native.Proposal:
         """Return what the events of a group would change. Memory does not change."""
+        now_us = self._context.clock.now_us()
         with self._context.metrics.stage_seconds.labels("evaluate").time():
-            proposal = self._evaluator.evaluate(group, self._context.clock.now_us())
+            proposal = await start_limit.evaluate(
+                self._evaluator, group, now_us, self._committer.repeats
+            )
         self._context.fail_point(FailPoint.EVALUATED)
         return proposal
 

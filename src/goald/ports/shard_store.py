@@ -5,7 +5,7 @@ write (D6).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, TakeoverPolicy, always_take_over
@@ -13,6 +13,15 @@ from goald.domain.slots import SlotRange
 from goald.ports.change import Change, Committed
 from goald.ports.configuration import Configuration
 from goald.ports.outbox import Outbox
+
+
+class EnrollmentStart(NamedTuple):
+    """An enrollment that an event would start."""
+
+    tenant_id: TenantId
+    enrollment_id: str
+    contact_id: ContactId
+    enrolled_at: int
 
 
 class ShardStore(Protocol):
@@ -57,6 +66,14 @@ class ShardStore(Protocol):
         sink: Callable[[bytes], object],
     ) -> None:
         """As `load`, for the active enrollments of these contacts."""
+
+    async def repeats(
+        self, lease: SlotLease, starts: Sequence[EnrollmentStart]
+    ) -> set[tuple[TenantId, str]]:
+        """Return the (tenant, enrollment id) of the starts that begin no active enrollment: the
+        id exists in these slots, or the contact was deleted at or after the start. A commit of
+        the others begins one, unless the id exists in the slots of another shard. Raises
+        LeaseLost."""
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """Write a change in one transaction that locks the lease row.

@@ -159,6 +159,7 @@ class _ProcessPipeline(InMemoryPipeline):
             clock=simulation.clock,
             fail_point=control.fail_point,
             share=simulation.share,
+            max_enrollments_per_contact=simulation.max_enrollments,
             read=ReadSettings(entries=3, bytes=1 << 20, in_flight_bytes=2_000, pause=0),
         )
         self._control = control
@@ -177,9 +178,11 @@ class _ProcessPipeline(InMemoryPipeline):
 class CrashSimulation:
     """A shard and a consumer, and a supervisor that restarts them when they die."""
 
-    def __init__(self, clock: LoopClock, seed: int) -> None:
-        """`seed` determines every random choice. Must be created within the event loop."""
+    def __init__(self, clock: LoopClock, seed: int, max_enrollments: int = 10_000) -> None:
+        """`seed` determines every random choice. `max_enrollments`: active ones of a contact.
+        Must be created within the event loop."""
         self.clock = clock
+        self.max_enrollments = max_enrollments
         self.chance = random.Random(seed)
         self.share = self.chance.choice(SHARES)
         self.services = FaultInjector()

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from goald import _native
+from goald.domain.ids import TenantId
+from goald.ports.shard_store import EnrollmentStart
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
@@ -66,6 +68,15 @@ class DictStore:
         for tenant, contact, _, at in proposal.deletions:
             self.deleted[tenant, contact] = max(at, self.deleted.get((tenant, contact), at))
         return bytes(marks), [entry for _, entry, _, _ in proposal.rejects_given_owners(owners)]
+
+    async def find_repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]:
+        """As `ShardStore.repeats`."""
+        return {
+            (tenant, enrollment)
+            for tenant, enrollment, contact, enrolled_at in starts
+            if (tenant, enrollment) in self.rows
+            or enrolled_at <= self.deleted.get((tenant, contact), enrolled_at - 1)
+        }
 
     def _write_deleted(self, key: tuple[str, str], row: Row) -> None:
         """Insert an enrollment that began before its contact was deleted."""

@@ -100,7 +100,8 @@ class Outcome:
     acknowledged: list[str] = field(default_factory=list)
     """Enrollments whose exit a workflow engine has executed."""
     rejected: str | None = None
-    """The category of RejectedError; `enrollment`: another contact or workflow has the id."""
+    """The category of RejectedError; `enrollment`: another contact or workflow has the id;
+    `limit`: the contact has as many active enrollments as it may have."""
     ignored: bool = False
     """The event has a type that goald does not process."""
 
@@ -108,12 +109,16 @@ class Outcome:
 class Model:
     """Workflows, enrollments, achievements and exits of all tenants.
 
-    `clock_skew_us` is the tolerance of E3. `now_us` is the arrival time of the next event, and
+    `clock_skew_us` is the tolerance of E3. A contact has at most `max_enrollments` active
+    enrollments (E5). `now_us` is the arrival time of the next event, and
     can be set between events; if it is None, no event is too far in the future.
     """
 
-    def __init__(self, clock_skew_us: int = 0, now_us: int | None = None) -> None:
+    def __init__(
+        self, clock_skew_us: int = 0, now_us: int | None = None, max_enrollments: int = 10_000
+    ) -> None:
         self.clock_skew_us = clock_skew_us
+        self.max_enrollments = max_enrollments
         self.now_us = now_us
         self.workflows: dict[tuple[str, str], Workflow] = {}
         self.enrollments: dict[tuple[str, str], Enrollment] = {}
@@ -182,6 +187,9 @@ class Model:
         pending = reading.optional_count(event.data, "pending_actions")
         if self._known(event, enrollment_id, workflow) is not None:
             return
+        begins = not self._is_deleted(event, enrolled_at_us)
+        if begins and len(self._active(event)) >= self.max_enrollments:
+            raise RejectedError("limit", "active enrollments of the contact")
         enrollment = self._keep(event, enrollment_id, workflow, enrolled_at_us)
         enrollment.pending_actions = pending
         (outcome.started if enrollment.status == "active" else outcome.cancelled).append(
@@ -221,12 +229,16 @@ class Model:
         enrollment = Enrollment(
             event.tenant, enrollment_id, event.contact, workflow, enrolled_at_us
         )
-        if enrolled_at_us <= self.deleted.get((event.tenant, event.contact), enrolled_at_us - 1):
+        if self._is_deleted(event, enrolled_at_us):
             enrollment.status = "cancelled"
             enrollment.ended_at_us = enrolled_at_us
         self.enrollments[event.tenant, enrollment_id] = enrollment
         self.of_contact.setdefault((event.tenant, event.contact), []).append(enrollment)
         return enrollment
+
+    def _is_deleted(self, event: Event, at_us: int) -> bool:
+        """Whether the contact was deleted at or after this time."""
+        return at_us <= self.deleted.get((event.tenant, event.contact), at_us - 1)
 
     def _delete_contact(self, event: Event, outcome: Outcome) -> None:
         """Cancel enrollments that started at or before the deletion, without an exit."""

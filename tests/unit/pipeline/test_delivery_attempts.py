@@ -14,7 +14,7 @@ from goald.client import event
 from goald.domain.errors import BreakerOpen, ServiceUnavailable, ShardDied
 from goald.domain.fail_points import FailPoint
 from goald.pipeline.poison.isolation import Isolation
-from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.evaluate import Evaluator, Repeats
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard_batch import Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
@@ -34,12 +34,12 @@ class PanickingEvaluator(Evaluator):
         super().__init__(pipeline.store, clock_skew_us=0)
         self._groups = groups
 
-    def evaluate(self, group: Group, now_us: int) -> _native.Proposal:
+    def evaluate(self, group: Group, now_us: int, repeats: Repeats = ()) -> _native.Proposal:
         events = [event for each in group.buffers for _, event in _native.buffer_entries(each)]
         self._groups.append(events)
         if any(POISON in each for each in events):
             raise Panic
-        return super().evaluate(group, now_us)
+        return super().evaluate(group, now_us, repeats)
 
 
 class RestartingShard:

@@ -186,26 +186,6 @@ async def test_bisection_keeps_the_order_of_a_tenant(pipeline: InMemoryPipeline)
     assert [each[b"id"] for each in pipeline.dead_letters] == [b"26-0"]
 
 
-async def test_enrollment_beyond_the_limit_of_a_contact_is_dead_lettered(
-    pipeline: InMemoryPipeline,
-) -> None:
-    pipeline.max_enrollments_per_contact = 3
-    async with running(pipeline) as shard:
-        sender = Sender(shard)
-        await sender.send(*(start("acme", f"e-{number}") for number in range(5)))
-        await sender.send(end("acme", "e-1"), start("acme", "e-5"), start("acme", "e-6"))
-    async with running(pipeline) as shard:  # the limit holds for loaded enrollments, too
-        await Sender(shard).send(start("acme", "e-7"), start("globex", "e-8"))
-    active = [row.id for row in pipeline.database.enrollments.values() if row.status == "active"]
-    assert sorted(active) == ["e-0", "e-2", "e-5", "e-8"]
-    reasons = {each[b"reason"] for each in pipeline.dead_letters}
-    assert len(pipeline.dead_letters) == 4
-    assert reasons == {
-        b"the contact has 3 active enrollments, which is the limit "
-        b"(GOALD_MAX_ENROLLMENTS_PER_CONTACT)"
-    }
-
-
 async def test_a_tenant_is_throttled_while_many_of_its_events_are_deferred(
     pipeline: InMemoryPipeline,
 ) -> None:

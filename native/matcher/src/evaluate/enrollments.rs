@@ -83,15 +83,8 @@ impl Evaluation<'_> {
                 self.overlay.effects[effect].sources.push(entry.into());
                 effect
             }
-            None if !ends && !is_deleted && self.is_full(event, at) => {
-                let most = self.rules.max_enrollments_per_contact;
-                self.dead_letter(
-                    entry,
-                    format!(
-                        "the contact has {most} active enrollments, which is the limit \
-                         (GOALD_MAX_ENROLLMENTS_PER_CONTACT)"
-                    ),
-                );
+            None if !ends && !is_deleted && self.is_refused(event, enrollment, at) => {
+                self.refuse_start(entry, event, enrollment, enrolled_at, at);
                 return;
             }
             None => {
@@ -113,6 +106,7 @@ impl Evaluation<'_> {
                     ended_at,
                     met: Vec::new(),
                     pending_actions,
+                    is_repeat: self.repeats.contain(&event.tenant, enrollment),
                     sources: vec![entry.into()],
                     contenders: Vec::new(),
                 };
@@ -123,28 +117,6 @@ impl Evaluation<'_> {
         if ends {
             self.end(effect, status, event.time_us);
         }
-    }
-
-    /// Whether the contact has the most active enrollments that one may have. An enrollment that
-    /// an earlier event of the batch starts counts, even if the commit finds that it exists.
-    fn is_full(&mut self, event: &Event<'_>, at: Located) -> bool {
-        let most = self.rules.max_enrollments_per_contact;
-        let indexed = at.contact.map_or(0, |contact| self.index.count(contact));
-        let proposed = self
-            .overlay
-            .of_contact(at.hash, &event.tenant, &event.contact);
-        if indexed + proposed.len() < most {
-            return false;
-        }
-        self.turn.spend(turn::JUDGED * proposed.len() as u64);
-        let of_status = |is_new: bool, is_active: bool| {
-            let effects = proposed.iter().map(|&number| &self.overlay.effects[number]);
-            let matching = effects.filter(|effect| {
-                effect.is_new() == is_new && (effect.status == Status::Active) == is_active
-            });
-            matching.count()
-        };
-        indexed + of_status(true, true) - of_status(false, false) >= most
     }
 
     /// Whether the enrollment id is known, and under which contact and workflow.
@@ -274,6 +246,7 @@ impl Evaluation<'_> {
             ended_at: None,
             met: Vec::new(),
             pending_actions: None,
+            is_repeat: false,
             sources: Vec::new(),
             contenders: Vec::new(),
         };

@@ -8,9 +8,11 @@ mod enrollments;
 mod explain;
 mod goal_events;
 mod goals;
+mod limit;
 mod outcome;
 mod overlay;
 mod record;
+mod repeats;
 mod turn;
 
 use arrayvec::ArrayVec;
@@ -18,6 +20,7 @@ use arrayvec::ArrayVec;
 use self::deletions::Deletions;
 use self::outcome::GoalFact;
 use self::overlay::Overlay;
+use self::repeats::{FullContacts, Repeats};
 use self::turn::Turn;
 use crate::event::{Event, Fact};
 use crate::ids::packed::Key;
@@ -89,18 +92,22 @@ pub struct Evaluation<'i> {
     turn: Turn,
     overlay: Overlay,
     deletions: Deletions,
+    repeats: Repeats<'i>,
+    full: FullContacts,
     counts: [usize; TYPES.len()],
     proposal: Proposal,
 }
 
 impl<'i> Evaluation<'i> {
-    pub fn new(index: &'i Index, rules: Rules, limits: Limits<'_>) -> Evaluation<'i> {
+    pub fn new(index: &'i Index, rules: Rules, limits: Limits<'i>) -> Evaluation<'i> {
         Evaluation {
             index,
             rules,
             turn: Turn::new(limits),
             overlay: Overlay::default(),
             deletions: Deletions::default(),
+            repeats: Repeats::new(limits.repeats),
+            full: FullContacts::default(),
             counts: [0; TYPES.len()],
             proposal: Proposal::default(),
         }
@@ -232,7 +239,8 @@ impl<'i> Evaluation<'i> {
         is_complete
     }
 
-    pub fn finish(self) -> Proposal {
+    pub fn finish(mut self) -> Proposal {
+        let starts_at_limit = self.starts_at_limit();
         let counts = TYPES
             .into_iter()
             .zip(self.counts)
@@ -243,6 +251,7 @@ impl<'i> Evaluation<'i> {
             events_by_type: counts.collect(),
             work,
             deferred,
+            starts_at_limit,
             ..self.proposal
         }
     }

@@ -35,7 +35,7 @@ const CHARGED: u64 = 20;
 /// The shares of work in one call: at most this many tenants can use theirs.
 pub const SHARES: u64 = 4;
 
-/// The work that a call may do.
+/// The work that a call may do, and the starts that are known to be repeats.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits<'t> {
     /// Units of work for each tenant. Beyond it, the tenant's events are deferred. `None`: no
@@ -43,6 +43,9 @@ pub struct Limits<'t> {
     pub share: Option<u64>,
     /// Tenants whose events are deferred from the start, because earlier ones are.
     pub deferred: &'t [String],
+    /// Starts (tenant, enrollment id) that begin no active enrollment: their ids exist in
+    /// Postgres, or their contacts were deleted later.
+    pub repeats: &'t [(String, String)],
 }
 
 /// The work of one call.

@@ -113,6 +113,9 @@ pub struct Effect {
     /// The goals that the batch meets.
     pub met: Vec<Uuid>,
     pub pending_actions: Option<i32>,
+    /// Whether the commit is known to begin no active enrollment: its id exists, or its contact
+    /// was deleted later.
+    pub is_repeat: bool,
     /// The started and ended events behind a new enrollment.
     pub sources: Vec<SourceEntry>,
     pub contenders: Vec<Contender>,

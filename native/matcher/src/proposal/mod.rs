@@ -8,5 +8,5 @@ mod slice;
 pub use effect::{
     Contender, Effect, EntryRef, OTHER_OWNER, Owner, RejectedEvent, SourceEntry, Status,
 };
-pub use rows::{Achievement, Acknowledgement, Deferred, Deletion, Exit, Proposal};
+pub use rows::{Achievement, Acknowledgement, Deferred, Deletion, Exit, Proposal, StartAtLimit};
 pub use slice::Slice;

@@ -62,6 +62,15 @@ pub struct Acknowledgement {
     pub time: i64,
 }
 
+/// A start on which the refusal of a start beyond the limit of its contact depends (E5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartAtLimit {
+    pub tenant_id: Box<str>,
+    pub enrollment_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub enrolled_at: i64,
+}
+
 /// Events of one tenant and one buffer that were not evaluated, or not to the end, and must be
 /// evaluated after this proposal is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +96,10 @@ pub struct Proposal {
     pub work: u64,
     /// The events that wait, those of one tenant in order.
     pub deferred: Vec<Deferred>,
+    /// Starts that are rejected because of the limit of their contacts.
+    pub refused_starts: usize,
+    /// The starts on which these rejections depend, the rejected ones included.
+    pub starts_at_limit: Vec<StartAtLimit>,
     /// Events of types that goald does not read.
     pub ignored: usize,
     /// Events of types that goald reads.

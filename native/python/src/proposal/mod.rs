@@ -73,6 +73,7 @@ impl Proposal {
 
 type Deletion = (String, String, u8, i64);
 type Acknowledgement = (String, String, String, String, u8, Option<i32>, i64);
+type StartAtLimit = (String, String, String, i64);
 type Deferred<'py> = (usize, String, u32, Bound<'py, PyBytes>);
 type Reject<'py> = (usize, Bound<'py, PyBytes>, String, Bound<'py, PyBytes>);
 
@@ -114,6 +115,24 @@ impl Proposal {
             (row.buffer, row.tenant_id.to_string(), row.events, events)
         };
         self.if_last(|core| core.deferred.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn refused_starts(&self) -> usize {
+        self.if_last(|core| core.refused_starts)
+    }
+
+    #[getter]
+    fn starts_at_limit(&self) -> Vec<StartAtLimit> {
+        let row = |row: &goald_matcher::proposal::StartAtLimit| {
+            (
+                row.tenant_id.to_string(),
+                row.enrollment_id.to_string(),
+                row.contact_id.to_string(),
+                row.enrolled_at,
+            )
+        };
+        self.if_last(|core| core.starts_at_limit.iter().map(row).collect())
     }
 
     #[getter]

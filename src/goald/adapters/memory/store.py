@@ -32,6 +32,7 @@ from goald.ports.clock import Clock
 from goald.ports.configuration import Configuration
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
+from goald.ports.shard_store import EnrollmentStart
 
 
 class MemoryShardStore:
@@ -90,6 +91,19 @@ class MemoryShardStore:
         keys = set(contacts)
         rows = self._tables.active(lease.slots)
         sink(copy_binary(row for row in rows if (row.tenant_id, row.contact_id) in keys))
+
+    async def repeats(
+        self, lease: SlotLease, starts: Sequence[EnrollmentStart]
+    ) -> set[tuple[TenantId, str]]:
+        self._require(lease)
+        return {(start.tenant_id, start.enrollment_id) for start in starts
+                if self._is_repeat(start, lease.slots)}  # fmt: skip
+
+    def _is_repeat(self, start: EnrollmentStart, slots: SlotRange) -> bool:
+        row = self._tables.enrollments.get((start.tenant_id, start.enrollment_id))
+        deleted = self._tables.deleted.get((start.tenant_id, start.contact_id))
+        is_here = row is not None and slots.first <= row.slot <= slots.last
+        return is_here or (deleted is not None and deleted.covers(start.enrolled_at))
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         self._require(lease)

@@ -1,9 +1,11 @@
 """Group committer: commits slices, and reloads memory when it may differ from the table."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from goald import _native
 from goald.domain.fail_points import FailPoint
+from goald.domain.ids import TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.outbox.publish import OutboxPublisher
@@ -11,7 +13,7 @@ from goald.pipeline.shard.commit import commit
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.ports.change import Committed
-from goald.ports.shard_store import ShardStore
+from goald.ports.shard_store import EnrollmentStart, ShardStore
 
 
 class GroupCommitter:
@@ -30,6 +32,11 @@ class GroupCommitter:
         self._lease = lease
         self._evaluator = evaluator
         self._publisher = publisher
+
+    async def repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]:
+        """See `ShardStore.repeats`. Retried while Postgres is unavailable; raises LeaseLost."""
+        find = partial(self._store.repeats, self._lease, starts)
+        return await self._context.retry("Postgres: load", "repeats", find)
 
     async def commit(self, proposal: _native.Proposal) -> Committed:
         """Commit one slice in one transaction. Raises as `commit.commit`."""

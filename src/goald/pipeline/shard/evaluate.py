@@ -5,8 +5,8 @@ returned from the commit.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import Final, TypeAlias
 
 from goald import _native
 from goald.domain.errors import ServiceUnavailable
@@ -19,6 +19,10 @@ from goald.ports.shard_store import ShardStore
 SHARE: Final = 100_000
 """The work of one tenant in one group, in units of about 100 ns (D8). Beyond it, the tenant's
 events are deferred. An ordinary event has 7 units, an exit 1,200."""
+
+
+Repeats: TypeAlias = Collection[tuple[str, str]]
+"""(tenant, enrollment id) of starts that begin no active enrollment."""
 
 
 class Evaluator:
@@ -74,11 +78,16 @@ class Evaluator:
         self._matcher.update_workflows(changed.workflows)
         self._config_version = changed.version
 
-    def evaluate(self, group: Group, now_us: int) -> _native.Proposal:
+    def evaluate(self, group: Group, now_us: int, repeats: Repeats = ()) -> _native.Proposal:
         """Return what the events of a group would change, and which of them are deferred. Memory
-        does not change. Blocks while Rust works, for a bounded amount of work."""
+        does not change. Blocks while Rust works, for a bounded amount of work. `repeats`: see
+        `start_limit.evaluate`."""
         return self._matcher.evaluate(
-            group.buffers, now_us, share=self._share, deferred=sorted(group.deferred_tenants)
+            group.buffers,
+            now_us,
+            share=self._share,
+            deferred=sorted(group.deferred_tenants),
+            repeats=sorted(repeats),
         )
 
     def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:

@@ -11,6 +11,7 @@ from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.fail_points import FailPoint, FailPointHook
+from goald.domain.ids import TenantId
 from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone, contact_of_row
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
@@ -25,6 +26,7 @@ from goald.ports.change import (
 )
 from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow, StoredMessage
+from goald.ports.shard_store import EnrollmentStart
 
 _Owner = tuple[str, str, str]
 """Contact, workflow and status of an enrollment."""
@@ -128,6 +130,26 @@ async def write(
         differs = True
     fail_point(FailPoint.OUTBOX_WRITTEN)
     return Committed(bytes(effects.effective), conflicts, outbox, differs)
+
+
+async def repeats(
+    connection: Any, starts: Sequence[EnrollmentStart], slots: SlotRange, tombstones: Tombstones
+) -> set[tuple[TenantId, str]]:
+    """The (tenant, id) of starts that a commit of these slots would not make active."""
+    contacts = ((start.tenant_id, start.contact_id) for start in starts)
+    deleted = await tombstones.of(connection, slots, contacts)
+    rows = await connection.fetch(
+        statements.EXISTING_ENROLLMENTS,
+        [start.tenant_id for start in starts],
+        [start.enrollment_id for start in starts],
+    )
+    existing = {(TenantId(tenant), enrollment) for tenant, enrollment, *_ in rows}
+    return existing | {
+        (start.tenant_id, start.enrollment_id)
+        for start in starts
+        if (tombstone := deleted.get((start.tenant_id, start.contact_id))) is not None
+        and tombstone.covers(start.enrolled_at)
+    }
 
 
 def _pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]]:

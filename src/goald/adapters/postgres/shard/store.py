@@ -27,6 +27,7 @@ from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.change import Change, Committed
 from goald.ports.configuration import Configuration, WorkflowConfiguration
 from goald.ports.outbox import Outbox
+from goald.ports.shard_store import EnrollmentStart
 
 WRITER_NAME = "goald-commit"
 """The application name by which a takeover recognises the backend to end."""
@@ -130,6 +131,13 @@ class PostgresShardStore:
         await self._copy(
             lease, sink, statements.LOAD_CONTACTS, tenants, [contact for _, contact in contacts]
         )
+
+    async def repeats(
+        self, lease: SlotLease, starts: Sequence[EnrollmentStart]
+    ) -> set[tuple[TenantId, str]]:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            return await commit.repeats(connection, starts, lease.slots, self._tombstones)
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """If it is cancelled, the outcome is unknown; the next call reads it."""
