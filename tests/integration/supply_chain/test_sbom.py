@@ -66,7 +66,27 @@ def test_every_dependency_refers_to_a_listed_component(files: dict[str, str]) ->
         references = {each["ref"] for each in bom["dependencies"]}
         references |= {other for each in bom["dependencies"] for other in each.get("dependsOn", ())}
         assert references <= listed
+        assert all(each["bom-ref"] == unquote(each["purl"]) for each in bom["components"])
         assert bom["metadata"]["component"]["name"] == "goald"
+
+
+def test_the_dependencies_of_each_crate_are_those_of_the_lock_file(files: dict[str, str]) -> None:
+    bom = json.loads(files["goald-rust.cdx.json"])
+    lock = tomllib.loads((ROOT / "Cargo.lock").read_text(encoding="utf-8"))["package"]
+    locked = {
+        f"{each['name']}@{each['version']}": {on.split()[0] for on in each.get("dependencies", ())}
+        for each in lock
+    }
+    found = {
+        each["ref"].removeprefix("pkg:cargo/"): {
+            on.removeprefix("pkg:cargo/").partition("@")[0] for on in each.get("dependsOn", ())
+        }
+        for each in bom["dependencies"]
+    }
+    assert found.keys() - {"goald"} == locked.keys()
+    assert all(found[crate] <= locked[crate] for crate in locked)
+    own = [crate for crate in locked if crate.startswith("goald")]
+    assert all(found[crate] == locked[crate] for crate in own)
 
 
 def test_the_files_are_the_same_each_time_and_name_no_place(
@@ -78,3 +98,6 @@ def test_the_files_are_the_same_each_time_and_name_no_place(
             assert private not in text, private
         assert "timestamp" not in text
         assert "serialNumber" not in text
+        assert "requirements line" not in text
+        assert "--hash" not in text
+        assert "implicit dist url" not in text
