@@ -15,7 +15,9 @@ SEQUENCE = "tests/unit/pipeline/test_sequence.py"
 
 TURNS = "tests/unit/pipeline/test_turns.py"
 START_LIMIT = "tests/unit/pipeline/shard/test_start_limit.py"
+PASSWORDS = "tests/integration/daemon/test_embedded_passwords.py"
 
+_EMBEDDED = "src/goald/runtime/embedded/postgres.py"
 _TURNS = "src/goald/pipeline/shard/turns.py"
 _FLOW = "src/goald/pipeline/flow.py"
 _MEMORY = "src/goald/adapters/memory/store.py"
@@ -305,6 +307,30 @@ GUARDS = (
             ),
         ),
         (START_LIMIT, "tests/contract/test_shard_store_repeats.py"),
+    ),
+    Guard(
+        "embedded: Postgres files of a release without passwords get them",
+        "D8",
+        (Edit(_EMBEDDED, " and requires_passwords(self._directory)", ""),),
+        (PASSWORDS,),
+    ),
+    Guard(
+        "embedded: lost passwords are replaced",
+        "D8",
+        (Edit(_EMBEDDED, "if self._passwords.is_saved and requires", "if requires"),),
+        (PASSWORDS,),
+    ),
+    Guard(
+        "embedded: the log of Postgres has no details of errors",
+        "D8",
+        (Edit(_EMBEDDED, '    "log_error_verbosity": "terse",\n', ""),),
+        (PASSWORDS,),
+    ),
+    Guard(
+        "embedded: the log of Postgres has no statements",
+        "D8",
+        (Edit(_EMBEDDED, '    "log_min_error_statement": "panic",\n', ""),),
+        (PASSWORDS,),
     ),
     Guard(
         "renewal: a holder that cannot renew its lease stops",

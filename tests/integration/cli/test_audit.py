@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from tests.support.data.audit import SHARD, achieve, tamper, three_chains
+from tests.support.services.logins import create_login
 from tests.support.services.servers import Database
 
 from goald.cli.main import main
@@ -149,9 +150,8 @@ def test_a_login_without_the_owner_role_is_refused_with_the_setting_to_use(
 ) -> None:
     login = "audit_test_no_roles"
     with psycopg.connect(log.admin_dsn, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {login} LOGIN".encode())
+        dsn = create_login(log.admin_dsn, login)
         try:
-            dsn = log.admin_dsn.replace("//postgres@", f"//{login}@")
             monkeypatch.setenv("GOALD_POSTGRES_DSN", dsn)
             assert main(["audit", "verify"]) == 1
             assert "GOALD_POSTGRES_OWNER_DSN" in capsys.readouterr().err

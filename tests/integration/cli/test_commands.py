@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from tests.support.services.commands import Ran
+from tests.support.services.logins import create_login
 from tests.support.services.servers import Database
 
 from goald import migrations
@@ -252,13 +253,12 @@ def test_doctor_reports_working_services_as_ok(run: Callable[..., Ran], streams:
 @contextmanager
 def login_of(database: Database, *roles: str) -> Iterator[str]:
     """Yields the DSN of a new login that is a member of these roles."""
-    dsn, login = database.admin_dsn, "doctor_test_login"
-    with psycopg.connect(dsn, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {login} LOGIN IN ROLE {', '.join(roles)}".encode())
+    login = "doctor_test_login"
+    dsn = create_login(database.admin_dsn, login, *roles)
     try:
-        yield dsn.replace("//postgres@", f"//{login}@")
+        yield dsn
     finally:
-        with psycopg.connect(dsn, autocommit=True) as admin:
+        with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
             admin.execute(f"DROP ROLE {login}".encode())
 
 

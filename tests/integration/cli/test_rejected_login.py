@@ -43,7 +43,10 @@ def logins(database: Database) -> Iterator[Logins]:
         before = rules.read_text()
         admin.execute("CREATE ROLE locked LOGIN PASSWORD 'right'")
         try:
-            rules.write_text("local all locked scram-sha-256\nlocal all barred reject\n" + before)
+            rules.write_text(
+                "local all locked scram-sha-256\nlocal all barred reject\n"
+                "local all unknown,goald trust\n" + before
+            )
             admin.execute("SELECT pg_reload_conf()")
             yield Logins(database.dsn)
         finally:

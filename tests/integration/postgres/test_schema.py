@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.support.services.logins import create_login
 from tests.support.services.servers import Database
 
 from goald import migrations
@@ -123,9 +124,8 @@ def test_login_without_rights_gets_the_statements_for_an_administrator(
     login = "schema_test_no_rights"
     with psycopg.connect(empty_database.admin_dsn, autocommit=True) as admin:
         admin.execute(f"DROP ROLE IF EXISTS {login}".encode())
-        admin.execute(f"CREATE ROLE {login} LOGIN".encode())
+        dsn = create_login(empty_database.admin_dsn, login)
         try:
-            dsn = psycopg.conninfo.make_conninfo(empty_database.admin_dsn, user=login)
             with pytest.raises(SchemaMismatch, match="Ask an administrator to run this") as refused:
                 migrations.upgrade(dsn)
             admin.execute(str(refused.value).split("\n\n", 1)[1].encode())
@@ -140,9 +140,8 @@ def test_login_of_the_daemon_is_referred_to_the_login_that_migrated(database: Da
     """With one login for each role, the daemon's may not migrate."""
     login = "schema_test_shard_only"
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {login} LOGIN IN ROLE goald_shard".encode())
+        dsn = create_login(database.admin_dsn, login, "goald_shard")
         try:
-            dsn = psycopg.conninfo.make_conninfo(database.admin_dsn, user=login)
             with pytest.raises(SchemaMismatch, match="Set GOALD_POSTGRES_OWNER_DSN") as refused:
                 migrations.upgrade(dsn)
             assert "CREATE" not in str(refused.value)
@@ -157,9 +156,8 @@ def test_login_that_may_not_act_as_a_role_gets_the_missing_grant(
 ) -> None:
     login = "goald_without_grant"
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {login} LOGIN IN ROLE goald_api".encode())
+        dsn = create_login(database.admin_dsn, login, "goald_api")
         try:
-            dsn = psycopg.conninfo.make_conninfo(database.admin_dsn, user=login)
             migrations.check(dsn, "goald_api")
             with pytest.raises(SchemaMismatch, match=f"GRANT goald_shard TO {login}"):
                 migrations.check(dsn, "goald_shard")

@@ -28,6 +28,7 @@ import pytest
 import redis
 from tests.support.api.client import Api
 from tests.support.services.directories import new_directory
+from tests.support.services.logins import with_login
 
 from goald.adapters.redis.connect import connect
 from goald.adapters.redis.dead_letters.store import RedisDeadLetterStore
@@ -37,6 +38,7 @@ from goald.ports.dead_letters import StoredDeadLetter
 from goald.ports.process_registry import Readings
 from goald.redis_keys import EXITS, NOTICES
 from goald.runtime.embedded import launch
+from goald.runtime.embedded.passwords import ADMIN, Passwords
 from goald.runtime.embedded.processes import ProcessRecord
 from goald.runtime.embedded.secret import find_token_secret
 from goald.runtime.heartbeat.readiness import is_ready
@@ -222,7 +224,8 @@ class Daemon:
     @property
     def admin_dsn(self) -> str:
         """Its Postgres as the superuser."""
-        return str(self._instance()["postgres_dsn"]).replace("//goald@", "//postgres@")
+        password = Passwords.of(self.data_dir)[ADMIN]
+        return with_login(str(self._instance()["postgres_dsn"]), ADMIN, password)
 
     def is_ready(self) -> bool:
         """Whether every process of the instance is ready, as `goald status` decides it."""

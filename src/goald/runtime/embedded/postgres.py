@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +17,13 @@ import structlog
 from goald.domain.errors import StartError
 from goald.runtime.embedded.data_dir import DataDirectory
 from goald.runtime.embedded.identity import Identity
+from goald.runtime.embedded.passwords import (
+    ADMIN,
+    LOGIN,
+    Passwords,
+    require_passwords,
+    requires_passwords,
+)
 from goald.runtime.embedded.processes import RecordedProcess, end, start_time_of
 from goald.runtime.embedded.server import EmbeddedServer, service_environment
 
@@ -51,6 +59,12 @@ _SETTINGS = {
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "log_checkpoints": "off",
+    # No values of rows in the log: no DETAIL, CONTEXT or statement of an error.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    # The passwords are 256 random bits; iterations would only make each connection slower.
+    "password_encryption": "scram-sha-256",
+    "scram_iterations": "1",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
@@ -66,12 +80,13 @@ class Postgres:
         self._identity = identity
         self._directory = data.path / "postgres"
         self._sockets = data.short / "pg"
+        self._passwords = Passwords.of(data.path)
         self.server: EmbeddedServer | None = None
 
     def dsn(self, user: str, database: str) -> str:
-        """A URL for asyncpg and psycopg."""
+        """A URL for asyncpg and psycopg, with the password."""
         host = quote(str(self._sockets), safe="/")
-        return f"postgresql://{user}@/{database}?host={host}&port={_PORT}"
+        return f"postgresql://{user}:{self._passwords[user]}@/{database}?host={host}&port={_PORT}"
 
     def start(self) -> None:
         """Create the files if there are none, start the server, and wait until it accepts
@@ -89,6 +104,8 @@ class Postgres:
         self._identity.own(self._directory)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
+                self._release_pid_file()
+                self._require_passwords(binaries)
                 self._start_server(binaries)
                 break
             except StartError as error:
@@ -125,29 +142,17 @@ class Postgres:
             shutil.rmtree(temporary)
         temporary.mkdir(mode=0o700)
         self._identity.own(temporary)
-        done = subprocess.run(
-            self._identity.command(
-                [
-                    str(binaries / "initdb"),
-                    f"--pgdata={temporary}",
-                    "--username=postgres",
-                    "--auth=trust",  # only this user can reach the socket
-                    "--encoding=UTF8",
-                    "--locale-provider=builtin",
-                    "--locale=C.UTF-8",
-                ]
-            ),
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=service_environment(),
+        done = self._run(
+            [
+                binaries / "initdb",
+                f"--pgdata={temporary}",
+                f"--username={ADMIN}",
+                "--auth=reject",  # until `_require_passwords`
+                "--encoding=UTF8",
+                "--locale-provider=builtin",
+                "--locale=C.UTF-8",
+            ],
             cwd=temporary,
-            user=self._identity.user,
-            group=self._identity.group,
-            extra_groups=[] if self._identity.user is not None else None,
         )
         if done.returncode != 0:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -178,13 +183,55 @@ class Postgres:
                 "release that created it."
             )
 
+    def _require_passwords(self, binaries: Path) -> None:
+        """Set the password of the superuser and require passwords, unless both is done. For new
+        files, for those of an earlier goald, which required none, and after the loss of the
+        password file.
+
+        Works in the single-user mode of Postgres, in which no other process can connect. The file
+        of the passwords is written after the password is set, and pg_hba.conf last, so that a start
+        that is killed in between is repeated.
+        """
+        if self._passwords.is_saved and requires_passwords(self._directory):
+            return
+        done = self._run(
+            [
+                *(binaries / "postgres", "--single", "-D", self._directory),
+                *(*_arguments(_SETTINGS), "postgres"),
+            ],
+            cwd=self._directory,
+            statements=f"{self._passwords.statement(ADMIN)}\n",
+        )
+        if done.returncode != 0 or "ERROR" in done.stdout:
+            raise StartError(
+                "Cannot set the password of the embedded Postgres.\n"
+                + done.stdout.replace(self._passwords[ADMIN], "...")[-4000:]
+            )
+        self._passwords.save()
+        require_passwords(self._directory)
+
+    def _run(
+        self, command: Sequence[str | Path], *, cwd: Path, statements: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of Postgres as the identity, to its end. Its output includes its errors."""
+        return subprocess.run(
+            self._identity.command([str(part) for part in command]),
+            check=False,
+            input=statements,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=service_environment(),
+            cwd=cwd,
+            user=self._identity.user,
+            group=self._identity.group,
+            extra_groups=[] if self._identity.user is not None else None,
+        )
+
     def _start_server(self, binaries: Path) -> None:
-        self._release_pid_file()
         self._clear_sockets()
-        settings = _SETTINGS | {"unix_socket_directories": str(self._sockets)}
-        arguments = [
-            argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")
-        ]
+        arguments = _arguments({**_SETTINGS, "unix_socket_directories": str(self._sockets)})
         self.server = EmbeddedServer(
             self._data,
             "postgres",
@@ -249,23 +296,32 @@ class Postgres:
         return RecordedProcess("postgres", pid, identity, signal.SIGINT) if ours and same else None
 
     def _bootstrap(self, binaries: Path) -> None:
-        """Create the role and the database of the daemon if they are missing."""
+        """Create the role and the database of the daemon if they are missing, and set the password
+        of the role."""
         done = subprocess.run(
             [
                 binaries / "psql",
                 *("-X", "-q", "-v", "ON_ERROR_STOP=1"),
-                *("-h", self._sockets, "-p", _PORT, "-U", "postgres", "-d", "postgres"),
-                *("-f", _BOOTSTRAP),
+                *("-h", self._sockets, "-p", _PORT, "-U", ADMIN, "-d", "postgres"),
+                *("-f", _BOOTSTRAP, "-f", "-"),
             ],
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=f"{self._passwords.statement(LOGIN)};\n",
             capture_output=True,
             text=True,
             errors="replace",
-            env=service_environment(),
+            env=service_environment() | {"PGPASSFILE": str(self._passwords.path)},
         )
         if done.returncode != 0:
-            raise StartError(f"Cannot create the role and database of goald: {done.stderr.strip()}")
+            reason = done.stderr.replace(self._passwords[LOGIN], "...").strip()
+            raise StartError(
+                f"Cannot create the role and database of goald: {reason}\nIf the "
+                f"password is wrong, delete {self._passwords.path}: goald then sets new passwords."
+            )
+
+
+def _arguments(settings: Mapping[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def _binaries() -> Path:

@@ -61,13 +61,14 @@ def with_key_of_data_dir(settings: Settings) -> Settings:
     return settings.model_copy(update={"secrets_keys": (*(settings.secrets_keys or ()), found)})
 
 
-def _create(path: Path, secret: str) -> SecretStr:
-    """Write a secret for this user only. The file is complete, or does not exist."""
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user can read, durably. It is replaced as a whole, or unchanged.
+    Raises OSError."""
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)  # may remain of a crash
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(secret)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -76,6 +77,10 @@ def _create(path: Path, secret: str) -> SecretStr:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _create(path: Path, secret: str) -> SecretStr:
+    write_private(path, secret)
     return SecretStr(secret)
 
 
