@@ -77,9 +77,11 @@ class Intake:
     @property
     def is_list(self) -> bool: ...
     @property
-    def accepted(self) -> list[tuple[int, str, bytes]]:
-        """(index, contact, bytes to publish), in order. The bytes are those of the body, so that
-        numbers stay exact. If `tenantid` is absent, the caller's is inserted."""
+    def accepted(self) -> list[tuple[int, str, bytes, int]]:
+        """(index, contact, bytes to publish, work), in order. The bytes are those of the body, so
+        that numbers stay exact. If `tenantid` is absent, the caller's is inserted. The work is that
+        which does not depend on the enrollments of the contact, in the units of
+        `Matcher.evaluate`."""
     @property
     def rejected(self) -> list[tuple[int, str | None, str]]:
         """(index, the event's id if it can be read, reason), in order."""

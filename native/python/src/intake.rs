@@ -9,7 +9,7 @@ use crate::convert::value_error;
 #[pyclass(frozen, module = "goald._native")]
 pub struct Intake {
     is_list: bool,
-    accepted: Vec<(usize, String, Vec<u8>)>,
+    accepted: Vec<(usize, String, Vec<u8>, u64)>,
     rejected: Vec<(usize, Option<String>, String)>,
     of_other_tenants: Vec<usize>,
 }
@@ -23,7 +23,10 @@ pub fn read(py: Python<'_>, body: &[u8], tenant: &str, now_us: i64) -> PyResult<
             accepted: intake
                 .accepted
                 .into_iter()
-                .map(|event| (event.index, event.contact, event.payload.into_owned()))
+                .map(|event| {
+                    let payload = event.payload.into_owned();
+                    (event.index, event.contact, payload, event.work)
+                })
                 .collect(),
             rejected: intake
                 .rejected
@@ -35,6 +38,8 @@ pub fn read(py: Python<'_>, body: &[u8], tenant: &str, now_us: i64) -> PyResult<
     .map_err(|error: intake::BodyError| value_error(error))
 }
 
+type Accepted<'py> = (usize, String, Bound<'py, PyBytes>, u64);
+
 #[pymethods]
 impl Intake {
     #[getter]
@@ -43,9 +48,9 @@ impl Intake {
     }
 
     #[getter]
-    fn accepted<'py>(&self, py: Python<'py>) -> Vec<(usize, String, Bound<'py, PyBytes>)> {
-        let row = |(index, contact, payload): &(usize, String, Vec<u8>)| {
-            (*index, contact.clone(), PyBytes::new(py, payload))
+    fn accepted<'py>(&self, py: Python<'py>) -> Vec<Accepted<'py>> {
+        let row = |(index, contact, payload, work): &(usize, String, Vec<u8>, u64)| {
+            (*index, contact.clone(), PyBytes::new(py, payload), *work)
         };
         self.accepted.iter().map(row).collect()
     }

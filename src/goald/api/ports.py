@@ -58,8 +58,8 @@ class Quotas(Protocol):
         is unavailable, is allowed."""
 
     async def events(self, tenant: str, count: int) -> None:
-        """Count events; one of more than 1 KiB counts as several (`publishing.units`). Raises as
-        `requests` does, in which case nothing is counted."""
+        """Count events; large and expensive ones count as several (`publishing.units`). Raises
+        as `requests` does, in which case nothing is counted."""
 
     async def bytes(self, tenant: str, count: int) -> None:
         """Count bytes that will be stored in Redis. Raises as `requests` does, in which case

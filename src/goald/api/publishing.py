@@ -14,7 +14,9 @@ from goald.pipeline.intake import AcceptedEvent
 PATIENCE_S: Final = 2.0
 """How long Redis may fail or not respond before the caller gets an error."""
 UNIT_BYTES: Final = 1 << 10
-"""An event counts as one unit per started UNIT_BYTES."""
+"""An event counts as one unit per started UNIT_BYTES, or per started UNIT_WORK if that is more."""
+UNIT_WORK: Final = 1_200
+"""The work of an exit (docs/decisions/0036-quotas-of-work.md)."""
 MAX_UNITS_IN_FLIGHT: Final = 1_000
 """The units of one tenant that are being sent to Redis at a time, or one request if that is
 larger. Other tenants wait behind this much of each tenant, and no more (D8)."""
@@ -29,7 +31,9 @@ def payload_bytes(events: Sequence[AcceptedEvent]) -> int:
 
 def units(events: Sequence[AcceptedEvent]) -> int:
     """Return the number of units of these events, for the quota and the share of the tenant."""
-    return sum(-(-len(event.payload) // UNIT_BYTES) for event in events)
+    return sum(
+        max(-(-len(event.payload) // UNIT_BYTES), -(-event.work // UNIT_WORK)) for event in events
+    )
 
 
 class EventAdmission(Protocol):

@@ -19,6 +19,9 @@ class AcceptedEvent:
     payload: bytes
     index: int = 0
     """The position in the request, from 0."""
+    work: int = 0
+    """The work that is known before the event meets the enrollments of its contact, in units of
+    about 100 ns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ def intake(body: bytes, tenant: str, now_us: int) -> Intake:
     return Intake(
         is_list=found.is_list,
         accepted=[
-            AcceptedEvent(contact, payload, index) for index, contact, payload in found.accepted
+            AcceptedEvent(contact, payload, index, work)
+            for index, contact, payload, work in found.accepted
         ],
         refused=[
             RefusedEvent(index, event_id, reason, index in others)

@@ -221,8 +221,8 @@ class Settings(BaseSettings):
     quota_events: int = Field(
         20_000,
         ge=0,
-        description="Events over HTTP per second and tenant, counted in units of 1 KiB. "
-        "0 is unlimited",
+        description="Events over HTTP per second and tenant. Large events and `contact.deleted` "
+        "count as several. 0 is unlimited",
     )
     quota_bytes: int = Field(
         8 << 20,

@@ -10,24 +10,10 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 
 use crate::buffer::BufferWriter;
+use crate::event::work::{EVENT, EVENT_BYTES, LINE_ITEMS};
 use crate::proposal::{Deferred, EntryRef};
 
-/// Decoding an event, and looking up its contact.
-const EVENT: u64 = 3;
-/// Bytes of an event per unit.
-const EVENT_BYTES: u64 = 64;
-/// Line items per unit, if they are compared with goals.
-const LINE_ITEMS: u64 = 2;
-/// Judging the goals of an enrollment or of a group of them.
-pub const JUDGED: u64 = 1;
-/// An enrollment that starts or ends: a row.
-pub const ROW: u64 = 250;
-/// An enrollment that meets a goal: a row, an achievement and messages.
-pub const ACHIEVED: u64 = 1_200;
-/// An event that is dead-lettered.
-pub const REJECTED: u64 = 300;
-/// A deleted contact, whose payloads are redacted.
-pub const DELETED: u64 = 2_000;
+pub use crate::event::work::{ACHIEVED, DELETED, JUDGED, REJECTED, ROW};
 
 /// Cheaper events are not charged to their tenants: they cost about as much as charging them.
 /// A call is bounded in bytes, and so in such events.

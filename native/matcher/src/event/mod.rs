@@ -5,6 +5,7 @@ mod field;
 pub mod limits;
 pub mod reject;
 pub mod time;
+pub mod work;
 
 use std::borrow::Cow;
 

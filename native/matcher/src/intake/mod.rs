@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 
 use self::body::Body;
 use crate::decode::decode;
-use crate::event::Field;
 use crate::event::limits::STRING_BYTES;
 use crate::event::reject::{Reason, Reject};
+use crate::event::{Event, Field, work};
 
 pub use self::body::{BODY_EVENTS, BodyError};
 
@@ -25,6 +25,8 @@ pub struct AcceptedEvent<'b> {
     pub index: usize,
     pub contact: String,
     pub payload: Cow<'b, [u8]>,
+    /// The work that it causes whatever enrollments its contact has, in units of `event::work`.
+    pub work: u64,
 }
 
 /// An event that its producer must correct.
@@ -61,10 +63,11 @@ pub fn intake<'b>(body: &'b [u8], tenant: &str, now_us: i64) -> Result<Intake<'b
     };
     for (index, event) in events.into_iter().enumerate() {
         match check(event, tenant, now_us) {
-            Ok((contact, payload)) => intake.accepted.push(AcceptedEvent {
+            Ok((known, payload)) => intake.accepted.push(AcceptedEvent {
                 index,
-                contact,
+                contact: known.contact,
                 payload,
+                work: known.work,
             }),
             Err(reject) => intake.rejected.push(RejectedEvent {
                 index,
@@ -87,22 +90,33 @@ impl Intake<'_> {
     }
 }
 
-/// The contact of an event, and its bytes including the tenant.
-fn check<'b>(
-    bytes: &'b [u8],
-    tenant: &str,
-    now_us: i64,
-) -> Result<(String, Cow<'b, [u8]>), Reject> {
+/// The properties of an accepted event.
+struct Known {
+    contact: String,
+    work: u64,
+}
+
+impl Known {
+    fn of(event: Event<'_>, bytes: &[u8]) -> Known {
+        Known {
+            work: work::known(&event.fact, bytes.len()),
+            contact: event.contact.into(),
+        }
+    }
+}
+
+/// The contact and the work of an event, and its bytes including the tenant.
+fn check<'b>(bytes: &'b [u8], tenant: &str, now_us: i64) -> Result<(Known, Cow<'b, [u8]>), Reject> {
     if !bytes.starts_with(b"{") {
         return Err(Reject::new(Reason::NotAnEvent));
     }
     match decode(bytes, now_us) {
-        Ok(event) if *event.tenant == *tenant => Ok((event.contact.into(), bytes.into())),
+        Ok(event) if *event.tenant == *tenant => Ok((Known::of(event, bytes), bytes.into())),
         Ok(_) => Err(Reject::of(Field::TenantId, Reason::OtherTenant)),
         Err(missing) if is_tenant(missing, Reason::Missing) => {
             let payload = with_tenant(bytes, tenant);
-            match decode(&payload, now_us).map(|event| event.contact.into()) {
-                Ok(contact) => Ok((contact, payload.into())),
+            match decode(&payload, now_us).map(|event| Known::of(event, &payload)) {
+                Ok(known) => Ok((known, payload.into())),
                 // The event has a tenant, which is null.
                 Err(reject) if is_tenant(reject, Reason::DuplicateKey) => Err(missing),
                 Err(reject) => Err(reject),

@@ -85,7 +85,10 @@ class RedisQuotas:
             # An earlier call may have found Redis unavailable meanwhile.
             if self._is_paused() or await self._is_within(limit, what, tenant, count):
                 return
-        raise QuotaExceeded(f"The quota of {limit.amount} {what} a second is used up")
+        raise QuotaExceeded(
+            f"The quota of {limit.amount:,} {what} a second is used up; this request counts as "
+            f"{count:,}"
+        )
 
     async def _is_within(
         self, limit: RateLimitItemPerSecond, what: str, tenant: str, count: int
