@@ -296,6 +296,12 @@ class AdmissionMetrics:
             "Requests refused because a shard is still processing earlier events of the tenant.",
             registry=registry,
         )
+        self.starts_refused = Counter(
+            "goald_api_enrollment_starts_refused",
+            "Starts of enrollments that the API refused because their contact has as many active "
+            "enrollments as it may have (GOALD_MAX_ENROLLMENTS_PER_CONTACT).",
+            registry=registry,
+        )
 
 
 class ErasureMetrics:

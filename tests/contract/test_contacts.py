@@ -218,3 +218,14 @@ async def test_more_enrollments_than_the_limit_are_truncated_and_marked(world: W
     )
     state = await world.few.read(TenantId("acme"), ContactId("ann"))
     assert [row.id for row in state.ended] == ["d-8", "d-7"]
+
+
+async def test_start_state_counts_active_enrollments_and_finds_ids(world: World) -> None:
+    lease = await world.store.acquire(ALL, "a")
+    ended = Effect("e-3", status="exited", ended_at=NOON)
+    other = Effect("e-9", tenant_id="globex")
+    await world.store.commit(lease, change(Effect("e-1"), Effect("e-2"), ended, other))
+    ann, bob = ContactId("ann"), ContactId("bob")
+    state = await world.contacts.start_state(TenantId("acme"), [ann, bob], ["e-1", "e-3", "e-9"])
+    assert state.active == {ann: 2, bob: 0}
+    assert state.existing == {"e-1", "e-3"}

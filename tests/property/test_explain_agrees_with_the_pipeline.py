@@ -23,6 +23,7 @@ from goald.pipeline.shard.commit import commit
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.start_check import StartCheck
 from goald.ports.configuration import WorkflowConfiguration
 
 ALL = SlotRange(0, 255)
@@ -40,8 +41,12 @@ class Shard:
         self.store = MemoryShardStore(self.database, clock)
         self.evaluator = Evaluator(self.store, clock_skew_us=history.clock_skew_us)
         self.router = _native.Router(bytes(_native.SLOTS))
+        contacts = MemoryContacts(self.database)
         self.explainer = Explain(
-            MemoryContacts(self.database), clock, clock_skew_us=history.clock_skew_us
+            contacts,
+            StartCheck(contacts, max_active=10_000),
+            clock,
+            clock_skew_us=history.clock_skew_us,
         )
 
     async def configure(self, step: Configure) -> None:

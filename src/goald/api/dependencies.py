@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from goald.api.admission.starts import StartAdmission
 from goald.api.ports import (
     AuditReader,
     EnrollmentLookup,
@@ -44,6 +45,7 @@ class EventServices:
     """The services of the routes that send events."""
 
     publisher: TenantPublisher
+    starts: StartAdmission
     explainer: Explainer
     idempotency: IdempotencyStore
 

@@ -20,6 +20,9 @@ class Problem(GoaldError):
     are added to the response."""
 
     status: ClassVar[int] = 500
+    type: ClassVar[str] = "about:blank"
+    title: ClassVar[str | None] = None
+    """None: the name of the status. Another title belongs to a separate type."""
 
     def __init__(
         self, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
@@ -58,6 +61,13 @@ class ConflictProblem(Problem):
     """The object was changed concurrently, or its state does not allow the request."""
 
     status = 409
+
+
+class EnrollmentLimitReached(ConflictProblem):
+    """The contact has as many active enrollments as it may have (E5)."""
+
+    type = "urn:goald:problem:enrollment-limit"
+    title = "Enrollment limit reached"
 
 
 class PreconditionFailed(Problem):
@@ -118,8 +128,12 @@ class ProblemAnswer(BaseModel):
         },
     )
 
-    type: str = Field("about:blank", description="Always about:blank; see `status`.")
-    title: str = Field(description="The name of the status.")
+    type: str = Field(
+        "about:blank",
+        description="about:blank, see `status`; or urn:goald:problem:enrollment-limit if the "
+        "contact has as many active enrollments as it may have.",
+    )
+    title: str = Field(description="The name of the status, or of the type.")
     status: int
     detail: str = Field(description="A message for a person.")
     errors: list[FieldError] | None = Field(

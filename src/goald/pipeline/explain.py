@@ -9,6 +9,7 @@ from goald.domain.errors import InvalidEvent
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.times import rfc3339
 from goald.pipeline.intake import intake
+from goald.pipeline.start_check import StartCheck
 from goald.ports.clock import Clock
 from goald.ports.contacts import ContactReader, ContactState
 
@@ -22,9 +23,17 @@ class Explain:
     Neither sees events that are not acknowledged yet.
     """
 
-    def __init__(self, contacts: ContactReader, clock: Clock, *, clock_skew_us: int = 0) -> None:
-        """`clock_skew_us` must equal the shards' (E3)."""
+    def __init__(
+        self,
+        contacts: ContactReader,
+        start_check: StartCheck,
+        clock: Clock,
+        *,
+        clock_skew_us: int = 0,
+    ) -> None:
+        """`clock_skew_us` and the limit of the check must equal the shards' (E3, E5)."""
         self._contacts = contacts
+        self._start_check = start_check
         self._clock = clock
         self._clock_skew_us = clock_skew_us
 
@@ -49,7 +58,10 @@ class Explain:
         matcher = _native.Matcher(clock_skew_us=self._clock_skew_us)
         matcher.update_workflows(state.workflows)
         matcher.load(state.active)
-        return _enriched(self._explain(matcher, accepted.payload, now_us), state)
+        explained = _enriched(self._explain(matcher, accepted.payload, now_us), state)
+        if await self._start_check.refused(tenant, found.accepted):
+            explained["reason"] = self._start_check.reason
+        return explained
 
     def _explain(self, matcher: _native.Matcher, event: bytes, now_us: int) -> dict[str, Any]:
         explained: dict[str, Any] = orjson.loads(matcher.explain(event, now_us))

@@ -3,9 +3,9 @@
 Every coroutine may raise `ServiceUnavailable` if the server is unreachable (D6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.enrollment import Enrollment
@@ -26,7 +26,30 @@ class ContactState:
     """True if older enrollments were left out."""
 
 
-class ContactReader(Protocol):
+MAX_COUNTED: Final = 20_000
+"""The enrollments of a contact, active or not, that a count reads at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartState:
+    """The counts and ids by which contacts may start enrollments or not (E5)."""
+
+    active: Mapping[ContactId, int]
+    """The active enrollments of each contact, among MAX_COUNTED of its enrollments."""
+    existing: frozenset[str]
+    """The enrollment ids that exist."""
+
+
+class StartReader(Protocol):
+    """Reads how many enrollments contacts have."""
+
+    async def start_state(
+        self, tenant: TenantId, contacts: Sequence[ContactId], enrollments: Sequence[str]
+    ) -> StartState:
+        """Read the state of these contacts and enrollment ids of a tenant (D8)."""
+
+
+class ContactReader(StartReader, Protocol):
     """Reads the state of a contact."""
 
     async def read(self, tenant: TenantId, contact: ContactId) -> ContactState:

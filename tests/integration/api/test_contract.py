@@ -4,6 +4,7 @@ documented one, and none is a server error (D9).
 API_EXAMPLES: the number of requests per operation, 200 by default.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,15 +16,20 @@ from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 from tests.support.api.application import SECRET, SECRETS_KEY, api_app
 from tests.support.api.client import Api, served
+from tests.support.pipeline.changes import Effect, change
 from tests.support.services.servers import Database
 
+from goald.adapters.postgres import PostgresShardStore
 from goald.api.app import all_routes
 from goald.api.openapi import build_document
+from goald.domain.slots import SlotRange
 from goald.runtime.embedded import EmbeddedEndpoints
 from goald.settings import Settings
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "200"))
 TENANT = "acme"
+FULL = "full"
+"""A contact with as many active enrollments as it may have."""
 
 known: dict[str, str] = {"workflow_id": "w", "enrollment_id": "e", "provider": "pay"}
 """The ids of existing objects, by the name of their path parameter."""
@@ -55,6 +61,16 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[s
     return path_parameters
 
 
+@schema.hook
+def map_body(context: Any, body: Any) -> Any:
+    """Start enrollments of the contact that may have no further one in about half of the
+    requests."""
+    contact = body.get("contact_id") if isinstance(body, dict) else None
+    if isinstance(contact, str) and contact.isprintable() and len(contact) in range(1, 129, 2):
+        body["contact_id"] = FULL
+    return body
+
+
 @schema.auth()
 class Bearer:
     """Adds a token to each request. A check of Schemathesis removes it again."""
@@ -78,7 +94,9 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
         secrets_keys=SECRETS_KEY,
         quota_requests=0,
         quota_events=0,
+        max_enrollments_per_contact=1,
     )
+    asyncio.run(_fill(module_database))
     with served(api_app(settings)) as url, closing(Api(url, SECRET)) as api:
         client = api.client(TENANT)
         created = [
@@ -92,6 +110,14 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
         assert [answer.status_code for answer in created] == [201, 201, 201]
         known["goal_id"] = created[1].json()["id"]
         yield api
+
+
+async def _fill(database: Database) -> None:
+    store = PostgresShardStore(database.dsn)
+    lease = await store.acquire(SlotRange(0, 255), "test")
+    await store.commit(lease, change(Effect("e", FULL, "w")))
+    await store.release(lease)
+    await store.close()
 
 
 @schema.parametrize()

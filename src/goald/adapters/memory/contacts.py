@@ -1,11 +1,13 @@
 """One contact's enrollments, over the tables in memory."""
 
+from collections import Counter
+from collections.abc import Sequence
 from uuid import UUID
 
 from goald.adapters.memory.database import MemoryDatabase, StoredEnrollment, copy_binary
 from goald.domain.ids import ContactId, EnrollmentId, GoalId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
-from goald.ports.contacts import ContactState
+from goald.ports.contacts import ContactState, StartState
 
 
 class MemoryContacts:
@@ -39,6 +41,17 @@ class MemoryContacts:
             active=copy_binary(newest),
             ended=[_record(row) for row in ended[: self._most_ended]],
             truncated=len(newest) > self._most_active or len(ended) > self._most_ended,
+        )
+
+    async def start_state(
+        self, tenant: TenantId, contacts: Sequence[ContactId], enrollments: Sequence[str]
+    ) -> StartState:
+        rows = [row for row in self._tables.enrollments.values() if row.tenant_id == tenant]
+        active = Counter(ContactId(row.contact_id) for row in rows if row.status == "active")
+        existing = {row.id for row in rows}
+        return StartState(
+            {contact: active[contact] for contact in contacts},
+            frozenset(existing.intersection(enrollments)),
         )
 
     async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:

@@ -53,8 +53,8 @@ def problem_response(
 ) -> Response:
     body = {
         **members,
-        "type": "about:blank",
-        "title": title_of(status),
+        "type": members.get("type", "about:blank"),
+        "title": members.get("title", title_of(status)),
         "status": status,
         "detail": detail,
     }
@@ -69,7 +69,10 @@ def unknown_error() -> Response:
 async def _on_domain_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         headers = _with_retry(error.status, error.headers)
-        return problem_response(error.status, error.detail, headers, **error.members)
+        members = dict(error.members)
+        if error.title is not None:
+            members |= {"type": error.type, "title": error.title}
+        return problem_response(error.status, error.detail, headers, **members)
     status = next((_STATUS_OF[kind] for kind in type(error).__mro__ if kind in _STATUS_OF), 500)
     path = request.scope["path"]
     if status == 500:
@@ -77,7 +80,7 @@ async def _on_domain_error(request: Request, error: Exception) -> Response:
         return unknown_error()
     if status == 503:
         _log.warning("service unavailable", path=path, error=str(error))
-    members: dict[str, Any] = {}
+    members = {}
     if isinstance(error, errors.InvalidConfiguration) and error.faults:
         members["errors"] = [
             {"pointer": pointer, "detail": fault} for pointer, fault in error.faults

@@ -112,7 +112,8 @@ class Explanation(BaseModel):
     matched: bool = Field(description="At least one goal matches.")
     reason: str | None = Field(
         description="Why nothing can match: `not enrolled` (the contact has no active enrollment), "
-        "`other event type`, or `other tenant's` (nothing was looked up)."
+        "`other event type`, `other tenant's` (nothing was looked up), or, of a start, that the "
+        "contact has as many active enrollments as it may have."
     )
     enrollments: list[ExplainedEnrollment] = Field(
         description="Active enrollments, then ended ones, newest first."

@@ -11,7 +11,13 @@ from goald.api.http.idempotency import REPLAYED_HEADER, Idempotent
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.events import EnrollmentEnd, NewEnrollment, PublishedEvent
-from goald.api.problems import BadRequest, ConflictProblem, NotFoundProblem, responses
+from goald.api.problems import (
+    BadRequest,
+    ConflictProblem,
+    EnrollmentLimitReached,
+    NotFoundProblem,
+    responses,
+)
 from goald.api.publishing import payload_bytes, units
 from goald.domain.derived_ids import derived_id
 from goald.domain.times import rfc3339
@@ -40,7 +46,9 @@ async def start_enrollment(
 ) -> Response:
     """Publishes `workflow.enrollment.started`. A repeated request publishes the same event and
     changes nothing, and so does a request for a known enrollment. The workflow may be unknown or
-    inactive.
+    inactive. 409 with the type urn:goald:problem:enrollment-limit if the contact has as many active
+    enrollments as it may have; a start that passes this check may still be dead-lettered, if others
+    are on the way.
     """
     data = body.model_dump(exclude_none=True) | {"workflow_id": workflow_id}
 
@@ -123,6 +131,9 @@ async def _publish(
     if found.refused:
         raise BadRequest(found.refused[0].reason)
     await deps.access.quotas.events(tenant, units(found.accepted))
+    _, over_limit = await deps.events.starts.admit(tenant, found.accepted)
+    if over_limit:
+        raise EnrollmentLimitReached(over_limit[0].reason)
     await deps.access.quotas.bytes(tenant, payload_bytes(found.accepted))
     await deps.events.publisher.publish(tenant, found.accepted)
     return PublishedEvent(event_id=event_id, type=kind)

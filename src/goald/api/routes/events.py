@@ -1,5 +1,8 @@
 """Events over HTTP, and the dry run of an event."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from fastapi import Response
 
 from goald.api.auth.access import EventWriter, Reads
@@ -26,10 +29,10 @@ from goald.api.models.events import (
     RefusedEventAnswer,
 )
 from goald.api.models.explain import Explanation
-from goald.api.problems import BadRequest, responses
+from goald.api.problems import BadRequest, EnrollmentLimitReached, responses
 from goald.api.publishing import payload_bytes, units
 from goald.domain.event_types import nearest_type
-from goald.pipeline.intake import Intake
+from goald.pipeline.intake import AcceptedEvent, Intake, RefusedEvent
 
 router = Router()
 
@@ -58,7 +61,9 @@ async def send_events(
     are accepted and ignored: they are counted and not published. `ignored_types` lists their types,
     with the nearest known type for a type that seems misspelt.
 
-    400 if no event was accepted; `refused` has the reasons. After a 503, some events may have been
+    400 if no event was accepted; `refused` has the reasons. 409 with the type
+    urn:goald:problem:enrollment-limit if all of them are starts of enrollments of contacts that
+    have as many active enrollments as they may. After a 503, some events may have been
     accepted: send the same request again, which changes nothing twice, because `id` and `source`
     identify an event.
 
@@ -73,9 +78,14 @@ async def send_events(
         metrics.count_not_granted(not_granted)
         if not found.accepted:
             metrics.count_events(0, 0, len(found.refused))
-            raise _nothing_accepted(found)
+            raise _nothing_accepted(found, [])
         await deps.access.quotas.events(caller.tenant_id, units(found.accepted))
-        published, ignored = without_ignored(found.accepted)
+        admitted, over_limit = await deps.events.starts.admit(caller.tenant_id, found.accepted)
+        found = _without(found, admitted, over_limit)
+        if not admitted:
+            metrics.count_events(0, 0, len(found.refused))
+            raise _nothing_accepted(found, over_limit)
+        published, ignored = without_ignored(admitted)
         if published:
             await deps.access.quotas.bytes(caller.tenant_id, payload_bytes(published))
             await deps.events.publisher.publish(caller.tenant_id, published)
@@ -108,9 +118,23 @@ async def explain_event(request: StrictRequest, deps: Deps, caller: Reads) -> Ex
     return ExactJson(Explanation.model_validate(found))
 
 
-def _nothing_accepted(found: Intake) -> BadRequest:
+def _without(
+    found: Intake, admitted: Sequence[AcceptedEvent], over_limit: Sequence[RefusedEvent]
+) -> Intake:
+    """Move the starts beyond a limit to the refused events, in the order of the request."""
+    if not over_limit:
+        return found
+    refused = sorted([*found.refused, *over_limit], key=lambda event: event.index)
+    return replace(found, accepted=admitted, refused=refused)
+
+
+def _nothing_accepted(
+    found: Intake, over_limit: Sequence[RefusedEvent]
+) -> BadRequest | EnrollmentLimitReached:
     refused = [row.model_dump(exclude_none=True) for row in _refused(found)]
     detail = str(refused[0]["reason"]) if len(refused) == 1 else "None of the events is valid"
+    if len(over_limit) == len(refused):
+        return EnrollmentLimitReached(over_limit[0].reason, refused=refused)
     return BadRequest(detail, refused=refused)
 
 

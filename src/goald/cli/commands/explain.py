@@ -41,17 +41,20 @@ def explain(
     settings = load_settings()
     tenant = _tenant_of(event) if tenant is None else tenant
     with api_dsn(settings) as dsn:
-        explanation = asyncio.run(_explain(dsn, settings.clock_skew, tenant, event))
+        limits = settings.clock_skew, settings.max_enrollments_per_contact
+        explanation = asyncio.run(_explain(dsn, limits, tenant, event))
     if as_json:
         print_json(explanation)
     else:
         console().print(_tree(explanation))
 
 
-async def _explain(dsn: str, clock_skew: float, tenant: str, event: bytes) -> dict[str, Any]:
+async def _explain(
+    dsn: str, limits: tuple[float, int], tenant: str, event: bytes
+) -> dict[str, Any]:
     from goald.runtime.wiring.daemon import explainer
 
-    async with explainer(dsn, clock_skew) as dry_run:
+    async with explainer(dsn, *limits) as dry_run:
         return await dry_run.explain(tenant, event)
 
 

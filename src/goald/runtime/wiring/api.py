@@ -20,6 +20,7 @@ from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.idempotency import RedisIdempotency
 from goald.adapters.redis.quotas import RedisQuotas
 from goald.adapters.redis.throttle import RedisTenantThrottle
+from goald.api.admission.starts import StartAdmission
 from goald.api.admission.streams import StreamAdmission
 from goald.api.admission.throttle import ThrottleAdmission
 from goald.api.auth.jwks import JwksKeys
@@ -38,6 +39,7 @@ from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
 from goald.metrics import AdmissionMetrics
 from goald.pipeline.explain import Explain
+from goald.pipeline.start_check import StartCheck
 from goald.ports.clock import Clock
 from goald.runtime.http.connections import ConnectionLimits, available_connections
 from goald.runtime.http.health import ServicesHealth
@@ -77,6 +79,7 @@ def api_dependencies(
     )
     events = Publisher(settings.redis.url)
     contacts = PostgresContacts(pool)
+    start_check = StartCheck(contacts, max_active=settings.max_enrollments_per_contact)
     idempotency = RedisIdempotency(settings.redis.url, kept_seconds=settings.erasure)
     keys = _keys(tokens, clock)
     quotas = RedisQuotas(
@@ -129,7 +132,10 @@ def api_dependencies(
         ),
         events=EventServices(
             publisher=TenantPublisher(events, admissions),
-            explainer=Explain(contacts, clock, clock_skew_us=round(settings.clock_skew * 1e6)),
+            starts=StartAdmission(start_check, clock, admission_metrics),
+            explainer=Explain(
+                contacts, start_check, clock, clock_skew_us=round(settings.clock_skew * 1e6)
+            ),
             idempotency=idempotency,
         ),
         readers=Readers(

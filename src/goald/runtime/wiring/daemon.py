@@ -36,6 +36,7 @@ from goald.metrics import ErasureMetrics, StreamBoundMetrics, TrimmingMetrics
 from goald.pipeline.explain import Explain
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard
+from goald.pipeline.start_check import StartCheck
 from goald.pipeline.subject import SubjectReader
 from goald.ports.clock import Clock
 from goald.ports.shard_store import ShardStore
@@ -219,11 +220,16 @@ def leader_election(endpoints: Endpoints) -> LeaderElection:
 
 
 @asynccontextmanager
-async def explainer(postgres_dsn: str, clock_skew: float) -> AsyncIterator[Explain]:
+async def explainer(
+    postgres_dsn: str, clock_skew: float, max_enrollments_per_contact: int
+) -> AsyncIterator[Explain]:
     """Yields the service that evaluates one event as a dry run, with the role goald_api.
-    `clock_skew`: the GOALD_CLOCK_SKEW of the shards, in seconds."""
+    `clock_skew` (seconds) and `max_enrollments_per_contact` are the shards'."""
     pool = TenantPool(postgres_dsn, 1)
     try:
-        yield Explain(PostgresContacts(pool), system_clock(), clock_skew_us=round(clock_skew * 1e6))
+        contacts = PostgresContacts(pool)
+        start_check = StartCheck(contacts, max_active=max_enrollments_per_contact)
+        skew_us = round(clock_skew * 1e6)
+        yield Explain(contacts, start_check, system_clock(), clock_skew_us=skew_us)
     finally:
         await pool.close()

@@ -1,5 +1,6 @@
 """The enrollments of one contact, and one enrollment, as their tenant sees them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from goald.adapters.postgres.shard import statements
@@ -7,7 +8,7 @@ from goald.adapters.postgres.shard.store import workflow_of
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.enrollment import Enrollment
-from goald.ports.contacts import ContactState
+from goald.ports.contacts import MAX_COUNTED, ContactState, StartState
 
 MOST_ACTIVE = 1_000
 MOST_ENDED = 100
@@ -43,6 +44,21 @@ SELECT DISTINCT workflow_id FROM (
 """The workflows of the enrollments that LOAD_NEWEST returns."""
 
 
+COUNT_ACTIVE = """
+SELECT c.contact_id,
+       (SELECT count(*) FILTER (WHERE e.status = 'active')
+        FROM (SELECT status FROM goald.workflow_enrollments
+              WHERE tenant_id = $1 AND contact_id = c.contact_id LIMIT $3) AS e)
+FROM unnest($2::text[]) AS c (contact_id)
+"""
+"""The active enrollments of each contact, among at most $3 of its enrollments."""
+
+EXISTING = (
+    "SELECT id FROM goald.workflow_enrollments WHERE tenant_id = $1 AND id = ANY ($2::text[])"
+)
+"""The enrollment ids of the tenant that exist."""
+
+
 class PostgresContacts:
     """`ports.ContactReader` and `api.ports.EnrollmentLookup`. Each call executes in a separate
     transaction."""
@@ -75,6 +91,17 @@ class PostgresContacts:
             active=bytes(rows),
             ended=[_record(row) for row in ended[: self._most_ended]],
             truncated=_rows(copied) > self._most_active or len(ended) > self._most_ended,
+        )
+
+    async def start_state(
+        self, tenant: TenantId, contacts: Sequence[ContactId], enrollments: Sequence[str]
+    ) -> StartState:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            active = await connection.fetch(COUNT_ACTIVE, tenant, contacts, MAX_COUNTED)
+            existing = await connection.fetch(EXISTING, tenant, enrollments)
+        return StartState(
+            {ContactId(contact): count for contact, count in active},
+            frozenset(name for (name,) in existing),
         )
 
     async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
