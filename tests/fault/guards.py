@@ -291,6 +291,30 @@ GUARDS = (
         (START_LIMIT,),
     ),
     Guard(
+        "limit: the API refuses a start of a contact that is full",
+        "E5",
+        (
+            Edit(
+                "src/goald/pipeline/start_check.py",
+                "            if active[start.contact] >= self._max_active:\n",
+                "            if start.position < 0:\n",
+            ),
+        ),
+        ("tests/integration/api/events/test_start_limit.py",),
+    ),
+    Guard(
+        "quota: an event costs its work, if that is more than its size",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/publishing.py",
+                "-(-event.work // UNIT_WORK))",
+                "1)",
+            ),
+        ),
+        ("tests/unit/api/test_units.py",),
+    ),
+    Guard(
         "limit: the start of a contact that was deleted later takes no place",
         "E5",
         (
