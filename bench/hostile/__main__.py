@@ -32,6 +32,8 @@ from goald.api.auth.signatures import parse_secret, sign
 
 TENANT = "acme"
 PROBE_S = 0.02
+SAMPLE_S = 0.5
+"""Between two readings of the memory, which take processor time from the measured processes."""
 TIMEOUT_S = 5.0
 MEMORY_MIB = 32
 LATENCY_MS = 250
@@ -136,7 +138,7 @@ def measure(kind: str | None, pid: int, port: int, secret: str, options: argpars
     while time.monotonic() < end:
         for each, mib in memory(pid).items():
             peak[each] = max(peak.get(each, mib), mib)
-        time.sleep(0.1)
+        time.sleep(SAMPLE_S)
     probes.stop()
     if kind is not None:
         attacker.join()

@@ -82,10 +82,26 @@ _endless("endless trailers", _POST + CHUNKED + b"0\r\n", HEADERS)
 _endless("endless trailer", _POST + CHUNKED + b"0\r\nx: ", BLOCK)
 _endless("endless chunk extension", _POST + CHUNKED + b"1;x=", BLOCK)
 _endless("tiny chunks", _POST + CHUNKED, b"1\r\na\r\n" * 2_048)
+_endless("chunks of 64 bytes", _POST + CHUNKED, (b"40\r\n" + b"a" * 64 + b"\r\n") * 256)
 _endless("endless body", _POST + CHUNKED, b"4000\r\n" + BLOCK + b"\r\n")
 _endless("slow body", _POST + b"host: a\r\ncontent-length: 1000000\r\n\r\n", b"a", TRICKLE_S)
 _endless("no HTTP", b"", os.urandom(16_384))
 _endless("pipelined requests", b"", b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n" * 400)
+
+
+@_kind("16 pipelined requests")
+async def _pipelined(client: Client) -> None:
+    while True:
+        await client.send(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n" * 16)
+        for _ in range(16):
+            await _response(client)
+
+
+@_kind("many requests")
+async def _many(client: Client) -> None:
+    while True:
+        await client.send(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
+        await _response(client)
 
 
 @_kind("slow reader")

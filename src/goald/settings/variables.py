@@ -175,7 +175,8 @@ class Settings(BaseSettings):
         50,
         ge=0,
         description="Requests per second from one address that may fail to authenticate. The "
-        "responses to further ones are delayed by 1 s, and its signed webhooks get 429. "
+        "responses to further ones are delayed by 1 s, and its signed webhooks get 429, except "
+        "those that were verified from there before. "
         "0 is unlimited",
     )
     api_proxies: str = Field(

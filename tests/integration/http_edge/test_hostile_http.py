@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.support.api.client import serving
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
+from goald.runtime.http import bounds, fair_queue
 from goald.runtime.http import protocol as http_protocol
 from goald.runtime.http.connections import ConnectionLimits
 from goald.runtime.http.protocol import BoundedHttp, Phase
@@ -183,7 +184,7 @@ def test_endless_bytes_end_the_connection(served: Served, phase: str) -> None:
     with served.connect() as connection:
         connection.sendall(begin)
         if status == 401:
-            connection.recv(1)  # the refusal, before more is sent
+            connection.recv(1)  # the rejection, before more is sent
         sent, received = send_until_closed(connection, data)
     assert sent < KERNEL_BYTES
     if status == 401:
@@ -213,6 +214,60 @@ def test_more_than_100_headers_are_refused(served: Served) -> None:
             return client.get("/deny", headers=headers).status_code
 
     assert (status(90), status(101)) == (401, 431)
+
+
+def test_a_body_of_tiny_chunks_is_refused_with_the_reason(served: Served) -> None:
+    def response(chunk: bytes, count: int) -> bytes:
+        encoded = b"%x\r\n%s\r\n" % (len(chunk), chunk) * count
+        with served.connect() as connection:
+            connection.sendall(CHUNKED + encoded + b"0\r\n\r\n")
+            return connection.recv(65_536)
+
+    assert response(b"a", bounds.CHUNKS).startswith(b"HTTP/1.1 200 ")
+    assert response(b"a" * bounds.CHUNK_BYTES, 2_000).startswith(b"HTTP/1.1 200 ")
+    refused = response(b"a", bounds.CHUNKS + 20)
+    assert refused.startswith(b"HTTP/1.1 400 ")
+    assert bounds.SMALL_CHUNKS.detail.encode() in refused
+
+
+def test_a_connection_that_waits_for_its_turn_has_one_read_in_memory(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting() -> int:
+        return sum(map(len, list(served.server.queue.waiting.values())))
+
+    monkeypatch.setattr(fair_queue, "PER_TURN", 0)
+    body = b"a" * 900_000
+    head = b"POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with ExitStack() as clients:
+        connections = [clients.enter_context(served.connect()) for _ in range(10)]
+        senders = [
+            threading.Thread(target=each.sendall, args=(head + body,)) for each in connections
+        ]
+        for each in senders:
+            each.start()
+        until(lambda: waiting() >= len(connections) - 1, "reads that wait")
+        time.sleep(0.2)  # for more reads
+        assert waiting() <= len(connections)
+        monkeypatch.setattr(fair_queue, "PER_TURN", 1)
+        for connection, sender in zip(connections, senders, strict=True):
+            assert connection.recv(65_536).endswith(b"\r\n\r\n%d" % len(body))
+            sender.join()
+
+
+def test_a_connection_is_read_again_after_its_turn(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fair_queue, "PER_TURN", 0)
+    with served.connect() as first, served.connect() as second:
+        for each in (first, second):
+            each.sendall(GET)
+        until(lambda: bool(served.server.queue.waiting), "a read that waits")
+        monkeypatch.setattr(fair_queue, "PER_TURN", 1)
+        for each in (first, second):
+            assert each.recv(65_536).startswith(b"HTTP/1.1 401 ")
+            each.sendall(GET)
+            assert each.recv(65_536).startswith(b"HTTP/1.1 401 ")
 
 
 segment = st.one_of(
@@ -264,7 +319,7 @@ def test_any_bytes_get_responses_or_a_closed_connection(
     for each in served.connections():
         retained = each.cycle.body if each.cycle is not None else b""
         assert len(retained) <= HIGH_WATER_LIMIT + READ_BYTES
-        assert len(each.pipeline) <= http_protocol.PIPELINE
+        assert len(each.pipeline) <= bounds.PIPELINE
 
 
 def test_body_is_not_read_before_the_application_asks_for_it(served: Served) -> None:

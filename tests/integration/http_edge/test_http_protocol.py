@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI, Request
 from tests.support.api.client import served
 
+from goald.runtime.http import bounds
 from goald.runtime.http import protocol as http_protocol
 
 DEADLINE_S = 30.0
@@ -65,7 +66,7 @@ def test_endless_head_closes_the_connection(url: str, endless: Callable[[int], b
 def test_too_long_head_gets_431(url: str) -> None:
     with connected(url) as connection:
         head = b"GET /length HTTP/1.1\r\nx: "
-        connection.sendall(head.ljust(http_protocol.HEAD_BYTES + 1, b"a"))
+        connection.sendall(head.ljust(bounds.HEAD_BYTES + 1, b"a"))
         assert read_until_closed(connection).startswith(b"HTTP/1.1 431 ")
 
 
@@ -111,7 +112,7 @@ def test_idle_connection_is_kept_longer_than_an_incomplete_request(
 
 
 def test_connection_accepts_several_long_bodies(url: str) -> None:
-    body = b"x" * (http_protocol.HEAD_BYTES * 8)
+    body = b"x" * (bounds.HEAD_BYTES * 8)
     with httpx.Client(base_url=url, timeout=DEADLINE_S) as client:
         for _ in range(3):
             assert client.post("/length", content=body).json() == len(body)

@@ -15,7 +15,15 @@ from goald.api.auth.signatures import is_signed, is_within_window
 from goald.api.auth.tokens import is_name
 from goald.api.dependencies import Dependencies, dependencies_of
 from goald.api.ports import Caller
-from goald.api.problems import BadRequest, Forbidden, TooLarge, Unauthorized
+from goald.api.problems import (
+    BadRequest,
+    Forbidden,
+    TooLarge,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
+from goald.api.rejections import Origin
 from goald.api.signed_bodies import SignedBodyReader, WebhookSender
 
 SCOPES = {
@@ -52,8 +60,8 @@ class Access(SecurityBase):
         dependencies = await dependencies_of(request)
         try:
             caller = await self.identify(request, dependencies)
-        except (Unauthorized, BadRequest, TooLarge):
-            await dependencies.access.rejections.add(client_key(request))
+        except (Unauthorized, BadRequest, TooLarge, TooManyRequests, Unavailable):
+            await dependencies.access.rejections.add(self.origin(request))
             raise
         await dependencies.access.quotas.requests(caller.tenant_id)
         if self.scope not in caller.scopes:
@@ -67,6 +75,10 @@ class Access(SecurityBase):
                 scope=self.scope,
             )
         request.scope[_CALLER] = caller
+
+    def origin(self, request: Request) -> Origin:
+        """Return whose rejection it is if the request is refused."""
+        return Origin(client_key(request))
 
     async def identify(self, request: Request, dependencies: Dependencies) -> Caller:
         """Return the caller that the bearer token identifies. Raises Unauthorized."""
@@ -124,25 +136,33 @@ class ByTokenOrSignature(Access):
         caller: Caller = request.scope[_CALLER]
         return caller
 
+    def origin(self, request: Request) -> Origin:
+        address, query = client_key(request), request.query_params
+        if not _is_signed_request(request):
+            return Origin(address)
+        return Origin(address, query.get("tenant", ""), query.get("provider", ""))
+
     async def identify(self, request: Request, dependencies: Dependencies) -> Caller:
         """Return the caller. Reads the body if it is signed. An unknown tenant or provider is
-        indistinguishable from a wrong signature, also by the response time."""
-        headers, query = request.headers, request.query_params
-        if "authorization" in headers or "webhook-signature" not in headers:
+        indistinguishable from a wrong signature, also by the response time. Raises TooManyRequests,
+        before any work, if many callers of the same address were refused; Unavailable if too many
+        bodies are read already; Unauthorized."""
+        if not _is_signed_request(request):
             return await super().identify(request, dependencies)
-        access, address = dependencies.access, client_key(request)
-        access.rejections.check(address)
-        tenant, provider = query.get("tenant", ""), query.get("provider", "")
+        headers, access, origin = request.headers, dependencies.access, self.origin(request)
+        access.rejections.check(origin)
+        tenant, provider = origin.tenant, origin.provider
         timestamp = headers.get("webhook-timestamp", "")
         now_s = dependencies.clock.now_us() / 1e6
         window_s = dependencies.settings.webhook_window
         if is_name(tenant) and is_name(provider) and is_within_window(timestamp, now_s, window_s):
-            sender = WebhookSender(tenant, address)
+            sender = WebhookSender(tenant, origin.address)
             # Before a byte of the body is read: a made-up tenant takes no other's place.
             found = await access.webhook_secrets.get(tenant, provider)
             if found is None:
                 await access.signed_bodies.discard(request, sender)
             elif await self._is_signed(request, access.signed_bodies, sender, found.secret):
+                access.rejections.accept(origin)
                 scopes = frozenset({self.scope})
                 return Caller(tenant, f"webhook:{provider}", scopes, found.grant)
         raise Unauthorized(
@@ -157,6 +177,10 @@ class ByTokenOrSignature(Access):
         message_id, timestamp = headers.get("webhook-id", ""), headers["webhook-timestamp"]
         async with bodies.body(request, sender) as body:
             return is_signed(secret, message_id, timestamp, headers["webhook-signature"], body)
+
+
+def _is_signed_request(request: Request) -> bool:
+    return "authorization" not in request.headers and "webhook-signature" in request.headers
 
 
 Reads = Annotated[Caller, Security(ByToken("workflows:read"), scopes=["workflows:read"])]

@@ -7,16 +7,11 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from goald.api.addresses import address_key
+from goald.runtime.http import bounds
+from goald.runtime.http.bounds import Rejection
 from goald.runtime.http.connections import ConnectionTable
-
-HEAD_BYTES = 32 << 10
-HEADERS = 100
-BODY_BYTES = (1 << 20) + (64 << 10)
-"""More than the API reads, so that it can answer a larger body itself."""
-FRAMING_BYTES = 64 << 10
-"""Bytes after the head that are not content: sizes and extensions of chunks."""
-PIPELINE = 16
-"""Requests of one connection that wait for a response."""
+from goald.runtime.http.fair_queue import FairQueue
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
@@ -33,12 +28,6 @@ CLOSE_SECONDS = 5.0
 LINGER_SECONDS = 2.0
 """How long a refused connection stays open: its client can read the response, and has to wait
 before it tries again."""
-
-_REASONS = {
-    400: b"Bad Request",
-    413: b"Content Too Large",
-    431: b"Request Header Fields Too Large",
-}
 
 
 class Phase(Enum):
@@ -70,15 +59,23 @@ class BoundedHttp(HttpToolsProtocol):
     it. `end_if_late` must be called regularly: it applies the bounds on time.
     """
 
-    def __init__(self, *args: Any, table: ConnectionTable, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, table: ConnectionTable, queue: FairQueue, **options: Any
+    ) -> None:
+        """`queue`: the turns in which pipelined requests start."""
         super().__init__(*args, **options)
         self._table = table
+        self._queue = queue
+        self.client_key = ""
+        """The address of the peer, as limits count it."""
         self._is_counted = False
+        self._is_between_requests = False
         self._running: Any = None  # the request that the application serves, or served last
         self._framing_bytes = 0
         self._body_bytes = 0
+        self._chunk_count = 0
         self._header_count = 0
-        self._status = 400
+        self._rejection = bounds.NOT_HTTP
         self._stalled_at: float | None = None
         self._closing_at: float | None = None
         self._phase = Phase.NEW
@@ -89,7 +86,9 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._enter(Phase.NEW)
-        self._is_counted = self._table.add(self.client[0] if self.client else "")
+        address = self.client[0] if self.client else ""
+        self.client_key = address_key(address)
+        self._is_counted = self._table.add(address)
         if not self._is_counted:
             self._phase = Phase.REFUSED
             self.abort()
@@ -165,21 +164,21 @@ class BoundedHttp(HttpToolsProtocol):
         self._framing_bytes += len(data)
         super().data_received(data)
         if self._phase is Phase.BODY:
-            if self._framing_bytes > FRAMING_BYTES:
-                self._refuse(400)
-            elif self._body_bytes > BODY_BYTES:
-                self._refuse(413)
+            if self._framing_bytes > bounds.FRAMING_BYTES:
+                self._refuse(bounds.FRAMING)
+            elif self._body_bytes > bounds.BODY_BYTES:
+                self._refuse(bounds.BODY)
             elif self.cycle.body and not self.cycle.response_complete:
                 self.flow.pause_reading()  # until the application has taken this part
-        elif self._framing_bytes > HEAD_BYTES:
-            self._refuse(431)
+        elif self._framing_bytes > bounds.HEAD_BYTES:
+            self._refuse(bounds.HEAD)
 
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn for every error of the parser or of a callback."""
-        self._refuse(self._status)
+        self._refuse(self._rejection)
 
-    def _refuse(self, status: int) -> None:
-        """Answer with this status if no other response is due, read nothing more, and close the
+    def _refuse(self, rejection: Rejection) -> None:
+        """Answer with this rejection if no other response is due, read nothing more, and close the
         connection after LINGER_SECONDS."""
         if self._phase is Phase.REFUSED or self.transport.is_closing():
             return
@@ -192,10 +191,7 @@ class BoundedHttp(HttpToolsProtocol):
         is_answered = self._phase is Phase.BODY and self.cycle.response_complete
         self._end_requests()
         if is_first and not is_answered:
-            self.transport.write(
-                b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-                % (status, _REASONS[status])
-            )
+            self.transport.write(rejection.response())
         self.transport.write_eof()
         self._enter(Phase.REFUSED)
         self.flow.pause_reading()
@@ -212,8 +208,8 @@ class BoundedHttp(HttpToolsProtocol):
     # Callbacks of the parser
 
     def on_message_begin(self) -> None:
-        if len(self.pipeline) >= PIPELINE:
-            self._fail(400)
+        if len(self.pipeline) >= bounds.PIPELINE:
+            self._fail(bounds.MANY_REQUESTS)
         super().on_message_begin()
         self._header_count = 0
         since = self._since if self._phase is Phase.NEW else self.loop.time()
@@ -221,15 +217,15 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._phase is not Phase.HEAD:
-            self._fail(400)  # a trailer
+            self._fail(bounds.TRAILER)
         self._header_count += 1
-        if self._header_count > HEADERS:
-            self._fail(431)
+        if self._header_count > bounds.HEADERS:
+            self._fail(bounds.MANY_HEADERS)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self._framing_bytes = self._body_bytes = 0
+        self._framing_bytes = self._body_bytes = self._chunk_count = 0
         self._enter(Phase.BODY)
         if self.parser.should_upgrade():  # not supported; what follows is not HTTP
             self.cycle.keep_alive = False
@@ -237,7 +233,12 @@ class BoundedHttp(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         self._framing_bytes -= len(body)
-        super().on_body(body)
+        self._chunk_count += 1
+        if self._chunk_count > bounds.CHUNKS + self._body_bytes // bounds.CHUNK_BYTES:
+            self._fail(bounds.SMALL_CHUNKS)
+        if not self.cycle.response_complete:  # as the base class, without its cost for each chunk
+            self.cycle.body += body
+            self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -249,16 +250,25 @@ class BoundedHttp(HttpToolsProtocol):
             self.cycle.body = bytearray()  # of a request that was answered before it was read
             if self._phase is Phase.RESPONSE:
                 self._enter(Phase.IDLE)
+        self._is_between_requests = True  # the next pipelined request waits for its turn
         super().on_response_complete()
+        self._is_between_requests = False
         self._unset_keepalive_if_required()  # `end_if_late` does that
         if self.pipeline:
             self.flow.pause_reading()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        if self._is_between_requests:
+            self._queue.run(self.client_key, lambda: self._start(cycle, app))
+        else:
+            super()._start_asgi_task(cycle, app)
 
-    def _fail(self, status: int) -> None:
+    def _start(self, cycle: Any, app: Any) -> None:
+        if not cycle.disconnected:
+            super()._start_asgi_task(cycle, app)
+
+    def _fail(self, rejection: Rejection) -> None:
         """Refuse the connection from within a callback."""
-        self._status = status
+        self._rejection = rejection
         raise _RefusedError

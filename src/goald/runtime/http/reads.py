@@ -1,8 +1,10 @@
-"""Reads of bounded size, into one buffer that all connections of a server share."""
+"""Reads of bounded size, into one buffer that all connections of a server share, processed in
+turns."""
 
 import asyncio
 from typing import Any
 
+from goald.runtime.http.fair_queue import FairQueue
 from goald.runtime.http.protocol import BoundedHttp
 
 READ_BYTES = 32 << 10
@@ -11,20 +13,33 @@ READ_BYTES = 32 << 10
 
 class BoundedReads(asyncio.BufferedProtocol):
     """Passes what it reads to a protocol that takes data. The event loop fills the buffer and
-    reports it in one step, so connections can share it."""
+    reports it in one step, so connections can share it. While many connections send, a connection
+    waits for its turn with one read in memory, and reads nothing more."""
 
-    def __init__(self, http: BoundedHttp, buffer: memoryview) -> None:
+    def __init__(self, http: BoundedHttp, buffer: memoryview, queue: FairQueue) -> None:
         self._http = http
         self._buffer = buffer
+        self._queue = queue
+        self._transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
+        self._transport = transport
         self._http.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._http.data_received(bytes(self._buffer[:nbytes]))
+        data = bytes(self._buffer[:nbytes])
+        if not self._queue.run(self._http.client_key, lambda: self._process(data)):
+            self._transport.pause_reading()
+
+    def _process(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        self._http.data_received(data)
+        if not self._http.flow.read_paused:
+            self._transport.resume_reading()
 
     def eof_received(self) -> None:
         self._http.eof_received()
@@ -36,4 +51,5 @@ class BoundedReads(asyncio.BufferedProtocol):
         self._http.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
         self._http.connection_lost(exc)

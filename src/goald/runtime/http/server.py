@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from goald.domain.errors import StartError
 from goald.runtime.http.connections import ConnectionLimits, ConnectionTable
+from goald.runtime.http.fair_queue import FairQueue
 from goald.runtime.http.listen_socket import BACKLOG
 from goald.runtime.http.protocol import KEEP_ALIVE_SECONDS, BoundedHttp
 from goald.runtime.http.reads import READ_BYTES, BoundedReads
@@ -97,6 +98,7 @@ class BoundedServer(uvicorn.Server):
         limits = limits if limits is not None else ConnectionLimits()
         self.table = ConnectionTable(limits)
         self.started_event = asyncio.Event()
+        self.queue = FairQueue()
         self._buffer = memoryview(bytearray(READ_BYTES))
         super().__init__(self._configure(app, [str(network) for network in limits.proxies]))
 
@@ -143,4 +145,5 @@ class BoundedServer(uvicorn.Server):
         )
 
     def _protocol(self, **options: Any) -> BoundedReads:
-        return BoundedReads(BoundedHttp(table=self.table, **options), self._buffer)
+        http = BoundedHttp(table=self.table, queue=self.queue, **options)
+        return BoundedReads(http, self._buffer, self.queue)

@@ -16,6 +16,7 @@ from tests.integration.api.auth.test_webhooks import SECRET, event, send, signed
 from tests.support.api.client import Api
 
 from goald.api.problems import Unavailable
+from goald.api.rejections import Origin, RejectionLimiter
 from goald.api.signed_bodies import PlaceLimits, SignedBodyReader, WebhookSender
 
 DEADLINE_S = 20.0
@@ -188,8 +189,17 @@ async def test_senders_without_a_secret_take_no_place_of_those_with_one() -> Non
 
 
 async def test_rejected_callers_of_one_address_are_limited_and_others_are_not(
-    make_api: Callable[..., Api],
+    make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    counted: list[Origin] = []
+    add = RejectionLimiter.add
+
+    async def counting_add(limiter: RejectionLimiter, origin: Origin) -> None:
+        counted.append(origin)
+        await add(limiter, origin)
+
+    monkeypatch.setattr(RejectionLimiter, "add", counting_add)
+    sent = 0
     api = make_api(api_address_rejections=1)
     client = api.client("acme")
     client.put("/api/v1/webhooks/stripe", json={"secret": SECRET})
@@ -208,5 +218,31 @@ async def test_rejected_callers_of_one_address_are_limited_and_others_are_not(
         async with asyncio.timeout(DEADLINE_S):
             while found != {401, 429}:
                 found |= set(await asyncio.gather(*(status(rejected, wrong) for _ in range(20))))
+                sent += 20
+        assert len(counted) == sent, "refusals that are never delayed"
         assert await status(accepted, signed(SECRET, event())) == 202
     assert client.get("/api/v1/webhooks").status_code == 200
+
+
+async def test_a_webhook_is_accepted_while_others_of_its_address_are_rejected(
+    make_api: Callable[..., Api],
+) -> None:
+    api = make_api(api_address_rejections=1)
+    api.client("acme").put("/api/v1/webhooks/stripe", json={"secret": SECRET})
+    assert webhook_status(api) == 202  # from now on the address is known for it
+    wrong = signed(SECRET, event()) | {"webhook-signature": "v1,wrong"}
+
+    async def made_up(client: httpx.AsyncClient, number: int) -> int:
+        path = f"/api/v1/events?tenant=made-up-{number}&provider=stripe"
+        return (await client.post(path, content=event(), headers=wrong)).status_code
+
+    found: set[int] = set()
+    async with (
+        httpx.AsyncClient(base_url=api.url, timeout=DEADLINE_S) as client,
+        asyncio.timeout(DEADLINE_S),
+    ):
+        while 429 not in found:
+            attack = [asyncio.create_task(made_up(client, number)) for number in range(20)]
+            for _ in range(5):
+                assert await asyncio.to_thread(webhook_status, api) == 202
+            found |= set(await asyncio.gather(*attack))

@@ -1,0 +1,53 @@
+"""The bounds of a connection, and the response to a client that exceeds one."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from goald.api.http.error_handlers import problem_response
+
+HEAD_BYTES: Final = 32 << 10
+HEADERS: Final = 100
+BODY_BYTES: Final = (1 << 20) + (64 << 10)
+"""More than the API reads, so that it can answer a larger body itself."""
+FRAMING_BYTES: Final = 64 << 10
+"""Bytes after the head that are not content: sizes and extensions of chunks."""
+CHUNKS: Final = 512
+CHUNK_BYTES: Final = 64
+"""Content of each chunk, on average, of a body with more than CHUNKS chunks: each costs a call."""
+PIPELINE: Final = 16
+"""Requests of one connection that wait for a response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A bound that a connection exceeded. `detail` is shown to the client."""
+
+    status: int
+    detail: str
+
+    def response(self) -> bytes:
+        """The complete HTTP/1.1 response: a problem as the routes return it."""
+        found = problem_response(self.status, self.detail, {"connection": "close"})
+        headers = b"".join(b"%s: %s\r\n" % header for header in found.raw_headers)
+        status_line = f"HTTP/1.1 {self.status} {TITLES[self.status]}\r\n".encode()
+        return status_line + headers + b"\r\n" + bytes(found.body)
+
+
+TITLES: Final = {400: "Bad Request", 413: "Content Too Large", 431: "Header Fields Too Large"}
+
+NOT_HTTP = Rejection(400, "This is not a valid HTTP/1.1 request")
+HEAD = Rejection(431, f"The head of the request is larger than {HEAD_BYTES >> 10} KiB")
+MANY_HEADERS = Rejection(431, f"The request has more than {HEADERS} headers")
+BODY = Rejection(413, "The request is larger than 1 MiB")
+FRAMING = Rejection(
+    400, f"The chunks of the body have more than {FRAMING_BYTES >> 10} KiB of sizes and extensions"
+)
+SMALL_CHUNKS = Rejection(
+    400,
+    f"The chunks of the body are too small: a body of more than {CHUNKS} chunks needs "
+    f"{CHUNK_BYTES} bytes in each on average. Buffer the body, or send it with Content-Length",
+)
+TRAILER = Rejection(400, "Trailers are not supported")
+MANY_REQUESTS = Rejection(
+    400, f"More than {PIPELINE} requests wait for a response on this connection"
+)
