@@ -1,5 +1,6 @@
 """The API process of `goald serve`: replaced when it dies or hangs, and no exit waits for it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -24,11 +25,25 @@ def goald(make_daemon: Callable[..., Daemon]) -> Iterator[Daemon]:
     assert daemon.stop() == 0, daemon.printed()
 
 
+def api_processes(daemon: Daemon) -> list[psutil.Process]:
+    """The process that serves, and the spare one; the older one first."""
+    found = []
+    for each in daemon.family():
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if "goald.runtime.daemon.api_process" in each.cmdline():
+                found.append(each)
+    return sorted(found, key=lambda each: each.create_time())
+
+
 def api_process(daemon: Daemon) -> psutil.Process:
-    (found,) = [
-        each for each in daemon.family() if "goald.runtime.daemon.api_process" in each.cmdline()
-    ]
-    return found
+    """The process that serves. A spare one is younger, because it replaces an older one."""
+    return api_processes(daemon)[0]
+
+
+def spare_process(daemon: Daemon) -> psutil.Process:
+    """The spare process, once it exists."""
+    daemon.until("spare process", lambda: len(api_processes(daemon)) == 2)
+    return api_processes(daemon)[1]
 
 
 def status(daemon: Daemon) -> list[tuple[str, int, bool]]:
@@ -52,7 +67,7 @@ def get(daemon: Daemon, path: str) -> httpx.Response | None:
 def test_a_killed_api_is_replaced_and_costs_no_exit(goald: Daemon) -> None:
     before = api_process(goald)
     assert status(goald) == [("api", before.pid, True)]
-    others = {each.pid for each in goald.family()} - {before.pid}
+    others = {each.pid for each in goald.family()} - {each.pid for each in api_processes(goald)}
     for number in range(3):
         killed = api_process(goald)
         killed.kill()
@@ -65,6 +80,24 @@ def test_a_killed_api_is_replaced_and_costs_no_exit(goald: Daemon) -> None:
     after = api_process(goald)
     goald.until("api in the status", lambda: status(goald) == [("api", after.pid, True)])
     assert {each.pid for each in goald.family()} >= others
+
+
+def test_the_spare_process_takes_over_and_is_replaced(goald: Daemon) -> None:
+    spare = spare_process(goald)
+    api_process(goald).kill()
+    goald.until("response", lambda: (answer := get(goald, "/livez")) and answer.is_success)
+    goald.until("api in the status", lambda: status(goald) == [("api", spare.pid, True)])
+    assert spare_process(goald).pid != spare.pid
+    assert api_process(goald).pid == spare.pid
+
+
+def test_a_spare_process_that_has_ended_is_not_used(goald: Daemon) -> None:
+    spare = spare_process(goald)
+    spare.kill()
+    served = api_process(goald)
+    served.kill()
+    goald.until("response", lambda: (answer := get(goald, "/livez")) and answer.is_success)
+    assert api_process(goald).pid not in (spare.pid, served.pid)
 
 
 def test_an_api_that_hangs_is_replaced(goald: Daemon) -> None:
@@ -98,9 +131,10 @@ def test_a_busy_driver_leaves_the_api_alive_but_not_ready(goald: Daemon) -> None
 def test_the_api_ends_with_its_driver(make_daemon: Callable[..., Daemon]) -> None:
     daemon = make_daemon()
     daemon.start()
-    api, url = api_process(daemon), urlsplit(daemon.api.url)
+    spare_process(daemon)
+    processes, url = api_processes(daemon), urlsplit(daemon.api.url)
     daemon.kill_driver()
-    assert left_of([api]) == []
+    assert left_of(processes) == []
     restarted = {**daemon.environment, "GOALD_API_PORT": str(url.port)}
     daemon.environment = restarted
     daemon.start()

@@ -25,6 +25,7 @@ from goald.runtime import logs
 from goald.runtime.daemon.api_link import (
     ALIVE,
     MAX_LINE_BYTES,
+    PREPARED,
     READY,
     ApiStart,
     DriverState,
@@ -70,7 +71,8 @@ class ApiProcess:
         self._metrics = CollectorRegistry()
 
     async def run(self, listen_socket: socket.socket, lines: asyncio.StreamReader) -> int:
-        """Serve on this socket. `lines`: what the driver sends."""
+        """Serve on this socket from the first state of the driver on. `lines`: what the driver
+        sends."""
         served = CollectorRegistry(auto_describe=False)
         served.register(ReadingsCollector(lambda: self._readings))
         dependencies = api_dependencies(
@@ -89,6 +91,7 @@ class ApiProcess:
             describe=lambda: None if self._driver.standby else {"ready": True},
             registry=self._metrics,
         )
+        await self._wait_for_driver(lines)
         jobs: list[Coroutine[Any, Any, None]] = [
             self._follow_driver(lines, heartbeat),
             self._read(),
@@ -112,6 +115,14 @@ class ApiProcess:
             return [self._driver.not_ready_reason]
         readings = replace(self._readings, at=datetime.now(UTC))
         return not_ready_reasons(readings.heartbeats, readings.at)
+
+    async def _wait_for_driver(self, lines: asyncio.StreamReader) -> None:
+        """Return when this process is to serve; a spare process waits here."""
+        _report(PREPARED)
+        line = await lines.readline()
+        if not line:
+            os._exit(1)  # the driver has ended
+        self._driver = DriverState.decode(line)
 
     async def _follow_driver(
         self, lines: asyncio.StreamReader, heartbeat: HeartbeatReporter

@@ -2,19 +2,17 @@
 and restarted (docs/decisions/0033)."""
 
 import asyncio
-import os
+import math
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from goald.domain.errors import StartError
-from goald.runtime.daemon.api_link import READY, ApiStart, DriverState
+from goald.runtime.daemon.api_child import ApiChild
+from goald.runtime.daemon.api_link import READY, DriverState
 from goald.runtime.daemon.console import ServeConsole
-from goald.runtime.embedded import launch
 from goald.settings import Settings
 
 CHECK_SECONDS: Final = 0.1
@@ -26,8 +24,12 @@ START_SECONDS: Final = 120.0
 BACKOFF_SECONDS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 STABLE_SECONDS: Final = 30.0
 """After running for this long, the next restart is immediate again."""
+SPARE_SECONDS: Final = 3.0
+"""How long the API has been ready before the spare process starts, which competes with the start of
+the actors."""
 STOP_SECONDS: Final = 8.0
 """The API answers requests in progress for up to 7 s (`runtime.http.server`)."""
+_RECENT_BYTES: Final = 64
 
 
 class ApiSupervisor:
@@ -49,7 +51,10 @@ class ApiSupervisor:
         self._log_dir = log_dir
         self._state = state
         self._console = console
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ApiChild | None = None
+        self._spare: ApiChild | None = None
+        """Holds its imports and its application, and waits for its first state to serve: a start
+        takes two seconds of processor time."""
         self.ready = asyncio.Event()
         """Set once requests are accepted for the first time."""
 
@@ -65,7 +70,7 @@ class ApiSupervisor:
             reason = await self._watch(process)
             if not self.ready.is_set():
                 raise StartError(f"The API process {reason} while starting. {self._where()}")
-            attempts = 0 if loop.time() - started_at >= STABLE_SECONDS else attempts + 1
+            attempts = 1 if loop.time() - started_at >= STABLE_SECONDS else attempts + 1
             self._console.problem(f"Restarting the API: its process {reason}. {self._where()}")
             await asyncio.sleep(BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS)) - 1])
 
@@ -73,6 +78,9 @@ class ApiSupervisor:
         """Accept no more connections, and return when the requests in progress are answered,
         within STOP_SECONDS; requests that take longer are cut off."""
         self._socket.close()
+        if self._spare is not None:
+            self._spare.kill()
+            self._spare.wait()
         process = self._process
         if process is None:
             return
@@ -83,87 +91,54 @@ class ApiSupervisor:
             if loop.time() >= deadline:
                 process.kill()
             await asyncio.sleep(CHECK_SECONDS / 4)
-        _close_pipes(process)
-        self._process = None
+        process.wait()
+        self._process = self._spare = None
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        start = ApiStart(
-            settings=self._settings,
-            listen_fd=self._socket.fileno(),
-            log_dir=str(self._log_dir) if self._log_dir is not None else None,
-        )
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-I", "-S", launch.__file__),
-                *(str(os.getpid()), str(int(signal.SIGKILL))),
-                *(sys.executable, "-P", "-m", "goald.runtime.daemon.api_process"),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[self._socket.fileno()],
-            start_new_session=True,  # Ctrl-C in the terminal does not reach it
-            bufsize=0,
-        )
-        self._process = process
-        for pipe in (process.stdin, process.stdout):
-            os.set_blocking(_fd(pipe), False)
-        _send(process, start.encode())
-        return process
+    def _start(self) -> ApiChild:
+        """The spare process, or a new one if there is none."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.poll() is not None:
+            spare.wait()
+            spare = None
+        self._process = spare if spare is not None else self._child()
+        return self._process
 
-    async def _watch(self, process: subprocess.Popen[bytes]) -> str:
+    def _child(self) -> ApiChild:
+        return ApiChild(self._settings, self._socket, self._log_dir)
+
+    async def _watch(self, process: ApiChild) -> str:
         """Send the process the state of the driver until it ends. Returns how it ended; kills it
-        if it hangs."""
+        if it hangs. Starts the spare process once this one is stable."""
         loop = asyncio.get_running_loop()
         heard_at, patience = loop.time(), START_SECONDS
+        spare_at = math.inf
         sent: tuple[DriverState, float] | None = None
         received = b""
         while (code := process.poll()) is None:
-            if found := _receive(process):
+            if found := process.received():
                 heard_at, patience = loop.time(), HANG_SECONDS
-                received = (received + found)[-len(READY) :]
-                if received.endswith(READY):
+                received = (received + found)[-_RECENT_BYTES:]
+                if spare_at == math.inf and READY in received:
+                    spare_at = loop.time() + SPARE_SECONDS
                     self.ready.set()
             if loop.time() - heard_at >= patience:
                 process.kill()
                 await asyncio.to_thread(process.wait)
-                _close_pipes(process)
                 return f"hung for {patience:.0f} s"
             state = self._state()
             if sent is None or sent[0] != state or loop.time() - sent[1] >= STATE_SECONDS:
                 sent = state, loop.time()
-                _send(process, state.encode())
+                process.send_state(state)
+            if self._spare is not None and self._spare.poll() is not None:
+                self._spare.wait()
+                self._spare, spare_at = None, loop.time() + STABLE_SECONDS
+            elif self._spare is None and loop.time() >= spare_at:
+                self._spare = self._child()
             await asyncio.sleep(CHECK_SECONDS)
-        _close_pipes(process)
+        process.wait()
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
     def _where(self) -> str:
         if self._log_dir is None:
             return "See its log on standard error."
         return f"See {self._log_dir / 'api.log'}."
-
-
-def _fd(pipe: Any) -> int:
-    return int(pipe.fileno())
-
-
-def _send(process: subprocess.Popen[bytes], line: bytes) -> None:
-    """Send a line. Does nothing if the process does not read or has ended: a later check sees
-    that."""
-    try:
-        os.write(_fd(process.stdin), line)
-    except (BlockingIOError, BrokenPipeError):
-        return
-
-
-def _receive(process: subprocess.Popen[bytes]) -> bytes:
-    """The bytes that the process has written since the last call."""
-    try:
-        return os.read(_fd(process.stdout), 65_536)
-    except BlockingIOError:
-        return b""
-
-
-def _close_pipes(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
