@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from tests.docs.pages import DATA, ROOT, SHELL, Block, Command, blocks, commands, is_output, pages
+from tests.docs.preloaded import goald_on_path
 from tests.docs.shell import Shell, matches
 from tests.support.services.daemon import Daemon
 from tests.support.services.servers import Database
@@ -61,11 +63,24 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def goald_program() -> Iterator[Path]:
+    """The folder of a program `goald` that starts fast."""
+    with (
+        tempfile.TemporaryDirectory(prefix="goald-docs-") as name,
+        goald_on_path(Path(name)) as folder,
+    ):
+        yield folder
+
+
 @pytest.fixture
-def environment(request: pytest.FixtureRequest, page: str, directory: Path) -> dict[str, str]:
+def environment(
+    request: pytest.FixtureRequest, page: str, directory: Path, goald_program: Path
+) -> dict[str, str]:
     """The reader's environment: the servers of the page, and the tools on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GOALD_")}
-    path = [str(Path(sys.executable).parent), _postgres_programs(), kept["PATH"]]
+    binaries = str(Path(sys.executable).parent)
+    path = [str(goald_program), binaries, _postgres_programs(), kept["PATH"]]
     common = {"PATH": ":".join(path), "HOME": str(directory), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
     if page in OWN_SERVERS:
         database: Database = request.getfixturevalue(OWN_SERVERS[page])
@@ -162,8 +177,8 @@ def _own(text: str, environment: dict[str, str]) -> str:
         ("redis://redis.internal:6379/0", environment["DOCS_REDIS"]),
         ("postgresql://postgres@postgres.internal/goald_restored", _restored(admin)),
         ("postgresql://postgres@postgres.internal/goald", admin),
-        ("postgresql://goald@postgres.internal/goald_restored", _restored(dsn)),
-        ("postgresql://goald@postgres.internal/goald", dsn),
+        ("postgresql://goald:secret@postgres.internal/goald_restored", _restored(dsn)),
+        ("postgresql://goald:secret@postgres.internal/goald", dsn),
     ):
         text = text.replace(expected, own)
     return text

@@ -76,7 +76,9 @@ class LeaderRunner:
         while True:
             epoch = await self._election.win(self._console.problem)
             self._was_elected = True
-            self._console.step(f"starting actors: {shards} shards, {consumers} consumers")
+            self._console.step(
+                f"starting actors: {_count(shards, 'shard')}, {_count(consumers, 'consumer')}"
+            )
             supervisor = Supervisor(self._settings, self._endpoints, self._streams, instance=epoch)
             self._supervisor = supervisor
             try:
@@ -114,3 +116,7 @@ class LeaderRunner:
             self._environment.cluster.check()
             await supervisor.check()
             await asyncio.sleep(CHECK_SECONDS)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
