@@ -20,6 +20,7 @@ from goald.api.problems import (
 )
 from goald.api.publishing import payload_bytes, units
 from goald.domain.derived_ids import derived_id
+from goald.domain.records.erasure import PSEUDONYM_PREFIX
 from goald.domain.times import rfc3339
 from goald.pipeline.intake import intake
 
@@ -77,7 +78,8 @@ async def end_enrollment(
 ) -> Response:
     """Publishes `workflow.enrollment.ended`. An enrollment that has ended before does not change.
     404 for an unknown enrollment without `contact_id`, and for an enrollment of another workflow;
-    409 for an enrollment of another contact.
+    409 for an enrollment of another contact, and without `contact_id` for one whose contact was
+    deleted.
     """
 
     async def end() -> PublishedEvent:
@@ -105,6 +107,13 @@ async def _contact(
         raise NotFoundProblem(
             f"There is no enrollment {enrollment_id} in the workflow {workflow_id}"
         )
+    if known.contact_id.startswith(PSEUDONYM_PREFIX):
+        if given is None:
+            raise ConflictProblem(
+                f"The contact of the enrollment {enrollment_id} was deleted, and the enrollment "
+                "has ended"
+            )
+        return given  # whether it was this contact's is known where the event is processed
     if given not in (None, known.contact_id):
         raise ConflictProblem(f"The enrollment {enrollment_id} belongs to another contact")
     return known.contact_id

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import redis
 from tests.support.api.client import Api
-from tests.support.pipeline.changes import Effect, change
+from tests.support.pipeline.changes import NOON, SECOND, Effect, change
 from tests.support.services.commands import events_in
 from tests.support.services.servers import Database
 
@@ -32,6 +32,17 @@ async def known(database: Database) -> None:
     store = PostgresShardStore(database.dsn)
     lease = await store.acquire(SlotRange(0, 255), "test")
     await store.commit(lease, change(Effect("e-1", workflow_id="nurture")))
+    await store.release(lease)
+    await store.close()
+
+
+@pytest.fixture
+async def erased(database: Database) -> None:
+    """Enrollment e-1 in nurture. Its contact, ann, is deleted."""
+    store = PostgresShardStore(database.dsn)
+    lease = await store.acquire(SlotRange(0, 255), "test")
+    deletions = [("acme", "ann", 3, NOON + SECOND)]
+    await store.commit(lease, change(Effect("e-1", workflow_id="nurture"), deletions=deletions))
     await store.release(lease)
     await store.close()
 
@@ -142,3 +153,14 @@ def test_end_requires_a_known_reason(
     client: httpx.Client, known: None, body: dict[str, Any]
 ) -> None:
     assert client.post(END, json=body).status_code == 400
+
+
+@pytest.mark.usefixtures("erased")
+def test_end_of_an_enrollment_whose_contact_was_deleted(
+    client: httpx.Client, redis_url: str
+) -> None:
+    """The pseudonym is not a contact: its event would be dead-lettered."""
+    answer = client.post(END, json={"reason": "exited"})
+    assert (answer.status_code, "was deleted" in answer.json()["detail"]) == (409, True)
+    assert client.post(END, json={"reason": "exited", "contact_id": "ann"}).status_code == 202
+    assert [event["data"]["contact_id"] for event in published(redis_url)] == ["ann"]
