@@ -319,6 +319,19 @@ class ErasureMetrics:
             registry=registry,
         )
         self.finished = Counter("goald_erasures", "Erasures finished.", registry=registry)
+        self.scan_ratio = Gauge(
+            "goald_erasure_scan_ratio",
+            "Fraction of the entries that the running scan for deleted contacts has read; 1 if "
+            "none is running.",
+            registry=registry,
+        )
+        self.removed = Counter(
+            "goald_erasure_entries_removed",
+            "Entries of deleted contacts that were removed, by stream.",
+            ["stream"],
+            registry=registry,
+        )
+        self.scan_ratio.set(1)
 
 
 class ApiMetrics:

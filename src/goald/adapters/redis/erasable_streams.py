@@ -19,6 +19,10 @@ class RedisErasableStreams:
             seconds, microseconds = await self._client.time()
         return int(seconds) * 1_000_000 + int(microseconds)
 
+    async def length(self, stream: str) -> int:
+        async with service_errors():
+            return int(await self._client.xlen(stream))
+
     async def page(self, stream: str, after: str | None, count: int) -> Sequence[ErasableEntry]:
         async with service_errors():
             entries = await self._client.xrange(

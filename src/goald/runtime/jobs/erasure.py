@@ -19,6 +19,7 @@ from goald.redis_keys import DEAD, EXITS, NOTICES
 
 TICK_SECONDS = 10.0
 PAGE_ENTRIES = 1_000
+PROGRESS_SECONDS = 10.0
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -57,6 +58,9 @@ class ErasableStreams(Protocol):
     async def now(self) -> int:
         """The server's time, in microseconds."""
 
+    async def length(self, stream: str) -> int:
+        """The number of entries of a stream."""
+
     async def page(self, stream: str, after: str | None, count: int) -> Sequence[ErasableEntry]:
         """The next entries of a stream, oldest first."""
 
@@ -84,6 +88,39 @@ class ErasureSettings:
     def every_s(self) -> float:
         """Seconds between two scans."""
         return self.erasure_s / 24
+
+
+class ScanProgress:
+    """Shows how far a scan is: in metrics, and in the log every PROGRESS_SECONDS."""
+
+    def __init__(self, entries: int, metrics: ErasureMetrics, clock: Clock) -> None:
+        """`entries`: how many the streams have."""
+        self._entries = entries
+        self._metrics = metrics
+        self._clock = clock
+        self._logged_at = clock.monotonic()
+        self.scanned = self.removed = 0
+        metrics.scan_ratio.set(0)
+
+    def add(self, stream: str, scanned: int, removed: int) -> None:
+        """Called for each page of a stream."""
+        self.scanned += scanned
+        self.removed += removed
+        self._metrics.removed.labels(stream).inc(removed)
+        # Entries that are added during the scan may be read too.
+        done = min(1.0, self.scanned / self._entries) if self._entries else 1.0
+        self._metrics.scan_ratio.set(done)
+        if self._clock.monotonic() - self._logged_at >= PROGRESS_SECONDS:
+            self._logged_at = self._clock.monotonic()
+            _log.info(
+                "searching the streams for deleted contacts",
+                stream=stream, percent=int(done * 100), scanned=self.scanned,
+                entries=self._entries, removed=self.removed,
+            )  # fmt: skip
+
+    def end(self) -> None:
+        """The scan has ended, or failed and will be repeated."""
+        self._metrics.scan_ratio.set(1)
 
 
 class Erasure:
@@ -133,17 +170,25 @@ class Erasure:
 
     async def _scan(self) -> None:
         due = await self._erasures.due(self._settings.hold_s)
-        if due:
-            for stream in (EXITS, NOTICES):
-                await self._scan_outbound(stream)
-        await self._scan_dead()
+        outbound = (EXITS, NOTICES) if due else ()
+        entries = sum([await self._streams.length(stream) for stream in (*outbound, DEAD)])
+        progress = ScanProgress(entries, self._metrics, self._clock)
+        try:
+            for stream in outbound:
+                await self._scan_outbound(stream, progress)
+            await self._scan_dead(progress)
+        finally:
+            progress.end()
         if due:
             finished = await self._erasures.finish(due, self._settings.hold_s)
             self._metrics.finished.inc(finished)
-            _log.info("erased deleted contacts", contacts=finished)
+            _log.info(
+                "erased deleted contacts",
+                contacts=finished, scanned=progress.scanned, removed=progress.removed,
+            )  # fmt: skip
         await self._erasures.expire(self._settings.keep_days)
 
-    async def _scan_outbound(self, stream: str) -> None:
+    async def _scan_outbound(self, stream: str, progress: ScanProgress) -> None:
         """Remove the exits or notices of erased enrollments."""
         after = None
         while entries := await self._streams.page(stream, after, PAGE_ENTRIES):
@@ -151,9 +196,10 @@ class Erasure:
             read = [(entry, self._subject_of(entry.event)) for entry in entries]
             about = [(entry, subject) for entry, subject in read if subject and subject.enrollment]
             erased = await self._erasures.erased_enrollments([subject for _, subject in about])
-            await self._streams.delete(stream, [about[at][0].id for at in erased])
+            removed = await self._streams.delete(stream, [about[at][0].id for at in erased])
+            progress.add(stream, len(entries), removed)
 
-    async def _scan_dead(self) -> None:
+    async def _scan_dead(self, progress: ScanProgress) -> None:
         """Remove the dead letters of deleted contacts, and those whose contact is unknown."""
         before = await self._streams.now() - int(self._settings.hold_s * 1e6)
         after = None
@@ -166,7 +212,8 @@ class Erasure:
             erased = await self._erasures.erased_contacts(
                 [(subject, entry.added_at) for entry, subject in known]
             )
-            await self._streams.delete(DEAD, unknown + [known[at][0].id for at in erased])
+            ids = unknown + [known[at][0].id for at in erased]
+            progress.add(DEAD, len(entries), await self._streams.delete(DEAD, ids))
             if len(old) < len(entries):
                 break
 
