@@ -4,14 +4,16 @@ the events, also with events that are read twice and a crash."""
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import msgpack
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -29,6 +31,7 @@ from goald.metrics import ErasureMetrics
 from goald.operations.audit import verify
 from goald.pipeline.subject import SubjectReader
 from goald.redis_keys import EXITS, GROUP, NOTICES, event_stream
+from goald.runtime import logs
 from goald.runtime.jobs.erasure import Erasure, ErasureSettings
 from goald.runtime.processes.consumer import ConsumerSettings
 from goald.runtime.processes.shard import ShardSettings
@@ -55,17 +58,21 @@ kinds = st.one_of(
     st.tuples(st.just("refused"), hours, st.just("")),
     st.tuples(st.just("broken"), hours, st.just("")),
     st.tuples(st.just("claimed"), early_hours, st.just("e-1")),
+    st.tuples(st.just("other"), early_hours, st.sampled_from(["e-1", "e-2", "e-3"])),
+    st.tuples(st.just("deleted"), early_hours, st.just("")),
 )
 
 
 def encoded(number: int, tenant: str, kind: str, hour: int, enrollment: str) -> bytes:
-    """One event of the contact, with personal data."""
+    """One event of the contact, with personal data; `other` is an event of another contact."""
     contact, name, address, iban = PERSONAL
     data: dict[str, Any] = {"contact_id": contact, "name": name, "address": address, "iban": iban}
+    if kind == "other":
+        data = {"contact_id": "bob"}
     types = {
         "started": "workflow.enrollment.started", "ended": "workflow.enrollment.ended",
         "claimed": "workflow.enrollment.started", "deleted": "contact.deleted",
-        "unread": "contact.updated",
+        "unread": "contact.updated", "other": "workflow.enrollment.started",
     }  # fmt: skip
     if enrollment:
         workflow = "w-2" if kind == "claimed" else "w-1"
@@ -178,7 +185,9 @@ async def run(
     sent: list[tuple[str, int, str]],
     batches: int,
     fail_point: FailPoint | None,
+    is_early: bool,
 ) -> None:
+    """`is_early`: the erasure is finished after each batch, before later events arrive."""
     tenant = str(uuid4())
     endpoints = Endpoints(redis_url, database.dsn)
     admin = await asyncpg.connect(database.admin_dsn)
@@ -203,12 +212,27 @@ async def run(
                 for number, event in enumerate(sent[start : start + size], start):
                     await client.xadd(STREAM, {"event": encoded(number, tenant, *event)})
                 await process(client, endpoints, fail_point if start == 0 else None)
+                if is_early:
+                    await erase(redis_url, database.dsn, client)
             await erase(redis_url, database.dsn, client)
             for where, text in (await everything(client, admin)).items():
                 for personal in PERSONAL:
                     assert personal not in text, f"{personal} is left in {where}"
         finally:
             await admin.close()
+
+
+@pytest.fixture
+def log() -> Iterator[StringIO]:
+    """The log at level debug."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = StringIO()
+    logs.configure("debug", "json", stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @settings(
@@ -220,21 +244,23 @@ async def run(
     repeated=st.booleans(),
     batches=st.integers(1, 3),
     fail_point=st.none() | st.sampled_from(CRASHES),
+    is_early=st.booleans(),
 )
 def test_nothing_personal_is_left(
     redis_url: str,
     database: Database,
-    caplog: pytest.LogCaptureFixture,
+    log: StringIO,
     before: list[tuple[str, int, str]],
     after: list[tuple[str, int, str]],
     repeated: bool,
     batches: int,
     fail_point: FailPoint | None,
+    is_early: bool,
 ) -> None:
-    caplog.set_level(logging.INFO)
     sent = [*before, ("deleted", 0, ""), *after]
     sent += sent if repeated else []
-    asyncio.run(run(redis_url, database, sent, batches, fail_point))
+    asyncio.run(run(redis_url, database, sent, batches, fail_point, is_early))
     for personal in PERSONAL:
-        assert personal not in caplog.text
+        assert personal not in log.getvalue()
+    assert "erased deleted contacts" in log.getvalue()
     assert verify(audit_log(database.admin_dsn), {}).intact

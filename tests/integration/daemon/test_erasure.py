@@ -53,6 +53,8 @@ def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
     )
     daemon.start()
     daemon.apply(CONFIGURATION)
+    with psycopg.connect(daemon.admin_dsn, autocommit=True) as connection:
+        connection.execute("ALTER TABLE goald.workflow_enrollments ADD CHECK (id <> 'e-refused')")
     return daemon
 
 
@@ -105,6 +107,8 @@ def give_in_streams(given: Given, now: datetime) -> None:
     given.send("rejected amount", "payment.completed", now, amount="NaN", currency="EUR")
     ids = {"workflow_id": "other", "enrollment_id": "e-1"}
     given.send("rejected owner", "workflow.enrollment.started", before, **ids)
+    ids = {"workflow_id": "any", "enrollment_id": "e-refused"}
+    given.send("refused by Postgres", "workflow.enrollment.started", before, **ids)
     broken = json.dumps(given.event("broken event", "contact.tag.added", now))
     given.send_bytes(broken[:-2])
     # Its contact is unknown.
@@ -171,6 +175,7 @@ def test_nothing_is_left_of_a_deleted_contact(daemon: Daemon, tmp_path: Path) ->
         # An exit that its reader cannot process: it stays pending.
         assert client.xreadgroup("engine", "worker", {EXITS: ">"}, count=1)
         assert_found(daemon, given)
+        assert any("23514" in dead.reason for dead in daemon.dead())
 
         given.send("deletion", "contact.deleted", datetime.now(UTC))
         daemon.until_lag_zero()
