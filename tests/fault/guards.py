@@ -17,12 +17,16 @@ TURNS = "tests/unit/pipeline/test_turns.py"
 START_LIMIT = "tests/unit/pipeline/shard/test_start_limit.py"
 PASSWORDS = "tests/integration/daemon/test_embedded_passwords.py"
 
+ERASURE = "tests/contract/test_shard_store_erasure.py"
+ERASURE_JOB = "tests/unit/erasure/test_erasure_job.py"
+
 _EMBEDDED = "src/goald/runtime/embedded/postgres.py"
 _TURNS = "src/goald/pipeline/shard/turns.py"
 _FLOW = "src/goald/pipeline/flow.py"
 _MEMORY = "src/goald/adapters/memory/store.py"
 _MEMORY_STREAMS = "src/goald/adapters/memory/streams.py"
 _POSTGRES = "src/goald/adapters/postgres/shard/store.py"
+_ERASURE_JOB = "src/goald/runtime/jobs/erasure.py"
 _STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"
 
 
@@ -234,13 +238,13 @@ GUARDS = (
                 "Group(batches, completions)",
             ),
         ),
-        (TURNS,),
+        (MACHINE, TURNS),
     ),
     Guard(
         "turns: events that are deferred again go before those deferred later",
         "D1, D8",
         (Edit(_TURNS, ".extendleft(reversed(events))", ".extend(events)"),),
-        (TURNS,),
+        (MACHINE, TURNS),
     ),
     Guard(
         "turns: a batch is processed when its deferred events are",
@@ -252,7 +256,7 @@ GUARDS = (
                 "",
             ),
         ),
-        (TURNS,),
+        (MACHINE, TURNS),
     ),
     Guard(
         "turns: a group that is bisected keeps the order of a tenant",
@@ -264,7 +268,91 @@ GUARDS = (
                 "        if group.tenant is not None or self._deferred is not None:\n",
             ),
         ),
-        (TURNS,),
+        (MACHINE, TURNS),
+    ),
+    Guard(
+        "erasure: late events of a deleted contact are recognized by its tombstone",
+        "E5",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/commit.py",
+                "        and tombstone.covers(of.enrolled_at[i])\n",
+                "        and tombstone.covers(1 << 62)\n",
+            ),
+        ),
+        (ERASURE,),
+    ),
+    Guard(
+        "erasure: a repeated event of an erased enrollment is no conflict",
+        "D1, E5",
+        (
+            Edit(
+                "src/goald/domain/records/erasure.py",
+                "    if stored.startswith(PSEUDONYM_PREFIX):\n",
+                "    if not stored:\n",
+            ),
+        ),
+        (ERASURE, FLOW),
+    ),
+    Guard(
+        "erasure: the owner of an erased enrollment is recognized behind another contact",
+        "D1, E5",
+        (
+            Edit(
+                "src/goald/pipeline/shard/commit.py",
+                "        contenders=[Contender(*row) for row in proposal.contenders],\n",
+                "        contenders=[Contender(*row) for row in proposal.contenders][:0],\n",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "erasure: payloads are erased in the transaction of the deletion",
+        "E5",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/erasure.py",
+                "            statements.ERASE_ACHIEVEMENTS,\n",
+                "",
+            ),
+        ),
+        (ERASURE,),
+    ),
+    Guard(
+        "erasure: exits and notices of erased enrollments are removed from the streams",
+        "E5",
+        (
+            Edit(
+                _ERASURE_JOB,
+                "removed = await self._streams.delete(stream, [about[at][0].id for at in erased])",
+                "removed = len(erased)",
+            ),
+        ),
+        (ERASURE_JOB,),
+    ),
+    Guard(
+        "erasure: dead letters of deleted contacts, and unreadable ones, are removed",
+        "E5",
+        (
+            Edit(
+                _ERASURE_JOB,
+                "ids = unknown + [known[at][0].id for at in erased]",
+                "ids = [known[at][0].id for at in erased[:0]]",
+            ),
+        ),
+        (ERASURE_JOB,),
+    ),
+    Guard(
+        "erasure: messages of errors contain no values of rows",
+        "E5",
+        (
+            Edit(
+                "src/goald/adapters/postgres/errors.py",
+                "return str(error.args[0]).strip()",
+                "return str(error).strip()",
+            ),
+        ),
+        ("tests/unit/erasure/test_error_messages.py",),
     ),
     Guard(
         "secrets: a token secret that anyone can guess is refused",

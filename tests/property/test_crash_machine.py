@@ -12,7 +12,13 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.support.pipeline.crash_simulation import GOALS, ROLES, START_US, CrashSimulation
+from tests.support.pipeline.crash_simulation import (
+    GOALS,
+    REFUSED_CONTACT,
+    ROLES,
+    START_US,
+    CrashSimulation,
+)
 from tests.support.pipeline.virtual_time import LoopClock, VirtualTimeLoop
 
 from goald.domain.fail_points import FailPoint
@@ -90,6 +96,43 @@ class CrashMachine(RuleBasedStateMachine):
         """Start an enrollment and send every event that its goals need."""
         self.completions += 1
         self.enroll(contact, f"x-{self.completions}", workflow, ["Customer", "Friend"])
+
+    @rule(
+        contact=CONTACTS,
+        workflow=WORKFLOWS,
+        before=st.lists(TAGS, max_size=4),
+        refused=st.integers(0, 4),
+    )
+    def complete_behind_others(
+        self, contact: tuple[str, str], workflow: str, before: list[str], refused: int
+    ) -> None:
+        """Send events together that are read in several batches: tags, then an enrollment and what
+        its goals need. Postgres may refuse an event of another tenant between them."""
+        self.completions += 1
+        ids = {"workflow_id": workflow, "enrollment_id": f"x-{self.completions}"}
+        tags = [("contact.tag.added", {"tag_name": tag}) for tag in (*before, "Customer", "Friend")]
+        events = [*tags[:-2], ("workflow.enrollment.started", ids), *tags[-2:]]
+        self.run(self._send_together(contact, events, refused))
+
+    async def _send_together(
+        self, contact: tuple[str, str], events: list[tuple[str, dict[str, str]]], refused: int
+    ) -> None:
+        tenant = "globex" if contact[0] == "acme" else "acme"
+        for number, (kind, data) in enumerate(events):
+            if number == refused:
+                await self._send_refused(tenant)
+            await self.simulation.send(kind, *contact, **data)
+
+    @rule(tenant=st.sampled_from(["acme", "globex"]))
+    def send_refused(self, tenant: str) -> None:
+        """Send an event whose content Postgres refuses."""
+        self.run(self._send_refused(tenant))
+
+    async def _send_refused(self, tenant: str) -> None:
+        self.completions += 1
+        ids = {"workflow_id": "w-any", "enrollment_id": f"x-{self.completions}"}
+        kind = "workflow.enrollment.started"
+        await self.simulation.send(kind, tenant, REFUSED_CONTACT, **ids)
 
     @rule(contact=CONTACTS, enrollment=ENROLLMENTS, workflow=WORKFLOWS)
     def end(self, contact: tuple[str, str], enrollment: str, workflow: str) -> None:

@@ -41,6 +41,14 @@ DRAIN_SECONDS = 60.0
 ROLES = ("shard", "consumer")
 SHARES = (1, 700, 1_500, 1_000_000)
 """Units of work of a tenant in a group: from one event or effect to no limit."""
+GROUP_BYTES = (1, 256 << 10)
+"""Size of a group: one batch, or all that wait. The same for deferred events."""
+IN_FLIGHT_BYTES = (2_000, 20_000)
+"""How much is in flight: one batch, or several."""
+COMMIT_SECONDS = (0.0, 0.01, 0.1)
+"""While a commit is open, other batches arrive, and tenants take turns."""
+REFUSED_CONTACT = "mallory"
+"""Postgres refuses its enrollments for their content."""
 GOALS: dict[GoalLogic, list[tuple[str, dict[str, str]]]] = {
     "any": [("00000000-0000-4000-8000-000000000001", {"tag_name": "Customer"})],
     "all": [
@@ -71,7 +79,7 @@ class ExpectedEffects:
         """Add an event that was sent; None for bytes that cannot be decoded."""
         before = len(self.model.exits)
         self.events[entry_id.decode()] = event
-        if event is None or self.model.feed(event).rejected is not None:
+        if event is None or _is_refused(event) or self.model.feed(event).rejected is not None:
             self.refused[entry_id.decode()] = event
         for exit_ in self.model.exits[before:]:
             self.exit_of[exit_.tenant, exit_.enrollment] = exit_
@@ -160,7 +168,11 @@ class _ProcessPipeline(InMemoryPipeline):
             fail_point=control.fail_point,
             share=simulation.share,
             max_enrollments_per_contact=simulation.max_enrollments,
-            read=ReadSettings(entries=3, bytes=1 << 20, in_flight_bytes=2_000, pause=0),
+            group_bytes=simulation.group_bytes,
+            deferred_bytes=simulation.deferred_bytes,
+            read=ReadSettings(
+                entries=3, bytes=1 << 20, in_flight_bytes=simulation.in_flight_bytes, pause=0
+            ),
         )
         self._control = control
         self.store: Any = FaultyAdapter(self.store, "store", control)
@@ -185,9 +197,13 @@ class CrashSimulation:
         self.max_enrollments = max_enrollments
         self.chance = random.Random(seed)
         self.share = self.chance.choice(SHARES)
+        self.in_flight_bytes = self.chance.choice(IN_FLIGHT_BYTES)
+        self.group_bytes = self.chance.choice(GROUP_BYTES)
+        self.deferred_bytes = self.chance.choice(GROUP_BYTES)
         self.services = FaultInjector()
+        self.services.commit_seconds = self.chance.choice(COMMIT_SECONDS)
         self.streams = MemoryStreams(clock)
-        self.database = MemoryDatabase()
+        self.database = MemoryDatabase(refused_contacts={REFUSED_CONTACT})
         self.process_registry = InMemoryProcessRegistry()
         self.expected = ExpectedEffects()
         self.running: dict[str, CrashableProcess] = {}
@@ -335,6 +351,10 @@ class CrashSimulation:
                 ],
             }
             self.database.workflows.append((version, workflow))
+
+
+def _is_refused(event: Any) -> bool:
+    return bool(event["data"]["contact_id"] == REFUSED_CONTACT)
 
 
 def _enrollment(event: Any) -> tuple[str, str] | None:

@@ -29,6 +29,8 @@ class FaultInjector:
         """The services that are unavailable: `store`, `streams`."""
         self.faults: list[tuple[str, bool]] = []
         """(method, whether it takes effect): the next call of the method fails."""
+        self.commit_seconds = 0.0
+        """How long a commit takes, or the check of a lease after an evaluation."""
 
     def fails(self, service: str, method: str) -> bool | None:
         """Return None if this call succeeds; otherwise whether it takes effect before it fails."""
@@ -97,6 +99,9 @@ class ProcessControl:
             raise error(f"{method} was made to fail")
         if method == "commit":
             self.fail_point(FailPoint.LEASE_LOCKED)
+        if method in ("commit", "check"):
+            await asyncio.sleep(self._services.commit_seconds)
+            await self.wait_running()
         reply = await act(*args, **kwargs)
         self._check_alive()
         if takes_effect:

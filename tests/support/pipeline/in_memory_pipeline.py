@@ -27,6 +27,7 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.pipeline.shard.evaluate import SHARE, Evaluator
+from goald.pipeline.shard.turns import DEFERRED_BYTES
 from goald.pipeline.shard_batch import Shard
 from goald.ports.change import Change, Committed
 from goald.ports.clock import Clock
@@ -138,6 +139,8 @@ class InMemoryPipeline:
     fail_point: FailPointHook = no_op
     early_events: float = 0.0
     share: int = SHARE
+    group_bytes: int = 1 << 20
+    deferred_bytes: int = DEFERRED_BYTES
     max_enrollments_per_contact: int = 10_000
     max_deferred_bytes: int = 1 << 20
     read: ReadSettings = READ
@@ -189,10 +192,11 @@ class InMemoryPipeline:
                 slots=ALL,
                 clock_skew=0,
                 republish=600,
-                group_bytes=1 << 20,
+                group_bytes=self.group_bytes,
                 reconcile=reconcile,
                 early_events=self.early_events,
                 share=self.share,
+                deferred_bytes=self.deferred_bytes,
                 max_enrollments_per_contact=self.max_enrollments_per_contact,
                 max_deferred_bytes=self.max_deferred_bytes,
             ),

@@ -17,10 +17,9 @@ from goald.pipeline.shard_batch import ShardBatch
 class Admission:
     """Orders the batches that consumers send, and queues them for processing in groups."""
 
-    def __init__(self, context: ShardContext, breaker: CircuitBreaker, *, group_bytes: int) -> None:
-        """`group_bytes` bounds the size of a group."""
+    def __init__(self, context: ShardContext, breaker: CircuitBreaker, turns: Turns) -> None:
         self.breaker = breaker
-        self.turns = Turns(group_bytes)
+        self.turns = turns
         self._fail_point = context.fail_point
         self._sequencer = Sequencer()
         self._isolation = Isolation()

@@ -21,9 +21,11 @@ class Turns:
     """The batches and the deferred events that wait to be processed. Bounded by the in-flight
     windows of the consumers."""
 
-    def __init__(self, group_bytes: int) -> None:
-        """`group_bytes` bounds the size of a group of new batches."""
+    def __init__(self, group_bytes: int, deferred_bytes: int = DEFERRED_BYTES) -> None:
+        """`group_bytes` bounds the size of a group of new batches, and `deferred_bytes` that of a
+        group of deferred events."""
         self._group_bytes = group_bytes
+        self._deferred_bytes = deferred_bytes
         self._new: deque[tuple[ShardBatch, Completion]] = deque()
         self._deferred: OrderedDict[str, deque[DeferredEvents]] = OrderedDict()
         self._is_deferred_next = False
@@ -91,7 +93,7 @@ class Turns:
         tenant, waiting = next(iter(self._deferred.items()))
         taken = [waiting.popleft()]
         size = len(taken[0].batch.buffer)
-        while waiting and size + len(waiting[0].batch.buffer) <= DEFERRED_BYTES:
+        while waiting and size + len(waiting[0].batch.buffer) <= self._deferred_bytes:
             taken.append(waiting.popleft())
             size += len(taken[-1].batch.buffer)
         if waiting:

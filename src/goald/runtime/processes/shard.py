@@ -25,7 +25,7 @@ from goald.pipeline.shard.evaluate import SHARE, Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.progress import GroupProgress
 from goald.pipeline.shard.throttle import ThrottleReporter
-from goald.pipeline.shard.turns import Turns
+from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
 from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.clock import Clock
 from goald.ports.control.stream import ControlStream
@@ -61,6 +61,8 @@ class ShardSettings:
     """Units of work of one tenant in one group (D8)."""
     max_deferred_bytes: int = 1 << 20
     """Deferred events of one tenant, beyond which the API refuses more of them (D8)."""
+    deferred_bytes: int = DEFERRED_BYTES
+    """Size limit of the deferred events of one group."""
     exit_retry: float | None = None
     """Seconds after which an unacknowledged exit is published again; None is off."""
     instance: int = 0
@@ -215,7 +217,8 @@ class ShardProcess:
 
     def _make_admission(self) -> Admission:
         breaker = CircuitBreaker(self._metrics.breaker_open)
-        return Admission(self._context, breaker, group_bytes=self._settings.group_bytes)
+        turns = Turns(self._settings.group_bytes, self._settings.deferred_bytes)
+        return Admission(self._context, breaker, turns)
 
     def _make_throttle_reporter(self, turns: Turns) -> ThrottleReporter:
         limit = self._settings.max_deferred_bytes
