@@ -62,16 +62,21 @@ def test_a_command_reads_its_input_and_returns_its_exit_code(goald: str, tmp_pat
 
 def test_ctrl_c_ends_a_command(goald: str, tmp_path: Path, streams: Any) -> None:
     streams.xadd("goald:exits", {"event": an_exit(contact="ann")})
-    with subprocess.Popen(
-        [goald, "tail", "exits", "--from-start"],
-        cwd=tmp_path,
-        env=dict(os.environ),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as command:
-        assert command.stdout is not None
-        assert b"ann leaves" in command.stdout.readline()
-        command.send_signal(signal.SIGINT)
-        assert command.wait(DEADLINE_S) == 130
-        assert command.stderr is not None
-        assert b"Traceback" not in command.stderr.read()
+    with (tmp_path / "errors").open("wb") as errors:
+        command = subprocess.Popen(
+            [goald, "tail", "exits", "--from-start"],
+            cwd=tmp_path,
+            env=dict(os.environ),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+    assert command.stdout is not None
+    with command.stdout as output:
+        try:
+            assert b"ann leaves" in output.readline()
+            command.send_signal(signal.SIGINT)
+            assert command.wait(DEADLINE_S) == 130
+        finally:
+            command.kill()
+            command.wait()
+    assert b"Traceback" not in (tmp_path / "errors").read_bytes()

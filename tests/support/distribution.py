@@ -16,7 +16,7 @@ from xdist.scheduler import LoadFileScheduling
 
 SHARES_THE_DAEMON = (
     "tests/acceptance/",
-    "tests/docs/",
+    "tests/docs/test_pages_run.py",
     "tests/reality/",
     "tests/integration/pipeline/test_asyncapi.py",
     "tests/integration/pipeline/test_bad_input.py",
