@@ -146,6 +146,12 @@ class Matcher:
         Enrollments do not change: a changed goal by itself completes no enrollment. A proposal
         that was evaluated before can still be applied (E1).
         """
+    def remove_workflows(self, workflows: Sequence[tuple[str, str]]) -> None:
+        """Remove the configuration of these (tenant, workflow) pairs; unknown ones are ignored.
+
+        Their enrollments stay and match nothing, as those of a workflow that was never configured
+        (E5). A proposal that was evaluated before can still be applied (E1).
+        """
     def load(self, rows: bytes) -> int:
         """Load the next chunk of a stream of enrollments in Postgres's binary COPY format.
 

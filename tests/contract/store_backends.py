@@ -10,6 +10,7 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
+from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.shard_store import ShardStore
 from goald.ports.stream_leases import StreamLeases
 
@@ -38,6 +39,12 @@ class Tables(Protocol):
 
     async def forget_pseudonyms(self) -> None:
         """Finish every erasure."""
+
+    async def save_workflow(self, version: int, tenant: str, workflow: str) -> None:
+        """Configure an active workflow without goals, at this configuration version."""
+
+    async def delete_workflow(self, version: int, tenant: str, workflow: str) -> None:
+        """Delete a workflow, at this configuration version."""
 
     async def close(self) -> None: ...
 
@@ -85,6 +92,30 @@ class MemoryTables:
     async def forget_pseudonyms(self) -> None:
         deleted = self._database.deleted
         deleted |= {key: replace(each, pseudonym=None) for key, each in deleted.items()}
+
+    async def save_workflow(self, version: int, tenant: str, workflow: str) -> None:
+        self._forget(tenant, workflow)
+        saved = WorkflowConfiguration(
+            tenant_id=tenant, workflow_id=workflow, goal_logic="any", is_active=True, goals=[]
+        )
+        self._database.workflows.append((version, saved))
+
+    async def delete_workflow(self, version: int, tenant: str, workflow: str) -> None:
+        self._forget(tenant, workflow)
+        self._database.deleted_workflows.append((version, (tenant, workflow)))
+
+    def _forget(self, tenant: str, workflow: str) -> None:
+        tables = self._database
+        tables.workflows = [
+            (version, row)
+            for version, row in tables.workflows
+            if (row["tenant_id"], row["workflow_id"]) != (tenant, workflow)
+        ]
+        tables.deleted_workflows = [
+            (version, pair)
+            for version, pair in tables.deleted_workflows
+            if pair != (tenant, workflow)
+        ]
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -141,6 +172,21 @@ class PostgresTables:
 
     async def forget_pseudonyms(self) -> None:
         await self._read("UPDATE goald.erasures SET pseudonym = NULL, finished_at = now()")
+
+    async def save_workflow(self, version: int, tenant: str, workflow: str) -> None:
+        await self._read(
+            "INSERT INTO goald.workflows AS w (tenant_id, id, name, is_active, config_version)"
+            f" VALUES ('{tenant}', '{workflow}', 'W', true, {version})"
+            " ON CONFLICT (tenant_id, id) DO UPDATE SET is_active = true,"
+            " config_version = excluded.config_version, version = w.version + 1"
+        )
+
+    async def delete_workflow(self, version: int, tenant: str, workflow: str) -> None:
+        await self._read(
+            "UPDATE goald.workflows SET is_active = false, deleted_at = now(),"
+            f" version = version + 1, config_version = {version}"
+            f" WHERE tenant_id = '{tenant}' AND id = '{workflow}'"
+        )
 
     async def close(self) -> None:
         for item in self._open:

@@ -16,6 +16,8 @@ SEQUENCE = "tests/unit/pipeline/test_sequence.py"
 TURNS = "tests/unit/pipeline/test_turns.py"
 START_LIMIT = "tests/unit/pipeline/shard/test_start_limit.py"
 PASSWORDS = "tests/integration/daemon/test_embedded_passwords.py"
+DELETION = "tests/integration/api/configuration/test_deletion.py"
+CONFIGURATION = "tests/contract/test_shard_store_configuration.py"
 
 ERASURE = "tests/contract/test_shard_store_erasure.py"
 ERASURE_JOB = "tests/unit/erasure/test_erasure_job.py"
@@ -443,6 +445,54 @@ GUARDS = (
         "D8",
         (Edit(_EMBEDDED, '    "log_min_error_statement": "panic",\n', ""),),
         (PASSWORDS,),
+    ),
+    Guard(
+        "deletion: a workflow with active enrollments is not deleted",
+        "E5",
+        (
+            Edit(
+                "src/goald/domain/configuration/edits.py",
+                "    active = current.active_enrollments[workflow_id]\n",
+                "    active = 0\n",
+            ),
+        ),
+        (DELETION, "tests/unit/domain/test_edits.py"),
+    ),
+    Guard(
+        "deletion: prune keeps a workflow with active enrollments",
+        "E5",
+        (
+            Edit(
+                "src/goald/domain/configuration/diff.py",
+                "        if not current.active_enrollments[row.id]:\n",
+                "        if True:\n",
+            ),
+        ),
+        (DELETION, "tests/unit/domain/test_configuration_diff.py"),
+    ),
+    Guard(
+        "deletion: a shard that starts reaches the version of a deletion",
+        "E10",
+        (
+            Edit(
+                _POSTGRES,
+                "                newest = await connection.fetchval(statements.NEWEST_VERSION)\n",
+                "",
+            ),
+        ),
+        (CONFIGURATION,),
+    ),
+    Guard(
+        "deletion: a running shard learns of it",
+        "E8",
+        (
+            Edit(
+                _POSTGRES,
+                'for row in rows if row["is_deleted"]]',
+                'for row in rows if row["is_deleted"] is None]',
+            ),
+        ),
+        (CONFIGURATION,),
     ),
     Guard(
         "renewal: a holder that cannot renew its lease stops",

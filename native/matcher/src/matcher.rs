@@ -117,6 +117,15 @@ impl Matcher {
         Ok(())
     }
 
+    /// Removes the configuration of these (tenant, workflow) pairs; unknown ones are ignored.
+    /// Their enrollments stay and match nothing (E5). An earlier proposal can still be applied.
+    pub fn remove_workflows<'a>(
+        &mut self,
+        workflows: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) {
+        self.index.unconfigure(workflows);
+    }
+
     /// Loads the rows of the next chunk of a COPY stream and returns their number. Rows before
     /// an error in the stream are loaded.
     pub fn load(&mut self, chunk: &[u8]) -> Result<usize, LoadError> {

@@ -44,6 +44,13 @@ impl Matcher {
             .map_err(value_error)
     }
 
+    fn remove_workflows(&mut self, py: Python<'_>, workflows: Vec<(String, String)>) {
+        let pairs = workflows
+            .iter()
+            .map(|(tenant, workflow)| (&**tenant, &**workflow));
+        py.detach(|| self.0.remove_workflows(pairs));
+    }
+
     fn load(&mut self, py: Python<'_>, rows: &[u8]) -> PyResult<usize> {
         py.detach(|| self.0.load(rows)).map_err(value_error)
     }

@@ -156,6 +156,21 @@ class ConfigurationService:
             lambda current: edits.workflow_of(current, workflow_id),
         )  # fmt: skip
 
+    async def delete_workflow(
+        self, tenant: str, actor: str, workflow_id: str, expected: ExpectedVersion
+    ) -> bool:
+        """Return whether every live shard has loaded the deletion. An enrollment whose start is
+        committed before the deletion prevents it. An enrollment that starts later is in an unknown
+        workflow (E5)."""
+        _, rollout = await self._executor.execute(
+            tenant, actor,
+            ConfigurationScope(
+                [workflow_id], references=False, active_enrollments=edits.COUNTED_ENROLLMENTS
+            ),
+            lambda current: edits.delete_workflow(current, workflow_id, expected),
+        )  # fmt: skip
+        return is_rolled_out(rollout)
+
     async def add_goal(
         self, tenant: str, actor: str, workflow_id: str, goal: NewGoal
     ) -> EditResult[GoalRow]:

@@ -24,6 +24,7 @@
         ├── InvalidConfiguration  a configuration is invalid
         ├── AlreadyExists         the same object exists
         ├── TooManyWorkflows      a tenant would have more workflows than it may have
+        ├── WorkflowInUse         a workflow with active enrollments cannot be deleted
         ├── VersionConflict       another change came first
         │   └── StaleVersion      the object is not at the version that the change expects
         ├── InvalidEvent          an event is invalid; on a stream it would be dead-lettered
@@ -145,6 +146,10 @@ class AlreadyExists(PermanentError):
 
 class TooManyWorkflows(PermanentError):
     """A change would give a tenant more workflows than GOALD_MAX_WORKFLOWS. Nothing was changed."""
+
+
+class WorkflowInUse(PermanentError):
+    """A workflow that has active enrollments cannot be deleted. Nothing was changed."""
 
 
 class VersionConflict(PermanentError):

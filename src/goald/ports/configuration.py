@@ -37,3 +37,5 @@ class Configuration:
 
     version: int
     workflows: Sequence[WorkflowConfiguration] = ()
+    deleted: Sequence[tuple[str, str]] = ()
+    """(tenant, workflow) of each deleted one; none if every workflow is read."""

@@ -52,8 +52,8 @@ class ShardStore(Protocol):
         """Read the lease, after an evaluation that changed nothing (D2). Raises LeaseLost."""
 
     async def configuration(self, after: int) -> Configuration:
-        """Read the workflows of all tenants that changed after this version, and the version
-        reached. With 0, reads all workflows."""
+        """Read the workflows of all tenants that changed or were deleted after this version, and
+        the version reached. With 0, reads all workflows, and no deletions."""
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
         """Pass all active enrollments of the slots to `sink`, in pieces of the format that the

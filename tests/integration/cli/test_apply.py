@@ -133,9 +133,11 @@ async def test_goal_missing_from_the_file_is_deleted_only_with_prune(
     assert (await service.apply(shorter)).changes == []
     version = (await store.configuration(0)).version
     await service.apply(shorter, prune=True)
-    changed = {each["workflow_id"]: each for each in (await store.configuration(version)).workflows}
-    assert [goal["goal_type"] for goal in changed["lead-nurturing"]["goals"]] == ["tag_added"]
-    assert changed["draft"]["goals"] == []
+    changed = await store.configuration(version)
+    assert [
+        [goal["goal_type"] for goal in workflow["goals"]] for workflow in changed.workflows
+    ] == [["tag_added"]]
+    assert changed.deleted == [("acme", "draft")]
     deleted = await rows(
         database, "SELECT goal_type FROM goald.workflow_goals WHERE deleted_at IS NOT NULL"
     )

@@ -49,6 +49,7 @@ ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
     ("GET", "/api/v1/workflows"): RouteRequest(OtherTenant.EMPTY),
     ("GET", _WORKFLOW): RouteRequest(OtherTenant.MISSING),
     ("PUT", _WORKFLOW): RouteRequest(OtherTenant.SEPARATE, {"name": "Theirs", "goal_logic": "any"}),
+    ("DELETE", _WORKFLOW): RouteRequest(OtherTenant.MISSING),
     ("POST", _WORKFLOW + "/activate"): RouteRequest(OtherTenant.MISSING),
     ("POST", _WORKFLOW + "/deactivate"): RouteRequest(OtherTenant.MISSING),
     ("POST", _WORKFLOW + "/goals"): RouteRequest(OtherTenant.MISSING, _TAG_GOAL),

@@ -110,8 +110,25 @@ def test_pruned_goal_frees_its_position() -> None:
     assert [change.action for change in changes] == ["delete", "delete", "create"]
 
 
-def test_prune_deactivates_workflows_that_are_not_listed() -> None:
+def test_prune_deletes_workflows_that_are_not_listed() -> None:
     current = configuration(goal(0, "x"))
+    current.active_enrollments = {"w": 0}
+    changes = diff_configuration(
+        read_desired({"tenant": "acme"}),
+        current,
+        prune=True,
+        now_us=NOW,
+        new_id=lambda: UUID(int=1),
+    )
+    assert [(change.action, type(change.row)) for change in changes] == [
+        ("delete", GoalRow),
+        ("delete", WorkflowRow),
+    ]
+
+
+def test_prune_only_deactivates_a_workflow_with_active_enrollments() -> None:
+    current = configuration(goal(0, "x"))
+    current.active_enrollments = {"w": 1}
     desired = read_desired({"tenant": "acme"})
     changes = diff_configuration(
         desired, current, prune=True, now_us=NOW, new_id=lambda: UUID(int=1)

@@ -25,6 +25,7 @@ from goald.domain.errors import (
     NotFound,
     StaleVersion,
     VersionConflict,
+    WorkflowInUse,
 )
 
 NOW = 1_767_225_600_000_000
@@ -347,3 +348,35 @@ def test_entity_is_created_renamed_and_left_unchanged() -> None:
     assert edits.put_entity(current, row) == []
     (renamed,) = edits.put_entity(current, EntityRow("tag", "t", "U"))
     assert (renamed.before, renamed.action) == (row, "update")
+
+
+def test_a_deleted_workflow_is_deleted_after_its_goals() -> None:
+    current = configuration(tag(0), tag(1))
+    current.active_enrollments = {"w": 0}
+    changes = edits.delete_workflow(current, "w", ANY_VERSION)
+    assert [change.action for change in changes] == ["delete"] * 3
+    assert [change.row for change in changes] == [*current.goals["w"], current.workflows["w"]]
+
+
+@pytest.mark.parametrize(
+    ("active", "number"),
+    [
+        (1, "1 active enrollment"),
+        (2, "2 active enrollments"),
+        (10_000, "10,000 or more active enrollments"),
+    ],
+)
+def test_a_workflow_with_active_enrollments_is_not_deleted(active: int, number: str) -> None:
+    current = configuration(tag(0))
+    current.active_enrollments = {"w": active}
+    with pytest.raises(WorkflowInUse, match=rf"The workflow w has {number}\. Deactivate"):
+        edits.delete_workflow(current, "w", ANY_VERSION)
+
+
+def test_a_deletion_compares_the_version() -> None:
+    current = configuration(tag(0))
+    current.active_enrollments = {"w": 5}
+    with pytest.raises(StaleVersion):
+        edits.delete_workflow(current, "w", ExpectedVersion(frozenset({2})))
+    with pytest.raises(NotFound):
+        edits.delete_workflow(current, "w-9", ANY_VERSION)

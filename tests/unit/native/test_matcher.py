@@ -225,6 +225,32 @@ def test_an_enrollment_of_an_inactive_workflow_counts_once_it_is_active() -> Non
     assert len(evaluate(matcher, tagged()).exits) == 1
 
 
+def test_an_enrollment_of_a_deleted_workflow_is_one_of_an_unknown_workflow() -> None:
+    matcher = _native.Matcher()
+    matcher.update_workflows([workflow(goal()), workflow(goal(), workflow_id="w-2")])
+    evaluate_and_apply(matcher, started())
+    before = evaluate(matcher, tagged())
+    matcher.remove_workflows([("acme", "w-1"), ("acme", "w-1"), ("acme", "w-9"), ("x", "w-2")])
+    assert matcher.stats()["workflows"] == 1
+    assert evaluate(matcher, tagged()).changes_nothing
+    [explained] = json.loads(matcher.explain(tagged(), START_US))["enrollments"]
+    assert explained["reason"] == "workflow unknown"
+    matcher.update_workflows([workflow(goal())])
+    assert len(evaluate(matcher, tagged()).exits) == 1
+    assert len(before.exits) == 1
+
+
+def test_a_deleted_workflow_without_enrollments_leaves_nothing_in_memory() -> None:
+    matcher = _native.Matcher()
+    empty = matcher.stats()
+    for _ in range(3):
+        matcher.update_workflows([workflow(goal())])
+        matcher.remove_workflows([("acme", "w-1")])
+    stats = matcher.stats()
+    assert (stats["workflows"], stats["listeners"]) == (0, 0)
+    assert stats["tenants"] == empty["tenants"] if "tenants" in empty else True
+
+
 def test_goals_of_logic_all_are_met_one_by_one(matcher: _native.Matcher) -> None:
     bought = goal(PURCHASE, goal_type="purchase_made", criteria='{"min_amount": 10.5}')
     matcher.update_workflows([workflow(goal(), bought, goal_logic="all")])

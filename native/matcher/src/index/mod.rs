@@ -372,6 +372,28 @@ impl Index {
                 self.release_workflow(workflow);
             }
         }
+        self.update_tenant_listens();
+    }
+
+    /// Removes the configuration of these (tenant, workflow) pairs. Visits every workflow once.
+    pub fn unconfigure<'a>(&mut self, workflows: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        let mut is_changed = false;
+        for (tenant, id) in workflows {
+            let Some(workflow) = self.workflow(tenant, id) else {
+                continue;
+            };
+            if self.states[workflow as usize].config.take().is_some() {
+                self.listens[workflow as usize] = 0;
+                self.release_workflow(workflow);
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            self.update_tenant_listens();
+        }
+    }
+
+    fn update_tenant_listens(&mut self) {
         self.tenant_listens.fill(0);
         for number in 0..self.states.len() {
             if self.states[number].config.is_some() {

@@ -83,6 +83,8 @@ class MemoryDatabase:
     """By tenant and contact."""
     workflows: list[tuple[int, WorkflowConfiguration]] = field(default_factory=list)
     """(version, workflow)."""
+    deleted_workflows: list[tuple[int, tuple[str, str]]] = field(default_factory=list)
+    """(version, (tenant, workflow)). A workflow that was deleted is not in `workflows`."""
     slot_leases: dict[int, SlotLease] = field(default_factory=dict)
     stream_leases: dict[int, StreamLease] = field(default_factory=dict)
     config_versions: dict[int, int] = field(default_factory=dict)

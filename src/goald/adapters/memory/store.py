@@ -72,9 +72,11 @@ class MemoryShardStore:
 
     async def configuration(self, after: int) -> Configuration:
         changed = [row for row in self._tables.workflows if row[0] > after]
+        deleted = [row for row in self._tables.deleted_workflows if row[0] > after]
         return Configuration(
-            max((version for version, _ in changed), default=after),
+            max(after, *(version for version, _ in (*changed, *deleted)), 0),
             [workflow for _, workflow in changed],
+            [pair for _, pair in deleted] if after else [],
         )
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:

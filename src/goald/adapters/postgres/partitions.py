@@ -12,6 +12,8 @@ DROP_MONTH = "SELECT goald.drop_month(make_interval(days => $1))"
 """Drops one month of one table, or none. Waits, and blocks writers, for at most the lock timeout
 that the function sets."""
 
+PURGE_DELETED = "SELECT goald.purge_deleted(make_interval(days => $1), $2)"
+
 
 class PostgresMonths:
     """`runtime.retention.Months`, over its own connection, opened on first use."""
@@ -35,6 +37,16 @@ class PostgresMonths:
                     "Postgres: another transaction uses the table of the oldest month"
                 ) from None
         return dropped
+
+    async def purge_deleted(self, keep_days: int, most: int) -> int:
+        async with self._connection.use() as connection:
+            try:
+                removed: int = await connection.fetchval(PURGE_DELETED, keep_days, most)
+            except asyncpg.LockNotAvailableError:
+                raise ServiceUnavailable(
+                    "Postgres: another transaction uses the workflows"
+                ) from None
+        return removed
 
     async def close(self) -> None:
         await self._connection.close()

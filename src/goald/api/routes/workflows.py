@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+from fastapi import Response
+
 from goald.api.auth.access import Edits, Reads
 from goald.api.dependencies import Dependencies, Deps
 from goald.api.http.exact_json import ExactJson
@@ -70,6 +72,25 @@ async def put_workflow(
         caller.tenant_id, caller.subject, workflow_id, body.name, body.goal_logic, expected
     )
     return _answer(result)
+
+
+@router.delete(
+    "/api/v1/workflows/{workflow_id}",
+    tags=["workflows"],
+    summary="Delete a workflow",
+    operation_id="delete_workflow",
+    status_code=204,
+    responses={**responses(404, 409, 412), 202: {"description": NOT_ROLLED_OUT}},
+)
+async def delete_workflow(
+    workflow_id: PathId, caller: Edits, deps: Deps, if_match: IfMatch
+) -> Response:
+    """Also deletes its goals. Its enrollments, achievements, statistics and audit log stay. Fails
+    with 409 while it has active enrollments. A new workflow may have the same id."""
+    is_rolled_out = await deps.configuration.delete_workflow(
+        caller.tenant_id, caller.subject, workflow_id, if_match
+    )
+    return Response(status_code=204 if is_rolled_out else 202)
 
 
 @router.post(

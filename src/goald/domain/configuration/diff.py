@@ -21,6 +21,7 @@ from goald.domain.configuration.row_rules import (
     free_positions,
     merge_workflow,
     with_effective_from,
+    workflow_deletion,
 )
 from goald.domain.configuration.workflows import (
     ConfigurationChange,
@@ -46,8 +47,9 @@ def diff_configuration(
     """Return the changes that make `current` equal to `desired`; an empty list if it is.
 
     Goals are matched by key, otherwise by type and criteria. Without `prune` nothing is deleted.
-    With `prune`, goals and catalog entities that a section of the file does not list are deleted,
-    and workflows that the file does not list lose their goals and are deactivated.
+    With `prune`, goals and catalog entities that a section of the file does not list are deleted.
+    So are workflows that the file does not list, unless they have active enrollments: those lose
+    their goals and are deactivated, until a later run deletes them.
 
     Raises InvalidFile, with the path, for a fourth goal and for a reference to a catalog entity
     that does not exist.
@@ -73,6 +75,7 @@ def scope_for(desired: DesiredConfiguration, *, prune: bool) -> ConfigurationSco
         workflows=None if prune else {workflow.id for workflow in desired.workflows},
         entities=entities,
         kinds=set(desired.catalog) if prune else (),
+        active_enrollments=1 if prune else 0,
     )
 
 
@@ -106,10 +109,15 @@ def _prune_workflows(
     listed: set[str], current: CurrentConfiguration
 ) -> Iterator[ConfigurationChange]:
     for row in current.workflows.values():
-        if row.id not in listed:
-            if row.is_active:
-                yield ConfigurationChange(row, replace(row, is_active=False))
-            yield from (ConfigurationChange(goal, None) for goal in current.goals.get(row.id, []))
+        if row.id in listed:
+            continue
+        goals = current.goals.get(row.id, [])
+        if not current.active_enrollments[row.id]:
+            yield from workflow_deletion(row, goals)
+            continue
+        if row.is_active:
+            yield ConfigurationChange(row, replace(row, is_active=False))
+        yield from (ConfigurationChange(goal, None) for goal in goals)
 
 
 def _workflow_changes(

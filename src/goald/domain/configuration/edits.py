@@ -6,7 +6,7 @@ list if nothing changes. `diff.diff_configuration` does the same for a file.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from goald.domain.configuration.catalog import Catalog
@@ -17,6 +17,7 @@ from goald.domain.configuration.row_rules import (
     free_positions,
     merge_workflow,
     with_effective_from,
+    workflow_deletion,
 )
 from goald.domain.configuration.workflows import (
     ConfigurationChange,
@@ -31,7 +32,11 @@ from goald.domain.errors import (
     NotFound,
     StaleVersion,
     VersionConflict,
+    WorkflowInUse,
 )
+
+COUNTED_ENROLLMENTS: Final = 10_000
+"""Active enrollments are counted up to this number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,25 @@ def set_active(
         for goal in goals:
             changes += change_if_different(goal, with_effective_from(goal, now_us))
     return changes
+
+
+def delete_workflow(
+    current: CurrentConfiguration, workflow_id: str, expected: ExpectedVersion
+) -> list[ConfigurationChange]:
+    """Delete a workflow and its goals. Enrollments, achievements and statistics stay. Raises
+    WorkflowInUse if the workflow has active enrollments, which `current` must count up to
+    COUNTED_ENROLLMENTS."""
+    before = workflow_of(current, workflow_id)
+    expected.require(before)
+    active = current.active_enrollments[workflow_id]
+    if active:
+        number = f"{active:,}" if active < COUNTED_ENROLLMENTS else f"{active:,} or more"
+        plural = "" if active == 1 else "s"
+        raise WorkflowInUse(
+            f"The workflow {workflow_id} has {number} active enrollment{plural}. Deactivate the "
+            "workflow, end its enrollments or wait until they have ended, then delete it"
+        )
+    return workflow_deletion(before, current.goals.get(workflow_id, []))
 
 
 def add_goal(

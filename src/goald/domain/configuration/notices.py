@@ -23,8 +23,9 @@ def notices_for(change: ConfigurationChange) -> Iterator[tuple[str, str, dict[st
         yield row.workflow_id, _GOAL_NOTICES[change.action], _goal_data(row)
     elif isinstance(row, WorkflowRow):
         was_active = isinstance(before, WorkflowRow) and before.is_active
-        if row.is_active != was_active:
-            name = "workflow.activated" if row.is_active else "workflow.deactivated"
+        is_active = row.is_active and change.after is not None
+        if is_active != was_active:
+            name = "workflow.activated" if is_active else "workflow.deactivated"
             yield row.id, name, {"workflow_id": row.id, "name": row.name}
 
 

@@ -18,6 +18,14 @@ def change_if_different(
     return [ConfigurationChange(before, after)] if before != after else []
 
 
+def workflow_deletion(workflow: WorkflowRow, goals: list[GoalRow]) -> list[ConfigurationChange]:
+    """Return the changes that delete a workflow: its goals first."""
+    return [
+        *(ConfigurationChange(goal, None) for goal in goals),
+        ConfigurationChange(workflow, None),
+    ]
+
+
 def merge_workflow(
     before: WorkflowRow | None,
     workflow_id: str,

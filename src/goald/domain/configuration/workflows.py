@@ -94,6 +94,8 @@ class ConfigurationScope:
     """Kinds of which every entity is read."""
     references: bool = True
     """Whether the entities that the goals refer to are read, and which kinds have entities."""
+    active_enrollments: int = 0
+    """Count the active enrollments of each workflow up to this number; 0 counts none."""
 
 
 @dataclass(slots=True)
@@ -107,6 +109,8 @@ class CurrentConfiguration:
     """By kind and id."""
     kinds: set[str] = field(default_factory=set)
     """Kinds that have entities, including entities that `catalog` does not hold."""
+    active_enrollments: dict[str, int] = field(default_factory=dict)
+    """The number of active enrollments of each workflow, up to the limit of the scope."""
 
 
 @dataclass(frozen=True, slots=True)

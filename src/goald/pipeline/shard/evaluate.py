@@ -76,6 +76,7 @@ class Evaluator:
         """Apply a changed configuration (E8). The caller must hold `lock`. A proposal that was
         evaluated before can still be committed and applied (E1)."""
         self._matcher.update_workflows(changed.workflows)
+        self._matcher.remove_workflows(changed.deleted)
         self._config_version = changed.version
 
     def evaluate(self, group: Group, now_us: int, repeats: Repeats = ()) -> _native.Proposal:

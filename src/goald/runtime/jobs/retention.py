@@ -12,6 +12,8 @@ EVERY_SECONDS = 3_600.0
 RETRY_SECONDS = 60.0
 BETWEEN_SECONDS = 1.0
 """Between two drops, so that queries that waited for the first run before the second."""
+PURGED_ROWS = 1_000
+"""Rows of each table that one transaction removes."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -26,6 +28,10 @@ class Months(Protocol):
         """Drop the oldest partition of one table that ended more than this many days ago (at
         least 31), and return its name; None if there is none, or if another process is dropping
         one. Raises ServiceUnavailable without dropping anything if the table is in use."""
+
+    async def purge_deleted(self, keep_days: int, most: int) -> int:
+        """Remove up to `most` goals and workflows each that were deleted more than this many days
+        ago (at least 31), and return the number of removed rows. Raises ServiceUnavailable."""
 
     async def close(self) -> None: ...
 
@@ -55,6 +61,8 @@ class Retention:
             while name := await self._months.drop_oldest(self._keep_days):
                 _log.info("dropped a monthly partition", partition=name, keep_days=self._keep_days)
                 await self._clock.sleep(BETWEEN_SECONDS)
+            while removed := await self._months.purge_deleted(self._keep_days, PURGED_ROWS):
+                _log.info("removed deleted workflows and goals", rows=removed)
         except GoaldError as error:
             _log.warning("cannot maintain monthly partitions; retrying", error=str(error))
             return False

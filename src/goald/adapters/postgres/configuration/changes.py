@@ -61,7 +61,7 @@ async def write(connection: Any, tenant: str, change_set: ChangeSet) -> Committe
 
 async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> ConfigurationChange:
     if isinstance(change.row, WorkflowRow):
-        return await _save_workflow(connection, tenant, change, change.row)
+        return await _write_workflow(connection, tenant, change, change.row)
     if isinstance(change.row, EntityRow):
         await _write_entity(connection, tenant, change, change.row)
         return change
@@ -76,9 +76,12 @@ async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> C
         ) from None
 
 
-async def _save_workflow(
+async def _write_workflow(
     connection: Any, tenant: str, change: ConfigurationChange, row: WorkflowRow
 ) -> ConfigurationChange:
+    if change.after is None:
+        await connection.execute(statements.DELETE_WORKFLOW, tenant, row.id)
+        return change
     saved = await connection.fetchrow(
         statements.SAVE_WORKFLOW, tenant, row.id, row.name, row.goal_logic, row.is_active
     )

@@ -55,6 +55,11 @@ async def _read_workflows(
     else:
         return
     current.workflows = {row["id"]: workflow_row(row) for row in workflows}
+    if scope.active_enrollments:
+        counted = await connection.fetch(
+            statements.ACTIVE_ENROLLMENTS, tenant, list(current.workflows), scope.active_enrollments
+        )
+        current.active_enrollments = {row["workflow_id"]: row["enrollments"] for row in counted}
     for row in goals:
         current.goals.setdefault(row["workflow_id"], []).append(_goal_row(row))
 

@@ -10,7 +10,7 @@ _STAMP = "version, goald.us(created_at) AS created_at, goald.us(updated_at) AS u
 
 _WORKFLOW = f"""
 SELECT id, name, goal_logic, is_active, {_STAMP} FROM goald.workflows
-WHERE tenant_id = $1
+WHERE tenant_id = $1 AND deleted_at IS NULL
 """
 _GOAL = f"""
 SELECT id, workflow_id, key, position, goal_type, criteria::text AS criteria, is_active,
@@ -21,7 +21,20 @@ FROM goald.workflow_goals WHERE tenant_id = $1 AND deleted_at IS NULL
 WORKFLOWS = _WORKFLOW + "AND id = ANY ($2::text[])"
 ALL_WORKFLOWS = _WORKFLOW + "ORDER BY id"
 PAGE_OF_WORKFLOWS = _WORKFLOW + "ORDER BY id OFFSET $2 LIMIT $3"
-COUNT_WORKFLOWS = "SELECT count(*) FROM goald.workflows WHERE tenant_id = $1"
+COUNT_WORKFLOWS = "SELECT count(*) FROM goald.workflows WHERE tenant_id = $1 AND deleted_at IS NULL"
+
+ACTIVE_ENROLLMENTS = """
+SELECT w.id AS workflow_id, (
+    SELECT count(*) FROM (
+        SELECT FROM goald.workflow_enrollments e
+        WHERE e.tenant_id = $1 AND e.workflow_id = w.id AND e.status = 'active' COLLATE "POSIX"
+        LIMIT $3
+    ) counted
+) AS enrollments
+FROM unnest($2::text[]) AS w (id)
+"""
+"""The number of committed active enrollments of each workflow, up to $3. Reads one range of the
+index of pages for each workflow."""
 
 GOALS = _GOAL + "AND workflow_id = ANY ($2::text[]) ORDER BY workflow_id, position"
 ALL_GOALS = _GOAL + "ORDER BY workflow_id, position"
@@ -71,7 +84,16 @@ SET name = excluded.name, goal_logic = excluded.goal_logic, is_active = excluded
     version = w.version + 1, updated_at = now(), updated_by = excluded.updated_by
 RETURNING {_STAMP}
 """
-"""TAKE_VERSION must follow in the same transaction, because shards ignore version 0."""
+"""Creates a deleted workflow again (see 0013). TAKE_VERSION must follow in the same transaction,
+because shards ignore version 0."""
+
+DELETE_WORKFLOW = """
+UPDATE goald.workflows
+SET is_active = false, deleted_at = now(), version = version + 1, updated_at = now(),
+    updated_by = nullif(current_setting('goald.actor', true), '')
+WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
+"""
+"""Keeps the row, so that shards learn of the deletion. Its goals must be deleted before."""
 
 ADD_GOAL = f"""
 INSERT INTO goald.workflow_goals

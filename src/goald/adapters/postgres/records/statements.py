@@ -106,7 +106,8 @@ def _filters(names: list[str], first: int) -> list[str]:
 
 
 IS_KNOWN = """
-SELECT EXISTS (SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2)
+SELECT EXISTS (
+    SELECT FROM goald.workflows WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL)
     OR EXISTS (SELECT FROM goald.workflow_days WHERE tenant_id = $1 AND workflow_id = $2)
 """
 """Whether the workflow is configured, or ever had an enrollment (E5)."""
@@ -120,7 +121,8 @@ SELECT coalesce(w.is_active, false) AS is_active, coalesce(w.config_version, 0) 
     (SELECT count(*) FROM goald.leases
      WHERE slots IS NOT NULL AND expires_at > now()
        AND config_version >= coalesce(w.config_version, 0)) AS ready
-FROM (SELECT) AS one_row LEFT JOIN goald.workflows w ON w.tenant_id = $1 AND w.id = $2
+FROM (SELECT) AS one_row LEFT JOIN goald.workflows w
+    ON w.tenant_id = $1 AND w.id = $2 AND w.deleted_at IS NULL
 """
 """One row, also for an unknown workflow. Sums the daily rollups, of at most a hundred years, and
 reads no enrollments."""

@@ -75,6 +75,7 @@ MAKE_MONTHS = "SELECT goald.make_achievement_months(3)"
 
 _WORKFLOWS = """
 SELECT w.tenant_id, w.id AS workflow_id, w.goal_logic, w.is_active, w.config_version,
+       w.deleted_at IS NOT NULL AS is_deleted,
        coalesce(jsonb_agg(jsonb_build_object(
            'id', g.id, 'goal_type', g.goal_type, 'is_active', g.is_active,
            'criteria', (CASE WHEN g.criteria ? 'min_amount'
@@ -94,9 +95,18 @@ ORDER BY w.config_version
 become floats."""
 
 CHANGED_WORKFLOWS = _WORKFLOWS.replace("{which}", "w.config_version > $1")
-"""Workflows of all tenants that changed after a version."""
+"""Workflows of all tenants that changed after a version, including the deleted ones."""
 
-WORKFLOWS_OF_TENANT = _WORKFLOWS.replace("{which}", "w.tenant_id = $1 AND w.id = ANY ($2::text[])")
+EXISTING_WORKFLOWS = _WORKFLOWS.replace("{which}", "w.deleted_at IS NULL")
+"""All workflows of all tenants that are not deleted."""
+
+NEWEST_VERSION = "SELECT coalesce(max(config_version), 0) FROM goald.workflows"
+"""Versions become visible in order, so a later statement sees all changes up to this version. The
+version of a deleted workflow counts too."""
+
+WORKFLOWS_OF_TENANT = _WORKFLOWS.replace(
+    "{which}", "w.tenant_id = $1 AND w.id = ANY ($2::text[]) AND w.deleted_at IS NULL"
+)
 """For the dry run, as goald_api: these workflows as a shard reads them."""
 
 _ENROLLMENT = """

@@ -111,11 +111,17 @@ class PostgresShardStore:
             await _require(connection, statements.READ_LEASE, lease)
 
     async def configuration(self, after: int) -> Configuration:
+        newest = after
         async with self._side.transaction(ALL_SLOTS) as connection:
-            rows = await connection.fetch(statements.CHANGED_WORKFLOWS, after)
+            if after == 0:
+                newest = await connection.fetchval(statements.NEWEST_VERSION)
+                rows = await connection.fetch(statements.EXISTING_WORKFLOWS)
+            else:
+                rows = await connection.fetch(statements.CHANGED_WORKFLOWS, after)
         return Configuration(
-            version=max((row["config_version"] for row in rows), default=after),
-            workflows=[workflow_of(row) for row in rows],
+            version=max([newest, *(row["config_version"] for row in rows)]),
+            workflows=[workflow_of(row) for row in rows if not row["is_deleted"]],
+            deleted=[(row["tenant_id"], row["workflow_id"]) for row in rows if row["is_deleted"]],
         )
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
