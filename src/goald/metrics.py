@@ -365,6 +365,19 @@ class ApiMetrics:
             registry=registry,
         )
 
+        self.event_units = Counter(
+            "goald_api_event_units",
+            "Units that events cost of the quotas of their tenants, by the reason: `size` for the "
+            "units of their size, `work` for those beyond it.",
+            ["reason"],
+            registry=registry,
+        )
+
+    def count_units(self, of_size: int, total: int) -> None:
+        """Count the units of one request."""
+        self.event_units.labels("size").inc(of_size)
+        self.event_units.labels("work").inc(total - of_size)
+
     def count_not_granted(self, counts: Mapping[NotGranted, int]) -> None:
         for attribute, number in counts.items():
             self.webhook_events_refused.labels(attribute).inc(number)

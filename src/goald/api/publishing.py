@@ -29,6 +29,11 @@ def payload_bytes(events: Sequence[AcceptedEvent]) -> int:
     return sum(len(event.payload) for event in events)
 
 
+def size_units(events: Sequence[AcceptedEvent]) -> int:
+    """Return the number of units of the size of these events."""
+    return sum(-(-len(event.payload) // UNIT_BYTES) for event in events)
+
+
 def units(events: Sequence[AcceptedEvent]) -> int:
     """Return the number of units of these events, for the quota and the share of the tenant."""
     return sum(

@@ -89,7 +89,8 @@ class Settings(BaseSettings):
         10_000,
         ge=1,
         le=1_000_000,
-        description="Most active enrollments of one contact. Further ones are dead-lettered",
+        description="Most active enrollments of one contact. Further ones are dead-lettered, or "
+        "refused by the API, which needs the same value",
     )
     exit_retry: float | None = Field(
         None,

@@ -5,8 +5,10 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from goald.api.publishing import UNIT_BYTES, units
+from goald.api.publishing import UNIT_BYTES, size_units, units
+from goald.metrics import ApiMetrics
 from goald.pipeline.intake import intake
 
 NOW_US = 1_772_409_600_000_000
@@ -56,3 +58,15 @@ def test_deletion_costs_its_work() -> None:
     assert cost("contact.deleted") == (2, 1)
     charged, size = cost("contact.deleted", **{f"note-{n}": "x" * 1_000 for n in range(60)})
     assert charged == size > 2
+
+
+def test_units_of_work_are_counted_apart_from_those_of_size() -> None:
+    registry = CollectorRegistry()
+    body = b'{"id":"1","source":"s","type":"contact.deleted","time":"2026-03-01T00:00:00Z",'
+    events = intake(body + b'"data":{"contact_id":"ann"}}', "acme", NOW_US).accepted
+    ApiMetrics(registry).count_units(size_units(events), units(events))
+    counts = [
+        registry.get_sample_value("goald_api_event_units_total", {"reason": reason})
+        for reason in ("size", "work")
+    ]
+    assert counts == [1, 1]

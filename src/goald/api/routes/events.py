@@ -30,7 +30,7 @@ from goald.api.models.events import (
 )
 from goald.api.models.explain import Explanation
 from goald.api.problems import BadRequest, EnrollmentLimitReached, responses
-from goald.api.publishing import payload_bytes, units
+from goald.api.publishing import payload_bytes, size_units, units
 from goald.domain.event_types import nearest_type
 from goald.pipeline.intake import AcceptedEvent, Intake, RefusedEvent
 
@@ -79,7 +79,9 @@ async def send_events(
         if not found.accepted:
             metrics.count_events(0, 0, len(found.refused))
             raise _nothing_accepted(found, [])
-        await deps.access.quotas.events(caller.tenant_id, units(found.accepted))
+        cost = units(found.accepted)
+        await deps.access.quotas.events(caller.tenant_id, cost)
+        metrics.count_units(size_units(found.accepted), cost)
         admitted, over_limit = await deps.events.starts.admit(caller.tenant_id, found.accepted)
         found = _without(found, admitted, over_limit)
         if not admitted:
