@@ -4,7 +4,8 @@
 every edit must occur exactly once in its file; `tests/unit/test_guards.py` checks that.
 """
 
-from dataclasses import dataclass
+from tests.fault.api_guards import API_GUARDS
+from tests.fault.guard import Edit, Guard
 
 MACHINE = "tests/property/test_crash_machine.py"
 FLOW = "tests/unit/pipeline/test_flow.py"
@@ -30,27 +31,6 @@ _MEMORY_STREAMS = "src/goald/adapters/memory/streams.py"
 _POSTGRES = "src/goald/adapters/postgres/shard/store.py"
 _ERASURE_JOB = "src/goald/runtime/jobs/erasure.py"
 _STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"
-
-
-@dataclass(frozen=True)
-class Edit:
-    """Replaces a text in a file."""
-
-    path: str
-    text: str
-    instead: str
-
-
-@dataclass(frozen=True)
-class Guard:
-    """One guard, how it is removed, and which tests must fail without it."""
-
-    name: str
-    promise: str
-    edits: tuple[Edit, ...]
-    tests: tuple[str, ...]
-    """Each of these files must fail without the guard."""
-
 
 GUARDS = (
     Guard(
@@ -507,6 +487,7 @@ GUARDS = (
         ),
         ("tests/unit/pipeline/test_lease_renewal.py",),
     ),
+    *API_GUARDS,
 )
 """Two guards that prevent the same fault are one entry, because removing only one of them may
 change nothing."""

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.fault.guards import GUARDS, Guard
+from tests.fault.guard import Guard
+from tests.fault.guards import GUARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs" / "faults.md"

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tests.fault.guards import GUARDS, Guard
+from tests.fault.guard import Guard
+from tests.fault.guards import GUARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,7 +2,7 @@
 
 import psutil
 from tests.fault.harness.daemon_process import DaemonProcess
-from tests.fault.harness.environment import million_enrollments_environment
+from tests.fault.harness.environment import api_environment, million_enrollments_environment
 from tests.fault.harness.registry import FaultContext, fault
 from tests.fault.harness.servers import until
 
@@ -50,6 +50,12 @@ fault(
 def kill_consumer(context: FaultContext) -> None:
     """Ray restarts it."""
     _daemon(context).process_of("consumer:0").kill()
+
+
+@fault("kill -9 of the API", test=1, torture=50, environment=api_environment)
+def kill_api(context: FaultContext) -> None:
+    """The driver replaces it by the spare process. goald is idle again once the API serves."""
+    _daemon(context).process_of("api:0").kill()
 
 
 @fault("kill -9 of the daemon", test=2, torture=50)

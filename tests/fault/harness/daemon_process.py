@@ -25,7 +25,7 @@ STOP_S = 25.0
 class DaemonProcess:
     """The daemon with all its processes. A `GoaldProcess` of a `FaultEnvironment`."""
 
-    roles = ("supervisor:0", "shard:0", "shard:1", "consumer:0")
+    roles: tuple[str, ...] = ("supervisor:0", "shard:0", "shard:1", "consumer:0")
 
     def __init__(
         self, redis_url: str, postgres_dsn: str, directory: Path, more: Mapping[str, str]

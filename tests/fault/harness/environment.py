@@ -2,6 +2,7 @@
 events that were ever published to them."""
 
 import asyncio
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import psutil
 import redis
 from tests.fault.harness.daemon_process import DaemonProcess
 from tests.fault.harness.history import TENANTS, configuration
@@ -128,7 +130,7 @@ class FaultEnvironment:
             return False
 
     def is_ready(self) -> bool:
-        """Whether every expected process has a recent heartbeat that says ready."""
+        """Whether every expected process runs, and has a recent heartbeat that says ready."""
         with self._client() as client:
             heartbeats = {each.field: each for each in decode_all(client.hvals(PROCESSES))}
         now = datetime.now(UTC)
@@ -141,6 +143,7 @@ class FaultEnvironment:
                 role in heartbeats
                 and heartbeats[role].ready
                 and heartbeats[role].age_s(now) < STALE_SECONDS
+                and psutil.pid_exists(heartbeats[role].pid)
                 for role in self.goald.roles
             )
         )
@@ -223,6 +226,20 @@ def daemon_environment(
     )
     environment.idle_enrollments = enrolled
     return environment
+
+
+class DaemonWithApi(DaemonProcess):
+    """A daemon that serves the API, so that the API belongs to a ready instance."""
+
+    roles = (*DaemonProcess.roles, "api:0")
+
+
+def api_environment() -> FaultEnvironment:
+    """An environment with a `goald serve` that serves the API."""
+    more = {"GOALD_API_PORT": "0", "GOALD_JWT_SECRET": secrets.token_hex(32)}
+    return FaultEnvironment(
+        lambda servers: DaemonWithApi(servers.redis.url, servers.postgres.dsn, servers.path, more)
+    )
 
 
 def million_enrollments_environment() -> FaultEnvironment:

@@ -360,16 +360,33 @@ def test_bytes_that_are_no_request_do_not_keep_an_idle_connection_open(
                 break
 
 
-@pytest.mark.parametrize("more", [b"", b"connection: close\r\n"], ids=["keep-alive", "close"])
+@pytest.mark.parametrize(
+    ("more", "bound", "other"),
+    [
+        (b"", "WRITE_SECONDS", "CLOSE_SECONDS"),
+        (b"connection: close\r\n", "CLOSE_SECONDS", "WRITE_SECONDS"),
+    ],
+    ids=["keep-alive", "close"],
+)
 def test_client_that_does_not_read_its_response_is_disconnected(
-    served: Served, monkeypatch: pytest.MonkeyPatch, more: bytes
+    served: Served, monkeypatch: pytest.MonkeyPatch, more: bytes, bound: str, other: str
 ) -> None:
-    monkeypatch.setattr(http_protocol, "WRITE_SECONDS", 0.3)
-    monkeypatch.setattr(http_protocol, "CLOSE_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, bound, 0.3)
+    monkeypatch.setattr(http_protocol, other, 10 * DEADLINE_S)
     with served.connect() as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nhost: a\r\n" + more + b"\r\n")
         until(lambda: len(served.connections()) == 1, "no connection")
         until(lambda: not served.connections(), "the server keeps the connection")
+
+
+def test_connection_that_asks_for_an_upgrade_is_closed_after_the_response(served: Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(
+            b"GET /deny HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"
+        )
+        received = read_until_closed(connection)
+    assert received.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close\r\n" in received
 
 
 def test_connections_of_one_address_are_limited(make_server: Callable[..., Served]) -> None:

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from threading import Thread
 from types import TracebackType
 from typing import Self
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import Metric
 
 from goald.domain.errors import StartError
 from goald.metrics import instance_metrics, snapshot_age
 from goald.ports.process_registry import Readings
+from goald.runtime.heartbeat.exporter_server import MetricsServer
 from goald.runtime.heartbeat.readiness import is_ready
 from goald.runtime.http.listen_socket import bind_error, host_in_url
 
@@ -31,12 +31,12 @@ class Exporter:
     """
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
-        self._server: WSGIServer
-        self._thread: Thread
         try:
-            self._server, self._thread = start_http_server(port, host, registry)
+            self._server = MetricsServer(host, port, make_wsgi_app(registry))
         except OSError as error:
             raise StartError(bind_error(host, port, error, "/metrics", "GOALD_METRICS")) from error
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
         self.url = f"http://{host_in_url(host)}:{self._server.server_port}/metrics"
 
     def close(self) -> None:

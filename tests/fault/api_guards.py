@@ -1,0 +1,114 @@
+"""The guards of the API's process and of its HTTP server."""
+
+from tests.fault.guard import Edit, Guard
+
+API_PROCESS = "tests/integration/daemon/test_api_process.py"
+HTTP_EDGE = "tests/integration/http_edge/test_hostile_http.py"
+_API_SUPERVISOR = "src/goald/runtime/daemon/api_supervisor.py"
+_API_PROCESS = "src/goald/runtime/daemon/api_process.py"
+_HTTP = "src/goald/runtime/http/protocol.py"
+
+API_GUARDS = (
+    Guard(
+        "API: a process that hangs is replaced",
+        "D12",
+        (
+            Edit(
+                _API_SUPERVISOR,
+                "            if loop.time() - heard_at >= patience:\n",
+                "            if loop.time() - heard_at >= patience * 1e6:\n",
+            ),
+        ),
+        (API_PROCESS,),
+    ),
+    Guard(
+        "API: a process that has ended is replaced",
+        "D12",
+        (
+            Edit(
+                _API_SUPERVISOR,
+                '            self._console.problem(f"Restarting',
+                "            await asyncio.Event().wait()\n"
+                '            self._console.problem(f"Restarting',
+            ),
+        ),
+        (API_PROCESS,),
+    ),
+    Guard(
+        "API: its processes end with the driver",
+        "D12",
+        (
+            Edit(
+                "src/goald/runtime/embedded/launch.py",
+                "libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0) != 0",
+                "False",
+            ),
+            Edit(
+                _API_PROCESS,
+                "        if not line:\n            os._exit(1)",
+                "        if not line:\n            await asyncio.Event().wait()",
+            ),
+            Edit(
+                _API_PROCESS,
+                "                await heartbeat.send()\n        os._exit(1)",
+                "                await heartbeat.send()\n        await asyncio.Event().wait()",
+            ),
+        ),
+        (API_PROCESS,),
+    ),
+    Guard(
+        "HTTP: X-Forwarded-For counts from trusted proxies only",
+        "D8",
+        (
+            Edit(
+                "src/goald/runtime/http/server.py",
+                "            proxy_headers=bool(proxies),\n"
+                "            forwarded_allow_ips=proxies,\n",
+                '            proxy_headers=True,\n            forwarded_allow_ips=["*"],\n',
+            ),
+        ),
+        (HTTP_EDGE,),
+    ),
+    Guard(
+        "HTTP: a body of tiny chunks is refused",
+        "D8",
+        (Edit(_HTTP, "            self._fail(bounds.SMALL_CHUNKS)\n", "            pass\n"),),
+        (HTTP_EDGE,),
+    ),
+    Guard(
+        "HTTP: a closed connection does not wait for its client",
+        "D8",
+        (Edit(_HTTP, "now - self._closing_at >= CLOSE_SECONDS", "False"),),
+        (HTTP_EDGE,),
+    ),
+    Guard(
+        "HTTP: a connection is closed after an upgrade",
+        "D8",
+        (Edit(_HTTP, "            self.cycle.keep_alive = False\n", "            pass\n"),),
+        (HTTP_EDGE,),
+    ),
+    Guard(
+        "API: every rejection of an address counts",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/auth/access.py",
+                "TooLarge, TooManyRequests, Unavailable):",
+                "TooLarge, Unavailable):",
+            ),
+        ),
+        ("tests/integration/api/auth/test_signed_bodies.py",),
+    ),
+    Guard(
+        "API: a verified webhook does not pay for other clients of its address",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/rejections.py",
+                "return origin if origin in self._known else Origin(origin.address)",
+                "return Origin(origin.address)",
+            ),
+        ),
+        ("tests/unit/api/test_rejections.py", "tests/integration/api/auth/test_signed_bodies.py"),
+    ),
+)
