@@ -114,6 +114,26 @@ class CrashMachine(RuleBasedStateMachine):
         events = [*tags[:-2], ("workflow.enrollment.started", ids), *tags[-2:]]
         self.run(self._send_together(contact, events, refused))
 
+    @rule(contact=CONTACTS, workflow=WORKFLOWS)
+    def complete_across_a_bisection(self, contact: tuple[str, str], workflow: str) -> None:
+        """While a commit is open, send the events of the next group: an exit, an enrollment that
+        may be deferred behind it, an event that Postgres refuses, and the enrollment's tags."""
+        self.completions += 2
+        exits, deferred = (f"x-{self.completions - number}" for number in (1, 0))
+        started, tag = "workflow.enrollment.started", "contact.tag.added"
+        events = [
+            (started, {"workflow_id": "w-any", "enrollment_id": exits}),
+            (tag, {"tag_name": "Customer"}),
+            (started, {"workflow_id": workflow, "enrollment_id": deferred}),
+            (tag, {"tag_name": "Customer"}),
+            (tag, {"tag_name": "Friend"}),
+        ]
+        self.wait(0.6)
+        self.tag(contact, "Subscriber")
+        self.iterate(20)
+        self.run(self._send_together(contact, events, refused=3))
+        self.wait(0.2)
+
     async def _send_together(
         self, contact: tuple[str, str], events: list[tuple[str, dict[str, str]]], refused: int
     ) -> None:

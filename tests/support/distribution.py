@@ -33,6 +33,7 @@ LONG = (
     "tests/integration/daemon/test_serve_api.py",
     "tests/integration/daemon/test_serve_faults.py",
     "tests/integration/daemon/test_two_daemons.py",
+    "tests/integration/erasure/",
     "tests/property/",
     *SHARES_THE_DAEMON,
 )
