@@ -216,8 +216,8 @@ GUARDS = (
         (
             Edit(
                 _TURNS,
-                "Group(batches, completions, frozenset(self._deferred))",
-                "Group(batches, completions)",
+                "Group(batches, completions, frozenset(self._deferred), share=self._share)",
+                "Group(batches, completions, share=self._share)",
             ),
         ),
         (MACHINE, TURNS),
@@ -239,6 +239,36 @@ GUARDS = (
             ),
         ),
         (MACHINE, TURNS),
+    ),
+    Guard(
+        "turns: the turns of deferred events are short while other tenants send events",
+        "D8",
+        (Edit(_TURNS, "is_short = self._is_shared or", "is_short ="),),
+        (TURNS,),
+    ),
+    Guard(
+        "turns: a call does not wait for deferred events",
+        "D8",
+        (
+            Edit(
+                "src/goald/pipeline/shard/admission.py",
+                "grouped if batch.may_be_deferred else future",
+                "future",
+            ),
+        ),
+        (TURNS,),
+    ),
+    Guard(
+        "throttling: a tenant whose deferred events fill a stream is throttled",
+        "D8",
+        (
+            Edit(
+                "src/goald/pipeline/shard/throttle.py",
+                "if size > self._max_bytes",
+                "if size > 1 << 40",
+            ),
+        ),
+        (TURNS,),
     ),
     Guard(
         "turns: a group that is bisected keeps the order of a tenant",

@@ -35,6 +35,7 @@ class Shard:
         high_fanout_above: int,
         max_enrollments: int,
     ) -> None:
+        self.share = share
         self.matcher = _native.Matcher(
             clock_skew_us=clock_skew_us,
             high_fanout_above=high_fanout_above,
@@ -44,7 +45,6 @@ class Shard:
         self.evaluator = Evaluator(
             MemoryShardStore(MemoryDatabase(), ManualClock()),
             clock_skew_us=0,
-            share=share,
             matcher=self.matcher,
         )
         # Small buffers, so that a batch is several of them.
@@ -89,7 +89,8 @@ class Shard:
         return {_number(entry) for entry in refused}
 
     def _evaluate(self, buffers: list[bytes]) -> _native.Proposal:
-        group = Group([ShardBatch("s", 1, n, 0, buffer) for n, buffer in enumerate(buffers)], ())
+        batches = [ShardBatch("s", 1, n, 0, buffer) for n, buffer in enumerate(buffers)]
+        group = Group(batches, (), share=self.share)
         evaluation = start_limit.evaluate(
             self.evaluator, group, self.now_us, self.store.find_repeats
         )

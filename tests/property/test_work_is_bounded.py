@@ -11,8 +11,8 @@ from tests.support.pipeline.dict_store import DictStore
 from goald import _native
 
 NOW_US = 1_772_409_600_000_000
-SHARES = 4
-ACHIEVED, DELETED = 600, 2_000
+SHARES = 2
+ACHIEVED, DELETED = 1_200, 2_000
 EVENTS = st.sampled_from(("items", "met", "goal", "delete", "start", "end", "tag", "garbage"))
 
 

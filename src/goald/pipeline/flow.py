@@ -178,9 +178,9 @@ class ShardFlow:
         self._start_progress = start_progress
         self._to_publish: asyncio.Queue[CommittedSlice] = asyncio.Queue(SLICES_TO_PUBLISH)
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         """See `Shard.process`. Admitted batches are processed even if the caller disconnects."""
-        await self._admission.process(batches)
+        return await self._admission.process(batches)
 
     async def run(self) -> None:
         """Run until cancelled. Raises LeaseLost, in an ExceptionGroup."""

@@ -20,14 +20,18 @@ class ShardBatch(NamedTuple):
     buffer: bytes
     exclusive: bool = False
     """The batch may kill the shard, so the shard must process nothing else at the same time."""
+    may_be_deferred: bool = False
+    """The call need not wait for events of the batch that are deferred (D8)."""
 
 
 class Shard(Protocol):
     """The calls that a consumer makes to a shard."""
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
-        """Return when all effects of these batches are committed and published (D2). Without
-        batches, return immediately if the shard is ready.
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+        """Return when all effects of these batches are committed and published (D2), except of
+        deferred events of those that may be deferred. Returns the indexes of the batches that
+        have such events left: send these again to wait for them. Without batches, return
+        immediately if the shard is ready.
 
         Raises OutOfSequence if a batch is not the next of its stream, ShardDied if the shard's
         process failed while it had the batches, or another RetryableError; the caller must

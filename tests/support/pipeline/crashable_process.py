@@ -143,16 +143,16 @@ class CrashableProcess:
         """The error that ended it, unless a process may end with that error."""
         self.has_stopped = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._replies: set[asyncio.Future[None]] = set()
+        self._replies: set[asyncio.Future[Sequence[int]]] = set()
         self._start(self._run())
         self._start(self._clean_up())
 
     def kill(self) -> None:
         self.control.die()
 
-    def serve(self, batches: Sequence[ShardBatch], delay: int) -> "asyncio.Future[None]":
+    def serve(self, batches: Sequence[ShardBatch], delay: int) -> "asyncio.Future[Sequence[int]]":
         """Start a call to the shard after this many iterations of the loop; return its reply."""
-        reply: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[Sequence[int]] = asyncio.get_running_loop().create_future()
         self._replies.add(reply)
         reply.add_done_callback(self._replies.discard)
         self._start(self._serve(batches, delay, reply))
@@ -181,13 +181,13 @@ class CrashableProcess:
             reply.set_exception(ServiceUnavailable("the shard died"))
 
     async def _serve(
-        self, batches: Sequence[ShardBatch], delay: int, reply: "asyncio.Future[None]"
+        self, batches: Sequence[ShardBatch], delay: int, reply: "asyncio.Future[Sequence[int]]"
     ) -> None:
         try:
             for _ in range(delay):
                 await asyncio.sleep(0)
             await self.control.wait_running()
-            await self.process.process(batches)
+            deferred = await self.process.process(batches)
             await self.control.wait_running()
         except ProcessDied:
             self.kill()
@@ -196,7 +196,7 @@ class CrashableProcess:
                 reply.set_exception(error)
         else:
             if not reply.done():
-                reply.set_result(None)
+                reply.set_result(deferred)
 
 
 class RemoteShard:
@@ -215,7 +215,7 @@ class RemoteShard:
         self._services = services
         self._chance = chance
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         await self._control.wait_running()
         shard = self._target()
         if shard is None or shard.control.is_dead:
@@ -223,10 +223,11 @@ class RemoteShard:
         takes_effect = self._services.fails("shard", "process")
         if takes_effect is False:
             raise ServiceUnavailable("the call was lost")
-        await asyncio.shield(shard.serve(batches, self._chance.randrange(4)))
+        deferred = await asyncio.shield(shard.serve(batches, self._chance.randrange(4)))
         await self._control.wait_running()
         if takes_effect:
             raise ServiceUnavailable("the reply was lost")
+        return deferred
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

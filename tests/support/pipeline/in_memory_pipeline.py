@@ -26,7 +26,8 @@ from goald.domain.fail_points import FailPointHook, no_op
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.pipeline.shard.evaluate import SHARE, Evaluator
+from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.group import SHARE
 from goald.pipeline.shard.turns import DEFERRED_BYTES
 from goald.pipeline.shard_batch import Shard
 from goald.ports.change import Change, Committed

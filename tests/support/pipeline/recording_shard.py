@@ -38,7 +38,7 @@ class RecordingShard:
         self.largest_call = 0
         self._sequencer = Sequencer()
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         if self.is_unavailable:
             raise ServiceUnavailable("the shard is unavailable")
         self.largest_call = max(self.largest_call, sum(len(batch.buffer) for batch in batches))
@@ -50,6 +50,7 @@ class RecordingShard:
                     self.contacts.append(json.loads(found)["data"]["contact_id"])
                 future.set_result(None)
         await self.may_finish.wait()
+        return ()
 
 
 class ConsumerHarness:

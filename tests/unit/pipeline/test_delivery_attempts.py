@@ -58,7 +58,7 @@ class RestartingShard:
         self.shard = self._pipeline.shard(evaluator=PanickingEvaluator(self._pipeline, self.groups))
         self.running = asyncio.ensure_future(self.shard.run())
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         running = self.running
         call = asyncio.ensure_future(self.shard.process(batches))
         await asyncio.wait({call, running}, return_when=asyncio.FIRST_COMPLETED)
@@ -276,7 +276,7 @@ class UnavailableShard:
 
     calls = 0
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         self.calls += 1
         raise ServiceUnavailable("unavailable")
 
@@ -286,7 +286,7 @@ class ShardWithOpenBreaker:
 
     calls = 0
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         self.calls += 1
         raise BreakerOpen("100 events in a row could not be processed")
 
@@ -311,7 +311,7 @@ async def test_reading_stops_if_a_shard_has_stopped_processing() -> None:
 class DyingShard:
     """A `Shard` that dies of every event."""
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         raise ShardDied("it died")
 
 

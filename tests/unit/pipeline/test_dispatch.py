@@ -40,7 +40,7 @@ class SequencedShard:
     def restart(self) -> None:
         self._sequencer = Sequencer()
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         number = len(self.calls)
         self.calls.append(len(batches))
         await asyncio.sleep(0)
@@ -53,6 +53,7 @@ class SequencedShard:
                 future.set_result(None)
         if error := self._late(number):
             raise error
+        return ()
 
 
 class RestartingClock(SystemClock):

@@ -127,10 +127,10 @@ class ReplaceableShard:
         self.shard: ShardProcess | None = None
         self.task: asyncio.Task[None] | None = None
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         if self.shard is None:
             raise ServiceUnavailable("no shard is running")
-        await self.shard.process(batches)
+        return await self.shard.process(batches)
 
     async def start(self) -> None:
         shard = self._pipeline.shard()

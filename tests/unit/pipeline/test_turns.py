@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from goald import _native
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.shard.group import DeferredEvents, Group
 from goald.pipeline.shard.throttle import REPORT_SECONDS
-from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
+from goald.pipeline.shard.turns import DEFERRED_BYTES, SHORT_TURN, Turns
 from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime.processes.shard import ShardProcess
 
@@ -48,7 +48,9 @@ class Sender:
         self._shard = shard
         self._batches = self._events = 0
 
-    def send(self, *events: tuple[str, str, dict[str, Any]]) -> "asyncio.Future[None]":
+    def send(
+        self, *events: tuple[str, str, dict[str, Any]], may_be_deferred: bool = False
+    ) -> "asyncio.Future[Sequence[int]]":
         """Send (type, tenant, data) as one batch; return the end of the call."""
         entries = []
         for kind, tenant, data in events:
@@ -64,9 +66,17 @@ class Sender:
             entry_id = f"{self._events}-0".encode()
             entries.append([entry_id, [b"event", json.dumps(body).encode()]])
         ((_, buffer, _),) = _native.Router(bytes(256)).route(entries).buffers
-        batch = ShardBatch(STREAM, 1, self._batches, 0, buffer)
+        self._last = ShardBatch(
+            STREAM, 1, self._batches, 0, buffer, may_be_deferred=may_be_deferred
+        )
         self._batches += 1
-        return asyncio.ensure_future(self._shard.process([batch]))
+        return asyncio.ensure_future(self._shard.process([self._last]))
+
+    def send_again(self) -> "asyncio.Future[Sequence[int]]":
+        """Send the last batch again, to wait for its deferred events."""
+        return asyncio.ensure_future(
+            self._shard.process([self._last._replace(may_be_deferred=False)])
+        )
 
 
 def start(tenant: str, enrollment: str) -> tuple[str, str, dict[str, Any]]:
@@ -112,20 +122,35 @@ async def test_call_returns_when_all_of_its_deferred_events_are_processed(
         assert len(pipeline.exits) == ENROLLMENTS + 1
 
 
+async def test_call_returns_early_if_its_batches_may_be_deferred(
+    pipeline: InMemoryPipeline,
+) -> None:
+    """Otherwise batches of other tenants would wait for a call in flight."""
+    async with running(pipeline) as shard:
+        sender = Sender(shard)
+        await sender.send(*crowd(), start("globex", "other"))
+        deferred = await sender.send(tag("acme"), tag("globex"), may_be_deferred=True)
+        assert deferred == [0]
+        assert "other" in pipeline.exits
+        assert len(pipeline.exits) < ENROLLMENTS
+        assert list(await sender.send_again()) == []
+        assert len(pipeline.exits) == ENROLLMENTS + 1
+
+
 async def test_new_events_of_a_tenant_wait_behind_its_deferred_events() -> None:
     turns = Turns(group_bytes=1_000)
     turns.put(batch(0), future())
     first = await turns.next()
     assert (first.tenant, first.deferred_tenants) == (None, frozenset())
     turns.put(batch(1), future())
-    turns.defer(first, [deferred(first, "acme", 10), deferred(first, "acme", 11)])
+    turns.defer(first, [deferred(first, "acme", 10), deferred(first, "acme", 11)], 1)
     # A turn of the deferred events, then new batches, in which the tenant's events wait.
     second = await turns.next()
     assert (second.tenant, sequences(second)) == ("acme", [10, 11])
-    turns.defer(second, [deferred(second, "acme", 11)])
+    turns.defer(second, [deferred(second, "acme", 11)], 1)
     third = await turns.next()
     assert (third.tenant, third.deferred_tenants) == (None, frozenset({"acme"}))
-    turns.defer(third, [deferred(third, "acme", 12)])
+    turns.defer(third, [deferred(third, "acme", 12)], 1)
     assert sequences(await turns.next()) == [11, 12]
 
 
@@ -134,13 +159,13 @@ async def test_events_that_are_deferred_again_go_before_those_deferred_later() -
     turns.put(batch(0), future())
     first = await turns.next()
     large = bytes(DEFERRED_BYTES // 2 + 1)
-    turns.defer(first, [deferred(first, "acme", number, large) for number in range(3)])
+    turns.defer(first, [deferred(first, "acme", number, large) for number in range(3)], 0)
     second = await turns.next()
     assert sequences(second) == [0]
-    turns.defer(second, second_again := [deferred(second, "acme", 0, large)])
+    turns.defer(second, second_again := [deferred(second, "acme", 0, large)], 0)
     assert sequences(await turns.next()) == [0]
-    turns.defer(second, second_again)
-    turns.defer(first, [deferred(first, "acme", 3)])
+    turns.defer(second, second_again, 0)
+    turns.defer(first, [deferred(first, "acme", 3)], 0)
     assert [sequences(await turns.next()) for _ in range(3)] == [[0], [1], [2, 3]]
 
 
@@ -150,8 +175,31 @@ async def test_tenants_with_deferred_events_take_turns() -> None:
     first = await turns.next()
     large = bytes(DEFERRED_BYTES)
     events = [deferred(first, tenant, 0, large) for tenant in ("a", "a", "b", "b", "c")]
-    turns.defer(first, events)
+    turns.defer(first, events, 1)
     assert [(await turns.next()).tenant for _ in range(5)] == ["a", "b", "c", "a", "b"]
+
+
+async def test_turns_are_short_while_other_tenants_send_events() -> None:
+    turns = Turns(group_bytes=1_000, share=100 * SHORT_TURN)
+    turns.put(batch(0), future())
+    first = await turns.next()
+    assert first.share == 100 * SHORT_TURN
+    turns.defer(first, [deferred(first, "acme", number) for number in range(3)], processed=1)
+    turn = await turns.next()
+    assert (turn.tenant, turn.share) == ("acme", 100)
+    turns.put(batch(1), future())
+    turns.defer(turn, [deferred(turn, "acme", 2)], processed=2)
+    # A group in which only this tenant has events.
+    turns.defer(await turns.next(), [deferred(first, "acme", 3)], processed=0)
+    assert (await turns.next()).share == 100 * SHORT_TURN
+
+
+async def test_turns_are_short_while_several_tenants_have_deferred_events() -> None:
+    turns = Turns(group_bytes=1_000, share=100 * SHORT_TURN)
+    turns.put(batch(0), future())
+    first = await turns.next()
+    turns.defer(first, [deferred(first, tenant, 0) for tenant in ("acme", "globex")], processed=0)
+    assert [(await turns.next()).share for _ in range(2)] == [100, 100 * SHORT_TURN]
 
 
 def future() -> "asyncio.Future[None]":

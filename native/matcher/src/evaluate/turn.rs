@@ -19,7 +19,7 @@ pub use crate::event::work::{ACHIEVED, DELETED, JUDGED, REJECTED, ROW};
 /// A call is bounded in bytes, and so in such events.
 const CHARGED: u64 = 20;
 /// The shares of work in one call: at most this many tenants can use theirs.
-pub const SHARES: u64 = 4;
+pub const SHARES: u64 = 2;
 
 /// The work that a call may do, and the starts that are known to be repeats.
 #[derive(Debug, Clone, Copy, Default)]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from goald.domain.errors import BreakerOpen, RetryableError, ShardDied
@@ -18,10 +19,6 @@ LONGEST_RETRY_SECONDS = 0.5
 SMALL_BYTES = 90_000
 """Up to about this size, the arguments of a Ray call travel inside it instead of through the
 object store."""
-PATIENCE_SECONDS = 0.01
-"""A call that takes longer waits for deferred events (D8), and no longer counts as in flight for
-the start of further calls."""
-MAX_CALLS = 64
 CALL_DIVISORS = (1, 8, 1 << 30)
 """The size of a call is divided by this, by how often the shard died with its batches."""
 
@@ -31,8 +28,8 @@ class _Call:
     """The batches of one call in flight."""
 
     batches: list[QueuedBatch]
-    started_at: float
-    """By the monotonic clock."""
+    waits: bool = False
+    """It waits for deferred events (D8), and holds up no other call."""
 
     @property
     def size(self) -> int:
@@ -66,7 +63,9 @@ class ShardDispatcher:
         self._dead_letters = dead_letters
         self._outstanding = outstanding
         self._queue: deque[QueuedBatch] = deque()
-        self._in_flight: dict[asyncio.Task[None], _Call] = {}
+        self._in_flight: dict[asyncio.Task[Sequence[int]], _Call] = {}
+        self._deferred: list[QueuedBatch] = []
+        """Batches with deferred events for which no call waits."""
         self._wake = asyncio.Event()
         self._failing_since: float | None = None
         self._pause = RETRY_SECONDS
@@ -120,10 +119,18 @@ class ShardDispatcher:
 
     def _start_calls(self) -> None:
         while self._queue and self._may_call():
-            batches = self._take()
-            messages = [self._outstanding.message(batch) for batch in batches]
-            call = asyncio.ensure_future(self._shard.process(messages))
-            self._in_flight[call] = _Call(batches, self._clock.monotonic())
+            self._call(_Call(self._take()))
+        if self._deferred and not any(call.waits for call in self._in_flight.values()):
+            self._call(_Call(self._deferred, waits=True))
+            self._deferred = []
+
+    def _call(self, call: _Call) -> None:
+        may_be_deferred = not call.waits and not any(batch.attempts for batch in call.batches)
+        messages = [
+            self._outstanding.message(batch, may_be_deferred=may_be_deferred)
+            for batch in call.batches
+        ]
+        self._in_flight[asyncio.ensure_future(self._shard.process(messages))] = call
 
     def _may_call(self) -> bool:
         """Whether another call may start now.
@@ -132,24 +139,18 @@ class ShardDispatcher:
         So a second call starts only if it is full, or if both are small. Calls that wait for
         deferred events hold up no other. Suspect batches are sent in one call at a time.
         """
-        calls = self._in_flight.values()
-        if not calls:
+        if not self._in_flight:
             return True
-        if len(calls) >= MAX_CALLS or self._queue[0].attempts:
+        if self._queue[0].attempts or any(
+            batch.attempts for call in self._in_flight.values() for batch in call.batches
+        ):
             return False
-        if any(batch.attempts for call in calls for batch in call.batches):
-            return False
-        recent = self._recent()
-        if len(recent) >= self._settings.calls_in_flight:
-            return False
+        calls = [call for call in self._in_flight.values() if not call.waits]
+        if not calls or len(calls) >= self._settings.calls_in_flight:
+            return not calls
         waiting = sum(len(batch.buffer) for batch in self._queue)
-        in_flight = sum(call.size for call in recent)
-        return not recent or waiting >= self._settings.bytes or waiting + in_flight <= SMALL_BYTES
-
-    def _recent(self) -> list[_Call]:
-        """Return the calls that have not taken PATIENCE_SECONDS."""
-        since = self._clock.monotonic() - PATIENCE_SECONDS
-        return [call for call in self._in_flight.values() if call.started_at > since]
+        in_flight = sum(call.size for call in calls)
+        return waiting >= self._settings.bytes or waiting + in_flight <= SMALL_BYTES
 
     def _take(self) -> list[QueuedBatch]:
         """Remove the batches of the next call from the queue: up to the size of a call, and at
@@ -168,15 +169,12 @@ class ShardDispatcher:
         return batches
 
     async def _await_calls(self) -> bool:
-        """Wait until a call ends, a batch is queued, or the queue need no longer wait for a call;
-        return False if any call failed."""
+        """Wait until a call ends or a batch is queued; return False if any call failed."""
         self._wake.clear()
         woken = asyncio.ensure_future(self._wake.wait())
         try:
             ended, _ = await asyncio.wait(
-                {woken, *self._in_flight},
-                timeout=PATIENCE_SECONDS if self._queue and self._recent() else None,
-                return_when=asyncio.FIRST_COMPLETED,
+                {woken, *self._in_flight}, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             woken.cancel()
@@ -191,19 +189,24 @@ class ShardDispatcher:
         suspects: set[QueuedBatch] = set()
         for task, call in self._in_flight.items():
             if not self._succeeded(task) and isinstance(task.exception(), ShardDied):
-                suspects.update(call.batches)
+                suspects.update(call.batches, self._deferred)
         self._in_flight.clear()
+        self._deferred.clear()
         self._metrics.suspect_batches.inc(len(suspects))
         self._queue = self._outstanding.resend(self._queue, suspects)
         return False
 
-    def _succeeded(self, call: "asyncio.Task[None]") -> bool:
-        """Return whether a call that ended succeeded; if so, its batches are processed. Raises
-        the call's error if it is not retryable."""
+    def _succeeded(self, call: "asyncio.Task[Sequence[int]]") -> bool:
+        """Return whether a call that ended succeeded; if so, its batches are processed, or have
+        deferred events. Raises the call's error if it is not retryable."""
         error = call.exception()
         if error is None:
-            for batch in self._in_flight[call].batches:
-                self._outstanding.complete(batch)
+            deferred = frozenset(call.result())
+            for index, batch in enumerate(self._in_flight[call].batches):
+                if index in deferred:
+                    self._deferred.append(batch)
+                else:
+                    self._outstanding.complete(batch)
             self._failing_since = None
             self._dead_letters.breaker.record_success()
             self._pause = RETRY_SECONDS

@@ -42,12 +42,18 @@ class Outstanding:
         self._streams.setdefault(stream, deque()).append(batch)
         return batch
 
-    def message(self, batch: QueuedBatch) -> ShardBatch:
+    def message(self, batch: QueuedBatch, *, may_be_deferred: bool) -> ShardBatch:
         """Return a batch as the shard receives it."""
         outstanding = self._streams[batch.stream]
         first = min(batch.sequence, outstanding[0].sequence) if outstanding else batch.sequence
         return ShardBatch(
-            batch.stream, batch.epoch, batch.sequence, first, batch.buffer, batch.is_exclusive
+            batch.stream,
+            batch.epoch,
+            batch.sequence,
+            first,
+            batch.buffer,
+            batch.is_exclusive,
+            may_be_deferred,
         )
 
     def complete(self, batch: QueuedBatch) -> None:

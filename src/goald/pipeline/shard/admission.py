@@ -3,6 +3,7 @@ be processed in groups."""
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 from goald.domain.fail_points import FailPoint
 from goald.pipeline.context import ShardContext
@@ -23,25 +24,41 @@ class Admission:
         self._fail_point = context.fail_point
         self._sequencer = Sequencer()
         self._isolation = Isolation()
+        self._deferred_work: set[asyncio.Task[None]] = set()
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         """See `Shard.process`. Admitted batches are processed even if the caller disconnects."""
         self.breaker.check()
         if not batches:
-            return
-        async with self._isolation.work(exclusive=any(batch.exclusive for batch in batches)):
-            futures = []
+            return ()
+        async with AsyncExitStack() as stack:
+            exclusive = any(batch.exclusive for batch in batches)
+            await stack.enter_async_context(self._isolation.work(exclusive=exclusive))
+            processed, awaited = [], []
             for batch in batches:
                 await self._sequencer.turn(batch)
                 future, is_next = self._sequencer.admit(batch)
-                if is_next:
-                    self.turns.put(batch, future)
-                futures.append(future)
+                grouped = self.turns.put(batch, future) if is_next else future
+                processed.append(future)
+                awaited.append(grouped if batch.may_be_deferred else future)
             self.breaker.check()
             self._fail_point(FailPoint.ADMITTED)
-            await asyncio.wait(futures)
+            await asyncio.wait(awaited)
+            deferred = [index for index, future in enumerate(processed) if not future.done()]
+            if deferred:  # the work lasts until they are processed
+                self._continue(processed, stack.pop_all())
         # `reject` ends the futures of batches that were not processed.
         self.breaker.check()
+        return deferred
+
+    def _continue(self, processed: Sequence["asyncio.Future[None]"], work: AsyncExitStack) -> None:
+        async def finish() -> None:
+            async with work:
+                await asyncio.wait(processed)
+
+        task = asyncio.ensure_future(finish())
+        self._deferred_work.add(task)
+        task.add_done_callback(self._deferred_work.discard)
 
     async def next(self) -> Group:
         """Return the next group: waiting batches, or deferred events; wait for the first."""

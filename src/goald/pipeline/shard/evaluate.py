@@ -6,7 +6,7 @@ returned from the commit.
 
 import asyncio
 from collections.abc import Collection, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from goald import _native
 from goald.domain.errors import ServiceUnavailable
@@ -15,11 +15,6 @@ from goald.pipeline.shard.group import Group
 from goald.ports.change import Committed
 from goald.ports.configuration import Configuration
 from goald.ports.shard_store import ShardStore
-
-SHARE: Final = 100_000
-"""The work of one tenant in one group, in units of about 100 ns (D8). Beyond it, the tenant's
-events are deferred. An ordinary event has 7 units, an exit 1,200."""
-
 
 Repeats: TypeAlias = Collection[tuple[str, str]]
 """(tenant, enrollment id) of starts that begin no active enrollment."""
@@ -34,7 +29,6 @@ class Evaluator:
         *,
         clock_skew_us: int,
         max_enrollments_per_contact: int = 10_000,
-        share: int = SHARE,
         matcher: _native.Matcher | None = None,
     ) -> None:
         """`matcher` is another implementation of `_native.Matcher`, for comparisons."""
@@ -44,7 +38,6 @@ class Evaluator:
         self._matcher = matcher or _native.Matcher(
             clock_skew_us=clock_skew_us, max_enrollments_per_contact=max_enrollments_per_contact
         )
-        self._share = share
         self._config_version = 0
 
     @property
@@ -86,7 +79,7 @@ class Evaluator:
         return self._matcher.evaluate(
             group.buffers,
             now_us,
-            share=self._share,
+            share=group.share,
             deferred=sorted(group.deferred_tenants),
             repeats=sorted(repeats),
         )

@@ -3,19 +3,28 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from goald import _native
 from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.change import Conflict
 from goald.ports.outbound import DeadLetter
 
+SHARE: Final = 400_000
+"""The work of one tenant in one group, in units of about 100 ns (D8). Beyond it, the tenant's
+events are deferred. An ordinary event has 7 units and an exit 1,200, so a full group of ordinary
+events of one tenant is below it."""
+
 
 class Completion:
-    """The end of the call that sent a batch: it returns when all pieces of the batch are
-    processed. A batch is one piece until events of it are deferred."""
+    """The two ends of a batch, for the call that sent it: its first group is processed, and all
+    pieces of the batch are. A batch is one piece until events of it are deferred."""
 
-    def __init__(self, future: "asyncio.Future[None]") -> None:
-        self._future = future
+    def __init__(self, processed: "asyncio.Future[None]") -> None:
+        """`processed` is done when all pieces are processed."""
+        self._processed = processed
+        self.grouped: asyncio.Future[None] = processed.get_loop().create_future()
+        """Done when the events that were not deferred are processed."""
         self._pieces = 1
 
     def add_piece(self) -> None:
@@ -27,11 +36,14 @@ class Completion:
         self._pieces -= 1
         if self._pieces == 0:
             self.end()
+        elif not self.grouped.done():
+            self.grouped.set_result(None)
 
     def end(self) -> None:
         """Let the call return, whether or not the batch is processed."""
-        if not self._future.done():
-            self._future.set_result(None)
+        for future in (self._processed, self.grouped):
+            if not future.done():
+                future.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,8 @@ class Group:
     """Tenants whose events in this group wait, because earlier ones do."""
     tenant: str | None = None
     """The tenant whose deferred events these are. None: new batches, of any tenant."""
+    share: int = SHARE
+    """The work of each tenant in this group."""
 
     @property
     def buffers(self) -> list[bytes]:

@@ -39,6 +39,7 @@ class GroupProgress:
         self._breaker = breaker
         self._turns = turns
         self._deferred: list[DeferredEvents] = []
+        self._processed = 0
         self._bisection: Bisection[Group, _native.Proposal] = Bisection(group)
         self._current = group
         self._refused: ContentRefused | None = None
@@ -81,11 +82,12 @@ class GroupProgress:
                 dead_letters += self._judge(proposal)
             except BreakerOpen:
                 return CommittedSlice(proposal, committed, [], None)
+            self._processed += proposal.events
             self._defer(proposal)
             self._on_current_committed(proposal)
         if not self._bisection.is_finished:
             return CommittedSlice(proposal, committed, dead_letters, None)
-        self._turns.defer(self._group, self._deferred)
+        self._turns.defer(self._group, self._deferred, self._processed)
         return CommittedSlice(proposal, committed, dead_letters, self._group)
 
     def _judge(self, proposal: _native.Proposal) -> list[DeadLetter]:

@@ -2,43 +2,59 @@
 
 Groups of new batches and groups of one tenant's deferred events alternate. In each group, a tenant
 has a share of the work. The events that exceed it are deferred, and so is every later event of that
-tenant, so its order is kept (docs/decisions/0034-turns-of-work.md).
+tenant, so its order is kept. The share of deferred events is small while other tenants send events
+to the shard (docs/decisions/0034-turns-of-work.md).
 """
 
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
-from goald.pipeline.shard.group import Completion, DeferredEvents, Group
+from goald.pipeline.shard.group import SHARE, Completion, DeferredEvents, Group
 from goald.pipeline.shard_batch import ShardBatch
 
-DEFERRED_BYTES = 256 << 10
+DEFERRED_BYTES = 1 << 20
 """About this many bytes of deferred events are read again for one group. More would be copied in
 vain if the first of them use the share."""
+SHORT_TURN = 4
+"""The divisor of a turn's share and bytes while other tenants send events."""
 
 
 class Turns:
     """The batches and the deferred events that wait to be processed. Bounded by the in-flight
     windows of the consumers."""
 
-    def __init__(self, group_bytes: int, deferred_bytes: int = DEFERRED_BYTES) -> None:
-        """`group_bytes` bounds the size of a group of new batches, and `deferred_bytes` that of a
-        group of deferred events."""
+    def __init__(
+        self, group_bytes: int, deferred_bytes: int = DEFERRED_BYTES, share: int = SHARE
+    ) -> None:
+        """`group_bytes` bounds the size of a group of new batches, `deferred_bytes` that of a
+        group of deferred events, and `share` the work of each tenant in a group."""
         self._group_bytes = group_bytes
         self._deferred_bytes = deferred_bytes
+        self._share = share
         self._new: deque[tuple[ShardBatch, Completion]] = deque()
         self._deferred: OrderedDict[str, deque[DeferredEvents]] = OrderedDict()
         self._is_deferred_next = False
+        self._is_shared = False
+        """Whether other tenants than those with deferred events have sent events lately."""
         self._filled = asyncio.Event()
 
-    def put(self, batch: ShardBatch, future: "asyncio.Future[None]") -> None:
-        """Add a batch behind all others. `future` is done when the batch is processed."""
-        self._new.append((batch, Completion(future)))
+    def put(self, batch: ShardBatch, processed: "asyncio.Future[None]") -> "asyncio.Future[None]":
+        """Add a batch behind all others. `processed` is done when the batch is processed. Returns
+        a future that is done when its events are processed or deferred."""
+        completion = Completion(processed)
+        self._new.append((batch, completion))
         self._filled.set()
+        return completion.grouped
 
-    def defer(self, group: Group, events: Sequence[DeferredEvents]) -> None:
+    def defer(self, group: Group, events: Sequence[DeferredEvents], processed: int) -> None:
         """Keep events of a group that is otherwise processed: behind the events that wait, or,
-        if the group itself was deferred, before them."""
+        if the group itself was deferred, before them. `processed`: how many events of the group
+        were not deferred."""
+        if group.tenant is None:
+            self._is_shared = processed > 0
+        elif not self._new:
+            self._is_shared = False
         if group.tenant is not None and events:
             self._of(group.tenant).extendleft(reversed(events))
         elif group.tenant is None:
@@ -86,14 +102,17 @@ class Turns:
             taken.append(self._new.popleft())
             size += len(taken[-1][0].buffer)
         batches, completions = zip(*taken, strict=True)
-        return Group(batches, completions, frozenset(self._deferred))
+        return Group(batches, completions, frozenset(self._deferred), share=self._share)
 
     def _next_deferred(self) -> Group:
         """Deferred events of the tenant whose turn it is, up to the bound in bytes."""
+        is_short = self._is_shared or len(self._deferred) > 1
+        divisor = SHORT_TURN if is_short else 1
         tenant, waiting = next(iter(self._deferred.items()))
         taken = [waiting.popleft()]
         size = len(taken[0].batch.buffer)
-        while waiting and size + len(waiting[0].batch.buffer) <= self._deferred_bytes:
+        limit = self._deferred_bytes // divisor
+        while waiting and size + len(waiting[0].batch.buffer) <= limit:
             taken.append(waiting.popleft())
             size += len(taken[-1].batch.buffer)
         if waiting:
@@ -101,7 +120,8 @@ class Turns:
         else:
             del self._deferred[tenant]
         batches = [each.batch for each in taken]
-        return Group(batches, [each.completion for each in taken], tenant=tenant)
+        completions = [each.completion for each in taken]
+        return Group(batches, completions, tenant=tenant, share=self._share // divisor)
 
     def _of(self, tenant: str) -> "deque[DeferredEvents]":
         return self._deferred.setdefault(tenant, deque())

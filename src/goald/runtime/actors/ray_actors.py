@@ -8,9 +8,9 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import ray
 from asyncpg import InterfaceError, PostgresError
@@ -33,6 +33,8 @@ from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_proce
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 RESTART_SECONDS = 0.25
 """Between a failure and the exit of the process, so that the supervisor can read the reason."""
 
@@ -52,7 +54,7 @@ class RayShard:
         self._index = index
         self._accepts_batches = False
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         """See `Shard.process`. Raises ServiceUnavailable if the actor is down or restarting, and
         ShardDied if it had accepted batches before and ended while it had these (D4)."""
         try:
@@ -62,7 +64,10 @@ class RayShard:
         except RayActorError as error:
             raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
         try:
-            await self._actor.process.remote([tuple(batch) for batch in batches])
+            call: Awaitable[Sequence[int]] = self._actor.process.remote(
+                [tuple(batch) for batch in batches]
+            )
+            return await call
         except RayActorError as error:
             self._accepts_batches = False
             raise ShardDied(f"shard {self._index} ended: {error}") from None
@@ -99,9 +104,11 @@ class ShardActor(Shell):
         """The process behind this shell; benches override it."""
         return shard_process(settings, endpoints)
 
-    async def process(self, batches: Sequence[tuple[Any, ...]]) -> None:
+    async def process(self, batches: Sequence[tuple[Any, ...]]) -> Sequence[int]:
         """See `Shard.process`. Each batch is a `ShardBatch` as a plain tuple."""
-        await self._running.answer(self._process.process([ShardBatch(*batch) for batch in batches]))
+        return await self._running.answer(
+            self._process.process([ShardBatch(*batch) for batch in batches])
+        )
 
     async def ready(self) -> bool:
         """Raises StartError with the reason if the work has failed."""
@@ -154,7 +161,7 @@ class RunningWork:
         """Return when the work returns."""
         await self._task
 
-    async def answer(self, call: Coroutine[Any, Any, None]) -> None:
+    async def answer(self, call: Coroutine[Any, Any, Result]) -> Result:
         """Run a call concurrently with the work. If the work ends first, raises
         ServiceUnavailable if the call cannot be the cause (the work was stopped, or lost its
         lease or its servers), and ShardDied if it can (D4)."""

@@ -21,8 +21,8 @@ from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.committer import GroupCommitter
 from goald.pipeline.shard.config_watcher import ConfigWatcher
-from goald.pipeline.shard.evaluate import SHARE, Evaluator
-from goald.pipeline.shard.group import Group
+from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.group import SHARE, Group
 from goald.pipeline.shard.progress import GroupProgress
 from goald.pipeline.shard.throttle import ThrottleReporter
 from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
@@ -109,7 +109,6 @@ class ShardProcess:
             ports.store,
             clock_skew_us=round(settings.clock_skew * 1e6),
             max_enrollments_per_contact=settings.max_enrollments_per_contact,
-            share=settings.share,
         )
         self._heartbeat = HeartbeatReporter(
             "shard",
@@ -138,13 +137,13 @@ class ShardProcess:
         """Why events are not processed, a short phrase; None if they are."""
         return self._startup.not_ready_reason if self._flow is None else self._flow.not_ready_reason
 
-    async def process(self, batches: Sequence[ShardBatch]) -> None:
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         """See `Shard.process`. Raises ServiceUnavailable until the enrollments are loaded."""
         if self._flow is None:
             raise ServiceUnavailable(
                 f"shard {self._settings.index} is not ready: {self._startup.not_ready_reason}"
             )
-        await self._flow.process(batches)
+        return await self._flow.process(batches)
 
     async def run(self) -> None:
         """Run until `stop`. Raises LeaseLost, in an ExceptionGroup, if another process took the
@@ -217,7 +216,8 @@ class ShardProcess:
 
     def _make_admission(self) -> Admission:
         breaker = CircuitBreaker(self._metrics.breaker_open)
-        turns = Turns(self._settings.group_bytes, self._settings.deferred_bytes)
+        settings = self._settings
+        turns = Turns(settings.group_bytes, settings.deferred_bytes, settings.share)
         return Admission(self._context, breaker, turns)
 
     def _make_throttle_reporter(self, turns: Turns) -> ThrottleReporter:
