@@ -176,6 +176,7 @@ class Matcher:
         now_us: int,
         *,
         share: int | None = None,
+        event_share: int | None = None,
         deferred: Sequence[str] = ...,
         repeats: Sequence[tuple[str, str]] = ...,
     ) -> Proposal:
@@ -187,9 +188,10 @@ class Matcher:
 
         `share` bounds the work for each tenant, in units of about 100 ns (D8): once its events
         have used it, the tenant's other events are `Proposal.deferred`, and so are all events
-        once several tenants have used four shares. Every call makes progress: its first event is
-        evaluated, or has at least one effect. The events of the tenants `deferred` are deferred
-        from the start.
+        once several tenants have used two shares. `event_share` bounds the work for one event: an
+        event with more effects has the first of them and is deferred. Every call makes progress:
+        its first event is evaluated, or has at least one effect. The events of the tenants
+        `deferred` are deferred from the start.
 
         `repeats` are starts (tenant, enrollment id) that begin no active enrollment, because the
         id exists in Postgres or the contact was deleted later. They are never refused because of

@@ -216,8 +216,8 @@ GUARDS = (
         (
             Edit(
                 _TURNS,
-                "Group(batches, completions, frozenset(self._deferred), share=self._share)",
-                "Group(batches, completions, share=self._share)",
+                "            frozenset(self._deferred),\n",
+                "",
             ),
         ),
         (MACHINE, TURNS),
@@ -243,7 +243,7 @@ GUARDS = (
     Guard(
         "turns: the turns of deferred events are short while other tenants send events",
         "D8",
-        (Edit(_TURNS, "is_short = self._is_shared or", "is_short ="),),
+        (Edit(_TURNS, "is_short = self._groups_alone < GROUPS_ALONE or", "is_short ="),),
         (TURNS,),
     ),
     Guard(

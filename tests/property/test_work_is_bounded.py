@@ -12,7 +12,7 @@ from goald import _native
 
 NOW_US = 1_772_409_600_000_000
 SHARES = 2
-ACHIEVED, DELETED = 1_200, 2_000
+ACHIEVED, DELETED = 2_400, 2_000
 EVENTS = st.sampled_from(("items", "met", "goal", "delete", "start", "end", "tag", "garbage"))
 
 

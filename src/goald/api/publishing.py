@@ -16,7 +16,7 @@ PATIENCE_S: Final = 2.0
 UNIT_BYTES: Final = 1 << 10
 """An event counts as one unit per started UNIT_BYTES, or per started UNIT_WORK if that is more."""
 UNIT_WORK: Final = 1_200
-"""The work of an exit (docs/decisions/0036-quotas-of-work.md)."""
+"""The work of half an exit (docs/decisions/0036-quotas-of-work.md)."""
 MAX_UNITS_IN_FLIGHT: Final = 1_000
 """The units of one tenant that are being sent to Redis at a time, or one request if that is
 larger. Other tenants wait behind this much of each tenant, and no more (D8)."""

@@ -13,12 +13,12 @@ from goald import _native
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.shard.group import DeferredEvents, Group
 from goald.pipeline.shard.throttle import REPORT_SECONDS
-from goald.pipeline.shard.turns import DEFERRED_BYTES, SHORT_TURN, Turns
+from goald.pipeline.shard.turns import DEFERRED_BYTES, GROUPS_ALONE, SHORT_TURN, Turns
 from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime.processes.shard import ShardProcess
 
 ENROLLMENTS = 20
-EFFECT = 1_200
+EFFECT = 2_400
 """Units of work of an exit. With this share, a tenant has one or two of them in a group."""
 
 
@@ -158,7 +158,7 @@ async def test_events_that_are_deferred_again_go_before_those_deferred_later() -
     turns = Turns(group_bytes=1_000)
     turns.put(batch(0), future())
     first = await turns.next()
-    large = bytes(DEFERRED_BYTES // 2 + 1)
+    large = bytes(DEFERRED_BYTES // SHORT_TURN // 2 + 1)
     turns.defer(first, [deferred(first, "acme", number, large) for number in range(3)], 0)
     second = await turns.next()
     assert sequences(second) == [0]
@@ -189,8 +189,10 @@ async def test_turns_are_short_while_other_tenants_send_events() -> None:
     assert (turn.tenant, turn.share) == ("acme", 100)
     turns.put(batch(1), future())
     turns.defer(turn, [deferred(turn, "acme", 2)], processed=2)
-    # A group in which only this tenant has events.
-    turns.defer(await turns.next(), [deferred(first, "acme", 3)], processed=0)
+    for _ in range(GROUPS_ALONE):  # groups in which only this tenant has events
+        group = await turns.next()
+        assert group.share == (100 * SHORT_TURN if group.tenant is None else 100)
+        turns.defer(group, [deferred(first, "acme", 2)], processed=0)
     assert (await turns.next()).share == 100 * SHORT_TURN
 
 
@@ -199,7 +201,10 @@ async def test_turns_are_short_while_several_tenants_have_deferred_events() -> N
     turns.put(batch(0), future())
     first = await turns.next()
     turns.defer(first, [deferred(first, tenant, 0) for tenant in ("acme", "globex")], processed=0)
-    assert [(await turns.next()).share for _ in range(2)] == [100, 100 * SHORT_TURN]
+    for _ in range(2 * GROUPS_ALONE):
+        group = await turns.next()
+        assert group.share == 100
+        turns.defer(group, [deferred(first, group.tenant or "", 1)], processed=0)
 
 
 def future() -> "asyncio.Future[None]":

@@ -27,6 +27,9 @@ pub struct Limits<'t> {
     /// Units of work for each tenant. Beyond it, the tenant's events are deferred. `None`: no
     /// limit.
     pub share: Option<u64>,
+    /// Units of work for each event. Beyond it, the event is deferred with the rest of its
+    /// effects. `None`: the share of its tenant.
+    pub event: Option<u64>,
     /// Tenants whose events are deferred from the start, because earlier ones are.
     pub deferred: &'t [String],
     /// Starts (tenant, enrollment id) that begin no active enrollment: their ids exist in
@@ -38,6 +41,8 @@ pub struct Limits<'t> {
 #[derive(Debug)]
 pub struct Turn {
     share: u64,
+    /// The work for one event.
+    event_limit: u64,
     /// The work of all tenants after which all events wait.
     limit: u64,
     work: u64,
@@ -57,6 +62,7 @@ impl Turn {
         let share = limits.share.unwrap_or(u64::MAX).max(1);
         Turn {
             share,
+            event_limit: limits.event.unwrap_or(share).max(1),
             limit: share.saturating_mul(SHARES),
             work: 0,
             defers_any: !limits.deferred.is_empty(),
@@ -84,11 +90,10 @@ impl Turn {
         self.work += line_items as u64 / LINE_ITEMS;
     }
 
-    /// Whether the current event has used the share of its tenant, so that the rest of its
-    /// effects must wait.
+    /// Whether the current event has used its work, so that the rest of its effects must wait.
     #[inline]
     pub fn is_spent(&self) -> bool {
-        self.work - self.event >= self.share
+        self.work - self.event >= self.event_limit
     }
 
     /// Ends the current event, which is of this tenant.
@@ -127,6 +132,7 @@ impl Turn {
 
     /// Keeps an event of this tenant for a later call, after those kept before.
     pub fn defer(&mut self, tenant: &str, entry: EntryRef<'_>) {
+        self.defers_any = true;
         let buffers = match self.deferred.get_mut(tenant) {
             Some(buffers) => buffers,
             None => self.deferred.entry(tenant.into()).or_default(),

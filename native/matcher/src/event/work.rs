@@ -14,7 +14,7 @@ pub const JUDGED: u64 = 1;
 /// An enrollment that starts or ends: a row.
 pub const ROW: u64 = 250;
 /// An enrollment that meets a goal: a row, an achievement and messages.
-pub const ACHIEVED: u64 = 1_200;
+pub const ACHIEVED: u64 = 2_400;
 /// An event that is dead-lettered.
 pub const REJECTED: u64 = 300;
 /// A deleted contact, whose payloads are redacted.

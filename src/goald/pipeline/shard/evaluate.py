@@ -80,6 +80,7 @@ class Evaluator:
             group.buffers,
             now_us,
             share=group.share,
+            event_share=group.event_share,
             deferred=sorted(group.deferred_tenants),
             repeats=sorted(repeats),
         )

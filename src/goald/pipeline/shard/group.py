@@ -10,9 +10,9 @@ from goald.pipeline.shard_batch import ShardBatch
 from goald.ports.change import Conflict
 from goald.ports.outbound import DeadLetter
 
-SHARE: Final = 400_000
+SHARE: Final = 500_000
 """The work of one tenant in one group, in units of about 100 ns (D8). Beyond it, the tenant's
-events are deferred. An ordinary event has 7 units and an exit 1,200, so a full group of ordinary
+events are deferred. An ordinary event has 7 units and an exit 2,400, so a full group of ordinary
 events of one tenant is below it."""
 
 
@@ -69,6 +69,8 @@ class Group:
     """The tenant whose deferred events these are. None: new batches, of any tenant."""
     share: int = SHARE
     """The work of each tenant in this group."""
+    event_share: int = SHARE
+    """The work of each event in this group."""
 
     @property
     def buffers(self) -> list[bytes]:

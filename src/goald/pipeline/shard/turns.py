@@ -16,8 +16,11 @@ from goald.pipeline.shard_batch import ShardBatch
 DEFERRED_BYTES = 1 << 20
 """About this many bytes of deferred events are read again for one group. More would be copied in
 vain if the first of them use the share."""
-SHORT_TURN = 4
-"""The divisor of a turn's share and bytes while other tenants send events."""
+SHORT_TURN = 10
+"""The divisor of a turn's share and bytes while other tenants send events, and of the work of one
+event in a group of new batches."""
+GROUPS_ALONE = 32
+"""After this many groups without events of other tenants, turns are no longer short."""
 
 
 class Turns:
@@ -35,8 +38,8 @@ class Turns:
         self._new: deque[tuple[ShardBatch, Completion]] = deque()
         self._deferred: OrderedDict[str, deque[DeferredEvents]] = OrderedDict()
         self._is_deferred_next = False
-        self._is_shared = False
-        """Whether other tenants than those with deferred events have sent events lately."""
+        self._groups_alone = 0
+        """Groups since the last group with events of tenants without deferred events."""
         self._filled = asyncio.Event()
 
     def put(self, batch: ShardBatch, processed: "asyncio.Future[None]") -> "asyncio.Future[None]":
@@ -52,9 +55,9 @@ class Turns:
         if the group itself was deferred, before them. `processed`: how many events of the group
         were not deferred."""
         if group.tenant is None:
-            self._is_shared = processed > 0
+            self._groups_alone = 0 if processed > 0 else self._groups_alone + 1
         elif not self._new:
-            self._is_shared = False
+            self._groups_alone += 1
         if group.tenant is not None and events:
             self._of(group.tenant).extendleft(reversed(events))
         elif group.tenant is None:
@@ -102,11 +105,17 @@ class Turns:
             taken.append(self._new.popleft())
             size += len(taken[-1][0].buffer)
         batches, completions = zip(*taken, strict=True)
-        return Group(batches, completions, frozenset(self._deferred), share=self._share)
+        return Group(
+            batches,
+            completions,
+            frozenset(self._deferred),
+            share=self._share,
+            event_share=self._share // SHORT_TURN,
+        )
 
     def _next_deferred(self) -> Group:
         """Deferred events of the tenant whose turn it is, up to the bound in bytes."""
-        is_short = self._is_shared or len(self._deferred) > 1
+        is_short = self._groups_alone < GROUPS_ALONE or len(self._deferred) > 1
         divisor = SHORT_TURN if is_short else 1
         tenant, waiting = next(iter(self._deferred.items()))
         taken = [waiting.popleft()]
@@ -121,7 +130,8 @@ class Turns:
             del self._deferred[tenant]
         batches = [each.batch for each in taken]
         completions = [each.completion for each in taken]
-        return Group(batches, completions, tenant=tenant, share=self._share // divisor)
+        share = self._share // divisor
+        return Group(batches, completions, tenant=tenant, share=share, event_share=share)
 
     def _of(self, tenant: str) -> "deque[DeferredEvents]":
         return self._deferred.setdefault(tenant, deque())
