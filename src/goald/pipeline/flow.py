@@ -8,8 +8,9 @@
 5. **publish** the outbox rows of the slice to `goald:exits` and `goald:notices`
 6. **acknowledge** the batch, when all of that is done for it and for earlier ones (`StreamFlow`)
 
-Dispatch calls `ShardFlow.process`, in the same process or over Ray; it returns after step 5. An
-event that is evaluated twice has one effect, so after a failure goald repeats what is not done:
+Dispatch calls `ShardFlow.process`, over Ray; it returns after step 5 (another call waits for the
+deferred events). Events may be evaluated twice: the second time changes nothing. So goald repeats
+what is not done after a failure:
 
 - Redis or Postgres unavailable (D6): the object that makes a call retries it.
 - Commit failed, or outcome unknown: reload memory, publish committed rows, evaluate again.
@@ -191,8 +192,7 @@ class ShardFlow:
             tasks.create_task(self._config_watcher.run())
 
     async def _process_groups(self) -> None:
-        """Process waiting batches as one group, then the next; tenants take turns (group commit).
-        When the circuit breaker opens, stop: then `process` raises BreakerOpen."""
+        """Group commit: process waiting batches together. Stop when the circuit breaker opens."""
         while True:
             group = await self._admission.next()
             try:
@@ -217,8 +217,7 @@ class ShardFlow:
                 except RetryableError:
                     await self._committer.reload("commit", group, progress.repeat())
                     continue
-                if is_stale(proposal, committed):
-                    # Memory differed from Postgres, so the rest was evaluated from stale memory.
+                if is_stale(proposal, committed):  # memory differed from Postgres
                     await self._publisher.publish(committed.outbox)
                     await self._committer.reload("stale_cache", group, progress.repeat())
                     continue
@@ -227,17 +226,14 @@ class ShardFlow:
 
     async def _evaluate(self, group: Group) -> _native.Proposal:
         """Return what the events of a group would change. Memory does not change."""
-        now_us = self._context.clock.now_us()
+        now_us, repeats = self._context.clock.now_us(), self._committer.repeats
         with self._context.metrics.stage_seconds.labels("evaluate").time():
-            proposal = await start_limit.evaluate(
-                self._evaluator, group, now_us, self._committer.repeats
-            )
+            proposal = await start_limit.evaluate(self._evaluator, group, now_us, repeats)
         self._context.fail_point(FailPoint.EVALUATED)
         return proposal
 
     async def _publish(self) -> None:
-        """Publish slice by slice, while the next slice is committed. The calls that sent a
-        group's batches return when its last slice is published."""
+        """Publish each slice while the next is committed. A group is done with its last slice."""
         metrics = self._context.metrics
         while slice_ := await self._to_publish.get():
             with metrics.stage_seconds.labels("publish").time():
