@@ -175,8 +175,7 @@ class Matcher:
         buffers: Sequence[bytes],
         now_us: int,
         *,
-        share: int | None = None,
-        event_share: int | None = None,
+        shares: tuple[int, int] | None = None,
         deferred: Sequence[str] = ...,
         repeats: Sequence[tuple[str, str]] = ...,
     ) -> Proposal:
@@ -186,12 +185,12 @@ class Matcher:
         earlier ones, and the proposal has the net effect. `now_us` is the current time, for the
         limit on times in the future. Raises ValueError if one of `buffers` is not a buffer.
 
-        `share` bounds the work for each tenant, in units of about 100 ns (D8): once its events
-        have used it, the tenant's other events are `Proposal.deferred`, and so are all events
-        once several tenants have used two shares. `event_share` bounds the work for one event: an
-        event with more effects has the first of them and is deferred. Every call makes progress:
-        its first event is evaluated, or has at least one effect. The events of the tenants
-        `deferred` are deferred from the start.
+        `shares` bound the work for each tenant and for each event, in units of about 100 ns (D8).
+        Once the events of a tenant have used its share, its other events are `Proposal.deferred`,
+        and so are all events once several tenants have used two shares. An event with more effects
+        than its share has the first of them, and is deferred. Every call makes progress: its first
+        event is evaluated, or has at least one effect. The events of the tenants `deferred` are
+        deferred from the start.
 
         `repeats` are starts (tenant, enrollment id) that begin no active enrollment, because the
         id exists in Postgres or the contact was deleted later. They are never refused because of

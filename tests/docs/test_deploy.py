@@ -30,13 +30,14 @@ def test_every_setting_of_a_file_exists_and_none_that_a_service_needs_is_missing
 @pytest.mark.parametrize(
     ("path", "file"), [(COMPOSE, "deploy/.env"), (UNIT, "/etc/goald/goald.env")]
 )
-def test_the_command_in_the_comment_creates_a_valid_secret_and_key(
+def test_the_command_in_the_comment_creates_a_secret_and_key_that_others_cannot_read(
     path: Path, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    comment = re.search(r"^#   (\(.*?\.env)$", path.read_text(encoding="utf-8"), re.M | re.S)
+    comment = re.search(r"^#   (\(umask.*?\.env\))$", path.read_text(encoding="utf-8"), re.M | re.S)
     assert comment is not None
     command = comment[1].replace("\n#", "\n").replace(file, "env")
     subprocess.run(["bash", "-euc", command], cwd=tmp_path, check=True, stderr=subprocess.PIPE)
+    assert (tmp_path / "env").stat().st_mode & 0o077 == 0
     for line in (tmp_path / "env").read_text(encoding="utf-8").splitlines():
         monkeypatch.setenv(*line.split("=", 1))
     settings = load_settings()

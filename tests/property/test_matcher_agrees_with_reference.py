@@ -90,7 +90,7 @@ class Shard:
 
     def _evaluate(self, buffers: list[bytes]) -> _native.Proposal:
         batches = [ShardBatch("s", 1, n, 0, buffer) for n, buffer in enumerate(buffers)]
-        group = Group(batches, (), share=self.share)
+        group = Group(batches, (), share=self.share, event_share=self.share // 4)
         evaluation = start_limit.evaluate(
             self.evaluator, group, self.now_us, self.store.find_repeats
         )

@@ -69,10 +69,14 @@ def event(kind: str, tenant: str, number: int, workflows: int) -> bytes:
     workflows=st.integers(1, 6),
     logic=st.sampled_from(("any", "all")),
     events=st.lists(st.tuples(EVENTS, st.sampled_from(("acme", "globex", "x"))), max_size=60),
-    share=st.integers(1, 5_000),
+    shares=st.tuples(st.integers(1, 5_000), st.integers(1, 5_000)),
 )
 def test_work_of_an_evaluation_is_bounded(
-    enrollments: int, workflows: int, logic: str, events: list[tuple[str, str]], share: int
+    enrollments: int,
+    workflows: int,
+    logic: str,
+    events: list[tuple[str, str]],
+    shares: tuple[int, int],
 ) -> None:
     matcher, store = _native.Matcher(), DictStore()
     tenants = ("acme", "globex", "x")
@@ -88,11 +92,12 @@ def test_work_of_an_evaluation_is_bounded(
     processed = 0
     waiting = _buffers([*starts, *sent])
     while waiting:
-        proposal = matcher.evaluate(waiting, NOW_US, share=share)
+        proposal = matcher.evaluate(waiting, NOW_US, shares=shares)
         # One event beyond the limit: its bytes and line items, each enrollment in the
         # index and in this proposal, judged, and its effects, which end with the share.
         judged = 4 * (enrollments + len(events) + len(proposal.effects))
-        most_of_an_event = 1_000 + judged + share + ACHIEVED + DELETED
+        share, event_share = shares
+        most_of_an_event = 1_000 + judged + event_share + ACHIEVED + DELETED
         assert proposal.work <= SHARES * share + most_of_an_event + 20 * proposal.events
         assert proposal.events or len(proposal.effects), "no progress"
         for piece in proposal.slices(100, 1 << 20):

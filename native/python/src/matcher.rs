@@ -76,21 +76,19 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, share = None, event_share = None, deferred = Vec::new(), repeats = Vec::new()))]
+    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new()))]
     fn evaluate(
         &mut self,
         py: Python<'_>,
         buffers: Vec<Bound<'_, PyBytes>>,
         now_us: i64,
-        share: Option<u64>,
-        event_share: Option<u64>,
+        shares: Option<(u64, u64)>,
         deferred: Vec<String>,
         repeats: Vec<(String, String)>,
     ) -> PyResult<Proposal> {
         let buffers = slices(&buffers);
         let limits = Limits {
-            share,
-            event: event_share,
+            shares,
             deferred: &deferred,
             repeats: &repeats,
         };

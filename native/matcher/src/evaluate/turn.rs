@@ -24,12 +24,9 @@ pub const SHARES: u64 = 2;
 /// The work that a call may do, and the starts that are known to be repeats.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits<'t> {
-    /// Units of work for each tenant. Beyond it, the tenant's events are deferred. `None`: no
-    /// limit.
-    pub share: Option<u64>,
-    /// Units of work for each event. Beyond it, the event is deferred with the rest of its
-    /// effects. `None`: the share of its tenant.
-    pub event: Option<u64>,
+    /// Units of work for each tenant, beyond which its events are deferred; and for each event,
+    /// beyond which it is deferred with the rest of its effects. `None`: no limits.
+    pub shares: Option<(u64, u64)>,
     /// Tenants whose events are deferred from the start, because earlier ones are.
     pub deferred: &'t [String],
     /// Starts (tenant, enrollment id) that begin no active enrollment: their ids exist in
@@ -59,10 +56,11 @@ pub struct Turn {
 impl Turn {
     pub fn new(limits: Limits<'_>) -> Turn {
         let deferred = limits.deferred.iter();
-        let share = limits.share.unwrap_or(u64::MAX).max(1);
+        let (share, event_limit) = limits.shares.unwrap_or((u64::MAX, u64::MAX));
+        let share = share.max(1);
         Turn {
             share,
-            event_limit: limits.event.unwrap_or(share).max(1),
+            event_limit: event_limit.max(1),
             limit: share.saturating_mul(SHARES),
             work: 0,
             defers_any: !limits.deferred.is_empty(),

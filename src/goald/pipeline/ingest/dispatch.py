@@ -118,11 +118,11 @@ class ShardDispatcher:
             await asyncio.Event().wait()
 
     def _start_calls(self) -> None:
-        while self._queue and self._may_call():
-            self._call(_Call(self._take()))
         if self._deferred and not any(call.waits for call in self._in_flight.values()):
             self._call(_Call(self._deferred, waits=True))
             self._deferred = []
+        while self._queue and self._may_call():
+            self._call(_Call(self._take()))
 
     def _call(self, call: _Call) -> None:
         may_be_deferred = not call.waits and not any(batch.attempts for batch in call.batches)
@@ -189,7 +189,9 @@ class ShardDispatcher:
         suspects: set[QueuedBatch] = set()
         for task, call in self._in_flight.items():
             if not self._succeeded(task) and isinstance(task.exception(), ShardDied):
-                suspects.update(call.batches, self._deferred)
+                suspects.update(call.batches)
+        if suspects:
+            suspects.update(self._deferred)
         self._in_flight.clear()
         self._deferred.clear()
         self._metrics.suspect_batches.inc(len(suspects))

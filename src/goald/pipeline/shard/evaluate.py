@@ -79,8 +79,7 @@ class Evaluator:
         return self._matcher.evaluate(
             group.buffers,
             now_us,
-            share=group.share,
-            event_share=group.event_share,
+            shares=(group.share, group.event_share),
             deferred=sorted(group.deferred_tenants),
             repeats=sorted(repeats),
         )
