@@ -24,7 +24,7 @@ START_SECONDS: Final = 120.0
 BACKOFF_SECONDS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 STABLE_SECONDS: Final = 30.0
 """After running for this long, the next restart is immediate again."""
-SPARE_SECONDS: Final = 3.0
+SPARE_SECONDS: Final = 10.0
 """How long the API has been ready before the spare process starts, which competes with the start of
 the actors."""
 STOP_SECONDS: Final = 8.0
@@ -133,10 +133,18 @@ class ApiSupervisor:
                 self._spare.wait()
                 self._spare, spare_at = None, loop.time() + STABLE_SECONDS
             elif self._spare is None and loop.time() >= spare_at:
-                self._spare = self._child()
+                spare_at = self._start_spare(loop.time())
             await asyncio.sleep(CHECK_SECONDS)
         process.wait()
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+
+    def _start_spare(self, now: float) -> float:
+        """Start the spare process. Returns when to try again if there is none then."""
+        try:
+            self._spare = self._child()
+        except OSError as error:  # a limit on processes, memory or open files
+            self._console.problem(f"Cannot start the spare API process: {error}")
+        return now + STABLE_SECONDS
 
     def _where(self) -> str:
         if self._log_dir is None:
