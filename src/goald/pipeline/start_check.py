@@ -68,14 +68,16 @@ class StartCheck:
 
 
 def _starts(events: Sequence[AcceptedEvent]) -> list[_Start]:
-    """The starts among the events. A start whose type is written with JSON escapes is left to its
-    shard."""
+    """The starts among the events, except those behind another event of their contact, which may
+    end enrollments and make room. A start whose type is written with JSON escapes counts as another
+    event: its shard decides."""
     starts = []
+    others: set[str] = set()
     for position, event in enumerate(events):
-        if STARTED.encode() not in event.payload:
-            continue
-        attributes = orjson.loads(event.payload)
-        if attributes["type"] == STARTED:
+        attributes = orjson.loads(event.payload) if STARTED.encode() in event.payload else None
+        if attributes is None or attributes["type"] != STARTED:
+            others.add(event.contact)
+        elif event.contact not in others:
             enrollment = attributes["data"]["enrollment_id"]
             starts.append(_Start(position, ContactId(event.contact), enrollment))
     return starts

@@ -111,6 +111,16 @@ def test_list_is_accepted_without_the_starts_beyond_the_limit(
     assert sorted(published(redis_url)) == ["b-1", "e-1"]
 
 
+def test_start_behind_an_end_of_the_same_contact_is_left_to_the_shard(
+    client: httpx.Client, redis_url: str
+) -> None:
+    end = start("e-1") | {"id": "end-e-1", "type": "workflow.enrollment.ended"}
+    end["data"] = end["data"] | {"reason": "exited"}
+    answer = client.post(EVENTS, json=[end, start("e-9"), start("e-8", "bob")])
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 3)
+    assert sorted(published(redis_url)) == ["e-1", "e-8", "e-9"]
+
+
 def test_list_of_starts_beyond_the_limit_gets_409(client: httpx.Client, redis_url: str) -> None:
     answer = client.post(EVENTS, json=[start("e-8"), start("e-9")])
     assert (answer.status_code, answer.json()["type"]) == (409, PROBLEM)
