@@ -44,7 +44,7 @@ from goald.api.problems import TooManyRequests
 from goald.api.publishing import units
 from goald.configuration.file import parse_configuration
 from goald.domain.streams import DEFAULT_STREAMS as STREAMS
-from goald.metrics import AdmissionMetrics
+from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.intake import AcceptedEvent, intake
 from goald.redis_keys import EXITS, FIELD, STREAM_COUNT, event_stream
 from goald.runtime.actors.ray_cluster import RayCluster

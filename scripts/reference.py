@@ -80,15 +80,17 @@ def _number(value: float) -> str:
 
 def metrics_table() -> str:
     """Every metric that a process keeps: name as Prometheus sees it, type, labels, help."""
-    from goald import metrics
+    from goald.metrics import api, jobs, pipeline
 
     rows: list[tuple[str, ...]] = []
     for owner, make in (
-        ("consumer", metrics.ConsumerMetrics),
-        ("shard", metrics.ShardMetrics),
-        ("daemon", metrics.TrimmingMetrics),
-        ("daemon", metrics.ErasureMetrics),
-        ("API", metrics.ApiMetrics),
+        ("consumer", pipeline.ConsumerMetrics),
+        ("shard", pipeline.ShardMetrics),
+        ("daemon", jobs.TrimmingMetrics),
+        ("daemon", jobs.StreamBoundMetrics),
+        ("daemon", jobs.ErasureMetrics),
+        ("API", api.ApiMetrics),
+        ("API", api.AdmissionMetrics),
     ):
         for metric in _metrics_of(make):
             rows.append(_metric_row(metric, owner))

@@ -27,7 +27,7 @@ from goald.adapters.redis.events.trim import RedisTrimmer
 from goald.client.envelope import decode
 from goald.domain.fail_points import FailPoint
 from goald.domain.slots import SlotRange
-from goald.metrics import ErasureMetrics
+from goald.metrics.jobs import ErasureMetrics
 from goald.operations.audit import verify
 from goald.pipeline.subject import SubjectReader
 from goald.redis_keys import EXITS, GROUP, NOTICES, event_stream

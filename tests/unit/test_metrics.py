@@ -16,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from goald.adapters.redis.process_registry import decode, encode
 from goald.domain.errors import StartError
-from goald.metrics import ConsumerMetrics, ShardMetrics, snapshot
+from goald.metrics.instance import snapshot
+from goald.metrics.pipeline import ConsumerMetrics, ShardMetrics
 from goald.ports.process_registry import Heartbeat, Readings
 from goald.runtime.heartbeat.exporter import Exporter, ReadingsCollector
 from goald.runtime.heartbeat.rates import RateWindow, Snapshot, between, quantile
@@ -55,11 +56,14 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def test_each_metric_is_declared_once() -> None:
-    text = (ROOT / "src/goald/metrics.py").read_text(encoding="utf-8")
+def test_each_metric_is_declared_once_and_documented() -> None:
+    files = (ROOT / "src/goald/metrics").glob("*.py")
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
     declared = Counter(re.findall(r'"(goald_[a-z_]+)"', text))
     assert len(declared) >= 40
     assert {name for name, times in declared.items() if times > 1} == set()
+    page = (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8")
+    assert {name for name in declared if not re.search(rf"`{name}(_total)?`", page)} == set()
 
 
 def test_a_snapshot_is_json_and_contains_every_sample() -> None:

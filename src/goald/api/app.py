@@ -22,7 +22,7 @@ from goald.api.routes import (
     webhooks,
     workflows,
 )
-from goald.metrics import ApiMetrics
+from goald.metrics.api import ApiMetrics
 
 ROUTERS = [
     health.router,

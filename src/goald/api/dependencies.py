@@ -24,7 +24,7 @@ from goald.api.publishing import TenantPublisher
 from goald.api.rejections import RejectionLimiter
 from goald.api.signed_bodies import SignedBodyReader
 from goald.configuration.service import ConfigurationService
-from goald.metrics import ApiMetrics
+from goald.metrics.api import ApiMetrics
 from goald.ports.clock import Clock
 from goald.settings import ApiSettings
 

@@ -6,7 +6,7 @@ from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 from prometheus_client import Counter
 
 from goald.domain.fail_points import FailPointHook, no_op
-from goald.metrics import ConsumerMetrics, ShardMetrics
+from goald.metrics.pipeline import ConsumerMetrics, ShardMetrics
 from goald.pipeline.retry import Retrier
 from goald.pipeline.stall_detector import StallDetector
 from goald.ports.clock import Clock

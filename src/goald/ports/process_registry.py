@@ -23,7 +23,7 @@ class Heartbeat:
     """When the process sent this heartbeat."""
     ready: bool
     metrics: Sequence[Mapping[str, Any]] = ()
-    """A snapshot of the process's metrics, as `goald.metrics.snapshot` returns it."""
+    """A snapshot of the process's metrics, as `goald.metrics.instance.snapshot` returns it."""
     consumers: int | None = None
     """How many consumers the supervisor has started. Only the supervisor sets this."""
     shards: int | None = None

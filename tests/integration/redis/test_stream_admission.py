@@ -16,7 +16,7 @@ from goald.api.problems import Problem, TooManyRequests, Unavailable
 from goald.api.publishing import TenantPublisher
 from goald.client import Publisher
 from goald.domain.streams import partition_of
-from goald.metrics import AdmissionMetrics
+from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.intake import AcceptedEvent
 from goald.redis_keys import EXITS, GROUP, NOTICES, event_stream
 

@@ -12,7 +12,7 @@ from goald.adapters.clock import SystemClock
 from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.events.trim_bytes import RedisByteTrimmer
 from goald.domain.errors import ServiceUnavailable
-from goald.metrics import StreamBoundMetrics
+from goald.metrics.jobs import StreamBoundMetrics
 from goald.ports.stream_admin import StreamLevel
 from goald.redis_keys import EXITS, GROUP, NOTICES, event_stream
 from goald.runtime.doctor.memory import MemoryBounds, memory

@@ -15,7 +15,7 @@ from goald.api.problems import TooManyRequests
 from goald.api.publishing import TenantPublisher
 from goald.client import Publisher
 from goald.domain.ids import TenantId
-from goald.metrics import AdmissionMetrics
+from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.intake import AcceptedEvent
 from goald.redis_keys import THROTTLED, event_stream
 

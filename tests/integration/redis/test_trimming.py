@@ -14,7 +14,7 @@ from goald.adapters.redis import RedisEventStream
 from goald.adapters.redis.events.trim import TRIM_ENTRIES, RedisTrimmer
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import StreamLease
-from goald.metrics import TrimmingMetrics
+from goald.metrics.jobs import TrimmingMetrics
 from goald.redis_keys import EXITS, GROUP, NOTICES, event_stream
 from goald.runtime.jobs.trimming import Trimming
 

@@ -15,7 +15,7 @@ from goald.adapters.memory.store import MemoryShardStore
 from goald.adapters.memory.streams import MemoryStreams
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.metrics import ShardMetrics
+from goald.metrics.pipeline import ShardMetrics
 from goald.pipeline.context import PipelineContext
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.ports.outbound import Message, PublishedWatermark

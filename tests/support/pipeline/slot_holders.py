@@ -19,7 +19,7 @@ from goald.adapters.redis import RedisOutbound
 from goald.domain.errors import CommitUnknown
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.metrics import ShardMetrics
+from goald.metrics.pipeline import ShardMetrics
 from goald.pipeline.context import PipelineContext
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.redis_keys import EXITS

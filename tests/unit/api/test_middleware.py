@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from goald.api.http.middleware import HttpMiddleware
-from goald.metrics import ApiMetrics
+from goald.metrics.api import ApiMetrics
 
 SECRET = "password=hunter2"
 

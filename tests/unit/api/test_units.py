@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from goald.api.publishing import UNIT_BYTES, size_units, units
-from goald.metrics import ApiMetrics
+from goald.metrics.api import ApiMetrics
 from goald.pipeline.intake import intake
 
 NOW_US = 1_772_409_600_000_000

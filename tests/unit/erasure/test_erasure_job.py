@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from goald.adapters.memory.clock import ManualClock
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.records.erasure import ErasableEntry, PendingErasures, Subject
-from goald.metrics import ErasureMetrics
+from goald.metrics.jobs import ErasureMetrics
 from goald.redis_keys import DEAD, EXITS, NOTICES
 from goald.runtime.jobs import erasure
 from goald.runtime.jobs.erasure import Erasure, ErasureSettings

@@ -11,7 +11,7 @@ from goald import _native
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.streams import MemoryOutbound, MemoryStreams
 from goald.domain.errors import LeaseLost, OutOfSequence, ServiceUnavailable, ShardDied
-from goald.metrics import ConsumerMetrics
+from goald.metrics.pipeline import ConsumerMetrics
 from goald.pipeline.context import PipelineContext
 from goald.pipeline.early_events import HeldOutstanding
 from goald.pipeline.ingest.dispatch import ShardDispatcher

@@ -3,7 +3,7 @@
 Field `{role}:{index}`, one JSON object each:
 
     {"role": "shard", "index": 0, "pid": 71, "host": "a", "started_at": "…Z", "at": "…Z",
-     "ready": true, "metrics": [the output of `goald.metrics.snapshot`]}
+     "ready": true, "metrics": [the output of `goald.metrics.instance.snapshot`]}
 
 A process that is not ready adds `not_ready_reason`. The supervisor adds `consumers`,
 `shards` and `api_processes` (the number of each that it has started), `api_url` and

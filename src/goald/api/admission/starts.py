@@ -8,7 +8,7 @@ import orjson
 import structlog
 
 from goald.domain.errors import ServiceUnavailable
-from goald.metrics import AdmissionMetrics
+from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.intake import AcceptedEvent, RefusedEvent
 from goald.pipeline.start_check import StartCheck
 from goald.ports.clock import Clock

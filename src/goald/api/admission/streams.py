@@ -15,7 +15,7 @@ from goald.api.admission.ledger import SentLedger
 from goald.api.problems import TooManyRequests, Unavailable
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import partition_of
-from goald.metrics import AdmissionMetrics
+from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.intake import AcceptedEvent
 from goald.ports.clock import Clock
 from goald.ports.stream_admin import StreamLevelReader, StreamLevels

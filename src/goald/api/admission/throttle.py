@@ -9,7 +9,7 @@ import structlog
 from goald.api.problems import TooManyRequests
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.ids import TenantId
-from goald.metrics import AdmissionMetrics
+from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.intake import AcceptedEvent
 from goald.ports.clock import Clock
 from goald.ports.control.throttle import TenantThrottle

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import Metric
 
 from goald.domain.errors import StartError
-from goald.metrics import instance_metrics, snapshot_age
+from goald.metrics.instance import instance_metrics, snapshot_age
 from goald.ports.process_registry import Readings
 from goald.runtime.heartbeat.exporter_server import MetricsServer
 from goald.runtime.heartbeat.readiness import is_ready

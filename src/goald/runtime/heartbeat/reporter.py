@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from goald.domain.errors import ServiceUnavailable
-from goald.metrics import snapshot
+from goald.metrics.instance import snapshot
 from goald.ports.clock import Clock
 from goald.ports.process_registry import Heartbeat, ProcessRegistry
 from goald.runtime.connections import CLOSE_SECONDS

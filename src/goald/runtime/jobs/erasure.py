@@ -13,7 +13,7 @@ import structlog
 
 from goald.domain.errors import GoaldError
 from goald.domain.records.erasure import ErasableEntry, PendingErasures, Subject
-from goald.metrics import ErasureMetrics
+from goald.metrics.jobs import ErasureMetrics
 from goald.ports.clock import Clock
 from goald.redis_keys import DEAD, EXITS, NOTICES
 

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 import structlog
 
 from goald.domain.errors import GoaldError
-from goald.metrics import StreamBoundMetrics
+from goald.metrics.jobs import StreamBoundMetrics
 from goald.ports.clock import Clock
 from goald.ports.stream_admin import StreamLevel, StreamLevelReader, StreamLevels
 from goald.redis_keys import GROUP

@@ -6,7 +6,7 @@ import structlog
 
 from goald.domain.errors import GoaldError, ServiceUnavailable
 from goald.domain.slots import SLOTS
-from goald.metrics import TrimmingMetrics
+from goald.metrics.jobs import TrimmingMetrics
 from goald.ports.clock import Clock
 from goald.redis_keys import EXITS, GROUP, NOTICES, event_stream
 

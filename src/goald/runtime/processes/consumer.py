@@ -12,7 +12,7 @@ from goald.domain.errors import ServiceUnavailable
 from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import StreamLease
 from goald.domain.slots import SlotRange
-from goald.metrics import ConsumerMetrics
+from goald.metrics.pipeline import ConsumerMetrics
 from goald.pipeline.context import ConsumerContext, PipelineContext
 from goald.pipeline.early_events import HeldInFlight, HeldOutstanding
 from goald.pipeline.flow import StreamFlow

@@ -11,7 +11,7 @@ from goald.domain.errors import ServiceUnavailable
 from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
-from goald.metrics import ShardMetrics
+from goald.metrics.pipeline import ShardMetrics
 from goald.pipeline.context import PipelineContext, ShardContext
 from goald.pipeline.early_events import EarlyEvents
 from goald.pipeline.flow import ShardFlow

@@ -37,7 +37,7 @@ from goald.api.rejections import RejectionLimiter
 from goald.api.signed_bodies import SignedBodyReader
 from goald.client import Publisher
 from goald.domain.errors import GoaldError, SettingsError
-from goald.metrics import AdmissionMetrics
+from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.explain import Explain
 from goald.pipeline.start_check import StartCheck
 from goald.ports.clock import Clock

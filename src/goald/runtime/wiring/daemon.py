@@ -32,7 +32,7 @@ from goald.domain.connection_failure import failure_cause
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.fail_points import FailPointHook, no_op
 from goald.domain.login_rejection import login_rejection
-from goald.metrics import ErasureMetrics, StreamBoundMetrics, TrimmingMetrics
+from goald.metrics.jobs import ErasureMetrics, StreamBoundMetrics, TrimmingMetrics
 from goald.pipeline.explain import Explain
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard

@@ -18,7 +18,7 @@ from goald.adapters.postgres import PostgresShardStore
 from goald.api.admission.starts import StartAdmission
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.slots import SlotRange
-from goald.metrics import AdmissionMetrics
+from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.intake import AcceptedEvent
 from goald.pipeline.start_check import MAX_CONTACTS, StartCheck
 from goald.ports.contacts import StartState

@@ -1,0 +1,65 @@
+"""The metrics of the jobs that the driver runs."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class TrimmingMetrics:
+    """The metrics of the trimming job."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.trimmed = Counter(
+            "goald_stream_trimmed",
+            "Fully acknowledged entries that were removed from a stream.",
+            ["stream"],
+            registry=registry,
+        )
+
+
+class StreamBoundMetrics:
+    """The metrics of the job that bounds the streams."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.bytes = Gauge(
+            "goald_stream_bytes",
+            "Memory of a stream in Redis, estimated from a sample. The bound of an event stream, "
+            "of goald:exits and of goald:notices is GOALD_STREAM_BYTES.",
+            ["stream"],
+            registry=registry,
+        )
+        self.trimmed_early = Counter(
+            "goald_stream_trimmed_early",
+            "Entries that were removed before GOALD_KEEP because their stream took more than half "
+            "of GOALD_STREAM_BYTES.",
+            ["stream"],
+            registry=registry,
+        )
+
+
+class ErasureMetrics:
+    """The metrics of the job that erases deleted contacts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.pending = Gauge(
+            "goald_erasures_pending",
+            "Deleted contacts whose erasure is not finished.",
+            registry=registry,
+        )
+        self.oldest = Gauge(
+            "goald_erasure_oldest_seconds",
+            "Age of the oldest erasure that is not finished; 0 if there is none.",
+            registry=registry,
+        )
+        self.finished = Counter("goald_erasures", "Erasures finished.", registry=registry)
+        self.scan_ratio = Gauge(
+            "goald_erasure_scan_ratio",
+            "Fraction of the entries that the running scan for deleted contacts has read; 1 if "
+            "none is running.",
+            registry=registry,
+        )
+        self.removed = Counter(
+            "goald_erasure_entries_removed",
+            "Entries of deleted contacts that were removed, by stream.",
+            ["stream"],
+            registry=registry,
+        )
+        self.scan_ratio.set(1)
