@@ -1,0 +1,240 @@
+"""The guards of a tenant's data and limits: erasure, secrets, limits, passwords, deletion."""
+
+from tests.fault.guard import Edit, Guard
+
+FLOW = "tests/unit/pipeline/test_flow.py"
+START_LIMIT = "tests/unit/pipeline/shard/test_start_limit.py"
+PASSWORDS = "tests/integration/daemon/test_embedded_passwords.py"
+DELETION = "tests/integration/api/configuration/test_deletion.py"
+CONFIGURATION = "tests/contract/test_shard_store_configuration.py"
+ERASURE = "tests/contract/test_shard_store_erasure.py"
+ERASURE_JOB = "tests/unit/erasure/test_erasure_job.py"
+_EMBEDDED = "src/goald/runtime/embedded/postgres.py"
+_MEMORY = "src/goald/adapters/memory/store.py"
+_POSTGRES = "src/goald/adapters/postgres/shard/store.py"
+_ERASURE_JOB = "src/goald/runtime/jobs/erasure.py"
+
+TENANT_GUARDS = (
+    Guard(
+        "erasure: late events of a deleted contact are recognized by its tombstone",
+        "E5",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/commit.py",
+                "        and tombstone.covers(of.enrolled_at[i])\n",
+                "        and tombstone.covers(1 << 62)\n",
+            ),
+        ),
+        (ERASURE,),
+    ),
+    Guard(
+        "erasure: a repeated event of an erased enrollment is no conflict",
+        "D1, E5",
+        (
+            Edit(
+                "src/goald/domain/records/erasure.py",
+                "    if stored.startswith(PSEUDONYM_PREFIX):\n",
+                "    if not stored:\n",
+            ),
+        ),
+        (ERASURE, FLOW),
+    ),
+    Guard(
+        "erasure: the owner of an erased enrollment is recognized behind another contact",
+        "D1, E5",
+        (
+            Edit(
+                "src/goald/pipeline/shard/commit.py",
+                "        contenders=[Contender(*row) for row in proposal.contenders],\n",
+                "        contenders=[Contender(*row) for row in proposal.contenders][:0],\n",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "erasure: payloads are erased in the transaction of the deletion",
+        "E5",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/erasure.py",
+                "            statements.ERASE_ACHIEVEMENTS,\n",
+                "",
+            ),
+        ),
+        (ERASURE,),
+    ),
+    Guard(
+        "erasure: exits and notices of erased enrollments are removed from the streams",
+        "E5",
+        (
+            Edit(
+                _ERASURE_JOB,
+                "removed = await self._streams.delete(stream, [about[at][0].id for at in erased])",
+                "removed = len(erased)",
+            ),
+        ),
+        (ERASURE_JOB,),
+    ),
+    Guard(
+        "erasure: dead letters of deleted contacts, and unreadable ones, are removed",
+        "E5",
+        (
+            Edit(
+                _ERASURE_JOB,
+                "ids = unknown + [known[at][0].id for at in erased]",
+                "ids = [known[at][0].id for at in erased[:0]]",
+            ),
+        ),
+        (ERASURE_JOB,),
+    ),
+    Guard(
+        "erasure: messages of errors contain no values of rows",
+        "E5",
+        (
+            Edit(
+                "src/goald/adapters/postgres/errors.py",
+                "return str(error.args[0]).strip()",
+                "return str(error).strip()",
+            ),
+        ),
+        ("tests/unit/erasure/test_error_messages.py",),
+    ),
+    Guard(
+        "secrets: a token secret that anyone can guess is refused",
+        "D8",
+        (
+            Edit(
+                "src/goald/settings/variables.py",
+                "        if weakness is not None:\n",
+                '        if weakness == "":\n',
+            ),
+        ),
+        ("tests/unit/test_settings.py",),
+    ),
+    Guard(
+        "limit: a repeated start takes no place of its contact, and is not refused",
+        "D1, E5",
+        (
+            Edit(
+                "src/goald/pipeline/shard/start_limit.py",
+                "        repeats |= found\n",
+                "        repeats |= set()\n",
+            ),
+        ),
+        (START_LIMIT,),
+    ),
+    Guard(
+        "limit: the API refuses a start of a contact that is full",
+        "E5",
+        (
+            Edit(
+                "src/goald/pipeline/start_check.py",
+                "            if active[start.contact] >= self._max_active:\n",
+                "            if start.position < 0:\n",
+            ),
+        ),
+        ("tests/integration/api/events/test_start_limit.py",),
+    ),
+    Guard(
+        "quota: an event costs its work, if that is more than its size",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/publishing.py",
+                "-(-event.work // UNIT_WORK))",
+                "1)",
+            ),
+        ),
+        ("tests/unit/api/test_units.py",),
+    ),
+    Guard(
+        "limit: the start of a contact that was deleted later takes no place",
+        "E5",
+        (
+            Edit(
+                _MEMORY,
+                "        return is_here or"
+                " (deleted is not None and deleted.covers(start.enrolled_at))\n",
+                "        return is_here\n",
+            ),
+            Edit(
+                "src/goald/adapters/postgres/shard/commit.py",
+                "        and tombstone.covers(start.enrolled_at)\n",
+                "        and False\n",
+            ),
+        ),
+        (START_LIMIT, "tests/contract/test_shard_store_repeats.py"),
+    ),
+    Guard(
+        "embedded: Postgres files of a release without passwords get them",
+        "D8",
+        (Edit(_EMBEDDED, " and requires_passwords(self._directory)", ""),),
+        (PASSWORDS,),
+    ),
+    Guard(
+        "embedded: lost passwords are replaced",
+        "D8",
+        (Edit(_EMBEDDED, "if self._passwords.is_saved and requires", "if requires"),),
+        (PASSWORDS,),
+    ),
+    Guard(
+        "embedded: the log of Postgres has no details of errors",
+        "D8",
+        (Edit(_EMBEDDED, '    "log_error_verbosity": "terse",\n', ""),),
+        (PASSWORDS,),
+    ),
+    Guard(
+        "embedded: the log of Postgres has no statements",
+        "D8",
+        (Edit(_EMBEDDED, '    "log_min_error_statement": "panic",\n', ""),),
+        (PASSWORDS,),
+    ),
+    Guard(
+        "deletion: a workflow with active enrollments is not deleted",
+        "E5",
+        (
+            Edit(
+                "src/goald/domain/configuration/edits.py",
+                "    active = current.active_enrollments[workflow_id]\n",
+                "    active = 0\n",
+            ),
+        ),
+        (DELETION, "tests/unit/domain/test_edits.py"),
+    ),
+    Guard(
+        "deletion: prune keeps a workflow with active enrollments",
+        "E5",
+        (
+            Edit(
+                "src/goald/domain/configuration/diff.py",
+                "        if not current.active_enrollments[row.id]:\n",
+                "        if True:\n",
+            ),
+        ),
+        (DELETION, "tests/unit/domain/test_configuration_diff.py"),
+    ),
+    Guard(
+        "deletion: a shard that starts reaches the version of a deletion",
+        "E10",
+        (
+            Edit(
+                _POSTGRES,
+                "                newest = await connection.fetchval(statements.NEWEST_VERSION)\n",
+                "",
+            ),
+        ),
+        (CONFIGURATION,),
+    ),
+    Guard(
+        "deletion: a running shard learns of it",
+        "E8",
+        (
+            Edit(
+                _POSTGRES,
+                'for row in rows if row["is_deleted"]]',
+                'for row in rows if row["is_deleted"] is None]',
+            ),
+        ),
+        (CONFIGURATION,),
+    ),
+)
