@@ -3,6 +3,7 @@
 from tests.fault.guard import Edit, Guard
 
 API_PROCESS = "tests/integration/daemon/test_api_process.py"
+CONNECTIONS = "tests/integration/http_edge/test_connection_limits.py"
 HTTP_EDGE = "tests/integration/http_edge/test_hostile_http.py"
 _API_SUPERVISOR = "src/goald/runtime/daemon/api_supervisor.py"
 _API_PROCESS = "src/goald/runtime/daemon/api_process.py"
@@ -67,7 +68,7 @@ API_GUARDS = (
                 '            proxy_headers=True,\n            forwarded_allow_ips=["*"],\n',
             ),
         ),
-        (HTTP_EDGE,),
+        (CONNECTIONS,),
     ),
     Guard(
         "HTTP: a body of tiny chunks is refused",

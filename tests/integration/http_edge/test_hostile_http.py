@@ -5,118 +5,30 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request, Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.api.client import serving
+from tests.integration.http_edge.served import (
+    CHUNKED,
+    DEADLINE_S,
+    DENIED,
+    GET,
+    Served,
+    read_until_closed,
+    until,
+)
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from goald.runtime.http import bounds, fair_queue
 from goald.runtime.http import protocol as http_protocol
-from goald.runtime.http.connections import ConnectionLimits
-from goald.runtime.http.protocol import BoundedHttp, Phase
 from goald.runtime.http.reads import READ_BYTES
-from goald.runtime.http.server import BoundedServer
-from goald.settings import Settings
 
-DEADLINE_S = 30.0
 KERNEL_BYTES = 16 << 20
 """More than the kernel buffers of one connection."""
-CHUNKED = b"POST /read HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
-DENIED = CHUNKED.replace(b"/read", b"/deny")
-GET = b"GET /deny HTTP/1.1\r\nhost: a\r\n\r\n"
-
-
-@dataclass
-class Served:
-    """A running server, and the headers that its application received."""
-
-    server: BoundedServer
-    url: str
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    may_answer: threading.Event = field(default_factory=threading.Event)
-
-    def connect(self, address: str = "127.0.0.1") -> socket.socket:
-        where = httpx.URL(self.url)
-        return socket.create_connection(
-            (where.host, where.port), DEADLINE_S, source_address=(address, 0)
-        )
-
-    def connections(self) -> list[BoundedHttp]:
-        found: list[Any] = list(self.server.server_state.connections)
-        return found
-
-    def is_alive(self) -> bool:
-        return httpx.get(f"{self.url}/deny", timeout=DEADLINE_S).status_code == 401
-
-
-@pytest.fixture
-def make_server() -> Iterator[Callable[..., Served]]:
-    """Starts servers. `/read` reads the body, `/deny` answers 401 without reading, `/wait` as well
-    once `may_answer` is set, `/large` returns 8 MiB, and `/client` the client's address."""
-    with ExitStack() as running:
-
-        def make(limits: ConnectionLimits | None = None) -> Served:
-            app = FastAPI()
-            server, url = running.enter_context(serving(app, limits))
-            served = Served(server, url)
-            running.callback(served.may_answer.set)
-
-            @app.post("/read")
-            async def read(request: Request) -> int:
-                served.headers += request.headers.items()
-                return len(await request.body())
-
-            @app.api_route("/deny", methods=["GET", "POST"])
-            async def deny(request: Request) -> Response:
-                served.headers += request.headers.items()
-                return Response(status_code=401)
-
-            @app.post("/wait")
-            def wait() -> Response:
-                served.may_answer.wait(DEADLINE_S)
-                return Response(status_code=401)
-
-            @app.get("/large")
-            async def large() -> Response:
-                return Response(b"x" * (8 << 20))
-
-            @app.get("/client")
-            async def client(request: Request) -> str:
-                return request.client.host if request.client else ""
-
-            return served
-
-        yield make
-
-
-@pytest.fixture
-def served(make_server: Callable[..., Served]) -> Served:
-    return make_server()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
-def read_until_closed(connection: socket.socket) -> bytes:
-    received = b""
-    try:
-        while part := connection.recv(65_536):
-            received += part
-    except ConnectionError:
-        pass
-    return received
 
 
 def send_until_closed(connection: socket.socket, data: bytes) -> tuple[int, bytes]:
@@ -389,69 +301,3 @@ def test_connection_that_asks_for_an_upgrade_is_closed_after_the_response(served
         received = read_until_closed(connection)
     assert received.startswith(b"HTTP/1.1 401 ")
     assert b"connection: close\r\n" in received
-
-
-def test_connections_of_one_address_are_limited(make_server: Callable[..., Served]) -> None:
-    served = make_server(ConnectionLimits(per_address=3))
-    with ExitStack() as clients:
-        for _ in range(3):
-            clients.enter_context(served.connect("127.0.0.2"))
-        until(lambda: len(served.connections()) == 3, "three connections")
-        with served.connect("127.0.0.2") as refused:
-            refused.sendall(GET)  # a connection that is accepted gets a response
-            assert read_until_closed(refused) == b""
-            assert len(served.connections()) == 3
-        assert served.is_alive()
-    until(lambda: not served.connections(), "no connection")
-    with served.connect("127.0.0.2") as again:
-        again.sendall(GET)
-        assert again.recv(65_536).startswith(b"HTTP/1.1 401 ")
-
-
-def test_all_connections_are_limited(make_server: Callable[..., Served]) -> None:
-    served = make_server(ConnectionLimits(total=3))
-    with ExitStack() as clients:
-        for number in range(3):
-            clients.enter_context(served.connect(f"127.0.0.{number + 2}"))
-        until(lambda: len(served.connections()) == 3, "three connections")
-        with served.connect() as refused:
-            refused.sendall(GET)  # a connection that is accepted gets a response
-            assert read_until_closed(refused) == b""
-            assert len(served.connections()) == 3
-
-
-def test_idle_connections_are_closed_early_while_many_are_open(
-    make_server: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http_protocol, "CROWDED_SECONDS", 0.2)
-    served = make_server(ConnectionLimits(total=8))
-    with served.connect() as waiting, ExitStack() as idle:
-        waiting.sendall(b"POST /wait HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\na")
-        new = [idle.enter_context(served.connect()) for _ in range(2)]
-        kept_alive = idle.enter_context(served.connect())
-        kept_alive.sendall(GET)
-        for connection in new:
-            assert read_until_closed(connection) == b""
-        assert read_until_closed(kept_alive).startswith(b"HTTP/1.1 401 ")
-        assert [each for each in served.connections() if each._phase is not Phase.RESPONSE] == []
-        served.may_answer.set()
-        assert waiting.recv(65_536).startswith(b"HTTP/1.1 401 ")
-
-
-def test_forwarded_address_counts_from_trusted_proxies_only(
-    make_server: Callable[..., Served],
-) -> None:
-    headers = {"x-forwarded-for": "192.0.2.1, 198.51.100.7, 127.0.0.9"}
-
-    def client(proxies: str) -> str:
-        networks = Settings(api_proxies=proxies).api.proxies
-        served = make_server(ConnectionLimits(per_address=1, proxies=networks))
-        with served.connect(), served.connect() as second:
-            if proxies.startswith("127"):  # the limit does not apply to a proxy
-                second.sendall(GET)
-                assert second.recv(65_536).startswith(b"HTTP/1.1 401 ")
-        return str(httpx.get(f"{served.url}/client", headers=headers, timeout=DEADLINE_S).json())
-
-    assert client("") == "127.0.0.1"
-    assert client("192.0.2.0/24") == "127.0.0.1"
-    assert client("127.0.0.0/8, 203.0.113.7") == "198.51.100.7"

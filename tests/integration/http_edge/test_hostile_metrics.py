@@ -7,11 +7,10 @@ from contextlib import ExitStack
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.integration.http_edge.served import DEADLINE_S, read_until_closed
 
 from goald.runtime.heartbeat import exporter_server
 from goald.runtime.heartbeat.exporter import Exporter
-
-DEADLINE_S = 30.0
 
 
 @pytest.fixture
@@ -23,16 +22,6 @@ def exporter() -> Iterator[Exporter]:
 def connect(exporter: Exporter) -> socket.socket:
     where = httpx.URL(exporter.url)
     return socket.create_connection((where.host, where.port), DEADLINE_S)
-
-
-def read_until_closed(connection: socket.socket) -> bytes:
-    received = b""
-    try:
-        while part := connection.recv(65_536):
-            received += part
-    except ConnectionError:
-        pass
-    return received
 
 
 def test_further_connections_are_closed_and_a_scrape_works_afterwards(exporter: Exporter) -> None:
