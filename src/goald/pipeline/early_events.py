@@ -8,7 +8,7 @@ what the shard kept.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from goald import _native
 from goald.pipeline.ingest.in_flight import InFlight, InFlightBatch
@@ -119,8 +119,14 @@ class _ProgressWithEarlyEvents(GroupProgress):
 class HeldInFlight(InFlight):
     """Batches that are acknowledged only when their events have been kept long enough."""
 
-    def __init__(self, window: InFlightWindow, clock: Clock, seconds: float) -> None:
-        super().__init__(window, clock)
+    def __init__(
+        self,
+        window: InFlightWindow,
+        clock: Clock,
+        awaits_deferred: Callable[[], bool],
+        seconds: float,
+    ) -> None:
+        super().__init__(window, clock, awaits_deferred)
         self._seconds = seconds
         self.patience = STALL_SECONDS + seconds
 

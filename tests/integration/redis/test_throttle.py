@@ -71,7 +71,7 @@ async def test_the_answer_says_why_and_when_to_retry(api: Api, any_redis_url: st
     rejection = await api.send(NOISY)
     assert rejection is not None
     assert rejection.headers == {"Retry-After": "1"}
-    assert "earlier events of this tenant are still being processed" in rejection.detail
+    assert "Earlier events of this tenant are still being processed" in rejection.detail
     assert await entries(any_redis_url) == 0
     assert api.registry.get_sample_value(REFUSED) == 1
 

@@ -56,6 +56,39 @@ class SequencedShard:
         return ()
 
 
+class DeferringShard:
+    """Defers the events of these batches, each until its event is set."""
+
+    def __init__(self, *deferred: bytes) -> None:
+        self.finish = {buffer: asyncio.Event() for buffer in deferred}
+        self.calls: list[tuple[list[bytes], bool]] = []
+        """The buffers of each call, and whether it may return while events are deferred."""
+        self.dies = False
+        """Whether the next call that waits for everything fails."""
+        self.dies_of: bytes | None = None
+        """The next call with this buffer fails."""
+
+    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+        may_be_deferred = all(batch.may_be_deferred for batch in batches)
+        self.calls.append(([batch.buffer for batch in batches], may_be_deferred))
+        if self.dies_of in self.calls[-1][0]:
+            self.dies_of = None
+            raise ShardDied("it died")
+        unfinished = [
+            index
+            for index, batch in enumerate(batches)
+            if batch.buffer in self.finish and not self.finish[batch.buffer].is_set()
+        ]
+        if may_be_deferred:
+            return unfinished
+        if self.dies:
+            self.dies = False
+            raise ShardDied("it died")
+        for index in unfinished:
+            await self.finish[batches[index].buffer].wait()
+        return ()
+
+
 class RestartingClock(SystemClock):
     """Restarts the shard whenever the dispatcher waits before a retry."""
 
@@ -88,7 +121,7 @@ def new_dispatcher(
 
 @asynccontextmanager
 async def running_dispatcher(
-    shard: SequencedShard, *, dispatch_bytes: int = 10, calls: int = 3
+    shard: Shard, *, dispatch_bytes: int = 10, calls: int = 3
 ) -> AsyncIterator[ShardDispatcher]:
     settings = DispatchSettings(bytes=dispatch_bytes, calls_in_flight=calls)
     dispatcher = new_dispatcher(shard, settings)
@@ -238,3 +271,74 @@ async def test_shard_that_died_twice_receives_held_events_again() -> None:
     assert buffers(shard)[0] == first
     found = [entry for batch in buffers(shard) for entry in _native.buffer_entries(batch)]
     assert [entry_id for entry_id, _ in found] == [each[0] for each in entries]
+
+
+async def test_batches_are_processed_while_earlier_ones_have_deferred_events() -> None:
+    shard = DeferringShard(b"slow")
+    async with running_dispatcher(shard, calls=1) as dispatcher, asyncio.timeout(20):
+        slow = dispatcher.put("goald:events:0", 1, b"slow")
+        for number in range(5):
+            await dispatcher.put("goald:events:0", 1, b"%03d" % number)
+        assert not slow.done()
+        assert dispatcher.awaits_deferred
+        shard.finish[b"slow"].set()
+        await slow
+        await dispatcher.put("goald:events:0", 1, b"last")
+        assert not dispatcher.awaits_deferred
+    assert [buffers for buffers, may_be_deferred in shard.calls if not may_be_deferred] == [
+        [b"slow"]
+    ]
+
+
+async def test_deferred_events_of_one_stream_do_not_hold_up_those_of_another() -> None:
+    shard = DeferringShard(b"slow", b"soon")
+    async with running_dispatcher(shard) as dispatcher, asyncio.timeout(20):
+        slow = dispatcher.put("goald:events:0", 1, b"slow")
+        await dispatcher.put("goald:events:0", 1, b"other")
+        soon = dispatcher.put("goald:events:1", 1, b"soon")
+        await dispatcher.put("goald:events:1", 1, b"other")
+        shard.finish[b"soon"].set()
+        await soon
+        assert not slow.done()
+
+
+async def test_deferred_batches_are_suspects_of_a_shard_that_dies() -> None:
+    """They are sent in a call that waits for everything, so that the next death is counted."""
+    shard = DeferringShard(b"slow")
+    shard.dies = True
+    async with running_dispatcher(shard) as dispatcher, asyncio.timeout(20):
+        slow = dispatcher.put("goald:events:0", 1, b"slow")
+        while len(shard.calls) < 3:
+            await asyncio.sleep(0.01)
+        shard.finish[b"slow"].set()
+        await slow
+    assert shard.calls == [([b"slow"], True), ([b"slow"], False), ([b"slow"], False)]
+
+
+async def test_no_batch_is_sent_with_a_suspect_that_has_deferred_events() -> None:
+    """If the shard dies of the deferred events, another batch would be blamed."""
+    shard = DeferringShard(b"slow")
+    shard.dies = True
+    async with running_dispatcher(shard) as dispatcher, asyncio.timeout(20):
+        suspect = dispatcher.put("goald:events:0", 1, b"slow")
+        while len(shard.calls) < 3:
+            await asyncio.sleep(0.01)
+        other = dispatcher.put("goald:events:1", 1, b"other")
+        await asyncio.sleep(0.05)
+        assert len(shard.calls) == 3
+        shard.finish[b"slow"].set()
+        await asyncio.gather(suspect, other)
+
+
+async def test_batches_that_were_deferred_at_the_death_of_a_shard_are_suspects() -> None:
+    """The call that fails is another, but their events were being processed, too."""
+    shard = DeferringShard(b"slow")
+    shard.dies_of = b"dead"
+    async with running_dispatcher(shard, dispatch_bytes=4) as dispatcher, asyncio.timeout(20):
+        dead = dispatcher.put("goald:events:0", 1, b"dead")
+        slow = dispatcher.put("goald:events:0", 1, b"slow")
+        await dead
+        shard.finish[b"slow"].set()
+        await slow
+    assert ([b"slow"], True) in shard.calls[:2]
+    assert not any(may_be_deferred for _, may_be_deferred in shard.calls[2:])

@@ -43,8 +43,8 @@ class ThrottleAdmission:
         if events and tenant in self._throttled:
             self._metrics.throttled.inc()
             raise TooManyRequests(
-                "earlier events of this tenant are still being processed, because they end or "
-                "start many enrollments or are expensive to evaluate; retry later",
+                "Earlier events of this tenant are still being processed, because they end or "
+                "start many enrollments or are expensive to evaluate. Retry later.",
                 headers=_RETRY,
             )
 

@@ -28,8 +28,8 @@ class _Call:
     """The batches of one call in flight."""
 
     batches: list[QueuedBatch]
-    waits: bool = False
-    """It waits for deferred events (D8), and holds up no other call."""
+    awaits_deferred: bool = False
+    """It waits for deferred events of one stream (D8), and holds up no other call."""
 
     @property
     def size(self) -> int:
@@ -64,8 +64,8 @@ class ShardDispatcher:
         self._outstanding = outstanding
         self._queue: deque[QueuedBatch] = deque()
         self._in_flight: dict[asyncio.Task[Sequence[int]], _Call] = {}
-        self._deferred: list[QueuedBatch] = []
-        """Batches with deferred events for which no call waits."""
+        self._deferred: dict[str, list[QueuedBatch]] = {}
+        """By stream: batches with deferred events for which no call waits."""
         self._wake = asyncio.Event()
         self._failing_since: float | None = None
         self._pause = RETRY_SECONDS
@@ -77,6 +77,13 @@ class ShardDispatcher:
         if since is None or self._clock.monotonic() - since <= STALL_SECONDS:
             return None
         return f"shard {self._number} accepts no events"
+
+    @property
+    def awaits_deferred(self) -> bool:
+        """Whether the shard has deferred events of batches that were sent to it (D8)."""
+        return bool(self._deferred) or any(
+            call.awaits_deferred for call in self._in_flight.values()
+        )
 
     def put(self, stream: str, epoch: int, buffer: bytes) -> "asyncio.Future[None]":
         """Queue a buffer; the future is done when the shard has processed it. Does not wait.
@@ -118,14 +125,16 @@ class ShardDispatcher:
             await asyncio.Event().wait()
 
     def _start_calls(self) -> None:
-        if self._deferred and not any(call.waits for call in self._in_flight.values()):
-            self._call(_Call(self._deferred, waits=True))
-            self._deferred = []
+        awaited = {c.batches[0].stream for c in self._in_flight.values() if c.awaits_deferred}
+        for stream in sorted(self._deferred.keys() - awaited):
+            self._call(_Call(self._deferred.pop(stream), awaits_deferred=True))
         while self._queue and self._may_call():
             self._call(_Call(self._take()))
 
     def _call(self, call: _Call) -> None:
-        may_be_deferred = not call.waits and not any(batch.attempts for batch in call.batches)
+        may_be_deferred = not call.awaits_deferred and not any(
+            batch.attempts for batch in call.batches
+        )
         messages = [
             self._outstanding.message(batch, may_be_deferred=may_be_deferred)
             for batch in call.batches
@@ -145,9 +154,11 @@ class ShardDispatcher:
             batch.attempts for call in self._in_flight.values() for batch in call.batches
         ):
             return False
-        calls = [call for call in self._in_flight.values() if not call.waits]
-        if not calls or len(calls) >= self._settings.calls_in_flight:
-            return not calls
+        calls = [call for call in self._in_flight.values() if not call.awaits_deferred]
+        if not calls:
+            return True
+        if len(calls) >= self._settings.calls_in_flight:
+            return False
         waiting = sum(len(batch.buffer) for batch in self._queue)
         in_flight = sum(call.size for call in calls)
         return waiting >= self._settings.bytes or waiting + in_flight <= SMALL_BYTES
@@ -191,7 +202,7 @@ class ShardDispatcher:
             if not self._succeeded(task) and isinstance(task.exception(), ShardDied):
                 suspects.update(call.batches)
         if suspects:
-            suspects.update(self._deferred)
+            suspects.update(*self._deferred.values())
         self._in_flight.clear()
         self._deferred.clear()
         self._metrics.suspect_batches.inc(len(suspects))
@@ -206,7 +217,7 @@ class ShardDispatcher:
             deferred = frozenset(call.result())
             for index, batch in enumerate(self._in_flight[call].batches):
                 if index in deferred:
-                    self._deferred.append(batch)
+                    self._deferred.setdefault(batch.stream, []).append(batch)
                 else:
                     self._outstanding.complete(batch)
             self._failing_since = None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from goald.pipeline.ingest.route import RoutedBatch
@@ -39,16 +39,22 @@ class InFlight:
     patience = STALL_SECONDS
     """Seconds after which a batch that is still in flight makes the consumer not ready."""
 
-    def __init__(self, window: InFlightWindow, clock: Clock) -> None:
+    def __init__(
+        self, window: InFlightWindow, clock: Clock, awaits_deferred: Callable[[], bool]
+    ) -> None:
+        """`awaits_deferred`: whether shards are processing deferred events. These take as long as
+        the work of their tenant (D8), and the shards report it if they do not progress."""
         self._window = window
         self._clock = clock
+        self._awaits_deferred = awaits_deferred
         self._batches: deque[InFlightBatch] = deque()
         self._changed = asyncio.Condition()
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why the consumer is not ready: the first batch has been in flight for too long."""
-        if not self._batches:
+        """Why the consumer is not ready: the first batch has been in flight for too long, and not
+        because events are deferred."""
+        if not self._batches or self._awaits_deferred():
             return None
         seconds = self._clock.monotonic() - self._batches[0].dispatched_at
         if seconds <= self.patience:

@@ -46,12 +46,14 @@ class Admission:
             await asyncio.wait(awaited)
             deferred = [index for index, future in enumerate(processed) if not future.done()]
             if deferred:  # the work lasts until they are processed
-                self._continue(processed, stack.pop_all())
+                self._hold_until_processed(processed, stack.pop_all())
         # `reject` ends the futures of batches that were not processed.
         self.breaker.check()
         return deferred
 
-    def _continue(self, processed: Sequence["asyncio.Future[None]"], work: AsyncExitStack) -> None:
+    def _hold_until_processed(
+        self, processed: Sequence["asyncio.Future[None]"], work: AsyncExitStack
+    ) -> None:
         async def finish() -> None:
             async with work:
                 await asyncio.wait(processed)

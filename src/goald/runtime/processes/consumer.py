@@ -203,9 +203,11 @@ class ConsumerProcess:
         """Of one stream. With early events, batches are acknowledged later (E7)."""
         window = InFlightWindow(self._settings.read.in_flight_bytes, self._metrics.in_flight_bytes)
         seconds = self._settings.early_events
-        return (
-            HeldInFlight(window, self._clock, seconds) if seconds else InFlight(window, self._clock)
-        )
+        parts = window, self._clock, self._awaits_deferred
+        return HeldInFlight(*parts, seconds) if seconds else InFlight(*parts)
+
+    def _awaits_deferred(self) -> bool:
+        return any(dispatcher.awaits_deferred for dispatcher in self._dispatchers)
 
     def _outstanding(self) -> Outstanding:
         """Of one shard. With early events, processed batches are kept (E7)."""

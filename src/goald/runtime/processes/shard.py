@@ -166,10 +166,10 @@ class ShardProcess:
                 self._publisher = publisher
                 processing = tasks.create_task(self._flow.run())
                 reporter = self._make_throttle_reporter(admission.turns)
-                holding = tasks.create_task(reporter.run())
+                throttling = tasks.create_task(reporter.run())
                 await self._heartbeat.send()
                 await self._stop.wait()
-                for task in (reporting, renewing, processing, holding):
+                for task in (reporting, renewing, processing, throttling):
                     task.cancel()
             await self._release()
         finally:
