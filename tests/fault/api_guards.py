@@ -83,6 +83,18 @@ API_GUARDS = (
         (HTTP_EDGE,),
     ),
     Guard(
+        "HTTP: refused connections are limited",
+        "D8",
+        (
+            Edit(
+                "src/goald/runtime/http/connections.py",
+                "if len(self._refused) > REFUSED_CONNECTIONS:",
+                "if False:",
+            ),
+        ),
+        (CONNECTIONS,),
+    ),
+    Guard(
         "HTTP: a connection is closed after an upgrade",
         "D8",
         (Edit(_HTTP, "            self.cycle.keep_alive = False\n", "            pass\n"),),

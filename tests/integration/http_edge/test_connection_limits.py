@@ -13,6 +13,7 @@ from tests.integration.http_edge.served import (
     until,
 )
 
+from goald.runtime.http import connections
 from goald.runtime.http import protocol as http_protocol
 from goald.runtime.http.connections import ConnectionLimits
 from goald.runtime.http.protocol import Phase
@@ -46,6 +47,19 @@ def test_all_connections_are_limited(make_server: Callable[..., Served]) -> None
             refused.sendall(GET)  # a connection that is accepted gets a response
             assert read_until_closed(refused) == b""
             assert len(served.connections()) == 3
+
+
+def test_a_client_that_repeats_a_refused_request_has_no_growing_number_of_connections(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REFUSED_CONNECTIONS", 3)
+    monkeypatch.setattr(http_protocol, "LINGER_SECONDS", DEADLINE_S * 2)
+    for number in range(8):
+        with served.connect(f"127.0.0.{number + 2}") as refused:
+            refused.sendall(b"no HTTP\r\n\r\n")
+            assert read_until_closed(refused).startswith(b"HTTP/1.1 400 ")
+    until(lambda: len(served.connections()) == 3, "three refused connections")
+    assert all(each.cycle is None and each.scope is None for each in served.connections())
 
 
 def test_idle_connections_are_closed_early_while_many_are_open(

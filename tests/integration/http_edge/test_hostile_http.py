@@ -249,9 +249,10 @@ def test_body_is_not_read_before_the_application_asks_for_it(served: Served) -> 
         until(lambda: len(served.connections()) == 1, "no connection")
         (protocol,) = served.connections()
         until(lambda: protocol.flow.read_paused, "the server reads on")
-        assert 0 < len(protocol.cycle.body) <= READ_BYTES
+        request = protocol.cycle
+        assert 0 < len(request.body) <= READ_BYTES
         served.may_answer.set()
-        until(lambda: not protocol.cycle.body, "the body of an answered request is kept")
+        until(lambda: not request.body, "the body of an answered request is kept")
 
 
 def test_bytes_that_are_no_request_do_not_keep_an_idle_connection_open(

@@ -5,6 +5,7 @@ import resource
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from goald.api.addresses import address_key
 from goald.settings import Network
@@ -14,6 +15,8 @@ CONNECTIONS = 4_096
 ADDRESS_CONNECTIONS = 512
 CROWDED_SHARE = 0.5
 """From this share of all connections on, idle ones are closed early."""
+REFUSED_CONNECTIONS = 256
+"""Refused connections that stay open, so that their clients can read the response."""
 _OTHER_FILES = 256
 _FILES = 65_536
 
@@ -28,14 +31,23 @@ class ConnectionLimits:
     """Networks of trusted proxies, to which `per_address` does not apply."""
 
 
+class RefusedConnection(Protocol):
+    """A connection that can be ended."""
+
+    def abort(self) -> None:
+        """End the connection immediately."""
+
+
 class ConnectionTable:
-    """The open connections of one server, counted by address
-    (`api.addresses.address_key`)."""
+    """The open connections of one server, counted by address (`api.addresses.address_key`), and
+    those among them that were refused."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._by_address: Counter[str] = Counter()
         self._count = 0
+        self._refused: dict[RefusedConnection, None] = {}
+        """In the order of their refusal."""
 
     def add(self, address: str) -> bool:
         """Count a new connection from this address. Returns False, having counted nothing, if
@@ -56,6 +68,20 @@ class ConnectionTable:
         self._count -= 1
         if not self._by_address[key]:
             del self._by_address[key]
+
+    def add_refused(self, connection: RefusedConnection) -> None:
+        """Keep a refused connection until `remove_refused`. Ends the oldest if there are
+        more than REFUSED_CONNECTIONS: otherwise their number would grow while clients close a
+        refused connection and open another."""
+        self._refused[connection] = None
+        if len(self._refused) > REFUSED_CONNECTIONS:
+            first = next(iter(self._refused))
+            del self._refused[first]
+            first.abort()
+
+    def remove_refused(self, connection: RefusedConnection) -> None:
+        """Forget a connection that has ended; nothing if it was not refused."""
+        self._refused.pop(connection, None)
 
     @property
     def is_crowded(self) -> bool:

@@ -96,6 +96,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._is_counted:
             self._table.remove(self.client[0] if self.client else "")
+        self._table.remove_refused(self)
         running = self._running
         if running is not None and not running.response_complete:
             running.disconnected = True
@@ -195,11 +196,14 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.write_eof()
         self._enter(Phase.REFUSED)
         self.flow.pause_reading()
+        self._table.add_refused(self)
 
     def _end_requests(self) -> None:
-        """Report to the application that the client of its requests has disconnected."""
+        """Report to the application that the client of its requests has disconnected, and release
+        their memory."""
         self.pipeline.clear()
         running = self._running
+        self.cycle = self.scope = self.headers = self._running = cast(Any, None)
         if running is not None and not running.response_complete:
             running.disconnected = True
             running.message_event.set()
