@@ -93,7 +93,9 @@ async def test_a_tenant_can_send_again_after_the_time(api: Api, any_redis_url: s
 
 async def test_events_are_admitted_while_the_throttled_tenants_are_unknown() -> None:
     """An unreachable Redis is reported by the publication itself."""
+    registry = CollectorRegistry()
     admission = ThrottleAdmission(
-        RedisTenantThrottle("unix:///nowhere"), ManualClock(), AdmissionMetrics(CollectorRegistry())
+        RedisTenantThrottle("unix:///nowhere"), ManualClock(), AdmissionMetrics(registry)
     )
     await admission.admit(NOISY, [EVENT])
+    assert registry.get_sample_value(REFUSED) == 0
