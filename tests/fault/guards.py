@@ -7,6 +7,7 @@ every edit must occur exactly once in its file; `tests/unit/test_guards.py` chec
 from tests.fault.api_guards import API_GUARDS
 from tests.fault.guard import Edit, Guard
 from tests.fault.tenant_guards import TENANT_GUARDS
+from tests.fault.turn_guards import TURN_GUARDS
 
 MACHINE = "tests/property/test_crash_machine.py"
 FLOW = "tests/unit/pipeline/test_flow.py"
@@ -14,8 +15,6 @@ FENCING = "tests/integration/postgres/test_store_fencing.py"
 STORE = "tests/contract/test_shard_store.py"
 STREAM = "tests/contract/test_event_stream.py"
 SEQUENCE = "tests/unit/pipeline/test_sequence.py"
-TURNS = "tests/unit/pipeline/test_turns.py"
-_TURNS = "src/goald/pipeline/shard/turns.py"
 _FLOW = "src/goald/pipeline/flow.py"
 _MEMORY = "src/goald/adapters/memory/store.py"
 _MEMORY_STREAMS = "src/goald/adapters/memory/streams.py"
@@ -200,78 +199,7 @@ GUARDS = (
         ),
         (SEQUENCE,),
     ),
-    Guard(
-        "turns: a tenant's new events wait behind its deferred events",
-        "D1, D8",
-        (
-            Edit(
-                _TURNS,
-                "            frozenset(self._deferred),\n",
-                "",
-            ),
-        ),
-        (MACHINE, TURNS),
-    ),
-    Guard(
-        "turns: events that are deferred again go before those deferred later",
-        "D1, D8",
-        (Edit(_TURNS, ".extendleft(reversed(events))", ".extend(events)"),),
-        (MACHINE, TURNS),
-    ),
-    Guard(
-        "turns: a batch is processed when its deferred events are",
-        "D2",
-        (
-            Edit(
-                "src/goald/pipeline/shard/group.py",
-                "            completion.add_piece()\n",
-                "",
-            ),
-        ),
-        (MACHINE, TURNS),
-    ),
-    Guard(
-        "turns: the turns of deferred events are short while other tenants send events",
-        "D8",
-        (Edit(_TURNS, "is_short = self._groups_alone < GROUPS_ALONE or", "is_short ="),),
-        (TURNS,),
-    ),
-    Guard(
-        "turns: a call does not wait for deferred events",
-        "D8",
-        (
-            Edit(
-                "src/goald/pipeline/shard/admission.py",
-                "grouped if batch.may_be_deferred else future",
-                "future",
-            ),
-        ),
-        (TURNS,),
-    ),
-    Guard(
-        "throttling: a tenant whose deferred events fill a stream is throttled",
-        "D8",
-        (
-            Edit(
-                "src/goald/pipeline/shard/throttle.py",
-                "if size > self._max_bytes",
-                "if size > 1 << 40",
-            ),
-        ),
-        (TURNS,),
-    ),
-    Guard(
-        "turns: a group that is bisected keeps the order of a tenant",
-        "D1, D4",
-        (
-            Edit(
-                "src/goald/pipeline/shard/progress.py",
-                "        if not self._deferred or not group.completions:\n",
-                "        if group.tenant is not None or self._deferred is not None:\n",
-            ),
-        ),
-        (MACHINE, TURNS),
-    ),
+    *TURN_GUARDS,
     Guard(
         "renewal: a holder that cannot renew its lease stops",
         "D3",

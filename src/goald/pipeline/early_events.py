@@ -163,9 +163,12 @@ class HeldOutstanding(Outstanding):
             outstanding.popleft()
 
     def resend(
-        self, queue: Collection[QueuedBatch], suspects: Collection[QueuedBatch]
+        self,
+        queue: Collection[QueuedBatch],
+        suspects: Collection[QueuedBatch],
+        sent: Collection[QueuedBatch] = (),
     ) -> deque[QueuedBatch]:
-        again = super().resend(queue, suspects)
+        again = super().resend(queue, suspects, sent)
         kept = {batch for outstanding in self._streams.values() for batch in outstanding}
         self._processed_at = {b: at for b, at in self._processed_at.items() if b in kept}
         return again

@@ -67,6 +67,8 @@ class DeferringShard:
         """Whether the next call that waits for everything fails."""
         self.dies_of: bytes | None = None
         """The next call with this buffer fails."""
+        self.refuses: bytes | None = None
+        """The next call with this buffer fails, but the shard lives."""
 
     async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
         may_be_deferred = all(batch.may_be_deferred for batch in batches)
@@ -74,6 +76,9 @@ class DeferringShard:
         if self.dies_of in self.calls[-1][0]:
             self.dies_of = None
             raise ShardDied("it died")
+        if self.refuses in self.calls[-1][0]:
+            self.refuses = None
+            raise ServiceUnavailable("busy")
         unfinished = [
             index
             for index, batch in enumerate(batches)
@@ -342,3 +347,32 @@ async def test_batches_that_were_deferred_at_the_death_of_a_shard_are_suspects()
         await slow
     assert ([b"slow"], True) in shard.calls[:2]
     assert not any(may_be_deferred for _, may_be_deferred in shard.calls[2:])
+
+
+async def test_failed_call_is_repeated_while_events_are_deferred() -> None:
+    """It may take long until they are processed, and events of other tenants must not wait."""
+    shard = DeferringShard(b"slow")
+    async with running_dispatcher(shard) as dispatcher, asyncio.timeout(20):
+        slow = dispatcher.put("goald:events:0", 1, b"slow")
+        while len(shard.calls) < 2:
+            await asyncio.sleep(0.01)
+        shard.refuses = b"other"
+        await dispatcher.put("goald:events:0", 1, b"other")
+        assert not slow.done()
+        shard.finish[b"slow"].set()
+        await slow
+    assert shard.calls[2:] == [([b"other"], True)] * 2
+
+
+async def test_calls_that_wait_for_deferred_events_are_bounded_in_bytes() -> None:
+    names = [b"slow-%d" % number for number in range(5)]
+    shard = DeferringShard(*names)
+    async with running_dispatcher(shard, dispatch_bytes=12) as dispatcher, asyncio.timeout(20):
+        slow = [dispatcher.put("goald:events:0", 1, name) for name in names]
+        while sum(may_be_deferred for _, may_be_deferred in shard.calls) < 3:
+            await asyncio.sleep(0.01)
+        for name in names:
+            shard.finish[name].set()
+        await asyncio.gather(*slow)
+    waiting = [buffers for buffers, may_be_deferred in shard.calls if not may_be_deferred]
+    assert waiting == [names[:2], names[2:4], names[4:]]

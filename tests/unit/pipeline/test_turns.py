@@ -10,10 +10,16 @@ import pytest
 from tests.support.pipeline.in_memory_pipeline import DEADLINE_SECONDS, STREAM, InMemoryPipeline
 
 from goald import _native
-from goald.domain.errors import ServiceUnavailable
+from goald.domain.errors import LeaseLost, ServiceUnavailable
 from goald.pipeline.shard.group import DeferredEvents, Group
 from goald.pipeline.shard.throttle import REPORT_SECONDS
-from goald.pipeline.shard.turns import DEFERRED_BYTES, GROUPS_ALONE, SHORT_TURN, Turns
+from goald.pipeline.shard.turns import (
+    DEFERRED_BYTES,
+    GROUPS_ALONE,
+    SHARES,
+    SHORT_TURN,
+    Turns,
+)
 from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime.processes.shard import ShardProcess
 
@@ -72,11 +78,15 @@ class Sender:
         self._batches += 1
         return asyncio.ensure_future(self._shard.process([self._last]))
 
-    def send_again(self) -> "asyncio.Future[Sequence[int]]":
-        """Send the last batch again, to wait for its deferred events."""
-        return asyncio.ensure_future(
-            self._shard.process([self._last._replace(may_be_deferred=False)])
-        )
+    def send_again(
+        self, *, may_be_deferred: bool = False, epoch: int = 1
+    ) -> "asyncio.Future[Sequence[int]]":
+        """Send the last batch again, by default to wait for its deferred events. With another
+        epoch, it is the first of another consumer."""
+        batch = self._last._replace(may_be_deferred=may_be_deferred, epoch=epoch)
+        if epoch > 1:
+            batch = batch._replace(sequence=0)
+        return asyncio.ensure_future(self._shard.process([batch]))
 
 
 def start(tenant: str, enrollment: str) -> tuple[str, str, dict[str, Any]]:
@@ -137,19 +147,51 @@ async def test_call_returns_early_if_its_batches_may_be_deferred(
         assert len(pipeline.exits) == ENROLLMENTS + 1
 
 
+async def test_call_for_a_batch_that_the_shard_has_returns_while_its_events_are_deferred(
+    pipeline: InMemoryPipeline,
+) -> None:
+    """After a call failed, its batches are sent again, and others must not wait for them."""
+    async with running(pipeline) as shard:
+        sender = Sender(shard)
+        await sender.send(*crowd())
+        pipeline.outbound.down = ServiceUnavailable("Redis is down")
+        first = sender.send(tag("acme"), may_be_deferred=True)
+        repeated = sender.send_again(may_be_deferred=True)
+        pipeline.outbound.down = None
+        assert [await first, await repeated] == [[0], [0]]
+        assert len(pipeline.exits) < ENROLLMENTS
+        await sender.send_again()
+
+
+async def test_calls_of_an_earlier_holder_of_a_stream_end(pipeline: InMemoryPipeline) -> None:
+    async with running(pipeline) as shard:
+        sender = Sender(shard)
+        await sender.send(*crowd())
+        pipeline.outbound.down = ServiceUnavailable("Redis is down")
+        earlier = sender.send(tag("acme"), tag("acme"))
+        await pipeline.until(lambda: pipeline.outbound.failures > 0)
+        later = sender.send_again(epoch=2)
+        with pytest.raises(LeaseLost):
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await earlier
+        pipeline.outbound.down = None
+        await later
+    assert sorted(pipeline.exits) == sorted(f"e-{n}" for n in range(ENROLLMENTS))
+
+
 async def test_new_events_of_a_tenant_wait_behind_its_deferred_events() -> None:
     turns = Turns(group_bytes=1_000)
     turns.put(batch(0), future())
     first = await turns.next()
-    assert (first.tenant, first.deferred_tenants) == (None, frozenset())
+    assert (first.tenants, first.deferred_tenants) == ((), frozenset())
     turns.put(batch(1), future())
     turns.defer(first, [deferred(first, "acme", 10), deferred(first, "acme", 11)], 1)
     # A turn of the deferred events, then new batches, in which the tenant's events wait.
     second = await turns.next()
-    assert (second.tenant, sequences(second)) == ("acme", [10, 11])
+    assert (second.tenants, sequences(second)) == (["acme"], [10, 11])
     turns.defer(second, [deferred(second, "acme", 11)], 1)
     third = await turns.next()
-    assert (third.tenant, third.deferred_tenants) == (None, frozenset({"acme"}))
+    assert (third.tenants, third.deferred_tenants) == ((), frozenset({"acme"}))
     turns.defer(third, [deferred(third, "acme", 12)], 1)
     assert sequences(await turns.next()) == [11, 12]
 
@@ -166,7 +208,12 @@ async def test_events_that_are_deferred_again_go_before_those_deferred_later() -
     assert sequences(await turns.next()) == [0]
     turns.defer(second, second_again, 0)
     turns.defer(first, [deferred(first, "acme", 3)], 0)
-    assert [sequences(await turns.next()) for _ in range(3)] == [[0], [1], [2, 3]]
+    found = []
+    for _ in range(3):
+        group = await turns.next()
+        turns.defer(group, [], 1)
+        found.append(sequences(group))
+    assert found == [[0], [1], [2, 3]]
 
 
 async def test_tenants_with_deferred_events_take_turns() -> None:
@@ -176,7 +223,66 @@ async def test_tenants_with_deferred_events_take_turns() -> None:
     large = bytes(DEFERRED_BYTES)
     events = [deferred(first, tenant, 0, large) for tenant in ("a", "a", "b", "b", "c")]
     turns.defer(first, events, 1)
-    assert [(await turns.next()).tenant for _ in range(5)] == ["a", "b", "c", "a", "b"]
+    found: list[str] = []
+    for _ in range(5):
+        group = await turns.next()
+        turns.defer(group, [], 1)
+        found += group.tenants
+    assert found == ["a", "b", "c", "a", "b"]
+
+
+async def test_group_has_the_deferred_events_of_several_tenants() -> None:
+    """Otherwise each deferred tenant would need its own commit."""
+    turns = Turns(group_bytes=1_000, share=100 * SHORT_TURN)
+    turns.put(batch(0), future())
+    first = await turns.next()
+    tenants = [f"t-{number:02}" for number in range(50)]
+    turns.defer(first, [deferred(first, tenant, 0, b"event") for tenant in tenants], 1)
+    group = await turns.next()
+    assert list(group.tenants) == tenants
+    assert group.share == 100 // SHARES
+
+
+async def test_a_turn_has_a_part_of_its_bytes_for_each_tenant() -> None:
+    turns = Turns(group_bytes=1_000, deferred_bytes=100 * SHORT_TURN)
+    turns.put(batch(0), future())
+    first = await turns.next()
+    many = [deferred(first, "acme", number, bytes(10)) for number in range(100)]
+    turns.defer(first, [*many, deferred(first, "globex", 100, bytes(10))], 1)
+    group = await turns.next()
+    assert sequences(group) == [0, 1, 2, 3, 4, 100]
+
+
+async def test_a_tenant_whose_events_had_no_room_in_a_group_is_first_in_a_later_one() -> None:
+    turns = Turns(group_bytes=1_000)
+    turns.put(batch(0), future())
+    first = await turns.next()
+    turns.defer(first, [deferred(first, tenant, 0) for tenant in ("a", "b", "c")], 1)
+    found = []
+    for _ in range(6):
+        group = await turns.next()
+        found.append(group.tenants[0])
+        # The first tenant uses all of the work, and has more to do.
+        turns.defer(group, [deferred(first, tenant, 0) for tenant in group.tenants], 1)
+    assert found == ["a", "b", "c", "a", "b", "c"]
+
+
+async def test_later_holder_of_a_stream_replaces_the_events_of_earlier_ones() -> None:
+    """Each restart of a consumer would add a copy of all events in flight."""
+    turns = Turns(group_bytes=1_000)
+    calls = [future() for _ in range(5)]
+    turns.put(batch(0), calls[0])
+    group = await turns.next()
+    turns.put(batch(1), calls[1])
+    turns.put(batch(0)._replace(stream="another"), calls[2])
+    turns.defer(group, [deferred(group, "acme", 0)], 0)
+    deferred_group = await turns.next()
+    turns.put(batch(0)._replace(epoch=2), calls[3])
+    turns.defer(deferred_group, [deferred(group, "acme", 0)], 0)
+    assert [call.cancelled() for call in calls] == [True, True, False, False, False]
+    group = await turns.next()
+    assert [(each.stream, each.epoch) for each in group.batches] == [("another", 1), (STREAM, 2)]
+    assert turns.deferred_bytes() == {}
 
 
 async def test_turns_are_short_while_other_tenants_send_events() -> None:
@@ -186,25 +292,25 @@ async def test_turns_are_short_while_other_tenants_send_events() -> None:
     assert first.share == 100 * SHORT_TURN
     turns.defer(first, [deferred(first, "acme", number) for number in range(3)], processed=1)
     turn = await turns.next()
-    assert (turn.tenant, turn.share) == ("acme", 100)
+    assert (turn.tenants, turn.share) == (["acme"], 100)
     turns.put(batch(1), future())
     turns.defer(turn, [deferred(turn, "acme", 2)], processed=2)
     for _ in range(GROUPS_ALONE):  # groups in which only this tenant has events
         group = await turns.next()
-        assert group.share == (100 * SHORT_TURN if group.tenant is None else 100)
+        assert group.share == (100 if group.tenants else 100 * SHORT_TURN)
         turns.defer(group, [deferred(first, "acme", 2)], processed=0)
     assert (await turns.next()).share == 100 * SHORT_TURN
 
 
-async def test_turns_are_short_while_several_tenants_have_deferred_events() -> None:
+async def test_turns_are_long_if_only_tenants_with_deferred_events_send_more() -> None:
     turns = Turns(group_bytes=1_000, share=100 * SHORT_TURN)
     turns.put(batch(0), future())
     first = await turns.next()
     turns.defer(first, [deferred(first, tenant, 0) for tenant in ("acme", "globex")], processed=0)
-    for _ in range(2 * GROUPS_ALONE):
+    for _ in range(GROUPS_ALONE):
         group = await turns.next()
-        assert group.share == 100
-        turns.defer(group, [deferred(first, group.tenant or "", 1)], processed=0)
+        turns.defer(group, [deferred(first, tenant, 1) for tenant in group.tenants], processed=0)
+    assert (await turns.next()).share == 100 * SHORT_TURN // SHARES
 
 
 def future() -> "asyncio.Future[None]":

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from goald.domain.errors import BreakerOpen, RetryableError, ShardDied
 from goald.pipeline.context import ConsumerContext
@@ -40,9 +41,10 @@ class ShardDispatcher:
     """Sends the batches of one consumer to one shard.
 
     Batches that arrive while a call is in flight share the next call. After a failed call, the
-    dispatcher waits for its other calls and sends again from the first batch that is not known
-    to be processed. If the shard died, the event that killed it is found by delivery attempts
-    (`poison/delivery_attempts.py`); no batch overtakes it meanwhile (D4).
+    dispatcher waits for its other calls, but not for deferred events, and sends again from the
+    first batch that is not known to be processed. If the shard died, the event that killed it is
+    found by delivery attempts (`poison/delivery_attempts.py`); no batch overtakes it meanwhile
+    (D4).
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class ShardDispatcher:
         self._outstanding = outstanding
         self._queue: deque[QueuedBatch] = deque()
         self._in_flight: dict[asyncio.Task[Sequence[int]], _Call] = {}
-        self._deferred: dict[str, list[QueuedBatch]] = {}
+        self._deferred: dict[str, deque[QueuedBatch]] = {}
         """By stream: batches with deferred events for which no call waits."""
         self._wake = asyncio.Event()
         self._failing_since: float | None = None
@@ -127,7 +129,7 @@ class ShardDispatcher:
     def _start_calls(self) -> None:
         awaited = {c.batches[0].stream for c in self._in_flight.values() if c.awaits_deferred}
         for stream in sorted(self._deferred.keys() - awaited):
-            self._call(_Call(self._deferred.pop(stream), awaits_deferred=True))
+            self._call(_Call(self._take_deferred(stream), awaits_deferred=True))
         while self._queue and self._may_call():
             self._call(_Call(self._take()))
 
@@ -179,35 +181,61 @@ class ShardDispatcher:
             batches.append(self._queue.popleft())
         return batches
 
+    def _take_deferred(self, stream: str) -> list[QueuedBatch]:
+        """Remove batches with deferred events, the first that the shard was given, up to the
+        size of a call and at least one."""
+        deferred = self._deferred[stream]
+        batches = [deferred.popleft()]
+        size = len(batches[0].buffer)
+        while deferred and size + len(deferred[0].buffer) <= self._settings.bytes:
+            size += len(deferred[0].buffer)
+            batches.append(deferred.popleft())
+        if not deferred:
+            del self._deferred[stream]
+        return batches
+
     async def _await_calls(self) -> bool:
         """Wait until a call ends or a batch is queued; return False if any call failed."""
         self._wake.clear()
         woken = asyncio.ensure_future(self._wake.wait())
         try:
-            ended, _ = await asyncio.wait(
-                {woken, *self._in_flight}, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({woken, *self._in_flight}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             woken.cancel()
-        ended.discard(woken)
-        failed = [task for task in self._in_flight if task in ended and not self._succeeded(task)]
-        if not failed:
-            for task in list(self._in_flight):
-                if task in ended:
-                    del self._in_flight[task]
-            return True
-        await asyncio.wait(set(self._in_flight))
-        suspects: set[QueuedBatch] = set()
-        for task, call in self._in_flight.items():
-            if not self._succeeded(task) and isinstance(task.exception(), ShardDied):
-                suspects.update(call.batches)
+        failed = self._remove_ended()
+        if failed:
+            await self._send_again(failed)
+        return not failed
+
+    def _remove_ended(self) -> dict[asyncio.Task[Sequence[int]], _Call]:
+        """Remove the calls that ended from those in flight, and return those that failed."""
+        ended = {task: call for task, call in self._in_flight.items() if task.done()}
+        failed = {task: call for task, call in ended.items() if not self._succeeded(task)}
+        for task in ended:
+            del self._in_flight[task]
+        return failed
+
+    async def _send_again(self, failed: dict[asyncio.Task[Sequence[int]], _Call]) -> None:
+        """After these calls failed, queue the batches to send again. Waits for the other calls.
+        Calls that wait for deferred events may last as long as the work of a tenant, and stay in
+        flight unless the shard died."""
+        while others := {
+            task
+            for task, call in self._in_flight.items()
+            if not call.awaits_deferred or any(map(_died, failed))
+        }:
+            await asyncio.wait(others)
+            failed |= self._remove_ended()
+        suspects = {each for task, call in failed.items() if _died(task) for each in call.batches}
         if suspects:
             suspects.update(*self._deferred.values())
-        self._in_flight.clear()
-        self._deferred.clear()
+        if not self._in_flight:
+            self._deferred.clear()
+        sent = [call.batches for call in self._in_flight.values()]
         self._metrics.suspect_batches.inc(len(suspects))
-        self._queue = self._outstanding.resend(self._queue, suspects)
-        return False
+        self._queue = self._outstanding.resend(
+            self._queue, suspects, list(chain(*sent, *self._deferred.values()))
+        )
 
     def _succeeded(self, call: "asyncio.Task[Sequence[int]]") -> bool:
         """Return whether a call that ended succeeded; if so, its batches are processed, or have
@@ -217,7 +245,7 @@ class ShardDispatcher:
             deferred = frozenset(call.result())
             for index, batch in enumerate(self._in_flight[call].batches):
                 if index in deferred:
-                    self._deferred.setdefault(batch.stream, []).append(batch)
+                    self._deferred.setdefault(batch.stream, deque()).append(batch)
                 else:
                     self._outstanding.complete(batch)
             self._failing_since = None
@@ -231,3 +259,8 @@ class ShardDispatcher:
         elif not isinstance(error, RetryableError):
             raise error
         return False
+
+
+def _died(call: "asyncio.Task[Sequence[int]]") -> bool:
+    """Return whether a call failed because the shard died."""
+    return isinstance(call.exception(), ShardDied)

@@ -65,23 +65,28 @@ class Outstanding:
             outstanding.popleft()
 
     def resend(
-        self, queue: Collection[QueuedBatch], suspects: Collection[QueuedBatch]
+        self,
+        queue: Collection[QueuedBatch],
+        suspects: Collection[QueuedBatch],
+        sent: Collection[QueuedBatch] = (),
     ) -> deque[QueuedBatch]:
         """Return the queue to send after a failure: per stream, everything from the first batch
         that is not processed.
 
         Batches behind it are sent again even if they are processed, because a shard that
         restarted accepts no gap in the sequence. `suspects` are the batches that the shard died
-        with: their attempts are counted, and those attempted too often are split.
+        with: their attempts are counted, and those attempted too often are split. `sent`, empty
+        if there are suspects, are batches that the shard has, so that they are not sent again.
         """
         waiting = set(queue)
+        excluded = waiting.union(sent)
         again: list[QueuedBatch] = []
         for stream, outstanding in self._streams.items():
             if self._split(stream, suspects):
                 again += self._streams[stream]
                 waiting -= set(outstanding)
             else:
-                again += [batch for batch in outstanding if batch not in waiting]
+                again += [batch for batch in outstanding if batch not in excluded]
         return deque([*again, *(batch for batch in queue if batch in waiting)])
 
     def _split(self, stream: str, suspects: Collection[QueuedBatch]) -> bool:

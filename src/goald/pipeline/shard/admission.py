@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from goald.domain.errors import LeaseLost
 from goald.domain.fail_points import FailPoint
 from goald.pipeline.context import ShardContext
 from goald.pipeline.poison.breaker import CircuitBreaker
@@ -24,6 +25,8 @@ class Admission:
         self._fail_point = context.fail_point
         self._sequencer = Sequencer()
         self._isolation = Isolation()
+        self._grouped: dict[asyncio.Future[None], asyncio.Future[None]] = {}
+        """For each batch in flight: by the end of all its events, that of those not deferred."""
         self._deferred_work: set[asyncio.Task[None]] = set()
 
     async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
@@ -38,12 +41,17 @@ class Admission:
             for batch in batches:
                 await self._sequencer.turn(batch)
                 future, is_next = self._sequencer.admit(batch)
-                grouped = self.turns.put(batch, future) if is_next else future
+                if is_next:
+                    self._grouped[future] = self.turns.put(batch, future)
+                    future.add_done_callback(self._grouped.pop)
+                grouped = self._grouped.get(future, future)
                 processed.append(future)
                 awaited.append(grouped if batch.may_be_deferred else future)
             self.breaker.check()
             self._fail_point(FailPoint.ADMITTED)
             await asyncio.wait(awaited)
+            if any(future.cancelled() for future in processed):
+                raise LeaseLost("a later holder of the stream has sent its events again")
             deferred = [index for index, future in enumerate(processed) if not future.done()]
             if deferred:  # the work lasts until they are processed
                 self._hold_until_processed(processed, stack.pop_all())

@@ -45,6 +45,11 @@ class Completion:
             if not future.done():
                 future.set_result(None)
 
+    def supersede(self) -> None:
+        """Cancel the futures of the batch: a later holder of its stream sends its events again."""
+        self._processed.cancel()
+        self.grouped.cancel()
+
 
 @dataclass(frozen=True, slots=True)
 class DeferredEvents:
@@ -65,8 +70,9 @@ class Group:
     """One for each batch; empty if no caller waits for the group."""
     deferred_tenants: frozenset[str] = frozenset()
     """Tenants whose events in this group wait, because earlier ones do."""
-    tenant: str | None = None
-    """The tenant whose deferred events these are. None: new batches, of any tenant."""
+    tenants: Sequence[str] = ()
+    """The tenants whose deferred events these are, in order of their turns. Empty: new batches,
+    of any tenant."""
     share: int = SHARE
     """The work of each tenant in this group."""
     event_share: int = SHARE

@@ -1,14 +1,14 @@
 """Turns: which events a shard processes next, so that no tenant delays another (D8).
 
-Groups of new batches and groups of one tenant's deferred events alternate. In each group, a tenant
-has a share of the work. The events that exceed it are deferred, and so is every later event of that
-tenant, so its order is kept. The share of deferred events is small while other tenants send events
-to the shard (docs/decisions/0034-turns-of-work.md).
+Groups of new batches and groups of deferred events alternate. In each group, a tenant has a share
+of the work. The events that exceed it are deferred, and so is every later event of that tenant, so
+its order is kept. The share of deferred events is small while other tenants send events to the
+shard (docs/decisions/0034-turns-of-work.md).
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from goald.pipeline.shard.group import SHARE, Completion, DeferredEvents, Group
 from goald.pipeline.shard_batch import ShardBatch
@@ -21,6 +21,8 @@ SHORT_TURN = 10
 event in a group of new batches."""
 GROUPS_ALONE = 32
 """After this many groups without events of other tenants, turns are no longer short."""
+SHARES = 2
+"""The shares of work in one group (`SHARES` of the matcher): all events beyond wait."""
 
 
 class Turns:
@@ -37,6 +39,9 @@ class Turns:
         self._share = share
         self._new: deque[tuple[ShardBatch, Completion]] = deque()
         self._deferred: OrderedDict[str, deque[DeferredEvents]] = OrderedDict()
+        """By tenant, in order of their turns."""
+        self._epochs: dict[str, int] = {}
+        """The latest epoch of each stream."""
         self._is_deferred_next = False
         self._groups_alone = 0
         """Groups since the last group with events of tenants without deferred events."""
@@ -44,7 +49,11 @@ class Turns:
 
     def put(self, batch: ShardBatch, processed: "asyncio.Future[None]") -> "asyncio.Future[None]":
         """Add a batch behind all others. `processed` is done when the batch is processed. Returns
-        a future that is done when its events are processed or deferred."""
+        a future that is done when its events are processed or deferred. The first batch of a
+        later epoch cancels the futures of those that wait: its sender sends their events again."""
+        if batch.epoch > self._epochs.setdefault(batch.stream, batch.epoch):
+            self._epochs[batch.stream] = batch.epoch
+            self._remove_superseded()
         completion = Completion(processed)
         self._new.append((batch, completion))
         self._filled.set()
@@ -54,17 +63,21 @@ class Turns:
         """Keep events of a group that is otherwise processed: behind the events that wait, or,
         if the group itself was deferred, before them. `processed`: how many events of the group
         were not deferred."""
-        if group.tenant is None:
+        current = self._current(events)
+        if group.tenants:
+            if not self._new:
+                self._groups_alone += 1
+            for each in reversed(current):
+                self._of(each.tenant).appendleft(each)
+            self._end_turn(group.tenants)
+        else:
             self._groups_alone = 0 if processed > 0 else self._groups_alone + 1
-        elif not self._new:
-            self._groups_alone += 1
-        if group.tenant is not None and events:
-            self._of(group.tenant).extendleft(reversed(events))
-        elif group.tenant is None:
-            for each in events:
+            for each in current:
                 self._of(each.tenant).append(each)
-        if events:
+        if self._new or self._deferred:
             self._filled.set()
+        else:
+            self._filled.clear()
 
     def deferred_bytes(self) -> dict[str, int]:
         """Return the size of the deferred events, by tenant."""
@@ -81,7 +94,7 @@ class Turns:
             group = self._next_deferred()
         else:
             group = self._next_new()
-        self._is_deferred_next = group.tenant is None
+        self._is_deferred_next = not group.tenants
         if not self._new and not self._deferred:
             self._filled.clear()
         return group
@@ -114,24 +127,68 @@ class Turns:
         )
 
     def _next_deferred(self) -> Group:
-        """Deferred events of the tenant whose turn it is, up to the bound in bytes."""
-        is_short = self._groups_alone < GROUPS_ALONE or len(self._deferred) > 1
+        """Deferred events of the tenants whose turn it is. Together they have the work of one
+        turn, in which the first tenant is certain to have its share."""
+        is_short = self._groups_alone < GROUPS_ALONE
         divisor = SHORT_TURN if is_short else 1
-        tenant, waiting = next(iter(self._deferred.items()))
-        taken = [waiting.popleft()]
-        size = len(taken[0].batch.buffer)
-        limit = self._deferred_bytes // divisor
-        while waiting and size + len(waiting[0].batch.buffer) <= limit:
-            taken.append(waiting.popleft())
-            size += len(taken[-1].batch.buffer)
-        if waiting:
-            self._deferred.move_to_end(tenant)
-        else:
-            del self._deferred[tenant]
+        taken = self._take(self._deferred_bytes // divisor)
+        tenants = list(dict.fromkeys(each.tenant for each in taken))
+        share = self._share // divisor
+        if len(tenants) > 1:
+            share //= SHARES
         batches = [each.batch for each in taken]
         completions = [each.completion for each in taken]
-        share = self._share // divisor
-        return Group(batches, completions, tenant=tenant, share=share, event_share=share)
+        return Group(batches, completions, tenants=tenants, share=share, event_share=share)
+
+    def _take(self, size: int) -> list[DeferredEvents]:
+        """Remove and return deferred events of several tenants, up to this size, but at least one
+        piece. The size is shared equally, but each tenant has at least one piece if it fits."""
+        size_each = size // min(len(self._deferred), SHORT_TURN)
+        taken: list[DeferredEvents] = []
+        for waiting in self._deferred.values():
+            if taken and len(waiting[0].batch.buffer) > size:
+                break
+            room = size_each
+            while True:
+                taken.append(waiting.popleft())
+                room -= len(taken[-1].batch.buffer)
+                size -= len(taken[-1].batch.buffer)
+                if not waiting or len(waiting[0].batch.buffer) > min(room, size):
+                    break
+        return taken
+
+    def _end_turn(self, tenants: Sequence[str]) -> None:
+        """Move the first of these tenants behind all others, and remove those without deferred
+        events. The others keep their place: the first may have used the work of the group."""
+        if tenants[0] in self._deferred:
+            self._deferred.move_to_end(tenants[0])
+        for tenant in tenants:
+            if not self._deferred.get(tenant):
+                self._deferred.pop(tenant, None)
+
+    def _remove_superseded(self) -> None:
+        """Remove the events of earlier holders of streams."""
+        new = list(self._new)
+        self._new.clear()
+        for batch, completion in new:
+            if batch.epoch < self._epochs[batch.stream]:
+                completion.supersede()
+            else:
+                self._new.append((batch, completion))
+        for tenant, events in list(self._deferred.items()):
+            self._deferred[tenant] = deque(self._current(events))
+            if not self._deferred[tenant]:
+                del self._deferred[tenant]
+
+    def _current(self, events: Iterable[DeferredEvents]) -> list[DeferredEvents]:
+        """Return these events without those of earlier holders of streams."""
+        current = []
+        for each in events:
+            if each.batch.epoch < self._epochs.get(each.batch.stream, each.batch.epoch):
+                each.completion.supersede()
+            else:
+                current.append(each)
+        return current
 
     def _of(self, tenant: str) -> "deque[DeferredEvents]":
         return self._deferred.setdefault(tenant, deque())

@@ -61,7 +61,7 @@ class RayShard:
             if not self._accepts_batches:
                 await self._actor.process.remote([])
                 self._accepts_batches = True
-        except RayActorError as error:
+        except (RayActorError, ShardDied) as error:
             raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
         try:
             call: Awaitable[Sequence[int]] = self._actor.process.remote(
@@ -163,11 +163,12 @@ class RunningWork:
 
     async def answer(self, call: Coroutine[Any, Any, Result]) -> Result:
         """Run a call concurrently with the work. If the work ends first, raises
-        ServiceUnavailable if the call cannot be the cause (the work was stopped, or lost its
-        lease or its servers), and ShardDied if it can (D4)."""
+        ServiceUnavailable if no event can be the cause (the work was stopped, or lost its lease
+        or its servers), and ShardDied if one can (D4): an event of this call, or a
+        deferred event of an earlier call."""
         if self._task.done():
             call.close()
-            raise ServiceUnavailable("the shard has ended")
+            raise self._end()
         running_call = asyncio.ensure_future(call)
         try:
             await asyncio.wait({running_call, self._task}, return_when=asyncio.FIRST_COMPLETED)
@@ -175,10 +176,14 @@ class RunningWork:
                 return running_call.result()
         finally:
             running_call.cancel()
+        raise self._end()
+
+    def _end(self) -> ServiceUnavailable:
+        """Return the error of a call that needs the work, which has ended."""
         error = None if self._task.cancelled() else self._task.exception()
         if error is None or not _may_be_caused_by_event(error):
-            raise ServiceUnavailable("the shard has ended")
-        raise ShardDied("; ".join(_reasons(error)))
+            return ServiceUnavailable("the shard has ended")
+        return ShardDied("; ".join(_reasons(error)))
 
     async def _exit_if_failed(self, name: str) -> None:
         try:
