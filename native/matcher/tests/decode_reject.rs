@@ -79,6 +79,11 @@ fn attributes_are_checked_in_both_encodings() {
             "data.contact_id: must have 1 to 128 characters, without control or invisible characters",
         ),
         (
+            "data",
+            json!({"contact_id": "erased:c-1"}),
+            "data.contact_id: must not start with erased:, which is reserved for deleted contacts",
+        ),
+        (
             "specversion",
             json!("0.3"),
             "specversion: unsupported version, must be 1.0",

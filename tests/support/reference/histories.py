@@ -185,6 +185,7 @@ _INVALIDATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
     lambda event: _with(event, specversion="2.0"),
     lambda event: _with(event, data=["c-1"]),
     lambda event: _with_data(event, contact_id=None),
+    lambda event: _with_data(event, contact_id="erased:c-1"),
     lambda event: _with_data(_with(event, type="payment.completed"), amount="1e3"),
     lambda event: _with_data(_with(event, type="payment.completed"), line_items={}),
     lambda event: _with_data(_with(event, type="contact.tag.added"), tag_id=5),

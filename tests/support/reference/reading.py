@@ -74,9 +74,16 @@ def read_event(event: Any, now_us: int | None) -> Event:
         type=attributes["type"],
         time_us=read_time(attributes["time"], now_us),
         tenant=required_id(event, "tenantid"),
-        contact=required_id(data, "contact_id"),
+        contact=_contact(data),
         data=data,
     )
+
+
+def _contact(data: dict[str, Any]) -> str:
+    contact = required_id(data, "contact_id")
+    if contact.startswith("erased:"):
+        raise RejectedError("id", "reserved")
+    return contact
 
 
 def _attribute(event: dict[str, Any], name: str) -> str:

@@ -359,3 +359,17 @@ def evaluated(heartbeat: Heartbeat) -> float:
 def counted(heartbeat: Heartbeat, name: str) -> float:
     samples = (sample for family in heartbeat.metrics for sample in family["samples"])
     return sum(float(value) for sample, _, value in samples if sample == name)
+
+
+async def test_contact_whose_id_looks_like_a_pseudonym_is_dead_lettered(
+    pipeline: InMemoryPipeline,
+) -> None:
+    """Its exits would be removed as those of a deleted contact."""
+    data = {"workflow_id": "w", "enrollment_id": "e-1"}
+    await pipeline.send("workflow.enrollment.started", "erased:ann", **data)
+    async with pipeline.running():
+        await pipeline.all_acknowledged()
+    assert [each[b"reason"] for each in pipeline.dead_letters] == [
+        b"data.contact_id: must not start with erased:, which is reserved for deleted contacts"
+    ]
+    assert not pipeline.database.enrollments

@@ -13,6 +13,9 @@ use crate::event::{EndReason, Event, Fact, Field, Text};
 /// The nesting depth of a value in an item of a list in `data`.
 const ITEM_VALUE_DEPTH: usize = 5;
 
+/// Starts the pseudonyms of deleted contacts. The same text is in `goald.domain.records.erasure`.
+const PSEUDONYM_PREFIX: &str = "erased:";
+
 /// Decodes an event.
 pub(super) fn read<'a, R: Reader<'a>>(reader: R, now_us: i64) -> Result<Event<'a>, Reject> {
     let mut fields = Fields::new(reader);
@@ -28,7 +31,7 @@ pub(super) fn read<'a, R: Reader<'a>>(reader: R, now_us: i64) -> Result<Event<'a
         time,
         traceparent: traceparent(&fields)?,
         data: R::raw(data(&fields)?),
-        contact: required(id(&fields, Field::ContactId)?, Field::ContactId)?,
+        contact: contact(&fields)?,
         fact: fact(&name, &fields, now_us)?,
         name,
     })
@@ -128,6 +131,14 @@ fn id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Text
 
 fn required_id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text<'a>, Reject> {
     required(id(fields, field)?, field)
+}
+
+fn contact<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Text<'a>, Reject> {
+    let contact = required_id(fields, Field::ContactId)?;
+    if contact.starts_with(PSEUDONYM_PREFIX) {
+        return Err(Reject::of(Field::ContactId, Reason::ReservedId));
+    }
+    Ok(contact)
 }
 
 fn check_version<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<(), Reject> {

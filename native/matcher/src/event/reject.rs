@@ -43,6 +43,7 @@ pub enum Reason {
     NotText,
     Empty,
     NotAnId,
+    ReservedId,
     NotAMap,
     NotAList,
     ItemNotAMap,
@@ -86,6 +87,9 @@ impl Reason {
             Self::Empty => "must not be empty",
             Self::NotAnId => {
                 "must have 1 to 128 characters, without control or invisible characters"
+            }
+            Self::ReservedId => {
+                "must not start with erased:, which is reserved for deleted contacts"
             }
             Self::NotAMap => "not a map",
             Self::NotAList => "not a list",

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from goald.api.models.requests import Body
 from goald.domain.configuration.criteria import Id
 from goald.domain.ids import ID_PATTERN
+from goald.domain.records.erasure import PSEUDONYM_PREFIX
 
 EVENT_EXAMPLE: Final[dict[str, Any]] = {
     "specversion": "1.0",
@@ -27,6 +28,7 @@ _ID: Final = {
     "maxLength": 128,
     "pattern": ID_PATTERN,
 }
+_RESERVED: Final = f"Must not start with `{PSEUDONYM_PREFIX}`, which is reserved."
 _NAME: Final = {"type": "string", "minLength": 1, "maxLength": 1024}
 
 EVENT: Final[dict[str, Any]] = {
@@ -54,7 +56,7 @@ EVENT: Final[dict[str, Any]] = {
             "type": "object",
             "required": ["contact_id"],
             "maxProperties": 64,
-            "properties": {"contact_id": _ID},
+            "properties": {"contact_id": _ID | {"description": _RESERVED}},
         },
     },
     "examples": [EVENT_EXAMPLE],
@@ -142,7 +144,7 @@ class NewEnrollment(Body):
     )
 
     enrollment_id: Id
-    contact_id: Id
+    contact_id: Id = Field(description=_RESERVED)
     enrolled_at: str | None = Field(
         None,
         max_length=64,

@@ -98,6 +98,7 @@ def test_repeated_request_publishes_the_same_event(client: httpx.Client, redis_u
         {"contact_id": "a\nb"},
         {"contact_id": 7},
         {"contact_id": "x" * 129},
+        {"contact_id": "erased:ann"},
         {"pending_actions": -1},
         {"pending_actions": 1.0},
         {"pending_actions": True},
