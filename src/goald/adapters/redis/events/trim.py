@@ -13,6 +13,11 @@ _TRIM = (
     LUA_LESS
     + """
 local function least(one, other) if less(other, one) then return other end return one end
+local function following(id)
+  local ms, sequence = string.match(id, '(%d+)-(%d+)')
+  if #sequence > 15 then return id end
+  return ms .. string.format('-%.0f', sequence + 1)
+end
 
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local time = redis.call('TIME')
@@ -24,7 +29,7 @@ local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
 for _, flat in ipairs(groups) do
   local group = {}
   for i = 1, #flat, 2 do group[flat[i]] = flat[i + 1] end
-  local first = group['last-delivered-id']
+  local first = following(group['last-delivered-id'])
   if group['pending'] > 0 then
     first = least(first, redis.call('XPENDING', KEYS[1], group['name'])[2])
   end
@@ -46,9 +51,10 @@ return trimmed
 """
 )
 """Reads the groups and trims atomically, so that no group can be created in between. Compares ids
-as text, because Lua's numbers are too small for them. Uses the server's clock, which also sets the
-entry ids. "~" deletes whole nodes only; once no whole node is left to delete, the entries of the
-first node (100 at most) that are too old are deleted one by one."""
+as text, because Lua's numbers are too small for them; an acknowledged entry whose producer chose a
+sequence of more than 15 digits is kept until the next one. Uses the server's clock, which also
+sets the entry ids. "~" deletes whole nodes only; once no whole node is left to delete, the entries
+of the first node (100 at most) that are too old are deleted one by one."""
 
 
 class RedisTrimmer:
