@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use goald_matcher::buffer::BufferWriter;
 use goald_matcher::config::{GoalSpec, WorkflowSpec};
-use goald_matcher::evaluate::Limits;
+use goald_matcher::evaluate::EvaluateOptions;
 use goald_matcher::matcher::Matcher;
 
 const NOW_US: i64 = 1_795_190_000_000_000;
@@ -129,7 +129,7 @@ fn evaluate(bench: &mut Criterion) {
                 },
                 |buffer| {
                     matcher
-                        .evaluate(&[black_box(&buffer)], NOW_US, Limits::default())
+                        .evaluate(&[black_box(&buffer)], NOW_US, EvaluateOptions::default())
                         .expect("a buffer")
                 },
                 BatchSize::PerIteration,

@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 use crate::buffer::{BufferError, BufferReader};
 use crate::config::{ConfigError, Workflow, WorkflowSpec};
 use crate::decode::decode;
-use crate::evaluate::{Evaluation, Limits, Rules, explain};
+use crate::evaluate::{EvaluateOptions, Evaluation, Rules, explain};
 use crate::event::reject::Reject;
 use crate::event::{Event, Text};
 use crate::index::{HIGH_FANOUT, Index, LoadError, Loader, NewEnrollment, Stats};
@@ -153,9 +153,9 @@ impl Matcher {
         &self,
         buffers: &[&[u8]],
         now_us: i64,
-        limits: Limits<'_>,
+        options: EvaluateOptions<'_>,
     ) -> Result<Proposal, BufferError> {
-        let mut evaluation = Evaluation::new(&self.index, self.rules, limits);
+        let mut evaluation = Evaluation::new(&self.index, self.rules, options);
         let mut group = Vec::with_capacity(GROUP);
         let mut bytes = 0;
         for (buffer, entries) in buffers.iter().enumerate() {

@@ -6,7 +6,7 @@ use evaluate_support::{
     Deleted, NOW_US, Row, SECOND_US, START_US, Table, buffer, commit_after, copy, ended, event,
     goal, goal_id, started, tagged, workflow,
 };
-use goald_matcher::evaluate::Limits;
+use goald_matcher::evaluate::EvaluateOptions;
 use goald_matcher::matcher::Matcher;
 use goald_matcher::proposal::Owner;
 use proptest::prelude::*;
@@ -197,7 +197,7 @@ proptest! {
             let middle = batch.len() / 2;
             let buffers = [buffer(&batch[..middle]), buffer(&batch[middle..])];
             let buffers = [&buffers[0][..], &buffers[1][..]];
-            let proposal = matcher.evaluate(&buffers, NOW_US, Limits::default()).unwrap();
+            let proposal = matcher.evaluate(&buffers, NOW_US, EvaluateOptions::default()).unwrap();
             commit_after(&mut matcher, &mut table, &mut deleted, &proposal);
             if *reloads {
                 reload(&mut matcher, &table, &buffers);
@@ -213,7 +213,7 @@ proptest! {
 /// The proposal of one batch for a matcher without enrollments.
 fn evaluate(events: &[Value]) -> goald_matcher::proposal::Proposal {
     matcher()
-        .evaluate(&[&buffer(events)], NOW_US, Limits::default())
+        .evaluate(&[&buffer(events)], NOW_US, EvaluateOptions::default())
         .unwrap()
 }
 

@@ -7,7 +7,7 @@ use evaluate_support::{
     workflow,
 };
 use goald_matcher::config::{GoalSpec, WorkflowSpec};
-use goald_matcher::evaluate::{Limits, Rules};
+use goald_matcher::evaluate::{EvaluateOptions, Rules};
 use goald_matcher::matcher::{ApplyError, Matcher};
 use goald_matcher::proposal::Proposal;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn enroll(matcher: &mut Matcher) {
 
 fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
     matcher
-        .evaluate(&[&buffer(events)], NOW_US, Limits::default())
+        .evaluate(&[&buffer(events)], NOW_US, EvaluateOptions::default())
         .unwrap()
 }
 

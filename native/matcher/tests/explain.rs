@@ -3,7 +3,7 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
-use goald_matcher::evaluate::Limits;
+use goald_matcher::evaluate::EvaluateOptions;
 use goald_matcher::matcher::Matcher;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn matcher(logic: &str, tags: &[&str]) -> Matcher {
 /// enrollment.
 fn apply(matcher: &mut Matcher, event: &Value) -> (Vec<String>, bool) {
     let proposal = matcher
-        .evaluate(&[&buffer([event])], NOW_US, Limits::default())
+        .evaluate(&[&buffer([event])], NOW_US, EvaluateOptions::default())
         .unwrap();
     let met = proposal
         .achievements

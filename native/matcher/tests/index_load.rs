@@ -3,7 +3,7 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, START_US, buffer, copy, goal, goal_id, tagged, workflow};
-use goald_matcher::evaluate::Limits;
+use goald_matcher::evaluate::EvaluateOptions;
 use goald_matcher::matcher::Matcher;
 use serde_json::json;
 
@@ -62,7 +62,7 @@ fn goals_met_before_count_even_if_they_were_deleted() {
         .unwrap();
     let last = buffer(&[tagged("t-2", "c-1", 5)]);
     let proposal = matcher
-        .evaluate(&[&last], NOW_US, Limits::default())
+        .evaluate(&[&last], NOW_US, EvaluateOptions::default())
         .unwrap();
     let exit: Vec<String> = proposal.exits[0]
         .goal_ids

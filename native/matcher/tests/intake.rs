@@ -6,7 +6,7 @@ mod decode_support;
 use decode_support::{NOW_US, envelope, with_data};
 use goald_matcher::buffer::BufferReader;
 use goald_matcher::decode::decode;
-use goald_matcher::evaluate::Limits;
+use goald_matcher::evaluate::EvaluateOptions;
 use goald_matcher::event::limits::EVENT_BYTES;
 use goald_matcher::intake::{Intake, intake};
 use goald_matcher::matcher::Matcher;
@@ -49,7 +49,7 @@ fn check(intake: &Intake<'_>, tenant: &str) {
     let packed = packer.finish();
     let buffers: Vec<&[u8]> = packed.iter().map(|packed| &*packed.bytes).collect();
     let proposal = Matcher::default()
-        .evaluate(&buffers, NOW_US, Limits::default())
+        .evaluate(&buffers, NOW_US, EvaluateOptions::default())
         .unwrap();
     let events: usize = buffers
         .iter()

@@ -4,7 +4,7 @@ mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
 use goald_matcher::buffer::{self, BufferReader};
-use goald_matcher::evaluate::Limits;
+use goald_matcher::evaluate::EvaluateOptions;
 use goald_matcher::matcher::{ApplyError, Matcher};
 use goald_matcher::proposal::Proposal;
 use goald_matcher::proposal::Slice;
@@ -20,7 +20,7 @@ fn matcher() -> Matcher {
 
 fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
     matcher
-        .evaluate(&[&buffer(events)], NOW_US, Limits::default())
+        .evaluate(&[&buffer(events)], NOW_US, EvaluateOptions::default())
         .unwrap()
 }
 

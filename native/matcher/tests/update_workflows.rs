@@ -3,14 +3,14 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, commit, goal, started, tagged, workflow};
-use goald_matcher::evaluate::Limits;
+use goald_matcher::evaluate::EvaluateOptions;
 use goald_matcher::matcher::Matcher;
 use goald_matcher::proposal::Proposal;
 use serde_json::{Value, json};
 
 fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
     matcher
-        .evaluate(&[&buffer(events)], NOW_US, Limits::default())
+        .evaluate(&[&buffer(events)], NOW_US, EvaluateOptions::default())
         .unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! The matcher of one shard. Every method borrows it mutably, so that a concurrent call raises
 //! RuntimeError instead of waiting.
 
-use goald_matcher::evaluate::{Limits, Rules};
+use goald_matcher::evaluate::{EvaluateOptions, Rules};
 use goald_matcher::matcher::Matcher as Core;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -87,13 +87,13 @@ impl Matcher {
         repeats: Vec<(String, String)>,
     ) -> PyResult<Proposal> {
         let buffers = slices(&buffers);
-        let limits = Limits {
+        let options = EvaluateOptions {
             shares,
             deferred: &deferred,
             repeats: &repeats,
         };
         let proposal = py
-            .detach(|| self.0.evaluate(&buffers, now_us, limits))
+            .detach(|| self.0.evaluate(&buffers, now_us, options))
             .map_err(value_error)?;
         Ok(Proposal::new(proposal))
     }

@@ -30,7 +30,7 @@ use crate::route::routing_key;
 
 pub use self::explain::explain;
 pub use self::goal_events::{GoalEvent, goal_events};
-pub use self::turn::Limits;
+pub use self::turn::EvaluateOptions;
 
 /// The event types that goald reads, in the order of the counters. The first five are in the
 /// order of `GoalType`.
@@ -99,14 +99,14 @@ pub struct Evaluation<'i> {
 }
 
 impl<'i> Evaluation<'i> {
-    pub fn new(index: &'i Index, rules: Rules, limits: Limits<'i>) -> Evaluation<'i> {
+    pub fn new(index: &'i Index, rules: Rules, options: EvaluateOptions<'i>) -> Evaluation<'i> {
         Evaluation {
             index,
             rules,
-            turn: Turn::new(limits),
+            turn: Turn::new(options),
             overlay: Overlay::default(),
             deletions: Deletions::default(),
-            repeats: Repeats::new(limits.repeats),
+            repeats: Repeats::new(options.repeats),
             full: FullContacts::default(),
             counts: [0; TYPES.len()],
             proposal: Proposal::default(),

@@ -21,9 +21,9 @@ const CHARGED: u64 = 20;
 /// The shares of work in one call: at most this many tenants can use theirs.
 pub const SHARES: u64 = 2;
 
-/// The work that a call may do, and the starts that are known to be repeats.
+/// What a call knows beside the events: its limits of work, and the starts that are repeats.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Limits<'t> {
+pub struct EvaluateOptions<'t> {
     /// Units of work for each tenant, beyond which its events are deferred; and for each event,
     /// beyond which it is deferred with the rest of its effects. `None`: no limits.
     pub shares: Option<(u64, u64)>,
@@ -54,16 +54,16 @@ pub struct Turn {
 }
 
 impl Turn {
-    pub fn new(limits: Limits<'_>) -> Turn {
-        let deferred = limits.deferred.iter();
-        let (share, event_limit) = limits.shares.unwrap_or((u64::MAX, u64::MAX));
+    pub fn new(options: EvaluateOptions<'_>) -> Turn {
+        let deferred = options.deferred.iter();
+        let (share, event_limit) = options.shares.unwrap_or((u64::MAX, u64::MAX));
         let share = share.max(1);
         Turn {
             share,
             event_limit: event_limit.max(1),
             limit: share.saturating_mul(SHARES),
             work: 0,
-            defers_any: !limits.deferred.is_empty(),
+            defers_any: !options.deferred.is_empty(),
             event: 0,
             charged: HashMap::default(),
             deferred: deferred
