@@ -48,7 +48,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
         )
     for row in rows:
         grid.add_row(*(Text(_cell(value)) for value in row))
-    console().print(grid)
+    output = console()
+    with output.capture() as captured:
+        output.print(grid)
+    # Rich pads the last column.
+    lines = [line.rstrip() for line in captured.get().split("\n")]
+    sys.stdout.write("\n".join(lines))
+    sys.stdout.flush()
 
 
 def say(text: str) -> None:
