@@ -64,7 +64,7 @@ class ConflictProblem(Problem):
 
 
 class EnrollmentLimitReached(ConflictProblem):
-    """The contact has as many active enrollments as it may have (E5)."""
+    """The contact has reached the limit of active enrollments (E5)."""
 
     type = "urn:goald:problem:enrollment-limit"
     title = "Enrollment limit reached"
@@ -131,7 +131,7 @@ class ProblemAnswer(BaseModel):
     type: str = Field(
         "about:blank",
         description="about:blank, see `status`; or urn:goald:problem:enrollment-limit if the "
-        "contact has as many active enrollments as it may have.",
+        "contact has reached the limit of active enrollments.",
     )
     title: str = Field(description="The name of the status, or of the type.")
     status: int

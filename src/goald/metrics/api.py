@@ -26,8 +26,8 @@ class AdmissionMetrics:
         )
         self.starts_refused = Counter(
             "goald_api_enrollment_starts_refused",
-            "Starts of enrollments that the API refused because their contact has as many active "
-            "enrollments as it may have (GOALD_MAX_ENROLLMENTS_PER_CONTACT).",
+            "Starts of enrollments that the API refused because their contact has reached the "
+            "limit of active enrollments (GOALD_MAX_ENROLLMENTS_PER_CONTACT).",
             registry=registry,
         )
 

@@ -109,8 +109,8 @@ class ShardMetrics:
         )
         self.starts_refused = Counter(
             "goald_enrollment_starts_refused",
-            "Events that were dead-lettered because their contact has as many active enrollments "
-            "as it may have (GOALD_MAX_ENROLLMENTS_PER_CONTACT).",
+            "Events that were dead-lettered because their contact has reached the limit of active "
+            "enrollments (GOALD_MAX_ENROLLMENTS_PER_CONTACT).",
             registry=registry,
         )
         self.rejected = Counter(

@@ -26,7 +26,7 @@ class _Start(NamedTuple):
 
 
 class StartCheck:
-    """Finds the starts of contacts that have as many active enrollments as one may have."""
+    """Finds the starts of contacts that have reached the limit of active enrollments."""
 
     def __init__(self, reader: StartReader, *, max_active: int) -> None:
         """`max_active`: GOALD_MAX_ENROLLMENTS_PER_CONTACT, as the shards have it."""

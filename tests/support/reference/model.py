@@ -101,7 +101,7 @@ class Outcome:
     """Enrollments whose exit a workflow engine has executed."""
     rejected: str | None = None
     """The category of RejectedError; `enrollment`: another contact or workflow has the id;
-    `limit`: the contact has as many active enrollments as it may have."""
+    `limit`: the contact has reached the limit of active enrollments."""
     ignored: bool = False
     """The event has a type that goald does not process."""
 

@@ -113,7 +113,7 @@ class Explanation(BaseModel):
     reason: str | None = Field(
         description="Why nothing can match: `not enrolled` (the contact has no active enrollment), "
         "`other event type`, `other tenant's` (nothing was looked up), or, of a start, that the "
-        "contact has as many active enrollments as it may have."
+        "contact has reached the limit of active enrollments."
     )
     enrollments: list[ExplainedEnrollment] = Field(
         description="Active enrollments, then ended ones, newest first."

@@ -47,9 +47,9 @@ async def start_enrollment(
 ) -> Response:
     """Publishes `workflow.enrollment.started`. A repeated request publishes the same event and
     changes nothing, and so does a request for a known enrollment. The workflow may be unknown or
-    inactive. 409 with the type urn:goald:problem:enrollment-limit if the contact has as many active
-    enrollments as it may have; a start that passes this check may still be dead-lettered, if others
-    are on the way.
+    inactive. 409 with the type urn:goald:problem:enrollment-limit if the contact has reached the
+    limit of active enrollments. A start that passes this check is still dead-lettered if starts
+    that were sent before it, and are not processed yet, reach the limit.
     """
     data = body.model_dump(exclude_none=True) | {"workflow_id": workflow_id}
 

@@ -63,7 +63,7 @@ async def send_events(
 
     400 if no event was accepted; `refused` has the reasons. 409 with the type
     urn:goald:problem:enrollment-limit if all of them are starts of enrollments of contacts that
-    have as many active enrollments as they may. After a 503, some events may have been
+    have reached the limit of active enrollments. After a 503, some events may have been
     accepted: send the same request again, which changes nothing twice, because `id` and `source`
     identify an event.
 

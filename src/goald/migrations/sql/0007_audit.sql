@@ -283,7 +283,7 @@ DECLARE
     month_end timestamptz;
 BEGIN
     IF keep IS NULL OR keep < interval '31 days' THEN
-        RAISE EXCEPTION 'at least 31 days are kept' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'keep must be at least 31 days' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF NOT pg_try_advisory_xact_lock(hashtext('goald.drop_month')) THEN
         RETURN NULL;

@@ -84,7 +84,7 @@ DECLARE
     workflows bigint;
 BEGIN
     IF keep IS NULL OR keep < interval '31 days' THEN
-        RAISE EXCEPTION 'at least 31 days are kept' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'keep must be at least 31 days' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     DELETE FROM goald.workflow_goals WHERE (tenant_id, id) IN (
         SELECT g.tenant_id, g.id FROM goald.workflow_goals g WHERE g.deleted_at < now() - keep
