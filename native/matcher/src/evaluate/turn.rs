@@ -21,7 +21,7 @@ const CHARGED: u64 = 20;
 /// The shares of work in one call: at most this many tenants can use theirs.
 pub const SHARES: u64 = 2;
 
-/// What a call knows beside the events: its limits of work, and the starts that are repeats.
+/// The options of one call: the work that it may do, and the starts that are known to be repeats.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EvaluateOptions<'t> {
     /// Units of work for each tenant, beyond which its events are deferred; and for each event,
