@@ -8,6 +8,11 @@ HTTP_EDGE = "tests/integration/http_edge/test_hostile_http.py"
 _API_SUPERVISOR = "src/goald/runtime/daemon/api_supervisor.py"
 _API_PROCESS = "src/goald/runtime/daemon/api_process.py"
 _HTTP = "src/goald/runtime/http/protocol.py"
+_READS = "src/goald/runtime/http/reads.py"
+_FAIR_QUEUE = "src/goald/runtime/http/fair_queue.py"
+_EXPORTER = "src/goald/runtime/heartbeat/exporter_server.py"
+FAIR_QUEUE = "tests/unit/runtime/test_fair_queue.py"
+METRICS_EDGE = "tests/integration/http_edge/test_hostile_metrics.py"
 
 API_GUARDS = (
     Guard(
@@ -75,6 +80,85 @@ API_GUARDS = (
         "D8",
         (Edit(_HTTP, "            self._fail(bounds.SMALL_CHUNKS)\n", "            pass\n"),),
         (HTTP_EDGE,),
+    ),
+    Guard(
+        "HTTP: a body with Content-Length may arrive in small reads",
+        "D8",
+        (Edit(_HTTP, "    def on_chunk_header(self)", "    def on_body(self, body: bytes)"),),
+        (HTTP_EDGE,),
+    ),
+    Guard(
+        "HTTP: time in which the server does not read does not count",
+        "D8",
+        (Edit(_HTTP, "            self._since += now", "            now"),),
+        (HTTP_EDGE,),
+    ),
+    Guard(
+        "HTTP: a connection that has ended gets no work",
+        "D8",
+        (
+            Edit(
+                _READS,
+                "        if self._transport is None or self._transport.is_closing():\n"
+                "            return\n",
+                "",
+            ),
+        ),
+        ("tests/unit/runtime/test_reads.py",),
+    ),
+    Guard(
+        "HTTP: clients take turns",
+        "D8",
+        (Edit(_FAIR_QUEUE, "self.waiting.popitem(last=False)", "self.waiting.popitem()"),),
+        (FAIR_QUEUE,),
+    ),
+    Guard(
+        "HTTP: a turn is bounded",
+        "D8",
+        (
+            Edit(
+                _FAIR_QUEUE,
+                "        if self._remaining > 0 and not self.waiting:\n",
+                "        if not self.waiting:\n",
+            ),
+        ),
+        (FAIR_QUEUE,),
+    ),
+    Guard(
+        "HTTP: a connection that waits for its turn is not read",
+        "D8",
+        (Edit(_READS, "            self._transport.pause_reading()\n", "            pass\n"),),
+        (HTTP_EDGE,),
+    ),
+    Guard(
+        "metrics: connections are limited",
+        "D8",
+        (
+            Edit(
+                _EXPORTER,
+                "            self.shutdown_request(request)\n            return\n",
+                "            self._free = BoundedSemaphore(CONNECTIONS)\n",
+            ),
+        ),
+        (METRICS_EDGE,),
+    ),
+    Guard(
+        "metrics: a slow client is disconnected",
+        "D8",
+        (Edit(_EXPORTER, "        end.start()\n", ""),),
+        (METRICS_EDGE,),
+    ),
+    Guard(
+        "metrics: bytes beyond the bound are not read",
+        "D8",
+        (
+            Edit(
+                _EXPORTER,
+                "        return self._remaining if size < 0 else min(size, self._remaining)\n",
+                "        return size\n",
+            ),
+        ),
+        (METRICS_EDGE,),
     ),
     Guard(
         "HTTP: a closed connection does not wait for its client",

@@ -48,6 +48,15 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+def read_until(connection: socket.socket, end: bytes) -> bytes:
+    """What the server sends until it has sent `end`, or closes the connection."""
+    received = b""
+    while not received.endswith(end) and (part := connection.recv(65_536)):
+        received += part
+    assert received.endswith(end)
+    return received
+
+
 def read_until_closed(connection: socket.socket) -> bytes:
     received = b""
     try:

@@ -18,6 +18,7 @@ from tests.integration.http_edge.served import (
     DENIED,
     GET,
     Served,
+    read_until,
     read_until_closed,
     until,
 )
@@ -142,6 +143,42 @@ def test_a_body_of_tiny_chunks_is_refused_with_the_reason(served: Served) -> Non
     assert bounds.SMALL_CHUNKS.detail.encode() in refused
 
 
+def test_a_body_with_content_length_may_arrive_in_many_small_reads(served: Served) -> None:
+    served.server._buffer = memoryview(bytearray(16))
+    body = b"a" * 20_000
+    with served.connect() as connection:
+        connection.sendall(
+            b"POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        )
+        assert read_until(connection, b"\r\n\r\n%d" % len(body)).startswith(b"HTTP/1.1 200 ")
+
+
+def test_time_in_the_queue_does_not_count_against_the_client(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(fair_queue, "PER_TURN", 0)
+    assert served.is_alive()  # from the turn after this request on, everything waits
+    with served.connect() as connection:
+        connection.sendall(GET)
+        until(lambda: bool(served.server.queue.waiting), "a read that waits")
+        time.sleep(1.5)  # for checks of all connections
+        monkeypatch.setattr(fair_queue, "PER_TURN", 1)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+
+
+def test_time_until_the_application_reads_does_not_count_against_the_client(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.3)
+    with served.connect() as connection:
+        connection.sendall(b"POST /wait HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc")
+        until(lambda: any(each.flow.read_paused for each in served.connections()), "a full buffer")
+        time.sleep(1.5)  # for checks of all connections
+        served.may_answer.set()
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+
+
 def test_a_connection_that_waits_for_its_turn_has_one_read_in_memory(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +201,7 @@ def test_a_connection_that_waits_for_its_turn_has_one_read_in_memory(
         assert waiting() <= len(connections)
         monkeypatch.setattr(fair_queue, "PER_TURN", 1)
         for connection, sender in zip(connections, senders, strict=True):
-            assert connection.recv(65_536).endswith(b"\r\n\r\n%d" % len(body))
+            assert read_until(connection, b"\r\n\r\n%d" % len(body)).startswith(b"HTTP/1.1 200 ")
             sender.join()
 
 

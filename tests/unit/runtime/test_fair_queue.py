@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from goald.runtime.http.fair_queue import PER_TURN, FairQueue
 
@@ -32,7 +33,7 @@ def test_clients_take_turns() -> None:
     def queue_up(queue: FairQueue, log: list[str]) -> None:
         for client in ("a", "b", "c"):
             for _ in range(10 * PER_TURN):
-                queue.run(client, lambda client=client: log.append(client))  # type: ignore[misc]
+                queue.run(client, partial(log.append, client))
 
     log = log_of(queue_up, 10)[PER_TURN:]  # after those that were run immediately
     counts = [log.count(client) for client in ("a", "b", "c")]
@@ -43,7 +44,7 @@ def test_clients_take_turns() -> None:
 def test_a_turn_is_bounded_and_nothing_is_lost() -> None:
     def queue_up(queue: FairQueue, log: list[str]) -> None:
         for number in range(3 * PER_TURN):
-            queue.run(f"client-{number % 5}", lambda number=number: log.append(str(number)))  # type: ignore[misc]
+            queue.run(f"client-{number % 5}", partial(log.append, str(number)))
 
     assert len(log_of(queue_up, 0)) == PER_TURN
     assert len(log_of(queue_up, 1)) <= 2 * PER_TURN

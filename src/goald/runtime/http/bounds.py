@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from goald.api.http.error_handlers import problem_response
+from goald.api.problems import title_of
 
 HEAD_BYTES: Final = 32 << 10
 HEADERS: Final = 100
@@ -29,25 +30,22 @@ class Rejection:
         """The complete HTTP/1.1 response: a problem as the routes return it."""
         found = problem_response(self.status, self.detail, {"connection": "close"})
         headers = b"".join(b"%s: %s\r\n" % header for header in found.raw_headers)
-        status_line = f"HTTP/1.1 {self.status} {TITLES[self.status]}\r\n".encode()
+        status_line = f"HTTP/1.1 {self.status} {title_of(self.status)}\r\n".encode()
         return status_line + headers + b"\r\n" + bytes(found.body)
 
 
-TITLES: Final = {400: "Bad Request", 413: "Content Too Large", 431: "Header Fields Too Large"}
-
-NOT_HTTP = Rejection(400, "This is not a valid HTTP/1.1 request")
-HEAD = Rejection(431, f"The head of the request is larger than {HEAD_BYTES >> 10} KiB")
+NOT_HTTP = Rejection(400, "Invalid HTTP/1.1 request")
+HEAD = Rejection(431, f"The request line and headers are larger than {HEAD_BYTES >> 10} KiB")
 MANY_HEADERS = Rejection(431, f"The request has more than {HEADERS} headers")
 BODY = Rejection(413, "The request is larger than 1 MiB")
 FRAMING = Rejection(
-    400, f"The chunks of the body have more than {FRAMING_BYTES >> 10} KiB of sizes and extensions"
+    400,
+    f"The chunk sizes and chunk extensions of the body are larger than {FRAMING_BYTES >> 10} KiB",
 )
 SMALL_CHUNKS = Rejection(
     400,
-    f"The chunks of the body are too small: a body of more than {CHUNKS} chunks needs "
-    f"{CHUNK_BYTES} bytes in each on average. Buffer the body, or send it with Content-Length",
+    f"The chunks of the body are too small: a body of more than {CHUNKS} chunks needs at least "
+    f"{CHUNK_BYTES} bytes per chunk on average. Send larger chunks, or use Content-Length",
 )
 TRAILER = Rejection(400, "Trailers are not supported")
-MANY_REQUESTS = Rejection(
-    400, f"More than {PIPELINE} requests wait for a response on this connection"
-)
+MANY_REQUESTS = Rejection(400, f"Too many pipelined requests (limit {PIPELINE})")

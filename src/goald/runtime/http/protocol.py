@@ -76,6 +76,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._chunk_count = 0
         self._header_count = 0
         self._rejection = bounds.NOT_HTTP
+        self.waits_for_turn = False
+        """Whether a read of this connection is in the queue, so that nothing more is read."""
+        self._checked_at = 0.0
         self._stalled_at: float | None = None
         self._closing_at: float | None = None
         self._phase = Phase.NEW
@@ -83,8 +86,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     # The connection
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
         self._enter(Phase.NEW)
         address = self.client[0] if self.client else ""
         self.client_key = address_key(address)
@@ -97,11 +100,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._is_counted:
             self._table.remove(self.client[0] if self.client else "")
         self._table.remove_refused(self)
-        running = self._running
-        if running is not None and not running.response_complete:
-            running.disconnected = True
-            running.message_event.set()
-        self.pipeline.clear()
+        self._end_requests()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -120,9 +119,12 @@ class BoundedHttp(HttpToolsProtocol):
             super().shutdown()
 
     def end_if_late(self, *, crowded: bool) -> None:
-        """End the connection if its phase takes too long. `crowded`: whether a large share of all
-        connections is open."""
+        """End the connection if its phase takes too long. Time in which the server does not read
+        does not count. `crowded`: whether a large share of all connections is open."""
         now = self.loop.time()
+        if self.waits_for_turn or (self.flow.read_paused and self._phase is not Phase.REFUSED):
+            self._since += now - max(self._since, self._checked_at)
+        self._checked_at = now
         if self.transport.is_closing():
             self._closing_at = now if self._closing_at is None else self._closing_at
         limit = self._limit(crowded)
@@ -206,6 +208,7 @@ class BoundedHttp(HttpToolsProtocol):
         self.cycle = self.scope = self.headers = self._running = cast(Any, None)
         if running is not None and not running.response_complete:
             running.disconnected = True
+            running.body = bytearray()  # the application may hold the request for some time
             running.message_event.set()
             self.flow.resume_writing()
 
@@ -234,12 +237,14 @@ class BoundedHttp(HttpToolsProtocol):
         if self.parser.should_upgrade():  # not supported; what follows is not HTTP
             self.cycle.keep_alive = False
 
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        self._framing_bytes -= len(body)
+    def on_chunk_header(self) -> None:
         self._chunk_count += 1
         if self._chunk_count > bounds.CHUNKS + self._body_bytes // bounds.CHUNK_BYTES:
             self._fail(bounds.SMALL_CHUNKS)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        self._framing_bytes -= len(body)
         if not self.cycle.response_complete:  # as the base class, without its cost for each chunk
             self.cycle.body += body
             self.cycle.message_event.set()

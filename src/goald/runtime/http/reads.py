@@ -32,10 +32,12 @@ class BoundedReads(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         data = bytes(self._buffer[:nbytes])
         if not self._queue.run(self._http.client_key, lambda: self._process(data)):
+            self._http.waits_for_turn = True
             self._transport.pause_reading()
 
     def _process(self, data: bytes) -> None:
-        if self._transport is None:
+        self._http.waits_for_turn = False
+        if self._transport is None or self._transport.is_closing():
             return
         self._http.data_received(data)
         if not self._http.flow.read_paused:
