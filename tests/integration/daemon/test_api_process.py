@@ -100,6 +100,17 @@ def test_a_spare_process_that_has_ended_is_not_used(goald: Daemon) -> None:
     assert api_process(goald).pid not in (spare.pid, served.pid)
 
 
+def test_a_spare_process_that_hangs_is_not_used(goald: Daemon) -> None:
+    """It hangs before it is prepared. Its long patience at the start does not count."""
+    spare = spare_process(goald)
+    spare.suspend()
+    served = api_process(goald)
+    served.kill()
+    goald.until("response", lambda: (answer := get(goald, "/livez")) and answer.is_success)
+    assert api_process(goald).pid not in (spare.pid, served.pid)
+    assert not spare.is_running()
+
+
 def test_an_api_that_hangs_is_replaced(goald: Daemon) -> None:
     hung = api_process(goald)
     hung.suspend()

@@ -4,8 +4,16 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
-from goald.runtime.daemon.api_link import DriverState
+from goald.runtime.daemon.api_child import ApiChild
+from goald.runtime.daemon.api_link import ALIVE, PREPARED, DriverState
+from goald.runtime.daemon.api_spare import (
+    FRESH_SECONDS,
+    HANG_SECONDS,
+    PREPARE_SECONDS,
+    SpareApi,
+)
 from goald.runtime.daemon.api_supervisor import STABLE_SECONDS, ApiSupervisor
 from goald.runtime.heartbeat.rates import Snapshot
 from goald.runtime.instance import Instance
@@ -50,3 +58,85 @@ async def test_a_spare_process_that_cannot_start_does_not_end_the_daemon() -> No
             assert supervisor._start_spare(100.0) == 100.0 + STABLE_SECONDS
     assert len(console.problems) == 1
     assert "Cannot start the spare API process: [Errno 24]" in console.problems[0]
+
+
+class Spare:
+    """A process that sends what the test says."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.code: int | None = None
+
+    def poll(self) -> int | None:
+        return self.code
+
+    def received(self) -> bytes:
+        sent, self.sent = self.sent, b""
+        return sent
+
+    def kill(self) -> None:
+        self.code = -9
+
+    def wait(self) -> None:
+        assert self.code is not None, "waits for a process that runs"
+
+    def observed(self, now: float) -> SpareApi:
+        return SpareApi(cast(ApiChild, self), now)
+
+
+def test_a_prepared_spare_process_is_used() -> None:
+    process = Spare()
+    spare = process.observed(0)
+    process.sent = PREPARED
+    assert not spare.hangs(2)
+    process.sent = ALIVE
+    assert spare.take(60) is cast(ApiChild, process)
+    assert process.poll() is None
+
+
+def test_a_spare_process_that_is_not_prepared_is_ended_instead_of_used() -> None:
+    process = Spare()
+    spare = process.observed(0)
+    assert spare.take(1) is None
+    assert process.poll() is not None
+
+
+def test_a_spare_process_without_a_recent_sign_of_life_is_ended_instead_of_used() -> None:
+    process = Spare()
+    spare = process.observed(0)
+    process.sent = PREPARED
+    assert not spare.hangs(2)
+    assert spare.take(2 + FRESH_SECONDS) is None
+    assert process.poll() is not None
+
+
+def test_a_spare_process_hangs_if_it_does_not_prepare_or_is_silent_afterwards() -> None:
+    process = Spare()
+    spare = process.observed(0)
+    assert not spare.hangs(PREPARE_SECONDS - 1)
+    assert spare.hangs(PREPARE_SECONDS)
+    process.sent = PREPARED
+    assert not spare.hangs(PREPARE_SECONDS)
+    assert not spare.hangs(PREPARE_SECONDS + HANG_SECONDS - 1)
+    assert spare.hangs(PREPARE_SECONDS + HANG_SECONDS)
+
+
+async def test_a_spare_process_that_hangs_is_replaced_and_one_that_ended_later() -> None:
+    children = [Spare(), Spare()]
+
+    class Supervisor(ApiSupervisor):
+        def _child(self) -> ApiChild:
+            return cast(ApiChild, children.pop(0))
+
+    first = children[0]
+    with socket.socket() as listen_socket:
+        supervisor = Supervisor(Settings(), listen_socket, None, state, RecordingConsole())
+        due_at = supervisor._check_spare(0, 0)
+        assert len(children) == 1
+        due_at = supervisor._check_spare(PREPARE_SECONDS, due_at)
+        assert first.poll() is not None
+        second = children[0]
+        due_at = supervisor._check_spare(PREPARE_SECONDS, due_at)
+        assert children == []
+        second.kill()
+        assert supervisor._check_spare(40, due_at) == 40 + STABLE_SECONDS

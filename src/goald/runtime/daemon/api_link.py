@@ -10,12 +10,12 @@ from pydantic import SecretStr
 from goald.settings import Settings
 
 PREPARED: Final = b"prepared\n"
-"""Sent once, when the process waits for the first state of the driver to serve. Until then
-it sends nothing more, because nothing reads the pipe of a spare process."""
+"""Sent once, when the process waits for the first state of the driver to serve, as a spare
+process does."""
 READY: Final = b"ready\n"
 """Sent once, when requests are accepted."""
 ALIVE: Final = b".\n"
-"""Sent every second."""
+"""Sent every second from then on."""
 MAX_LINE_BYTES: Final = 1 << 16
 
 

@@ -119,7 +119,9 @@ class ApiProcess:
     async def _wait_for_driver(self, lines: asyncio.StreamReader) -> None:
         """Return when this process is to serve; a spare process waits here."""
         _report(PREPARED)
+        signs = asyncio.create_task(_every(ALIVE_SECONDS, lambda: _report(ALIVE)))
         line = await lines.readline()
+        signs.cancel()
         if not line:
             os._exit(1)  # the driver has ended
         self._driver = DriverState.decode(line)

@@ -12,6 +12,7 @@ from typing import Final
 from goald.domain.errors import StartError
 from goald.runtime.daemon.api_child import ApiChild
 from goald.runtime.daemon.api_link import READY, DriverState
+from goald.runtime.daemon.api_spare import SpareApi
 from goald.runtime.daemon.console import ServeConsole
 from goald.settings import Settings
 
@@ -20,7 +21,10 @@ STATE_SECONDS: Final = 1.0
 HANG_SECONDS: Final = 10.0
 """Without a sign of life for this long, a hanging process is replaced like a dead process (D12)."""
 START_SECONDS: Final = 120.0
-"""How long the process may take to its first sign of life."""
+"""How long a new process may take to its first sign of life."""
+TAKEOVER_SECONDS: Final = 3.0
+"""How long the spare process may take to its first sign of life when it has to serve. It only has
+to read a line."""
 BACKOFF_SECONDS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 STABLE_SECONDS: Final = 30.0
 """After running for this long, the next restart is immediate again."""
@@ -52,7 +56,7 @@ class ApiSupervisor:
         self._state = state
         self._console = console
         self._process: ApiChild | None = None
-        self._spare: ApiChild | None = None
+        self._spare: SpareApi | None = None
         """Holds its imports and its application, and waits for its first state to serve: a start
         takes two seconds of processor time."""
         self.ready = asyncio.Event()
@@ -66,8 +70,8 @@ class ApiSupervisor:
         attempts = 0
         while True:
             started_at = loop.time()
-            process = self._start()
-            reason = await self._watch(process)
+            process, patience = self._start(started_at)
+            reason = await self._watch(process, patience)
             if not self.ready.is_set():
                 raise StartError(f"The API process {reason} while starting. {self._where()}")
             attempts = 1 if loop.time() - started_at >= STABLE_SECONDS else attempts + 1
@@ -79,8 +83,7 @@ class ApiSupervisor:
         within STOP_SECONDS; requests that take longer are cut off."""
         self._socket.close()
         if self._spare is not None:
-            self._spare.kill()
-            self._spare.wait()
+            self._spare.end()
         process = self._process
         if process is None:
             return
@@ -94,23 +97,23 @@ class ApiSupervisor:
         process.wait()
         self._process = self._spare = None
 
-    def _start(self) -> ApiChild:
-        """The spare process, or a new one if there is none."""
+    def _start(self, now: float) -> tuple[ApiChild, float]:
+        """The spare process if it can serve, else a new one, and how long it may take to its first
+        sign of life."""
         spare, self._spare = self._spare, None
-        if spare is not None and spare.poll() is not None:
-            spare.wait()
-            spare = None
-        self._process = spare if spare is not None else self._child()
-        return self._process
+        prepared = spare.take(now) if spare is not None else None
+        self._process = prepared if prepared is not None else self._child()
+        return self._process, START_SECONDS if prepared is None else TAKEOVER_SECONDS
 
     def _child(self) -> ApiChild:
         return ApiChild(self._settings, self._socket, self._log_dir)
 
-    async def _watch(self, process: ApiChild) -> str:
+    async def _watch(self, process: ApiChild, patience: float) -> str:
         """Send the process the state of the driver until it ends. Returns how it ended; kills it
-        if it hangs. Starts the spare process once this one is stable."""
+        if it hangs, first after `patience` seconds. Starts the spare process once this one is
+        stable."""
         loop = asyncio.get_running_loop()
-        heard_at, patience = loop.time(), START_SECONDS
+        heard_at = loop.time()
         spare_at = math.inf
         sent: tuple[DriverState, float] | None = None
         received = b""
@@ -129,19 +132,27 @@ class ApiSupervisor:
             if sent is None or sent[0] != state or loop.time() - sent[1] >= STATE_SECONDS:
                 sent = state, loop.time()
                 process.send_state(state)
-            if self._spare is not None and self._spare.poll() is not None:
-                self._spare.wait()
-                self._spare, spare_at = None, loop.time() + STABLE_SECONDS
-            elif self._spare is None and loop.time() >= spare_at:
-                spare_at = self._start_spare(loop.time())
+            spare_at = self._check_spare(loop.time(), spare_at)
             await asyncio.sleep(CHECK_SECONDS)
         process.wait()
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
+    def _check_spare(self, now: float, due_at: float) -> float:
+        """Start the spare process if it is due, and end it if it hangs. Returns when the next one
+        is due: immediately after one that hung, later after one that ended, which may recur."""
+        if self._spare is None:
+            return self._start_spare(now) if now >= due_at else due_at
+        has_ended = self._spare.has_ended()
+        if not has_ended and not self._spare.hangs(now):
+            return due_at
+        self._spare.end()
+        self._spare = None
+        return now + STABLE_SECONDS if has_ended else now
+
     def _start_spare(self, now: float) -> float:
         """Start the spare process. Returns when to try again if there is none then."""
         try:
-            self._spare = self._child()
+            self._spare = SpareApi(self._child(), now)
         except OSError as error:  # a limit on processes, memory or open files
             self._console.problem(f"Cannot start the spare API process: {error}")
         return now + STABLE_SECONDS
