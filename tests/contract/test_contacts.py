@@ -14,6 +14,7 @@ from tests.support.services.servers import Database
 from goald import _native
 from goald.adapters.memory.contacts import MemoryContacts
 from goald.adapters.memory.database import MemoryDatabase
+from goald.adapters.postgres.records import contacts as postgres_contacts
 from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
@@ -229,3 +230,15 @@ async def test_start_state_counts_active_enrollments_and_finds_ids(world: World)
     state = await world.contacts.start_state(TenantId("acme"), [ann, bob], ["e-1", "e-3", "e-9"])
     assert state.active == {ann: 2, bob: 0}
     assert state.existing == {"e-1", "e-3"}
+
+
+async def test_start_state_counts_a_bounded_number_of_enrollments(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(world.contacts, PostgresContacts):
+        pytest.skip("counts in memory")
+    monkeypatch.setattr(postgres_contacts, "MAX_COUNTED", 3)
+    await commit(world, *(Effect(f"{name}-{n}", name) for name in ("ann", "bob") for n in range(2)))
+    ann, bob, cyd = (ContactId(name) for name in ("ann", "bob", "cyd"))
+    state = await world.contacts.start_state(TenantId("acme"), [bob, ann, cyd], [])
+    assert state.active == {bob: 2, ann: 1, cyd: 0}

@@ -48,10 +48,10 @@ class StartCheck:
         if not starts:
             return set()
         counts = Counter(start.contact for start in starts)
-        contacts = {contact for contact, _ in counts.most_common(MAX_CONTACTS)}
+        contacts = [contact for contact, _ in counts.most_common(MAX_CONTACTS)]
         starts = [start for start in starts if start.contact in contacts]
         state = await self._reader.start_state(
-            TenantId(tenant), sorted(contacts), sorted({start.enrollment for start in starts})
+            TenantId(tenant), contacts, sorted({start.enrollment for start in starts})
         )
         active = Counter(state.active)
         begun = set(state.existing)

@@ -27,7 +27,7 @@ class ContactState:
 
 
 MAX_COUNTED: Final = 20_000
-"""The enrollments of a contact, active or not, that a count reads at most."""
+"""The enrollments, active or not, that one `start_state` counts at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class StartState:
     """The counts and ids by which contacts may start enrollments or not (E5)."""
 
     active: Mapping[ContactId, int]
-    """The active enrollments of each contact, among MAX_COUNTED of its enrollments."""
+    """The active enrollments of each contact, among MAX_COUNTED of the enrollments of all."""
     existing: frozenset[str]
     """The enrollment ids that exist."""
 
@@ -46,7 +46,8 @@ class StartReader(Protocol):
     async def start_state(
         self, tenant: TenantId, contacts: Sequence[ContactId], enrollments: Sequence[str]
     ) -> StartState:
-        """Read the state of these contacts and enrollment ids of a tenant (D8)."""
+        """Read the state of these contacts and enrollment ids of a tenant (D8). If they have more
+        than MAX_COUNTED enrollments, the last contacts are counted in part or not at all."""
 
 
 class ContactReader(StartReader, Protocol):

@@ -17,6 +17,8 @@ PATIENCE_S: Final = 0.25
 """How long a request waits for Postgres. Without an answer its starts are admitted, and the shards
 decide."""
 _PAUSE_S: Final = 1.0
+"""How long Postgres is not asked about a tenant after it did not answer: its contacts may have more
+enrollments than can be counted in PATIENCE_S."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -28,23 +30,26 @@ class StartAdmission:
         self._check = check
         self._clock = clock
         self._metrics = metrics
-        self._paused_until: float | None = None
+        self._paused_until: dict[str, float] = {}
+        """By tenant, the tenant whose pause ends next first."""
 
     async def admit(
         self, tenant: str, events: Sequence[AcceptedEvent]
     ) -> tuple[Sequence[AcceptedEvent], list[RefusedEvent]]:
         """Return the events without the starts that are refused, and those, both in order."""
-        if self._paused_until is not None and self._clock.monotonic() < self._paused_until:
+        self._end_pauses()
+        if tenant in self._paused_until:
             return events, []
         try:
             async with asyncio.timeout(PATIENCE_S):
                 positions = await self._check.refused(tenant, events)
         except (ServiceUnavailable, TimeoutError) as error:
-            if self._paused_until is None:
-                _log.warning("the limit of enrollments is not checked", error=str(error))
-            self._paused_until = self._clock.monotonic() + _PAUSE_S
+            if not self._paused_until:
+                reason = str(error) or f"no answer within {PATIENCE_S:g} s"
+                _log.warning("the limit of enrollments is not checked", reason=reason)
+            self._paused_until.pop(tenant, None)
+            self._paused_until[tenant] = self._clock.monotonic() + _PAUSE_S
             return events, []
-        self._paused_until = None
         if not positions:
             return events, []
         self._metrics.starts_refused.inc(len(positions))
@@ -56,3 +61,10 @@ class StartAdmission:
         ]
         admitted = [event for at, event in enumerate(events) if at not in positions]
         return admitted, refused
+
+    def _end_pauses(self) -> None:
+        now = self._clock.monotonic()
+        for tenant, until in list(self._paused_until.items()):
+            if until > now:
+                break
+            del self._paused_until[tenant]

@@ -6,7 +6,7 @@ import orjson
 from fastapi import Response
 
 from goald.api.auth.access import Writes
-from goald.api.dependencies import Dependencies, Deps
+from goald.api.dependencies import Dependencies, Deps, Metrics
 from goald.api.http.idempotency import REPLAYED_HEADER, Idempotent
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
@@ -18,10 +18,11 @@ from goald.api.problems import (
     NotFoundProblem,
     responses,
 )
-from goald.api.publishing import payload_bytes, units
+from goald.api.publishing import payload_bytes, size_units, units
 from goald.domain.derived_ids import derived_id
 from goald.domain.records.erasure import PSEUDONYM_PREFIX
 from goald.domain.times import rfc3339
+from goald.metrics.api import ApiMetrics
 from goald.pipeline.intake import intake
 
 SOURCE = "goald/api"
@@ -40,6 +41,7 @@ router = Router()
 )
 async def start_enrollment(
     deps: Deps,
+    metrics: Metrics,
     caller: Writes,
     workflow_id: PathId,
     body: NewEnrollment,
@@ -54,7 +56,8 @@ async def start_enrollment(
     data = body.model_dump(exclude_none=True) | {"workflow_id": workflow_id}
 
     async def start() -> PublishedEvent:
-        return await _publish(deps, caller.tenant_id, "workflow.enrollment.started", data)
+        kind = "workflow.enrollment.started"
+        return await _publish(deps, metrics, caller.tenant_id, kind, data)
 
     return await idempotent.execute(caller, 202, start)
 
@@ -70,6 +73,7 @@ async def start_enrollment(
 )
 async def end_enrollment(
     deps: Deps,
+    metrics: Metrics,
     caller: Writes,
     workflow_id: PathId,
     enrollment_id: PathId,
@@ -91,7 +95,7 @@ async def end_enrollment(
             "enrollment_id": enrollment_id,
             "reason": body.reason,
         }
-        return await _publish(deps, tenant, "workflow.enrollment.ended", data)
+        return await _publish(deps, metrics, tenant, "workflow.enrollment.ended", data)
 
     return await idempotent.execute(caller, 202, end)
 
@@ -120,7 +124,7 @@ async def _contact(
 
 
 async def _publish(
-    deps: Dependencies, tenant: str, kind: str, data: dict[str, Any]
+    deps: Dependencies, metrics: ApiMetrics, tenant: str, kind: str, data: dict[str, Any]
 ) -> PublishedEvent:
     """Publish one event. Its id is derived from its content, so that a repeat is the same event."""
     now_us = deps.clock.now_us()
@@ -139,7 +143,9 @@ async def _publish(
     found = intake(orjson.dumps(event), tenant, now_us)
     if found.refused:
         raise BadRequest(found.refused[0].reason)
-    await deps.access.quotas.events(tenant, units(found.accepted))
+    cost = units(found.accepted)
+    await deps.access.quotas.events(tenant, cost)
+    metrics.count_units(size_units(found.accepted), cost)
     _, over_limit = await deps.events.starts.admit(tenant, found.accepted)
     if over_limit:
         raise EnrollmentLimitReached(over_limit[0].reason)

@@ -165,3 +165,10 @@ def test_end_of_an_enrollment_whose_contact_was_deleted(
     assert (answer.status_code, "was deleted" in answer.json()["detail"]) == (409, True)
     assert client.post(END, json={"reason": "exited", "contact_id": "ann"}).status_code == 202
     assert [event["data"]["contact_id"] for event in published(redis_url)] == ["ann"]
+
+
+def test_units_of_enrollment_events_are_counted(client: httpx.Client, known: None) -> None:
+    assert client.post(START, json={"enrollment_id": "e-9", "contact_id": "ann"}).is_success
+    assert client.post(END, json={"reason": "exited"}).is_success
+    metrics = client.get("/metrics").text
+    assert 'goald_api_event_units_total{reason="size"} 2.0' in metrics

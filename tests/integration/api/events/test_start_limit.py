@@ -169,6 +169,8 @@ async def test_starts_are_admitted_while_postgres_is_unavailable() -> None:
     for _ in range(2):
         assert await admission.admit("acme", events) == (events, [])
     assert len(reader.contacts) == 2, "Postgres was asked again immediately"
+    await admission.admit("globex", events)
+    assert len(reader.contacts) == 3, "the limit is not checked for another tenant"
     reader.error = None
     await clock.advance(1.5)
     assert (await admission.admit("acme", events))[0] == []

@@ -45,13 +45,21 @@ SELECT DISTINCT workflow_id FROM (
 
 
 COUNT_ACTIVE = """
-SELECT c.contact_id,
-       (SELECT count(*) FILTER (WHERE e.status = 'active')
-        FROM (SELECT status FROM goald.workflow_enrollments
-              WHERE tenant_id = $1 AND contact_id = c.contact_id LIMIT $3) AS e)
-FROM unnest($2::text[]) AS c (contact_id)
+SELECT contact_id, count(*) FILTER (WHERE status = 'active')
+FROM (
+    SELECT c.contact_id, e.status
+    FROM unnest($2::text[]) AS c (contact_id)
+    CROSS JOIN LATERAL (
+        SELECT status FROM goald.workflow_enrollments
+        WHERE tenant_id = $1 AND contact_id = c.contact_id
+        LIMIT $3
+    ) AS e
+    LIMIT $3
+) AS enrollments
+GROUP BY contact_id
 """
-"""The active enrollments of each contact, among at most $3 of its enrollments."""
+"""The active enrollments of the contacts that have any. Reads at most $3 enrollments in all, those
+of the first contacts first."""
 
 EXISTING = (
     "SELECT id FROM goald.workflow_enrollments WHERE tenant_id = $1 AND id = ANY ($2::text[])"
@@ -100,7 +108,7 @@ class PostgresContacts:
             active = await connection.fetch(COUNT_ACTIVE, tenant, contacts, MAX_COUNTED)
             existing = await connection.fetch(EXISTING, tenant, enrollments)
         return StartState(
-            {ContactId(contact): count for contact, count in active},
+            dict.fromkeys(contacts, 0) | {ContactId(contact): count for contact, count in active},
             frozenset(name for (name,) in existing),
         )
 
