@@ -49,7 +49,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def read_until(connection: socket.socket, end: bytes) -> bytes:
-    """What the server sends until it has sent `end`, or closes the connection."""
+    """Read until the server has sent `end`. Fails if it closes the connection before."""
     received = b""
     while not received.endswith(end) and (part := connection.recv(65_536)):
         received += part

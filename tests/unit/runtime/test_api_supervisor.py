@@ -61,7 +61,7 @@ async def test_a_spare_process_that_cannot_start_does_not_end_the_daemon() -> No
 
 
 class Spare:
-    """A process that sends what the test says."""
+    """A process that sends the bytes in `sent`."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -121,7 +121,9 @@ def test_a_spare_process_hangs_if_it_does_not_prepare_or_is_silent_afterwards() 
     assert spare.hangs(PREPARE_SECONDS + HANG_SECONDS)
 
 
-async def test_a_spare_process_that_hangs_is_replaced_and_one_that_ended_later() -> None:
+async def test_a_spare_process_is_replaced_immediately_after_a_hang_and_later_after_an_end() -> (
+    None
+):
     children = [Spare(), Spare()]
 
     class Supervisor(ApiSupervisor):

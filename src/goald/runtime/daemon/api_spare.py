@@ -1,4 +1,4 @@
-"""The spare API process, which replaces the one that serves. It is used only if it is known to be
+"""The spare API process, which replaces the serving process. It is used only if it is known to be
 alive, so that a recovery does not take longer than without it."""
 
 from typing import Final

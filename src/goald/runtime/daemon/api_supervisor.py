@@ -138,8 +138,8 @@ class ApiSupervisor:
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
     def _check_spare(self, now: float, due_at: float) -> float:
-        """Start the spare process if it is due, and end it if it hangs. Returns when the next one
-        is due: immediately after one that hung, later after one that ended, which may recur."""
+        """Start the spare process if it is due, and end it if it hangs. Returns when the next
+        one is due: immediately after a hang, and later after an end, which may recur."""
         if self._spare is None:
             return self._start_spare(now) if now >= due_at else due_at
         has_ended = self._spare.has_ended()
