@@ -6,6 +6,8 @@ API_PROCESS = "tests/integration/daemon/test_api_process.py"
 CONNECTIONS = "tests/integration/http_edge/test_connection_limits.py"
 HTTP_EDGE = "tests/integration/http_edge/test_hostile_http.py"
 _API_SUPERVISOR = "src/goald/runtime/daemon/api_supervisor.py"
+_API_SPARE = "src/goald/runtime/daemon/api_spare.py"
+SUPERVISOR = "tests/unit/runtime/test_api_supervisor.py"
 _API_PROCESS = "src/goald/runtime/daemon/api_process.py"
 _HTTP = "src/goald/runtime/http/protocol.py"
 _READS = "src/goald/runtime/http/reads.py"
@@ -39,6 +41,25 @@ API_GUARDS = (
             ),
         ),
         (API_PROCESS,),
+    ),
+    Guard(
+        "API: a spare process is used only if it is alive",
+        "D12",
+        (
+            Edit(
+                _API_SPARE,
+                " and self._is_prepared and now - self._heard_at < FRESH_SECONDS",
+                "",
+            ),
+            Edit(_API_SUPERVISOR, "TAKEOVER_SECONDS: Final = 3.0", "TAKEOVER_SECONDS = 120.0"),
+        ),
+        (API_PROCESS, SUPERVISOR),
+    ),
+    Guard(
+        "API: a spare process that hangs is replaced",
+        "D12",
+        (Edit(_API_SUPERVISOR, "not self._spare.hangs(now)", "now < 1e9"),),
+        (SUPERVISOR,),
     ),
     Guard(
         "API: its processes end with the driver",
@@ -84,7 +105,14 @@ API_GUARDS = (
     Guard(
         "HTTP: a body with Content-Length may arrive in small reads",
         "D8",
-        (Edit(_HTTP, "    def on_chunk_header(self)", "    def on_body(self, body: bytes)"),),
+        (
+            Edit(_HTTP, "    def on_chunk_header(self)", "    def count_chunk(self)"),
+            Edit(
+                _HTTP,
+                "        self._framing_bytes -= len(body)\n",
+                "        self._framing_bytes -= len(body)\n        self.count_chunk()\n",
+            ),
+        ),
         (HTTP_EDGE,),
     ),
     Guard(
