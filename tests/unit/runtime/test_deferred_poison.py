@@ -40,6 +40,7 @@ class DyingShard:
         self._poisoned = asyncio.Event()
         self._working = RunningWork(self._work(), "shard-0")
         self._working._ending.cancel()  # it would end this process
+        self._working._task.add_done_callback(asyncio.Task.exception)
 
     async def _work(self) -> None:
         await self._poisoned.wait()
@@ -67,7 +68,7 @@ class DyingShard:
 
 class ImpatientClock(SystemClock):
     async def sleep(self, seconds: float) -> None:
-        await super().sleep(0)
+        await super().sleep(0.01)
 
 
 async def test_event_that_kills_its_shard_between_two_calls_is_dead_lettered(
