@@ -1,0 +1,1 @@
+"""Bodies of deliveries: JSON, forms, multipart and CloudEvents, decoded with limits."""

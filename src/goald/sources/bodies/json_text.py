@@ -1,0 +1,68 @@
+"""JSON with exact numbers: no number becomes a float, because amounts are among them."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from goald.domain.errors import InvalidEvent
+
+MAX_BODY: Final = 1 << 20
+"""Bytes of a body."""
+MAX_DEPTH: Final = 32
+"""Arrays and objects within each other."""
+
+
+def read_json(body: bytes | str) -> Any:
+    """Return the value of JSON text: dicts, lists, text, integers, Decimals, booleans and None.
+
+    Bytes that are not UTF-8 become replacement characters, and NaN and infinity None, because
+    most of a body is never used (E14); of a repeated key the last value counts. Raises
+    InvalidEvent for anything that is not JSON, and for more than MAX_DEPTH levels.
+    """
+    text = body if isinstance(body, str) else body.decode("utf-8-sig", "replace")
+    try:
+        value = json.loads(text, parse_float=_number, parse_constant=_no_number)
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise InvalidEvent(f"the body is not JSON: {_place(error)}") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
+        raise _too_deep()
+    return value
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond what Decimal can hold
+        return None
+
+
+def _no_number(_text: str) -> None:
+    return None
+
+
+def _too_deep() -> InvalidEvent:
+    return InvalidEvent(f"the body has more than {MAX_DEPTH} levels")
+
+
+def _place(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    return "a number is too long"
+
+
+def _is_deep(value: Any) -> bool:
+    level, depth = [value], 0
+    while level:
+        if depth > MAX_DEPTH:
+            return True
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, Mapping):
+                inner.extend(each.values())
+            elif isinstance(each, list):
+                inner.extend(each)
+        level, depth = inner, depth + 1
+    return False

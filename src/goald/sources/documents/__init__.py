@@ -1,0 +1,1 @@
+"""Source documents: their fields, their validation, and overrides of a preset."""

@@ -1,0 +1,1 @@
+"""Mapping expressions: JMESPath with exact numbers and bounded work."""

@@ -1,0 +1,1 @@
+"""Mapping: what a delivery means, as a document of JMESPath expressions."""

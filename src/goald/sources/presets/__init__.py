@@ -1,0 +1,1 @@
+"""Presets: the documents that are shipped, one file for each provider."""
