@@ -16,6 +16,7 @@ from goald.domain.errors import StartError
 from goald.runtime.embedded import DataDirectory
 from goald.runtime.embedded.data_dir import short_directory
 from goald.runtime.embedded.identity import Identity
+from goald.runtime.embedded.passwords import require_passwords, requires_passwords
 from goald.runtime.embedded.postgres import Postgres, _binaries
 
 TRUST = "local all all trust\nhost all all 127.0.0.1/32 trust\n"
@@ -160,6 +161,18 @@ def test_lost_passwords_are_replaced(place: Path) -> None:
     with postgres(place) as server:
         assert_passwords_are_required(server)
         assert notes(server) == ["kept"]
+
+
+def test_requiring_passwords_changes_no_file_behind_a_symbolic_link(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text(TRUST)
+    cluster = tmp_path / "postgres"
+    cluster.mkdir()
+    (cluster / "pg_hba.conf").symlink_to(target)
+    require_passwords(cluster)
+    assert requires_passwords(cluster)
+    assert not (cluster / "pg_hba.conf").is_symlink()
+    assert target.read_text() == TRUST
 
 
 def test_a_wrong_password_is_reported_with_what_to_do(place: Path) -> None:

@@ -71,9 +71,10 @@ def requires_passwords(cluster: Path) -> bool:
 
 
 def require_passwords(cluster: Path) -> None:
-    """Write HBA. The file keeps its owner. Raises OSError."""
+    """Write HBA. The file keeps its owner. Follows no symbolic link: the owner of the directory may
+    be another user. Raises OSError."""
     path = cluster / "pg_hba.conf"
-    found = path.stat()
+    found = path.lstat()
     write_private(path, HBA)
     if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-        os.chown(path, found.st_uid, found.st_gid)
+        os.chown(path, found.st_uid, found.st_gid, follow_symlinks=False)

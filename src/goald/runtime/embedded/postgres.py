@@ -25,7 +25,11 @@ from goald.runtime.embedded.passwords import (
     requires_passwords,
 )
 from goald.runtime.embedded.processes import RecordedProcess, end, start_time_of
-from goald.runtime.embedded.server import EmbeddedServer, service_environment
+from goald.runtime.embedded.server import (
+    EmbeddedServer,
+    ending_with_this_process,
+    service_environment,
+)
 
 _PORT = "5432"
 """Part of the name of the socket file; no port is opened."""
@@ -213,9 +217,10 @@ class Postgres:
     def _run(
         self, command: Sequence[str | Path], *, cwd: Path, statements: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program of Postgres as the identity, to its end. Its output includes its errors."""
+        """Run a program of Postgres as the identity, to its end. Its output includes its errors. It
+        ends when this process ends."""
         return subprocess.run(
-            self._identity.command([str(part) for part in command]),
+            self._identity.command(ending_with_this_process(command, signal.SIGTERM)),
             check=False,
             input=statements,
             stdout=subprocess.PIPE,
@@ -301,7 +306,7 @@ class Postgres:
         done = subprocess.run(
             [
                 binaries / "psql",
-                *("-X", "-q", "-v", "ON_ERROR_STOP=1"),
+                *("-X", "-q", "-w", "-v", "ON_ERROR_STOP=1"),  # -w: never prompt
                 *("-h", self._sockets, "-p", _PORT, "-U", ADMIN, "-d", "postgres"),
                 *("-f", _BOOTSTRAP, "-f", "-"),
             ],

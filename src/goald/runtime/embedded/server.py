@@ -42,17 +42,7 @@ class EmbeddedServer:
         self._log_start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                identity.command(
-                    [
-                        sys.executable,
-                        "-I",
-                        "-S",
-                        launch.__file__,
-                        str(os.getpid()),
-                        str(int(stop_signal)),
-                        *map(str, command),
-                    ]
-                ),
+                identity.command(ending_with_this_process(command, stop_signal)),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -100,6 +90,12 @@ class EmbeddedServer:
                 self._process.kill()
                 self._process.wait()
         self._data.record.remove(self._process.pid)
+
+
+def ending_with_this_process(command: Sequence[str | Path], stop: signal.Signals) -> list[str]:
+    """The command line that runs `command` and sends it `stop` when this process ends (Linux)."""
+    launcher = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(stop)))
+    return [*launcher, *map(str, command)]
 
 
 def service_environment() -> dict[str, str]:
