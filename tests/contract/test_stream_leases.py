@@ -1,24 +1,11 @@
 """The contract of `StreamLeases`, in memory and in Postgres."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-from tests.contract.store_backends import MemoryTables, PostgresTables, Tables
+from tests.contract.store_backends import Tables
 
 from goald.domain.errors import LeaseHeld, LeaseLost
 from goald.domain.leases import CurrentLease
 from goald.domain.slots import SlotRange
-
-
-@pytest.fixture(params=["memory", "postgres"])
-async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
-    backend: Tables
-    if request.param == "memory":
-        backend = MemoryTables()
-    else:
-        backend = PostgresTables(request.getfixturevalue("database"))
-    yield backend
-    await backend.close()
 
 
 async def test_takeover_raises_the_epoch_and_ends_the_old_lease(tables: Tables) -> None:

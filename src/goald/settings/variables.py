@@ -215,7 +215,10 @@ class Settings(BaseSettings):
         "entries of its kind. `off`: no validation",
     )
     max_workflows: int = Field(
-        10_000, ge=1, description="How many workflows a tenant may have, each with up to 3 goals"
+        10_000,
+        ge=1,
+        description="How many workflows a tenant may have, each with up to 3 goals, and ten times "
+        "as many with those that were deleted in the last GOALD_RETENTION days",
     )
     quota_requests: int = Field(
         1_000, ge=0, description="API requests per second and tenant. 0 is unlimited"

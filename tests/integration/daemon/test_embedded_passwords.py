@@ -1,9 +1,7 @@
 """The embedded Postgres requires passwords, and its log contains no values of rows."""
 
-import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,6 @@ import pytest
 
 from goald.domain.errors import StartError
 from goald.runtime.embedded import DataDirectory
-from goald.runtime.embedded.data_dir import short_directory
 from goald.runtime.embedded.identity import Identity
 from goald.runtime.embedded.passwords import require_passwords, requires_passwords
 from goald.runtime.embedded.postgres import Postgres, _binaries
@@ -22,14 +19,6 @@ from goald.runtime.embedded.postgres import Postgres, _binaries
 TRUST = "local all all trust\nhost all all 127.0.0.1/32 trust\n"
 """What initdb wrote for earlier releases."""
 VALUE = "reader@example.com"
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="goald-"))
-    yield path
-    shutil.rmtree(short_directory(path), ignore_errors=True)
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

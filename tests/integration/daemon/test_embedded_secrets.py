@@ -2,19 +2,15 @@
 
 import base64
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from goald.runtime.daemon.environment import embedded_environment
-from goald.runtime.embedded.data_dir import short_directory
 from goald.settings import Settings
 
 SECRET = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -28,14 +24,6 @@ class Silent:
     def tick(self, _: object) -> None: ...
     def stopping(self, _: str) -> None: ...
     def problem(self, _: str) -> None: ...
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="goald-"))
-    yield path
-    shutil.rmtree(short_directory(path), ignore_errors=True)
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

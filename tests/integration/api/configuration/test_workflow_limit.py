@@ -23,11 +23,24 @@ def test_workflow_beyond_the_limit_is_refused_and_the_others_can_be_changed(
 
     assert sorted(each.status_code for each in answers) == [201] * 3 + [409] * 5
     refused = next(each for each in answers if each.status_code == 409)
-    assert "A tenant may have 3 workflows" in refused.json()["detail"]
+    assert "A tenant may have at most 3 workflows" in refused.json()["detail"]
     created = next(each for each in answers if each.status_code == 201)
     assert client.put(created.request.url.path, json={"name": "New"}).status_code == 200
     other = api.client(other_tenant)
     assert other.put("/api/v1/workflows/w", json={"name": "W"}).status_code == 201
+
+
+def test_a_tenant_that_creates_and_deletes_workflows_does_not_fill_the_table(
+    make_api: Callable[..., Api],
+) -> None:
+    client = make_api(max_workflows=1).client("acme")
+    for number in range(10):
+        assert client.put(f"/api/v1/workflows/w-{number}", json={"name": "W"}).status_code == 201
+        assert client.delete(f"/api/v1/workflows/w-{number}").status_code == 204
+    refused = client.put("/api/v1/workflows/w-10", json={"name": "W"})
+    assert refused.status_code == 409
+    assert "id of a deleted workflow" in refused.json()["detail"]
+    assert client.put("/api/v1/workflows/w-9", json={"name": "Again"}).status_code == 201
 
 
 def test_file_beyond_the_limit_is_refused_as_a_whole(
@@ -44,6 +57,6 @@ def test_file_beyond_the_limit_is_refused_as_a_whole(
 
     assert main(["apply", str(file)]) == 1
 
-    assert "A tenant may have 2 workflows" in capsys.readouterr().err
+    assert "A tenant may have at most 2 workflows" in capsys.readouterr().err
     monkeypatch.setenv("GOALD_MAX_WORKFLOWS", "3")
     assert main(["apply", str(file)]) == 0

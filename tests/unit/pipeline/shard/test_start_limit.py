@@ -60,7 +60,8 @@ async def test_refused_starts_are_counted(pipeline: InMemoryPipeline) -> None:
     async with pipeline.running():
         for number in range(5):
             await pipeline.enroll(f"e-{number}")
-        await pipeline.until(lambda: refused() == 3)
+        await pipeline.until(lambda: refused() >= 3)
+        assert refused() == 3
 
 
 async def test_contact_of_another_tenant_has_its_own_limit(pipeline: InMemoryPipeline) -> None:

@@ -23,6 +23,15 @@ ALL_WORKFLOWS = _WORKFLOW + "ORDER BY id"
 PAGE_OF_WORKFLOWS = _WORKFLOW + "ORDER BY id OFFSET $2 LIMIT $3"
 COUNT_WORKFLOWS = "SELECT count(*) FROM goald.workflows WHERE tenant_id = $1 AND deleted_at IS NULL"
 
+COUNT_WORKFLOW_ROWS = """
+SELECT count(*) FILTER (WHERE deleted_at IS NULL) AS existing,
+       count(*) FILTER (WHERE id <> ALL ($2::text[])) AS other_rows
+FROM goald.workflows
+WHERE tenant_id = $1
+"""
+"""The workflows of a tenant, and the rows of other workflows than these, with those of deleted
+ones."""
+
 ACTIVE_ENROLLMENTS = """
 SELECT w.id AS workflow_id, (
     SELECT count(*) FROM (

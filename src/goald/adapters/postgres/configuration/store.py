@@ -25,6 +25,10 @@ from goald.domain.errors import ServiceUnavailable, TooManyWorkflows
 TURN_SECONDS = 5.0
 """Seconds that a change waits for earlier changes of its tenant in this process."""
 
+DELETED_FACTOR = 10
+"""How many times the limit of workflows a tenant may have with those that are deleted: their rows
+stay for GOALD_RETENTION days."""
+
 
 class PostgresConfigurationStore:
     """`configuration.ports.ConfigurationStore` over a pool."""
@@ -79,20 +83,28 @@ class PostgresConfigurationStore:
         await self._pool.close()
 
     async def _check_number(self, connection: Any, tenant: str, change_set: ChangeSet) -> None:
-        """Raise TooManyWorkflows if the change creates workflows beyond the limit. Exact, because
-        the changes of a tenant are serialised. A tenant that is beyond a lowered limit may still
-        change its workflows."""
-        created = sum(
-            isinstance(change.row, WorkflowRow) and change.before is None
+        """Raise TooManyWorkflows if the change creates workflows beyond the limit, or rows beyond
+        the limit with deleted ones. Exact, because the changes of a tenant are serialised. A
+        tenant that is beyond a lowered limit may still change its workflows."""
+        created = [
+            change.row.id
             for change in change_set.changes
-        )
+            if isinstance(change.row, WorkflowRow) and change.before is None
+        ]
         if self._max_workflows is None or not created:
             return
-        existing = await connection.fetchval(statements.COUNT_WORKFLOWS, tenant)
-        if existing + created > self._max_workflows:
+        found = await connection.fetchrow(statements.COUNT_WORKFLOW_ROWS, tenant, created)
+        if found["existing"] + len(created) > self._max_workflows:
             raise TooManyWorkflows(
-                f"A tenant may have {self._max_workflows:,} workflows. There are {existing:,}, and "
-                f"this change would add {created:,}"
+                f"A tenant may have at most {self._max_workflows:,} workflows "
+                f"(GOALD_MAX_WORKFLOWS). There are {found['existing']:,}, and this change would "
+                f"add {len(created):,}. Delete workflows that are no longer used"
+            )
+        if found["other_rows"] + len(created) > self._max_workflows * DELETED_FACTOR:
+            raise TooManyWorkflows(
+                "The tenant has created and deleted too many workflows with different ids. Use an "
+                "id of a deleted workflow again, or wait until deleted workflows are removed, "
+                "which takes GOALD_RETENTION days"
             )
 
     @asynccontextmanager
