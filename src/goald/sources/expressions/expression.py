@@ -87,6 +87,8 @@ def _check_bounds(tree: Any) -> None:
             width *= len(node["children"])
         elif node["type"] == "function_expression":
             _check_call(node)
+        elif node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
+            raise ExpressionFault("has !a.b, which means (!a).b: write !(a.b)")
     if width > MAX_WIDTH:
         raise ExpressionFault(
             f"builds too many lists: the product of the lengths of all [a, b] and {{a: b}} exceeds "

@@ -174,6 +174,14 @@ def _sum(run: FunctionContext, values: Any) -> Decimal:
     return total
 
 
+def _subtract(_run: FunctionContext, first: Any, second: Any) -> Decimal:
+    return EXACT.subtract(_number(first), Decimal(0) if second is None else _number(second))
+
+
+def _multiply(_run: FunctionContext, first: Any, second: Any) -> Decimal:
+    return EXACT.multiply(_number(first), Decimal(1) if second is None else _number(second))
+
+
 def _merge(run: FunctionContext, *maps: Any) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for each in maps:
@@ -281,11 +289,14 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "json": Function(_nullable(_json), 1, 1),
     "lookup": Function(_nullable(lambda _run, value, key: _map(value).get(_text(key))), 2, 2),
     "lower": Function(_nullable(lambda _run, value: _bounded(_text(value)).lower()), 1, 1),
+    "multiply": Function(_nullable(_multiply), 2, 2),
+    "pair": Function(_nullable(lambda _run, key, value: {_text(key): value}), 2, 2),
     "replace": Function(_nullable(_replace), 3, 3),
     "split": Function(_nullable(_split), 2, 2),
+    "subtract": Function(_nullable(_subtract), 2, 2),
     "trim": Function(_nullable(lambda _run, value: _text(value).strip()), 1, 1),
     "upper": Function(_nullable(lambda _run, value: _bounded(_text(value)).upper()), 1, 1),
     "without": Function(_nullable(_without), 2, 2),
 }
-"""By name. `lookup(object, key)`, `without(list, list)` and `if(condition, then, else)` have no
-operator in JMESPath."""
+"""By name. JMESPath has no operator for `lookup(object, key)`, `pair(key, value)`,
+`without(list, list)`, `if(condition, then, else)`, and arithmetic."""

@@ -136,12 +136,13 @@ class EventBuilder:
                 rule, rule.line_items, root, fields.get("currency")
             )
         for field, each in fields.items():
-            if each is None or each == []:
-                continue
             try:
-                data[clean_text(field)] = data_value(field, each, budget)
+                value = data_value(field, each, budget)
             except DataTooLarge:
                 self._note(f"events.{name}: {clean_text(field)[:64]} is too large and left out")
+                continue
+            if value is not None and value not in ("", [], {}):
+                data[clean_text(field)] = value
         return data
 
     def _money(self, rule: EventFields, root: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def data_value(name: str, value: Any, budget: DataBudget, level: int = 0) -> Any
 def _container(name: str, value: Any, budget: DataBudget, level: int) -> Any:
     if isinstance(value, list):
         return [data_value(name, each, budget, level + 1) for each in value[:MAX_ELEMENTS]]
-    entries = [(clean_text(key), each) for key, each in list(value.items())[:MAX_ELEMENTS]]
+    members = [each for each in value.items() if each[1] is not None][:MAX_ELEMENTS]
+    entries = [(clean_text(key), each) for key, each in members]
     budget.take(sum(len(key.encode()) + 4 for key, _ in entries))
     return {key: data_value(key, each, budget, level + 1) for key, each in entries}
 
