@@ -41,6 +41,10 @@ class Keyring:
             )
         return self._newest
 
+    def has(self, key_id: str) -> bool:
+        """Whether the key with this id is among the keys."""
+        return key_id in self._ciphers
+
     def encrypt(self, value: bytes, *context: str) -> EncryptedValue:
         newest = self.newest_key_id
         nonce = os.urandom(_NONCE_BYTES)

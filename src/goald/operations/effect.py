@@ -37,6 +37,11 @@ class EventEffect:
         """The event stream that the event goes to."""
         return self._stream
 
+    @property
+    def event_type(self) -> str:
+        """The type of the event."""
+        return str(self._event["type"])
+
     async def begin(self, stream: str) -> None:
         """Record the current end of every stream. The event will be sent to `stream`."""
         self._stream = stream

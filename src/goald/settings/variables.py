@@ -112,8 +112,7 @@ class Settings(BaseSettings):
     erasure: float = Field(
         86_400.0,
         ge=60,
-        description="Within what time after contact.deleted nothing personal of the contact is "
-        "left (seconds)",
+        description="Time after contact.deleted by which all personal data is removed (seconds)",
     )
     dead_bytes: int = Field(
         256 << 20, ge=1 << 20, description="Approximate size limit of goald:dead (bytes)"

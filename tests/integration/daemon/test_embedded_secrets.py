@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
+from goald.domain.errors import StartError
 from goald.runtime.daemon.environment import embedded_environment
+from goald.runtime.doctor.encryption_keys import stored_secrets
+from goald.runtime.wiring.secrets import missing_keys
 from goald.settings import Settings
 
 SECRET = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -72,3 +76,21 @@ def test_secrets_are_encrypted_at_the_start_under_the_first_key(
         plain, second_key = stored(connection)
     assert plain is None
     assert second_key not in {None, first_key}
+
+    # The key of the directory is deleted, and the setting is forgotten: no new key is generated,
+    # because it could not decrypt the secret.
+    own_key.unlink()
+    refused = pytest.raises(StartError, match=f"key {second_key}.*GOALD_SECRETS_KEYS")
+    with refused, webhooks(place):
+        pass
+    assert not own_key.exists()
+
+    # With any key goald starts, and `goald doctor` reports the secret.
+    other_key = base64.b64encode(os.urandom(32)).decode()
+    with webhooks(place, secrets_keys=other_key) as connection:
+        dsn = connection.info.dsn + f" password={connection.info.password}"
+        for keys, states in ((other_key, ["fail"]), (str(key_file), [])):
+            settings = Settings(data_dir=place, secrets_keys=keys)
+            found = list(stored_secrets(settings, dsn, missing_keys))
+            assert [check.state for check in found] == states
+            assert all("1 cannot be decrypted" in check.text for check in found)

@@ -21,6 +21,11 @@ LIMIT_WAITS = b"SET lock_timeout = '10s'"
 
 COUNT = b"SELECT count(*) FROM goald.webhook_secrets"
 
+COUNT_BY_KEY = b"""
+SELECT key_id, count(*) FROM goald.webhook_secrets WHERE key_id IS NOT NULL
+GROUP BY key_id ORDER BY key_id
+"""
+
 OUTDATED = b"""
 SELECT tenant_id, provider, secret, key_id, encrypted_secret FROM goald.webhook_secrets
 WHERE (secret IS NOT NULL OR key_id IS DISTINCT FROM %s)
@@ -78,6 +83,9 @@ class PostgresStoredSecrets:
     def count(self) -> int:
         row = self._connection.execute(COUNT).fetchone()
         return int(row[0]) if row else 0
+
+    def count_by_key(self) -> dict[str, int]:
+        return {key: int(count) for key, count in self._connection.execute(COUNT_BY_KEY)}
 
     def outdated(self, key_id: str, after: StoredSecret | None) -> Sequence[StoredSecret]:
         place = ("", "") if after is None else (after.tenant, after.name)

@@ -37,6 +37,13 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
 _RETRY_AFTER_S = {429: "1", 503: "5"}
 _PUBLIC_DETAILS = {503: "The service is temporarily unavailable; retry later"}
 """Shown in place of the error's text, which names servers."""
+_PUBLIC_DETAIL_OF: dict[type[Exception], str] = {
+    errors.EncryptionKeyMissing: "The webhook secret cannot be decrypted: the operator of goald "
+    "must add its key to GOALD_SECRETS_KEYS",
+    errors.SecretDamaged: "The webhook secret is damaged: replace it with "
+    "PUT /api/v1/webhooks/{provider}",
+}
+"""Shown for errors that a retry alone does not remedy."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -86,7 +93,7 @@ async def _on_domain_error(request: Request, error: Exception) -> Response:
         members["errors"] = [
             {"pointer": pointer, "detail": fault} for pointer, fault in error.faults
         ]
-    detail = _PUBLIC_DETAILS.get(status, str(error))
+    detail = _PUBLIC_DETAIL_OF.get(type(error)) or _PUBLIC_DETAILS.get(status, str(error))
     return problem_response(status, detail, _with_retry(status, {}), **members)
 
 

@@ -115,7 +115,7 @@ async def _contact(
         if given is None:
             raise ConflictProblem(
                 f"The contact of the enrollment {enrollment_id} was deleted, and the enrollment "
-                "has ended"
+                "has ended. Name the contact in contact_id to end it nevertheless"
             )
         return given  # whether it was this contact's is known where the event is processed
     if given not in (None, known.contact_id):

@@ -45,6 +45,11 @@ def rotate(
         print_json(asdict(result))
     else:
         _print(result)
+        if result.unreadable and settings.secrets_keys is None:
+            say(
+                "GOALD_SECRETS_KEYS is not set here. If it is set for `goald serve`, export the "
+                "same value in this shell, and repeat the command."
+            )
     if result.unreadable:
         raise typer.Exit(Code.FAILED)
 

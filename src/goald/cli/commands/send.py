@@ -105,8 +105,20 @@ async def _wait(effect: "EventEffect", seconds: float, ignored: bool, as_json: b
         )
         return False
     if not caused and not as_json:
-        say("Processed: the event was ignored." if ignored else "Processed: no goal was achieved.")
+        say(f"Processed: {_without_effect(effect.event_type, ignored)}")
     return True
+
+
+def _without_effect(event_type: str, ignored: bool) -> str:
+    """The effect of an event that caused no exit and no notice."""
+    if ignored:
+        return "the event was ignored."
+    if event_type == "contact.deleted":
+        return (
+            "the contact is erased in Postgres. Its entries in the streams are removed within "
+            "GOALD_ERASURE (24 h by default)."
+        )
+    return "no goal was achieved."
 
 
 def _warn_if_ignored(event_type: str) -> bool:

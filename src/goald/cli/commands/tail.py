@@ -39,7 +39,7 @@ def tail(
         bool, typer.Option("--json", help="Print one JSON object per line.")
     ] = False,
 ) -> None:
-    """Print the entries of a stream as they arrive, until Ctrl-C.
+    """Print the entries of a stream as they arrive, until --count entries or Ctrl-C.
 
     Consumer groups are not affected: their members still receive every entry.
     """

@@ -134,8 +134,9 @@ def delete_workflow(
         number = f"{active:,}" if active < COUNTED_ENROLLMENTS else f"{active:,} or more"
         plural = "" if active == 1 else "s"
         raise WorkflowInUse(
-            f"The workflow {workflow_id} has {number} active enrollment{plural}. Deactivate the "
-            "workflow, end its enrollments or wait until they have ended, then delete it"
+            f"The workflow {workflow_id} has {number} active enrollment{plural}. "
+            f"{'Deactivate the workflow. ' if before.is_active else ''}End its enrollments or wait "
+            "until they have ended, then delete it"
         )
     return workflow_deletion(before, current.goals.get(workflow_id, []))
 

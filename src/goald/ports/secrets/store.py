@@ -1,6 +1,6 @@
 """The stored secrets of all tenants, for a rotation of keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,9 @@ class SecretStore(Protocol):
 
     def count(self) -> int:
         """Return the number of secrets."""
+
+    def count_by_key(self) -> Mapping[str, int]:
+        """Return the number of encrypted secrets under each key, by the id of the key."""
 
     def outdated(self, key_id: str, after: StoredSecret | None) -> Sequence[StoredSecret]:
         """Return the next secrets that are not encrypted under this key, ordered by tenant and

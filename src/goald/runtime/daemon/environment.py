@@ -11,13 +11,14 @@ from pydantic import SecretStr
 
 from goald import migrations
 from goald.domain.connection_failure import explained
+from goald.domain.errors import StartError
 from goald.migrations.roles import SHARD
 from goald.runtime.actors.ray_cluster import RayCluster
 from goald.runtime.daemon.console import ServeConsole
 from goald.runtime.embedded import DataDirectory, EmbeddedServices
-from goald.runtime.embedded.secret import find_secrets_key, secrets_key, token_secret
+from goald.runtime.embedded.secret import KEY_FILE, find_secrets_key, secrets_key, token_secret
 from goald.runtime.wiring.daemon import check_redis
-from goald.runtime.wiring.secrets import encrypt_secrets
+from goald.runtime.wiring.secrets import encrypt_secrets, missing_keys
 from goald.settings import Settings
 
 
@@ -54,7 +55,7 @@ def embedded_environment(settings: Settings, console: ServeConsole) -> Iterator[
             }
             if settings.jwt_secret is None and settings.jwt_algorithm == "HS256":
                 own["jwt_secret"] = token_secret(data.path)
-            own["secrets_keys"] = _keys(settings, data.path)
+            own["secrets_keys"] = _keys(settings, data.path, endpoints.postgres_dsn)
             own_settings = settings.model_copy(update=own)
             encrypt_secrets(own_settings)
             yield ServiceEnvironment(
@@ -66,12 +67,22 @@ def embedded_environment(settings: Settings, console: ServeConsole) -> Iterator[
             )
 
 
-def _keys(settings: Settings, data_dir: Path) -> tuple[SecretStr, ...]:
-    """The keys of the settings, then that of the data directory, which is generated if the settings
-    have none."""
-    if settings.secrets_keys:
-        found = find_secrets_key(data_dir)
-        return (*settings.secrets_keys, *(() if found is None else (found,)))
+def _keys(settings: Settings, data_dir: Path, dsn: str) -> tuple[SecretStr, ...]:
+    """The keys of the settings, then that of the data directory, which is generated if there is no
+    key. Raises StartError if there is none and secrets are encrypted: a new key cannot decrypt
+    them."""
+    found = find_secrets_key(data_dir)
+    if settings.secrets_keys or found is not None:
+        return (*(settings.secrets_keys or ()), *(() if found is None else (found,)))
+    missing = missing_keys(settings, dsn)
+    if missing:
+        raise StartError(
+            f"Webhook secrets in Postgres are encrypted under the key {', '.join(missing)}, but "
+            f"GOALD_SECRETS_KEYS is not set, and {data_dir} has no "
+            f"{KEY_FILE}. Set GOALD_SECRETS_KEYS as at the previous start, or put {KEY_FILE} back. "
+            "If the key is lost, set GOALD_SECRETS_KEYS to a new key, start goald, and replace "
+            "the secrets that `goald secrets rotate` lists."
+        )
     return (secrets_key(data_dir),)
 
 

@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from goald.domain.login_rejection import SETTING_OF, login_rejection
 from goald.ports.server_inspector import ServerInspector
 from goald.runtime import instance as instances
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
-from goald.runtime.doctor.encryption_keys import encryption_keys
+from goald.runtime.doctor.encryption_keys import encryption_keys, stored_secrets
 from goald.runtime.doctor.memory import MemoryBounds
 from goald.runtime.doctor.services import ROLES, postgres, redis
 from goald.settings import Settings
@@ -34,13 +34,15 @@ async def examine(
     settings: Settings,
     inspect_redis: Callable[[str], ServerInspector],
     read_keys: Callable[[Settings], object],
+    missing_keys: Callable[[Settings, str], Mapping[str, int]],
 ) -> AsyncIterator[DoctorCheck]:
     """Yields one check after the other, as they are done. Raises nothing: a failure is a check.
 
     Examines the servers that the settings name, or those of the goald that runs on the data
     directory. Examines what only --embedded needs, unless the settings name both servers. Takes
     some seconds if a server does not answer. `inspect_redis`: opens an inspector for the server
-    at this URL. `read_keys`: raises SettingsError if an encryption key is invalid.
+    at this URL. `read_keys`: raises SettingsError if an encryption key is invalid. `missing_keys`:
+    see `stored_secrets`.
     """
     for check in (_python, _native, _ray):
         yield await asyncio.to_thread(check)
@@ -78,6 +80,11 @@ async def examine(
                 yield result
         except Exception as error:  # any error of the library is a result
             yield _failed(name, error)
+    if postgres_dsn:
+        for result in await asyncio.to_thread(
+            lambda: list(stored_secrets(settings, postgres_dsn, missing_keys))
+        ):
+            yield result
 
 
 def _failed(name: str, error: Exception) -> DoctorCheck:

@@ -3,19 +3,19 @@ protects no copy of the data."""
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from goald.domain.errors import SettingsError
+from goald.domain.errors import GoaldError, SettingsError
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
-from goald.runtime.embedded.secret import KEY_FILE
+from goald.runtime.embedded.secret import KEY_FILE, with_key_of_data_dir
 from goald.settings import FILE, Settings
 
 NAME = "encryption keys"
 SETTING = "GOALD_SECRETS_KEYS"
 _ELSEWHERE = (
-    f"set {SETTING} to a file on another file system, or from a secret manager, put the present "
-    "key last, and run `goald secrets rotate`"
+    f"set {SETTING} to a key on another file system, or from a secret manager, in every shell that "
+    "runs goald, and see docs/how-to/rotate-the-encryption-key.md"
 )
 
 
@@ -48,6 +48,27 @@ def encryption_keys(
         yield ok(NAME, f"{len(settings.secrets_keys)} in {SETTING}")
 
 
+def stored_secrets(
+    settings: Settings, dsn: str, missing_keys: Callable[[Settings, str], Mapping[str, int]]
+) -> Iterator[DoctorCheck]:
+    """A failure if a stored secret is encrypted under a key that is missing. No check if the
+    secrets cannot be read, which another check reports. Blocks. `dsn`: the daemon's login.
+    `missing_keys`: returns the number of secrets under each missing key."""
+    try:
+        missing = missing_keys(with_key_of_data_dir(settings), settings.postgres_owner_dsn or dsn)
+    except (GoaldError, OSError):
+        return
+    if missing:
+        number = sum(missing.values())
+        yield fail(
+            "webhook secrets",
+            f"{number:,} cannot be decrypted, so requests signed with them get 503: the key "
+            f"{', '.join(missing)} is not in {SETTING}",
+            f"set {SETTING} here as for `goald serve`, with that key; if it is lost, replace the "
+            "secrets that `goald secrets rotate` lists",
+        )
+
+
 def _missing() -> DoctorCheck:
     return warn(
         NAME,
@@ -65,7 +86,7 @@ def _generated(data_dir: Path) -> DoctorCheck:
         NAME,
         f"the key is stored with the data, in {data_dir / KEY_FILE}: a copy of the data directory "
         "contains both",
-        f"{_ELSEWHERE}; or nothing, on a machine for development",
+        f"{_ELSEWHERE}. On a development machine you can ignore this",
     )
 
 

@@ -33,6 +33,18 @@ def rotate(
         return rotate_secrets(store, cipher, on_progress)
 
 
+def missing_keys(settings: Settings, dsn: str) -> dict[str, int]:
+    """The number of stored secrets under each key that the settings do not contain, by the id of
+    the key. `dsn`: a login that may act as goald_owner. Blocks. Raises as `stored_webhook_secrets`
+    and `keyring` do."""
+    from goald.adapters.postgres.stored_secrets import stored_webhook_secrets
+
+    cipher = keyring(settings)
+    with stored_webhook_secrets(dsn) as store:
+        counts = store.count_by_key()
+    return {key: count for key, count in counts.items() if not cipher.has(key)}
+
+
 def encrypt_secrets(settings: Settings) -> None:
     """Encrypt the secrets of an embedded Postgres, which no other release uses, under the newest
     key. Logs the secrets that no key decrypts."""

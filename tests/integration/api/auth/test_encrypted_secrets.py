@@ -185,6 +185,7 @@ def test_secret_under_a_missing_key_is_neither_lost_nor_in_the_way(
     assert "GOALD_SECRETS_KEYS" in unreadable["reason"]
     answer = send(wrong, event(), signed(secret, event()))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "the operator of goald must add its key" in answer.json()["detail"]
     # Everything else works.
     assert len(client.get(PATH).json()["items"]) == 1
     assert client.put("/api/v1/workflows/w", json={"name": "W"}).status_code == 201
@@ -236,7 +237,9 @@ def test_secret_that_is_moved_to_another_tenant_is_useless(
             " FROM goald.webhook_secrets a WHERE v.tenant_id = 'victim' AND a.tenant_id = 'acme'"
         )
 
-    assert send(api, event(), signed(secret, event()), "victim").status_code == 503
+    answer = send(api, event(), signed(secret, event()), "victim")
+    assert answer.status_code == 503
+    assert "replace it with PUT" in answer.json()["detail"]
     assert send(api, event(), signed(secret, event())).status_code == 202
     code, result = rotate(NEW_KEY, SECRETS_KEY)
     assert (code, [each["tenant"] for each in result["unreadable"]]) == (1, ["victim"])
