@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from goald.api.admission.places import WorkPlaces
 from goald.api.admission.starts import StartAdmission
 from goald.api.ports import (
     AuditReader,
@@ -47,6 +48,7 @@ class EventServices:
     publisher: TenantPublisher
     starts: StartAdmission
     explainer: Explainer
+    explain_places: WorkPlaces
     idempotency: IdempotencyStore
 
 

@@ -57,6 +57,10 @@ class Quotas(Protocol):
         """Count a request. Raises QuotaExceeded. A request that cannot be counted, because Redis
         is unavailable, is allowed."""
 
+    async def work(self, tenant: str, count: int) -> None:
+        """Count `count` requests more for the work of a request that is counted already. Raises as
+        `requests` does, in which case nothing is counted."""
+
     async def events(self, tenant: str, count: int) -> None:
         """Count events; large and expensive ones count as several (`publishing.units`). Raises
         as `requests` does, in which case nothing is counted."""

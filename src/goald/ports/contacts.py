@@ -19,7 +19,9 @@ class ContactState:
     workflows: Sequence[WorkflowConfiguration]
     """Workflows of the active enrollments, as far as they are configured."""
     active: bytes
-    """Active enrollments, in the format that the matcher loads."""
+    """The newest active enrollments, in the format that the matcher loads."""
+    active_count: int
+    """All active enrollments of the contact."""
     ended: Sequence[Enrollment]
     """Newest first."""
     truncated: bool

@@ -25,8 +25,8 @@ FROM generate_series(1, 60000) AS i
 @pytest.mark.parametrize(
     ("statement", "values"),
     [
-        (statements.LOAD_NEWEST, ("acme", "c-7", 1_001)),
-        (contacts.WORKFLOW_IDS, ("acme", "c-7", 1_001)),
+        (statements.LOAD_NEWEST, ("acme", "c-7", 1_000)),
+        (contacts.WORKFLOW_IDS, ("acme", "c-7", 1_000)),
         (contacts.ENDED, ("acme", "c-7", 101)),
         (contacts.ENROLLMENT, ("acme", "e-7")),
     ],

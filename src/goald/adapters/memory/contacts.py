@@ -29,7 +29,7 @@ class MemoryContacts:
         ]
         active = sorted((row for row in rows if row.ended_at is None), key=_newest)
         ended = sorted((row for row in rows if row.ended_at is not None), key=_last_ended)
-        newest = active[: self._most_active + 1]
+        newest = active[: self._most_active]
         known = {
             workflow["workflow_id"]: workflow
             for _, workflow in sorted(self._tables.workflows, key=lambda row: row[0])
@@ -39,8 +39,9 @@ class MemoryContacts:
         return ContactState(
             workflows=[known[workflow_id] for workflow_id in active_ids],
             active=copy_binary(newest),
+            active_count=len(active),
             ended=[_record(row) for row in ended[: self._most_ended]],
-            truncated=len(newest) > self._most_active or len(ended) > self._most_ended,
+            truncated=len(active) > self._most_active or len(ended) > self._most_ended,
         )
 
     async def start_state(

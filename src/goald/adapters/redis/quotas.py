@@ -64,6 +64,12 @@ class RedisQuotas:
         """Count a request. Raises QuotaExceeded if it exceeds the limit."""
         await self._count(self._requests, "requests", tenant, 1)
 
+    async def work(self, tenant: str, count: int) -> None:
+        """Count requests more, at most as many as a request that is alone in its second may."""
+        if self._requests is not None:
+            count = min(count, self._requests.amount - 1)
+        await self._count(self._requests, "requests", tenant, count)
+
     async def events(self, tenant: str, count: int) -> None:
         """Count the events, all or none. Raises QuotaExceeded if they exceed the limit. A batch
         larger than the limit counts as the limit, because it could never be sent otherwise."""

@@ -18,7 +18,12 @@ class ExactJson(Response):
     def __init__(
         self, model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(orjson.dumps(model.model_dump(), _fragment), status, headers)
+        super().__init__(exact_bytes(model.model_dump()), status, headers)
+
+
+def exact_bytes(value: Any) -> bytes:
+    """Return JSON values, Decimals and `orjson.Fragment` as JSON."""
+    return orjson.dumps(value, _fragment)
 
 
 def _fragment(value: Any) -> orjson.Fragment:

@@ -102,6 +102,7 @@ class Explanation(BaseModel):
                             ],
                         }
                     ],
+                    "active_enrollments": 1,
                     "truncated": False,
                 }
             ]
@@ -109,7 +110,7 @@ class Explanation(BaseModel):
     )
 
     event: ExplainedEvent
-    matched: bool = Field(description="At least one goal matches.")
+    matched: bool = Field(description="At least one goal of the returned enrollments matches.")
     reason: str | None = Field(
         description="Why nothing can match: `not enrolled` (the contact has no active enrollment), "
         "`other event type`, `other tenant's` (nothing was looked up), or, of a start, that the "
@@ -118,8 +119,10 @@ class Explanation(BaseModel):
     enrollments: list[ExplainedEnrollment] = Field(
         description="Active enrollments, then ended ones, newest first."
     )
+    active_enrollments: int = Field(
+        description="The number of all active enrollments of the contact, returned or not."
+    )
     truncated: bool = Field(
-        description="The contact has more enrollments than the newest "
-        "1,000 active and the last 100 "
-        "ended ones, approximately, that are returned."
+        description="The contact has more enrollments than the newest 100 active and the last 50 "
+        "ended ones, which are returned. `goald explain` shows 1,000 and 100."
     )

@@ -18,7 +18,7 @@ from goald.api.http.events_body import (
     read_events,
     without_ignored,
 )
-from goald.api.http.exact_json import ExactJson
+from goald.api.http.explanation import explanation_json, explanation_requests
 from goald.api.http.idempotency import REPLAYED_HEADER, Idempotent
 from goald.api.http.routing import Router
 from goald.api.models.events import (
@@ -110,14 +110,20 @@ async def send_events(
     response_model=Explanation,
     openapi_extra=documented({JSON: EVENT_REF, SINGLE: EVENT_REF}),
 )
-async def explain_event(request: StrictRequest, deps: Deps, caller: Reads) -> ExactJson:
+async def explain_event(request: StrictRequest, deps: Deps, caller: Reads) -> Response:
     """Evaluates one event against the committed state: every enrollment of its contact and every
     goal of their workflows, with the reason if a goal does not match. Writes nothing. 400, with the
     reason, for an event that would be refused. An event of another tenant is not looked up.
+
+    The request counts once per started 50 enrollments and goals in the response. A process
+    explains one event of a tenant at a time: 429 after a second if earlier ones are not done.
     """
     event = await event_bytes(request, JSON, SINGLE)
-    found = await deps.events.explainer.explain(caller.tenant_id, event)
-    return ExactJson(Explanation.model_validate(found))
+    async with deps.events.explain_places.taken_by(caller.tenant_id):
+        found = await deps.events.explainer.explain(caller.tenant_id, event)
+        # The request itself is counted already.
+        await deps.access.quotas.work(caller.tenant_id, explanation_requests(found) - 1)
+        return Response(await explanation_json(found), media_type=JSON)
 
 
 def _without(

@@ -20,6 +20,7 @@ from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.idempotency import RedisIdempotency
 from goald.adapters.redis.quotas import RedisQuotas
 from goald.adapters.redis.throttle import RedisTenantThrottle
+from goald.api.admission.places import WorkPlaces
 from goald.api.admission.starts import StartAdmission
 from goald.api.admission.streams import StreamAdmission
 from goald.api.admission.throttle import ThrottleAdmission
@@ -48,6 +49,9 @@ from goald.runtime.wiring.secrets import keyring
 from goald.settings import HOW_TO_CHECK_TOKENS, ApiSettings, Settings, TokenSettings
 
 CLOSE_SECONDS = 1.0
+EXPLAINED_ACTIVE = 100
+"""Active enrollments in a response of explain, so that it and its work are bounded (D8)."""
+EXPLAINED_ENDED = 50
 
 
 def api_dependencies(
@@ -134,8 +138,12 @@ def api_dependencies(
             publisher=TenantPublisher(events, admissions),
             starts=StartAdmission(start_check, clock, admission_metrics),
             explainer=Explain(
-                contacts, start_check, clock, clock_skew_us=round(settings.clock_skew * 1e6)
+                PostgresContacts(pool, most_active=EXPLAINED_ACTIVE, most_ended=EXPLAINED_ENDED),
+                start_check,
+                clock,
+                clock_skew_us=round(settings.clock_skew * 1e6),
             ),
+            explain_places=WorkPlaces("explanations"),
             idempotency=idempotency,
         ),
         readers=Readers(

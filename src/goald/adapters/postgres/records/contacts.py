@@ -34,14 +34,16 @@ LIMIT $3
 """The ended enrollments of a contact, newest first."""
 
 WORKFLOW_IDS = """
-SELECT DISTINCT workflow_id FROM (
-    SELECT workflow_id FROM goald.workflow_enrollments
+SELECT workflow_id, max(total) FROM (
+    SELECT workflow_id, count(*) OVER () AS total FROM goald.workflow_enrollments
     WHERE tenant_id = $1 AND contact_id = $2 AND (status = 'active') IS TRUE
     ORDER BY enrolled_at DESC, id
     LIMIT $3
 ) AS newest
+GROUP BY workflow_id
 """
-"""The workflows of the enrollments that LOAD_NEWEST returns."""
+"""The workflows of the enrollments that LOAD_NEWEST returns, each with the number of all active
+enrollments of the contact."""
 
 
 COUNT_ACTIVE = """
@@ -74,8 +76,8 @@ class PostgresContacts:
     def __init__(
         self, pool: TenantPool, *, most_active: int = MOST_ACTIVE, most_ended: int = MOST_ENDED
     ) -> None:
-        """`most_active`, `most_ended`: how many enrollments of a contact are returned, the newest.
-        One more of each is read to know whether there are more."""
+        """`most_active`, `most_ended`: how many enrollments of a contact are returned, the
+        newest."""
         self._pool = pool
         self._most_active = most_active
         self._most_ended = most_ended
@@ -86,19 +88,22 @@ class PostgresContacts:
         async def take_piece(piece: bytes) -> None:
             rows.extend(piece)
 
-        newest = (tenant, contact, self._most_active + 1)
+        newest = (tenant, contact, self._most_active)
         async with self._pool.tenant(tenant, readonly=True) as connection:
-            copied = await connection.copy_from_query(
+            await connection.copy_from_query(
                 statements.LOAD_NEWEST, *newest, output=take_piece, format="binary"
             )
-            ids = [name for (name,) in await connection.fetch(WORKFLOW_IDS, *newest)]
+            counted = await connection.fetch(WORKFLOW_IDS, *newest)
+            ids = [name for name, _ in counted]
             workflows = await connection.fetch(statements.WORKFLOWS_OF_TENANT, tenant, ids)
             ended = await connection.fetch(ENDED, tenant, contact, self._most_ended + 1)
+        active_count = counted[0][1] if counted else 0
         return ContactState(
             workflows=[workflow_of(row) for row in workflows],
             active=bytes(rows),
+            active_count=active_count,
             ended=[_record(row) for row in ended[: self._most_ended]],
-            truncated=_rows(copied) > self._most_active or len(ended) > self._most_ended,
+            truncated=active_count > self._most_active or len(ended) > self._most_ended,
         )
 
     async def start_state(
@@ -120,8 +125,3 @@ class PostgresContacts:
 
 def _record(row: Any) -> Enrollment:
     return Enrollment(**row)
-
-
-def _rows(status: str) -> int:
-    """The number in a status such as `COPY 12`."""
-    return int(status.split()[1])
