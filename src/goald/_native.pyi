@@ -228,7 +228,7 @@ class Proposal:
 
     A slice is a proposal with a run of the effects, in order, and the achievements and exits that
     belong to them; its indices start at 0. Everything that belongs to no effect is part of the last
-    slice: event counts, rejects, deletions and acknowledgements.
+    slice: event counts, rejects, deletions, acknowledgements and reversals.
     """
 
     def slices(self, max_effects: int, max_bytes: int) -> list[Proposal]:
@@ -269,7 +269,7 @@ class Proposal:
         """The number of events of each type that goald reads."""
     @property
     def changes_nothing(self) -> bool:
-        """Whether there are no effects, deletions and acknowledgements. There may be rejects."""
+        """Whether there are no rows to commit. There may be rejects."""
     @property
     def effects(self) -> Effects: ...
     @property
@@ -283,6 +283,10 @@ class Proposal:
     def acknowledgements(self) -> list[tuple[str, str, str, str, int, int | None, int]]:
         """(tenant, enrollment, contact, workflow, slot, cancelled actions, time) of exits that
         the workflow engine has processed."""
+    @property
+    def reversals(self) -> list[tuple[str, str, int, GoalType, str | None, int]]:
+        """(tenant, contact, slot, goal type, id of the payment or appointment, time) of refunds and
+        cancelled appointments."""
     @property
     def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
         """(index of the buffer, entry id, reason, event bytes) of the events to dead-letter

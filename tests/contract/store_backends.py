@@ -18,7 +18,7 @@ from goald.ports.stream_leases import StreamLeases
 class Tables(Protocol):
     """One set of tables, shared by any number of stores."""
 
-    def store(self, *, exits_wait: bool = False) -> ShardStore: ...
+    def store(self, *, exits_wait: bool = False, publishes_refunds: bool = False) -> ShardStore: ...
 
     def stream_leases(self) -> StreamLeases: ...
 
@@ -27,6 +27,9 @@ class Tables(Protocol):
 
     async def met(self) -> dict[str, tuple[int | None, int]]:
         """By id: the time of the last achievement, and the types of the goals met."""
+
+    async def undone(self) -> dict[str, tuple[int | None, int | None]]:
+        """By id: when the payment was refunded, and when the appointment was cancelled."""
 
     async def achievements(self) -> list[tuple[str, str]]:
         """(enrollment, trigger_event without spaces), sorted."""
@@ -54,8 +57,8 @@ class MemoryTables:
         self._database = MemoryDatabase()
         self._clock = ManualClock()
 
-    def store(self, *, exits_wait: bool = False) -> ShardStore:
-        return MemoryShardStore(self._database, self._clock)
+    def store(self, *, exits_wait: bool = False, publishes_refunds: bool = False) -> ShardStore:
+        return MemoryShardStore(self._database, self._clock, publishes_refunds=publishes_refunds)
 
     def stream_leases(self) -> StreamLeases:
         return MemoryStreamLeases(self._database)
@@ -74,6 +77,12 @@ class MemoryTables:
     async def met(self) -> dict[str, tuple[int | None, int]]:
         return {
             row.id: (row.last_achieved_at, row.met_types)
+            for row in self._database.enrollments.values()
+        }
+
+    async def undone(self) -> dict[str, tuple[int | None, int | None]]:
+        return {
+            row.id: (row.refunded_at, row.appointment_cancelled_at)
             for row in self._database.enrollments.values()
         }
 
@@ -126,8 +135,10 @@ class PostgresTables:
         self._database = database
         self._open: list[PostgresShardStore | PostgresStreamLeases] = []
 
-    def store(self, *, exits_wait: bool = False) -> ShardStore:
-        store = PostgresShardStore(self._database.dsn, exits_wait=exits_wait)
+    def store(self, *, exits_wait: bool = False, publishes_refunds: bool = False) -> ShardStore:
+        store = PostgresShardStore(
+            self._database.dsn, exits_wait=exits_wait, publishes_refunds=publishes_refunds
+        )
         self._open.append(store)
         return store
 
@@ -150,6 +161,13 @@ class PostgresTables:
             "SELECT id, goald.us(last_achieved_at), met_types FROM goald.workflow_enrollments"
         )
         return {id_: (at, types) for id_, at, types in rows}
+
+    async def undone(self) -> dict[str, tuple[int | None, int | None]]:
+        rows = await self._read(
+            "SELECT id, goald.us(refunded_at), goald.us(appointment_cancelled_at)"
+            " FROM goald.workflow_enrollments"
+        )
+        return {id_: (refunded, cancelled) for id_, refunded, cancelled in rows}
 
     async def achievements(self) -> list[tuple[str, str]]:
         rows = await self._read(

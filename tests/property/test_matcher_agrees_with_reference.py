@@ -51,6 +51,7 @@ class Shard:
         self.router = _native.Router(bytes(_native.SLOTS), max_buffer=1_500)
         self.now_us = now_us
         self.acknowledged = 0
+        self.reversed: list[tuple[str, str, str, str | None]] = []
 
     def configure(self, step: Configure) -> None:
         changed = {
@@ -80,6 +81,10 @@ class Shard:
                 self.matcher.apply(piece, marks)
                 refused += of_piece
             self.acknowledged += len(proposal.acknowledgements)
+            self.reversed += [
+                (tenant, contact, goal_type, reference)
+                for tenant, contact, _, goal_type, reference, _ in proposal.reversals
+            ]
             waiting = [buffer for _, _, _, buffer in proposal.deferred]
         if reload:
             # As after a commit whose outcome is unknown.
@@ -149,6 +154,7 @@ def test_the_matcher_gives_the_results_of_the_model(
     model = Model(*clock, max_enrollments)
     shard = Shard(*clock, share, high_fanout_above, max_enrollments)
     acknowledged = 0
+    undone = []
     for number, step in enumerate(history.steps):
         if isinstance(step, Configure):
             model.configure(
@@ -159,10 +165,17 @@ def test_the_matcher_gives_the_results_of_the_model(
         assert isinstance(step, Batch)
         outcomes = [model.feed(event) for event in step.events]
         acknowledged += sum(len(outcome.acknowledged) for outcome in outcomes)
+        undone += [
+            (event["tenantid"], event["data"]["contact_id"], *outcome.reversed)
+            for event, outcome in zip(step.events, outcomes, strict=True)
+            if outcome.reversed is not None
+        ]
         expected = {at for at, outcome in enumerate(outcomes) if outcome.rejected}
         assert shard.feed(step.events, reloads > 0 and number % reloads == 0) == expected
         _assert_same(model, shard)
     assert shard.acknowledged == acknowledged
+    # Events of several tenants may be evaluated in another order.
+    assert sorted(map(repr, shard.reversed)) == sorted(map(repr, undone))
 
 
 def _assert_same(model: Model, shard: Shard) -> None:

@@ -16,7 +16,7 @@ from tests.support.pipeline.changes import NOON, SECOND, Effect, change
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
-from goald.domain.configuration.goals import TYPE_BITS
+from goald.domain.configuration.goals import TYPE_BITS, GoalType
 from goald.domain.leases import SlotLease
 from goald.domain.records.enrollment import ENDED, EnrollmentStatus
 from goald.domain.records.statistics import PERCENTILES, percentile_hours
@@ -63,6 +63,8 @@ def effects(draw: st.DrawFn) -> Effect:
         # Few values, so that several enrollments have the same time to goal. One is before the
         # enrollment, because clocks differ.
         achieved_at=draw(st.sampled_from([NOON + SECOND] * 3 + [NOON - SECOND, NOON + 40 * DAY])),
+        event=draw(st.sampled_from([{}, {"payment_id": "r-1"}, {"appointment_id": "r-1"}])),
+        event_id=draw(st.sampled_from(["", "ev-1", "ev-2"])),
     )
 
 
@@ -76,7 +78,16 @@ acknowledgements = st.lists(
     ),
     max_size=6,
 )
-commits = st.tuples(batches, acknowledgements, st.sampled_from([None, *CONTACTS]))
+reversals = st.lists(
+    st.tuples(
+        st.sampled_from(list(CONTACTS)),
+        st.sampled_from(["purchase_made", "appointment_booked"]),
+        st.sampled_from([None, "r-1", "r-2"]),
+        st.sampled_from([NOON, NOON + DAY]),
+    ),
+    max_size=4,
+)
+commits = st.tuples(batches, acknowledgements, st.sampled_from([None, *CONTACTS]), reversals)
 histories = st.lists(
     st.tuples(st.sampled_from(LAYOUTS), st.lists(commits, min_size=1, max_size=4)),
     min_size=1,
@@ -84,7 +95,12 @@ histories = st.lists(
 )
 """Slot ranges of the shards, with the commits until the ranges change."""
 
-Commit = tuple[list[Effect], list[tuple[str, str, str, int | None]], str | None]
+Commit = tuple[
+    list[Effect],
+    list[tuple[str, str, str, int | None]],
+    str | None,
+    list[tuple[str, GoalType, str | None, int]],
+]
 
 
 async def play(dsn: str, tenant: str, history: list[tuple[list[SlotRange], list[Commit]]]) -> None:
@@ -107,7 +123,7 @@ async def play(dsn: str, tenant: str, history: list[tuple[list[SlotRange], list[
 async def commit(store: PostgresShardStore, lease: SlotLease, tenant: str, sent: Commit) -> None:
     """Commit the changes of contacts in the slots of this shard."""
     contacts = [contact for contact, slot in CONTACTS.items() if slot in slots_of(lease)]
-    effects, acknowledged, deleted = sent
+    effects, acknowledged, deleted, undone = sent
     await store.commit(
         lease,
         change(
@@ -124,6 +140,11 @@ async def commit(store: PostgresShardStore, lease: SlotLease, tenant: str, sent:
             deletions=[(tenant, deleted, CONTACTS[deleted], NOON + DAY)]
             if deleted in contacts
             else [],
+            reversals=[
+                (tenant, contact, CONTACTS[contact], goal_type, reference, at)
+                for contact, goal_type, reference, at in undone
+                if contact in contacts
+            ],
         ),
     )
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use decode_support::{NOW_US, message_pack, with_data};
 use goald_matcher::decode::decode;
 use goald_matcher::event::amount::Amount;
-use goald_matcher::event::{EndReason, Fact};
+use goald_matcher::event::{AppointmentStatus, EndReason, Fact, LineItem};
 use goald_matcher::route::routing_key;
 use serde_json::{Value, json};
 
@@ -28,6 +28,13 @@ fn text(value: &'static str) -> Cow<'static, str> {
     Cow::Borrowed(value)
 }
 
+fn line_item(product: &'static str, amount: Option<&str>) -> LineItem<'static> {
+    LineItem {
+        product_id: text(product),
+        amount: amount.and_then(Amount::parse),
+    }
+}
+
 #[test]
 fn the_fields_of_each_type_are_read() {
     assert_fact(
@@ -43,7 +50,7 @@ fn the_fields_of_each_type_are_read() {
             amount: Amount::parse("19.9"),
             currency: Some(text("EUR")),
             product_id: Some(text("p-1")),
-            line_items: vec![text("p-2")],
+            line_items: vec![line_item("p-2", None), line_item("p-3", Some("5.00"))],
         },
     );
     assert_fact(
@@ -51,6 +58,19 @@ fn the_fields_of_each_type_are_read() {
         &Fact::AppointmentBooked {
             calendar_id: Some(text("cal-1")),
             service_id: Some(text("svc-1")),
+            status: AppointmentStatus::Confirmed,
+        },
+    );
+    assert_fact(
+        &with_data("payment.refunded"),
+        &Fact::PaymentRefunded {
+            payment_id: Some(text("pay-1")),
+        },
+    );
+    assert_fact(
+        &with_data("appointment.cancelled"),
+        &Fact::AppointmentCancelled {
+            appointment_id: Some(text("app-1")),
         },
     );
     assert_fact(
@@ -137,6 +157,37 @@ fn null_is_the_same_as_absent() {
         pending_actions: None,
     };
     assert_fact(&event, &nothing);
+}
+
+#[test]
+fn the_status_of_an_appointment_is_read_in_every_spelling() {
+    use AppointmentStatus::{Booked, Confirmed, Lost, Other, Showed};
+    for (status, expected) in [
+        (json!(null), Booked),
+        (json!("BOOKED"), Booked),
+        (json!("Confirmed"), Confirmed),
+        (json!("showed"), Showed),
+        (json!("cancelled"), Lost),
+        (json!("CANCELED"), Lost),
+        (json!("no-show"), Lost),
+        (json!("No Show"), Lost),
+        (json!("no_show"), Lost),
+        (json!("noshow"), Lost),
+        (json!("rescheduled"), Lost),
+        (json!("rescheduled-away"), Lost),
+        (json!(""), Other),
+        (json!("pending"), Other),
+        (json!("a status that is longer than any"), Other),
+    ] {
+        let mut event = with_data("appointment.booked");
+        event["data"]["status"] = status;
+        for fact in facts(&event) {
+            let Fact::AppointmentBooked { status, .. } = fact else {
+                panic!("{event} must be read as an appointment");
+            };
+            assert_eq!(status, expected, "{event}");
+        }
+    }
 }
 
 #[test]

@@ -169,6 +169,19 @@ fn the_fields_of_a_type_are_checked() {
         ("payment.completed", "amount", json!(true), NOT_AN_AMOUNT),
         ("payment.completed", "amount", json!([]), NOT_AN_AMOUNT),
         ("payment.completed", "currency", json!(840), "not a string"),
+        ("payment.refunded", "payment_id", json!([1]), "not a string"),
+        (
+            "appointment.booked",
+            "status",
+            json!(["cancelled"]),
+            "not a string",
+        ),
+        (
+            "appointment.cancelled",
+            "appointment_id",
+            json!({}),
+            "not a string",
+        ),
         ("payment.completed", "product_id", json!(7), "not a string"),
         ("payment.completed", "line_items", json!({}), "not a list"),
         (
@@ -294,7 +307,7 @@ fn the_fields_of_a_type_are_checked() {
 }
 
 #[test]
-fn the_products_of_line_items_are_checked() {
+fn the_products_and_amounts_of_line_items_are_checked() {
     for (item, message) in [
         (
             json!({"product_id": 5}),
@@ -303,6 +316,14 @@ fn the_products_of_line_items_are_checked() {
         (
             json!({"product_id": ""}),
             "data.line_items[].product_id: must have 1 to 128 characters, without control or invisible characters",
+        ),
+        (
+            json!({"product_id": "p", "amount": "19,90"}),
+            "data.line_items[].amount: not a decimal number of at most 18 digits",
+        ),
+        (
+            json!({"amount": {"value": "19.90"}}),
+            "data.line_items[].amount: not a decimal number of at most 18 digits",
         ),
     ] {
         let mut event = with_data("payment.completed");

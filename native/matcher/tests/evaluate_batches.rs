@@ -283,6 +283,39 @@ fn events_that_differ_from_the_owner_of_an_id_are_rejected() {
 }
 
 #[test]
+fn a_refund_and_a_cancelled_appointment_are_reported_and_achieve_nothing() {
+    let proposal = evaluate(&[
+        event("payment.refunded", "c-1", 5, json!({"amount": 20})),
+        event(
+            "appointment.cancelled",
+            "c-2",
+            6,
+            json!({"appointment_id": "a-1"}),
+        ),
+    ]);
+    assert!(proposal.achievements.is_empty() && proposal.effects.is_empty());
+    assert!(!proposal.changes_nothing());
+    let rows: Vec<_> = proposal
+        .reversals
+        .iter()
+        .map(|row| {
+            (
+                &*row.contact_id,
+                row.goal_type.name(),
+                row.reference.as_deref(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("c-1", "purchase_made", None),
+        ("c-2", "appointment_booked", Some("a-1")),
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(proposal.events_by_type["payment.refunded"], 1);
+    assert_eq!(proposal.events_by_type["appointment.cancelled"], 1);
+}
+
+#[test]
 fn an_acknowledgement_is_reported_and_changes_no_enrollment() {
     let ids = json!({"workflow_id": "w-1", "enrollment_id": "e-1", "cancelled_actions": 4});
     let proposal = evaluate(&[event("workflow.exit.acknowledged", "c-1", 5, ids)]);

@@ -12,13 +12,13 @@ PROCESSED_TYPES: Final = frozenset(
         "workflow.enrollment.ended",
         "workflow.exit.acknowledged",
         "contact.deleted",
+        "payment.refunded",
+        "appointment.cancelled",
     }
 )
 """Events of these types have an effect. Events of other types are counted and ignored."""
 
-KNOWN_WITHOUT_EFFECT: Final = frozenset(
-    {"contact.tag.removed", "payment.refunded", "appointment.cancelled"}
-)
+KNOWN_WITHOUT_EFFECT: Final = frozenset({"contact.tag.removed"})
 """Documented types that no goal listens to: ignored, but not misspelt."""
 
 

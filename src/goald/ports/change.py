@@ -77,6 +77,19 @@ class Acknowledgement(NamedTuple):
     acknowledged_at: int
 
 
+class Reversal(NamedTuple):
+    """A payment was refunded (`purchase_made`), or an appointment cancelled
+    (`appointment_booked`)."""
+
+    tenant_id: str
+    contact_id: str
+    slot: int
+    goal_type: GoalType
+    reference: str | None
+    """The id of the payment or appointment, if the event has one."""
+    reversed_at: int
+
+
 class Contender(NamedTuple):
     """An event that names the enrollment of an effect under another contact or workflow, and came
     later in the same group."""
@@ -98,6 +111,8 @@ class Change:
     acknowledgements: Sequence[Acknowledgement] = ()
     contenders: Sequence[Contender] = ()
     """In the order of their effects."""
+    reversals: Sequence[Reversal] = ()
+    """Applied in order, after the achievements of the same change."""
 
 
 class Conflict(NamedTuple):
@@ -120,7 +135,8 @@ class Committed:
     conflicts: Sequence[Conflict] = ()
     """In the order of their effects."""
     outbox: Sequence[StoredMessage] = ()
-    """The outbox rows written, in the order of the change, ready to be published."""
+    """The outbox rows written, in the order of the change, ready to be published. The notices of
+    reversals follow."""
     is_stale: bool = False
     """An effect did not find the row that memory expected: memory is stale, and the contacts
     of the batch must be loaded again."""

@@ -97,6 +97,11 @@ class Settings(BaseSettings):
         ge=1,
         description="When an unacknowledged exit is published again (seconds). Default: never",
     )
+    refund_reopens: bool = Field(
+        False,
+        description="Whether the refund of a payment that completed an enrollment is published on "
+        "goald:notices, so that the workflow can continue",
+    )
     republish: float = Field(
         600.0,
         ge=0,

@@ -22,6 +22,7 @@ from goald.client import event
 from goald.domain.configuration.goals import LISTENS_TO
 from goald.domain.configuration.notices import notices_for
 from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
+from goald.domain.records.reversal import REFUND_NOTICE, refund_notice
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs/asyncapi.yaml").read_text())
@@ -32,6 +33,8 @@ LIFECYCLE = {
     "workflow.enrollment.ended",
     "workflow.exit.acknowledged",
     "contact.deleted",
+    "payment.refunded",
+    "appointment.cancelled",
 }
 
 
@@ -100,7 +103,7 @@ def test_the_documented_notices_are_those_that_are_published() -> None:
         ConfigurationChange(active, draft),
     ]
     published = {name for change in changes for _, name, _ in notices_for(change)}
-    assert types_of("notices") == published | {"workflow.goal.achieved"}
+    assert types_of("notices") == published | {"workflow.goal.achieved", REFUND_NOTICE}
 
 
 def test_every_reference_resolves_and_every_message_is_on_a_channel() -> None:
@@ -251,12 +254,20 @@ def published(daemon: Daemon, tenant: str) -> dict[str, list[dict[str, Any]]]:
 def test_published_messages_conform_to_the_documentation(
     published: dict[str, list[dict[str, Any]]],
 ) -> None:
-    assert sorted(published) == PUBLISHED
+    assert sorted([*published, REFUND_NOTICE]) == PUBLISHED
     for name, payloads in published.items():
         for payload in payloads:
             assert refused(name, payload) == []
             assert payload.keys() - {"traceparent"} == examples(name)[0].keys() - {"traceparent"}
             assert payload["data"].keys() == examples(name)[0]["data"].keys()
+
+
+def test_the_notice_of_a_refund_conforms_to_the_documentation() -> None:
+    _, payload = refund_notice("acme", "ann", "w", "e-1", NOW_US)
+    notice, (example,) = json.loads(payload), examples(REFUND_NOTICE)
+    assert refused(REFUND_NOTICE, notice) == []
+    assert notice.keys() == example.keys()
+    assert notice["data"].keys() == example["data"].keys()
 
 
 def test_a_dead_letter_conforms_to_the_documentation(daemon: Daemon, tenant: str) -> None:

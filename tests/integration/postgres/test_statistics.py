@@ -204,6 +204,27 @@ async def test_unacknowledged_exits_and_cancelled_actions_are_counted(world: Wor
     assert (found.unacknowledged_exits, found.cancelled_actions) == (1, 9)
 
 
+async def test_refunds_and_cancelled_appointments_are_counted_next_to_conversions(
+    world: World,
+) -> None:
+    await world.commit(
+        *(achieved(number, "2026-01-01", "2026-01-02") for number in range(3)),
+        achieved(3, "2026-01-01", "2026-01-02", "appointment_booked"),
+    )
+    refund = ("acme", "contact-0", 3, "purchase_made", None, at("2026-01-03"))
+    cancelled = ("acme", "contact-2", 3, "appointment_booked", None, at("2026-01-03"))
+    # Each shard marks its own contacts only, and a repeat changes nothing.
+    await world.commit(reversals=[refund, refund, cancelled])
+    found = await world.read()
+    assert (found.goals_achieved, found.refunded, found.appointments_cancelled) == (4, 1, 0)
+    assert (found.conversion_rate, found.net_conversion_rate) == (100.0, 75.0)
+    booked = ("acme", "contact-3", 200, "appointment_booked", None, at("2026-01-03"))
+    await world.commit(reversals=[booked])
+    found = await world.read()
+    assert (found.refunded, found.appointments_cancelled) == (1, 1)
+    assert found.net_conversion_rate == 75.0
+
+
 async def test_week_is_young_until_most_have_had_their_time(world: World) -> None:
     """Nine of ten take up to five days here."""
     await world.commit(

@@ -26,6 +26,7 @@ FROM goald.workflow_goal_achievements
 _DAYS = f"""
 SELECT tenant_id, workflow_id, day, sum(enrolled) AS enrolled, sum(time_to_goal) AS time_to_goal,
        sum(exits_acknowledged) AS exits_acknowledged, sum(cancelled_actions) AS cancelled_actions,
+       sum(refunded) AS refunded, sum(appointments_cancelled) AS appointments_cancelled,
        {", ".join(f"sum({name}) AS {name}" for name in (*ENDED, *TYPE_BITS))}
 FROM goald.workflow_days GROUP BY 1, 2, 3
 """
@@ -83,6 +84,8 @@ async def recomputed_rollups(admin: asyncpg.Connection) -> Counts:
         count.update({achievement["goal_type"] for achievement in achievements})
         count["cancelled_actions"] += row["cancelled_actions"] or 0
         count["exits_acknowledged"] += row["exit_acknowledged_at"] is not None
+        count["refunded"] += row["refunded_at"] is not None
+        count["appointments_cancelled"] += row["appointment_cancelled_at"] is not None
         if row["status"] != "active":
             count[row["status"]] += 1
         if row["status"] == "completed_goal":

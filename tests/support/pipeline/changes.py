@@ -1,8 +1,8 @@
 """Changes to be committed, written by hand in the columns of `_native.Proposal`."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import NAMESPACE_DNS, uuid5
 
 from goald.domain.configuration.goals import LISTENS_TO, GoalType
@@ -15,6 +15,7 @@ from goald.ports.change import (
     Contender,
     Deletion,
     EffectColumns,
+    Reversal,
 )
 from goald.ports.outbox import OutboxRow
 
@@ -51,6 +52,10 @@ class Effect:
     """Names of goals: an achievement each. A name that is a type of goal is of that type, any
     other of `tag_added`."""
     achieved_at: int = NOON + SECOND
+    event: Mapping[str, str] = field(default_factory=dict)
+    """Fields of the event of the achievements, in addition to the name of the goal."""
+    event_id: str = ""
+    """The id of that event. Default: the name of the goal."""
     messages: Sequence[str] = ()
     """Payloads of outbox rows, for goald:exits."""
 
@@ -60,6 +65,7 @@ def change(
     deletions: Sequence[tuple[str, str, int, int]] = (),
     acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]] = (),
     contenders: Sequence[tuple[int, str, str]] = (),
+    reversals: Sequence[tuple[str, str, int, GoalType, str | None, int]] = (),
 ) -> Change:
     """One batch of these effects, with their achievements and messages."""
     columns = EffectColumns(
@@ -82,8 +88,8 @@ def change(
         goal_id=[goal_id(name) for _, _, name in achieved],
         goal_type=[goal_type(name) for _, _, name in achieved],
         achieved_at=[e.achieved_at for _, e, _ in achieved],
-        trigger_event=[json.dumps({"tag_name": name}) for _, _, name in achieved],
-        metadata=[json.dumps({"event_id": name}) for _, _, name in achieved],
+        trigger_event=[json.dumps({"tag_name": name, **e.event}) for _, e, name in achieved],
+        metadata=[json.dumps({"event_id": e.event_id or name}) for _, e, name in achieved],
     )
     outbox = [
         OutboxRow(i, f"{e.enrollment_id}/{n}", OutboundStream.EXITS, payload)
@@ -97,6 +103,7 @@ def change(
         [Deletion(*row) for row in deletions],
         [Acknowledgement(*row) for row in acknowledgements],
         [Contender(*row) for row in contenders],
+        [Reversal(*row) for row in reversals],
     )
 
 

@@ -39,6 +39,9 @@ CRITERIA: dict[str, tuple[dict[str, Any], ...]] = {
         {"min_amount": "0.0001", "currency": "EUR"},
         {"product_id": "p-1"},
         {"product_id": "p-2", "min_amount": "999999999999999.999"},
+        {"product_id": "p-1", "min_amount": "49.90", "currency": "usd"},
+        {"product_id": "p-1", "min_amount": 0},
+        {"min_amount": "0.00"},
         {"currency": "USD"},
     ),
     "appointment_booked": (
@@ -46,6 +49,8 @@ CRITERIA: dict[str, tuple[dict[str, Any], ...]] = {
         {"calendar_id": "k-1"},
         {"calendar_id": "k-1", "service_id": "s-1", "any_appointment": False},
         {"service_id": "s-2"},
+        {"status": "confirmed"},
+        {"calendar_id": "k-1", "status": "booked"},
     ),
     "form_submitted": ({"form_id": "f-1"}, {"form_id": "f-2"}),
     "pipeline_stage_reached": (

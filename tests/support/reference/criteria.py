@@ -6,12 +6,16 @@ A criterion that is null or false is not set. No event meets criteria in which n
 set; a goal cannot be activated with them.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from tests.support.reference import reading
+
+# The appointment does not take place, or not at this time (E15).
+_NO_APPOINTMENT = ("cancelled", "canceled", "noshow", "rescheduled", "rescheduledaway")
 
 Criteria = dict[str, Any]
 Facts = dict[str, Any]
@@ -61,42 +65,66 @@ def _composed(name: str) -> str:
 
 
 def _purchase_facts(data: dict[str, Any]) -> Facts:
-    products = reading.line_item_products(data)
-    single = reading.optional_id(data, "product_id")
-    if single is not None:
-        products.append(single)
     return {
-        "products": products,
+        "product": reading.optional_id(data, "product_id"),
+        "items": reading.line_items(data),
         "amount": reading.optional_amount(data, "amount"),
         "currency": reading.optional_text(data, "currency"),
     }
 
 
 def _purchase_met(required: Criteria, found: Facts) -> bool:
+    minimum = Decimal(required["min_amount"]) if "min_amount" in required else None
+    if not _is_purchase(found["amount"], minimum):
+        return False
     if "any_purchase" in required:
         return True
     if not required.keys() & {"product_id", "min_amount", "currency"}:
         return False
-    if "product_id" in required and required["product_id"] not in found["products"]:
+    amounts = [found["amount"]]
+    if "product_id" in required:
+        product = required["product_id"]
+        of_items = [amount for item, amount in found["items"] if item == product]
+        if not of_items and found["product"] != product:
+            return False
+        amounts = [amount for amount in of_items if amount is not None] or amounts
+    if minimum is not None and not any(_at_least(amount, minimum) for amount in amounts):
         return False
-    if "min_amount" in required and not _at_least(found["amount"], required["min_amount"]):
-        return False
-    return not ("currency" in required and required["currency"] != found["currency"])
+    return "currency" not in required or _same_currency(required["currency"], found["currency"])
 
 
-def _at_least(amount: Decimal | None, minimum: str | int) -> bool:
+def _is_purchase(amount: Decimal | None, minimum: Decimal | None) -> bool:
+    """Whether money came in (E13): more than nothing, or nothing if the goal has the minimum 0."""
+    if amount is None:
+        return True
+    return amount >= 0 if minimum == 0 else amount > 0
+
+
+def _at_least(amount: Decimal | None, minimum: Decimal) -> bool:
     """An event without an amount meets no minimum, not even 0."""
-    return amount is not None and amount >= Decimal(minimum)
+    return amount is not None and amount >= minimum
+
+
+def _same_currency(required: str, found: str | None) -> bool:
+    if found is None or not found.isascii():
+        return False
+    return required.upper() == found.strip(" \t\n\r\f").upper()
 
 
 def _appointment_facts(data: dict[str, Any]) -> Facts:
-    return {name: reading.optional_id(data, name) for name in ("calendar_id", "service_id")}
+    ids = {name: reading.optional_id(data, name) for name in ("calendar_id", "service_id")}
+    status = reading.optional_text(data, "status")
+    # "No-Show" is "noshow".
+    word = "booked" if status is None else re.sub("[ _-]", "", status)
+    return {**ids, "status": word.lower() if word.isascii() else "other"}
 
 
 def _appointment_met(required: Criteria, found: Facts) -> bool:
+    if found["status"] in _NO_APPOINTMENT:
+        return False
     if "any_appointment" in required:
         return True
-    names = required.keys() & {"calendar_id", "service_id"}
+    names = required.keys() & {"calendar_id", "service_id", "status"}
     return bool(names) and all(required[name] == found[name] for name in names)
 
 

@@ -41,6 +41,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STARTED, _ENDED, _DELETED, _REPEATED, _OTHER, _INVALID = 18, 23, 25, 36, 38, 42
 
 
+_WITHOUT_GOALS = (
+    "contact.updated",
+    "workflow.exit.acknowledged",
+    "payment.refunded",
+    "appointment.cancelled",
+)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Decoded events that arrive together, in order. JSON and MessagePack can represent them."""
@@ -130,7 +138,7 @@ def _event(
     elif roll < _DELETED:
         kind, data = "contact.deleted", {}
     elif roll < _OTHER:
-        kind, data = pick(draw, ("contact.updated", "workflow.exit.acknowledged")), ids
+        kind, data = pick(draw, _WITHOUT_GOALS), ids
     else:
         kind, data = matching.event(draw, current[tenant, workflow].goals)
     event = {
@@ -188,6 +196,12 @@ _INVALIDATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
     lambda event: _with_data(event, contact_id="erased:c-1"),
     lambda event: _with_data(_with(event, type="payment.completed"), amount="1e3"),
     lambda event: _with_data(_with(event, type="payment.completed"), line_items={}),
+    lambda event: _with_data(
+        _with(event, type="payment.completed"), line_items=[{"amount": "1,00"}]
+    ),
+    lambda event: _with_data(_with(event, type="appointment.booked"), status=1),
+    lambda event: _with_data(_with(event, type="payment.refunded"), payment_id=""),
+    lambda event: _with_data(_with(event, type="appointment.cancelled"), appointment_id=[]),
     lambda event: _with_data(_with(event, type="contact.tag.added"), tag_id=5),
     lambda event: _with_data(_with(event, type="form.submitted"), form_id=""),
 )

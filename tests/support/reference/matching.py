@@ -16,25 +16,29 @@ EVENT_OF_GOAL_TYPE = {
 
 # Equal to the minimum amounts of the goals, just below, and just above after rounding.
 AMOUNTS: tuple[Any, ...] = (
-    None, 0, 49, 50, "49.9", "49.90", "049.8999", "-50", 49.9, 49.89995, 49.899949, 50.0, 1e15,
-    0.00015, 0.00005, "0.0001", "999999999999999.999", "999999999999999.998", 10**17,
+    None, 0, "-0.0", 49, 50, "49.9", "49.90", "049.8999", "-50", 49.9, 49.89995, 49.899949, 50.0,
+    1e15, 0.00015, 0.00005, "0.0001", "999999999999999.999", "999999999999999.998", 10**17,
 )  # fmt: skip
 POOLS: dict[str, dict[str, tuple[Any, ...]]] = {
     "tag_added": {"tag_id": (None, "t-1", "t-2", "t-3"), "tag_name": (None, *TAG_NAMES)},
     "purchase_made": {
         "amount": AMOUNTS,
-        "currency": (None, "EUR", "USD", "eur"),
+        "currency": (None, "EUR", "USD", "eur", " uSd\n", "EURO"),
         "product_id": (None, "p-1", "p-2"),
         "line_items": (
             None,
             [],
             [{"product_id": "p-2"}, {"product_id": None, "quantity": 3}],
             [None, {"quantity": 1}, {"product_id": "p-1", "price": 1.5}],
+            [{"product_id": "p-1", "amount": "49.90"}, {"product_id": "p-1", "amount": 50}],
+            [{"product_id": "p-2", "amount": "999999999999999.999"}, {"product_id": "p-1"}],
+            [{"product_id": "p-1", "amount": 0}, {"product_id": "p-2", "amount": None}],
         ),
     },
     "appointment_booked": {
         "calendar_id": (None, "k-1", "k-2"),
         "service_id": (None, "s-1", "s-2"),
+        "status": (None, None, "Confirmed", "show-ed", "booked", "No Show", "canceled", "pending"),
     },
     "form_submitted": {"form_id": (None, "f-1", "f-2", "f-3")},
     "pipeline_stage_reached": {

@@ -99,6 +99,8 @@ class Outcome:
     exited: list[Exit] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
     """Enrollments whose exit a workflow engine has executed."""
+    reversed: tuple[str, str | None] | None = None
+    """The goal type of which the event undoes a payment or an appointment, and its id."""
     rejected: str | None = None
     """The category of RejectedError; `enrollment`: another contact or workflow has the id;
     `limit`: the contact has reached the limit of active enrollments."""
@@ -173,6 +175,11 @@ class Model:
             outcome.acknowledged.append(reading.required_id(event.data, "enrollment_id"))
         elif event.type == "contact.deleted":
             self._delete_contact(event, outcome)
+        elif event.type == "payment.refunded":
+            outcome.reversed = ("purchase_made", reading.optional_id(event.data, "payment_id"))
+        elif event.type == "appointment.cancelled":
+            reference = reading.optional_id(event.data, "appointment_id")
+            outcome.reversed = ("appointment_booked", reference)
         else:
             outcome.ignored = True
 

@@ -170,20 +170,21 @@ def optional_amount(fields: dict[str, Any], name: str) -> Decimal | None:
         raise RejectedError("amount", str(error)) from error
 
 
-def line_item_products(fields: dict[str, Any]) -> list[str]:
-    """The products of the line items. An item may be null or without a product."""
+def line_items(fields: dict[str, Any]) -> list[tuple[str, Decimal | None]]:
+    """The product and the amount of each line item that has a product. An item may be null."""
     items = fields.get("line_items")
     if items is None:
         return []
     if not isinstance(items, list):
         raise RejectedError("field", "line_items")
-    products = []
+    found = []
     for item in items:
         if item is None:
             continue
         if not isinstance(item, dict):
             raise RejectedError("field", "line_items")
         product = optional_id(item, "product_id")
+        amount = optional_amount(item, "amount")
         if product is not None:
-            products.append(product)
-    return products
+            found.append((product, amount))
+    return found

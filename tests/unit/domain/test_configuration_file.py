@@ -18,9 +18,9 @@ def faults(text: str) -> list[str]:
 
 
 def test_decimals_are_read_as_they_are_written() -> None:
-    text = HEAD + "  - {goal_type: purchase_made, criteria: {min_amount: 0.1, currency: 1.10}}"
+    text = HEAD + "  - {goal_type: purchase_made, criteria: {min_amount: 0.1, product_id: 1.10}}"
     (goal,) = parse_configuration(text).workflows[0].goals or []
-    assert goal.criteria.to_dict() == {"min_amount": Decimal("0.1"), "currency": "1.10"}
+    assert goal.criteria.to_dict() == {"min_amount": Decimal("0.1"), "product_id": "1.10"}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,20 @@ AMOUNTS: list[Any] = [
     " 1", True, False, None, [], {},
 ]  # fmt: skip
 FLAGS: list[Any] = [True, False, None, 1, 0, "true"]
-VALUES = {"min_amount": AMOUNTS, "any_purchase": FLAGS, "any_appointment": FLAGS}
+CURRENCIES: list[Any] = [
+    "USD", "usd", "uSd", "XTS", "HRK", "USD ", " usd", "USD\n", "$", "EURO", "dollars", "ZZZ", "",
+    "u\u017fd", None, 5, True, False, [], {},
+]  # fmt: skip
+STATUSES: list[Any] = [
+    "booked", "confirmed", "showed", "Booked", "cancelled", "", None, 5, True, False, [], {},
+]  # fmt: skip
+VALUES = {
+    "status": STATUSES,
+    "min_amount": AMOUNTS,
+    "currency": CURRENCIES,
+    "any_purchase": FLAGS,
+    "any_appointment": FLAGS,
+}
 
 
 def corpus() -> list[tuple[GoalType, dict[str, Any]]]:

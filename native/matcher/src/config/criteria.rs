@@ -6,7 +6,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::products::Products;
 use crate::event::amount::Amount;
-use crate::event::{Fact, Text};
+use crate::event::{AppointmentStatus, Fact, Text};
 
 /// The five goal types. Each listens to one event type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,7 @@ pub enum Criteria {
     Appointment {
         calendar_id: Criterion,
         service_id: Criterion,
+        status: Option<AppointmentStatus>,
     },
     Form {
         form_id: Box<str>,
@@ -121,29 +122,42 @@ impl Criteria {
                     ..
                 },
             ) => {
-                let is_other = |product: &str| !products.contain(product);
-                if product_id.as_deref().is_some_and(is_other) {
-                    return Err("wrong product");
-                }
-                match (min_amount, amount) {
+                check_is_purchase(*min_amount, *amount)?;
+                let paid = match product_id {
+                    None => *amount,
+                    Some(product) => {
+                        let paid = products.find(product).ok_or("wrong product")?;
+                        paid.own_amount.or(*amount)
+                    }
+                };
+                match (min_amount, paid) {
                     (Some(_), None) => return Err("no amount"),
-                    (Some(least), Some(paid)) if paid < least => return Err("amount below"),
+                    (Some(least), Some(paid)) if paid < *least => return Err("amount below"),
                     _ => {}
                 }
-                equals(currency, paid_in, "wrong currency")
+                check_currency(currency, paid_in)
             }
             (
                 Criteria::Appointment {
                     calendar_id,
                     service_id,
+                    status,
                 },
                 Fact::AppointmentBooked {
                     calendar_id: calendar,
                     service_id: service,
+                    status: current,
                 },
             ) => {
+                if *current == AppointmentStatus::Lost {
+                    return Err("appointment cancelled, moved or missed");
+                }
                 equals(calendar_id, calendar, "wrong calendar")?;
-                equals(service_id, service, "wrong service")
+                equals(service_id, service, "wrong service")?;
+                match status {
+                    Some(status) if status != current => Err("wrong status"),
+                    _ => Ok(()),
+                }
             }
             (Criteria::Form { form_id }, Fact::FormSubmitted { form_id: form }) => {
                 if form.as_deref() == Some(&**form_id) {
@@ -174,6 +188,35 @@ impl Criteria {
             }
             _ => Err("other event type"),
         }
+    }
+}
+
+/// A payment is a purchase if its amount is absent or greater than zero (E13). A goal with the
+/// minimum zero takes zero.
+#[inline]
+fn check_is_purchase(
+    min_amount: Option<Amount>,
+    amount: Option<Amount>,
+) -> Result<(), &'static str> {
+    let Some(amount) = amount.filter(|amount| amount.signum() <= 0) else {
+        return Ok(());
+    };
+    if amount.signum() == 0 && min_amount.is_some_and(|least| least.signum() == 0) {
+        return Ok(());
+    }
+    Err("amount not above zero")
+}
+
+/// Compares ISO 4217 codes without regard to case and to surrounding white space.
+fn check_currency(criterion: &Criterion, value: &Option<Text<'_>>) -> Result<(), &'static str> {
+    let is_same = |criterion: &str, value: &str| {
+        let value = value.trim_ascii();
+        value.eq_ignore_ascii_case(criterion)
+    };
+    match (criterion, value) {
+        (None, _) => Ok(()),
+        (Some(criterion), Some(value)) if is_same(criterion, value) => Ok(()),
+        _ => Err("wrong currency"),
     }
 }
 

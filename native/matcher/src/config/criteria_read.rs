@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::criteria::{Criteria, GoalType, nfc};
+use crate::event::AppointmentStatus;
 use crate::event::amount::Amount;
 
 impl Criteria {
@@ -30,6 +31,7 @@ impl Criteria {
                 Criteria::Appointment {
                     calendar_id: fields.text("calendar_id")?,
                     service_id: fields.text("service_id")?,
+                    status: fields.status("status")?,
                 }
             }
             GoalType::FormSubmitted => Criteria::Form {
@@ -105,6 +107,18 @@ impl Fields {
         Amount::parse(text.as_deref().unwrap_or(raw.get()))
             .map(Some)
             .ok_or_else(|| format!("{key} is not a decimal of at most 18 digits"))
+    }
+
+    fn status(&mut self, key: &str) -> Result<Option<AppointmentStatus>, String> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        match &*text {
+            "booked" => Ok(Some(AppointmentStatus::Booked)),
+            "confirmed" => Ok(Some(AppointmentStatus::Confirmed)),
+            "showed" => Ok(Some(AppointmentStatus::Showed)),
+            _ => Err(format!("{key} is not one of booked, confirmed, showed")),
+        }
     }
 
     fn any(&mut self, key: &'static str) -> Result<(), String> {

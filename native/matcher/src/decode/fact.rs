@@ -8,7 +8,7 @@ use crate::event::amount::Amount;
 use crate::event::limits::{AHEAD_US, COUNT, ID_CHARS};
 use crate::event::reject::{Reason, Reject};
 use crate::event::time;
-use crate::event::{EndReason, Event, Fact, Field, Text};
+use crate::event::{AppointmentStatus, EndReason, Event, Fact, Field, LineItem, Text};
 
 /// The nesting depth of a value in an item of a list in `data`.
 const ITEM_VALUE_DEPTH: usize = 5;
@@ -48,7 +48,7 @@ fn fact<'a, R: Reader<'a>>(
             tag_name: text(fields, Field::TagName)?,
         },
         "payment.completed" => Fact::PaymentCompleted {
-            amount: amount(fields)?,
+            amount: amount(&fields.reader, fields.get(Field::Amount), Field::Amount)?,
             currency: text(fields, Field::Currency)?,
             product_id: id(fields, Field::ProductId)?,
             line_items: line_items(fields)?,
@@ -56,6 +56,7 @@ fn fact<'a, R: Reader<'a>>(
         "appointment.booked" => Fact::AppointmentBooked {
             calendar_id: id(fields, Field::CalendarId)?,
             service_id: id(fields, Field::ServiceId)?,
+            status: appointment_status(fields)?,
         },
         "form.submitted" => Fact::FormSubmitted {
             form_id: id(fields, Field::FormId)?,
@@ -63,6 +64,12 @@ fn fact<'a, R: Reader<'a>>(
         "pipeline.stage.changed" => Fact::StageChanged {
             pipeline_id: id(fields, Field::PipelineId)?,
             stage_id: id(fields, Field::StageId)?,
+        },
+        "payment.refunded" => Fact::PaymentRefunded {
+            payment_id: id(fields, Field::PaymentId)?,
+        },
+        "appointment.cancelled" => Fact::AppointmentCancelled {
+            appointment_id: id(fields, Field::AppointmentId)?,
         },
         "workflow.enrollment.started" => Fact::EnrollmentStarted {
             workflow_id: required_id(fields, Field::WorkflowId)?,
@@ -167,12 +174,17 @@ fn timestamp(text: &str, field: Field, now_us: i64) -> Result<i64, Reject> {
     Ok(us)
 }
 
-fn amount<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Amount>, Reject> {
-    let span = fields.get(Field::Amount);
+/// The value of an amount of money; `None` if it is absent or null.
+#[inline]
+fn amount<'a, R: Reader<'a>>(
+    reader: &R,
+    span: Span,
+    field: Field,
+) -> Result<Option<Amount>, Reject> {
     let amount = match span.kind() {
         Kind::Absent | Kind::Null => return Ok(None),
-        Kind::Text | Kind::Escaped => Amount::parse(&fields.reader.text(span)),
-        Kind::Number => match fields.reader.number(span) {
+        Kind::Text | Kind::Escaped => Amount::parse(&reader.text(span)),
+        Kind::Number => match reader.number(span) {
             Number::Text(text) => Amount::from_json(text),
             Number::Float(value) => Amount::from_f64(value),
             Number::Integer(value) => Amount::from_i64(value),
@@ -182,7 +194,7 @@ fn amount<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Amount>, Rejec
     };
     amount
         .map(Some)
-        .ok_or_else(|| Reject::of(Field::Amount, Reason::NotAnAmount))
+        .ok_or_else(|| Reject::of(field, Reason::NotAnAmount))
 }
 
 /// A count: a non-negative integer in the range of a Postgres `integer`.
@@ -204,6 +216,14 @@ fn count<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<i
     }
 }
 
+/// `Booked` if absent or null: the event says that the appointment is booked.
+fn appointment_status<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<AppointmentStatus, Reject> {
+    let status = text(fields, Field::Status)?;
+    Ok(status.map_or(AppointmentStatus::Booked, |status| {
+        AppointmentStatus::of(&status)
+    }))
+}
+
 fn end_reason<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<EndReason, Reject> {
     let reason = required(text(fields, Field::Reason)?, Field::Reason)?;
     match &*reason {
@@ -214,51 +234,65 @@ fn end_reason<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<EndReason, Reject
     }
 }
 
-/// The product ids of the line items. Reads the list a second time. A null item has none.
-fn line_items<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Vec<Text<'a>>, Reject> {
+/// The line items that have a product. Reads the list a second time. A null item has none.
+fn line_items<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Vec<LineItem<'a>>, Reject> {
     let span = fields.get(Field::LineItems);
     match span.kind() {
         Kind::Absent | Kind::Null => return Ok(Vec::new()),
         Kind::List => {}
         _ => return Err(Reject::of(Field::LineItems, Reason::NotAList)),
     }
-    let mut products = Vec::new();
+    let mut line_items = Vec::new();
     let mut reader = R::new(&fields.reader.bytes()[span.start()..span.end()])?;
     let mut items = reader.begin()?.members();
     while reader.next_item(&mut items)? {
         let item = reader.begin()?;
         match item.kind() {
-            Kind::Map => products.extend(item_product(&mut reader, item)?),
+            Kind::Map => line_items.extend(line_item(&mut reader, item)?),
             Kind::Null => {}
             _ => return Err(Reject::of(Field::LineItems, Reason::ItemNotAMap)),
         }
     }
-    Ok(products)
+    Ok(line_items)
 }
 
-fn item_product<'a, R: Reader<'a>>(reader: &mut R, item: Span) -> Result<Option<Text<'a>>, Reject> {
+/// One line item; `None` if it has no product.
+fn line_item<'a, R: Reader<'a>>(
+    reader: &mut R,
+    item: Span,
+) -> Result<Option<LineItem<'a>>, Reject> {
     let mut members = item.members();
-    let mut product = None;
+    let (mut product, mut own_amount) = (None, None);
     loop {
         let key = reader.next_key(&mut members)?;
         if key.is_absent() {
-            return Ok(product);
+            break;
         }
         let value = walk::value(reader, ITEM_VALUE_DEPTH)?;
-        if reader.text(key) != "product_id" {
-            continue;
+        match &*reader.text(key) {
+            "product_id" => product = item_product(reader, value)?,
+            "amount" => own_amount = amount(reader, value, Field::LineItemAmount)?,
+            _ => {}
         }
-        let field = Field::LineItemProductId;
-        match value.kind() {
-            Kind::Null => {}
-            Kind::Text | Kind::Escaped => {
-                let text = reader.text(value);
-                if !is_id(&text) {
-                    return Err(Reject::of(field, Reason::NotAnId));
-                }
-                product = Some(text);
+    }
+    Ok(product.map(|product_id| LineItem {
+        product_id,
+        amount: own_amount,
+    }))
+}
+
+fn item_product<'a, R: Reader<'a>>(reader: &R, value: Span) -> Result<Option<Text<'a>>, Reject> {
+    let field = Field::LineItemProductId;
+    match value.kind() {
+        Kind::Null => Ok(None),
+        Kind::Text | Kind::Escaped => {
+            let text = reader.text(value);
+            if is_id(&text) {
+                Ok(Some(text))
+            } else {
+                Err(Reject::of(field, Reason::NotAnId))
             }
-            _ => return Err(Reject::of(field, Reason::NotText)),
         }
+        _ => Err(Reject::of(field, Reason::NotText)),
     }
 }

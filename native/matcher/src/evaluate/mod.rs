@@ -13,6 +13,7 @@ mod outcome;
 mod overlay;
 mod record;
 mod repeats;
+mod reversals;
 mod turn;
 
 use arrayvec::ArrayVec;
@@ -22,6 +23,7 @@ use self::outcome::GoalFact;
 use self::overlay::Overlay;
 use self::repeats::{FullContacts, Repeats};
 use self::turn::Turn;
+use crate::config::GoalType;
 use crate::event::{Event, Fact};
 use crate::ids::packed::Key;
 use crate::index::{Index, NONE};
@@ -34,7 +36,7 @@ pub use self::turn::EvaluateOptions;
 
 /// The event types that goald reads, in the order of the counters. The first five are in the
 /// order of `GoalType`.
-const TYPES: [&str; 9] = [
+const TYPES: [&str; 11] = [
     "contact.tag.added",
     "payment.completed",
     "appointment.booked",
@@ -44,11 +46,15 @@ const TYPES: [&str; 9] = [
     "workflow.enrollment.ended",
     "workflow.exit.acknowledged",
     "contact.deleted",
+    "payment.refunded",
+    "appointment.cancelled",
 ];
 const STARTED: usize = 5;
 const ENDED: usize = 6;
 const ACKNOWLEDGED: usize = 7;
 const DELETED: usize = 8;
+const REFUNDED: usize = 9;
+const APPOINTMENT_CANCELLED: usize = 10;
 
 /// The settings on which the result of an evaluation depends.
 #[derive(Debug, Clone, Copy)]
@@ -225,6 +231,16 @@ impl<'i> Evaluation<'i> {
             }
             (Some(_), Fact::ExitAcknowledged { .. }) => {
                 self.acknowledge(event);
+                true
+            }
+            (Some(_), Fact::PaymentRefunded { payment_id }) => {
+                let reference = payment_id.as_deref();
+                self.reverse(REFUNDED, event, GoalType::PurchaseMade, reference);
+                true
+            }
+            (Some(_), Fact::AppointmentCancelled { appointment_id }) => {
+                let (counter, goal_type) = (APPOINTMENT_CANCELLED, GoalType::AppointmentBooked);
+                self.reverse(counter, event, goal_type, appointment_id.as_deref());
                 true
             }
             (Some(at), Fact::ContactDeleted) => self.delete(event, at),

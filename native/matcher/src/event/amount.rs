@@ -70,6 +70,13 @@ impl Amount {
         Self::signed(false, value, 0)
     }
 
+    /// -1, 0 or 1.
+    #[inline]
+    #[must_use]
+    pub fn signum(self) -> i64 {
+        self.mantissa.signum()
+    }
+
     fn signed(negative: bool, mantissa: u64, scale: u16) -> Option<Self> {
         if mantissa >= BOUND {
             return None;

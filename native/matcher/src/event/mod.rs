@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 pub use self::field::Field;
 
+use arrayvec::ArrayVec;
+
 use self::amount::Amount;
 
 /// Text of an event: borrowed from its bytes, or owned if it had JSON escapes.
@@ -42,6 +44,46 @@ pub enum RawData<'a> {
     Json(&'a [u8]),
 }
 
+/// A line item of a payment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineItem<'a> {
+    pub product_id: Text<'a>,
+    /// `None` if absent or null.
+    pub amount: Option<Amount>,
+}
+
+/// The state of an appointment (E15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppointmentStatus {
+    /// Also if the event has no status.
+    Booked,
+    Confirmed,
+    Showed,
+    /// Cancelled, moved away or missed: it achieves no goal.
+    Lost,
+    /// Any other text.
+    Other,
+}
+
+impl AppointmentStatus {
+    /// Reads a status without regard to case, spaces, hyphens and underscores.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let counts = |byte: &u8| !matches!(byte, b' ' | b'-' | b'_');
+        let bytes = text.bytes().filter(counts).take(16);
+        let word: ArrayVec<u8, 16> = bytes.map(|byte| byte.to_ascii_lowercase()).collect();
+        match &word[..] {
+            b"booked" => Self::Booked,
+            b"confirmed" => Self::Confirmed,
+            b"showed" => Self::Showed,
+            b"cancelled" | b"canceled" | b"noshow" | b"rescheduled" | b"rescheduledaway" => {
+                Self::Lost
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
 /// The fields of `data` that goald reads for the event's type. `None` if absent or null.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact<'a> {
@@ -53,12 +95,13 @@ pub enum Fact<'a> {
         amount: Option<Amount>,
         currency: Option<Text<'a>>,
         product_id: Option<Text<'a>>,
-        /// The `product_id` of each line item that has one.
-        line_items: Vec<Text<'a>>,
+        /// The line items that have a product.
+        line_items: Vec<LineItem<'a>>,
     },
     AppointmentBooked {
         calendar_id: Option<Text<'a>>,
         service_id: Option<Text<'a>>,
+        status: AppointmentStatus,
     },
     FormSubmitted {
         form_id: Option<Text<'a>>,
@@ -66,6 +109,14 @@ pub enum Fact<'a> {
     StageChanged {
         pipeline_id: Option<Text<'a>>,
         stage_id: Option<Text<'a>>,
+    },
+    /// Money went back.
+    PaymentRefunded {
+        /// The payment that is refunded.
+        payment_id: Option<Text<'a>>,
+    },
+    AppointmentCancelled {
+        appointment_id: Option<Text<'a>>,
     },
     EnrollmentStarted {
         workflow_id: Text<'a>,

@@ -24,7 +24,9 @@ pub const DELETED: u64 = 2_000;
 pub fn known(fact: &Fact<'_>, bytes: usize) -> u64 {
     let of_fact = match fact {
         Fact::PaymentCompleted { line_items, .. } => line_items.len() as u64 / LINE_ITEMS,
-        Fact::EnrollmentStarted { .. }
+        Fact::PaymentRefunded { .. }
+        | Fact::AppointmentCancelled { .. }
+        | Fact::EnrollmentStarted { .. }
         | Fact::EnrollmentEnded { .. }
         | Fact::ExitAcknowledged { .. } => ROW,
         Fact::ContactDeleted => DELETED,

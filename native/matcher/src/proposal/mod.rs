@@ -8,5 +8,7 @@ mod slice;
 pub use effect::{
     Contender, Effect, EntryRef, OTHER_OWNER, Owner, RejectedEvent, SourceEntry, Status,
 };
-pub use rows::{Achievement, Acknowledgement, Deferred, Deletion, Exit, Proposal, StartAtLimit};
+pub use rows::{
+    Achievement, Acknowledgement, Deferred, Deletion, Exit, Proposal, Reversal, StartAtLimit,
+};
 pub use slice::Slice;

@@ -62,6 +62,18 @@ pub struct Acknowledgement {
     pub time: i64,
 }
 
+/// A payment was refunded, or an appointment cancelled: what achieved goals of this type is undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reversal {
+    pub tenant_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub slot: u8,
+    pub goal_type: GoalType,
+    /// The id of the payment or appointment, if the event has one.
+    pub reference: Option<Box<str>>,
+    pub time: i64,
+}
+
 /// A start on which the refusal of a start beyond the limit of its contact depends (E5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartAtLimit {
@@ -109,19 +121,22 @@ pub struct Proposal {
     pub exits: Vec<Exit>,
     pub deletions: Vec<Deletion>,
     pub acknowledgements: Vec<Acknowledgement>,
+    pub reversals: Vec<Reversal>,
     /// Events that are rejected whatever Postgres holds. Whether the contenders of an effect
     /// are rejected depends on the commit.
     pub rejected: Vec<RejectedEvent>,
 }
 
 impl Proposal {
-    /// Whether there are no effects, deletions and acknowledgements.
+    /// Whether there are no rows to commit.
     pub fn changes_nothing(&self) -> bool {
         self.effects.is_empty() && !self.has_unattached_rows()
     }
 
-    /// Whether there are rows that belong to no effect: deletions and acknowledgements.
+    /// Whether there are rows that belong to no effect: deletions, acknowledgements and reversals.
     pub fn has_unattached_rows(&self) -> bool {
-        !self.deletions.is_empty() || !self.acknowledgements.is_empty()
+        !self.deletions.is_empty()
+            || !self.acknowledgements.is_empty()
+            || !self.reversals.is_empty()
     }
 }

@@ -12,8 +12,8 @@ const ROW: usize = 128;
 const MESSAGE: usize = 512;
 const UUID: usize = 40;
 
-/// A run of effects and the rows that belong to them. Rows that belong to no effect (deletions
-/// and acknowledgements) are part of the last slice, after everything they refer to.
+/// A run of effects and the rows that belong to them. Rows that belong to no effect (deletions,
+/// acknowledgements and reversals) are part of the last slice, after everything they refer to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
     pub effects: Range<usize>,
@@ -71,7 +71,7 @@ impl Proposal {
         Some((halves.pop()?, second))
     }
 
-    /// Whether a slice has no effects, deletions and acknowledgements.
+    /// Whether a slice has no rows to commit.
     pub fn slice_changes_nothing(&self, slice: &Slice) -> bool {
         slice.effects.is_empty() && !(slice.is_last && self.has_unattached_rows())
     }

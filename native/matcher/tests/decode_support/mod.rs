@@ -21,9 +21,14 @@ pub fn with_data(name: &str) -> Value {
         "contact.tag.added" => json!({"tag_id": "tag-1", "tag_name": "Customer"}),
         "payment.completed" => json!({
             "amount": "19.90", "currency": "EUR", "product_id": "p-1",
-            "line_items": [{"product_id": "p-2", "quantity": 1}, {}, null],
+            "line_items": [{"product_id": "p-2", "quantity": 1, "amount": null}, {"amount": 1}, null,
+                {"amount": "5.00", "product_id": "p-3"}],
         }),
-        "appointment.booked" => json!({"calendar_id": "cal-1", "service_id": "svc-1"}),
+        "appointment.booked" => {
+            json!({"calendar_id": "cal-1", "service_id": "svc-1", "status": "confirmed"})
+        }
+        "payment.refunded" => json!({"payment_id": "pay-1"}),
+        "appointment.cancelled" => json!({"appointment_id": "app-1"}),
         "form.submitted" => json!({"form_id": "form-123"}),
         "pipeline.stage.changed" => json!({"pipeline_id": "pipe-1", "stage_id": "stage-1"}),
         "workflow.enrollment.started" => json!({

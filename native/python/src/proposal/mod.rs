@@ -73,6 +73,7 @@ impl Proposal {
 
 type Deletion = (String, String, u8, i64);
 type Acknowledgement = (String, String, String, String, u8, Option<i32>, i64);
+type Reversal = (String, String, u8, &'static str, Option<String>, i64);
 type StartAtLimit = (String, String, String, i64);
 type Deferred<'py> = (usize, String, u32, Bound<'py, PyBytes>);
 type Reject<'py> = (usize, Bound<'py, PyBytes>, String, Bound<'py, PyBytes>);
@@ -192,6 +193,21 @@ impl Proposal {
             )
         };
         self.if_last(|core| core.acknowledgements.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn reversals(&self) -> Vec<Reversal> {
+        let row = |row: &goald_matcher::proposal::Reversal| {
+            (
+                row.tenant_id.to_string(),
+                row.contact_id.to_string(),
+                row.slot,
+                row.goal_type.name(),
+                row.reference.as_deref().map(str::to_owned),
+                row.time,
+            )
+        };
+        self.if_last(|core| core.reversals.iter().map(row).collect())
     }
 
     #[getter]

@@ -37,6 +37,8 @@ class StoredEnrollment:
     met_types: int = 0
     cancelled_actions: int | None = None
     exit_acknowledged_at: int | None = None
+    refunded_at: int | None = None
+    appointment_cancelled_at: int | None = None
 
 
 @dataclass

@@ -14,6 +14,7 @@ from goald.adapters.memory.database import (
     copy_binary,
 )
 from goald.adapters.memory.outbox import MemoryOutbox
+from goald.adapters.memory.reversals import undo
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.ids import ContactId, TenantId
@@ -38,9 +39,12 @@ from goald.ports.shard_store import EnrollmentStart
 class MemoryShardStore:
     """`ports.ShardStore` over tables that several stores may share."""
 
-    def __init__(self, database: MemoryDatabase, clock: Clock) -> None:
+    def __init__(
+        self, database: MemoryDatabase, clock: Clock, *, publishes_refunds: bool = False
+    ) -> None:
         self._tables = database
         self._clock = clock
+        self._publishes_refunds = publishes_refunds
         self._outbox = MemoryOutbox(database, clock)
 
     @property
@@ -141,6 +145,9 @@ class MemoryShardStore:
                 differs = True
         self._achieve(effects, change.achievements, effective)
         outbox = self._enqueue(effects, change, effective)
+        for reversal in change.reversals:
+            now = self._clock.monotonic()
+            outbox += undo(self._tables, reversal, self._publishes_refunds, now)
         self._acknowledge(change)
         differs |= self._erase(change)
         return Committed(bytes(effective), conflicts, outbox, differs)

@@ -25,10 +25,11 @@ class ExplainedGoal(BaseModel):
     achieved: bool = Field(description="The match would be recorded as an achievement.")
     reason: str | None = Field(
         description="Why it is not matched, or not achieved: `wrong tag`, `no tag to compare`, "
-        "`amount below`, `no amount`, `wrong product`, `wrong currency`, `wrong calendar`, "
-        "`wrong service`, `wrong form`, `wrong stage`, `wrong pipeline`, `other event type`, "
-        "`before enrollment`, `before effective_from`, `never activated`, `goal inactive`, "
-        "`workflow inactive`, `already met`, `an older goal completes it`."
+        "`amount below`, `no amount`, `amount not above zero`, `wrong product`, `wrong currency`, "
+        "`wrong calendar`, `wrong service`, `wrong status`, "
+        "`appointment cancelled, moved or missed`, `wrong form`, `wrong stage`, `wrong pipeline`, "
+        "`other event type`, `before enrollment`, `before effective_from`, `never activated`, "
+        "`goal inactive`, `workflow inactive`, `already met`, `an older goal completes it`."
     )
 
     @field_validator("criteria")

@@ -32,6 +32,9 @@ _EXAMPLE: dict[str, Any] = {
     },
     "cancelled_actions": 1283,
     "unacknowledged_exits": 0,
+    "refunded": 15,
+    "net_conversion_rate": 29.0,
+    "appointments_cancelled": 0,
     "cohorts": [
         {
             "week": "2026-01-19",
@@ -134,6 +137,17 @@ class GoalStatistics(BaseModel):
     )
     unacknowledged_exits: int = Field(
         description="Exits that were not acknowledged. All exits, if the engine never acknowledges."
+    )
+    refunded: int = Field(
+        description="Enrollments that a payment completed which was refunded since "
+        "(`payment.refunded`). They stay completed and are included in `goals_achieved`."
+    )
+    net_conversion_rate: float = Field(
+        description="The conversion rate without the refunded enrollments. " + _RATE
+    )
+    appointments_cancelled: int = Field(
+        description="Enrollments that an appointment completed which was cancelled since "
+        "(`appointment.cancelled`). They stay completed and are included in both rates."
     )
     cohorts: list[WeekCohort] = Field(
         description="By week, for the newest ten years. Weeks without enrollments are omitted."

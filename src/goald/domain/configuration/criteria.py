@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from goald.domain.configuration.goals import CatalogKind, GoalType
+from goald.domain.currencies import currency_code
 from goald.domain.errors import InvalidConfiguration
 from goald.domain.ids import NOT_IN_IDS
 from goald.domain.suggestions import unknown_field
@@ -78,6 +79,16 @@ def _normalized(value: Any) -> Any:
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
+def _currency(text: str) -> str:
+    """Return the code in upper case, so that equal goals have equal criteria."""
+    code = currency_code(text)
+    if code is None:
+        raise PydanticCustomError(
+            "currency", "must be an ISO 4217 code of three letters, such as USD or EUR"
+        )
+    return code
+
+
 Text = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255, strict=True),
@@ -89,7 +100,10 @@ Id = Annotated[
     AfterValidator(_require_id_characters),
 ]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
+Currency = Annotated[str, StringConstraints(strict=True), AfterValidator(_currency)]
 Flag = Annotated[bool, BeforeValidator(_true)]
+
+AppointmentStatus = Literal["booked", "confirmed", "showed"]
 
 Criterion = str | bool | Decimal
 
@@ -144,7 +158,7 @@ class TagCriteria(Criteria):
 class PurchaseCriteria(Criteria):
     product_id: Id | None = None
     min_amount: Amount | None = None
-    currency: Text | None = None
+    currency: Currency | None = None
     any_purchase: Flag = False
 
     match_any_field = "any_purchase"
@@ -154,6 +168,7 @@ class PurchaseCriteria(Criteria):
 class AppointmentCriteria(Criteria):
     calendar_id: Id | None = None
     service_id: Id | None = None
+    status: AppointmentStatus | None = None
     any_appointment: Flag = False
 
     match_any_field = "any_appointment"

@@ -1,9 +1,11 @@
 """The criteria of each goal type as JSON Schema, from which an editor can render a form. The
 schema accepts exactly what `criteria.read_criteria` accepts."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from goald.domain.configuration.criteria import AppointmentStatus
 from goald.domain.configuration.goals import GoalType
+from goald.domain.currencies import CURRENCIES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PRINTABLE = "^(?!.*[\\u0000-\\u001f\\u007f-\\u009f]).*$"
@@ -51,13 +53,34 @@ def _any_or(flag: str, title: str, otherwise: dict[str, Any]) -> dict[str, Any]:
 _AMOUNT_FIELD: Final = {
     "title": "Minimum amount",
     "description": "The purchase has at least this amount: at most 18 digits. A number, or a "
-    "decimal string if a number would lose digits.",
+    "decimal string if a number would lose digits. Compared with the amount of the matching line "
+    "item, if the goal has a product and the item an amount. 0 accepts free purchases too.",
     "anyOf": [
         {"type": "number", "minimum": 0, "maximum": _GREATEST_AMOUNT},
         {"type": "string", "pattern": _AMOUNT},
         _NOT_SET,
     ],
     "examples": [100.00, "99.50"],
+}
+
+
+def _any_case(code: str) -> str:
+    return "".join(f"[{upper}{upper.lower()}]" for upper in code)
+
+
+_CURRENCY_FIELD: Final = {
+    "title": "Currency",
+    "description": "The currency of the purchase: an ISO 4217 code, such as USD. Compared with the "
+    "event's `currency` without regard to case.",
+    "anyOf": [
+        {
+            "type": "string",
+            "pattern": f"^({'|'.join(map(_any_case, sorted(CURRENCIES)))})$",
+            "maxLength": 3,
+        },
+        _NOT_SET,
+    ],
+    "examples": ["USD", "EUR"],
 }
 
 _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
@@ -76,12 +99,7 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
         "properties": {
             "product_id": _text("Product", "The id of a purchased product."),
             "min_amount": _AMOUNT_FIELD,
-            "currency": _text(
-                "Currency",
-                "The currency of the purchase, such as USD. Compared exactly, including case, with "
-                "the event's `currency`.",
-                255,
-            ),
+            "currency": _CURRENCY_FIELD,
             "any_purchase": _flag("Any purchase", "Matches every purchase. No other criteria."),
         },
         **_any_or(
@@ -103,6 +121,11 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
         "properties": {
             "calendar_id": _text("Calendar", "The id of the calendar of the appointment."),
             "service_id": _text("Service", "The id of the booked service."),
+            "status": {
+                "title": "Status",
+                "description": "The status of the appointment. Without a status it is booked.",
+                "enum": [*get_args(AppointmentStatus), None, False],
+            },
             "any_appointment": _flag(
                 "Any appointment", "Matches every appointment. No other criteria."
             ),
@@ -112,7 +135,7 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
             "Any appointment",
             {
                 "title": "Specific appointments",
-                "anyOf": [_is_set("calendar_id"), _is_set("service_id")],
+                "anyOf": [_is_set("calendar_id"), _is_set("service_id"), _is_set("status")],
             },
         ),
     },

@@ -66,6 +66,12 @@ class Statistics:
     cancelled_actions: int
     """Actions that exits cancelled, as workflow engines acknowledged them."""
     unacknowledged_exits: int
+    refunded: int
+    """Enrollments that a payment completed which was refunded since."""
+    net_conversion_rate: float
+    """The conversion rate without them."""
+    appointments_cancelled: int
+    """Enrollments that an appointment completed which was cancelled since."""
     cohorts: Sequence[Cohort]
     """By week, at most MAX_COHORTS. Weeks without enrollments are left out."""
 
@@ -83,6 +89,8 @@ class Week:
     """The sum over the enrollments that completed by goal, in microseconds."""
     exits_acknowledged: int
     cancelled_actions: int
+    refunded: int
+    appointments_cancelled: int
     by_goal_type: Mapping[str, int]
 
     @property
@@ -104,6 +112,7 @@ def statistics_of(
     """
     total = sum(week.enrolled for week in weeks)
     achieved = sum(week.ended["completed_goal"] for week in weeks)
+    refunded = sum(week.refunded for week in weeks)
     time_us = sum(week.time_to_goal_us for week in weeks)
     ended = dict.fromkeys(ENDED, 0) | _total(week.ended for week in weeks)
     types = dict.fromkeys(goal_types, 0) | {
@@ -121,6 +130,9 @@ def statistics_of(
         by_status={"active": total - sum(ended.values()), **ended},
         cancelled_actions=sum(week.cancelled_actions for week in weeks),
         unacknowledged_exits=achieved - sum(week.exits_acknowledged for week in weeks),
+        refunded=refunded,
+        net_conversion_rate=rate(achieved - refunded, total),
+        appointments_cancelled=sum(week.appointments_cancelled for week in weeks),
         cohorts=_cohorts(weeks, steps_ever, now_us),
     )
 

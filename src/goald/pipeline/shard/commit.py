@@ -15,6 +15,7 @@ from goald.ports.change import (
     Contender,
     Deletion,
     EffectColumns,
+    Reversal,
 )
 from goald.ports.shard_store import ShardStore
 
@@ -58,6 +59,7 @@ def change_of(proposal: _native.Proposal, now_us: int) -> Change:
         deletions=[Deletion(*row) for row in proposal.deletions],
         acknowledgements=[Acknowledgement(*row) for row in proposal.acknowledgements],
         contenders=[Contender(*row) for row in proposal.contenders],
+        reversals=[Reversal(*row) for row in proposal.reversals],
     )
 
 

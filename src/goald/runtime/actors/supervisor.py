@@ -67,6 +67,7 @@ class Supervisor:
                     republish=self._settings.republish,
                     early_events=self._settings.early_events,
                     exit_retry=self._settings.exit_retry,
+                    publishes_refunds=self._settings.refund_reopens,
                     max_enrollments_per_contact=self._settings.max_enrollments_per_contact,
                     group_bytes=GROUP_BYTES,
                     max_deferred_bytes=self._settings.read.in_flight_bytes // DEFERRED_SHARE,

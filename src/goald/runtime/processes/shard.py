@@ -65,6 +65,8 @@ class ShardSettings:
     """Size limit of the deferred events of one group."""
     exit_retry: float | None = None
     """Seconds after which an unacknowledged exit is published again; None is off."""
+    publishes_refunds: bool = False
+    """Whether refunds are published as notices (GOALD_REFUND_REOPENS)."""
     instance: int = 0
     """The epoch of the leader lease of this shard's instance; 0 without leader election."""
     reconcile: float = RECONCILE_SECONDS

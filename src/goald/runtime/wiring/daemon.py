@@ -96,7 +96,10 @@ def shard_process(
     """A shard over Postgres and Redis. Connects when it runs. `make_evaluator`: makes another
     evaluator than the native one, for comparisons."""
     store = PostgresShardStore(
-        endpoints.postgres_dsn, exits_wait=settings.exit_retry is not None, fail_point=fail_point
+        endpoints.postgres_dsn,
+        exits_wait=settings.exit_retry is not None,
+        publishes_refunds=settings.publishes_refunds,
+        fail_point=fail_point,
     )
     return ShardProcess(
         settings,

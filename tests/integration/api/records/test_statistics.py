@@ -61,6 +61,9 @@ def test_response_contains_the_example_of_the_specification(api: Api) -> None:
         },
         "cancelled_actions": 0,
         "unacknowledged_exits": 450,
+        "refunded": 0,
+        "net_conversion_rate": 30.0,
+        "appointments_cancelled": 0,
         "cohorts": [
             {
                 "week": "2026-01-05",

@@ -24,6 +24,8 @@ SELECT CASE WHEN day >= $5::date THEN day - (extract(isodow FROM day)::int - 1) 
        sum(time_to_goal) AS time_to_goal,
        sum(exits_acknowledged)::int8 AS exits_acknowledged,
        sum(cancelled_actions) AS cancelled_actions,
+       sum(refunded)::int8 AS refunded,
+       sum(appointments_cancelled)::int8 AS appointments_cancelled,
        {", ".join(f"sum({name})::int8 AS {name}" for name in (*ENDED, *TYPE_BITS))}
 FROM goald.workflow_days
 WHERE tenant_id = $1 AND workflow_id = $2
@@ -98,5 +100,7 @@ def _week(row: Mapping[str, Any]) -> Week:
         time_to_goal_us=int(row["time_to_goal"]),
         exits_acknowledged=row["exits_acknowledged"],
         cancelled_actions=int(row["cancelled_actions"]),
+        refunded=row["refunded"],
+        appointments_cancelled=row["appointments_cancelled"],
         by_goal_type={name: row[name] for name in TYPE_BITS},
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
+from goald.adapters.postgres.shard.reversals import undo
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.fail_points import FailPoint, FailPointHook
 from goald.domain.ids import TenantId
@@ -103,10 +104,12 @@ async def write(
     tombstones: Tombstones,
     fail_point: FailPointHook,
     exits_wait: bool = False,
+    publishes_refunds: bool = False,
 ) -> Committed:
     """Write a change in the transaction of the caller, which holds the lease of these slots.
 
     `exits_wait`: mark exits to be published again until they are acknowledged.
+    `publishes_refunds`: add a notice for each enrollment whose payment was refunded.
     """
     effects = _Effects(change.effects, change.achievements)
     deleted = await tombstones.of(connection, slots, effects.new_contacts())
@@ -124,6 +127,8 @@ async def write(
     await _achieve(connection, effects, change.achievements)
     fail_point(FailPoint.ACHIEVEMENTS_WRITTEN)
     outbox = await _enqueue(connection, effects, change.outbox, exits_wait)
+    if change.reversals:
+        outbox += await undo(connection, change.reversals, publishes_refunds)
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
     if change.deletions and await tombstones.erase(connection, change.deletions):

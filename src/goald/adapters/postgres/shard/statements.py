@@ -5,6 +5,11 @@ those of the dry run execute as goald_shard and see only the slots given to `beg
 such slots, a transaction fails when it reads or writes a tenant's row.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
+from goald.domain.configuration.goals import GoalType
+
 # Leases ---------------------------------------------------------------------------------
 
 LOCK_LEASES = "SELECT pg_advisory_xact_lock(hashtext('goald.leases'))"
@@ -218,3 +223,37 @@ WHERE e.tenant_id = n.tenant_id AND e.id = n.id
 """
 """The first acknowledgement of an exit is kept. Others change nothing. The contact may have been
 erased since."""
+
+_REVERSE = """
+WITH undone AS (
+    SELECT a.metadata ->> 'source' AS source, a.metadata ->> 'event_id' AS event_id
+    FROM goald.workflow_goal_achievements a
+    WHERE a.tenant_id = $1 AND a.contact_id = $2 AND a.goal_type = '{goal_type}'
+      AND a.achieved_at <= goald.at($3)
+      AND coalesce(a.trigger_event ->> '{reference}' = $4, true)
+    ORDER BY (a.trigger_event ->> '{reference}' = $4) IS TRUE DESC, a.achieved_at DESC,
+             a.recorded_at DESC, a.id
+    LIMIT 1
+)
+UPDATE goald.workflow_enrollments e
+SET {column} = goald.at($3), updated_at = now()
+FROM undone u, goald.workflow_goal_achievements a
+WHERE a.tenant_id = $1 AND a.contact_id = $2 AND a.goal_type = '{goal_type}'
+  AND a.metadata ->> 'source' IS NOT DISTINCT FROM u.source
+  AND a.metadata ->> 'event_id' IS NOT DISTINCT FROM u.event_id
+  AND e.tenant_id = a.tenant_id AND e.id = a.workflow_enrollment_id
+  AND e.status = 'completed_goal' AND e.{column} IS NULL
+RETURNING e.id, e.workflow_id
+"""
+
+REVERSE: Final[Mapping[GoalType, str]] = {
+    "purchase_made": _REVERSE.format(
+        goal_type="purchase_made", reference="payment_id", column="refunded_at"
+    ),
+    "appointment_booked": _REVERSE.format(
+        goal_type="appointment_booked", reference="appointment_id",
+        column="appointment_cancelled_at",
+    ),
+}  # fmt: skip
+"""Marks the enrollments that one event completed: the event with the reference $4, or the newest of
+the contact's events before $3 that has no other reference. Returns those that were not marked."""

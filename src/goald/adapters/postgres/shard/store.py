@@ -44,11 +44,15 @@ class PostgresShardStore:
         *,
         lease_seconds: float = LEASE_SECONDS,
         exits_wait: bool = False,
+        publishes_refunds: bool = False,
         fail_point: FailPointHook = no_op,
     ) -> None:
-        """`exits_wait`: exits are published again until they are acknowledged."""
+        """`exits_wait`: exits are published again until they are acknowledged.
+        `publishes_refunds`: a refund of a payment that completed an enrollment is published as a
+        notice."""
         self._seconds = lease_seconds
         self._exits_wait = exits_wait
+        self._publishes_refunds = publishes_refunds
         self._fail_point = fail_point
         server = PostgresIdentity()
         self._writer = Connection(
@@ -159,6 +163,7 @@ class PostgresShardStore:
                         self._tombstones,
                         self._fail_point,
                         self._exits_wait,
+                        self._publishes_refunds,
                     )
                 except asyncpg.PostgresError as error:
                     if (refused := content_error(error)) is not None:

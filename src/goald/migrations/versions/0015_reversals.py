@@ -1,0 +1,10 @@
+"""Refunds and cancelled appointments."""
+
+from goald.migrations.script import run_sql
+
+revision = "0015"
+down_revision = "0014"
+
+
+def upgrade() -> None:
+    run_sql(__file__)
