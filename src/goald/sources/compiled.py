@@ -19,7 +19,8 @@ from goald.sources.schemes.contract import Scheme, SourceSecret, Verification
 @dataclass(frozen=True, slots=True)
 class Source:
     """Immutable and safe to share between threads. The receiver calls, in this order and after it
-    has compared the key in the path: `handshake`; `verify`; later, from the stored delivery, `map`.
+    has compared the key in the path: `handshake`; `scheme.certificate_url`, and the fetch of it;
+    `verify`; later, from the stored delivery, `map`.
     """
 
     document: SourceDocument

@@ -18,6 +18,11 @@ class Delivery:
     body: bytes
     """Exactly the bytes that were received: signatures cover them."""
     received_at_us: int
+    certificates: bytes = b""
+    """PEM that the receiver fetched from the scheme's `certificate_url`; empty if it has none, or
+    could not be fetched."""
+    trusted_roots: bytes = b""
+    """PEM of the root certificates that the receiver trusts, for `certificates`."""
 
     def header(self, name: str) -> str | None:
         """Return the value of a header, whose name is compared without regard to case; None if

@@ -1,8 +1,8 @@
 """JSON with exact numbers: no number becomes a float, because amounts are among them."""
 
 import json
-from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any, Final
 
 from goald.domain.errors import InvalidEvent
@@ -54,15 +54,14 @@ def _place(error: ValueError) -> str:
 
 
 def _is_deep(value: Any) -> bool:
-    level, depth = [value], 0
+    level = [value] if isinstance(value, (dict, list)) else []
+    depth = 0
     while level:
+        depth += 1
         if depth > MAX_DEPTH:
             return True
-        inner: list[Any] = []
-        for each in level:
-            if isinstance(each, Mapping):
-                inner.extend(each.values())
-            elif isinstance(each, list):
-                inner.extend(each)
-        level, depth = inner, depth + 1
+        members = chain.from_iterable(
+            each.values() if isinstance(each, dict) else each for each in level
+        )
+        level = [each for each in members if isinstance(each, (dict, list))]
     return False

@@ -73,6 +73,7 @@ def _listed(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+JsonName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Path = Annotated[Any, BeforeValidator(_compile)]
 """A JMESPath expression; an `Expression` once it is validated."""
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed), Field(min_length=1, max_length=8)]
@@ -128,7 +129,7 @@ class HandshakeFields(DocumentFields):
     type: Literal["reply", "cloudevents"]
     when: Path | None = None
     reason: Text = "a handshake of the provider"
-    json_body: Annotated[dict[Name, Path] | None, Field(alias="json")] = None
+    json_body: Annotated[dict[JsonName, Path] | None, Field(alias="json")] = None
 
     @model_validator(mode="after")
     def _check(self) -> "HandshakeFields":

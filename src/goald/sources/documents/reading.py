@@ -22,12 +22,12 @@ _MESSAGES: Final = {
     "tuple_type": "must be a list",
     "string_pattern_mismatch": "has characters that are not allowed here",
     "union_tag_not_found": "needs `type`: hmac, timestamped, standard_webhooks, hubspot, ed25519, "
-    "basic, bearer, token or none",
+    "basic, bearer, token, paypal or none",
 }
 _MAX_DEPTH: Final = 16
 _TAGS: Final = frozenset(
     {"hmac", "timestamped", "standard_webhooks", "hubspot", "ed25519", "basic", "bearer", "token"}
-    | {"none"}
+    | {"paypal", "none"}
 )
 _KNOWN: Final = sorted(
     {

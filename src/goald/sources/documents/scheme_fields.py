@@ -8,6 +8,7 @@ from goald.sources.schemes.body_hmac import BodyHmac, KeyForm, Signed
 from goald.sources.schemes.comparison import Algorithm, Encoding
 from goald.sources.schemes.contract import Scheme
 from goald.sources.schemes.hubspot import HubSpotSignature
+from goald.sources.schemes.paypal import PayPalSignature
 from goald.sources.schemes.public_keys import BodyEd25519, public_key
 from goald.sources.schemes.standard_webhooks import StandardWebhooks
 from goald.sources.schemes.timestamped import TimestampedHmac
@@ -76,6 +77,14 @@ class TokenFields(_Fields):
     optional: bool = False
 
 
+class PayPalFields(_Fields):
+    """The default tolerance is the time in which PayPal delivers again: 3 days."""
+
+    type: Literal["paypal"]
+    environment: Literal["live", "sandbox"] = "live"
+    tolerance_seconds: Tolerance = 3 * 86_400 + 600
+
+
 class NoneFields(_Fields):
     """The key in the path authenticates."""
 
@@ -89,6 +98,7 @@ SchemeFields = Annotated[
     | HubSpotFields
     | Ed25519Fields
     | TokenFields
+    | PayPalFields
     | NoneFields,
     Field(discriminator="type"),
 ]
@@ -120,6 +130,8 @@ def scheme_of(fields: SchemeFields) -> Scheme:  # noqa: PLR0911 -- a case for ea
         case TokenFields():
             form = "plain" if fields.type == "token" else fields.type
             return HeaderToken(form, fields.header, fields.optional)
+        case PayPalFields():
+            return PayPalSignature(fields.environment, fields.tolerance_seconds)
         case NoneFields():
             return PathKey()
         case _:

@@ -53,6 +53,9 @@ class BodyHmac:
             raise InvalidConfiguration(f"the secret is not {self.key_form}. {shape}")
         return SourceSecret(key)
 
+    def certificate_url(self, delivery: Delivery) -> None:
+        return None
+
     def verify(
         self, delivery: Delivery, secrets: Sequence[SourceSecret], now_us: int
     ) -> Verification:

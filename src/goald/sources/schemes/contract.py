@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from goald.sources.delivery import Delivery
 
-SecretKind = Literal["hmac", "ed25519", "password"]
+SecretKind = Literal["hmac", "ed25519", "password", "webhook_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ class Scheme(Protocol):
         """Return the secret in the form that `verify` takes. Raises InvalidConfiguration, whose
         message says what the provider's secrets look like, for a secret that this scheme cannot
         check. The message never repeats the secret."""
+        ...
+
+    def certificate_url(self, delivery: Delivery) -> str | None:
+        """Return the URL of a certificate that `verify` needs in `Delivery.certificates`; None if
+        it needs none. The URL is checked: it is the provider's. Never raises."""
         ...
 
     def verify(

@@ -42,6 +42,9 @@ class HubSpotSignature:
         shape = "It is the client secret of the app, not its access token"
         return SourceSecret(require_text(text, shape).encode())
 
+    def certificate_url(self, delivery: Delivery) -> None:
+        return None
+
     def verify(
         self, delivery: Delivery, secrets: Sequence[SourceSecret], now_us: int
     ) -> Verification:

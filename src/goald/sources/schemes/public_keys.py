@@ -63,6 +63,9 @@ class BodyEd25519:
     def parse_secret(self, text: str) -> SourceSecret:
         return public_key(text)
 
+    def certificate_url(self, delivery: Delivery) -> None:
+        return None
+
     def verify(
         self, delivery: Delivery, secrets: Sequence[SourceSecret], now_us: int
     ) -> Verification:

@@ -65,6 +65,9 @@ class StandardWebhooks:
             raise InvalidConfiguration(f"the secret is not random: {weakness}")
         return SourceSecret(key)
 
+    def certificate_url(self, delivery: Delivery) -> None:
+        return None
+
     def verify(
         self, delivery: Delivery, secrets: Sequence[SourceSecret], now_us: int
     ) -> Verification:

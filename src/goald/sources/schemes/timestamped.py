@@ -41,6 +41,9 @@ class TimestampedHmac:
         require_prefix(text, self.secret_prefix)
         return SourceSecret(text.encode())
 
+    def certificate_url(self, delivery: Delivery) -> None:
+        return None
+
     def verify(
         self, delivery: Delivery, secrets: Sequence[SourceSecret], now_us: int
     ) -> Verification:

@@ -33,6 +33,9 @@ class HeaderToken:
             raise InvalidConfiguration(f"the secret is not a token. {_BEARER}")
         return SourceSecret(text.encode(), "password")
 
+    def certificate_url(self, delivery: Delivery) -> None:
+        return None
+
     def verify(
         self, delivery: Delivery, secrets: Sequence[SourceSecret], now_us: int
     ) -> Verification:
@@ -81,6 +84,9 @@ class PathKey:
             "this source signs nothing, so a secret cannot be checked: leave `secrets` out. The "
             "key in the path authenticates the provider"
         )
+
+    def certificate_url(self, delivery: Delivery) -> None:
+        return None
 
     def verify(
         self, delivery: Delivery, secrets: Sequence[SourceSecret], now_us: int
