@@ -92,8 +92,9 @@ class RedisQuotas:
             if self._is_paused() or await self._is_within(limit, what, tenant, count):
                 return
         raise QuotaExceeded(
-            f"The quota of {limit.amount:,} {what} a second is used up; this request counts as "
-            f"{count:,}"
+            f"The tenant's quota of {limit.amount:,} {what} a second "
+            f"(GOALD_QUOTA_{what.upper()}) is used up; this request counts as {count:,}. Try again "
+            "after a second"
         )
 
     async def _is_within(
