@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from goald.api.admission.places import WorkPlaces
 from goald.api.admission.starts import StartAdmission
+from goald.api.metrics_text import MetricsText
 from goald.api.ports import (
     AuditReader,
     EnrollmentLookup,
@@ -69,7 +70,7 @@ class Operations:
     health: Health
     own_metrics: CollectorRegistry
     """The metrics of the API itself."""
-    registry: CollectorRegistry
+    metrics_text: MetricsText
     """Served by `/metrics`."""
     close: Callable[[], Awaitable[None]]
     """Closes every connection of the dependencies; never raises. Called last."""

@@ -1,7 +1,7 @@
 """Liveness, readiness and metrics. They need no token."""
 
 from fastapi import Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from goald.api.dependencies import Deps
@@ -45,4 +45,5 @@ async def readyz(deps: Deps) -> Alive:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(deps: Deps) -> Response:
-    return Response(generate_latest(deps.operations.registry), media_type=CONTENT_TYPE_LATEST)
+    """The metrics are at most half a second old: concurrent scrapes share one rendering."""
+    return Response(deps.operations.metrics_text.latest(), media_type=CONTENT_TYPE_LATEST)

@@ -33,6 +33,7 @@ from goald.api.dependencies import (
     Operations,
     Readers,
 )
+from goald.api.metrics_text import MetricsText
 from goald.api.publishing import TenantPublisher
 from goald.api.rejections import RejectionLimiter
 from goald.api.signed_bodies import SignedBodyReader
@@ -157,7 +158,7 @@ def api_dependencies(
                 {"Postgres": ping_postgres, "Redis": redis.ping}, clock, not_ready_reasons
             ),
             own_metrics=own_metrics,
-            registry=registry if registry is not None else own_metrics,
+            metrics_text=MetricsText(registry if registry is not None else own_metrics, clock),
             close=close,
         ),
     )
