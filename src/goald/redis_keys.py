@@ -28,6 +28,19 @@ DEAD: Final = "goald:dead"
 DEAD_DROPPED: Final = "goald:dead:dropped"
 """Counts the dead letters that were dropped to keep `goald:dead` within its bound."""
 
+DEAD_TENANTS: Final = "goald:dead:tenants"
+"""A sorted set of the tenants that have dead letters, by their bytes. The tenant "" has those
+whose tenant cannot be read."""
+
+DEAD_ACCOUNT: Final = "goald:dead:account"
+"""A hash: the number and the bytes of the dead letters that are counted, and up to which id."""
+
+DEAD_INDEX: Final = "goald:dead:of:"
+"""With a tenant: a stream of the ids and the sizes of the tenant's dead letters."""
+
+DEAD_PACKED: Final = "goald:dead:packed"
+"""A copy of `goald:dead` that replaces it when it is complete, to free memory."""
+
 THROTTLED: Final = "goald:throttled"
 """A sorted set of the tenants whose events the API refuses for a moment (D8), by the time in
 milliseconds until which they are refused."""

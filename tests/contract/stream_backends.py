@@ -28,7 +28,7 @@ class Backend(Protocol):
     """Operations outside the port, as a producer or an administrator performs them."""
 
     def event_stream(self, name: str) -> EventStream: ...
-    def outbound(self) -> Outbound: ...
+    def outbound(self, *, dead_max_bytes: int = 256 << 20) -> Outbound: ...
     def control(self) -> ControlStream: ...
     def throttle(self) -> TenantThrottle: ...
     async def pass_time(self, seconds: float) -> None:
@@ -58,8 +58,8 @@ class MemoryBackend:
     def event_stream(self, name: str) -> EventStream:
         return MemoryEventStream(self.streams, name)
 
-    def outbound(self) -> Outbound:
-        return MemoryOutbound(self.streams)
+    def outbound(self, *, dead_max_bytes: int = 256 << 20) -> Outbound:
+        return MemoryOutbound(self.streams, dead_max_bytes=dead_max_bytes)
 
     def control(self) -> ControlStream:
         return MemoryControlStream(self.streams)
@@ -120,8 +120,8 @@ class RedisBackend:
         self._opened.append(stream.close)
         return stream
 
-    def outbound(self) -> Outbound:
-        outbound = RedisOutbound(self._url, self._clock)
+    def outbound(self, *, dead_max_bytes: int = 256 << 20) -> Outbound:
+        outbound = RedisOutbound(self._url, self._clock, dead_max_bytes=dead_max_bytes)
         self._opened.append(outbound.close)
         return outbound
 

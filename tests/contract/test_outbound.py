@@ -49,6 +49,7 @@ async def test_a_dead_letter_names_its_origin_and_reason(backend: Backend) -> No
     assert fields == {
         b"stream": b"goald:events:0",
         b"id": b"7-1",
+        b"tenant": b"",
         b"event": b"\xff{\x00",
         b"reason": b"not an event",
         b"delivery_attempts": b"2",

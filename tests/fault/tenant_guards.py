@@ -9,6 +9,9 @@ DELETION = "tests/integration/api/configuration/test_deletion.py"
 CONFIGURATION = "tests/contract/test_shard_store_configuration.py"
 ERASURE = "tests/contract/test_shard_store_erasure.py"
 ERASURE_JOB = "tests/unit/erasure/test_erasure_job.py"
+DEAD_SHARES = "tests/contract/dead_letters/test_dead_letter_shares.py"
+DEAD_ACCOUNT = "tests/integration/redis/test_dead_shares.py"
+_DEAD = "src/goald/adapters/redis/dead_letters/scripts.py"
 _EMBEDDED = "src/goald/runtime/embedded/postgres.py"
 _MEMORY = "src/goald/adapters/memory/store.py"
 _POSTGRES = "src/goald/adapters/postgres/shard/store.py"
@@ -236,5 +239,73 @@ TENANT_GUARDS = (
             ),
         ),
         (CONFIGURATION,),
+    ),
+    Guard(
+        "metrics: rendered at most twice a second",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/metrics_text.py",
+                "if self._rendered_at is None or now - self._rendered_at >= KEEP_SECONDS:",
+                "if True:",
+            ),
+        ),
+        ("tests/unit/api/test_metrics_text.py",),
+    ),
+    Guard(
+        "dead letters: the tenant that has most loses first",
+        "D5, D8",
+        (
+            Edit(_DEAD, "'ZREVRANGE', tenants, 0, 0)", "'ZRANGE', tenants, 0, 0)"),
+            Edit(
+                "src/goald/adapters/memory/dead_letters.py",
+                "most = max(sizes, key=lambda tenant: (sizes[tenant], tenant))",
+                "most = next(tenant for tenant in sizes if sizes[tenant])",
+            ),
+        ),
+        (DEAD_SHARES,),
+    ),
+    Guard(
+        "dead letters: what is removed is discounted from its tenant",
+        "D5, D8",
+        (
+            Edit(
+                _DEAD,
+                "tonumber(redis.call('ZINCRBY', tenants, -size, tenant)) <= 0",
+                "tonumber(redis.call('ZINCRBY', tenants, 0, tenant)) <= 0",
+            ),
+        ),
+        (DEAD_ACCOUNT,),
+    ),
+    Guard(
+        "dead letters: entries that another program deleted are noticed",
+        "D5, D8",
+        (
+            Edit(
+                _DEAD,
+                "if counted('entries') ~= redis.call('XLEN', dead) then return forget() end",
+                "",
+            ),
+        ),
+        (DEAD_ACCOUNT,),
+    ),
+    Guard(
+        "dead letters: an erased one does not return from a copy of the stream",
+        "D5",
+        (
+            Edit(_DEAD, "  redis.call('XDEL', packed, id)\n", ""),
+            Edit(
+                _DEAD,
+                "if redis.call('XLEN', packed) ~= redis.call('XLEN', dead) then",
+                "if false then",
+            ),
+        ),
+        (DEAD_ACCOUNT,),
+    ),
+    Guard(
+        "dead letters: a consumer group prevents the copy",
+        "D5",
+        (Edit(_DEAD, "if #redis.call('XINFO', 'GROUPS', dead) > 0 then", "if false then"),),
+        (DEAD_ACCOUNT,),
     ),
 )

@@ -69,7 +69,11 @@ class Outbound(Protocol):
         """
 
     async def dead_letter(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Append dead letters. Returns and fails as `publish` does."""
+        """Append dead letters. Returns and fails as `publish` does.
+
+        If the dead letters are larger than their bound, the oldest of the tenant that has most
+        bytes are deleted, one after another, so a tenant that has less than the mean loses none
+        (D5, D8). Those whose tenant cannot be read count as the ones of one tenant."""
 
     async def server_identity(self, slots: SlotRange) -> ServerIdentity:
         """Read the identity of the server that `publish` wrote to last, or would write to."""

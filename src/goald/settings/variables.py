@@ -120,7 +120,9 @@ class Settings(BaseSettings):
         description="Time after contact.deleted by which all personal data is removed (seconds)",
     )
     dead_bytes: int = Field(
-        256 << 20, ge=1 << 20, description="Approximate size limit of goald:dead (bytes)"
+        256 << 20,
+        ge=1 << 20,
+        description="Approximate size limit of goald:dead, shared by the tenants (bytes)",
     )
     stream_bytes: int = Field(
         1 << 30,

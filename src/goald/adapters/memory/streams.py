@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from goald.adapters.memory.dead_letters import surplus
 from goald.domain.errors import LeaseLost, ServerReplaced, ServiceUnavailable
 from goald.domain.leases import StreamLease
+from goald.domain.records.event_tenant import event_tenant
 from goald.domain.slots import SlotRange
 from goald.domain.times import rfc3339
 from goald.ports.clock import Clock
@@ -204,8 +206,10 @@ class MemoryEventStream:
 class MemoryOutbound:
     """`ports.Outbound` over `MemoryStreams`."""
 
-    def __init__(self, streams: MemoryStreams) -> None:
+    def __init__(self, streams: MemoryStreams, *, dead_max_bytes: int = 256 << 20) -> None:
+        """`dead_max_bytes`: how much memory dead letters may use."""
         self._streams = streams
+        self._dead_max_bytes = dead_max_bytes
 
     async def publish(
         self, messages: Sequence[Message], position: PublishedWatermark | None = None
@@ -226,6 +230,7 @@ class MemoryOutbound:
             fields = {
                 "stream": dead_letter.stream.encode(),
                 "id": dead_letter.entry_id,
+                "tenant": (event_tenant(dead_letter.event) or "").encode(),
                 FIELD: dead_letter.event,
                 "reason": dead_letter.reason.encode(),
                 "delivery_attempts": b"%d" % dead_letter.delivery_attempts,
@@ -233,6 +238,8 @@ class MemoryOutbound:
             }
             flat = [part for name, value in fields.items() for part in (name.encode(), value)]
             await self._streams.add(DEAD, flat)
+        for entry_id in surplus(self._streams.entries(DEAD), self._dead_max_bytes):
+            self._streams.delete(DEAD, entry_id)
 
     async def server_identity(self, slots: SlotRange) -> ServerIdentity:
         self._require_available()

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from goald.adapters.redis.connect import Client, connect, service_errors
+from goald.adapters.redis.dead_letters.store import remove
 from goald.domain.records.erasure import ErasableEntry, PendingErasures
-from goald.redis_keys import ERASURES, FIELD
+from goald.redis_keys import DEAD, ERASURES, FIELD
 
 
 class RedisErasableStreams:
@@ -40,6 +41,8 @@ class RedisErasableStreams:
     async def delete(self, stream: str, ids: Sequence[str]) -> int:
         if not ids:
             return 0
+        if stream == DEAD:
+            return await remove(self._client, ids)
         async with service_errors():
             return int(await self._client.xdel(stream, *ids))
 

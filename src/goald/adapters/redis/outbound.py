@@ -9,6 +9,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from goald.adapters.redis.dead_letters.bound import DeadBound
 from goald.adapters.redis.wire import Command, Wire
 from goald.domain.errors import ServiceUnavailable
+from goald.domain.records.event_tenant import event_tenant
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.domain.times import rfc3339
@@ -42,8 +43,8 @@ class RedisOutbound:
         dead_max_bytes: int = 256 << 20,
         timeout: float = 10.0,
     ) -> None:
-        """`dead_max_bytes`: how much memory of Redis dead letters may use, approximately; the
-        oldest are dropped first (D5). Does not connect."""
+        """`dead_max_bytes`: how much memory of Redis dead letters may use, approximately; then
+        the oldest of the tenant that has most are dropped (D5, D8). Does not connect."""
         self._wire = Wire(url, timeout=timeout)
         self._clock = clock
         self._dead = DeadBound(self._wire, dead_max_bytes)
@@ -76,6 +77,7 @@ class RedisOutbound:
                     (
                         *("XADD", DEAD, "*"),
                         *("stream", dead_letter.stream, "id", dead_letter.entry_id),
+                        *("tenant", event_tenant(dead_letter.event) or ""),
                         *(FIELD, dead_letter.event),
                         *(
                             "reason",

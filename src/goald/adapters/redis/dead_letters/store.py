@@ -1,27 +1,19 @@
 """The dead letters in Redis: list, show, replay and purge (D4)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import NoPermissionError, ResponseError
 
 from goald.adapters.redis.admin import stream_count
 from goald.adapters.redis.connect import Client, service_errors
+from goald.adapters.redis.dead_letters.scripts import KEYS, REMOVE, REPLAY
 from goald.domain.errors import NotFound
 from goald.domain.streams import DEFAULT_STREAMS
 from goald.ports.dead_letters import StoredDeadLetter
 from goald.redis_keys import DEAD, FIELD, STREAM_COUNT, event_stream
 
 _PAGE = 1_000
-
-_REPLAY = """
-if (redis.call('GET', KEYS[3]) or ARGV[5]) ~= ARGV[4] then return 0 end
-if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then return false end
-local sent = redis.call('XADD', KEYS[2], '*', ARGV[2], ARGV[3])
-redis.call('XDEL', KEYS[1], ARGV[1])
-return sent
-"""
-"""Returns 0 and sends nothing if the number of streams differs from the expected one: goald may no
-longer read that stream."""
 
 
 class RedisDeadLetterStore:
@@ -67,10 +59,10 @@ class RedisDeadLetterStore:
         sent: Any = 0
         while sent == 0:
             count = await stream_count(self._client)
-            keys = DEAD, _stream_now(dead_letter.stream, count), STREAM_COUNT
+            keys = *KEYS, _stream_now(dead_letter.stream, count), STREAM_COUNT
             arguments = dead_letter_id, FIELD, dead_letter.event, count, DEFAULT_STREAMS
             async with service_errors():
-                sent = await self._client.eval(_REPLAY, len(keys), *keys, *arguments)
+                sent = await self._client.eval(REPLAY, len(keys), *keys, *arguments)
         if sent is None:
             raise NotFound(f"there is no dead letter {dead_letter_id} any more")
         return str(sent.decode())
@@ -84,8 +76,15 @@ class RedisDeadLetterStore:
                 entries = await self._client.xrange(DEAD, max=newest, count=page)
                 if not entries:
                     break
-                removed += int(await self._client.xdel(DEAD, *(entry[0] for entry in entries)))
+            removed += await remove(self._client, [entry_id for entry_id, _ in entries])
         return removed
+
+
+async def remove(client: Client, ids: Sequence[str | bytes]) -> int:
+    """Delete the dead letters with these ids and discount them, atomically. Returns how many there
+    were. Raises ServiceUnavailable."""
+    async with service_errors():
+        return int(await client.eval(REMOVE, len(KEYS), *KEYS, *ids))
 
 
 def _stream_now(stream: str, count: int) -> str:
