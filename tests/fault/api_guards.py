@@ -14,6 +14,10 @@ _READS = "src/goald/runtime/http/reads.py"
 _FAIR_QUEUE = "src/goald/runtime/http/fair_queue.py"
 _EXPORTER = "src/goald/runtime/heartbeat/exporter_server.py"
 FAIR_QUEUE = "tests/unit/runtime/test_fair_queue.py"
+_BOUNDS = "src/goald/runtime/http/bounds.py"
+_PLACES = "src/goald/api/admission/places.py"
+CONFORMANCE = "tests/integration/http_edge/test_http_conformance.py"
+EXPLAIN_BOUNDS = "tests/integration/api/records/test_explain_bounds.py"
 METRICS_EDGE = "tests/integration/http_edge/test_hostile_metrics.py"
 
 API_GUARDS = (
@@ -235,5 +239,77 @@ API_GUARDS = (
             ),
         ),
         ("tests/unit/api/test_rejections.py", "tests/integration/api/auth/test_signed_bodies.py"),
+    ),
+    Guard(
+        "HTTP: a request has exactly one Host",
+        "D8",
+        (Edit(_BOUNDS, 'if hosts > 1 or (hosts == 0 and version == "1.1"):', "if False:"),),
+        (CONFORMANCE,),
+    ),
+    Guard(
+        "HTTP: only chunked is a transfer coding",
+        "D8",
+        (Edit(_BOUNDS, 'if codings and codings != [b"chunked"]:', "if False:"),),
+        (CONFORMANCE,),
+    ),
+    Guard(
+        "HTTP: other versions are refused",
+        "D8",
+        (Edit(_BOUNDS, 'if version not in ("1.1", "1.0"):', "if False:"),),
+        (CONFORMANCE,),
+    ),
+    Guard(
+        "HTTP: requests before a refused one get their responses",
+        "D8",
+        (Edit(_HTTP, "or self._await_last_responses(rejection)", "or False"),),
+        (CONFORMANCE,),
+    ),
+    Guard(
+        "HTTP: requests before a half-close get their responses",
+        "D8",
+        (Edit(_READS, "return self._http.eof_received()", "return False"),),
+        (CONFORMANCE,),
+    ),
+    Guard(
+        "API: a tenant explains one event at a time",
+        "D8",
+        (Edit(_PLACES, "await _acquire(own, limits.wait_s, self._refused())", "pass"),),
+        ("tests/unit/api/test_places.py",),
+    ),
+    Guard(
+        "API: the requests of a tenant that wait for a place are limited",
+        "D8",
+        (
+            Edit(
+                _PLACES,
+                "if self._requests[tenant] >= limits.per_tenant + limits.waiting:",
+                "if False:",
+            ),
+        ),
+        ("tests/unit/api/test_places.py",),
+    ),
+    Guard(
+        "API: an explanation counts as requests by its size",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/routes/events.py",
+                "await deps.access.quotas.work(caller.tenant_id, explanation_requests(found) - 1)",
+                "explanation_requests(found)",
+            ),
+        ),
+        (EXPLAIN_BOUNDS,),
+    ),
+    Guard(
+        "API: an explanation has a limited number of enrollments",
+        "D8",
+        (
+            Edit(
+                "src/goald/runtime/wiring/api.py",
+                "EXPLAINED_ACTIVE = 100\n",
+                "EXPLAINED_ACTIVE = 10_000\n",
+            ),
+        ),
+        (EXPLAIN_BOUNDS,),
     ),
 )

@@ -1,5 +1,6 @@
 """The bounds of a connection, and the response to a client that exceeds one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,5 +48,33 @@ SMALL_CHUNKS = Rejection(
     f"The chunks of the body are too small: a body of more than {CHUNKS} chunks needs at least "
     f"{CHUNK_BYTES} bytes per chunk on average. Send larger chunks, or use Content-Length",
 )
+HOST = Rejection(400, "The request needs exactly one Host header")
+VERSION = Rejection(505, "Only HTTP/1.1 and HTTP/1.0 are supported")
+OLD_FRAMING = Rejection(400, "Transfer-Encoding needs HTTP/1.1")
+TRANSFER_CODING = Rejection(
+    501, "Transfer-Encoding must be chunked, once and without other codings"
+)
 TRAILER = Rejection(400, "Trailers are not supported")
 MANY_REQUESTS = Rejection(400, f"Too many pipelined requests (limit {PIPELINE})")
+
+
+def head_rejection(version: str, headers: Sequence[tuple[bytes, bytes]]) -> Rejection | None:
+    """Return why the head of a request is refused; None if it is accepted. Proxies and servers read
+    such requests differently, so that one may see another request than the other (RFC 9112, 3.2
+    and 6.1). `headers`: their names in lower case."""
+    if version not in ("1.1", "1.0"):
+        return VERSION
+    hosts = 0
+    codings = []
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+        elif name == b"transfer-encoding":
+            codings.append(value.strip().lower())
+    if hosts > 1 or (hosts == 0 and version == "1.1"):
+        return HOST
+    if codings and version == "1.0":
+        return OLD_FRAMING
+    if codings and codings != [b"chunked"]:
+        return TRANSFER_CODING
+    return None

@@ -41,6 +41,8 @@ class Phase(Enum):
     RESPONSE = auto()
     IDLE = auto()
     """The next request."""
+    LAST_RESPONSES = auto()
+    """Responses to earlier requests, after which the connection ends: nothing is read."""
     REFUSED = auto()
     """Its end: nothing is read."""
 
@@ -76,6 +78,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._chunk_count = 0
         self._header_count = 0
         self._rejection = bounds.NOT_HTTP
+        self._last_rejection: Rejection | None = None
         self.waits_for_turn = False
         """Whether a read of this connection is in the queue, so that nothing more is read."""
         self._checked_at = 0.0
@@ -148,7 +151,7 @@ class BoundedHttp(HttpToolsProtocol):
                 return KEEP_ALIVE_SECONDS
             case Phase.REFUSED:
                 return LINGER_SECONDS
-            case Phase.RESPONSE:
+            case Phase.RESPONSE | Phase.LAST_RESPONSES:
                 return None
 
     def _enter(self, phase: Phase) -> None:
@@ -162,7 +165,7 @@ class BoundedHttp(HttpToolsProtocol):
     # Bytes
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is Phase.REFUSED:
+        if self._phase in (Phase.LAST_RESPONSES, Phase.REFUSED):
             return
         self._framing_bytes += len(data)
         super().data_received(data)
@@ -181,9 +184,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._refuse(self._rejection)
 
     def _refuse(self, rejection: Rejection) -> None:
-        """Answer with this rejection if no other response is due, read nothing more, and close the
-        connection after LINGER_SECONDS."""
-        if self._phase is Phase.REFUSED or self.transport.is_closing():
+        """Answer with this rejection, after the responses to earlier requests and unless its
+        response has started, read nothing more, and close the connection after LINGER_SECONDS."""
+        if (
+            self._phase in (Phase.LAST_RESPONSES, Phase.REFUSED)
+            or self.transport.is_closing()
+            or self._await_last_responses(rejection)
+        ):
             return
         running = self._running
         is_first = not self.pipeline and (
@@ -193,12 +200,42 @@ class BoundedHttp(HttpToolsProtocol):
         )
         is_answered = self._phase is Phase.BODY and self.cycle.response_complete
         self._end_requests()
-        if is_first and not is_answered:
+        self._close_refused(rejection if is_first and not is_answered else None)
+
+    def _close_refused(self, rejection: Rejection | None) -> None:
+        if rejection is not None:
             self.transport.write(rejection.response())
         self.transport.write_eof()
         self._enter(Phase.REFUSED)
         self.flow.pause_reading()
         self._table.add_refused(self)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends nothing more. Returns whether the connection stays open, because
+        responses to complete requests are due."""
+        if self._phase is Phase.LAST_RESPONSES:
+            return True
+        return self._phase is not Phase.REFUSED and self._await_last_responses(None)
+
+    def _await_last_responses(self, rejection: Rejection | None) -> bool:
+        """End the connection after the responses to earlier requests, with this rejection if it is
+        not None. Returns False, having done nothing, if no response to a complete request that was
+        sent before an incomplete one is due."""
+        if self._phase is Phase.BODY:
+            if not self.pipeline:
+                return False
+            self.pipeline.popleft()  # the incomplete one
+            self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+        elif not self._is_response_due():
+            return False
+        self._last_rejection = rejection
+        self._enter(Phase.LAST_RESPONSES)
+        self.flow.pause_reading()
+        return True
+
+    def _is_response_due(self) -> bool:
+        running = self._running
+        return bool(self.pipeline) or (running is not None and not running.response_complete)
 
     def _end_requests(self) -> None:
         """Report to the application that the client of its requests has disconnected, and release
@@ -231,6 +268,9 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        rejection = bounds.head_rejection(self.parser.get_http_version(), self.headers)
+        if rejection is not None:
+            self._fail(rejection)
         super().on_headers_complete()
         self._framing_bytes = self._body_bytes = self._chunk_count = 0
         self._enter(Phase.BODY)
@@ -263,8 +303,18 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_response_complete()
         self._is_between_requests = False
         self._unset_keepalive_if_required()  # `end_if_late` does that
-        if self.pipeline:
+        if self._phase is Phase.LAST_RESPONSES:
             self.flow.pause_reading()
+            if not self.transport.is_closing() and not self._is_response_due():
+                self._end_after_last_response()
+        elif self.pipeline:
+            self.flow.pause_reading()
+
+    def _end_after_last_response(self) -> None:
+        if self._last_rejection is None:
+            self.transport.close()
+        else:
+            self._close_refused(self._last_rejection)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle

@@ -43,8 +43,8 @@ class BoundedReads(asyncio.BufferedProtocol):
         if not self._http.flow.read_paused:
             self._transport.resume_reading()
 
-    def eof_received(self) -> None:
-        self._http.eof_received()
+    def eof_received(self) -> bool:
+        return self._http.eof_received()
 
     def pause_writing(self) -> None:
         self._http.pause_writing()
