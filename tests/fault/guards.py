@@ -5,6 +5,7 @@ every edit must occur exactly once in its file; `tests/unit/test_guards.py` chec
 """
 
 from tests.fault.api_guards import API_GUARDS
+from tests.fault.fact_guards import FACT_GUARDS
 from tests.fault.guard import Edit, Guard
 from tests.fault.tenant_guards import TENANT_GUARDS
 from tests.fault.turn_guards import TURN_GUARDS
@@ -213,6 +214,7 @@ GUARDS = (
         ),
         ("tests/unit/pipeline/test_lease_renewal.py",),
     ),
+    *FACT_GUARDS,
     *TENANT_GUARDS,
     *API_GUARDS,
 )

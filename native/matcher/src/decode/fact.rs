@@ -65,12 +65,6 @@ fn fact<'a, R: Reader<'a>>(
             pipeline_id: id(fields, Field::PipelineId)?,
             stage_id: id(fields, Field::StageId)?,
         },
-        "payment.refunded" => Fact::PaymentRefunded {
-            payment_id: id(fields, Field::PaymentId)?,
-        },
-        "appointment.cancelled" => Fact::AppointmentCancelled {
-            appointment_id: id(fields, Field::AppointmentId)?,
-        },
         "workflow.enrollment.started" => Fact::EnrollmentStarted {
             workflow_id: required_id(fields, Field::WorkflowId)?,
             enrollment_id: required_id(fields, Field::EnrollmentId)?,
@@ -91,6 +85,21 @@ fn fact<'a, R: Reader<'a>>(
             cancelled_actions: count(fields, Field::CancelledActions)?,
         },
         "contact.deleted" => Fact::ContactDeleted,
+        _ => reversal(name, fields)?,
+    })
+}
+
+/// Reads the types that undo what others achieved. Not inlined: the code of the frequent types
+/// stays small.
+#[inline(never)]
+fn reversal<'a, R: Reader<'a>>(name: &str, fields: &Fields<R>) -> Result<Fact<'a>, Reject> {
+    Ok(match name {
+        "payment.refunded" => Fact::PaymentRefunded {
+            payment_id: id(fields, Field::PaymentId)?,
+        },
+        "appointment.cancelled" => Fact::AppointmentCancelled {
+            appointment_id: id(fields, Field::AppointmentId)?,
+        },
         _ => Fact::Other,
     })
 }
@@ -217,6 +226,7 @@ fn count<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<i
 }
 
 /// `Booked` if absent or null: the event says that the appointment is booked.
+#[inline]
 fn appointment_status<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<AppointmentStatus, Reject> {
     let status = text(fields, Field::Status)?;
     Ok(status.map_or(AppointmentStatus::Booked, |status| {
@@ -257,6 +267,7 @@ fn line_items<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Vec<LineItem<'a>>
 }
 
 /// One line item; `None` if it has no product.
+#[inline(never)]
 fn line_item<'a, R: Reader<'a>>(
     reader: &mut R,
     item: Span,

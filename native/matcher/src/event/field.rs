@@ -22,8 +22,6 @@ pub enum Field {
     PaymentId,
     Status,
     AppointmentId,
-    LineItemProductId,
-    LineItemAmount,
     CalendarId,
     ServiceId,
     FormId,
@@ -35,9 +33,12 @@ pub enum Field {
     PendingActions,
     Reason,
     CancelledActions,
+    LineItemProductId,
+    LineItemAmount,
 }
 
 impl Field {
+    /// The attributes and fields of an event; those of line items are not among them.
     pub(crate) const COUNT: usize = Self::CancelledActions as usize + 1;
 
     /// The attribute with this name. Branches on the length first, then compares at most twice.

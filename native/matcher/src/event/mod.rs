@@ -68,6 +68,7 @@ pub enum AppointmentStatus {
 impl AppointmentStatus {
     /// Reads a status without regard to case, spaces, hyphens and underscores.
     #[must_use]
+    #[inline(never)]
     pub fn of(text: &str) -> Self {
         let counts = |byte: &u8| !matches!(byte, b' ' | b'-' | b'_');
         let bytes = text.bytes().filter(counts).take(16);

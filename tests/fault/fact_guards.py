@@ -1,0 +1,66 @@
+"""The guards of the rules about the fields of an event, and how each one is removed."""
+
+from tests.fault.guard import Edit, Guard
+
+REVERSALS = "tests/contract/conversions/test_reversals.py"
+_STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"
+_MEMORY = "src/goald/adapters/memory/reversals.py"
+
+FACT_GUARDS = (
+    Guard(
+        "refund: an enrollment is marked and published once",
+        "E13, D1",
+        (
+            Edit(_STATEMENTS, " AND e.{column} IS NULL\n", "\n"),
+            Edit(_MEMORY, " and getattr(of, column) is None", ""),
+        ),
+        (REVERSALS,),
+    ),
+    Guard(
+        "refund: a later payment is not refunded",
+        "E13",
+        (
+            Edit(_STATEMENTS, "      AND a.achieved_at <= goald.at($3)\n", ""),
+            Edit(
+                _MEMORY, "row.achieved_at <= reversal.reversed_at and not is_other", "not is_other"
+            ),
+        ),
+        (REVERSALS,),
+    ),
+    Guard(
+        "refund: another payment than the named one is not refunded",
+        "E13",
+        (
+            Edit(
+                _STATEMENTS,
+                "      AND coalesce(a.trigger_event ->> '{reference}' = $4, true)\n",
+                "",
+            ),
+            Edit(_MEMORY, "<= reversal.reversed_at and not is_other:", "<= reversal.reversed_at:"),
+        ),
+        (REVERSALS,),
+    ),
+    Guard(
+        "refund: an enrollment that is still active keeps its conversion",
+        "E13",
+        (
+            Edit(
+                _STATEMENTS, "  AND e.status = 'completed_goal' AND e.{column}", "  AND e.{column}"
+            ),
+            Edit(_MEMORY, 'of.status == "completed_goal" and getattr', "getattr"),
+        ),
+        (REVERSALS,),
+    ),
+    Guard(
+        "currency: a goal names an ISO 4217 code",
+        "E13",
+        (
+            Edit(
+                "src/goald/domain/configuration/criteria.py",
+                "    code = currency_code(text)\n",
+                "    code = currency_code(text) or text\n",
+            ),
+        ),
+        ("tests/unit/domain/test_currencies.py",),
+    ),
+)
