@@ -24,6 +24,7 @@
         ├── InvalidConfiguration  a configuration is invalid
         ├── AlreadyExists         the same object exists
         ├── TooManyWorkflows      a tenant would have more workflows than it may have
+        ├── TooManySources        a tenant would have more sources than it may have
         ├── WorkflowInUse         a workflow with active enrollments cannot be deleted
         ├── VersionConflict       another change came first
         │   └── StaleVersion      the object is not at the version that the change expects
@@ -146,6 +147,10 @@ class AlreadyExists(PermanentError):
 
 class TooManyWorkflows(PermanentError):
     """A change would give a tenant more workflows than GOALD_MAX_WORKFLOWS. Nothing was changed."""
+
+
+class TooManySources(PermanentError):
+    """The change would create more sources than a tenant may have. Nothing was changed."""
 
 
 class WorkflowInUse(PermanentError):

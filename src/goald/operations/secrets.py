@@ -12,6 +12,8 @@ from goald.ports.secrets.store import SecretStore, StoredSecret
 class UnreadableSecret:
     """A secret that no key decrypts. It is unchanged."""
 
+    kind: str
+    """`webhook` or `source`."""
     tenant: str
     name: str
     key_id: str
@@ -34,38 +36,63 @@ class SecretsRotation:
 
 
 def rotate_secrets(
-    store: SecretStore,
+    stores: Sequence[SecretStore],
     cipher: SecretCipher,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> SecretsRotation:
-    """Encrypt every secret under the newest key. Blocks.
+    """Encrypt every secret of these stores under the newest key. Blocks.
 
     Idempotent: it can be interrupted and repeated, and changes nothing the second time. A secret
     that is replaced concurrently keeps its new value. `on_progress` receives the number of
     outdated secrets seen so far. Raises EncryptionKeyMissing, having changed nothing, if there is
     no key.
     """
-    newest = cipher.newest_key_id
-    encrypted = reencrypted = seen = 0
-    unreadable: list[UnreadableSecret] = []
-    last: StoredSecret | None = None
-    while page := store.outdated(newest, last):
-        for secret in page:
-            try:
-                value = cipher.encrypt(_plain(secret, cipher), *secret.context)
-            except (EncryptionKeyMissing, SecretDamaged) as error:
-                old = secret.encrypted.key_id if secret.encrypted is not None else ""
-                unreadable.append(UnreadableSecret(secret.tenant, secret.name, old, str(error)))
-            else:
-                if store.replace(secret, value):
-                    encrypted += secret.plain is not None
-                    reencrypted += secret.plain is None
-        seen += len(page)
-        on_progress(seen)
-        last = page[-1]
-    if encrypted:
-        store.compact()
-    return SecretsRotation(newest, store.count(), encrypted, reencrypted, unreadable)
+    rotation = _Rotation(cipher, on_progress)
+    for store in stores:
+        rotation.rotate(store)
+    return SecretsRotation(
+        rotation.newest,
+        sum(store.count() for store in stores),
+        rotation.encrypted,
+        rotation.reencrypted,
+        rotation.unreadable,
+    )
+
+
+class _Rotation:
+    def __init__(self, cipher: SecretCipher, on_progress: Callable[[int], None]) -> None:
+        self.newest = cipher.newest_key_id
+        self.encrypted = 0
+        self.reencrypted = 0
+        self.unreadable: list[UnreadableSecret] = []
+        self._seen = 0
+        self._cipher = cipher
+        self._on_progress = on_progress
+
+    def rotate(self, store: SecretStore) -> None:
+        before = self.encrypted
+        last: StoredSecret | None = None
+        while page := store.outdated(self.newest, last):
+            for secret in page:
+                self._encrypt(store, secret)
+            self._seen += len(page)
+            self._on_progress(self._seen)
+            last = page[-1]
+        if self.encrypted > before:
+            store.compact()
+
+    def _encrypt(self, store: SecretStore, secret: StoredSecret) -> None:
+        try:
+            value = self._cipher.encrypt(_plain(secret, self._cipher), *secret.context)
+        except (EncryptionKeyMissing, SecretDamaged) as error:
+            old = secret.encrypted.key_id if secret.encrypted is not None else ""
+            self.unreadable.append(
+                UnreadableSecret(store.kind, secret.tenant, secret.name, old, str(error))
+            )
+            return
+        if store.replace(secret, value):
+            self.encrypted += secret.plain is not None
+            self.reencrypted += secret.plain is None
 
 
 def _plain(secret: StoredSecret, cipher: SecretCipher) -> bytes:

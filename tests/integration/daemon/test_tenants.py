@@ -32,6 +32,7 @@ TABLES = (
     "audit_log",
     "audit_heads",
     "webhook_secrets",
+    "sources",
 )
 VISIBLE_ROWS = " UNION ".join(f"SELECT tenant_id, '{table}' FROM goald.{table}" for table in TABLES)
 
@@ -59,6 +60,8 @@ def fill(database: Database) -> None:
                 " VALUES (%(tenant)s, 'tag', 't', %(name)s)",
                 "INSERT INTO goald.webhook_secrets (tenant_id, provider, secret)"
                 " VALUES (%(tenant)s, 'pay', sha256(%(name)s::bytea))",
+                "INSERT INTO goald.sources (tenant_id, name, preset, overrides, key_digest)"
+                " VALUES (%(tenant)s, 'pay', 'stripe', '{}', sha256(%(name)s::bytea))",
                 "INSERT INTO goald.workflow_enrollments (tenant_id, id, contact_id, workflow_id,"
                 " slot, status, enrolled_at, ended_at, last_achieved_at, met_types) VALUES"
                 " (%(tenant)s, 'e', %(name)s, 'w', %(slot)s, 'completed_goal', now(), now(),"

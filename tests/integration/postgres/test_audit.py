@@ -133,6 +133,38 @@ def test_webhook_secret_change_is_recorded_without_the_secret(database: Database
             assert "key_id" not in (state or {})
 
 
+def test_source_change_is_recorded_without_its_secrets_and_keys(database: Database) -> None:
+    change(
+        database,
+        "INSERT INTO goald.sources (tenant_id, name, preset, overrides, secret_count, key_id,"
+        " encrypted_secrets, key_digest) VALUES ('acme', 'pay', 'stripe', '{\"kind\": \"a\"}', 1,"
+        " 'k-1', %s, sha256('key'))",
+        SECRET + SECRET,
+    )
+    change(
+        database,
+        "UPDATE goald.sources SET key_digest = sha256('next'), key_created_at = clock_timestamp(),"
+        " previous_key_digest = key_digest, previous_key_expires_at = clock_timestamp()",
+    )
+    change(
+        database,
+        "UPDATE goald.sources SET key_id = 'k-2', encrypted_secrets = %s",
+        SECRET[::-1] + SECRET,
+    )
+    change(database, "DELETE FROM goald.sources")
+    assert actions(database) == [
+        ("source.created", "source", "pay"),
+        ("source.updated", "source", "pay"),
+        ("source.deleted", "source", "pay"),
+    ]
+    assert read_audit_log(database)[0]["after"]["overrides"] == {"kind": "a"}
+    for row in read_audit_log(database):
+        for state in (row["before"], row["after"]):
+            assert not {"encrypted_secrets", "key_id", "key_digest", "previous_key_digest"} & set(
+                state or {}
+            )
+
+
 def test_encryption_under_another_key_is_not_recorded(database: Database) -> None:
     change(
         database,

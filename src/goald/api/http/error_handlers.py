@@ -28,6 +28,7 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.NotFound: 404,
     errors.AlreadyExists: 409,
     errors.TooManyWorkflows: 409,
+    errors.TooManySources: 409,
     errors.WorkflowInUse: 409,
     errors.VersionConflict: 409,
     errors.StaleVersion: 412,

@@ -53,7 +53,7 @@ class AuditEntry(BaseModel):
     action: str = Field(description="The action. Later releases may add actions.")
     subject: str = Field(
         description="The type of the object: `workflow`, `goal`, "
-        "`enrollment`, `webhook`, or a kind "
+        "`enrollment`, `webhook`, `source`, or a kind "
         "of the catalog."
     )
     subject_id: str

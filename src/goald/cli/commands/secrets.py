@@ -16,12 +16,12 @@ from goald.cli.target import owner_dsn
 if TYPE_CHECKING:
     from goald.operations.secrets import SecretsRotation
 
-app = typer.Typer(help="The secrets of webhooks, which are encrypted in Postgres.")
+app = typer.Typer(help="The secrets of webhooks and sources, which are encrypted in Postgres.")
 
 
 @app.callback()
 def _secrets() -> None:
-    """The secrets of webhooks, which are encrypted in Postgres."""
+    """The secrets of webhooks and sources, which are encrypted in Postgres."""
 
 
 @app.command()
@@ -66,8 +66,11 @@ def _print(result: "SecretsRotation") -> None:
     if result.unreadable:
         say(f"{_secrets_text(len(result.unreadable))} cannot be decrypted and did not change:")
         table(
-            ["tenant", "provider", "key", "reason"],
-            [[each.tenant, each.name, each.key_id, each.reason] for each in result.unreadable],
+            ["kind", "tenant", "name", "key", "reason"],
+            [
+                [each.kind, each.tenant, each.name, each.key_id, each.reason]
+                for each in result.unreadable
+            ],
         )
 
 

@@ -9,6 +9,7 @@ AuditAction: TypeAlias = Literal[
     "workflow.deleted", "goal.created", "goal.updated", "goal.deleted", "goal.achieved",
     "entity.created", "entity.updated", "entity.deleted",
     "webhook.created", "webhook.updated", "webhook.deleted",
+    "source.created", "source.updated", "source.deleted",
 ]  # fmt: skip
 ACHIEVED: AuditAction = "goal.achieved"
 

@@ -21,6 +21,10 @@ class StoredSecret:
 class SecretStore(Protocol):
     """All secrets of one kind, of all tenants. Blocks. Each call may raise ServiceUnavailable."""
 
+    @property
+    def kind(self) -> str:
+        """The kind of object that has the secrets: `webhook` or `source`."""
+
     def count(self) -> int:
         """Return the number of secrets."""
 

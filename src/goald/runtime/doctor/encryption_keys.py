@@ -61,7 +61,7 @@ def stored_secrets(
     if missing:
         number = sum(missing.values())
         yield fail(
-            "webhook secrets",
+            "stored secrets",
             f"{number:,} cannot be decrypted, so requests signed with them get 503: the key "
             f"{', '.join(missing)} is not in {SETTING}",
             f"set {SETTING} here as for `goald serve`, with that key; if it is lost, replace the "
@@ -72,7 +72,7 @@ def stored_secrets(
 def _missing() -> DoctorCheck:
     return warn(
         NAME,
-        f"{SETTING} is not set: the API stores no webhook secrets, and those of an earlier release "
+        f"{SETTING} is not set: the API stores no secrets, and those of an earlier release "
         "are in plain text",
         f"set {SETTING} to the output of `openssl rand -base64 32` or to a file with it, then run "
         "`goald secrets rotate`",

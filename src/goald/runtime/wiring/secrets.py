@@ -1,5 +1,6 @@
 """The encryption of stored secrets, with the keys of the settings."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -25,23 +26,25 @@ def rotate(
 ) -> "SecretsRotation":
     """Encrypt every stored secret under the newest key, with a login that may act as goald_owner;
     see `goald.operations.secrets`. Blocks."""
-    from goald.adapters.postgres.stored_secrets import stored_webhook_secrets
+    from goald.adapters.postgres.stored_secrets import stored_secrets
     from goald.operations.secrets import rotate_secrets
 
     cipher = keyring(settings)
-    with stored_webhook_secrets(dsn) as store:
-        return rotate_secrets(store, cipher, on_progress)
+    with stored_secrets(dsn) as stores:
+        return rotate_secrets(stores, cipher, on_progress)
 
 
 def missing_keys(settings: Settings, dsn: str) -> dict[str, int]:
     """The number of stored secrets under each key that the settings do not contain, by the id of
-    the key. `dsn`: a login that may act as goald_owner. Blocks. Raises as `stored_webhook_secrets`
+    the key. `dsn`: a login that may act as goald_owner. Blocks. Raises as `stored_secrets`
     and `keyring` do."""
-    from goald.adapters.postgres.stored_secrets import stored_webhook_secrets
+    from goald.adapters.postgres.stored_secrets import stored_secrets
 
     cipher = keyring(settings)
-    with stored_webhook_secrets(dsn) as store:
-        counts = store.count_by_key()
+    counts: Counter[str] = Counter()
+    with stored_secrets(dsn) as stores:
+        for store in stores:
+            counts.update(store.count_by_key())
     return {key: count for key, count in counts.items() if not cipher.has(key)}
 
 
@@ -50,6 +53,6 @@ def encrypt_secrets(settings: Settings) -> None:
     key. Logs the secrets that no key decrypts."""
     for secret in rotate(settings.postgres.owner_dsn, settings).unreadable:
         _log.warning(
-            "cannot decrypt a webhook secret",
-            tenant=secret.tenant, provider=secret.name, reason=secret.reason,
+            "cannot decrypt a secret",
+            kind=secret.kind, tenant=secret.tenant, name=secret.name, reason=secret.reason,
         )  # fmt: skip

@@ -1,6 +1,7 @@
 """Secrets of webhooks are encrypted at rest: a reader of the database learns no secret, and a
 missing key loses no secret and fails no other request."""
 
+import asyncio
 import base64
 import json
 import os
@@ -17,9 +18,13 @@ from tests.support.api.client import Api
 from tests.support.services.servers import Database
 
 from goald.adapters.keyring import Keyring, read_keys
-from goald.adapters.postgres.stored_secrets import stored_webhook_secrets
+from goald.adapters.postgres.sources import PostgresSources
+from goald.adapters.postgres.stored_secrets import stored_secrets
+from goald.adapters.postgres.tenants import TenantPool
 from goald.api.auth.signatures import format_secret, parse_secret
 from goald.cli.main import main
+from goald.domain.credentials.sources import SourceChange, digest_of
+from goald.domain.errors import EncryptionKeyMissing, SecretDamaged
 from goald.runtime.embedded.postgres import _binaries
 
 NEW_KEY = "V0m2mTn1u7d8Qw3eR5tY9uI0oP2aS4dF6gH8jK1lZ3c="
@@ -161,6 +166,101 @@ def test_rotation_re_encrypts_under_the_new_key(
     assert rotate(NEW_KEY)[1]["reencrypted"] == 0
 
 
+SOURCE = SourceChange(
+    "stripe", {}, digest_of("k" * 32), ("whsec_" + "s" * 20, "p\u00e4ssword of the source")
+)
+
+
+async def put_source(database: Database, key: str, tenant: str = "acme") -> None:
+    pool = TenantPool(database.dsn, 1)
+    try:
+        await PostgresSources(pool, Keyring(read_keys([key]))).put(tenant, "pay", SOURCE, "editor")
+    finally:
+        await pool.close()
+
+
+async def secrets_of_source(
+    database: Database, key: str, tenant: str = "acme"
+) -> tuple[str, ...] | None:
+    pool = TenantPool(database.dsn, 1)
+    try:
+        found = await PostgresSources(pool, Keyring(read_keys([key]))).load(tenant, "pay")
+        return None if found is None else found.secrets
+    finally:
+        await pool.close()
+
+
+def test_dump_contains_no_secret_of_a_source(database: Database) -> None:
+    asyncio.run(put_source(database, SECRETS_KEY))
+
+    dumped = dump(database)
+
+    assert b"INSERT INTO goald.sources" in dumped
+    for secret in (*(SOURCE.secrets or ()), "k" * 32):
+        assert secret.encode() not in dumped
+        assert secret.encode().hex().encode() not in dumped
+
+
+def test_rotation_re_encrypts_the_secrets_of_sources(
+    database: Database, rotate: Callable[..., tuple[int, Any]]
+) -> None:
+    asyncio.run(put_source(database, SECRETS_KEY))
+
+    code, result = rotate(NEW_KEY, SECRETS_KEY)
+
+    assert (code, result["total"], result["reencrypted"], result["unreadable"]) == (0, 1, 1, [])
+    assert asyncio.run(secrets_of_source(database, NEW_KEY)) == SOURCE.secrets
+    with pytest.raises(EncryptionKeyMissing):
+        asyncio.run(secrets_of_source(database, SECRETS_KEY))
+    assert rotate(NEW_KEY)[1]["reencrypted"] == 0
+
+
+def test_rotation_names_the_source_whose_key_is_missing(
+    database: Database, rotate: Callable[..., tuple[int, Any]]
+) -> None:
+    asyncio.run(put_source(database, SECRETS_KEY))
+
+    code, result = rotate(NEW_KEY)
+
+    assert code == 1
+    (unreadable,) = result["unreadable"]
+    assert (unreadable["kind"], unreadable["tenant"], unreadable["name"]) == (
+        "source",
+        "acme",
+        "pay",
+    )
+    assert asyncio.run(secrets_of_source(database, SECRETS_KEY)) == SOURCE.secrets
+
+
+def test_secrets_of_a_source_that_are_moved_to_another_tenant_are_useless(
+    database: Database,
+) -> None:
+    for tenant in ("acme", "victim"):
+        asyncio.run(put_source(database, SECRETS_KEY, tenant))
+    with psycopg.connect(database.admin_dsn) as admin:
+        admin.execute(
+            "UPDATE goald.sources v SET encrypted_secrets = a.encrypted_secrets"
+            " FROM goald.sources a WHERE v.tenant_id = 'victim' AND a.tenant_id = 'acme'"
+        )
+
+    with pytest.raises(SecretDamaged):
+        asyncio.run(secrets_of_source(database, SECRETS_KEY, "victim"))
+    assert asyncio.run(secrets_of_source(database, SECRETS_KEY)) == SOURCE.secrets
+
+
+def test_source_that_is_replaced_during_a_rotation_keeps_its_new_secrets(
+    database: Database,
+) -> None:
+    asyncio.run(put_source(database, SECRETS_KEY))
+    new = Keyring(read_keys([NEW_KEY, SECRETS_KEY]))
+    with stored_secrets(database.dsn) as (_, store):
+        (old,) = store.outdated(new.newest_key_id, None)
+        asyncio.run(put_source(database, SECRETS_KEY))
+        assert not store.replace(old, new.encrypt(b"[]", *old.context))
+
+    assert asyncio.run(secrets_of_source(database, SECRETS_KEY)) == SOURCE.secrets
+
+
 def test_rotation_is_not_in_the_audit_log(api: Api, rotate: Callable[..., tuple[int, Any]]) -> None:
     api.client("acme", "workflows:edit").put(f"{PATH}/stripe")
     rotate(NEW_KEY, SECRETS_KEY)
@@ -265,7 +365,7 @@ def test_secret_that_is_replaced_during_a_rotation_keeps_its_new_value(
     client = api.client("acme", "workflows:edit")
     client.put(f"{PATH}/stripe")
     new = Keyring(read_keys([NEW_KEY, SECRETS_KEY]))
-    with stored_webhook_secrets(database.dsn) as store:
+    with stored_secrets(database.dsn) as (store, _):
         (old,) = store.outdated(new.newest_key_id, None)
         secret = client.put(f"{PATH}/stripe").json()["secret"]
         assert not store.replace(old, new.encrypt(b"x" * 32, *old.context))
