@@ -8,14 +8,15 @@ SQL_FOLDER = Path(__file__).with_name("sql")
 
 
 def run_sql(revision_file: str) -> None:
-    """Run all statements of `sql/NAME.sql` for the revision file `versions/NAME.py`, in the
-    transaction of the revision.
+    """Run all statements of `NAME.sql`, in `sql` or a folder in it, for the revision file
+    `versions/NAME.py`, in the transaction of the revision.
 
     The statements bypass SQLAlchemy, which would read the percent signs of SQL as placeholders.
     Raises RuntimeError if Alembic runs without a database.
     """
     name = Path(revision_file).with_suffix(".sql").name
-    statements = (SQL_FOLDER / name).read_text(encoding="utf-8")
+    (file,) = SQL_FOLDER.rglob(name)
+    statements = file.read_text(encoding="utf-8")
     connection = op.get_bind().connection.driver_connection
     if connection is None:
         raise RuntimeError("Alembic runs offline: these migrations need a database")

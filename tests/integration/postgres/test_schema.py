@@ -174,7 +174,7 @@ def test_every_revision_has_its_sql_file() -> None:
     folder = Path(migrations.__path__[0])
     revisions = {path.stem for path in (folder / "versions").glob("[0-9]*.py")}
     assert revisions
-    assert {path.stem for path in (folder / "sql").glob("*.sql")} == revisions
+    assert {path.stem for path in (folder / "sql").rglob("*.sql")} == revisions
 
 
 # Roles and rows

@@ -2,8 +2,8 @@
 
 from goald.migrations.script import run_sql
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 
 
 def upgrade() -> None:
