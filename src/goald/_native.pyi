@@ -29,6 +29,7 @@ __all__ = [
     "achievement_id",
     "buffer_entries",
     "buffer_halves",
+    "event_key",
     "exit_id",
     "goal_events",
     "intake",
@@ -44,6 +45,9 @@ def slot_of(tenant_id: str, contact_id: str) -> int:
 
 def exit_id(tenant_id: str, enrollment_id: str) -> str:
     """The id of an enrollment's exit, a UUIDv5. The same arguments always give the same id."""
+
+def event_key(source: str, event_id: str) -> str:
+    """Identifies an event within its tenant, a UUIDv5 (E11)."""
 
 def achievement_id(tenant_id: str, enrollment_id: str, goal_id: str) -> str:
     """The id of an achievement, a UUIDv5. The same arguments always give the same id."""
@@ -156,7 +160,8 @@ class Matcher:
         """Load the next chunk of a stream of enrollments in Postgres's binary COPY format.
 
         Columns: tenant_id, enrollment_id, contact_id, workflow_id (text), enrolled_at (bigint,
-        us), met_goals (text: goal ids separated by commas, or empty). A chunk may end anywhere. A
+        us), met_goals (text: goal ids separated by commas, or empty), excludes (boolean: events may
+        not count for it, see `Proposal.event_checks`). A chunk may end anywhere. A
         new stream begins after the trailer, after an error, and with a chunk that starts with the
         format's signature. Replaces enrollments that are already in memory. Returns the number of
         rows loaded by this call. Raises ValueError if the format is invalid; rows before the
@@ -178,6 +183,7 @@ class Matcher:
         shares: tuple[int, int] | None = None,
         deferred: Sequence[str] = ...,
         repeats: Sequence[tuple[str, str]] = ...,
+        excluded: Sequence[tuple[str, str, str]] = ...,
     ) -> Proposal:
         """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
@@ -194,26 +200,33 @@ class Matcher:
 
         `repeats` are starts (tenant, enrollment id) that begin no active enrollment, because the
         id exists in Postgres or the contact was deleted later. They are never refused because of
-        the limit of active enrollments, and do not count towards it.
+        the limit of active enrollments, and do not count towards it. `excluded` are events that do
+        not count for an enrollment (tenant, enrollment id, event key), of the `event_checks` of
+        earlier evaluations of these buffers.
         """
     def apply(self, proposal: Proposal, effective: bytes) -> None:
         """Apply the committed effects of a proposal, or of a slice of one, to memory.
 
-        `effective` has one byte for each effect: 1 if Postgres committed it, 0 if not. Slices of
-        a proposal must be applied in order. Raises ValueError and changes nothing if the length
-        differs, or if memory changed after the evaluation: by `load`, `evict`, or an `apply` of
-        another proposal.
+        `effective` has one byte for each effect: 1 if Postgres committed it, 0 if not, 3 if it is a
+        committed start after events had counted for earlier enrollments (`Committed.effective`).
+        Slices of a proposal must be applied in order. Raises ValueError and changes nothing if the
+        length differs, or if memory changed after the evaluation: by `load`, `evict`, or an `apply`
+        of another proposal.
         """
-    def explain(self, event: bytes, now_us: int) -> str:
+    def explain(
+        self, event: bytes, now_us: int, *, excluded: Sequence[tuple[str, str]] = ...
+    ) -> str:
         """Explain the evaluation of one event, as JSON: each enrollment and goal of the contact,
         and the reason if it does not match. Changes nothing. Raises ValueError with the reason if
         the event is rejected.
 
-        `{"event": {"id", "type", "tenant_id", "contact_id", "time": as sent}, "reason",
-        "enrollments": [{"enrollment_id", "workflow_id", "enrolled_at": us, "goal_logic",
-        "matched", "completes", "reason", "goals": [{"goal_id", "goal_type", "matched",
-        "achieved", "reason"}]}]}`. `achieved` and `completes` are what `evaluate` would propose.
-        A reason is null if nothing prevents a match.
+        `{"event": {"id", "type", "tenant_id", "contact_id", "time": as sent}, "event_key",
+        "reason", "enrollments": [{"enrollment_id", "excludes", "workflow_id", "enrolled_at": us,
+        "goal_logic", "matched", "completes", "reason", "goals": [{"goal_id", "goal_type",
+        "matched", "achieved", "reason"}]}]}`. `achieved` and `completes` are what `evaluate` would
+        propose.
+        A reason is null if nothing prevents a match. `excluded` are the enrollments for which the
+        event does not count (E11), with the reason; only those with `excludes` can be.
         """
     def stats(self) -> dict[str, int]:
         """`tenants`, `workflows`, `goals`, `contacts`, `enrollments`, `listeners` (pairs of an
@@ -257,10 +270,17 @@ class Proposal:
     def refused_starts(self) -> int:
         """The number of starts in `rejects` because of the limit of active enrollments."""
     @property
-    def starts_at_limit(self) -> list[tuple[str, str, str, int]]:
+    def doubtful_starts(self) -> list[tuple[str, str, str, int]]:
         """(tenant, enrollment, contact, enrolled_at) of the starts on which these rejections
-        depend: the rejected ones, and the others of their contacts that the proposal has. If one
-        of them is a repeat that `evaluate` did not know, the proposal must be evaluated again."""
+        depend: the rejected ones, and the others of their contacts that the proposal has; and of
+        the starts for which events count before others of the contact start in the workflow. If
+        one of them is a repeat that `evaluate` did not know, the proposal must be evaluated
+        again."""
+    @property
+    def event_checks(self) -> list[tuple[str, str, str, str, str]]:
+        """(tenant, contact, workflow, enrollment, event key) of events that count for an enrollment
+        unless Postgres excludes them (E11). If it does and `evaluate` did not know, the proposal
+        must be evaluated again."""
     @property
     def ignored(self) -> int:
         """The number of events of types that goald does not read."""
@@ -277,6 +297,9 @@ class Proposal:
     @property
     def exits(self) -> Exits: ...
     @property
+    def used_events(self) -> list[tuple[int, str]]:
+        """(effect, event key) of the events that count for enrollments, in order (E11)."""
+    @property
     def deletions(self) -> list[tuple[str, str, int, int]]:
         """(tenant, contact, slot, time) of deleted contacts, whose payloads must be redacted."""
     @property
@@ -292,11 +315,15 @@ class Proposal:
         """(index of the buffer, entry id, reason, event bytes) of the events to dead-letter
         (D4)."""
     def rejects_given_owners(
-        self, owners: Sequence[tuple[int, str, str]]
+        self,
+        owners: Sequence[tuple[int, str, str]],
+        ended: Sequence[tuple[int, int, int | None]] = ...,
     ) -> list[tuple[int, bytes, str, bytes]]:
         """`rejects`, if Postgres has the enrollment ids of some effects under another contact or
         workflow (E5): `owners` has (effect, contact, workflow). Of the events that name such an
         id, exactly those that differ from its owner are rejected, in whatever order they came.
+        `ended` has (effect, enrolled_at, accepted until) of effects whose enrollments had ended
+        before: starts by the owner at another time are rejected, unless they are accepted (E12).
         Raises IndexError if there is no such effect."""
     @property
     def contenders(self) -> list[tuple[int, str, str]]:
@@ -327,6 +354,11 @@ class Effects:
     met_goals: list[list[str]]
     """The ids of the goals that the batch meets, UUIDs as text."""
     pending_actions: list[int | None]
+    started_by: list[str | None]
+    """The key of the event that started a new enrollment."""
+    after_event: list[str | None]
+    """The key of the last event of the batch that counted for the contact in the workflow before a
+    new enrollment started."""
     def __len__(self) -> int: ...
 
 @final

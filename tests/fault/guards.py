@@ -14,7 +14,7 @@ from tests.fault.turn_guards import TURN_GUARDS
 MACHINE = "tests/property/test_crash_machine.py"
 FLOW = "tests/unit/pipeline/test_flow.py"
 FENCING = "tests/integration/postgres/test_store_fencing.py"
-STORE = "tests/contract/test_shard_store.py"
+STORE = "tests/contract/shard_store/test_shard_store.py"
 STREAM = "tests/contract/test_event_stream.py"
 SEQUENCE = "tests/unit/pipeline/test_sequence.py"
 _FLOW = "src/goald/pipeline/flow.py"

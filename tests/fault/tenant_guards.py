@@ -6,8 +6,11 @@ FLOW = "tests/unit/pipeline/test_flow.py"
 START_LIMIT = "tests/unit/pipeline/shard/test_start_limit.py"
 PASSWORDS = "tests/integration/daemon/test_embedded_passwords.py"
 DELETION = "tests/integration/api/configuration/test_deletion.py"
-CONFIGURATION = "tests/contract/test_shard_store_configuration.py"
-ERASURE = "tests/contract/test_shard_store_erasure.py"
+CONFIGURATION = "tests/contract/shard_store/test_shard_store_configuration.py"
+ERASURE = "tests/contract/shard_store/test_shard_store_erasure.py"
+USED_ID = "tests/unit/pipeline/shard/test_used_enrollment_id.py"
+ONE_RUN = "tests/unit/pipeline/shard/test_one_event_one_run.py"
+USED_EVENTS = "tests/contract/shard_store/test_shard_store_used_events.py"
 ERASURE_JOB = "tests/unit/erasure/test_erasure_job.py"
 DEAD_SHARES = "tests/contract/dead_letters/test_dead_letter_shares.py"
 DEAD_ACCOUNT = "tests/integration/redis/test_dead_shares.py"
@@ -119,12 +122,101 @@ TENANT_GUARDS = (
         "D1, E5",
         (
             Edit(
-                "src/goald/pipeline/shard/start_limit.py",
+                "src/goald/pipeline/shard/stored_facts.py",
                 "        repeats |= found\n",
                 "        repeats |= set()\n",
             ),
         ),
         (START_LIMIT,),
+    ),
+    Guard(
+        "one run: Postgres is asked whether an event counted for an earlier enrollment",
+        "E11",
+        (
+            Edit(
+                "src/goald/pipeline/shard/stored_facts.py",
+                "        excluded |= found_excluded\n",
+                "        excluded |= set()\n        found_excluded = set()\n",
+            ),
+            Edit(
+                "src/goald/pipeline/shard/stored_facts.py",
+                "        if not found and not found_excluded:\n",
+                "        if not found:\n",
+            ),
+        ),
+        (ONE_RUN,),
+    ),
+    Guard(
+        "one run: events that count before a start of the same commit are numbered before it",
+        "E11",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/used_events.py",
+                "        if not any(after):\n",
+                "        if after:\n",
+            ),
+        ),
+        (USED_EVENTS,),
+    ),
+    Guard(
+        "one run: a start for which events count before another start may be a repeat",
+        "E11",
+        (
+            Edit(
+                "native/matcher/src/evaluate/used.rs",
+                "            if effect.is_new() && !effect.met.is_empty()",
+                "            if effect.is_new() && effect.used_before > usize::MAX - 1",
+            ),
+        ),
+        (ONE_RUN,),
+    ),
+    Guard(
+        "one run: the erasure of a contact removes its used events",
+        "E11",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/erasure.py",
+                "            statements.ERASE_USED_EVENTS,\n",
+                "",
+            ),
+        ),
+        (USED_EVENTS,),
+    ),
+    Guard(
+        "used id: a start is compared with the enrollment that has ended",
+        "E12",
+        (
+            Edit(
+                "native/matcher/src/proposal/effect.rs",
+                "            at != self.enrolled_at && self.accepted_until",
+                "            at == i64::MAX && self.accepted_until",
+            ),
+        ),
+        (USED_ID,),
+    ),
+    Guard(
+        "used id: a start that may be that of the enrollment is not refused",
+        "E12",
+        (
+            Edit(
+                "native/matcher/src/proposal/effect.rs",
+                "self.accepted_until.is_none_or(|until| at > until)",
+                "self.accepted_until.is_none_or(|until| until != 0)",
+            ),
+        ),
+        (USED_ID,),
+    ),
+    Guard(
+        "used id: the API refuses a start under the id of an enrollment that has ended",
+        "E12",
+        (
+            Edit(
+                "src/goald/pipeline/start_check.py",
+                "            if ended and ended.refuses(",
+                "            if ended and ended is None and ended.refuses(",
+            ),
+        ),
+        ("tests/integration/api/events/test_used_enrollment_id.py",),
     ),
     Guard(
         "limit: the API refuses a start of a contact that is full",
@@ -166,7 +258,7 @@ TENANT_GUARDS = (
                 "        and False\n",
             ),
         ),
-        (START_LIMIT, "tests/contract/test_shard_store_repeats.py"),
+        (START_LIMIT, "tests/contract/shard_store/test_shard_store_repeats.py"),
     ),
     Guard(
         "embedded: Postgres files of a release without passwords get them",

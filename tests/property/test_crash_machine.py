@@ -97,6 +97,26 @@ class CrashMachine(RuleBasedStateMachine):
         self.completions += 1
         self.enroll(contact, f"x-{self.completions}", workflow, ["Customer", "Friend"])
 
+    @rule(contact=CONTACTS, workflow=WORKFLOWS, waits=st.booleans(), started_by=st.booleans())
+    def enroll_again(
+        self, contact: tuple[str, str], workflow: str, waits: bool, started_by: bool
+    ) -> None:
+        """Enroll a contact by the event that counted for its earlier enrollment, and send that
+        event again: it counts for one of them."""
+        self.completions += 2
+        first, second = (f"x-{self.completions - number}" for number in (1, 0))
+        self.enroll(contact, first, workflow, [])
+        self.tag(contact, "Customer")
+        counted = self.simulation.sent[-1]
+        data = {"workflow_id": workflow, "enrollment_id": second, "enrolled_at": counted["time"]}
+        if started_by:
+            data["started_by"] = {"source": counted["source"], "id": counted["id"]}
+        if waits:
+            self.wait(0.2)
+        self.run(self.simulation.send("workflow.enrollment.started", *contact, **data))
+        self.run(self.simulation.publish(counted))
+        self.run(self.simulation.publish(counted))
+
     @rule(
         contact=CONTACTS,
         workflow=WORKFLOWS,

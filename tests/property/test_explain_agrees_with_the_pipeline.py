@@ -1,8 +1,9 @@
-"""A dry run predicts the effects of an event, in any history (E1 to E6, E8)."""
+"""A dry run predicts the effects of an event, in any history (E1 to E6, E8, E11)."""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from goald.domain.errors import InvalidEvent
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.pipeline.explain import OTHER_TENANT, Explain
+from goald.pipeline.shard import stored_facts
 from goald.pipeline.shard.commit import commit
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
@@ -29,6 +31,14 @@ from goald.ports.configuration import WorkflowConfiguration
 ALL = SlotRange(0, 255)
 Effects = tuple[set[tuple[str, str]], set[str]]
 """New achievements as (enrollment, goal), and completed enrollments."""
+
+
+class _Stored:
+    """The answers of a store under a lease."""
+
+    def __init__(self, store: MemoryShardStore, lease: SlotLease) -> None:
+        self.repeats = partial(store.repeats, lease)
+        self.excluded = partial(store.excluded, lease)
 
 
 class Shard:
@@ -76,7 +86,9 @@ class Shard:
         """The effects of an event; None if it is refused."""
         routed = self.router.route([[b"1-0", [b"event", event]]])
         batches = [ShardBatch("s", 1, 0, 0, buffer) for _, buffer, _ in routed.buffers]
-        proposal = self.evaluator.evaluate(Group(batches, ()), self.now_us)
+        stored = _Stored(self.store, lease)
+        group = Group(batches, ())
+        proposal = await stored_facts.evaluate(self.evaluator, group, self.now_us, stored)
         if routed.rejects or proposal.rejects:
             return None
         committed = await commit(self.store, lease, proposal, self.now_us)

@@ -1,5 +1,5 @@
-"""The Rust matcher gives the same results as the plain model of the rules (E1 to E6, E8), for any
-batches and encoding, with duplicates, times out of order and reloads in between; whatever share
+"""The Rust matcher gives the same results as the plain model of the rules (E1 to E6, E8, E11), for
+any batches and encoding, with duplicates, times out of order and reloads in between; whatever share
 of work a tenant has in one call, from however many enrollments on a contact is indexed, and
 however few active ones it may have."""
 
@@ -18,7 +18,7 @@ from goald import _native
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore
-from goald.pipeline.shard import start_limit
+from goald.pipeline.shard import stored_facts
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard_batch import ShardBatch
@@ -96,9 +96,7 @@ class Shard:
     def _evaluate(self, buffers: list[bytes]) -> _native.Proposal:
         batches = [ShardBatch("s", 1, n, 0, buffer) for n, buffer in enumerate(buffers)]
         group = Group(batches, (), share=self.share, event_share=self.share // 4)
-        evaluation = start_limit.evaluate(
-            self.evaluator, group, self.now_us, self.store.find_repeats
-        )
+        evaluation = stored_facts.evaluate(self.evaluator, group, self.now_us, self.store)
         try:
             evaluation.send(None)
         except StopIteration as ended:

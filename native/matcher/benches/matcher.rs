@@ -52,14 +52,15 @@ fn matcher(contacts: u64) -> Matcher {
         .expect("a header");
     for number in 0..contacts {
         let (contact, enrollment) = (uuid(number), uuid(number + contacts));
-        let mut row = 6_i16.to_be_bytes().to_vec();
-        let fields: [&[u8]; 6] = [
+        let mut row = 7_i16.to_be_bytes().to_vec();
+        let fields: [&[u8]; 7] = [
             b"acme",
             enrollment.as_bytes(),
             contact.as_bytes(),
             b"w-1",
             &[0; 8],
             b"",
+            &[0],
         ];
         for field in fields {
             row.extend((field.len() as i32).to_be_bytes());

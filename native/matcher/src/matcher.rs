@@ -17,6 +17,9 @@ use crate::index::{HIGH_FANOUT, Index, LoadError, Loader, NewEnrollment, Stats};
 use crate::proposal::{Effect, EntryRef, Proposal, Status};
 use crate::route::routing_key;
 
+/// A bit in the mark of a committed effect; see `Matcher::apply`.
+pub const EXCLUDES: u8 = 2;
+
 /// Events whose contacts are prefetched together, so that their cache misses overlap.
 const GROUP: usize = 32;
 /// The bytes of such events, unless one alone is larger. More would be decoded in vain if the
@@ -180,7 +183,8 @@ impl Matcher {
     }
 
     /// Applies the effects that were committed: `effective` has one byte for each effect of
-    /// the proposal, 0 if it was not committed.
+    /// the proposal, 0 if it was not committed. A committed start also has `EXCLUDES` set if
+    /// events had counted for earlier enrollments of its contact in its workflow (E11).
     pub fn apply(&mut self, proposal: &Proposal, effective: &[u8]) -> Result<(), ApplyError> {
         self.apply_slice(proposal, 0..proposal.effects.len(), effective)
     }
@@ -208,15 +212,16 @@ impl Matcher {
             .iter()
             .zip(effective)
             .filter(|(_, mark)| **mark != 0);
-        for (effect, _) in committed {
-            self.apply_effect(effect);
+        for (effect, mark) in committed {
+            self.apply_effect(effect, *mark);
             self.start_generation();
         }
         self.applied = Some((proposal.number, slice.end));
         Ok(())
     }
 
-    fn apply_effect(&mut self, effect: &Effect) {
+    fn apply_effect(&mut self, effect: &Effect, mark: u8) {
+        let excludes = mark & EXCLUDES != 0 || effect.started_by.is_some();
         match (effect.record, effect.status) {
             (None, Status::Active) => self.index.insert(NewEnrollment {
                 tenant: &effect.tenant_id,
@@ -225,6 +230,7 @@ impl Matcher {
                 workflow: &effect.workflow_id,
                 enrolled_at: effect.enrolled_at,
                 met: &effect.met,
+                excludes,
             }),
             (None, _) => {}
             (Some(record), status) => {
@@ -249,12 +255,19 @@ impl Matcher {
         Ok(contacts.into_iter().map(owned).collect())
     }
 
-    /// Explains the evaluation of one event, as JSON. Changes nothing.
-    pub fn explain(&self, event: &[u8], now_us: i64) -> Result<String, Reject> {
+    /// Explains the evaluation of one event, as JSON. `excluded`: the enrollments for which the
+    /// event does not count, with the reason. Changes nothing.
+    pub fn explain(
+        &self,
+        event: &[u8],
+        now_us: i64,
+        excluded: &[(String, String)],
+    ) -> Result<String, Reject> {
         Ok(explain(
             &self.index,
             self.rules.clock_skew_us,
             &decode(event, now_us)?,
+            excluded,
         ))
     }
 

@@ -93,6 +93,7 @@ fn the_fields_of_each_type_are_read() {
             enrollment_id: text("e-1"),
             enrolled_at_us: Some(NOW_US - 5_400_000_000),
             pending_actions: Some(3),
+            started_by: None,
         },
     );
     assert_fact(
@@ -155,6 +156,7 @@ fn null_is_the_same_as_absent() {
         enrollment_id: text("e-1"),
         enrolled_at_us: None,
         pending_actions: None,
+        started_by: None,
     };
     assert_fact(&event, &nothing);
 }

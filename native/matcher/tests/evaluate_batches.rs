@@ -191,14 +191,20 @@ proptest! {
         for (number, (step, second, ends_batch, reloads)) in steps.iter().enumerate() {
             naive(&mut expected, &mut expected_deleted, step, *second);
             batch.push(encoded(step, *second));
+            batch.last_mut().unwrap()["id"] = json!(format!("ev-{number}"));
             if !ends_batch && number + 1 < steps.len() {
                 continue;
             }
             let middle = batch.len() / 2;
             let buffers = [buffer(&batch[..middle]), buffer(&batch[middle..])];
             let buffers = [&buffers[0][..], &buffers[1][..]];
-            let proposal = matcher.evaluate(&buffers, NOW_US, EvaluateOptions::default()).unwrap();
-            commit_after(&mut matcher, &mut table, &mut deleted, &proposal);
+            let mut waiting: Vec<Vec<u8>> = buffers.iter().map(|buffer| buffer.to_vec()).collect();
+            while !waiting.is_empty() {
+                let parts: Vec<&[u8]> = waiting.iter().map(Vec::as_slice).collect();
+                let proposal = matcher.evaluate(&parts, NOW_US, EvaluateOptions::default()).unwrap();
+                commit_after(&mut matcher, &mut table, &mut deleted, &proposal);
+                waiting = proposal.deferred.into_iter().map(|rest| rest.bytes).collect();
+            }
             if *reloads {
                 reload(&mut matcher, &table, &buffers);
             }
@@ -239,12 +245,13 @@ fn all_events_behind_a_new_enrollment_can_be_rejected() {
     ];
     let proposal = evaluate(&batch);
     assert_eq!(proposal.effects.len(), 1);
-    assert_eq!(proposal.effects[0].rejected(None).count(), 0);
+    assert_eq!(proposal.effects[0].rejected(None, None).count(), 0);
     let owner = Owner {
         contact_id: "c-2",
         workflow_id: WORKFLOWS[0],
     };
-    let rejected: Vec<_> = proposal.effects[0].rejected(Some(owner)).collect();
+    let rejected = proposal.effects[0].rejected(Some(owner), None);
+    let rejected: Vec<_> = rejected.map(|(source, _)| source).collect();
     let ids: Vec<&str> = rejected.iter().map(|source| &*source.entry_id).collect();
     assert_eq!(ids, ["1-0", "1-2", "1-3"]);
     assert_eq!(rejected[2].bytes, batch[3].to_string().as_bytes());
@@ -266,9 +273,9 @@ fn events_that_differ_from_the_owner_of_an_id_are_rejected() {
         workflow_id,
     };
     let rejected = |owner| {
-        let sources = effect.rejected(owner);
+        let sources = effect.rejected(owner, None);
         sources
-            .map(|source| source.entry_id.clone())
+            .map(|(source, _)| source.entry_id.clone())
             .collect::<Vec<_>>()
     };
     assert_eq!(rejected(None), ["1-1", "1-2"]);

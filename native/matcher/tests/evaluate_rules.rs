@@ -38,7 +38,7 @@ fn mismatch(matcher: &Matcher, event: &Value) -> String {
     let matched = evaluate(matcher, std::slice::from_ref(event)).exits.len() == 1;
     let explanation: Value = serde_json::from_str(
         &matcher
-            .explain(event.to_string().as_bytes(), NOW_US)
+            .explain(event.to_string().as_bytes(), NOW_US, &[])
             .unwrap(),
     )
     .unwrap();
@@ -461,7 +461,7 @@ fn the_explanation_names_what_is_missing() {
     let explain = |matcher: &Matcher, event: &Value| -> Value {
         serde_json::from_str(
             &matcher
-                .explain(event.to_string().as_bytes(), NOW_US)
+                .explain(event.to_string().as_bytes(), NOW_US, &[])
                 .unwrap(),
         )
         .unwrap()

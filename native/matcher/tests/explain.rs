@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn explain(matcher: &Matcher, event: &Value) -> Value {
-    let explanation = matcher.explain(event.to_string().as_bytes(), NOW_US);
+    let explanation = matcher.explain(event.to_string().as_bytes(), NOW_US, &[]);
     serde_json::from_str(&explanation.unwrap()).unwrap()
 }
 

@@ -90,6 +90,11 @@ mod _native {
     }
 
     #[pyfunction]
+    fn event_key(source: &str, event_id: &str) -> String {
+        ids::derived::event_key(source, event_id).to_string()
+    }
+
+    #[pyfunction]
     fn achievement_id(tenant_id: &str, enrollment_id: &str, goal_id: &str) -> String {
         ids::derived::achievement_id(tenant_id, enrollment_id, goal_id).to_string()
     }

@@ -2,7 +2,9 @@
 //! RuntimeError instead of waiting.
 
 use goald_matcher::evaluate::{EvaluateOptions, Rules};
+use goald_matcher::ids::derived::{EventKey, parse_event_key};
 use goald_matcher::matcher::Matcher as Core;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -76,7 +78,8 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new()))]
+    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new()))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn evaluate(
         &mut self,
         py: Python<'_>,
@@ -85,12 +88,15 @@ impl Matcher {
         shares: Option<(u64, u64)>,
         deferred: Vec<String>,
         repeats: Vec<(String, String)>,
+        excluded: Vec<(String, String, String)>,
     ) -> PyResult<Proposal> {
+        let excluded = event_keys(excluded)?;
         let buffers = slices(&buffers);
         let options = EvaluateOptions {
             shares,
             deferred: &deferred,
             repeats: &repeats,
+            excluded: &excluded,
         };
         let proposal = py
             .detach(|| self.0.evaluate(&buffers, now_us, options))
@@ -104,8 +110,15 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    fn explain(&mut self, py: Python<'_>, event: &[u8], now_us: i64) -> PyResult<String> {
-        py.detach(|| self.0.explain(event, now_us))
+    #[pyo3(signature = (event, now_us, *, excluded = Vec::new()))]
+    fn explain(
+        &mut self,
+        py: Python<'_>,
+        event: &[u8],
+        now_us: i64,
+        excluded: Vec<(String, String)>,
+    ) -> PyResult<String> {
+        py.detach(|| self.0.explain(event, now_us, &excluded))
             .map_err(value_error)
     }
 
@@ -121,4 +134,14 @@ impl Matcher {
         dict.set_item("bytes", stats.bytes)?;
         Ok(dict)
     }
+}
+
+/// (tenant, enrollment id, event) with the event as a UUID.
+fn event_keys(rows: Vec<(String, String, String)>) -> PyResult<Vec<(String, String, EventKey)>> {
+    let key = |(tenant, enrollment, event): (String, String, String)| {
+        let event = parse_event_key(&event)
+            .ok_or_else(|| PyValueError::new_err("an event key is not a UUID"))?;
+        Ok((tenant, enrollment, event))
+    };
+    rows.into_iter().map(key).collect()
 }

@@ -70,6 +70,13 @@ class EnrollmentLimitReached(ConflictProblem):
     title = "Enrollment limit reached"
 
 
+class EnrollmentIdUsed(ConflictProblem):
+    """The enrollment of this id has ended, and began at another time (E12)."""
+
+    type = "urn:goald:problem:enrollment-id-used"
+    title = "Enrollment id already used"
+
+
 class PreconditionFailed(Problem):
     """The version does not match `If-Match`."""
 
@@ -131,7 +138,8 @@ class ProblemAnswer(BaseModel):
     type: str = Field(
         "about:blank",
         description="about:blank, see `status`; or urn:goald:problem:enrollment-limit if the "
-        "contact has reached the limit of active enrollments.",
+        "contact has reached the limit of active enrollments; or "
+        "urn:goald:problem:enrollment-id-used if the enrollment of this id has ended.",
     )
     title: str = Field(description="The name of the status, or of the type.")
     status: int

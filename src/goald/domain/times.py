@@ -12,6 +12,12 @@ def rfc3339(time_us: int) -> str:
     return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def parse_us(text: str) -> int:
+    """Microseconds since the Unix epoch of a time that an event may have; further digits are cut.
+    Raises ValueError for another text."""
+    return to_us(datetime.fromisoformat(text.upper()))
+
+
 def to_us(time: datetime) -> int:
     """Microseconds since the Unix epoch, exactly. Raises ValueError for a time without an
     offset."""

@@ -1,6 +1,8 @@
 """Explain: a dry run of one event. Returns what the event would do and why; writes nothing."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -54,6 +56,7 @@ class Explain:
             if not found.refused[0].names_other_tenant:
                 raise InvalidEvent(found.refused[0].reason)
             explained = _evaluated(_native.Matcher(), event, now_us)
+            del explained["event_key"]
             return explained | {
                 "reason": OTHER_TENANT,
                 "matched": False,
@@ -61,23 +64,45 @@ class Explain:
                 "truncated": False,
             }
         [accepted] = found.accepted
-        state = await self._contacts.read(TenantId(tenant), ContactId(accepted.contact))
-        evaluated = await asyncio.to_thread(self._evaluated, state, accepted.payload, now_us)
+        of_contact = TenantId(tenant), ContactId(accepted.contact)
+        state = await self._contacts.read(*of_contact)
+        arguments = state, accepted.payload, now_us
+        evaluated = await asyncio.to_thread(self._evaluated, *arguments)
+        if asked := [row["enrollment_id"] for row in evaluated["enrollments"] if _asks(row)]:
+            exclusions = await self._contacts.exclusions(*of_contact, evaluated["event_key"], asked)
+            evaluated = await asyncio.to_thread(self._evaluated, *arguments, exclusions)
         explained = _enriched(evaluated, state)
-        if await self._start_check.refused(tenant, found.accepted):
-            explained["reason"] = self._start_check.reason
+        for start in (await self._start_check.refused(tenant, found.accepted)).values():
+            explained["reason"] = start.reason
         return explained
 
-    def _evaluated(self, state: ContactState, event: bytes, now_us: int) -> dict[str, Any]:
+    def _evaluated(
+        self,
+        state: ContactState,
+        event: bytes,
+        now_us: int,
+        exclusions: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         matcher = _native.Matcher(clock_skew_us=self._clock_skew_us)
         matcher.update_workflows(state.workflows)
         matcher.load(state.active)
-        return _evaluated(matcher, event, now_us)
+        return _evaluated(matcher, event, now_us, exclusions)
 
 
-def _evaluated(matcher: _native.Matcher, event: bytes, now_us: int) -> dict[str, Any]:
-    evaluated: dict[str, Any] = orjson.loads(matcher.explain(event, now_us))
+def _evaluated(
+    matcher: _native.Matcher,
+    event: bytes,
+    now_us: int,
+    exclusions: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    excluded = [(enrollment, str(reason)) for enrollment, reason in exclusions.items()]
+    evaluated: dict[str, Any] = orjson.loads(matcher.explain(event, now_us, excluded=excluded))
     return evaluated
+
+
+def _asks(enrollment: dict[str, Any]) -> bool:
+    """Whether Postgres must be asked if the event counts for this enrollment (E11)."""
+    return bool(enrollment["excludes"] and any(goal["matched"] for goal in enrollment["goals"]))
 
 
 def _enriched(explained: dict[str, Any], state: ContactState) -> dict[str, Any]:
@@ -87,8 +112,10 @@ def _enriched(explained: dict[str, Any], state: ContactState) -> dict[str, Any]:
         for workflow in state.workflows
         for goal in workflow["goals"]
     }
+    del explained["event_key"]
     active = explained["enrollments"]
     for enrollment in active:
+        del enrollment["excludes"]
         enrollment["status"] = "active"
         enrollment["enrolled_at"] = rfc3339(enrollment["enrolled_at"])
         enrollment["ended_at"] = None

@@ -38,7 +38,7 @@ from goald.pipeline.ingest.session import StreamSession
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.pipeline.poison.crash_loop_guard import CrashLoopGuard
 from goald.pipeline.poison.dead_letters import DeadLetters
-from goald.pipeline.shard import start_limit
+from goald.pipeline.shard import stored_facts
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.committer import GroupCommitter, is_stale
 from goald.pipeline.shard.config_watcher import ConfigWatcher
@@ -226,9 +226,9 @@ class ShardFlow:
 
     async def _evaluate(self, group: Group) -> _native.Proposal:
         """Return what the events of a group would change. Memory does not change."""
-        now_us, repeats = self._context.clock.now_us(), self._committer.repeats
+        now_us, stored = self._context.clock.now_us(), self._committer
         with self._context.metrics.stage_seconds.labels("evaluate").time():
-            proposal = await start_limit.evaluate(self._evaluator, group, now_us, repeats)
+            proposal = await stored_facts.evaluate(self._evaluator, group, now_us, stored)
         self._context.fail_point(FailPoint.EVALUATED)
         return proposal
 

@@ -1,4 +1,5 @@
-"""Whether a start would be refused because of the limit of its contact (E5), before it is sent.
+"""Whether a start would be refused, before it is sent: because of the limit of its contact (E5), or
+because its enrollment id was used (E12).
 
 The answer is that of Postgres at this moment. Events on the way are not counted, and neither are
 contacts beyond a bound, so a start that passes may still be refused by its shard.
@@ -11,10 +12,15 @@ from typing import Final, NamedTuple
 import orjson
 
 from goald.domain.ids import ContactId, TenantId
+from goald.domain.times import parse_us
 from goald.pipeline.intake import AcceptedEvent
 from goald.ports.contacts import StartReader
 
 STARTED: Final = "workflow.enrollment.started"
+USED_ID: Final = (
+    "the enrollment with this enrollment_id has ended; to enroll the contact again, use a new "
+    "enrollment_id"
+)
 MAX_CONTACTS: Final = 8
 """Contacts that one call looks up: those with the most starts. The work of a call is bounded."""
 
@@ -23,6 +29,16 @@ class _Start(NamedTuple):
     position: int
     contact: ContactId
     enrollment: str
+    workflow: str
+    enrolled_at: int
+
+
+class RefusedStart(NamedTuple):
+    """Why a start would be refused, as in a dead letter."""
+
+    reason: str
+    is_limit: bool
+    """Because the contact has reached its limit."""
 
 
 class StartCheck:
@@ -34,19 +50,21 @@ class StartCheck:
         self._max_active = max_active
 
     @property
-    def reason(self) -> str:
-        """The reason of the refusal, as in a dead letter."""
+    def _limit_reason(self) -> str:
         return (
             f"the contact has {self._max_active} active enrollments, which is the limit "
             "(GOALD_MAX_ENROLLMENTS_PER_CONTACT)"
         )
 
-    async def refused(self, tenant: str, events: Sequence[AcceptedEvent]) -> set[int]:
-        """Return the positions in `events` of the starts that would be refused. A start of an
-        enrollment that exists is a repeat and is not refused. Raises ServiceUnavailable."""
+    async def refused(
+        self, tenant: str, events: Sequence[AcceptedEvent]
+    ) -> dict[int, RefusedStart]:
+        """Return the starts that would be refused, by position in `events`. A start of an
+        enrollment that exists is a repeat and is not refused, unless the enrollment has ended and
+        began at another time. Raises ServiceUnavailable."""
         starts = _starts(events)
         if not starts:
-            return set()
+            return {}
         counts = Counter(start.contact for start in starts)
         contacts = [contact for contact, _ in counts.most_common(MAX_CONTACTS)]
         starts = [start for start in starts if start.contact in contacts]
@@ -55,12 +73,15 @@ class StartCheck:
         )
         active = Counter(state.active)
         begun = set(state.existing)
-        refused = set()
+        refused: dict[int, RefusedStart] = {}
         for start in starts:
-            if start.enrollment in begun:
+            ended = state.ended.get(start.enrollment)
+            if ended and ended.refuses(start.contact, start.workflow, start.enrolled_at):
+                refused[start.position] = RefusedStart(USED_ID, is_limit=False)
+            elif start.enrollment in begun:
                 continue
-            if active[start.contact] >= self._max_active:
-                refused.add(start.position)
+            elif active[start.contact] >= self._max_active:
+                refused[start.position] = RefusedStart(self._limit_reason, is_limit=True)
             else:
                 active[start.contact] += 1
                 begun.add(start.enrollment)
@@ -78,6 +99,8 @@ def _starts(events: Sequence[AcceptedEvent]) -> list[_Start]:
         if attributes is None or attributes["type"] != STARTED:
             others.add(event.contact)
         elif event.contact not in others:
-            enrollment = attributes["data"]["enrollment_id"]
-            starts.append(_Start(position, ContactId(event.contact), enrollment))
+            data = attributes["data"]
+            began = parse_us(data.get("enrolled_at") or attributes["time"])
+            ids = ContactId(event.contact), data["enrollment_id"], data["workflow_id"]
+            starts.append(_Start(position, *ids, began))
     return starts

@@ -32,6 +32,11 @@ class EffectColumns:
     met_goals: Sequence[Sequence[str]]
     """Ids (UUID) of the goals that the change meets."""
     pending_actions: Sequence[int | None]
+    started_by: Sequence[str | None]
+    """The key of the event that started a new enrollment (E11)."""
+    after_event: Sequence[str | None]
+    """The key of the last of `Change.used_events` that counted for the contact in the workflow
+    before a new enrollment started (E11)."""
 
     def __len__(self) -> int:
         return len(self.tenant_id)
@@ -99,6 +104,13 @@ class Contender(NamedTuple):
     workflow_id: str
 
 
+class UsedEvent(NamedTuple):
+    """An event, by its key, counts for an enrollment (E11)."""
+
+    effect: int
+    event: str
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """The rows that one commit writes. Rows that belong to an effect are written only if it takes
@@ -113,6 +125,11 @@ class Change:
     """In the order of their effects."""
     reversals: Sequence[Reversal] = ()
     """Applied in order, after the achievements of the same change."""
+    used_events: Sequence[UsedEvent] = ()
+    """In the order of the events."""
+
+
+EFFECTIVE, EXCLUDES = 1, 2
 
 
 class Conflict(NamedTuple):
@@ -126,14 +143,28 @@ class Conflict(NamedTuple):
     is_active: bool
 
 
+class EndedRun(NamedTuple):
+    """An effect whose enrollment had ended before (E12)."""
+
+    effect: int
+    enrolled_at: int
+    accepted_until: int | None
+    """A start at or before this time may be its start, or is of a deleted contact: because only the
+    end of the enrollment is known, or the contact was deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
     """The outcome of a commit."""
 
     effective: bytes
-    """One byte for each effect: 1 if its enrollment was inserted or updated, else 0."""
+    """One byte for each effect: EFFECTIVE if its enrollment was inserted or updated, else 0. With
+    EXCLUDES, if events had counted for the contact in the workflow before an enrollment was
+    inserted: they do not count for it (E11)."""
     conflicts: Sequence[Conflict] = ()
     """In the order of their effects."""
+    ended: Sequence[EndedRun] = ()
+    """In the order of their effects, also of those in `conflicts`."""
     outbox: Sequence[StoredMessage] = ()
     """The outbox rows written, in the order of the change, ready to be published. The notices of
     reversals follow."""

@@ -5,6 +5,7 @@ Every coroutine may raise `ServiceUnavailable` if the server is unreachable (D6)
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Protocol
 
 from goald.domain.ids import ContactId, TenantId
@@ -33,13 +34,35 @@ MAX_COUNTED: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
+class EndedEnrollment:
+    """An enrollment that has ended."""
+
+    contact: ContactId
+    workflow: str
+    enrolled_at: int
+    may_be_end_only: bool
+    """Perhaps only its end is known: it ended when it began."""
+
+    def refuses(self, contact: str, workflow: str, enrolled_at: int) -> bool:
+        """Whether a start of this contact in this workflow is refused, because the enrollment began
+        at another time (E12)."""
+        if (contact, workflow) != (self.contact, self.workflow):
+            return False
+        if self.may_be_end_only:
+            return enrolled_at > self.enrolled_at
+        return enrolled_at != self.enrolled_at
+
+
+@dataclass(frozen=True, slots=True)
 class StartState:
-    """The counts and ids by which contacts may start enrollments or not (E5)."""
+    """The counts and ids by which contacts may start enrollments or not (E5, E12)."""
 
     active: Mapping[ContactId, int]
     """The active enrollments of each contact, among MAX_COUNTED of the enrollments of all."""
     existing: frozenset[str]
     """The enrollment ids that exist."""
+    ended: Mapping[str, EndedEnrollment]
+    """Those of them whose enrollments have ended."""
 
 
 class StartReader(Protocol):
@@ -52,8 +75,20 @@ class StartReader(Protocol):
         than MAX_COUNTED enrollments, the last contacts are counted in part or not at all."""
 
 
+class Exclusion(StrEnum):
+    """Why an event does not count for an enrollment (E11)."""
+
+    STARTED_IT = "the event started the enrollment"
+    COUNTED_BEFORE = "the event counted for an earlier enrollment"
+
+
 class ContactReader(StartReader, Protocol):
     """Reads the state of a contact."""
+
+    async def exclusions(
+        self, tenant: TenantId, contact: ContactId, event_key: str, enrollments: Sequence[str]
+    ) -> Mapping[str, Exclusion]:
+        """Return those of the contact's enrollments for which the event does not count."""
 
     async def read(self, tenant: TenantId, contact: ContactId) -> ContactState:
         """Read a bounded number of enrollments, the newest. Sees rows of this tenant only (D8)

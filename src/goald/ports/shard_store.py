@@ -24,6 +24,24 @@ class EnrollmentStart(NamedTuple):
     enrolled_at: int
 
 
+class EventCheck(NamedTuple):
+    """An event, by its key, that would count for an enrollment."""
+
+    tenant_id: str
+    contact_id: str
+    workflow_id: str
+    enrollment_id: str
+    event: str
+
+
+class Excluded(NamedTuple):
+    """An event, by its key, that does not count for an enrollment (E11)."""
+
+    tenant_id: str
+    enrollment_id: str
+    event: str
+
+
 class ShardStore(Protocol):
     """The durable state of a range of slots, read and written under one lease (D3)."""
 
@@ -75,12 +93,17 @@ class ShardStore(Protocol):
         the others begins one, unless the id exists in the slots of another shard. Raises
         LeaseLost."""
 
+    async def excluded(self, lease: SlotLease, checks: Sequence[EventCheck]) -> set[Excluded]:
+        """Return those of the checks whose event started the enrollment, or had counted for the
+        contact in the workflow before the enrollment was inserted (E11). An enrollment that does
+        not exist would be inserted now. Raises LeaseLost."""
+
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """Write a change in one transaction that locks the lease row.
 
         Inserts new enrollments whose ids are free, and updates enrollments that are still
         active. Writes achievements and outbox rows only for enrollments that were actually
-        inserted or updated. Repeating a change changes nothing (D1).
+        inserted or updated, as well as used events. Repeating a change changes nothing (D1).
 
         Raises LeaseLost, or ContentRefused if Postgres refuses a row for its content (D4); both
         with nothing written. Raises CommitUnknown if the outcome is unknown: load the contacts

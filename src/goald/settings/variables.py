@@ -249,6 +249,12 @@ class Settings(BaseSettings):
     retention: int = Field(
         731, ge=31, description="How long achievements and the audit log are kept (days)"
     )
+    used_keep: int = Field(
+        90,
+        ge=1,
+        description="How long goald remembers that an event counted for a contact in a "
+        "workflow, so that it does not count for a later enrollment (days)",
+    )
     log_level: str = Field(
         "info",
         pattern="^(debug|info|warning|error)$",

@@ -22,6 +22,7 @@ from goald.runtime.jobs.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_S
 
 KEEP_DAYS = 62
 """The last two months are within retention on any day; the month four months ago is not."""
+USED_KEEP_DAYS = 90
 OLD, YOUNG = (6, 5, 4), 2
 TABLES = ("workflow_goal_achievements", "audit_log")
 DEADLINE_S = 30.0
@@ -160,7 +161,7 @@ class Job:
 @asynccontextmanager
 async def job(database: Database) -> AsyncIterator[Job]:
     clock = ManualClock()
-    retention = Retention(PostgresMonths(database.dsn), KEEP_DAYS, clock)
+    retention = Retention(PostgresMonths(database.dsn), KEEP_DAYS, USED_KEEP_DAYS, clock)
     running = asyncio.create_task(retention.run())
     try:
         yield Job(clock)
@@ -180,6 +181,17 @@ async def test_old_months_are_dropped_and_young_ones_kept(aged: Database) -> Non
         aged, "SELECT workflow_enrollment_id FROM goald.workflow_goal_achievements ORDER BY 1"
     )
     assert current == [("e-0-0",), ("e-2-0",), ("e-2-1",), ("e-2-2",)]
+
+
+async def test_used_events_are_removed_when_they_are_old(database: Database) -> None:
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute(
+            "INSERT INTO goald.used_events SELECT 'acme', 'ann', 'w-1', gen_random_uuid(), 3,"
+            " now(), n, now() - make_interval(days => 2 * n) FROM generate_series(1, 2000) n"
+        )
+    count = "SELECT count(*), max(number) FROM goald.used_events"
+    async with job(database) as running:
+        await running.until(lambda: query(database, count) == [(44, 44)])
 
 
 async def test_statistics_do_not_change_when_months_are_dropped(aged: Database) -> None:

@@ -16,6 +16,7 @@ from goald.ports.change import (
     Deletion,
     EffectColumns,
     Reversal,
+    UsedEvent,
 )
 from goald.ports.outbox import OutboxRow
 
@@ -48,6 +49,10 @@ class Effect:
     ended_at: int | None = None
     met_goals: Sequence[str] = ()
     pending_actions: int | None = None
+    started_by: str | None = None
+    after_event: str | None = None
+    uses: Sequence[str] = ()
+    """Names of events that count for the enrollment."""
     achieves: Sequence[str] = ()
     """Names of goals: an achievement each. A name that is a type of goal is of that type, any
     other of `tag_added`."""
@@ -80,6 +85,8 @@ def change(
         ended_at=[e.ended_at for e in effects],
         met_goals=[[goal_id(name) for name in e.met_goals] for e in effects],
         pending_actions=[e.pending_actions for e in effects],
+        started_by=[e.started_by and goal_id(e.started_by) for e in effects],
+        after_event=[e.after_event and goal_id(e.after_event) for e in effects],
     )
     achieved = [(i, e, name) for i, e in enumerate(effects) for name in e.achieves]
     achievements = AchievementColumns(
@@ -104,6 +111,7 @@ def change(
         [Acknowledgement(*row) for row in acknowledgements],
         [Contender(*row) for row in contenders],
         [Reversal(*row) for row in reversals],
+        [UsedEvent(i, goal_id(name)) for i, e in enumerate(effects) for name in e.uses],
     )
 
 

@@ -137,7 +137,15 @@ class ExpectedEffects:
         for entry in set(dead) - set(self.refused):
             enrollment = _enrollment(self.events[entry])
             assert enrollment is not None
-            assert enrollment in disputed, f"dead-lettered without cause: {entry}"
+            is_used = self._is_used(self.events[entry], enrollment)
+            assert enrollment in disputed or is_used, f"dead-lettered without cause: {entry}"
+
+    def _is_used(self, event: Any, enrollment: tuple[str, str]) -> bool:
+        """Whether the event is a second start that came while its enrollment was active. If it is
+        read again after the enrollment has ended, it is dead-lettered (E12)."""
+        row = self.model.enrollments.get(enrollment)
+        is_start = event["type"] == "workflow.enrollment.started"
+        return is_start and row is not None and row.status != "active"
 
     def _check_exit(self, exit_: dict[str, Any]) -> None:
         data = exit_["data"]

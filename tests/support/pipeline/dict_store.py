@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from goald import _native
 from goald.domain.ids import TenantId
-from goald.ports.shard_store import EnrollmentStart
+from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
@@ -26,6 +26,18 @@ class Row:
     ended_at: int | None
     met: list[str]
     pending_actions: int | None
+    started_by: str | None = None
+    excluded: frozenset[str] = frozenset()
+    """The keys of events that counted for earlier enrollments."""
+
+    @property
+    def is_end_only(self) -> bool:
+        no_goal = self.status != "completed_goal" and not self.met
+        return no_goal and self.ended_at == self.enrolled_at
+
+    @property
+    def excludes(self) -> bool:
+        return bool(self.excluded) or self.started_by is not None
 
 
 @dataclass
@@ -38,11 +50,15 @@ class DictStore:
 
     deleted: dict[tuple[str, str], int] = field(default_factory=dict)
     """The greatest time of a deletion, by tenant and contact."""
+    used: dict[tuple[str, str, str], dict[str, int]] = field(default_factory=dict)
+    """By tenant, contact and workflow: the keys of events that counted, with the latest
+    `enrolled_at` of their enrollments."""
 
     def commit(self, proposal: _native.Proposal) -> tuple[bytes, list[bytes]]:
         """Commit what is valid. Returns a mark for each effect, and the ids of rejected entries."""
         marks = bytearray()
         owners: list[tuple[int, str, str]] = []
+        ended: list[tuple[int, int, int | None]] = []
         effects = proposal.effects
         keys = list(zip(effects.tenant_id, effects.enrollment_id, strict=True))
         for number, key in enumerate(keys):
@@ -54,6 +70,7 @@ class DictStore:
                 ended_at=effects.ended_at[number],
                 met=list(effects.met_goals[number]),
                 pending_actions=effects.pending_actions[number],
+                started_by=effects.started_by[number],
             )
             deleted = self.deleted.get((key[0], row.contact))
             if effects.is_new[number] and deleted is not None and row.enrolled_at <= deleted:
@@ -62,14 +79,79 @@ class DictStore:
             else:
                 marks.append(self._write(key, row, effects.is_new[number]))
             stored = self.rows[key]
+            if not marks[-1] and effects.is_new[number] and stored.status != "active":
+                until = (
+                    [self.deleted[key[0], stored.contact]]
+                    if (key[0], stored.contact) in self.deleted
+                    else []
+                )
+                until += [stored.enrolled_at] if stored.is_end_only else []
+                ended.append((number, stored.enrolled_at, max(until, default=None)))
             if not marks[-1] and (stored.contact, stored.workflow) != (row.contact, row.workflow):
                 owners.append((number, stored.contact, stored.workflow))
+        self._use(proposal, keys, marks)
         self._keep_records(proposal, keys, marks)
         for tenant, contact, _, at in proposal.deletions:
             self.deleted[tenant, contact] = max(at, self.deleted.get((tenant, contact), at))
-        return bytes(marks), [entry for _, entry, _, _ in proposal.rejects_given_owners(owners)]
+            self._erase_uses(tenant, contact, at)
+        return bytes(marks), [
+            entry for _, entry, _, _ in proposal.rejects_given_owners(owners, ended)
+        ]
 
-    async def find_repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]:
+    def _use(
+        self, proposal: _native.Proposal, keys: list[tuple[str, str]], marks: bytearray
+    ) -> None:
+        effects = proposal.effects
+        runs = list(zip(effects.tenant_id, effects.contact_id, effects.workflow_id, strict=True))
+        # Those that were used before this batch, in the order of the events.
+        before = {run: list(self.used.get(run, ())) for run in runs}
+        order = {run: list(events) for run, events in before.items()}
+        for effect, event in proposal.used_events:
+            if marks[effect]:
+                if event not in order[runs[effect]]:
+                    order[runs[effect]].append(event)
+                uses = self.used.setdefault(runs[effect], {})
+                at = effects.enrolled_at[effect]
+                uses[event] = max(at, uses.get(event, at))
+        for number, key in enumerate(keys):
+            if not marks[number] or not effects.is_new[number] or self.rows[key].ended_at:
+                continue
+            events, after = order[runs[number]], effects.after_event[number]
+            known = before[runs[number]]
+            if after in events:
+                known = events[: max(len(known), events.index(after) + 1)]
+            self.rows[key].excluded = frozenset(known)
+            if known:
+                marks[number] |= 2
+
+    def _erase_uses(self, tenant: str, contact: str, at: int) -> None:
+        for (of_tenant, of_contact, workflow), uses in self.used.items():
+            if (of_tenant, of_contact) == (tenant, contact):
+                needed = {
+                    event
+                    for (owner, _), row in self.rows.items()
+                    if (owner, row.contact, row.workflow) == (tenant, contact, workflow)
+                    and row.status == "active"
+                    for event in row.excluded
+                }
+                for event in [e for e, began in uses.items() if began <= at and e not in needed]:
+                    del uses[event]
+
+    async def excluded(self, checks: Sequence[EventCheck]) -> set[Excluded]:
+        """As `ShardStore.excluded`."""
+        return {
+            Excluded(check.tenant_id, check.enrollment_id, check.event)
+            for check in checks
+            if self._is_excluded(check)
+        }
+
+    def _is_excluded(self, check: EventCheck) -> bool:
+        row = self.rows.get((check.tenant_id, check.enrollment_id))
+        if row is not None:
+            return check.event == row.started_by or check.event in row.excluded
+        return check.event in self.used.get(check[:3], ())
+
+    async def repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]:
         """As `ShardStore.repeats`."""
         return {
             (tenant, enrollment)
@@ -124,7 +206,15 @@ class DictStore:
     def copy_active(self, contacts: Sequence[tuple[str, str]]) -> bytes:
         """Return the active enrollments of these contacts."""
         rows = [
-            copy_row(tenant, enrollment, row.contact, row.workflow, row.enrolled_at, row.met)
+            copy_row(
+                tenant,
+                enrollment,
+                row.contact,
+                row.workflow,
+                row.enrolled_at,
+                row.met,
+                row.excludes,
+            )
             for (tenant, enrollment), row in self.rows.items()
             if row.status == "active" and (tenant, row.contact) in contacts
         ]
@@ -132,9 +222,15 @@ class DictStore:
 
 
 def copy_row(
-    tenant: str, enrollment: str, contact: str, workflow: str, enrolled_at: int, met: list[str]
+    tenant: str,
+    enrollment: str,
+    contact: str,
+    workflow: str,
+    enrolled_at: int,
+    met: list[str],
+    excludes: bool = False,
 ) -> bytes:
     """One row of `Matcher.load`."""
     texts = [text.encode() for text in (tenant, enrollment, contact, workflow)]
-    fields = [*texts, struct.pack(">q", enrolled_at), ",".join(met).encode()]
-    return struct.pack(">h", 6) + b"".join(struct.pack(">i", len(f)) + f for f in fields)
+    fields = [*texts, struct.pack(">q", enrolled_at), ",".join(met).encode(), bytes([excludes])]
+    return struct.pack(">h", 7) + b"".join(struct.pack(">i", len(f)) + f for f in fields)

@@ -131,7 +131,8 @@ def _event(
         ids["workflow_id"] = pick(draw, workflows)
     time_us = _time_us(draw, number)
     if roll < _STARTED:
-        kind, data = "workflow.enrollment.started", _started_data(draw, number, time_us) | ids
+        kind = "workflow.enrollment.started"
+        data = _started_data(draw, number, time_us, past) | ids
     elif roll < _ENDED:
         reason = pick(draw, ("completed", "exited", "cancelled"))
         kind, data = "workflow.enrollment.ended", ids | {"reason": reason}
@@ -161,9 +162,13 @@ def _time_us(draw: st.DrawFn, number: int) -> int:
     return START_US + max(0, number // 2 + jitter) * SECOND_US + (number % 7 == 0)
 
 
-def _started_data(draw: st.DrawFn, number: int, time_us: int) -> dict[str, Any]:
+def _started_data(
+    draw: st.DrawFn, number: int, time_us: int, past: list[dict[str, Any]]
+) -> dict[str, Any]:
     data: dict[str, Any] = {"pending_actions": pick(draw, (None, 0, 7))}
-    if often(draw, 25):
+    if past and often(draw, 25):
+        data["started_by"] = {name: pick(draw, past)[name] for name in ("source", "id")}
+    if often(draw, 40):
         earlier = draw(st.integers(-3, 8))
         data["enrolled_at"] = _written(time_us - earlier * SECOND_US, number + 1)
     return data

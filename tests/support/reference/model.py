@@ -1,4 +1,4 @@
-"""The model: configuration and enrollments in dicts, one event at a time (E1 to E6, E8).
+"""The model: configuration and enrollments in dicts, one event at a time (E1 to E6, E8, E11, E12).
 
 `feed` applies an event to the state and returns its effects. The model has no batches, no
 commits, no index and no clock. However goald batches, orders or repeats the same events, it
@@ -11,6 +11,9 @@ from typing import Any
 
 from tests.support.reference import criteria, reading
 from tests.support.reference.reading import Event, RejectedError
+
+EventId = tuple[str, str]
+"""Source and id."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class Enrollment:
     ended_at_us: int | None = None
     """The time of the event that ended it."""
     pending_actions: int | None = None
+    started_by: EventId | None = None
+    excluded: frozenset[EventId] = frozenset()
+    """Events that had counted for earlier runs of the contact when it started (E11)."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,8 @@ class Outcome:
     """The goal type of which the event undoes a payment or an appointment, and its id."""
     rejected: str | None = None
     """The category of RejectedError; `enrollment`: another contact or workflow has the id;
-    `limit`: the contact has reached the limit of active enrollments."""
+    `ended`: the id is of a run that has ended; `limit`: the contact has reached the limit of
+    active enrollments."""
     ignored: bool = False
     """The event has a type that goald does not process."""
 
@@ -127,6 +134,9 @@ class Model:
         self.of_contact: dict[tuple[str, str], list[Enrollment]] = {}
         self.deleted: dict[tuple[str, str], int] = {}
         """The greatest time of a deletion, by tenant and contact."""
+        self.used: dict[tuple[str, str, str], dict[EventId, int]] = {}
+        """By tenant, contact and workflow: the events that counted, each with the latest
+        `enrolled_at` of the enrollments for which it counted (E11)."""
         self.achievements: list[Achievement] = []
         self.exits: list[Exit] = []
 
@@ -192,16 +202,35 @@ class Model:
         if given is not None:
             enrolled_at_us = reading.read_time(given, self.now_us)
         pending = reading.optional_count(event.data, "pending_actions")
-        if self._known(event, enrollment_id, workflow) is not None:
+        started_by = reading.optional_event_reference(event.data, "started_by")
+        known = self._known(event, enrollment_id, workflow)
+        if known is not None:
+            self._refuse_used_id(event, known, enrolled_at_us)
             return
         begins = not self._is_deleted(event, enrolled_at_us)
         if begins and len(self._active(event)) >= self.max_enrollments:
             raise RejectedError("limit", "active enrollments of the contact")
         enrollment = self._keep(event, enrollment_id, workflow, enrolled_at_us)
         enrollment.pending_actions = pending
+        enrollment.started_by = started_by
+        used = self.used.get((event.tenant, event.contact, workflow), {})
+        enrollment.excluded = frozenset(used)
         (outcome.started if enrollment.status == "active" else outcome.cancelled).append(
             enrollment_id
         )
+
+    def _refuse_used_id(self, event: Event, known: Enrollment, enrolled_at_us: int) -> None:
+        """Raises RejectedError if a start names a run that has ended, at another time (E12). If
+        perhaps only the end of the run was read, a start until then may be its own. Starts of a
+        contact that was deleted later change nothing."""
+        if known.status == "active" or enrolled_at_us == known.enrolled_at_us:
+            return
+        if self._is_deleted(event, enrolled_at_us):
+            return
+        end_only = known.ended_at_us == known.enrolled_at_us and not known.met
+        if end_only and known.status != "completed_goal" and enrolled_at_us <= known.enrolled_at_us:
+            return
+        raise RejectedError("ended", "the run of this id has ended")
 
     def _end(self, event: Event, outcome: Outcome) -> None:
         """End an active enrollment. Store an unknown one as ended (E5)."""
@@ -256,6 +285,20 @@ class Model:
                 enrollment.status = "cancelled"
                 enrollment.ended_at_us = event.time_us
                 outcome.cancelled.append(enrollment.id)
+        self._forget_used(event)
+
+    def _forget_used(self, event: Event) -> None:
+        """Forget the events of the deleted contact, except those that runs of a new contact under
+        its id exclude."""
+        for (tenant, contact, workflow), used in self.used.items():
+            if (tenant, contact) != (event.tenant, event.contact):
+                continue
+            needed: set[EventId] = set()
+            for run in self._active(event):
+                needed |= run.excluded if run.workflow == workflow else set()
+            for each, enrolled_at_us in list(used.items()):
+                if enrolled_at_us <= event.time_us and each not in needed:
+                    del used[each]
 
     def _active(self, event: Event) -> list[Enrollment]:
         of_contact = self.of_contact.get((event.tenant, event.contact), [])
@@ -268,6 +311,9 @@ class Model:
         for enrollment in self._active(event):
             workflow = self.workflows.get((event.tenant, enrollment.workflow))
             if workflow is None or not workflow.is_active:
+                continue
+            identity = (event.source, event.id)
+            if identity in enrollment.excluded or identity == enrollment.started_by:
                 continue
             matched = [
                 goal
@@ -297,14 +343,19 @@ class Model:
     ) -> None:
         """`any`: the oldest matched goal completes. `all`: the last of all goals completes (E4)."""
         any_goal = workflow.goal_logic == "any"
+        new = False
         for goal in matched[:1] if any_goal else matched:
             if goal.id not in enrollment.met:
+                new = True
                 enrollment.met.append(goal.id)
                 achievement = _achievement(event, enrollment, goal)
                 self.achievements.append(achievement)
                 outcome.achieved.append(achievement)
         active = [goal.id for goal in workflow.goals if goal.is_active]
-        if not any_goal and not all(goal_id in enrollment.met for goal_id in active):
+        completes = any_goal or all(goal_id in enrollment.met for goal_id in active)
+        if new or completes:
+            self._use(event, enrollment)
+        if not completes:
             return
         enrollment.status = "completed_goal"
         enrollment.ended_at_us = event.time_us
@@ -321,6 +372,13 @@ class Model:
         )
         self.exits.append(command)
         outcome.exited.append(command)
+
+    def _use(self, event: Event, enrollment: Enrollment) -> None:
+        """The event counted for an enrollment (E11)."""
+        runs = (event.tenant, event.contact, enrollment.workflow)
+        used = self.used.setdefault(runs, {})
+        identity, began = (event.source, event.id), enrollment.enrolled_at_us
+        used[identity] = max(began, used.get(identity, began))
 
 
 def _achievement(event: Event, enrollment: Enrollment, goal: Goal) -> Achievement:

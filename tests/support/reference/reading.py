@@ -159,6 +159,19 @@ def optional_count(fields: dict[str, Any], name: str) -> int | None:
     return value
 
 
+def optional_event_reference(fields: dict[str, Any], name: str) -> tuple[str, str] | None:
+    """The source and id of an event."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise RejectedError("field", name)
+    source, event_id = value.get("source"), value.get("id")
+    if not isinstance(source, str) or not isinstance(event_id, str) or not source or not event_id:
+        raise RejectedError("field", name)
+    return source, event_id
+
+
 def optional_amount(fields: dict[str, Any], name: str) -> Decimal | None:
     """An exact amount."""
     value = fields.get(name)

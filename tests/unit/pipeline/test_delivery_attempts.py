@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
@@ -18,6 +18,7 @@ from goald.pipeline.shard.evaluate import Evaluator, Repeats
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard_batch import Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
+from goald.ports.shard_store import Excluded
 from goald.runtime.processes.consumer import ConsumerProcess
 
 POISON = b"poison"
@@ -34,12 +35,18 @@ class PanickingEvaluator(Evaluator):
         super().__init__(pipeline.store, clock_skew_us=0)
         self._groups = groups
 
-    def evaluate(self, group: Group, now_us: int, repeats: Repeats = ()) -> _native.Proposal:
+    def evaluate(
+        self,
+        group: Group,
+        now_us: int,
+        repeats: Repeats = (),
+        excluded: Collection[Excluded] = (),
+    ) -> _native.Proposal:
         events = [event for each in group.buffers for _, event in _native.buffer_entries(each)]
         self._groups.append(events)
         if any(POISON in each for each in events):
             raise Panic
-        return super().evaluate(group, now_us, repeats)
+        return super().evaluate(group, now_us, repeats, excluded)
 
 
 class RestartingShard:

@@ -1,5 +1,7 @@
 //! Reads the attributes of an event and the fields that its type needs (docs/asyncapi.yaml).
 
+use uuid::Uuid;
+
 use super::envelope::Fields;
 use super::id::is_id;
 use super::value::{Kind, Number, Reader, Span};
@@ -9,6 +11,7 @@ use crate::event::limits::{AHEAD_US, COUNT, ID_CHARS};
 use crate::event::reject::{Reason, Reject};
 use crate::event::time;
 use crate::event::{AppointmentStatus, EndReason, Event, Fact, Field, LineItem, Text};
+use crate::ids::derived::event_key;
 
 /// The nesting depth of a value in an item of a list in `data`.
 const ITEM_VALUE_DEPTH: usize = 5;
@@ -73,6 +76,7 @@ fn fact<'a, R: Reader<'a>>(
                 None => None,
             },
             pending_actions: count(fields, Field::PendingActions)?,
+            started_by: started_by(fields)?,
         },
         "workflow.enrollment.ended" => Fact::EnrollmentEnded {
             workflow_id: required_id(fields, Field::WorkflowId)?,
@@ -241,6 +245,40 @@ fn end_reason<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<EndReason, Reject
         "exited" => Ok(EndReason::Exited),
         "cancelled" => Ok(EndReason::Cancelled),
         _ => Err(Reject::of(Field::Reason, Reason::NotAnEndReason)),
+    }
+}
+
+/// The event that started an enrollment: a map with its `source` and `id`. Reads the map a second
+/// time.
+fn started_by<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Uuid>, Reject> {
+    let field = Field::StartedBy;
+    let span = fields.get(field);
+    match span.kind() {
+        Kind::Absent | Kind::Null => return Ok(None),
+        Kind::Map => {}
+        _ => return Err(Reject::of(field, Reason::NotAMap)),
+    }
+    let mut reader = R::new(&fields.reader.bytes()[span.start()..span.end()])?;
+    let mut members = reader.begin()?.members();
+    let (mut source, mut id) = (None, None);
+    loop {
+        let key = reader.next_key(&mut members)?;
+        if key.is_absent() {
+            break;
+        }
+        let value = walk::value(&mut reader, ITEM_VALUE_DEPTH)?;
+        let part = match &*reader.text(key) {
+            "source" => &mut source,
+            "id" => &mut id,
+            _ => continue,
+        };
+        if matches!(value.kind(), Kind::Text | Kind::Escaped) {
+            *part = Some(reader.text(value)).filter(|text| !text.is_empty());
+        }
+    }
+    match (source, id) {
+        (Some(source), Some(id)) => Ok(Some(event_key(&source, &id))),
+        _ => Err(Reject::of(field, Reason::NotAnEventReference)),
     }
 }
 

@@ -19,6 +19,14 @@ impl Deletions {
         *latest = event.time_us.max(*latest);
     }
 
+    /// Whether the event's contact was deleted.
+    pub fn contain(&self, event: &Event<'_>) -> bool {
+        !self.latest.is_empty()
+            && self
+                .latest
+                .contains_key(&((*event.tenant).into(), (*event.contact).into()))
+    }
+
     /// Whether the event's contact was deleted at or after `enrolled_at`.
     pub fn cover(&self, event: &Event<'_>, enrolled_at: i64) -> bool {
         if self.latest.is_empty() {

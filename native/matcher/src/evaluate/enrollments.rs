@@ -4,7 +4,8 @@ use super::turn;
 use super::{ACKNOWLEDGED, DELETED, Evaluation, Located};
 use crate::event::{Event, Fact};
 use crate::proposal::{
-    Acknowledgement, Contender, Deletion, Effect, EntryRef, OTHER_OWNER, Status,
+    Acknowledgement, Contender, Deletion, Effect, EnrollmentSource, EntryRef, OTHER_OWNER, Status,
+    USED_ID,
 };
 use crate::route::slot_of;
 
@@ -21,21 +22,22 @@ enum KnownId {
 }
 
 impl Evaluation<'_> {
-    /// `workflow.enrollment.started` and `workflow.enrollment.ended` (E5).
+    /// `workflow.enrollment.started` and `workflow.enrollment.ended` (E5). False if the event must
+    /// wait for the commit of earlier ones.
     pub(super) fn start_or_end(
         &mut self,
         counter: usize,
         entry: EntryRef<'_>,
         event: &Event<'_>,
         at: Located,
-    ) {
-        self.counts[counter] += 1;
-        let (workflow, enrollment, status, enrolled_at, pending_actions) = match &event.fact {
+    ) -> bool {
+        let (workflow, enrollment, status, enrolled_at, pending_actions, started_by) = match &event.fact {
             Fact::EnrollmentStarted {
                 workflow_id,
                 enrollment_id,
                 enrolled_at_us,
                 pending_actions,
+                started_by,
             } => {
                 let enrolled_at = enrolled_at_us.unwrap_or(event.time_us);
                 (
@@ -44,6 +46,7 @@ impl Evaluation<'_> {
                     Status::Active,
                     enrolled_at,
                     *pending_actions,
+                    *started_by,
                 )
             }
             Fact::EnrollmentEnded {
@@ -56,39 +59,60 @@ impl Evaluation<'_> {
                 Status::from(*reason),
                 event.time_us,
                 None,
+                None,
             ),
-            _ => return,
+            _ => return true,
         };
         let ends = status != Status::Active;
         // An enrollment that began before its contact was deleted, and arrives after it, is
         // cancelled from its start.
         let is_deleted = self.deletions.cover(event, enrolled_at);
-        let effect = match self.known_id(event, enrollment, workflow, at) {
+        // Which events counted before an enrollment of the new contact is known only when the
+        // deletion of the old one is committed.
+        if !ends && !is_deleted && self.deletions.contain(event) {
+            return false;
+        }
+        let source = || EnrollmentSource {
+            source: entry.into(),
+            enrolled_at: (!ends && !is_deleted).then_some(enrolled_at),
+        };
+        let known = self.known_id(event, enrollment, workflow, at);
+        if !ends && !is_deleted && self.waits(known.as_ref(), enrolled_at) {
+            return false;
+        }
+        self.counts[counter] += 1;
+        let effect = match known {
             Some(KnownId::OwnedByOther) => {
                 self.dead_letter(entry, OTHER_OWNER.to_owned());
-                return;
+                return true;
             }
             Some(KnownId::Contended(effect)) => {
                 self.turn.spend(turn::REJECTED);
                 self.overlay.effects[effect].contenders.push(Contender {
-                    source: entry.into(),
+                    source: source(),
                     contact_id: (*event.contact).into(),
                     workflow_id: (**workflow).into(),
                 });
-                return;
+                return true;
             }
-            Some(KnownId::Indexed(_)) if !ends => return,
+            Some(KnownId::Indexed(number)) if !ends => {
+                if !is_deleted && self.has_ended_at_another_time(number, enrolled_at) {
+                    self.dead_letter(entry, USED_ID.to_owned());
+                }
+                return true;
+            }
             Some(KnownId::Indexed(number)) => self.update_of(number, event, at),
             Some(KnownId::Proposed(effect)) => {
-                self.overlay.effects[effect].sources.push(entry.into());
+                self.overlay.effects[effect].sources.push(source());
                 effect
             }
             None if !ends && !is_deleted && self.is_refused(event, enrollment, at) => {
                 self.refuse_start(entry, event, enrollment, enrolled_at, at);
-                return;
+                return true;
             }
             None => {
                 self.turn.spend(turn::ROW);
+                let (used_before, after_event) = self.used_before(event, workflow, at);
                 let (status, ended_at) = if is_deleted {
                     (Status::Cancelled, Some(enrolled_at))
                 } else {
@@ -107,16 +131,43 @@ impl Evaluation<'_> {
                     met: Vec::new(),
                     pending_actions,
                     is_repeat: self.repeats.contain(&event.tenant, enrollment),
-                    sources: vec![entry.into()],
+                    started_by,
+                    used_before,
+                    after_event,
+                    sources: vec![source()],
                     contenders: Vec::new(),
                 };
                 self.overlay.add(at.hash, effect);
-                return;
+                return true;
             }
         };
         if ends {
             self.end(effect, status, event.time_us);
         }
+        true
+    }
+
+    /// Whether a start must wait for the commit: the batch ends an enrollment with its id, and only
+    /// the commit shows if that enrollment had begun at another time, or its contact was deleted.
+    fn waits(&self, known: Option<&KnownId>, enrolled_at: i64) -> bool {
+        match known {
+            Some(KnownId::Proposed(effect)) => {
+                let effect = &self.overlay.effects[*effect];
+                effect.status != Status::Active && effect.enrolled_at != enrolled_at
+            }
+            Some(KnownId::Indexed(number)) => {
+                self.has_ended_at_another_time(*number, enrolled_at)
+                    && enrolled_at < self.index.enrollment(*number).enrolled_at
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the batch has ended an enrollment of the index that began at another time (E12).
+    fn has_ended_at_another_time(&self, number: u32, enrolled_at: i64) -> bool {
+        let effect = self.overlay.on_record(number);
+        effect.is_some_and(|effect| self.overlay.effects[effect].status != Status::Active)
+            && self.index.enrollment(number).enrolled_at != enrolled_at
     }
 
     /// Whether the enrollment id is known, and under which contact and workflow.
@@ -247,6 +298,9 @@ impl Evaluation<'_> {
             met: Vec::new(),
             pending_actions: None,
             is_repeat: false,
+            started_by: None,
+            used_before: 0,
+            after_event: None,
             sources: Vec::new(),
             contenders: Vec::new(),
         };

@@ -6,14 +6,22 @@ use uuid::Uuid;
 use super::outcome::{GoalFact, Outcome};
 use crate::config::{Goal, Logic, Products, Workflow};
 use crate::event::Event;
+use crate::ids::derived::event_key;
 use crate::index::Index;
 
 /// Evaluates an event against each enrollment of its contact and each goal of those workflows
 /// without changing anything. Returns JSON: `{"event": …, "reason": … | null, "enrollments":
 /// [{…, "matched", "completes", "reason", "goals": [{…, "matched", "achieved", "reason"}]}]}`.
 /// A goal can be matched but not achieved: because it was met before, or because an older goal
-/// completes the enrollment (E4). A `reason` is null if nothing prevents a match.
-pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
+/// completes the enrollment (E4); or because the event does not count for the enrollment (E11), for
+/// the reason in `excluded` (enrollment id, reason). A `reason` is null if nothing prevents a match.
+/// `event_key`, and `excludes` of an enrollment, say what Postgres must be asked about.
+pub fn explain(
+    index: &Index,
+    clock_skew_us: i64,
+    event: &Event<'_>,
+    excluded: &[(String, String)],
+) -> String {
     let fact = GoalFact::of(event, clock_skew_us);
     let products = Products::of(&event.fact);
     let contact = index.contact(&event.tenant, &event.contact);
@@ -24,14 +32,17 @@ pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
             let workflow = enrollment.workflow();
             let config = index.config(workflow);
             let (enrolled_at, met) = (enrollment.enrolled_at, index.met(number));
+            let id = index.enrollment_id(number);
+            let exclusion = excluded.iter().find(|(of, _)| *of == id);
             let case = Case {
+                exclusion: exclusion.map(|(_, reason)| reason.as_str()),
                 event,
                 time_us: event.time_us.saturating_add(clock_skew_us),
                 enrolled_at,
                 met,
                 outcome: config.zip(fact).and_then(|(config, fact)| {
-                    let has_begun = fact.time_us >= enrolled_at;
-                    has_begun.then(|| {
+                    let counts = fact.time_us >= enrolled_at && exclusion.is_none();
+                    counts.then(|| {
                         let matched = fact.matched(config, &products);
                         Outcome::of(config, &matched, met)
                     })
@@ -41,7 +52,8 @@ pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
             let goals = config.map_or(&[][..], |config| &config.goals);
             let goals: Vec<Value> = goals.iter().map(|goal| case.goal(config, goal)).collect();
             json!({
-                "enrollment_id": index.enrollment_id(number),
+                "enrollment_id": id,
+                "excludes": enrollment.excludes(),
                 "workflow_id": index.workflow_id(workflow),
                 "enrolled_at": enrolled_at,
                 "goal_logic": config.map(|config| match config.logic {
@@ -70,6 +82,7 @@ pub fn explain(index: &Index, clock_skew_us: i64, event: &Event<'_>) -> String {
             "contact_id": event.contact,
             "time": event.time,
         },
+        "event_key": event_key(&event.source, &event.id).to_string(),
         "reason": reason,
         "enrollments": enrollments,
     })
@@ -92,6 +105,8 @@ struct Case<'p, 'a> {
     time_us: i64,
     enrolled_at: i64,
     met: &'a [Uuid],
+    /// Why the event does not count for the enrollment, for any goal.
+    exclusion: Option<&'a str>,
     /// `None` if the event cannot match a goal of the workflow.
     outcome: Option<Outcome>,
     /// The event's.
@@ -105,6 +120,7 @@ impl Case<'_, '_> {
         let achieved = outcome.is_some_and(|outcome| outcome.new_goals.contains(&goal.id));
         let not_achieved = || match achieved {
             true => None,
+            false if self.exclusion.is_some() => self.exclusion,
             false if self.met.contains(&goal.id) => Some("already met"),
             false => Some("an older goal completes it"),
         };

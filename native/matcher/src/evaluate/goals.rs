@@ -104,6 +104,7 @@ impl<'i> Evaluation<'i> {
             self.turn.spend(turn::JUDGED);
             let effect = &self.overlay.effects[number];
             if !effect.is_new()
+                || effect.is_repeat
                 || effect.status != Status::Active
                 || case.fact.time_us < effect.enrolled_at
             {
@@ -116,7 +117,12 @@ impl<'i> Evaluation<'i> {
             };
             let matched = case.fact.matched(config, &case.products);
             let outcome = Outcome::of(config, &matched, &effect.met);
-            if !outcome.changes_nothing() && self.record(number, outcome, case) {
+            if outcome.changes_nothing()
+                || self.is_excluded_for_new(number, case.event, case.recorder.event_key())
+            {
+                continue;
+            }
+            if self.record(number, outcome, case) {
                 return false;
             }
         }
@@ -158,6 +164,10 @@ impl<'i> Evaluation<'i> {
         if outcome.changes_nothing() {
             return false;
         }
+        let excludes = self.index.enrollment(number).excludes();
+        if excludes && self.is_excluded(number, case.event, case.recorder.event_key()) {
+            return false;
+        }
         let effect = effect.unwrap_or_else(|| self.add_update(number, case.event, case.at));
         self.record(effect, outcome, case)
     }
@@ -165,6 +175,7 @@ impl<'i> Evaluation<'i> {
     /// Adds an outcome to an effect. True if the event has used the turn.
     fn record(&mut self, effect: usize, outcome: Outcome, case: &mut Match<'_, '_, '_>) -> bool {
         self.turn.spend(turn::ACHIEVED);
+        self.use_event(effect, case.event, case.recorder.event_key());
         let effects = &mut self.overlay.effects;
         case.recorder
             .record(&mut self.proposal, effects, effect, outcome);

@@ -8,7 +8,7 @@
 use super::turn;
 use super::{Evaluation, Located};
 use crate::event::Event;
-use crate::proposal::{EntryRef, StartAtLimit, Status};
+use crate::proposal::{DoubtfulStart, EntryRef, Status};
 
 impl Evaluation<'_> {
     /// Whether the contact of a start has as many active enrollments as one may have. A repeat is
@@ -49,7 +49,7 @@ impl Evaluation<'_> {
                  (GOALD_MAX_ENROLLMENTS_PER_CONTACT)"
             ),
         );
-        self.full.starts.push(StartAtLimit {
+        self.full.starts.push(DoubtfulStart {
             tenant_id: (*event.tenant).into(),
             enrollment_id: enrollment.into(),
             contact_id: (*event.contact).into(),
@@ -60,17 +60,18 @@ impl Evaluation<'_> {
         self.proposal.refused_starts += 1;
     }
 
-    /// The starts on which the refusals depend: the refused ones, and the proposed ones of the
-    /// same contacts.
-    pub(super) fn starts_at_limit(&mut self) -> Vec<StartAtLimit> {
-        let mut starts = std::mem::take(&mut self.full.starts);
+    /// Adds the starts on which the refusals depend: the refused ones, and the proposed ones of
+    /// the same contacts.
+    pub(super) fn add_starts_at_limit(&mut self) {
+        let starts = &mut self.proposal.doubtful_starts;
+        starts.append(&mut self.full.starts);
         for (hash, tenant, contact) in &self.full.contacts {
             let proposed = self.overlay.of_contact(*hash, tenant, contact);
             let effects = proposed.iter().map(|&number| &self.overlay.effects[number]);
             starts.extend(
                 effects
                     .filter(|effect| effect.is_new())
-                    .map(|effect| StartAtLimit {
+                    .map(|effect| DoubtfulStart {
                         tenant_id: effect.tenant_id.clone(),
                         enrollment_id: effect.enrollment_id.clone(),
                         contact_id: effect.contact_id.clone(),
@@ -78,6 +79,5 @@ impl Evaluation<'_> {
                     }),
             );
         }
-        starts
     }
 }

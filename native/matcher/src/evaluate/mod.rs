@@ -15,6 +15,8 @@ mod record;
 mod repeats;
 mod reversals;
 mod turn;
+mod used;
+mod used_events;
 
 use arrayvec::ArrayVec;
 
@@ -23,6 +25,7 @@ use self::outcome::GoalFact;
 use self::overlay::Overlay;
 use self::repeats::{FullContacts, Repeats};
 use self::turn::Turn;
+use self::used_events::UsedEvents;
 use crate::config::GoalType;
 use crate::event::{Event, Fact};
 use crate::ids::packed::Key;
@@ -100,6 +103,7 @@ pub struct Evaluation<'i> {
     deletions: Deletions,
     repeats: Repeats<'i>,
     full: FullContacts,
+    used: UsedEvents<'i>,
     counts: [usize; TYPES.len()],
     proposal: Proposal,
 }
@@ -114,6 +118,7 @@ impl<'i> Evaluation<'i> {
             deletions: Deletions::default(),
             repeats: Repeats::new(options.repeats),
             full: FullContacts::default(),
+            used: UsedEvents::new(options.excluded),
             counts: [0; TYPES.len()],
             proposal: Proposal::default(),
         }
@@ -222,13 +227,9 @@ impl<'i> Evaluation<'i> {
                 fact.is_none_or(|fact| self.match_goals(entry, event, fact, at))
             }
             (Some(at), Fact::EnrollmentStarted { .. }) => {
-                self.start_or_end(STARTED, entry, event, at);
-                true
+                self.start_or_end(STARTED, entry, event, at)
             }
-            (Some(at), Fact::EnrollmentEnded { .. }) => {
-                self.start_or_end(ENDED, entry, event, at);
-                true
-            }
+            (Some(at), Fact::EnrollmentEnded { .. }) => self.start_or_end(ENDED, entry, event, at),
             (Some(_), Fact::ExitAcknowledged { .. }) => {
                 self.acknowledge(event);
                 true
@@ -256,7 +257,7 @@ impl<'i> Evaluation<'i> {
     }
 
     pub fn finish(mut self) -> Proposal {
-        let starts_at_limit = self.starts_at_limit();
+        self.add_starts_at_limit();
         let counts = TYPES
             .into_iter()
             .zip(self.counts)
@@ -267,7 +268,6 @@ impl<'i> Evaluation<'i> {
             events_by_type: counts.collect(),
             work,
             deferred,
-            starts_at_limit,
             ..self.proposal
         }
     }

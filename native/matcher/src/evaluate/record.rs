@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::outcome::Outcome;
 use crate::config::GoalType;
 use crate::event::time::LAST_US;
 use crate::event::{Event, Text};
-use crate::ids::derived::{achievement_id, exit_id};
+use crate::ids::derived::{achievement_id, event_key, exit_id};
 use crate::proposal::{Achievement, Effect, Exit, Proposal, Status};
 
 /// Records the matches of one event. The event's JSON is built once, on its first match.
@@ -19,6 +20,7 @@ pub struct Recorder<'e, 'a> {
     event: &'e Event<'a>,
     goal_type: GoalType,
     json: Option<(Arc<str>, Arc<str>)>,
+    key: Option<Uuid>,
 }
 
 impl<'e, 'a> Recorder<'e, 'a> {
@@ -28,7 +30,16 @@ impl<'e, 'a> Recorder<'e, 'a> {
             event,
             goal_type,
             json: None,
+            key: None,
         }
+    }
+
+    /// Identifies the event within its tenant. Computed once, for the first match.
+    pub fn event_key(&mut self) -> Uuid {
+        let event = self.event;
+        *self
+            .key
+            .get_or_insert_with(|| event_key(&event.source, &event.id))
     }
 
     /// Adds an outcome to the effect with this number, and its achievements and exit to the

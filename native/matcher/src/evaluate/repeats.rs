@@ -3,7 +3,7 @@
 use ahash::RandomState;
 use hashbrown::{HashMap, HashSet};
 
-use crate::proposal::StartAtLimit;
+use crate::proposal::DoubtfulStart;
 
 /// Starts that begin no active enrollment, by tenant: their ids exist, or their contacts were
 /// deleted later. Empty for most batches.
@@ -32,6 +32,6 @@ impl<'r> Repeats<'r> {
 /// The contacts of which a start was refused, by hash, tenant and id, and the refused starts.
 #[derive(Debug, Default)]
 pub struct FullContacts {
-    pub starts: Vec<StartAtLimit>,
+    pub starts: Vec<DoubtfulStart>,
     pub contacts: HashSet<(u64, Box<str>, Box<str>), RandomState>,
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
+use uuid::Uuid;
 
 use crate::buffer::BufferWriter;
 use crate::event::work::{EVENT, EVENT_BYTES, LINE_ITEMS};
@@ -21,7 +22,7 @@ const CHARGED: u64 = 20;
 /// The shares of work in one call: at most this many tenants can use theirs.
 pub const SHARES: u64 = 2;
 
-/// The options of one call: the work that it may do, and the starts that are known to be repeats.
+/// The options of one call: the work that it may do, and what Postgres knows about its events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EvaluateOptions<'t> {
     /// Units of work for each tenant, beyond which its events are deferred; and for each event,
@@ -32,6 +33,9 @@ pub struct EvaluateOptions<'t> {
     /// Starts (tenant, enrollment id) that begin no active enrollment: their ids exist in
     /// Postgres, or their contacts were deleted later.
     pub repeats: &'t [(String, String)],
+    /// Events that do not count for an enrollment (tenant, enrollment id, event), of the checks
+    /// of earlier evaluations (E11).
+    pub excluded: &'t [(String, String, Uuid)],
 }
 
 /// The work of one call.

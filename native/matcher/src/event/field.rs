@@ -31,6 +31,7 @@ pub enum Field {
     EnrollmentId,
     EnrolledAt,
     PendingActions,
+    StartedBy,
     Reason,
     CancelledActions,
     LineItemProductId,
@@ -74,6 +75,7 @@ impl Field {
             10 if name == b"line_items" => Self::LineItems,
             10 if name == b"service_id" => Self::ServiceId,
             10 if name == b"payment_id" => Self::PaymentId,
+            10 if name == b"started_by" => Self::StartedBy,
             11 if name == b"calendar_id" => Self::CalendarId,
             11 if name == b"pipeline_id" => Self::PipelineId,
             11 if name == b"workflow_id" => Self::WorkflowId,
@@ -119,6 +121,7 @@ impl Field {
             Self::EnrollmentId => "data.enrollment_id",
             Self::EnrolledAt => "data.enrolled_at",
             Self::PendingActions => "data.pending_actions",
+            Self::StartedBy => "data.started_by",
             Self::Reason => "data.reason",
             Self::CancelledActions => "data.cancelled_actions",
         }

@@ -9,6 +9,8 @@ pub mod work;
 
 use std::borrow::Cow;
 
+use uuid::Uuid;
+
 pub use self::field::Field;
 
 use arrayvec::ArrayVec;
@@ -124,6 +126,8 @@ pub enum Fact<'a> {
         enrollment_id: Text<'a>,
         enrolled_at_us: Option<i64>,
         pending_actions: Option<i32>,
+        /// The event that started it, by `event_key`.
+        started_by: Option<Uuid>,
     },
     EnrollmentEnded {
         workflow_id: Text<'a>,

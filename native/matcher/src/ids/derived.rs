@@ -25,6 +25,18 @@ pub fn achievement_id(tenant: &str, enrollment: &str, goal: &str) -> Uuid {
     derived(&[tenant, enrollment, goal])
 }
 
+/// Identifies an event within its tenant: by its `source` and `id` (E11).
+pub type EventKey = Uuid;
+
+pub fn event_key(source: &str, id: &str) -> EventKey {
+    derived(&[source, id])
+}
+
+/// Parses the text of an event key.
+pub fn parse_event_key(text: &str) -> Option<EventKey> {
+    Uuid::try_parse(text).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -207,6 +207,7 @@ mod tests {
             workflow: "w",
             enrolled_at: 0,
             met: &[],
+            excludes: false,
         });
     }
 

@@ -11,13 +11,14 @@ use super::records::NewEnrollment;
 use crate::config::goal_id;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 7] = [
     "tenant_id",
     "enrollment_id",
     "contact_id",
     "workflow_id",
     "enrolled_at",
     "met_goals",
+    "excludes",
 ];
 /// Flag bit 16 (rows with oids) and the bits reserved for incompatible changes.
 const CRITICAL_FLAGS: u32 = 0xFFFF_0000;
@@ -116,8 +117,8 @@ impl Loader {
                     self.state = State::Ended;
                     return Ok((rows, cursor.at));
                 }
-                6 => {}
-                count => return Err(fault(&format!("a row has {count} columns instead of 6"))),
+                7 => {}
+                count => return Err(fault(&format!("a row has {count} columns instead of 7"))),
             }
             let Some(fields) = fields(&mut cursor)? else {
                 break;
@@ -173,9 +174,9 @@ fn header(cursor: &mut Cursor<'_>) -> Result<Option<()>, LoadError> {
     }
 }
 
-/// The six fields of a row; `None` if they are incomplete.
-fn fields<'a>(cursor: &mut Cursor<'a>) -> Result<Option<[&'a [u8]; 6]>, LoadError> {
-    let mut fields: [&[u8]; 6] = [&[]; 6];
+/// The seven fields of a row; `None` if they are incomplete.
+fn fields<'a>(cursor: &mut Cursor<'a>) -> Result<Option<[&'a [u8]; 7]>, LoadError> {
+    let mut fields: [&[u8]; 7] = [&[]; 7];
     for (field, name) in fields.iter_mut().zip(COLUMNS) {
         let Some(length) = cursor.number() else {
             return Ok(None);
@@ -192,7 +193,7 @@ fn fields<'a>(cursor: &mut Cursor<'a>) -> Result<Option<[&'a [u8]; 6]>, LoadErro
 }
 
 fn row<'a>(
-    [tenant, enrollment, contact, workflow, enrolled_at, goals]: [&'a [u8]; 6],
+    [tenant, enrollment, contact, workflow, enrolled_at, goals, excludes]: [&'a [u8]; 7],
     met: &'a mut Vec<Uuid>,
 ) -> Result<NewEnrollment<'a>, LoadError> {
     let enrolled_at: [u8; 8] = enrolled_at
@@ -212,6 +213,11 @@ fn row<'a>(
         workflow: text(workflow, "workflow_id")?,
         enrolled_at: i64::from_be_bytes(enrolled_at),
         met,
+        excludes: match excludes {
+            [0] => false,
+            [1] => true,
+            _ => return Err(fault("excludes is not a boolean")),
+        },
     })
 }
 

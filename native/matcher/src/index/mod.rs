@@ -272,7 +272,11 @@ impl Index {
         let at = self.enrollments.insert(Enrollment {
             id,
             enrolled_at: new.enrolled_at,
-            workflow: Tagged::new(workflow, kind),
+            workflow: if new.excludes {
+                Tagged::new(workflow, kind).marked()
+            } else {
+                Tagged::new(workflow, kind)
+            },
             next,
         });
         self.contacts.get_mut(contact).first = at;

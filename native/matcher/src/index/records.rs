@@ -33,6 +33,12 @@ impl Enrollment {
     pub fn workflow(&self) -> u32 {
         self.workflow.number()
     }
+
+    /// Whether Postgres may know events that do not count for it (E11).
+    #[inline]
+    pub fn excludes(&self) -> bool {
+        self.workflow.is_marked()
+    }
 }
 
 impl Linked for Contact {
@@ -64,6 +70,8 @@ pub struct NewEnrollment<'a> {
     pub enrolled_at: i64,
     /// The goals that the enrollment has met.
     pub met: &'a [Uuid],
+    /// Whether Postgres may know events that do not count for it (E11).
+    pub excludes: bool,
 }
 
 /// Counts of the index's contents, and the bytes of memory that they use.

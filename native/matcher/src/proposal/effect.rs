@@ -8,6 +8,10 @@ use crate::event::EndReason;
 /// Why an event is rejected that names an enrollment id of another contact or workflow (E5).
 pub const OTHER_OWNER: &str = "the enrollment id belongs to another contact or workflow";
 
+/// Why a start is rejected whose enrollment id was used by an enrollment that has ended (E12).
+pub const USED_ID: &str = "the enrollment with this enrollment_id has ended; to enroll the contact \
+                           again, use a new enrollment_id";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     Active,
@@ -64,6 +68,14 @@ impl From<EntryRef<'_>> for SourceEntry {
     }
 }
 
+/// A started or ended event behind a new enrollment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrollmentSource {
+    pub source: SourceEntry,
+    /// Of a start that is refused if its enrollment id was used at another time (E12).
+    pub enrolled_at: Option<i64>,
+}
+
 /// An event that is dead-lettered (D4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedEvent {
@@ -76,7 +88,7 @@ pub struct RejectedEvent {
 /// the event is a repeat and changes nothing (D1).
 #[derive(Debug, Clone)]
 pub struct Contender {
-    pub source: SourceEntry,
+    pub source: EnrollmentSource,
     pub contact_id: Box<str>,
     pub workflow_id: Box<str>,
 }
@@ -91,6 +103,22 @@ pub struct Owner<'a> {
 impl Owner<'_> {
     fn is(&self, contact: &str, workflow: &str) -> bool {
         self.contact_id == contact && self.workflow_id == workflow
+    }
+}
+
+/// An enrollment in Postgres that had ended before the batch (E12).
+#[derive(Debug, Clone, Copy)]
+pub struct EndedRun {
+    pub enrolled_at: i64,
+    /// A start at or before this time changes nothing and is not refused.
+    pub accepted_until: Option<i64>,
+}
+
+impl EndedRun {
+    fn refuses(&self, source: &EnrollmentSource) -> bool {
+        source.enrolled_at.is_some_and(|at| {
+            at != self.enrolled_at && self.accepted_until.is_none_or(|until| at > until)
+        })
     }
 }
 
@@ -116,8 +144,14 @@ pub struct Effect {
     /// Whether the commit is known to begin no active enrollment: its id exists, or its contact
     /// was deleted later.
     pub is_repeat: bool,
+    /// The event that started a new enrollment: it never counts for it (E11).
+    pub started_by: Option<Uuid>,
+    /// How many events had counted in the batch for the contact in this workflow when a new
+    /// enrollment started (E11), and the last of them.
+    pub used_before: usize,
+    pub after_event: Option<Uuid>,
     /// The started and ended events behind a new enrollment.
-    pub sources: Vec<SourceEntry>,
+    pub sources: Vec<EnrollmentSource>,
     pub contenders: Vec<Contender>,
 }
 
@@ -134,15 +168,35 @@ impl Effect {
         self.contenders.iter().any(is_owner)
     }
 
-    /// The events that are rejected because of this enrollment id. `owner` is set if Postgres
-    /// has the id under another contact or workflow than the effect: then the events behind the
-    /// effect are rejected too, and a contender that is the owner is not.
-    pub fn rejected(&self, owner: Option<Owner<'_>>) -> impl Iterator<Item = &SourceEntry> {
-        let sources = self.sources.iter().filter(move |_| owner.is_some());
-        let differs = move |contender: &&Contender| {
-            owner.is_none_or(|owner| !owner.is(&contender.contact_id, &contender.workflow_id))
+    /// The events that are rejected because of this enrollment id, with the reason. `owner` is set
+    /// if Postgres has the id under another contact or workflow than the effect: then the events
+    /// behind the effect are rejected too, and a contender that is the owner is not. `ended` is set
+    /// if the enrollment in Postgres had ended: then its owner's starts at another time are
+    /// rejected.
+    pub fn rejected(
+        &self,
+        owner: Option<Owner<'_>>,
+        ended: Option<EndedRun>,
+    ) -> impl Iterator<Item = (&SourceEntry, &'static str)> {
+        let reason = move |source: &EnrollmentSource, is_owner: bool| {
+            let refuses = || ended.is_some_and(|run| run.refuses(source));
+            if is_owner {
+                refuses().then_some(USED_ID)
+            } else {
+                Some(OTHER_OWNER)
+            }
         };
-        let contenders = self.contenders.iter().filter(differs);
-        sources.chain(contenders.map(|contender| &contender.source))
+        let sources = self.sources.iter();
+        let sources = sources.map(move |source| (source, owner.is_none()));
+        let contenders = self.contenders.iter().map(move |contender| {
+            let is_owner =
+                owner.is_some_and(|owner| owner.is(&contender.contact_id, &contender.workflow_id));
+            (&contender.source, is_owner)
+        });
+        sources
+            .chain(contenders)
+            .filter_map(move |(source, is_owner)| {
+                reason(source, is_owner).map(|reason| (&source.source, reason))
+            })
     }
 }

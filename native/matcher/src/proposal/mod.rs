@@ -6,9 +6,11 @@ mod rows;
 mod slice;
 
 pub use effect::{
-    Contender, Effect, EntryRef, OTHER_OWNER, Owner, RejectedEvent, SourceEntry, Status,
+    Contender, Effect, EndedRun, EnrollmentSource, EntryRef, OTHER_OWNER, Owner, RejectedEvent,
+    SourceEntry, Status, USED_ID,
 };
 pub use rows::{
-    Achievement, Acknowledgement, Deferred, Deletion, Exit, Proposal, Reversal, StartAtLimit,
+    Achievement, Acknowledgement, Deferred, Deletion, DoubtfulStart, EventCheck, Exit, Proposal,
+    Reversal, UsedEvent,
 };
 pub use slice::Slice;

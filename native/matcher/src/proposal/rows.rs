@@ -23,6 +23,25 @@ pub struct Achievement {
     pub metadata: Arc<str>,
 }
 
+/// An event counted for an enrollment: it met a goal, or completed the enrollment (E11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedEvent {
+    /// The number of the effect that causes this row.
+    pub effect: usize,
+    pub event: Uuid,
+}
+
+/// An event that counts for an enrollment, unless Postgres knows that it does not: because it
+/// counted for an earlier enrollment of the contact in the workflow, or started this one (E11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventCheck {
+    pub tenant_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub workflow_id: Box<str>,
+    pub enrollment_id: Box<str>,
+    pub event: Uuid,
+}
+
 /// An enrollment ends because its goals are met.
 #[derive(Debug, Clone)]
 pub struct Exit {
@@ -74,9 +93,10 @@ pub struct Reversal {
     pub time: i64,
 }
 
-/// A start on which the refusal of a start beyond the limit of its contact depends (E5).
+/// A start that changes the result if it is a repeat: the refusal of a start beyond the limit of
+/// its contact depends on it (E5), or whether an event counted before a later start (E11).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StartAtLimit {
+pub struct DoubtfulStart {
     pub tenant_id: Box<str>,
     pub enrollment_id: Box<str>,
     pub contact_id: Box<str>,
@@ -110,8 +130,11 @@ pub struct Proposal {
     pub deferred: Vec<Deferred>,
     /// Starts that are rejected because of the limit of their contacts.
     pub refused_starts: usize,
-    /// The starts on which these rejections depend, the rejected ones included.
-    pub starts_at_limit: Vec<StartAtLimit>,
+    /// The starts on which these rejections depend, the rejected ones included, and those on
+    /// which it depends whether an event counted before a later start.
+    pub doubtful_starts: Vec<DoubtfulStart>,
+    /// The events on which the result depends, because Postgres may exclude them.
+    pub event_checks: Vec<EventCheck>,
     /// Events of types that goald does not read.
     pub ignored: usize,
     /// Events of types that goald reads.
@@ -119,6 +142,8 @@ pub struct Proposal {
     pub effects: Vec<Effect>,
     pub achievements: Vec<Achievement>,
     pub exits: Vec<Exit>,
+    /// In the order of the events.
+    pub used_events: Vec<UsedEvent>,
     pub deletions: Vec<Deletion>,
     pub acknowledgements: Vec<Acknowledgement>,
     pub reversals: Vec<Reversal>,

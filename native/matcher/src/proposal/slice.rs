@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::effect::{Effect, OTHER_OWNER, Owner, SourceEntry};
-use super::rows::{Achievement, Exit, Proposal};
+use super::effect::{Effect, EndedRun, Owner, SourceEntry};
+use super::rows::{Achievement, Exit, Proposal, UsedEvent};
 
 /// Estimated bytes of a row and of a message in addition to their texts, and of a UUID.
 const ROW: usize = 128;
@@ -21,6 +21,8 @@ pub struct Slice {
     pub achievements: Vec<usize>,
     /// Numbers of exits in the proposal, in order.
     pub exits: Vec<usize>,
+    /// Numbers of used events in the proposal, in order.
+    pub used_events: Vec<usize>,
     pub is_last: bool,
 }
 
@@ -31,6 +33,7 @@ impl Proposal {
             effects: 0..self.effects.len(),
             achievements: (0..self.achievements.len()).collect(),
             exits: (0..self.exits.len()).collect(),
+            used_events: (0..self.used_events.len()).collect(),
             is_last: true,
         }
     }
@@ -99,22 +102,35 @@ impl Proposal {
         rows.map(|row| (row.effect - slice.effects.start, row))
     }
 
+    /// The used events of a slice, each with the index of its effect in the slice.
+    pub fn used_events_in(
+        &self,
+        slice: &Slice,
+    ) -> impl ExactSizeIterator<Item = (usize, &UsedEvent)> {
+        let rows = slice.used_events.iter().map(|&row| &self.used_events[row]);
+        rows.map(|row| (row.effect - slice.effects.start, row))
+    }
+
     /// The rejected events of a slice with their reasons. `owners` has the owners of enrollment
     /// ids that Postgres has under another contact or workflow (E5), by the index of the effect
-    /// in the slice.
+    /// in the slice; and `ended` those that had ended before (E12).
     pub fn rejected_in(
         &self,
         slice: &Slice,
         owners: &BTreeMap<usize, Owner<'_>>,
+        ended: &BTreeMap<usize, EndedRun>,
     ) -> Vec<(&SourceEntry, &str)> {
-        let mut rejected = Vec::new();
+        let mut rejected: Vec<(&SourceEntry, &str)> = Vec::new();
         if slice.is_last {
-            let rows = self.rejected.iter();
-            rejected.extend(rows.map(|event| (&event.source, &*event.reason)));
+            for event in &self.rejected {
+                rejected.push((&event.source, &event.reason));
+            }
         }
         for (number, effect) in self.effects_in(slice).iter().enumerate() {
-            let sources = effect.rejected(owners.get(&number).copied());
-            rejected.extend(sources.map(|source| (source, OTHER_OWNER)));
+            let (owner, ended) = (owners.get(&number).copied(), ended.get(&number).copied());
+            for (source, reason) in effect.rejected(owner, ended) {
+                rejected.push((source, reason));
+            }
         }
         rejected
     }
@@ -128,6 +144,7 @@ impl Proposal {
                 effects: std::mem::replace(&mut start, end)..end,
                 achievements: Vec::new(),
                 exits: Vec::new(),
+                used_events: Vec::new(),
                 is_last: false,
             })
             .collect();
@@ -139,6 +156,11 @@ impl Proposal {
         }
         for &row in &slice.exits {
             slices[slice_of(self.exits[row].effect)].exits.push(row);
+        }
+        for &row in &slice.used_events {
+            slices[slice_of(self.used_events[row].effect)]
+                .used_events
+                .push(row);
         }
         if let Some(last) = slices.last_mut() {
             last.is_last = slice.is_last;

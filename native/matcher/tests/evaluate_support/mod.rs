@@ -79,10 +79,10 @@ pub fn workflow(id: &str, logic: &str, goals: Vec<GoalSpec>) -> WorkflowSpec {
 pub fn copy(rows: &[[&str; 4]], enrolled_at: i64, met: &str) -> Vec<u8> {
     let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
     for row in rows {
-        bytes.extend(6_i16.to_be_bytes());
+        bytes.extend(7_i16.to_be_bytes());
         let enrolled_at = enrolled_at.to_be_bytes();
         let texts = row.iter().map(|text| text.as_bytes());
-        for field in texts.chain([&enrolled_at[..], met.as_bytes()]) {
+        for field in texts.chain([&enrolled_at[..], met.as_bytes(), &[0]]) {
             bytes.extend((field.len() as i32).to_be_bytes());
             bytes.extend(field);
         }

@@ -40,6 +40,8 @@ columns!(Effects {
     ended_at: Option<i64> = |row| row.ended_at,
     met_goals: Vec<String> = |row| row.met.iter().map(ToString::to_string).collect(),
     pending_actions: Option<i32> = |row| row.pending_actions,
+    started_by: Option<String> = |row| row.started_by.map(|event| event.to_string()),
+    after_event: Option<String> = |row| row.after_event.map(|event| event.to_string()),
 });
 
 columns!(Achievements {

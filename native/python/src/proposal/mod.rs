@@ -5,7 +5,7 @@ mod columns;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use goald_matcher::proposal::{Owner, Proposal as Core, Slice, SourceEntry};
+use goald_matcher::proposal::{EndedRun, Owner, Proposal as Core, Slice, SourceEntry};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -57,6 +57,7 @@ impl Proposal {
         &self,
         py: Python<'py>,
         owners: &BTreeMap<usize, Owner<'_>>,
+        ended: &BTreeMap<usize, EndedRun>,
     ) -> Vec<Reject<'py>> {
         let row = |(source, reason): (&SourceEntry, &str)| {
             (
@@ -66,7 +67,7 @@ impl Proposal {
                 PyBytes::new(py, &source.bytes),
             )
         };
-        let rejected = self.core.rejected_in(&self.slice, owners);
+        let rejected = self.core.rejected_in(&self.slice, owners, ended);
         rejected.into_iter().map(row).collect()
     }
 }
@@ -74,7 +75,8 @@ impl Proposal {
 type Deletion = (String, String, u8, i64);
 type Acknowledgement = (String, String, String, String, u8, Option<i32>, i64);
 type Reversal = (String, String, u8, &'static str, Option<String>, i64);
-type StartAtLimit = (String, String, String, i64);
+type DoubtfulStart = (String, String, String, i64);
+type EventCheck = (String, String, String, String, String);
 type Deferred<'py> = (usize, String, u32, Bound<'py, PyBytes>);
 type Reject<'py> = (usize, Bound<'py, PyBytes>, String, Bound<'py, PyBytes>);
 
@@ -124,8 +126,8 @@ impl Proposal {
     }
 
     #[getter]
-    fn starts_at_limit(&self) -> Vec<StartAtLimit> {
-        let row = |row: &goald_matcher::proposal::StartAtLimit| {
+    fn doubtful_starts(&self) -> Vec<DoubtfulStart> {
+        let row = |row: &goald_matcher::proposal::DoubtfulStart| {
             (
                 row.tenant_id.to_string(),
                 row.enrollment_id.to_string(),
@@ -133,7 +135,21 @@ impl Proposal {
                 row.enrolled_at,
             )
         };
-        self.if_last(|core| core.starts_at_limit.iter().map(row).collect())
+        self.if_last(|core| core.doubtful_starts.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn event_checks(&self) -> Vec<EventCheck> {
+        let row = |row: &goald_matcher::proposal::EventCheck| {
+            (
+                row.tenant_id.to_string(),
+                row.contact_id.to_string(),
+                row.workflow_id.to_string(),
+                row.enrollment_id.to_string(),
+                row.event.to_string(),
+            )
+        };
+        self.if_last(|core| core.event_checks.iter().map(row).collect())
     }
 
     #[getter]
@@ -164,6 +180,13 @@ impl Proposal {
     #[getter]
     fn exits(&self) -> Exits {
         Exits(self.clone())
+    }
+
+    #[getter]
+    fn used_events(&self) -> Vec<(usize, String)> {
+        let rows = self.core.used_events_in(&self.slice);
+        rows.map(|(effect, row)| (effect, row.event.to_string()))
+            .collect()
     }
 
     #[getter]
@@ -212,16 +235,19 @@ impl Proposal {
 
     #[getter]
     fn rejects<'py>(&self, py: Python<'py>) -> Vec<Reject<'py>> {
-        self.rejected(py, &BTreeMap::new())
+        self.rejected(py, &BTreeMap::new(), &BTreeMap::new())
     }
 
+    #[pyo3(signature = (owners, ended = Vec::new()))]
     fn rejects_given_owners<'py>(
         &self,
         py: Python<'py>,
         owners: Vec<(usize, String, String)>,
+        ended: Vec<(usize, i64, Option<i64>)>,
     ) -> PyResult<Vec<Reject<'py>>> {
         let effects = self.slice.effects.len();
-        if owners.iter().any(|&(effect, ..)| effect >= effects) {
+        let mut numbers = owners.iter().map(|row| row.0).chain(ended.iter().map(|row| row.0));
+        if numbers.any(|effect| effect >= effects) {
             return Err(no_effect());
         }
         let owner = |(effect, contact_id, workflow_id)| {
@@ -234,7 +260,14 @@ impl Proposal {
         let owners = owners
             .iter()
             .map(|(effect, contact, workflow)| owner((*effect, &**contact, &**workflow)));
-        Ok(self.rejected(py, &owners.collect()))
+        let ended = ended.into_iter().map(|(effect, enrolled_at, accepted_until)| {
+            let run = EndedRun {
+                enrolled_at,
+                accepted_until,
+            };
+            (effect, run)
+        });
+        Ok(self.rejected(py, &owners.collect(), &ended.collect()))
     }
 
     #[getter]

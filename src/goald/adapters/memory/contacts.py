@@ -1,13 +1,20 @@
 """One contact's enrollments, over the tables in memory."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from goald.adapters.memory.database import MemoryDatabase, StoredEnrollment, copy_binary
+from goald.adapters.memory.database import (
+    MemoryDatabase,
+    StoredEnrollment,
+    copy_binary,
+    is_end_only,
+)
+from goald.adapters.memory.used_events import excludes
 from goald.domain.ids import ContactId, EnrollmentId, GoalId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
-from goald.ports.contacts import ContactState, StartState
+from goald.ports.contacts import ContactState, EndedEnrollment, Exclusion, StartState
+from goald.ports.shard_store import EventCheck
 
 
 class MemoryContacts:
@@ -53,7 +60,31 @@ class MemoryContacts:
         return StartState(
             {contact: active[contact] for contact in contacts},
             frozenset(existing.intersection(enrollments)),
+            {
+                row.id: EndedEnrollment(
+                    ContactId(row.contact_id),
+                    row.workflow_id,
+                    row.enrolled_at,
+                    is_end_only(row),
+                )
+                for row in rows
+                if row.id in enrollments and row.ended_at is not None
+            },
         )
+
+    async def exclusions(
+        self, tenant: TenantId, contact: ContactId, event_key: str, enrollments: Sequence[str]
+    ) -> Mapping[str, Exclusion]:
+        found = {}
+        for id_ in enrollments:
+            row = self._tables.enrollments[tenant, id_]
+            if row.started_by == event_key:
+                found[id_] = Exclusion.STARTED_IT
+            elif excludes(
+                self._tables, EventCheck(tenant, contact, row.workflow_id, id_, event_key)
+            ):
+                found[id_] = Exclusion.COUNTED_BEFORE
+        return found
 
     async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
         row = self._tables.enrollments.get((tenant, enrollment_id))

@@ -39,6 +39,8 @@ class StoredEnrollment:
     exit_acknowledged_at: int | None = None
     refunded_at: int | None = None
     appointment_cancelled_at: int | None = None
+    started_by: str | None = None
+    used_before: int | None = None
 
 
 @dataclass
@@ -52,6 +54,14 @@ class StoredAchievement:
     achieved_at: int
     trigger_event: str
     metadata: str
+
+
+@dataclass
+class StoredUse:
+    """One row of used_events."""
+
+    number: int
+    enrolled_at: int
 
 
 @dataclass
@@ -81,6 +91,8 @@ class MemoryDatabase:
     enrollments: dict[tuple[str, str], StoredEnrollment] = field(default_factory=dict)
     achievements: list[StoredAchievement] = field(default_factory=list)
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
+    used_events: dict[tuple[str, str, str], dict[str, StoredUse]] = field(default_factory=dict)
+    """By tenant, contact and workflow, then by event key."""
     deleted: dict[tuple[str, str], Tombstone] = field(default_factory=dict)
     """By tenant and contact."""
     workflows: list[tuple[int, WorkflowConfiguration]] = field(default_factory=list)
@@ -136,6 +148,12 @@ def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:
         fields = [row.tenant_id, row.id, row.contact_id, row.workflow_id]
         values = [text.encode() for text in fields]
         values += [struct.pack(">q", row.enrolled_at), ",".join(row.met_goals).encode()]
+        values.append(bytes([(row.used_before, row.started_by) != (None, None)]))
         pieces.append(struct.pack(">h", len(values)))
         pieces += [struct.pack(">i", len(value)) + value for value in values]
     return b"".join([*pieces, struct.pack(">h", -1)])
+
+
+def is_end_only(row: StoredEnrollment) -> bool:
+    """Whether perhaps only the end of an enrollment is known."""
+    return row.ended_at == row.enrolled_at and row.status != "completed_goal" and not row.met_goals

@@ -12,9 +12,11 @@ from goald.adapters.memory.database import (
     StoredAchievement,
     StoredEnrollment,
     copy_binary,
+    is_end_only,
 )
 from goald.adapters.memory.outbox import MemoryOutbox
 from goald.adapters.memory.reversals import undo
+from goald.adapters.memory.used_events import erase_uses, excludes, use
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.ids import ContactId, TenantId
@@ -23,17 +25,19 @@ from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone, contact_of
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
+    EFFECTIVE,
     AchievementColumns,
     Change,
     Committed,
     Conflict,
     EffectColumns,
+    EndedRun,
 )
 from goald.ports.clock import Clock
 from goald.ports.configuration import Configuration
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
-from goald.ports.shard_store import EnrollmentStart
+from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded
 
 
 class MemoryShardStore:
@@ -111,6 +115,11 @@ class MemoryShardStore:
         is_here = row is not None and slots.first <= row.slot <= slots.last
         return is_here or (deleted is not None and deleted.covers(start.enrolled_at))
 
+    async def excluded(self, lease: SlotLease, checks: Sequence[EventCheck]) -> set[Excluded]:
+        self._require(lease)
+        return {Excluded(check.tenant_id, check.enrollment_id, check.event) for check in checks
+                if excludes(self._tables, check)}  # fmt: skip
+
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         self._require(lease)
         effects = change.effects
@@ -118,6 +127,7 @@ class MemoryShardStore:
             raise ContentRefused("Postgres refuses it: 23514: a contact that is refused")
         effective = bytearray(len(effects.tenant_id))
         conflicts: list[Conflict] = []
+        ended: list[EndedRun] = []
         differs = False
         for i, is_new in enumerate(effects.is_new):
             row = self._tables.enrollments.get((effects.tenant_id[i], effects.enrollment_id[i]))
@@ -127,11 +137,13 @@ class MemoryShardStore:
                     self._insert_erased(effects, i, deleted)
                 else:
                     row = self._insert(effects, i)
-                    if deleted is not None and _is_end_only(row):
+                    if deleted is not None and is_end_only(row):
                         row.contact_id = deleted.pseudonym or _new_pseudonym()
-                    effective[i] = 1
+                    effective[i] = EFFECTIVE
             elif is_new and row is not None:
                 conflict = self._compare(row, change, i, lease.slots)
+                owner = effects.contact_id[i] if conflict is None else conflict.contact
+                ended += self._ended(row, i, owner, lease.slots)
                 if conflict is not None:
                     conflicts.append(conflict)
                 else:
@@ -140,17 +152,18 @@ class MemoryShardStore:
                 row.status = effects.status[i]
                 row.ended_at = effects.ended_at[i]
                 row.met_goals += list(effects.met_goals[i])
-                effective[i] = 1
+                effective[i] = EFFECTIVE
             else:
                 differs = True
         self._achieve(effects, change.achievements, effective)
+        use(self._tables, change, effective)
         outbox = self._enqueue(effects, change, effective)
         for reversal in change.reversals:
             now = self._clock.monotonic()
             outbox += undo(self._tables, reversal, self._publishes_refunds, now)
         self._acknowledge(change)
         differs |= self._erase(change)
-        return Committed(bytes(effective), conflicts, outbox, differs)
+        return Committed(bytes(effective), conflicts, ended, outbox, differs)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -171,6 +184,7 @@ class MemoryShardStore:
             ended_at=effects.ended_at[i],
             met_goals=list(effects.met_goals[i]),
             pending_actions=effects.pending_actions[i],
+            started_by=effects.started_by[i],
         )
         return row
 
@@ -194,6 +208,15 @@ class MemoryShardStore:
         if (contact, row.workflow_id) == (effects.contact_id[i], effects.workflow_id[i]):
             return None
         return Conflict(i, contact, row.workflow_id, row.status == "active")
+
+    def _ended(self, row: StoredEnrollment, i: int, owner: str, slots: SlotRange) -> list[EndedRun]:
+        """The enrollment of an effect, if it is in these slots and had ended."""
+        if row.ended_at is None or not slots.first <= row.slot <= slots.last:
+            return []
+        deleted = self._tables.deleted.get((row.tenant_id, owner))
+        until = [row.enrolled_at] if is_end_only(row) else []
+        until += [] if deleted is None else [deleted.deleted_at]
+        return [EndedRun(i, row.enrolled_at, max(until, default=None))]
 
     def _achieve(
         self, effects: EffectColumns, achievements: AchievementColumns, effective: bytearray
@@ -257,6 +280,7 @@ class MemoryShardStore:
                     row.ended_at = at if row.ended_at is None else row.ended_at
                     row.contact_id = pseudonym
                     erased.add(row.id)
+            erase_uses(self._tables, tenant, contact, at)
             for achievement in self._tables.achievements:
                 of = achievement.enrollment
                 if of.tenant_id == tenant and of.id in erased:
@@ -319,12 +343,7 @@ def _overlap(first: SlotRange, second: SlotRange) -> bool:
 
 def _began_before(row: StoredEnrollment, at: int) -> bool:
     """Whether an enrollment began, or may have begun, before its contact was deleted."""
-    return row.enrolled_at <= at or _is_end_only(row)
-
-
-def _is_end_only(row: StoredEnrollment) -> bool:
-    """Whether only the end of an enrollment is known."""
-    return row.ended_at == row.enrolled_at and row.status != "completed_goal" and not row.met_goals
+    return row.enrolled_at <= at or is_end_only(row)
 
 
 def _new_pseudonym() -> str:

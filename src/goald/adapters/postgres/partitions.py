@@ -5,6 +5,7 @@ import asyncpg
 from goald.adapters.postgres.connection import SETTINGS, Connection
 from goald.adapters.postgres.shard.leases import SHARD_ROLE
 from goald.domain.errors import ServiceUnavailable
+from goald.domain.slots import SLOTS, SlotRange
 
 MAKE_MONTHS = "SELECT goald.make_achievement_months($1)"
 
@@ -13,6 +14,19 @@ DROP_MONTH = "SELECT goald.drop_month(make_interval(days => $1))"
 that the function sets."""
 
 PURGE_DELETED = "SELECT goald.purge_deleted(make_interval(days => $1), $2)"
+
+
+PURGE_USED_EVENTS = """
+WITH old AS (
+    DELETE FROM goald.used_events WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM goald.used_events WHERE used_at < now() - make_interval(days => $1)
+        ORDER BY used_at LIMIT $2))
+    RETURNING 1
+) SELECT count(*) FROM old
+"""
+"""Removes the oldest used events. A row that a commit changes meanwhile is found again later."""
+
+ALL_SLOTS = SlotRange(0, SLOTS - 1)
 
 
 class PostgresMonths:
@@ -46,6 +60,11 @@ class PostgresMonths:
                 raise ServiceUnavailable(
                     "Postgres: another transaction uses the workflows"
                 ) from None
+        return removed
+
+    async def purge_used_events(self, keep_days: int, most: int) -> int:
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            removed: int = await connection.fetchval(PURGE_USED_EVENTS, keep_days, most)
         return removed
 
     async def close(self) -> None:

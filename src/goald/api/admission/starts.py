@@ -1,16 +1,18 @@
-"""Refuses starts of enrollments beyond the limit of their contact, as far as Postgres shows it."""
+"""Refuses starts of enrollments beyond the limit of their contact, or under a used id, as far as
+Postgres shows it."""
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import structlog
 
+from goald.api.problems import EnrollmentIdUsed, EnrollmentLimitReached
 from goald.domain.errors import ServiceUnavailable
 from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.intake import AcceptedEvent, RefusedEvent
-from goald.pipeline.start_check import StartCheck
+from goald.pipeline.start_check import USED_ID, StartCheck
 from goald.ports.clock import Clock
 
 PATIENCE_S: Final = 0.25
@@ -21,6 +23,13 @@ _PAUSE_S: Final = 1.0
 enrollments than can be counted in PATIENCE_S."""
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+def start_problem(first: RefusedEvent, **members: Any) -> EnrollmentIdUsed | EnrollmentLimitReached:
+    """The response to a request whose starts are all refused, for the reason of the first."""
+    if first.reason == USED_ID:
+        return EnrollmentIdUsed(first.reason, **members)
+    return EnrollmentLimitReached(first.reason, **members)
 
 
 class StartAdmission:
@@ -42,7 +51,7 @@ class StartAdmission:
             return events, []
         try:
             async with asyncio.timeout(PATIENCE_S):
-                positions = await self._check.refused(tenant, events)
+                refused_at = await self._check.refused(tenant, events)
         except (ServiceUnavailable, TimeoutError) as error:
             if not self._paused_until:
                 reason = str(error) or f"no answer within {PATIENCE_S:g} s"
@@ -50,16 +59,15 @@ class StartAdmission:
             self._paused_until.pop(tenant, None)
             self._paused_until[tenant] = self._clock.monotonic() + _PAUSE_S
             return events, []
-        if not positions:
+        if not refused_at:
             return events, []
-        self._metrics.starts_refused.inc(len(positions))
-        reason = self._check.reason
+        self._metrics.starts_refused.inc(sum(start.is_limit for start in refused_at.values()))
         refused = [
-            RefusedEvent(event.index, orjson.loads(event.payload)["id"], reason, False)
+            RefusedEvent(event.index, orjson.loads(event.payload)["id"], start.reason, False)
             for position, event in enumerate(events)
-            if position in positions
+            if (start := refused_at.get(position)) is not None
         ]
-        admitted = [event for at, event in enumerate(events) if at not in positions]
+        admitted = [event for at, event in enumerate(events) if at not in refused_at]
         return admitted, refused
 
     def _end_pauses(self) -> None:

@@ -127,6 +127,13 @@ class EventsAccepted(BaseModel):
     refused: list[RefusedEventAnswer]
 
 
+class EventReference(Body):
+    """An event."""
+
+    source: str = Field(min_length=1, max_length=1024, strict=True)
+    id: str = Field(min_length=1, max_length=1024, strict=True)
+
+
 class NewEnrollment(Body):
     """The enrollment of a contact in the workflow."""
 
@@ -138,6 +145,7 @@ class NewEnrollment(Body):
                     "contact_id": "contact-1",
                     "enrolled_at": "2026-01-31T09:00:00Z",
                     "pending_actions": 3,
+                    "started_by": {"source": "shop", "id": "order-4711"},
                 }
             ]
         },
@@ -158,6 +166,10 @@ class NewEnrollment(Body):
         ge=0,
         le=1_000_000,
         description="The number of actions that an exit would cancel.",
+    )
+    started_by: EventReference | None = Field(
+        None,
+        description="The event that started the enrollment. It never counts for it.",
     )
 
 

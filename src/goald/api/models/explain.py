@@ -29,7 +29,8 @@ class ExplainedGoal(BaseModel):
         "`wrong calendar`, `wrong service`, `wrong status`, "
         "`appointment cancelled, moved or missed`, `wrong form`, `wrong stage`, `wrong pipeline`, "
         "`other event type`, `before enrollment`, `before effective_from`, `never activated`, "
-        "`goal inactive`, `workflow inactive`, `already met`, `an older goal completes it`."
+        "`goal inactive`, `workflow inactive`, `already met`, `an older goal completes it`, "
+        "`the event started the enrollment`, `the event counted for an earlier enrollment`."
     )
 
     @field_validator("criteria")

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 from fastapi import Response
 
+from goald.api.admission.starts import start_problem
 from goald.api.auth.access import Writes
 from goald.api.dependencies import Dependencies, Deps, Metrics
 from goald.api.http.idempotency import REPLAYED_HEADER, Idempotent
@@ -14,7 +15,6 @@ from goald.api.models.events import EnrollmentEnd, NewEnrollment, PublishedEvent
 from goald.api.problems import (
     BadRequest,
     ConflictProblem,
-    EnrollmentLimitReached,
     NotFoundProblem,
     responses,
 )
@@ -146,9 +146,9 @@ async def _publish(
     cost = units(found.accepted)
     await deps.access.quotas.events(tenant, cost)
     metrics.count_units(size_units(found.accepted), cost)
-    _, over_limit = await deps.events.starts.admit(tenant, found.accepted)
-    if over_limit:
-        raise EnrollmentLimitReached(over_limit[0].reason)
+    _, refused = await deps.events.starts.admit(tenant, found.accepted)
+    if refused:
+        raise start_problem(refused[0])
     await deps.access.quotas.bytes(tenant, payload_bytes(found.accepted))
     await deps.events.publisher.publish(tenant, found.accepted)
     return PublishedEvent(event_id=event_id, type=kind)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from fastapi import Response
 
+from goald.api.admission.starts import start_problem
 from goald.api.auth.access import EventWriter, Reads
 from goald.api.auth.event_permissions import permitted
 from goald.api.dependencies import Deps, Metrics
@@ -29,7 +30,7 @@ from goald.api.models.events import (
     RefusedEventAnswer,
 )
 from goald.api.models.explain import Explanation
-from goald.api.problems import BadRequest, EnrollmentLimitReached, responses
+from goald.api.problems import BadRequest, Problem, responses
 from goald.api.publishing import payload_bytes, size_units, units
 from goald.domain.event_types import nearest_type
 from goald.pipeline.intake import AcceptedEvent, Intake, RefusedEvent
@@ -82,11 +83,11 @@ async def send_events(
         cost = units(found.accepted)
         await deps.access.quotas.events(caller.tenant_id, cost)
         metrics.count_units(size_units(found.accepted), cost)
-        admitted, over_limit = await deps.events.starts.admit(caller.tenant_id, found.accepted)
-        found = _without(found, admitted, over_limit)
+        admitted, refused = await deps.events.starts.admit(caller.tenant_id, found.accepted)
+        found = _without(found, admitted, refused)
         if not admitted:
             metrics.count_events(0, 0, len(found.refused))
-            raise _nothing_accepted(found, over_limit)
+            raise _nothing_accepted(found, refused)
         published, ignored = without_ignored(admitted)
         if published:
             await deps.access.quotas.bytes(caller.tenant_id, payload_bytes(published))
@@ -127,22 +128,20 @@ async def explain_event(request: StrictRequest, deps: Deps, caller: Reads) -> Re
 
 
 def _without(
-    found: Intake, admitted: Sequence[AcceptedEvent], over_limit: Sequence[RefusedEvent]
+    found: Intake, admitted: Sequence[AcceptedEvent], starts: Sequence[RefusedEvent]
 ) -> Intake:
-    """Move the starts beyond a limit to the refused events, in the order of the request."""
-    if not over_limit:
+    """Move the refused starts to the refused events, in the order of the request."""
+    if not starts:
         return found
-    refused = sorted([*found.refused, *over_limit], key=lambda event: event.index)
+    refused = sorted([*found.refused, *starts], key=lambda event: event.index)
     return replace(found, accepted=admitted, refused=refused)
 
 
-def _nothing_accepted(
-    found: Intake, over_limit: Sequence[RefusedEvent]
-) -> BadRequest | EnrollmentLimitReached:
+def _nothing_accepted(found: Intake, starts: Sequence[RefusedEvent]) -> Problem:
     refused = [row.model_dump(exclude_none=True) for row in _refused(found)]
     detail = str(refused[0]["reason"]) if len(refused) == 1 else "None of the events is valid"
-    if len(over_limit) == len(refused):
-        return EnrollmentLimitReached(over_limit[0].reason, refused=refused)
+    if len(starts) == len(refused):
+        return start_problem(starts[0], refused=refused)
     return BadRequest(detail, refused=refused)
 
 

@@ -16,6 +16,7 @@ from goald.ports.change import (
     Deletion,
     EffectColumns,
     Reversal,
+    UsedEvent,
 )
 from goald.ports.shard_store import ShardStore
 
@@ -60,6 +61,7 @@ def change_of(proposal: _native.Proposal, now_us: int) -> Change:
         acknowledgements=[Acknowledgement(*row) for row in proposal.acknowledgements],
         contenders=[Contender(*row) for row in proposal.contenders],
         reversals=[Reversal(*row) for row in proposal.reversals],
+        used_events=[UsedEvent(*row) for row in proposal.used_events],
     )
 
 
@@ -76,6 +78,8 @@ def _effects(effects: _native.Effects) -> EffectColumns:
         ended_at=effects.ended_at,
         met_goals=effects.met_goals,
         pending_actions=effects.pending_actions,
+        started_by=effects.started_by,
+        after_event=effects.after_event,
     )
 
 

@@ -13,7 +13,7 @@ from goald.pipeline.shard.commit import commit
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.ports.change import Committed
-from goald.ports.shard_store import EnrollmentStart, ShardStore
+from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded, ShardStore
 
 
 class GroupCommitter:
@@ -37,6 +37,11 @@ class GroupCommitter:
         """See `ShardStore.repeats`. Retried while Postgres is unavailable; raises LeaseLost."""
         find = partial(self._store.repeats, self._lease, starts)
         return await self._context.retry("Postgres: load", "repeats", find)
+
+    async def excluded(self, checks: Sequence[EventCheck]) -> set[Excluded]:
+        """See `ShardStore.excluded`. Retried while Postgres is unavailable; raises LeaseLost."""
+        find = partial(self._store.excluded, self._lease, checks)
+        return await self._context.retry("Postgres: load", "excluded", find)
 
     async def commit(self, proposal: _native.Proposal) -> Committed:
         """Commit one slice in one transaction. Raises as `commit.commit`."""

@@ -14,7 +14,7 @@ from goald.domain.leases import SlotLease
 from goald.pipeline.shard.group import Group
 from goald.ports.change import Committed
 from goald.ports.configuration import Configuration
-from goald.ports.shard_store import ShardStore
+from goald.ports.shard_store import Excluded, ShardStore
 
 Repeats: TypeAlias = Collection[tuple[str, str]]
 """(tenant, enrollment id) of starts that begin no active enrollment."""
@@ -72,16 +72,23 @@ class Evaluator:
         self._matcher.remove_workflows(changed.deleted)
         self._config_version = changed.version
 
-    def evaluate(self, group: Group, now_us: int, repeats: Repeats = ()) -> _native.Proposal:
+    def evaluate(
+        self,
+        group: Group,
+        now_us: int,
+        repeats: Repeats = (),
+        excluded: Collection[Excluded] = (),
+    ) -> _native.Proposal:
         """Return what the events of a group would change, and which of them are deferred. Memory
-        does not change. Blocks while Rust works, for a bounded amount of work. `repeats`: see
-        `start_limit.evaluate`."""
+        does not change. Blocks while Rust works, for a bounded amount of work. `repeats` and
+        `excluded`: see `stored_facts.evaluate`."""
         return self._matcher.evaluate(
             group.buffers,
             now_us,
             shares=(group.share, group.event_share),
             deferred=sorted(group.deferred_tenants),
             repeats=sorted(repeats),
+            excluded=sorted(excluded),
         )
 
     def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from goald import _native
 from goald.pipeline.shard_batch import ShardBatch
-from goald.ports.change import Conflict
+from goald.ports.change import Committed
 from goald.ports.outbound import DeadLetter
 
 SHARE: Final = 500_000
@@ -82,16 +82,17 @@ class Group:
     def buffers(self) -> list[bytes]:
         return [batch.buffer for batch in self.batches]
 
-    def rejected(
-        self, proposal: _native.Proposal, conflicts: Sequence[Conflict]
-    ) -> list[DeadLetter]:
+    def rejected(self, proposal: _native.Proposal, committed: Committed) -> list[DeadLetter]:
         """Return the dead letters of one slice: what the evaluation rejected, and the events
         that name an enrollment id of another contact or workflow (E5). A repeat of the
-        enrollment's owner is not rejected, even if another claim arrived first."""
-        owners = [(each.effect, each.contact, each.workflow) for each in conflicts]
+        enrollment's owner is not rejected, even if another claim arrived first, unless it starts an
+        enrollment that has ended again, at another time (E12)."""
+        owners = [(each.effect, each.contact, each.workflow) for each in committed.conflicts]
         return [
             DeadLetter(self.batches[batch].stream, entry_id, event, reason, delivery_attempts=1)
-            for batch, entry_id, reason, event in proposal.rejects_given_owners(owners)
+            for batch, entry_id, reason, event in proposal.rejects_given_owners(
+                owners, committed.ended
+            )
         ]
 
     def deferred(self, proposal: _native.Proposal) -> list[DeferredEvents]:

@@ -76,7 +76,7 @@ class GroupProgress:
         breaker opens, the slice's messages are published all the same, but it has no dead
         letters, and the group is never done.
         """
-        dead_letters = self._current.rejected(proposal, committed.conflicts)
+        dead_letters = self._current.rejected(proposal, committed)
         if self._bisection.is_last_slice:
             try:
                 dead_letters += self._judge(proposal)

@@ -201,7 +201,8 @@ class Daemon:
 
     def _jobs_once_ready(self, heartbeat: HeartbeatReporter) -> list[Coroutine[Any, Any, None]]:
         """Further jobs of that kind, which need ready actors."""
-        partitions = retention(self._endpoints.postgres_dsn, self._settings.retention)
+        settings = self._settings
+        partitions = retention(self._endpoints.postgres_dsn, settings.retention, settings.used_keep)
         streams = trimming(self._settings, self._endpoints, self._metrics)
         bounds = stream_bounds(
             self._endpoints.redis_url, self._settings.stream_bytes, self._metrics

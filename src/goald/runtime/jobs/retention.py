@@ -1,4 +1,5 @@
-"""The job that creates monthly partitions and drops old ones (GOALD_RETENTION)."""
+"""The job that creates monthly partitions, drops old ones (GOALD_RETENTION), and removes old used
+events (GOALD_USED_KEEP)."""
 
 from typing import Protocol
 
@@ -33,14 +34,20 @@ class Months(Protocol):
         """Remove up to `most` goals and workflows each that were deleted more than this many days
         ago (at least 31), and return the number of removed rows. Raises ServiceUnavailable."""
 
+    async def purge_used_events(self, keep_days: int, most: int) -> int:
+        """Remove up to `most` used events that are older than this many days, and return their
+        number. Raises ServiceUnavailable."""
+
     async def close(self) -> None: ...
 
 
 class Retention:
     """Creates and drops partitions. Several instances may run it at the same time."""
 
-    def __init__(self, months: Months, keep_days: int, clock: Clock) -> None:
+    def __init__(self, months: Months, keep_days: int, used_keep_days: int, clock: Clock) -> None:
+        """`keep_days`: GOALD_RETENTION. `used_keep_days`: GOALD_USED_KEEP (E11)."""
         self._months = months
+        self._used_keep_days = used_keep_days
         self._keep_days = keep_days
         self._clock = clock
 
@@ -63,6 +70,10 @@ class Retention:
                 await self._clock.sleep(BETWEEN_SECONDS)
             while removed := await self._months.purge_deleted(self._keep_days, PURGED_ROWS):
                 _log.info("removed deleted workflows and goals", rows=removed)
+            while removed := await self._months.purge_used_events(
+                self._used_keep_days, PURGED_ROWS
+            ):
+                _log.info("removed used events", rows=removed)
         except GoaldError as error:
             _log.warning("cannot maintain monthly partitions; retrying", error=str(error))
             return False

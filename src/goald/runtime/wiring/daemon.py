@@ -177,9 +177,9 @@ def configuration_service(
     )
 
 
-def retention(postgres_dsn: str, keep_days: int) -> Retention:
+def retention(postgres_dsn: str, keep_days: int, used_keep_days: int) -> Retention:
     """The job that creates and drops monthly partitions. Connects when it runs."""
-    return Retention(PostgresMonths(postgres_dsn), keep_days, system_clock())
+    return Retention(PostgresMonths(postgres_dsn), keep_days, used_keep_days, system_clock())
 
 
 def trimming(settings: Settings, endpoints: Endpoints, registry: CollectorRegistry) -> Trimming:

@@ -74,8 +74,9 @@ async def test_contact_of_another_tenant_has_its_own_limit(pipeline: InMemoryPip
 async def test_repeated_start_of_an_ended_enrollment_uses_no_place(
     pipeline: InMemoryPipeline,
 ) -> None:
-    await send_as_one_batch(pipeline, start("e-0"), end("e-0"))
-    await send_as_one_batch(pipeline, start("e-0"), start("e-1"), start("e-2"))
+    first = start("e-0", enrolled_at="2026-01-01T00:00:00Z")
+    await send_as_one_batch(pipeline, first, end("e-0"))
+    await send_as_one_batch(pipeline, first, start("e-1"), start("e-2"))
     assert active(pipeline) == ["e-1", "e-2"]
     assert pipeline.dead_letters == []
 
@@ -83,8 +84,9 @@ async def test_repeated_start_of_an_ended_enrollment_uses_no_place(
 async def test_repeated_start_at_the_limit_is_not_dead_lettered(
     pipeline: InMemoryPipeline,
 ) -> None:
-    await send_as_one_batch(pipeline, start("e-0"), end("e-0"), start("e-1"), start("e-2"))
-    await send_as_one_batch(pipeline, *(start(f"e-{number}") for number in range(4)))
+    first = start("e-0", enrolled_at="2026-01-01T00:00:00Z")
+    await send_as_one_batch(pipeline, first, end("e-0"), start("e-1"), start("e-2"))
+    await send_as_one_batch(pipeline, first, *(start(f"e-{number}") for number in range(1, 4)))
     assert active(pipeline) == ["e-1", "e-2"]
     assert [each[b"reason"] for each in pipeline.dead_letters] == [REASON]
 

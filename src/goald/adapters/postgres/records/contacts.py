@@ -1,6 +1,6 @@
 """The enrollments of one contact, and one enrollment, as their tenant sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from goald.adapters.postgres.shard import statements
@@ -8,7 +8,13 @@ from goald.adapters.postgres.shard.store import workflow_of
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.enrollment import Enrollment
-from goald.ports.contacts import MAX_COUNTED, ContactState, StartState
+from goald.ports.contacts import (
+    MAX_COUNTED,
+    ContactState,
+    EndedEnrollment,
+    Exclusion,
+    StartState,
+)
 
 MOST_ACTIVE = 1_000
 MOST_ENDED = 100
@@ -63,10 +69,24 @@ GROUP BY contact_id
 """The active enrollments of the contacts that have any. Reads at most $3 enrollments in all, those
 of the first contacts first."""
 
-EXISTING = (
-    "SELECT id FROM goald.workflow_enrollments WHERE tenant_id = $1 AND id = ANY ($2::text[])"
-)
-"""The enrollment ids of the tenant that exist."""
+EXISTING = """
+SELECT id, status, contact_id, workflow_id, goald.us(enrolled_at),
+       ended_at = enrolled_at AND status <> 'completed_goal' AND met_goals = '{}'
+FROM goald.workflow_enrollments WHERE tenant_id = $1 AND id = ANY ($2::text[])
+"""
+"""The enrollments of the tenant with these ids, and whether perhaps only their ends are known."""
+
+
+EXCLUSIONS = """
+SELECT e.id, coalesce(e.started_by = $3::text::uuid, false)
+FROM goald.workflow_enrollments e
+LEFT JOIN goald.used_events u
+    ON u.tenant_id = e.tenant_id AND u.contact_id = e.contact_id
+    AND u.workflow_id = e.workflow_id AND u.event = $3::text::uuid
+WHERE e.tenant_id = $1 AND e.contact_id = $2 AND e.id = ANY ($4::text[])
+  AND (e.started_by = $3::text::uuid OR u.number <= e.used_before)
+"""
+"""The enrollments of a contact for which an event does not count, and whether it started them."""
 
 
 class PostgresContacts:
@@ -114,8 +134,23 @@ class PostgresContacts:
             existing = await connection.fetch(EXISTING, tenant, enrollments)
         return StartState(
             dict.fromkeys(contacts, 0) | {ContactId(contact): count for contact, count in active},
-            frozenset(name for (name,) in existing),
+            frozenset(row["id"] for row in existing),
+            {
+                id_: EndedEnrollment(ContactId(contact), *began)
+                for id_, status, contact, *began in existing
+                if status != "active"
+            },
         )
+
+    async def exclusions(
+        self, tenant: TenantId, contact: ContactId, event_key: str, enrollments: Sequence[str]
+    ) -> Mapping[str, Exclusion]:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            rows = await connection.fetch(EXCLUSIONS, tenant, contact, event_key, enrollments)
+        return {
+            id_: Exclusion.STARTED_IT if started_it else Exclusion.COUNTED_BEFORE
+            for id_, started_it in rows
+        }
 
     async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
         async with self._pool.tenant(tenant, readonly=True) as connection:

@@ -5,11 +5,12 @@ of another contact or workflow (E5), or a sign that memory is stale.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
 from goald.adapters.postgres.shard.reversals import undo
+from goald.adapters.postgres.shard.used_events import Uses
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.fail_points import FailPoint, FailPointHook
 from goald.domain.ids import TenantId
@@ -17,6 +18,8 @@ from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone, contact_of
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
+    EFFECTIVE,
+    EXCLUDES,
     AchievementColumns,
     Acknowledgement,
     Change,
@@ -24,13 +27,22 @@ from goald.ports.change import (
     Conflict,
     Contender,
     EffectColumns,
+    EndedRun,
 )
 from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow, StoredMessage
 from goald.ports.shard_store import EnrollmentStart
 
-_Owner = tuple[str, str, str]
-"""Contact, workflow and status of an enrollment."""
+
+class _Owner(NamedTuple):
+    """The enrollment that has an id; empty if it is in the slots of another shard."""
+
+    contact: str = ""
+    workflow: str = ""
+    status: str = ""
+    enrolled_at: int = 0
+    may_be_end_only: bool = False
+    """Perhaps only its end is known."""
 
 
 class _Effects:
@@ -53,6 +65,7 @@ class _Effects:
         self.ended_at = effects.ended_at
         self.met_goals = [array_literal(goals) for goals in effects.met_goals]
         self.pending_actions = effects.pending_actions
+        self.started_by = effects.started_by
         self.last_achieved: list[int | None] = [None] * len(effects)
         self.met_types = [0] * len(effects)
         for i, goal_type, at in zip(
@@ -83,11 +96,21 @@ class _Effects:
             for i, contact in enumerate(self.contact)
         ]
 
+    def mark_inserted(self, indexes: Iterable[int], rows: Sequence[Any]) -> list[int]:
+        """As `mark_effective`, for rows (tenant, id, excludes)."""
+        excluding = {(tenant, id_) for tenant, id_, excludes in rows if excludes}
+        indexes = list(indexes)
+        rest = self.mark_effective(indexes, ((tenant, id_) for tenant, id_, _ in rows))
+        for i in indexes if excluding else ():
+            if (self.tenant[i], self.enrollment[i]) in excluding and self.effective[i]:
+                self.effective[i] |= EXCLUDES
+        return rest
+
     def mark_effective(self, indexes: Iterable[int], rows: Iterable[Any]) -> list[int]:
         """Mark the effects with a returned row (tenant, id). Returns the other `indexes`."""
         index_of = {(self.tenant[i], self.enrollment[i]): i for i in indexes}
         for tenant, enrollment in rows:
-            self.effective[index_of.pop((tenant, enrollment))] = 1
+            self.effective[index_of.pop((tenant, enrollment))] = EFFECTIVE
         return list(index_of.values())
 
 
@@ -113,18 +136,22 @@ async def write(
     """
     effects = _Effects(change.effects, change.achievements)
     deleted = await tombstones.of(connection, slots, effects.new_contacts())
-    existing = await _insert(connection, effects, deleted)
+    uses = Uses(change)
+    await uses.allocate_numbers(connection)
+    existing = await _insert(connection, effects, deleted, uses)
     owners = await _owners(connection, effects, existing) if existing else {}
-    if any(contact.startswith(PSEUDONYM_PREFIX) for contact, _, _ in owners.values()):
+    if any(owner.contact.startswith(PSEUDONYM_PREFIX) for owner in owners.values()):
         contenders = [row for row in change.contenders if row.effect in owners]
         others = [(effects.tenant[row.effect], row.contact_id) for row in contenders]
         deleted |= await tombstones.of(connection, slots, others)
         owners = _recognized(effects, owners, contenders, deleted)
     conflicts, differs = _compare(effects, owners)
+    ended = _ended(effects, owners, deleted)
     if await _update(connection, effects):
         differs = True
     fail_point(FailPoint.ENROLLMENTS_WRITTEN)
     await _achieve(connection, effects, change.achievements)
+    await uses.write(connection, effects.effective)
     fail_point(FailPoint.ACHIEVEMENTS_WRITTEN)
     outbox = await _enqueue(connection, effects, change.outbox, exits_wait)
     if change.reversals:
@@ -134,7 +161,7 @@ async def write(
     if change.deletions and await tombstones.erase(connection, change.deletions):
         differs = True
     fail_point(FailPoint.OUTBOX_WRITTEN)
-    return Committed(bytes(effects.effective), conflicts, outbox, differs)
+    return Committed(bytes(effects.effective), conflicts, ended, outbox, differs)
 
 
 async def repeats(
@@ -164,7 +191,9 @@ def _pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]
     return [[column[i] for i in indexes] for column in columns]
 
 
-async def _insert(connection: Any, of: _Effects, deleted: Mapping[Contact, Tombstone]) -> list[int]:
+async def _insert(
+    connection: Any, of: _Effects, deleted: Mapping[Contact, Tombstone], uses: Uses
+) -> list[int]:
     """Insert new enrollments. Returns the effects whose ids exist.
 
     Inserts in the order of the keys, so that two shards whose tenants use the same ids cannot
@@ -188,10 +217,10 @@ async def _insert(connection: Any, of: _Effects, deleted: Mapping[Contact, Tombs
         columns = _pick(
             rest, of.tenant, of.enrollment, of.stored_contacts(deleted), of.workflow, of.slot,
             of.status, of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions,
-            of.last_achieved, of.met_types,
+            of.last_achieved, of.met_types, of.started_by, uses.before,
         )  # fmt: skip
-        rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns)
-        known += of.mark_effective(rest, rows)
+        rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns, uses.first_number)
+        known += of.mark_inserted(rest, rows)
     return known
 
 
@@ -209,9 +238,9 @@ async def _insert_erased(
     rows = await connection.fetch(
         statements.INSERT_ENROLLMENTS, tenants, ids, contacts, workflows, slots,
         ["cancelled"] * count, enrolled_at, enrolled_at, ["{}"] * count, pending,
-        [None] * count, [0] * count,
+        [None] * count, [0] * count, [None] * count, [None] * count, None,
     )  # fmt: skip
-    inserted = {(tenant, enrollment) for tenant, enrollment in rows}
+    inserted = {(tenant, enrollment) for tenant, enrollment, _ in rows}
     return [i for i in erased if (of.tenant[i], of.enrollment[i]) not in inserted]
 
 
@@ -220,11 +249,8 @@ async def _owners(connection: Any, of: _Effects, existing: Sequence[int]) -> dic
     rows = await connection.fetch(
         statements.EXISTING_ENROLLMENTS, *_pick(existing, of.tenant, of.enrollment)
     )
-    found = {
-        (tenant, id_): (contact, workflow, status)
-        for tenant, id_, contact, workflow, status in rows
-    }
-    return {i: found.get((of.tenant[i], of.enrollment[i]), ("", "", "")) for i in existing}
+    found = {(tenant, id_): _Owner(*owner) for tenant, id_, *owner in rows}
+    return {i: found.get((of.tenant[i], of.enrollment[i]), _Owner()) for i in existing}
 
 
 def _recognized(
@@ -239,14 +265,12 @@ def _recognized(
     for contender in contenders:
         contacts[contender.effect].append(contender.contact_id)
     return {
-        i: (
-            contact_of_row(
-                stored, ((each, deleted.get((of.tenant[i], each))) for each in contacts[i])
-            ),
-            workflow,
-            status,
+        i: owner._replace(
+            contact=contact_of_row(
+                owner.contact, ((each, deleted.get((of.tenant[i], each))) for each in contacts[i])
+            )
         )
-        for i, (stored, workflow, status) in owners.items()
+        for i, owner in owners.items()
     }
 
 
@@ -255,12 +279,27 @@ def _compare(of: _Effects, owners: Mapping[int, _Owner]) -> tuple[list[Conflict]
     conflicts, and whether memory lacked an active row."""
     conflicts = []
     differs = False
-    for i, (contact, workflow, status) in owners.items():
+    for i, (contact, workflow, status, *_) in owners.items():
         if (contact, workflow) != (of.contact[i], of.workflow[i]):
             conflicts.append(Conflict(i, contact, workflow, status == "active"))
         elif status == "active":
             differs = True
     return sorted(conflicts), differs
+
+
+def _ended(
+    of: _Effects, owners: Mapping[int, _Owner], deleted: Mapping[Contact, Tombstone]
+) -> list[EndedRun]:
+    """The effects whose enrollments had ended before (E12)."""
+    ended = []
+    for i, owner in owners.items():
+        if owner.status in ("", "active"):
+            continue
+        tombstone = deleted.get((of.tenant[i], owner.contact))
+        until = [owner.enrolled_at] if owner.may_be_end_only else []
+        until += [] if tombstone is None else [tombstone.deleted_at]
+        ended.append(EndedRun(i, owner.enrolled_at, max(until, default=None)))
+    return sorted(ended)
 
 
 async def _update(connection: Any, of: _Effects) -> bool:

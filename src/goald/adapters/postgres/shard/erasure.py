@@ -73,6 +73,7 @@ class Tombstones:
         for statement in (
             statements.ERASE_ACHIEVEMENTS,
             statements.ERASE_ENROLLMENTS,
+            statements.ERASE_USED_EVENTS,
             statements.ERASE_OUTBOX,
         ):
             await connection.execute(statement, *erased, pseudonyms, timeout=ERASE_SECONDS)

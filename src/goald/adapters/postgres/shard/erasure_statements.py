@@ -92,6 +92,19 @@ WHERE e.tenant_id = n.tenant_id AND e.contact_id = n.contact_id AND {_IS_OF_THE_
 """Removes the contact; status, times and goals stay for the statistics. Cancels what is still
 active, so that no active enrollment is without its contact."""
 
+ERASE_USED_EVENTS = f"""
+DELETE FROM goald.used_events u
+USING {_WITH_PSEUDONYMS}
+WHERE u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
+  AND u.enrolled_at <= goald.at(n.at) AND NOT EXISTS (
+    SELECT FROM goald.workflow_enrollments e
+    WHERE e.tenant_id = u.tenant_id AND e.contact_id = u.contact_id
+      AND e.workflow_id = u.workflow_id AND e.used_before >= u.number
+      AND (e.status = 'active') IS TRUE)
+"""
+"""Keeps the events that an active enrollment of a later contact under the same id excludes. Execute
+it after ERASE_ENROLLMENTS."""
+
 ERASE_OUTBOX = f"""
 UPDATE goald.outbox o
 SET contact_id = n.pseudonym,

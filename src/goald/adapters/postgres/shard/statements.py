@@ -116,7 +116,8 @@ WORKFLOWS_OF_TENANT = _WORKFLOWS.replace(
 
 _ENROLLMENT = """
 SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, goald.us(e.enrolled_at),
-       array_to_string(e.met_goals, ',')
+       array_to_string(e.met_goals, ','),
+       e.used_before IS NOT NULL OR e.started_by IS NOT NULL
 FROM goald.workflow_enrollments e
 """
 
@@ -149,25 +150,38 @@ LIMIT $3
 INSERT_ENROLLMENTS = """
 INSERT INTO goald.workflow_enrollments
     (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at, met_goals,
-     pending_actions, last_achieved_at, met_types)
+     pending_actions, last_achieved_at, met_types, started_by, used_before)
 SELECT n.tenant_id, n.id, n.contact_id, n.workflow_id, n.slot, n.status, goald.at(n.enrolled_at),
        goald.at(n.ended_at), n.met_goals::uuid[], n.pending_actions,
-       goald.at(n.last_achieved_at), n.met_types
+       goald.at(n.last_achieved_at), n.met_types, n.started_by::uuid,
+       CASE WHEN n.status <> 'active' THEN NULL
+            WHEN n.used_before IS NOT NULL THEN n.used_before
+            WHEN EXISTS (
+                SELECT FROM goald.used_events u
+                WHERE u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
+                  AND u.workflow_id = n.workflow_id)
+            THEN coalesce($15::int8, nextval('goald.used_event_number')) END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::int8[],
-            $8::int8[], $9::text[], $10::int8[], $11::int8[], $12::int2[])
+            $8::int8[], $9::text[], $10::int8[], $11::int8[], $12::int2[], $13::text[],
+            $14::int8[])
     AS n (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at,
-          met_goals, pending_actions, last_achieved_at, met_types)
+          met_goals, pending_actions, last_achieved_at, met_types, started_by, used_before)
 ON CONFLICT (tenant_id, id) DO NOTHING
-RETURNING tenant_id, id
+RETURNING tenant_id, id, used_before IS NOT NULL AS excludes
 """
-"""Never overwrites (E5). If a row is not returned, its id exists, perhaps in another slot."""
+"""Never overwrites (E5). If a row is not returned, its id exists, perhaps in another slot.
+
+An active row gets the number below which used events do not count for it (E11): $14 if set; else,
+if its contact has used events in the workflow, $15 or a new number."""
 
 EXISTING_ENROLLMENTS = """
-SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, e.status
+SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, e.status, goald.us(e.enrolled_at),
+       e.ended_at = e.enrolled_at AND e.status <> 'completed_goal' AND e.met_goals = '{}'
 FROM unnest($1::text[], $2::text[]) AS n (tenant_id, id)
 JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
 """
-"""The existing enrollments with these ids in the slots of the transaction, with their owners."""
+"""The existing enrollments with these ids in the slots of the transaction, with their owners, their
+starts, and whether only their ends may be known."""
 
 UPDATE_ENROLLMENTS = """
 UPDATE goald.workflow_enrollments e

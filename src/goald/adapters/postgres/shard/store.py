@@ -15,7 +15,7 @@ from goald.adapters.postgres.connection import SETTINGS, WRITER_SETTINGS, Connec
 from goald.adapters.postgres.errors import content_error
 from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.session_statements import READ_SNAPSHOT
-from goald.adapters.postgres.shard import commit, statements
+from goald.adapters.postgres.shard import commit, statements, used_events
 from goald.adapters.postgres.shard.erasure import Tombstones
 from goald.adapters.postgres.shard.leases import SHARD_ROLE, lease_lost, renew, require_free
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
@@ -27,7 +27,7 @@ from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.change import Change, Committed
 from goald.ports.configuration import Configuration, WorkflowConfiguration
 from goald.ports.outbox import Outbox
-from goald.ports.shard_store import EnrollmentStart
+from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded
 
 WRITER_NAME = "goald-commit"
 """The application name by which a takeover recognises the backend to end."""
@@ -148,6 +148,11 @@ class PostgresShardStore:
         async with self._writer.transaction(lease.slots) as connection:
             await _require(connection, statements.READ_LEASE, lease)
             return await commit.repeats(connection, starts, lease.slots, self._tombstones)
+
+    async def excluded(self, lease: SlotLease, checks: Sequence[EventCheck]) -> set[Excluded]:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            return await used_events.excluded(connection, checks)
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """If it is cancelled, the outcome is unknown; the next call reads it."""

@@ -1,0 +1,99 @@
+"""Used events: one event counts in one run of a contact through a workflow (E11).
+
+Each use has a number from one sequence. An enrollment excludes the events whose numbers are at most
+its `used_before`: those that had counted for its contact in its workflow when it was inserted.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from goald.ports.change import Change
+from goald.ports.shard_store import EventCheck, Excluded
+
+NUMBERS = """
+SELECT nextval('goald.used_event_number') FROM generate_series(1, $1::bigint)
+"""
+"""New numbers, in increasing order."""
+
+INSERT = """
+INSERT INTO goald.used_events AS u
+    (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number)
+SELECT n.tenant_id, n.contact_id, n.workflow_id, n.event::uuid, n.slot, goald.at(n.enrolled_at),
+       coalesce(n.number, nextval('goald.used_event_number'))
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::int8[], $7::int8[])
+    AS n (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number)
+ON CONFLICT (tenant_id, contact_id, workflow_id, event)
+    DO UPDATE SET enrolled_at = excluded.enrolled_at WHERE u.enrolled_at < excluded.enrolled_at
+"""
+"""Keeps the number of the first use. `enrolled_at` is that of the latest enrollment for which the
+event counted, so that the erasure of a contact keeps the uses of a later contact under its id."""
+
+EXCLUDED = """
+SELECT n.place
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
+    AS n (tenant_id, contact_id, workflow_id, enrollment_id, event, place)
+LEFT JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.enrollment_id
+LEFT JOIN goald.used_events u
+    ON u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
+    AND u.workflow_id = n.workflow_id AND u.event = n.event::uuid
+WHERE e.started_by = n.event::uuid
+   OR u.number IS NOT NULL AND (e.id IS NULL OR u.number <= e.used_before)
+"""
+"""The places of the checks whose event does not count for the enrollment."""
+
+_Use = tuple[str, str, str, str]
+"""Tenant, contact, workflow and event."""
+
+
+class Uses:
+    """The used events of a change: each once for a contact and workflow, in the order of the
+    events."""
+
+    def __init__(self, change: Change) -> None:
+        self._effects = change.effects
+        self._after_event = change.effects.after_event
+        self._uses: dict[_Use, list[int]] = {}
+        for i, event in change.used_events:
+            self._uses.setdefault(self._key(i, event), []).append(i)
+        self._number_of: dict[_Use, int] = {}
+        self.before: Sequence[int | None] = [None] * len(change.effects)
+        """For each effect: the number of the last use in the change before its enrollment."""
+        self.first_number: int | None = None
+        """A number below those of the uses, if they have any before they are written."""
+
+    async def allocate_numbers(self, connection: Any) -> None:
+        """Number the uses before they are written, if an enrollment of the same change started
+        after one of them."""
+        after = self._after_event
+        if not any(after):
+            return
+        rows = await connection.fetch(NUMBERS, len(self._uses) + 1)
+        self.first_number, *numbers = [number for (number,) in rows]
+        self._number_of = dict(zip(self._uses, numbers, strict=True))
+        self.before = [
+            None if event is None else self._number_of.get(self._key(i, event))
+            for i, event in enumerate(after)
+        ]
+
+    async def write(self, connection: Any, effective: Sequence[int]) -> None:
+        """Write the uses by effects that have changed a row."""
+        of = self._effects
+        rows = [
+            (*use, of.slot[effects[0]], max(of.enrolled_at[i] for i in effects),
+             self._number_of.get(use))
+            for use, each in self._uses.items()
+            if (effects := [i for i in each if effective[i]])
+        ]  # fmt: skip
+        if rows:
+            await connection.execute(INSERT, *map(list, zip(*rows, strict=True)))
+
+    def _key(self, i: int, event: str) -> _Use:
+        of = self._effects
+        return of.tenant_id[i], of.contact_id[i], of.workflow_id[i], event
+
+
+async def excluded(connection: Any, checks: Sequence[EventCheck]) -> set[Excluded]:
+    """See `ShardStore.excluded`."""
+    rows = await connection.fetch(EXCLUDED, *map(list, zip(*checks, strict=True)))
+    found = (checks[place - 1] for (place,) in rows)
+    return {Excluded(check.tenant_id, check.enrollment_id, check.event) for check in found}
