@@ -10,6 +10,7 @@ from tests.fault.guard import Edit, Guard
 from tests.fault.source_guards import SOURCE_GUARDS
 from tests.fault.tenant_guards import TENANT_GUARDS
 from tests.fault.turn_guards import TURN_GUARDS
+from tests.fault.webhook_guards import WEBHOOK_GUARDS
 
 MACHINE = "tests/property/test_crash_machine.py"
 FLOW = "tests/unit/pipeline/test_flow.py"
@@ -219,6 +220,7 @@ GUARDS = (
     *TENANT_GUARDS,
     *API_GUARDS,
     *SOURCE_GUARDS,
+    *WEBHOOK_GUARDS,
 )
 """Two guards that prevent the same fault are one entry, because removing only one of them may
 change nothing."""

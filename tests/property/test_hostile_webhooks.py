@@ -17,8 +17,8 @@ from goald.sources.expressions.expression import (
     ExpressionFault,
     compile_expression,
 )
-from goald.sources.expressions.functions import FUNCTIONS
-from goald.sources.expressions.interpreter import BudgetedInterpreter, BudgetExhausted
+from goald.sources.expressions.functions import FUNCTIONS, BudgetExhausted
+from goald.sources.expressions.interpreter import BudgetedInterpreter
 from goald.sources.mapping.values import MAX_DATA, MAX_ID
 
 OVERRIDES: dict[str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ from goald.sources.bodies.decoding import decode_body
 from goald.sources.delivery import Delivery
 from goald.sources.documents.fields import HandshakeFields, SourceDocument
 from goald.sources.expressions.expression import ExpressionFault
+from goald.sources.expressions.functions import BudgetExhausted
 from goald.sources.mapping.evaluation import root_of
 from goald.sources.mapping.values import DataBudget, DataTooLarge, data_value, is_true
 
@@ -63,7 +64,7 @@ def _cloud_events(delivery: Delivery) -> HandshakeResponse | None:
 def _reply(
     document: SourceDocument, handshake: HandshakeFields, delivery: Delivery
 ) -> HandshakeResponse | None:
-    from goald.sources.expressions.interpreter import BudgetedInterpreter, BudgetExhausted
+    from goald.sources.expressions.interpreter import BudgetedInterpreter
 
     try:
         body = decode_body(delivery, document.body)

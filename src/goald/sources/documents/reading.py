@@ -25,7 +25,7 @@ _MESSAGES: Final = {
     "basic, bearer, token, paypal or none",
 }
 _MAX_DEPTH: Final = 16
-_TAGS: Final = frozenset(
+SCHEMES: Final = frozenset(
     {"hmac", "timestamped", "standard_webhooks", "hubspot", "ed25519", "basic", "bearer", "token"}
     | {"paypal", "none"}
 )
@@ -100,7 +100,7 @@ def _pointer(path: Sequence[int | str]) -> str:
     keys = [
         str(key).replace("~", "~0").replace("/", "~1")
         for index, key in enumerate(path)
-        if key != "[key]" and not (index == 1 and path[0] == "scheme" and key in _TAGS)
+        if key != "[key]" and not (index == 1 and path[0] == "scheme" and key in SCHEMES)
     ]
     return "".join(f"/{key}" for key in keys)
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from goald.domain.suggestions import nearest
-from goald.sources.expressions.functions import FUNCTIONS, FunctionFault
+from goald.sources.expressions.functions import FUNCTIONS, BudgetExhausted, FunctionFault
 
 MAX_TEXT: Final = 2_000
 MAX_NODES: Final = 200
@@ -39,8 +39,6 @@ class Expression:
 
         Raises ExpressionFault if the expression does not fit the data, and BudgetExhausted.
         """
-        from goald.sources.expressions.interpreter import BudgetExhausted
-
         try:
             return interpreter.visit(self.tree, root)
         except BudgetExhausted:

@@ -28,6 +28,10 @@ class FunctionFault(Exception):
     """A function cannot use its arguments. The message is for the author of the expression."""
 
 
+class BudgetExhausted(Exception):
+    """The expressions of a source do too much work for one delivery."""
+
+
 class FunctionContext(Protocol):
     """The interpreter, as functions see it."""
 

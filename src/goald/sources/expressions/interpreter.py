@@ -7,14 +7,10 @@ from typing import Any, Final
 
 from jmespath.visitor import TreeInterpreter
 
-from goald.sources.expressions.functions import FUNCTIONS
+from goald.sources.expressions.functions import FUNCTIONS, BudgetExhausted
 
 MAX_STEPS: Final = 200_000
 """Steps of all the expressions of one delivery; a step takes about a microsecond."""
-
-
-class BudgetExhausted(Exception):
-    """The expressions of a source do too much work for one delivery."""
 
 
 class BudgetedInterpreter(TreeInterpreter):
@@ -62,6 +58,18 @@ class BudgetedInterpreter(TreeInterpreter):
         if isinstance(first, bool) or isinstance(second, bool):
             return first is second
         return bool(first == second)
+
+    def visit_subexpression(self, node: Any, value: Any) -> Any:
+        """A path, with its fields looked up in place: most nodes of expressions are these."""
+        for child in node["children"]:
+            if child["type"] != "field":
+                value = self.visit(child, value)
+            elif isinstance(value, dict):
+                self.charge(1)
+                value = value.get(child["value"])
+            else:
+                value = None
+        return value
 
     def visit_comparator(self, node: Any, value: Any) -> Any:
         first = self.visit(node["children"][0], value)

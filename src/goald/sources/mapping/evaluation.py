@@ -11,6 +11,7 @@ from goald.sources.bodies.decoding import decode_body
 from goald.sources.delivery import Delivery
 from goald.sources.documents.fields import EventFields, SourceDocument
 from goald.sources.expressions.expression import ExpressionFault
+from goald.sources.expressions.functions import BudgetExhausted
 from goald.sources.mapping.event_builder import EventBuilder, Unusable
 from goald.sources.mapping.results import MappedEvent, MappingResult
 from goald.sources.mapping.values import clean_text, is_true
@@ -28,8 +29,6 @@ def map_delivery(document: SourceDocument, delivery: Delivery, delivery_id: str)
     names none, so it must be the same whenever the same delivery is mapped again. Never raises for
     any content of a delivery; a fault of one item leaves the others alone.
     """
-    from goald.sources.expressions.interpreter import BudgetExhausted
-
     evaluation = _Evaluation(document, delivery, delivery_id)
     try:
         evaluation.run()

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from goald.domain.currencies import currency_code
 from goald.sources.documents.fields import (
     ARRIVAL,
     ContactFields,
@@ -150,7 +151,7 @@ class EventBuilder:
         if currency is not None:
             if not isinstance(currency, str) or not 0 < len(currency.strip()) <= 16:
                 raise Unusable("its currency is not a code")
-            currency = currency.strip().upper()
+            currency = currency_code(currency.strip()) or currency.strip()
         value = self._required(rule.amount, root, "amount")
         return {"amount": self._amount(rule, value, currency), "currency": currency}
 
