@@ -13,7 +13,6 @@ MAX_PARAMETERS = 7
 _SOURCE = {".py", ".pyi", ".rs", ".sql", ".sh"}
 _UNLIMITED = {
     "src/goald/migrations/versions": "Alembic reads one folder, and each revision adds two files",
-    "src/goald/migrations/sql": "each revision adds a file",
 }
 """Folders that may hold more, and why."""
 
