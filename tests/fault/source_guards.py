@@ -40,6 +40,12 @@ SOURCE_GUARDS = (
         (SOURCE_STORE,),
     ),
     Guard(
+        "sources: secrets are decrypted only for a caller with the key in the path",
+        "D8",
+        (Edit(_POSTGRES, "if not keys.accepts(key, now_us) or row is None:", "if row is None:"),),
+        (SOURCE_STORE,),
+    ),
+    Guard(
         "sources: a tenant has a bounded number of them",
         "D9",
         (Edit(_POSTGRES, ">= MAX_SOURCES", ">= MAX_SOURCES * 9"),),

@@ -18,7 +18,7 @@ from goald.domain.credentials.sources import (
     StoredSource,
     digest_of,
 )
-from goald.domain.errors import InvalidConfiguration, TooManySources
+from goald.domain.errors import EncryptionKeyMissing, InvalidConfiguration, TooManySources
 from goald.ports.sources.store import SourceStore
 
 KEY, NEXT, LAST = "0" * 32, "1" * 32, "2" * 32
@@ -136,6 +136,34 @@ async def test_key_that_is_rotated_without_an_overlap_is_refused_immediately(
     assert [found.keys.accepts(key, 0) for key in (KEY, NEXT, LAST)] == [False, False, True]
     assert found.entry.previous_key_expires_at_us is None
     assert found.secrets == CHANGE.secrets
+
+
+async def test_source_opens_only_with_a_key_that_is_valid(sources: SourceStore) -> None:
+    await sources.put("acme", "pay", CHANGE, "editor")
+    await sources.rotate_key("acme", "pay", digest_of(NEXT), 5 * MINUTE, "editor")
+
+    assert await sources.open("acme", "pay", NEXT, 9 * MINUTE) == await loaded(sources)
+    assert await sources.open("acme", "pay", KEY, 4 * MINUTE) == await loaded(sources)
+    assert await sources.open("acme", "pay", KEY, 5 * MINUTE) is None
+    assert await sources.open("acme", "pay", LAST, 0) is None
+    assert await sources.open("globex", "pay", NEXT, 0) is None
+    assert await sources.open("acme", "other", NEXT, 0) is None
+
+
+async def test_missing_encryption_key_shows_only_to_a_caller_with_the_key_in_the_path(
+    database: Database,
+) -> None:
+    pool = TenantPool(database.dsn, 2)
+    try:
+        await PostgresSources(pool, Keyring([bytes(range(32))])).put("acme", "pay", CHANGE, "e")
+        without = PostgresSources(pool, Keyring([]))
+
+        assert await without.open("acme", "pay", NEXT, 0) is None
+        assert await without.open("acme", "unknown", NEXT, 0) is None
+        with pytest.raises(EncryptionKeyMissing):
+            await without.open("acme", "pay", KEY, 0)
+    finally:
+        await pool.close()
 
 
 async def test_source_of_another_tenant_is_neither_seen_nor_changed(sources: SourceStore) -> None:

@@ -23,6 +23,10 @@ class MemorySources:
         self._clock = clock
         self._rows: dict[tuple[str, str], StoredSource] = {}
 
+    async def open(self, tenant: str, name: str, key: str, now_us: int) -> StoredSource | None:
+        row = self._rows.get((tenant, name))
+        return row if row is not None and row.keys.accepts(key, now_us) else None
+
     async def load(self, tenant: str, name: str) -> StoredSource | None:
         return self._rows.get((tenant, name))
 

@@ -8,6 +8,7 @@ from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.credentials.encrypted import EncryptedValue
 from goald.domain.credentials.sources import (
     MAX_SOURCES,
+    NO_KEYS,
     PathKeys,
     SourceChange,
     SourceEntry,
@@ -76,15 +77,18 @@ class PostgresSources:
         self._pool = pool
         self._cipher = cipher
 
+    async def open(self, tenant: str, name: str, key: str, now_us: int) -> StoredSource | None:
+        row = await self._row(tenant, name)
+        keys = NO_KEYS if row is None else _keys(row)
+        if not keys.accepts(key, now_us) or row is None:
+            return None
+        return StoredSource(_entry(row), self._secrets(tenant, row), keys)
+
     async def load(self, tenant: str, name: str) -> StoredSource | None:
-        async with self._pool.tenant(tenant, readonly=True) as connection:
-            row = await connection.fetchrow(LOAD, tenant, name)
+        row = await self._row(tenant, name)
         if row is None:
             return None
-        keys = PathKeys(
-            row["key_digest"], row["previous_key_digest"], row["previous_key_expires_at_us"] or 0
-        )
-        return StoredSource(_entry(row), self._secrets(tenant, row), keys)
+        return StoredSource(_entry(row), self._secrets(tenant, row), _keys(row))
 
     async def find(self, tenant: str, name: str) -> SourceEntry | None:
         async with self._pool.tenant(tenant, readonly=True) as connection:
@@ -129,6 +133,11 @@ class PostgresSources:
         async with self._pool.tenant(tenant, actor) as connection:
             return bool(await connection.fetchval(DELETE, tenant, name))
 
+    async def _row(self, tenant: str, name: str) -> Mapping[str, Any] | None:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            row: Mapping[str, Any] | None = await connection.fetchrow(LOAD, tenant, name)
+        return row
+
     def _secrets(self, tenant: str, row: Mapping[str, Any]) -> tuple[str, ...]:
         if row["encrypted_secrets"] is None:
             return ()
@@ -140,6 +149,12 @@ class PostgresSources:
 def context_of(tenant: str, name: str) -> tuple[str, ...]:
     """The place of a source's secrets: encrypted, they are worthless in any other row."""
     return ("sources", tenant, name)
+
+
+def _keys(row: Mapping[str, Any]) -> PathKeys:
+    return PathKeys(
+        row["key_digest"], row["previous_key_digest"], row["previous_key_expires_at_us"] or 0
+    )
 
 
 def _entry(row: Mapping[str, Any]) -> SourceEntry:

@@ -34,6 +34,10 @@ class PathKeys:
         return is_current or (is_previous and now_us < self.previous_expires_at_us)
 
 
+NO_KEYS: Final = PathKeys(bytes(hashlib.sha256().digest_size))
+"""Accepts no key, in the time in which others do."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceEntry:
     """A source without anything secret."""

@@ -10,6 +10,12 @@ class SourceStore(Protocol):
     """The sources of every tenant; a call reads and changes those of its tenant only (D8). Times
     are in microseconds since the epoch. Each call may raise ServiceUnavailable."""
 
+    async def open(self, tenant: str, name: str, key: str, now_us: int) -> StoredSource | None:
+        """Return a source with its secrets to a caller that knows the key in its path; None if
+        there is no such source or the key is not valid at `now_us`. Both take the same work, and
+        secrets are decrypted only if the key is valid, so a caller without it learns nothing.
+        Raises as `load` does if the key is valid."""
+
     async def load(self, tenant: str, name: str) -> StoredSource | None:
         """Return a source with its secrets; None if there is none. Raises EncryptionKeyMissing or
         SecretDamaged if the secrets cannot be decrypted."""
