@@ -224,8 +224,8 @@ TENANT_GUARDS = (
         (
             Edit(
                 "src/goald/pipeline/start_check.py",
-                "            if active[start.contact] >= self._max_active:\n",
-                "            if start.position < 0:\n",
+                "            elif active[start.contact] >= self._max_active:\n",
+                "            elif start.position < 0:\n",
             ),
         ),
         ("tests/integration/api/events/test_start_limit.py",),
