@@ -31,38 +31,39 @@ impl Evaluation<'_> {
         event: &Event<'_>,
         at: Located,
     ) -> bool {
-        let (workflow, enrollment, status, enrolled_at, pending_actions, started_by) = match &event.fact {
-            Fact::EnrollmentStarted {
-                workflow_id,
-                enrollment_id,
-                enrolled_at_us,
-                pending_actions,
-                started_by,
-            } => {
-                let enrolled_at = enrolled_at_us.unwrap_or(event.time_us);
-                (
+        let (workflow, enrollment, status, enrolled_at, pending_actions, started_by) =
+            match &event.fact {
+                Fact::EnrollmentStarted {
                     workflow_id,
                     enrollment_id,
-                    Status::Active,
-                    enrolled_at,
-                    *pending_actions,
-                    *started_by,
-                )
-            }
-            Fact::EnrollmentEnded {
-                workflow_id,
-                enrollment_id,
-                reason,
-            } => (
-                workflow_id,
-                enrollment_id,
-                Status::from(*reason),
-                event.time_us,
-                None,
-                None,
-            ),
-            _ => return true,
-        };
+                    enrolled_at_us,
+                    pending_actions,
+                    started_by,
+                } => {
+                    let enrolled_at = enrolled_at_us.unwrap_or(event.time_us);
+                    (
+                        workflow_id,
+                        enrollment_id,
+                        Status::Active,
+                        enrolled_at,
+                        *pending_actions,
+                        *started_by,
+                    )
+                }
+                Fact::EnrollmentEnded {
+                    workflow_id,
+                    enrollment_id,
+                    reason,
+                } => (
+                    workflow_id,
+                    enrollment_id,
+                    Status::from(*reason),
+                    event.time_us,
+                    None,
+                    None,
+                ),
+                _ => return true,
+            };
         let ends = status != Status::Active;
         // An enrollment that began before its contact was deleted, and arrives after it, is
         // cancelled from its start.

@@ -66,15 +66,13 @@ impl Evaluation<'_> {
     /// The event counted for an enrollment.
     pub(super) fn use_event(&mut self, effect: usize, event: &Event<'_>, key: Uuid) {
         let workflow = &self.overlay.effects[effect].workflow_id;
-        let used = self
-            .used
-            .in_batch
-            .entry(runs(event, workflow))
-            .or_default();
+        let used = self.used.in_batch.entry(runs(event, workflow)).or_default();
         if !used.contains(&key) {
             used.push(key);
         }
-        self.proposal.used_events.push(UsedEvent { effect, event: key });
+        self.proposal
+            .used_events
+            .push(UsedEvent { effect, event: key });
     }
 
     /// How many events of the batch counted for the contact in a workflow, and the last of them.

@@ -193,7 +193,15 @@ fn fields<'a>(cursor: &mut Cursor<'a>) -> Result<Option<[&'a [u8]; 7]>, LoadErro
 }
 
 fn row<'a>(
-    [tenant, enrollment, contact, workflow, enrolled_at, goals, excludes]: [&'a [u8]; 7],
+    [
+        tenant,
+        enrollment,
+        contact,
+        workflow,
+        enrolled_at,
+        goals,
+        excludes,
+    ]: [&'a [u8]; 7],
     met: &'a mut Vec<Uuid>,
 ) -> Result<NewEnrollment<'a>, LoadError> {
     let enrolled_at: [u8; 8] = enrolled_at

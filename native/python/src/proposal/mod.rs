@@ -246,7 +246,10 @@ impl Proposal {
         ended: Vec<(usize, i64, Option<i64>)>,
     ) -> PyResult<Vec<Reject<'py>>> {
         let effects = self.slice.effects.len();
-        let mut numbers = owners.iter().map(|row| row.0).chain(ended.iter().map(|row| row.0));
+        let mut numbers = owners
+            .iter()
+            .map(|row| row.0)
+            .chain(ended.iter().map(|row| row.0));
         if numbers.any(|effect| effect >= effects) {
             return Err(no_effect());
         }
@@ -260,13 +263,15 @@ impl Proposal {
         let owners = owners
             .iter()
             .map(|(effect, contact, workflow)| owner((*effect, &**contact, &**workflow)));
-        let ended = ended.into_iter().map(|(effect, enrolled_at, accepted_until)| {
-            let run = EndedRun {
-                enrolled_at,
-                accepted_until,
-            };
-            (effect, run)
-        });
+        let ended = ended
+            .into_iter()
+            .map(|(effect, enrolled_at, accepted_until)| {
+                let run = EndedRun {
+                    enrolled_at,
+                    accepted_until,
+                };
+                (effect, run)
+            });
         Ok(self.rejected(py, &owners.collect(), &ended.collect()))
     }
 
