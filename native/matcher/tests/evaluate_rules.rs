@@ -433,7 +433,7 @@ fn an_enrollment_id_of_another_owner_is_rejected() {
     let [effect] = &proposal.effects[..] else {
         panic!("expected one effect")
     };
-    assert_eq!(effect.rejected(None).count(), 1);
+    assert_eq!(effect.rejected(None, None).count(), 1);
     commit(&mut matcher, &mut Default::default(), &proposal);
 }
 
@@ -492,5 +492,5 @@ fn the_explanation_names_what_is_missing() {
     );
     inactive.is_active = false;
     expect(&[inactive], "workflow inactive");
-    assert!(matcher.explain(b"{}", NOW_US).is_err());
+    assert!(matcher.explain(b"{}", NOW_US, &[]).is_err());
 }
