@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
 from tests.support.pipeline.in_memory_pipeline import ALL, STREAM, InMemoryPipeline
@@ -195,12 +196,15 @@ async def test_event_with_an_enrollment_id_of_another_contact_is_dead_lettered(
 async def test_repeated_start_in_a_batch_with_another_contacts_start_is_not_dead_lettered(
     pipeline: InMemoryPipeline, order: tuple[str, ...]
 ) -> None:
+    """A start is a repeat if it has the `enrolled_at` of the run that has ended."""
+    ids = {"workflow_id": "w", "enrollment_id": "e-1"}
+    start = ids | {"enrolled_at": datetime.now(UTC).isoformat()}
     async with pipeline.running():
-        await pipeline.enroll("e-1", contact="ann")
+        await pipeline.send("workflow.enrollment.started", "ann", **start)
         await pipeline.tag(contact="ann")
         await pipeline.all_acknowledged()
     for contact in order:
-        await pipeline.enroll("e-1", contact=contact)
+        await pipeline.send("workflow.enrollment.started", contact, **start)
     async with pipeline.running():
         await pipeline.all_acknowledged()
     contacts = [json.loads(each[b"event"])["data"]["contact_id"] for each in pipeline.dead_letters]
