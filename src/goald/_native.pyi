@@ -247,9 +247,12 @@ class Proposal:
     def slices(self, max_effects: int, max_bytes: int) -> list[Proposal]:
         """Split the whole proposal into slices of at most `max_effects` effects and about
         `max_bytes` bytes to be written. Returns at least one slice. A slice has at least one
-        effect, even if that exceeds `max_bytes`."""
+        effect, even if that exceeds `max_bytes`. Runs of a contact through a workflow that the
+        batch starts, and those for which an event counts, are in one slice, at any size: Postgres
+        knows their order by their transactions (E11)."""
     def halves(self) -> tuple[Proposal, Proposal] | None:
-        """Split this slice in two, in order. None if it holds a single effect, or none."""
+        """Split this slice in two, in order. None if it holds a single effect, or none. Separates
+        such runs only if the slice has no other effects."""
 
     @property
     def events(self) -> int:

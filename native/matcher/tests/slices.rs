@@ -165,6 +165,41 @@ fn halving_ends_with_single_effects_and_the_unattached_rows() {
     }
 }
 
+/// Two runs that begin before an event that counts for both, among others.
+fn two_runs_of_one_event() -> Proposal {
+    let mut events = vec![started("e-1", "c-1", "w-any", 0)];
+    events.extend((0..4).map(|number| started(&format!("o-{number}"), "c-2", "w-any", 0)));
+    events.push(started("e-2", "c-1", "w-any", 0));
+    events.push(started("e-3", "c-3", "w-any", 0));
+    events.push(tagged("t-1", "c-1", 5));
+    evaluate(&matcher(), &events)
+}
+
+#[test]
+fn a_run_is_in_one_slice_with_the_use_of_an_event_that_follows_its_start() {
+    let proposal = two_runs_of_one_event();
+    let slices = proposal.slices(1, 1);
+    assert_covers(&proposal, &slices);
+    let effects: Vec<_> = slices.iter().map(|slice| slice.effects.clone()).collect();
+    assert_eq!(effects, [0..6, 6..7]);
+}
+
+#[test]
+fn runs_without_a_start_in_the_batch_are_separated() {
+    let proposal = evaluate(&enrolled(4), &[tagged("t-1", "c-1", 5)]);
+    assert_eq!(proposal.used_events.len(), 4);
+    assert_eq!(proposal.slices(1, usize::MAX).len(), 4);
+}
+
+#[test]
+fn halving_separates_runs_of_one_event_last() {
+    let proposal = two_runs_of_one_event();
+    let (first, second) = proposal.halves(&proposal.whole()).unwrap();
+    assert_eq!((first.effects.clone(), second.effects), (0..6, 6..7));
+    let (first, second) = proposal.halves(&first).unwrap();
+    assert_eq!((first.effects, second.effects), (0..3, 3..6));
+}
+
 #[test]
 fn the_halves_of_a_buffer_have_its_entries_in_order() {
     let events: Vec<Value> = (0..5).map(|second| tagged("t-1", "c-1", second)).collect();

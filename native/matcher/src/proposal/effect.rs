@@ -161,6 +161,11 @@ impl Effect {
         self.record.is_none()
     }
 
+    /// The contact and the workflow of the run: in it, one event counts once (E11).
+    pub fn runs(&self) -> (&str, &str, &str) {
+        (&self.tenant_id, &self.contact_id, &self.workflow_id)
+    }
+
     /// Whether one of the contenders is the owner.
     pub fn contender_is_owner(&self, owner: Owner<'_>) -> bool {
         let is_owner =

@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use ahash::RandomState;
+use hashbrown::HashMap;
+
 use super::effect::{Effect, EndedRun, Owner, SourceEntry};
 use super::rows::{Achievement, Exit, Proposal, UsedEvent};
 
@@ -40,34 +43,81 @@ impl Proposal {
 
     /// Splits the proposal into slices of at most `max_effects` effects and about `max_bytes`
     /// bytes to be written. A slice has at least one effect, so that one very large effect can
-    /// exceed `max_bytes`. Returns at least one slice. All rows of an enrollment are in the
-    /// same slice.
+    /// exceed `max_bytes`; and it exceeds both rather than to separate effects that `inseparable`
+    /// keeps together. Returns at least one slice. All rows of an enrollment are in the same slice.
     pub fn slices(&self, max_effects: usize, max_bytes: usize) -> Vec<Slice> {
+        let sizes = self.effect_sizes();
+        if sizes.len() <= max_effects && sizes.iter().sum::<usize>() <= max_bytes {
+            return vec![self.whole()];
+        }
+        let inseparable = self.inseparable();
         let mut ends = Vec::new();
         let (mut effects, mut bytes) = (0, 0);
-        for (number, size) in self.effect_sizes().into_iter().enumerate() {
-            if effects > 0 && (effects == max_effects || bytes + size > max_bytes) {
+        for (number, size) in sizes.into_iter().enumerate() {
+            let exceeds = effects >= max_effects || bytes + size > max_bytes;
+            if effects > 0 && exceeds && !inseparable[number] {
                 ends.push(number);
                 (effects, bytes) = (0, 0);
             }
             effects += 1;
             bytes += size;
         }
-        if ends.is_empty() {
-            return vec![self.whole()];
-        }
         ends.push(self.effects.len());
         self.split_at(&self.whole(), &ends)
     }
 
-    /// Splits a slice in two, in order. `None` if it holds a single effect, or none.
+    /// For each effect, whether it must be in one slice with the effect before it.
+    ///
+    /// An event counts for the runs that had started before it, and not for later ones (E11).
+    /// Postgres knows the order of starts and used events by their transactions only. So the runs
+    /// of a contact through a workflow that the batch starts, and those for which an event counts,
+    /// are committed together, with everything between them.
+    fn inseparable(&self) -> Vec<bool> {
+        let mut used: HashMap<_, Range<usize>, RandomState> = HashMap::default();
+        for row in &self.used_events {
+            let runs = self.effects[row.effect].runs();
+            let span = used.entry(runs).or_insert(row.effect..row.effect);
+            extend(span, row.effect);
+        }
+        let mut started: HashMap<_, Range<usize>, RandomState> = HashMap::default();
+        if !used.is_empty() {
+            let effects = self.effects.iter().enumerate();
+            for (number, effect) in effects.filter(|(_, effect)| effect.is_new()) {
+                if let Some(span) = used.get(&effect.runs()) {
+                    let span = started.entry(effect.runs()).or_insert(span.clone());
+                    extend(span, number);
+                }
+            }
+        }
+        let mut changes = vec![0_isize; self.effects.len()];
+        for span in started.into_values() {
+            changes[span.start] += 1;
+            changes[span.end] -= 1;
+        }
+        let mut open = 0;
+        let is_within = |change: isize| {
+            let is_within = open > 0;
+            open += change;
+            is_within
+        };
+        changes.into_iter().map(is_within).collect()
+    }
+
+    /// Splits a slice in two, in order. `None` if it holds a single effect, or none. Separates
+    /// inseparable effects only if the slice has no others.
     pub fn halves(&self, slice: &Slice) -> Option<(Slice, Slice)> {
         let Range { start, end } = slice.effects;
         let middle = match end - start {
             0 => return None,
             1 if slice.is_last && self.has_unattached_rows() => end,
             1 => return None,
-            count => start + count / 2,
+            count => {
+                let middle = start + count / 2;
+                let inseparable = self.inseparable();
+                let possible = (start + 1..end).filter(|&at| !inseparable[at]);
+                let nearest = possible.min_by_key(|at| at.abs_diff(middle));
+                nearest.unwrap_or(middle)
+            }
         };
         let mut halves = self.split_at(slice, &[middle, end]);
         let second = halves.pop()?;
@@ -179,6 +229,11 @@ impl Proposal {
         }
         sizes
     }
+}
+
+/// Extends a span of effect numbers, from the first to the last, to one more.
+fn extend(span: &mut Range<usize>, effect: usize) {
+    *span = span.start.min(effect)..span.end.max(effect);
 }
 
 fn id_size(effect: &Effect) -> usize {
