@@ -168,7 +168,12 @@ async def everything(client: Any, admin: asyncpg.Connection) -> dict[str, str]:
     found = {}
     async for key in client.scan_iter():
         kind = (await client.type(key)).decode()
-        read = {"string": client.get, "hash": client.hgetall, "stream": client.xrange}[kind]
+        read = {
+            "string": client.get,
+            "hash": client.hgetall,
+            "stream": client.xrange,
+            "zset": lambda key: client.zrange(key, 0, -1),
+        }[kind]
         found[key.decode()] = str(await read(key))
     for (table,) in await admin.fetch(
         "SELECT c.oid::regclass::text FROM pg_class c"
