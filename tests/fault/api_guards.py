@@ -10,6 +10,15 @@ _API_SPARE = "src/goald/runtime/daemon/api_spare.py"
 SUPERVISOR = "tests/unit/runtime/test_api_supervisor.py"
 _API_PROCESS = "src/goald/runtime/daemon/api_process.py"
 _HTTP = "src/goald/runtime/http/protocol.py"
+_ACCESS = "src/goald/api/auth/access.py"
+_REJECTIONS = "src/goald/api/rejections.py"
+_SIGNED = "src/goald/api/signed_bodies.py"
+_STREAM = "src/goald/api/body_stream.py"
+_MEMORY = "src/goald/api/body_memory.py"
+REJECTIONS = "tests/unit/api/test_rejections.py"
+MEMORY = "tests/unit/api/test_body_memory.py"
+SIGNED_BODIES = "tests/integration/api/auth/test_signed_bodies.py"
+BODIES = "tests/integration/api/auth/test_body_limits.py"
 _READS = "src/goald/runtime/http/reads.py"
 _FAIR_QUEUE = "src/goald/runtime/http/fair_queue.py"
 _EXPORTER = "src/goald/runtime/heartbeat/exporter_server.py"
@@ -217,28 +226,111 @@ API_GUARDS = (
         (HTTP_EDGE,),
     ),
     Guard(
-        "API: every rejection of an address counts",
+        "API: further rejections of an address are delayed",
         "D8",
-        (
-            Edit(
-                "src/goald/api/auth/access.py",
-                "TooLarge, TooManyRequests, Unavailable):",
-                "TooLarge, Unavailable):",
-            ),
-        ),
-        ("tests/integration/api/auth/test_signed_bodies.py",),
+        (Edit(_REJECTIONS, "            await self._delay(disconnected)\n", "            pass\n"),),
+        (REJECTIONS, SIGNED_BODIES),
     ),
     Guard(
-        "API: a verified webhook does not pay for other clients of its address",
+        "API: many connections do not increase the rate of rejections",
+        "D8",
+        (Edit(_REJECTIONS, " * (1 + (self._delayed - 1) / DELAYED_PER_SECOND)", ""),),
+        (REJECTIONS,),
+    ),
+    Guard(
+        "API: a delay ends with its connection",
+        "D8",
+        (Edit(_REJECTIONS, "await disconnected()", "await asyncio.Event().wait()"),),
+        (REJECTIONS, SIGNED_BODIES),
+    ),
+    Guard(
+        "API: an overload is not a rejection of the caller",
+        "D8",
+        (Edit(_ACCESS, "BadRequest, TooLarge):", "BadRequest, TooLarge, Unavailable):"),),
+        (SIGNED_BODIES,),
+    ),
+    Guard(
+        "API: parts of a rejected body are not kept during the delay",
+        "D8",
+        (Edit(_SIGNED, "        parts.clear()  # the", "        pass  # the"),),
+        (SIGNED_BODIES,),
+    ),
+    Guard(
+        "API: a signed body without memory is not kept",
+        "D8",
+        (Edit(_SIGNED, "keep and reservation.try_grow(size)", "keep"),),
+        (SIGNED_BODIES,),
+    ),
+    Guard(
+        "API: the body of an unknown webhook takes no memory",
+        "D8",
+        (Edit(_ACCESS, "keep=found is not None", "keep=True"),),
+        (SIGNED_BODIES,),
+    ),
+    Guard(
+        "API: a wrong signature without memory for its body gets 401",
         "D8",
         (
             Edit(
-                "src/goald/api/rejections.py",
-                "return origin if origin in self._known else Origin(origin.address)",
-                "return Origin(origin.address)",
+                _ACCESS,
+                '        if not check.matches(headers["webhook-signature"]) or found is None:\n'
+                "            return None\n",
+                "        if body is not None and (\n"
+                '            not check.matches(headers["webhook-signature"]) or found is None\n'
+                "        ):\n"
+                "            return None\n"
+                "        assert found is not None\n",
             ),
         ),
-        ("tests/unit/api/test_rejections.py", "tests/integration/api/auth/test_signed_bodies.py"),
+        (SIGNED_BODIES,),
+    ),
+    Guard(
+        "API: bodies of a tenant with a token take a share of the memory",
+        "D8",
+        (Edit(_STREAM, "    await reservation.grow(declared or 0)\n", ""),),
+        (BODIES,),
+    ),
+    Guard(
+        "API: a body without Content-Length takes a share of the memory",
+        "D8",
+        (
+            Edit(
+                _STREAM,
+                "                await reservation.grow(MAX_BYTES)\n",
+                "                pass\n",
+            ),
+        ),
+        (BODIES,),
+    ),
+    Guard(
+        "API: small bodies take no memory from others",
+        "D8",
+        (Edit(_MEMORY, "FREE_BYTES: Final = 16 << 10", "FREE_BYTES: Final = 0"),),
+        (SIGNED_BODIES, BODIES),
+    ),
+    Guard(
+        "API: the memory of a body is given back",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/http/routing.py",
+                "                release(strict_request)\n",
+                "                pass\n",
+            ),
+        ),
+        (BODIES,),
+    ),
+    Guard(
+        "API: a tenant has a share of the memory for bodies",
+        "D8",
+        (Edit(_MEMORY, "self._limits.per_tenant),\n", "self._limits.total),\n"),),
+        (MEMORY, BODIES),
+    ),
+    Guard(
+        "API: requests that wait for memory are limited",
+        "D8",
+        (Edit(_MEMORY, "if self._is_queue_full(owner):", "if False:"),),
+        (MEMORY,),
     ),
     Guard(
         "HTTP: a request has exactly one Host",

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from goald.api.admission.places import WorkPlaces
 from goald.api.admission.starts import StartAdmission
+from goald.api.body_memory import BodyMemory
 from goald.api.metrics_text import MetricsText
 from goald.api.ports import (
     AuditReader,
@@ -37,6 +38,8 @@ class AccessServices:
 
     tokens: TokenVerifier
     webhook_secrets: WebhookSecrets
+    bodies: BodyMemory
+    """For the bodies of callers with a token."""
     signed_bodies: SignedBodyReader
     rejections: RejectionLimiter
     quotas: Quotas

@@ -182,8 +182,7 @@ class Settings(BaseSettings):
         50,
         ge=0,
         description="Requests per second from one address that may fail to authenticate. The "
-        "responses to further ones are delayed by 1 s, and its signed webhooks get 429, except "
-        "those that were verified from there before. "
+        "responses to further ones are delayed by 1 s, and by more while many are delayed. "
         "0 is unlimited",
     )
     api_proxies: str = Field(

@@ -1,23 +1,19 @@
-"""Unauthenticated work of one address is limited in each second (D8)."""
+"""Responses to rejected callers are delayed if there are too many (D8)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import pytest
 from tests.support.pipeline.virtual_time import LoopClock, VirtualTimeLoop
 
-from goald.api.problems import TooManyRequests
 from goald.api.rejections import (
     DELAY_S,
-    MAX_DELAYED,
-    MAX_KNOWN,
+    DELAYED_PER_SECOND,
     TOTAL_PER_SECOND,
-    Origin,
     RejectionLimiter,
 )
+from goald.runtime.http.connections import CONNECTIONS
 
-A, B = Origin("192.0.2.1"), Origin("192.0.2.2")
-WEBHOOK = Origin(A.address, "acme", "stripe")
+A, B = "192.0.2.1", "192.0.2.2"
 
 
 def run(scenario: Callable[[LoopClock], Awaitable[None]]) -> None:
@@ -29,36 +25,67 @@ def run(scenario: Callable[[LoopClock], Awaitable[None]]) -> None:
         loop.close()
 
 
-def test_further_rejections_of_an_address_are_delayed_and_its_work_is_refused() -> None:
+async def never() -> None:
+    """The client stays connected."""
+    await asyncio.Event().wait()
+
+
+def test_further_rejections_of_an_address_are_delayed() -> None:
     async def scenario(clock: LoopClock) -> None:
         limiter = RejectionLimiter(clock, 2)
         for _ in range(2):
-            await limiter.add(A)
-        limiter.check(A)
+            await limiter.add(A, never)
         assert clock.monotonic() == 0
-        third = asyncio.ensure_future(limiter.add(A))
+        third = asyncio.ensure_future(limiter.add(A, never))
         await asyncio.sleep(0)
-        with pytest.raises(TooManyRequests):
-            limiter.check(A)
-        limiter.check(B)
-        await limiter.add(B)
+        await limiter.add(B, never)
         assert clock.monotonic() == 0, "another address is delayed"
         await third
         assert clock.monotonic() >= DELAY_S
-        limiter.check(A)
+        await limiter.add(A, never)
+        assert clock.monotonic() < 2 * DELAY_S, "those of an earlier second count"
 
     run(scenario)
 
 
-def test_the_number_of_delayed_responses_is_bounded() -> None:
+def test_many_connections_get_no_more_responses_in_a_second_than_few() -> None:
+    """No connection gets an immediate response because many are delayed."""
+
     async def scenario(clock: LoopClock) -> None:
-        limiter = RejectionLimiter(clock, 1)
-        await limiter.add(A)
-        delayed = [asyncio.ensure_future(limiter.add(A)) for _ in range(MAX_DELAYED)]
+        limiter, answered = RejectionLimiter(clock, 1), 0
+
+        async def connection() -> None:
+            nonlocal answered
+            while True:
+                await limiter.add(A, never)
+                answered += 1
+
+        await limiter.add(A, never)
+        connections = [asyncio.ensure_future(connection()) for _ in range(CONNECTIONS)]
+        await clock.sleep(20)
+        before = answered
+        await clock.sleep(20)
+        for each in connections:
+            each.cancel()
+        assert answered - before <= 20 * DELAYED_PER_SECOND * 1.1
+
+    run(scenario)
+
+
+def test_the_delay_ends_when_the_client_disconnects() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        limiter, disconnected = RejectionLimiter(clock, 1), asyncio.Event()
+
+        async def wait() -> None:
+            await disconnected.wait()
+
+        await limiter.add(A, wait)
+        delayed = asyncio.ensure_future(limiter.add(A, wait))
         await asyncio.sleep(0)
-        await limiter.add(A)
+        assert not delayed.done()
+        disconnected.set()
+        await delayed
         assert clock.monotonic() == 0
-        await asyncio.gather(*delayed)
 
     run(scenario)
 
@@ -67,45 +94,8 @@ def test_without_a_limit_nothing_is_delayed() -> None:
     async def scenario(clock: LoopClock) -> None:
         limiter = RejectionLimiter(clock, 0)
         for _ in range(1_000):
-            await limiter.add(A)
-        limiter.check(A)
+            await limiter.add(A, never)
         assert clock.monotonic() == 0
-
-    run(scenario)
-
-
-def test_a_verified_webhook_does_not_pay_for_other_clients_of_its_address() -> None:
-    async def scenario(clock: LoopClock) -> None:
-        limiter = RejectionLimiter(clock, 2)
-        limiter.accept(WEBHOOK)
-        others = [asyncio.ensure_future(limiter.add(A)) for _ in range(3)]
-        await asyncio.sleep(0)
-        limiter.check(WEBHOOK)
-        for unknown in (Origin(A.address, "acme", "other"), Origin(A.address, "made-up", "stripe")):
-            with pytest.raises(TooManyRequests):
-                limiter.check(unknown)
-        await limiter.add(WEBHOOK)
-        assert clock.monotonic() == 0, "delayed because of other clients"
-        others += [asyncio.ensure_future(limiter.add(WEBHOOK)) for _ in range(2)]
-        await asyncio.sleep(0)
-        with pytest.raises(TooManyRequests):  # its own rejections count
-            limiter.check(WEBHOOK)
-        await asyncio.gather(*others)
-
-    run(scenario)
-
-
-def test_the_number_of_remembered_webhooks_is_bounded() -> None:
-    async def scenario(clock: LoopClock) -> None:
-        limiter = RejectionLimiter(clock, 1)
-        for number in range(MAX_KNOWN + 1):
-            limiter.accept(Origin(A.address, f"t-{number}", "stripe"))
-        delayed = [asyncio.ensure_future(limiter.add(A)) for _ in range(2)]
-        await asyncio.sleep(0)
-        with pytest.raises(TooManyRequests):
-            limiter.check(Origin(A.address, "t-0", "stripe"))
-        limiter.check(Origin(A.address, "t-1", "stripe"))
-        await asyncio.gather(*delayed)
 
     run(scenario)
 
@@ -114,9 +104,9 @@ def test_rejections_of_many_addresses_are_delayed_together() -> None:
     async def scenario(clock: LoopClock) -> None:
         limiter = RejectionLimiter(clock, 20)
         for number in range(TOTAL_PER_SECOND):
-            await limiter.add(Origin(f"192.0.2.{number}"))
+            await limiter.add(f"192.0.2.{number}", never)
         assert clock.monotonic() == 0
-        await limiter.add(Origin("198.51.100.1"))
+        await limiter.add("198.51.100.1", never)
         assert clock.monotonic() >= DELAY_S
 
     run(scenario)

@@ -11,20 +11,13 @@ from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
 from goald.api.addresses import client_key
-from goald.api.auth.signatures import is_signed, is_within_window
+from goald.api.auth.signatures import SignatureCheck, is_within_window
 from goald.api.auth.tokens import is_name
+from goald.api.body_memory import BodyOwner
+from goald.api.body_stream import provide_body, release, reserve, wait_for_disconnect
 from goald.api.dependencies import Dependencies, dependencies_of
 from goald.api.ports import Caller
-from goald.api.problems import (
-    BadRequest,
-    Forbidden,
-    TooLarge,
-    TooManyRequests,
-    Unauthorized,
-    Unavailable,
-)
-from goald.api.rejections import Origin
-from goald.api.signed_bodies import SignedBodyReader, WebhookSender
+from goald.api.problems import BadRequest, Forbidden, TooLarge, Unauthorized, Unavailable
 
 SCOPES = {
     "workflows:read": "read workflows, goals, statistics, enrollments and achievements",
@@ -56,14 +49,17 @@ class Access(SecurityBase):
     async def admit(self, request: Request) -> None:
         """Raise Unauthorized without valid credentials, later if many callers of the same address
         were refused; QuotaExceeded if the tenant exceeded its requests of this second; Forbidden
-        without the scope."""
+        without the scope. Nothing of the body is in memory while a response is delayed."""
         dependencies = await dependencies_of(request)
+        access, address = dependencies.access, client_key(request)
         try:
             caller = await self.identify(request, dependencies)
-        except (Unauthorized, BadRequest, TooLarge, TooManyRequests, Unavailable):
-            await dependencies.access.rejections.add(self.origin(request))
+        except (Unauthorized, BadRequest, TooLarge):
+            release(request)
+            await access.rejections.add(address, lambda: wait_for_disconnect(request))
             raise
-        await dependencies.access.quotas.requests(caller.tenant_id)
+        reserve(request, access.bodies, BodyOwner(caller.tenant_id, address))
+        await access.quotas.requests(caller.tenant_id)
         if self.scope not in caller.scopes:
             raise Forbidden(
                 f"This needs the scope {self.scope}",
@@ -75,10 +71,6 @@ class Access(SecurityBase):
                 scope=self.scope,
             )
         request.scope[_CALLER] = caller
-
-    def origin(self, request: Request) -> Origin:
-        """Return whose rejection it is if the request is refused."""
-        return Origin(client_key(request))
 
     async def identify(self, request: Request, dependencies: Dependencies) -> Caller:
         """Return the caller that the bearer token identifies. Raises Unauthorized."""
@@ -136,47 +128,45 @@ class ByTokenOrSignature(Access):
         caller: Caller = request.scope[_CALLER]
         return caller
 
-    def origin(self, request: Request) -> Origin:
-        address, query = client_key(request), request.query_params
-        if not _is_signed_request(request):
-            return Origin(address)
-        return Origin(address, query.get("tenant", ""), query.get("provider", ""))
-
     async def identify(self, request: Request, dependencies: Dependencies) -> Caller:
-        """Return the caller. Reads the body if it is signed. An unknown tenant or provider is
-        indistinguishable from a wrong signature, also by the response time. Raises TooManyRequests,
-        before any work, if many callers of the same address were refused; Unavailable if too many
-        bodies are read already; Unauthorized."""
+        """Return the caller. Reads the body if it is signed. Without the secret, an unknown tenant
+        or provider is indistinguishable from a wrong signature, also by the response time. Raises
+        BadRequest or TooLarge for the body; Unavailable if the signature is correct but there was
+        no memory for the body; Unauthorized."""
         if not _is_signed_request(request):
             return await super().identify(request, dependencies)
-        headers, access, origin = request.headers, dependencies.access, self.origin(request)
-        access.rejections.check(origin)
-        tenant, provider = origin.tenant, origin.provider
-        timestamp = headers.get("webhook-timestamp", "")
-        now_s = dependencies.clock.now_us() / 1e6
-        window_s = dependencies.settings.webhook_window
-        if is_name(tenant) and is_name(provider) and is_within_window(timestamp, now_s, window_s):
-            sender = WebhookSender(tenant, origin.address)
-            # Before a byte of the body is read: a made-up tenant takes no other's place.
-            found = await access.webhook_secrets.get(tenant, provider)
-            if found is None:
-                await access.signed_bodies.discard(request, sender)
-            elif await self._is_signed(request, access.signed_bodies, sender, found.secret):
-                access.rejections.accept(origin)
-                scopes = frozenset({self.scope})
-                return Caller(tenant, f"webhook:{provider}", scopes, found.grant)
+        caller = await self._verified(request, dependencies)
+        if caller is not None:
+            return caller
         raise Unauthorized(
             "The webhook does not exist, its signature is wrong, or it was signed too long ago",
             headers={"WWW-Authenticate": _CHALLENGE},
         )
 
-    async def _is_signed(
-        self, request: Request, bodies: SignedBodyReader, sender: WebhookSender, secret: bytes
-    ) -> bool:
-        headers = request.headers
-        message_id, timestamp = headers.get("webhook-id", ""), headers["webhook-timestamp"]
-        async with bodies.body(request, sender) as body:
-            return is_signed(secret, message_id, timestamp, headers["webhook-signature"], body)
+    async def _verified(self, request: Request, dependencies: Dependencies) -> Caller | None:
+        """Return the sender of a signed request, None if it is not verified. Nothing refers to the
+        body then."""
+        headers, query, access = request.headers, request.query_params, dependencies.access
+        tenant, provider = query.get("tenant", ""), query.get("provider", "")
+        timestamp = headers.get("webhook-timestamp", "")
+        now_s = dependencies.clock.now_us() / 1e6
+        window_s = dependencies.settings.webhook_window
+        if not (is_name(tenant) and is_name(provider)):
+            return None
+        if not is_within_window(timestamp, now_s, window_s):
+            return None
+        # Before a byte of the body is read: the body of an unknown sender takes no memory.
+        found = await access.webhook_secrets.get(tenant, provider)
+        secret = found.secret if found is not None else b""
+        check = SignatureCheck(secret, headers.get("webhook-id", ""), timestamp)
+        sender = BodyOwner(tenant, client_key(request))
+        body = await access.signed_bodies.read(request, sender, check.add, keep=found is not None)
+        if not check.matches(headers["webhook-signature"]) or found is None:
+            return None
+        if body is None:
+            raise Unavailable("Too many signed requests with large bodies are being processed")
+        provide_body(request, body)
+        return Caller(tenant, f"webhook:{provider}", frozenset({self.scope}), found.grant)
 
 
 def _is_signed_request(request: Request) -> bool:

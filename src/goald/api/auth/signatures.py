@@ -1,9 +1,9 @@
-"""Webhook signatures as Standard Webhooks defines them, computed by the `standardwebhooks`
-library: HMAC-SHA256 with a shared secret over the message id, the timestamp and the body
-(docs/decisions/0015).
+"""Webhook signatures as Standard Webhooks defines them: HMAC-SHA256 with a shared secret over the
+message id, the timestamp and the body (docs/decisions/0015).
 
-The library's own `verify` fixes the replay window at 5 minutes and reads the system clock, so
-only its `sign` is used: the window is GOALD_WEBHOOK_WINDOW, and the comparison is below.
+The `standardwebhooks` library signs. It cannot verify here: its `verify` fixes the replay window at
+5 minutes and reads the system clock, and needs the whole body as text. `SignatureCheck` takes the
+body in parts, as bytes, so that a body can be verified without being in memory.
 """
 
 import base64
@@ -69,18 +69,28 @@ def is_within_window(timestamp: str, now_s: float, window_s: float) -> bool:
     return abs(now_s - int(timestamp)) <= window_s
 
 
-def is_signed(secret: bytes, message_id: str, timestamp: str, signatures: str, body: bytes) -> bool:
-    """Return whether one of the signatures in a `webhook-signature` header matches.
+class SignatureCheck:
+    """The signature that a request with this secret would have. The body is added in parts."""
 
-    `signatures` is separated by spaces; the first 16 count, so that a provider can rotate its
-    secret. The time that this takes does not depend on which one matches, or on how much of it.
-    """
-    if not 0 < len(message_id) <= _MAX_ID_LENGTH:
-        return False
-    try:
-        expected = sign(secret, message_id, int(timestamp), body).encode()
-    except (ValueError, OverflowError):
-        return False
-    candidates = signatures.split(" ", _MAX_SIGNATURES)[:_MAX_SIGNATURES]
-    # Every candidate is compared, so that the position of the match does not show.
-    return sum(hmac.compare_digest(expected, each.encode()) for each in candidates) > 0
+    def __init__(self, secret: bytes, message_id: str, timestamp: str) -> None:
+        """`timestamp`: one that `is_within_window` accepts."""
+        self._has_id = 0 < len(message_id) <= _MAX_ID_LENGTH
+        content = f"{message_id}.{int(timestamp)}.".encode()
+        self._digest = hmac.new(secret, content, "sha256")
+
+    def add(self, part: bytes) -> None:
+        """Add the next part of the body."""
+        self._digest.update(part)
+
+    def matches(self, signatures: str) -> bool:
+        """Return whether one of the signatures in a `webhook-signature` header matches.
+
+        `signatures` is separated by spaces; the first 16 count, so that a provider can rotate its
+        secret. The time that this takes does not depend on which one matches, or on how much of
+        it.
+        """
+        expected = b"v1," + base64.b64encode(self._digest.digest())
+        candidates = signatures.split(" ", _MAX_SIGNATURES)[:_MAX_SIGNATURES]
+        # Every candidate is compared, so that the position of the match does not show.
+        matches = sum(hmac.compare_digest(expected, each.encode()) for each in candidates)
+        return self._has_id and matches > 0

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from goald.api.body_stream import body_parts
+from goald.api.body_stream import read_body
 from goald.api.problems import BadRequest, UnsupportedMedia
 
 MAX_DEPTH = 32
@@ -24,12 +24,13 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 class StrictRequest(Request):
     """A request whose body is read once, up to 1 MiB, and whose JSON keeps decimals exact. FastAPI
-    uses both methods."""
+    uses both methods. `admit` must have admitted the caller, whose memory the body takes."""
 
     async def body(self) -> bytes:
-        """Return the body. Raises TooLarge, or ClientDisconnect if the client disconnects."""
+        """Return the body. Raises TooLarge; TooManyRequests or Unavailable if there is no memory
+        for it; ClientDisconnect if the client disconnects."""
         if not hasattr(self, "_body"):
-            self._body = await self._read()
+            self._body = await read_body(self)
         return self._body
 
     async def json(self) -> Any:
@@ -43,9 +44,6 @@ class StrictRequest(Request):
         if await self.body():
             self.require_json()
             await self.json()
-
-    async def _read(self) -> bytes:
-        return b"".join([part async for part in body_parts(self)])
 
     def require_json(self) -> None:
         """Raise UnsupportedMedia if the headers declare another content type or encoding."""

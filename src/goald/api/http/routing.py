@@ -11,6 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from goald.api.auth.access import Access
+from goald.api.body_stream import release
 from goald.api.http.bodies import StrictRequest
 from goald.api.problems import BadRequest, responses
 
@@ -43,12 +44,15 @@ class Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             strict_request = StrictRequest(request.scope, request.receive)
-            if access is not None:
-                await access.admit(strict_request)
-                _refuse_unknown_parameters(strict_request, parameters)
-            if has_body:
-                await strict_request.take_json()
-            return await serve(strict_request)
+            try:
+                if access is not None:
+                    await access.admit(strict_request)
+                    _refuse_unknown_parameters(strict_request, parameters)
+                if has_body:
+                    await strict_request.take_json()
+                return await serve(strict_request)
+            finally:
+                release(strict_request)
 
         return handle
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 PER_TURN: Final = 8
-"""Units in one turn of the event loop. A unit is a read of up to 32 KiB or the start of a
+"""Units in one turn of the event loop. A unit is a read of up to 16 KiB or the start of a
 request."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from goald.runtime.http.fair_queue import FairQueue
 from goald.runtime.http.protocol import BoundedHttp
 
-READ_BYTES = 32 << 10
+READ_BYTES = 16 << 10
 """uvloop would read up to 256 KB at a time, which a client can leave in memory."""
 
 

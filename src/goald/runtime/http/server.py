@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from goald.domain.errors import StartError
+from goald.runtime.http.allocator import release_free_memory
 from goald.runtime.http.connections import ConnectionLimits, ConnectionTable
 from goald.runtime.http.fair_queue import FairQueue
 from goald.runtime.http.listen_socket import BACKLOG
@@ -23,6 +24,8 @@ GRACE_SECONDS = 5
 CLOSE_SECONDS = 2.0
 SWEEP_TICKS = 5
 """Ticks of uvicorn, of 0.1 s each, between two checks of all connections."""
+TRIM_TICKS = 20
+"""Ticks between two releases of free memory."""
 
 
 class ApiServer:
@@ -120,6 +123,8 @@ class BoundedServer(uvicorn.Server):
             crowded = self.table.is_crowded
             for connection in list(self.server_state.connections):
                 cast(BoundedHttp, connection).end_if_late(crowded=crowded)
+        if counter % TRIM_TICKS == 0:
+            release_free_memory()
         return await super().on_tick(counter)
 
     @contextlib.contextmanager

@@ -26,6 +26,7 @@ from goald.api.admission.streams import StreamAdmission
 from goald.api.admission.throttle import ThrottleAdmission
 from goald.api.auth.jwks import JwksKeys
 from goald.api.auth.tokens import JwtVerifier, Secret
+from goald.api.body_memory import BodyMemory
 from goald.api.dependencies import (
     AccessServices,
     Dependencies,
@@ -131,6 +132,7 @@ def api_dependencies(
         access=AccessServices(
             tokens=JwtVerifier(tokens, keys),
             webhook_secrets=PostgresWebhookSecrets(pool, keyring(settings)),
+            bodies=BodyMemory(),
             signed_bodies=SignedBodyReader(),
             rejections=RejectionLimiter(clock, settings.api.address_rejections),
             quotas=quotas,

@@ -1,45 +1,69 @@
-"""Bodies of unauthenticated callers: how many are read at the same time, and whose (D8)."""
+"""Bodies of unauthenticated callers: how much memory they take, and whose (D8)."""
 
 import asyncio
-import itertools
+import base64
+import hashlib
+import hmac
+import json
 import socket
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from starlette.requests import Request
-from starlette.types import Message
 from tests.integration.api.auth.test_webhooks import SECRET, event, send, signed
 from tests.support.api.client import Api
 
-from goald.api.problems import Unavailable
-from goald.api.rejections import Origin, RejectionLimiter
-from goald.api.signed_bodies import PlaceLimits, SignedBodyReader, WebhookSender
+from goald.api import rejections
+from goald.api.auth.signatures import parse_secret
+from goald.api.body_memory import SIGNED
+from goald.api.rejections import RejectionLimiter
 
 DEADLINE_S = 20.0
-LIMITS = PlaceLimits()
-JSON = {"content-type": "application/json"}
+LARGE = json.dumps([json.loads(event())] * 300).encode()
+"""Events that take more than the free memory of a body."""
+HUGE = b"[" + b" " * 960_000 + b"]"
+"""Gets 400, or 503 if a part of the memory is taken by bodies of 900,000 bytes: see `fill`."""
+PATH = "/api/v1/events?tenant={}&provider={}"
 
 
-def begin_signed(unknown_callers: ExitStack, api: Api, tenant: str, address: str) -> None:
-    """Begin a signed webhook from this address, without the end of its body."""
+def begin(clients: ExitStack, api: Api, tenant: str, address: str, body: bytes) -> socket.socket:
+    """Begin a signed webhook of 1,000,000 bytes from this address, without the end of its body."""
     where = urlsplit(api.url)
-    connection = unknown_callers.enter_context(
+    connection = clients.enter_context(
         socket.create_connection((where.hostname, where.port), source_address=(address, 0))
     )
     connection.sendall(
         b"POST /api/v1/events?tenant=%s&provider=stripe HTTP/1.1\r\nhost: goald\r\n"
         b"content-type: application/json\r\nwebhook-id: a\r\nwebhook-signature: v1,a\r\n"
-        b"webhook-timestamp: %d\r\ncontent-length: 1000000\r\n\r\n{"
-        % (tenant.encode(), time.time())
+        b"webhook-timestamp: %d\r\ncontent-length: 1000000\r\n\r\n%s"
+        % (tenant.encode(), time.time(), body)
     )
+    return connection
 
 
-def webhook_status(api: Api) -> int:
-    return send(api, event(), signed(SECRET, event())).status_code
+def webhook(api: Api, body: bytes | None = None) -> httpx.Response:
+    """The response to a correct webhook."""
+    body = body if body is not None else event()
+    return send(api, body, signed(SECRET, body))
+
+
+def rejected(
+    api: Api, tenant: str, provider: str = "stripe", body: bytes = b"{}"
+) -> httpx.Response:
+    """The response to a wrong signature."""
+    wrong = signed(SECRET, b"{}") | {"webhook-signature": "v1,wrong"}
+    return api.anonymous().post(PATH.format(tenant, provider), content=body, headers=wrong)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -51,198 +75,196 @@ def webhooks(api: Api) -> Api:
     return api
 
 
+def fill(clients: ExitStack, api: Api, tenant: str) -> None:
+    """Take the memory for signed bodies of this tenant, until HUGE gets 503."""
+    share = SIGNED.per_tenant_and_address
+    for number in range(2 * SIGNED.per_tenant // share):
+        for _ in range(share // 900_000 + 1):
+            begin(clients, api, tenant, f"127.0.0.{number + 2}", b"a" * 900_000)
+
+
 def test_senders_with_made_up_tenants_do_not_affect_a_webhook(webhooks: Api) -> None:
-    with ExitStack() as unknown_callers:
-        for number in range(2 * LIMITS.total):
-            begin_signed(unknown_callers, webhooks, f"made-up-{number}", f"127.0.0.{number + 1}")
+    with ExitStack() as clients:
+        for number in range(128):
+            begin(clients, webhooks, f"made-up-{number}", f"127.0.0.{number + 1}", b"a" * 100_000)
         for _ in range(20):
-            assert webhook_status(webhooks) == 202
+            assert webhook(webhooks, LARGE).status_code == 202
 
 
 def test_senders_of_one_tenant_do_not_affect_another_tenants_webhook(webhooks: Api) -> None:
-    with ExitStack() as unknown_callers:
-        for number in range(LIMITS.total):
-            begin_signed(unknown_callers, webhooks, "other", f"127.0.0.{number + 2}")
+    with ExitStack() as clients:
+        fill(clients, webhooks, "other")
         for _ in range(20):
-            assert webhook_status(webhooks) == 202
+            assert webhook(webhooks, LARGE).status_code == 202
 
 
 def test_one_address_does_not_affect_a_webhook_from_another(webhooks: Api) -> None:
-    for number in range(4):
-        client = webhooks.client(f"tenant-{number}")
-        client.put("/api/v1/webhooks/stripe", json={"secret": SECRET})
-    with ExitStack() as unknown_callers:
-        for number in range(LIMITS.total):
-            begin_signed(unknown_callers, webhooks, f"tenant-{number % 4}", "127.0.0.2")
+    with ExitStack() as clients:
+        for _ in range(16):
+            begin(clients, webhooks, "acme", "127.0.0.2", b"a" * 900_000)
         for _ in range(20):
-            assert webhook_status(webhooks) == 202
+            assert webhook(webhooks, LARGE).status_code == 202
 
 
-def test_a_tenants_own_places_are_bounded_and_do_not_affect_tokens(webhooks: Api) -> None:
+def test_senders_without_the_secret_delay_no_small_webhook_and_no_token(webhooks: Api) -> None:
     client = webhooks.client("acme")
-    with ExitStack() as unknown_callers:
-        for number in range(LIMITS.per_tenant):
-            begin_signed(unknown_callers, webhooks, "acme", f"127.0.0.{number + 2}")
-        deadline = time.monotonic() + DEADLINE_S
-        while (answer := send(webhooks, event(), signed(SECRET, event()))).status_code == 202:
-            assert time.monotonic() < deadline, "no request is answered with Retry-After"
+    with ExitStack() as clients:
+        fill(clients, webhooks, "acme")
+        until(lambda: webhook(webhooks, HUGE).status_code == 503, "the memory is not taken")
+        answer = webhook(webhooks, HUGE)
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
-        assert client.post("/api/v1/events", content=event(), headers=JSON).status_code == 202
-    deadline = time.monotonic() + DEADLINE_S
-    while webhook_status(webhooks) != 202:
-        assert time.monotonic() < deadline, "the places are not free again"
+        assert webhook(webhooks).status_code == 202
+        headers = {"content-type": "application/json"}
+        assert client.post("/api/v1/events", content=LARGE, headers=headers).status_code == 202
+    until(lambda: webhook(webhooks, HUGE).status_code == 400, "the memory is not free again")
 
 
-class Bodies:
-    """Requests to one reader whose bodies arrive when `arrive` is called."""
-
-    def __init__(self, limits: PlaceLimits) -> None:
-        self.reader = SignedBodyReader(limits)
-        self.begun: list[str] = []
-        self._arrived = asyncio.Event()
-
-    def arrive(self) -> None:
-        self._arrived.set()
-
-    async def read(self, name: str, tenant: str = "t", address: str = "a") -> bytes:
-        async with self.reader.body(self._request(name), WebhookSender(tenant, address)) as body:
-            return body
-
-    async def discard(self, name: str, tenant: str = "t", address: str = "a") -> None:
-        await self.reader.discard(self._request(name), WebhookSender(tenant, address))
-
-    def _request(self, name: str) -> Request:
-        async def receive() -> Message:
-            self.begun.append(name)
-            await self._arrived.wait()
-            return {"type": "http.request", "body": name.encode()}
-
-        return Request({"type": "http", "headers": []}, receive)
+@pytest.mark.parametrize("body", [b"{}", HUGE], ids=["small", "large"])
+def test_a_full_memory_does_not_show_which_webhooks_exist(webhooks: Api, body: bytes) -> None:
+    with ExitStack() as clients:
+        fill(clients, webhooks, "acme")
+        fill(clients, webhooks, "made-up")
+        until(lambda: webhook(webhooks, HUGE).status_code == 503, "the memory is not taken")
+        answers = [
+            rejected(webhooks, tenant, provider, body)
+            for tenant, provider in (("acme", "stripe"), ("acme", "zzz"), ("made-up", "stripe"))
+        ]
+    assert [each.status_code for each in answers] == [401] * 3
+    assert len({each.content for each in answers}) == 1
+    assert len({frozenset(each.headers.keys()) for each in answers}) == 1
 
 
-async def begin(*calls: "asyncio.Task[bytes] | asyncio.Task[None]") -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert not any(call.done() for call in calls)
-
-
-async def test_a_body_is_not_read_when_the_queue_is_full() -> None:
-    bodies = Bodies(PlaceLimits(total=1, queue=1))
-    first = asyncio.create_task(bodies.read("first"))
-    second = asyncio.create_task(bodies.read("second", "u", "b"))
-    await begin(first, second)
-    with pytest.raises(Unavailable):
-        await bodies.read("third", "v", "c")
-    assert bodies.begun == ["first"]
-
-    bodies.arrive()
-    assert (await first, await second) == (b"first", b"second")
-    assert await bodies.read("fourth") == b"fourth"
-
-
-@pytest.mark.parametrize("same", ["tenant", "address"])
-async def test_requests_of_one_tenant_or_address_wait_while_others_are_read(same: str) -> None:
-    bodies = Bodies(PlaceLimits(per_tenant=1, per_address=1))
-    name = itertools.count()
-
-    def sender(other: bool) -> dict[str, str]:
-        unique = f"unique-{next(name)}"
-        if other:
-            return {"tenant": unique, "address": unique}
-        return {"tenant": "t" if same == "tenant" else unique} | {
-            "address": "a" if same == "address" else unique
-        }
-
-    first = asyncio.create_task(bodies.read("first", **sender(False)))
-    second = asyncio.create_task(bodies.read("second", **sender(False)))
-    other = asyncio.create_task(bodies.read("other", **sender(True)))
-    await begin(first, second, other)
-    assert bodies.begun == ["first", "other"]
-    bodies.arrive()
-    assert [await each for each in (first, second, other)] == [b"first", b"second", b"other"]
-
-
-async def test_a_cancelled_request_gives_up_its_place_in_the_queue() -> None:
-    bodies = Bodies(PlaceLimits(total=1, queue=1))
-    first = asyncio.create_task(bodies.read("first"))
-    second = asyncio.create_task(bodies.read("second"))
-    await begin(first, second)
-    for cancelled in (second, first):
-        cancelled.cancel()
-        await asyncio.wait({cancelled})
-    bodies.arrive()
-    assert await bodies.read("third") == b"third"
-
-
-async def test_senders_without_a_secret_take_no_place_of_those_with_one() -> None:
-    bodies = Bodies(PlaceLimits(total=1, per_tenant=1, per_address=1, queue=1))
-    unknown = asyncio.create_task(bodies.discard("unknown"))
-    waiting = asyncio.create_task(bodies.discard("waiting"))
-    known = asyncio.create_task(bodies.read("known"))
-    await begin(unknown, waiting, known)
-    assert bodies.begun == ["unknown", "known"]
-    with pytest.raises(Unavailable):
-        await bodies.discard("too many")
-    bodies.arrive()
-    assert await known == b"known"
-    await asyncio.gather(unknown, waiting)
-
-
-async def test_rejected_callers_of_one_address_are_limited_and_others_are_not(
+def test_a_correctly_signed_body_that_is_not_utf_8_is_invalid_and_no_rejection(
     make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted: list[Origin] = []
-    add = RejectionLimiter.add
+    counted: list[str] = []
 
-    async def counting_add(limiter: RejectionLimiter, origin: Origin) -> None:
-        counted.append(origin)
-        await add(limiter, origin)
+    async def add(_: RejectionLimiter, address: str, __: object) -> None:
+        counted.append(address)
 
-    monkeypatch.setattr(RejectionLimiter, "add", counting_add)
-    sent = 0
-    api = make_api(api_address_rejections=1)
-    client = api.client("acme")
-    client.put("/api/v1/webhooks/stripe", json={"secret": SECRET})
-    wrong = signed(SECRET, event()) | {"webhook-signature": "v1,wrong"}
-
-    def caller(address: str) -> httpx.AsyncClient:
-        transport = httpx.AsyncHTTPTransport(local_address=address, verify=False)
-        return httpx.AsyncClient(base_url=api.url, transport=transport, timeout=DEADLINE_S)
-
-    async def status(caller: httpx.AsyncClient, headers: dict[str, str]) -> int:
-        path = "/api/v1/events?tenant=acme&provider=stripe"
-        return (await caller.post(path, content=event(), headers=headers)).status_code
-
-    found: set[int] = set()
-    async with caller("127.0.0.2") as rejected, caller("127.0.0.3") as accepted:
-        async with asyncio.timeout(DEADLINE_S):
-            while found != {401, 429}:
-                found |= set(await asyncio.gather(*(status(rejected, wrong) for _ in range(20))))
-                sent += 20
-        assert len(counted) == sent, "refusals that are never delayed"
-        assert await status(accepted, signed(SECRET, event())) == 202
-    assert client.get("/api/v1/webhooks").status_code == 200
-
-
-async def test_a_webhook_is_accepted_while_others_of_its_address_are_rejected(
-    make_api: Callable[..., Api],
-) -> None:
-    api = make_api(api_address_rejections=1)
+    monkeypatch.setattr(RejectionLimiter, "add", add)
+    api = make_api()
     api.client("acme").put("/api/v1/webhooks/stripe", json={"secret": SECRET})
-    assert webhook_status(api) == 202  # from now on the address is known for it
-    wrong = signed(SECRET, event()) | {"webhook-signature": "v1,wrong"}
+    body = event().replace(b"Customer", b"\xff")
+    headers = signed(SECRET, b"")
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    digest = hmac.digest(parse_secret(SECRET), content, hashlib.sha256)
+    headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+    answer = send(api, body, headers)
+    assert (answer.status_code, counted) == (400, [])
+    assert "UTF-8" in answer.text
+    assert (rejected(api, "acme").status_code, counted) == (401, ["127.0.0.1"])
 
-    async def made_up(client: httpx.AsyncClient, number: int) -> int:
-        path = f"/api/v1/events?tenant=made-up-{number}&provider=stripe"
-        return (await client.post(path, content=event(), headers=wrong)).status_code
 
-    found: set[int] = set()
-    async with (
-        httpx.AsyncClient(base_url=api.url, timeout=DEADLINE_S) as client,
-        asyncio.timeout(DEADLINE_S),
-    ):
-        while 429 not in found:
-            attack = [asyncio.create_task(made_up(client, number)) for number in range(20)]
-            for _ in range(5):
-                assert await asyncio.to_thread(webhook_status, api) == 202
-            found |= set(await asyncio.gather(*attack))
+OVER_LIMIT = 5
+"""The rejections of one address after which its further ones are delayed, in the tests below."""
+
+
+class Delays:
+    """Counts the rejections, and those whose responses are delayed until the test ends them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.delayed = 0
+        self.ended = 0
+        self.limiter: RejectionLimiter | None = None
+        add, delay, delays = RejectionLimiter.add, RejectionLimiter._delay, self
+
+        async def counting_add(limiter: RejectionLimiter, address: str, gone: object) -> None:
+            delays.count += 1
+            delays.limiter = limiter
+            await add(limiter, address, gone)  # type: ignore[arg-type]
+
+        async def counting_delay(limiter: RejectionLimiter, gone: object) -> None:
+            delays.delayed += 1
+            await delay(limiter, gone)  # type: ignore[arg-type]
+            delays.ended += 1
+
+        monkeypatch.setattr(RejectionLimiter, "add", counting_add)
+        monkeypatch.setattr(RejectionLimiter, "_delay", counting_delay)
+        monkeypatch.setattr(RejectionLimiter, "_begin_second", lambda _: None)
+
+
+@pytest.fixture
+def delays(monkeypatch: pytest.MonkeyPatch) -> Delays:
+    return Delays(monkeypatch)
+
+
+@pytest.fixture
+def limited(delays: Delays, make_api: Callable[..., Api]) -> Api:
+    """An API with a webhook of acme, whose address 127.0.0.1 has as many rejections as it may."""
+    api = make_api(api_address_rejections=OVER_LIMIT)
+    api.client("acme").put("/api/v1/webhooks/stripe", json={"secret": SECRET})
+    for _ in range(OVER_LIMIT):
+        assert rejected(api, "acme").status_code == 401
+    assert (delays.count, delays.delayed) == (OVER_LIMIT, 0)
+    return api
+
+
+async def test_a_correct_webhook_is_accepted_while_others_of_its_address_are_delayed(
+    limited: Api, delays: Delays
+) -> None:
+    """It is the first one from this address: nothing is known about it before."""
+    others = [asyncio.create_task(asyncio.to_thread(rejected, limited, "acme")) for _ in range(3)]
+    await asyncio.to_thread(until, lambda: delays.delayed == 3, "a rejection is not delayed")
+    assert (await asyncio.to_thread(webhook, limited)).status_code == 202
+    assert limited.client("acme").get("/api/v1/webhooks").status_code == 200
+    assert [each.status_code for each in await asyncio.gather(*others)] == [401] * 3
+    assert delays.count == OVER_LIMIT + 3
+
+
+def test_a_delayed_response_does_not_show_whether_the_tenant_exists(
+    limited: Api, delays: Delays
+) -> None:
+    assert webhook(limited).status_code == 202  # verified from this address
+    known, unknown = (rejected(limited, tenant) for tenant in ("acme", "made-up"))
+    assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
+    assert known.headers.keys() == unknown.headers.keys()
+    assert delays.delayed == 2
+
+
+def test_a_correct_webhook_without_memory_is_no_rejection(limited: Api, delays: Delays) -> None:
+    with ExitStack() as clients:
+        fill(clients, limited, "acme")
+        until(lambda: webhook(limited, HUGE).status_code == 503, "the memory is not taken")
+        assert delays.count == OVER_LIMIT
+
+
+@pytest.mark.parametrize("size", [1_000_000, 1_081_344], ids=["wrong signature", "too large"])
+@pytest.mark.parametrize("tenant", ["acme", "made-up"])
+def test_the_body_of_a_rejected_webhook_is_not_in_memory_during_the_delay(
+    limited: Api, delays: Delays, monkeypatch: pytest.MonkeyPatch, size: int, tenant: str
+) -> None:
+    monkeypatch.setattr(rejections, "DELAY_S", 10 * DEADLINE_S)
+    count, part = 8, b"8000\r\n" + b"a" * 32_768 + b"\r\n"
+    body = part * (size // 32_768) + b"0\r\n\r\n"
+    head = (
+        b"POST /api/v1/events?tenant=%s&provider=stripe HTTP/1.1\r\nhost: goald\r\n"
+        b"content-type: application/json\r\nwebhook-id: a\r\nwebhook-signature: v1,a\r\n"
+        b"webhook-timestamp: %d\r\ntransfer-encoding: chunked\r\n\r\n"
+    ) % (tenant.encode(), time.time())
+    where = urlsplit(limited.url)
+    tracemalloc.start()
+    try:
+        with ExitStack() as clients:
+            for _ in range(count):
+                connection = socket.create_connection((where.hostname, where.port))
+                clients.enter_context(connection).sendall(head + body)
+            until(lambda: delays.delayed == count, "a rejection is not delayed")
+            assert tracemalloc.get_traced_memory()[0] < count * size / 4
+    finally:
+        tracemalloc.stop()
+    until(lambda: delays.ended == count, "a delay does not end with its connection")
+
+
+def test_the_body_of_a_wrong_token_is_not_in_memory_during_the_delay(
+    limited: Api, delays: Delays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejections, "DELAY_S", 10 * DEADLINE_S)
+    where = urlsplit(limited.url)
+    head = b"POST /api/v1/events HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a\r\n"
+    with socket.create_connection((where.hostname, where.port), DEADLINE_S) as connection:
+        # Sent completely, so the server reads it although no route asks for it.
+        connection.sendall(head + b"content-length: 900000\r\n\r\n" + b"a" * 899_999)
+        until(lambda: delays.delayed == 1, "a rejection is not delayed")
+    until(lambda: delays.ended == 1, "a delay does not end with its connection")
