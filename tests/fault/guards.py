@@ -7,6 +7,7 @@ every edit must occur exactly once in its file; `tests/unit/test_guards.py` chec
 from tests.fault.api_guards import API_GUARDS
 from tests.fault.fact_guards import FACT_GUARDS
 from tests.fault.guard import Edit, Guard
+from tests.fault.http_guards import HTTP_GUARDS
 from tests.fault.source_guards import SOURCE_GUARDS
 from tests.fault.tenant_guards import TENANT_GUARDS
 from tests.fault.turn_guards import TURN_GUARDS
@@ -219,6 +220,7 @@ GUARDS = (
     *FACT_GUARDS,
     *TENANT_GUARDS,
     *API_GUARDS,
+    *HTTP_GUARDS,
     *SOURCE_GUARDS,
     *WEBHOOK_GUARDS,
 )
