@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.fault.guard import Guard
 from tests.fault.guards import GUARDS
+from tests.fault.guards.guard import Guard
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs" / "faults.md"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tests.fault.guard import Guard
 from tests.fault.guards import GUARDS
+from tests.fault.guards.guard import Guard
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,6 +1,6 @@
 """The guards of sources: secrets, keys and limits."""
 
-from tests.fault.guard import Edit, Guard
+from tests.fault.guards.guard import Edit, Guard
 
 SOURCE_STORE = "tests/contract/sources/test_source_store.py"
 SECRETS = "tests/integration/api/auth/test_encrypted_secrets.py"

@@ -1,6 +1,6 @@
 """The guards of the rules about the fields of an event, and how each one is removed."""
 
-from tests.fault.guard import Edit, Guard
+from tests.fault.guards.guard import Edit, Guard
 
 REVERSALS = "tests/contract/conversions/test_reversals.py"
 _STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"

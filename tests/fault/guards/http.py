@@ -1,6 +1,6 @@
 """The guards of the HTTP servers."""
 
-from tests.fault.guard import Edit, Guard
+from tests.fault.guards.guard import Edit, Guard
 
 CONNECTIONS = "tests/integration/http_edge/test_connection_limits.py"
 HTTP_EDGE = "tests/integration/http_edge/test_hostile_http.py"

@@ -1,6 +1,6 @@
 """The guards of a tenant's data and limits: erasure, secrets, limits, passwords, deletion."""
 
-from tests.fault.guard import Edit, Guard
+from tests.fault.guards.guard import Edit, Guard
 
 FLOW = "tests/unit/pipeline/test_flow.py"
 START_LIMIT = "tests/unit/pipeline/shard/test_start_limit.py"

@@ -4,14 +4,14 @@
 every edit must occur exactly once in its file; `tests/unit/test_guards.py` checks that.
 """
 
-from tests.fault.api_guards import API_GUARDS
-from tests.fault.fact_guards import FACT_GUARDS
-from tests.fault.guard import Edit, Guard
-from tests.fault.http_guards import HTTP_GUARDS
-from tests.fault.source_guards import SOURCE_GUARDS
-from tests.fault.tenant_guards import TENANT_GUARDS
-from tests.fault.turn_guards import TURN_GUARDS
-from tests.fault.webhook_guards import WEBHOOK_GUARDS
+from tests.fault.guards.api import API_GUARDS
+from tests.fault.guards.fact import FACT_GUARDS
+from tests.fault.guards.guard import Edit, Guard
+from tests.fault.guards.http import HTTP_GUARDS
+from tests.fault.guards.source import SOURCE_GUARDS
+from tests.fault.guards.tenant import TENANT_GUARDS
+from tests.fault.guards.turn import TURN_GUARDS
+from tests.fault.guards.webhook import WEBHOOK_GUARDS
 
 MACHINE = "tests/property/test_crash_machine.py"
 FLOW = "tests/unit/pipeline/test_flow.py"

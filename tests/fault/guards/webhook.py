@@ -1,6 +1,6 @@
 """The guards of webhooks: signatures, bounds of bodies and expressions, and exact amounts."""
 
-from tests.fault.guard import Edit, Guard
+from tests.fault.guards.guard import Edit, Guard
 
 _SOURCES = "src/goald/sources"
 _TESTS = "tests/unit/sources"

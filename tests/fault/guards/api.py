@@ -1,6 +1,6 @@
 """The guards of the API: its processes, admission and authentication."""
 
-from tests.fault.guard import Edit, Guard
+from tests.fault.guards.guard import Edit, Guard
 
 API_PROCESS = "tests/integration/daemon/test_api_process.py"
 _API_SUPERVISOR = "src/goald/runtime/daemon/api_supervisor.py"

@@ -1,6 +1,6 @@
 """The guards of the turns that tenants take in a shard, and how each one is removed."""
 
-from tests.fault.guard import Edit, Guard
+from tests.fault.guards.guard import Edit, Guard
 
 MACHINE = "tests/property/test_crash_machine.py"
 TURNS = "tests/unit/pipeline/test_turns.py"
