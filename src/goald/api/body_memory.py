@@ -62,11 +62,11 @@ class BodyMemory:
         self._count(owner, size)
         return True
 
-    def give_back(self, owner: BodyOwner, size: int) -> None:
+    def free(self, owner: BodyOwner, size: int) -> None:
         """Discount bytes, and admit requests that wait."""
         self._count(owner, -size)
-        for admitted, (waiting, wanted) in list(self._waiting.items()):
-            if self.take(waiting, wanted):
+        for admitted, request in list(self._waiting.items()):
+            if self.take(*request):
                 del self._waiting[admitted]
                 admitted.set_result(None)
 
@@ -77,7 +77,7 @@ class BodyMemory:
         if self.take(owner, size):
             return
         if self._is_queue_full(owner):
-            raise self._refusal(owner, size)
+            raise self._rejection(owner, size)
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[admitted] = (owner, size)
         try:
@@ -85,9 +85,9 @@ class BodyMemory:
                 await asyncio.shield(admitted)
         except BaseException as error:
             if self._waiting.pop(admitted, None) is None:  # admitted at the same moment
-                self.give_back(owner, size)
+                self.free(owner, size)
             if isinstance(error, TimeoutError):
-                raise self._refusal(owner, size) from None
+                raise self._rejection(owner, size) from None
             raise
 
     def _is_queue_full(self, owner: BodyOwner) -> bool:
@@ -100,7 +100,7 @@ class BodyMemory:
             >= self._limits.waiting_per_address
         )
 
-    def _refusal(self, owner: BodyOwner, size: int) -> Problem:
+    def _rejection(self, owner: BodyOwner, size: int) -> Problem:
         if self._used["tenant", owner.tenant] + size > self._limits.per_tenant:
             return TooManyRequests(
                 "Other requests of this tenant with large bodies are being processed. Retry later, "
@@ -152,12 +152,12 @@ class BodyReservation:
             self._size += more
 
     def shrink(self, size: int) -> None:
-        """Give back what is not needed for a body of `size` bytes."""
+        """Release what is not needed for a body of `size` bytes."""
         less = self._size - max(0, size - FREE_BYTES)
         if less > 0:
             self._size -= less
-            self._memory.give_back(self._owner, less)
+            self._memory.free(self._owner, less)
 
     def release(self) -> None:
-        """Give everything back. The body is not in memory any more."""
+        """Release everything. The body is not in memory any more."""
         self.shrink(0)

@@ -22,7 +22,7 @@ def reserve(request: Request, memory: BodyMemory, owner: BodyOwner) -> BodyReser
 
 
 def release(request: Request) -> None:
-    """Give back the memory of the body."""
+    """Release the memory of the body."""
     if _RESERVATION in request.scope:
         request.scope.pop(_RESERVATION).release()
 

@@ -170,7 +170,7 @@ API_GUARDS = (
         (SIGNED_BODIES, BODIES),
     ),
     Guard(
-        "API: the memory of a body is given back",
+        "API: the memory of a body is released",
         "D8",
         (
             Edit(

@@ -47,11 +47,11 @@ def test_each_limit_applies_to_its_owners_only(
     assert memory.take(A, 10)
     assert not memory.take(refused, 1)
     assert accepted is None or memory.take(accepted, 1)
-    memory.give_back(A, 10)
+    memory.free(A, 10)
     assert memory.take(refused, 1)
 
 
-def test_a_request_waits_until_memory_is_given_back_while_others_are_served() -> None:
+def test_a_request_waits_until_memory_is_released_while_others_are_served() -> None:
     async def scenario() -> None:
         memory = BodyMemory(MemoryLimits(per_tenant=10))
         await memory.wait_for(A, 8)
@@ -59,7 +59,7 @@ def test_a_request_waits_until_memory_is_given_back_while_others_are_served() ->
         await asyncio.sleep(0)
         await memory.wait_for(SAME_ADDRESS, 8)
         assert not waiting.done()
-        memory.give_back(A, 8)
+        memory.free(A, 8)
         await waiting
         assert not memory.take(A, 7)
 
@@ -83,7 +83,7 @@ def test_a_request_that_waits_too_long_is_refused(
         await memory.wait_for(A, 10)
         with pytest.raises(error):
             await memory.wait_for(A, 1)
-        memory.give_back(A, 10)
+        memory.free(A, 10)
         await memory.wait_for(A, 10)
 
     run(scenario)
@@ -112,7 +112,7 @@ def test_the_number_of_waiting_requests_is_bounded(
         if accepted is not None:
             calls.append(asyncio.ensure_future(memory.wait_for(accepted, 1)))
             await asyncio.sleep(0)
-        memory.give_back(A, 10)
+        memory.free(A, 10)
         await asyncio.gather(*calls)
 
     run(scenario)
@@ -126,7 +126,7 @@ def test_a_cancelled_request_takes_no_memory() -> None:
         await asyncio.sleep(0)
         late.cancel()
         await asyncio.wait({late})
-        memory.give_back(A, 10)
+        memory.free(A, 10)
         admitted.cancel()
         await asyncio.wait({admitted})
         assert memory.take(A, 10)

@@ -73,7 +73,7 @@ class SignatureCheck:
     """The signature that a request with this secret would have. The body is added in parts."""
 
     def __init__(self, secret: bytes, message_id: str, timestamp: str) -> None:
-        """`timestamp`: one that `is_within_window` accepts."""
+        """`timestamp`: accepted by `is_within_window`."""
         self._has_id = 0 < len(message_id) <= _MAX_ID_LENGTH
         content = f"{message_id}.{int(timestamp)}.".encode()
         self._digest = hmac.new(secret, content, "sha256")

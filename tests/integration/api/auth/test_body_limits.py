@@ -77,7 +77,7 @@ def test_a_body_without_content_length_waits_for_memory_when_it_is_large(api: Ap
 
 
 def test_memory_is_free_again_after_each_request(api: Api) -> None:
-    """Whatever the outcome: accepted, invalid, or too large."""
+    """For every outcome: accepted, invalid, or too large."""
     bodies = [LARGE, b"x" * (SIZE - 1), b"[" * (SIZE + 1)]
     for _ in range(2 * LIMITS.per_tenant // SIZE):
         assert [post(api, "acme", body).status_code for body in bodies] == [202, 400, 413]

@@ -171,14 +171,16 @@ class Delays:
         self.limiter: RejectionLimiter | None = None
         add, delay, delays = RejectionLimiter.add, RejectionLimiter._delay, self
 
-        async def counting_add(limiter: RejectionLimiter, address: str, gone: object) -> None:
+        async def counting_add(
+            limiter: RejectionLimiter, address: str, disconnected: object
+        ) -> None:
             delays.count += 1
             delays.limiter = limiter
-            await add(limiter, address, gone)  # type: ignore[arg-type]
+            await add(limiter, address, disconnected)  # type: ignore[arg-type]
 
-        async def counting_delay(limiter: RejectionLimiter, gone: object) -> None:
+        async def counting_delay(limiter: RejectionLimiter, disconnected: object) -> None:
             delays.delayed += 1
-            await delay(limiter, gone)  # type: ignore[arg-type]
+            await delay(limiter, disconnected)  # type: ignore[arg-type]
             delays.ended += 1
 
         monkeypatch.setattr(RejectionLimiter, "add", counting_add)
