@@ -42,6 +42,9 @@ class ErasuresInMemory:
         self.marks = []
         return len(due)
 
+    async def refresh_statistics(self) -> None:
+        """There are no statistics."""
+
     async def any_tombstone(self) -> bool:
         return True
 

@@ -65,6 +65,19 @@ WHERE goald.at(n.at) <= t.deleted_at OR goald.at(n.added_at) <= t.last_requested
       WHERE e.tenant_id = n.tenant_id AND e.contact_id = n.contact_id)
 """
 
+STALE_STATISTICS = """
+SELECT s.relid FROM pg_stat_all_tables s
+WHERE (s.relid = 'goald.workflow_enrollments'::regclass OR s.relid IN (
+        SELECT inhrelid FROM pg_inherits
+        WHERE inhparent = 'goald.workflow_goal_achievements'::regclass))
+  AND (s.n_mod_since_analyze > 0 OR coalesce(s.last_analyze, s.last_autoanalyze) IS NULL)
+ORDER BY s.relid
+"""
+"""The tables with contacts that may have changed since their statistics were collected. After a
+crash of Postgres, that is not known of any table."""
+
+ANALYZE = "SELECT goald.analyze_contacts($1::oid)"
+
 EXPIRE = """
 WITH expired AS (
     DELETE FROM goald.erasures WHERE mark = ANY (ARRAY(
@@ -97,6 +110,13 @@ class PostgresErasures:
         async with self._connection.transaction(ALL_SLOTS) as connection:
             finished: int = await connection.fetchval(FINISH, due, hold_s)
         return finished
+
+    async def refresh_statistics(self) -> None:
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            tables = [row[0] for row in await connection.fetch(STALE_STATISTICS)]
+        for table in tables:
+            async with self._connection.transaction(ALL_SLOTS) as connection:
+                await connection.execute(ANALYZE, table)
 
     async def any_tombstone(self) -> bool:
         async with self._connection.transaction(ALL_SLOTS) as connection:
