@@ -1,0 +1,1 @@
+"""The receiver of providers' deliveries, apart from its routes."""

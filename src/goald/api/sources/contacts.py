@@ -1,0 +1,72 @@
+"""The contact of an event that a provider sends."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from goald.domain.derived_ids import derived_id
+from goald.ports.sources.contacts import ContactLookup
+from goald.sources.mapping.results import ContactReference
+
+OnUnknown: TypeAlias = Literal["create", "ignore", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownContact:
+    """The event is about this contact."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownContact:
+    """No contact is known for the event."""
+
+    reason: str
+    """For the operator; without the address."""
+    is_dead: bool
+    """Whether the event becomes a dead letter; else it is ignored."""
+
+
+class NoProjection:
+    """`ports.ContactLookup` without a projection of contacts: no address is known."""
+
+    async def find(self, tenant: str, reference: ContactReference) -> str | None:
+        return None
+
+
+class ContactResolver:
+    """Finds the contact of an event, by the platform's id or by an address."""
+
+    def __init__(self, lookup: ContactLookup) -> None:
+        self._lookup = lookup
+
+    async def resolve(
+        self, tenant: str, reference: ContactReference, on_unknown: OnUnknown
+    ) -> KnownContact | UnknownContact:
+        """Return the contact. With `create`, an unknown address gives an id that derives from it,
+        so that each delivery with this address is about the same contact. An event without id and
+        address is ignored, or dead with `dead`. Raises ServiceUnavailable."""
+        if reference.id is not None:
+            return KnownContact(reference.id)
+        if reference.is_empty:
+            reason = "the delivery names no contact: neither an id nor an address"
+            return UnknownContact(reason, on_unknown == "dead")
+        found = await self._lookup.find(tenant, reference)
+        if found is not None:
+            return KnownContact(found)
+        if on_unknown == "create":
+            return KnownContact(_derived(tenant, reference))
+        kind = "e-mail address" if reference.email is not None else "phone number"
+        return UnknownContact(f"no contact has this {kind}", on_unknown == "dead")
+
+
+def _derived(tenant: str, reference: ContactReference) -> str:
+    """The id of a contact that is known by an address only. It does not show the address."""
+    if reference.email is not None:
+        return str(derived_id(tenant, "email", _email_key(reference.email)))
+    phone = "".join(filter(str.isdecimal, reference.phone or ""))
+    return str(derived_id(tenant, "phone", reference.region or "", phone))
+
+
+def _email_key(email: str) -> str:
+    return email.strip().casefold()
