@@ -26,9 +26,14 @@ from goald.api.ports import (
 from goald.api.publishing import TenantPublisher
 from goald.api.rejections import RejectionLimiter
 from goald.api.signed_bodies import SignedBodyReader
+from goald.api.sources.compiled import CompiledSources
+from goald.api.sources.processing import DeliveryProcessor
+from goald.api.sources.receiver import SourceReceiver
 from goald.configuration.service import ConfigurationService
 from goald.metrics.api import ApiMetrics
 from goald.ports.clock import Clock
+from goald.ports.sources.deliveries import DeliveryLog
+from goald.ports.sources.store import SourceStore
 from goald.settings import ApiSettings
 
 
@@ -54,6 +59,17 @@ class EventServices:
     explainer: Explainer
     explain_places: WorkPlaces
     idempotency: IdempotencyStore
+
+
+@dataclass(frozen=True, slots=True)
+class SourceServices:
+    """The services of sources and their deliveries."""
+
+    store: SourceStore
+    compiled: CompiledSources
+    processor: DeliveryProcessor
+    receiver: SourceReceiver
+    deliveries: DeliveryLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,7 @@ class Dependencies:
     configuration: ConfigurationService
     access: AccessServices
     events: EventServices
+    sources: SourceServices
     readers: Readers
     operations: Operations
 

@@ -17,9 +17,9 @@ DESCRIPTION = """\
 goald ends the enrollment of a contact in a marketing workflow as soon as the contact has met the
 workflow's goals.
 
-Every operation except those tagged `health` requires a bearer token: a JWT with the claims
-`tenant_id`, `sub` and `scope`. It gives access to that tenant only. `goald token` creates one. Each
-operation names the scope that it requires.
+Every operation except `receive_delivery` and those tagged `health` requires a bearer token: a JWT
+with the claims `tenant_id`, `sub` and `scope`. It gives access to that tenant only. `goald token`
+creates one. Each operation names the scope that it requires.
 
 Errors are `application/problem+json` (RFC 9457). A request is at most 1 MiB of JSON in UTF-8.
 Amounts are JSON numbers with all their digits; requests may also send them as decimal strings.
@@ -34,6 +34,7 @@ TAGS = {
     "catalog": "Tags, forms, calendars, products and stages that goals may refer to",
     "events": "Send events, evaluate an event without any effect, and start or end an enrollment",
     "webhooks": "Providers that send events with a signature in place of a token",
+    "sources": "Webhooks in the providers' own formats: Stripe, Shopify, HubSpot and others",
     "audit": "Changes of the configuration, and achievements",
     "health": "For operators; without a token",
 }

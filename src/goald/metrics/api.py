@@ -63,6 +63,14 @@ class ApiMetrics:
             registry=registry,
         )
 
+        self.deliveries = Counter(
+            "goald_source_deliveries",
+            "Deliveries to sources with the right key in the path. `accepted`: events are on the "
+            "streams. `ignored`: none of its events counts. `handshake`: answered. `unverified`: "
+            "its signature is wrong. `failed`: the provider must deliver it again.",
+            ["outcome"],
+            registry=registry,
+        )
         self.event_units = Counter(
             "goald_api_event_units",
             "Units that events cost of the quotas of their tenants, by the reason: `size` for the "

@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 REDIS_EXAMPLE = "redis://USER:PASSWORD@HOST:6379/0"
 POSTGRES_EXAMPLE = "postgresql://USER:PASSWORD@HOST:5432/DATABASE"
 JWKS_EXAMPLE = "https://HOST/.well-known/jwks.json"
+PUBLIC_EXAMPLE = "https://goald.example.com"
 RAY_EXAMPLE = "ray-head.internal:6379"
 
 
@@ -34,6 +35,17 @@ def _jwks(value: str) -> str:
     if not _split(value, ("https", "http"), JWKS_EXAMPLE).hostname:
         raise ValueError(f"names no host. Example: {JWKS_EXAMPLE}")
     return value
+
+
+def _public(value: str) -> str:
+    if not value:
+        return value
+    parts = _split(value, ("https", "http"), PUBLIC_EXAMPLE)
+    if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(
+            f"must have a host, and neither query nor login. Example: {PUBLIC_EXAMPLE}"
+        )
+    return value.rstrip("/")
 
 
 def _ray(value: str) -> str:
@@ -68,6 +80,7 @@ RedisUrl = Annotated[str, AfterValidator(_redis)]
 """A URL of Redis or Valkey."""
 PostgresUrl = Annotated[str, AfterValidator(_postgres)]
 """A URL of Postgres. Keywords such as `host=… dbname=…` are refused: asyncpg does not take them."""
+PublicUrl = Annotated[str, AfterValidator(_public)]
 JwksUrl = Annotated[str, AfterValidator(_jwks)]
 """The URL of a JSON Web Key Set."""
 RayAddress = Annotated[str, AfterValidator(_ray)]

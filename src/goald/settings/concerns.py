@@ -67,6 +67,8 @@ class ApiSettings(_Frozen):
     quota_bytes: int
     stream_bytes: int
     webhook_window: float
+    public_url: str
+    """The base of the URLs that providers call, without a slash at its end; may be empty."""
     connections: int
     address_connections: int
     address_rejections: int

@@ -17,7 +17,7 @@ from pydantic_settings import (
 from goald.domain.credentials.weakness import weakness_of
 from goald.domain.errors import SettingsError
 from goald.domain.slots import SLOTS
-from goald.settings.addresses import JwksUrl, PostgresUrl, RayAddress, RedisUrl
+from goald.settings.addresses import JwksUrl, PostgresUrl, PublicUrl, RayAddress, RedisUrl
 from goald.settings.concerns import (
     ApiSettings,
     DispatchSettings,
@@ -191,6 +191,12 @@ class Settings(BaseSettings):
         "from them count for the last address in X-Forwarded-For that is not a proxy. Default: "
         "none, and the header is ignored",
     )
+    public_url: PublicUrl = Field(
+        "",
+        description="URL at which providers reach the API, such as https://goald.example.com: the "
+        "beginning of the URLs of sources, and part of what HubSpot signs. Default: none, and the "
+        "API returns paths",
+    )
     jwt_algorithm: Literal["HS256", "RS256", "ES256"] = Field(
         "HS256", description="Algorithm with which tokens must be signed"
     )
@@ -347,6 +353,7 @@ class Settings(BaseSettings):
             quota_bytes=self.quota_bytes,
             stream_bytes=self.stream_bytes,
             webhook_window=self.webhook_window,
+            public_url=self.public_url,
             connections=self.api_connections,
             address_connections=self.api_address_connections,
             address_rejections=self.api_address_rejections,

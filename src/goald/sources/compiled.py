@@ -31,6 +31,11 @@ class Source:
         """The event types that this source may send."""
         return self.document.event_types()
 
+    @property
+    def signs_url(self) -> bool:
+        """Whether the provider signs the public URL, which must be known then."""
+        return self.document.scheme.type == "hubspot"
+
     def parse_secrets(self, texts: Sequence[str]) -> tuple[SourceSecret, ...]:
         """Return secrets in the form that `verify` takes. Raises InvalidConfiguration for a
         secret that the scheme cannot check, and for no secret if the scheme needs one; the place

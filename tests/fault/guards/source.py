@@ -7,6 +7,15 @@ SECRETS = "tests/integration/api/auth/test_encrypted_secrets.py"
 _POSTGRES = "src/goald/adapters/postgres/sources.py"
 _TABLES = "src/goald/adapters/postgres/secret_tables.py"
 _DOMAIN = "src/goald/domain/credentials/sources.py"
+HOOKS = "tests/integration/api/sources/test_hooks.py"
+DELIVERY_LOG = "tests/contract/sources/test_delivery_log.py"
+CERTIFICATES = "tests/unit/api/sources/test_certificates.py"
+PATHS = "tests/unit/api/test_paths.py"
+_RECEIVER = "src/goald/api/sources/receiver.py"
+_LOG = "src/goald/adapters/redis/deliveries.py"
+_CERTIFICATES = "src/goald/api/sources/certificates.py"
+_PATHS = "src/goald/api/http/paths.py"
+_VALIDATION = "src/goald/api/sources/validation.py"
 
 SOURCE_GUARDS = (
     Guard(
@@ -56,6 +65,54 @@ SOURCE_GUARDS = (
         "D9",
         (Edit(_DOMAIN, 'if r"\\u0000" in text.replace(r"\\\\", ""):', "if False:"),),
         (SOURCE_STORE,),
+    ),
+    Guard(
+        "sources: a delivery with a wrong signature is refused",
+        "D8",
+        (Edit(_RECEIVER, "if not verification.verified:", "if False:"),),
+        (HOOKS,),
+    ),
+    Guard(
+        "sources: a forged delivery hides no genuine one",
+        "D8",
+        (Edit(_LOG, "{'v' if verified else 'u'}", "{'v'}"),),
+        (DELIVERY_LOG,),
+    ),
+    Guard(
+        "sources: recorded deliveries expire with the time for erasures",
+        "D9",
+        (Edit(_LOG, "min(kept_seconds, KEPT_S) / 2", "KEPT_S / 2"),),
+        (DELIVERY_LOG,),
+    ),
+    Guard(
+        "sources: a certificate is fetched without redirects",
+        "D8",
+        (Edit(_CERTIFICATES, "follow_redirects=False", "follow_redirects=True"),),
+        (CERTIFICATES,),
+    ),
+    Guard(
+        "sources: a certificate is bounded in size",
+        "D8",
+        (Edit(_CERTIFICATES, "if len(pem) > MAX_PEM:", "if False:"),),
+        (CERTIFICATES,),
+    ),
+    Guard(
+        "sources: logs do not contain the key of a path",
+        "D8",
+        (Edit(_PATHS, "if not path.startswith(HOOKS):", "if True:"),),
+        (PATHS,),
+    ),
+    Guard(
+        "sources: a request that is no delivery is not taken for one",
+        "D8",
+        (Edit(_RECEIVER, 'if delivery.method != "POST":', "if False:"),),
+        (HOOKS,),
+    ),
+    Guard(
+        "sources: kept secrets fit the scheme of a replaced source",
+        "D8",
+        (Edit(_VALIDATION, "        source.parse_secrets(kept)\n", "        pass\n"),),
+        ("tests/integration/api/sources/test_sources.py",),
     ),
 )
 """The guards, in the order in which a run checks them."""

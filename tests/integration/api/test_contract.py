@@ -31,7 +31,7 @@ TENANT = "acme"
 FULL = "full"
 """A contact with as many active enrollments as it may have."""
 
-known: dict[str, str] = {"workflow_id": "w", "enrollment_id": "e", "provider": "pay"}
+known: dict[str, str] = {"workflow_id": "w", "enrollment_id": "e", "provider": "pay", "name": "src"}
 """The ids of existing objects, by the name of their path parameter."""
 
 schema = schemathesis.openapi.from_dict(
@@ -106,8 +106,9 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
                 json={"goal_type": "tag_added", "criteria": {"tag_name": "Customer"}},
             ),
             client.put("/api/v1/webhooks/pay"),
+            client.put("/api/v1/sources/src", json={"preset": "jotform"}),
         ]
-        assert [answer.status_code for answer in created] == [201, 201, 201]
+        assert [answer.status_code for answer in created] == [201, 201, 201, 201]
         known["goal_id"] = created[1].json()["id"]
         yield api
 

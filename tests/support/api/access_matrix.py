@@ -12,6 +12,7 @@ from goald.api.app import all_routes
 from goald.api.http.routing import GUARDED, Route
 
 WORKFLOW, ENROLLMENT, CONTACT, TAG, PROVIDER = "w-1", "e-1", "c-1", "tag-1", "stripe"
+SOURCE = "forms"
 
 
 class OtherTenant(Enum):
@@ -43,6 +44,7 @@ EVENT = {
 _TAG_GOAL = {"goal_type": "tag_added", "criteria": {"tag_name": "Theirs"}}
 _WORKFLOW = "/api/v1/workflows/{workflow_id}"
 _GOAL = _WORKFLOW + "/goals/{goal_id:uuid}"
+_A_SOURCE = "/api/v1/sources/{name}"
 _ENTITY = "/api/v1/catalog/{kind}/{entity_id}"
 
 ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
@@ -75,6 +77,13 @@ ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
     ("GET", "/api/v1/webhooks"): RouteRequest(OtherTenant.EMPTY),
     ("PUT", "/api/v1/webhooks/{provider}"): RouteRequest(OtherTenant.SEPARATE),
     ("DELETE", "/api/v1/webhooks/{provider}"): RouteRequest(OtherTenant.MISSING),
+    ("GET", "/api/v1/sources"): RouteRequest(OtherTenant.EMPTY),
+    ("GET", _A_SOURCE): RouteRequest(OtherTenant.MISSING),
+    ("PUT", _A_SOURCE): RouteRequest(OtherTenant.SEPARATE, {"preset": "jotform"}),
+    ("DELETE", _A_SOURCE): RouteRequest(OtherTenant.MISSING),
+    ("POST", _A_SOURCE + "/rotate-key"): RouteRequest(OtherTenant.MISSING),
+    ("GET", _A_SOURCE + "/deliveries"): RouteRequest(OtherTenant.MISSING),
+    ("POST", _A_SOURCE + "/test"): RouteRequest(OtherTenant.MISSING),
     ("GET", "/api/v1/audit"): RouteRequest(OtherTenant.EMPTY),
     ("POST", "/api/v1/events"): RouteRequest(OtherTenant.SEPARATE, EVENT),
     ("POST", "/api/v1/explain"): RouteRequest(OtherTenant.SEPARATE, EVENT),
@@ -98,5 +107,6 @@ def path_of(route: Route, goal_id: str) -> str:
         "kind": "tag",
         "entity_id": TAG,
         "provider": PROVIDER,
+        "name": SOURCE,
     }
     return route.path_format.format(**ids)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from goald.api.http.paths import PathId, routing_path
+from goald.api.http.paths import PathId, loggable, routing_path
 
 ids = TypeAdapter(PathId)
 
@@ -27,3 +27,9 @@ def test_invalid_id_is_refused(raw: bytes) -> None:
 def test_length_of_an_id_is_counted_in_characters() -> None:
     with pytest.raises(ValidationError, match="at most 128 characters"):
         ids.validate_python("a" * 129)
+
+
+def test_the_key_of_a_source_is_not_logged() -> None:
+    assert loggable("/hooks/acme/pay/4jXo3HmnVJ1c9TqkZ8yQWg") == "/hooks/acme/pay/KEY"
+    assert loggable("/hooks/acme/pay/4jXo/3Hmn") == "/hooks/acme/pay/KEY"
+    assert loggable("/api/v1/sources/pay") == "/api/v1/sources/pay"

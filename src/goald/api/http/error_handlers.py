@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from goald.api.http.paths import loggable
 from goald.api.problems import MEDIA_TYPE, Problem, title_of
 from goald.domain import errors
 from goald.domain.suggestions import unknown_field
@@ -39,10 +40,10 @@ _RETRY_AFTER_S = {429: "1", 503: "5"}
 _PUBLIC_DETAILS = {503: "The service is temporarily unavailable; retry later"}
 """Shown in place of the error's text, which names servers."""
 _PUBLIC_DETAIL_OF: dict[type[Exception], str] = {
-    errors.EncryptionKeyMissing: "The webhook secret cannot be decrypted: the operator of goald "
+    errors.EncryptionKeyMissing: "The stored secret cannot be decrypted: the operator of goald "
     "must add its key to GOALD_SECRETS_KEYS",
-    errors.SecretDamaged: "The webhook secret is damaged: replace it with "
-    "PUT /api/v1/webhooks/{provider}",
+    errors.SecretDamaged: "The stored secret is damaged: replace it with "
+    "PUT /api/v1/webhooks/{provider} or PUT /api/v1/sources/{name}",
 }
 """Shown for errors that a retry alone does not remedy."""
 
@@ -83,7 +84,7 @@ async def _on_domain_error(request: Request, error: Exception) -> Response:
             members |= {"type": error.type, "title": error.title}
         return problem_response(error.status, error.detail, headers, **members)
     status = next((_STATUS_OF[kind] for kind in type(error).__mro__ if kind in _STATUS_OF), 500)
-    path = request.scope["path"]
+    path = loggable(request.scope["path"])
     if status == 500:
         _log.error("request failed", path=path, exc_info=error)
         return unknown_error()

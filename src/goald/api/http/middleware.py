@@ -7,7 +7,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goald.api.http.error_handlers import unknown_error
-from goald.api.http.paths import routing_path
+from goald.api.http.paths import loggable, routing_path
 from goald.metrics.api import ApiMetrics
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -45,7 +45,7 @@ class HttpMiddleware:
         try:
             await self._app(scope, receive, send_and_observe)
         except Exception:
-            _log.exception("request failed", method=scope["method"], path=scope["path"])
+            _log.exception("request failed", method=scope["method"], path=loggable(scope["path"]))
             # If the response has started, nothing more is sent: the server closes the connection,
             # and the client notices that the response is incomplete.
             if status == 0:

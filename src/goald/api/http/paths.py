@@ -1,7 +1,7 @@
 """Ids in paths: opaque strings, which may contain a slash, sent as `%2F`."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Path
@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, StringConstraints
 
 from goald.domain.ids import ID_PATTERN
 
+HOOKS: Final = "/hooks/"
+"""The paths of sources: tenant, name and key follow."""
 _SLASH = re.compile(rb"%2f", re.IGNORECASE)
 _SLASH_PLACEHOLDER = "\udc2f"
 """Stands for a slash within an id until the route is matched. It occurs in no other path: it is
@@ -27,6 +29,19 @@ def routing_path(raw: bytes) -> str:
 def _with_slashes(value: object) -> object:
     return value.replace(_SLASH_PLACEHOLDER, "/") if isinstance(value, str) else value
 
+
+def loggable(path: str) -> str:
+    """Return a path without the key of a source, which would let readers of the log send."""
+    if not path.startswith(HOOKS):
+        return path
+    parts = path.split("/")
+    return "/".join([*parts[:4], "KEY"]) if len(parts) > 4 else path
+
+
+PathText = Annotated[
+    str, BeforeValidator(_with_slashes), Path(description="Any text; an unknown one gets 401.")
+]
+"""The parameter type for a part of a path that is not validated."""
 
 PathId = Annotated[
     str,

@@ -48,6 +48,7 @@ from goald.runtime.http.connections import ConnectionLimits, available_connectio
 from goald.runtime.http.health import ServicesHealth
 from goald.runtime.wiring.daemon import configuration_service, system_clock
 from goald.runtime.wiring.secrets import keyring
+from goald.runtime.wiring.sources import source_services
 from goald.settings import HOW_TO_CHECK_TOKENS, ApiSettings, Settings, TokenSettings
 
 CLOSE_SECONDS = 1.0
@@ -102,6 +103,8 @@ def api_dependencies(
         ThrottleAdmission(throttle, clock, admission_metrics),
         StreamAdmission(levels, clock, admission_metrics, max_bytes=settings.api.stream_bytes),
     )
+    publisher = TenantPublisher(events, admissions)
+    sources = source_services(settings, pool, clock, quotas, publisher)
     redis = RedisPing(settings.redis.url)
 
     async def ping_postgres() -> None:
@@ -120,6 +123,8 @@ def api_dependencies(
             levels,
             throttle,
             keys,
+            sources.certificates,
+            sources.deliveries,
             pool,
         ):
             with contextlib.suppress(GoaldError, RedisError, OSError):
@@ -138,7 +143,7 @@ def api_dependencies(
             quotas=quotas,
         ),
         events=EventServices(
-            publisher=TenantPublisher(events, admissions),
+            publisher=publisher,
             starts=StartAdmission(start_check, clock, admission_metrics),
             explainer=Explain(
                 PostgresContacts(pool, most_active=EXPLAINED_ACTIVE, most_ended=EXPLAINED_ENDED),
@@ -149,6 +154,7 @@ def api_dependencies(
             explain_places=WorkPlaces("explanations"),
             idempotency=idempotency,
         ),
+        sources=sources.services,
         readers=Readers(
             statistics=PostgresStatistics(pool, clock),
             records=PostgresRecords(pool),

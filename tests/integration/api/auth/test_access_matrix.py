@@ -21,6 +21,7 @@ from tests.support.api.access_matrix import (
     ENROLLMENT,
     PROVIDER,
     ROUTE_REQUESTS,
+    SOURCE,
     TAG,
     WORKFLOW,
     OtherTenant,
@@ -169,6 +170,10 @@ class Owner:
         self._done(self.client.post(f"{workflow}/activate"))
         self._done(self.client.put(f"/api/v1/catalog/tag/{TAG}", json={"name": MARK}))
         self._done(self.client.put(f"/api/v1/webhooks/{PROVIDER}"))
+        source = self._done(
+            self.client.put(f"/api/v1/sources/{SOURCE}", json={"preset": "jotform"})
+        )
+        self._done(api.anonymous().post(source.json()["url"], content=b"q1=1"))
         self.goal = response.json()["id"]
         with psycopg.connect(database.dsn) as connection:
             connection.execute("SET ROLE goald_shard")
