@@ -312,7 +312,7 @@ def test_a_slash_in_tenant_and_source_stays_within_its_segment(
 
 def test_hubspot_signs_the_public_url(make_api: Callable[..., Api], published: Published) -> None:
     signer = SIGNERS["hubspot"]
-    body = {"preset": "hubspot", "secrets": [signer.secret]}
+    body: dict[str, Any] = {"preset": "hubspot", "secrets": [signer.secret]}
     without = make_api().client("acme").put("/api/v1/sources/crm", json=body)
     assert without.status_code == 400
     assert "GOALD_PUBLIC_URL" in without.json()["detail"]
