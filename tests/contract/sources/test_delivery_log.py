@@ -24,13 +24,13 @@ RECORD = DeliveryRecord(
 
 @pytest.fixture(params=["memory", "redis"])
 async def log(request: pytest.FixtureRequest) -> AsyncIterator[DeliveryLog]:
-    made: MemoryDeliveries | RedisDeliveries
+    adapter: MemoryDeliveries | RedisDeliveries
     if request.param == "memory":
-        made = MemoryDeliveries()
+        adapter = MemoryDeliveries()
     else:
-        made = RedisDeliveries(request.getfixturevalue("redis_url"))
-    yield made
-    await made.close()
+        adapter = RedisDeliveries(request.getfixturevalue("redis_url"))
+    yield adapter
+    await adapter.close()
 
 
 async def ids(log: DeliveryLog, tenant: str = "acme", *, verified: bool = True) -> list[str]:

@@ -18,7 +18,7 @@ _ED25519 = {name: Ed25519PrivateKey.from_private_bytes(bytes([name]) * 32) for n
 
 @dataclass(frozen=True)
 class Request:
-    """What a provider signs."""
+    """The parts of a request that a provider signs."""
 
     body: bytes
     at_s: int

@@ -229,7 +229,7 @@ class TestedEvent(BaseModel):
 
 
 class TestResult(BaseModel):
-    """What would come of a payload. Nothing was sent."""
+    """The events that a payload means. Nothing was sent."""
 
     verified: bool
     verification: str = Field(description="Why it would be trusted or not.")

@@ -52,8 +52,8 @@ async def receive_delivery(
     that means no event gets 200 too, so that the provider does not repeat it. A handshake of the
     provider gets the answer that it expects.
 
-    401 for an unknown tenant or source, a wrong key, and a wrong signature: nothing in the response
-    or its time tells them apart. The reason of a wrong signature is in
+    401 for an unknown tenant or source, a wrong key, and a wrong signature: the response and its
+    time are the same. The reason of a wrong signature is in
     `GET /api/v1/sources/{name}/deliveries`. After 429 and 503, the provider should deliver again,
     which changes nothing twice.
     """

@@ -25,7 +25,7 @@ _MAX_LIST: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class PreparedEvent:
-    """An event of a delivery, and what becomes of it."""
+    """An event of a delivery, and its outcome."""
 
     event: MappedEvent
     contact: str | None
@@ -35,7 +35,7 @@ class PreparedEvent:
 
 @dataclass(frozen=True, slots=True)
 class PreparedDelivery:
-    """The events of a delivery, with those that are to be published."""
+    """The events of a delivery, with those to publish."""
 
     events: Sequence[PreparedEvent]
     payloads: Sequence[AcceptedEvent]

@@ -50,7 +50,7 @@ class ReceiverResponse:
 
 @dataclass(frozen=True, slots=True)
 class TestedDelivery:
-    """What would come of a delivery."""
+    """The result of a delivery that is tested."""
 
     handshake: HandshakeResponse | None
     verification: Verification
@@ -105,7 +105,7 @@ class SourceReceiver:
         return _response(prepared)
 
     async def test(self, tenant: str, stored: StoredSource, delivery: Delivery) -> TestedDelivery:
-        """Return what would come of a delivery. Publishes and records nothing. Raises
+        """Return the events that a delivery means, and whether it is authentic. Publishes and records nothing. Raises
         InvalidConfiguration or NotFound if this release cannot use the source, and
         ServiceUnavailable."""
         source = self._compiled.of(stored.entry)
@@ -159,7 +159,7 @@ class SourceReceiver:
 
 
 class _Recording:
-    """Records what became of one delivery."""
+    """Records the outcome of one delivery."""
 
     def __init__(
         self, log: DeliveryLog, metrics: ApiMetrics, tenant: str, source: str, delivery: Delivery

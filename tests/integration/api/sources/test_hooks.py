@@ -89,11 +89,13 @@ def test_a_redelivery_is_the_same_event(api: Api, published: Published) -> None:
     assert (first["source"], first["id"]) == (second["source"], second["id"])
 
 
-def test_strangers_learn_nothing_from_the_answer(api: Api, published: Published) -> None:
+def test_a_sender_without_key_and_secret_learns_nothing_from_the_answer(
+    api: Api, published: Published
+) -> None:
     path = created(api)
     _, _, tenant, name, key = path.split("/")
     refused = {
-        "tenant": f"/hooks/nobody/{name}/{key}",
+        "tenant": f"/hooks/unknown/{name}/{key}",
         "malformed tenant": f"/hooks/%00/{name}/{key}",
         "source": f"/hooks/{tenant}/other/{key}",
         "key": f"/hooks/{tenant}/{name}/{'A' * len(key)}",
