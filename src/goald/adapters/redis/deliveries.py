@@ -42,7 +42,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 class RedisDeliveries:
     """`ports.DeliveryLog`. Records are written in the background, many at a time. A record may name
-    a contact, so it is gone after `kept_seconds` at the latest, also if no other follows. Bound to
+    a contact, so it is deleted after `kept_seconds` at the latest, also if no other follows. Bound to
     one event loop."""
 
     def __init__(self, url: str, *, kept_seconds: float = KEPT_S) -> None:
@@ -80,7 +80,7 @@ class RedisDeliveries:
             await self._client.unlink(*keys)
 
     async def close(self) -> None:
-        """Write what is buffered, and close the connection."""
+        """Write the buffered records, and close the connection."""
         if self._writing is not None:
             self._writing.cancel()
             with suppress(asyncio.CancelledError):
@@ -97,7 +97,7 @@ class RedisDeliveries:
             self._writing = None
 
     async def _flush(self) -> None:
-        """Write what is buffered. What Redis does not take is lost, because it only informs."""
+        """Write the buffered records. Records that Redis refuses are lost: they only inform."""
         async with self._turn:
             buffer, self._buffer, self._buffered = self._buffer, {}, 0
             if not buffer:

@@ -13,8 +13,8 @@ def source_path(tenant: str, name: str, key: str) -> str:
 
 
 def public_url(request: Request, base: str) -> str:
-    """Return the URL of a request as the provider calls it: with the public base URL, and the path
-    and query as they were sent."""
+    """Return the URL of a request as the provider calls it: with the public base URL, and the
+    path and query unchanged."""
     path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     query: bytes = request.scope["query_string"]
     return base + (path + (b"?" + query if query else b"")).decode("latin-1")

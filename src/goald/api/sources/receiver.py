@@ -105,7 +105,8 @@ class SourceReceiver:
         return _response(prepared)
 
     async def test(self, tenant: str, stored: StoredSource, delivery: Delivery) -> TestedDelivery:
-        """Return the events that a delivery means, and whether it is authentic. Publishes and records nothing. Raises
+        """Return the events that a delivery means, and whether it is authentic. Publishes
+        and records nothing. Raises
         InvalidConfiguration or NotFound if this release cannot use the source, and
         ServiceUnavailable."""
         source = self._compiled.of(stored.entry)
