@@ -42,8 +42,8 @@ _log = structlog.stdlib.get_logger(__name__)
 
 class RedisDeliveries:
     """`ports.DeliveryLog`. Records are written in the background, many at a time. A record may name
-    a contact, so it is deleted after `kept_seconds` at the latest, also if no other follows. Bound to
-    one event loop."""
+    a contact, so it is deleted after `kept_seconds` at the latest, even if no other follows. Bound
+    to one event loop."""
 
     def __init__(self, url: str, *, kept_seconds: float = KEPT_S) -> None:
         """`kept_seconds`: at most KEPT_S count. Does not connect."""
