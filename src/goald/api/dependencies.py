@@ -80,6 +80,8 @@ class Readers:
     records: RecordReader
     enrollments: EnrollmentLookup
     audit: AuditReader
+    places: WorkPlaces
+    """For the lists."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class WebhookSecrets(Protocol):
 
     async def get(self, tenant: str, provider: str) -> SigningSecret | None: ...
     async def put(self, tenant: str, provider: str, secret: SigningSecret, actor: str) -> bool:
-        """Store a secret with its grant. Return whether there was none before."""
+        """Store a secret with its grant. Return whether there was none before. Raises
+        TooManyWebhooks."""
 
     async def delete(self, tenant: str, provider: str, actor: str) -> bool:
         """Delete a secret. Return whether there was one."""

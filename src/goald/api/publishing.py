@@ -66,20 +66,28 @@ class TenantPublisher:
         """Return when Redis has all of the events, in their order.
 
         Raises TooManyRequests, having sent nothing, if MAX_WAITING requests of the tenant wait
-        already, and the admission's errors. Raises ServiceUnavailable after PATIENCE_S: some events
+        already, or if earlier ones leave no room within PATIENCE_S although Redis accepts them;
+        and the admission's errors. Raises ServiceUnavailable after PATIENCE_S: some events
         may have been sent or may still be, and sending them again changes nothing (D1). While Redis
         fails, no event is buffered in memory (D6).
         """
         for admission in self._admissions:
             await admission.admit(tenant, events)
         share = self._shares.setdefault(tenant, _TenantShare())
+        sent_before, is_reserved = share.sent, False
         try:
             async with asyncio.timeout(PATIENCE_S), share.reserve(units(events)):
+                is_reserved = True
                 await self._sink.flush(patience_s=0)
                 for event in events:
                     await self._sink.publish_encoded(tenant, event.contact, event.payload)
                 await self._sink.flush(patience_s=PATIENCE_S)
         except TimeoutError:
+            if not is_reserved and share.sent > sent_before:
+                raise TooManyRequests(
+                    f"Earlier events of this tenant took more than {PATIENCE_S:g} s. None of these "
+                    "were sent: retry later, with fewer requests at the same time."
+                ) from None
             raise ServiceUnavailable(
                 f"Redis did not accept the events within {PATIENCE_S:g} s"
             ) from None
@@ -89,6 +97,8 @@ class _TenantShare:
     """The units of one tenant in flight, and the queue of its waiting requests."""
 
     def __init__(self) -> None:
+        self.sent = 0
+        """Requests whose events Redis has accepted."""
         self._in_flight = 0
         self._waiting = 0
         self._turn = asyncio.Lock()
@@ -115,6 +125,7 @@ class _TenantShare:
             self._waiting -= 1
         try:
             yield
+            self.sent += 1
         finally:
             self._in_flight -= count
             self._freed.set()

@@ -25,6 +25,7 @@
         ├── AlreadyExists         the same object exists
         ├── TooManyWorkflows      a tenant would have more workflows than it may have
         ├── TooManySources        a tenant would have more sources than it may have
+        ├── TooManyWebhooks       a tenant would have more webhooks than it may have
         ├── WorkflowInUse         a workflow with active enrollments cannot be deleted
         ├── VersionConflict       another change came first
         │   └── StaleVersion      the object is not at the version that the change expects
@@ -151,6 +152,10 @@ class TooManyWorkflows(PermanentError):
 
 class TooManySources(PermanentError):
     """The change would create more sources than a tenant may have. Nothing was changed."""
+
+
+class TooManyWebhooks(PermanentError):
+    """The change would create more webhooks than a tenant may have. Nothing was changed."""
 
 
 class WorkflowInUse(PermanentError):

@@ -18,6 +18,11 @@ SIGNED_BODIES = "tests/integration/api/auth/test_signed_bodies.py"
 BODIES = "tests/integration/api/auth/test_body_limits.py"
 _PLACES = "src/goald/api/admission/places.py"
 EXPLAIN_BOUNDS = "tests/integration/api/records/test_explain_bounds.py"
+LIST_PLACES = "tests/integration/api/records/test_list_places.py"
+WEBHOOKS = "tests/integration/api/auth/test_webhooks.py"
+FAIRNESS = "tests/integration/api/auth/test_fairness.py"
+_WEBHOOK_SECRETS = "src/goald/adapters/postgres/webhook_secrets.py"
+_PUBLISHING = "src/goald/api/publishing.py"
 
 API_GUARDS = (
     Guard(
@@ -234,5 +239,71 @@ API_GUARDS = (
             ),
         ),
         (EXPLAIN_BOUNDS,),
+    ),
+    Guard(
+        "API: lists of the audit log wait for a place of their tenant",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/routes/audit.py",
+                "    async with deps.readers.places.taken_by(tenant):\n",
+                "    if tenant:\n",
+            ),
+        ),
+        (LIST_PLACES,),
+    ),
+    Guard(
+        "API: lists of webhooks wait for a place of their tenant",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/routes/webhooks.py",
+                "    async with deps.readers.places.taken_by(caller.tenant_id):\n",
+                "    if caller:\n",
+            ),
+        ),
+        (LIST_PLACES,),
+    ),
+    Guard(
+        "API: the webhooks of a tenant are limited",
+        "D8",
+        (Edit(_WEBHOOK_SECRETS, "existing >= MAX_WEBHOOKS", "existing >= 1e9"),),
+        (WEBHOOKS,),
+    ),
+    Guard(
+        "API: the types and sources of a webhook are limited in size",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/models/webhooks.py",
+                "if self.grant.size > MAX_GRANT_BYTES:",
+                "if self.grant.size > 1e9:",
+            ),
+        ),
+        (WEBHOOKS,),
+    ),
+    Guard(
+        "API: events behind many others of their tenant get 429",
+        "D8",
+        (
+            Edit(
+                _PUBLISHING,
+                "if not is_reserved and share.sent > sent_before:",
+                "if not is_reserved and share.sent < 0:",
+            ),
+        ),
+        (FAIRNESS,),
+    ),
+    Guard(
+        "API: events that wait while Redis fails get 503",
+        "D6",
+        (
+            Edit(
+                _PUBLISHING,
+                "if not is_reserved and share.sent > sent_before:",
+                "if not is_reserved:",
+            ),
+        ),
+        (FAIRNESS,),
     ),
 )

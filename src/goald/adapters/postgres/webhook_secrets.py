@@ -5,7 +5,13 @@ from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.credentials.encrypted import EncryptedValue
-from goald.domain.credentials.webhooks import EventGrant, SigningSecret, WebhookEntry
+from goald.domain.credentials.webhooks import (
+    MAX_WEBHOOKS,
+    EventGrant,
+    SigningSecret,
+    WebhookEntry,
+)
+from goald.domain.errors import TooManyWebhooks
 from goald.ports.secrets.cipher import SecretCipher
 
 FIND = """
@@ -13,6 +19,16 @@ SELECT secret, key_id, encrypted_secret, types, sources FROM goald.webhook_secre
 WHERE tenant_id = $1 AND provider = $2
 """
 """No row if the tenant has no secret for the provider."""
+
+SERIALIZE = "SELECT pg_advisory_xact_lock(hashtext('goald.webhooks'), hashtext($1))"
+"""One at a time creates webhooks of a tenant, so that the count before it stays right."""
+
+COUNT_BEFORE_NEW = """
+SELECT count(*) FROM goald.webhook_secrets WHERE tenant_id = $1
+HAVING NOT coalesce(bool_or(provider = $2), false)
+"""
+"""The webhooks of a tenant. No row if the tenant has a webhook of the provider, which a change
+replaces."""
 
 SAVE = """
 INSERT INTO goald.webhook_secrets
@@ -57,11 +73,17 @@ class PostgresWebhookSecrets:
         return SigningSecret(secret, _grant(row))
 
     async def put(self, tenant: str, provider: str, secret: SigningSecret, actor: str) -> bool:
-        """Store a secret. Returns whether there was none before."""
+        """Store a secret. Returns whether there was none before. Raises TooManyWebhooks."""
         value = self._cipher.encrypt(secret.secret, *context_of(tenant, provider))
         types = sorted(secret.grant.types)
         sources = None if secret.grant.sources is None else sorted(secret.grant.sources)
         async with self._pool.tenant(tenant, actor) as connection:
+            await connection.execute(SERIALIZE, tenant)
+            existing = await connection.fetchval(COUNT_BEFORE_NEW, tenant, provider)
+            if existing is not None and existing >= MAX_WEBHOOKS:
+                raise TooManyWebhooks(
+                    f"A tenant may have {MAX_WEBHOOKS} webhooks. Delete a webhook that is not used."
+                )
             created = await connection.fetchval(
                 SAVE, tenant, provider, value.key_id, value.data, types, sources, actor
             )

@@ -30,6 +30,7 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.AlreadyExists: 409,
     errors.TooManyWorkflows: 409,
     errors.TooManySources: 409,
+    errors.TooManyWebhooks: 409,
     errors.WorkflowInUse: 409,
     errors.VersionConflict: 409,
     errors.StaleVersion: 412,

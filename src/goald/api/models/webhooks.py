@@ -1,6 +1,6 @@
 """Requests and responses for webhooks: secrets and permissions of providers."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
@@ -10,18 +10,31 @@ from pydantic import (
     JsonValue,
     StringConstraints,
     field_validator,
+    model_validator,
 )
 
 from goald.api.auth import signatures
 from goald.api.models.requests import Body
 from goald.domain.configuration.criteria import require_printable
-from goald.domain.credentials.webhooks import DEFAULT_TYPES, MAX_SOURCES, MAX_TYPES, EventGrant
+from goald.domain.credentials.webhooks import (
+    DEFAULT_TYPES,
+    MAX_GRANT_BYTES,
+    MAX_SOURCES,
+    MAX_TYPE_LENGTH,
+    MAX_TYPES,
+    EventGrant,
+)
 from goald.domain.event_types import nearest_type
 
 _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 -- the specification's own example
 
 
-Name = Annotated[
+TypeName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_TYPE_LENGTH),
+    AfterValidator(require_printable),
+]
+SourceName = Annotated[
     str, StringConstraints(min_length=1, max_length=1024), AfterValidator(require_printable)
 ]
 _TYPES_EXAMPLE: list[JsonValue] = ["payment.completed"]
@@ -29,7 +42,8 @@ _SOURCES_EXAMPLE: list[JsonValue] = ["/shop"]
 
 
 class WebhookRequest(Body):
-    """The secret to set, and the events that the provider may send."""
+    """The secret to set, and the events that the provider may send. `types` and `sources` may have
+    8 KiB together."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"types": _TYPES_EXAMPLE, "sources": _SOURCES_EXAMPLE}]}
@@ -41,14 +55,14 @@ class WebhookRequest(Body):
         description="`whsec_` and the base64 of 24 to 64 bytes. Default: a new random secret.",
     )
 
-    types: list[Name] | None = Field(
+    types: list[TypeName] | None = Field(
         None,
         min_length=1,
         max_length=MAX_TYPES,
         description="The event types that the provider may send. Default: the five types that "
         f"goals listen to, {', '.join(DEFAULT_TYPES)}.",
     )
-    sources: list[Name] | None = Field(
+    sources: list[SourceName] | None = Field(
         None,
         min_length=1,
         max_length=MAX_SOURCES,
@@ -70,6 +84,15 @@ class WebhookRequest(Body):
             if nearest is not None:
                 raise ValueError(f"{event_type!a} has no effect. Did you mean {nearest}?")
         return value
+
+    @model_validator(mode="after")
+    def _validate_size(self) -> Self:
+        if self.grant.size > MAX_GRANT_BYTES:
+            raise ValueError(
+                f"`types` and `sources` have {self.grant.size:,} bytes together, more than "
+                f"{MAX_GRANT_BYTES:,}"
+            )
+        return self
 
     @field_validator("secret")
     @classmethod

@@ -59,6 +59,7 @@ async def list_audit(
         "subject_id": subject_id,
     }
     listing = page.of((int, str), "audit", tenant, *filters.values())
-    found = await deps.readers.audit.page(tenant, filters, listing.span)
-    items = [AuditEntry.of(row) for row in found.rows]
-    return ExactJson(AuditPage(items=items, next_cursor=listing.cursor(found.next)))
+    async with deps.readers.places.taken_by(tenant):
+        found = await deps.readers.audit.page(tenant, filters, listing.span)
+        items = [AuditEntry.of(row) for row in found.rows]
+        return ExactJson(AuditPage(items=items, next_cursor=listing.cursor(found.next)))

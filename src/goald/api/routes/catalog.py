@@ -46,7 +46,8 @@ async def list_entities(
     """Ordered by id."""
     listing = PageQuery(limit, cursor, None, None).of((str,), "catalog", caller.tenant_id, kind)
     after = str(listing.span.after[0]) if listing.span.after else ""
-    rows = await deps.configuration.entities(caller.tenant_id, kind, after, limit + 1)
+    async with deps.readers.places.taken_by(caller.tenant_id):
+        rows = await deps.configuration.entities(caller.tenant_id, kind, after, limit + 1)
     page = rows[:limit]
     is_last = len(rows) <= limit
     return EntityPage(

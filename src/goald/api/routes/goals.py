@@ -89,9 +89,10 @@ async def list_goals(
     workflow_id: PathId, caller: Reads, deps: Deps, offset: Offset = 0, limit: Limit = 50
 ) -> ExactJson:
     """In order of position, without deleted goals."""
-    _, rows = await deps.configuration.workflow(caller.tenant_id, workflow_id)
-    page = rows[offset : offset + limit]
-    return ExactJson(GoalList(goals=[GoalAnswer.of(row) for row in page], total=len(rows)))
+    async with deps.readers.places.taken_by(caller.tenant_id):
+        _, rows = await deps.configuration.workflow(caller.tenant_id, workflow_id)
+        page = rows[offset : offset + limit]
+        return ExactJson(GoalList(goals=[GoalAnswer.of(row) for row in page], total=len(rows)))
 
 
 @router.get(

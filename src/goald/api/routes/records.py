@@ -50,13 +50,14 @@ async def list_enrollments(
     tenant = caller.tenant_id
     listing = page.of((int, str), "enrollments", tenant, workflow_id, status, contact_id)
     filters = {"status": status, "contact_id": contact_id}
-    found = await deps.readers.records.enrollments(tenant, workflow_id, filters, listing.span)
-    if not found.rows:
-        await _require_known(deps, tenant, workflow_id)
-    return EnrollmentPage(
-        items=[EnrollmentResponse.of(row) for row in found.rows],
-        next_cursor=listing.cursor(found.next),
-    )
+    async with deps.readers.places.taken_by(tenant):
+        found = await deps.readers.records.enrollments(tenant, workflow_id, filters, listing.span)
+        if not found.rows:
+            await _require_known(deps, tenant, workflow_id)
+        return EnrollmentPage(
+            items=[EnrollmentResponse.of(row) for row in found.rows],
+            next_cursor=listing.cursor(found.next),
+        )
 
 
 @router.get(
@@ -98,11 +99,12 @@ async def list_achievements(
         "goal_id": None if goal_id is None else str(goal_id),
     }
     listing = page.of((int, UUID), "achievements", tenant, workflow_id, *filters.values())
-    found = await deps.readers.records.achievements(tenant, workflow_id, filters, listing.span)
-    if not found.rows:
-        await _require_known(deps, tenant, workflow_id)
-    items = [AchievementResponse.of(row) for row in found.rows]
-    return ExactJson(AchievementPage(items=items, next_cursor=listing.cursor(found.next)))
+    async with deps.readers.places.taken_by(tenant):
+        found = await deps.readers.records.achievements(tenant, workflow_id, filters, listing.span)
+        if not found.rows:
+            await _require_known(deps, tenant, workflow_id)
+        items = [AchievementResponse.of(row) for row in found.rows]
+        return ExactJson(AchievementPage(items=items, next_cursor=listing.cursor(found.next)))
 
 
 @router.get(

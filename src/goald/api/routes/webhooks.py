@@ -26,7 +26,7 @@ _SECRET_BYTES = 32
     tags=["webhooks"],
     status_code=201,
     response_description="Created",
-    responses={200: {"model": WebhookSecret, "description": "Replaced"}},
+    responses={200: {"model": WebhookSecret, "description": "Replaced"}, **responses(409)},
 )
 async def put_webhook(
     provider: PathId,
@@ -37,7 +37,8 @@ async def put_webhook(
 ) -> WebhookSecret:
     """Sets the secret that the provider signs with, or generates one if the body has none, and the
     event types and sources that the provider may send. Replaces a previous webhook: its secret
-    becomes invalid. The secret is returned in this response only."""
+    becomes invalid. The secret is returned in this response only. 409 if the tenant has 100
+    webhooks and this would be a new one."""
     body = body or WebhookRequest()
     # From the operating system, not from the injected randomness: it must be unpredictable.
     secret = (
@@ -66,7 +67,8 @@ async def put_webhook(
 async def list_webhooks(caller: Edits, deps: Deps) -> Webhooks:
     """Lists the providers that may send signed webhooks to goald, with their permissions. Secrets
     are not returned."""
-    rows = await deps.access.webhook_secrets.list(caller.tenant_id)
+    async with deps.readers.places.taken_by(caller.tenant_id):
+        rows = await deps.access.webhook_secrets.list(caller.tenant_id)
     return Webhooks(
         items=[
             Webhook(

@@ -37,7 +37,8 @@ async def list_workflows(
     caller: Reads, deps: Deps, offset: Offset = 0, limit: Limit = 50
 ) -> WorkflowList:
     """Ordered by id."""
-    rows, total = await deps.configuration.workflows(caller.tenant_id, offset, limit)
+    async with deps.readers.places.taken_by(caller.tenant_id):
+        rows, total = await deps.configuration.workflows(caller.tenant_id, offset, limit)
     return WorkflowList(workflows=[WorkflowAnswer.of(row) for row in rows], total=total)
 
 

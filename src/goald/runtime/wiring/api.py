@@ -20,7 +20,7 @@ from goald.adapters.redis.events.levels import RedisStreamLevels
 from goald.adapters.redis.idempotency import RedisIdempotency
 from goald.adapters.redis.quotas import RedisQuotas
 from goald.adapters.redis.throttle import RedisTenantThrottle
-from goald.api.admission.places import WorkPlaces
+from goald.api.admission.places import WorkLimits, WorkPlaces
 from goald.api.admission.starts import StartAdmission
 from goald.api.admission.streams import StreamAdmission
 from goald.api.admission.throttle import ThrottleAdmission
@@ -55,6 +55,8 @@ CLOSE_SECONDS = 1.0
 EXPLAINED_ACTIVE = 100
 """Active enrollments in a response of explain, so that it and its work are bounded (D8)."""
 EXPLAINED_ENDED = 50
+LISTS = WorkLimits(total=8, per_tenant=2, waiting=32, wait_s=2.0)
+"""A page of a list takes the API's process several milliseconds (D8)."""
 
 
 def api_dependencies(
@@ -160,6 +162,7 @@ def api_dependencies(
             records=PostgresRecords(pool),
             enrollments=contacts,
             audit=PostgresAuditTrail(pool),
+            places=WorkPlaces("lists", LISTS),
         ),
         operations=Operations(
             health=ServicesHealth(

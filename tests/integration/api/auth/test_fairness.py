@@ -6,8 +6,14 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.support.services.redis_proxy import Proxy
 
+from goald.api import publishing as publishing_module
 from goald.api.problems import TooManyRequests
-from goald.api.publishing import MAX_UNITS_IN_FLIGHT, MAX_WAITING, TenantPublisher, units
+from goald.api.publishing import (
+    MAX_UNITS_IN_FLIGHT,
+    MAX_WAITING,
+    TenantPublisher,
+    units,
+)
 from goald.client import Publisher, event
 from goald.client.envelope import encode
 from goald.domain.errors import ServiceUnavailable
@@ -70,6 +76,27 @@ async def test_full_queue_of_a_tenant_gets_429(publisher: Publisher) -> None:
     await publishing.publish("acme", events("acme", 1))
 
 
+async def test_request_behind_many_events_of_its_tenant_gets_429(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 would say that Redis or goald is at fault, and would alarm the operator."""
+    sink = SlowPublisher(redis_url)
+    publishing = TenantPublisher(sink)
+    full = events("acme", MAX_UNITS_IN_FLIGHT)
+    earlier = [asyncio.create_task(publishing.publish("acme", full)) for _ in range(2)]
+    await asyncio.sleep(0)
+    monkeypatch.setattr(publishing_module, "PATIENCE_S", 1.0)
+    late = asyncio.create_task(publishing.publish("acme", full))
+    await asyncio.sleep(0)
+    sink.permit.set()  # Redis accepts the first request. The second one takes its place.
+    await earlier[0]
+    with pytest.raises(TooManyRequests, match="Earlier events of this tenant"):
+        await late
+    earlier[1].cancel()
+    await asyncio.gather(earlier[1], return_exceptions=True)
+    await sink.aclose()
+
+
 async def test_cancelled_request_does_not_block_the_queue(redis_url: str) -> None:
     async with Proxy(redis_url.removeprefix("unix://")) as proxy:
         publisher = Publisher(proxy.url)
@@ -84,6 +111,20 @@ async def test_cancelled_request_does_not_block_the_queue(redis_url: str) -> Non
         await publisher.flush()
         await publishing.publish("acme", events("acme", MAX_UNITS_IN_FLIGHT))
         await publisher.aclose()
+
+
+class SlowPublisher(Publisher):
+    """A publisher that stores the events of one caller after `permit`, and of others never."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.permit = asyncio.Event()
+
+    async def flush(self, *, patience_s: float | None = None) -> None:
+        if patience_s:
+            await self.permit.wait()
+            self.permit.clear()
+        await super().flush(patience_s=patience_s)
 
 
 class CountedPublisher(Publisher):

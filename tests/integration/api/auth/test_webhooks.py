@@ -3,6 +3,7 @@ signed with them."""
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from tests.support.api.client import Api
 from tests.support.services.servers import Database
 
 from goald.api.auth.signatures import parse_secret, sign
-from goald.domain.credentials.webhooks import DEFAULT_TYPES
+from goald.domain.credentials.webhooks import DEFAULT_TYPES, MAX_WEBHOOKS
 from goald.domain.event_types import KNOWN_WITHOUT_EFFECT, PROCESSED_TYPES
 
 PATH = "/api/v1/webhooks"
@@ -356,3 +357,56 @@ def test_webhook_of_the_previous_release_has_the_default_grant(
     assert send(api, deleted, signed(SECRET, deleted)).status_code == 400
     (item,) = api.client("acme", "workflows:edit").get(PATH).json()["items"]
     assert (item["types"], item["sources"]) == (list(DEFAULT_TYPES), None)
+
+
+def test_a_tenant_may_have_a_limited_number_of_webhooks(
+    api: Api, database: Database, other_tenant: str
+) -> None:
+    with psycopg.connect(database.admin_dsn) as tables:
+        tables.execute(
+            "INSERT INTO goald.webhook_secrets (tenant_id, provider, secret, created_by)"
+            " SELECT 'acme', 'provider-' || n, sha256('x'), 'test' FROM generate_series(4, %s) n",
+            (MAX_WEBHOOKS,),
+        )
+    client = api.client("acme")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: client.put(f"{PATH}/new-{n}"), range(8)))
+
+    assert sorted(each.status_code for each in answers) == [201] * 3 + [409] * 5
+    refused = next(each for each in answers if each.status_code == 409)
+    assert "A tenant may have 100 webhooks" in refused.json()["detail"]
+    assert client.put(f"{PATH}/provider-4").status_code == 200
+    assert api.client(other_tenant).put(f"{PATH}/new").status_code == 201
+    assert client.delete(f"{PATH}/provider-4").status_code == 204
+    assert client.put(f"{PATH}/another").status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("desired", "reason"),
+    [
+        ({"types": ["t" * 129]}, "128"),
+        ({"types": [f"t{n}" for n in range(65)]}, "64"),
+        ({"sources": ["s" * 1_025]}, "1024"),
+        ({"sources": [str(n) for n in range(65)]}, "64"),
+        ({"types": ["\u00e9" * 128], "sources": [f"{n:01024}" for n in range(8)]}, "8,448 bytes"),
+    ],
+    ids=["long type", "many types", "long source", "many sources", "large in all"],
+)
+def test_the_permissions_of_a_webhook_are_limited_in_size(
+    api: Api, desired: dict[str, Any], reason: str
+) -> None:
+    client = api.client("acme")
+
+    answer = client.put(f"{PATH}/shop", json=desired)
+
+    assert answer.status_code == 400
+    assert reason in answer.text
+    assert client.get(PATH).json() == {"items": []}
+
+
+def test_the_largest_permissions_are_accepted(api: Api) -> None:
+    desired = {
+        "types": [f"{n:0128}" for n in range(1)],
+        "sources": [f"{n:01024}" for n in range(7)] + ["s" * 896],
+    }
+    assert api.client("acme").put(f"{PATH}/shop", json=desired).status_code == 201
