@@ -69,7 +69,7 @@ async def api_process(pid: int) -> psutil.Process:
         found = [
             each
             for each in psutil.Process(pid).children()
-            if "goald.runtime.daemon.api_process" in each.cmdline()
+            if "goald.runtime.daemon.api.process" in each.cmdline()
         ]
         if len(found) == 2 and time.time() - max(map(psutil.Process.create_time, found)) >= SPARE_S:
             return min(found, key=psutil.Process.create_time)

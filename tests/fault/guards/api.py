@@ -3,10 +3,11 @@
 from tests.fault.guards.guard import Edit, Guard
 
 API_PROCESS = "tests/integration/daemon/test_api_process.py"
-_API_SUPERVISOR = "src/goald/runtime/daemon/api_supervisor.py"
-_API_SPARE = "src/goald/runtime/daemon/api_spare.py"
+_API_SUPERVISOR = "src/goald/runtime/daemon/api/supervisor.py"
+_API_LIVENESS = "src/goald/runtime/daemon/api/liveness.py"
+_API_SPARE = "src/goald/runtime/daemon/api/spare.py"
 SUPERVISOR = "tests/unit/runtime/test_api_supervisor.py"
-_API_PROCESS = "src/goald/runtime/daemon/api_process.py"
+_API_INSTANCE = "src/goald/runtime/daemon/api/instance.py"
 _ACCESS = "src/goald/api/auth/access.py"
 _REJECTIONS = "src/goald/api/rejections.py"
 _SIGNED = "src/goald/api/signed_bodies.py"
@@ -30,12 +31,12 @@ API_GUARDS = (
         "D12",
         (
             Edit(
-                _API_SUPERVISOR,
-                "            if loop.time() - heard_at >= patience:\n",
-                "            if loop.time() - heard_at >= patience * 1e6:\n",
+                _API_LIVENESS,
+                "        if (silent := self.silent_for(now)) >= self._silence:\n",
+                "        if (silent := self.silent_for(now)) >= self._silence * 1e6:\n",
             ),
         ),
-        (API_PROCESS,),
+        (API_PROCESS, SUPERVISOR),
     ),
     Guard(
         "API: a process that has ended is replaced",
@@ -56,12 +57,36 @@ API_GUARDS = (
         (
             Edit(
                 _API_SPARE,
-                " and self._is_prepared and now - self._heard_at < FRESH_SECONDS",
+                " and self._liveness.silent_for(now) < FRESH_SECONDS",
                 "",
             ),
             Edit(_API_SUPERVISOR, "TAKEOVER_SECONDS: Final = 3.0", "TAKEOVER_SECONDS = 120.0"),
         ),
         (API_PROCESS, SUPERVISOR),
+    ),
+    Guard(
+        "API: a spare process that still prepares is used",
+        "D12",
+        (
+            Edit(
+                _API_SPARE,
+                "if not self.has_ended() and",
+                "if not self.has_ended() and self._liveness._is_prepared and",
+            ),
+        ),
+        (API_PROCESS, SUPERVISOR),
+    ),
+    Guard(
+        "API: a process that does not finish its preparation is replaced",
+        "D12",
+        (
+            Edit(
+                _API_LIVENESS,
+                "        if not self._is_prepared and now - self._started_at >= self._preparation:",
+                "        if now < self._started_at:",
+            ),
+        ),
+        (SUPERVISOR,),
     ),
     Guard(
         "API: a spare process that hangs is replaced",
@@ -79,12 +104,12 @@ API_GUARDS = (
                 "False",
             ),
             Edit(
-                _API_PROCESS,
+                _API_INSTANCE,
                 "        if not line:\n            os._exit(1)",
                 "        if not line:\n            await asyncio.Event().wait()",
             ),
             Edit(
-                _API_PROCESS,
+                _API_INSTANCE,
                 "                await heartbeat.send()\n        os._exit(1)",
                 "                await heartbeat.send()\n        await asyncio.Event().wait()",
             ),

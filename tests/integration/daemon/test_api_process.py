@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
@@ -12,17 +13,25 @@ import psutil
 import pytest
 from tests.integration.daemon.test_serve_faults import WORKFLOWS, achieve_and_wait_for_exit
 from tests.support.services.daemon import DEADLINE_S, Daemon, left_of
+from tests.support.services.directories import new_directory
 
-from goald.runtime.daemon import api_supervisor
+from goald.runtime.daemon.api import liveness
 
 
-@pytest.fixture
-def goald(make_daemon: Callable[..., Daemon]) -> Iterator[Daemon]:
-    daemon = make_daemon()
-    daemon.start()
-    daemon.apply(WORKFLOWS)
-    yield daemon
-    assert daemon.stop() == 0, daemon.printed()
+@pytest.fixture(scope="module")
+def goald() -> Iterator[Daemon]:
+    """One daemon for all tests: an API that was replaced serves the next test."""
+    daemon = Daemon(new_directory())
+    try:
+        daemon.start()
+        daemon.apply(WORKFLOWS)
+        yield daemon
+        family = daemon.family()
+        assert daemon.stop() == 0, daemon.printed()
+        assert left_of(family) == []
+    finally:
+        daemon.end()
+        shutil.rmtree(daemon.data_dir, ignore_errors=True)
 
 
 def api_processes(daemon: Daemon) -> list[psutil.Process]:
@@ -30,7 +39,7 @@ def api_processes(daemon: Daemon) -> list[psutil.Process]:
     found = []
     for each in daemon.family():
         with contextlib.suppress(psutil.Error):  # it has just ended
-            if "goald.runtime.daemon.api_process" in each.cmdline():
+            if "goald.runtime.daemon.api.process" in each.cmdline():
                 found.append(each)
     return sorted(found, key=lambda each: each.create_time())
 
@@ -83,6 +92,7 @@ def test_a_killed_api_is_replaced_and_costs_no_exit(goald: Daemon) -> None:
 
 
 def test_the_spare_process_takes_over_and_is_replaced(goald: Daemon) -> None:
+    """It still prepares: a process that starts then would serve later."""
     spare = spare_process(goald)
     api_process(goald).kill()
     goald.until("response", lambda: (answer := get(goald, "/livez")) and answer.is_success)
@@ -101,7 +111,7 @@ def test_a_spare_process_that_has_ended_is_not_used(goald: Daemon) -> None:
 
 
 def test_a_spare_process_that_hangs_is_not_used(goald: Daemon) -> None:
-    """It hangs before it is prepared. Its long patience at the start does not count."""
+    """It hangs before it is prepared. The long time that a start may take does not count."""
     spare = spare_process(goald)
     spare.suspend()
     served = api_process(goald)
@@ -116,7 +126,7 @@ def test_an_api_that_hangs_is_replaced(goald: Daemon) -> None:
     hung.suspend()
     goald.until("end of the hung process", lambda: not hung.is_running())
     goald.until("response", lambda: (answer := get(goald, "/livez")) and answer.is_success)
-    assert f"hung for {api_supervisor.HANG_SECONDS:.0f} s" in goald.printed()
+    assert f"hung for {liveness.HANG_SECONDS:.0f} s" in goald.printed()
 
 
 def test_a_busy_driver_leaves_the_api_alive_but_not_ready(goald: Daemon) -> None:

@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from goald.runtime.daemon.api_child import ApiChild
-from goald.runtime.daemon.api_link import ALIVE, PREPARED, DriverState
-from goald.runtime.daemon.api_spare import (
-    FRESH_SECONDS,
-    HANG_SECONDS,
-    PREPARE_SECONDS,
-    SpareApi,
-)
-from goald.runtime.daemon.api_supervisor import STABLE_SECONDS, ApiSupervisor
+from goald.runtime.daemon.api.child import ApiChild
+from goald.runtime.daemon.api.link import DriverState
+from goald.runtime.daemon.api.liveness import HANG_SECONDS, Liveness
+from goald.runtime.daemon.api.signs import ALIVE, PREPARED, READY, STARTING
+from goald.runtime.daemon.api.spare import FRESH_SECONDS, PREPARE_SECONDS, SpareApi
+from goald.runtime.daemon.api.supervisor import STABLE_SECONDS, ApiSupervisor
 from goald.runtime.heartbeat.rates import Snapshot
 from goald.runtime.instance import Instance
 from goald.settings import Settings
@@ -94,10 +91,22 @@ def test_a_prepared_spare_process_is_used() -> None:
     assert process.poll() is None
 
 
-def test_a_spare_process_that_is_not_prepared_is_ended_instead_of_used() -> None:
+def test_a_spare_process_that_still_prepares_is_used() -> None:
+    """It serves earlier than a process that has yet to start."""
     process = Spare()
     spare = process.observed(0)
-    assert spare.take(1) is None
+    process.sent = STARTING
+    assert not spare.hangs(5)
+    assert spare.take(5 + FRESH_SECONDS - 1) is cast(ApiChild, process)
+    assert process.poll() is None
+
+
+def test_a_spare_process_that_stops_while_it_prepares_is_ended_instead_of_used() -> None:
+    process = Spare()
+    spare = process.observed(0)
+    process.sent = STARTING
+    assert not spare.hangs(1)
+    assert spare.take(1 + FRESH_SECONDS) is None
     assert process.poll() is not None
 
 
@@ -110,15 +119,37 @@ def test_a_spare_process_without_a_recent_sign_of_life_is_ended_instead_of_used(
     assert process.poll() is not None
 
 
-def test_a_spare_process_hangs_if_it_does_not_prepare_or_is_silent_afterwards() -> None:
+def test_a_spare_process_hangs_if_it_does_not_prepare_or_is_silent() -> None:
     process = Spare()
     spare = process.observed(0)
-    assert not spare.hangs(PREPARE_SECONDS - 1)
-    assert spare.hangs(PREPARE_SECONDS)
-    process.sent = PREPARED
+    for now in range(int(PREPARE_SECONDS)):
+        process.sent = STARTING
+        assert not spare.hangs(now)
+    process.sent = STARTING
+    assert spare.hangs(PREPARE_SECONDS), "it shows signs of life, but makes no progress"
+    process.sent = STARTING + PREPARED
     assert not spare.hangs(PREPARE_SECONDS)
     assert not spare.hangs(PREPARE_SECONDS + HANG_SECONDS - 1)
     assert spare.hangs(PREPARE_SECONDS + HANG_SECONDS)
+
+
+def test_a_process_that_serves_before_it_is_prepared_hangs_if_it_is_silent_or_takes_too_long() -> (
+    None
+):
+    process = Spare()
+    liveness = Liveness(cast(ApiChild, process), 0, silence=3, preparation=120)
+    for now in range(0, 118, 2):
+        process.sent = STARTING
+        assert liveness.hung_for(now) is None
+    assert liveness.hung_for(119) == 3
+    process.sent = STARTING
+    assert liveness.hung_for(120) == 120
+    process.sent = PREPARED
+    assert liveness.hung_for(120 + HANG_SECONDS - 1) is None
+    assert not liveness.is_ready
+    process.sent = ALIVE + READY
+    assert liveness.hung_for(130) is None
+    assert liveness.is_ready
 
 
 async def test_a_spare_process_is_replaced_immediately_after_a_hang_and_later_after_an_end() -> (
@@ -135,10 +166,10 @@ async def test_a_spare_process_is_replaced_immediately_after_a_hang_and_later_af
         supervisor = Supervisor(Settings(), listen_socket, None, state, RecordingConsole())
         due_at = supervisor._check_spare(0, 0)
         assert len(children) == 1
-        due_at = supervisor._check_spare(PREPARE_SECONDS, due_at)
+        due_at = supervisor._check_spare(HANG_SECONDS, due_at)
         assert first.poll() is not None
         second = children[0]
-        due_at = supervisor._check_spare(PREPARE_SECONDS, due_at)
+        due_at = supervisor._check_spare(HANG_SECONDS, due_at)
         assert children == []
         second.kill()
-        assert supervisor._check_spare(40, due_at) == 40 + STABLE_SECONDS
+        assert supervisor._check_spare(15, due_at) == 15 + STABLE_SECONDS

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from goald.client import Publisher
 from goald.configuration.file import read_configuration
 from goald.runtime import instance as instances
-from goald.runtime.daemon.api_link import DriverState
-from goald.runtime.daemon.api_supervisor import ApiSupervisor
+from goald.runtime.daemon.api.link import DriverState
+from goald.runtime.daemon.api.supervisor import ApiSupervisor
 from goald.runtime.daemon.console import ServeConsole
 from goald.runtime.daemon.environment import ServiceEnvironment
 from goald.runtime.daemon.leader_runner import LeaderRunner

@@ -1,4 +1,4 @@
-"""A child process for the API: `api_process` on the socket of the driver, with two pipes."""
+"""A child process for the API: `process` on the socket of the driver, with two pipes."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from goald.runtime.daemon.api_link import ApiStart, DriverState
+from goald.runtime.daemon.api.link import ApiStart, DriverState
 from goald.runtime.embedded import launch
 from goald.settings import Settings
 
@@ -27,7 +27,7 @@ class ApiChild:
             [
                 *(sys.executable, "-I", "-S", launch.__file__),
                 *(str(os.getpid()), str(int(signal.SIGKILL))),
-                *(sys.executable, "-P", "-m", "goald.runtime.daemon.api_process"),
+                *(sys.executable, "-P", "-m", "goald.runtime.daemon.api.process"),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

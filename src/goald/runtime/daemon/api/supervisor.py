@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Final
 
 from goald.domain.errors import StartError
-from goald.runtime.daemon.api_child import ApiChild
-from goald.runtime.daemon.api_link import READY, DriverState
-from goald.runtime.daemon.api_spare import SpareApi
+from goald.runtime.daemon.api.child import ApiChild
+from goald.runtime.daemon.api.link import DriverState
+from goald.runtime.daemon.api.liveness import Liveness
+from goald.runtime.daemon.api.spare import SpareApi
 from goald.runtime.daemon.console import ServeConsole
 from goald.settings import Settings
 
 CHECK_SECONDS: Final = 0.1
 STATE_SECONDS: Final = 1.0
-HANG_SECONDS: Final = 10.0
-"""Without a sign of life for this long, a hanging process is replaced like a dead process (D12)."""
 START_SECONDS: Final = 120.0
-"""How long a new process may take to its first sign of life."""
+"""How long a process may take to prepare, also if the API waits for it."""
 TAKEOVER_SECONDS: Final = 3.0
-"""How long the spare process may take to its first sign of life when it has to serve. It only has
-to read a line."""
+"""How long the spare process may show no sign of life from its takeover on, until it has shown that
+it is prepared."""
 BACKOFF_SECONDS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 STABLE_SECONDS: Final = 30.0
 """After running for this long, the next restart is immediate again."""
@@ -33,7 +32,6 @@ SPARE_SECONDS: Final = 10.0
 the actors."""
 STOP_SECONDS: Final = 8.0
 """The API answers requests in progress for up to 7 s (`runtime.http.server`)."""
-_RECENT_BYTES: Final = 64
 
 
 class ApiSupervisor:
@@ -98,36 +96,32 @@ class ApiSupervisor:
         self._process = self._spare = None
 
     def _start(self, now: float) -> tuple[ApiChild, float]:
-        """The spare process if it can serve, else a new one, and how long it may take to its first
-        sign of life."""
+        """The spare process if it is alive, else a new one, and for how long it may show no sign
+        of life until it is prepared."""
         spare, self._spare = self._spare, None
-        prepared = spare.take(now) if spare is not None else None
-        self._process = prepared if prepared is not None else self._child()
-        return self._process, START_SECONDS if prepared is None else TAKEOVER_SECONDS
+        alive = spare.take(now) if spare is not None else None
+        self._process = alive if alive is not None else self._child()
+        return self._process, START_SECONDS if alive is None else TAKEOVER_SECONDS
 
     def _child(self) -> ApiChild:
         return ApiChild(self._settings, self._socket, self._log_dir)
 
-    async def _watch(self, process: ApiChild, patience: float) -> str:
+    async def _watch(self, process: ApiChild, silence: float) -> str:
         """Send the process the state of the driver until it ends. Returns how it ended; kills it
-        if it hangs, first after `patience` seconds. Starts the spare process once this one is
-        stable."""
+        if it hangs. `silence`: for how many seconds it may show no sign of life until it is
+        prepared. Starts the spare process once this one is stable."""
         loop = asyncio.get_running_loop()
-        heard_at = loop.time()
+        liveness = Liveness(process, loop.time(), silence=silence, preparation=START_SECONDS)
         spare_at = math.inf
         sent: tuple[DriverState, float] | None = None
-        received = b""
         while (code := process.poll()) is None:
-            if found := process.received():
-                heard_at, patience = loop.time(), HANG_SECONDS
-                received = (received + found)[-_RECENT_BYTES:]
-                if spare_at == math.inf and READY in received:
-                    spare_at = loop.time() + SPARE_SECONDS
-                    self.ready.set()
-            if loop.time() - heard_at >= patience:
+            if (hung_for := liveness.hung_for(loop.time())) is not None:
                 process.kill()
                 await asyncio.to_thread(process.wait)
-                return f"hung for {patience:.0f} s"
+                return f"hung for {hung_for:.0f} s"
+            if spare_at == math.inf and liveness.is_ready:
+                spare_at = loop.time() + SPARE_SECONDS
+                self.ready.set()
             state = self._state()
             if sent is None or sent[0] != state or loop.time() - sent[1] >= STATE_SECONDS:
                 sent = state, loop.time()

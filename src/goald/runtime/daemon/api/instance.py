@@ -1,7 +1,7 @@
 """The API process of `goald serve`: the application of `goald api` on the socket of the driver.
 
-Run by `api_supervisor`, never by hand: it reads an `ApiStart` and then the state of the driver from
-standard input, and reports signs of life on standard output.
+It reads an `ApiStart` and then the state of the driver from standard input, and writes signs of
+life to standard output.
 """
 
 import asyncio
@@ -15,21 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from prometheus_client import CollectorRegistry
 
 from goald.api.app import create_app
 from goald.domain.errors import ServiceUnavailable
 from goald.ports.process_registry import Readings, ReadingsSource
 from goald.runtime import logs
-from goald.runtime.daemon.api_link import (
-    ALIVE,
-    MAX_LINE_BYTES,
-    PREPARED,
-    READY,
-    ApiStart,
-    DriverState,
-)
+from goald.runtime.daemon.api import signs
+from goald.runtime.daemon.api.link import MAX_LINE_BYTES, ApiStart, DriverState
 from goald.runtime.heartbeat.exporter import ReadingsCollector
 from goald.runtime.heartbeat.readiness import not_ready_reasons
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
@@ -38,15 +31,15 @@ from goald.runtime.wiring.api import api_dependencies, connection_limits
 from goald.runtime.wiring.daemon import Endpoints, process_registry, system_clock
 from goald.settings import Settings
 
-ALIVE_SECONDS = 1.0
 READ_SECONDS = 1.0
 STARTING_SECONDS = 0.25
 """Between two readings while the instance is not ready."""
 
 
-async def main() -> int:
+async def serve(prepared: Callable[[], None]) -> int:
     """Serve until SIGTERM, then answer the requests in progress and return 0. Ends the process
-    immediately if the driver ends."""
+    immediately if the driver ends. Calls `prepared` when only the first state of the driver is
+    missing."""
     lines = await _standard_input()
     start = ApiStart.decode(await lines.readline())
     stream = None
@@ -54,12 +47,12 @@ async def main() -> int:
         log = Path(start.log_dir) / "api.log"
         stream = log.open("a", buffering=1, encoding="utf-8")
     logs.configure(start.settings.log_level, start.settings.log_format, stream)
-    process = ApiProcess(start.settings, process_registry(_endpoints(start.settings)))
+    api = InstanceApi(start.settings, process_registry(_endpoints(start.settings)))
     with socket.socket(fileno=start.listen_fd) as listen_socket:
-        return await process.run(listen_socket, lines)
+        return await api.run(listen_socket, lines, prepared)
 
 
-class ApiProcess:
+class InstanceApi:
     """The API with the readiness and the metrics of its instance."""
 
     def __init__(self, settings: Settings, registry: ReadingsSource) -> None:
@@ -70,9 +63,14 @@ class ApiProcess:
         self._driver = DriverState(not_ready_reason="starting actors", standby=True)
         self._metrics = CollectorRegistry()
 
-    async def run(self, listen_socket: socket.socket, lines: asyncio.StreamReader) -> int:
+    async def run(
+        self,
+        listen_socket: socket.socket,
+        lines: asyncio.StreamReader,
+        prepared: Callable[[], None],
+    ) -> int:
         """Serve on this socket from the first state of the driver on. `lines`: what the driver
-        sends."""
+        sends. `prepared`: see `serve`."""
         served = CollectorRegistry(auto_describe=False)
         served.register(ReadingsCollector(lambda: self._readings))
         dependencies = api_dependencies(
@@ -91,16 +89,17 @@ class ApiProcess:
             describe=lambda: None if self._driver.standby else {"ready": True},
             registry=self._metrics,
         )
+        prepared()
         await self._wait_for_driver(lines)
         jobs: list[Coroutine[Any, Any, None]] = [
             self._follow_driver(lines, heartbeat),
             self._read(),
             heartbeat.run(),
-            _every(ALIVE_SECONDS, lambda: _report(ALIVE)),
+            _show_life(),
         ]
         running = [asyncio.create_task(job) for job in jobs]
         try:
-            return await run_until_signal(server, lambda: _report(READY))
+            return await run_until_signal(server, lambda: signs.send(signs.READY))
         finally:
             for task in running:
                 task.cancel()
@@ -118,10 +117,9 @@ class ApiProcess:
 
     async def _wait_for_driver(self, lines: asyncio.StreamReader) -> None:
         """Return when this process is to serve; a spare process waits here."""
-        _report(PREPARED)
-        signs = asyncio.create_task(_every(ALIVE_SECONDS, lambda: _report(ALIVE)))
+        alive = asyncio.create_task(_show_life())
         line = await lines.readline()
-        signs.cancel()
+        alive.cancel()
         if not line:
             os._exit(1)  # the driver has ended
         self._driver = DriverState.decode(line)
@@ -149,19 +147,11 @@ async def _standard_input() -> asyncio.StreamReader:
     return reader
 
 
-def _report(sign: bytes) -> None:
-    os.write(sys.stdout.fileno(), sign)
-
-
-async def _every(seconds: float, call: Callable[[], None]) -> None:
+async def _show_life() -> None:
     while True:
-        call()
-        await asyncio.sleep(seconds)
+        signs.send(signs.ALIVE)
+        await asyncio.sleep(signs.SIGN_SECONDS)
 
 
 def _endpoints(settings: Settings) -> Endpoints:
     return Endpoints(redis_url=settings.redis.url, postgres_dsn=settings.postgres.dsn)
-
-
-if __name__ == "__main__":
-    sys.exit(uvloop.run(main()))

@@ -1,5 +1,5 @@
-"""The messages between the driver and its API process over two pipes: lines of JSON to the process,
-signs of life from it. A closed pipe means that the driver has ended."""
+"""The messages from the driver to its API process over a pipe: lines of JSON. A closed pipe means
+that the driver has ended."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,13 +9,6 @@ from pydantic import SecretStr
 
 from goald.settings import Settings
 
-PREPARED: Final = b"prepared\n"
-"""Sent once, when the process waits for the first state of the driver to serve, as a spare
-process does."""
-READY: Final = b"ready\n"
-"""Sent once, when requests are accepted."""
-ALIVE: Final = b".\n"
-"""Sent every second from then on."""
 MAX_LINE_BYTES: Final = 1 << 16
 
 

@@ -1,0 +1,1 @@
+"""The API process of `goald serve`: its supervisor in the driver, and its program."""
