@@ -2,13 +2,39 @@
 
 import subprocess
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
-from tests.support.data.real_logs import achieved, assert_exits_are_the_completions, real_log
+from tests.support.data.real_logs import (
+    RealLog,
+    achieved,
+    assert_exits_are_the_completions,
+    real_log,
+)
 from tests.support.services.daemon import GOALD, Daemon, left_of
 
-RATE = 5_000
-"""Events per second: slow enough to kill goald during the replay."""
+SENT_AT_A_TIME = 500
+"""Events between two looks at the achievements."""
+HELD_BACK = 0.1
+"""The share of the events that is not sent before the kill, however late it comes."""
+
+
+def send_until(
+    daemon: Daemon, sender: "subprocess.Popen[bytes]", log: RealLog, enough: int
+) -> None:
+    """Give the sender events, in order, until goald has recorded so many achievements. The sender
+    waits for more then, and goald processes those that were sent last."""
+    assert sender.stdin is not None
+    lines = log.events.read_bytes().splitlines(keepends=True)
+    unsent = iter(lines[: int((1 - HELD_BACK) * len(lines))])
+    pipe = sender.stdin
+
+    def there_are_enough() -> bool:
+        pipe.write(b"".join(islice(unsent, SENT_AT_A_TIME)))
+        pipe.flush()
+        return len(achieved(daemon, log.tenant)) >= enough
+
+    daemon.until("achievements", there_are_enough)
 
 
 def test_kills_during_a_replay_change_no_achievement(
@@ -20,23 +46,20 @@ def test_kills_during_a_replay_change_no_achievement(
     assert daemon.run("apply", str(log.workflows)).returncode == 0
 
     for share, kill in ((0.2, daemon.kill_driver), (0.5, daemon.kill_everything)):
-        sender = subprocess.Popen(
-            [*GOALD, "replay", str(log.events), "--rate", str(RATE)],
+        enough = int(share * len(log.expected))
+        with subprocess.Popen(
+            [*GOALD, "replay", "-"],
             env=daemon.environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        )
-        try:
-            enough = int(share * len(log.expected))
-            daemon.until(
-                "achievements",
-                lambda: len(achieved(daemon, log.tenant)) >= enough,  # noqa: B023
-            )
-            family = daemon.family()
-            kill()
-        finally:
-            sender.kill()
-            sender.wait()
+        ) as sender:
+            try:
+                send_until(daemon, sender, log, enough)
+                family = daemon.family()
+                kill()
+            finally:
+                sender.kill()
         daemon.start()
         assert left_of(family) == []
         daemon.until_lag_zero()
