@@ -1,5 +1,6 @@
 """Fixtures and scheduling for all tests."""
 
+import os
 import signal
 
 import pytest
@@ -13,6 +14,12 @@ pytest_plugins = [
     "tests.support.services.commands",
     "tests.support.data.records",
 ]
+
+# Settings in the shell that runs the tests, such as the data directory of a running goald, would
+# apply to the code under test.
+for name in [each for each in os.environ if each.upper().startswith("GOALD_")]:
+    if name != "GOALD_TEST_DATA":
+        del os.environ[name]
 
 # Processes that a shell starts in the background ignore SIGINT, and so do their children.
 # Some tests send SIGINT to the commands that they start.
