@@ -27,6 +27,11 @@ SCOPES = {
 }
 _CALLER = "goald.caller"
 _CHALLENGE = 'Bearer realm="goald"'
+_WRONG_TIME = (
+    "The time in webhook-timestamp must be in whole seconds since 1970, and within {:g} s of "
+    "goald's clock (GOALD_WEBHOOK_WINDOW). Check the clock of the sender, and sign a request again "
+    "when it is repeated"
+)
 
 
 class Access(SecurityBase):
@@ -138,22 +143,20 @@ class ByTokenOrSignature(Access):
         caller = await self._verified(request, dependencies)
         if caller is not None:
             return caller
-        raise Unauthorized(
-            "The webhook does not exist, its signature is wrong, or it was signed too long ago",
-            headers={"WWW-Authenticate": _CHALLENGE},
-        )
+        raise _unauthorized("The webhook does not exist, or its signature is wrong")
 
     async def _verified(self, request: Request, dependencies: Dependencies) -> Caller | None:
         """Return the sender of a signed request, None if it is not verified. Nothing refers to the
-        body then."""
+        body then. Raises Unauthorized for the time, before the body is read."""
         headers, query, access = request.headers, request.query_params, dependencies.access
         tenant, provider = query.get("tenant", ""), query.get("provider", "")
         timestamp = headers.get("webhook-timestamp", "")
         now_s = dependencies.clock.now_us() / 1e6
         window_s = dependencies.settings.webhook_window
-        if not (is_name(tenant) and is_name(provider)):
-            return None
         if not is_within_window(timestamp, now_s, window_s):
+            # The same for every tenant and provider, whether they exist or not.
+            raise _unauthorized(_WRONG_TIME.format(window_s))
+        if not (is_name(tenant) and is_name(provider)):
             return None
         # Before a byte of the body is read: the body of an unknown sender takes no memory.
         found = await access.webhook_secrets.get(tenant, provider)
@@ -167,6 +170,10 @@ class ByTokenOrSignature(Access):
             raise Unavailable("Too many signed requests with large bodies are being processed")
         provide_body(request, body)
         return Caller(tenant, f"webhook:{provider}", frozenset({self.scope}), found.grant)
+
+
+def _unauthorized(detail: str) -> Unauthorized:
+    return Unauthorized(detail, headers={"WWW-Authenticate": _CHALLENGE})
 
 
 def _is_signed_request(request: Request) -> bool:

@@ -148,13 +148,33 @@ def test_every_invalid_webhook_gets_the_same_response(api: Api) -> None:
         send(api, body, good | {"webhook-id": "msg-2"}),
         send(api, body, good | {"webhook-timestamp": str(int(now) + 1)}),
         send(api, body, good | {"webhook-signature": "v1,"}),
+        send(api, body, {name: good[name] for name in good if name != "webhook-id"}),
+    ]
+
+    assert {answer.status_code for answer in refused} == {401}
+    assert len({answer.text for answer in refused}) == 1
+
+
+def test_refusal_for_the_time_says_so_and_does_not_show_whether_the_webhook_exists(
+    api: Api,
+) -> None:
+    """A provider whose clock is wrong would look for the fault in its secret."""
+    secret = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()["secret"]
+    body, now = event(), time.time()
+    good = signed(secret, body)
+
+    refused = [
         send(api, body, signed(secret, body, at=now - 301)),
         send(api, body, signed(secret, body, at=now + 310)),
-        send(api, body, {name: good[name] for name in good if name != "webhook-id"}),
+        send(api, body, signed(secret, body, at=now - 301), tenant="unknown"),
+        send(api, body, signed(SECRET, body, at=now - 301), provider="unknown"),
+        send(api, body, good | {"webhook-timestamp": "soon"}),
         send(api, body, {name: good[name] for name in good if name != "webhook-timestamp"}),
     ]
 
     assert {answer.status_code for answer in refused} == {401}
+    (detail,) = {answer.json()["detail"] for answer in refused}
+    assert "within 300 s of goald's clock (GOALD_WEBHOOK_WINDOW)" in detail
     assert len({answer.text for answer in refused}) == 1
 
 
