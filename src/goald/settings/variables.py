@@ -111,8 +111,8 @@ class Settings(BaseSettings):
     keep: float = Field(
         3_600.0,
         ge=0,
-        description="How long fully acknowledged entries are kept in the streams (seconds); at "
-        "most three quarters of GOALD_ERASURE",
+        description="How long fully acknowledged entries are kept in the streams (seconds). If "
+        "three quarters of GOALD_ERASURE are less, goald keeps them for that time",
     )
     erasure: float = Field(
         86_400.0,

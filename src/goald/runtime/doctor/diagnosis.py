@@ -50,7 +50,7 @@ async def examine(
         yield await asyncio.to_thread(_embedded)
         for result in _places(settings.data_dir.expanduser()):
             yield result
-    for result in await asyncio.to_thread(lambda: list(encryption_keys(settings, read_keys))):
+    for result in await asyncio.to_thread(lambda: list(_of_settings(settings, read_keys))):
         yield result
     try:
         instance = instances.find(settings)
@@ -146,6 +146,25 @@ def _embedded() -> DoctorCheck:
         "only needed for --embedded: pip install 'goald[embedded]'",
         otherwise=warn,
     )
+
+
+def _of_settings(
+    settings: Settings, read_keys: Callable[[Settings], object]
+) -> Iterator[DoctorCheck]:
+    yield from encryption_keys(settings, read_keys)
+    yield from _keep(settings)
+
+
+def _keep(settings: Settings) -> Iterator[DoctorCheck]:
+    """A warning if GOALD_KEEP is set to a longer time than goald keeps entries."""
+    most = settings.erasure * 3 / 4
+    if "keep" in settings.model_fields_set and settings.keep > most:
+        yield warn(
+            "GOALD_KEEP",
+            f"acknowledged entries are kept for {most:g} s, not {settings.keep:g} s: erased data "
+            f"must be gone within GOALD_ERASURE ({settings.erasure:g} s)",
+            f"set GOALD_KEEP to at most {most:g}, or raise GOALD_ERASURE",
+        )
 
 
 def _importable(
