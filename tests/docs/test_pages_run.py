@@ -35,6 +35,8 @@ CONTINUES = {
     "docs/how-to/read-exits-from-node.md": "docs/how-to/send-events-from-node.md",
 }
 """Pages that use files of another page."""
+FIRST_STEPS = {"README.md", "docs/get-started.md"}
+"""Pages that a reader follows in a checkout, which they leave as it was."""
 ELSEWHERE = {"bench", "native"}
 """Folders whose pages say how to measure and fuzz, which takes minutes."""
 DEMO = ROOT / "src/goald/runtime/demo/demo.yaml"
@@ -89,6 +91,7 @@ def environment(
         found = {"GOALD_REDIS_URL": redis_url, "GOALD_POSTGRES_DSN": database.dsn}
         return kept | common | own | found
     daemon: Daemon = request.getfixturevalue("daemon")
+    (directory / ".goald").symlink_to(daemon.data_dir)
     return kept | common | {"GOALD_DATA_DIR": str(daemon.data_dir)}
 
 
@@ -136,16 +139,20 @@ def test_a_reader_who_follows_a_page_sees_what_it_shows(
         assert shell.run(f"goald apply {DEMO}")[0] == 0
     if page in CONTINUES:
         _save_files(Path(CONTINUES[page]), directory, environment)
+    checkout = {each.name for each in directory.iterdir()}
     printed = ""
     for block in runnable(Path(page)):
         if block.language in DATA:
-            _save(block, directory, environment)
+            _save(block, Path(shell.run("pwd")[1].strip()), environment)
         elif is_output(block):
             expected = block.text.splitlines()
             assert matches(expected, printed), _difference(page, block.line, block.text, printed)
         else:
             for command in commands(block):
                 printed = _run(page, shell, command, environment)
+    if page in FIRST_STEPS:
+        left = {each.name for each in directory.iterdir()} - checkout - {"goald-tutorial"}
+        assert left == set(), "git status shows these files in the reader's checkout"
 
 
 def _run(page: str, shell: Shell, command: Command, environment: dict[str, str]) -> str:
