@@ -66,6 +66,8 @@ class StreamLevel:
     acknowledged_us: int
     """goald has acknowledged every entry that was added before this time: the time of the reading
     if it has acknowledged all. 0 if goald has no group there."""
+    length: int = 0
+    """Entries, acknowledged ones included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,12 +184,23 @@ def test_status_without_a_daemon_reports_not_ready_with_a_reason(
     assert {"name": "goald:events:2", "length": 1, "pending": 0, "lag": 1} in ran.json["streams"]
     assert ran.json["stream_bytes"]["goald:events:2"] > 0
     assert ran.json["stream_bytes"].keys() >= {"goald:exits", "goald:notices", "goald:dead"}
+    assert ran.json["stream_lengths"]["goald:events:2"] == 1
     assert ran.json["redis_bytes"] > 0
     assert ran.json["redis_max_bytes"] is None
     assert ran.json["redis_url"] == os.environ["GOALD_REDIS_URL"]
     output = run("status")
     assert output.code == 4
     assert "NOT READY: goald serve is not running" in output.out
+
+
+def test_status_shows_the_length_of_every_stream(run: Callable[..., Ran], streams: Any) -> None:
+    """Exits that no engine reads are seen there first."""
+    for _ in range(3):
+        streams.xadd("goald:exits", {"event": "{}"})
+    shown = {line.split()[0]: line.split() for line in run("status").out.splitlines() if line}
+    assert shown["goald:exits"][1] == "3"
+    assert shown["goald:notices"][1] == "0"
+    assert " ".join(shown["goald:exits"][2:8]) == "not read by goald not read"
 
 
 def test_status_lists_every_cause_and_the_cause_before_its_symptom(
@@ -248,6 +259,21 @@ def test_doctor_reports_working_services_as_ok(run: Callable[..., Ran], streams:
     ):
         assert found[name]["state"] == "ok", found[name]
     assert "ok    Postgres" in run("doctor").out
+
+
+def test_doctor_warns_if_entries_are_kept_for_a_shorter_time_than_set(
+    run: Callable[..., Ran], streams: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOALD_ERASURE", "400")
+    assert "GOALD_KEEP" not in found_by_doctor(run), "the default is not the operator's wish"
+    monkeypatch.setenv("GOALD_KEEP", "301")
+    found = found_by_doctor(run)["GOALD_KEEP"]
+    assert (found["state"], found["advice"]) == (
+        "warn",
+        "set GOALD_KEEP to at most 300, or raise GOALD_ERASURE",
+    )
+    monkeypatch.setenv("GOALD_KEEP", "300")
+    assert "GOALD_KEEP" not in found_by_doctor(run)
 
 
 @contextmanager

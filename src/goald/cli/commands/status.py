@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from goald.operations.status import Status
     from goald.runtime.instance import Instance
 
+NOT_READ = "not read by goald"
+"""In place of pending and lag of a stream that other programs read."""
+NO_HEARTBEAT = "sends none"
+
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -60,6 +64,7 @@ def _report(found: "Status", instance: "Instance") -> dict[str, Any]:
         },
         "streams": [dataclasses.asdict(each) for each in found.streams],
         "stream_bytes": {level.name: level.bytes for level in found.levels.all()},
+        "stream_lengths": {level.name: level.length for level in found.levels.all()},
         "redis_bytes": found.levels.used_bytes,
         "redis_max_bytes": found.levels.max_bytes,
         "processes": _processes(found, instance),
@@ -165,7 +170,10 @@ def _print(report: dict[str, Any]) -> None:
 def _stream_rows(report: dict[str, Any]) -> list[list[object]]:
     sizes = dict(report["stream_bytes"])
     rows = [[*each.values(), _mib(sizes.pop(each["name"], 0))] for each in report["streams"]]
-    return rows + [[name, None, None, None, _mib(size)] for name, size in sizes.items()]
+    return rows + [
+        [name, report["stream_lengths"][name], NOT_READ, NOT_READ, _mib(size)]
+        for name, size in sizes.items()
+    ]
 
 
 def _mib(size: int) -> str:
@@ -180,7 +188,9 @@ def _process_rows(report: dict[str, Any]) -> list[list[object]]:
             str(each["pid"]),
             each["host"],
             each["ready"],
-            None if each["heartbeat_age_s"] is None else f"{each['heartbeat_age_s']:.1f} s ago",
+            NO_HEARTBEAT
+            if each["heartbeat_age_s"] is None
+            else f"{each['heartbeat_age_s']:.1f} s ago",
         ]
         for each in report["processes"]
     ]

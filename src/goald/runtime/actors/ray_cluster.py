@@ -5,8 +5,8 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 import psutil
@@ -108,7 +108,7 @@ class RayCluster:
         exits immediately afterwards."""
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if any("ray" in word for word in process.cmdline()[:3]):
+                if _part_of_ray(process.cmdline()):
                     process.kill()
 
     def stop(self) -> None:
@@ -150,9 +150,16 @@ class RayCluster:
     def _record_processes(self, record: Callable[[str, int], None]) -> None:
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                if any("ray" in word for word in child.cmdline()[:3]):
+                if part := _part_of_ray(child.cmdline()):
                     self._processes.append(child)
-                    record("ray", child.pid)
+                    record(f"ray::{part}", child.pid)
+
+
+def _part_of_ray(command: Sequence[str]) -> str | None:
+    """Which part of Ray a command line is, such as `raylet`; None if it is none. A process that
+    names itself has the name in the first word: `ray::DashboardAgent`."""
+    words = [word for word in command[:3] if "ray" in word and not word.startswith("-")]
+    return PurePath(words[-1].rpartition("::")[2]).stem if words else None
 
 
 def _redirect_messages() -> None:

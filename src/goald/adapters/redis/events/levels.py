@@ -34,11 +34,12 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   for i = 1, #flat, 2 do group[flat[i]] = flat[i + 1] end
   if group['name'] == ARGV[3] then read = group['last-delivered-id'] end
 end
-return {bytes, first and first[1] or false, last and last[1] or false, read}
+return {bytes, first and first[1] or false, last and last[1] or false, read,
+  redis.call('XLEN', KEYS[1])}
 """
-"""Returns the bytes, the ids of the first and the last entry, and the position of goald's group
-(which acknowledges what it passes, decision 10). A login that may not call MEMORY gets an estimate
-from the latest entries."""
+"""Returns the bytes, the ids of the first and the last entry, the position of goald's group (which
+acknowledges what it passes, decision 10), and the number of entries. A login that may not call
+MEMORY gets an estimate from the latest entries."""
 _ESTIMATED_ENTRIES: Final = 100
 
 
@@ -88,12 +89,13 @@ def _level(name: str, reply: Any, at_us: int) -> StreamLevel:
     """The level in a reply. A missing stream is empty, and so is a key of another type."""
     if reply is None or isinstance(reply, Exception):
         return StreamLevel(name, 0, at_us, at_us)
-    size, first, last, position = reply
+    size, first, last, position, length = reply
     if last is None or last == position:
         acknowledged_us = at_us
     else:
         acknowledged_us = _time_us(position) if position else 0
-    return StreamLevel(name, int(size), _time_us(first) if first else at_us, acknowledged_us)
+    oldest_us = _time_us(first) if first else at_us
+    return StreamLevel(name, int(size), oldest_us, acknowledged_us, int(length))
 
 
 def _time_us(entry_id: bytes) -> int:
