@@ -36,7 +36,7 @@ CONTINUES = {
 }
 """Pages that use files of another page."""
 FIRST_STEPS = {"README.md", "docs/get-started.md"}
-"""Pages that a reader follows in a checkout, which they leave as it was."""
+"""Pages that a reader follows in a checkout. They add no file to it."""
 ELSEWHERE = {"bench", "native"}
 """Folders whose pages say how to measure and fuzz, which takes minutes."""
 DEMO = ROOT / "src/goald/runtime/demo/demo.yaml"
@@ -151,8 +151,8 @@ def test_a_reader_who_follows_a_page_sees_what_it_shows(
             for command in commands(block):
                 printed = _run(page, shell, command, environment)
     if page in FIRST_STEPS:
-        left = {each.name for each in directory.iterdir()} - checkout - {"goald-tutorial"}
-        assert left == set(), "git status shows these files in the reader's checkout"
+        added = {each.name for each in directory.iterdir()} - checkout - {"goald-tutorial"}
+        assert added == set(), "git status shows these files in the reader's checkout"
 
 
 def _run(page: str, shell: Shell, command: Command, environment: dict[str, str]) -> str:

@@ -197,10 +197,10 @@ def test_status_shows_the_length_of_every_stream(run: Callable[..., Ran], stream
     """Exits that no engine reads are seen there first."""
     for _ in range(3):
         streams.xadd("goald:exits", {"event": "{}"})
-    shown = {line.split()[0]: line.split() for line in run("status").out.splitlines() if line}
-    assert shown["goald:exits"][1] == "3"
-    assert shown["goald:notices"][1] == "0"
-    assert " ".join(shown["goald:exits"][2:8]) == "not read by goald not read"
+    rows = {line.split()[0]: line.split() for line in run("status").out.splitlines() if line}
+    assert rows["goald:exits"][1] == "3"
+    assert rows["goald:notices"][1] == "0"
+    assert " ".join(rows["goald:exits"][2:8]) == "not read by goald not read"
 
 
 def test_status_lists_every_cause_and_the_cause_before_its_symptom(

@@ -14,7 +14,7 @@ from tests.support.data.real_logs import (
 from tests.support.services.daemon import GOALD, Daemon, left_of
 
 SENT_AT_A_TIME = 500
-"""Events between two looks at the achievements."""
+"""Events that are sent before the achievements are read again."""
 HELD_BACK = 0.1
 """The share of the events that is not sent before the kill, however late it comes."""
 
@@ -22,8 +22,8 @@ HELD_BACK = 0.1
 def send_until(
     daemon: Daemon, sender: "subprocess.Popen[bytes]", log: RealLog, enough: int
 ) -> None:
-    """Give the sender events, in order, until goald has recorded so many achievements. The sender
-    waits for more then, and goald processes those that were sent last."""
+    """Give the sender events, in order, until goald has recorded `enough` achievements. The sender
+    then waits for more, and goald processes the latest events."""
     assert sender.stdin is not None
     lines = log.events.read_bytes().splitlines(keepends=True)
     unsent = iter(lines[: int((1 - HELD_BACK) * len(lines))])

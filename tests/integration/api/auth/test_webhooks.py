@@ -155,7 +155,7 @@ def test_every_invalid_webhook_gets_the_same_response(api: Api) -> None:
     assert len({answer.text for answer in refused}) == 1
 
 
-def test_refusal_for_the_time_says_so_and_does_not_show_whether_the_webhook_exists(
+def test_wrong_time_is_named_and_does_not_show_whether_the_webhook_exists(
     api: Api,
 ) -> None:
     """A provider whose clock is wrong would look for the fault in its secret."""

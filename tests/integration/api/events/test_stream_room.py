@@ -45,7 +45,7 @@ def memory(redis_url: str) -> int:
 def test_a_flood_of_ignored_events_takes_no_memory_of_redis(
     api: Api, redis_url: str, event_type: str
 ) -> None:
-    """Else a tenant that sends all events of its platform, or misspells a type, fills Redis with
+    """A tenant that sends all events of its platform, or misspells a type, would fill Redis with
     events that achieve nothing."""
     answers = flood(api.client("flood", "events:write"), "flood", event_type, 40)
     assert {answer.status_code for answer in answers} == {202}
@@ -57,8 +57,8 @@ def test_a_flood_of_ignored_events_takes_no_memory_of_redis(
 def test_a_flood_of_processed_events_is_bounded_and_a_neighbour_is_accepted(
     api: Api, redis_url: str, event_type: str
 ) -> None:
-    """Else one tenant's events fill Redis, and those of all others are refused. A refund achieves
-    no goal, but goald processes it."""
+    """One tenant's events would fill Redis, and goald would refuse those of all others. A refund
+    achieves no goal, but goald processes it."""
     answers = flood(api.client("flood", "events:write"), "flood", event_type, 60)
     refused = [answer for answer in answers if answer.status_code != 202]
     assert 0 < len(refused) < len(answers)
