@@ -53,6 +53,10 @@ DELIVERIES: Final = "goald:deliveries:"
 """With a digest of tenant and source, and `:v` or `:u`: a stream of the source's latest verified or
 unverified deliveries, masked, in JSON."""
 
+PROCESSED: Final = "goald:processed:"
+"""With a consumer group and a tenant: a sorted set of the ids of the exits of the tenant that the
+group has processed, by the time in milliseconds."""
+
 GROUP: Final = "goald"
 """The consumer group in which goald reads the event streams."""
 

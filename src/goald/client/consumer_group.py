@@ -3,15 +3,29 @@
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from redis.exceptions import ResponseError
 
 from goald.client.connection import Connection
+from goald.redis_keys import PROCESSED
 
 _log = logging.getLogger(__name__)
 
 _BLOCK_MS = 1_000
+
+_FINISH: Final = """
+local now = redis.call('TIME')
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+redis.call('ZADD', KEYS[1], ms, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms - ARGV[2])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('XACK', KEYS[2], ARGV[4], ARGV[5])
+"""
+"""Marks the id ARGV[1] of a message as processed and acknowledges its entry. Removes the marks that
+are older than ARGV[2] milliseconds, and the oldest beyond ARGV[3]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,8 @@ class DeliverySettings:
     above the longest time that processing takes."""
     remember_s: float = 86_400.0
     """How long the id of a processed message is kept in Redis, to skip repetitions."""
+    remember_per_tenant: int = 100_000
+    """The ids of how many processed messages of each tenant are kept, the latest ones."""
 
 
 class Entry(NamedTuple):
@@ -58,6 +74,7 @@ class ConsumerGroup:
         self._prefetch = settings.prefetch
         self._claim_after_ms = int(settings.claim_after_s * 1_000)
         self._remember_ms = int(settings.remember_s * 1_000)
+        self._remember_most = settings.remember_per_tenant
         self._start = "0" if from_start else "$"
         self._exists = False
         self._own_after: bytes | None = b"0"
@@ -81,23 +98,24 @@ class ConsumerGroup:
         self._own_after = b"0"
         self._exists = False
 
-    async def is_processed(self, message_id: str) -> bool:
-        """Whether the group has finished a message with this id within `remember_s`."""
-        return bool(await self._redis.exists(self._mark(message_id)))
+    async def is_processed(self, tenant: str, message_id: str) -> bool:
+        """Whether the group has finished a message of the tenant with this id within `remember_s`,
+        and fewer than `remember_per_tenant` of this tenant since."""
+        return await self._redis.zscore(self._marks(tenant), message_id) is not None
 
-    async def finish(self, entry_id: str, message_id: str) -> None:
+    async def finish(self, tenant: str, entry_id: str, message_id: str) -> None:
         """Mark the message as processed and acknowledge its entry, atomically."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(self._mark(message_id), 1, px=self._remember_ms)
-            pipe.xack(self._stream, self.name, entry_id)
-            await pipe.execute()
+        bounds = (self._remember_ms, self._remember_most)
+        keys = (self._marks(tenant), self._stream)
+        await self._redis.eval(_FINISH, 2, *keys, message_id, *bounds, self.name, entry_id)
 
     async def acknowledge(self, entry_id: bytes) -> None:
         """Acknowledge an entry that is not to be processed."""
         await self._redis.xack(self._stream, self.name, entry_id)
 
-    def _mark(self, message_id: str) -> str:
-        return f"goald:processed:{self.name}:{message_id}"
+    def _marks(self, tenant: str) -> str:
+        # Without colons, so that no two pairs of a group and a tenant have the same key.
+        return f"{PROCESSED}{self.name}:{quote(tenant, safe='')}"
 
     async def _create(self) -> None:
         try:

@@ -25,7 +25,8 @@ class ExitReader:
 
     An exit counts as processed when the loop asks for the next one. Its id is then marked in Redis
     and its entry acknowledged, atomically. An exit whose id is marked is skipped, so an exit that
-    goald publishes twice is not processed twice.
+    goald publishes twice is not processed twice. The marks of each tenant are bounded in number
+    and time (`DeliverySettings`).
 
     Delivery is at least once. An exit is delivered again if the loop body raised, if the process
     died, or if the loop body took longer than `claim_after_s`. The loop body must therefore be
@@ -159,7 +160,7 @@ class ExitReader:
         while self._fetched:
             entry = self._fetched[0]
             found = _parse(entry)
-            if found is not None and not await self._group.is_processed(found.id):
+            if found is not None and not await self._group.is_processed(found.tenant_id, found.id):
                 self._fetched.popleft()
                 self._current = found
                 return found
@@ -168,7 +169,7 @@ class ExitReader:
         return None
 
     async def _finish(self, processed: Exit) -> None:
-        await self._group.finish(processed.entry_id, processed.id)
+        await self._group.finish(processed.tenant_id, processed.entry_id, processed.id)
 
     def _restart(self) -> None:
         self._fetched.clear()

@@ -1,4 +1,4 @@
-"""The guards of the turns that tenants take in a shard, and how each one is removed."""
+"""The guards of the turns and shares of tenants: in a shard and in Redis."""
 
 from tests.fault.guards.guard import Edit, Guard
 
@@ -170,5 +170,23 @@ TURN_GUARDS = (
         "D4",
         (Edit(_ACTORS, "except (RayActorError, ShardDied) as", "except RayActorError as"),),
         (DEFERRED_POISON,),
+    ),
+    Guard(
+        "client: the processed exits that a group remembers are limited for each tenant",
+        "D8",
+        (
+            Edit(
+                "src/goald/client/consumer_group.py",
+                "redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])\n",
+                "",
+            ),
+        ),
+        ("tests/integration/client/test_exit_reader.py",),
+    ),
+    Guard(
+        "client: two groups do not share the marks of processed exits",
+        "D1",
+        (Edit("src/goald/client/consumer_group.py", "{quote(tenant, safe='')}", "{tenant}"),),
+        ("tests/integration/client/test_exit_reader.py",),
     ),
 )

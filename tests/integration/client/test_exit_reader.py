@@ -142,6 +142,45 @@ async def test_an_exit_processed_before_a_restart_is_skipped_after_it(
         assert await take(exits, 1) == ["x-2"]
 
 
+async def test_the_marks_of_one_tenant_are_bounded_and_push_out_no_others(
+    any_redis_url: str, client: Any
+) -> None:
+    """Otherwise one tenant with many exits fills Redis, which stops all tenants."""
+    await client.xadd("goald:exits", {"event": exit_event(0, tenantid="calm")})
+    await publish(client, *range(1, 8))
+    async with asyncio.timeout(DEADLINE_S), reader(any_redis_url, remember_per_tenant=3) as exits:
+        await take(exits, 8)
+        await client.xadd("goald:exits", {"event": exit_event(0, tenantid="calm")})
+        await publish(client, 7, 6, 5, 4)
+        assert await take(exits, 1) == ["x-4"]  # The marks are those of x-5 to x-7.
+    assert await client.zcard("goald:processed:engine:acme") == 3
+    assert await client.zcard("goald:processed:engine:calm") == 1
+
+
+async def test_marks_expire(any_redis_url: str, client: Any) -> None:
+    await publish(client, 1, 2)
+    async with reader(any_redis_url, remember_s=60.0) as exits:
+        await take(exits, 1)
+        await client.zadd("goald:processed:engine:acme", {"x-old": 1})
+        await take(exits, 1)
+    assert await client.zrange("goald:processed:engine:acme", 0, -1) == [b"x-1", b"x-2"]
+    assert 0 < await client.pttl("goald:processed:engine:acme") <= 60_000
+
+
+async def test_names_with_colons_do_not_mix_the_marks_of_two_groups(
+    any_redis_url: str, client: Any
+) -> None:
+    await client.xadd("goald:exits", {"event": exit_event(1, tenantid="b:acme")})
+    async with asyncio.timeout(DEADLINE_S):
+        async with ExitReader(any_redis_url, group="engine", consumer="one") as exits:
+            async for _ in exits:
+                break
+        await client.delete("goald:exits")
+        await client.xadd("goald:exits", {"event": exit_event(1, tenantid="acme")})
+        async with ExitReader(any_redis_url, group="engine:b", consumer="one") as exits:
+            assert (await anext(exits)).id == "x-1"
+
+
 async def test_each_group_receives_every_exit(any_redis_url: str, client: Any) -> None:
     await publish(client, 1)
     for group in ("engine", "billing"):
