@@ -15,6 +15,7 @@ _STREAM = "src/goald/api/body_stream.py"
 _MEMORY = "src/goald/api/body_memory.py"
 REJECTIONS = "tests/unit/api/test_rejections.py"
 MEMORY = "tests/unit/api/test_body_memory.py"
+WEBHOOKS = "tests/integration/api/auth/test_webhooks.py"
 SIGNED_BODIES = "tests/integration/api/auth/test_signed_bodies.py"
 BODIES = "tests/integration/api/auth/test_body_limits.py"
 _PLACES = "src/goald/api/admission/places.py"
@@ -115,6 +116,18 @@ API_GUARDS = (
             ),
         ),
         (API_PROCESS,),
+    ),
+    Guard(
+        "API: the time of a signed request is checked",
+        "D8",
+        (
+            Edit(
+                _ACCESS,
+                "        if not is_within_window(timestamp, now_s, window_s):\n",
+                "        if now_s < 0:\n",
+            ),
+        ),
+        (WEBHOOKS,),
     ),
     Guard(
         "API: further rejections of an address are delayed",
