@@ -362,6 +362,8 @@ class Effects:
     after_event: list[str | None]
     """The key of the last event of the batch that counted for the contact in the workflow before a
     new enrollment started."""
+    received_at: list[int | None]
+    """When Redis received the start of a new enrollment that is dated ahead of it; else None."""
     def __len__(self) -> int: ...
 
 @final

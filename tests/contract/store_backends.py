@@ -10,6 +10,8 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
+from goald.adapters.postgres.erasure_pages import PostgresErasurePages
+from goald.domain.records.erasure import ErasurePage
 from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.shard_store import ShardStore
 from goald.ports.stream_leases import StreamLeases
@@ -39,6 +41,9 @@ class Tables(Protocol):
 
     async def refuse(self, contact: str) -> None:
         """Make later commits with enrollments of this contact fail for their content."""
+
+    async def erase_rows(self) -> None:
+        """Erase the rows of deleted contacts, as the daemon's job does."""
 
     async def forget_pseudonyms(self) -> None:
         """Finish every erasure."""
@@ -97,6 +102,9 @@ class MemoryTables:
 
     async def refuse(self, contact: str) -> None:
         self._database.refused_contacts.add(contact)
+
+    async def erase_rows(self) -> None:
+        """They are erased immediately."""
 
     async def forget_pseudonyms(self) -> None:
         deleted = self._database.deleted
@@ -187,6 +195,14 @@ class PostgresTables:
             "ALTER TABLE goald.workflow_enrollments"
             f" ADD CONSTRAINT no_{contact} CHECK (contact_id <> '{contact}')"
         )
+
+    async def erase_rows(self) -> None:
+        pages = PostgresErasurePages(self._database.dsn)
+        try:
+            while await pages.rewrite() != ErasurePage():
+                pass
+        finally:
+            await pages.close()
 
     async def forget_pseudonyms(self) -> None:
         await self._read("UPDATE goald.erasures SET pseudonym = NULL, finished_at = now()")

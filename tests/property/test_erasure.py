@@ -21,11 +21,13 @@ from redis.asyncio import Redis
 from tests.support.services.servers import Database
 
 from goald.adapters.clock import SystemClock
+from goald.adapters.postgres.erasure_pages import PostgresErasurePages
 from goald.adapters.postgres.erasures import PostgresErasures
 from goald.adapters.redis.erasable_streams import RedisErasableStreams
 from goald.adapters.redis.events.trim import RedisTrimmer
 from goald.client.envelope import decode
 from goald.domain.fail_points import FailPoint
+from goald.domain.records.erasure import ErasurePage
 from goald.domain.slots import SlotRange
 from goald.metrics.jobs import ErasureMetrics
 from goald.operations.audit import verify
@@ -146,12 +148,15 @@ async def erase(redis_url: str, dsn: str, client: Any) -> None:
     """The jobs of the daemon, when everything is due."""
     clock = SystemClock()
     erasures, streams = PostgresErasures(dsn), RedisErasableStreams(redis_url)
+    pages = PostgresErasurePages(dsn)
     job = Erasure(
         ErasureSettings(0.0, 31), erasures, streams, SubjectReader(decode).read,
         ErasureMetrics(CollectorRegistry()), clock,
     )  # fmt: skip
     trimmer = RedisTrimmer(redis_url)
     try:
+        while await pages.rewrite() != ErasurePage():
+            pass
         assert await job.once()
         assert (await erasures.pending()).count == 0
         await asyncio.sleep(0.005)
@@ -160,7 +165,7 @@ async def erase(redis_url: str, dsn: str, client: Any) -> None:
         # The last acknowledged event stays until the next one.
         await client.xtrim(STREAM, maxlen=0, approximate=False)
     finally:
-        await asyncio.gather(erasures.close(), streams.close(), trimmer.close())
+        await asyncio.gather(pages.close(), erasures.close(), streams.close(), trimmer.close())
 
 
 async def everything(client: Any, admin: asyncpg.Connection) -> dict[str, str]:

@@ -6,6 +6,7 @@ use evaluate_support::{
     Deleted, NOW_US, Row, SECOND_US, START_US, Table, buffer, commit_after, copy, ended, event,
     goal, goal_id, started, tagged, workflow,
 };
+use goald_matcher::buffer::BufferWriter;
 use goald_matcher::evaluate::EvaluateOptions;
 use goald_matcher::matcher::Matcher;
 use goald_matcher::proposal::Owner;
@@ -320,6 +321,97 @@ fn a_refund_and_a_cancelled_appointment_are_reported_and_achieve_nothing() {
     assert_eq!(rows, expected);
     assert_eq!(proposal.events_by_type["payment.refunded"], 1);
     assert_eq!(proposal.events_by_type["appointment.cancelled"], 1);
+}
+
+#[test]
+fn an_enrollment_dated_ahead_begins_when_its_start_is_received() {
+    let received_ms = |second: i64| ((START_US + second * SECOND_US) / 1000) as u64;
+    let status_of = |received: u64, deleted_first: bool| {
+        let start = started("e-1", "c-1", WORKFLOWS[0], 30);
+        let deletion = event("contact.deleted", "c-1", 20, json!({}));
+        let mut batch = [start, deletion];
+        if deleted_first {
+            batch.reverse();
+        }
+        let mut writer = BufferWriter::new();
+        for (number, event) in batch.iter().enumerate() {
+            writer.push(received, number as u64, event.to_string().as_bytes());
+        }
+        let bytes = writer.finish();
+        let proposal = matcher()
+            .evaluate(&[&bytes], NOW_US, EvaluateOptions::default())
+            .unwrap();
+        let effect = proposal.effects.first()?;
+        Some((effect.status.name(), effect.received_at.is_some()))
+    };
+    for deleted_first in [false, true] {
+        let received = |second| status_of(received_ms(second), deleted_first);
+        // A start of a later contact waits for the commit of the deletion.
+        let active = |is_ahead| (!deleted_first).then_some(("active", is_ahead));
+        assert_eq!(received(19), Some(("cancelled", true)));
+        assert_eq!(received(20), active(true));
+        assert_eq!(received(30), active(false));
+        // The id of the entry is no time.
+        assert_eq!(status_of(1, deleted_first), active(false));
+    }
+}
+
+#[test]
+fn an_end_dated_ahead_is_stored_behind_a_deletion() {
+    let mut writer = BufferWriter::new();
+    let deletion = event("contact.deleted", "c-1", 20, json!({}));
+    let end = ended("e-1", "c-1", WORKFLOWS[0], 30);
+    for (number, event) in [deletion, end].iter().enumerate() {
+        let received = (START_US + 10 * SECOND_US) / 1000;
+        writer.push(received as u64, number as u64, event.to_string().as_bytes());
+    }
+    let bytes = writer.finish();
+    let proposal = matcher()
+        .evaluate(&[&bytes], NOW_US, EvaluateOptions::default())
+        .unwrap();
+    let effect = &proposal.effects[0];
+    let expected = ended("e-1", "c-1", WORKFLOWS[0], 30)["data"]["reason"].clone();
+    assert_eq!(effect.status.name(), expected.as_str().unwrap());
+    assert_eq!(effect.received_at, None);
+}
+
+#[test]
+fn events_behind_a_deletion_wait_if_an_enrollment_may_be_dated_ahead_of_it() {
+    const DAY: i64 = 24 * 3600;
+    let deferred = |enrollments: usize, ahead: i64| {
+        let mut matcher = matcher();
+        let ids: Vec<String> = (0..enrollments).map(|n| format!("e-{n}")).collect();
+        let rows: Vec<[&str; 4]> = ids
+            .iter()
+            .map(|id| ["acme", id, "c-1", WORKFLOWS[0]])
+            .collect();
+        let enrolled_at = START_US + (20 + ahead) * SECOND_US;
+        matcher.load(&copy(&rows, enrolled_at, "")).unwrap();
+        let batch = [
+            event("contact.deleted", "c-1", 20, json!({})),
+            tagged("t-1", "c-1", 21),
+        ];
+        let options = EvaluateOptions {
+            shares: Some((1 << 40, 1 << 40)),
+            ..EvaluateOptions::default()
+        };
+        let proposal = matcher
+            .evaluate(&[&buffer(&batch)], NOW_US, options)
+            .unwrap();
+        assert_eq!(proposal.deletions.len(), 1);
+        proposal
+            .deferred
+            .iter()
+            .map(|each| each.events)
+            .sum::<u32>()
+    };
+    // A contact with more than 64 is indexed in another way.
+    for enrollments in [1, 200] {
+        assert_eq!(deferred(enrollments, 0), 0);
+        assert_eq!(deferred(enrollments, 1), 1);
+        assert_eq!(deferred(enrollments, DAY), 1);
+        assert_eq!(deferred(enrollments, DAY + 1), 0);
+    }
 }
 
 #[test]

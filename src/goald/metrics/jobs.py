@@ -49,6 +49,11 @@ class ErasureMetrics:
             "Age of the oldest erasure that is not finished; 0 if there is none.",
             registry=registry,
         )
+        self.in_tables_oldest = Gauge(
+            "goald_erasure_in_tables_oldest_seconds",
+            "Age of the oldest erasure whose contact may still be in Postgres; 0 if there is none.",
+            registry=registry,
+        )
         self.finished = Counter("goald_erasures", "Erasures finished.", registry=registry)
         self.scan_ratio = Gauge(
             "goald_erasure_scan_ratio",

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+from unicodedata import category
 
 from goald import _native
-from goald.domain.records.erasure import Subject
+from goald.domain.records.erasure import PSEUDONYM_PREFIX, Subject
 from goald.domain.times import to_us
+
+ID_CHARS: Final = 128
+"""Characters of an id (D9)."""
 
 
 class SubjectReader:
@@ -19,7 +23,8 @@ class SubjectReader:
         self._matcher = _native.Matcher()
 
     def read(self, event: bytes) -> Subject | None:
-        """The subject of an event; None if its tenant and contact cannot be found. Never raises."""
+        """The subject of an event; None if its tenant and contact cannot be found, or are no ids,
+        so that no event can delete the contact. Never raises."""
         try:
             decoded = self._decode(event)
         except (ValueError, RecursionError):
@@ -32,6 +37,8 @@ class SubjectReader:
             if found is None:
                 return None
             tenant, contact = found
+        if not (_is_id(tenant) and _is_id(contact)) or contact.startswith(PSEUDONYM_PREFIX):
+            return None
         enrollment = data.get("enrollment_id") or data.get("workflow_enrollment_id")
         return Subject(
             tenant,
@@ -44,6 +51,10 @@ class SubjectReader:
         routed = self._router.route([[b"1-0", [b"event", event]]])
         contacts = self._matcher.contacts_of([buffer for _, buffer, _ in routed.buffers])
         return contacts[0] if contacts else None
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= ID_CHARS and not any(category(each) == "Cc" for each in text)
 
 
 def _time(value: Any) -> int:

@@ -37,6 +37,8 @@ class EffectColumns:
     after_event: Sequence[str | None]
     """The key of the last of `Change.used_events` that counted for the contact in the workflow
     before a new enrollment started (E11)."""
+    received_at: Sequence[int | None]
+    """When Redis received the start of a new enrollment that is dated ahead of it; else None."""
 
     def __len__(self) -> int:
         return len(self.tenant_id)
@@ -62,7 +64,7 @@ class AchievementColumns:
 
 
 class Deletion(NamedTuple):
-    """A deleted contact, whose stored payloads must be redacted."""
+    """A deleted contact, whose rows must be erased."""
 
     tenant_id: str
     contact_id: str
@@ -149,8 +151,8 @@ class EndedRun(NamedTuple):
     effect: int
     enrolled_at: int
     accepted_until: int | None
-    """A start at or before this time may be its start, or is of a deleted contact: because only the
-    end of the enrollment is known, or the contact was deleted."""
+    """A start that began at or before this time may be its start, or is of a deleted contact:
+    because only the end of the enrollment is known, or the contact was deleted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,9 @@ class Readings:
     """Deleted contacts whose erasure is not finished."""
     oldest_erasure_s: float = 0.0
     """The age of the oldest of these erasures."""
+    erasures_in_tables: int = 0
+    """Deleted contacts that rows in Postgres may still contain."""
+    oldest_erasure_in_tables_s: float = 0.0
 
 
 class ReadingsSource(Protocol):

@@ -123,3 +123,25 @@ async def test_refund_of_a_deleted_contact_finds_nothing(tables: Tables, store: 
     await store.commit(lease, change(deletions=[("acme", "ann", 3, LATER)]))
     await store.commit(lease, change(reversals=[refund(at=LATER + SECOND)]))
     assert await refunded(tables) == set()
+
+
+async def test_refund_finds_a_payment_after_the_deletion_of_an_earlier_contact(
+    tables: Tables, store: ShardStore
+) -> None:
+    """Whether or not the earlier payment is erased yet."""
+    lease = await store.acquire(ALL, "a")
+    again = bought("e-2", 30, "p-2", enrolled_at=NOON + 20 * SECOND, event={"payment_id": "pay-2"})
+    ahead = bought(
+        "e-3",
+        50,
+        "p-3",
+        enrolled_at=NOON + 40 * SECOND,
+        received_at=NOON,
+        event={"payment_id": "pay-3"},
+    )
+    await store.commit(lease, change(bought("e-1", 60, "p-1"), ahead))
+    await store.commit(lease, change(deletions=[("acme", "ann", 3, NOON + 15 * SECOND)]))
+    await store.commit(lease, change(again, reversals=[refund("pay-3")]))
+    assert await refunded(tables) == set()
+    await store.commit(lease, change(reversals=[refund()]))
+    assert await refunded(tables) == {"e-2"}

@@ -26,6 +26,7 @@ async def test_deleted_contact_is_replaced_by_one_pseudonym(
     cancelled = Effect("e-2", status="cancelled", ended_at=NOON + SECOND)
     committed = await store.commit(lease, change(cancelled, deletions=[DELETED]))
     assert not committed.is_stale
+    await tables.erase_rows()
     rows = await tables.enrollments()
     assert rows["e-9"][0] == "bob"
     assert rows["e-1"][0] == rows["e-2"][0]
@@ -40,6 +41,7 @@ async def test_event_after_the_deletion_of_an_earlier_enrollment_is_erased(
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(replace(goal_met("e-1", is_new=True), achieved_at=NOON + DAY)))
     await store.commit(lease, change(deletions=[DELETED]))
+    await tables.erase_rows()
     assert await tables.achievements() == [("e-1", "{}")]
 
 
@@ -49,6 +51,7 @@ async def test_enrollment_after_the_deletion_is_kept(tables: Tables, store: Shar
     later = replace(goal_met("e-1", is_new=True, messages=("exit",)), enrolled_at=NOON + 2 * SECOND)
     assert (await store.commit(lease, change(later))).effective == b"\1"
     await store.commit(lease, change(deletions=[DELETED]))  # read twice
+    await tables.erase_rows()
     assert (await tables.enrollments())["e-1"][0] == "ann"
     assert await tables.achievements() == [("e-1", '{"tag_name":"g"}')]
     assert await tables.payloads() == ["exit"]
@@ -101,11 +104,16 @@ async def test_deletion_of_another_tenants_contact_changes_nothing(
     assert {row[0] for row in (await tables.enrollments()).values()} == {"ann"}
 
 
-async def test_repeated_events_of_an_erased_enrollment_are_no_conflict(store: ShardStore) -> None:
+@pytest.mark.parametrize("is_rewritten", [False, True])
+async def test_repeated_events_of_an_erased_enrollment_are_no_conflict(
+    tables: Tables, store: ShardStore, is_rewritten: bool
+) -> None:
     """A conflict would be dead-lettered, with its personal data."""
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", status="exited", ended_at=NOON + SECOND)))
     await store.commit(lease, change(deletions=[DELETED]))
+    if is_rewritten:
+        await tables.erase_rows()
     ended = Effect("e-1", status="exited", enrolled_at=NOON + DAY, ended_at=NOON + DAY)
     for again in (Effect("e-1"), ended):
         committed = await store.commit(lease, change(again))
@@ -114,10 +122,13 @@ async def test_repeated_events_of_an_erased_enrollment_are_no_conflict(store: Sh
     assert [conflict.effect for conflict in other] == [0]
 
 
-async def test_conflict_with_an_erased_enrollment_reports_the_contact(store: ShardStore) -> None:
+async def test_conflict_with_an_erased_enrollment_reports_the_contact(
+    tables: Tables, store: ShardStore
+) -> None:
     """An event of the same batch that names the right workflow is recognized by the contact."""
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1"), deletions=[DELETED]))
+    await tables.erase_rows()
     wrong = Effect("e-1", workflow_id="w-2", enrolled_at=NOON + DAY)
     (conflict,) = (await store.commit(lease, change(wrong))).conflicts
     assert (conflict.contact, conflict.workflow) == ("ann", "w-1")
@@ -130,6 +141,7 @@ async def test_owner_of_an_erased_enrollment_is_recognized_behind_another_contac
     """Its event would be dead-lettered, although it only repeats what is known."""
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1"), deletions=[DELETED]))
+    await tables.erase_rows()
     if is_finished:
         await tables.forget_pseudonyms()
     claimed = Effect("e-1", contact_id="bob", enrolled_at=NOON + DAY)
@@ -145,6 +157,7 @@ async def test_contact_with_the_pseudonym_precedes_one_whose_pseudonym_is_forgot
     await store.commit(lease, change(deletions=[("acme", "bob", 3, NOON + SECOND)]))
     await tables.forget_pseudonyms()
     await store.commit(lease, change(Effect("e-1"), deletions=[DELETED]))
+    await tables.erase_rows()
     claimed = change(Effect("e-1", contact_id="bob"), contenders=[(0, "ann", "w-1")])
     (conflict,) = (await store.commit(lease, claimed)).conflicts
     assert conflict == (0, "ann", "w-1", False)
@@ -157,17 +170,70 @@ async def test_enrollment_of_which_only_the_end_is_known_is_erased(
     lease = await store.acquire(ALL, "a")
     ended = Effect("e-1", status="exited", enrolled_at=NOON + DAY, ended_at=NOON + DAY)
     await store.commit(lease, change(ended, deletions=[DELETED]))
+    await tables.erase_rows()
     assert is_pseudonym((await tables.enrollments())["e-1"][0])
 
 
-async def test_active_row_of_a_deleted_contact_makes_the_cache_stale(
+async def test_active_row_that_memory_lacks_is_cancelled_by_the_rewrite(
     tables: Tables, store: ShardStore
 ) -> None:
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1")))
+    assert not (await store.commit(lease, change(deletions=[DELETED]))).is_stale
+    await tables.erase_rows()
+    assert (await tables.enrollments())["e-1"][1] == "cancelled"
+    ended = Effect("e-1", is_new=False, status="exited", ended_at=NOON + DAY)
+    assert (await store.commit(lease, change(ended))).is_stale
+
+
+async def test_enrollment_dated_ahead_is_of_the_contact_that_was_deleted_after_its_start_arrived(
+    tables: Tables, store: ShardStore
+) -> None:
+    """It is cancelled without an exit. Memory, which has it as active, is stale."""
+    lease = await store.acquire(ALL, "a")
+    ahead = Effect("e-1", enrolled_at=NOON + DAY, received_at=NOON)
+    met = replace(goal_met("e-2", is_new=True), enrolled_at=NOON + DAY, received_at=NOON)
+    await store.commit(lease, change(ahead, met))
     assert (await store.commit(lease, change(deletions=[DELETED]))).is_stale
     assert (await tables.enrollments())["e-1"][1] == "cancelled"
     assert not (await store.commit(lease, change(deletions=[DELETED]))).is_stale
+    await tables.erase_rows()
+    rows = await tables.enrollments()
+    assert is_pseudonym(rows["e-1"][0])
+    assert is_pseudonym(rows["e-2"][0])
+    assert await tables.achievements() == [("e-2", "{}")]
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+async def test_start_dated_ahead_that_is_received_again_after_the_deletion_changes_nothing(
+    tables: Tables, store: ShardStore, is_finished: bool
+) -> None:
+    """Its second receipt is after the deletion, as if it were of a new contact."""
+    lease = await store.acquire(ALL, "a")
+    ahead = Effect("e-1", enrolled_at=NOON + DAY, received_at=NOON)
+    await store.commit(lease, change(ahead))
+    await store.commit(lease, change(deletions=[DELETED]))
+    for _ in range(2):
+        again = change(replace(ahead, received_at=NOON + 2 * SECOND))
+        committed = await store.commit(lease, again)
+        assert (committed.effective, list(committed.conflicts)) == (b"\0", [])
+        assert not committed.is_stale
+        assert (await tables.enrollments())["e-1"][1] == "cancelled"
+        await tables.erase_rows()
+        if is_finished:
+            await tables.forget_pseudonyms()
+    assert is_pseudonym((await tables.enrollments())["e-1"][0])
+
+
+async def test_enrollment_dated_ahead_whose_start_arrived_after_the_deletion_is_kept(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    ahead = Effect("e-1", enrolled_at=NOON + DAY, received_at=NOON + 2 * SECOND)
+    await store.commit(lease, change(ahead))
+    assert not (await store.commit(lease, change(deletions=[DELETED]))).is_stale
+    await tables.erase_rows()
+    assert (await tables.enrollments())["e-1"][:2] == ("ann", "active")
 
 
 async def test_exit_is_acknowledged_after_its_contact_was_erased(
@@ -176,6 +242,7 @@ async def test_exit_is_acknowledged_after_its_contact_was_erased(
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(goal_met("e-1", is_new=True)))
     await store.commit(lease, change(deletions=[DELETED]))
+    await tables.erase_rows()
     await store.commit(lease, change(acknowledgements=[("acme", "e-1", "ann", "w-1", 3, 2, NOON)]))
     assert (await tables.enrollments())["e-1"][3] == (2, 1)
 
@@ -195,6 +262,7 @@ async def test_deleted_contacts_payloads_are_redacted_once_published(
             deletions=[("acme", "ann", 3, NOON + SECOND)],
         ),
     )
+    await tables.erase_rows()
     assert await tables.payloads() == ["", "bob's", "not sent"]
     await store.outbox.mark_published(lease, [stored.number for stored in deleted.outbox])
     assert await tables.payloads() == ["", "bob's", ""]

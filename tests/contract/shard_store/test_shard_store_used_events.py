@@ -13,6 +13,7 @@ from goald.ports.shard_store import EventCheck, ShardStore
 ALL = SlotRange(0, 255)
 ENDS = {"status": "completed_goal", "ended_at": NOON + SECOND, "met_goals": ["g"]}
 EXCLUDING = b"\3"
+DELETED = ("acme", "ann", 3, NOON + SECOND)
 
 
 def check(enrollment: str, event: str = "pay-1", **ids: str) -> EventCheck:
@@ -116,13 +117,55 @@ async def test_repeated_deletion_keeps_what_the_new_contact_used(store: ShardSto
 
 
 async def test_deletion_keeps_what_an_active_run_of_a_later_contact_excludes(
-    store: ShardStore,
+    tables: Tables, store: ShardStore
 ) -> None:
     lease = await store.acquire(ALL, "a")
     await use(store, lease)
     await store.commit(lease, change(Effect("run-2", enrolled_at=NOON + 2 * SECOND)))
-    await store.commit(lease, change(deletions=[("acme", "ann", 3, NOON + SECOND)]))
-    assert await excluded(store, lease, check("run-2")) == {"run-2"}
+    await store.commit(lease, change(deletions=[DELETED]))
+    for _ in range(2):
+        assert await excluded(store, lease, check("run-2")) == {"run-2"}
+        await tables.erase_rows()
+
+
+async def test_run_after_the_deletion_ignores_what_the_deleted_contact_used(
+    tables: Tables, store: ShardStore
+) -> None:
+    """Also before the rows are erased, and if it excludes events of the new contact."""
+    lease = await store.acquire(ALL, "a")
+    await use(store, lease)
+    await store.commit(lease, change(deletions=[DELETED]))
+    later = {"enrolled_at": NOON + 2 * SECOND}
+    committed = await store.commit(lease, change(Effect("run-2", **later)))  # type: ignore[arg-type]
+    assert committed.effective == b"\1"
+    met = Effect("run-2", is_new=False, met_goals=["g"], uses=["pay-2"], **later)  # type: ignore[arg-type]
+    await store.commit(lease, change(met))
+    committed = await store.commit(lease, change(Effect("run-3", **later)))  # type: ignore[arg-type]
+    assert committed.effective == EXCLUDING
+    await store.commit(lease, change(deletions=[DELETED]))
+    for _ in range(2):
+        old = [check(f"run-{number}") for number in (2, 3, 4)]
+        assert await excluded(store, lease, *old) == set()
+        new = [check(f"run-{number}", "pay-2") for number in (2, 3, 4)]
+        assert await excluded(store, lease, *new) == {"run-3", "run-4"}
+        await tables.erase_rows()
+
+
+async def test_deletion_forgets_what_a_run_that_was_dated_ahead_of_it_used(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    ahead = NOON + 60 * SECOND
+    await store.commit(lease, change(Effect("run-1", enrolled_at=ahead, received_at=NOON)))
+    ended = Effect(
+        "run-1", status="completed_goal", is_new=False, enrolled_at=ahead, ended_at=ahead,
+        met_goals=["g"], uses=["pay-1"],
+    )  # fmt: skip
+    await store.commit(lease, change(ended))
+    await store.commit(lease, change(deletions=[DELETED]))
+    for _ in range(2):
+        assert await excluded(store, lease, check("run-2")) == set()
+        await tables.erase_rows()
 
 
 async def test_replaced_holder_learns_nothing(tables: Tables) -> None:
@@ -146,6 +189,7 @@ async def test_repeated_start_learns_when_the_ended_run_began(store: ShardStore)
 async def test_repeated_start_learns_when_its_contact_was_deleted(store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("run-1")))
-    await store.commit(lease, change(deletions=[("acme", "ann", 3, NOON + SECOND)]))
+    cancelled = Effect("run-1", is_new=False, status="cancelled", ended_at=NOON + SECOND)
+    await store.commit(lease, change(cancelled, deletions=[DELETED]))
     committed = await store.commit(lease, change(Effect("run-1", enrolled_at=NOON - SECOND)))
     assert list(committed.ended) == [EndedRun(0, NOON, NOON + SECOND)]

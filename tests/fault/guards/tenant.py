@@ -11,7 +11,12 @@ ERASURE = "tests/contract/shard_store/test_shard_store_erasure.py"
 USED_ID = "tests/unit/pipeline/shard/test_used_enrollment_id.py"
 ONE_RUN = "tests/unit/pipeline/shard/test_one_event_one_run.py"
 USED_EVENTS = "tests/contract/shard_store/test_shard_store_used_events.py"
+REVERSALS = "tests/contract/conversions/test_reversals.py"
+SLICES = "tests/unit/pipeline/test_slices.py"
 ERASURE_JOB = "tests/unit/erasure/test_erasure_job.py"
+ERASURE_PAGES = "tests/integration/erasure/test_erasure_pages.py"
+_PAGES = "src/goald/adapters/postgres/erasure_pages.py"
+_ERASURES = "src/goald/adapters/postgres/erasures.py"
 DEAD_SHARES = "tests/contract/dead_letters/test_dead_letter_shares.py"
 DEAD_ACCOUNT = "tests/integration/redis/test_dead_shares.py"
 _DEAD = "src/goald/adapters/redis/dead_letters/scripts.py"
@@ -27,7 +32,7 @@ TENANT_GUARDS = (
         (
             Edit(
                 "src/goald/adapters/postgres/shard/commit.py",
-                "        and tombstone.covers(of.enrolled_at[i])\n",
+                "        and tombstone.covers(of.began_at(i))\n",
                 "        and tombstone.covers(1 << 62)\n",
             ),
         ),
@@ -58,13 +63,86 @@ TENANT_GUARDS = (
         (FLOW,),
     ),
     Guard(
-        "erasure: payloads are erased in the transaction of the deletion",
+        "erasure: payloads are erased by the pages of a deletion",
         "E5",
         (
             Edit(
-                "src/goald/adapters/postgres/shard/erasure.py",
-                "            statements.ERASE_ACHIEVEMENTS,\n",
+                _PAGES,
+                "    SET contact_id = page.pseudonym, trigger_event = '{{}}', metadata = '{{}}'\n",
+                "    SET contact_id = page.pseudonym\n",
+            ),
+        ),
+        (ERASURE,),
+    ),
+    Guard(
+        "erasure: a refund finds no payment of the deleted contact",
+        "E13",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/commit.py",
+                "        deleted = await tombstones.of(connection, slots, reversed_of)\n",
+                "        deleted = {}\n",
+            ),
+        ),
+        (REVERSALS,),
+    ),
+    Guard(
+        "erasure: a page is bounded",
+        "D8",
+        (Edit(_PAGES, "PAGE_ROWS = 1_000\n", "PAGE_ROWS = 1_000_000_000\n"),),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "erasure: it is not finished before its rows are erased",
+        "E5",
+        (
+            Edit(
+                _ERASURES,
+                "finished_at IS NULL AND contact_id IS NULL AND",
+                "finished_at IS NULL AND",
+            ),
+        ),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "erasure: a contact is forgotten only when no row of it is left",
+        "E5",
+        (
+            Edit(
+                _PAGES,
+                "  AND NOT EXISTS (SELECT {_MESSAGES}) AND NOT EXISTS (SELECT {_ENROLLMENTS})\n",
                 "",
+            ),
+        ),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "erasure: an exit stays for its reader after its own deletion",
+        "E5",
+        (
+            Edit(
+                _ERASURES,
+                "WHERE starts_with(e.contact_id, $3)"
+                " AND coalesce(e.erased_at, e.updated_at) <= goald.at($4)\n",
+                "WHERE starts_with(e.contact_id, $3) AND $4::int8 > 0\n",
+            ),
+        ),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "erasure: every erasure that is due is finished in one run",
+        "E5",
+        (Edit(_ERASURE_JOB, "        return due.has_more\n", "        return False\n"),),
+        (ERASURE_JOB,),
+    ),
+    Guard(
+        "erasure: an enrollment dated ahead begins when its start is received",
+        "E5",
+        (
+            Edit(
+                _PAGES,
+                "(coalesce(e.received_at, e.enrolled_at) <= goald.at(n.at)",
+                "(e.enrolled_at <= goald.at(n.at)",
             ),
         ),
         (ERASURE,),
@@ -175,9 +253,112 @@ TENANT_GUARDS = (
         "E11",
         (
             Edit(
-                "src/goald/adapters/postgres/shard/erasure.py",
-                "            statements.ERASE_USED_EVENTS,\n",
-                "",
+                _PAGES,
+                "        rows += _count(await connection.execute(ERASE_USED_EVENTS, *deleted))\n",
+                "        pass\n",
+            ),
+        ),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "one run: a deleted contact is forgotten only when no used event of it is left",
+        "E11",
+        (Edit(_PAGES, "  AND NOT EXISTS (SELECT {_USED_EVENTS})\n", ""),),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "one run: a run after the deletion does not exclude what the deleted contact used",
+        "E11",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/used_events.py",
+                " AND (e.id IS NULL OR e.used_before > t.used_before))\n",
+                " AND e.id IS NULL)\n",
+            ),
+        ),
+        (USED_EVENTS,),
+    ),
+    Guard(
+        "erasure: the planner's statistics of tables with contacts are collected again",
+        "E5",
+        (
+            Edit(
+                "src/goald/adapters/postgres/erasures.py",
+                "                await connection.execute(ANALYZE, table)\n",
+                "                pass\n",
+            ),
+        ),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "erasure: a table that may become empty has no statistics of contacts",
+        "E5",
+        (
+            Edit(
+                "src/goald/migrations/sql/0018_personal_statistics.sql",
+                "ALTER TABLE goald.used_events\n    ALTER COLUMN contact_id SET STATISTICS 0,",
+                "ALTER TABLE goald.used_events\n    ALTER COLUMN contact_id SET STATISTICS 100,",
+            ),
+        ),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "one run: a dry run ignores the uses of a deleted contact",
+        "E11",
+        (
+            Edit(
+                "src/goald/adapters/postgres/records/contacts.py",
+                "AND u.enrolled_at <= t.deleted_at AND e.used_before > t.used_before))\n",
+                "AND false))\n",
+            ),
+        ),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "one run: a start is committed in one slice with the uses that follow it",
+        "E11",
+        (
+            Edit(
+                "native/matcher/src/proposal/slice.rs",
+                "            if effects > 0 && exceeds && !inseparable[number] {\n",
+                "            if effects > 0 && exceeds {\n",
+            ),
+        ),
+        (SLICES,),
+    ),
+    Guard(
+        "one run: a start after the deletion ignores the uses of the deleted contact",
+        "E11",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/commit.py",
+                "        fresh = await uses.only_of_deleted(connection, again)\n",
+                "        fresh: set[int] = set()\n",
+            ),
+        ),
+        (USED_EVENTS,),
+    ),
+    Guard(
+        "one run: a start after the deletion excludes the uses of the new contact",
+        "E11",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/used_events.py",
+                " AND u.enrolled_at > t.deleted_at)\n",
+                " AND false)\n",
+            ),
+        ),
+        (USED_EVENTS,),
+    ),
+    Guard(
+        "one run: the events of a run dated ahead are of the contact that it began for",
+        "E11",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/effects.py",
+                "            self.received_at[i] = received_at.get("
+                "(self.tenant[i], self.enrollment[i]))\n",
+                "            pass\n",
             ),
         ),
         (USED_EVENTS,),

@@ -191,7 +191,7 @@ def test_nothing_is_left_of_a_deleted_contact(daemon: Daemon, tmp_path: Path) ->
         assert client.xinfo_groups(EXITS)[0]["pending"] <= 1
     assert daemon.run("audit", "verify").returncode == 0
     status = json.loads(daemon.run("status", "--json").stdout)
-    assert status["erasures"] == {"pending": 0, "oldest_s": 0}
+    assert set(status["erasures"].values()) == {0}
 
 
 def until_nothing_is_left(daemon: Daemon, given: Given) -> None:

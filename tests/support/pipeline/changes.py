@@ -53,6 +53,8 @@ class Effect:
     after_event: str | None = None
     uses: Sequence[str] = ()
     """Names of events that count for the enrollment."""
+    received_at: int | None = None
+    """When its start was received, if it is dated ahead of that."""
     achieves: Sequence[str] = ()
     """Names of goals: an achievement each. A name that is a type of goal is of that type, any
     other of `tag_added`."""
@@ -87,6 +89,7 @@ def change(
         pending_actions=[e.pending_actions for e in effects],
         started_by=[e.started_by and goal_id(e.started_by) for e in effects],
         after_event=[e.after_event and goal_id(e.after_event) for e in effects],
+        received_at=[e.received_at for e in effects],
     )
     achieved = [(i, e, name) for i, e in enumerate(effects) for name in e.achieves]
     achievements = AchievementColumns(

@@ -79,7 +79,12 @@ class ExpectedEffects:
         """Add an event that was sent; None for bytes that cannot be decoded."""
         before = len(self.model.exits)
         self.events[entry_id.decode()] = event
-        if event is None or _is_refused(event) or self.model.feed(event).rejected is not None:
+        received_us = _id(entry_id)[0] * 1_000 + 999
+        if (
+            event is None
+            or _is_refused(event)
+            or self.model.feed(event, received_us).rejected is not None
+        ):
             self.refused[entry_id.decode()] = event
         for exit_ in self.model.exits[before:]:
             self.exit_of[exit_.tenant, exit_.enrollment] = exit_

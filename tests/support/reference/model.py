@@ -14,6 +14,7 @@ from tests.support.reference.reading import Event, RejectedError
 
 EventId = tuple[str, str]
 """Source and id."""
+DAY_US = 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Enrollment:
     started_by: EventId | None = None
     excluded: frozenset[EventId] = frozenset()
     """Events that had counted for earlier runs of the contact when it started (E11)."""
+    began_us: int = 0
+    """The earlier of `enrolled_at_us` and when its start was received."""
 
 
 @dataclass(frozen=True)
@@ -136,16 +139,17 @@ class Model:
         """The greatest time of a deletion, by tenant and contact."""
         self.used: dict[tuple[str, str, str], dict[EventId, int]] = {}
         """By tenant, contact and workflow: the events that counted, each with the latest
-        `enrolled_at` of the enrollments for which it counted (E11)."""
+        beginning of the enrollments for which it counted (E11)."""
         self.achievements: list[Achievement] = []
         self.exits: list[Exit] = []
+        self._received_us: int | None = None
 
     def stored_contacts(self, enrollment: Enrollment) -> tuple[str, ...]:
         """The contacts that the enrollment may be stored with: `erased` is any pseudonym."""
         deleted = self.deleted.get((enrollment.tenant, enrollment.contact))
         if deleted is None:
             return (enrollment.contact,)
-        if enrollment.enrolled_at_us <= deleted:
+        if enrollment.began_us <= deleted:
             return ("erased",)
         if enrollment.ended_at_us == enrollment.enrolled_at_us and not enrollment.met:
             return (enrollment.contact, "erased")  # perhaps only its end was read
@@ -163,9 +167,11 @@ class Model:
         oldest_first = sorted(goals, key=lambda goal: (goal.created_us, goal.position))
         self.workflows[tenant, workflow_id] = Workflow(goal_logic, is_active, tuple(oldest_first))
 
-    def feed(self, event: Any) -> Outcome:
-        """Apply one decoded event. Never raises because of the content of the event."""
+    def feed(self, event: Any, received_us: int | None = None) -> Outcome:
+        """Apply one decoded event. Never raises because of the content of the event.
+        `received_us`: when Redis received it; if None, its times are not ahead of that."""
         outcome = Outcome()
+        self._received_us = received_us
         try:
             self._take(reading.read_event(event, self.now_us), outcome)
         except RejectedError as error:
@@ -207,10 +213,11 @@ class Model:
         if known is not None:
             self._refuse_used_id(event, known, enrolled_at_us)
             return
-        begins = not self._is_deleted(event, enrolled_at_us)
+        began_us = self._began(enrolled_at_us)
+        begins = not self._is_deleted(event, began_us)
         if begins and len(self._active(event)) >= self.max_enrollments:
             raise RejectedError("limit", "active enrollments of the contact")
-        enrollment = self._keep(event, enrollment_id, workflow, enrolled_at_us)
+        enrollment = self._keep(event, enrollment_id, workflow, enrolled_at_us, began_us)
         enrollment.pending_actions = pending
         enrollment.started_by = started_by
         used = self.used.get((event.tenant, event.contact, workflow), {})
@@ -225,10 +232,11 @@ class Model:
         contact that was deleted later change nothing."""
         if known.status == "active" or enrolled_at_us == known.enrolled_at_us:
             return
-        if self._is_deleted(event, enrolled_at_us):
+        began_us = self._began(enrolled_at_us)
+        if self._is_deleted(event, began_us):
             return
         end_only = known.ended_at_us == known.enrolled_at_us and not known.met
-        if end_only and known.status != "completed_goal" and enrolled_at_us <= known.enrolled_at_us:
+        if end_only and known.status != "completed_goal" and began_us <= known.enrolled_at_us:
             return
         raise RejectedError("ended", "the run of this id has ended")
 
@@ -241,7 +249,8 @@ class Model:
             raise RejectedError("field", "reason")
         enrollment = self._known(event, enrollment_id, workflow)
         if enrollment is None:
-            enrollment = self._keep(event, enrollment_id, workflow, event.time_us)
+            # Its start was not received, so it begins at the time of its end.
+            enrollment = self._keep(event, enrollment_id, workflow, event.time_us, event.time_us)
         if enrollment.status != "active":
             return
         enrollment.status = reason
@@ -259,18 +268,31 @@ class Model:
         return enrollment
 
     def _keep(
-        self, event: Event, enrollment_id: str, workflow: str, enrolled_at_us: int
+        self,
+        event: Event,
+        enrollment_id: str,
+        workflow: str,
+        enrolled_at_us: int,
+        began_us: int,
     ) -> Enrollment:
         """A new enrollment; cancelled from its start if the contact was deleted later (E5)."""
         enrollment = Enrollment(
             event.tenant, enrollment_id, event.contact, workflow, enrolled_at_us
         )
-        if self._is_deleted(event, enrolled_at_us):
+        enrollment.began_us = began_us
+        if self._is_deleted(event, began_us):
             enrollment.status = "cancelled"
             enrollment.ended_at_us = enrolled_at_us
         self.enrollments[event.tenant, enrollment_id] = enrollment
         self.of_contact.setdefault((event.tenant, event.contact), []).append(enrollment)
         return enrollment
+
+    def _began(self, enrolled_at_us: int) -> int:
+        """A time of receipt that is more than a day earlier is no credible one."""
+        received_us = self._received_us
+        if received_us is None or not 0 < enrolled_at_us - received_us <= DAY_US:
+            return enrolled_at_us
+        return received_us
 
     def _is_deleted(self, event: Event, at_us: int) -> bool:
         """Whether the contact was deleted at or after this time."""
@@ -281,9 +303,9 @@ class Model:
         contact = (event.tenant, event.contact)
         self.deleted[contact] = max(event.time_us, self.deleted.get(contact, event.time_us))
         for enrollment in self._active(event):
-            if enrollment.enrolled_at_us <= event.time_us:
+            if enrollment.began_us <= event.time_us:
                 enrollment.status = "cancelled"
-                enrollment.ended_at_us = event.time_us
+                enrollment.ended_at_us = max(event.time_us, enrollment.enrolled_at_us)
                 outcome.cancelled.append(enrollment.id)
         self._forget_used(event)
 
@@ -377,7 +399,7 @@ class Model:
         """The event counted for an enrollment (E11)."""
         runs = (event.tenant, event.contact, enrollment.workflow)
         used = self.used.setdefault(runs, {})
-        identity, began = (event.source, event.id), enrollment.enrolled_at_us
+        identity, began = (event.source, event.id), enrollment.began_us
         used[identity] = max(began, used.get(identity, began))
 
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from goald.adapters.memory.clock import ManualClock
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.records.erasure import ErasableEntry, PendingErasures, Subject
+from goald.domain.records.erasure import DueErasures, ErasableEntry, PendingErasures, Subject
 from goald.metrics.jobs import ErasureMetrics
 from goald.redis_keys import DEAD, EXITS, NOTICES
 from goald.runtime.jobs import erasure
@@ -16,6 +16,7 @@ from goald.runtime.jobs.erasure import Erasure, ErasureSettings
 
 MARK = b"mark"
 HOUR_US = 3_600_000_000
+BEFORE_US = 1_780_000_000_000_000
 
 
 def subject_of(event: bytes) -> Subject | None:
@@ -30,17 +31,19 @@ class ErasuresInMemory:
     def __init__(self) -> None:
         self.marks = [MARK]
         self.finished: list[bytes] = []
+        self.most_due = 10
 
     async def pending(self) -> PendingErasures:
         return PendingErasures(len(self.marks), 64_800.0 if self.marks else 0.0)
 
-    async def due(self, hold_s: float) -> Sequence[bytes]:
-        return self.marks
+    async def due(self, hold_s: float) -> DueErasures:
+        most = self.most_due
+        return DueErasures(self.marks[:most], BEFORE_US, has_more=len(self.marks) > most)
 
-    async def finish(self, due: Sequence[bytes], hold_s: float) -> int:
-        self.finished += due
-        self.marks = []
-        return len(due)
+    async def finish(self, due: DueErasures) -> int:
+        self.finished += due.marks
+        self.marks = self.marks[len(due.marks) :]
+        return len(due.marks)
 
     async def refresh_statistics(self) -> None:
         """There are no statistics."""
@@ -48,7 +51,10 @@ class ErasuresInMemory:
     async def any_tombstone(self) -> bool:
         return True
 
-    async def erased_enrollments(self, subjects: Sequence[Subject]) -> Sequence[int]:
+    async def erased_enrollments(
+        self, subjects: Sequence[Subject], before_us: int
+    ) -> Sequence[int]:
+        assert before_us == BEFORE_US
         return [at for at, each in enumerate(subjects) if each.enrollment == "e-1"]
 
     async def erased_contacts(self, subjects: Sequence[tuple[Subject, int]]) -> Sequence[int]:
@@ -161,6 +167,13 @@ async def test_interrupted_scan_finishes_no_erasure_and_is_repeated(job: Job) ->
     assert job.erasures.finished == [MARK]
     assert job.streams.events(EXITS) == [b"bob/e-2"]
     assert job.streams.events(DEAD) == []
+
+
+async def test_every_erasure_that_is_due_is_finished_in_one_run(job: Job) -> None:
+    """More may be due than one query returns; the next run may be an hour later."""
+    job.erasures.marks = marks = [b"%d" % number for number in range(25)]
+    assert await job.job.once()
+    assert job.erasures.finished == marks
 
 
 async def test_scan_shows_its_progress(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,13 @@ def test_contact_enrollment_and_time_are_read_from_both_formats(
     assert reader.read(pack(notice)) == Subject("acme", "ann", "e-1", TIME_US)
 
 
+@pytest.mark.parametrize("contact", ["", "a" * 129, "a\nb", "erased:1"])
+def test_contact_that_no_event_can_delete_is_unknown(reader: SubjectReader, contact: str) -> None:
+    """Its dead letters are removed as unreadable ones are: even `contact.deleted` is one."""
+    assert reader.read(json.dumps(event(contact_id=contact)).encode()) is None
+    assert reader.read(json.dumps(event(contact_id="a" * 128)).encode()) is not None
+
+
 @pytest.mark.parametrize("cut", range(1, 15))
 @pytest.mark.parametrize("pack", [lambda it: json.dumps(it).encode(), msgpack.packb])
 def test_contact_of_a_truncated_event_is_found_behind_its_bytes(

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.support.pipeline.in_memory_pipeline import ALL, STREAM, InMemoryPipeline
 
 from goald import _native
 from goald.adapters.memory.database import StoredEnrollment
+from goald.client import event
 from goald.domain.errors import CommitUnknown, LeaseLost, ServiceUnavailable
 from goald.domain.slots import slot_of
 from goald.pipeline.shard_batch import ShardBatch
@@ -227,6 +228,23 @@ async def test_owner_of_an_erased_enrollment_is_not_dead_lettered_with_another_c
         await pipeline.all_acknowledged()
     contacts = [json.loads(each[b"event"])["data"]["contact_id"] for each in pipeline.dead_letters]
     assert sorted(contacts) == sorted(contact for contact in order if contact != "ann")
+
+
+async def test_event_behind_a_deletion_completes_no_enrollment_that_is_dated_ahead(
+    pipeline: InMemoryPipeline,
+) -> None:
+    """Memory has the enrollment as active until the deletion is committed."""
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    async with pipeline.running():
+        ids = {"workflow_id": "w", "enrollment_id": "e-1", "enrolled_at": ahead}
+        await pipeline.send("workflow.enrollment.started", **ids)
+        await pipeline.all_acknowledged()
+    await pipeline.send("contact.deleted")
+    tag = event("contact.tag.added", "acme", "ann", {"tag_name": "Customer"}) | {"time": ahead}
+    await pipeline.streams.add(STREAM, [b"event", json.dumps(tag).encode()])
+    async with pipeline.running():
+        await pipeline.all_acknowledged()
+    assert (pipeline.exits, pipeline.status()) == ([], "cancelled")
 
 
 async def test_configuration_applies_from_its_version_on(pipeline: InMemoryPipeline) -> None:

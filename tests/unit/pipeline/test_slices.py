@@ -100,3 +100,33 @@ async def test_failure_between_two_slices_loses_no_effect(
     assert sorted(exits.values()) == sorted(f"e-{number}" for number in range(ENROLLMENTS))
     assert len(pipeline.database.achievements) == ENROLLMENTS
     assert shard.not_ready_reason is None
+
+
+async def test_run_is_committed_with_the_use_of_an_event_that_follows_its_start(
+    pipeline: InMemoryPipeline, shard: ShardProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash between them, the run would start after the event had counted for another."""
+    monkeypatch.setattr("goald.pipeline.shard.commit.SLICE_EFFECTS", 1)
+    commits: list[list[str]] = []
+    commit = pipeline.store.commit
+
+    async def recording(lease: Any, change: Change) -> Any:
+        commits.append(list(change.effects.enrollment_id))
+        return await commit(lease, change)
+
+    pipeline.store.commit = recording  # type: ignore[method-assign]
+    runs = (("b-1", "bob"), ("b-2", "bob"), ("c-1", "cyd"))
+    events = [
+        event(
+            "workflow.enrollment.started",
+            "acme",
+            contact,
+            {"workflow_id": "w"} | {"enrollment_id": id_},
+        )
+        for id_, contact in runs
+    ]
+    events.append(event("contact.tag.added", "acme", "bob", {"tag_name": "Customer"}))
+    async with asyncio.timeout(10):
+        await shard.process([batch(events, 1)])
+    assert commits == [["b-1", "b-2"], ["c-1"]]
+    assert sorted(pipeline.exits) == ["b-1", "b-2"]

@@ -245,6 +245,19 @@ def test_deleting_a_contact_cancels_earlier_enrollments_without_an_exit() -> Non
     ]
 
 
+def test_an_enrollment_dated_ahead_begins_when_its_start_is_received() -> None:
+    model = watching(tag_goal("g", "t"))
+    model.feed(started("e-2", 300), START_US + 100_000_000)
+    model.feed(started("e-3", 300), START_US + 101_000_000)
+    assert model.feed(event("contact.deleted", 100)).cancelled == ["e-1", "e-2"]
+    model.feed(started("e-4", 300), START_US + 100_000_000)
+    assert [status(model, f"e-{n}") for n in (2, 3, 4)] == ["cancelled", "active", "cancelled"]
+    # The end of an enrollment is not its start.
+    end = event("workflow.enrollment.ended", 300, **ended("e-5")["data"])
+    model.feed(end, START_US + 100_000_000)
+    assert status(model, "e-5") == "exited"
+
+
 def test_an_event_more_than_a_day_ahead_is_refused() -> None:
     model = watching(tag_goal("g", "t"))
     model.now_us = START_US + 100_000_000 - 24 * 3600 * 1_000_000 - 1

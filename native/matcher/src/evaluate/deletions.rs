@@ -27,12 +27,12 @@ impl Deletions {
                 .contains_key(&((*event.tenant).into(), (*event.contact).into()))
     }
 
-    /// Whether the event's contact was deleted at or after `enrolled_at`.
-    pub fn cover(&self, event: &Event<'_>, enrolled_at: i64) -> bool {
+    /// Whether the event's contact was deleted at or after `began_at`.
+    pub fn cover(&self, event: &Event<'_>, began_at: i64) -> bool {
         if self.latest.is_empty() {
             return false;
         }
         let key = ((*event.tenant).into(), (*event.contact).into());
-        self.latest.get(&key).is_some_and(|at| enrolled_at <= *at)
+        self.latest.get(&key).is_some_and(|at| began_at <= *at)
     }
 }

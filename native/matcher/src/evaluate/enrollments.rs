@@ -1,7 +1,9 @@
 //! Events that start, end or delete: the life of an enrollment (E5).
 
+use super::record::microseconds;
 use super::turn;
 use super::{ACKNOWLEDGED, DELETED, Evaluation, Located};
+use crate::event::limits::AHEAD_US;
 use crate::event::{Event, Fact};
 use crate::proposal::{
     Acknowledgement, Contender, Deletion, Effect, EnrollmentSource, EntryRef, OTHER_OWNER, Status,
@@ -19,6 +21,14 @@ enum KnownId {
     OwnedByOther,
     /// An earlier event of the batch proposes the id under another contact or workflow.
     Contended(usize),
+}
+
+/// When Redis received the entry, if the enrollment that it starts is dated ahead of it. An entry
+/// whose id is no credible time (a producer may choose ids) does not count.
+fn ahead_of(entry: EntryRef<'_>, enrolled_at: i64) -> Option<i64> {
+    let received_at = microseconds(entry.entry.ms) + 999; // the end of that millisecond
+    let ahead = enrolled_at.saturating_sub(received_at);
+    (ahead > 0 && ahead <= AHEAD_US).then_some(received_at)
 }
 
 impl Evaluation<'_> {
@@ -67,7 +77,13 @@ impl Evaluation<'_> {
         let ends = status != Status::Active;
         // An enrollment that began before its contact was deleted, and arrives after it, is
         // cancelled from its start.
-        let is_deleted = self.deletions.cover(event, enrolled_at);
+        let received_at = if ends {
+            None
+        } else {
+            ahead_of(entry, enrolled_at)
+        };
+        let began_at = received_at.unwrap_or(enrolled_at);
+        let is_deleted = self.deletions.cover(event, began_at);
         // Which events counted before an enrollment of the new contact is known only when the
         // deletion of the old one is committed.
         if !ends && !is_deleted && self.deletions.contain(event) {
@@ -76,6 +92,7 @@ impl Evaluation<'_> {
         let source = || EnrollmentSource {
             source: entry.into(),
             enrolled_at: (!ends && !is_deleted).then_some(enrolled_at),
+            began_at,
         };
         let known = self.known_id(event, enrollment, workflow, at);
         if !ends && !is_deleted && self.waits(known.as_ref(), enrolled_at) {
@@ -108,7 +125,7 @@ impl Evaluation<'_> {
                 effect
             }
             None if !ends && !is_deleted && self.is_refused(event, enrollment, at) => {
-                self.refuse_start(entry, event, enrollment, enrolled_at, at);
+                self.refuse_start(entry, event, enrollment, began_at, at);
                 return true;
             }
             None => {
@@ -131,6 +148,7 @@ impl Evaluation<'_> {
                     ended_at,
                     met: Vec::new(),
                     pending_actions,
+                    received_at,
                     is_repeat: self.repeats.contain(&event.tenant, enrollment),
                     started_by,
                     used_before,
@@ -222,8 +240,10 @@ impl Evaluation<'_> {
             }
         }
         for effect in self.proposed_for(event, at) {
-            if self.overlay.effects[effect].enrolled_at <= event.time_us
-                && self.end(effect, Status::Cancelled, event.time_us)
+            let proposed = &self.overlay.effects[effect];
+            let ended_at = event.time_us.max(proposed.enrolled_at);
+            if proposed.began_at() <= event.time_us
+                && self.end(effect, Status::Cancelled, ended_at)
                 && self.turn.is_spent()
             {
                 return false;
@@ -231,6 +251,9 @@ impl Evaluation<'_> {
         }
         self.turn.spend(turn::DELETED);
         self.counts[DELETED] += 1;
+        if self.may_be_ahead(event, at) {
+            self.turn.wait(&event.tenant);
+        }
         self.deletions.add(event);
         self.proposal.deletions.push(Deletion {
             tenant_id: (*event.tenant).into(),
@@ -239,6 +262,22 @@ impl Evaluation<'_> {
             time: event.time_us,
         });
         true
+    }
+
+    /// Whether memory has an enrollment that may be dated ahead of its start's receipt and of this
+    /// deletion. Only Postgres knows when its start was received, so the commit cancels it.
+    fn may_be_ahead(&self, event: &Event<'_>, at: Located) -> bool {
+        let index = self.index;
+        let (time, end) = (event.time_us, event.time_us.saturating_add(AHEAD_US));
+        at.contact.is_some_and(|contact| {
+            if index.is_high_fanout(contact) {
+                let mut groups = index.groups(contact);
+                groups.any(|group| group.has_between(time, end))
+            } else {
+                let mut chain = index.of_contact(contact);
+                chain.any(|(_, record)| time < record.enrolled_at && record.enrolled_at <= end)
+            }
+        })
     }
 
     pub(super) fn acknowledge(&mut self, event: &Event<'_>) {
@@ -298,6 +337,7 @@ impl Evaluation<'_> {
             ended_at: None,
             met: Vec::new(),
             pending_actions: None,
+            received_at: None,
             is_repeat: false,
             started_by: None,
             used_before: 0,

@@ -38,7 +38,7 @@ impl Evaluation<'_> {
         entry: EntryRef<'_>,
         event: &Event<'_>,
         enrollment: &str,
-        enrolled_at: i64,
+        began_at: i64,
         at: Located,
     ) {
         let most = self.rules.max_enrollments_per_contact;
@@ -53,7 +53,7 @@ impl Evaluation<'_> {
             tenant_id: (*event.tenant).into(),
             enrollment_id: enrollment.into(),
             contact_id: (*event.contact).into(),
-            enrolled_at,
+            enrolled_at: began_at,
         });
         let contact = (at.hash, (*event.tenant).into(), (*event.contact).into());
         self.full.contacts.insert(contact);
@@ -75,7 +75,7 @@ impl Evaluation<'_> {
                         tenant_id: effect.tenant_id.clone(),
                         enrollment_id: effect.enrollment_id.clone(),
                         contact_id: effect.contact_id.clone(),
-                        enrolled_at: effect.enrolled_at,
+                        enrolled_at: effect.began_at(),
                     }),
             );
         }

@@ -109,7 +109,7 @@ fn metadata(event: &Event<'_>) -> Arc<str> {
 
 /// Milliseconds in microseconds, at most the end of the year 9999. A producer can choose the
 /// id of a stream entry and thus any number, but the date types of Python and others end there.
-fn microseconds(milliseconds: u64) -> i64 {
+pub(super) fn microseconds(milliseconds: u64) -> i64 {
     i64::try_from(milliseconds)
         .unwrap_or(i64::MAX)
         .saturating_mul(1000)

@@ -132,6 +132,15 @@ impl Turn {
         self.work >= self.limit || self.deferred.contains_key(tenant)
     }
 
+    /// Lets the later events of this tenant wait for the commit, if there are limits.
+    #[cold]
+    pub fn wait(&mut self, tenant: &str) {
+        if self.share < u64::MAX {
+            self.deferred.entry(tenant.into()).or_default();
+            self.defers_any = true;
+        }
+    }
+
     /// Keeps an event of this tenant for a later call, after those kept before.
     pub fn defer(&mut self, tenant: &str, entry: EntryRef<'_>) {
         self.defers_any = true;

@@ -97,7 +97,7 @@ impl Evaluation<'_> {
                     tenant_id: effect.tenant_id.clone(),
                     enrollment_id: effect.enrollment_id.clone(),
                     contact_id: effect.contact_id.clone(),
-                    enrolled_at: effect.enrolled_at,
+                    enrolled_at: effect.began_at(),
                 });
             }
         }

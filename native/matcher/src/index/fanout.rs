@@ -60,6 +60,12 @@ impl<'i> Group<'i> {
     pub fn until(self, time: i64) -> impl Iterator<Item = u32> + 'i {
         self.members.range(..=(time, u32::MAX)).map(|&(_, at)| at)
     }
+
+    /// Whether an enrollment began after `time`, and at or before `end`.
+    pub fn has_between(self, time: i64, end: i64) -> bool {
+        let mut between = self.members.range((time, u32::MAX)..=(end, u32::MAX));
+        between.any(|&(began, _)| began > time)
+    }
 }
 
 /// The enrollments of one contact: by the hash of their ids, the predecessor of each in the

@@ -74,6 +74,8 @@ pub struct EnrollmentSource {
     pub source: SourceEntry,
     /// Of a start that is refused if its enrollment id was used at another time (E12).
     pub enrolled_at: Option<i64>,
+    /// When the enrollment of a start began: at the latest when the start was received.
+    pub began_at: i64,
 }
 
 /// An event that is dead-lettered (D4).
@@ -110,14 +112,18 @@ impl Owner<'_> {
 #[derive(Debug, Clone, Copy)]
 pub struct EndedRun {
     pub enrolled_at: i64,
-    /// A start at or before this time changes nothing and is not refused.
+    /// A start of an enrollment that began at or before this time changes nothing and is not
+    /// refused.
     pub accepted_until: Option<i64>,
 }
 
 impl EndedRun {
     fn refuses(&self, source: &EnrollmentSource) -> bool {
         source.enrolled_at.is_some_and(|at| {
-            at != self.enrolled_at && self.accepted_until.is_none_or(|until| at > until)
+            at != self.enrolled_at
+                && self
+                    .accepted_until
+                    .is_none_or(|until| source.began_at > until)
         })
     }
 }
@@ -141,6 +147,9 @@ pub struct Effect {
     /// The goals that the batch meets.
     pub met: Vec<Uuid>,
     pub pending_actions: Option<i32>,
+    /// When Redis received the start, in microseconds since the epoch, if the batch starts the
+    /// enrollment and `enrolled_at` is later. `None`: it begins at `enrolled_at`.
+    pub received_at: Option<i64>,
     /// Whether the commit is known to begin no active enrollment: its id exists, or its contact
     /// was deleted later.
     pub is_repeat: bool,
@@ -164,6 +173,11 @@ impl Effect {
     /// The contact and the workflow of the run: in it, one event counts once (E11).
     pub fn runs(&self) -> (&str, &str, &str) {
         (&self.tenant_id, &self.contact_id, &self.workflow_id)
+    }
+
+    /// When the enrollment began: at the latest when its start was received.
+    pub fn began_at(&self) -> i64 {
+        self.received_at.unwrap_or(self.enrolled_at)
     }
 
     /// Whether one of the contenders is the owner.

@@ -100,6 +100,7 @@ pub struct DoubtfulStart {
     pub tenant_id: Box<str>,
     pub enrollment_id: Box<str>,
     pub contact_id: Box<str>,
+    /// When it began: at the latest when it was received.
     pub enrolled_at: i64,
 }
 

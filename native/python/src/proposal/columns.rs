@@ -42,6 +42,7 @@ columns!(Effects {
     pending_actions: Option<i32> = |row| row.pending_actions,
     started_by: Option<String> = |row| row.started_by.map(|event| event.to_string()),
     after_event: Option<String> = |row| row.after_event.map(|event| event.to_string()),
+    received_at: Option<i64> = |row| row.received_at,
 });
 
 columns!(Achievements {

@@ -33,6 +33,7 @@ class StoredEnrollment:
     ended_at: int | None
     met_goals: list[str]
     pending_actions: int | None
+    received_at: int | None = None
     last_achieved_at: int | None = None
     met_types: int = 0
     cancelled_actions: int | None = None
@@ -152,6 +153,11 @@ def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:
         pieces.append(struct.pack(">h", len(values)))
         pieces += [struct.pack(">i", len(value)) + value for value in values]
     return b"".join([*pieces, struct.pack(">h", -1)])
+
+
+def began_at(row: StoredEnrollment) -> int:
+    """When an enrollment began: at the latest when its start was received."""
+    return row.enrolled_at if row.received_at is None else row.received_at
 
 
 def is_end_only(row: StoredEnrollment) -> bool:

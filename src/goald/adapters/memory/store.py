@@ -11,6 +11,7 @@ from goald.adapters.memory.database import (
     OutboxEntry,
     StoredAchievement,
     StoredEnrollment,
+    began_at,
     copy_binary,
     is_end_only,
 )
@@ -133,7 +134,9 @@ class MemoryShardStore:
             row = self._tables.enrollments.get((effects.tenant_id[i], effects.enrollment_id[i]))
             deleted = self._tables.deleted.get((effects.tenant_id[i], effects.contact_id[i]))
             if is_new and row is None:
-                if deleted is not None and deleted.covers(effects.enrolled_at[i]):
+                received_at = effects.received_at[i]
+                began = effects.enrolled_at[i] if received_at is None else received_at
+                if deleted is not None and deleted.covers(began):
                     self._insert_erased(effects, i, deleted)
                 else:
                     row = self._insert(effects, i)
@@ -185,6 +188,7 @@ class MemoryShardStore:
             met_goals=list(effects.met_goals[i]),
             pending_actions=effects.pending_actions[i],
             started_by=effects.started_by[i],
+            received_at=effects.received_at[i],
         )
         return row
 
@@ -268,16 +272,17 @@ class MemoryShardStore:
                 row.cancelled_actions = cancelled
 
     def _erase(self, change: Change) -> bool:
-        """Erase deleted contacts. Returns whether an enrollment was still active."""
+        """Erase deleted contacts. Returns whether an enrollment was cancelled that is dated after
+        its deletion."""
         was_active = False
         for tenant, contact, _slot, at in change.deletions:
             pseudonym = self._tombstone(tenant, contact, at)
             erased = set()
             for row in self._tables.enrollments.values():
                 if (row.tenant_id, row.contact_id) == (tenant, contact) and _began_before(row, at):
-                    was_active |= row.status == "active"
+                    was_active |= row.status == "active" and row.enrolled_at > at
                     row.status = "cancelled" if row.status == "active" else row.status
-                    row.ended_at = at if row.ended_at is None else row.ended_at
+                    row.ended_at = row.ended_at or max(at, row.enrolled_at)
                     row.contact_id = pseudonym
                     erased.add(row.id)
             erase_uses(self._tables, tenant, contact, at)
@@ -343,7 +348,7 @@ def _overlap(first: SlotRange, second: SlotRange) -> bool:
 
 def _began_before(row: StoredEnrollment, at: int) -> bool:
     """Whether an enrollment began, or may have begun, before its contact was deleted."""
-    return row.enrolled_at <= at or is_end_only(row)
+    return began_at(row) <= at or is_end_only(row)
 
 
 def _new_pseudonym() -> str:

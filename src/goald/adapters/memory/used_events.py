@@ -1,6 +1,6 @@
 """Used events (E11), over the tables in memory."""
 
-from goald.adapters.memory.database import MemoryDatabase, StoredUse
+from goald.adapters.memory.database import MemoryDatabase, StoredUse, began_at
 from goald.ports.change import EXCLUDES, Change
 from goald.ports.shard_store import EventCheck
 
@@ -14,8 +14,9 @@ def use(tables: MemoryDatabase, change: Change, effective: bytearray) -> None:
     for i, event in change.used_events:
         if effective[i]:
             uses = tables.used_events.setdefault(_runs(change, i), {})
-            row = uses.setdefault(event, StoredUse(tables.next_number(), of.enrolled_at[i]))
-            row.enrolled_at = max(row.enrolled_at, of.enrolled_at[i])
+            began = began_at(tables.enrollments[of.tenant_id[i], of.enrollment_id[i]])
+            row = uses.setdefault(event, StoredUse(tables.next_number(), began))
+            row.enrolled_at = max(row.enrolled_at, began)
     for i in _started(change):
         after = of.after_event[i]
         row_after = tables.used_events.get(_runs(change, i), {}).get(after or "")

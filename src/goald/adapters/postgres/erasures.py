@@ -4,26 +4,37 @@ from collections.abc import Sequence
 
 from goald.adapters.postgres.connection import SETTINGS, Connection
 from goald.adapters.postgres.shard.leases import SHARD_ROLE
-from goald.domain.records.erasure import PSEUDONYM_PREFIX, PendingErasures, Subject
+from goald.domain.records.erasure import (
+    PSEUDONYM_PREFIX,
+    DueErasures,
+    PendingErasures,
+    Subject,
+)
 from goald.domain.slots import SLOTS, SlotRange
 
 ALL_SLOTS = SlotRange(0, SLOTS - 1)
 MOST_DUE = 10_000
 
 PENDING = """
-SELECT count(*), coalesce(extract(epoch FROM now() - min(requested_at)), 0)::float8
+SELECT count(*), coalesce(extract(epoch FROM now() - min(requested_at)), 0)::float8,
+       count(contact_id),
+       coalesce(extract(epoch FROM
+           now() - min(requested_at) FILTER (WHERE contact_id IS NOT NULL)), 0)::float8
 FROM goald.erasures WHERE finished_at IS NULL
 """
 
+BEFORE = "SELECT goald.us(now() - $1::float8 * interval '1 second')"
+
 DUE = f"""
 SELECT mark FROM goald.erasures e
-WHERE finished_at IS NULL AND requested_at <= now() - $1::float8 * interval '1 second'
+WHERE finished_at IS NULL AND contact_id IS NULL AND requested_at <= goald.at($1)
   AND NOT EXISTS (
       SELECT FROM goald.outbox o
       WHERE o.published_at IS NULL AND o.redact_when_published AND o.slot = e.slot)
 ORDER BY requested_at LIMIT {MOST_DUE}
 """
-"""Without contacts in whose slot a message of a deleted contact is not published yet."""
+"""Without contacts that rows may still contain, and those in whose slot a message of a deleted
+contact is not published yet."""
 
 FINISH = """
 WITH due AS MATERIALIZED (
@@ -34,7 +45,7 @@ WITH due AS MATERIALIZED (
         pseudonym = CASE WHEN is_done THEN NULL ELSE pseudonym END,
         requested_at = CASE WHEN is_done THEN requested_at ELSE last_requested_at END
     FROM due CROSS JOIN LATERAL (
-        SELECT s.last_requested_at <= now() - $2::float8 * interval '1 second' AS is_done
+        SELECT s.last_requested_at <= goald.at($2) AS is_done
         FROM goald.erasures s WHERE s.mark = due.mark) AS state
     WHERE e.mark = due.mark
     RETURNING is_done
@@ -49,8 +60,9 @@ ANY_TOMBSTONE = "SELECT EXISTS (SELECT FROM goald.erasures)"
 ERASED_ENROLLMENTS = """
 SELECT n.place FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (tenant_id, id, place)
 JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
-WHERE starts_with(e.contact_id, $3)
+WHERE starts_with(e.contact_id, $3) AND coalesce(e.erased_at, e.updated_at) <= goald.at($4)
 """
+"""Each by the time of the deletion of its contact."""
 
 ERASED_CONTACTS = """
 WITH n AS MATERIALIZED (
@@ -99,16 +111,17 @@ class PostgresErasures:
 
     async def pending(self) -> PendingErasures:
         async with self._connection.transaction(ALL_SLOTS) as connection:
-            count, oldest_s = await connection.fetchrow(PENDING)
-        return PendingErasures(count, oldest_s)
+            return PendingErasures(*await connection.fetchrow(PENDING))
 
-    async def due(self, hold_s: float) -> Sequence[bytes]:
+    async def due(self, hold_s: float) -> DueErasures:
         async with self._connection.transaction(ALL_SLOTS) as connection:
-            return [row[0] for row in await connection.fetch(DUE, hold_s)]
+            before_us = await connection.fetchval(BEFORE, hold_s)
+            marks = [row[0] for row in await connection.fetch(DUE, before_us)]
+        return DueErasures(marks, before_us, has_more=len(marks) == MOST_DUE)
 
-    async def finish(self, due: Sequence[bytes], hold_s: float) -> int:
+    async def finish(self, due: DueErasures) -> int:
         async with self._connection.transaction(ALL_SLOTS) as connection:
-            finished: int = await connection.fetchval(FINISH, due, hold_s)
+            finished: int = await connection.fetchval(FINISH, due.marks, due.before_us)
         return finished
 
     async def refresh_statistics(self) -> None:
@@ -123,11 +136,15 @@ class PostgresErasures:
             exists: bool = await connection.fetchval(ANY_TOMBSTONE)
         return exists
 
-    async def erased_enrollments(self, subjects: Sequence[Subject]) -> Sequence[int]:
+    async def erased_enrollments(
+        self, subjects: Sequence[Subject], before_us: int
+    ) -> Sequence[int]:
         tenants = [subject.tenant for subject in subjects]
         ids = [subject.enrollment for subject in subjects]
         async with self._connection.transaction(ALL_SLOTS) as connection:
-            rows = await connection.fetch(ERASED_ENROLLMENTS, tenants, ids, PSEUDONYM_PREFIX)
+            rows = await connection.fetch(
+                ERASED_ENROLLMENTS, tenants, ids, PSEUDONYM_PREFIX, before_us
+            )
         return [row[0] - 1 for row in rows]
 
     async def erased_contacts(self, subjects: Sequence[tuple[Subject, int]]) -> Sequence[int]:

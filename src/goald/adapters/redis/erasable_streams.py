@@ -47,7 +47,12 @@ class RedisErasableStreams:
             return int(await self._client.xdel(stream, *ids))
 
     async def report(self, pending: PendingErasures) -> None:
-        state = {"pending": pending.count, "oldest_s": round(pending.oldest_s, 3)}
+        state = {
+            "pending": pending.count,
+            "oldest_s": round(pending.oldest_s, 3),
+            "in_tables": pending.in_tables,
+            "in_tables_oldest_s": round(pending.in_tables_oldest_s, 3),
+        }
         async with service_errors():
             await self._client.hset(ERASURES, mapping=state)
 

@@ -20,6 +20,8 @@ from goald.adapters.redis.connect import connect, service_errors
 from goald.ports.process_registry import Heartbeat, Readings
 from goald.redis_keys import DEAD, DEAD_DROPPED, ERASURES, PROCESSES, STREAM_COUNT
 
+ERASURE_FIELDS = ("pending", "oldest_s", "in_tables", "in_tables_oldest_s")
+
 
 class RedisProcessRegistry:
     """A `ProcessRegistry`, and the readings of a whole instance. Connects on first use; bound
@@ -56,7 +58,8 @@ class RedisProcessRegistry:
             heartbeats = await self._client.hgetall(PROCESSES)
             dead = await self._client.xlen(DEAD)
             dropped = await self._client.get(DEAD_DROPPED)
-            pending, oldest_s = await self._client.hmget(ERASURES, "pending", "oldest_s")
+            erasures = await self._client.hmget(ERASURES, *ERASURE_FIELDS)
+        pending, oldest_s, in_tables, in_tables_oldest_s = erasures
         return Readings(
             at=datetime.now(UTC),
             heartbeats=decode_all(heartbeats.values()),
@@ -65,6 +68,8 @@ class RedisProcessRegistry:
             dead_dropped=int(dropped or 0),
             erasures_pending=int(pending or 0),
             oldest_erasure_s=float(oldest_s or 0),
+            erasures_in_tables=int(in_tables or 0),
+            oldest_erasure_in_tables_s=float(in_tables_oldest_s or 0),
         )
 
     async def close(self) -> None:

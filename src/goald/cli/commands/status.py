@@ -61,6 +61,8 @@ def _report(found: "Status", instance: "Instance") -> dict[str, Any]:
         "erasures": {
             "pending": found.readings.erasures_pending,
             "oldest_s": found.readings.oldest_erasure_s,
+            "in_tables": found.readings.erasures_in_tables,
+            "in_tables_oldest_s": found.readings.oldest_erasure_in_tables_s,
         },
         "streams": [dataclasses.asdict(each) for each in found.streams],
         "stream_bytes": {level.name: level.bytes for level in found.levels.all()},

@@ -1,6 +1,6 @@
 """The erasure of deleted contacts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +17,9 @@ class Tombstone:
     pseudonym: str | None
     """The contact in its erased rows; None once the erasure is finished."""
 
-    def covers(self, enrolled_at: int) -> bool:
+    def covers(self, began_at: int) -> bool:
         """Whether an enrollment that began at this time is of the deleted contact."""
-        return enrolled_at <= self.deleted_at
+        return began_at <= self.deleted_at
 
 
 def contact_of_row(stored: str, contacts: Iterable[tuple[str, Tombstone | None]]) -> str:
@@ -59,9 +59,32 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasurePage:
+    """The result of one page of an erasure."""
+
+    rows: int = 0
+    contacts: int = 0
+    """Contacts of which no row is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueErasures:
+    """Erasures that were requested early enough to be finished."""
+
+    marks: Sequence[bytes]
+    before_us: int
+    """Requested at or before this time, in microseconds."""
+    has_more: bool = False
+    """Whether more are due."""
+
+
+@dataclass(frozen=True, slots=True)
 class PendingErasures:
     """The erasures that are not finished."""
 
     count: int
     oldest_s: float
     """Seconds since the oldest was requested; 0 if there is none."""
+    in_tables: int = 0
+    """Those whose contacts rows may still contain."""
+    in_tables_oldest_s: float = 0.0

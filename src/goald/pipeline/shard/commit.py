@@ -80,6 +80,7 @@ def _effects(effects: _native.Effects) -> EffectColumns:
         pending_actions=effects.pending_actions,
         started_by=effects.started_by,
         after_event=effects.after_event,
+        received_at=effects.received_at,
     )
 
 

@@ -29,6 +29,7 @@ from goald.runtime.wiring.daemon import (
     Endpoints,
     configuration_service,
     erasure,
+    erasure_pages,
     leader_election,
     process_registry,
     retention,
@@ -208,7 +209,9 @@ class Daemon:
             self._endpoints.redis_url, self._settings.stream_bytes, self._metrics
         )
         erasures = erasure(self._settings, self._endpoints, self._metrics)
-        jobs = [heartbeat.run(), partitions.run(), streams.run(), bounds.run(), erasures.run()]
+        pages = erasure_pages(self._endpoints)
+        jobs = [heartbeat.run(), partitions.run(), streams.run(), bounds.run()]
+        jobs += [erasures.run(), pages.run()]
         if self._options.demo:
             jobs.append(self._send_demo_traffic())
         return jobs

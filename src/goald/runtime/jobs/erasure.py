@@ -1,7 +1,7 @@
 """The job that finishes the erasure of deleted contacts (GOALD_ERASURE).
 
-The transaction of a deletion erases the contact in Postgres. This job removes its entries from
-`goald:exits`, `goald:notices` and `goald:dead`. It may be interrupted at any point: an erasure is
+`erasure_pages` erases the contact in Postgres. This job removes its entries from `goald:exits`,
+`goald:notices` and `goald:dead`. It may be interrupted at any point: an erasure is
 finished in Postgres after a whole scan, and a scan may be repeated.
 """
 
@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from goald.domain.errors import GoaldError
-from goald.domain.records.erasure import ErasableEntry, PendingErasures, Subject
+from goald.domain.records.erasure import DueErasures, ErasableEntry, PendingErasures, Subject
 from goald.metrics.jobs import ErasureMetrics
 from goald.ports.clock import Clock
 from goald.redis_keys import DEAD, EXITS, NOTICES
@@ -29,12 +29,13 @@ class Erasures(Protocol):
 
     async def pending(self) -> PendingErasures: ...
 
-    async def due(self, hold_s: float) -> Sequence[bytes]:
-        """The erasures requested at least this many seconds ago, whose messages are published."""
+    async def due(self, hold_s: float) -> DueErasures:
+        """The oldest erasures requested at least this many seconds ago, whose rows are
+        erased and whose messages are published."""
 
-    async def finish(self, due: Sequence[bytes], hold_s: float) -> int:
-        """Finish these erasures, except those requested again less than `hold_s` seconds ago, which
-        become due later. Returns how many were finished."""
+    async def finish(self, due: DueErasures) -> int:
+        """Finish these erasures, except those requested again later, which become due later.
+        Returns how many were finished."""
 
     async def refresh_statistics(self) -> None:
         """Collect the planner's statistics again of the tables with contacts that have changed,
@@ -43,8 +44,11 @@ class Erasures(Protocol):
 
     async def any_tombstone(self) -> bool: ...
 
-    async def erased_enrollments(self, subjects: Sequence[Subject]) -> Sequence[int]:
-        """The indexes of the subjects whose enrollments are erased."""
+    async def erased_enrollments(
+        self, subjects: Sequence[Subject], before_us: int
+    ) -> Sequence[int]:
+        """The indexes of the subjects whose enrollments are erased by a deletion at or before this
+        time, in microseconds."""
 
     async def erased_contacts(self, subjects: Sequence[tuple[Subject, int]]) -> Sequence[int]:
         """The indexes of the subjects whose contacts are deleted; each with the time at which its
@@ -167,41 +171,47 @@ class Erasure:
         """Finish the erasures that are due, and return whether everything succeeded."""
         try:
             if await self._erasures.any_tombstone():
-                await self._scan()
+                while await self._scan():
+                    pass
+                await self._erasures.expire(self._settings.keep_days)
         except GoaldError as error:
             _log.warning("cannot erase deleted contacts; retrying", error=str(error))
             return False
         return True
 
-    async def _scan(self) -> None:
+    async def _scan(self) -> bool:
+        """Scan the streams once, and finish what was due before. Returns whether more is due."""
         due = await self._erasures.due(self._settings.hold_s)
-        outbound = (EXITS, NOTICES) if due else ()
+        outbound = (EXITS, NOTICES) if due.marks else ()
         entries = sum([await self._streams.length(stream) for stream in (*outbound, DEAD)])
         progress = ScanProgress(entries, self._metrics, self._clock)
         try:
             for stream in outbound:
-                await self._scan_outbound(stream, progress)
+                await self._scan_outbound(stream, due.before_us, progress)
             await self._scan_dead(progress)
         finally:
             progress.end()
-        if due:
-            await self._erasures.refresh_statistics()
-            finished = await self._erasures.finish(due, self._settings.hold_s)
-            self._metrics.finished.inc(finished)
-            _log.info(
-                "erased deleted contacts",
-                contacts=finished, scanned=progress.scanned, removed=progress.removed,
-            )  # fmt: skip
-        await self._erasures.expire(self._settings.keep_days)
+        if not due.marks:
+            return False
+        await self._erasures.refresh_statistics()
+        finished = await self._erasures.finish(due)
+        self._metrics.finished.inc(finished)
+        _log.info(
+            "erased deleted contacts",
+            contacts=finished, scanned=progress.scanned, removed=progress.removed,
+        )  # fmt: skip
+        await self._report()
+        return due.has_more
 
-    async def _scan_outbound(self, stream: str, progress: ScanProgress) -> None:
-        """Remove the exits or notices of erased enrollments."""
+    async def _scan_outbound(self, stream: str, before_us: int, progress: ScanProgress) -> None:
+        """Remove the exits or notices of enrollments that a deletion before this time erased."""
         after = None
         while entries := await self._streams.page(stream, after, PAGE_ENTRIES):
             after = entries[-1].id
             read = [(entry, self._subject_of(entry.event)) for entry in entries]
             about = [(entry, subject) for entry, subject in read if subject and subject.enrollment]
-            erased = await self._erasures.erased_enrollments([subject for _, subject in about])
+            subjects = [subject for _, subject in about]
+            erased = await self._erasures.erased_enrollments(subjects, before_us)
             removed = await self._streams.delete(stream, [about[at][0].id for at in erased])
             progress.add(stream, len(entries), removed)
 
@@ -235,4 +245,5 @@ class Erasure:
         self._failed = False
         self._metrics.pending.set(pending.count)
         self._metrics.oldest.set(pending.oldest_s)
+        self._metrics.in_tables_oldest.set(pending.in_tables_oldest_s)
         return True

@@ -14,6 +14,7 @@ from goald.adapters.postgres import (
     PostgresStreamLeases,
     TenantPool,
 )
+from goald.adapters.postgres.erasure_pages import PostgresErasurePages
 from goald.adapters.postgres.erasures import PostgresErasures
 from goald.adapters.postgres.partitions import PostgresMonths
 from goald.adapters.postgres.records.contacts import PostgresContacts
@@ -41,6 +42,7 @@ from goald.pipeline.subject import SubjectReader
 from goald.ports.clock import Clock
 from goald.ports.shard_store import ShardStore
 from goald.runtime.jobs.erasure import Erasure, ErasureSettings
+from goald.runtime.jobs.erasure_pages import ErasurePages
 from goald.runtime.jobs.retention import Retention
 from goald.runtime.jobs.stream_bounds import StreamBounds
 from goald.runtime.jobs.trimming import Trimming
@@ -215,6 +217,11 @@ def erasure(settings: Settings, endpoints: Endpoints, registry: CollectorRegistr
         ErasureMetrics(registry),
         system_clock(),
     )
+
+
+def erasure_pages(endpoints: Endpoints) -> ErasurePages:
+    """The job that erases the rows of deleted contacts. Connects when it runs."""
+    return ErasurePages(PostgresErasurePages(endpoints.postgres_dsn), system_clock())
 
 
 def leader_election(endpoints: Endpoints) -> LeaderElection:

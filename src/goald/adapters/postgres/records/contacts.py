@@ -84,9 +84,13 @@ LEFT JOIN goald.used_events u
     ON u.tenant_id = e.tenant_id AND u.contact_id = e.contact_id
     AND u.workflow_id = e.workflow_id AND u.event = $3::text::uuid
 WHERE e.tenant_id = $1 AND e.contact_id = $2 AND e.id = ANY ($4::text[])
-  AND (e.started_by = $3::text::uuid OR u.number <= e.used_before)
+  AND (e.started_by = $3::text::uuid OR u.number <= e.used_before AND NOT EXISTS (
+        SELECT FROM goald.erasures t
+        WHERE t.tenant_id = u.tenant_id AND t.contact_id = u.contact_id
+          AND u.enrolled_at <= t.deleted_at AND e.used_before > t.used_before))
 """
-"""The enrollments of a contact for which an event does not count, and whether it started them."""
+"""The enrollments of a contact for which an event does not count, and whether it started them. As
+EXCLUDED of a shard."""
 
 
 class PostgresContacts:

@@ -4,29 +4,26 @@ An effect that neither inserts nor updates its enrollment is a repeat, a conflic
 of another contact or workflow (E5), or a sign that memory is stale.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from goald.adapters.postgres.shard import statements
+from goald.adapters.postgres.shard.effects import Effects, pick
 from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
 from goald.adapters.postgres.shard.reversals import undo
 from goald.adapters.postgres.shard.used_events import Uses
-from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.fail_points import FailPoint, FailPointHook
 from goald.domain.ids import TenantId
 from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone, contact_of_row
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
-    EFFECTIVE,
-    EXCLUDES,
     AchievementColumns,
     Acknowledgement,
     Change,
     Committed,
     Conflict,
     Contender,
-    EffectColumns,
     EndedRun,
 )
 from goald.ports.outbound import Message
@@ -45,81 +42,6 @@ class _Owner(NamedTuple):
     """Perhaps only its end is known."""
 
 
-class _Effects:
-    """The columns of a change's effects, in the types that the statements expect, and which effects
-    have changed a row.
-
-    `met_goals` holds Postgres array literals. `last_achieved` and `met_types` come from the
-    achievements of each effect (E6, E9).
-    """
-
-    def __init__(self, effects: EffectColumns, achievements: AchievementColumns) -> None:
-        self.tenant = effects.tenant_id
-        self.enrollment = effects.enrollment_id
-        self.contact = effects.contact_id
-        self.workflow = effects.workflow_id
-        self.slot = effects.slot
-        self.is_new = effects.is_new
-        self.status = effects.status
-        self.enrolled_at = effects.enrolled_at
-        self.ended_at = effects.ended_at
-        self.met_goals = [array_literal(goals) for goals in effects.met_goals]
-        self.pending_actions = effects.pending_actions
-        self.started_by = effects.started_by
-        self.last_achieved: list[int | None] = [None] * len(effects)
-        self.met_types = [0] * len(effects)
-        for i, goal_type, at in zip(
-            achievements.effect, achievements.goal_type, achievements.achieved_at, strict=True
-        ):
-            before = self.last_achieved[i]
-            self.last_achieved[i] = at if before is None else max(before, at)
-            self.met_types[i] |= TYPE_BITS[goal_type]
-        self.effective = bytearray(len(effects))
-
-    def new_contacts(self) -> Iterator[Contact]:
-        """The contacts of the effects that insert an enrollment."""
-        for i, is_new in enumerate(self.is_new):
-            if is_new:
-                yield self.tenant[i], self.contact[i]
-
-    def stored_contacts(self, deleted: Mapping[Contact, Tombstone]) -> Sequence[str]:
-        """The contacts to store: a pseudonym if a contact was deleted and only the end of an
-        enrollment is known, because it may have begun before the deletion."""
-        if not deleted:
-            return self.contact
-        return [
-            tombstone.pseudonym or new_pseudonym()
-            if (tombstone := deleted.get((self.tenant[i], contact))) is not None
-            and self.enrolled_at[i] == self.ended_at[i]
-            and self.met_goals[i] == "{}"
-            else contact
-            for i, contact in enumerate(self.contact)
-        ]
-
-    def mark_inserted(self, indexes: Iterable[int], rows: Sequence[Any]) -> list[int]:
-        """As `mark_effective`, for rows (tenant, id, excludes)."""
-        excluding = {(tenant, id_) for tenant, id_, excludes in rows if excludes}
-        indexes = list(indexes)
-        rest = self.mark_effective(indexes, ((tenant, id_) for tenant, id_, _ in rows))
-        for i in indexes if excluding else ():
-            if (self.tenant[i], self.enrollment[i]) in excluding and self.effective[i]:
-                self.effective[i] |= EXCLUDES
-        return rest
-
-    def mark_effective(self, indexes: Iterable[int], rows: Iterable[Any]) -> list[int]:
-        """Mark the effects with a returned row (tenant, id). Returns the other `indexes`."""
-        index_of = {(self.tenant[i], self.enrollment[i]): i for i in indexes}
-        for tenant, enrollment in rows:
-            self.effective[index_of.pop((tenant, enrollment))] = EFFECTIVE
-        return list(index_of.values())
-
-
-def array_literal(ids: Sequence[str]) -> str:
-    """UUIDs as a Postgres array literal: `{}` or `{a,b}`. (asyncpg has no way to send an array
-    for each element of an array.)"""
-    return f"{{{','.join(ids)}}}"
-
-
 async def write(
     connection: Any,
     change: Change,
@@ -134,7 +56,7 @@ async def write(
     `exits_wait`: mark exits to be published again until they are acknowledged.
     `publishes_refunds`: add a notice for each enrollment whose payment was refunded.
     """
-    effects = _Effects(change.effects, change.achievements)
+    effects = Effects(change.effects, change.achievements)
     deleted = await tombstones.of(connection, slots, effects.new_contacts())
     uses = Uses(change)
     await uses.allocate_numbers(connection)
@@ -151,14 +73,16 @@ async def write(
         differs = True
     fail_point(FailPoint.ENROLLMENTS_WRITTEN)
     await _achieve(connection, effects, change.achievements)
-    await uses.write(connection, effects.effective)
+    await uses.write(connection, effects.effective, effects.began_at)
     fail_point(FailPoint.ACHIEVEMENTS_WRITTEN)
     outbox = await _enqueue(connection, effects, change.outbox, exits_wait)
     if change.reversals:
-        outbox += await undo(connection, change.reversals, publishes_refunds)
+        reversed_of = [(row.tenant_id, row.contact_id) for row in change.reversals]
+        deleted = await tombstones.of(connection, slots, reversed_of)
+        outbox += await undo(connection, change.reversals, deleted, publishes_refunds)
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
-    if change.deletions and await tombstones.erase(connection, change.deletions):
+    if change.deletions and await tombstones.record(connection, change.deletions):
         differs = True
     fail_point(FailPoint.OUTBOX_WRITTEN)
     return Committed(bytes(effects.effective), conflicts, ended, outbox, differs)
@@ -184,15 +108,8 @@ async def repeats(
     }
 
 
-def _pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]]:
-    """The rows at `indexes` of each column; the columns themselves if that is all rows in order."""
-    if not columns or list(indexes) == list(range(len(columns[0]))):
-        return list(columns)
-    return [[column[i] for i in indexes] for column in columns]
-
-
 async def _insert(
-    connection: Any, of: _Effects, deleted: Mapping[Contact, Tombstone], uses: Uses
+    connection: Any, of: Effects, deleted: Mapping[Contact, Tombstone], uses: Uses
 ) -> list[int]:
     """Insert new enrollments. Returns the effects whose ids exist.
 
@@ -209,28 +126,54 @@ async def _insert(
         i
         for i in new
         if (tombstone := deleted.get((of.tenant[i], of.contact[i]))) is not None
-        and tombstone.covers(of.enrolled_at[i])
+        and tombstone.covers(of.began_at(i))
     ]
     rest = [i for i in new if i not in set(erased)] if erased else new
     known = await _insert_erased(connection, of, erased, deleted) if erased else []
-    if rest:
-        columns = _pick(
-            rest, of.tenant, of.enrollment, of.stored_contacts(deleted), of.workflow, of.slot,
-            of.status, of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions,
-            of.last_achieved, of.met_types, of.started_by, uses.before,
-        )  # fmt: skip
-        rows = await connection.fetch(statements.INSERT_ENROLLMENTS, *columns, uses.first_number)
-        known += of.mark_inserted(rest, rows)
-    return known
+    again = [i for i in rest if (of.tenant[i], of.contact[i]) in deleted] if deleted else []
+    if again:
+        fresh = await uses.only_of_deleted(connection, again)
+        known += await _insert_rows(
+            connection,
+            of,
+            [i for i in again if i in fresh],
+            deleted,
+            uses,
+            statements.INSERT_WITHOUT_USES,
+        )
+        rest = [i for i in rest if i not in fresh]
+    return known + await _insert_rows(
+        connection, of, rest, deleted, uses, statements.INSERT_ENROLLMENTS
+    )
+
+
+async def _insert_rows(
+    connection: Any,
+    of: Effects,
+    new: Sequence[int],
+    deleted: Mapping[Contact, Tombstone],
+    uses: Uses,
+    statement: str,
+) -> list[int]:
+    """Insert these enrollments, and mark them. Returns those whose ids exist."""
+    if not new:
+        return []
+    columns = pick(
+        new, of.tenant, of.enrollment, of.stored_contacts(deleted), of.workflow, of.slot,
+        of.status, of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions,
+        of.last_achieved, of.met_types, of.started_by, uses.before, of.received_at,
+    )  # fmt: skip
+    rows = await connection.fetch(statement, *columns, uses.first_number)
+    return of.mark_inserted(new, rows)
 
 
 async def _insert_erased(
-    connection: Any, of: _Effects, erased: Sequence[int], deleted: Mapping[Contact, Tombstone]
+    connection: Any, of: Effects, erased: Sequence[int], deleted: Mapping[Contact, Tombstone]
 ) -> list[int]:
     """Insert enrollments that began before their contact was deleted: cancelled at their start,
     under a pseudonym. Returns those whose ids exist."""
     tombstones = [deleted[of.tenant[i], of.contact[i]] for i in erased]
-    tenants, ids, workflows, slots, enrolled_at, pending = _pick(
+    tenants, ids, workflows, slots, enrolled_at, pending = pick(
         erased, of.tenant, of.enrollment, of.workflow, of.slot, of.enrolled_at, of.pending_actions
     )
     contacts = [tombstone.pseudonym or new_pseudonym() for tombstone in tombstones]
@@ -238,23 +181,23 @@ async def _insert_erased(
     rows = await connection.fetch(
         statements.INSERT_ENROLLMENTS, tenants, ids, contacts, workflows, slots,
         ["cancelled"] * count, enrolled_at, enrolled_at, ["{}"] * count, pending,
-        [None] * count, [0] * count, [None] * count, [None] * count, None,
+        [None] * count, [0] * count, *([None] * count for _ in range(3)), None,
     )  # fmt: skip
     inserted = {(tenant, enrollment) for tenant, enrollment, _ in rows}
     return [i for i in erased if (of.tenant[i], of.enrollment[i]) not in inserted]
 
 
-async def _owners(connection: Any, of: _Effects, existing: Sequence[int]) -> dict[int, _Owner]:
+async def _owners(connection: Any, of: Effects, existing: Sequence[int]) -> dict[int, _Owner]:
     """The owners of the enrollments that have the ids of these effects; empty in other slots."""
     rows = await connection.fetch(
-        statements.EXISTING_ENROLLMENTS, *_pick(existing, of.tenant, of.enrollment)
+        statements.EXISTING_ENROLLMENTS, *pick(existing, of.tenant, of.enrollment)
     )
     found = {(tenant, id_): _Owner(*owner) for tenant, id_, *owner in rows}
     return {i: found.get((of.tenant[i], of.enrollment[i]), _Owner()) for i in existing}
 
 
 def _recognized(
-    of: _Effects,
+    of: Effects,
     owners: Mapping[int, _Owner],
     contenders: Sequence[Contender],
     deleted: Mapping[Contact, Tombstone],
@@ -274,7 +217,7 @@ def _recognized(
     }
 
 
-def _compare(of: _Effects, owners: Mapping[int, _Owner]) -> tuple[list[Conflict], bool]:
+def _compare(of: Effects, owners: Mapping[int, _Owner]) -> tuple[list[Conflict], bool]:
     """Compare effects with the owners of the enrollments that have their ids. Returns the
     conflicts, and whether memory lacked an active row."""
     conflicts = []
@@ -288,7 +231,7 @@ def _compare(of: _Effects, owners: Mapping[int, _Owner]) -> tuple[list[Conflict]
 
 
 def _ended(
-    of: _Effects, owners: Mapping[int, _Owner], deleted: Mapping[Contact, Tombstone]
+    of: Effects, owners: Mapping[int, _Owner], deleted: Mapping[Contact, Tombstone]
 ) -> list[EndedRun]:
     """The effects whose enrollments had ended before (E12)."""
     ended = []
@@ -302,25 +245,25 @@ def _ended(
     return sorted(ended)
 
 
-async def _update(connection: Any, of: _Effects) -> bool:
+async def _update(connection: Any, of: Effects) -> bool:
     """Update enrollments that memory holds as active. Returns whether a row was not active."""
     known = [i for i, is_new in enumerate(of.is_new) if not is_new]
     if not known:
         return False
-    columns = _pick(
+    columns = pick(
         known, of.tenant, of.enrollment, of.status, of.ended_at, of.met_goals, of.last_achieved,
         of.met_types,
     )  # fmt: skip
     rows = await connection.fetch(statements.UPDATE_ENROLLMENTS, *columns)
-    return bool(of.mark_effective(known, rows))
+    return bool(of.mark_updated(known, rows))
 
 
-async def _achieve(connection: Any, of: _Effects, achievements: AchievementColumns) -> None:
+async def _achieve(connection: Any, of: Effects, achievements: AchievementColumns) -> None:
     effect_of = achievements.effect
     rows = [row for row, i in enumerate(effect_of) if of.effective[i]]
     if not rows:
         return
-    effects, *columns = _pick(
+    effects, *columns = pick(
         rows, effect_of, achievements.id, achievements.goal_id, achievements.goal_type,
         achievements.achieved_at, achievements.trigger_event, achievements.metadata,
     )  # fmt: skip
@@ -332,7 +275,7 @@ async def _achieve(connection: Any, of: _Effects, achievements: AchievementColum
 
 
 async def _enqueue(
-    connection: Any, of: _Effects, outbox: Sequence[OutboxRow], exits_wait: bool
+    connection: Any, of: Effects, outbox: Sequence[OutboxRow], exits_wait: bool
 ) -> list[StoredMessage]:
     rows = [row for row in outbox if of.effective[row.effect]]
     if not rows:

@@ -1,8 +1,7 @@
-"""Erases a deleted contact in the transaction of its deletion, and recognizes it afterwards.
+"""The tombstones of deleted contacts.
 
-The contact's id is replaced by a pseudonym in every row of its enrollments that began at or before
-the deletion, and their payloads are emptied. A tombstone, which contains a keyed hash of the
-contact, makes later commits treat late events of those enrollments in the same way.
+The transaction of a deletion adds a tombstone, which contains a keyed hash of the contact. From
+then on, commits treat late events of its enrollments as deleted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,10 +12,6 @@ from goald.adapters.postgres.shard import erasure_statements as statements
 from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone
 from goald.domain.slots import SlotRange
 from goald.ports.change import Deletion
-
-ERASE_SECONDS = 600.0
-"""The timeout for erasing a contact, whose rows are not bounded in number. A timeout that is too
-short would be retried endlessly."""
 
 Contact = tuple[str, str]
 
@@ -51,10 +46,10 @@ class Tombstones:
         )
         return {keys[place - 1]: Tombstone(at, pseudonym) for place, at, pseudonym in rows}
 
-    async def erase(self, connection: Any, deletions: Sequence[Deletion]) -> bool:
-        """Erase deleted contacts and add their tombstones, in the transaction of the caller.
-        Returns whether an enrollment was still active, although its contact is deleted: memory
-        lacks it, or has it as active."""
+    async def record(self, connection: Any, deletions: Sequence[Deletion]) -> bool:
+        """Add the tombstones of deleted contacts, in the transaction of the caller. A job replaces
+        the contacts in their rows later (`PostgresErasurePages`). Returns whether an enrollment
+        was cancelled that memory has as active."""
         self._exist = True
         latest: dict[Contact, tuple[int, int]] = {}
         for tenant, contact, slot, at in deletions:
@@ -62,19 +57,10 @@ class Tombstones:
         tenants = [tenant for tenant, _ in latest]
         contacts = [contact for _, contact in latest]
         slots, times = zip(*latest.values(), strict=True)
-        await connection.execute(statements.PLAN_EACH_TIME)
         marks = [row[0] for row in await connection.fetch(statements.MARKS, tenants, contacts)]
         new = [new_pseudonym() for _ in marks]
-        rows = await connection.fetch(statements.RECORD, marks, tenants, slots, times, new)
-        pseudonym_of = {row["mark"]: row["pseudonym"] for row in rows}
-        pseudonyms = [pseudonym_of[mark] for mark in marks]
-        erased = (tenants, contacts, times)
-        was_active: bool = await connection.fetchval(statements.ANY_ACTIVE, *erased)
-        for statement in (
-            statements.ERASE_ACHIEVEMENTS,
-            statements.ERASE_ENROLLMENTS,
-            statements.ERASE_USED_EVENTS,
-            statements.ERASE_OUTBOX,
-        ):
-            await connection.execute(statement, *erased, pseudonyms, timeout=ERASE_SECONDS)
+        await connection.execute(statements.RECORD, marks, tenants, slots, times, new, contacts)
+        was_active: bool = await connection.fetchval(
+            statements.CANCEL_AHEAD, tenants, contacts, times
+        )
         return was_active

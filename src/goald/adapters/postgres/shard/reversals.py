@@ -1,9 +1,11 @@
 """Marks enrollments whose payment was refunded, or whose appointment was cancelled (E13, E15)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from goald.adapters.postgres.shard import statements
+from goald.adapters.postgres.shard.erasure import Contact
+from goald.domain.records.erasure import Tombstone
 from goald.domain.records.reversal import refund_notice
 from goald.domain.streams import OutboundStream
 from goald.ports.change import Reversal
@@ -12,16 +14,24 @@ from goald.ports.outbox import StoredMessage
 
 
 async def undo(
-    connection: Any, reversals: Sequence[Reversal], publishes_refunds: bool
+    connection: Any,
+    reversals: Sequence[Reversal],
+    deleted: Mapping[Contact, Tombstone],
+    publishes_refunds: bool,
 ) -> list[StoredMessage]:
     """Apply reversals in order, in the transaction of the caller. Returns the notices about
     refunds, if they are published. A repeated reversal finds its enrollments marked, and changes
-    nothing."""
+    nothing.
+
+    `deleted`: the tombstones of their contacts, whose rows may not be erased yet.
+    """
     notices = []
     for reversal in reversals:
+        tombstone = deleted.get((reversal.tenant_id, reversal.contact_id))
         rows = await connection.fetch(
             statements.REVERSE[reversal.goal_type], reversal.tenant_id, reversal.contact_id,
             reversal.reversed_at, reversal.reference,
+            None if tombstone is None else tombstone.deleted_at,
         )  # fmt: skip
         if rows and publishes_refunds and reversal.goal_type == "purchase_made":
             notices += await _enqueue(connection, reversal, rows)

@@ -150,7 +150,7 @@ LIMIT $3
 INSERT_ENROLLMENTS = """
 INSERT INTO goald.workflow_enrollments
     (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at, met_goals,
-     pending_actions, last_achieved_at, met_types, started_by, used_before)
+     pending_actions, last_achieved_at, met_types, started_by, used_before, received_at)
 SELECT n.tenant_id, n.id, n.contact_id, n.workflow_id, n.slot, n.status, goald.at(n.enrolled_at),
        goald.at(n.ended_at), n.met_goals::uuid[], n.pending_actions,
        goald.at(n.last_achieved_at), n.met_types, n.started_by::uuid,
@@ -160,19 +160,25 @@ SELECT n.tenant_id, n.id, n.contact_id, n.workflow_id, n.slot, n.status, goald.a
                 SELECT FROM goald.used_events u
                 WHERE u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
                   AND u.workflow_id = n.workflow_id)
-            THEN coalesce($15::int8, nextval('goald.used_event_number')) END
+            THEN coalesce($16::int8, nextval('goald.used_event_number')) END,
+       goald.at(n.received_at)
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::int8[],
             $8::int8[], $9::text[], $10::int8[], $11::int8[], $12::int2[], $13::text[],
-            $14::int8[])
+            $14::int8[], $15::int8[])
     AS n (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at,
-          met_goals, pending_actions, last_achieved_at, met_types, started_by, used_before)
+          met_goals, pending_actions, last_achieved_at, met_types, started_by, used_before,
+          received_at)
 ON CONFLICT (tenant_id, id) DO NOTHING
 RETURNING tenant_id, id, used_before IS NOT NULL AS excludes
 """
 """Never overwrites (E5). If a row is not returned, its id exists, perhaps in another slot.
 
 An active row gets the number below which used events do not count for it (E11): $14 if set; else,
-if its contact has used events in the workflow, $15 or a new number."""
+if its contact has used events in the workflow, $16 or a new number."""
+
+INSERT_WITHOUT_USES = INSERT_ENROLLMENTS.replace("WHEN EXISTS (", "WHEN false AND EXISTS (")
+"""As INSERT_ENROLLMENTS, for contacts whose used events do not count, because they are those of a
+deleted contact."""
 
 EXISTING_ENROLLMENTS = """
 SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, e.status, goald.us(e.enrolled_at),
@@ -192,7 +198,7 @@ SET status = n.status, ended_at = goald.at(n.ended_at),
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::int8[], $7::int2[])
     AS n (tenant_id, id, status, ended_at, met_goals, last_achieved_at, met_types)
 WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND (e.status = 'active') IS TRUE
-RETURNING e.tenant_id, e.id
+RETURNING e.tenant_id, e.id, goald.us(e.received_at)
 """
 """A status never returns to `active` (E5). A row that is not returned was no longer active.
 IS TRUE keeps the planner from the index of active rows, which would read all of them."""
@@ -245,6 +251,10 @@ WITH undone AS (
     WHERE a.tenant_id = $1 AND a.contact_id = $2 AND a.goal_type = '{goal_type}'
       AND a.achieved_at <= goald.at($3)
       AND coalesce(a.trigger_event ->> '{reference}' = $4, true)
+      AND ($5::int8 IS NULL OR EXISTS (
+          SELECT FROM goald.workflow_enrollments e
+          WHERE e.tenant_id = $1 AND e.id = a.workflow_enrollment_id
+            AND coalesce(e.received_at, e.enrolled_at) > goald.at($5)))
     ORDER BY (a.trigger_event ->> '{reference}' = $4) IS TRUE DESC, a.achieved_at DESC,
              a.recorded_at DESC, a.id
     LIMIT 1
@@ -257,6 +267,7 @@ WHERE a.tenant_id = $1 AND a.contact_id = $2 AND a.goal_type = '{goal_type}'
   AND a.metadata ->> 'event_id' IS NOT DISTINCT FROM u.event_id
   AND e.tenant_id = a.tenant_id AND e.id = a.workflow_enrollment_id
   AND e.status = 'completed_goal' AND e.{column} IS NULL
+  AND ($5::int8 IS NULL OR coalesce(e.received_at, e.enrolled_at) > goald.at($5))
 RETURNING e.id, e.workflow_id
 """
 
@@ -270,4 +281,5 @@ REVERSE: Final[Mapping[GoalType, str]] = {
     ),
 }  # fmt: skip
 """Marks the enrollments that one event completed: the event with the reference $4, or the newest of
-the contact's events before $3 that has no other reference. Returns those that were not marked."""
+the contact's events before $3 that has no other reference. Returns those that were not marked. If
+the contact was deleted at $5, its earlier enrollments do not count: they may not be erased yet."""

@@ -4,7 +4,7 @@ Each use has a number from one sequence. An enrollment excludes the events whose
 its `used_before`: those that had counted for its contact in its workflow when it was inserted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from goald.ports.change import Change
@@ -26,7 +26,21 @@ ON CONFLICT (tenant_id, contact_id, workflow_id, event)
     DO UPDATE SET enrolled_at = excluded.enrolled_at WHERE u.enrolled_at < excluded.enrolled_at
 """
 """Keeps the number of the first use. `enrolled_at` is that of the latest enrollment for which the
-event counted, so that the erasure of a contact keeps the uses of a later contact under its id."""
+event counted: when it began, so that the erasure of a contact keeps the uses of a later contact
+under its id."""
+
+ONLY_OF_DELETED = """
+SELECT n.place
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
+    AS n (tenant_id, contact_id, workflow_id, place)
+JOIN goald.erasures t ON t.tenant_id = n.tenant_id AND t.contact_id = n.contact_id
+WHERE NOT EXISTS (
+    SELECT FROM goald.used_events u
+    WHERE u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
+      AND u.workflow_id = n.workflow_id AND u.enrolled_at > t.deleted_at)
+"""
+"""The places of the runs whose used events are all of a deleted contact, whose pages are not done.
+Reads all of them."""
 
 EXCLUDED = """
 SELECT n.place
@@ -37,9 +51,14 @@ LEFT JOIN goald.used_events u
     ON u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
     AND u.workflow_id = n.workflow_id AND u.event = n.event::uuid
 WHERE e.started_by = n.event::uuid
-   OR u.number IS NOT NULL AND (e.id IS NULL OR u.number <= e.used_before)
+   OR u.number IS NOT NULL AND (e.id IS NULL OR u.number <= e.used_before) AND NOT EXISTS (
+        SELECT FROM goald.erasures t
+        WHERE t.tenant_id = u.tenant_id AND t.contact_id = u.contact_id
+          AND u.enrolled_at <= t.deleted_at AND (e.id IS NULL OR e.used_before > t.used_before))
 """
-"""The places of the checks whose event does not count for the enrollment."""
+"""The places of the checks whose event does not count for the enrollment. An enrollment that was
+inserted after the deletion of its contact ignores the uses of the deleted contact, which are there
+until the pages of the erasure are done."""
 
 _Use = tuple[str, str, str, str]
 """Tenant, contact, workflow and event."""
@@ -75,11 +94,25 @@ class Uses:
             for i, event in enumerate(after)
         ]
 
-    async def write(self, connection: Any, effective: Sequence[int]) -> None:
-        """Write the uses by effects that have changed a row."""
+    async def only_of_deleted(self, connection: Any, started: Sequence[int]) -> set[int]:
+        """Those of these effects, which start enrollments of contacts that were deleted before,
+        whose contact has used events in the workflow only from before its deletion."""
+        of = self._effects
+        runs: dict[tuple[str, str, str], list[int]] = {}
+        for i in started:
+            runs.setdefault((of.tenant_id[i], of.contact_id[i], of.workflow_id[i]), []).append(i)
+        rows = await connection.fetch(ONLY_OF_DELETED, *map(list, zip(*runs, strict=True)))
+        each = list(runs.values())
+        return {i for (place,) in rows for i in each[place - 1]}
+
+    async def write(
+        self, connection: Any, effective: Sequence[int], began_at: Callable[[int], int]
+    ) -> None:
+        """Write the uses by effects that have changed a row. `began_at`: when the enrollment of an
+        effect began."""
         of = self._effects
         rows = [
-            (*use, of.slot[effects[0]], max(of.enrolled_at[i] for i in effects),
+            (*use, of.slot[effects[0]], max(map(began_at, effects)),
              self._number_of.get(use))
             for use, each in self._uses.items()
             if (effects := [i for i in each if effective[i]])
