@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-WHSEC = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-OTHER_WHSEC = "whsec_" + base64.b64encode(bytes(range(1, 33))).decode()
+WHSEC = "whsec_" + base64.b64encode(hashlib.sha256(b"one").digest()).decode()
+OTHER_WHSEC = "whsec_" + base64.b64encode(hashlib.sha256(b"two").digest()).decode()
 _ED25519 = {name: Ed25519PrivateKey.from_private_bytes(bytes([name]) * 32) for name in (1, 2)}
 
 
