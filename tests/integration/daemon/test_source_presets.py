@@ -46,7 +46,7 @@ OWN = {
     "timestamp": "2026-11-03T20:26:10Z",
     "data": {"id": "own-1", "amount": "49.00", "currency": "EUR"},
 }
-"""What a sender of goald's own types sends, for presets without a fixed format."""
+"""A payload of a sender that uses goald's types, for presets without a fixed format."""
 
 _AUTHORITY = new_authority()
 _LEAF = issue(_AUTHORITY, SUBJECT)
@@ -202,7 +202,7 @@ def _own_contact(case: Case, event: dict[str, Any]) -> str | None:
 
 
 def _with_contact(case: Case, contact: str) -> dict[str, Any]:
-    """Overrides by which every event without a rule of its own is about this contact."""
+    """Overrides by which every event without a separate rule is about this contact."""
     own = case.overrides.get("contact", {})
     return {**case.overrides, "contact": {**own, "id": f"'{contact}'"}}
 
