@@ -27,6 +27,7 @@ from goald.api.routes import (
 from goald.metrics.api import ApiMetrics
 
 ROUTERS = [
+    hooks.router,  # first, because providers call it most
     health.router,
     statistics.router,
     workflows.router,
@@ -34,7 +35,6 @@ ROUTERS = [
     catalog.router,
     webhooks.router,
     sources.router,
-    hooks.router,
     records.router,
     audit.router,
     events.router,

@@ -27,6 +27,7 @@ from goald.api.publishing import TenantPublisher
 from goald.api.rejections import RejectionLimiter
 from goald.api.signed_bodies import SignedBodyReader
 from goald.api.sources.compiled import CompiledSources
+from goald.api.sources.opened import OpenedSources
 from goald.api.sources.processing import DeliveryProcessor
 from goald.api.sources.receiver import SourceReceiver
 from goald.configuration.service import ConfigurationService
@@ -66,6 +67,7 @@ class SourceServices:
     """The services of sources and their deliveries."""
 
     store: SourceStore
+    opened: OpenedSources
     compiled: CompiledSources
     processor: DeliveryProcessor
     receiver: SourceReceiver

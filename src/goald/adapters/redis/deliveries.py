@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -122,13 +122,13 @@ def _key(tenant: str, source: str, verified: bool) -> str:
 
 
 def _encoded(record: DeliveryRecord) -> bytes:
-    text = orjson.dumps(asdict(record))
+    text = orjson.dumps(record)
     while len(text) > MAX_BYTES and (record.events or record.notes):
         if record.events:
             record = replace(record, events=record.events[:-1])
         else:
             record = replace(record, notes=record.notes[:-1])
-        text = orjson.dumps(asdict(record))
+        text = orjson.dumps(record)
     return text
 
 

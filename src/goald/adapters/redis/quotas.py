@@ -1,6 +1,7 @@
 """Requests, events and bytes per second and tenant, counted in Redis for all API processes (D8)."""
 
 import asyncio
+from collections import deque
 
 import structlog
 from limits import RateLimitItemPerSecond
@@ -59,6 +60,9 @@ class RedisQuotas:
         self._paused_until: float | None = None
         self._patience = patience
         self._calls = asyncio.Semaphore(_MAX_CALLS)
+        self._waiting: dict[tuple[str, str], deque[tuple[int, asyncio.Future[bool]]]] = {}
+        """By limit and tenant: the calls that follow the one in flight, with their costs."""
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def requests(self, tenant: str) -> None:
         """Count a request. Raises QuotaExceeded if it exceeds the limit."""
@@ -80,6 +84,8 @@ class RedisQuotas:
         await self._count(self._bytes, "bytes", tenant, count)
 
     async def close(self) -> None:
+        for task in list(self._serving):
+            task.cancel()
         await self._client.aclose()
 
     async def _count(
@@ -87,15 +93,55 @@ class RedisQuotas:
     ) -> None:
         if limit is None or count <= 0 or self._is_paused():
             return
-        async with self._calls:
-            # An earlier call may have found Redis unavailable meanwhile.
-            if self._is_paused() or await self._is_within(limit, what, tenant, count):
-                return
-        raise QuotaExceeded(
-            f"The tenant's quota of {limit.amount:,} {what} a second "
-            f"(GOALD_QUOTA_{what.upper()}) is used up; this request counts as {count:,}. Try again "
-            "after a second"
-        )
+        key = what, tenant
+        calls = self._waiting.get(key)
+        is_first = calls is None
+        if calls is None:
+            calls = self._waiting[key] = deque()
+        admitted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        calls.append((min(count, limit.amount), admitted))
+        if is_first:
+            task = asyncio.create_task(self._serve(limit, what, tenant, calls))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        if not await admitted:
+            raise QuotaExceeded(
+                f"The tenant's quota of {limit.amount:,} {what} a second "
+                f"(GOALD_QUOTA_{what.upper()}) is used up; this request counts as {count:,}. Try "
+                "again after a second"
+            )
+
+    async def _serve(
+        self,
+        limit: RateLimitItemPerSecond,
+        what: str,
+        tenant: str,
+        calls: deque[tuple[int, asyncio.Future[bool]]],
+    ) -> None:
+        """Count the calls of one tenant for one limit, those that wait together in one call to
+        Redis. If they exceed the limit together, each counts for itself."""
+
+        async def admit(cost: int, *admitted: asyncio.Future[bool]) -> bool:
+            async with self._calls:
+                # An earlier call may have found Redis unavailable meanwhile.
+                is_within = self._is_paused() or await self._is_within(limit, what, tenant, cost)
+            if is_within or len(admitted) == 1:
+                for future in admitted:
+                    if not future.done():
+                        future.set_result(is_within)
+            return is_within
+
+        together: list[tuple[int, asyncio.Future[bool]]] = []
+        try:
+            while calls:
+                cost, together = _together(calls, limit.amount)
+                if not await admit(cost, *(future for _, future in together)):
+                    each = together if len(together) > 1 else ()
+                    await asyncio.gather(*(admit(*call) for call in each))
+        finally:
+            del self._waiting[what, tenant]
+            for _, future in (*together, *calls):
+                future.cancel()  # does nothing to calls that have their answer
 
     async def _is_within(
         self, limit: RateLimitItemPerSecond, what: str, tenant: str, count: int
@@ -103,8 +149,7 @@ class RedisQuotas:
         """Whether the call is within the limit; also True if it cannot be counted."""
         try:
             async with asyncio.timeout(self._patience):
-                cost = min(count, limit.amount)
-                is_within = await self._limiter.hit(limit, what, tenant, cost=cost)
+                is_within = await self._limiter.hit(limit, what, tenant, cost=count)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             if self._paused_until is None:
                 _log.warning("quotas are not counted", error=str(error) or type(error).__name__)
@@ -115,3 +160,16 @@ class RedisQuotas:
 
     def _is_paused(self) -> bool:
         return self._paused_until is not None and self._clock.monotonic() < self._paused_until
+
+
+def _together(
+    calls: deque[tuple[int, asyncio.Future[bool]]], most: int
+) -> tuple[int, list[tuple[int, asyncio.Future[bool]]]]:
+    """Take the first calls that cost at most `most` together, at least one. Returns their cost,
+    and the calls."""
+    together = [calls.popleft()]
+    total = together[0][0]
+    while calls and total + calls[0][0] <= most:
+        together.append(calls.popleft())
+        total += together[-1][0]
+    return total, together

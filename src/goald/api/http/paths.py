@@ -1,7 +1,7 @@
 """Ids in paths: opaque strings, which may contain a slash, sent as `%2F`."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Path
@@ -26,7 +26,9 @@ def routing_path(raw: bytes) -> str:
     )
 
 
-def _with_slashes(value: object) -> object:
+def with_slashes(value: Any) -> Any:
+    """Return a matched segment of a path with the slashes that it contains. Returns anything but
+    text unchanged."""
     return value.replace(_SLASH_PLACEHOLDER, "/") if isinstance(value, str) else value
 
 
@@ -39,7 +41,7 @@ def loggable(path: str) -> str:
 
 
 PathText = Annotated[
-    str, BeforeValidator(_with_slashes), Path(description="Any text; an unknown one gets 401.")
+    str, BeforeValidator(with_slashes), Path(description="Any text; an unknown one gets 401.")
 ]
 """The parameter type for a part of a path that is not validated."""
 
@@ -47,7 +49,7 @@ PathId = Annotated[
     str,
     # Before the function, so that Pydantic counts characters and not items.
     StringConstraints(min_length=1, max_length=128, pattern=ID_PATTERN),
-    BeforeValidator(_with_slashes),
+    BeforeValidator(with_slashes),
     Path(description="1 to 128 characters, no control or invisible characters."),
 ]
 """The parameter type for an id of the platform in a path. Invalid ids get 400."""

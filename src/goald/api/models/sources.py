@@ -14,6 +14,34 @@ from goald.sources.documents.presets import preset_names
 
 MAX_OVERLAP_S = 30 * 86_400
 DAY_S = 86_400
+_SOURCE: dict[str, JsonValue] = {
+    "name": "stripe",
+    "preset": "stripe",
+    "overrides": {"accept_tests": True},
+    "secrets": 1,
+    "types": ["contact.updated", "payment.completed", "payment.refunded"],
+    "created_at": "2026-01-31T09:00:00.000000Z",
+    "updated_at": "2026-01-31T09:00:00.000000Z",
+    "key_created_at": "2026-01-31T09:00:00.000000Z",
+}
+_EVENT: dict[str, JsonValue] = {
+    "type": "payment.completed",
+    "id": "checkout.session:cs_live_1",
+    "contact_id": "crm-42",
+    "outcome": "sent",
+}
+_DELIVERY: dict[str, JsonValue] = {
+    "id": "7f1c9a52-5b1e-4a35-9c0e-0d3d5b1f2a11",
+    "received_at": "2026-01-31T09:00:00.000000Z",
+    "outcome": "accepted",
+    "verification": "the header matches secret 1",
+    "size": 512,
+    "media_type": "application/json",
+    "is_test": False,
+    "event_count": 1,
+    "events": [_EVENT],
+    "notes": [],
+}
 _TIME: dict[str, JsonValue] = {"format": "date-time"}
 _URL = "https://goald.example.com/hooks/acme/stripe/4jXo3HmnVJ1c9TqkZ8yQWg"
 _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 -- an example
@@ -77,17 +105,7 @@ class SourceAnswer(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
-                    "name": "stripe",
-                    "preset": "stripe",
-                    "overrides": {"accept_tests": True},
-                    "secrets": 1,
-                    "types": ["contact.updated", "payment.completed", "payment.refunded"],
-                    "created_at": "2026-01-31T09:00:00.000000Z",
-                    "updated_at": "2026-01-31T09:00:00.000000Z",
-                    "key_created_at": "2026-01-31T09:00:00.000000Z",
-                    "url": _URL,
-                }
+                {**_SOURCE, "url": _URL},
             ]
         }
     )
@@ -133,6 +151,8 @@ class SourceAnswer(BaseModel):
 
 class Sources(BaseModel):
     """The sources of the tenant, by name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [_SOURCE]}]})
 
     items: list[SourceAnswer]
 
@@ -193,6 +213,10 @@ class DeliveryAnswer(BaseModel):
 class Deliveries(BaseModel):
     """The latest deliveries of a source with the right key in the path, newest first."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"verified": [_DELIVERY], "unverified": []}]}
+    )
+
     verified: list[DeliveryAnswer] = Field(description="The last 100 authentic deliveries.")
     unverified: list[DeliveryAnswer] = Field(description="The last 100 others.")
 
@@ -230,6 +254,22 @@ class TestedEvent(BaseModel):
 
 class TestResult(BaseModel):
     """The events that a payload means. Nothing was sent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "verified": True,
+                    "verification": "the header matches secret 1",
+                    "is_test": False,
+                    "events": [
+                        {**_EVENT, "source": "stripe", "data": {"amount": "49.00"}, "rule": "paid"}
+                    ],
+                    "notes": [],
+                }
+            ]
+        }
+    )
 
     verified: bool
     verification: str = Field(description="Why it would be trusted or not.")

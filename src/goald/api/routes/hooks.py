@@ -1,18 +1,19 @@
 """The URLs that providers call: deliveries of sources."""
 
 import hashlib
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import Path, Response
+from fastapi import Path, Request, Response
 
 from goald.api.addresses import client_key
 from goald.api.auth.tokens import is_name
 from goald.api.body_memory import BodyOwner
 from goald.api.body_stream import release, wait_for_disconnect
-from goald.api.dependencies import Dependencies, Deps, Metrics
+from goald.api.dependencies import Dependencies
 from goald.api.http.bodies import StrictRequest
-from goald.api.http.paths import HOOKS, PathText
-from goald.api.http.routing import Router
+from goald.api.http.paths import HOOKS, PathText, with_slashes
+from goald.api.http.routing import Route, Router
 from goald.api.http.source_urls import public_url
 from goald.api.models.sources import DeliveryAccepted
 from goald.api.problems import BadRequest, TooLarge, Unauthorized, Unavailable, responses
@@ -24,29 +25,29 @@ PATH = HOOKS + "{tenant}/{name}/{key}"
 _BODY: dict[str, Any] = {
     "requestBody": {
         "description": "The provider's payload.",
-        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}, "example": "{}"}},
     }
 }
 Key = Annotated[str, Path(description="The key from the source's `url`.")]
 
 
-@router.post(
-    PATH,
-    operation_id="receive_delivery",
-    summary="Receive a delivery of a provider",
-    tags=["sources"],
-    response_model=DeliveryAccepted,
-    responses=responses(400, 401, 413, 429, 503),
-    openapi_extra=_BODY,
-)
-async def receive_delivery(
-    request: StrictRequest,
-    tenant: PathText,
-    name: PathText,
-    key: Key,
-    deps: Deps,
-    metrics: Metrics,
-) -> Response:
+class HookRoute(Route):
+    """A route that calls `_answer` itself. FastAPI would take a fifth of the time of a delivery to
+    convert parameters that are texts already; it only describes the route."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def handle(request: Request) -> Response:
+            strict_request = StrictRequest(request.scope, request.receive)
+            state = request.app.state
+            try:
+                return await _answer(strict_request, state.dependencies, state.metrics)
+            finally:
+                release(strict_request)
+
+        return handle
+
+
+def _receive_delivery(tenant: PathText, name: PathText, key: Key) -> None:
     """Called by the provider, not by the platform: the URL of the source is given to it. Verifies
     the signature, maps the payload to events, and answers when they are on the streams. A payload
     that means no event gets 200 too, so that the provider does not repeat it. A handshake of the
@@ -57,43 +58,46 @@ async def receive_delivery(
     `GET /api/v1/sources/{name}/deliveries`. After 429 and 503, the provider should deliver again,
     which changes nothing twice.
     """
-    return await _answer(request, deps, metrics, (tenant, name, key))
 
 
-@router.api_route(PATH, methods=["OPTIONS"], include_in_schema=False)
-async def handshake(
-    request: StrictRequest,
-    tenant: PathText,
-    name: PathText,
-    key: Key,
-    deps: Deps,
-    metrics: Metrics,
-) -> Response:
-    """The handshake of CloudEvents."""
-    return await _answer(request, deps, metrics, (tenant, name, key))
+router.routes.append(
+    HookRoute(
+        PATH,
+        _receive_delivery,
+        methods=["POST"],
+        operation_id="receive_delivery",
+        summary="Receive a delivery of a provider",
+        tags=["sources"],
+        response_model=DeliveryAccepted,
+        responses=responses(400, 401, 413, 429, 503),
+        openapi_extra=_BODY,
+    )
+)
+# The handshake of CloudEvents.
+router.routes.append(
+    HookRoute(PATH, _receive_delivery, methods=["OPTIONS"], include_in_schema=False)
+)
 
 
-async def _answer(
-    request: StrictRequest, deps: Dependencies, metrics: ApiMetrics, place: tuple[str, str, str]
-) -> Response:
+async def _answer(request: StrictRequest, deps: Dependencies, metrics: ApiMetrics) -> Response:
     """Return the response. Nothing of the body is in memory while a rejection is delayed."""
     try:
-        return await _received(request, deps, metrics, place)
+        return await _received(request, deps, metrics)
     except (Unauthorized, BadRequest, TooLarge):
         release(request)
         await deps.access.rejections.add(client_key(request), lambda: wait_for_disconnect(request))
         raise
 
 
-async def _received(
-    request: StrictRequest, deps: Dependencies, metrics: ApiMetrics, place: tuple[str, str, str]
-) -> Response:
+async def _received(request: StrictRequest, deps: Dependencies, metrics: ApiMetrics) -> Response:
     """Return the response to an authentic request. Raises Unauthorized for any other."""
-    tenant, name, key = place
+    tenant, name, key = (
+        with_slashes(request.path_params[part]) for part in ("tenant", "name", "key")
+    )
     now_us = deps.clock.now_us()
     is_valid = is_name(tenant) and is_name(name)
     # Before a byte of the body is read: the body of an unknown sender takes no memory.
-    stored = await deps.sources.store.open(tenant, name, key, now_us) if is_valid else None
+    stored = await deps.sources.opened.open(tenant, name, key, now_us) if is_valid else None
     digest = hashlib.sha256()
     owner = BodyOwner(tenant if is_valid else "", client_key(request))
     body = await deps.access.signed_bodies.read(

@@ -37,7 +37,7 @@ _SOURCE = "/api/v1/sources/{name}"
 _PAYLOAD = {
     "requestBody": {
         "description": "The provider's payload, with the provider's headers as headers.",
-        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}, "example": "{}"}},
     }
 }
 
@@ -90,6 +90,7 @@ async def put_source(
         created = await deps.sources.store.put(tenant, name, change, caller.subject)
     except EncryptionKeyMissing as error:
         raise Unavailable(str(error)) from None
+    deps.sources.opened.forget(tenant, name)
     response.status_code = 201 if created else 200
     url = _url(deps, tenant, name, key) if created else None
     return _answer(deps, await _entry(deps, tenant, name), url)
@@ -107,6 +108,7 @@ async def delete_source(name: PathId, caller: Edits, deps: Deps) -> None:
     """Deliveries of the source are refused from now on. Its recorded deliveries are deleted."""
     if not await deps.sources.store.delete(caller.tenant_id, name, caller.subject):
         raise _missing(name)
+    deps.sources.opened.forget(caller.tenant_id, name)
     await deps.sources.deliveries.clear(caller.tenant_id, name)
 
 
@@ -129,6 +131,7 @@ async def rotate_source_key(
         tenant, name, digest_of(key), expires_us, caller.subject
     ):
         raise _missing(name)
+    deps.sources.opened.forget(tenant, name)
     return _answer(deps, await _entry(deps, tenant, name), _url(deps, tenant, name, key))
 
 

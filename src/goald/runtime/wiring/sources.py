@@ -11,6 +11,7 @@ from goald.api.publishing import TenantPublisher
 from goald.api.sources.certificates import CertificateFetcher
 from goald.api.sources.compiled import CompiledSources
 from goald.api.sources.contacts import ContactResolver, NoProjection
+from goald.api.sources.opened import OpenedSources
 from goald.api.sources.processing import DeliveryProcessor
 from goald.api.sources.receiver import SourceReceiver
 from goald.ports.clock import Clock
@@ -40,8 +41,10 @@ def source_services(
     certificates = CertificateFetcher(clock)
     deliveries = RedisDeliveries(settings.redis.url, kept_seconds=settings.erasure)
     processor = DeliveryProcessor(ContactResolver(NoProjection()), quotas, publisher)
+    store = PostgresSources(pool, keyring(settings))
     services = SourceServices(
-        PostgresSources(pool, keyring(settings)),
+        store,
+        OpenedSources(store, clock),
         compiled,
         processor,
         SourceReceiver(compiled, certificates, processor, quotas, deliveries),

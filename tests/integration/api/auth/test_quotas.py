@@ -172,3 +172,21 @@ def test_unauthenticated_requests_use_no_quota(make_api: Callable[..., Api]) -> 
         assert answer.status_code == 401
 
     assert api.client("acme").get("/api/v1/webhooks").status_code == 200
+
+
+async def test_concurrent_calls_of_a_tenant_count_each(redis_url: str) -> None:
+    async with quotas(redis_url, events=100) as limited:
+        costs = [1, 30, 2, 30, 3, 500] * 10
+
+        results = await asyncio.gather(
+            *(limited.events("acme", cost) for cost in costs),
+            limited.events("globex", 100),
+            return_exceptions=True,
+        )
+
+    assert results.pop() is None, "another tenant"
+    admitted = [min(cost, 100) for cost, each in zip(costs, results, strict=True) if each is None]
+    assert all(isinstance(each, QuotaExceeded) for each in results if each is not None)
+    # The window slides, so the calls of a slow machine may fall into several.
+    assert 0 < len(admitted) < len(costs)
+    assert sum(admitted) >= 70
