@@ -58,7 +58,7 @@ class StartState:
     """The counts and ids by which contacts may start enrollments or not (E5, E12)."""
 
     active: Mapping[ContactId, int]
-    """The active enrollments of each contact, among MAX_COUNTED of the enrollments of all."""
+    """The active enrollments of each contact, at most MAX_COUNTED of all."""
     existing: frozenset[str]
     """The enrollment ids that exist."""
     ended: Mapping[str, EndedEnrollment]
@@ -72,7 +72,7 @@ class StartReader(Protocol):
         self, tenant: TenantId, contacts: Sequence[ContactId], enrollments: Sequence[str]
     ) -> StartState:
         """Read the state of these contacts and enrollment ids of a tenant (D8). If they have more
-        than MAX_COUNTED enrollments, the last contacts are counted in part or not at all."""
+        than MAX_COUNTED active enrollments, the last contacts are counted in part or not at all."""
 
 
 class Exclusion(StrEnum):

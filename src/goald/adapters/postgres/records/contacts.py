@@ -32,17 +32,17 @@ ENROLLMENT = _ENROLLMENT + "WHERE tenant_id = $1 AND id = $2"
 ENDED = (
     _ENROLLMENT
     + """
-WHERE tenant_id = $1 AND contact_id = $2 AND status <> 'active'
-ORDER BY ended_at DESC, id
+WHERE tenant_id = $1 AND contact_id = $2 AND ended_at IS NOT NULL
+ORDER BY workflow_enrollments.ended_at DESC
 LIMIT $3
 """
 )
-"""The ended enrollments of a contact, newest first."""
+"""The ended enrollments of a contact, newest first, in the order of the index."""
 
 WORKFLOW_IDS = """
 SELECT workflow_id, max(total) FROM (
     SELECT workflow_id, count(*) OVER () AS total FROM goald.workflow_enrollments
-    WHERE tenant_id = $1 AND contact_id = $2 AND (status = 'active') IS TRUE
+    WHERE tenant_id = $1 AND contact_id = $2 AND ended_at IS NULL
     ORDER BY enrolled_at DESC, id
     LIMIT $3
 ) AS newest
@@ -53,21 +53,21 @@ enrollments of the contact."""
 
 
 COUNT_ACTIVE = """
-SELECT contact_id, count(*) FILTER (WHERE status = 'active')
+SELECT contact_id, count(*)
 FROM (
-    SELECT c.contact_id, e.status
+    SELECT c.contact_id
     FROM unnest($2::text[]) AS c (contact_id)
     CROSS JOIN LATERAL (
-        SELECT status FROM goald.workflow_enrollments
-        WHERE tenant_id = $1 AND contact_id = c.contact_id
+        SELECT FROM goald.workflow_enrollments
+        WHERE tenant_id = $1 AND contact_id = c.contact_id AND ended_at IS NULL
         LIMIT $3
     ) AS e
     LIMIT $3
 ) AS enrollments
 GROUP BY contact_id
 """
-"""The active enrollments of the contacts that have any. Reads at most $3 enrollments in all, those
-of the first contacts first."""
+"""The active enrollments of the contacts that have any. Reads at most $3 in all, those of the
+first contacts first."""
 
 EXISTING = """
 SELECT id, status, contact_id, workflow_id, goald.us(enrolled_at),
@@ -121,6 +121,7 @@ class PostgresContacts:
             ids = [name for name, _ in counted]
             workflows = await connection.fetch(statements.WORKFLOWS_OF_TENANT, tenant, ids)
             ended = await connection.fetch(ENDED, tenant, contact, self._most_ended + 1)
+        ended.sort(key=lambda row: (-row["ended_at"], row["id"]))
         active_count = counted[0][1] if counted else 0
         return ContactState(
             workflows=[workflow_of(row) for row in workflows],

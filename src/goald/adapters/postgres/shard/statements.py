@@ -129,16 +129,16 @@ LOAD_CONTACTS = (
     + """
 JOIN unnest($1::text[], $2::text[]) AS requested (tenant_id, contact_id)
     ON e.tenant_id = requested.tenant_id AND e.contact_id = requested.contact_id
-WHERE (e.status = 'active') IS TRUE
+WHERE e.ended_at IS NULL
 """
 )
-"""The active enrollments of these contacts. IS TRUE keeps the planner from the index of active
-rows, which would read all of them."""
+"""The active enrollments of these contacts, at any number of ended ones: an active enrollment has
+no `ended_at`, which the index of contacts contains."""
 
 LOAD_NEWEST = (
     _ENROLLMENT
     + """
-WHERE e.tenant_id = $1 AND e.contact_id = $2 AND (e.status = 'active') IS TRUE
+WHERE e.tenant_id = $1 AND e.contact_id = $2 AND e.ended_at IS NULL
 ORDER BY e.enrolled_at DESC, e.id
 LIMIT $3
 """
