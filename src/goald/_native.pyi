@@ -156,6 +156,9 @@ class Matcher:
         Their enrollments stay and match nothing, as those of a workflow that was never configured
         (E5). A proposal that was evaluated before can still be applied (E1).
         """
+    def keep_contacts(self, tenants: Sequence[str]) -> None:
+        """These tenants have a projection of contacts from now on: the events that describe their
+        contacts are in `Proposal.contact_events`."""
     def load(self, rows: bytes) -> int:
         """Load the next chunk of a stream of enrollments in Postgres's binary COPY format.
 
@@ -241,7 +244,8 @@ class Proposal:
 
     A slice is a proposal with a run of the effects, in order, and the achievements and exits that
     belong to them; its indices start at 0. Everything that belongs to no effect is part of the last
-    slice: event counts, rejects, deletions, acknowledgements and reversals.
+    slice: event counts, rejects, deletions, acknowledgements, reversals
+    and events that describe contacts.
     """
 
     def slices(self, max_effects: int, max_bytes: int) -> list[Proposal]:
@@ -313,6 +317,12 @@ class Proposal:
     def reversals(self) -> list[tuple[str, str, int, GoalType, str | None, int]]:
         """(tenant, contact, slot, goal type, id of the payment or appointment, time) of refunds and
         cancelled appointments."""
+    @property
+    def contact_events(self) -> list[tuple[str, str, int, str, str, int, str]]:
+        """(tenant, contact, slot, event type, event key, time, `data` as JSON) of the events that
+        describe their contacts, in order: `contact.updated`, and of tenants that have a projection
+        also events about tags and pipeline stages. The time is that of the event, or when Redis
+        received it if that is earlier."""
     @property
     def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
         """(index of the buffer, entry id, reason, event bytes) of the events to dead-letter

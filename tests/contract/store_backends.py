@@ -7,13 +7,18 @@ import asyncpg
 from tests.support.services.servers import Database
 
 from goald.adapters.memory.clock import ManualClock
+from goald.adapters.memory.contact_rows import MemoryContactLookup
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
 from goald.adapters.postgres.erasure_pages import PostgresErasurePages
+from goald.adapters.postgres.records.projection import PostgresContactStore
+from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.contacts.stored import ContactColumns
 from goald.domain.records.erasure import ErasurePage
 from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.shard_store import ShardStore
+from goald.ports.sources.contacts import ContactLookup
 from goald.ports.stream_leases import StreamLeases
 
 
@@ -35,6 +40,11 @@ class Tables(Protocol):
 
     async def achievements(self) -> list[tuple[str, str]]:
         """(enrollment, trigger_event without spaces), sorted."""
+
+    async def contacts(self) -> dict[str, ContactColumns]:
+        """The projection, by contact."""
+
+    def contact_lookup(self) -> ContactLookup: ...
 
     async def payloads(self) -> list[str]:
         """The payloads of the outbox, in order."""
@@ -97,6 +107,12 @@ class MemoryTables:
             for row in self._database.achievements
         )
 
+    def contact_lookup(self) -> ContactLookup:
+        return MemoryContactLookup(self._database)
+
+    async def contacts(self) -> dict[str, ContactColumns]:
+        return {contact: row for (_, contact), row in self._database.contacts.items()}
+
     async def payloads(self) -> list[str]:
         return [entry.payload for entry in self._database.outbox.values()]
 
@@ -141,7 +157,7 @@ class MemoryTables:
 class PostgresTables:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._open: list[PostgresShardStore | PostgresStreamLeases] = []
+        self._open: list[PostgresShardStore | PostgresStreamLeases | TenantPool] = []
 
     def store(self, *, exits_wait: bool = False, publishes_refunds: bool = False) -> ShardStore:
         store = PostgresShardStore(
@@ -183,6 +199,18 @@ class PostgresTables:
             " FROM goald.workflow_goal_achievements ORDER BY 1, 2"
         )
         return [tuple(row) for row in rows]
+
+    def contact_lookup(self) -> ContactLookup:
+        pool = TenantPool(self._database.dsn, 2)
+        self._open.append(pool)
+        return PostgresContactStore(pool)
+
+    async def contacts(self) -> dict[str, ContactColumns]:
+        rows = await self._read(
+            "SELECT contact_id, email, email_key, phone, timezone, opted_in, attributes::text,"
+            " tags::text, stages::text, stamps::text FROM goald.contacts"
+        )
+        return {contact: ContactColumns(*row) for contact, *row in rows}
 
     async def payloads(self) -> list[str]:
         return [

@@ -32,7 +32,7 @@ def bad_envelopes(now_us: int) -> list[Envelope]:
 def _ignored(now_us: int) -> Iterator[Envelope]:
     """Valid envelopes of types that goald does not process, with invalid data."""
     for name, kind in {
-        "unknown-type": "contact.updated",
+        "unknown-type": "contact.viewed",
         "type-in-capitals": "CONTACT.TAG.ADDED",
         "type-with-space": "contact.tag.added ",
         "type-alike": "payment.complete",

@@ -129,6 +129,12 @@ impl Matcher {
         self.index.unconfigure(workflows);
     }
 
+    /// These tenants have a projection of contacts from now on: events that describe contacts are
+    /// part of the proposals.
+    pub fn keep_contacts<'a>(&mut self, tenants: impl IntoIterator<Item = &'a str>) {
+        self.index.keep_contacts(tenants);
+    }
+
     /// Loads the rows of the next chunk of a COPY stream and returns their number. Rows before
     /// an error in the stream are loaded.
     pub fn load(&mut self, chunk: &[u8]) -> Result<usize, LoadError> {

@@ -429,7 +429,7 @@ fn an_acknowledgement_is_reported_and_changes_no_enrollment() {
 
 #[test]
 fn events_without_a_listener_are_counted() {
-    let other = event("contact.updated", "c-1", 5, json!({}));
+    let other = event("contact.viewed", "c-1", 5, json!({}));
     let form = event("form.submitted", "c-1", 5, json!({"form_id": "f"}));
     let proposal = evaluate(&[other, form, json!({})]);
     assert_eq!(

@@ -53,6 +53,10 @@ impl Matcher {
         py.detach(|| self.0.remove_workflows(pairs));
     }
 
+    fn keep_contacts(&mut self, tenants: Vec<String>) {
+        self.0.keep_contacts(tenants.iter().map(String::as_str));
+    }
+
     fn load(&mut self, py: Python<'_>, rows: &[u8]) -> PyResult<usize> {
         py.detach(|| self.0.load(rows)).map_err(value_error)
     }

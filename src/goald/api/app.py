@@ -13,6 +13,7 @@ from goald.api.http.routing import Route
 from goald.api.routes import (
     audit,
     catalog,
+    contacts,
     enrollment_events,
     events,
     goals,
@@ -33,6 +34,7 @@ ROUTERS = [
     workflows.router,
     goals.router,
     catalog.router,
+    contacts.router,
     webhooks.router,
     sources.router,
     records.router,

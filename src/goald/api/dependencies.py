@@ -13,6 +13,7 @@ from goald.api.body_memory import BodyMemory
 from goald.api.metrics_text import MetricsText
 from goald.api.ports import (
     AuditReader,
+    ContactStore,
     EnrollmentLookup,
     Explainer,
     Health,
@@ -84,6 +85,7 @@ class Readers:
     audit: AuditReader
     places: WorkPlaces
     """For the lists."""
+    contacts: ContactStore
 
 
 @dataclass(frozen=True, slots=True)

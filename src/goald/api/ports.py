@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from goald.domain.audit.record import AuditRecord
+from goald.domain.contacts.record import ContactRecord
 from goald.domain.credentials.webhooks import EventGrant, SigningSecret, WebhookEntry
 from goald.domain.idempotency import IdempotencyState, StoredResponse
 from goald.domain.records.achievement import Achievement
@@ -69,6 +70,17 @@ class Quotas(Protocol):
     async def bytes(self, tenant: str, count: int) -> None:
         """Count bytes that will be stored in Redis. Raises as `requests` does, in which case
         nothing is counted."""
+
+
+class ContactStore(Protocol):
+    """The projection of contacts."""
+
+    async def get(self, tenant: str, contact_id: str) -> ContactRecord | None: ...
+    async def page(
+        self, tenant: str, filters: Mapping[str, str | None], span: PageRequest
+    ) -> Page[ContactRecord]:
+        """Return contacts, ordered by id. `filters`: `contact_id`; `email`, without regard to
+        case; and `phone`, in E.164."""
 
 
 class StatisticsReader(Protocol):

@@ -79,6 +79,7 @@ def _add_commands() -> None:
     )
     from goald.cli.commands import (
         audit,
+        contacts,
         dead,
         doctor,
         explain,
@@ -96,6 +97,7 @@ def _add_commands() -> None:
 
     for module in (daemon, configuration, status, send, replay, explain, tail, doctor, token):
         module.add_to(app)
+    app.add_typer(contacts.app, name="contacts")
     app.add_typer(dead.app, name="dead")
     app.add_typer(streams.app, name="streams")
     app.add_typer(audit.app, name="audit")

@@ -14,18 +14,17 @@ PROCESSED_TYPES: Final = frozenset(
         "contact.deleted",
         "payment.refunded",
         "appointment.cancelled",
+        "contact.updated",
+        "contact.tag.removed",
     }
 )
 """Events of these types have an effect. Events of other types are counted and ignored."""
-
-KNOWN_WITHOUT_EFFECT: Final = frozenset({"contact.tag.removed"})
-"""Documented types that no goal listens to: ignored, but not misspelt."""
 
 
 def nearest_type(event_type: str) -> str | None:
     """Return the processed type that is most similar to a type that is probably misspelt; None
     for a known type, and if none is similar."""
-    if event_type in PROCESSED_TYPES or event_type in KNOWN_WITHOUT_EFFECT:
+    if event_type in PROCESSED_TYPES:
         return None
     return nearest(event_type, sorted(PROCESSED_TYPES))
 

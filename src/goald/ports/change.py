@@ -97,6 +97,21 @@ class Reversal(NamedTuple):
     reversed_at: int
 
 
+class ContactEvent(NamedTuple):
+    """An event that describes its contact."""
+
+    tenant_id: str
+    contact_id: str
+    slot: int
+    event_type: str
+    event: str
+    """The key of the event."""
+    time: int
+    """Of the event, or when Redis received it if that is earlier."""
+    data: str
+    """The `data` of the event, as JSON."""
+
+
 class Contender(NamedTuple):
     """An event that names the enrollment of an effect under another contact or workflow, and came
     later in the same group."""
@@ -129,6 +144,8 @@ class Change:
     """Applied in order, after the achievements of the same change."""
     used_events: Sequence[UsedEvent] = ()
     """In the order of the events."""
+    contact_events: Sequence[ContactEvent] = ()
+    """Applied in order, unless the contact was deleted at or after them."""
 
 
 EFFECTIVE, EXCLUDES = 1, 2
@@ -170,6 +187,8 @@ class Committed:
     outbox: Sequence[StoredMessage] = ()
     """The outbox rows written, in the order of the change, ready to be published. The notices of
     reversals follow."""
+    keeps_contacts: Sequence[str] = ()
+    """The tenants that have a projection of contacts because of this change."""
     is_stale: bool = False
     """An effect did not find the row that memory expected: memory is stale, and the contacts
     of the batch must be loaded again."""

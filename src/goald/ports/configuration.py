@@ -39,3 +39,5 @@ class Configuration:
     workflows: Sequence[WorkflowConfiguration] = ()
     deleted: Sequence[tuple[str, str]] = ()
     """(tenant, workflow) of each deleted one; none if every workflow is read."""
+    keeps_contacts: Sequence[str] = ()
+    """The tenants that have had a projection of contacts since."""

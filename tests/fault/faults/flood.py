@@ -116,7 +116,7 @@ class _Filler:
                     contact = f"filler-{number % 10_000}"
                     stream = event_stream(partition_of("filler", contact, STREAMS))
                     data = {"note": "x" * FILLER_BYTES}
-                    filler_event = event("contact.updated", "filler", contact, data)
+                    filler_event = event("contact.viewed", "filler", contact, data)
                     pipeline.xadd(stream, {FIELD: json.dumps(filler_event)})
                 pipeline.execute()
                 self.sent += BATCH

@@ -5,6 +5,7 @@ every edit must occur exactly once in its file; `tests/unit/test_guards.py` chec
 """
 
 from tests.fault.guards.api import API_GUARDS
+from tests.fault.guards.contact import CONTACT_GUARDS
 from tests.fault.guards.fact import FACT_GUARDS
 from tests.fault.guards.guard import Edit, Guard
 from tests.fault.guards.http import HTTP_GUARDS
@@ -217,6 +218,7 @@ GUARDS = (
         ),
         ("tests/unit/pipeline/test_lease_renewal.py",),
     ),
+    *CONTACT_GUARDS,
     *FACT_GUARDS,
     *TENANT_GUARDS,
     *API_GUARDS,

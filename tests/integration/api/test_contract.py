@@ -16,13 +16,14 @@ from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 from tests.support.api.application import SECRET, SECRETS_KEY, api_app
 from tests.support.api.client import Api, served
-from tests.support.pipeline.changes import Effect, change
+from tests.support.pipeline.changes import NOON, Effect, change
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
 from goald.api.app import all_routes
 from goald.api.openapi import build_document
 from goald.domain.slots import SlotRange
+from goald.ports.change import ContactEvent
 from goald.runtime.embedded import EmbeddedEndpoints
 from goald.settings import Settings
 
@@ -31,7 +32,13 @@ TENANT = "acme"
 FULL = "full"
 """A contact with as many active enrollments as it may have."""
 
-known: dict[str, str] = {"workflow_id": "w", "enrollment_id": "e", "provider": "pay", "name": "src"}
+known: dict[str, str] = {
+    "workflow_id": "w",
+    "enrollment_id": "e",
+    "provider": "pay",
+    "name": "src",
+    "contact_id": "c",
+}
 """The ids of existing objects, by the name of their path parameter."""
 
 schema = schemathesis.openapi.from_dict(
@@ -116,7 +123,8 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
 async def _fill(database: Database) -> None:
     store = PostgresShardStore(database.dsn)
     lease = await store.acquire(SlotRange(0, 255), "test")
-    await store.commit(lease, change(Effect("e", FULL, "w")))
+    described = ContactEvent("acme", "c", 3, "contact.updated", "key", NOON, '{"email": "a@b.de"}')
+    await store.commit(lease, change(Effect("e", FULL, "w"), contact_events=[described]))
     await store.release(lease)
     await store.close()
 

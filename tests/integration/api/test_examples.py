@@ -35,6 +35,7 @@ def test_example_succeeds_against_new_objects(
         "entity_id": "tag-1",
         "enrollment_id": "enrollment-1",
         "provider": "stripe",
+        "contact_id": "contact-1",
     }
 
     assert example is not None

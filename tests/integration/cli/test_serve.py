@@ -28,15 +28,13 @@ class Daemon:
     def __init__(self, data_dir: Path) -> None:
         kept = {name: value for name, value in os.environ.items() if "GOALD_" not in name}
         self.environment = kept | {"GOALD_DATA_DIR": str(data_dir)}
-        self._errors = data_dir.with_suffix(".stderr")
-        with self._errors.open("w") as errors:
-            self.process = subprocess.Popen(
-                [*GOALD, "serve", "--embedded", "--demo"],
-                env=self.environment,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
+        self.process = subprocess.Popen(
+            [*GOALD, "serve", "--embedded", "--demo"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         self.printed: list[str] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -56,13 +54,9 @@ class Daemon:
         while time.monotonic() < deadline:
             if found := condition():
                 return found
-            assert self.process.poll() is None, f"it ended: {self.output()}"
+            assert self.process.poll() is None, f"it ended: {self.printed}"
             time.sleep(0.1)
-        raise AssertionError(f"no {what} in time: {self.output()}")
-
-    def output(self) -> str:
-        """Returns the output of the daemon and the end of its log."""
-        return "\n".join([*self.printed, self._errors.read_text()[-4000:]])
+        raise AssertionError(f"no {what} in time: {self.printed}")
 
     def stop(self) -> int:
         if self.process.poll() is None:
@@ -72,7 +66,6 @@ class Daemon:
         finally:
             self.process.kill()
             self._reader.join(DEADLINE_S)
-            self._errors.unlink(missing_ok=True)
 
     def _read(self) -> None:
         assert self.process.stdout is not None

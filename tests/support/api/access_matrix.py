@@ -45,6 +45,7 @@ _TAG_GOAL = {"goal_type": "tag_added", "criteria": {"tag_name": "Theirs"}}
 _WORKFLOW = "/api/v1/workflows/{workflow_id}"
 _GOAL = _WORKFLOW + "/goals/{goal_id:uuid}"
 _A_SOURCE = "/api/v1/sources/{name}"
+_CONTACT = "/api/v1/contacts/{contact_id}"
 _ENTITY = "/api/v1/catalog/{kind}/{entity_id}"
 
 ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
@@ -74,6 +75,11 @@ ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
     ("GET", _ENTITY): RouteRequest(OtherTenant.MISSING),
     ("PUT", _ENTITY): RouteRequest(OtherTenant.SEPARATE, {"name": "Theirs"}),
     ("DELETE", _ENTITY): RouteRequest(OtherTenant.MISSING),
+    ("GET", "/api/v1/contacts"): RouteRequest(OtherTenant.EMPTY),
+    ("GET", _CONTACT): RouteRequest(OtherTenant.MISSING),
+    ("PUT", _CONTACT): RouteRequest(OtherTenant.SEPARATE, {"email": "theirs@example.com"}),
+    ("PATCH", _CONTACT): RouteRequest(OtherTenant.SEPARATE, {"opted_in": True}),
+    ("DELETE", _CONTACT): RouteRequest(OtherTenant.SEPARATE),
     ("GET", "/api/v1/webhooks"): RouteRequest(OtherTenant.EMPTY),
     ("PUT", "/api/v1/webhooks/{provider}"): RouteRequest(OtherTenant.SEPARATE),
     ("DELETE", "/api/v1/webhooks/{provider}"): RouteRequest(OtherTenant.MISSING),
@@ -108,5 +114,6 @@ def path_of(route: Route, goal_id: str) -> str:
         "entity_id": TAG,
         "provider": PROVIDER,
         "name": SOURCE,
+        "contact_id": CONTACT,
     }
     return route.path_format.format(**ids)

@@ -25,7 +25,14 @@ from goald.runtime.http.connections import ConnectionLimits
 from goald.runtime.http.server import BoundedServer
 from goald.settings import Settings
 
-SCOPES = ("workflows:read", "workflows:edit", "events:write", "audit:read")
+SCOPES = (
+    "workflows:read",
+    "workflows:edit",
+    "events:write",
+    "contacts:read",
+    "contacts:edit",
+    "audit:read",
+)
 DEADLINE_S = 30.0
 
 _numbers = itertools.count(1)

@@ -12,6 +12,7 @@ from goald.ports.change import (
     AchievementColumns,
     Acknowledgement,
     Change,
+    ContactEvent,
     Contender,
     Deletion,
     EffectColumns,
@@ -73,6 +74,7 @@ def change(
     acknowledgements: Sequence[tuple[str, str, str, str, int, int | None, int]] = (),
     contenders: Sequence[tuple[int, str, str]] = (),
     reversals: Sequence[tuple[str, str, int, GoalType, str | None, int]] = (),
+    contact_events: Sequence[ContactEvent] = (),
 ) -> Change:
     """One batch of these effects, with their achievements and messages."""
     columns = EffectColumns(
@@ -115,6 +117,7 @@ def change(
         [Contender(*row) for row in contenders],
         [Reversal(*row) for row in reversals],
         [UsedEvent(i, goal_id(name)) for i, e in enumerate(effects) for name in e.uses],
+        contact_events,
     )
 
 

@@ -114,6 +114,8 @@ class Outcome:
     """The category of RejectedError; `enrollment`: another contact or workflow has the id;
     `ended`: the id is of a run that has ended; `limit`: the contact has reached the limit of
     active enrollments."""
+    described: bool = False
+    """The event only describes its contact."""
     ignored: bool = False
     """The event has a type that goald does not process."""
 
@@ -196,6 +198,8 @@ class Model:
         elif event.type == "appointment.cancelled":
             reference = reading.optional_id(event.data, "appointment_id")
             outcome.reversed = ("appointment_booked", reference)
+        elif event.type == "contact.updated":
+            outcome.described = True
         else:
             outcome.ignored = True
 

@@ -1,6 +1,7 @@
 """A webhook sends events of its types and sources only."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from hypothesis import given
@@ -9,12 +10,12 @@ from hypothesis import strategies as st
 from goald.api.auth.event_permissions import permitted
 from goald.api.ports import Caller
 from goald.domain.credentials.webhooks import DEFAULT_TYPES, EventGrant
-from goald.domain.event_types import KNOWN_WITHOUT_EFFECT, PROCESSED_TYPES
+from goald.domain.event_types import PROCESSED_TYPES
 from goald.pipeline.intake import intake
 
 NOW_US = 1_770_000_000_000_000
 TYPES = [
-    *sorted(PROCESSED_TYPES | KNOWN_WITHOUT_EFFECT),
+    *sorted(PROCESSED_TYPES),
     *("invoice.created", "Payment.completed", "payment.completed ", "contact.deleted\u0301"),
 ]
 SOURCES = ["/shop", "/Shop", "/shop/", "shop", "*", "/caf\u00e9", "/cafe\u0301"]
@@ -79,10 +80,18 @@ def test_only_granted_types_and_sources_are_accepted(
 
 
 @given(st.lists(events(), min_size=1, max_size=3))
-def test_token_is_not_restricted(sent: list[dict[str, Any]]) -> None:
+def test_token_is_restricted_in_events_about_contacts_only(sent: list[dict[str, Any]]) -> None:
     found = intake(json.dumps(sent).encode(), "acme", NOW_US)
 
-    result, counts = permitted(found, Caller("acme", "editor", frozenset({"events:write"})))
+    writes = frozenset({"events:write"})
+    all_of_it = permitted(found, Caller("acme", "editor", writes | {"contacts:edit"}))
+    result, counts = permitted(found, Caller("acme", "editor", writes))
 
-    assert result == found
+    assert all_of_it == (found, Counter())
     assert not counts
+    about_contacts = {"contact.updated", "contact.deleted"}
+    assert [event.index for event in result.accepted] == [
+        event.index for event in found.accepted if sent[event.index]["type"] not in about_contacts
+    ]
+    refused = [event.index for event in result.refused]
+    assert sorted([*refused, *(event.index for event in result.accepted)]) == [*range(len(sent))]

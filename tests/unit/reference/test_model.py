@@ -268,7 +268,8 @@ def test_an_event_more_than_a_day_ahead_is_refused() -> None:
 
 def test_unknown_types_and_fields_are_ignored() -> None:
     model = watching(tag_goal("g", "t"))
-    assert model.feed(event("contact.updated")).ignored
+    assert model.feed(event("contact.viewed")).ignored
+    assert not model.feed(event("contact.updated")).ignored
     assert model.feed(event("contact.tag.added", tag_id="t", color=["red"])).achieved
     acknowledged = event("workflow.exit.acknowledged", workflow_id="w-1", enrollment_id="e-1")
     assert model.feed(acknowledged).acknowledged == ["e-1"]

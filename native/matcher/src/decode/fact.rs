@@ -89,14 +89,14 @@ fn fact<'a, R: Reader<'a>>(
             cancelled_actions: count(fields, Field::CancelledActions)?,
         },
         "contact.deleted" => Fact::ContactDeleted,
-        _ => reversal(name, fields)?,
+        _ => rare(name, fields)?,
     })
 }
 
-/// Reads the types that undo what others achieved. Not inlined: the code of the frequent types
-/// stays small.
+/// Reads the types that achieve nothing: what undoes an achievement, and what describes a contact.
+/// Not inlined: the code of the frequent types stays small.
 #[inline(never)]
-fn reversal<'a, R: Reader<'a>>(name: &str, fields: &Fields<R>) -> Result<Fact<'a>, Reject> {
+fn rare<'a, R: Reader<'a>>(name: &str, fields: &Fields<R>) -> Result<Fact<'a>, Reject> {
     Ok(match name {
         "payment.refunded" => Fact::PaymentRefunded {
             payment_id: id(fields, Field::PaymentId)?,
@@ -104,6 +104,8 @@ fn reversal<'a, R: Reader<'a>>(name: &str, fields: &Fields<R>) -> Result<Fact<'a
         "appointment.cancelled" => Fact::AppointmentCancelled {
             appointment_id: id(fields, Field::AppointmentId)?,
         },
+        "contact.updated" => Fact::ContactUpdated,
+        "contact.tag.removed" => Fact::TagRemoved,
         _ => Fact::Other,
     })
 }

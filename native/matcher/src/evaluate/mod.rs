@@ -13,8 +13,8 @@ mod outcome;
 mod overlay;
 mod record;
 mod repeats;
-mod reversals;
 mod turn;
+mod unattached;
 mod used;
 mod used_events;
 
@@ -39,7 +39,7 @@ pub use self::turn::EvaluateOptions;
 
 /// The event types that goald reads, in the order of the counters. The first five are in the
 /// order of `GoalType`.
-const TYPES: [&str; 11] = [
+const TYPES: [&str; 13] = [
     "contact.tag.added",
     "payment.completed",
     "appointment.booked",
@@ -51,6 +51,8 @@ const TYPES: [&str; 11] = [
     "contact.deleted",
     "payment.refunded",
     "appointment.cancelled",
+    "contact.updated",
+    "contact.tag.removed",
 ];
 const STARTED: usize = 5;
 const ENDED: usize = 6;
@@ -58,6 +60,8 @@ const ACKNOWLEDGED: usize = 7;
 const DELETED: usize = 8;
 const REFUNDED: usize = 9;
 const APPOINTMENT_CANCELLED: usize = 10;
+const CONTACT_UPDATED: usize = 11;
+const TAG_REMOVED: usize = 12;
 
 /// The settings on which the result of an evaluation depends.
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +134,8 @@ impl<'i> Evaluation<'i> {
     pub fn probe(&self, event: &Event<'_>) -> Option<Probe> {
         let tenant = self.index.tenant(&event.tenant);
         if let Some(fact) = GoalFact::of(event, 0) {
-            let listens = |tenant| self.index.tenant_listens(tenant, fact.goal_type.bit());
+            let bits = fact.goal_type.bit() | unattached::contact_bit(fact.goal_type);
+            let listens = |tenant| self.index.tenant_listens(tenant, bits);
             if !tenant.is_some_and(listens) {
                 return None;
             }
@@ -221,6 +226,7 @@ impl<'i> Evaluation<'i> {
     #[inline]
     fn evaluate(&mut self, entry: EntryRef<'_>, event: &Event<'_>, probe: Option<Probe>) -> bool {
         let fact = GoalFact::of(event, self.rules.clock_skew_us);
+        let keeps = probe.is_some_and(|probe| self.keeps_contact(probe, fact));
         let is_complete = match (probe.map(|probe| self.locate(event, probe)), &event.fact) {
             (None, _) => true,
             (Some(at), _) if fact.is_some() => {
@@ -245,6 +251,14 @@ impl<'i> Evaluation<'i> {
                 true
             }
             (Some(at), Fact::ContactDeleted) => self.delete(event, at),
+            (Some(_), Fact::ContactUpdated) => {
+                self.describe(CONTACT_UPDATED, entry, event);
+                true
+            }
+            (Some(_), Fact::TagRemoved) if keeps => {
+                self.describe(TAG_REMOVED, entry, event);
+                true
+            }
             _ => {
                 self.proposal.ignored += 1;
                 true
@@ -252,6 +266,9 @@ impl<'i> Evaluation<'i> {
         };
         if let Some(fact) = fact.filter(|_| is_complete) {
             self.counts[fact.goal_type as usize] += 1;
+            if keeps {
+                self.add_contact_event(entry, event);
+            }
         }
         is_complete
     }

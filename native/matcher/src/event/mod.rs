@@ -140,6 +140,9 @@ pub enum Fact<'a> {
         cancelled_actions: Option<i32>,
     },
     ContactDeleted,
+    /// The contact was described. The commit reads the data.
+    ContactUpdated,
+    TagRemoved,
     /// A type that goald does not read. The event is ignored.
     Other,
 }

@@ -28,7 +28,9 @@ pub fn known(fact: &Fact<'_>, bytes: usize) -> u64 {
         | Fact::AppointmentCancelled { .. }
         | Fact::EnrollmentStarted { .. }
         | Fact::EnrollmentEnded { .. }
-        | Fact::ExitAcknowledged { .. } => ROW,
+        | Fact::ExitAcknowledged { .. }
+        | Fact::ContactUpdated
+        | Fact::TagRemoved => ROW,
         Fact::ContactDeleted => DELETED,
         _ => 0,
     };

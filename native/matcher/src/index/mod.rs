@@ -14,6 +14,7 @@ mod slab;
 mod stats;
 mod table;
 
+use std::collections::BTreeSet;
 use std::mem;
 
 use ahash::RandomState;
@@ -35,6 +36,9 @@ pub use self::load::{LoadError, Loader};
 pub use self::records::{Enrollment, NewEnrollment, Stats};
 pub use self::slab::NONE;
 
+/// In `tenant_listens`, next to the bits of the goal types: the tenant has a projection of contacts.
+pub const KEEPS_CONTACTS: u8 = 1 << 7;
+
 /// The state of a workflow.
 #[derive(Debug, Default)]
 struct WorkflowState {
@@ -50,8 +54,11 @@ pub struct Index {
     states: Vec<WorkflowState>,
     /// By workflow: a bit for each goal type that its active goals listen to.
     listens: Vec<u8>,
-    /// By tenant: the same over all its workflows.
+    /// By tenant: the same over all its workflows, and `KEEPS_CONTACTS`.
     tenant_listens: Vec<u8>,
+    /// The tenants that have a projection of contacts, by number. Each holds a reference to its
+    /// name.
+    keeps_contacts: BTreeSet<u32>,
     table: Table,
     contacts: Slab<Contact>,
     enrollments: Slab<Enrollment>,
@@ -78,6 +85,7 @@ impl Index {
             states: Vec::new(),
             listens: Vec::new(),
             tenant_listens: Vec::new(),
+            keeps_contacts: BTreeSet::new(),
             table: Table::new(),
             contacts: Slab::new(),
             enrollments: Slab::new(),
@@ -93,10 +101,11 @@ impl Index {
         self.tenants.find(0, tenant)
     }
 
-    /// Whether any workflow of the tenant listens to goal types with this bit.
+    /// Whether any workflow of the tenant listens to goal types with one of these bits, or the
+    /// tenant has a projection of contacts and `KEEPS_CONTACTS` is among them.
     #[inline]
-    pub fn tenant_listens(&self, tenant: u32, bit: u8) -> bool {
-        self.tenant_listens[tenant as usize] & bit != 0
+    pub fn tenant_listens(&self, tenant: u32, bits: u8) -> bool {
+        self.tenant_listens[tenant as usize] & bits != 0
     }
 
     /// Whether the workflow is active and one of its active goals listens to goal types with
@@ -397,6 +406,17 @@ impl Index {
         }
     }
 
+    /// These tenants have a projection of contacts from now on.
+    pub fn keep_contacts<'a>(&mut self, tenants: impl IntoIterator<Item = &'a str>) {
+        for tenant in tenants {
+            let (number, _) = self.acquire_tenant(tenant);
+            if !self.keeps_contacts.insert(number) {
+                self.release_tenant(number);
+            }
+        }
+        self.update_tenant_listens();
+    }
+
     fn update_tenant_listens(&mut self) {
         self.tenant_listens.fill(0);
         for number in 0..self.states.len() {
@@ -404,6 +424,9 @@ impl Index {
                 let tenant = self.workflows.scope(number as u32);
                 self.tenant_listens[tenant as usize] |= self.listens[number];
             }
+        }
+        for &tenant in &self.keeps_contacts {
+            self.tenant_listens[tenant as usize] |= KEEPS_CONTACTS;
         }
     }
 

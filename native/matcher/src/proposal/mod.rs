@@ -10,7 +10,7 @@ pub use effect::{
     SourceEntry, Status, USED_ID,
 };
 pub use rows::{
-    Achievement, Acknowledgement, Deferred, Deletion, DoubtfulStart, EventCheck, Exit, Proposal,
-    Reversal, UsedEvent,
+    Achievement, Acknowledgement, ContactEvent, Deferred, Deletion, DoubtfulStart, EventCheck,
+    Exit, Proposal, Reversal, UsedEvent,
 };
 pub use slice::Slice;

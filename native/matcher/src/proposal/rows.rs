@@ -93,6 +93,21 @@ pub struct Reversal {
     pub time: i64,
 }
 
+/// An event that describes its contact. The commit reads its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContactEvent {
+    pub tenant_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub slot: u8,
+    pub event_type: Box<str>,
+    /// Identifies the event within its tenant.
+    pub event: Uuid,
+    /// Of the event, or when Redis received it if that is earlier.
+    pub time: i64,
+    /// The event's `data` as JSON.
+    pub data: Box<str>,
+}
+
 /// A start that changes the result if it is a repeat: the refusal of a start beyond the limit of
 /// its contact depends on it (E5), or whether an event counted before a later start (E11).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +163,8 @@ pub struct Proposal {
     pub deletions: Vec<Deletion>,
     pub acknowledgements: Vec<Acknowledgement>,
     pub reversals: Vec<Reversal>,
+    /// In the order of the events.
+    pub contact_events: Vec<ContactEvent>,
     /// Events that are rejected whatever Postgres holds. Whether the contenders of an effect
     /// are rejected depends on the commit.
     pub rejected: Vec<RejectedEvent>,
@@ -159,10 +176,12 @@ impl Proposal {
         self.effects.is_empty() && !self.has_unattached_rows()
     }
 
-    /// Whether there are rows that belong to no effect: deletions, acknowledgements and reversals.
+    /// Whether there are rows that belong to no effect: deletions, acknowledgements, reversals
+    /// and events that describe contacts.
     pub fn has_unattached_rows(&self) -> bool {
         !self.deletions.is_empty()
             || !self.acknowledgements.is_empty()
             || !self.reversals.is_empty()
+            || !self.contact_events.is_empty()
     }
 }

@@ -16,7 +16,7 @@ const MESSAGE: usize = 512;
 const UUID: usize = 40;
 
 /// A run of effects and the rows that belong to them. Rows that belong to no effect (deletions,
-/// acknowledgements and reversals) are part of the last slice, after everything they refer to.
+/// acknowledgements, reversals and events that describe contacts) are part of the last slice, after everything they refer to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
     pub effects: Range<usize>,

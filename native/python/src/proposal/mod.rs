@@ -75,6 +75,7 @@ impl Proposal {
 type Deletion = (String, String, u8, i64);
 type Acknowledgement = (String, String, String, String, u8, Option<i32>, i64);
 type Reversal = (String, String, u8, &'static str, Option<String>, i64);
+type ContactEvent = (String, String, u8, String, String, i64, String);
 type DoubtfulStart = (String, String, String, i64);
 type EventCheck = (String, String, String, String, String);
 type Deferred<'py> = (usize, String, u32, Bound<'py, PyBytes>);
@@ -231,6 +232,22 @@ impl Proposal {
             )
         };
         self.if_last(|core| core.reversals.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn contact_events(&self) -> Vec<ContactEvent> {
+        let row = |row: &goald_matcher::proposal::ContactEvent| {
+            (
+                row.tenant_id.to_string(),
+                row.contact_id.to_string(),
+                row.slot,
+                row.event_type.to_string(),
+                row.event.to_string(),
+                row.time,
+                row.data.to_string(),
+            )
+        };
+        self.if_last(|core| core.contact_events.iter().map(row).collect())
     }
 
     #[getter]

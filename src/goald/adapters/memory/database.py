@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from goald.domain.contacts.stored import ContactColumns
 from goald.domain.errors import LeaseHeld
 from goald.domain.leases import (
     CurrentLease,
@@ -96,6 +97,10 @@ class MemoryDatabase:
     """By tenant, contact and workflow, then by event key."""
     deleted: dict[tuple[str, str], Tombstone] = field(default_factory=dict)
     """By tenant and contact."""
+    contacts: dict[tuple[str, str], ContactColumns] = field(default_factory=dict)
+    """The projection, by tenant and contact."""
+    contact_tenants: dict[str, int] = field(default_factory=dict)
+    """The configuration version since which a tenant has a projection."""
     workflows: list[tuple[int, WorkflowConfiguration]] = field(default_factory=list)
     """(version, workflow)."""
     deleted_workflows: list[tuple[int, tuple[str, str]]] = field(default_factory=list)
@@ -132,6 +137,11 @@ class MemoryDatabase:
     def next_number(self) -> int:
         self.last_number += 1
         return self.last_number
+
+    def next_version(self) -> int:
+        """A configuration version that is greater than any other."""
+        versions = [version for version, _ in (*self.workflows, *self.deleted_workflows)]
+        return max([0, *versions, *self.contact_tenants.values()]) + 1
 
     def active(self, slots: SlotRange) -> list[StoredEnrollment]:
         """The active enrollments of these slots."""

@@ -6,6 +6,7 @@ For unit tests and dry runs. The state is lost when the process ends.
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
+from goald.adapters.memory.contact_rows import write_contacts
 from goald.adapters.memory.database import (
     MemoryDatabase,
     OutboxEntry,
@@ -82,10 +83,13 @@ class MemoryShardStore:
     async def configuration(self, after: int) -> Configuration:
         changed = [row for row in self._tables.workflows if row[0] > after]
         deleted = [row for row in self._tables.deleted_workflows if row[0] > after]
+        keeps = {t: v for t, v in self._tables.contact_tenants.items() if v > after}
+        versions = [version for version, _ in (*changed, *deleted)]
         return Configuration(
-            max(after, *(version for version, _ in (*changed, *deleted)), 0),
+            max(after, *versions, *keeps.values(), 0),
             [workflow for _, workflow in changed],
             [pair for _, pair in deleted] if after else [],
+            tuple(keeps),
         )
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
@@ -165,8 +169,9 @@ class MemoryShardStore:
             now = self._clock.monotonic()
             outbox += undo(self._tables, reversal, self._publishes_refunds, now)
         self._acknowledge(change)
+        keeps = write_contacts(self._tables, change)
         differs |= self._erase(change)
-        return Committed(bytes(effective), conflicts, ended, outbox, differs)
+        return Committed(bytes(effective), conflicts, ended, outbox, keeps, differs)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -1,5 +1,6 @@
-"""Access to routes: a route takes exactly one of `Reads`, `Edits`, `Writes`, `Audits` and
-`EventWriter` as its parameter `caller`, and serves the tenant `caller.tenant_id` (D8)."""
+"""Access to routes: a route takes exactly one of `Reads`, `Edits`, `Writes`, `Audits`,
+`ContactReads`, `ContactEdits` and `EventWriter` as its parameter `caller`, and serves the tenant
+`caller.tenant_id` (D8)."""
 
 from typing import Annotated
 
@@ -24,6 +25,8 @@ SCOPES = {
     "workflows:edit": "change workflows, goals, the catalog and webhooks",
     "events:write": "send events and enrollments",
     "audit:read": "read the audit log",
+    "contacts:read": "read contacts",
+    "contacts:edit": "change and delete contacts",
 }
 _CALLER = "goald.caller"
 _CHALLENGE = 'Bearer realm="goald"'
@@ -183,6 +186,8 @@ def _is_signed_request(request: Request) -> bool:
 Reads = Annotated[Caller, Security(ByToken("workflows:read"), scopes=["workflows:read"])]
 Edits = Annotated[Caller, Security(ByToken("workflows:edit"), scopes=["workflows:edit"])]
 Writes = Annotated[Caller, Security(ByToken("events:write"), scopes=["events:write"])]
+ContactReads = Annotated[Caller, Security(ByToken("contacts:read"), scopes=["contacts:read"])]
+ContactEdits = Annotated[Caller, Security(ByToken("contacts:edit"), scopes=["contacts:edit"])]
 Audits = Annotated[Caller, Security(ByToken("audit:read"), scopes=["audit:read"])]
 EventWriter = Annotated[
     Caller, Security(ByTokenOrSignature("events:write"), scopes=["events:write"])

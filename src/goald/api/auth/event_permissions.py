@@ -1,7 +1,9 @@
-"""Permissions of webhooks: the events of a signed request that its provider may send."""
+"""Permissions of callers: the events that the provider of a signed request, or the bearer of a
+token, may send."""
 
 from collections import Counter
 from dataclasses import replace
+from typing import Final
 
 import orjson
 
@@ -9,7 +11,11 @@ from goald.api.ports import Caller
 from goald.domain.credentials.webhooks import NotGranted
 from goald.pipeline.intake import AcceptedEvent, Intake, RefusedEvent
 
-_MAX_ECHO = 100
+CONTACTS_SCOPE: Final = "contacts:edit"
+CONTACT_TYPES: Final = frozenset({"contact.updated", "contact.deleted"})
+"""The types of events that change or delete a contact."""
+
+_MAX_ECHO: Final = 100
 """The characters of a value that a reason shows, so that a response is not larger than its
 request."""
 
@@ -17,9 +23,10 @@ request."""
 def permitted(found: Intake, caller: Caller) -> tuple[Intake, Counter[NotGranted]]:
     """Move the accepted events that the caller may not send to the refused ones, in the order of
     the request. Also returns their number by the attribute that is not granted. A caller without
-    a grant, which is one with a token, may send every event."""
+    a grant, which is one with a token, needs the scope contacts:edit for events that change or
+    delete a contact."""
     if caller.grant is None:
-        return found, Counter()
+        return _without_contacts(found, caller), Counter()
     accepted: list[AcceptedEvent] = []
     refused = list(found.refused)
     counts: Counter[NotGranted] = Counter()
@@ -38,3 +45,30 @@ def permitted(found: Intake, caller: Caller) -> tuple[Intake, Counter[NotGranted
         refused.append(RefusedEvent(event.index, attributes["id"], reason, False))
     refused.sort(key=lambda event: event.index)
     return replace(found, accepted=accepted, refused=refused), counts
+
+
+def _without_contacts(found: Intake, caller: Caller) -> Intake:
+    """Move the events that change or delete a contact to the refused ones, if the caller has no
+    scope for them."""
+    if CONTACTS_SCOPE in caller.scopes:
+        return found
+    accepted: list[AcceptedEvent] = []
+    refused = list(found.refused)
+    for event in found.accepted:
+        attributes = orjson.loads(event.payload) if _may_change_contact(event.payload) else {}
+        event_type = attributes.get("type")
+        if event_type not in CONTACT_TYPES:
+            accepted.append(event)
+            continue
+        reason = f"type: {event_type} needs the scope {CONTACTS_SCOPE}"
+        refused.append(RefusedEvent(event.index, attributes["id"], reason, False))
+    if len(accepted) == len(found.accepted):
+        return found
+    refused.sort(key=lambda event: event.index)
+    return replace(found, accepted=accepted, refused=refused)
+
+
+def _may_change_contact(payload: bytes) -> bool:
+    """Whether the type may be one of CONTACT_TYPES; cheaper than decoding most events. In JSON,
+    these characters have no other spelling than an escape with `\\u`."""
+    return b"contact." in payload or b"\\u" in payload

@@ -131,6 +131,26 @@ RequestedPage = Annotated[PageQuery, Depends(_page_query)]
 """The parameter type for a route with `limit`, `cursor`, `since` and `until`."""
 
 
+async def _id_page_query(
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LIMIT, description="The maximum number of items.")
+    ] = DEFAULT_LIMIT,
+    cursor: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=1_024,
+            description="The `next_cursor` of the previous page. Requires the same filters.",
+        ),
+    ] = None,
+) -> PageQuery:
+    return PageQuery(limit, cursor, None, None)
+
+
+RequestedIdPage = Annotated[PageQuery, Depends(_id_page_query)]
+"""The parameter type for a route with `limit` and `cursor`, in the order of ids."""
+
+
 def _position_value(kind: type, value: Any) -> int | str:
     """Return a value of a position. Raises ValueError for a value that no row can have."""
     if kind is int:

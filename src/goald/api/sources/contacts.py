@@ -27,13 +27,6 @@ class UnknownContact:
     """Whether the event becomes a dead letter; else it is ignored."""
 
 
-class NoProjection:
-    """`ports.ContactLookup` without a projection of contacts: no address is known."""
-
-    async def find(self, tenant: str, reference: ContactReference) -> str | None:
-        return None
-
-
 class ContactResolver:
     """Finds the contact of an event, by the platform's id or by an address."""
 

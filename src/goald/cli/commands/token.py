@@ -19,7 +19,7 @@ def token(
         str,
         typer.Option(
             help="The scopes, separated by spaces: workflows:read, workflows:edit, "
-            "events:write, audit:read."
+            "events:write, contacts:read, contacts:edit, audit:read."
         ),
     ],
     subject: Annotated[

@@ -12,6 +12,7 @@ from goald.ports.change import (
     Acknowledgement,
     Change,
     Committed,
+    ContactEvent,
     Contender,
     Deletion,
     EffectColumns,
@@ -62,6 +63,7 @@ def change_of(proposal: _native.Proposal, now_us: int) -> Change:
         contenders=[Contender(*row) for row in proposal.contenders],
         reversals=[Reversal(*row) for row in proposal.reversals],
         used_events=[UsedEvent(*row) for row in proposal.used_events],
+        contact_events=[ContactEvent(*row) for row in proposal.contact_events],
     )
 
 

@@ -70,6 +70,7 @@ class Evaluator:
         evaluated before can still be committed and applied (E1)."""
         self._matcher.update_workflows(changed.workflows)
         self._matcher.remove_workflows(changed.deleted)
+        self._matcher.keep_contacts(changed.keeps_contacts)
         self._config_version = changed.version
 
     def evaluate(
@@ -99,3 +100,5 @@ class Evaluator:
         """Change memory to what was committed of a slice. The slices of a proposal must be
         applied in order."""
         self._matcher.apply(proposal, committed.effective)
+        if committed.keeps_contacts:
+            self._matcher.keep_contacts(committed.keeps_contacts)

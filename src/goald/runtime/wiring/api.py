@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from goald.adapters.postgres.records.audit import PostgresAuditTrail
 from goald.adapters.postgres.records.contacts import PostgresContacts
+from goald.adapters.postgres.records.projection import PostgresContactStore
 from goald.adapters.postgres.records.reader import PostgresRecords
 from goald.adapters.postgres.records.statistics import PostgresStatistics
 from goald.adapters.postgres.tenants import TenantPool
@@ -163,6 +164,7 @@ def api_dependencies(
             enrollments=contacts,
             audit=PostgresAuditTrail(pool),
             places=WorkPlaces("lists", LISTS),
+            contacts=PostgresContactStore(pool),
         ),
         operations=Operations(
             health=ServicesHealth(

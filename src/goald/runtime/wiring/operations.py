@@ -12,6 +12,7 @@ from goald.adapters.redis.connect import Client, connect
 from goald.adapters.redis.stream_admin import RedisStreamAdmin
 
 if TYPE_CHECKING:
+    from goald.api.ports import ContactStore
     from goald.client import TailedEntry
     from goald.domain.audit.log import LogChunk
     from goald.operations.dead_letters import DeadLetterService
@@ -33,6 +34,19 @@ async def dead_letters(redis_url: str) -> AsyncIterator["DeadLetterService"]:
 
     async with _client(redis_url) as client:
         yield DeadLetterService(RedisDeadLetterStore(client))
+
+
+@asynccontextmanager
+async def contacts(dsn: str) -> AsyncIterator["ContactStore"]:
+    """Yields the projection of contacts in this Postgres."""
+    from goald.adapters.postgres.records.projection import PostgresContactStore
+    from goald.adapters.postgres.tenants import TenantPool
+
+    pool = TenantPool(dsn, 1)
+    try:
+        yield PostgresContactStore(pool)
+    finally:
+        await pool.close()
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from goald.adapters.postgres.records.projection import PostgresContactStore
 from goald.adapters.postgres.sources import PostgresSources
 from goald.adapters.postgres.tenants import TenantPool
 from goald.adapters.redis.deliveries import RedisDeliveries
@@ -10,7 +11,7 @@ from goald.api.ports import Quotas
 from goald.api.publishing import TenantPublisher
 from goald.api.sources.certificates import CertificateFetcher
 from goald.api.sources.compiled import CompiledSources
-from goald.api.sources.contacts import ContactResolver, NoProjection
+from goald.api.sources.contacts import ContactResolver
 from goald.api.sources.opened import OpenedSources
 from goald.api.sources.processing import DeliveryProcessor
 from goald.api.sources.receiver import SourceReceiver
@@ -40,7 +41,7 @@ def source_services(
     compiled = CompiledSources()
     certificates = CertificateFetcher(clock)
     deliveries = RedisDeliveries(settings.redis.url, kept_seconds=settings.erasure)
-    processor = DeliveryProcessor(ContactResolver(NoProjection()), quotas, publisher)
+    processor = DeliveryProcessor(ContactResolver(PostgresContactStore(pool)), quotas, publisher)
     store = PostgresSources(pool, keyring(settings))
     services = SourceServices(
         store,

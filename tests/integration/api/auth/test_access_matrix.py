@@ -184,6 +184,11 @@ class Owner:
                 (ENROLLMENT, CONTACT, WORKFLOW),
             )
             connection.execute(
+                "INSERT INTO goald.contacts (tenant_id, contact_id, slot, attributes)"
+                " VALUES ('owner', %s, 0, jsonb_build_object('name', %s::text))",
+                (CONTACT, MARK),
+            )
+            connection.execute(
                 "INSERT INTO goald.workflow_goal_achievements (tenant_id, id, workflow_id,"
                 " workflow_enrollment_id, contact_id, goal_config_id, goal_type, slot,"
                 " achieved_at, trigger_event, metadata) VALUES ('owner', gen_random_uuid(), %s,"

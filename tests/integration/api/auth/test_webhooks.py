@@ -15,7 +15,7 @@ from tests.support.services.servers import Database
 
 from goald.api.auth.signatures import parse_secret, sign
 from goald.domain.credentials.webhooks import DEFAULT_TYPES, MAX_WEBHOOKS
-from goald.domain.event_types import KNOWN_WITHOUT_EFFECT, PROCESSED_TYPES
+from goald.domain.event_types import PROCESSED_TYPES
 
 PATH = "/api/v1/webhooks"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -266,7 +266,7 @@ def test_webhook_sends_the_types_of_goals_from_any_source_by_default(
 
 def test_events_of_any_other_type_are_refused_and_not_published(api: Api, redis_url: str) -> None:
     secret = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()["secret"]
-    others = sorted((PROCESSED_TYPES | KNOWN_WITHOUT_EFFECT) - set(DEFAULT_TYPES))
+    others = sorted(PROCESSED_TYPES - set(DEFAULT_TYPES))
     data = {"contact_id": "ann", "workflow_id": "w-1", "enrollment_id": "e-1",
             "reason": "exited", "cancelled_actions": 3}  # fmt: skip
     assert {"contact.deleted", "workflow.enrollment.ended", "workflow.exit.acknowledged"} <= set(

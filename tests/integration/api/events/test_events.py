@@ -96,7 +96,7 @@ def test_refused_event_does_not_affect_the_others(client: httpx.Client, redis_ur
 def test_events_of_unknown_types_are_ignored_and_the_nearest_type_is_named(
     client: httpx.Client, redis_url: str
 ) -> None:
-    types = ["payment.complete", "payment.complete", "contact.tag.removed", "x", "form.submitted"]
+    types = ["payment.complete", "payment.complete", "page.viewed", "x", "form.submitted"]
     body = [tagged(f"evt-{number}") | {"type": name} for number, name in enumerate(types)]
     answer = client.post(PATH, json=body)
     assert answer.json() == {
@@ -104,7 +104,7 @@ def test_events_of_unknown_types_are_ignored_and_the_nearest_type_is_named(
         "ignored": 4,
         "ignored_types": [
             {"type": "payment.complete", "nearest": "payment.completed"},
-            {"type": "contact.tag.removed"},
+            {"type": "page.viewed"},
             {"type": "x"},
         ],
         "refused": [],

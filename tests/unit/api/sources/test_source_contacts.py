@@ -5,7 +5,6 @@ import pytest
 from goald.api.sources.contacts import (
     ContactResolver,
     KnownContact,
-    NoProjection,
     OnUnknown,
     UnknownContact,
 )
@@ -13,6 +12,13 @@ from goald.sources.mapping.results import ContactReference
 
 EMAIL = ContactReference(email="Ada@Example.com")
 PHONE = ContactReference(phone="+49 170 1234567")
+
+
+class NoProjection:
+    """Knows no contact."""
+
+    async def find(self, tenant: str, reference: ContactReference) -> str | None:
+        return None
 
 
 class Projection:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from goald.adapters.postgres.shard import statements
+from goald.adapters.postgres.shard.contacts import keep, write_contacts
 from goald.adapters.postgres.shard.effects import Effects, pick
 from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
 from goald.adapters.postgres.shard.reversals import undo
@@ -82,10 +83,15 @@ async def write(
         outbox += await undo(connection, change.reversals, deleted, publishes_refunds)
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
+    keeps: Sequence[str] = ()
+    if change.contact_events or change.deletions:
+        keeps = await write_contacts(connection, change, slots, tombstones)
     if change.deletions and await tombstones.record(connection, change.deletions):
         differs = True
+    if keeps:
+        await keep(connection, keeps)
     fail_point(FailPoint.OUTBOX_WRITTEN)
-    return Committed(bytes(effects.effective), conflicts, ended, outbox, differs)
+    return Committed(bytes(effects.effective), conflicts, ended, outbox, keeps, differs)
 
 
 async def repeats(

@@ -105,9 +105,17 @@ CHANGED_WORKFLOWS = _WORKFLOWS.replace("{which}", "w.config_version > $1")
 EXISTING_WORKFLOWS = _WORKFLOWS.replace("{which}", "w.deleted_at IS NULL")
 """All workflows of all tenants that are not deleted."""
 
-NEWEST_VERSION = "SELECT coalesce(max(config_version), 0) FROM goald.workflows"
+NEWEST_VERSION = """
+SELECT greatest((SELECT max(config_version) FROM goald.workflows),
+                (SELECT max(config_version) FROM goald.contact_tenants), 0)
+"""
 """Versions become visible in order, so a later statement sees all changes up to this version. The
 version of a deleted workflow counts too."""
+
+CONTACT_TENANTS = """
+SELECT tenant_id, config_version FROM goald.contact_tenants WHERE config_version > $1
+"""
+"""The tenants that have had a projection of contacts since a version."""
 
 WORKFLOWS_OF_TENANT = _WORKFLOWS.replace(
     "{which}", "w.tenant_id = $1 AND w.id = ANY ($2::text[]) AND w.deleted_at IS NULL"

@@ -116,16 +116,19 @@ class PostgresShardStore:
 
     async def configuration(self, after: int) -> Configuration:
         newest = after
-        async with self._side.transaction(ALL_SLOTS) as connection:
+        # One snapshot, so that nothing up to the version is missed.
+        async with self._side.transaction(ALL_SLOTS, READ_SNAPSHOT) as connection:
             if after == 0:
                 newest = await connection.fetchval(statements.NEWEST_VERSION)
                 rows = await connection.fetch(statements.EXISTING_WORKFLOWS)
             else:
                 rows = await connection.fetch(statements.CHANGED_WORKFLOWS, after)
+            keeps = await connection.fetch(statements.CONTACT_TENANTS, after)
         return Configuration(
-            version=max([newest, *(row["config_version"] for row in rows)]),
+            version=max([newest, *(row["config_version"] for row in (*rows, *keeps))]),
             workflows=[workflow_of(row) for row in rows if not row["is_deleted"]],
             deleted=[(row["tenant_id"], row["workflow_id"]) for row in rows if row["is_deleted"]],
+            keeps_contacts=tuple(row["tenant_id"] for row in keeps),
         )
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:

@@ -1,0 +1,108 @@
+"""Writes the projection of contacts: reads the contacts of the change, merges what its events give,
+and writes the rows, with one statement each. Only the holder of the lease writes them, so nothing
+changes between the statements."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from goald.adapters.postgres.shard.erasure import Contact as Key
+from goald.adapters.postgres.shard.erasure import Tombstones
+from goald.domain.contacts.merging import Merge
+from goald.domain.contacts.projection import EventRef
+from goald.domain.contacts.stored import ContactColumns, columns_of, contact_of
+from goald.domain.slots import SlotRange
+from goald.ports.change import Change
+
+READ = """
+SELECT c.tenant_id, c.contact_id, c.email, c.email_key, c.phone, c.timezone, c.opted_in,
+       c.attributes::text, c.tags::text, c.stages::text, c.stamps::text
+FROM unnest($1::text[], $2::text[]) AS n (tenant_id, contact_id)
+JOIN goald.contacts c ON c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id
+"""
+"""The projection of these contacts, in the slots of the transaction."""
+
+WRITE = """
+INSERT INTO goald.contacts AS c
+    (tenant_id, contact_id, slot, email, email_key, phone, timezone, opted_in, attributes, tags,
+     stages, stamps)
+SELECT n.tenant_id, n.contact_id, n.slot, n.email, n.email_key, n.phone, n.timezone, n.opted_in,
+       n.attributes::jsonb, n.tags::jsonb, n.stages::jsonb, n.stamps::jsonb
+FROM unnest($1::text[], $2::text[], $3::int2[], $4::text[], $5::text[], $6::text[], $7::text[],
+            $8::bool[], $9::text[], $10::text[], $11::text[], $12::text[])
+    AS n (tenant_id, contact_id, slot, email, email_key, phone, timezone, opted_in, attributes,
+          tags, stages, stamps)
+ON CONFLICT (tenant_id, contact_id) DO UPDATE SET
+    email = excluded.email, email_key = excluded.email_key, phone = excluded.phone,
+    timezone = excluded.timezone, opted_in = excluded.opted_in, attributes = excluded.attributes,
+    tags = excluded.tags, stages = excluded.stages, stamps = excluded.stamps, updated_at = now()
+"""
+"""Replaces the rows of these contacts."""
+
+DELETE = """
+DELETE FROM goald.contacts c
+USING unnest($1::text[], $2::text[]) AS n (tenant_id, contact_id)
+WHERE c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id
+"""
+
+KEEP = "SELECT goald.keep_contacts($1::text[])"
+"""These tenants have a projection from now on. The last statement of a commit, because it may take
+the lock of the configuration."""
+
+
+async def write_contacts(
+    connection: Any, change: Change, slots: SlotRange, tombstones: Tombstones
+) -> Sequence[str]:
+    """Write what the events of a change give, in the transaction of the caller, and erase what the
+    deletions cover. Returns the tenants that now have a projection; pass them to `keep` at the end
+    of the transaction."""
+    events, deletions = change.contact_events, change.deletions
+    merge = Merge(await _read(connection, [*dict.fromkeys(_keys(events) + _keys(deletions))]))
+    deleted = await tombstones.of(connection, slots, _keys(events))
+    slot_of: dict[Key, int] = {}
+    for row in events:
+        key = (row.tenant_id, row.contact_id)
+        tombstone = deleted.get(key)
+        if tombstone is None or row.time > tombstone.deleted_at:
+            merge.apply(key, row.event_type, EventRef(row.time, row.event), row.data)
+            slot_of[key] = row.slot
+    latest: dict[Key, int] = {}
+    for of in deletions:
+        key = (of.tenant_id, of.contact_id)
+        slot_of.setdefault(key, of.slot)
+        latest[key] = max(of.deleted_at, latest.get(key, of.deleted_at))
+    merge.erase(latest)
+    await _write(connection, merge, slot_of)
+    return list(
+        dict.fromkeys(row.tenant_id for row in events if row.event_type == "contact.updated")
+    )
+
+
+async def keep(connection: Any, tenants: Sequence[str]) -> None:
+    """Record that these tenants have a projection. The last action of a transaction."""
+    await connection.execute(KEEP, tenants)
+
+
+def _keys(rows: Sequence[Any]) -> list[Key]:
+    return [(row.tenant_id, row.contact_id) for row in rows]
+
+
+async def _read(connection: Any, keys: Sequence[Key]) -> dict[Key, Any]:
+    tenants, contacts = zip(*keys, strict=True)
+    rows = await connection.fetch(READ, tenants, contacts)
+    return {(tenant, id_): contact_of(ContactColumns(*row)) for tenant, id_, *row in rows}
+
+
+async def _write(connection: Any, merge: Merge, slot_of: dict[Key, int]) -> None:
+    written = sorted(merge.written)
+    if written:
+        rows = [columns_of(merge.contacts[key]) for key in written]
+        await connection.execute(
+            WRITE,
+            [tenant for tenant, _ in written],
+            [contact for _, contact in written],
+            [slot_of[key] for key in written],
+            *(list(column) for column in zip(*rows, strict=True)),
+        )
+    if merge.deleted:
+        tenants, contacts = zip(*sorted(merge.deleted), strict=True)
+        await connection.execute(DELETE, tenants, contacts)

@@ -1,0 +1,1 @@
+"""The projection of contacts: what events say about a contact."""

@@ -1,0 +1,204 @@
+"""The projection of one contact, and how events change it.
+
+Each value has a stamp: the time of the event that gave it, and the events that gave it at that
+time. The event with the latest time wins; of two with the same time, the event that is processed
+last. A repeated event changes nothing (D1), and events with different times have the same result in
+any order.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from goald.domain.contacts.reading import VALUES, ContactFacts, json_bytes
+from goald.domain.contacts.tags import NAME_PREFIX, Tag, tag_key
+
+MAX_ATTRIBUTES: Final = 100
+MAX_ATTRIBUTE_BYTES: Final = 8 << 10
+"""All attributes of a contact, as JSON."""
+MAX_TAGS: Final = 500
+MAX_STAGES: Final = 50
+MAX_STAMPS: Final = 1_000
+"""Stamps of values that a contact no longer has are dropped beyond this, the oldest first."""
+MAX_KEYS: Final = 8
+"""Events with the same time that a stamp remembers."""
+KEY_CHARS: Final = 12
+
+_SEEN, _ATTRIBUTES = "seen", "attributes"
+"""The stamps of the newest event, and of the newest event that replaces all attributes."""
+
+
+class EventRef(NamedTuple):
+    """The event that gives values."""
+
+    time: int
+    """Microseconds since the epoch."""
+    key: str
+    """Identifies the event within its tenant."""
+
+
+Stamp = list[Any]
+"""The time, then the keys of the events with that time, shortened."""
+
+
+@dataclass
+class Contact:
+    """A contact, as its events describe it."""
+
+    email: str | None = None
+    phone: str | None = None
+    timezone: str | None = None
+    opted_in: bool | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    tags: list[Tag] = field(default_factory=list)
+    stages: dict[str, str] = field(default_factory=dict)
+    """The stage in each pipeline; the pipeline is empty if events do not name it."""
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+
+    def apply(self, facts: ContactFacts, source: EventRef) -> None:
+        """Change the contact to what an event gives."""
+        self._stamp(_SEEN, source)
+        if facts.replaces:
+            self._replace(facts, source)
+        for name, value in facts.values.items():
+            if self._stamp(name, source):
+                setattr(self, name, value)
+        for name, value in facts.attributes.items():
+            self._set_attribute(name, value, source)
+        for tag in facts.added:
+            self._add(tag, source)
+        for tag in facts.removed:
+            self._remove(tag, source)
+        for pipeline, stage in facts.stages.items():
+            has_room = self._has_room(self.stages, pipeline, MAX_STAGES)
+            if has_room and self._stamp(f"stages/{pipeline}", source):
+                self.stages[pipeline] = stage
+        self._drop_stamps()
+
+    def erase(self, deleted_at: int) -> bool:
+        """Remove the values that events gave until then. Returns whether nothing is left, so that
+        the contact is unknown."""
+        old = {path for path, stamp in self.stamps.items() if stamp[0] <= deleted_at}
+        for name in VALUES:
+            if name in old:
+                setattr(self, name, None)
+        self.attributes = _without(self.attributes, "attributes/", old)
+        self.stages = _without(self.stages, "stages/", old)
+        self.tags = [tag for tag in self.tags if not old.issuperset(_paths(tag.keys))]
+        self.stamps = {path: stamp for path, stamp in self.stamps.items() if path not in old}
+        return _SEEN in old
+
+    def _replace(self, facts: ContactFacts, source: EventRef) -> None:
+        """Remove the addresses, the time zone and the attributes that the event does not give."""
+        for name in ("email", "phone", "timezone"):
+            if name not in facts.values and self._stamp(name, source):
+                setattr(self, name, None)
+        for name in [*self.attributes]:
+            if name not in facts.attributes:
+                self._set_attribute(name, None, source)
+        self._stamp(_ATTRIBUTES, source)
+
+    def _set_attribute(self, name: str, value: Any, source: EventRef) -> None:
+        path = f"attributes/{name}"
+        if not self._allows(_ATTRIBUTES, source) and not self._is_last(_ATTRIBUTES, source):
+            return
+        if value is None:
+            if self._stamp(path, source):
+                self.attributes.pop(name, None)
+            return
+        if not self._has_room(self.attributes, name, MAX_ATTRIBUTES):
+            return
+        if json_bytes(self.attributes | {name: value}) > MAX_ATTRIBUTE_BYTES:
+            return
+        if self._stamp(path, source):
+            self.attributes[name] = value
+
+    def _add(self, tag: Tag, source: EventRef) -> None:
+        found = self._same(tag)
+        if found is None and len(self.tags) >= MAX_TAGS:
+            return
+        if not self._stamp_all(tag.keys, source):
+            return
+        if found is None:
+            self.tags.append(tag)
+            return
+        old = self.tags[found]
+        self.tags[found] = Tag(tag.id or old.id, tag.name or old.name)
+
+    def _remove(self, tag: Tag, source: EventRef) -> None:
+        found = self._same(tag)
+        keys = tag.keys if found is None else [*{*tag.keys, *self.tags[found].keys}]
+        if self._stamp_all(keys, source) and found is not None:
+            del self.tags[found]
+
+    def _same(self, tag: Tag) -> int | None:
+        """The index of the tag with the same id or, if one of them has none, the same name."""
+        key = None if tag.name is None else tag_key(tag.name)
+        for at, other in enumerate(self.tags):
+            if tag.id is not None and other.id is not None:
+                if tag.id == other.id:
+                    return at
+            elif key is not None and other.name is not None and key == tag_key(other.name):
+                return at
+        return None
+
+    def _stamp_all(self, keys: Iterable[str], source: EventRef) -> bool:
+        """Stamp the keys of a tag, if an event at this time may change all of them."""
+        paths = _paths(keys)
+        if not all(self._allows(path, source) for path in paths):
+            return False
+        for path in paths:
+            self._stamp(path, source)
+        return True
+
+    def _allows(self, path: str, source: EventRef) -> bool:
+        stamp = self.stamps.get(path)
+        if stamp is None or source.time > stamp[0]:
+            return True
+        return bool(source.time == stamp[0]) and source.key[:KEY_CHARS] not in stamp[1:]
+
+    def _is_last(self, path: str, source: EventRef) -> bool:
+        """Whether this event has given the stamp."""
+        stamp = self.stamps.get(path)
+        return stamp is not None and stamp[0] == source.time and stamp[-1] == source.key[:KEY_CHARS]
+
+    def _stamp(self, path: str, source: EventRef) -> bool:
+        """Record that an event gives a value. False if an event with a later time has given it, or
+        this event itself."""
+        if not self._allows(path, source):
+            return False
+        stamp, key = self.stamps.get(path), source.key[:KEY_CHARS]
+        if stamp is None or stamp[0] < source.time:
+            self.stamps[path] = [source.time, key]
+        else:
+            self.stamps[path] = [source.time, *stamp[1:][-(MAX_KEYS - 1) :], key]
+        return True
+
+    def _drop_stamps(self) -> None:
+        if len(self.stamps) <= MAX_STAMPS:
+            return
+        kept = {_SEEN, _ATTRIBUTES, *VALUES}
+        kept |= {f"attributes/{name}" for name in self.attributes}
+        kept |= {f"stages/{name}" for name in self.stages}
+        kept |= {path for tag in self.tags for path in _paths(tag.keys)}
+        others = sorted(self.stamps.keys() - kept, key=lambda path: self.stamps[path][0])
+        for path in others[: len(self.stamps) - MAX_STAMPS]:
+            del self.stamps[path]
+
+    @staticmethod
+    def _has_room(values: Mapping[str, Any], name: str, most: int) -> bool:
+        return name in values or len(values) < most
+
+
+def has_tag(contact: Contact, name: str) -> bool:
+    """Return whether the contact has a tag with this name."""
+    key = NAME_PREFIX + tag_key(name)
+    return any(key in tag.keys for tag in contact.tags)
+
+
+def _paths(keys: Iterable[str]) -> list[str]:
+    return [f"tags/{key}" for key in keys]
+
+
+def _without(values: Mapping[str, Any], prefix: str, old: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if prefix + name not in old}

@@ -1,0 +1,52 @@
+"""Tags as events name them, and how their names are compared (E16)."""
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+MAX_TAG_CHARS: Final = 256
+ID_PREFIX: Final = "#"
+"""Starts the key of a tag that has an id; no key of a name starts with it, because names are
+prefixed too."""
+NAME_PREFIX: Final = "="
+
+
+class Tag(NamedTuple):
+    """A tag, by its id, its name or both."""
+
+    id: str | None
+    name: str | None
+
+    @property
+    def keys(self) -> list[str]:
+        """The texts that identify the tag: events may give only one of them."""
+        keys = [] if self.name is None else [NAME_PREFIX + tag_key(self.name)]
+        return keys if self.id is None else [*keys, ID_PREFIX + self.id]
+
+
+def tag_key(name: str) -> str:
+    """Return the text by which names of tags are compared: NFC, without spaces around it, and
+    without regard to case."""
+    folded = unicodedata.normalize("NFC", name).strip().casefold()
+    return unicodedata.normalize("NFC", folded)
+
+
+def tags_of(data: Mapping[str, Any]) -> Iterator[Tag]:
+    """Yield the tags of an event: that of `tag_id` and `tag_name`, then those of `tags`, each a
+    name or an object with `tag_id` and `tag_name`. Other values are left out."""
+    yield from _tag(data)
+    listed = data.get("tags")
+    for item in listed if isinstance(listed, list) else ():
+        yield from _tag(item if isinstance(item, dict) else {"tag_name": item})
+
+
+def _tag(data: Mapping[str, Any]) -> Iterator[Tag]:
+    id_, name = _text(data.get("tag_id")), _text(data.get("tag_name"))
+    if id_ is not None or name is not None:
+        yield Tag(id_, name)
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_TAG_CHARS:
+        return None
+    return value
