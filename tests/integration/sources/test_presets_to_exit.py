@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from tests.support.api.application import SECRETS_KEY
 from tests.support.api.client import Api, served
-from tests.support.services.daemon import PUBLIC_URL, Daemon
+from tests.support.services.daemon import Daemon
 from tests.support.sources.payloads import PAYLOADS, payload
 from tests.support.sources.paypal import CERTIFICATE_URL, SUBJECT, WEBHOOK_ID, issue, new_authority
 from tests.support.sources.signing import SIGNERS, Request, Signer
@@ -40,6 +40,8 @@ FEWER = {
     "woocommerce": 2,
 }
 """Presets with fewer payloads of the provider that achieve a goal; the others have three."""
+PUBLIC_URL = "https://goald.example.com"
+"""In front of the URLs for HubSpot, which signs them."""
 STALE_S = 4 * 86_400 + 1
 OWN = {
     "type": "payment.completed",
@@ -157,13 +159,15 @@ class Sender:
 
 
 @contextmanager
-def _api_with_certificate(daemon: Daemon) -> Iterator[Api]:
-    """An API over the daemon's Redis and Postgres that gets PayPal's certificate from the test."""
+def _own_api(daemon: Daemon) -> Iterator[Api]:
+    """An API over the daemon's Redis and Postgres with a public URL, which gets PayPal's
+    certificate from the test."""
     settings = Settings(
         redis_url=daemon.redis_url,
         postgres_dsn=daemon.admin_dsn,
         jwt_secret=daemon.api.secret,
         secrets_keys=SECRETS_KEY,
+        public_url=PUBLIC_URL,
     )
     dependencies = api_dependencies(settings)
     certificates = CertificateFetcher(
@@ -187,10 +191,10 @@ def _api_with_certificate(daemon: Daemon) -> Iterator[Api]:
 @pytest.fixture
 def sender(request: pytest.FixtureRequest, daemon: Daemon, tenant: str) -> Iterator[Sender]:
     preset = request.node.callspec.params["preset"]
-    if preset != "paypal":
+    if preset not in ("hubspot", "paypal"):
         yield Sender(daemon.api, preset, tenant)
         return
-    with _api_with_certificate(daemon) as api:
+    with _own_api(daemon) as api:
         yield Sender(api, preset, tenant)
 
 

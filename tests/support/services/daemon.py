@@ -50,8 +50,6 @@ DEADLINE_S = 120.0
 STOP_S = 25.0
 """Deadline for the daemon to end after a signal (D7)."""
 
-PUBLIC_URL = "https://goald.example.com"
-"""In front of the URLs of the session's daemon for providers; not where it listens."""
 T = TypeVar("T")
 _numbers = itertools.count(1)
 
@@ -332,7 +330,7 @@ def make_daemon() -> Iterator[Callable[..., Daemon]]:
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
     """The session's daemon, ready. Other tests use it, too."""
-    daemon = Daemon(new_directory(), public_url=PUBLIC_URL)
+    daemon = Daemon(new_directory())
     try:
         daemon.start()
         yield daemon
