@@ -2,8 +2,8 @@
 
 from goald.migrations.script import run_sql
 
-revision = "0020"
-down_revision = "0019"
+revision = "0021"
+down_revision = "0020"
 
 
 def upgrade() -> None:
