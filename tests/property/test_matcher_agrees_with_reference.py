@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.pipeline.dict_store import DictStore
 from tests.support.reference import Goal, Model
 from tests.support.reference.configurations import Configure
-from tests.support.reference.histories import Batch, History, histories
+from tests.support.reference.histories import Batch, History, change, histories
 
 from goald import _native
 from goald.adapters.memory.clock import ManualClock
@@ -54,6 +54,9 @@ class Shard:
         self.reversed: list[tuple[str, str, str, str | None]] = []
 
     def configure(self, step: Configure) -> None:
+        if step.is_deleted:
+            self.matcher.remove_workflows([(step.tenant, step.workflow_id)])
+            return
         changed = {
             "tenant_id": step.tenant,
             "workflow_id": step.workflow_id,
@@ -155,9 +158,7 @@ def test_the_matcher_gives_the_results_of_the_model(
     undone = []
     for number, step in enumerate(history.steps):
         if isinstance(step, Configure):
-            model.configure(
-                step.tenant, step.workflow_id, step.goal_logic, step.is_active, step.goals
-            )
+            change(model, step)
             shard.configure(step)
             continue
         assert isinstance(step, Batch)

@@ -71,6 +71,8 @@ class Configure:
     goal_logic: str
     is_active: bool
     goals: tuple[Goal, ...]
+    is_deleted: bool = False
+    """The workflow is deleted. The arguments have no effect."""
 
 
 @cache

@@ -3,7 +3,8 @@
 A history is a list of `Configure` and `Batch`, for one to three tenants with few contacts and
 enrollments. Most histories have achievements, and contain duplicates, times out of order,
 redeliveries, an `ended` before its `started`, enrollment ids that are used again for another
-contact, deleted contacts, goals that change between events, and events that are refused.
+contact, deleted contacts and workflows, goals that change between events, and events that are
+refused.
 
     @given(histories())
     def test_the_engine_agrees(history: History) -> None:
@@ -12,7 +13,7 @@ contact, deleted contacts, goals that change between events, and events that are
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -71,13 +72,19 @@ def play(history: History) -> Model:
     model = Model(clock_skew_us=history.clock_skew_us, now_us=history.now_us)
     for step in history.steps:
         if isinstance(step, Configure):
-            model.configure(
-                step.tenant, step.workflow_id, step.goal_logic, step.is_active, step.goals
-            )
+            change(model, step)
         else:
             for event in step.events:
                 model.feed(event)
     return model
+
+
+def change(model: Model, step: Configure) -> None:
+    """Apply a change of the configuration to a model."""
+    if step.is_deleted:
+        model.delete_workflow(step.tenant, step.workflow_id)
+        return
+    model.configure(step.tenant, step.workflow_id, step.goal_logic, step.is_active, step.goals)
 
 
 @st.composite
@@ -96,12 +103,13 @@ def histories(draw: st.DrawFn, events: int = EVENTS) -> History:
     for number in range(events):
         pending.append(_event(draw, number, tenants, workflows, current, past))
         past.append(pending[-1])
-        change = often(draw, 6)
-        if change or often(draw, 15):
+        changes = often(draw, 6)
+        if changes or often(draw, 15):
             steps.append(Batch(tuple(pending)))
             pending = []
-        if change:
+        if changes:
             step = configure(draw, pick(draw, tenants), pick(draw, workflows))
+            step = replace(step, is_deleted=often(draw, 20))
             current[step.tenant, step.workflow_id] = step
             steps.append(step)
     steps.append(Batch(tuple(pending)))

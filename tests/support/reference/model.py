@@ -169,6 +169,10 @@ class Model:
         oldest_first = sorted(goals, key=lambda goal: (goal.created_us, goal.position))
         self.workflows[tenant, workflow_id] = Workflow(goal_logic, is_active, tuple(oldest_first))
 
+    def delete_workflow(self, tenant: str, workflow_id: str) -> None:
+        """Its enrollments stay, and match nothing until it is configured again (E5, E8)."""
+        self.workflows.pop((tenant, workflow_id), None)
+
     def feed(self, event: Any, received_us: int | None = None) -> Outcome:
         """Apply one decoded event. Never raises because of the content of the event.
         `received_us`: when Redis received it; if None, its times are not ahead of that."""
