@@ -311,3 +311,29 @@ def test_forged_stale_and_rotated_signatures_of_each_provider(preset: str, sende
         assert sender.deliver(url, case, secret=secret).status_code == 200
     sender.source("signed", case.overrides, signer.other_secret)
     assert sender.deliver(url, case).status_code == 401
+
+
+def test_a_contact_is_found_by_the_email_address_that_goald_knows(
+    daemon: Daemon, tenant: str
+) -> None:
+    sender = Sender(daemon.api, "stripe", tenant)
+    case = next(each for each in _cases("stripe") if each.name == "invoice.paid_current")
+    workflows = _workflows(sender.client, [case])
+    daemon.until("the workflows", lambda: _are_loaded(sender.client, workflows.values()))
+    known = {
+        "id": "known-1",
+        "source": "crm",
+        "type": "contact.updated",
+        "time": LONG_AGO,
+        "data": {"contact_id": "crm-9", "email": "Jenny.Rosen@EXAMPLE.com"},
+    }
+    answer = sender.client.post("/api/v1/events", json=[known, _start("crm-9", "w-0")])
+    assert answer.status_code == 202, answer.text
+    daemon.until_lag_zero()
+
+    delivered = sender.deliver(sender.source("by-email", {}), case)
+
+    assert delivered.json() == {"accepted": 1, "reasons": []}
+    daemon.until(
+        "the exit", lambda: [each.contact_id for each in daemon.exits(tenant)] == ["crm-9"]
+    )

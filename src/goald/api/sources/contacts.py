@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from goald.domain.contacts.addresses import email_address, email_key, phone_number
 from goald.domain.derived_ids import derived_id
 from goald.ports.sources.contacts import ContactLookup
 from goald.sources.mapping.results import ContactReference
@@ -56,10 +57,11 @@ class ContactResolver:
 def _derived(tenant: str, reference: ContactReference) -> str:
     """The id of a contact that is known by an address only. It does not show the address."""
     if reference.email is not None:
-        return str(derived_id(tenant, "email", _email_key(reference.email)))
-    phone = "".join(filter(str.isdecimal, reference.phone or ""))
-    return str(derived_id(tenant, "phone", reference.region or "", phone))
-
-
-def _email_key(email: str) -> str:
-    return email.strip().casefold()
+        email = email_address(reference.email) or reference.email.strip()
+        return str(derived_id(tenant, "email", email_key(email)))
+    phone = reference.phone or ""
+    number = phone_number(phone, reference.region)
+    if number is not None:
+        return str(derived_id(tenant, "phone", number))
+    digits = "".join(filter(str.isdecimal, phone))
+    return str(derived_id(tenant, "phone", reference.region or "", digits))
