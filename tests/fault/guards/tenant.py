@@ -369,8 +369,8 @@ TENANT_GUARDS = (
         (
             Edit(
                 "native/matcher/src/proposal/effect.rs",
-                "            at != self.enrolled_at && self.accepted_until",
-                "            at == i64::MAX && self.accepted_until",
+                "            at != self.enrolled_at\n",
+                "            at == i64::MAX\n",
             ),
         ),
         (USED_ID,),
@@ -381,8 +381,8 @@ TENANT_GUARDS = (
         (
             Edit(
                 "native/matcher/src/proposal/effect.rs",
-                "self.accepted_until.is_none_or(|until| at > until)",
-                "self.accepted_until.is_none_or(|until| until != 0)",
+                ".is_none_or(|until| source.began_at > until)",
+                ".is_none_or(|until| until != 0)",
             ),
         ),
         (USED_ID,),
