@@ -12,7 +12,6 @@ USED_ID = "tests/unit/pipeline/shard/test_used_enrollment_id.py"
 ONE_RUN = "tests/unit/pipeline/shard/test_one_event_one_run.py"
 USED_EVENTS = "tests/contract/shard_store/test_shard_store_used_events.py"
 REVERSALS = "tests/contract/conversions/test_reversals.py"
-SLICES = "tests/unit/pipeline/test_slices.py"
 ERASURE_JOB = "tests/unit/erasure/test_erasure_job.py"
 ERASURE_PAGES = "tests/integration/erasure/test_erasure_pages.py"
 _PAGES = "src/goald/adapters/postgres/erasure_pages.py"
@@ -237,18 +236,6 @@ TENANT_GUARDS = (
         (USED_EVENTS,),
     ),
     Guard(
-        "one run: a start for which events count before another start may be a repeat",
-        "E11",
-        (
-            Edit(
-                "native/matcher/src/evaluate/used.rs",
-                "            if effect.is_new() && !effect.met.is_empty()",
-                "            if effect.is_new() && effect.used_before > usize::MAX - 1",
-            ),
-        ),
-        (ONE_RUN,),
-    ),
-    Guard(
         "one run: the erasure of a contact removes its used events",
         "E11",
         (
@@ -313,18 +300,6 @@ TENANT_GUARDS = (
             ),
         ),
         (ERASURE_PAGES,),
-    ),
-    Guard(
-        "one run: a start is committed in one slice with the uses that follow it",
-        "E11",
-        (
-            Edit(
-                "native/matcher/src/proposal/slice.rs",
-                "            if effects > 0 && exceeds && !inseparable[number] {\n",
-                "            if effects > 0 && exceeds {\n",
-            ),
-        ),
-        (SLICES,),
     ),
     Guard(
         "one run: a start after the deletion ignores the uses of the deleted contact",
