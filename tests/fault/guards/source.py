@@ -16,6 +16,8 @@ _LOG = "src/goald/adapters/redis/deliveries.py"
 _CERTIFICATES = "src/goald/api/sources/certificates.py"
 _PATHS = "src/goald/api/http/paths.py"
 _VALIDATION = "src/goald/api/sources/validation.py"
+OPENED = "tests/unit/api/sources/test_opened_sources.py"
+_OPENED = "src/goald/api/sources/opened.py"
 
 SOURCE_GUARDS = (
     Guard(
@@ -113,6 +115,27 @@ SOURCE_GUARDS = (
         "D8",
         (Edit(_VALIDATION, "        source.parse_secrets(kept)\n", "        pass\n"),),
         ("tests/integration/api/sources/test_sources.py",),
+    ),
+    Guard(
+        "sources: a kept source is read again after a second",
+        "D8",
+        (Edit(_OPENED, "and self._clock.monotonic() < until", "and until"),),
+        (OPENED,),
+    ),
+    Guard(
+        "sources: a kept source is opened only with its key",
+        "D8",
+        (
+            Edit(_OPENED, "place = tenant, name, digest_of(key)", 'place = tenant, name, b""'),
+            Edit(_OPENED, "and stored.keys.accepts(key, now_us)", "and True"),
+        ),
+        (OPENED,),
+    ),
+    Guard(
+        "sources: a previous key that expires does not open a kept source",
+        "D8",
+        (Edit(_OPENED, "and stored.keys.accepts(key, now_us)", "and True"),),
+        (OPENED,),
     ),
 )
 """The guards, in the order in which a run checks them."""
