@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from tests.support.sources.payloads import PAYLOADS, delivery, payload
 
+from goald.api.sources.envelopes import encoded
 from goald.domain.errors import InvalidEvent
 from goald.sources.bodies.cloud_events import read_cloud_events
 from goald.sources.bodies.decoding import decode_body
@@ -30,6 +31,13 @@ def test_numbers_keep_all_their_digits() -> None:
 def test_unread_text_refuses_nothing() -> None:
     assert read_json('{"a": "\\ud83d", "b": NaN, "a": 1}') == {"a": 1, "b": None}
     assert read_json(b'\xef\xbb\xbf{"a": "\xff"}') == {"a": "\ufffd"}
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\uDE00"])
+def test_half_an_emoji_costs_no_delivery(half: str) -> None:
+    value = read_json(f'{{"{half}": ["Mug {half}", "\\ud83d\\ude00"]}}')
+    assert value == {"\ufffd": ["Mug \ufffd", "\U0001f600"]}
+    encoded([{"data": value}])
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1,]", b"nul", b"[" * 33 + b"]" * 33, b"<xml/>"])

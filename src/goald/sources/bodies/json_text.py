@@ -1,6 +1,7 @@
 """JSON with exact numbers: no number becomes a float, because amounts are among them."""
 
 import json
+import re
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any, Final
@@ -11,14 +12,15 @@ MAX_BODY: Final = 1 << 20
 """Bytes of a body."""
 MAX_DEPTH: Final = 32
 """Arrays and objects within each other."""
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def read_json(body: bytes | str) -> Any:
     """Return the value of JSON text: dicts, lists, text, integers, Decimals, booleans and None.
 
-    Bytes that are not UTF-8 become replacement characters, and NaN and infinity None, because
-    most of a body is never used (E14); of a repeated key the last value counts. Raises
-    InvalidEvent for anything that is not JSON, and for more than MAX_DEPTH levels.
+    Bytes that are not UTF-8 and lone surrogates become replacement characters, and NaN and
+    infinity None, because most of a body is never used (E14); of a repeated key the last value
+    counts. Raises InvalidEvent for anything that is not JSON, and for more than MAX_DEPTH levels.
     """
     text = body if isinstance(body, str) else body.decode("utf-8-sig", "replace")
     try:
@@ -29,7 +31,20 @@ def read_json(body: bytes | str) -> Any:
         raise InvalidEvent(f"the body is not JSON: {_place(error)}") from None
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
         raise _too_deep()
-    return value
+    return _without_surrogates(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def _without_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return _LONE_SURROGATE.sub("\ufffd", value)
+        case list():
+            return [_without_surrogates(each) for each in value]
+        case dict():
+            items = value.items()
+            return {_without_surrogates(key): _without_surrogates(each) for key, each in items}
+        case _:
+            return value
 
 
 def _number(text: str) -> Decimal | None:
