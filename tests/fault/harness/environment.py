@@ -156,9 +156,15 @@ class FaultEnvironment:
         ((unpublished,),) = self.servers.postgres.sql(query)
         return behind + int(unpublished)
 
+    def unerased(self) -> int:
+        """The number of deleted contacts whose rows are not erased yet."""
+        query = "SELECT count(*) FROM goald.erasures WHERE contact_id IS NOT NULL"
+        ((contacts,),) = self.servers.postgres.sql(query)
+        return int(contacts)
+
     def is_idle(self) -> bool:
-        """Whether goald is ready and has processed everything."""
-        return self.is_ready() and self.unprocessed() == 0
+        """Whether goald is ready, has processed everything and erased what was deleted."""
+        return self.is_ready() and self.unprocessed() == 0 and self.unerased() == 0
 
     def until_idle(self, deadline: float) -> bool:
         """Wait until `is_idle`, up to a deadline of the monotonic clock. Returns whether it is."""

@@ -1,6 +1,7 @@
 """goald in one plain process, without Ray: one shard with every slot, one consumer with every
-stream, over the real Redis and Postgres. It starts within a moment, because it is forked from a
-process that has imported everything, and can be made to die at a fail point.
+stream, and the job that erases rows, over the real Redis and Postgres. It starts within a moment,
+because it is forked from a process that has imported everything, and can be made to die at a fail
+point.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from goald.redis_keys import event_stream
 from goald.runtime import logs
 from goald.runtime.processes.consumer import ConsumerSettings
 from goald.runtime.processes.shard import ShardSettings
-from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_process
+from goald.runtime.wiring.daemon import Endpoints, consumer_process, erasure_pages, shard_process
 from goald.settings import DispatchSettings, ReadSettings
 
 STREAMS = 4
@@ -177,7 +178,8 @@ async def _serve(endpoints: Endpoints, fail_point: Callable[[FailPoint], None]) 
         fail_point=fail_point,
     )
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(shard.run())
+        erasing = tasks.create_task(erasure_pages(endpoints).run())
+        tasks.create_task(shard.run()).add_done_callback(lambda _: erasing.cancel())
         consuming = tasks.create_task(consumer.run())
 
         def stop() -> None:

@@ -1,7 +1,7 @@
 """Every operation of the OpenAPI document, with valid and invalid requests: each response is a
 documented one, and none is a server error (D9).
 
-API_EXAMPLES: the number of requests per operation, 200 by default.
+API_EXAMPLES: the number of requests per operation, 60 by default.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from goald.ports.change import ContactEvent
 from goald.runtime.embedded import EmbeddedEndpoints
 from goald.settings import Settings
 
-EXAMPLES = int(os.environ.get("API_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "60"))
 TENANT = "acme"
 FULL = "full"
 """A contact with as many active enrollments as it may have."""
