@@ -10,6 +10,8 @@ from goald.api.app import all_routes
 from goald.api.openapi import build_document
 
 DOCUMENT: dict[str, Any] = build_document(all_routes())
+SOURCE = {"preset": "gohighlevel_workflow"}
+"""Its provider signs nothing, so that the key in the path suffices."""
 GOAL = {"goal_type": "form_submitted", "criteria": {"form_id": "form-1"}}
 
 
@@ -28,6 +30,7 @@ def test_example_succeeds_against_new_objects(
     client = api.client("acme")
     client.put("/api/v1/workflows/w-1", json={}).raise_for_status()
     goal = client.post("/api/v1/workflows/w-1/goals", json=GOAL).raise_for_status().json()
+    source = client.put("/api/v1/sources/own", json=SOURCE).raise_for_status().json()
     ids = {
         "workflow_id": "w-1",
         "goal_id": goal["id"],
@@ -36,6 +39,9 @@ def test_example_succeeds_against_new_objects(
         "enrollment_id": "enrollment-1",
         "provider": "stripe",
         "contact_id": "contact-1",
+        "name": "own",
+        "tenant": "acme",
+        "key": source["url"].rpartition("/")[2],
     }
 
     assert example is not None

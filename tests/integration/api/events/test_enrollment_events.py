@@ -15,6 +15,8 @@ from tests.support.services.servers import Database
 
 from goald import _native
 from goald.adapters.postgres import PostgresShardStore
+from goald.adapters.postgres.erasure_pages import PostgresErasurePages
+from goald.domain.records.erasure import ErasurePage
 from goald.domain.slots import SlotRange
 
 START = "/api/v1/workflows/nurture/enrollments"
@@ -38,13 +40,17 @@ async def known(database: Database) -> None:
 
 @pytest.fixture
 async def erased(database: Database) -> None:
-    """Enrollment e-1 in nurture. Its contact, ann, is deleted."""
+    """Enrollment e-1 in nurture. Its contact, ann, is deleted and erased from its rows."""
     store = PostgresShardStore(database.dsn)
     lease = await store.acquire(SlotRange(0, 255), "test")
     deletions = [("acme", "ann", 3, NOON + SECOND)]
     await store.commit(lease, change(Effect("e-1", workflow_id="nurture"), deletions=deletions))
     await store.release(lease)
     await store.close()
+    pages = PostgresErasurePages(database.dsn)
+    while await pages.rewrite() != ErasurePage():
+        pass
+    await pages.close()
 
 
 def published(redis_url: str) -> list[dict[str, Any]]:
