@@ -57,6 +57,7 @@ kinds = st.one_of(
     st.tuples(st.just("ended"), hours, st.sampled_from(["e-1", "e-2", "e-3"])),
     st.tuples(st.just("tag"), hours, st.just("")),
     st.tuples(st.just("unread"), hours, st.just("")),
+    st.tuples(st.just("updated"), early_hours, st.just("")),
     st.tuples(st.just("refused"), hours, st.just("")),
     st.tuples(st.just("broken"), hours, st.just("")),
     st.tuples(st.just("claimed"), early_hours, st.just("e-1")),
@@ -74,7 +75,8 @@ def encoded(number: int, tenant: str, kind: str, hour: int, enrollment: str) -> 
     types = {
         "started": "workflow.enrollment.started", "ended": "workflow.enrollment.ended",
         "claimed": "workflow.enrollment.started", "deleted": "contact.deleted",
-        "unread": "contact.updated", "other": "workflow.enrollment.started",
+        "unread": "contact.viewed", "updated": "contact.updated",
+        "other": "workflow.enrollment.started",
     }  # fmt: skip
     if enrollment:
         workflow = "w-2" if kind == "claimed" else "w-1"
@@ -268,6 +270,8 @@ def test_nothing_personal_is_left(
     is_early: bool,
 ) -> None:
     sent = [*before, ("deleted", 0, ""), *after]
+    if any(kind == "updated" for kind, _, _ in sent):  # later tags are of a new contact
+        sent = [(kind, min(hour, 0) if kind == "tag" else hour, of) for kind, hour, of in sent]
     sent += sent if repeated else []
     asyncio.run(run(redis_url, database, sent, batches, fail_point, is_early))
     for personal in PERSONAL:
