@@ -6,12 +6,14 @@ every edit must occur exactly once in its file; `tests/unit/test_guards.py` chec
 
 from tests.fault.guards.api import API_GUARDS
 from tests.fault.guards.contact import CONTACT_GUARDS
+from tests.fault.guards.erasure import ERASURE_GUARDS
 from tests.fault.guards.fact import FACT_GUARDS
 from tests.fault.guards.guard import Edit, Guard
 from tests.fault.guards.http import HTTP_GUARDS
 from tests.fault.guards.source import SOURCE_GUARDS
 from tests.fault.guards.tenant import TENANT_GUARDS
 from tests.fault.guards.turn import TURN_GUARDS
+from tests.fault.guards.use import USE_GUARDS
 from tests.fault.guards.webhook import WEBHOOK_GUARDS
 
 MACHINE = "tests/property/test_crash_machine.py"
@@ -221,6 +223,8 @@ GUARDS = (
     *CONTACT_GUARDS,
     *FACT_GUARDS,
     *TENANT_GUARDS,
+    *ERASURE_GUARDS,
+    *USE_GUARDS,
     *API_GUARDS,
     *HTTP_GUARDS,
     *SOURCE_GUARDS,

@@ -4,7 +4,6 @@ from tests.fault.guards.guard import Edit, Guard
 
 _CONTRACT = "tests/contract/shard_store/test_shard_store_contacts.py"
 _PROJECTION = "tests/unit/contacts/test_projection.py"
-_EVENTS = "tests/unit/native/test_contact_events.py"
 _SCOPES = "tests/integration/api/contacts/test_contacts.py"
 _PERMISSIONS = "src/goald/api/auth/event_permissions.py"
 
@@ -49,18 +48,6 @@ CONTACT_GUARDS = (
             ),
         ),
         (_PROJECTION, _CONTRACT),
-    ),
-    Guard(
-        "contacts: an event that is dated ahead is covered by a deletion after it",
-        "D1",
-        (
-            Edit(
-                "native/matcher/src/evaluate/unattached.rs",
-                "event.time_us.min(microseconds(entry.entry.ms))",
-                "event.time_us.min(microseconds(entry.entry.ms | u64::MAX))",
-            ),
-        ),
-        (_EVENTS,),
     ),
     Guard(
         "contacts: a token for events does not change or delete contacts",
