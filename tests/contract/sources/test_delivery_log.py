@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from goald.adapters.memory.deliveries import MemoryDeliveries
 from goald.adapters.redis.deliveries import MAX_BYTES, RedisDeliveries
+from goald.domain.errors import ServiceUnavailable
 from goald.domain.records.deliveries import DeliveredEvent, DeliveryRecord, masked
 from goald.ports.sources.deliveries import MAX_KEPT, DeliveryLog
 
@@ -105,6 +106,9 @@ async def test_records_are_lost_quietly_while_redis_is_unavailable() -> None:
     log = RedisDeliveries("unix:///nowhere/redis.sock")
     for _ in range(5_000):
         log.add("acme", "pay", RECORD)
+    with pytest.raises(ServiceUnavailable):
+        await log.latest("acme", "pay", verified=True)
+    log.add("acme", "pay", RECORD)  # the delivery itself is not refused
     await log.close()
 
 
