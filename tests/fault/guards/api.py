@@ -15,13 +15,13 @@ _STREAM = "src/goald/api/body_stream.py"
 _MEMORY = "src/goald/api/body_memory.py"
 REJECTIONS = "tests/unit/api/test_rejections.py"
 MEMORY = "tests/unit/api/test_body_memory.py"
-WEBHOOKS = "tests/integration/api/auth/test_webhooks.py"
 SIGNED_BODIES = "tests/integration/api/auth/test_signed_bodies.py"
 BODIES = "tests/integration/api/auth/test_body_limits.py"
 _PLACES = "src/goald/api/admission/places.py"
 EXPLAIN_BOUNDS = "tests/integration/api/records/test_explain_bounds.py"
 LIST_PLACES = "tests/integration/api/records/test_list_places.py"
 WEBHOOKS = "tests/integration/api/auth/test_webhooks.py"
+PERMISSIONS = "tests/integration/api/auth/test_webhook_permissions.py"
 FAIRNESS = "tests/integration/api/auth/test_fairness.py"
 _WEBHOOK_SECRETS = "src/goald/adapters/postgres/webhook_secrets.py"
 _PUBLISHING = "src/goald/api/publishing.py"
@@ -306,7 +306,7 @@ API_GUARDS = (
         "API: the webhooks of a tenant are limited",
         "D8",
         (Edit(_WEBHOOK_SECRETS, "existing >= MAX_WEBHOOKS", "existing >= 1e9"),),
-        (WEBHOOKS,),
+        (PERMISSIONS,),
     ),
     Guard(
         "API: the types and sources of a webhook are limited in size",
@@ -318,7 +318,7 @@ API_GUARDS = (
                 "if self.grant.size > 1e9:",
             ),
         ),
-        (WEBHOOKS,),
+        (PERMISSIONS,),
     ),
     Guard(
         "API: events behind many others of their tenant get 429",

@@ -1,19 +1,17 @@
-"""`goald.client.ExitReader` over a real Redis, and the examples in the client's docstring."""
+"""`goald.client.ExitReader` over a real Redis."""
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from tests.support.pipeline.exits import exit_event, pending, publish
 from tests.support.services.redis_proxy import Proxy
 
 from goald.client import DeliverySettings, Exit, ExitReader, TriggerEvent
-from goald.client import __doc__ as client_documentation
 from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
 
 DEADLINE_S = 20
@@ -37,42 +35,6 @@ async def proxy(any_redis_url: str) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-def exit_event(number: int, **changes: Any) -> str:
-    return json.dumps(
-        {
-            "specversion": "1.0",
-            "id": f"x-{number}",
-            "source": "goald",
-            "type": "workflow.exit.goal",
-            "time": "2026-01-02T03:04:06Z",
-            "tenantid": "acme",
-            "traceparent": "00-1-2-01",
-            "data": {
-                "workflow_id": "w-1",
-                "contact_id": "c-1",
-                "enrollment_id": f"n-{number}",
-                "exit_reason": "goal_achieved",
-                "goal_type": "tag_added",
-                "goal_ids": ["g-1", "g-2"],
-                "achieved_at": "2026-01-02T03:04:05.000001Z",
-                "cancel": ["pending_actions", "wait_steps"],
-                "trigger_event": {"id": "e-1", "source": "crm", "type": "contact.tag.added"},
-                "occurred_at": "2026-01-02T03:04:05.000001Z",
-                "received_at": "2026-01-02T03:04:05.100Z",
-                "published_at": "2026-01-02T03:04:05.200Z",
-            },
-            **changes,
-        }
-    )
-
-
-async def publish(client: Any, *numbers: int) -> None:
-    async with client.pipeline(transaction=False) as pipe:
-        for number in numbers:
-            pipe.xadd("goald:exits", {"event": exit_event(number)})
-        await pipe.execute()
-
-
 def reader(redis: Any, consumer: str = "one", **settings: Any) -> ExitReader:
     delivery = DeliverySettings(**settings)
     return ExitReader(redis, group="engine", consumer=consumer, delivery=delivery)
@@ -82,10 +44,6 @@ async def take(exits: ExitReader, count: int) -> list[str]:
     """The ids of the next exits, all of them processed but the last."""
     async with asyncio.timeout(DEADLINE_S):
         return [(await anext(exits)).id for _ in range(count)]
-
-
-async def pending(client: Any) -> int:
-    return int((await client.xpending("goald:exits", "engine"))["pending"])
 
 
 async def test_exits_come_in_order_with_every_field(any_redis_url: str, client: Any) -> None:
@@ -345,62 +303,3 @@ async def test_the_settings_of_a_given_client_are_copied(any_redis_url: str, cli
         reader(given) as exits,
     ):
         assert await take(exits, 1) == ["x-1"]
-
-
-async def test_the_documented_examples_run(redis_url: str) -> None:
-    """The examples of the package's docstring, run unchanged."""
-    client: Any = Redis.from_url(redis_url)
-    async with client:
-        await publish(client, 1)
-        ended: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-
-        async def end_enrollment(workflow_id: str, enrollment_id: str) -> int:
-            ended.put_nowait((workflow_id, enrollment_id))
-            return 2
-
-        send, process = documented_examples(redis_url, end_enrollment=end_enrollment)
-        await send()
-        assert len(await client.keys("goald:events:*")) == 1
-        processing = asyncio.create_task(process())
-        async with asyncio.timeout(DEADLINE_S):
-            assert await ended.get() == ("w-1", "n-1")
-            while await pending(client):
-                pass
-        processing.cancel()
-        await asyncio.wait([processing])
-        events = [
-            json.loads(fields[b"event"])["type"]
-            for key in await client.keys("goald:events:*")
-            for _, fields in await client.xrange(key)
-        ]
-    assert sorted(events) == ["form.submitted", "workflow.exit.acknowledged"]
-
-
-def documented_examples(url: str, **names: Any) -> list[Any]:
-    """The indented blocks of the package's docstring, each as a coroutine function."""
-    assert client_documentation
-    blocks: list[list[str]] = []
-    for line in client_documentation.splitlines():
-        if line.startswith("    "):
-            if blocks and blocks[-1]:
-                blocks[-1].append(line)
-            else:
-                blocks.append([line])
-        elif line:
-            blocks.append([])
-        elif blocks and blocks[-1]:
-            blocks[-1].append(line)
-    functions = []
-    for block in filter(None, blocks):
-        code = "async def example():\n" + "\n".join(block)
-        scope = dict(names)
-        exec(code.replace("redis://localhost", url), scope)  # noqa: S102
-        functions.append(scope["example"])
-    return functions
-
-
-def test_the_client_needs_redis_alone() -> None:
-    unwanted = {"ray", "asyncpg", "pydantic", "msgpack", "goald._native", "goald.adapters"}
-    program = f"import sys, goald.client; print({unwanted} & set(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert found.stdout.strip() == b"set()"
