@@ -104,18 +104,20 @@ class Listing:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+_Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="The maximum number of items.")]
+_Cursor = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=1_024,
+        description="The `next_cursor` of the previous page. Requires the same filters.",
+    ),
+]
+
+
 async def _page_query(
-    limit: Annotated[
-        int, Query(ge=1, le=MAX_LIMIT, description="The maximum number of items.")
-    ] = DEFAULT_LIMIT,
-    cursor: Annotated[
-        str | None,
-        Query(
-            min_length=1,
-            max_length=1_024,
-            description="The `next_cursor` of the previous page. Requires the same filters.",
-        ),
-    ] = None,
+    limit: _Limit = DEFAULT_LIMIT,
+    cursor: _Cursor = None,
     since: Annotated[Moment | None, Query(description="Only items at or after this time.")] = None,
     until: Annotated[Moment | None, Query(description="Only items before this time.")] = None,
 ) -> PageQuery:
@@ -131,19 +133,7 @@ RequestedPage = Annotated[PageQuery, Depends(_page_query)]
 """The parameter type for a route with `limit`, `cursor`, `since` and `until`."""
 
 
-async def _id_page_query(
-    limit: Annotated[
-        int, Query(ge=1, le=MAX_LIMIT, description="The maximum number of items.")
-    ] = DEFAULT_LIMIT,
-    cursor: Annotated[
-        str | None,
-        Query(
-            min_length=1,
-            max_length=1_024,
-            description="The `next_cursor` of the previous page. Requires the same filters.",
-        ),
-    ] = None,
-) -> PageQuery:
+async def _id_page_query(limit: _Limit = DEFAULT_LIMIT, cursor: _Cursor = None) -> PageQuery:
     return PageQuery(limit, cursor, None, None)
 
 
