@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests.integration.api.auth.test_webhooks import event
 from tests.support.api.client import Api
+from tests.support.api.webhooks import event
 
 from goald.api.body_memory import FREE_BYTES, MemoryLimits
 

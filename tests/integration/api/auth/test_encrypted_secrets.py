@@ -12,9 +12,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.integration.api.auth.test_webhooks import PATH, SECRET, event, send, signed
 from tests.support.api.application import SECRETS_KEY
 from tests.support.api.client import Api
+from tests.support.api.webhooks import PATH, SECRET, event, send, signed
 from tests.support.services.servers import Database
 
 from goald.adapters.keyring import Keyring, read_keys

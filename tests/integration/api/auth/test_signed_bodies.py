@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests.integration.api.auth.test_webhooks import SECRET, event, send, signed
 from tests.support.api.client import Api
+from tests.support.api.webhooks import SECRET, event, send, signed
 
 from goald.api import rejections, signed_bodies
 from goald.api.auth.signatures import parse_secret
