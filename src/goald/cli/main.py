@@ -86,6 +86,7 @@ def _add_commands() -> None:
         replay,
         secrets,
         send,
+        sources,
         status,
         streams,
         tail,
@@ -98,6 +99,7 @@ def _add_commands() -> None:
     for module in (daemon, configuration, status, send, replay, explain, tail, doctor, token):
         module.add_to(app)
     app.add_typer(contacts.app, name="contacts")
+    app.add_typer(sources.app, name="sources")
     app.add_typer(dead.app, name="dead")
     app.add_typer(streams.app, name="streams")
     app.add_typer(audit.app, name="audit")

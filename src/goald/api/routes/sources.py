@@ -21,7 +21,7 @@ from goald.api.models.sources import (
     TestResult,
 )
 from goald.api.problems import NotFoundProblem, Unavailable, responses
-from goald.api.sources.validation import check_secrets, compiled, with_contact
+from goald.api.sources.validation import check_secrets, compiled
 from goald.domain.credentials.sources import (
     KEY_BYTES,
     SourceChange,
@@ -31,6 +31,7 @@ from goald.domain.credentials.sources import (
 )
 from goald.domain.errors import EncryptionKeyMissing, InvalidConfiguration, NotFound
 from goald.sources.delivery import Delivery, headers_by_name
+from goald.sources.documents.reading import with_contact
 
 router = Router()
 _SOURCE = "/api/v1/sources/{name}"

@@ -10,14 +10,6 @@ from goald.ports.sources.store import SourceStore
 from goald.sources.compiled import Source, compile_source
 
 
-def with_contact(overrides: Mapping[str, Any], contact: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return overrides with the short form of `contact` in them."""
-    if contact is None:
-        return dict(overrides)
-    own = overrides.get("contact")
-    return {**overrides, "contact": {**(own if isinstance(own, dict) else {}), **contact}}
-
-
 async def compiled(preset: str, overrides: Mapping[str, Any], *, has_public_url: bool) -> Source:
     """Return the source of a preset and overrides. Raises InvalidConfiguration with every fault;
     BadRequest for an unknown preset, and for a provider that signs its URL if none is set."""

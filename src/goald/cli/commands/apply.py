@@ -3,22 +3,43 @@
 import asyncio
 import getpass
 import os
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goald.cli.output.printing import plain, print_json, say, table
+from goald.cli.output.configuration_changes import (
+    COLUMNS,
+    change_json,
+    change_row,
+    source_json,
+    source_row,
+)
+from goald.cli.output.exit_codes import complain
+from goald.cli.output.printing import print_json, say, table
 from goald.cli.target import api_dsn
 
 if TYPE_CHECKING:
-    from goald.configuration.service import ApplyResult
+    from goald.configuration.secrets import SourceDefinition
+    from goald.configuration.service import ApplyResult, ConfigurationService
+    from goald.configuration.sources import SourceEdit
     from goald.domain.configuration.desired import DesiredConfiguration
-    from goald.domain.configuration.workflows import ConfigurationChange, Row
+    from goald.domain.configuration.workflows import ConfigurationChange
     from goald.settings import Settings
 
-MARKS = {"create": "+ create", "update": "~ update", "delete": "- delete"}
+
+@dataclass(slots=True)
+class _Outcome:
+    """The changes of a run, and what became of them."""
+
+    changes: "Sequence[ConfigurationChange]" = ()
+    applied: "ApplyResult | None" = None
+    """None for a dry run."""
+    edits: "Sequence[SourceEdit]" = ()
+    urls: dict[str, str] = field(default_factory=dict)
+    """Of the sources that were created, by name."""
 
 
 def apply(
@@ -31,46 +52,87 @@ def apply(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Change a tenant's workflows, goals, catalog and activation to match a file.
+    """Change a tenant's workflows, goals, catalog, activation and sources to match a file.
 
     Returns when every live shard has loaded the change, or after 2 s. Applying a file again
-    changes nothing.
+    changes nothing. The URL of a new source is printed once.
     """
     from goald.configuration.file import read_configuration
+    from goald.configuration.secrets import read_secrets
+    from goald.domain.errors import InvalidFile
     from goald.settings import load_settings
 
     desired = read_configuration(file)
-    with api_dsn(load_settings()) as dsn:
-        changes, applied = asyncio.run(_apply(dsn, desired, dry_run=dry_run, prune=prune))
+    try:
+        sources = read_secrets(desired.sources or (), file.parent, os.environ)
+    except InvalidFile as error:
+        raise InvalidFile(f"{file}:\n{error}") from None
+    outcome = _Outcome()
+    try:
+        with api_dsn(load_settings()) as dsn:
+            asyncio.run(_apply(outcome, dsn, desired, sources, dry_run=dry_run, prune=prune))
+    except BaseException:
+        # Nothing else can return these URLs.
+        for name, url in outcome.urls.items():
+            complain(f"the source {name} was created: {url}")
+        raise
     if as_json:
-        print_json(_as_json(desired.tenant, changes, applied))
-        return
-    if changes:
-        table(["", "what", "id", "change"], [_row(change) for change in changes])
-    say(_summary(desired.tenant, len(changes), applied))
+        print_json(_as_json(desired.tenant, outcome))
+    else:
+        _print(desired.tenant, outcome)
 
 
 async def _apply(
-    dsn: str, desired: "DesiredConfiguration", *, dry_run: bool, prune: bool
-) -> "tuple[list[ConfigurationChange], ApplyResult | None]":
-    """Return the changes, and the result of applying these changes; None for a dry run."""
+    outcome: _Outcome,
+    dsn: str,
+    desired: "DesiredConfiguration",
+    sources: "Sequence[SourceDefinition]",
+    *,
+    dry_run: bool,
+    prune: bool,
+) -> None:
+    """Plan everything, then change workflows, then sources; complete `outcome` on the way."""
     from goald.runtime.wiring.daemon import configuration_service
     from goald.settings import load_settings
 
     settings = load_settings()
+    redis_url = _redis_url(settings)
     service = configuration_service(
         dsn,
-        _redis_url(settings),
+        redis_url,
         catalog=settings.catalog,
         max_workflows=settings.max_workflows,
     )
     try:
-        if dry_run:
-            return await service.plan(desired, prune=prune), None
-        applied = await service.apply(desired, prune=prune, actor=_actor())
-        return applied.changes, applied
+        if desired.sources is None:
+            await _apply_workflows(outcome, service, desired, dry_run=dry_run, prune=prune)
+            return
+        from goald.runtime.wiring.source_commands import source_configuration
+
+        async with source_configuration(settings, dsn, redis_url) as source_service:
+            outcome.edits = await source_service.plan(desired.tenant, sources, prune=prune)
+            await _apply_workflows(outcome, service, desired, dry_run=dry_run, prune=prune)
+            if not dry_run:
+                await source_service.write(
+                    desired.tenant, outcome.edits, _actor(), outcome.urls.__setitem__
+                )
     finally:
         await service.close()
+
+
+async def _apply_workflows(
+    outcome: _Outcome,
+    service: "ConfigurationService",
+    desired: "DesiredConfiguration",
+    *,
+    dry_run: bool,
+    prune: bool,
+) -> None:
+    if dry_run:
+        outcome.changes = await service.plan(desired, prune=prune)
+        return
+    outcome.applied = await service.apply(desired, prune=prune, actor=_actor())
+    outcome.changes = outcome.applied.changes
 
 
 def _redis_url(settings: "Settings") -> str | None:
@@ -91,6 +153,16 @@ def _actor() -> str:
         return f"cli:{os.getuid()}"
 
 
+def _print(tenant: str, outcome: _Outcome) -> None:
+    rows = [change_row(change) for change in outcome.changes]
+    rows += [source_row(edit) for edit in outcome.edits]
+    if rows:
+        table(COLUMNS, rows)
+    for name, url in outcome.urls.items():
+        say(f"URL of the source {name}, shown only now: {url}")
+    say(_summary(tenant, len(rows), outcome.applied))
+
+
 def _summary(tenant: str, count: int, applied: "ApplyResult | None") -> str:
     if count == 0:
         return f"Nothing to do: {tenant} matches the file."
@@ -109,75 +181,14 @@ def _summary(tenant: str, count: int, applied: "ApplyResult | None") -> str:
     return f"{done} {rollout.ready} of {rollout.live} shards have loaded the change{later}."
 
 
-def _row(change: "ConfigurationChange") -> list[object]:
-    return [MARKS[change.action], _kind(change.row), _name(change.row), _changed(change)]
-
-
-def _kind(row: "Row") -> str:
-    from goald.domain.configuration.workflows import EntityRow, GoalRow
-
-    if isinstance(row, EntityRow):
-        return row.kind
-    return "goal" if isinstance(row, GoalRow) else "workflow"
-
-
-def _name(row: "Row") -> str:
-    from goald.domain.configuration.workflows import GoalRow
-
-    if not isinstance(row, GoalRow):
-        return row.id
-    return f"{row.workflow_id} / {row.key or row.goal_type}"
-
-
-def _changed(change: "ConfigurationChange") -> str:
-    """The changed fields: `field: before -> after`, or the fields of a new row."""
-    after = _fields(change.after)
-    if change.after is None:
-        return ""
-    if change.before is None:
-        omitted = {"id", "workflow_id", "key", "position", "effective_from"}
-        return ", ".join(
-            f"{name}: {plain(value)}" for name, value in after.items() if name not in omitted
-        )
-    before = _fields(change.before)
-    return ", ".join(
-        f"{name}: {plain(before.get(name))} -> {plain(value)}"
-        for name, value in after.items()
-        if before.get(name) != value
-    )
-
-
-def _fields(row: "Row | None") -> dict[str, Any]:
-    """A row as a JSON object, with amounts as decimals."""
-    if row is None:
-        return {}
-    from goald.domain.configuration.workflows import GoalRow
-    from goald.domain.times import rfc3339
-
-    fields = asdict(row)
-    fields.pop("metadata", None)
-    if isinstance(row, GoalRow):
-        since = row.effective_from
-        fields["id"] = str(row.id)
-        fields["criteria"] = dict(row.criteria)
-        fields["effective_from"] = None if since is None else rfc3339(since)
-    return fields
-
-
-def _as_json(
-    tenant: str, changes: "list[ConfigurationChange]", applied: "ApplyResult | None"
-) -> dict[str, Any]:
+def _as_json(tenant: str, outcome: _Outcome) -> dict[str, Any]:
+    applied = outcome.applied
     return {
         "tenant": tenant,
         "dry_run": applied is None,
         "changes": [
-            {
-                "action": change.action,
-                "kind": _kind(change.row),
-                "before": _fields(change.before) or None,
-                "after": _fields(change.after) or None,
-            }
-            for change in changes
+            *(change_json(change) for change in outcome.changes),
+            *(source_json(edit, outcome.urls.get(edit.name)) for edit in outcome.edits),
         ],
         "version": applied.version if applied else None,
         "shards": asdict(applied.rollout) if applied and applied.rollout else None,

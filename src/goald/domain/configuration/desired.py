@@ -1,7 +1,8 @@
 """The desired configuration of a tenant: the contents of the file for `goald apply`.
 
 A section that is absent changes nothing: without `active` the activation stays, without `goals`
-the goals stay, and catalog entities of a kind that is not listed stay.
+the goals stay, catalog entities of a kind that is not listed stay, and without `sources` the
+sources stay.
 """
 
 from collections.abc import Hashable, Iterable
@@ -29,6 +30,7 @@ from goald.domain.configuration.criteria import (
     TagCriteria,
     Text,
 )
+from goald.domain.configuration.desired_sources import DesiredSource
 from goald.domain.configuration.goals import (
     MAX_GOALS,
     TOO_MANY_GOALS,
@@ -143,6 +145,15 @@ class DesiredConfiguration(_Section):
     tenant: Id
     workflows: list[DesiredWorkflow] = Field(default_factory=list)
     catalog: dict[CatalogKind, list[DesiredEntity]] = Field(default_factory=dict)
+    sources: list[DesiredSource] | None = None
+
+    @field_validator("sources")
+    @classmethod
+    def _require_unique_sources(
+        cls, sources: list[DesiredSource] | None
+    ) -> list[DesiredSource] | None:
+        _refuse_duplicates("source", [source.name for source in sources or []])
+        return sources
 
     @field_validator("workflows")
     @classmethod

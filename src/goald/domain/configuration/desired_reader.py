@@ -13,6 +13,7 @@ from goald.domain.configuration.desired import (
     DesiredEntity,
     DesiredWorkflow,
 )
+from goald.domain.configuration.desired_sources import DesiredSource, SecretReference
 from goald.domain.configuration.goals import LISTENS_TO, CatalogKind, GoalType
 from goald.domain.errors import InvalidFile
 from goald.domain.suggestions import nearest, unknown_field
@@ -76,7 +77,7 @@ def _unknown_kind(name: str) -> str:
     return f"unknown kind. The kinds are {', '.join(_KINDS)}"
 
 
-def _fields_at(path: Sequence[int | str]) -> Iterable[str]:
+def _fields_at(path: Sequence[int | str]) -> Iterable[str]:  # noqa: PLR0911 -- a case for each map
     """Return the fields that the file may have at a path."""
     match path:
         case ():
@@ -89,5 +90,9 @@ def _fields_at(path: Sequence[int | str]) -> Iterable[str]:
             return CRITERIA_BY_TYPE[cast("GoalType", goal_type)].model_fields
         case ("catalog", _, _):
             return DesiredEntity.model_fields
+        case ("sources", _):
+            return DesiredSource.model_fields
+        case ("sources", _, "secrets", _):
+            return SecretReference.model_fields
         case _:
             return ()

@@ -72,6 +72,14 @@ def merged(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     return _merge(document, overrides, ())
 
 
+def with_contact(overrides: Mapping[str, Any], contact: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return overrides with the short form of `contact` in them."""
+    if contact is None:
+        return dict(overrides)
+    own = overrides.get("contact")
+    return {**overrides, "contact": {**(own if isinstance(own, dict) else {}), **contact}}
+
+
 def _merge(
     base: Mapping[str, Any], changes: Mapping[str, Any], path: tuple[str, ...]
 ) -> dict[str, Any]:

@@ -1,0 +1,290 @@
+"""`goald sources`: the sources of a tenant, their deliveries, and a test of a payload."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from goald.cli.output.printing import print_json, say, table
+from goald.cli.target import api_dsn, redis_url
+
+if TYPE_CHECKING:
+    from goald.api.sources.processing import PreparedEvent
+    from goald.api.sources.receiver import TestedDelivery
+    from goald.domain.records.deliveries import DeliveryRecord
+    from goald.operations.sources import LatestDeliveries, SourceDescription
+    from goald.sources.delivery import Delivery
+
+MAX_BODY = 1 << 20
+"""Bytes of a delivery that the receiver takes."""
+
+app = typer.Typer(help="Sources, which receive the webhooks of providers.")
+
+Tenant = Annotated[str, typer.Option(metavar="TENANT", help="The tenant.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The name of the source.", show_default=False)
+]
+
+
+@app.callback()
+def _sources() -> None:
+    """Sources, which receive the webhooks of providers."""
+
+
+@app.command("list")
+def list_sources(tenant: Tenant, as_json: Json = False) -> None:
+    """List the sources of a tenant, ordered by name."""
+    found = asyncio.run(_list(tenant))
+    if as_json:
+        print_json([_as_json(each) for each in found])
+    elif not found:
+        say(f"The tenant {tenant} has no sources.")
+    else:
+        table(["source", "preset", "secrets#", "events"], [_row(each) for each in found])
+
+
+@app.command()
+def show(name: Name, tenant: Tenant, as_json: Json = False) -> None:
+    """Show one source, without its secrets and the key in its URL."""
+    found = asyncio.run(_get(tenant, name))
+    if as_json:
+        print_json(_as_json(found))
+    else:
+        table(["field", "value"], _fields(found))
+
+
+@app.command()
+def deliveries(
+    name: Name,
+    tenant: Tenant,
+    unverified: Annotated[
+        bool,
+        typer.Option("--unverified", help="Those with a wrong signature, in place of the others."),
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Show at most N.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the latest deliveries of a source, newest first, and what became of them.
+
+    Requests with a wrong key in the URL are not recorded.
+    """
+    asyncio.run(_get(tenant, name))
+    found = asyncio.run(_latest(tenant, name))
+    if as_json:
+        print_json(
+            {
+                "verified": [_delivery_json(each) for each in found.verified[:limit]],
+                "unverified": [_delivery_json(each) for each in found.unverified[:limit]],
+            }
+        )
+        return
+    shown = found.unverified if unverified else found.verified
+    if shown:
+        columns = ["received", "outcome", "events", "reason"]
+        table(columns, [_delivery_row(each) for each in shown[:limit]])
+    else:
+        say(f"No {'unverified ' if unverified else ''}deliveries of {name} are recorded.")
+    if found.unverified and not unverified:
+        count = len(found.unverified)
+        what = "1 delivery is" if count == 1 else f"{count} deliveries are"
+        say(f"{what} unverified: see --unverified.")
+
+
+@app.command("test")
+def check(
+    name: Name,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The body of a delivery; - is standard input.", show_default=False
+        ),
+    ],
+    tenant: Tenant,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header",
+            metavar="HEADER",
+            help="A header of the provider, such as 'X-Topic: order.paid'; repeatable.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which events a delivery means, and whether its signature would be trusted.
+
+    Sends and records nothing. The Content-Type is application/json if no header says otherwise.
+    """
+    delivery = _delivery(file, header or [])
+    tested = asyncio.run(_test(tenant, name, delivery))
+    if as_json:
+        from goald.api.models.sources import TestResult
+
+        print_json(TestResult.of(tested, name).model_dump())
+        return
+    trusted = "verified" if tested.verification.verified else "not verified"
+    say(f"{trusted}: {tested.verification.reason}")
+    if tested.handshake is not None:
+        say(f"{tested.handshake.reason}: answered, and means no event")
+        return
+    for event in tested.prepared.events:
+        _print_event(event)
+    for note in tested.prepared.notes:
+        say(f"no event: {note}")
+
+
+async def _list(tenant: str) -> "Sequence[SourceDescription]":
+    from goald.runtime.wiring.source_commands import source_service
+    from goald.settings import load_settings
+
+    settings = load_settings()
+    with api_dsn(settings) as dsn:
+        async with source_service(settings, dsn) as service:
+            return await service.list(tenant)
+
+
+async def _get(tenant: str, name: str) -> "SourceDescription":
+    from goald.runtime.wiring.source_commands import source_service
+    from goald.settings import load_settings
+
+    settings = load_settings()
+    with api_dsn(settings) as dsn:
+        async with source_service(settings, dsn) as service:
+            return await service.get(tenant, name)
+
+
+async def _latest(tenant: str, name: str) -> "LatestDeliveries":
+    from goald.operations.sources import latest_deliveries
+    from goald.runtime.wiring.source_commands import delivery_log
+
+    with redis_url() as url:
+        async with delivery_log(url) as log:
+            return await latest_deliveries(log, tenant, name)
+
+
+async def _test(tenant: str, name: str, delivery: "Delivery") -> "TestedDelivery":
+    from goald.runtime.wiring.source_commands import source_receiver, source_service
+    from goald.settings import load_settings
+
+    settings = load_settings()
+    with redis_url() as url, api_dsn(settings) as dsn:
+        async with source_service(settings, dsn) as service:
+            stored = await service.load(tenant, name)
+        async with source_receiver(settings, dsn, url) as receiver:
+            return await receiver.test(tenant, stored, delivery)
+
+
+def _delivery(file: Path, headers: Sequence[str]) -> "Delivery":
+    from goald.settings import load_settings
+    from goald.sources.delivery import Delivery, headers_by_name
+
+    pairs = [(b"content-type", b"application/json")]
+    for text in headers:
+        header, separator, value = text.partition(":")
+        if not separator or not header.strip():
+            raise typer.BadParameter("--header: write 'Name: value'.")
+        if header.strip().lower() == "content-type":
+            pairs.pop(0)
+        pairs.append((header.strip().encode(), value.encode()))
+    url = load_settings().public_url
+    return Delivery("POST", url, headers_by_name(pairs), _read(file), int(time.time() * 1e6))
+
+
+def _read(file: Path) -> bytes:
+    """Return the body. Raises InvalidFile."""
+    from goald.domain.errors import InvalidFile
+
+    try:
+        if str(file) == "-":
+            body = sys.stdin.buffer.read(MAX_BODY + 1)
+        else:
+            with file.open("rb") as opened:
+                body = opened.read(MAX_BODY + 1)
+    except OSError as error:
+        raise InvalidFile(f"Cannot read {file}: {error.strerror or error}.") from None
+    if len(body) > MAX_BODY:
+        raise InvalidFile(f"{file} has more than {MAX_BODY:,} bytes, which no source receives.")
+    return body
+
+
+def _as_json(each: "SourceDescription") -> dict[str, Any]:
+    from goald.api.models.sources import SourceAnswer
+
+    return SourceAnswer.of(each.entry, each.types).model_dump(exclude={"url"})
+
+
+def _delivery_json(record: "DeliveryRecord") -> dict[str, Any]:
+    from goald.api.models.sources import DeliveryAnswer
+
+    return DeliveryAnswer.of(record).model_dump()
+
+
+def _row(each: "SourceDescription") -> list[object]:
+    entry = each.entry
+    return [entry.name, entry.preset, entry.secret_count, _types(each)]
+
+
+def _fields(each: "SourceDescription") -> list[tuple[str, object]]:
+    from goald.domain.times import rfc3339
+
+    entry, previous_us = each.entry, each.entry.previous_key_expires_at_us
+    return [
+        ("source", entry.name),
+        ("preset", entry.preset),
+        ("secrets", entry.secret_count),
+        ("events", _types(each)),
+        *((f"overrides: {key}", json.dumps(value)) for key, value in entry.overrides.items()),
+        ("created", rfc3339(entry.created_at_us)),
+        ("updated", rfc3339(entry.updated_at_us)),
+        ("key since", rfc3339(entry.key_created_at_us)),
+        *([("previous key until", rfc3339(previous_us))] if previous_us is not None else []),
+    ]
+
+
+def _types(each: "SourceDescription") -> str:
+    if each.types is None:
+        return "none: this release cannot use the source; set it again"
+    return ", ".join(sorted(each.types))
+
+
+def _delivery_row(record: "DeliveryRecord") -> list[object]:
+    from goald.domain.times import rfc3339
+
+    events = [
+        f"{each.type} of {each.contact or 'an unknown contact'}: {each.outcome}"
+        for each in record.events
+    ]
+    if record.event_count > len(record.events):
+        events.append(f"{record.event_count - len(record.events)} more")
+    reasons = dict.fromkeys([each.reason for each in record.events if each.reason])
+    shown = [*reasons, *record.notes]
+    if record.outcome in ("unverified", "handshake"):
+        shown = [record.verification, *shown]
+    return [rfc3339(record.received_at_us), record.outcome, ", ".join(events), "; ".join(shown)]
+
+
+_WOULD = {
+    "sent": "would be sent",
+    "ignored": "would be ignored",
+    "dead": "would be dead-lettered",
+    "refused": "would be refused",
+}
+
+
+def _print_event(prepared: "PreparedEvent") -> None:
+    from goald.domain.times import rfc3339
+
+    event = prepared.event
+    contact = prepared.contact if prepared.contact is not None else "an unknown contact"
+    at = "the time of arrival" if event.time_us is None else rfc3339(event.time_us)
+    reason = f": {prepared.reason}" if prepared.reason else ""
+    say(f"{event.type} {event.id} of {contact} at {at}: {_WOULD[prepared.outcome]}{reason}")
+    say(f"  rule: {event.rule}")
+    for key, value in event.data.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        say(f"  {key}: {text}")

@@ -1,0 +1,141 @@
+"""The changes of `goald apply`, for a person and for a program. No secret is in them."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from goald.cli.output.printing import plain
+
+if TYPE_CHECKING:
+    from goald.configuration.secrets import SourceDefinition
+    from goald.configuration.sources import SourceEdit
+    from goald.domain.configuration.workflows import ConfigurationChange, Row
+    from goald.domain.credentials.sources import SourceEntry
+
+MARKS = {"create": "+ create", "update": "~ update", "delete": "- delete"}
+COLUMNS = ("", "what", "id", "change")
+
+
+def change_row(change: "ConfigurationChange") -> list[object]:
+    """Return the cells of a change of a workflow, a goal or the catalog."""
+    return [MARKS[change.action], _kind(change.row), _name(change.row), _changed(change)]
+
+
+def source_row(edit: "SourceEdit") -> list[object]:
+    """Return the cells of a change of a source: of its overrides only the names, because they can
+    be a whole document."""
+    return [MARKS[edit.action], "source", edit.name, ", ".join(_source_texts(edit))]
+
+
+def change_json(change: "ConfigurationChange") -> dict[str, Any]:
+    """Return a change of a workflow, a goal or the catalog as a JSON object."""
+    return {
+        "action": change.action,
+        "kind": _kind(change.row),
+        "before": _fields(change.before) or None,
+        "after": _fields(change.after) or None,
+    }
+
+
+def source_json(edit: "SourceEdit", url: str | None) -> dict[str, Any]:
+    """Return a change of a source as a JSON object. `url`: of a source that was created."""
+    named = {"name": edit.name}
+    return {
+        "action": edit.action,
+        "kind": "source",
+        "before": named | _source_fields(edit.before) if edit.before is not None else None,
+        "after": named | _source_fields(edit.after) if edit.after is not None else None,
+        "secrets_changed": edit.changes_secrets,
+        "url": url,
+    }
+
+
+def _kind(row: "Row") -> str:
+    from goald.domain.configuration.workflows import EntityRow, GoalRow
+
+    if isinstance(row, EntityRow):
+        return row.kind
+    return "goal" if isinstance(row, GoalRow) else "workflow"
+
+
+def _name(row: "Row") -> str:
+    from goald.domain.configuration.workflows import GoalRow
+
+    if not isinstance(row, GoalRow):
+        return row.id
+    return f"{row.workflow_id} / {row.key or row.goal_type}"
+
+
+def _changed(change: "ConfigurationChange") -> str:
+    """The changed fields: `field: before -> after`, or the fields of a new row."""
+    after = _fields(change.after)
+    if change.after is None:
+        return ""
+    if change.before is None:
+        omitted = {"id", "workflow_id", "key", "position", "effective_from"}
+        return _listed({name: value for name, value in after.items() if name not in omitted})
+    return _differences(_fields(change.before), after)
+
+
+def _listed(fields: dict[str, Any]) -> str:
+    return ", ".join(f"{name}: {plain(value)}" for name, value in fields.items())
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """The fields of `after` that differ."""
+    return ", ".join(
+        f"{name}: {plain(before.get(name))} -> {plain(value)}"
+        for name, value in after.items()
+        if before.get(name) != value
+    )
+
+
+def _fields(row: "Row | None") -> dict[str, Any]:
+    """A row as a JSON object, with amounts as decimals."""
+    if row is None:
+        return {}
+    from goald.domain.configuration.workflows import GoalRow
+    from goald.domain.times import rfc3339
+
+    fields = asdict(row)
+    fields.pop("metadata", None)
+    if isinstance(row, GoalRow):
+        since = row.effective_from
+        fields["id"] = str(row.id)
+        fields["criteria"] = dict(row.criteria)
+        fields["effective_from"] = None if since is None else rfc3339(since)
+    return fields
+
+
+def _source_texts(edit: "SourceEdit") -> Iterator[str]:
+    before, after = _source_fields(edit.before), _source_fields(edit.after)
+    if edit.after is None:
+        return
+    if edit.before is None:
+        yield f"preset: {after['preset']}"
+    elif before["preset"] != after["preset"]:
+        yield f"preset: {before['preset']} -> {after['preset']}"
+    counts = before.get("secrets", 0), after.get("secrets", 0)
+    if edit.changes_secrets:
+        if counts[0] == counts[1]:
+            yield "secrets: changed"
+        else:
+            yield f"secrets: {counts[0]} -> {counts[1]}" if edit.before else f"secrets: {counts[1]}"
+    old, new = before.get("overrides", {}), after["overrides"]
+    if changed := [name for name in {**old, **new} if old.get(name) != new.get(name)]:
+        yield f"overrides: {' '.join(changed)}"
+    elif edit.before is not None and list(old) != list(new):
+        yield "overrides: order"
+
+
+def _source_fields(row: "SourceEntry | SourceDefinition | None") -> dict[str, Any]:
+    """A source as a JSON object, with the number of its secrets."""
+    from goald.domain.credentials.sources import SourceEntry
+
+    if row is None:
+        return {}
+    fields: dict[str, Any] = {"preset": row.preset, "overrides": dict(row.overrides)}
+    if isinstance(row, SourceEntry):
+        return fields | {"secrets": row.secret_count}
+    # None: the source keeps its secrets.
+    return fields | ({} if row.secrets is None else {"secrets": len(row.secrets)})

@@ -1,0 +1,63 @@
+"""The sources in the file for `goald apply`. The file refers to their secrets, and never contains
+them."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from goald.domain.configuration.criteria import Id
+from goald.domain.credentials.sources import MAX_SECRETS
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SecretReference(_Section):
+    """Where a secret is: an environment variable or a file."""
+
+    env: str | None = Field(None, min_length=1)
+    file: str | None = Field(None, min_length=1)
+    """A path, relative to the folder of the configuration file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_text(cls, given: Any) -> Any:
+        # Pydantic would say only that it must be a map.
+        if isinstance(given, str):
+            raise PydanticCustomError(
+                "secret_in_file",
+                "a secret does not belong in this file: write {env: NAME} or {file: PATH}",
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _require_one_place(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise PydanticCustomError("secret_place", "must have either `env` or `file`")
+        return self
+
+
+class DesiredSource(_Section):
+    """A source. The document that its preset and overrides make is validated later, because the
+    domain does not know presets."""
+
+    name: Id
+    preset: str
+    secrets: list[SecretReference] | None = None
+    """None keeps those of an existing source."""
+    contact: dict[str, Any] | None = None
+    """Short for `contact` in `overrides`."""
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("secrets")
+    @classmethod
+    def _refuse_too_many(
+        cls, secrets: list[SecretReference] | None
+    ) -> list[SecretReference] | None:
+        if len(secrets or ()) > MAX_SECRETS:
+            raise PydanticCustomError(
+                "too_many_secrets", "a source has at most {most} secrets", {"most": MAX_SECRETS}
+            )
+        return secrets
