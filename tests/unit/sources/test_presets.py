@@ -17,8 +17,8 @@ from goald.sources.documents.presets import preset, preset_names
 from goald.sources.mapping.results import MappedEvent
 
 MIN_PAYLOADS = 3
-WITHOUT_PAYLOADS = {"custom", "gohighlevel_workflow"}
-"""The first is no provider's format; the second has two, which the provider's users captured."""
+WITHOUT_PAYLOADS = {"custom"}
+"""No provider's format."""
 
 
 def _cases() -> list[Any]:
