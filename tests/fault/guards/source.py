@@ -18,6 +18,12 @@ _PATHS = "src/goald/api/http/paths.py"
 _VALIDATION = "src/goald/api/sources/validation.py"
 OPENED = "tests/unit/api/sources/test_opened_sources.py"
 _OPENED = "src/goald/api/sources/opened.py"
+SOURCE_CHANGES = "tests/unit/configuration/test_source_changes.py"
+SOURCE_SECRETS = "tests/unit/configuration/test_source_secrets.py"
+SOURCE_COMMANDS = "tests/integration/cli/test_sources.py"
+_CHANGES = "src/goald/configuration/sources.py"
+_FILE_SECRETS = "src/goald/configuration/secrets.py"
+_APPLY = "src/goald/cli/commands/apply.py"
 
 SOURCE_GUARDS = (
     Guard(
@@ -136,6 +142,48 @@ SOURCE_GUARDS = (
         "D8",
         (Edit(_OPENED, "and stored.keys.accepts(key, now_us)", "and True"),),
         (OPENED,),
+    ),
+    Guard(
+        "apply: a faulty source is refused before anything is written",
+        "E10",
+        (Edit(_CHANGES, "        if faults:\n", "        if False:\n"),),
+        (SOURCE_CHANGES,),
+    ),
+    Guard(
+        "apply: secrets that the provider's scheme cannot check are refused",
+        "D8",
+        (Edit(_CHANGES, "source.parse_secrets(after.secrets)", "pass"),),
+        (SOURCE_CHANGES,),
+    ),
+    Guard(
+        "apply: kept secrets fit the scheme of a changed source",
+        "D8",
+        (Edit(_CHANGES, "await self._check_kept_secrets(tenant, source, before)", "pass"),),
+        (SOURCE_CHANGES,),
+    ),
+    Guard(
+        "apply: --prune deletes no source if the file has no section for them",
+        "E10",
+        (Edit(_APPLY, "if desired.sources is None:", "if False:"),),
+        (SOURCE_COMMANDS,),
+    ),
+    Guard(
+        "apply: the URL of a source that was created is printed if a later one fails",
+        "E10",
+        (
+            Edit(
+                _APPLY,
+                "for name, url in outcome.urls.items():\n            complain",
+                "for name, url in ():\n            complain",
+            ),
+        ),
+        (SOURCE_COMMANDS,),
+    ),
+    Guard(
+        "apply: a secret of a file is not in the text of an object",
+        "D8",
+        (Edit(_FILE_SECRETS, "field(repr=False)", "field()"),),
+        (SOURCE_SECRETS,),
     ),
 )
 """The guards, in the order in which a run checks them."""

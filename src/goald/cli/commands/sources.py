@@ -1,22 +1,27 @@
 """`goald sources`: the sources of a tenant, their deliveries, and a test of a payload."""
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from goald.cli.output.printing import print_json, say, table
+from goald.cli.output.sources import (
+    delivery_json,
+    delivery_row,
+    print_event,
+    source_fields,
+    source_json,
+    source_row,
+)
 from goald.cli.target import api_dsn, redis_url
 
 if TYPE_CHECKING:
-    from goald.api.sources.processing import PreparedEvent
     from goald.api.sources.receiver import TestedDelivery
-    from goald.domain.records.deliveries import DeliveryRecord
     from goald.operations.sources import LatestDeliveries, SourceDescription
     from goald.sources.delivery import Delivery
 
@@ -42,11 +47,11 @@ def list_sources(tenant: Tenant, as_json: Json = False) -> None:
     """List the sources of a tenant, ordered by name."""
     found = asyncio.run(_list(tenant))
     if as_json:
-        print_json([_as_json(each) for each in found])
+        print_json([source_json(each) for each in found])
     elif not found:
         say(f"The tenant {tenant} has no sources.")
     else:
-        table(["source", "preset", "secrets#", "events"], [_row(each) for each in found])
+        table(["source", "preset", "secrets#", "events"], [source_row(each) for each in found])
 
 
 @app.command()
@@ -54,9 +59,9 @@ def show(name: Name, tenant: Tenant, as_json: Json = False) -> None:
     """Show one source, without its secrets and the key in its URL."""
     found = asyncio.run(_get(tenant, name))
     if as_json:
-        print_json(_as_json(found))
+        print_json(source_json(found))
     else:
-        table(["field", "value"], _fields(found))
+        table(["field", "value"], source_fields(found))
 
 
 @app.command()
@@ -79,15 +84,15 @@ def deliveries(
     if as_json:
         print_json(
             {
-                "verified": [_delivery_json(each) for each in found.verified[:limit]],
-                "unverified": [_delivery_json(each) for each in found.unverified[:limit]],
+                "verified": [delivery_json(each) for each in found.verified[:limit]],
+                "unverified": [delivery_json(each) for each in found.unverified[:limit]],
             }
         )
         return
     shown = found.unverified if unverified else found.verified
     if shown:
         columns = ["received", "outcome", "events", "reason"]
-        table(columns, [_delivery_row(each) for each in shown[:limit]])
+        table(columns, [delivery_row(each) for each in shown[:limit]])
     else:
         say(f"No {'unverified ' if unverified else ''}deliveries of {name} are recorded.")
     if found.unverified and not unverified:
@@ -133,7 +138,7 @@ def check(
         say(f"{tested.handshake.reason}: answered, and means no event")
         return
     for event in tested.prepared.events:
-        _print_event(event)
+        print_event(event)
     for note in tested.prepared.notes:
         say(f"no event: {note}")
 
@@ -210,81 +215,3 @@ def _read(file: Path) -> bytes:
     if len(body) > MAX_BODY:
         raise InvalidFile(f"{file} has more than {MAX_BODY:,} bytes, which no source receives.")
     return body
-
-
-def _as_json(each: "SourceDescription") -> dict[str, Any]:
-    from goald.api.models.sources import SourceAnswer
-
-    return SourceAnswer.of(each.entry, each.types).model_dump(exclude={"url"})
-
-
-def _delivery_json(record: "DeliveryRecord") -> dict[str, Any]:
-    from goald.api.models.sources import DeliveryAnswer
-
-    return DeliveryAnswer.of(record).model_dump()
-
-
-def _row(each: "SourceDescription") -> list[object]:
-    entry = each.entry
-    return [entry.name, entry.preset, entry.secret_count, _types(each)]
-
-
-def _fields(each: "SourceDescription") -> list[tuple[str, object]]:
-    from goald.domain.times import rfc3339
-
-    entry, previous_us = each.entry, each.entry.previous_key_expires_at_us
-    return [
-        ("source", entry.name),
-        ("preset", entry.preset),
-        ("secrets", entry.secret_count),
-        ("events", _types(each)),
-        *((f"overrides: {key}", json.dumps(value)) for key, value in entry.overrides.items()),
-        ("created", rfc3339(entry.created_at_us)),
-        ("updated", rfc3339(entry.updated_at_us)),
-        ("key since", rfc3339(entry.key_created_at_us)),
-        *([("previous key until", rfc3339(previous_us))] if previous_us is not None else []),
-    ]
-
-
-def _types(each: "SourceDescription") -> str:
-    if each.types is None:
-        return "none: this release cannot use the source; set it again"
-    return ", ".join(sorted(each.types))
-
-
-def _delivery_row(record: "DeliveryRecord") -> list[object]:
-    from goald.domain.times import rfc3339
-
-    events = [
-        f"{each.type} of {each.contact or 'an unknown contact'}: {each.outcome}"
-        for each in record.events
-    ]
-    if record.event_count > len(record.events):
-        events.append(f"{record.event_count - len(record.events)} more")
-    reasons = dict.fromkeys([each.reason for each in record.events if each.reason])
-    shown = [*reasons, *record.notes]
-    if record.outcome in ("unverified", "handshake"):
-        shown = [record.verification, *shown]
-    return [rfc3339(record.received_at_us), record.outcome, ", ".join(events), "; ".join(shown)]
-
-
-_WOULD = {
-    "sent": "would be sent",
-    "ignored": "would be ignored",
-    "dead": "would be dead-lettered",
-    "refused": "would be refused",
-}
-
-
-def _print_event(prepared: "PreparedEvent") -> None:
-    from goald.domain.times import rfc3339
-
-    event = prepared.event
-    contact = prepared.contact if prepared.contact is not None else "an unknown contact"
-    at = "the time of arrival" if event.time_us is None else rfc3339(event.time_us)
-    reason = f": {prepared.reason}" if prepared.reason else ""
-    say(f"{event.type} {event.id} of {contact} at {at}: {_WOULD[prepared.outcome]}{reason}")
-    say(f"  rule: {event.rule}")
-    for key, value in event.data.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        say(f"  {key}: {text}")
