@@ -14,8 +14,8 @@ from goald.cli.output.configuration_changes import (
     COLUMNS,
     change_json,
     change_row,
-    source_json,
-    source_row,
+    edit_json,
+    edit_row,
 )
 from goald.cli.output.exit_codes import complain
 from goald.cli.output.printing import print_json, say, table
@@ -155,7 +155,7 @@ def _actor() -> str:
 
 def _print(tenant: str, outcome: _Outcome) -> None:
     rows = [change_row(change) for change in outcome.changes]
-    rows += [source_row(edit) for edit in outcome.edits]
+    rows += [edit_row(edit) for edit in outcome.edits]
     if rows:
         table(COLUMNS, rows)
     for name, url in outcome.urls.items():
@@ -188,7 +188,7 @@ def _as_json(tenant: str, outcome: _Outcome) -> dict[str, Any]:
         "dry_run": applied is None,
         "changes": [
             *(change_json(change) for change in outcome.changes),
-            *(source_json(edit, outcome.urls.get(edit.name)) for edit in outcome.edits),
+            *(edit_json(edit, outcome.urls.get(edit.name)) for edit in outcome.edits),
         ],
         "version": applied.version if applied else None,
         "shards": asdict(applied.rollout) if applied and applied.rollout else None,

@@ -21,7 +21,7 @@ def change_row(change: "ConfigurationChange") -> list[object]:
     return [MARKS[change.action], _kind(change.row), _name(change.row), _changed(change)]
 
 
-def source_row(edit: "SourceEdit") -> list[object]:
+def edit_row(edit: "SourceEdit") -> list[object]:
     """Return the cells of a change of a source: of its overrides only the names, because they can
     be a whole document."""
     return [MARKS[edit.action], "source", edit.name, ", ".join(_source_texts(edit))]
@@ -37,7 +37,7 @@ def change_json(change: "ConfigurationChange") -> dict[str, Any]:
     }
 
 
-def source_json(edit: "SourceEdit", url: str | None) -> dict[str, Any]:
+def edit_json(edit: "SourceEdit", url: str | None) -> dict[str, Any]:
     """Return a change of a source as a JSON object. `url`: of a source that was created."""
     named = {"name": edit.name}
     return {

@@ -42,7 +42,10 @@ def source_fields(each: "SourceDescription") -> list[tuple[str, object]]:
         ("preset", entry.preset),
         ("secrets", entry.secret_count),
         ("events", _types(each)),
-        *((f"overrides: {key}", json.dumps(value)) for key, value in entry.overrides.items()),
+        *(
+            (f"overrides: {key}", json.dumps(value, ensure_ascii=False))
+            for key, value in entry.overrides.items()
+        ),
         ("created", rfc3339(entry.created_at_us)),
         ("updated", rfc3339(entry.updated_at_us)),
         ("key since", rfc3339(entry.key_created_at_us)),
