@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from goald.domain.configuration.desired_sources import DesiredSource, SecretReference
+from goald.domain.credentials.sources import MAX_SECRETS
 from goald.domain.errors import InvalidFile
 from goald.sources.documents.reading import with_contact
 
@@ -38,6 +39,9 @@ def read_secrets(
     faults: list[str] = []
     definitions = []
     for index, source in enumerate(sources):
+        if len(source.secrets or ()) > MAX_SECRETS:
+            faults.append(f"sources[{index}].secrets: a source has at most {MAX_SECRETS} secrets")
+            continue
         secrets = []
         for number, reference in enumerate(source.secrets or ()):
             try:

@@ -3,11 +3,10 @@ them."""
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from goald.domain.configuration.criteria import Id
-from goald.domain.credentials.sources import MAX_SECRETS
 
 
 class _Section(BaseModel):
@@ -50,14 +49,3 @@ class DesiredSource(_Section):
     contact: dict[str, Any] | None = None
     """Short for `contact` in `overrides`."""
     overrides: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("secrets")
-    @classmethod
-    def _refuse_too_many(
-        cls, secrets: list[SecretReference] | None
-    ) -> list[SecretReference] | None:
-        if len(secrets or ()) > MAX_SECRETS:
-            raise PydanticCustomError(
-                "too_many_secrets", "a source has at most {most} secrets", {"most": MAX_SECRETS}
-            )
-        return secrets
