@@ -84,17 +84,16 @@ def _add_commands() -> None:
         doctor,
         explain,
         replay,
-        secrets,
         send,
         sources,
         status,
         streams,
         tail,
-        token,
     )
     from goald.cli.commands import (
         serve as daemon,
     )
+    from goald.cli.commands.credentials import secrets, token
 
     for module in (daemon, configuration, status, send, replay, explain, tail, doctor, token):
         module.add_to(app)

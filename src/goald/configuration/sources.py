@@ -103,7 +103,7 @@ class SourceConfiguration:
         actor: str,
         on_created: Callable[[str, str], None],
     ) -> None:
-        """Make planned changes, each in a transaction of its own: after an error, those before it
+        """Make planned changes, each in a separate transaction: after an error, those before it
         are made, and a new plan has the others. `on_created`: called with the name and the URL of
         each new source, which cannot be read again."""
         for edit in edits:

@@ -146,15 +146,15 @@ def test_a_url_is_printed_even_if_a_later_source_cannot_be_written(
 
 
 @pytest.mark.usefixtures("path")
-def test_sources_are_listed_and_shown_without_secrets_and_key(goald: Run, path: str) -> None:
+def test_sources_are_listed_and_printed_without_secrets_and_key(goald: Run, path: str) -> None:
     listed = goald("sources", "list", "--tenant", "acme")
     assert "pay     stripe        1  contact.updated, payment.completed" in listed.out
-    shown = goald("sources", "show", "pay", "--tenant", "acme")
-    assert 'overrides: contact  {"region": "DE"}' in shown.out
+    record = goald("sources", "show", "pay", "--tenant", "acme")
+    assert 'overrides: contact  {"region": "DE"}' in record.out
     as_json = goald("sources", "show", "pay", "--tenant", "acme", "--json")
     assert as_json.json["secrets"] == 1
     key = path.rpartition("/")[2]
-    for ran in (listed, shown, as_json):
+    for ran in (listed, record, as_json):
         assert key not in ran.out
 
     missing = goald("sources", "show", "pya", "--tenant", "acme")
@@ -163,7 +163,7 @@ def test_sources_are_listed_and_shown_without_secrets_and_key(goald: Run, path: 
     assert goald("sources", "show", "pay", "--tenant", "globex").code == 1
 
 
-def test_deliveries_say_what_became_of_them(goald: Run, path: str, api: Api) -> None:
+def test_deliveries_are_listed_with_their_outcome(goald: Run, path: str, api: Api) -> None:
     none = goald("sources", "deliveries", "pay", "--tenant", "acme")
     assert none.out == "No deliveries of pay are recorded.\n"
     deliver(api, path)

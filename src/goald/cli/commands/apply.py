@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Outcome:
-    """The changes of a run, and what became of them."""
+    """The changes of a run, and their result."""
 
     changes: "Sequence[ConfigurationChange]" = ()
     applied: "ApplyResult | None" = None

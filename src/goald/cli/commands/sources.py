@@ -75,7 +75,7 @@ def deliveries(
     limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Show at most N.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List the latest deliveries of a source, newest first, and what became of them.
+    """List the latest deliveries of a source, newest first, and their outcome.
 
     Requests with a wrong key in the URL are not recorded.
     """
@@ -89,10 +89,10 @@ def deliveries(
             }
         )
         return
-    shown = found.unverified if unverified else found.verified
-    if shown:
+    records = found.unverified if unverified else found.verified
+    if records:
         columns = ["received", "outcome", "events", "reason"]
-        table(columns, [delivery_row(each) for each in shown[:limit]])
+        table(columns, [delivery_row(each) for each in records[:limit]])
     else:
         say(f"No {'unverified ' if unverified else ''}deliveries of {name} are recorded.")
     if found.unverified and not unverified:

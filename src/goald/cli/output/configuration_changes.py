@@ -39,12 +39,12 @@ def change_json(change: "ConfigurationChange") -> dict[str, Any]:
 
 def edit_json(edit: "SourceEdit", url: str | None) -> dict[str, Any]:
     """Return a change of a source as a JSON object. `url`: of a source that was created."""
-    named = {"name": edit.name}
+    name = {"name": edit.name}
     return {
         "action": edit.action,
         "kind": "source",
-        "before": named | _source_fields(edit.before) if edit.before is not None else None,
-        "after": named | _source_fields(edit.after) if edit.after is not None else None,
+        "before": name | _source_fields(edit.before) if edit.before is not None else None,
+        "after": name | _source_fields(edit.after) if edit.after is not None else None,
         "secrets_changed": edit.changes_secrets,
         "url": url,
     }

@@ -60,7 +60,7 @@ def _types(each: "SourceDescription") -> str:
 
 
 def delivery_row(record: "DeliveryRecord") -> list[object]:
-    """Return the cells of a delivery: its events, and the reasons for what was not sent."""
+    """Return the cells of a delivery: its events, and the reasons of events that were not sent."""
     from goald.domain.times import rfc3339
 
     events = [
@@ -70,10 +70,10 @@ def delivery_row(record: "DeliveryRecord") -> list[object]:
     if record.event_count > len(record.events):
         events.append(f"{record.event_count - len(record.events)} more")
     reasons = dict.fromkeys([each.reason for each in record.events if each.reason])
-    shown = [*reasons, *record.notes]
+    texts = [*reasons, *record.notes]
     if record.outcome in ("unverified", "handshake"):
-        shown = [record.verification, *shown]
-    return [rfc3339(record.received_at_us), record.outcome, ", ".join(events), "; ".join(shown)]
+        texts = [record.verification, *texts]
+    return [rfc3339(record.received_at_us), record.outcome, ", ".join(events), "; ".join(texts)]
 
 
 _WOULD = {
@@ -85,7 +85,7 @@ _WOULD = {
 
 
 def print_event(prepared: "PreparedEvent") -> None:
-    """Print an event that a payload means, and what would become of it."""
+    """Print an event that a payload means, and whether it would be sent."""
     from goald.domain.times import rfc3339
 
     event = prepared.event

@@ -9,12 +9,12 @@ from pydantic_core import PydanticCustomError
 from goald.domain.configuration.criteria import Id
 
 
-class _Section(BaseModel):
+class _SourceSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class SecretReference(_Section):
-    """Where a secret is: an environment variable or a file."""
+class SecretReference(_SourceSection):
+    """The place of a secret: an environment variable or a file."""
 
     env: str | None = Field(None, min_length=1)
     file: str | None = Field(None, min_length=1)
@@ -38,7 +38,7 @@ class SecretReference(_Section):
         return self
 
 
-class DesiredSource(_Section):
+class DesiredSource(_SourceSection):
     """A source. The document that its preset and overrides make is validated later, because the
     domain does not know presets."""
 

@@ -1,0 +1,1 @@
+"""Commands for tokens, and for the secrets that are stored."""
