@@ -34,6 +34,7 @@ __all__ = [
     "goal_events",
     "intake",
     "slot_of",
+    "time_us",
 ]
 
 SLOTS: int
@@ -65,8 +66,17 @@ def goal_events(buffers: Sequence[bytes], now_us: int) -> list[tuple[str, str, b
     listen to, in order (E7). Skips events that cannot be decoded. Raises ValueError if one of
     `buffers` is not a buffer."""
 
-def intake(body: bytes, tenant_id: str, now_us: int) -> Intake:
+def time_us(text: str) -> int | None:
+    """The microseconds since the Unix epoch of a time as events may have it, the text of a number
+    included (E20). None for any other text."""
+
+def intake(
+    body: bytes, tenant_id: str, now_us: int, defaults: tuple[str, str] | None = None
+) -> Intake:
     """Read the events of one tenant's request: a JSON object, or a list of up to 1,000.
+
+    With `defaults`, a source and an id, an event may omit its source, its id, and its time, which
+    is then `now_us` (E20). The events of a list get the id with a colon and their index.
 
     Applies the checks of `Router.route` and `Matcher.evaluate` and rejects with the same reasons
     (D4, D9), so that an accepted event is not dead-lettered later. Raises ValueError with the
@@ -81,11 +91,15 @@ class Intake:
     @property
     def is_list(self) -> bool: ...
     @property
-    def accepted(self) -> list[tuple[int, str, bytes, int]]:
-        """(index, contact, bytes to publish, work), in order. The bytes are those of the body, so
-        that numbers stay exact. If `tenantid` is absent, the caller's is inserted. The work is that
-        which does not depend on the enrollments of the contact, in the units of
-        `Matcher.evaluate`."""
+    def accepted(
+        self,
+    ) -> list[tuple[int, str, bytes, int, str, str, str, tuple[str, str, int] | None]]:
+        """(index, contact, bytes to publish, work, id, source, type, start), in order. The bytes
+        are those of the body, so that numbers stay exact, with the attributes that were omitted.
+        If `tenantid` is absent, the caller's is inserted. The work is that which does not depend
+        on the enrollments of the contact, in the units of `Matcher.evaluate`. The start of an
+        enrollment is its id, its workflow, and when it began in microseconds since the Unix
+        epoch."""
     @property
     def rejected(self) -> list[tuple[int, str | None, str]]:
         """(index, the event's id if it can be read, reason), in order."""

@@ -1,11 +1,9 @@
 """Malformed envelopes with the expected outcome: dead-lettered with a readable reason, or
 ignored (D4, D9).
 
-The limits apply to the whole event, also to fields that goald does not read. Depth counts
-nested maps and lists, including the envelope. A string or key has at most 1,024 bytes of
-UTF-8 after unescaping, and a map at most 64 keys. Numbers must be finite as a double. The
-exponent of a JSON number is at most 400, and its text at most 1,024 bytes. MessagePack's
-binary and extension types are refused, because JSON cannot represent them.
+The limits on text, ids and numbers apply to what goald reads: an event is refused for another
+field only if it is not well-formed. Depth counts nested maps and lists, including the envelope.
+A text has at most 1,024 bytes of UTF-8 after unescaping.
 """
 
 from collections.abc import Iterator

@@ -20,7 +20,7 @@ from tests.corpus.envelope import (
     pairs,
 )
 
-EVENT_BYTES = 64 * 1024
+EVENT_BYTES = 256 * 1024
 ESCAPED_A = r"\u0041"
 
 
@@ -47,18 +47,23 @@ def _events(now_us: int) -> Iterator[tuple[str, dict[str, Any]]]:
         return name, base(name, now_us, tag_id="t-1") | attributes
 
     yield tag("nothing-but-a-contact")
-    yield tag("string-of-1024", note="x" * 1024)
-    yield tag("string-of-1024-in-512-characters", note="é" * 512)
-    yield tag("key-of-1024", **{"k" * 1024: 1})
-    yield tag("64-keys-in-data", **keys(63))
-    yield tag("64-keys-in-a-map-of-data", more=keys(64))
-    yield with_attributes("64-keys-in-the-envelope", **keys(57))
+    yield tag("string-of-100-kb", note="x" * 100_000)
+    yield tag("key-of-1025", **{"k" * 1025: 1})
+    yield tag("tag-name-of-1024", tag_name="x" * 1024)
+    yield tag("nul-in-a-field-not-read", note="a\0b", notes=[["\0"]], **{"a\0b": 1})
+    yield tag("500-keys-in-data", **keys(500))
+    yield tag("500-keys-in-a-map-of-data", more=keys(500))
+    yield paid("500-keys-in-a-line-item", line_items=[keys(500)])
+    yield with_attributes("500-keys-in-the-envelope", **keys(500))
     # The envelope and data are maps 1 and 2.
     yield tag("depth-32-of-lists", nested=nested_lists(30))
     yield tag("depth-32-of-maps", nested=nested_maps(30))
     yield with_attributes("depth-32-in-an-attribute", extension=nested_lists(31))
-    yield tag("id-of-128", contact_id="c" * 128)
-    yield tag("id-of-128-characters-of-4-bytes", contact_id="\U0001f600" * 128)
+    yield tag("id-of-256", contact_id="c" * 256)
+    yield tag("id-of-256-characters-of-3-bytes", contact_id="カ" * 256)
+    yield tag("id-of-192-characters-of-4-bytes", contact_id="\U0001f600" * 192)
+    yield tag("integer-ids", contact_id=7, tag_id=2**63)
+    yield with_attributes("integer-attributes", id=7, source=8)
     yield tag("ids-with-spaces-and-signs", contact_id=" a b/c:d%20\u00a0\u3000 ")
     yield tag("tag-name-empty", tag_name="")
     yield tag("nulls-for-what-is-optional", tag_id=None, tag_name=None)
@@ -80,6 +85,17 @@ def _events(now_us: int) -> Iterator[tuple[str, dict[str, Any]]]:
         "before-1970": "1969-12-31T23:59:59.999999Z",
         "leap-day": "2024-02-29T12:00:00Z",
         "24h-ahead": moment(now_us, 24),
+        "offset-without-colon": "2026-01-01T00:00:00+0100",
+        "offset-of-hours": "2026-01-01 00:00:00.5+01",
+        "space": "2026-01-01 00:00:00 UTC",
+        "comma": "2026-01-01T00:00:00,5Z",
+        "without-seconds": "2026-01-01T00:00Z",
+        "seconds": 1_767_225_600,
+        "milliseconds": 1_767_225_600_123,
+        "microseconds": 1_767_225_600_123_456,
+        "seconds-with-fraction": 1_767_225_600.25,
+        "seconds-as-text": "1767225600",
+        "milliseconds-as-text": "1767225600123",
     }.items():
         yield with_attributes(f"time-{name}", time=time)
     for name, amount in {
@@ -113,7 +129,7 @@ def _json(now_us: int) -> Iterator[tuple[str, bytes]]:
     yield "json-data-first", as_json(dict(reversed(event.items()))).encode()
     yield "json-short-escapes", json_in_data(event, r'"note": "\"\\\/\b\f\n\r\t"')
     yield "json-string-of-1024-by-escapes", json_in_data(event, f'"note": "{ESCAPED_A * 1024}"')
-    yield "json-exactly-64-kib", text.encode().ljust(EVENT_BYTES)
+    yield "json-exactly-256-kib", text.encode().ljust(EVENT_BYTES)
     for name, number in {
         "exponent": "1e2", "exponent-plus": "1E+2", "exponent-minus": "1.50e-1",
         "minus-zero": "-0", "zero-exponent": "0e0", "decimals": "0.00010",
@@ -121,6 +137,13 @@ def _json(now_us: int) -> Iterator[tuple[str, bytes]]:
     }.items():  # fmt: skip
         paid = base(f"json-{name}", now_us, "payment.completed")
         yield f"json-amount-written-{name}", json_in_data(paid, f'"amount": {number}')
+    for name, member in {
+        "surrogate-high": r'"note": "\ud83d"', "surrogate-low": r'"note": "\udc00"',
+        "surrogate-in-a-key": r'"\ud800": 1', "nul-escaped": r'"note": "a\u0000b"',
+        "duplicate-keys": '"x": 1, "x": 2', "duplicate-nested": '"n": {"m": [{"k": 1, "k": 2}]}',
+        "number-1e400": '"other": 1e400', "number-of-1100-digits": '"other": 0.' + "1" * 1100,
+    }.items():  # fmt: skip
+        yield f"json-not-read-{name}", json_in_data(event, member)
     for name, number in {
         "1e308": "1e308", "1e-400": "1e-400", "0e400": "0e400", "of-300-digits": "9" * 300,
     }.items():  # fmt: skip
@@ -168,12 +191,19 @@ def _msgpack(now_us: int) -> Iterator[tuple[str, bytes]]:
         "true": b"\xc3", "nil": b"\xc0", "least-float": b"\xcb\xff\xef" + b"\xff" * 6,
     }.items():  # fmt: skip
         yield f"msgpack-other-{name}", msgpack_in_data(event, b"\xa5other", number)
-    yield "msgpack-exactly-64-kib", _of_64_kib(event)
+    for name, value in {
+        "binary-8": b"\xc4\x03abc", "binary-32": b"\xc6\x00\x00\x00\x03abc",
+        "extension-fixed-16": b"\xd8\x01" + b"a" * 16, "extension-8": b"\xc7\x03\x01abc",
+        "timestamp": b"\xd6\xff\x65\x00\x00\x00", "extension-in-a-list": b"\x91\xd4\x01a",
+        "not-utf8": b"\xa1\xff", "nan": b"\xcb" + struct.pack(">d", float("nan")),
+    }.items():  # fmt: skip
+        yield f"msgpack-not-read-{name}", msgpack_in_data(event, b"\xa5other", value)
+    yield "msgpack-exactly-256-kib", _of_256_kib(event)
 
 
-def _of_64_kib(event: dict[str, Any]) -> bytes:
+def _of_256_kib(event: dict[str, Any]) -> bytes:
     """An event of exactly EVENT_BYTES, filled with strings."""
-    filling = ["x" * 1000] * 65
+    filling = ["x" * 1000] * 261
     for length in range(1024):
         raw = msgpack_in_data(event, b"\xa1n", as_msgpack([*filling, "y" * length]))
         if len(raw) == EVENT_BYTES:

@@ -45,7 +45,7 @@ impl BufferWriter {
     }
 
     /// Appends the entry `ms-seq`. Copies the event. Panics if the event has 4 GiB or more; the
-    /// router rejects it at 64 KiB.
+    /// router rejects it at 256 KiB.
     pub fn push(&mut self, ms: u64, seq: u64, event: &[u8]) {
         let length = u32::try_from(event.len()).expect("an event must be smaller than 4 GiB");
         self.bytes.extend_from_slice(&ms.to_le_bytes());

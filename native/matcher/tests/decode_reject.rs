@@ -16,17 +16,30 @@ fn rejection(bytes: &[u8]) -> String {
 
 #[test]
 fn attributes_are_checked_in_both_encodings() {
-    let long = "x".repeat(129);
+    let long = "x".repeat(257);
     let cases = [
         ("id", json!(null), "id: required but missing"),
         ("id", json!(""), "id: must not be empty"),
-        ("id", json!(5), "id: not a string"),
+        ("id", json!(5.5), "id: neither a string nor an integer"),
         ("source", json!(null), "source: required but missing"),
-        ("source", json!([]), "source: not a string"),
+        (
+            "source",
+            json!([]),
+            "source: neither a string nor an integer",
+        ),
         ("type", json!(""), "type: must not be empty"),
         ("type", json!({}), "type: not a string"),
         ("time", json!(null), "time: required but missing"),
-        ("time", json!(1_795_181_400), "time: not a string"),
+        (
+            "time",
+            json!(99_999_999),
+            "time: not an RFC 3339 time with an offset",
+        ),
+        (
+            "time",
+            json!([]),
+            "time: not an RFC 3339 time with an offset",
+        ),
         (
             "time",
             json!("2026-02-30T00:00:00Z"),
@@ -43,21 +56,25 @@ fn attributes_are_checked_in_both_encodings() {
             "time: more than 24 h in the future",
         ),
         ("tenantid", json!(null), "tenantid: required but missing"),
-        ("tenantid", json!(1.5), "tenantid: not a string"),
+        (
+            "tenantid",
+            json!(1.5),
+            "tenantid: neither a string nor an integer",
+        ),
         (
             "tenantid",
             json!(""),
-            "tenantid: must have 1 to 128 characters, without control or invisible characters",
+            "tenantid: must have 1 to 256 characters, at most 768 bytes, without control or invisible characters",
         ),
         (
             "tenantid",
             json!(long),
-            "tenantid: must have 1 to 128 characters, without control or invisible characters",
+            "tenantid: must have 1 to 256 characters, at most 768 bytes, without control or invisible characters",
         ),
         (
             "tenantid",
             json!("a\u{7f}"),
-            "tenantid: must have 1 to 128 characters, without control or invisible characters",
+            "tenantid: must have 1 to 256 characters, at most 768 bytes, without control or invisible characters",
         ),
         ("data", json!(null), "data: required but missing"),
         ("data", json!([1]), "data: not a map"),
@@ -70,13 +87,13 @@ fn attributes_are_checked_in_both_encodings() {
         ),
         (
             "data",
-            json!({"contact_id": 7}),
-            "data.contact_id: not a string",
+            json!({"contact_id": 7.5}),
+            "data.contact_id: neither a string nor an integer",
         ),
         (
             "data",
             json!({"contact_id": "a\nb"}),
-            "data.contact_id: must have 1 to 128 characters, without control or invisible characters",
+            "data.contact_id: must have 1 to 256 characters, at most 768 bytes, without control or invisible characters",
         ),
         (
             "data",
@@ -126,11 +143,16 @@ fn a_missing_attribute_is_named() {
 #[test]
 fn the_fields_of_a_type_are_checked() {
     const NOT_AN_ID: &str =
-        "must have 1 to 128 characters, without control or invisible characters";
+        "must have 1 to 256 characters, at most 768 bytes, without control or invisible characters";
     const NOT_A_COUNT: &str = "not an integer from 0 to 1000000";
     const NOT_AN_AMOUNT: &str = "not a decimal number of at most 18 digits";
     let cases = [
-        ("contact.tag.added", "tag_id", json!(1), "not a string"),
+        (
+            "contact.tag.added",
+            "tag_id",
+            json!(1.5),
+            "neither a string nor an integer",
+        ),
         ("contact.tag.added", "tag_id", json!(""), NOT_AN_ID),
         (
             "contact.tag.added",
@@ -169,7 +191,12 @@ fn the_fields_of_a_type_are_checked() {
         ("payment.completed", "amount", json!(true), NOT_AN_AMOUNT),
         ("payment.completed", "amount", json!([]), NOT_AN_AMOUNT),
         ("payment.completed", "currency", json!(840), "not a string"),
-        ("payment.refunded", "payment_id", json!([1]), "not a string"),
+        (
+            "payment.refunded",
+            "payment_id",
+            json!([1]),
+            "neither a string nor an integer",
+        ),
         (
             "appointment.booked",
             "status",
@@ -180,9 +207,14 @@ fn the_fields_of_a_type_are_checked() {
             "appointment.cancelled",
             "appointment_id",
             json!({}),
-            "not a string",
+            "neither a string nor an integer",
         ),
-        ("payment.completed", "product_id", json!(7), "not a string"),
+        (
+            "payment.completed",
+            "product_id",
+            json!(true),
+            "neither a string nor an integer",
+        ),
         ("payment.completed", "line_items", json!({}), "not a list"),
         (
             "payment.completed",
@@ -194,15 +226,20 @@ fn the_fields_of_a_type_are_checked() {
             "appointment.booked",
             "calendar_id",
             json!(false),
-            "not a string",
+            "neither a string nor an integer",
         ),
         ("appointment.booked", "service_id", json!(""), NOT_AN_ID),
-        ("form.submitted", "form_id", json!(123), "not a string"),
+        (
+            "form.submitted",
+            "form_id",
+            json!(1e3),
+            "neither a string nor an integer",
+        ),
         (
             "pipeline.stage.changed",
             "pipeline_id",
             json!({}),
-            "not a string",
+            "neither a string nor an integer",
         ),
         (
             "pipeline.stage.changed",
@@ -226,7 +263,7 @@ fn the_fields_of_a_type_are_checked() {
             "workflow.enrollment.started",
             "enrolled_at",
             json!(17),
-            "not a string",
+            "not an RFC 3339 time with an offset",
         ),
         (
             "workflow.enrollment.started",
@@ -267,8 +304,8 @@ fn the_fields_of_a_type_are_checked() {
         (
             "workflow.enrollment.ended",
             "workflow_id",
-            json!(5),
-            "not a string",
+            json!(5.5),
+            "neither a string nor an integer",
         ),
         (
             "workflow.enrollment.ended",
@@ -310,12 +347,12 @@ fn the_fields_of_a_type_are_checked() {
 fn the_products_and_amounts_of_line_items_are_checked() {
     for (item, message) in [
         (
-            json!({"product_id": 5}),
-            "data.line_items[].product_id: not a string",
+            json!({"product_id": 5.5}),
+            "data.line_items[].product_id: neither a string nor an integer",
         ),
         (
             json!({"product_id": ""}),
-            "data.line_items[].product_id: must have 1 to 128 characters, without control or invisible characters",
+            "data.line_items[].product_id: must have 1 to 256 characters, at most 768 bytes, without control or invisible characters",
         ),
         (
             json!({"product_id": "p", "amount": "19,90"}),
@@ -385,8 +422,6 @@ fn a_duplicate_attribute_is_named() {
         with("\"data\":{\"contact_id\":\"c-2\"}"),
         "data: duplicate key"
     );
-    assert!(with("\"extra\":1,\"extra\":1").starts_with("duplicate key"));
-    assert!(with("\"extra\":1,\"e\\u0078tra\":1").starts_with("duplicate key"));
     let packed = Packed::Map(vec![("id".into(), "a".into()), ("id".into(), "b".into())]);
     let mut bytes = Vec::new();
     rmpv::encode::write_value(&mut bytes, &packed).unwrap();

@@ -39,10 +39,13 @@ fn an_event_without_a_routing_key_is_rejected_with_the_reason() {
             "data.contact_id: required but missing",
         ),
         (json!({"tenantid": "t", "data": [1]}), "data: not a map"),
-        (json!({"tenantid": 5}), "tenantid: not a string"),
+        (
+            json!({"tenantid": 5.5}),
+            "tenantid: neither a string nor an integer",
+        ),
         (
             json!({"tenantid": "t", "data": {"contact_id": [1]}}),
-            "data.contact_id: not a string",
+            "data.contact_id: neither a string nor an integer",
         ),
     ] {
         for bytes in [event.to_string().into_bytes(), message_pack(&event)] {
@@ -83,10 +86,7 @@ fn an_event_with_an_unreadable_key_is_rejected_with_the_reason() {
         (b"\x81", "unexpected end of the event"),
         (b"\x81\x01\x01", "a key is not a string (byte 1)"),
         (b"\x82\xa1a\xc1", "invalid MessagePack type byte (byte 3)"),
-        (
-            b"\x82\xa1a\xc5\x00\x01",
-            "binary and extension values are not supported (byte 3)",
-        ),
+        (b"\x82\xa1a\xc5\x00\x01", "unexpected end of the event"),
         (
             b"\x82\xa1a\xdd\xff\xff\xff\xff",
             "unexpected end of the event",
@@ -102,17 +102,17 @@ fn an_event_with_an_unreadable_key_is_rejected_with_the_reason() {
         ),
         (
             b"\x81\xa8tenantid\xa1\x00",
-            "tenantid: a string contains a NUL character",
+            "tenantid: contains a NUL character",
         ),
     ];
     for (bytes, expected) in cases {
         let message = routing_key(bytes).unwrap_err().to_string();
         assert!(message.starts_with(expected), "{bytes:x?}: {message}");
     }
-    let large = [&b"{"[..], &[b' '; 65_536]].concat();
+    let large = [&b"{"[..], &[b' '; 262_144]].concat();
     assert_eq!(
         routing_key(&large).unwrap_err().to_string(),
-        "the event is larger than 64 KiB"
+        "the event is larger than 256 KiB"
     );
 }
 

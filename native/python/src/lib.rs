@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     use goald_matcher::evaluate::GoalEvent;
+    use goald_matcher::event::{loose_time, time};
     use goald_matcher::{buffer, evaluate, ids, route};
     use pyo3::prelude::*;
     use pyo3::types::PyBytes;
@@ -33,8 +34,20 @@ mod _native {
     const SLOTS: usize = route::SLOTS;
 
     #[pyfunction]
-    fn intake(py: Python<'_>, body: &[u8], tenant_id: &str, now_us: i64) -> PyResult<Intake> {
-        crate::intake::read(py, body, tenant_id, now_us)
+    #[pyo3(signature = (body, tenant_id, now_us, defaults=None))]
+    fn intake(
+        py: Python<'_>,
+        body: &[u8],
+        tenant_id: &str,
+        now_us: i64,
+        defaults: Option<(&str, &str)>,
+    ) -> PyResult<Intake> {
+        crate::intake::read(py, body, tenant_id, now_us, defaults)
+    }
+
+    #[pyfunction]
+    fn time_us(text: &str) -> Option<i64> {
+        time::parse(text).or_else(|| loose_time::parse(text))
     }
 
     #[pyfunction]

@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from goald.domain.ids import NOT_IN_IDS
+from goald.domain.ids import MAX_ID_BYTES, MAX_ID_CHARACTERS, NOT_IN_IDS, id_text
 from goald.domain.times import rfc3339, to_us
 
 Format: TypeAlias = Literal["json", "msgpack"]
 
-MAX_EVENT_BYTES = 64 * 1024
-MAX_ID_CHARACTERS = 128
+MAX_EVENT_BYTES = 256 * 1024
 _MAX_DECIMAL_EXPONENT = 100
 
 _REQUIRED = ("id", "source", "type", "time", "tenantid")
+_TEXTS = ("id", "source", "tenantid")
+"""Attributes that may be integers, which goald takes as their decimal text (E14)."""
 
 
 def event(
@@ -64,6 +65,8 @@ def contact_key(event: Mapping[str, Any]) -> tuple[str, str]:
     missing or is not valid. Checks nothing else: goald dead-letters an event that it refuses."""
     for name in _REQUIRED:
         value = event.get(name)
+        if name in _TEXTS and value is not None:
+            value = id_text(value)
         if not isinstance(value, str) or not value:
             raise ValueError(f"the event attribute {name} is missing, empty or not a string")
     data = event.get("data")
@@ -74,7 +77,7 @@ def contact_key(event: Mapping[str, Any]) -> tuple[str, str]:
 def encode(event: Mapping[str, Any], form: Format) -> bytes:
     """The bytes of an event. A `Decimal` becomes a decimal string, such as "149.90". Raises
     ValueError for a value that the format cannot express (NaN and infinity included), and for an
-    event of more than 64 KiB (D9). MessagePack needs the package msgpack."""
+    event of more than 256 KiB (D9). MessagePack needs the package msgpack."""
     if form == "json":
         try:
             payload = json.dumps(
@@ -129,9 +132,12 @@ def _decimal_text(value: object) -> str:
     return format(value, "f")
 
 
-def _checked_id(name: str, value: object) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_CHARACTERS:
+def _checked_id(name: str, given: object) -> str:
+    value = id_text(given)
+    if value is None or not 1 <= len(value) <= MAX_ID_CHARACTERS:
         raise ValueError(f"{name} must be a string of 1 to {MAX_ID_CHARACTERS} characters")
     if NOT_IN_IDS.search(value):
         raise ValueError(f"{name} contains a control or invisible character")
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise ValueError(f"{name} has more than {MAX_ID_BYTES} bytes in UTF-8")
     return value

@@ -29,6 +29,26 @@ ID_PATTERN: Final = f"^[^{CONTROL}{INVISIBLE}]*$"
 """An id, apart from its length, for the schemas of the API."""
 NOT_IN_IDS: Final = re.compile(f"[{CONTROL}{SURROGATE}{INVISIBLE}]")
 """Finds a character that no id contains."""
-ID_TEXT: Final = re.compile(f"[^{CONTROL}{SURROGATE}{INVISIBLE}]{{1,128}}")
-"""Matches a whole id."""
-NOT_AN_ID: Final = "must have 1 to 128 characters, without control or invisible characters"
+MAX_ID_CHARACTERS: Final = 256
+MAX_ID_BYTES: Final = 768
+"""In UTF-8: three ids fit in an entry of a Postgres index, which holds 2,704 bytes."""
+NOT_AN_ID: Final = (
+    "must have 1 to 256 characters, at most 768 bytes, without control or invisible characters"
+)
+
+
+def id_text(value: object) -> str | None:
+    """Return the text of an id or a name in an event: an integer is taken as its decimal text
+    (E14). None for any other type. The text may still be invalid as an id."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if value.bit_length() <= 3 * MAX_ID_CHARACTERS else None
+    return value if isinstance(value, str) else None
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text is valid as an id of the platform (D9)."""
+    return (
+        1 <= len(text) <= MAX_ID_CHARACTERS
+        and NOT_IN_IDS.search(text) is None
+        and len(text.encode()) <= MAX_ID_BYTES
+    )

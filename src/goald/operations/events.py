@@ -3,6 +3,7 @@
 from typing import Any
 
 from goald.client.envelope import decode
+from goald.domain.ids import id_text
 
 
 def decoded(payload: bytes) -> dict[str, Any] | None:
@@ -15,15 +16,12 @@ def decoded(payload: bytes) -> dict[str, Any] | None:
 
 def tenant_of(payload: bytes) -> str | None:
     """The event's tenant, or None if it cannot be read."""
-    return _text(payload, "tenantid")
+    event = decoded(payload)
+    return None if event is None else id_text(event.get("tenantid"))
 
 
 def type_of(payload: bytes) -> str | None:
     """The event's type, or None if it cannot be read."""
-    return _text(payload, "type")
-
-
-def _text(payload: bytes, attribute: str) -> str | None:
     event = decoded(payload)
-    value = None if event is None else event.get(attribute)
-    return value if isinstance(value, str) else None
+    kind = None if event is None else event.get("type")
+    return kind if isinstance(kind, str) else None

@@ -11,12 +11,13 @@ from goald import _native
 from goald.domain.errors import InvalidEvent
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.times import rfc3339
-from goald.pipeline.intake import intake
+from goald.pipeline.intake import EventDefaults, intake
 from goald.pipeline.start_check import StartCheck
 from goald.ports.clock import Clock
 from goald.ports.contacts import ContactReader, ContactState
 
 OTHER_TENANT: Final = "other tenant's"
+_DEFAULTS: Final = EventDefaults("goald/explain", "explain")
 
 
 class Explain:
@@ -51,11 +52,14 @@ class Explain:
         now_us = self._clock.now_us()
         if event.lstrip()[:1] == b"[":  # not decoded: a list may have 1,000 events
             raise InvalidEvent("only one event can be explained at a time")
-        found = intake(event, tenant, now_us)
+        found = intake(event, tenant, now_us, _DEFAULTS)
         if found.refused:
             if not found.refused[0].names_other_tenant:
                 raise InvalidEvent(found.refused[0].reason)
-            explained = _evaluated(_native.Matcher(), event, now_us)
+            try:
+                explained = _evaluated(_native.Matcher(), event, now_us)
+            except ValueError:  # it omits an attribute
+                raise InvalidEvent(found.refused[0].reason) from None
             del explained["event_key"]
             return explained | {
                 "reason": OTHER_TENANT,

@@ -9,14 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import orjson
-
 from goald.domain.ids import ContactId, TenantId
-from goald.domain.times import parse_us
 from goald.pipeline.intake import AcceptedEvent
 from goald.ports.contacts import StartReader
 
-STARTED: Final = "workflow.enrollment.started"
 USED_ID: Final = (
     "the enrollment with this enrollment_id has ended; to enroll the contact again, use a new "
     "enrollment_id"
@@ -90,17 +86,13 @@ class StartCheck:
 
 def _starts(events: Sequence[AcceptedEvent]) -> list[_Start]:
     """The starts among the events, except those behind another event of their contact, which may
-    end enrollments and make room. A start whose type is written with JSON escapes counts as another
-    event: its shard decides."""
+    end enrollments and make room."""
     starts = []
     others: set[str] = set()
     for position, event in enumerate(events):
-        attributes = orjson.loads(event.payload) if STARTED.encode() in event.payload else None
-        if attributes is None or attributes["type"] != STARTED:
+        if event.start is None:
             others.add(event.contact)
         elif event.contact not in others:
-            data = attributes["data"]
-            began = parse_us(data.get("enrolled_at") or attributes["time"])
-            ids = ContactId(event.contact), data["enrollment_id"], data["workflow_id"]
-            starts.append(_Start(position, *ids, began))
+            ids = ContactId(event.contact), event.start.enrollment, event.start.workflow
+            starts.append(_Start(position, *ids, event.start.enrolled_at_us))
     return starts

@@ -1,16 +1,13 @@
 """Finds the contact and the enrollment of an event, even if it cannot be decoded."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
-from unicodedata import category
 
 from goald import _native
+from goald.domain.ids import id_text, is_id
 from goald.domain.records.erasure import PSEUDONYM_PREFIX, Subject
-from goald.domain.times import to_us
 
-ID_CHARS: Final = 128
-"""Characters of an id (D9)."""
+_GREATEST_NUMBER: Final = 1 << 63
 
 
 class SubjectReader:
@@ -32,18 +29,19 @@ class SubjectReader:
         data = decoded.get("data")
         data = data if isinstance(data, dict) else {}
         tenant, contact = decoded.get("tenantid"), data.get("contact_id")
-        if not isinstance(tenant, str) or not isinstance(contact, str):
+        tenant, contact = id_text(tenant), id_text(contact)
+        if tenant is None or contact is None:
             found = self._routed(event)
             if found is None:
                 return None
             tenant, contact = found
-        if not (_is_id(tenant) and _is_id(contact)) or contact.startswith(PSEUDONYM_PREFIX):
+        if not (is_id(tenant) and is_id(contact)) or contact.startswith(PSEUDONYM_PREFIX):
             return None
         enrollment = data.get("enrollment_id") or data.get("workflow_enrollment_id")
         return Subject(
             tenant,
             contact,
-            enrollment if isinstance(enrollment, str) else None,
+            id_text(enrollment),
             _time(decoded.get("time")),
         )
 
@@ -53,13 +51,10 @@ class SubjectReader:
         return contacts[0] if contacts else None
 
 
-def _is_id(text: str) -> bool:
-    return 0 < len(text) <= ID_CHARS and not any(category(each) == "Cc" for each in text)
-
-
 def _time(value: Any) -> int:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = repr(value) if abs(value) < _GREATEST_NUMBER else ""
     try:
-        moment = datetime.fromisoformat(value)
-        return to_us(moment) if moment.tzinfo is not None else 0
-    except (TypeError, ValueError, OverflowError):
+        return _native.time_us(value) or 0
+    except (TypeError, UnicodeEncodeError):  # no text, or with a lone surrogate
         return 0

@@ -63,4 +63,38 @@ FACT_GUARDS = (
         ),
         ("tests/unit/domain/test_currencies.py",),
     ),
+    Guard(
+        "ids: three of them fit into an index entry",
+        "E14, D4",
+        (
+            Edit(
+                "src/goald/domain/ids.py", "MAX_ID_BYTES: Final = 768", "MAX_ID_BYTES: Final = 1024"
+            ),
+        ),
+        ("tests/integration/postgres/test_longest_ids.py",),
+    ),
+    Guard(
+        "omitted ids: a repeated request is the same events",
+        "E20, D1",
+        (
+            Edit(
+                "src/goald/api/http/event_defaults.py",
+                "    if key is None:\n",
+                "    if key is not None:\n",
+            ),
+        ),
+        ("tests/integration/api/events/test_omitted_attributes.py",),
+    ),
+    Guard(
+        "omitted ids: a redelivered webhook is the same event",
+        "E20, D1",
+        (
+            Edit(
+                "src/goald/api/http/event_defaults.py",
+                "    if caller.grant is not None:\n",
+                "    if caller.grant is None:\n",
+            ),
+        ),
+        ("tests/integration/api/events/test_omitted_attributes.py",),
+    ),
 )

@@ -73,7 +73,7 @@ def map_body(context: Any, body: Any) -> Any:
     """Start enrollments of the contact that may have no further one in about half of the
     requests."""
     contact = body.get("contact_id") if isinstance(body, dict) else None
-    if isinstance(contact, str) and contact.isprintable() and len(contact) in range(1, 129, 2):
+    if isinstance(contact, str) and contact.isprintable() and len(contact) in range(1, 257, 2):
         body["contact_id"] = FULL
     return body
 

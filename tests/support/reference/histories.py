@@ -182,11 +182,20 @@ def _started_data(
     return data
 
 
-def _written(time_us: int, number: int) -> str:
-    """A time in RFC 3339, with different offsets and notations."""
+def _written(time_us: int, number: int) -> Any:
+    """A time in the forms that are in use, with different offsets."""
     zone = timezone(timedelta(minutes=(0, 120, -210)[number % 3]))
-    moment = (_EPOCH + timedelta(microseconds=time_us)).astimezone(zone)
-    text = moment.isoformat()
+    text = (_EPOCH + timedelta(microseconds=time_us)).astimezone(zone).isoformat()
+    form = number % 8
+    if form == 0:
+        return text.replace("T", " ")
+    if form == 1:
+        return text[:-3] + text[-2:]
+    if form == 2:
+        unit_us = next(unit for unit in (1_000_000, 1_000, 1) if time_us % unit == 0)
+        return time_us // unit_us if number % 16 == 2 else str(time_us // unit_us)
+    if form == 3:
+        return time_us / 1_000_000
     return text.replace("+00:00", "Z") if number % 2 else text
 
 
@@ -202,7 +211,7 @@ def _with_data(event: dict[str, Any], **fields: Any) -> dict[str, Any]:
 _INVALIDATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
     lambda event: _with(event, time="2026-03-01T00:00:00"),
     lambda event: _with(event, time=_written(NOW_US + 25 * 3600 * SECOND_US, 0)),
-    lambda event: _with(event, tenantid="t" * 129),
+    lambda event: _with(event, tenantid="t" * 257),
     lambda event: _with(event, specversion="2.0"),
     lambda event: _with(event, data=["c-1"]),
     lambda event: _with_data(event, contact_id=None),
@@ -215,6 +224,6 @@ _INVALIDATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
     lambda event: _with_data(_with(event, type="appointment.booked"), status=1),
     lambda event: _with_data(_with(event, type="payment.refunded"), payment_id=""),
     lambda event: _with_data(_with(event, type="appointment.cancelled"), appointment_id=[]),
-    lambda event: _with_data(_with(event, type="contact.tag.added"), tag_id=5),
+    lambda event: _with_data(_with(event, type="contact.tag.added"), tag_id=5.5),
     lambda event: _with_data(_with(event, type="form.submitted"), form_id=""),
 )

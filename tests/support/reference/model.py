@@ -212,7 +212,7 @@ class Model:
         workflow = reading.required_id(event.data, "workflow_id")
         enrollment_id = reading.required_id(event.data, "enrollment_id")
         enrolled_at_us = event.time_us
-        given = reading.optional_text(event.data, "enrolled_at")
+        given = event.data.get("enrolled_at")
         if given is not None:
             enrolled_at_us = reading.read_time(given, self.now_us)
         pending = reading.optional_count(event.data, "pending_actions")

@@ -27,10 +27,12 @@ INVISIBLE = [
 ENDED_REASONS = ("completed", "exited", "cancelled")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RFC3339 = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})"
-    r"(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+_CALENDAR = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
+    r" ?(?:Z|z|UTC|([+-])([0-9]{2}):?([0-9]{2})?)"
 )
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}(\.[0-9]+)?")
+_LAST_US = 253_402_300_799_999_999
 
 
 class RejectedError(ValueError):
@@ -64,7 +66,9 @@ def read_event(event: Any, now_us: int | None) -> Event:
         raise RejectedError("envelope", "specversion")
     if not isinstance(event.get("traceparent"), str | None):
         raise RejectedError("envelope", "traceparent")
-    attributes = {name: _attribute(event, name) for name in ("id", "source", "type", "time")}
+    attributes = {"type": _attribute(event, "type")}
+    time_us = read_time(event.get("time"), now_us)
+    attributes |= {name: _name(event, name) for name in ("id", "source")}
     data = event.get("data")
     if not isinstance(data, dict):
         raise RejectedError("envelope", "data")
@@ -72,7 +76,7 @@ def read_event(event: Any, now_us: int | None) -> Event:
         id=attributes["id"],
         source=attributes["source"],
         type=attributes["type"],
-        time_us=read_time(attributes["time"], now_us),
+        time_us=time_us,
         tenant=required_id(event, "tenantid"),
         contact=_contact(data),
         data=data,
@@ -89,19 +93,49 @@ def _contact(data: dict[str, Any]) -> str:
 def _attribute(event: dict[str, Any], name: str) -> str:
     value = event.get(name)
     if not isinstance(value, str) or value == "":
-        raise RejectedError("time" if name == "time" else "envelope", name)
+        raise RejectedError("envelope", name)
     return value
 
 
-def read_time(text: str, now_us: int | None) -> int:
-    """RFC 3339 with an offset, as microseconds since 1970. Further digits are truncated."""
-    found = _RFC3339.fullmatch(text)
-    if found is None:
-        raise RejectedError("time", "not RFC 3339 with an offset")
-    year, month, day, hour, minute, second = (int(digits) for digits in found.groups()[:6])
+def _name(event: dict[str, Any], name: str) -> str:
+    """The id or the source of an event: a text, or an integer as its decimal text."""
+    value = event.get(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return _attribute(event, name)
+
+
+def read_time(value: Any, now_us: int | None) -> int:
+    """A time as microseconds since 1970 (E20): RFC 3339 with an offset, the same with a space, a
+    comma, a shorter offset or no seconds, or a number of seconds, milliseconds or microseconds, as
+    a number or as text. Further digits are truncated."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise RejectedError("time", "not a time")
+    text = value if isinstance(value, str) else str(value)
+    time_us = _number_us(text) if _NUMBER.fullmatch(text) else _calendar_us(text)
+    if now_us is not None and time_us > now_us + DAY_US:
+        raise RejectedError("time", "more than 24 h ahead")
+    return time_us
+
+
+def _number_us(text: str) -> int:
+    number = Decimal(text)
+    if number < 10**8:
+        raise RejectedError("time", "not a time since 1973")
+    for limit, unit_us in ((10**11, 10**6), (10**14, 1_000), (10**18, 1)):
+        if number < limit and number * unit_us < _LAST_US + 1:
+            return int(number * unit_us)
+    raise RejectedError("time", "after the year 9999")
+
+
+def _calendar_us(text: str) -> int:
+    found = _CALENDAR.fullmatch(text)
+    if found is None or (":" in text[-3:] and found[10] is None):
+        raise RejectedError("time", "no form of a time with an offset")
+    year, month, day, hour, minute, second = (int(digits or 0) for digits in found.groups()[:6])
     offset = timedelta()
     if found[8] is not None:
-        hours, minutes = int(found[9]), int(found[10])
+        hours, minutes = int(found[9]), int(found[10] or 0)
         if hours > 23 or minutes > 59:
             raise RejectedError("time", "no such offset")
         offset = timedelta(hours=hours, minutes=minutes) * (-1 if found[8] == "-" else 1)
@@ -110,23 +144,23 @@ def read_time(text: str, now_us: int | None) -> int:
         moment = datetime(year, month, day, hour, minute, second, micro, tzinfo=timezone(offset))
     except ValueError as error:
         raise RejectedError("time", "no such date") from error
-    time_us = (moment - _EPOCH) // timedelta(microseconds=1)
-    if now_us is not None and time_us > now_us + DAY_US:
-        raise RejectedError("time", "more than 24 h ahead")
-    return time_us
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def optional_id(fields: dict[str, Any], name: str) -> str | None:
-    """An id that the platform owns: 1 to 128 characters, none a control or invisible character."""
+    """An id that the platform owns: 1 to 256 characters and at most 768 bytes, none a control
+    or invisible character. An integer is its decimal text (E14)."""
     value = fields.get(name)
     if value is None:
         return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str):
         raise RejectedError("field", name)
     # C0, DEL and C1: Unicode's category Cc.
     controls = any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in value)
     invisible = any(first <= ord(c) <= last for c in value for first, last in INVISIBLE)
-    if not 1 <= len(value) <= 128 or controls or invisible:
+    if not 1 <= len(value) <= 256 or len(value.encode()) > 768 or controls or invisible:
         raise RejectedError("id", name)
     return value
 
@@ -166,10 +200,13 @@ def optional_event_reference(fields: dict[str, Any], name: str) -> tuple[str, st
         return None
     if not isinstance(value, dict):
         raise RejectedError("field", name)
-    source, event_id = value.get("source"), value.get("id")
-    if not isinstance(source, str) or not isinstance(event_id, str) or not source or not event_id:
-        raise RejectedError("field", name)
-    return source, event_id
+    parts = []
+    for part in (value.get("source"), value.get("id")):
+        text = str(part) if isinstance(part, int) and not isinstance(part, bool) else part
+        if not isinstance(text, str) or not text:
+            raise RejectedError("field", name)
+        parts.append(text)
+    return parts[0], parts[1]
 
 
 def optional_amount(fields: dict[str, Any], name: str) -> Decimal | None:

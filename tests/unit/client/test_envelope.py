@@ -51,7 +51,7 @@ def test_what_is_not_an_event_is_not_decoded(payload: bytes) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"tenantid": ""}, {"id": 7}, {"data": {}}, {"tenantid": "a\x00b"}, {"tenantid": "x" * 129}],
+    [{"tenantid": ""}, {"id": 7.5}, {"data": {}}, {"tenantid": "a\x00b"}, {"tenantid": "x" * 257}],
 )
 def test_an_event_without_what_every_event_needs_is_refused(changes: dict[str, Any]) -> None:
     from goald.client.envelope import contact_key

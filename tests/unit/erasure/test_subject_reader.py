@@ -41,7 +41,7 @@ def test_contact_enrollment_and_time_are_read_from_both_formats(
     assert reader.read(pack(notice)) == Subject("acme", "ann", "e-1", TIME_US)
 
 
-@pytest.mark.parametrize("contact", ["", "a" * 129, "a\nb", "erased:1"])
+@pytest.mark.parametrize("contact", ["", "a" * 257, "a\nb", "erased:1"])
 def test_contact_that_no_event_can_delete_is_unknown(reader: SubjectReader, contact: str) -> None:
     """Its dead letters are removed as unreadable ones are: even `contact.deleted` is one."""
     assert reader.read(json.dumps(event(contact_id=contact)).encode()) is None
@@ -63,10 +63,17 @@ def test_unreadable_time_is_0(reader: SubjectReader, time: Any) -> None:
     assert reader.read(json.dumps(EVENT | {"time": time}).encode()) == Subject("acme", "ann")
 
 
-@pytest.mark.parametrize("enrollment", [5, [], {}, True, None, ""])
+@pytest.mark.parametrize("enrollment", [5.5, [], {}, True, None, ""])
 def test_enrollment_that_is_no_text_is_none(reader: SubjectReader, enrollment: Any) -> None:
     found = reader.read(json.dumps(event(enrollment_id=enrollment)).encode())
     assert found == Subject("acme", "ann", None, TIME_US)
+
+
+@pytest.mark.parametrize("pack", [lambda it: json.dumps(it).encode(), msgpack.packb])
+def test_ids_that_are_integers_are_read_as_text(reader: SubjectReader, pack: Any) -> None:
+    """Otherwise the events of such a contact would outlive its deletion."""
+    numbered = EVENT | {"tenantid": 7, "data": {"contact_id": 8, "enrollment_id": 9}}
+    assert reader.read(pack(numbered)) == Subject("7", "8", "9", TIME_US)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +93,7 @@ def test_enrollment_that_is_no_text_is_none(reader: SubjectReader, enrollment: A
         json.dumps({"tenantid": "acme"}).encode(),
         json.dumps({"data": {"contact_id": "ann"}}).encode(),
         json.dumps(EVENT | {"data": ["ann"]}).encode(),
-        json.dumps(EVENT | {"data": {"contact_id": 5}}).encode(),
+        json.dumps(EVENT | {"data": {"contact_id": 5.5}}).encode(),
         json.dumps(EVENT | {"tenantid": None}).encode(),
     ],
 )

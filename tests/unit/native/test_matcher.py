@@ -183,7 +183,7 @@ def test_a_start_by_another_contact_does_not_hide_the_owner_in_memory(
 
 
 def test_a_bad_event_does_not_affect_its_batch(matcher: _native.Matcher) -> None:
-    bad = event("workflow.enrollment.started", workflow_id="w-1", enrollment_id=5)
+    bad = event("workflow.enrollment.started", workflow_id="w-1", enrollment_id=5.5)
     proposal = evaluate(matcher, bad, started(), event("contact.viewed"))
     assert proposal.effects.enrollment_id == ["e-1"]
     assert (proposal.events, proposal.ignored) == (3, 1)

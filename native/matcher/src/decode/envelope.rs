@@ -1,10 +1,8 @@
 //! Validates a whole event in one pass and records the spans of the known fields.
 
-use super::keys::Keys;
 use super::value::{Kind, Reader, Span};
 use super::walk;
 use crate::event::Field;
-use crate::event::limits::MAP_KEYS;
 use crate::event::reject::{Reason, Reject};
 
 /// The spans of the known attributes and of the known fields of `data`.
@@ -39,23 +37,16 @@ impl<'a, R: Reader<'a>> Fields<R> {
     }
 
     /// Reads the members of the envelope or of `data`. A duplicate of a known name is found by
-    /// its span; other names are compared with each other.
+    /// its span.
     #[inline]
     fn members<L: Level>(&mut self, map: Span) -> Result<(), Reject> {
         let mut members = map.members();
-        let mut others = Keys::new();
-        let mut remaining = MAP_KEYS;
         loop {
             let key = self.reader.next_key(&mut members)?;
             if key.is_absent() {
-                return others.check();
+                return Ok(());
             }
-            if remaining == 0 {
-                return Err(Reject::at(key.start(), Reason::TooManyKeys));
-            }
-            remaining -= 1;
             let Some(field) = self.field::<L>(key) else {
-                others.add(&self.reader, key)?;
                 walk::value(&mut self.reader, L::DEPTH)?;
                 continue;
             };

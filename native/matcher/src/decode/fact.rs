@@ -3,14 +3,14 @@
 use uuid::Uuid;
 
 use super::envelope::Fields;
-use super::id::is_id;
+use super::id::{integer_text, is_id, number_text};
 use super::value::{Kind, Number, Reader, Span};
 use super::walk;
 use crate::event::amount::Amount;
-use crate::event::limits::{AHEAD_US, COUNT, ID_CHARS};
+use crate::event::limits::{AHEAD_US, COUNT, STRING_BYTES, TRACE_CHARS};
 use crate::event::reject::{Reason, Reject};
-use crate::event::time;
 use crate::event::{AppointmentStatus, EndReason, Event, Fact, Field, LineItem, Text};
+use crate::event::{loose_time, time};
 use crate::ids::derived::event_key;
 
 /// The nesting depth of a value in an item of a list in `data`.
@@ -24,13 +24,16 @@ pub(super) fn read<'a, R: Reader<'a>>(reader: R, now_us: i64) -> Result<Event<'a
     let mut fields = Fields::new(reader);
     fields.collect()?;
     check_version(&fields)?;
-    let name = non_empty(&fields, Field::Type)?;
-    let time = required(text(&fields, Field::Time)?, Field::Time)?;
+    let name = required(text(&fields, Field::Type)?, Field::Type)?;
+    if name.is_empty() {
+        return Err(Reject::of(Field::Type, Reason::Empty));
+    }
+    let (time, time_us) = required(timestamp(&fields, Field::Time, now_us)?, Field::Time)?;
     Ok(Event {
         id: non_empty(&fields, Field::Id)?,
         source: non_empty(&fields, Field::Source)?,
         tenant: required(id(&fields, Field::TenantId)?, Field::TenantId)?,
-        time_us: timestamp(&time, Field::Time, now_us)?,
+        time_us,
         time,
         traceparent: traceparent(&fields)?,
         data: R::raw(data(&fields)?),
@@ -71,10 +74,7 @@ fn fact<'a, R: Reader<'a>>(
         "workflow.enrollment.started" => Fact::EnrollmentStarted {
             workflow_id: required_id(fields, Field::WorkflowId)?,
             enrollment_id: required_id(fields, Field::EnrollmentId)?,
-            enrolled_at_us: match text(fields, Field::EnrolledAt)? {
-                Some(text) => Some(timestamp(&text, Field::EnrolledAt, now_us)?),
-                None => None,
-            },
+            enrolled_at_us: timestamp(fields, Field::EnrolledAt, now_us)?.map(|(_, us)| us),
             pending_actions: count(fields, Field::PendingActions)?,
             started_by: started_by(fields)?,
         },
@@ -127,15 +127,45 @@ fn data<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<&'a [u8], Reject> {
 fn text<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Text<'a>>, Reject> {
     let span = fields.get(field);
     match span.kind() {
-        Kind::Text | Kind::Escaped => Ok(Some(fields.reader.text(span))),
+        Kind::Text | Kind::Escaped => valid_text(&fields.reader, span, field).map(Some),
         Kind::Absent | Kind::Null => Ok(None),
         _ => Err(Reject::of(field, Reason::NotText)),
     }
 }
 
-/// A required string that is not empty.
+/// The content of a string, if it is valid and not too long.
+#[inline]
+fn valid_text<'a, R: Reader<'a>>(reader: &R, span: Span, field: Field) -> Result<Text<'a>, Reject> {
+    match reader.checked_text(span) {
+        Ok(text) if text.len() <= STRING_BYTES => Ok(text),
+        Ok(_) => Err(Reject::of(field, Reason::LongString)),
+        Err(reason) => Err(Reject::of(field, reason)),
+    }
+}
+
+/// A string, or the decimal text of an integer; `None` if it is absent or null.
+#[inline]
+fn text_or_integer<'a, R: Reader<'a>>(
+    reader: &R,
+    span: Span,
+    field: Field,
+) -> Result<Option<Text<'a>>, Reject> {
+    match span.kind() {
+        Kind::Text | Kind::Escaped => valid_text(reader, span, field).map(Some),
+        Kind::Absent | Kind::Null => Ok(None),
+        Kind::Number => integer_text(reader.number(span))
+            .map(Some)
+            .ok_or_else(|| Reject::of(field, Reason::NotAnIdType)),
+        _ => Err(Reject::of(field, Reason::NotAnIdType)),
+    }
+}
+
+/// A required string or integer that is not empty.
 fn non_empty<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text<'a>, Reject> {
-    let text = required(text(fields, field)?, field)?;
+    let text = required(
+        text_or_integer(&fields.reader, fields.get(field), field)?,
+        field,
+    )?;
     if text.is_empty() {
         Err(Reject::of(field, Reason::Empty))
     } else {
@@ -145,7 +175,16 @@ fn non_empty<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text
 
 #[inline]
 fn id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Text<'a>>, Reject> {
-    match text(fields, field)? {
+    id_at(&fields.reader, fields.get(field), field)
+}
+
+#[inline]
+fn id_at<'a, R: Reader<'a>>(
+    reader: &R,
+    span: Span,
+    field: Field,
+) -> Result<Option<Text<'a>>, Reject> {
+    match text_or_integer(reader, span, field)? {
         Some(text) if !is_id(&text) => Err(Reject::of(field, Reason::NotAnId)),
         other => Ok(other),
     }
@@ -174,19 +213,47 @@ fn check_version<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<(), Reject> {
 
 fn traceparent<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Text<'a>>, Reject> {
     match text(fields, Field::TraceParent)? {
-        Some(text) if text.len() > ID_CHARS && text.chars().count() > ID_CHARS => {
+        Some(text) if text.len() > TRACE_CHARS && text.chars().count() > TRACE_CHARS => {
             Err(Reject::of(Field::TraceParent, Reason::LongTrace))
         }
         other => Ok(other),
     }
 }
 
-fn timestamp(text: &str, field: Field, now_us: i64) -> Result<i64, Reject> {
-    let us = time::parse(text).ok_or_else(|| Reject::of(field, Reason::NotATime))?;
+/// A time with its text in RFC 3339; `None` if it is absent or null.
+#[inline]
+fn timestamp<'a, R: Reader<'a>>(
+    fields: &Fields<R>,
+    field: Field,
+    now_us: i64,
+) -> Result<Option<(Text<'a>, i64)>, Reject> {
+    let span = fields.get(field);
+    let (text, us) = match span.kind() {
+        Kind::Text | Kind::Escaped => {
+            let text = valid_text(&fields.reader, span, field)?;
+            match time::parse(&text) {
+                Some(us) => (text, us),
+                None => loose_time(loose_time::parse(&text), field)?,
+            }
+        }
+        Kind::Absent | Kind::Null => return Ok(None),
+        Kind::Number => {
+            let us = number_text(fields.reader.number(span))
+                .and_then(|text| loose_time::parse_number(&text));
+            loose_time(us, field)?
+        }
+        _ => return Err(Reject::of(field, Reason::NotATime)),
+    };
     if us > now_us.saturating_add(AHEAD_US) {
         return Err(Reject::of(field, Reason::FarAhead));
     }
-    Ok(us)
+    Ok(Some((text, us)))
+}
+
+#[cold]
+fn loose_time<'a>(us: Option<i64>, field: Field) -> Result<(Text<'a>, i64), Reject> {
+    let us = us.ok_or_else(|| Reject::of(field, Reason::NotATime))?;
+    Ok((loose_time::text(us).into(), us))
 }
 
 /// The value of an amount of money; `None` if it is absent or null.
@@ -274,9 +341,9 @@ fn started_by<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Option<Uuid>, Rej
             "id" => &mut id,
             _ => continue,
         };
-        if matches!(value.kind(), Kind::Text | Kind::Escaped) {
-            *part = Some(reader.text(value)).filter(|text| !text.is_empty());
-        }
+        *part = text_or_integer(&reader, value, field)
+            .unwrap_or(None)
+            .filter(|text| !text.is_empty());
     }
     match (source, id) {
         (Some(source), Some(id)) => Ok(Some(event_key(&source, &id))),
@@ -321,7 +388,7 @@ fn line_item<'a, R: Reader<'a>>(
         }
         let value = walk::value(reader, ITEM_VALUE_DEPTH)?;
         match &*reader.text(key) {
-            "product_id" => product = item_product(reader, value)?,
+            "product_id" => product = id_at(reader, value, Field::LineItemProductId)?,
             "amount" => own_amount = amount(reader, value, Field::LineItemAmount)?,
             _ => {}
         }
@@ -330,20 +397,4 @@ fn line_item<'a, R: Reader<'a>>(
         product_id,
         amount: own_amount,
     }))
-}
-
-fn item_product<'a, R: Reader<'a>>(reader: &R, value: Span) -> Result<Option<Text<'a>>, Reject> {
-    let field = Field::LineItemProductId;
-    match value.kind() {
-        Kind::Null => Ok(None),
-        Kind::Text | Kind::Escaped => {
-            let text = reader.text(value);
-            if is_id(&text) {
-                Ok(Some(text))
-            } else {
-                Err(Reject::of(field, Reason::NotAnId))
-            }
-        }
-        _ => Err(Reject::of(field, Reason::NotText)),
-    }
 }

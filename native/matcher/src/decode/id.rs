@@ -1,13 +1,45 @@
 //! Validation of ids that the platform owns.
 
-use crate::event::limits::ID_CHARS;
+use std::borrow::Cow;
+
+use super::value::Number;
+use crate::event::Text;
+use crate::event::limits::{ID_BYTES, ID_CHARS};
 use crate::wire::is_printable_ascii;
 
-/// Whether `text` is a valid id: 1 to 128 characters, without control or invisible characters (D9).
-/// ASCII is checked eight bytes at a time, other text by character.
+/// The decimal text of an integer; `None` for any other number.
+#[must_use]
+pub(super) fn integer_text(number: Number<'_>) -> Option<Text<'_>> {
+    match number {
+        Number::Integer(value) => Some(Cow::Owned(value.to_string())),
+        Number::Unsigned(value) => Some(Cow::Owned(value.to_string())),
+        Number::Text(text) => is_integer(text).then_some(Cow::Borrowed(text)),
+        Number::Float(_) => None,
+    }
+}
+
+/// The decimal text of a number; `None` if it is not finite.
+#[must_use]
+pub(super) fn number_text(number: Number<'_>) -> Option<Text<'_>> {
+    match number {
+        Number::Float(value) if value.is_finite() => Some(Cow::Owned(
+            zmij::Buffer::new().format_finite(value).to_owned(),
+        )),
+        Number::Float(_) => None,
+        Number::Text(text) => Some(Cow::Borrowed(text)),
+        Number::Integer(_) | Number::Unsigned(_) => integer_text(number),
+    }
+}
+
+fn is_integer(text: &str) -> bool {
+    !text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+}
+
+/// Whether `text` is a valid id: 1 to 256 characters, at most 768 bytes, without control or
+/// invisible characters (D9). ASCII is checked eight bytes at a time, other text by character.
 #[must_use]
 pub fn is_id(text: &str) -> bool {
-    if text.is_empty() || text.len() > 4 * ID_CHARS {
+    if text.is_empty() || text.len() > ID_BYTES {
         return false;
     }
     if text.len() <= ID_CHARS && is_printable_ascii(text.as_bytes()) {
@@ -51,12 +83,14 @@ mod tests {
     use super::is_id;
 
     #[test]
-    fn the_length_of_an_id_is_in_characters() {
+    fn an_id_has_at_most_256_characters_and_768_bytes() {
         assert!(is_id("form-123"));
-        assert!(is_id(&"é".repeat(128)));
-        assert!(is_id(&"\u{1F600}".repeat(128)));
-        assert!(!is_id(&"é".repeat(129)));
-        assert!(!is_id(&"a".repeat(129)));
+        assert!(is_id(&"é".repeat(256)));
+        assert!(is_id(&"カ".repeat(256)));
+        assert!(!is_id(&"é".repeat(257)));
+        assert!(!is_id(&"a".repeat(257)));
+        assert!(is_id(&"\u{1F600}".repeat(192)));
+        assert!(!is_id(&"\u{1F600}".repeat(193)));
         assert!(!is_id(""));
     }
 

@@ -1,11 +1,13 @@
 //! Reads JSON in place.
 
+use std::borrow::Cow;
+
 use super::value::{Kind, Members, Number, Span};
-use crate::event::RawData;
-use crate::event::limits::{EVENT_BYTES, EXPONENT, STRING_BYTES};
+use crate::event::limits::EVENT_BYTES;
 use crate::event::reject::{Reason, Reject};
+use crate::event::{RawData, Text};
 use crate::wire::json::Cursor;
-use crate::wire::{check_escaped, string_stop};
+use crate::wire::{check_escaped, string_stop, unescape, unescape_lossy};
 
 /// All of the text is checked to be UTF-8 at the start; strings are sliced out of it at their
 /// quotes.
@@ -19,12 +21,9 @@ impl<'a> Reader<'a> {
         let bytes = self.0.input.as_bytes();
         let end = string_stop(bytes, start);
         if bytes.get(end) != Some(&b'"') {
-            let end = check_escaped(bytes, start, end)?;
+            let end = check_escaped(bytes, end)?;
             self.0.at = end + 1;
             return Ok(Span::new(Kind::Escaped, start, end - start));
-        }
-        if end - start > STRING_BYTES {
-            return Err(Reject::at(start, Reason::LongString));
         }
         self.0.at = end + 1;
         Ok(Span::new(Kind::Text, start, end - start))
@@ -46,7 +45,7 @@ impl<'a> Reader<'a> {
         Span::new(kind, self.0.at - 1, 1)
     }
 
-    /// Reads `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`, which must be finite as a double.
+    /// Reads `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`.
     #[inline]
     fn read_number(&mut self) -> Result<Span, Reject> {
         let start = self.0.at;
@@ -60,31 +59,12 @@ impl<'a> Reader<'a> {
             self.0.at += 1;
             self.digits()?;
         }
-        let mut is_surely_finite = integer_digits <= 300;
         if let Some(b'e' | b'E') = self.0.peek() {
             self.0.at += 1;
-            self.exponent()?;
-            is_surely_finite = false;
+            self.0.at += usize::from(matches!(self.0.peek(), Some(b'+' | b'-')));
+            self.digits()?;
         }
-        let text = &self.0.input[start..self.0.at];
-        if text.len() > STRING_BYTES {
-            return Err(Reject::at(start, Reason::LongNumber));
-        }
-        if !is_surely_finite && !text.parse().is_ok_and(f64::is_finite) {
-            return Err(Reject::at(start, Reason::NotFinite));
-        }
-        Ok(Span::new(Kind::Number, start, text.len()))
-    }
-
-    fn exponent(&mut self) -> Result<(), Reject> {
-        self.0.at += usize::from(matches!(self.0.peek(), Some(b'+' | b'-')));
-        let start = self.0.at;
-        self.digits()?;
-        let magnitude = self.0.input[start..self.0.at].trim_start_matches('0');
-        if magnitude.len() > 3 || magnitude.parse().is_ok_and(|value: u32| value > EXPONENT) {
-            return Err(Reject::at(start, Reason::LargeExponent));
-        }
-        Ok(())
+        Ok(Span::new(Kind::Number, start, self.0.at - start))
     }
 
     /// Skips one or more digits and returns their number.
@@ -168,12 +148,6 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
         Ok(key)
     }
 
-    /// The text was checked in `new`, and the string when it was read.
-    #[inline]
-    fn check_key(&self, _key: Span) -> Result<(), Reject> {
-        Ok(())
-    }
-
     #[inline]
     fn next_item(&mut self, members: &mut Members) -> Result<bool, Reject> {
         self.next_member(members, b']')
@@ -189,6 +163,23 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
     #[inline]
     fn raw_text(&self, span: Span) -> &'a str {
         &self.0.input[span.start()..span.end()]
+    }
+
+    #[inline]
+    fn checked_text(&self, span: Span) -> Result<Text<'a>, Reason> {
+        let raw = self.raw_text(span);
+        if span.kind() == Kind::Escaped {
+            return unescape(raw).map(Cow::Owned);
+        }
+        Ok(Cow::Borrowed(raw))
+    }
+
+    fn lossy_text(&self, span: Span) -> Text<'a> {
+        let raw = self.raw_text(span);
+        if span.kind() == Kind::Escaped {
+            return Cow::Owned(unescape_lossy(raw));
+        }
+        Cow::Borrowed(raw)
     }
 
     fn number(&self, span: Span) -> Number<'a> {

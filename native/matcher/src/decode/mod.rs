@@ -1,14 +1,14 @@
 //! Decodes bytes into an [`Event`]: one pass, no tree, and usually no allocation.
 //!
-//! The pass checks every byte against the limits (D9) and records the spans of the known
-//! attributes and fields, in any order ([`envelope`]). Then the fields are read that the event's
-//! type needs ([`fact`]). The two encodings differ only in their [`value::Reader`].
+//! The pass checks that the event is well-formed and records the spans of the known attributes and
+//! fields, in any order ([`envelope`]). Then the fields are read that the event's type needs, and
+//! their limits checked ([`fact`]); other fields refuse nothing (E14). The two encodings differ only
+//! in their [`value::Reader`].
 
 mod envelope;
 mod fact;
 mod id;
 mod json;
-mod keys;
 mod msgpack;
 mod to_json;
 mod value;

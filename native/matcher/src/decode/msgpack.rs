@@ -1,9 +1,11 @@
 //! Reads MessagePack in place.
 
+use std::borrow::Cow;
+
 use super::value::{Kind, Members, Number, Span};
-use crate::event::RawData;
-use crate::event::limits::{EVENT_BYTES, STRING_BYTES};
+use crate::event::limits::EVENT_BYTES;
 use crate::event::reject::{Reason, Reject};
+use crate::event::{RawData, Text};
 use crate::wire::msgpack::{Cursor, big_endian};
 use crate::wire::plain_text;
 
@@ -16,32 +18,23 @@ impl<'a> Reader<'a> {
         Ok(big_endian(&self.0.take::<N>()?))
     }
 
-    /// Skips a string without checking its text.
+    /// Skips `length` bytes, of a string without checking its text.
     #[inline]
-    fn unchecked_string(&mut self, length: usize) -> Result<Span, Reject> {
-        if length > STRING_BYTES {
-            return Err(Reject::at(self.0.at, Reason::LongString));
-        }
+    fn skip(&mut self, kind: Kind, length: usize) -> Result<Span, Reject> {
         if length > self.0.remaining() {
             return Err(self.0.ends_early());
         }
         self.0.at += length;
-        Ok(Span::new(Kind::Text, self.0.at - length, length))
+        Ok(Span::new(kind, self.0.at - length, length))
     }
 
     #[inline]
     fn string(&mut self, length: usize) -> Result<Span, Reject> {
-        let span = self.unchecked_string(length)?;
-        self.check_text(span)?;
-        Ok(span)
+        self.skip(Kind::Text, length)
     }
 
-    #[inline]
-    fn check_text(&self, span: Span) -> Result<(), Reject> {
-        match plain_text(&self.0.bytes[span.start()..span.end()]) {
-            Ok(_) => Ok(()),
-            Err(reason) => Err(Reject::at(span.start(), reason)),
-        }
+    fn bytes_at(&self, span: Span) -> &'a [u8] {
+        &self.0.bytes[span.start()..span.end()]
     }
 
     /// Skips a number of `N` bytes whose marker is at `start`.
@@ -49,16 +42,6 @@ impl<'a> Reader<'a> {
     fn sized<const N: usize>(&mut self, start: usize) -> Result<Span, Reject> {
         self.0.take::<N>()?;
         Ok(Span::new(Kind::Number, start, 1 + N))
-    }
-
-    fn float<const N: usize>(&mut self, start: usize) -> Result<Span, Reject> {
-        let span = self.sized::<N>(start)?;
-        match number(&self.0.bytes[start..self.0.at]) {
-            Some(Number::Float(value)) if !value.is_finite() => {
-                Err(Reject::at(start, Reason::NotFinite))
-            }
-            _ => Ok(span),
-        }
     }
 
     /// Enters a map or list. One with more members than remaining bytes is truncated.
@@ -78,8 +61,8 @@ impl<'a> Reader<'a> {
             0xcd | 0xd1 => self.sized::<2>(start),
             0xce | 0xd2 => self.sized::<4>(start),
             0xcf | 0xd3 => self.sized::<8>(start),
-            0xca => self.float::<4>(start),
-            0xcb => self.float::<8>(start),
+            0xca => self.sized::<4>(start),
+            0xcb => self.sized::<8>(start),
             0xda => self.length::<2>().and_then(|length| self.string(length)),
             0xdb => self.length::<4>().and_then(|length| self.string(length)),
             0xdc => self
@@ -94,7 +77,26 @@ impl<'a> Reader<'a> {
             0xdf => self
                 .length::<4>()
                 .and_then(|count| self.enter(Kind::Map, start, count)),
-            0xc4..=0xc9 | 0xd4..=0xd8 => Err(Reject::at(start, Reason::BinaryValue)),
+            0xc4 => self
+                .length::<1>()
+                .and_then(|length| self.skip(Kind::Binary, length)),
+            0xc5 => self
+                .length::<2>()
+                .and_then(|length| self.skip(Kind::Binary, length)),
+            0xc6 => self
+                .length::<4>()
+                .and_then(|length| self.skip(Kind::Binary, length)),
+            // The type of an extension takes one byte more.
+            0xc7 => self
+                .length::<1>()
+                .and_then(|length| self.skip(Kind::Binary, length + 1)),
+            0xc8 => self
+                .length::<2>()
+                .and_then(|length| self.skip(Kind::Binary, length + 1)),
+            0xc9 => self
+                .length::<4>()
+                .and_then(|length| self.skip(Kind::Binary, length + 1)),
+            0xd4..=0xd8 => self.skip(Kind::Binary, (1 << (marker - 0xd4)) + 1),
             _ => Err(Reject::at(start, Reason::UnknownMarker)),
         }
     }
@@ -171,12 +173,7 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
             0xdb => self.length::<4>()?,
             _ => return Err(Reject::at(self.0.at - 1, Reason::KeyNotText)),
         };
-        self.unchecked_string(length)
-    }
-
-    #[inline]
-    fn check_key(&self, key: Span) -> Result<(), Reject> {
-        self.check_text(key)
+        self.string(length)
     }
 
     #[inline]
@@ -196,7 +193,20 @@ impl<'a> super::value::Reader<'a> for Reader<'a> {
 
     #[inline]
     fn raw_text(&self, span: Span) -> &'a str {
-        plain_text(&self.0.bytes[span.start()..span.end()]).unwrap_or_default()
+        plain_text(self.bytes_at(span)).unwrap_or_default()
+    }
+
+    #[inline]
+    fn checked_text(&self, span: Span) -> Result<Text<'a>, Reason> {
+        plain_text(self.bytes_at(span)).map(Cow::Borrowed)
+    }
+
+    fn lossy_text(&self, span: Span) -> Text<'a> {
+        let bytes = self.bytes_at(span);
+        match plain_text(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => Cow::Owned(String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")),
+        }
     }
 
     fn number(&self, span: Span) -> Number<'a> {

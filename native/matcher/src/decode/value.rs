@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::event::reject::Reject;
+use crate::event::reject::{Reason, Reject};
 use crate::event::{RawData, Text};
 use crate::wire::unescape;
 
@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     /// A JSON string with escapes.
     Escaped,
     Number,
+    /// Bytes or an extension of MessagePack.
+    Binary,
     List,
     Map,
 }
@@ -31,9 +33,9 @@ impl Kind {
         Self::Text,
         Self::Escaped,
         Self::Number,
+        Self::Binary,
         Self::List,
         Self::Map,
-        Self::Absent,
         Self::Absent,
         Self::Absent,
         Self::Absent,
@@ -45,7 +47,7 @@ impl Kind {
 
 /// The position of a value in the bytes, and its kind: 32 bits of length, 28 of start and 4 of
 /// kind, which fit in a register. Decoding makes one for each value and copies nothing. An event
-/// has at most 64 KiB, so that positions always fit.
+/// has at most 256 KiB, so that positions always fit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span(u64);
 
@@ -110,16 +112,12 @@ pub(crate) trait Reader<'a>: Sized {
 
     fn bytes(&self) -> &'a [u8];
 
-    /// Reads and checks a scalar, or enters a map or list.
+    /// Reads a scalar, or enters a map or list.
     fn begin(&mut self) -> Result<Span, Reject>;
 
     /// Reads the next key of a map and moves to its value. The span is absent at the end of the
-    /// map. The text of the key is checked only by [`Reader::check_key`]; a key that equals a
-    /// known name needs no check.
+    /// map. The text of the key is not checked.
     fn next_key(&mut self, members: &mut Members) -> Result<Span, Reject>;
-
-    /// Checks the text of a key.
-    fn check_key(&self, key: Span) -> Result<(), Reject>;
 
     /// Moves to the next item of a list. False at the end of the list.
     fn next_item(&mut self, members: &mut Members) -> Result<bool, Reject>;
@@ -133,7 +131,13 @@ pub(crate) trait Reader<'a>: Sized {
     /// The value of a number.
     fn number(&self, span: Span) -> Number<'a>;
 
-    /// The content of a string, borrowed if it has no escapes.
+    /// The content of a string that goald reads, or why its text is not valid.
+    fn checked_text(&self, span: Span) -> Result<Text<'a>, Reason>;
+
+    /// The content of a string with U+FFFD for what Postgres cannot store.
+    fn lossy_text(&self, span: Span) -> Text<'a>;
+
+    /// The content of a string, borrowed if it has no escapes. Empty if its text is not valid.
     #[inline]
     fn text(&self, span: Span) -> Text<'a> {
         let raw = self.raw_text(span);

@@ -1,12 +1,11 @@
-//! Skips values and checks every limit on them.
+//! Skips values. Values that goald does not read may be anything that is well-formed (E14).
 
-use super::keys::Keys;
 use super::value::{Kind, Reader, Span};
-use crate::event::limits::{DEPTH, MAP_KEYS};
+use crate::event::limits::DEPTH;
 use crate::event::reject::{Reason, Reject};
 
-/// Checks a value and moves past it. `depth` is the nesting depth of the value if it is a map or
-/// list. The limit on the depth bounds the recursion.
+/// Moves past a value. `depth` is the nesting depth of the value if it is a map or list. The limit
+/// on the depth bounds the recursion.
 #[inline]
 pub(super) fn value<'a, R: Reader<'a>>(reader: &mut R, depth: usize) -> Result<Span, Reject> {
     let span = reader.begin()?;
@@ -23,19 +22,9 @@ fn container<'a, R: Reader<'a>>(reader: &mut R, span: Span, depth: usize) -> Res
     }
     let mut members = span.members();
     if span.kind() == Kind::Map {
-        let mut keys = Keys::new();
-        loop {
-            let key = reader.next_key(&mut members)?;
-            if key.is_absent() {
-                break;
-            }
-            if keys.len() == MAP_KEYS {
-                return Err(Reject::at(key.start(), Reason::TooManyKeys));
-            }
-            keys.add(reader, key)?;
+        while !reader.next_key(&mut members)?.is_absent() {
             value(reader, depth + 1)?;
         }
-        keys.check()?;
     } else {
         while reader.next_item(&mut members)? {
             value(reader, depth + 1)?;

@@ -71,7 +71,7 @@ impl Evaluation<'_> {
             event_type: (*event.name).into(),
             event: event_key(&event.source, &event.id),
             time: event.time_us.min(microseconds(entry.entry.ms)),
-            data: event.data.to_json().into(),
+            data: event.data.to_whole_json().into(),
         });
     }
 }

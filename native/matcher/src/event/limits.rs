@@ -1,17 +1,19 @@
-//! The limits on events (D9).
+//! The limits on events (D9, E14).
 
 /// The maximum size of an event, in bytes.
-pub const EVENT_BYTES: usize = 64 * 1024;
+pub const EVENT_BYTES: usize = 256 * 1024;
 /// Nesting depth of maps and lists; the envelope is level 1.
 pub const DEPTH: usize = 32;
-/// Keys in a map.
-pub const MAP_KEYS: usize = 64;
-/// Bytes of a string or key in UTF-8 without escapes, and of the text of a number.
+/// Bytes in UTF-8, without escapes, of a text that goald reads.
 pub const STRING_BYTES: usize = 1024;
-/// Characters of an id that the platform owns, and of `traceparent`.
-pub const ID_CHARS: usize = 128;
-/// Absolute value of the exponent of a JSON number.
-pub const EXPONENT: u32 = 400;
+/// Characters of an id that the platform owns.
+pub const ID_CHARS: usize = 256;
+/// Bytes of such an id in UTF-8: three of them fit in an entry of a Postgres index.
+pub const ID_BYTES: usize = 768;
+/// Characters of `traceparent`.
+pub const TRACE_CHARS: usize = 128;
+/// Bytes of JSON that are stored of an event's `data`.
+pub const STORED_BYTES: usize = 4096;
 /// Significant digits of an amount.
 pub const AMOUNT_DIGITS: u32 = 18;
 /// The greatest count, such as of cancelled actions: more than any workflow has, so that a wrong

@@ -3,6 +3,7 @@
 pub mod amount;
 mod field;
 pub mod limits;
+pub mod loose_time;
 pub mod reject;
 pub mod time;
 pub mod work;

@@ -24,15 +24,10 @@ pub enum Reason {
     EndsEarly,
     TrailingBytes,
     TooDeep,
-    TooManyKeys,
     LongString,
-    LongNumber,
     DuplicateKey,
     KeyNotText,
-    BinaryValue,
     UnknownMarker,
-    NotFinite,
-    LargeExponent,
     Nul,
     LoneSurrogate,
     NotUtf8,
@@ -41,6 +36,7 @@ pub enum Reason {
     BadEscape,
     Missing,
     NotText,
+    NotAnIdType,
     Empty,
     NotAnId,
     ReservedId,
@@ -63,31 +59,27 @@ pub enum Reason {
 impl Reason {
     fn text(self) -> &'static str {
         match self {
-            Self::TooLarge => "the event is larger than 64 KiB",
+            Self::TooLarge => "the event is larger than 256 KiB",
             Self::NotAnEvent => "neither a MessagePack map nor a JSON object",
             Self::EndsEarly => "unexpected end of the event",
             Self::TrailingBytes => "trailing bytes after the event",
             Self::TooDeep => "nested deeper than 32 levels",
-            Self::TooManyKeys => "a map has more than 64 keys",
-            Self::LongString => "a string is longer than 1024 bytes",
-            Self::LongNumber => "a number is longer than 1024 bytes",
+            Self::LongString => "longer than 1024 bytes",
             Self::DuplicateKey => "duplicate key",
             Self::KeyNotText => "a key is not a string",
-            Self::BinaryValue => "binary and extension values are not supported",
             Self::UnknownMarker => "invalid MessagePack type byte",
-            Self::NotFinite => "a number is not finite",
-            Self::LargeExponent => "the exponent of a number exceeds 400",
-            Self::Nul => "a string contains a NUL character",
-            Self::LoneSurrogate => "a string contains a lone surrogate",
+            Self::Nul => "contains a NUL character",
+            Self::LoneSurrogate => "contains a lone surrogate",
             Self::NotUtf8 => "text is not valid UTF-8",
             Self::NotJson => "not valid JSON",
             Self::RawControl => "a string contains an unescaped control character",
             Self::BadEscape => "a string contains an invalid escape sequence",
             Self::Missing => "required but missing",
             Self::NotText => "not a string",
+            Self::NotAnIdType => "neither a string nor an integer",
             Self::Empty => "must not be empty",
             Self::NotAnId => {
-                "must have 1 to 128 characters, without control or invisible characters"
+                "must have 1 to 256 characters, at most 768 bytes, without control or invisible characters"
             }
             Self::ReservedId => {
                 "must not start with erased:, which is reserved for deleted contacts"

@@ -13,6 +13,15 @@ pub const LAST_US: i64 = 253_402_300_799_999_999;
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
     let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
+    let local_us = local_us(head)?;
+    let (fraction, offset) = fraction_us(rest)?;
+    let us = local_us + fraction - offset_seconds(offset)? * 1_000_000;
+    (FIRST_US..=LAST_US).contains(&us).then_some(us)
+}
+
+/// Parses `YYYY-MM-DDTHH:MM:SS` as if it were UTC.
+#[inline]
+fn local_us(head: &[u8; 19]) -> Option<i64> {
     let [
         y0,
         y1,
@@ -39,11 +48,8 @@ pub fn parse(text: &str) -> Option<i64> {
     if day == 0 || day > days_in(year, month)? || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let (fraction, offset) = fraction_us(rest)?;
-    let offset_s = offset_seconds(offset)?;
-    let seconds = hour * 3600 + minute * 60 + second - offset_s;
-    let us = days_since_epoch(year, month, day) * DAY_US + seconds * 1_000_000 + fraction;
-    (FIRST_US..=LAST_US).contains(&us).then_some(us)
+    let seconds = hour * 3600 + minute * 60 + second;
+    Some(days_since_epoch(year, month, day) * DAY_US + seconds * 1_000_000)
 }
 
 fn two(tens: u8, ones: u8) -> Option<i64> {
@@ -98,8 +104,36 @@ fn offset_seconds(text: &[u8]) -> Option<i64> {
     let [h0, h1, b':', m0, m1] = offset else {
         return None;
     };
-    let (hours, minutes) = (two(*h0, *h1)?, two(*m0, *m1)?);
-    (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
+    offset_digits(*h0, *h1, *m0, *m1).map(|seconds| sign * seconds)
+}
+
+/// The seconds of an offset of hours and minutes.
+pub(super) fn offset_digits(h0: u8, h1: u8, m0: u8, m1: u8) -> Option<i64> {
+    let (hours, minutes) = (two(h0, h1)?, two(m0, m1)?);
+    (hours <= 23 && minutes <= 59).then_some(hours * 3600 + minutes * 60)
+}
+
+/// Whether the text is one or more digits.
+pub(super) fn is_fraction(digits: &[u8]) -> bool {
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// The time of `YYYY-MM-DD?HH:MM`, two digits of seconds, the digits of a fraction, and an offset in
+/// seconds.
+pub(super) fn civil_us(
+    head: &[u8; 16],
+    seconds: [u8; 2],
+    fraction: &[u8],
+    offset_s: i64,
+) -> Option<i64> {
+    let mut text = [b'T'; 19];
+    text[..10].copy_from_slice(&head[..10]);
+    text[11..16].copy_from_slice(&head[11..]);
+    text[16] = b':';
+    text[17..].copy_from_slice(&seconds);
+    let (fraction, _) = fraction_us(&[b".", fraction, b"Z"].concat())?;
+    let us = local_us(&text)? + fraction - offset_s * 1_000_000;
+    (FIRST_US..=LAST_US).contains(&us).then_some(us)
 }
 
 #[cfg(test)]

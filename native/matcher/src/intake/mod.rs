@@ -1,20 +1,21 @@
-//! The body of an HTTP request: one event or a list of events, published unchanged.
+//! The body of an HTTP request: one event or a list of events.
 //!
 //! Each event is cut out of the body, so that its numbers stay exact, and is decoded as the
-//! shard decodes it. An event that is accepted here is not rejected later.
+//! shard decodes it. Attributes that it omits are inserted. An event that is accepted here is not rejected later.
 
 mod body;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use arrayvec::ArrayVec;
 use serde_json::value::RawValue;
 
 use self::body::Body;
 use crate::decode::decode;
 use crate::event::limits::STRING_BYTES;
 use crate::event::reject::{Reason, Reject};
-use crate::event::{Event, Field, work};
+use crate::event::{Event, Fact, Field, loose_time, work};
 
 pub use self::body::{BODY_EVENTS, BodyError};
 
@@ -23,10 +24,8 @@ pub use self::body::{BODY_EVENTS, BodyError};
 pub struct AcceptedEvent<'b> {
     /// Its index in the list; 0 for a single event.
     pub index: usize,
-    pub contact: String,
     pub payload: Cow<'b, [u8]>,
-    /// The work that it causes whatever enrollments its contact has, in units of `event::work`.
-    pub work: u64,
+    pub known: Known,
 }
 
 /// An event that its producer must correct.
@@ -46,12 +45,26 @@ pub struct Intake<'b> {
     pub rejected: Vec<RejectedEvent>,
 }
 
+/// The `id` and `source` of an event that omits them (E20).
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults<'a> {
+    pub source: &'a str,
+    /// The id of a single event. Those of a list get it with a colon and their index.
+    pub id: &'a str,
+}
+
 /// Reads the events of a request of this tenant: a JSON object, or a list of up to 1,000.
 ///
-/// An event without a tenant gets the caller's; an event of another tenant is rejected. Fails if
-/// the body as a whole cannot be read. Reads the body twice, and events without a tenant once
-/// more.
-pub fn intake<'b>(body: &'b [u8], tenant: &str, now_us: i64) -> Result<Intake<'b>, BodyError> {
+/// An event without a tenant gets the caller's; an event of another tenant is rejected. With
+/// `defaults`, an event may also omit its id, its source, and its time, which is then `now_us`.
+/// Fails if the body as a whole cannot be read. Reads the body twice, and an event once more for
+/// each attribute that it omits.
+pub fn intake<'b>(
+    body: &'b [u8],
+    tenant: &str,
+    now_us: i64,
+    defaults: Option<Defaults<'_>>,
+) -> Result<Intake<'b>, BodyError> {
     let (is_list, events) = match Body::split(body)? {
         Body::Object(event) => (false, vec![event]),
         Body::List(events) => (true, events),
@@ -62,12 +75,17 @@ pub fn intake<'b>(body: &'b [u8], tenant: &str, now_us: i64) -> Result<Intake<'b
         rejected: Vec::new(),
     };
     for (index, event) in events.into_iter().enumerate() {
-        match check(event, tenant, now_us) {
+        let omitted = Omitted {
+            tenant,
+            now_us,
+            defaults,
+            index: is_list.then_some(index),
+        };
+        match check(event, &omitted) {
             Ok((known, payload)) => intake.accepted.push(AcceptedEvent {
                 index,
-                contact: known.contact,
                 payload,
-                work: known.work,
+                known,
             }),
             Err(reject) => intake.rejected.push(RejectedEvent {
                 index,
@@ -77,6 +95,17 @@ pub fn intake<'b>(body: &'b [u8], tenant: &str, now_us: i64) -> Result<Intake<'b
         }
     }
     Ok(intake)
+}
+
+impl AcceptedEvent<'_> {
+    #[must_use]
+    pub fn into_owned(self) -> AcceptedEvent<'static> {
+        AcceptedEvent {
+            index: self.index,
+            payload: Cow::Owned(self.payload.into_owned()),
+            known: self.known,
+        }
+    }
 }
 
 impl Intake<'_> {
@@ -90,55 +119,131 @@ impl Intake<'_> {
     }
 }
 
-/// The properties of an accepted event.
-struct Known {
-    contact: String,
-    work: u64,
+/// The values of an accepted event that the API needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub id: String,
+    pub source: String,
+    /// The CloudEvents `type`.
+    pub name: String,
+    pub contact: String,
+    /// The work that it causes whatever enrollments its contact has, in units of `event::work`.
+    pub work: u64,
+    /// If it starts an enrollment.
+    pub start: Option<Start>,
+}
+
+/// The start of an enrollment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    pub enrollment_id: String,
+    pub workflow_id: String,
+    pub enrolled_at_us: i64,
 }
 
 impl Known {
     fn of(event: Event<'_>, bytes: &[u8]) -> Known {
         Known {
             work: work::known(&event.fact, bytes.len()),
+            start: Start::of(&event),
+            id: event.id.into(),
+            source: event.source.into(),
+            name: event.name.into(),
             contact: event.contact.into(),
         }
     }
 }
 
-/// The contact and the work of an event, and its bytes including the tenant.
-fn check<'b>(bytes: &'b [u8], tenant: &str, now_us: i64) -> Result<(Known, Cow<'b, [u8]>), Reject> {
+impl Start {
+    fn of(event: &Event<'_>) -> Option<Start> {
+        let Fact::EnrollmentStarted {
+            workflow_id,
+            enrollment_id,
+            enrolled_at_us,
+            ..
+        } = &event.fact
+        else {
+            return None;
+        };
+        Some(Start {
+            enrollment_id: enrollment_id.to_string(),
+            workflow_id: workflow_id.to_string(),
+            enrolled_at_us: enrolled_at_us.unwrap_or(event.time_us),
+        })
+    }
+}
+
+/// The attributes that an event gets if it omits them.
+struct Omitted<'a> {
+    tenant: &'a str,
+    now_us: i64,
+    defaults: Option<Defaults<'a>>,
+    /// The position of the event in a list.
+    index: Option<usize>,
+}
+
+impl Omitted<'_> {
+    /// The value of an attribute; `None` if the event must have it.
+    fn value(&self, field: Field) -> Option<Cow<'_, str>> {
+        match (field, self.defaults) {
+            (Field::TenantId, _) => Some(self.tenant.into()),
+            (Field::Time, Some(_)) => Some(loose_time::text(self.now_us).into()),
+            (Field::Source, Some(defaults)) => Some(defaults.source.into()),
+            (Field::Id, Some(defaults)) => Some(match self.index {
+                Some(index) => format!("{}:{index}", defaults.id).into(),
+                None => defaults.id.into(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The values of an event, and its bytes including the attributes that it omits.
+fn check<'b>(bytes: &'b [u8], omitted: &Omitted<'_>) -> Result<(Known, Cow<'b, [u8]>), Reject> {
     if !bytes.starts_with(b"{") {
         return Err(Reject::new(Reason::NotAnEvent));
     }
-    match decode(bytes, now_us) {
-        Ok(event) if *event.tenant == *tenant => Ok((Known::of(event, bytes), bytes.into())),
-        Ok(_) => Err(Reject::of(Field::TenantId, Reason::OtherTenant)),
-        Err(missing) if is_tenant(missing, Reason::Missing) => {
-            let payload = with_tenant(bytes, tenant);
-            match decode(&payload, now_us).map(|event| Known::of(event, &payload)) {
-                Ok(known) => Ok((known, payload.into())),
-                // The event has a tenant, which is null.
-                Err(reject) if is_tenant(reject, Reason::DuplicateKey) => Err(missing),
-                Err(reject) => Err(reject),
+    let mut payload: Cow<'b, [u8]> = bytes.into();
+    let mut inserted: ArrayVec<Reject, 4> = ArrayVec::new();
+    loop {
+        let reject = match decode(&payload, omitted.now_us) {
+            Ok(event) if *event.tenant == *omitted.tenant => {
+                let known = Known::of(event, &payload);
+                return Ok((known, payload));
             }
+            Ok(_) => return Err(Reject::of(Field::TenantId, Reason::OtherTenant)),
+            Err(reject) => reject,
+        };
+        let is_of = |missing: &&Reject| missing.field() == reject.field();
+        match (
+            reject.reason(),
+            reject.field().and_then(|field| omitted.value(field)),
+        ) {
+            (Reason::Missing, Some(value)) if !inserted.is_full() => {
+                inserted.push(reject);
+                payload = with_attribute(&payload, reject.field(), &value).into();
+            }
+            // The event has the attribute, which is null.
+            (Reason::DuplicateKey, _) => {
+                return Err(*inserted.iter().find(is_of).unwrap_or(&reject));
+            }
+            _ => return Err(reject),
         }
-        Err(reject) => Err(reject),
     }
 }
 
-fn is_tenant(reject: Reject, reason: Reason) -> bool {
-    reject.field() == Some(Field::TenantId) && reject.reason() == reason
-}
-
-/// A non-empty object with the tenant as its first member.
-fn with_tenant(object: &[u8], tenant: &str) -> Vec<u8> {
-    let member = format!("{{\"tenantid\":{},", serde_json::Value::from(tenant));
+/// A non-empty object with an attribute as its first member.
+fn with_attribute(object: &[u8], field: Option<Field>, value: &str) -> Vec<u8> {
+    let name = field.map_or("", Field::path);
+    let member = format!("{{\"{name}\":{},", serde_json::Value::from(value));
     [member.as_bytes(), &object[1..]].concat()
 }
 
 /// The id of an event that is valid JSON, even if it is rejected.
 fn event_id(bytes: &[u8]) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes).ok()?;
-    let id: String = serde_json::from_str(members.get("id")?.get()).ok()?;
-    (id.len() <= STRING_BYTES).then_some(id)
+    let text = members.get("id")?.get();
+    let id = serde_json::from_str(text)
+        .or_else(|_| serde_json::from_str(text).map(|id: i64| id.to_string()));
+    id.ok().filter(|id| id.len() <= STRING_BYTES)
 }

@@ -116,11 +116,29 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn text(&mut self, field: Field) -> Result<Text<'a>, Reject> {
-        if self.0.token() != Some(b'"') {
-            return Err(Reject::of(field, Reason::NotText));
+        match self.0.token() {
+            Some(b'"') => {
+                let text = self.quoted()?.text();
+                text.map_err(|reason| Reject::of(field, reason))
+            }
+            Some(b'-' | b'0'..=b'9') => self
+                .integer()
+                .ok_or_else(|| Reject::of(field, Reason::NotAnIdType)),
+            _ => Err(Reject::of(field, Reason::NotAnIdType)),
         }
-        let text = self.quoted()?.text();
-        text.map_err(|reason| Reject::of(field, reason))
+    }
+
+    /// The text of an integer; `None` for any other number.
+    #[cold]
+    fn integer(&mut self) -> Option<Text<'a>> {
+        let start = self.0.at;
+        while let Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'e' | b'E') = self.0.peek() {
+            self.0.at += 1;
+        }
+        let text = &self.0.input[start..self.0.at];
+        let is_integer = text.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
+        let text = std::str::from_utf8(text).ok().filter(|_| is_integer)?;
+        Some(Cow::Borrowed(text))
     }
 
     /// Reads the contact id in `data`. Stops there if `is_last`, that is, if nothing else is

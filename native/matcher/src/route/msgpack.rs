@@ -17,8 +17,9 @@ pub(super) fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> 
             b"data" => contact = Some(scanner.contact(tenant.is_some())?),
             _ => scanner.skip()?,
         }
-        if let (Some(tenant), Some(contact)) = (tenant, contact) {
-            return Ok((Cow::Borrowed(tenant), Cow::Borrowed(contact)));
+        match (tenant, contact) {
+            (Some(tenant), Some(contact)) => return Ok((tenant, contact)),
+            pair => (tenant, contact) = pair,
         }
     }
     let missing = if tenant.is_none() {
@@ -59,17 +60,43 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn text(&mut self, field: Field) -> Result<&'a str, Reject> {
-        let bytes = self
-            .0
-            .string()?
-            .ok_or_else(|| Reject::of(field, Reason::NotText))?;
-        plain_text(bytes).map_err(|reason| Reject::of(field, reason))
+    fn text(&mut self, field: Field) -> Result<Text<'a>, Reject> {
+        let start = self.0.at;
+        match self.0.string()? {
+            Some(bytes) => plain_text(bytes)
+                .map(Cow::Borrowed)
+                .map_err(|reason| Reject::of(field, reason)),
+            None => {
+                self.0.at = start;
+                self.integer()?
+                    .ok_or_else(|| Reject::of(field, Reason::NotAnIdType))
+            }
+        }
+    }
+
+    /// The decimal text of an integer; `None` for any other value.
+    #[cold]
+    fn integer(&mut self) -> Result<Option<Text<'a>>, Reject> {
+        let marker = self.0.marker()?;
+        let value = match marker {
+            0x00..=0x7f => i128::from(marker),
+            0xe0..=0xff => i128::from(marker as i8),
+            0xcc => i128::from(u8::from_be_bytes(self.0.take()?)),
+            0xcd => i128::from(u16::from_be_bytes(self.0.take()?)),
+            0xce => i128::from(u32::from_be_bytes(self.0.take()?)),
+            0xcf => i128::from(u64::from_be_bytes(self.0.take()?)),
+            0xd0 => i128::from(i8::from_be_bytes(self.0.take()?)),
+            0xd1 => i128::from(i16::from_be_bytes(self.0.take()?)),
+            0xd2 => i128::from(i32::from_be_bytes(self.0.take()?)),
+            0xd3 => i128::from(i64::from_be_bytes(self.0.take()?)),
+            _ => return Ok(None),
+        };
+        Ok(Some(Cow::Owned(value.to_string())))
     }
 
     /// Reads the contact id in `data`. Stops there if `is_last`, that is, if nothing else is
     /// needed; otherwise skips the rest of `data`.
-    fn contact(&mut self, is_last: bool) -> Result<&'a str, Reject> {
+    fn contact(&mut self, is_last: bool) -> Result<Text<'a>, Reject> {
         let members = self
             .enter_map()
             .ok_or_else(|| Reject::of(Field::Data, Reason::NotAMap))?;
@@ -122,7 +149,13 @@ impl<'a> Scanner<'a> {
             0xdd => Content::Values(self.0.length::<4>()?),
             0xde => Content::Values(2 * self.0.length::<2>()?),
             0xdf => Content::Values(self.0.length::<4>()?.saturating_mul(2)),
-            0xc4..=0xc9 | 0xd4..=0xd8 => return Err(self.invalid(Reason::BinaryValue)),
+            0xc4 => Content::Bytes(self.0.length::<1>()?),
+            0xc5 => Content::Bytes(self.0.length::<2>()?),
+            0xc6 => Content::Bytes(self.0.length::<4>()?),
+            0xc7 => Content::Bytes(self.0.length::<1>()? + 1),
+            0xc8 => Content::Bytes(self.0.length::<2>()? + 1),
+            0xc9 => Content::Bytes(self.0.length::<4>()? + 1),
+            marker @ 0xd4..=0xd8 => Content::Bytes((1 << (marker - 0xd4)) + 1),
             0xc1 => return Err(self.invalid(Reason::UnknownMarker)),
         })
     }

@@ -1,26 +1,26 @@
 //! Slow path for JSON strings with escapes; strings without escapes are handled by the scanner.
 
 use super::scan::string_stop;
-use crate::event::limits::STRING_BYTES;
 use crate::event::reject::{Reason, Reject};
 
-/// Checks a string that is not closed at its first stop. `start` is the position after the
-/// opening quote, `stop` that of the first stop. Returns the position of the closing quote.
+/// The meaning of an escape.
+enum Escape {
+    Character(char),
+    Nul,
+    LoneSurrogate,
+}
+
+/// Checks a string that is not closed at its first stop, whose position is `stop`. Returns the
+/// position of the closing quote. NUL and lone surrogates are valid JSON; [`unescape`] rejects
+/// them.
 #[cold]
-pub(crate) fn check_escaped(bytes: &[u8], start: usize, stop: usize) -> Result<usize, Reject> {
-    let (mut at, mut plain_start, mut length) = (stop, start, 0);
+pub(crate) fn check_escaped(bytes: &[u8], stop: usize) -> Result<usize, Reject> {
+    let mut at = stop;
     loop {
-        length += at - plain_start;
-        if length > STRING_BYTES {
-            return Err(Reject::at(start, Reason::LongString));
-        }
         match bytes.get(at) {
             Some(b'"') => return Ok(at),
             Some(b'\\') => {
-                let (character, next) =
-                    escape(bytes, at).map_err(|reason| Reject::at(at, reason))?;
-                length += character.len_utf8();
-                plain_start = next;
+                let (_, next) = escape(bytes, at).map_err(|reason| Reject::at(at, reason))?;
                 at = string_stop(bytes, next);
             }
             Some(_) => return Err(Reject::at(at, Reason::RawControl)),
@@ -29,22 +29,42 @@ pub(crate) fn check_escaped(bytes: &[u8], start: usize, stop: usize) -> Result<u
     }
 }
 
-/// The content of a string with its escapes replaced, or why an escape is invalid.
+/// The content of a string with its escapes replaced, or why it is invalid.
 pub(crate) fn unescape(raw: &str) -> Result<String, Reason> {
+    replaced(raw, |escape| match escape {
+        Escape::Character(character) => Ok(character),
+        Escape::Nul => Err(Reason::Nul),
+        Escape::LoneSurrogate => Err(Reason::LoneSurrogate),
+    })
+}
+
+/// The same, with NUL and lone surrogates as U+FFFD. Empty if an escape is not valid JSON.
+pub(crate) fn unescape_lossy(raw: &str) -> String {
+    let text = replaced(raw, |escape| match escape {
+        Escape::Character(character) => Ok(character),
+        Escape::Nul | Escape::LoneSurrogate => Ok(char::REPLACEMENT_CHARACTER),
+    });
+    text.unwrap_or_default()
+}
+
+fn replaced(
+    raw: &str,
+    character: impl Fn(Escape) -> Result<char, Reason>,
+) -> Result<String, Reason> {
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(at) = rest.find('\\') {
         text.push_str(&rest[..at]);
-        let (character, next) = escape(rest.as_bytes(), at)?;
-        text.push(character);
+        let (escape, next) = escape(rest.as_bytes(), at)?;
+        text.push(character(escape)?);
         rest = &rest[next..];
     }
     text.push_str(rest);
     Ok(text)
 }
 
-/// The character of the escape at `at`, and the position after the escape.
-fn escape(bytes: &[u8], at: usize) -> Result<(char, usize), Reason> {
+/// The escape at `at`, and the position after it.
+fn escape(bytes: &[u8], at: usize) -> Result<(Escape, usize), Reason> {
     let character = match bytes.get(at + 1) {
         Some(b'"') => '"',
         Some(b'\\') => '\\',
@@ -58,27 +78,27 @@ fn escape(bytes: &[u8], at: usize) -> Result<(char, usize), Reason> {
         Some(_) => return Err(Reason::BadEscape),
         None => return Err(Reason::EndsEarly),
     };
-    Ok((character, at + 2))
+    Ok((Escape::Character(character), at + 2))
 }
 
-fn unicode(bytes: &[u8], at: usize) -> Result<(char, usize), Reason> {
+fn unicode(bytes: &[u8], at: usize) -> Result<(Escape, usize), Reason> {
     let unit = hex(bytes, at)?;
     if unit == 0 {
-        return Err(Reason::Nul);
+        return Ok((Escape::Nul, at + 4));
     }
     if let Some(character) = char::from_u32(unit) {
-        return Ok((character, at + 4));
+        return Ok((Escape::Character(character), at + 4));
     }
     // Surrogates must be pairs: a high surrogate followed by a low surrogate.
-    if unit >= 0xdc00 || bytes.get(at + 4..at + 6) != Some(b"\\u") {
-        return Err(Reason::LoneSurrogate);
+    if unit < 0xdc00 && bytes.get(at + 4..at + 6) == Some(b"\\u") {
+        let low = hex(bytes, at + 6)?;
+        if (0xdc00..0xe000).contains(&low) {
+            let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+            let character = char::from_u32(code).ok_or(Reason::LoneSurrogate)?;
+            return Ok((Escape::Character(character), at + 10));
+        }
     }
-    let low = hex(bytes, at + 6)?;
-    if !(0xdc00..0xe000).contains(&low) {
-        return Err(Reason::LoneSurrogate);
-    }
-    let character = char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
-    Ok((character.ok_or(Reason::LoneSurrogate)?, at + 10))
+    Ok((Escape::LoneSurrogate, at + 4))
 }
 
 fn hex(bytes: &[u8], at: usize) -> Result<u32, Reason> {

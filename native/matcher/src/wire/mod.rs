@@ -7,5 +7,5 @@ pub(crate) mod msgpack;
 mod scan;
 
 pub(crate) use encoding::Encoding;
-pub(crate) use json_string::{check_escaped, unescape};
+pub(crate) use json_string::{check_escaped, unescape, unescape_lossy};
 pub(crate) use scan::{is_printable_ascii, plain_text, string_stop};

@@ -48,6 +48,8 @@ def _event(found: list[StoredAchievement], reversal: Reversal) -> Any:
     ranked = []
     for number, row in enumerate(found):
         reference = json.loads(row.trigger_event).get(_REFERENCE[reversal.goal_type])
+        # As ->> in Postgres: an id may be an integer.
+        reference = None if reference is None else str(reference)
         is_other = None not in (reference, reversal.reference) and reference != reversal.reference
         if row.achieved_at <= reversal.reversed_at and not is_other:
             is_named = reference is not None and reference == reversal.reference

@@ -5,7 +5,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
 import structlog
 
 from goald.api.problems import EnrollmentIdUsed, EnrollmentLimitReached
@@ -63,7 +62,7 @@ class StartAdmission:
             return events, []
         self._metrics.starts_refused.inc(sum(start.is_limit for start in refused_at.values()))
         refused = [
-            RefusedEvent(event.index, orjson.loads(event.payload)["id"], start.reason, False)
+            RefusedEvent(event.index, event.id, start.reason, False)
             for position, event in enumerate(events)
             if (start := refused_at.get(position)) is not None
         ]

@@ -6,7 +6,7 @@ import jwt
 
 from goald.api.ports import Caller
 from goald.api.problems import Unauthorized
-from goald.domain.ids import ID_TEXT, NOT_AN_ID
+from goald.domain.ids import NOT_AN_ID, is_id
 from goald.settings import TokenSettings
 
 _MAX_LENGTH = 8_192
@@ -15,7 +15,7 @@ _LEEWAY_S = 10.0
 
 def is_name(value: object) -> bool:
     """Return whether the value is valid as a tenant id or as the subject of a token."""
-    return isinstance(value, str) and ID_TEXT.fullmatch(value) is not None
+    return isinstance(value, str) and is_id(value)
 
 
 class Keys(Protocol):

@@ -5,12 +5,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
 from goald.api.http.bodies import StrictRequest
 from goald.api.problems import BadRequest, UnsupportedMedia
 from goald.domain.event_types import PROCESSED_TYPES
-from goald.pipeline.intake import AcceptedEvent, Intake, intake
+from goald.pipeline.intake import AcceptedEvent, EventDefaults, Intake, intake
 
 JSON: Final = "application/json"
 SINGLE: Final = "application/cloudevents+json"
@@ -32,11 +30,13 @@ async def event_bytes(request: StrictRequest, *media: str) -> bytes:
     return await request.body()
 
 
-async def read_events(request: StrictRequest, tenant: str, now_us: int) -> Intake:
+async def read_events(
+    request: StrictRequest, tenant: str, now_us: int, defaults: EventDefaults
+) -> Intake:
     """Return the events of a request. Raises InvalidEvent for a body without events, BadRequest if
     the body does not match its content type."""
     body = await event_bytes(request, JSON, SINGLE, BATCH)
-    found = intake(body, tenant, now_us)
+    found = intake(body, tenant, now_us, defaults)
     if found.is_list and _media(request) == SINGLE:
         raise BadRequest(
             f"The body is a list of events, but its content type is for one event: use {BATCH}"
@@ -58,12 +58,5 @@ def without_ignored(
     """Separate the events to publish, in order, from those of types that have no effect. Returns
     the former, and the number of the latter by type. Events without effect would only take room
     in Redis (D8)."""
-    types = [_type_of(event) for event in accepted]
-    published = [
-        event for event, name in zip(accepted, types, strict=True) if name in PROCESSED_TYPES
-    ]
-    return published, Counter(name for name in types if name not in PROCESSED_TYPES)
-
-
-def _type_of(event: AcceptedEvent) -> str:
-    return str(orjson.loads(event.payload)["type"])
+    published = [event for event in accepted if event.type in PROCESSED_TYPES]
+    return published, Counter(event.type for event in accepted if event.type not in PROCESSED_TYPES)

@@ -20,7 +20,7 @@ from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from goald.api.problems import BadRequest
-from goald.domain.ids import ID_PATTERN
+from goald.domain.ids import ID_PATTERN, MAX_ID_CHARACTERS
 from goald.domain.records.pages import PageRequest, RowPosition
 from goald.domain.times import to_us
 
@@ -46,7 +46,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 
 QueryId = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=128, pattern=ID_PATTERN),
+    StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=ID_PATTERN),
 ]
 """An id of the platform in a query."""
 

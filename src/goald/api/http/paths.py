@@ -5,9 +5,10 @@ from typing import Annotated, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Path
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic_core import PydanticCustomError
 
-from goald.domain.ids import ID_PATTERN
+from goald.domain.ids import ID_PATTERN, MAX_ID_BYTES, MAX_ID_CHARACTERS
 
 HOOKS: Final = "/hooks/"
 """The paths of sources: tenant, name and key follow."""
@@ -45,11 +46,19 @@ PathText = Annotated[
 ]
 """The parameter type for a part of a path that is not validated."""
 
+
+def _of_id_bytes(text: str) -> str:
+    if len(text.encode()) > MAX_ID_BYTES:
+        raise PydanticCustomError("id_bytes", "must have at most 768 bytes in UTF-8")
+    return text
+
+
 PathId = Annotated[
     str,
     # Before the function, so that Pydantic counts characters and not items.
-    StringConstraints(min_length=1, max_length=128, pattern=ID_PATTERN),
+    StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=ID_PATTERN),
     BeforeValidator(with_slashes),
-    Path(description="1 to 128 characters, no control or invisible characters."),
+    AfterValidator(_of_id_bytes),
+    Path(description="1 to 256 characters, at most 768 bytes, no control or invisible characters."),
 ]
 """The parameter type for an id of the platform in a path. Invalid ids get 400."""

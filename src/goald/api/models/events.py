@@ -23,31 +23,41 @@ EVENT_EXAMPLE: Final[dict[str, Any]] = {
     },
 }
 _ID: Final = {
-    "type": "string",
+    "type": ["string", "integer"],
     "minLength": 1,
-    "maxLength": 128,
+    "maxLength": 256,
     "pattern": ID_PATTERN,
 }
 _RESERVED: Final = f"Must not start with `{PSEUDONYM_PREFIX}`, which is reserved."
-_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 1024}
+_NAME: Final = {"type": ["string", "integer"], "minLength": 1, "maxLength": 1024}
+_TYPE: Final = {"type": "string", "minLength": 1, "maxLength": 1024}
 
 EVENT: Final[dict[str, Any]] = {
     "title": "Event",
     "type": "object",
-    "description": "A CloudEvents 1.0 event of at most 64 KiB. `id` and `source` together are "
-    "unique within a tenant. Additional attributes and fields of `data` are kept unchanged.",
-    "required": ["id", "source", "type", "time", "data"],
-    "maxProperties": 64,
+    "description": "A CloudEvents 1.0 event of at most 256 KiB. `id` and `source` together are "
+    "unique within a tenant. Additional attributes and fields of `data` refuse nothing and are "
+    "kept as far as they fit into 4 KiB. An integer is taken as its decimal text.",
+    "required": ["type", "data"],
     "properties": {
         "specversion": {"enum": ["1.0", None], "description": "Default: 1.0."},
-        "id": _NAME,
-        "source": _NAME,
-        "type": _NAME | {"description": "Events of unknown types are counted and not published."},
+        "id": _NAME
+        | {
+            "description": "Default: the id of the signed webhook, else one derived from the "
+            "`Idempotency-Key` and the body, else a random one: two equal events are then two."
+        },
+        "source": _NAME
+        | {"description": "Default: the provider of the signed webhook, else `goald/api`."},
+        "type": _TYPE | {"description": "Events of unknown types are counted and not published."},
         "time": {
-            "type": "string",
-            "format": "date-time",
-            "description": "When it happened: RFC 3339 with an offset, at most "
-            "24 hours in the future.",
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                {"type": "number", "minimum": 100_000_000},
+            ],
+            "description": "When it happened: RFC 3339 with an offset, at most 24 hours in the "
+            "future. Also accepted: a space for the `T`, no seconds, `+0000` or `+00` for the "
+            "offset, and seconds, milliseconds or microseconds since 1970. Default: the time of "
+            "arrival.",
         },
         "tenantid": _ID
         | {"description": "Default: the caller's tenant. Another tenant is refused."},
@@ -55,7 +65,6 @@ EVENT: Final[dict[str, Any]] = {
         "data": {
             "type": "object",
             "required": ["contact_id"],
-            "maxProperties": 64,
             "properties": {"contact_id": _ID | {"description": _RESERVED}},
         },
     },

@@ -10,6 +10,7 @@ from goald.api.auth.access import EventWriter, Reads
 from goald.api.auth.event_permissions import permitted
 from goald.api.dependencies import Deps, Metrics
 from goald.api.http.bodies import StrictRequest
+from goald.api.http.event_defaults import event_defaults
 from goald.api.http.events_body import (
     BATCH,
     JSON,
@@ -70,11 +71,16 @@ async def send_events(
 
     The tenant is the caller's: `tenantid` may be absent, and another tenant is refused. Of a
     signed request, events of other types or sources than those of the webhook are refused.
+
+    An event may omit its `time`, which is then the time of arrival, its `source`, and its `id`. An
+    event without an `id` is a new one each time it is sent, unless the request is repeated with its
+    `Idempotency-Key`, or is the same signed webhook.
     """
 
     async def send() -> EventsAccepted:
+        defaults = await event_defaults(request, caller)
         found, not_granted = permitted(
-            await read_events(request, caller.tenant_id, deps.clock.now_us()), caller
+            await read_events(request, caller.tenant_id, deps.clock.now_us(), defaults), caller
         )
         metrics.count_not_granted(not_granted)
         if not found.accepted:

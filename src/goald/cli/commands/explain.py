@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 MAX_FILE_BYTES = 1 << 20
-"""Bytes. An event has at most 64 KiB (D9)."""
+"""Bytes. An event has at most 256 KiB (D9)."""
 
 
 def explain(

@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from goald.domain.configuration.goals import CatalogKind, GoalType
 from goald.domain.currencies import currency_code
 from goald.domain.errors import InvalidConfiguration
-from goald.domain.ids import NOT_IN_IDS
+from goald.domain.ids import MAX_ID_BYTES, MAX_ID_CHARACTERS, NOT_IN_IDS
 from goald.domain.suggestions import unknown_field
 
 EMPTY_CRITERIA = "Goal criteria cannot be empty"
@@ -45,6 +45,8 @@ def _require_id_characters(text: str) -> str:
         raise PydanticCustomError(
             "id_characters", "must not contain control or invisible characters"
         )
+    if len(text.encode()) > MAX_ID_BYTES:
+        raise PydanticCustomError("id_bytes", "must have at most 768 bytes in UTF-8")
     return text
 
 
@@ -96,7 +98,7 @@ Text = Annotated[
 ]
 Id = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=128, strict=True),
+    StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS, strict=True),
     AfterValidator(_require_id_characters),
 ]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]

@@ -14,7 +14,7 @@ _NOT_SET: Final[dict[str, Any]] = {"enum": [None, False]}
 _GREATEST_AMOUNT = 999_999_999_999_999_999
 
 
-def _text(title: str, description: str, longest: int = 128) -> dict[str, Any]:
+def _text(title: str, description: str, longest: int = 256) -> dict[str, Any]:
     return {
         "title": title,
         "description": description,

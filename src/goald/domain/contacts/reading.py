@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from goald.domain.contacts.addresses import email_address, phone_number
 from goald.domain.contacts.tags import Tag, tags_of
+from goald.domain.ids import id_text
 
 VALUES: Final = ("email", "phone", "timezone", "opted_in")
 MAX_NAME_CHARS: Final = 128
@@ -95,7 +96,5 @@ def _attributes(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stages(data: Mapping[str, Any]) -> dict[str, str]:
-    stage, pipeline = data.get("stage_id"), data.get("pipeline_id")
-    if not isinstance(stage, str):
-        return {}
-    return {pipeline if isinstance(pipeline, str) else "": stage}
+    stage, pipeline = id_text(data.get("stage_id")), id_text(data.get("pipeline_id"))
+    return {} if stage is None else {pipeline or "": stage}

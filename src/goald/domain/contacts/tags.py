@@ -4,6 +4,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from goald.domain.ids import id_text
+
 MAX_TAG_CHARS: Final = 256
 ID_PREFIX: Final = "#"
 """Starts the key of a tag that has an id; no key of a name starts with it, because names are
@@ -41,7 +43,7 @@ def tags_of(data: Mapping[str, Any]) -> Iterator[Tag]:
 
 
 def _tag(data: Mapping[str, Any]) -> Iterator[Tag]:
-    id_, name = _text(data.get("tag_id")), _text(data.get("tag_name"))
+    id_, name = _text(id_text(data.get("tag_id"))), _text(data.get("tag_name"))
     if id_ is not None or name is not None:
         yield Tag(id_, name)
 

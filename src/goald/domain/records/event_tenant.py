@@ -4,7 +4,7 @@ import json
 
 import msgpack
 
-from goald.domain.ids import ID_TEXT
+from goald.domain.ids import id_text, is_id
 
 
 def event_tenant(event: bytes) -> str | None:
@@ -18,4 +18,5 @@ def event_tenant(event: bytes) -> str | None:
     except Exception:  # msgpack raises a dozen types
         return None
     tenant = decoded.get("tenantid") if isinstance(decoded, dict) else None
-    return tenant if isinstance(tenant, str) and ID_TEXT.fullmatch(tenant) else None
+    text = id_text(tenant)
+    return text if text is not None and is_id(text) else None

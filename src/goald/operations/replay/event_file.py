@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TypeAlias
 
+from goald.domain.ids import id_text
+
 LONGEST_LINE = 1 << 20
-"""Bytes. An event may have 64 KiB (D9); a line longer than this is skipped unread."""
+"""Bytes. An event may have 256 KiB (D9); a line longer than this is skipped unread."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -75,11 +77,11 @@ def _parse(number: int, end: int, line: bytes) -> Line:
     if not isinstance(event, dict):
         return BadLine(number, end, "not a JSON object")
     data = event.get("data")
-    tenant = event.get("tenantid")
-    contact = data.get("contact_id") if isinstance(data, dict) else None
+    tenant = id_text(event.get("tenantid"))
+    contact = id_text(data.get("contact_id")) if isinstance(data, dict) else None
     for name, value in (("tenantid", tenant), ("data.contact_id", contact)):
-        if not isinstance(value, str) or not value:
-            return BadLine(number, end, f"{name} is missing or is not text")
+        if not value:
+            return BadLine(number, end, f"{name} is missing or is neither text nor an integer")
         try:
             value.encode()
         except UnicodeEncodeError:

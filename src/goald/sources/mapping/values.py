@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from goald.domain.derived_ids import derived_id
-from goald.domain.ids import NOT_IN_IDS
+from goald.domain.ids import NOT_IN_IDS, is_id
 from goald.sources.expressions.numbers import decimal_of
 
 MAX_ID: Final = 256
@@ -45,9 +45,7 @@ def id_text(value: Any) -> str | None:
         text = str(value) if value.bit_length() <= _MAX_BITS else ""
     else:
         text = value.strip() if isinstance(value, str) else ""
-    if not text or len(text) > MAX_ID or NOT_IN_IDS.search(text):
-        return None
-    return text
+    return text if is_id(text) else None
 
 
 def event_id(parts: list[str]) -> str:

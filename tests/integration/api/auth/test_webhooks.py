@@ -96,7 +96,7 @@ def test_every_invalid_webhook_gets_the_same_response(api: Api) -> None:
         send(api, body, good, provider="unknown"),
         send(api, body, good, tenant=""),
         send(api, body, good, tenant="a\x00b"),
-        send(api, body, good, provider="x" * 129),
+        send(api, body, good, provider="x" * 257),
         send(api, body, signed(SECRET, body)),
         send(api, event("eve"), good),
         send(api, body, good | {"webhook-id": "msg-2"}),
@@ -169,7 +169,7 @@ def test_provider_names_may_contain_any_printable_character(api: Api, provider: 
     assert client.delete(f"{PATH}/{provider}").status_code == 204
 
 
-@pytest.mark.parametrize("provider", ["%00", "a%0Ab", "%FF", "x" * 129])
+@pytest.mark.parametrize("provider", ["%00", "a%0Ab", "%FF", "x" * 257])
 def test_invalid_provider_names_are_refused(api: Api, provider: str) -> None:
     answer = api.client("acme", "workflows:edit").put(f"{PATH}/{provider}")
 

@@ -111,7 +111,7 @@ def test_missing_criteria_are_empty_criteria(editor: httpx.Client) -> None:
         {"goal_type": "tag_added", "criteria": {"tag_name": "x"}, "effective_from": 5},
         {"goal_type": "tag_added", "criteria": {"tag_name": "x"}, "is_active": "yes"},
         {"goal_type": "tag_added", "criteria": {"tag_name": "x"}, "is_active": 1},
-        {"goal_type": "tag_added", "criteria": {"tag_name": "x"}, "key": "k" * 129},
+        {"goal_type": "tag_added", "criteria": {"tag_name": "x"}, "key": "k" * 257},
         {"goal_type": "tag_added", "criteria": "x"},
         {"goal_type": "purchase_made", "criteria": {"any_purchase": True, "min_amount": 1}},
         [],

@@ -103,7 +103,7 @@ def test_repeated_request_publishes_the_same_event(client: httpx.Client, redis_u
         {"enrollment_id": None},
         {"contact_id": "a\nb"},
         {"contact_id": 7},
-        {"contact_id": "x" * 129},
+        {"contact_id": "x" * 257},
         {"contact_id": "erased:ann"},
         {"pending_actions": -1},
         {"pending_actions": 1.0},

@@ -142,8 +142,8 @@ def test_event_of_another_tenant_is_refused(client: httpx.Client, redis_url: str
         (tagged(tenant="globex"), "tenantid: not the caller's tenant"),
         (tagged() | {"time": "yesterday"}, "time: not an RFC 3339 time with an offset"),
         (tagged() | {"time": "2999-01-01T00:00:00Z"}, "time: more than 24 h in the future"),
-        (tagged(note="x" * 70_000), "the event is larger than 64 KiB"),
-        (tagged(note="a\0b"), "a string contains a NUL character"),
+        (tagged(note="x" * 270_000), "the event is larger than 256 KiB"),
+        (tagged(tag_name="a\0b"), "data.tag_name: contains a NUL character"),
         ([tagged() | {"id": ""}, tagged() | {"id": ""}], "None of the events is valid"),
     ],
 )

@@ -20,7 +20,7 @@ from goald.domain.errors import ServiceUnavailable
 from goald.domain.slots import SlotRange
 from goald.domain.times import rfc3339
 from goald.metrics.api import AdmissionMetrics
-from goald.pipeline.intake import AcceptedEvent
+from goald.pipeline.intake import AcceptedEvent, Start
 from goald.pipeline.start_check import MAX_CONTACTS, StartCheck
 from goald.ports.contacts import StartState
 
@@ -159,7 +159,8 @@ class Reader:
 
 
 def accepted(enrollment: str, contact: str) -> AcceptedEvent:
-    return AcceptedEvent(contact, json.dumps(start(enrollment, contact)).encode())
+    payload = json.dumps(start(enrollment, contact)).encode()
+    return AcceptedEvent(contact, payload, start=Start(enrollment, "w", 0))
 
 
 async def test_starts_are_admitted_while_postgres_is_unavailable() -> None:

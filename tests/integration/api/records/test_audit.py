@@ -145,7 +145,7 @@ def test_time_range_includes_its_start_and_excludes_its_end(ask: Callable[..., A
         {"action": "workflow.exploded"},
         {"actor": ""},
         {"actor": "a\x00b"},
-        {"workflow_id": "w" * 129},
+        {"workflow_id": "w" * 257},
         {"limit": "0"},
         {"limit": "201"},
         {"cursor": "bm90IG91cnM"},

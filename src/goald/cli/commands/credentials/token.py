@@ -91,9 +91,9 @@ def _seconds(text: str) -> int:
 
 
 def _name(option: str, text: str) -> str:
-    from goald.domain.ids import ID_TEXT, NOT_AN_ID
+    from goald.domain.ids import NOT_AN_ID, is_id
 
-    if not ID_TEXT.fullmatch(text):
+    if not is_id(text):
         raise typer.BadParameter(f"{option}: {NOT_AN_ID}.")
     return text
 
