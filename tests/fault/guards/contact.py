@@ -61,10 +61,4 @@ CONTACT_GUARDS = (
         ),
         (_SCOPES,),
     ),
-    Guard(
-        "contacts: another spelling of the type does not evade the scope",
-        "D8",
-        (Edit(_PERMISSIONS, ' or b"\\\\u" in payload', ""),),
-        (_SCOPES,),
-    ),
 )
