@@ -61,7 +61,8 @@ class ThrottleAdmission:
             except (ServiceUnavailable, TimeoutError) as error:
                 self._throttled = frozenset()
                 if not self._has_failed:
-                    _log.warning("cannot read which tenants are throttled", error=str(error))
+                    reason = str(error) or f"no answer within {PATIENCE_S} s"
+                    _log.warning("cannot read which tenants are throttled", error=reason)
                 self._has_failed = True
             self._read_at = self._clock.monotonic()
 
