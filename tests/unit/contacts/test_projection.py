@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from goald.domain.contacts.projection import (
@@ -67,6 +67,13 @@ def test_order_and_repeats_of_events_with_different_times_do_not_matter(
     assert visible(project(shuffled)) == visible(project(timed))
 
 
+@example(
+    events=[
+        ("contact.updated", {"replace": True}),
+        ("contact.updated", {"attributes": {"plan": "pro"}}),
+    ],
+    again=[0],
+)
 @given(events=EVENTS, again=st.lists(st.integers(0, 7), max_size=4))
 def test_of_events_with_one_time_the_last_wins_and_repeats_change_nothing(
     events: list[tuple[str, dict[str, Any]]], again: list[int]

@@ -93,10 +93,11 @@ class Contact:
         for name in ("email", "phone", "timezone"):
             if name not in facts.values and self._stamp(name, source):
                 setattr(self, name, None)
+        if not self._stamp(_ATTRIBUTES, source):
+            return
         for name in [*self.attributes]:
             if name not in facts.attributes:
                 self._set_attribute(name, None, source)
-        self._stamp(_ATTRIBUTES, source)
 
     def _set_attribute(self, name: str, value: Any, source: EventRef) -> None:
         path = f"attributes/{name}"
