@@ -158,7 +158,8 @@ class Matcher:
 
         Each is `{"tenant_id", "workflow_id", "goal_logic": "any"|"all", "is_active": bool,
         "goals": [{"id": UUID as text, "goal_type", "criteria": JSON text, "is_active": bool,
-        "effective_from": us | None, "created_at": us, "position": int}]}`. Decimals in criteria
+        "effective_from": us | None, "created_at": us, "position": int, "check_on_enrollment": bool,
+        false if absent}]}`. Decimals in criteria
         are JSON strings or numbers. A goal whose `effective_from` is None was never activated and
         matches nothing. Atomic: raises ValueError and changes nothing if any workflow is invalid.
         Enrollments do not change: a changed goal by itself completes no enrollment. A proposal
@@ -173,6 +174,9 @@ class Matcher:
     def keep_contacts(self, tenants: Sequence[str]) -> None:
         """These tenants have a projection of contacts from now on: the events that describe their
         contacts are in `Proposal.contact_events`."""
+    def set_tag_case_sensitive(self, tenant: str, is_case_sensitive: bool) -> None:
+        """Set whether this tenant distinguishes names of tags by case (E16). A proposal that was
+        evaluated before can still be applied (E1)."""
     def load(self, rows: bytes) -> int:
         """Load the next chunk of a stream of enrollments in Postgres's binary COPY format.
 
@@ -201,6 +205,12 @@ class Matcher:
         deferred: Sequence[str] = ...,
         repeats: Sequence[tuple[str, str]] = ...,
         excluded: Sequence[tuple[str, str, str]] = ...,
+        old_tags: Sequence[tuple[str, str, Sequence[int]]] = ...,
+        states: Sequence[
+            tuple[
+                str, str, Sequence[tuple[str | None, str | None]], Sequence[tuple[str | None, str]]
+            ]
+        ] = ...,
     ) -> Proposal:
         """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
@@ -219,7 +229,10 @@ class Matcher:
         id exists in Postgres or the contact was deleted later. They are never refused because of
         the limit of active enrollments, and do not count towards it. `excluded` are events that do
         not count for an enrollment (tenant, enrollment id, event key), of the `event_checks` of
-        earlier evaluations of these buffers.
+        earlier evaluations of these buffers. `old_tags` are tags that are not new (tenant, event
+        key, positions in the list of the event), of its `tag_checks`. `states` are the tags (id,
+        name) and stages (pipeline, stage) of contacts when enrollments start (tenant, enrollment
+        id), of its `state_checks`.
         """
     def apply(self, proposal: Proposal, effective: bytes) -> None:
         """Apply the committed effects of a proposal, or of a slice of one, to memory.
@@ -231,19 +244,32 @@ class Matcher:
         of another proposal.
         """
     def explain(
-        self, event: bytes, now_us: int, *, excluded: Sequence[tuple[str, str]] = ...
+        self,
+        event: bytes,
+        now_us: int,
+        *,
+        excluded: Sequence[tuple[str, str]] = ...,
+        old_tags: Sequence[int] = ...,
+        state: tuple[
+            str, str, Sequence[tuple[str | None, str | None]], Sequence[tuple[str | None, str]]
+        ]
+        | None = ...,
     ) -> str:
         """Explain the evaluation of one event, as JSON: each enrollment and goal of the contact,
         and the reason if it does not match. Changes nothing. Raises ValueError with the reason if
         the event is rejected.
 
         `{"event": {"id", "type", "tenant_id", "contact_id", "time": as sent}, "event_key",
-        "reason", "enrollments": [{"enrollment_id", "excludes", "workflow_id", "enrolled_at": us,
-        "goal_logic", "matched", "completes", "reason", "goals": [{"goal_id", "goal_type",
-        "matched", "achieved", "reason"}]}]}`. `achieved` and `completes` are what `evaluate` would
-        propose.
+        "asks_contact", "reason", "enrollments": [{"enrollment_id", "excludes", "workflow_id",
+        "enrolled_at": us, "goal_logic", "matched", "completes", "reason", "goals": [{"goal_id",
+        "goal_type", "matched", "achieved", "reason"}]}]}`. `achieved` and `completes` are what
+        `evaluate` would propose.
         A reason is null if nothing prevents a match. `excluded` are the enrollments for which the
-        event does not count (E11), with the reason; only those with `excludes` can be.
+        event does not count (E11), with the reason; only those with `excludes` can be. `old_tags`
+        are the positions of the tags in the event's list that the contact had before (E16). `state`
+        is that of the contact, as in `evaluate`, if the event starts an enrollment whose goals are
+        checked then (E22): this enrollment is the last one, with `"starts": true`. Neither matters
+        unless `asks_contact`.
         """
     def stats(self) -> dict[str, int]:
         """`tenants`, `workflows`, `goals`, `contacts`, `enrollments`, `listeners` (pairs of an
@@ -302,6 +328,18 @@ class Proposal:
         """(tenant, contact, workflow, enrollment, event key) of events that count for an enrollment
         unless Postgres excludes them (E11). If it does and `evaluate` did not know, the proposal
         must be evaluated again."""
+    @property
+    def tag_checks(self) -> list[tuple[tuple[str, str, int, str, str, int, str], int, int]]:
+        """(event as in `contact_events`, number of `contact_events` and of `deletions` that precede
+        it) of events with a list of tags that meet goals, unless their contacts had some of the
+        tags before (E16). If they had and `evaluate` did not know, the proposal must be evaluated
+        again."""
+    @property
+    def state_checks(self) -> list[tuple[str, str, str, str | None, int, int]]:
+        """(tenant, contact, enrollment, key of the event that started it, number of
+        `contact_events` and of `deletions` that precede the start) of starts whose goals the state
+        of the contact may meet (E22). If the contact has tags or stages and `evaluate` did not
+        know, the proposal must be evaluated again."""
     @property
     def ignored(self) -> int:
         """The number of events of types that goald does not read."""

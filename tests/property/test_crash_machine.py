@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.support.pipeline.crash_simulation import (
     GOALS,
-    REFUSED_CONTACT,
     ROLES,
     START_US,
+    STATE_WORKFLOW,
     CrashSimulation,
 )
+from tests.support.pipeline.expected_effects import REFUSED_CONTACT
 from tests.support.pipeline.virtual_time import LoopClock, VirtualTimeLoop
 
 from goald.domain.fail_points import FailPoint
@@ -33,7 +34,7 @@ WORKFLOWS = st.sampled_from([f"w-{logic}" for logic in GOALS])
 TAGS = st.sampled_from(["Customer", "Friend", "Subscriber"])
 CALLS = st.sampled_from(
     ["commit", "check", "publish", "dead_letter", "acknowledge", "read", "mark_published", "renew",
-     "unpublished", "load", "load_contacts", "acquire", "fence", "process"]
+     "unpublished", "load", "load_contacts", "contacts", "acquire", "fence", "process"]
 )  # fmt: skip
 EXIT_FAIL_POINTS = [
     FailPoint.EVALUATED, FailPoint.LEASE_LOCKED, FailPoint.COMMITTED, FailPoint.APPLIED,
@@ -116,6 +117,31 @@ class CrashMachine(RuleBasedStateMachine):
         self.run(self.simulation.send("workflow.enrollment.started", *contact, **data))
         self.run(self.simulation.publish(counted))
         self.run(self.simulation.publish(counted))
+
+    @rule(contact=CONTACTS, tags=st.lists(TAGS, max_size=3), workflow=st.none() | WORKFLOWS)
+    def list_tags(self, contact: tuple[str, str], tags: list[str], workflow: str | None) -> None:
+        """Send all tags of a contact, perhaps directly after an enrollment: only those that it did
+        not have before count."""
+        self.completions += 1
+        if workflow is not None:
+            self.enroll(contact, f"x-{self.completions}", workflow, [])
+        self.run(self.simulation.send("contact.tag.added", *contact, tags=tags))
+
+    @rule(contact=CONTACTS, tag=TAGS)
+    def remove_tag(self, contact: tuple[str, str], tag: str) -> None:
+        self.run(self.simulation.send("contact.tag.removed", *contact, tag_name=tag))
+
+    @rule(contact=CONTACTS, gives=st.sampled_from(["tag", "list", "nothing"]), waits=st.booleans())
+    def enroll_with_a_state(self, contact: tuple[str, str], gives: str, waits: bool) -> None:
+        """Enroll a contact in a workflow whose goal it may have met before."""
+        self.completions += 1
+        if gives == "tag":
+            self.tag(contact, "Subscriber")
+        elif gives == "list":
+            self.list_tags(contact, ["Friend", "Subscriber"], None)
+        if waits:
+            self.wait(0.2)
+        self.enroll(contact, f"x-{self.completions}", STATE_WORKFLOW, [])
 
     @rule(
         contact=CONTACTS,

@@ -1,4 +1,4 @@
-"""A dry run predicts the effects of an event, in any history (E1 to E6, E8, E11)."""
+"""A dry run predicts the effects of an event, in any history (E1 to E6, E8, E11, E16, E22)."""
 
 import asyncio
 import json
@@ -39,6 +39,7 @@ class _Stored:
     def __init__(self, store: MemoryShardStore, lease: SlotLease) -> None:
         self.repeats = partial(store.repeats, lease)
         self.excluded = partial(store.excluded, lease)
+        self.contacts = partial(store.contacts, lease)
 
 
 class Shard:
@@ -74,6 +75,7 @@ class Shard:
                     "effective_from": goal.effective_from_us,
                     "created_at": goal.created_us,
                     "position": goal.position,
+                    "check_on_enrollment": goal.check_on_enrollment,
                 }
                 for goal in step.goals
             ],
@@ -92,13 +94,16 @@ class Shard:
         if routed.rejects or proposal.rejects:
             return None
         committed = await commit(self.store, lease, proposal, self.now_us)
+        owners = [(each.effect, each.contact, each.workflow) for each in committed.conflicts]
+        if proposal.rejects_given_owners(owners, committed.ended):
+            return None
         if not proposal.changes_nothing:
             self.evaluator.apply(proposal, committed)
         enrollments = proposal.effects.enrollment_id
         achieved = zip(proposal.achievements.effect, proposal.achievements.goal_id, strict=True)
         return (
-            {(enrollments[effect], goal) for effect, goal in achieved},
-            {enrollments[effect] for effect in proposal.exits.effect},
+            {(enrollments[at], goal) for at, goal in achieved if committed.effective[at]},
+            {enrollments[at] for at in proposal.exits.effect if committed.effective[at]},
         )
 
     async def explain(self, tenant: str, event: bytes) -> Effects | None:

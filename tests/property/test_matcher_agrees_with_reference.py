@@ -1,7 +1,7 @@
-"""The Rust matcher gives the same results as the plain model of the rules (E1 to E6, E8, E11), for
-any batches and encoding, with duplicates, times out of order and reloads in between; whatever share
-of work a tenant has in one call, from however many enrollments on a contact is indexed, and
-however few active ones it may have."""
+"""The Rust matcher gives the same results as the plain model of the rules (E1 to E6, E8, E11, E16,
+E22), for any batches and encoding, with duplicates, times out of order and reloads in between;
+whatever share of work a tenant has in one call, from however many enrollments on a contact is
+indexed, and however few active ones it may have."""
 
 import json
 from typing import Any
@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.pipeline.dict_store import DictStore
 from tests.support.reference import Goal, Model
-from tests.support.reference.configurations import Configure
-from tests.support.reference.histories import Batch, History, change, histories
+from tests.support.reference.configurations import TENANTS, Configure
+from tests.support.reference.histories import NOW_US, Batch, History, change, histories
 
 from goald import _native
 from goald.adapters.memory.clock import ManualClock
@@ -22,6 +22,8 @@ from goald.pipeline.shard import stored_facts
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard_batch import ShardBatch
+
+RECEIVED_MS = NOW_US // 1_000
 
 
 class Shard:
@@ -41,6 +43,7 @@ class Shard:
             high_fanout_above=high_fanout_above,
             max_enrollments_per_contact=max_enrollments,
         )
+        self.matcher.keep_contacts(TENANTS)
         self.store = DictStore()
         self.evaluator = Evaluator(
             MemoryShardStore(MemoryDatabase(), ManualClock()),
@@ -69,7 +72,7 @@ class Shard:
     def feed(self, events: tuple[dict[str, Any], ...], reload: bool) -> set[int]:
         """The events refused, by number."""
         entries = [
-            [f"{number}-0".encode(), [b"event", _encoded(event, number)]]
+            [f"{RECEIVED_MS + number}-0".encode(), [b"event", _encoded(event, number)]]
             for number, event in enumerate(events)
         ]
         routed = self.router.route(entries)
@@ -109,7 +112,7 @@ class Shard:
 
 
 def _number(entry: bytes) -> int:
-    return int(entry.split(b"-")[0])
+    return int(entry.split(b"-")[0]) - RECEIVED_MS
 
 
 def _encoded(event: dict[str, Any], number: int) -> bytes:
@@ -128,6 +131,7 @@ def _goal(goal: Goal) -> dict[str, Any]:
         "effective_from": goal.effective_from_us,
         "created_at": goal.created_us,
         "position": goal.position,
+        "check_on_enrollment": goal.check_on_enrollment,
     }
 
 

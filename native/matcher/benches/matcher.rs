@@ -33,6 +33,7 @@ fn workflow() -> WorkflowSpec {
             id: uuid(0),
             goal_type: "tag_added".into(),
             criteria: r#"{"tag_name": "Customer"}"#.into(),
+            check_on_enrollment: false,
             is_active: true,
             effective_from: Some(0),
             created_at: 0,

@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 use crate::buffer::{BufferError, BufferReader};
 use crate::config::{ConfigError, Workflow, WorkflowSpec};
 use crate::decode::decode;
-use crate::evaluate::{EvaluateOptions, Evaluation, Rules, explain};
+use crate::evaluate::{EvaluateOptions, Evaluation, Rules, StoredFacts, explain};
 use crate::event::reject::Reject;
 use crate::event::{Event, Text};
 use crate::index::{HIGH_FANOUT, Index, LoadError, Loader, NewEnrollment, Stats};
@@ -133,6 +133,12 @@ impl Matcher {
     /// part of the proposals.
     pub fn keep_contacts<'a>(&mut self, tenants: impl IntoIterator<Item = &'a str>) {
         self.index.keep_contacts(tenants);
+    }
+
+    /// Sets whether this tenant distinguishes names of tags by case (E16). An earlier proposal can
+    /// still be applied.
+    pub fn set_tag_case_sensitive(&mut self, tenant: &str, is_case_sensitive: bool) {
+        self.index.set_tag_case_sensitive(tenant, is_case_sensitive);
     }
 
     /// Loads the rows of the next chunk of a COPY stream and returns their number. Rows before
@@ -261,19 +267,18 @@ impl Matcher {
         Ok(contacts.into_iter().map(owned).collect())
     }
 
-    /// Explains the evaluation of one event, as JSON. `excluded`: the enrollments for which the
-    /// event does not count, with the reason. Changes nothing.
+    /// Explains the evaluation of one event, as JSON. Changes nothing.
     pub fn explain(
         &self,
         event: &[u8],
         now_us: i64,
-        excluded: &[(String, String)],
+        stored: StoredFacts<'_>,
     ) -> Result<String, Reject> {
         Ok(explain(
             &self.index,
             self.rules.clock_skew_us,
             &decode(event, now_us)?,
-            excluded,
+            stored,
         ))
     }
 

@@ -42,6 +42,7 @@ fn the_fields_of_each_type_are_read() {
         &Fact::TagAdded {
             tag_id: Some(text("tag-1")),
             tag_name: Some(text("Customer")),
+            tags: Vec::new(),
         },
     );
     assert_fact(
@@ -281,7 +282,8 @@ fn escapes_are_replaced_by_their_characters() {
         event.fact,
         Fact::TagAdded {
             tag_id: None,
-            tag_name: Some(text_owned("€"))
+            tag_name: Some(text_owned("€")),
+            tags: Vec::new(),
         }
     );
     let key = routing_key(text.as_bytes()).unwrap();

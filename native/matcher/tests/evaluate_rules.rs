@@ -7,7 +7,7 @@ use evaluate_support::{
     workflow,
 };
 use goald_matcher::config::{GoalSpec, WorkflowSpec};
-use goald_matcher::evaluate::{EvaluateOptions, Rules};
+use goald_matcher::evaluate::{EvaluateOptions, Rules, StoredFacts};
 use goald_matcher::matcher::{ApplyError, Matcher};
 use goald_matcher::proposal::Proposal;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ fn mismatch(matcher: &Matcher, event: &Value) -> String {
     let matched = evaluate(matcher, std::slice::from_ref(event)).exits.len() == 1;
     let explanation: Value = serde_json::from_str(
         &matcher
-            .explain(event.to_string().as_bytes(), NOW_US, &[])
+            .explain(event.to_string().as_bytes(), NOW_US, StoredFacts::default())
             .unwrap(),
     )
     .unwrap();
@@ -461,7 +461,7 @@ fn the_explanation_names_what_is_missing() {
     let explain = |matcher: &Matcher, event: &Value| -> Value {
         serde_json::from_str(
             &matcher
-                .explain(event.to_string().as_bytes(), NOW_US, &[])
+                .explain(event.to_string().as_bytes(), NOW_US, StoredFacts::default())
                 .unwrap(),
         )
         .unwrap()
@@ -492,5 +492,9 @@ fn the_explanation_names_what_is_missing() {
     );
     inactive.is_active = false;
     expect(&[inactive], "workflow inactive");
-    assert!(matcher.explain(b"{}", NOW_US, &[]).is_err());
+    assert!(
+        matcher
+            .explain(b"{}", NOW_US, StoredFacts::default())
+            .is_err()
+    );
 }

@@ -3,13 +3,13 @@
 mod evaluate_support;
 
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
-use goald_matcher::evaluate::EvaluateOptions;
+use goald_matcher::evaluate::{EvaluateOptions, StoredFacts};
 use goald_matcher::matcher::Matcher;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn explain(matcher: &Matcher, event: &Value) -> Value {
-    let explanation = matcher.explain(event.to_string().as_bytes(), NOW_US, &[]);
+    let explanation = matcher.explain(event.to_string().as_bytes(), NOW_US, StoredFacts::default());
     serde_json::from_str(&explanation.unwrap()).unwrap()
 }
 

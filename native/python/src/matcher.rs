@@ -1,7 +1,7 @@
 //! The matcher of one shard. Every method borrows it mutably, so that a concurrent call raises
 //! RuntimeError instead of waiting.
 
-use goald_matcher::evaluate::{EvaluateOptions, Rules};
+use goald_matcher::evaluate::{EvaluateOptions, KnownState, OldTags, Rules, StoredFacts};
 use goald_matcher::ids::derived::{EventKey, parse_event_key};
 use goald_matcher::matcher::Matcher as Core;
 use pyo3::exceptions::PyValueError;
@@ -57,6 +57,10 @@ impl Matcher {
         self.0.keep_contacts(tenants.iter().map(String::as_str));
     }
 
+    fn set_tag_case_sensitive(&mut self, tenant: &str, is_case_sensitive: bool) {
+        self.0.set_tag_case_sensitive(tenant, is_case_sensitive);
+    }
+
     fn load(&mut self, py: Python<'_>, rows: &[u8]) -> PyResult<usize> {
         py.detach(|| self.0.load(rows)).map_err(value_error)
     }
@@ -82,7 +86,7 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new()))]
+    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new()))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn evaluate(
         &mut self,
@@ -93,14 +97,23 @@ impl Matcher {
         deferred: Vec<String>,
         repeats: Vec<(String, String)>,
         excluded: Vec<(String, String, String)>,
+        old_tags: Vec<(String, String, Vec<u32>)>,
+        states: Vec<State>,
     ) -> PyResult<Proposal> {
         let excluded = event_keys(excluded)?;
+        let old_tags = old_tags
+            .into_iter()
+            .map(|(tenant, event, tags)| Ok((tenant, event_key(&event)?, tags)))
+            .collect::<PyResult<Vec<OldTags>>>()?;
+        let states: Vec<KnownState> = states.into_iter().map(known_state).collect();
         let buffers = slices(&buffers);
         let options = EvaluateOptions {
             shares,
             deferred: &deferred,
             repeats: &repeats,
             excluded: &excluded,
+            old_tags: &old_tags,
+            states: &states,
         };
         let proposal = py
             .detach(|| self.0.evaluate(&buffers, now_us, options))
@@ -114,15 +127,23 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (event, now_us, *, excluded = Vec::new()))]
+    #[pyo3(signature = (event, now_us, *, excluded = Vec::new(), old_tags = Vec::new(), state = None))]
     fn explain(
         &mut self,
         py: Python<'_>,
         event: &[u8],
         now_us: i64,
         excluded: Vec<(String, String)>,
+        old_tags: Vec<u32>,
+        state: Option<State>,
     ) -> PyResult<String> {
-        py.detach(|| self.0.explain(event, now_us, &excluded))
+        let state = state.map(known_state);
+        let stored = StoredFacts {
+            excluded: &excluded,
+            old_tags: &old_tags,
+            state: state.as_ref(),
+        };
+        py.detach(|| self.0.explain(event, now_us, stored))
             .map_err(value_error)
     }
 
@@ -140,12 +161,31 @@ impl Matcher {
     }
 }
 
+/// Tenant, enrollment id, tags (id, name) and stages (pipeline, stage).
+type State = (
+    String,
+    String,
+    Vec<(Option<String>, Option<String>)>,
+    Vec<(Option<String>, String)>,
+);
+
+fn known_state((tenant_id, enrollment_id, tags, stages): State) -> KnownState {
+    KnownState {
+        tenant_id,
+        enrollment_id,
+        tags,
+        stages,
+    }
+}
+
 /// (tenant, enrollment id, event) with the event as a UUID.
 fn event_keys(rows: Vec<(String, String, String)>) -> PyResult<Vec<(String, String, EventKey)>> {
     let key = |(tenant, enrollment, event): (String, String, String)| {
-        let event = parse_event_key(&event)
-            .ok_or_else(|| PyValueError::new_err("an event key is not a UUID"))?;
-        Ok((tenant, enrollment, event))
+        Ok((tenant, enrollment, event_key(&event)?))
     };
     rows.into_iter().map(key).collect()
+}
+
+fn event_key(text: &str) -> PyResult<EventKey> {
+    parse_event_key(text).ok_or_else(|| PyValueError::new_err("an event key is not a UUID"))
 }

@@ -23,6 +23,10 @@ fn goal(dict: &Bound<'_, PyDict>) -> PyResult<GoalSpec> {
         id: required(dict, "id")?.extract()?,
         goal_type: required(dict, "goal_type")?.extract()?,
         criteria: required(dict, "criteria")?.extract()?,
+        check_on_enrollment: match dict.get_item("check_on_enrollment")? {
+            Some(value) => value.extract()?,
+            None => false,
+        },
         is_active: required(dict, "is_active")?.extract()?,
         effective_from: required(dict, "effective_from")?.extract()?,
         created_at: required(dict, "created_at")?.extract()?,

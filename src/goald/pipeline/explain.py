@@ -1,13 +1,15 @@
 """Explain: a dry run of one event. Returns what the event would do and why; writes nothing."""
 
 import asyncio
-from collections.abc import Mapping
-from types import MappingProxyType
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from goald import _native
+from goald.domain.contacts.known import old_tags, state_of
 from goald.domain.errors import InvalidEvent
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.times import rfc3339
@@ -57,10 +59,10 @@ class Explain:
             if not found.refused[0].names_other_tenant:
                 raise InvalidEvent(found.refused[0].reason)
             try:
-                explained = _evaluated(_native.Matcher(), event, now_us)
+                explained = _evaluated(_native.Matcher(), event, now_us, _StoredFacts())
             except ValueError:  # it omits an attribute
                 raise InvalidEvent(found.refused[0].reason) from None
-            del explained["event_key"]
+            del explained["event_key"], explained["asks_contact"]
             return explained | {
                 "reason": OTHER_TENANT,
                 "matched": False,
@@ -69,39 +71,92 @@ class Explain:
             }
         [accepted] = found.accepted
         of_contact = TenantId(tenant), ContactId(accepted.contact)
-        state = await self._contacts.read(*of_contact)
+        starts = [] if accepted.start is None else [accepted.start.workflow]
+        state = await self._contacts.read(*of_contact, starts)
         arguments = state, accepted.payload, now_us
         evaluated = await asyncio.to_thread(self._evaluated, *arguments)
-        if asked := [row["enrollment_id"] for row in evaluated["enrollments"] if _asks(row)]:
-            exclusions = await self._contacts.exclusions(*of_contact, evaluated["event_key"], asked)
-            evaluated = await asyncio.to_thread(self._evaluated, *arguments, exclusions)
+        stored = await self._stored_facts(of_contact, accepted.payload, evaluated)
+        if stored is not None:
+            evaluated = await asyncio.to_thread(self._evaluated, *arguments, stored)
+        refused = await self._start_check.refused(tenant, found.accepted)
+        if accepted.start is not None:
+            _leave_out_repeat(evaluated, accepted.start.enrollment, state, is_refused=bool(refused))
         explained = _enriched(evaluated, state)
-        for start in (await self._start_check.refused(tenant, found.accepted)).values():
+        for start in refused.values():
             explained["reason"] = start.reason
         return explained
+
+    async def _stored_facts(
+        self, of_contact: tuple[TenantId, ContactId], event: bytes, evaluated: dict[str, Any]
+    ) -> "_StoredFacts | None":
+        """The facts in Postgres about an event; None if an evaluation does not ask."""
+        asked = [row["enrollment_id"] for row in evaluated["enrollments"] if _asks(row)]
+        key = evaluated["event_key"]
+        exclusions = await self._contacts.exclusions(*of_contact, key, asked) if asked else {}
+        excluded = [(enrollment, str(reason)) for enrollment, reason in exclusions.items()]
+        if not evaluated["asks_contact"]:
+            return _StoredFacts(excluded) if asked else None
+        contact = await self._contacts.projection(*of_contact)
+        data = json.loads(event)["data"]
+        known = state_of(contact, _started_by(data))
+        return _StoredFacts(excluded, old_tags(contact, data, key), ("", "", *known))
 
     def _evaluated(
         self,
         state: ContactState,
         event: bytes,
         now_us: int,
-        exclusions: Mapping[str, str] = MappingProxyType({}),
+        stored: "_StoredFacts | None" = None,
     ) -> dict[str, Any]:
         matcher = _native.Matcher(clock_skew_us=self._clock_skew_us)
         matcher.update_workflows(state.workflows)
         matcher.load(state.active)
-        return _evaluated(matcher, event, now_us, exclusions)
+        return _evaluated(matcher, event, now_us, stored or _StoredFacts())
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredFacts:
+    """The facts in Postgres about an event, as `_native.Matcher.explain` takes it."""
+
+    excluded: Sequence[tuple[str, str]] = ()
+    old_tags: Sequence[int] = ()
+    state: (
+        tuple[str, str, Sequence[tuple[str | None, str | None]], Sequence[tuple[str | None, str]]]
+        | None
+    ) = None
 
 
 def _evaluated(
-    matcher: _native.Matcher,
-    event: bytes,
-    now_us: int,
-    exclusions: Mapping[str, str] = MappingProxyType({}),
+    matcher: _native.Matcher, event: bytes, now_us: int, stored: _StoredFacts
 ) -> dict[str, Any]:
-    excluded = [(enrollment, str(reason)) for enrollment, reason in exclusions.items()]
-    evaluated: dict[str, Any] = orjson.loads(matcher.explain(event, now_us, excluded=excluded))
+    evaluated: dict[str, Any] = orjson.loads(
+        matcher.explain(
+            event,
+            now_us,
+            excluded=stored.excluded,
+            old_tags=stored.old_tags,
+            state=stored.state,
+        )
+    )
     return evaluated
+
+
+def _started_by(data: dict[str, Any]) -> str | None:
+    """The key of the event that started the enrollment. The data is valid."""
+    reference = data.get("started_by")
+    if reference is None:
+        return None
+    return _native.event_key(str(reference["source"]), str(reference["id"]))
+
+
+def _leave_out_repeat(
+    evaluated: dict[str, Any], enrollment: str, state: ContactState, *, is_refused: bool
+) -> None:
+    """Leave out the enrollment that an event would start, if it exists or is refused."""
+    if is_refused or any(row.id == enrollment for row in state.ended):
+        evaluated["enrollments"] = [
+            row for row in evaluated["enrollments"] if not row.get("starts")
+        ]
 
 
 def _asks(enrollment: dict[str, Any]) -> bool:
@@ -116,10 +171,11 @@ def _enriched(explained: dict[str, Any], state: ContactState) -> dict[str, Any]:
         for workflow in state.workflows
         for goal in workflow["goals"]
     }
-    del explained["event_key"]
+    del explained["event_key"], explained["asks_contact"]
     active = explained["enrollments"]
     for enrollment in active:
         del enrollment["excludes"]
+        enrollment.pop("starts", None)
         enrollment["status"] = "active"
         enrollment["enrolled_at"] = rfc3339(enrollment["enrolled_at"])
         enrollment["ended_at"] = None

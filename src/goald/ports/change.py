@@ -188,7 +188,7 @@ class Committed:
     """The outbox rows written, in the order of the change, ready to be published. The notices of
     reversals follow."""
     keeps_contacts: Sequence[str] = ()
-    """The tenants that have a projection of contacts because of this change."""
+    """The tenants of its `contact_events`, which have a projection of contacts from now on."""
     is_stale: bool = False
     """An effect did not find the row that memory expected: memory is stale, and the contacts
     of the batch must be loaded again."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from goald.domain.configuration.goals import GoalLogic, GoalType
 
@@ -19,6 +19,8 @@ class GoalConfiguration(TypedDict):
     """None if the goal was never active."""
     created_at: int
     position: int
+    check_on_enrollment: NotRequired[bool]
+    """Whether a state that the contact already has meets the goal (E22). False if absent."""
 
 
 class WorkflowConfiguration(TypedDict):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.enrollment import Enrollment
 from goald.ports.configuration import WorkflowConfiguration
@@ -90,6 +91,11 @@ class ContactReader(StartReader, Protocol):
     ) -> Mapping[str, Exclusion]:
         """Return those of the contact's enrollments for which the event does not count."""
 
-    async def read(self, tenant: TenantId, contact: ContactId) -> ContactState:
-        """Read a bounded number of enrollments, the newest. Sees rows of this tenant only (D8)
-        and writes nothing."""
+    async def projection(self, tenant: TenantId, contact: ContactId) -> Contact:
+        """Return what events gave the contact; nothing if it is unknown."""
+
+    async def read(
+        self, tenant: TenantId, contact: ContactId, workflows: Sequence[str] = ()
+    ) -> ContactState:
+        """Read a bounded number of enrollments, the newest, and also these workflows. Sees rows of
+        this tenant only (D8) and writes nothing."""

@@ -4,9 +4,10 @@ Every coroutine may raise `ServiceUnavailable` if the server is unreachable or r
 write (D6).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
@@ -97,6 +98,12 @@ class ShardStore(Protocol):
         """Return those of the checks whose event started the enrollment, or had counted for the
         contact in the workflow before the enrollment was inserted (E11). An enrollment that does
         not exist would be inserted now. Raises LeaseLost."""
+
+    async def contacts(
+        self, lease: SlotLease, contacts: Sequence[ContactKey]
+    ) -> Mapping[ContactKey, StoredContact]:
+        """Return what is stored about each of these contacts; nothing about an unknown one. The
+        caller may change it. Raises LeaseLost."""
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """Write a change in one transaction that locks the lease row.

@@ -8,9 +8,11 @@ import pytest
 from tests.contract.store_backends import Tables
 from tests.support.pipeline.changes import NOON, SECOND, change
 
+from goald.domain.contacts.merging import StoredContact
 from goald.domain.contacts.projection import Contact
 from goald.domain.contacts.stored import contact_of
 from goald.domain.contacts.tags import Tag
+from goald.domain.errors import LeaseLost
 from goald.domain.slots import SlotRange
 from goald.ports.change import ContactEvent
 from goald.ports.shard_store import ShardStore
@@ -42,10 +44,13 @@ async def known(tables: Tables, contact: str = "ann") -> Contact:
 
 async def test_what_events_give_is_kept_over_commits(tables: Tables, store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
-    first = event(
-        UPDATED, email="Ada@Example.COM", timezone="Europe/Berlin", attributes={"plan": "pro"}
-    )
-    await store.commit(lease, change(contact_events=[first, event(ADDED, 1, tag_name="VIP")]))
+    first = [
+        event(
+            UPDATED, email="Ada@Example.COM", timezone="Europe/Berlin", attributes={"plan": "pro"}
+        ),
+        event(ADDED, 1, tag_name="VIP"),
+    ]
+    await store.commit(lease, change(contact_events=first))
     second = [
         event(UPDATED, 2, phone="+49 170 1234567", opted_in=True, attributes={"age": 36}),
         event(STAGE, 3, pipeline_id="sales", stage_id="won"),
@@ -58,7 +63,8 @@ async def test_what_events_give_is_kept_over_commits(tables: Tables, store: Shar
     assert (contact.email, contact.phone) == ("Ada@example.com", "+491701234567")
     assert (contact.timezone, contact.opted_in) == ("Europe/Berlin", True)
     assert contact.attributes == {"plan": "pro", "age": 36}
-    assert contact.tags == [Tag(None, "vip "), Tag("t-1", "New")]
+    added, listed = first[1].event, second[2].event
+    assert contact.tags == [Tag(None, "vip ", added[:12]), Tag("t-1", "New", listed[:12])]
     assert contact.stages == {"sales": "won"}
     assert (await tables.contacts())["ann"].email_key == "ada@example.com"
 
@@ -116,15 +122,13 @@ async def test_contacts_of_tenants_and_of_each_other_are_separate(
     assert set(await tables.contacts()) == {"ann", "bob", "eve"}
 
 
-async def test_tenant_has_a_projection_since_it_described_a_contact(
+async def test_tenant_has_a_projection_since_its_first_recorded_event(
     tables: Tables, store: ShardStore
 ) -> None:
     lease = await store.acquire(ALL, "a")
     before = await store.configuration(0)
     assert before.keeps_contacts == ()
-    await store.commit(lease, change(contact_events=[event(ADDED, tag_name="VIP")]))
-    assert (await store.configuration(0)).keeps_contacts == ()
-    described = change(contact_events=[event(UPDATED, opted_in=True)])
+    described = change(contact_events=[event(ADDED, tags=["VIP"])])
     assert (await store.commit(lease, described)).keeps_contacts == ["acme"]
     await store.commit(lease, described)
 
@@ -144,3 +148,25 @@ async def test_event_that_gives_nothing_describes_a_contact(
     await store.commit(lease, change(contact_events=[event(UPDATED, **data)]))
 
     assert await known(tables) == Contact(stamps=(await known(tables)).stamps)
+
+
+async def test_shard_reads_what_its_contacts_had_before(store: ShardStore) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(contact_events=[event(ADDED, 1, tag_name="VIP")]))
+    await store.commit(lease, change(deletions=[("acme", "bob", 3, NOON)]))
+    keys = [("acme", "ann"), ("acme", "bob"), ("globex", "ann")]
+
+    found = await store.contacts(lease, keys)
+
+    assert list(found) == keys
+    assert [tag.name for tag in found["acme", "ann"].contact.tags] == ["VIP"]
+    assert found["acme", "ann"].deleted_at is None
+    assert found["acme", "bob"] == StoredContact(Contact(), NOON)
+    assert found["globex", "ann"] == StoredContact(Contact(), None)
+
+
+async def test_only_the_holder_of_the_lease_reads_contacts(store: ShardStore) -> None:
+    lost = await store.acquire(ALL, "a")
+    await store.acquire(ALL, "b")
+    with pytest.raises(LeaseLost):
+        await store.contacts(lost, [("acme", "ann")])

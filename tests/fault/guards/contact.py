@@ -5,6 +5,8 @@ from tests.fault.guards.guard import Edit, Guard
 _CONTRACT = "tests/contract/shard_store/test_shard_store_contacts.py"
 _PROJECTION = "tests/unit/contacts/test_projection.py"
 _SCOPES = "tests/integration/api/contacts/test_contacts.py"
+_KNOWN = "tests/unit/contacts/test_known.py"
+_BEFORE = "tests/unit/pipeline/shard/test_known_contacts.py"
 _PERMISSIONS = "src/goald/api/auth/event_permissions.py"
 
 CONTACT_GUARDS = (
@@ -60,5 +62,83 @@ CONTACT_GUARDS = (
             ),
         ),
         (_SCOPES,),
+    ),
+    Guard(
+        "tags: Postgres is asked for new tags, and for the state of an enrolled contact",
+        "E16, E22",
+        (
+            Edit(
+                "src/goald/pipeline/shard/stored_facts.py",
+                "        if not found and not found_excluded and not differs:\n",
+                "        if not found and not found_excluded:\n",
+            ),
+        ),
+        (_BEFORE,),
+    ),
+    Guard(
+        "tags: the events of the group before a question are part of the answer",
+        "E16, E22",
+        (
+            Edit(
+                "src/goald/pipeline/shard/known_contacts.py",
+                "                self._contact.apply(given, EventRef(event.time, event.event))\n",
+                "                del given\n",
+            ),
+        ),
+        (_BEFORE,),
+    ),
+    Guard(
+        "tags: a list has the same new tags when it is evaluated again",
+        "E16, D1",
+        (
+            Edit(
+                "src/goald/domain/contacts/known.py",
+                "if found is not None and index[found].added_by != event[:KEY_CHARS]:",
+                "if found is not None:",
+            ),
+        ),
+        (_KNOWN, _BEFORE),
+    ),
+    Guard(
+        "check on enrollment: what the starting event gave does not count",
+        "E11, E22",
+        (
+            Edit(
+                "src/goald/domain/contacts/known.py",
+                " for tag in contact.tags if tag.added_by != key]",
+                " for tag in contact.tags]",
+            ),
+        ),
+        (_KNOWN, _BEFORE),
+    ),
+    Guard(
+        "contacts: only the holder of the lease reads their projections",
+        "D3",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/store.py",
+                "            await _require(connection, statements.READ_LEASE, lease)\n"
+                "            return await read_contacts(",
+                "            return await read_contacts(",
+            ),
+            Edit(
+                "src/goald/adapters/memory/store.py",
+                "        self._require(lease)\n        return read_contacts(",
+                "        return read_contacts(",
+            ),
+        ),
+        (_CONTRACT,),
+    ),
+    Guard(
+        "check on enrollment: refused for goals that no state can meet",
+        "E22",
+        (
+            Edit(
+                "src/goald/domain/configuration/edits.py",
+                "    if row.check_on_enrollment and row.goal_type not in HAS_STATE:\n",
+                "    if False:\n",
+            ),
+        ),
+        ("tests/integration/api/configuration/test_check_on_enrollment.py",),
     ),
 )

@@ -19,8 +19,8 @@ USE_GUARDS = (
             ),
             Edit(
                 "src/goald/pipeline/shard/stored_facts.py",
-                "        if not found and not found_excluded:\n",
-                "        if not found:\n",
+                "        if not found and not found_excluded and not differs:\n",
+                "        if not found and not differs:\n",
             ),
         ),
         (ONE_RUN,),

@@ -1,8 +1,6 @@
 """Simulates one goald instance in memory whose processes crash and restart.
 
-`CrashSimulation` runs a consumer and a shard over shared streams and tables. `ExpectedEffects`
-computes, with the reference model, the effects that the sent events must have, and compares them
-with the entries in the streams and the rows in the tables.
+`CrashSimulation` runs a consumer and a shard over shared streams and tables.
 """
 
 import asyncio
@@ -18,13 +16,14 @@ from tests.support.pipeline.crashable_process import (
     ProcessControl,
     RemoteShard,
 )
+from tests.support.pipeline.expected_effects import REFUSED_CONTACT, ExpectedEffects
 from tests.support.pipeline.in_memory_pipeline import (
     STREAM,
     InMemoryPipeline,
     InMemoryProcessRegistry,
 )
 from tests.support.pipeline.virtual_time import LoopClock
-from tests.support.reference import Exit, Goal, Model
+from tests.support.reference import Goal
 
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.streams import MemoryStreams
@@ -32,7 +31,6 @@ from goald.domain.configuration.goals import GoalLogic
 from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.event_stream import EventStream
 from goald.ports.stream_leases import StreamLeases
-from goald.redis_keys import DEAD, EXITS
 from goald.settings import ReadSettings
 
 START_US = 1_772_323_200_000_000
@@ -47,8 +45,6 @@ IN_FLIGHT_BYTES = (2_000, 20_000)
 """How much is in flight: one batch, or several."""
 COMMIT_SECONDS = (0.0, 0.01, 0.1)
 """While a commit is open, other batches arrive, and tenants take turns."""
-REFUSED_CONTACT = "mallory"
-"""Postgres refuses its enrollments for their content."""
 GOALS: dict[GoalLogic, list[tuple[str, dict[str, str]]]] = {
     "any": [("00000000-0000-4000-8000-000000000001", {"tag_name": "Customer"})],
     "all": [
@@ -57,116 +53,9 @@ GOALS: dict[GoalLogic, list[tuple[str, dict[str, str]]]] = {
     ],
 }
 """Each workflow by its logic; every goal is a tag."""
-
-
-class ExpectedEffects:
-    """The events that were sent, the effects they must have, and checks that they had them."""
-
-    def __init__(self) -> None:
-        self.model = Model()
-        self.exit_of: dict[tuple[str, str], Exit] = {}
-        self.owed: list[tuple[bytes, int, int]] = []
-        """(entry, number of exits and of achievements that exist once it is processed)."""
-        self.events: dict[str, Any] = {}
-        """By entry id."""
-        self.refused: dict[str, Any] = {}
-        self.ids: dict[tuple[str, str], str] = {}
-        """The id of each published exit, by enrollment."""
-        self._checked = 0
-        self._exits_seen = 0
-
-    def add(self, entry_id: bytes, event: Any) -> None:
-        """Add an event that was sent; None for bytes that cannot be decoded."""
-        before = len(self.model.exits)
-        self.events[entry_id.decode()] = event
-        received_us = _id(entry_id)[0] * 1_000 + 999
-        if (
-            event is None
-            or _is_refused(event)
-            or self.model.feed(event, received_us).rejected is not None
-        ):
-            self.refused[entry_id.decode()] = event
-        for exit_ in self.model.exits[before:]:
-            self.exit_of[exit_.tenant, exit_.enrollment] = exit_
-        self.owed.append((entry_id, len(self.model.exits), len(self.model.achievements)))
-
-    def check(self, streams: MemoryStreams, database: MemoryDatabase) -> None:
-        """Check that no effect is unjustified or doubled, and that every acknowledged event has
-        had its effects (D1, D2)."""
-        exits = streams.entries(EXITS)
-        for _, fields in exits[self._exits_seen :]:
-            self._check_exit(json.loads(fields[1]))
-        self._exits_seen = len(exits)
-        stored = {(row.enrollment.tenant_id, row.enrollment.id, row.goal_config_id)
-                for row in database.achievements}  # fmt: skip
-        assert len(stored) == len(database.achievements), "an achievement was stored twice"
-        expected = {(a.tenant, a.enrollment, a.goal) for a in self.model.achievements}
-        assert stored <= expected, f"unjustified achievements: {stored - expected}"
-        acknowledged = streams.stream(STREAM).acknowledged
-        while self._checked < len(self.owed) and _id(self.owed[self._checked][0]) <= acknowledged:
-            self._checked += 1
-        if self._checked:
-            _, exits_due, achievements_due = self.owed[self._checked - 1]
-            for exit_ in self.model.exits[:exits_due]:
-                key = exit_.tenant, exit_.enrollment
-                assert key in self.ids, f"acknowledged, but its exit was not published: {key}"
-                assert database.enrollments[key].status == "completed_goal"
-            for due in self.model.achievements[:achievements_due]:
-                assert (due.tenant, due.enrollment, due.goal) in stored, f"lost: {due}"
-
-    def check_all(self, streams: MemoryStreams, database: MemoryDatabase) -> None:
-        """Check the same, and that every event that was sent has had its effects."""
-        assert streams.unacknowledged(STREAM) == 0
-        self.check(streams, database)
-        assert set(self.ids) == set(self.exit_of)
-        actual = {
-            key: (row.workflow_id, row.status, sorted(row.met_goals))
-            for key, row in database.enrollments.items()
-        }
-        assert actual == {
-            key: (row.workflow, row.status, sorted(row.met))
-            for key, row in self.model.enrollments.items()
-        }
-        for key, row in self.model.enrollments.items():
-            contact = database.enrollments[key].contact_id
-            contact = "erased" if contact.startswith("erased:") else contact
-            assert contact in self.model.stored_contacts(row), f"wrong contact: {key}"
-        for achievement in database.achievements:
-            if achievement.enrollment.contact_id.startswith("erased:"):
-                assert achievement.trigger_event == "{}", "the payload of a deleted contact"
-        dead = [fields[fields.index(b"id") + 1].decode() for _, fields in streams.entries(DEAD)]
-        assert set(self.refused) <= set(dead), "a rejected event was not dead-lettered"
-        # Two events of one batch may claim the same enrollment id. If the commit shows that one
-        # of them is wrong, both are dead-lettered; repeating the other would change nothing.
-        disputed = {_enrollment(self.refused[entry]) for entry in self.refused}
-        for entry in set(dead) - set(self.refused):
-            enrollment = _enrollment(self.events[entry])
-            assert enrollment is not None
-            is_used = self._is_used(self.events[entry], enrollment)
-            assert enrollment in disputed or is_used, f"dead-lettered without cause: {entry}"
-
-    def _is_used(self, event: Any, enrollment: tuple[str, str]) -> bool:
-        """Whether the event is a second start that came while its enrollment was active. If it is
-        read again after the enrollment has ended, it is dead-lettered (E12)."""
-        row = self.model.enrollments.get(enrollment)
-        is_start = event["type"] == "workflow.enrollment.started"
-        return is_start and row is not None and row.status != "active"
-
-    def _check_exit(self, exit_: dict[str, Any]) -> None:
-        data = exit_["data"]
-        key = exit_["tenantid"], data["enrollment_id"]
-        assert key in self.exit_of, f"unjustified exit: {exit_}"
-        due = self.exit_of[key]
-        assert (data["contact_id"], data["workflow_id"], data["goal_type"]) == (
-            due.contact,
-            due.workflow,
-            due.goal_type,
-        )
-        assert (tuple(data["goal_ids"]), data["trigger_event"]["id"]) == (
-            due.goal_ids,
-            due.event_id,
-        )
-        assert self.ids.setdefault(key, exit_["id"]) == exit_["id"], "an exit has two ids"
+STATE_WORKFLOW = "w-state"
+STATE_GOAL = ("00000000-0000-4000-8000-000000000004", {"tag_name": "Subscriber"})
+"""Its goal is also met by a contact that has the tag when it is enrolled."""
 
 
 class _ProcessPipeline(InMemoryPipeline):
@@ -229,7 +118,8 @@ class CrashSimulation:
         self._numbers = itertools.count(1)
         self._replace_requests = {role: asyncio.Event() for role in ROLES}
         for number, (logic, goals) in enumerate(GOALS.items(), 1):
-            self._configure(number, logic, goals)
+            self._configure(number, f"w-{logic}", logic, goals)
+        self._configure(len(GOALS) + 1, STATE_WORKFLOW, "any", [STATE_GOAL], checks=True)
         self._supervisors = [asyncio.ensure_future(self._supervise(role)) for role in ROLES]
 
     # Input
@@ -332,22 +222,28 @@ class CrashSimulation:
         return self.running.get("shard")
 
     def _configure(
-        self, version: int, logic: GoalLogic, goals: list[tuple[str, dict[str, str]]]
+        self,
+        version: int,
+        name: str,
+        logic: GoalLogic,
+        goals: list[tuple[str, dict[str, str]]],
+        *,
+        checks: bool = False,
     ) -> None:
         for tenant in ("acme", "globex"):
             self.expected.model.configure(
                 tenant,
-                f"w-{logic}",
+                name,
                 logic,
                 True,
                 [
-                    Goal(id_, "tag_added", criteria, position=n)
+                    Goal(id_, "tag_added", criteria, position=n, check_on_enrollment=checks)
                     for n, (id_, criteria) in enumerate(goals)
                 ],
             )
             workflow: WorkflowConfiguration = {
                 "tenant_id": tenant,
-                "workflow_id": f"w-{logic}",
+                "workflow_id": name,
                 "goal_logic": logic,
                 "is_active": True,
                 "goals": [
@@ -359,24 +255,9 @@ class CrashSimulation:
                         "effective_from": 0,
                         "created_at": 0,
                         "position": n,
+                        "check_on_enrollment": checks,
                     }
                     for n, (id_, criteria) in enumerate(goals)
                 ],
             }
             self.database.workflows.append((version, workflow))
-
-
-def _is_refused(event: Any) -> bool:
-    return bool(event["data"]["contact_id"] == REFUSED_CONTACT)
-
-
-def _enrollment(event: Any) -> tuple[str, str] | None:
-    """Return the tenant and enrollment that an event names, or None."""
-    if event is None or "enrollment_id" not in event["data"]:
-        return None
-    return event["tenantid"], event["data"]["enrollment_id"]
-
-
-def _id(entry_id: bytes) -> tuple[int, int]:
-    milliseconds, _, sequence = entry_id.partition(b"-")
-    return int(milliseconds), int(sequence)

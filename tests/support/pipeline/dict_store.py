@@ -7,9 +7,12 @@ updated. Loads return rows in the binary COPY format.
 
 import struct
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from goald import _native
+from goald.domain.contacts.merging import Merge, StoredContact
+from goald.domain.contacts.projection import Contact, EventRef
 from goald.domain.ids import TenantId
 from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded
 
@@ -54,6 +57,8 @@ class DictStore:
     """By tenant, contact and workflow: the keys of events that counted, with the latest
     `enrolled_at` of their enrollments."""
 
+    contacts_known: dict[tuple[str, str], Contact] = field(default_factory=dict)
+
     def commit(self, proposal: _native.Proposal) -> tuple[bytes, list[bytes]]:
         """Commit what is valid. Returns a mark for each effect, and the ids of rejected entries."""
         marks = bytearray()
@@ -91,12 +96,35 @@ class DictStore:
                 owners.append((number, stored.contact, stored.workflow))
         self._use(proposal, keys, marks)
         self._keep_records(proposal, keys, marks)
+        self._describe(proposal)
         for tenant, contact, _, at in proposal.deletions:
             self.deleted[tenant, contact] = max(at, self.deleted.get((tenant, contact), at))
             self._erase_uses(tenant, contact, at)
         return bytes(marks), [
             entry for _, entry, _, _ in proposal.rejects_given_owners(owners, ended)
         ]
+
+    def _describe(self, proposal: _native.Proposal) -> None:
+        """Write the projection, as the Postgres store does."""
+        merge = Merge(self.contacts_known)
+        for tenant, contact, _, kind, event, time, data in proposal.contact_events:
+            if time > self.deleted.get((tenant, contact), time - 1):
+                merge.apply((tenant, contact), kind, EventRef(time, event), data)
+        latest: dict[tuple[str, str], int] = {}
+        for tenant, contact, _, at in proposal.deletions:
+            latest[tenant, contact] = max(at, latest.get((tenant, contact), at))
+        merge.erase(latest)
+
+    async def contacts(
+        self, contacts: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], StoredContact]:
+        """As `ShardStore.contacts`."""
+        return {
+            key: StoredContact(
+                deepcopy(self.contacts_known.get(key, Contact())), self.deleted.get(key)
+            )
+            for key in contacts
+        }
 
     def _use(
         self, proposal: _native.Proposal, keys: list[tuple[str, str]], marks: bytearray

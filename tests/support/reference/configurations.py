@@ -21,8 +21,8 @@ WORKFLOWS = ("w-1", "w-2", "w-3", "w-4")
 GOALS_KEPT = 3
 GOAL_SLOTS = 5
 
-# Two names are equal only after NFC normalisation, two differ only in case.
-TAG_NAMES = ("Customer", "customer", "caf\u00e9", "cafe\u0301")
+# Some are equal without regard to case, after NFC normalisation, or without spaces around them.
+TAG_NAMES = ("Customer", " customer", "caf\u00e9", "CAFE\u0301", "Stra\u00dfe", "STRASSE\u00a0")
 
 CRITERIA: dict[str, tuple[dict[str, Any], ...]] = {
     "tag_added": (
@@ -31,6 +31,7 @@ CRITERIA: dict[str, tuple[dict[str, Any], ...]] = {
         {"tag_name": "Customer"},
         {"tag_id": None, "tag_name": "caf\u00e9"},
         {"tag_name": "cafe\u0301"},
+        {"tag_name": "strasse"},
     ),
     "purchase_made": (
         {"any_purchase": True},
@@ -93,6 +94,7 @@ def often(draw: st.DrawFn, percent: int) -> bool:
 def goal(draw: st.DrawFn, workflow_id: str, slot: int) -> Goal:
     """A goal of a workflow. The same slot always has the same goal id."""
     goal_type = pick(draw, GOAL_TYPES)
+    checks = goal_type in ("tag_added", "pipeline_stage_reached") and often(draw, 30)
     effective_us: int | None = START_US - SECOND_US
     if often(draw, 15):
         effective_us = pick(draw, (START_US + 5 * SECOND_US, START_US + 20 * SECOND_US, None))
@@ -105,6 +107,7 @@ def goal(draw: st.DrawFn, workflow_id: str, slot: int) -> Goal:
         # Some goals have the same creation time, so that the position decides the order.
         created_us=START_US - (2, 3, 2, 1, 3)[slot] * SECOND_US,
         position=slot,
+        check_on_enrollment=checks,
     )
 
 

@@ -7,12 +7,12 @@ set; a goal cannot be activated with them.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from tests.support.reference import reading
+from tests.support.reference.contacts import comparable
 
 # The appointment does not take place, or not at this time (E15).
 _NO_APPOINTMENT = ("cancelled", "canceled", "noshow", "rescheduled", "rescheduledaway")
@@ -49,19 +49,21 @@ def _tag_facts(data: dict[str, Any]) -> Facts:
     return {
         "tag_id": reading.optional_id(data, "tag_id"),
         "tag_name": reading.optional_text(data, "tag_name"),
+        "tags": reading.tags(data),
     }
 
 
 def _tag_met(required: Criteria, found: Facts) -> bool:
-    if "tag_id" in required and found["tag_id"] is not None:
-        return bool(required["tag_id"] == found["tag_id"])
-    if "tag_name" in required and found["tag_name"] is not None:
-        return _composed(required["tag_name"]) == _composed(found["tag_name"])
+    given = [(found["tag_id"], found["tag_name"]), *found["tags"]]
+    return any(_is_tag(required, id_, name) for id_, name in given)
+
+
+def _is_tag(required: Criteria, id_: str | None, name: str | None) -> bool:
+    if "tag_id" in required and id_ is not None:
+        return bool(required["tag_id"] == id_)
+    if "tag_name" in required and name is not None:
+        return comparable(required["tag_name"]) == comparable(name)
     return False
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _purchase_facts(data: dict[str, Any]) -> Facts:

@@ -39,7 +39,16 @@ NOW_US = START_US + 60 * SECOND_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Upper bounds of a random number below 100, for each kind of event. The rest, and the
 # events that are made invalid, are events that goals listen to.
-_STARTED, _ENDED, _DELETED, _REPEATED, _OTHER, _INVALID = 18, 23, 25, 36, 38, 42
+_STARTED, _ENDED, _DELETED, _REPEATED, _OTHER, _TAG_REMOVED = 18, 23, 25, 36, 38, 41
+_INVALID = 45
+
+_REMOVED_TAGS: tuple[dict[str, Any], ...] = (
+    {"tag_id": "t-1"},
+    {"tag_name": "customer"},
+    {"tag_id": "t-2", "tag_name": "Customer"},
+    {"tags": ["CAF\u00c9", "stra\u00dfe"]},
+    {},
+)
 
 
 _WITHOUT_GOALS = (
@@ -148,6 +157,8 @@ def _event(
         kind, data = "contact.deleted", {}
     elif roll < _OTHER:
         kind, data = pick(draw, _WITHOUT_GOALS), ids
+    elif roll < _TAG_REMOVED:
+        kind, data = "contact.tag.removed", pick(draw, _REMOVED_TAGS)
     else:
         kind, data = matching.event(draw, current[tenant, workflow].goals)
     event = {
@@ -158,7 +169,7 @@ def _event(
         "tenantid": tenant,
         "data": {"contact_id": contact, **data},
     }
-    if _OTHER <= roll < _INVALID:
+    if _TAG_REMOVED <= roll < _INVALID:
         return pick(draw, _INVALIDATIONS)(event)
     return event
 
@@ -225,5 +236,8 @@ _INVALIDATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
     lambda event: _with_data(_with(event, type="payment.refunded"), payment_id=""),
     lambda event: _with_data(_with(event, type="appointment.cancelled"), appointment_id=[]),
     lambda event: _with_data(_with(event, type="contact.tag.added"), tag_id=5.5),
+    lambda event: _with_data(_with(event, type="contact.tag.added"), tags="Customer"),
+    lambda event: _with_data(_with(event, type="contact.tag.added"), tags=[["Customer"]]),
+    lambda event: _with_data(_with(event, type="contact.tag.added"), tags=["x"] * 501),
     lambda event: _with_data(_with(event, type="form.submitted"), form_id=""),
 )

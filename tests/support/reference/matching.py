@@ -20,7 +20,18 @@ AMOUNTS: tuple[Any, ...] = (
     1e15, 0.00015, 0.00005, "0.0001", "999999999999999.999", "999999999999999.998", 10**17,
 )  # fmt: skip
 POOLS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "tag_added": {"tag_id": (None, "t-1", "t-2", "t-3"), "tag_name": (None, *TAG_NAMES)},
+    "tag_added": {
+        "tag_id": (None, "t-1", "t-2", "t-3"),
+        "tag_name": (None, *TAG_NAMES),
+        "tags": (
+            None,
+            None,
+            [],
+            ["Customer", None, "other"],
+            ["caf\u00e9", {"tag_id": "t-1"}],
+            [{"tag_id": "t-2", "tag_name": "STRASSE"}, "customer ", {"other": 1}],
+        ),
+    },
     "purchase_made": {
         "amount": AMOUNTS,
         "currency": (None, "EUR", "USD", "eur", " uSd\n", "EURO"),

@@ -1,4 +1,5 @@
-"""The model: configuration and enrollments in dicts, one event at a time (E1 to E6, E8, E11, E12).
+"""The model: configuration and enrollments in dicts, one event at a time (E1 to E6, E8, E11, E12,
+E16, E22).
 
 `feed` applies an event to the state and returns its effects. The model has no batches, no
 commits, no index and no clock. However goald batches, orders or repeats the same events, it
@@ -6,10 +7,11 @@ must reach the same state.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.support.reference import criteria, reading
+from tests.support.reference import contacts, criteria, reading
+from tests.support.reference.contacts import KnownContact
 from tests.support.reference.reading import Event, RejectedError
 
 EventId = tuple[str, str]
@@ -31,6 +33,7 @@ class Goal:
     effective_from_us: int | None = 0
     created_us: int = 0
     position: int = 0
+    check_on_enrollment: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ class Model:
         self.used: dict[tuple[str, str, str], dict[EventId, int]] = {}
         """By tenant, contact and workflow: the events that counted, each with the latest
         beginning of the enrollments for which it counted (E11)."""
+        self.known: dict[tuple[str, str], KnownContact] = {}
+        """Known contacts, by tenant and id. Every tenant has a projection."""
         self.achievements: list[Achievement] = []
         self.exits: list[Exit] = []
         self._received_us: int | None = None
@@ -187,6 +192,10 @@ class Model:
     def _take(self, event: Event, outcome: Outcome) -> None:
         if event.type in criteria.GOAL_TYPE_OF_EVENT:
             self._evaluate_goals(event, outcome)
+            self._describe(event)
+        elif event.type == "contact.tag.removed":
+            outcome.described = True
+            self._describe(event)
         elif event.type == "workflow.enrollment.started":
             self._start(event, outcome)
         elif event.type == "workflow.enrollment.ended":
@@ -230,9 +239,42 @@ class Model:
         enrollment.started_by = started_by
         used = self.used.get((event.tenant, event.contact, workflow), {})
         enrollment.excluded = frozenset(used)
-        (outcome.started if enrollment.status == "active" else outcome.cancelled).append(
-            enrollment_id
-        )
+        if enrollment.status != "active":
+            outcome.cancelled.append(enrollment_id)
+            return
+        outcome.started.append(enrollment_id)
+        self._check_on_enrollment(event, enrollment, outcome)
+
+    def _check_on_enrollment(self, event: Event, enrollment: Enrollment, outcome: Outcome) -> None:
+        """Goals that the contact's state meets when its enrollment starts (E22), except by
+        tags and stages of the event that started it (E11)."""
+        workflow = self.workflows.get((event.tenant, enrollment.workflow))
+        known = self.known.get((event.tenant, event.contact))
+        if workflow is None or not workflow.is_active or known is None:
+            return
+        cause = enrollment.started_by
+        tags = [(tag.id, tag.name) for tag in known.tags if tag.added_by != cause]
+        tagged: dict[str, Any] = {"tag_id": None, "tag_name": None, "tags": tags}
+        stages: list[dict[str, Any]] = [
+            {"pipeline_id": pipeline or None, "stage_id": stage}
+            for pipeline, stage in known.stages.items()
+            if not known.stage_is_given_by(pipeline, cause)
+        ]
+        states = {"tag_added": [tagged], "pipeline_stage_reached": stages}
+        start = replace(event, time_us=enrollment.enrolled_at_us)
+        matched = [
+            goal
+            for goal in workflow.goals
+            if goal.is_active
+            and goal.check_on_enrollment
+            and self._not_retroactive(start, enrollment, goal)
+            and any(
+                criteria.met(goal.goal_type, goal.criteria, state)
+                for state in states.get(goal.goal_type, [])
+            )
+        ]
+        if matched:
+            self._meet(start, enrollment, workflow, matched, outcome, uses=False)
 
     def _refuse_used_id(self, event: Event, known: Enrollment, enrolled_at_us: int) -> None:
         """Raises RejectedError if a start names a run that has ended, at another time (E12). If
@@ -316,6 +358,8 @@ class Model:
                 enrollment.ended_at_us = max(event.time_us, enrollment.enrolled_at_us)
                 outcome.cancelled.append(enrollment.id)
         self._forget_used(event)
+        if contact in self.known:
+            self.known[contact].forget(event.time_us)
 
     def _forget_used(self, event: Event) -> None:
         """Forget the events of the deleted contact, except those that runs of a new contact under
@@ -338,6 +382,8 @@ class Model:
         """Evaluate all active goals of all active enrollments of the contact (E1)."""
         goal_type = criteria.GOAL_TYPE_OF_EVENT[event.type]
         facts = criteria.facts(goal_type, event.data)
+        if goal_type == "tag_added":
+            facts["tags"] = self._new_tags(event, facts["tags"])
         for enrollment in self._active(event):
             workflow = self.workflows.get((event.tenant, enrollment.workflow))
             if workflow is None or not workflow.is_active:
@@ -356,6 +402,33 @@ class Model:
             if matched:
                 self._meet(event, enrollment, workflow, matched, outcome)
 
+    def _new_tags(
+        self, event: Event, tags: list[tuple[str | None, str | None]]
+    ) -> list[tuple[str | None, str | None]]:
+        """Those that the contact did not have before the event (E16)."""
+        known = self.known.get((event.tenant, event.contact), KnownContact())
+        return [tag for tag in tags if known.is_new(*tag, (event.source, event.id))]
+
+    def _describe(self, event: Event) -> None:
+        """Record tags or a stage that an event gives, unless its contact was deleted later. An
+        event that is dated ahead gives them when it was received."""
+        received_us = self._received_us
+        at_us = event.time_us if received_us is None else min(event.time_us, received_us)
+        if self._is_deleted(event, at_us):
+            return
+        known = self.known.setdefault((event.tenant, event.contact), KnownContact())
+        given = at_us, (event.source, event.id)
+        if event.type == "pipeline.stage.changed":
+            stage = reading.optional_id(event.data, "stage_id")
+            if stage is not None:
+                known.move(reading.optional_id(event.data, "pipeline_id"), stage, *given)
+            return
+        for tag in contacts.tags_in(event.data):
+            if event.type == "contact.tag.added":
+                known.add(*tag, *given)
+            elif event.type == "contact.tag.removed":
+                known.remove(*tag, *given)
+
     def _not_retroactive(self, event: Event, enrollment: Enrollment, goal: Goal) -> bool:
         """Whether the event is at or after the enrollment and the goal's first activation (E3)."""
         if goal.effective_from_us is None:
@@ -370,6 +443,7 @@ class Model:
         workflow: Workflow,
         matched: list[Goal],
         outcome: Outcome,
+        uses: bool = True,
     ) -> None:
         """`any`: the oldest matched goal completes. `all`: the last of all goals completes (E4)."""
         any_goal = workflow.goal_logic == "any"
@@ -383,7 +457,7 @@ class Model:
                 outcome.achieved.append(achievement)
         active = [goal.id for goal in workflow.goals if goal.is_active]
         completes = any_goal or all(goal_id in enrollment.met for goal_id in active)
-        if new or completes:
+        if uses and (new or completes):
             self._use(event, enrollment)
         if not completes:
             return

@@ -15,6 +15,7 @@ from tests.support.reference import amounts
 
 DAY_US = 24 * 60 * 60 * 1_000_000
 MAX_COUNT = 1_000_000
+MAX_TAGS = 500
 INVISIBLE = [
     # Default_Ignorable_Code_Point of Unicode.
     (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5),
@@ -218,6 +219,25 @@ def optional_amount(fields: dict[str, Any], name: str) -> Decimal | None:
         return amounts.exact(value)
     except amounts.InvalidAmountError as error:
         raise RejectedError("amount", str(error)) from error
+
+
+def tags(fields: dict[str, Any]) -> list[tuple[str | None, str | None]]:
+    """The id and the name of each tag in the list: a text, or a map with one of them or both. An
+    item may be null."""
+    items = fields.get("tags")
+    if items is None:
+        return []
+    if not isinstance(items, list) or len(items) > MAX_TAGS:
+        raise RejectedError("field", "tags")
+    found: list[tuple[str | None, str | None]] = []
+    for item in items:
+        if item is None or isinstance(item, str):
+            found.append((None, item))
+        elif isinstance(item, dict):
+            found.append((optional_id(item, "tag_id"), optional_text(item, "tag_name")))
+        else:
+            raise RejectedError("field", "tags")
+    return [(id_, name) for id_, name in found if id_ is not None or name is not None]
 
 
 def line_items(fields: dict[str, Any]) -> list[tuple[str, Decimal | None]]:

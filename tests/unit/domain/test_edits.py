@@ -37,7 +37,7 @@ ANY_VERSION = ExpectedVersion()
 def tag(number: int, **more: Any) -> GoalRow:
     row = GoalRow(
         UUID(int=number), "w", None, number, "tag_added", {"tag_name": f"t-{number}"}, True,
-        NOW - 5, SEEN,
+        NOW - 5, metadata=SEEN,
     )  # fmt: skip
     return replace(row, **more)
 

@@ -16,6 +16,7 @@ from goald.domain.fail_points import FailPoint
 from goald.pipeline.poison.isolation import Isolation
 from goald.pipeline.shard.evaluate import Evaluator, Repeats
 from goald.pipeline.shard.group import Group
+from goald.pipeline.shard.known_contacts import KnownContacts
 from goald.pipeline.shard_batch import Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
 from goald.ports.shard_store import Excluded
@@ -41,12 +42,13 @@ class PanickingEvaluator(Evaluator):
         now_us: int,
         repeats: Repeats = (),
         excluded: Collection[Excluded] = (),
+        known: KnownContacts | None = None,
     ) -> _native.Proposal:
         events = [event for each in group.buffers for _, event in _native.buffer_entries(each)]
         self._groups.append(events)
         if any(POISON in each for each in events):
             raise Panic
-        return super().evaluate(group, now_us, repeats, excluded)
+        return super().evaluate(group, now_us, repeats, excluded, known)
 
 
 class RestartingShard:

@@ -1,12 +1,9 @@
 //! The criteria that an event must meet to achieve a goal (E2).
 
-use std::borrow::Cow;
-
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
-
 use super::products::Products;
+use super::tag_name::TagName;
 use crate::event::amount::Amount;
-use crate::event::{AppointmentStatus, Fact, Text};
+use crate::event::{AppointmentStatus, Fact, ListedTag, Text};
 
 /// The five goal types. Each listens to one event type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +61,9 @@ type Criterion = Option<Box<str>>;
 /// The criteria of one goal. A criterion that is `None` is not set and always holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Criteria {
-    /// `tag_name` is normalized to Unicode NFC.
     Tag {
         tag_id: Criterion,
-        tag_name: Criterion,
+        tag_name: Option<TagName>,
     },
     Purchase {
         product_id: Criterion,
@@ -89,6 +85,17 @@ pub enum Criteria {
 }
 
 impl Criteria {
+    /// Whether names of tags are compared with regard to case (E16).
+    pub fn set_tag_case_sensitive(&mut self, is_case_sensitive: bool) {
+        if let Criteria::Tag {
+            tag_name: Some(name),
+            ..
+        } = self
+        {
+            name.set_case_sensitive(is_case_sensitive);
+        }
+    }
+
     pub fn goal_type(&self) -> GoalType {
         match self {
             Criteria::Tag { .. } => GoalType::TagAdded,
@@ -108,8 +115,12 @@ impl Criteria {
                 Fact::TagAdded {
                     tag_id: id,
                     tag_name: name,
+                    tags,
                 },
-            ) => check_tag((tag_id, tag_name), (id, name)),
+            ) => match check_tag((tag_id, tag_name), (id, name)) {
+                Err(reason) if !tags.is_empty() => check_listed((tag_id, tag_name), tags, reason),
+                checked => checked,
+            },
             (
                 Criteria::Purchase {
                     product_id,
@@ -222,7 +233,7 @@ fn check_currency(criterion: &Criterion, value: &Option<Text<'_>>) -> Result<(),
 
 /// Compares ids if both sides have one, otherwise names if both sides have one.
 fn check_tag(
-    (tag_id, tag_name): (&Criterion, &Criterion),
+    (tag_id, tag_name): (&Criterion, &Option<TagName>),
     (id, name): (&Option<Text<'_>>, &Option<Text<'_>>),
 ) -> Result<(), &'static str> {
     if let (Some(criterion), Some(value)) = (tag_id, id) {
@@ -233,10 +244,27 @@ fn check_tag(
         };
     }
     match (tag_name, name) {
-        (Some(criterion), Some(value)) if **criterion == *nfc(value) => Ok(()),
+        (Some(criterion), Some(value)) if criterion.is(value) => Ok(()),
         (Some(_), Some(_)) => Err("wrong tag"),
         _ => Err("no tag to compare"),
     }
+}
+
+/// Whether one of the listed tags is the criterion's. `reason`: why the event's own tag is not.
+#[cold]
+fn check_listed(
+    criteria: (&Criterion, &Option<TagName>),
+    tags: &[ListedTag<'_>],
+    mut reason: &'static str,
+) -> Result<(), &'static str> {
+    for tag in tags {
+        match check_tag(criteria, (&tag.tag_id, &tag.tag_name)) {
+            Ok(()) => return Ok(()),
+            Err(other) if reason == "no tag to compare" => reason = other,
+            Err(_) => {}
+        }
+    }
+    Err(reason)
 }
 
 fn equals(
@@ -248,12 +276,4 @@ fn equals(
         Some(criterion) if value.as_deref() != Some(&**criterion) => Err(mismatch),
         _ => Ok(()),
     }
-}
-
-/// The text in Unicode NFC; borrowed if it is already normalized.
-pub fn nfc(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.nfc().collect())
 }

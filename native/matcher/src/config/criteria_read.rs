@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::criteria::{Criteria, GoalType, nfc};
+use super::criteria::{Criteria, GoalType};
+use super::tag_name::TagName;
 use crate::event::AppointmentStatus;
 use crate::event::amount::Amount;
 
@@ -16,7 +17,7 @@ impl Criteria {
         let criteria = match goal_type {
             GoalType::TagAdded => Criteria::Tag {
                 tag_id: fields.text("tag_id")?,
-                tag_name: fields.text("tag_name")?.map(|name| nfc(&name).into()),
+                tag_name: fields.text("tag_name")?.map(|name| TagName::new(&name)),
             },
             GoalType::PurchaseMade => {
                 fields.any("any_purchase")?;

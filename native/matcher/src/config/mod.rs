@@ -4,8 +4,11 @@
 mod criteria;
 mod criteria_read;
 mod products;
+mod tag_name;
 mod workflow;
 
 pub use criteria::{Criteria, GoalType};
 pub use products::Products;
-pub use workflow::{ConfigError, Goal, GoalSpec, Logic, Workflow, WorkflowSpec, goal_id};
+pub use workflow::{
+    CHECKS_ON_ENROLLMENT, ConfigError, Goal, GoalSpec, Logic, Workflow, WorkflowSpec, goal_id,
+};

@@ -28,6 +28,8 @@ pub struct GoalSpec {
     pub goal_type: String,
     /// A JSON object.
     pub criteria: String,
+    /// Whether a state that the contact already has meets the goal (E22).
+    pub check_on_enrollment: bool,
     pub is_active: bool,
     /// `None` if the goal was never activated. It then matches nothing.
     pub effective_from: Option<i64>,
@@ -57,9 +59,14 @@ pub enum Logic {
 pub struct Goal {
     pub id: Uuid,
     pub criteria: Criteria,
+    pub check_on_enrollment: bool,
     pub is_active: bool,
     pub effective_from: Option<i64>,
 }
+
+/// In the bits of `Workflow::listens`, next to those of the goal types: a listening goal is checked
+/// when an enrollment starts (E22).
+pub const CHECKS_ON_ENROLLMENT: u8 = 1 << 6;
 
 /// A compiled workflow.
 #[derive(Debug, Clone)]
@@ -118,13 +125,41 @@ impl Workflow {
         self.goals.iter().filter(matches).map(|goal| goal.id)
     }
 
-    /// The goal types that the workflow listens to, as bits.
+    /// The goals that a state of the contact meets when its enrollment starts (E22), oldest first,
+    /// with their types. `facts`: events that would give this state.
+    pub fn matched_by_state(&self, time: i64, facts: &[Fact<'_>]) -> Vec<(Uuid, GoalType)> {
+        let is_met = |goal: &&Goal| {
+            let matches = |fact| goal.criteria.check(fact, &Products::of(fact)).is_ok();
+            goal.check_on_enrollment && goal.counts_at(time) && facts.iter().any(matches)
+        };
+        let met = self.goals.iter().filter(is_met);
+        met.map(|goal| (goal.id, goal.criteria.goal_type()))
+            .collect()
+    }
+
+    /// The goal types that the workflow listens to, as bits, and `CHECKS_ON_ENROLLMENT`.
     pub fn listens(&self) -> u8 {
         if !self.is_active {
             return 0;
         }
         let listening = self.goals.iter().filter(|goal| goal.is_listening());
-        listening.fold(0, |bits, goal| bits | goal.criteria.goal_type().bit())
+        listening.fold(0, |bits, goal| {
+            let checks = u8::from(goal.check_on_enrollment) * CHECKS_ON_ENROLLMENT;
+            bits | goal.criteria.goal_type().bit() | checks
+        })
+    }
+
+    /// Whether a goal needs the projection of contacts, also while it is inactive: what it does not
+    /// know when the goal becomes active, no event repeats (E22).
+    pub fn needs_contacts(&self) -> bool {
+        self.goals.iter().any(|goal| goal.check_on_enrollment)
+    }
+
+    /// Whether names of tags are compared with regard to case (E16).
+    pub fn set_tag_case_sensitive(&mut self, is_case_sensitive: bool) {
+        for goal in &mut self.goals {
+            goal.criteria.set_tag_case_sensitive(is_case_sensitive);
+        }
     }
 
     /// The number of its goals that listen, for each of its enrollments.
@@ -138,6 +173,10 @@ impl Goal {
     fn is_listening(&self) -> bool {
         self.is_active && self.effective_from.is_some()
     }
+
+    fn counts_at(&self, time: i64) -> bool {
+        self.is_active && self.effective_from.is_some_and(|from| time >= from)
+    }
 }
 
 fn read_goal(spec: &GoalSpec) -> Result<Goal, String> {
@@ -148,6 +187,7 @@ fn read_goal(spec: &GoalSpec) -> Result<Goal, String> {
     Ok(Goal {
         id: goal_id(&spec.id).ok_or("the id is not a UUID in canonical form")?,
         criteria: Criteria::read(goal_type, &spec.criteria)?,
+        check_on_enrollment: spec.check_on_enrollment,
         is_active: spec.is_active,
         effective_from: spec.effective_from,
     })

@@ -3,18 +3,16 @@
 use uuid::Uuid;
 
 use super::envelope::Fields;
-use super::id::{integer_text, is_id, number_text};
+use super::id::number_text;
+use super::scalars::{amount, id_at, text_or_integer, valid_text};
+use super::tags::tags;
 use super::value::{Kind, Number, Reader, Span};
-use super::walk;
-use crate::event::amount::Amount;
-use crate::event::limits::{AHEAD_US, COUNT, STRING_BYTES, TRACE_CHARS};
+use super::walk::{self, ITEM_VALUE_DEPTH};
+use crate::event::limits::{AHEAD_US, COUNT, TRACE_CHARS};
 use crate::event::reject::{Reason, Reject};
 use crate::event::{AppointmentStatus, EndReason, Event, Fact, Field, LineItem, Text};
 use crate::event::{loose_time, time};
 use crate::ids::derived::event_key;
-
-/// The nesting depth of a value in an item of a list in `data`.
-const ITEM_VALUE_DEPTH: usize = 5;
 
 /// Starts the pseudonyms of deleted contacts. The same text is in `goald.domain.records.erasure`.
 const PSEUDONYM_PREFIX: &str = "erased:";
@@ -52,6 +50,7 @@ fn fact<'a, R: Reader<'a>>(
         "contact.tag.added" => Fact::TagAdded {
             tag_id: id(fields, Field::TagId)?,
             tag_name: text(fields, Field::TagName)?,
+            tags: tags(fields)?,
         },
         "payment.completed" => Fact::PaymentCompleted {
             amount: amount(&fields.reader, fields.get(Field::Amount), Field::Amount)?,
@@ -133,33 +132,6 @@ fn text<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Te
     }
 }
 
-/// The content of a string, if it is valid and not too long.
-#[inline]
-fn valid_text<'a, R: Reader<'a>>(reader: &R, span: Span, field: Field) -> Result<Text<'a>, Reject> {
-    match reader.checked_text(span) {
-        Ok(text) if text.len() <= STRING_BYTES => Ok(text),
-        Ok(_) => Err(Reject::of(field, Reason::LongString)),
-        Err(reason) => Err(Reject::of(field, reason)),
-    }
-}
-
-/// A string, or the decimal text of an integer; `None` if it is absent or null.
-#[inline]
-fn text_or_integer<'a, R: Reader<'a>>(
-    reader: &R,
-    span: Span,
-    field: Field,
-) -> Result<Option<Text<'a>>, Reject> {
-    match span.kind() {
-        Kind::Text | Kind::Escaped => valid_text(reader, span, field).map(Some),
-        Kind::Absent | Kind::Null => Ok(None),
-        Kind::Number => integer_text(reader.number(span))
-            .map(Some)
-            .ok_or_else(|| Reject::of(field, Reason::NotAnIdType)),
-        _ => Err(Reject::of(field, Reason::NotAnIdType)),
-    }
-}
-
 /// A required string or integer that is not empty.
 fn non_empty<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text<'a>, Reject> {
     let text = required(
@@ -176,18 +148,6 @@ fn non_empty<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text
 #[inline]
 fn id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Option<Text<'a>>, Reject> {
     id_at(&fields.reader, fields.get(field), field)
-}
-
-#[inline]
-fn id_at<'a, R: Reader<'a>>(
-    reader: &R,
-    span: Span,
-    field: Field,
-) -> Result<Option<Text<'a>>, Reject> {
-    match text_or_integer(reader, span, field)? {
-        Some(text) if !is_id(&text) => Err(Reject::of(field, Reason::NotAnId)),
-        other => Ok(other),
-    }
 }
 
 fn required_id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text<'a>, Reject> {
@@ -254,29 +214,6 @@ fn timestamp<'a, R: Reader<'a>>(
 fn loose_time<'a>(us: Option<i64>, field: Field) -> Result<(Text<'a>, i64), Reject> {
     let us = us.ok_or_else(|| Reject::of(field, Reason::NotATime))?;
     Ok((loose_time::text(us).into(), us))
-}
-
-/// The value of an amount of money; `None` if it is absent or null.
-#[inline]
-fn amount<'a, R: Reader<'a>>(
-    reader: &R,
-    span: Span,
-    field: Field,
-) -> Result<Option<Amount>, Reject> {
-    let amount = match span.kind() {
-        Kind::Absent | Kind::Null => return Ok(None),
-        Kind::Text | Kind::Escaped => Amount::parse(&reader.text(span)),
-        Kind::Number => match reader.number(span) {
-            Number::Text(text) => Amount::from_json(text),
-            Number::Float(value) => Amount::from_f64(value),
-            Number::Integer(value) => Amount::from_i64(value),
-            Number::Unsigned(value) => Amount::from_u64(value),
-        },
-        _ => None,
-    };
-    amount
-        .map(Some)
-        .ok_or_else(|| Reject::of(field, Reason::NotAnAmount))
 }
 
 /// A count: a non-negative integer in the range of a Postgres `integer`.

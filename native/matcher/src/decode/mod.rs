@@ -10,6 +10,8 @@ mod fact;
 mod id;
 mod json;
 mod msgpack;
+mod scalars;
+mod tags;
 mod to_json;
 mod value;
 mod walk;

@@ -4,6 +4,9 @@ use super::value::{Kind, Reader, Span};
 use crate::event::limits::DEPTH;
 use crate::event::reject::{Reason, Reject};
 
+/// The nesting depth of a value in an item of a list in `data`.
+pub(super) const ITEM_VALUE_DEPTH: usize = 5;
+
 /// Moves past a value. `depth` is the nesting depth of the value if it is a map or list. The limit
 /// on the depth bounds the recursion.
 #[inline]

@@ -156,7 +156,8 @@ impl Evaluation<'_> {
                     sources: vec![source()],
                     contenders: Vec::new(),
                 };
-                self.overlay.add(at.hash, effect);
+                let number = self.overlay.add(at.hash, effect);
+                self.check_on_enrollment(entry, event, number);
                 return true;
             }
         };

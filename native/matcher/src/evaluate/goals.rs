@@ -16,6 +16,8 @@ struct Match<'m, 'e, 'a> {
     event: &'m Event<'a>,
     fact: GoalFact<'e, 'a>,
     products: Products<'e>,
+    /// Listed tags that each workflow is compared with.
+    tags: u64,
     recorder: Recorder<'m, 'a>,
     at: Located,
 }
@@ -34,13 +36,32 @@ impl<'i> Evaluation<'i> {
         if at.contact.is_none() && self.overlay.effects.is_empty() {
             return true;
         }
-        if let Fact::PaymentCompleted { line_items, .. } = &event.fact {
-            self.turn.spend_line_items(line_items.len());
+        match &event.fact {
+            Fact::PaymentCompleted { line_items, .. } => {
+                self.turn.spend_line_items(line_items.len());
+            }
+            Fact::TagAdded { tags, .. } if !tags.is_empty() => {
+                return self.match_listed_tags(entry, event, fact, at);
+            }
+            _ => {}
         }
+        self.match_fact(entry, event, fact, at)
+    }
+
+    /// The same for this fact of the event.
+    #[inline]
+    pub(super) fn match_fact<'e, 'a>(
+        &mut self,
+        entry: EntryRef<'_>,
+        event: &Event<'a>,
+        fact: GoalFact<'e, 'a>,
+        at: Located,
+    ) -> bool {
         let mut case = Match {
             event,
             fact,
             products: fact.products(),
+            tags: fact.tags(),
             recorder: Recorder::new(entry.entry.ms, event, fact.goal_type),
             at,
         };
@@ -140,7 +161,7 @@ impl<'i> Evaluation<'i> {
     /// The goals of a workflow that the event matches.
     #[inline]
     fn judge(&mut self, config: &Workflow, case: &Match<'_, '_, '_>) -> Vec<Uuid> {
-        self.turn.spend(turn::JUDGED);
+        self.turn.spend(turn::JUDGED + case.tags);
         case.fact.matched(config, &case.products)
     }
 

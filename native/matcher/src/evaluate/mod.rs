@@ -3,6 +3,7 @@
 //! The index is only read. An overlay holds the changes that earlier events of the batch
 //! propose, so that the result equals that of evaluating the events one by one.
 
+mod contact_checks;
 mod deletions;
 mod enrollments;
 mod explain;
@@ -12,20 +13,20 @@ mod limit;
 mod outcome;
 mod overlay;
 mod record;
-mod repeats;
+mod stored;
 mod turn;
 mod unattached;
 mod used;
-mod used_events;
 
 use arrayvec::ArrayVec;
 
 use self::deletions::Deletions;
 use self::outcome::GoalFact;
 use self::overlay::Overlay;
-use self::repeats::{FullContacts, Repeats};
+use self::stored::known_contacts::{self, KnownContacts};
+use self::stored::repeats::{FullContacts, Repeats};
+use self::stored::used_events::UsedEvents;
 use self::turn::Turn;
-use self::used_events::UsedEvents;
 use crate::config::GoalType;
 use crate::event::{Event, Fact};
 use crate::ids::packed::Key;
@@ -33,8 +34,9 @@ use crate::index::{Index, NONE};
 use crate::proposal::{EntryRef, Proposal, RejectedEvent};
 use crate::route::routing_key;
 
-pub use self::explain::explain;
+pub use self::explain::{StoredFacts, explain};
 pub use self::goal_events::{GoalEvent, goal_events};
+pub use self::stored::known_contacts::{KnownState, OldTags};
 pub use self::turn::EvaluateOptions;
 
 /// The event types that goald reads, in the order of the counters. The first five are in the
@@ -108,6 +110,7 @@ pub struct Evaluation<'i> {
     repeats: Repeats<'i>,
     full: FullContacts,
     used: UsedEvents<'i>,
+    known: KnownContacts<'i>,
     counts: [usize; TYPES.len()],
     proposal: Proposal,
 }
@@ -123,20 +126,21 @@ impl<'i> Evaluation<'i> {
             repeats: Repeats::new(options.repeats),
             full: FullContacts::default(),
             used: UsedEvents::new(options.excluded),
+            known: KnownContacts::new(options.old_tags, options.states),
             counts: [0; TYPES.len()],
             proposal: Proposal::default(),
         }
     }
 
     /// Prepares the look-up of an event's contact and prefetches its first cache line. `None`
-    /// if no goal of the tenant listens to such an event.
+    /// if no goal of the tenant listens to such an event, and it does not describe the contact.
     #[inline]
     pub fn probe(&self, event: &Event<'_>) -> Option<Probe> {
         let tenant = self.index.tenant(&event.tenant);
         if let Some(fact) = GoalFact::of(event, 0) {
             let bits = fact.goal_type.bit() | unattached::contact_bit(fact.goal_type);
             let listens = |tenant| self.index.tenant_listens(tenant, bits);
-            if !tenant.is_some_and(listens) {
+            if !tenant.is_some_and(listens) && !known_contacts::begins_projection(&event.fact) {
                 return None;
             }
         }
@@ -226,7 +230,8 @@ impl<'i> Evaluation<'i> {
     #[inline]
     fn evaluate(&mut self, entry: EntryRef<'_>, event: &Event<'_>, probe: Option<Probe>) -> bool {
         let fact = GoalFact::of(event, self.rules.clock_skew_us);
-        let keeps = probe.is_some_and(|probe| self.keeps_contact(probe, fact));
+        let keeps = probe.is_some_and(|probe| self.keeps_contact(probe, fact))
+            || known_contacts::begins_projection(&event.fact);
         let is_complete = match (probe.map(|probe| self.locate(event, probe)), &event.fact) {
             (None, _) => true,
             (Some(at), _) if fact.is_some() => {

@@ -20,6 +20,22 @@ impl Outcome {
         self.new_goals.is_empty() && self.completed_goals.is_none()
     }
 
+    /// The enrollment meets one goal.
+    pub fn meets(goal: Uuid) -> Outcome {
+        Outcome {
+            new_goals: vec![goal],
+            completed_goals: None,
+        }
+    }
+
+    /// The enrollment completes with these goals, all of which it has met before.
+    pub fn completes(goals: Vec<Uuid>) -> Outcome {
+        Outcome {
+            new_goals: Vec::new(),
+            completed_goals: Some(goals),
+        }
+    }
+
     /// The result for an enrollment that has met the goals `met`, of an event that matches the
     /// goals `matched` of its workflow, oldest first (E4). Nothing changes if it matches none.
     pub fn of(config: &Workflow, matched: &[Uuid], met: &[Uuid]) -> Outcome {
@@ -71,6 +87,24 @@ impl<'e, 'a> GoalFact<'e, 'a> {
             fact: &event.fact,
             time_us: event.time_us.saturating_add(clock_skew_us),
         })
+    }
+
+    /// The same time with another fact of this type.
+    pub fn with<'f>(&self, fact: &'f Fact<'a>) -> GoalFact<'f, 'a> {
+        GoalFact {
+            goal_type: self.goal_type,
+            time_us: self.time_us,
+            fact,
+        }
+    }
+
+    /// The number of listed tags that each workflow is compared with.
+    #[inline]
+    pub fn tags(&self) -> u64 {
+        match self.fact {
+            Fact::TagAdded { tags, .. } => tags.len() as u64,
+            _ => 0,
+        }
     }
 
     /// The products of the event, to be passed to `matched` for each workflow.

@@ -19,16 +19,28 @@ pub struct Recorder<'e, 'a> {
     received_ms: u64,
     event: &'e Event<'a>,
     goal_type: GoalType,
+    achieved_at: i64,
     json: Option<(Arc<str>, Arc<str>)>,
     key: Option<Uuid>,
 }
 
 impl<'e, 'a> Recorder<'e, 'a> {
     pub fn new(received_ms: u64, event: &'e Event<'a>, goal_type: GoalType) -> Recorder<'e, 'a> {
+        Recorder::at(received_ms, event, goal_type, event.time_us)
+    }
+
+    /// A recorder of matches at another time than the event's.
+    pub fn at(
+        received_ms: u64,
+        event: &'e Event<'a>,
+        goal_type: GoalType,
+        achieved_at: i64,
+    ) -> Recorder<'e, 'a> {
         Recorder {
             received_ms,
             event,
             goal_type,
+            achieved_at,
             json: None,
             key: None,
         }
@@ -66,20 +78,20 @@ impl<'e, 'a> Recorder<'e, 'a> {
                 ),
                 goal_id,
                 goal_type: self.goal_type,
-                achieved_at: event.time_us,
+                achieved_at: self.achieved_at,
                 trigger_event: trigger_event.clone(),
                 metadata: metadata.clone(),
             });
         }
         if let Some(goal_ids) = outcome.completed_goals {
             effect.status = Status::CompletedGoal;
-            effect.ended_at = Some(event.time_us);
+            effect.ended_at = Some(self.achieved_at);
             proposal.exits.push(Exit {
                 effect: number,
                 id: exit_id(&effect.tenant_id, &effect.enrollment_id),
                 goal_type: self.goal_type,
                 goal_ids,
-                achieved_at: event.time_us,
+                achieved_at: self.achieved_at,
                 event_id: (*event.id).into(),
                 event_source: (*event.source).into(),
                 event_type: (*event.name).into(),

@@ -10,6 +10,7 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 use uuid::Uuid;
 
+use super::stored::known_contacts::{KnownState, OldTags};
 use crate::buffer::BufferWriter;
 use crate::event::work::{EVENT, EVENT_BYTES, LINE_ITEMS};
 use crate::proposal::{Deferred, EntryRef};
@@ -36,6 +37,10 @@ pub struct EvaluateOptions<'t> {
     /// Events that do not count for an enrollment (tenant, enrollment id, event), of the checks
     /// of earlier evaluations (E11).
     pub excluded: &'t [(String, String, Uuid)],
+    /// Listed tags that their contacts had before, of the checks of earlier evaluations (E16).
+    pub old_tags: &'t [OldTags],
+    /// The states of contacts at starts of enrollments, likewise (E22).
+    pub states: &'t [KnownState],
 }
 
 /// The work of one call.

@@ -59,12 +59,17 @@ impl Evaluation<'_> {
         self.add_contact_event(entry, event);
     }
 
-    /// Adds an event that describes its contact. If it is dated ahead, it counts as of when Redis
-    /// received it, so that a later deletion covers it.
     #[inline(never)]
     pub(super) fn add_contact_event(&mut self, entry: EntryRef<'_>, event: &Event<'_>) {
         self.turn.spend(turn::ROW);
-        self.proposal.contact_events.push(ContactEvent {
+        let contact_event = self.contact_event(entry, event);
+        self.proposal.contact_events.push(contact_event);
+    }
+
+    /// An event that describes its contact. If it is dated ahead, it counts as of when Redis
+    /// received it, so that a later deletion covers it.
+    pub(super) fn contact_event(&self, entry: EntryRef<'_>, event: &Event<'_>) -> ContactEvent {
+        ContactEvent {
             tenant_id: (*event.tenant).into(),
             contact_id: (*event.contact).into(),
             slot: slot_of(&event.tenant, &event.contact),
@@ -72,6 +77,6 @@ impl Evaluation<'_> {
             event: event_key(&event.source, &event.id),
             time: event.time_us.min(microseconds(entry.entry.ms)),
             data: event.data.to_whole_json().into(),
-        });
+        }
     }
 }

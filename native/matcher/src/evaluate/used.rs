@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use super::used_events::runs;
+use super::stored::used_events::runs;
 use super::{Evaluation, Located};
 use crate::event::Event;
 use crate::proposal::{DoubtfulStart, EventCheck, UsedEvent};

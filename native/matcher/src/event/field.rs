@@ -15,6 +15,7 @@ pub enum Field {
     ContactId,
     TagId,
     TagName,
+    Tags,
     Amount,
     Currency,
     ProductId,
@@ -36,10 +37,12 @@ pub enum Field {
     CancelledActions,
     LineItemProductId,
     LineItemAmount,
+    ListedTagId,
+    ListedTagName,
 }
 
 impl Field {
-    /// The attributes and fields of an event; those of line items are not among them.
+    /// The attributes and fields of an event; those of items of lists are not among them.
     pub(crate) const COUNT: usize = Self::CancelledActions as usize + 1;
 
     /// The attribute with this name. Branches on the length first, then compares at most twice.
@@ -62,6 +65,7 @@ impl Field {
     #[inline]
     pub(crate) fn of_data(name: &[u8]) -> Option<Self> {
         Some(match name.len() {
+            4 if name == b"tags" => Self::Tags,
             6 if name == b"tag_id" => Self::TagId,
             6 if name == b"amount" => Self::Amount,
             6 if name == b"reason" => Self::Reason,
@@ -103,6 +107,9 @@ impl Field {
             Self::ContactId => "data.contact_id",
             Self::TagId => "data.tag_id",
             Self::TagName => "data.tag_name",
+            Self::Tags => "data.tags",
+            Self::ListedTagId => "data.tags[].tag_id",
+            Self::ListedTagName => "data.tags[].tag_name",
             Self::Amount => "data.amount",
             Self::Currency => "data.currency",
             Self::ProductId => "data.product_id",

@@ -21,3 +21,5 @@ pub const AMOUNT_DIGITS: u32 = 18;
 pub const COUNT: i32 = 1_000_000;
 /// How far in the future an event's time may be, in microseconds.
 pub const AHEAD_US: i64 = 24 * 3600 * 1_000_000;
+/// Items of a list of tags: a contact has at most this many.
+pub const LISTED_TAGS: usize = 500;

@@ -55,6 +55,15 @@ pub struct LineItem<'a> {
     pub amount: Option<Amount>,
 }
 
+/// A tag in a list of all tags of a contact. It has an id, a name or both.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedTag<'a> {
+    /// The position of the item in the list.
+    pub index: u32,
+    pub tag_id: Option<Text<'a>>,
+    pub tag_name: Option<Text<'a>>,
+}
+
 /// The state of an appointment (E15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppointmentStatus {
@@ -94,6 +103,8 @@ pub enum Fact<'a> {
     TagAdded {
         tag_id: Option<Text<'a>>,
         tag_name: Option<Text<'a>>,
+        /// All tags that the contact has. Only those that it did not have before are added (E16).
+        tags: Vec<ListedTag<'a>>,
     },
     PaymentCompleted {
         amount: Option<Amount>,

@@ -28,7 +28,7 @@ use self::prefetch::prefetch;
 use self::records::Contact;
 use self::slab::Slab;
 use self::table::Table;
-use crate::config::Workflow;
+use crate::config::{CHECKS_ON_ENROLLMENT, Workflow};
 use crate::ids::packed::{Key, LongIds, Tagged};
 
 pub use self::fanout::{Group, HIGH_FANOUT};
@@ -36,7 +36,8 @@ pub use self::load::{LoadError, Loader};
 pub use self::records::{Enrollment, NewEnrollment, Stats};
 pub use self::slab::NONE;
 
-/// In `tenant_listens`, next to the bits of the goal types: the tenant has a projection of contacts.
+/// In `tenant_listens`, next to the bits of the workflows: the tenant has a projection of contacts,
+/// or a goal that needs it.
 pub const KEEPS_CONTACTS: u8 = 1 << 7;
 
 /// The state of a workflow.
@@ -52,13 +53,18 @@ pub struct Index {
     tenants: Names,
     workflows: Names,
     states: Vec<WorkflowState>,
-    /// By workflow: a bit for each goal type that its active goals listen to.
+    /// By workflow: a bit for each goal type that its active goals listen to, and
+    /// `CHECKS_ON_ENROLLMENT`.
     listens: Vec<u8>,
-    /// By tenant: the same over all its workflows, and `KEEPS_CONTACTS`.
+    /// Whether any workflow has `CHECKS_ON_ENROLLMENT`.
+    checks_on_enrollment: bool,
+    /// By tenant: the bits of all its workflows, and `KEEPS_CONTACTS`.
     tenant_listens: Vec<u8>,
     /// The tenants that have a projection of contacts, by number. Each holds a reference to its
     /// name.
     keeps_contacts: BTreeSet<u32>,
+    /// The tenants that distinguish names of tags by case (E16), likewise.
+    case_sensitive_tags: BTreeSet<u32>,
     table: Table,
     contacts: Slab<Contact>,
     enrollments: Slab<Enrollment>,
@@ -85,7 +91,9 @@ impl Index {
             states: Vec::new(),
             listens: Vec::new(),
             tenant_listens: Vec::new(),
+            checks_on_enrollment: false,
             keeps_contacts: BTreeSet::new(),
+            case_sensitive_tags: BTreeSet::new(),
             table: Table::new(),
             contacts: Slab::new(),
             enrollments: Slab::new(),
@@ -113,6 +121,18 @@ impl Index {
     #[inline]
     pub fn listens(&self, workflow: u32, bit: u8) -> bool {
         self.listens[workflow as usize] & bit != 0
+    }
+
+    /// The configuration of a workflow, if it has goals that are checked when an enrollment starts
+    /// (E22). Costs a look-up only if any workflow has.
+    #[inline]
+    pub fn checks_on_enrollment(&self, tenant: &str, workflow: &str) -> Option<&Workflow> {
+        if !self.checks_on_enrollment {
+            return None;
+        }
+        let workflow = self.workflow(tenant, workflow)?;
+        let checks = self.listens(workflow, CHECKS_ON_ENROLLMENT);
+        checks.then(|| self.config(workflow)).flatten()
     }
 
     /// The hash of a contact. Its seed is random, because tenants choose contact ids.
@@ -373,11 +393,12 @@ impl Index {
     /// Replaces the configuration of these workflows; others keep theirs. Visits every
     /// workflow once.
     pub fn configure(&mut self, workflows: Vec<(String, String, Workflow)>) {
-        for (tenant, id, config) in workflows {
+        for (tenant, id, mut config) in workflows {
             // The workflow holds a reference to its tenant's name; this one is temporary.
             let (number, _) = self.acquire_tenant(&tenant);
             let workflow = self.acquire_workflow(number, &id);
             self.release_tenant(number);
+            config.set_tag_case_sensitive(self.case_sensitive_tags.contains(&number));
             self.listens[workflow as usize] = config.listens();
             let previous = self.states[workflow as usize].config.replace(config);
             if previous.is_some() {
@@ -417,12 +438,42 @@ impl Index {
         self.update_tenant_listens();
     }
 
+    /// Sets whether this tenant distinguishes names of tags by case. Visits every workflow once.
+    pub fn set_tag_case_sensitive(&mut self, tenant: &str, is_case_sensitive: bool) {
+        let (number, _) = self.acquire_tenant(tenant);
+        let is_changed = if is_case_sensitive {
+            self.case_sensitive_tags.insert(number)
+        } else {
+            self.case_sensitive_tags.remove(&number)
+        };
+        if !is_changed || !is_case_sensitive {
+            self.release_tenant(number);
+        }
+        if !is_changed {
+            return;
+        }
+        for (workflow, state) in self.states.iter_mut().enumerate() {
+            if let Some(config) = &mut state.config {
+                if self.workflows.scope(workflow as u32) == number {
+                    config.set_tag_case_sensitive(is_case_sensitive);
+                }
+            }
+        }
+        if !is_case_sensitive {
+            // The reference that the set held.
+            self.release_tenant(number);
+        }
+    }
+
     fn update_tenant_listens(&mut self) {
         self.tenant_listens.fill(0);
-        for number in 0..self.states.len() {
-            if self.states[number].config.is_some() {
+        self.checks_on_enrollment = false;
+        for (number, state) in self.states.iter().enumerate() {
+            if let Some(config) = &state.config {
                 let tenant = self.workflows.scope(number as u32);
-                self.tenant_listens[tenant as usize] |= self.listens[number];
+                let needs = u8::from(config.needs_contacts()) * KEEPS_CONTACTS;
+                self.tenant_listens[tenant as usize] |= self.listens[number] | needs;
+                self.checks_on_enrollment |= self.listens[number] & CHECKS_ON_ENROLLMENT != 0;
             }
         }
         for &tenant in &self.keeps_contacts {

@@ -108,6 +108,28 @@ pub struct ContactEvent {
     pub data: Box<str>,
 }
 
+/// An event with a list of tags meets goals, unless its contact had some of these tags before (E16).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagCheck {
+    pub event: ContactEvent,
+    /// The numbers of contact events and of deletions in the proposal that precede it.
+    pub contact_events: usize,
+    pub deletions: usize,
+}
+
+/// An enrollment starts in a workflow with goals that the state of its contact may meet (E22).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateCheck {
+    pub tenant_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub enrollment_id: Box<str>,
+    /// The event that started it. Tags and stages of this event do not count (E11).
+    pub started_by: Option<Uuid>,
+    /// The numbers of contact events and of deletions in the proposal that precede it.
+    pub contact_events: usize,
+    pub deletions: usize,
+}
+
 /// A start that changes the result if it is a repeat: the refusal of a start beyond the limit of
 /// its contact depends on it (E5), or whether an event counted before a later start (E11).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +173,10 @@ pub struct Proposal {
     pub doubtful_starts: Vec<DoubtfulStart>,
     /// The events on which the result depends, because Postgres may exclude them.
     pub event_checks: Vec<EventCheck>,
+    /// The events and the starts on which the result depends, because Postgres has the projections
+    /// of their contacts.
+    pub tag_checks: Vec<TagCheck>,
+    pub state_checks: Vec<StateCheck>,
     /// Events of types that goald does not read.
     pub ignored: usize,
     /// Events of types that goald reads.

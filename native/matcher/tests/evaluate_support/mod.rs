@@ -58,6 +58,7 @@ pub fn goal(number: usize, goal_type: &str, criteria: &Value) -> GoalSpec {
         id: goal_id(number),
         goal_type: goal_type.into(),
         criteria: criteria.to_string(),
+        check_on_enrollment: false,
         is_active: true,
         effective_from: Some(START_US),
         created_at: START_US,

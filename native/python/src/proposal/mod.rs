@@ -78,6 +78,8 @@ type Reversal = (String, String, u8, &'static str, Option<String>, i64);
 type ContactEvent = (String, String, u8, String, String, i64, String);
 type DoubtfulStart = (String, String, String, i64);
 type EventCheck = (String, String, String, String, String);
+type TagCheck = (ContactEvent, usize, usize);
+type StateCheck = (String, String, String, Option<String>, usize, usize);
 type Deferred<'py> = (usize, String, u32, Bound<'py, PyBytes>);
 type Reject<'py> = (usize, Bound<'py, PyBytes>, String, Bound<'py, PyBytes>);
 
@@ -151,6 +153,29 @@ impl Proposal {
             )
         };
         self.if_last(|core| core.event_checks.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn tag_checks(&self) -> Vec<TagCheck> {
+        let row = |row: &goald_matcher::proposal::TagCheck| {
+            (contact_event(&row.event), row.contact_events, row.deletions)
+        };
+        self.if_last(|core| core.tag_checks.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn state_checks(&self) -> Vec<StateCheck> {
+        let row = |row: &goald_matcher::proposal::StateCheck| {
+            (
+                row.tenant_id.to_string(),
+                row.contact_id.to_string(),
+                row.enrollment_id.to_string(),
+                row.started_by.map(|event| event.to_string()),
+                row.contact_events,
+                row.deletions,
+            )
+        };
+        self.if_last(|core| core.state_checks.iter().map(row).collect())
     }
 
     #[getter]
@@ -236,18 +261,7 @@ impl Proposal {
 
     #[getter]
     fn contact_events(&self) -> Vec<ContactEvent> {
-        let row = |row: &goald_matcher::proposal::ContactEvent| {
-            (
-                row.tenant_id.to_string(),
-                row.contact_id.to_string(),
-                row.slot,
-                row.event_type.to_string(),
-                row.event.to_string(),
-                row.time,
-                row.data.to_string(),
-            )
-        };
-        self.if_last(|core| core.contact_events.iter().map(row).collect())
+        self.if_last(|core| core.contact_events.iter().map(contact_event).collect())
     }
 
     #[getter]
@@ -319,6 +333,18 @@ impl Proposal {
             .map(|effect| effect.contender_is_owner(owner))
             .ok_or_else(no_effect)
     }
+}
+
+fn contact_event(row: &goald_matcher::proposal::ContactEvent) -> ContactEvent {
+    (
+        row.tenant_id.to_string(),
+        row.contact_id.to_string(),
+        row.slot,
+        row.event_type.to_string(),
+        row.event.to_string(),
+        row.time,
+        row.data.to_string(),
+    )
 }
 
 fn no_effect() -> PyErr {

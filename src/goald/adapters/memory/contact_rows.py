@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from goald.adapters.memory.database import MemoryDatabase
 from goald.domain.contacts.addresses import email_key, phone_number
-from goald.domain.contacts.merging import ContactKey, Merge
-from goald.domain.contacts.projection import EventRef
+from goald.domain.contacts.merging import ContactKey, Merge, StoredContact
+from goald.domain.contacts.projection import Contact, EventRef
 from goald.domain.contacts.stored import columns_of, contact_of
 from goald.ports.change import Change
 from goald.sources.mapping.results import ContactReference
@@ -28,10 +28,24 @@ def write_contacts(tables: MemoryDatabase, change: Change) -> Sequence[str]:
     tables.contacts.update({key: columns_of(merge.contacts[key]) for key in merge.written})
     for key in merge.deleted:
         tables.contacts.pop(key, None)
-    keeps = [row.tenant_id for row in change.contact_events if row.event_type == "contact.updated"]
+    keeps = [row.tenant_id for row in change.contact_events]
     for tenant in keeps:
         tables.contact_tenants.setdefault(tenant, tables.next_version())
     return list(dict.fromkeys(keeps))
+
+
+def read_contacts(
+    tables: MemoryDatabase, contacts: Sequence[ContactKey]
+) -> dict[ContactKey, StoredContact]:
+    """See `ShardStore.contacts`."""
+    found = {}
+    for key in contacts:
+        row, tombstone = tables.contacts.get(key), tables.deleted.get(key)
+        found[key] = StoredContact(
+            Contact() if row is None else contact_of(row),
+            None if tombstone is None else tombstone.deleted_at,
+        )
+    return found
 
 
 class MemoryContactLookup:

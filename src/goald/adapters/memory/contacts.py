@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from goald.adapters.memory.contact_rows import read_contacts
 from goald.adapters.memory.database import (
     MemoryDatabase,
     StoredEnrollment,
@@ -11,6 +12,7 @@ from goald.adapters.memory.database import (
     is_end_only,
 )
 from goald.adapters.memory.used_events import excludes
+from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, EnrollmentId, GoalId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
 from goald.ports.contacts import ContactState, EndedEnrollment, Exclusion, StartState
@@ -28,7 +30,9 @@ class MemoryContacts:
         self._most_active = most_active
         self._most_ended = most_ended
 
-    async def read(self, tenant: TenantId, contact: ContactId) -> ContactState:
+    async def read(
+        self, tenant: TenantId, contact: ContactId, workflows: Sequence[str] = ()
+    ) -> ContactState:
         rows = [
             row
             for row in self._tables.enrollments.values()
@@ -42,7 +46,7 @@ class MemoryContacts:
             for _, workflow in sorted(self._tables.workflows, key=lambda row: row[0])
             if workflow["tenant_id"] == tenant
         }
-        active_ids = sorted({row.workflow_id for row in newest} & known.keys())
+        active_ids = sorted({*workflows, *(row.workflow_id for row in newest)} & known.keys())
         return ContactState(
             workflows=[known[workflow_id] for workflow_id in active_ids],
             active=copy_binary(newest),
@@ -85,6 +89,9 @@ class MemoryContacts:
             ):
                 found[id_] = Exclusion.COUNTED_BEFORE
         return found
+
+    async def projection(self, tenant: TenantId, contact: ContactId) -> Contact:
+        return read_contacts(self._tables, [(tenant, contact)])[tenant, contact].contact
 
     async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
         row = self._tables.enrollments.get((tenant, enrollment_id))

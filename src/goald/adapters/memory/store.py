@@ -3,10 +3,10 @@
 For unit tests and dry runs. The state is lost when the process ends.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid4
 
-from goald.adapters.memory.contact_rows import write_contacts
+from goald.adapters.memory.contact_rows import read_contacts, write_contacts
 from goald.adapters.memory.database import (
     MemoryDatabase,
     OutboxEntry,
@@ -20,6 +20,7 @@ from goald.adapters.memory.outbox import MemoryOutbox
 from goald.adapters.memory.reversals import undo
 from goald.adapters.memory.used_events import erase_uses, excludes, use
 from goald.domain.configuration.goals import TYPE_BITS
+from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
@@ -124,6 +125,12 @@ class MemoryShardStore:
         self._require(lease)
         return {Excluded(check.tenant_id, check.enrollment_id, check.event) for check in checks
                 if excludes(self._tables, check)}  # fmt: skip
+
+    async def contacts(
+        self, lease: SlotLease, contacts: Sequence[ContactKey]
+    ) -> Mapping[ContactKey, StoredContact]:
+        self._require(lease)
+        return read_contacts(self._tables, contacts)
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         self._require(lease)

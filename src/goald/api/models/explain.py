@@ -30,7 +30,9 @@ class ExplainedGoal(BaseModel):
         "`appointment cancelled, moved or missed`, `wrong form`, `wrong stage`, `wrong pipeline`, "
         "`other event type`, `before enrollment`, `before effective_from`, `never activated`, "
         "`goal inactive`, `workflow inactive`, `already met`, `an older goal completes it`, "
-        "`the event started the enrollment`, `the event counted for an earlier enrollment`."
+        "`the event started the enrollment`, `the event counted for an earlier enrollment`, "
+        "`the contact had the tag before`, `the contact is not in this state`, "
+        "`not checked on enrollment`."
     )
 
     @field_validator("criteria")

@@ -21,12 +21,17 @@ from goald.domain.times import rfc3339
 _ANY_CRITERIA = (
     "The conditions for events; see `GET /api/v1/goal-types`. Null or false means not set."
 )
+_CHECKED = (
+    "Whether the goal is met when an enrollment starts and the contact already has the tag, or is "
+    "in the stage. Only for the types `tag_added` and `pipeline_stage_reached`."
+)
 _TAG: JsonDict = {"tag_id": "tag-1", "tag_name": "Purchased"}
 _GOAL: JsonDict = {
     "id": "0190b5a4-6a3e-7c10-9d0f-0d7e6f1f7a11",
     "workflow_id": "lead-nurturing",
     "goal_type": "tag_added",
     "criteria": _TAG,
+    "check_on_enrollment": False,
     "is_active": True,
     "key": None,
     "effective_from": "2026-01-26T10:00:00.000000Z",
@@ -74,6 +79,7 @@ class GoalRequest(ChangeRequest):
         description="Events before this time do not count. Default: when the goal and the workflow "
         "become active for the first time.",
     )
+    check_on_enrollment: bool = Field(False, description=_CHECKED)
 
 
 class GoalChange(ChangeRequest):
@@ -92,6 +98,7 @@ class GoalChange(ChangeRequest):
     effective_from: StrictTimeUs = Field(
         default_factory=_absent, description="Events before this time do not count."
     )
+    check_on_enrollment: bool = Field(default_factory=_absent, description=_CHECKED)
     key: Id | None = Field(None, description="Null removes the key.")
     version: SeenVersion = None
 
@@ -105,6 +112,7 @@ class GoalAnswer(BaseModel):
     workflow_id: str
     goal_type: GoalType
     criteria: dict[str, Any] = Field(description="The criteria that are set.")
+    check_on_enrollment: bool = Field(description=_CHECKED)
     is_active: bool
     key: str | None
     effective_from: str | None = Field(
@@ -124,6 +132,7 @@ class GoalAnswer(BaseModel):
             workflow_id=row.workflow_id,
             goal_type=row.goal_type,
             criteria=dict(row.criteria),
+            check_on_enrollment=row.check_on_enrollment,
             is_active=row.is_active,
             key=row.key,
             effective_from=None if since is None else rfc3339(since),

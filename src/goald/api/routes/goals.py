@@ -71,7 +71,14 @@ async def list_goal_types(caller: Reads) -> GoalTypeList:
 async def add_goal(workflow_id: PathId, body: GoalRequest, caller: Edits, deps: Deps) -> ExactJson:
     """In an active workflow the goal listens immediately, for events from now on."""
     criteria = read_criteria(body.goal_type, body.criteria)
-    goal = NewGoal(body.goal_type, criteria, body.key, body.is_active, body.effective_from)
+    goal = NewGoal(
+        body.goal_type,
+        criteria,
+        body.key,
+        body.is_active,
+        body.effective_from,
+        body.check_on_enrollment,
+    )
     return _answer(
         await deps.configuration.add_goal(caller.tenant_id, caller.subject, workflow_id, goal)
     )
@@ -132,6 +139,7 @@ async def change_goal(
         is_active=body.is_active,
         effective_from=body.effective_from,
         key=body.key,
+        check_on_enrollment=body.check_on_enrollment,
         clears_key="key" in body.model_fields_set and body.key is None,
     )
     expected = with_version(if_match, body.version)

@@ -73,6 +73,8 @@ def _changed(change: "ConfigurationChange") -> str:
         return ""
     if change.before is None:
         omitted = {"id", "workflow_id", "key", "position", "effective_from"}
+        if not after.get("check_on_enrollment"):
+            omitted.add("check_on_enrollment")
         return _listed({name: value for name, value in after.items() if name not in omitted})
     return _differences(_fields(change.before), after)
 

@@ -70,8 +70,20 @@ class _Goal(_Section):
     key: Id | None = None
     effective_from: TimeUs | None = None
 
+    @property
+    def checks_on_enrollment(self) -> bool | None:
+        """None if the file does not say it."""
+        checks: bool | None = getattr(self, "check_on_enrollment", None)
+        return checks
 
-class TagGoal(_Goal):
+
+class _GoalWithState(_Goal):
+    """A goal of a type in `HAS_STATE`."""
+
+    check_on_enrollment: bool | None = None
+
+
+class TagGoal(_GoalWithState):
     goal_type: Literal["tag_added"]
     criteria: TagCriteria
 
@@ -91,7 +103,7 @@ class FormGoal(_Goal):
     criteria: FormCriteria
 
 
-class StageGoal(_Goal):
+class StageGoal(_GoalWithState):
     goal_type: Literal["pipeline_stage_reached"]
     criteria: StageCriteria
 

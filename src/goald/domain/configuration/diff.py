@@ -15,7 +15,7 @@ from goald.domain.configuration.desired import (
     DesiredWorkflow,
 )
 from goald.domain.configuration.desired_reader import format_path
-from goald.domain.configuration.goals import MAX_GOALS, TOO_MANY_GOALS
+from goald.domain.configuration.goals import HAS_STATE, MAX_GOALS, TOO_MANY_GOALS
 from goald.domain.configuration.row_rules import (
     change_if_different,
     free_positions,
@@ -190,7 +190,15 @@ def _merge_goal(goal: DesiredGoal, base: GoalRow) -> GoalRow:
         effective_from=goal.effective_from
         if goal.effective_from is not None
         else base.effective_from,
+        check_on_enrollment=_checks_on_enrollment(goal, base),
     )
+
+
+def _checks_on_enrollment(goal: DesiredGoal, base: GoalRow) -> bool:
+    """As the file says. If it does not, the value stays, unless the new type has no state."""
+    if goal.checks_on_enrollment is not None:
+        return goal.checks_on_enrollment
+    return base.check_on_enrollment and goal.goal_type in HAS_STATE
 
 
 def _require_references(row: GoalRow, path: _Path, catalog: Catalog) -> None:

@@ -11,7 +11,14 @@ from uuid import UUID
 
 from goald.domain.configuration.catalog import Catalog
 from goald.domain.configuration.criteria import Criterion, read_criteria
-from goald.domain.configuration.goals import MAX_GOALS, TOO_MANY_GOALS, GoalLogic, GoalType
+from goald.domain.configuration.goals import (
+    HAS_STATE,
+    MAX_GOALS,
+    NO_STATE,
+    TOO_MANY_GOALS,
+    GoalLogic,
+    GoalType,
+)
 from goald.domain.configuration.row_rules import (
     change_if_different,
     free_positions,
@@ -72,6 +79,7 @@ class NewGoal:
     key: str | None = None
     is_active: bool = True
     effective_from: int | None = None
+    check_on_enrollment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,7 @@ class GoalPatch:
     key: str | None = None
     clears_key: bool = False
     """Remove the key."""
+    check_on_enrollment: bool | None = None
 
 
 def put_workflow(
@@ -149,15 +158,17 @@ def add_goal(
     now_us: int,
     new_id: Callable[[], UUID],
 ) -> list[ConfigurationChange]:
-    """Add a goal to a workflow. Raises InvalidConfiguration for a fourth goal and for a
-    reference that the catalog check refuses, AlreadyExists for a duplicate."""
+    """Add a goal to a workflow. Raises InvalidConfiguration for a fourth goal, for a reference that
+    the catalog check refuses and for a type that cannot be checked on enrollment, AlreadyExists for
+    a duplicate."""
     workflow = workflow_of(current, workflow_id)
     rows = current.goals.get(workflow_id, [])
     positions = free_positions(rows)
     row = GoalRow(
         new_id(), workflow_id, goal.key, positions[0] if positions else MAX_GOALS, goal.goal_type,
-        goal.criteria, goal.is_active, goal.effective_from,
+        goal.criteria, goal.is_active, goal.effective_from, goal.check_on_enrollment,
     )  # fmt: skip
+    _require_state(row)
     _require_unique(row, rows)
     if not positions:
         raise InvalidConfiguration(TOO_MANY_GOALS)
@@ -181,6 +192,7 @@ def change_goal(
     workflow, before = goal_of(current, workflow_id, goal_id)
     expected.require(before)
     after = _patched(before, patch)
+    _require_state(after)
     _require_unique(after, [row for row in current.goals[workflow_id] if row.id != goal_id])
     is_new_reference = (after.goal_type, after.criteria) != (before.goal_type, before.criteria)
     if is_new_reference or (after.is_active and not before.is_active):
@@ -257,7 +269,15 @@ def _patched(before: GoalRow, patch: GoalPatch) -> GoalRow:
         effective_from=before.effective_from
         if patch.effective_from is None
         else patch.effective_from,
+        check_on_enrollment=before.check_on_enrollment
+        if patch.check_on_enrollment is None
+        else patch.check_on_enrollment,
     )
+
+
+def _require_state(row: GoalRow) -> None:
+    if row.check_on_enrollment and row.goal_type not in HAS_STATE:
+        raise InvalidConfiguration(NO_STATE)
 
 
 def _require_unique(row: GoalRow, others: list[GoalRow]) -> None:

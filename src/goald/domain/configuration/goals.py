@@ -27,6 +27,14 @@ TYPE_BITS: Final[dict[GoalType, int]] = {
 """The bit of each goal type in an enrollment's `met_types`. The bits are stored
 (goald.goal_type_bit) and must never change."""
 
+HAS_STATE: Final[frozenset[GoalType]] = frozenset({"tag_added", "pipeline_stage_reached"})
+"""The goal types that a state of the contact can meet: a tag that it has, a stage that it is in
+(E22)."""
+NO_STATE: Final = (
+    "check_on_enrollment: only goals of the types tag_added and pipeline_stage_reached can be "
+    "checked on enrollment, because goald keeps the tags and the stages of contacts only"
+)
+
 MAX_GOALS: Final = 3
 """Goals per workflow, deleted goals excluded."""
 TOO_MANY_GOALS: Final = "Maximum of 3 goals per workflow exceeded"

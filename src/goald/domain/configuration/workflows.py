@@ -45,6 +45,8 @@ class GoalRow:
     criteria: Mapping[str, Criterion]
     is_active: bool
     effective_from: int | None
+    check_on_enrollment: bool = False
+    """Whether a state that the contact already has meets the goal (E22)."""
     metadata: RowMetadata | None = field(default=None, compare=False)
 
 

@@ -12,6 +12,15 @@ ContactKey: TypeAlias = tuple[str, str]
 """(tenant, contact)."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredContact:
+    """The stored projection of a contact, and its deletion."""
+
+    contact: Contact
+    deleted_at: int | None
+    """The time of its latest deletion. Events until then give nothing."""
+
+
 @dataclass
 class Merge:
     """Contacts, and how the events and deletions of a commit change them."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from goald.domain.contacts.reading import VALUES, ContactFacts, json_bytes
+from goald.domain.contacts.tag_index import TagIndex
 from goald.domain.contacts.tags import NAME_PREFIX, Tag, tag_key
 
 MAX_ATTRIBUTES: Final = 100
@@ -65,10 +66,7 @@ class Contact:
                 setattr(self, name, value)
         for name, value in facts.attributes.items():
             self._set_attribute(name, value, source)
-        for tag in facts.added:
-            self._add(tag, source)
-        for tag in facts.removed:
-            self._remove(tag, source)
+        self._change_tags(facts, source)
         for pipeline, stage in facts.stages.items():
             has_room = self._has_room(self.stages, pipeline, MAX_STAGES)
             if has_room and self._stamp(f"stages/{pipeline}", source):
@@ -114,34 +112,33 @@ class Contact:
         if self._stamp(path, source):
             self.attributes[name] = value
 
-    def _add(self, tag: Tag, source: EventRef) -> None:
-        found = self._same(tag)
-        if found is None and len(self.tags) >= MAX_TAGS:
+    def _change_tags(self, facts: ContactFacts, source: EventRef) -> None:
+        if not facts.added and not facts.removed:
+            return
+        index = TagIndex(self.tags)
+        for tag in facts.added:
+            self._add(index, tag, source)
+        for tag in facts.removed:
+            self._remove(index, tag, source)
+        self.tags = index.tags
+
+    def _add(self, index: TagIndex, tag: Tag, source: EventRef) -> None:
+        found = index.find(tag)
+        if found is None and len(index) >= MAX_TAGS:
             return
         if not self._stamp_all(tag.keys, source):
             return
         if found is None:
-            self.tags.append(tag)
+            index.append(Tag(tag.id, tag.name, source.key[:KEY_CHARS]))
             return
-        old = self.tags[found]
-        self.tags[found] = Tag(tag.id or old.id, tag.name or old.name)
+        old = index[found]
+        index.replace(found, Tag(tag.id or old.id, tag.name or old.name, old.added_by))
 
-    def _remove(self, tag: Tag, source: EventRef) -> None:
-        found = self._same(tag)
-        keys = tag.keys if found is None else [*{*tag.keys, *self.tags[found].keys}]
+    def _remove(self, index: TagIndex, tag: Tag, source: EventRef) -> None:
+        found = index.find(tag)
+        keys = tag.keys if found is None else [*{*tag.keys, *index[found].keys}]
         if self._stamp_all(keys, source) and found is not None:
-            del self.tags[found]
-
-    def _same(self, tag: Tag) -> int | None:
-        """The index of the tag with the same id or, if one of them has none, the same name."""
-        key = None if tag.name is None else tag_key(tag.name)
-        for at, other in enumerate(self.tags):
-            if tag.id is not None and other.id is not None:
-                if tag.id == other.id:
-                    return at
-            elif key is not None and other.name is not None and key == tag_key(other.name):
-                return at
-        return None
+            index.remove(found)
 
     def _stamp_all(self, keys: Iterable[str], source: EventRef) -> bool:
         """Stamp the keys of a tag, if an event at this time may change all of them."""

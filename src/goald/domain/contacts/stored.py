@@ -24,7 +24,7 @@ class ContactColumns(NamedTuple):
 
 def columns_of(contact: Contact) -> ContactColumns:
     """Return the row of a contact."""
-    tags = [{"id": tag.id, "name": tag.name} for tag in contact.tags]
+    tags = [{"id": tag.id, "name": tag.name, "by": tag.added_by} for tag in contact.tags]
     return ContactColumns(
         contact.email,
         None if contact.email is None else email_key(contact.email),
@@ -44,7 +44,7 @@ def contact_of(row: ContactColumns) -> Contact:
         timezone=row.timezone,
         opted_in=row.opted_in,
         attributes=json.loads(row.attributes),
-        tags=[Tag(tag["id"], tag["name"]) for tag in tags],
+        tags=[Tag(tag["id"], tag["name"], tag.get("by", "")) for tag in tags],
         stages=json.loads(row.stages),
         stamps=json.loads(row.stamps),
     )

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from goald.domain.ids import id_text
@@ -18,6 +19,8 @@ class Tag(NamedTuple):
 
     id: str | None
     name: str | None
+    added_by: str = ""
+    """The event that added it: the first characters of its key. Empty if it is not stored."""
 
     @property
     def keys(self) -> list[str]:
@@ -26,6 +29,7 @@ class Tag(NamedTuple):
         return keys if self.id is None else [*keys, ID_PREFIX + self.id]
 
 
+@lru_cache(10_000)
 def tag_key(name: str) -> str:
     """Return the text by which names of tags are compared: NFC, without spaces around it, and
     without regard to case."""
@@ -37,9 +41,16 @@ def tags_of(data: Mapping[str, Any]) -> Iterator[Tag]:
     """Yield the tags of an event: that of `tag_id` and `tag_name`, then those of `tags`, each a
     name or an object with `tag_id` and `tag_name`. Other values are left out."""
     yield from _tag(data)
+    for _, tag in listed_tags(data):
+        yield tag
+
+
+def listed_tags(data: Mapping[str, Any]) -> Iterator[tuple[int, Tag]]:
+    """Yield the tags in `tags` of an event, each with its position in the list."""
     listed = data.get("tags")
-    for item in listed if isinstance(listed, list) else ():
-        yield from _tag(item if isinstance(item, dict) else {"tag_name": item})
+    for at, item in enumerate(listed if isinstance(listed, list) else ()):
+        for tag in _tag(item if isinstance(item, dict) else {"tag_name": item}):
+            yield at, tag
 
 
 def _tag(data: Mapping[str, Any]) -> Iterator[Tag]:

@@ -1,9 +1,10 @@
 """Group committer: commits slices, and reloads memory when it may differ from the table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from goald import _native
+from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.fail_points import FailPoint
 from goald.domain.ids import TenantId
 from goald.domain.leases import SlotLease
@@ -42,6 +43,11 @@ class GroupCommitter:
         """See `ShardStore.excluded`. Retried while Postgres is unavailable; raises LeaseLost."""
         find = partial(self._store.excluded, self._lease, checks)
         return await self._context.retry("Postgres: load", "excluded", find)
+
+    async def contacts(self, contacts: Sequence[ContactKey]) -> Mapping[ContactKey, StoredContact]:
+        """See `ShardStore.contacts`. Retried while Postgres is unavailable; raises LeaseLost."""
+        find = partial(self._store.contacts, self._lease, contacts)
+        return await self._context.retry("Postgres: load", "contacts", find)
 
     async def commit(self, proposal: _native.Proposal) -> Committed:
         """Commit one slice in one transaction. Raises as `commit.commit`."""

@@ -12,6 +12,7 @@ from goald import _native
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.leases import SlotLease
 from goald.pipeline.shard.group import Group
+from goald.pipeline.shard.known_contacts import KnownContacts
 from goald.ports.change import Committed
 from goald.ports.configuration import Configuration
 from goald.ports.shard_store import Excluded, ShardStore
@@ -79,10 +80,13 @@ class Evaluator:
         now_us: int,
         repeats: Repeats = (),
         excluded: Collection[Excluded] = (),
+        known: KnownContacts | None = None,
     ) -> _native.Proposal:
         """Return what the events of a group would change, and which of them are deferred. Memory
-        does not change. Blocks while Rust works, for a bounded amount of work. `repeats` and
-        `excluded`: see `stored_facts.evaluate`."""
+        does not change. Blocks while Rust works, for a bounded amount of work. `repeats`,
+        `excluded` and `known`: see `stored_facts.evaluate`."""
+        old_tags = {} if known is None else known.old_tags
+        states = {} if known is None else known.states
         return self._matcher.evaluate(
             group.buffers,
             now_us,
@@ -90,6 +94,8 @@ class Evaluator:
             deferred=sorted(group.deferred_tenants),
             repeats=sorted(repeats),
             excluded=sorted(excluded),
+            old_tags=[(*event, old) for event, old in old_tags.items() if old],
+            states=[(*start, *state) for start, state in states.items()],
         )
 
     def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:

@@ -1,28 +1,36 @@
-"""Evaluates a group with what only Postgres knows (E5, E11).
+"""Evaluates a group with what only Postgres knows (E5, E11, E16, E22).
 
 A shard has the active enrollments of its contacts in memory. It does not have the ids of ended
 enrollments, so it does not know whether a start is a repeat; and it does not have the events that
 counted for earlier enrollments of a contact. Postgres is asked only if the result depends on it,
 which is rare: a start would be refused because of the limit of its contact, or an event counts for
-an enrollment that started in this group, or after an earlier one of its contact in the workflow.
+an enrollment that started in this group, or after an earlier one of its contact in the workflow; or
+an event with a list of tags meets a goal; or an enrollment starts in a workflow whose goals are
+checked on enrollment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from goald import _native
+from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.ids import ContactId, TenantId
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
+from goald.pipeline.shard.known_contacts import KnownContacts
 from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded
 
 
 class StoredFacts(Protocol):
-    """`ShardStore.repeats` and `ShardStore.excluded` of the lease."""
+    """`ShardStore.repeats`, `ShardStore.excluded` and `ShardStore.contacts` of the lease."""
 
     async def repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]: ...
 
     async def excluded(self, checks: Sequence[EventCheck]) -> set[Excluded]: ...
+
+    async def contacts(
+        self, contacts: Sequence[ContactKey]
+    ) -> Mapping[ContactKey, StoredContact]: ...
 
 
 async def evaluate(
@@ -38,8 +46,9 @@ async def evaluate(
     asked_checks: set[EventCheck] = set()
     repeats: set[tuple[TenantId, str]] = set()
     excluded: set[Excluded] = set()
+    known = KnownContacts()
     while True:
-        proposal = evaluator.evaluate(group, now_us, repeats, excluded)
+        proposal = evaluator.evaluate(group, now_us, repeats, excluded, known)
         starts = {
             EnrollmentStart(TenantId(tenant), enrollment, ContactId(contact), enrolled_at)
             for tenant, enrollment, contact, enrolled_at in proposal.doubtful_starts
@@ -47,7 +56,9 @@ async def evaluate(
         checks = {EventCheck(*row) for row in proposal.event_checks} - asked_checks
         found = await stored.repeats(sorted(starts)) if starts else set()
         found_excluded = await stored.excluded(sorted(checks)) if checks else set()
-        if not found and not found_excluded:
+        contacts = known.contacts_of(proposal)
+        differs = bool(contacts) and known.answer(proposal, await stored.contacts(contacts))
+        if not found and not found_excluded and not differs:
             return proposal
         asked_starts |= starts
         asked_checks |= checks

@@ -107,12 +107,12 @@ async def _write_goal(
     if change.action == "create":
         saved = await connection.fetchrow(
             statements.ADD_GOAL, tenant, row.id, row.workflow_id, row.key, row.position,
-            row.goal_type, criteria, row.is_active, row.effective_from,
+            row.goal_type, criteria, row.is_active, row.effective_from, row.check_on_enrollment,
         )  # fmt: skip
     else:
         saved = await connection.fetchrow(
             statements.CHANGE_GOAL, tenant, row.id, row.key, row.goal_type, criteria,
-            row.is_active, row.effective_from,
+            row.is_active, row.effective_from, row.check_on_enrollment,
         )  # fmt: skip
     return replace(change, after=replace(row, metadata=row_metadata(saved)))
 

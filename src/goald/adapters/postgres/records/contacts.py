@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from goald.adapters.postgres.records.projection import PostgresContactStore
 from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.store import workflow_of
 from goald.adapters.postgres.tenants import TenantPool
+from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.enrollment import Enrollment
 from goald.ports.contacts import (
@@ -103,10 +105,13 @@ class PostgresContacts:
         """`most_active`, `most_ended`: how many enrollments of a contact are returned, the
         newest."""
         self._pool = pool
+        self._projections = PostgresContactStore(pool)
         self._most_active = most_active
         self._most_ended = most_ended
 
-    async def read(self, tenant: TenantId, contact: ContactId) -> ContactState:
+    async def read(
+        self, tenant: TenantId, contact: ContactId, workflows: Sequence[str] = ()
+    ) -> ContactState:
         rows = bytearray()
 
         async def take_piece(piece: bytes) -> None:
@@ -119,12 +124,13 @@ class PostgresContacts:
             )
             counted = await connection.fetch(WORKFLOW_IDS, *newest)
             ids = [name for name, _ in counted]
-            workflows = await connection.fetch(statements.WORKFLOWS_OF_TENANT, tenant, ids)
+            ids = sorted({*ids, *workflows})
+            read = await connection.fetch(statements.WORKFLOWS_OF_TENANT, tenant, ids)
             ended = await connection.fetch(ENDED, tenant, contact, self._most_ended + 1)
         ended.sort(key=lambda row: (-row["ended_at"], row["id"]))
         active_count = counted[0][1] if counted else 0
         return ContactState(
-            workflows=[workflow_of(row) for row in workflows],
+            workflows=[workflow_of(row) for row in read],
             active=bytes(rows),
             active_count=active_count,
             ended=[_record(row) for row in ended[: self._most_ended]],
@@ -156,6 +162,10 @@ class PostgresContacts:
             id_: Exclusion.STARTED_IT if started_it else Exclusion.COUNTED_BEFORE
             for id_, started_it in rows
         }
+
+    async def projection(self, tenant: TenantId, contact: ContactId) -> Contact:
+        found = await self._projections.projection(tenant, contact)
+        return Contact() if found is None else found
 
     async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
         async with self._pool.tenant(tenant, readonly=True) as connection:

@@ -5,6 +5,7 @@ from typing import Any
 
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.contacts.addresses import email_key, phone_number
+from goald.domain.contacts.projection import Contact
 from goald.domain.contacts.record import ContactRecord
 from goald.domain.contacts.stored import ContactColumns, contact_of
 from goald.domain.records.pages import Page, PageRequest
@@ -59,6 +60,12 @@ class PostgresContactStore:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             row = await connection.fetchrow(CONTACT, tenant, contact_id)
         return None if row is None else _record(row)
+
+    async def projection(self, tenant: str, contact_id: str) -> Contact | None:
+        """Return what events gave a contact, with the events that gave it."""
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            row = await connection.fetchrow(CONTACT, tenant, contact_id)
+        return None if row is None else contact_of(ContactColumns(*row[2:]))
 
     async def page(
         self, tenant: str, filters: Mapping[str, str | None], span: PageRequest

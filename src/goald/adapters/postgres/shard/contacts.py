@@ -7,8 +7,8 @@ from typing import Any
 
 from goald.adapters.postgres.shard.erasure import Contact as Key
 from goald.adapters.postgres.shard.erasure import Tombstones
-from goald.domain.contacts.merging import Merge
-from goald.domain.contacts.projection import EventRef
+from goald.domain.contacts.merging import Merge, StoredContact
+from goald.domain.contacts.projection import Contact, EventRef
 from goald.domain.contacts.stored import ContactColumns, columns_of, contact_of
 from goald.domain.slots import SlotRange
 from goald.ports.change import Change
@@ -49,6 +49,20 @@ KEEP = "SELECT goald.keep_contacts($1::text[])"
 the lock of the configuration."""
 
 
+async def read_contacts(
+    connection: Any, contacts: Sequence[Key], slots: SlotRange, tombstones: Tombstones
+) -> dict[Key, StoredContact]:
+    """See `ShardStore.contacts`."""
+    found = await _read(connection, contacts)
+    deleted = await tombstones.of(connection, slots, contacts)
+    return {
+        key: StoredContact(
+            found.get(key, Contact()), deleted[key].deleted_at if key in deleted else None
+        )
+        for key in contacts
+    }
+
+
 async def write_contacts(
     connection: Any, change: Change, slots: SlotRange, tombstones: Tombstones
 ) -> Sequence[str]:
@@ -72,9 +86,7 @@ async def write_contacts(
         latest[key] = max(of.deleted_at, latest.get(key, of.deleted_at))
     merge.erase(latest)
     await _write(connection, merge, slot_of)
-    return list(
-        dict.fromkeys(row.tenant_id for row in events if row.event_type == "contact.updated")
-    )
+    return list(dict.fromkeys(row.tenant_id for row in events))
 
 
 async def keep(connection: Any, tenants: Sequence[str]) -> None:

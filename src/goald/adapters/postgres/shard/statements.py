@@ -87,6 +87,7 @@ SELECT w.tenant_id, w.id AS workflow_id, w.goal_logic, w.is_active, w.config_ver
                THEN jsonb_set(g.criteria, '{min_amount}', to_jsonb(g.criteria ->> 'min_amount'))
                ELSE g.criteria END)::text,
            'effective_from', goald.us(g.effective_from),
+           'check_on_enrollment', g.check_on_enrollment,
            'created_at', goald.us(g.created_at), 'position', g.position
        ) ORDER BY g.created_at, g.position) FILTER (WHERE g.id IS NOT NULL), '[]')::text AS goals
 FROM goald.workflows w

@@ -6,7 +6,7 @@ configuration and the outbox; and one for renewals, so that a slow statement nev
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -16,9 +16,11 @@ from goald.adapters.postgres.errors import content_error
 from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.session_statements import READ_SNAPSHOT
 from goald.adapters.postgres.shard import commit, statements, used_events
+from goald.adapters.postgres.shard.contacts import read_contacts
 from goald.adapters.postgres.shard.erasure import Tombstones
 from goald.adapters.postgres.shard.leases import SHARD_ROLE, lease_lost, renew, require_free
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
+from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
 from goald.domain.fail_points import FailPoint, FailPointHook, no_op
 from goald.domain.ids import ContactId, TenantId
@@ -156,6 +158,13 @@ class PostgresShardStore:
         async with self._writer.transaction(lease.slots) as connection:
             await _require(connection, statements.READ_LEASE, lease)
             return await used_events.excluded(connection, checks)
+
+    async def contacts(
+        self, lease: SlotLease, contacts: Sequence[ContactKey]
+    ) -> Mapping[ContactKey, StoredContact]:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            return await read_contacts(connection, contacts, lease.slots, self._tombstones)
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """If it is cancelled, the outcome is unknown; the next call reads it."""

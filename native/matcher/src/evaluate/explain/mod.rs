@@ -1,13 +1,29 @@
 //! Explains why an event matches a goal, or why not.
 
+mod start;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::outcome::{GoalFact, Outcome};
+use super::stored::known_contacts::{KnownState, begins_projection, without_old_tags};
 use crate::config::{Goal, Logic, Products, Workflow};
-use crate::event::Event;
+use crate::event::{Event, Fact};
 use crate::ids::derived::event_key;
 use crate::index::Index;
+
+const HAD_TAG: &str = "the contact had the tag before";
+
+/// The facts in Postgres about the event.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoredFacts<'s> {
+    /// The enrollments for which the event does not count (enrollment id, reason).
+    pub excluded: &'s [(String, String)],
+    /// The positions of the listed tags that the contact had before (E16).
+    pub old_tags: &'s [u32],
+    /// The state of the contact, if the event starts an enrollment (E22).
+    pub state: Option<&'s KnownState>,
+}
 
 /// Evaluates an event against each enrollment of its contact and each goal of those workflows
 /// without changing anything. Returns JSON: `{"event": …, "reason": … | null, "enrollments":
@@ -15,15 +31,19 @@ use crate::index::Index;
 /// A goal can be matched but not achieved: because it was met before, or because an older goal
 /// completes the enrollment (E4); or because the event does not count for the enrollment (E11), for
 /// the reason in `excluded` (enrollment id, reason). A `reason` is null if nothing prevents a match.
-/// `event_key`, and `excludes` of an enrollment, say what Postgres must be asked about.
+/// An enrollment that the event would start is among them if its goals are checked then (E22).
+/// `event_key`, `excludes` of an enrollment and `asks_contact` say what Postgres must be asked about.
 pub fn explain(
     index: &Index,
     clock_skew_us: i64,
     event: &Event<'_>,
-    excluded: &[(String, String)],
+    stored: StoredFacts<'_>,
 ) -> String {
-    let fact = GoalFact::of(event, clock_skew_us);
+    let new = without_old_tags(&event.fact, stored.old_tags);
+    let new = new.as_ref().unwrap_or(&event.fact);
+    let fact = GoalFact::of(event, clock_skew_us).map(|fact| fact.with(new));
     let products = Products::of(&event.fact);
+    let start = start::would_start(index, clock_skew_us, event, stored.state);
     let contact = index.contact(&event.tenant, &event.contact);
     let enrollments: Vec<Value> = contact
         .into_iter()
@@ -33,10 +53,11 @@ pub fn explain(
             let config = index.config(workflow);
             let (enrolled_at, met) = (enrollment.enrolled_at, index.met(number));
             let id = index.enrollment_id(number);
-            let exclusion = excluded.iter().find(|(of, _)| *of == id);
+            let exclusion = stored.excluded.iter().find(|(of, _)| *of == id);
             let case = Case {
                 exclusion: exclusion.map(|(_, reason)| reason.as_str()),
                 event,
+                new,
                 time_us: event.time_us.saturating_add(clock_skew_us),
                 enrolled_at,
                 met,
@@ -66,8 +87,11 @@ pub fn explain(
                 "goals": goals,
             })
         })
+        .chain(start.clone())
         .collect();
-    let reason = if fact.is_none() {
+    let reason = if start.is_some() {
+        None
+    } else if fact.is_none() {
         Some("other event type")
     } else if enrollments.is_empty() {
         Some("not enrolled")
@@ -83,6 +107,7 @@ pub fn explain(
             "time": event.time,
         },
         "event_key": event_key(&event.source, &event.id).to_string(),
+        "asks_contact": start.is_some() || begins_projection(&event.fact),
         "reason": reason,
         "enrollments": enrollments,
     })
@@ -101,6 +126,8 @@ fn workflow_reason(config: Option<&Workflow>) -> Option<&'static str> {
 /// An event and one enrollment.
 struct Case<'p, 'a> {
     event: &'a Event<'a>,
+    /// The event's fact, without tags that are not new.
+    new: &'p Fact<'a>,
     /// The event's time plus the allowed clock skew.
     time_us: i64,
     enrolled_at: i64,
@@ -146,8 +173,9 @@ impl Case<'_, '_> {
         if !goal.is_active {
             return Some("goal inactive");
         }
-        if let Err(reason) = goal.criteria.check(&self.event.fact, self.products) {
-            return Some(reason);
+        if let Err(reason) = goal.criteria.check(self.new, self.products) {
+            let had_tag = goal.criteria.check(&self.event.fact, self.products).is_ok();
+            return Some(if had_tag { HAD_TAG } else { reason });
         }
         if self.time_us < self.enrolled_at {
             return Some("before enrollment");

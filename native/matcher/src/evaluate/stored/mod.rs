@@ -1,0 +1,5 @@
+//! The answers of Postgres to the questions of earlier evaluations of the same events.
+
+pub mod known_contacts;
+pub mod repeats;
+pub mod used_events;
