@@ -109,7 +109,13 @@ fn every_criterion_that_is_set_must_hold() {
         (
             json!({"tag_name": "Customer"}),
             tag,
-            json!({"tag_name": "customer"}),
+            json!({"tag_name": " customer"}),
+            "",
+        ),
+        (
+            json!({"tag_name": "Customer"}),
+            tag,
+            json!({"tag_name": "customers"}),
             "wrong tag",
         ),
         (json!({"any_purchase": true}), pay, json!({}), ""),
