@@ -157,9 +157,9 @@ class Matcher:
         """Replace the configuration of these workflows (E8). Other workflows keep theirs.
 
         Each is `{"tenant_id", "workflow_id", "goal_logic": "any"|"all", "is_active": bool,
-        "goals": [{"id": UUID as text, "goal_type", "criteria": JSON text, "is_active": bool,
-        "effective_from": us | None, "created_at": us, "position": int, "check_on_enrollment": bool,
-        false if absent}]}`. Decimals in criteria
+        "tag_case_sensitive": bool, false if absent, "goals": [{"id": UUID as text, "goal_type",
+        "criteria": JSON text, "is_active": bool, "effective_from": us | None, "created_at": us,
+        "position": int, "check_on_enrollment": bool, false if absent}]}`. Decimals in criteria
         are JSON strings or numbers. A goal whose `effective_from` is None was never activated and
         matches nothing. Atomic: raises ValueError and changes nothing if any workflow is invalid.
         Enrollments do not change: a changed goal by itself completes no enrollment. A proposal
@@ -174,9 +174,6 @@ class Matcher:
     def keep_contacts(self, tenants: Sequence[str]) -> None:
         """These tenants have a projection of contacts from now on: the events that describe their
         contacts are in `Proposal.contact_events`."""
-    def set_tag_case_sensitive(self, tenant: str, is_case_sensitive: bool) -> None:
-        """Set whether this tenant distinguishes names of tags by case (E16). A proposal that was
-        evaluated before can still be applied (E1)."""
     def load(self, rows: bytes) -> int:
         """Load the next chunk of a stream of enrollments in Postgres's binary COPY format.
 

@@ -64,6 +64,9 @@ class Tables(Protocol):
     async def delete_workflow(self, version: int, tenant: str, workflow: str) -> None:
         """Delete a workflow, at this configuration version."""
 
+    async def distinguish_tags(self, tenant: str, by_case: bool) -> None:
+        """Change the setting of a tenant, for later commits."""
+
     async def close(self) -> None: ...
 
 
@@ -136,6 +139,10 @@ class MemoryTables:
     async def delete_workflow(self, version: int, tenant: str, workflow: str) -> None:
         self._forget(tenant, workflow)
         self._database.deleted_workflows.append((version, (tenant, workflow)))
+
+    async def distinguish_tags(self, tenant: str, by_case: bool) -> None:
+        tenants = self._database.case_sensitive_tenants
+        (tenants.add if by_case else tenants.discard)(tenant)
 
     def _forget(self, tenant: str, workflow: str) -> None:
         tables = self._database
@@ -248,6 +255,13 @@ class PostgresTables:
             "UPDATE goald.workflows SET is_active = false, deleted_at = now(),"
             f" version = version + 1, config_version = {version}"
             f" WHERE tenant_id = '{tenant}' AND id = '{workflow}'"
+        )
+
+    async def distinguish_tags(self, tenant: str, by_case: bool) -> None:
+        await self._read(
+            "INSERT INTO goald.tenant_settings (tenant_id, tag_case_sensitive)"
+            f" VALUES ('{tenant}', {by_case}) ON CONFLICT (tenant_id)"
+            " DO UPDATE SET tag_case_sensitive = excluded.tag_case_sensitive"
         )
 
     async def close(self) -> None:

@@ -66,6 +66,7 @@ class Shard:
             "workflow_id": step.workflow_id,
             "goal_logic": cast(GoalLogic, step.goal_logic),
             "is_active": step.is_active,
+            "tag_case_sensitive": step.tag_case_sensitive,
             "goals": [
                 {
                     "id": goal.id,
@@ -80,6 +81,8 @@ class Shard:
                 for goal in step.goals
             ],
         }
+        tenants = self.database.case_sensitive_tenants
+        (tenants.add if step.tag_case_sensitive else tenants.discard)(step.tenant)
         version = len(self.database.workflows) + 1
         self.database.workflows.append((version, workflow))
         self.evaluator.configure(await self.store.configuration(after=version - 1))

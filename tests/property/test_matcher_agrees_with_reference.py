@@ -60,8 +60,10 @@ class Shard:
         if step.is_deleted:
             self.matcher.remove_workflows([(step.tenant, step.workflow_id)])
             return
+        self.store.distinguish_tags(step.tenant, step.tag_case_sensitive)
         changed = {
             "tenant_id": step.tenant,
+            "tag_case_sensitive": step.tag_case_sensitive,
             "workflow_id": step.workflow_id,
             "goal_logic": step.goal_logic,
             "is_active": step.is_active,

@@ -29,6 +29,7 @@ fn workflow() -> WorkflowSpec {
         workflow_id: "w-1".into(),
         goal_logic: "any".into(),
         is_active: true,
+        tag_case_sensitive: false,
         goals: vec![GoalSpec {
             id: uuid(0),
             goal_type: "tag_added".into(),

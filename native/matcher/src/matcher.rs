@@ -135,12 +135,6 @@ impl Matcher {
         self.index.keep_contacts(tenants);
     }
 
-    /// Sets whether this tenant distinguishes names of tags by case (E16). An earlier proposal can
-    /// still be applied.
-    pub fn set_tag_case_sensitive(&mut self, tenant: &str, is_case_sensitive: bool) {
-        self.index.set_tag_case_sensitive(tenant, is_case_sensitive);
-    }
-
     /// Loads the rows of the next chunk of a COPY stream and returns their number. Rows before
     /// an error in the stream are loaded.
     pub fn load(&mut self, chunk: &[u8]) -> Result<usize, LoadError> {

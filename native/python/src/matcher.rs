@@ -57,10 +57,6 @@ impl Matcher {
         self.0.keep_contacts(tenants.iter().map(String::as_str));
     }
 
-    fn set_tag_case_sensitive(&mut self, tenant: &str, is_case_sensitive: bool) {
-        self.0.set_tag_case_sensitive(tenant, is_case_sensitive);
-    }
-
     fn load(&mut self, py: Python<'_>, rows: &[u8]) -> PyResult<usize> {
         py.detach(|| self.0.load(rows)).map_err(value_error)
     }

@@ -14,6 +14,7 @@ pub fn workflow(dict: &Bound<'_, PyDict>) -> PyResult<WorkflowSpec> {
         workflow_id: required(dict, "workflow_id")?.extract()?,
         goal_logic: required(dict, "goal_logic")?.extract()?,
         is_active: required(dict, "is_active")?.extract()?,
+        tag_case_sensitive: flag(dict, "tag_case_sensitive")?,
         goals: goals.collect::<PyResult<_>>()?,
     })
 }
@@ -23,15 +24,20 @@ fn goal(dict: &Bound<'_, PyDict>) -> PyResult<GoalSpec> {
         id: required(dict, "id")?.extract()?,
         goal_type: required(dict, "goal_type")?.extract()?,
         criteria: required(dict, "criteria")?.extract()?,
-        check_on_enrollment: match dict.get_item("check_on_enrollment")? {
-            Some(value) => value.extract()?,
-            None => false,
-        },
+        check_on_enrollment: flag(dict, "check_on_enrollment")?,
         is_active: required(dict, "is_active")?.extract()?,
         effective_from: required(dict, "effective_from")?.extract()?,
         created_at: required(dict, "created_at")?.extract()?,
         position: required(dict, "position")?.extract()?,
     })
+}
+
+/// False if it is absent.
+fn flag(dict: &Bound<'_, PyDict>, key: &str) -> PyResult<bool> {
+    match dict.get_item(key)? {
+        Some(value) => value.extract(),
+        None => Ok(false),
+    }
 }
 
 fn required<'py>(dict: &Bound<'py, PyDict>, key: &str) -> PyResult<Bound<'py, PyAny>> {

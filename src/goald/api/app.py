@@ -22,6 +22,7 @@ from goald.api.routes import (
     records,
     sources,
     statistics,
+    tenant,
     webhooks,
     workflows,
 )
@@ -37,6 +38,7 @@ ROUTERS = [
     contacts.router,
     webhooks.router,
     sources.router,
+    tenant.router,
     records.router,
     audit.router,
     events.router,

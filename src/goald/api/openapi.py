@@ -36,6 +36,7 @@ TAGS = {
     "events": "Send events, evaluate an event without any effect, and start or end an enrollment",
     "webhooks": "Providers that send events with a signature in place of a token",
     "sources": "Webhooks in the providers' own formats: Stripe, Shopify, HubSpot and others",
+    "tenant": "Settings of the tenant",
     "audit": "Changes of the configuration, and achievements",
     "health": "For operators; without a token",
 }

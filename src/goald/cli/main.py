@@ -89,6 +89,7 @@ def _add_commands() -> None:
         status,
         streams,
         tail,
+        tenant,
     )
     from goald.cli.commands import (
         serve as daemon,
@@ -99,6 +100,7 @@ def _add_commands() -> None:
         module.add_to(app)
     app.add_typer(contacts.app, name="contacts")
     app.add_typer(sources.app, name="sources")
+    app.add_typer(tenant.app, name="tenant")
     app.add_typer(dead.app, name="dead")
     app.add_typer(streams.app, name="streams")
     app.add_typer(audit.app, name="audit")

@@ -18,6 +18,7 @@ from goald.domain.configuration.workflows import (
     GoalRow,
     Notice,
     RolloutStatus,
+    SettingsRow,
     WorkflowRow,
 )
 from goald.domain.errors import ServiceUnavailable
@@ -28,7 +29,7 @@ WAIT_SECONDS = 2.0
 FIRST_POLL_SECONDS = 0.002
 POLL_SECONDS = 0.05
 
-EditedRow = TypeVar("EditedRow", WorkflowRow, GoalRow, EntityRow)
+EditedRow = TypeVar("EditedRow", WorkflowRow, GoalRow, EntityRow, SettingsRow)
 Decide = Callable[[CurrentConfiguration], list[ConfigurationChange]]
 
 
@@ -139,6 +140,8 @@ def _apply(
             current.workflows[row.id] = row
         elif isinstance(row, EntityRow):
             current.catalog.setdefault(row.kind, {})[row.id] = row
+        elif isinstance(row, SettingsRow):
+            current.settings = row
         elif isinstance(row, GoalRow):
             others = [goal for goal in current.goals.get(row.workflow_id, []) if goal.id != row.id]
             current.goals[row.workflow_id] = [*others, row]

@@ -24,6 +24,7 @@ from goald.domain.configuration.workflows import (
     EntityRow,
     GoalRow,
     RolloutStatus,
+    SettingsRow,
     WorkflowRow,
 )
 from goald.ports.clock import Clock
@@ -33,7 +34,7 @@ from goald.ports.clock import Clock
 class ApplyResult:
     """The result of `ConfigurationService.apply`.
 
-    `version`: the new configuration version; None if no workflow or goal changed. `rollout`:
+    `version`: the new configuration version; None if no workflow changed in any way. `rollout`:
     None if Postgres became unavailable before it could be read.
     """
 
@@ -127,6 +128,12 @@ class ConfigurationService:
         """Return up to `limit` entities of a kind with ids greater than `after`, ordered by id."""
         return list(await self._store.entities(tenant, kind, after, limit))
 
+    async def settings(self, tenant: str) -> SettingsRow:
+        """Return the settings of a tenant: the defaults if they were never changed."""
+        return edits.settings_of(
+            await self._store.load(tenant, ConfigurationScope(settings=True, references=False))
+        )
+
     # Editing ----------------------------------------------------------------------------
 
     async def put_workflow(
@@ -211,6 +218,15 @@ class ConfigurationService:
             lambda current: edits.delete_goal(current, workflow_id, goal_id, expected),
         )  # fmt: skip
         return is_rolled_out(rollout)
+
+    async def put_settings(
+        self, tenant: str, actor: str, tag_case_sensitive: bool | None
+    ) -> EditResult[SettingsRow]:
+        return await self._executor.edit(
+            tenant, actor, ConfigurationScope(settings=True, references=False),
+            lambda current: edits.put_settings(current, tag_case_sensitive),
+            edits.settings_of,
+        )  # fmt: skip
 
     async def put_entity(self, tenant: str, actor: str, row: EntityRow) -> EditResult[EntityRow]:
         return await self._executor.edit(

@@ -30,6 +30,8 @@ class WorkflowConfiguration(TypedDict):
     workflow_id: str
     goal_logic: GoalLogic
     is_active: bool
+    tag_case_sensitive: NotRequired[bool]
+    """Whether the tenant distinguishes names of tags by case (E16). False if absent."""
     goals: list[GoalConfiguration]
 
 

@@ -170,3 +170,27 @@ async def test_only_the_holder_of_the_lease_reads_contacts(store: ShardStore) ->
     await store.acquire(ALL, "b")
     with pytest.raises(LeaseLost):
         await store.contacts(lost, [("acme", "ann")])
+
+
+async def test_tags_of_a_tenant_that_distinguishes_case_are_kept_by_case(
+    tables: Tables, store: ShardStore
+) -> None:
+    await tables.distinguish_tags("acme", True)
+    lease = await store.acquire(ALL, "a")
+    added = [event(ADDED, 1, contact=name, tags=["VIP", "vip"]) for name in ("ann", "bob")]
+    await store.commit(lease, change(contact_events=added))
+    await store.commit(lease, change(contact_events=[event(REMOVED, 2, tag_name="VIP")]))
+
+    found = await store.contacts(lease, [("acme", "ann"), ("acme", "bob"), ("acme", "new")])
+
+    names = [[tag.name for tag in stored.contact.tags] for stored in found.values()]
+    assert names == [["vip"], ["VIP", "vip"], []]
+    assert [stored.contact.by_case for stored in found.values()] == [True] * 3
+
+    await tables.distinguish_tags("acme", False)
+    found = await store.contacts(lease, [("acme", "bob")])
+    assert len(found["acme", "bob"].contact.tags) == 1
+    assert len((await known(tables, "bob")).tags) == 2, "reading changes nothing"
+    removed = event(REMOVED, 3, contact="bob", tag_name="Vip")
+    await store.commit(lease, change(contact_events=[removed]))
+    assert (await known(tables, "bob")).tags == []

@@ -141,4 +141,46 @@ CONTACT_GUARDS = (
         ),
         ("tests/integration/api/configuration/test_check_on_enrollment.py",),
     ),
+    Guard(
+        "tags: shards load a changed setting with every workflow of the tenant",
+        "E10, E16",
+        (
+            Edit(
+                "src/goald/adapters/postgres/configuration/changes.py",
+                "            touched |= set(await connection.fetchval("
+                "statements.WORKFLOW_IDS, tenant))\n",
+                "            pass\n",
+            ),
+        ),
+        ("tests/integration/api/configuration/test_settings.py",),
+    ),
+    Guard(
+        "tags: a commit compares them as their tenant does",
+        "E16",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/contacts.py",
+                "            found[tenant, id_].compare_tags(by_case=by_case)\n",
+                "",
+            ),
+            Edit(
+                "src/goald/adapters/memory/contact_rows.py",
+                "    contact.compare_tags(by_case=key[0] in tables.case_sensitive_tenants)\n",
+                "",
+            ),
+        ),
+        (_CONTRACT,),
+    ),
+    Guard(
+        "tags: a late event restores no tag that was removed before case counted",
+        "E16, D1",
+        (
+            Edit(
+                "src/goald/domain/contacts/projection.py",
+                "        if stamp is None and path.startswith(_EXACT):\n",
+                "        if False:\n",
+            ),
+        ),
+        (_PROJECTION,),
+    ),
 )

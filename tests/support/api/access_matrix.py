@@ -90,6 +90,8 @@ ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
     ("POST", _A_SOURCE + "/rotate-key"): RouteRequest(OtherTenant.MISSING),
     ("GET", _A_SOURCE + "/deliveries"): RouteRequest(OtherTenant.MISSING),
     ("POST", _A_SOURCE + "/test"): RouteRequest(OtherTenant.MISSING),
+    ("GET", "/api/v1/tenant"): RouteRequest(OtherTenant.COMMON),
+    ("PUT", "/api/v1/tenant"): RouteRequest(OtherTenant.SEPARATE, {"tag_case_sensitive": False}),
     ("GET", "/api/v1/audit"): RouteRequest(OtherTenant.EMPTY),
     ("POST", "/api/v1/events"): RouteRequest(OtherTenant.SEPARATE, EVENT),
     ("POST", "/api/v1/explain"): RouteRequest(OtherTenant.SEPARATE, EVENT),

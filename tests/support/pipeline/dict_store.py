@@ -58,6 +58,8 @@ class DictStore:
     `enrolled_at` of their enrollments."""
 
     contacts_known: dict[tuple[str, str], Contact] = field(default_factory=dict)
+    case_sensitive_tenants: set[str] = field(default_factory=set)
+    """Those that distinguish names of tags by case."""
 
     def commit(self, proposal: _native.Proposal) -> tuple[bytes, list[bytes]]:
         """Commit what is valid. Returns a mark for each effect, and the ids of rejected entries."""
@@ -104,9 +106,17 @@ class DictStore:
             entry for _, entry, _, _ in proposal.rejects_given_owners(owners, ended)
         ]
 
+    def distinguish_tags(self, tenant: str, by_case: bool) -> None:
+        """Change the setting of a tenant."""
+        tenants = self.case_sensitive_tenants
+        (tenants.add if by_case else tenants.discard)(tenant)
+        for (of, _), contact in self.contacts_known.items():
+            if of == tenant:
+                contact.compare_tags(by_case=by_case)
+
     def _describe(self, proposal: _native.Proposal) -> None:
         """Write the projection, as the Postgres store does."""
-        merge = Merge(self.contacts_known)
+        merge = Merge(self.contacts_known, self.case_sensitive_tenants)
         for tenant, contact, _, kind, event, time, data in proposal.contact_events:
             if time > self.deleted.get((tenant, contact), time - 1):
                 merge.apply((tenant, contact), kind, EventRef(time, event), data)
@@ -121,7 +131,12 @@ class DictStore:
         """As `ShardStore.contacts`."""
         return {
             key: StoredContact(
-                deepcopy(self.contacts_known.get(key, Contact())), self.deleted.get(key)
+                deepcopy(
+                    self.contacts_known.get(
+                        key, Contact(by_case=key[0] in self.case_sensitive_tenants)
+                    )
+                ),
+                self.deleted.get(key),
             )
             for key in contacts
         }

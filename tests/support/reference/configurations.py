@@ -74,6 +74,8 @@ class Configure:
     goals: tuple[Goal, ...]
     is_deleted: bool = False
     """The workflow is deleted. The arguments have no effect."""
+    tag_case_sensitive: bool = False
+    """The setting of the tenant, of which every workflow is configured when it changes (E16)."""
 
 
 @cache

@@ -2,18 +2,24 @@
 
 Each value has the time of the event that gave it. A later time wins; of equal times, the event that
 is applied last; a repeated event changes nothing.
+
+While names of tags are compared without regard to case, all spellings of a name have one time. When
+a tenant begins to distinguish case, a spelling keeps this time until an event gives the spelling
+itself. When the tenant ends that, the latest time of all spellings counts, and tags that become the
+same are one tag.
 """
 
 import unicodedata
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 EventId = tuple[str, str]
 
 
-def comparable(name: str) -> str:
+def comparable(name: str, by_case: bool = False) -> str:
     """Two names of tags are the same if this is the same."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).strip().casefold())
+    exact = unicodedata.normalize("NFC", name).strip()
+    return exact if by_case else unicodedata.normalize("NFC", exact.casefold())
 
 
 @dataclass
@@ -22,14 +28,14 @@ class Tag:
     name: str | None
     added_by: EventId
 
-    def is_same(self, id_: str | None, name: str | None) -> bool:
+    def is_same(self, id_: str | None, name: str | None, by_case: bool) -> bool:
         """Ids are compared if both have one, otherwise names."""
         if self.id is not None and id_ is not None:
             return self.id == id_
         return (
             self.name is not None
             and name is not None
-            and (comparable(self.name) == comparable(name))
+            and (comparable(self.name, by_case) == comparable(name, by_case))
         )
 
 
@@ -41,14 +47,47 @@ class Given:
     by: list[EventId]
 
 
+class Key(NamedTuple):
+    """Identifies a value."""
+
+    text: str
+    """Without regard to case."""
+    name: str | None = None
+    """Of a tag that is named."""
+
+
 @dataclass
 class KnownContact:
     tags: list[Tag] = field(default_factory=list)
     stages: dict[str, str] = field(default_factory=dict)
     given: dict[str, Given] = field(default_factory=dict)
+    spelled: dict[str, Given] = field(default_factory=dict)
+    """By the exact name of a tag, since names are compared with regard to case."""
+    by_case: bool = False
+
+    def distinguish(self, by_case: bool) -> None:
+        """Compare names of tags with regard to case, or no longer."""
+        self.by_case = by_case
+        if by_case:
+            return
+        for name, given in self.spelled.items():
+            key = f"tag {comparable(name)}"
+            other = self.given.get(key)
+            if other is None or other.at_us < given.at_us:
+                self.given[key] = given
+            elif other.at_us == given.at_us:
+                self.given[key] = Given(given.at_us, [*other.by, *given.by])
+        self.spelled = {}
+        tags, self.tags = self.tags, []
+        for tag in tags:
+            same = self.find(tag.id, tag.name)
+            if same is None:
+                self.tags.append(tag)
+            else:
+                same.id, same.name = tag.id or same.id, tag.name or same.name
 
     def find(self, id_: str | None, name: str | None) -> Tag | None:
-        return next((tag for tag in self.tags if tag.is_same(id_, name)), None)
+        return next((tag for tag in self.tags if tag.is_same(id_, name, self.by_case)), None)
 
     def is_new(self, id_: str | None, name: str | None, event: EventId) -> bool:
         """Whether the contact has the tag only since this event, or not at all."""
@@ -71,7 +110,7 @@ class KnownContact:
             self.tags.remove(tag)
 
     def move(self, pipeline: str | None, stage: str, at_us: int, event: EventId) -> None:
-        if self._give({f"stage {pipeline or ''}"}, at_us, event):
+        if self._give({Key(f"stage {pipeline or ''}")}, at_us, event):
             self.stages[pipeline or ""] = stage
 
     def stage_is_given_by(self, pipeline: str, event: EventId | None) -> bool:
@@ -79,24 +118,44 @@ class KnownContact:
 
     def forget(self, until_us: int) -> None:
         """Forget the values of events until this time."""
-        self.given = {key: given for key, given in self.given.items() if given.at_us > until_us}
-        self.tags = [tag for tag in self.tags if _keys(tag.id, tag.name) & self.given.keys()]
+        self.tags = [
+            tag
+            for tag in self.tags
+            if any(
+                given is not None and given.at_us > until_us
+                for given in map(self._given, _keys(tag.id, tag.name))
+            )
+        ]
+        for values in (self.given, self.spelled):
+            for key in [key for key, given in values.items() if given.at_us <= until_us]:
+                del values[key]
         self.stages = {
             pipeline: stage
             for pipeline, stage in self.stages.items()
             if f"stage {pipeline}" in self.given
         }
 
-    def _give(self, keys: set[str], at_us: int, event: EventId) -> bool:
-        known = [self.given[key] for key in keys if key in self.given]
+    def _give(self, keys: set[Key], at_us: int, event: EventId) -> bool:
+        known = [given for given in map(self._given, keys) if given is not None]
         if any(at_us < given.at_us or (at_us == given.at_us and event in given.by)
                for given in known):  # fmt: skip
             return False
         for key in keys:
-            earlier = self.given.get(key)
+            earlier = self._given(key)
             by = earlier.by if earlier is not None and earlier.at_us == at_us else []
-            self.given[key] = Given(at_us, [*by, event])
+            values, name = (
+                (self.spelled, comparable(key.name, by_case=True))
+                if key.name is not None and self.by_case
+                else (self.given, key.text)
+            )
+            values[name] = Given(at_us, [*by, event])
         return True
+
+    def _given(self, key: Key) -> Given | None:
+        spelled = None
+        if key.name is not None and self.by_case:
+            spelled = self.spelled.get(comparable(key.name, by_case=True))
+        return spelled or self.given.get(key.text)
 
 
 def tags_in(data: dict[str, Any]) -> list[tuple[str | None, str | None]]:
@@ -115,6 +174,6 @@ def listed(data: dict[str, Any]) -> list[tuple[str | None, str | None]]:
     return [(id_, name) for id_, name in found if id_ is not None or name is not None]
 
 
-def _keys(id_: str | None, name: str | None) -> set[str]:
-    keys = set() if id_ is None else {f"tag #{id_}"}
-    return keys if name is None else keys | {f"tag {comparable(name)}"}
+def _keys(id_: str | None, name: str | None) -> set[Key]:
+    keys = set() if id_ is None else {Key(f"tag #{id_}")}
+    return keys if name is None else keys | {Key(f"tag {comparable(name)}", name)}

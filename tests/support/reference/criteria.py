@@ -55,14 +55,15 @@ def _tag_facts(data: dict[str, Any]) -> Facts:
 
 def _tag_met(required: Criteria, found: Facts) -> bool:
     given = [(found["tag_id"], found["tag_name"]), *found["tags"]]
-    return any(_is_tag(required, id_, name) for id_, name in given)
+    by_case = found.get("by_case", False)
+    return any(_is_tag(required, id_, name, by_case) for id_, name in given)
 
 
-def _is_tag(required: Criteria, id_: str | None, name: str | None) -> bool:
+def _is_tag(required: Criteria, id_: str | None, name: str | None, by_case: bool) -> bool:
     if "tag_id" in required and id_ is not None:
         return bool(required["tag_id"] == id_)
     if "tag_name" in required and name is not None:
-        return comparable(required["tag_name"]) == comparable(name)
+        return comparable(required["tag_name"], by_case) == comparable(name, by_case)
     return False
 
 

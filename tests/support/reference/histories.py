@@ -93,6 +93,7 @@ def change(model: Model, step: Configure) -> None:
     if step.is_deleted:
         model.delete_workflow(step.tenant, step.workflow_id)
         return
+    model.distinguish_tags(step.tenant, step.tag_case_sensitive)
     model.configure(step.tenant, step.workflow_id, step.goal_logic, step.is_active, step.goals)
 
 
@@ -118,11 +119,25 @@ def histories(draw: st.DrawFn, events: int = EVENTS) -> History:
             pending = []
         if changes:
             step = configure(draw, pick(draw, tenants), pick(draw, workflows))
-            step = replace(step, is_deleted=often(draw, 20))
+            before = current[step.tenant, step.workflow_id]
+            by_case = before.tag_case_sensitive is not often(draw, 25)
+            step = replace(step, is_deleted=often(draw, 20), tag_case_sensitive=by_case)
             current[step.tenant, step.workflow_id] = step
-            steps.append(step)
+            steps += _of_tenant(current, step)
     steps.append(Batch(tuple(pending)))
     return History(tuple(steps), pick(draw, (0, 0, 0, 2 * SECOND_US)), NOW_US)
+
+
+def _of_tenant(current: dict[tuple[str, str], Configure], changed: Configure) -> list[Configure]:
+    """A change of a workflow, and of the others of its tenant if the setting of the tenant changes;
+    changes them in `current` too."""
+    others = [
+        replace(each, tag_case_sensitive=changed.tag_case_sensitive)
+        for each in current.values()
+        if each.tenant == changed.tenant and each.tag_case_sensitive != changed.tag_case_sensitive
+    ]
+    current.update({(each.tenant, each.workflow_id): each for each in others})
+    return [changed, *others]
 
 
 def _event(

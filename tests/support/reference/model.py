@@ -147,6 +147,8 @@ class Model:
         beginning of the enrollments for which it counted (E11)."""
         self.known: dict[tuple[str, str], KnownContact] = {}
         """Known contacts, by tenant and id. Every tenant has a projection."""
+        self.by_case: set[str] = set()
+        """The tenants that distinguish names of tags by case."""
         self.achievements: list[Achievement] = []
         self.exits: list[Exit] = []
         self._received_us: int | None = None
@@ -173,6 +175,13 @@ class Model:
         """Replace the configuration of a workflow. This completes no enrollment (E8)."""
         oldest_first = sorted(goals, key=lambda goal: (goal.created_us, goal.position))
         self.workflows[tenant, workflow_id] = Workflow(goal_logic, is_active, tuple(oldest_first))
+
+    def distinguish_tags(self, tenant: str, by_case: bool) -> None:
+        """Compare names of tags of a tenant with regard to case, or no longer (E16)."""
+        (self.by_case.add if by_case else self.by_case.discard)(tenant)
+        for (of, _), contact in self.known.items():
+            if of == tenant and contact.by_case != by_case:
+                contact.distinguish(by_case)
 
     def delete_workflow(self, tenant: str, workflow_id: str) -> None:
         """Its enrollments stay, and match nothing until it is configured again (E5, E8)."""
@@ -254,7 +263,9 @@ class Model:
             return
         cause = enrollment.started_by
         tags = [(tag.id, tag.name) for tag in known.tags if tag.added_by != cause]
+        by_case = event.tenant in self.by_case
         tagged: dict[str, Any] = {"tag_id": None, "tag_name": None, "tags": tags}
+        tagged["by_case"] = by_case
         stages: list[dict[str, Any]] = [
             {"pipeline_id": pipeline or None, "stage_id": stage}
             for pipeline, stage in known.stages.items()
@@ -384,6 +395,7 @@ class Model:
         facts = criteria.facts(goal_type, event.data)
         if goal_type == "tag_added":
             facts["tags"] = self._new_tags(event, facts["tags"])
+            facts["by_case"] = event.tenant in self.by_case
         for enrollment in self._active(event):
             workflow = self.workflows.get((event.tenant, enrollment.workflow))
             if workflow is None or not workflow.is_active:
@@ -416,7 +428,9 @@ class Model:
         at_us = event.time_us if received_us is None else min(event.time_us, received_us)
         if self._is_deleted(event, at_us):
             return
-        known = self.known.setdefault((event.tenant, event.contact), KnownContact())
+        known = self.known.setdefault(
+            (event.tenant, event.contact), KnownContact(by_case=event.tenant in self.by_case)
+        )
         given = at_us, (event.source, event.id)
         if event.type == "pipeline.stage.changed":
             stage = reading.optional_id(event.data, "stage_id")

@@ -52,7 +52,7 @@ def project(events: list[Event]) -> Contact:
 
 def visible(contact: Contact) -> Contact:
     """Without the stamps, and without regard to the order and the spelling of tags."""
-    tags = sorted(key for tag in contact.tags for key in tag.keys)
+    tags = sorted(key for tag in contact.tags for key in tag.identifiers())
     return replace(contact, stamps={}, tags=[Tag(None, key) for key in tags])
 
 
@@ -111,6 +111,55 @@ def test_tag_is_found_by_id_and_by_name_in_any_spelling() -> None:
         assert project([added, ("contact.tag.removed", 2, "k-2", data)]).tags == []
     two = ("contact.tag.added", 2, "k-2", {"tag_id": "t-2", "tag_name": "Strasse"})
     assert len(project([added, two]).tags) == 2
+
+
+def test_tenant_may_distinguish_tags_by_case() -> None:
+    contact = Contact(by_case=True)
+    contact.apply(facts_of("contact.tag.added", {"tags": ["VIP", "vip"]}), EventRef(1, "k-1"))
+    assert [tag.name for tag in contact.tags] == ["VIP", "vip"]
+    assert not has_tag(contact, "Vip")
+    contact.apply(facts_of("contact.tag.removed", {"tag_name": " VIP"}), EventRef(3, "k-3"))
+    assert [tag.name for tag in contact.tags] == ["vip"]
+    contact.apply(facts_of("contact.tag.added", {"tag_name": "VIP"}), EventRef(2, "k-2"))
+    assert [tag.name for tag in contact.tags] == ["vip"]
+    contact.erase(1)
+    assert contact.tags == []
+
+
+def test_tags_that_differ_in_case_only_become_one_when_case_no_longer_counts() -> None:
+    contact = Contact(by_case=True)
+    contact.apply(facts_of("contact.tag.added", {"tags": ["VIP", "New"]}), EventRef(1, "k-1"))
+    contact.apply(facts_of("contact.tag.added", {"tag_name": "vip"}), EventRef(5, "k-5"))
+    contact.compare_tags(by_case=False)
+    assert [tag.name for tag in contact.tags] == ["vip", "New"]
+    contact.apply(facts_of("contact.tag.removed", {"tag_name": "Vip"}), EventRef(4, "k-4"))
+    assert has_tag(contact, "VIP"), "a later event gave one of its spellings"
+    contact.apply(facts_of("contact.tag.removed", {"tag_name": "Vip"}), EventRef(6, "k-6"))
+    assert [tag.name for tag in contact.tags] == ["New"]
+
+
+def test_late_event_restores_no_tag_that_was_removed_before_case_counted() -> None:
+    contact = Contact()
+    contact.apply(facts_of("contact.tag.removed", {"tag_name": "VIP"}), EventRef(5, "k-5"))
+    contact.compare_tags(by_case=True)
+    contact.apply(facts_of("contact.tag.added", {"tag_name": "vip"}), EventRef(4, "k-4"))
+    assert contact.tags == []
+    contact.apply(facts_of("contact.tag.added", {"tag_name": "vip"}), EventRef(6, "k-6"))
+    assert [tag.name for tag in contact.tags] == ["vip"]
+
+
+@given(events=EVENTS, by_case=st.lists(st.booleans(), max_size=8))
+def test_contact_of_any_history_of_the_setting_has_each_tag_once(
+    events: list[tuple[str, dict[str, Any]]], by_case: list[bool]
+) -> None:
+    contact = Contact()
+    for at, (kind, data) in enumerate(events):
+        contact.compare_tags(by_case=at < len(by_case) and by_case[at])
+        contact.apply(facts_of(kind, data), EventRef(at, f"key-{at}"))
+        keys = [key for tag in contact.tags for key in tag.identifiers(by_case=contact.by_case)]
+        assert len(keys) == len({*keys})
+    contact.erase(len(events))
+    assert (contact.tags, contact.stamps) == ([], {})
 
 
 def test_one_contact_cannot_grow_without_bound() -> None:

@@ -85,14 +85,14 @@ pub enum Criteria {
 }
 
 impl Criteria {
-    /// Whether names of tags are compared with regard to case (E16).
-    pub fn set_tag_case_sensitive(&mut self, is_case_sensitive: bool) {
+    /// Compare names of tags with regard to case (E16).
+    pub fn distinguish_tags_by_case(&mut self) {
         if let Criteria::Tag {
             tag_name: Some(name),
             ..
         } = self
         {
-            name.set_case_sensitive(is_case_sensitive);
+            name.distinguish_case();
         }
     }
 

@@ -26,8 +26,8 @@ impl TagName {
         }
     }
 
-    pub fn set_case_sensitive(&mut self, is_case_sensitive: bool) {
-        self.is_case_sensitive = is_case_sensitive;
+    pub fn distinguish_case(&mut self) {
+        self.is_case_sensitive = true;
     }
 
     /// Whether the name of an event is the same. Allocates only for text that is not ASCII.
@@ -114,11 +114,9 @@ mod tests {
     #[test]
     fn a_tenant_may_distinguish_case() {
         let mut name = TagName::new("Caf\u{e9}");
-        name.set_case_sensitive(true);
+        name.distinguish_case();
         assert!(name.is("Caf\u{e9}"));
         assert!(name.is(" Cafe\u{301} "));
         assert!(!name.is("caf\u{e9}"));
-        name.set_case_sensitive(false);
-        assert!(name.is("caf\u{e9}"));
     }
 }

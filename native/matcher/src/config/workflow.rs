@@ -17,6 +17,8 @@ pub struct WorkflowSpec {
     /// `any` or `all`.
     pub goal_logic: String,
     pub is_active: bool,
+    /// Whether its tenant distinguishes names of tags by case (E16).
+    pub tag_case_sensitive: bool,
     pub goals: Vec<GoalSpec>,
 }
 
@@ -92,8 +94,11 @@ impl Workflow {
         };
         let mut goals = Vec::with_capacity(spec.goals.len());
         for goal in &spec.goals {
-            let read =
+            let mut read =
                 read_goal(goal).map_err(|what| fault(format!("goal {}: {what}", goal.id)))?;
+            if spec.tag_case_sensitive {
+                read.criteria.distinguish_tags_by_case();
+            }
             goals.push((goal.created_at, goal.position, read));
         }
         goals.sort_by_key(|(created_at, position, _)| (*created_at, *position));
@@ -153,13 +158,6 @@ impl Workflow {
     /// know when the goal becomes active, no event repeats (E22).
     pub fn needs_contacts(&self) -> bool {
         self.goals.iter().any(|goal| goal.check_on_enrollment)
-    }
-
-    /// Whether names of tags are compared with regard to case (E16).
-    pub fn set_tag_case_sensitive(&mut self, is_case_sensitive: bool) {
-        for goal in &mut self.goals {
-            goal.criteria.set_tag_case_sensitive(is_case_sensitive);
-        }
     }
 
     /// The number of its goals that listen, for each of its enrollments.

@@ -63,8 +63,6 @@ pub struct Index {
     /// The tenants that have a projection of contacts, by number. Each holds a reference to its
     /// name.
     keeps_contacts: BTreeSet<u32>,
-    /// The tenants that distinguish names of tags by case (E16), likewise.
-    case_sensitive_tags: BTreeSet<u32>,
     table: Table,
     contacts: Slab<Contact>,
     enrollments: Slab<Enrollment>,
@@ -93,7 +91,6 @@ impl Index {
             tenant_listens: Vec::new(),
             checks_on_enrollment: false,
             keeps_contacts: BTreeSet::new(),
-            case_sensitive_tags: BTreeSet::new(),
             table: Table::new(),
             contacts: Slab::new(),
             enrollments: Slab::new(),
@@ -393,12 +390,11 @@ impl Index {
     /// Replaces the configuration of these workflows; others keep theirs. Visits every
     /// workflow once.
     pub fn configure(&mut self, workflows: Vec<(String, String, Workflow)>) {
-        for (tenant, id, mut config) in workflows {
+        for (tenant, id, config) in workflows {
             // The workflow holds a reference to its tenant's name; this one is temporary.
             let (number, _) = self.acquire_tenant(&tenant);
             let workflow = self.acquire_workflow(number, &id);
             self.release_tenant(number);
-            config.set_tag_case_sensitive(self.case_sensitive_tags.contains(&number));
             self.listens[workflow as usize] = config.listens();
             let previous = self.states[workflow as usize].config.replace(config);
             if previous.is_some() {
@@ -436,33 +432,6 @@ impl Index {
             }
         }
         self.update_tenant_listens();
-    }
-
-    /// Sets whether this tenant distinguishes names of tags by case. Visits every workflow once.
-    pub fn set_tag_case_sensitive(&mut self, tenant: &str, is_case_sensitive: bool) {
-        let (number, _) = self.acquire_tenant(tenant);
-        let is_changed = if is_case_sensitive {
-            self.case_sensitive_tags.insert(number)
-        } else {
-            self.case_sensitive_tags.remove(&number)
-        };
-        if !is_changed || !is_case_sensitive {
-            self.release_tenant(number);
-        }
-        if !is_changed {
-            return;
-        }
-        for (workflow, state) in self.states.iter_mut().enumerate() {
-            if let Some(config) = &mut state.config {
-                if self.workflows.scope(workflow as u32) == number {
-                    config.set_tag_case_sensitive(is_case_sensitive);
-                }
-            }
-        }
-        if !is_case_sensitive {
-            // The reference that the set held.
-            self.release_tenant(number);
-        }
     }
 
     fn update_tenant_listens(&mut self) {

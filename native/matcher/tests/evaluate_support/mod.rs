@@ -72,6 +72,7 @@ pub fn workflow(id: &str, logic: &str, goals: Vec<GoalSpec>) -> WorkflowSpec {
         workflow_id: id.into(),
         goal_logic: logic.into(),
         is_active: true,
+        tag_case_sensitive: false,
         goals,
     }
 }

@@ -14,7 +14,8 @@ from goald.sources.mapping.results import ContactReference
 def write_contacts(tables: MemoryDatabase, change: Change) -> Sequence[str]:
     """Write what the events of a change give, and erase what its deletions cover. Returns the
     tenants that have a projection because of it. Call it before the deletions are recorded."""
-    merge = Merge({key: contact_of(row) for key, row in tables.contacts.items()})
+    by_case = tables.case_sensitive_tenants
+    merge = Merge({key: _contact(tables, key) for key in tables.contacts}, by_case)
     for row in change.contact_events:
         key = (row.tenant_id, row.contact_id)
         tombstone = tables.deleted.get(key)
@@ -40,12 +41,18 @@ def read_contacts(
     """See `ShardStore.contacts`."""
     found = {}
     for key in contacts:
-        row, tombstone = tables.contacts.get(key), tables.deleted.get(key)
+        tombstone = tables.deleted.get(key)
         found[key] = StoredContact(
-            Contact() if row is None else contact_of(row),
-            None if tombstone is None else tombstone.deleted_at,
+            _contact(tables, key), None if tombstone is None else tombstone.deleted_at
         )
     return found
+
+
+def _contact(tables: MemoryDatabase, key: ContactKey) -> Contact:
+    row = tables.contacts.get(key)
+    contact = Contact() if row is None else contact_of(row)
+    contact.compare_tags(by_case=key[0] in tables.case_sensitive_tenants)
+    return contact
 
 
 class MemoryContactLookup:

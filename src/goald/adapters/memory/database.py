@@ -101,6 +101,8 @@ class MemoryDatabase:
     """The projection, by tenant and contact."""
     contact_tenants: dict[str, int] = field(default_factory=dict)
     """The configuration version since which a tenant has a projection."""
+    case_sensitive_tenants: set[str] = field(default_factory=set)
+    """The tenants that distinguish names of tags by case."""
     workflows: list[tuple[int, WorkflowConfiguration]] = field(default_factory=list)
     """(version, workflow)."""
     deleted_workflows: list[tuple[int, tuple[str, str]]] = field(default_factory=list)

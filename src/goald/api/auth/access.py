@@ -22,7 +22,7 @@ from goald.api.problems import BadRequest, Forbidden, TooLarge, Unauthorized, Un
 
 SCOPES = {
     "workflows:read": "read workflows, goals, statistics, enrollments and achievements",
-    "workflows:edit": "change workflows, goals, the catalog and webhooks",
+    "workflows:edit": "change workflows, goals, settings, the catalog and webhooks",
     "events:write": "send events and enrollments",
     "audit:read": "read the audit log",
     "contacts:read": "read contacts",

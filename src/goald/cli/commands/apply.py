@@ -1,7 +1,6 @@
 """`goald apply`: workflows as code."""
 
 import asyncio
-import getpass
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from goald.cli.configuration import actor, notified_redis, open_configuration
 from goald.cli.output.configuration_changes import (
     COLUMNS,
     change_json,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from goald.configuration.sources import SourceEdit
     from goald.domain.configuration.desired import DesiredConfiguration
     from goald.domain.configuration.workflows import ConfigurationChange
-    from goald.settings import Settings
 
 
 @dataclass(slots=True)
@@ -52,7 +51,7 @@ def apply(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Change a tenant's workflows, goals, catalog, activation and sources to match a file.
+    """Change a tenant's workflows, goals, settings, catalog and sources to match a file.
 
     Returns when every live shard has loaded the change, or after 2 s. Applying a file again
     changes nothing. The URL of a new source is printed once.
@@ -92,18 +91,11 @@ async def _apply(
     prune: bool,
 ) -> None:
     """Plan everything, then change workflows, then sources; complete `outcome` on the way."""
-    from goald.runtime.wiring.daemon import configuration_service
     from goald.settings import load_settings
 
     settings = load_settings()
-    redis_url = _redis_url(settings)
-    service = configuration_service(
-        dsn,
-        redis_url,
-        catalog=settings.catalog,
-        max_workflows=settings.max_workflows,
-    )
-    try:
+    redis_url = notified_redis(settings)
+    async with open_configuration(settings, dsn, redis_url) as service:
         if desired.sources is None:
             await _apply_workflows(outcome, service, desired, dry_run=dry_run, prune=prune)
             return
@@ -114,10 +106,8 @@ async def _apply(
             await _apply_workflows(outcome, service, desired, dry_run=dry_run, prune=prune)
             if not dry_run:
                 await source_service.write(
-                    desired.tenant, outcome.edits, _actor(), outcome.urls.__setitem__
+                    desired.tenant, outcome.edits, actor(), outcome.urls.__setitem__
                 )
-    finally:
-        await service.close()
 
 
 async def _apply_workflows(
@@ -131,26 +121,8 @@ async def _apply_workflows(
     if dry_run:
         outcome.changes = await service.plan(desired, prune=prune)
         return
-    outcome.applied = await service.apply(desired, prune=prune, actor=_actor())
+    outcome.applied = await service.apply(desired, prune=prune, actor=actor())
     outcome.changes = outcome.applied.changes
-
-
-def _redis_url(settings: "Settings") -> str | None:
-    """The Redis that notifies the shards of the change. None if only GOALD_POSTGRES_API_DSN is
-    set; the shards then find the change within a second."""
-    if settings.postgres_api_dsn is not None:
-        return settings.redis_url
-    from goald.runtime.instance import find
-
-    return find(settings).redis_url
-
-
-def _actor() -> str:
-    """The user of this machine, for the audit log."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):  # The user of a container may have no name.
-        return f"cli:{os.getuid()}"
 
 
 def _print(tenant: str, outcome: _Outcome) -> None:

@@ -17,7 +17,7 @@ COLUMNS = ("", "what", "id", "change")
 
 
 def change_row(change: "ConfigurationChange") -> list[object]:
-    """Return the cells of a change of a workflow, a goal or the catalog."""
+    """Return the cells of a change of a workflow, a goal, the catalog or the settings."""
     return [MARKS[change.action], _kind(change.row), _name(change.row), _changed(change)]
 
 
@@ -28,7 +28,7 @@ def edit_row(edit: "SourceEdit") -> list[object]:
 
 
 def change_json(change: "ConfigurationChange") -> dict[str, Any]:
-    """Return a change of a workflow, a goal or the catalog as a JSON object."""
+    """Return a change of a workflow, a goal, the catalog or the settings as a JSON object."""
     return {
         "action": change.action,
         "kind": _kind(change.row),
@@ -51,10 +51,12 @@ def edit_json(edit: "SourceEdit", url: str | None) -> dict[str, Any]:
 
 
 def _kind(row: "Row") -> str:
-    from goald.domain.configuration.workflows import EntityRow, GoalRow
+    from goald.domain.configuration.workflows import EntityRow, GoalRow, SettingsRow
 
     if isinstance(row, EntityRow):
         return row.kind
+    if isinstance(row, SettingsRow):
+        return "settings"
     return "goal" if isinstance(row, GoalRow) else "workflow"
 
 

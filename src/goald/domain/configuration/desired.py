@@ -1,8 +1,8 @@
 """The desired configuration of a tenant: the contents of the file for `goald apply`.
 
 A section that is absent changes nothing: without `active` the activation stays, without `goals`
-the goals stay, catalog entities of a kind that is not listed stay, and without `sources` the
-sources stay.
+the goals stay, settings and catalog entities of a kind that are not listed stay, and without
+`sources` the sources stay.
 """
 
 from collections.abc import Hashable, Iterable
@@ -151,10 +151,15 @@ class DesiredEntity(_Section):
     name: Text
 
 
+class DesiredSettings(_Section):
+    tag_case_sensitive: bool | None = None
+
+
 class DesiredConfiguration(_Section):
     """The whole file."""
 
     tenant: Id
+    settings: DesiredSettings = Field(default_factory=DesiredSettings)
     workflows: list[DesiredWorkflow] = Field(default_factory=list)
     catalog: dict[CatalogKind, list[DesiredEntity]] = Field(default_factory=dict)
     sources: list[DesiredSource] | None = None

@@ -20,6 +20,7 @@ from goald.domain.configuration.row_rules import (
     change_if_different,
     free_positions,
     merge_workflow,
+    settings_change,
     with_effective_from,
     workflow_deletion,
 )
@@ -56,7 +57,8 @@ def diff_configuration(
     """
     entities = list(_entity_changes(desired, current, prune=prune))
     context = _Context(current, catalog_after(current, entities, check), prune, now_us, new_id)
-    changes = [change for change in entities if change.after is not None]
+    changes = settings_change(current.settings, desired.settings.tag_case_sensitive)
+    changes += [change for change in entities if change.after is not None]
     for index, workflow in enumerate(desired.workflows):
         changes += _workflow_changes(workflow, ("workflows", index), context)
     if prune:
@@ -75,6 +77,7 @@ def scope_for(desired: DesiredConfiguration, *, prune: bool) -> ConfigurationSco
         workflows=None if prune else {workflow.id for workflow in desired.workflows},
         entities=entities,
         kinds=set(desired.catalog) if prune else (),
+        settings=desired.settings.tag_case_sensitive is not None,
         active_enrollments=1 if prune else 0,
     )
 

@@ -1,4 +1,4 @@
-"""Single edits of a workflow, a goal or a catalog entity, as changes of rows.
+"""Single edits of a workflow, a goal, a catalog entity or the settings, as changes of rows.
 
 Pure functions: each takes the current configuration and returns the changes to write, an empty
 list if nothing changes. `diff.diff_configuration` does the same for a file.
@@ -23,6 +23,7 @@ from goald.domain.configuration.row_rules import (
     change_if_different,
     free_positions,
     merge_workflow,
+    settings_change,
     with_effective_from,
     workflow_deletion,
 )
@@ -31,6 +32,7 @@ from goald.domain.configuration.workflows import (
     CurrentConfiguration,
     EntityRow,
     GoalRow,
+    SettingsRow,
     WorkflowRow,
 )
 from goald.domain.errors import (
@@ -209,6 +211,18 @@ def delete_goal(
     _, before = goal_of(current, workflow_id, goal_id)
     expected.require(before)
     return [ConfigurationChange(before, None)]
+
+
+def put_settings(
+    current: CurrentConfiguration, tag_case_sensitive: bool | None
+) -> list[ConfigurationChange]:
+    """Change the given settings of the tenant; None keeps the current value."""
+    return settings_change(current.settings, tag_case_sensitive)
+
+
+def settings_of(current: CurrentConfiguration) -> SettingsRow:
+    """Return the settings of the tenant: the defaults if they were never changed."""
+    return current.settings or SettingsRow()
 
 
 def put_entity(current: CurrentConfiguration, row: EntityRow) -> list[ConfigurationChange]:

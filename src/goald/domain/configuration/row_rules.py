@@ -5,15 +5,14 @@ from dataclasses import replace
 from goald.domain.configuration.goals import MAX_GOALS, GoalLogic
 from goald.domain.configuration.workflows import (
     ConfigurationChange,
-    EntityRow,
     GoalRow,
+    Row,
+    SettingsRow,
     WorkflowRow,
 )
 
 
-def change_if_different(
-    before: WorkflowRow | GoalRow | EntityRow | None, after: WorkflowRow | GoalRow | EntityRow
-) -> list[ConfigurationChange]:
+def change_if_different(before: Row | None, after: Row) -> list[ConfigurationChange]:
     """Return the change from one row to the other; an empty list if they are equal."""
     return [ConfigurationChange(before, after)] if before != after else []
 
@@ -42,6 +41,17 @@ def merge_workflow(
         goal_logic=base.goal_logic if goal_logic is None else goal_logic,
         is_active=base.is_active if is_active is None else is_active,
     )
+
+
+def settings_change(
+    before: SettingsRow | None, tag_case_sensitive: bool | None
+) -> list[ConfigurationChange]:
+    """Return the change to the given settings; None keeps the current value."""
+    base = before or SettingsRow()
+    after = (
+        base if tag_case_sensitive is None else replace(base, tag_case_sensitive=tag_case_sensitive)
+    )
+    return [ConfigurationChange(before, after)] if after != base else []
 
 
 def with_effective_from(row: GoalRow, now_us: int) -> GoalRow:

@@ -59,7 +59,20 @@ class EntityRow:
     name: str
 
 
-Row: TypeAlias = WorkflowRow | GoalRow | EntityRow
+@dataclass(frozen=True, slots=True)
+class SettingsRow:
+    """The settings of a tenant."""
+
+    tag_case_sensitive: bool = False
+    """Whether names of tags are compared with regard to case (E16)."""
+
+    @property
+    def id(self) -> str:
+        """Empty: a tenant has one such row."""
+        return ""
+
+
+Row: TypeAlias = WorkflowRow | GoalRow | EntityRow | SettingsRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,8 @@ class ConfigurationScope:
     """Kinds of which every entity is read."""
     references: bool = True
     """Whether the entities that the goals refer to are read, and which kinds have entities."""
+    settings: bool = False
+    """Whether the settings of the tenant are read."""
     active_enrollments: int = 0
     """Count the active enrollments of each workflow up to this number; 0 counts none."""
 
@@ -111,6 +126,8 @@ class CurrentConfiguration:
     """By kind and id."""
     kinds: set[str] = field(default_factory=set)
     """Kinds that have entities, including entities that `catalog` does not hold."""
+    settings: SettingsRow | None = None
+    """None if they were never changed."""
     active_enrollments: dict[str, int] = field(default_factory=dict)
     """The number of active enrollments of each workflow, up to the limit of the scope."""
 
@@ -156,6 +173,6 @@ class CommittedChanges:
     changes: list[ConfigurationChange]
     """As in the ChangeSet; rows after the change carry their metadata."""
     version: int | None
-    """The new configuration version; None if no workflow or goal changed."""
+    """The new configuration version; None if no workflow changed, in its goals or by a setting."""
     notices: Sequence[OutboxNotice]
     """The messages to publish, and then to mark as published."""

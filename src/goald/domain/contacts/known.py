@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from goald.domain.contacts.projection import KEY_CHARS, Contact
-from goald.domain.contacts.tag_index import TagIndex
 from goald.domain.contacts.tags import listed_tags
 
 
@@ -25,7 +24,7 @@ def old_tags(contact: Contact, data: Mapping[str, Any], event: str) -> list[int]
     A tag that this event itself has added is new, so that the event has the same meaning when it is
     evaluated again (D1)."""
     old = []
-    index = TagIndex(contact.tags)
+    index = contact.tag_index()
     for at, tag in listed_tags(data):
         found = index.find(tag)
         if found is not None and index[found].added_by != event[:KEY_CHARS]:

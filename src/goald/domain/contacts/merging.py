@@ -1,7 +1,7 @@
 """The projection of the contacts of one commit (D1)."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -27,6 +27,8 @@ class Merge:
 
     contacts: dict[ContactKey, Contact]
     """Those that are known before; changed in place."""
+    by_case: Collection[str] = ()
+    """The tenants that distinguish names of tags by case."""
     written: set[ContactKey] = field(default_factory=set)
     """The contacts to be written."""
     deleted: set[ContactKey] = field(default_factory=set)
@@ -35,7 +37,7 @@ class Merge:
     def apply(self, key: ContactKey, event_type: str, source: EventRef, data: str) -> None:
         """Apply an event. `data`: its data as JSON."""
         given: Any = json.loads(data)
-        contact = self.contacts.setdefault(key, Contact())
+        contact = self.contacts.setdefault(key, Contact(by_case=key[0] in self.by_case))
         contact.apply(facts_of(event_type, given), source)
         self.written.add(key)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from goald.domain.contacts.reading import VALUES, ContactFacts, json_bytes
 from goald.domain.contacts.tag_index import TagIndex
-from goald.domain.contacts.tags import NAME_PREFIX, Tag, tag_key
+from goald.domain.contacts.tags import EXACT_PREFIX, NAME_PREFIX, Tag, tag_key
 
 MAX_ATTRIBUTES: Final = 100
 MAX_ATTRIBUTE_BYTES: Final = 8 << 10
@@ -27,6 +27,8 @@ KEY_CHARS: Final = 12
 
 _SEEN, _ATTRIBUTES = "seen", "attributes"
 """The stamps of the newest event, and of the newest event that replaces all attributes."""
+_TAGS = "tags/"
+_EXACT = _TAGS + EXACT_PREFIX
 
 
 class EventRef(NamedTuple):
@@ -55,6 +57,8 @@ class Contact:
     stages: dict[str, str] = field(default_factory=dict)
     """The stage in each pipeline; the pipeline is empty if events do not name it."""
     stamps: dict[str, Stamp] = field(default_factory=dict)
+    by_case: bool = field(default=False, compare=False)
+    """Whether names of tags are compared with regard to case (`compare_tags`)."""
 
     def apply(self, facts: ContactFacts, source: EventRef) -> None:
         """Change the contact to what an event gives."""
@@ -73,6 +77,31 @@ class Contact:
                 self.stages[pipeline] = stage
         self._drop_stamps()
 
+    def tag_index(self) -> TagIndex:
+        """Return the tags, to be found by id and by name."""
+        return TagIndex(self.tags, by_case=self.by_case)
+
+    def compare_tags(self, *, by_case: bool) -> None:
+        """Compare names of tags with regard to case from now on, or without. Tags that are the same
+        without regard to case become one, whose latest event counts."""
+        self.by_case = by_case
+        exact = [] if by_case else [path for path in self.stamps if path.startswith(_EXACT)]
+        if not exact:
+            return
+        for path in exact:
+            folded, stamp = _folded(path), self.stamps.pop(path)
+            other = self.stamps.get(folded, stamp)
+            if stamp[0] == other[0]:
+                stamp = [stamp[0], *dict.fromkeys([*other[1:], *stamp[1:]])]
+            self.stamps[folded] = max(stamp, other, key=lambda each: (each[0], len(each)))
+        index = TagIndex([])
+        for tag in self.tags:
+            if (found := index.find(tag)) is None:
+                index.append(tag)
+            else:
+                index.replace(found, _joined(index[found], tag))
+        self.tags = index.tags
+
     def erase(self, deleted_at: int) -> bool:
         """Remove the values that events gave until then. Returns whether nothing is left, so that
         the contact is unknown."""
@@ -82,7 +111,7 @@ class Contact:
                 setattr(self, name, None)
         self.attributes = _without(self.attributes, "attributes/", old)
         self.stages = _without(self.stages, "stages/", old)
-        self.tags = [tag for tag in self.tags if not old.issuperset(_paths(tag.keys))]
+        self.tags = [tag for tag in self.tags if not old.issuperset(self._paths(tag))]
         self.stamps = {path: stamp for path, stamp in self.stamps.items() if path not in old}
         return _SEEN in old
 
@@ -115,7 +144,7 @@ class Contact:
     def _change_tags(self, facts: ContactFacts, source: EventRef) -> None:
         if not facts.added and not facts.removed:
             return
-        index = TagIndex(self.tags)
+        index = self.tag_index()
         for tag in facts.added:
             self._add(index, tag, source)
         for tag in facts.removed:
@@ -126,31 +155,48 @@ class Contact:
         found = index.find(tag)
         if found is None and len(index) >= MAX_TAGS:
             return
-        if not self._stamp_all(tag.keys, source):
+        if not self._stamp_all(tag.identifiers(by_case=self.by_case), source):
             return
         if found is None:
             index.append(Tag(tag.id, tag.name, source.key[:KEY_CHARS]))
             return
-        old = index[found]
-        index.replace(found, Tag(tag.id or old.id, tag.name or old.name, old.added_by))
+        index.replace(found, _joined(index[found], tag))
 
     def _remove(self, index: TagIndex, tag: Tag, source: EventRef) -> None:
         found = index.find(tag)
-        keys = tag.keys if found is None else [*{*tag.keys, *index[found].keys}]
+        keys = {*tag.identifiers(by_case=self.by_case)}
+        if found is not None:
+            keys |= {*index[found].identifiers(by_case=self.by_case)}
         if self._stamp_all(keys, source) and found is not None:
             index.remove(found)
 
     def _stamp_all(self, keys: Iterable[str], source: EventRef) -> bool:
         """Stamp the keys of a tag, if an event at this time may change all of them."""
-        paths = _paths(keys)
+        paths = [_TAGS + key for key in keys]
         if not all(self._allows(path, source) for path in paths):
             return False
         for path in paths:
             self._stamp(path, source)
         return True
 
-    def _allows(self, path: str, source: EventRef) -> bool:
+    def _stamp_of(self, path: str) -> Stamp | None:
+        """The stamp that counts for a value: for the name of a tag that no event has given since
+        the tenant distinguishes case, that of the name without regard to case."""
         stamp = self.stamps.get(path)
+        if stamp is None and path.startswith(_EXACT):
+            return self.stamps.get(_folded(path))
+        return stamp
+
+    def _paths(self, tag: Tag) -> list[str]:
+        """The paths of the stamps that count for a tag."""
+        paths = [_TAGS + key for key in tag.identifiers(by_case=self.by_case)]
+        return [
+            _folded(path) if path.startswith(_EXACT) and path not in self.stamps else path
+            for path in paths
+        ]
+
+    def _allows(self, path: str, source: EventRef) -> bool:
+        stamp = self._stamp_of(path)
         if stamp is None or source.time > stamp[0]:
             return True
         return bool(source.time == stamp[0]) and source.key[:KEY_CHARS] not in stamp[1:]
@@ -165,7 +211,7 @@ class Contact:
         this event itself."""
         if not self._allows(path, source):
             return False
-        stamp, key = self.stamps.get(path), source.key[:KEY_CHARS]
+        stamp, key = self._stamp_of(path), source.key[:KEY_CHARS]
         if stamp is None or stamp[0] < source.time:
             self.stamps[path] = [source.time, key]
         else:
@@ -178,7 +224,7 @@ class Contact:
         kept = {_SEEN, _ATTRIBUTES, *VALUES}
         kept |= {f"attributes/{name}" for name in self.attributes}
         kept |= {f"stages/{name}" for name in self.stages}
-        kept |= {path for tag in self.tags for path in _paths(tag.keys)}
+        kept |= {path for tag in self.tags for path in self._paths(tag)}
         others = sorted(self.stamps.keys() - kept, key=lambda path: self.stamps[path][0])
         for path in others[: len(self.stamps) - MAX_STAMPS]:
             del self.stamps[path]
@@ -190,12 +236,17 @@ class Contact:
 
 def has_tag(contact: Contact, name: str) -> bool:
     """Return whether the contact has a tag with this name."""
-    key = NAME_PREFIX + tag_key(name)
-    return any(key in tag.keys for tag in contact.tags)
+    return contact.tag_index().find(Tag(None, name)) is not None
 
 
-def _paths(keys: Iterable[str]) -> list[str]:
-    return [f"tags/{key}" for key in keys]
+def _joined(old: Tag, new: Tag) -> Tag:
+    """Two texts for the same tag as one tag: the newer ones, where both have them."""
+    return Tag(new.id or old.id, new.name or old.name, old.added_by)
+
+
+def _folded(path: str) -> str:
+    """The path of the stamp of a name without regard to case."""
+    return f"{_TAGS}{NAME_PREFIX}{tag_key(path.removeprefix(_EXACT))}"
 
 
 def _without(values: Mapping[str, Any], prefix: str, old: set[str]) -> dict[str, Any]:

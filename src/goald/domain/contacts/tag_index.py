@@ -12,7 +12,9 @@ class TagIndex:
     """Tags in the order in which they were added. An event may list as many tags as a contact has,
     so finding one does not compare it with all others."""
 
-    def __init__(self, tags: Iterable[Tag]) -> None:
+    def __init__(self, tags: Iterable[Tag], *, by_case: bool = False) -> None:
+        """`by_case`: see `tag_key`."""
+        self._by_case = by_case
         self._tags: dict[int, Tag] = {}
         """By their numbers."""
         self._by_id: _Numbers = {}
@@ -37,7 +39,7 @@ class TagIndex:
     def find(self, tag: Tag) -> int | None:
         """Return the number of the tag with the same id or, if one of them has none, the same name.
         Of several, that of the first."""
-        key = None if tag.name is None else tag_key(tag.name)
+        key = None if tag.name is None else tag_key(tag.name, by_case=self._by_case)
         names = self._by_name if tag.id is None else self._by_name_only
         found = [] if key is None else names.get(key, [])
         if tag.id is not None:
@@ -68,7 +70,7 @@ class TagIndex:
         if tag.id is not None:
             yield self._by_id.setdefault(tag.id, [])
         if tag.name is not None:
-            name = tag_key(tag.name)
+            name = tag_key(tag.name, by_case=self._by_case)
             yield self._by_name.setdefault(name, [])
             if tag.id is None:
                 yield self._by_name_only.setdefault(name, [])

@@ -9,9 +9,10 @@ from goald.domain.ids import id_text
 
 MAX_TAG_CHARS: Final = 256
 ID_PREFIX: Final = "#"
-"""Starts the key of a tag that has an id; no key of a name starts with it, because names are
-prefixed too."""
 NAME_PREFIX: Final = "="
+EXACT_PREFIX: Final = "@"
+"""Start the keys of tags: that of an id, that of a name without regard to case, and that of a name
+with regard to case."""
 
 
 class Tag(NamedTuple):
@@ -22,19 +23,20 @@ class Tag(NamedTuple):
     added_by: str = ""
     """The event that added it: the first characters of its key. Empty if it is not stored."""
 
-    @property
-    def keys(self) -> list[str]:
-        """The texts that identify the tag: events may give only one of them."""
-        keys = [] if self.name is None else [NAME_PREFIX + tag_key(self.name)]
+    def identifiers(self, *, by_case: bool = False) -> list[str]:
+        """Return the texts that identify the tag: events may give only one of them. `by_case`: see
+        `tag_key`."""
+        prefix = EXACT_PREFIX if by_case else NAME_PREFIX
+        keys = [] if self.name is None else [prefix + tag_key(self.name, by_case=by_case)]
         return keys if self.id is None else [*keys, ID_PREFIX + self.id]
 
 
 @lru_cache(10_000)
-def tag_key(name: str) -> str:
+def tag_key(name: str, *, by_case: bool = False) -> str:
     """Return the text by which names of tags are compared: NFC, without spaces around it, and
-    without regard to case."""
-    folded = unicodedata.normalize("NFC", name).strip().casefold()
-    return unicodedata.normalize("NFC", folded)
+    without regard to case unless the tenant distinguishes names by case."""
+    exact = unicodedata.normalize("NFC", name).strip()
+    return exact if by_case else unicodedata.normalize("NFC", exact.casefold())
 
 
 def tags_of(data: Mapping[str, Any]) -> Iterator[Tag]:

@@ -100,7 +100,7 @@ class _Replay:
                 self._contact.apply(given, EventRef(event.time, event.event))
         deleted_at = [at for number, at in self.deletions if number < deletions]
         if deleted_at and self._contact.erase(max(deleted_at)):
-            self._contact = Contact()
+            self._contact = Contact(by_case=self._contact.by_case)
         return self._contact
 
 

@@ -17,6 +17,7 @@ from goald.domain.configuration.workflows import (
     GoalRow,
     Notice,
     OutboxNotice,
+    SettingsRow,
     WorkflowRow,
 )
 from goald.domain.errors import AlreadyExists
@@ -34,13 +35,7 @@ async def write(connection: Any, tenant: str, change_set: ChangeSet) -> Committe
     """
     written = [await _write(connection, tenant, change) for change in change_set.changes]
     notices = await _add_notices(connection, tenant, change_set.notices)
-    touched = sorted(
-        {
-            change.row.workflow_id if isinstance(change.row, GoalRow) else change.row.id
-            for change in change_set.changes
-            if not isinstance(change.row, EntityRow)
-        }
-    )
+    touched = await _touched(connection, tenant, change_set.changes)
     if not touched:
         return CommittedChanges(written, None, notices)
     await connection.execute(statements.LOCK_WORKFLOWS, tenant, touched)
@@ -59,7 +54,24 @@ async def write(connection: Any, tenant: str, change_set: ChangeSet) -> Committe
     return CommittedChanges(written, version, [*notices, control])
 
 
+async def _touched(connection: Any, tenant: str, changes: list[ConfigurationChange]) -> list[str]:
+    """The workflows that shards must load again: those that changed, in order of their ids. Shards
+    read the settings of a tenant with each of its workflows."""
+    touched: set[str] = set()
+    for row in (change.row for change in changes):
+        if isinstance(row, SettingsRow):
+            touched |= set(await connection.fetchval(statements.WORKFLOW_IDS, tenant))
+        elif isinstance(row, GoalRow):
+            touched.add(row.workflow_id)
+        elif isinstance(row, WorkflowRow):
+            touched.add(row.id)
+    return sorted(touched)
+
+
 async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> ConfigurationChange:
+    if isinstance(change.row, SettingsRow):
+        await connection.execute(statements.SAVE_SETTINGS, tenant, change.row.tag_case_sensitive)
+        return change
     if isinstance(change.row, WorkflowRow):
         return await _write_workflow(connection, tenant, change, change.row)
     if isinstance(change.row, EntityRow):

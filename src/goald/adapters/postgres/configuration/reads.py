@@ -15,6 +15,7 @@ from goald.domain.configuration.workflows import (
     EntityRow,
     GoalRow,
     RowMetadata,
+    SettingsRow,
     WorkflowRow,
 )
 
@@ -26,6 +27,8 @@ async def read(connection: Any, tenant: str, scope: ConfigurationScope) -> Curre
     """Read the rows in the scope. The cost does not depend on the tenant's other rows."""
     current = CurrentConfiguration()
     await _read_workflows(connection, tenant, scope, current)
+    if scope.settings and (row := await connection.fetchrow(statements.SETTINGS, tenant)):
+        current.settings = SettingsRow(**row)
     entities = set(scope.entities)
     if scope.references:
         for row in (row for rows in current.goals.values() for row in rows):

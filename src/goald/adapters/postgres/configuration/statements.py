@@ -48,6 +48,13 @@ index of pages for each workflow."""
 GOALS = _GOAL + "AND workflow_id = ANY ($2::text[]) ORDER BY workflow_id, position"
 ALL_GOALS = _GOAL + "ORDER BY workflow_id, position"
 
+SETTINGS = "SELECT tag_case_sensitive FROM goald.tenant_settings WHERE tenant_id = $1"
+
+WORKFLOW_IDS = """
+SELECT coalesce(array_agg(id), '{}') FROM goald.workflows
+WHERE tenant_id = $1 AND deleted_at IS NULL
+"""
+
 _ENTITY = """
 SELECT e.kind, e.entity_id AS id, e.name FROM goald.catalog_entities e
 """
@@ -130,6 +137,14 @@ SET deleted_at = now(), version = version + 1, updated_at = now(),
 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 """
 """Keeps the row and the achievements of the goal."""
+
+SAVE_SETTINGS = """
+INSERT INTO goald.tenant_settings (tenant_id, tag_case_sensitive) VALUES ($1, $2)
+ON CONFLICT (tenant_id) DO UPDATE
+SET tag_case_sensitive = excluded.tag_case_sensitive, updated_at = now()
+"""
+"""TAKE_VERSION for all workflows of the tenant must follow in the same transaction, because shards
+read the settings with the workflows."""
 
 SAVE_ENTITY = """
 INSERT INTO goald.catalog_entities (tenant_id, kind, entity_id, name) VALUES ($1, $2, $3, $4)

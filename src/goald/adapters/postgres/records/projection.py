@@ -20,6 +20,9 @@ FROM goald.contacts
 CONTACT = _CONTACT + "WHERE tenant_id = $1 AND contact_id = $2"
 """One contact of the tenant."""
 
+BY_CASE = "SELECT tag_case_sensitive FROM goald.tenant_settings WHERE tenant_id = $1"
+"""Whether the tenant distinguishes names of tags by case; no row if it never changed a setting."""
+
 _NEXT = " AND contact_id > $2 ORDER BY contact_id LIMIT $3"
 
 CONTACTS = _CONTACT + "WHERE tenant_id = $1" + _NEXT
@@ -65,7 +68,12 @@ class PostgresContactStore:
         """Return what events gave a contact, with the events that gave it."""
         async with self._pool.tenant(tenant, readonly=True) as connection:
             row = await connection.fetchrow(CONTACT, tenant, contact_id)
-        return None if row is None else contact_of(ContactColumns(*row[2:]))
+            by_case = await connection.fetchval(BY_CASE, tenant)
+        if row is None:
+            return None
+        contact = contact_of(ContactColumns(*row[2:]))
+        contact.compare_tags(by_case=by_case is True)
+        return contact
 
     async def page(
         self, tenant: str, filters: Mapping[str, str | None], span: PageRequest

@@ -14,12 +14,15 @@ from goald.domain.slots import SlotRange
 from goald.ports.change import Change
 
 READ = """
-SELECT c.tenant_id, c.contact_id, c.email, c.email_key, c.phone, c.timezone, c.opted_in,
-       c.attributes::text, c.tags::text, c.stages::text, c.stamps::text
+SELECT n.tenant_id, n.contact_id, coalesce(s.tag_case_sensitive, false), c.slot,
+       c.email, c.email_key, c.phone, c.timezone, c.opted_in, c.attributes::text, c.tags::text,
+       c.stages::text, c.stamps::text
 FROM unnest($1::text[], $2::text[]) AS n (tenant_id, contact_id)
-JOIN goald.contacts c ON c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id
+LEFT JOIN goald.contacts c ON c.tenant_id = n.tenant_id AND c.contact_id = n.contact_id
+LEFT JOIN goald.tenant_settings s ON s.tenant_id = n.tenant_id
 """
-"""The projection of these contacts, in the slots of the transaction."""
+"""The projection of these contacts, in the slots of the transaction, and whether their tenants
+distinguish names of tags by case. The slot is null for a contact that is not known."""
 
 WRITE = """
 INSERT INTO goald.contacts AS c
@@ -53,11 +56,12 @@ async def read_contacts(
     connection: Any, contacts: Sequence[Key], slots: SlotRange, tombstones: Tombstones
 ) -> dict[Key, StoredContact]:
     """See `ShardStore.contacts`."""
-    found = await _read(connection, contacts)
+    found, by_case = await _read(connection, contacts)
     deleted = await tombstones.of(connection, slots, contacts)
     return {
         key: StoredContact(
-            found.get(key, Contact()), deleted[key].deleted_at if key in deleted else None
+            found.get(key, Contact(by_case=key[0] in by_case)),
+            deleted[key].deleted_at if key in deleted else None,
         )
         for key in contacts
     }
@@ -70,7 +74,7 @@ async def write_contacts(
     deletions cover. Returns the tenants that now have a projection; pass them to `keep` at the end
     of the transaction."""
     events, deletions = change.contact_events, change.deletions
-    merge = Merge(await _read(connection, [*dict.fromkeys(_keys(events) + _keys(deletions))]))
+    merge = Merge(*await _read(connection, [*dict.fromkeys(_keys(events) + _keys(deletions))]))
     deleted = await tombstones.of(connection, slots, _keys(events))
     slot_of: dict[Key, int] = {}
     for row in events:
@@ -98,10 +102,17 @@ def _keys(rows: Sequence[Any]) -> list[Key]:
     return [(row.tenant_id, row.contact_id) for row in rows]
 
 
-async def _read(connection: Any, keys: Sequence[Key]) -> dict[Key, Any]:
+async def _read(connection: Any, keys: Sequence[Key]) -> tuple[dict[Key, Contact], set[str]]:
+    """The known contacts of these, and the tenants that distinguish names of tags by case."""
     tenants, contacts = zip(*keys, strict=True)
-    rows = await connection.fetch(READ, tenants, contacts)
-    return {(tenant, id_): contact_of(ContactColumns(*row)) for tenant, id_, *row in rows}
+    found, by_case_tenants = {}, set()
+    for tenant, id_, by_case, slot, *row in await connection.fetch(READ, tenants, contacts):
+        if by_case:
+            by_case_tenants.add(tenant)
+        if slot is not None:
+            found[tenant, id_] = contact_of(ContactColumns(*row))
+            found[tenant, id_].compare_tags(by_case=by_case)
+    return found, by_case_tenants
 
 
 async def _write(connection: Any, merge: Merge, slot_of: dict[Key, int]) -> None:

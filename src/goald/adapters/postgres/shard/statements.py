@@ -81,6 +81,8 @@ MAKE_MONTHS = "SELECT goald.make_achievement_months(3)"
 _WORKFLOWS = """
 SELECT w.tenant_id, w.id AS workflow_id, w.goal_logic, w.is_active, w.config_version,
        w.deleted_at IS NOT NULL AS is_deleted,
+       coalesce((SELECT s.tag_case_sensitive FROM goald.tenant_settings s
+                 WHERE s.tenant_id = w.tenant_id), false) AS tag_case_sensitive,
        coalesce(jsonb_agg(jsonb_build_object(
            'id', g.id, 'goal_type', g.goal_type, 'is_active', g.is_active,
            'criteria', (CASE WHEN g.criteria ? 'min_amount'
@@ -97,8 +99,8 @@ WHERE {which}
 GROUP BY w.tenant_id, w.id
 ORDER BY w.config_version
 """
-"""Workflows with the goals that are not deleted. Amounts are sent as text, so that they never
-become floats."""
+"""Workflows with the goals that are not deleted, and the settings of their tenants. Amounts are
+sent as text, so that they never become floats."""
 
 CHANGED_WORKFLOWS = _WORKFLOWS.replace("{which}", "w.config_version > $1")
 """Workflows of all tenants that changed after a version, including the deleted ones."""

@@ -218,6 +218,7 @@ def workflow_of(row: Any) -> WorkflowConfiguration:
         workflow_id=row["workflow_id"],
         goal_logic=row["goal_logic"],
         is_active=row["is_active"],
+        tag_case_sensitive=row["tag_case_sensitive"],
         goals=json.loads(row["goals"]),
     )
 
