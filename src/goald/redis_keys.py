@@ -45,6 +45,9 @@ THROTTLED: Final = "goald:throttled"
 """A sorted set of the tenants whose events the API refuses for a moment (D8), by the time in
 milliseconds until which they are refused."""
 
+QUOTA: Final = "goald:quota:"
+"""With a quota and a tenant: what the tenant used in this second and the previous one."""
+
 ERASURES: Final = "goald:erasures"
 """A hash with the number of unfinished erasures (`pending`) and the age of the oldest in seconds
 (`oldest_s`), for `goald status`."""

@@ -71,6 +71,10 @@ class Quotas(Protocol):
         """Count bytes that will be stored in Redis. Raises as `requests` does, in which case
         nothing is counted."""
 
+    async def events_and_bytes(self, tenant: str, events: int, size: int) -> None:
+        """Count as `events` and `bytes` do, in one call. Raises as `requests` does, in which case
+        neither is counted."""
+
 
 class ContactStore(Protocol):
     """The projection of contacts."""

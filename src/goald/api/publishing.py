@@ -1,8 +1,7 @@
 """Publication of events to the streams while the caller waits, fair between tenants."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
@@ -73,15 +72,19 @@ class TenantPublisher:
         """
         for admission in self._admissions:
             await admission.admit(tenant, events)
-        share = self._shares.setdefault(tenant, _TenantShare())
-        sent_before, is_reserved = share.sent, False
+        share = self._shares.get(tenant)
+        if share is None:
+            share = self._shares[tenant] = _TenantShare()
+        sent_before, is_reserved, count = share.sent, False, units(events)
         try:
-            async with asyncio.timeout(PATIENCE_S), share.reserve(units(events)):
+            async with asyncio.timeout(PATIENCE_S):
+                await share.reserve(count)
                 is_reserved = True
                 await self._sink.flush(patience_s=0)
                 for event in events:
                     await self._sink.publish_encoded(tenant, event.contact, event.payload)
                 await self._sink.flush(patience_s=PATIENCE_S)
+                share.sent += 1
         except TimeoutError:
             if not is_reserved and share.sent > sent_before:
                 raise TooManyRequests(
@@ -91,6 +94,9 @@ class TenantPublisher:
             raise ServiceUnavailable(
                 f"Redis did not accept the events within {PATIENCE_S:g} s"
             ) from None
+        finally:
+            if is_reserved:
+                share.free(count)
 
 
 class _TenantShare:
@@ -104,28 +110,32 @@ class _TenantShare:
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
 
-    @asynccontextmanager
-    async def reserve(self, count: int) -> AsyncIterator[None]:
-        """Hold `count` units of the share during the `with` block. Requests get their units in
-        order of arrival."""
+    async def reserve(self, count: int) -> None:
+        """Take `count` units of the share, until `free`. Requests get their units in order of
+        arrival."""
         if self._waiting >= MAX_WAITING:
             raise TooManyRequests(
                 f"{MAX_WAITING} requests of this tenant are waiting to send events already"
             )
+        if not self._waiting and self._has_room(count):
+            self._in_flight += count
+            return
         self._waiting += 1
         try:
             # Only the first request in the queue checks for room, so that small requests cannot
             # overtake a large one forever.
             async with self._turn:
-                while self._in_flight and self._in_flight + count > MAX_UNITS_IN_FLIGHT:
+                while not self._has_room(count):
                     self._freed.clear()
                     await self._freed.wait()
                 self._in_flight += count
         finally:
             self._waiting -= 1
-        try:
-            yield
-            self.sent += 1
-        finally:
-            self._in_flight -= count
-            self._freed.set()
+
+    def free(self, count: int) -> None:
+        """Return units to the share."""
+        self._in_flight -= count
+        self._freed.set()
+
+    def _has_room(self, count: int) -> bool:
+        return not self._in_flight or self._in_flight + count <= MAX_UNITS_IN_FLIGHT

@@ -84,7 +84,8 @@ class Publisher:
         self._streams: int | None = None
         self._attempts = Attempts(self._redis, patience_s)
         self._filled = asyncio.Event()
-        self._progressed = asyncio.Condition()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        """The calls that wait, each until `_sent` reaches its number."""
         self._sender: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -112,12 +113,9 @@ class Publisher:
         """Like `publish`, for an event that is already encoded as JSON or MessagePack. Its bytes
         are not checked; `tenant` and `contact` must be those of the event."""
         slot = slot_of(tenant, contact)
-        while len(self._buffer) >= self._capacity:
-            async with self._progressed:
-                if self._closed:
-                    break
-                self._attempts.check()
-                await self._progressed.wait()
+        while len(self._buffer) >= self._capacity and not self._closed:
+            self._attempts.check()
+            await self._progress(self._sent + 1)
         if self._closed:
             raise ServiceUnavailable("the publisher is closed")
         if self._sender is None:
@@ -133,10 +131,9 @@ class Publisher:
         the buffer, and another `flush` continues to wait.
         """
         target = self._accepted
-        async with self._progressed:
-            while self._sent < target:
-                self._attempts.check(patience_s)
-                await self._progressed.wait()
+        while self._sent < target:
+            self._attempts.check(patience_s)
+            await self._progress(target)
 
     async def aclose(self, *, patience_s: float | None = None) -> None:
         """Flush and disconnect. Raises ServiceUnavailable if Redis did not store every event in
@@ -151,8 +148,7 @@ class Publisher:
             if self._sender is not None:
                 self._sender.cancel()
                 await asyncio.wait([self._sender])
-            async with self._progressed:  # Callers that wait for capacity raise now.
-                self._progressed.notify_all()
+            self._wake(all_calls=True)  # Callers that wait for capacity raise now.
             await self._redis.aclose()
 
     async def __aenter__(self) -> Self:
@@ -172,10 +168,26 @@ class Publisher:
             await self._filled.wait()
             self._filled.clear()
             while self._take_batch():
+                sent = self._sent
                 pause = await self._send_batch()
-                async with self._progressed:
-                    self._progressed.notify_all()
+                self._wake(all_calls=self._sent == sent)  # After a failure, to check the patience.
                 await asyncio.sleep(pause)
+
+    def _progress(self, target: int) -> asyncio.Future[None]:
+        """Completes when `_sent` has reached the target, or an attempt to send has failed."""
+        progressed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((target, progressed))
+        return progressed
+
+    def _wake(self, *, all_calls: bool) -> None:
+        waiting, self._waiting = self._waiting, []
+        for target, progressed in waiting:
+            if progressed.done():  # its caller was cancelled
+                continue
+            if all_calls or target <= self._sent:
+                progressed.set_result(None)
+            else:
+                self._waiting.append((target, progressed))
 
     def _take_batch(self) -> bool:
         """Prepare the batch to send: the failed one, else the next. False if there is none."""

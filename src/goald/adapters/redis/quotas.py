@@ -1,34 +1,99 @@
 """Requests, events and bytes per second and tenant, counted in Redis for all API processes (D8)."""
 
 import asyncio
-from collections import deque
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
-from limits import RateLimitItemPerSecond
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.exceptions import RedisError
 
-from goald.adapters.redis.connect import connect
-from goald.domain.errors import QuotaExceeded
+from goald.adapters.redis.wire import Command, Wire, checked
+from goald.domain.errors import QuotaExceeded, ServiceUnavailable
 from goald.ports.clock import Clock
+from goald.redis_keys import QUOTA
 
-_PREFIX = "goald:quota"
-PATIENCE_S = 0.25
-_PAUSE_S = 1.0
-_MAX_CALLS = 16
-"""Concurrent calls to Redis, each of which takes a fraction of a millisecond; further calls wait.
-More calls than the pool has connections would fail and disable the quotas (D8)."""
+PATIENCE_S: Final = 0.25
+_PAUSE_S: Final = 1.0
+
+_COUNT: Final = """
+local time = redis.call('TIME')
+local now = tonumber(time[1])
+local remaining = 1000 - math.floor(time[2] / 1000)
+local counts, changed = {}, {}
+
+local function count(key)
+  if not counts[key] then
+    local before = redis.call('GET', KEYS[key]) or ''
+    local second, current, previous = string.match(before, '(%d+) (%d+) (%d+)')
+    second, current, previous = tonumber(second), tonumber(current), tonumber(previous)
+    if second == now - 1 then
+      current, previous = 0, current
+    elseif second ~= now then
+      current, previous = 0, 0
+    end
+    counts[key] = {current = current, previous = previous}
+  end
+  return counts[key]
+end
+
+local answers, at = {}, 1
+while at <= #ARGV do
+  local parts, exceeded = tonumber(ARGV[at]), 0
+  for part = parts, 1, -1 do
+    local place = at + 3 * part - 2
+    local used = count(tonumber(ARGV[place]))
+    local weighted = used.current + math.floor(used.previous * remaining / 1000)
+    if weighted + ARGV[place + 2] > tonumber(ARGV[place + 1]) then exceeded = part end
+  end
+  for part = 1, exceeded == 0 and parts or 0 do
+    local place = at + 3 * part - 2
+    local key = tonumber(ARGV[place])
+    counts[key].current = counts[key].current + ARGV[place + 2]
+    changed[key] = true
+  end
+  answers[#answers + 1] = exceeded
+  at = at + 3 * parts + 1
+end
+
+for key in pairs(changed) do
+  local value = string.format('%d %d %d', now, counts[key].current, counts[key].previous)
+  redis.call('SET', KEYS[key], value, 'PX', 2000)
+end
+return answers
+"""
+"""Counts calls, one after another. A call is a number of parts, and for each the place of its key,
+its limit and its cost. It is admitted if all of its parts are within their limits; then all are
+counted, else none. Replies for each call: 0, or the first part that exceeds its limit.
+
+A key holds a second, the use in it, and the use in the second before, which counts less as time
+passes: a sliding window of one second, approximately."""
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _QuotaLimit:
+    what: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class _QuotaCall:
+    """Costs that are counted together, all or none."""
+
+    tenant: str
+    parts: list[tuple[_QuotaLimit, int]]
+    exceeded: asyncio.Future[int]
+    """The number of the first part that exceeds its limit; 0 if the call is admitted."""
 
 
 class RedisQuotas:
     """`api.ports.Quotas` with a sliding window of one second. The limit is approximate.
 
-    If Redis does not reply within the patience, all calls pass without being counted, and the
-    next attempt follows after _PAUSE_S. One warning is logged for each outage. Bound to the event
-    loop that uses it first.
+    Calls that arrive while others wait for Redis are counted in one round trip, in their order. If
+    Redis does not reply within the patience, all calls pass without being counted, and the next
+    attempt follows after _PAUSE_S. One warning is logged for each outage. Bound to the event loop
+    that uses it first.
     """
 
     def __init__(
@@ -43,133 +108,100 @@ class RedisQuotas:
     ) -> None:
         """`requests`, `events`, `bytes_`: the limits per second, 0 for no limit. `patience`:
         seconds to wait for Redis. Does not connect."""
-        self._client = connect(url)
+        self._wire = Wire(url)
         self._clock = clock
-        # The connection pool has the URL and the settings of goald's clients, so the storage
-        # ignores the URL given here.
-        storage = RedisStorage(
-            "async+redis://",
-            implementation="redispy",
-            key_prefix=_PREFIX,
-            connection_pool=self._client.connection_pool,
-        )
-        self._limiter = SlidingWindowCounterRateLimiter(storage)
-        self._requests = RateLimitItemPerSecond(requests) if requests else None
-        self._events = RateLimitItemPerSecond(events) if events else None
-        self._bytes = RateLimitItemPerSecond(bytes_) if bytes_ else None
+        self._requests = _QuotaLimit("requests", requests)
+        self._events = _QuotaLimit("events", events)
+        self._bytes = _QuotaLimit("bytes", bytes_)
         self._paused_until: float | None = None
         self._patience = patience
-        self._calls = asyncio.Semaphore(_MAX_CALLS)
-        self._waiting: dict[tuple[str, str], deque[tuple[int, asyncio.Future[bool]]]] = {}
-        """By limit and tenant: the calls that follow the one in flight, with their costs."""
-        self._serving: set[asyncio.Task[None]] = set()
+        self._waiting: list[_QuotaCall] = []
+        """The calls that follow those in flight."""
+        self._counter: asyncio.Task[None] | None = None
 
     async def requests(self, tenant: str) -> None:
         """Count a request. Raises QuotaExceeded if it exceeds the limit."""
-        await self._count(self._requests, "requests", tenant, 1)
+        await self._count(tenant, (self._requests, 1))
 
     async def work(self, tenant: str, count: int) -> None:
         """Count requests more, at most as many as a request that is alone in its second may."""
-        if self._requests is not None:
+        if self._requests.amount:
             count = min(count, self._requests.amount - 1)
-        await self._count(self._requests, "requests", tenant, count)
+        await self._count(tenant, (self._requests, count))
 
     async def events(self, tenant: str, count: int) -> None:
         """Count the events, all or none. Raises QuotaExceeded if they exceed the limit. A batch
         larger than the limit counts as the limit, because it could never be sent otherwise."""
-        await self._count(self._events, "events", tenant, count)
+        await self._count(tenant, (self._events, count))
 
     async def bytes(self, tenant: str, count: int) -> None:
         """Count the bytes of a batch, like `events`."""
-        await self._count(self._bytes, "bytes", tenant, count)
+        await self._count(tenant, (self._bytes, count))
+
+    async def events_and_bytes(self, tenant: str, events: int, size: int) -> None:
+        """Count the events and the bytes of a batch, both or neither."""
+        await self._count(tenant, (self._events, events), (self._bytes, size))
 
     async def close(self) -> None:
-        for task in list(self._serving):
-            task.cancel()
-        await self._client.aclose()
+        if self._counter is not None:
+            self._counter.cancel()
+        await self._wire.close()
 
-    async def _count(
-        self, limit: RateLimitItemPerSecond | None, what: str, tenant: str, count: int
-    ) -> None:
-        if limit is None or count <= 0 or self._is_paused():
+    async def _count(self, tenant: str, *costs: tuple[_QuotaLimit, int]) -> None:
+        parts = [
+            (limit, min(cost, limit.amount)) for limit, cost in costs if limit.amount and cost > 0
+        ]
+        if not parts or self._is_paused():
             return
-        key = what, tenant
-        calls = self._waiting.get(key)
-        is_first = calls is None
-        if calls is None:
-            calls = self._waiting[key] = deque()
-        admitted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        calls.append((min(count, limit.amount), admitted))
-        if is_first:
-            task = asyncio.create_task(self._serve(limit, what, tenant, calls))
-            self._serving.add(task)
-            task.add_done_callback(self._serving.discard)
-        if not await admitted:
+        call = _QuotaCall(tenant, parts, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if self._counter is None:
+            self._counter = asyncio.create_task(self._count_waiting())
+        exceeded = await call.exceeded
+        if exceeded:
+            limit, cost = parts[exceeded - 1]
             raise QuotaExceeded(
-                f"The tenant's quota of {limit.amount:,} {what} a second "
-                f"(GOALD_QUOTA_{what.upper()}) is used up; this request counts as {count:,}. Try "
-                "again after a second"
+                f"The tenant's quota of {limit.amount:,} {limit.what} a second "
+                f"(GOALD_QUOTA_{limit.what.upper()}) is used up; this request counts as {cost:,}. "
+                "Try again after a second"
             )
 
-    async def _serve(
-        self,
-        limit: RateLimitItemPerSecond,
-        what: str,
-        tenant: str,
-        calls: deque[tuple[int, asyncio.Future[bool]]],
-    ) -> None:
-        """Count the calls of one tenant for one limit, those that wait together in one call to
-        Redis. If they exceed the limit together, each counts for itself."""
-
-        async def admit(cost: int, *admitted: asyncio.Future[bool]) -> bool:
-            async with self._calls:
-                # An earlier call may have found Redis unavailable meanwhile.
-                is_within = self._is_paused() or await self._is_within(limit, what, tenant, cost)
-            if is_within or len(admitted) == 1:
-                for future in admitted:
-                    if not future.done():
-                        future.set_result(is_within)
-            return is_within
-
-        together: list[tuple[int, asyncio.Future[bool]]] = []
+    async def _count_waiting(self) -> None:
+        calls: list[_QuotaCall] = []
         try:
-            while calls:
-                cost, together = _together(calls, limit.amount)
-                if not await admit(cost, *(future for _, future in together)):
-                    each = together if len(together) > 1 else ()
-                    await asyncio.gather(*(admit(*call) for call in each))
+            while self._waiting:
+                calls, self._waiting = self._waiting, []
+                for call, exceeded in zip(calls, await self._exceeded(calls), strict=True):
+                    if not call.exceeded.done():
+                        call.exceeded.set_result(exceeded)
         finally:
-            del self._waiting[what, tenant]
-            for _, future in (*together, *calls):
-                future.cancel()  # does nothing to calls that have their answer
+            self._counter = None
+            for call in (*calls, *self._waiting):
+                call.exceeded.cancel()  # does nothing to calls that have their answer
+            self._waiting = []
 
-    async def _is_within(
-        self, limit: RateLimitItemPerSecond, what: str, tenant: str, count: int
-    ) -> bool:
-        """Whether the call is within the limit; also True if it cannot be counted."""
+    async def _exceeded(self, calls: list[_QuotaCall]) -> list[int]:
+        """The answers to the calls; 0 for all if they cannot be counted."""
+        if self._is_paused():  # an earlier call found Redis unavailable
+            return [0] * len(calls)
+        keys: dict[str, int] = {}
+        arguments: list[int] = []
+        for call in calls:
+            arguments.append(len(call.parts))
+            for limit, cost in call.parts:
+                key = f"{QUOTA}{limit.what}:{call.tenant}"
+                arguments += (keys.setdefault(key, len(keys) + 1), limit.amount, cost)
         try:
-            async with asyncio.timeout(self._patience):
-                is_within = await self._limiter.hit(limit, what, tenant, cost=count)
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            command: Command = ("EVAL", _COUNT, len(keys), *keys, *arguments)
+            (reply,) = await self._wire.ask(command, within=self._patience)
+            answers: list[int] = checked(reply)
+        except (ServiceUnavailable, RedisError) as error:
             if self._paused_until is None:
-                _log.warning("quotas are not counted", error=str(error) or type(error).__name__)
+                _log.warning("quotas are not counted", error=str(error))
             self._paused_until = self._clock.monotonic() + _PAUSE_S
-            return True
+            return [0] * len(calls)
         self._paused_until = None
-        return is_within
+        return answers
 
     def _is_paused(self) -> bool:
         return self._paused_until is not None and self._clock.monotonic() < self._paused_until
-
-
-def _together(
-    calls: deque[tuple[int, asyncio.Future[bool]]], most: int
-) -> tuple[int, list[tuple[int, asyncio.Future[bool]]]]:
-    """Take the first calls that cost at most `most` together, at least one. Returns their cost,
-    and the calls."""
-    together = [calls.popleft()]
-    total = together[0][0]
-    while calls and total + calls[0][0] <= most:
-        together.append(calls.popleft())
-        total += together[-1][0]
-    return total, together

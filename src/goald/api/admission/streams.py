@@ -6,7 +6,7 @@ two fill a third each, and there is always room for a tenant that has sent littl
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -70,9 +70,11 @@ class StreamAdmission:
         until Redis has reported its memory once.
         """
         await self._refresh(REFRESH_S)
-        if self._no_room(tenant, events):
+        sizes = self._sizes(tenant, events)
+        if self._no_room(tenant, sizes):
             await self._refresh(RECHECK_S)
-            no_room = self._no_room(tenant, events)
+            sizes = self._sizes(tenant, events)
+            no_room = self._no_room(tenant, sizes)
             if no_room:
                 stream, cause, problem = no_room
                 self._metrics.no_room.labels(stream, cause).inc()
@@ -80,12 +82,24 @@ class StreamAdmission:
         if self._levels is None:
             return
         now_us = self._levels.at_us + round((self._clock.monotonic() - self._read_at) * 1e6)
-        for partition, size in _sizes(tenant, events, len(self._levels.events)).items():
+        for partition, size in sizes.items():
             self._ledger.add(tenant, partition, now_us, size)
             self._since_read[partition] = self._since_read.get(partition, 0) + size
 
+    def _sizes(self, tenant: str, events: Sequence[AcceptedEvent]) -> Mapping[int, int]:
+        """The memory that these events take, by partition; none while the number of streams is
+        unknown."""
+        sizes: dict[int, int] = {}
+        if self._levels is None:
+            return sizes
+        streams = len(self._levels.events)
+        for event in events:
+            partition = partition_of(tenant, event.contact, streams)
+            sizes[partition] = sizes.get(partition, 0) + len(event.payload) + _ENTRY_BYTES
+        return sizes
+
     def _no_room(
-        self, tenant: str, events: Sequence[AcceptedEvent]
+        self, tenant: str, sizes: Mapping[int, int]
     ) -> tuple[str, str, TooManyRequests | Unavailable] | None:
         """The stream without room, the cause, and the answer; None if there is room."""
         levels = self._levels
@@ -95,7 +109,7 @@ class StreamAdmission:
             if level.bytes >= self._max_bytes:
                 return level.name, "stream", _full(level.name)
         in_server = self._free_in_server(levels)
-        for partition, size in _sizes(tenant, events, len(levels.events)).items():
+        for partition, size in sizes.items():
             name = levels.events[partition].name
             if size > in_server:
                 return name, "redis", _full("Redis")
@@ -143,15 +157,6 @@ class StreamAdmission:
     def _is_fresh(self, max_age_s: float) -> bool:
         now = self._clock.monotonic()
         return now - self._read_at < max_age_s or now - self._attempted_at < RECHECK_S
-
-
-def _sizes(tenant: str, events: Sequence[AcceptedEvent], streams: int) -> dict[int, int]:
-    """The memory that these events take, by partition."""
-    sizes: dict[int, int] = {}
-    for event in events:
-        partition = partition_of(tenant, event.contact, streams)
-        sizes[partition] = sizes.get(partition, 0) + len(event.payload) + _ENTRY_BYTES
-    return sizes
 
 
 def _full(name: str) -> Unavailable:

@@ -91,9 +91,8 @@ class DeliveryProcessor:
         payloads = prepared.payloads
         if payloads:
             cost = units(payloads)
-            await self._quotas.events(tenant, cost)
+            await self._quotas.events_and_bytes(tenant, cost, payload_bytes(payloads))
             metrics.count_units(size_units(payloads), cost)
-            await self._quotas.bytes(tenant, payload_bytes(payloads))
             await self._publisher.publish(tenant, payloads)
         outcomes = [each.outcome for each in prepared.events]
         refused = outcomes.count("refused")

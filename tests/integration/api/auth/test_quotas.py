@@ -91,6 +91,21 @@ async def test_events_are_counted_by_their_number_and_apart_from_requests(redis_
         await current.requests("acme")
 
 
+async def test_events_and_bytes_are_counted_both_or_neither(redis_url: str) -> None:
+    async with quotas(redis_url, events=100, bytes_=100) as current:
+        admitted, refused_call, events = await asyncio.gather(
+            current.events_and_bytes("acme", 10, 90),
+            current.events_and_bytes("acme", 80, 50),
+            current.events("acme", 80),
+            return_exceptions=True,
+        )
+
+    assert admitted is None
+    assert isinstance(refused_call, QuotaExceeded)
+    assert "GOALD_QUOTA_BYTES" in str(refused_call)
+    assert events is None, "the events of a refused call are counted"
+
+
 async def test_batch_larger_than_the_quota_can_be_sent(redis_url: str) -> None:
     async with quotas(redis_url, events=100) as current:
         assert 0 < await refused(lambda: current.events("acme", 1_000), 20) < 20
@@ -133,12 +148,14 @@ async def test_without_redis_requests_pass_and_one_warning_is_logged(
 
 async def test_unresponsive_redis_delays_only_the_first_request() -> None:
     asked = 0
+    ended = asyncio.Event()
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal asked
         asked += 1
         await reader.read(-1)
         writer.close()
+        ended.set()
 
     server = await asyncio.start_server(never, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -148,6 +165,7 @@ async def test_unresponsive_redis_delays_only_the_first_request() -> None:
         async with asyncio.timeout(DEADLINE_S):
             assert await refused(lambda: current.requests("acme"), 500) == 0
     server.close()
+    await ended.wait()
     assert asked == 1
 
 
