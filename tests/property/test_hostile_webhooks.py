@@ -12,13 +12,13 @@ from goald.domain.errors import InvalidConfiguration, InvalidEvent
 from goald.sources.bodies.decoding import decode_body
 from goald.sources.compiled import Source, compile_source
 from goald.sources.documents.presets import preset_names
+from goald.sources.expressions.budget import Budget, BudgetExhausted
 from goald.sources.expressions.expression import (
     Expression,
     ExpressionFault,
     compile_expression,
 )
-from goald.sources.expressions.functions import FUNCTIONS, BudgetExhausted
-from goald.sources.expressions.interpreter import BudgetedInterpreter
+from goald.sources.expressions.functions import FUNCTIONS
 from goald.sources.mapping.values import MAX_DATA, MAX_ID
 
 OVERRIDES: dict[str, dict[str, Any]] = {
@@ -178,7 +178,7 @@ def test_any_body_is_decoded_or_refused_with_a_reason(body: bytes, headers: dict
 def _evaluate(text: str, root: Any) -> Any:
     """The value; None if the expression is refused, cannot be evaluated, or costs too much."""
     try:
-        return compile_expression(text).evaluate(BudgetedInterpreter(MAX_STEPS), root)
+        return compile_expression(text).evaluate(Budget(MAX_STEPS), root)
     except (ExpressionFault, BudgetExhausted):
         return None
 

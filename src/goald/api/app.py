@@ -81,5 +81,6 @@ def create_app(dependencies: Dependencies) -> FastAPI:
     docs.install(app, routes)
     error_handlers.install(app)
     app.state.metrics = ApiMetrics(dependencies.operations.own_metrics)
+    app.add_middleware(hooks.HookMiddleware)
     app.add_middleware(HttpMiddleware, metrics=app.state.metrics)
     return app

@@ -10,10 +10,11 @@ from goald.domain.errors import InvalidEvent
 from goald.sources.bodies.decoding import decode_body
 from goald.sources.delivery import Delivery
 from goald.sources.documents.fields import HandshakeFields, SourceDocument
+from goald.sources.expressions.budget import Budget, BudgetExhausted
+from goald.sources.expressions.compiler import is_false
 from goald.sources.expressions.expression import ExpressionFault
-from goald.sources.expressions.functions import BudgetExhausted
 from goald.sources.mapping.evaluation import root_of
-from goald.sources.mapping.values import DataBudget, DataTooLarge, data_value, is_true
+from goald.sources.mapping.values import DataBudget, DataTooLarge, data_value
 
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9.*:-]{1,255}(?:, ?[A-Za-z0-9.*:-]{1,255}){0,7}", re.ASCII)
 _RATE: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
@@ -64,19 +65,17 @@ def _cloud_events(delivery: Delivery) -> HandshakeResponse | None:
 def _reply(
     document: SourceDocument, handshake: HandshakeFields, delivery: Delivery
 ) -> HandshakeResponse | None:
-    from goald.sources.expressions.interpreter import BudgetedInterpreter
-
     try:
         body = decode_body(delivery, document.body)
         root = root_of(document, delivery, body)
-        interpreter = BudgetedInterpreter()
-        if handshake.when is None or not is_true(handshake.when.evaluate(interpreter, root)):
+        steps = Budget()
+        if handshake.when is None or is_false(handshake.when.evaluate(steps, root)):
             return None
         if handshake.json_body is None:
             return HandshakeResponse(handshake.reason)
         budget = DataBudget()
         answer: dict[str, Any] = {
-            name: data_value(name, path.evaluate(interpreter, root), budget)
+            name: data_value(name, path.evaluate(steps, root), budget)
             for name, path in handshake.json_body.items()
         }
     except (InvalidEvent, ExpressionFault, BudgetExhausted, DataTooLarge):

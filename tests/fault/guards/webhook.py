@@ -122,9 +122,9 @@ WEBHOOK_GUARDS = (
     _guard(
         "the steps of expressions are bounded",
         "D8",
-        "expressions/interpreter.py",
-        "        self._remaining -= 1\n        if self._remaining < 0:\n",
-        "        self._remaining -= 1\n        if False:\n",
+        "expressions/budget.py",
+        "        if self._remaining < 0:\n",
+        "        if False:\n",
         EXPRESSIONS,
     ),
     _guard(

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from goald.sources.expressions.budget import Budget, BudgetExhausted
 from goald.sources.expressions.expression import ExpressionFault, compile_expression
-from goald.sources.expressions.functions import MAX_TEXT, BudgetExhausted
-from goald.sources.expressions.interpreter import BudgetedInterpreter
+from goald.sources.expressions.functions import MAX_TEXT
 
 ROOT: dict[str, Any] = {
     "a": {"b": "q", "n": Decimal("1.10"), "i": 3},
@@ -18,7 +18,7 @@ ROOT: dict[str, Any] = {
 
 
 def value(text: str, root: Any = ROOT) -> Any:
-    return compile_expression(text).evaluate(BudgetedInterpreter(), root)
+    return compile_expression(text).evaluate(Budget(), root)
 
 
 @pytest.mark.parametrize(
@@ -74,19 +74,29 @@ def test_an_expression_that_does_not_fit_the_data_is_a_fault(text: str) -> None:
 
 def test_every_visited_node_is_charged() -> None:
     with pytest.raises(BudgetExhausted):
-        compile_expression("map(&@, @)").evaluate(BudgetedInterpreter(1_000), [0] * 2_000)
+        compile_expression("map(&@, @)").evaluate(Budget(1_000), [0] * 2_000)
 
 
-def test_long_lists_and_texts_are_charged() -> None:
-    for text, root in (
-        ("@", [0] * 64_000),
-        ("@", "x" * 512_000),
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ("length(@)", [0] * 64_000),
+        ("length(@)", "x" * 512_000),
+        ("@[]", [0] * 64_000),
+        ("@[1:]", [0] * 64_000),
+        ("@ == @", "x" * 512_000),
+        ("@ < 'x'", "x" * 512_000),
+        ("[split(@, 'x')]", "ax" * 2_000),
         ("contains(@, `1`)", [0] * 2_000),
-    ):
-        with pytest.raises(BudgetExhausted):
-            compile_expression(f"[{text}, {text}][0] || {text}").evaluate(
-                BudgetedInterpreter(1_900), root
-            )
+        ("contains(@, 'x')", [0] * 2_000),
+        ("@[*].a", [0] * 2_000),
+        ("@[?a]", [0] * 2_000),
+        ("*.a", {str(number): 0 for number in range(2_000)}),
+    ],
+)
+def test_long_lists_and_texts_are_charged(text: str, root: Any) -> None:
+    with pytest.raises(BudgetExhausted):
+        compile_expression(text).evaluate(Budget(1_900), root)
 
 
 @pytest.mark.parametrize("text", ["concat(@, @)", "join(@, [@, @])", "replace(@, 'x', 'xx')"])

@@ -77,6 +77,16 @@ def unknown_error() -> Response:
     return problem_response(500, "Internal error; it has been logged")
 
 
+async def error_response(request: Request, error: Exception) -> Response:
+    """Return the response to an error of a request that is served without the framework. Raises
+    the error if it is unexpected."""
+    if isinstance(error, errors.GoaldError):
+        return await _on_domain_error(request, error)
+    if isinstance(error, ClientDisconnect):
+        return await _on_disconnect(request, error)
+    raise error
+
+
 async def _on_domain_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         headers = _with_retry(error.status, error.headers)

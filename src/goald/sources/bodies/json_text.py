@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any, Final
@@ -22,9 +23,9 @@ def read_json(body: bytes | str) -> Any:
     infinity None, because most of a body is never used (E14); of a repeated key the last value
     counts. Raises InvalidEvent for anything that is not JSON, and for more than MAX_DEPTH levels.
     """
-    text = body if isinstance(body, str) else body.decode("utf-8-sig", "replace")
+    text = body if isinstance(body, str) else body.removeprefix(BOM_UTF8).decode("utf-8", "replace")
     try:
-        value = json.loads(text, parse_float=_number, parse_constant=_no_number)
+        value = _DECODER.decode(text)
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
@@ -60,6 +61,9 @@ def _no_number(_text: str) -> None:
 
 def _too_deep() -> InvalidEvent:
     return InvalidEvent(f"the body has more than {MAX_DEPTH} levels")
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=_number, parse_constant=_no_number)
 
 
 def _place(error: ValueError) -> str:

@@ -2,7 +2,7 @@
 
 Length alone is no bound: `[@, @] | [@, @] | …` doubles its result with each step. So the number of
 nodes, their depth and the product of the widths of all multi-selects are limited when an expression
-is compiled, and `interpreter` counts steps when it is evaluated.
+is compiled, and a `Budget` counts steps when it is evaluated.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from goald.domain.suggestions import nearest
-from goald.sources.expressions.functions import FUNCTIONS, BudgetExhausted, FunctionFault
+from goald.sources.expressions.budget import Budget, BudgetExhausted
+from goald.sources.expressions.compiler import Evaluator, compile_tree
+from goald.sources.expressions.functions import FUNCTIONS, FunctionFault
 
 MAX_TEXT: Final = 2_000
 MAX_NODES: Final = 200
@@ -32,15 +34,15 @@ class Expression:
     """A compiled expression."""
 
     text: str
-    tree: Any = field(repr=False)
+    _evaluator: Evaluator = field(repr=False, compare=False)
 
-    def evaluate(self, interpreter: Any, root: Any) -> Any:
+    def evaluate(self, budget: Budget, root: Any) -> Any:
         """Return the value for a root object; None if a path leads nowhere.
 
         Raises ExpressionFault if the expression does not fit the data, and BudgetExhausted.
         """
         try:
-            return interpreter.visit(self.tree, root)
+            return self._evaluator(budget, root)
         except BudgetExhausted:
             raise
         except FunctionFault as fault:
@@ -48,7 +50,7 @@ class Expression:
         except RecursionError:
             raise ExpressionFault("is too deep for this delivery") from None
         except Exception as error:
-            # jmespath raises errors of many kinds for data that does not fit an expression.
+            # Such as a slice of step 0: data does not fit an expression in many ways.
             raise ExpressionFault(f"cannot be evaluated: {str(error)[:200]}") from None
 
 
@@ -67,7 +69,7 @@ def compile_expression(text: str) -> Expression:
     except Exception as error:  # of several kinds, and warnings if they are errors
         raise ExpressionFault(f"is not a JMESPath expression: {_first_line(error)}") from None
     _check_bounds(tree)
-    return Expression(text, _exact(tree))
+    return Expression(text, compile_tree(_exact(tree)))
 
 
 def _first_line(error: Exception) -> str:

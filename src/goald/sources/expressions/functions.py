@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from goald.domain.errors import InvalidEvent
 from goald.sources.bodies.json_text import read_json
+from goald.sources.expressions.budget import Budget
 from goald.sources.expressions.numbers import EXACT, decimal_of
 
 MAX_TEXT: Final = 16_384
@@ -26,18 +27,6 @@ _ANSWER: Final = re.compile(r"q[0-9]+_", re.ASCII)
 
 class FunctionFault(Exception):
     """A function cannot use its arguments. The message is for the author of the expression."""
-
-
-class BudgetExhausted(Exception):
-    """The expressions of a source do too much work for one delivery."""
-
-
-class FunctionContext(Protocol):
-    """The interpreter, as functions see it."""
-
-    def charge(self, steps: int) -> None: ...
-    def apply(self, expression: Any, value: Any) -> Any: ...
-    def equal(self, first: Any, second: Any) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +76,25 @@ def _bounded(text: str) -> str:
     return text
 
 
-def _contains(run: FunctionContext, subject: Any, search: Any) -> bool:
+def _contains(budget: Budget, subject: Any, search: Any) -> bool:
     if isinstance(subject, str):
         return isinstance(search, str) and search in subject
-    return any(run.equal(each, search) for each in _list(subject))
+    values = _list(subject)
+    if isinstance(search, str):  # which equals only text
+        budget.charge(len(values))
+        return search in values
+    return any(budget.equal(each, search) for each in values)
 
 
-def _join(run: FunctionContext, glue: Any, parts: Any) -> str:
+def _join(budget: Budget, glue: Any, parts: Any) -> str:
     texts = [_text(each) for each in _list(parts) if each is not None]
-    run.charge(len(texts))
+    budget.charge(len(texts))
     if sum(map(len, texts)) + len(_text(glue)) * len(texts) > MAX_TEXT:
         raise FunctionFault(f"makes text of more than {MAX_TEXT} characters")
     return _text(glue).join(texts)
 
 
-def _concat(_run: FunctionContext, *parts: Any) -> str | None:
+def _concat(_budget: Budget, *parts: Any) -> str | None:
     if None in [None if part is None else 0 for part in parts]:
         return None
     texts = [_text(part) for part in parts]
@@ -110,28 +103,28 @@ def _concat(_run: FunctionContext, *parts: Any) -> str | None:
     return "".join(texts)
 
 
-def _split(run: FunctionContext, subject: Any, separator: Any) -> list[str]:
+def _split(budget: Budget, subject: Any, separator: Any) -> list[str]:
     if not _text(separator):
         raise FunctionFault("needs a separator")
     parts = _text(subject).split(_text(separator))
-    run.charge(len(parts))
+    budget.charge(len(parts))
     return [part.strip() for part in parts if part.strip()]
 
 
-def _replace(_run: FunctionContext, subject: Any, old: Any, new: Any) -> str:
+def _replace(_budget: Budget, subject: Any, old: Any, new: Any) -> str:
     text, fragment = _text(subject), _text(old)
     if not fragment or len(text) + text.count(fragment) * len(_text(new)) > MAX_TEXT:
         raise FunctionFault(f"makes text of more than {MAX_TEXT} characters")
     return text.replace(fragment, _text(new))
 
 
-def _length(_run: FunctionContext, value: Any) -> int:
+def _length(_budget: Budget, value: Any) -> int:
     if isinstance(value, (str, list, dict)):
         return len(value)
     raise FunctionFault("needs text, a list or an object")
 
 
-def _type(_run: FunctionContext, value: Any) -> str:
+def _type(_budget: Budget, value: Any) -> str:
     for name, kinds in _TYPES.items():
         if isinstance(value, kinds):
             return name
@@ -152,97 +145,99 @@ def _key_of(value: Any) -> Any:
     return value if isinstance(value, str) else _number(value)
 
 
-def _sorted(run: FunctionContext, values: Any, expression: Any = None) -> list[Any]:
+def _sorted(budget: Budget, values: Any, expression: Any = None) -> list[Any]:
     items = list(_list(values))
-    run.charge(2 * len(items))
-    keys = [each if expression is None else run.apply(expression, each) for each in items]
+    budget.charge(2 * len(items))
+    keys = [each if expression is None else expression(budget, each) for each in items]
     if len({isinstance(key, str) for key in keys}) > 1:
         raise FunctionFault("needs numbers or text, not both")
     order = sorted(range(len(items)), key=lambda index: _key_of(keys[index]))
     return [items[index] for index in order]
 
 
-def _last(run: FunctionContext, values: Any, expression: Any = None) -> Any:
-    return (_sorted(run, values, expression) or [None])[-1]
+def _last(budget: Budget, values: Any, expression: Any = None) -> Any:
+    return (_sorted(budget, values, expression) or [None])[-1]
 
 
-def _first(run: FunctionContext, values: Any, expression: Any = None) -> Any:
-    return (_sorted(run, values, expression) or [None])[0]
+def _first(budget: Budget, values: Any, expression: Any = None) -> Any:
+    return (_sorted(budget, values, expression) or [None])[0]
 
 
-def _sum(run: FunctionContext, values: Any) -> Decimal:
+def _sum(budget: Budget, values: Any) -> Decimal:
     total = Decimal(0)
     for each in _list(values):
-        run.charge(1)
+        budget.charge(1)
         total = EXACT.add(total, _number(each))
     return total
 
 
-def _subtract(_run: FunctionContext, first: Any, second: Any) -> Decimal:
+def _subtract(_budget: Budget, first: Any, second: Any) -> Decimal:
     return EXACT.subtract(_number(first), Decimal(0) if second is None else _number(second))
 
 
-def _multiply(_run: FunctionContext, first: Any, second: Any) -> Decimal:
+def _multiply(_budget: Budget, first: Any, second: Any) -> Decimal:
     return EXACT.multiply(_number(first), Decimal(1) if second is None else _number(second))
 
 
-def _merge(run: FunctionContext, *maps: Any) -> dict[str, Any]:
+def _merge(budget: Budget, *maps: Any) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for each in maps:
-        run.charge(len(_map(each)) if each is not None else 0)
+        budget.charge(len(_map(each)) if each is not None else 0)
         merged.update(each or {})
     return merged
 
 
-def _map_each(run: FunctionContext, expression: Any, values: Any) -> list[Any]:
-    return [run.apply(expression, each) for each in _list(values)]
+def _map_each(budget: Budget, expression: Any, values: Any) -> list[Any]:
+    return [expression(budget, each) for each in _list(values)]
 
 
-def _without(run: FunctionContext, values: Any, others: Any) -> list[Any]:
+def _without(budget: Budget, values: Any, others: Any) -> list[Any]:
     removed = [] if others is None else _list(others)
-    return [each for each in _list(values) if not any(run.equal(each, other) for other in removed)]
+    return [
+        each for each in _list(values) if not any(budget.equal(each, other) for other in removed)
+    ]
 
 
-def _json(run: FunctionContext, value: Any) -> Any:
+def _json(budget: Budget, value: Any) -> Any:
     text = _text(value)
-    run.charge(len(text) >> 5)
+    budget.charge(len(text) >> 5)
     try:
         return read_json(text)
     except InvalidEvent as error:
         raise FunctionFault(str(error).replace("the body", "the text", 1)) from None
 
 
-def _not_null(_run: FunctionContext, *values: Any) -> Any:
+def _not_null(_budget: Budget, *values: Any) -> Any:
     return next((each for each in values if each is not None), None)
 
 
-def _condition(_run: FunctionContext, condition: Any, then: Any, otherwise: Any = None) -> Any:
+def _condition(_budget: Budget, condition: Any, then: Any, otherwise: Any = None) -> Any:
     is_false = condition is None or condition is False or condition in ("", [], {})
     return otherwise if is_false else then
 
 
-def _answers(run: FunctionContext, value: Any) -> list[Any]:
+def _answers(budget: Budget, value: Any) -> list[Any]:
     """The values of a form: of an object whose keys are Jotform's `q<number>_<name>` only those."""
     if isinstance(value, dict):
         answers = [each for name, each in value.items() if _ANSWER.match(name)]
         values = answers or list(value.values())
     else:
         values = _list(value)
-    run.charge(len(values))
+    budget.charge(len(values))
     return values
 
 
-def _first_email(run: FunctionContext, value: Any) -> str | None:
-    for each in _answers(run, value):
+def _first_email(budget: Budget, value: Any) -> str | None:
+    for each in _answers(budget, value):
         if isinstance(each, str) and len(each) <= 320 and _EMAIL.fullmatch(each.strip()):
             return each.strip()
     return None
 
 
-def _first_phone(run: FunctionContext, value: Any) -> str | None:
+def _first_phone(budget: Budget, value: Any) -> str | None:
     """The first answer that is a phone object (`full`, or `country`, `area` and `phone`), or text
     in the international form. National numbers in free text are too easily something else."""
-    for each in _answers(run, value):
+    for each in _answers(budget, value):
         if isinstance(each, dict) and ("full" in each or {"area", "phone"} <= each.keys()):
             parts = [each.get(name) for name in ("country", "area", "phone")]
             text = each.get("full") or " ".join(str(part) for part in parts if part)
@@ -256,50 +251,50 @@ def _first_phone(run: FunctionContext, value: Any) -> str | None:
 def _nullable(call: Callable[..., Any]) -> Callable[..., Any]:
     """The function with null for null as its first argument."""
 
-    def with_null(run: FunctionContext, first: Any, *others: Any) -> Any:
-        return None if first is None else call(run, first, *others)
+    def with_null(budget: Budget, first: Any, *others: Any) -> Any:
+        return None if first is None else call(budget, first, *others)
 
     return with_null
 
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    "abs": Function(_nullable(lambda _run, value: _number(value).copy_abs()), 1, 1),
+    "abs": Function(_nullable(lambda _budget, value: _number(value).copy_abs()), 1, 1),
     "contains": Function(_nullable(_contains), 2, 2),
-    "ends_with": Function(_nullable(lambda _run, a, b: _text(a).endswith(_text(b))), 2, 2),
-    "join": Function(lambda run, a, b: None if b is None else _join(run, a, b), 2, 2),
-    "keys": Function(_nullable(lambda _run, value: list(_map(value))), 1, 1),
+    "ends_with": Function(_nullable(lambda _budget, a, b: _text(a).endswith(_text(b))), 2, 2),
+    "join": Function(lambda budget, a, b: None if b is None else _join(budget, a, b), 2, 2),
+    "keys": Function(_nullable(lambda _budget, value: list(_map(value))), 1, 1),
     "length": Function(_nullable(_length), 1, 1),
-    "map": Function(lambda run, a, b: None if b is None else _map_each(run, a, b), 2, 2),
+    "map": Function(lambda budget, a, b: None if b is None else _map_each(budget, a, b), 2, 2),
     "max": Function(_nullable(_last), 1, 1),
     "max_by": Function(_nullable(_last), 2, 2),
     "merge": Function(_merge, 1, MAX_ARGUMENTS),
     "min": Function(_nullable(_first), 1, 1),
     "min_by": Function(_nullable(_first), 2, 2),
     "not_null": Function(_not_null, 1, MAX_ARGUMENTS),
-    "reverse": Function(_nullable(lambda _run, value: list(reversed(_list(value)))), 1, 1),
+    "reverse": Function(_nullable(lambda _budget, value: list(reversed(_list(value)))), 1, 1),
     "sort": Function(_nullable(_sorted), 1, 1),
     "sort_by": Function(_nullable(_sorted), 2, 2),
-    "starts_with": Function(_nullable(lambda _run, a, b: _text(a).startswith(_text(b))), 2, 2),
+    "starts_with": Function(_nullable(lambda _budget, a, b: _text(a).startswith(_text(b))), 2, 2),
     "sum": Function(_nullable(_sum), 1, 1),
-    "to_array": Function(_nullable(lambda _run, a: a if isinstance(a, list) else [a]), 1, 1),
-    "to_number": Function(lambda _run, value: decimal_of(value), 1, 1),
-    "to_string": Function(_nullable(lambda _run, value: _bounded(_text(value))), 1, 1),
+    "to_array": Function(_nullable(lambda _budget, a: a if isinstance(a, list) else [a]), 1, 1),
+    "to_number": Function(lambda _budget, value: decimal_of(value), 1, 1),
+    "to_string": Function(_nullable(lambda _budget, value: _bounded(_text(value))), 1, 1),
     "type": Function(_type, 1, 1),
-    "values": Function(_nullable(lambda _run, value: list(_map(value).values())), 1, 1),
+    "values": Function(_nullable(lambda _budget, value: list(_map(value).values())), 1, 1),
     "concat": Function(_concat, 1, MAX_ARGUMENTS),
     "first_email": Function(_nullable(_first_email), 1, 1),
     "first_phone": Function(_nullable(_first_phone), 1, 1),
     "if": Function(_condition, 2, 3),
     "json": Function(_nullable(_json), 1, 1),
-    "lookup": Function(_nullable(lambda _run, value, key: _map(value).get(_text(key))), 2, 2),
-    "lower": Function(_nullable(lambda _run, value: _bounded(_text(value)).lower()), 1, 1),
+    "lookup": Function(_nullable(lambda _budget, value, key: _map(value).get(_text(key))), 2, 2),
+    "lower": Function(_nullable(lambda _budget, value: _bounded(_text(value)).lower()), 1, 1),
     "multiply": Function(_nullable(_multiply), 2, 2),
-    "pair": Function(_nullable(lambda _run, key, value: {_text(key): value}), 2, 2),
+    "pair": Function(_nullable(lambda _budget, key, value: {_text(key): value}), 2, 2),
     "replace": Function(_nullable(_replace), 3, 3),
     "split": Function(_nullable(_split), 2, 2),
     "subtract": Function(_nullable(_subtract), 2, 2),
-    "trim": Function(_nullable(lambda _run, value: _text(value).strip()), 1, 1),
-    "upper": Function(_nullable(lambda _run, value: _bounded(_text(value)).upper()), 1, 1),
+    "trim": Function(_nullable(lambda _budget, value: _text(value).strip()), 1, 1),
+    "upper": Function(_nullable(lambda _budget, value: _bounded(_text(value)).upper()), 1, 1),
     "without": Function(_nullable(_without), 2, 2),
 }
 """By name. JMESPath has no operator for `lookup(object, key)`, `pair(key, value)`,

@@ -10,11 +10,12 @@ from goald.sources.bodies.cloud_events import fault_of
 from goald.sources.bodies.decoding import decode_body
 from goald.sources.delivery import Delivery
 from goald.sources.documents.fields import EventFields, SourceDocument
+from goald.sources.expressions.budget import Budget, BudgetExhausted
+from goald.sources.expressions.compiler import is_false
 from goald.sources.expressions.expression import ExpressionFault
-from goald.sources.expressions.functions import BudgetExhausted
 from goald.sources.mapping.event_builder import EventBuilder, Unusable
 from goald.sources.mapping.results import MappedEvent, MappingResult
-from goald.sources.mapping.values import clean_text, is_true
+from goald.sources.mapping.values import clean_text
 
 MAX_ITEMS: Final = 1_000
 MAX_EVENTS: Final = 2_000
@@ -64,13 +65,11 @@ def _query(url: str) -> dict[str, str]:
 
 class _Evaluation:
     def __init__(self, document: SourceDocument, delivery: Delivery, delivery_id: str) -> None:
-        from goald.sources.expressions.interpreter import BudgetedInterpreter
-
         self._document = document
         self._delivery = delivery
-        self._interpreter = BudgetedInterpreter()
+        self._budget = Budget()
         self._builder = EventBuilder(
-            document, self._interpreter, delivery.received_at_us, delivery_id, self._note
+            document, self._budget, delivery.received_at_us, delivery_id, self._note
         )
         self._events: list[MappedEvent] = []
         self._notes: dict[str, None] = {}
@@ -97,7 +96,7 @@ class _Evaluation:
         if self._document.items is None:
             return body if self._document.body == "cloudevents" else [body]
         try:
-            items = self._document.items.evaluate(self._interpreter, root)
+            items = self._document.items.evaluate(self._budget, root)
         except ExpressionFault as fault:
             raise InvalidEvent(f"items: {fault}") from None
         return items if isinstance(items, list) else []
@@ -117,7 +116,7 @@ class _Evaluation:
         matched = [
             (name, rule)
             for name, rule in self._document.events.items()
-            if is_true(self._value(rule.when, root, f"events.{name}.when"))
+            if not is_false(self._value(rule.when, root, f"events.{name}.when"))
         ]
         for name, rule in matched:
             self._rule(name, rule, root)
@@ -127,10 +126,10 @@ class _Evaluation:
     def _rejection(self, root: Mapping[str, Any]) -> str | None:
         """Why an item means nothing under any rule; None if the rules decide."""
         for name, check in self._document.require.items():
-            if not is_true(self._value(check.when, root, f"require.{name}")):
+            if is_false(self._value(check.when, root, f"require.{name}")):
                 return check.reason
         for name, check in self._document.test.items():
-            if is_true(self._value(check.when, root, f"test.{name}")):
+            if not is_false(self._value(check.when, root, f"test.{name}")):
                 self._is_test = True
                 if not self._document.accept_tests:
                     return f"{check.reason} (a test event; `accept_tests` lets it count)"
@@ -138,7 +137,7 @@ class _Evaluation:
 
     def _no_rule(self, root: Mapping[str, Any]) -> str:
         for name, check in self._document.ignore.items():
-            if is_true(self._value(check.when, root, f"ignore.{name}")):
+            if not is_false(self._value(check.when, root, f"ignore.{name}")):
                 return check.reason
         kind = self._value(self._document.kind, root, "kind")
         if isinstance(kind, str) and kind:
@@ -183,7 +182,7 @@ class _Evaluation:
         if path is None:
             return None
         try:
-            return path.evaluate(self._interpreter, root)
+            return path.evaluate(self._budget, root)
         except ExpressionFault as fault:
             self._note(f"{place} {fault}")
             return None

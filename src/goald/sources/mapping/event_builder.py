@@ -14,6 +14,7 @@ from goald.sources.documents.fields import (
     LineItemFields,
     SourceDocument,
 )
+from goald.sources.expressions.budget import Budget
 from goald.sources.expressions.expression import ExpressionFault
 from goald.sources.expressions.numbers import amount_text, decimal_of, from_minor_units
 from goald.sources.mapping.currencies import exponent_of
@@ -44,13 +45,13 @@ class EventBuilder:
     def __init__(
         self,
         document: SourceDocument,
-        interpreter: Any,
+        budget: Budget,
         received_at_us: int,
         delivery_id: str,
         note: Callable[[str], None],
     ) -> None:
         self._document = document
-        self._interpreter = interpreter
+        self._budget = budget
         self._received_at_us = received_at_us
         self._delivery_id = delivery_id
         self._note = note
@@ -207,14 +208,14 @@ class EventBuilder:
         if path is None:
             return None
         try:
-            return path.evaluate(self._interpreter, root)
+            return path.evaluate(self._budget, root)
         except ExpressionFault as fault:
             self._note(f"{place} {fault}")
             return None
 
     def _required(self, path: Any, root: Mapping[str, Any], place: str) -> Any:
         try:
-            return None if path is None else path.evaluate(self._interpreter, root)
+            return None if path is None else path.evaluate(self._budget, root)
         except ExpressionFault as fault:
             raise Unusable(f"{place} {fault}") from None
 

@@ -34,11 +34,6 @@ class DataBudget:
             raise DataTooLarge
 
 
-def is_true(value: Any) -> bool:
-    """Whether a value counts as true in JMESPath: 0 does."""
-    return not (value is None or value is False or value in ("", [], {}))
-
-
 def id_text(value: Any) -> str | None:
     """Return an id as text, an integer as its digits; None for anything that cannot be an id."""
     if isinstance(value, int) and not isinstance(value, bool):
