@@ -134,8 +134,8 @@ def _row(number: int) -> bytes:
     tenant, workflow, _ = enrollment_of(number)
     enrollment = contact_id(number + (1 << 40))
     texts = [text.encode() for text in (tenant, enrollment, contact_id(number), workflow)]
-    fields = [*texts, struct.pack(">q", ENROLLED_AT_US), b"", b"\0"]
-    return b"\0\7" + b"".join(struct.pack(">i", len(field)) + field for field in fields)
+    fields = [*texts, struct.pack(">q", ENROLLED_AT_US), b"", b"\0", b""]
+    return b"\0\10" + b"".join(struct.pack(">i", len(field)) + field for field in fields)
 
 
 def entries(enrollments: int, events: int, rng: random.Random) -> list[list[Any]]:

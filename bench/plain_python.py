@@ -67,7 +67,7 @@ class PlainMatcher:
         while data[at : at + 2] != b"\xff\xff":
             at += 2
             fields = []
-            for _ in range(6):
+            for _ in range(8):
                 (length,) = struct.unpack_from(">i", data, at)
                 fields.append(data[at + 4 : at + 4 + length])
                 at += 4 + length

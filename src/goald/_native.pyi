@@ -179,11 +179,11 @@ class Matcher:
 
         Columns: tenant_id, enrollment_id, contact_id, workflow_id (text), enrolled_at (bigint,
         us), met_goals (text: goal ids separated by commas, or empty), excludes (boolean: events may
-        not count for it, see `Proposal.event_checks`). A chunk may end anywhere. A
-        new stream begins after the trailer, after an error, and with a chunk that starts with the
-        format's signature. Replaces enrollments that are already in memory. Returns the number of
-        rows loaded by this call. Raises ValueError if the format is invalid; rows before the
-        error are loaded.
+        not count for it, see `Proposal.event_checks`), match_values (text: a JSON object of texts,
+        or empty). A chunk may end anywhere. A new stream begins after the trailer, after an error,
+        and with a chunk that starts with the format's signature. Replaces enrollments that are
+        already in memory. Returns the number of rows loaded by this call. Raises ValueError if the
+        format is invalid; rows before the error are loaded.
         """
     def load_ended(self) -> bool:
         """Whether the last stream was complete, that is, ended with its trailer."""
@@ -258,9 +258,9 @@ class Matcher:
 
         `{"event": {"id", "type", "tenant_id", "contact_id", "time": as sent}, "event_key",
         "asks_contact", "reason", "enrollments": [{"enrollment_id", "excludes", "workflow_id",
-        "enrolled_at": us, "goal_logic", "matched", "completes", "reason", "goals": [{"goal_id",
-        "goal_type", "matched", "achieved", "reason"}]}]}`. `achieved` and `completes` are what
-        `evaluate` would propose.
+        "enrolled_at": us, "match": the values that it carries or null, "goal_logic", "matched",
+        "completes", "reason", "goals": [{"goal_id", "goal_type", "matched", "achieved",
+        "reason"}]}]}`. `achieved` and `completes` are what `evaluate` would propose.
         A reason is null if nothing prevents a match. `excluded` are the enrollments for which the
         event does not count (E11), with the reason; only those with `excludes` can be. `old_tags`
         are the positions of the tags in the event's list that the contact had before (E16). `state`
@@ -418,6 +418,8 @@ class Effects:
     pending_actions: list[int | None]
     started_by: list[str | None]
     """The key of the event that started a new enrollment."""
+    match_values: list[str | None]
+    """The values that a new enrollment carries, as a JSON object of texts."""
     after_event: list[str | None]
     """The key of the last event of the batch that counted for the contact in the workflow before a
     new enrollment started."""

@@ -58,6 +58,9 @@ class Tables(Protocol):
     async def forget_pseudonyms(self) -> None:
         """Finish every erasure."""
 
+    async def match_values(self) -> dict[str, str | None]:
+        """The values that each enrollment carries."""
+
     async def save_workflow(self, version: int, tenant: str, workflow: str) -> None:
         """Configure an active workflow without goals, at this configuration version."""
 
@@ -97,6 +100,9 @@ class MemoryTables:
             row.id: (row.last_achieved_at, row.met_types)
             for row in self._database.enrollments.values()
         }
+
+    async def match_values(self) -> dict[str, str | None]:
+        return {row.id: row.match_values for row in self._database.enrollments.values()}
 
     async def undone(self) -> dict[str, tuple[int | None, int | None]]:
         return {
@@ -192,6 +198,10 @@ class PostgresTables:
             "SELECT id, goald.us(last_achieved_at), met_types FROM goald.workflow_enrollments"
         )
         return {id_: (at, types) for id_, at, types in rows}
+
+    async def match_values(self) -> dict[str, str | None]:
+        rows = await self._read("SELECT id, match_values::text FROM goald.workflow_enrollments")
+        return dict(rows)
 
     async def undone(self) -> dict[str, tuple[int | None, int | None]]:
         rows = await self._read(

@@ -143,6 +143,20 @@ class CrashMachine(RuleBasedStateMachine):
             self.wait(0.2)
         self.enroll(contact, f"x-{self.completions}", STATE_WORKFLOW, [])
 
+    @rule(contact=CONTACTS, waits=st.booleans(), paid=st.sampled_from(["c-1", "c-2", "c-3"]))
+    def pay_one_of_two_carts(self, contact: tuple[str, str], waits: bool, paid: str) -> None:
+        """Enroll a contact for two carts, and pay one of them, or a third: the run of that cart
+        exits (E17)."""
+        self.completions += 2
+        kind = "workflow.enrollment.started"
+        for number, cart in enumerate(("c-1", "c-2")):
+            ids = {"workflow_id": "w-any", "enrollment_id": f"x-{self.completions - number}"}
+            self.run(self.simulation.send(kind, *contact, **ids, match={"cart": cart}))
+        if waits:
+            self.wait(0.2)
+        tag = {"tag_name": "Paid", "cart": paid}
+        self.run(self.simulation.send("contact.tag.added", *contact, **tag))
+
     @rule(
         contact=CONTACTS,
         workflow=WORKFLOWS,

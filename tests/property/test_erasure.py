@@ -81,6 +81,8 @@ def encoded(number: int, tenant: str, kind: str, hour: int, enrollment: str) -> 
     if enrollment:
         workflow = "w-2" if kind == "claimed" else "w-1"
         data |= {"workflow_id": workflow, "enrollment_id": enrollment, "reason": "exited"}
+        if kind != "other":
+            data["match"] = {"iban": iban}
     data |= {"tag_name": 5 if kind == "refused" else "Customer"}
     event = {
         "id": f"ev-{number}", "source": "crm", "tenantid": tenant, "data": data,

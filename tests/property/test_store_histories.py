@@ -31,6 +31,7 @@ effects = st.builds(
     status=st.sampled_from(["active", *ENDED]),
     achieves=st.sampled_from([(), ("g",)]),
     messages=st.sampled_from([(), ("exit",), ("exit", "notice")]),
+    match_values=st.sampled_from([None, '{"cart":"1"}', '{"cart":"2"}']),
 ).map(
     lambda effect: replace(
         effect,
@@ -75,12 +76,20 @@ async def compare(database: Database, history: list[tuple[list[Effect], int]]) -
             MemoryShardStore(memory, ManualClock()), sent
         )
         rows = await admin.fetch(
-            "SELECT id, contact_id, workflow_id, status, cardinality(met_goals)"
+            "SELECT id, contact_id, workflow_id, status, cardinality(met_goals),"
+            " replace(match_values::text, ' ', '')"
             " FROM goald.workflow_enrollments WHERE tenant_id = $1 ORDER BY id",
             tenant,
         )
         assert [tuple(row) for row in rows] == [
-            (row.id, row.contact_id, row.workflow_id, row.status, len(row.met_goals))
+            (
+                row.id,
+                row.contact_id,
+                row.workflow_id,
+                row.status,
+                len(row.met_goals),
+                row.match_values,
+            )
             for _, row in sorted(memory.enrollments.items())
         ]
     finally:

@@ -54,8 +54,8 @@ fn matcher(contacts: u64) -> Matcher {
         .expect("a header");
     for number in 0..contacts {
         let (contact, enrollment) = (uuid(number), uuid(number + contacts));
-        let mut row = 7_i16.to_be_bytes().to_vec();
-        let fields: [&[u8]; 7] = [
+        let mut row = 8_i16.to_be_bytes().to_vec();
+        let fields: [&[u8]; 8] = [
             b"acme",
             enrollment.as_bytes(),
             contact.as_bytes(),
@@ -63,6 +63,7 @@ fn matcher(contacts: u64) -> Matcher {
             &[0; 8],
             b"",
             &[0],
+            b"",
         ];
         for field in fields {
             row.extend((field.len() as i32).to_be_bytes());

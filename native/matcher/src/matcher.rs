@@ -237,6 +237,7 @@ impl Matcher {
                 enrolled_at: effect.enrolled_at,
                 met: &effect.met,
                 excludes,
+                match_values: effect.match_values.as_ref(),
             }),
             (None, _) => {}
             (Some(record), status) => {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use decode_support::{NOW_US, message_pack, with_data};
 use goald_matcher::decode::decode;
 use goald_matcher::event::amount::Amount;
-use goald_matcher::event::{AppointmentStatus, EndReason, Fact, LineItem};
+use goald_matcher::event::{AppointmentStatus, EndReason, Fact, LineItem, MatchValues};
 use goald_matcher::route::routing_key;
 use serde_json::{Value, json};
 
@@ -95,6 +95,7 @@ fn the_fields_of_each_type_are_read() {
             enrolled_at_us: Some(NOW_US - 5_400_000_000),
             pending_actions: Some(3),
             started_by: None,
+            match_values: None,
         },
     );
     assert_fact(
@@ -158,8 +159,32 @@ fn null_is_the_same_as_absent() {
         enrolled_at_us: None,
         pending_actions: None,
         started_by: None,
+        match_values: None,
     };
     assert_fact(&event, &nothing);
+}
+
+#[test]
+fn the_values_of_an_enrollment_are_read() {
+    let mut event = with_data("workflow.enrollment.started");
+    event["data"]["match"] = json!({"order": 7, "cart_id": "c-1", "none": null});
+    let pairs = [("cart_id", "c-1"), ("order", "7")];
+    let pairs = pairs.map(|(name, value)| (name.into(), value.into()));
+    for fact in facts(&event) {
+        let Fact::EnrollmentStarted { match_values, .. } = fact else {
+            panic!("{event}");
+        };
+        assert_eq!(match_values, MatchValues::new(pairs.clone()));
+    }
+    for nothing in [json!(null), json!({}), json!({"cart_id": null})] {
+        event["data"]["match"] = nothing;
+        for fact in facts(&event) {
+            let match_values = None;
+            assert!(
+                matches!(fact, Fact::EnrollmentStarted { match_values: of, .. } if of == match_values)
+            );
+        }
+    }
 }
 
 #[test]

@@ -15,6 +15,43 @@ fn rejection(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn values_of_an_enrollment_are_few_ids_with_short_names() {
+    let five: Vec<String> = (0..5).map(|number| format!("n{number}")).collect();
+    let five: serde_json::Map<_, _> = five.into_iter().map(|name| (name, json!("v"))).collect();
+    let long = "n".repeat(65);
+    let names =
+        "data.match: not a map of at most 4 names, of 1 to 64 letters, digits, _ and -, to ids";
+    for (values, reason) in [
+        (json!(five), names),
+        (json!({long: "v"}), names),
+        (json!({"": "v"}), names),
+        (json!({"cart.id": "v"}), names),
+        (json!(["cart_id"]), "data.match: not a map"),
+        (json!("cart_id"), "data.match: not a map"),
+        (
+            json!({"cart_id": true}),
+            "data.match: neither a string nor an integer",
+        ),
+        (
+            json!({"cart_id": 1.5}),
+            "data.match: neither a string nor an integer",
+        ),
+        (
+            json!({"cart_id": ""}),
+            "data.match: must have 1 to 256 characters, at most 768 bytes, without control or invisible characters",
+        ),
+    ] {
+        let mut event = with_data("workflow.enrollment.started");
+        event["data"]["match"] = values;
+        assert_eq!(rejection(event.to_string().as_bytes()), reason);
+        assert_eq!(rejection(&message_pack(&event)), reason);
+    }
+    let twice = with_data("workflow.enrollment.started").to_string();
+    let twice = twice.replacen(r#""data":{"#, r#""data":{"match":{"a":"1","a":"1"},"#, 1);
+    assert_eq!(rejection(twice.as_bytes()), "data.match: duplicate key");
+}
+
+#[test]
 fn attributes_are_checked_in_both_encodings() {
     let long = "x".repeat(257);
     let cases = [

@@ -104,8 +104,8 @@ fn an_invalid_stream_fails_and_another_may_follow() {
     let cases: [(Vec<u8>, &str); 9] = [
         (b"PGCOPX".to_vec(), "signature"),
         (b"PGCOPY\n\xff\r\n\0\0\x01\0\0\0\0\0\0".to_vec(), "flags"),
-        (with(&[0, 8]), "8 columns"),
-        (with(&[0, 7, 0xff, 0xff, 0xff, 0xff]), "tenant_id is null"),
+        (with(&[0, 7]), "7 columns"),
+        (with(&[0, 8, 0xff, 0xff, 0xff, 0xff]), "tenant_id is null"),
         (with(&[0xff, 0xff, 0]), "after the trailer"),
         (
             copy(&[["acme", "e", "c", "w"]], 0, "g-1"),
@@ -118,17 +118,18 @@ fn an_invalid_stream_fails_and_another_may_follow() {
         (
             with(
                 &[
-                    &[0, 7][..],
+                    &[0, 8][..],
                     &[0, 0, 0, 1, 0xff].repeat(4),
                     &[0, 0, 0, 8],
                     &[0; 12],
                     &[0, 0, 0, 1, 0],
+                    &[0; 4],
                 ]
                 .concat(),
             ),
             "is not UTF-8",
         ),
-        (with(&[&[0, 7][..], &[0; 28]].concat()), "bigint"),
+        (with(&[&[0, 8][..], &[0; 32]].concat()), "bigint"),
     ];
     for (bytes, expected) in cases {
         let mut matcher = Matcher::default();

@@ -188,6 +188,7 @@ def _enriched(explained: dict[str, Any], state: ContactState) -> dict[str, Any]:
             "status": row.status,
             "enrolled_at": rfc3339(row.enrolled_at),
             "ended_at": None if row.ended_at is None else rfc3339(row.ended_at),
+            "match": row.match_values,
             "goal_logic": None,
             "matched": False,
             "completes": False,

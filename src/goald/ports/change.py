@@ -34,6 +34,8 @@ class EffectColumns:
     pending_actions: Sequence[int | None]
     started_by: Sequence[str | None]
     """The key of the event that started a new enrollment (E11)."""
+    match_values: Sequence[str | None]
+    """The values that a new enrollment carries, as a JSON object of texts (E17)."""
     after_event: Sequence[str | None]
     """The key of the last of `Change.used_events` that counted for the contact in the workflow
     before a new enrollment started (E11)."""

@@ -84,8 +84,8 @@ async def test_both_stores_load_the_same_bytes(tables: Tables, store: ShardStore
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(Effect("e-1", met_goals=["x", "y"], enrolled_at=NOON + 1)))
     fields = [b"acme", b"e-1", b"ann", b"w-1", (NOON + 1).to_bytes(8, "big")]
-    fields += [f"{goal_id('x')},{goal_id('y')}".encode(), b"\0"]
-    row = b"\0\7" + b"".join(len(text).to_bytes(4, "big") + text for text in fields)
+    fields += [f"{goal_id('x')},{goal_id('y')}".encode(), b"\0", b""]
+    row = b"\0\10" + b"".join(len(text).to_bytes(4, "big") + text for text in fields)
     header = b"PGCOPY\n\xff\r\n\0" + bytes(8)
     assert await loaded(store, lease) == header + row + b"\xff\xff"
 

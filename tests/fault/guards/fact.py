@@ -3,6 +3,7 @@
 from tests.fault.guards.guard import Edit, Guard
 
 REVERSALS = "tests/contract/conversions/test_reversals.py"
+MATCH_VALUES = "tests/contract/shard_store/test_shard_store_match_values.py"
 _STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"
 _MEMORY = "src/goald/adapters/memory/reversals.py"
 
@@ -96,5 +97,52 @@ FACT_GUARDS = (
             ),
         ),
         ("tests/integration/api/events/test_omitted_attributes.py",),
+    ),
+    Guard(
+        "match: the values of a run are loaded with it",
+        "E17",
+        (
+            Edit(_STATEMENTS, "coalesce(e.match_values::text, '')", "''"),
+            Edit(
+                "src/goald/adapters/memory/database.py",
+                '(row.match_values or "").encode()',
+                'b""',
+            ),
+        ),
+        (MATCH_VALUES,),
+    ),
+    Guard(
+        "match: a deleted contact leaves no values",
+        "E17, D8",
+        (
+            Edit(
+                "src/goald/adapters/postgres/erasure_pages.py",
+                "SET contact_id = page.pseudonym, match_values = NULL,",
+                "SET contact_id = page.pseudonym,",
+            ),
+            Edit(
+                "src/goald/adapters/memory/store.py",
+                "row.contact_id = pseudonym\n                    row.match_values = None\n",
+                "row.contact_id = pseudonym\n",
+            ),
+        ),
+        (MATCH_VALUES,),
+    ),
+    Guard(
+        "match: a run that may be of a deleted contact leaves no values",
+        "E17, D8",
+        (
+            Edit(
+                _STATEMENTS,
+                "CASE WHEN NOT starts_with(n.contact_id, 'erased:') THEN n.match_values::jsonb END",
+                "n.match_values::jsonb",
+            ),
+            Edit(
+                "src/goald/adapters/memory/store.py",
+                "                        row.match_values = None\n",
+                "",
+            ),
+        ),
+        (MATCH_VALUES,),
     ),
 )

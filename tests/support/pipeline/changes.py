@@ -51,6 +51,8 @@ class Effect:
     met_goals: Sequence[str] = ()
     pending_actions: int | None = None
     started_by: str | None = None
+    match_values: str | None = None
+    """A JSON object."""
     after_event: str | None = None
     uses: Sequence[str] = ()
     """Names of events that count for the enrollment."""
@@ -90,6 +92,7 @@ def change(
         met_goals=[[goal_id(name) for name in e.met_goals] for e in effects],
         pending_actions=[e.pending_actions for e in effects],
         started_by=[e.started_by and goal_id(e.started_by) for e in effects],
+        match_values=[e.match_values for e in effects],
         after_event=[e.after_event and goal_id(e.after_event) for e in effects],
         received_at=[e.received_at for e in effects],
     )

@@ -45,8 +45,11 @@ IN_FLIGHT_BYTES = (2_000, 20_000)
 """How much is in flight: one batch, or several."""
 COMMIT_SECONDS = (0.0, 0.01, 0.1)
 """While a commit is open, other batches arrive, and tenants take turns."""
-GOALS: dict[GoalLogic, list[tuple[str, dict[str, str]]]] = {
-    "any": [("00000000-0000-4000-8000-000000000001", {"tag_name": "Customer"})],
+GOALS: dict[GoalLogic, list[tuple[str, dict[str, Any]]]] = {
+    "any": [
+        ("00000000-0000-4000-8000-000000000001", {"tag_name": "Customer"}),
+        ("00000000-0000-4000-8000-000000000005", {"tag_name": "Paid", "match": ["cart"]}),
+    ],
     "all": [
         ("00000000-0000-4000-8000-000000000002", {"tag_name": "Customer"}),
         ("00000000-0000-4000-8000-000000000003", {"tag_name": "Friend"}),
@@ -226,7 +229,7 @@ class CrashSimulation:
         version: int,
         name: str,
         logic: GoalLogic,
-        goals: list[tuple[str, dict[str, str]]],
+        goals: list[tuple[str, dict[str, Any]]],
         *,
         checks: bool = False,
     ) -> None:

@@ -30,6 +30,7 @@ class Row:
     met: list[str]
     pending_actions: int | None
     started_by: str | None = None
+    match_values: str | None = None
     excluded: frozenset[str] = frozenset()
     """The keys of events that counted for earlier enrollments."""
 
@@ -78,6 +79,7 @@ class DictStore:
                 met=list(effects.met_goals[number]),
                 pending_actions=effects.pending_actions[number],
                 started_by=effects.started_by[number],
+                match_values=effects.match_values[number],
             )
             deleted = self.deleted.get((key[0], row.contact))
             if effects.is_new[number] and deleted is not None and row.enrolled_at <= deleted:
@@ -257,6 +259,7 @@ class DictStore:
                 row.enrolled_at,
                 row.met,
                 row.excludes,
+                row.match_values,
             )
             for (tenant, enrollment), row in self.rows.items()
             if row.status == "active" and (tenant, row.contact) in contacts
@@ -272,8 +275,10 @@ def copy_row(
     enrolled_at: int,
     met: list[str],
     excludes: bool = False,
+    match_values: str | None = None,
 ) -> bytes:
     """One row of `Matcher.load`."""
     texts = [text.encode() for text in (tenant, enrollment, contact, workflow)]
     fields = [*texts, struct.pack(">q", enrolled_at), ",".join(met).encode(), bytes([excludes])]
-    return struct.pack(">h", 7) + b"".join(struct.pack(">i", len(f)) + f for f in fields)
+    fields.append((match_values or "").encode())
+    return struct.pack(">h", 8) + b"".join(struct.pack(">i", len(f)) + f for f in fields)

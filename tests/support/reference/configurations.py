@@ -27,6 +27,7 @@ TAG_NAMES = ("Customer", " customer", "caf\u00e9", "CAFE\u0301", "Stra\u00dfe", 
 CRITERIA: dict[str, tuple[dict[str, Any], ...]] = {
     "tag_added": (
         {"tag_id": "t-1"},
+        {"tag_id": "t-1", "match": ["cart"]},
         {"tag_id": "t-2", "tag_name": "Customer"},
         {"tag_name": "Customer"},
         {"tag_id": None, "tag_name": "caf\u00e9"},
@@ -35,6 +36,8 @@ CRITERIA: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "purchase_made": (
         {"any_purchase": True},
+        {"any_purchase": True, "match": ["cart", "shop"]},
+        {"min_amount": 50, "match": ["cart"]},
         {"any_purchase": False, "min_amount": "49.90"},
         {"min_amount": 50},
         {"min_amount": "0.0001", "currency": "EUR"},
@@ -53,7 +56,12 @@ CRITERIA: dict[str, tuple[dict[str, Any], ...]] = {
         {"status": "confirmed"},
         {"calendar_id": "k-1", "status": "booked"},
     ),
-    "form_submitted": ({"form_id": "f-1"}, {"form_id": "f-2"}),
+    "form_submitted": (
+        {"form_id": "f-1"},
+        {"form_id": "f-2"},
+        {"form_id": "f-1", "match": ["shop"]},
+        {"form_id": "f-2", "match": None},
+    ),
     "pipeline_stage_reached": (
         {"pipeline_id": "pl-1", "stage_id": "st-1"},
         {"pipeline_id": "pl-2", "stage_id": "st-2"},

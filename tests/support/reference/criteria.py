@@ -36,8 +36,19 @@ def facts(goal_type: str, data: dict[str, Any]) -> Facts:
 
 def met(goal_type: str, criteria: Criteria, found: Facts) -> bool:
     """Whether every criterion that is set holds."""
+    # `same_values` compares what `match` names (E17).
+    criteria = {key: value for key, value in criteria.items() if key != "match"}
     required = {key: value for key, value in criteria.items() if is_set(value)}
     return _MET[goal_type](required, found)
+
+
+def same_values(criteria: Criteria, of_run: dict[str, str], data: dict[str, Any]) -> bool:
+    """Whether an enrollment and an event have the same value of each name in `match` (E17)."""
+    for name in criteria.get("match") or ():
+        own, value = of_run.get(name), reading.comparable(data, name)
+        if own is None or value is None or own != value:
+            return False
+    return True
 
 
 def is_set(criterion: object) -> bool:

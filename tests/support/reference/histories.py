@@ -176,6 +176,7 @@ def _event(
         kind, data = "contact.tag.removed", pick(draw, _REMOVED_TAGS)
     else:
         kind, data = matching.event(draw, current[tenant, workflow].goals)
+        data = matching.values(draw) | data
     event = {
         "id": f"ev-{number}",
         "source": ("crm", "shop/eu")[number % 2],
@@ -202,6 +203,8 @@ def _started_data(
     data: dict[str, Any] = {"pending_actions": pick(draw, (None, 0, 7))}
     if past and often(draw, 25):
         data["started_by"] = {name: pick(draw, past)[name] for name in ("source", "id")}
+    if often(draw, 60):
+        data["match"] = pick(draw, matching.RUN_VALUES)
     if often(draw, 40):
         earlier = draw(st.integers(-3, 8))
         data["enrolled_at"] = _written(time_us - earlier * SECOND_US, number + 1)
@@ -255,4 +258,16 @@ _INVALIDATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
     lambda event: _with_data(_with(event, type="contact.tag.added"), tags=[["Customer"]]),
     lambda event: _with_data(_with(event, type="contact.tag.added"), tags=["x"] * 501),
     lambda event: _with_data(_with(event, type="form.submitted"), form_id=""),
+    lambda event: _with_data(
+        _with(event, type="workflow.enrollment.started"),
+        workflow_id="w-1",
+        enrollment_id="e-1",
+        match={"cart": ""},
+    ),
+    lambda event: _with_data(
+        _with(event, type="workflow.enrollment.started"),
+        workflow_id="w-1",
+        enrollment_id="e-1",
+        match={f"n{number}": "1" for number in range(5)},
+    ),
 )

@@ -59,6 +59,24 @@ POOLS: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 
 
+RUN_VALUES: tuple[dict[str, Any] | None, ...] = (
+    None, {}, {"cart": "1"}, {"cart": 1, "shop": "eu"}, {"cart": "2", "shop": None},
+    {"shop": "us", "cart": 2}, {"cart": "1", "shop": "eu", "x-1": "y", "none": None},
+)  # fmt: skip
+"""Values that enrollments carry, and goals compare (E17)."""
+EVENT_VALUES: dict[str, tuple[Any, ...]] = {
+    "cart": ("1", 1, "2", 2, "1", None, 1.0, True, "", ["1"], "\x001"),
+    "shop": ("eu", "eu", "us", None, {"id": "eu"}),
+}
+
+
+def values(draw: st.DrawFn) -> dict[str, Any]:
+    """Fields that goals may compare with values of enrollments."""
+    if not often(draw, 70):
+        return {}
+    return {name: pick(draw, pool) for name, pool in EVENT_VALUES.items()}
+
+
 def event(draw: st.DrawFn, goals: tuple[Goal, ...]) -> tuple[str, dict[str, Any]]:
     """The type and data of an event, which meets one of these goals or is random."""
     if goals and often(draw, 65):
@@ -77,7 +95,7 @@ def meeting(goal: Goal) -> dict[str, Any]:
     data = {
         name: value
         for name, value in goal.criteria.items()
-        if name not in ("min_amount", "any_purchase", "any_appointment")
+        if name not in ("min_amount", "any_purchase", "any_appointment", "match")
     }
     if "min_amount" in goal.criteria:
         data["amount"] = goal.criteria["min_amount"]

@@ -1,5 +1,5 @@
 """The model: configuration and enrollments in dicts, one event at a time (E1 to E6, E8, E11, E12,
-E16, E22).
+E16, E17, E22).
 
 `feed` applies an event to the state and returns its effects. The model has no batches, no
 commits, no index and no clock. However goald batches, orders or repeats the same events, it
@@ -61,6 +61,8 @@ class Enrollment:
     """The time of the event that ended it."""
     pending_actions: int | None = None
     started_by: EventId | None = None
+    match: dict[str, str] = field(default_factory=dict)
+    """The values that goals may compare with events (E17)."""
     excluded: frozenset[EventId] = frozenset()
     """Events that had counted for earlier runs of the contact when it started (E11)."""
     began_us: int = 0
@@ -235,6 +237,7 @@ class Model:
             enrolled_at_us = reading.read_time(given, self.now_us)
         pending = reading.optional_count(event.data, "pending_actions")
         started_by = reading.optional_event_reference(event.data, "started_by")
+        match = reading.optional_match(event.data, "match")
         known = self._known(event, enrollment_id, workflow)
         if known is not None:
             self._refuse_used_id(event, known, enrolled_at_us)
@@ -246,6 +249,7 @@ class Model:
         enrollment = self._keep(event, enrollment_id, workflow, enrolled_at_us, began_us)
         enrollment.pending_actions = pending
         enrollment.started_by = started_by
+        enrollment.match = match
         used = self.used.get((event.tenant, event.contact, workflow), {})
         enrollment.excluded = frozenset(used)
         if enrollment.status != "active":
@@ -278,6 +282,7 @@ class Model:
             for goal in workflow.goals
             if goal.is_active
             and goal.check_on_enrollment
+            and not goal.criteria.get("match")
             and self._not_retroactive(start, enrollment, goal)
             and any(
                 criteria.met(goal.goal_type, goal.criteria, state)
@@ -410,6 +415,7 @@ class Model:
                 and goal.goal_type == goal_type
                 and self._not_retroactive(event, enrollment, goal)
                 and criteria.met(goal_type, goal.criteria, facts)
+                and criteria.same_values(goal.criteria, enrollment.match, event.data)
             ]
             if matched:
                 self._meet(event, enrollment, workflow, matched, outcome)

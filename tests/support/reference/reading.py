@@ -210,6 +210,31 @@ def optional_event_reference(fields: dict[str, Any], name: str) -> tuple[str, st
     return parts[0], parts[1]
 
 
+def optional_match(fields: dict[str, Any], name: str) -> dict[str, str]:
+    """The values that an enrollment carries: ids by name, at most 4, without those that are null
+    (E17)."""
+    value = fields.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise RejectedError("field", name)
+    if not all(re.fullmatch("[0-9A-Za-z_-]{1,64}", key) for key in value):
+        raise RejectedError("field", name)
+    found = {key: optional_id(value, key) for key in value}
+    present = {key: text for key, text in found.items() if text is not None}
+    if len(present) > 4:
+        raise RejectedError("field", name)
+    return present
+
+
+def comparable(fields: dict[str, Any], name: str) -> str | None:
+    """A field as the values of enrollments are compared with it; None if it is no id (E17)."""
+    try:
+        return optional_id(fields, name)
+    except RejectedError:
+        return None
+
+
 def optional_amount(fields: dict[str, Any], name: str) -> Decimal | None:
     """An exact amount."""
     value = fields.get(name)

@@ -1,7 +1,7 @@
 """Criteria are validated strictly: values are kept exactly, and invalid ones are refused."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -50,6 +50,37 @@ def test_tag_names_are_normalized() -> None:
     """Otherwise a workflow could have the same goal twice, spelt in two ways (E2)."""
     assert read("tag_added", {"tag_name": "cafe\u0301"}) == {"tag_name": "caf\u00e9"}
     assert read("tag_added", {"tag_id": "cafe\u0301"}) == {"tag_id": "cafe\u0301"}
+
+
+def test_names_in_match_are_combined_with_any_criterion() -> None:
+    """Sorted, so that a workflow cannot have the same goal twice (E17)."""
+    names = ["shop", "cart_id", "shop"]
+    for goal_type, criteria in (
+        ("purchase_made", {"any_purchase": True}),
+        ("appointment_booked", {"any_appointment": True}),
+        ("form_submitted", {"form_id": "f-1"}),
+    ):
+        kept = read(cast(GoalType, goal_type), {**criteria, "match": names})
+        assert kept == {**criteria, "match": ["cart_id", "shop"]}
+        for unset in (None, False):
+            kept = read(cast(GoalType, goal_type), {**criteria, "match": unset})
+            assert kept == criteria
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[], "cart_id", {"cart_id": 1}, ["a", "b", "c", "d", "e"], [""], ["a b"], ["a\n"], [1],
+     ["n" * 65], ["caf\u00e9"]],
+)  # fmt: skip
+def test_invalid_names_in_match_are_refused(names: Any) -> None:
+    with pytest.raises(ValidationError, match="1 to"):
+        read("purchase_made", {"any_purchase": True, "match": names})
+
+
+@pytest.mark.parametrize("goal_type", CRITERIA_BY_TYPE)
+def test_match_alone_is_no_goal(goal_type: GoalType) -> None:
+    with pytest.raises(ValidationError, match="Goal criteria cannot be empty"):
+        read(goal_type, {"match": ["cart_id"]})
 
 
 @pytest.mark.parametrize("goal_type", CRITERIA_BY_TYPE)

@@ -6,12 +6,17 @@ use serde_json::value::RawValue;
 
 use super::criteria::{Criteria, GoalType};
 use super::tag_name::TagName;
-use crate::event::AppointmentStatus;
 use crate::event::amount::Amount;
+use crate::event::limits::MATCH_PAIRS;
+use crate::event::{AppointmentStatus, is_match_name};
+
+/// The key of the names of `read_match`.
+const MATCH: &str = "match";
 
 impl Criteria {
-    /// Parses the criteria of a goal of this type: a JSON object with only the type's keys. A
-    /// key that is null or false is not set. `Err` is the reason why the criteria are invalid.
+    /// Parses the criteria of a goal of this type: a JSON object with only the type's keys and
+    /// `match`, which `read_match` reads. A key that is null or false is not set. `Err` is the
+    /// reason why the criteria are invalid.
     pub fn read(goal_type: GoalType, json: &str) -> Result<Criteria, String> {
         let mut fields = Fields::read(json)?;
         let criteria = match goal_type {
@@ -48,6 +53,28 @@ impl Criteria {
     }
 }
 
+/// Parses the names that a goal requires enrollments and events to have in common (E17). Empty if
+/// `match` is not set; it is no criterion, so that it needs another one.
+pub fn read_match(json: &str) -> Result<Box<[Box<str>]>, String> {
+    let raw = parse(json)?.remove(MATCH);
+    let Some(raw) = raw.filter(|raw| !matches!(raw.get(), "null" | "false")) else {
+        return Ok(Box::default());
+    };
+    let names: Vec<Box<str>> =
+        serde_json::from_str(raw.get()).map_err(|_| format!("{MATCH} is not a list of names"))?;
+    if names.is_empty()
+        || names.len() > MATCH_PAIRS
+        || !names.iter().all(|name| is_match_name(name))
+    {
+        return Err(format!("{MATCH} is not a list of 1 to {MATCH_PAIRS} names"));
+    }
+    Ok(names.into())
+}
+
+fn parse(json: &str) -> Result<BTreeMap<String, Box<RawValue>>, String> {
+    serde_json::from_str(json).map_err(|error| format!("criteria are not a JSON object: {error}"))
+}
+
 /// The fields of an object. Each is removed when it is read.
 struct Fields {
     fields: BTreeMap<String, Box<RawValue>>,
@@ -58,8 +85,8 @@ struct Fields {
 
 impl Fields {
     fn read(json: &str) -> Result<Fields, String> {
-        let fields = serde_json::from_str(json)
-            .map_err(|error| format!("criteria are not a JSON object: {error}"))?;
+        let mut fields = parse(json)?;
+        fields.remove(MATCH);
         Ok(Fields {
             fields,
             any: None,

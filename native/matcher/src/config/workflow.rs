@@ -5,8 +5,10 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::criteria::{Criteria, GoalType};
+use super::criteria_read::read_match;
 use super::products::Products;
-use crate::event::Fact;
+use crate::decode::EventValues;
+use crate::event::{Fact, MatchValues};
 use crate::ids::packed::uuid_bytes;
 
 /// A workflow as the store describes it.
@@ -62,6 +64,8 @@ pub struct Goal {
     pub id: Uuid,
     pub criteria: Criteria,
     pub check_on_enrollment: bool,
+    /// The names of the values that the enrollment and the event must have in common (E17).
+    pub match_names: Box<[Box<str>]>,
     pub is_active: bool,
     pub effective_from: Option<i64>,
 }
@@ -77,6 +81,8 @@ pub struct Workflow {
     pub is_active: bool,
     /// Oldest first: by creation, then by position (E4).
     pub goals: Box<[Goal]>,
+    /// Whether any goal compares values of enrollments (E17).
+    pub compares_values: bool,
 }
 
 impl Workflow {
@@ -102,16 +108,17 @@ impl Workflow {
             goals.push((goal.created_at, goal.position, read));
         }
         goals.sort_by_key(|(created_at, position, _)| (*created_at, *position));
-        let goals = goals.into_iter().map(|(_, _, goal)| goal).collect();
+        let goals: Box<[Goal]> = goals.into_iter().map(|(_, _, goal)| goal).collect();
         Ok(Workflow {
             logic,
             is_active: spec.is_active,
+            compares_values: goals.iter().any(|goal| !goal.match_names.is_empty()),
             goals,
         })
     }
 
     /// The ids of the goals that a fact matches at this time (E2, E3), oldest first. `products`
-    /// are the fact's.
+    /// are the fact's. `of_run` decides about the values of an enrollment.
     #[inline]
     pub fn matched<'a>(
         &'a self,
@@ -142,6 +149,21 @@ impl Workflow {
             .collect()
     }
 
+    /// Those of these goals whose values an enrollment and the event have in common (E17). Without
+    /// `compares_values`, that is all of them.
+    pub fn of_run(
+        &self,
+        matched: &[Uuid],
+        run: Option<&MatchValues>,
+        event: &EventValues<'_>,
+    ) -> Vec<Uuid> {
+        let holds = |id: &&Uuid| {
+            let goal = self.goals.iter().find(|goal| goal.id == **id);
+            goal.is_some_and(|goal| goal.check_values(run, event).is_ok())
+        };
+        matched.iter().filter(holds).copied().collect()
+    }
+
     /// The goal types that the workflow listens to, as bits, and `CHECKS_ON_ENROLLMENT`.
     pub fn listens(&self) -> u8 {
         if !self.is_active {
@@ -168,6 +190,27 @@ impl Workflow {
 }
 
 impl Goal {
+    /// `Ok` if the enrollment and the event have the same value of each name that the goal
+    /// requires; otherwise the reason, with the name.
+    pub fn check_values(
+        &self,
+        run: Option<&MatchValues>,
+        event: &EventValues<'_>,
+    ) -> Result<(), (&'static str, &str)> {
+        for name in self.match_names.iter().map(|name| &**name) {
+            let own = run.and_then(|run| run.get(name));
+            match (own, event.get(name)) {
+                (None, _) => return Err(("the enrollment has no", name)),
+                (_, None) => return Err(("the event has no", name)),
+                (Some(own), Some(value)) if own != value => {
+                    return Err(("the enrollment has another", name));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn is_listening(&self) -> bool {
         self.is_active && self.effective_from.is_some()
     }
@@ -182,10 +225,13 @@ fn read_goal(spec: &GoalSpec) -> Result<Goal, String> {
         .into_iter()
         .find(|goal_type| goal_type.name() == spec.goal_type)
         .ok_or_else(|| format!("unknown goal_type: {}", spec.goal_type))?;
+    let match_names = read_match(&spec.criteria)?;
     Ok(Goal {
         id: goal_id(&spec.id).ok_or("the id is not a UUID in canonical form")?,
         criteria: Criteria::read(goal_type, &spec.criteria)?,
-        check_on_enrollment: spec.check_on_enrollment,
+        // A state of the contact has no values of a run (E17).
+        check_on_enrollment: spec.check_on_enrollment && match_names.is_empty(),
+        match_names,
         is_active: spec.is_active,
         effective_from: spec.effective_from,
     })

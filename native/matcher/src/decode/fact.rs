@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::envelope::Fields;
 use super::id::number_text;
+use super::match_values;
 use super::scalars::{amount, id_at, text_or_integer, valid_text};
 use super::tags::tags;
 use super::value::{Kind, Number, Reader, Span};
@@ -76,6 +77,7 @@ fn fact<'a, R: Reader<'a>>(
             enrolled_at_us: timestamp(fields, Field::EnrolledAt, now_us)?.map(|(_, us)| us),
             pending_actions: count(fields, Field::PendingActions)?,
             started_by: started_by(fields)?,
+            match_values: match_values::read(fields)?,
         },
         "workflow.enrollment.ended" => Fact::EnrollmentEnded {
             workflow_id: required_id(fields, Field::WorkflowId)?,

@@ -9,6 +9,7 @@ mod envelope;
 mod fact;
 mod id;
 mod json;
+mod match_values;
 mod msgpack;
 mod scalars;
 mod tags;
@@ -17,6 +18,8 @@ mod value;
 mod walk;
 
 use self::value::Reader;
+
+pub use self::match_values::EventValues;
 use crate::event::Event;
 use crate::event::reject::Reject;
 use crate::wire::Encoding;

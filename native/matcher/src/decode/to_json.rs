@@ -105,7 +105,9 @@ enum Rank {
 impl Rank {
     fn of(name: &str) -> Self {
         match Field::of_data(name.as_bytes()) {
-            Some(Field::LineItems | Field::StartedBy | Field::Tags) => Self::KnownParts,
+            Some(Field::LineItems | Field::StartedBy | Field::Tags | Field::Match) => {
+                Self::KnownParts
+            }
             Some(_) => Self::Known,
             None => Self::Other,
         }

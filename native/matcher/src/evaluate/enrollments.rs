@@ -41,7 +41,7 @@ impl Evaluation<'_> {
         event: &Event<'_>,
         at: Located,
     ) -> bool {
-        let (workflow, enrollment, status, enrolled_at, pending_actions, started_by) =
+        let (workflow, enrollment, status, enrolled_at, pending_actions, started_by, match_values) =
             match &event.fact {
                 Fact::EnrollmentStarted {
                     workflow_id,
@@ -49,6 +49,7 @@ impl Evaluation<'_> {
                     enrolled_at_us,
                     pending_actions,
                     started_by,
+                    match_values,
                 } => {
                     let enrolled_at = enrolled_at_us.unwrap_or(event.time_us);
                     (
@@ -58,6 +59,7 @@ impl Evaluation<'_> {
                         enrolled_at,
                         *pending_actions,
                         *started_by,
+                        match_values.as_ref(),
                     )
                 }
                 Fact::EnrollmentEnded {
@@ -69,6 +71,7 @@ impl Evaluation<'_> {
                     enrollment_id,
                     Status::from(*reason),
                     event.time_us,
+                    None,
                     None,
                     None,
                 ),
@@ -151,6 +154,7 @@ impl Evaluation<'_> {
                     received_at,
                     is_repeat: self.repeats.contain(&event.tenant, enrollment),
                     started_by,
+                    match_values: match_values.cloned(),
                     used_before,
                     after_event,
                     sources: vec![source()],
@@ -341,6 +345,7 @@ impl Evaluation<'_> {
             received_at: None,
             is_repeat: false,
             started_by: None,
+            match_values: None,
             used_before: 0,
             after_event: None,
             sources: Vec::new(),

@@ -1,13 +1,16 @@
 //! Matches an event with the goals of its contact's enrollments (E1 to E4).
 
+use std::cell::OnceCell;
+
 use uuid::Uuid;
 
 use super::outcome::{GoalFact, Outcome};
 use super::record::Recorder;
-use super::turn;
+use super::turn::{self, Turn};
 use super::{Evaluation, Located};
 use crate::config::{Products, Workflow};
-use crate::event::{Event, Fact};
+use crate::decode::EventValues;
+use crate::event::{Event, Fact, MatchValues};
 use crate::index::Group;
 use crate::proposal::{EntryRef, Status};
 
@@ -20,6 +23,26 @@ struct Match<'m, 'e, 'a> {
     tags: u64,
     recorder: Recorder<'m, 'a>,
     at: Located,
+    /// The fields of the event, read for the first goal that compares them (E17).
+    values: OnceCell<EventValues<'a>>,
+}
+
+impl Match<'_, '_, '_> {
+    /// Those of the matched goals whose values the enrollment and the event have in common.
+    #[inline(never)]
+    fn of_run(
+        &self,
+        config: &Workflow,
+        matched: &[Uuid],
+        run: Option<&MatchValues>,
+        turn: &mut Turn,
+    ) -> Vec<Uuid> {
+        let values = self.values.get_or_init(|| {
+            turn.spend_bytes(self.event.data.bytes().len());
+            EventValues::of(self.event.data)
+        });
+        config.of_run(matched, run, values)
+    }
 }
 
 impl<'i> Evaluation<'i> {
@@ -64,6 +87,7 @@ impl<'i> Evaluation<'i> {
             tags: fact.tags(),
             recorder: Recorder::new(entry.entry.ms, event, fact.goal_type),
             at,
+            values: OnceCell::new(),
         };
         let is_complete = match at.contact {
             Some(contact) if self.index.is_high_fanout(contact) => {
@@ -95,7 +119,8 @@ impl<'i> Evaluation<'i> {
 
     /// Matches the enrollments of a high-fanout contact: the criteria once for each workflow,
     /// and the outcome once for each group. Visits only enrollments that it changes, or that an
-    /// earlier event of the batch has changed.
+    /// earlier event of the batch has changed; and if goals compare values of enrollments (E17),
+    /// all that match otherwise.
     fn match_groups(&mut self, contact: u32, case: &mut Match<'_, '_, '_>) -> bool {
         let mut judged = None;
         for group in self.index.groups(contact) {
@@ -136,7 +161,11 @@ impl<'i> Evaluation<'i> {
             let Some(config) = config else {
                 continue;
             };
-            let matched = case.fact.matched(config, &case.products);
+            let mut matched = case.fact.matched(config, &case.products);
+            if config.compares_values && !matched.is_empty() {
+                let values = effect.match_values.as_ref();
+                matched = case.of_run(config, &matched, values, &mut self.turn);
+            }
             let outcome = Outcome::of(config, &matched, &effect.met);
             if outcome.changes_nothing()
                 || self.is_excluded_for_new(number, case.event, case.recorder.event_key())
@@ -181,7 +210,13 @@ impl<'i> Evaluation<'i> {
         };
         let new_goals = effect.map_or(&[][..], |effect| &self.overlay.effects[effect].met);
         let met = [self.index.met(number), new_goals].concat();
-        let outcome = Outcome::of(config, matched, &met);
+        let outcome = if config.compares_values {
+            let values = self.index.match_values(number);
+            let of_run = case.of_run(config, matched, values, &mut self.turn);
+            Outcome::of(config, &of_run, &met)
+        } else {
+            Outcome::of(config, matched, &met)
+        };
         if outcome.changes_nothing() {
             return false;
         }

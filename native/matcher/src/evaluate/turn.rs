@@ -93,6 +93,11 @@ impl Turn {
         self.work += units;
     }
 
+    /// Reads this many bytes of an event once more.
+    pub fn spend_bytes(&mut self, bytes: usize) {
+        self.work += bytes as u64 / EVENT_BYTES;
+    }
+
     pub fn spend_line_items(&mut self, line_items: usize) {
         self.work += line_items as u64 / LINE_ITEMS;
     }

@@ -33,6 +33,7 @@ pub enum Field {
     EnrolledAt,
     PendingActions,
     StartedBy,
+    Match,
     Reason,
     CancelledActions,
     LineItemProductId,
@@ -66,6 +67,7 @@ impl Field {
     pub(crate) fn of_data(name: &[u8]) -> Option<Self> {
         Some(match name.len() {
             4 if name == b"tags" => Self::Tags,
+            5 if name == b"match" => Self::Match,
             6 if name == b"tag_id" => Self::TagId,
             6 if name == b"amount" => Self::Amount,
             6 if name == b"reason" => Self::Reason,
@@ -129,6 +131,7 @@ impl Field {
             Self::EnrolledAt => "data.enrolled_at",
             Self::PendingActions => "data.pending_actions",
             Self::StartedBy => "data.started_by",
+            Self::Match => "data.match",
             Self::Reason => "data.reason",
             Self::CancelledActions => "data.cancelled_actions",
         }

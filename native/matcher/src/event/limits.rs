@@ -12,6 +12,10 @@ pub const ID_CHARS: usize = 256;
 pub const ID_BYTES: usize = 768;
 /// Characters of `traceparent`.
 pub const TRACE_CHARS: usize = 128;
+/// Values that an enrollment carries for its goals (E17).
+pub const MATCH_PAIRS: usize = 4;
+/// Bytes of the name of such a value.
+pub const MATCH_NAME_BYTES: usize = 64;
 /// Bytes of JSON that are stored of an event's `data`.
 pub const STORED_BYTES: usize = 4096;
 /// Significant digits of an amount.

@@ -4,6 +4,7 @@ pub mod amount;
 mod field;
 pub mod limits;
 pub mod loose_time;
+mod match_values;
 pub mod reject;
 pub mod time;
 pub mod work;
@@ -13,6 +14,7 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 pub use self::field::Field;
+pub use self::match_values::{MatchValues, is_match_name};
 
 use arrayvec::ArrayVec;
 
@@ -45,6 +47,14 @@ pub struct Event<'a> {
 pub enum RawData<'a> {
     MessagePack(&'a [u8]),
     Json(&'a [u8]),
+}
+
+impl<'a> RawData<'a> {
+    pub fn bytes(self) -> &'a [u8] {
+        match self {
+            RawData::MessagePack(bytes) | RawData::Json(bytes) => bytes,
+        }
+    }
 }
 
 /// A line item of a payment.
@@ -140,6 +150,8 @@ pub enum Fact<'a> {
         pending_actions: Option<i32>,
         /// The event that started it, by `event_key`.
         started_by: Option<Uuid>,
+        /// The values that its goals may require of events (E17).
+        match_values: Option<MatchValues>,
     },
     EnrollmentEnded {
         workflow_id: Text<'a>,

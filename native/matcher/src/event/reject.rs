@@ -52,6 +52,7 @@ pub enum Reason {
     NotAnAmount,
     NotACount,
     NotAnEventReference,
+    NotMatchValues,
     NotAnEndReason,
     BadEntryId,
     NoEventField,
@@ -98,6 +99,9 @@ impl Reason {
             Self::NotAnAmount => "not a decimal number of at most 18 digits",
             Self::NotACount => "not an integer from 0 to 1000000",
             Self::NotAnEventReference => "not the source and id of an event, two non-empty strings",
+            Self::NotMatchValues => {
+                "not a map of at most 4 names, of 1 to 64 letters, digits, _ and -, to ids"
+            }
             Self::NotAnEndReason => "not one of completed, exited, cancelled",
             Self::BadEntryId => "the stream entry id does not have the form ms-seq",
             Self::NoEventField => "the stream entry has no field named event",

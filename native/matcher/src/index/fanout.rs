@@ -214,6 +214,7 @@ mod tests {
             enrolled_at: 0,
             met: &[],
             excludes: false,
+            match_values: None,
         });
     }
 

@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::records::NewEnrollment;
 use crate::config::goal_id;
+use crate::event::MatchValues;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; 8] = [
     "tenant_id",
     "enrollment_id",
     "contact_id",
@@ -19,6 +20,7 @@ const COLUMNS: [&str; 7] = [
     "enrolled_at",
     "met_goals",
     "excludes",
+    "match_values",
 ];
 /// Flag bit 16 (rows with oids) and the bits reserved for incompatible changes.
 const CRITICAL_FLAGS: u32 = 0xFFFF_0000;
@@ -107,7 +109,7 @@ impl Loader {
         }
         let mut rows = 0;
         let mut used = cursor.at;
-        let mut met = Vec::new();
+        let (mut met, mut match_values) = (Vec::new(), None);
         while let Some(columns) = cursor.take(2) {
             match i16::from_be_bytes([columns[0], columns[1]]) {
                 -1 => {
@@ -117,13 +119,13 @@ impl Loader {
                     self.state = State::Ended;
                     return Ok((rows, cursor.at));
                 }
-                7 => {}
-                count => return Err(fault(&format!("a row has {count} columns instead of 7"))),
+                8 => {}
+                count => return Err(fault(&format!("a row has {count} columns instead of 8"))),
             }
             let Some(fields) = fields(&mut cursor)? else {
                 break;
             };
-            insert(row(fields, &mut met)?);
+            insert(row(fields, &mut met, &mut match_values)?);
             rows += 1;
             used = cursor.at;
         }
@@ -174,9 +176,9 @@ fn header(cursor: &mut Cursor<'_>) -> Result<Option<()>, LoadError> {
     }
 }
 
-/// The seven fields of a row; `None` if they are incomplete.
-fn fields<'a>(cursor: &mut Cursor<'a>) -> Result<Option<[&'a [u8]; 7]>, LoadError> {
-    let mut fields: [&[u8]; 7] = [&[]; 7];
+/// The eight fields of a row; `None` if they are incomplete.
+fn fields<'a>(cursor: &mut Cursor<'a>) -> Result<Option<[&'a [u8]; 8]>, LoadError> {
+    let mut fields: [&[u8]; 8] = [&[]; 8];
     for (field, name) in fields.iter_mut().zip(COLUMNS) {
         let Some(length) = cursor.number() else {
             return Ok(None);
@@ -201,8 +203,10 @@ fn row<'a>(
         enrolled_at,
         goals,
         excludes,
-    ]: [&'a [u8]; 7],
+        values,
+    ]: [&'a [u8]; 8],
     met: &'a mut Vec<Uuid>,
+    match_values: &'a mut Option<MatchValues>,
 ) -> Result<NewEnrollment<'a>, LoadError> {
     let enrolled_at: [u8; 8] = enrolled_at
         .try_into()
@@ -214,6 +218,12 @@ fn row<'a>(
             .ok_or_else(|| fault(&format!("met_goals has an invalid goal id: {goal}")))?;
         met.push(id);
     }
+    *match_values = match text(values, "match_values")? {
+        "" => None,
+        json => {
+            Some(MatchValues::from_json(json).ok_or_else(|| fault("match_values are not valid"))?)
+        }
+    };
     Ok(NewEnrollment {
         tenant: text(tenant, "tenant_id")?,
         contact: text(contact, "contact_id")?,
@@ -226,6 +236,7 @@ fn row<'a>(
             [1] => true,
             _ => return Err(fault("excludes is not a boolean")),
         },
+        match_values: match_values.as_ref(),
     })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A contact takes 24 bytes, plus 5 to 10 bytes in the table; an enrollment takes 32. A contact
 //! is present while it has enrollments. Records live in chunks: the only allocations per record
-//! are for ids that are neither UUIDs nor short, and for the goals met by an enrollment that
-//! stays active (`all`).
+//! are for ids that are neither UUIDs nor short, for the goals met by an enrollment that stays
+//! active (`all`), and for the values of an enrollment that carries some.
 
 mod fanout;
 mod load;
@@ -29,6 +29,7 @@ use self::records::Contact;
 use self::slab::Slab;
 use self::table::Table;
 use crate::config::{CHECKS_ON_ENROLLMENT, Workflow};
+use crate::event::MatchValues;
 use crate::ids::packed::{Key, LongIds, Tagged};
 
 pub use self::fanout::{Group, HIGH_FANOUT};
@@ -67,6 +68,8 @@ pub struct Index {
     contacts: Slab<Contact>,
     enrollments: Slab<Enrollment>,
     met: HashMap<u32, Box<[Uuid]>, RandomState>,
+    /// By enrollment, for those that carry values (E17).
+    match_values: HashMap<u32, MatchValues, RandomState>,
     high_fanout: HighFanout,
     /// A contact with more enrollments than this is a high-fanout contact.
     high_fanout_above: usize,
@@ -95,6 +98,7 @@ impl Index {
             contacts: Slab::new(),
             enrollments: Slab::new(),
             met: HashMap::default(),
+            match_values: HashMap::default(),
             high_fanout: HighFanout::default(),
             high_fanout_above,
             long_ids: LongIds::default(),
@@ -259,6 +263,11 @@ impl Index {
         self.met.get(&enrollment).map_or(&[], |met| met)
     }
 
+    /// The values that an enrollment carries (E17).
+    pub fn match_values(&self, enrollment: u32) -> Option<&MatchValues> {
+        self.match_values.get(&enrollment)
+    }
+
     /// Adds goals that an enrollment of this contact has met.
     pub fn add_met(&mut self, contact: u32, enrollment: u32, goals: &[Uuid]) {
         if goals.is_empty() {
@@ -305,6 +314,9 @@ impl Index {
             },
             next,
         });
+        if let Some(values) = new.match_values {
+            self.match_values.insert(at, values.clone());
+        }
         self.contacts.get_mut(contact).first = at;
         if self.is_high_fanout(contact) {
             let mut high_fanout = mem::take(&mut self.high_fanout);
@@ -483,6 +495,9 @@ impl Index {
         let Enrollment { id, workflow, .. } = *self.enrollments.get(at);
         self.long_ids.release(&id, workflow.kind());
         self.met.remove(&at);
+        if !self.match_values.is_empty() {
+            self.match_values.remove(&at);
+        }
         self.enrollments.remove(at);
         self.states[workflow.number() as usize].enrollments -= 1;
         self.release_workflow(workflow.number());

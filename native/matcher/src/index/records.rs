@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::slab::Linked;
+use crate::event::MatchValues;
 use crate::ids::packed::Tagged;
 
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +73,8 @@ pub struct NewEnrollment<'a> {
     pub met: &'a [Uuid],
     /// Whether Postgres may know events that do not count for it (E11).
     pub excludes: bool,
+    /// The values that goals may compare with events (E17).
+    pub match_values: Option<&'a MatchValues>,
 }
 
 /// Counts of the index's contents, and the bytes of memory that they use.

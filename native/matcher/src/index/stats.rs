@@ -2,6 +2,7 @@
 
 use super::records::Stats;
 use super::{Index, WorkflowState};
+use crate::event::MatchValues;
 
 impl Index {
     pub fn stats(&self) -> Stats {
@@ -28,11 +29,14 @@ impl Index {
     /// Bytes of memory in use, without the texts of the configuration.
     fn bytes(&self) -> usize {
         let met: usize = self.met.values().map(|met| size_of_val(&**met)).sum();
+        let values: usize = self.match_values.values().map(MatchValues::bytes).sum();
         self.contacts.bytes()
             + self.enrollments.bytes()
             + self.table.bytes()
             + self.met.allocation_size()
             + met
+            + self.match_values.allocation_size()
+            + values
             + self.high_fanout.bytes()
             + self.long_ids.bytes()
             + self.tenants.bytes()

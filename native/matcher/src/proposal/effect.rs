@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::buffer::{Entry, entry_id};
-use crate::event::EndReason;
+use crate::event::{EndReason, MatchValues};
 
 /// Why an event is rejected that names an enrollment id of another contact or workflow (E5).
 pub const OTHER_OWNER: &str = "the enrollment id belongs to another contact or workflow";
@@ -155,6 +155,8 @@ pub struct Effect {
     pub is_repeat: bool,
     /// The event that started a new enrollment: it never counts for it (E11).
     pub started_by: Option<Uuid>,
+    /// The values that a new enrollment carries (E17).
+    pub match_values: Option<MatchValues>,
     /// How many events had counted in the batch for the contact in this workflow when a new
     /// enrollment started (E11), and the last of them.
     pub used_before: usize,

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 use super::effect::{Effect, EndedRun, Owner, SourceEntry};
 use super::rows::{Achievement, Exit, Proposal, UsedEvent};
+use crate::event::MatchValues;
 
 /// Estimated bytes of a row and of a message in addition to their texts, and of a UUID.
 const ROW: usize = 128;
@@ -244,7 +245,8 @@ fn id_size(effect: &Effect) -> usize {
 }
 
 fn effect_size(effect: &Effect) -> usize {
-    ROW + id_size(effect) + UUID * effect.met.len()
+    let values = effect.match_values.as_ref().map_or(0, MatchValues::bytes);
+    ROW + id_size(effect) + UUID * effect.met.len() + values
 }
 
 /// The payloads count twice: they are written to the row and to the notice.

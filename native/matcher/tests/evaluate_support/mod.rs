@@ -79,12 +79,18 @@ pub fn workflow(id: &str, logic: &str, goals: Vec<GoalSpec>) -> WorkflowSpec {
 
 /// A stream in the binary COPY format.
 pub fn copy(rows: &[[&str; 4]], enrolled_at: i64, met: &str) -> Vec<u8> {
+    copy_with(rows, enrolled_at, met, "")
+}
+
+/// As `copy`, of enrollments that carry the values of this JSON object.
+pub fn copy_with(rows: &[[&str; 4]], enrolled_at: i64, met: &str, values: &str) -> Vec<u8> {
     let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
     for row in rows {
-        bytes.extend(7_i16.to_be_bytes());
+        bytes.extend(8_i16.to_be_bytes());
         let enrolled_at = enrolled_at.to_be_bytes();
         let texts = row.iter().map(|text| text.as_bytes());
-        for field in texts.chain([&enrolled_at[..], met.as_bytes(), &[0]]) {
+        let others = [&enrolled_at[..], met.as_bytes(), &[0], values.as_bytes()];
+        for field in texts.chain(others) {
             bytes.extend((field.len() as i32).to_be_bytes());
             bytes.extend(field);
         }

@@ -1,5 +1,6 @@
 //! The rows of a proposal as columns: one list per column, built when it is read.
 
+use goald_matcher::event::MatchValues;
 use goald_matcher::proposal::{Achievement, Effect, Exit};
 use pyo3::prelude::*;
 
@@ -41,6 +42,7 @@ columns!(Effects {
     met_goals: Vec<String> = |row| row.met.iter().map(ToString::to_string).collect(),
     pending_actions: Option<i32> = |row| row.pending_actions,
     started_by: Option<String> = |row| row.started_by.map(|event| event.to_string()),
+    match_values: Option<String> = |row| row.match_values.as_ref().map(MatchValues::to_json),
     after_event: Option<String> = |row| row.after_event.map(|event| event.to_string()),
     received_at: Option<i64> = |row| row.received_at,
 });

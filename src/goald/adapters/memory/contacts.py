@@ -1,5 +1,6 @@
 """One contact's enrollments, over the tables in memory."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -118,4 +119,5 @@ def _record(row: StoredEnrollment) -> Enrollment:
         pending_actions=row.pending_actions,
         cancelled_actions=row.cancelled_actions,
         exit_acknowledged_at=row.exit_acknowledged_at,
+        match_values=None if row.match_values is None else json.loads(row.match_values),
     )

@@ -42,6 +42,7 @@ class StoredEnrollment:
     refunded_at: int | None = None
     appointment_cancelled_at: int | None = None
     started_by: str | None = None
+    match_values: str | None = None
     used_before: int | None = None
 
 
@@ -162,6 +163,7 @@ def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:
         values = [text.encode() for text in fields]
         values += [struct.pack(">q", row.enrolled_at), ",".join(row.met_goals).encode()]
         values.append(bytes([(row.used_before, row.started_by) != (None, None)]))
+        values.append((row.match_values or "").encode())
         pieces.append(struct.pack(">h", len(values)))
         pieces += [struct.pack(">i", len(value)) + value for value in values]
     return b"".join([*pieces, struct.pack(">h", -1)])

@@ -153,6 +153,7 @@ class MemoryShardStore:
                     row = self._insert(effects, i)
                     if deleted is not None and is_end_only(row):
                         row.contact_id = deleted.pseudonym or _new_pseudonym()
+                        row.match_values = None
                     effective[i] = EFFECTIVE
             elif is_new and row is not None:
                 conflict = self._compare(row, change, i, lease.slots)
@@ -200,6 +201,7 @@ class MemoryShardStore:
             met_goals=list(effects.met_goals[i]),
             pending_actions=effects.pending_actions[i],
             started_by=effects.started_by[i],
+            match_values=effects.match_values[i],
             received_at=effects.received_at[i],
         )
         return row
@@ -209,6 +211,7 @@ class MemoryShardStore:
         row = self._insert(effects, i)
         row.contact_id = deleted.pseudonym or _new_pseudonym()
         row.status, row.ended_at, row.met_goals = "cancelled", row.enrolled_at, []
+        row.match_values = None
 
     def _compare(
         self, row: StoredEnrollment, change: Change, i: int, slots: SlotRange
@@ -296,6 +299,7 @@ class MemoryShardStore:
                     row.status = "cancelled" if row.status == "active" else row.status
                     row.ended_at = row.ended_at or max(at, row.enrolled_at)
                     row.contact_id = pseudonym
+                    row.match_values = None
                     erased.add(row.id)
             erase_uses(self._tables, tenant, contact, at)
             for achievement in self._tables.achievements:

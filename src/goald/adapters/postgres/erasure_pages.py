@@ -97,7 +97,8 @@ WITH page AS MATERIALIZED (
     FROM page WHERE a.tenant_id = page.tenant_id AND a.workflow_enrollment_id = page.id
 )
 UPDATE goald.workflow_enrollments e
-SET contact_id = page.pseudonym, erased_at = goald.at(page.requested_at), updated_at = now(),
+SET contact_id = page.pseudonym, match_values = NULL, updated_at = now(),
+    erased_at = goald.at(page.requested_at),
     status = CASE e.status WHEN 'active' THEN 'cancelled' ELSE e.status END,
     ended_at = coalesce(e.ended_at, greatest(e.enrolled_at, goald.at(page.at)))
 FROM page WHERE e.tenant_id = page.tenant_id AND e.id = page.id

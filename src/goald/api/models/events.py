@@ -1,11 +1,11 @@
 """Requests and responses of the routes that send events."""
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from goald.api.models.requests import Body
-from goald.domain.configuration.criteria import Id
+from goald.domain.configuration.criteria import MATCH_NAME_PATTERN, MATCH_NAMES, Id
 from goald.domain.ids import ID_PATTERN
 from goald.domain.records.erasure import PSEUDONYM_PREFIX
 
@@ -143,6 +143,9 @@ class EventReference(Body):
     id: str = Field(min_length=1, max_length=1024, strict=True)
 
 
+MatchName = Annotated[str, StringConstraints(strict=True, pattern=MATCH_NAME_PATTERN)]
+
+
 class NewEnrollment(Body):
     """The enrollment of a contact in the workflow."""
 
@@ -154,6 +157,7 @@ class NewEnrollment(Body):
                     "contact_id": "contact-1",
                     "enrolled_at": "2026-01-31T09:00:00Z",
                     "pending_actions": 3,
+                    "match": {"cart_id": "cart-7"},
                     "started_by": {"source": "shop", "id": "order-4711"},
                 }
             ]
@@ -175,6 +179,11 @@ class NewEnrollment(Body):
         ge=0,
         le=1_000_000,
         description="The number of actions that an exit would cancel.",
+    )
+    match: Annotated[dict[MatchName, Id], Field(max_length=MATCH_NAMES)] | None = Field(
+        None,
+        description="Values of this enrollment, such as the id of a cart. A goal with `match` "
+        "compares them with the fields of the same names in the event's `data`.",
     )
     started_by: EventReference | None = Field(
         None,

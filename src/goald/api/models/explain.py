@@ -32,7 +32,8 @@ class ExplainedGoal(BaseModel):
         "`goal inactive`, `workflow inactive`, `already met`, `an older goal completes it`, "
         "`the event started the enrollment`, `the event counted for an earlier enrollment`, "
         "`the contact had the tag before`, `the contact is not in this state`, "
-        "`not checked on enrollment`."
+        "`not checked on enrollment`, or, with the name of a value in `match`, "
+        "`the enrollment has no`, `the event has no`, `the enrollment has another`."
     )
 
     @field_validator("criteria")
@@ -49,6 +50,9 @@ class ExplainedEnrollment(BaseModel):
     status: str
     enrolled_at: str
     ended_at: str | None
+    match: dict[str, str] | None = Field(
+        description="The values that its goals may compare with events."
+    )
     goal_logic: str | None = Field(
         description="Null if the workflow is unknown or the enrollment has ended."
     )
@@ -90,6 +94,7 @@ class Explanation(BaseModel):
                             "status": "active",
                             "enrolled_at": "2026-01-26T10:00:00.000000Z",
                             "ended_at": None,
+                            "match": None,
                             "goal_logic": "any",
                             "matched": False,
                             "completes": False,

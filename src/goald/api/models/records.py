@@ -23,6 +23,7 @@ _ENROLLMENT: JsonDict = {
     "pending_actions": 3,
     "cancelled_actions": 3,
     "exit_acknowledged_at": "2026-01-29T09:30:12.261034Z",
+    "match": {"cart_id": "cart-7"},
 }
 _ACHIEVEMENT: JsonDict = {
     "id": "5d2c8f2a-0f0e-5a43-8f1b-6d9a1f0f4b11",
@@ -76,6 +77,10 @@ class EnrollmentResponse(BaseModel):
     pending_actions: int | None = Field(description="From the start of the enrollment.")
     cancelled_actions: int | None = Field(description="From the acknowledgement of the exit.")
     exit_acknowledged_at: str | None = Field(json_schema_extra={"format": "date-time"})
+    match: dict[str, str] | None = Field(
+        description="The values that its goals may compare with events; null after the contact "
+        "was deleted."
+    )
 
     @classmethod
     def of(cls, row: Enrollment) -> "EnrollmentResponse":
@@ -90,6 +95,7 @@ class EnrollmentResponse(BaseModel):
             pending_actions=row.pending_actions,
             cancelled_actions=row.cancelled_actions,
             exit_acknowledged_at=_time(row.exit_acknowledged_at),
+            match=None if row.match_values is None else dict(row.match_values),
         )
 
 

@@ -29,8 +29,13 @@ from goald.domain.suggestions import unknown_field
 
 EMPTY_CRITERIA = "Goal criteria cannot be empty"
 MAX_DIGITS = 18
+MATCH = "match"
+MATCH_NAMES = 4
+MATCH_NAME_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
+"""Of the name of a value that enrollments carry and goals compare with events (E17)."""
 
 _AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_MATCH_NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -91,6 +96,18 @@ def _currency(text: str) -> str:
     return code
 
 
+def _match_names(value: Any) -> list[str]:
+    """Return the names in order, each once, so that equal goals have equal criteria."""
+    if not isinstance(value, list) or not 1 <= len(value) <= MATCH_NAMES:
+        raise PydanticCustomError("match_names", "must be a list of 1 to 4 names")
+    for name in value:
+        if not isinstance(name, str) or not _MATCH_NAME.fullmatch(name):
+            raise PydanticCustomError(
+                "match_name", "a name must have 1 to 64 letters, digits, _ and -"
+            )
+    return sorted(set(value))
+
+
 Text = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255, strict=True),
@@ -104,10 +121,11 @@ Id = Annotated[
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 Currency = Annotated[str, StringConstraints(strict=True), AfterValidator(_currency)]
 Flag = Annotated[bool, BeforeValidator(_true)]
+MatchNames = Annotated[list[str], BeforeValidator(_match_names)]
 
 AppointmentStatus = Literal["booked", "confirmed", "showed"]
 
-Criterion = str | bool | Decimal
+Criterion = str | bool | Decimal | list[str]
 
 
 class Criteria(BaseModel):
@@ -118,6 +136,9 @@ class Criteria(BaseModel):
 
     match_any_field: ClassVar[str | None] = None
     """The criterion that matches every event, and excludes the others."""
+    match: MatchNames | None = None
+    """The names of the values that an enrollment and an event must have in common (E17). No
+    criterion: it needs another one, and `match_any_field` allows it."""
     refers_to: ClassVar[dict[str, CatalogKind]] = {}
     """The criteria that hold the id of a catalog entity, and its kind."""
 
@@ -130,14 +151,15 @@ class Criteria(BaseModel):
         present = {
             k: v for k, v in given.items() if k not in known or (v is not None and v is not False)
         }
-        if not present:
+        if not present.keys() - {MATCH}:
             raise PydanticCustomError("empty_criteria", EMPTY_CRITERIA)
         return present
 
     @model_validator(mode="after")
     def _require_any_alone(self) -> Self:
-        if self.match_any_field in self.model_fields_set and len(self.model_fields_set) > 1:
-            others = ", ".join(sorted(self.model_fields_set - {self.match_any_field}))
+        set_fields = self.model_fields_set - {MATCH}
+        if self.match_any_field in set_fields and len(set_fields) > 1:
+            others = ", ".join(sorted(set_fields - {self.match_any_field}))
             raise PydanticCustomError(
                 "any_with_others",
                 "{any} matches every event and cannot be combined with {others}",

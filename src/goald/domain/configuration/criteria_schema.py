@@ -3,7 +3,12 @@ schema accepts exactly what `criteria.read_criteria` accepts."""
 
 from typing import Any, Final, get_args
 
-from goald.domain.configuration.criteria import AppointmentStatus
+from goald.domain.configuration.criteria import (
+    MATCH,
+    MATCH_NAME_PATTERN,
+    MATCH_NAMES,
+    AppointmentStatus,
+)
 from goald.domain.configuration.goals import GoalType
 from goald.domain.currencies import CURRENCIES
 
@@ -83,6 +88,23 @@ _CURRENCY_FIELD: Final = {
     "examples": ["USD", "EUR"],
 }
 
+_MATCH_FIELD: Final = {
+    "title": "Values of the enrollment",
+    "description": "Names of fields that the event's `data` must have in common with the "
+    "enrollment's `match`, such as cart_id: of two enrollments for two carts, a payment completes "
+    "the one of its cart.",
+    "anyOf": [
+        {
+            "type": "array",
+            "items": {"type": "string", "pattern": MATCH_NAME_PATTERN},
+            "minItems": 1,
+            "maxItems": MATCH_NAMES,
+        },
+        _NOT_SET,
+    ],
+    "examples": [["cart_id"]],
+}
+
 _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
     "tag_added": {
         "title": "Tag added",
@@ -160,4 +182,6 @@ _SCHEMAS: Final[dict[GoalType, dict[str, Any]]] = {
 def criteria_schema(goal_type: GoalType) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a goal type's criteria. A criterion that is null or false
     is not set."""
-    return {"type": "object", "additionalProperties": False, **_SCHEMAS[goal_type]}
+    schema = _SCHEMAS[goal_type]
+    properties = schema["properties"] | {MATCH: _MATCH_FIELD}
+    return {"type": "object", "additionalProperties": False, **schema, "properties": properties}

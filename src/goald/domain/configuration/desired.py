@@ -189,7 +189,10 @@ class DesiredConfiguration(_Section):
 
 
 def _frozen(criteria: Criteria) -> tuple[tuple[str, Hashable], ...]:
-    return tuple(criteria.to_dict().items())
+    return tuple(
+        (name, tuple(value) if isinstance(value, list) else value)
+        for name, value in criteria.to_dict().items()
+    )
 
 
 def _refuse_duplicates(what: str, values: Iterable[str | tuple[Hashable, ...]]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from goald.domain.configuration.criteria import Criterion
 from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
 from goald.domain.times import rfc3339
 
@@ -66,7 +67,7 @@ def _goal_data(row: GoalRow) -> dict[str, Any]:
     }
 
 
-def _json(value: str | bool | Decimal) -> str:
+def _json(value: Criterion) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
     return json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,6 @@
 """Enrollments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -29,3 +29,5 @@ class Enrollment:
     cancelled_actions: int | None
     """Actions that the exit cancelled, as the engine acknowledged it."""
     exit_acknowledged_at: int | None
+    match_values: Mapping[str, str] | None = None
+    """The values that its goals may compare with events (E17)."""

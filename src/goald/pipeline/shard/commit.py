@@ -81,6 +81,7 @@ def _effects(effects: _native.Effects) -> EffectColumns:
         met_goals=effects.met_goals,
         pending_actions=effects.pending_actions,
         started_by=effects.started_by,
+        match_values=effects.match_values,
         after_event=effects.after_event,
         received_at=effects.received_at,
     )

@@ -87,6 +87,24 @@ def test_start_publishes_the_started_event(client: httpx.Client, redis_url: str)
     assert effects(event) == [("e-1", "nurture", "ann", "active")]
 
 
+def test_start_carries_the_values_of_the_run(client: httpx.Client, redis_url: str) -> None:
+    body = {"enrollment_id": "e-1", "contact_id": "ann", "match": {"cart_id": "c-1"}}
+    assert client.post(START, json=body).status_code == 202
+    (event,) = published(redis_url)
+    assert event["data"]["match"] == {"cart_id": "c-1"}
+
+
+@pytest.mark.parametrize(
+    "match",
+    [{"cart.id": "c"}, {"cart_id": ""}, {"cart_id": True}, ["cart_id"],
+     {f"n{number}": "c" for number in range(5)}],
+)  # fmt: skip
+def test_invalid_values_of_a_run_get_400(client: httpx.Client, redis_url: str, match: Any) -> None:
+    body = {"enrollment_id": "e-1", "contact_id": "ann", "match": match}
+    assert client.post(START, json=body).status_code == 400
+    assert published(redis_url) == []
+
+
 def test_repeated_request_publishes_the_same_event(client: httpx.Client, redis_url: str) -> None:
     body = {"enrollment_id": "e-1", "contact_id": "ann"}
     for _ in range(2):

@@ -58,6 +58,7 @@ def test_enrollment_has_all_fields(client: httpx.Client, records: Records) -> No
         "pending_actions": 3,
         "cancelled_actions": None,
         "exit_acknowledged_at": None,
+        "match": None,
     }
 
 

@@ -1,6 +1,7 @@
 //! Explains why an event matches a goal, or why not.
 
 mod start;
+use std::borrow::Cow;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -8,7 +9,8 @@ use uuid::Uuid;
 use super::outcome::{GoalFact, Outcome};
 use super::stored::known_contacts::{KnownState, begins_projection, without_old_tags};
 use crate::config::{Goal, Logic, Products, Workflow};
-use crate::event::{Event, Fact};
+use crate::decode::EventValues;
+use crate::event::{Event, Fact, MatchValues};
 use crate::ids::derived::event_key;
 use crate::index::Index;
 
@@ -44,6 +46,7 @@ pub fn explain(
     let fact = GoalFact::of(event, clock_skew_us).map(|fact| fact.with(new));
     let products = Products::of(&event.fact);
     let start = start::would_start(index, clock_skew_us, event, stored.state);
+    let values = EventValues::of(event.data);
     let contact = index.contact(&event.tenant, &event.contact);
     let enrollments: Vec<Value> = contact
         .into_iter()
@@ -52,6 +55,7 @@ pub fn explain(
             let workflow = enrollment.workflow();
             let config = index.config(workflow);
             let (enrolled_at, met) = (enrollment.enrolled_at, index.met(number));
+            let run = index.match_values(number);
             let id = index.enrollment_id(number);
             let exclusion = stored.excluded.iter().find(|(of, _)| *of == id);
             let case = Case {
@@ -65,10 +69,13 @@ pub fn explain(
                     let counts = fact.time_us >= enrolled_at && exclusion.is_none();
                     counts.then(|| {
                         let matched = fact.matched(config, &products);
-                        Outcome::of(config, &matched, met)
+                        let of_run = config.of_run(&matched, run, &values);
+                        Outcome::of(config, &of_run, met)
                     })
                 }),
                 products: &products,
+                run,
+                values: &values,
             };
             let goals = config.map_or(&[][..], |config| &config.goals);
             let goals: Vec<Value> = goals.iter().map(|goal| case.goal(config, goal)).collect();
@@ -77,6 +84,7 @@ pub fn explain(
                 "excludes": enrollment.excludes(),
                 "workflow_id": index.workflow_id(workflow),
                 "enrolled_at": enrolled_at,
+                "match": run.map(MatchValues::to_value),
                 "goal_logic": config.map(|config| match config.logic {
                     Logic::Any => "any",
                     Logic::All => "all",
@@ -138,6 +146,10 @@ struct Case<'p, 'a> {
     outcome: Option<Outcome>,
     /// The event's.
     products: &'p Products<'a>,
+    /// The enrollment's.
+    run: Option<&'p MatchValues>,
+    /// The event's.
+    values: &'p EventValues<'a>,
 }
 
 impl Case<'_, '_> {
@@ -147,9 +159,9 @@ impl Case<'_, '_> {
         let achieved = outcome.is_some_and(|outcome| outcome.new_goals.contains(&goal.id));
         let not_achieved = || match achieved {
             true => None,
-            false if self.exclusion.is_some() => self.exclusion,
-            false if self.met.contains(&goal.id) => Some("already met"),
-            false => Some("an older goal completes it"),
+            false if self.exclusion.is_some() => self.exclusion.map(Cow::Borrowed),
+            false if self.met.contains(&goal.id) => Some("already met".into()),
+            false => Some("an older goal completes it".into()),
         };
         json!({
             "goal_id": goal.id.to_string(),
@@ -166,23 +178,26 @@ impl Case<'_, '_> {
     }
 
     /// Why the event does not match the goal; `None` if it does.
-    fn mismatch(&self, config: Option<&Workflow>, goal: &Goal) -> Option<&'static str> {
+    fn mismatch(&self, config: Option<&Workflow>, goal: &Goal) -> Option<Cow<'static, str>> {
         if let Some(reason) = workflow_reason(config) {
-            return Some(reason);
+            return Some(reason.into());
         }
         if !goal.is_active {
-            return Some("goal inactive");
+            return Some("goal inactive".into());
         }
         if let Err(reason) = goal.criteria.check(self.new, self.products) {
             let had_tag = goal.criteria.check(&self.event.fact, self.products).is_ok();
-            return Some(if had_tag { HAD_TAG } else { reason });
+            return Some(if had_tag { HAD_TAG } else { reason }.into());
+        }
+        if let Err((reason, name)) = goal.check_values(self.run, self.values) {
+            return Some(format!("{reason} {name}").into());
         }
         if self.time_us < self.enrolled_at {
-            return Some("before enrollment");
+            return Some("before enrollment".into());
         }
         match goal.effective_from {
-            None => Some("never activated"),
-            Some(from) if self.time_us < from => Some("before effective_from"),
+            None => Some("never activated".into()),
+            Some(from) if self.time_us < from => Some("before effective_from".into()),
             Some(_) => None,
         }
     }

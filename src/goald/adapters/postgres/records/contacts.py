@@ -1,9 +1,9 @@
 """The enrollments of one contact, and one enrollment, as their tenant sees them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from goald.adapters.postgres.records.projection import PostgresContactStore
+from goald.adapters.postgres.records.reader import enrollment_of
 from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.store import workflow_of
 from goald.adapters.postgres.tenants import TenantPool
@@ -24,7 +24,7 @@ MOST_ENDED = 100
 _ENROLLMENT = """
 SELECT id, workflow_id, contact_id, status, goald.us(enrolled_at) AS enrolled_at,
        goald.us(ended_at) AS ended_at, met_goals, pending_actions, cancelled_actions,
-       goald.us(exit_acknowledged_at) AS exit_acknowledged_at
+       goald.us(exit_acknowledged_at) AS exit_acknowledged_at, match_values
 FROM goald.workflow_enrollments
 """
 
@@ -133,7 +133,7 @@ class PostgresContacts:
             workflows=[workflow_of(row) for row in read],
             active=bytes(rows),
             active_count=active_count,
-            ended=[_record(row) for row in ended[: self._most_ended]],
+            ended=[enrollment_of(row) for row in ended[: self._most_ended]],
             truncated=active_count > self._most_active or len(ended) > self._most_ended,
         )
 
@@ -170,8 +170,4 @@ class PostgresContacts:
     async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             row = await connection.fetchrow(ENROLLMENT, tenant, enrollment_id)
-        return None if row is None else _record(row)
-
-
-def _record(row: Any) -> Enrollment:
-    return Enrollment(**row)
+        return None if row is None else enrollment_of(row)

@@ -42,7 +42,7 @@ class PostgresRecords:
             else:
                 await connection.execute(statements.IN_ORDER)
                 found = await connection.fetch(statements.ENROLLMENTS, *given)
-        rows = [Enrollment(**row) for row in found]
+        rows = [enrollment_of(row) for row in found]
         return _page(rows, span, lambda row: (row.enrolled_at, row.id))
 
     async def achievements(
@@ -83,6 +83,12 @@ class PostgresRecords:
             goals = await connection.fetch(statements.LISTENING_GOALS, tenant, workflow_id)
         active = [(goal["id"], goal["goal_type"]) for goal in goals]
         return ListenerStatus(goals=active if row["is_active"] else [], **row)
+
+
+def enrollment_of(row: Any) -> Enrollment:
+    """The enrollment in a row with the names of its fields."""
+    values = row["match_values"]
+    return Enrollment(**{**row, "match_values": None if values is None else json.loads(values)})
 
 
 def _bounds(tenant: str, workflow_id: str, span: PageRequest) -> list[Any]:

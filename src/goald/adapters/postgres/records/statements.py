@@ -15,7 +15,7 @@ behind a position, and would read and sort all of them."""
 _ENROLLMENT = """
 id, workflow_id, contact_id, status, goald.us(enrolled_at) AS enrolled_at,
 goald.us(ended_at) AS ended_at, met_goals, pending_actions, cancelled_actions,
-goald.us(exit_acknowledged_at) AS exit_acknowledged_at
+goald.us(exit_acknowledged_at) AS exit_acknowledged_at, match_values
 """
 
 _ENROLLED = """

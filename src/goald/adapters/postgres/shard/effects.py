@@ -30,6 +30,7 @@ class Effects:
         self.met_goals = [array_literal(goals) for goals in effects.met_goals]
         self.pending_actions = effects.pending_actions
         self.started_by = effects.started_by
+        self.match_values = effects.match_values
         self.received_at = list(effects.received_at)
         self.last_achieved: list[int | None] = [None] * len(effects)
         self.met_types = [0] * len(effects)

@@ -128,7 +128,7 @@ WORKFLOWS_OF_TENANT = _WORKFLOWS.replace(
 _ENROLLMENT = """
 SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, goald.us(e.enrolled_at),
        array_to_string(e.met_goals, ','),
-       e.used_before IS NOT NULL OR e.started_by IS NOT NULL
+       e.used_before IS NOT NULL OR e.started_by IS NOT NULL, coalesce(e.match_values::text, '')
 FROM goald.workflow_enrollments e
 """
 
@@ -161,7 +161,8 @@ LIMIT $3
 INSERT_ENROLLMENTS = """
 INSERT INTO goald.workflow_enrollments
     (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at, met_goals,
-     pending_actions, last_achieved_at, met_types, started_by, used_before, received_at)
+     pending_actions, last_achieved_at, met_types, started_by, used_before, received_at,
+     match_values)
 SELECT n.tenant_id, n.id, n.contact_id, n.workflow_id, n.slot, n.status, goald.at(n.enrolled_at),
        goald.at(n.ended_at), n.met_goals::uuid[], n.pending_actions,
        goald.at(n.last_achieved_at), n.met_types, n.started_by::uuid,
@@ -171,21 +172,23 @@ SELECT n.tenant_id, n.id, n.contact_id, n.workflow_id, n.slot, n.status, goald.a
                 SELECT FROM goald.used_events u
                 WHERE u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
                   AND u.workflow_id = n.workflow_id)
-            THEN coalesce($16::int8, nextval('goald.used_event_number')) END,
-       goald.at(n.received_at)
+            THEN coalesce($17::int8, nextval('goald.used_event_number')) END,
+       goald.at(n.received_at),
+       CASE WHEN NOT starts_with(n.contact_id, 'erased:') THEN n.match_values::jsonb END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::int8[],
             $8::int8[], $9::text[], $10::int8[], $11::int8[], $12::int2[], $13::text[],
-            $14::int8[], $15::int8[])
+            $14::int8[], $15::int8[], $16::text[])
     AS n (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at,
           met_goals, pending_actions, last_achieved_at, met_types, started_by, used_before,
-          received_at)
+          received_at, match_values)
 ON CONFLICT (tenant_id, id) DO NOTHING
 RETURNING tenant_id, id, used_before IS NOT NULL AS excludes
 """
-"""Never overwrites (E5). If a row is not returned, its id exists, perhaps in another slot.
+"""Never overwrites (E5). If a row is not returned, its id exists, perhaps in another slot. A row
+with a pseudonym has no values.
 
 An active row gets the number below which used events do not count for it (E11): $14 if set; else,
-if its contact has used events in the workflow, $16 or a new number."""
+if its contact has used events in the workflow, $17 or a new number."""
 
 INSERT_WITHOUT_USES = INSERT_ENROLLMENTS.replace("WHEN EXISTS (", "WHEN false AND EXISTS (")
 """As INSERT_ENROLLMENTS, for contacts whose used events do not count, because they are those of a
