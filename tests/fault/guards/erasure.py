@@ -186,7 +186,7 @@ ERASURE_GUARDS = (
         "E5",
         (
             Edit(
-                "src/goald/migrations/sql/0018_personal_statistics.sql",
+                "src/goald/migrations/sql/0010_to_0019/0018_personal_statistics.sql",
                 "ALTER TABLE goald.used_events\n    ALTER COLUMN contact_id SET STATISTICS 0,",
                 "ALTER TABLE goald.used_events\n    ALTER COLUMN contact_id SET STATISTICS 100,",
             ),
