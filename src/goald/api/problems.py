@@ -71,7 +71,8 @@ class EnrollmentLimitReached(ConflictProblem):
 
 
 class EnrollmentIdUsed(ConflictProblem):
-    """The enrollment of this id has ended, and began at another time (E12)."""
+    """The enrollment of this id has ended, and began at another time (E12), or belongs to another
+    contact or workflow (E5)."""
 
     type = "urn:goald:problem:enrollment-id-used"
     title = "Enrollment id already used"
@@ -139,7 +140,8 @@ class ProblemAnswer(BaseModel):
         "about:blank",
         description="about:blank, see `status`; or urn:goald:problem:enrollment-limit if the "
         "contact has reached the limit of active enrollments; or "
-        "urn:goald:problem:enrollment-id-used if the enrollment of this id has ended.",
+        "urn:goald:problem:enrollment-id-used if the enrollment of this id has ended, or belongs "
+        "to another contact or workflow.",
     )
     title: str = Field(description="The name of the status, or of the type.")
     status: int

@@ -1,5 +1,5 @@
 """Whether a start would be refused, before it is sent: because of the limit of its contact (E5), or
-because its enrollment id was used (E12).
+because its enrollment id was used (E12) or belongs to another contact or workflow (E5).
 
 The answer is that of Postgres at this moment. Events on the way are not counted, and neither are
 contacts beyond a bound, so a start that passes may still be refused by its shard.
@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from goald.domain.ids import ContactId, TenantId
+from goald.domain.records.erasure import PSEUDONYM_PREFIX
 from goald.pipeline.intake import AcceptedEvent
-from goald.ports.contacts import StartReader
+from goald.ports.contacts import StartReader, StartState
 
 USED_ID: Final = (
     "the enrollment with this enrollment_id has ended; to enroll the contact again, use a new "
     "enrollment_id"
 )
+OTHER_OWNER: Final = "the enrollment id belongs to another contact or workflow"
 MAX_CONTACTS: Final = 8
 """Contacts that one call looks up: those with the most starts. The work of a call is bounded."""
 
@@ -56,8 +58,9 @@ class StartCheck:
         self, tenant: str, events: Sequence[AcceptedEvent]
     ) -> dict[int, RefusedStart]:
         """Return the starts that would be refused, by position in `events`. A start of an
-        enrollment that exists is a repeat and is not refused, unless the enrollment has ended and
-        began at another time. Raises ServiceUnavailable."""
+        enrollment that exists is a repeat and is not refused, unless the enrollment belongs to
+        another contact or workflow, or has ended and began at another time. Raises
+        ServiceUnavailable."""
         starts = _starts(events)
         if not starts:
             return {}
@@ -74,6 +77,8 @@ class StartCheck:
             ended = state.ended.get(start.enrollment)
             if ended and ended.refuses(start.contact, start.workflow, start.enrolled_at):
                 refused[start.position] = RefusedStart(USED_ID, is_limit=False)
+            elif _has_other_owner(start, state):
+                refused[start.position] = RefusedStart(OTHER_OWNER, is_limit=False)
             elif start.enrollment in begun:
                 continue
             elif active[start.contact] >= self._max_active:
@@ -82,6 +87,15 @@ class StartCheck:
                 active[start.contact] += 1
                 begun.add(start.enrollment)
         return refused
+
+
+def _has_other_owner(start: _Start, state: StartState) -> bool:
+    """Whether the enrollment of the start's id belongs to another contact or workflow. Only its
+    shard knows that of an erased contact."""
+    contact, workflow = state.existing.get(start.enrollment, (start.contact, start.workflow))
+    if contact.startswith(PSEUDONYM_PREFIX):
+        contact = start.contact
+    return (contact, workflow) != (start.contact, start.workflow)
 
 
 def _starts(events: Sequence[AcceptedEvent]) -> list[_Start]:

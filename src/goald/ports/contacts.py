@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from goald.domain.contacts.projection import Contact
-from goald.domain.ids import ContactId, TenantId
+from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
 from goald.ports.configuration import WorkflowConfiguration
 
@@ -60,8 +60,9 @@ class StartState:
 
     active: Mapping[ContactId, int]
     """The active enrollments of each contact, at most MAX_COUNTED of all."""
-    existing: frozenset[str]
-    """The enrollment ids that exist."""
+    existing: Mapping[str, tuple[ContactId, WorkflowId]]
+    """The contact and the workflow of each enrollment id that exists. The contact is a pseudonym if
+    it was erased."""
     ended: Mapping[str, EndedEnrollment]
     """Those of them whose enrollments have ended."""
 

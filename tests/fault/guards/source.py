@@ -16,6 +16,7 @@ _LOG = "src/goald/adapters/redis/deliveries.py"
 _CERTIFICATES = "src/goald/api/sources/certificates.py"
 _PATHS = "src/goald/api/http/paths.py"
 _VALIDATION = "src/goald/api/sources/validation.py"
+HOOK_BODIES = "tests/integration/api/sources/test_hook_bodies.py"
 OPENED = "tests/unit/api/sources/test_opened_sources.py"
 _OPENED = "src/goald/api/sources/opened.py"
 SOURCE_CHANGES = "tests/unit/configuration/test_source_changes.py"
@@ -26,6 +27,18 @@ _FILE_SECRETS = "src/goald/configuration/secrets.py"
 _APPLY = "src/goald/cli/commands/apply.py"
 
 SOURCE_GUARDS = (
+    Guard(
+        "sources: a sender without the key takes no memory",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/routes/hooks.py",
+                "keep=stored is not None\n",
+                "keep=True\n",
+            ),
+        ),
+        (HOOK_BODIES,),
+    ),
     Guard(
         "sources: secrets decrypt only in the row of their tenant",
         "D8",

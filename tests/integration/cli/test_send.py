@@ -77,6 +77,33 @@ async def test_send_waits_for_the_exit_it_causes(
     assert "c-9" not in printed
 
 
+async def test_send_fails_with_the_reason_if_the_event_is_dead_lettered(
+    clean: None, streams: Any, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = event_stream(partition_of("acme", "c-1", 4))
+    reason = "the enrollment with this enrollment_id has ended"
+
+    def refuse() -> None:
+        """Dead-letter, then acknowledge, as goald does."""
+        streams.xgroup_create(stream, "goald", id="0", mkstream=True)
+        found: Any = []
+        deadline = time.monotonic() + 30
+        while not found and time.monotonic() < deadline:
+            found = streams.xreadgroup("goald", "one", {stream: ">"}, block=1_000)
+        entry_id, fields = found[0][1][0]
+        dead = {"stream": stream, "id": entry_id, "event": fields[b"event"], "reason": reason}
+        streams.xadd("goald:dead", dead | {"delivery_attempts": 1, "at": "2026-03-01T12:00:00Z"})
+        streams.xack(stream, "goald", entry_id)
+
+    started = ["send", "workflow.enrollment.started", "--tenant", "acme", "--contact", "c-1"]
+    ids = ["workflow_id=w", "enrollment_id=e-1"]
+    code, _ = await asyncio.gather(
+        asyncio.to_thread(main, [*started, *ids, "--wait", "30"]), asyncio.to_thread(refuse)
+    )
+    assert code == 1
+    assert reason in capsys.readouterr().out
+
+
 def test_send_stops_waiting_if_goald_does_not_process_the_event(
     run: Callable[..., Ran], streams: Any
 ) -> None:

@@ -40,7 +40,9 @@ def test_empty_lines_are_skipped_and_the_last_line_needs_no_newline() -> None:
         (line(contact=None), "data.contact_id is missing"),
         (b'{"tenantid": "t", "data": 1}', "data.contact_id is missing"),
         (b'{"tenantid": "t", "data": {"contact_id": "\\ud800"}}', "surrogate"),
-        (b"\xff\xfe", "not JSON"),
+        (b"\xff\xfe", "the file is UTF-16"),
+        (b"\xff", "not UTF-8"),
+        (line().decode().encode("utf-16-be"), "not JSON"),
     ],
 )
 def test_a_line_without_tenant_or_contact_is_bad_and_says_why(content: bytes, reason: str) -> None:
@@ -69,3 +71,18 @@ def test_a_byte_order_mark_is_not_part_of_the_first_event() -> None:
     assert isinstance(second, EventLine)
     assert (first.payload, second.payload) == (line(), line())
     assert second.end == len(content)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
+@pytest.mark.parametrize("marked", [True, False])
+def test_no_line_of_a_file_in_another_encoding_is_sent(encoding: str, marked: bool) -> None:
+    text = "\n".join(line(contact=f"c-{n}").decode() for n in range(3))
+    mark = "\ufeff" if marked and encoding[-2:] in ("le", "be") else ""
+    found = read((mark + text).encode(encoding))
+    assert found
+    assert all(isinstance(each, BadLine) for each in found)
+    if marked or mark:
+        assert isinstance(found[0], BadLine)
+        assert found[0].reason == f"the file is {encoding[:6].upper()}: save it as UTF-8"

@@ -61,10 +61,13 @@ class MemoryContacts:
     ) -> StartState:
         rows = [row for row in self._tables.enrollments.values() if row.tenant_id == tenant]
         active = Counter(ContactId(row.contact_id) for row in rows if row.status == "active")
-        existing = {row.id for row in rows}
         return StartState(
             {contact: active[contact] for contact in contacts},
-            frozenset(existing.intersection(enrollments)),
+            {
+                row.id: (ContactId(row.contact_id), WorkflowId(row.workflow_id))
+                for row in rows
+                if row.id in enrollments
+            },
             {
                 row.id: EndedEnrollment(
                     ContactId(row.contact_id),

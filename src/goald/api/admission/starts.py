@@ -11,7 +11,7 @@ from goald.api.problems import EnrollmentIdUsed, EnrollmentLimitReached
 from goald.domain.errors import ServiceUnavailable
 from goald.metrics.api import AdmissionMetrics
 from goald.pipeline.intake import AcceptedEvent, RefusedEvent
-from goald.pipeline.start_check import USED_ID, StartCheck
+from goald.pipeline.start_check import OTHER_OWNER, USED_ID, StartCheck
 from goald.ports.clock import Clock
 
 PATIENCE_S: Final = 0.25
@@ -26,7 +26,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 def start_problem(first: RefusedEvent, **members: Any) -> EnrollmentIdUsed | EnrollmentLimitReached:
     """The response to a request whose starts are all refused, for the reason of the first."""
-    if first.reason == USED_ID:
+    if first.reason in (USED_ID, OTHER_OWNER):
         return EnrollmentIdUsed(first.reason, **members)
     return EnrollmentLimitReached(first.reason, **members)
 

@@ -10,6 +10,13 @@ from goald.domain.ids import id_text
 LONGEST_LINE = 1 << 20
 """Bytes. An event may have 256 KiB (D9); a line longer than this is skipped unread."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+OTHER_ENCODINGS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""By their byte-order marks, the longest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +64,12 @@ def read(file: IO[bytes], from_line: int = 1) -> Iterator[Line]:
             line = line.removeprefix(BYTE_ORDER_MARK)
         if number < from_line or not line.strip():
             continue
-        yield (
-            BadLine(number, end, "the line is longer than 1 MiB")
-            if too_long
-            else _parse(number, end, line)
-        )
+        if too_long:
+            yield BadLine(number, end, "the line is longer than 1 MiB")
+        elif number == 1 and (encoding := _other_encoding(line)):
+            yield BadLine(number, end, f"the file is {encoding}: save it as UTF-8")
+        else:
+            yield _parse(number, end, line)
 
 
 def _is_complete(line: bytes) -> bool:
@@ -69,9 +77,17 @@ def _is_complete(line: bytes) -> bool:
     return len(line) < LONGEST_LINE or line.endswith(b"\n")
 
 
+def _other_encoding(first_line: bytes) -> str | None:
+    marks = OTHER_ENCODINGS.items()
+    return next((name for mark, name in marks if first_line.startswith(mark)), None)
+
+
 def _parse(number: int, end: int, line: bytes) -> Line:
     try:
-        event = json.loads(line)
+        # As text: of bytes, the parser would guess the encoding.
+        event = json.loads(line.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError:
+        return BadLine(number, end, "not UTF-8")
     except (ValueError, RecursionError) as error:
         return BadLine(number, end, f"not JSON: {error}")
     if not isinstance(event, dict):

@@ -14,7 +14,7 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.slots import SlotRange
 from goald.domain.times import rfc3339
-from goald.pipeline.start_check import USED_ID
+from goald.pipeline.start_check import OTHER_OWNER, USED_ID
 
 START = "/api/v1/workflows/nurture/enrollments"
 PROBLEM = "urn:goald:problem:enrollment-id-used"
@@ -57,6 +57,20 @@ def test_start_under_the_id_of_an_ended_run_gets_409(
     answer = client.post(START, json=start(enrollment, LATER))
     assert (answer.status_code, answer.json()["type"]) == (409, PROBLEM)
     assert answer.json()["detail"] == USED_ID
+    assert published(redis_url) == []
+
+
+@pytest.mark.parametrize("enrollment", ["ann", "bob", "cyd"])
+@pytest.mark.parametrize(
+    ("workflow", "contact"), [("nurture", "other"), ("other", None), ("other", "other")]
+)
+def test_start_under_the_id_of_another_contact_or_workflow_gets_409(
+    client: httpx.Client, redis_url: str, enrollment: str, workflow: str, contact: str | None
+) -> None:
+    body = start(enrollment, rfc3339(NOON)) | {"contact_id": contact or enrollment}
+    answer = client.post(START.replace("nurture", workflow), json=body)
+    assert (answer.status_code, answer.json()["type"]) == (409, PROBLEM)
+    assert answer.json()["detail"] == OTHER_OWNER
     assert published(redis_url) == []
 
 

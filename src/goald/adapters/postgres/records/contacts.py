@@ -8,7 +8,7 @@ from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.store import workflow_of
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.contacts.projection import Contact
-from goald.domain.ids import ContactId, TenantId
+from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
 from goald.ports.contacts import (
     MAX_COUNTED,
@@ -145,7 +145,10 @@ class PostgresContacts:
             existing = await connection.fetch(EXISTING, tenant, enrollments)
         return StartState(
             dict.fromkeys(contacts, 0) | {ContactId(contact): count for contact, count in active},
-            frozenset(row["id"] for row in existing),
+            {
+                row["id"]: (ContactId(row["contact_id"]), WorkflowId(row["workflow_id"]))
+                for row in existing
+            },
             {
                 id_: EndedEnrollment(ContactId(contact), *began)
                 for id_, status, contact, *began in existing
