@@ -79,10 +79,18 @@ class ApiMetrics:
             registry=registry,
         )
 
+        # A look-up of labels takes longer than the count.
+        self._size_units, self._work_units = map(self.event_units.labels, ("size", "work"))
+        self._published, self._ignored, self._refused = map(
+            self.events.labels, ("published", "ignored", "refused")
+        )
+        self._of_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        """By route, method and status."""
+
     def count_units(self, of_size: int, total: int) -> None:
         """Count the units of one request."""
-        self.event_units.labels("size").inc(of_size)
-        self.event_units.labels("work").inc(total - of_size)
+        self._size_units.inc(of_size)
+        self._work_units.inc(total - of_size)
 
     def count_not_granted(self, counts: Mapping[NotGranted, int]) -> None:
         for attribute, number in counts.items():
@@ -90,10 +98,17 @@ class ApiMetrics:
 
     def count_events(self, published: int, ignored: int, refused: int) -> None:
         """Count the events of one request by outcome."""
-        self.events.labels("published").inc(published)
-        self.events.labels("ignored").inc(ignored)
-        self.events.labels("refused").inc(refused)
+        self._published.inc(published)
+        if ignored:
+            self._ignored.inc(ignored)
+        if refused:
+            self._refused.inc(refused)
 
     def count(self, route: str, method: str, status: int, seconds: float) -> None:
-        self.requests.labels(route, method, str(status)).inc()
-        self.seconds.labels(route, method).observe(seconds)
+        found = self._of_request.get((route, method, status))
+        if found is None:
+            found = self.requests.labels(route, method, status), self.seconds.labels(route, method)
+            self._of_request[route, method, status] = found
+        requests, histogram = found
+        requests.inc()
+        histogram.observe(seconds)

@@ -2,10 +2,11 @@
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import orjson
 import structlog
@@ -23,8 +24,9 @@ MAX_BYTES: Final = 2 << 10
 KEPT_S: Final = 7 * 86_400
 _MAX_BUFFERED: Final = 4_096
 """Records that wait to be written. Further ones are lost."""
-_PAUSE_S: Final = 0.05
-"""The time between two writes, so that many deliveries cause few calls."""
+_PAUSE_S: Final = 0.25
+"""The time between two writes, so that many deliveries cause few calls, and records that more than
+MAX_KEPT others follow are not even encoded."""
 
 _ADD: Final = """
 for i = 2, #ARGV do
@@ -36,6 +38,9 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1
 """
 """Appends records, and deletes those beyond the bound and those that were kept long enough."""
+
+_Place: TypeAlias = tuple[str, str, bool]
+"""Tenant, source, and whether its records are verified."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -51,7 +56,8 @@ class RedisDeliveries:
         # An entry is deleted when the next one is added or when its stream expires, so it lives up
         # to twice as long as the stream without additions.
         self._kept_s = max(1, int(min(kept_seconds, KEPT_S) / 2))
-        self._buffer: dict[str, list[bytes]] = {}
+        self._buffer: dict[_Place, deque[DeliveryRecord]] = {}
+        """The last MAX_KEPT of each."""
         self._buffered = 0
         self._writing: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -60,9 +66,12 @@ class RedisDeliveries:
     def add(self, tenant: str, source: str, record: DeliveryRecord) -> None:
         if self._buffered >= _MAX_BUFFERED:
             return
-        records = self._buffer.setdefault(_key(tenant, source, record.is_verified), [])
-        records.append(_encoded(record))
-        self._buffered += 1
+        place = tenant, source, record.is_verified
+        records = self._buffer.get(place)
+        if records is None:
+            records = self._buffer[place] = deque(maxlen=MAX_KEPT)
+        self._buffered += len(records) < MAX_KEPT
+        records.append(record)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
 
@@ -73,9 +82,9 @@ class RedisDeliveries:
         return [_decoded(fields[b"r"]) for _, fields in entries]
 
     async def clear(self, tenant: str, source: str) -> None:
+        for verified in (True, False):
+            self._buffered -= len(self._buffer.pop((tenant, source, verified), ()))
         keys = [_key(tenant, source, verified) for verified in (True, False)]
-        for key in keys:
-            self._buffered -= len(self._buffer.pop(key, ()))
         async with self._turn, service_errors():
             await self._client.unlink(*keys)
 
@@ -104,8 +113,8 @@ class RedisDeliveries:
                 return
             try:
                 async with service_errors(), self._client.pipeline(transaction=False) as pipe:
-                    for key, records in buffer.items():
-                        pipe.eval(_ADD, 1, key, self._kept_s, *records[-MAX_KEPT:])
+                    for place, records in buffer.items():
+                        pipe.eval(_ADD, 1, _key(*place), self._kept_s, *map(_encoded, records))
                     await pipe.execute()
             except (ServiceUnavailable, RedisError) as error:
                 if not self._has_failed:

@@ -35,6 +35,7 @@ class Expression:
 
     text: str
     _evaluator: Evaluator = field(repr=False, compare=False)
+    """Charges the steps of the expression."""
 
     def evaluate(self, budget: Budget, root: Any) -> Any:
         """Return the value for a root object; None if a path leads nowhere.

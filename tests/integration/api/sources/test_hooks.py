@@ -178,7 +178,7 @@ def test_without_redis_the_provider_delivers_again(make_api: Callable[..., Api])
 
 
 def test_the_quotas_of_the_tenant_apply(make_api: Callable[..., Api]) -> None:
-    api = make_api(quota_events=5)
+    api = make_api(quota_events=1)
     path = created(api)
 
     statuses = [deliver(api, path).status_code for _ in range(20)]

@@ -1,5 +1,7 @@
 """Sources are read again soon, and only the right key finds a source that was kept."""
 
+import asyncio
+
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.sources import MemorySources
 from goald.api.sources.opened import KEPT_S, MAX_KEPT, OpenedSources
@@ -13,8 +15,14 @@ class CountingSources(MemorySources):
 
     reads = 0
 
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.may_read = asyncio.Event()
+        self.may_read.set()
+
     async def open(self, tenant: str, name: str, key: str, now_us: int) -> StoredSource | None:
         self.reads += 1
+        await self.may_read.wait()
         return await super().open(tenant, name, key, now_us)
 
 
@@ -34,6 +42,37 @@ async def test_a_source_is_read_once_in_a_second() -> None:
     await clock.advance(KEPT_S)
     assert await opened.open("acme", "pay", KEY, clock.now_us()) is not None
     assert store.reads == 2
+
+
+async def test_concurrent_deliveries_share_a_read() -> None:
+    clock = ManualClock()
+    store, opened = await created(clock)
+    await opened.open("acme", "pay", KEY, clock.now_us())
+    await clock.advance(KEPT_S)
+
+    now_us = clock.now_us()
+    found = await asyncio.gather(*(opened.open("acme", "pay", KEY, now_us) for _ in range(9)))
+
+    assert all(found)
+    assert store.reads == 2
+
+
+async def test_a_cancelled_delivery_does_not_refuse_those_that_wait_for_its_read() -> None:
+    clock = ManualClock()
+    store, opened = await created(clock)
+    await opened.open("acme", "pay", KEY, clock.now_us())
+    await clock.advance(KEPT_S)
+    store.may_read.clear()
+
+    first, second = (
+        asyncio.create_task(opened.open("acme", "pay", KEY, clock.now_us())) for _ in range(2)
+    )
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait({first})
+    store.may_read.set()
+
+    assert await second is not None
 
 
 async def test_a_wrong_key_takes_the_same_work_each_time_and_finds_nothing() -> None:
