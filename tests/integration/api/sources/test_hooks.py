@@ -181,9 +181,8 @@ def test_the_quotas_of_the_tenant_apply(make_api: Callable[..., Api]) -> None:
     api = make_api(quota_events=1)
     path = created(api)
 
-    statuses = [deliver(api, path).status_code for _ in range(20)]
-
-    assert statuses.count(429) > 0
+    # As many as a slow machine needs to use up the burst, which is refilled meanwhile.
+    assert any(deliver(api, path).status_code == 429 for _ in range(200))
     failed = [each for each in deliveries(api)["verified"] if each["outcome"] == "failed"]
     assert failed
     assert "quota" in failed[0]["notes"][0]
