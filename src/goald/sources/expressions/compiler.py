@@ -24,10 +24,16 @@ _ORDERS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 }
 
 
-def compile_tree(tree: Any) -> Evaluator:
-    """Return the function of a tree. It charges the steps of the tree to the budget. Raises
-    KeyError for a node that JMESPath does not have."""
-    evaluate, steps = _compiled(tree), _steps(tree)
+def compile_tree(tree: Any) -> tuple[Evaluator, int]:
+    """Return the function of a tree, and the steps to charge before each call of it; the function
+    itself charges those that depend on the value. Raises KeyError for a node that JMESPath does
+    not have."""
+    return _compiled(tree), _steps(tree)
+
+
+def _charged(node: Any) -> Evaluator:
+    """The function of a node that is evaluated for each element of a list. It charges its steps."""
+    evaluate, steps = compile_tree(node)
 
     def charged(budget: Budget, value: Any) -> Any:
         budget.charge(steps)
@@ -46,7 +52,7 @@ def _compiled(node: Any) -> Evaluator:
 
 
 def _steps(node: Any) -> int:
-    """The nodes that are evaluated once; the others charge for themselves (`compile_tree`)."""
+    """The nodes that are evaluated once; the others charge for themselves (`_charged`)."""
     repeated = _REPEATED.get(node["type"], ())
     return 1 + sum(
         _steps(child)
@@ -154,7 +160,7 @@ def _flatten(node: Any) -> Evaluator:
 
 
 def _projection(node: Any) -> Evaluator:
-    base, each = _compiled(node["children"][0]), compile_tree(node["children"][1])
+    base, each = _compiled(node["children"][0]), _charged(node["children"][1])
 
     def projected(budget: Budget, value: Any) -> Any:
         elements = base(budget, value)
@@ -167,7 +173,7 @@ def _projection(node: Any) -> Evaluator:
 
 
 def _value_projection(node: Any) -> Evaluator:
-    base, each = _compiled(node["children"][0]), compile_tree(node["children"][1])
+    base, each = _compiled(node["children"][0]), _charged(node["children"][1])
 
     def projected(budget: Budget, value: Any) -> Any:
         members = base(budget, value)
@@ -181,7 +187,7 @@ def _value_projection(node: Any) -> Evaluator:
 
 def _filter_projection(node: Any) -> Evaluator:
     base = _compiled(node["children"][0])
-    each, condition = compile_tree(node["children"][1]), compile_tree(node["children"][2])
+    each, condition = _charged(node["children"][1]), _charged(node["children"][2])
 
     def filtered(budget: Budget, value: Any) -> Any:
         elements = base(budget, value)
@@ -274,7 +280,7 @@ def _sort(value: Any) -> type | None:
 
 
 def _expref(node: Any) -> Evaluator:
-    each = compile_tree(node["children"][0])
+    each = _charged(node["children"][0])
     return lambda _budget, _value: each
 
 

@@ -35,7 +35,7 @@ class Expression:
 
     text: str
     _evaluator: Evaluator = field(repr=False, compare=False)
-    """Charges the steps of the expression."""
+    _steps: int = field(repr=False, compare=False)
 
     def evaluate(self, budget: Budget, root: Any) -> Any:
         """Return the value for a root object; None if a path leads nowhere.
@@ -43,6 +43,7 @@ class Expression:
         Raises ExpressionFault if the expression does not fit the data, and BudgetExhausted.
         """
         try:
+            budget.charge(self._steps)
             return self._evaluator(budget, root)
         except BudgetExhausted:
             raise
@@ -70,7 +71,7 @@ def compile_expression(text: str) -> Expression:
     except Exception as error:  # of several kinds, and warnings if they are errors
         raise ExpressionFault(f"is not a JMESPath expression: {_first_line(error)}") from None
     _check_bounds(tree)
-    return Expression(text, compile_tree(_exact(tree)))
+    return Expression(text, *compile_tree(_exact(tree)))
 
 
 def _first_line(error: Exception) -> str:
