@@ -28,6 +28,24 @@ HTTP_GUARDS = (
         (CONNECTIONS,),
     ),
     Guard(
+        "HTTP: a response without a body is sent",
+        "D9",
+        (Edit(_HTTP, "            self._running.transport.flush()\n", "            pass\n"),),
+        (CONFORMANCE,),
+    ),
+    Guard(
+        "HTTP: 100 Continue is sent before the body arrives",
+        "D9",
+        (
+            Edit(
+                "src/goald/runtime/http/responses.py",
+                "        elif data.startswith(_CONTINUE):",
+                "        elif False:",
+            ),
+        ),
+        (CONFORMANCE,),
+    ),
+    Guard(
         "HTTP: a body of tiny chunks is refused",
         "D8",
         (Edit(_HTTP, "            self._fail(bounds.SMALL_CHUNKS)\n", "            pass\n"),),

@@ -142,6 +142,12 @@ SOURCE_GUARDS = (
         (OPENED,),
     ),
     Guard(
+        "sources: a cancelled delivery refuses none that waits for its read",
+        "D8",
+        (Edit(_OPENED, "await asyncio.shield(reading)", "await reading"),),
+        (OPENED,),
+    ),
+    Guard(
         "sources: a kept source is opened only with its key",
         "D8",
         (

@@ -118,3 +118,25 @@ def test_connection_without_requests_ends_at_a_half_close(served: Served) -> Non
         read_until(connection, b"\r\n\r\n")
         connection.shutdown(socket.SHUT_WR)
         assert read_until_closed(connection) == b""
+
+
+def test_a_response_without_a_body_is_sent_while_the_connection_stays_open(
+    served: Served,
+) -> None:
+    """The head of other responses waits for their body."""
+    with served.connect() as connection:
+        for _ in range(2):
+            connection.sendall(b"HEAD /deny HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 4")
+
+
+def test_a_client_that_waits_for_100_continue_is_asked_for_the_body_first(served: Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(
+            b"POST /read HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1\r\n"
+            + CLOSE
+            + b"\r\n"
+        )
+        assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"x")
+        assert read_until_closed(connection).startswith(b"HTTP/1.1 200 ")

@@ -12,6 +12,7 @@ from goald.runtime.http import bounds
 from goald.runtime.http.bounds import Rejection
 from goald.runtime.http.connections import ConnectionTable
 from goald.runtime.http.fair_queue import FairQueue
+from goald.runtime.http.responses import ResponseTransport
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
@@ -295,6 +296,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._enter(Phase.IDLE if self.cycle.response_complete else Phase.RESPONSE)
 
     def on_response_complete(self) -> None:
+        if self._running is not None:
+            self._running.transport.flush()
         if self.cycle.response_complete:
             self.cycle.body = bytearray()  # of a request that was answered before it was read
             if self._phase is Phase.RESPONSE:
@@ -317,6 +320,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._close_refused(self._last_rejection)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.transport = ResponseTransport(self.transport)
         self._running = cycle
         if self._is_between_requests:
             self._queue.run(self.client_key, lambda: self._start(cycle, app))
