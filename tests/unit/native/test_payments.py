@@ -12,7 +12,7 @@ from goald.domain.currencies import CURRENCIES
 
 NOW_US = 1_772_323_200_000_000
 GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e11"
-ABSENT = object()
+ABSENT = "absent"
 
 
 def reason(criteria: dict[str, Any], data: dict[str, Any], *, packed: bool = False) -> str | None:
