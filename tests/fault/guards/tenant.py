@@ -117,6 +117,18 @@ TENANT_GUARDS = (
         (DELETION, "tests/unit/domain/test_edits.py"),
     ),
     Guard(
+        "apply: --prune deletes no workflow if the file has no section for them",
+        "E10",
+        (
+            Edit(
+                "src/goald/domain/configuration/diff.py",
+                "if prune and desired.lists_workflows:",
+                "if prune:",
+            ),
+        ),
+        ("tests/unit/domain/test_configuration_diff.py",),
+    ),
+    Guard(
         "deletion: prune keeps a workflow with active enrollments",
         "E5",
         (

@@ -113,7 +113,9 @@ async def test_pruning_reads_every_row_that_it_may_delete(pool: TenantPool) -> N
         await service.put_entity("acme", "someone", EntityRow("tag", id_, id_))
     await service.put_workflow("acme", "someone", "w", None, None, ANYHOW)
     await service.set_active("acme", "someone", "w", True, ANYHOW)
-    desired = parse_configuration("tenant: acme\ncatalog: {tag: [{id: t-2, name: t-2}]}")
+    desired = parse_configuration(
+        "tenant: acme\nworkflows: []\ncatalog: {tag: [{id: t-2, name: t-2}]}"
+    )
     changes = await service.plan(desired, prune=True)
     assert sorted((change.action, change.row.id) for change in changes) == [
         ("delete", "t-1"),

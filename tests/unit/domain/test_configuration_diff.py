@@ -110,11 +110,26 @@ def test_pruned_goal_frees_its_position() -> None:
     assert [change.action for change in changes] == ["delete", "delete", "create"]
 
 
+def test_prune_deletes_no_workflow_if_the_file_has_no_section_for_them() -> None:
+    current = configuration(goal(0, "x"))
+    current.active_enrollments = {"w": 0}
+    assert (
+        diff_configuration(
+            read_desired({"tenant": "acme", "sources": []}),
+            current,
+            prune=True,
+            now_us=NOW,
+            new_id=lambda: UUID(int=1),
+        )
+        == []
+    )
+
+
 def test_prune_deletes_workflows_that_are_not_listed() -> None:
     current = configuration(goal(0, "x"))
     current.active_enrollments = {"w": 0}
     changes = diff_configuration(
-        read_desired({"tenant": "acme"}),
+        read_desired({"tenant": "acme", "workflows": []}),
         current,
         prune=True,
         now_us=NOW,
@@ -129,7 +144,7 @@ def test_prune_deletes_workflows_that_are_not_listed() -> None:
 def test_prune_only_deactivates_a_workflow_with_active_enrollments() -> None:
     current = configuration(goal(0, "x"))
     current.active_enrollments = {"w": 1}
-    desired = read_desired({"tenant": "acme"})
+    desired = read_desired({"tenant": "acme", "workflows": []})
     changes = diff_configuration(
         desired, current, prune=True, now_us=NOW, new_id=lambda: UUID(int=1)
     )

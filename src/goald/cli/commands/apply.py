@@ -47,7 +47,7 @@ def apply(
         bool, typer.Option("--dry-run", help="Show the changes without making them.")
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete everything that the file does not contain.")
+        bool, typer.Option("--prune", help="Delete what the sections of the file do not list.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -164,6 +164,11 @@ class DesiredConfiguration(_Section):
     catalog: dict[CatalogKind, list[DesiredEntity]] = Field(default_factory=dict)
     sources: list[DesiredSource] | None = None
 
+    @property
+    def lists_workflows(self) -> bool:
+        """Whether the file has a section `workflows`. Without it, no workflow is changed."""
+        return "workflows" in self.model_fields_set
+
     @field_validator("sources")
     @classmethod
     def _require_unique_sources(

@@ -49,8 +49,8 @@ def diff_configuration(
 
     Goals are matched by key, otherwise by type and criteria. Without `prune` nothing is deleted.
     With `prune`, goals and catalog entities that a section of the file does not list are deleted.
-    So are workflows that the file does not list, unless they have active enrollments: those lose
-    their goals and are deactivated, until a later run deletes them.
+    So are workflows that a section `workflows` does not list, unless they have active enrollments:
+    those lose their goals and are deactivated, until a later run deletes them.
 
     Raises InvalidFile, with the path, for a fourth goal and for a reference to a catalog entity
     that does not exist.
@@ -61,7 +61,7 @@ def diff_configuration(
     changes += [change for change in entities if change.after is not None]
     for index, workflow in enumerate(desired.workflows):
         changes += _workflow_changes(workflow, ("workflows", index), context)
-    if prune:
+    if prune and desired.lists_workflows:
         changes += _prune_workflows({workflow.id for workflow in desired.workflows}, current)
     return changes + [change for change in entities if change.after is None]
 
@@ -73,8 +73,9 @@ def scope_for(desired: DesiredConfiguration, *, prune: bool) -> ConfigurationSco
         for goal in workflow.goals or []:
             found = references(goal.goal_type, goal.criteria.to_dict())
             entities |= {(kind, entity) for _, kind, entity in found}
+    listed = {workflow.id for workflow in desired.workflows}
     return ConfigurationScope(
-        workflows=None if prune else {workflow.id for workflow in desired.workflows},
+        workflows=None if prune and desired.lists_workflows else listed,
         entities=entities,
         kinds=set(desired.catalog) if prune else (),
         settings=desired.settings.tag_case_sensitive is not None,
