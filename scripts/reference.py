@@ -101,7 +101,8 @@ def metrics_table() -> str:
 def _metrics_of(make: Callable[[CollectorRegistry], Any]) -> Iterator[MetricWrapperBase]:
     registry = CollectorRegistry()
     for value in vars(make(registry)).values():
-        if isinstance(value, MetricWrapperBase):
+        # Not those that are looked up once with their labels.
+        if isinstance(value, MetricWrapperBase) and not value._labelvalues:
             yield value
 
 

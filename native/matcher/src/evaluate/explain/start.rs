@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::config::{Goal, Logic};
 use crate::evaluate::outcome::Outcome;
 use crate::evaluate::stored::known_contacts::KnownState;
-use crate::event::{Event, Fact};
+use crate::event::{Event, Fact, MatchValues};
 use crate::index::Index;
 
 /// The enrollment that an event would start, as in `explain`. `None` if it starts none, or no goal of
@@ -21,6 +21,7 @@ pub fn would_start(
         workflow_id,
         enrollment_id,
         enrolled_at_us,
+        match_values,
         ..
     } = &event.fact
     else {
@@ -59,6 +60,7 @@ pub fn would_start(
         "excludes": false,
         "workflow_id": workflow_id,
         "enrolled_at": enrolled_at,
+        "match": match_values.as_ref().map(MatchValues::to_value),
         "goal_logic": match config.logic {
             Logic::Any => "any",
             Logic::All => "all",
