@@ -47,7 +47,8 @@ def apply(
         bool, typer.Option("--dry-run", help="Show the changes without making them.")
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete what the sections of the file do not list.")
+        bool,
+        typer.Option("--prune", help="Delete objects that a section of the file does not list."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
