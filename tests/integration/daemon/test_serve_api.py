@@ -24,7 +24,7 @@ from goald.client import event
 
 GOALD = [sys.executable, "-m", "goald.cli.main"]
 SECRET = "a secret of thirty-two characters"
-API_STOP_S = 30.0
+API_STOP_S = 10.0
 EVENTS = "events:write"
 SCOPES = ("workflows:read", "workflows:edit", EVENTS)
 
