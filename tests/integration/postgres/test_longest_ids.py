@@ -34,11 +34,16 @@ def test_enrollment_with_the_longest_ids_is_stored(database: Database, ids: list
             " VALUES (%s, %s, %s, %s, 0, 'active', now())",
             (tenant, enrollment, contact, workflow),
         )
-        admin.execute(
+        used = admin.execute(
             "INSERT INTO goald.used_events (tenant_id, contact_id, workflow_id, slot, event,"
             " enrolled_at, number) VALUES (%s, %s, %s, 0, gen_random_uuid(), now(), 1)",
             (tenant, contact, workflow),
         )
+        assert used.rowcount == 1
+        stored = admin.execute(
+            "SELECT id FROM goald.workflow_enrollments WHERE tenant_id = %s", (tenant,)
+        )
+        assert stored.fetchall() == [(enrollment,)]
 
 
 def test_goal_with_the_longest_criteria_is_stored(database: Database, ids: list[str]) -> None:
@@ -56,3 +61,7 @@ def test_goal_with_the_longest_criteria_is_stored(database: Database, ids: list[
             " VALUES (%s, gen_random_uuid(), %s, %s, 0, 'tag_added', %s)",
             (tenant, workflow, key, criteria),
         )
+        stored = admin.execute(
+            "SELECT key, criteria FROM goald.workflow_goals WHERE tenant_id = %s", (tenant,)
+        )
+        assert stored.fetchall() == [(key, json.loads(criteria))]
