@@ -77,13 +77,9 @@ mod tests {
     use super::TagName;
 
     fn same(criterion: &str, name: &str) -> bool {
-        let (first_byte, other) = (TagName::new(criterion), TagName::new(name));
-        assert_eq!(
-            first_byte.is(name),
-            other.is(criterion),
-            "{criterion:?} {name:?}"
-        );
-        first_byte.is(name)
+        let (left, right) = (TagName::new(criterion), TagName::new(name));
+        assert_eq!(left.is(name), right.is(criterion), "{criterion:?} {name:?}");
+        left.is(name)
     }
 
     #[test]
