@@ -63,6 +63,18 @@ TENANT_GUARDS = (
         ("tests/unit/api/test_units.py",),
     ),
     Guard(
+        "quota: the events of a refused call are not counted",
+        "D8",
+        (
+            Edit(
+                "src/goald/adapters/redis/quotas.py",
+                "exceeded == 0 and parts or 0 do",
+                "exceeded == 0 and parts or exceeded - 1 do",
+            ),
+        ),
+        ("tests/integration/api/auth/test_quotas.py",),
+    ),
+    Guard(
         "limit: the start of a contact that was deleted later takes no place",
         "E5",
         (
