@@ -77,9 +77,13 @@ mod tests {
     use super::TagName;
 
     fn same(criterion: &str, name: &str) -> bool {
-        let (left, right) = (TagName::new(criterion), TagName::new(name));
-        assert_eq!(left.is(name), right.is(criterion), "{criterion:?} {name:?}");
-        left.is(name)
+        let (first, second) = (TagName::new(criterion), TagName::new(name));
+        assert_eq!(
+            first.is(name),
+            second.is(criterion),
+            "{criterion:?} {name:?}"
+        );
+        first.is(name)
     }
 
     #[test]
