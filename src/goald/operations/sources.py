@@ -74,6 +74,6 @@ def _described(entry: SourceEntry) -> SourceDescription:
 
 def _missing(tenant: str, name: str) -> NotFound:
     return NotFound(
-        f"There is no source {name} of the tenant {tenant}. "
+        f"The tenant {tenant} has no source {name}. "
         f"`goald sources list --tenant {tenant}` lists its sources."
     )

@@ -39,7 +39,7 @@ def show(
     """
     found = _read(tenant, {"contact_id": contact}, 1).rows
     if not found:
-        say(f"There is no contact {contact} of the tenant {tenant}.")
+        say(f"The tenant {tenant} has no contact {contact}.")
         return Code.FAILED
     if as_json:
         print_json(_as_json(found[0]))

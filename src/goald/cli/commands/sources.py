@@ -140,7 +140,7 @@ def check(
     for event in tested.prepared.events:
         print_event(event)
     for note in tested.prepared.notes:
-        say(f"no event: {note}")
+        say(f"note: {note}")
 
 
 async def _list(tenant: str) -> "Sequence[SourceDescription]":

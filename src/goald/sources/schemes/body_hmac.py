@@ -94,6 +94,6 @@ def result_of(found: int | None, secrets: int, header: str) -> Verification:
     tried = "the secret" if secrets == 1 else f"any of the {secrets} secrets"
     return Verification(
         False,
-        f"the signature in {header} does not match {tried}: the secret is another, or a proxy "
-        "changed the body",
+        f"the signature in {header} does not match {tried}: the provider uses another "
+        "secret, or a proxy changed the body",
     )
