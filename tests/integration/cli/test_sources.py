@@ -120,6 +120,13 @@ def test_a_faulty_source_changes_nothing_at_all(
     assert (refused.code, refused.out) == (1, "")
     assert "sources[0].contact.id: " in refused.err
 
+    faults = FILE.replace("{region: DE}", "{id: 'a.[', email: 'b.[', phone: 'multiply(@)'}")
+    (tmp_path / "acme.yaml").write_text(faults)
+    refused = goald("apply", "acme.yaml")
+    assert refused.err.startswith("goald: acme.yaml: sources[0].contact.")
+    assert refused.err.count("; sources[0].contact.") == 2
+    assert (refused.err.count("in a.["), refused.err.count("in b.[")) == (1, 1)
+
     (tmp_path / "acme.yaml").write_text(FILE)
     monkeypatch.delenv("PAY_SECRET")
     unset = goald("apply", "acme.yaml")
@@ -198,7 +205,7 @@ def test_a_test_shows_the_events_of_a_payload_and_sends_nothing(goald: Run, stre
     assert (signed["verified"], signed["events"][0]["contact_id"]) == (True, "crm-42")
 
     other = check(goald, body=json.dumps({"type": "plan.created"}).encode())
-    assert "note: " in other.out
+    assert "note: this is not an event of Stripe" in other.out
     assert "no event: " not in other.out
     assert list(streams.scan_iter("goald:events:*")) == []
     assert list(streams.scan_iter("goald:deliveries:*")) == []

@@ -72,10 +72,12 @@ def test_an_invalid_document_is_refused(overrides: dict[str, Any], place: str) -
         ("a" + ".a" * 250, "parts"),
         (" | ".join(["[@, @]"] * 7), "too many lists"),
         ("foo(@)", "unknown function"),
-        ("lower(@, @)", "2 arguments"),
+        ("lower(@, @)", "lower() needs 1 argument, has 2"),
+        ("multiply(@)", "multiply() needs 2 arguments, has 1"),
         ("map(@, @)", "&"),
         ("!a.b", "write !"),
-        ("a[", "JMESPath"),
+        ("a[", "is not a JMESPath expression: Incomplete expression, in a["),
+        ("a.b % c", ", in a.b % c"),
     ],
 )
 def test_an_expression_beyond_the_bounds_is_refused_with_the_reason(text: str, fault: str) -> None:

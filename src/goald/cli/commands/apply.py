@@ -63,14 +63,14 @@ def apply(
     from goald.settings import load_settings
 
     desired = read_configuration(file)
-    try:
-        sources = read_secrets(desired.sources or (), file.parent, os.environ)
-    except InvalidFile as error:
-        raise InvalidFile(f"{file}:\n{error}") from None
     outcome = _Outcome()
     try:
+        sources = read_secrets(desired.sources or (), file.parent, os.environ)
         with api_dsn(load_settings()) as dsn:
             asyncio.run(_apply(outcome, dsn, desired, sources, dry_run=dry_run, prune=prune))
+    except InvalidFile as error:
+        # Found before anything is changed.
+        raise InvalidFile(f"{file}:\n{error}") from None
     except BaseException:
         # Nothing else can return these URLs.
         for name, url in outcome.urls.items():

@@ -13,7 +13,7 @@ from typing import Any, Final
 from goald.domain.suggestions import nearest
 from goald.sources.expressions.budget import Budget, BudgetExhausted
 from goald.sources.expressions.compiler import Evaluator, compile_tree
-from goald.sources.expressions.functions import FUNCTIONS, FunctionFault
+from goald.sources.expressions.functions import FUNCTIONS, Function, FunctionFault
 
 MAX_TEXT: Final = 2_000
 MAX_NODES: Final = 200
@@ -69,13 +69,18 @@ def compile_expression(text: str) -> Expression:
     except RecursionError:
         raise ExpressionFault("is nested too deeply") from None
     except Exception as error:  # of several kinds, and warnings if they are errors
-        raise ExpressionFault(f"is not a JMESPath expression: {_first_line(error)}") from None
+        raise ExpressionFault(f"is not a JMESPath expression: {_reason(error, text)}") from None
     _check_bounds(tree)
     return Expression(text, *compile_tree(_exact(tree)))
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")[:200]
+def _reason(error: Exception, text: str) -> str:
+    """Return the reason of jmespath in one line, followed by the expression."""
+    line = next(iter(str(error).splitlines()), "")[:200]
+    for introduction in ("Bad jmespath expression: ", "Invalid jmespath expression: "):
+        line = line.removeprefix(introduction)
+    reason = line.removesuffix(":").removesuffix(", for expression")
+    return f"{reason}, in {' '.join(text.split())[:200]}"
 
 
 def _check_bounds(tree: Any) -> None:
@@ -116,10 +121,20 @@ def _check_call(node: Any) -> None:
             f"unknown function {name}()" + (f". Did you mean {near}()?" if near else "")
         )
     if not function.least <= len(arguments) <= function.most:
-        raise ExpressionFault(f"{name}() has {len(arguments)} arguments")
+        raise ExpressionFault(_wrong_count(name, function, len(arguments)))
     for index, argument in enumerate(arguments):
         if (argument["type"] == "expref") != (_EXPREF_ARGUMENTS.get(name) == index):
             raise ExpressionFault(f"{name}(): an argument with & is missing or misplaced")
+
+
+def _wrong_count(name: str, function: Function, count: int) -> str:
+    if function.least == function.most:
+        needed = f"{function.most} argument{'' if function.most == 1 else 's'}"
+    elif count < function.least:
+        needed = f"at least {function.least} argument{'' if function.least == 1 else 's'}"
+    else:
+        needed = f"at most {function.most} arguments"
+    return f"{name}() needs {needed}, has {count}"
 
 
 def _exact(node: Any) -> Any:
