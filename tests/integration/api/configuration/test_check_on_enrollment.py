@@ -150,6 +150,25 @@ def test_explain_says_that_the_contact_had_a_listed_tag(
     assert (goal["matched"], goal["reason"]) == (False, "the contact had the tag before")
 
 
+def test_explain_compares_a_goal_with_listed_tags_that_the_contact_had(
+    editor: httpx.Client, database: Database
+) -> None:
+    asyncio.run(_give_tags(database, "VIP", enrolls="lead"))
+    add(editor, "tag_added", {"tag_name": "Lead"}, effective_from="2020-01-01T00:00:00Z")
+    event = {
+        "id": "evt-3",
+        "source": "crm",
+        "type": "contact.tag.added",
+        "time": "2026-06-01T00:00:00Z",
+        "data": {"contact_id": "ann", "tags": ["vip"]},
+    }
+
+    answer = editor.post("/api/v1/explain", json=event).json()
+
+    [goal] = answer["enrollments"][0]["goals"]
+    assert (goal["matched"], goal["reason"]) == (False, "wrong tag")
+
+
 async def _give_tags(database: Database, *tags: str, enrolls: str | None = None) -> None:
     """Write what an event gives, as a shard does."""
     text = json.dumps({"tags": tags})

@@ -185,9 +185,10 @@ impl Case<'_, '_> {
         if !goal.is_active {
             return Some("goal inactive".into());
         }
-        if let Err(reason) = goal.criteria.check(self.new, self.products) {
-            let had_tag = goal.criteria.check(&self.event.fact, self.products).is_ok();
-            return Some(if had_tag { HAD_TAG } else { reason }.into());
+        if goal.criteria.check(self.new, self.products).is_err() {
+            // If all tags of the list are old, only the whole list has a tag to compare.
+            let whole = goal.criteria.check(&self.event.fact, self.products);
+            return Some(whole.err().unwrap_or(HAD_TAG).into());
         }
         if let Err((reason, name)) = goal.check_values(self.run, self.values) {
             return Some(format!("{reason} {name}").into());
