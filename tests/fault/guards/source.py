@@ -25,6 +25,8 @@ SOURCE_COMMANDS = "tests/integration/cli/test_sources.py"
 _CHANGES = "src/goald/configuration/sources.py"
 _FILE_SECRETS = "src/goald/configuration/secrets.py"
 _APPLY = "src/goald/cli/commands/apply.py"
+EVENT_TIMES = "tests/unit/sources/test_event_times.py"
+_BUILDER = "src/goald/sources/mapping/event_builder.py"
 
 SOURCE_GUARDS = (
     Guard(
@@ -197,6 +199,12 @@ SOURCE_GUARDS = (
             ),
         ),
         (SOURCE_COMMANDS,),
+    ),
+    Guard(
+        "sources: a placeholder for no time is the time of arrival",
+        "E20",
+        (Edit(_BUILDER, "if time_us <= 0:", "if False:"),),
+        (EVENT_TIMES,),
     ),
     Guard(
         "apply: a secret of a file is not in the text of an object",

@@ -52,6 +52,9 @@ def test_a_time_in_use_is_read(text: object) -> None:
         "9" * 30,
         0,
         -5,
+        99_999_999,
+        "+1769850000",
+        "1.76985e9",
         None,
         True,
         [],
@@ -84,6 +87,13 @@ def test_the_arrival_counts_for_no_time_a_false_one_and_one_in_the_future() -> N
     ahead = _mapped(b'{"at": %d}' % ((NOW_US + 2 * 86_400_000_000) // 1_000_000))
     assert ahead.events[0].time_us is None, "the stream would refuse the event"
     assert "too far" in ahead.notes[0]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "1970-01-01 00:00", "1969-12-31T23:59Z"])
+def test_a_placeholder_for_no_time_is_the_arrival(text: str) -> None:
+    result = _mapped(b'{"at": "%s"}' % text.encode())
+    assert result.events[0].time_us is None, "the event would count for no enrollment"
+    assert "not after 1970" in result.notes[0]
 
 
 def test_a_source_may_bound_the_deviation_from_the_arrival() -> None:

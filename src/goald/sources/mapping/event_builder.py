@@ -104,6 +104,9 @@ class EventBuilder:
         if time_us is None:
             self._note(f"events.{name}: the time cannot be read, so the arrival counts")
             return None
+        if time_us <= 0:  # how programs write that there is no time
+            self._note(f"events.{name}: the time is not after 1970-01-01, so the arrival counts")
+            return None
         limit = self._document.max_deviation_seconds
         ahead_us = time_us - self._received_at_us
         if ahead_us > _DAY_US or (limit is not None and abs(ahead_us) > limit * 1_000_000):

@@ -1,68 +1,52 @@
 """Times as providers write them (E20)."""
 
-import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from goald import _native
 from goald.domain.times import to_us
 from goald.sources.expressions.numbers import decimal_of
 
-_MILLISECONDS: Final = Decimal(100_000_000_000)
-"""Epoch times from here on are milliseconds; in seconds this is the year 5138."""
-_MICROSECONDS: Final = Decimal(100_000_000_000_000)
-_LATEST_US: Final = 253_402_300_799_000_000
-_TEXT: Final = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?"
-    r"\s?(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?",
-    re.ASCII,
-)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_TEXT: Final = 64
+"""Characters of a time."""
 
 
 def time_us_of(value: Any, zone: ZoneInfo) -> int | None:
     """Return a provider's time in microseconds since the Unix epoch; None if it is not a time.
 
-    Times are RFC 3339 or a variant that is in use: `+0000`, no seconds, a space for the `T`, no
-    zone (then it is in `zone`), and epoch seconds, milliseconds or microseconds, as a number or
-    as text. A fraction is cut after microseconds.
+    The reader is that of the streams, so a source and a stream accept the same times. There are two
+    additions: text may have spaces around it, and a date and time without an offset is in `zone`.
     """
-    number = decimal_of(value)
-    if number is not None:
-        return _epoch(number)
-    if not isinstance(value, str) or len(value) > 64:
+    text = _text(value)
+    if text is None:
         return None
-    found = _TEXT.fullmatch(value.strip())
-    if found is None:
+    time_us = _native.time_us(text)
+    if time_us is not None:
+        return time_us
+    # Z makes only a date and time without an offset readable: nothing else lacks its end.
+    local_us = _native.time_us(text + "Z")
+    return None if local_us is None else _in_zone(local_us, zone)
+
+
+def _text(value: Any) -> str | None:
+    """The text of a value that may be a time. All of them are ASCII."""
+    if isinstance(value, str):
+        text = value.strip()
+    elif isinstance(value, int | Decimal):
+        text = str(decimal_of(value))
+    else:
         return None
-    date, minutes, seconds, fraction, offset = found.groups()
-    micros = ((fraction or "") + "000000")[:6]
+    return text if len(text) <= _MAX_TEXT and text.isascii() else None
+
+
+def _in_zone(local_us: int, zone: ZoneInfo) -> int | None:
+    """The time at which the local time of a zone is this one, the earlier of two. None if it is
+    before the year 1 or after 9999."""
+    local = _EPOCH + timedelta(microseconds=local_us)
     try:
-        time = datetime.fromisoformat(f"{date}T{minutes}:{seconds or '00'}.{micros}")
-        return _positive(to_us(time.replace(tzinfo=_zone(offset, zone))))
+        return to_us(local.replace(tzinfo=zone).astimezone(UTC))
     except (ValueError, OverflowError):
         return None
-
-
-def _epoch(number: Decimal) -> int | None:
-    size = number.copy_abs()
-    unit = 1_000_000
-    if size >= _MICROSECONDS:
-        unit = 1
-    elif size >= _MILLISECONDS:
-        unit = 1_000
-    return _positive(int(number * unit))
-
-
-def _positive(time_us: int) -> int | None:
-    return time_us if 0 < time_us <= _LATEST_US else None
-
-
-def _zone(offset: str | None, zone: ZoneInfo) -> timezone | ZoneInfo:
-    if offset is None:
-        return zone
-    if offset in ("Z", "z", "UTC"):
-        return UTC
-    digits = offset[1:].replace(":", "")
-    delta = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or "0"))
-    return timezone(delta if offset[0] == "+" else -delta)
