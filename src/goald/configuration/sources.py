@@ -21,6 +21,7 @@ from goald.domain.errors import (
     SecretDamaged,
     ServiceUnavailable,
 )
+from goald.domain.ids import NOT_AN_ID, is_id
 from goald.ports.sources.deliveries import DeliveryLog
 from goald.ports.sources.store import SourceStore
 from goald.sources.compiled import Source, compile_source
@@ -33,6 +34,8 @@ class SourceEdit:
     before: SourceEntry | None
     after: SourceDefinition | None
     changes_secrets: bool = False
+    notes: tuple[str, ...] = ()
+    """Of a source that is created or changed: see `document_notes`."""
 
     @property
     def name(self) -> str:
@@ -81,6 +84,8 @@ class SourceConfiguration:
         faults: list[str] = []
         for index, definition in enumerate(definitions):
             before = current.get(definition.name)
+            if not is_id(definition.name):
+                faults.append(f"sources[{index}].name: {NOT_AN_ID}")
             try:
                 edit = await self._edit(tenant, definition, before)
             except InvalidConfiguration as error:
@@ -128,18 +133,18 @@ class SourceConfiguration:
         if before is None:
             if after.secrets is None:
                 source.parse_secrets(())
-            return SourceEdit(None, after, bool(after.secrets))
+            return SourceEdit(None, after, bool(after.secrets), source.notes)
         is_same = before.preset == after.preset and (
             overrides_text(before.overrides) == overrides_text(after.overrides)
         )
         if after.secrets is None:
             if not is_same:
                 await self._check_kept_secrets(tenant, source, before)
-            return None if is_same else SourceEdit(before, after)
+            return None if is_same else SourceEdit(before, after, notes=source.notes)
         changes_secrets = await self._changes_secrets(tenant, after.secrets, before)
         if is_same and not changes_secrets:
             return None
-        return SourceEdit(before, after, changes_secrets)
+        return SourceEdit(before, after, changes_secrets, source.notes)
 
     def _source(self, definition: SourceDefinition) -> Source:
         overrides_text(definition.overrides)

@@ -8,7 +8,7 @@ from goald.domain.errors import InvalidConfiguration, NotFound
 from goald.domain.records.deliveries import DeliveryRecord
 from goald.ports.sources.deliveries import DeliveryLog
 from goald.ports.sources.store import SourceStore
-from goald.sources.compiled import compile_source
+from goald.sources.compiled import Source, compile_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class SourceDescription:
     """A source without anything secret."""
 
     entry: SourceEntry
-    types: frozenset[str] | None
-    """The event types that it may send; None if this release cannot use the source, because
-    another one with other presets stored it."""
+    source: Source | None
+    """None if this release cannot use the source, because another one with other presets stored
+    it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ async def latest_deliveries(log: DeliveryLog, tenant: str, name: str) -> LatestD
 
 def _described(entry: SourceEntry) -> SourceDescription:
     try:
-        types = compile_source(entry.preset, entry.overrides).types
+        source = compile_source(entry.preset, entry.overrides)
     except (InvalidConfiguration, NotFound):
         return SourceDescription(entry, None)
-    return SourceDescription(entry, types)
+    return SourceDescription(entry, source)
 
 
 def _missing(tenant: str, name: str) -> NotFound:

@@ -7,6 +7,7 @@ from typing import Any
 from goald.domain.errors import InvalidConfiguration
 from goald.sources.delivery import Delivery
 from goald.sources.documents.fields import SourceDocument
+from goald.sources.documents.notes import document_notes
 from goald.sources.documents.presets import preset
 from goald.sources.documents.reading import merged, read_document
 from goald.sources.documents.scheme_fields import scheme_of
@@ -30,6 +31,11 @@ class Source:
     def types(self) -> frozenset[str]:
         """The event types that this source may send."""
         return self.document.event_types()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `document_notes`."""
+        return document_notes(self.document)
 
     @property
     def signs_url(self) -> bool:
@@ -65,9 +71,9 @@ class Source:
         """See `Scheme.verify`."""
         return self.scheme.verify(delivery, secrets, now_us)
 
-    def map(self, delivery: Delivery, delivery_id: str) -> MappingResult:
+    def map(self, delivery: Delivery, delivery_id: str, *, hints: bool = False) -> MappingResult:
         """See `map_delivery`."""
-        return map_delivery(self.document, delivery, delivery_id)
+        return map_delivery(self.document, delivery, delivery_id, hints=hints)
 
 
 def compile_source(preset_name: str, overrides: Mapping[str, Any]) -> Source:

@@ -112,6 +112,18 @@ def test_prune_deletes_unlisted_sources_only_if_the_file_has_sources(
     assert goald("sources", "list", "--tenant", "acme", "--json").json == []
 
 
+def test_an_expression_that_finds_nothing_is_noted_by_apply_and_show(
+    goald: Run, tmp_path: Path
+) -> None:
+    rule = "overrides: {events: {checkout: {currency: EUR}}}"
+    (tmp_path / "acme.yaml").write_text(f"{FILE}    {rule}\n")
+    note = "events.checkout.currency: `EUR` is unknown"
+    assert f"note: source pay: {note}" in goald("apply", "acme.yaml").out
+    assert note in goald("sources", "show", "pay", "--tenant", "acme").out
+    (only,) = goald("sources", "show", "pay", "--tenant", "acme", "--json").json["notes"]
+    assert only.startswith(note)
+
+
 def test_a_faulty_source_changes_nothing_at_all(
     goald: Run, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,18 @@ async def test_kept_secrets_must_fit_the_new_scheme(tenant: Tenant) -> None:
     )
 
 
+async def test_a_name_that_no_delivery_has_is_noted(tenant: Tenant) -> None:
+    def priced(currency: str) -> SourceDefinition:
+        return shop(events={"paid": SHOP["events"]["paid"] | {"currency": currency}})
+
+    (edit,) = await tenant.plan(priced("EUR"))
+    assert [note.partition(":")[0] for note in edit.notes] == ["events.paid.currency"]
+    await tenant.apply(priced("EUR"))
+    assert await tenant.plan(priced("EUR")) == []
+    (edit,) = await tenant.plan(priced("'EUR'"))
+    assert edit.notes == ()
+
+
 async def test_the_order_of_rules_is_a_change(tenant: Tenant) -> None:
     rules = {name: {"when": "body", "type": "form.submitted"} for name in ("one", "two")}
     await tenant.apply(shop(events=rules))
@@ -142,10 +154,13 @@ async def test_every_fault_is_named_and_nothing_is_written(tenant: Tenant) -> No
             SourceDefinition("d", "custom", SHOP | {"events": broken}, ("s",)),
             SourceDefinition("e", "stripe", {"contact": {"id": "a.["}}, ("whsec_1",), True),
             SourceDefinition("f", "hubspot", {}, ("client-secret",)),
+            SourceDefinition("g\u200b", "strpe", {}, None),
         )
     lines = str(refused.value).split("\n")
     for place, fault in (
         ("sources[1].preset", "Did you mean stripe?"),
+        ("sources[7].name", "without control or invisible characters"),
+        ("sources[7].preset", "Did you mean stripe?"),
         ("sources[2].secrets[0]", ""),
         ("sources[3].secrets", "set its secret"),
         ("sources[4].overrides.events.paid.when", ""),

@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.support.sources.payloads import delivery, payload
 
+from goald.domain.contacts.reading import facts_of
 from goald.sources.compiled import compile_source
 from goald.sources.mapping.results import MappingResult
 
@@ -43,6 +44,36 @@ def test_a_sender_cannot_delete_or_merge_contacts_by_naming_the_type() -> None:
         assert result.events == (), kind
         event = {"specversion": "1.0", "id": "e-1", "source": "/s", "type": kind}
         assert mapped("cloudevents", event).events == (), kind
+
+
+def test_a_phone_number_of_a_contact_has_the_country_of_the_source() -> None:
+    number = "0170 1234567"
+    customer = {"id": 26, "email": "ann@example.com", "billing": {"phone": number}}
+    stripe = {"type": "customer.updated", "data": {"object": {"id": "cus_1", "phone": number}}}
+    own = {"type": "contact.updated", "data": {"contact_id": "c-1", "phone": number}}
+    for preset, body, headers in (
+        ("woocommerce", customer, {"X-WC-Webhook-Topic": "customer.updated"}),
+        ("stripe", {"object": "event", "id": "evt_1"} | stripe, None),
+        ("standard_webhooks", own, {"webhook-id": "msg_1"}),
+    ):
+        result = mapped(preset, body, headers, contact={"region": "DE"})
+        (event,) = result.events
+        assert facts_of(event.type, event.data).values["phone"] == "+491701234567", preset
+        without = mapped(preset, body, headers).events[0]
+        assert "region" not in without.data
+
+    own = {"type": "contact.updated", "data": {"phone": number, "region": "AT"}}
+    (event,) = mapped("standard_webhooks", own, contact={"region": "DE"}).events
+    assert event.data["region"] == "AT"
+
+
+def test_a_rule_may_have_another_country_than_the_source() -> None:
+    rule = {"when": "body", "type": "contact.updated", "data": {"phone": "body.phone"}}
+    events = {"de": rule, "at": rule | {"contact": {"region": "AT"}, "id": "body.phone"}}
+    contact = {"id": "body.id", "phone": "body.phone", "region": "DE"}
+    result = mapped("custom", {"id": "c-1", "phone": "0170 1"}, contact=contact, events=events)
+    assert [event.data["region"] for event in result.events] == ["DE", "AT"]
+    assert [event.contact.region for event in result.events] == ["DE", "AT"]
 
 
 def test_a_fault_of_one_event_of_a_batch_leaves_the_others_alone() -> None:

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
 
 from goald.api.models.requests import Body
 from goald.api.sources.processing import PreparedEvent
@@ -10,7 +18,8 @@ from goald.api.sources.receiver import TestedDelivery
 from goald.domain.credentials.sources import MAX_SECRETS, SourceEntry
 from goald.domain.records.deliveries import DeliveryRecord
 from goald.domain.times import rfc3339
-from goald.sources.documents.presets import preset_names
+from goald.sources.compiled import Source
+from goald.sources.documents.presets import preset_names, unknown_preset
 
 MAX_OVERLAP_S = 30 * 86_400
 DAY_S = 86_400
@@ -20,6 +29,7 @@ _SOURCE: dict[str, JsonValue] = {
     "overrides": {"accept_tests": True},
     "secrets": 1,
     "types": ["contact.updated", "payment.completed", "payment.refunded"],
+    "notes": [],
     "created_at": "2026-01-31T09:00:00.000000Z",
     "updated_at": "2026-01-31T09:00:00.000000Z",
     "key_created_at": "2026-01-31T09:00:00.000000Z",
@@ -46,6 +56,15 @@ _TIME: dict[str, JsonValue] = {"format": "date-time"}
 _URL = "https://goald.example.com/hooks/acme/stripe/4jXo3HmnVJ1c9TqkZ8yQWg"
 _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 -- an example
 
+
+def _known_preset(name: str) -> str:
+    fault = unknown_preset(name)
+    if fault is not None:
+        raise PydanticCustomError("preset", "{fault}", {"fault": fault})
+    return name
+
+
+Preset = Annotated[str, Field(max_length=64), AfterValidator(_known_preset)]
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=1_024)]
 
 
@@ -65,8 +84,7 @@ class SourceRequest(Body):
         }
     )
 
-    preset: str = Field(
-        max_length=64,
+    preset: Preset = Field(
         description="The preset, or `custom` for a document in `overrides`: "
         f"{', '.join(preset_names())}.",
     )
@@ -118,6 +136,9 @@ class SourceAnswer(BaseModel):
         None,
         description="The event types that it may send; absent if this release cannot use it.",
     )
+    notes: list[str] = Field(
+        [], description="Expressions that find nothing in any delivery, with their place."
+    )
     created_at: str = Field(json_schema_extra=_TIME)
     updated_at: str = Field(json_schema_extra=_TIME)
     key_created_at: str = Field(json_schema_extra=_TIME)
@@ -132,15 +153,17 @@ class SourceAnswer(BaseModel):
 
     @classmethod
     def of(
-        cls, entry: SourceEntry, types: frozenset[str] | None, url: str | None = None
+        cls, entry: SourceEntry, source: Source | None, url: str | None = None
     ) -> "SourceAnswer":
+        """`source`: None if this release cannot use it."""
         previous_us = entry.previous_key_expires_at_us
         return cls(
             name=entry.name,
             preset=entry.preset,
             overrides=dict(entry.overrides),
             secrets=entry.secret_count,
-            types=None if types is None else sorted(types),
+            types=None if source is None else sorted(source.types),
+            notes=[] if source is None else list(source.notes),
             created_at=rfc3339(entry.created_at_us),
             updated_at=rfc3339(entry.updated_at_us),
             key_created_at=rfc3339(entry.key_created_at_us),
@@ -278,7 +301,10 @@ class TestResult(BaseModel):
     )
     is_test: bool
     events: list[TestedEvent]
-    notes: list[str]
+    notes: list[str] = Field(
+        description="Why the payload, or something in it, means no event; parts of an event that "
+        "lead nowhere in this payload; and the notes of the source."
+    )
 
     @classmethod
     def of(cls, tested: TestedDelivery, source: str) -> "TestResult":

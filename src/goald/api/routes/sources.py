@@ -77,8 +77,8 @@ async def put_source(
     name: PathId, caller: Edits, deps: Deps, response: Response, body: SourceRequest
 ) -> SourceAnswer:
     """Creates a source, or replaces all of it but its URL. The `url` that the provider must call
-    is returned only when the source is created. 400 lists every fault of the document and of the
-    secrets. 409 if the tenant has too many sources."""
+    is returned only when the source is created. `notes` name expressions that can find nothing. 400
+    lists every fault of the document and of the secrets. 409 if the tenant has too many sources."""
     tenant, key = caller.tenant_id, _new_key()
     overrides = with_contact(body.overrides, body.contact)
     overrides_text(overrides)
@@ -199,10 +199,10 @@ async def _entry(deps: Dependencies, tenant: str, name: str) -> SourceEntry:
 
 def _answer(deps: Dependencies, entry: SourceEntry, url: str | None = None) -> SourceAnswer:
     try:
-        types = deps.sources.compiled.of(entry).types
+        source = deps.sources.compiled.of(entry)
     except (InvalidConfiguration, NotFound):
-        types = None
-    return SourceAnswer.of(entry, types, url)
+        source = None
+    return SourceAnswer.of(entry, source, url)
 
 
 def _url(deps: Dependencies, tenant: str, name: str, key: str) -> str:

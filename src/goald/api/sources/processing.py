@@ -54,11 +54,18 @@ class DeliveryProcessor:
         self._publisher = publisher
 
     async def prepare(
-        self, tenant: str, name: str, source: Source, delivery: Delivery, delivery_id: str
+        self,
+        tenant: str,
+        name: str,
+        source: Source,
+        delivery: Delivery,
+        delivery_id: str,
+        *,
+        hints: bool = False,
     ) -> PreparedDelivery:
-        """Return the events of a delivery of the source `name`. Publishes nothing. Raises
-        ServiceUnavailable if contacts cannot be looked up."""
-        result = source.map(delivery, delivery_id)
+        """Return the events of a delivery of the source `name`. Publishes nothing. `hints`: see
+        `Source.map`. Raises ServiceUnavailable if contacts cannot be looked up."""
+        result = source.map(delivery, delivery_id, hints=hints)
         events = [
             await self._with_contact(tenant, event, source.document.contact.on_unknown)
             for event in result.events

@@ -55,6 +55,7 @@ class TestedDelivery:
     handshake: HandshakeResponse | None
     verification: Verification
     prepared: PreparedDelivery
+    """With the notes about the source's document."""
 
 
 class SourceReceiver:
@@ -113,9 +114,10 @@ class SourceReceiver:
         handshake = source.handshake(delivery)
         verification = await self._verify(stored, source, delivery)
         prepared = await self._processor.prepare(
-            tenant, stored.entry.name, source, delivery, _TEST_ID
+            tenant, stored.entry.name, source, delivery, _TEST_ID, hints=True
         )
-        return TestedDelivery(handshake, verification, prepared)
+        notes = [*source.notes, *prepared.notes]
+        return TestedDelivery(handshake, verification, replace(prepared, notes=notes))
 
     async def _verify(
         self, stored: StoredSource, source: Source, delivery: Delivery

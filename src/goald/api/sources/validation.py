@@ -5,19 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from goald.api.problems import BadRequest
-from goald.domain.errors import InvalidConfiguration, NotFound
+from goald.domain.errors import InvalidConfiguration
 from goald.ports.sources.store import SourceStore
 from goald.sources.compiled import Source, compile_source
 
 
 async def compiled(preset: str, overrides: Mapping[str, Any], *, has_public_url: bool) -> Source:
-    """Return the source of a preset and overrides. Raises InvalidConfiguration with every fault;
-    BadRequest for an unknown preset, and for a provider that signs its URL if none is set."""
-    try:
-        source = await asyncio.to_thread(compile_source, preset, overrides)
-    except NotFound as error:
-        faults = [{"pointer": "/preset", "detail": str(error)}]
-        raise BadRequest(str(error), errors=faults) from None
+    """Return the source of a preset that exists, and overrides. Raises InvalidConfiguration with
+    every fault; BadRequest for a provider that signs its URL if none is set."""
+    source = await asyncio.to_thread(compile_source, preset, overrides)
     if source.signs_url and not has_public_url:
         raise BadRequest(
             "The provider signs the URL that it calls, so goald must know it: set "

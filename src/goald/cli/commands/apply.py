@@ -131,6 +131,9 @@ def _print(tenant: str, outcome: _Outcome) -> None:
     rows += [edit_row(edit) for edit in outcome.edits]
     if rows:
         table(COLUMNS, rows)
+    for edit in outcome.edits:
+        for note in edit.notes:
+            say(f"note: source {edit.name}: {note}")
     for name, url in outcome.urls.items():
         say(f"URL of the source {name}, shown only now: {url}")
     say(_summary(tenant, len(rows), outcome.applied))

@@ -46,6 +46,7 @@ def edit_json(edit: "SourceEdit", url: str | None) -> dict[str, Any]:
         "before": name | _source_fields(edit.before) if edit.before is not None else None,
         "after": name | _source_fields(edit.after) if edit.after is not None else None,
         "secrets_changed": edit.changes_secrets,
+        "notes": list(edit.notes),
         "url": url,
     }
 

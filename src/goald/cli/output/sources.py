@@ -16,7 +16,7 @@ def source_json(each: "SourceDescription") -> dict[str, Any]:
     """Return a source as a JSON object, with the fields of the API."""
     from goald.api.models.sources import SourceAnswer
 
-    return SourceAnswer.of(each.entry, each.types).model_dump(exclude={"url"})
+    return SourceAnswer.of(each.entry, each.source).model_dump(exclude={"url"})
 
 
 def delivery_json(record: "DeliveryRecord") -> dict[str, Any]:
@@ -50,13 +50,14 @@ def source_fields(each: "SourceDescription") -> list[tuple[str, object]]:
         ("updated", rfc3339(entry.updated_at_us)),
         ("key since", rfc3339(entry.key_created_at_us)),
         *([("previous key until", rfc3339(previous_us))] if previous_us is not None else []),
+        *(("note", note) for note in (each.source.notes if each.source is not None else ())),
     ]
 
 
 def _types(each: "SourceDescription") -> str:
-    if each.types is None:
+    if each.source is None:
         return "none: this release cannot use the source; set it again"
-    return ", ".join(sorted(each.types))
+    return ", ".join(sorted(each.source.types))
 
 
 def delivery_row(record: "DeliveryRecord") -> list[object]:

@@ -6,8 +6,6 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from goald.domain.configuration.criteria import Id
-
 
 class _SourceSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -39,10 +37,10 @@ class SecretReference(_SourceSection):
 
 
 class DesiredSource(_SourceSection):
-    """A source. The document that its preset and overrides make is validated later, because the
-    domain does not know presets."""
+    """A source. Its name, and the document that its preset and overrides make, are validated later:
+    the domain does not know presets, and the faults of a source are reported together."""
 
-    name: Id
+    name: str
     preset: str
     secrets: list[SecretReference] | None = None
     """None keeps those of an existing source."""

@@ -18,16 +18,24 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)))
 
 
+def unknown_preset(name: str) -> str | None:
+    """Return what is wrong with the name of a preset; None if there is such a preset."""
+    if name in preset_names():
+        return None
+    near = nearest(name, preset_names())
+    hint = f"Did you mean {near}?" if near else f"The presets are {', '.join(preset_names())}"
+    return f"there is no preset of this name. {hint}"
+
+
 @cache
 def preset(name: str) -> dict[str, Any]:
     """Return a preset as a map, which must not be changed. Raises NotFound for an unknown name,
     with the nearest one."""
     import yaml
 
-    if name not in preset_names():
-        near = nearest(name, preset_names())
-        hint = f"Did you mean {near}?" if near else f"The presets are {', '.join(preset_names())}"
-        raise NotFound(f"there is no preset of this name. {hint}")
+    fault = unknown_preset(name)
+    if fault is not None:
+        raise NotFound(fault)
     text = (resources.files("goald.sources.presets") / f"{name}{_SUFFIX}").read_text("utf-8")
     contents: dict[str, Any] = yaml.safe_load(text)
     return contents

@@ -14,6 +14,7 @@ from goald.domain.suggestions import nearest
 from goald.sources.expressions.budget import Budget, BudgetExhausted
 from goald.sources.expressions.compiler import Evaluator, compile_tree
 from goald.sources.expressions.functions import FUNCTIONS, Function, FunctionFault
+from goald.sources.expressions.root_names import root_names
 
 MAX_TEXT: Final = 2_000
 MAX_NODES: Final = 200
@@ -36,6 +37,8 @@ class Expression:
     text: str
     _evaluator: Evaluator = field(repr=False, compare=False)
     _steps: int = field(repr=False, compare=False)
+    names: frozenset[str] = field(repr=False, compare=False)
+    """The members of the root object that it refers to."""
 
     def evaluate(self, budget: Budget, root: Any) -> Any:
         """Return the value for a root object; None if a path leads nowhere.
@@ -71,7 +74,7 @@ def compile_expression(text: str) -> Expression:
     except Exception as error:  # of several kinds, and warnings if they are errors
         raise ExpressionFault(f"is not a JMESPath expression: {_reason(error, text)}") from None
     _check_bounds(tree)
-    return Expression(text, *compile_tree(_exact(tree)))
+    return Expression(text, *compile_tree(_exact(tree)), root_names(tree))
 
 
 def _reason(error: Exception, text: str) -> str:

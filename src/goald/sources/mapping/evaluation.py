@@ -23,14 +23,18 @@ MAX_NOTES: Final = 20
 _SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
-def map_delivery(document: SourceDocument, delivery: Delivery, delivery_id: str) -> MappingResult:
+def map_delivery(
+    document: SourceDocument, delivery: Delivery, delivery_id: str, *, hints: bool = False
+) -> MappingResult:
     """Return the events that a delivery means.
 
     `delivery_id` is the receiver's own id of the delivery: it makes the ids of events whose rule
-    names none, so it must be the same whenever the same delivery is mapped again. Never raises for
-    any content of a delivery; a fault of one item leaves the others alone.
+    names none, so it must be the same whenever the same delivery is mapped again. `hints`: whether
+    the notes say which parts of an event lead nowhere. Most deliveries lack some, so this helps the
+    author of a document only. Never raises for any content of a delivery; a fault of one item
+    leaves the others alone.
     """
-    evaluation = _Evaluation(document, delivery, delivery_id)
+    evaluation = _Evaluation(document, delivery, delivery_id, hints=hints)
     try:
         evaluation.run()
     except InvalidEvent as error:
@@ -56,6 +60,10 @@ def root_of(document: SourceDocument, delivery: Delivery, body: Any) -> dict[str
     }
 
 
+def _ignore(_text: str) -> None:
+    return None
+
+
 def _query(url: str) -> dict[str, str]:
     try:
         return dict(parse_qsl(urlsplit(url).query, max_num_fields=64))
@@ -64,12 +72,19 @@ def _query(url: str) -> dict[str, str]:
 
 
 class _Evaluation:
-    def __init__(self, document: SourceDocument, delivery: Delivery, delivery_id: str) -> None:
+    def __init__(
+        self, document: SourceDocument, delivery: Delivery, delivery_id: str, *, hints: bool
+    ) -> None:
         self._document = document
         self._delivery = delivery
         self._budget = Budget()
         self._builder = EventBuilder(
-            document, self._budget, delivery.received_at_us, delivery_id, self._note
+            document,
+            self._budget,
+            delivery.received_at_us,
+            delivery_id,
+            self._note,
+            self._note if hints else _ignore,
         )
         self._events: list[MappedEvent] = []
         self._notes: dict[str, None] = {}

@@ -11,7 +11,6 @@ from goald.sources.documents.fields import (
     ARRIVAL,
     ContactFields,
     EventFields,
-    LineItemFields,
     SourceDocument,
 )
 from goald.sources.expressions.budget import Budget
@@ -33,6 +32,7 @@ from goald.sources.mapping.values import (
 
 _DAY_US: Final = 86_400_000_000
 _MAX_ADDRESS: Final = 320
+_PAYMENTS: Final = frozenset({"payment.completed", "payment.refunded"})
 
 
 class Unusable(Exception):
@@ -40,7 +40,8 @@ class Unusable(Exception):
 
 
 class EventBuilder:
-    """`note` receives remarks for the operator about an event that is made all the same."""
+    """`note` receives remarks for the operator about an event that is made all the same, and `hint`
+    those about its parts that lead nowhere."""
 
     def __init__(
         self,
@@ -49,12 +50,14 @@ class EventBuilder:
         received_at_us: int,
         delivery_id: str,
         note: Callable[[str], None],
+        hint: Callable[[str], None],
     ) -> None:
         self._document = document
         self._budget = budget
         self._received_at_us = received_at_us
         self._delivery_id = delivery_id
         self._note = note
+        self._hint = hint
         self._zone = ZoneInfo(document.time_zone)
 
     def build(
@@ -68,7 +71,7 @@ class EventBuilder:
             self._id(name, rule, root, index),
             id_text(self._required(rule.source, root, "source")) if rule.source else None,
             self._time(name, rule, root),
-            self._data(name, rule, root),
+            self._data(name, rule, root, kind),
             self._contact(rule.contact, root),
             name,
         )
@@ -99,6 +102,8 @@ class EventBuilder:
             return None
         value = self._optional(path, root, f"events.{name}.time")
         if value is None:
+            place = "time" if rule.time is None else f"events.{name}.time"
+            self._hint(f"{place} leads nowhere in this delivery: the time of arrival counts")
             return None
         time_us = time_us_of(value, self._zone)
         if time_us is None:
@@ -123,10 +128,20 @@ class EventBuilder:
             return self._optional(path, root, f"contact.{name}")
 
         return ContactReference(
-            id_text(value("id")), _email(value("email")), _phone(value("phone")), base.region
+            id_text(value("id")),
+            _email(value("email")),
+            _phone(value("phone")),
+            self._region(fields),
         )
 
-    def _data(self, name: str, rule: EventFields, root: Mapping[str, Any]) -> dict[str, Any]:
+    def _region(self, fields: ContactFields | None) -> str | None:
+        """The country of the phone numbers of a rule with these fields for its contact."""
+        has_own = fields is not None and "region" in fields.model_fields_set
+        return fields.region if fields is not None and has_own else self._document.contact.region
+
+    def _data(
+        self, name: str, rule: EventFields, root: Mapping[str, Any], kind: str
+    ) -> dict[str, Any]:
         budget = DataBudget()
         data: dict[str, Any] = {}
         members = self._optional(rule.data_from, root, f"events.{name}.data_from")
@@ -136,10 +151,12 @@ class EventBuilder:
             fields[field] = self._optional(path, root, f"events.{name}.data.{field}")
         if rule.amount is not None or rule.currency is not None:
             fields |= self._money(rule, root)
+            if kind in _PAYMENTS:
+                self._hint_at_money(name, rule, fields)
         if rule.line_items is not None:
-            fields["line_items"] = self._line_items(
-                rule, rule.line_items, root, fields.get("currency")
-            )
+            fields["line_items"] = self._line_items(name, rule, root, fields.get("currency"))
+        if kind == "contact.updated" and fields.get("region") is None and fields.get("phone"):
+            fields["region"] = self._region(rule.contact)
         for field, each in fields.items():
             try:
                 value = data_value(field, each, budget)
@@ -149,6 +166,13 @@ class EventBuilder:
             if value is not None and value not in ("", [], {}):
                 data[clean_text(field)] = value
         return data
+
+    def _hint_at_money(self, name: str, rule: EventFields, fields: Mapping[str, Any]) -> None:
+        for part in ("amount", "currency"):
+            if getattr(rule, part) is not None and fields[part] is None:
+                self._hint(
+                    f"events.{name}.{part} leads nowhere in this delivery: the event has none"
+                )
 
     def _money(self, rule: EventFields, root: Mapping[str, Any]) -> dict[str, Any]:
         currency = self._required(rule.currency, root, "currency") or self._document.money.currency
@@ -182,10 +206,15 @@ class EventBuilder:
         return from_minor_units(number, exponent)
 
     def _line_items(
-        self, rule: EventFields, fields: LineItemFields, root: Mapping[str, Any], currency: Any
+        self, name: str, rule: EventFields, root: Mapping[str, Any], currency: Any
     ) -> list[dict[str, Any]]:
+        fields = rule.line_items
+        if fields is None:
+            return []
         entries = self._optional(fields.each, root, "line_items.each")
         if not isinstance(entries, list):
+            fault = "leads nowhere in this delivery" if entries is None else "is not a list"
+            self._hint(f"events.{name}.line_items.each {fault}: there are no line items")
             return []
         items = []
         for entry in entries[:MAX_ELEMENTS]:
@@ -198,6 +227,13 @@ class EventBuilder:
                 "name": self._optional(fields.name, inner, "line_items.name"),
             }
             items.append({key: each for key, each in item.items() if each is not None})
+        for part in ("product_id", "amount"):
+            if (
+                items
+                and getattr(fields, part) is not None
+                and not any(part in item for item in items)
+            ):
+                self._hint(f"events.{name}.line_items.{part} leads nowhere in this delivery")
         return [item for item in items if item]
 
     def _item_amount(self, rule: EventFields, value: Any, currency: Any) -> str | None:

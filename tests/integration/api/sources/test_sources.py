@@ -66,6 +66,32 @@ def test_a_faulty_source_is_refused_with_the_place_of_the_fault(
     assert api.client("acme").get(PATH).status_code == 404
 
 
+def test_a_faulty_name_and_a_faulty_preset_are_reported_together(api: Api) -> None:
+    body = {"preset": "strpe", "secrets": [STRIPE]}
+    client = api.client("acme", "workflows:edit")
+
+    answer = client.put("/api/v1/sources/a%00b", json=body)
+
+    places = [fault.get("parameter") or fault["pointer"] for fault in answer.json()["errors"]]
+    assert (answer.status_code, places) == (400, ["name", "/preset"])
+
+
+def test_expressions_that_find_nothing_are_noted_when_a_source_is_set_read_and_tested(
+    api: Api,
+) -> None:
+    rule = {"when": "body.type", "type": "payment.completed", "amount": "body.total"}
+    overrides = {"events": {"checkout": None, "order": rule | {"currency": "EUR"}}}
+    stored = put(api, overrides=overrides)
+
+    (note,) = stored.json()["notes"]
+    assert (stored.status_code, note[:30]) == (201, "events.order.currency: `EUR` i")
+    client = api.client("acme", "workflows:edit")
+    assert client.get(PATH).json()["notes"] == [note]
+    tested = client.post(f"{PATH}/test", content=ORDER, headers=stripe())
+    assert note in tested.json()["notes"]
+    assert any(each.startswith("events.order.amount leads") for each in tested.json()["notes"])
+
+
 def test_kept_secrets_must_fit_another_preset(api: Api) -> None:
     created(api, preset="shopify", secrets=["shpss_1"])
 
