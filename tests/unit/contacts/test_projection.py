@@ -113,6 +113,16 @@ def test_tag_is_found_by_id_and_by_name_in_any_spelling() -> None:
     assert len(project([added, two]).tags) == 2
 
 
+def test_a_tag_has_no_spaces_around_its_name_and_keeps_those_of_its_id() -> None:
+    data = {"tag_id": " t-1 ", "tag_name": " Big  spender\u00a0"}
+    for each in (data, {"tags": [data]}):
+        assert project([("contact.tag.added", 1, "k-1", each)]).tags == [
+            Tag(" t-1 ", "Big  spender", "k-1")
+        ]
+    listed: Event = ("contact.tag.added", 1, "k-1", {"tags": ["VIP ", "\tvip"]})
+    assert [tag.name for tag in project([listed]).tags] == ["VIP"]
+
+
 def test_tenant_may_distinguish_tags_by_case() -> None:
     contact = Contact(by_case=True)
     contact.apply(facts_of("contact.tag.added", {"tags": ["VIP", "vip"]}), EventRef(1, "k-1"))

@@ -41,7 +41,8 @@ def tag_key(name: str, *, by_case: bool = False) -> str:
 
 def tags_of(data: Mapping[str, Any]) -> Iterator[Tag]:
     """Yield the tags of an event: that of `tag_id` and `tag_name`, then those of `tags`, each a
-    name or an object with `tag_id` and `tag_name`. Other values are left out."""
+    name or an object with `tag_id` and `tag_name`. Names are without white space around them, which
+    distinguishes no tags; ids are exact. Other values are left out."""
     yield from _tag(data)
     for _, tag in listed_tags(data):
         yield tag
@@ -58,7 +59,7 @@ def listed_tags(data: Mapping[str, Any]) -> Iterator[tuple[int, Tag]]:
 def _tag(data: Mapping[str, Any]) -> Iterator[Tag]:
     id_, name = _text(id_text(data.get("tag_id"))), _text(data.get("tag_name"))
     if id_ is not None or name is not None:
-        yield Tag(id_, name)
+        yield Tag(id_, None if name is None else name.strip())
 
 
 def _text(value: Any) -> str | None:
