@@ -178,7 +178,7 @@ $(STAMPS)/audit: requirements/audit.txt | $(STAMPS)/venv
 			--require-hashes --only-binary :all: -r requirements/audit.txt'
 	@touch $@
 
-$(STAMPS)/ext: pyproject.toml $(RUST) | $(STAMPS)/daemon
+$(STAMPS)/ext: pyproject.toml src/goald/_native.pyi $(RUST) | $(STAMPS)/daemon
 	@scripts/preflight.sh >/dev/null
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(STEP) "building the Rust extension (about a minute, once)..." \
 		$(PIP_INSTALL) --no-deps --no-build-isolation --no-index -e .

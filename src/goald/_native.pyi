@@ -17,6 +17,7 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.enrollment import EnrollmentStatus
 
 __all__ = [
+    "INTERFACE",
     "SLOTS",
     "Achievements",
     "Effects",
@@ -36,6 +37,9 @@ __all__ = [
     "slot_of",
     "time_us",
 ]
+
+INTERFACE: str
+"""The text of this file when the module was built (`goald.pipeline.native_build`)."""
 
 SLOTS: int
 """256: the fixed number of partitions of (tenant, contact)."""

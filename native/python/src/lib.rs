@@ -32,6 +32,8 @@ mod _native {
 
     #[pymodule_export]
     const SLOTS: usize = route::SLOTS;
+    #[pymodule_export]
+    const INTERFACE: &str = include_str!("../../../src/goald/_native.pyi");
 
     #[pyfunction]
     #[pyo3(signature = (body, tenant_id, now_us, defaults=None))]

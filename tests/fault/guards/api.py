@@ -28,6 +28,18 @@ _PUBLISHING = "src/goald/api/publishing.py"
 
 API_GUARDS = (
     Guard(
+        "start: a compiled matcher of another version is refused",
+        "D11",
+        (
+            Edit(
+                "src/goald/pipeline/native_build.py",
+                'if getattr(_native, "INTERFACE", None) != expected:',
+                "if False:",
+            ),
+        ),
+        ("tests/integration/cli/test_native_build.py",),
+    ),
+    Guard(
         "API: a process that hangs is replaced",
         "D12",
         (

@@ -27,9 +27,11 @@ def serve(
 ) -> None:
     """Run the daemon: consumers, shards, API and metrics. Ctrl-C or SIGTERM stops it."""
     from goald.cli.output.serve_console import TerminalConsole
+    from goald.pipeline.native_build import check_native_build
     from goald.runtime import logs
     from goald.settings import load_settings
 
+    check_native_build()  # before the imports of everything that uses it
     settings = load_settings(data_dir=data_dir, ray_address=ray_address)
     if not embedded:
         _ = settings.redis, settings.postgres  # Raises SettingsError if one is not set.
@@ -50,6 +52,9 @@ def api() -> None:
 
     Needs Redis, Postgres and GOALD_JWT_SECRET or GOALD_JWKS_URL; not Ray.
     """
+    from goald.pipeline.native_build import check_native_build
+
+    check_native_build()  # before the imports of everything that uses it
     from goald.runtime import logs
     from goald.runtime.daemon.serve_api import serve_api
     from goald.settings import load_settings

@@ -16,6 +16,7 @@ from pathlib import Path
 from goald.domain.connection_failure import failure_cause
 from goald.domain.errors import NotFound
 from goald.domain.login_rejection import SETTING_OF, login_rejection
+from goald.pipeline.native_build import ADVICE, native_build_fault
 from goald.ports.server_inspector import ServerInspector
 from goald.runtime import instance as instances
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
@@ -119,11 +120,10 @@ def _python() -> DoctorCheck:
 
 
 def _native() -> DoctorCheck:
-    def version() -> str:
-        native = importlib.import_module("goald._native")
-        return f"{native.SLOTS} slots" if native.slot_of("t", "c") >= 0 else ""
-
-    return _importable("native matcher", version, "build it: make ext")
+    fault = native_build_fault()
+    if fault is not None:
+        return fail("native matcher", fault, ADVICE)
+    return ok("native matcher", "built for this version of goald")
 
 
 def _ray() -> DoctorCheck:

@@ -95,6 +95,17 @@ async def test_event_does_not_complete_the_run_that_it_started(
     assert pipeline.status("run-1") == "completed_goal"
 
 
+async def test_event_that_the_start_does_not_name_completes_the_run_that_it_started(
+    pipeline: InMemoryPipeline, batched: bool
+) -> None:
+    """It met no goal before, so it is like an event that happened after the start."""
+    for run, reference in (("run-1", None), ("run-2", {"source": "shop", "id": "another"})):
+        given = {} if reference is None else {"started_by": reference}
+        entry = tag(f"entry-{run}")
+        await send(pipeline, batched, entry, start(run, AT_TEN, **given), entry)
+        assert pipeline.status(run) == "completed_goal"
+
+
 async def test_event_whose_run_had_ended_otherwise_completes_the_next_run(
     pipeline: InMemoryPipeline, batched: bool
 ) -> None:
