@@ -212,6 +212,7 @@ class Matcher:
                 str, str, Sequence[tuple[str | None, str | None]], Sequence[tuple[str | None, str]]
             ]
         ] = ...,
+        only: Sequence[tuple[str, str, str]] | None = None,
     ) -> Proposal:
         """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
@@ -234,6 +235,9 @@ class Matcher:
         key, positions in the list of the event), of its `tag_checks`. `states` are the tags (id,
         name) and stages (pipeline, stage) of contacts when enrollments start (tenant, enrollment
         id), of its `state_checks`.
+
+        With `only`, each event is judged for the enrollments (tenant, enrollment id, event key)
+        that missed it while their workflow was paused, and changes nothing else (E19).
         """
     def apply(self, proposal: Proposal, effective: bytes) -> None:
         """Apply the committed effects of a proposal, or of a slice of one, to memory.
@@ -244,6 +248,10 @@ class Matcher:
         length differs, or if memory changed after the evaluation: by `load`, `evict`, or an `apply`
         of another proposal.
         """
+    def mark_missed(self, proposal: Proposal) -> None:
+        """The `missed_runs` of a proposal, or of its last slice, are committed, and it was applied:
+        later events of these enrollments are not proposed as missed, until their workflow is
+        activated or they are evicted."""
     def explain(
         self,
         event: bytes,
@@ -376,6 +384,15 @@ class Proposal:
         describe their contacts, in order: `contact.updated`, and of tenants that have a projection
         also events about tags and pipeline stages. The time is that of the event, or when Redis
         received it if that is earlier."""
+    @property
+    def missed_events(self) -> list[tuple[str, str, int, str, str, bytes, list[int]]]:
+        """(tenant, contact, slot, event key, stream entry id, event bytes, positions of the tags in
+        its list that the contact had before) of the events that would have counted for enrollments
+        of paused workflows (E19)."""
+    @property
+    def missed_runs(self) -> list[tuple[int, str, str]]:
+        """(index of the missed event, workflow, enrollment) of enrollments of paused workflows that
+        are not known to have missed an earlier event."""
     @property
     def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
         """(index of the buffer, entry id, reason, event bytes) of the events to dead-letter

@@ -61,8 +61,13 @@ class Tables(Protocol):
     async def match_values(self) -> dict[str, str | None]:
         """The values that each enrollment carries."""
 
-    async def save_workflow(self, version: int, tenant: str, workflow: str) -> None:
+    async def save_workflow(
+        self, version: int, tenant: str, workflow: str, *, exits_missed: bool = False
+    ) -> None:
         """Configure an active workflow without goals, at this configuration version."""
+
+    async def missed_events(self) -> int:
+        """The number of missed events that are stored."""
 
     async def delete_workflow(self, version: int, tenant: str, workflow: str) -> None:
         """Delete a workflow, at this configuration version."""
@@ -135,11 +140,18 @@ class MemoryTables:
         deleted = self._database.deleted
         deleted |= {key: replace(each, pseudonym=None) for key, each in deleted.items()}
 
-    async def save_workflow(self, version: int, tenant: str, workflow: str) -> None:
+    async def missed_events(self) -> int:
+        rows = self._database.missed
+        return len({(tenant, row.event) for (tenant, _), row in rows.items()})
+
+    async def save_workflow(
+        self, version: int, tenant: str, workflow: str, *, exits_missed: bool = False
+    ) -> None:
         self._forget(tenant, workflow)
         saved = WorkflowConfiguration(
-            tenant_id=tenant, workflow_id=workflow, goal_logic="any", is_active=True, goals=[]
-        )
+            tenant_id=tenant, workflow_id=workflow, goal_logic="any", is_active=True,
+            exits_missed=exits_missed, goals=[],
+        )  # fmt: skip
         self._database.workflows.append((version, saved))
 
     async def delete_workflow(self, version: int, tenant: str, workflow: str) -> None:
@@ -252,11 +264,19 @@ class PostgresTables:
     async def forget_pseudonyms(self) -> None:
         await self._read("UPDATE goald.erasures SET pseudonym = NULL, finished_at = now()")
 
-    async def save_workflow(self, version: int, tenant: str, workflow: str) -> None:
+    async def missed_events(self) -> int:
+        ((count,),) = await self._read("SELECT count(*) FROM goald.missed_events")
+        return int(count)
+
+    async def save_workflow(
+        self, version: int, tenant: str, workflow: str, *, exits_missed: bool = False
+    ) -> None:
         await self._read(
-            "INSERT INTO goald.workflows AS w (tenant_id, id, name, is_active, config_version)"
-            f" VALUES ('{tenant}', '{workflow}', 'W', true, {version})"
+            "INSERT INTO goald.workflows AS w"
+            " (tenant_id, id, name, is_active, config_version, exits_missed)"
+            f" VALUES ('{tenant}', '{workflow}', 'W', true, {version}, {exits_missed})"
             " ON CONFLICT (tenant_id, id) DO UPDATE SET is_active = true,"
+            " exits_missed = excluded.exits_missed,"
             " config_version = excluded.config_version, version = w.version + 1"
         )
 

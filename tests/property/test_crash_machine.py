@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.support.pipeline.crash_simulation import (
     GOALS,
+    PAUSED_WORKFLOW,
     ROLES,
     START_US,
     STATE_WORKFLOW,
@@ -34,7 +35,8 @@ WORKFLOWS = st.sampled_from([f"w-{logic}" for logic in GOALS])
 TAGS = st.sampled_from(["Customer", "Friend", "Subscriber"])
 CALLS = st.sampled_from(
     ["commit", "check", "publish", "dead_letter", "acknowledge", "read", "mark_published", "renew",
-     "unpublished", "load", "load_contacts", "contacts", "acquire", "fence", "process"]
+     "unpublished", "load", "load_contacts", "contacts", "acquire", "fence", "process",
+     "configuration", "missed"]
 )  # fmt: skip
 EXIT_FAIL_POINTS = [
     FailPoint.EVALUATED, FailPoint.LEASE_LOCKED, FailPoint.COMMITTED, FailPoint.APPLIED,
@@ -47,8 +49,17 @@ class CrashMachine(RuleBasedStateMachine):
     """Rules that send events and rules that inject faults. Other rules let the simulation run for
     a few iterations of its loop, or for some seconds of virtual time."""
 
-    @initialize(seed=st.integers(0, 1_000_000))
-    def begin(self, seed: int) -> None:
+    @initialize(
+        seed=st.integers(0, 1_000_000),
+        fail_point=st.none() | st.sampled_from(list(FailPoint)),
+        call=st.none() | CALLS,
+        takes_effect=st.booleans(),
+    )
+    def begin(
+        self, seed: int, fail_point: FailPoint | None, call: str | None, takes_effect: bool
+    ) -> None:
+        """The faults are those of the activation at the end."""
+        self.of_activation = fail_point, call, takes_effect
         self.loop = VirtualTimeLoop()
         self.completions = 0
         self.simulation = self.run(self._simulation(seed))
@@ -64,6 +75,8 @@ class CrashMachine(RuleBasedStateMachine):
             return
         try:
             self.run(self.simulation.drain())
+            self._activate(*self.of_activation)
+            self.run(self.simulation.drain())
             self.no_process_ended_with_an_unexpected_error()
             self.simulation.expected.check_all(self.simulation.streams, self.simulation.database)
         finally:
@@ -71,6 +84,15 @@ class CrashMachine(RuleBasedStateMachine):
             self.run(asyncio.sleep(0))
             self.run(_cancel_all(self.loop))
             self.loop.close()
+
+    def _activate(self, fail_point: FailPoint | None, call: str | None, takes_effect: bool) -> None:
+        """Activate the workflow that was paused until now, with these faults."""
+        if fail_point is not None:
+            self.die_at(fail_point, 1)
+        if call is not None:
+            self.lose(call, takes_effect)
+        self.run(self.simulation.activate())
+        self.wait(0.6)
 
     # Events
 
@@ -142,6 +164,18 @@ class CrashMachine(RuleBasedStateMachine):
         if waits:
             self.wait(0.2)
         self.enroll(contact, f"x-{self.completions}", STATE_WORKFLOW, [])
+
+    @rule(contact=CONTACTS, waits=st.booleans(), tags=st.lists(TAGS, max_size=2))
+    def enroll_in_a_paused_workflow(
+        self, contact: tuple[str, str], waits: bool, tags: list[str]
+    ) -> None:
+        """Enroll a contact in a workflow that is paused until the end (E19)."""
+        self.completions += 1
+        self.enroll(contact, f"x-{self.completions}", PAUSED_WORKFLOW, [])
+        if waits:
+            self.wait(0.2)
+        for tag in tags:
+            self.tag(contact, tag)
 
     @rule(contact=CONTACTS, waits=st.booleans(), paid=st.sampled_from(["c-1", "c-2", "c-3"]))
     def pay_one_of_two_carts(self, contact: tuple[str, str], waits: bool, paid: str) -> None:

@@ -1,9 +1,11 @@
 """The Rust matcher gives the same results as the plain model of the rules (E1 to E6, E8, E11, E16,
-E22), for any batches and encoding, with duplicates, times out of order and reloads in between;
+E19, E22), for any batches and encoding, with duplicates, times out of order and reloads in between;
 whatever share of work a tenant has in one call, from however many enrollments on a contact is
 indexed, and however few active ones it may have."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgpack
@@ -70,6 +72,36 @@ class Shard:
             "goals": [_goal(goal) for goal in step.goals],
         }
         self.matcher.update_workflows([changed])
+        if step.is_active:
+            self._replay_missed(step)
+
+    def _replay_missed(self, step: Configure) -> None:
+        """Events that the workflow missed while it was paused count or are forgotten (E19)."""
+        missed = {
+            key: self.store.missed.pop(key)
+            for key in list(self.store.missed)
+            if (key[0], self.store.rows[key].workflow) == (step.tenant, step.workflow_id)
+        }
+        if not step.exits_missed:
+            return
+        entries = dict.fromkeys((entry, payload) for _, entry, payload, _ in missed.values())
+        routed = self.router.route([[entry, [b"event", payload]] for entry, payload in entries])
+        buffers = [buffer for _, buffer, _ in routed.buffers]
+        only = [(*key, event) for key, (event, *_) in missed.items()]
+        old_tags = {(key[0], event): old for key, (event, _, _, old) in missed.items()}
+        proposal = self._evaluate(buffers, only, old_tags)
+        assert not proposal.missed_runs
+        self._commit(proposal)
+
+    def _commit(self, proposal: _native.Proposal) -> list[bytes]:
+        """The entries refused. In slices; small ones here, so that most have several."""
+        refused = []
+        for piece in proposal.slices(3, 1_500):
+            marks, of_piece = self.store.commit(piece)
+            self.matcher.apply(piece, marks)
+            self.matcher.mark_missed(piece)
+            refused += of_piece
+        return refused
 
     def feed(self, events: tuple[dict[str, Any], ...], reload: bool) -> set[int]:
         """The events refused, by number."""
@@ -83,11 +115,7 @@ class Shard:
         waiting = buffers
         while waiting:
             proposal = self._evaluate(waiting)
-            # A commit is achieved in slices; small ones here, so that most have several.
-            for piece in proposal.slices(3, 1_500):
-                marks, of_piece = self.store.commit(piece)
-                self.matcher.apply(piece, marks)
-                refused += of_piece
+            refused += self._commit(proposal)
             self.acknowledged += len(proposal.acknowledgements)
             self.reversed += [
                 (tenant, contact, goal_type, reference)
@@ -101,9 +129,17 @@ class Shard:
             self.matcher.load(self.store.copy_active(contacts))
         return {_number(entry) for entry in refused}
 
-    def _evaluate(self, buffers: list[bytes]) -> _native.Proposal:
+    def _evaluate(
+        self,
+        buffers: list[bytes],
+        only: list[tuple[str, str, str]] | None = None,
+        old_tags: Mapping[tuple[str, str], list[int]] = MappingProxyType({}),
+    ) -> _native.Proposal:
         batches = [ShardBatch("s", 1, n, 0, buffer) for n, buffer in enumerate(buffers)]
-        group = Group(batches, (), share=self.share, event_share=self.share // 4)
+        share = self.share if only is None else 1 << 40
+        group = Group(
+            batches, (), share=share, event_share=share // 4, only=only, old_tags=old_tags
+        )
         evaluation = stored_facts.evaluate(self.evaluator, group, self.now_us, self.store)
         try:
             evaluation.send(None)
@@ -221,5 +257,20 @@ def _assert_same(model: Model, shard: Shard) -> None:
         )
         for ended in model.exits
     )
+    assert _missed_by_table(store) == {
+        key: (expected.missed.event.source, expected.missed.event.id)
+        for key, expected in model.enrollments.items()
+        if expected.missed is not None and expected.status == "active"
+    }
     active = sum(row.status == "active" for row in store.rows.values())
     assert shard.matcher.stats()["enrollments"] == active
+
+
+def _missed_by_table(store: DictStore) -> dict[tuple[str, str], tuple[str, str]]:
+    """The source and id of the event that each active enrollment missed."""
+    found = {}
+    for key, (_, _, payload, _) in store.missed.items():
+        event = msgpack.unpackb(payload) if payload[0] >= 0x80 else json.loads(payload)
+        if store.rows[key].status == "active":
+            found[key] = (str(event["source"]), str(event["id"]))
+    return found

@@ -226,6 +226,19 @@ impl Matcher {
         Ok(())
     }
 
+    /// The missed events of a proposal are committed, after it was applied: memory does not propose
+    /// later ones of their enrollments (E19).
+    pub fn mark_missed(&mut self, proposal: &Proposal) {
+        for run in &proposal.missed_runs {
+            let event = &proposal.missed_events[run.number];
+            let contact = self.index.contact(&event.tenant_id, &event.contact_id);
+            let number = contact.and_then(|at| self.index.find_enrollment(at, &run.enrollment_id));
+            if let Some(number) = number {
+                self.index.set_missed(number);
+            }
+        }
+    }
+
     fn apply_effect(&mut self, effect: &Effect, mark: u8) {
         let excludes = mark & EXCLUDES != 0 || effect.started_by.is_some();
         match (effect.record, effect.status) {

@@ -109,7 +109,11 @@ fn an_updated_workflow_leaves_the_others_unchanged() {
     matcher.update_workflows(&[idle]).unwrap();
     matcher.update_workflows(&[]).unwrap();
     assert_eq!(matcher.stats().workflows, 2);
-    assert!(evaluate(&matcher, &[tagged("t-2", "c-1", 20)]).changes_nothing());
+    assert!(
+        evaluate(&matcher, &[tagged("t-2", "c-1", 20)])
+            .achievements
+            .is_empty()
+    );
     assert_eq!(
         evaluate(&matcher, &[tagged("t-1", "c-1", 20)]).exits.len(),
         1

@@ -82,7 +82,7 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new()))]
+    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), only = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn evaluate(
         &mut self,
@@ -95,8 +95,10 @@ impl Matcher {
         excluded: Vec<(String, String, String)>,
         old_tags: Vec<(String, String, Vec<u32>)>,
         states: Vec<State>,
+        only: Option<Vec<(String, String, String)>>,
     ) -> PyResult<Proposal> {
         let excluded = event_keys(excluded)?;
+        let only = only.map(event_keys).transpose()?;
         let old_tags = old_tags
             .into_iter()
             .map(|(tenant, event, tags)| Ok((tenant, event_key(&event)?, tags)))
@@ -110,6 +112,7 @@ impl Matcher {
             excluded: &excluded,
             old_tags: &old_tags,
             states: &states,
+            only: only.as_deref(),
         };
         let proposal = py
             .detach(|| self.0.evaluate(&buffers, now_us, options))
@@ -121,6 +124,12 @@ impl Matcher {
         let slice = proposal.slice().effects.clone();
         py.detach(|| self.0.apply_slice(proposal.core(), slice, effective))
             .map_err(value_error)
+    }
+
+    fn mark_missed(&mut self, proposal: &Proposal) {
+        if proposal.slice().is_last {
+            self.0.mark_missed(proposal.core());
+        }
     }
 
     #[pyo3(signature = (event, now_us, *, excluded = Vec::new(), old_tags = Vec::new(), state = None))]

@@ -41,6 +41,8 @@ class EditResult(Generic[EditedRow]):
     created: bool
     is_rolled_out: bool
     """Whether every live shard has loaded the edit."""
+    missed: int = 0
+    """See `ConfigurationChange.missed`."""
 
 
 def is_rolled_out(rollout: RolloutStatus | None) -> bool:
@@ -98,7 +100,8 @@ class ChangeExecutor:
         committed, rollout = await self.execute(tenant, actor, scope, decide_and_keep)
         created = bool(committed.changes) and committed.changes[0].before is None
         row = row_of(_apply(before, committed.changes))
-        return EditResult(row, created, is_rolled_out(rollout))
+        missed = sum(change.missed for change in committed.changes)
+        return EditResult(row, created, is_rolled_out(rollout), missed)
 
     async def close(self) -> None:
         """Close the connection of the notifier."""

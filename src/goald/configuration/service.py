@@ -152,13 +152,21 @@ class ConfigurationService:
         )  # fmt: skip
 
     async def set_active(
-        self, tenant: str, actor: str, workflow_id: str, is_active: bool, expected: ExpectedVersion
+        self,
+        tenant: str,
+        actor: str,
+        workflow_id: str,
+        is_active: bool,
+        expected: ExpectedVersion,
+        *,
+        exit_missed: bool = False,
     ) -> EditResult[WorkflowRow]:
+        scope = ConfigurationScope([workflow_id], references=is_active, missed=is_active)
         return await self._executor.edit(
-            tenant, actor, ConfigurationScope([workflow_id], references=is_active),
+            tenant, actor, scope,
             lambda current: edits.set_active(
                 current, workflow_id, is_active, expected, self._catalog(current),
-                self._clock.now_us(),
+                self._clock.now_us(), exit_missed=exit_missed,
             ),
             lambda current: edits.workflow_of(current, workflow_id),
         )  # fmt: skip

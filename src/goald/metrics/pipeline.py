@@ -186,13 +186,18 @@ class ShardMetrics:
         self.starts_refused.inc(result.refused_starts)
         if result.events:  # the last slice of a group has the number of all its events
             self.group_events.observe(result.events)
-        achievements, exits = result.achievements, result.exits
-        for effect, goal_type in zip(achievements.effect, achievements.goal_type, strict=True):
-            if effective[effect]:
-                self.achievements.labels(goal_type).inc()
+        self.count_achievements(result, effective)
+        exits = result.exits
         for effect, received_at in zip(exits.effect, exits.received_at, strict=True):
             if effective[effect]:
                 self.exit_latency.observe(max(0, now_us - received_at) / 1e6)
+
+    def count_achievements(self, result: EvaluationCounts, effective: bytes) -> None:
+        """Count the achievements that were committed. `effective`: as `count`."""
+        achievements = result.achievements
+        for effect, goal_type in zip(achievements.effect, achievements.goal_type, strict=True):
+            if effective[effect]:
+                self.achievements.labels(goal_type).inc()
 
 
 def _breaker_gauge(registry: CollectorRegistry) -> Gauge:

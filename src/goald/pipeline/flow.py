@@ -193,10 +193,12 @@ class ShardFlow:
 
     async def _process_groups(self) -> None:
         """Group commit: process waiting batches together. Stop when the circuit breaker opens."""
+        await self._config_watcher.replay_missed()
         while True:
             group = await self._admission.next()
             try:
-                await self._evaluate_commit_apply(self._start_progress(group))
+                async with self._evaluator.groups:
+                    await self._evaluate_commit_apply(self._start_progress(group))
             except BreakerOpen:
                 self._admission.reject(group)
                 return

@@ -130,6 +130,28 @@ class UsedEvent(NamedTuple):
     event: str
 
 
+class MissedEvent(NamedTuple):
+    """An event that would have counted for enrollments of paused workflows (E19)."""
+
+    tenant_id: str
+    contact_id: str
+    slot: int
+    event: str
+    """The key of the event."""
+    entry_id: str
+    payload: bytes
+    old_tags: Sequence[int] = ()
+    """The positions of the tags in its list that the contact had before (E16)."""
+
+
+class MissedRun(NamedTuple):
+    """An enrollment of a paused workflow, and the index of the event that it missed."""
+
+    number: int
+    workflow_id: str
+    enrollment_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """The rows that one commit writes. Rows that belong to an effect are written only if it takes
@@ -148,6 +170,11 @@ class Change:
     """In the order of the events."""
     contact_events: Sequence[ContactEvent] = ()
     """Applied in order, unless the contact was deleted at or after them."""
+    missed_events: Sequence[MissedEvent] = ()
+    missed_runs: Sequence[MissedRun] = ()
+    """Written if the enrollment is active after the change, and has no missed event yet."""
+    judged_runs: Sequence[tuple[str, str]] = ()
+    """(tenant, enrollment) of missed runs whose events were judged: they are removed."""
 
 
 EFFECTIVE, EXCLUDES = 1, 2

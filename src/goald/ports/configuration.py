@@ -33,6 +33,9 @@ class WorkflowConfiguration(TypedDict):
     tag_case_sensitive: NotRequired[bool]
     """Whether the tenant distinguishes names of tags by case (E16). False if absent."""
     goals: list[GoalConfiguration]
+    exits_missed: NotRequired[bool]
+    """If it is active: whether the events that it missed while it was paused are judged, before any
+    other (E19). Otherwise they are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,20 @@ class Excluded(NamedTuple):
     event: str
 
 
+class MissedEntry(NamedTuple):
+    """The stream entry of an event that an enrollment missed while its workflow was paused
+    (E19)."""
+
+    tenant_id: str
+    enrollment_id: str
+    event: str
+    """The key of the event."""
+    entry_id: str
+    payload: bytes
+    old_tags: Sequence[int] = ()
+    """As in `MissedEvent`."""
+
+
 class ShardStore(Protocol):
     """The durable state of a range of slots, read and written under one lease (D3)."""
 
@@ -104,6 +118,14 @@ class ShardStore(Protocol):
     ) -> Mapping[ContactKey, StoredContact]:
         """Return what is stored about each of these contacts; nothing about an unknown one. The
         caller may change it. Raises LeaseLost."""
+
+    async def missed(
+        self, lease: SlotLease, after: int, version: int, limit: int
+    ) -> Sequence[MissedEntry]:
+        """Return what the enrollments of the slots missed in the last 30 days in workflows that are
+        active, exit what they missed, and changed after the configuration version `after`, up to
+        `version`: the oldest first, up to `limit` (E19). Removes the missed events of the
+        other active workflows that changed between these versions. Raises LeaseLost."""
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """Write a change in one transaction that locks the lease row.

@@ -20,6 +20,7 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.records.erasure import ErasurePage, Subject
 from goald.domain.slots import SlotRange
+from goald.ports.change import MissedEvent, MissedRun
 
 ALL = SlotRange(0, 255)
 DEADLINE = 30
@@ -33,6 +34,8 @@ SELECT (SELECT count(*) FROM goald.workflow_enrollments WHERE contact_id = 'ann'
         WHERE contact_id = 'ann' OR trigger_event <> '{}')
      + (SELECT count(*) FROM goald.outbox WHERE contact_id = 'ann')
      + (SELECT count(*) FROM goald.used_events WHERE contact_id = 'ann')
+     + (SELECT count(*) FROM goald.missed_runs WHERE contact_id = 'ann')
+     + (SELECT count(*) FROM goald.missed_events WHERE contact_id = 'ann')
 """
 
 
@@ -138,6 +141,41 @@ async def test_used_events_are_erased_in_bounded_pages(service: Service) -> None
     assert await service.remaining() == 0
     assert max(page.rows for page in pages) < MOST_ROWS
     assert sum(page.rows for page in pages) == MANY + 2
+
+
+async def miss(service: Service, events: int) -> None:
+    """Each of as many enrollments misses an event."""
+    names = [f"e-{number}" for number in range(events)]
+    await service.commit(*(Effect(name) for name in names))
+    missed = [MissedEvent("acme", "ann", 3, goal_id(name), "1-0", b"ann") for name in names]
+    runs = [MissedRun(number, "w-1", name) for number, name in enumerate(names)]
+    rows = replace(change(), missed_events=missed, missed_runs=runs)
+    await service.store.commit(service.lease, rows)
+
+
+async def test_missed_events_are_erased_in_bounded_pages(service: Service) -> None:
+    await miss(service, MANY)
+    assert await service.remaining() == 3 * MANY
+    await service.commit(deleted=True)
+    pages = await service.rewrite_all()
+    assert await service.remaining() == 0
+    assert max(page.rows for page in pages) < MOST_ROWS
+    assert sum(page.rows for page in pages) == 3 * MANY
+
+
+@pytest.mark.parametrize("table", ["missed_runs", "missed_events"])
+async def test_contact_is_not_forgotten_while_a_commit_has_locked_a_missed_event(
+    service: Service, table: str
+) -> None:
+    await miss(service, 2)
+    await service.commit(deleted=True)
+    async with asyncio.timeout(DEADLINE), service.admin.transaction():
+        await service.admin.fetch(f"SELECT FROM goald.{table} LIMIT 1 FOR UPDATE")
+        while (page := await service.pages.rewrite()).rows:
+            assert page.contacts == 0
+    assert (await service.erasures.pending()).in_tables == 1
+    await service.rewrite_all()
+    assert await service.remaining() == 0
 
 
 async def test_contact_is_not_forgotten_while_a_commit_has_locked_a_used_event(

@@ -194,6 +194,28 @@ async def test_used_events_are_removed_when_they_are_old(database: Database) -> 
         await running.until(lambda: query(database, count) == [(44, 44)])
 
 
+async def test_missed_events_are_removed_after_30_days(database: Database) -> None:
+    """An event stays while an enrollment that missed it later has not been removed."""
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute(
+            "INSERT INTO goald.missed_events SELECT 'acme', 'ann', md5(n::text)::uuid, 3, '1-0',"
+            " '', '{}', now() - make_interval(days => n) FROM generate_series(1, 2000) n"
+        )
+        admin.execute(
+            "INSERT INTO goald.missed_runs SELECT 'acme', 'e-' || n, 'w-1', 'ann',"
+            " CASE n WHEN 1 THEN md5('50')::uuid ELSE md5(n::text)::uuid END, 3,"
+            " now() - make_interval(days => n) FROM generate_series(1, 2000) n"
+        )
+    oldest = "SELECT count(*), max(now() - missed_at) < interval '%s days' FROM goald.missed_%s"
+    async with job(database) as running:
+        await running.until(
+            lambda: (
+                query(database, oldest % (30, "runs")) == [(29, True)]
+                and query(database, oldest % (51, "events")) == [(30, True)]
+            )
+        )
+
+
 async def test_statistics_do_not_change_when_months_are_dropped(aged: Database) -> None:
     tables = ("workflow_days", "workflow_times_to_goal", "workflow_enrollments")
     before = [query(aged, f"SELECT * FROM goald.{table} ORDER BY 1, 2, 3") for table in tables]

@@ -24,6 +24,16 @@ VALUES (%s, gen_random_uuid(), %s, %s, %s, %s, %s, 0, goald.at(%s),
     '{"contact_id": "ann", "amount": 150.00, "much": 12345678901234567890.5, "more": 1e40}',
     '{"event_id": "e-1"}')
 """
+MISSED_EVENT = """
+INSERT INTO goald.missed_events (tenant_id, contact_id, event, slot, entry_id, payload, old_tags,
+    missed_at)
+VALUES (%s, %s, md5(%s)::uuid, 0, '1-0', '', '{}', now() - make_interval(days => %s))
+"""
+MISSED_RUN = """
+INSERT INTO goald.missed_runs (tenant_id, enrollment_id, workflow_id, contact_id, event, slot,
+    missed_at)
+VALUES (%s, %s, %s, %s, md5(%s)::uuid, 0, now() - make_interval(days => %s))
+"""
 
 
 class Records:
@@ -57,6 +67,20 @@ class Records:
         tenant: str = "acme",
     ) -> None:
         self._write(ACHIEVEMENT, tenant, "welcome", enrollment, contact, goal, kind, at)
+
+    def miss(
+        self,
+        enrollment: str,
+        *,
+        contact: str = "ann",
+        workflow: str = "welcome",
+        tenant: str = "acme",
+        days_ago: int = 0,
+    ) -> None:
+        """The enrollment, whose workflow is paused, missed an event."""
+        event, run = (tenant, contact, enrollment), (tenant, enrollment, workflow, contact)
+        self._write(MISSED_EVENT, *event, days_ago)
+        self._write(MISSED_RUN, *run, enrollment, days_ago)
 
     def _write(self, statement: str, *values: Any) -> None:
         with self._connection.transaction():

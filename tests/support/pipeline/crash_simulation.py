@@ -31,6 +31,7 @@ from goald.domain.configuration.goals import GoalLogic
 from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.event_stream import EventStream
 from goald.ports.stream_leases import StreamLeases
+from goald.redis_keys import CONTROL
 from goald.settings import ReadSettings
 
 START_US = 1_772_323_200_000_000
@@ -59,6 +60,9 @@ GOALS: dict[GoalLogic, list[tuple[str, dict[str, Any]]]] = {
 STATE_WORKFLOW = "w-state"
 STATE_GOAL = ("00000000-0000-4000-8000-000000000004", {"tag_name": "Subscriber"})
 """Its goal is also met by a contact that has the tag when it is enrolled."""
+PAUSED_WORKFLOW = "w-paused"
+PAUSED_GOAL = ("00000000-0000-4000-8000-000000000006", {"tag_name": "Customer"})
+"""It is paused until the end, and is then activated: what it missed exits its enrollments."""
 
 
 class _ProcessPipeline(InMemoryPipeline):
@@ -118,11 +122,13 @@ class CrashSimulation:
         """Whether calls of a consumer reach a replaced shard while it is running."""
         self.errors: list[BaseException] = []
         self.sent: list[Any] = []
+        self._activated = False
         self._numbers = itertools.count(1)
         self._replace_requests = {role: asyncio.Event() for role in ROLES}
         for number, (logic, goals) in enumerate(GOALS.items(), 1):
             self._configure(number, f"w-{logic}", logic, goals)
         self._configure(len(GOALS) + 1, STATE_WORKFLOW, "any", [STATE_GOAL], checks=True)
+        self._configure(len(GOALS) + 2, PAUSED_WORKFLOW, "any", [PAUSED_GOAL], is_active=False)
         self._supervisors = [asyncio.ensure_future(self._supervise(role)) for role in ROLES]
 
     # Input
@@ -154,6 +160,13 @@ class CrashSimulation:
         for event in self.sent[first : first + count]:
             await self.publish(event)
 
+    async def activate(self) -> None:
+        """Activate the paused workflow. Every event must have been processed."""
+        version = self.database.next_version()
+        self._configure(version, PAUSED_WORKFLOW, "any", [PAUSED_GOAL], exits_missed=True)
+        self._activated = True
+        await self.streams.add(CONTROL, [b"event", b"{}"])
+
     # Faults
 
     def replace(self, role: str) -> None:
@@ -168,8 +181,9 @@ class CrashSimulation:
             process.kill()
 
     async def drain(self) -> None:
-        """End all faults, then wait until every event is acknowledged and every committed message
-        is published. Fails after 60 s of virtual time."""
+        """End all faults, then wait until every event is acknowledged, every committed message is
+        published, and after an activation every missed event is evaluated. Fails after 60 s of
+        virtual time."""
         self.services.unavailable.clear()
         self.services.faults.clear()
         self.routes_to_replaced = False
@@ -182,6 +196,7 @@ class CrashSimulation:
             while not self.errors and (
                 self.streams.unacknowledged(STREAM)
                 or any(entry.published_at is None for entry in self.database.outbox.values())
+                or (self._activated and self.database.missed)
             ):
                 await asyncio.sleep(0.05)
 
@@ -232,23 +247,27 @@ class CrashSimulation:
         goals: list[tuple[str, dict[str, Any]]],
         *,
         checks: bool = False,
+        is_active: bool = True,
+        exits_missed: bool = False,
     ) -> None:
         for tenant in ("acme", "globex"):
-            self.expected.model.configure(
+            self.expected.configure(
                 tenant,
                 name,
                 logic,
-                True,
+                is_active,
                 [
                     Goal(id_, "tag_added", criteria, position=n, check_on_enrollment=checks)
                     for n, (id_, criteria) in enumerate(goals)
                 ],
+                exits_missed=exits_missed,
             )
             workflow: WorkflowConfiguration = {
                 "tenant_id": tenant,
                 "workflow_id": name,
                 "goal_logic": logic,
-                "is_active": True,
+                "is_active": is_active,
+                "exits_missed": exits_missed,
                 "goals": [
                     {
                         "id": id_,
@@ -263,4 +282,9 @@ class CrashSimulation:
                     for n, (id_, criteria) in enumerate(goals)
                 ],
             }
+            self.database.workflows = [
+                (of, row)
+                for of, row in self.database.workflows
+                if (row["tenant_id"], row["workflow_id"]) != (tenant, name)
+            ]
             self.database.workflows.append((version, workflow))

@@ -54,6 +54,8 @@ class DictStore:
 
     deleted: dict[tuple[str, str], int] = field(default_factory=dict)
     """The greatest time of a deletion, by tenant and contact."""
+    missed: dict[tuple[str, str], tuple[str, bytes, bytes, list[int]]] = field(default_factory=dict)
+    """By tenant and enrollment: the key, entry id, bytes and old tags of the event (E19)."""
     used: dict[tuple[str, str, str], dict[str, int]] = field(default_factory=dict)
     """By tenant, contact and workflow: the keys of events that counted, with the latest
     `enrolled_at` of their enrollments."""
@@ -101,6 +103,11 @@ class DictStore:
         self._use(proposal, keys, marks)
         self._keep_records(proposal, keys, marks)
         self._describe(proposal)
+        for number, _, enrollment in proposal.missed_runs:
+            tenant, _, _, event, entry, payload, old = proposal.missed_events[number]
+            if self.rows[tenant, enrollment].status == "active":
+                missed = (event, entry.encode(), payload, old)
+                self.missed.setdefault((tenant, enrollment), missed)
         for tenant, contact, _, at in proposal.deletions:
             self.deleted[tenant, contact] = max(at, self.deleted.get((tenant, contact), at))
             self._erase_uses(tenant, contact, at)

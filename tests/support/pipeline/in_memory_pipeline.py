@@ -157,7 +157,15 @@ class InMemoryPipeline:
     def open_leases(self) -> StreamLeases:
         return MemoryStreamLeases(self.database)
 
-    def configure(self, workflow: str = "w", *, version: int = 1, active: bool = True) -> None:
+    def configure(
+        self,
+        workflow: str = "w",
+        *,
+        version: int = 1,
+        active: bool = True,
+        exits_missed: bool = False,
+        tenant: str = "acme",
+    ) -> None:
         """A workflow whose goal is the tag `Customer`."""
         goal: GoalConfiguration = {
             "id": GOAL,
@@ -168,22 +176,35 @@ class InMemoryPipeline:
             "created_at": 0,
             "position": 0,
         }
+        self.database.workflows = [
+            (of, row)
+            for of, row in self.database.workflows
+            if (row["tenant_id"], row["workflow_id"]) != (tenant, workflow)
+        ]
         self.database.workflows.append(
             (
                 version,
                 {
-                    "tenant_id": "acme",
+                    "tenant_id": tenant,
                     "workflow_id": workflow,
                     "goal_logic": "any",
                     "is_active": active,
+                    "exits_missed": exits_missed,
                     "goals": [goal],
                 },
             )
         )
 
-    async def reconfigure(self, workflow: str = "w", *, version: int, active: bool = True) -> None:
+    async def reconfigure(
+        self,
+        workflow: str = "w",
+        *,
+        version: int,
+        active: bool = True,
+        exits_missed: bool = False,
+    ) -> None:
         """As `configure`, and announce the change to running shards."""
-        self.configure(workflow, version=version, active=active)
+        self.configure(workflow, version=version, active=active, exits_missed=exits_missed)
         await self.streams.add(CONTROL, [b"event", b"{}"])
 
     def shard(self, reconcile: float = 3_600, evaluator: Evaluator | None = None) -> ShardProcess:
@@ -241,8 +262,15 @@ class InMemoryPipeline:
         consumer = self.consumer(shard)
         shard_running = asyncio.ensure_future(shard.run())
         consumer_running = asyncio.ensure_future(consumer.run())
+
+        def is_ready() -> bool:
+            for task in (shard_running, consumer_running):
+                if task.done():
+                    task.result()
+            return shard.ready and consumer.ready
+
         try:
-            await self.until(lambda: shard.ready and consumer.ready)
+            await self.until(is_ready)
             yield
             consumer.stop()
             async with asyncio.timeout(DEADLINE_SECONDS):

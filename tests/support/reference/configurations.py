@@ -80,6 +80,8 @@ class Configure:
     goal_logic: str
     is_active: bool
     goals: tuple[Goal, ...]
+    exits_missed: bool = False
+    """If it is active: what it missed while it was paused counts (E19)."""
     is_deleted: bool = False
     """The workflow is deleted. The arguments have no effect."""
     tag_case_sensitive: bool = False
@@ -129,6 +131,7 @@ def configure(draw: st.DrawFn, tenant: str, workflow_id: str) -> Configure:
         tenant=tenant,
         workflow_id=workflow_id,
         goal_logic=pick(draw, ("any", "all")),
-        is_active=not often(draw, 12),
+        is_active=not often(draw, 25),
+        exits_missed=often(draw, 70),
         goals=tuple(goal(draw, workflow_id, slot) for slot in slots[:GOALS_KEPT]),
     )

@@ -94,7 +94,10 @@ def change(model: Model, step: Configure) -> None:
         model.delete_workflow(step.tenant, step.workflow_id)
         return
     model.distinguish_tags(step.tenant, step.tag_case_sensitive)
-    model.configure(step.tenant, step.workflow_id, step.goal_logic, step.is_active, step.goals)
+    model.configure(
+        step.tenant, step.workflow_id, step.goal_logic, step.is_active, step.goals,
+        exits_missed=step.exits_missed,
+    )  # fmt: skip
 
 
 @st.composite

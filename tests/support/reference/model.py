@@ -1,5 +1,5 @@
 """The model: configuration and enrollments in dicts, one event at a time (E1 to E6, E8, E11, E12,
-E16, E17, E22).
+E16, E17, E19, E22).
 
 `feed` applies an event to the state and returns its effects. The model has no batches, no
 commits, no index and no clock. However goald batches, orders or repeats the same events, it
@@ -63,10 +63,20 @@ class Enrollment:
     started_by: EventId | None = None
     match: dict[str, str] = field(default_factory=dict)
     """The values that goals may compare with events (E17)."""
+    missed: "JudgedEvent | None" = None
+    """The first event that would have counted while the workflow was paused (E19)."""
     excluded: frozenset[EventId] = frozenset()
     """Events that had counted for earlier runs of the contact when it started (E11)."""
     began_us: int = 0
     """The earlier of `enrolled_at_us` and when its start was received."""
+
+
+@dataclass(frozen=True)
+class JudgedEvent:
+    """An event, with the facts that goals compare: of a list, the tags that were new then (E16)."""
+
+    event: Event
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -173,10 +183,19 @@ class Model:
         goal_logic: str,
         is_active: bool,
         goals: Sequence[Goal] = (),
+        *,
+        exits_missed: bool = False,
     ) -> None:
-        """Replace the configuration of a workflow. This completes no enrollment (E8)."""
+        """Replace the configuration of a workflow. This completes no enrollment (E8), except by
+        events that it missed while it was paused, if it is active and `exits_missed` (E19)."""
         oldest_first = sorted(goals, key=lambda goal: (goal.created_us, goal.position))
-        self.workflows[tenant, workflow_id] = Workflow(goal_logic, is_active, tuple(oldest_first))
+        workflow = Workflow(goal_logic, is_active, tuple(oldest_first))
+        self.workflows[tenant, workflow_id] = workflow
+        for run in self.enrollments.values() if is_active else ():
+            if (run.tenant, run.workflow) == (tenant, workflow_id) and run.missed is not None:
+                missed, run.missed = run.missed, None
+                if exits_missed and run.status == "active":
+                    self._judge(missed, run, workflow, Outcome())
 
     def distinguish_tags(self, tenant: str, by_case: bool) -> None:
         """Compare names of tags of a tenant with regard to case, or no longer (E16)."""
@@ -400,25 +419,35 @@ class Model:
         facts = criteria.facts(goal_type, event.data)
         if goal_type == "tag_added":
             facts["tags"] = self._new_tags(event, facts["tags"])
-            facts["by_case"] = event.tenant in self.by_case
         for enrollment in self._active(event):
             workflow = self.workflows.get((event.tenant, enrollment.workflow))
-            if workflow is None or not workflow.is_active:
-                continue
-            identity = (event.source, event.id)
-            if identity in enrollment.excluded or identity == enrollment.started_by:
-                continue
-            matched = [
-                goal
-                for goal in workflow.goals
-                if goal.is_active
-                and goal.goal_type == goal_type
-                and self._not_retroactive(event, enrollment, goal)
-                and criteria.met(goal_type, goal.criteria, facts)
-                and criteria.same_values(goal.criteria, enrollment.match, event.data)
-            ]
-            if matched:
-                self._meet(event, enrollment, workflow, matched, outcome)
+            if workflow is not None:
+                self._judge(JudgedEvent(event, facts), enrollment, workflow, outcome)
+
+    def _judge(
+        self, case: JudgedEvent, enrollment: Enrollment, workflow: Workflow, outcome: Outcome
+    ) -> None:
+        """Evaluate the active goals of one enrollment. If the workflow is paused, its first event
+        that would have counted is kept (E19)."""
+        event = case.event
+        goal_type = criteria.GOAL_TYPE_OF_EVENT[event.type]
+        facts = {**case.facts, "by_case": event.tenant in self.by_case}
+        identity = (event.source, event.id)
+        if identity in enrollment.excluded or identity == enrollment.started_by:
+            return
+        matched = [
+            goal
+            for goal in workflow.goals
+            if goal.is_active
+            and goal.goal_type == goal_type
+            and self._not_retroactive(event, enrollment, goal)
+            and criteria.met(goal_type, goal.criteria, facts)
+            and criteria.same_values(goal.criteria, enrollment.match, event.data)
+        ]
+        if matched and workflow.is_active:
+            self._meet(event, enrollment, workflow, matched, outcome)
+        elif enrollment.missed is None and _would_change(enrollment, workflow, matched):
+            enrollment.missed = case
 
     def _new_tags(
         self, event: Event, tags: list[tuple[str | None, str | None]]
@@ -429,9 +458,10 @@ class Model:
 
     def _describe(self, event: Event) -> None:
         """Record tags or a stage that an event gives, unless its contact was deleted later. An
-        event that is dated ahead gives them when it was received."""
+        event that is dated ahead gives them in the millisecond in which it was received."""
         received_us = self._received_us
-        at_us = event.time_us if received_us is None else min(event.time_us, received_us)
+        ahead = event.time_us if received_us is None else received_us // 1_000 * 1_000
+        at_us = min(event.time_us, ahead)
         if self._is_deleted(event, at_us):
             return
         known = self.known.setdefault(
@@ -503,6 +533,15 @@ class Model:
         used = self.used.setdefault(runs, {})
         identity, began = (event.source, event.id), enrollment.began_us
         used[identity] = max(began, used.get(identity, began))
+
+
+def _would_change(enrollment: Enrollment, workflow: Workflow, matched: list[Goal]) -> bool:
+    """Whether an event that matches these goals would count, if the workflow were active."""
+    if not matched or workflow.goal_logic == "any":
+        return bool(matched)
+    met = {*enrollment.met, *(goal.id for goal in matched)}
+    active = {goal.id for goal in workflow.goals if goal.is_active}
+    return met != set(enrollment.met) or active <= met
 
 
 def _achievement(event: Event, enrollment: Enrollment, goal: Goal) -> Achievement:

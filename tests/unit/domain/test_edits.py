@@ -43,7 +43,7 @@ def tag(number: int, **more: Any) -> GoalRow:
 
 
 def configuration(*goals: GoalRow, is_active: bool = True) -> CurrentConfiguration:
-    workflow = WorkflowRow("w", "W", "any", is_active, SEEN)
+    workflow = WorkflowRow("w", "W", "any", is_active, metadata=SEEN)
     return CurrentConfiguration({"w": workflow}, {"w": list(goals)})
 
 

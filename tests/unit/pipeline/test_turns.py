@@ -32,8 +32,7 @@ EFFECT = 2_400
 def pipeline() -> InMemoryPipeline:
     in_memory = InMemoryPipeline(share=EFFECT)
     for number, tenant in enumerate(("acme", "globex"), 1):
-        in_memory.configure(version=number)
-        in_memory.database.workflows[-1][1]["tenant_id"] = tenant
+        in_memory.configure(version=number, tenant=tenant)
     return in_memory
 
 

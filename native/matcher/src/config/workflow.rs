@@ -117,8 +117,9 @@ impl Workflow {
         })
     }
 
-    /// The ids of the goals that a fact matches at this time (E2, E3), oldest first. `products`
-    /// are the fact's. `of_run` decides about the values of an enrollment.
+    /// The ids of the goals that a fact matches at this time (E2, E3), oldest first, whether or not
+    /// the workflow is active (E19). `products` are the fact's. `of_run` decides about the values of
+    /// an enrollment.
     #[inline]
     pub fn matched<'a>(
         &'a self,
@@ -128,8 +129,7 @@ impl Workflow {
         products: &'a Products<'_>,
     ) -> impl Iterator<Item = Uuid> + 'a {
         let matches = move |goal: &&Goal| {
-            self.is_active
-                && goal.criteria.goal_type() == goal_type
+            goal.criteria.goal_type() == goal_type
                 && goal.is_active
                 && goal.effective_from.is_some_and(|from| time >= from)
                 && goal.criteria.check(fact, products).is_ok()
@@ -164,15 +164,13 @@ impl Workflow {
         matched.iter().filter(holds).copied().collect()
     }
 
-    /// The goal types that the workflow listens to, as bits, and `CHECKS_ON_ENROLLMENT`.
+    /// The goal types that the workflow listens to, as bits. A paused workflow listens too, because
+    /// what it misses is kept (E19). `CHECKS_ON_ENROLLMENT` only if it is active.
     pub fn listens(&self) -> u8 {
-        if !self.is_active {
-            return 0;
-        }
         let listening = self.goals.iter().filter(|goal| goal.is_listening());
         listening.fold(0, |bits, goal| {
-            let checks = u8::from(goal.check_on_enrollment) * CHECKS_ON_ENROLLMENT;
-            bits | goal.criteria.goal_type().bit() | checks
+            let checks = u8::from(self.is_active && goal.check_on_enrollment);
+            bits | goal.criteria.goal_type().bit() | (checks * CHECKS_ON_ENROLLMENT)
         })
     }
 

@@ -15,7 +15,7 @@ use super::{Evaluation, Located};
 use crate::config::GoalType;
 use crate::event::Event;
 use crate::ids::derived::event_key;
-use crate::proposal::{EntryRef, StateCheck, Status, TagCheck};
+use crate::proposal::{EntryRef, Proposal, StateCheck, Status, TagCheck};
 
 impl Evaluation<'_> {
     /// Matches an event with a list of tags (E16). False if some enrollments must wait.
@@ -30,10 +30,13 @@ impl Evaluation<'_> {
         let key = event_key(&event.source, &event.id);
         let new = without_old_tags(&event.fact, self.known.old_tags(&event.tenant, key));
         let fact = new.as_ref().map_or(fact, |new| fact.with(new));
-        let before = self.proposal.used_events.len();
+        let counted =
+            |proposal: &Proposal| (proposal.used_events.len(), proposal.missed_runs.len());
+        let before = counted(&self.proposal);
         let is_complete = self.match_fact(entry, event, fact, at);
-        // With fewer tags, the event would meet fewer goals. So the answer matters only if it counts.
-        if self.proposal.used_events.len() > before {
+        // With fewer tags, the event would meet fewer goals. So the answer matters only if it counts,
+        // or would count for a paused workflow.
+        if counted(&self.proposal) != before {
             let check = TagCheck {
                 event: self.contact_event(entry, event),
                 contact_events: self.proposal.contact_events.len(),

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use uuid::Uuid;
 
+use super::missed::Run;
 use super::outcome::{GoalFact, Outcome};
 use super::record::Recorder;
 use super::turn::{self, Turn};
@@ -21,6 +22,7 @@ struct Match<'m, 'e, 'a> {
     products: Products<'e>,
     /// Listed tags that each workflow is compared with.
     tags: u64,
+    entry: EntryRef<'m>,
     recorder: Recorder<'m, 'a>,
     at: Located,
     /// The fields of the event, read for the first goal that compares them (E17).
@@ -85,6 +87,7 @@ impl<'i> Evaluation<'i> {
             fact,
             products: fact.products(),
             tags: fact.tags(),
+            entry,
             recorder: Recorder::new(entry.entry.ms, event, fact.goal_type),
             at,
             values: OnceCell::new(),
@@ -172,7 +175,13 @@ impl<'i> Evaluation<'i> {
             {
                 continue;
             }
-            if self.record(number, outcome, case) {
+            let is_spent = if config.is_active {
+                self.record(number, outcome, case)
+            } else {
+                let key = case.recorder.event_key();
+                self.miss(Run::New(number), case.entry, case.event, key)
+            };
+            if is_spent {
                 return false;
             }
         }
@@ -204,6 +213,11 @@ impl<'i> Evaluation<'i> {
         case: &mut Match<'_, '_, '_>,
     ) -> bool {
         self.turn.spend(turn::JUDGED);
+        if self.missed.is_replay()
+            && !self.is_replayed(&case.event.tenant, number, case.recorder.event_key())
+        {
+            return false;
+        }
         let effect = match self.overlay.on_record(number) {
             Some(effect) if self.overlay.effects[effect].status != Status::Active => return false,
             effect => effect,
@@ -217,12 +231,16 @@ impl<'i> Evaluation<'i> {
         } else {
             Outcome::of(config, matched, &met)
         };
-        if outcome.changes_nothing() {
+        if outcome.changes_nothing() || (!config.is_active && self.index.has_missed(number)) {
             return false;
         }
         let excludes = self.index.enrollment(number).excludes();
         if excludes && self.is_excluded(number, case.event, case.recorder.event_key()) {
             return false;
+        }
+        if !config.is_active {
+            let key = case.recorder.event_key();
+            return self.miss(Run::Indexed(number), case.entry, case.event, key);
         }
         let effect = effect.unwrap_or_else(|| self.add_update(number, case.event, case.at));
         self.record(effect, outcome, case)

@@ -10,6 +10,7 @@ mod explain;
 mod goal_events;
 mod goals;
 mod limit;
+mod missed;
 mod outcome;
 mod overlay;
 mod record;
@@ -21,6 +22,7 @@ mod used;
 use arrayvec::ArrayVec;
 
 use self::deletions::Deletions;
+use self::missed::Missed;
 use self::outcome::GoalFact;
 use self::overlay::Overlay;
 use self::stored::known_contacts::{self, KnownContacts};
@@ -111,6 +113,7 @@ pub struct Evaluation<'i> {
     full: FullContacts,
     used: UsedEvents<'i>,
     known: KnownContacts<'i>,
+    missed: Missed<'i>,
     counts: [usize; TYPES.len()],
     proposal: Proposal,
 }
@@ -127,6 +130,7 @@ impl<'i> Evaluation<'i> {
             full: FullContacts::default(),
             used: UsedEvents::new(options.excluded),
             known: KnownContacts::new(options.old_tags, options.states),
+            missed: Missed::new(options.only),
             counts: [0; TYPES.len()],
             proposal: Proposal::default(),
         }
@@ -230,8 +234,9 @@ impl<'i> Evaluation<'i> {
     #[inline]
     fn evaluate(&mut self, entry: EntryRef<'_>, event: &Event<'_>, probe: Option<Probe>) -> bool {
         let fact = GoalFact::of(event, self.rules.clock_skew_us);
-        let keeps = probe.is_some_and(|probe| self.keeps_contact(probe, fact))
-            || known_contacts::begins_projection(&event.fact);
+        let keeps = !self.missed.is_replay()
+            && (probe.is_some_and(|probe| self.keeps_contact(probe, fact))
+                || known_contacts::begins_projection(&event.fact));
         let is_complete = match (probe.map(|probe| self.locate(event, probe)), &event.fact) {
             (None, _) => true,
             (Some(at), _) if fact.is_some() => {

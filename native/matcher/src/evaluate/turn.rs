@@ -41,6 +41,9 @@ pub struct EvaluateOptions<'t> {
     pub old_tags: &'t [OldTags],
     /// The states of contacts at starts of enrollments, likewise (E22).
     pub states: &'t [KnownState],
+    /// Judge each event for these enrollments only (tenant, enrollment id, event): events that they
+    /// missed while their workflow was paused (E19). `None`: for all.
+    pub only: Option<&'t [(String, String, Uuid)]>,
 }
 
 /// The work of one call.

@@ -19,7 +19,7 @@ use std::mem;
 
 use ahash::RandomState;
 use arrayvec::ArrayVec;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use uuid::Uuid;
 
 use self::fanout::{Entry, HighFanout};
@@ -70,6 +70,8 @@ pub struct Index {
     met: HashMap<u32, Box<[Uuid]>, RandomState>,
     /// By enrollment, for those that carry values (E17).
     match_values: HashMap<u32, MatchValues, RandomState>,
+    /// The enrollments that are known to have a missed event (E19).
+    missed: HashSet<u32, RandomState>,
     high_fanout: HighFanout,
     /// A contact with more enrollments than this is a high-fanout contact.
     high_fanout_above: usize,
@@ -99,6 +101,7 @@ impl Index {
             enrollments: Slab::new(),
             met: HashMap::default(),
             match_values: HashMap::default(),
+            missed: HashSet::default(),
             high_fanout: HighFanout::default(),
             high_fanout_above,
             long_ids: LongIds::default(),
@@ -117,8 +120,8 @@ impl Index {
         self.tenant_listens[tenant as usize] & bits != 0
     }
 
-    /// Whether the workflow is active and one of its active goals listens to goal types with
-    /// this bit.
+    /// Whether one of the workflow's active goals listens to goal types with this bit. The workflow
+    /// may be paused.
     #[inline]
     pub fn listens(&self, workflow: u32, bit: u8) -> bool {
         self.listens[workflow as usize] & bit != 0
@@ -268,6 +271,23 @@ impl Index {
         self.match_values.get(&enrollment)
     }
 
+    /// Whether the enrollment is known to have a missed event (E19). False is not certain.
+    pub fn has_missed(&self, enrollment: u32) -> bool {
+        self.missed.contains(&enrollment)
+    }
+
+    /// The enrollment has a missed event from now on.
+    pub fn set_missed(&mut self, enrollment: u32) {
+        self.missed.insert(enrollment);
+    }
+
+    /// Forgets which enrollments of a workflow have a missed event, because it is active.
+    fn forget_missed(&mut self, workflow: u32) {
+        let enrollments = &self.enrollments;
+        self.missed
+            .retain(|&number| enrollments.get(number).workflow() != workflow);
+    }
+
     /// Adds goals that an enrollment of this contact has met.
     pub fn add_met(&mut self, contact: u32, enrollment: u32, goals: &[Uuid]) {
         if goals.is_empty() {
@@ -408,6 +428,9 @@ impl Index {
             let workflow = self.acquire_workflow(number, &id);
             self.release_tenant(number);
             self.listens[workflow as usize] = config.listens();
+            if config.is_active {
+                self.forget_missed(workflow);
+            }
             let previous = self.states[workflow as usize].config.replace(config);
             if previous.is_some() {
                 // A configuration holds one reference to the workflow's name.
@@ -497,6 +520,9 @@ impl Index {
         self.met.remove(&at);
         if !self.match_values.is_empty() {
             self.match_values.remove(&at);
+        }
+        if !self.missed.is_empty() {
+            self.missed.remove(&at);
         }
         self.enrollments.remove(at);
         self.states[workflow.number() as usize].enrollments -= 1;

@@ -37,6 +37,7 @@ impl Index {
             + met
             + self.match_values.allocation_size()
             + values
+            + self.missed.allocation_size()
             + self.high_fanout.bytes()
             + self.long_ids.bytes()
             + self.tenants.bytes()

@@ -11,6 +11,6 @@ pub use effect::{
 };
 pub use rows::{
     Achievement, Acknowledgement, ContactEvent, Deferred, Deletion, DoubtfulStart, EventCheck,
-    Exit, Proposal, Reversal, StateCheck, TagCheck, UsedEvent,
+    Exit, MissedEvent, MissedRun, Proposal, Reversal, StateCheck, TagCheck, UsedEvent,
 };
 pub use slice::Slice;

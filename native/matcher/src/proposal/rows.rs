@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::effect::{Effect, RejectedEvent};
+use super::effect::{Effect, RejectedEvent, SourceEntry};
 use crate::config::GoalType;
 
 /// An enrollment met a goal.
@@ -130,6 +130,28 @@ pub struct StateCheck {
     pub deletions: usize,
 }
 
+/// An event that would have counted for enrollments of paused workflows, if it is the first of one of
+/// them (E19).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissedEvent {
+    pub tenant_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub slot: u8,
+    pub event: Uuid,
+    pub source: SourceEntry,
+    /// The positions of the tags in its list that the contact had before (E16).
+    pub old_tags: Box<[u32]>,
+}
+
+/// An enrollment of a paused workflow for which an event would have counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissedRun {
+    /// The number of the missed event.
+    pub number: usize,
+    pub workflow_id: Box<str>,
+    pub enrollment_id: Box<str>,
+}
+
 /// A start that changes the result if it is a repeat: the refusal of a start beyond the limit of
 /// its contact depends on it (E5), or whether an event counted before a later start (E11).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +213,10 @@ pub struct Proposal {
     pub reversals: Vec<Reversal>,
     /// In the order of the events.
     pub contact_events: Vec<ContactEvent>,
+    /// In the order of the events.
+    pub missed_events: Vec<MissedEvent>,
+    /// In the order of their events.
+    pub missed_runs: Vec<MissedRun>,
     /// Events that are rejected whatever Postgres holds. Whether the contenders of an effect
     /// are rejected depends on the commit.
     pub rejected: Vec<RejectedEvent>,
@@ -202,12 +228,13 @@ impl Proposal {
         self.effects.is_empty() && !self.has_unattached_rows()
     }
 
-    /// Whether there are rows that belong to no effect: deletions, acknowledgements, reversals
-    /// and events that describe contacts.
+    /// Whether there are rows that belong to no effect: deletions, acknowledgements,
+    /// reversals, events that describe contacts, and missed events.
     pub fn has_unattached_rows(&self) -> bool {
         !self.deletions.is_empty()
             || !self.acknowledgements.is_empty()
             || !self.reversals.is_empty()
             || !self.contact_events.is_empty()
+            || !self.missed_events.is_empty()
     }
 }

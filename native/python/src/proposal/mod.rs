@@ -76,6 +76,15 @@ type Deletion = (String, String, u8, i64);
 type Acknowledgement = (String, String, String, String, u8, Option<i32>, i64);
 type Reversal = (String, String, u8, &'static str, Option<String>, i64);
 type ContactEvent = (String, String, u8, String, String, i64, String);
+type MissedEvent<'py> = (
+    String,
+    String,
+    u8,
+    String,
+    String,
+    Bound<'py, PyBytes>,
+    Vec<u32>,
+);
 type DoubtfulStart = (String, String, String, i64);
 type EventCheck = (String, String, String, String, String);
 type TagCheck = (ContactEvent, usize, usize);
@@ -262,6 +271,34 @@ impl Proposal {
     #[getter]
     fn contact_events(&self) -> Vec<ContactEvent> {
         self.if_last(|core| core.contact_events.iter().map(contact_event).collect())
+    }
+
+    #[getter]
+    fn missed_events<'py>(&self, py: Python<'py>) -> Vec<MissedEvent<'py>> {
+        let row = |row: &goald_matcher::proposal::MissedEvent| {
+            (
+                row.tenant_id.to_string(),
+                row.contact_id.to_string(),
+                row.slot,
+                row.event.to_string(),
+                row.source.entry_id.clone(),
+                PyBytes::new(py, &row.source.bytes),
+                row.old_tags.to_vec(),
+            )
+        };
+        self.if_last(|core| core.missed_events.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn missed_runs(&self) -> Vec<(usize, String, String)> {
+        let row = |row: &goald_matcher::proposal::MissedRun| {
+            (
+                row.number,
+                row.workflow_id.to_string(),
+                row.enrollment_id.to_string(),
+            )
+        };
+        self.if_last(|core| core.missed_runs.iter().map(row).collect())
     }
 
     #[getter]

@@ -68,6 +68,18 @@ class StoredUse:
 
 
 @dataclass
+class StoredMissed:
+    """One row of missed_runs, with its row of missed_events."""
+
+    workflow_id: str
+    slot: int
+    event: str
+    entry_id: str
+    payload: bytes
+    old_tags: Sequence[int]
+
+
+@dataclass
 class OutboxEntry:
     """One row of the outbox."""
 
@@ -96,6 +108,8 @@ class MemoryDatabase:
     outbox: dict[int, OutboxEntry] = field(default_factory=dict)
     used_events: dict[tuple[str, str, str], dict[str, StoredUse]] = field(default_factory=dict)
     """By tenant, contact and workflow, then by event key."""
+    missed: dict[tuple[str, str], StoredMissed] = field(default_factory=dict)
+    """By tenant and enrollment."""
     deleted: dict[tuple[str, str], Tombstone] = field(default_factory=dict)
     """By tenant and contact."""
     contacts: dict[tuple[str, str], ContactColumns] = field(default_factory=dict)

@@ -6,6 +6,7 @@ For unit tests and dry runs. The state is lost when the process ends.
 from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid4
 
+from goald.adapters.memory import missed
 from goald.adapters.memory.contact_rows import read_contacts, write_contacts
 from goald.adapters.memory.database import (
     MemoryDatabase,
@@ -40,7 +41,7 @@ from goald.ports.clock import Clock
 from goald.ports.configuration import Configuration
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
-from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded
+from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded, MissedEntry
 
 
 class MemoryShardStore:
@@ -132,6 +133,12 @@ class MemoryShardStore:
         self._require(lease)
         return read_contacts(self._tables, contacts)
 
+    async def missed(
+        self, lease: SlotLease, after: int, version: int, limit: int
+    ) -> Sequence[MissedEntry]:
+        self._require(lease)
+        return missed.read(self._tables, lease.slots, after, version, limit)
+
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         self._require(lease)
         effects = change.effects
@@ -177,6 +184,7 @@ class MemoryShardStore:
             now = self._clock.monotonic()
             outbox += undo(self._tables, reversal, self._publishes_refunds, now)
         self._acknowledge(change)
+        missed.drop_and_keep(self._tables, change)
         keeps = write_contacts(self._tables, change)
         differs |= self._erase(change)
         return Committed(bytes(effective), conflicts, ended, outbox, keeps, differs)
@@ -300,6 +308,7 @@ class MemoryShardStore:
                     row.ended_at = row.ended_at or max(at, row.enrolled_at)
                     row.contact_id = pseudonym
                     row.match_values = None
+                    self._tables.missed.pop((tenant, row.id), None)
                     erased.add(row.id)
             erase_uses(self._tables, tenant, contact, at)
             for achievement in self._tables.achievements:

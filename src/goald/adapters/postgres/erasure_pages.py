@@ -71,6 +71,22 @@ WHERE u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
 because it was inserted before the deletion. IS TRUE keeps the planner from the index of active
 rows, which would read all of them."""
 
+_MISSED_RUNS = """
+FROM goald.missed_runs r
+WHERE r.tenant_id = n.tenant_id AND r.contact_id = n.contact_id AND NOT EXISTS (
+    SELECT FROM goald.workflow_enrollments e
+    WHERE e.tenant_id = r.tenant_id AND e.id = r.enrollment_id AND e.contact_id = r.contact_id)
+"""
+"""Those of the enrollments that do not contain the contact any more."""
+
+_MISSED_EVENTS = """
+FROM goald.missed_events v
+WHERE v.tenant_id = n.tenant_id AND v.contact_id = n.contact_id AND NOT EXISTS (
+    SELECT FROM goald.missed_runs r
+    WHERE r.tenant_id = v.tenant_id AND r.contact_id = v.contact_id AND r.event = v.event)
+"""
+"""Without the events that an enrollment of a later contact under the same id missed."""
+
 ERASE_OUTBOX = f"""
 WITH page AS MATERIALIZED (
     SELECT m.number, n.pseudonym FROM {_N} CROSS JOIN LATERAL (
@@ -120,12 +136,37 @@ WHERE u.tenant_id = page.tenant_id AND u.contact_id = page.contact_id
 """
 """Execute it after ERASE_ENROLLMENTS, because it reads the enrollments that contain the contact."""
 
+ERASE_MISSED_RUNS = f"""
+WITH page AS MATERIALIZED (
+    SELECT m.* FROM {_N} CROSS JOIN LATERAL (
+        SELECT r.tenant_id, r.enrollment_id
+        {_MISSED_RUNS} LIMIT {PAGE_ROWS} FOR UPDATE OF r SKIP LOCKED) AS m
+    LIMIT {PAGE_ROWS}
+)
+DELETE FROM goald.missed_runs r USING page
+WHERE r.tenant_id = page.tenant_id AND r.enrollment_id = page.enrollment_id
+"""
+"""Execute it after ERASE_ENROLLMENTS, because it reads the enrollments that contain the contact."""
+
+ERASE_MISSED_EVENTS = f"""
+WITH page AS MATERIALIZED (
+    SELECT m.* FROM {_N} CROSS JOIN LATERAL (
+        SELECT v.tenant_id, v.contact_id, v.event
+        {_MISSED_EVENTS} LIMIT {PAGE_ROWS} FOR UPDATE OF v SKIP LOCKED) AS m
+    LIMIT {PAGE_ROWS}
+)
+DELETE FROM goald.missed_events v USING page
+WHERE v.tenant_id = page.tenant_id AND v.contact_id = page.contact_id AND v.event = page.event
+"""
+"""Execute it after ERASE_MISSED_RUNS."""
+
 DONE = f"""
 UPDATE goald.erasures t SET contact_id = NULL
 FROM {_N}
 WHERE t.mark = n.mark AND goald.us(t.last_requested_at) = n.requested_at
   AND NOT EXISTS (SELECT {_MESSAGES}) AND NOT EXISTS (SELECT {_ENROLLMENTS})
   AND NOT EXISTS (SELECT {_USED_EVENTS})
+  AND NOT EXISTS (SELECT {_MISSED_RUNS}) AND NOT EXISTS (SELECT {_MISSED_EVENTS})
 """
 """Forgets the contacts of which no row is left, unless they were deleted again meanwhile."""
 
@@ -162,6 +203,10 @@ async def _rewrite(connection: Any, deleted: Sequence[Sequence[Any]]) -> Erasure
         rows += _count(await connection.execute(ERASE_ENROLLMENTS, *deleted))
     if rows < PAGE_ROWS:
         rows += _count(await connection.execute(ERASE_USED_EVENTS, *deleted))
+    if rows < PAGE_ROWS:
+        rows += _count(await connection.execute(ERASE_MISSED_RUNS, *deleted))
+    if rows < PAGE_ROWS:
+        rows += _count(await connection.execute(ERASE_MISSED_EVENTS, *deleted))
     contacts = 0
     if rows < PAGE_ROWS:
         contacts = _count(await connection.execute(DONE, *deleted))

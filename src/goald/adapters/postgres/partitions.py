@@ -4,6 +4,7 @@ import asyncpg
 
 from goald.adapters.postgres.connection import SETTINGS, Connection
 from goald.adapters.postgres.shard.leases import SHARD_ROLE
+from goald.adapters.postgres.shard.missed import KEEP_DAYS
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.slots import SLOTS, SlotRange
 
@@ -25,6 +26,25 @@ WITH old AS (
 ) SELECT count(*) FROM old
 """
 """Removes the oldest used events. A row that a commit changes meanwhile is found again later."""
+
+PURGE_MISSED = f"""
+WITH old AS (
+    DELETE FROM goald.missed_runs WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM goald.missed_runs WHERE missed_at < now() - interval '{KEEP_DAYS} days'
+        ORDER BY missed_at LIMIT $1 FOR UPDATE SKIP LOCKED))
+    RETURNING 1
+), events AS (
+    DELETE FROM goald.missed_events WHERE ctid = ANY (ARRAY(
+        SELECT m.ctid FROM goald.missed_events m
+        WHERE m.missed_at < now() - interval '{KEEP_DAYS} days' AND NOT EXISTS (
+            SELECT FROM goald.missed_runs r
+            WHERE r.tenant_id = m.tenant_id AND r.contact_id = m.contact_id AND r.event = m.event
+              AND r.missed_at >= now() - interval '{KEEP_DAYS} days')
+        ORDER BY m.missed_at LIMIT $1 FOR UPDATE OF m SKIP LOCKED))
+    RETURNING 1
+) SELECT (SELECT count(*) FROM old) + (SELECT count(*) FROM events)
+"""
+"""Removes the oldest enrollments that missed an event, and events that no other one missed."""
 
 ALL_SLOTS = SlotRange(0, SLOTS - 1)
 
@@ -65,6 +85,11 @@ class PostgresMonths:
     async def purge_used_events(self, keep_days: int, most: int) -> int:
         async with self._connection.transaction(ALL_SLOTS) as connection:
             removed: int = await connection.fetchval(PURGE_USED_EVENTS, keep_days, most)
+        return removed
+
+    async def purge_missed(self, most: int) -> int:
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            removed: int = await connection.fetchval(PURGE_MISSED, most)
         return removed
 
     async def close(self) -> None:

@@ -65,6 +65,38 @@ class WorkflowAnswer(BaseModel):
         )
 
 
+class Activation(ChangeRequest):
+    """Options of an activation."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"exit_missed": True}]})
+
+    version: SeenVersion = None
+    exit_missed: bool = Field(
+        False,
+        strict=True,
+        description="Whether the enrollments that met a goal while the workflow was inactive exit "
+        "before any other event is evaluated. Otherwise what they met is forgotten.",
+    )
+
+
+class ActivationAnswer(WorkflowAnswer):
+    """A workflow after its activation."""
+
+    model_config = ConfigDict(
+        title="ActivatedWorkflow",
+        json_schema_extra={"examples": [{**_LEAD, "is_active": True, "missed": 12}]},
+    )
+
+    missed: int = Field(
+        description="The active enrollments that met a goal in the last 30 days while the workflow "
+        "was inactive; 0 if it was active."
+    )
+
+    @classmethod
+    def of_activation(cls, row: WorkflowRow, missed: int) -> "ActivationAnswer":
+        return cls(**WorkflowAnswer.of(row).model_dump(), missed=missed)
+
+
 class WorkflowList(BaseModel):
     """Workflows, ordered by id."""
 

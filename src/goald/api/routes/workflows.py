@@ -5,17 +5,21 @@ from urllib.parse import quote
 from fastapi import Response
 
 from goald.api.auth.access import Edits, Reads
-from goald.api.dependencies import Dependencies, Deps
+from goald.api.dependencies import Deps
 from goald.api.http.exact_json import ExactJson
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag, status_of, with_version
 from goald.api.models.requests import Limit, Offset, VersionRequest
-from goald.api.models.workflows import WorkflowAnswer, WorkflowChange, WorkflowList
-from goald.api.ports import Caller
+from goald.api.models.workflows import (
+    Activation,
+    ActivationAnswer,
+    WorkflowAnswer,
+    WorkflowChange,
+    WorkflowList,
+)
 from goald.api.problems import responses
 from goald.configuration.executor import EditResult
-from goald.domain.configuration.edits import ExpectedVersion
 from goald.domain.configuration.workflows import WorkflowRow
 
 router = Router()
@@ -99,19 +103,37 @@ async def delete_workflow(
     tags=["workflows"],
     summary="Activate a workflow",
     operation_id="activate_workflow",
-    response_model=WorkflowAnswer,
-    responses={**responses(404, 409, 412), 200: _DONE, 202: _ACCEPTED},
+    response_model=ActivationAnswer,
+    responses={
+        **responses(404, 409, 412),
+        200: _DONE,
+        202: _ACCEPTED | {"model": ActivationAnswer},
+    },
 )
 async def activate_workflow(
     workflow_id: PathId,
     caller: Edits,
     deps: Deps,
     if_match: IfMatch,
-    body: VersionRequest | None = None,
+    body: Activation | None = None,
 ) -> ExactJson:
     """Its goals listen from now on. Fails if a goal refers to an entity that the catalog does not
-    have. A workflow without goals can be activated. An active workflow does not change."""
-    return await _set_active(workflow_id, True, caller, deps, if_match, body)
+    have. A workflow without goals can be activated. An active workflow does not change.
+
+    Events that would have met a goal while the workflow was inactive are kept for 30 days, for each
+    active enrollment its first. `missed` counts these enrollments. With `exit_missed`, they exit
+    before any other event is evaluated."""
+    options = body or Activation()
+    result = await deps.configuration.set_active(
+        caller.tenant_id,
+        caller.subject,
+        workflow_id,
+        True,
+        with_version(if_match, options.version),
+        exit_missed=options.exit_missed,
+    )
+    answer = ActivationAnswer.of_activation(result.row, result.missed)
+    return ExactJson(answer, status_of(result), {"ETag": etag(result.row)})
 
 
 @router.post(
@@ -130,27 +152,16 @@ async def deactivate_workflow(
     body: VersionRequest | None = None,
 ) -> ExactJson:
     """Its goals do not listen any more. Its enrollments do not change."""
-    return await _set_active(workflow_id, False, caller, deps, if_match, body)
+    expected = with_version(if_match, body.version if body else None)
+    result = await deps.configuration.set_active(
+        caller.tenant_id, caller.subject, workflow_id, False, expected
+    )
+    return _answer(result)
 
 
 def path_of(workflow_id: str) -> str:
     """Return the path of a workflow."""
     return f"/api/v1/workflows/{quote(workflow_id, safe='')}"
-
-
-async def _set_active(
-    workflow_id: str,
-    is_active: bool,
-    caller: Caller,
-    deps: Dependencies,
-    if_match: ExpectedVersion,
-    body: VersionRequest | None,
-) -> ExactJson:
-    expected = with_version(if_match, body.version if body else None)
-    result = await deps.configuration.set_active(
-        caller.tenant_id, caller.subject, workflow_id, is_active, expected
-    )
-    return _answer(result)
 
 
 def _answer(result: EditResult[WorkflowRow]) -> ExactJson:

@@ -34,6 +34,7 @@ def change_json(change: "ConfigurationChange") -> dict[str, Any]:
         "kind": _kind(change.row),
         "before": _fields(change.before) or None,
         "after": _fields(change.after) or None,
+        **_missed(change),
     }
 
 
@@ -79,7 +80,18 @@ def _changed(change: "ConfigurationChange") -> str:
         if not after.get("check_on_enrollment"):
             omitted.add("check_on_enrollment")
         return _listed({name: value for name, value in after.items() if name not in omitted})
-    return _differences(_fields(change.before), after)
+    changed = _differences(_fields(change.before), after)
+    return ", ".join(text for text in (changed, _listed(_missed(change))) if text)
+
+
+def _missed(change: "ConfigurationChange") -> dict[str, Any]:
+    """The number of enrollments that met a goal while their workflow was paused, if there are any,
+    and whether they exit."""
+    from goald.domain.configuration.workflows import WorkflowRow
+
+    if not change.missed or not isinstance(change.after, WorkflowRow):
+        return {}
+    return {"missed": change.missed, "exit_missed": change.after.exits_missed}
 
 
 def _listed(fields: dict[str, Any]) -> str:
@@ -104,6 +116,7 @@ def _fields(row: "Row | None") -> dict[str, Any]:
 
     fields = asdict(row)
     fields.pop("metadata", None)
+    fields.pop("exits_missed", None)  # of the last activation; shown as `exit_missed` with it
     if isinstance(row, GoalRow):
         since = row.effective_from
         fields["id"] = str(row.id)

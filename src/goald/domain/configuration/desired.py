@@ -128,6 +128,8 @@ class DesiredWorkflow(_Section):
     name: Text | None = None
     goal_logic: GoalLogic | None = None
     active: bool | None = None
+    exit_missed: bool | None = None
+    """Whether an activation exits the enrollments that met a goal meanwhile (E19)."""
     goals: list[DesiredGoal] | None = None
 
     @field_validator("goals", mode="before")

@@ -17,6 +17,7 @@ from goald.domain.configuration.desired import (
 from goald.domain.configuration.desired_reader import format_path
 from goald.domain.configuration.goals import HAS_STATE, MAX_GOALS, TOO_MANY_GOALS
 from goald.domain.configuration.row_rules import (
+    activation,
     change_if_different,
     free_positions,
     merge_workflow,
@@ -80,6 +81,7 @@ def scope_for(desired: DesiredConfiguration, *, prune: bool) -> ConfigurationSco
         kinds=set(desired.catalog) if prune else (),
         settings=desired.settings.tag_case_sensitive is not None,
         active_enrollments=1 if prune else 0,
+        missed=any(workflow.active for workflow in desired.workflows),
     )
 
 
@@ -147,12 +149,16 @@ def _workflow_changes(
         new = _merge_goal(goal, base)
         _require_references(new, (*path, "goals", index), context.catalog)
         pairs.append((row, new))
+    activates = after.is_active and (before is None or not before.is_active)
     if after.is_active:
-        if before is None or not before.is_active:
+        if activates:
             _require_for_activation(untouched, path, context.catalog)
         pairs = [(old, with_effective_from(new, context.now_us)) for old, new in pairs]
 
     changes = change_if_different(before, after)
+    if activates:
+        exit_missed = bool(workflow.exit_missed)
+        changes = [activation(context.current, changes[0], exit_missed=exit_missed)]
     changes += [ConfigurationChange(row, None) for row in deleted]
     changes += [
         ConfigurationChange(old, new) for old, new in pairs if old is not None and old != new

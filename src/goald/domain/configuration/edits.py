@@ -20,6 +20,7 @@ from goald.domain.configuration.goals import (
     GoalType,
 )
 from goald.domain.configuration.row_rules import (
+    activation,
     change_if_different,
     free_positions,
     merge_workflow,
@@ -119,14 +120,18 @@ def set_active(
     expected: ExpectedVersion,
     catalog: Catalog,
     now_us: int,
+    *,
+    exit_missed: bool = False,
 ) -> list[ConfigurationChange]:
-    """Activate or deactivate a workflow. Raises InvalidConfiguration if a goal is invalid."""
+    """Activate or deactivate a workflow. `exit_missed`: the activation exits the enrollments that
+    met a goal meanwhile (E19). Raises InvalidConfiguration if a goal is invalid."""
     before = workflow_of(current, workflow_id)
     expected.require(before)
     changes = change_if_different(before, replace(before, is_active=is_active))
     if changes and is_active:
         goals = current.goals.get(workflow_id, [])
         catalog.require_for_activation(goals)
+        changes = [activation(current, changes[0], exit_missed=exit_missed)]
         for goal in goals:
             changes += change_if_different(goal, with_effective_from(goal, now_us))
     return changes

@@ -5,6 +5,7 @@ from dataclasses import replace
 from goald.domain.configuration.goals import MAX_GOALS, GoalLogic
 from goald.domain.configuration.workflows import (
     ConfigurationChange,
+    CurrentConfiguration,
     GoalRow,
     Row,
     SettingsRow,
@@ -52,6 +53,17 @@ def settings_change(
         base if tag_case_sensitive is None else replace(base, tag_case_sensitive=tag_case_sensitive)
     )
     return [ConfigurationChange(before, after)] if after != base else []
+
+
+def activation(
+    current: CurrentConfiguration, change: ConfigurationChange, *, exit_missed: bool
+) -> ConfigurationChange:
+    """Return the change that activates a workflow, with the number of its missed events (E19)."""
+    row = change.row
+    if not isinstance(row, WorkflowRow):
+        raise TypeError("only a workflow can be activated")
+    missed = current.missed.get(row.id, 0)
+    return replace(change, after=replace(row, exits_missed=exit_missed), missed=missed)
 
 
 def with_effective_from(row: GoalRow, now_us: int) -> GoalRow:

@@ -29,6 +29,9 @@ class WorkflowRow:
     name: str
     goal_logic: GoalLogic
     is_active: bool
+    exits_missed: bool = field(default=False, compare=False)
+    """Whether the last activation exits the enrollments that met a goal while the workflow was
+    inactive (E19). Not compared: only an activation sets it."""
     metadata: RowMetadata | None = field(default=None, compare=False)
 
 
@@ -81,6 +84,9 @@ class ConfigurationChange:
 
     before: Row | None
     after: Row | None
+    missed: int = field(default=0, compare=False)
+    """The active enrollments that met a goal while the workflow was inactive, if the change
+    activates it (E19)."""
 
     @property
     def row(self) -> Row:
@@ -113,6 +119,8 @@ class ConfigurationScope:
     """Whether the settings of the tenant are read."""
     active_enrollments: int = 0
     """Count the active enrollments of each workflow up to this number; 0 counts none."""
+    missed: bool = False
+    """Count the active enrollments of inactive workflows that met a goal meanwhile."""
 
 
 @dataclass(slots=True)
@@ -130,6 +138,9 @@ class CurrentConfiguration:
     """None if they were never changed."""
     active_enrollments: dict[str, int] = field(default_factory=dict)
     """The number of active enrollments of each workflow, up to the limit of the scope."""
+    missed: dict[str, int] = field(default_factory=dict)
+    """The number of active enrollments that met a goal while their workflow is inactive; only
+    workflows with any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ Slices bound the size of a transaction: a single event can end 20,000 enrollment
 of its payload.
 """
 
+from collections.abc import Sequence
+
 from goald import _native
 from goald.domain.leases import SlotLease
 from goald.pipeline.outbox.messages import outbox_rows
@@ -16,6 +18,8 @@ from goald.ports.change import (
     Contender,
     Deletion,
     EffectColumns,
+    MissedEvent,
+    MissedRun,
     Reversal,
     UsedEvent,
 )
@@ -38,20 +42,27 @@ def slices(proposal: _native.Proposal) -> list[_native.Proposal]:
 
 
 async def commit(
-    store: ShardStore, lease: SlotLease, proposal: _native.Proposal, now_us: int
+    store: ShardStore,
+    lease: SlotLease,
+    proposal: _native.Proposal,
+    now_us: int,
+    judged: Sequence[tuple[str, str]] = (),
 ) -> Committed:
     """Write one slice in one transaction. If it changes nothing, verify the lease instead (D2).
+    `judged`: see `Change.judged_runs`.
 
     Raises LeaseLost (D3) or ContentRefused (D4), each with nothing written; or CommitUnknown:
     then the group's contacts must be reloaded before anything else is evaluated.
     """
-    if proposal.changes_nothing:
+    if proposal.changes_nothing and not judged:
         await store.check(lease)
         return NOTHING
-    return await store.commit(lease, change_of(proposal, now_us))
+    return await store.commit(lease, change_of(proposal, now_us, judged))
 
 
-def change_of(proposal: _native.Proposal, now_us: int) -> Change:
+def change_of(
+    proposal: _native.Proposal, now_us: int, judged: Sequence[tuple[str, str]] = ()
+) -> Change:
     """The columns of a proposal, each copied out of Rust once, and the messages that it causes."""
     effects, achievements = _effects(proposal.effects), _achievements(proposal.achievements)
     return Change(
@@ -64,6 +75,9 @@ def change_of(proposal: _native.Proposal, now_us: int) -> Change:
         reversals=[Reversal(*row) for row in proposal.reversals],
         used_events=[UsedEvent(*row) for row in proposal.used_events],
         contact_events=[ContactEvent(*row) for row in proposal.contact_events],
+        missed_events=[MissedEvent(*row) for row in proposal.missed_events],
+        missed_runs=[MissedRun(*row) for row in proposal.missed_runs],
+        judged_runs=judged,
     )
 
 

@@ -49,14 +49,18 @@ class GroupCommitter:
         find = partial(self._store.contacts, self._lease, contacts)
         return await self._context.retry("Postgres: load", "contacts", find)
 
-    async def commit(self, proposal: _native.Proposal) -> Committed:
-        """Commit one slice in one transaction. Raises as `commit.commit`."""
+    async def commit(
+        self, proposal: _native.Proposal, judged: Sequence[tuple[str, str]] = ()
+    ) -> Committed:
+        """Commit one slice in one transaction. Takes `judged` and raises as `commit.commit`."""
         context = self._context
         with (
             context.metrics.stage_seconds.labels("commit").time(),
             context.stall_detector.attempt("Postgres: commit"),
         ):
-            committed = await commit(self._store, self._lease, proposal, context.clock.now_us())
+            committed = await commit(
+                self._store, self._lease, proposal, context.clock.now_us(), judged
+            )
         context.fail_point(
             FailPoint.LEASE_CHECKED if proposal.changes_nothing else FailPoint.COMMITTED
         )
@@ -66,6 +70,7 @@ class GroupCommitter:
     def apply(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Change memory to what was committed of a slice."""
         self._evaluator.apply(proposal, committed)
+        self._evaluator.mark_missed(proposal)
         self._context.fail_point(FailPoint.APPLIED)
 
     def skip(self, proposal: _native.Proposal) -> Committed:

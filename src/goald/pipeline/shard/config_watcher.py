@@ -7,6 +7,8 @@ from goald.domain.fail_points import FailPoint
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.missed import MissedEvents
+from goald.ports.configuration import Configuration
 from goald.ports.control.stream import ControlStream
 from goald.ports.shard_store import ShardStore
 
@@ -24,6 +26,7 @@ class ConfigWatcher:
         store: ShardStore,
         lease: SlotLease,
         evaluator: Evaluator,
+        missed: MissedEvents,
         *,
         reconcile: float,
     ) -> None:
@@ -33,6 +36,7 @@ class ConfigWatcher:
         self._store = store
         self._lease = lease
         self._evaluator = evaluator
+        self._missed = missed
         self._reconcile = reconcile
 
     async def run(self) -> None:
@@ -45,6 +49,12 @@ class ConfigWatcher:
                 await self._context.clock.sleep(CONTROL_RETRY_SECONDS)
             await self._catch_up()
 
+    async def replay_missed(self) -> None:
+        """Judge what workflows missed that an earlier holder of the slots has not judged since they
+        are active. Must return before the first event is evaluated. Raises LeaseLost."""
+        async with self._evaluator.groups:
+            await self._missed.replay(0)
+
     async def _catch_up(self) -> None:
         retry, current = self._context.retry, self._evaluator.config_version
         changed = await retry(
@@ -52,8 +62,16 @@ class ConfigWatcher:
         )
         if changed.version <= current:
             return
-        async with self._evaluator.lock:
-            self._evaluator.configure(changed)
+        if any(workflow["is_active"] for workflow in changed.workflows):
+            async with self._evaluator.groups:
+                await self._configure(changed)
+                await self._missed.replay(current)
+        else:
+            await self._configure(changed)
         self._context.fail_point(FailPoint.CONFIGURATION_APPLIED)
         renew = partial(self._store.renew, self._lease, changed.version)
         await retry("Postgres: renew lease", "renew", renew)
+
+    async def _configure(self, changed: Configuration) -> None:
+        async with self._evaluator.lock:
+            self._evaluator.configure(changed)

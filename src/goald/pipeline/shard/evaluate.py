@@ -35,6 +35,9 @@ class Evaluator:
         """`matcher` is another implementation of `_native.Matcher`, for comparisons."""
         self.lock = asyncio.Lock()
         """Held from a commit until `apply`, while memory lags behind the table."""
+        self.groups = asyncio.Lock()
+        """Held while a group is processed; and from the moment when workflows are active until what
+        they missed is judged, so that no other event is judged before (E19)."""
         self._store = store
         self._matcher = matcher or _native.Matcher(
             clock_skew_us=clock_skew_us, max_enrollments_per_contact=max_enrollments_per_contact
@@ -94,13 +97,18 @@ class Evaluator:
             deferred=sorted(group.deferred_tenants),
             repeats=sorted(repeats),
             excluded=sorted(excluded),
-            old_tags=[(*event, old) for event, old in old_tags.items() if old],
+            old_tags=[(*event, list(old)) for event, old in old_tags.items() if old],
             states=[(*start, *state) for start, state in states.items()],
+            only=group.only,
         )
 
     def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:
         """Return the tenants that these buffers name."""
         return sorted({tenant for tenant, _ in self._matcher.contacts_of(buffers)})
+
+    def mark_missed(self, proposal: _native.Proposal) -> None:
+        """The missed events of a slice are committed, and it was applied (E19)."""
+        self._matcher.mark_missed(proposal)
 
     def apply(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Change memory to what was committed of a slice. The slices of a proposal must be

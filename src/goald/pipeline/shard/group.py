@@ -1,8 +1,8 @@
 """Group commit: the events that a shard evaluates and commits together."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from goald import _native
@@ -77,6 +77,11 @@ class Group:
     """The work of each tenant in this group."""
     event_share: int = SHARE
     """The work of each event in this group."""
+    only: Sequence[tuple[str, str, str]] | None = None
+    """(tenant, enrollment, event key): missed events, and the enrollments for which they are judged
+    (E19). None: every event is judged for all."""
+    old_tags: Mapping[tuple[str, str], Sequence[int]] = field(default_factory=dict)
+    """Of missed events, by tenant and event key (`MissedEvent.old_tags`)."""
 
     @property
     def buffers(self) -> list[bytes]:

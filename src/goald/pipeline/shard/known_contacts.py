@@ -28,7 +28,7 @@ evaluation must be repeated."""
 class KnownContacts:
     """The answers to the questions of the evaluations of a group."""
 
-    old_tags: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    old_tags: dict[tuple[str, str], Sequence[int]] = field(default_factory=dict)
     """By tenant and event key: the positions of the tags in the list of the event that its contact
     had before."""
     states: dict[tuple[str, str], KnownState] = field(default_factory=dict)

@@ -46,7 +46,7 @@ async def evaluate(
     asked_checks: set[EventCheck] = set()
     repeats: set[tuple[TenantId, str]] = set()
     excluded: set[Excluded] = set()
-    known = KnownContacts()
+    known = KnownContacts(dict(group.old_tags))
     while True:
         proposal = evaluator.evaluate(group, now_us, repeats, excluded, known)
         starts = {

@@ -1,5 +1,5 @@
 """The job that creates monthly partitions, drops old ones (GOALD_RETENTION), and removes old used
-events (GOALD_USED_KEEP)."""
+events (GOALD_USED_KEEP), and what paused workflows missed (E19)."""
 
 from typing import Protocol
 
@@ -38,6 +38,10 @@ class Months(Protocol):
         """Remove up to `most` used events that are older than this many days, and return their
         number. Raises ServiceUnavailable."""
 
+    async def purge_missed(self, most: int) -> int:
+        """Remove up to `most` enrollments, and events, that paused workflows missed more than 30
+        days ago (E19), and return their number. Raises ServiceUnavailable."""
+
     async def close(self) -> None: ...
 
 
@@ -74,6 +78,8 @@ class Retention:
                 self._used_keep_days, PURGED_ROWS
             ):
                 _log.info("removed used events", rows=removed)
+            while removed := await self._months.purge_missed(PURGED_ROWS):
+                _log.info("removed events that paused workflows missed", rows=removed)
         except GoaldError as error:
             _log.warning("cannot maintain monthly partitions; retrying", error=str(error))
             return False

@@ -23,6 +23,7 @@ from goald.pipeline.shard.committer import GroupCommitter
 from goald.pipeline.shard.config_watcher import ConfigWatcher
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import SHARE, Group
+from goald.pipeline.shard.missed import MissedEvents
 from goald.pipeline.shard.progress import GroupProgress
 from goald.pipeline.shard.throttle import ThrottleReporter
 from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
@@ -233,14 +234,22 @@ class ShardProcess:
         progress: Callable[[Group, Evaluator, CircuitBreaker, Turns], GroupProgress] = GroupProgress
         if settings.early_events > 0:
             progress = EarlyEvents(settings.early_events, self._clock).progress
+        committer = GroupCommitter(context, self._store, lease, evaluator, publisher)
+        missed = MissedEvents(context, self._store, lease, evaluator, committer, publisher)
         return ShardFlow(
             context,
             admission,
             evaluator,
-            GroupCommitter(context, self._store, lease, evaluator, publisher),
+            committer,
             publisher,
             ConfigWatcher(
-                context, self._control, self._store, lease, evaluator, reconcile=settings.reconcile
+                context,
+                self._control,
+                self._store,
+                lease,
+                evaluator,
+                missed,
+                reconcile=settings.reconcile,
             ),
             lambda group: progress(group, evaluator, admission.breaker, admission.turns),
         )

@@ -66,7 +66,8 @@ pub fn explain(
                 enrolled_at,
                 met,
                 outcome: config.zip(fact).and_then(|(config, fact)| {
-                    let counts = fact.time_us >= enrolled_at && exclusion.is_none();
+                    let counts =
+                        config.is_active && fact.time_us >= enrolled_at && exclusion.is_none();
                     counts.then(|| {
                         let matched = fact.matched(config, &products);
                         let of_run = config.of_run(&matched, run, &values);

@@ -95,8 +95,9 @@ async def _write_workflow(
         await connection.execute(statements.DELETE_WORKFLOW, tenant, row.id)
         return change
     saved = await connection.fetchrow(
-        statements.SAVE_WORKFLOW, tenant, row.id, row.name, row.goal_logic, row.is_active
-    )
+        statements.SAVE_WORKFLOW, tenant, row.id, row.name, row.goal_logic, row.is_active,
+        row.exits_missed,
+    )  # fmt: skip
     return replace(change, after=replace(row, metadata=row_metadata(saved)))
 
 

@@ -63,6 +63,10 @@ async def _read_workflows(
             statements.ACTIVE_ENROLLMENTS, tenant, list(current.workflows), scope.active_enrollments
         )
         current.active_enrollments = {row["workflow_id"]: row["enrollments"] for row in counted}
+    if scope.missed:
+        inactive = [row.id for row in current.workflows.values() if not row.is_active]
+        missed = await connection.fetch(statements.MISSED, tenant, inactive)
+        current.missed = {row["workflow_id"]: row["enrollments"] for row in missed}
     for row in goals:
         current.goals.setdefault(row["workflow_id"], []).append(_goal_row(row))
 

@@ -4,12 +4,14 @@ All execute as goald_api in the transaction of one tenant. Row security restrict
 tenant. The condition on `$1` lets them use the indexes.
 """
 
+from goald.adapters.postgres.shard.missed import KEEP_DAYS
+
 # Reading --------------------------------------------------------------------------------
 
 _STAMP = "version, goald.us(created_at) AS created_at, goald.us(updated_at) AS updated_at"
 
 _WORKFLOW = f"""
-SELECT id, name, goal_logic, is_active, {_STAMP} FROM goald.workflows
+SELECT id, name, goal_logic, is_active, exits_missed, {_STAMP} FROM goald.workflows
 WHERE tenant_id = $1 AND deleted_at IS NULL
 """
 _GOAL = f"""
@@ -44,6 +46,17 @@ FROM unnest($2::text[]) AS w (id)
 """
 """The number of committed active enrollments of each workflow, up to $3. Reads one range of the
 index of pages for each workflow."""
+
+MISSED = f"""
+SELECT r.workflow_id, count(*) AS enrollments
+FROM goald.missed_runs r
+JOIN goald.workflow_enrollments e
+    ON e.tenant_id = r.tenant_id AND e.id = r.enrollment_id AND (e.status = 'active') IS TRUE
+WHERE r.tenant_id = $1 AND r.workflow_id = ANY ($2::text[])
+  AND r.missed_at > now() - interval '{KEEP_DAYS} days'
+GROUP BY r.workflow_id
+"""
+"""The active enrollments of each workflow that met a goal while it was inactive (E19)."""
 
 GOALS = _GOAL + "AND workflow_id = ANY ($2::text[]) ORDER BY workflow_id, position"
 ALL_GOALS = _GOAL + "ORDER BY workflow_id, position"
@@ -92,11 +105,13 @@ from."""
 
 SAVE_WORKFLOW = f"""
 INSERT INTO goald.workflows AS w
-    (tenant_id, id, name, goal_logic, is_active, config_version, created_by, updated_by)
-SELECT $1, $2, $3, $4, $5, 0, who, who
+    (tenant_id, id, name, goal_logic, is_active, exits_missed, config_version, created_by,
+     updated_by)
+SELECT $1, $2, $3, $4, $5, $6, 0, who, who
 FROM (SELECT nullif(current_setting('goald.actor', true), '') AS who) AS me
 ON CONFLICT (tenant_id, id) DO UPDATE
 SET name = excluded.name, goal_logic = excluded.goal_logic, is_active = excluded.is_active,
+    exits_missed = excluded.exits_missed,
     version = w.version + 1, updated_at = now(), updated_by = excluded.updated_by
 RETURNING {_STAMP}
 """

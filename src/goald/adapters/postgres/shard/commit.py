@@ -7,7 +7,7 @@ of another contact or workflow (E5), or a sign that memory is stale.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from goald.adapters.postgres.shard import statements
+from goald.adapters.postgres.shard import missed, statements
 from goald.adapters.postgres.shard.contacts import keep, write_contacts
 from goald.adapters.postgres.shard.effects import Effects, pick
 from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
@@ -83,6 +83,10 @@ async def write(
         outbox += await undo(connection, change.reversals, deleted, publishes_refunds)
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
+    if change.judged_runs:
+        await missed.drop(connection, change.judged_runs)
+    if change.missed_runs:
+        await missed.keep(connection, change)
     keeps: Sequence[str] = ()
     if change.contact_events or change.deletions:
         keeps = await write_contacts(connection, change, slots, tombstones)

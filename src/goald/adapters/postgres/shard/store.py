@@ -15,7 +15,7 @@ from goald.adapters.postgres.connection import SETTINGS, WRITER_SETTINGS, Connec
 from goald.adapters.postgres.errors import content_error
 from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.session_statements import READ_SNAPSHOT
-from goald.adapters.postgres.shard import commit, statements, used_events
+from goald.adapters.postgres.shard import commit, missed, statements, used_events
 from goald.adapters.postgres.shard.contacts import read_contacts
 from goald.adapters.postgres.shard.erasure import Tombstones
 from goald.adapters.postgres.shard.leases import SHARD_ROLE, lease_lost, renew, require_free
@@ -29,7 +29,7 @@ from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.change import Change, Committed
 from goald.ports.configuration import Configuration, WorkflowConfiguration
 from goald.ports.outbox import Outbox
-from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded
+from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded, MissedEntry
 
 WRITER_NAME = "goald-commit"
 """The application name by which a takeover recognises the backend to end."""
@@ -166,6 +166,13 @@ class PostgresShardStore:
             await _require(connection, statements.READ_LEASE, lease)
             return await read_contacts(connection, contacts, lease.slots, self._tombstones)
 
+    async def missed(
+        self, lease: SlotLease, after: int, version: int, limit: int
+    ) -> Sequence[MissedEntry]:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.HOLD_LEASE, lease)
+            return await missed.read(connection, after, version, limit)
+
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """If it is cancelled, the outcome is unknown; the next call reads it."""
         try:
@@ -219,6 +226,7 @@ def workflow_of(row: Any) -> WorkflowConfiguration:
         goal_logic=row["goal_logic"],
         is_active=row["is_active"],
         tag_case_sensitive=row["tag_case_sensitive"],
+        exits_missed=row["exits_missed"],
         goals=json.loads(row["goals"]),
     )
 

@@ -1,0 +1,111 @@
+//! Events that paused workflows miss: the first event of each of its enrollments that would have counted
+//! is kept, to be judged when the workflow is activated (E19).
+
+use ahash::RandomState;
+use hashbrown::HashSet;
+use uuid::Uuid;
+
+use super::{Evaluation, turn};
+use crate::event::Event;
+use crate::proposal::{EntryRef, MissedEvent, MissedRun};
+use crate::route::slot_of;
+
+/// An enrollment of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Run {
+    /// Its record number in the index.
+    Indexed(u32),
+    /// The number of the effect that starts it.
+    New(usize),
+}
+
+/// Tenant, enrollment id and event.
+type Judged<'o> = (&'o str, &'o str, Uuid);
+
+/// The enrollments of which the batch keeps an event, and those that alone are judged.
+#[derive(Debug, Default)]
+pub struct Missed<'o> {
+    kept: HashSet<Run, RandomState>,
+    only: Option<HashSet<Judged<'o>, RandomState>>,
+}
+
+impl<'o> Missed<'o> {
+    /// `only`: see `EvaluateOptions`.
+    pub fn new(only: Option<&'o [(String, String, Uuid)]>) -> Missed<'o> {
+        let row = |(tenant, enrollment, event): &'o (String, String, Uuid)| {
+            (tenant.as_str(), enrollment.as_str(), *event)
+        };
+        Missed {
+            kept: HashSet::default(),
+            only: only.map(|rows| rows.iter().map(row).collect()),
+        }
+    }
+
+    /// Whether the events of the batch were missed earlier, and are judged for some enrollments
+    /// only.
+    #[inline]
+    pub fn is_replay(&self) -> bool {
+        self.only.is_some()
+    }
+}
+
+impl Evaluation<'_> {
+    /// Whether a missed event is judged for this enrollment of the index.
+    #[cold]
+    pub(super) fn is_replayed(&self, tenant: &str, number: u32, key: Uuid) -> bool {
+        let enrollment = self.index.enrollment_id(number);
+        let only = self.missed.only.as_ref();
+        only.is_none_or(|only| only.contains(&(tenant, &*enrollment, key)))
+    }
+
+    /// Keeps an event that would have counted for an enrollment, unless an earlier one is kept. True
+    /// if the event has used the turn.
+    #[cold]
+    pub(super) fn miss(
+        &mut self,
+        run: Run,
+        entry: EntryRef<'_>,
+        event: &Event<'_>,
+        key: Uuid,
+    ) -> bool {
+        let (workflow_id, enrollment_id): (Box<str>, Box<str>) = match run {
+            Run::Indexed(number) => {
+                let workflow = self.index.enrollment(number).workflow();
+                (
+                    self.index.workflow_id(workflow).into(),
+                    self.index.enrollment_id(number).into(),
+                )
+            }
+            Run::New(effect) => {
+                let effect = &self.overlay.effects[effect];
+                (effect.workflow_id.clone(), effect.enrollment_id.clone())
+            }
+        };
+        if !self.missed.kept.insert(run) {
+            return false;
+        }
+        self.turn.spend(turn::ROW);
+        let slot = slot_of(&event.tenant, &event.contact);
+        // Rows of one event follow each other.
+        let events = &mut self.proposal.missed_events;
+        if events
+            .last()
+            .is_none_or(|last| (last.event, &*last.tenant_id) != (key, &*event.tenant))
+        {
+            events.push(MissedEvent {
+                tenant_id: (*event.tenant).into(),
+                contact_id: (*event.contact).into(),
+                slot,
+                event: key,
+                source: entry.into(),
+                old_tags: self.known.old_tags(&event.tenant, key).into(),
+            });
+        }
+        self.proposal.missed_runs.push(MissedRun {
+            number: events.len() - 1,
+            workflow_id,
+            enrollment_id,
+        });
+        self.turn.is_spent()
+    }
+}

@@ -1,0 +1,135 @@
+"""Events that a workflow misses while it is paused exit its enrollments at the activation (E19)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.support.pipeline.in_memory_pipeline import InMemoryPipeline
+
+
+@pytest.fixture(params=["while it runs", "at its start"])
+def loads(request: pytest.FixtureRequest) -> str:
+    """When the shard loads a change of the configuration."""
+    return str(request.param)
+
+
+@pytest.fixture
+def pipeline() -> InMemoryPipeline:
+    in_memory = InMemoryPipeline()
+    in_memory.configure(active=False)
+    return in_memory
+
+
+@asynccontextmanager
+async def paused(pipeline: InMemoryPipeline) -> AsyncIterator[None]:
+    """A running instance, after two enrollments, of which the first one missed an event."""
+    async with pipeline.running():
+        await pipeline.enroll("e-1")
+        await pipeline.tag()
+        await pipeline.enroll("e-2")
+        await pipeline.all_acknowledged()
+        assert pipeline.exits == []
+        yield
+
+
+async def activate(pipeline: InMemoryPipeline, loads: str, *, exits_missed: bool) -> None:
+    """Pause, activate the workflow, and send an event for another contact."""
+    async with paused(pipeline):
+        if loads == "while it runs":
+            await pipeline.reconfigure(version=2, exits_missed=exits_missed)
+            await loaded(pipeline, 2)
+    if loads == "at its start":
+        pipeline.configure(version=2, exits_missed=exits_missed)
+    async with pipeline.running():
+        await pipeline.enroll("e-3", "bob")
+        await pipeline.tag(contact="bob")
+        await pipeline.all_acknowledged()
+
+
+async def loaded(pipeline: InMemoryPipeline, version: int) -> None:
+    await pipeline.until(lambda: version in pipeline.database.config_versions.values())
+
+
+async def test_activation_exits_the_enrollments_that_missed_an_event(
+    pipeline: InMemoryPipeline, loads: str
+) -> None:
+    await activate(pipeline, loads, exits_missed=True)
+    assert pipeline.exits == ["e-1", "e-3"]
+    assert pipeline.status("e-2") == "active"
+    assert pipeline.database.missed == {}
+
+
+async def test_activation_forgets_missed_events_by_default(
+    pipeline: InMemoryPipeline, loads: str
+) -> None:
+    await activate(pipeline, loads, exits_missed=False)
+    assert pipeline.exits == ["e-3"]
+    assert pipeline.database.missed == {}
+
+
+async def test_missed_events_are_evaluated_before_events_that_arrive_later(
+    pipeline: InMemoryPipeline,
+) -> None:
+    """A later event would otherwise complete the enrollment, with another time."""
+    async with paused(pipeline):
+        pass
+    pipeline.configure(version=2, exits_missed=True)
+    await pipeline.tag()
+    async with pipeline.running():
+        await pipeline.all_acknowledged()
+    first, *_ = [row for row in pipeline.database.achievements if row.enrollment.id == "e-1"]
+    assert sorted(pipeline.exits) == ["e-1", "e-2"]
+    assert pipeline.exits[0] == "e-1"
+    assert first.achieved_at < max(row.achieved_at for row in pipeline.database.achievements)
+
+
+async def test_enrollment_that_ended_while_paused_does_not_exit(
+    pipeline: InMemoryPipeline,
+) -> None:
+    async with paused(pipeline):
+        await pipeline.send(
+            "workflow.enrollment.ended", workflow_id="w", enrollment_id="e-1", reason="exited"
+        )
+        await pipeline.all_acknowledged()
+        await pipeline.reconfigure(version=2, exits_missed=True)
+        await loaded(pipeline, 2)
+    assert pipeline.exits == []
+    assert pipeline.database.missed == {}
+
+
+async def test_deleted_contact_leaves_no_missed_event(pipeline: InMemoryPipeline) -> None:
+    async with paused(pipeline):
+        assert len(pipeline.database.missed) == 1
+        await pipeline.send("contact.deleted")
+        await pipeline.all_acknowledged()
+    assert pipeline.database.missed == {}
+
+
+async def test_missed_event_that_postgres_refuses_delays_no_other(
+    pipeline: InMemoryPipeline,
+) -> None:
+    async with pipeline.running():
+        for number in range(3):
+            await pipeline.enroll(f"e-{number}", f"c-{number}")
+            await pipeline.tag(contact=f"c-{number}")
+        await pipeline.all_acknowledged()
+        pipeline.database.refused_contacts.add("c-1")
+        await pipeline.reconfigure(version=2, exits_missed=True)
+        await loaded(pipeline, 2)
+    assert sorted(pipeline.exits) == ["e-0", "e-2"]
+    assert pipeline.status("e-1") == "active"
+
+
+async def test_workflow_that_is_paused_again_keeps_the_next_event(
+    pipeline: InMemoryPipeline,
+) -> None:
+    async with paused(pipeline):
+        await pipeline.reconfigure(version=2)
+        await loaded(pipeline, 2)
+        await pipeline.reconfigure(version=3, active=False)
+        await loaded(pipeline, 3)
+        await pipeline.tag()
+        await pipeline.all_acknowledged()
+        await pipeline.reconfigure(version=4, exits_missed=True)
+        await loaded(pipeline, 4)
+    assert sorted(pipeline.exits) == ["e-1", "e-2"]
