@@ -5,7 +5,6 @@ events that were not processed are sent again from the stream.
 """
 
 import asyncio
-import gc
 import logging
 import os
 from collections.abc import Awaitable, Coroutine, Sequence
@@ -27,6 +26,7 @@ from goald.domain.errors import (
 )
 from goald.pipeline.shard_batch import ShardBatch
 from goald.runtime import logs
+from goald.runtime.garbage_collection import collect_garbage_rarely
 from goald.runtime.processes.consumer import ConsumerSettings
 from goald.runtime.processes.shard import ShardProcess, ShardSettings
 from goald.runtime.wiring.daemon import Endpoints, consumer_process, shard_process
@@ -42,7 +42,7 @@ SERVER_ERRORS = (PostgresError, InterfaceError, RedisError)
 """Errors that a server causes, and no event."""
 
 GC_THRESHOLD = 200_000
-"""Allocations minus deallocations between two runs of the garbage collector."""
+"""Objects allocated and not freed between two runs of the garbage collector."""
 
 
 class RayShard:
@@ -217,8 +217,7 @@ def configure_process(endpoints: Endpoints, name: str) -> None:
     if endpoints.log_dir is not None:
         stream = (Path(endpoints.log_dir) / f"{name}.log").open("a", buffering=1, encoding="utf-8")
     logs.configure(endpoints.log_level, endpoints.log_format, stream)
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
+    collect_garbage_rarely(GC_THRESHOLD)
 
 
 def shard_name(index: int) -> str:

@@ -8,8 +8,9 @@ from goald import migrations
 from goald.api.app import create_app
 from goald.domain.connection_failure import explained
 from goald.migrations.roles import API
+from goald.runtime.garbage_collection import collect_garbage_rarely
 from goald.runtime.http.listen_socket import api_socket
-from goald.runtime.http.server import ApiServer, run_until_signal
+from goald.runtime.http.server import API_GC_THRESHOLD, ApiServer, run_until_signal
 from goald.runtime.wiring.api import api_dependencies, connection_limits
 from goald.settings import Settings
 
@@ -30,4 +31,5 @@ def serve_api(settings: Settings, *, ready: Callable[[str], None]) -> int:
     with api_socket(settings) as (listen_socket, url):
         limits = connection_limits(settings.api)
         server = ApiServer(create_app(dependencies), listen_socket, limits)
+        collect_garbage_rarely(API_GC_THRESHOLD)
         return uvloop.run(run_until_signal(server, lambda: ready(url)))

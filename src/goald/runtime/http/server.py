@@ -26,6 +26,9 @@ SWEEP_TICKS = 5
 """Ticks of uvicorn, of 0.1 s each, between two checks of all connections."""
 TRIM_TICKS = 20
 """Ticks between two releases of free memory."""
+API_GC_THRESHOLD = 2_000
+"""Objects allocated and not freed between two runs of the garbage collector in an API process: some
+deliveries. Cycles that requests leave behind are freed soon, and keep no bodies."""
 
 
 class ApiServer:

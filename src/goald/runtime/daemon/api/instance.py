@@ -23,10 +23,11 @@ from goald.ports.process_registry import Readings, ReadingsSource
 from goald.runtime import logs
 from goald.runtime.daemon.api import signs
 from goald.runtime.daemon.api.link import MAX_LINE_BYTES, ApiStart, DriverState
+from goald.runtime.garbage_collection import collect_garbage_rarely
 from goald.runtime.heartbeat.exporter import ReadingsCollector
 from goald.runtime.heartbeat.readiness import not_ready_reasons
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
-from goald.runtime.http.server import ApiServer, run_until_signal
+from goald.runtime.http.server import API_GC_THRESHOLD, ApiServer, run_until_signal
 from goald.runtime.wiring.api import api_dependencies, connection_limits
 from goald.runtime.wiring.daemon import Endpoints, process_registry, system_clock
 from goald.settings import Settings
@@ -89,6 +90,7 @@ class InstanceApi:
             describe=lambda: None if self._driver.standby else {"ready": True},
             registry=self._metrics,
         )
+        collect_garbage_rarely(API_GC_THRESHOLD)
         prepared()
         await self._wait_for_driver(lines)
         jobs: list[Coroutine[Any, Any, None]] = [
