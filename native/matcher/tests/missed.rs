@@ -210,6 +210,8 @@ fn only_tags_that_were_new_count_later() {
     missed(&mut matcher, &mut table, &[started("e-1", "c-1", "w-1", 0)]);
     let event = std::slice::from_ref(&listed);
     let had = |at: u32| [("acme".to_owned(), key(&listed), vec![at])];
+    let first = evaluate(&matcher, event, EvaluateOptions::default());
+    assert_eq!((first.tag_checks.len(), first.missed_events.len()), (1, 1));
     for (at, kept) in [(1, 0), (0, 1)] {
         let old_tags = had(at);
         let options = EvaluateOptions {
@@ -222,6 +224,28 @@ fn only_tags_that_were_new_count_later() {
             assert_eq!(*proposal.missed_events[0].old_tags, [0]);
         }
     }
+}
+
+#[test]
+fn a_kept_event_describes_its_contact_once() {
+    let mut matcher = paused(64);
+    let mut listed = tagged("t", "c-1", 10);
+    listed["data"] = json!({"contact_id": "c-1", "tags": [{"tag_id": "t"}]});
+    let events = [started("e-1", "c-1", "w-1", 0), listed.clone()];
+    let proposal = evaluate(&matcher, &events, EvaluateOptions::default());
+    assert_eq!(proposal.contact_events.len(), 1);
+    commit(&mut matcher, &mut Table::new(), &proposal);
+    configure(&mut matcher, true);
+    let only = [("acme".to_owned(), "e-1".to_owned(), key(&listed))];
+    let options = EvaluateOptions {
+        only: Some(&only),
+        ..EvaluateOptions::default()
+    };
+    let proposal = evaluate(&matcher, std::slice::from_ref(&listed), options);
+    assert_eq!(
+        (proposal.exits.len(), proposal.contact_events.len()),
+        (1, 0)
+    );
 }
 
 #[test]

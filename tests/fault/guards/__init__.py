@@ -10,6 +10,7 @@ from tests.fault.guards.erasure import ERASURE_GUARDS
 from tests.fault.guards.fact import FACT_GUARDS
 from tests.fault.guards.guard import Edit, Guard
 from tests.fault.guards.http import HTTP_GUARDS
+from tests.fault.guards.missed import MISSED_GUARDS
 from tests.fault.guards.source import SOURCE_GUARDS
 from tests.fault.guards.tenant import TENANT_GUARDS
 from tests.fault.guards.turn import TURN_GUARDS
@@ -225,6 +226,7 @@ GUARDS = (
     *TENANT_GUARDS,
     *ERASURE_GUARDS,
     *USE_GUARDS,
+    *MISSED_GUARDS,
     *API_GUARDS,
     *HTTP_GUARDS,
     *SOURCE_GUARDS,

@@ -14,6 +14,7 @@ from tests.support.services.commands import Ran
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
+from goald.domain.slots import SlotRange
 
 WELCOME = "/api/v1/workflows/welcome"
 TAG = {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}
@@ -63,6 +64,23 @@ def test_activation_counts_enrollments_that_met_a_goal_in_the_last_30_days(
     again = editor.post(f"{WELCOME}/activate", json={"exit_missed": True})
     assert (again.json()["missed"], again.json()["version"]) == (0, activated.json()["version"])
     assert exits_missed(database) == {"welcome": False}
+
+
+def test_shards_exit_what_was_missed_in_the_last_30_days(
+    editor: httpx.Client, database: Database
+) -> None:
+    editor.post(f"{WELCOME}/activate", json={"exit_missed": True})
+
+    async def read() -> set[str]:
+        store = PostgresShardStore(database.dsn)
+        try:
+            lease = await store.acquire(SlotRange(0, 255), "a")
+            entries = await store.missed(lease, 0, 1_000, 100)
+        finally:
+            await store.close()
+        return {entry.enrollment_id for entry in entries if entry.tenant_id == "acme"}
+
+    assert asyncio.run(read()) == {"e-1", "e-2", "e-ended"}  # an ended one changes nothing
 
 
 def test_activation_lets_missed_enrollments_exit_only_until_the_next_one(

@@ -1,10 +1,14 @@
 """Events that a workflow misses while it is paused exit its enrollments at the activation (E19)."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from tests.support.pipeline.in_memory_pipeline import InMemoryPipeline
+
+from goald.ports.shard_store import MissedEntry
 
 
 @pytest.fixture(params=["while it runs", "at its start"])
@@ -81,6 +85,44 @@ async def test_missed_events_are_evaluated_before_events_that_arrive_later(
     assert sorted(pipeline.exits) == ["e-1", "e-2"]
     assert pipeline.exits[0] == "e-1"
     assert first.achieved_at < max(row.achieved_at for row in pipeline.database.achievements)
+
+
+async def test_later_events_wait_while_a_running_shard_evaluates_missed_ones(
+    pipeline: InMemoryPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exit would otherwise have the time of the later event."""
+    released, read = asyncio.Event(), pipeline.store.missed
+
+    async def wait_and_read(*arguments: Any) -> Sequence[MissedEntry]:
+        await released.wait()
+        return await read(*arguments)
+
+    async with paused(pipeline):
+        monkeypatch.setattr(pipeline.store, "missed", wait_and_read)
+        await pipeline.reconfigure(version=2, exits_missed=True)
+        await pipeline.tag()
+        for _ in range(2_000):
+            await asyncio.sleep(0)
+        assert pipeline.exits == []
+        released.set()
+        await pipeline.all_acknowledged()
+    assert pipeline.exits == ["e-1", "e-2"]
+
+
+async def test_tags_of_a_missed_list_are_new_as_when_it_arrived(
+    pipeline: InMemoryPipeline,
+) -> None:
+    """Another event may have given the tags since then."""
+    async with pipeline.running():
+        await pipeline.enroll("e-1")
+        await pipeline.send("contact.tag.added", tags=["Customer"])
+        await pipeline.all_acknowledged()  # the tenant has a projection from then on
+        await pipeline.send("contact.tag.removed", tag_name="Customer")
+        await pipeline.tag()
+        await pipeline.all_acknowledged()
+        await pipeline.reconfigure(version=9, exits_missed=True)
+        await loaded(pipeline, 9)
+    assert pipeline.exits == ["e-1"]
 
 
 async def test_enrollment_that_ended_while_paused_does_not_exit(

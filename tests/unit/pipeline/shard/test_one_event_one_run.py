@@ -68,6 +68,16 @@ async def test_redelivered_event_with_another_time_does_not_complete_the_next_ru
     assert pipeline.status("run-2") == "active"
 
 
+async def test_event_that_a_paused_workflow_missed_counts_in_one_run(
+    pipeline: InMemoryPipeline, batched: bool
+) -> None:
+    pipeline.configure(active=False)
+    await send(pipeline, batched, start("run-1", AT_NINE), tag("pay-1"))
+    pipeline.configure(version=2, exits_missed=True)
+    await send(pipeline, batched, start("run-2", AT_TEN), tag("pay-1"))
+    assert (pipeline.status("run-1"), pipeline.status("run-2")) == ("completed_goal", "active")
+
+
 async def test_another_event_completes_the_next_run(
     pipeline: InMemoryPipeline, batched: bool
 ) -> None:

@@ -1,0 +1,263 @@
+"""The guards of what paused workflows miss, and how each one is removed."""
+
+from tests.fault.guards.guard import Edit, Guard
+
+PIPELINE = "tests/unit/pipeline/shard/test_missed_events.py"
+STORE = "tests/contract/shard_store/test_shard_store_missed.py"
+ACTIVATION = "tests/integration/api/configuration/test_missed_events.py"
+ERASURE_PAGES = "tests/integration/erasure/test_erasure_pages.py"
+RETENTION = "tests/integration/postgres/test_retention.py"
+_MEMORY = "src/goald/adapters/memory/missed.py"
+_POSTGRES = "src/goald/adapters/postgres/shard/missed.py"
+_PAGES = "src/goald/adapters/postgres/erasure_pages.py"
+_WATCHER = "src/goald/pipeline/shard/config_watcher.py"
+_REPLAY = "src/goald/pipeline/shard/missed.py"
+
+MISSED_GUARDS = (
+    Guard(
+        "paused: a shard evaluates what was missed before its first event",
+        "E19",
+        (
+            Edit(
+                "src/goald/pipeline/flow.py",
+                "        await self._config_watcher.replay_missed()\n",
+                "",
+            ),
+        ),
+        (PIPELINE,),
+    ),
+    Guard(
+        "paused: an activation evaluates what was missed",
+        "E19",
+        (Edit(_WATCHER, "                await self._missed.replay(current)\n", ""),),
+        (PIPELINE,),
+    ),
+    Guard(
+        "paused: later events wait while missed ones are evaluated",
+        "E19",
+        (
+            Edit(
+                _WATCHER,
+                "            async with self._evaluator.groups:\n"
+                "                await self._configure(changed)\n"
+                "                await self._missed.replay(current)\n",
+                "            await self._configure(changed)\n"
+                "            await self._missed.replay(current)\n",
+            ),
+        ),
+        (PIPELINE,),
+    ),
+    Guard(
+        "paused: a missed event that Postgres refuses delays no other",
+        "E19, D4",
+        (
+            Edit(
+                _REPLAY,
+                "                if limit == 1:\n                    await self._drop(entries)\n",
+                "                if limit == 1:\n                    return\n",
+            ),
+        ),
+        (PIPELINE,),
+    ),
+    Guard(
+        "paused: the tags of a missed list are new as when it arrived",
+        "E16, E19",
+        (
+            Edit(
+                "src/goald/pipeline/shard/stored_facts.py",
+                "KnownContacts(dict(group.old_tags))",
+                "KnownContacts()",
+            ),
+        ),
+        (PIPELINE,),
+    ),
+    Guard(
+        "paused: the first missed event of an enrollment is kept",
+        "E19",
+        (
+            Edit(
+                _POSTGRES,
+                "    ON CONFLICT (tenant_id, enrollment_id) DO NOTHING\n",
+                "    ON CONFLICT (tenant_id, enrollment_id) DO UPDATE SET event = excluded.event\n",
+            ),
+            Edit(
+                _MEMORY,
+                "tables.missed.setdefault((event.tenant_id, run.enrollment_id), missed)",
+                "tables.missed[event.tenant_id, run.enrollment_id] = missed",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: an enrollment that has ended misses nothing",
+        "E19",
+        (
+            Edit(
+                _POSTGRES,
+                "e.workflow_id = n.workflow_id AND (e.status = 'active') IS TRUE\n    ON",
+                "e.workflow_id = n.workflow_id\n    ON",
+            ),
+            Edit(_MEMORY, '            and row.status == "active"\n', ""),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: missed events are removed with their effects",
+        "E19, D1",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/commit.py",
+                "        await missed.drop(connection, change.judged_runs)\n",
+                "        pass\n",
+            ),
+            Edit(_MEMORY, "        tables.missed.pop(key, None)\n", "        pass\n"),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: an event stays while another enrollment has missed it",
+        "E19",
+        (
+            Edit(
+                _POSTGRES,
+                "      AND NOT EXISTS (SELECT FROM removed same\n"
+                "                      WHERE same.tenant_id = o.tenant_id\n"
+                "                        AND same.enrollment_id = o.enrollment_id))\n",
+                "      AND false)\n",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: an activation without exits removes missed events",
+        "E19",
+        (
+            Edit(_POSTGRES, "    await connection.execute(FORGET, after, version)\n", ""),
+            Edit(
+                _MEMORY, "            del tables.missed[tenant, enrollment]\n", "            pass\n"
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: a shard exits what was missed in the last 30 days only",
+        "E19",
+        (
+            Edit(
+                _POSTGRES,
+                "WHERE r.missed_at > now() - interval '{KEEP_DAYS} days'\nORDER",
+                "ORDER",
+            ),
+        ),
+        (ACTIVATION,),
+    ),
+    Guard(
+        "paused: an activation counts missed events of the last 30 days only",
+        "E19",
+        (
+            Edit(
+                "src/goald/adapters/postgres/configuration/statements.py",
+                "  AND r.missed_at > now() - interval '{KEEP_DAYS} days'\n",
+                "",
+            ),
+        ),
+        (ACTIVATION,),
+    ),
+    Guard(
+        "paused: an activation counts enrollments that are active",
+        "E19",
+        (
+            Edit(
+                "src/goald/adapters/postgres/configuration/statements.py",
+                "e.id = r.enrollment_id AND (e.status = 'active') IS TRUE\n",
+                "e.id = r.enrollment_id\n",
+            ),
+        ),
+        (ACTIVATION,),
+    ),
+    Guard(
+        "paused: exits are those of the last activation",
+        "E19",
+        (
+            Edit(
+                "src/goald/domain/configuration/row_rules.py",
+                "replace(row, exits_missed=exit_missed)",
+                "replace(row, exits_missed=row.exits_missed or exit_missed)",
+            ),
+        ),
+        (ACTIVATION,),
+    ),
+    Guard(
+        "paused: the erasure of a contact removes missed rows of its enrollments",
+        "E19",
+        (
+            Edit(
+                _PAGES,
+                "        rows += _count(await connection.execute(ERASE_MISSED_RUNS, *deleted))\n",
+                "        pass\n",
+            ),
+        ),
+        (ERASURE_PAGES, STORE),
+    ),
+    Guard(
+        "paused: the erasure of a contact removes its missed events",
+        "E19",
+        (
+            Edit(
+                _PAGES,
+                "        rows += _count(await connection.execute(ERASE_MISSED_EVENTS, *deleted))\n",
+                "        pass\n",
+            ),
+        ),
+        (ERASURE_PAGES, STORE),
+    ),
+    Guard(
+        "paused: a deleted contact is forgotten only when no missed event of it is left",
+        "E19",
+        (
+            Edit(
+                _PAGES,
+                "\n  AND NOT EXISTS (SELECT {_MISSED_RUNS})"
+                " AND NOT EXISTS (SELECT {_MISSED_EVENTS})",
+                "",
+            ),
+        ),
+        (ERASURE_PAGES,),
+    ),
+    Guard(
+        "paused: what a later contact under the same id missed is not erased",
+        "E19",
+        (
+            Edit(
+                _PAGES,
+                "e.id = r.enrollment_id AND e.contact_id = r.contact_id)\n",
+                "e.id = r.enrollment_id AND false)\n",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: missed events are removed after 30 days",
+        "E19",
+        (
+            Edit(
+                "src/goald/runtime/jobs/retention.py",
+                "            while removed := await self._months.purge_missed(PURGED_ROWS):\n",
+                "            while removed := 0:\n",
+            ),
+        ),
+        (RETENTION,),
+    ),
+    Guard(
+        "paused: an event stays while an enrollment that missed it later does",
+        "E19",
+        (
+            Edit(
+                "src/goald/adapters/postgres/partitions.py",
+                "              AND r.missed_at >= now() - interval '{KEEP_DAYS} days')\n",
+                "              AND false)\n",
+            ),
+        ),
+        (RETENTION,),
+    ),
+)
