@@ -13,7 +13,7 @@ from tests.support.services.commands import Ran
 from tests.support.services.logins import create_login
 from tests.support.services.servers import Database
 
-from goald import migrations
+from goald import _native, migrations
 from goald.adapters.redis.process_registry import encode
 from goald.ports.process_registry import Heartbeat
 
@@ -259,6 +259,15 @@ def test_doctor_reports_working_services_as_ok(run: Callable[..., Ran], streams:
     ):
         assert found[name]["state"] == "ok", found[name]
     assert "ok    Postgres" in run("doctor").out
+
+
+def test_doctor_reports_a_compiled_matcher_of_another_version(
+    run: Callable[..., Ran], streams: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_native, "INTERFACE", "an older one")
+    found = found_by_doctor(run)["native matcher"]
+    assert (found["state"], found["text"]) == ("fail", "was built for another version of goald")
+    assert "make ext" in found["advice"]
 
 
 def test_doctor_warns_if_entries_are_kept_for_a_shorter_time_than_set(
