@@ -30,12 +30,14 @@ __all__ = [
     "achievement_id",
     "buffer_entries",
     "buffer_halves",
+    "contact_of",
     "event_key",
     "exit_id",
     "goal_events",
     "intake",
     "slot_of",
     "time_us",
+    "with_contact",
 ]
 
 INTERFACE: str
@@ -47,6 +49,13 @@ SLOTS: int
 def slot_of(tenant_id: str, contact_id: str) -> int:
     """The slot of a contact: crc32(tenant + 0x1F + contact) mod 256, over UTF-8
     (docs/reference/streams.md)."""
+
+def with_contact(event: bytes, contact_id: str) -> bytes:
+    """Return an event of another contact, otherwise unchanged. Raises ValueError if the event has
+    no `data.contact_id`."""
+
+def contact_of(event: bytes) -> tuple[str, str]:
+    """The tenant and the contact of an event. Raises ValueError if it has none."""
 
 def exit_id(tenant_id: str, enrollment_id: str) -> str:
     """The id of an enrollment's exit, a UUIDv5. The same arguments always give the same id."""
@@ -178,6 +187,13 @@ class Matcher:
     def keep_contacts(self, tenants: Sequence[str]) -> None:
         """These tenants have a projection of contacts from now on: the events that describe their
         contacts are in `Proposal.contact_events`."""
+    def set_forward_secret(self, secret: str) -> None:
+        """Set the secret of the keys of forwards. Call it before `set_forwards`."""
+    def set_forwards(self, forwards: Sequence[tuple[str, str, str | None]]) -> None:
+        """Add forwards (tenant, key as a UUID, contact): events of a contact with this key are in
+        `Proposal.forwarded`, as events of the other contact. Remove those without a contact. The
+        enrollments of the contact must be removed with `evict`. Earlier proposals can still be
+        applied. Raises ValueError for a key that is no UUID."""
     def load(self, rows: bytes) -> int:
         """Load the next chunk of a stream of enrollments in Postgres's binary COPY format.
 
@@ -365,7 +381,7 @@ class Proposal:
     @property
     def exits(self) -> Exits: ...
     @property
-    def used_events(self) -> list[tuple[int, str]]:
+    def used_events(self) -> list[tuple[int, str, int]]:
         """(effect, event key) of the events that count for enrollments, in order (E11)."""
     @property
     def deletions(self) -> list[tuple[str, str, int, int]]:
@@ -393,6 +409,18 @@ class Proposal:
     def missed_runs(self) -> list[tuple[int, str, str]]:
         """(index of the missed event, workflow, enrollment) of enrollments of paused workflows that
         are not known to have missed an earlier event."""
+    @property
+    def merges(self) -> list[tuple[str, str, int, str, str, int, int]]:
+        """(tenant, contact, slot, contact that continues it, event key, time, time of receipt) of
+        merged contacts, in order. Later events of these tenants are deferred."""
+    @property
+    def merge_sources(self) -> list[tuple[int, bytes, bytes, int, bytes]]:
+        """For each of `merges`: (index of the buffer, entry id, event bytes), and (slot, buffer)
+        with the event that asks for the enrollments in the slot of the contact that continues."""
+    @property
+    def forwarded(self) -> list[tuple[int, int, bytes]]:
+        """(index of the buffer, slot, buffer) of the events whose contacts were merged into others,
+        as events of those contacts, in order."""
     @property
     def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
         """(index of the buffer, entry id, reason, event bytes) of the events to dead-letter

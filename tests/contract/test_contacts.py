@@ -4,6 +4,7 @@ and tenants (D8)."""
 import json
 from collections.abc import AsyncIterator
 from typing import Protocol
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ from tests.support.pipeline.changes import NOON, SECOND, Effect, change
 from tests.support.services.servers import Database
 
 from goald import _native
+from goald._native import with_contact
 from goald.adapters.memory.contacts import MemoryContacts
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.postgres.records import contacts as postgres_contacts
@@ -19,7 +21,8 @@ from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
-from goald.domain.slots import SlotRange
+from goald.domain.slots import SlotRange, slot_of
+from goald.ports.change import ContactMerge
 from goald.ports.configuration import GoalConfiguration, WorkflowConfiguration
 from goald.ports.contacts import ContactReader, ContactState
 from goald.ports.shard_store import ShardStore
@@ -230,6 +233,26 @@ async def test_start_state_counts_active_enrollments_and_finds_ids(world: World)
     state = await world.contacts.start_state(TenantId("acme"), [ann, bob], ["e-1", "e-3", "e-9"])
     assert state.active == {ann: 2, bob: 0}
     assert set(state.existing) == {"e-1", "e-3"}
+
+
+async def test_start_state_knows_the_runs_of_a_merged_contact_by_the_other(
+    world: World,
+) -> None:
+    lease = await world.store.acquire(ALL, "a")
+    await world.store.commit(
+        lease, change(Effect("e-1", "bea"), Effect("e-2", status="exited", ended_at=NOON))
+    )
+    slot = slot_of("acme", "ann")
+    merge = ContactMerge("acme", "ann", slot, "bea", str(uuid4()), NOON + SECOND, NOON + SECOND)
+    await world.store.commit(lease, change(merges=[merge]))
+    ann, bea = ContactId("ann"), ContactId("bea")
+    for _ in ("before its runs move", "afterwards"):
+        state = await world.contacts.start_state(TenantId("acme"), [ann, bea], ["e-1", "e-2"])
+        assert (state.continuing[ann], state.active) == (bea, {bea: 1})
+        assert [state.existing[each] for each in ("e-1", "e-2")] == [(bea, "w-1"), (bea, "w-1")]
+        assert state.ended["e-2"].refuses(bea, "w-1", NOON + SECOND)
+        for transfer in await world.store.transfers(lease):
+            await world.store.adopt(lease, transfer, with_contact)
 
 
 async def test_start_state_counts_a_bounded_number_of_enrollments(

@@ -1,31 +1,37 @@
 """The Rust matcher gives the same results as the plain model of the rules (E1 to E6, E8, E11, E16,
-E19, E22), for any batches and encoding, with duplicates, times out of order and reloads in between;
-whatever share of work a tenant has in one call, from however many enrollments on a contact is
-indexed, and however few active ones it may have."""
+E19, E21, E22), for any batches and encoding, with duplicates, times out of order and reloads in
+between; whatever share of work a tenant has in one call, from however many enrollments on a
+contact is indexed, and however few active ones it may have."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import msgpack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.pipeline.dict_merges import DictMerges
 from tests.support.pipeline.dict_store import DictStore
 from tests.support.reference import Goal, Model
 from tests.support.reference.configurations import TENANTS, Configure
 from tests.support.reference.histories import NOW_US, Batch, History, change, histories
+from tests.support.reference.model import Outcome
 
 from goald import _native
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore
+from goald.domain.contacts.forwards import forward_key
 from goald.pipeline.shard import stored_facts
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard_batch import ShardBatch
 
 RECEIVED_MS = NOW_US // 1_000
+SECRET = "secret"
+Numbered = tuple[int, dict[str, Any]]
+"""An event, and its number in its batch."""
 
 
 class Shard:
@@ -46,7 +52,9 @@ class Shard:
             max_enrollments_per_contact=max_enrollments,
         )
         self.matcher.keep_contacts(TENANTS)
+        self.matcher.set_forward_secret(SECRET)
         self.store = DictStore()
+        self.merges = DictMerges(self.store)
         self.evaluator = Evaluator(
             MemoryShardStore(MemoryDatabase(), ManualClock()),
             clock_skew_us=0,
@@ -100,14 +108,14 @@ class Shard:
             marks, of_piece = self.store.commit(piece)
             self.matcher.apply(piece, marks)
             self.matcher.mark_missed(piece)
-            refused += of_piece
+            refused += [*of_piece, *self._merge(piece)]
         return refused
 
-    def feed(self, events: tuple[dict[str, Any], ...], reload: bool) -> set[int]:
+    def feed(self, events: Sequence[Numbered], reload: bool) -> set[int]:
         """The events refused, by number."""
         entries = [
             [f"{RECEIVED_MS + number}-0".encode(), [b"event", _encoded(event, number)]]
-            for number, event in enumerate(events)
+            for number, event in events
         ]
         routed = self.router.route(entries)
         buffers = [buffer for _, buffer, _ in routed.buffers]
@@ -121,13 +129,23 @@ class Shard:
                 (tenant, contact, goal_type, reference)
                 for tenant, contact, _, goal_type, reference, _ in proposal.reversals
             ]
-            waiting = [buffer for _, _, _, buffer in proposal.deferred]
+            waiting = [buffer for _, _, buffer in proposal.forwarded]
+            waiting += [buffer for _, _, _, buffer in proposal.deferred]
         if reload:
             # As after a commit whose outcome is unknown.
             contacts = self.matcher.contacts_of(buffers)
             self.matcher.evict(contacts)
             self.matcher.load(self.store.copy_active(contacts))
         return {_number(entry) for entry in refused}
+
+    def _merge(self, proposal: _native.Proposal) -> Sequence[bytes]:
+        """Move runs, and forward the events of their contacts. Returns the entries refused."""
+        moved, refused = self.merges.commit(proposal)
+        for tenant, contact, into in moved:
+            self.matcher.evict([(tenant, contact), (tenant, into)])
+            self.matcher.set_forwards([(tenant, forward_key(SECRET, tenant, contact), into)])
+            self.matcher.load(self.store.copy_active([(tenant, into)]))
+        return refused
 
     def _evaluate(
         self,
@@ -180,7 +198,7 @@ def _goal(goal: Goal) -> dict[str, Any]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(
-    histories(),
+    histories(merges=True),
     st.sampled_from((0, 1, 2)),
     st.sampled_from((1 << 40, 1, 700, 2_000)),
     st.sampled_from((64, 0, 1, 2)),
@@ -204,19 +222,57 @@ def test_the_matcher_gives_the_results_of_the_model(
             shard.configure(step)
             continue
         assert isinstance(step, Batch)
-        outcomes = [model.feed(event) for event in step.events]
-        acknowledged += sum(len(outcome.acknowledged) for outcome in outcomes)
-        undone += [
-            (event["tenantid"], event["data"]["contact_id"], *outcome.reversed)
-            for event, outcome in zip(step.events, outcomes, strict=True)
-            if outcome.reversed is not None
-        ]
-        expected = {at for at, outcome in enumerate(outcomes) if outcome.rejected}
-        assert shard.feed(step.events, reloads > 0 and number % reloads == 0) == expected
+        refused, expected = set(), set()
+        for part, outcomes in _parts(model, step.events):
+            acknowledged += sum(len(outcome.acknowledged) for outcome in outcomes)
+            undone += [
+                (
+                    event["tenantid"],
+                    model.end_of(event["tenantid"], event["data"]["contact_id"]),
+                    *outcome.reversed,
+                )
+                for (_, event), outcome in zip(part, outcomes, strict=True)
+                if outcome.reversed is not None
+            ]
+            expected |= {
+                at for (at, _), outcome in zip(part, outcomes, strict=True) if outcome.rejected
+            }
+            refused |= shard.feed(part, reloads > 0 and number % reloads == 0)
+        assert refused == expected
         _assert_same(model, shard)
     assert shard.acknowledged == acknowledged
     # Events of several tenants may be evaluated in another order.
     assert sorted(map(repr, shard.reversed)) == sorted(map(repr, undone))
+
+
+def _parts(
+    model: Model, events: Sequence[dict[str, Any]]
+) -> Iterator[tuple[list[Numbered], list[Outcome]]]:
+    """Apply the events to the model, and yield them with their outcomes: merges, and events of
+    merged contacts, each alone, because their order with events of other contacts is not kept
+    (E21)."""
+    part: list[Numbered] = []
+    outcomes: list[Outcome] = []
+    for numbered in enumerate(events):
+        is_alone = _is_of_merged(model, numbered[1])
+        if is_alone and part:
+            yield part, outcomes
+            part, outcomes = [], []
+        part.append(numbered)
+        outcomes.append(model.feed(numbered[1]))
+        if is_alone:
+            yield part, outcomes
+            part, outcomes = [], []
+    if part:
+        yield part, outcomes
+
+
+def _is_of_merged(model: Model, event: dict[str, Any]) -> bool:
+    if event["type"] == "contact.merged":
+        return True
+    data = event["data"]
+    contact = data.get("contact_id") if isinstance(data, dict) else None
+    return (event["tenantid"], contact) in model.forwards
 
 
 def _assert_same(model: Model, shard: Shard) -> None:

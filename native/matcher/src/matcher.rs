@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
+use uuid::Uuid;
 
 use crate::buffer::{BufferError, BufferReader};
 use crate::config::{ConfigError, Workflow, WorkflowSpec};
@@ -133,6 +134,22 @@ impl Matcher {
     /// part of the proposals.
     pub fn keep_contacts<'a>(&mut self, tenants: impl IntoIterator<Item = &'a str>) {
         self.index.keep_contacts(tenants);
+    }
+
+    /// Sets the secret of the keys of forwards. Call it before `set_forwards`.
+    pub fn set_forward_secret(&mut self, secret: &str) {
+        self.index.set_forward_secret(secret);
+    }
+
+    /// Adds forwards (tenant, key, target): events of these contacts are passed on to the targets,
+    /// and their enrollments are removed with `evict`. Removes those without a target.
+    pub fn set_forwards<'a>(
+        &mut self,
+        forwards: impl IntoIterator<Item = (&'a str, Uuid, Option<&'a str>)>,
+    ) {
+        for (tenant, key, target) in forwards {
+            self.index.set_forward(tenant, key, target);
+        }
     }
 
     /// Loads the rows of the next chunk of a COPY stream and returns their number. Rows before

@@ -250,7 +250,7 @@ fn ids_are_stored_whole_before_long_line_items() {
 }
 
 #[test]
-fn an_event_of_more_than_256_kib_is_rejected() {
+fn an_event_that_is_larger_than_one_passed_on_is_rejected() {
     let mut event = with_data("form.submitted");
     event["data"]["more"] = "x".repeat(255 * 1024).into();
     let bytes = message_pack(&event);

@@ -7,7 +7,7 @@ use decode_support::{NOW_US, envelope, with_data};
 use goald_matcher::buffer::BufferReader;
 use goald_matcher::decode::decode;
 use goald_matcher::evaluate::EvaluateOptions;
-use goald_matcher::event::limits::EVENT_BYTES;
+use goald_matcher::event::limits::{EVENT_BYTES, FORWARDED_BYTES};
 use goald_matcher::intake::{Defaults, Intake, Start, intake};
 use goald_matcher::matcher::Matcher;
 use goald_matcher::route::{Packer, SLOTS};
@@ -218,7 +218,7 @@ fn an_event_of_another_tenant_is_rejected_and_the_others_are_accepted() {
 fn an_invalid_event_is_rejected_with_the_reason_of_the_decoder() {
     let large = with_data("form.submitted")
         .to_string()
-        .replace("form-123", &"x".repeat(EVENT_BYTES));
+        .replace("form-123", &"x".repeat(FORWARDED_BYTES));
     let nan = with_data("form.submitted")
         .to_string()
         .replace("\"form-123\"", "NaN");

@@ -100,6 +100,22 @@ mod _native {
     }
 
     #[pyfunction]
+    fn with_contact<'py>(
+        py: Python<'py>,
+        event: &[u8],
+        contact_id: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let event = route::with_contact(event, contact_id).map_err(value_error)?;
+        Ok(PyBytes::new(py, &event))
+    }
+
+    #[pyfunction]
+    fn contact_of(event: &[u8]) -> PyResult<(String, String)> {
+        let (tenant, contact) = route::routing_key(event).map_err(value_error)?;
+        Ok((tenant.to_string(), contact.to_string()))
+    }
+
+    #[pyfunction]
     fn exit_id(tenant_id: &str, enrollment_id: &str) -> String {
         ids::derived::exit_id(tenant_id, enrollment_id).to_string()
     }

@@ -57,6 +57,22 @@ impl Matcher {
         self.0.keep_contacts(tenants.iter().map(String::as_str));
     }
 
+    fn set_forward_secret(&mut self, secret: &str) {
+        self.0.set_forward_secret(secret);
+    }
+
+    fn set_forwards(&mut self, forwards: Vec<(String, String, Option<String>)>) -> PyResult<()> {
+        let key = |key: &str| {
+            parse_event_key(key).ok_or_else(|| PyValueError::new_err("a key is not a UUID"))
+        };
+        let rows = forwards
+            .iter()
+            .map(|(tenant, of, target)| Ok((&**tenant, key(of)?, target.as_deref())))
+            .collect::<PyResult<Vec<_>>>()?;
+        self.0.set_forwards(rows);
+        Ok(())
+    }
+
     fn load(&mut self, py: Python<'_>, rows: &[u8]) -> PyResult<usize> {
         py.detach(|| self.0.load(rows)).map_err(value_error)
     }

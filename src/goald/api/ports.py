@@ -14,6 +14,7 @@ from goald.domain.audit.record import AuditRecord
 from goald.domain.contacts.record import ContactRecord
 from goald.domain.credentials.webhooks import EventGrant, SigningSecret, WebhookEntry
 from goald.domain.idempotency import IdempotencyState, StoredResponse
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.achievement import Achievement
 from goald.domain.records.enrollment import Enrollment
 from goald.domain.records.listeners import ListenerStatus
@@ -143,6 +144,9 @@ class Explainer(Protocol):
 class EnrollmentLookup(Protocol):
     async def enrollment(self, tenant: str, enrollment_id: str) -> Enrollment | None:
         """Return an enrollment of the tenant, in any workflow."""
+
+    async def continuing(self, tenant: TenantId, contact: ContactId) -> ContactId:
+        """Return the contact that continues this one: itself, if it was not merged."""
 
 
 class IdempotencyStore(Protocol):

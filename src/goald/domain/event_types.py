@@ -15,6 +15,7 @@ PROCESSED_TYPES: Final = frozenset(
         "payment.refunded",
         "appointment.cancelled",
         "contact.updated",
+        "contact.merged",
         "contact.tag.removed",
     }
 )

@@ -37,6 +37,10 @@ class FailPoint(Enum):
     DONE = "the consumer is informed that a group is processed"
     REPUBLISHED = "messages that a replaced Redis may lack are published again, and not recorded"
     MARKED = "published rows of the outbox are marked"
+    TRANSFER_WRITTEN = "in the transaction: the enrollments of a merged contact have moved"
+    TRANSFERRED = "the enrollments of a merged contact have moved, and are not in memory"
+    FORWARDED = "events of a merged contact are queued for another shard"
+    REDELIVERED = "events of the contact that continues another are queued again"
     RELOADED = "the contacts of a failed commit are loaded again"
     CONFIGURATION_APPLIED = "a changed configuration is in memory, and not recorded in the lease"
 

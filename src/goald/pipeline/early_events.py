@@ -19,7 +19,7 @@ from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.progress import GroupProgress
 from goald.pipeline.shard.turns import Turns
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Forwarded, ShardBatch
 from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.ports.clock import Clock
 
@@ -150,10 +150,10 @@ class HeldOutstanding(Outstanding):
         self._seconds = seconds
         self._processed_at: dict[QueuedBatch, float] = {}
 
-    def complete(self, batch: QueuedBatch) -> None:
+    def complete(self, batch: QueuedBatch, forwarded: Sequence[Forwarded] = ()) -> None:
         now = self._clock.monotonic()
         if not batch.processed.done():
-            batch.processed.set_result(None)
+            batch.processed.set_result(forwarded)
             self._processed_at[batch] = now
         outstanding = self._streams[batch.stream]
         while outstanding and (first := outstanding[0]).processed.done():

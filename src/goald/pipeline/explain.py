@@ -71,11 +71,16 @@ class Explain:
             }
         [accepted] = found.accepted
         of_contact = TenantId(tenant), ContactId(accepted.contact)
+        contact = await self._contacts.continuing(*of_contact)
+        payload = accepted.payload
+        if contact != accepted.contact:  # events of a merged contact count for another (E21)
+            of_contact = of_contact[0], contact
+            payload = _native.with_contact(payload, contact)
         starts = [] if accepted.start is None else [accepted.start.workflow]
         state = await self._contacts.read(*of_contact, starts)
-        arguments = state, accepted.payload, now_us
+        arguments = state, payload, now_us
         evaluated = await asyncio.to_thread(self._evaluated, *arguments)
-        stored = await self._stored_facts(of_contact, accepted.payload, evaluated)
+        stored = await self._stored_facts(of_contact, payload, evaluated)
         if stored is not None:
             evaluated = await asyncio.to_thread(self._evaluated, *arguments, stored)
         refused = await self._start_check.refused(tenant, found.accepted)

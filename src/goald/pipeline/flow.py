@@ -6,7 +6,8 @@
    each tenant's share of work (`ShardFlow`, in a shard); the result is a proposal, in slices
 4. **commit** a slice to Postgres, with an outbox row for each message; **apply** it to memory
 5. **publish** the outbox rows of the slice to `goald:exits` and `goald:notices`
-6. **acknowledge** the batch, when all of that is done for it and for earlier ones (`StreamFlow`)
+6. **acknowledge** the batch, when all of that is done for it and for earlier ones (`StreamFlow`);
+   events of merged contacts are first **forwarded** to the shards of the contacts that continue
 
 Dispatch calls `ShardFlow.process`, over Ray; it returns after step 5 (another call waits for the
 deferred events). Events may be evaluated twice: the second time changes nothing. So goald repeats
@@ -26,12 +27,14 @@ See docs/reference/rules.md (rules) and docs/explanation/failure-model.md (all f
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from goald import _native
 from goald.domain.errors import BreakerOpen, ContentRefused, RetryableError
 from goald.domain.fail_points import FailPoint
 from goald.pipeline.context import ConsumerContext, ShardContext
 from goald.pipeline.ingest.dispatch import ShardDispatcher
+from goald.pipeline.ingest.forward import Forwarder
 from goald.pipeline.ingest.in_flight import InFlight, InFlightBatch
 from goald.pipeline.ingest.route import RoutedBatch, Router
 from goald.pipeline.ingest.session import StreamSession
@@ -45,7 +48,8 @@ from goald.pipeline.shard.config_watcher import ConfigWatcher
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.progress import CommittedSlice, GroupProgress
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard.transfers import Transfers
+from goald.pipeline.shard_batch import Processed, ShardBatch
 from goald.pipeline.stall_detector import first_reason
 from goald.ports.event_stream import RawEntry
 
@@ -65,6 +69,7 @@ class StreamFlow:
         dispatchers: Sequence[ShardDispatcher],
         in_flight: InFlight,
         dead_letters: DeadLetters,
+        forwarder: Forwarder,
     ) -> None:
         """`dispatchers`: one for each shard, in the order of the router's slot ranges."""
         self._context = context
@@ -73,6 +78,7 @@ class StreamFlow:
         self._dispatchers = dispatchers
         self._in_flight = in_flight
         self._dead_letters = dead_letters
+        self._forwarder = forwarder
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -141,6 +147,8 @@ class StreamFlow:
             if batch.dead_letters:  # entries that cannot be routed, or that killed consumers
                 await self._dead_letters.write(batch.dead_letters)
             await self._in_flight.wait_processed(batch)
+            if forwarded := batch.forwarded:  # events of merged contacts (E21)
+                await self._forwarder.deliver(forwarded)
             self._context.fail_point(FailPoint.SHARDS_DONE)
             await self._session.acknowledge(batch)
             await self._in_flight.remove_first()
@@ -157,6 +165,13 @@ class StreamFlow:
         return first_reason(breaker, stalls, *self._dispatchers, self._in_flight, self._session)
 
 
+class ShardWatchers(NamedTuple):
+    """The objects that follow other changes than those by events."""
+
+    config: ConfigWatcher
+    transfers: Transfers
+
+
 class ShardFlow:
     """The events of a slot range: evaluate, commit, apply, publish. Implements `Shard`."""
 
@@ -167,7 +182,7 @@ class ShardFlow:
         evaluator: Evaluator,
         committer: GroupCommitter,
         publisher: OutboxPublisher,
-        config_watcher: ConfigWatcher,
+        watchers: ShardWatchers,
         start_progress: Callable[[Group], GroupProgress],
     ) -> None:
         self._context = context
@@ -175,11 +190,12 @@ class ShardFlow:
         self._evaluator = evaluator
         self._committer = committer
         self._publisher = publisher
-        self._config_watcher = config_watcher
+        self._config_watcher = watchers.config
+        self._transfers = watchers.transfers
         self._start_progress = start_progress
         self._to_publish: asyncio.Queue[CommittedSlice] = asyncio.Queue(SLICES_TO_PUBLISH)
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         """See `Shard.process`. Admitted batches are processed even if the caller disconnects."""
         return await self._admission.process(batches)
 
@@ -190,6 +206,7 @@ class ShardFlow:
             tasks.create_task(self._publish())
             tasks.create_task(self._publisher.run())
             tasks.create_task(self._config_watcher.run())
+            tasks.create_task(self._transfers.run())
 
     async def _process_groups(self) -> None:
         """Group commit: process waiting batches together. Stop when the circuit breaker opens."""
@@ -198,6 +215,7 @@ class ShardFlow:
             group = await self._admission.next()
             try:
                 async with self._evaluator.groups:
+                    await self._transfers.before(group)
                     await self._evaluate_commit_apply(self._start_progress(group))
             except BreakerOpen:
                 self._admission.reject(group)

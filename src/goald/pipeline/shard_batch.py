@@ -22,16 +22,36 @@ class ShardBatch(NamedTuple):
     """The batch may kill the shard, so the shard must process nothing else at the same time."""
     may_be_deferred: bool = False
     """The call need not wait for events of the batch that are deferred (D8)."""
+    forwarded: bool = False
+    """Another shard passed on the events, because their contacts were merged (E21)."""
+
+
+class Forwarded(NamedTuple):
+    """Events of merged contacts, as events of the contacts that continue them (E21)."""
+
+    slot: int
+    """Of all these contacts."""
+    buffer: bytes
+
+
+class Processed(NamedTuple):
+    """The result of a call."""
+
+    deferred: Sequence[int] = ()
+    """The indexes of the batches with deferred events."""
+    forwarded: Sequence[tuple[int, Sequence[Forwarded]]] = ()
+    """By the index of a batch: the events to pass on, in order. The batch is not processed until
+    these are."""
 
 
 class Shard(Protocol):
     """The calls that a consumer makes to a shard."""
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         """Return when all effects of these batches are committed and published (D2), except of
-        deferred events of those that may be deferred. Returns the indexes of the batches that
-        have such events left: send these again to wait for them. Without batches, return
-        immediately if the shard is ready.
+        deferred events of those that may be deferred: send the batches that have such events left
+        again to wait for them; and except of events that the caller must pass on (E21). Without
+        batches, return immediately if the shard is ready.
 
         Raises OutOfSequence if a batch is not the next of its stream, ShardDied if the shard's
         process failed while it had the batches, or another RetryableError; the caller must

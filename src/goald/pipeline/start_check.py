@@ -70,6 +70,10 @@ class StartCheck:
         state = await self._reader.start_state(
             TenantId(tenant), contacts, sorted({start.enrollment for start in starts})
         )
+        starts = [
+            start._replace(contact=state.continuing.get(start.contact, start.contact))
+            for start in starts
+        ]
         active = Counter(state.active)
         begun = set(state.existing)
         refused: dict[int, RefusedStart] = {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from goald.domain.configuration.goals import GoalType
+from goald.domain.contacts.forwards import Forward
 from goald.domain.records.enrollment import EnrollmentStatus
 from goald.ports.outbox import OutboxRow, StoredMessage
 
@@ -114,6 +115,30 @@ class ContactEvent(NamedTuple):
     """The `data` of the event, as JSON."""
 
 
+class ContactMerge(NamedTuple):
+    """A contact continues under the id of another (E21)."""
+
+    tenant_id: str
+    contact_id: str
+    slot: int
+    into_contact_id: str
+    event: str
+    """The key of the event."""
+    merged_at: int
+    """Of the event."""
+    received_at: int
+    """When Redis received the event."""
+
+
+class MergeOutcome(NamedTuple):
+    """The outcome of a merge."""
+
+    forward: Forward | None = None
+    """From now on, and also if the merge is a repeat. None if it has no effect."""
+    refused: str | None = None
+    """Why the event is dead-lettered."""
+
+
 class Contender(NamedTuple):
     """An event that names the enrollment of an effect under another contact or workflow, and came
     later in the same group."""
@@ -128,6 +153,8 @@ class UsedEvent(NamedTuple):
 
     effect: int
     event: str
+    received_at: int = 0
+    """When Redis received it."""
 
 
 class MissedEvent(NamedTuple):
@@ -175,6 +202,8 @@ class Change:
     """Written if the enrollment is active after the change, and has no missed event yet."""
     judged_runs: Sequence[tuple[str, str]] = ()
     """(tenant, enrollment) of missed runs whose events were judged: they are removed."""
+    merges: Sequence[ContactMerge] = ()
+    """In order, after everything else."""
 
 
 EFFECTIVE, EXCLUDES = 1, 2
@@ -218,6 +247,8 @@ class Committed:
     reversals follow."""
     keeps_contacts: Sequence[str] = ()
     """The tenants of its `contact_events`, which have a projection of contacts from now on."""
+    merges: Sequence[MergeOutcome] = ()
+    """In the order of the change."""
     is_stale: bool = False
     """An effect did not find the row that memory expected: memory is stale, and the contacts
     of the batch must be loaded again."""

@@ -58,6 +58,9 @@ class EndedEnrollment:
 class StartState:
     """The counts and ids by which contacts may start enrollments or not (E5, E12)."""
 
+    continuing: Mapping[ContactId, ContactId]
+    """Of those of the contacts and owners that were merged: the contact that continues them (E21).
+    The others may be missing. Everything below is by that contact."""
     active: Mapping[ContactId, int]
     """The active enrollments of each contact, at most MAX_COUNTED of all."""
     existing: Mapping[str, tuple[ContactId, WorkflowId]]
@@ -86,6 +89,9 @@ class Exclusion(StrEnum):
 
 class ContactReader(StartReader, Protocol):
     """Reads the state of a contact."""
+
+    async def continuing(self, tenant: TenantId, contact: ContactId) -> ContactId:
+        """Return the contact that continues this one: itself, if it was not merged (E21)."""
 
     async def exclusions(
         self, tenant: TenantId, contact: ContactId, event_key: str, enrollments: Sequence[str]

@@ -7,6 +7,7 @@ write (D6).
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from goald.domain.contacts.forwards import Forward
 from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, TakeoverPolicy, always_take_over
@@ -55,6 +56,21 @@ class MissedEntry(NamedTuple):
     payload: bytes
     old_tags: Sequence[int] = ()
     """As in `MissedEvent`."""
+
+
+class Transfer(NamedTuple):
+    """A merge whose enrollments have not moved."""
+
+    id: str
+    tenant_id: TenantId
+    contact_id: ContactId
+    """The merged contact."""
+    into_contact_id: ContactId
+    """The contact that continues it, in these slots."""
+
+
+RenameContact = Callable[[bytes, str], bytes]
+"""Returns an event as an event of another contact."""
 
 
 class ShardStore(Protocol):
@@ -126,6 +142,27 @@ class ShardStore(Protocol):
         active, exit what they missed, and changed after the configuration version `after`, up to
         `version`: the oldest first, up to `limit` (E19). Removes the missed events of the
         other active workflows that changed between these versions. Raises LeaseLost."""
+
+    async def forward_secret(self) -> str:
+        """Return the secret of `forward_key`."""
+
+    async def forwards(self, lease: SlotLease, after: int) -> tuple[Sequence[Forward], int]:
+        """Return the forwards of contacts in these slots that changed after this number, and the
+        number reached. Transactions in flight may have smaller numbers. Raises LeaseLost."""
+
+    async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
+        """Return the merges into contacts of these slots whose active enrollments have not moved.
+        Raises LeaseLost."""
+
+    async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> None:
+        """Move the active enrollments of a merged contact, the events that they missed, its used
+        events and its projection to the contact that continues it, in one transaction that locks
+        the lease row; and its ended enrollments, up to a bounded number. Does nothing if they have
+        moved. Load the contact again before evaluating anything. Raises LeaseLost."""
+
+    async def move_ended(self, lease: SlotLease) -> int:
+        """Move a bounded number of ended enrollments that `adopt` has left, in one transaction.
+        Returns how many merges are not finished. Raises LeaseLost."""
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """Write a change in one transaction that locks the lease row.

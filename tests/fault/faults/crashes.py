@@ -22,6 +22,13 @@ ONCE = {
     FailPoint.CONFIGURATION_APPLIED,
 }
 """Fail points that a process reaches once, or once each time that it is made to."""
+OF_MERGES = {
+    FailPoint.TRANSFER_WRITTEN,
+    FailPoint.TRANSFERRED,
+    FailPoint.FORWARDED,
+    FailPoint.REDELIVERED,
+}
+"""Fail points that a process reaches when a contact is merged into another."""
 EACH_STREAM = {FailPoint.STREAM_LEASE_ACQUIRED, FailPoint.STREAM_FENCED}
 """Fail points that a process reaches once for each stream."""
 MANY = 6
@@ -74,6 +81,8 @@ def _has_died(context: FaultContext, crash: Crash) -> bool:
         if context.rng.random() < BACKENDS_END:
             for pid in context.environment.servers.postgres.backends():
                 context.environment.servers.postgres.sql("SELECT pg_terminate_backend(%s)", pid)
+    elif fail_point in OF_MERGES:
+        context.workload.insert_merge()
     elif fail_point is FailPoint.CONFIGURATION_APPLIED:
         context.environment.configure(_unrelated(context.rng.randrange(10**9)))
     elif fail_point is FailPoint.REJECTS_DEAD_LETTERED:

@@ -10,6 +10,7 @@ from tests.fault.guards.erasure import ERASURE_GUARDS
 from tests.fault.guards.fact import FACT_GUARDS
 from tests.fault.guards.guard import Edit, Guard
 from tests.fault.guards.http import HTTP_GUARDS
+from tests.fault.guards.merge import MERGE_GUARDS
 from tests.fault.guards.missed import MISSED_GUARDS
 from tests.fault.guards.source import SOURCE_GUARDS
 from tests.fault.guards.tenant import TENANT_GUARDS
@@ -229,6 +230,7 @@ GUARDS = (
     *MISSED_GUARDS,
     *API_GUARDS,
     *HTTP_GUARDS,
+    *MERGE_GUARDS,
     *SOURCE_GUARDS,
     *WEBHOOK_GUARDS,
 )

@@ -108,9 +108,8 @@ ERASURE_GUARDS = (
         (
             Edit(
                 _ERASURES,
-                "WHERE starts_with(e.contact_id, $3)"
-                " AND coalesce(e.erased_at, e.updated_at) <= goald.at($4)\n",
-                "WHERE starts_with(e.contact_id, $3) AND $4::int8 > 0\n",
+                "    THEN coalesce(e.erased_at, e.updated_at) <= goald.at($5)\n",
+                "    THEN $5::int8 > 0\n",
             ),
         ),
         (ERASURE_PAGES,),

@@ -145,8 +145,8 @@ MISSED_GUARDS = (
         (
             Edit(
                 _POSTGRES,
-                "WHERE r.missed_at > now() - interval '{KEEP_DAYS} days'\nORDER",
-                "ORDER",
+                "  AND r.missed_at > now() - interval '{KEEP_DAYS} days'\n",
+                "",
             ),
         ),
         (ACTIVATION,),

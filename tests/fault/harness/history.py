@@ -170,6 +170,11 @@ def tagged(tenant: str, contact: str, event_id: str, moment: datetime) -> Event:
     return _event("contact.tag.added", tenant, contact, event_id, moment, data)
 
 
+def merged(tenant: str, contact: str, into: str, event_id: str, moment: datetime) -> Event:
+    """An event that merges a contact into another."""
+    return _event("contact.merged", tenant, contact, event_id, moment, {"into_contact_id": into})
+
+
 @dataclass(frozen=True)
 class _Action:
     """An event without a time. It happened `late` seconds before its publication."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 
-from tests.fault.harness.history import Event, contact_of, encoded, started, tagged
+from tests.fault.harness.history import Event, contact_of, encoded, merged, started, tagged
 
 from goald.client import Publisher
 
@@ -120,6 +120,23 @@ class Workload:
             )
         else:
             self.insert(tagged(tenant, f"{contact}-not-enrolled", f"{enrollment}-t", at))
+
+    def insert_merge(self) -> None:
+        """If everything is sent, add two merges of contacts with an enrollment, each with an event
+        that completes it: of the contact that continues, and of the old id."""
+        if self._next < len(self._events):
+            return
+        tenant, name = self._probes[0].key
+        number = next(self._fillers)
+        at = PROBES_BEGIN + timedelta(seconds=number)
+        for completes in ("new", "old"):
+            of = f"{name}-{completes}-{number}"
+            old, new = f"{of}-old", f"{of}-new"
+            self.insert(
+                started(tenant, old, f"{of}-e", "re-engage", at, f"{of}-s"),
+                merged(tenant, old, new, f"{of}-m", at),
+                tagged(tenant, new if completes == "new" else old, f"{of}-t", at),
+            )
 
     def finish(self) -> None:
         """Wait until Redis has accepted everything."""

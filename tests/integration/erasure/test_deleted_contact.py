@@ -24,6 +24,8 @@ from goald.runtime.embedded.data_dir import short_directory
 
 TENANT = "acme"
 CONTACT = f"contact-{uuid4()}"
+MERGED = f"contact-{uuid4()}"
+"""Merged into another contact, then deleted."""
 STREAMS = 2
 ERASURE_S = 60
 """The least that is allowed. Streams are searched after three quarters of it."""
@@ -63,7 +65,7 @@ class Given:
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
-        self.values = {"the contact": CONTACT}
+        self.values = {"the contact": CONTACT, "the merged contact": MERGED}
 
     def event(self, way: str, kind: str, at: datetime, **data: Any) -> dict[str, Any]:
         """An event with a value, also in its id."""
@@ -177,6 +179,22 @@ def give_with_commands(given: Given, now: datetime, directory: Path) -> None:
     assert daemon.run("dead", "replay", dead[0].id).returncode == 0
 
 
+def merge_contact(given: Given, now: datetime) -> None:
+    """The run of the merged contact has achieved a goal, whose event names the contact."""
+    ids = {"workflow_id": "all", "enrollment_id": "e-merged"}
+    before = now - timedelta(hours=1)
+    for kind, data in (
+        ("workflow.enrollment.started", ids),
+        ("contact.tag.added", {"tag_name": "Customer"}),
+        ("contact.merged", {"into_contact_id": "survivor"}),
+    ):
+        event = given.event("merge", kind, before, contact_id=MERGED, **data)
+        del given.values["merge"]  # it is of the other contact now
+        given.send_bytes(json.dumps(event))
+        given.daemon.until_lag_zero()
+    given.send_bytes(json.dumps(of_another_contact(now, "contact.deleted", contact_id=MERGED)))
+
+
 def test_nothing_is_left_of_a_deleted_contact(daemon: Daemon, tmp_path: Path) -> None:
     given, now = Given(daemon), datetime.now(UTC)
     with daemon.redis() as client:
@@ -194,11 +212,17 @@ def test_nothing_is_left_of_a_deleted_contact(daemon: Daemon, tmp_path: Path) ->
         assert_found(daemon, given)
         assert any("23514" in dead.reason for dead in daemon.dead())
 
+        merge_contact(given, now)
         given.send("deletion", "contact.deleted", datetime.now(UTC))
         daemon.until_lag_zero()
         give_in_streams(given, now, is_deleted=True)
         give_over_http(given, now, is_deleted=True)
         daemon.until_lag_zero()
+        goal = {"contact_id": "survivor", "amount": 100, "currency": "EUR"}
+        given.send_bytes(json.dumps(of_another_contact(now, "payment.completed", **goal)))
+        daemon.until_lag_zero()
+        (exit_,) = (each for each in daemon.exits(TENANT) if each.enrollment_id == "e-merged")
+        assert exit_.contact_id == "survivor"
         # The last acknowledged entry of a stream stays until the next one.
         for partition in range(STREAMS):
             client.xadd(event_stream(partition), {"event": json.dumps(of_another_contact(now))})
@@ -223,14 +247,16 @@ def until_nothing_is_left(daemon: Daemon, given: Given) -> None:
         raise AssertionError(f"remaining: {found}") from error
 
 
-def of_another_contact(now: datetime) -> dict[str, Any]:
+def of_another_contact(
+    now: datetime, kind: str = "contact.tag.added", **data: Any
+) -> dict[str, Any]:
     return {
         "id": str(uuid4()),
         "source": "/crm",
-        "type": "contact.tag.added",
+        "type": kind,
         "time": now.isoformat(),
         "tenantid": TENANT,
-        "data": {"contact_id": "another", "tag_name": "Customer"},
+        "data": {"contact_id": "another", "tag_name": "Customer"} | data,
     }
 
 

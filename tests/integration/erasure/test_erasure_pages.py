@@ -11,6 +11,7 @@ import pytest
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 from tests.support.services.servers import Database
 
+from goald._native import with_contact
 from goald.adapters.postgres import PostgresShardStore
 from goald.adapters.postgres.erasure_pages import PostgresErasurePages
 from goald.adapters.postgres.erasures import PostgresErasures
@@ -19,8 +20,8 @@ from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.records.erasure import ErasurePage, Subject
-from goald.domain.slots import SlotRange
-from goald.ports.change import MissedEvent, MissedRun
+from goald.domain.slots import SlotRange, slot_of
+from goald.ports.change import ContactMerge, MissedEvent, MissedRun
 
 ALL = SlotRange(0, 255)
 DEADLINE = 30
@@ -227,6 +228,29 @@ async def test_enrollment_is_searched_in_streams_by_the_time_of_its_deletion(
     due = await service.erasures.due(0)
     found = await service.erasures.erased_enrollments(subjects, due.before_us)
     assert sorted(found) == [0, 1]
+
+
+async def test_messages_that_name_a_deleted_contact_are_found_when_the_run_has_moved(
+    service: Service,
+) -> None:
+    """They were published before the contact was merged into another."""
+    await service.commit(Effect("e-1"), Effect("e-2", "bob"))
+    at = NOON + SECOND
+    merge = ContactMerge("acme", "ann", slot_of("acme", "ann"), "cleo", str(uuid4()), at, at)
+    await service.store.commit(service.lease, change(merges=[merge]))
+    for transfer in await service.store.transfers(service.lease):
+        await service.store.adopt(service.lease, transfer, with_contact)
+    subjects = [
+        Subject("acme", contact, enrollment)
+        for contact, enrollment in (("ann", "e-1"), ("cleo", "e-1"), ("bob", "e-2"))
+    ]
+    due = await service.erasures.due(0)
+    assert await service.erasures.erased_enrollments(subjects, due.before_us) == []
+    await service.commit(deleted=True)
+    await service.rewrite_all()
+    assert await service.erasures.erased_enrollments(subjects, due.before_us) == [], "too early"
+    due = await service.erasures.due(0)
+    assert await service.erasures.erased_enrollments(subjects, due.before_us) == [0]
 
 
 async def test_erasure_is_of_the_time_of_the_deletion_and_not_of_its_page(

@@ -36,6 +36,7 @@ LIFECYCLE = {
     "payment.refunded",
     "appointment.cancelled",
     "contact.updated",
+    "contact.merged",
     "contact.tag.removed",
 }
 

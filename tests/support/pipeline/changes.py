@@ -13,6 +13,7 @@ from goald.ports.change import (
     Acknowledgement,
     Change,
     ContactEvent,
+    ContactMerge,
     Contender,
     Deletion,
     EffectColumns,
@@ -50,6 +51,8 @@ class Effect:
     ended_at: int | None = None
     met_goals: Sequence[str] = ()
     pending_actions: int | None = None
+    uses_at: int = NOON
+    """When the events in `uses` were received."""
     started_by: str | None = None
     match_values: str | None = None
     """A JSON object."""
@@ -77,6 +80,7 @@ def change(
     contenders: Sequence[tuple[int, str, str]] = (),
     reversals: Sequence[tuple[str, str, int, GoalType, str | None, int]] = (),
     contact_events: Sequence[ContactEvent] = (),
+    merges: Sequence[ContactMerge] = (),
 ) -> Change:
     """One batch of these effects, with their achievements and messages."""
     columns = EffectColumns(
@@ -119,8 +123,9 @@ def change(
         [Acknowledgement(*row) for row in acknowledgements],
         [Contender(*row) for row in contenders],
         [Reversal(*row) for row in reversals],
-        [UsedEvent(i, goal_id(name)) for i, e in enumerate(effects) for name in e.uses],
+        [UsedEvent(i, goal_id(name), e.uses_at) for i, e in enumerate(effects) for name in e.uses],
         contact_events,
+        merges=merges,
     )
 
 

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import json
 import random
+from functools import partial
 from typing import Any
 
 from tests.support.pipeline.crashable_process import (
@@ -28,6 +29,7 @@ from tests.support.reference import Goal
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.streams import MemoryStreams
 from goald.domain.configuration.goals import GoalLogic
+from goald.domain.slots import split_slots
 from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.event_stream import EventStream
 from goald.ports.stream_leases import StreamLeases
@@ -99,9 +101,13 @@ class _ProcessPipeline(InMemoryPipeline):
 class CrashSimulation:
     """A shard and a consumer, and a supervisor that restarts them when they die."""
 
-    def __init__(self, clock: LoopClock, seed: int, max_enrollments: int = 10_000) -> None:
+    def __init__(
+        self, clock: LoopClock, seed: int, max_enrollments: int = 10_000, shards: int = 1
+    ) -> None:
         """`seed` determines every random choice. `max_enrollments`: active ones of a contact.
         Must be created within the event loop."""
+        self.ranges = tuple(split_slots(shards))
+        self.roles = ("consumer", *(_role(number) for number in range(shards)))
         self.clock = clock
         self.max_enrollments = max_enrollments
         self.chance = random.Random(seed)
@@ -124,12 +130,12 @@ class CrashSimulation:
         self.sent: list[Any] = []
         self._activated = False
         self._numbers = itertools.count(1)
-        self._replace_requests = {role: asyncio.Event() for role in ROLES}
+        self._replace_requests = {role: asyncio.Event() for role in self.roles}
         for number, (logic, goals) in enumerate(GOALS.items(), 1):
             self._configure(number, f"w-{logic}", logic, goals)
         self._configure(len(GOALS) + 1, STATE_WORKFLOW, "any", [STATE_GOAL], checks=True)
         self._configure(len(GOALS) + 2, PAUSED_WORKFLOW, "any", [PAUSED_GOAL], is_active=False)
-        self._supervisors = [asyncio.ensure_future(self._supervise(role)) for role in ROLES]
+        self._supervisors = [asyncio.ensure_future(self._supervise(role)) for role in self.roles]
 
     # Input
 
@@ -225,19 +231,21 @@ class CrashSimulation:
     def _start(self, role: str) -> CrashableProcess:
         control = ProcessControl(self.services, self.chance)
         pipeline = _ProcessPipeline(self, control)
-        if role == "shard":
-            return CrashableProcess(control, pipeline.shard())
-        return CrashableProcess(
-            control,
-            pipeline.consumer(RemoteShard(control, self._shard, self.services, self.chance)),
-        )
+        for number, slots in enumerate(self.ranges):
+            if role == _role(number):
+                return CrashableProcess(control, pipeline.shard(index=number, slots=slots))
+        shards = [
+            RemoteShard(control, partial(self._shard, _role(number)), self.services, self.chance)
+            for number in range(len(self.ranges))
+        ]
+        return CrashableProcess(control, pipeline.consumer(*shards, ranges=self.ranges))
 
-    def _shard(self) -> CrashableProcess | None:
+    def _shard(self, of: str) -> CrashableProcess | None:
         if self.routes_to_replaced:
             for role, process in self.replaced:
-                if role == "shard" and not process.control.is_dead:
+                if role == of and not process.control.is_dead:
                     return process
-        return self.running.get("shard")
+        return self.running.get(of)
 
     def _configure(
         self,
@@ -288,3 +296,8 @@ class CrashSimulation:
                 if (row["tenant_id"], row["workflow_id"]) != (tenant, name)
             ]
             self.database.workflows.append((version, workflow))
+
+
+def _role(number: int) -> str:
+    """The role of a shard."""
+    return f"shard-{number}" if number else "shard"

@@ -14,7 +14,7 @@ from typing import Any
 
 from goald.domain.errors import CommitUnknown, LeaseHeld, LeaseLost, ServiceUnavailable
 from goald.domain.fail_points import FailPoint
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch
 
 
 class ProcessDied(BaseException):
@@ -143,16 +143,16 @@ class CrashableProcess:
         """The error that ended it, unless a process may end with that error."""
         self.has_stopped = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._replies: set[asyncio.Future[Sequence[int]]] = set()
+        self._replies: set[asyncio.Future[Processed]] = set()
         self._start(self._run())
         self._start(self._clean_up())
 
     def kill(self) -> None:
         self.control.die()
 
-    def serve(self, batches: Sequence[ShardBatch], delay: int) -> "asyncio.Future[Sequence[int]]":
+    def serve(self, batches: Sequence[ShardBatch], delay: int) -> "asyncio.Future[Processed]":
         """Start a call to the shard after this many iterations of the loop; return its reply."""
-        reply: asyncio.Future[Sequence[int]] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[Processed] = asyncio.get_running_loop().create_future()
         self._replies.add(reply)
         reply.add_done_callback(self._replies.discard)
         self._start(self._serve(batches, delay, reply))
@@ -181,7 +181,7 @@ class CrashableProcess:
             reply.set_exception(ServiceUnavailable("the shard died"))
 
     async def _serve(
-        self, batches: Sequence[ShardBatch], delay: int, reply: "asyncio.Future[Sequence[int]]"
+        self, batches: Sequence[ShardBatch], delay: int, reply: "asyncio.Future[Processed]"
     ) -> None:
         try:
             for _ in range(delay):
@@ -215,7 +215,7 @@ class RemoteShard:
         self._services = services
         self._chance = chance
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         await self._control.wait_running()
         shard = self._target()
         if shard is None or shard.control.is_dead:

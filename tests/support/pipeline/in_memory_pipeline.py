@@ -15,6 +15,7 @@ from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
 from goald.adapters.memory.streams import (
     MemoryControlStream,
+    MemoryEventHistory,
     MemoryEventStream,
     MemoryOutbound,
     MemoryStreams,
@@ -207,11 +208,17 @@ class InMemoryPipeline:
         self.configure(workflow, version=version, active=active, exits_missed=exits_missed)
         await self.streams.add(CONTROL, [b"event", b"{}"])
 
-    def shard(self, reconcile: float = 3_600, evaluator: Evaluator | None = None) -> ShardProcess:
+    def shard(
+        self,
+        reconcile: float = 3_600,
+        evaluator: Evaluator | None = None,
+        index: int = 0,
+        slots: SlotRange = ALL,
+    ) -> ShardProcess:
         return ShardProcess(
             ShardSettings(
-                index=0,
-                slots=ALL,
+                index=index,
+                slots=slots,
                 clock_skew=0,
                 republish=600,
                 group_bytes=self.group_bytes,
@@ -234,21 +241,23 @@ class InMemoryPipeline:
             fail_point=self.fail_point,
         )
 
-    def consumer(self, shard: Shard) -> ConsumerProcess:
+    def consumer(self, *shards: Shard, ranges: tuple[SlotRange, ...] = (ALL,)) -> ConsumerProcess:
+        """`ranges`: the slots of each shard."""
         return ConsumerProcess(
             ConsumerSettings(
                 index=0,
                 streams=(STREAM,),
-                ranges=(ALL,),
+                ranges=ranges,
                 read=self.read,
                 dispatch=DispatchSettings(bytes=1 << 16, calls_in_flight=2),
                 early_events=self.early_events,
             ),
-            [shard],
+            shards,
             ConsumerPorts(
                 open_stream=self.open_stream,
                 leases=self.open_leases(),
                 outbound=self.outbound,
+                history=MemoryEventHistory(self.streams, [STREAM]),
                 processes=self.process_registry,
                 clock=self.clock,
             ),

@@ -17,11 +17,11 @@ from goald import _native
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryStreamLeases
-from goald.adapters.redis import RedisEventStream, RedisOutbound
+from goald.adapters.redis import RedisEventHistory, RedisEventStream, RedisOutbound
 from goald.client import event
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.shard.sequence import Sequencer
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch
 from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
 from goald.settings import DispatchSettings, ReadSettings
 
@@ -38,7 +38,7 @@ class RecordingShard:
         self.largest_call = 0
         self._sequencer = Sequencer()
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         if self.is_unavailable:
             raise ServiceUnavailable("the shard is unavailable")
         self.largest_call = max(self.largest_call, sum(len(batch.buffer) for batch in batches))
@@ -48,9 +48,9 @@ class RecordingShard:
             if is_next:
                 for _, found in _native.buffer_entries(batch.buffer):
                     self.contacts.append(json.loads(found)["data"]["contact_id"])
-                future.set_result(None)
+                future.set_result(())
         await self.may_finish.wait()
-        return ()
+        return Processed()
 
 
 class ConsumerHarness:
@@ -76,6 +76,7 @@ class ConsumerHarness:
                 open_stream=lambda name: RedisEventStream(url, name),
                 leases=MemoryStreamLeases(MemoryDatabase()),
                 outbound=self.outbound,
+                history=RedisEventHistory(url),
                 processes=self.process_registry,
                 clock=clock,
             ),

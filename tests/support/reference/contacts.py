@@ -86,6 +86,21 @@ class KnownContact:
             else:
                 same.id, same.name = tag.id or same.id, tag.name or same.name
 
+    def continue_as(self, other: "KnownContact") -> None:
+        """Give everything that is known to another contact (E21): of two values the later one, and
+        tags of both."""
+        for tag in self.tags:
+            if other.find(tag.id, tag.name) is None:
+                other.tags.append(tag)
+        for pipeline, stage in self.stages.items():
+            given, known = self.given.get(f"stage {pipeline}"), other.given.get(f"stage {pipeline}")
+            if given is not None and (known is None or given.at_us > known.at_us):
+                other.stages[pipeline] = stage
+        for mine, theirs in ((self.given, other.given), (self.spelled, other.spelled)):
+            for key, given in mine.items():
+                if key not in theirs or given.at_us > theirs[key].at_us:
+                    theirs[key] = given
+
     def find(self, id_: str | None, name: str | None) -> Tag | None:
         return next((tag for tag in self.tags if tag.is_same(id_, name, self.by_case)), None)
 

@@ -41,6 +41,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # events that are made invalid, are events that goals listen to.
 _STARTED, _ENDED, _DELETED, _REPEATED, _OTHER, _TAG_REMOVED = 18, 23, 25, 36, 38, 41
 _INVALID = 45
+_MERGED = 8
+"""Of a hundred events of a history with merges."""
 
 _REMOVED_TAGS: tuple[dict[str, Any], ...] = (
     {"tag_id": "t-1"},
@@ -101,8 +103,10 @@ def change(model: Model, step: Configure) -> None:
 
 
 @st.composite
-def histories(draw: st.DrawFn, events: int = EVENTS) -> History:
-    """Histories that start with a configuration of every workflow, and have `events` events."""
+def histories(draw: st.DrawFn, events: int = EVENTS, merges: bool = False) -> History:
+    """Histories that start with a configuration of every workflow, and have `events` events. With
+    `merges`, every second one has merges of contacts."""
+    merges = merges and often(draw, 50)
     tenants = TENANTS[: pick(draw, (1, 1, 2, 3))]
     workflows = WORKFLOWS[: pick(draw, (1, 2, 3, 4))]
     current = {
@@ -114,7 +118,10 @@ def histories(draw: st.DrawFn, events: int = EVENTS) -> History:
     past: list[dict[str, Any]] = []
     pending: list[dict[str, Any]] = []
     for number in range(events):
-        pending.append(_event(draw, number, tenants, workflows, current, past))
+        event = _event(draw, number, tenants, workflows, current, past)
+        if merges and number >= 2 * len(tenants) and often(draw, _MERGED):
+            event = _merged(draw, event, past)
+        pending.append(event)
         past.append(pending[-1])
         changes = often(draw, 6)
         if changes or often(draw, 15):
@@ -191,6 +198,21 @@ def _event(
     if _TAG_REMOVED <= roll < _INVALID:
         return pick(draw, _INVALIDATIONS)(event)
     return event
+
+
+def _merged(draw: st.DrawFn, event: dict[str, Any], past: list[dict[str, Any]]) -> dict[str, Any]:
+    """A merge in the tenant and at the time of the event. Not after another contact was deleted,
+    because a deletion that is repeated may be of its life before the merge or after it."""
+    contact, into = pick(draw, CONTACTS), pick(draw, CONTACTS)
+    deleted = {
+        earlier["data"]["contact_id"]
+        for earlier in past
+        if (earlier["type"], earlier["tenantid"]) == ("contact.deleted", event["tenantid"])
+    }
+    if deleted - {contact}:
+        return event
+    data = {"contact_id": contact, "into_contact_id": into}
+    return {**event, "type": "contact.merged", "data": data}
 
 
 def _time_us(draw: st.DrawFn, number: int) -> int:

@@ -161,6 +161,8 @@ class Model:
         """Known contacts, by tenant and id. Every tenant has a projection."""
         self.by_case: set[str] = set()
         """The tenants that distinguish names of tags by case."""
+        self.forwards: dict[tuple[str, str], str] = {}
+        """By tenant and contact: the contact that continues it (E21)."""
         self.achievements: list[Achievement] = []
         self.exits: list[Exit] = []
         self._received_us: int | None = None
@@ -220,6 +222,8 @@ class Model:
         return outcome
 
     def _take(self, event: Event, outcome: Outcome) -> None:
+        if event.type not in ("contact.deleted", "contact.merged"):
+            event = replace(event, contact=self.end_of(event.tenant, event.contact))
         if event.type in criteria.GOAL_TYPE_OF_EVENT:
             self._evaluate_goals(event, outcome)
             self._describe(event)
@@ -236,6 +240,8 @@ class Model:
             outcome.acknowledged.append(reading.required_id(event.data, "enrollment_id"))
         elif event.type == "contact.deleted":
             self._delete_contact(event, outcome)
+        elif event.type == "contact.merged":
+            self._merge(event)
         elif event.type == "payment.refunded":
             outcome.reversed = ("purchase_made", reading.optional_id(event.data, "payment_id"))
         elif event.type == "appointment.cancelled":
@@ -341,6 +347,48 @@ class Model:
         enrollment.status = reason
         enrollment.ended_at_us = event.time_us
         outcome.ended.append(enrollment_id)
+
+    def end_of(self, tenant: str, contact: str) -> str:
+        """The contact that continues this one: itself, if it was not merged (E21)."""
+        while (tenant, contact) in self.forwards:
+            contact = self.forwards[tenant, contact]
+        return contact
+
+    def _merge(self, event: Event) -> None:
+        """The runs of a contact, and the events that counted for it, are the other's from now on.
+        Raises RejectedError for a cycle, and for another merge of a merged contact (E21)."""
+        tenant, contact = event.tenant, event.contact
+        into = self.end_of(tenant, reading.required_id(event.data, "into_contact_id"))
+        end = self.end_of(tenant, contact)
+        if contact == event.data["into_contact_id"]:
+            raise RejectedError("merge", "into itself")
+        if end != contact:
+            if end != into:
+                raise RejectedError("merge", "merged before")
+            return
+        if into == contact:
+            raise RejectedError("merge", "a cycle")
+        if self._is_deleted(event, event.time_us):
+            return
+        self.forwards[tenant, contact] = into
+        for enrollment in self.of_contact.pop((tenant, contact), []):
+            used = self.used.get((tenant, into, enrollment.workflow), {})
+            if enrollment.status == "active":
+                enrollment.excluded |= frozenset(used)
+            enrollment.contact = into
+            if (missed := enrollment.missed) is not None:
+                moved = replace(missed.event, contact=into)
+                enrollment.missed = replace(missed, event=moved)
+            self.of_contact.setdefault((tenant, into), []).append(enrollment)
+        known = self.known.pop((tenant, contact), None)
+        if known is not None and (tenant, into) in self.known:
+            known.continue_as(self.known[tenant, into])
+        elif known is not None:
+            self.known[tenant, into] = known
+        for runs in [runs for runs in self.used if runs[:2] == (tenant, contact)]:
+            of_other = self.used.setdefault((tenant, into, runs[2]), {})
+            for identity, began in self.used.pop(runs).items():
+                of_other[identity] = max(began, of_other.get(identity, began))
 
     def _known(self, event: Event, enrollment_id: str, workflow: str) -> Enrollment | None:
         """The enrollment. Raises RejectedError if it has another contact or workflow (E5)."""

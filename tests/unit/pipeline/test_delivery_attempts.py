@@ -17,7 +17,7 @@ from goald.pipeline.poison.isolation import Isolation
 from goald.pipeline.shard.evaluate import Evaluator, Repeats
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known_contacts import KnownContacts
-from goald.pipeline.shard_batch import Shard, ShardBatch
+from goald.pipeline.shard_batch import Processed, Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
 from goald.ports.shard_store import Excluded
 from goald.runtime.processes.consumer import ConsumerProcess
@@ -67,7 +67,7 @@ class RestartingShard:
         self.shard = self._pipeline.shard(evaluator=PanickingEvaluator(self._pipeline, self.groups))
         self.running = asyncio.ensure_future(self.shard.run())
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         running = self.running
         call = asyncio.ensure_future(self.shard.process(batches))
         await asyncio.wait({call, running}, return_when=asyncio.FIRST_COMPLETED)
@@ -285,7 +285,7 @@ class UnavailableShard:
 
     calls = 0
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         self.calls += 1
         raise ServiceUnavailable("unavailable")
 
@@ -295,7 +295,7 @@ class ShardWithOpenBreaker:
 
     calls = 0
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         self.calls += 1
         raise BreakerOpen("100 events in a row could not be processed")
 
@@ -320,7 +320,7 @@ async def test_reading_stops_if_a_shard_has_stopped_processing() -> None:
 class DyingShard:
     """A `Shard` that dies of every event."""
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         raise ShardDied("it died")
 
 

@@ -19,7 +19,7 @@ from goald.pipeline.ingest.outstanding import Outstanding
 from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.poison.dead_letters import DeadLetters
 from goald.pipeline.shard.sequence import Sequencer
-from goald.pipeline.shard_batch import Shard, ShardBatch
+from goald.pipeline.shard_batch import Processed, Shard, ShardBatch
 from goald.ports.clock import Clock
 from goald.settings import DispatchSettings
 
@@ -40,7 +40,7 @@ class SequencedShard:
     def restart(self) -> None:
         self._sequencer = Sequencer()
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         number = len(self.calls)
         self.calls.append(len(batches))
         await asyncio.sleep(0)
@@ -50,10 +50,10 @@ class SequencedShard:
             future, is_next = self._sequencer.admit(batch)
             if is_next:
                 self.accepted.append(batch)
-                future.set_result(None)
+                future.set_result(())
         if error := self._late(number):
             raise error
-        return ()
+        return Processed()
 
 
 class DeferringShard:
@@ -70,7 +70,7 @@ class DeferringShard:
         self.refuses: bytes | None = None
         """The next call with this buffer fails, but the shard lives."""
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         may_be_deferred = all(batch.may_be_deferred for batch in batches)
         self.calls.append(([batch.buffer for batch in batches], may_be_deferred))
         if self.dies_of in self.calls[-1][0]:
@@ -85,13 +85,13 @@ class DeferringShard:
             if batch.buffer in self.finish and not self.finish[batch.buffer].is_set()
         ]
         if may_be_deferred:
-            return unfinished
+            return Processed(unfinished)
         if self.dies:
             self.dies = False
             raise ShardDied("it died")
         for index in unfinished:
             await self.finish[batches[index].buffer].wait()
-        return ()
+        return Processed()
 
 
 class RestartingClock(SystemClock):

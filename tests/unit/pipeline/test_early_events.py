@@ -16,7 +16,7 @@ from goald.domain.leases import StreamLease
 from goald.pipeline.early_events import EarlyEvents
 from goald.pipeline.poison.delivery_attempts import MAX_SHARED_ATTEMPTS
 from goald.pipeline.shard.group import Group
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch
 from goald.runtime.processes.shard import ShardProcess
 
 LONG = 30.0
@@ -127,7 +127,7 @@ class ReplaceableShard:
         self.shard: ShardProcess | None = None
         self.task: asyncio.Task[None] | None = None
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         if self.shard is None:
             raise ServiceUnavailable("no shard is running")
         return await self.shard.process(batches)

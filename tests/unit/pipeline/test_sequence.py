@@ -6,7 +6,7 @@ import pytest
 
 from goald.domain.errors import LeaseLost, OutOfSequence
 from goald.pipeline.shard.sequence import Sequencer
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Forwarded, ShardBatch
 
 
 def batch(
@@ -46,11 +46,24 @@ async def test_repeat_of_a_batch_in_flight_waits_for_the_first() -> None:
 async def test_repeat_of_a_processed_batch_returns_immediately() -> None:
     sequencer = Sequencer()
     first, _ = sequencer.admit(batch(0))
-    first.set_result(None)
+    first.set_result(())
     await asyncio.sleep(0)
     again, is_next = sequencer.admit(batch(0))
     assert again.done()
     assert not is_next
+
+
+async def test_events_to_pass_on_are_answered_again_until_the_sender_has_the_answer() -> None:
+    """Without them, the events of a merged contact would be lost with a reply."""
+    sequencer = Sequencer()
+    first, _ = sequencer.admit(batch(0))
+    first.set_result((Forwarded(7, b"events"),))
+    await asyncio.sleep(0)
+    again, is_next = sequencer.admit(batch(0))
+    assert (again.result(), is_next) == ((Forwarded(7, b"events"),), False)
+    sequencer.admit(batch(1, first=1))
+    forgotten, _ = sequencer.admit(batch(0))
+    assert forgotten.result() == ()
 
 
 async def test_later_epoch_of_a_stream_starts_a_new_sequence() -> None:

@@ -20,7 +20,7 @@ from goald.pipeline.shard.turns import (
     SHORT_TURN,
     Turns,
 )
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Forwarded, Processed, ShardBatch
 from goald.runtime.processes.shard import ShardProcess
 
 ENROLLMENTS = 20
@@ -55,7 +55,7 @@ class Sender:
 
     def send(
         self, *events: tuple[str, str, dict[str, Any]], may_be_deferred: bool = False
-    ) -> "asyncio.Future[Sequence[int]]":
+    ) -> "asyncio.Future[Processed]":
         """Send (type, tenant, data) as one batch; return the end of the call."""
         entries = []
         for kind, tenant, data in events:
@@ -79,7 +79,7 @@ class Sender:
 
     def send_again(
         self, *, may_be_deferred: bool = False, epoch: int = 1
-    ) -> "asyncio.Future[Sequence[int]]":
+    ) -> "asyncio.Future[Processed]":
         """Send the last batch again, by default to wait for its deferred events. With another
         epoch, it is the first of another consumer."""
         batch = self._last._replace(may_be_deferred=may_be_deferred, epoch=epoch)
@@ -139,10 +139,10 @@ async def test_call_returns_early_if_its_batches_may_be_deferred(
         sender = Sender(shard)
         await sender.send(*crowd(), start("globex", "other"))
         deferred = await sender.send(tag("acme"), tag("globex"), may_be_deferred=True)
-        assert deferred == [0]
+        assert deferred.deferred == [0]
         assert "other" in pipeline.exits
         assert len(pipeline.exits) < ENROLLMENTS
-        assert list(await sender.send_again()) == []
+        assert list((await sender.send_again()).deferred) == []
         assert len(pipeline.exits) == ENROLLMENTS + 1
 
 
@@ -157,7 +157,7 @@ async def test_call_for_a_batch_that_the_shard_has_returns_while_its_events_are_
         first = sender.send(tag("acme"), may_be_deferred=True)
         repeated = sender.send_again(may_be_deferred=True)
         pipeline.outbound.down = None
-        assert [await first, await repeated] == [[0], [0]]
+        assert [(await call).deferred for call in (first, repeated)] == [[0], [0]]
         assert len(pipeline.exits) < ENROLLMENTS
         await sender.send_again()
 
@@ -312,7 +312,7 @@ async def test_turns_are_long_if_only_tenants_with_deferred_events_send_more() -
     assert (await turns.next()).share == 100 * SHORT_TURN // SHARES
 
 
-def future() -> "asyncio.Future[None]":
+def future() -> "asyncio.Future[Sequence[Forwarded]]":
     return asyncio.get_running_loop().create_future()
 
 

@@ -106,6 +106,9 @@ fn rare<'a, R: Reader<'a>>(name: &str, fields: &Fields<R>) -> Result<Fact<'a>, R
             appointment_id: id(fields, Field::AppointmentId)?,
         },
         "contact.updated" => Fact::ContactUpdated,
+        "contact.merged" => Fact::ContactMerged {
+            into_contact_id: contact_id(fields, Field::IntoContactId)?,
+        },
         "contact.tag.removed" => Fact::TagRemoved,
         _ => Fact::Other,
     })
@@ -157,9 +160,13 @@ fn required_id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Te
 }
 
 fn contact<'a, R: Reader<'a>>(fields: &Fields<R>) -> Result<Text<'a>, Reject> {
-    let contact = required_id(fields, Field::ContactId)?;
+    contact_id(fields, Field::ContactId)
+}
+
+fn contact_id<'a, R: Reader<'a>>(fields: &Fields<R>, field: Field) -> Result<Text<'a>, Reject> {
+    let contact = required_id(fields, field)?;
     if contact.starts_with(PSEUDONYM_PREFIX) {
-        return Err(Reject::of(Field::ContactId, Reason::ReservedId));
+        return Err(Reject::of(field, Reason::ReservedId));
     }
     Ok(contact)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::value::{Kind, Members, Number, Span};
-use crate::event::limits::EVENT_BYTES;
+use crate::event::limits::FORWARDED_BYTES;
 use crate::event::reject::{Reason, Reject};
 use crate::event::{RawData, Text};
 use crate::wire::msgpack::{Cursor, big_endian};
@@ -124,7 +124,7 @@ fn number<'a>(bytes: &[u8]) -> Option<Number<'a>> {
 
 impl<'a> super::value::Reader<'a> for Reader<'a> {
     fn new(bytes: &'a [u8]) -> Result<Self, Reject> {
-        if bytes.len() > EVENT_BYTES {
+        if bytes.len() > FORWARDED_BYTES {
             return Err(Reject::new(Reason::TooLarge));
         }
         Ok(Self(Cursor::new(bytes)))

@@ -249,7 +249,8 @@ impl<'i> Evaluation<'i> {
     /// Adds an outcome to an effect. True if the event has used the turn.
     fn record(&mut self, effect: usize, outcome: Outcome, case: &mut Match<'_, '_, '_>) -> bool {
         self.turn.spend(turn::ACHIEVED);
-        self.use_event(effect, case.event, case.recorder.event_key());
+        let received_at = case.recorder.received_at();
+        self.use_event(effect, case.event, case.recorder.event_key(), received_at);
         let effects = &mut self.overlay.effects;
         case.recorder
             .record(&mut self.proposal, effects, effect, outcome);

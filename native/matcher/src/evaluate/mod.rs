@@ -10,6 +10,7 @@ mod explain;
 mod goal_events;
 mod goals;
 mod limit;
+mod merges;
 mod missed;
 mod outcome;
 mod overlay;
@@ -22,6 +23,7 @@ mod used;
 use arrayvec::ArrayVec;
 
 use self::deletions::Deletions;
+use self::merges::ForwardedEvents;
 use self::missed::Missed;
 use self::outcome::GoalFact;
 use self::overlay::Overlay;
@@ -43,7 +45,7 @@ pub use self::turn::EvaluateOptions;
 
 /// The event types that goald reads, in the order of the counters. The first five are in the
 /// order of `GoalType`.
-const TYPES: [&str; 13] = [
+const TYPES: [&str; 14] = [
     "contact.tag.added",
     "payment.completed",
     "appointment.booked",
@@ -57,6 +59,7 @@ const TYPES: [&str; 13] = [
     "appointment.cancelled",
     "contact.updated",
     "contact.tag.removed",
+    "contact.merged",
 ];
 const STARTED: usize = 5;
 const ENDED: usize = 6;
@@ -66,6 +69,7 @@ const REFUNDED: usize = 9;
 const APPOINTMENT_CANCELLED: usize = 10;
 const CONTACT_UPDATED: usize = 11;
 const TAG_REMOVED: usize = 12;
+const CONTACT_MERGED: usize = 13;
 
 /// The settings on which the result of an evaluation depends.
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +118,7 @@ pub struct Evaluation<'i> {
     used: UsedEvents<'i>,
     known: KnownContacts<'i>,
     missed: Missed<'i>,
+    forwarded: ForwardedEvents,
     counts: [usize; TYPES.len()],
     proposal: Proposal,
 }
@@ -131,6 +136,7 @@ impl<'i> Evaluation<'i> {
             used: UsedEvents::new(options.excluded),
             known: KnownContacts::new(options.old_tags, options.states),
             missed: Missed::new(options.only),
+            forwarded: ForwardedEvents::default(),
             counts: [0; TYPES.len()],
             proposal: Proposal::default(),
         }
@@ -237,7 +243,15 @@ impl<'i> Evaluation<'i> {
         let keeps = !self.missed.is_replay()
             && (probe.is_some_and(|probe| self.keeps_contact(probe, fact))
                 || known_contacts::begins_projection(&event.fact));
-        let is_complete = match (probe.map(|probe| self.locate(event, probe)), &event.fact) {
+        let at = probe.map(|probe| self.locate(event, probe));
+        // A merged contact has no enrollments here, so an event of another costs nothing.
+        if at.is_some_and(|at| at.contact.is_none())
+            && self.index.has_forwards()
+            && self.forward(entry, event)
+        {
+            return true;
+        }
+        let is_complete = match (at, &event.fact) {
             (None, _) => true,
             (Some(at), _) if fact.is_some() => {
                 fact.is_none_or(|fact| self.match_goals(entry, event, fact, at))
@@ -261,6 +275,10 @@ impl<'i> Evaluation<'i> {
                 true
             }
             (Some(at), Fact::ContactDeleted) => self.delete(event, at),
+            (Some(_), Fact::ContactMerged { into_contact_id }) => {
+                self.merge(entry, event, into_contact_id);
+                true
+            }
             (Some(_), Fact::ContactUpdated) => {
                 self.describe(CONTACT_UPDATED, entry, event);
                 true
@@ -295,6 +313,7 @@ impl<'i> Evaluation<'i> {
             events_by_type: counts.collect(),
             work,
             deferred,
+            forwarded: self.forwarded.finish(),
             ..self.proposal
         }
     }

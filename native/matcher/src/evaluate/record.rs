@@ -54,6 +54,11 @@ impl<'e, 'a> Recorder<'e, 'a> {
             .get_or_insert_with(|| event_key(&event.source, &event.id))
     }
 
+    /// When Redis received the stream entry, in microseconds.
+    pub fn received_at(&self) -> i64 {
+        microseconds(self.received_ms)
+    }
+
     /// Adds an outcome to the effect with this number, and its achievements and exit to the
     /// proposal.
     pub fn record(

@@ -154,6 +154,13 @@ impl Turn {
         }
     }
 
+    /// Lets the later events of this tenant wait for the commit.
+    #[cold]
+    pub fn hold(&mut self, tenant: &str) {
+        self.deferred.entry(tenant.into()).or_default();
+        self.defers_any = true;
+    }
+
     /// Keeps an event of this tenant for a later call, after those kept before.
     pub fn defer(&mut self, tenant: &str, entry: EntryRef<'_>) {
         self.defers_any = true;

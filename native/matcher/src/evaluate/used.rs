@@ -63,16 +63,24 @@ impl Evaluation<'_> {
         false
     }
 
-    /// The event counted for an enrollment.
-    pub(super) fn use_event(&mut self, effect: usize, event: &Event<'_>, key: Uuid) {
+    /// The event counted for an enrollment. `received_at`: when Redis received it.
+    pub(super) fn use_event(
+        &mut self,
+        effect: usize,
+        event: &Event<'_>,
+        key: Uuid,
+        received_at: i64,
+    ) {
         let workflow = &self.overlay.effects[effect].workflow_id;
         let used = self.used.in_batch.entry(runs(event, workflow)).or_default();
         if !used.contains(&key) {
             used.push(key);
         }
-        self.proposal
-            .used_events
-            .push(UsedEvent { effect, event: key });
+        self.proposal.used_events.push(UsedEvent {
+            effect,
+            event: key,
+            received_at,
+        });
     }
 
     /// How many events of the batch counted for the contact in a workflow, and the last of them.

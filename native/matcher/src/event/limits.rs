@@ -2,6 +2,9 @@
 
 /// The maximum size of an event, in bytes.
 pub const EVENT_BYTES: usize = 256 * 1024;
+/// The maximum size of an event that is passed on under the longest id of a contact (E21). An
+/// escaped character of an id has two bytes, and its other characters have up to three.
+pub const FORWARDED_BYTES: usize = EVENT_BYTES + ID_BYTES + 2;
 /// Nesting depth of maps and lists; the envelope is level 1.
 pub const DEPTH: usize = 32;
 /// Bytes in UTF-8, without escapes, of a text that goald reads.

@@ -164,6 +164,10 @@ pub enum Fact<'a> {
         cancelled_actions: Option<i32>,
     },
     ContactDeleted,
+    /// The contact is the same person as another one, under whose id it continues (E21).
+    ContactMerged {
+        into_contact_id: Text<'a>,
+    },
     /// The contact was described. The commit reads the data.
     ContactUpdated,
     TagRemoved,

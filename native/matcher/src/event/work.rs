@@ -31,7 +31,7 @@ pub fn known(fact: &Fact<'_>, bytes: usize) -> u64 {
         | Fact::ExitAcknowledged { .. }
         | Fact::ContactUpdated
         | Fact::TagRemoved => ROW,
-        Fact::ContactDeleted => DELETED,
+        Fact::ContactDeleted | Fact::ContactMerged { .. } => DELETED,
         _ => 0,
     };
     EVENT + bytes as u64 / EVENT_BYTES + of_fact

@@ -32,6 +32,12 @@ pub fn event_key(source: &str, id: &str) -> EventKey {
     derived(&[source, id])
 }
 
+/// Identifies a merged contact without its id (E21). `secret`: of the database, so that the id
+/// cannot be found by trying.
+pub fn forward_key(secret: &str, tenant: &str, contact: &str) -> Uuid {
+    derived(&["forward", secret, tenant, contact])
+}
+
 /// Parses the text of an event key.
 pub fn parse_event_key(text: &str) -> Option<EventKey> {
     Uuid::try_parse(text).ok()

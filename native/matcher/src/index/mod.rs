@@ -6,6 +6,7 @@
 //! active (`all`), and for the values of an enrollment that carries some.
 
 mod fanout;
+mod forwards;
 mod load;
 mod names;
 mod prefetch;
@@ -23,6 +24,7 @@ use hashbrown::{HashMap, HashSet};
 use uuid::Uuid;
 
 use self::fanout::{Entry, HighFanout};
+use self::forwards::Forwards;
 use self::names::Names;
 use self::prefetch::prefetch;
 use self::records::Contact;
@@ -64,6 +66,8 @@ pub struct Index {
     /// The tenants that have a projection of contacts, by number. Each holds a reference to its
     /// name.
     keeps_contacts: BTreeSet<u32>,
+    /// Each tenant with forwards holds a reference to its name.
+    forwards: Forwards,
     table: Table,
     contacts: Slab<Contact>,
     enrollments: Slab<Enrollment>,
@@ -96,6 +100,7 @@ impl Index {
             tenant_listens: Vec::new(),
             checks_on_enrollment: false,
             keeps_contacts: BTreeSet::new(),
+            forwards: Forwards::default(),
             table: Table::new(),
             contacts: Slab::new(),
             enrollments: Slab::new(),
@@ -467,6 +472,40 @@ impl Index {
             }
         }
         self.update_tenant_listens();
+    }
+
+    /// Whether any contact of the slots was merged into another.
+    #[inline]
+    pub fn has_forwards(&self) -> bool {
+        !self.forwards.is_empty()
+    }
+
+    /// The contact into which this one was merged (E21).
+    pub fn forward_of(&self, tenant: &str, contact: &str) -> Option<&str> {
+        let number = self.tenant(tenant)?;
+        self.forwards.target(number, tenant, contact)
+    }
+
+    /// Sets the secret of the keys of forwards.
+    pub fn set_forward_secret(&mut self, secret: &str) {
+        self.forwards.set_secret(secret);
+    }
+
+    /// Adds a forward, or removes it (`None`).
+    pub fn set_forward(&mut self, tenant: &str, key: Uuid, target: Option<&str>) {
+        let (number, _) = self.acquire_tenant(tenant);
+        let keeps_name = match target {
+            Some(target) => self.forwards.insert(number, key, target),
+            None => {
+                if self.forwards.remove(number, key) {
+                    self.release_tenant(number);
+                }
+                false
+            }
+        };
+        if !keeps_name {
+            self.release_tenant(number);
+        }
     }
 
     fn update_tenant_listens(&mut self) {

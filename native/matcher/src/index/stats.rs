@@ -45,5 +45,6 @@ impl Index {
             + self.states.capacity() * size_of::<WorkflowState>()
             + self.listens.capacity()
             + self.tenant_listens.capacity()
+            + self.forwards.bytes()
     }
 }

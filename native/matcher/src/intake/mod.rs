@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use self::body::Body;
 use crate::decode::decode;
-use crate::event::limits::STRING_BYTES;
+use crate::event::limits::{EVENT_BYTES, STRING_BYTES};
 use crate::event::reject::{Reason, Reject};
 use crate::event::{Event, Fact, Field, loose_time, work};
 
@@ -206,6 +206,9 @@ fn check<'b>(bytes: &'b [u8], omitted: &Omitted<'_>) -> Result<(Known, Cow<'b, [
     let mut payload: Cow<'b, [u8]> = bytes.into();
     let mut inserted: ArrayVec<Reject, 4> = ArrayVec::new();
     loop {
+        if payload.len() > EVENT_BYTES {
+            return Err(Reject::new(Reason::TooLarge));
+        }
         let reject = match decode(&payload, omitted.now_us) {
             Ok(event) if *event.tenant == *omitted.tenant => {
                 let known = Known::of(event, &payload);

@@ -11,6 +11,7 @@ pub use effect::{
 };
 pub use rows::{
     Achievement, Acknowledgement, ContactEvent, Deferred, Deletion, DoubtfulStart, EventCheck,
-    Exit, MissedEvent, MissedRun, Proposal, Reversal, StateCheck, TagCheck, UsedEvent,
+    Exit, Forwarded, Merge, MissedEvent, MissedRun, Proposal, Reversal, StateCheck, TagCheck,
+    UsedEvent,
 };
 pub use slice::Slice;

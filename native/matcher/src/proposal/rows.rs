@@ -29,6 +29,8 @@ pub struct UsedEvent {
     /// The number of the effect that causes this row.
     pub effect: usize,
     pub event: Uuid,
+    /// When Redis received the event.
+    pub received_at: i64,
 }
 
 /// An event that counts for an enrollment, unless Postgres knows that it does not: because it
@@ -152,6 +154,34 @@ pub struct MissedRun {
     pub enrollment_id: Box<str>,
 }
 
+/// A contact continues under the id of another (E21).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merge {
+    pub source: SourceEntry,
+    pub tenant_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub slot: u8,
+    pub into_contact_id: Box<str>,
+    /// Identifies the event within its tenant.
+    pub event: Uuid,
+    pub time: i64,
+    /// When Redis received the event.
+    pub received_at: i64,
+    /// The event to pass on, which asks for the runs in their new place.
+    pub transfer: Forwarded,
+}
+
+/// Events of one buffer that are passed on, because their contacts were merged into contacts of
+/// this slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The index of their buffer.
+    pub buffer: usize,
+    pub slot: u8,
+    /// A buffer with these events, in order.
+    pub bytes: Vec<u8>,
+}
+
 /// A start that changes the result if it is a repeat: the refusal of a start beyond the limit of
 /// its contact depends on it (E5), or whether an event counted before a later start (E11).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,6 +247,9 @@ pub struct Proposal {
     pub missed_events: Vec<MissedEvent>,
     /// In the order of their events.
     pub missed_runs: Vec<MissedRun>,
+    pub merges: Vec<Merge>,
+    /// The events to pass on when this proposal is committed.
+    pub forwarded: Vec<Forwarded>,
     /// Events that are rejected whatever Postgres holds. Whether the contenders of an effect
     /// are rejected depends on the commit.
     pub rejected: Vec<RejectedEvent>,
@@ -236,5 +269,6 @@ impl Proposal {
             || !self.reversals.is_empty()
             || !self.contact_events.is_empty()
             || !self.missed_events.is_empty()
+            || !self.merges.is_empty()
     }
 }

@@ -1,6 +1,7 @@
 //! The routing key of a JSON event.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::event::reject::{Reason, Reject};
 use crate::event::{Field, Text};
@@ -35,6 +36,18 @@ pub(super) fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> 
         Field::Data
     };
     Err(Reject::of(missing, Reason::Missing))
+}
+
+/// The bytes of the value of `data.contact_id`.
+pub(super) fn contact_span(bytes: &[u8]) -> Result<Range<usize>, Reject> {
+    let mut scanner = Scanner(Cursor::new(bytes));
+    for name in [&b"data"[..], b"contact_id"] {
+        scanner.seek(name)?;
+    }
+    scanner.0.token();
+    let start = scanner.0.at;
+    scanner.skip()?;
+    Ok(start..scanner.0.at)
 }
 
 /// The bytes between two quotes, unchecked.
@@ -81,6 +94,21 @@ impl<'a> Scanner<'a> {
         let is_map = self.0.token() == Some(b'{');
         self.0.at += usize::from(is_map);
         is_map
+    }
+
+    /// Enters a map, and moves to the value of the member with this name.
+    fn seek(&mut self, name: &[u8]) -> Result<(), Reject> {
+        let mut is_first = true;
+        if self.enter_map() {
+            while self.0.next_member(is_first, b'}')? {
+                is_first = false;
+                if self.key()?.is(name) {
+                    return Ok(());
+                }
+                self.skip()?;
+            }
+        }
+        Err(Reject::of(Field::ContactId, Reason::Missing))
     }
 
     /// Reads a key and moves to its value.

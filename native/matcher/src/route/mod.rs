@@ -8,8 +8,10 @@ mod json;
 mod key;
 mod msgpack;
 mod packer;
+mod rewrite;
 mod slot;
 
 pub use key::routing_key;
 pub use packer::{Packed, Packer, route};
+pub use rewrite::with_contact;
 pub use slot::{SLOTS, slot_of};

@@ -1,6 +1,7 @@
 //! The routing key of a MessagePack event.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::event::reject::{Reason, Reject};
 use crate::event::{Field, Text};
@@ -30,6 +31,17 @@ pub(super) fn routing_key(bytes: &[u8]) -> Result<(Text<'_>, Text<'_>), Reject> 
     Err(Reject::of(missing, Reason::Missing))
 }
 
+/// The bytes of the value of `data.contact_id`.
+pub(super) fn contact_span(bytes: &[u8]) -> Result<Range<usize>, Reject> {
+    let mut scanner = Scanner(Cursor::new(bytes));
+    for name in [&b"data"[..], b"contact_id"] {
+        scanner.seek(name)?;
+    }
+    let start = scanner.0.at;
+    scanner.skip()?;
+    Ok(start..scanner.0.at)
+}
+
 /// The content that follows a marker.
 enum Content {
     Bytes(usize),
@@ -49,6 +61,17 @@ impl<'a> Scanner<'a> {
             0xdf => self.0.length::<4>().ok(),
             _ => None,
         }
+    }
+
+    /// Enters a map, and moves to the value of the member with this name.
+    fn seek(&mut self, name: &[u8]) -> Result<(), Reject> {
+        for _ in 0..self.enter_map().unwrap_or(0) {
+            if self.key()? == name {
+                return Ok(());
+            }
+            self.skip()?;
+        }
+        Err(Reject::of(Field::ContactId, Reason::Missing))
     }
 
     #[inline]

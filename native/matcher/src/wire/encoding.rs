@@ -1,6 +1,6 @@
 //! Detection of an event's encoding.
 
-use crate::event::limits::EVENT_BYTES;
+use crate::event::limits::FORWARDED_BYTES;
 use crate::event::reject::{Reason, Reject};
 
 /// The two encodings of the envelope.
@@ -12,10 +12,11 @@ pub(crate) enum Encoding {
 
 impl Encoding {
     /// Detects the encoding by the first byte: a MessagePack map, or a JSON object that may
-    /// follow whitespace.
+    /// follow whitespace. The limit is that of events that are passed on (E21); the router and the
+    /// intake check that of events that arrive.
     #[inline]
     pub(crate) fn of(bytes: &[u8]) -> Result<Self, Reject> {
-        if bytes.len() > EVENT_BYTES {
+        if bytes.len() > FORWARDED_BYTES {
             return Err(Reject::new(Reason::TooLarge));
         }
         match bytes.first() {

@@ -85,6 +85,15 @@ type MissedEvent<'py> = (
     Bound<'py, PyBytes>,
     Vec<u32>,
 );
+type Merge = (String, String, u8, String, String, i64, i64);
+type MergeSource<'py> = (
+    usize,
+    Bound<'py, PyBytes>,
+    Bound<'py, PyBytes>,
+    u8,
+    Bound<'py, PyBytes>,
+);
+type Forwarded<'py> = (usize, u8, Bound<'py, PyBytes>);
 type DoubtfulStart = (String, String, String, i64);
 type EventCheck = (String, String, String, String, String);
 type TagCheck = (ContactEvent, usize, usize);
@@ -218,9 +227,9 @@ impl Proposal {
     }
 
     #[getter]
-    fn used_events(&self) -> Vec<(usize, String)> {
+    fn used_events(&self) -> Vec<(usize, String, i64)> {
         let rows = self.core.used_events_in(&self.slice);
-        rows.map(|(effect, row)| (effect, row.event.to_string()))
+        rows.map(|(effect, row)| (effect, row.event.to_string(), row.received_at))
             .collect()
     }
 
@@ -299,6 +308,44 @@ impl Proposal {
             )
         };
         self.if_last(|core| core.missed_runs.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn merges(&self) -> Vec<Merge> {
+        let row = |row: &goald_matcher::proposal::Merge| {
+            (
+                row.tenant_id.to_string(),
+                row.contact_id.to_string(),
+                row.slot,
+                row.into_contact_id.to_string(),
+                row.event.to_string(),
+                row.time,
+                row.received_at,
+            )
+        };
+        self.if_last(|core| core.merges.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn merge_sources<'py>(&self, py: Python<'py>) -> Vec<MergeSource<'py>> {
+        let row = |row: &goald_matcher::proposal::Merge| {
+            (
+                row.source.buffer,
+                PyBytes::new(py, row.source.entry_id.as_bytes()),
+                PyBytes::new(py, &row.source.bytes),
+                row.transfer.slot,
+                PyBytes::new(py, &row.transfer.bytes),
+            )
+        };
+        self.if_last(|core| core.merges.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn forwarded<'py>(&self, py: Python<'py>) -> Vec<Forwarded<'py>> {
+        let row = |row: &goald_matcher::proposal::Forwarded| {
+            (row.buffer, row.slot, PyBytes::new(py, &row.bytes))
+        };
+        self.if_last(|core| core.forwarded.iter().map(row).collect())
     }
 
     #[getter]

@@ -12,6 +12,7 @@ from goald.adapters.memory.database import (
     copy_binary,
     is_end_only,
 )
+from goald.adapters.memory.merging.merges import end_of
 from goald.adapters.memory.used_events import excludes
 from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, EnrollmentId, GoalId, TenantId, WorkflowId
@@ -56,21 +57,27 @@ class MemoryContacts:
             truncated=len(active) > self._most_active or len(ended) > self._most_ended,
         )
 
+    async def continuing(self, tenant: TenantId, contact: ContactId) -> ContactId:
+        return ContactId(end_of(self._tables, tenant, contact))
+
     async def start_state(
         self, tenant: TenantId, contacts: Sequence[ContactId], enrollments: Sequence[str]
     ) -> StartState:
         rows = [row for row in self._tables.enrollments.values() if row.tenant_id == tenant]
-        active = Counter(ContactId(row.contact_id) for row in rows if row.status == "active")
+        involved = {*contacts, *(ContactId(row.contact_id) for row in rows)}
+        ends = {each: ContactId(end_of(self._tables, tenant, each)) for each in involved}
+        active = Counter(ends[ContactId(row.contact_id)] for row in rows if row.status == "active")
         return StartState(
-            {contact: active[contact] for contact in contacts},
+            ends,
+            {ends[contact]: active[ends[contact]] for contact in contacts},
             {
-                row.id: (ContactId(row.contact_id), WorkflowId(row.workflow_id))
+                row.id: (ends[ContactId(row.contact_id)], WorkflowId(row.workflow_id))
                 for row in rows
                 if row.id in enrollments
             },
             {
                 row.id: EndedEnrollment(
-                    ContactId(row.contact_id),
+                    ends[ContactId(row.contact_id)],
                     row.workflow_id,
                     row.enrolled_at,
                     is_end_only(row),

@@ -65,6 +65,31 @@ class StoredUse:
 
     number: int
     enrolled_at: int
+    received_at: int
+
+
+@dataclass
+class StoredForward:
+    """One row of forwards."""
+
+    slot: int
+    target: str | None
+    """The contact that continues."""
+    merged_at: int
+    number: int
+    """Of the change."""
+
+
+@dataclass
+class StoredTransfer:
+    """One row of transfers."""
+
+    tenant_id: str
+    contact_id: str
+    into_contact_id: str
+    merged_at: int
+    notified_at: int
+    contact: ContactColumns | None
 
 
 @dataclass
@@ -118,6 +143,9 @@ class MemoryDatabase:
     """The configuration version since which a tenant has a projection."""
     case_sensitive_tenants: set[str] = field(default_factory=set)
     """The tenants that distinguish names of tags by case."""
+    forwards: dict[tuple[str, str], StoredForward] = field(default_factory=dict)
+    """By tenant and key."""
+    transfers: dict[str, StoredTransfer] = field(default_factory=dict)
     workflows: list[tuple[int, WorkflowConfiguration]] = field(default_factory=list)
     """(version, workflow)."""
     deleted_workflows: list[tuple[int, tuple[str, str]]] = field(default_factory=list)
@@ -161,11 +189,14 @@ class MemoryDatabase:
         return max([0, *versions, *self.contact_tenants.values()]) + 1
 
     def active(self, slots: SlotRange) -> list[StoredEnrollment]:
-        """The active enrollments of these slots."""
+        """The active enrollments of these slots that are not to move to another contact."""
+        moving = {(each.tenant_id, each.contact_id) for each in self.transfers.values()}
         return [
             row
             for row in self.enrollments.values()
-            if row.status == "active" and slots.first <= row.slot <= slots.last
+            if row.status == "active"
+            and slots.first <= row.slot <= slots.last
+            and (row.tenant_id, row.contact_id) not in moving
         ]
 
 

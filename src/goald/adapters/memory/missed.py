@@ -38,7 +38,10 @@ def read(
         if workflow["is_active"] and after < changed <= version
     }
     found = []
+    moving = {(each.tenant_id, each.contact_id) for each in tables.transfers.values()}
     for (tenant, enrollment), row in list(tables.missed.items()):
+        if (tenant, tables.enrollments[tenant, enrollment].contact_id) in moving:
+            continue
         if (tenant, row.workflow_id) not in exits or not slots.first <= row.slot <= slots.last:
             continue
         if exits[tenant, row.workflow_id]:

@@ -17,16 +17,18 @@ from goald.adapters.memory.database import (
     copy_binary,
     is_end_only,
 )
+from goald.adapters.memory.merging import merges
 from goald.adapters.memory.outbox import MemoryOutbox
 from goald.adapters.memory.reversals import undo
 from goald.adapters.memory.used_events import erase_uses, excludes, use
 from goald.domain.configuration.goals import TYPE_BITS
+from goald.domain.contacts.forwards import Forward
 from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
 from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone, contact_of_row
-from goald.domain.slots import SlotRange
+from goald.domain.slots import SlotRange, slot_of
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
     EFFECTIVE,
@@ -41,7 +43,14 @@ from goald.ports.clock import Clock
 from goald.ports.configuration import Configuration
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
-from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded, MissedEntry
+from goald.ports.shard_store import (
+    EnrollmentStart,
+    EventCheck,
+    Excluded,
+    MissedEntry,
+    RenameContact,
+    Transfer,
+)
 
 
 class MemoryShardStore:
@@ -139,6 +148,34 @@ class MemoryShardStore:
         self._require(lease)
         return missed.read(self._tables, lease.slots, after, version, limit)
 
+    async def forward_secret(self) -> str:
+        return merges.KEY_OF_FORWARDS
+
+    async def forwards(self, lease: SlotLease, after: int) -> tuple[Sequence[Forward], int]:
+        self._require(lease)
+        return merges.changed(self._tables, lease.slots, after)
+
+    async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
+        self._require(lease)
+        rows = self._tables.transfers.items()
+        found = [Transfer(id_, TenantId(row.tenant_id), ContactId(row.contact_id),
+                          ContactId(row.into_contact_id)) for id_, row in rows]  # fmt: skip
+        return [
+            each
+            for each in found
+            if lease.slots.first
+            <= slot_of(each.tenant_id, each.into_contact_id)
+            <= lease.slots.last
+        ]
+
+    async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> None:
+        self._require(lease)
+        merges.adopt(self._tables, transfer.id, rename)
+
+    async def move_ended(self, lease: SlotLease) -> int:
+        self._require(lease)
+        return 0
+
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         self._require(lease)
         effects = change.effects
@@ -187,7 +224,8 @@ class MemoryShardStore:
         missed.drop_and_keep(self._tables, change)
         keeps = write_contacts(self._tables, change)
         differs |= self._erase(change)
-        return Committed(bytes(effective), conflicts, ended, outbox, keeps, differs)
+        merged = merges.begin(self._tables, change)
+        return Committed(bytes(effective), conflicts, ended, outbox, keeps, merged, differs)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -301,6 +339,9 @@ class MemoryShardStore:
         for tenant, contact, _slot, at in change.deletions:
             pseudonym = self._tombstone(tenant, contact, at)
             erased = set()
+            merges.end_forwards(self._tables, tenant, contact, at)
+            if merges.is_moving(self._tables, tenant, contact):
+                continue  # its enrollments are of another contact
             for row in self._tables.enrollments.values():
                 if (row.tenant_id, row.contact_id) == (tenant, contact) and _began_before(row, at):
                     was_active |= row.status == "active" and row.enrolled_at > at

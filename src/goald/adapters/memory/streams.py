@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -118,6 +118,25 @@ class MemoryStreams:
         except TimeoutError:
             return False
         return True
+
+
+class MemoryEventHistory:
+    """`ports.EventHistory` over `MemoryStreams`."""
+
+    def __init__(self, streams: MemoryStreams, names: Sequence[str]) -> None:
+        """`names`: those of all event streams, in order."""
+        self._streams = streams
+        self._names = names
+
+    async def since(
+        self, slot: int, from_ms: int, unread_bytes: int
+    ) -> AsyncIterator[Sequence[RawEntry]]:
+        name = self._names[slot % len(self._names)]
+        entries = self._streams.stream(name).entries
+        yield [(_text(key), list(value)) for key, value in entries.items() if key[0] >= from_ms]
+
+    async def close(self) -> None:
+        """There is nothing to close."""
 
 
 class MemoryEventStream:

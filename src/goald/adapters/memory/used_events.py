@@ -11,11 +11,11 @@ def use(tables: MemoryDatabase, change: Change, effective: bytearray) -> None:
     of = change.effects
     before = {i: len(tables.used_events.get(_runs(change, i), {})) for i in _started(change)}
     base = tables.last_number
-    for i, event in change.used_events:
+    for i, event, received_at in change.used_events:
         if effective[i]:
             uses = tables.used_events.setdefault(_runs(change, i), {})
             began = began_at(tables.enrollments[of.tenant_id[i], of.enrollment_id[i]])
-            row = uses.setdefault(event, StoredUse(tables.next_number(), began))
+            row = uses.setdefault(event, StoredUse(tables.next_number(), began, received_at))
             row.enrolled_at = max(row.enrolled_at, began)
     for i in _started(change):
         after = of.after_event[i]

@@ -27,10 +27,14 @@ LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('goald.erasures'))"
 DELETED = f"""
 SELECT mark, tenant_id, contact_id, goald.us(deleted_at) AS at, pseudonym,
        goald.us(last_requested_at) AS requested_at, used_before
-FROM goald.erasures WHERE contact_id IS NOT NULL ORDER BY requested_at LIMIT {PAGE_CONTACTS}
+FROM goald.erasures e WHERE contact_id IS NOT NULL AND NOT EXISTS (
+    SELECT FROM goald.transfers t
+    WHERE t.tenant_id = e.tenant_id AND t.contact_id = e.contact_id)
+ORDER BY requested_at LIMIT {PAGE_CONTACTS}
 """
-"""The contacts that rows may contain, the oldest deletion first. Does not lock them, because a
-deletion of the same contact must not wait for a page."""
+"""The contacts that rows may contain, the oldest deletion first. The enrollments of a merged
+contact are not of it (E21), so its erasure begins when they have moved. Does not lock them, because
+a deletion of the same contact must not wait for a page."""
 
 _N = """
 unnest($1::bytea[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::int8[], $7::int8[])
@@ -54,10 +58,10 @@ WHERE o.tenant_id = n.tenant_id AND o.contact_id = n.contact_id AND (
     o.of_enrollment_id IS NULL OR EXISTS (
         SELECT FROM goald.workflow_enrollments e
         WHERE e.tenant_id = o.tenant_id AND e.id = o.of_enrollment_id AND (
-            e.contact_id = n.pseudonym
-            OR e.contact_id = n.contact_id AND {_IS_OF_THE_DELETED})))
+            e.contact_id <> n.contact_id OR {_IS_OF_THE_DELETED})))
 """
-"""Without the messages of enrollments that began after the deletion."""
+"""Without the messages of enrollments that began after the deletion. The enrollment may have moved
+to another contact (E21), or be erased."""
 _USED_EVENTS = """
 FROM goald.used_events u
 WHERE u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
@@ -160,6 +164,15 @@ WHERE v.tenant_id = page.tenant_id AND v.contact_id = page.contact_id AND v.even
 """
 """Execute it after ERASE_MISSED_RUNS."""
 
+END_FORWARDS = f"""
+UPDATE goald.forwards f
+SET into_contact_id = NULL, number = nextval('goald.forward_number')
+FROM {_N}
+WHERE f.tenant_id = n.tenant_id AND f.into_contact_id = n.contact_id
+  AND f.merged_at <= goald.at(n.at)
+"""
+"""The contacts that were merged into a deleted one begin a new life."""
+
 DONE = f"""
 UPDATE goald.erasures t SET contact_id = NULL
 FROM {_N}
@@ -209,6 +222,7 @@ async def _rewrite(connection: Any, deleted: Sequence[Sequence[Any]]) -> Erasure
         rows += _count(await connection.execute(ERASE_MISSED_EVENTS, *deleted))
     contacts = 0
     if rows < PAGE_ROWS:
+        await connection.execute(END_FORWARDS, *deleted)
         contacts = _count(await connection.execute(DONE, *deleted))
     return ErasurePage(rows, contacts)
 

@@ -58,11 +58,18 @@ becomes due later."""
 ANY_TOMBSTONE = "SELECT EXISTS (SELECT FROM goald.erasures)"
 
 ERASED_ENROLLMENTS = """
-SELECT n.place FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (tenant_id, id, place)
+SELECT n.place FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
+    AS n (tenant_id, id, contact_id, place)
 JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
-WHERE starts_with(e.contact_id, $3) AND coalesce(e.erased_at, e.updated_at) <= goald.at($4)
+WHERE CASE WHEN starts_with(e.contact_id, $4)
+    THEN coalesce(e.erased_at, e.updated_at) <= goald.at($5)
+    ELSE e.contact_id <> n.contact_id AND EXISTS (
+        SELECT FROM goald.erasures t
+        WHERE t.mark = goald.contact_mark(n.tenant_id, n.contact_id)
+          AND t.requested_at <= goald.at($5)) END
 """
-"""Each by the time of the deletion of its contact."""
+"""Each by the time of the deletion of its contact: of the contact of the row, or of the
+contact of the message, if the enrollment has moved to another contact since (E21)."""
 
 ERASED_CONTACTS = """
 WITH n AS MATERIALIZED (
@@ -141,9 +148,10 @@ class PostgresErasures:
     ) -> Sequence[int]:
         tenants = [subject.tenant for subject in subjects]
         ids = [subject.enrollment for subject in subjects]
+        contacts = [subject.contact for subject in subjects]
         async with self._connection.transaction(ALL_SLOTS) as connection:
             rows = await connection.fetch(
-                ERASED_ENROLLMENTS, tenants, ids, PSEUDONYM_PREFIX, before_us
+                ERASED_ENROLLMENTS, tenants, ids, contacts, PSEUDONYM_PREFIX, before_us
             )
         return [row[0] - 1 for row in rows]
 

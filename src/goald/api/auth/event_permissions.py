@@ -10,7 +10,7 @@ from goald.domain.credentials.webhooks import NotGranted
 from goald.pipeline.intake import AcceptedEvent, Intake, RefusedEvent
 
 CONTACTS_SCOPE: Final = "contacts:edit"
-CONTACT_TYPES: Final = frozenset({"contact.updated", "contact.deleted"})
+CONTACT_TYPES: Final = frozenset({"contact.updated", "contact.merged", "contact.deleted"})
 """The types of events that change or delete a contact."""
 
 _MAX_ECHO: Final = 100

@@ -11,7 +11,7 @@ from goald.pipeline.context import ConsumerContext
 from goald.pipeline.ingest.outstanding import Outstanding, QueuedBatch
 from goald.pipeline.poison.dead_letters import DeadLetters
 from goald.pipeline.poison.delivery_attempts import MAX_ATTEMPTS
-from goald.pipeline.shard_batch import Shard
+from goald.pipeline.shard_batch import Forwarded, Processed, Shard
 from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.settings import DispatchSettings
 
@@ -65,7 +65,7 @@ class ShardDispatcher:
         self._dead_letters = dead_letters
         self._outstanding = outstanding
         self._queue: deque[QueuedBatch] = deque()
-        self._in_flight: dict[asyncio.Task[Sequence[int]], _Call] = {}
+        self._in_flight: dict[asyncio.Task[Processed], _Call] = {}
         self._deferred: dict[str, deque[QueuedBatch]] = {}
         """By stream: batches with deferred events for which no call waits."""
         self._wake = asyncio.Event()
@@ -87,12 +87,15 @@ class ShardDispatcher:
             call.awaits_deferred for call in self._in_flight.values()
         )
 
-    def put(self, stream: str, epoch: int, buffer: bytes) -> "asyncio.Future[None]":
-        """Queue a buffer; the future is done when the shard has processed it. Does not wait.
+    def put(
+        self, stream: str, epoch: int, buffer: bytes, *, forwarded: bool = False
+    ) -> "asyncio.Future[Sequence[Forwarded]]":
+        """Queue a buffer; the future is done when the shard has processed it, with the events to
+        pass on (E21). Does not wait. `forwarded`: another shard passed it on.
 
         The caller bounds how much is queued.
         """
-        batch = self._outstanding.add(stream, epoch, buffer)
+        batch = self._outstanding.add(stream, epoch, buffer, forwarded=forwarded)
         self._queue.append(batch)
         self._wake.set()
         return batch.processed
@@ -207,7 +210,7 @@ class ShardDispatcher:
             await self._send_again(failed)
         return not failed
 
-    def _remove_ended(self) -> dict[asyncio.Task[Sequence[int]], _Call]:
+    def _remove_ended(self) -> dict[asyncio.Task[Processed], _Call]:
         """Remove the calls that ended from those in flight, and return those that failed."""
         ended = {task: call for task, call in self._in_flight.items() if task.done()}
         failed = {task: call for task, call in ended.items() if not self._succeeded(task)}
@@ -215,7 +218,7 @@ class ShardDispatcher:
             del self._in_flight[task]
         return failed
 
-    async def _send_again(self, failed: dict[asyncio.Task[Sequence[int]], _Call]) -> None:
+    async def _send_again(self, failed: dict[asyncio.Task[Processed], _Call]) -> None:
         """After these calls failed, queue the batches to send again. Waits for the other calls.
         Calls that wait for deferred events may last as long as the work of a tenant, and stay in
         flight unless the shard died."""
@@ -237,17 +240,17 @@ class ShardDispatcher:
             self._queue, suspects, list(chain(*sent, *self._deferred.values()))
         )
 
-    def _succeeded(self, call: "asyncio.Task[Sequence[int]]") -> bool:
+    def _succeeded(self, call: "asyncio.Task[Processed]") -> bool:
         """Return whether a call that ended succeeded; if so, its batches are processed, or have
         deferred events. Raises the call's error if it is not retryable."""
         error = call.exception()
         if error is None:
-            deferred = frozenset(call.result())
+            deferred, forwarded = frozenset(call.result()[0]), dict(call.result()[1])
             for index, batch in enumerate(self._in_flight[call].batches):
                 if index in deferred:
                     self._deferred.setdefault(batch.stream, deque()).append(batch)
                 else:
-                    self._outstanding.complete(batch)
+                    self._outstanding.complete(batch, forwarded.get(index, ()))
             self._failing_since = None
             self._dead_letters.breaker.record_success()
             self._pause = RETRY_SECONDS
@@ -261,6 +264,6 @@ class ShardDispatcher:
         return False
 
 
-def _died(call: "asyncio.Task[Sequence[int]]") -> bool:
+def _died(call: "asyncio.Task[Processed]") -> bool:
     """Return whether a call failed because the shard died."""
     return isinstance(call.exception(), ShardDied)

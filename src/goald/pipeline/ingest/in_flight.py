@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from goald.pipeline.ingest.route import RoutedBatch
 from goald.pipeline.ingest.window import InFlightWindow
+from goald.pipeline.shard_batch import Forwarded
 from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.ports.clock import Clock
 from goald.ports.event_stream import RawEntry
@@ -22,7 +23,7 @@ class InFlightBatch:
     entries: int
     size: int
     dead_letters: list[DeadLetter]
-    processed: "list[asyncio.Future[None]]"
+    processed: "list[asyncio.Future[Sequence[Forwarded]]]"
     dispatched_at: float
     """By the monotonic clock."""
 
@@ -31,6 +32,11 @@ class InFlightBatch:
         timeout nor a cancellation affects the processing."""
         if self.processed:
             await asyncio.wait(self.processed, timeout=seconds)
+
+    @property
+    def forwarded(self) -> "list[Forwarded]":
+        """The events to pass on (E21), once the shards have processed the batch."""
+        return [events for future in self.processed for events in future.result()]
 
 
 class InFlight:
@@ -69,7 +75,7 @@ class InFlight:
         self,
         entries: list[RawEntry],
         routed: RoutedBatch,
-        processed: "list[asyncio.Future[None]]",
+        processed: "list[asyncio.Future[Sequence[Forwarded]]]",
     ) -> InFlightBatch:
         """Add a batch, for which room was reserved. `processed` has a future for each buffer."""
         last_id, now = entries[-1][0], self._clock.monotonic()

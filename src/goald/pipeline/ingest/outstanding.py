@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from goald.pipeline.poison.delivery_attempts import MAX_SHARED_ATTEMPTS, split
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Forwarded, ShardBatch
 
 
 @dataclass(eq=False, slots=True)
@@ -18,7 +18,10 @@ class QueuedBatch:
     epoch: int
     sequence: int
     buffer: bytes
-    processed: "asyncio.Future[None]"
+    processed: "asyncio.Future[Sequence[Forwarded]]"
+    """With the events to pass on."""
+    forwarded: bool = False
+    """Another shard passed on the events (E21)."""
     attempts: int = 0
     """How often the shard died while it had this batch."""
 
@@ -34,11 +37,14 @@ class Outstanding:
         self._numbers: dict[tuple[str, int], count[int]] = {}
         self._streams: dict[str, deque[QueuedBatch]] = {}
 
-    def add(self, stream: str, epoch: int, buffer: bytes) -> QueuedBatch:
+    def add(
+        self, stream: str, epoch: int, buffer: bytes, *, forwarded: bool = False
+    ) -> QueuedBatch:
         """Give a new batch the next sequence number of its stream and epoch."""
         numbers = self._numbers.setdefault((stream, epoch), count())
-        processed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        batch = QueuedBatch(stream, epoch, next(numbers), buffer, processed)
+        processed: asyncio.Future[Sequence[Forwarded]]
+        processed = asyncio.get_running_loop().create_future()
+        batch = QueuedBatch(stream, epoch, next(numbers), buffer, processed, forwarded)
         self._streams.setdefault(stream, deque()).append(batch)
         return batch
 
@@ -54,12 +60,13 @@ class Outstanding:
             batch.buffer,
             batch.is_exclusive,
             may_be_deferred,
+            batch.forwarded,
         )
 
-    def complete(self, batch: QueuedBatch) -> None:
-        """Record that the shard has processed a batch."""
+    def complete(self, batch: QueuedBatch, forwarded: Sequence[Forwarded] = ()) -> None:
+        """Record that the shard has processed a batch, except the events to pass on."""
         if not batch.processed.done():
-            batch.processed.set_result(None)
+            batch.processed.set_result(forwarded)
         outstanding = self._streams[batch.stream]
         while outstanding and outstanding[0].processed.done():
             outstanding.popleft()
@@ -121,18 +128,19 @@ def _pieces(batch: QueuedBatch, buffers: list[bytes]) -> list[QueuedBatch]:
     loop = asyncio.get_running_loop()
     remaining = len(buffers)
 
-    def finished(_: "asyncio.Future[None]") -> None:
+    def finished(_: "asyncio.Future[Sequence[Forwarded]]") -> None:
         nonlocal remaining
         remaining -= 1
         if not remaining and not batch.processed.done():
-            batch.processed.set_result(None)
+            batch.processed.set_result([e for piece in pieces for e in piece.processed.result()])
 
     pieces = [
         QueuedBatch(
-            batch.stream, batch.epoch, batch.sequence, buffer, loop.create_future(), batch.attempts
+            batch.stream, batch.epoch, batch.sequence, buffer, loop.create_future(),
+            batch.forwarded, batch.attempts,
         )
         for buffer in buffers
-    ]
+    ]  # fmt: skip
     for piece in pieces:
         piece.processed.add_done_callback(finished)
     return pieces

@@ -4,6 +4,7 @@ be processed in groups."""
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 from goald.domain.errors import LeaseLost
 from goald.domain.fail_points import FailPoint
@@ -13,7 +14,7 @@ from goald.pipeline.poison.isolation import Isolation
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.sequence import Sequencer
 from goald.pipeline.shard.turns import Turns
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Forwarded, Processed, ShardBatch
 
 
 class Admission:
@@ -25,19 +26,20 @@ class Admission:
         self._fail_point = context.fail_point
         self._sequencer = Sequencer()
         self._isolation = Isolation()
-        self._grouped: dict[asyncio.Future[None], asyncio.Future[None]] = {}
+        self._grouped: dict[asyncio.Future[Sequence[Forwarded]], asyncio.Future[None]] = {}
         """For each batch in flight: by the end of all its events, that of those not deferred."""
         self._deferred_work: set[asyncio.Task[None]] = set()
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         """See `Shard.process`. Admitted batches are processed even if the caller disconnects."""
         self.breaker.check()
         if not batches:
-            return ()
+            return Processed()
         async with AsyncExitStack() as stack:
             exclusive = any(batch.exclusive for batch in batches)
             await stack.enter_async_context(self._isolation.work(exclusive=exclusive))
-            processed, awaited = [], []
+            processed: list[asyncio.Future[Sequence[Forwarded]]] = []
+            awaited: list[asyncio.Future[Any]] = []
             for batch in batches:
                 await self._sequencer.turn(batch)
                 future, is_next = self._sequencer.admit(batch)
@@ -57,10 +59,15 @@ class Admission:
                 self._hold_until_processed(processed, stack.pop_all())
         # `reject` ends the futures of batches that were not processed.
         self.breaker.check()
-        return deferred
+        forwarded = [
+            (index, events)
+            for index, future in enumerate(processed)
+            if future.done() and (events := future.result())
+        ]
+        return Processed(deferred, forwarded)
 
     def _hold_until_processed(
-        self, processed: Sequence["asyncio.Future[None]"], work: AsyncExitStack
+        self, processed: Sequence["asyncio.Future[Sequence[Forwarded]]"], work: AsyncExitStack
     ) -> None:
         async def finish() -> None:
             async with work:

@@ -15,6 +15,7 @@ from goald.ports.change import (
     Change,
     Committed,
     ContactEvent,
+    ContactMerge,
     Contender,
     Deletion,
     EffectColumns,
@@ -78,6 +79,7 @@ def change_of(
         missed_events=[MissedEvent(*row) for row in proposal.missed_events],
         missed_runs=[MissedRun(*row) for row in proposal.missed_runs],
         judged_runs=judged,
+        merges=[ContactMerge(*row) for row in proposal.merges],
     )
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from goald import _native
 from goald.domain.errors import ServiceUnavailable
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known_contacts import KnownContacts
@@ -36,13 +37,15 @@ class Evaluator:
         self.lock = asyncio.Lock()
         """Held from a commit until `apply`, while memory lags behind the table."""
         self.groups = asyncio.Lock()
-        """Held while a group is processed; and from the moment when workflows are active until what
-        they missed is judged, so that no other event is judged before (E19)."""
+        """Held while a group is processed, and during a transfer (E21); and from the moment when
+        workflows are active until what they missed is judged, so that no other event is judged
+        before (E19)."""
         self._store = store
         self._matcher = matcher or _native.Matcher(
             clock_skew_us=clock_skew_us, max_enrollments_per_contact=max_enrollments_per_contact
         )
         self._config_version = 0
+        self._forward_number = 0
 
     @property
     def config_version(self) -> int:
@@ -57,13 +60,28 @@ class Evaluator:
         """Load the configuration and every active enrollment of the slots. Raises LeaseLost,
         or ServiceUnavailable if the load was interrupted."""
         self.configure(await self._store.configuration(after=0))
+        await self.load_forwards(lease)
         await self._store.load(lease, self._matcher.load)
         if not self._matcher.load_ended():
             raise ServiceUnavailable("the load of the enrollments was interrupted")
 
+    async def load_forwards(self, lease: SlotLease) -> None:
+        """Load the forwards of merged contacts that changed (E21). Raises LeaseLost."""
+        if self._forward_number == 0:
+            self._matcher.set_forward_secret(await self._store.forward_secret())
+        changed, number = await self._store.forwards(lease, self._forward_number)
+        self._matcher.set_forwards(changed)
+        self._forward_number = number
+
     async def reload(self, lease: SlotLease, buffers: Sequence[bytes]) -> None:
         """Load the contacts of these buffers again, after a commit with an unknown outcome."""
-        contacts = self._matcher.contacts_of(buffers)
+        await self.load_forwards(lease)
+        await self.load_contacts(lease, self._matcher.contacts_of(buffers))
+
+    async def load_contacts(
+        self, lease: SlotLease, contacts: Sequence[tuple[TenantId, ContactId]]
+    ) -> None:
+        """Load these contacts again. No proposal may be evaluated and not applied."""
         rows = bytearray()
         await self._store.load_contacts(lease, contacts, rows.extend)
         self._matcher.evict(contacts)
@@ -116,3 +134,14 @@ class Evaluator:
         self._matcher.apply(proposal, committed.effective)
         if committed.keeps_contacts:
             self._matcher.keep_contacts(committed.keeps_contacts)
+        if committed.merges:
+            self._forward(proposal, committed)
+
+    def _forward(self, proposal: _native.Proposal, committed: Committed) -> None:
+        """Forward the events of merged contacts, whose enrollments belong to other contacts now.
+        The last slice of a proposal has its merges."""
+        forwards = [outcome.forward for outcome in committed.merges]
+        contacts = [(tenant, contact) for tenant, contact, *_ in proposal.merges]
+        merged = [of for of, forward in zip(contacts, forwards, strict=True) if forward is not None]
+        self._matcher.evict(merged)
+        self._matcher.set_forwards([forward for forward in forwards if forward is not None])

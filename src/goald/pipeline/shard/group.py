@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from goald import _native
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Forwarded, ShardBatch
 from goald.ports.change import Committed
 from goald.ports.outbound import DeadLetter
 
@@ -20,9 +20,10 @@ class Completion:
     """The two ends of a batch, for the call that sent it: its first group is processed, and all
     pieces of the batch are. A batch is one piece until events of it are deferred."""
 
-    def __init__(self, processed: "asyncio.Future[None]") -> None:
-        """`processed` is done when all pieces are processed."""
+    def __init__(self, processed: "asyncio.Future[Sequence[Forwarded]]") -> None:
+        """`processed` is done when all pieces are processed, with the events to pass on."""
         self._processed = processed
+        self._forwarded: list[Forwarded] = []
         self.grouped: asyncio.Future[None] = processed.get_loop().create_future()
         """Done when the events that were not deferred are processed."""
         self._pieces = 1
@@ -30,6 +31,10 @@ class Completion:
     def add_piece(self) -> None:
         """Some events of the batch are processed separately."""
         self._pieces += 1
+
+    def forward(self, events: Forwarded) -> None:
+        """Events of the batch must be passed on, after those of earlier calls (E21)."""
+        self._forwarded.append(events)
 
     def finish_piece(self) -> None:
         """One piece is processed: all of its effects are published."""
@@ -41,9 +46,10 @@ class Completion:
 
     def end(self) -> None:
         """Let the call return, whether or not the batch is processed."""
-        for future in (self._processed, self.grouped):
-            if not future.done():
-                future.set_result(None)
+        if not self._processed.done():
+            self._processed.set_result(tuple(self._forwarded))
+        if not self.grouped.done():
+            self.grouped.set_result(None)
 
     def supersede(self) -> None:
         """Cancel the futures of the batch: a later holder of its stream sends its events again."""
@@ -93,12 +99,18 @@ class Group:
         enrollment's owner is not rejected, even if another claim arrived first, unless it starts an
         enrollment that has ended again, at another time (E12)."""
         owners = [(each.effect, each.contact, each.workflow) for each in committed.conflicts]
+        rejected = proposal.rejects_given_owners(owners, committed.ended)
+        rejected += _refused_merges(proposal, committed)
         return [
             DeadLetter(self.batches[batch].stream, entry_id, event, reason, delivery_attempts=1)
-            for batch, entry_id, reason, event in proposal.rejects_given_owners(
-                owners, committed.ended
-            )
+            for batch, entry_id, reason, event in rejected
         ]
+
+    def forward(self, proposal: _native.Proposal, committed: Committed) -> None:
+        """Let the senders of these batches pass on the events of merged contacts (E21)."""
+        for batch, slot, buffer in [*_transfers(proposal, committed), *proposal.forwarded]:
+            if self.completions:
+                self.completions[batch].forward(Forwarded(slot, buffer))
 
     def deferred(self, proposal: _native.Proposal) -> list[DeferredEvents]:
         """Return the events that the evaluation deferred, those of one tenant in order. Each
@@ -151,3 +163,28 @@ class Group:
         """Let the calls return, although their batches are not processed."""
         for completion in self.completions:
             completion.end()
+
+
+def _refused_merges(
+    proposal: _native.Proposal, committed: Committed
+) -> list[tuple[int, bytes, str, bytes]]:
+    """As `Proposal.rejects`, for the merges that the commit refused."""
+    return [
+        (batch, entry_id, outcome.refused, event)
+        for outcome, (batch, entry_id, event, *_) in zip(
+            committed.merges, proposal.merge_sources if committed.merges else (), strict=True
+        )
+        if outcome.refused is not None
+    ]
+
+
+def _transfers(proposal: _native.Proposal, committed: Committed) -> list[tuple[int, int, bytes]]:
+    """As `Proposal.forwarded`: the events that ask for the enrollments of merged contacts in their
+    new place."""
+    return [
+        (batch, slot, buffer)
+        for outcome, (batch, _, _, slot, buffer) in zip(
+            committed.merges, proposal.merge_sources if committed.merges else (), strict=True
+        )
+        if outcome.forward is not None
+    ]

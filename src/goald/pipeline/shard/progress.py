@@ -83,6 +83,8 @@ class GroupProgress:
             except BreakerOpen:
                 return CommittedSlice(proposal, committed, [], None)
             self._processed += proposal.events
+            if self._refused is None:
+                self._current.forward(proposal, committed)
             self._defer(proposal)
             self._on_current_committed(proposal)
         if not self._bisection.is_finished:

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from goald.domain.errors import LeaseLost, OutOfSequence
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Forwarded, ShardBatch
 
 TURN_SECONDS = 0.5
 """How long a batch that arrived too early waits for its predecessors."""
@@ -15,7 +16,20 @@ TURN_SECONDS = 0.5
 class _Progress:
     epoch: int
     next: int
-    in_flight: dict[int, asyncio.Future[None]] = field(default_factory=dict)
+    in_flight: dict[int, asyncio.Future[Sequence[Forwarded]]] = field(default_factory=dict)
+    """Those of batches with events to pass on stay until the sender knows the answer (E21)."""
+
+    def answered(self, sequence: int) -> None:
+        """A batch is processed."""
+        future = self.in_flight[sequence]
+        if future.cancelled() or not future.result():
+            del self.in_flight[sequence]
+
+    def forget(self, first_unacknowledged: int) -> None:
+        """The sender knows that earlier batches are processed."""
+        for sequence in [at for at in self.in_flight if at < first_unacknowledged]:
+            if self.in_flight[sequence].done():
+                del self.in_flight[sequence]
 
 
 class Sequencer:
@@ -46,7 +60,7 @@ class Sequencer:
                 await admissible.wait()
         self._early.pop(key, None)
 
-    def admit(self, batch: ShardBatch) -> tuple[asyncio.Future[None], bool]:
+    def admit(self, batch: ShardBatch) -> tuple["asyncio.Future[Sequence[Forwarded]]", bool]:
         """Return the future of the batch's completion, and whether to process the batch.
 
         A batch that was admitted before is not processed again: its future is the earlier one,
@@ -74,18 +88,20 @@ class Sequencer:
             raise OutOfSequence(
                 f"{batch.stream}: expected batch {progress.next}, got {batch.sequence}"
             )
+        if progress.in_flight:
+            progress.forget(first)
         loop = asyncio.get_running_loop()
         if batch.sequence < progress.next:
             done = progress.in_flight.get(batch.sequence)
             if done is None:
                 done = loop.create_future()
-                done.set_result(None)
+                done.set_result(())
             return done, False
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[Sequence[Forwarded]] = loop.create_future()
         progress.next += 1
         successor = self._early.get((batch.stream, batch.epoch, progress.next))
         if successor is not None:
             successor.set()
         progress.in_flight[batch.sequence] = future
-        future.add_done_callback(lambda _: progress.in_flight.pop(batch.sequence, None))
+        future.add_done_callback(lambda _: progress.answered(batch.sequence))
         return future, True

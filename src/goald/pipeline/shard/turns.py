@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
 from goald.pipeline.shard.group import SHARE, Completion, DeferredEvents, Group
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Forwarded, ShardBatch
 
 DEFERRED_BYTES = 1 << 20
 """About this many bytes of deferred events are read again for one group. More would be copied in
@@ -47,7 +47,9 @@ class Turns:
         """Groups since the last group with events of tenants without deferred events."""
         self._filled = asyncio.Event()
 
-    def put(self, batch: ShardBatch, processed: "asyncio.Future[None]") -> "asyncio.Future[None]":
+    def put(
+        self, batch: ShardBatch, processed: "asyncio.Future[Sequence[Forwarded]]"
+    ) -> "asyncio.Future[None]":
         """Add a batch behind all others. `processed` is done when the batch is processed. Returns
         a future that is done when its events are processed or deferred. The first batch of a
         later epoch cancels the futures of those that wait: its sender sends their events again."""

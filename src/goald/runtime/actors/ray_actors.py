@@ -24,7 +24,7 @@ from goald.domain.errors import (
     StartError,
     is_infrastructure_failure,
 )
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch
 from goald.runtime import logs
 from goald.runtime.garbage_collection import collect_garbage_rarely
 from goald.runtime.processes.consumer import ConsumerSettings
@@ -54,7 +54,7 @@ class RayShard:
         self._index = index
         self._accepts_batches = False
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         """See `Shard.process`. Raises ServiceUnavailable if the actor is down or restarting, and
         ShardDied if it had accepted batches before and ended while it had these (D4)."""
         try:
@@ -64,7 +64,7 @@ class RayShard:
         except (RayActorError, ShardDied) as error:
             raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
         try:
-            call: Awaitable[Sequence[int]] = self._actor.process.remote(
+            call: Awaitable[Processed] = self._actor.process.remote(
                 [tuple(batch) for batch in batches]
             )
             return await call
@@ -104,7 +104,7 @@ class ShardActor(Shell):
         """The process behind this shell; benches override it."""
         return shard_process(settings, endpoints)
 
-    async def process(self, batches: Sequence[tuple[Any, ...]]) -> Sequence[int]:
+    async def process(self, batches: Sequence[tuple[Any, ...]]) -> Processed:
         """See `Shard.process`. Each batch is a `ShardBatch` as a plain tuple."""
         return await self._running.answer(
             self._process.process([ShardBatch(*batch) for batch in batches])

@@ -48,7 +48,8 @@ class Erasures(Protocol):
         self, subjects: Sequence[Subject], before_us: int
     ) -> Sequence[int]:
         """The indexes of the subjects whose enrollments are erased by a deletion at or before this
-        time, in microseconds."""
+        time, in microseconds, or whose contacts are deleted while their enrollments have moved to
+        other contacts (E21)."""
 
     async def erased_contacts(self, subjects: Sequence[tuple[Subject, int]]) -> Sequence[int]:
         """The indexes of the subjects whose contacts are deleted; each with the time at which its

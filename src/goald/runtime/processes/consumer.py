@@ -17,6 +17,7 @@ from goald.pipeline.context import ConsumerContext, PipelineContext
 from goald.pipeline.early_events import HeldInFlight, HeldOutstanding
 from goald.pipeline.flow import StreamFlow
 from goald.pipeline.ingest.dispatch import ShardDispatcher
+from goald.pipeline.ingest.forward import Forwarder, StreamRoute
 from goald.pipeline.ingest.in_flight import InFlight
 from goald.pipeline.ingest.outstanding import Outstanding
 from goald.pipeline.ingest.read import StreamReader
@@ -28,6 +29,7 @@ from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.poison.dead_letters import DeadLetters
 from goald.pipeline.shard_batch import Shard
 from goald.ports.clock import Clock
+from goald.ports.event_history import EventHistory
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Outbound
 from goald.ports.process_registry import ProcessRegistry
@@ -63,6 +65,7 @@ class ConsumerPorts:
     open_stream: Callable[[str], EventStream]
     leases: StreamLeases
     outbound: Outbound
+    history: EventHistory
     processes: ProcessRegistry
     clock: Clock
 
@@ -83,6 +86,7 @@ class ConsumerProcess:
         self._open_stream = ports.open_stream
         self._leases = ports.leases
         self._outbound = ports.outbound
+        self._history = ports.history
         self._clock = ports.clock
         self._fail_point = fail_point
         registry = CollectorRegistry()
@@ -144,7 +148,7 @@ class ConsumerProcess:
                     task.cancel()
             await self._heartbeat.remove()
         finally:
-            await close_all(self._outbound, self._heartbeat, self._leases)
+            await close_all(self._outbound, self._history, self._heartbeat, self._leases)
 
     def stop(self) -> None:
         """Stop reading, and make `run` return when everything in flight is finished."""
@@ -181,6 +185,12 @@ class ConsumerProcess:
             self._dispatchers,
             self._in_flight(),
             DeadLetters(context, self._outbound, self._breaker),
+            Forwarder(
+                context,
+                StreamRoute(stream.name, lease.epoch, self._settings.ranges, self._dispatchers),
+                self._history,
+                self._settings.read.in_flight_bytes,
+            ),
         )
         if self._stopping:
             flow.stop()

@@ -14,7 +14,7 @@ from goald.domain.slots import SlotRange
 from goald.metrics.pipeline import ShardMetrics
 from goald.pipeline.context import PipelineContext, ShardContext
 from goald.pipeline.early_events import EarlyEvents
-from goald.pipeline.flow import ShardFlow
+from goald.pipeline.flow import ShardFlow, ShardWatchers
 from goald.pipeline.lease_renewal import LeaseRenewer
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.pipeline.poison.breaker import CircuitBreaker
@@ -26,8 +26,9 @@ from goald.pipeline.shard.group import SHARE, Group
 from goald.pipeline.shard.missed import MissedEvents
 from goald.pipeline.shard.progress import GroupProgress
 from goald.pipeline.shard.throttle import ThrottleReporter
+from goald.pipeline.shard.transfers import Transfers, adopt
 from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch
 from goald.ports.clock import Clock
 from goald.ports.control.stream import ControlStream
 from goald.ports.control.throttle import TenantThrottle
@@ -140,7 +141,7 @@ class ShardProcess:
         """Why events are not processed, a short phrase; None if they are."""
         return self._startup.not_ready_reason if self._flow is None else self._flow.not_ready_reason
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Sequence[int]:
+    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         """See `Shard.process`. Raises ServiceUnavailable until the enrollments are loaded."""
         if self._flow is None:
             raise ServiceUnavailable(
@@ -190,7 +191,9 @@ class ShardProcess:
         )
 
     async def _load(self) -> None:
-        await self._evaluator.load(self._required_lease())
+        lease = self._required_lease()
+        await adopt(self._store, lease)
+        await self._evaluator.load(lease)
 
     async def _load_configuration(self) -> None:
         """Load the changes made during the load, and publish the version with the lease. The
@@ -242,14 +245,17 @@ class ShardProcess:
             evaluator,
             committer,
             publisher,
-            ConfigWatcher(
-                context,
-                self._control,
-                self._store,
-                lease,
-                evaluator,
-                missed,
-                reconcile=settings.reconcile,
+            ShardWatchers(
+                ConfigWatcher(
+                    context,
+                    self._control,
+                    self._store,
+                    lease,
+                    evaluator,
+                    missed,
+                    reconcile=settings.reconcile,
+                ),
+                Transfers(context, self._store, lease, evaluator, missed),
             ),
             lambda group: progress(group, evaluator, admission.breaker, admission.turns),
         )

@@ -18,7 +18,12 @@ from goald.adapters.postgres.erasure_pages import PostgresErasurePages
 from goald.adapters.postgres.erasures import PostgresErasures
 from goald.adapters.postgres.partitions import PostgresMonths
 from goald.adapters.postgres.records.contacts import PostgresContacts
-from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutbound
+from goald.adapters.redis import (
+    RedisControlStream,
+    RedisEventHistory,
+    RedisEventStream,
+    RedisOutbound,
+)
 from goald.adapters.redis.connect import connect, service_errors
 from goald.adapters.redis.erasable_streams import RedisErasableStreams
 from goald.adapters.redis.events.levels import RedisStreamLevels
@@ -133,6 +138,7 @@ def consumer_process(
             open_stream=lambda name: RedisEventStream(endpoints.redis_url, name),
             leases=PostgresStreamLeases(endpoints.postgres_dsn),
             outbound=_outbound(endpoints),
+            history=RedisEventHistory(endpoints.redis_url),
             processes=process_registry(endpoints),
             clock=system_clock(),
         ),

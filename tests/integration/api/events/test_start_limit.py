@@ -155,7 +155,7 @@ class Reader:
         self.contacts.append(list(contacts))
         if self.error is not None:
             raise self.error
-        return StartState(dict.fromkeys(contacts, 1), {}, {})
+        return StartState({}, dict.fromkeys(contacts, 1), {}, {})
 
 
 def accepted(enrollment: str, contact: str) -> AcceptedEvent:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from goald.adapters.postgres.records.forwards import continuing, continuing_each
 from goald.adapters.postgres.records.projection import PostgresContactStore
 from goald.adapters.postgres.records.reader import enrollment_of
 from goald.adapters.postgres.shard import statements
@@ -137,20 +138,32 @@ class PostgresContacts:
             truncated=active_count > self._most_active or len(ended) > self._most_ended,
         )
 
+    async def continuing(self, tenant: TenantId, contact: ContactId) -> ContactId:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            return ContactId(await continuing(connection, tenant, contact))
+
     async def start_state(
         self, tenant: TenantId, contacts: Sequence[ContactId], enrollments: Sequence[str]
     ) -> StartState:
         async with self._pool.tenant(tenant, readonly=True) as connection:
-            active = await connection.fetch(COUNT_ACTIVE, tenant, contacts, MAX_COUNTED)
             existing = await connection.fetch(EXISTING, tenant, enrollments)
+            involved = {*contacts, *(row["contact_id"] for row in existing)}
+            ends = await continuing_each(connection, tenant, involved)
+            counted = list(dict.fromkeys(ends.get(contact, contact) for contact in contacts))
+            active = await connection.fetch(COUNT_ACTIVE, tenant, counted, MAX_COUNTED)
+
+        def owner(contact: str) -> ContactId:
+            return ContactId(ends.get(contact, contact))
+
         return StartState(
-            dict.fromkeys(contacts, 0) | {ContactId(contact): count for contact, count in active},
+            {ContactId(contact): ContactId(end) for contact, end in ends.items()},
+            dict.fromkeys(map(ContactId, counted), 0) | {ContactId(of): n for of, n in active},
             {
-                row["id"]: (ContactId(row["contact_id"]), WorkflowId(row["workflow_id"]))
+                row["id"]: (owner(row["contact_id"]), WorkflowId(row["workflow_id"]))
                 for row in existing
             },
             {
-                id_: EndedEnrollment(ContactId(contact), *began)
+                id_: EndedEnrollment(owner(contact), *began)
                 for id_, status, contact, *began in existing
                 if status != "active"
             },

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from goald.adapters.postgres.records.forwards import continuing
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.contacts.addresses import email_key, phone_number
 from goald.domain.contacts.projection import Contact
@@ -62,6 +63,9 @@ class PostgresContactStore:
     async def get(self, tenant: str, contact_id: str) -> ContactRecord | None:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             row = await connection.fetchrow(CONTACT, tenant, contact_id)
+            if row is None:
+                other = await continuing(connection, tenant, contact_id)
+                row = await connection.fetchrow(CONTACT, tenant, other)
         return None if row is None else _record(row)
 
     async def projection(self, tenant: str, contact_id: str) -> Contact | None:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 from goald.adapters.postgres.records import statements
+from goald.adapters.postgres.records.forwards import continuing
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.records.achievement import Achievement
 from goald.domain.records.enrollment import Enrollment, EnrollmentStatus
@@ -38,6 +39,7 @@ class PostgresRecords:
         given = [*_bounds(tenant, workflow_id, span), _STATUSES if status is None else [status]]
         async with self._pool.tenant(tenant, readonly=True) as connection:
             if contact is not None:
+                contact = await continuing(connection, tenant, contact)
                 found = await connection.fetch(statements.ENROLLMENTS_OF_CONTACT, *given, contact)
             else:
                 await connection.execute(statements.IN_ORDER)
@@ -54,6 +56,8 @@ class PostgresRecords:
         bounds, values = _bounds(tenant, workflow_id, span), [filters[name] for name in names]
         end = None
         async with self._pool.tenant(tenant, readonly=True) as connection:
+            if (contact := filters.get("contact_id")) is not None:
+                values[names.index("contact_id")] = await continuing(connection, tenant, contact)
             if _SELECTIVE.intersection(names):
                 found = await connection.fetch(statements.achievements(names), *bounds, *values)
             else:

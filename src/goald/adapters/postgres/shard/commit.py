@@ -11,6 +11,7 @@ from goald.adapters.postgres.shard import missed, statements
 from goald.adapters.postgres.shard.contacts import keep, write_contacts
 from goald.adapters.postgres.shard.effects import Effects, pick
 from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
+from goald.adapters.postgres.shard.merging.merges import begin
 from goald.adapters.postgres.shard.reversals import undo
 from goald.adapters.postgres.shard.used_events import Uses
 from goald.domain.fail_points import FailPoint, FailPointHook
@@ -92,10 +93,11 @@ async def write(
         keeps = await write_contacts(connection, change, slots, tombstones)
     if change.deletions and await tombstones.record(connection, change.deletions):
         differs = True
+    merges = await begin(connection, change.merges, slots, tombstones) if change.merges else ()
     if keeps:
         await keep(connection, keeps)
     fail_point(FailPoint.OUTBOX_WRITTEN)
-    return Committed(bytes(effects.effective), conflicts, ended, outbox, keeps, differs)
+    return Committed(bytes(effects.effective), conflicts, ended, outbox, keeps, merges, differs)
 
 
 async def repeats(

@@ -58,6 +58,8 @@ WITH cancelled AS (
     WHERE e.tenant_id = n.tenant_id AND e.contact_id = n.contact_id
       AND e.status = 'active' AND e.received_at IS NOT NULL
       AND e.received_at <= goald.at(n.at) AND e.enrolled_at > goald.at(n.at)
+      AND NOT EXISTS (SELECT FROM goald.transfers t
+                      WHERE t.tenant_id = e.tenant_id AND t.contact_id = e.contact_id)
     RETURNING 1
 ) SELECT EXISTS (SELECT FROM cancelled)
 """

@@ -63,9 +63,15 @@ goald.workflows w
 """
 """The active workflows that changed between two configuration versions."""
 
+_STAYS = """NOT EXISTS (
+    SELECT FROM goald.transfers t
+    WHERE t.tenant_id = r.tenant_id AND t.contact_id = r.contact_id)
+"""
+"""The enrollments of a merged contact belong to no shard until they have moved (E21)."""
+
 FORGET = _DELETE.format(
     which=f"""goald.missed_runs o JOIN {_ACTIVATED.replace("r.", "o.")} AND NOT w.exits_missed
-    WHERE r.tenant_id = o.tenant_id AND r.enrollment_id = o.enrollment_id"""
+    WHERE r.tenant_id = o.tenant_id AND r.enrollment_id = o.enrollment_id AND {_STAYS}"""
 )
 """Removes the missed events of these workflows, unless they exit their enrollments."""
 
@@ -75,7 +81,8 @@ FROM goald.missed_runs r
 JOIN {_ACTIVATED} AND w.exits_missed
 JOIN goald.missed_events m
     ON m.tenant_id = r.tenant_id AND m.contact_id = r.contact_id AND m.event = r.event
-WHERE r.missed_at > now() - interval '{KEEP_DAYS} days'
+WHERE {_STAYS}
+  AND r.missed_at > now() - interval '{KEEP_DAYS} days'
 ORDER BY r.missed_at, r.tenant_id, r.enrollment_id
 LIMIT $3
 """

@@ -133,7 +133,13 @@ SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, goald.us(e.enrolled_at),
 FROM goald.workflow_enrollments e
 """
 
-LOAD = _ENROLLMENT + "WHERE e.status = 'active' AND e.slot BETWEEN $1 AND $2"
+_STAYS = """
+AND NOT EXISTS (SELECT FROM goald.transfers t
+                WHERE t.tenant_id = e.tenant_id AND t.contact_id = e.contact_id)
+"""
+"""The enrollments of a merged contact belong to no shard until they have moved (E21)."""
+
+LOAD = _ENROLLMENT + f"WHERE e.status = 'active' AND e.slot BETWEEN $1 AND $2 {_STAYS}"
 """All active enrollments of a range of slots, for binary COPY into the matcher."""
 
 LOAD_CONTACTS = (
@@ -143,6 +149,7 @@ JOIN unnest($1::text[], $2::text[]) AS requested (tenant_id, contact_id)
     ON e.tenant_id = requested.tenant_id AND e.contact_id = requested.contact_id
 WHERE e.ended_at IS NULL
 """
+    + _STAYS
 )
 """The active enrollments of these contacts, at any number of ended ones: an active enrollment has
 no `ended_at`, which the index of contacts contains."""

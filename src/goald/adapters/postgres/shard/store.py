@@ -19,7 +19,9 @@ from goald.adapters.postgres.shard import commit, missed, statements, used_event
 from goald.adapters.postgres.shard.contacts import read_contacts
 from goald.adapters.postgres.shard.erasure import Tombstones
 from goald.adapters.postgres.shard.leases import SHARD_ROLE, lease_lost, renew, require_free
+from goald.adapters.postgres.shard.merging import forwards, transfers
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
+from goald.domain.contacts.forwards import Forward
 from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.errors import CommitUnknown, SchemaMismatch, ServiceUnavailable
 from goald.domain.fail_points import FailPoint, FailPointHook, no_op
@@ -29,7 +31,14 @@ from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.change import Change, Committed
 from goald.ports.configuration import Configuration, WorkflowConfiguration
 from goald.ports.outbox import Outbox
-from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded, MissedEntry
+from goald.ports.shard_store import (
+    EnrollmentStart,
+    EventCheck,
+    Excluded,
+    MissedEntry,
+    RenameContact,
+    Transfer,
+)
 
 WRITER_NAME = "goald-commit"
 """The application name by which a takeover recognises the backend to end."""
@@ -172,6 +181,32 @@ class PostgresShardStore:
         async with self._writer.transaction(lease.slots) as connection:
             await _require(connection, statements.HOLD_LEASE, lease)
             return await missed.read(connection, after, version, limit)
+
+    async def forward_secret(self) -> str:
+        async with self._writer.use() as connection:
+            return await forwards.secret(connection)
+
+    async def forwards(self, lease: SlotLease, after: int) -> tuple[Sequence[Forward], int]:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            return await forwards.changed(connection, lease.slots, after)
+
+    async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            rows = await connection.fetch(transfers.PENDING, lease.slots.first, lease.slots.last)
+        return [Transfer(*row) for row in rows]
+
+    async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> None:
+        async with self._writer.transaction(ALL_SLOTS) as connection:
+            await _require(connection, statements.HOLD_LEASE, lease)
+            await transfers.adopt(connection, transfer.id, lease.slots, self._tombstones, rename)
+            self._fail_point(FailPoint.TRANSFER_WRITTEN)
+
+    async def move_ended(self, lease: SlotLease) -> int:
+        async with self._writer.transaction(ALL_SLOTS) as connection:
+            await _require(connection, statements.HOLD_LEASE, lease)
+            return await transfers.move_ended(connection, lease.slots)
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """If it is cancelled, the outcome is unknown; the next call reads it."""

@@ -17,11 +17,12 @@ SELECT nextval('goald.used_event_number') FROM generate_series(1, $1::bigint)
 
 INSERT = """
 INSERT INTO goald.used_events AS u
-    (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number)
+    (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number, received_at)
 SELECT n.tenant_id, n.contact_id, n.workflow_id, n.event::uuid, n.slot, goald.at(n.enrolled_at),
-       coalesce(n.number, nextval('goald.used_event_number'))
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::int8[], $7::int8[])
-    AS n (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number)
+       coalesce(n.number, nextval('goald.used_event_number')), goald.at(n.received_at)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::int8[], $7::int8[],
+            $8::int8[])
+    AS n (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number, received_at)
 ON CONFLICT (tenant_id, contact_id, workflow_id, event)
     DO UPDATE SET enrolled_at = excluded.enrolled_at WHERE u.enrolled_at < excluded.enrolled_at
 """
@@ -72,8 +73,10 @@ class Uses:
         self._effects = change.effects
         self._after_event = change.effects.after_event
         self._uses: dict[_Use, list[int]] = {}
-        for i, event in change.used_events:
+        self._received_at: dict[_Use, int] = {}
+        for i, event, received_at in change.used_events:
             self._uses.setdefault(self._key(i, event), []).append(i)
+            self._received_at.setdefault(self._key(i, event), received_at)
         self._number_of: dict[_Use, int] = {}
         self.before: Sequence[int | None] = [None] * len(change.effects)
         """For each effect: the number of the last use in the change before its enrollment."""
@@ -113,7 +116,7 @@ class Uses:
         of = self._effects
         rows = [
             (*use, of.slot[effects[0]], max(map(began_at, effects)),
-             self._number_of.get(use))
+             self._number_of.get(use), self._received_at[use])
             for use, each in self._uses.items()
             if (effects := [i for i in each if effective[i]])
         ]  # fmt: skip

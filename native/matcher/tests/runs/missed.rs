@@ -1,8 +1,8 @@
 //! Events that a paused workflow misses are kept, one event for each enrollment, its first (E19).
 
-mod evaluate_support;
-
-use evaluate_support::{NOW_US, Table, buffer, commit, ended, goal, started, tagged, workflow};
+use super::evaluate_support::{
+    NOW_US, Table, buffer, commit, ended, goal, started, tagged, workflow,
+};
 use goald_matcher::evaluate::{EvaluateOptions, Rules, StoredFacts};
 use goald_matcher::ids::derived::event_key;
 use goald_matcher::matcher::Matcher;

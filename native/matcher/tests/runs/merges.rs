@@ -1,0 +1,156 @@
+//! Merged contacts: the merge, and events that are passed on (E21).
+
+use super::evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
+use goald_matcher::buffer::BufferReader;
+use goald_matcher::decode::decode;
+use goald_matcher::evaluate::{EvaluateOptions, Rules};
+use goald_matcher::event::limits::{EVENT_BYTES, ID_BYTES};
+use goald_matcher::ids::derived::forward_key;
+use goald_matcher::matcher::Matcher;
+use goald_matcher::proposal::Proposal;
+use goald_matcher::route::{routing_key, slot_of, with_contact};
+use serde_json::{Value, json};
+
+fn matcher() -> Matcher {
+    let mut matcher = Matcher::new(Rules::default());
+    let tag = goal(1, "tag_added", &json!({"tag_id": "t"}));
+    matcher
+        .update_workflows(&[workflow("w", "any", vec![tag])])
+        .unwrap();
+    matcher.set_forward_secret("secret");
+    matcher
+}
+
+fn forward(matcher: &mut Matcher, contact: &str, into: Option<&str>) {
+    let key = forward_key("secret", "acme", contact);
+    matcher.set_forwards([("acme", key, into)]);
+}
+
+fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
+    let buffer = buffer(events);
+    let options = EvaluateOptions::default();
+    matcher.evaluate(&[&buffer], NOW_US, options).unwrap()
+}
+
+fn merged(contact: &str, into: &str) -> Value {
+    event(
+        "contact.merged",
+        contact,
+        1,
+        json!({"into_contact_id": into}),
+    )
+}
+
+fn contacts(bytes: &[u8]) -> Vec<(String, String)> {
+    let entries = BufferReader::new(bytes).unwrap();
+    entries
+        .map(|entry| {
+            let (tenant, contact) = routing_key(entry.event).unwrap();
+            (tenant.to_string(), contact.to_string())
+        })
+        .collect()
+}
+
+#[test]
+fn the_contact_of_an_event_is_replaced_and_nothing_else() {
+    for text in [
+        r#"{"tenantid":"acme","data":{"contact_id":"ann","tag_id":"contact_id"},"id":"1"}"#,
+        "{ \"data\" : { \"a\" : [{\"contact_id\":\"x\"}], \"contact\\u005fid\" :\t\"a\\u006en\" , \
+         \"b\":1 } , \"tenantid\":\"acme\" }",
+        r#"{"data":{"contact_id":42},"tenantid":"acme"}"#,
+    ] {
+        let mut expected: Value = serde_json::from_str(text).unwrap();
+        expected["data"]["contact_id"] = json!("b\"ea é");
+        let replaced = with_contact(text.as_bytes(), "b\"ea é").unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&replaced).unwrap(),
+            expected
+        );
+    }
+    assert!(with_contact(br#"{"tenantid":"acme","data":{}}"#, "bea").is_err());
+}
+
+#[test]
+fn the_contact_is_replaced_in_messagepack_at_any_length() {
+    for length in [1, 31, 32, 255, 256, 300] {
+        let (old, new) = ("a".repeat(length), "b".repeat(301 - length));
+        let mut event = b"\x82\xa8tenantid\xa4acme\xa4data\x82\xaacontact_id".to_vec();
+        let size = (length as u16).to_be_bytes();
+        event.extend_from_slice(&[0xda, size[0], size[1]]);
+        event.extend_from_slice(old.as_bytes());
+        event.extend_from_slice(b"\xa1x\x2a");
+        assert_eq!(routing_key(&event).unwrap().1, old);
+        let replaced = with_contact(&event, &new).unwrap();
+        assert_eq!(routing_key(&replaced).unwrap(), ("acme".into(), new.into()));
+        assert!(replaced.ends_with(b"\xa1x\x2a"));
+    }
+}
+
+#[test]
+fn events_of_a_merged_contact_are_passed_on_as_events_of_the_other() {
+    let mut matcher = matcher();
+    forward(&mut matcher, "ann", Some("bea"));
+    let events = [started("e", "ann", "w", 1), tagged("t", "ann", 2)];
+    let proposal = evaluate(&matcher, &events);
+    assert!(proposal.changes_nothing());
+    let [forwarded] = &proposal.forwarded[..] else {
+        panic!("one buffer for one slot")
+    };
+    assert_eq!(forwarded.slot, slot_of("acme", "bea"));
+    let bea = ("acme".to_owned(), "bea".to_owned());
+    assert_eq!(contacts(&forwarded.bytes), [bea.clone(), bea]);
+    forward(&mut matcher, "ann", None);
+    assert!(evaluate(&matcher, &events).forwarded.is_empty());
+}
+
+#[test]
+fn events_of_other_contacts_and_about_the_old_id_stay() {
+    let mut matcher = matcher();
+    forward(&mut matcher, "ann", Some("bea"));
+    let deleted = event("contact.deleted", "ann", 3, json!({}));
+    let proposal = evaluate(&matcher, &[started("e", "bea", "w", 1), deleted]);
+    assert!(proposal.forwarded.is_empty());
+    assert_eq!((proposal.effects.len(), proposal.deletions.len()), (1, 1));
+    assert_eq!(evaluate(&matcher, &[merged("ann", "bea")]).merges.len(), 1);
+}
+
+#[test]
+fn later_events_of_the_tenant_wait_for_the_commit_of_a_merge() {
+    let matcher = matcher();
+    let proposal = evaluate(
+        &matcher,
+        &[
+            started("e", "ann", "w", 0),
+            merged("ann", "bea"),
+            tagged("t", "bea", 2),
+        ],
+    );
+    assert_eq!((proposal.effects.len(), proposal.merges.len()), (1, 1));
+    assert_eq!(proposal.deferred.len(), 1);
+    assert_eq!(proposal.deferred[0].events, 1);
+    let bea = ("acme".to_owned(), "bea".to_owned());
+    assert_eq!(contacts(&proposal.merges[0].transfer.bytes), [bea]);
+}
+
+#[test]
+fn a_merge_of_a_contact_into_itself_is_rejected() {
+    let proposal = evaluate(&matcher(), &[merged("ann", "ann")]);
+    assert_eq!(proposal.rejected.len(), 1);
+    assert!(proposal.merges.is_empty());
+}
+
+#[test]
+fn the_largest_event_of_a_merged_contact_is_passed_on_under_the_longest_id() {
+    let mut event = tagged("t", "a", 1);
+    event["data"]["note"] = json!("");
+    let room = EVENT_BYTES - event.to_string().len();
+    event["data"]["note"] = json!("x".repeat(room));
+    let event = event.to_string();
+    assert_eq!(event.len(), EVENT_BYTES);
+    let longest = "€".repeat(ID_BYTES / 3);
+    let replaced = with_contact(event.as_bytes(), &longest).unwrap();
+    assert!(replaced.len() > EVENT_BYTES);
+    let contact = |bytes: &[u8]| decode(bytes, NOW_US).unwrap().contact.to_string();
+    assert_eq!(contact(&replaced), longest);
+    assert_eq!(contact(&with_contact(&replaced, "bea").unwrap()), "bea");
+}

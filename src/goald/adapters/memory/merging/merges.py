@@ -1,0 +1,142 @@
+"""Merged contacts (E21), over the tables in memory."""
+
+from collections.abc import Sequence
+
+from goald.adapters.memory.database import MemoryDatabase, StoredForward, StoredTransfer, began_at
+from goald.domain.contacts.continuing import continue_contact
+from goald.domain.contacts.forwards import (
+    ALREADY_MERGED,
+    CYCLE,
+    ENDLESS,
+    Forward,
+    forward_key,
+)
+from goald.domain.contacts.stored import columns_of, contact_of
+from goald.domain.errors import ContentRefused
+from goald.domain.slots import SlotRange, slot_of
+from goald.ports.change import Change, ContactMerge, MergeOutcome
+from goald.ports.shard_store import RenameContact
+
+KEY_OF_FORWARDS = "memory"
+
+
+def begin(tables: MemoryDatabase, change: Change) -> list[MergeOutcome]:
+    """Write the merges of a change, after everything else."""
+    return [_begin(tables, merge) for merge in change.merges]
+
+
+def _begin(tables: MemoryDatabase, merge: ContactMerge) -> MergeOutcome:
+    tenant, contact = merge.tenant_id, merge.contact_id
+    key = forward_key(KEY_OF_FORWARDS, tenant, contact)
+    known = tables.forwards.get((tenant, key))
+    target = end_of(tables, tenant, merge.into_contact_id)
+    if known is not None and known.target is not None:
+        if end_of(tables, tenant, known.target) == target:
+            return MergeOutcome(Forward(tenant, key, known.target))
+        return MergeOutcome(refused=ALREADY_MERGED)
+    if target == contact:
+        return MergeOutcome(refused=CYCLE)
+    time = min(merge.merged_at, merge.received_at)
+    deleted = tables.deleted.get((tenant, contact))
+    if deleted is not None and deleted.covers(time):
+        return MergeOutcome()
+    for each in forwards_to(tables, tenant, contact):
+        each.target, each.number = target, tables.next_number()
+        each.merged_at = max(each.merged_at, time)
+    tables.forwards[tenant, key] = StoredForward(merge.slot, target, time, tables.next_number())
+    for transfer in tables.transfers.values():
+        if (transfer.tenant_id, transfer.into_contact_id) == (tenant, contact):
+            transfer.into_contact_id = target
+    number = tables.next_number()
+    tables.transfers[str(number)] = StoredTransfer(
+        tenant,
+        contact,
+        target,
+        time,
+        merge.received_at,
+        tables.contacts.pop((tenant, contact), None),
+    )
+    return MergeOutcome(Forward(tenant, key, target))
+
+
+def end_of(tables: MemoryDatabase, tenant: str, contact: str) -> str:
+    """The contact that continues this one. Raises ContentRefused if the forwards have no end."""
+    followed: set[str] = set()
+    while contact not in followed:
+        followed.add(contact)
+        forward = tables.forwards.get((tenant, forward_key(KEY_OF_FORWARDS, tenant, contact)))
+        if forward is None or forward.target is None:
+            return contact
+        contact = forward.target
+    raise ContentRefused(ENDLESS)
+
+
+def forwards_to(tables: MemoryDatabase, tenant: str, contact: str) -> list[StoredForward]:
+    """The forwards to a contact."""
+    return [
+        each for (of, _), each in tables.forwards.items() if (of, each.target) == (tenant, contact)
+    ]
+
+
+def end_forwards(tables: MemoryDatabase, tenant: str, contact: str, deleted_at: int) -> None:
+    """The contacts that were merged into a deleted one begin a new life."""
+    for each in forwards_to(tables, tenant, contact):
+        if each.merged_at <= deleted_at:
+            each.target, each.number = None, tables.next_number()
+
+
+def changed(tables: MemoryDatabase, slots: SlotRange, after: int) -> tuple[Sequence[Forward], int]:
+    """See `ShardStore.forwards`."""
+    rows = [
+        (Forward(tenant, key, each.target), each.number)
+        for (tenant, key), each in tables.forwards.items()
+        if each.number > after and slots.first <= each.slot <= slots.last
+    ]
+    return [forward for forward, _ in rows], max([after, *(number for _, number in rows)])
+
+
+def is_moving(tables: MemoryDatabase, tenant: str, contact: str) -> bool:
+    """Whether the enrollments of a contact are to move to another."""
+    moving = ((each.tenant_id, each.contact_id) for each in tables.transfers.values())
+    return (tenant, contact) in moving
+
+
+def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
+    """See `ShardStore.adopt`."""
+    transfer = tables.transfers.pop(id_, None)
+    if transfer is None:
+        return
+    tenant, contact, into = transfer.tenant_id, transfer.contact_id, transfer.into_contact_id
+    deleted = tables.deleted.get((tenant, into))
+    is_deleted = deleted is not None and deleted.covers(transfer.merged_at)
+    for row in tables.enrollments.values():
+        if (row.tenant_id, row.contact_id) != (tenant, contact):
+            continue
+        row.contact_id, row.slot = into, slot_of(tenant, into)
+        if (missed := tables.missed.get((tenant, row.id))) is not None:
+            missed.slot, missed.payload = row.slot, rename(missed.payload, into)
+        if row.status != "active":
+            continue
+        uses = tables.used_events.get((tenant, into, row.workflow_id), {}).values()
+        since = [use.number for use in uses if use.received_at >= transfer.notified_at]
+        first = min(since, default=tables.last_number + 1)
+        before = [use.number for use in uses if use.number < first]
+        row.used_before = max([*before, row.used_before or 0]) or row.used_before
+        if deleted is not None and deleted.covers(began_at(row)):
+            if is_deleted:
+                row.status, row.ended_at = "cancelled", max(row.enrolled_at, deleted.deleted_at)
+                row.contact_id = deleted.pseudonym or row.contact_id
+            else:
+                row.received_at = transfer.merged_at
+    for key in [key for key in tables.used_events if key[:2] == (tenant, contact)]:
+        uses_of = tables.used_events.setdefault((tenant, into, key[2]), {})
+        for event, use in tables.used_events.pop(key).items():
+            other = uses_of.setdefault(event, use)
+            other.enrolled_at = max(other.enrolled_at, use.enrolled_at)
+            other.number = min(other.number, use.number)
+    if transfer.contact is not None:
+        known = tables.contacts.get((tenant, into))
+        survivor = None if known is None else contact_of(known)
+        merged = continue_contact(survivor, contact_of(transfer.contact))
+        if deleted is None or not merged.erase(deleted.deleted_at):
+            tables.contacts[tenant, into] = columns_of(merged)

@@ -1,0 +1,1 @@
+"""Merged contacts (E21), in Postgres."""

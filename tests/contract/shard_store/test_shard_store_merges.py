@@ -1,0 +1,296 @@
+"""The contract of merges: the enrollments of one contact continue under another (E21)."""
+
+import json
+from dataclasses import replace
+from uuid import NAMESPACE_DNS, uuid5
+
+import pytest
+from tests.contract.store_backends import Tables
+from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
+
+from goald._native import contact_of as contact_of_event
+from goald._native import with_contact
+from goald.adapters.postgres.shard.merging import transfers
+from goald.domain.contacts.forwards import ALREADY_MERGED, CYCLE, forward_key
+from goald.domain.contacts.stored import contact_of
+from goald.domain.errors import LeaseLost
+from goald.domain.leases import SlotLease
+from goald.domain.slots import SlotRange, slot_of
+from goald.ports.change import ContactEvent, ContactMerge, MergeOutcome, MissedEvent, MissedRun
+from goald.ports.shard_store import EventCheck, ShardStore
+
+ALL = SlotRange(0, 255)
+ANN, BEA = slot_of("acme", "ann"), slot_of("acme", "bea")
+
+
+def merge(contact: str = "ann", into: str = "bea", at: int = NOON + SECOND) -> ContactMerge:
+    key = str(uuid5(NAMESPACE_DNS, f"{contact} {into} {at}"))
+    return ContactMerge("acme", contact, slot_of("acme", contact), into, key, at, at)
+
+
+def run(enrollment: str, contact: str = "ann", **values: object) -> Effect:
+    slot = slot_of("acme", contact)
+    return Effect(enrollment, contact, slot=slot, **values)  # type: ignore[arg-type]
+
+
+async def begin(store: ShardStore, lease: SlotLease, *merges: ContactMerge) -> list[MergeOutcome]:
+    return list((await store.commit(lease, change(merges=merges))).merges)
+
+
+async def adopt(store: ShardStore, lease: SlotLease) -> None:
+    for transfer in await store.transfers(lease):
+        await store.adopt(lease, transfer, with_contact)
+
+
+async def loaded(store: ShardStore, lease: SlotLease) -> bytes:
+    rows = bytearray()
+    await store.load(lease, rows.extend)
+    return bytes(rows)
+
+
+async def owners(tables: Tables) -> dict[str, tuple[str, str]]:
+    return {id_: (row[0], row[1]) for id_, row in (await tables.enrollments()).items()}
+
+
+async def test_runs_move_from_the_slots_of_one_shard_to_those_of_another(tables: Tables) -> None:
+    assert ANN < BEA, "the contacts are in different shards"
+    first, other = tables.store(), tables.store()
+    losing = await first.acquire(SlotRange(0, ANN), "a")
+    gaining = await other.acquire(SlotRange(BEA, 255), "b")
+    await first.commit(losing, change(run("e-1"), run("e-2", status="completed", ended_at=NOON)))
+
+    (outcome,) = await begin(first, losing, merge())
+
+    key = forward_key(await first.forward_secret(), "acme", "ann")
+    assert outcome.forward == ("acme", key, "bea")
+    assert b"e-1" not in await loaded(first, losing), "the run is in no shard while it moves"
+    assert (await first.transfers(losing), len(await other.transfers(gaining))) == ([], 1)
+    await adopt(other, gaining)
+    assert await owners(tables) == {"e-1": ("bea", "active"), "e-2": ("bea", "completed")}
+    assert b"e-1" in await loaded(other, gaining)
+    assert await other.transfers(gaining) == []
+    assert [*(await first.forwards(losing, 0))[0]] == [outcome.forward]
+    assert [*(await other.forwards(gaining, 0))[0]] == []
+    for store in (first, other):
+        await store.close()
+
+
+async def test_a_repeated_merge_and_a_repeated_transfer_change_nothing(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1")))
+    first = await begin(store, lease, merge())
+    (transfer,) = await store.transfers(lease)
+    assert await begin(store, lease, merge()) == first
+    await store.adopt(lease, transfer, with_contact)
+    ended = run("e-1", "bea", is_new=False, status="exited", ended_at=NOON + SECOND)
+    await store.commit(lease, change(ended))
+    await store.adopt(lease, transfer, with_contact)
+    assert await begin(store, lease, merge()) == first
+    assert await store.transfers(lease) == []
+    assert await owners(tables) == {"e-1": ("bea", "exited")}
+
+
+async def test_merges_that_make_a_cycle_or_contradict_another_are_refused(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await begin(store, lease, merge("ann", "bea"), merge("bea", "cleo"))
+    (cycle,) = await begin(store, lease, merge("cleo", "ann"))
+    (other,) = await begin(store, lease, merge("ann", "dora"))
+    assert (cycle.refused, other.refused) == (CYCLE, ALREADY_MERGED)
+    (same,) = await begin(store, lease, merge("ann", "cleo"))
+    assert same.refused is None
+    assert same.forward is not None
+
+
+async def test_a_run_that_has_not_moved_follows_the_next_merge(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1"), run("e-2", "bea")))
+    await begin(store, lease, merge("ann", "bea"))
+    await begin(store, lease, merge("bea", "cleo"))
+    for transfer in reversed(await store.transfers(lease)):  # of different shards: in any order
+        await store.adopt(lease, transfer, with_contact)
+    assert await owners(tables) == {"e-1": ("cleo", "active"), "e-2": ("cleo", "active")}
+
+
+async def test_used_events_move(store: ShardStore) -> None:
+    lease = await store.acquire(ALL, "a")
+    ends = run("e-1", status="completed_goal", ended_at=NOON, met_goals=["g"], uses=["pay-1"])
+    await store.commit(lease, change(ends))
+    await begin(store, lease, merge())
+    await adopt(store, lease)
+    await store.commit(lease, change(run("e-2", "bea")))
+    check = EventCheck("acme", "bea", "w-1", "e-2", goal_id("pay-1"))
+    assert len(await store.excluded(lease, [check])) == 1
+
+
+async def test_events_that_counted_for_the_other_contact_do_not_count_for_runs_that_move(
+    store: ShardStore,
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    ends = {"status": "completed_goal", "ended_at": NOON, "met_goals": ["g"]}
+    await store.commit(lease, change(run("e-1"), run("e-2", "bea", uses=["before"], **ends)))
+    await begin(store, lease, merge())
+    await store.commit(
+        lease, change(run("e-3", "bea", uses=["since"], uses_at=NOON + 2 * SECOND, **ends))
+    )
+    await adopt(store, lease)
+    checks = [EventCheck("acme", "bea", "w-1", "e-1", goal_id(of)) for of in ("before", "since")]
+    (excluded,) = await store.excluded(lease, checks)
+    assert excluded.event == goal_id("before")
+
+
+async def test_a_merge_does_not_move_the_runs_of_a_contact_that_was_deleted_after_it(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(deletions=[("acme", "ann", ANN, NOON + 2 * SECOND)]))
+    await store.commit(lease, change(run("e-1", enrolled_at=NOON + 3 * SECOND)))
+    assert await begin(store, lease, merge()) == [MergeOutcome()]
+    await adopt(store, lease)
+    assert await owners(tables) == {"e-1": ("ann", "active")}
+
+
+async def test_a_deletion_of_the_merged_contact_leaves_its_runs(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1", achieves=["g"], met_goals=["g"])))
+    await begin(store, lease, merge())
+    await store.commit(lease, change(deletions=[("acme", "ann", ANN, NOON + 2 * SECOND)]))
+    await tables.erase_rows()
+    assert await owners(tables) == {"e-1": ("ann", "active")}, "it is of another contact"
+    await adopt(store, lease)
+    await tables.erase_rows()
+    assert await owners(tables) == {"e-1": ("bea", "active")}
+    assert [*(await store.forwards(lease, 0))[0]], "events of the old id still count"
+
+
+async def test_runs_of_a_contact_that_was_deleted_after_the_merge_are_cancelled(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1")))
+    await begin(store, lease, merge())
+    await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    await adopt(store, lease)
+    await tables.erase_rows()
+    ((contact, status),) = (await owners(tables)).values()
+    assert (contact.startswith("erased:"), status) == (True, "cancelled")
+
+
+async def test_opting_out_survives_and_later_values_count(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+
+    def updated(contact: str, at: int, **data: object) -> ContactEvent:
+        key = str(uuid5(NAMESPACE_DNS, f"{contact} {at}"))
+        slot, time = slot_of("acme", contact), NOON + at
+        return ContactEvent("acme", contact, slot, "contact.updated", key, time, json.dumps(data))
+
+    events = [
+        updated("ann", 1, opted_in=False, timezone="Europe/Rome", attributes={"plan": "pro"}),
+        updated("bea", 2, opted_in=True, email="bea@example.com", attributes={"plan": "free"}),
+    ]
+    await store.commit(lease, change(contact_events=events))
+    await begin(store, lease, merge())
+    assert "ann" not in await tables.contacts()
+    await adopt(store, lease)
+    contact = contact_of((await tables.contacts())["bea"])
+    assert (contact.opted_in, contact.timezone, contact.email, contact.attributes) == (
+        False,
+        "Europe/Rome",
+        "bea@example.com",
+        {"plan": "free"},
+    )
+
+
+async def test_a_shard_that_lost_its_lease_moves_nothing(tables: Tables, store: ShardStore) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1")))
+    await begin(store, lease, merge())
+    (transfer,) = await store.transfers(lease)
+    later = tables.store()
+    await later.acquire(ALL, "b")
+    with pytest.raises(LeaseLost):
+        await store.adopt(lease, transfer, with_contact)
+    assert await owners(tables) == {"e-1": ("ann", "active")}
+    await later.close()
+
+
+async def test_forwards_to_a_merged_contact_remain_when_that_contact_is_deleted(
+    tables: Tables,
+) -> None:
+    """A platform deletes each contact after its merge. The contacts are in different shards."""
+    first, other = tables.store(), tables.store()
+    of_ann = await first.acquire(SlotRange(0, ANN), "a")
+    of_bea = await other.acquire(SlotRange(BEA, 255), "b")
+    await begin(first, of_ann, merge("ann", "bea"))
+    await begin(other, of_bea, merge("bea", "cleo"))
+    await other.commit(of_bea, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    for store, lease in ((first, of_ann), (other, of_bea)):
+        await adopt(store, lease)
+    await tables.erase_rows()
+    forwards = [*(await first.forwards(of_ann, 0))[0], *(await other.forwards(of_bea, 0))[0]]
+    assert [target for _, _, target in forwards] == ["cleo", "cleo"]
+    for store in (first, other):
+        await store.close()
+
+
+async def test_contacts_merged_into_a_deleted_one_begin_a_new_life(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1")))
+    _, number = await store.forwards(lease, 0)
+    await begin(store, lease, merge())
+    await adopt(store, lease)
+    await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    await tables.erase_rows()
+    ((_, _, target),) = (await store.forwards(lease, number))[0]
+    assert target is None
+    (again,) = await begin(store, lease, merge("ann", "cleo", NOON + 3 * SECOND))
+    assert again.forward is not None
+
+
+async def test_ended_runs_move_in_pages(
+    tables: Tables, store: ShardStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "ENDED_ROWS", 2)
+    lease = await store.acquire(ALL, "a")
+    ended = [run(f"e-{n}", status="completed", ended_at=NOON) for n in range(5)]
+    await store.commit(lease, change(run("active"), *ended))
+    await begin(store, lease, merge())
+    await adopt(store, lease)
+    assert (await owners(tables))["active"] == ("bea", "active")
+    assert b"active" in await loaded(store, lease)
+    while await store.move_ended(lease):
+        assert await store.transfers(lease) == [], "the active runs have moved"
+    assert {contact for contact, _ in (await owners(tables)).values()} == {"bea"}
+    (again,) = await begin(store, lease, merge("ann", "cleo"))
+    assert again.refused == ALREADY_MERGED
+
+
+async def test_missed_events_move_with_the_runs_that_missed_them(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1")))
+    payload = b'{"tenantid":"acme","data":{"contact_id":"ann"}}'
+    event = MissedEvent("acme", "ann", ANN, goal_id("pay-1"), f"{NOON}-0", payload)
+    missed = [MissedRun(0, "w-1", "e-1")]
+    await store.commit(lease, replace(change(), missed_events=[event], missed_runs=missed))
+    await begin(store, lease, merge())
+    await tables.save_workflow(5, "acme", "w-1", exits_missed=True)
+    assert await store.missed(lease, 0, 9, 10) == [], "the run is in no shard while it moves"
+    await adopt(store, lease)
+    (entry,) = await store.missed(lease, 0, 9, 10)
+    assert (entry.enrollment_id, entry.event) == ("e-1", goal_id("pay-1"))
+    assert contact_of_event(entry.payload) == ("acme", "bea")
+    await store.commit(lease, replace(change(), judged_runs=[("acme", "e-1")]))
+    assert await tables.missed_events() == 0

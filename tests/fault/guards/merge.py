@@ -1,0 +1,151 @@
+"""The guards of merged contacts, and how each one is removed."""
+
+from tests.fault.guards.guard import Edit, Guard
+
+MERGES = "tests/contract/shard_store/test_shard_store_merges.py"
+FLOW = "tests/unit/pipeline/shard/test_merged_contacts.py"
+_MERGES = "src/goald/adapters/postgres/shard/merging/merges.py"
+_TRANSFERS = "src/goald/adapters/postgres/shard/merging/transfers.py"
+_FORWARD = "src/goald/pipeline/ingest/forward.py"
+
+MERGE_GUARDS = (
+    Guard(
+        "merges: a merge that would make a cycle is refused",
+        "E21",
+        (Edit(_MERGES, "    if target == contact:\n", "    if target is None:\n"),),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: enrollments that have not moved are loaded by no shard",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/statements.py",
+                "AND e.slot BETWEEN $1 AND $2 {_STAYS}",
+                "AND e.slot BETWEEN $1 AND $2",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: enrollments that have not moved follow the next merge",
+        "E21",
+        (Edit(_MERGES, "    await connection.execute(FOLLOW, tenant, contact, *end)\n", ""),),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: forwards to a contact follow its merge, so that they outlive its deletion",
+        "E21",
+        (
+            Edit(
+                _MERGES,
+                "    await connection.execute(FOLLOW_FORWARDS, tenant, contact, target, time)\n",
+                "",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: a shard moves enrollments only under its lease",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/store.py",
+                "            await _require(connection, statements.HOLD_LEASE, lease)\n"
+                "            await transfers.adopt(",
+                "            await transfers.adopt(",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: used events move",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "    await connection.execute(MOVE_USES, tenant, contact, into, slot)\n",
+                "",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: missed events move with the runs that missed them",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "    await _move_missed(connection, tenant, contact, into, slot, rename)\n",
+                "",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: missed events are judged by no shard while their runs move",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/missed.py",
+                "WHERE {_STAYS}\n",
+                "WHERE true\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: the erasure of a merged contact waits until its enrollments have moved",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/erasure_pages.py",
+                "WHERE contact_id IS NOT NULL AND NOT EXISTS (\n",
+                "WHERE contact_id IS NOT NULL OR EXISTS (\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: messages that name a deleted contact are found when their runs have moved",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/erasures.py",
+                "    ELSE e.contact_id <> n.contact_id AND EXISTS (\n",
+                "    ELSE false AND EXISTS (\n",
+            ),
+        ),
+        ("tests/integration/erasure/test_erasure_pages.py",),
+    ),
+    Guard(
+        "merges: events of the other contact since the merge are delivered again",
+        "E21",
+        (Edit(_FORWARD, "        if moved:\n", "        if not moved and events:\n"),),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: a shard takes over enrollments before forwarded events",
+        "E21",
+        (
+            Edit(
+                "src/goald/pipeline/flow.py",
+                "                    await self._transfers.before(group)\n",
+                "",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: the answer with events to pass on is kept until the sender has it",
+        "E21",
+        (
+            Edit(
+                "src/goald/pipeline/shard/sequence.py",
+                "        if future.cancelled() or not future.result():\n",
+                "        if True:\n",
+            ),
+        ),
+        ("tests/unit/pipeline/test_sequence.py",),
+    ),
+)

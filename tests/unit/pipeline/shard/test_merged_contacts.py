@@ -1,0 +1,136 @@
+"""Merged contacts (E21) in the pipeline in memory: nothing lost, nothing doubled."""
+
+import json
+
+from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
+
+from goald.client import event
+
+
+async def merge(pipeline: InMemoryPipeline, contact: str = "ann", into: str = "bea") -> None:
+    await pipeline.send("contact.merged", contact, into_contact_id=into)
+
+
+async def test_the_runs_of_a_merged_contact_exit_for_events_of_the_other() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await merge(pipeline)
+        await pipeline.tag(contact="bea")
+        await pipeline.until(lambda: pipeline.exits == ["e-1"])
+    (exit_,) = pipeline.published("goald:exits")
+    assert exit_["data"]["contact_id"] == "bea"
+    assert pipeline.streams.unacknowledged(STREAM) == 0
+    assert pipeline.dead_letters == []
+
+
+async def test_events_of_a_merged_contact_count_for_the_other() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "bea")
+        await merge(pipeline)
+        await pipeline.tag(contact="ann")
+        await pipeline.until(lambda: pipeline.exits == ["e-1"])
+    assert pipeline.streams.unacknowledged(STREAM) == 0
+
+
+async def test_runs_follow_a_chain_of_merges() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await merge(pipeline, "ann", "bea")
+        await merge(pipeline, "bea", "cleo")
+        await pipeline.enroll("e-2", "ann")
+        await pipeline.tag(contact="cleo")
+        await pipeline.until(lambda: sorted(pipeline.exits) == ["e-1", "e-2"])
+    assert {each["data"]["contact_id"] for each in pipeline.published("goald:exits")} == {"cleo"}
+
+
+async def test_a_merge_that_would_make_a_cycle_is_a_dead_letter() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await merge(pipeline, "ann", "bea")
+        await merge(pipeline, "bea", "ann")
+        await merge(pipeline, "cleo", "cleo")
+        await pipeline.tag(contact="ann")
+        await pipeline.until(lambda: pipeline.exits == ["e-1"])
+    assert [each[b"reason"].decode() for each in pipeline.dead_letters] == [
+        "the contact to merge into was itself merged into this contact",
+        "a contact cannot be merged into itself",
+    ]
+
+
+async def test_an_engine_may_end_a_run_under_the_id_of_the_merged_contact() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await merge(pipeline)
+        await pipeline.send(
+            "workflow.enrollment.ended",
+            "ann",
+            workflow_id="w",
+            enrollment_id="e-1",
+            reason="completed",
+        )
+        await pipeline.tag(contact="bea")
+        await pipeline.until(lambda: pipeline.streams.unacknowledged(STREAM) == 0)
+    (row,) = pipeline.database.enrollments.values()
+    assert (row.status, row.contact_id) == ("completed", "bea")
+    assert pipeline.exits == []
+    assert pipeline.dead_letters == []
+
+
+async def test_the_largest_events_count_for_a_contact_with_a_longer_id() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    longer = "b" * 256
+    ids = {"workflow_id": "w", "enrollment_id": "e-1"}
+    async with pipeline.running():
+        await merge(pipeline, "ann", longer)
+        for kind, data in (
+            ("workflow.enrollment.started", ids),
+            ("contact.tag.added", {"tag_name": "Customer"}),
+        ):
+            sent = event(kind, "acme", "ann", data | {"note": ""})
+            sent["data"]["note"] = "x" * (256 * 1024 - len(json.dumps(sent)))
+            await pipeline.streams.add(STREAM, [b"event", json.dumps(sent).encode()])
+        await pipeline.until(lambda: pipeline.exits == ["e-1"])
+        await pipeline.all_acknowledged()
+    assert pipeline.dead_letters == []
+
+
+async def test_deleting_the_contact_that_continues_cancels_the_runs_that_moved() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await merge(pipeline)
+        await pipeline.all_acknowledged()
+        await pipeline.send("contact.deleted", "bea")
+        await pipeline.tag(contact="bea")
+        await pipeline.all_acknowledged()
+        await pipeline.enroll("e-2", "ann")  # of a new life
+        await pipeline.tag(contact="ann")
+        await pipeline.until(lambda: pipeline.exits == ["e-2"])
+    assert pipeline.status("e-1") == "cancelled"
+
+
+async def test_what_the_run_of_a_merged_contact_missed_exits_it_at_the_activation() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure(active=False)
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await pipeline.tag(contact="ann")
+        await merge(pipeline)
+        await pipeline.all_acknowledged()
+        await pipeline.reconfigure(version=2, exits_missed=True)
+        await pipeline.until(lambda: pipeline.exits == ["e-1"])
+    (exit_,) = pipeline.published("goald:exits")
+    assert exit_["data"]["contact_id"] == "bea"
+    assert pipeline.database.missed == {}
