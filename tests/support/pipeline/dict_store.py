@@ -103,9 +103,10 @@ class DictStore:
         self._use(proposal, keys, marks)
         self._keep_records(proposal, keys, marks)
         self._describe(proposal)
-        for number, _, enrollment in proposal.missed_runs:
-            tenant, _, _, event, entry, payload, old = proposal.missed_events[number]
-            if self.rows[tenant, enrollment].status == "active":
+        for number, workflow, enrollment in proposal.missed_runs:
+            tenant, contact, _, event, entry, payload, old = proposal.missed_events[number]
+            row = self.rows[tenant, enrollment]
+            if (row.contact, row.workflow, row.status) == (contact, workflow, "active"):
                 missed = (event, entry.encode(), payload, old)
                 self.missed.setdefault((tenant, enrollment), missed)
         for tenant, contact, _, at in proposal.deletions:
@@ -158,7 +159,7 @@ class DictStore:
         # Those that were used before this batch, in the order of the events.
         before = {run: list(self.used.get(run, ())) for run in runs}
         order = {run: list(events) for run, events in before.items()}
-        for effect, event in proposal.used_events:
+        for effect, event, _ in proposal.used_events:
             if marks[effect]:
                 if event not in order[runs[effect]]:
                     order[runs[effect]].append(event)
