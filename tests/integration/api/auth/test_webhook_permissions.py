@@ -48,7 +48,7 @@ def test_events_of_any_other_type_are_refused_and_not_published(api: Api, redis_
     secret = api.client("acme", "workflows:edit").put(f"{PATH}/stripe").json()["secret"]
     others = sorted(PROCESSED_TYPES - set(DEFAULT_TYPES))
     data = {"contact_id": "ann", "workflow_id": "w-1", "enrollment_id": "e-1",
-            "reason": "exited", "cancelled_actions": 3}  # fmt: skip
+            "reason": "exited", "cancelled_actions": 3, "into_contact_id": "bea"}  # fmt: skip
     assert {"contact.deleted", "workflow.enrollment.ended", "workflow.exit.acknowledged"} <= set(
         others
     )
