@@ -64,7 +64,7 @@ async def test_what_events_give_is_kept_over_commits(tables: Tables, store: Shar
     assert (contact.timezone, contact.opted_in) == ("Europe/Berlin", True)
     assert contact.attributes == {"plan": "pro", "age": 36}
     added, listed = first[1].event, second[2].event
-    assert contact.tags == [Tag(None, "vip ", added[:12]), Tag("t-1", "New", listed[:12])]
+    assert contact.tags == [Tag(None, "vip", added[:12]), Tag("t-1", "New", listed[:12])]
     assert contact.stages == {"sales": "won"}
     assert (await tables.contacts())["ann"].email_key == "ada@example.com"
 

@@ -4,9 +4,9 @@ use std::cell::OnceCell;
 
 use uuid::Uuid;
 
-use super::missed::Run;
 use super::outcome::{GoalFact, Outcome};
 use super::record::Recorder;
+use super::stored::missed::Run;
 use super::turn::{self, Turn};
 use super::{Evaluation, Located};
 use crate::config::{Products, Workflow};

@@ -1,7 +1,5 @@
 //! Merged contacts (E21): the merge itself, and the events that follow under the old id.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::record::microseconds;
@@ -17,26 +15,6 @@ const INTO_ITSELF: &str = "a contact cannot be merged into itself";
 
 /// The type of the event that asks for the runs of a merged contact, in its new place.
 const TRANSFER: &str = "workflow.transfer.moved";
-
-/// The events for other contacts, by buffer and by slot, in order.
-#[derive(Debug, Default)]
-pub struct ForwardedEvents(BTreeMap<(usize, u8), BufferWriter>);
-
-impl ForwardedEvents {
-    fn push(&mut self, entry: EntryRef<'_>, slot: u8, event: &[u8]) {
-        let writer = self.0.entry((entry.buffer, slot)).or_default();
-        writer.push(entry.entry.ms, entry.entry.seq, event);
-    }
-
-    pub fn finish(self) -> Vec<Forwarded> {
-        let forwarded = |((buffer, slot), writer): ((usize, u8), BufferWriter)| Forwarded {
-            buffer,
-            slot,
-            bytes: writer.finish(),
-        };
-        self.0.into_iter().map(forwarded).collect()
-    }
-}
 
 impl Evaluation<'_> {
     /// `contact.merged`. The commit decides whether it is possible, and moves the runs. Later

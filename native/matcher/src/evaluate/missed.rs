@@ -1,61 +1,20 @@
 //! Events that paused workflows miss: the first event of each of its enrollments that would have counted
 //! is kept, to be judged when the workflow is activated (E19).
 
-use ahash::RandomState;
-use hashbrown::HashSet;
 use uuid::Uuid;
 
+use super::stored::missed::Run;
 use super::{Evaluation, turn};
 use crate::event::Event;
 use crate::proposal::{EntryRef, MissedEvent, MissedRun};
 use crate::route::slot_of;
-
-/// An enrollment of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Run {
-    /// Its record number in the index.
-    Indexed(u32),
-    /// The number of the effect that starts it.
-    New(usize),
-}
-
-/// Tenant, enrollment id and event.
-type Judged<'o> = (&'o str, &'o str, Uuid);
-
-/// The enrollments of which the batch keeps an event, and those that alone are judged.
-#[derive(Debug, Default)]
-pub struct Missed<'o> {
-    kept: HashSet<Run, RandomState>,
-    only: Option<HashSet<Judged<'o>, RandomState>>,
-}
-
-impl<'o> Missed<'o> {
-    /// `only`: see `EvaluateOptions`.
-    pub fn new(only: Option<&'o [(String, String, Uuid)]>) -> Missed<'o> {
-        let row = |(tenant, enrollment, event): &'o (String, String, Uuid)| {
-            (tenant.as_str(), enrollment.as_str(), *event)
-        };
-        Missed {
-            kept: HashSet::default(),
-            only: only.map(|rows| rows.iter().map(row).collect()),
-        }
-    }
-
-    /// Whether the events of the batch were missed earlier, and are judged for some enrollments
-    /// only.
-    #[inline]
-    pub fn is_replay(&self) -> bool {
-        self.only.is_some()
-    }
-}
 
 impl Evaluation<'_> {
     /// Whether a missed event is judged for this enrollment of the index.
     #[cold]
     pub(super) fn is_replayed(&self, tenant: &str, number: u32, key: Uuid) -> bool {
         let enrollment = self.index.enrollment_id(number);
-        let only = self.missed.only.as_ref();
-        only.is_none_or(|only| only.contains(&(tenant, &*enrollment, key)))
+        self.missed.is_judged(tenant, &enrollment, key)
     }
 
     /// Keeps an event that would have counted for an enrollment, unless an earlier one is kept. True
@@ -81,7 +40,7 @@ impl Evaluation<'_> {
                 (effect.workflow_id.clone(), effect.enrollment_id.clone())
             }
         };
-        if !self.missed.kept.insert(run) {
+        if !self.missed.keep(run) {
             return false;
         }
         self.turn.spend(turn::ROW);

@@ -23,11 +23,10 @@ mod used;
 use arrayvec::ArrayVec;
 
 use self::deletions::Deletions;
-use self::merges::ForwardedEvents;
-use self::missed::Missed;
 use self::outcome::GoalFact;
 use self::overlay::Overlay;
 use self::stored::known_contacts::{self, KnownContacts};
+use self::stored::missed::Missed;
 use self::stored::repeats::{FullContacts, Repeats};
 use self::stored::used_events::UsedEvents;
 use self::turn::Turn;
@@ -35,7 +34,7 @@ use crate::config::GoalType;
 use crate::event::{Event, Fact};
 use crate::ids::packed::Key;
 use crate::index::{Index, NONE};
-use crate::proposal::{EntryRef, Proposal, RejectedEvent};
+use crate::proposal::{EntryRef, ForwardedEvents, Proposal, RejectedEvent};
 use crate::route::routing_key;
 
 pub use self::explain::{StoredFacts, explain};

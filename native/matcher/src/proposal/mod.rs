@@ -2,6 +2,7 @@
 //! to memory afterwards.
 
 mod effect;
+mod forwarded;
 mod rows;
 mod slice;
 
@@ -9,6 +10,7 @@ pub use effect::{
     Contender, Effect, EndedRun, EnrollmentSource, EntryRef, OTHER_OWNER, Owner, RejectedEvent,
     SourceEntry, Status, USED_ID,
 };
+pub use forwarded::ForwardedEvents;
 pub use rows::{
     Achievement, Acknowledgement, ContactEvent, Deferred, Deletion, DoubtfulStart, EventCheck,
     Exit, Forwarded, Merge, MissedEvent, MissedRun, Proposal, Reversal, StateCheck, TagCheck,
