@@ -15,10 +15,15 @@ from typing import Any, NamedTuple
 
 EventId = tuple[str, str]
 
+WHITE_SPACE = "".join(
+    char for char in map(chr, range(0x3001)) if char.isspace() and char not in "\x1c\x1d\x1e\x1f"
+)
+"""The characters of the Unicode property White_Space."""
+
 
 def comparable(name: str, by_case: bool = False) -> str:
     """Two names of tags are the same if this is the same."""
-    exact = unicodedata.normalize("NFC", name).strip()
+    exact = unicodedata.normalize("NFC", name).strip(WHITE_SPACE)
     return exact if by_case else unicodedata.normalize("NFC", exact.casefold())
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from goald import _native
+from goald.domain.contacts.tags import tag_key
 
 NOW_US = 1_800_000_000_000_000
 START_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -211,6 +212,16 @@ def test_an_exit_acknowledgement_is_reported_and_changes_no_enrollment(
     assert proposal.acknowledgements == [("acme", "e-1", "c-1", "w-1", slot, 2, START_US)]
     assert not proposal.changes_nothing
     assert len(proposal.effects) == 0
+
+
+@pytest.mark.parametrize("space", [chr(at) for at in range(0x3001) if chr(at).isspace()], ids=ascii)
+def test_a_goal_and_the_projection_trim_the_same_white_space(space: str) -> None:
+    matcher = _native.Matcher()
+    matcher.update_workflows([workflow(goal())])
+    evaluate_and_apply(matcher, started())
+    name = f"{space}customer{space}"
+    is_same = tag_key(name) == tag_key("Customer")
+    assert len(evaluate(matcher, tagged(name)).exits) == is_same
 
 
 def test_an_enrollment_of_an_inactive_workflow_counts_once_it_is_active() -> None:

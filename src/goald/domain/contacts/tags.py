@@ -13,6 +13,12 @@ NAME_PREFIX: Final = "="
 EXACT_PREFIX: Final = "@"
 """Start the keys of tags: that of an id, that of a name without regard to case, and that of a name
 with regard to case."""
+WHITE_SPACE: Final = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+    "\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+"""The characters of the Unicode property White_Space, which the matcher trims. `str.strip` without
+an argument also removes the separators U+001C to U+001F."""
 
 
 class Tag(NamedTuple):
@@ -35,7 +41,7 @@ class Tag(NamedTuple):
 def tag_key(name: str, *, by_case: bool = False) -> str:
     """Return the text by which names of tags are compared: NFC, without spaces around it, and
     without regard to case unless the tenant distinguishes names by case."""
-    exact = unicodedata.normalize("NFC", name).strip()
+    exact = unicodedata.normalize("NFC", name).strip(WHITE_SPACE)
     return exact if by_case else unicodedata.normalize("NFC", exact.casefold())
 
 
@@ -59,10 +65,10 @@ def listed_tags(data: Mapping[str, Any]) -> Iterator[tuple[int, Tag]]:
 def _tag(data: Mapping[str, Any]) -> Iterator[Tag]:
     id_, name = _text(id_text(data.get("tag_id"))), _text(data.get("tag_name"))
     if id_ is not None or name is not None:
-        yield Tag(id_, None if name is None else name.strip())
+        yield Tag(id_, None if name is None else name.strip(WHITE_SPACE))
 
 
 def _text(value: Any) -> str | None:
-    if not isinstance(value, str) or not value.strip() or len(value) > MAX_TAG_CHARS:
+    if not isinstance(value, str) or not value.strip(WHITE_SPACE) or len(value) > MAX_TAG_CHARS:
         return None
     return value
