@@ -17,6 +17,7 @@ from goald.pipeline.ingest.dispatch import ShardDispatcher
 from goald.pipeline.ingest.outstanding import Outstanding
 from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.poison.dead_letters import DeadLetters
+from goald.pipeline.shard_batch import Processed
 from goald.redis_keys import DEAD
 from goald.runtime.actors.ray_actors import RayShard, RunningWork
 from goald.settings import DispatchSettings
@@ -47,23 +48,23 @@ class DyingShard:
         self.deaths += 1
         raise ValueError("an event that cannot be evaluated")
 
-    async def remote(self, batches: Sequence[tuple[Any, ...]]) -> Sequence[int]:
+    async def remote(self, batches: Sequence[tuple[Any, ...]]) -> Processed:
         try:
             return await self._working.answer(self._process(batches))
         finally:
             if not batches and self._working._task.done():
                 self._start()
 
-    async def _process(self, batches: Sequence[tuple[Any, ...]]) -> Sequence[int]:
+    async def _process(self, batches: Sequence[tuple[Any, ...]]) -> Processed:
         has_poison = any(POISON in batch[4] for batch in batches)
         if not any(batch[6] for batch in batches):
             if has_poison:
                 self._poisoned.set()
                 await asyncio.Event().wait()
-            return ()
+            return Processed()
         if has_poison:
             asyncio.get_running_loop().call_soon(self._poisoned.set)
-        return range(len(batches))
+        return Processed(deferred=range(len(batches)))
 
 
 class ImpatientClock(SystemClock):
