@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
@@ -28,9 +29,9 @@ def merge(contact: str = "ann", into: str = "bea", at: int = NOON + SECOND) -> C
     return ContactMerge("acme", contact, slot_of("acme", contact), into, key, at, at)
 
 
-def run(enrollment: str, contact: str = "ann", **values: object) -> Effect:
+def run(enrollment: str, contact: str = "ann", **values: Any) -> Effect:
     slot = slot_of("acme", contact)
-    return Effect(enrollment, contact, slot=slot, **values)  # type: ignore[arg-type]
+    return Effect(enrollment, contact, slot=slot, **values)
 
 
 async def begin(store: ShardStore, lease: SlotLease, *merges: ContactMerge) -> list[MergeOutcome]:

@@ -12,7 +12,7 @@ from goald.ports.change import Change, MissedEvent, MissedRun
 from goald.ports.shard_store import ShardStore
 
 ALL = SlotRange(0, 255)
-ENDS = {"is_new": False, "status": "exited", "ended_at": NOON + SECOND}
+ENDED = Effect("e-1", is_new=False, status="exited", ended_at=NOON + SECOND)
 
 
 def missing(event: str, *enrollments: str, contact: str = "ann") -> Change:
@@ -63,7 +63,7 @@ async def test_enrollment_that_is_not_active_misses_nothing(
     tables: Tables, store: ShardStore
 ) -> None:
     lease = await enroll(store)
-    await store.commit(lease, change(Effect("e-1", **ENDS)))  # type: ignore[arg-type]
+    await store.commit(lease, change(ENDED))
     await store.commit(lease, missing("pay-1", "e-1", "unknown"))
     await store.commit(lease, missing("pay-1", "e-2", contact="bob"))
     await tables.save_workflow(5, "acme", "w-1", exits_missed=True)
@@ -76,7 +76,7 @@ async def test_judged_events_are_removed_with_their_effects(
     lease = await enroll(store)
     await store.commit(lease, missing("pay-1", "e-1", "e-2"))
     await tables.save_workflow(5, "acme", "w-1", exits_missed=True)
-    judged = change(Effect("e-1", **ENDS))  # type: ignore[arg-type]
+    judged = change(ENDED)
     await store.commit(lease, replace(judged, judged_runs=[("acme", "e-1")]))
     assert await missed(store, lease) == [("e-2", b"pay-1")]
     await store.commit(lease, replace(change(), judged_runs=[("acme", "e-2")]))
