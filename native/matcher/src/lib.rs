@@ -6,6 +6,7 @@
 //! matcher
 //! evaluate, intake
 //! proposal, index
+//! plan
 //! config, route
 //! decode, buffer, ids
 //! wire
@@ -21,6 +22,7 @@ pub mod ids;
 mod index;
 pub mod intake;
 pub mod matcher;
+pub mod plan;
 pub mod proposal;
 pub mod route;
 mod wire;
