@@ -35,6 +35,7 @@ __all__ = [
     "exit_id",
     "goal_events",
     "intake",
+    "run_events",
     "slot_of",
     "time_us",
     "with_contact",
@@ -78,6 +79,10 @@ def goal_events(buffers: Sequence[bytes], now_us: int) -> list[tuple[str, str, b
     """(tenant, contact, buffer with this event alone) for each event of a type that goals can
     listen to, in order (E7). Skips events that cannot be decoded. Raises ValueError if one of
     `buffers` is not a buffer."""
+
+def run_events(buffers: Sequence[bytes], now_us: int) -> list[tuple[str, str, bytes]]:
+    """As `goal_events`, with the events that end enrollments, acknowledge exits, or undo payments
+    and appointments (E21)."""
 
 def time_us(text: str) -> int | None:
     """The microseconds since the Unix epoch of a time as events may have it, the text of a number

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
+    use goald_matcher::buffer::BufferError;
     use goald_matcher::evaluate::GoalEvent;
     use goald_matcher::event::{loose_time, time};
     use goald_matcher::{buffer, evaluate, ids, route};
@@ -83,9 +84,30 @@ mod _native {
         buffers: Vec<Bound<'py, PyBytes>>,
         now_us: i64,
     ) -> PyResult<Vec<(String, String, Bound<'py, PyBytes>)>> {
-        let buffers = slices(&buffers);
+        selected(py, &buffers, now_us, evaluate::goal_events)
+    }
+
+    #[pyfunction]
+    fn run_events<'py>(
+        py: Python<'py>,
+        buffers: Vec<Bound<'py, PyBytes>>,
+        now_us: i64,
+    ) -> PyResult<Vec<(String, String, Bound<'py, PyBytes>)>> {
+        selected(py, &buffers, now_us, evaluate::run_events)
+    }
+
+    type Select = fn(&[&[u8]], i64) -> Result<Vec<GoalEvent>, BufferError>;
+
+    /// The rows of these functions.
+    fn selected<'py>(
+        py: Python<'py>,
+        buffers: &[Bound<'py, PyBytes>],
+        now_us: i64,
+        select: Select,
+    ) -> PyResult<Vec<(String, String, Bound<'py, PyBytes>)>> {
+        let buffers = slices(buffers);
         let events = py
-            .detach(|| evaluate::goal_events(&buffers, now_us))
+            .detach(|| select(&buffers, now_us))
             .map_err(value_error)?;
         let row = |event: GoalEvent| {
             let buffer = PyBytes::new(py, &event.buffer);

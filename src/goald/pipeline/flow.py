@@ -237,7 +237,8 @@ class ShardFlow:
                 except RetryableError:
                     await self._committer.reload("commit", group, progress.repeat())
                     continue
-                if is_stale(proposal, committed):  # memory differed from Postgres
+                taken_over = await self._transfers.of_conflicts(proposal, committed)
+                if taken_over or is_stale(proposal, committed):  # memory differed from Postgres
                     await self._publisher.publish(committed.outbox)
                     await self._committer.reload("stale_cache", group, progress.repeat())
                     continue

@@ -125,6 +125,30 @@ MERGE_GUARDS = (
         (FLOW,),
     ),
     Guard(
+        "merges: events about ended enrollments since the merge are delivered again",
+        "E21",
+        (
+            Edit(
+                _FORWARD,
+                "in _native.run_events(buffers, now_us)",
+                "in _native.goal_events(buffers, now_us)",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: a shard takes over enrollments that an event names before it rejects the event",
+        "E21",
+        (
+            Edit(
+                "src/goald/pipeline/flow.py",
+                "if taken_over or is_stale(proposal, committed):",
+                "if is_stale(proposal, committed):",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
         "merges: a shard takes over enrollments before forwarded events",
         "E21",
         (

@@ -5,7 +5,7 @@ Tests inject faults through `FaultyStore` and `FaultyOutbound`.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ from goald.adapters.memory.streams import (
 )
 from goald.adapters.memory.throttle import MemoryTenantThrottle
 from goald.client import event
+from goald.domain.configuration.goals import GoalType
 from goald.domain.errors import ContentRefused
 from goald.domain.fail_points import FailPointHook, no_op
 from goald.domain.ids import ContactId, TenantId
@@ -46,6 +47,7 @@ from goald.settings import DispatchSettings, ReadSettings
 STREAM = event_stream(0)
 ALL = SlotRange(0, 255)
 GOAL = "0b9c1f0e-3a52-4a52-9d5e-6a7b8c9d0e1f"
+CUSTOMER: Mapping[str, object] = {"tag_name": "Customer"}
 DEADLINE_SECONDS = 60
 READ = ReadSettings(entries=100, bytes=1 << 20, in_flight_bytes=1 << 20, pause=0)
 
@@ -166,12 +168,14 @@ class InMemoryPipeline:
         active: bool = True,
         exits_missed: bool = False,
         tenant: str = "acme",
+        goal_type: GoalType = "tag_added",
+        criteria: Mapping[str, object] = CUSTOMER,
     ) -> None:
-        """A workflow whose goal is the tag `Customer`."""
+        """A workflow with one goal, the tag `Customer` if none is given."""
         goal: GoalConfiguration = {
             "id": GOAL,
-            "goal_type": "tag_added",
-            "criteria": json.dumps({"tag_name": "Customer"}),
+            "goal_type": goal_type,
+            "criteria": json.dumps(criteria),
             "is_active": True,
             "effective_from": 0,
             "created_at": 0,
@@ -297,10 +301,11 @@ class InMemoryPipeline:
         body = json.dumps(event(name, "acme", contact, data)).encode()
         await self.streams.add(STREAM, [b"event", body])
 
-    async def enroll(self, enrollment: str = "e-1", contact: str = "ann") -> None:
-        await self.send(
-            "workflow.enrollment.started", contact, workflow_id="w", enrollment_id=enrollment
-        )
+    async def enroll(
+        self, enrollment: str = "e-1", contact: str = "ann", workflow: str = "w"
+    ) -> None:
+        ids = {"workflow_id": workflow, "enrollment_id": enrollment}
+        await self.send("workflow.enrollment.started", contact, **ids)
 
     async def tag(self, name: str = "Customer", contact: str = "ann") -> None:
         await self.send("contact.tag.added", contact, tag_name=name)

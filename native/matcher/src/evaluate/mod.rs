@@ -38,7 +38,7 @@ use crate::proposal::{EntryRef, ForwardedEvents, Proposal, RejectedEvent};
 use crate::route::routing_key;
 
 pub use self::explain::{StoredFacts, explain};
-pub use self::goal_events::{GoalEvent, goal_events};
+pub use self::goal_events::{GoalEvent, goal_events, run_events};
 pub use self::stored::known_contacts::{KnownState, OldTags};
 pub use self::turn::EvaluateOptions;
 

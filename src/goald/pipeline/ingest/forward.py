@@ -94,7 +94,7 @@ class Forwarder:
         return dispatcher.put(route.stream, route.epoch, events.buffer, forwarded=True)
 
     async def _since(self, moved: Iterable[Moved]) -> list[Forwarded]:
-        """The events of these contacts since their merges that may achieve goals."""
+        """The events of these contacts since their merges that may change enrollments."""
         now_us = self._context.clock.now_us()
         by_slot: dict[int, list[Moved]] = {}
         for each in moved:
@@ -111,7 +111,7 @@ class Forwarder:
                 of = {(each.tenant, each.contact) for each in contacts}
                 found += [
                     Forwarded(slot, buffer)
-                    for tenant, contact, buffer in _native.goal_events(buffers, now_us)
+                    for tenant, contact, buffer in _native.run_events(buffers, now_us)
                     if (tenant, contact) in of
                 ]
         return found

@@ -7,6 +7,7 @@ forwards; events of merged contacts arrive behind it. Should the event be lost w
 shard finds the merge in Postgres.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 from goald import _native
@@ -16,7 +17,8 @@ from goald.pipeline.context import ShardContext
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.missed import MissedEvents
-from goald.ports.shard_store import ShardStore
+from goald.ports.change import Committed
+from goald.ports.shard_store import ShardStore, Transfer
 
 CHECK_SECONDS = 5.0
 NEXT_PAGE_SECONDS = 0.05
@@ -51,13 +53,28 @@ class Transfers:
         if any(batch.forwarded for batch in group.batches):
             await self._adopt()
 
+    async def of_conflicts(self, proposal: _native.Proposal, committed: Committed) -> bool:
+        """Take over the enrollments that events of the contacts that continue have named, before a
+        consumer asked for them. Returns whether there were any: then the events must be evaluated
+        again. The caller holds `Evaluator.groups`."""
+        if not committed.conflicts:
+            return False
+        effects = proposal.effects
+        tenants, contacts = effects.tenant_id, effects.contact_id
+        keys = {(tenants[each.effect], contacts[each.effect]) for each in committed.conflicts}
+        waiting = await self._waiting()
+        if keys.isdisjoint((each.tenant_id, each.into_contact_id) for each in waiting):
+            return False
+        await self._adopt()
+        return True
+
     async def run(self) -> None:
         """Move ended enrollments, and take over those that no event has requested, until
         cancelled. Raises LeaseLost."""
         store, lease, retry = self._store, self._lease, self._context.retry
         while True:
             await self._context.clock.sleep(CHECK_SECONDS)
-            if await retry("Postgres: load", "transfers", partial(store.transfers, lease)):
+            if await self._waiting():
                 async with self._evaluator.groups:
                     await self._adopt()
             move = partial(store.move_ended, lease)
@@ -67,11 +84,16 @@ class Transfers:
             async with self._evaluator.groups:  # a commit may change them
                 await retry("Postgres: load", "forwards", load)
 
+    async def _waiting(self) -> Sequence[Transfer]:
+        """The merges whose enrollments have not moved."""
+        find = partial(self._store.transfers, self._lease)
+        return await self._context.retry("Postgres: load", "transfers", find)
+
     async def _adopt(self) -> None:
         """Move the enrollments of all merges that wait, then load their contacts. Retried while
         Postgres is unavailable."""
         store, lease, retry = self._store, self._lease, self._context.retry
-        waiting = await retry("Postgres: load", "transfers", partial(store.transfers, lease))
+        waiting = await self._waiting()
         for transfer in waiting:
             adopt_ = partial(store.adopt, lease, transfer, _native.with_contact)
             await retry("Postgres: commit", "adopt", adopt_)

@@ -86,6 +86,35 @@ async def test_an_engine_may_end_a_run_under_the_id_of_the_merged_contact() -> N
     assert pipeline.dead_letters == []
 
 
+async def test_an_end_that_names_the_other_contact_ends_the_run_before_it_has_moved() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    ended = {"workflow_id": "w", "enrollment_id": "e-1", "reason": "completed"}
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await merge(pipeline)
+        await pipeline.send("workflow.enrollment.ended", "bea", **ended)
+        await pipeline.all_acknowledged()
+    assert pipeline.status("e-1") == "completed"
+    assert pipeline.dead_letters == []
+
+
+async def test_refunds_and_acknowledgements_of_the_other_contact_are_about_runs_that_move() -> None:
+    """The shard may process these events before it has the runs."""
+    pipeline = InMemoryPipeline()
+    pipeline.configure(goal_type="purchase_made", criteria={"any_purchase": True})
+    exited = {"workflow_id": "w", "enrollment_id": "e-1", "cancelled_actions": 2}
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await pipeline.send("payment.completed", "ann", payment_id="p-1", amount=9)
+        await merge(pipeline)
+        await pipeline.send("payment.refunded", "bea", payment_id="p-1")
+        await pipeline.send("workflow.exit.acknowledged", "bea", **exited)
+        await pipeline.all_acknowledged()
+    (run,) = pipeline.database.enrollments.values()
+    assert (run.refunded_at is not None, run.cancelled_actions) == (True, 2)
+
+
 async def test_the_largest_events_count_for_a_contact_with_a_longer_id() -> None:
     pipeline = InMemoryPipeline()
     pipeline.configure()
