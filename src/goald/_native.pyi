@@ -30,6 +30,7 @@ __all__ = [
     "achievement_id",
     "buffer_entries",
     "buffer_halves",
+    "buffer_of",
     "contact_of",
     "event_key",
     "exit_id",
@@ -74,6 +75,11 @@ def buffer_entries(buffer: bytes) -> list[tuple[bytes, bytes]]:
 def buffer_halves(buffer: bytes) -> tuple[bytes, bytes] | None:
     """Split a buffer in two, in order. None if it has fewer than two entries. Raises ValueError
     if `buffer` is not a buffer."""
+
+def buffer_of(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """A buffer of these (entry id, event bytes) pairs, in order, of any size and any slots. An
+    event may be as large as a forwarded event (E21). Raises ValueError if an id is not that of an
+    entry."""
 
 def goal_events(buffers: Sequence[bytes], now_us: int) -> list[tuple[str, str, bytes]]:
     """(tenant, contact, buffer with this event alone) for each event of a type that goals can

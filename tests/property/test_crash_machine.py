@@ -36,7 +36,7 @@ TAGS = st.sampled_from(["Customer", "Friend", "Subscriber"])
 CALLS = st.sampled_from(
     ["commit", "check", "publish", "dead_letter", "acknowledge", "read", "mark_published", "renew",
      "unpublished", "load", "load_contacts", "contacts", "acquire", "fence", "process",
-     "configuration", "missed"]
+     "configuration", "missed", "missed_workflows", "forget_missed"]
 )  # fmt: skip
 EXIT_FAIL_POINTS = [
     FailPoint.EVALUATED, FailPoint.LEASE_LOCKED, FailPoint.COMMITTED, FailPoint.APPLIED,

@@ -17,6 +17,7 @@ mod _native {
     use goald_matcher::evaluate::GoalEvent;
     use goald_matcher::event::{loose_time, time};
     use goald_matcher::{buffer, evaluate, ids, route};
+    use pyo3::exceptions::PyValueError;
     use pyo3::prelude::*;
     use pyo3::types::PyBytes;
 
@@ -76,6 +77,20 @@ mod _native {
             )
         };
         Ok(entries.map(row).collect())
+    }
+
+    #[pyfunction]
+    fn buffer_of<'py>(
+        py: Python<'py>,
+        entries: Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let mut writer = buffer::BufferWriter::new();
+        for (id, event) in &entries {
+            let (ms, seq) = buffer::parse_entry_id(id.as_bytes())
+                .ok_or_else(|| PyValueError::new_err("not the id of a stream entry"))?;
+            writer.push(ms, seq, event.as_bytes());
+        }
+        Ok(PyBytes::new(py, &writer.finish()))
     }
 
     #[pyfunction]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from goald.domain.configuration.goals import GoalLogic, GoalType
 
@@ -36,6 +36,13 @@ class WorkflowConfiguration(TypedDict):
     exits_missed: NotRequired[bool]
     """If it is active: whether the events that it missed while it was paused are judged, before any
     other (E19). Otherwise they are forgotten."""
+
+
+class WorkflowKey(NamedTuple):
+    """Identifies a workflow."""
+
+    tenant_id: str
+    workflow_id: str
 
 
 @dataclass(frozen=True, slots=True)

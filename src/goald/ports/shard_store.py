@@ -13,7 +13,7 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
 from goald.ports.change import Change, Committed
-from goald.ports.configuration import Configuration
+from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.outbox import Outbox
 
 
@@ -56,6 +56,25 @@ class MissedEntry(NamedTuple):
     payload: bytes
     old_tags: Sequence[int] = ()
     """As in `MissedEvent`."""
+
+
+class MissedPosition(NamedTuple):
+    """A position in the order in which the enrollments of a workflow are read."""
+
+    slot: int
+    enrollment_id: str
+
+
+FIRST_MISSED = MissedPosition(-1, "")
+"""Before all enrollments."""
+
+
+class MissedPage(NamedTuple):
+    """Some events that the enrollments of a workflow missed."""
+
+    entries: Sequence[MissedEntry]
+    end: MissedPosition | None
+    """The position after which the next page starts. None: this is the last page."""
 
 
 class Transfer(NamedTuple):
@@ -135,13 +154,31 @@ class ShardStore(Protocol):
         """Return what is stored about each of these contacts; nothing about an unknown one. The
         caller may change it. Raises LeaseLost."""
 
+    async def missed_workflows(
+        self, lease: SlotLease, workflows: Sequence[WorkflowKey]
+    ) -> Sequence[WorkflowKey]:
+        """Return those of the workflows in which enrollments of the slots missed events (E19).
+        Raises LeaseLost."""
+
     async def missed(
-        self, lease: SlotLease, after: int, version: int, limit: int
-    ) -> Sequence[MissedEntry]:
-        """Return what the enrollments of the slots missed in the last 30 days in workflows that are
-        active, exit what they missed, and changed after the configuration version `after`, up to
-        `version`: the oldest first, up to `limit` (E19). Removes the missed events of the
-        other active workflows that changed between these versions. Raises LeaseLost."""
+        self,
+        lease: SlotLease,
+        workflow: WorkflowKey,
+        after: MissedPosition,
+        limit: int,
+        most_bytes: int,
+    ) -> MissedPage:
+        """Return the events that enrollments of the slots missed in a workflow in the last 30 days
+        (E19): of the next enrollments after a position, up to `limit`, with at most `most_bytes`
+        bytes of events, each counted once; but at least one. Leaves out enrollments that move to
+        another contact. Raises LeaseLost."""
+
+    async def forget_missed(
+        self, lease: SlotLease, workflow: WorkflowKey, after: MissedPosition, limit: int
+    ) -> MissedPosition | None:
+        """Remove the missed events of up to `limit` enrollments of the slots in a workflow, of any
+        time: the next ones after a position. Returns the end of the page, as in `MissedPage`.
+        Raises LeaseLost."""
 
     async def forward_secret(self) -> str:
         """Return the secret of `forward_key`."""

@@ -18,7 +18,8 @@ from goald.domain.errors import LeaseLost
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange, slot_of
 from goald.ports.change import ContactEvent, ContactMerge, MergeOutcome, MissedEvent, MissedRun
-from goald.ports.shard_store import EventCheck, ShardStore
+from goald.ports.configuration import WorkflowKey
+from goald.ports.shard_store import FIRST_MISSED, EventCheck, ShardStore
 
 ALL = SlotRange(0, 255)
 ANN, BEA = slot_of("acme", "ann"), slot_of("acme", "bea")
@@ -287,10 +288,10 @@ async def test_missed_events_move_with_the_runs_that_missed_them(
     missed = [MissedRun(0, "w-1", "e-1")]
     await store.commit(lease, replace(change(), missed_events=[event], missed_runs=missed))
     await begin(store, lease, merge())
-    await tables.save_workflow(5, "acme", "w-1", exits_missed=True)
-    assert await store.missed(lease, 0, 9, 10) == [], "the run is in no shard while it moves"
+    page = WorkflowKey("acme", "w-1"), FIRST_MISSED, 10, 1 << 20
+    assert (await store.missed(lease, *page)).entries == [], "the run is in no shard while it moves"
     await adopt(store, lease)
-    (entry,) = await store.missed(lease, 0, 9, 10)
+    ((entry,), _) = await store.missed(lease, *page)
     assert (entry.enrollment_id, entry.event) == ("e-1", goal_id("pay-1"))
     assert contact_of_event(entry.payload) == ("acme", "bea")
     await store.commit(lease, replace(change(), judged_runs=[("acme", "e-1")]))

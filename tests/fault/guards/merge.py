@@ -88,8 +88,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 "src/goald/adapters/postgres/shard/missed.py",
-                "WHERE {_STAYS}\n",
-                "WHERE true\n",
+                "    WHERE t.tenant_id = r.tenant_id AND t.contact_id = r.contact_id) {where}\n",
+                "    WHERE false) {where}\n",
             ),
         ),
         (MERGES,),

@@ -6,6 +6,7 @@ PIPELINE = "tests/unit/pipeline/shard/test_missed_events.py"
 STORE = "tests/contract/shard_store/test_shard_store_missed.py"
 ACTIVATION = "tests/integration/api/configuration/test_missed_events.py"
 ERASURE_PAGES = "tests/integration/erasure/test_erasure_pages.py"
+PLANS = "tests/integration/postgres/plans/test_missed_plans.py"
 RETENTION = "tests/integration/postgres/test_retention.py"
 _MEMORY = "src/goald/adapters/memory/missed.py"
 _POSTGRES = "src/goald/adapters/postgres/shard/missed.py"
@@ -29,7 +30,7 @@ MISSED_GUARDS = (
     Guard(
         "paused: an activation evaluates what was missed",
         "E19",
-        (Edit(_WATCHER, "                await self._missed.replay(current)\n", ""),),
+        (Edit(_WATCHER, "                await self._missed.replay(_active(changed))\n", ""),),
         (PIPELINE,),
     ),
     Guard(
@@ -40,9 +41,9 @@ MISSED_GUARDS = (
                 _WATCHER,
                 "            async with self._evaluator.groups:\n"
                 "                await self._configure(changed)\n"
-                "                await self._missed.replay(current)\n",
+                "                await self._missed.replay(_active(changed))\n",
                 "            await self._configure(changed)\n"
-                "            await self._missed.replay(current)\n",
+                "            await self._missed.replay(_active(changed))\n",
             ),
         ),
         (PIPELINE,),
@@ -53,8 +54,8 @@ MISSED_GUARDS = (
         (
             Edit(
                 _REPLAY,
-                "                if limit == 1:\n                    await self._drop(entries)\n",
-                "                if limit == 1:\n                    return\n",
+                "                await self._dead_letter(page.entries, str(refused))\n",
+                "                return\n",
             ),
         ),
         (PIPELINE,),
@@ -77,8 +78,8 @@ MISSED_GUARDS = (
         (
             Edit(
                 _POSTGRES,
-                "    ON CONFLICT (tenant_id, enrollment_id) DO NOTHING\n",
-                "    ON CONFLICT (tenant_id, enrollment_id) DO UPDATE SET event = excluded.event\n",
+                "ON CONFLICT (tenant_id, enrollment_id) DO NOTHING\n",
+                "ON CONFLICT (tenant_id, enrollment_id) DO UPDATE SET event = excluded.event\n",
             ),
             Edit(
                 _MEMORY,
@@ -94,8 +95,8 @@ MISSED_GUARDS = (
         (
             Edit(
                 _POSTGRES,
-                "e.workflow_id = n.workflow_id AND (e.status = 'active') IS TRUE\n    ON",
-                "e.workflow_id = n.workflow_id\n    ON",
+                "e.workflow_id = n.workflow_id AND (e.status = 'active') IS TRUE\nON",
+                "e.workflow_id = n.workflow_id\nON",
             ),
             Edit(_MEMORY, '            and row.status == "active"\n', ""),
         ),
@@ -120,10 +121,8 @@ MISSED_GUARDS = (
         (
             Edit(
                 _POSTGRES,
-                "      AND NOT EXISTS (SELECT FROM removed same\n"
-                "                      WHERE same.tenant_id = o.tenant_id\n"
-                "                        AND same.enrollment_id = o.enrollment_id))\n",
-                "      AND false)\n",
+                "AND r.contact_id = m.contact_id AND r.event = m.event)\n",
+                "AND false)\n",
             ),
         ),
         (STORE,),
@@ -132,9 +131,81 @@ MISSED_GUARDS = (
         "paused: an activation without exits removes missed events",
         "E19",
         (
-            Edit(_POSTGRES, "    await connection.execute(FORGET, after, version)\n", ""),
             Edit(
-                _MEMORY, "            del tables.missed[tenant, enrollment]\n", "            pass\n"
+                _REPLAY, "                await self._forget(workflow)\n", "                pass\n"
+            ),
+        ),
+        (PIPELINE,),
+    ),
+    Guard(
+        "paused: a page has a bounded size",
+        "D6, E19",
+        (
+            Edit(_POSTGRES, "if read_events and total > most_bytes:", "if False:"),
+            Edit(
+                _MEMORY,
+                "if len(sizes) > 1 and sum(sizes.values()) > most_bytes:",
+                "if False:",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: a page starts at the end of the previous one",
+        "E19",
+        (
+            Edit(
+                _POSTGRES,
+                "AND (r.slot, r.enrollment_id) > ($3, $4)",
+                "AND ($3::int2, $4) IS NOT NULL",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: a page reads no event before its enrollments",
+        "D8, E19",
+        (
+            Edit(
+                _POSTGRES,
+                """r.event::text, (
+    SELECT octet_length(m.payload) FROM goald.missed_events m
+    WHERE m.tenant_id = r.tenant_id AND m.contact_id = r.contact_id AND m.event = r.event)
+"""
+                + '"' * 3
+                + """ + _RUNS.format(""",
+                """r.event::text, octet_length(m.payload)
+"""
+                + '"' * 3
+                + """ + _RUNS.replace(
+    "missed_runs r",
+    "missed_runs r JOIN goald.missed_events m ON m.tenant_id = r.tenant_id"
+    " AND m.contact_id = r.contact_id AND m.event = r.event",
+).format(""",
+            ),
+        ),
+        (PLANS,),
+    ),
+    Guard(
+        "paused: only workflows with missed events are read",
+        "E19",
+        (
+            Edit(
+                _POSTGRES,
+                "    WHERE r.tenant_id = n.tenant_id AND r.workflow_id = n.workflow_id\n",
+                "",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: two contacts keep their events of one key",
+        "E19",
+        (
+            Edit(
+                _POSTGRES,
+                "    keyed = {",
+                "    events = {event.event: event for event in events}.values()\n    keyed = {",
             ),
         ),
         (STORE,),
@@ -142,13 +213,7 @@ MISSED_GUARDS = (
     Guard(
         "paused: a shard exits what was missed in the last 30 days only",
         "E19",
-        (
-            Edit(
-                _POSTGRES,
-                "  AND r.missed_at > now() - interval '{KEEP_DAYS} days'\n",
-                "",
-            ),
-        ),
+        (Edit(_POSTGRES, "_RUNS.format(where=_OF_LAST_DAYS)", '_RUNS.format(where="")'),),
         (ACTIVATION,),
     ),
     Guard(

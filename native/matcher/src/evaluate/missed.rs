@@ -45,12 +45,12 @@ impl Evaluation<'_> {
         }
         self.turn.spend(turn::ROW);
         let slot = slot_of(&event.tenant, &event.contact);
-        // Rows of one event follow each other.
+        // Rows of one event follow each other. Events of two contacts may have the same key.
         let events = &mut self.proposal.missed_events;
-        if events
-            .last()
-            .is_none_or(|last| (last.event, &*last.tenant_id) != (key, &*event.tenant))
-        {
+        if events.last().is_none_or(|last| {
+            (last.event, &*last.contact_id, &*last.tenant_id)
+                != (key, &*event.contact, &*event.tenant)
+        }) {
             events.push(MissedEvent {
                 tenant_id: (*event.tenant).into(),
                 contact_id: (*event.contact).into(),

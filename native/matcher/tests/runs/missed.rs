@@ -152,6 +152,31 @@ fn a_run_that_ended_is_forgotten() {
 }
 
 #[test]
+fn two_contacts_miss_an_event_of_the_same_key_each() {
+    let mut matcher = paused(64);
+    let first = tagged("t", "c-1", 10);
+    let mut second = tagged("t", "c-2", 10);
+    second["id"] = first["id"].clone();
+    let batch = [
+        started("e-1", "c-1", "w-1", 0),
+        started("e-2", "c-2", "w-1", 0),
+        first,
+        second,
+    ];
+    let proposal = evaluate(&matcher, &batch, EvaluateOptions::default());
+    let kept: Vec<(&str, &str)> = proposal
+        .missed_runs
+        .iter()
+        .map(|run| {
+            let event = &proposal.missed_events[run.number];
+            (&*event.contact_id, &*run.enrollment_id)
+        })
+        .collect();
+    assert_eq!(kept, [("c-1", "e-1"), ("c-2", "e-2")]);
+    commit(&mut matcher, &mut Table::new(), &proposal);
+}
+
+#[test]
 fn an_activation_ends_what_is_kept() {
     let mut matcher = paused(64);
     let mut table = Table::new();

@@ -1,9 +1,12 @@
 """Events that paused workflows miss (E19), over the tables in memory. Nothing expires."""
 
+from collections.abc import Sequence
+
 from goald.adapters.memory.database import MemoryDatabase, StoredMissed
 from goald.domain.slots import SlotRange
 from goald.ports.change import Change
-from goald.ports.shard_store import MissedEntry
+from goald.ports.configuration import WorkflowKey
+from goald.ports.shard_store import MissedEntry, MissedPage, MissedPosition
 
 
 def drop_and_keep(tables: MemoryDatabase, change: Change) -> None:
@@ -26,27 +29,75 @@ def drop_and_keep(tables: MemoryDatabase, change: Change) -> None:
             tables.missed.setdefault((event.tenant_id, run.enrollment_id), missed)
 
 
+def of_workflows(
+    tables: MemoryDatabase, slots: SlotRange, workflows: Sequence[WorkflowKey]
+) -> list[WorkflowKey]:
+    """See `ShardStore.missed_workflows`."""
+    return [
+        workflow
+        for workflow in workflows
+        if any(_is_of(row, key, slots, workflow) for key, row in tables.missed.items())
+    ]
+
+
 def read(
-    tables: MemoryDatabase, slots: SlotRange, after: int, version: int, limit: int
-) -> list[MissedEntry]:
+    tables: MemoryDatabase,
+    slots: SlotRange,
+    workflow: WorkflowKey,
+    after: MissedPosition,
+    limit: int,
+    most_bytes: int,
+) -> MissedPage:
     """See `ShardStore.missed`."""
-    current = {(w["tenant_id"], w["workflow_id"]): (v, w) for v, w in sorted(
-        tables.workflows, key=lambda row: row[0])}  # fmt: skip
-    exits = {
-        key: workflow.get("exits_missed", False)
-        for key, (changed, workflow) in current.items()
-        if workflow["is_active"] and after < changed <= version
-    }
-    found = []
+    rows = _next(tables, slots, workflow, after)
+    sizes: dict[tuple[str, str], int] = {}
+    entries: list[MissedEntry] = []
+    end = after
+    for position, contact, row in rows[:limit]:
+        event = contact, row.event
+        sizes.setdefault(event, len(row.payload))
+        if len(sizes) > 1 and sum(sizes.values()) > most_bytes:
+            break
+        stored = row.event, row.entry_id, row.payload, row.old_tags
+        entries.append(MissedEntry(workflow.tenant_id, position.enrollment_id, *stored))
+        end = position
+    is_last = len(entries) == len(rows) < limit
+    return MissedPage(entries, None if is_last else end)
+
+
+def forget(
+    tables: MemoryDatabase,
+    slots: SlotRange,
+    workflow: WorkflowKey,
+    after: MissedPosition,
+    limit: int,
+) -> MissedPosition | None:
+    """See `ShardStore.forget_missed`."""
+    rows = _next(tables, slots, workflow, after)
+    for position, *_ in rows[:limit]:
+        del tables.missed[workflow.tenant_id, position.enrollment_id]
+    return None if len(rows) < limit else rows[limit - 1][0]
+
+
+def _next(
+    tables: MemoryDatabase, slots: SlotRange, workflow: WorkflowKey, after: MissedPosition
+) -> list[tuple[MissedPosition, str, StoredMissed]]:
+    """The enrollments of a workflow after a position, with their contacts, in order."""
     moving = {(each.tenant_id, each.contact_id) for each in tables.transfers.values()}
-    for (tenant, enrollment), row in list(tables.missed.items()):
-        if (tenant, tables.enrollments[tenant, enrollment].contact_id) in moving:
-            continue
-        if (tenant, row.workflow_id) not in exits or not slots.first <= row.slot <= slots.last:
-            continue
-        if exits[tenant, row.workflow_id]:
-            event = row.event, row.entry_id, row.payload, row.old_tags
-            found.append(MissedEntry(tenant, enrollment, *event))
-        else:
-            del tables.missed[tenant, enrollment]
-    return found[:limit]
+    found = []
+    for key, row in tables.missed.items():
+        position = MissedPosition(row.slot, key[1])
+        contact = tables.enrollments[key].contact_id
+        if (
+            _is_of(row, key, slots, workflow)
+            and position > after
+            and (key[0], contact) not in moving
+        ):
+            found.append((position, contact, row))
+    return sorted(found, key=lambda each: each[0])
+
+
+def _is_of(
+    row: StoredMissed, key: tuple[str, str], slots: SlotRange, workflow: WorkflowKey
+) -> bool:
+    return (key[0], row.workflow_id) == workflow and slots.first <= row.slot <= slots.last

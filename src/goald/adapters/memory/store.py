@@ -40,14 +40,15 @@ from goald.ports.change import (
     EndedRun,
 )
 from goald.ports.clock import Clock
-from goald.ports.configuration import Configuration
+from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
 from goald.ports.shard_store import (
     EnrollmentStart,
     EventCheck,
     Excluded,
-    MissedEntry,
+    MissedPage,
+    MissedPosition,
     RenameContact,
     Transfer,
 )
@@ -142,11 +143,28 @@ class MemoryShardStore:
         self._require(lease)
         return read_contacts(self._tables, contacts)
 
-    async def missed(
-        self, lease: SlotLease, after: int, version: int, limit: int
-    ) -> Sequence[MissedEntry]:
+    async def missed_workflows(
+        self, lease: SlotLease, workflows: Sequence[WorkflowKey]
+    ) -> Sequence[WorkflowKey]:
         self._require(lease)
-        return missed.read(self._tables, lease.slots, after, version, limit)
+        return missed.of_workflows(self._tables, lease.slots, workflows)
+
+    async def missed(
+        self,
+        lease: SlotLease,
+        workflow: WorkflowKey,
+        after: MissedPosition,
+        limit: int,
+        most_bytes: int,
+    ) -> MissedPage:
+        self._require(lease)
+        return missed.read(self._tables, lease.slots, workflow, after, limit, most_bytes)
+
+    async def forget_missed(
+        self, lease: SlotLease, workflow: WorkflowKey, after: MissedPosition, limit: int
+    ) -> MissedPosition | None:
+        self._require(lease)
+        return missed.forget(self._tables, lease.slots, workflow, after, limit)
 
     async def forward_secret(self) -> str:
         return merges.KEY_OF_FORWARDS

@@ -8,7 +8,7 @@ from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.missed import MissedEvents
-from goald.ports.configuration import Configuration
+from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.control.stream import ControlStream
 from goald.ports.shard_store import ShardStore
 
@@ -53,7 +53,7 @@ class ConfigWatcher:
         """Judge what workflows missed that an earlier holder of the slots has not judged since they
         are active. Must return before the first event is evaluated. Raises LeaseLost."""
         async with self._evaluator.groups:
-            await self._missed.replay(0)
+            await self._missed.replay(self._evaluator.active_workflows())
 
     async def _catch_up(self) -> None:
         retry, current = self._context.retry, self._evaluator.config_version
@@ -65,7 +65,7 @@ class ConfigWatcher:
         if any(workflow["is_active"] for workflow in changed.workflows):
             async with self._evaluator.groups:
                 await self._configure(changed)
-                await self._missed.replay(current)
+                await self._missed.replay(_active(changed))
         else:
             await self._configure(changed)
         self._context.fail_point(FailPoint.CONFIGURATION_APPLIED)
@@ -75,3 +75,11 @@ class ConfigWatcher:
     async def _configure(self, changed: Configuration) -> None:
         async with self._evaluator.lock:
             self._evaluator.configure(changed)
+
+
+def _active(changed: Configuration) -> list[WorkflowKey]:
+    return [
+        WorkflowKey(each["tenant_id"], each["workflow_id"])
+        for each in changed.workflows
+        if each["is_active"]
+    ]

@@ -15,7 +15,7 @@ from goald.domain.leases import SlotLease
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known_contacts import KnownContacts
 from goald.ports.change import Committed
-from goald.ports.configuration import Configuration
+from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.shard_store import Excluded, ShardStore
 
 Repeats: TypeAlias = Collection[tuple[str, str]]
@@ -45,6 +45,8 @@ class Evaluator:
             clock_skew_us=clock_skew_us, max_enrollments_per_contact=max_enrollments_per_contact
         )
         self._config_version = 0
+        self._exits_missed: dict[str, dict[str, bool]] = {}
+        """The active workflows of each tenant, and whether they exit what they missed (E19)."""
         self._forward_number = 0
 
     @property
@@ -94,6 +96,27 @@ class Evaluator:
         self._matcher.remove_workflows(changed.deleted)
         self._matcher.keep_contacts(changed.keeps_contacts)
         self._config_version = changed.version
+        for each in changed.workflows:
+            of_tenant = self._exits_missed.setdefault(each["tenant_id"], {})
+            of_tenant.pop(each["workflow_id"], None)
+            if each["is_active"]:
+                of_tenant[each["workflow_id"]] = each.get("exits_missed", False)
+        for tenant, workflow in changed.deleted:
+            self._exits_missed.get(tenant, {}).pop(workflow, None)
+
+    def active_workflows(self, tenants: Collection[str] | None = None) -> list[WorkflowKey]:
+        """Return the active workflows of these tenants; None: of all."""
+        of = self._exits_missed if tenants is None else tenants
+        return [
+            WorkflowKey(tenant, workflow)
+            for tenant in of
+            for workflow in self._exits_missed.get(tenant, ())
+        ]
+
+    def exits_missed(self, workflow: WorkflowKey) -> bool | None:
+        """Return whether a workflow exits what it missed, or forgets it; None if it is not
+        active (E19)."""
+        return self._exits_missed.get(workflow.tenant_id, {}).get(workflow.workflow_id)
 
     def evaluate(
         self,

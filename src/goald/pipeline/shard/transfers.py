@@ -102,4 +102,6 @@ class Transfers:
             contacts = sorted({(each.tenant_id, each.into_contact_id) for each in waiting})
             load = partial(self._evaluator.load_contacts, lease, contacts)
             await retry("Postgres: load", "reload", load)
-            await self._missed.replay(0)  # of workflows that are active since the merge
+            # Of workflows that are active since the merge.
+            tenants = {each.tenant_id for each in waiting}
+            await self._missed.replay(self._evaluator.active_workflows(tenants))

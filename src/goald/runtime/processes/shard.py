@@ -35,6 +35,7 @@ from goald.ports.control.throttle import TenantThrottle
 from goald.ports.outbound import Outbound
 from goald.ports.process_registry import ProcessRegistry
 from goald.ports.shard_store import ShardStore
+from goald.redis_keys import event_stream
 from goald.runtime.connections import close_all
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.leadership.takeover import ProcessTakeover, this_process
@@ -238,7 +239,9 @@ class ShardProcess:
         if settings.early_events > 0:
             progress = EarlyEvents(settings.early_events, self._clock).progress
         committer = GroupCommitter(context, self._store, lease, evaluator, publisher)
-        missed = MissedEvents(context, self._store, lease, evaluator, committer, publisher)
+        missed = MissedEvents(
+            context, self._store, lease, evaluator, committer, publisher, event_stream(0)
+        )
         return ShardFlow(
             context,
             admission,

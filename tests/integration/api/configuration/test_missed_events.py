@@ -15,6 +15,8 @@ from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
 from goald.domain.slots import SlotRange
+from goald.ports.configuration import WorkflowKey
+from goald.ports.shard_store import FIRST_MISSED
 
 WELCOME = "/api/v1/workflows/welcome"
 TAG = {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}
@@ -75,10 +77,11 @@ def test_shards_exit_what_was_missed_in_the_last_30_days(
         store = PostgresShardStore(database.dsn)
         try:
             lease = await store.acquire(SlotRange(0, 255), "a")
-            entries = await store.missed(lease, 0, 1_000, 100)
+            workflow = WorkflowKey("acme", "welcome")
+            page = await store.missed(lease, workflow, FIRST_MISSED, 100, 1 << 20)
         finally:
             await store.close()
-        return {entry.enrollment_id for entry in entries if entry.tenant_id == "acme"}
+        return {entry.enrollment_id for entry in page.entries}
 
     assert asyncio.run(read()) == {"e-1", "e-2", "e-ended"}  # an ended one changes nothing
 

@@ -1,14 +1,14 @@
 """Events that a workflow misses while it is paused exit its enrollments at the activation (E19)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from tests.support.pipeline.in_memory_pipeline import InMemoryPipeline
 
-from goald.ports.shard_store import MissedEntry
+from goald.ports.shard_store import MissedPage
 
 
 @pytest.fixture(params=["while it runs", "at its start"])
@@ -93,7 +93,7 @@ async def test_later_events_wait_while_a_running_shard_evaluates_missed_ones(
     """The exit would otherwise have the time of the later event."""
     released, read = asyncio.Event(), pipeline.store.missed
 
-    async def wait_and_read(*arguments: Any) -> Sequence[MissedEntry]:
+    async def wait_and_read(*arguments: Any) -> MissedPage:
         await released.wait()
         return await read(*arguments)
 
@@ -158,8 +158,11 @@ async def test_missed_event_that_postgres_refuses_delays_no_other(
         pipeline.database.refused_contacts.add("c-1")
         await pipeline.reconfigure(version=2, exits_missed=True)
         await loaded(pipeline, 2)
+        await pipeline.until(lambda: not pipeline.database.missed)
     assert sorted(pipeline.exits) == ["e-0", "e-2"]
     assert pipeline.status("e-1") == "active"
+    (refused,) = pipeline.dead_letters
+    assert b"c-1" in refused[b"event"]
 
 
 async def test_workflow_that_is_paused_again_keeps_the_next_event(

@@ -1,123 +1,179 @@
-"""Events that paused workflows miss: kept with the commits of a shard, and read when they are
-active (E19)."""
+"""Events that paused workflows miss: kept with the commits of a shard, and read or removed in pages
+when their workflow is active (E19)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
 
-from goald.ports.change import Change
-from goald.ports.shard_store import MissedEntry
+from goald.ports.change import Change, MissedEvent
+from goald.ports.configuration import WorkflowKey
+from goald.ports.shard_store import MissedEntry, MissedPage, MissedPosition
 
-KEEP_DAYS = 30
+KEEP_DAYS: Final = 30
 
-INSERT = """
-WITH kept AS (
-    INSERT INTO goald.missed_runs
-        (tenant_id, enrollment_id, workflow_id, contact_id, event, slot)
-    SELECT n.tenant_id, n.enrollment_id, n.workflow_id, n.contact_id, n.event::uuid, n.slot
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int2[])
-        AS n (tenant_id, enrollment_id, workflow_id, contact_id, event, slot)
-    JOIN goald.workflow_enrollments e
-        ON e.tenant_id = n.tenant_id AND e.id = n.enrollment_id AND e.contact_id = n.contact_id
-        AND e.workflow_id = n.workflow_id AND (e.status = 'active') IS TRUE
-    ON CONFLICT (tenant_id, enrollment_id) DO NOTHING
-    RETURNING tenant_id, contact_id, event
-)
+INSERT_RUNS = """
+INSERT INTO goald.missed_runs
+    (tenant_id, enrollment_id, workflow_id, contact_id, event, slot)
+SELECT n.tenant_id, n.enrollment_id, n.workflow_id, n.contact_id, n.event::uuid, n.slot
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int2[])
+    AS n (tenant_id, enrollment_id, workflow_id, contact_id, event, slot)
+JOIN goald.workflow_enrollments e
+    ON e.tenant_id = n.tenant_id AND e.id = n.enrollment_id AND e.contact_id = n.contact_id
+    AND e.workflow_id = n.workflow_id AND (e.status = 'active') IS TRUE
+ON CONFLICT (tenant_id, enrollment_id) DO NOTHING
+RETURNING tenant_id, contact_id, event::text
+"""
+"""Keeps the first missed event of each enrollment that is active."""
+
+INSERT_EVENTS = """
 INSERT INTO goald.missed_events
     (tenant_id, contact_id, event, slot, entry_id, payload, old_tags)
 SELECT n.tenant_id, n.contact_id, n.event::uuid, n.slot, n.entry_id, n.payload,
        n.old_tags::integer[]
-FROM unnest($7::text[], $8::text[], $9::text[], $10::int2[], $11::text[], $12::bytea[], $13::text[])
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int2[], $5::text[], $6::bytea[], $7::text[])
     AS n (tenant_id, contact_id, event, slot, entry_id, payload, old_tags)
-WHERE EXISTS (
-    SELECT FROM kept k
-    WHERE k.tenant_id = n.tenant_id AND k.contact_id = n.contact_id AND k.event = n.event::uuid)
 ON CONFLICT (tenant_id, contact_id, event) DO NOTHING
 """
-"""Keeps the first missed event of each enrollment that is active, and each event once."""
+"""Keeps each event once."""
 
-_DELETE = """
-WITH removed AS (
-    DELETE FROM goald.missed_runs r USING {which}
-    RETURNING r.tenant_id, r.enrollment_id, r.contact_id, r.event
-)
-DELETE FROM goald.missed_events m USING removed d
-WHERE m.tenant_id = d.tenant_id AND m.contact_id = d.contact_id AND m.event = d.event
+DROP_RUNS = """
+DELETE FROM goald.missed_runs r
+USING unnest($1::text[], $2::text[]) AS n (tenant_id, enrollment_id)
+WHERE r.tenant_id = n.tenant_id AND r.enrollment_id = n.enrollment_id
+RETURNING r.tenant_id, r.contact_id, r.event::text
+"""
+
+DROP_EVENTS = """
+DELETE FROM goald.missed_events m
+USING unnest($1::text[], $2::text[], $3::text[]) AS n (tenant_id, contact_id, event)
+WHERE m.tenant_id = n.tenant_id AND m.contact_id = n.contact_id AND m.event = n.event::uuid
   AND NOT EXISTS (
-    SELECT FROM goald.missed_runs o
-    WHERE o.tenant_id = m.tenant_id AND o.contact_id = m.contact_id AND o.event = m.event
-      AND NOT EXISTS (SELECT FROM removed same
-                      WHERE same.tenant_id = o.tenant_id
-                        AND same.enrollment_id = o.enrollment_id))
+    SELECT FROM goald.missed_runs r
+    WHERE r.tenant_id = m.tenant_id AND r.contact_id = m.contact_id AND r.event = m.event)
 """
+"""Removes these events if no enrollment is left that missed them. Execute it after DROP_RUNS, in a
+separate statement: its snapshot has the enrollments that are left, so an index finds them."""
 
-DROP = _DELETE.format(
-    which="""unnest($1::text[], $2::text[]) AS n (tenant_id, enrollment_id)
-    WHERE r.tenant_id = n.tenant_id AND r.enrollment_id = n.enrollment_id"""
-)
-"""Removes the missed events of these enrollments, and those events that no other one missed."""
-
-_ACTIVATED = """
-goald.workflows w
-    ON w.tenant_id = r.tenant_id AND w.id = r.workflow_id AND w.is_active
-    AND w.config_version > $1 AND w.config_version <= $2
+WORKFLOWS = """
+SELECT n.tenant_id, n.workflow_id
+FROM unnest($1::text[], $2::text[]) AS n (tenant_id, workflow_id)
+CROSS JOIN LATERAL (
+    SELECT FROM goald.missed_runs r
+    WHERE r.tenant_id = n.tenant_id AND r.workflow_id = n.workflow_id
+    LIMIT 1) AS missed
 """
-"""The active workflows that changed between two configuration versions."""
+"""Those of these workflows that missed events. Reads one row of each."""
 
-_STAYS = """NOT EXISTS (
-    SELECT FROM goald.transfers t
-    WHERE t.tenant_id = r.tenant_id AND t.contact_id = r.contact_id)
-"""
-"""The enrollments of a merged contact belong to no shard until they have moved (E21)."""
-
-FORGET = _DELETE.format(
-    which=f"""goald.missed_runs o JOIN {_ACTIVATED.replace("r.", "o.")} AND NOT w.exits_missed
-    WHERE r.tenant_id = o.tenant_id AND r.enrollment_id = o.enrollment_id AND {_STAYS}"""
-)
-"""Removes the missed events of these workflows, unless they exit their enrollments."""
-
-READ = f"""
-SELECT r.tenant_id, r.enrollment_id, r.event::text, m.entry_id, m.payload, m.old_tags
+_RUNS = """
 FROM goald.missed_runs r
-JOIN {_ACTIVATED} AND w.exits_missed
-JOIN goald.missed_events m
-    ON m.tenant_id = r.tenant_id AND m.contact_id = r.contact_id AND m.event = r.event
-WHERE {_STAYS}
-  AND r.missed_at > now() - interval '{KEEP_DAYS} days'
-ORDER BY r.missed_at, r.tenant_id, r.enrollment_id
-LIMIT $3
+WHERE r.tenant_id = $1 AND r.workflow_id = $2 AND (r.slot, r.enrollment_id) > ($3, $4)
+  AND NOT EXISTS (
+    SELECT FROM goald.transfers t
+    WHERE t.tenant_id = r.tenant_id AND t.contact_id = r.contact_id) {where}
+ORDER BY r.slot, r.enrollment_id LIMIT $5
 """
-"""What these workflows missed and exit, the oldest first."""
+"""The next enrollments of a workflow, after a position in the index of pages, so that no page reads
+removed rows of earlier pages. The enrollments of a merged contact belong to no shard until they
+have moved (E21)."""
+
+_OF_LAST_DAYS = f"AND r.missed_at > now() - interval '{KEEP_DAYS} days'"
+PAGE = """
+SELECT r.slot, r.enrollment_id, r.contact_id, r.event::text, (
+    SELECT octet_length(m.payload) FROM goald.missed_events m
+    WHERE m.tenant_id = r.tenant_id AND m.contact_id = r.contact_id AND m.event = r.event)
+""" + _RUNS.format(where=_OF_LAST_DAYS)
+"""The next enrollments that a workflow exits, with the sizes of their events. The plan of a join
+could read all events first."""
+
+FORGOTTEN = "SELECT r.slot, r.enrollment_id" + _RUNS.format(where="")
+
+EVENTS = """
+SELECT m.contact_id, m.event::text, m.entry_id, m.payload, m.old_tags
+FROM unnest($2::text[], $3::text[]) AS n (contact_id, event)
+JOIN goald.missed_events m
+    ON m.tenant_id = $1 AND m.contact_id = n.contact_id AND m.event = n.event::uuid
+"""
 
 
 async def keep(connection: Any, change: Change) -> None:
     """Write the missed events of a change, after its enrollments, in the same transaction."""
-    events = change.missed_events
-    runs = [(events[run.number], run) for run in change.missed_runs]
-    await connection.execute(
-        INSERT,
+    runs = [(change.missed_events[run.number], run) for run in change.missed_runs]
+    kept = await connection.fetch(
+        INSERT_RUNS,
         [event.tenant_id for event, _ in runs],
         [run.enrollment_id for _, run in runs],
         [run.workflow_id for _, run in runs],
         [event.contact_id for event, _ in runs],
         [event.event for event, _ in runs],
         [event.slot for event, _ in runs],
-        [event.tenant_id for event in events],
-        [event.contact_id for event in events],
-        [event.event for event in events],
-        [event.slot for event in events],
-        [event.entry_id for event in events],
-        [event.payload for event in events],
-        [f"{{{','.join(map(str, event.old_tags))}}}" for event in events],
+    )
+    if kept:
+        await _keep_events(connection, change.missed_events, {tuple(row) for row in kept})
+
+
+async def _keep_events(
+    connection: Any, events: Iterable[MissedEvent], kept: Collection[tuple[str, ...]]
+) -> None:
+    keyed = {(event.tenant_id, event.contact_id, event.event): event for event in events}
+    needed = [event for key, event in keyed.items() if key in kept]
+    await connection.execute(
+        INSERT_EVENTS,
+        [event.tenant_id for event in needed],
+        [event.contact_id for event in needed],
+        [event.event for event in needed],
+        [event.slot for event in needed],
+        [event.entry_id for event in needed],
+        [event.payload for event in needed],
+        [f"{{{','.join(map(str, event.old_tags))}}}" for event in needed],
     )
 
 
 async def drop(connection: Any, runs: Sequence[tuple[str, str]]) -> None:
-    """Remove the missed events of these (tenant, enrollment) pairs."""
-    tenants, enrollments = zip(*runs, strict=True)
-    await connection.execute(DROP, tenants, enrollments)
+    """Remove the missed events of these (tenant, enrollment) pairs, and those events that no other
+    enrollment missed."""
+    removed = await connection.fetch(DROP_RUNS, *zip(*runs, strict=True))
+    if removed:
+        events = sorted({tuple(row) for row in removed})
+        await connection.execute(DROP_EVENTS, *zip(*events, strict=True))
 
 
-async def read(connection: Any, after: int, version: int, limit: int) -> list[MissedEntry]:
+async def of_workflows(connection: Any, workflows: Sequence[WorkflowKey]) -> list[WorkflowKey]:
+    """See `ShardStore.missed_workflows`, in the transaction of the caller."""
+    rows = await connection.fetch(WORKFLOWS, *zip(*workflows, strict=True))
+    return [WorkflowKey(*row) for row in rows]
+
+
+async def read(
+    connection: Any, workflow: WorkflowKey, after: MissedPosition, limit: int, most_bytes: int
+) -> MissedPage:
     """See `ShardStore.missed`, in the transaction of the caller."""
-    await connection.execute(FORGET, after, version)
-    return [MissedEntry(*row) for row in await connection.fetch(READ, after, version, limit)]
+    rows = await connection.fetch(PAGE, *workflow, *after, limit)
+    total, read_events, taken = 0, set[tuple[str, str]](), []
+    for slot, enrollment, contact, event, size in rows:
+        if (contact, event) not in read_events:
+            total += size or 0
+            if read_events and total > most_bytes:
+                break
+            read_events.add((contact, event))
+        taken.append((slot, enrollment, contact, event))
+    if not taken:
+        return MissedPage([], None)
+    contacts, keys = zip(*read_events, strict=True)
+    stored = await connection.fetch(EVENTS, workflow.tenant_id, contacts, keys)
+    events = {(contact, event): rest for contact, event, *rest in stored}
+    entries = [
+        MissedEntry(workflow.tenant_id, enrollment, event, *events[contact, event])
+        for _, enrollment, contact, event in taken
+        if (contact, event) in events  # not erased meanwhile
+    ]
+    is_last = len(taken) == len(rows) < limit
+    return MissedPage(entries, None if is_last else MissedPosition(*taken[-1][:2]))
+
+
+async def forget(
+    connection: Any, workflow: WorkflowKey, after: MissedPosition, limit: int
+) -> MissedPosition | None:
+    """See `ShardStore.forget_missed`, in the transaction of the caller."""
+    rows = await connection.fetch(FORGOTTEN, *workflow, *after, limit)
+    if rows:
+        await drop(connection, [(workflow.tenant_id, enrollment) for _, enrollment in rows])
+    return None if len(rows) < limit else MissedPosition(*rows[-1])

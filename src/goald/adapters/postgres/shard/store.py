@@ -29,13 +29,14 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import LEASE_SECONDS, SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.change import Change, Committed
-from goald.ports.configuration import Configuration, WorkflowConfiguration
+from goald.ports.configuration import Configuration, WorkflowConfiguration, WorkflowKey
 from goald.ports.outbox import Outbox
 from goald.ports.shard_store import (
     EnrollmentStart,
     EventCheck,
     Excluded,
-    MissedEntry,
+    MissedPage,
+    MissedPosition,
     RenameContact,
     Transfer,
 )
@@ -175,12 +176,31 @@ class PostgresShardStore:
             await _require(connection, statements.READ_LEASE, lease)
             return await read_contacts(connection, contacts, lease.slots, self._tombstones)
 
+    async def missed_workflows(
+        self, lease: SlotLease, workflows: Sequence[WorkflowKey]
+    ) -> Sequence[WorkflowKey]:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            return await missed.of_workflows(connection, workflows)
+
     async def missed(
-        self, lease: SlotLease, after: int, version: int, limit: int
-    ) -> Sequence[MissedEntry]:
+        self,
+        lease: SlotLease,
+        workflow: WorkflowKey,
+        after: MissedPosition,
+        limit: int,
+        most_bytes: int,
+    ) -> MissedPage:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            return await missed.read(connection, workflow, after, limit, most_bytes)
+
+    async def forget_missed(
+        self, lease: SlotLease, workflow: WorkflowKey, after: MissedPosition, limit: int
+    ) -> MissedPosition | None:
         async with self._writer.transaction(lease.slots) as connection:
             await _require(connection, statements.HOLD_LEASE, lease)
-            return await missed.read(connection, after, version, limit)
+            return await missed.forget(connection, workflow, after, limit)
 
     async def forward_secret(self) -> str:
         async with self._writer.use() as connection:

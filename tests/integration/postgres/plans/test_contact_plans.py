@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
-from tests.integration.postgres.test_record_plans import rows_read
+from tests.integration.postgres.plans.test_record_plans import rows_read
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres.records import contacts
