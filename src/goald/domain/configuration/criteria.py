@@ -4,6 +4,7 @@ A criterion that is null or false is not set and is dropped. Amounts are exact d
 keys are refused, and so is `true` as an amount.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -256,6 +257,18 @@ def _message(goal_type: GoalType, fault: ErrorDetails) -> str:
     if fault["type"] == "extra_forbidden":
         return unknown_field(str(fault["loc"][-1]), CRITERIA_BY_TYPE[goal_type].model_fields)
     return _MESSAGES.get(fault["type"], fault["msg"])
+
+
+def criteria_text(criteria: Mapping[str, Criterion]) -> str:
+    """Return criteria as JSON, with amounts as exact numbers."""
+    fields = (f"{json.dumps(name)}:{_criterion_text(value)}" for name, value in criteria.items())
+    return "{" + ",".join(fields) + "}"
+
+
+def _criterion_text(value: Criterion) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return json.dumps(value, ensure_ascii=False)
 
 
 def references(

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from goald.domain.configuration.criteria import Criterion
 from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
 from goald.domain.times import rfc3339
 
@@ -45,12 +44,6 @@ def notice(name: str, notice_id: str, tenant_id: str, now_us: int, data: dict[st
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
-def criteria_text(row: GoalRow) -> str:
-    """Return a goal's criteria as JSON, with amounts as exact numbers."""
-    fields = (f"{json.dumps(name)}:{_json(value)}" for name, value in row.criteria.items())
-    return "{" + ",".join(fields) + "}"
-
-
 def _goal_data(row: GoalRow) -> dict[str, Any]:
     """Amounts are decimal strings, because many JSON parsers turn numbers into floats."""
     return {
@@ -65,9 +58,3 @@ def _goal_data(row: GoalRow) -> dict[str, Any]:
         "is_active": row.is_active,
         "effective_from": None if row.effective_from is None else rfc3339(row.effective_from),
     }
-
-
-def _json(value: Criterion) -> str:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return json.dumps(value, ensure_ascii=False)

@@ -8,7 +8,7 @@ import asyncpg
 
 from goald.adapters.postgres.configuration import statements
 from goald.adapters.postgres.configuration.reads import row_metadata
-from goald.domain.configuration.notices import criteria_text
+from goald.domain.configuration.criteria import criteria_text
 from goald.domain.configuration.workflows import (
     ChangeSet,
     CommittedChanges,
@@ -83,7 +83,7 @@ async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> C
         row = change.row
         raise AlreadyExists(
             f"workflow {row.workflow_id}: another goal has the key {row.key!r}, or the type "
-            f"{row.goal_type} with the criteria {criteria_text(row)}. To exchange these "
+            f"{row.goal_type} with the criteria {criteria_text(row.criteria)}. To exchange these "
             "between two goals, apply the change in two steps"
         ) from None
 
@@ -113,7 +113,7 @@ async def _write_entity(
 async def _write_goal(
     connection: Any, tenant: str, change: ConfigurationChange, row: GoalRow
 ) -> ConfigurationChange:
-    criteria = criteria_text(row)
+    criteria = criteria_text(row.criteria)
     if change.action == "delete":
         await connection.execute(statements.DELETE_GOAL, tenant, row.id)
         return change
