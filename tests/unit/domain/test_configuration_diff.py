@@ -6,9 +6,10 @@ from uuid import UUID
 
 import pytest
 
+from goald.domain.configuration.criteria import criteria_text
 from goald.domain.configuration.desired_reader import read_desired
 from goald.domain.configuration.diff import diff_configuration
-from goald.domain.configuration.notices import criteria_text, notice, notices_for
+from goald.domain.configuration.notices import notice, notices_for
 from goald.domain.configuration.workflows import (
     ConfigurationChange,
     CurrentConfiguration,
@@ -179,4 +180,4 @@ def test_criteria_are_written_without_an_exponent() -> None:
         UUID(int=0), "w", None, 0, "purchase_made",
         {"currency": 'é"', "min_amount": Decimal("1E+2")}, True, None,
     )  # fmt: skip
-    assert criteria_text(row) == '{"currency":"é\\"","min_amount":100}'
+    assert criteria_text(row.criteria) == '{"currency":"é\\"","min_amount":100}'

@@ -3,7 +3,6 @@
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.config import JsonDict
@@ -13,6 +12,7 @@ from goald.domain.contacts.addresses import MAX_EMAIL, MAX_PHONE, email_address,
 from goald.domain.contacts.projection import MAX_ATTRIBUTE_BYTES
 from goald.domain.contacts.reading import MAX_NAME_CHARS, MAX_VALUE_BYTES, json_bytes
 from goald.domain.contacts.record import ContactRecord
+from goald.domain.contacts.zones import not_a_zone, zone_names
 from goald.domain.times import rfc3339
 
 MAX_INTEGER: Final = 2**53
@@ -76,8 +76,8 @@ class ContactChange(ChangeRequest):
     @field_validator("timezone")
     @classmethod
     def _require_timezone(cls, value: str | None) -> str | None:
-        if value is not None and value not in available_timezones():
-            raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin")
+        if value is not None and value not in zone_names():
+            raise ValueError(not_a_zone(value))
         return value
 
     @field_validator("attributes")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from goald.domain.configuration.criteria import read_criteria, references
+from goald.domain.configuration.goals import CatalogKind
 from goald.domain.configuration.workflows import (
     ConfigurationChange,
     CurrentConfiguration,
@@ -32,9 +33,13 @@ class Catalog:
     def missing(self, row: GoalRow) -> Iterator[tuple[str, str]]:
         """Yield (criterion, kind) of each reference of a goal that the check refuses."""
         for name, kind, entity in references(row.goal_type, row.criteria):
-            checked = self.check == "strict" or (self.check == "known" and kind in self.kinds)
-            if checked and entity not in self.entities.get(kind, ()):
+            if self.lacks(kind, entity):
                 yield name, kind
+
+    def lacks(self, kind: CatalogKind, entity_id: str) -> bool:
+        """Return whether the check refuses a reference to an entity."""
+        checked = self.check == "strict" or (self.check == "known" and kind in self.kinds)
+        return checked and entity_id not in self.entities.get(kind, ())
 
     def require(self, row: GoalRow) -> None:
         """Raise InvalidConfiguration if the goal refers to an entity that does not exist."""

@@ -8,9 +8,9 @@ from goald.domain.definitions.plan import (
     Act,
     Branch,
     End,
-    Exit,
     Instruction,
     Plan,
+    Stop,
     WaitFor,
     WaitForEvent,
     WaitUntil,
@@ -114,4 +114,4 @@ def _instruction(
         case EventWait():
             return WaitForEvent(step.id, longest, then, otherwise, step.pattern, step.timeout)
         case ExitStep():
-            return Exit(step.id, longest)
+            return Stop(step.id, longest)

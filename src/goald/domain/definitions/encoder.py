@@ -1,6 +1,6 @@
 """The encoded form of a plan: MessagePack, as docs/reference/plans.md describes it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -24,17 +24,17 @@ from goald.domain.definitions.plan import (
     Act,
     Branch,
     End,
-    Exit,
     Instruction,
     Plan,
+    Stop,
     WaitFor,
     WaitForEvent,
     WaitUntil,
 )
-from goald.domain.definitions.steps import EventPattern, ListensFor
+from goald.domain.definitions.steps import ALLOW, EventPattern
 
-EVENT_BITS: Final[Mapping[ListensFor, int]] = {**TYPE_BITS, "contact.updated": 32}
-_ALLOW: Final = ("after_exit", "once", "always")
+_CONTACT_UPDATED: Final = 32
+"""The bit of contact.updated, next to those of the goal types."""
 _END, _ACT, _BRANCH, _WAIT_FOR, _WAIT_UNTIL, _WAIT_FOR_EVENT, _EXIT = range(7)
 _HAS_TAG, _ATTRIBUTE, _ALL, _ANY, _NOT = range(5)
 _DAY_ZERO: Final = date(1970, 1, 1)
@@ -47,7 +47,7 @@ def encode_plan(plan: Plan) -> bytes:
         [
             PLAN_FORMAT,
             plan.timezone,
-            [_ALLOW.index(plan.reentry.allow), plan.reentry.min_interval],
+            [ALLOW.index(plan.reentry.allow), plan.reentry.min_interval],
             None if plan.trigger is None else encoder.pattern(plan.trigger),
             [[tag.tag_id, tag.tag_name] for tag in plan.tags],
             list(plan.attributes),
@@ -87,14 +87,14 @@ class _PlanEncoder:
                     _WAIT_FOR_EVENT, step_id, longest, then, otherwise, self.pattern(pattern),
                     timeout,
                 ]  # fmt: skip
-            case Exit(step_id, longest):
+            case Stop(step_id, longest):
                 return [_EXIT, step_id, longest]
             case End():
                 return [_END]
 
     def pattern(self, given: EventPattern) -> list[Any]:
         return [
-            EVENT_BITS[given.on],
+            _CONTACT_UPDATED if given.on == "contact.updated" else TYPE_BITS[given.on],
             criteria_text(given.criteria) if given.criteria else None,
             [self._attributes[name] for name in given.changed],
             None if given.condition is None else self.condition(given.condition),

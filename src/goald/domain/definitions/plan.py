@@ -3,8 +3,9 @@
 A plan is a flat list of instructions. Instruction `i` is step `i` of the document, counted from 0
 in the order of the document (a step, its `then`, its `else`, the step after it); the last
 instruction is `End` and is no step. Targets are positions in the list and are always greater than
-the position of their own instruction, so a plan has no loops, and one pass from its end sees every
-target first.
+the position of the instruction that has them, so a plan has no loops, and one pass from its end
+sees every target first.
+
 docs/reference/plans.md describes the encoded form.
 """
 
@@ -85,7 +86,7 @@ class WaitForEvent(_StepInstruction):
 
 
 @dataclass(frozen=True, slots=True)
-class Exit(_StepInstruction):
+class Stop(_StepInstruction):
     """Completes the execution."""
 
 
@@ -94,7 +95,7 @@ class End:
     """Completes the execution after the last step. It is no step."""
 
 
-Instruction: TypeAlias = Act | Branch | WaitFor | WaitUntil | WaitForEvent | Exit | End
+Instruction: TypeAlias = Act | Branch | WaitFor | WaitUntil | WaitForEvent | Stop | End
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,17 @@ from goald.domain.configuration.goals import GoalType
 from goald.domain.definitions.conditions import Condition
 
 ListensFor: TypeAlias = GoalType | Literal["contact.updated"]
-"""What starts an execution or ends a wait: an event of a goal type, or a changed contact."""
+"""The kinds of events that start an execution or end a wait: those of the goal types, and changed
+contacts."""
 OnExhausted: TypeAlias = Literal["fail", "continue"]
 OnRejected: TypeAlias = Literal["continue", "fail"]
 OnUnknown: TypeAlias = Literal["continue", "retry", "fail"]
+Allow: TypeAlias = Literal["after_exit", "once", "always"]
+ON_EXHAUSTED: Final[tuple[OnExhausted, ...]] = ("fail", "continue")
+ON_REJECTED: Final[tuple[OnRejected, ...]] = ("continue", "fail")
+ON_UNKNOWN: Final[tuple[OnUnknown, ...]] = ("continue", "retry", "fail")
+ALLOW: Final[tuple[Allow, ...]] = ("after_exit", "once", "always")
+"""The first of each is the default."""
 
 MAX_STEPS: Final = 100
 MAX_DEPTH: Final = 10
@@ -92,7 +99,7 @@ class ClockWait:
     weekdays: frozenset[int] = frozenset(range(7))
     """Monday is 0."""
     day: date | None = None
-    """If it is set, `weekdays` are all. A time in the past ends the wait at once."""
+    """If it is set, `weekdays` are all. A time in the past ends the wait immediately."""
     timezone: str | None = None
 
 
@@ -123,7 +130,7 @@ class Reentry:
     """When a contact may start the workflow again (X9). `min_interval`: microseconds since the last
     start; 0: none."""
 
-    allow: Literal["after_exit", "once", "always"] = "after_exit"
+    allow: Allow = "after_exit"
     min_interval: int = 0
 
 

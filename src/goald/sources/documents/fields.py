@@ -1,11 +1,11 @@
 """The fields of a source document, as a YAML or JSON map."""
 
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from goald.domain.contacts.zones import not_a_zone, zone_names
 from goald.domain.suggestions import nearest
 from goald.sources.bodies.decoding import BodyForm
 from goald.sources.documents.scheme_fields import SchemeFields
@@ -61,10 +61,8 @@ def _event_type(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        raise PydanticCustomError("zone", "must be a time zone, such as Europe/Berlin") from None
+    if value not in zone_names():
+        raise PydanticCustomError("zone", "{fault}", {"fault": not_a_zone(value)})
     return value
 
 

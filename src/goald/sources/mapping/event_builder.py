@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
+from goald.domain.contacts.zones import zone
 from goald.domain.currencies import currency_code
 from goald.sources.documents.fields import (
     ARRIVAL,
@@ -58,7 +58,7 @@ class EventBuilder:
         self._delivery_id = delivery_id
         self._note = note
         self._hint = hint
-        self._zone = ZoneInfo(document.time_zone)
+        self._zone = zone(document.time_zone)
 
     def build(
         self, name: str, rule: EventFields, root: Mapping[str, Any], index: int
