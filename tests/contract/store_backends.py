@@ -52,6 +52,9 @@ class Tables(Protocol):
     async def refuse(self, contact: str) -> None:
         """Make later commits with enrollments of this contact fail for their content."""
 
+    async def accept(self, contact: str) -> None:
+        """End `refuse`, and the wait for the next attempt of refused transfers."""
+
     async def erase_rows(self) -> None:
         """Erase the rows of deleted contacts, as the daemon's job does."""
 
@@ -132,6 +135,11 @@ class MemoryTables:
 
     async def refuse(self, contact: str) -> None:
         self._database.refused_contacts.add(contact)
+
+    async def accept(self, contact: str) -> None:
+        self._database.refused_contacts.remove(contact)
+        for transfer in self._database.transfers.values():
+            transfer.retry_at = None
 
     async def erase_rows(self) -> None:
         """They are erased immediately."""
@@ -252,6 +260,10 @@ class PostgresTables:
             "ALTER TABLE goald.workflow_enrollments"
             f" ADD CONSTRAINT no_{contact} CHECK (contact_id <> '{contact}')"
         )
+
+    async def accept(self, contact: str) -> None:
+        await self._read(f"ALTER TABLE goald.workflow_enrollments DROP CONSTRAINT no_{contact}")
+        await self._read("UPDATE goald.transfers SET retry_at = now()")
 
     async def erase_rows(self) -> None:
         pages = PostgresErasurePages(self._database.dsn)

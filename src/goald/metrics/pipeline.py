@@ -118,6 +118,12 @@ class ShardMetrics:
             "Events that a shard dead-lettered.",
             registry=registry,
         )
+        self.transfers_refused = Counter(
+            "goald_transfers_refused",
+            "Attempts to move the enrollments of a merged contact that Postgres refused for the "
+            "content of a row. They are repeated after some minutes.",
+            registry=registry,
+        )
         self.achievements = Counter(
             "goald_achievements", "Achievements recorded.", ["goal_type"], registry=registry
         )

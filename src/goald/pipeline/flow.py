@@ -197,7 +197,7 @@ class ShardFlow:
 
     async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         """See `Shard.process`. Admitted batches are processed even if the caller disconnects."""
-        return await self._admission.process(batches)
+        return await self._admission.process(batches, self._transfers.adopted)
 
     async def run(self) -> None:
         """Run until cancelled. Raises LeaseLost, in an ExceptionGroup."""
@@ -215,7 +215,6 @@ class ShardFlow:
             group = await self._admission.next()
             try:
                 async with self._evaluator.groups:
-                    await self._transfers.before(group)
                     await self._evaluate_commit_apply(self._start_progress(group))
             except BreakerOpen:
                 self._admission.reject(group)

@@ -78,7 +78,7 @@ class MissedPage(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """A merge whose enrollments have not moved."""
+    """A merge whose enrollments have not all moved."""
 
     id: str
     tenant_id: TenantId
@@ -86,10 +86,12 @@ class Transfer(NamedTuple):
     """The merged contact."""
     into_contact_id: ContactId
     """The contact that continues it, in these slots."""
+    is_adopted: bool = False
+    """The active enrollments have moved."""
 
 
 RenameContact = Callable[[bytes, str], bytes]
-"""Returns an event as an event of another contact."""
+"""Returns an event as an event of another contact. Raises ContentRefused if it cannot be read."""
 
 
 class ShardStore(Protocol):
@@ -188,18 +190,25 @@ class ShardStore(Protocol):
         number reached. Transactions in flight may have smaller numbers. Raises LeaseLost."""
 
     async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
-        """Return the merges into contacts of these slots whose active enrollments have not moved.
+        """Return the oldest merges into contacts of these slots whose enrollments have not all
+        moved, up to a bounded number, without those that were refused less than some minutes ago.
         Raises LeaseLost."""
 
-    async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> None:
-        """Move the active enrollments of a merged contact, the events that they missed, its used
-        events and its projection to the contact that continues it, in one transaction that locks
-        the lease row; and its ended enrollments, up to a bounded number. Does nothing if they have
-        moved. Load the contact again before evaluating anything. Raises LeaseLost."""
+    async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> bool:
+        """Move a bounded number of active enrollments of a merged contact, with their missed
+        events, to the contact that continues it; after the last of them the used events, and then
+        the projection. One transaction, which locks the lease row. Returns whether to call it
+        again. Does nothing if they have moved. Load the contact again before evaluating anything.
 
-    async def move_ended(self, lease: SlotLease) -> int:
-        """Move a bounded number of ended enrollments that `adopt` has left, in one transaction.
-        Returns how many merges are not finished. Raises LeaseLost."""
+        Raises LeaseLost, or ContentRefused if Postgres refuses a row for its content; both with
+        nothing moved."""
+
+    async def move_ended(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> bool:
+        """As `adopt`, for the ended enrollments of a merge that is adopted."""
+
+    async def refuse(self, lease: SlotLease, transfer: Transfer, reason: str) -> None:
+        """Record that `adopt` or `move_ended` was refused. Its rows stay where they are until an
+        attempt succeeds, some minutes later or after that. Raises LeaseLost."""
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """Write a change in one transaction that locks the lease row.

@@ -10,13 +10,13 @@ from tests.contract.store_backends import Tables
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 
 from goald._native import contact_of as contact_of_event
-from goald._native import with_contact
 from goald.adapters.postgres.shard.merging import transfers
 from goald.domain.contacts.forwards import ALREADY_MERGED, CYCLE, forward_key
 from goald.domain.contacts.stored import contact_of
-from goald.domain.errors import LeaseLost
+from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange, slot_of
+from goald.pipeline.shard.transfers import rename
 from goald.ports.change import ContactEvent, ContactMerge, MergeOutcome, MissedEvent, MissedRun
 from goald.ports.configuration import WorkflowKey
 from goald.ports.shard_store import FIRST_MISSED, EventCheck, ShardStore
@@ -41,7 +41,8 @@ async def begin(store: ShardStore, lease: SlotLease, *merges: ContactMerge) -> l
 
 async def adopt(store: ShardStore, lease: SlotLease) -> None:
     for transfer in await store.transfers(lease):
-        await store.adopt(lease, transfer, with_contact)
+        while await store.adopt(lease, transfer, rename):
+            pass
 
 
 async def loaded(store: ShardStore, lease: SlotLease) -> bytes:
@@ -85,10 +86,10 @@ async def test_a_repeated_merge_and_a_repeated_transfer_change_nothing(
     first = await begin(store, lease, merge())
     (transfer,) = await store.transfers(lease)
     assert await begin(store, lease, merge()) == first
-    await store.adopt(lease, transfer, with_contact)
+    await store.adopt(lease, transfer, rename)
     ended = run("e-1", "bea", is_new=False, status="exited", ended_at=NOON + SECOND)
     await store.commit(lease, change(ended))
-    await store.adopt(lease, transfer, with_contact)
+    await store.adopt(lease, transfer, rename)
     assert await begin(store, lease, merge()) == first
     assert await store.transfers(lease) == []
     assert await owners(tables) == {"e-1": ("bea", "exited")}
@@ -115,7 +116,7 @@ async def test_a_run_that_has_not_moved_follows_the_next_merge(
     await begin(store, lease, merge("ann", "bea"))
     await begin(store, lease, merge("bea", "cleo"))
     for transfer in reversed(await store.transfers(lease)):  # of different shards: in any order
-        await store.adopt(lease, transfer, with_contact)
+        await store.adopt(lease, transfer, rename)
     assert await owners(tables) == {"e-1": ("cleo", "active"), "e-2": ("cleo", "active")}
 
 
@@ -220,7 +221,7 @@ async def test_a_shard_that_lost_its_lease_moves_nothing(tables: Tables, store: 
     later = tables.store()
     await later.acquire(ALL, "b")
     with pytest.raises(LeaseLost):
-        await store.adopt(lease, transfer, with_contact)
+        await store.adopt(lease, transfer, rename)
     assert await owners(tables) == {"e-1": ("ann", "active")}
     await later.close()
 
@@ -260,22 +261,68 @@ async def test_contacts_merged_into_a_deleted_one_begin_a_new_life(
     assert again.forward is not None
 
 
-async def test_ended_runs_move_in_pages(
+async def test_runs_used_events_and_ended_runs_move_in_pages(
     tables: Tables, store: ShardStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfers, "ENDED_ROWS", 2)
+    monkeypatch.setattr(transfers, "PAGE_ROWS", 3)
     lease = await store.acquire(ALL, "a")
-    ended = [run(f"e-{n}", status="completed", ended_at=NOON) for n in range(5)]
-    await store.commit(lease, change(run("active"), *ended))
+    ends: dict[str, Any] = {"status": "completed_goal", "ended_at": NOON, "met_goals": ["g"]}
+    ended = [run(f"ended-{n}", uses=[f"pay-{n}"], achieves=["g"], **ends) for n in range(7)]
+    active = [run(f"active-{n}") for n in range(10)]
+    await store.commit(lease, change(*active, *ended))
     await begin(store, lease, merge())
-    await adopt(store, lease)
-    assert (await owners(tables))["active"] == ("bea", "active")
-    assert b"active" in await loaded(store, lease)
-    while await store.move_ended(lease):
-        assert await store.transfers(lease) == [], "the active runs have moved"
+    (transfer,) = await store.transfers(lease)
+    while await store.adopt(lease, transfer, rename):
+        moved = {contact for id_, (contact, _) in (await owners(tables)).items() if "ended" in id_}
+        assert moved == {"ann"}, "active runs move first"
+    rows = await loaded(store, lease)
+    assert all(f"active-{n}".encode() in rows for n in range(10))
+    for transfer in await store.transfers(lease):
+        assert transfer.is_adopted
+        while await store.move_ended(lease, transfer, rename):
+            pass
+    assert await store.transfers(lease) == []
     assert {contact for contact, _ in (await owners(tables)).values()} == {"bea"}
+    await store.commit(lease, change(run("later", "bea")))
+    checks = [EventCheck("acme", "bea", "w-1", "later", goal_id(f"pay-{n}")) for n in range(7)]
+    assert len(await store.excluded(lease, checks)) == 7
     (again,) = await begin(store, lease, merge("ann", "cleo"))
     assert again.refused == ALREADY_MERGED
+
+
+async def test_a_transfer_that_is_refused_waits_and_loses_nothing(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1"), run("e-2", "dora")))
+    await begin(store, lease, merge("ann", "bea"), merge("dora", "cleo"))
+    await tables.refuse("bea")
+    refused = min(await store.transfers(lease), key=lambda each: each.contact_id)
+    with pytest.raises(ContentRefused) as error:
+        await store.adopt(lease, refused, rename)
+    await store.refuse(lease, refused, str(error.value))
+    await adopt(store, lease)
+    assert await owners(tables) == {"e-1": ("ann", "active"), "e-2": ("cleo", "active")}
+    assert b"e-1" not in await loaded(store, lease), "it belongs to no shard"
+    assert await store.transfers(lease) == [], "it is tried again later"
+    await tables.accept("bea")
+    await adopt(store, lease)
+    assert (await owners(tables))["e-1"] == ("bea", "active")
+
+
+async def test_a_missed_event_that_cannot_be_read_refuses_the_transfer(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1")))
+    event = MissedEvent("acme", "ann", ANN, goal_id("pay-1"), f"{NOON}-0", b"{}")
+    missed = [MissedRun(0, "w-1", "e-1")]
+    await store.commit(lease, replace(change(), missed_events=[event], missed_runs=missed))
+    await begin(store, lease, merge())
+    (transfer,) = await store.transfers(lease)
+    with pytest.raises(ContentRefused):
+        await store.adopt(lease, transfer, rename)
+    assert await owners(tables) == {"e-1": ("ann", "active")}
 
 
 async def test_missed_events_move_with_the_runs_that_missed_them(

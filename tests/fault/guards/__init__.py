@@ -37,8 +37,9 @@ GUARDS = (
         (
             Edit(
                 _POSTGRES,
-                "                await _require(connection, statements.HOLD_LEASE, lease)\n",
-                "",
+                "                await _require(connection, statements.HOLD_LEASE, lease)\n"
+                "                self._fail_point(FailPoint.LEASE_LOCKED)\n",
+                "                self._fail_point(FailPoint.LEASE_LOCKED)\n",
             ),
             Edit(
                 _MEMORY,

@@ -51,9 +51,9 @@ MERGE_GUARDS = (
         (
             Edit(
                 "src/goald/adapters/postgres/shard/store.py",
-                "            await _require(connection, statements.HOLD_LEASE, lease)\n"
-                "            await transfers.adopt(",
-                "            await transfers.adopt(",
+                "                await _require(connection, statements.HOLD_LEASE, lease)\n"
+                "                yield connection\n",
+                "                yield connection\n",
             ),
         ),
         (MERGES,),
@@ -64,8 +64,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "    await connection.execute(MOVE_USES, tenant, contact, into, slot)\n",
-                "",
+                "if len(ids) == PAGE_ROWS or await move.uses() == PAGE_ROWS:\n",
+                "if len(ids) == PAGE_ROWS:\n",
             ),
         ),
         (MERGES,),
@@ -76,8 +76,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "    await _move_missed(connection, tenant, contact, into, slot, rename)\n",
-                "",
+                "        while rows := await self._connection.fetch(MISSED, ",
+                "        while rows := () and (",
             ),
         ),
         (MERGES,),
@@ -153,9 +153,9 @@ MERGE_GUARDS = (
         "E21",
         (
             Edit(
-                "src/goald/pipeline/flow.py",
-                "                    await self._transfers.before(group)\n",
-                "",
+                "src/goald/pipeline/shard/admission.py",
+                "        if not batch.forwarded:\n",
+                "        if batch is not None:\n",
             ),
         ),
         (FLOW,),
@@ -171,5 +171,47 @@ MERGE_GUARDS = (
             ),
         ),
         ("tests/unit/pipeline/test_sequence.py",),
+    ),
+    Guard(
+        "merges: a transfer that Postgres refuses waits, and the others continue",
+        "E21",
+        (
+            Edit(
+                "src/goald/pipeline/shard/transfers.py",
+                "    except ContentRefused as refused:\n",
+                "    except ZeroDivisionError as refused:\n",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: a refused transfer is tried again after some minutes",
+        "E21",
+        (Edit(_TRANSFERS, " AND coalesce(retry_at <= now(), true)", ""),),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: rows that Postgres refuses do not count as an unavailable server",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/store.py",
+                "raise content_error(error.__cause__) or error from error.__cause__\n",
+                "raise\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: enrollments move in pages",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "if len(ids) == PAGE_ROWS or await move.uses() == PAGE_ROWS:\n",
+                "if await move.uses() == PAGE_ROWS:\n",
+            ),
+        ),
+        (MERGES,),
     ),
 )

@@ -90,6 +90,11 @@ class StoredTransfer:
     merged_at: int
     notified_at: int
     contact: ContactColumns | None
+    created_at: float
+    """By the monotonic clock, as the times below."""
+    reason: str | None = None
+    refused_at: float | None = None
+    retry_at: float | None = None
 
 
 @dataclass

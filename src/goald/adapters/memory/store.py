@@ -28,7 +28,7 @@ from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
 from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone, contact_of_row
-from goald.domain.slots import SlotRange, slot_of
+from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
 from goald.ports.change import (
     EFFECTIVE,
@@ -175,24 +175,20 @@ class MemoryShardStore:
 
     async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
         self._require(lease)
-        rows = self._tables.transfers.items()
-        found = [Transfer(id_, TenantId(row.tenant_id), ContactId(row.contact_id),
-                          ContactId(row.into_contact_id)) for id_, row in rows]  # fmt: skip
-        return [
-            each
-            for each in found
-            if lease.slots.first
-            <= slot_of(each.tenant_id, each.into_contact_id)
-            <= lease.slots.last
-        ]
+        return merges.due(self._tables, lease.slots, self._clock.monotonic())
 
-    async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> None:
+    async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> bool:
         self._require(lease)
         merges.adopt(self._tables, transfer.id, rename)
+        return False
 
-    async def move_ended(self, lease: SlotLease) -> int:
+    async def move_ended(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> bool:
         self._require(lease)
-        return 0
+        return False
+
+    async def refuse(self, lease: SlotLease, transfer: Transfer, reason: str) -> None:
+        self._require(lease)
+        merges.refuse(self._tables, transfer.id, reason, self._clock.monotonic())
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         self._require(lease)
@@ -242,7 +238,7 @@ class MemoryShardStore:
         missed.drop_and_keep(self._tables, change)
         keeps = write_contacts(self._tables, change)
         differs |= self._erase(change)
-        merged = merges.begin(self._tables, change)
+        merged = merges.begin(self._tables, change, self._clock.monotonic())
         return Committed(bytes(effective), conflicts, ended, outbox, keeps, merged, differs)
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 be processed in groups."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -30,8 +30,12 @@ class Admission:
         """For each batch in flight: by the end of all its events, that of those not deferred."""
         self._deferred_work: set[asyncio.Task[None]] = set()
 
-    async def process(self, batches: Sequence[ShardBatch]) -> Processed:
-        """See `Shard.process`. Admitted batches are processed even if the caller disconnects."""
+    async def process(
+        self, batches: Sequence[ShardBatch], adopted: Callable[[], Awaitable[None]]
+    ) -> Processed:
+        """See `Shard.process`. Admitted batches are processed even if the caller disconnects.
+        `adopted`: returns when the contacts of forwarded events have the enrollments that were
+        merged into them."""
         self.breaker.check()
         if not batches:
             return Processed()
@@ -44,7 +48,7 @@ class Admission:
                 await self._sequencer.turn(batch)
                 future, is_next = self._sequencer.admit(batch)
                 if is_next:
-                    self._grouped[future] = self.turns.put(batch, future)
+                    self._grouped[future] = self._put(batch, future, adopted)
                     future.add_done_callback(self._grouped.pop)
                 grouped = self._grouped.get(future, future)
                 processed.append(future)
@@ -65,6 +69,26 @@ class Admission:
             if future.done() and (events := future.result())
         ]
         return Processed(deferred, forwarded)
+
+    def _put(
+        self,
+        batch: ShardBatch,
+        processed: "asyncio.Future[Sequence[Forwarded]]",
+        adopted: Callable[[], Awaitable[None]],
+    ) -> "asyncio.Future[None]":
+        """See `Turns.put`. Batches behind forwarded events do not wait for them: the order of
+        events that name different contacts is not kept (E21)."""
+        if not batch.forwarded:
+            return self.turns.put(batch, processed)
+
+        async def put_when_adopted() -> None:
+            await adopted()
+            if self.breaker.not_ready_reason is None:
+                await self.turns.put(batch, processed)
+            elif not processed.done():  # `reject` has ended the other calls
+                processed.set_result(())
+
+        return asyncio.ensure_future(put_when_adopted())
 
     def _hold_until_processed(
         self, processed: Sequence["asyncio.Future[Sequence[Forwarded]]"], work: AsyncExitStack

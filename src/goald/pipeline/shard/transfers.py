@@ -2,20 +2,27 @@
 its slots.
 
 The other shard has committed the merge, and changes these enrollments no more. This shard moves
-them in a transaction, and then loads them. A consumer asks for that with the event that it
-forwards; events of merged contacts arrive behind it. Should the event be lost with Redis, the
-shard finds the merge in Postgres.
+them in pages, and loads them after each. A consumer asks for that with the event that it forwards;
+events of merged contacts arrive behind it. Should the event be lost with Redis, the shard finds the
+merge in Postgres.
+
+A transfer that Postgres refuses for the content of a row waits, and is tried again later. Its
+enrollments stay where they are, in no shard.
 """
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 
+import structlog
+
 from goald import _native
+from goald.domain.errors import ContentRefused
 from goald.domain.fail_points import FailPoint
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.shard.evaluate import Evaluator
-from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.missed import MissedEvents
 from goald.ports.change import Committed
 from goald.ports.shard_store import ShardStore, Transfer
@@ -23,11 +30,41 @@ from goald.ports.shard_store import ShardStore, Transfer
 CHECK_SECONDS = 5.0
 NEXT_PAGE_SECONDS = 0.05
 
+_log = structlog.stdlib.get_logger(__name__)
 
-async def adopt(store: ShardStore, lease: SlotLease) -> None:
+
+async def adopt_all(context: ShardContext, store: ShardStore, lease: SlotLease) -> None:
     """Take over the enrollments of all merges that wait, before they are loaded."""
-    for transfer in await store.transfers(lease):
-        await store.adopt(lease, transfer, _native.with_contact)
+    while waiting := [each for each in await store.transfers(lease) if not each.is_adopted]:
+        for transfer in waiting:
+            while await _move_page(context, store, lease, transfer):
+                pass
+
+
+async def _move_page(
+    context: ShardContext, store: ShardStore, lease: SlotLease, transfer: Transfer
+) -> bool:
+    """Move a page of a merged contact, or postpone its transfer if Postgres refuses a row. Returns
+    whether to call it again."""
+    move = store.move_ended if transfer.is_adopted else store.adopt
+    try:
+        return await move(lease, transfer, rename)
+    except ContentRefused as refused:
+        await store.refuse(lease, transfer, str(refused))
+        context.metrics.transfers_refused.inc()
+        _log.warning(
+            "cannot move the enrollments of a merged contact; trying again later",
+            tenant=transfer.tenant_id, transfer=transfer.id, reason=str(refused),
+        )  # fmt: skip
+        return False
+
+
+def rename(event: bytes, contact: str) -> bytes:
+    """See `RenameContact`."""
+    try:
+        return _native.with_contact(event, contact)
+    except ValueError as error:
+        raise ContentRefused(f"an event that was missed cannot be read: {error}") from error
 
 
 class Transfers:
@@ -46,12 +83,15 @@ class Transfers:
         self._lease = lease
         self._evaluator = evaluator
         self._missed = missed
+        self._requests: list[asyncio.Future[None]] = []
+        self._requested = asyncio.Event()
 
-    async def before(self, group: Group) -> None:
-        """Take over what the forwarded events of a group may need. The caller holds
-        `Evaluator.groups`."""
-        if any(batch.forwarded for batch in group.batches):
-            await self._adopt()
+    async def adopted(self) -> None:
+        """Return when all merges that wait now are adopted, or refused. Needs `run`."""
+        request: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._requests.append(request)
+        self._requested.set()
+        await request
 
     async def of_conflicts(self, proposal: _native.Proposal, committed: Committed) -> bool:
         """Take over the enrollments that events of the contacts that continue have named, before a
@@ -62,46 +102,77 @@ class Transfers:
         effects = proposal.effects
         tenants, contacts = effects.tenant_id, effects.contact_id
         keys = {(tenants[each.effect], contacts[each.effect]) for each in committed.conflicts}
-        waiting = await self._waiting()
-        if keys.isdisjoint((each.tenant_id, each.into_contact_id) for each in waiting):
-            return False
-        await self._adopt()
-        return True
+        waiting = [each for each in await self._waiting() if _target(each) in keys]
+        for transfer in waiting:
+            while await self._take_over(transfer):
+                pass
+        return bool(waiting)
 
     async def run(self) -> None:
-        """Move ended enrollments, and take over those that no event has requested, until
-        cancelled. Raises LeaseLost."""
-        store, lease, retry = self._store, self._lease, self._context.retry
+        """Adopt merges when that is requested, and those that no event requests. Run until
+        cancelled. Raises LeaseLost, in an ExceptionGroup."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._adopt_requested())
+            tasks.create_task(self._check())
+
+    async def _adopt_requested(self) -> None:
+        while True:
+            await self._requested.wait()
+            self._requested.clear()
+            requests, self._requests = self._requests, []
+            await self._adopt()
+            for request in requests:
+                if not request.done():
+                    request.set_result(None)
+
+    async def _check(self) -> None:
+        """Adopt what no event has requested, move ended enrollments, and load the forwards."""
+        retry = self._context.retry
         while True:
             await self._context.clock.sleep(CHECK_SECONDS)
-            if await self._waiting():
-                async with self._evaluator.groups:
-                    await self._adopt()
-            move = partial(store.move_ended, lease)
-            while await retry("Postgres: commit", "move_ended", move):
-                await self._context.clock.sleep(NEXT_PAGE_SECONDS)
-            load = partial(self._evaluator.load_forwards, lease)
+            await self.adopted()
+            for transfer in await self._due():
+                if transfer.is_adopted:
+                    while await self._move(transfer):
+                        await self._context.clock.sleep(NEXT_PAGE_SECONDS)
+            load = partial(self._evaluator.load_forwards, self._lease)
             async with self._evaluator.groups:  # a commit may change them
                 await retry("Postgres: load", "forwards", load)
 
-    async def _waiting(self) -> Sequence[Transfer]:
-        """The merges whose enrollments have not moved."""
-        find = partial(self._store.transfers, self._lease)
-        return await self._context.retry("Postgres: load", "transfers", find)
-
     async def _adopt(self) -> None:
-        """Move the enrollments of all merges that wait, then load their contacts. Retried while
-        Postgres is unavailable."""
-        store, lease, retry = self._store, self._lease, self._context.retry
-        waiting = await self._waiting()
-        for transfer in waiting:
-            adopt_ = partial(store.adopt, lease, transfer, _native.with_contact)
-            await retry("Postgres: commit", "adopt", adopt_)
-        if waiting:
-            self._context.fail_point(FailPoint.TRANSFERRED)
-            contacts = sorted({(each.tenant_id, each.into_contact_id) for each in waiting})
-            load = partial(self._evaluator.load_contacts, lease, contacts)
-            await retry("Postgres: load", "reload", load)
-            # Of workflows that are active since the merge.
-            tenants = {each.tenant_id for each in waiting}
-            await self._missed.replay(self._evaluator.active_workflows(tenants))
+        """Adopt all merges that wait. Groups are processed between two pages."""
+        while waiting := await self._waiting():
+            for transfer in waiting:
+                while await self._adopt_page(transfer):
+                    pass
+
+    async def _adopt_page(self, transfer: Transfer) -> bool:
+        async with self._evaluator.groups:
+            return await self._take_over(transfer)
+
+    async def _take_over(self, transfer: Transfer) -> bool:
+        """Move a page of active enrollments and load their contact, before another event is
+        evaluated. Returns whether there are more. The caller holds `Evaluator.groups`."""
+        has_more = await self._move(transfer)
+        self._context.fail_point(FailPoint.TRANSFERRED)
+        load = partial(self._evaluator.load_contacts, self._lease, [_target(transfer)])
+        await self._context.retry("Postgres: load", "reload", load)
+        # Of workflows that are active since the merge.
+        await self._missed.replay(self._evaluator.active_workflows({transfer.tenant_id}))
+        return has_more
+
+    async def _waiting(self) -> list[Transfer]:
+        return [each for each in await self._due() if not each.is_adopted]
+
+    async def _due(self) -> Sequence[Transfer]:
+        read = partial(self._store.transfers, self._lease)
+        return await self._context.retry("Postgres: load", "transfers", read)
+
+    async def _move(self, transfer: Transfer) -> bool:
+        """Move a page. Retried while Postgres is unavailable."""
+        move = partial(_move_page, self._context, self._store, self._lease, transfer)
+        return await self._context.retry("Postgres: commit", "transfer", move)
+
+
+def _target(transfer: Transfer) -> tuple[TenantId, ContactId]:
+    return transfer.tenant_id, transfer.into_contact_id

@@ -26,7 +26,7 @@ from goald.pipeline.shard.group import SHARE, Group
 from goald.pipeline.shard.missed import MissedEvents
 from goald.pipeline.shard.progress import GroupProgress
 from goald.pipeline.shard.throttle import ThrottleReporter
-from goald.pipeline.shard.transfers import Transfers, adopt
+from goald.pipeline.shard.transfers import Transfers, adopt_all
 from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
 from goald.pipeline.shard_batch import Processed, ShardBatch
 from goald.ports.clock import Clock
@@ -193,7 +193,7 @@ class ShardProcess:
 
     async def _load(self) -> None:
         lease = self._required_lease()
-        await adopt(self._store, lease)
+        await adopt_all(self._context, self._store, lease)
         await self._evaluator.load(lease)
 
     async def _load_configuration(self) -> None:

@@ -163,3 +163,25 @@ async def test_what_the_run_of_a_merged_contact_missed_exits_it_at_the_activatio
     (exit_,) = pipeline.published("goald:exits")
     assert exit_["data"]["contact_id"] == "bea"
     assert pipeline.database.missed == {}
+
+
+async def test_a_merge_that_postgres_refuses_holds_up_no_other() -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    pipeline.database.refused_contacts.add("bea")
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await merge(pipeline, "ann", "bea")
+        await pipeline.enroll("e-2", "dora")
+        await merge(pipeline, "dora", "cleo")
+        await pipeline.tag(contact="cleo")
+        await pipeline.all_acknowledged()
+        assert pipeline.exits == ["e-2"]
+    (transfer,) = pipeline.database.transfers.values()
+    assert (transfer.contact_id, transfer.reason is None) == ("ann", False)
+    assert pipeline.database.enrollments["acme", "e-1"].contact_id == "ann"
+    pipeline.database.refused_contacts.clear()
+    transfer.retry_at = None  # some minutes later
+    async with pipeline.running():
+        await pipeline.tag(contact="bea")
+        await pipeline.until(lambda: pipeline.exits == ["e-2", "e-1"])

@@ -13,19 +13,21 @@ from goald.domain.contacts.forwards import (
 )
 from goald.domain.contacts.stored import columns_of, contact_of
 from goald.domain.errors import ContentRefused
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.slots import SlotRange, slot_of
 from goald.ports.change import Change, ContactMerge, MergeOutcome
-from goald.ports.shard_store import RenameContact
+from goald.ports.shard_store import RenameContact, Transfer
 
 KEY_OF_FORWARDS = "memory"
+RETRY_SECONDS = 300.0
 
 
-def begin(tables: MemoryDatabase, change: Change) -> list[MergeOutcome]:
-    """Write the merges of a change, after everything else."""
-    return [_begin(tables, merge) for merge in change.merges]
+def begin(tables: MemoryDatabase, change: Change, now: float) -> list[MergeOutcome]:
+    """Write the merges of a change, after everything else. `now`: by the monotonic clock."""
+    return [_begin(tables, merge, now) for merge in change.merges]
 
 
-def _begin(tables: MemoryDatabase, merge: ContactMerge) -> MergeOutcome:
+def _begin(tables: MemoryDatabase, merge: ContactMerge, now: float) -> MergeOutcome:
     tenant, contact = merge.tenant_id, merge.contact_id
     key = forward_key(KEY_OF_FORWARDS, tenant, contact)
     known = tables.forwards.get((tenant, key))
@@ -55,6 +57,7 @@ def _begin(tables: MemoryDatabase, merge: ContactMerge) -> MergeOutcome:
         time,
         merge.received_at,
         tables.contacts.pop((tenant, contact), None),
+        now,
     )
     return MergeOutcome(Forward(tenant, key, target))
 
@@ -101,20 +104,49 @@ def is_moving(tables: MemoryDatabase, tenant: str, contact: str) -> bool:
     return (tenant, contact) in moving
 
 
+def due(tables: MemoryDatabase, slots: SlotRange, now: float) -> list[Transfer]:
+    """See `ShardStore.transfers`."""
+    return [
+        Transfer(id_, TenantId(row.tenant_id), ContactId(row.contact_id), ContactId(into))
+        for id_, row in tables.transfers.items()
+        if slots.first <= slot_of(row.tenant_id, into := row.into_contact_id) <= slots.last
+        and (row.retry_at is None or row.retry_at <= now)
+    ]
+
+
+def refuse(tables: MemoryDatabase, id_: str, reason: str, now: float) -> None:
+    """See `ShardStore.refuse`."""
+    row = tables.transfers[id_]
+    row.reason, row.retry_at = reason, now + RETRY_SECONDS
+    row.refused_at = now if row.refused_at is None else row.refused_at
+
+
 def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
-    """See `ShardStore.adopt`."""
-    transfer = tables.transfers.pop(id_, None)
+    """See `ShardStore.adopt`. Moves everything in one call."""
+    transfer = tables.transfers.get(id_)
     if transfer is None:
         return
+    if transfer.into_contact_id in tables.refused_contacts:
+        raise ContentRefused("Postgres refuses it: 23514: a contact that is refused")
     tenant, contact, into = transfer.tenant_id, transfer.contact_id, transfer.into_contact_id
+    rows = [
+        row
+        for row in tables.enrollments.values()
+        if (row.tenant_id, row.contact_id) == (tenant, contact)
+    ]
+    payloads = {
+        row.id: rename(missed.payload, into)
+        for row in rows
+        if (missed := tables.missed.get((tenant, row.id))) is not None
+    }
+    del tables.transfers[id_]
     deleted = tables.deleted.get((tenant, into))
     is_deleted = deleted is not None and deleted.covers(transfer.merged_at)
-    for row in tables.enrollments.values():
-        if (row.tenant_id, row.contact_id) != (tenant, contact):
-            continue
+    for row in rows:
         row.contact_id, row.slot = into, slot_of(tenant, into)
-        if (missed := tables.missed.get((tenant, row.id))) is not None:
-            missed.slot, missed.payload = row.slot, rename(missed.payload, into)
+        if row.id in payloads:
+            missed = tables.missed[tenant, row.id]
+            missed.slot, missed.payload = row.slot, payloads[row.id]
         if row.status != "active":
             continue
         uses = tables.used_events.get((tenant, into, row.workflow_id), {}).values()

@@ -6,7 +6,8 @@ configuration and the outbox; and one for renewals, so that a slow statement nev
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -214,19 +215,35 @@ class PostgresShardStore:
     async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
         async with self._writer.transaction(lease.slots) as connection:
             await _require(connection, statements.READ_LEASE, lease)
-            rows = await connection.fetch(transfers.PENDING, lease.slots.first, lease.slots.last)
+            rows = await connection.fetch(transfers.DUE, lease.slots.first, lease.slots.last)
         return [Transfer(*row) for row in rows]
 
-    async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> None:
-        async with self._writer.transaction(ALL_SLOTS) as connection:
-            await _require(connection, statements.HOLD_LEASE, lease)
-            await transfers.adopt(connection, transfer.id, lease.slots, self._tombstones, rename)
+    async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> bool:
+        async with self._moving(lease) as connection:
+            has_more = await transfers.adopt(
+                connection, transfer.id, lease.slots, self._tombstones, rename
+            )
             self._fail_point(FailPoint.TRANSFER_WRITTEN)
+        return has_more
 
-    async def move_ended(self, lease: SlotLease) -> int:
-        async with self._writer.transaction(ALL_SLOTS) as connection:
+    async def move_ended(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> bool:
+        async with self._moving(lease) as connection:
+            return await transfers.move_ended(connection, transfer.id, lease.slots, rename)
+
+    async def refuse(self, lease: SlotLease, transfer: Transfer, reason: str) -> None:
+        async with self._writer.transaction(lease.slots) as connection:
             await _require(connection, statements.HOLD_LEASE, lease)
-            return await transfers.move_ended(connection, lease.slots)
+            await connection.execute(transfers.REFUSE, transfer.id, reason)
+
+    @asynccontextmanager
+    async def _moving(self, lease: SlotLease) -> AsyncIterator[Any]:
+        """A transaction that moves rows to these slots, under the lease. Raises ContentRefused."""
+        try:
+            async with self._writer.transaction(ALL_SLOTS) as connection:
+                await _require(connection, statements.HOLD_LEASE, lease)
+                yield connection
+        except ServiceUnavailable as error:
+            raise content_error(error.__cause__) or error from error.__cause__
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
         """If it is cancelled, the outcome is unknown; the next call reads it."""

@@ -1,10 +1,12 @@
 """Transfers (E21): the shard of the contact that continues moves the rows of the merged contact.
 
-The merged contact has a forward, so the shard of its slot changes none of its rows. One transaction
-moves the active enrollments; ended ones follow in pages.
+The merged contact has a forward, so the shard of its slot changes none of its rows. They move in
+pages, so that no statement takes longer for a contact with more of them: the active enrollments,
+the used events, and then the ended enrollments.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from goald.adapters.postgres.shard.contacts import READ, WRITE
@@ -16,12 +18,25 @@ from goald.ports.change import Deletion
 from goald.ports.shard_store import RenameContact
 
 ALL_SLOTS: Final = SlotRange(0, SLOTS - 1)
-ENDED_ROWS: Final = 1_000
+PAGE_ROWS: Final = 1_000
+MISSED_EVENTS: Final = 50
+"""Of up to 256 KiB, in memory at the same time."""
+MOST_DUE: Final = 1_000
+RETRY_MINUTES: Final = 5
+"""Until a refused transfer is due again."""
 
-PENDING = """
-SELECT id::text, tenant_id, contact_id, into_contact_id FROM goald.transfers
-WHERE into_slot BETWEEN $1 AND $2 AND adopted_at IS NULL
-ORDER BY created_at, id
+DUE = f"""
+SELECT id::text, tenant_id, contact_id, into_contact_id, adopted_at IS NOT NULL
+FROM goald.transfers
+WHERE into_slot BETWEEN $1 AND $2 AND coalesce(retry_at <= now(), true)
+ORDER BY adopted_at IS NOT NULL, created_at, id LIMIT {MOST_DUE}
+"""
+
+REFUSE = f"""
+UPDATE goald.transfers
+SET reason = $2, refused_at = coalesce(refused_at, now()),
+    retry_at = now() + interval '{RETRY_MINUTES} minutes'
+WHERE id = $1::text::uuid
 """
 
 LOCKED = """
@@ -30,29 +45,32 @@ SELECT tenant_id, contact_id, into_contact_id, into_slot, goald.us(merged_at) AS
 FROM goald.transfers WHERE id = $1::text::uuid AND into_slot BETWEEN $2 AND $3 FOR UPDATE
 """
 
-UNFINISHED = """
-SELECT id::text, count(*) OVER () AS total FROM goald.transfers
-WHERE into_slot BETWEEN $1 AND $2 AND adopted_at IS NOT NULL
-ORDER BY created_at, id LIMIT 1
-"""
-
 MOVE_ACTIVE = """
+WITH page AS MATERIALIZED (
+    SELECT o.id, o.workflow_id FROM goald.workflow_enrollments o
+    WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NULL
+    LIMIT $5
+), since AS MATERIALIZED (
+    SELECT u.workflow_id, min(u.number) AS number FROM goald.used_events u
+    WHERE u.tenant_id = $1 AND u.contact_id = $3 AND u.received_at >= goald.at($6)
+    GROUP BY u.workflow_id
+), before AS MATERIALIZED (
+    SELECT u.workflow_id, max(u.number) AS number
+    FROM goald.used_events u LEFT JOIN since s ON s.workflow_id = u.workflow_id
+    WHERE u.tenant_id = $1 AND u.contact_id = $3 AND coalesce(u.number < s.number, true)
+    GROUP BY u.workflow_id
+)
 UPDATE goald.workflow_enrollments e
 SET contact_id = $3, slot = $4, updated_at = now(),
-    used_before = greatest(e.used_before, (
-        SELECT max(u.number) FROM goald.used_events u
-        WHERE u.tenant_id = $1 AND u.contact_id = $3 AND u.workflow_id = e.workflow_id
-          AND u.number < coalesce((
-              SELECT min(s.number) FROM goald.used_events s
-              WHERE s.tenant_id = $1 AND s.contact_id = $3 AND s.workflow_id = e.workflow_id
-                AND s.received_at >= goald.at($5)), u.number + 1))),
-    received_at = CASE WHEN coalesce(e.received_at, e.enrolled_at) <= goald.at($6)
-                       THEN goald.at($7) ELSE e.received_at END
-WHERE e.tenant_id = $1 AND e.contact_id = $2 AND e.ended_at IS NULL
+    used_before = greatest(e.used_before, b.number),
+    received_at = CASE WHEN coalesce(e.received_at, e.enrolled_at) <= goald.at($7)
+                       THEN goald.at($8) ELSE e.received_at END
+FROM page p LEFT JOIN before b ON b.workflow_id = p.workflow_id
+WHERE e.tenant_id = $1 AND e.id = p.id
 RETURNING e.id
 """
-"""Events that counted for the other contact and were received before the merge, at $5, do not count
-for these (E11). $6: when the other contact was deleted, if that was before the merge: then the
+"""Events that counted for the other contact and were received before the merge, at $6, do not count
+for these (E11). $7: when the other contact was deleted, if that was before the merge: then the
 enrollments began for its new life when they were merged."""
 
 MOVE_ENDED = """
@@ -86,39 +104,62 @@ WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.enrollment_id = ANY ($3::text
 
 MOVE_USES = """
 WITH uses AS (
-    DELETE FROM goald.used_events WHERE tenant_id = $1 AND contact_id = $2
+    DELETE FROM goald.used_events d
+    WHERE (d.tenant_id, d.contact_id, d.workflow_id, d.event) IN (
+        SELECT o.tenant_id, o.contact_id, o.workflow_id, o.event FROM goald.used_events o
+        WHERE o.tenant_id = $1 AND o.contact_id = $2
+        LIMIT $5)
     RETURNING tenant_id, workflow_id, event, enrolled_at, number, used_at, received_at
+), moved AS (
+    INSERT INTO goald.used_events AS u
+        (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number, used_at,
+         received_at)
+    SELECT tenant_id, $3, workflow_id, event, $4, enrolled_at, number, used_at, received_at
+    FROM uses
+    ON CONFLICT (tenant_id, contact_id, workflow_id, event) DO UPDATE SET
+        enrolled_at = greatest(u.enrolled_at, excluded.enrolled_at),
+        number = least(u.number, excluded.number)
 )
-INSERT INTO goald.used_events AS u
-    (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number, used_at, received_at)
-SELECT tenant_id, $3, workflow_id, event, $4, enrolled_at, number, used_at, received_at FROM uses
-ON CONFLICT (tenant_id, contact_id, workflow_id, event) DO UPDATE SET
-    enrolled_at = greatest(u.enrolled_at, excluded.enrolled_at),
-    number = least(u.number, excluded.number)
+SELECT count(*) FROM uses
 """
-"""An event that counted for one of the two has counted for the contact (E11)."""
+"""An event that counted for one of the two has counted for the contact (E11). Execute it after
+MOVE_ACTIVE, which compares the merge with the used events of the other contact only."""
 
-MISSED = """
-SELECT event::text, payload FROM goald.missed_events WHERE tenant_id = $1 AND contact_id = $2
+MISSED = f"""
+SELECT m.event::text, m.payload FROM goald.missed_events m
+WHERE m.tenant_id = $1 AND m.contact_id = $2 AND EXISTS (
+    SELECT FROM goald.missed_runs r
+    WHERE r.tenant_id = m.tenant_id AND r.contact_id = m.contact_id AND r.event = m.event
+      AND r.enrollment_id = ANY ($3::text[]))
+LIMIT {MISSED_EVENTS}
 """
+"""Events that these enrollments missed and that have not moved with them."""
 
-MOVE_MISSED_EVENTS = """
-WITH missed AS (
-    DELETE FROM goald.missed_events WHERE tenant_id = $1 AND contact_id = $2
-    RETURNING tenant_id, event, entry_id, old_tags, missed_at
+MOVE_MISSED = """
+WITH moved AS (
+    UPDATE goald.missed_runs r SET contact_id = $3, slot = $4
+    WHERE r.tenant_id = $1 AND r.contact_id = $2 AND r.event = ANY ($6::text[]::uuid[])
+      AND r.enrollment_id = ANY ($5::text[])
 )
 INSERT INTO goald.missed_events
     (tenant_id, contact_id, event, slot, entry_id, payload, old_tags, missed_at)
 SELECT m.tenant_id, $3, m.event, $4, m.entry_id, n.payload, m.old_tags, m.missed_at
-FROM missed m JOIN unnest($5::text[], $6::bytea[]) AS n (event, payload) ON n.event::uuid = m.event
+FROM unnest($6::text[], $7::bytea[]) AS n (event, payload)
+JOIN goald.missed_events m
+    ON m.tenant_id = $1 AND m.contact_id = $2 AND m.event = n.event::uuid
 ON CONFLICT (tenant_id, contact_id, event) DO NOTHING
 """
-"""$6: the events of $5, as events of the other contact."""
+"""What the enrollments $5 missed while their workflows were paused (E19). $7: the events $6, as
+events of the other contact."""
 
-MOVE_MISSED_RUNS = """
-UPDATE goald.missed_runs SET contact_id = $3, slot = $4 WHERE tenant_id = $1 AND contact_id = $2
+DROP_MISSED = """
+DELETE FROM goald.missed_events m
+WHERE m.tenant_id = $1 AND m.contact_id = $2 AND m.event = ANY ($3::text[]::uuid[])
+  AND NOT EXISTS (
+    SELECT FROM goald.missed_runs r
+    WHERE r.tenant_id = m.tenant_id AND r.contact_id = m.contact_id AND r.event = m.event)
 """
-"""What the runs of a merged contact missed while their workflows were paused (E19)."""
+"""Removes events that no enrollment of the merged contact missed any more."""
 
 CANCEL_DELETED = """
 UPDATE goald.workflow_enrollments e
@@ -127,70 +168,97 @@ WHERE e.tenant_id = $1 AND e.id = ANY ($2::text[]) AND (e.status = 'active') IS 
   AND coalesce(e.received_at, e.enrolled_at) <= goald.at($3)
 """
 
-ADOPTED = "UPDATE goald.transfers SET adopted_at = now(), contact = NULL WHERE id = $1::text::uuid"
+ADOPTED = """
+UPDATE goald.transfers
+SET adopted_at = now(), contact = NULL, reason = NULL, refused_at = NULL, retry_at = NULL
+WHERE id = $1::text::uuid
+"""
 FINISH = "DELETE FROM goald.transfers WHERE id = $1::text::uuid"
 
 
 async def adopt(
     connection: Any, id_: str, slots: SlotRange, tombstones: Tombstones, rename: RenameContact
-) -> None:
+) -> bool:
     """See `ShardStore.adopt`. The transaction of the caller holds the lease of `slots`, and sees
     all slots."""
     row = await connection.fetchrow(LOCKED, id_, slots.first, slots.last)
     if row is None or row["is_adopted"]:
-        return
-    tenant, contact, into, slot = row[0], row[1], row[2], row[3]
-    key = (tenant, into)
+        return False
+    move = _Move(connection, row, rename)
+    key = (row["tenant_id"], row["into_contact_id"])
     tombstone = (await tombstones.of(connection, slots, [key])).get(key)
     deleted_at = None if tombstone is None else tombstone.deleted_at
     is_deleted = deleted_at is not None and row["merged_at"] <= deleted_at
-    moved = await connection.fetch(
-        MOVE_ACTIVE, tenant, contact, into, slot, row["notified_at"],
-        None if is_deleted else deleted_at, row["merged_at"],
-    )  # fmt: skip
-    ids = [id_of for (id_of,) in moved]
-    await connection.execute(MOVE_USES, tenant, contact, into, slot)
-    await _move_missed(connection, tenant, contact, into, slot, rename)
-    ended = await _move_ended(connection, tenant, contact, into, slot)
-    await connection.execute(MOVE_ACHIEVEMENTS, tenant, ids, into, slot)
+    ids = await move.active(
+        row["notified_at"], None if is_deleted else deleted_at, row["merged_at"]
+    )
+    if is_deleted:
+        await connection.execute(CANCEL_DELETED, row["tenant_id"], ids, deleted_at)
+    if len(ids) == PAGE_ROWS or await move.uses() == PAGE_ROWS:
+        return True
     await _continue(connection, row, deleted_at)
     if is_deleted:
-        await connection.execute(CANCEL_DELETED, tenant, ids, deleted_at)
-        await tombstones.record(connection, [Deletion(tenant, into, slot, deleted_at or 0)])
-    await connection.execute(FINISH if ended < ENDED_ROWS else ADOPTED, id_)
+        deletion = Deletion(*key, row["into_slot"], deleted_at or 0)
+        await tombstones.record(connection, [deletion])
+    await connection.execute(FINISH if await move.ended() < PAGE_ROWS else ADOPTED, id_)
+    return False
 
 
-async def move_ended(connection: Any, slots: SlotRange) -> int:
+async def move_ended(connection: Any, id_: str, slots: SlotRange, rename: RenameContact) -> bool:
     """See `ShardStore.move_ended`."""
-    found = await connection.fetchrow(UNFINISHED, slots.first, slots.last)
-    if found is None:
-        return 0
-    id_, total = found
     row = await connection.fetchrow(LOCKED, id_, slots.first, slots.last)
-    if await _move_ended(connection, row[0], row[1], row[2], row[3]) < ENDED_ROWS:
-        await connection.execute(FINISH, id_)
-        total -= 1
-    return int(total)
+    if row is None or not row["is_adopted"]:
+        return False
+    if await _Move(connection, row, rename).ended() == PAGE_ROWS:
+        return True
+    await connection.execute(FINISH, id_)
+    return False
 
 
-async def _move_ended(connection: Any, tenant: str, contact: str, into: str, slot: int) -> int:
-    rows = await connection.fetch(MOVE_ENDED, tenant, contact, into, slot, ENDED_ROWS)
-    ids = [id_ for (id_,) in rows]
-    if ids:
-        await connection.execute(MOVE_ACHIEVEMENTS, tenant, ids, into, slot)
-        await connection.execute(STOP_WAITING, tenant, contact, ids)
-    return len(ids)
+class _Move:
+    """Moves pages of the rows of one contact to another, in the transaction of the caller."""
 
+    def __init__(self, connection: Any, transfer: Any, rename: RenameContact) -> None:
+        """`transfer`: a row of LOCKED."""
+        self._connection = connection
+        self._rename = rename
+        names = "tenant_id", "contact_id", "into_contact_id", "into_slot"
+        self._moved = tuple(transfer[name] for name in names)
 
-async def _move_missed(
-    connection: Any, tenant: str, contact: str, into: str, slot: int, rename: RenameContact
-) -> None:
-    rows = await connection.fetch(MISSED, tenant, contact)
-    if rows:
-        events, payloads = [row[0] for row in rows], [rename(row[1], into) for row in rows]
-        moved = tenant, contact, into, slot
-        await connection.execute(MOVE_MISSED_EVENTS, *moved, events, payloads)
-        await connection.execute(MOVE_MISSED_RUNS, *moved)
+    async def active(
+        self, notified_at: int, deleted_at: int | None, merged_at: int
+    ) -> Sequence[str]:
+        """Move active enrollments. Returns their ids."""
+        times = notified_at, deleted_at, merged_at
+        rows = await self._connection.fetch(MOVE_ACTIVE, *self._moved, PAGE_ROWS, *times)
+        return await self._follow([id_ for (id_,) in rows])
+
+    async def uses(self) -> int:
+        """Move used events. Returns their number."""
+        moved: int = await self._connection.fetchval(MOVE_USES, *self._moved, PAGE_ROWS)
+        return moved
+
+    async def ended(self) -> int:
+        """Move ended enrollments. Returns their number."""
+        rows = await self._connection.fetch(MOVE_ENDED, *self._moved, PAGE_ROWS)
+        ids = await self._follow([id_ for (id_,) in rows])
+        if ids:
+            tenant, contact, *_ = self._moved
+            await self._connection.execute(STOP_WAITING, tenant, contact, ids)
+        return len(ids)
+
+    async def _follow(self, ids: Sequence[str]) -> Sequence[str]:
+        """Let the rows that belong to these enrollments follow them."""
+        if not ids:
+            return ids
+        tenant, contact, into, slot = self._moved
+        await self._connection.execute(MOVE_ACHIEVEMENTS, tenant, ids, into, slot)
+        while rows := await self._connection.fetch(MISSED, tenant, contact, ids):
+            events = [event for event, _ in rows]
+            payloads = [self._rename(payload, into) for _, payload in rows]
+            await self._connection.execute(MOVE_MISSED, *self._moved, ids, events, payloads)
+            await self._connection.execute(DROP_MISSED, tenant, contact, events)
+        return ids
 
 
 async def _continue(connection: Any, transfer: Any, deleted_at: int | None) -> None:
