@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! matcher
-//! evaluate, intake
+//! evaluate, executions, intake
 //! proposal, index
 //! plan
 //! config, route
@@ -18,6 +18,7 @@ pub mod config;
 pub mod decode;
 pub mod evaluate;
 pub mod event;
+pub mod executions;
 pub mod ids;
 mod index;
 pub mod intake;

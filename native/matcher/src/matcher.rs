@@ -1,5 +1,7 @@
 //! The state of one shard: its workflows and active enrollments. The binding holds one.
 
+mod executions;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
@@ -14,6 +16,7 @@ use crate::decode::decode;
 use crate::evaluate::{EvaluateOptions, Evaluation, Rules, StoredFacts, explain};
 use crate::event::reject::Reject;
 use crate::event::{Event, Text};
+use crate::executions::{ExecutionLoader, Registry};
 use crate::index::{HIGH_FANOUT, Index, LoadError, Loader, NewEnrollment, Stats};
 use crate::proposal::{Effect, EntryRef, Proposal, Status};
 use crate::route::routing_key;
@@ -58,11 +61,14 @@ impl fmt::Display for ApplyError {
 
 impl std::error::Error for ApplyError {}
 
-/// The goals and active enrollments of a range of slots.
+/// The goals, active enrollments and executions of a range of slots.
 #[derive(Debug)]
 pub struct Matcher {
     index: Index,
     loader: Loader,
+    /// The plans of executions.
+    registry: Registry,
+    execution_loader: ExecutionLoader,
     rules: Rules,
     /// The state of the enrollments in memory.
     generation: u64,
@@ -87,6 +93,8 @@ impl Matcher {
         let mut matcher = Matcher {
             index: Index::new(high_fanout_above),
             loader: Loader::default(),
+            registry: Registry::default(),
+            execution_loader: ExecutionLoader::default(),
             rules,
             generation: 0,
             applied: None,
@@ -220,16 +228,7 @@ impl Matcher {
         slice: Range<usize>,
         effective: &[u8],
     ) -> Result<(), ApplyError> {
-        if slice.len() != effective.len() {
-            return Err(ApplyError::Lengths {
-                effects: slice.len(),
-                marks: effective.len(),
-            });
-        }
-        let is_next = self.applied == Some((proposal.number, slice.start));
-        if !is_next && (slice.start > 0 || proposal.generation != self.generation) {
-            return Err(ApplyError::Stale);
-        }
+        self.check_slice(proposal.generation, proposal.number, &slice, effective)?;
         let effects = &proposal.effects[slice.clone()];
         let committed = effects
             .iter()
@@ -240,6 +239,27 @@ impl Matcher {
             self.start_generation();
         }
         self.applied = Some((proposal.number, slice.end));
+        Ok(())
+    }
+
+    /// Whether a slice of the proposal with this generation and number can be applied.
+    fn check_slice(
+        &self,
+        generation: u64,
+        number: u64,
+        slice: &Range<usize>,
+        effective: &[u8],
+    ) -> Result<(), ApplyError> {
+        if slice.len() != effective.len() {
+            return Err(ApplyError::Lengths {
+                effects: slice.len(),
+                marks: effective.len(),
+            });
+        }
+        let is_next = self.applied == Some((number, slice.start));
+        if !is_next && (slice.start > 0 || generation != self.generation) {
+            return Err(ApplyError::Stale);
+        }
         Ok(())
     }
 

@@ -32,6 +32,16 @@ pub fn event_key(source: &str, id: &str) -> EventKey {
     derived(&[source, id])
 }
 
+/// The id of an execution, derived from its trigger (X9).
+pub fn execution_id(trigger: &[&str]) -> Uuid {
+    derived(&[&["execution"], trigger].concat())
+}
+
+/// The idempotency key of the jobs of a step's visit (X3).
+pub fn job_key(visit: &[&str]) -> Uuid {
+    derived(&[&["job"], visit].concat())
+}
+
 /// Identifies a merged contact without its id (E21). `secret`: of the database, so that the id
 /// cannot be found by trying.
 pub fn forward_key(secret: &str, tenant: &str, contact: &str) -> Uuid {

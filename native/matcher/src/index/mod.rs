@@ -5,6 +5,8 @@
 //! are for ids that are neither UUIDs nor short, for the goals met by an enrollment that stays
 //! active (`all`), and for the values of an enrollment that carries some.
 
+pub mod copy;
+mod executions;
 mod fanout;
 mod forwards;
 mod load;
@@ -34,8 +36,10 @@ use crate::config::{CHECKS_ON_ENROLLMENT, Workflow};
 use crate::event::MatchValues;
 use crate::ids::packed::{Key, LongIds, Tagged};
 
+pub use self::copy::LoadError;
+pub use self::executions::{Execution, Executions, State, Steps};
 pub use self::fanout::{Group, HIGH_FANOUT};
-pub use self::load::{LoadError, Loader};
+pub use self::load::Loader;
 pub use self::records::{Enrollment, NewEnrollment, Stats};
 pub use self::slab::NONE;
 
@@ -76,6 +80,7 @@ pub struct Index {
     match_values: HashMap<u32, MatchValues, RandomState>,
     /// The enrollments that are known to have a missed event (E19).
     missed: HashSet<u32, RandomState>,
+    executions: Executions,
     high_fanout: HighFanout,
     /// A contact with more enrollments than this is a high-fanout contact.
     high_fanout_above: usize,
@@ -107,6 +112,7 @@ impl Index {
             met: HashMap::default(),
             match_values: HashMap::default(),
             missed: HashSet::default(),
+            executions: Executions::default(),
             high_fanout: HighFanout::default(),
             high_fanout_above,
             long_ids: LongIds::default(),
@@ -279,6 +285,21 @@ impl Index {
     /// Whether the enrollment is known to have a missed event (E19). False is not certain.
     pub fn has_missed(&self, enrollment: u32) -> bool {
         self.missed.contains(&enrollment)
+    }
+
+    pub fn executions(&self) -> &Executions {
+        &self.executions
+    }
+
+    pub fn executions_mut(&mut self) -> &mut Executions {
+        &mut self.executions
+    }
+
+    /// The tenant and the id of a contact.
+    pub fn contact_key(&self, contact: u32) -> (String, String) {
+        let record = self.contacts.get(contact);
+        let tenant = self.tenants.text(record.tenant.number()).to_owned();
+        (tenant, self.long_ids.text(&record.id, record.tenant.kind()))
     }
 
     /// The enrollment has a missed event from now on.
@@ -563,6 +584,7 @@ impl Index {
         if !self.missed.is_empty() {
             self.missed.remove(&at);
         }
+        self.executions.remove_of(at);
         self.enrollments.remove(at);
         self.states[workflow.number() as usize].enrollments -= 1;
         self.release_workflow(workflow.number());

@@ -38,6 +38,7 @@ impl Index {
             + self.match_values.allocation_size()
             + values
             + self.missed.allocation_size()
+            + self.executions.bytes()
             + self.high_fanout.bytes()
             + self.long_ids.bytes()
             + self.tenants.bytes()

@@ -16,7 +16,7 @@ use crate::event::Fact;
 pub use self::clock_time::ClockTime;
 pub use self::condition::{Condition, Verdict};
 pub use self::contact::{Contact, ContactTag};
-pub use self::zones::Zones;
+pub use self::zones::{UTC, Zones};
 
 /// The most steps of a plan.
 pub const MAX_STEPS: usize = 100;
@@ -70,6 +70,15 @@ pub enum StepKind {
         timeout: Option<i64>,
     },
     Exit,
+}
+
+impl StepKind {
+    pub fn is_wait(&self) -> bool {
+        matches!(
+            self,
+            StepKind::WaitFor { .. } | StepKind::WaitUntil { .. } | StepKind::WaitForEvent { .. }
+        )
+    }
 }
 
 /// A side effect that a worker performs.
@@ -184,6 +193,26 @@ impl Plan {
         found.map(|position| position as u8)
     }
 
+    /// The position after a step and its branches.
+    pub fn following(&self, position: u8) -> u8 {
+        let following = self.following.get(usize::from(position));
+        following.copied().unwrap_or(self.end())
+    }
+
+    pub fn is_action(&self, position: u8) -> bool {
+        let step = self.step(position);
+        step.is_some_and(|step| matches!(step.kind, StepKind::Act(_)))
+    }
+
+    /// When a wait for a time ends that began at `since`; `None` for other steps.
+    pub fn end_of_wait(&self, position: u8, since: i64, zone: u16, zones: &Zones) -> Option<i64> {
+        match &self.step(position)?.kind {
+            StepKind::WaitFor { duration, .. } => Some(since.saturating_add(*duration)),
+            StepKind::WaitUntil { time, .. } => Some(time.after(since, zone, zones)),
+            _ => None,
+        }
+    }
+
     /// The position at which an execution continues in another version (X10): that of the step with
     /// the same id, or of the next step that exists there; the end if there is none.
     pub fn position_in(&self, position: u8, other: &Plan) -> u8 {
@@ -192,7 +221,7 @@ impl Plan {
             if let Some(found) = other.position(&step.id) {
                 return found;
             }
-            at = self.following[usize::from(at)];
+            at = self.following(at);
         }
         other.end()
     }

@@ -2,5 +2,7 @@
 
 mod clock_times;
 mod conditions;
+mod machine;
 mod plans;
+mod shard;
 mod support;

@@ -1,0 +1,95 @@
+//! The transitions of a contact, from its runs.
+
+use super::case::Case;
+use super::proposal::{Guard, Transition};
+use crate::index::State;
+use crate::route::slot_of;
+
+impl Case<'_> {
+    /// Adds the changed runs to the proposal, those of the first phase first (X1), and the rows of
+    /// the log.
+    pub(super) fn finish(mut self) {
+        let mut order: Vec<usize> = (0..self.runs.len())
+            .filter(|&run| self.runs[run].is_changed())
+            .collect();
+        order.sort_by_key(|&run| self.runs[run].is_in_later_phase);
+        let mut transitions = vec![None; self.runs.len()];
+        for run in order {
+            transitions[run] = Some(self.out.transitions.len());
+            let transition = self.transition(run);
+            self.out.transitions.push(transition);
+        }
+        for (run, transition) in transitions.iter().enumerate() {
+            let Some(transition) = transition else {
+                continue;
+            };
+            // Only a run that had used events before may have used these.
+            if self.runs[run]
+                .before
+                .is_some_and(|before| before.used_event)
+            {
+                let used = self.runs[run].used_events.iter();
+                let checks = used.map(|event| (*transition, *event));
+                self.out.event_checks.extend(checks);
+            }
+        }
+        for mut notification in std::mem::take(&mut self.notifications) {
+            if let Some(transition) = transitions[notification.transition] {
+                notification.transition = transition;
+                self.out.notifications.push(notification);
+            }
+        }
+        self.publish_logs(&transitions);
+    }
+
+    fn transition(&mut self, number: usize) -> Transition {
+        let execution = self.id_of(number);
+        let registry = self.registry();
+        let run = &mut self.runs[number];
+        let published = registry.plan(run.now.plan);
+        let workflow = registry.get(run.workflow);
+        let guard = run.before.map(|before| {
+            let plan = &registry.plan(before.plan).plan;
+            Guard {
+                step: plan.step_id(before.step).into(),
+                visit: before.visit,
+                attempt: before.attempt,
+                state: before.state.name(),
+            }
+        });
+        let was_running = run
+            .before
+            .is_some_and(|before| before.state == State::Running);
+        let is_same_job = run.end.is_none()
+            && run.now.state == State::Running
+            && run.before.map(|before| before.attempt) == Some(run.now.attempt);
+        let had_permit = run.before.is_some_and(|before| before.state.has_permit());
+        let steps = published.plan.steps.len() as u8;
+        let longest = published
+            .plan
+            .step(run.now.step)
+            .map_or(0, |step| step.longest);
+        Transition {
+            tenant: self.tenant.into(),
+            contact: self.contact.into(),
+            slot: slot_of(self.tenant, self.contact),
+            workflow: workflow.id.clone(),
+            execution,
+            version: published.version,
+            guard,
+            after: run.now,
+            step: published.plan.step_id(run.now.step).into(),
+            zone: registry.zones.name(run.now.zone).into(),
+            total_steps: (run.now.done.count() + longest).min(steps),
+            done: std::mem::take(&mut run.done),
+            other_done: std::mem::take(&mut run.other_done),
+            started_at: run.started_at,
+            end: run.end,
+            job: run.job.take(),
+            closes_gate: was_running && !is_same_job && !run.has_result,
+            permit: (had_permit, run.end.is_none() && run.now.state.has_permit()),
+            used_events: run.used_events.clone(),
+            is_first_phase: !run.is_in_later_phase,
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The changes that an evaluation of executions proposes.
+
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use crate::index::Execution;
+
+use super::input::CancelReason;
+
+/// The row of an execution before a change. The commit changes the row only if it is the same (X3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    pub step: Box<str>,
+    pub visit: u16,
+    pub attempt: u16,
+    pub state: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Finished,
+    GoalAchieved,
+    Cancelled(CancelReason),
+}
+
+impl End {
+    pub fn status(self) -> &'static str {
+        match self {
+            End::Finished | End::GoalAchieved => "COMPLETED",
+            End::Cancelled(_) => "CANCELLED",
+        }
+    }
+
+    pub fn reason(self) -> &'static str {
+        match self {
+            End::Finished => "finished",
+            End::GoalAchieved => "goal_achieved",
+            End::Cancelled(reason) => reason.name(),
+        }
+    }
+}
+
+/// A job to publish when its transition is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The idempotency key (X3).
+    pub key: Uuid,
+    pub action: Box<str>,
+    pub connection: Option<Box<str>>,
+    pub config: Box<str>,
+    /// Of the changes that the action makes (X14).
+    pub hops: u8,
+}
+
+/// The net change of one execution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    pub tenant: Box<str>,
+    pub contact: Box<str>,
+    pub slot: u8,
+    pub workflow: Box<str>,
+    pub execution: Box<str>,
+    pub version: i32,
+    /// `None`: the execution is new.
+    pub guard: Option<Guard>,
+    /// The execution after it; of an ended one the last state.
+    pub after: Execution,
+    /// The id of its step; empty at the end of the plan.
+    pub step: Box<str>,
+    pub zone: Box<str>,
+    pub total_steps: u8,
+    /// The steps that were done, by id.
+    pub done: Vec<Box<str>>,
+    /// The steps that were done, and that its version does not have. Of the whole execution.
+    pub other_done: Vec<Box<str>>,
+    pub started_at: i64,
+    pub end: Option<End>,
+    pub job: Option<Job>,
+    /// The gate of this attempt of the guard's step must be closed before the commit.
+    pub closes_gate: bool,
+    /// Whether the execution had a permit before, and has one after.
+    pub permit: (bool, bool),
+    /// The events that have ended waits of the execution.
+    pub used_events: Vec<Uuid>,
+    /// Only events changed it, so that it may be committed before the others of its contact (X1).
+    pub is_first_phase: bool,
+}
+
+/// A row of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRow {
+    pub subject: Subject,
+    pub event: &'static str,
+    pub at: i64,
+    /// 1-based position and id.
+    pub step: Option<(u8, Box<str>)>,
+    pub attempt: u16,
+    pub duration: Option<i64>,
+    pub message: Option<Box<str>>,
+    pub user: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Subject {
+    /// Written only if this transition is committed.
+    Transition(usize),
+    Other {
+        tenant: Box<str>,
+        contact: Box<str>,
+        workflow: Option<Box<str>>,
+        execution: Option<Box<str>>,
+    },
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// With the id of the execution.
+    Started(Uuid),
+    /// The same request started this execution before.
+    Repeated(Uuid),
+    Duplicate,
+    AlreadyRunning,
+    NotAllowedAgain,
+    OptedOut,
+    InactiveWorkflow,
+    Accepted,
+    /// The execution has another status.
+    NotFailed,
+    /// No live execution has this id.
+    NotFound,
+}
+
+impl Answer {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Answer::Started(_) => "started",
+            Answer::Repeated(_) => "repeated",
+            Answer::Duplicate => "duplicate",
+            Answer::AlreadyRunning => "already_running",
+            Answer::NotAllowedAgain => "not_allowed_again",
+            Answer::OptedOut => "opted_out",
+            Answer::InactiveWorkflow => "inactive_workflow",
+            Answer::Accepted => "accepted",
+            Answer::NotFailed => "not_failed",
+            Answer::NotFound => "not_found",
+        }
+    }
+}
+
+/// Jobs of a connection must wait, or of the action type if there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delay {
+    pub tenant: Box<str>,
+    pub action: Box<str>,
+    pub connection: Option<Box<str>>,
+    /// `None`: until the connection is resumed.
+    pub until: Option<i64>,
+}
+
+/// The admin must be notified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    pub transition: usize,
+    /// `failed` or `connection_paused`.
+    pub kind: &'static str,
+    pub error: Option<Box<str>>,
+}
+
+/// A start whose facts are missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartCheck {
+    pub tenant: Box<str>,
+    pub contact: Box<str>,
+    pub workflow: Box<str>,
+    pub execution: Box<str>,
+}
+
+#[derive(Debug, Default)]
+pub struct ExecutionProposal {
+    pub(crate) generation: u64,
+    pub(crate) number: u64,
+    /// Those of a contact follow each other, first those of the first phase.
+    pub transitions: Vec<Transition>,
+    pub logs: Vec<LogRow>,
+    /// By the number of the input.
+    pub answers: Vec<(usize, Answer)>,
+    pub delays: Vec<Delay>,
+    pub notifications: Vec<Notification>,
+    /// Grants that were not used: (tenant, execution).
+    pub unused_grants: Vec<(Box<str>, Box<str>)>,
+    /// (tenant, contact) pairs and starts whose facts are missing. The proposal must not be
+    /// committed, but evaluated again with them.
+    pub contact_checks: Vec<(Box<str>, Box<str>)>,
+    pub start_checks: Vec<StartCheck>,
+    /// (transition, event key) of events that end waits, unless they have ended one of the
+    /// execution before. If one has, and the facts did not exclude it, the proposal must be
+    /// evaluated again.
+    pub event_checks: Vec<(usize, Uuid)>,
+}
+
+impl ExecutionProposal {
+    /// Whether facts were missing.
+    pub fn is_incomplete(&self) -> bool {
+        !self.contact_checks.is_empty() || !self.start_checks.is_empty()
+    }
+
+    /// Runs of transitions of at most `max` each, to be committed one after the other. The later
+    /// phases of a contact are one run, whatever its size, and follow its first phase (X1).
+    pub fn slices(&self, max: usize) -> Vec<Range<usize>> {
+        let mut slices = Vec::new();
+        let (mut start, mut at) = (0, 0);
+        while at < self.transitions.len() {
+            let end = self.unit_end(at);
+            if end - start > max && at > start {
+                slices.push(start..at);
+                start = at;
+            }
+            at = end;
+        }
+        if start < at || slices.is_empty() {
+            slices.push(start..at);
+        }
+        slices
+    }
+
+    /// The end of the transitions that must be committed together with this one.
+    fn unit_end(&self, at: usize) -> usize {
+        let first = &self.transitions[at];
+        if first.is_first_phase {
+            return at + 1;
+        }
+        let belongs = |each: &&Transition| {
+            each.contact == first.contact && each.tenant == first.tenant && !each.is_first_phase
+        };
+        at + self.transitions[at..].iter().take_while(belongs).count()
+    }
+}

@@ -1,0 +1,203 @@
+//! Phase 2: the results of actions (X3 to X5), and the gates of outstanding jobs after a load (X2).
+
+use super::case::Case;
+use super::input::{ActionResult, AttemptKey, Gate, GateAnswer, Outcome};
+use super::proposal::{Delay, Notification};
+use super::run::Arrival;
+use crate::index::State;
+use crate::plan::{Act, OnUnknown, StepKind};
+
+/// The greatest delay of a retry: 30 days of milliseconds.
+const MAX_DELAY: i64 = 30 * 86_400_000;
+
+impl<'c> Case<'c> {
+    /// The run whose outstanding job is this attempt, and its action.
+    fn outstanding(&self, key: AttemptKey<'_>) -> Option<(usize, &'c Act)> {
+        let run = self.find(key.execution)?;
+        let now = self.runs[run].now;
+        let step = self.registry().plan(now.plan).plan.step(now.step)?;
+        let is_same = now.state == State::Running
+            && *step.id == *key.step
+            && (now.visit, now.attempt) == (key.visit, key.attempt);
+        match &step.kind {
+            StepKind::Act(act) if is_same => Some((run, act)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn apply_result(&mut self, result: &ActionResult<'_>, at: i64) {
+        let Some((run, act)) = self.outstanding(result.key) else {
+            let row = self.log_other("late_result", at, None, Some(result.key.execution));
+            row.step = Some((0, result.key.step.into()));
+            row.attempt = result.key.attempt;
+            return;
+        };
+        self.runs[run].is_in_later_phase = true;
+        self.runs[run].has_result = true;
+        let is_refused = matches!(result.outcome, Outcome::Refused | Outcome::RefusedInactive);
+        if !is_refused {
+            let started = at.saturating_sub(result.duration);
+            self.log_step(run, "action_started", started);
+        }
+        match result.outcome {
+            Outcome::Success => {
+                let row = self.log_step(run, "action_completed", at);
+                row.duration = Some(result.duration);
+                self.finish_step(run);
+                self.enter(run, act.next, Arrival::at(at));
+            }
+            Outcome::Retry => self.retry(run, act, result, at),
+            Outcome::Skip => {
+                self.log_failure(run, result, at);
+                if act.errors.fails_when_rejected {
+                    return self.fail(run, result, at);
+                }
+                self.skip(run, act, "skipped_non_retryable_error", result, at);
+            }
+            Outcome::Pause => {
+                self.log_failure(run, result, at);
+                self.hold(run, State::OnHold, None);
+                self.delay(act, None);
+                self.notify(run, "connection_paused", result.error);
+            }
+            Outcome::RateLimit { delay } => {
+                let until = at + delay.clamp(0, MAX_DELAY);
+                let message = delay.to_string();
+                self.log_with(run, "rate_limit_hit", at, &message);
+                self.hold(run, State::RateLimited, Some(until));
+                self.delay(act, Some(until));
+            }
+            Outcome::Unknown { is_keyed } => self.apply_unknown(run, act, is_keyed, result, at),
+            Outcome::Refused => self.hold(run, State::Ready, None),
+            Outcome::RefusedInactive => {
+                let since = self.runs[run].now.since;
+                self.hold(run, State::Inactive, Some(since));
+            }
+        }
+    }
+
+    /// The step waits for its next attempt, which is not counted as a retry.
+    fn hold(&mut self, run: usize, state: State, due: Option<i64>) {
+        let now = &mut self.runs[run].now;
+        now.state = state;
+        now.due = due;
+    }
+
+    /// An unknown outcome (X4). A provider that honours the key is called again, within the limit of
+    /// retries, because the job may be what ends its workers.
+    fn apply_unknown(
+        &mut self,
+        run: usize,
+        act: &Act,
+        is_keyed: bool,
+        result: &ActionResult<'_>,
+        at: i64,
+    ) {
+        self.log_failure(run, result, at);
+        if is_keyed || act.errors.on_unknown == OnUnknown::Retry {
+            self.log_with(run, "outcome_unknown", at, "retry");
+            return self.schedule_retry(run, act, result, at);
+        }
+        if act.errors.on_unknown == OnUnknown::Fail {
+            self.log_with(run, "outcome_unknown", at, "fail");
+            return self.fail(run, result, at);
+        }
+        self.skip(run, act, "outcome_unknown", result, at);
+    }
+
+    fn retry(&mut self, run: usize, act: &Act, result: &ActionResult<'_>, at: i64) {
+        self.log_failure(run, result, at);
+        self.schedule_retry(run, act, result, at);
+    }
+
+    /// Schedules the next retry, or fails if there were too many (X5).
+    fn schedule_retry(&mut self, run: usize, act: &Act, result: &ActionResult<'_>, at: i64) {
+        let settings = self.registry().settings(self.tenant);
+        let retries = self.runs[run].now.retries;
+        if retries < act.errors.max_retries.unwrap_or(settings.max_retries) {
+            let base = act.errors.base_delay.unwrap_or(settings.retry_base);
+            let delay = base.saturating_mul(1 << retries.min(31)).min(MAX_DELAY);
+            let now = &mut self.runs[run].now;
+            now.retries += 1;
+            self.log_with(run, "retry_scheduled", at, &delay.to_string());
+            return self.hold(run, State::BackingOff, Some(at + delay));
+        }
+        self.log_step(run, "max_retries_exhausted", at);
+        if act.errors.fails_when_exhausted {
+            return self.fail(run, result, at);
+        }
+        self.finish_step(run);
+        self.enter(run, act.next, Arrival::at(at));
+    }
+
+    fn log_failure(&mut self, run: usize, result: &ActionResult<'_>, at: i64) {
+        let row = self.log_step(run, "action_failed", at);
+        row.duration = Some(result.duration);
+        row.message = result.error.map(Into::into);
+    }
+
+    fn skip(
+        &mut self,
+        run: usize,
+        act: &Act,
+        event: &'static str,
+        result: &ActionResult<'_>,
+        at: i64,
+    ) {
+        self.log_step(run, event, at).message = result.error.map(Into::into);
+        self.finish_step(run);
+        self.enter(run, act.next, Arrival::at(at));
+    }
+
+    fn fail(&mut self, run: usize, result: &ActionResult<'_>, at: i64) {
+        let until = at + self.context.options.rules.keep_failed;
+        self.hold(run, State::Failed, Some(until));
+        if self.registry().settings(self.tenant).notifies {
+            self.notify(run, "failed", result.error);
+        }
+    }
+
+    /// The number of the run becomes that of its transition when the contact is finished.
+    fn notify(&mut self, run: usize, kind: &'static str, error: Option<&str>) {
+        self.notifications.push(Notification {
+            transition: run,
+            kind,
+            error: error.map(Into::into),
+        });
+    }
+
+    fn delay(&mut self, act: &Act, until: Option<i64>) {
+        self.out.delays.push(Delay {
+            tenant: self.tenant.into(),
+            action: act.action.clone(),
+            connection: act.connection.clone(),
+            until,
+        });
+    }
+
+    pub(super) fn apply_gate(&mut self, answer: &GateAnswer<'_>, at: i64) {
+        let Some((run, act)) = self.outstanding(answer.key) else {
+            return;
+        };
+        self.runs[run].is_in_later_phase = true;
+        match answer.gate {
+            Gate::Open => {}
+            Gate::Closed => {
+                self.log_step(run, "execution_recovered", at);
+                self.runs[run].has_result = true;
+                self.hold(run, State::Ready, None);
+            }
+            Gate::Lost => {
+                self.log_step(run, "execution_recovered", at);
+                self.runs[run].has_result = true;
+                let result = ActionResult {
+                    key: answer.key,
+                    outcome: Outcome::Unknown { is_keyed: false },
+                    error: None,
+                    duration: 0,
+                };
+                self.apply_unknown(run, act, false, &result, at);
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The executions of enrollments: a record of 56 bytes each, found by the number of the enrollment.
+//!
+//! The contact index finds the enrollments of a contact, and this table their executions. So
+//! enrollments without an execution take at most four bytes, and none if no execution is near.
+
+mod record;
+mod steps;
+mod wheel;
+
+use std::collections::{BTreeSet, HashMap};
+
+use self::record::Record;
+use self::wheel::Wheel;
+use super::slab::{NONE, Slab};
+
+pub use self::record::{Execution, State};
+pub use self::steps::Steps;
+
+/// Enrollments per page of links.
+const PAGE: usize = 1024;
+
+/// An execution, ordered by time.
+type Timed = (i64, u32);
+
+/// The timers and counts of a workflow.
+#[derive(Debug, Default)]
+struct OfWorkflow {
+    is_active: bool,
+    /// The timers that do not fire because the workflow is inactive (X11).
+    suspended: BTreeSet<Timed>,
+}
+
+/// The plan of an execution, as far as this table knows it.
+#[derive(Debug, Clone, Copy, Default)]
+struct OfPlan {
+    tenant: u32,
+    workflow: u32,
+    executions: u32,
+}
+
+#[derive(Debug)]
+pub struct Executions {
+    records: Slab<Record>,
+    /// By enrollment: its execution, or `NONE`.
+    links: Vec<Option<Box<[u32; PAGE]>>>,
+    wheel: Wheel,
+    /// Timers that have fired and are not processed, the oldest first.
+    fired: BTreeSet<Timed>,
+    /// By tenant: the executions that wait for a job, by the time at which their step became due.
+    queues: Vec<BTreeSet<Timed>>,
+    plans: Vec<OfPlan>,
+    workflows: Vec<OfWorkflow>,
+    /// By execution: the done steps that its plan does not have. Rare.
+    other_done: HashMap<u32, Box<[Box<str>]>>,
+}
+
+impl Default for Executions {
+    fn default() -> Executions {
+        Executions {
+            records: Slab::new(),
+            links: Vec::new(),
+            wheel: Wheel::default(),
+            fired: BTreeSet::new(),
+            queues: Vec::new(),
+            plans: Vec::new(),
+            workflows: Vec::new(),
+            other_done: HashMap::new(),
+        }
+    }
+}
+
+impl Executions {
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The number of the execution of an enrollment.
+    pub fn of(&self, enrollment: u32) -> Option<u32> {
+        let page = self.links.get(enrollment as usize / PAGE)?.as_ref()?;
+        Some(page[enrollment as usize % PAGE]).filter(|&at| at != NONE)
+    }
+
+    pub fn get(&self, at: u32) -> Execution {
+        self.records.get(at).execution()
+    }
+
+    /// The contact and the enrollment of an execution.
+    pub fn owner(&self, at: u32) -> (u32, u32) {
+        let record = self.records.get(at);
+        (record.contact, record.enrollment)
+    }
+
+    /// The ids of the done steps that its plan does not have.
+    pub fn other_done(&self, at: u32) -> &[Box<str>] {
+        self.other_done.get(&at).map_or(&[], |ids| ids)
+    }
+
+    /// Sets them.
+    pub fn set_other_done(&mut self, at: u32, ids: &[Box<str>]) {
+        if ids.is_empty() {
+            self.other_done.remove(&at);
+        } else {
+            self.other_done.insert(at, ids.into());
+        }
+    }
+
+    /// Sets the tenant and the workflow of a plan, before executions use it.
+    pub fn set_plan(&mut self, plan: u32, tenant: u32, workflow: u32) {
+        let at = plan as usize;
+        if self.plans.len() <= at {
+            self.plans.resize_with(at + 1, OfPlan::default);
+        }
+        self.plans[at].tenant = tenant;
+        self.plans[at].workflow = workflow;
+        if self.queues.len() <= tenant as usize {
+            self.queues.resize_with(tenant as usize + 1, BTreeSet::new);
+        }
+        if self.workflows.len() <= workflow as usize {
+            self.workflows
+                .resize_with(workflow as usize + 1, OfWorkflow::default);
+        }
+    }
+
+    /// Whether an execution uses the plan.
+    pub fn uses(&self, plan: u32) -> bool {
+        self.plans[plan as usize].executions > 0
+    }
+
+    /// Starts or stops the timers of a workflow (X11).
+    pub fn set_active(&mut self, workflow: u32, is_active: bool) {
+        let of_workflow = &mut self.workflows[workflow as usize];
+        if std::mem::replace(&mut of_workflow.is_active, is_active) == is_active {
+            return;
+        }
+        if is_active {
+            self.fired.append(&mut of_workflow.suspended);
+            return;
+        }
+        let (records, plans) = (&self.records, &self.plans);
+        let suspends = |timed: &Timed| {
+            let execution = records.get(timed.1).execution();
+            plans[execution.plan as usize].workflow == workflow && execution.state != State::Failed
+        };
+        let stopped: Vec<Timed> = self.fired.iter().copied().filter(suspends).collect();
+        for timed in stopped {
+            self.fired.remove(&timed);
+            of_workflow.suspended.insert(timed);
+        }
+    }
+
+    /// Adds the execution of an enrollment that has none.
+    pub fn insert(&mut self, contact: u32, enrollment: u32, execution: &Execution) -> u32 {
+        let at = self
+            .records
+            .insert(Record::new(enrollment, contact, execution));
+        let page = enrollment as usize / PAGE;
+        if self.links.len() <= page {
+            self.links.resize_with(page + 1, || None);
+        }
+        let page = self.links[page].get_or_insert_with(|| Box::new([NONE; PAGE]));
+        page[enrollment as usize % PAGE] = at;
+        self.plans[execution.plan as usize].executions += 1;
+        self.enter(at, execution);
+        at
+    }
+
+    /// Replaces an execution.
+    pub fn update(&mut self, at: u32, execution: &Execution) {
+        let before = self.get(at);
+        self.leave(at, &before);
+        self.plans[before.plan as usize].executions -= 1;
+        self.plans[execution.plan as usize].executions += 1;
+        let (contact, enrollment) = self.owner(at);
+        *self.records.get_mut(at) = Record::new(enrollment, contact, execution);
+        self.enter(at, execution);
+    }
+
+    /// Removes the execution of an enrollment, if it has one.
+    pub fn remove_of(&mut self, enrollment: u32) {
+        let Some(at) = self.of(enrollment) else {
+            return;
+        };
+        let execution = self.get(at);
+        self.leave(at, &execution);
+        self.plans[execution.plan as usize].executions -= 1;
+        let page = self.links[enrollment as usize / PAGE].as_mut();
+        if let Some(page) = page {
+            page[enrollment as usize % PAGE] = NONE;
+        }
+        self.set_other_done(at, &[]);
+        self.records.remove(at);
+    }
+
+    /// Fires the timers that are not later than `watermark` (X6).
+    pub fn advance(&mut self, watermark: i64) {
+        let (records, plans) = (&mut self.records, &self.plans);
+        let mut fired = Vec::new();
+        self.wheel
+            .advance(records, watermark, |due, at| fired.push((due, at)));
+        for timed in fired {
+            let execution = records.get(timed.1).execution();
+            let of_workflow = &mut self.workflows[plans[execution.plan as usize].workflow as usize];
+            if of_workflow.is_active || execution.state == State::Failed {
+                self.fired.insert(timed);
+            } else {
+                of_workflow.suspended.insert(timed);
+            }
+        }
+    }
+
+    /// The executions whose timers have fired, the oldest first.
+    pub fn fired(&self) -> impl Iterator<Item = u32> {
+        self.fired.iter().map(|&(_, at)| at)
+    }
+
+    /// The executions of a tenant that wait for a job, the oldest first.
+    pub fn queue(&self, tenant: u32) -> impl Iterator<Item = u32> {
+        let queue = self.queues.get(tenant as usize);
+        queue.into_iter().flatten().map(|&(_, at)| at)
+    }
+
+    /// The executions in this state. Reads all of them.
+    pub fn in_state(&self, state: State) -> impl Iterator<Item = u32> {
+        let pages = self
+            .links
+            .iter()
+            .flatten()
+            .flat_map(|page| page.iter().copied());
+        pages.filter(move |&at| at != NONE && self.get(at).state == state)
+    }
+
+    /// Adds an execution to the queue or the timers that its state needs.
+    fn enter(&mut self, at: u32, execution: &Execution) {
+        let of_plan = self.plans[execution.plan as usize];
+        if execution.state.is_due() {
+            self.queues[of_plan.tenant as usize].insert((execution.since, at));
+        } else if let Some(due) = self.records.get(at).due() {
+            if !self.wheel.insert(&mut self.records, at, due) {
+                self.timers(of_plan.workflow, execution.state)
+                    .insert((due, at));
+            }
+        }
+    }
+
+    fn leave(&mut self, at: u32, execution: &Execution) {
+        let of_plan = self.plans[execution.plan as usize];
+        if execution.state.is_due() {
+            self.queues[of_plan.tenant as usize].remove(&(execution.since, at));
+        } else if let Some(due) = self.records.get(at).due() {
+            if !self
+                .timers(of_plan.workflow, execution.state)
+                .remove(&(due, at))
+            {
+                self.wheel.remove(&mut self.records, at);
+            }
+        }
+    }
+
+    /// The fired timers of executions in this state.
+    fn timers(&mut self, workflow: u32, state: State) -> &mut BTreeSet<Timed> {
+        let of_workflow = &mut self.workflows[workflow as usize];
+        if of_workflow.is_active || state == State::Failed {
+            &mut self.fired
+        } else {
+            &mut of_workflow.suspended
+        }
+    }
+
+    /// Bytes of memory in use. A node of a set is counted as twice its entries.
+    pub fn bytes(&self) -> usize {
+        let pages = self.links.iter().flatten().count() * size_of::<[u32; PAGE]>();
+        let suspended: usize = self.workflows.iter().map(|each| each.suspended.len()).sum();
+        let queued: usize = self.queues.iter().map(BTreeSet::len).sum();
+        self.records.bytes()
+            + pages
+            + self.links.capacity() * size_of::<Option<Box<[u32; PAGE]>>>()
+            + size_of::<Wheel>()
+            + (self.fired.len() + suspended + queued) * 2 * size_of::<Timed>()
+            + self.plans.capacity() * size_of::<OfPlan>()
+    }
+}

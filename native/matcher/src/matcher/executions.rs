@@ -1,0 +1,111 @@
+//! The executions of the shard. They share the contact index with the goals.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use super::{ApplyError, GENERATIONS, Matcher};
+use crate::config::ConfigError;
+use crate::executions::{
+    ExecutionProposal, Input, Options, TenantSettings, WorkflowPlans, apply_transition, evaluate,
+};
+use crate::index::{LoadError, State};
+
+/// An execution: tenant, contact, and its id.
+pub type ExecutionKey = (String, String, String);
+
+impl Matcher {
+    /// Sets the data of a time zone, in the format of RFC 9636 (TZif).
+    pub fn set_zone(&mut self, name: &str, tzif: &[u8]) -> Result<(), ConfigError> {
+        self.registry.zones.set(name, tzif)
+    }
+
+    pub fn set_execution_settings(&mut self, tenant: &str, settings: TenantSettings) {
+        self.registry.set_tenant(tenant, settings);
+    }
+
+    /// Replaces the plans of a workflow, and starts or stops its timers. A version that is absent
+    /// stays while executions use it. Changes nothing if a plan is invalid. Earlier proposals can
+    /// still be applied.
+    pub fn update_plans(&mut self, plans: &WorkflowPlans<'_>) -> Result<(), ConfigError> {
+        self.registry.configure(plans, self.index.executions_mut())
+    }
+
+    /// Loads the executions of the next chunk of a COPY stream and returns their number. Their
+    /// enrollments and plans must be in memory.
+    pub fn load_executions(&mut self, chunk: &[u8]) -> Result<usize, LoadError> {
+        self.start_generation();
+        self.execution_loader
+            .feed(chunk, &mut self.index, &self.registry)
+    }
+
+    /// Whether the last stream of executions was complete.
+    pub fn load_executions_ended(&self) -> bool {
+        self.execution_loader.ended()
+    }
+
+    /// Fires the timers that are not later than `watermark`, in milliseconds (X6). The executions
+    /// do not change until a proposal of theirs is applied.
+    pub fn advance_timers(&mut self, watermark: i64) {
+        self.index.executions_mut().advance(watermark);
+    }
+
+    /// Evaluates the inputs of executions, their timers and grants. Memory does not change.
+    pub fn evaluate_executions(
+        &self,
+        inputs: &[Input<'_>],
+        options: Options<'_>,
+    ) -> ExecutionProposal {
+        let mut proposal = evaluate(&self.index, &self.registry, inputs, options);
+        proposal.generation = self.generation;
+        proposal.number = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+        proposal
+    }
+
+    /// Applies a slice of a proposal: `effective` has one byte for each transition, 0 if it was not
+    /// committed. Slices must be applied in order, and nothing else may change memory between them.
+    pub fn apply_executions(
+        &mut self,
+        proposal: &ExecutionProposal,
+        slice: Range<usize>,
+        effective: &[u8],
+    ) -> Result<(), ApplyError> {
+        self.check_slice(proposal.generation, proposal.number, &slice, effective)?;
+        for (transition, mark) in proposal.transitions[slice.clone()].iter().zip(effective) {
+            if *mark != 0 {
+                apply_transition(&mut self.index, transition);
+                self.start_generation();
+            }
+        }
+        self.applied = Some((proposal.number, slice.end));
+        Ok(())
+    }
+
+    /// The executions of a tenant that wait for a job, the oldest first, with the time at which
+    /// their steps became due, and whether they have a permit.
+    pub fn queued_executions(&self, tenant: &str, limit: usize) -> Vec<(ExecutionKey, i64, bool)> {
+        let executions = self.index.executions();
+        let Some(number) = self.registry.tenant_number(tenant) else {
+            return Vec::new();
+        };
+        let queue = executions.queue(number).take(limit);
+        queue
+            .map(|at| {
+                let execution = executions.get(at);
+                let has_permit = execution.state.has_permit();
+                (self.execution_key(at), execution.since, has_permit)
+            })
+            .collect()
+    }
+
+    /// The executions in this state. Reads all executions.
+    pub fn executions_in(&self, state: State) -> Vec<ExecutionKey> {
+        let found = self.index.executions().in_state(state);
+        found.map(|at| self.execution_key(at)).collect()
+    }
+
+    fn execution_key(&self, at: u32) -> ExecutionKey {
+        let (contact, enrollment) = self.index.executions().owner(at);
+        let (tenant, contact) = self.index.contact_key(contact);
+        (tenant, contact, self.index.enrollment_id(enrollment))
+    }
+}
