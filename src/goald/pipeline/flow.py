@@ -249,6 +249,8 @@ class ShardFlow:
         now_us, stored = self._context.clock.now_us(), self._committer
         with self._context.metrics.stage_seconds.labels("evaluate").time():
             proposal = await stored_facts.evaluate(self._evaluator, group, now_us, stored)
+            while proposal.forwarded and await self._transfers.forwards_changed():
+                proposal = await stored_facts.evaluate(self._evaluator, group, now_us, stored)
         self._context.fail_point(FailPoint.EVALUATED)
         return proposal
 

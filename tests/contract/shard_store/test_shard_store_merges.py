@@ -10,7 +10,7 @@ from tests.contract.store_backends import Tables
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 
 from goald._native import contact_of as contact_of_event
-from goald.adapters.postgres.shard.merging import transfers
+from goald.adapters.postgres.shard.merging import merges, transfers
 from goald.domain.contacts.forwards import ALREADY_MERGED, CYCLE, forward_key
 from goald.domain.contacts.stored import contact_of
 from goald.domain.errors import ContentRefused, LeaseLost
@@ -245,8 +245,8 @@ async def test_forwards_to_a_merged_contact_remain_when_that_contact_is_deleted(
         await store.close()
 
 
-async def test_contacts_merged_into_a_deleted_one_begin_a_new_life(
-    tables: Tables, store: ShardStore
+async def test_contacts_merged_into_a_deleted_one_begin_a_new_life_immediately(
+    store: ShardStore,
 ) -> None:
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(run("e-1")))
@@ -254,11 +254,84 @@ async def test_contacts_merged_into_a_deleted_one_begin_a_new_life(
     await begin(store, lease, merge())
     await adopt(store, lease)
     await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
-    await tables.erase_rows()
     ((_, _, target),) = (await store.forwards(lease, number))[0]
     assert target is None
     (again,) = await begin(store, lease, merge("ann", "cleo", NOON + 3 * SECOND))
     assert again.forward is not None
+
+
+async def test_a_merge_from_before_the_deletion_moves_no_runs_of_the_new_life(
+    tables: Tables, store: ShardStore
+) -> None:
+    """It is delivered again, or only now, or the source gives it the time of its arrival."""
+    lease = await store.acquire(ALL, "a")
+    first = merge(at=NOON + SECOND)
+    await begin(store, lease, first)
+    await adopt(store, lease)
+    await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    await store.commit(lease, change(run("e-1", enrolled_at=NOON + 3 * SECOND)))
+    later = NOON + 4 * SECOND
+    arrives_again = first._replace(merged_at=later, received_at=later)
+    for repeat in (first, merge("ann", "cleo", NOON + 2 * SECOND), arrives_again):
+        assert await begin(store, lease, repeat) == [MergeOutcome()]
+    second = merge(at=NOON + 5 * SECOND)
+    (outcome,) = await begin(store, lease, second)
+    assert outcome.forward is not None
+    await adopt(store, lease)
+    assert await owners(tables) == {"e-1": ("bea", "active")}
+    await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 6 * SECOND)]))
+    for repeat in (first, second):
+        again = repeat._replace(merged_at=NOON + 7 * SECOND, received_at=NOON + 7 * SECOND)
+        assert await begin(store, lease, again) == [MergeOutcome()]
+
+
+async def test_a_merge_that_arrives_after_the_deletion_that_follows_it_forwards_nothing(
+    tables: Tables, store: ShardStore
+) -> None:
+    """The deletion covers the runs of the merged contact. Later events are of a new life."""
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1")))
+    await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    (outcome,) = await begin(store, lease, merge(at=NOON + SECOND))
+    assert outcome.forward is not None
+    assert outcome.forward.target is None
+    await adopt(store, lease)
+    await tables.erase_rows()
+    ((contact, status),) = (await owners(tables)).values()
+    assert (contact.startswith("erased:"), status) == (True, "cancelled")
+
+
+async def test_forwards_end_if_the_deletion_is_committed_while_the_merge_is(
+    store: ShardStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    monkeypatch.setattr(merges, "DELETED_AT", "SELECT NULL::int8 WHERE $1 <> $2")
+    await begin(store, lease, merge(at=NOON + SECOND))
+    await adopt(store, lease)
+    ((_, _, target),) = (await store.forwards(lease, 0))[0]
+    assert target is None
+
+
+async def test_the_deletion_of_the_contact_that_continues_covers_late_starts_of_the_merged_one(
+    tables: Tables,
+) -> None:
+    """The contacts are in different shards."""
+    first, other = tables.store(), tables.store()
+    of_ann = await first.acquire(SlotRange(0, ANN), "a")
+    of_bea = await other.acquire(SlotRange(BEA, 255), "b")
+    await begin(first, of_ann, merge())
+    await adopt(other, of_bea)
+    await other.commit(of_bea, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    for _ in range(2):  # reading it again changes nothing
+        await first.forwards(of_ann, 0)
+    starts = run("late"), run("new", enrolled_at=NOON + 3 * SECOND)
+    await first.commit(of_ann, change(*starts))
+    rows = await owners(tables)
+    assert (rows["late"][0].startswith("erased:"), rows["late"][1]) == (True, "cancelled")
+    assert rows["new"] == ("ann", "active")
+    for store in (first, other):
+        await store.close()
 
 
 async def test_runs_used_events_and_ended_runs_move_in_pages(

@@ -39,8 +39,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 _MERGES,
-                "    await connection.execute(FOLLOW_FORWARDS, tenant, contact, target, time)\n",
-                "",
+                "FOLLOW_FORWARDS, tenant, contact, forward.target, time",
+                'FOLLOW_FORWARDS, tenant, "", forward.target, time',
             ),
         ),
         (MERGES,),
@@ -210,6 +210,78 @@ MERGE_GUARDS = (
                 _TRANSFERS,
                 "if len(ids) == PAGE_ROWS or await move.uses() == PAGE_ROWS:\n",
                 "if await move.uses() == PAGE_ROWS:\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: forwards end in the transaction of the deletion",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/commit.py",
+                "        await forwards.end(connection, change.deletions)\n",
+                "",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: forwards end that were added while the deletion was committed",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "        await forwards.end(connection, deletions)  # of a merge",
+                "        # of a merge",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: a shard reads the forwards again before it passes on events",
+        "E21",
+        (
+            Edit(
+                "src/goald/pipeline/flow.py",
+                "while proposal.forwarded and await self._transfers.forwards_changed():\n",
+                "while False:\n",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: a merge that was delivered before moves nothing of a new life",
+        "E21",
+        (Edit(_MERGES, "$3::text::uuid = ANY (events) OR ", "$3::text::uuid IS NULL OR "),),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: a merge from before the deletion moves nothing of a new life",
+        "E21",
+        (Edit(_MERGES, "coalesce(goald.at($4) <= deleted_at, false)", "goald.at($4) IS NULL"),),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: nothing is forwarded to a contact that was deleted since the merge",
+        "E21",
+        (
+            Edit(
+                _MERGES,
+                "    if deleted_at is None or deleted_at < time:\n",
+                "    if deleted_at is None or deleted_at:\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: the deletion of the contact that continues covers the merged contact",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/merging/forwards.py",
+                "    if await connection.fetch(INHERIT, *since):\n",
+                "    if not INHERIT:\n",
             ),
         ),
         (MERGES,),

@@ -78,6 +78,12 @@ class StoredForward:
     merged_at: int
     number: int
     """Of the change."""
+    events: list[str]
+    """The merges, by the keys of their events."""
+    deleted_at: int | None = None
+    """When the contact that continued was deleted."""
+    contact_id: str = ""
+    """The merged contact. Postgres has only a hash of it."""
 
 
 @dataclass

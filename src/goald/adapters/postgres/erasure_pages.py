@@ -164,15 +164,6 @@ WHERE v.tenant_id = page.tenant_id AND v.contact_id = page.contact_id AND v.even
 """
 """Execute it after ERASE_MISSED_RUNS."""
 
-END_FORWARDS = f"""
-UPDATE goald.forwards f
-SET into_contact_id = NULL, number = nextval('goald.forward_number')
-FROM {_N}
-WHERE f.tenant_id = n.tenant_id AND f.into_contact_id = n.contact_id
-  AND f.merged_at <= goald.at(n.at)
-"""
-"""The contacts that were merged into a deleted one begin a new life."""
-
 DONE = f"""
 UPDATE goald.erasures t SET contact_id = NULL
 FROM {_N}
@@ -222,7 +213,6 @@ async def _rewrite(connection: Any, deleted: Sequence[Sequence[Any]]) -> Erasure
         rows += _count(await connection.execute(ERASE_MISSED_EVENTS, *deleted))
     contacts = 0
     if rows < PAGE_ROWS:
-        await connection.execute(END_FORWARDS, *deleted)
         contacts = _count(await connection.execute(DONE, *deleted))
     return ErasurePage(rows, contacts)
 

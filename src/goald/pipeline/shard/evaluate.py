@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 from goald import _native
+from goald.domain.contacts.forwards import Forward
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
@@ -48,6 +49,8 @@ class Evaluator:
         self._exits_missed: dict[str, dict[str, bool]] = {}
         """The active workflows of each tenant, and whether they exit what they missed (E19)."""
         self._forward_number = 0
+        self._forwards_read: frozenset[Forward] = frozenset()
+        """By the last call of `load_forwards`, but not all that a shard reads when it starts."""
 
     @property
     def config_version(self) -> int:
@@ -67,13 +70,16 @@ class Evaluator:
         if not self._matcher.load_ended():
             raise ServiceUnavailable("the load of the enrollments was interrupted")
 
-    async def load_forwards(self, lease: SlotLease) -> None:
-        """Load the forwards of merged contacts that changed (E21). Raises LeaseLost."""
+    async def load_forwards(self, lease: SlotLease) -> bool:
+        """Load the forwards of merged contacts that changed (E21), and return whether any did; also
+        of others, if it is the second call. Raises LeaseLost."""
         if self._forward_number == 0:
             self._matcher.set_forward_secret(await self._store.forward_secret())
         changed, number = await self._store.forwards(lease, self._forward_number)
         self._matcher.set_forwards(changed)
-        self._forward_number = number
+        is_first, self._forward_number = self._forward_number == 0, number
+        before, self._forwards_read = self._forwards_read, frozenset(() if is_first else changed)
+        return not before.issuperset(changed)
 
     async def reload(self, lease: SlotLease, buffers: Sequence[bytes]) -> None:
         """Load the contacts of these buffers again, after a commit with an unknown outcome."""

@@ -108,6 +108,12 @@ class Transfers:
                 pass
         return bool(waiting)
 
+    async def forwards_changed(self) -> bool:
+        """Load the forwards that changed, and return whether any did: then the events that would be
+        forwarded must be evaluated again. The caller holds `Evaluator.groups`."""
+        load = partial(self._evaluator.load_forwards, self._lease)
+        return await self._context.retry("Postgres: load", "forwards", load)
+
     async def run(self) -> None:
         """Adopt merges when that is requested, and those that no event requests. Run until
         cancelled. Raises LeaseLost, in an ExceptionGroup."""
@@ -127,7 +133,6 @@ class Transfers:
 
     async def _check(self) -> None:
         """Adopt what no event has requested, move ended enrollments, and load the forwards."""
-        retry = self._context.retry
         while True:
             await self._context.clock.sleep(CHECK_SECONDS)
             await self.adopted()
@@ -135,9 +140,8 @@ class Transfers:
                 if transfer.is_adopted:
                     while await self._move(transfer):
                         await self._context.clock.sleep(NEXT_PAGE_SECONDS)
-            load = partial(self._evaluator.load_forwards, self._lease)
             async with self._evaluator.groups:  # a commit may change them
-                await retry("Postgres: load", "forwards", load)
+                await self.forwards_changed()
 
     async def _adopt(self) -> None:
         """Adopt all merges that wait. Groups are processed between two pages."""

@@ -148,6 +148,8 @@ async def test_deleting_the_contact_that_continues_cancels_the_runs_that_moved()
         await pipeline.tag(contact="ann")
         await pipeline.until(lambda: pipeline.exits == ["e-2"])
     assert pipeline.status("e-1") == "cancelled"
+    (exit_,) = pipeline.published("goald:exits")
+    assert exit_["data"]["contact_id"] == "ann"
 
 
 async def test_what_the_run_of_a_merged_contact_missed_exits_it_at_the_activation() -> None:

@@ -14,6 +14,7 @@ from goald.domain.contacts.forwards import (
 from goald.domain.contacts.stored import columns_of, contact_of
 from goald.domain.errors import ContentRefused
 from goald.domain.ids import ContactId, TenantId
+from goald.domain.records.erasure import Tombstone
 from goald.domain.slots import SlotRange, slot_of
 from goald.ports.change import Change, ContactMerge, MergeOutcome
 from goald.ports.shard_store import RenameContact, Transfer
@@ -40,12 +41,20 @@ def _begin(tables: MemoryDatabase, merge: ContactMerge, now: float) -> MergeOutc
         return MergeOutcome(refused=CYCLE)
     time = min(merge.merged_at, merge.received_at)
     deleted = tables.deleted.get((tenant, contact))
-    if deleted is not None and deleted.covers(time):
+    is_past = known is not None and (merge.event in known.events or time <= (known.deleted_at or 0))
+    if is_past or (deleted is not None and deleted.covers(time)):
         return MergeOutcome()
+    survivor = tables.deleted.get((tenant, target))
+    ends = survivor is not None and survivor.covers(time)
+    forward = Forward(tenant, key, None if ends else target)
+    deleted_at = survivor.deleted_at if survivor is not None and ends else None
     for each in forwards_to(tables, tenant, contact):
-        each.target, each.number = target, tables.next_number()
-        each.merged_at = max(each.merged_at, time)
-    tables.forwards[tenant, key] = StoredForward(merge.slot, target, time, tables.next_number())
+        each.target, each.number = forward.target, tables.next_number()
+        each.merged_at, each.deleted_at = max(each.merged_at, time), deleted_at
+    events = [*(known.events if known is not None else ()), merge.event]
+    tables.forwards[tenant, key] = StoredForward(
+        merge.slot, forward.target, time, tables.next_number(), events, deleted_at, contact
+    )
     for transfer in tables.transfers.values():
         if (transfer.tenant_id, transfer.into_contact_id) == (tenant, contact):
             transfer.into_contact_id = target
@@ -59,7 +68,7 @@ def _begin(tables: MemoryDatabase, merge: ContactMerge, now: float) -> MergeOutc
         tables.contacts.pop((tenant, contact), None),
         now,
     )
-    return MergeOutcome(Forward(tenant, key, target))
+    return MergeOutcome(forward)
 
 
 def end_of(tables: MemoryDatabase, tenant: str, contact: str) -> str:
@@ -85,11 +94,17 @@ def end_forwards(tables: MemoryDatabase, tenant: str, contact: str, deleted_at: 
     """The contacts that were merged into a deleted one begin a new life."""
     for each in forwards_to(tables, tenant, contact):
         if each.merged_at <= deleted_at:
-            each.target, each.number = None, tables.next_number()
+            each.target, each.number, each.deleted_at = None, tables.next_number(), deleted_at
 
 
 def changed(tables: MemoryDatabase, slots: SlotRange, after: int) -> tuple[Sequence[Forward], int]:
     """See `ShardStore.forwards`."""
+    for (tenant, _), each in tables.forwards.items():
+        if each.deleted_at is not None and slots.first <= each.slot <= slots.last:
+            known = tables.deleted.get((tenant, each.contact_id), Tombstone(each.deleted_at, None))
+            tables.deleted[tenant, each.contact_id] = Tombstone(
+                max(known.deleted_at, each.deleted_at), known.pseudonym
+            )
     rows = [
         (Forward(tenant, key, each.target), each.number)
         for (tenant, key), each in tables.forwards.items()

@@ -11,6 +11,7 @@ from goald.adapters.postgres.shard import missed, statements
 from goald.adapters.postgres.shard.contacts import keep, write_contacts
 from goald.adapters.postgres.shard.effects import Effects, pick
 from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
+from goald.adapters.postgres.shard.merging import forwards
 from goald.adapters.postgres.shard.merging.merges import begin
 from goald.adapters.postgres.shard.reversals import undo
 from goald.adapters.postgres.shard.used_events import Uses
@@ -91,8 +92,9 @@ async def write(
     keeps: Sequence[str] = ()
     if change.contact_events or change.deletions:
         keeps = await write_contacts(connection, change, slots, tombstones)
-    if change.deletions and await tombstones.record(connection, change.deletions):
-        differs = True
+    if change.deletions:
+        differs |= await tombstones.record(connection, change.deletions)
+        await forwards.end(connection, change.deletions)
     merges = await begin(connection, change.merges, slots, tombstones) if change.merges else ()
     if keeps:
         await keep(connection, keeps)

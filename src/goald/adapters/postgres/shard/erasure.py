@@ -32,6 +32,10 @@ class Tombstones:
         """Another lease begins."""
         self._exist = None
 
+    def added(self) -> None:
+        """These slots have tombstones."""
+        self._exist = True
+
     async def of(
         self, connection: Any, slots: SlotRange, contacts: Iterable[Contact]
     ) -> dict[Contact, Tombstone]:
@@ -50,7 +54,7 @@ class Tombstones:
         """Add the tombstones of deleted contacts, in the transaction of the caller. A job replaces
         the contacts in their rows later (`PostgresErasurePages`). Returns whether an enrollment
         was cancelled that memory has as active."""
-        self._exist = True
+        self.added()
         latest: dict[Contact, tuple[int, int]] = {}
         for tenant, contact, slot, at in deletions:
             latest[tenant, contact] = (slot, max(at, latest.get((tenant, contact), (slot, at))[1]))

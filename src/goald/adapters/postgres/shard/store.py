@@ -209,8 +209,8 @@ class PostgresShardStore:
 
     async def forwards(self, lease: SlotLease, after: int) -> tuple[Sequence[Forward], int]:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
-            return await forwards.changed(connection, lease.slots, after)
+            await _require(connection, statements.HOLD_LEASE, lease)
+            return await forwards.changed(connection, lease.slots, after, self._tombstones)
 
     async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
         async with self._writer.transaction(lease.slots) as connection:

@@ -1,10 +1,12 @@
-"""Reads the forwards of merged contacts (E21)."""
+"""The forwards of merged contacts (E21)."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
+from goald.adapters.postgres.shard.erasure import Tombstones
 from goald.domain.contacts.forwards import Forward
 from goald.domain.slots import SlotRange
+from goald.ports.change import Deletion
 
 READ_KEY = "SELECT secret FROM goald.forward_secret"
 
@@ -12,6 +14,38 @@ CHANGED = """
 SELECT tenant_id, key::text, into_contact_id, number FROM goald.forwards
 WHERE number > $1 AND slot BETWEEN $2 AND $3 ORDER BY number
 """
+
+END = """
+UPDATE goald.forwards f
+SET into_contact_id = NULL, deleted_at = goald.at(n.at), number = nextval('goald.forward_number')
+FROM (
+    SELECT d.tenant_id, d.contact_id, max(d.at) AS at
+    FROM unnest($1::text[], $2::text[], $3::int8[]) AS d (tenant_id, contact_id, at)
+    GROUP BY d.tenant_id, d.contact_id) n
+WHERE f.tenant_id = n.tenant_id AND f.into_contact_id = n.contact_id
+  AND f.merged_at <= goald.at(n.at)
+"""
+"""The contacts that were merged into a deleted one begin a new life."""
+
+INHERIT = """
+INSERT INTO goald.erasures AS e
+    (mark, tenant_id, slot, deleted_at, pseudonym, requested_at, last_requested_at, used_before)
+SELECT f.mark, f.tenant_id, f.slot, f.deleted_at, 'erased:' || gen_random_uuid(), now(), now(),
+       nextval('goald.used_event_number')
+FROM goald.forwards f
+WHERE f.number > $1 AND f.slot BETWEEN $2 AND $3 AND f.into_contact_id IS NULL
+  AND NOT EXISTS (
+    SELECT FROM goald.erasures k WHERE k.mark = f.mark AND k.deleted_at >= f.deleted_at)
+ORDER BY f.mark
+ON CONFLICT (mark) DO UPDATE SET deleted_at = excluded.deleted_at,
+    pseudonym = coalesce(e.pseudonym, excluded.pseudonym),
+    requested_at = CASE WHEN e.finished_at IS NULL THEN e.requested_at
+                        ELSE excluded.requested_at END,
+    last_requested_at = excluded.last_requested_at, finished_at = NULL
+RETURNING 1
+"""
+"""The deletion of the contact that continued was one of the merged contacts too: adds their
+tombstones. Their enrollments of that time have moved."""
 
 OVERLAP: Final = 1_000
 """Numbers that are read again: those of transactions that were in flight."""
@@ -23,7 +57,18 @@ async def secret(connection: Any) -> str:
     return found
 
 
-async def changed(connection: Any, slots: SlotRange, after: int) -> tuple[Sequence[Forward], int]:
-    """See `ShardStore.forwards`."""
-    rows = await connection.fetch(CHANGED, after - OVERLAP, slots.first, slots.last)
+async def end(connection: Any, deletions: Sequence[Deletion]) -> None:
+    """End the forwards to deleted contacts, in the transaction of the deletions."""
+    rows = [(row.tenant_id, row.contact_id, row.deleted_at) for row in deletions]
+    await connection.execute(END, *map(list, zip(*rows, strict=True)))
+
+
+async def changed(
+    connection: Any, slots: SlotRange, after: int, tombstones: Tombstones
+) -> tuple[Sequence[Forward], int]:
+    """See `ShardStore.forwards`. The transaction of the caller holds the lease of `slots`."""
+    since = after - OVERLAP, slots.first, slots.last
+    if await connection.fetch(INHERIT, *since):
+        tombstones.added()
+    rows = await connection.fetch(CHANGED, *since)
     return [Forward(*row[:3]) for row in rows], max((row["number"] for row in rows), default=after)

@@ -2,7 +2,7 @@
 the contacts that continue. The rows themselves do not change."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from goald.adapters.postgres.shard.erasure import Tombstones
@@ -27,13 +27,33 @@ order, so that two transactions cannot wait for each other."""
 
 TARGET = "SELECT into_contact_id FROM goald.forwards WHERE tenant_id = $1 AND key = $2::text::uuid"
 
-ADD_FORWARD = """
-INSERT INTO goald.forwards AS f (tenant_id, key, slot, into_contact_id, merged_at)
-VALUES ($1, $2::text::uuid, $3, $4, goald.at($5))
-ON CONFLICT (tenant_id, key) DO UPDATE SET into_contact_id = excluded.into_contact_id,
-    merged_at = excluded.merged_at, number = nextval('goald.forward_number')
+KNOWN = """
+SELECT into_contact_id AS target,
+       $3::text::uuid = ANY (events) OR coalesce(goald.at($4) <= deleted_at, false) AS is_past
+FROM goald.forwards WHERE tenant_id = $1 AND key = $2::text::uuid
 """
-"""Execute it under LOCK, after TARGET has returned no contact."""
+"""The forward of a merged contact, and whether the merge with the key $3 at $4 belongs to its life
+before the contact that continued was deleted."""
+
+DELETED_AT = """
+SELECT goald.us(deleted_at) FROM goald.erasures WHERE mark = goald.contact_mark($1, $2)
+"""
+"""When a contact in any slot was deleted."""
+
+MOST_EVENTS: Final = 100
+
+ADD_FORWARD = f"""
+INSERT INTO goald.forwards AS f
+    (tenant_id, key, slot, into_contact_id, merged_at, deleted_at, mark, events)
+VALUES ($1, $2::text::uuid, $3, $4, goald.at($5), goald.at($6), goald.contact_mark($1, $7),
+        ARRAY[$8::text::uuid])
+ON CONFLICT (tenant_id, key) DO UPDATE SET into_contact_id = excluded.into_contact_id,
+    merged_at = excluded.merged_at, deleted_at = excluded.deleted_at, mark = excluded.mark,
+    events = (f.events || excluded.events)[
+        greatest(cardinality(f.events) + 2 - {MOST_EVENTS}, 1):],
+    number = nextval('goald.forward_number')
+"""
+"""Execute it under LOCK, after KNOWN has returned no contact."""
 
 ADD_TRANSFER = """
 WITH described AS (
@@ -50,7 +70,7 @@ SELECT $1::text::uuid, $2, $3, $4, $5, $6, goald.at($7), goald.at($8),
 
 FOLLOW_FORWARDS = """
 UPDATE goald.forwards SET into_contact_id = $3, merged_at = greatest(merged_at, goald.at($4)),
-    number = nextval('goald.forward_number')
+    deleted_at = goald.at($5), number = nextval('goald.forward_number')
 WHERE tenant_id = $1 AND into_contact_id = $2
 """
 """Forwards to this contact continue to the next, so that they do not end when this contact is
@@ -84,26 +104,31 @@ async def _begin(
     connection: Any, merge: ContactMerge, secret: str, is_deleted: bool
 ) -> MergeOutcome:
     tenant, contact = merge.tenant_id, merge.contact_id
-    key = forward_key(secret, tenant, contact)
-    known = await connection.fetchval(TARGET, tenant, key)
+    key, time = forward_key(secret, tenant, contact), min(merge.merged_at, merge.received_at)
+    known = await connection.fetchrow(KNOWN, tenant, key, merge.event, time)
     target = await end_of(connection, secret, tenant, merge.into_contact_id)
-    if known is not None:
-        if await end_of(connection, secret, tenant, known) == target:
-            return MergeOutcome(Forward(tenant, key, known))
+    if known is not None and known["target"] is not None:
+        if await end_of(connection, secret, tenant, known["target"]) == target:
+            return MergeOutcome(Forward(tenant, key, known["target"]))
         return MergeOutcome(refused=ALREADY_MERGED)
     if target == contact:
         return MergeOutcome(refused=CYCLE)
-    if is_deleted:  # the contact of a later life is another one
-        return MergeOutcome()
-    time = min(merge.merged_at, merge.received_at)
-    await connection.execute(ADD_FORWARD, tenant, key, merge.slot, target, time)
+    if is_deleted or (known is not None and known["is_past"]):
+        return MergeOutcome()  # the contact of a later life is another one
+    deleted_at = await connection.fetchval(DELETED_AT, tenant, target)
+    if deleted_at is None or deleted_at < time:
+        forward, deleted_at = Forward(tenant, key, target), None
+    else:  # events in any order: the enrollments move and are cancelled, and the forward has ended
+        forward = Forward(tenant, key, None)
+    of = tenant, key, merge.slot, forward.target, time, deleted_at, contact, merge.event
+    await connection.execute(ADD_FORWARD, *of)
     end = target, slot_of(tenant, target)
     await connection.execute(FOLLOW, tenant, contact, *end)
-    await connection.execute(FOLLOW_FORWARDS, tenant, contact, target, time)
+    await connection.execute(FOLLOW_FORWARDS, tenant, contact, forward.target, time, deleted_at)
     await connection.execute(
         ADD_TRANSFER, str(uuid4()), tenant, contact, merge.slot, *end, time, merge.received_at
     )
-    return MergeOutcome(Forward(tenant, key, target))
+    return MergeOutcome(forward)
 
 
 async def end_of(connection: Any, secret: str, tenant: str, contact: str) -> str:

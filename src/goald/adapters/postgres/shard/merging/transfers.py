@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from goald.adapters.postgres.shard.contacts import READ, WRITE
 from goald.adapters.postgres.shard.erasure import Tombstones
+from goald.adapters.postgres.shard.merging import forwards
 from goald.domain.contacts.continuing import continue_contact
 from goald.domain.contacts.stored import ContactColumns, columns_of, contact_of
 from goald.domain.slots import SLOTS, SlotRange
@@ -198,8 +199,9 @@ async def adopt(
         return True
     await _continue(connection, row, deleted_at)
     if is_deleted:
-        deletion = Deletion(*key, row["into_slot"], deleted_at or 0)
-        await tombstones.record(connection, [deletion])
+        deletions = [Deletion(*key, row["into_slot"], deleted_at or 0)]
+        await tombstones.record(connection, deletions)
+        await forwards.end(connection, deletions)  # of a merge that was committed meanwhile
     await connection.execute(FINISH if await move.ended() < PAGE_ROWS else ADOPTED, id_)
     return False
 
