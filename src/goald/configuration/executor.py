@@ -1,7 +1,7 @@
 """Execution of a configuration change: decide and commit, notify, wait for the rollout (E10)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from goald.domain.configuration.workflows import (
     ConfigurationChange,
     ConfigurationScope,
     CurrentConfiguration,
+    CurrentDefinition,
+    DefinitionRow,
     EntityRow,
     GoalRow,
     Notice,
@@ -29,7 +31,7 @@ WAIT_SECONDS = 2.0
 FIRST_POLL_SECONDS = 0.002
 POLL_SECONDS = 0.05
 
-EditedRow = TypeVar("EditedRow", WorkflowRow, GoalRow, EntityRow, SettingsRow)
+EditedRow = TypeVar("EditedRow", WorkflowRow, GoalRow, DefinitionRow, EntityRow, SettingsRow)
 Decide = Callable[[CurrentConfiguration], list[ConfigurationChange]]
 
 
@@ -145,6 +147,13 @@ def _apply(
             current.catalog.setdefault(row.kind, {})[row.id] = row
         elif isinstance(row, SettingsRow):
             current.settings = row
+        elif isinstance(row, DefinitionRow):
+            found = current.definitions.get(row.workflow_id, CurrentDefinition())
+            current.definitions[row.workflow_id] = (
+                replace(found, draft=None, published=row)
+                if row.is_published
+                else replace(found, draft=row)
+            )
         elif isinstance(row, GoalRow):
             others = [goal for goal in current.goals.get(row.workflow_id, []) if goal.id != row.id]
             current.goals[row.workflow_id] = [*others, row]

@@ -1,10 +1,11 @@
 """The YAML file of `goald apply`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
+from goald.configuration.compiled_definitions import DecimalText, file_faults
 from goald.domain.configuration.desired import DesiredConfiguration
 from goald.domain.configuration.desired_reader import read_desired
 from goald.domain.errors import InvalidFile
@@ -29,12 +30,25 @@ def parse_configuration(text: str) -> DesiredConfiguration:
         contents = yaml.load(text, Loader=_Loader)  # noqa: S506
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidFile(f"invalid YAML: {error}") from None
-    return read_desired(contents)
+    faults: list[str] = []
+    try:
+        desired = read_desired(contents)
+    except InvalidFile as error:
+        faults.append(str(error))
+    faults += file_faults(contents)
+    if faults:
+        raise InvalidFile("\n".join(faults))
+    return desired
+
+
+_BOOLEAN: Final = "tag:yaml.org,2002:bool"
+_TEXT: Final = "tag:yaml.org,2002:str"
 
 
 class _Loader(yaml.SafeLoader):
-    """Constructs plain values. Decimals stay text, so that 0.1 is exact and an id such as 1.10
-    keeps its zero. A duplicate key in a map is an error."""
+    """Constructs plain values. Decimals stay text (`DecimalText`), so that 0.1 is exact and an id
+    such as 1.10 keeps its zero. A key is never a boolean, so that `on` is a name. A duplicate key
+    in a map is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -46,11 +60,13 @@ class _Loader(yaml.SafeLoader):
                     None, None, f"duplicate key {key.value}", key.start_mark
                 )
             seen.add(key.value)
+            if key.tag == _BOOLEAN:
+                key.tag = _TEXT
         return super().construct_mapping(node, deep)
 
 
 def _as_text(loader: _Loader, node: yaml.ScalarNode) -> Any:
-    return loader.construct_scalar(node)
+    return DecimalText(loader.construct_scalar(node))
 
 
 _Loader.add_constructor("tag:yaml.org,2002:float", _as_text)

@@ -9,6 +9,8 @@ from goald.domain.configuration.workflows import (
     CommittedChanges,
     ConfigurationScope,
     CurrentConfiguration,
+    DefinitionRow,
+    DefinitionVersion,
     EntityRow,
     RolloutStatus,
     WorkflowRow,
@@ -29,6 +31,15 @@ class ConfigurationStore(Protocol):
 
     async def entities(self, tenant: str, kind: str, after: str, limit: int) -> Sequence[EntityRow]:
         """Return up to `limit` entities of a kind with ids greater than `after`, ordered by id."""
+
+    async def definition(self, tenant: str, workflow_id: str, version: int) -> DefinitionRow | None:
+        """Return a version of the definition of a workflow, also a draft; None if there is none."""
+
+    async def definitions(
+        self, tenant: str, workflow_id: str, offset: int, limit: int
+    ) -> tuple[Sequence[DefinitionVersion], int]:
+        """Return up to `limit` versions of the definition of a workflow, newest first, and the
+        total number."""
 
     async def change(
         self,

@@ -4,10 +4,16 @@ A change is decided and written in one transaction, so that a concurrent edit ca
 The shards are then notified, and the call waits until every live shard has loaded the change.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
+from goald.configuration.compiled_definitions import (
+    CompiledDefinition,
+    compile_file,
+    require_references,
+)
+from goald.configuration.definitions import DefinitionService
 from goald.configuration.executor import ChangeExecutor, EditResult, is_rolled_out
 from goald.configuration.ports import ConfigurationStore, NoticePublisher
 from goald.domain.configuration import edits
@@ -27,6 +33,7 @@ from goald.domain.configuration.workflows import (
     SettingsRow,
     WorkflowRow,
 )
+from goald.domain.definitions.references import EntityReference
 from goald.ports.clock import Clock
 
 
@@ -71,13 +78,16 @@ class ConfigurationService:
         self._clock = clock
         self._check = catalog
         self._new_id = new_id
+        self.definitions = DefinitionService(store, self._executor, catalog)
+        """The definitions of workflows."""
 
     async def plan(
         self, desired: DesiredConfiguration, *, prune: bool = False
     ) -> list[ConfigurationChange]:
         """Return the changes that `apply` would make now. Raises InvalidFile as it does."""
-        current = await self._store.load(desired.tenant, scope_for(desired, prune=prune))
-        return self._diff(desired, current, prune)
+        definitions = compile_file(desired)
+        current = await self._store.load(desired.tenant, _scope(desired, definitions, prune))
+        return self._diff(desired, definitions, current, prune)
 
     async def apply(
         self, desired: DesiredConfiguration, *, prune: bool = False, actor: str = "goald"
@@ -87,11 +97,12 @@ class ConfigurationService:
 
         Raises InvalidFile, having changed nothing, if the result would be invalid.
         """
+        definitions = compile_file(desired)
         committed, rollout = await self._executor.execute(
             desired.tenant,
             actor,
-            scope_for(desired, prune=prune),
-            lambda current: self._diff(desired, current, prune),
+            _scope(desired, definitions, prune),
+            lambda current: self._diff(desired, definitions, current, prune),
         )
         return ApplyResult(committed.changes, committed.version, rollout)
 
@@ -259,12 +270,32 @@ class ConfigurationService:
         return await self._store.load(tenant, scope)
 
     def _diff(
-        self, desired: DesiredConfiguration, current: CurrentConfiguration, prune: bool
+        self,
+        desired: DesiredConfiguration,
+        definitions: Mapping[str, CompiledDefinition],
+        current: CurrentConfiguration,
+        prune: bool,
     ) -> list[ConfigurationChange]:
-        return diff_configuration(
+        changes = diff_configuration(
             desired, current, prune=prune, now_us=self._clock.now_us(), new_id=self._new_id,
             check=self._check,
+            definitions={id_: compiled.content for id_, compiled in definitions.items()},
         )  # fmt: skip
+        catalog = catalog_after(current, changes, self._check)
+        require_references(definitions, desired, catalog)
+        return changes
 
     def _catalog(self, current: CurrentConfiguration) -> Catalog:
         return catalog_after(current, [], self._check)
+
+
+def _scope(
+    desired: DesiredConfiguration, definitions: Mapping[str, CompiledDefinition], prune: bool
+) -> ConfigurationScope:
+    """Return the part of the configuration that a file and its definitions need."""
+    scope = scope_for(desired, prune=prune)
+    references = (each for compiled in definitions.values() for each in compiled.references)
+    entities = {
+        (each.kind, each.entity_id) for each in references if isinstance(each, EntityReference)
+    }
+    return replace(scope, entities={*scope.entities, *entities})

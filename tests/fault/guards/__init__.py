@@ -6,6 +6,7 @@ every edit must occur exactly once in its file; `tests/unit/test_guards.py` chec
 
 from tests.fault.guards.api import API_GUARDS
 from tests.fault.guards.contact import CONTACT_GUARDS
+from tests.fault.guards.definition import DEFINITION_GUARDS
 from tests.fault.guards.erasure import ERASURE_GUARDS
 from tests.fault.guards.fact import FACT_GUARDS
 from tests.fault.guards.guard import Edit, Guard
@@ -224,6 +225,7 @@ GUARDS = (
         ("tests/unit/pipeline/test_lease_renewal.py",),
     ),
     *CONTACT_GUARDS,
+    *DEFINITION_GUARDS,
     *FACT_GUARDS,
     *TENANT_GUARDS,
     *ERASURE_GUARDS,

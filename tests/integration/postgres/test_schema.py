@@ -17,6 +17,7 @@ from goald.domain.errors import SchemaMismatch, ServiceUnavailable
 TENANTS_TABLES = (
     "workflows",
     "workflow_goals",
+    "workflow_definitions",
     "catalog_entities",
     "workflow_enrollments",
     "workflow_goal_achievements",
@@ -191,6 +192,9 @@ def fill(admin_dsn: str) -> None:
                 "INSERT INTO goald.workflow_goals"
                 " (tenant_id, id, workflow_id, position, goal_type, criteria) VALUES"
                 " (%(tenant)s, gen_random_uuid(), 'w', 0, 'tag_added', '{\"tag_id\": \"t\"}')",
+                "INSERT INTO goald.workflow_definitions"
+                " (tenant_id, workflow_id, version, document, digest, revision)"
+                " VALUES (%(tenant)s, 'w', 1, '{}', sha256(''), 1)",
                 "INSERT INTO goald.catalog_entities VALUES (%(tenant)s, 'tag', 't', 'T')",
                 "INSERT INTO goald.workflow_enrollments"
                 " (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at)"
@@ -249,7 +253,10 @@ def test_shard_role_sees_only_its_slots(database: Database, table: str) -> None:
         assert engine.execute(query).fetchall() == [(1,)]
 
 
-@pytest.mark.parametrize("table", [name for name in TENANTS_TABLES if name != "catalog_entities"])
+@pytest.mark.parametrize(
+    "table",
+    [name for name in TENANTS_TABLES if name not in ("catalog_entities", "workflow_definitions")],
+)
 @pytest.mark.parametrize("slots", [None, "", "x", "1-"])
 def test_shard_role_without_slots_raises_an_error(
     database: Database, table: str, slots: str | None

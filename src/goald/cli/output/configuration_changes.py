@@ -1,6 +1,6 @@
 """The changes of `goald apply`, for a person and for a program. No secret is in them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from goald.configuration.sources import SourceEdit
     from goald.domain.configuration.workflows import ConfigurationChange, Row
     from goald.domain.credentials.sources import SourceEntry
+    from goald.domain.definitions.differences import StepDifference
 
 MARKS = {"create": "+ create", "update": "~ update", "delete": "- delete"}
 COLUMNS = ("", "what", "id", "change")
@@ -35,6 +36,7 @@ def change_json(change: "ConfigurationChange") -> dict[str, Any]:
         "before": _fields(change.before) or None,
         "after": _fields(change.after) or None,
         **_missed(change),
+        **_steps_json(change),
     }
 
 
@@ -53,12 +55,19 @@ def edit_json(edit: "SourceEdit", url: str | None) -> dict[str, Any]:
 
 
 def _kind(row: "Row") -> str:
-    from goald.domain.configuration.workflows import EntityRow, GoalRow, SettingsRow
+    from goald.domain.configuration.workflows import (
+        DefinitionRow,
+        EntityRow,
+        GoalRow,
+        SettingsRow,
+    )
 
     if isinstance(row, EntityRow):
         return row.kind
     if isinstance(row, SettingsRow):
         return "settings"
+    if isinstance(row, DefinitionRow):
+        return "definition"
     return "goal" if isinstance(row, GoalRow) else "workflow"
 
 
@@ -75,6 +84,8 @@ def _changed(change: "ConfigurationChange") -> str:
     after = _fields(change.after)
     if change.after is None:
         return ""
+    if "digest" in after:
+        return _definition_text(change)
     if change.before is None:
         omitted = {"id", "workflow_id", "key", "position", "effective_from"}
         if not after.get("check_on_enrollment"):
@@ -94,6 +105,52 @@ def _missed(change: "ConfigurationChange") -> dict[str, Any]:
     return {"missed": change.missed, "exit_missed": change.after.exits_missed}
 
 
+def _definition_text(change: "ConfigurationChange") -> str:
+    """The steps of a published definition: those that differ from the version before it."""
+    marks = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}
+    steps = [
+        f"{marks[each.change]}{each.step_id}"
+        for each in _step_differences(change)
+        if each.change in marks
+    ]
+    previous, after = change.previous, change.after
+    if previous is not None and after is not None and previous.id == _name(after):
+        return "draft removed"
+    replaced = "draft replaced" if change.before is not None else ""
+    listed = f"steps: {' '.join(steps)}" if steps else ""
+    return ", ".join(text for text in ("published", replaced, listed) if text)
+
+
+def _steps_json(change: "ConfigurationChange") -> dict[str, Any]:
+    """The steps of a published definition, with what changed, and where executions continue."""
+    from goald.domain.configuration.workflows import DefinitionRow
+
+    if not isinstance(change.row, DefinitionRow):
+        return {}
+    return {
+        "steps": [
+            {"id": each.step_id, "change": each.change, "continues_at": each.continues_at}
+            for each in _step_differences(change)
+        ]
+    }
+
+
+def _step_differences(change: "ConfigurationChange") -> "Sequence[StepDifference]":
+    """How the steps differ from the version that was published before; without one, all are
+    added."""
+    from goald.domain.configuration.workflows import DefinitionRow
+    from goald.domain.definitions.differences import compare_definitions
+    from goald.domain.definitions.readers.definition import read_definition
+    from goald.domain.definitions.steps import WorkflowDefinition
+
+    if not isinstance(change.after, DefinitionRow):
+        return ()
+    new = read_definition(change.after.document).definition
+    previous = change.previous
+    old = read_definition(previous.document).definition if previous else WorkflowDefinition(())
+    return () if new is None or old is None else compare_definitions(old, new)
+
+
 def _listed(fields: dict[str, Any]) -> str:
     return ", ".join(f"{name}: {plain(value)}" for name, value in fields.items())
 
@@ -111,9 +168,16 @@ def _fields(row: "Row | None") -> dict[str, Any]:
     """A row as a JSON object, with amounts as decimals."""
     if row is None:
         return {}
-    from goald.domain.configuration.workflows import GoalRow
+    from goald.domain.configuration.workflows import DefinitionRow, GoalRow
     from goald.domain.times import rfc3339
 
+    if isinstance(row, DefinitionRow):
+        return {
+            "workflow_id": row.workflow_id,
+            "version": row.version,
+            "digest": row.digest.hex(),
+            "is_published": row.is_published,
+        }
     fields = asdict(row)
     fields.pop("metadata", None)
     fields.pop("exits_missed", None)  # of the last activation; shown as `exit_missed` with it

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 AuditAction: TypeAlias = Literal[
     "workflow.created", "workflow.updated", "workflow.activated", "workflow.deactivated",
     "workflow.deleted", "goal.created", "goal.updated", "goal.deleted", "goal.achieved",
+    "definition.created", "definition.updated", "definition.published", "definition.deleted",
     "entity.created", "entity.updated", "entity.deleted",
     "webhook.created", "webhook.updated", "webhook.deleted",
     "source.created", "source.updated", "source.deleted",

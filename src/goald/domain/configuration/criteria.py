@@ -62,7 +62,7 @@ def _amount(value: Any) -> Decimal:
     if isinstance(value, Decimal) and value.is_finite():
         text = format(value, "f")
     else:
-        text = str(value) if type(value) in (int, str) else ""
+        text = str(value) if isinstance(value, str) or type(value) is int else ""
     digits, _, decimals = text.lstrip("0").partition(".")
     if (
         len(text) > MAX_DIGITS * 4

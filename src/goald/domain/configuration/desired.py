@@ -38,6 +38,7 @@ from goald.domain.configuration.goals import (
     GoalLogic,
     GoalType,
 )
+from goald.domain.configuration.workflows import DEFINITION_FIELDS
 from goald.domain.times import rfc3339, to_us
 
 
@@ -131,6 +132,19 @@ class DesiredWorkflow(_Section):
     exit_missed: bool | None = None
     """Whether an activation exits the enrollments that met a goal meanwhile (E19)."""
     goals: list[DesiredGoal] | None = None
+    trigger: Any = None
+    reentry: Any = None
+    timezone: Any = None
+    max_lateness: Any = None
+    steps: Any = None
+    """These five are the definition, which `goald.domain.definitions` validates."""
+
+    @property
+    def definition(self) -> dict[str, Any] | None:
+        """The document of the definition; None if the file has none."""
+        fields = {name: getattr(self, name) for name in DEFINITION_FIELDS}
+        document = {name: value for name, value in fields.items() if value is not None}
+        return document or None
 
     @field_validator("goals", mode="before")
     @classmethod

@@ -3,12 +3,14 @@
 Pure functions. The changes are in the order in which they must be written.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from uuid import UUID
 
 from goald.domain.configuration.catalog import Catalog, CatalogCheck, catalog_after
 from goald.domain.configuration.criteria import references
+from goald.domain.configuration.definition_edits import publish_content
 from goald.domain.configuration.desired import (
     DesiredConfiguration,
     DesiredGoal,
@@ -29,6 +31,8 @@ from goald.domain.configuration.workflows import (
     ConfigurationChange,
     ConfigurationScope,
     CurrentConfiguration,
+    CurrentDefinition,
+    DefinitionContent,
     EntityRow,
     GoalRow,
 )
@@ -45,6 +49,7 @@ def diff_configuration(
     now_us: int,
     new_id: Callable[[], UUID],
     check: CatalogCheck = "known",
+    definitions: Mapping[str, DefinitionContent] = MappingProxyType({}),
 ) -> list[ConfigurationChange]:
     """Return the changes that make `current` equal to `desired`; an empty list if it is.
 
@@ -52,6 +57,8 @@ def diff_configuration(
     With `prune`, goals and catalog entities that a section of the file does not list are deleted.
     So are workflows that a section `workflows` does not list, unless they have active enrollments:
     those lose their goals and are deactivated, until a later run deletes them.
+
+    `definitions`: those of the file, by workflow. They are published, in place of drafts.
 
     Raises InvalidFile, with the path, for a fourth goal and for a reference to a catalog entity
     that does not exist.
@@ -62,6 +69,9 @@ def diff_configuration(
     changes += [change for change in entities if change.after is not None]
     for index, workflow in enumerate(desired.workflows):
         changes += _workflow_changes(workflow, ("workflows", index), context)
+        if workflow.id in definitions:
+            found = current.definitions.get(workflow.id, CurrentDefinition())
+            changes += publish_content(found, workflow.id, definitions[workflow.id])
     if prune and desired.lists_workflows:
         changes += _prune_workflows({workflow.id for workflow in desired.workflows}, current)
     return changes + [change for change in entities if change.after is None]
@@ -80,6 +90,7 @@ def scope_for(desired: DesiredConfiguration, *, prune: bool) -> ConfigurationSco
         entities=entities,
         kinds=set(desired.catalog) if prune else (),
         settings=desired.settings.tag_case_sensitive is not None,
+        definitions=any(workflow.definition for workflow in desired.workflows),
         active_enrollments=1 if prune else 0,
         missed=any(workflow.active for workflow in desired.workflows),
     )

@@ -31,6 +31,7 @@ from goald.domain.configuration.row_rules import (
 from goald.domain.configuration.workflows import (
     ConfigurationChange,
     CurrentConfiguration,
+    DefinitionRow,
     EntityRow,
     GoalRow,
     SettingsRow,
@@ -60,7 +61,7 @@ class ExpectedVersion:
     version: int | None = None
     """The version is this one (`version` in the body)."""
 
-    def require(self, row: WorkflowRow | GoalRow | None) -> None:
+    def require(self, row: WorkflowRow | GoalRow | DefinitionRow | None) -> None:
         """Raise StaleVersion if `versions` or `must_exist` is not met, VersionConflict if
         `version` is not."""
         current = row.metadata.version if row is not None and row.metadata is not None else None

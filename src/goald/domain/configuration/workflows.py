@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from goald.domain.configuration.criteria import Criterion
@@ -53,6 +53,76 @@ class GoalRow:
     metadata: RowMetadata | None = field(default=None, compare=False)
 
 
+DEFINITION_FIELDS: Final = ("trigger", "reentry", "timezone", "max_lateness", "steps")
+"""The fields of a definition: of a document, and of a workflow in the file of `goald apply`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionContent:
+    """A valid definition. `digest`: the SHA-256 of the document. `plan`: its compiled form."""
+
+    document: Mapping[str, Any]
+    digest: bytes
+    plan: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionRow:
+    """A version of a workflow's definition: a draft, or published. A workflow has at most one
+    draft, and it is newer than every published version. `metadata.version` counts the changes of
+    all versions together, so that an ETag never repeats."""
+
+    workflow_id: str
+    version: int
+    document: Mapping[str, Any] = field(compare=False)
+    """As the editor gave it. That of a draft may have faults."""
+    digest: bytes
+    """The SHA-256 of the document, regardless of the order of its members."""
+    plan: bytes | None = None
+    """None for a draft."""
+    published_at: int | None = field(default=None, compare=False)
+    """Microseconds since the epoch. None for a draft, and for a row that has not been written."""
+    metadata: RowMetadata | None = field(default=None, compare=False)
+
+    @property
+    def id(self) -> str:
+        return f"{self.workflow_id} / version {self.version}"
+
+    @property
+    def is_published(self) -> bool:
+        return self.plan is not None
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionVersion:
+    """A version of a definition, without its document. Times are microseconds since the epoch.
+    `published_at` and `published_by` are None for a draft."""
+
+    version: int
+    digest: bytes
+    created_at: int
+    created_by: str | None
+    updated_at: int
+    updated_by: str | None
+    published_at: int | None
+    published_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentDefinition:
+    """The definition of a workflow: its draft, and its newest published version."""
+
+    draft: DefinitionRow | None = None
+    published: DefinitionRow | None = None
+    last_version: int = 0
+    """The greatest version ever, those of a deleted workflow with the same id included."""
+
+    @property
+    def newest(self) -> DefinitionRow | None:
+        """The draft, or the published version if there is no draft."""
+        return self.draft or self.published
+
+
 @dataclass(frozen=True, slots=True)
 class EntityRow:
     """An entity of the catalog: a tag, a form, a calendar and so on."""
@@ -75,7 +145,7 @@ class SettingsRow:
         return ""
 
 
-Row: TypeAlias = WorkflowRow | GoalRow | EntityRow | SettingsRow
+Row: TypeAlias = WorkflowRow | GoalRow | DefinitionRow | EntityRow | SettingsRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +154,9 @@ class ConfigurationChange:
 
     before: Row | None
     after: Row | None
+    previous: DefinitionRow | None = field(default=None, compare=False)
+    """The version of a definition that was published before, if the change publishes one. If it is
+    the same version, the change removes the draft only."""
     missed: int = field(default=0, compare=False)
     """The active enrollments that met a goal while the workflow was inactive, if the change
     activates it (E19)."""
@@ -117,6 +190,8 @@ class ConfigurationScope:
     """Whether the entities that the goals refer to are read, and which kinds have entities."""
     settings: bool = False
     """Whether the settings of the tenant are read."""
+    definitions: bool = False
+    """Whether the definitions of the workflows are read."""
     active_enrollments: int = 0
     """Count the active enrollments of each workflow up to this number; 0 counts none."""
     missed: bool = False
@@ -136,6 +211,8 @@ class CurrentConfiguration:
     """Kinds that have entities, including entities that `catalog` does not hold."""
     settings: SettingsRow | None = None
     """None if they were never changed."""
+    definitions: dict[str, CurrentDefinition] = field(default_factory=dict)
+    """By workflow; only workflows that have one, or had one before they were deleted."""
     active_enrollments: dict[str, int] = field(default_factory=dict)
     """The number of active enrollments of each workflow, up to the limit of the scope."""
     missed: dict[str, int] = field(default_factory=dict)

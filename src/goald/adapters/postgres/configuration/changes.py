@@ -7,12 +7,14 @@ from typing import Any
 import asyncpg
 
 from goald.adapters.postgres.configuration import statements
+from goald.adapters.postgres.configuration.definitions import write_definition
 from goald.adapters.postgres.configuration.reads import row_metadata
 from goald.domain.configuration.criteria import criteria_text
 from goald.domain.configuration.workflows import (
     ChangeSet,
     CommittedChanges,
     ConfigurationChange,
+    DefinitionRow,
     EntityRow,
     GoalRow,
     Notice,
@@ -61,7 +63,7 @@ async def _touched(connection: Any, tenant: str, changes: list[ConfigurationChan
     for row in (change.row for change in changes):
         if isinstance(row, SettingsRow):
             touched |= set(await connection.fetchval(statements.WORKFLOW_IDS, tenant))
-        elif isinstance(row, GoalRow):
+        elif isinstance(row, GoalRow) or (isinstance(row, DefinitionRow) and row.is_published):
             touched.add(row.workflow_id)
         elif isinstance(row, WorkflowRow):
             touched.add(row.id)
@@ -74,6 +76,8 @@ async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> C
         return change
     if isinstance(change.row, WorkflowRow):
         return await _write_workflow(connection, tenant, change, change.row)
+    if isinstance(change.row, DefinitionRow):
+        return await write_definition(connection, tenant, change, change.row)
     if isinstance(change.row, EntityRow):
         await _write_entity(connection, tenant, change, change.row)
         return change

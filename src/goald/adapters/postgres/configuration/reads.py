@@ -7,6 +7,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 from goald.adapters.postgres.configuration import statements
+from goald.adapters.postgres.configuration.definitions import read_definitions
 from goald.domain.configuration.criteria import references
 from goald.domain.configuration.goals import CatalogKind
 from goald.domain.configuration.workflows import (
@@ -67,6 +68,9 @@ async def _read_workflows(
         inactive = [row.id for row in current.workflows.values() if not row.is_active]
         missed = await connection.fetch(statements.MISSED, tenant, inactive)
         current.missed = {row["workflow_id"]: row["enrollments"] for row in missed}
+    if scope.definitions:
+        ids = list(current.workflows)
+        current.definitions = await read_definitions(connection, tenant, ids)
     for row in goals:
         current.goals.setdefault(row["workflow_id"], []).append(_goal_row(row))
 

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from goald.adapters.postgres.configuration import statements
 from goald.adapters.postgres.configuration.changes import write
+from goald.adapters.postgres.configuration.definitions import read_version, read_versions
 from goald.adapters.postgres.configuration.reads import read, workflow_row
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.configuration.workflows import (
@@ -16,6 +17,8 @@ from goald.domain.configuration.workflows import (
     CommittedChanges,
     ConfigurationScope,
     CurrentConfiguration,
+    DefinitionRow,
+    DefinitionVersion,
     EntityRow,
     RolloutStatus,
     WorkflowRow,
@@ -55,6 +58,16 @@ class PostgresConfigurationStore:
         async with self._pool.tenant(tenant, readonly=True) as connection:
             rows = await connection.fetch(statements.PAGE_OF_ENTITIES, tenant, kind, after, limit)
         return [EntityRow(**row) for row in rows]
+
+    async def definition(self, tenant: str, workflow_id: str, version: int) -> DefinitionRow | None:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            return await read_version(connection, tenant, workflow_id, version)
+
+    async def definitions(
+        self, tenant: str, workflow_id: str, offset: int, limit: int
+    ) -> tuple[Sequence[DefinitionVersion], int]:
+        async with self._pool.tenant(tenant, readonly=True) as connection:
+            return await read_versions(connection, tenant, workflow_id, offset, limit)
 
     async def change(
         self,

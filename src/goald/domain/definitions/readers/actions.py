@@ -1,7 +1,7 @@
 """The actions that steps can have, and the fields of each under `with`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from goald.domain.configuration.criteria import read_criteria
 from goald.domain.contacts.reading import MAX_NAME_CHARS, MAX_VALUE_BYTES
 from goald.domain.definitions.readers.fields import Field
-from goald.domain.definitions.readers.templates import template_faults
 from goald.domain.definitions.references import EntityReference, Reference
 from goald.domain.errors import InvalidConfiguration
 from goald.domain.suggestions import nearest
@@ -40,7 +39,7 @@ class ConfigReader:
         if not isinstance(field.value, str) or not field.value:
             field.fault("must be a text that is not empty: put it in quotes")
             return
-        for fault in template_faults(field.value, has_trigger=self._has_trigger):
+        for fault in self._template_faults(field.value):
             field.fault(fault)
 
     def body(self, field: Field) -> None:
@@ -52,7 +51,7 @@ class ConfigReader:
             return
         match field.value:
             case str():
-                for fault in template_faults(field.value, has_trigger=self._has_trigger):
+                for fault in self._template_faults(field.value):
                     field.fault(fault)
             case Mapping():
                 for name, value in field.value.items():
@@ -106,12 +105,18 @@ class ConfigReader:
             if not 0 < len(str(name)) <= MAX_NAME_CHARS or not str(name).isprintable():
                 attribute.fault(f"a name must have 1 to {MAX_NAME_CHARS} printable characters")
             if isinstance(value, str):
-                for fault in template_faults(value, has_trigger=self._has_trigger):
+                for fault in self._template_faults(value):
                     attribute.fault(fault)
             elif not (value is None or isinstance(value, bool | int | Decimal)):
                 attribute.fault("must be text, a number, true, false or null")
             if isinstance(value, str) and len(value.encode("utf-8", "replace")) > MAX_VALUE_BYTES:
                 attribute.fault(f"must have at most {MAX_VALUE_BYTES:,} bytes")
+
+    def _template_faults(self, source: str) -> Iterator[str]:
+        # Here, because its library takes 0.3 s to import, and few processes read definitions.
+        from goald.domain.definitions.readers.templates import template_faults
+
+        return template_faults(source, has_trigger=self._has_trigger)
 
     def flag(self, field: Field) -> None:
         field.flag()

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from goald.domain.configuration.workflows import DEFINITION_FIELDS
 from goald.domain.definitions.faults import DefinitionFault, FaultList
 from goald.domain.definitions.readers.fields import Field
 from goald.domain.definitions.readers.patterns import read_pattern
 from goald.domain.definitions.readers.steps import StepReader
 from goald.domain.definitions.references import Reference
 from goald.domain.definitions.steps import ALLOW, Reentry, WorkflowDefinition
-
-FIELDS: Final = ("trigger", "reentry", "timezone", "max_lateness", "steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ def read_definition(document: Mapping[str, Any]) -> DefinitionReading:
     """Read a document: maps, lists, text, integers, Decimals, booleans and None."""
     faults = FaultList()
     references: list[Reference] = []
-    members = Field(document, (), faults).members(FIELDS, ("steps",)) or {}
+    members = Field(document, (), faults).members(DEFINITION_FIELDS, ("steps",)) or {}
     trigger = read_pattern(members["trigger"], references) if "trigger" in members else None
     reentry = _reentry(members["reentry"]) if "reentry" in members else Reentry()
     timezone = members["timezone"].zone() if "timezone" in members else None
