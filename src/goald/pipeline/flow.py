@@ -10,7 +10,9 @@
    events of merged contacts are first **forwarded** to the shards of the contacts that continue
 
 Dispatch calls `ShardFlow.process`, over Ray; it returns after step 5 (another call waits for the
-deferred events). Events may be evaluated twice: the second time changes nothing. So goald repeats
+deferred events). Between two groups, a shard exits what paused workflows missed (`MissedEvents`).
+
+Events may be evaluated twice: the second time changes nothing. So goald repeats
 what is not done after a failure:
 
 - Redis or Postgres unavailable (D6): the object that makes a call retries it.
@@ -47,6 +49,7 @@ from goald.pipeline.shard.committer import GroupCommitter, is_stale
 from goald.pipeline.shard.config_watcher import ConfigWatcher
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
+from goald.pipeline.shard.missed.events import MissedEvents
 from goald.pipeline.shard.progress import CommittedSlice, GroupProgress
 from goald.pipeline.shard.transfers import Transfers
 from goald.pipeline.shard_batch import Processed, ShardBatch
@@ -170,6 +173,7 @@ class ShardWatchers(NamedTuple):
 
     config: ConfigWatcher
     transfers: Transfers
+    missed: MissedEvents
 
 
 class ShardFlow:
@@ -192,6 +196,7 @@ class ShardFlow:
         self._publisher = publisher
         self._config_watcher = watchers.config
         self._transfers = watchers.transfers
+        self._missed = watchers.missed
         self._start_progress = start_progress
         self._to_publish: asyncio.Queue[CommittedSlice] = asyncio.Queue(SLICES_TO_PUBLISH)
 
@@ -207,10 +212,12 @@ class ShardFlow:
             tasks.create_task(self._publisher.run())
             tasks.create_task(self._config_watcher.run())
             tasks.create_task(self._transfers.run())
+            tasks.create_task(self._missed.run())
 
     async def _process_groups(self) -> None:
         """Group commit: process waiting batches together. Stop when the circuit breaker opens."""
-        await self._config_watcher.replay_missed()
+        async with self._evaluator.groups:
+            await self._missed.start()
         while True:
             group = await self._admission.next()
             try:
@@ -247,6 +254,7 @@ class ShardFlow:
     async def _evaluate(self, group: Group) -> _native.Proposal:
         """Return what the events of a group would change. Memory does not change."""
         now_us, stored = self._context.clock.now_us(), self._committer
+        group = self._admission.turns.without_suspended(group)
         with self._context.metrics.stage_seconds.labels("evaluate").time():
             proposal = await stored_facts.evaluate(self._evaluator, group, now_us, stored)
             while proposal.forwarded and await self._transfers.forwards_changed():

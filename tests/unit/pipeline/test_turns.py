@@ -266,6 +266,23 @@ async def test_a_tenant_whose_events_had_no_room_in_a_group_is_first_in_a_later_
     assert found == ["a", "b", "c", "a", "b", "c"]
 
 
+async def test_events_of_a_suspended_tenant_have_no_turn_until_it_resumes() -> None:
+    turns = Turns(group_bytes=1_000)
+    turns.put(batch(0), future())
+    first = await turns.next()
+    turns.suspend("acme")
+    assert turns.without_suspended(first).deferred_tenants == {"acme"}
+    turns.defer(first, [deferred(first, "acme", 1), deferred(first, "globex", 2)], 0)
+    second = await turns.next()
+    assert sequences(second) == [2]
+    turns.defer(second, [], 1)
+    third = asyncio.ensure_future(turns.next())
+    await asyncio.sleep(0)
+    assert not third.done()
+    turns.resume("acme")
+    assert sequences(await third) == [1]
+
+
 async def test_later_holder_of_a_stream_replaces_the_events_of_earlier_ones() -> None:
     """Each restart of a consumer would add a copy of all events in flight."""
     turns = Turns(group_bytes=1_000)

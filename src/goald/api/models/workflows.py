@@ -75,7 +75,7 @@ class Activation(ChangeRequest):
         False,
         strict=True,
         description="Whether the enrollments that met a goal while the workflow was inactive exit "
-        "before any other event is evaluated. Otherwise what they met is forgotten.",
+        "before any other event of the tenant is evaluated. Otherwise what they met is forgotten.",
     )
 
 

@@ -122,7 +122,7 @@ async def activate_workflow(
 
     Events that would have met a goal while the workflow was inactive are kept for 30 days, for each
     active enrollment its first. `missed` counts these enrollments. With `exit_missed`, they exit
-    before any other event is evaluated."""
+    before any other event of the tenant is evaluated."""
     options = body or Activation()
     result = await deps.configuration.set_active(
         caller.tenant_id,

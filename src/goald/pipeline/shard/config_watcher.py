@@ -7,8 +7,7 @@ from goald.domain.fail_points import FailPoint
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.shard.evaluate import Evaluator
-from goald.pipeline.shard.missed import MissedEvents
-from goald.ports.configuration import Configuration, WorkflowKey
+from goald.pipeline.shard.missed.events import MissedEvents
 from goald.ports.control.stream import ControlStream
 from goald.ports.shard_store import ShardStore
 
@@ -49,12 +48,6 @@ class ConfigWatcher:
                 await self._context.clock.sleep(CONTROL_RETRY_SECONDS)
             await self._catch_up()
 
-    async def replay_missed(self) -> None:
-        """Judge what workflows missed that an earlier holder of the slots has not judged since they
-        are active. Must return before the first event is evaluated. Raises LeaseLost."""
-        async with self._evaluator.groups:
-            await self._missed.replay(self._evaluator.active_workflows())
-
     async def _catch_up(self) -> None:
         retry, current = self._context.retry, self._evaluator.config_version
         changed = await retry(
@@ -62,24 +55,10 @@ class ConfigWatcher:
         )
         if changed.version <= current:
             return
-        if any(workflow["is_active"] for workflow in changed.workflows):
-            async with self._evaluator.groups:
-                await self._configure(changed)
-                await self._missed.replay(_active(changed))
-        else:
-            await self._configure(changed)
+        async with self._evaluator.groups:  # no event is evaluated between
+            async with self._evaluator.lock:
+                self._evaluator.configure(changed)
+            await self._missed.configured(changed)
         self._context.fail_point(FailPoint.CONFIGURATION_APPLIED)
         renew = partial(self._store.renew, self._lease, changed.version)
         await retry("Postgres: renew lease", "renew", renew)
-
-    async def _configure(self, changed: Configuration) -> None:
-        async with self._evaluator.lock:
-            self._evaluator.configure(changed)
-
-
-def _active(changed: Configuration) -> list[WorkflowKey]:
-    return [
-        WorkflowKey(each["tenant_id"], each["workflow_id"])
-        for each in changed.workflows
-        if each["is_active"]
-    ]

@@ -110,13 +110,13 @@ class Evaluator:
         for tenant, workflow in changed.deleted:
             self._exits_missed.get(tenant, {}).pop(workflow, None)
 
-    def active_workflows(self, tenants: Collection[str] | None = None) -> list[WorkflowKey]:
-        """Return the active workflows of these tenants; None: of all."""
-        of = self._exits_missed if tenants is None else tenants
+    def active_workflows(self, tenant: str | None = None) -> list[WorkflowKey]:
+        """Return the active workflows of a tenant; None: of all."""
+        tenants = self._exits_missed if tenant is None else [tenant]
         return [
-            WorkflowKey(tenant, workflow)
-            for tenant in of
-            for workflow in self._exits_missed.get(tenant, ())
+            WorkflowKey(each, workflow)
+            for each in tenants
+            for workflow in self._exits_missed.get(each, ())
         ]
 
     def exits_missed(self, workflow: WorkflowKey) -> bool | None:

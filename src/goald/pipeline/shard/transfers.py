@@ -23,7 +23,7 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.shard.evaluate import Evaluator
-from goald.pipeline.shard.missed import MissedEvents
+from goald.pipeline.shard.missed.events import MissedEvents
 from goald.ports.change import Committed
 from goald.ports.shard_store import ShardStore, Transfer
 
@@ -161,8 +161,7 @@ class Transfers:
         self._context.fail_point(FailPoint.TRANSFERRED)
         load = partial(self._evaluator.load_contacts, self._lease, [_target(transfer)])
         await self._context.retry("Postgres: load", "reload", load)
-        # Of workflows that are active since the merge.
-        await self._missed.replay(self._evaluator.active_workflows({transfer.tenant_id}))
+        await self._missed.moved(transfer.tenant_id)
         return has_more
 
     async def _waiting(self) -> list[Transfer]:

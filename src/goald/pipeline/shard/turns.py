@@ -9,6 +9,7 @@ shard (docs/decisions/0034-turns-of-work.md).
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from goald.pipeline.shard.group import SHARE, Completion, DeferredEvents, Group
 from goald.pipeline.shard_batch import Forwarded, ShardBatch
@@ -40,6 +41,8 @@ class Turns:
         self._new: deque[tuple[ShardBatch, Completion]] = deque()
         self._deferred: OrderedDict[str, deque[DeferredEvents]] = OrderedDict()
         """By tenant, in order of their turns."""
+        self._suspended: set[str] = set()
+        """Tenants whose events have no turns."""
         self._epochs: dict[str, int] = {}
         """The latest epoch of each stream."""
         self._is_deferred_next = False
@@ -76,10 +79,25 @@ class Turns:
             self._groups_alone = 0 if processed > 0 else self._groups_alone + 1
             for each in current:
                 self._of(each.tenant).append(each)
-        if self._new or self._deferred:
-            self._filled.set()
-        else:
-            self._filled.clear()
+        self._update_filled()
+
+    def suspend(self, tenant: str) -> None:
+        """Defer the events of a tenant until `resume`. A group that `next` has returned may have
+        some of them: see `without_suspended`."""
+        self._suspended.add(tenant)
+        self._update_filled()
+
+    def resume(self, tenant: str) -> None:
+        """The events of a tenant have their turns again."""
+        self._suspended.discard(tenant)
+        self._update_filled()
+
+    def without_suspended(self, group: Group) -> Group:
+        """Return a group in which the events of the suspended tenants wait, if a caller waits for
+        the group."""
+        if not self._suspended or not group.completions:
+            return group
+        return replace(group, deferred_tenants=group.deferred_tenants | self._suspended)
 
     def deferred_bytes(self) -> dict[str, int]:
         """Return the size of the deferred events, by tenant."""
@@ -92,13 +110,12 @@ class Turns:
         """Remove and return the next group; wait until there is one. The previous group must be
         processed, and its deferred events kept."""
         await self._filled.wait()
-        if self._deferred and (self._is_deferred_next or not self._new):
+        if self._has_deferred and (self._is_deferred_next or not self._new):
             group = self._next_deferred()
         else:
             group = self._next_new()
         self._is_deferred_next = not group.tenants
-        if not self._new and not self._deferred:
-            self._filled.clear()
+        self._update_filled()
         return group
 
     def abandon(self) -> None:
@@ -145,9 +162,12 @@ class Turns:
     def _take(self, size: int) -> list[DeferredEvents]:
         """Remove and return deferred events of several tenants, up to this size, but at least one
         piece. The size is shared equally, but each tenant has at least one piece if it fits."""
-        size_each = size // min(len(self._deferred), SHORT_TURN)
+        of_tenants = [
+            events for tenant, events in self._deferred.items() if tenant not in self._suspended
+        ]
+        size_each = size // min(len(of_tenants), SHORT_TURN)
         taken: list[DeferredEvents] = []
-        for waiting in self._deferred.values():
+        for waiting in of_tenants:
             if taken and len(waiting[0].batch.buffer) > size:
                 break
             room = size_each
@@ -191,6 +211,16 @@ class Turns:
             else:
                 current.append(each)
         return current
+
+    @property
+    def _has_deferred(self) -> bool:
+        return not self._suspended.issuperset(self._deferred)
+
+    def _update_filled(self) -> None:
+        if self._new or self._has_deferred:
+            self._filled.set()
+        else:
+            self._filled.clear()
 
     def _of(self, tenant: str) -> "deque[DeferredEvents]":
         return self._deferred.setdefault(tenant, deque())

@@ -23,7 +23,8 @@ from goald.pipeline.shard.committer import GroupCommitter
 from goald.pipeline.shard.config_watcher import ConfigWatcher
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import SHARE, Group
-from goald.pipeline.shard.missed import MissedEvents
+from goald.pipeline.shard.missed.events import MissedEvents
+from goald.pipeline.shard.missed.pages import MissedPages
 from goald.pipeline.shard.progress import GroupProgress
 from goald.pipeline.shard.throttle import ThrottleReporter
 from goald.pipeline.shard.transfers import Transfers, adopt_all
@@ -239,9 +240,10 @@ class ShardProcess:
         if settings.early_events > 0:
             progress = EarlyEvents(settings.early_events, self._clock).progress
         committer = GroupCommitter(context, self._store, lease, evaluator, publisher)
-        missed = MissedEvents(
+        pages = MissedPages(
             context, self._store, lease, evaluator, committer, publisher, event_stream(0)
         )
+        missed = MissedEvents(evaluator, admission, pages)
         return ShardFlow(
             context,
             admission,
@@ -259,6 +261,7 @@ class ShardProcess:
                     reconcile=settings.reconcile,
                 ),
                 Transfers(context, self._store, lease, evaluator, missed),
+                missed,
             ),
             lambda group: progress(group, evaluator, admission.breaker, admission.turns),
         )

@@ -1,14 +1,14 @@
 """Events that a workflow misses while it is paused exit its enrollments at the activation (E19)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from tests.support.pipeline.in_memory_pipeline import InMemoryPipeline
 
-from goald.ports.shard_store import MissedPage
+from goald.ports.configuration import WorkflowKey
 
 
 @pytest.fixture(params=["while it runs", "at its start"])
@@ -51,7 +51,11 @@ async def activate(pipeline: InMemoryPipeline, loads: str, *, exits_missed: bool
 
 
 async def loaded(pipeline: InMemoryPipeline, version: int) -> None:
-    await pipeline.until(lambda: version in pipeline.database.config_versions.values())
+    """Wait until the shard has loaded a configuration, and nothing is left to exit or to forget."""
+    database = pipeline.database
+    await pipeline.until(lambda: version in database.config_versions.values())
+    *_, (_, workflow) = database.workflows
+    await pipeline.until(lambda: not (workflow["is_active"] and database.missed))
 
 
 async def test_activation_exits_the_enrollments_that_missed_an_event(
@@ -87,18 +91,18 @@ async def test_missed_events_are_evaluated_before_events_that_arrive_later(
     assert first.achieved_at < max(row.achieved_at for row in pipeline.database.achievements)
 
 
-async def test_later_events_wait_while_a_running_shard_evaluates_missed_ones(
+async def test_later_events_wait_while_a_running_shard_looks_for_missed_events(
     pipeline: InMemoryPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The exit would otherwise have the time of the later event."""
-    released, read = asyncio.Event(), pipeline.store.missed
+    released, read = asyncio.Event(), pipeline.store.missed_workflows
 
-    async def wait_and_read(*arguments: Any) -> MissedPage:
+    async def wait_and_read(*arguments: Any) -> Sequence[WorkflowKey]:
         await released.wait()
         return await read(*arguments)
 
     async with paused(pipeline):
-        monkeypatch.setattr(pipeline.store, "missed", wait_and_read)
+        monkeypatch.setattr(pipeline.store, "missed_workflows", wait_and_read)
         await pipeline.reconfigure(version=2, exits_missed=True)
         await pipeline.tag()
         for _ in range(2_000):
@@ -158,7 +162,6 @@ async def test_missed_event_that_postgres_refuses_delays_no_other(
         pipeline.database.refused_contacts.add("c-1")
         await pipeline.reconfigure(version=2, exits_missed=True)
         await loaded(pipeline, 2)
-        await pipeline.until(lambda: not pipeline.database.missed)
     assert sorted(pipeline.exits) == ["e-0", "e-2"]
     assert pipeline.status("e-1") == "active"
     (refused,) = pipeline.dead_letters

@@ -1,0 +1,1 @@
+"""Events that workflows missed while they were paused (E19)."""
