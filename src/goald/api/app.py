@@ -16,7 +16,6 @@ from goald.api.routes import (
     contacts,
     enrollment_events,
     events,
-    goals,
     health,
     hooks,
     records,
@@ -24,8 +23,8 @@ from goald.api.routes import (
     statistics,
     tenant,
     webhooks,
-    workflows,
 )
+from goald.api.routes.workflows import definitions, goals, workflows
 from goald.metrics.api import ApiMetrics
 
 ROUTERS = [
@@ -33,6 +32,7 @@ ROUTERS = [
     health.router,
     statistics.router,
     workflows.router,
+    definitions.router,
     goals.router,
     catalog.router,
     contacts.router,

@@ -85,6 +85,8 @@ class Readers:
     audit: AuditReader
     places: WorkPlaces
     """For the lists."""
+    definition_places: WorkPlaces
+    """For the validation of definitions."""
     contacts: ContactStore
 
 

@@ -28,6 +28,7 @@ a `Retry-After` header, in seconds.
 """
 TAGS = {
     "workflows": "Automations that contacts are enrolled in",
+    "definitions": "The steps of workflows: drafts and versions",
     "goals": "Conditions that complete an enrollment, at most 3 per workflow",
     "statistics": "How many enrollments met their goals, and how fast",
     "records": "Enrollments, achievements and listeners",

@@ -42,6 +42,7 @@ EVENT = {
     "data": {"contact_id": CONTACT, "tag_id": TAG},
 }
 _TAG_GOAL = {"goal_type": "tag_added", "criteria": {"tag_name": "Theirs"}}
+_DEFINITION = {"steps": [{"id": "theirs", "action": "noop"}]}
 _WORKFLOW = "/api/v1/workflows/{workflow_id}"
 _GOAL = _WORKFLOW + "/goals/{goal_id:uuid}"
 _A_SOURCE = "/api/v1/sources/{name}"
@@ -55,6 +56,10 @@ ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
     ("DELETE", _WORKFLOW): RouteRequest(OtherTenant.MISSING),
     ("POST", _WORKFLOW + "/activate"): RouteRequest(OtherTenant.MISSING),
     ("POST", _WORKFLOW + "/deactivate"): RouteRequest(OtherTenant.MISSING),
+    ("GET", _WORKFLOW + "/definition"): RouteRequest(OtherTenant.MISSING),
+    ("PUT", _WORKFLOW + "/definition"): RouteRequest(OtherTenant.MISSING, _DEFINITION),
+    ("POST", _WORKFLOW + "/publish"): RouteRequest(OtherTenant.MISSING),
+    ("GET", _WORKFLOW + "/versions"): RouteRequest(OtherTenant.MISSING),
     ("POST", _WORKFLOW + "/goals"): RouteRequest(OtherTenant.MISSING, _TAG_GOAL),
     ("GET", _WORKFLOW + "/goals"): RouteRequest(OtherTenant.MISSING),
     ("GET", _WORKFLOW + "/goals/stats"): RouteRequest(OtherTenant.MISSING),

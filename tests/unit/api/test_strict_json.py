@@ -54,9 +54,9 @@ def test_astral_characters_are_accepted_raw_and_escaped() -> None:
         (b"[" + b"1," * 10_000 + b"1]", "10,000 values"),
         (b"[" + b"[],[]," * 4_000 + b"1]", "10,000 values"),
         (b"[" + b"[" * 20_000, "10,000 values"),
-        (b'["' + b"x" * 1_025 + b'"]', "1024 bytes"),
-        (b'{"' + b"x" * 1_025 + b'": 1}', "1024 bytes"),
-        (('["' + "ü" * 513 + '"]').encode(), "1024 bytes"),
+        (b'["' + b"x" * 1_025 + b'"]', "1,024 bytes"),
+        (b'{"' + b"x" * 1_025 + b'": 1}', "1,024 bytes"),
+        (('["' + "ü" * 513 + '"]').encode(), "1,024 bytes"),
     ],
 )
 def test_invalid_json_is_refused_with_the_reason(body: bytes, reason: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -11,12 +12,21 @@ from starlette.requests import Request
 from goald.api.body_stream import read_body
 from goald.api.problems import BadRequest, UnsupportedMedia
 
-MAX_DEPTH = 32
-MAX_KEYS = 64
-MAX_STRING_BYTES = 1 << 10
-MAX_VALUES = 10_000
-"""Values per body, far more than any valid body has. Parsing 1 MiB of brackets would block other
-callers for a third of a second (D8)."""
+
+@dataclass(frozen=True, slots=True)
+class JsonLimits:
+    """The limits of a body as JSON."""
+
+    depth: int = 32
+    keys: int = 64
+    """Of one object."""
+    string_bytes: int = 1 << 10
+    values: int = 10_000
+    """Values per body, far more than any valid body has. Parsing 1 MiB of brackets would block
+    other callers for a third of a second (D8)."""
+
+
+DEFAULT_LIMITS = JsonLimits()
 _MAX_NUMBER = 64
 _MAX_EXPONENT = 400
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -58,16 +68,15 @@ class StrictRequest(Request):
             raise UnsupportedMedia("The body must be UTF-8")
 
 
-def strict_json(body: bytes) -> Any:
+def strict_json(body: bytes, limits: JsonLimits = DEFAULT_LIMITS) -> Any:
     """Parse JSON, with decimals as Decimal.
 
     Raises BadRequest for anything but JSON in UTF-8, and for a duplicate key, NaN, infinity, NUL, a
-    lone surrogate, a number of more than 64 digits, a string of more than 1 KiB, a map of more
-    than 64 keys, more than 32 levels, or more than 10,000 values (counted by their punctuation,
-    including punctuation in strings).
+    lone surrogate, a number of more than 64 digits, or more than the limits allow. Values are
+    counted by their punctuation, including punctuation in strings.
     """
-    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise BadRequest(f"The body has more than {MAX_VALUES:,} values")
+    if sum(map(body.count, (b",", b"[", b"{"))) > limits.values:
+        raise BadRequest(f"The body has more than {limits.values:,} values")
     try:
         value = json.loads(
             body.decode(),
@@ -81,8 +90,8 @@ def strict_json(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise BadRequest(f"The body is not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
-        raise BadRequest(f"The body has more than {MAX_DEPTH} levels") from None
-    _check(value, MAX_DEPTH)
+        raise BadRequest(f"The body has more than {limits.depth} levels") from None
+    _check(value, limits, limits.depth)
     return value
 
 
@@ -91,8 +100,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         keys = Counter(key for key, _ in pairs)
         raise BadRequest(f"The key {keys.most_common(1)[0][0][:64]!a} is duplicated")
-    if len(value) > MAX_KEYS:
-        raise BadRequest(f"A JSON object in the body has more than {MAX_KEYS} keys")
     return value
 
 
@@ -120,17 +127,19 @@ def _refuse_number(text: str) -> NoReturn:
     raise BadRequest(f"The number {text[:_MAX_NUMBER]} has too many digits")
 
 
-def _check(value: Any, depth: int) -> None:
+def _check(value: Any, limits: JsonLimits, depth: int) -> None:
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
             raise BadRequest("A string contains a NUL or a lone surrogate")
-        if len(value.encode()) > MAX_STRING_BYTES:
-            raise BadRequest(f"A string is longer than {MAX_STRING_BYTES} bytes")
+        if len(value.encode()) > limits.string_bytes:
+            raise BadRequest(f"A string is longer than {limits.string_bytes:,} bytes")
     elif isinstance(value, (dict, list)):
         if depth == 0:
-            raise BadRequest(f"The body has more than {MAX_DEPTH} levels")
+            raise BadRequest(f"The body has more than {limits.depth} levels")
         if isinstance(value, dict):
+            if len(value) > limits.keys:
+                raise BadRequest(f"A JSON object in the body has more than {limits.keys} keys")
             for key in value:
-                _check(key, depth - 1)
+                _check(key, limits, depth - 1)
         for item in value.values() if isinstance(value, dict) else value:
-            _check(item, depth - 1)
+            _check(item, limits, depth - 1)

@@ -1,4 +1,4 @@
-"""Versions of workflows and goals: `ETag` and `If-Match` (RFC 9110)."""
+"""Versions of workflows, definitions and goals: `ETag` and `If-Match` (RFC 9110)."""
 
 import re
 from dataclasses import replace
@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Request
 from goald.api.problems import BadRequest
 from goald.configuration.executor import EditResult
 from goald.domain.configuration.edits import ExpectedVersion
-from goald.domain.configuration.workflows import GoalRow, WorkflowRow
+from goald.domain.configuration.workflows import DefinitionRow, GoalRow, WorkflowRow
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _VERSION_TAG = re.compile(r'"([1-9][0-9]{0,9})"')
@@ -34,7 +34,7 @@ def status_of(result: EditResult[Any]) -> int:
     return 201 if result.created else 200
 
 
-def etag(row: WorkflowRow | GoalRow) -> str:
+def etag(row: WorkflowRow | GoalRow | DefinitionRow) -> str:
     """Return the version as a strong entity tag."""
     return f'"{row.metadata.version if row.metadata else 0}"'
 

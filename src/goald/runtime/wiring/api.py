@@ -56,6 +56,8 @@ CLOSE_SECONDS = 1.0
 EXPLAINED_ACTIVE = 100
 """Active enrollments in a response of explain, so that it and its work are bounded (D8)."""
 EXPLAINED_ENDED = 50
+DEFINITIONS = WorkLimits(total=2, per_tenant=1, waiting=16, wait_s=4.0)
+"""The validation of the largest definition takes a thread up to a second (D8)."""
 LISTS = WorkLimits(total=8, per_tenant=2, waiting=32, wait_s=2.0)
 """A page of a list takes the API's process several milliseconds (D8)."""
 
@@ -164,6 +166,7 @@ def api_dependencies(
             enrollments=contacts,
             audit=PostgresAuditTrail(pool),
             places=WorkPlaces("lists", LISTS),
+            definition_places=WorkPlaces("definitions", DEFINITIONS),
             contacts=PostgresContactStore(pool),
         ),
         operations=Operations(

@@ -167,6 +167,9 @@ class Owner:
         goal = {"goal_type": "tag_added", "criteria": {"tag_name": MARK}}
         self._done(self.client.put(workflow, json={"name": MARK, "goal_logic": "any"}))
         response = self._done(self.client.post(f"{workflow}/goals", json=goal))
+        steps = {"steps": [{"id": MARK, "action": "noop"}]}
+        self._done(self.client.put(f"{workflow}/definition", json=steps))
+        self._done(self.client.post(f"{workflow}/publish"))
         self._done(self.client.post(f"{workflow}/activate"))
         self._done(self.client.put(f"/api/v1/catalog/tag/{TAG}", json={"name": MARK}))
         self._done(self.client.put(f"/api/v1/webhooks/{PROVIDER}"))

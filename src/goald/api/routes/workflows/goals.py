@@ -20,7 +20,7 @@ from goald.api.models.goals import (
 )
 from goald.api.models.requests import Limit, Offset
 from goald.api.problems import responses
-from goald.api.routes.workflows import NOT_ROLLED_OUT, path_of
+from goald.api.routes.workflows.workflows import NOT_ROLLED_OUT, path_of
 from goald.configuration.executor import EditResult
 from goald.domain.configuration.criteria import read_criteria
 from goald.domain.configuration.criteria_schema import DIALECT, criteria_schema

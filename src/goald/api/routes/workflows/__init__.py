@@ -1,0 +1,1 @@
+"""Routes of workflows, their goals and their definitions."""
