@@ -210,11 +210,12 @@ class Matcher:
 
         Columns: tenant_id, enrollment_id, contact_id, workflow_id (text), enrolled_at (bigint,
         us), met_goals (text: goal ids separated by commas, or empty), excludes (boolean: events may
-        not count for it, see `Proposal.event_checks`), match_values (text: a JSON object of texts,
-        or empty). A chunk may end anywhere. A new stream begins after the trailer, after an error,
-        and with a chunk that starts with the format's signature. Replaces enrollments that are
-        already in memory. Returns the number of rows loaded by this call. Raises ValueError if the
-        format is invalid; rows before the error are loaded.
+        not count for it, see `Proposal.event_checks`; if the enrollment moved to its contact after
+        it began, the time of that follows in the same column, as a bigint), match_values (text: a
+        JSON object of texts, or empty). A chunk may end anywhere. A new stream begins after the
+        trailer, after an error, and with a chunk that starts with the format's signature. Replaces
+        enrollments that are already in memory. Returns the number of rows loaded by this call.
+        Raises ValueError if the format is invalid; rows before the error are loaded.
         """
     def load_ended(self) -> bool:
         """Whether the last stream was complete, that is, ended with its trailer."""

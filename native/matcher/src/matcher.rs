@@ -288,6 +288,7 @@ impl Matcher {
                 met: &effect.met,
                 excludes,
                 match_values: effect.match_values.as_ref(),
+                joined_at: None,
             }),
             (None, _) => {}
             (Some(record), status) => {

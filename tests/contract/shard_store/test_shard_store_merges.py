@@ -285,6 +285,53 @@ async def test_a_merge_from_before_the_deletion_moves_no_runs_of_the_new_life(
         assert await begin(store, lease, again) == [MergeOutcome()]
 
 
+async def test_an_earlier_deletion_covers_nothing_that_moved_to_the_contact_after_it(
+    tables: Tables, store: ShardStore
+) -> None:
+    """Although the enrollments began before it, and whether it is read before the merge, again, or
+    only after it."""
+    lease = await store.acquire(ALL, "a")
+    key, stamp = str(uuid5(NAMESPACE_DNS, "updated")), NOON - SECOND
+    data = json.dumps({"timezone": "Europe/Rome"})
+    updated = ContactEvent("acme", "ann", ANN, "contact.updated", key, stamp, data)
+    ends: dict[str, Any] = {"status": "completed_goal", "ended_at": NOON + 1, "met_goals": ["g"]}
+    ended = run("ended", achieves=["g"], uses=["pay"], **ends)
+    await store.commit(lease, replace(change(run("e-1"), ended), contact_events=[updated]))
+    deletion = change(deletions=[("acme", "bea", BEA, NOON + SECOND)])
+    await store.commit(lease, deletion)
+    await begin(store, lease, merge(at=NOON + 2 * SECOND))
+    await adopt(store, lease)
+    for _ in range(2):
+        await tables.erase_rows()
+        rows = await owners(tables)
+        assert rows == {"e-1": ("bea", "active"), "ended": ("bea", "completed_goal")}
+        contact = contact_of((await tables.contacts())["bea"])
+        assert contact.timezone == "Europe/Rome"
+        since = (NOON + 2 * SECOND).to_bytes(8, "big")
+        assert since in await loaded(store, lease), "memory knows since when it is of the contact"
+        check = EventCheck("acme", "bea", "w-1", "later", goal_id("pay"))
+        assert len(await store.excluded(lease, [check])) == 1, "it has counted (E11)"
+        await store.commit(lease, deletion)
+    later = change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)])
+    await store.commit(lease, later)
+    await tables.erase_rows()
+    assert {contact[:7] for contact, _ in (await owners(tables)).values()} == {"erased:"}
+
+
+async def test_events_that_counted_for_a_deleted_person_count_for_the_next_life_of_the_id(
+    store: ShardStore,
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    ends: dict[str, Any] = {"status": "completed_goal", "ended_at": NOON, "met_goals": ["g"]}
+    await store.commit(lease, change(run("e-1", uses=["pay"], **ends)))
+    await begin(store, lease, merge())
+    await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    await store.commit(lease, change(run("new", "bea", enrolled_at=NOON + 3 * SECOND)))
+    await adopt(store, lease)
+    check = EventCheck("acme", "bea", "w-1", "new", goal_id("pay"))
+    assert await store.excluded(lease, [check]) == set()
+
+
 async def test_a_merge_that_arrives_after_the_deletion_that_follows_it_forwards_nothing(
     tables: Tables, store: ShardStore
 ) -> None:

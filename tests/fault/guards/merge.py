@@ -64,8 +64,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "if len(ids) == PAGE_ROWS or await move.uses() == PAGE_ROWS:\n",
-                "if len(ids) == PAGE_ROWS:\n",
+                "PAGE_ROWS or await move.uses(is_deleted=is_deleted) == PAGE_ROWS:\n",
+                "PAGE_ROWS:\n",
             ),
         ),
         (MERGES,),
@@ -208,8 +208,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "if len(ids) == PAGE_ROWS or await move.uses() == PAGE_ROWS:\n",
-                "if await move.uses() == PAGE_ROWS:\n",
+                "    if len(ids) == PAGE_ROWS or await",
+                "    if await",
             ),
         ),
         (MERGES,),
@@ -282,6 +282,78 @@ MERGE_GUARDS = (
                 "src/goald/adapters/postgres/shard/merging/forwards.py",
                 "    if await connection.fetch(INHERIT, *since):\n",
                 "    if not INHERIT:\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: active enrollments begin for the other contact when they move",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($7)",
+                "CASE WHEN coalesce(e.received_at, e.enrolled_at) IS NULL",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: ended enrollments begin for the other contact when they move",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($6)",
+                "CASE WHEN coalesce(e.received_at, e.enrolled_at) IS NULL",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: memory knows when enrollments moved, so an earlier deletion leaves them",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/statements.py",
+                "CASE WHEN e.received_at > e.enrolled_at\n",
+                "CASE WHEN e.received_at IS NULL AND e.received_at IS NOT NULL\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: used events belong to the other contact since the merge",
+        "E21",
+        (Edit(_TRANSFERS, "greatest(enrolled_at, goald.at($6))", "enrolled_at"),),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: used events of a deleted person do not move",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "        if is_deleted:\n            statement",
+                "        if 0:\n            statement",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: an earlier deletion erases nothing of the projection that moves",
+        "E21",
+        (Edit(_TRANSFERS, "row, deleted_at if is_deleted else None)", "row, deleted_at)"),),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: a repeated deletion erases nothing of the projection that moved",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/contacts.py",
+                "if tombstone is None or of.deleted_at > tombstone.deleted_at:  # a",
+                "if tombstone is None or of:  # a",
             ),
         ),
         (MERGES,),

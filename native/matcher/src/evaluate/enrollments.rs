@@ -226,7 +226,7 @@ impl Evaluation<'_> {
     }
 
     /// `contact.deleted` cancels the enrollments that began at or before its time, without an
-    /// exit. False if some of them must wait.
+    /// exit, unless they moved to the contact after it. False if some of them must wait.
     pub(super) fn delete(&mut self, event: &Event<'_>, at: Located) -> bool {
         let index = self.index;
         let began = |contact: u32| -> Box<dyn Iterator<Item = u32> + '_> {
@@ -238,7 +238,8 @@ impl Evaluation<'_> {
             let earlier = chain.filter(|(_, record)| record.enrolled_at <= event.time_us);
             Box::new(earlier.map(|(number, _)| number))
         };
-        for number in at.contact.into_iter().flat_map(began) {
+        let earlier = at.contact.into_iter().flat_map(began);
+        for number in earlier.filter(|number| !index.joined_after(*number, event.time_us)) {
             let effect = self.update_of(number, event, at);
             if self.end(effect, Status::Cancelled, event.time_us) && self.turn.is_spent() {
                 return false;

@@ -215,6 +215,7 @@ mod tests {
             met: &[],
             excludes: false,
             match_values: None,
+            joined_at: None,
         });
     }
 

@@ -63,6 +63,7 @@ fn row<'a>(
     match_values: &'a mut Option<MatchValues>,
 ) -> Result<NewEnrollment<'a>, String> {
     let enrolled_at = integer(enrolled_at, "enrolled_at")?;
+    let (excludes, joined_at) = excludes.split_at(excludes.len().min(1));
     met.clear();
     let goals = text(goals, "met_goals")?;
     for goal in goals.split(',').filter(|_| !goals.is_empty()) {
@@ -83,5 +84,9 @@ fn row<'a>(
         met,
         excludes: boolean(excludes, "excludes")?,
         match_values: match_values.as_ref(),
+        joined_at: match joined_at {
+            [] => None,
+            bytes => Some(integer(bytes, "joined_at")?),
+        },
     })
 }

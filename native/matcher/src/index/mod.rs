@@ -78,6 +78,8 @@ pub struct Index {
     met: HashMap<u32, Box<[Uuid]>, RandomState>,
     /// By enrollment, for those that carry values (E17).
     match_values: HashMap<u32, MatchValues, RandomState>,
+    /// When enrollments moved to their contacts, for those that began before that (E21).
+    joined_at: HashMap<u32, i64, RandomState>,
     /// The enrollments that are known to have a missed event (E19).
     missed: HashSet<u32, RandomState>,
     executions: Executions,
@@ -111,6 +113,7 @@ impl Index {
             enrollments: Slab::new(),
             met: HashMap::default(),
             match_values: HashMap::default(),
+            joined_at: HashMap::default(),
             missed: HashSet::default(),
             executions: Executions::default(),
             high_fanout: HighFanout::default(),
@@ -282,6 +285,13 @@ impl Index {
         self.match_values.get(&enrollment)
     }
 
+    /// Whether an enrollment moved to its contact after this time (E21).
+    pub fn joined_after(&self, enrollment: u32, time: i64) -> bool {
+        self.joined_at
+            .get(&enrollment)
+            .is_some_and(|joined| *joined > time)
+    }
+
     /// Whether the enrollment is known to have a missed event (E19). False is not certain.
     pub fn has_missed(&self, enrollment: u32) -> bool {
         self.missed.contains(&enrollment)
@@ -362,6 +372,9 @@ impl Index {
         });
         if let Some(values) = new.match_values {
             self.match_values.insert(at, values.clone());
+        }
+        if let Some(joined) = new.joined_at {
+            self.joined_at.insert(at, joined);
         }
         self.contacts.get_mut(contact).first = at;
         if self.is_high_fanout(contact) {
@@ -580,6 +593,9 @@ impl Index {
         self.met.remove(&at);
         if !self.match_values.is_empty() {
             self.match_values.remove(&at);
+        }
+        if !self.joined_at.is_empty() {
+            self.joined_at.remove(&at);
         }
         if !self.missed.is_empty() {
             self.missed.remove(&at);

@@ -75,6 +75,8 @@ pub struct NewEnrollment<'a> {
     pub excludes: bool,
     /// The values that goals may compare with events (E17).
     pub match_values: Option<&'a MatchValues>,
+    /// When the enrollment moved to its contact, if it began before that (E21).
+    pub joined_at: Option<i64>,
 }
 
 /// Counts of the index's contents, and the bytes of memory that they use.

@@ -37,6 +37,7 @@ impl Index {
             + met
             + self.match_values.allocation_size()
             + values
+            + self.joined_at.allocation_size()
             + self.missed.allocation_size()
             + self.executions.bytes()
             + self.high_fanout.bytes()

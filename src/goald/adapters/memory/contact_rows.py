@@ -24,7 +24,9 @@ def write_contacts(tables: MemoryDatabase, change: Change) -> Sequence[str]:
     latest: dict[ContactKey, int] = {}
     for of in change.deletions:
         key = (of.tenant_id, of.contact_id)
-        latest[key] = max(of.deleted_at, latest.get(key, of.deleted_at))
+        tombstone = tables.deleted.get(key)
+        if tombstone is None or of.deleted_at > tombstone.deleted_at:  # a repeat erases nothing
+            latest[key] = max(of.deleted_at, latest.get(key, of.deleted_at))
     merge.erase(latest)
     tables.contacts.update({key: columns_of(merge.contacts[key]) for key in merge.written})
     for key in merge.deleted:

@@ -219,6 +219,8 @@ def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:
         values = [text.encode() for text in fields]
         values += [struct.pack(">q", row.enrolled_at), ",".join(row.met_goals).encode()]
         values.append(bytes([(row.used_before, row.started_by) != (None, None)]))
+        if row.received_at is not None and row.received_at > row.enrolled_at:
+            values[-1] += struct.pack(">q", row.received_at)
         values.append((row.match_values or "").encode())
         pieces.append(struct.pack(">h", len(values)))
         pieces += [struct.pack(">i", len(value)) + value for value in values]
@@ -226,7 +228,8 @@ def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:
 
 
 def began_at(row: StoredEnrollment) -> int:
-    """When an enrollment began: at the latest when its start was received."""
+    """When an enrollment began for its contact: at the latest when its start was received, and at
+    the earliest when it moved to the contact (E21)."""
     return row.enrolled_at if row.received_at is None else row.received_at
 
 

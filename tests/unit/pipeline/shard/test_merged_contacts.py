@@ -1,5 +1,6 @@
 """Merged contacts (E21) in the pipeline in memory: nothing lost, nothing doubled."""
 
+import asyncio
 import json
 
 from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
@@ -150,6 +151,29 @@ async def test_deleting_the_contact_that_continues_cancels_the_runs_that_moved()
     assert pipeline.status("e-1") == "cancelled"
     (exit_,) = pipeline.published("goald:exits")
     assert exit_["data"]["contact_id"] == "ann"
+
+
+async def test_an_earlier_deletion_leaves_the_runs_that_moved_after_it() -> None:
+    """It is read again, or only after the merge."""
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    many = [f"e-{n}" for n in range(70)]  # a high-fanout contact
+    async with pipeline.running():
+        for enrollment in many:
+            await pipeline.enroll(enrollment, "ann")
+        await pipeline.enroll("e", "dora")
+        deletions = [event("contact.deleted", "acme", each, {}) for each in ("bea", "cleo")]
+        await asyncio.sleep(0.01)  # ids of entries are times in milliseconds
+        await merge(pipeline, "ann", "bea")
+        await merge(pipeline, "dora", "cleo")
+        await pipeline.all_acknowledged()
+        for deletion in [*deletions, *deletions]:
+            body = json.dumps(deletion).encode()
+            await pipeline.streams.add(STREAM, [b"event", body])
+        await pipeline.tag(contact="bea")
+        await pipeline.tag(contact="cleo")
+        await pipeline.until(lambda: len(pipeline.exits) == len(many) + 1)
+    assert {row.status for row in pipeline.database.enrollments.values()} == {"completed_goal"}
 
 
 async def test_what_the_run_of_a_merged_contact_missed_exits_it_at_the_activation() -> None:

@@ -16,6 +16,7 @@ pub(crate) fn apply_transition(index: &mut Index, transition: &Transition) {
             // The event that started it does not count for it (E11).
             excludes: true,
             match_values: None,
+            joined_at: None,
         });
     }
     let Some(contact) = index.contact(&transition.tenant, &transition.contact) else {

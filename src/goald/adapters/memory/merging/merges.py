@@ -162,6 +162,7 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
         if row.id in payloads:
             missed = tables.missed[tenant, row.id]
             missed.slot, missed.payload = row.slot, payloads[row.id]
+        row.received_at = max(began_at(row), transfer.merged_at)
         if row.status != "active":
             continue
         uses = tables.used_events.get((tenant, into, row.workflow_id), {}).values()
@@ -169,15 +170,16 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
         first = min(since, default=tables.last_number + 1)
         before = [use.number for use in uses if use.number < first]
         row.used_before = max([*before, row.used_before or 0]) or row.used_before
-        if deleted is not None and deleted.covers(began_at(row)):
-            if is_deleted:
-                row.status, row.ended_at = "cancelled", max(row.enrolled_at, deleted.deleted_at)
-                row.contact_id = deleted.pseudonym or row.contact_id
-            else:
-                row.received_at = transfer.merged_at
+        if is_deleted and deleted is not None and deleted.covers(began_at(row)):
+            row.status, row.ended_at = "cancelled", max(row.enrolled_at, deleted.deleted_at)
+            row.contact_id = deleted.pseudonym or row.contact_id
     for key in [key for key in tables.used_events if key[:2] == (tenant, contact)]:
+        moved = tables.used_events.pop(key)
+        if is_deleted:
+            continue
         uses_of = tables.used_events.setdefault((tenant, into, key[2]), {})
-        for event, use in tables.used_events.pop(key).items():
+        for event, use in moved.items():
+            use.enrolled_at = max(use.enrolled_at, transfer.merged_at)
             other = uses_of.setdefault(event, use)
             other.enrolled_at = max(other.enrolled_at, use.enrolled_at)
             other.number = min(other.number, use.number)
@@ -185,5 +187,5 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
         known = tables.contacts.get((tenant, into))
         survivor = None if known is None else contact_of(known)
         merged = continue_contact(survivor, contact_of(transfer.contact))
-        if deleted is None or not merged.erase(deleted.deleted_at):
+        if deleted is None or not is_deleted or not merged.erase(deleted.deleted_at):
             tables.contacts[tenant, into] = columns_of(merged)

@@ -75,7 +75,7 @@ async def write_contacts(
     of the transaction."""
     events, deletions = change.contact_events, change.deletions
     merge = Merge(*await _read(connection, [*dict.fromkeys(_keys(events) + _keys(deletions))]))
-    deleted = await tombstones.of(connection, slots, _keys(events))
+    deleted = await tombstones.of(connection, slots, _keys(events) + _keys(deletions))
     slot_of: dict[Key, int] = {}
     for row in events:
         key = (row.tenant_id, row.contact_id)
@@ -86,8 +86,10 @@ async def write_contacts(
     latest: dict[Key, int] = {}
     for of in deletions:
         key = (of.tenant_id, of.contact_id)
-        slot_of.setdefault(key, of.slot)
-        latest[key] = max(of.deleted_at, latest.get(key, of.deleted_at))
+        tombstone = deleted.get(key)
+        if tombstone is None or of.deleted_at > tombstone.deleted_at:  # a repeat erases nothing
+            slot_of.setdefault(key, of.slot)
+            latest[key] = max(of.deleted_at, latest.get(key, of.deleted_at))
     merge.erase(latest)
     await _write(connection, merge, slot_of)
     return list(dict.fromkeys(row.tenant_id for row in events))

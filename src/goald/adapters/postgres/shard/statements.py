@@ -129,9 +129,14 @@ WORKFLOWS_OF_TENANT = _WORKFLOWS.replace(
 _ENROLLMENT = """
 SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, goald.us(e.enrolled_at),
        array_to_string(e.met_goals, ','),
-       e.used_before IS NOT NULL OR e.started_by IS NOT NULL, coalesce(e.match_values::text, '')
+       CASE WHEN e.received_at > e.enrolled_at
+            THEN boolsend(e.used_before IS NOT NULL OR e.started_by IS NOT NULL)
+                || int8send(goald.us(e.received_at))
+            ELSE boolsend(e.used_before IS NOT NULL OR e.started_by IS NOT NULL) END,
+       coalesce(e.match_values::text, '')
 FROM goald.workflow_enrollments e
 """
+"""See `Matcher.load`. `received_at` is later than `enrolled_at` if the enrollment moved (E21)."""
 
 _STAYS = """
 AND NOT EXISTS (SELECT FROM goald.transfers t

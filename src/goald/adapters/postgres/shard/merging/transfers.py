@@ -64,25 +64,28 @@ WITH page AS MATERIALIZED (
 UPDATE goald.workflow_enrollments e
 SET contact_id = $3, slot = $4, updated_at = now(),
     used_before = greatest(e.used_before, b.number),
-    received_at = CASE WHEN coalesce(e.received_at, e.enrolled_at) <= goald.at($7)
-                       THEN goald.at($8) ELSE e.received_at END
+    received_at = CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($7)
+                       THEN goald.at($7) ELSE e.received_at END
 FROM page p LEFT JOIN before b ON b.workflow_id = p.workflow_id
 WHERE e.tenant_id = $1 AND e.id = p.id
 RETURNING e.id
 """
 """Events that counted for the other contact and were received before the merge, at $6, do not count
-for these (E11). $7: when the other contact was deleted, if that was before the merge: then the
-enrollments began for its new life when they were merged."""
+for these (E11). $7: the merge, when they began for the other contact, so that an earlier deletion
+of it does not cover them."""
 
 MOVE_ENDED = """
 UPDATE goald.workflow_enrollments e
-SET contact_id = $3, slot = $4, updated_at = now()
+SET contact_id = $3, slot = $4, updated_at = now(),
+    received_at = CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($6)
+                       THEN goald.at($6) ELSE e.received_at END
 WHERE (e.tenant_id, e.id) IN (
     SELECT o.tenant_id, o.id FROM goald.workflow_enrollments o
     WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NOT NULL
     LIMIT $5)
 RETURNING e.id
 """
+"""$6: as $7 of MOVE_ACTIVE."""
 
 MOVE_ACHIEVEMENTS = """
 UPDATE goald.workflow_goal_achievements a
@@ -115,7 +118,8 @@ WITH uses AS (
     INSERT INTO goald.used_events AS u
         (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number, used_at,
          received_at)
-    SELECT tenant_id, $3, workflow_id, event, $4, enrolled_at, number, used_at, received_at
+    SELECT tenant_id, $3, workflow_id, event, $4, greatest(enrolled_at, goald.at($6)), number,
+           used_at, received_at
     FROM uses
     ON CONFLICT (tenant_id, contact_id, workflow_id, event) DO UPDATE SET
         enrolled_at = greatest(u.enrolled_at, excluded.enrolled_at),
@@ -123,8 +127,23 @@ WITH uses AS (
 )
 SELECT count(*) FROM uses
 """
-"""An event that counted for one of the two has counted for the contact (E11). Execute it after
-MOVE_ACTIVE, which compares the merge with the used events of the other contact only."""
+"""An event that counted for one of the two has counted for the contact (E11). $6: as $7 of
+MOVE_ACTIVE. Execute it after that, because it compares the merge with the used events of the other
+contact only."""
+
+DROP_USES = """
+WITH uses AS (
+    DELETE FROM goald.used_events d
+    WHERE (d.tenant_id, d.contact_id, d.workflow_id, d.event) IN (
+        SELECT o.tenant_id, o.contact_id, o.workflow_id, o.event FROM goald.used_events o
+        WHERE o.tenant_id = $1 AND o.contact_id = $2
+        LIMIT $3)
+    RETURNING 1
+)
+SELECT count(*) FROM uses
+"""
+"""If the other contact was deleted since the merge, its id may have begun a new life, for which
+these events have not counted."""
 
 MISSED = f"""
 SELECT m.event::text, m.payload FROM goald.missed_events m
@@ -190,14 +209,12 @@ async def adopt(
     tombstone = (await tombstones.of(connection, slots, [key])).get(key)
     deleted_at = None if tombstone is None else tombstone.deleted_at
     is_deleted = deleted_at is not None and row["merged_at"] <= deleted_at
-    ids = await move.active(
-        row["notified_at"], None if is_deleted else deleted_at, row["merged_at"]
-    )
+    ids = await move.active(row["notified_at"])
     if is_deleted:
         await connection.execute(CANCEL_DELETED, row["tenant_id"], ids, deleted_at)
-    if len(ids) == PAGE_ROWS or await move.uses() == PAGE_ROWS:
+    if len(ids) == PAGE_ROWS or await move.uses(is_deleted=is_deleted) == PAGE_ROWS:
         return True
-    await _continue(connection, row, deleted_at)
+    await _continue(connection, row, deleted_at if is_deleted else None)
     if is_deleted:
         deletions = [Deletion(*key, row["into_slot"], deleted_at or 0)]
         await tombstones.record(connection, deletions)
@@ -226,23 +243,26 @@ class _Move:
         self._rename = rename
         names = "tenant_id", "contact_id", "into_contact_id", "into_slot"
         self._moved = tuple(transfer[name] for name in names)
+        self._merged_at = transfer["merged_at"]
 
-    async def active(
-        self, notified_at: int, deleted_at: int | None, merged_at: int
-    ) -> Sequence[str]:
+    async def active(self, notified_at: int) -> Sequence[str]:
         """Move active enrollments. Returns their ids."""
-        times = notified_at, deleted_at, merged_at
+        times = notified_at, self._merged_at
         rows = await self._connection.fetch(MOVE_ACTIVE, *self._moved, PAGE_ROWS, *times)
         return await self._follow([id_ for (id_,) in rows])
 
-    async def uses(self) -> int:
-        """Move used events. Returns their number."""
-        moved: int = await self._connection.fetchval(MOVE_USES, *self._moved, PAGE_ROWS)
-        return moved
+    async def uses(self, *, is_deleted: bool) -> int:
+        """Move used events, or remove them if the other contact was deleted since the merge.
+        Returns their number."""
+        statement, arguments = MOVE_USES, (*self._moved, PAGE_ROWS, self._merged_at)
+        if is_deleted:
+            statement, arguments = DROP_USES, (*self._moved[:2], PAGE_ROWS)
+        number: int = await self._connection.fetchval(statement, *arguments)
+        return number
 
     async def ended(self) -> int:
         """Move ended enrollments. Returns their number."""
-        rows = await self._connection.fetch(MOVE_ENDED, *self._moved, PAGE_ROWS)
+        rows = await self._connection.fetch(MOVE_ENDED, *self._moved, PAGE_ROWS, self._merged_at)
         ids = await self._follow([id_ for (id_,) in rows])
         if ids:
             tenant, contact, *_ = self._moved
