@@ -60,8 +60,11 @@ PROCESSED: Final = "goald:processed:"
 """With a consumer group and a tenant: a sorted set of the ids of the exits of the tenant that the
 group has processed, by the time in milliseconds."""
 
+EVENTS: Final = "goald:events:"
+"""With a number from 0: an event stream."""
+
 GROUP: Final = "goald"
-"""The consumer group in which goald reads the event streams."""
+"""The consumer group in which goald reads the event streams, and workers the jobs."""
 
 FIELD: Final = "event"
 """The field of a stream entry that holds the event."""
@@ -81,10 +84,34 @@ identity publishes again (D10)."""
 PROCESSES: Final = "goald:processes"
 """A hash of the heartbeats of processes: `{role}:{index}` to JSON."""
 
+GATES: Final = "goald:gates"
+"""A hash of the gates that are open or passed, by their ids. Only goald may write it."""
+
+GATE_SLOTS: Final = "goald:gates:slots"
+"""A text of 35 bytes for each slot: the series of the holder that may register and close the slot's
+gates, and the run of Redis under which it has admitted the slot. Only goald may write it."""
+
+GATE_FLOORS: Final = "goald:gates:floors"
+"""A text of 19 bytes for each slot: the first series whose gates may pass. Only goald may write
+it."""
+
+INACTIVE_WORKFLOWS: Final = "goald:gates:inactive"
+"""A set of the workflows that are not active: their gates do not pass (X11)."""
+
+
+def action_stream(action: str) -> str:
+    """The key of the stream of the jobs of one type of action."""
+    return f"goald:actions:{action}"
+
+
+def closed_gates_key(series: str, page: int) -> str:
+    """The key of a page of closed and finished gates of a series: 2 bits for each gate."""
+    return f"goald:gates:closed:{series}:{page}"
+
 
 def event_stream(partition: int) -> str:
     """The key of an event stream, counted from 0."""
-    return f"goald:events:{partition}"
+    return f"{EVENTS}{partition}"
 
 
 def epoch_key(stream: str) -> str:

@@ -112,7 +112,7 @@ class RedisBackend:
         self._url = url
         self._counts = counts
         self._clock = clock
-        self._client: Any = Redis.from_url(url, protocol=2)
+        self.client: Any = Redis.from_url(url, protocol=2)
         self._opened: list[Callable[[], Awaitable[None]]] = []
 
     def event_stream(self, name: str) -> EventStream:
@@ -139,34 +139,34 @@ class RedisBackend:
         await asyncio.sleep(seconds)
 
     async def add(self, stream: str, events: Sequence[bytes]) -> list[bytes]:
-        async with self._client.pipeline(transaction=False) as pipe:
+        async with self.client.pipeline(transaction=False) as pipe:
             for event in events:
                 pipe.xadd(stream, {"event": event})
             return list(await pipe.execute())
 
     async def entries(self, stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        return list(await self._client.xrange(stream))
+        return list(await self.client.xrange(stream))
 
     async def unacknowledged(self, stream: str) -> int:
-        (group,) = await self._client.xinfo_groups(stream)
+        (group,) = await self.client.xinfo_groups(stream)
         assert group["name"] == GROUP.encode()
         after = b"(" + group["last-delivered-id"]
-        return int(group["pending"]) + len(await self._client.xrange(stream, min=after))
+        return int(group["pending"]) + len(await self.client.xrange(stream, min=after))
 
     async def delete(self, stream: str, entry_id: bytes) -> None:
-        await self._client.xdel(stream, entry_id)
+        await self.client.xdel(stream, entry_id)
 
     async def drop_group(self, stream: str) -> None:
-        await self._client.xgroup_destroy(stream, GROUP)
+        await self.client.xgroup_destroy(stream, GROUP)
 
     async def move_group(self, stream: str, to: bytes) -> None:
-        await self._client.xgroup_setid(stream, GROUP, to)
+        await self.client.xgroup_setid(stream, GROUP, to)
 
     async def remove(self, stream: str) -> None:
-        await self._client.delete(stream)
+        await self.client.delete(stream)
 
     async def flush(self) -> None:
-        await self._client.flushall()
+        await self.client.flushall()
 
     def countable(self, entries: int) -> int:
         return entries if self._counts else 0
@@ -174,4 +174,4 @@ class RedisBackend:
     async def close(self) -> None:
         for close in self._opened:
             await close()
-        await self._client.aclose()
+        await self.client.aclose()

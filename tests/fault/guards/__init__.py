@@ -4,6 +4,7 @@
 every edit must occur exactly once in its file; `tests/unit/test_guards.py` checks that.
 """
 
+from tests.fault.guards.actions.gate import GATE_GUARDS
 from tests.fault.guards.api import API_GUARDS
 from tests.fault.guards.contact import CONTACT_GUARDS
 from tests.fault.guards.definition import DEFINITION_GUARDS
@@ -236,6 +237,7 @@ GUARDS = (
     *MERGE_GUARDS,
     *SOURCE_GUARDS,
     *WEBHOOK_GUARDS,
+    *GATE_GUARDS,
 )
 """Two guards that prevent the same fault are one entry, because removing only one of them may
 change nothing."""

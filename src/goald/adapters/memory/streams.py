@@ -1,6 +1,7 @@
 """The stream ports in memory, and the server behind them."""
 
 import asyncio
+import copy
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -103,6 +104,10 @@ class MemoryStreams:
         self.recorded.clear()
         self.positions.clear()
         self._streams.clear()
+
+    def restore(self, backup: "MemoryStreams") -> None:
+        """Take over the streams of another server, as from a copy of its data."""
+        self._streams = copy.deepcopy(backup._streams)
 
     def stream(self, name: str) -> _Stream:
         """The stream, created if necessary. Raises ServiceUnavailable unless `available`."""

@@ -12,8 +12,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from goald.adapters.redis.wire import is_unavailable
 from goald.domain.errors import ServiceUnavailable
+from goald.redis_wire import is_unavailable
 
 Client: TypeAlias = Any
 """A `redis.asyncio.Redis` as `connect` creates it. redis-py's types of replies cover both

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from goald.adapters.redis.wire import Command, Wire, checked
 from goald.redis_keys import CONTROL
+from goald.redis_wire import Command, Wire, checked
 
 _END: Command = ("XREVRANGE", CONTROL, "+", "-", "COUNT", 1)
 

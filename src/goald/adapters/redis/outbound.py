@@ -7,7 +7,6 @@ from typing import Any
 from redis.exceptions import NoPermissionError, RedisError
 
 from goald.adapters.redis.dead_letters.bound import DeadBound
-from goald.adapters.redis.wire import Command, Wire
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.records.event_tenant import event_tenant
 from goald.domain.slots import SlotRange
@@ -16,6 +15,7 @@ from goald.domain.times import rfc3339
 from goald.ports.clock import Clock
 from goald.ports.outbound import DeadLetter, Message, PublishedWatermark, ServerIdentity
 from goald.redis_keys import DEAD, FIELD, OUTBOUND, SERVER_IDENTITY, watermark_key
+from goald.redis_wire import Command, Wire
 
 _MESSAGES_PER_WRITE = 1_000
 _BYTES_PER_WRITE = 4 << 20

@@ -7,10 +7,10 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
-from goald.adapters.redis.wire import Command, Wire, checked
 from goald.domain.errors import QuotaExceeded, ServiceUnavailable
 from goald.ports.clock import Clock
 from goald.redis_keys import QUOTA
+from goald.redis_wire import Command, Wire, checked
 
 PATIENCE_S: Final = 0.25
 _PAUSE_S: Final = 1.0

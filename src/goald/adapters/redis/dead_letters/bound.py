@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from goald.adapters.redis.dead_letters.scripts import KEYS, MAKE_ROOM
-from goald.adapters.redis.wire import Wire, checked
 from goald.ports.outbound import DeadLetter
+from goald.redis_wire import Wire, checked
 
 _STEP = 16
 """The stream is checked after each sixteenth of the bound, and trimmed to a sixteenth below it."""

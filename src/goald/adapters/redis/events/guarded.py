@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from goald.adapters.redis.wire import Command, Wire, checked
 from goald.domain.errors import LeaseLost, ServerReplaced
+from goald.redis_wire import Command, Wire, checked
 
 
 class GuardedWire:

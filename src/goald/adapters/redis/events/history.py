@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from goald.adapters.redis.events.entry_ids import order
-from goald.adapters.redis.wire import Wire, checked
 from goald.domain.streams import DEFAULT_STREAMS
 from goald.ports.event_stream import RawEntry
 from goald.redis_keys import GROUP, STREAM_COUNT, event_stream
+from goald.redis_wire import Wire, checked
 
 PAGE_ENTRIES: Final = 1_000
 

@@ -6,9 +6,9 @@ from redis.exceptions import ResponseError
 
 from goald.adapters.redis.admin import stream_count
 from goald.adapters.redis.connect import Client, connect, service_errors
-from goald.adapters.redis.wire import is_unavailable
 from goald.ports.stream_admin import StreamLevel, StreamLevels
 from goald.redis_keys import DEAD, EXITS, GROUP, NOTICES, event_stream
+from goald.redis_wire import is_unavailable
 
 SAMPLES: Final = 200
 """Nodes of a stream whose size is read. Reading all of a stream of 300 MiB blocks Redis for 80 ms,

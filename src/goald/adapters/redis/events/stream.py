@@ -5,11 +5,11 @@ from typing import Any
 from goald.adapters.redis.events.accounting import Account
 from goald.adapters.redis.events.entry_ids import order
 from goald.adapters.redis.events.guarded import GuardedWire, run_id
-from goald.adapters.redis.wire import Command, Wire, checked
 from goald.domain.errors import LeaseLost, ServerReplaced
 from goald.domain.leases import StreamLease
 from goald.ports.event_stream import RawEntry, ReaderStart
 from goald.redis_keys import GROUP, attempts_key, epoch_key
+from goald.redis_wire import Command, Wire, checked
 
 _FENCE = """
 local current = redis.call('GET', KEYS[1])

@@ -1,0 +1,1 @@
+"""Gates and jobs of actions in memory."""

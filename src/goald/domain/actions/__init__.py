@@ -1,0 +1,1 @@
+"""Actions of workflows: jobs, their gates and results."""

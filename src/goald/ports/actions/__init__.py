@@ -1,0 +1,1 @@
+"""Actions of workflows: gates, jobs and permits, shared by shards and workers."""
