@@ -271,7 +271,7 @@ impl Matcher {
             let contact = self.index.contact(&event.tenant_id, &event.contact_id);
             let number = contact.and_then(|at| self.index.find_enrollment(at, &run.enrollment_id));
             if let Some(number) = number {
-                self.index.set_missed(number);
+                self.index.set_missed(number, event.received_ms);
             }
         }
     }

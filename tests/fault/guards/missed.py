@@ -153,6 +153,19 @@ MISSED_GUARDS = (
         (PIPELINE,),
     ),
     Guard(
+        "paused: a missed event may be larger than an entry, after a merge",
+        "E14, E21",
+        (
+            Edit(
+                _REPLAY,
+                "_native.buffer_of(list(events))",
+                "_native.Router(bytes(_native.SLOTS)).route([[of, [b'event', each]]"
+                " for of, each in events]).buffers[0][1]",
+            ),
+        ),
+        (REPLAYS,),
+    ),
+    Guard(
         "paused: many missed events that Postgres refuses open the breaker",
         "E19, D4",
         (
@@ -182,8 +195,8 @@ MISSED_GUARDS = (
         (
             Edit(
                 _POSTGRES,
-                "ON CONFLICT (tenant_id, enrollment_id) DO NOTHING\n",
-                "ON CONFLICT (tenant_id, enrollment_id) DO UPDATE SET event = excluded.event\n",
+                "WHERE missed_runs.missed_at <= now() - interval '{KEEP_DAYS} days'\n",
+                "",
             ),
             Edit(
                 _MEMORY,
@@ -192,6 +205,18 @@ MISSED_GUARDS = (
             ),
         ),
         (STORE,),
+    ),
+    Guard(
+        "paused: an expired event makes room for the next one before it is removed",
+        "E19",
+        (
+            Edit(
+                _POSTGRES,
+                "WHERE missed_runs.missed_at <= now() - interval '{KEEP_DAYS} days'\n",
+                "WHERE false\n",
+            ),
+        ),
+        (RETENTION,),
     ),
     Guard(
         "paused: an enrollment that has ended misses nothing",
@@ -322,7 +347,7 @@ MISSED_GUARDS = (
         (
             Edit(
                 "src/goald/adapters/postgres/configuration/statements.py",
-                "  AND r.missed_at > now() - interval '{KEEP_DAYS} days'\n",
+                "          AND r.missed_at > now() - interval '{KEEP_DAYS} days'\n",
                 "",
             ),
         ),
@@ -334,8 +359,20 @@ MISSED_GUARDS = (
         (
             Edit(
                 "src/goald/adapters/postgres/configuration/statements.py",
-                "e.id = r.enrollment_id AND (e.status = 'active') IS TRUE\n",
-                "e.id = r.enrollment_id\n",
+                "            AND e.id = r.enrollment_id AND (e.status = 'active') IS TRUE\n",
+                "            AND e.id = r.enrollment_id\n",
+            ),
+        ),
+        (ACTIVATION,),
+    ),
+    Guard(
+        "paused: an activation counts a bounded number of enrollments",
+        "D8, E19",
+        (
+            Edit(
+                "src/goald/adapters/postgres/configuration/statements.py",
+                "interval '{KEEP_DAYS} days'\n        LIMIT $3\n",
+                "interval '{KEEP_DAYS} days' AND $3::int8 IS NOT NULL\n",
             ),
         ),
         (ACTIVATION,),

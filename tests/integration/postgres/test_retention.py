@@ -4,20 +4,27 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 from tests.support.data.audit import achieve, add_workflow, configuring, tamper
+from tests.support.pipeline.changes import Effect, change, goal_id
 from tests.support.services.servers import Database
 
 from goald import migrations
 from goald.adapters.memory.clock import ManualClock
+from goald.adapters.postgres import PostgresShardStore
 from goald.adapters.postgres.partitions import PostgresMonths
 from goald.adapters.postgres.records.audit_verification import read_chunks
 from goald.domain.audit.entries import SavedHead
 from goald.domain.audit.log import AuditVerification
 from goald.domain.errors import ServiceUnavailable
+from goald.domain.slots import SlotRange
+from goald.ports.change import MissedEvent, MissedRun
+from goald.ports.configuration import WorkflowKey
+from goald.ports.shard_store import FIRST_MISSED
 from goald.runtime.jobs.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_SECONDS, Retention
 
 KEEP_DAYS = 62
@@ -214,6 +221,27 @@ async def test_missed_events_are_removed_after_30_days(database: Database) -> No
                 and query(database, oldest % (51, "events")) == [(30, True)]
             )
         )
+
+
+async def test_expired_missed_event_makes_room_for_the_next_before_it_is_removed(
+    database: Database,
+) -> None:
+    store = PostgresShardStore(database.dsn)
+    lease = await store.acquire(SlotRange(0, 255), "a")
+    await store.commit(lease, change(Effect("e-1")))
+    for event, days_ago in (("pay-1", 31), ("pay-2", 29), ("pay-3", 0)):
+        missed = MissedEvent("acme", "ann", 3, goal_id(event), "1-0", event.encode())
+        runs = [MissedRun(0, "w-1", "e-1")]
+        await store.commit(lease, replace(change(), missed_events=[missed], missed_runs=runs))
+        with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+            admin.execute(
+                "UPDATE goald.missed_runs SET missed_at = now() - make_interval(days => %s)"
+                " WHERE event = %s",
+                [days_ago, goal_id(event)],
+            )
+    page = await store.missed(lease, WorkflowKey("acme", "w-1"), FIRST_MISSED, 9, 1 << 20)
+    await store.close()
+    assert [entry.payload for entry in page.entries] == [b"pay-2"]
 
 
 async def test_statistics_do_not_change_when_months_are_dropped(aged: Database) -> None:

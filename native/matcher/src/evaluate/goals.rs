@@ -231,7 +231,10 @@ impl<'i> Evaluation<'i> {
         } else {
             Outcome::of(config, matched, &met)
         };
-        if outcome.changes_nothing() || (!config.is_active && self.index.has_missed(number)) {
+        let received_ms = case.entry.entry.ms;
+        if outcome.changes_nothing()
+            || (!config.is_active && self.index.has_missed(number, received_ms))
+        {
             return false;
         }
         let excludes = self.index.enrollment(number).excludes();

@@ -57,6 +57,7 @@ impl Evaluation<'_> {
                 slot,
                 event: key,
                 source: entry.into(),
+                received_ms: entry.entry.ms,
                 old_tags: self.known.old_tags(&event.tenant, key).into(),
             });
         }

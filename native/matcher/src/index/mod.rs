@@ -22,7 +22,7 @@ use std::mem;
 
 use ahash::RandomState;
 use arrayvec::ArrayVec;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use uuid::Uuid;
 
 use self::fanout::{Entry, HighFanout};
@@ -46,6 +46,8 @@ pub use self::slab::NONE;
 /// In `tenant_listens`, next to the bits of the workflows: the tenant has a projection of contacts,
 /// or a goal that needs it.
 pub const KEEPS_CONTACTS: u8 = 1 << 7;
+/// How long Postgres keeps a missed event, in milliseconds (E19).
+const MISSED_MS: u64 = 30 * 24 * 3600 * 1000;
 
 /// The state of a workflow.
 #[derive(Debug, Default)]
@@ -80,8 +82,8 @@ pub struct Index {
     match_values: HashMap<u32, MatchValues, RandomState>,
     /// When enrollments moved to their contacts, for those that began before that (E21).
     joined_at: HashMap<u32, i64, RandomState>,
-    /// The enrollments that are known to have a missed event (E19).
-    missed: HashSet<u32, RandomState>,
+    /// The enrollments that are known to have a missed event, and when it was received (E19).
+    missed: HashMap<u32, u64, RandomState>,
     executions: Executions,
     high_fanout: HighFanout,
     /// A contact with more enrollments than this is a high-fanout contact.
@@ -114,7 +116,7 @@ impl Index {
             met: HashMap::default(),
             match_values: HashMap::default(),
             joined_at: HashMap::default(),
-            missed: HashSet::default(),
+            missed: HashMap::default(),
             executions: Executions::default(),
             high_fanout: HighFanout::default(),
             high_fanout_above,
@@ -292,9 +294,11 @@ impl Index {
             .is_some_and(|joined| *joined > time)
     }
 
-    /// Whether the enrollment is known to have a missed event (E19). False is not certain.
-    pub fn has_missed(&self, enrollment: u32) -> bool {
-        self.missed.contains(&enrollment)
+    /// Whether the enrollment is known to have a missed event when an entry of this time, in
+    /// milliseconds, is received (E19). False is not certain.
+    pub fn has_missed(&self, enrollment: u32, received_ms: u64) -> bool {
+        let missed = self.missed.get(&enrollment);
+        missed.is_some_and(|first| received_ms.saturating_sub(*first) < MISSED_MS)
     }
 
     pub fn executions(&self) -> &Executions {
@@ -312,16 +316,17 @@ impl Index {
         (tenant, self.long_ids.text(&record.id, record.tenant.kind()))
     }
 
-    /// The enrollment has a missed event from now on.
-    pub fn set_missed(&mut self, enrollment: u32) {
-        self.missed.insert(enrollment);
+    /// The enrollment has a missed event, received at this time, unless it has an earlier one: only
+    /// Postgres knows when that is removed.
+    pub fn set_missed(&mut self, enrollment: u32, received_ms: u64) {
+        self.missed.entry(enrollment).or_insert(received_ms);
     }
 
     /// Forgets which enrollments of a workflow have a missed event, because it is active.
     fn forget_missed(&mut self, workflow: u32) {
         let enrollments = &self.enrollments;
         self.missed
-            .retain(|&number| enrollments.get(number).workflow() != workflow);
+            .retain(|&number, _| enrollments.get(number).workflow() != workflow);
     }
 
     /// Adds goals that an enrollment of this contact has met.

@@ -141,6 +141,8 @@ pub struct MissedEvent {
     pub slot: u8,
     pub event: Uuid,
     pub source: SourceEntry,
+    /// When Redis received it.
+    pub received_ms: u64,
     /// The positions of the tags in its list that the contact had before (E16).
     pub old_tags: Box<[u32]>,
 }

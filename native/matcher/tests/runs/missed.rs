@@ -3,6 +3,7 @@
 use super::evaluate_support::{
     NOW_US, Table, buffer, commit, ended, goal, started, tagged, workflow,
 };
+use goald_matcher::buffer::BufferWriter;
 use goald_matcher::evaluate::{EvaluateOptions, Rules, StoredFacts};
 use goald_matcher::ids::derived::event_key;
 use goald_matcher::matcher::Matcher;
@@ -149,6 +150,31 @@ fn a_run_that_ended_is_forgotten() {
     let event = tagged("t", "c-1", 40);
     let kept = missed(&mut matcher, &mut table, std::slice::from_ref(&event));
     assert_eq!(kept, [pair(&event, "e-3")]);
+}
+
+#[test]
+fn a_later_event_is_kept_when_the_first_one_has_expired() {
+    let mut matcher = paused(64);
+    let mut table = Table::new();
+    let mut first = Vec::new();
+    for (days, is_kept) in [(0, true), (29, false), (30, true), (31, true)] {
+        let event = tagged("t", "c-1", 10 + days);
+        let mut writer = BufferWriter::new();
+        if days == 0 {
+            let start = started("e-1", "c-1", "w-1", 0);
+            writer.push(1, 0, start.to_string().as_bytes());
+        }
+        let received_ms = 1 + u64::try_from(days).unwrap() * 24 * 3600 * 1000;
+        writer.push(received_ms, 1, event.to_string().as_bytes());
+        let buffer = writer.finish();
+        let proposal = matcher
+            .evaluate(&[&buffer], NOW_US, EvaluateOptions::default())
+            .unwrap();
+        commit(&mut matcher, &mut table, &proposal);
+        matcher.mark_missed(&proposal);
+        first.push((proposal.missed_runs.len() == 1, is_kept));
+    }
+    assert!(first.iter().all(|(kept, expected)| kept == expected));
 }
 
 #[test]

@@ -89,7 +89,7 @@ class ActivationAnswer(WorkflowAnswer):
 
     missed: int = Field(
         description="The active enrollments that met a goal in the last 30 days while the workflow "
-        "was inactive; 0 if it was active."
+        "was inactive, counted up to 10,000; 0 if it was active."
     )
 
     @classmethod

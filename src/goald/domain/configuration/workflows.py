@@ -216,8 +216,8 @@ class CurrentConfiguration:
     active_enrollments: dict[str, int] = field(default_factory=dict)
     """The number of active enrollments of each workflow, up to the limit of the scope."""
     missed: dict[str, int] = field(default_factory=dict)
-    """The number of active enrollments that met a goal while their workflow is inactive; only
-    workflows with any."""
+    """The number of active enrollments that met a goal while their workflow is inactive, up to
+    `edits.COUNTED_ENROLLMENTS`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from tests.support.api.client import Api
 from tests.support.data.records import BEGAN, Records
@@ -14,6 +15,7 @@ from tests.support.services.commands import Ran
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
+from goald.domain.configuration.edits import COUNTED_ENROLLMENTS
 from goald.domain.slots import SlotRange
 from goald.ports.configuration import WorkflowKey
 from goald.ports.shard_store import FIRST_MISSED
@@ -66,6 +68,28 @@ def test_activation_counts_enrollments_that_met_a_goal_in_the_last_30_days(
     again = editor.post(f"{WELCOME}/activate", json={"exit_missed": True})
     assert (again.json()["missed"], again.json()["version"]) == (0, activated.json()["version"])
     assert exits_missed(database) == {"welcome": False}
+
+
+def test_activation_counts_a_bounded_number_of_enrollments(
+    editor: httpx.Client, database: Database
+) -> None:
+    """It would otherwise exceed the time limit of the statement, and never succeed."""
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute(
+            "INSERT INTO goald.workflow_enrollments"
+            " (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at)"
+            " SELECT 'acme', 'many-' || n, 'ann', 'welcome', 3, 'active', now()"
+            " FROM generate_series(1, %s) n",
+            [COUNTED_ENROLLMENTS],
+        )
+        admin.execute(
+            "INSERT INTO goald.missed_runs"
+            " (tenant_id, enrollment_id, workflow_id, contact_id, event, slot)"
+            " SELECT 'acme', 'many-' || n, 'welcome', 'ann', md5('')::uuid, 3"
+            " FROM generate_series(1, %s) n",
+            [COUNTED_ENROLLMENTS],
+        )
+    assert editor.post(f"{WELCOME}/activate").json()["missed"] == COUNTED_ENROLLMENTS
 
 
 def test_shards_exit_what_was_missed_in_the_last_30_days(

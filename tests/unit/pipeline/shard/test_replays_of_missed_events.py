@@ -15,6 +15,8 @@ from goald.pipeline.poison.breaker import BREAKER_EVENTS
 from goald.pipeline.shard.missed import pages as missed_pages
 from goald.ports.shard_store import MissedPage
 
+EVENT_BYTES = 256 * 1024
+
 
 class Pages:
     """The pages of missed events that a shard reads, with one enrollment each. Each waits until its
@@ -268,3 +270,24 @@ async def test_many_refused_events_of_several_tenants_stop_the_exits(
     assert len(tables.missed) == 2 * count - (BREAKER_EVENTS - 1)
     shard.stop()
     await running
+
+
+async def test_largest_event_exits_its_run_under_the_longest_id(
+    pipeline: InMemoryPipeline,
+) -> None:
+    """Under another contact id, the event is larger than a stream entry may be (E21)."""
+    survivor = "カ" * 256
+    data = {"tag_name": "Customer", "note": ""}
+    size = len(json.dumps(event("contact.tag.added", "acme", "ann", data)))
+    async with pipeline.running():
+        await pipeline.enroll()
+        await pipeline.send(
+            "contact.tag.added", tag_name="Customer", note="x" * (EVENT_BYTES - size - 99)
+        )
+        await pipeline.send("contact.merged", into_contact_id=survivor)
+        await pipeline.all_acknowledged()
+        (row,) = pipeline.database.missed.values()
+        assert len(row.payload) > EVENT_BYTES
+        await pipeline.reconfigure(version=2, exits_missed=True)
+        await pipeline.until(lambda: pipeline.exits == ["e-1"])
+    assert pipeline.dead_letters == []

@@ -173,6 +173,7 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
         if is_deleted and deleted is not None and deleted.covers(began_at(row)):
             row.status, row.ended_at = "cancelled", max(row.enrolled_at, deleted.deleted_at)
             row.contact_id = deleted.pseudonym or row.contact_id
+            tables.missed.pop((tenant, row.id), None)
     for key in [key for key in tables.used_events if key[:2] == (tenant, contact)]:
         moved = tables.used_events.pop(key)
         if is_deleted:

@@ -9,6 +9,7 @@ from uuid import UUID
 from goald.adapters.postgres.configuration import statements
 from goald.adapters.postgres.configuration.definitions import read_definitions
 from goald.domain.configuration.criteria import references
+from goald.domain.configuration.edits import COUNTED_ENROLLMENTS
 from goald.domain.configuration.goals import CatalogKind
 from goald.domain.configuration.workflows import (
     ConfigurationScope,
@@ -66,7 +67,7 @@ async def _read_workflows(
         current.active_enrollments = {row["workflow_id"]: row["enrollments"] for row in counted}
     if scope.missed:
         inactive = [row.id for row in current.workflows.values() if not row.is_active]
-        missed = await connection.fetch(statements.MISSED, tenant, inactive)
+        missed = await connection.fetch(statements.MISSED, tenant, inactive, COUNTED_ENROLLMENTS)
         current.missed = {row["workflow_id"]: row["enrollments"] for row in missed}
     if scope.definitions:
         ids = list(current.workflows)

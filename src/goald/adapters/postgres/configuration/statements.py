@@ -48,15 +48,20 @@ FROM unnest($2::text[]) AS w (id)
 index of pages for each workflow."""
 
 MISSED = f"""
-SELECT r.workflow_id, count(*) AS enrollments
-FROM goald.missed_runs r
-JOIN goald.workflow_enrollments e
-    ON e.tenant_id = r.tenant_id AND e.id = r.enrollment_id AND (e.status = 'active') IS TRUE
-WHERE r.tenant_id = $1 AND r.workflow_id = ANY ($2::text[])
-  AND r.missed_at > now() - interval '{KEEP_DAYS} days'
-GROUP BY r.workflow_id
+SELECT w.id AS workflow_id, (
+    SELECT count(*) FROM (
+        SELECT FROM goald.missed_runs r
+        JOIN goald.workflow_enrollments e ON e.tenant_id = r.tenant_id
+            AND e.id = r.enrollment_id AND (e.status = 'active') IS TRUE
+        WHERE r.tenant_id = $1 AND r.workflow_id = w.id
+          AND r.missed_at > now() - interval '{KEEP_DAYS} days'
+        LIMIT $3
+    ) counted
+) AS enrollments
+FROM unnest($2::text[]) AS w (id)
 """
-"""The active enrollments of each workflow that met a goal while it was inactive (E19)."""
+"""The number of active enrollments of each workflow that met a goal while it was inactive, up to $3
+(E19)."""
 
 GOALS = _GOAL + "AND workflow_id = ANY ($2::text[]) ORDER BY workflow_id, position"
 ALL_GOALS = _GOAL + "ORDER BY workflow_id, position"

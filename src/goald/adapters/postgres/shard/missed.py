@@ -10,7 +10,7 @@ from goald.ports.shard_store import MissedEntry, MissedPage, MissedPosition
 
 KEEP_DAYS: Final = 30
 
-INSERT_RUNS = """
+INSERT_RUNS = f"""
 INSERT INTO goald.missed_runs
     (tenant_id, enrollment_id, workflow_id, contact_id, event, slot)
 SELECT n.tenant_id, n.enrollment_id, n.workflow_id, n.contact_id, n.event::uuid, n.slot
@@ -19,10 +19,13 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int2
 JOIN goald.workflow_enrollments e
     ON e.tenant_id = n.tenant_id AND e.id = n.enrollment_id AND e.contact_id = n.contact_id
     AND e.workflow_id = n.workflow_id AND (e.status = 'active') IS TRUE
-ON CONFLICT (tenant_id, enrollment_id) DO NOTHING
+ON CONFLICT (tenant_id, enrollment_id) DO UPDATE
+SET workflow_id = excluded.workflow_id, contact_id = excluded.contact_id, event = excluded.event,
+    slot = excluded.slot, missed_at = now()
+WHERE missed_runs.missed_at <= now() - interval '{KEEP_DAYS} days'
 RETURNING tenant_id, contact_id, event::text
 """
-"""Keeps the first missed event of each enrollment that is active."""
+"""Keeps the first missed event of each enrollment that is active, within the last 30 days."""
 
 INSERT_EVENTS = """
 INSERT INTO goald.missed_events
@@ -31,9 +34,9 @@ SELECT n.tenant_id, n.contact_id, n.event::uuid, n.slot, n.entry_id, n.payload,
        n.old_tags::integer[]
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int2[], $5::text[], $6::bytea[], $7::text[])
     AS n (tenant_id, contact_id, event, slot, entry_id, payload, old_tags)
-ON CONFLICT (tenant_id, contact_id, event) DO NOTHING
+ON CONFLICT (tenant_id, contact_id, event) DO UPDATE SET missed_at = excluded.missed_at
 """
-"""Keeps each event once."""
+"""Keeps each event once, for as long as the last enrollment that missed it."""
 
 DROP_RUNS = """
 DELETE FROM goald.missed_runs r
