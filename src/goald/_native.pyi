@@ -171,11 +171,13 @@ class Matcher:
         *,
         clock_skew_us: int = 0,
         max_enrollments_per_contact: int = 10_000,
+        late_us: int = 0,
         high_fanout_above: int = 64,
     ) -> Self:
         """`clock_skew_us` loosens the comparison of event times with the times of enrollments and
         goals (E3). A contact with `max_enrollments_per_contact` active enrollments starts no
-        further one (E5). Contacts with more than `high_fanout_above` enrollments are indexed by
+        further one (E5). Goals without a `conversion_window` watch an enrollment for `late_us`
+        after its end (E18). Contacts with more than `high_fanout_above` enrollments are indexed by
         workflow, which changes no result."""
     def update_workflows(self, workflows: Sequence[Mapping[str, object]]) -> None:
         """Replace the configuration of these workflows (E8). Other workflows keep theirs.
@@ -183,9 +185,10 @@ class Matcher:
         Each is `{"tenant_id", "workflow_id", "goal_logic": "any"|"all", "is_active": bool,
         "tag_case_sensitive": bool, false if absent, "goals": [{"id": UUID as text, "goal_type",
         "criteria": JSON text, "is_active": bool, "effective_from": us | None, "created_at": us,
-        "position": int, "check_on_enrollment": bool, false if absent}]}`. Decimals in criteria
-        are JSON strings or numbers. A goal whose `effective_from` is None was never activated and
-        matches nothing. Atomic: raises ValueError and changes nothing if any workflow is invalid.
+        "position": int, "check_on_enrollment": bool, false if absent, "conversion_window": us |
+        None, None if absent}]}`. Decimals in criteria are JSON strings or numbers. A goal whose
+        `effective_from` is None was never activated and matches nothing. Atomic: raises ValueError
+        and changes nothing if any workflow is invalid.
         Enrollments do not change: a changed goal by itself completes no enrollment. A proposal
         that was evaluated before can still be applied (E1).
         """
@@ -219,9 +222,20 @@ class Matcher:
         """
     def load_ended(self) -> bool:
         """Whether the last stream was complete, that is, ended with its trailer."""
+    def ended_to_load(self, now_us: int) -> tuple[int, int] | None:
+        """The ends of enrollments that memory lacks and that may be watched (E18): those before the
+        first time, back to the second, in us. None if it has all. Until then, events may cause
+        `Proposal.ended_checks` in vain. Forgets ends of enrollments that are not watched any more
+        at this time."""
+    def add_ended(
+        self, rows: Sequence[tuple[str, str, int]], before: int, first: int, now_us: int
+    ) -> None:
+        """Add ends of enrollments (tenant, contact, us): all of those before a time, back to
+        another. Earlier proposals can still be applied."""
     def evict(self, contacts: Sequence[tuple[str, str]]) -> None:
         """Remove the enrollments of these (tenant, contact) pairs from memory, for example before
-        they are loaded again."""
+        they are loaded again. Other enrollments of these contacts may have ended since they were
+        loaded: their events cause `Proposal.ended_checks`."""
     def contacts_of(self, buffers: Sequence[bytes]) -> list[tuple[TenantId, ContactId]]:
         """The distinct (tenant, contact) pairs of the events in these buffers, sorted. Raises
         ValueError if one of `buffers` is not a buffer."""
@@ -238,6 +252,15 @@ class Matcher:
         states: Sequence[
             tuple[
                 str, str, Sequence[tuple[str | None, str | None]], Sequence[tuple[str | None, str]]
+            ]
+        ] = ...,
+        ended: Sequence[
+            tuple[
+                str,
+                str,
+                str,
+                Sequence[tuple[str, bool]],
+                Sequence[tuple[str, str, int, int, int, Sequence[str], str | None, str | None]],
             ]
         ] = ...,
         only: Sequence[tuple[str, str, str]] | None = None,
@@ -262,7 +285,10 @@ class Matcher:
         earlier evaluations of these buffers. `old_tags` are tags that are not new (tenant, event
         key, positions in the list of the event), of its `tag_checks`. `states` are the tags (id,
         name) and stages (pipeline, stage) of contacts when enrollments start (tenant, enrollment
-        id), of its `state_checks`.
+        id), of its `state_checks`. `ended` are answers to its `ended_checks`: (tenant, contact,
+        workflow, the events (key, whether it has counted in the workflow), the ended enrollments
+        (id, status, `enrolled_at`, `ended_at`, when it began, goals that it has met, values as
+        JSON, key of the event that started it)).
 
         With `only`, each event is judged for the enrollments (tenant, enrollment id, event key)
         that missed it while their workflow was paused, and changes nothing else (E19).
@@ -310,7 +336,9 @@ class Matcher:
         """
     def stats(self) -> dict[str, int]:
         """`tenants`, `workflows`, `goals`, `contacts`, `enrollments`, `listeners` (pairs of an
-        active goal of an active workflow and an active enrollment), and `bytes` of memory."""
+        active goal of an active workflow and an active enrollment), `ended_contacts` (contacts with
+        ended enrollments that may be watched, E18), `ended_contacts_dropped` (those that were
+        dropped because there were too many), and `bytes` of memory."""
 
 @final
 class Proposal:
@@ -365,6 +393,11 @@ class Proposal:
         """(tenant, contact, workflow, enrollment, event key) of events that count for an enrollment
         unless Postgres excludes them (E11). If it does and `evaluate` did not know, the proposal
         must be evaluated again."""
+    @property
+    def ended_checks(self) -> list[tuple[str, str, str, str]]:
+        """(tenant, contact, workflow, event key) of events that may count for ended enrollments of
+        their contacts in a workflow (E18). If Postgres has some, and the event has not counted in
+        the workflow, the proposal must be evaluated again."""
     @property
     def tag_checks(self) -> list[tuple[tuple[str, str, int, str, str, int, str], int, int]]:
         """(event as in `contact_events`, number of `contact_events` and of `deletions` that precede
@@ -468,12 +501,15 @@ class Effects:
     workflow_id: list[str]
     slot: list[int]
     is_new: list[bool]
-    """True: the commit inserts a row. False: it updates an active row."""
+    """True: the commit inserts a row. False: it updates a row."""
+    after_end: list[bool]
+    """True: the enrollment had ended. It meets goals by later events, and keeps its status."""
     status: list[EnrollmentStatus]
     """The status after the batch."""
     enrolled_at: list[int]
     ended_at: list[int | None]
-    """The time of the event that ended the enrollment."""
+    """The time of the event that ended the enrollment. With `after_end`, of the event with which
+    its goals are met."""
     met_goals: list[list[str]]
     """The ids of the goals that the batch meets, UUIDs as text."""
     pending_actions: list[int | None]

@@ -36,7 +36,8 @@ TAGS = st.sampled_from(["Customer", "Friend", "Subscriber"])
 CALLS = st.sampled_from(
     ["commit", "check", "publish", "dead_letter", "acknowledge", "read", "mark_published", "renew",
      "unpublished", "load", "load_contacts", "contacts", "acquire", "fence", "process",
-     "configuration", "missed", "missed_workflows", "forget_missed"]
+     "configuration", "missed", "missed_workflows", "forget_missed", "ended",
+     "ends"]
 )  # fmt: skip
 EXIT_FAIL_POINTS = [
     FailPoint.EVALUATED, FailPoint.LEASE_LOCKED, FailPoint.COMMITTED, FailPoint.APPLIED,
@@ -176,6 +177,33 @@ class CrashMachine(RuleBasedStateMachine):
             self.wait(0.2)
         for tag in tags:
             self.tag(contact, tag)
+
+    @rule(
+        contact=CONTACTS, workflow=WORKFLOWS, waits=st.tuples(st.booleans(), st.booleans()),
+        tags=st.lists(TAGS, min_size=1, max_size=3), again=st.booleans(),
+    )  # fmt: skip
+    def tag_after_the_end(
+        self,
+        contact: tuple[str, str],
+        workflow: str,
+        waits: tuple[bool, bool],
+        tags: list[str],
+        again: bool,
+    ) -> None:
+        """Enroll a contact, end the enrollment, and send events that meet its goals all the same,
+        perhaps twice (E18)."""
+        self.completions += 1
+        enrollment = f"x-{self.completions}"
+        self.enroll(contact, enrollment, workflow, [])
+        if waits[0]:
+            self.wait(0.2)
+        self.end(contact, enrollment, workflow)
+        if waits[1]:
+            self.wait(0.2)
+        for tag in tags:
+            self.tag(contact, tag)
+        if again:
+            self.run(self.simulation.send_again(len(tags), len(tags)))
 
     @rule(contact=CONTACTS, waits=st.booleans(), paid=st.sampled_from(["c-1", "c-2", "c-3"]))
     def pay_one_of_two_carts(self, contact: tuple[str, str], waits: bool, paid: str) -> None:

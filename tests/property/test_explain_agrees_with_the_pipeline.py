@@ -1,4 +1,5 @@
-"""A dry run predicts the effects of an event, in any history (E1 to E6, E8, E11, E16, E22)."""
+"""A dry run predicts the effects of an event, in any history (E1 to E6, E8, E11, E16, E18,
+E22)."""
 
 import asyncio
 import json
@@ -29,6 +30,7 @@ from goald.pipeline.start_check import StartCheck
 from goald.ports.configuration import WorkflowConfiguration
 
 ALL = SlotRange(0, 255)
+LATE_US = 45_000_000
 Effects = tuple[set[tuple[str, str]], set[str]]
 """New achievements as (enrollment, goal), and completed enrollments."""
 
@@ -39,6 +41,7 @@ class _Stored:
     def __init__(self, store: MemoryShardStore, lease: SlotLease) -> None:
         self.repeats = partial(store.repeats, lease)
         self.excluded = partial(store.excluded, lease)
+        self.ended = partial(store.ended, lease)
         self.contacts = partial(store.contacts, lease)
 
 
@@ -50,7 +53,7 @@ class Shard:
         self.now_us = history.now_us
         clock = ManualClock(history.now_us)
         self.store = MemoryShardStore(self.database, clock)
-        self.evaluator = Evaluator(self.store, clock_skew_us=history.clock_skew_us)
+        self.evaluator = Evaluator(self.store, clock_skew_us=history.clock_skew_us, late_us=LATE_US)
         self.router = _native.Router(bytes(_native.SLOTS))
         contacts = MemoryContacts(self.database)
         self.explainer = Explain(
@@ -58,6 +61,7 @@ class Shard:
             StartCheck(contacts, max_active=10_000),
             clock,
             clock_skew_us=history.clock_skew_us,
+            late_us=LATE_US,
         )
 
     async def configure(self, step: Configure) -> None:
@@ -77,6 +81,7 @@ class Shard:
                     "created_at": goal.created_us,
                     "position": goal.position,
                     "check_on_enrollment": goal.check_on_enrollment,
+                    "conversion_window": goal.conversion_window_us,
                 }
                 for goal in step.goals
             ],
@@ -89,7 +94,8 @@ class Shard:
 
     async def process(self, lease: SlotLease, event: bytes) -> Effects | None:
         """The effects of an event; None if it is refused."""
-        routed = self.router.route([[b"1-0", [b"event", event]]])
+        entry_id = b"%d-0" % (self.now_us // 1_000)
+        routed = self.router.route([[entry_id, [b"event", event]]])
         batches = [ShardBatch("s", 1, 0, 0, buffer) for _, buffer, _ in routed.buffers]
         stored = _Stored(self.store, lease)
         group = Group(batches, ())
@@ -157,7 +163,7 @@ def each_event(
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
-@given(histories(events=25))
+@given(histories(events=25, ends=True))
 def test_a_dry_run_predicts_the_effects_of_an_event(history: History) -> None:
     async def check(shard: Shard, lease: SlotLease, event: dict[str, Any]) -> None:
         try:

@@ -1,7 +1,8 @@
 """The Rust matcher gives the same results as the plain model of the rules (E1 to E6, E8, E11, E16,
-E19, E21, E22), for any batches and encoding, with duplicates, times out of order and reloads in
-between; whatever share of work a tenant has in one call, from however many enrollments on a
-contact is indexed, and however few active ones it may have."""
+E18, E19, E21, E22), for any batches and encoding, with duplicates, times out of order and reloads
+in between; whatever share of work a tenant has in one call, from however many enrollments on a
+contact is indexed, however few active ones it may have, and whether or not the contacts with ended
+enrollments are loaded."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.pipeline.dict_merges import DictMerges
 from tests.support.pipeline.dict_store import DictStore
 from tests.support.reference import Goal, Model
-from tests.support.reference.configurations import TENANTS, Configure
+from tests.support.reference.configurations import SECOND_US, TENANTS, Configure
 from tests.support.reference.histories import NOW_US, Batch, History, change, histories
 from tests.support.reference.model import Outcome
 
@@ -44,12 +45,16 @@ class Shard:
         share: int,
         high_fanout_above: int,
         max_enrollments: int,
+        late_us: int,
+        loads: bool,
     ) -> None:
         self.share = share
+        self.loads = loads
         self.matcher = _native.Matcher(
             clock_skew_us=clock_skew_us,
             high_fanout_above=high_fanout_above,
             max_enrollments_per_contact=max_enrollments,
+            late_us=late_us,
         )
         self.matcher.keep_contacts(TENANTS)
         self.matcher.set_forward_secret(SECRET)
@@ -69,6 +74,7 @@ class Shard:
     def configure(self, step: Configure) -> None:
         if step.is_deleted:
             self.matcher.remove_workflows([(step.tenant, step.workflow_id)])
+            self._load_ended()
             return
         self.store.distinguish_tags(step.tenant, step.tag_case_sensitive)
         changed = {
@@ -80,8 +86,14 @@ class Shard:
             "goals": [_goal(goal) for goal in step.goals],
         }
         self.matcher.update_workflows([changed])
+        self._load_ended()
         if step.is_active:
             self._replay_missed(step)
+
+    def _load_ended(self) -> None:
+        """Load the contacts with ended enrollments (E18), if so. Otherwise any may have some."""
+        if self.loads and (span := self.matcher.ended_to_load(self.now_us)) is not None:
+            self.matcher.add_ended(self.store.ends(), *span, self.now_us)
 
     def _replay_missed(self, step: Configure) -> None:
         """Events that the workflow missed while it was paused count or are forgotten (E19)."""
@@ -188,6 +200,7 @@ def _goal(goal: Goal) -> dict[str, Any]:
         "created_at": goal.created_us,
         "position": goal.position,
         "check_on_enrollment": goal.check_on_enrollment,
+        "conversion_window": goal.conversion_window_us,
     }
 
 
@@ -198,11 +211,13 @@ def _goal(goal: Goal) -> dict[str, Any]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(
-    histories(merges=True),
+    histories(merges=True, ends=True),
     st.sampled_from((0, 1, 2)),
     st.sampled_from((1 << 40, 1, 700, 2_000)),
     st.sampled_from((64, 0, 1, 2)),
     st.sampled_from((10_000, 2, 1)),
+    st.sampled_from((45 * SECOND_US, 0, 3600 * SECOND_US)),
+    st.booleans(),
 )
 def test_the_matcher_gives_the_results_of_the_model(
     history: History,
@@ -210,10 +225,12 @@ def test_the_matcher_gives_the_results_of_the_model(
     share: int,
     high_fanout_above: int,
     max_enrollments: int,
+    late_us: int,
+    loads: bool,
 ) -> None:
     clock = (history.clock_skew_us, history.now_us)
-    model = Model(*clock, max_enrollments)
-    shard = Shard(*clock, share, high_fanout_above, max_enrollments)
+    model = Model(*clock, max_enrollments, late_us)
+    shard = Shard(*clock, share, high_fanout_above, max_enrollments, late_us, loads)
     acknowledged = 0
     undone = []
     for number, step in enumerate(history.steps):
@@ -259,7 +276,8 @@ def _parts(
             yield part, outcomes
             part, outcomes = [], []
         part.append(numbered)
-        outcomes.append(model.feed(numbered[1]))
+        received_us = (RECEIVED_MS + numbered[0]) * 1_000
+        outcomes.append(model.feed(numbered[1], received_us))
         if is_alone:
             yield part, outcomes
             part, outcomes = [], []
@@ -291,6 +309,7 @@ def _assert_same(model: Model, shard: Shard) -> None:
             expected.pending_actions,
         ), key
         assert sorted(row.met) == sorted(expected.met), key
+        assert row.met_after_end == expected.met_after_end_us, key
     assert sorted(store.achievements) == sorted(
         (
             achieved.tenant,
@@ -298,6 +317,7 @@ def _assert_same(model: Model, shard: Shard) -> None:
             achieved.goal,
             achieved.goal_type,
             achieved.achieved_at_us,
+            achieved.after_end,
         )
         for achieved in model.achievements
     )

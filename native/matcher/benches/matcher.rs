@@ -35,6 +35,7 @@ fn workflow() -> WorkflowSpec {
             goal_type: "tag_added".into(),
             criteria: r#"{"tag_name": "Customer"}"#.into(),
             check_on_enrollment: false,
+            conversion_window: None,
             is_active: true,
             effective_from: Some(0),
             created_at: 0,

@@ -91,7 +91,7 @@ impl Matcher {
     /// them. The result of an evaluation does not depend on it.
     pub fn with_fanout(rules: Rules, high_fanout_above: usize) -> Matcher {
         let mut matcher = Matcher {
-            index: Index::new(high_fanout_above),
+            index: Index::new(high_fanout_above, rules.late_us),
             loader: Loader::default(),
             registry: Registry::default(),
             execution_loader: ExecutionLoader::default(),
@@ -178,6 +178,8 @@ impl Matcher {
             if self.index.evict(tenant, contact) {
                 self.start_generation();
             }
+            // One of its enrollments may have ended.
+            self.index.insert_ended(tenant, contact, None);
         }
     }
 
@@ -276,7 +278,37 @@ impl Matcher {
         }
     }
 
+    /// The ends of enrollments that memory lacks: those before the first time, back to the second.
+    /// `None` if it has all that may be watched (E18). Forgets those that are not watched any more.
+    pub fn ended_to_load(&mut self, now_us: i64) -> Option<(i64, i64)> {
+        let ended = self.index.ended_mut();
+        ended.sweep(now_us);
+        ended.to_load(now_us)
+    }
+
+    /// Adds ends of enrollments (tenant, contact, time): all before the first time, back to the
+    /// second.
+    pub fn add_ended<'a>(
+        &mut self,
+        rows: impl IntoIterator<Item = (&'a str, &'a str, i64)>,
+        before: i64,
+        first: i64,
+        now_us: i64,
+    ) {
+        for (tenant, contact, ended_at) in rows {
+            self.index.load_ended(tenant, contact, ended_at, now_us);
+        }
+        self.index.ended_mut().set_loaded(before, first);
+    }
+
     fn apply_effect(&mut self, effect: &Effect, mark: u8) {
+        if effect.after_end {
+            return;
+        }
+        if effect.may_be_watched() {
+            let (tenant, contact) = (&effect.tenant_id, &effect.contact_id);
+            self.index.insert_ended(tenant, contact, effect.ended_at);
+        }
         let excludes = mark & EXCLUDES != 0 || effect.started_by.is_some();
         match (effect.record, effect.status) {
             (None, Status::Active) => self.index.insert(NewEnrollment {

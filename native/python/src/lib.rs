@@ -3,6 +3,7 @@
 //! The contract of every name is in `src/goald/_native.pyi`.
 
 mod convert;
+mod ended;
 mod intake;
 mod matcher;
 mod proposal;

@@ -2,13 +2,14 @@
 //! RuntimeError instead of waiting.
 
 use goald_matcher::evaluate::{EvaluateOptions, KnownState, OldTags, Rules, StoredFacts};
-use goald_matcher::ids::derived::{EventKey, parse_event_key};
+use goald_matcher::ids::derived::parse_event_key;
 use goald_matcher::matcher::Matcher as Core;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::convert::{slices, value_error};
+use crate::ended::{Ended, ended_answer, event_key, event_keys};
 use crate::proposal::Proposal;
 use crate::workflows;
 
@@ -19,16 +20,19 @@ pub struct Matcher(Core);
 impl Matcher {
     #[new]
     #[pyo3(signature = (
-        *, clock_skew_us = 0, max_enrollments_per_contact = 10_000, high_fanout_above = 64
+        *, clock_skew_us = 0, max_enrollments_per_contact = 10_000, late_us = 0,
+        high_fanout_above = 64
     ))]
     fn new(
         clock_skew_us: i64,
         max_enrollments_per_contact: usize,
+        late_us: i64,
         high_fanout_above: usize,
     ) -> Matcher {
         let rules = Rules {
             clock_skew_us,
             max_enrollments_per_contact,
+            late_us,
         };
         Matcher(Core::with_fanout(rules, high_fanout_above))
     }
@@ -81,6 +85,24 @@ impl Matcher {
         self.0.load_ended()
     }
 
+    fn ended_to_load(&mut self, py: Python<'_>, now_us: i64) -> Option<(i64, i64)> {
+        py.detach(|| self.0.ended_to_load(now_us))
+    }
+
+    fn add_ended(
+        &mut self,
+        py: Python<'_>,
+        rows: Vec<(String, String, i64)>,
+        before: i64,
+        first: i64,
+        now_us: i64,
+    ) {
+        let rows = rows
+            .iter()
+            .map(|(tenant, contact, ended_at)| (&**tenant, &**contact, *ended_at));
+        py.detach(|| self.0.add_ended(rows, before, first, now_us));
+    }
+
     fn evict(&mut self, py: Python<'_>, contacts: Vec<(String, String)>) {
         let pairs = contacts
             .iter()
@@ -98,7 +120,7 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), only = None))]
+    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), ended = Vec::new(), only = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn evaluate(
         &mut self,
@@ -111,6 +133,7 @@ impl Matcher {
         excluded: Vec<(String, String, String)>,
         old_tags: Vec<(String, String, Vec<u32>)>,
         states: Vec<State>,
+        ended: Vec<Ended>,
         only: Option<Vec<(String, String, String)>>,
     ) -> PyResult<Proposal> {
         let excluded = event_keys(excluded)?;
@@ -120,6 +143,10 @@ impl Matcher {
             .map(|(tenant, event, tags)| Ok((tenant, event_key(&event)?, tags)))
             .collect::<PyResult<Vec<OldTags>>>()?;
         let states: Vec<KnownState> = states.into_iter().map(known_state).collect();
+        let ended = ended
+            .into_iter()
+            .map(ended_answer)
+            .collect::<PyResult<Vec<_>>>()?;
         let buffers = slices(&buffers);
         let options = EvaluateOptions {
             shares,
@@ -128,6 +155,7 @@ impl Matcher {
             excluded: &excluded,
             old_tags: &old_tags,
             states: &states,
+            ended: &ended,
             only: only.as_deref(),
         };
         let proposal = py
@@ -177,6 +205,8 @@ impl Matcher {
         dict.set_item("contacts", stats.contacts)?;
         dict.set_item("enrollments", stats.enrollments)?;
         dict.set_item("listeners", stats.listeners)?;
+        dict.set_item("ended_contacts", stats.ended_contacts)?;
+        dict.set_item("ended_contacts_dropped", stats.ended_contacts_dropped)?;
         dict.set_item("bytes", stats.bytes)?;
         Ok(dict)
     }
@@ -197,16 +227,4 @@ fn known_state((tenant_id, enrollment_id, tags, stages): State) -> KnownState {
         tags,
         stages,
     }
-}
-
-/// (tenant, enrollment id, event) with the event as a UUID.
-fn event_keys(rows: Vec<(String, String, String)>) -> PyResult<Vec<(String, String, EventKey)>> {
-    let key = |(tenant, enrollment, event): (String, String, String)| {
-        Ok((tenant, enrollment, event_key(&event)?))
-    };
-    rows.into_iter().map(key).collect()
-}
-
-fn event_key(text: &str) -> PyResult<EventKey> {
-    parse_event_key(text).ok_or_else(|| PyValueError::new_err("an event key is not a UUID"))
 }

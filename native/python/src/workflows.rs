@@ -25,6 +25,10 @@ fn goal(dict: &Bound<'_, PyDict>) -> PyResult<GoalSpec> {
         goal_type: required(dict, "goal_type")?.extract()?,
         criteria: required(dict, "criteria")?.extract()?,
         check_on_enrollment: flag(dict, "check_on_enrollment")?,
+        conversion_window: match dict.get_item("conversion_window")? {
+            Some(value) => value.extract()?,
+            None => None,
+        },
         is_active: required(dict, "is_active")?.extract()?,
         effective_from: required(dict, "effective_from")?.extract()?,
         created_at: required(dict, "created_at")?.extract()?,

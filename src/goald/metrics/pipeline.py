@@ -174,6 +174,18 @@ class ShardMetrics:
         self.matcher_bytes = Gauge(
             "goald_matcher_bytes", "Memory of the native matcher.", registry=registry
         )
+        self.ended_contacts = Gauge(
+            "goald_ended_contacts",
+            "Contacts in memory with ended enrollments that may be watched.",
+            registry=registry,
+        )
+        self.ended_contacts_dropped = Counter(
+            "goald_ended_contacts_dropped",
+            "Contacts with ended enrollments that memory dropped because there were too many. "
+            "goald looks for their enrollments in Postgres.",
+            registry=registry,
+        )
+        self._ended_contacts_dropped = 0
         self.epoch = Gauge(
             "goald_lease_epoch", "Epoch of the shard's slot lease.", registry=registry
         )
@@ -181,6 +193,12 @@ class ShardMetrics:
         self.config_version = Gauge(
             "goald_config_version", "Version of the configuration in memory.", registry=registry
         )
+
+    def count_ended(self, contacts: int, dropped: int) -> None:
+        """Take the number of contacts with ended enrollments, and of all that were dropped."""
+        self.ended_contacts.set(contacts)
+        self.ended_contacts_dropped.inc(dropped - self._ended_contacts_dropped)
+        self._ended_contacts_dropped = dropped
 
     def count(self, result: EvaluationCounts, effective: bytes, now_us: int) -> None:
         """Count a published group. `effective` has one byte for each proposed effect, nonzero if

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -14,6 +14,7 @@ from goald.domain.errors import InvalidEvent
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.times import rfc3339
 from goald.pipeline.intake import EventDefaults, intake
+from goald.pipeline.shard.known.ended import KnownEnded
 from goald.pipeline.start_check import StartCheck
 from goald.ports.clock import Clock
 from goald.ports.contacts import ContactReader, ContactState
@@ -36,12 +37,15 @@ class Explain:
         clock: Clock,
         *,
         clock_skew_us: int = 0,
+        late_us: int = 0,
     ) -> None:
-        """`clock_skew_us` and the limit of the check must equal the shards' (E3, E5)."""
+        """`clock_skew_us`, `late_us` and the limit of the check must equal the shards' (E3, E5,
+        E18)."""
         self._contacts = contacts
         self._start_check = start_check
         self._clock = clock
         self._clock_skew_us = clock_skew_us
+        self._late_us = late_us
 
     async def explain(self, tenant: str, event: bytes) -> dict[str, Any]:
         """Evaluate one event of this tenant, as JSON, against each enrollment of its contact.
@@ -83,10 +87,11 @@ class Explain:
         stored = await self._stored_facts(of_contact, payload, evaluated)
         if stored is not None:
             evaluated = await asyncio.to_thread(self._evaluated, *arguments, stored)
+        after_end = await self._after_end(*arguments, evaluated["event_key"], stored)
         refused = await self._start_check.refused(tenant, found.accepted)
         if accepted.start is not None:
             _leave_out_repeat(evaluated, accepted.start.enrollment, state, is_refused=bool(refused))
-        explained = _enriched(evaluated, state)
+        explained = _enriched(evaluated, state, after_end)
         for start in refused.values():
             explained["reason"] = start.reason
         return explained
@@ -113,10 +118,55 @@ class Explain:
         now_us: int,
         stored: "_StoredFacts | None" = None,
     ) -> dict[str, Any]:
-        matcher = _native.Matcher(clock_skew_us=self._clock_skew_us)
+        return _evaluated(self._matcher(state), event, now_us, stored or _StoredFacts())
+
+    def _matcher(self, state: ContactState) -> _native.Matcher:
+        matcher = _native.Matcher(clock_skew_us=self._clock_skew_us, late_us=self._late_us)
         matcher.update_workflows(state.workflows)
         matcher.load(state.active)
-        return _evaluated(matcher, event, now_us, stored or _StoredFacts())
+        return matcher
+
+    async def _after_end(
+        self,
+        state: ContactState,
+        event: bytes,
+        now_us: int,
+        key: str,
+        stored: "_StoredFacts | None",
+    ) -> "_AfterEnd":
+        """Return the goals that an event would meet of enrollments that have ended (E18)."""
+        if not state.ended:
+            return {}
+        facts = stored or _StoredFacts()
+        tenant, _ = _native.contact_of(event)
+        known, matcher = KnownEnded(), self._matcher(state)
+        _, buffer, _ = (
+            _native.Router(bytes(_native.SLOTS))
+            .route([[b"%d-0" % (now_us // 1_000), [b"event", event]]])
+            .buffers[0]
+        )
+
+        def evaluate() -> _native.Proposal:
+            return matcher.evaluate(
+                [buffer],
+                now_us,
+                excluded=[(tenant, enrollment, key) for enrollment, _ in facts.excluded],
+                old_tags=[(tenant, key, facts.old_tags)],
+                ended=known.rows(),
+            )
+
+        proposal = await asyncio.to_thread(evaluate)
+        if not (checks := known.open(proposal)):
+            return {}
+        known.answer(checks, await self._contacts.ended(checks))
+        proposal = await asyncio.to_thread(evaluate)
+        effects, achievements = proposal.effects, proposal.achievements
+        ids, after_end = effects.enrollment_id, effects.after_end
+        met: _AfterEnd = {}
+        for effect, goal in zip(achievements.effect, achievements.goal_id, strict=True):
+            if after_end[effect]:
+                met.setdefault(ids[effect], []).append(goal)
+        return met
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +179,10 @@ class _StoredFacts:
         tuple[str, str, Sequence[tuple[str | None, str | None]], Sequence[tuple[str | None, str]]]
         | None
     ) = None
+
+
+_AfterEnd: TypeAlias = dict[str, list[str]]
+"""By enrollment that has ended: the goals that the event would meet."""
 
 
 def _evaluated(
@@ -169,13 +223,13 @@ def _asks(enrollment: dict[str, Any]) -> bool:
     return bool(enrollment["excludes"] and any(goal["matched"] for goal in enrollment["goals"]))
 
 
-def _enriched(explained: dict[str, Any], state: ContactState) -> dict[str, Any]:
+def _enriched(
+    explained: dict[str, Any], state: ContactState, after_end: _AfterEnd
+) -> dict[str, Any]:
     """Add criteria, RFC 3339 times, and the enrollments that have ended, newest first."""
-    criteria = {
-        goal["id"]: orjson.loads(goal["criteria"])
-        for workflow in state.workflows
-        for goal in workflow["goals"]
-    }
+    goals = {goal["id"]: goal for workflow in state.workflows for goal in workflow["goals"]}
+    criteria = {id_: orjson.loads(goal["criteria"]) for id_, goal in goals.items()}
+    logic = {workflow["workflow_id"]: workflow["goal_logic"] for workflow in state.workflows}
     del explained["event_key"], explained["asks_contact"]
     active = explained["enrollments"]
     for enrollment in active:
@@ -184,6 +238,7 @@ def _enriched(explained: dict[str, Any], state: ContactState) -> dict[str, Any]:
         enrollment["status"] = "active"
         enrollment["enrolled_at"] = rfc3339(enrollment["enrolled_at"])
         enrollment["ended_at"] = None
+        enrollment["after_end"] = False
         for goal in enrollment["goals"]:
             goal["criteria"] = criteria[goal["goal_id"]]
     ended: list[dict[str, Any]] = [
@@ -194,16 +249,28 @@ def _enriched(explained: dict[str, Any], state: ContactState) -> dict[str, Any]:
             "enrolled_at": rfc3339(row.enrolled_at),
             "ended_at": None if row.ended_at is None else rfc3339(row.ended_at),
             "match": row.match_values,
-            "goal_logic": None,
-            "matched": False,
+            "goal_logic": logic.get(row.workflow_id) if row.id in after_end else None,
+            "matched": row.id in after_end,
             "completes": False,
-            "reason": f"enrollment {row.status}",
-            "goals": [],
+            "after_end": row.id in after_end,
+            "reason": None if row.id in after_end else f"enrollment {row.status}",
+            "goals": [
+                {
+                    "goal_id": goal,
+                    "goal_type": goals[goal]["goal_type"],
+                    "matched": True,
+                    "achieved": True,
+                    "reason": None,
+                    "criteria": criteria[goal],
+                }
+                for goal in after_end.get(row.id, [])
+            ],
         }
         for row in state.ended
     ]
     return explained | {
-        "matched": any(enrollment["matched"] for enrollment in active),
+        "reason": None if after_end else explained["reason"],
+        "matched": any(enrollment["matched"] for enrollment in active + ended),
         "enrollments": active + ended,
         "active_enrollments": state.active_count,
         "truncated": state.truncated,

@@ -47,6 +47,7 @@ from goald.pipeline.shard import stored_facts
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.committer import GroupCommitter, is_stale
 from goald.pipeline.shard.config_watcher import ConfigWatcher
+from goald.pipeline.shard.ended_loader import EndedLoader
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.missed.events import MissedEvents
@@ -174,6 +175,7 @@ class ShardWatchers(NamedTuple):
     config: ConfigWatcher
     transfers: Transfers
     missed: MissedEvents
+    ended: EndedLoader
 
 
 class ShardFlow:
@@ -197,6 +199,7 @@ class ShardFlow:
         self._config_watcher = watchers.config
         self._transfers = watchers.transfers
         self._missed = watchers.missed
+        self._ended_loader = watchers.ended
         self._start_progress = start_progress
         self._to_publish: asyncio.Queue[CommittedSlice] = asyncio.Queue(SLICES_TO_PUBLISH)
 
@@ -213,6 +216,7 @@ class ShardFlow:
             tasks.create_task(self._config_watcher.run())
             tasks.create_task(self._transfers.run())
             tasks.create_task(self._missed.run())
+            tasks.create_task(self._ended_loader.run())
 
     async def _process_groups(self) -> None:
         """Group commit: process waiting batches together. Stop when the circuit breaker opens."""

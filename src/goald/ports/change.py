@@ -25,11 +25,15 @@ class EffectColumns:
     slot: Sequence[int]
     is_new: Sequence[bool]
     """True: insert the enrollment. False: update it if its row is active."""
+    after_end: Sequence[bool]
+    """True: the enrollment has ended, otherwise than by its goals (E18). Update it if that is so,
+    if its goals were not all met since, and if it has not met any of these."""
     status: Sequence[EnrollmentStatus]
-    """The status after the change."""
+    """The status after the change. With `after_end`, it stays."""
     enrolled_at: Sequence[int]
     ended_at: Sequence[int | None]
-    """The time of the event that ended the enrollment."""
+    """The time of the event that ended the enrollment. With `after_end`, of the event with which
+    its goals are met; None if some are not."""
     met_goals: Sequence[Sequence[str]]
     """Ids (UUID) of the goals that the change meets."""
     pending_actions: Sequence[int | None]

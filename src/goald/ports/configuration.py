@@ -21,6 +21,9 @@ class GoalConfiguration(TypedDict):
     position: int
     check_on_enrollment: NotRequired[bool]
     """Whether a state that the contact already has meets the goal (E22). False if absent."""
+    conversion_window: NotRequired[int | None]
+    """For how long after the enrollment, in microseconds, an event may meet the goal although the
+    enrollment has ended (E18). None if absent."""
 
 
 class WorkflowConfiguration(TypedDict):

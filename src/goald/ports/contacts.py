@@ -12,6 +12,7 @@ from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
 from goald.ports.configuration import WorkflowConfiguration
+from goald.ports.shard_store import EndedCheck, WatchedRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class ContactState:
     """The enrollments of a contact and their workflows, read in one snapshot."""
 
     workflows: Sequence[WorkflowConfiguration]
-    """Workflows of the active enrollments, as far as they are configured."""
+    """Workflows of these enrollments, as far as they are configured."""
     active: bytes
     """The newest active enrollments, in the format that the matcher loads."""
     active_count: int
@@ -97,6 +98,9 @@ class ContactReader(StartReader, Protocol):
         self, tenant: TenantId, contact: ContactId, event_key: str, enrollments: Sequence[str]
     ) -> Mapping[str, Exclusion]:
         """Return those of the contact's enrollments for which the event does not count."""
+
+    async def ended(self, checks: Sequence[EndedCheck]) -> WatchedRuns:
+        """See `ShardStore.ended`, for at least one check, all of one tenant."""
 
     async def projection(self, tenant: TenantId, contact: ContactId) -> Contact:
         """Return what events gave the contact; nothing if it is unknown."""

@@ -4,8 +4,8 @@ Every coroutine may raise `ServiceUnavailable` if the server is unreachable or r
 write (D6).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from goald.domain.contacts.forwards import Forward
 from goald.domain.contacts.merging import ContactKey, StoredContact
@@ -15,6 +15,9 @@ from goald.domain.slots import SlotRange
 from goald.ports.change import Change, Committed
 from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.outbox import Outbox
+
+ENDED_OF_CONTACT: Final = 100
+"""The ended enrollments of a contact that may be watched: the latest (E18)."""
 
 
 class EnrollmentStart(NamedTuple):
@@ -42,6 +45,50 @@ class Excluded(NamedTuple):
     tenant_id: str
     enrollment_id: str
     event: str
+
+
+class EndedCheck(NamedTuple):
+    """An event, by its key, that may count for an ended enrollment of its contact in a workflow
+    (E18)."""
+
+    tenant_id: str
+    contact_id: str
+    workflow_id: str
+    event: str
+
+
+class WatchedRun(NamedTuple):
+    """An enrollment that has ended, otherwise than by its goals."""
+
+    enrollment_id: str
+    status: str
+    enrolled_at: int
+    ended_at: int
+    began_at: int
+    """At the latest when its start was received."""
+    met_goals: Sequence[str]
+    match_values: str | None
+    """As in `EffectColumns`."""
+    started_by: str | None
+    """The key of the event that started it."""
+
+
+class WatchedRuns(NamedTuple):
+    """The enrollments for which events may count although they have ended."""
+
+    runs: Mapping[tuple[str, str, str], Sequence[WatchedRun]]
+    """By tenant, contact and workflow: the latest ones."""
+    counted: Collection[EndedCheck]
+    """The checks whose event has counted in the workflow (E11)."""
+
+
+class RunEnd(NamedTuple):
+    """The end of an enrollment. Ends have the order of their fields."""
+
+    ended_at: int
+    tenant_id: str
+    enrollment_id: str
+    contact_id: str = ""
 
 
 class MissedEntry(NamedTuple):
@@ -149,6 +196,18 @@ class ShardStore(Protocol):
         """Return those of the checks whose event started the enrollment, or had counted for the
         contact in the workflow before the enrollment was inserted (E11). An enrollment that does
         not exist would be inserted now. Raises LeaseLost."""
+
+    async def ended(self, lease: SlotLease, checks: Sequence[EndedCheck]) -> WatchedRuns:
+        """Return the enrollments for which the events of these checks may count (E18): of the
+        latest ENDED_OF_CONTACT enrollments of a contact that have ended, those that were not ended
+        by their goals or by the deletion of the contact, whose goals were not all met since, and
+        whose start is known. Raises LeaseLost."""
+
+    async def ends(
+        self, lease: SlotLease, before: RunEnd, first: int, limit: int
+    ) -> Sequence[RunEnd]:
+        """Return the ends of enrollments of these slots before this one, back to the time `first`,
+        the latest first, up to `limit`. Without those by goals. Raises LeaseLost."""
 
     async def contacts(
         self, lease: SlotLease, contacts: Sequence[ContactKey]

@@ -85,6 +85,13 @@ class Settings(BaseSettings):
         le=60,
         description="How long an event waits for its enrollment (seconds). 0 turns it off",
     )
+    late: float = Field(
+        3_600.0,
+        ge=0,
+        le=31_536_000,
+        description="How long after the end of an enrollment an event may still meet its goals "
+        "without a `conversion_window` (seconds). 0 turns it off. The API needs the same value",
+    )
     max_enrollments_per_contact: int = Field(
         10_000,
         ge=1,

@@ -13,11 +13,12 @@ from tests.fault.guards.fact import FACT_GUARDS
 from tests.fault.guards.guard import Edit, Guard
 from tests.fault.guards.http import HTTP_GUARDS
 from tests.fault.guards.merge import MERGE_GUARDS
-from tests.fault.guards.missed import MISSED_GUARDS
+from tests.fault.guards.runs.after_end import AFTER_END_GUARDS
+from tests.fault.guards.runs.missed import MISSED_GUARDS
+from tests.fault.guards.runs.use import USE_GUARDS
 from tests.fault.guards.source import SOURCE_GUARDS
 from tests.fault.guards.tenant import TENANT_GUARDS
 from tests.fault.guards.turn import TURN_GUARDS
-from tests.fault.guards.use import USE_GUARDS
 from tests.fault.guards.webhook import WEBHOOK_GUARDS
 
 MACHINE = "tests/property/test_crash_machine.py"
@@ -232,6 +233,7 @@ GUARDS = (
     *ERASURE_GUARDS,
     *USE_GUARDS,
     *MISSED_GUARDS,
+    *AFTER_END_GUARDS,
     *API_GUARDS,
     *HTTP_GUARDS,
     *MERGE_GUARDS,

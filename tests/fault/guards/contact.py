@@ -80,7 +80,7 @@ CONTACT_GUARDS = (
         "E16, E22",
         (
             Edit(
-                "src/goald/pipeline/shard/known_contacts.py",
+                "src/goald/pipeline/shard/known/contacts.py",
                 "                self._contact.apply(given, EventRef(event.time, event.event))\n",
                 "                del given\n",
             ),

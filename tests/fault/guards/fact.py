@@ -5,7 +5,7 @@ from tests.fault.guards.guard import Edit, Guard
 REVERSALS = "tests/contract/conversions/test_reversals.py"
 MATCH_VALUES = "tests/contract/shard_store/test_shard_store_match_values.py"
 _STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"
-_MEMORY = "src/goald/adapters/memory/reversals.py"
+_MEMORY = "src/goald/adapters/memory/ended/reversals.py"
 
 FACT_GUARDS = (
     Guard(

@@ -131,6 +131,25 @@ async def test_achievement_before_its_enrollment_took_no_time(
     assert await stored_rollups(admin) == await recomputed_rollups(admin)
 
 
+async def test_goals_met_after_the_end_change_no_other_count(
+    database: Database, admin: Any
+) -> None:
+    store = PostgresShardStore(database.dsn)
+    lease = await store.acquire(LOW, "a")
+    ended = [Effect(f"e-{n}", status="exited", ended_at=NOON + SECOND) for n in range(3)]
+    await store.commit(lease, change(*ended))
+    before = await stored_rollups(admin)
+    late = {"is_new": False, "after_end": True, "met_goals": ["g"], "achieves": ["g"]}
+    await store.commit(
+        lease,
+        change(Effect("e-0", ended_at=NOON + SECOND, **late), Effect("e-1", **late)),  # type: ignore[arg-type]
+    )
+    await store.close()
+    [key] = before.days
+    assert (await stored_rollups(admin)).days == {key: {**before.days[key], "met_after_end": 1}}
+    assert await stored_rollups(admin) == await recomputed_rollups(admin)
+
+
 async def test_bits_of_the_types_are_the_same_in_python_and_sql(
     database: Database, admin: Any
 ) -> None:

@@ -21,12 +21,13 @@ FROM goald.workflow_enrollments e
 """
 _ACHIEVEMENTS = """
 SELECT tenant_id, workflow_enrollment_id AS id, goal_type, goald.us(achieved_at) AS at
-FROM goald.workflow_goal_achievements
+FROM goald.workflow_goal_achievements WHERE NOT after_end
 """
 _DAYS = f"""
 SELECT tenant_id, workflow_id, day, sum(enrolled) AS enrolled, sum(time_to_goal) AS time_to_goal,
        sum(exits_acknowledged) AS exits_acknowledged, sum(cancelled_actions) AS cancelled_actions,
        sum(refunded) AS refunded, sum(appointments_cancelled) AS appointments_cancelled,
+       sum(met_after_end) AS met_after_end,
        {", ".join(f"sum({name}) AS {name}" for name in (*ENDED, *TYPE_BITS))}
 FROM goald.workflow_days GROUP BY 1, 2, 3
 """
@@ -86,6 +87,7 @@ async def recomputed_rollups(admin: asyncpg.Connection) -> Counts:
         count["exits_acknowledged"] += row["exit_acknowledged_at"] is not None
         count["refunded"] += row["refunded_at"] is not None
         count["appointments_cancelled"] += row["appointment_cancelled_at"] is not None
+        count["met_after_end"] += row["met_after_end_at"] is not None
         if row["status"] != "active":
             count[row["status"]] += 1
         if row["status"] == "completed_goal":

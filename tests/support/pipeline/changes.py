@@ -46,6 +46,8 @@ class Effect:
     tenant_id: str = "acme"
     slot: int = 3
     is_new: bool = True
+    after_end: bool = False
+    """The enrollment has ended and meets goals: `is_new` must be False."""
     status: EnrollmentStatus = "active"
     enrolled_at: int = NOON
     ended_at: int | None = None
@@ -90,6 +92,7 @@ def change(
         workflow_id=[e.workflow_id for e in effects],
         slot=[e.slot for e in effects],
         is_new=[e.is_new for e in effects],
+        after_end=[e.after_end for e in effects],
         status=[e.status for e in effects],
         enrolled_at=[e.enrolled_at for e in effects],
         ended_at=[e.ended_at for e in effects],

@@ -59,6 +59,8 @@ GOALS: dict[GoalLogic, list[tuple[str, dict[str, Any]]]] = {
     ],
 }
 """Each workflow by its logic; every goal is a tag."""
+LATE_SECONDS = 3_600
+"""For how long ended enrollments are watched: until the end."""
 STATE_WORKFLOW = "w-state"
 STATE_GOAL = ("00000000-0000-4000-8000-000000000004", {"tag_name": "Subscriber"})
 """Its goal is also met by a contact that has the tag when it is enrolled."""
@@ -81,6 +83,7 @@ class _ProcessPipeline(InMemoryPipeline):
             max_enrollments_per_contact=simulation.max_enrollments,
             group_bytes=simulation.group_bytes,
             deferred_bytes=simulation.deferred_bytes,
+            late=LATE_SECONDS,
             read=ReadSettings(
                 entries=3, bytes=1 << 20, in_flight_bytes=simulation.in_flight_bytes, pause=0
             ),
@@ -120,7 +123,7 @@ class CrashSimulation:
         self.streams = MemoryStreams(clock)
         self.database = MemoryDatabase(refused_contacts={REFUSED_CONTACT})
         self.process_registry = InMemoryProcessRegistry()
-        self.expected = ExpectedEffects()
+        self.expected = ExpectedEffects(late_us=LATE_SECONDS * 1_000_000)
         self.running: dict[str, CrashableProcess] = {}
         self.replaced: list[tuple[str, CrashableProcess]] = []
         """Processes that were replaced and may still be running."""

@@ -14,7 +14,14 @@ from goald import _native
 from goald.domain.contacts.merging import Merge, StoredContact
 from goald.domain.contacts.projection import Contact, EventRef
 from goald.domain.ids import TenantId
-from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded
+from goald.ports.shard_store import (
+    EndedCheck,
+    EnrollmentStart,
+    EventCheck,
+    Excluded,
+    WatchedRun,
+    WatchedRuns,
+)
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
@@ -31,6 +38,7 @@ class Row:
     pending_actions: int | None
     started_by: str | None = None
     match_values: str | None = None
+    met_after_end: int | None = None
     excluded: frozenset[str] = frozenset()
     """The keys of events that counted for earlier enrollments."""
 
@@ -40,6 +48,17 @@ class Row:
         return no_goal and self.ended_at == self.enrolled_at
 
     @property
+    def may_meet(self) -> bool:
+        """Whether it has ended, otherwise than by its goals, and has goals to meet (E18)."""
+        is_ended = self.status in ("completed", "exited", "cancelled")
+        return (
+            is_ended
+            and self.met_after_end is None
+            and self.ended_at is not None
+            and self.ended_at > self.enrolled_at
+        )
+
+    @property
     def excludes(self) -> bool:
         return bool(self.excluded) or self.started_by is not None
 
@@ -47,8 +66,8 @@ class Row:
 @dataclass
 class DictStore:
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
-    achievements: list[tuple[str, str, str, str, int]] = field(default_factory=list)
-    """(tenant, enrollment, goal id, goal type, achieved at)"""
+    achievements: list[tuple[str, str, str, str, int, bool]] = field(default_factory=list)
+    """(tenant, enrollment, goal id, goal type, achieved at, after its end)"""
     exits: list[tuple[str, str, str, tuple[str, ...], int, str, str]] = field(default_factory=list)
     """(tenant, enrollment, goal type, goal ids, achieved at, event id, event source)"""
 
@@ -83,6 +102,9 @@ class DictStore:
                 started_by=effects.started_by[number],
                 match_values=effects.match_values[number],
             )
+            if effects.after_end[number]:
+                marks.append(self._write_after_end(key, row))
+                continue
             deleted = self.deleted.get((key[0], row.contact))
             if effects.is_new[number] and deleted is not None and row.enrolled_at <= deleted:
                 self._write_deleted(key, row)
@@ -204,6 +226,31 @@ class DictStore:
             return check.event == row.started_by or check.event in row.excluded
         return check.event in self.used.get(check[:3], ())
 
+    async def ended(self, checks: Sequence[EndedCheck]) -> WatchedRuns:
+        """As `ShardStore.ended`."""
+        asked = {check[:3] for check in checks}
+        runs: dict[tuple[str, str, str], list[WatchedRun]] = {}
+        for (tenant, enrollment), row in self.rows.items():
+            key = tenant, row.contact, row.workflow
+            deleted = self.deleted.get((tenant, row.contact), row.enrolled_at - 1)
+            if key in asked and row.may_meet and deleted < row.enrolled_at:
+                run = WatchedRun(
+                    enrollment, row.status, row.enrolled_at, row.ended_at or 0, row.enrolled_at,
+                    list(row.met), row.match_values, row.started_by,
+                )  # fmt: skip
+                runs.setdefault(key, []).append(run)
+        return WatchedRuns(
+            runs, {each for each in checks if each.event in self.used.get(each[:3], ())}
+        )
+
+    def ends(self) -> list[tuple[str, str, int]]:
+        """(tenant, contact, time) of the enrollments that have ended otherwise than by goals."""
+        return [
+            (tenant, row.contact, row.ended_at)
+            for (tenant, _), row in self.rows.items()
+            if row.ended_at is not None and row.status != "completed_goal"
+        ]
+
     async def repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]:
         """As `ShardStore.repeats`."""
         return {
@@ -228,6 +275,19 @@ class DictStore:
         stored.met += row.met
         return True
 
+    def _write_after_end(self, key: tuple[str, str], row: Row) -> bool:
+        stored = self.rows.get(key)
+        if (
+            stored is None
+            or (stored.contact, stored.workflow) != (row.contact, row.workflow)
+            or not stored.may_meet
+            or not set(stored.met).isdisjoint(row.met)
+        ):
+            return False
+        stored.met += row.met
+        stored.met_after_end = row.ended_at
+        return True
+
     def _keep_records(
         self, proposal: _native.Proposal, keys: list[tuple[str, str]], marks: bytearray
     ) -> None:
@@ -241,7 +301,8 @@ class DictStore:
         )
         for effect, goal, goal_type, at in columns:
             if marks[effect]:
-                self.achievements.append((*keys[effect], goal, goal_type, at))
+                after_end = proposal.effects.after_end[effect]
+                self.achievements.append((*keys[effect], goal, goal_type, at, after_end))
         exits = proposal.exits
         for number, effect in enumerate(exits.effect):
             if marks[effect]:

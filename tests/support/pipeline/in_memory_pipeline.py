@@ -147,6 +147,7 @@ class InMemoryPipeline:
     deferred_bytes: int = DEFERRED_BYTES
     max_enrollments_per_contact: int = 10_000
     max_deferred_bytes: int = 1 << 20
+    late: float = 0.0
     read: ReadSettings = READ
 
     def __post_init__(self) -> None:
@@ -170,8 +171,10 @@ class InMemoryPipeline:
         tenant: str = "acme",
         goal_type: GoalType = "tag_added",
         criteria: Mapping[str, object] = CUSTOMER,
+        window: int | None = None,
     ) -> None:
-        """A workflow with one goal, the tag `Customer` if none is given."""
+        """A workflow with one goal, the tag `Customer` if none is given. `window`: the conversion
+        window of the goal in seconds."""
         goal: GoalConfiguration = {
             "id": GOAL,
             "goal_type": goal_type,
@@ -180,6 +183,7 @@ class InMemoryPipeline:
             "effective_from": 0,
             "created_at": 0,
             "position": 0,
+            "conversion_window": None if window is None else window * 1_000_000,
         }
         self.database.workflows = [
             (of, row)
@@ -207,9 +211,12 @@ class InMemoryPipeline:
         version: int,
         active: bool = True,
         exits_missed: bool = False,
+        window: int | None = None,
     ) -> None:
         """As `configure`, and announce the change to running shards."""
-        self.configure(workflow, version=version, active=active, exits_missed=exits_missed)
+        self.configure(
+            workflow, version=version, active=active, exits_missed=exits_missed, window=window
+        )
         await self.streams.add(CONTROL, [b"event", b"{}"])
 
     def shard(
@@ -232,6 +239,7 @@ class InMemoryPipeline:
                 deferred_bytes=self.deferred_bytes,
                 max_enrollments_per_contact=self.max_enrollments_per_contact,
                 max_deferred_bytes=self.max_deferred_bytes,
+                late=self.late,
             ),
             ShardPorts(
                 store=self.store,

@@ -19,6 +19,8 @@ SECOND_US = 1_000_000
 TENANTS = ("acme", "globex", "initech")
 WORKFLOWS = ("w-1", "w-2", "w-3", "w-4")
 GOALS_KEPT = 3
+# The events of a history happen within 25 s and arrive after 60 s.
+WINDOWS_US = (None, None, None, 1 * SECOND_US, 55 * SECOND_US, 86_400 * SECOND_US)
 GOAL_SLOTS = 5
 
 # Some are equal without regard to case, after NFC normalisation, or without spaces around them.
@@ -120,6 +122,7 @@ def goal(draw: st.DrawFn, workflow_id: str, slot: int) -> Goal:
         created_us=START_US - (2, 3, 2, 1, 3)[slot] * SECOND_US,
         position=slot,
         check_on_enrollment=checks,
+        conversion_window_us=pick(draw, WINDOWS_US),
     )
 
 

@@ -43,6 +43,8 @@ _STARTED, _ENDED, _DELETED, _REPEATED, _OTHER, _TAG_REMOVED = 18, 23, 25, 36, 38
 _INVALID = 45
 _MERGED = 8
 """Of a hundred events of a history with merges."""
+_MORE_ENDED = 25
+"""Of a hundred events of a history with many ends."""
 
 _REMOVED_TAGS: tuple[dict[str, Any], ...] = (
     {"tag_id": "t-1"},
@@ -103,10 +105,13 @@ def change(model: Model, step: Configure) -> None:
 
 
 @st.composite
-def histories(draw: st.DrawFn, events: int = EVENTS, merges: bool = False) -> History:
+def histories(
+    draw: st.DrawFn, events: int = EVENTS, merges: bool = False, ends: bool = False
+) -> History:
     """Histories that start with a configuration of every workflow, and have `events` events. With
-    `merges`, every second one has merges of contacts."""
+    `merges`, every second one has merges of contacts; with `ends`, many enrollments that end."""
     merges = merges and often(draw, 50)
+    ends = ends and often(draw, 50)
     tenants = TENANTS[: pick(draw, (1, 1, 2, 3))]
     workflows = WORKFLOWS[: pick(draw, (1, 2, 3, 4))]
     current = {
@@ -121,6 +126,8 @@ def histories(draw: st.DrawFn, events: int = EVENTS, merges: bool = False) -> Hi
         event = _event(draw, number, tenants, workflows, current, past)
         if merges and number >= 2 * len(tenants) and often(draw, _MERGED):
             event = _merged(draw, event, past)
+        if ends and often(draw, _MORE_ENDED):
+            event = _ended(draw, event, past)
         pending.append(event)
         past.append(pending[-1])
         changes = often(draw, 6)
@@ -213,6 +220,22 @@ def _merged(draw: st.DrawFn, event: dict[str, Any], past: list[dict[str, Any]]) 
         return event
     data = {"contact_id": contact, "into_contact_id": into}
     return {**event, "type": "contact.merged", "data": data}
+
+
+def _ended(draw: st.DrawFn, event: dict[str, Any], past: list[dict[str, Any]]) -> dict[str, Any]:
+    """The end of an enrollment that started before, in the tenant and at the time of the event."""
+    started = [
+        earlier["data"]
+        for earlier in past
+        if (earlier["type"], earlier["tenantid"])
+        == ("workflow.enrollment.started", event["tenantid"])
+    ]
+    if not started:
+        return event
+    names = ("contact_id", "workflow_id", "enrollment_id")
+    data = {name: value for name, value in pick(draw, started).items() if name in names}
+    ended = {**data, "reason": pick(draw, ("completed", "exited", "cancelled"))}
+    return {**event, "type": "workflow.enrollment.ended", "data": ended}
 
 
 def _time_us(draw: st.DrawFn, number: int) -> int:

@@ -1,5 +1,5 @@
 """The model: configuration and enrollments in dicts, one event at a time (E1 to E6, E8, E11, E12,
-E16, E17, E19, E22).
+E16 to E19, E22).
 
 `feed` applies an event to the state and returns its effects. The model has no batches, no
 commits, no index and no clock. However goald batches, orders or repeats the same events, it
@@ -34,6 +34,8 @@ class Goal:
     created_us: int = 0
     position: int = 0
     check_on_enrollment: bool = False
+    conversion_window_us: int | None = None
+    """For how long after the enrollment it watches an ended one (E18). None: `Model.late_us`."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Enrollment:
     """The first event that would have counted while the workflow was paused (E19)."""
     excluded: frozenset[EventId] = frozenset()
     """Events that had counted for earlier runs of the contact when it started (E11)."""
+    met_after_end_us: int | None = None
+    """The time of the event with which its goals were met after it had ended (E18)."""
     began_us: int = 0
     """The earlier of `enrolled_at_us` and when its start was received."""
 
@@ -77,6 +81,8 @@ class JudgedEvent:
 
     event: Event
     facts: dict[str, Any]
+    received_us: int = 0
+    """When Redis received it, or its own time."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class Achievement:
     achieved_at_us: int
     event_id: str
     event_source: str
+    after_end: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,15 +145,21 @@ class Outcome:
 class Model:
     """Workflows, enrollments, achievements and exits of all tenants.
 
-    `clock_skew_us` is the tolerance of E3. A contact has at most `max_enrollments` active
+    `clock_skew_us` is the tolerance of E3. Goals without a window watch an enrollment for `late_us`
+    after its end (E18). A contact has at most `max_enrollments` active
     enrollments (E5). `now_us` is the arrival time of the next event, and
     can be set between events; if it is None, no event is too far in the future.
     """
 
     def __init__(
-        self, clock_skew_us: int = 0, now_us: int | None = None, max_enrollments: int = 10_000
+        self,
+        clock_skew_us: int = 0,
+        now_us: int | None = None,
+        max_enrollments: int = 10_000,
+        late_us: int = 0,
     ) -> None:
         self.clock_skew_us = clock_skew_us
+        self.late_us = late_us
         self.max_enrollments = max_enrollments
         self.now_us = now_us
         self.workflows: dict[tuple[str, str], Workflow] = {}
@@ -467,10 +480,67 @@ class Model:
         facts = criteria.facts(goal_type, event.data)
         if goal_type == "tag_added":
             facts["tags"] = self._new_tags(event, facts["tags"])
+        received_us = self._received_us
+        case = JudgedEvent(event, facts, event.time_us if received_us is None else received_us)
+        of_contact = list(self.of_contact.get((event.tenant, event.contact), ()))
         for enrollment in self._active(event):
             workflow = self.workflows.get((event.tenant, enrollment.workflow))
             if workflow is not None:
-                self._judge(JudgedEvent(event, facts), enrollment, workflow, outcome)
+                self._judge(case, enrollment, workflow, outcome)
+        for workflow_id in {enrollment.workflow for enrollment in of_contact}:
+            workflow = self.workflows.get((event.tenant, workflow_id))
+            runs = [each for each in of_contact if each.workflow == workflow_id]
+            if workflow is not None and workflow.is_active:
+                self._judge_ended(case, runs, workflow, outcome)
+
+    def _judge_ended(
+        self, case: JudgedEvent, runs: list[Enrollment], workflow: Workflow, outcome: Outcome
+    ) -> None:
+        """Evaluate the active goals of enrollments of a contact in a workflow that have ended. The
+        latest one for which the event counts gets it, unless it has counted in the workflow
+        (E18)."""
+        event = case.event
+        identity = (event.source, event.id)
+        for run in sorted(runs, key=_latest_end):
+            used = self.used.get((event.tenant, event.contact, run.workflow), {})
+            if identity in used or identity == run.started_by or not self._may_meet(run):
+                continue
+            matched = [
+                goal
+                for goal in self._matched(case, run, workflow)
+                if self._watches(goal, run, max(case.received_us, event.time_us))
+            ]
+            any_goal = workflow.goal_logic == "any"
+            chosen = matched[:1] if any_goal else matched
+            new = [goal for goal in chosen if goal.id not in run.met]
+            if not new:
+                continue
+            for goal in new:
+                run.met.append(goal.id)
+                achieved = replace(_achievement(event, run, goal), after_end=True)
+                self.achievements.append(achieved)
+                outcome.achieved.append(achieved)
+            active = [goal.id for goal in workflow.goals if goal.is_active]
+            if any_goal or all(goal_id in run.met for goal_id in active):
+                run.met_after_end_us = event.time_us
+            self._use(event, run)
+            return
+
+    def _may_meet(self, run: Enrollment) -> bool:
+        """Whether it has ended, otherwise than by goals or a deletion, and has goals to meet."""
+        deleted = self.deleted.get((run.tenant, run.contact), run.began_us - 1)
+        return (
+            run.status in reading.ENDED_REASONS
+            and run.ended_at_us is not None
+            and run.ended_at_us > run.enrolled_at_us
+            and run.met_after_end_us is None
+            and deleted < run.began_us
+        )
+
+    def _watches(self, goal: Goal, run: Enrollment, time_us: int) -> bool:
+        if goal.conversion_window_us is not None:
+            return time_us <= run.enrolled_at_us + goal.conversion_window_us
+        return self.late_us > 0 and time_us <= (run.ended_at_us or 0) + self.late_us
 
     def _judge(
         self, case: JudgedEvent, enrollment: Enrollment, workflow: Workflow, outcome: Outcome
@@ -478,12 +548,21 @@ class Model:
         """Evaluate the active goals of one enrollment. If the workflow is paused, its first event
         that would have counted is kept (E19)."""
         event = case.event
-        goal_type = criteria.GOAL_TYPE_OF_EVENT[event.type]
-        facts = {**case.facts, "by_case": event.tenant in self.by_case}
         identity = (event.source, event.id)
         if identity in enrollment.excluded or identity == enrollment.started_by:
             return
-        matched = [
+        matched = self._matched(case, enrollment, workflow)
+        if matched and workflow.is_active:
+            self._meet(event, enrollment, workflow, matched, outcome)
+        elif enrollment.missed is None and _would_change(enrollment, workflow, matched):
+            enrollment.missed = case
+
+    def _matched(self, case: JudgedEvent, enrollment: Enrollment, workflow: Workflow) -> list[Goal]:
+        """The active goals that an event matches for an enrollment (E2, E3, E17)."""
+        event = case.event
+        goal_type = criteria.GOAL_TYPE_OF_EVENT[event.type]
+        facts = {**case.facts, "by_case": event.tenant in self.by_case}
+        return [
             goal
             for goal in workflow.goals
             if goal.is_active
@@ -492,10 +571,6 @@ class Model:
             and criteria.met(goal_type, goal.criteria, facts)
             and criteria.same_values(goal.criteria, enrollment.match, event.data)
         ]
-        if matched and workflow.is_active:
-            self._meet(event, enrollment, workflow, matched, outcome)
-        elif enrollment.missed is None and _would_change(enrollment, workflow, matched):
-            enrollment.missed = case
 
     def _new_tags(
         self, event: Event, tags: list[tuple[str | None, str | None]]
@@ -581,6 +656,11 @@ class Model:
         used = self.used.setdefault(runs, {})
         identity, began = (event.source, event.id), enrollment.began_us
         used[identity] = max(began, used.get(identity, began))
+
+
+def _latest_end(run: Enrollment) -> tuple[int, int, str]:
+    """Sorts enrollments by their ends, the latest first."""
+    return -(run.ended_at_us or 0), -run.enrolled_at_us, run.id
 
 
 def _would_change(enrollment: Enrollment, workflow: Workflow, matched: list[Goal]) -> bool:

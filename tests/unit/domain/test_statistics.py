@@ -45,7 +45,7 @@ def test_percentile_skips_empty_buckets() -> None:
 
 
 def test_average_is_none_without_achievements() -> None:
-    week = Week(MONDAY, 3, dict.fromkeys(ENDED, 0), 0, 0, 0, 0, 0, {"tag_added": 0})
+    week = Week(MONDAY, 3, dict.fromkeys(ENDED, 0), 0, 0, 0, 0, 0, 0, {"tag_added": 0})
     found = statistics_of([week], {}, {}, ["form_submitted"], NOW)
     assert found.avg_time_to_goal_hours is None
     assert list(found.by_goal_type) == ["form_submitted"]
@@ -54,10 +54,19 @@ def test_average_is_none_without_achievements() -> None:
 
 def test_net_rate_leaves_out_what_was_refunded() -> None:
     ended: dict[str, int] = {**dict.fromkeys(ENDED, 0), "completed_goal": 5}
-    week = Week(MONDAY, 10, ended, 0, 0, 0, 2, 1, {})
+    week = Week(MONDAY, 10, ended, 0, 0, 0, 2, 1, 0, {})
     found = statistics_of([week, week], {}, {}, [], NOW)
     assert (found.refunded, found.appointments_cancelled) == (4, 2)
     assert (found.conversion_rate, found.net_conversion_rate) == (50.0, 30.0)
+
+
+def test_goals_met_after_the_end_count_in_another_rate() -> None:
+    ended: dict[str, int] = {**dict.fromkeys(ENDED, 0), "completed_goal": 5, "completed": 4}
+    week = Week(MONDAY, 10, ended, 0, 0, 0, 0, 0, 3, {})
+    found = statistics_of([week, week], {}, {}, [], NOW)
+    assert (found.goals_achieved, found.achieved_after_end) == (10, 6)
+    assert (found.conversion_rate, found.conversion_rate_with_late) == (50.0, 80.0)
+    assert found.by_status["completed"] == 8
 
 
 def test_counts_without_weeks_are_zero() -> None:

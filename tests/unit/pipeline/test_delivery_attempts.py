@@ -16,7 +16,8 @@ from goald.domain.fail_points import FailPoint
 from goald.pipeline.poison.isolation import Isolation
 from goald.pipeline.shard.evaluate import Evaluator, Repeats
 from goald.pipeline.shard.group import Group
-from goald.pipeline.shard.known_contacts import KnownContacts
+from goald.pipeline.shard.known.contacts import KnownContacts
+from goald.pipeline.shard.known.ended import EndedAnswer
 from goald.pipeline.shard_batch import Processed, Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
 from goald.ports.shard_store import Excluded
@@ -43,12 +44,13 @@ class PanickingEvaluator(Evaluator):
         repeats: Repeats = (),
         excluded: Collection[Excluded] = (),
         known: KnownContacts | None = None,
+        ended: Sequence[EndedAnswer] = (),
     ) -> _native.Proposal:
         events = [event for each in group.buffers for _, event in _native.buffer_entries(each)]
         self._groups.append(events)
         if any(POISON in each for each in events):
             raise Panic
-        return super().evaluate(group, now_us, repeats, excluded, known)
+        return super().evaluate(group, now_us, repeats, excluded, known, ended)
 
 
 class RestartingShard:

@@ -34,6 +34,9 @@ pub struct GoalSpec {
     pub criteria: String,
     /// Whether a state that the contact already has meets the goal (E22).
     pub check_on_enrollment: bool,
+    /// For how long after the enrollment an event may meet the goal although the enrollment has
+    /// ended, in microseconds (E18). `None`: until some time after the end.
+    pub conversion_window: Option<i64>,
     pub is_active: bool,
     /// `None` if the goal was never activated. It then matches nothing.
     pub effective_from: Option<i64>,
@@ -66,6 +69,8 @@ pub struct Goal {
     pub check_on_enrollment: bool,
     /// The names of the values that the enrollment and the event must have in common (E17).
     pub match_names: Box<[Box<str>]>,
+    /// As in `GoalSpec`.
+    pub conversion_window: Option<i64>,
     pub is_active: bool,
     pub effective_from: Option<i64>,
 }
@@ -180,6 +185,30 @@ impl Workflow {
         self.goals.iter().any(|goal| goal.check_on_enrollment)
     }
 
+    /// For how long after its end an enrollment may be watched at most (E18). `late_us`: by goals
+    /// without a window. 0: not at all.
+    pub fn horizon(&self, late_us: i64) -> i64 {
+        let listening = self.goals.iter().filter(|goal| goal.is_listening());
+        let horizons = listening.map(|goal| goal.conversion_window.unwrap_or(late_us));
+        horizons.max().unwrap_or(0).max(0)
+    }
+
+    /// Those of these goals that watch an ended enrollment at this time (E18).
+    pub fn watching(
+        &self,
+        matched: &[Uuid],
+        time: i64,
+        run: (i64, i64),
+        late_us: i64,
+    ) -> Vec<Uuid> {
+        let watches = |id: &&Uuid| {
+            let goal = self.goals.iter().find(|goal| goal.id == **id);
+            goal.and_then(|goal| goal.watches_until(run, late_us))
+                .is_some_and(|until| time <= until)
+        };
+        matched.iter().filter(watches).copied().collect()
+    }
+
     /// The number of its goals that listen, for each of its enrollments.
     pub fn listeners_per_enrollment(&self) -> usize {
         let active = self.goals.iter().filter(|goal| goal.is_listening()).count();
@@ -209,6 +238,15 @@ impl Goal {
         Ok(())
     }
 
+    /// Until when it watches an enrollment that began and ended at these times (E18). `None`: it
+    /// does not.
+    pub fn watches_until(&self, (enrolled_at, ended_at): (i64, i64), late_us: i64) -> Option<i64> {
+        match self.conversion_window {
+            Some(window) => Some(enrolled_at.saturating_add(window)),
+            None => (late_us > 0).then(|| ended_at.saturating_add(late_us)),
+        }
+    }
+
     fn is_listening(&self) -> bool {
         self.is_active && self.effective_from.is_some()
     }
@@ -230,6 +268,7 @@ fn read_goal(spec: &GoalSpec) -> Result<Goal, String> {
         // A state of the contact has no values of a run (E17).
         check_on_enrollment: spec.check_on_enrollment && match_names.is_empty(),
         match_names,
+        conversion_window: spec.conversion_window,
         is_active: spec.is_active,
         effective_from: spec.effective_from,
     })

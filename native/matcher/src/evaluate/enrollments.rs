@@ -78,6 +78,7 @@ impl Evaluation<'_> {
                 _ => return true,
             };
         let ends = status != Status::Active;
+        self.ended.has_ends |= ends;
         // An enrollment that began before its contact was deleted, and arrives after it, is
         // cancelled from its start.
         let received_at = if ends {
@@ -146,6 +147,7 @@ impl Evaluation<'_> {
                     workflow_id: (**workflow).into(),
                     slot: slot_of(&event.tenant, &event.contact),
                     record: None,
+                    after_end: false,
                     status,
                     enrolled_at,
                     ended_at,
@@ -338,6 +340,7 @@ impl Evaluation<'_> {
             workflow_id: self.index.workflow_id(enrollment.workflow()).into(),
             slot: slot_of(&event.tenant, &event.contact),
             record: Some(number),
+            after_end: false,
             status: Status::Active,
             enrolled_at: enrollment.enrolled_at,
             ended_at: None,

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use uuid::Uuid;
 
 use super::outcome::{GoalFact, Outcome};
-use super::record::Recorder;
+use super::record::{Recorder, microseconds};
 use super::stored::missed::Run;
 use super::turn::{self, Turn};
 use super::{Evaluation, Located};
@@ -16,15 +16,15 @@ use crate::index::Group;
 use crate::proposal::{EntryRef, Status};
 
 /// The state of matching one event with the goals of its contact.
-struct Match<'m, 'e, 'a> {
-    event: &'m Event<'a>,
-    fact: GoalFact<'e, 'a>,
+pub(super) struct Match<'m, 'e, 'a> {
+    pub event: &'m Event<'a>,
+    pub fact: GoalFact<'e, 'a>,
     products: Products<'e>,
     /// Listed tags that each workflow is compared with.
     tags: u64,
     entry: EntryRef<'m>,
-    recorder: Recorder<'m, 'a>,
-    at: Located,
+    pub recorder: Recorder<'m, 'a>,
+    pub at: Located,
     /// The fields of the event, read for the first goal that compares them (E17).
     values: OnceCell<EventValues<'a>>,
 }
@@ -32,7 +32,7 @@ struct Match<'m, 'e, 'a> {
 impl Match<'_, '_, '_> {
     /// Those of the matched goals whose values the enrollment and the event have in common.
     #[inline(never)]
-    fn of_run(
+    pub fn of_run(
         &self,
         config: &Workflow,
         matched: &[Uuid],
@@ -58,7 +58,10 @@ impl<'i> Evaluation<'i> {
         fact: GoalFact<'e, 'a>,
         at: Located,
     ) -> bool {
-        if at.contact.is_none() && self.overlay.effects.is_empty() {
+        if at.contact.is_none()
+            && self.overlay.effects.is_empty()
+            && !self.may_meet_ended(at.tenant, at.hash, microseconds(entry.entry.ms))
+        {
             return true;
         }
         match &event.fact {
@@ -99,7 +102,7 @@ impl<'i> Evaluation<'i> {
             Some(contact) => self.match_chain(contact, &mut case),
             None => true,
         };
-        is_complete && self.match_proposed(&mut case)
+        is_complete && self.match_proposed(&mut case) && self.match_ended(&mut case)
     }
 
     /// Matches the enrollments of a contact one by one.
@@ -190,7 +193,7 @@ impl<'i> Evaluation<'i> {
 
     /// The configuration of a workflow, if it listens to the event.
     #[inline]
-    fn listening(&self, workflow: u32, fact: GoalFact<'_, '_>) -> Option<&'i Workflow> {
+    pub(super) fn listening(&self, workflow: u32, fact: GoalFact<'_, '_>) -> Option<&'i Workflow> {
         let index = self.index;
         let listens = index.listens(workflow, fact.goal_type.bit());
         listens.then(|| index.config(workflow)).flatten()
@@ -198,7 +201,7 @@ impl<'i> Evaluation<'i> {
 
     /// The goals of a workflow that the event matches.
     #[inline]
-    fn judge(&mut self, config: &Workflow, case: &Match<'_, '_, '_>) -> Vec<Uuid> {
+    pub(super) fn judge(&mut self, config: &Workflow, case: &Match<'_, '_, '_>) -> Vec<Uuid> {
         self.turn.spend(turn::JUDGED + case.tags);
         case.fact.matched(config, &case.products)
     }

@@ -3,8 +3,9 @@
 //! The index is only read. An overlay holds the changes that earlier events of the batch
 //! propose, so that the result equals that of evaluating the events one by one.
 
+mod batch;
 mod contact_checks;
-mod deletions;
+mod ended;
 mod enrollments;
 mod explain;
 mod goal_events;
@@ -13,7 +14,6 @@ mod limit;
 mod merges;
 mod missed;
 mod outcome;
-mod overlay;
 mod record;
 mod stored;
 mod turn;
@@ -22,9 +22,9 @@ mod used;
 
 use arrayvec::ArrayVec;
 
-use self::deletions::Deletions;
+use self::batch::{Deletions, Overlay};
 use self::outcome::GoalFact;
-use self::overlay::Overlay;
+use self::stored::ended::EndedRuns;
 use self::stored::known_contacts::{self, KnownContacts};
 use self::stored::missed::Missed;
 use self::stored::repeats::{FullContacts, Repeats};
@@ -39,6 +39,7 @@ use crate::route::routing_key;
 
 pub use self::explain::{StoredFacts, explain};
 pub use self::goal_events::{GoalEvent, goal_events, run_events};
+pub use self::stored::ended::{EndedAnswer, WatchedRun};
 pub use self::stored::known_contacts::{KnownState, OldTags};
 pub use self::turn::EvaluateOptions;
 
@@ -77,6 +78,8 @@ pub struct Rules {
     pub clock_skew_us: i64,
     /// A contact with this many active enrollments starts no further one (E5).
     pub max_enrollments_per_contact: usize,
+    /// For how long an enrollment is watched after its end, by goals without a window (E18). 0: not.
+    pub late_us: i64,
 }
 
 impl Default for Rules {
@@ -84,6 +87,7 @@ impl Default for Rules {
         Rules {
             clock_skew_us: 0,
             max_enrollments_per_contact: 10_000,
+            late_us: 0,
         }
     }
 }
@@ -100,6 +104,7 @@ pub struct Probe {
 #[derive(Debug, Clone, Copy)]
 struct Located {
     hash: u64,
+    tenant: Option<u32>,
     /// Its number in the index, if it has active enrollments there.
     contact: Option<u32>,
 }
@@ -117,6 +122,7 @@ pub struct Evaluation<'i> {
     used: UsedEvents<'i>,
     known: KnownContacts<'i>,
     missed: Missed<'i>,
+    ended: EndedRuns<'i>,
     forwarded: ForwardedEvents,
     counts: [usize; TYPES.len()],
     proposal: Proposal,
@@ -135,6 +141,7 @@ impl<'i> Evaluation<'i> {
             used: UsedEvents::new(options.excluded),
             known: KnownContacts::new(options.old_tags, options.states),
             missed: Missed::new(options.only),
+            ended: EndedRuns::new(options.ended),
             forwarded: ForwardedEvents::default(),
             counts: [0; TYPES.len()],
             proposal: Proposal::default(),
@@ -177,6 +184,7 @@ impl<'i> Evaluation<'i> {
         };
         Located {
             hash: probe.hash,
+            tenant: probe.tenant,
             contact: probe.tenant.and_then(find),
         }
     }

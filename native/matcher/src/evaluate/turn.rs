@@ -10,12 +10,13 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 use uuid::Uuid;
 
+use super::stored::ended::EndedAnswer;
 use super::stored::known_contacts::{KnownState, OldTags};
 use crate::buffer::BufferWriter;
 use crate::event::work::{EVENT, EVENT_BYTES, LINE_ITEMS};
 use crate::proposal::{Deferred, EntryRef};
 
-pub use crate::event::work::{ACHIEVED, DELETED, JUDGED, REJECTED, ROW};
+pub use crate::event::work::{ACHIEVED, ASKED, DELETED, JUDGED, REJECTED, ROW};
 
 /// Cheaper events are not charged to their tenants: they cost about as much as charging them.
 /// A call is bounded in bytes, and so in such events.
@@ -41,6 +42,8 @@ pub struct EvaluateOptions<'t> {
     pub old_tags: &'t [OldTags],
     /// The states of contacts at starts of enrollments, likewise (E22).
     pub states: &'t [KnownState],
+    /// The ended enrollments of contacts, likewise (E18).
+    pub ended: &'t [EndedAnswer],
     /// Judge each event for these enrollments only (tenant, enrollment id, event): events that they
     /// missed while their workflow was paused (E19). `None`: for all.
     pub only: Option<&'t [(String, String, Uuid)]>,

@@ -13,6 +13,8 @@ pub const LINE_ITEMS: u64 = 2;
 pub const JUDGED: u64 = 1;
 /// An enrollment that starts or ends: a row.
 pub const ROW: u64 = 250;
+/// A question to Postgres about the ended enrollments of a contact in a workflow.
+pub const ASKED: u64 = 1_000;
 /// An enrollment that meets a goal: a row, an achievement and messages.
 pub const ACHIEVED: u64 = 2_400;
 /// An event that is dead-lettered.

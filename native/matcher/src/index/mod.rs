@@ -6,6 +6,7 @@
 //! active (`all`), and for the values of an enrollment that carries some.
 
 pub mod copy;
+mod ended;
 mod executions;
 mod fanout;
 mod forwards;
@@ -17,7 +18,7 @@ mod slab;
 mod stats;
 mod table;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use ahash::RandomState;
@@ -25,6 +26,7 @@ use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use uuid::Uuid;
 
+use self::ended::{EndedContacts, MOST_CONTACTS};
 use self::fanout::{Entry, HighFanout};
 use self::forwards::Forwards;
 use self::names::Names;
@@ -85,6 +87,10 @@ pub struct Index {
     /// The enrollments that are known to have a missed event, and when it was received (E19).
     missed: HashMap<u32, u64, RandomState>,
     executions: Executions,
+    /// The contacts with ended enrollments that may be watched (E18).
+    ended: EndedContacts,
+    /// For how long an enrollment is watched after its end, by goals without a window.
+    late_us: i64,
     high_fanout: HighFanout,
     /// A contact with more enrollments than this is a high-fanout contact.
     high_fanout_above: usize,
@@ -93,13 +99,14 @@ pub struct Index {
 
 impl Default for Index {
     fn default() -> Index {
-        Index::new(HIGH_FANOUT)
+        Index::new(HIGH_FANOUT, 0)
     }
 }
 
 impl Index {
-    /// A contact with more than `high_fanout_above` enrollments is a high-fanout contact.
-    pub fn new(high_fanout_above: usize) -> Index {
+    /// A contact with more than `high_fanout_above` enrollments is a high-fanout contact. Goals
+    /// without a window watch an enrollment for `late_us` after its end (E18).
+    pub fn new(high_fanout_above: usize, late_us: i64) -> Index {
         Index {
             hasher: RandomState::new(),
             tenants: Names::default(),
@@ -118,6 +125,8 @@ impl Index {
             joined_at: HashMap::default(),
             missed: HashMap::default(),
             executions: Executions::default(),
+            ended: EndedContacts::new(MOST_CONTACTS),
+            late_us,
             high_fanout: HighFanout::default(),
             high_fanout_above,
             long_ids: LongIds::default(),
@@ -560,6 +569,53 @@ impl Index {
         }
         for &tenant in &self.keeps_contacts {
             self.tenant_listens[tenant as usize] |= KEEPS_CONTACTS;
+        }
+        self.update_ended();
+    }
+
+    /// Updates which tenants have goals that watch ended enrollments (E18).
+    fn update_ended(&mut self) {
+        let mut tenants: BTreeMap<u32, (i64, Vec<u32>)> = BTreeMap::new();
+        for (number, state) in self.states.iter().enumerate() {
+            let horizon = state.config.as_ref().map_or(0, |c| c.horizon(self.late_us));
+            if horizon > 0 {
+                let tenant = self.workflows.scope(number as u32);
+                let (longest, workflows) = tenants.entry(tenant).or_default();
+                *longest = horizon.max(*longest);
+                workflows.push(number as u32);
+            }
+        }
+        self.ended.configure(tenants);
+    }
+
+    /// The contacts with ended enrollments that may be watched (E18).
+    #[inline]
+    pub fn ended(&self) -> &EndedContacts {
+        &self.ended
+    }
+
+    pub fn ended_mut(&mut self) -> &mut EndedContacts {
+        &mut self.ended
+    }
+
+    /// For how long an enrollment is watched after its end, by goals without a window.
+    pub fn late_us(&self) -> i64 {
+        self.late_us
+    }
+
+    /// Inserts the end of an enrollment that was loaded.
+    pub fn load_ended(&mut self, tenant: &str, contact: &str, ended_at: i64, now_us: i64) {
+        if let Some(tenant) = self.tenant(tenant) {
+            let hash = self.hash(tenant, Key::of(contact));
+            self.ended.load(tenant, hash, ended_at, now_us);
+        }
+    }
+
+    /// An enrollment of a contact has ended at this time. `None`: it may have ended at any.
+    pub fn insert_ended(&mut self, tenant: &str, contact: &str, ended_at: Option<i64>) {
+        if let Some(tenant) = self.tenant(tenant) {
+            let hash = self.hash(tenant, Key::of(contact));
+            self.ended.insert(tenant, hash, ended_at);
         }
     }
 

@@ -88,5 +88,9 @@ pub struct Stats {
     pub contacts: usize,
     pub enrollments: usize,
     pub listeners: usize,
+    /// Contacts with ended enrollments that may be watched (E18).
+    pub ended_contacts: usize,
+    /// Those that were dropped because there were too many.
+    pub ended_contacts_dropped: u64,
     pub bytes: usize,
 }

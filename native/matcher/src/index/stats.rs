@@ -22,6 +22,8 @@ impl Index {
                     state.enrollments as usize * config.listeners_per_enrollment()
                 })
                 .sum(),
+            ended_contacts: self.ended.len(),
+            ended_contacts_dropped: self.ended.dropped(),
             bytes: self.bytes(),
         }
     }
@@ -40,6 +42,7 @@ impl Index {
             + self.joined_at.allocation_size()
             + self.missed.allocation_size()
             + self.executions.bytes()
+            + self.ended.bytes()
             + self.high_fanout.bytes()
             + self.long_ids.bytes()
             + self.tenants.bytes()

@@ -22,6 +22,13 @@ pub enum Status {
 }
 
 impl Status {
+    /// The status with this name, of an enrollment that ended otherwise than by its goals.
+    pub fn ended(name: &str) -> Option<Status> {
+        [Status::Completed, Status::Exited, Status::Cancelled]
+            .into_iter()
+            .find(|status| status.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Status::Active => "active",
@@ -138,11 +145,15 @@ pub struct Effect {
     pub slot: u8,
     /// Its record number in the index; `None` if the batch starts the enrollment.
     pub record: Option<u32>,
+    /// The enrollment had ended, and meets goals by events that arrived later (E18). The effect
+    /// changes neither its status nor memory.
+    pub after_end: bool,
     /// The status after the batch.
     pub status: Status,
     /// Microseconds since the epoch.
     pub enrolled_at: i64,
-    /// The time of the event that ended it, in microseconds since the epoch.
+    /// The time of the event that ended it, in microseconds since the epoch. With `after_end`, of
+    /// the event with which its goals are met.
     pub ended_at: Option<i64>,
     /// The goals that the batch meets.
     pub met: Vec<Uuid>,
@@ -169,7 +180,14 @@ pub struct Effect {
 impl Effect {
     /// True: the commit inserts a row. False: it updates an active row.
     pub fn is_new(&self) -> bool {
-        self.record.is_none()
+        self.record.is_none() && !self.after_end
+    }
+
+    /// Whether the enrollment has ended otherwise than by its goals, and goals may watch it (E18).
+    /// If only its end is known, it is not known when it began.
+    pub fn may_be_watched(&self) -> bool {
+        !matches!(self.status, Status::Active | Status::CompletedGoal)
+            && self.ended_at.is_some_and(|at| at > self.enrolled_at)
     }
 
     /// The contact and the workflow of the run: in it, one event counts once (E11).

@@ -12,8 +12,8 @@ pub use effect::{
 };
 pub use forwarded::ForwardedEvents;
 pub use rows::{
-    Achievement, Acknowledgement, ContactEvent, Deferred, Deletion, DoubtfulStart, EventCheck,
-    Exit, Forwarded, Merge, MissedEvent, MissedRun, Proposal, Reversal, StateCheck, TagCheck,
-    UsedEvent,
+    Achievement, Acknowledgement, ContactEvent, Deferred, Deletion, DoubtfulStart, EndedCheck,
+    EventCheck, Exit, Forwarded, Merge, MissedEvent, MissedRun, Proposal, Reversal, StateCheck,
+    TagCheck, UsedEvent,
 };
 pub use slice::Slice;

@@ -44,6 +44,16 @@ pub struct EventCheck {
     pub event: Uuid,
 }
 
+/// An event that may count for an ended enrollment of its contact in a workflow (E18), if Postgres
+/// has one, and has not counted the event in this workflow (E11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedCheck {
+    pub tenant_id: Box<str>,
+    pub contact_id: Box<str>,
+    pub workflow_id: Box<str>,
+    pub event: Uuid,
+}
+
 /// An enrollment ends because its goals are met.
 #[derive(Debug, Clone)]
 pub struct Exit {
@@ -227,6 +237,9 @@ pub struct Proposal {
     pub doubtful_starts: Vec<DoubtfulStart>,
     /// The events on which the result depends, because Postgres may exclude them.
     pub event_checks: Vec<EventCheck>,
+    /// The events on which the result depends, because Postgres has ended enrollments of their
+    /// contacts.
+    pub ended_checks: Vec<EndedCheck>,
     /// The events and the starts on which the result depends, because Postgres has the projections
     /// of their contacts.
     pub tag_checks: Vec<TagCheck>,

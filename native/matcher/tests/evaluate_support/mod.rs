@@ -59,6 +59,7 @@ pub fn goal(number: usize, goal_type: &str, criteria: &Value) -> GoalSpec {
         goal_type: goal_type.into(),
         criteria: criteria.to_string(),
         check_on_enrollment: false,
+        conversion_window: None,
         is_active: true,
         effective_from: Some(START_US),
         created_at: START_US,

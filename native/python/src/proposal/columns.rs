@@ -36,6 +36,7 @@ columns!(Effects {
     // u16, because a list of u8 would become bytes.
     slot: u16 = |row| u16::from(row.slot),
     is_new: bool = |row| row.is_new(),
+    after_end: bool = |row| row.after_end,
     status: &'static str = |row| row.status.name(),
     enrolled_at: i64 = |row| row.enrolled_at,
     ended_at: Option<i64> = |row| row.ended_at,

@@ -96,6 +96,7 @@ type MergeSource<'py> = (
 type Forwarded<'py> = (usize, u8, Bound<'py, PyBytes>);
 type DoubtfulStart = (String, String, String, i64);
 type EventCheck = (String, String, String, String, String);
+type EndedCheck = (String, String, String, String);
 type TagCheck = (ContactEvent, usize, usize);
 type StateCheck = (String, String, String, Option<String>, usize, usize);
 type Deferred<'py> = (usize, String, u32, Bound<'py, PyBytes>);
@@ -171,6 +172,19 @@ impl Proposal {
             )
         };
         self.if_last(|core| core.event_checks.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn ended_checks(&self) -> Vec<EndedCheck> {
+        let row = |row: &goald_matcher::proposal::EndedCheck| {
+            (
+                row.tenant_id.to_string(),
+                row.contact_id.to_string(),
+                row.workflow_id.to_string(),
+                row.event.to_string(),
+            )
+        };
+        self.if_last(|core| core.ended_checks.iter().map(row).collect())
     }
 
     #[getter]

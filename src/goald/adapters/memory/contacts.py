@@ -12,13 +12,14 @@ from goald.adapters.memory.database import (
     copy_binary,
     is_end_only,
 )
+from goald.adapters.memory.ended.runs import read as read_ended
 from goald.adapters.memory.merging.merges import end_of
 from goald.adapters.memory.used_events import excludes
 from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, EnrollmentId, GoalId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
 from goald.ports.contacts import ContactState, EndedEnrollment, Exclusion, StartState
-from goald.ports.shard_store import EventCheck
+from goald.ports.shard_store import EndedCheck, EventCheck, WatchedRuns
 
 
 class MemoryContacts:
@@ -48,9 +49,10 @@ class MemoryContacts:
             for _, workflow in sorted(self._tables.workflows, key=lambda row: row[0])
             if workflow["tenant_id"] == tenant
         }
-        active_ids = sorted({*workflows, *(row.workflow_id for row in newest)} & known.keys())
+        returned = [*newest, *ended[: self._most_ended]]
+        ids = sorted({*workflows, *(row.workflow_id for row in returned)} & known.keys())
         return ContactState(
-            workflows=[known[workflow_id] for workflow_id in active_ids],
+            workflows=[known[workflow_id] for workflow_id in ids],
             active=copy_binary(newest),
             active_count=len(active),
             ended=[_record(row) for row in ended[: self._most_ended]],
@@ -101,6 +103,9 @@ class MemoryContacts:
                 found[id_] = Exclusion.COUNTED_BEFORE
         return found
 
+    async def ended(self, checks: Sequence[EndedCheck]) -> WatchedRuns:
+        return read_ended(self._tables, checks)
+
     async def projection(self, tenant: TenantId, contact: ContactId) -> Contact:
         return read_contacts(self._tables, [(tenant, contact)])[tenant, contact].contact
 
@@ -130,4 +135,5 @@ def _record(row: StoredEnrollment) -> Enrollment:
         cancelled_actions=row.cancelled_actions,
         exit_acknowledged_at=row.exit_acknowledged_at,
         match_values=None if row.match_values is None else json.loads(row.match_values),
+        met_after_end_at=row.met_after_end_at,
     )

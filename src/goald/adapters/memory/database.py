@@ -44,6 +44,7 @@ class StoredEnrollment:
     started_by: str | None = None
     match_values: str | None = None
     used_before: int | None = None
+    met_after_end_at: int | None = None
 
 
 @dataclass
@@ -57,6 +58,7 @@ class StoredAchievement:
     achieved_at: int
     trigger_event: str
     metadata: str
+    after_end: bool = False
 
 
 @dataclass

@@ -17,9 +17,10 @@ from goald.adapters.memory.database import (
     copy_binary,
     is_end_only,
 )
+from goald.adapters.memory.ended import runs as ended_runs
+from goald.adapters.memory.ended.reversals import undo
 from goald.adapters.memory.merging import merges
 from goald.adapters.memory.outbox import MemoryOutbox
-from goald.adapters.memory.reversals import undo
 from goald.adapters.memory.used_events import erase_uses, excludes, use
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.contacts.forwards import Forward
@@ -44,13 +45,16 @@ from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
 from goald.ports.shard_store import (
+    EndedCheck,
     EnrollmentStart,
     EventCheck,
     Excluded,
     MissedPage,
     MissedPosition,
     RenameContact,
+    RunEnd,
     Transfer,
+    WatchedRuns,
 )
 
 
@@ -137,6 +141,16 @@ class MemoryShardStore:
         return {Excluded(check.tenant_id, check.enrollment_id, check.event) for check in checks
                 if excludes(self._tables, check)}  # fmt: skip
 
+    async def ended(self, lease: SlotLease, checks: Sequence[EndedCheck]) -> WatchedRuns:
+        self._require(lease)
+        return ended_runs.read(self._tables, checks)
+
+    async def ends(
+        self, lease: SlotLease, before: RunEnd, first: int, limit: int
+    ) -> Sequence[RunEnd]:
+        self._require(lease)
+        return ended_runs.ends(self._tables, lease.slots, before, first, limit)
+
     async def contacts(
         self, lease: SlotLease, contacts: Sequence[ContactKey]
     ) -> Mapping[ContactKey, StoredContact]:
@@ -198,8 +212,8 @@ class MemoryShardStore:
         effective = bytearray(len(effects.tenant_id))
         conflicts: list[Conflict] = []
         ended: list[EndedRun] = []
-        differs = False
-        for i, is_new in enumerate(effects.is_new):
+        differs, after_end = False, effects.after_end
+        for i, is_new in ((i, new) for i, new in enumerate(effects.is_new) if not after_end[i]):
             row = self._tables.enrollments.get((effects.tenant_id[i], effects.enrollment_id[i]))
             deleted = self._tables.deleted.get((effects.tenant_id[i], effects.contact_id[i]))
             if is_new and row is None:
@@ -228,6 +242,7 @@ class MemoryShardStore:
                 effective[i] = EFFECTIVE
             else:
                 differs = True
+        ended_runs.meet(self._tables, change, effective)
         self._achieve(effects, change.achievements, effective)
         use(self._tables, change, effective)
         outbox = self._enqueue(effects, change, effective)
@@ -308,11 +323,15 @@ class MemoryShardStore:
         for i, id_, goal_id, goal_type, at, trigger_event, metadata in columns:
             if effective[i]:
                 row = self._tables.enrollments[effects.tenant_id[i], effects.enrollment_id[i]]
+                after_end = effects.after_end[i]
                 before = row.last_achieved_at
-                row.last_achieved_at = at if before is None else max(before, at)
-                row.met_types |= TYPE_BITS[goal_type]
+                if not after_end:
+                    row.last_achieved_at = at if before is None else max(before, at)
+                    row.met_types |= TYPE_BITS[goal_type]
                 self._tables.achievements.append(
-                    StoredAchievement(id_, row, goal_id, goal_type, at, trigger_event, metadata)
+                    StoredAchievement(
+                        id_, row, goal_id, goal_type, at, trigger_event, metadata, after_end
+                    )
                 )
 
     def _enqueue(

@@ -54,19 +54,24 @@ class ExplainedEnrollment(BaseModel):
         description="The values that its goals may compare with events."
     )
     goal_logic: str | None = Field(
-        description="Null if the workflow is unknown or the enrollment has ended."
+        description="Null if the workflow is unknown, or the enrollment has ended and the event "
+        "does not count for it."
     )
     matched: bool = Field(description="At least one goal of the workflow matches.")
     completes: bool = Field(
         description="The event would complete the enrollment and publish an exit."
+    )
+    after_end: bool = Field(
+        description="The enrollment has ended, and the event would meet its goals all the same, "
+        "without an exit."
     )
     reason: str | None = Field(
         description="Why none of its goals can match: `workflow inactive`, `workflow unknown`, "
         "`no goals`, `enrollment completed_goal` (or another status)."
     )
     goals: list[ExplainedGoal] = Field(
-        description="The goals of the workflow, in order of creation. Empty if the enrollment "
-        "has ended or the workflow is unknown."
+        description="The goals of the workflow, in order of creation. Empty if the workflow is "
+        "unknown. Of an enrollment that has ended, those that the event would meet."
     )
 
 
@@ -98,6 +103,7 @@ class Explanation(BaseModel):
                             "goal_logic": "any",
                             "matched": False,
                             "completes": False,
+                            "after_end": False,
                             "reason": None,
                             "goals": [
                                 {

@@ -1,6 +1,6 @@
 """Requests and responses for goals, with the bodies of the specification."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +14,7 @@ from goald.api.models.requests import (
 )
 from goald.domain.configuration.criteria import Id
 from goald.domain.configuration.criteria_schema import criteria_schema
-from goald.domain.configuration.goals import LISTENS_TO, GoalType
+from goald.domain.configuration.goals import LISTENS_TO, LONGEST_WINDOW, GoalType
 from goald.domain.configuration.workflows import GoalRow
 from goald.domain.times import rfc3339
 
@@ -25,6 +25,11 @@ _CHECKED = (
     "Whether the goal is met when an enrollment starts and the contact already has the tag, or is "
     "in the stage. Only for the types `tag_added` and `pipeline_stage_reached`."
 )
+_WINDOW = (
+    "For how long after the enrollment an event may meet the goal although the enrollment has "
+    "ended (seconds). Null: for `GOALD_LATE` after its end."
+)
+_Window = Annotated[int, Field(strict=True, ge=1, le=LONGEST_WINDOW)]
 _TAG: JsonDict = {"tag_id": "tag-1", "tag_name": "Purchased"}
 _GOAL: JsonDict = {
     "id": "0190b5a4-6a3e-7c10-9d0f-0d7e6f1f7a11",
@@ -32,6 +37,7 @@ _GOAL: JsonDict = {
     "goal_type": "tag_added",
     "criteria": _TAG,
     "check_on_enrollment": False,
+    "conversion_window": None,
     "is_active": True,
     "key": None,
     "effective_from": "2026-01-26T10:00:00.000000Z",
@@ -80,6 +86,7 @@ class GoalRequest(ChangeRequest):
         "become active for the first time.",
     )
     check_on_enrollment: bool = Field(False, description=_CHECKED)
+    conversion_window: _Window | None = Field(None, description=_WINDOW)
 
 
 class GoalChange(ChangeRequest):
@@ -99,6 +106,7 @@ class GoalChange(ChangeRequest):
         default_factory=_absent, description="Events before this time do not count."
     )
     check_on_enrollment: bool = Field(default_factory=_absent, description=_CHECKED)
+    conversion_window: _Window | None = Field(None, description=_WINDOW)
     key: Id | None = Field(None, description="Null removes the key.")
     version: SeenVersion = None
 
@@ -113,6 +121,7 @@ class GoalAnswer(BaseModel):
     goal_type: GoalType
     criteria: dict[str, Any] = Field(description="The criteria that are set.")
     check_on_enrollment: bool = Field(description=_CHECKED)
+    conversion_window: int | None = Field(description=_WINDOW)
     is_active: bool
     key: str | None
     effective_from: str | None = Field(
@@ -133,6 +142,7 @@ class GoalAnswer(BaseModel):
             goal_type=row.goal_type,
             criteria=dict(row.criteria),
             check_on_enrollment=row.check_on_enrollment,
+            conversion_window=row.conversion_window,
             is_active=row.is_active,
             key=row.key,
             effective_from=None if since is None else rfc3339(since),

@@ -24,6 +24,7 @@ _ENROLLMENT: JsonDict = {
     "cancelled_actions": 3,
     "exit_acknowledged_at": "2026-01-29T09:30:12.261034Z",
     "match": {"cart_id": "cart-7"},
+    "met_after_end_at": None,
 }
 _ACHIEVEMENT: JsonDict = {
     "id": "5d2c8f2a-0f0e-5a43-8f1b-6d9a1f0f4b11",
@@ -41,6 +42,7 @@ _ACHIEVEMENT: JsonDict = {
         "type": "contact.tag.added",
         "time": "2026-01-29T09:30:12.25Z",
     },
+    "after_end": False,
 }
 _LISTENERS: JsonDict = {
     "workflow_id": "lead-nurturing",
@@ -81,6 +83,10 @@ class EnrollmentResponse(BaseModel):
         description="The values that its goals may compare with events; null after the contact "
         "was deleted."
     )
+    met_after_end_at: str | None = Field(
+        description="When its goals were met after it had ended; the status stays.",
+        json_schema_extra={"format": "date-time"},
+    )
 
     @classmethod
     def of(cls, row: Enrollment) -> "EnrollmentResponse":
@@ -96,6 +102,7 @@ class EnrollmentResponse(BaseModel):
             cancelled_actions=row.cancelled_actions,
             exit_acknowledged_at=_time(row.exit_acknowledged_at),
             match=None if row.match_values is None else dict(row.match_values),
+            met_after_end_at=_time(row.met_after_end_at),
         )
 
 
@@ -120,6 +127,9 @@ class AchievementResponse(BaseModel):
     metadata: dict[str, Any] = Field(
         description="`event_id`, `source`, `type`, `time` and `traceparent` of the event."
     )
+    after_end: bool = Field(
+        description="Whether the enrollment had ended before. Then there is no exit."
+    )
 
     @classmethod
     def of(cls, row: Achievement) -> "AchievementResponse":
@@ -134,6 +144,7 @@ class AchievementResponse(BaseModel):
             recorded_at=rfc3339(row.recorded_at),
             trigger_event=dict(row.trigger_event),
             metadata=dict(row.metadata),
+            after_end=row.after_end,
         )
 
 

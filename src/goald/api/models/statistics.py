@@ -35,6 +35,8 @@ _EXAMPLE: dict[str, Any] = {
     "refunded": 15,
     "net_conversion_rate": 29.0,
     "appointments_cancelled": 0,
+    "achieved_after_end": 30,
+    "conversion_rate_with_late": 32.0,
     "cohorts": [
         {
             "week": "2026-01-19",
@@ -148,6 +150,13 @@ class GoalStatistics(BaseModel):
     appointments_cancelled: int = Field(
         description="Enrollments that an appointment completed which was cancelled since "
         "(`appointment.cancelled`). They stay completed and are included in both rates."
+    )
+    achieved_after_end: int = Field(
+        description="Enrollments that ended otherwise, and whose goals were met by events that "
+        "arrived later. They keep their status and are not included in `goals_achieved`."
+    )
+    conversion_rate_with_late: float = Field(
+        description="The conversion rate with these enrollments. " + _RATE
     )
     cohorts: list[WeekCohort] = Field(
         description="By week, for the newest ten years. Weeks without enrollments are omitted."

@@ -41,7 +41,7 @@ def explain(
     settings = load_settings()
     tenant = _tenant_of(event) if tenant is None else tenant
     with api_dsn(settings) as dsn:
-        limits = settings.clock_skew, settings.max_enrollments_per_contact
+        limits = settings.clock_skew, settings.late, settings.max_enrollments_per_contact
         explanation = asyncio.run(_explain(dsn, limits, tenant, event))
     if as_json:
         print_json(explanation)
@@ -50,7 +50,7 @@ def explain(
 
 
 async def _explain(
-    dsn: str, limits: tuple[float, int], tenant: str, event: bytes
+    dsn: str, limits: tuple[float, float, int], tenant: str, event: bytes
 ) -> dict[str, Any]:
     from goald.runtime.wiring.daemon import explainer
 
@@ -122,6 +122,8 @@ def _outcome(enrollment: dict[str, Any]) -> str:
     if enrollment["completes"]:
         return "would complete"
     if any(goal["achieved"] for goal in enrollment["goals"]):
+        if enrollment["after_end"]:
+            return "would meet a goal after its end, without an exit"
         return "would meet a goal, but not all goals"
     return enrollment["reason"] or "no change"
 

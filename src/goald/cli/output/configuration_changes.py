@@ -90,6 +90,8 @@ def _changed(change: "ConfigurationChange") -> str:
         omitted = {"id", "workflow_id", "key", "position", "effective_from"}
         if not after.get("check_on_enrollment"):
             omitted.add("check_on_enrollment")
+        if after.get("conversion_window") is None:
+            omitted.add("conversion_window")
         return _listed({name: value for name, value in after.items() if name not in omitted})
     changed = _differences(_fields(change.before), after)
     return ", ".join(text for text in (changed, _listed(_missed(change))) if text)

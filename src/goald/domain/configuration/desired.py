@@ -32,6 +32,7 @@ from goald.domain.configuration.criteria import (
 )
 from goald.domain.configuration.desired_sources import DesiredSource
 from goald.domain.configuration.goals import (
+    LONGEST_WINDOW,
     MAX_GOALS,
     TOO_MANY_GOALS,
     CatalogKind,
@@ -70,6 +71,7 @@ class _Section(BaseModel):
 class _Goal(_Section):
     key: Id | None = None
     effective_from: TimeUs | None = None
+    conversion_window: Annotated[int, Field(ge=1, le=LONGEST_WINDOW)] | None = None
 
     @property
     def checks_on_enrollment(self) -> bool | None:

@@ -212,6 +212,9 @@ def _merge_goal(goal: DesiredGoal, base: GoalRow) -> GoalRow:
         if goal.effective_from is not None
         else base.effective_from,
         check_on_enrollment=_checks_on_enrollment(goal, base),
+        conversion_window=goal.conversion_window
+        if "conversion_window" in goal.model_fields_set
+        else base.conversion_window,
     )
 
 

@@ -84,6 +84,7 @@ class NewGoal:
     is_active: bool = True
     effective_from: int | None = None
     check_on_enrollment: bool = False
+    conversion_window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,9 @@ class GoalPatch:
     clears_key: bool = False
     """Remove the key."""
     check_on_enrollment: bool | None = None
+    conversion_window: int | None = None
+    clears_window: bool = False
+    """Remove the conversion window."""
 
 
 def put_workflow(
@@ -175,6 +179,7 @@ def add_goal(
     row = GoalRow(
         new_id(), workflow_id, goal.key, positions[0] if positions else MAX_GOALS, goal.goal_type,
         goal.criteria, goal.is_active, goal.effective_from, goal.check_on_enrollment,
+        goal.conversion_window,
     )  # fmt: skip
     _require_state(row)
     _require_unique(row, rows)
@@ -292,6 +297,9 @@ def _patched(before: GoalRow, patch: GoalPatch) -> GoalRow:
         check_on_enrollment=before.check_on_enrollment
         if patch.check_on_enrollment is None
         else patch.check_on_enrollment,
+        conversion_window=None
+        if patch.clears_window
+        else patch.conversion_window or before.conversion_window,
     )
 
 

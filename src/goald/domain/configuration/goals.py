@@ -35,6 +35,9 @@ NO_STATE: Final = (
     "checked on enrollment, because goald keeps the tags and the stages of contacts only"
 )
 
+LONGEST_WINDOW: Final = 31_536_000
+"""The longest `conversion_window` in seconds: 365 days (E18)."""
+
 MAX_GOALS: Final = 3
 """Goals per workflow, deleted goals excluded."""
 TOO_MANY_GOALS: Final = "Maximum of 3 goals per workflow exceeded"

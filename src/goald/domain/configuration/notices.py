@@ -55,6 +55,7 @@ def _goal_data(row: GoalRow) -> dict[str, Any]:
             for name, value in row.criteria.items()
         },
         "check_on_enrollment": row.check_on_enrollment,
+        "conversion_window": row.conversion_window,
         "is_active": row.is_active,
         "effective_from": None if row.effective_from is None else rfc3339(row.effective_from),
     }

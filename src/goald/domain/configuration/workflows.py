@@ -50,6 +50,9 @@ class GoalRow:
     effective_from: int | None
     check_on_enrollment: bool = False
     """Whether a state that the contact already has meets the goal (E22)."""
+    conversion_window: int | None = None
+    """For how long after the enrollment, in seconds, an event may meet the goal although the
+    enrollment has ended (E18). None: for GOALD_LATE after its end."""
     metadata: RowMetadata | None = field(default=None, compare=False)
 
 

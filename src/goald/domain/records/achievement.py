@@ -28,3 +28,5 @@ class Achievement:
     """The time of the commit."""
     trigger_event: Mapping[str, Any]
     metadata: Mapping[str, Any]
+    after_end: bool
+    """Whether the enrollment had ended before (E18)."""

@@ -31,3 +31,5 @@ class Enrollment:
     exit_acknowledged_at: int | None
     match_values: Mapping[str, str] | None = None
     """The values that its goals may compare with events (E17)."""
+    met_after_end_at: int | None = None
+    """The time of the event with which its goals were met after it had ended (E18)."""

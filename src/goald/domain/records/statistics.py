@@ -72,6 +72,11 @@ class Statistics:
     """The conversion rate without them."""
     appointments_cancelled: int
     """Enrollments that an appointment completed which was cancelled since."""
+    achieved_after_end: int
+    """Enrollments that ended otherwise, and whose goals were met by events that arrived later
+    (E18). They are not in `goals_achieved`."""
+    conversion_rate_with_late: float
+    """The conversion rate with them."""
     cohorts: Sequence[Cohort]
     """By week, at most MAX_COHORTS. Weeks without enrollments are left out."""
 
@@ -91,6 +96,7 @@ class Week:
     cancelled_actions: int
     refunded: int
     appointments_cancelled: int
+    met_after_end: int
     by_goal_type: Mapping[str, int]
 
     @property
@@ -113,6 +119,7 @@ def statistics_of(
     total = sum(week.enrolled for week in weeks)
     achieved = sum(week.ended["completed_goal"] for week in weeks)
     refunded = sum(week.refunded for week in weeks)
+    late = sum(week.met_after_end for week in weeks)
     time_us = sum(week.time_to_goal_us for week in weeks)
     ended = dict.fromkeys(ENDED, 0) | _total(week.ended for week in weeks)
     types = dict.fromkeys(goal_types, 0) | {
@@ -133,6 +140,8 @@ def statistics_of(
         refunded=refunded,
         net_conversion_rate=rate(achieved - refunded, total),
         appointments_cancelled=sum(week.appointments_cancelled for week in weeks),
+        achieved_after_end=late,
+        conversion_rate_with_late=rate(achieved + late, total),
         cohorts=_cohorts(weeks, steps_ever, now_us),
     )
 

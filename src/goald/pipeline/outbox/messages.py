@@ -83,6 +83,8 @@ def _achievements(
             "trigger_event": orjson.Fragment(trigger),
             "metadata": orjson.Fragment(metadata),
         }
+        if effects.after_end[effect]:
+            data["after_end"] = True
         event = _event("workflow.goal.achieved", achievement_id, tenants[effect], now_us, data)
         yield OutboxRow(effect, achievement_id, OutboundStream.NOTICES, event)
 

@@ -91,6 +91,7 @@ def _effects(effects: _native.Effects) -> EffectColumns:
         workflow_id=effects.workflow_id,
         slot=effects.slot,
         is_new=effects.is_new,
+        after_end=effects.after_end,
         status=effects.status,
         enrolled_at=effects.enrolled_at,
         ended_at=effects.ended_at,

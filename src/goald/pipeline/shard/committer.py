@@ -14,7 +14,14 @@ from goald.pipeline.shard.commit import commit
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.ports.change import Committed
-from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded, ShardStore
+from goald.ports.shard_store import (
+    EndedCheck,
+    EnrollmentStart,
+    EventCheck,
+    Excluded,
+    ShardStore,
+    WatchedRuns,
+)
 
 
 class GroupCommitter:
@@ -43,6 +50,11 @@ class GroupCommitter:
         """See `ShardStore.excluded`. Retried while Postgres is unavailable; raises LeaseLost."""
         find = partial(self._store.excluded, self._lease, checks)
         return await self._context.retry("Postgres: load", "excluded", find)
+
+    async def ended(self, checks: Sequence[EndedCheck]) -> WatchedRuns:
+        """See `ShardStore.ended`. Retried while Postgres is unavailable; raises LeaseLost."""
+        find = partial(self._store.ended, self._lease, checks)
+        return await self._context.retry("Postgres: load", "ended", find)
 
     async def contacts(self, contacts: Sequence[ContactKey]) -> Mapping[ContactKey, StoredContact]:
         """See `ShardStore.contacts`. Retried while Postgres is unavailable; raises LeaseLost."""

@@ -14,10 +14,11 @@ from goald.domain.errors import ServiceUnavailable
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.shard.group import Group
-from goald.pipeline.shard.known_contacts import KnownContacts
+from goald.pipeline.shard.known.contacts import KnownContacts
+from goald.pipeline.shard.known.ended import EndedAnswer
 from goald.ports.change import Committed
 from goald.ports.configuration import Configuration, WorkflowKey
-from goald.ports.shard_store import Excluded, ShardStore
+from goald.ports.shard_store import Excluded, RunEnd, ShardStore
 
 Repeats: TypeAlias = Collection[tuple[str, str]]
 """(tenant, enrollment id) of starts that begin no active enrollment."""
@@ -32,9 +33,11 @@ class Evaluator:
         *,
         clock_skew_us: int,
         max_enrollments_per_contact: int = 10_000,
+        late_us: int = 0,
         matcher: _native.Matcher | None = None,
     ) -> None:
-        """`matcher` is another implementation of `_native.Matcher`, for comparisons."""
+        """`late_us`: for how long goals without a window watch ended enrollments (E18). `matcher`
+        is another implementation of `_native.Matcher`, for comparisons."""
         self.lock = asyncio.Lock()
         """Held from a commit until `apply`, while memory lags behind the table."""
         self.groups = asyncio.Lock()
@@ -43,7 +46,9 @@ class Evaluator:
         before (E19)."""
         self._store = store
         self._matcher = matcher or _native.Matcher(
-            clock_skew_us=clock_skew_us, max_enrollments_per_contact=max_enrollments_per_contact
+            clock_skew_us=clock_skew_us,
+            max_enrollments_per_contact=max_enrollments_per_contact,
+            late_us=late_us,
         )
         self._config_version = 0
         self._exits_missed: dict[str, dict[str, bool]] = {}
@@ -131,10 +136,11 @@ class Evaluator:
         repeats: Repeats = (),
         excluded: Collection[Excluded] = (),
         known: KnownContacts | None = None,
+        ended: Sequence[EndedAnswer] = (),
     ) -> _native.Proposal:
         """Return what the events of a group would change, and which of them are deferred. Memory
         does not change. Blocks while Rust works, for a bounded amount of work. `repeats`,
-        `excluded` and `known`: see `stored_facts.evaluate`."""
+        `excluded`, `known` and `ended`: see `stored_facts.evaluate`."""
         old_tags = {} if known is None else known.old_tags
         states = {} if known is None else known.states
         return self._matcher.evaluate(
@@ -146,8 +152,18 @@ class Evaluator:
             excluded=sorted(excluded),
             old_tags=[(*event, list(old)) for event, old in old_tags.items() if old],
             states=[(*start, *state) for start, state in states.items()],
+            ended=ended,
             only=group.only,
         )
+
+    def ended_to_load(self, now_us: int) -> tuple[int, int] | None:
+        """See `_native.Matcher.ended_to_load`."""
+        return self._matcher.ended_to_load(now_us)
+
+    def add_ended(self, ends: Sequence[RunEnd], before: int, first: int, now_us: int) -> None:
+        """Add the ends of enrollments: all of those before a time, back to another."""
+        rows = [(end.tenant_id, end.contact_id, end.ended_at) for end in ends]
+        self._matcher.add_ended(rows, before, first, now_us)
 
     def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:
         """Return the tenants that these buffers name."""

@@ -1,4 +1,4 @@
-"""Evaluates a group with what only Postgres knows (E5, E11, E16, E22).
+"""Evaluates a group with what only Postgres knows (E5, E11, E16, E18, E22).
 
 A shard has the active enrollments of its contacts in memory. It does not have the ids of ended
 enrollments, so it does not know whether a start is a repeat; and it does not have the events that
@@ -6,7 +6,7 @@ counted for earlier enrollments of a contact. Postgres is asked only if the resu
 which is rare: a start would be refused because of the limit of its contact, or an event counts for
 an enrollment that started in this group, or after an earlier one of its contact in the workflow; or
 an event with a list of tags meets a goal; or an enrollment starts in a workflow whose goals are
-checked on enrollment.
+checked on enrollment; or an event would meet a goal of an enrollment that has ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,25 @@ from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.ids import ContactId, TenantId
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
-from goald.pipeline.shard.known_contacts import KnownContacts
-from goald.ports.shard_store import EnrollmentStart, EventCheck, Excluded
+from goald.pipeline.shard.known.contacts import KnownContacts
+from goald.pipeline.shard.known.ended import KnownEnded
+from goald.ports.shard_store import (
+    EndedCheck,
+    EnrollmentStart,
+    EventCheck,
+    Excluded,
+    WatchedRuns,
+)
 
 
 class StoredFacts(Protocol):
-    """`ShardStore.repeats`, `ShardStore.excluded` and `ShardStore.contacts` of the lease."""
+    """The methods of `ShardStore` with these names, of the lease."""
 
     async def repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]: ...
 
     async def excluded(self, checks: Sequence[EventCheck]) -> set[Excluded]: ...
+
+    async def ended(self, checks: Sequence[EndedCheck]) -> WatchedRuns: ...
 
     async def contacts(
         self, contacts: Sequence[ContactKey]
@@ -46,9 +55,9 @@ async def evaluate(
     asked_checks: set[EventCheck] = set()
     repeats: set[tuple[TenantId, str]] = set()
     excluded: set[Excluded] = set()
-    known = KnownContacts(dict(group.old_tags))
+    known, ended = KnownContacts(dict(group.old_tags)), KnownEnded()
     while True:
-        proposal = evaluator.evaluate(group, now_us, repeats, excluded, known)
+        proposal = evaluator.evaluate(group, now_us, repeats, excluded, known, ended.rows())
         starts = {
             EnrollmentStart(TenantId(tenant), enrollment, ContactId(contact), enrolled_at)
             for tenant, enrollment, contact, enrolled_at in proposal.doubtful_starts
@@ -58,6 +67,8 @@ async def evaluate(
         found_excluded = await stored.excluded(sorted(checks)) if checks else set()
         contacts = known.contacts_of(proposal)
         differs = bool(contacts) and known.answer(proposal, await stored.contacts(contacts))
+        if asked := ended.open(proposal):
+            differs |= ended.answer(asked, await stored.ended(asked))
         if not found and not found_excluded and not differs:
             return proposal
         asked_starts |= starts

@@ -69,6 +69,7 @@ class Supervisor:
                     exit_retry=self._settings.exit_retry,
                     publishes_refunds=self._settings.refund_reopens,
                     max_enrollments_per_contact=self._settings.max_enrollments_per_contact,
+                    late=self._settings.late,
                     group_bytes=GROUP_BYTES,
                     max_deferred_bytes=self._settings.read.in_flight_bytes // DEFERRED_SHARE,
                     instance=self._instance,

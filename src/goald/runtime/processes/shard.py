@@ -21,6 +21,7 @@ from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.committer import GroupCommitter
 from goald.pipeline.shard.config_watcher import ConfigWatcher
+from goald.pipeline.shard.ended_loader import EndedLoader
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import SHARE, Group
 from goald.pipeline.shard.missed.events import MissedEvents
@@ -61,6 +62,9 @@ class ShardSettings:
     """Seconds that an event waits for an enrollment that arrives after it (E7); 0 is off."""
     max_enrollments_per_contact: int = 10_000
     """Active enrollments of one contact, beyond which an enrollment is dead-lettered (E5)."""
+    late: float = 0.0
+    """Seconds for which goals without a window watch an enrollment after its end (E18); 0 is
+    off."""
     share: int = SHARE
     """Units of work of one tenant in one group (D8)."""
     max_deferred_bytes: int = 1 << 20
@@ -115,6 +119,7 @@ class ShardProcess:
             ports.store,
             clock_skew_us=round(settings.clock_skew * 1e6),
             max_enrollments_per_contact=settings.max_enrollments_per_contact,
+            late_us=round(settings.late * 1e6),
         )
         self._heartbeat = HeartbeatReporter(
             "shard",
@@ -262,6 +267,7 @@ class ShardProcess:
                 ),
                 Transfers(context, self._store, lease, evaluator, missed),
                 missed,
+                EndedLoader(context, self._store, lease, evaluator),
             ),
             lambda group: progress(group, evaluator, admission.breaker, admission.turns),
         )
@@ -282,6 +288,7 @@ class ShardProcess:
         self._metrics.enrollments.set(stats["enrollments"])
         self._metrics.listeners.set(stats["listeners"])
         self._metrics.matcher_bytes.set(stats["bytes"])
+        self._metrics.count_ended(stats["ended_contacts"], stats["ended_contacts_dropped"])
         self._metrics.config_version.set(self._evaluator.config_version)
         if self._lease is not None:
             self._metrics.epoch.set(self._lease.epoch)

@@ -155,6 +155,7 @@ def api_dependencies(
                 start_check,
                 clock,
                 clock_skew_us=round(settings.clock_skew * 1e6),
+                late_us=round(settings.late * 1e6),
             ),
             explain_places=WorkPlaces("explanations"),
             idempotency=idempotency,

@@ -237,15 +237,16 @@ def leader_election(endpoints: Endpoints) -> LeaderElection:
 
 @asynccontextmanager
 async def explainer(
-    postgres_dsn: str, clock_skew: float, max_enrollments_per_contact: int
+    postgres_dsn: str, clock_skew: float, late: float, max_enrollments_per_contact: int
 ) -> AsyncIterator[Explain]:
     """Yields the service that evaluates one event as a dry run, with the role goald_api.
-    `clock_skew` (seconds) and `max_enrollments_per_contact` are the shards'."""
+    `clock_skew` and `late` (seconds) and `max_enrollments_per_contact` are the shards'."""
     pool = TenantPool(postgres_dsn, 1)
     try:
         contacts = PostgresContacts(pool)
         start_check = StartCheck(contacts, max_active=max_enrollments_per_contact)
         skew_us = round(clock_skew * 1e6)
-        yield Explain(contacts, start_check, system_clock(), clock_skew_us=skew_us)
+        late_us = round(late * 1e6)
+        yield Explain(contacts, start_check, system_clock(), clock_skew_us=skew_us, late_us=late_us)
     finally:
         await pool.close()

@@ -64,6 +64,8 @@ def test_response_contains_the_example_of_the_specification(api: Api) -> None:
         "refunded": 0,
         "net_conversion_rate": 30.0,
         "appointments_cancelled": 0,
+        "achieved_after_end": 0,
+        "conversion_rate_with_late": 30.0,
         "cohorts": [
             {
                 "week": "2026-01-05",

@@ -34,6 +34,7 @@ class Stored:
     def __init__(self, store: MemoryShardStore, lease: SlotLease) -> None:
         self.repeats = partial(store.repeats, lease)
         self.excluded = partial(store.excluded, lease)
+        self.ended = partial(store.ended, lease)
         self._contacts = partial(store.contacts, lease)
         self.reads = 0
 

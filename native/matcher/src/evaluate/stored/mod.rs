@@ -1,5 +1,6 @@
 //! The answers of Postgres to the questions of earlier evaluations of the same events.
 
+pub mod ended;
 pub mod known_contacts;
 pub mod missed;
 pub mod repeats;

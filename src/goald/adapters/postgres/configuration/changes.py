@@ -125,11 +125,12 @@ async def _write_goal(
         saved = await connection.fetchrow(
             statements.ADD_GOAL, tenant, row.id, row.workflow_id, row.key, row.position,
             row.goal_type, criteria, row.is_active, row.effective_from, row.check_on_enrollment,
+            row.conversion_window,
         )  # fmt: skip
     else:
         saved = await connection.fetchrow(
             statements.CHANGE_GOAL, tenant, row.id, row.key, row.goal_type, criteria,
-            row.is_active, row.effective_from, row.check_on_enrollment,
+            row.is_active, row.effective_from, row.check_on_enrollment, row.conversion_window,
         )  # fmt: skip
     return replace(change, after=replace(row, metadata=row_metadata(saved)))
 

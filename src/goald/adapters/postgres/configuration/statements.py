@@ -16,7 +16,8 @@ WHERE tenant_id = $1 AND deleted_at IS NULL
 """
 _GOAL = f"""
 SELECT id, workflow_id, key, position, goal_type, criteria::text AS criteria, is_active,
-       goald.us(effective_from) AS effective_from, check_on_enrollment, {_STAMP}
+       goald.us(effective_from) AS effective_from, check_on_enrollment, conversion_window,
+       {_STAMP}
 FROM goald.workflow_goals WHERE tenant_id = $1 AND deleted_at IS NULL
 """
 
@@ -134,8 +135,8 @@ WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 ADD_GOAL = f"""
 INSERT INTO goald.workflow_goals
     (tenant_id, id, workflow_id, key, position, goal_type, criteria, is_active, effective_from,
-     check_on_enrollment, created_by, updated_by)
-SELECT $1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, goald.at($9), $10, who, who
+     check_on_enrollment, conversion_window, created_by, updated_by)
+SELECT $1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, goald.at($9), $10, $11, who, who
 FROM (SELECT nullif(current_setting('goald.actor', true), '') AS who) AS me
 RETURNING {_STAMP}
 """
@@ -144,8 +145,9 @@ RETURNING {_STAMP}
 CHANGE_GOAL = f"""
 UPDATE goald.workflow_goals
 SET key = $3, goal_type = $4, criteria = $5::text::jsonb, is_active = $6,
-    effective_from = goald.at($7), check_on_enrollment = $8, version = version + 1,
-    updated_at = now(), updated_by = nullif(current_setting('goald.actor', true), '')
+    effective_from = goald.at($7), check_on_enrollment = $8, conversion_window = $9,
+    version = version + 1, updated_at = now(),
+    updated_by = nullif(current_setting('goald.actor', true), '')
 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 RETURNING {_STAMP}
 """

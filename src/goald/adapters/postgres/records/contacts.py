@@ -6,6 +6,7 @@ from goald.adapters.postgres.records.forwards import continuing, continuing_each
 from goald.adapters.postgres.records.projection import PostgresContactStore
 from goald.adapters.postgres.records.reader import enrollment_of
 from goald.adapters.postgres.shard import statements
+from goald.adapters.postgres.shard.ended import read as read_ended
 from goald.adapters.postgres.shard.store import workflow_of
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.contacts.projection import Contact
@@ -18,6 +19,7 @@ from goald.ports.contacts import (
     Exclusion,
     StartState,
 )
+from goald.ports.shard_store import EndedCheck, WatchedRuns
 
 MOST_ACTIVE = 1_000
 MOST_ENDED = 100
@@ -25,7 +27,8 @@ MOST_ENDED = 100
 _ENROLLMENT = """
 SELECT id, workflow_id, contact_id, status, goald.us(enrolled_at) AS enrolled_at,
        goald.us(ended_at) AS ended_at, met_goals, pending_actions, cancelled_actions,
-       goald.us(exit_acknowledged_at) AS exit_acknowledged_at, match_values
+       goald.us(exit_acknowledged_at) AS exit_acknowledged_at, match_values,
+       goald.us(met_after_end_at) AS met_after_end_at
 FROM goald.workflow_enrollments
 """
 
@@ -124,10 +127,10 @@ class PostgresContacts:
                 statements.LOAD_NEWEST, *newest, output=take_piece, format="binary"
             )
             counted = await connection.fetch(WORKFLOW_IDS, *newest)
-            ids = [name for name, _ in counted]
-            ids = sorted({*ids, *workflows})
-            read = await connection.fetch(statements.WORKFLOWS_OF_TENANT, tenant, ids)
             ended = await connection.fetch(ENDED, tenant, contact, self._most_ended + 1)
+            ids = {*workflows, *(name for name, _ in counted)}
+            ids |= {row["workflow_id"] for row in ended}
+            read = await connection.fetch(statements.WORKFLOWS_OF_TENANT, tenant, sorted(ids))
         ended.sort(key=lambda row: (-row["ended_at"], row["id"]))
         active_count = counted[0][1] if counted else 0
         return ContactState(
@@ -178,6 +181,10 @@ class PostgresContacts:
             id_: Exclusion.STARTED_IT if started_it else Exclusion.COUNTED_BEFORE
             for id_, started_it in rows
         }
+
+    async def ended(self, checks: Sequence[EndedCheck]) -> WatchedRuns:
+        async with self._pool.tenant(checks[0].tenant_id, readonly=True) as connection:
+            return await read_ended(connection, checks)
 
     async def projection(self, tenant: TenantId, contact: ContactId) -> Contact:
         found = await self._projections.projection(tenant, contact)

@@ -15,7 +15,8 @@ behind a position, and would read and sort all of them."""
 _ENROLLMENT = """
 id, workflow_id, contact_id, status, goald.us(enrolled_at) AS enrolled_at,
 goald.us(ended_at) AS ended_at, met_goals, pending_actions, cancelled_actions,
-goald.us(exit_acknowledged_at) AS exit_acknowledged_at, match_values
+goald.us(exit_acknowledged_at) AS exit_acknowledged_at, match_values,
+goald.us(met_after_end_at) AS met_after_end_at
 """
 
 _ENROLLED = """
@@ -49,7 +50,7 @@ ORDER BY workflow_enrollments.enrolled_at DESC, id DESC LIMIT $7
 _ACHIEVEMENT = """
 id, workflow_id, workflow_enrollment_id, contact_id, goal_config_id, goal_type,
 goald.us(achieved_at) AS achieved_at, goald.us(recorded_at) AS recorded_at, trigger_event,
-metadata
+metadata, after_end
 """
 
 _ACHIEVED = """

@@ -26,6 +26,7 @@ SELECT CASE WHEN day >= $5::date THEN day - (extract(isodow FROM day)::int - 1) 
        sum(cancelled_actions) AS cancelled_actions,
        sum(refunded)::int8 AS refunded,
        sum(appointments_cancelled)::int8 AS appointments_cancelled,
+       sum(met_after_end)::int8 AS met_after_end,
        {", ".join(f"sum({name})::int8 AS {name}" for name in (*ENDED, *TYPE_BITS))}
 FROM goald.workflow_days
 WHERE tenant_id = $1 AND workflow_id = $2
@@ -102,5 +103,6 @@ def _week(row: Mapping[str, Any]) -> Week:
         cancelled_actions=int(row["cancelled_actions"]),
         refunded=row["refunded"],
         appointments_cancelled=row["appointments_cancelled"],
+        met_after_end=row["met_after_end"],
         by_goal_type={name: row[name] for name in TYPE_BITS},
     )

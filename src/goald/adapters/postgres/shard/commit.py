@@ -74,6 +74,7 @@ async def write(
     ended = _ended(effects, owners, deleted)
     if await _update(connection, effects):
         differs = True
+    await _update_after_end(connection, effects)
     fail_point(FailPoint.ENROLLMENTS_WRITTEN)
     await _achieve(connection, effects, change.achievements)
     await uses.write(connection, effects.effective, effects.began_at)
@@ -262,7 +263,7 @@ def _ended(
 
 async def _update(connection: Any, of: Effects) -> bool:
     """Update enrollments that memory holds as active. Returns whether a row was not active."""
-    known = [i for i, is_new in enumerate(of.is_new) if not is_new]
+    known = [i for i, is_new in enumerate(of.is_new) if not is_new and not of.after_end[i]]
     if not known:
         return False
     columns = pick(
@@ -271,6 +272,16 @@ async def _update(connection: Any, of: Effects) -> bool:
     )  # fmt: skip
     rows = await connection.fetch(statements.UPDATE_ENROLLMENTS, *columns)
     return bool(of.mark_updated(known, rows))
+
+
+async def _update_after_end(connection: Any, of: Effects) -> None:
+    """Update enrollments that have ended and meet goals (E18)."""
+    ended = [i for i, after_end in enumerate(of.after_end) if after_end]
+    if ended:
+        columns = pick(
+            ended, of.tenant, of.enrollment, of.contact, of.workflow, of.met_goals, of.ended_at
+        )
+        of.mark_updated(ended, await connection.fetch(statements.UPDATE_AFTER_END, *columns))
 
 
 async def _achieve(connection: Any, of: Effects, achievements: AchievementColumns) -> None:
@@ -282,10 +293,8 @@ async def _achieve(connection: Any, of: Effects, achievements: AchievementColumn
         rows, effect_of, achievements.id, achievements.goal_id, achievements.goal_type,
         achievements.achieved_at, achievements.trigger_event, achievements.metadata,
     )  # fmt: skip
-    of_effect = [
-        [column[i] for i in effects]
-        for column in (of.tenant, of.workflow, of.enrollment, of.contact, of.slot)
-    ]
+    columns_of = of.tenant, of.workflow, of.enrollment, of.contact, of.slot, of.after_end
+    of_effect = [[column[i] for i in effects] for column in columns_of]
     await connection.execute(statements.INSERT_ACHIEVEMENTS, *of_effect, *columns)
 
 

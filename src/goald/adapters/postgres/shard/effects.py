@@ -24,6 +24,7 @@ class Effects:
         self.workflow = effects.workflow_id
         self.slot = effects.slot
         self.is_new = effects.is_new
+        self.after_end = effects.after_end
         self.status = effects.status
         self.enrolled_at = effects.enrolled_at
         self.ended_at = effects.ended_at

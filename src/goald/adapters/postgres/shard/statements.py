@@ -91,6 +91,7 @@ SELECT w.tenant_id, w.id AS workflow_id, w.goal_logic, w.is_active, w.exits_miss
                ELSE g.criteria END)::text,
            'effective_from', goald.us(g.effective_from),
            'check_on_enrollment', g.check_on_enrollment,
+           'conversion_window', g.conversion_window::int8 * 1000000,
            'created_at', goald.us(g.created_at), 'position', g.position
        ) ORDER BY g.created_at, g.position) FILTER (WHERE g.id IS NOT NULL), '[]')::text AS goals
 FROM goald.workflows w
@@ -230,17 +231,32 @@ RETURNING e.tenant_id, e.id, goald.us(e.received_at)
 """A status never returns to `active` (E5). A row that is not returned was no longer active.
 IS TRUE keeps the planner from the index of active rows, which would read all of them."""
 
+UPDATE_AFTER_END = """
+UPDATE goald.workflow_enrollments e
+SET met_goals = e.met_goals || n.met_goals::uuid[], met_after_end_at = goald.at(n.met_at),
+    updated_at = now()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[])
+    AS n (tenant_id, id, contact_id, workflow_id, met_goals, met_at)
+WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND e.contact_id = n.contact_id
+  AND e.workflow_id = n.workflow_id
+  AND (e.status IN ('completed', 'exited', 'cancelled')) IS TRUE
+  AND e.met_after_end_at IS NULL AND NOT e.met_goals && n.met_goals::uuid[]
+RETURNING e.tenant_id, e.id, goald.us(e.received_at)
+"""
+"""The goals that enrollments meet after their end (E18): each once, and none after all are met. The
+status stays. IS TRUE as in UPDATE_ENROLLMENTS."""
+
 INSERT_ACHIEVEMENTS = """
 INSERT INTO goald.workflow_goal_achievements
-    (tenant_id, workflow_id, workflow_enrollment_id, contact_id, slot, id, goal_config_id,
-     goal_type, achieved_at, trigger_event, metadata)
-SELECT n.tenant_id, n.workflow_id, n.enrollment_id, n.contact_id, n.slot, n.id::uuid,
+    (tenant_id, workflow_id, workflow_enrollment_id, contact_id, slot, after_end, id,
+     goal_config_id, goal_type, achieved_at, trigger_event, metadata)
+SELECT n.tenant_id, n.workflow_id, n.enrollment_id, n.contact_id, n.slot, n.after_end, n.id::uuid,
        n.goal_id::uuid, n.goal_type, goald.at(n.achieved_at), n.trigger_event::jsonb,
        n.metadata::jsonb
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::text[],
-            $8::text[], $9::int8[], $10::text[], $11::text[])
-    AS n (tenant_id, workflow_id, enrollment_id, contact_id, slot, id, goal_id, goal_type,
-          achieved_at, trigger_event, metadata)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::bool[], $7::text[],
+            $8::text[], $9::text[], $10::int8[], $11::text[], $12::text[])
+    AS n (tenant_id, workflow_id, enrollment_id, contact_id, slot, after_end, id, goal_id,
+          goal_type, achieved_at, trigger_event, metadata)
 """
 """Unique per enrollment and goal, because an achievement is written only if its effect has inserted
 or updated the enrollment."""

@@ -16,7 +16,7 @@ from goald.adapters.postgres.connection import SETTINGS, WRITER_SETTINGS, Connec
 from goald.adapters.postgres.errors import content_error
 from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.session_statements import READ_SNAPSHOT
-from goald.adapters.postgres.shard import commit, missed, statements, used_events
+from goald.adapters.postgres.shard import commit, ended, missed, statements, used_events
 from goald.adapters.postgres.shard.contacts import read_contacts
 from goald.adapters.postgres.shard.erasure import Tombstones
 from goald.adapters.postgres.shard.leases import SHARD_ROLE, lease_lost, renew, require_free
@@ -33,13 +33,16 @@ from goald.ports.change import Change, Committed
 from goald.ports.configuration import Configuration, WorkflowConfiguration, WorkflowKey
 from goald.ports.outbox import Outbox
 from goald.ports.shard_store import (
+    EndedCheck,
     EnrollmentStart,
     EventCheck,
     Excluded,
     MissedPage,
     MissedPosition,
     RenameContact,
+    RunEnd,
     Transfer,
+    WatchedRuns,
 )
 
 WRITER_NAME = "goald-commit"
@@ -169,6 +172,18 @@ class PostgresShardStore:
         async with self._writer.transaction(lease.slots) as connection:
             await _require(connection, statements.READ_LEASE, lease)
             return await used_events.excluded(connection, checks)
+
+    async def ended(self, lease: SlotLease, checks: Sequence[EndedCheck]) -> WatchedRuns:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            return await ended.read(connection, checks)
+
+    async def ends(
+        self, lease: SlotLease, before: RunEnd, first: int, limit: int
+    ) -> Sequence[RunEnd]:
+        async with self._side.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            return await ended.ends(connection, before, first, limit)
 
     async def contacts(
         self, lease: SlotLease, contacts: Sequence[ContactKey]

@@ -78,6 +78,7 @@ async def add_goal(workflow_id: PathId, body: GoalRequest, caller: Edits, deps: 
         body.is_active,
         body.effective_from,
         body.check_on_enrollment,
+        body.conversion_window,
     )
     return _answer(
         await deps.configuration.add_goal(caller.tenant_id, caller.subject, workflow_id, goal)
@@ -140,6 +141,9 @@ async def change_goal(
         effective_from=body.effective_from,
         key=body.key,
         check_on_enrollment=body.check_on_enrollment,
+        conversion_window=body.conversion_window,
+        clears_window="conversion_window" in body.model_fields_set
+        and body.conversion_window is None,
         clears_key="key" in body.model_fields_set and body.key is None,
     )
     expected = with_version(if_match, body.version)

@@ -82,10 +82,12 @@ SET contact_id = $3, slot = $4, updated_at = now(),
 WHERE (e.tenant_id, e.id) IN (
     SELECT o.tenant_id, o.id FROM goald.workflow_enrollments o
     WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NOT NULL
+    ORDER BY o.ended_at DESC
     LIMIT $5)
 RETURNING e.id
 """
-"""$6: as $7 of MOVE_ACTIVE."""
+"""$6: as $7 of MOVE_ACTIVE. The latest ones first. `adopt` moves more of them
+than may be watched (E18), so none of these is left behind."""
 
 MOVE_ACHIEVEMENTS = """
 UPDATE goald.workflow_goal_achievements a

@@ -85,6 +85,12 @@ impl Overlay {
         number
     }
 
+    /// Adds an effect that no later event looks for, and returns its number.
+    pub fn add_alone(&mut self, effect: Effect) -> usize {
+        self.effects.push(effect);
+        self.effects.len() - 1
+    }
+
     fn add_contact(&mut self, hash: u64, effect: &Effect) -> usize {
         let number = self.contacts.len();
         self.contacts.push(Contact {

@@ -1,0 +1,376 @@
+//! The contacts whose enrollments ended a while ago (E18).
+//!
+//! Postgres has the ended enrollments. This table only saves asking it: for each contact it has the
+//! time of the latest end, in 8 bytes: 11 to 21 with the free space of the table. Each tenant has a
+//! time since which it is complete. Before that, every contact may have an
+//! enrollment that ended: while the table is loaded, after a longer window was configured, for an
+//! event that waited long in its stream, and for a tenant whose oldest contacts were dropped.
+//! So the table can lack anything, and no event is lost.
+
+use std::collections::BTreeMap;
+
+use ahash::RandomState;
+use hashbrown::{HashMap, HashTable};
+
+use crate::event::time::LAST_US;
+
+/// The contacts of all tenants in the table of one shard: at most 38 MB.
+pub const MOST_CONTACTS: usize = 2_000_000;
+/// A tenant's contacts are kept, and loaded, for this long and a quarter of its horizon beyond the
+/// horizon, so that events that waited in their streams are still found in the table.
+const MARGIN_US: i64 = 60_000_000;
+const SECOND_US: i64 = 1_000_000;
+/// After every time of an event.
+const NEVER: i64 = LAST_US + 1;
+/// An end at an unknown time, until `sweep` knows the time.
+const UNKNOWN: u32 = u32::MAX;
+
+/// The latest end of an enrollment of a contact, in seconds.
+#[derive(Debug, Clone, Copy)]
+struct Contact {
+    /// A part of the hash of tenant and contact. Another contact may have the same one: then
+    /// Postgres is asked in vain.
+    hash: u32,
+    ended_at: u32,
+}
+
+const _: () = assert!(size_of::<Contact>() == 8);
+
+/// A tenant with goals that watch ended enrollments.
+#[derive(Debug)]
+struct Tenant {
+    /// For how long after its end an enrollment may be watched, in microseconds.
+    horizon: i64,
+    /// The configured workflows with goals that watch.
+    workflows: Box<[u32]>,
+    contacts: HashTable<Contact>,
+    /// Every end at or after this time is loaded.
+    loaded: i64,
+    /// Ends before this time were dropped.
+    dropped: i64,
+    swept_at: i64,
+}
+
+impl Tenant {
+    fn complete_since(&self) -> i64 {
+        self.loaded.max(self.dropped)
+    }
+
+    fn margin(&self) -> i64 {
+        (self.horizon / 4).saturating_add(MARGIN_US)
+    }
+
+    /// The earliest end that the table should have at this time.
+    fn start(&self, now_us: i64) -> i64 {
+        now_us.saturating_sub(self.horizon.saturating_add(self.margin()))
+    }
+
+    /// The same, without those that were dropped.
+    fn missing_from(&self, now_us: i64) -> i64 {
+        self.start(now_us).max(self.dropped)
+    }
+
+    /// Removes the contacts whose last end is before this time. Returns their number.
+    fn drop_before(&mut self, time: i64) -> usize {
+        let (before, end) = (self.contacts.len(), seconds(time));
+        self.contacts.retain(|contact| contact.ended_at >= end);
+        self.dropped = self.dropped.max(time);
+        self.contacts.shrink_to_fit(|contact| spread(contact.hash));
+        before - self.contacts.len()
+    }
+}
+
+/// Contacts with ended enrollments, by tenant.
+#[derive(Debug)]
+pub struct EndedContacts {
+    most: usize,
+    tenants: HashMap<u32, Tenant, RandomState>,
+    len: usize,
+    /// The contacts that were dropped because there were too many.
+    dropped: u64,
+}
+
+impl EndedContacts {
+    /// An empty table for at most `most` contacts.
+    pub fn new(most: usize) -> EndedContacts {
+        EndedContacts {
+            most: most.max(1),
+            tenants: HashMap::default(),
+            len: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Replaces the tenants that watch ended enrollments: their horizons in microseconds, and their
+    /// workflows that watch.
+    pub fn configure(&mut self, tenants: BTreeMap<u32, (i64, Vec<u32>)>) {
+        self.tenants.retain(|number, tenant| {
+            let is_watching = tenants.contains_key(number);
+            self.len -= if is_watching {
+                0
+            } else {
+                tenant.contacts.len()
+            };
+            is_watching
+        });
+        for (number, (horizon, workflows)) in tenants {
+            let tenant = self.tenants.entry(number).or_insert_with(|| Tenant {
+                horizon,
+                workflows: Box::default(),
+                contacts: HashTable::new(),
+                loaded: NEVER,
+                dropped: i64::MIN,
+                swept_at: i64::MIN,
+            });
+            if horizon > tenant.horizon {
+                // Ends that were too old for the shorter horizon must be loaded.
+                tenant.loaded = tenant.complete_since();
+                tenant.dropped = i64::MIN;
+            }
+            tenant.horizon = horizon;
+            tenant.workflows = workflows.into();
+        }
+    }
+
+    /// The workflows of a tenant that watch ended enrollments.
+    #[inline]
+    pub fn workflows(&self, tenant: u32) -> &[u32] {
+        let tenant = self.tenants.get(&tenant);
+        tenant.map_or(&[], |tenant| &tenant.workflows)
+    }
+
+    /// Whether a contact may have an enrollment that is watched at this time.
+    #[inline]
+    pub fn may_have(&self, tenant: u32, hash: u64, time: i64) -> bool {
+        let Some(tenant) = self.tenants.get(&tenant) else {
+            return false;
+        };
+        let first = time.saturating_sub(tenant.horizon);
+        if first < tenant.complete_since() {
+            return true;
+        }
+        if tenant.contacts.is_empty() {
+            return false;
+        }
+        let (hash, first) = (part(hash), seconds(first));
+        let found = tenant
+            .contacts
+            .find(spread(hash), |contact| contact.hash == hash);
+        found.is_some_and(|contact| contact.ended_at >= first)
+    }
+
+    /// An enrollment of a contact has ended at this time. `None`: it may have ended at any.
+    pub fn insert(&mut self, tenant: u32, hash: u64, ended_at: Option<i64>) {
+        let Some(tenant) = self.tenants.get_mut(&tenant) else {
+            return;
+        };
+        let ended_at = ended_at.map_or(UNKNOWN, |at| seconds(at).min(UNKNOWN - 1));
+        let hash = part(hash);
+        let key = spread(hash);
+        if let Some(contact) = tenant
+            .contacts
+            .find_mut(key, |contact| contact.hash == hash)
+        {
+            contact.ended_at = contact.ended_at.max(ended_at);
+            return;
+        }
+        let contact = Contact { hash, ended_at };
+        tenant
+            .contacts
+            .insert_unique(key, contact, |contact| spread(contact.hash));
+        self.len += 1;
+        if self.len > self.most {
+            self.shrink();
+        }
+    }
+
+    /// The ends that must be loaded: those before the first time, back to the second. `None` if
+    /// the table has all of them.
+    pub fn to_load(&self, now_us: i64) -> Option<(i64, i64)> {
+        let incomplete = self
+            .tenants
+            .values()
+            .filter(|tenant| tenant.loaded > tenant.missing_from(now_us));
+        let spans = incomplete.map(|tenant| (tenant.loaded, tenant.missing_from(now_us)));
+        spans.reduce(|(before, first), (loaded, from)| (before.max(loaded), first.min(from)))
+    }
+
+    /// Inserts an end that was loaded, unless the table has it or need not have it.
+    pub fn load(&mut self, tenant: u32, hash: u64, ended_at: i64, now_us: i64) {
+        let wants =
+            |tenant: &Tenant| (tenant.missing_from(now_us)..tenant.loaded).contains(&ended_at);
+        if self.tenants.get(&tenant).is_some_and(wants) {
+            self.insert(tenant, hash, Some(ended_at));
+        }
+    }
+
+    /// All ends before the first time, back to the second, are loaded.
+    pub fn set_loaded(&mut self, before: i64, first: i64) {
+        for tenant in self.tenants.values_mut() {
+            // A tenant that was added since has nothing of the time before.
+            if tenant.loaded <= before {
+                tenant.loaded = tenant.loaded.min(first);
+            }
+        }
+    }
+
+    /// Removes contacts whose enrollments are not watched any more.
+    pub fn sweep(&mut self, now_us: i64) {
+        for tenant in self.tenants.values_mut() {
+            let is_due = now_us.saturating_sub(tenant.swept_at) >= tenant.margin();
+            if !is_due || tenant.contacts.is_empty() {
+                continue;
+            }
+            for contact in tenant.contacts.iter_mut() {
+                if contact.ended_at == UNKNOWN {
+                    contact.ended_at = seconds(now_us).min(UNKNOWN - 1);
+                }
+            }
+            self.len -= tenant.drop_before(tenant.start(now_us));
+            tenant.swept_at = now_us;
+        }
+    }
+
+    /// Drops the oldest contacts of the tenants that have most, down to a number that is the same
+    /// for them, until seven eighths of the table are in use. Other tenants lose none.
+    fn shrink(&mut self) {
+        let target = self.most - self.most / 8;
+        let mut sizes: Vec<usize> = self.tenants.values().map(|t| t.contacts.len()).collect();
+        sizes.sort_unstable();
+        let (mut rest, mut count) = (target, sizes.len());
+        let mut share = target;
+        for size in sizes {
+            share = rest / count;
+            if size > share {
+                break;
+            }
+            rest -= size;
+            count -= 1;
+        }
+        for tenant in self.tenants.values_mut() {
+            let excess = tenant.contacts.len().saturating_sub(share);
+            if excess == 0 {
+                continue;
+            }
+            let mut ends: Vec<u32> = tenant.contacts.iter().map(|c| c.ended_at).collect();
+            let (_, newest, _) = ends.select_nth_unstable(excess - 1);
+            let dropped = tenant.drop_before((i64::from(*newest) + 1) * SECOND_US);
+            self.len -= dropped;
+            self.dropped += dropped as u64;
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The number of contacts that were dropped because there were too many.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Bytes of memory in use.
+    pub fn bytes(&self) -> usize {
+        let of =
+            |tenant: &Tenant| tenant.contacts.allocation_size() + size_of_val(&*tenant.workflows);
+        self.tenants.values().map(of).sum::<usize>() + self.tenants.allocation_size()
+    }
+}
+
+/// The part of a hash that the table keeps.
+fn part(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// Distributes that part over all bits.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .rotate_left(32)
+        ^ u64::from(hash)
+}
+
+fn seconds(time: i64) -> u32 {
+    let seconds = time.div_euclid(SECOND_US);
+    u32::try_from(seconds.max(0)).unwrap_or(UNKNOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_US: i64 = 3_600 * SECOND_US;
+
+    /// A hash whose kept part is this number.
+    fn hash(number: u32) -> u64 {
+        u64::from(number) << 32
+    }
+
+    fn complete(most: usize, tenants: u32) -> EndedContacts {
+        let mut ended = EndedContacts::new(most);
+        let tenant = |number| (number, (HOUR_US, vec![number]));
+        ended.configure((0..tenants).map(tenant).collect());
+        ended.set_loaded(NEVER, 0);
+        ended
+    }
+
+    #[test]
+    fn the_oldest_contacts_of_the_largest_tenants_are_dropped() {
+        let mut ended = complete(800, 3);
+        for number in 0..100 {
+            ended.insert(0, hash(number), Some(0));
+        }
+        for number in 0..2_000 {
+            for tenant in [1, 2] {
+                let at = HOUR_US + i64::from(number) * SECOND_US;
+                ended.insert(tenant, hash(number), Some(at));
+            }
+        }
+        assert!(ended.len() <= 800);
+        let sizes: Vec<usize> = (0..3).map(|of| ended.tenants[&of].contacts.len()).collect();
+        assert_eq!(sizes[0], 100);
+        assert!(sizes[1].abs_diff(sizes[2]) <= 100 && sizes[1] > 200);
+        assert_eq!(ended.dropped() as usize + ended.len(), 4_100);
+        // The latest are known, and events of dropped contacts cause questions.
+        let latest = HOUR_US + 1_999 * SECOND_US;
+        assert!(ended.may_have(1, hash(1_999), latest));
+        assert!(!ended.may_have(1, hash(5_000), latest + HOUR_US));
+        assert!(ended.may_have(1, hash(5_000), HOUR_US));
+        assert!(ended.may_have(1, hash(0), HOUR_US));
+    }
+
+    #[test]
+    fn a_contact_takes_few_bytes() {
+        let most = 100_000;
+        let mut ended = complete(most, 1);
+        for number in 0..most as u32 {
+            ended.insert(0, hash(number), Some(0));
+            let used = ended.bytes() / ended.len();
+            assert!(number < 1_000 || used <= 21, "{used}");
+        }
+    }
+
+    #[test]
+    fn contacts_that_end_again_are_kept_once() {
+        let mut ended = complete(10, 1);
+        for second in [5, 9, 7] {
+            ended.insert(0, hash(1), Some(second * SECOND_US));
+        }
+        assert_eq!(ended.len(), 1);
+        assert!(ended.may_have(0, hash(1), 9 * SECOND_US + HOUR_US));
+        assert!(!ended.may_have(0, hash(1), 10 * SECOND_US + HOUR_US));
+    }
+
+    #[test]
+    fn a_tenant_that_is_added_during_a_load_is_loaded_from_the_start() {
+        let mut ended = complete(10, 1);
+        ended.configure([(0, (HOUR_US, vec![0])), (1, (HOUR_US, vec![1]))].into());
+        ended.set_loaded(5 * HOUR_US, 0);
+        let now = 10 * HOUR_US;
+        let (before, first) = ended.to_load(now).expect("the new tenant");
+        assert_eq!(before, NEVER);
+        assert!(first < now - HOUR_US && ended.may_have(1, hash(1), now));
+        ended.set_loaded(before, first);
+        assert_eq!(ended.to_load(now), None);
+    }
+}

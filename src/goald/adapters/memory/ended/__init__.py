@@ -1,0 +1,1 @@
+"""Enrollments that have ended, over the tables in memory."""

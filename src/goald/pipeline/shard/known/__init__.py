@@ -1,0 +1,1 @@
+"""Answers to the questions of an evaluation, about contacts and about ended enrollments."""

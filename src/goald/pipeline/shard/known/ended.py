@@ -1,0 +1,45 @@
+"""Ended enrollments (E18): answers the questions of an evaluation, and loads the table of contacts
+that have some."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from goald import _native
+from goald.ports.shard_store import EndedCheck, WatchedRun, WatchedRuns
+
+EndedAnswer: TypeAlias = tuple[str, str, str, Sequence[tuple[str, bool]], Sequence[WatchedRun]]
+"""Tenant, contact, workflow, events and whether they have counted there, enrollments."""
+
+
+@dataclass
+class KnownEnded:
+    """The answers to the questions of the evaluations of a group."""
+
+    _events: dict[tuple[str, str, str], dict[str, bool]] = field(default_factory=dict)
+    _runs: dict[tuple[str, str, str], Sequence[WatchedRun]] = field(default_factory=dict)
+
+    def open(self, proposal: _native.Proposal) -> list[EndedCheck]:
+        """Return the questions of an evaluation that are not answered yet."""
+        checks = {EndedCheck(*row) for row in proposal.ended_checks}
+        return sorted(
+            check for check in checks if check.event not in self._events.get(check[:3], {})
+        )
+
+    def answer(self, checks: Sequence[EndedCheck], found: WatchedRuns) -> bool:
+        """Take the answers to these questions. Returns whether the evaluation must be repeated,
+        because it assumed that no enrollment has ended."""
+        differs = False
+        for check in checks:
+            runs = self._runs.setdefault(check[:3], found.runs.get(check[:3], ()))
+            counted = check in found.counted
+            self._events.setdefault(check[:3], {})[check.event] = counted
+            differs |= bool(runs) and not counted
+        return differs
+
+    def rows(self) -> list[EndedAnswer]:
+        """Return the answers for `_native.Matcher.evaluate`."""
+        return [
+            (*key, list(events.items()), list(self._runs[key]))
+            for key, events in self._events.items()
+        ]

@@ -1,0 +1,127 @@
+"""The guards of goals that are met after the end of an enrollment, and how each one is removed."""
+
+from tests.fault.guards.guard import Edit, Guard
+
+PIPELINE = "tests/unit/pipeline/shard/test_after_the_end.py"
+STORE = "tests/contract/shard_store/test_shard_store_ended.py"
+PLANS = "tests/integration/postgres/plans/test_ended_plans.py"
+_MEMORY = "src/goald/adapters/memory/ended/runs.py"
+_POSTGRES = "src/goald/adapters/postgres/shard/ended.py"
+_STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"
+
+AFTER_END_GUARDS = (
+    Guard(
+        "after the end: an enrollment meets each goal once",
+        "E18, D1",
+        (
+            Edit(
+                _STATEMENTS,
+                "  AND e.met_after_end_at IS NULL AND NOT e.met_goals && n.met_goals::uuid[]\n",
+                "",
+            ),
+            Edit(
+                _MEMORY,
+                "            and row.met_after_end_at is None\n"
+                "            and set(row.met_goals).isdisjoint(of.met_goals[i])\n",
+                "",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "after the end: only an enrollment that ended otherwise than by its goals",
+        "E18, E5",
+        (
+            Edit(
+                _STATEMENTS,
+                "  AND (e.status IN ('completed', 'exited', 'cancelled')) IS TRUE\n",
+                "",
+            ),
+            Edit(
+                _MEMORY,
+                "            and row.status in _WATCHED\n            and row.met",
+                "            and row.met",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "after the end: an event that has counted in the workflow counts for no other enrollment",
+        "E11, E18",
+        (
+            Edit(
+                "src/goald/pipeline/shard/known/ended.py",
+                "            counted = check in found.counted\n",
+                "            counted = False\n",
+            ),
+        ),
+        (PIPELINE,),
+    ),
+    Guard(
+        "after the end: nothing counts for a deleted contact",
+        "E18",
+        (
+            Edit(
+                _POSTGRES,
+                "      AND coalesce(e.received_at, e.enrolled_at) <= t.deleted_at)\n",
+                "      AND false)\n",
+            ),
+            Edit(
+                _MEMORY,
+                "        and not (deleted is not None and deleted.covers(began_at(row)))\n",
+                "",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "after the end: the latest enrollments of a contact are read, at any number of others",
+        "D8",
+        (
+            Edit(_POSTGRES, "    LIMIT $6\n", "    LIMIT $6 * 1000000\n"),
+            Edit(
+                _MEMORY,
+                "        for row in ended[:ENDED_OF_CONTACT]:\n",
+                "        for row in ended:\n",
+            ),
+        ),
+        (STORE, PLANS),
+    ),
+    Guard(
+        "after the end: a merge moves the latest enrollments first",
+        "E18, E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/merging/transfers.py",
+                "    ORDER BY o.ended_at DESC\n",
+                "    ORDER BY o.ended_at\n",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "after the end: a page of ends continues among those of one time",
+        "E18",
+        (
+            Edit(
+                _POSTGRES,
+                '(ended_at, tenant_id COLLATE "POSIX", id COLLATE "POSIX") < '
+                "(goald.at($1), $2::text, $3::text)",
+                "ended_at < goald.at($1) AND $2::text = $2 AND $3::text = $3",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "after the end: events of contacts without ended enrollments cause no question",
+        "D8",
+        (
+            Edit(
+                "src/goald/pipeline/flow.py",
+                "            tasks.create_task(self._ended_loader.run())\n",
+                "",
+            ),
+        ),
+        (PIPELINE,),
+    ),
+)
