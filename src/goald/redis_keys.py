@@ -95,6 +95,13 @@ GATE_FLOORS: Final = "goald:gates:floors"
 """A text of 19 bytes for each slot: the first series whose gates may pass. Only goald may write
 it."""
 
+PERMITS: Final = "goald:permits:of:"
+"""With a tenant: a set of the executions that have a permit (X8)."""
+
+PERMITS_OF_SLOT: Final = "goald:permits:slot:"
+"""With a slot: a set of the permits of its contacts, each as the length of the tenant in bytes, a
+colon, the tenant and the execution."""
+
 INACTIVE_WORKFLOWS: Final = "goald:gates:inactive"
 """A set of the workflows that are not active: their gates do not pass (X11)."""
 

@@ -7,11 +7,14 @@ from tests.contract.stream_backends import Backend, MemoryBackend, RedisBackend
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.actions.gates import MemoryGates
 from goald.adapters.memory.actions.jobs import MemoryJobQueue
+from goald.adapters.memory.actions.permits import MemoryPermits
 from goald.adapters.memory.actions.state import MemoryActions
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis.actions.gates import RedisGates
+from goald.adapters.redis.actions.permits import RedisPermits
 from goald.ports.actions.gates import Gates
 from goald.ports.actions.jobs import JobQueue
+from goald.ports.actions.permits import Permits
 from goald.redis_jobs.queue import RedisJobQueue
 from goald.redis_keys import GATE_SLOTS
 
@@ -23,6 +26,7 @@ class ActionBackend(Protocol):
     def server(self) -> Backend: ...
     def gates(self) -> Gates: ...
     def queue(self, consumer: str = "worker-1") -> JobQueue: ...
+    def permits(self) -> Permits: ...
     async def now_ms(self) -> int: ...
     async def restart(self) -> None:
         """Continue as another run of the server, with all data."""
@@ -43,6 +47,9 @@ class MemoryActionBackend:
     def queue(self, consumer: str = "worker-1") -> JobQueue:
         return MemoryJobQueue(self._actions)
 
+    def permits(self) -> Permits:
+        return MemoryPermits(self._actions)
+
     async def now_ms(self) -> int:
         return self._actions.now_ms()
 
@@ -61,7 +68,7 @@ class RedisActionBackend:
         self._url = url
         self.server = RedisBackend(url, ManualClock(), counts=True)
         self._client: Any = self.server.client
-        self._opened: list[Gates | JobQueue] = []
+        self._opened: list[Gates | JobQueue | Permits] = []
 
     def gates(self) -> Gates:
         self._opened.append(opened := RedisGates(self._url))
@@ -69,6 +76,10 @@ class RedisActionBackend:
 
     def queue(self, consumer: str = "worker-1") -> JobQueue:
         self._opened.append(opened := RedisJobQueue(self._url, consumer, SystemClock()))
+        return opened
+
+    def permits(self) -> Permits:
+        self._opened.append(opened := RedisPermits(self._url))
         return opened
 
     async def now_ms(self) -> int:

@@ -7,6 +7,7 @@ from goald.domain.actions.gates import GateId, GateSeries
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.ids import TenantId, WorkflowId
 from goald.ports.actions.gates import GateState, GateStatus
+from goald.ports.actions.permits import Permit
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class MemoryActions:
         self.admitted: dict[int, str] = {}
         """The run for which the gates of each slot are admitted."""
         self.inactive: set[tuple[TenantId, WorkflowId]] = set()
+        self.permits: set[Permit] = set()
         self.deliveries: dict[tuple[str, bytes], int] = {}
         """When each entry that is not finished was delivered last, in milliseconds."""
 
@@ -45,6 +47,7 @@ class MemoryActions:
         for each in (self.live, self.ended, self.holders, self.floors, self.admitted):
             each.clear()
         self.deliveries.clear()
+        self.permits.clear()
         self.inactive.clear()
         self.streams.flush()
 

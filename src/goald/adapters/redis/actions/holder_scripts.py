@@ -5,7 +5,7 @@ from typing import Final
 from goald.redis_jobs.gate_scripts import COMMON
 from goald.redis_jobs.script import Script
 
-_HOLDS: Final = """
+HOLDS: Final = """
 local SERIES, RECORD = 19, 35
 
 local function records(first, count)
@@ -26,7 +26,7 @@ end
 
 FENCE: Final = Script(
     COMMON,
-    _HOLDS,
+    HOLDS,
     """
 local function main()
   local own, before, first, count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -59,7 +59,7 @@ were admitted under the current run."""
 
 ADMIT: Final = Script(
     COMMON,
-    _HOLDS,
+    HOLDS,
     """
 local function main()
   local own, first, count, run = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), current_run()
@@ -76,7 +76,7 @@ end
 
 REGISTER: Final = Script(
     COMMON,
-    _HOLDS,
+    HOLDS,
     """
 local function main()
   local refused = not_held(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), current_run())
@@ -133,7 +133,7 @@ from 0 to 3, which fails for any other value. ARGV[4]: the field of the payload.
 
 CLOSE: Final = Script(
     COMMON,
-    _HOLDS,
+    HOLDS,
     """
 local function main()
   local refused = not_held(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), current_run())
