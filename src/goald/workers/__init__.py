@@ -1,0 +1,1 @@
+"""Workers: they receive jobs, pass gates, call providers and report results."""
