@@ -31,18 +31,24 @@ All calls are for asyncio and do not block the event loop. `ServiceUnavailable` 
 could not be reached or refused; the call may be repeated.
 """
 
+from goald.client.action_worker import Action, ActionError, ActionWorker
 from goald.client.consumer_group import DeliverySettings
 from goald.client.envelope import event
 from goald.client.exit_reader import ExitReader
 from goald.client.publisher import Publisher
 from goald.client.tail import TailedEntry, tail
+from goald.domain.actions.outcomes import OutcomeKind
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.records.exit import Exit, TriggerEvent
 
 __all__ = [
+    "Action",
+    "ActionError",
+    "ActionWorker",
     "DeliverySettings",
     "Exit",
     "ExitReader",
+    "OutcomeKind",
     "Publisher",
     "ServiceUnavailable",
     "TailedEntry",

@@ -148,9 +148,17 @@ class RedisJobQueue:
                     places.key(action_stream(each.action)),
                     each.entry_id,
                     each.event,
+                    each.effect,
                 )
             answers += [_FINISHED[answer] for answer in await self._finish(places, arguments)]
         return answers
+
+    async def discard(self, action: ActionType, entry_id: bytes) -> None:
+        stream = action_stream(action)
+        for reply in await self._results.ask(
+            ("XACK", stream, GROUP, entry_id), ("XDEL", stream, entry_id)
+        ):
+            checked(reply)
 
     async def close(self) -> None:
         for wire in (self._reader, self._gates, self._results):

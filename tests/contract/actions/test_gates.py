@@ -213,6 +213,29 @@ async def test_a_result_that_is_sent_again_is_published_once(actions: ActionBack
     assert len(await results(actions)) == 1
 
 
+async def test_the_change_that_an_action_makes_precedes_its_result(
+    actions: ActionBackend,
+) -> None:
+    gates, queue, token = await holder(actions), actions.queue(), os.urandom(16)
+    await gates.register(LEASE, [job(G0)])
+    await pass_one(queue, G0, token)
+    entry = await entry_of(actions, G0)
+    result = JobResult(G0, SLOT, token, WEBHOOK, entry, b"result", b"change")
+    assert await queue.finish([result]) == [Finished.FINISHED]
+    assert await queue.finish([result]) == [Finished.REPEATED]
+    assert await results(actions) == [b"change", b"result"]
+
+
+async def test_an_entry_that_is_no_job_can_be_discarded(actions: ActionBackend) -> None:
+    queue = actions.queue()
+    await actions.server.add(action_stream(WEBHOOK), [b"?"])
+    (received,) = await queue.receive([WEBHOOK], 10, 0.1)
+    await queue.discard(WEBHOOK, received.entry_id)
+    assert await jobs_in(actions) == []
+    await actions.server.pass_time(0.01)
+    assert await queue.take_idle(WEBHOOK, 0.0, 10) == []
+
+
 async def test_a_result_with_another_token_changes_nothing(actions: ActionBackend) -> None:
     gates, queue, token = await holder(actions), actions.queue(), os.urandom(16)
     await gates.register(LEASE, [job(G0), job(G1)])

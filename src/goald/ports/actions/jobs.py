@@ -73,6 +73,8 @@ class JobResult(NamedTuple):
     entry_id: bytes
     event: bytes
     """The event `workflow.action.finished`, encoded."""
+    effect: bytes = b""
+    """An event that precedes it on the contact's event stream: the change that the action makes."""
 
 
 class Finished(Enum):
@@ -114,6 +116,9 @@ class JobQueue(Protocol):
         """Publish each result to the contact's event stream, finish its gate and acknowledge the
         job, in one step. A result without a token closes an open gate, and is refused if the gate
         is passed. Waits while the number of event streams is being changed."""
+
+    async def discard(self, action: ActionType, entry_id: bytes) -> None:
+        """Acknowledge and delete an entry that is not a job."""
 
     async def close(self) -> None:
         """Close the connections. Jobs that are not finished can be claimed."""

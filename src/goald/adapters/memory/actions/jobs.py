@@ -73,6 +73,9 @@ class MemoryJobQueue:
     async def finish(self, results: Sequence[JobResult]) -> list[Finished]:
         return [await self._finish(result) for result in results]
 
+    async def discard(self, action: ActionType, entry_id: bytes) -> None:
+        self._actions.remove_entry(action_stream(action), entry_id)
+
     async def close(self) -> None:
         """There is nothing to close."""
 
@@ -150,7 +153,8 @@ class MemoryJobQueue:
         else:
             end = GateStatus.FINISHED
         partition = result.slot % DEFAULT_STREAMS
-        await shared.streams.add(event_stream(partition), [FIELD.encode(), result.event])
+        for event in filter(None, (result.effect, result.event)):
+            await shared.streams.add(event_stream(partition), [FIELD.encode(), event])
         shared.end(result.gate, end)
         shared.remove_entry(action_stream(result.action), result.entry_id)
         return Finished.FINISHED

@@ -1,0 +1,1 @@
+"""Providers of actions: HTTP, files of e-mails, and changes of contacts."""

@@ -1,0 +1,173 @@
+"""Webhooks: HTTP requests with a Standard Webhooks signature."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from standardwebhooks.webhooks import Webhook
+from yarl import URL
+
+from goald.adapters.providers.http.connections import ENTER, CheckedResolver, GatedConnector
+from goald.domain.actions.destinations import DestinationPolicy, DestinationRefused
+from goald.domain.actions.job import Job
+from goald.domain.actions.masks import mask_text
+from goald.domain.actions.outcomes import Outcome, OutcomeKind, http_outcome
+from goald.domain.ids import TenantId
+from goald.ports.clock import Clock
+from goald.workers.provider import ActionFailed, Enter, Performed
+
+TIMEOUT_S: Final = 10.0
+MAX_ANSWER_BYTES: Final = 64 << 10
+"""How much of an answer is read."""
+_KEEP_ALIVE_S: Final = 4.0
+"""Shorter than most servers keep connections, so that requests rarely meet a closed one."""
+_EXCERPT_CHARS: Final = 200
+"""How much of an answer is part of an error."""
+_MAX_RETRY_AFTER_S: Final = 86_400.0
+
+SigningSecret = Callable[[TenantId, str | None], Awaitable[str]]
+"""Returns the secret (`whsec_…`) of a tenant's connection, or of the tenant if the name is None."""
+
+
+class WebhookProvider:
+    """A `Provider` of `webhook`. Follows no redirect, keeps no cookie, uses no proxy, and connects
+    to checked addresses only. Bound to one event loop."""
+
+    def __init__(
+        self,
+        policy: DestinationPolicy,
+        secret: SigningSecret,
+        clock: Clock,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        connections: int = 500,
+    ) -> None:
+        """`connections`: the most open connections; at most a tenth of them to one host."""
+        self._policy = policy
+        self._secret = secret
+        self._clock = clock
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def is_keyed(self) -> bool:
+        """Receivers recognise a repeated `webhook-id`, as Standard Webhooks asks them to."""
+        return True
+
+    async def perform(self, job: Job, config: Mapping[str, Any], enter: Enter) -> Performed:
+        url = self._url(config)
+        body = orjson.dumps(config["body"]) if "body" in config else b""
+        headers = await self._headers(job, config, body)
+        entered = False
+
+        async def note_and_enter() -> None:
+            nonlocal entered
+            if entered:  # aiohttp would send a request again whose connection was lost
+                raise aiohttp.ServerDisconnectedError
+            await enter()
+            entered = True
+
+        ENTER.set(note_and_enter)
+        try:
+            async with self._open().request(
+                config.get("method", "POST"), url, data=body, headers=headers,
+                allow_redirects=False,
+            ) as response:  # fmt: skip
+                answer = await _read(response)
+        except DestinationRefused as error:
+            raise ActionFailed(str(error)) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            what = "did not answer" if entered else "cannot be reached"
+            text = f"{url.host} {what}: {type(error).__name__}"
+            raise ActionFailed(Outcome(OutcomeKind.RETRY, text)) from error
+        except ValueError as error:  # an invalid header or URL
+            raise ActionFailed(f"the request is invalid: {type(error).__name__}") from error
+        return Performed(self._outcome(response, answer))
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = GatedConnector(
+                resolver=CheckedResolver(self._policy),
+                use_dns_cache=False,
+                keepalive_timeout=_KEEP_ALIVE_S,
+                limit=self._connections,
+                limit_per_host=max(1, self._connections // 10),
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=self._timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+    def _url(self, config: Mapping[str, Any]) -> URL:
+        """The URL. The resolver checks names; aiohttp does not ask it about addresses."""
+        try:
+            url = URL(str(config["url"]))
+            port = url.port or 0
+        except ValueError as error:
+            raise ActionFailed("the URL is invalid") from error
+        if url.scheme not in ("http", "https") or not url.host or url.user is not None:
+            raise ActionFailed("the URL is invalid")
+        try:
+            address = ip_address(url.host)
+        except ValueError:
+            return url
+        try:
+            self._policy.check([str(address)], port)
+        except DestinationRefused as error:
+            raise ActionFailed(str(error)) from error
+        return url
+
+    async def _headers(self, job: Job, config: Mapping[str, Any], body: bytes) -> dict[str, str]:
+        now = datetime.fromtimestamp(self._clock.now_us() // 1_000_000, UTC)
+        secret = await self._secret(job.tenant_id, job.connection)
+        signature = Webhook(secret).sign(job.key, now, body.decode())
+        return {
+            **{str(name): str(value) for name, value in config.get("headers", {}).items()},
+            "content-type": "application/json",
+            "user-agent": "goald",
+            "webhook-id": job.key,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signature,
+        }
+
+    def _outcome(self, response: aiohttp.ClientResponse, answer: bytes) -> Outcome:
+        excerpt = mask_text(answer[:_EXCERPT_CHARS].decode("utf-8", "replace"))
+        error = f"HTTP {response.status}: {excerpt}" if excerpt else f"HTTP {response.status}"
+        retry_after = self._retry_after_s(response.headers.get("retry-after"))
+        return http_outcome(response.status, retry_after, error)
+
+    def _retry_after_s(self, value: str | None) -> float | None:
+        """Seconds from a `Retry-After`, which has seconds or a date; None for any other text."""
+        if value is None:
+            return None
+        if value.isascii() and value.isdecimal():
+            return min(float(value[:9]), _MAX_RETRY_AFTER_S)
+        try:
+            at = parsedate_to_datetime(value).timestamp()
+        except (ValueError, OverflowError):
+            return None
+        return min(max(0.0, at - self._clock.now_us() / 1e6), _MAX_RETRY_AFTER_S)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of an answer. The connection is closed if there is more."""
+    answer = bytearray()
+    async for chunk in response.content.iter_chunked(8 << 10):
+        answer += chunk
+        if len(answer) >= MAX_ANSWER_BYTES:
+            response.close()
+            break
+    return bytes(answer[:MAX_ANSWER_BYTES])

@@ -1,0 +1,115 @@
+"""Passes the gate of one job, right before its provider is called (X2)."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from goald.domain.actions.job import Job
+from goald.domain.errors import GoaldError, ServiceUnavailable
+from goald.ports.actions.jobs import JobQueue, Passed, PassRequest
+from goald.ports.clock import Clock
+from goald.workers.batcher import Batcher
+
+CALL_WITHIN_S: Final = 0.25
+"""A call begins at most this long after the request for its gate was sent."""
+_PAUSE_S: Final = 0.2
+_ATTEMPTS: Final = 5
+"""How often a worker that is too slow passes the gate again before it gives up the job."""
+
+
+class GateRefused(GoaldError):
+    """The gate does not let the worker call the provider. `answer` says why."""
+
+    def __init__(self, text: str, answer: Passed = Passed.REFUSED_CLOSED) -> None:
+        super().__init__(text)
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """An answer, and when its request was sent, on the monotonic clock."""
+
+    answer: Passed
+    sent_at: float
+
+
+class GateKeeper:
+    """Passes gates for all jobs of a worker, many in one call."""
+
+    def __init__(self, queue: JobQueue, clock: Clock, new_token: Callable[[], bytes]) -> None:
+        """`new_token` returns 16 random bytes."""
+        self._queue = queue
+        self.clock = clock
+        self.new_token = new_token
+        self.send = Batcher(self._send)
+
+    async def _send(self, requests: Sequence[PassRequest]) -> list[_Sent]:
+        sent_at = self.clock.monotonic()
+        answers = await self._queue.pass_gates(requests)
+        return [_Sent(answer, sent_at) for answer in answers]
+
+    async def return_gate(self, job: Job, token: bytes) -> None:
+        """Return a gate, again and again while Redis is unavailable."""
+        while True:
+            try:
+                await self._queue.return_gates([(job.gate, token)])
+            except ServiceUnavailable:
+                await self.clock.sleep(_PAUSE_S)
+            else:
+                return
+
+
+class Entrance:
+    """The gate of one job. A provider awaits it when it can write the first byte of the call."""
+
+    def __init__(self, job: Job, gates: GateKeeper, *, is_taken_over: bool, is_keyed: bool) -> None:
+        """`is_taken_over`: whether the job was another worker's. `is_keyed`: whether the provider
+        honours idempotency keys, so that it may be called again."""
+        self._job = job
+        self._gates = gates
+        self._take_over_ms = round(job.timeout_s * 1_000) if is_taken_over else None
+        self._is_keyed = is_keyed
+        self.token: bytes | None = None
+        """The token that has passed the gate; None if it is not passed."""
+
+    async def __call__(self) -> None:
+        """Pass the gate. When it returns, the provider must write the first byte without waiting
+        for anything.
+
+        Raises GateRefused if the provider must not be called. `token` is set then if the gate was
+        taken over: another worker may have called the provider, and this one reports so.
+        """
+        for _ in range(_ATTEMPTS):
+            token = self._gates.new_token()
+            sent = await self._pass(token)
+            if sent is None:
+                continue
+            if sent.answer is Passed.PASSED or (
+                sent.answer is Passed.TAKEN_OVER and self._is_keyed
+            ):
+                if self._gates.clock.monotonic() - sent.sent_at <= CALL_WITHIN_S:
+                    self.token = token
+                    return
+                if sent.answer is Passed.PASSED:
+                    await self._gates.return_gate(self._job, token)
+                    continue
+            if sent.answer in {Passed.TAKEN_OVER, Passed.TAKEN_OVER_CLOSED}:
+                self.token = token
+            raise GateRefused(f"the gate is {sent.answer.name.lower()}", sent.answer)
+        raise GateRefused("the worker is too slow to pass the gate", Passed.NOT_ADMITTED)
+
+    async def _pass(self, token: bytes) -> _Sent | None:
+        """The answer; None if it is unknown, and the gate was returned."""
+        job = self._job
+        request = PassRequest(
+            job.gate, job.slot, job.tenant_id, job.workflow_id, token, self._take_over_ms
+        )
+        try:
+            return await self._gates.send(request)
+        except ServiceUnavailable:
+            await self._gates.return_gate(job, token)
+            return None
+        except asyncio.CancelledError:
+            await asyncio.shield(self._gates.return_gate(job, token))
+            raise

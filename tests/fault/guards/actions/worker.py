@@ -1,0 +1,155 @@
+"""The guards of permits, workers and providers, and how each one is removed."""
+
+from tests.fault.guards.guard import Edit, Guard
+
+PERMITS = "tests/contract/actions/test_permits.py"
+WORKER = "tests/unit/workers/test_worker.py"
+WEBHOOK = "tests/unit/workers/test_webhook.py"
+DESTINATIONS = "tests/unit/workers/test_destinations.py"
+RENDERING = "tests/unit/workers/test_rendering.py"
+_PERMITS = "src/goald/adapters/redis/actions/permits.py"
+_ENTRANCE = "src/goald/workers/entrance.py"
+_WEBHOOK = "src/goald/adapters/providers/http/webhook.py"
+_CONNECTIONS = "src/goald/adapters/providers/http/connections.py"
+_DESTINATIONS = "src/goald/domain/actions/destinations.py"
+
+WORKER_GUARDS = (
+    Guard(
+        "permits: an account has at most as many as its limit",
+        "X8",
+        (
+            Edit(
+                _PERMITS,
+                "      if counts[tenant] < tonumber(ARGV[at + 2]) then\n",
+                "      if true then\n",
+            ),
+        ),
+        (PERMITS,),
+    ),
+    Guard(
+        "permits: none is granted until every shard has reported",
+        "X8",
+        (Edit(_PERMITS, "~= run then return 3 end", "~= run then break end"),),
+        (PERMITS,),
+    ),
+    Guard(
+        "permits: the next holder returns those that memory does not know",
+        "X8",
+        (Edit(_PERMITS, "      if not active[member] then\n", "      if false then\n"),),
+        (PERMITS,),
+    ),
+    Guard(
+        "permits: an earlier holder may not release",
+        "X8, D3",
+        (
+            Edit(
+                _PERMITS,
+                "  local refused = not_held(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), "
+                "current_run())\n",
+                "  local refused = nil\n",
+            ),
+        ),
+        (PERMITS,),
+    ),
+    Guard(
+        "workers: a call begins within 250 ms after the request for its gate",
+        "X2",
+        (Edit(_ENTRANCE, "CALL_WITHIN_S: Final = 0.25", "CALL_WITHIN_S: Final = 3600.0"),),
+        (WORKER,),
+    ),
+    Guard(
+        "workers: a provider without keys is not called again after a takeover",
+        "X4",
+        (
+            Edit(
+                _ENTRANCE,
+                "sent.answer is Passed.TAKEN_OVER and self._is_keyed",
+                "sent.answer is Passed.TAKEN_OVER",
+            ),
+        ),
+        (WORKER,),
+    ),
+    Guard(
+        "webhooks: the gate is passed when the connection exists",
+        "X2",
+        (Edit(_CONNECTIONS, "            await ENTER.get()()\n", "            pass\n"),),
+        (WEBHOOK,),
+    ),
+    Guard(
+        "webhooks: a request is sent once for each gate",
+        "X2",
+        (Edit(_WEBHOOK, "            if entered:", "            if False:"),),
+        (WEBHOOK,),
+    ),
+    Guard(
+        "webhooks: every address that a host resolves to is checked",
+        "SSRF",
+        (Edit(_CONNECTIONS, "        self._policy.check(addresses, port)\n", ""),),
+        (WEBHOOK,),
+    ),
+    Guard(
+        "webhooks: an address in a URL is checked",
+        "SSRF",
+        (
+            Edit(
+                _WEBHOOK,
+                "            self._policy.check([str(address)], port)\n",
+                "            pass\n",
+            ),
+        ),
+        (WEBHOOK,),
+    ),
+    Guard(
+        "webhooks: a redirect is not followed",
+        "SSRF",
+        (Edit(_WEBHOOK, "allow_redirects=False", "allow_redirects=True"),),
+        (WEBHOOK,),
+    ),
+    Guard(
+        "webhooks: an answer is read up to 64 KiB",
+        "D8",
+        (Edit(_WEBHOOK, "        if len(answer) >= MAX_ANSWER_BYTES:\n", "        if False:\n"),),
+        (WEBHOOK,),
+    ),
+    Guard(
+        "webhooks: an answer in an error is masked",
+        "X15",
+        (
+            Edit(
+                _WEBHOOK,
+                'excerpt = mask_text(answer[:_EXCERPT_CHARS].decode("utf-8", "replace"))',
+                'excerpt = answer[:_EXCERPT_CHARS].decode("utf-8", "replace")',
+            ),
+        ),
+        (WEBHOOK,),
+    ),
+    Guard(
+        "destinations: goald's own servers are refused always",
+        "SSRF",
+        (
+            Edit(
+                _DESTINATIONS,
+                "        if (address, port) in self.own_servers:\n",
+                "        if False:\n",
+            ),
+            Edit(
+                _DESTINATIONS,
+                "self.allows_private and not is_own_port and",
+                "self.allows_private and",
+            ),
+        ),
+        (DESTINATIONS, WEBHOOK),
+    ),
+    Guard(
+        "templates: the texts of an action have a limit together",
+        "D8",
+        (
+            Edit(
+                "src/goald/workers/rendering.py",
+                "        if self._remaining < 0:\n",
+                "        if False:\n",
+            ),
+        ),
+        (RENDERING,),
+    ),
+)

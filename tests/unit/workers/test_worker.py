@@ -1,0 +1,278 @@
+"""Workers over memory: gates, takeovers, results and the end (X2, X4, X13, D7)."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.support.actions.worker_bench import DEADLINE_S, LEASE, NOOP, WorkerBench, a_job
+
+from goald.adapters.memory.actions.jobs import MemoryJobQueue
+from goald.adapters.providers.noop import NoopProvider
+from goald.domain.actions.job import Job
+from goald.domain.actions.outcomes import SUCCESS, Outcome, OutcomeKind
+from goald.domain.slots import slot_of
+from goald.ports.actions.gates import GateStatus
+from goald.ports.actions.jobs import Passed, PassRequest
+from goald.redis_keys import action_stream
+from goald.workers.provider import ActionFailed, Enter, Performed
+
+
+class RecordingProvider:
+    """Notes its calls. `before` and `after` are awaited before and after the gate."""
+
+    def __init__(self, *, is_keyed: bool = True) -> None:
+        self.is_keyed = is_keyed
+        self.calls: list[tuple[Job, Mapping[str, Any]]] = []
+        self.error: Exception | None = None
+        self.is_ready = asyncio.Event()
+        self.is_ready.set()
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+        self.error_before: Exception | None = None
+
+    async def perform(self, job: Job, config: Mapping[str, Any], enter: Enter) -> Performed:
+        if self.error_before is not None:
+            raise self.error_before
+        await self.is_ready.wait()
+        await enter()
+        self.calls.append((job, config))
+        await self.may_end.wait()
+        if self.error is not None:
+            raise self.error
+        return Performed(SUCCESS)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+async def bench() -> WorkerBench:
+    bench = WorkerBench()
+    await bench.admit()
+    return bench
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_jobs_are_performed_and_reported(bench: WorkerBench) -> None:
+    jobs = [a_job(number) for number in range(500)]
+    await bench.register(*jobs)
+    async with bench.worker({NOOP: NoopProvider()}, concurrency=100):
+        results = await bench.wait_results(500)
+    assert {each["gate"] for each in results} == {str(job.gate) for job in jobs}
+    assert {each["outcome"] for each in results} == {"success"}
+    assert bench.jobs() == 0
+
+
+async def test_a_result_names_the_attempt_and_the_token_of_the_call(bench: WorkerBench) -> None:
+    await bench.register(a_job())
+    async with bench.worker({NOOP: NoopProvider()}):
+        (result,) = await bench.wait_results(1)
+    assert len(bytes.fromhex(result.pop("token"))) == 16
+    assert result == {
+        "contact_id": "c-1",
+        "workflow_id": "nurture",
+        "execution_id": "en-1",
+        "step_id": "welcome",
+        "visit": 1,
+        "attempt": 1,
+        "gate": str(a_job().gate),
+        "outcome": "success",
+        "is_keyed": True,
+        "duration_ms": 0,
+        "error": None,
+    }
+
+
+async def test_a_provider_gets_rendered_fields(bench: WorkerBench) -> None:
+    provider = RecordingProvider()
+    config = {"text": "Hi {{ contact.first_name }}", "more": [{"n": 1, "t": "{{ contact.id }}"}]}
+    await bench.register(a_job(config=config))
+    async with bench.worker({NOOP: provider}):
+        await bench.wait_results(1)
+    assert provider.calls[0][1] == {"text": "Hi Jane", "more": [{"n": 1, "t": "c-1"}]}
+
+
+async def test_a_template_that_cannot_be_rendered_is_skipped(bench: WorkerBench) -> None:
+    provider = RecordingProvider()
+    await bench.register(a_job(config={"text": "{{ contact.surname }}"}))
+    async with bench.worker({NOOP: provider}):
+        (result,) = await bench.wait_results(1)
+    assert (result["outcome"], result["token"]) == ("skip", None)
+    assert provider.calls == []
+
+
+async def test_a_closed_gate_is_reported_as_refused(bench: WorkerBench) -> None:
+    """The exit is committed while the worker prepares the call."""
+    provider = RecordingProvider()
+    provider.is_ready.clear()
+    await bench.register(a_job())
+    async with bench.worker({NOOP: provider}) as worker:
+        await until(lambda: worker.in_flight)
+        await bench.gates.close_gates(LEASE, [a_job().gate])
+        provider.is_ready.set()
+        (result,) = await bench.wait_results(1)
+    assert (result["outcome"], result["token"], provider.calls) == ("refused", None, [])
+
+
+async def test_a_job_of_an_inactive_workflow_is_reported(bench: WorkerBench) -> None:
+    job = a_job()
+    await bench.register(job)
+    await bench.gates.set_active([(job.tenant_id, job.workflow_id)], is_active=False)
+    async with bench.worker({NOOP: NoopProvider()}):
+        (result,) = await bench.wait_results(1)
+    assert result["outcome"] == "refused_inactive"
+    assert (await bench.gates.states([job.gate]))[0].status is GateStatus.CLOSED
+
+
+async def test_a_worker_that_is_too_slow_returns_the_gate_and_passes_it_again(
+    bench: WorkerBench,
+) -> None:
+    provider = RecordingProvider()
+    await bench.register(a_job())
+    async with bench.worker({NOOP: provider}, delays=[0.3, 0.26]):
+        (result,) = await bench.wait_results(1)
+    assert (result["outcome"], len(provider.calls)) == ("success", 1)
+
+
+async def test_a_worker_that_was_too_slow_does_not_call_after_the_exit(
+    bench: WorkerBench,
+) -> None:
+    """It has passed the gate, and the exit closes it before the call."""
+    provider, gate = RecordingProvider(), a_job().gate
+
+    class Exits(MemoryJobQueue):
+        async def pass_gates(self, requests: Any) -> list[Passed]:
+            answers = await super().pass_gates(requests)
+            (state,) = await bench.gates.close_gates(LEASE, [gate])
+            if state.status is GateStatus.PASSED:
+                await bench.clock.advance(0.3)
+            return answers
+
+    bench.queue = lambda *_: Exits(bench.actions)  # type: ignore[method-assign]
+    await bench.register(a_job())
+    async with bench.worker({NOOP: provider}):
+        (result,) = await bench.wait_results(1)
+    assert (result["outcome"], provider.calls) == ("refused", [])
+    assert (await bench.gates.states([gate]))[0].status is GateStatus.CLOSED
+
+
+async def test_a_job_waits_until_its_gate_is_admitted(bench: WorkerBench) -> None:
+    provider = RecordingProvider()
+    await bench.register(a_job())
+    bench.actions.admitted.clear()
+    async with bench.worker({NOOP: provider}) as worker:
+        await until(lambda: worker.in_flight)
+        await bench.clock.advance(2.0)
+        assert (provider.calls, bench.results()) == ([], [])
+        run = bench.actions.streams.run_id
+        bench.actions.admitted.update(dict.fromkeys(range(256), run))
+        (result,) = await bench.wait_results(1, advance_s=1.0)
+    assert (result["outcome"], len(provider.calls)) == ("success", 1)
+
+
+async def test_an_error_before_the_gate_calls_nothing_and_can_be_repeated(
+    bench: WorkerBench,
+) -> None:
+    provider = RecordingProvider(is_keyed=False)
+    provider.error_before = ActionFailed(Outcome(OutcomeKind.RETRY, "no route"))
+    await bench.register(a_job())
+    async with bench.worker({NOOP: provider}):
+        (result,) = await bench.wait_results(1)
+    assert (result["outcome"], result["error"], result["token"]) == ("retry", "no route", None)
+
+
+@pytest.mark.parametrize("is_keyed", [True, False])
+async def test_an_unexpected_error_of_a_call_is_an_unknown_outcome(
+    bench: WorkerBench, is_keyed: bool
+) -> None:
+    provider = RecordingProvider(is_keyed=is_keyed)
+    provider.error = RuntimeError("jane@example.com")
+    await bench.register(a_job())
+    async with bench.worker({NOOP: provider}):
+        (result,) = await bench.wait_results(1)
+    assert (result["outcome"], result["is_keyed"]) == ("unknown", is_keyed)
+    assert "jane" not in result["error"]
+
+
+async def dead_worker(bench: WorkerBench, *, has_passed: bool) -> None:
+    """A worker receives the job, and dies before or after it passes the gate."""
+    job, queue = a_job(), MemoryJobQueue(bench.actions)
+    await bench.register(job)
+    assert len(await queue.receive([NOOP], 10, 0.1)) == 1
+    if has_passed:
+        request = PassRequest(
+            job.gate, slot_of(job.tenant_id, job.contact_id), job.tenant_id, job.workflow_id,
+            b"t" * 16,
+        )  # fmt: skip
+        assert await queue.pass_gates([request]) == [Passed.PASSED]
+    await bench.clock.advance(120.0)
+
+
+@pytest.mark.parametrize(
+    ("is_keyed", "has_passed", "outcome", "calls"),
+    [(True, True, "success", 1), (False, True, "unknown", 0), (False, False, "success", 1)],
+)
+async def test_a_job_of_a_dead_worker_is_taken_over(
+    bench: WorkerBench, is_keyed: bool, has_passed: bool, outcome: str, calls: int
+) -> None:
+    await dead_worker(bench, has_passed=has_passed)
+    provider = RecordingProvider(is_keyed=is_keyed)
+    async with bench.worker({NOOP: provider}):
+        (result,) = await bench.wait_results(1, advance_s=5.0)
+    assert (result["outcome"], len(provider.calls)) == (outcome, calls)
+    assert bench.jobs() == 0
+
+
+async def test_a_dead_workers_call_is_not_repeated_after_the_exit(bench: WorkerBench) -> None:
+    await dead_worker(bench, has_passed=True)
+    await bench.gates.close_gates(LEASE, [a_job().gate])
+    provider = RecordingProvider(is_keyed=True)
+    async with bench.worker({NOOP: provider}):
+        (result,) = await bench.wait_results(1, advance_s=5.0)
+    assert (result["outcome"], provider.calls) == ("unknown", [])
+
+
+async def test_an_entry_that_is_no_job_is_removed(bench: WorkerBench) -> None:
+    await bench.actions.streams.add(action_stream(NOOP), [b"event", b"{}"])
+    await bench.register(a_job())
+    async with bench.worker({NOOP: NoopProvider()}):
+        await bench.wait_results(1)
+        await until(lambda: bench.jobs() == 0)
+
+
+async def test_a_worker_has_at_most_as_many_jobs_as_it_may(bench: WorkerBench) -> None:
+    provider = RecordingProvider()
+    provider.may_end.clear()
+    await bench.register(*(a_job(number) for number in range(50)))
+    async with bench.worker({NOOP: provider}, concurrency=7) as worker:
+        await until(lambda: len(provider.calls) == 7)
+        await asyncio.sleep(0.02)
+        assert (len(provider.calls), worker.in_flight) == (7, 7)
+        provider.may_end.set()
+        await bench.wait_results(50)
+
+
+async def test_a_stopped_worker_finishes_its_calls(bench: WorkerBench) -> None:
+    provider = RecordingProvider()
+    provider.may_end.clear()
+    await bench.register(a_job(0))
+    async with bench.worker({NOOP: provider}) as worker:
+        await until(lambda: provider.calls)
+        worker.stop()
+        asyncio.get_running_loop().call_later(0.05, provider.may_end.set)
+    assert [each["outcome"] for each in bench.results()] == ["success"]
+
+
+async def test_a_stopped_worker_leaves_calls_that_do_not_end(bench: WorkerBench) -> None:
+    provider = RecordingProvider()
+    provider.may_end.clear()
+    await bench.register(a_job(0))
+    async with bench.worker({NOOP: provider}, drain_s=0.01):
+        await until(lambda: provider.calls)
+    assert (bench.results(), bench.jobs()) == ([], 1)
