@@ -278,6 +278,10 @@ async def test_events_of_a_suspended_tenant_have_no_turn_until_it_resumes() -> N
     turns.defer(second, [], 1)
     third = asyncio.ensure_future(turns.next())
     await asyncio.sleep(0)
+    turns.resume("acme")
+    turns.suspend("acme")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
     assert not third.done()
     turns.resume("acme")
     assert sequences(await third) == [1]

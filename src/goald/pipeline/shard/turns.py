@@ -109,7 +109,8 @@ class Turns:
     async def next(self) -> Group:
         """Remove and return the next group; wait until there is one. The previous group must be
         processed, and its deferred events kept."""
-        await self._filled.wait()
+        while not self._new and not self._has_deferred:  # `suspend` may be faster than the wait
+            await self._filled.wait()
         if self._has_deferred and (self._is_deferred_next or not self._new):
             group = self._next_deferred()
         else:

@@ -69,6 +69,18 @@ MISSED_GUARDS = (
         (TURNS,),
     ),
     Guard(
+        "paused: a tenant that is suspended again before its turn has none",
+        "D8, E19",
+        (
+            Edit(
+                "src/goald/pipeline/shard/turns.py",
+                "        while not self._new and not self._has_deferred:",
+                "        if not self._new and not self._has_deferred:",
+            ),
+        ),
+        (TURNS,),
+    ),
+    Guard(
         "paused: other tenants do not wait for exits of missed events",
         "D8, E19",
         (
