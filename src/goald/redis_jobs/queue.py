@@ -1,9 +1,10 @@
 """The jobs of actions in Redis, for a worker (X2, X4)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from goald.domain.actions.gates import TOKEN_BYTES, ActionType, GateId
 from goald.domain.errors import ServiceUnavailable
@@ -12,7 +13,7 @@ from goald.ports.actions.jobs import Finished, JobResult, Passed, PassRequest, R
 from goald.ports.clock import Clock
 from goald.redis_jobs.gate_scripts import KEPT_SECONDS
 from goald.redis_jobs.places import Places, batches
-from goald.redis_jobs.worker_scripts import FINISH, PASS, RETURN
+from goald.redis_jobs.worker_scripts import FINISH, PASS, REMOVE_CONSUMERS, RETURN
 from goald.redis_jobs.workflows import workflow_member
 from goald.redis_keys import (
     EVENTS,
@@ -31,6 +32,8 @@ from goald.redis_wire import Command, Wire, checked, code_of
 _CHANGE_PAUSE_S: Final = 0.1
 """The pause between two checks whether a change of the number of streams is complete."""
 _CHANGE_PATIENCE_S: Final = 10.0
+_CONSUMER_IDLE_MS: Final = 3_600_000
+"""A member of the consumer group that was idle for this long has ended."""
 _PASSED: Final = {
     b"p": Passed.PASSED,
     b"t": Passed.TAKEN_OVER,
@@ -104,8 +107,11 @@ class RedisJobQueue:
             after, entries = checked(reply)[:2]
             # Redis 6.2 returns closed jobs, whose entries are deleted, as nil.
             claimed += [_job(action, entry) for entry in entries if entry and entry[1]]
-            if claimed or after == b"0-0":
+            if claimed:
                 return claimed
+            if after == b"0-0":
+                await self._remove_consumers(stream)
+                return []
 
     async def pass_gates(self, requests: Sequence[PassRequest]) -> list[Passed]:
         answers: list[Passed] = []
@@ -161,6 +167,9 @@ class RedisJobQueue:
             checked(reply)
 
     async def close(self) -> None:
+        with suppress(ServiceUnavailable, RedisError):  # another worker removes it later
+            for stream in self._grouped:
+                await self._remove_consumers(stream, self._consumer)
         for wire in (self._reader, self._gates, self._results):
             await wire.close()
 
@@ -189,6 +198,11 @@ class RedisJobQueue:
             if not (isinstance(reply, ResponseError) and code_of(reply) == "BUSYGROUP"):
                 checked(reply)
         self._grouped.update(missing)
+
+    async def _remove_consumers(self, stream: str, name: str = "") -> None:
+        """Remove the members of the group that ended long ago, and this one."""
+        arguments = (GROUP, _CONSUMER_IDLE_MS, name)
+        await REMOVE_CONSUMERS.call(self._results, [stream], arguments)
 
     def _is_without_group(self, reply: Any) -> bool:
         """Whether a stream or its group does not exist, as after a loss of data. The next call

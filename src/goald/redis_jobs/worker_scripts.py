@@ -5,6 +5,27 @@ from typing import Final
 from goald.redis_jobs.gate_scripts import COMMON
 from goald.redis_jobs.script import Script
 
+REMOVE_CONSUMERS: Final = Script(
+    """
+local function main()
+  local removed = 0
+  for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+    local consumer = {}
+    for i = 1, #flat, 2 do consumer[flat[i]] = flat[i + 1] end
+    local is_idle = consumer['idle'] > tonumber(ARGV[2]) or consumer['name'] == ARGV[3]
+    if consumer['pending'] == 0 and is_idle then
+      redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], consumer['name'])
+      removed = removed + 1
+    end
+  end
+  return removed
+end
+"""
+)
+"""Removes members of a consumer group that have no job: those that were idle for ARGV[2]
+milliseconds, and the one named ARGV[3]. A member that has jobs stays, because its jobs would not be
+found any more."""
+
 PASS: Final = Script(
     COMMON,
     """

@@ -105,6 +105,21 @@ async def test_a_job_whose_stream_refuses_it_can_be_registered_later(any_redis_u
         assert await gates.register(LEASE, entries(3)) == [Registration.REGISTERED] * 3
 
 
+async def test_a_worker_that_ends_leaves_the_consumer_group_unless_it_has_jobs(
+    any_redis_url: str,
+) -> None:
+    async with opened(any_redis_url) as (gates, queue, client):
+        other = RedisJobQueue(any_redis_url, "worker-2", SystemClock())
+        await queue.receive([NOOP], 1, 0.01)
+        await gates.register(LEASE, entries(1))
+        assert len(await other.receive([NOOP], 1, 1.0)) == 1
+        await queue.close()
+        await other.close()
+        (remaining,) = await client.xinfo_consumers(action_stream(NOOP), "goald")
+        assert (remaining["name"], remaining["pending"]) == (b"worker-2", 1)
+        assert len(await queue.take_idle(NOOP, 0.0, 10)) == 1
+
+
 async def test_a_close_waits_for_the_replicas(any_redis_url: str) -> None:
     """Without it, a replica that becomes the primary may have the gate open."""
     async with opened(any_redis_url, replicas=1) as (gates, _, _client):
