@@ -67,6 +67,8 @@ class Worker:
         self._gates = GateKeeper(queue, clock, token)
         self._finish = Batcher(queue.finish)
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._entries: set[tuple[ActionType, bytes]] = set()
+        """The entries of the jobs in flight."""
         self._stopped = asyncio.Event()
 
     @property
@@ -140,9 +142,18 @@ class Worker:
         return self._settings.concurrency - len(self._in_flight)
 
     def _start(self, received: ReceivedJob, *, is_taken_over: bool) -> None:
+        entry = received.action, received.entry_id
+        if entry in self._entries:  # this worker is still processing it
+            return
+        self._entries.add(entry)
         task = asyncio.create_task(self._process(received, is_taken_over=is_taken_over))
         self._in_flight.add(task)
-        task.add_done_callback(self._in_flight.discard)
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._in_flight.discard(task)
+            self._entries.discard(entry)
+
+        task.add_done_callback(end)
 
     async def _process(self, received: ReceivedJob, *, is_taken_over: bool) -> None:
         try:

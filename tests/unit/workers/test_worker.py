@@ -176,6 +176,22 @@ async def test_a_job_waits_until_its_gate_is_admitted(bench: WorkerBench) -> Non
     assert (result["outcome"], len(provider.calls)) == ("success", 1)
 
 
+async def test_a_job_that_waits_for_long_is_processed_once(bench: WorkerBench) -> None:
+    """The worker would take it over from itself again and again."""
+    provider = RecordingProvider()
+    provider.is_ready.clear()
+    await bench.register(a_job())
+    async with bench.worker({NOOP: provider}) as worker:
+        await until(lambda: worker.in_flight)
+        for _ in range(20):
+            await bench.clock.advance(20.0)
+            await asyncio.sleep(0.001)
+        assert worker.in_flight == 1
+        provider.is_ready.set()
+        await bench.wait_results(1)
+    assert len(provider.calls) == 1
+
+
 async def test_an_error_before_the_gate_calls_nothing_and_can_be_repeated(
     bench: WorkerBench,
 ) -> None:

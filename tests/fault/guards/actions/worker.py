@@ -70,6 +70,18 @@ WORKER_GUARDS = (
         (WORKER,),
     ),
     Guard(
+        "workers: a worker does not take a job over from itself",
+        "X4",
+        (
+            Edit(
+                "src/goald/workers/worker.py",
+                "        if entry in self._entries:",
+                "        if False:",
+            ),
+        ),
+        (WORKER,),
+    ),
+    Guard(
         "webhooks: the gate is passed when the connection exists",
         "X2",
         (Edit(_CONNECTIONS, "            await ENTER.get()()\n", "            pass\n"),),
