@@ -89,6 +89,7 @@ def metrics_table() -> str:
         ("daemon", jobs.TrimmingMetrics),
         ("daemon", jobs.StreamBoundMetrics),
         ("daemon", jobs.ErasureMetrics),
+        ("daemon", jobs.TransferMetrics),
         ("API", api.ApiMetrics),
         ("API", api.AdmissionMetrics),
     ):

@@ -52,6 +52,10 @@ ERASURES: Final = "goald:erasures"
 """A hash with the number of unfinished erasures (`pending`) and the age of the oldest in seconds
 (`oldest_s`), for `goald status`."""
 
+TRANSFERS: Final = "goald:transfers"
+"""A hash with the number and the ages of the merges of contacts whose enrollments have not all
+moved, for `goald status`."""
+
 DELIVERIES: Final = "goald:deliveries:"
 """With a digest of tenant and source, and `:v` or `:u`: a stream of the source's latest verified or
 unverified deliveries, masked, in JSON."""

@@ -12,6 +12,7 @@ from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
 from goald.adapters.postgres.erasure_pages import PostgresErasurePages
+from goald.adapters.postgres.pending_transfers import PostgresPendingTransfers
 from goald.adapters.postgres.records.projection import PostgresContactStore
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.contacts.stored import ContactColumns
@@ -51,6 +52,9 @@ class Tables(Protocol):
 
     async def refuse(self, contact: str) -> None:
         """Make later commits with enrollments of this contact fail for their content."""
+
+    async def pending_transfers(self) -> tuple[int, int, int]:
+        """The merges that wait, those that were refused, and the forwards to deleted contacts."""
 
     async def accept(self, contact: str) -> None:
         """End `refuse`, and the wait for the next attempt of refused transfers."""
@@ -135,6 +139,10 @@ class MemoryTables:
 
     async def refuse(self, contact: str) -> None:
         self._database.refused_contacts.add(contact)
+
+    async def pending_transfers(self) -> tuple[int, int, int]:
+        refused = [each.refused_at is not None for each in self._database.transfers.values()]
+        return refused.count(False), refused.count(True), 0
 
     async def accept(self, contact: str) -> None:
         self._database.refused_contacts.remove(contact)
@@ -260,6 +268,18 @@ class PostgresTables:
             "ALTER TABLE goald.workflow_enrollments"
             f" ADD CONSTRAINT no_{contact} CHECK (contact_id <> '{contact}')"
         )
+
+    async def pending_transfers(self) -> tuple[int, int, int]:
+        source = PostgresPendingTransfers(self._database.dsn)
+        try:
+            pending = await source.pending()
+        finally:
+            await source.close()
+        assert (pending.waiting_oldest_s > 0, pending.refused_oldest_s > 0) == (
+            pending.waiting > 0,
+            pending.refused > 0,
+        )
+        return pending.waiting, pending.refused, pending.forwards_to_deleted
 
     async def accept(self, contact: str) -> None:
         await self._read(f"ALTER TABLE goald.workflow_enrollments DROP CONSTRAINT no_{contact}")

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from goald.domain.records.transfers import PendingTransfers
+
 
 class TrimmingMetrics:
     """The metrics of the trimming job."""
@@ -68,3 +70,41 @@ class ErasureMetrics:
             registry=registry,
         )
         self.scan_ratio.set(1)
+
+
+class TransferMetrics:
+    """The metrics of the transfers of merged contacts (E21)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._pending = Gauge(
+            "goald_transfers_pending",
+            "Merged contacts whose enrollments have not all moved, by state: `waiting` for the "
+            "shard that takes them, or `refused` by Postgres for the content of a row.",
+            ["state"],
+            registry=registry,
+        )
+        self._oldest = Gauge(
+            "goald_transfer_oldest_seconds",
+            "Age of the oldest of these, by state; 0 if there is none. If it is refused, since it "
+            "was refused for the first time.",
+            ["state"],
+            registry=registry,
+        )
+        self._forwards = Gauge(
+            "goald_forwards_to_deleted",
+            "Merged contacts that continue under the id of a deleted contact.",
+            registry=registry,
+        )
+        self._forwards_oldest = Gauge(
+            "goald_forward_to_deleted_oldest_seconds",
+            "Time since the oldest of these deletions; 0 if there is none.",
+            registry=registry,
+        )
+
+    def set(self, pending: PendingTransfers) -> None:
+        self._pending.labels("waiting").set(pending.waiting)
+        self._pending.labels("refused").set(pending.refused)
+        self._oldest.labels("waiting").set(pending.waiting_oldest_s)
+        self._oldest.labels("refused").set(pending.refused_oldest_s)
+        self._forwards.set(pending.forwards_to_deleted)
+        self._forwards_oldest.set(pending.forwards_to_deleted_oldest_s)

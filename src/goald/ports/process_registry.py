@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from goald.domain.records.transfers import PendingTransfers
+
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
@@ -67,6 +69,8 @@ class Readings:
     erasures_in_tables: int = 0
     """Deleted contacts that rows in Postgres may still contain."""
     oldest_erasure_in_tables_s: float = 0.0
+    transfers: PendingTransfers = field(default_factory=PendingTransfers)
+    """Of merged contacts."""
 
 
 class ReadingsSource(Protocol):

@@ -358,4 +358,40 @@ MERGE_GUARDS = (
         ),
         (MERGES,),
     ),
+    Guard(
+        "merges: forwards to deleted contacts are counted",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/pending_transfers.py",
+                "AND f.merged_at <= e.deleted_at\n",
+                "AND f.merged_at > e.deleted_at\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: refused transfers are counted apart from those that wait",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/pending_transfers.py",
+                "SELECT count(*) FILTER (WHERE refused_at IS NULL),\n",
+                "SELECT count(*),\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: doctor warns of refused transfers",
+        "E21",
+        (
+            Edit(
+                "src/goald/runtime/doctor/transfers.py",
+                "    if pending.refused:\n",
+                "    if pending.refused < 0:\n",
+            ),
+        ),
+        ("tests/unit/runtime/test_merged_contacts_report.py",),
+    ),
 )

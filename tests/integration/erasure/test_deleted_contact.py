@@ -231,6 +231,7 @@ def test_nothing_is_left_of_a_deleted_contact(daemon: Daemon, tmp_path: Path) ->
     assert daemon.run("audit", "verify").returncode == 0
     status = json.loads(daemon.run("status", "--json").stdout)
     assert set(status["erasures"].values()) == {0}
+    assert set(status["transfers"].values()) == {0}
 
 
 def until_nothing_is_left(daemon: Daemon, given: Given) -> None:

@@ -9,8 +9,11 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis import RedisEventStream, RedisOutbound, admin, server_inspector
 from goald.adapters.redis.connect import connect
 from goald.adapters.redis.dead_letters.store import RedisDeadLetterStore
+from goald.adapters.redis.process_registry import RedisProcessRegistry
+from goald.adapters.redis.transfer_report import RedisTransferReport
 from goald.domain.errors import NotFound, ServiceUnavailable, StreamCountMismatch
 from goald.domain.leases import StreamLease
+from goald.domain.records.transfers import PendingTransfers
 from goald.ports.outbound import DeadLetter
 from goald.redis_keys import GROUP
 
@@ -217,3 +220,15 @@ async def test_dead_letters_are_purged_oldest_first(client: Any) -> None:
     assert await RedisDeadLetterStore(client).purge(older_than_us=1_000) == 0
     assert await RedisDeadLetterStore(client).purge() == 3
     assert await client.xlen("goald:dead") == 0
+
+
+async def test_the_state_of_merges_that_was_written_is_read(
+    any_redis_url: str, client: Any
+) -> None:
+    registry, report = RedisProcessRegistry(any_redis_url), RedisTransferReport(any_redis_url)
+    assert (await registry.readings()).transfers == PendingTransfers()
+    state = PendingTransfers(3, 12.5, 2, 400.25, 1, 70.0)
+    await report.write(state)
+    assert (await registry.readings()).transfers == state
+    await report.close()
+    await registry.close()

@@ -17,8 +17,9 @@ from typing import Any
 
 from goald.adapters.redis.admin import lag, stream_count
 from goald.adapters.redis.connect import connect, service_errors
+from goald.adapters.redis.transfer_report import NAMES, decoded
 from goald.ports.process_registry import Heartbeat, Readings
-from goald.redis_keys import DEAD, DEAD_DROPPED, ERASURES, PROCESSES, STREAM_COUNT
+from goald.redis_keys import DEAD, DEAD_DROPPED, ERASURES, PROCESSES, STREAM_COUNT, TRANSFERS
 
 ERASURE_FIELDS = ("pending", "oldest_s", "in_tables", "in_tables_oldest_s")
 
@@ -59,6 +60,7 @@ class RedisProcessRegistry:
             dead = await self._client.xlen(DEAD)
             dropped = await self._client.get(DEAD_DROPPED)
             erasures = await self._client.hmget(ERASURES, *ERASURE_FIELDS)
+            transfers = await self._client.hmget(TRANSFERS, *NAMES)
         pending, oldest_s, in_tables, in_tables_oldest_s = erasures
         return Readings(
             at=datetime.now(UTC),
@@ -70,6 +72,7 @@ class RedisProcessRegistry:
             oldest_erasure_s=float(oldest_s or 0),
             erasures_in_tables=int(in_tables or 0),
             oldest_erasure_in_tables_s=float(in_tables_oldest_s or 0),
+            transfers=decoded(transfers),
         )
 
     async def close(self) -> None:

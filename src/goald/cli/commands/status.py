@@ -64,6 +64,7 @@ def _report(found: "Status", instance: "Instance") -> dict[str, Any]:
             "in_tables": found.readings.erasures_in_tables,
             "in_tables_oldest_s": found.readings.oldest_erasure_in_tables_s,
         },
+        "transfers": dataclasses.asdict(found.readings.transfers),
         "streams": [dataclasses.asdict(each) for each in found.streams],
         "stream_bytes": {level.name: level.bytes for level in found.levels.all()},
         "stream_lengths": {level.name: level.length for level in found.levels.all()},
@@ -159,6 +160,8 @@ def _print(report: dict[str, Any]) -> None:
         f"lag {report['lag']:,}, dead letters {report['dead']:,}"
         + (f" and {dropped:,} dropped because goald:dead was full" if dropped else "")
     )
+    if text := _stuck_transfers(report["transfers"]):
+        say(text)
     say("")
     table(["stream", "length#", "pending#", "lag#", "memory"], _stream_rows(report))
     say("")
@@ -167,6 +170,16 @@ def _print(report: dict[str, Any]) -> None:
     for name in ("redis_url", "postgres_dsn", "api_url", "metrics_url", "data_dir"):
         if report[name]:
             say(f"{name:<13} {masked(report[name])}")
+
+
+def _stuck_transfers(transfers: dict[str, Any]) -> str:
+    """A line about merged contacts whose enrollments do not move; empty if there is none."""
+    parts = [
+        f"{transfers[state]:,} {state} (oldest {transfers[f'{state}_oldest_s']:,.0f} s)"
+        for state in ("waiting", "refused")
+        if transfers[state]
+    ]
+    return f"merged contacts: {', '.join(parts)}" if parts else ""
 
 
 def _stream_rows(report: dict[str, Any]) -> list[list[object]]:

@@ -35,6 +35,7 @@ from goald.runtime.wiring.daemon import (
     retention,
     stream_bounds,
     system_clock,
+    transfer_reporter,
     trimming,
 )
 from goald.settings import HOW_TO_CHECK_TOKENS
@@ -211,7 +212,8 @@ class Daemon:
         erasures = erasure(self._settings, self._endpoints, self._metrics)
         pages = erasure_pages(self._endpoints)
         jobs = [heartbeat.run(), partitions.run(), streams.run(), bounds.run()]
-        jobs += [erasures.run(), pages.run()]
+        transfers = transfer_reporter(self._endpoints, self._metrics)
+        jobs += [erasures.run(), pages.run(), transfers.run()]
         if self._options.demo:
             jobs.append(self._send_demo_traffic())
         return jobs

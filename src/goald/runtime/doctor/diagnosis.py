@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 from goald.domain.connection_failure import failure_cause
 from goald.domain.errors import NotFound
 from goald.domain.login_rejection import SETTING_OF, login_rejection
+from goald.domain.records.transfers import PendingTransfers
 from goald.pipeline.native_build import ADVICE, native_build_fault
 from goald.ports.server_inspector import ServerInspector
 from goald.runtime import instance as instances
@@ -23,6 +24,7 @@ from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
 from goald.runtime.doctor.encryption_keys import encryption_keys, stored_secrets
 from goald.runtime.doctor.memory import MemoryBounds
 from goald.runtime.doctor.services import ROLES, postgres, redis
+from goald.runtime.doctor.transfers import merged_contacts
 from goald.settings import Settings
 
 SOCKET_PATH_BYTES = 107
@@ -36,6 +38,7 @@ async def examine(
     inspect_redis: Callable[[str], ServerInspector],
     read_keys: Callable[[Settings], object],
     missing_keys: Callable[[Settings, str], Mapping[str, int]],
+    read_transfers: Callable[[str], Awaitable[PendingTransfers]],
 ) -> AsyncIterator[DoctorCheck]:
     """Yields one check after the other, as they are done. Raises nothing: a failure is a check.
 
@@ -43,7 +46,7 @@ async def examine(
     directory. Examines what only --embedded needs, unless the settings name both servers. Takes
     some seconds if a server does not answer. `inspect_redis`: opens an inspector for the server
     at this URL. `read_keys`: raises SettingsError if an encryption key is invalid. `missing_keys`:
-    see `stored_secrets`.
+    see `stored_secrets`. `read_transfers`: see `merged_contacts`.
     """
     for check in (_python, _native, _ray):
         yield await asyncio.to_thread(check)
@@ -82,9 +85,9 @@ async def examine(
         except Exception as error:  # any error of the library is a result
             yield _failed(name, error)
     if postgres_dsn:
-        for result in await asyncio.to_thread(
-            lambda: list(stored_secrets(settings, postgres_dsn, missing_keys))
-        ):
+        secrets = partial(stored_secrets, settings, postgres_dsn, missing_keys)
+        results = await asyncio.to_thread(lambda: list(secrets()))
+        for result in results + await merged_contacts(postgres_dsn, read_transfers):
             yield result
 
 

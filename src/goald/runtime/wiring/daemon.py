@@ -17,6 +17,7 @@ from goald.adapters.postgres import (
 from goald.adapters.postgres.erasure_pages import PostgresErasurePages
 from goald.adapters.postgres.erasures import PostgresErasures
 from goald.adapters.postgres.partitions import PostgresMonths
+from goald.adapters.postgres.pending_transfers import PostgresPendingTransfers
 from goald.adapters.postgres.records.contacts import PostgresContacts
 from goald.adapters.redis import (
     RedisControlStream,
@@ -31,6 +32,7 @@ from goald.adapters.redis.events.trim import RedisTrimmer
 from goald.adapters.redis.events.trim_bytes import RedisByteTrimmer
 from goald.adapters.redis.process_registry import RedisProcessRegistry
 from goald.adapters.redis.throttle import RedisTenantThrottle
+from goald.adapters.redis.transfer_report import RedisTransferReport
 from goald.client.envelope import decode
 from goald.configuration.service import ConfigurationService
 from goald.domain.configuration.catalog import CatalogCheck
@@ -38,7 +40,12 @@ from goald.domain.connection_failure import failure_cause
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.fail_points import FailPointHook, no_op
 from goald.domain.login_rejection import login_rejection
-from goald.metrics.jobs import ErasureMetrics, StreamBoundMetrics, TrimmingMetrics
+from goald.metrics.jobs import (
+    ErasureMetrics,
+    StreamBoundMetrics,
+    TransferMetrics,
+    TrimmingMetrics,
+)
 from goald.pipeline.explain import Explain
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard_batch import Shard
@@ -50,6 +57,7 @@ from goald.runtime.jobs.erasure import Erasure, ErasureSettings
 from goald.runtime.jobs.erasure_pages import ErasurePages
 from goald.runtime.jobs.retention import Retention
 from goald.runtime.jobs.stream_bounds import StreamBounds
+from goald.runtime.jobs.transfers import TransferReporter
 from goald.runtime.jobs.trimming import Trimming
 from goald.runtime.leadership.election import LeaderElection
 from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
@@ -221,6 +229,17 @@ def erasure(settings: Settings, endpoints: Endpoints, registry: CollectorRegistr
         RedisErasableStreams(endpoints.redis_url),
         SubjectReader(decode).read,
         ErasureMetrics(registry),
+        system_clock(),
+    )
+
+
+def transfer_reporter(endpoints: Endpoints, registry: CollectorRegistry) -> TransferReporter:
+    """The job that reports the transfers of merged contacts, with its metrics in `registry`.
+    Connects when it runs."""
+    return TransferReporter(
+        PostgresPendingTransfers(endpoints.postgres_dsn),
+        RedisTransferReport(endpoints.redis_url),
+        TransferMetrics(registry),
         system_clock(),
     )
 
