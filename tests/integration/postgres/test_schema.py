@@ -22,6 +22,8 @@ TENANTS_TABLES = (
     "workflow_enrollments",
     "workflow_goal_achievements",
     "outbox",
+    "forwards",
+    "transfers",
 )
 
 
@@ -206,6 +208,11 @@ def fill(admin_dsn: str) -> None:
                 " now(), '{}', '{}')",
                 "INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)"
                 " VALUES (%(tenant)s, %(slot)s, 'm', 'exits', '{}')",
+                "INSERT INTO goald.forwards (tenant_id, key, slot, into_contact_id, merged_at)"
+                " VALUES (%(tenant)s, gen_random_uuid(), %(slot)s, 'bea', now())",
+                "INSERT INTO goald.transfers (id, tenant_id, contact_id, slot, into_contact_id,"
+                " into_slot, merged_at, notified_at) VALUES (gen_random_uuid(), %(tenant)s, 'ann',"
+                " %(slot)s, 'bea', %(slot)s, now(), now())",
             ):
                 admin.execute(statement, row)
 
@@ -233,7 +240,9 @@ def test_owner_sees_no_rows_of_tenants(database: Database, table: str) -> None:
         assert owner.execute(f"SELECT * FROM goald.{table}".encode()).fetchall() == []
 
 
-@pytest.mark.parametrize("table", [name for name in TENANTS_TABLES if name != "outbox"])
+@pytest.mark.parametrize(
+    "table", [name for name in TENANTS_TABLES if name not in ("outbox", "transfers")]
+)
 def test_api_sees_only_its_tenant_and_nothing_without_one(database: Database, table: str) -> None:
     fill(database.admin_dsn)
     query = f"SELECT tenant_id FROM goald.{table}".encode()
@@ -251,6 +260,17 @@ def test_shard_role_sees_only_its_slots(database: Database, table: str) -> None:
     query = f"SELECT slot FROM goald.{table}".encode()
     with acting_as(database.dsn, "goald_shard", slots="0-127") as engine:
         assert engine.execute(query).fetchall() == [(1,)]
+
+
+def test_shard_role_ends_only_the_transfers_to_its_slots(database: Database) -> None:
+    """It reads all: a merge follows the forwards and the transfers of contacts in other slots."""
+    fill(database.admin_dsn)
+    with acting_as(database.dsn, "goald_shard", slots="0-127") as engine:
+        for table in ("forwards", "transfers"):
+            rows = engine.execute(f"SELECT slot FROM goald.{table} ORDER BY slot".encode())
+            assert rows.fetchall() == [(1,), (200,)]
+        changes = ("UPDATE goald.transfers SET adopted_at = now()", "DELETE FROM goald.transfers")
+        assert [engine.execute(change.encode()).rowcount for change in changes] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -288,6 +308,26 @@ def test_shard_role_without_slots_raises_an_error(
             "INSERT INTO goald.outbox (tenant_id, slot, message_id, stream, payload)"
             " VALUES ('acme', 200, 'm', 's', '{}')",
         ),
+        ("goald_shard", {"slots": "0-127"}, "DELETE FROM goald.forwards"),
+        ("goald_shard", {"slots": "0-127"}, "UPDATE goald.forwards SET tenant_id = 'other'"),
+        (
+            "goald_shard",
+            {"slots": "0-127"},
+            "INSERT INTO goald.forwards (tenant_id, key, slot, into_contact_id, merged_at)"
+            " VALUES ('acme', gen_random_uuid(), 200, 'bea', now())",
+        ),
+        ("goald_shard", {"slots": "0-127"}, "UPDATE goald.transfers SET contact_id = 'bob'"),
+        (
+            "goald_shard",
+            {"slots": "0-127"},
+            "INSERT INTO goald.transfers (id, tenant_id, contact_id, slot, into_contact_id,"
+            " into_slot, merged_at, notified_at)"
+            " VALUES (gen_random_uuid(), 'acme', 'ann', 200, 'bea', 1, now(), now())",
+        ),
+        ("goald_shard", {"slots": "0-127"}, "UPDATE goald.forward_secret SET secret = 'x'"),
+        ("goald_api", {"tenant": "acme"}, "SELECT * FROM goald.transfers"),
+        ("goald_api", {"tenant": "acme"}, "UPDATE goald.forwards SET into_contact_id = NULL"),
+        ("goald_api", {"tenant": "acme"}, "UPDATE goald.forward_secret SET secret = 'x'"),
         ("goald_api", {"tenant": "acme"}, "SELECT * FROM goald.outbox"),
         ("goald_api", {"tenant": "acme"}, "UPDATE goald.workflow_enrollments SET status='exited'"),
         ("goald_api", {"tenant": "acme"}, "DELETE FROM goald.workflow_goals"),
