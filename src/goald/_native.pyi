@@ -203,9 +203,10 @@ class Matcher:
         contacts are in `Proposal.contact_events`."""
     def set_forward_secret(self, secret: str) -> None:
         """Set the secret of the keys of forwards. Call it before `set_forwards`."""
-    def set_forwards(self, forwards: Sequence[tuple[str, str, str | None]]) -> None:
-        """Add forwards (tenant, key as a UUID, contact): events of a contact with this key are in
-        `Proposal.forwarded`, as events of the other contact. Remove those without a contact. The
+    def set_forwards(self, forwards: Sequence[tuple[str, str, str | None, Sequence[int]]]) -> None:
+        """Add forwards (tenant, key as a UUID, contact, merges): events of a contact with this key
+        are in `Proposal.forwarded`, as events of the other contact. `merges` has when Redis
+        received the merges that led there, in order. Remove those without a contact. The
         enrollments of the contact must be removed with `evict`. Earlier proposals can still be
         applied. Raises ValueError for a key that is no UUID."""
     def load(self, rows: bytes) -> int:
@@ -247,7 +248,7 @@ class Matcher:
         shares: tuple[int, int] | None = None,
         deferred: Sequence[str] = ...,
         repeats: Sequence[tuple[str, str]] = ...,
-        excluded: Sequence[tuple[str, str, str]] = ...,
+        excluded: Sequence[tuple[str, str, str, int]] = ...,
         old_tags: Sequence[tuple[str, str, Sequence[int]]] = ...,
         states: Sequence[
             tuple[
@@ -264,6 +265,7 @@ class Matcher:
             ]
         ] = ...,
         only: Sequence[tuple[str, str, str]] | None = None,
+        merges: Sequence[tuple[int, Sequence[int]]] = ...,
     ) -> Proposal:
         """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
@@ -281,17 +283,21 @@ class Matcher:
         `repeats` are starts (tenant, enrollment id) that begin no active enrollment, because the
         id exists in Postgres or the contact was deleted later. They are never refused because of
         the limit of active enrollments, and do not count towards it. `excluded` are events that do
-        not count for an enrollment (tenant, enrollment id, event key), of the `event_checks` of
-        earlier evaluations of these buffers. `old_tags` are tags that are not new (tenant, event
-        key, positions in the list of the event), of its `tag_checks`. `states` are the tags (id,
-        name) and stages (pipeline, stage) of contacts when enrollments start (tenant, enrollment
-        id), of its `state_checks`. `ended` are answers to its `ended_checks`: (tenant, contact,
-        workflow, the events (key, whether it has counted in the workflow), the ended enrollments
-        (id, status, `enrolled_at`, `ended_at`, when it began, goals that it has met, values as
-        JSON, key of the event that started it)).
+        not count for an enrollment (tenant, enrollment id, event key, time of receipt), of the
+        `event_checks` of earlier evaluations of these buffers. `old_tags` are tags that are not new
+        (tenant, event key, positions in the list of the event), of its `tag_checks`. `states` are
+        the tags (id, name) and stages (pipeline, stage) of contacts when enrollments start (tenant,
+        enrollment id), of its `state_checks`. `ended` are answers to its `ended_checks`: (tenant,
+        contact, workflow, the events (key, whether it has counted in the workflow), the ended
+        enrollments (id, status, `enrolled_at`, `ended_at`, when it began, goals that it has met,
+        values as JSON, key of the event that started it)).
 
         With `only`, each event is judged for the enrollments (tenant, enrollment id, event key)
         that missed it while their workflow was paused, and changes nothing else (E19).
+
+        `merges` has, by the index of a buffer, the merges that moved its contacts after Redis
+        received its events (`Proposal.forwarded`). Such an event counts for enrollments that were
+        moved by the same merges (E21).
         """
     def apply(self, proposal: Proposal, effective: bytes) -> None:
         """Apply the committed effects of a proposal, or of a slice of one, to memory.
@@ -389,17 +395,18 @@ class Proposal:
         one of them is a repeat that `evaluate` did not know, the proposal must be evaluated
         again."""
     @property
-    def event_checks(self) -> list[tuple[str, str, str, str, str]]:
-        """(tenant, contact, workflow, enrollment, event key) of events that count for an enrollment
-        unless Postgres excludes them (E11). If it does and `evaluate` did not know, the proposal
-        must be evaluated again."""
+    def event_checks(self) -> list[tuple[str, str, str, str, str, int, int]]:
+        """(tenant, contact, workflow, enrollment, event key, time of receipt, time of receipt of
+        the first merge that moved the contact of the event afterwards or 0) of events that count
+        for an enrollment unless Postgres excludes them (E11, E21). If it does and `evaluate` did
+        not know, the proposal must be evaluated again."""
     @property
     def ended_checks(self) -> list[tuple[str, str, str, str]]:
         """(tenant, contact, workflow, event key) of events that may count for ended enrollments of
         their contacts in a workflow (E18). If Postgres has some, and the event has not counted in
         the workflow, the proposal must be evaluated again."""
     @property
-    def tag_checks(self) -> list[tuple[tuple[str, str, int, str, str, int, str], int, int]]:
+    def tag_checks(self) -> list[tuple[tuple[str, str, int, str, str, int, str, int], int, int]]:
         """(event as in `contact_events`, number of `contact_events` and of `deletions` that precede
         it) of events with a list of tags that meet goals, unless their contacts had some of the
         tags before (E16). If they had and `evaluate` did not know, the proposal must be evaluated
@@ -440,11 +447,11 @@ class Proposal:
         """(tenant, contact, slot, goal type, id of the payment or appointment, time) of refunds and
         cancelled appointments."""
     @property
-    def contact_events(self) -> list[tuple[str, str, int, str, str, int, str]]:
-        """(tenant, contact, slot, event type, event key, time, `data` as JSON) of the events that
-        describe their contacts, in order: `contact.updated`, and of tenants that have a projection
-        also events about tags and pipeline stages. The time is that of the event, or when Redis
-        received it if that is earlier."""
+    def contact_events(self) -> list[tuple[str, str, int, str, str, int, str, int]]:
+        """(tenant, contact, slot, event type, event key, time, `data` as JSON, its own time) of the
+        events that describe their contacts, in order: `contact.updated`, and of tenants that have a
+        projection also events about tags and pipeline stages. The time is that of the event, or
+        when Redis received it if that is earlier."""
     @property
     def missed_events(self) -> list[tuple[str, str, int, str, str, bytes, list[int]]]:
         """(tenant, contact, slot, event key, stream entry id, event bytes, positions of the tags in
@@ -463,9 +470,10 @@ class Proposal:
         """For each of `merges`: (index of the buffer, entry id, event bytes), and (slot, buffer)
         with the event that asks for the enrollments in the slot of the contact that continues."""
     @property
-    def forwarded(self) -> list[tuple[int, int, bytes]]:
-        """(index of the buffer, slot, buffer) of the events whose contacts were merged into others,
-        as events of those contacts, in order."""
+    def forwarded(self) -> list[tuple[int, int, bytes, list[int]]]:
+        """(index of the buffer, slot, buffer, merges) of the events whose contacts were merged into
+        others, as events of those contacts, in order. `merges` has when Redis received the merges
+        that moved their contacts after it received the events."""
     @property
     def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
         """(index of the buffer, entry id, reason, event bytes) of the events to dead-letter
@@ -522,6 +530,8 @@ class Effects:
     new enrollment started."""
     received_at: list[int | None]
     """When Redis received the start of a new enrollment that is dated ahead of it; else None."""
+    merges: list[list[int]]
+    """When Redis received the merges that moved the contact of a new enrollment after its start."""
     def __len__(self) -> int: ...
 
 @final

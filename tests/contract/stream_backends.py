@@ -9,19 +9,26 @@ from redis.asyncio import Redis
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.streams import (
     MemoryControlStream,
+    MemoryEventHistory,
     MemoryEventStream,
     MemoryOutbound,
     MemoryStreams,
 )
 from goald.adapters.memory.throttle import MemoryTenantThrottle
-from goald.adapters.redis import RedisControlStream, RedisEventStream, RedisOutbound
+from goald.adapters.redis import (
+    RedisControlStream,
+    RedisEventHistory,
+    RedisEventStream,
+    RedisOutbound,
+)
 from goald.adapters.redis.throttle import RedisTenantThrottle
 from goald.ports.clock import Clock
 from goald.ports.control.stream import ControlStream
 from goald.ports.control.throttle import TenantThrottle
+from goald.ports.event_history import EventHistory
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Outbound
-from goald.redis_keys import GROUP
+from goald.redis_keys import GROUP, event_stream
 
 
 class Backend(Protocol):
@@ -30,6 +37,7 @@ class Backend(Protocol):
     def event_stream(self, name: str) -> EventStream: ...
     def outbound(self, *, dead_max_bytes: int = 256 << 20) -> Outbound: ...
     def control(self) -> ControlStream: ...
+    def history(self) -> EventHistory: ...
     def throttle(self) -> TenantThrottle: ...
     async def pass_time(self, seconds: float) -> None:
         """Return when the server's clock is this much later."""
@@ -41,6 +49,9 @@ class Backend(Protocol):
     async def drop_group(self, stream: str) -> None: ...
     async def move_group(self, stream: str, to: bytes) -> None: ...
     async def remove(self, stream: str) -> None: ...
+    async def break_stream(self, stream: str) -> None:
+        """Make commands on the stream fail."""
+
     async def flush(self) -> None: ...
     def countable(self, entries: int) -> int:
         """The number of missing entries that this server can count if further entries were
@@ -63,6 +74,9 @@ class MemoryBackend:
 
     def control(self) -> ControlStream:
         return MemoryControlStream(self.streams)
+
+    def history(self) -> EventHistory:
+        return MemoryEventHistory(self.streams, [event_stream(0)])
 
     def throttle(self) -> TenantThrottle:
         self._throttle = self._throttle or MemoryTenantThrottle(self.streams.clock)
@@ -95,6 +109,9 @@ class MemoryBackend:
 
     async def remove(self, stream: str) -> None:
         self.streams.remove(stream)
+
+    async def break_stream(self, stream: str) -> None:
+        self.streams.available = False
 
     async def flush(self) -> None:
         self.streams.flush()
@@ -130,6 +147,11 @@ class RedisBackend:
         self._opened.append(control.close)
         return control
 
+    def history(self) -> EventHistory:
+        history = RedisEventHistory(self._url)
+        self._opened.append(history.close)
+        return history
+
     def throttle(self) -> TenantThrottle:
         throttle = RedisTenantThrottle(self._url)
         self._opened.append(throttle.close)
@@ -164,6 +186,9 @@ class RedisBackend:
 
     async def remove(self, stream: str) -> None:
         await self.client.delete(stream)
+
+    async def break_stream(self, stream: str) -> None:
+        await self.client.set(stream, "no stream")
 
     async def flush(self) -> None:
         await self.client.flushall()

@@ -6,6 +6,7 @@ enrollments are loaded."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -109,7 +110,7 @@ class Shard:
         buffers = [buffer for _, buffer, _ in routed.buffers]
         only = [(*key, event) for key, (event, *_) in missed.items()]
         old_tags = {(key[0], event): old for key, (event, _, _, old) in missed.items()}
-        proposal = self._evaluate(buffers, only, old_tags)
+        proposal = self._evaluate([(buffer, ()) for buffer in buffers], only, old_tags)
         assert not proposal.missed_runs
         self._commit(proposal)
 
@@ -132,7 +133,7 @@ class Shard:
         routed = self.router.route(entries)
         buffers = [buffer for _, buffer, _ in routed.buffers]
         refused = [entry for entry, _, _ in routed.rejects]
-        waiting = buffers
+        waiting: list[tuple[bytes, tuple[int, ...]]] = [(buffer, ()) for buffer in buffers]
         while waiting:
             proposal = self._evaluate(waiting)
             refused += self._commit(proposal)
@@ -141,8 +142,9 @@ class Shard:
                 (tenant, contact, goal_type, reference)
                 for tenant, contact, _, goal_type, reference, _ in proposal.reversals
             ]
-            waiting = [buffer for _, _, buffer in proposal.forwarded]
-            waiting += [buffer for _, _, _, buffer in proposal.deferred]
+            before = waiting
+            waiting = [(buffer, tuple(merges)) for _, _, buffer, merges in proposal.forwarded]
+            waiting += [(buffer, before[at][1]) for at, _, _, buffer in proposal.deferred]
         if reload:
             # As after a commit whose outcome is unknown.
             contacts = self.matcher.contacts_of(buffers)
@@ -153,19 +155,23 @@ class Shard:
     def _merge(self, proposal: _native.Proposal) -> Sequence[bytes]:
         """Move runs, and forward the events of their contacts. Returns the entries refused."""
         moved, refused = self.merges.commit(proposal)
-        for tenant, contact, into in moved:
+        for tenant, contact, into, merges in moved:
             self.matcher.evict([(tenant, contact), (tenant, into)])
-            self.matcher.set_forwards([(tenant, forward_key(SECRET, tenant, contact), into)])
+            key = forward_key(SECRET, tenant, contact)
+            self.matcher.set_forwards([(tenant, key, into, merges)])
             self.matcher.load(self.store.copy_active([(tenant, into)]))
         return refused
 
     def _evaluate(
         self,
-        buffers: list[bytes],
+        buffers: Sequence[tuple[bytes, tuple[int, ...]]],
         only: list[tuple[str, str, str]] | None = None,
         old_tags: Mapping[tuple[str, str], list[int]] = MappingProxyType({}),
     ) -> _native.Proposal:
-        batches = [ShardBatch("s", 1, n, 0, buffer) for n, buffer in enumerate(buffers)]
+        batches = [
+            ShardBatch("s", 1, number, 0, buffer, merges=merges)
+            for number, (buffer, merges) in enumerate(buffers)
+        ]
         share = self.share if only is None else 1 << 40
         group = Group(
             batches, (), share=share, event_share=share // 4, only=only, old_tags=old_tags
@@ -233,6 +239,7 @@ def test_the_matcher_gives_the_results_of_the_model(
     shard = Shard(*clock, share, high_fanout_above, max_enrollments, late_us, loads)
     acknowledged = 0
     undone = []
+    numbers = count()
     for number, step in enumerate(history.steps):
         if isinstance(step, Configure):
             change(model, step)
@@ -240,7 +247,7 @@ def test_the_matcher_gives_the_results_of_the_model(
             continue
         assert isinstance(step, Batch)
         refused, expected = set(), set()
-        for part, outcomes in _parts(model, step.events):
+        for part, outcomes in _parts(model, [(next(numbers), event) for event in step.events]):
             acknowledged += sum(len(outcome.acknowledged) for outcome in outcomes)
             undone += [
                 (
@@ -263,14 +270,14 @@ def test_the_matcher_gives_the_results_of_the_model(
 
 
 def _parts(
-    model: Model, events: Sequence[dict[str, Any]]
+    model: Model, events: Sequence[Numbered]
 ) -> Iterator[tuple[list[Numbered], list[Outcome]]]:
     """Apply the events to the model, and yield them with their outcomes: merges, and events of
     merged contacts, each alone, because their order with events of other contacts is not kept
     (E21)."""
     part: list[Numbered] = []
     outcomes: list[Outcome] = []
-    for numbered in enumerate(events):
+    for numbered in events:
         is_alone = _is_of_merged(model, numbered[1])
         if is_alone and part:
             yield part, outcomes

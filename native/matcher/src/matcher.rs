@@ -18,6 +18,8 @@ use crate::event::reject::Reject;
 use crate::event::{Event, Text};
 use crate::executions::{ExecutionLoader, Registry};
 use crate::index::{HIGH_FANOUT, Index, LoadError, Loader, NewEnrollment, Stats};
+
+pub use crate::index::Target;
 use crate::proposal::{Effect, EntryRef, Proposal, Status};
 use crate::route::routing_key;
 
@@ -153,7 +155,7 @@ impl Matcher {
     /// and their enrollments are removed with `evict`. Removes those without a target.
     pub fn set_forwards<'a>(
         &mut self,
-        forwards: impl IntoIterator<Item = (&'a str, Uuid, Option<&'a str>)>,
+        forwards: impl IntoIterator<Item = (&'a str, Uuid, Option<Target>)>,
     ) {
         for (tenant, key, target) in forwards {
             self.index.set_forward(tenant, key, target);
@@ -309,7 +311,7 @@ impl Matcher {
             let (tenant, contact) = (&effect.tenant_id, &effect.contact_id);
             self.index.insert_ended(tenant, contact, effect.ended_at);
         }
-        let excludes = mark & EXCLUDES != 0 || effect.started_by.is_some();
+        let excludes = mark & EXCLUDES != 0 || effect.excludes();
         match (effect.record, effect.status) {
             (None, Status::Active) => self.index.insert(NewEnrollment {
                 tenant: &effect.tenant_id,

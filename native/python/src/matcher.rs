@@ -1,9 +1,11 @@
 //! The matcher of one shard. Every method borrows it mutably, so that a concurrent call raises
 //! RuntimeError instead of waiting.
 
-use goald_matcher::evaluate::{EvaluateOptions, KnownState, OldTags, Rules, StoredFacts};
+use goald_matcher::evaluate::{
+    EvaluateOptions, ExcludedEvent, KnownState, OldTags, Rules, StoredFacts,
+};
 use goald_matcher::ids::derived::parse_event_key;
-use goald_matcher::matcher::Matcher as Core;
+use goald_matcher::matcher::{Matcher as Core, Target};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -65,14 +67,18 @@ impl Matcher {
         self.0.set_forward_secret(secret);
     }
 
-    fn set_forwards(&mut self, forwards: Vec<(String, String, Option<String>)>) -> PyResult<()> {
+    fn set_forwards(&mut self, forwards: Vec<Forward>) -> PyResult<()> {
         let key = |key: &str| {
             parse_event_key(key).ok_or_else(|| PyValueError::new_err("a key is not a UUID"))
         };
-        let rows = forwards
-            .iter()
-            .map(|(tenant, of, target)| Ok((&**tenant, key(of)?, target.as_deref())))
-            .collect::<PyResult<Vec<_>>>()?;
+        let mut rows = Vec::with_capacity(forwards.len());
+        for (tenant, of, target, merges) in &forwards {
+            let target = target.as_deref().map(|contact| Target {
+                contact: contact.into(),
+                merges: merges.as_slice().into(),
+            });
+            rows.push((&**tenant, key(of)?, target));
+        }
         self.0.set_forwards(rows);
         Ok(())
     }
@@ -120,7 +126,7 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), ended = Vec::new(), only = None))]
+    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), ended = Vec::new(), only = None, merges = Vec::new()))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn evaluate(
         &mut self,
@@ -130,13 +136,17 @@ impl Matcher {
         shares: Option<(u64, u64)>,
         deferred: Vec<String>,
         repeats: Vec<(String, String)>,
-        excluded: Vec<(String, String, String)>,
+        excluded: Vec<(String, String, String, i64)>,
         old_tags: Vec<(String, String, Vec<u32>)>,
         states: Vec<State>,
         ended: Vec<Ended>,
         only: Option<Vec<(String, String, String)>>,
+        merges: Vec<(usize, Vec<i64>)>,
     ) -> PyResult<Proposal> {
-        let excluded = event_keys(excluded)?;
+        let excluded = excluded
+            .into_iter()
+            .map(|(tenant, run, event, at)| Ok((tenant, run, event_key(&event)?, at)))
+            .collect::<PyResult<Vec<ExcludedEvent>>>()?;
         let only = only.map(event_keys).transpose()?;
         let old_tags = old_tags
             .into_iter()
@@ -157,6 +167,7 @@ impl Matcher {
             states: &states,
             ended: &ended,
             only: only.as_deref(),
+            merges: &merges,
         };
         let proposal = py
             .detach(|| self.0.evaluate(&buffers, now_us, options))
@@ -211,6 +222,9 @@ impl Matcher {
         Ok(dict)
     }
 }
+
+/// Tenant, key, target and merges.
+type Forward = (String, String, Option<String>, Vec<i64>);
 
 /// Tenant, enrollment id, tags (id, name) and stages (pipeline, stage).
 type State = (

@@ -140,9 +140,10 @@ class Explain:
         facts = stored or _StoredFacts()
         tenant, _ = _native.contact_of(event)
         known, matcher = KnownEnded(), self._matcher(state)
+        received_ms = now_us // 1_000
         _, buffer, _ = (
             _native.Router(bytes(_native.SLOTS))
-            .route([[b"%d-0" % (now_us // 1_000), [b"event", event]]])
+            .route([[b"%d-0" % received_ms, [b"event", event]]])
             .buffers[0]
         )
 
@@ -150,7 +151,10 @@ class Explain:
             return matcher.evaluate(
                 [buffer],
                 now_us,
-                excluded=[(tenant, enrollment, key) for enrollment, _ in facts.excluded],
+                excluded=[
+                    (tenant, enrollment, key, received_ms * 1_000)
+                    for enrollment, _ in facts.excluded
+                ],
                 old_tags=[(tenant, key, facts.old_tags)],
                 ended=known.rows(),
             )

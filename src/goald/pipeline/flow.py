@@ -140,6 +140,7 @@ class StreamFlow:
             self._dispatchers[shard].put(self._session.name, self._session.epoch, buffer)
             for shard, buffer, _ in routed.buffers
         ]
+        self._forwarder.has_dispatched(entries[-1][0])
         batch = await self._in_flight.add(entries, routed, processed)
         self._context.fail_point(FailPoint.DISPATCHED)
         return batch

@@ -24,6 +24,8 @@ class ShardBatch(NamedTuple):
     """The call need not wait for events of the batch that are deferred (D8)."""
     forwarded: bool = False
     """Another shard passed on the events, because their contacts were merged (E21)."""
+    merges: tuple[int, ...] = ()
+    """See `Forwarded`."""
 
 
 class Forwarded(NamedTuple):
@@ -32,6 +34,9 @@ class Forwarded(NamedTuple):
     slot: int
     """Of all these contacts."""
     buffer: bytes
+    merges: tuple[int, ...] = ()
+    """The merges that moved their contacts after Redis received the events, each by when Redis
+    received it, in order. Enrollments that did not move with them had another contact then."""
 
 
 class Processed(NamedTuple):

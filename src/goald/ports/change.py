@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from goald.domain.configuration.goals import GoalType
 from goald.domain.contacts.forwards import Forward
+from goald.domain.contacts.projection import EventRef
 from goald.domain.records.enrollment import EnrollmentStatus
 from goald.ports.outbox import OutboxRow, StoredMessage
 
@@ -46,6 +47,9 @@ class EffectColumns:
     before a new enrollment started (E11)."""
     received_at: Sequence[int | None]
     """When Redis received the start of a new enrollment that is dated ahead of it; else None."""
+    merges: Sequence[Sequence[int]]
+    """When Redis received the merges that moved the contact of a new enrollment after its start
+    (E21)."""
 
     def __len__(self) -> int:
         return len(self.tenant_id)
@@ -117,6 +121,13 @@ class ContactEvent(NamedTuple):
     """Of the event, or when Redis received it if that is earlier."""
     data: str
     """The `data` of the event, as JSON."""
+    dated: int = 0
+    """The time of the event, if it is dated ahead of its receipt; else any earlier time."""
+
+    @property
+    def source(self) -> EventRef:
+        """The event, as a projection remembers it."""
+        return EventRef(self.time, self.event, self.dated)
 
 
 class ContactMerge(NamedTuple):
@@ -131,7 +142,7 @@ class ContactMerge(NamedTuple):
     merged_at: int
     """Of the event."""
     received_at: int
-    """When Redis received the event."""
+    """When Redis received the event. Identifies the merge."""
 
 
 class MergeOutcome(NamedTuple):

@@ -37,14 +37,21 @@ class EventCheck(NamedTuple):
     workflow_id: str
     enrollment_id: str
     event: str
+    received_at: int
+    """When Redis received it."""
+    next_merge: int = 0
+    """When Redis received the first merge that moved the contact of the event afterwards; 0 if none
+    did (E21)."""
 
 
 class Excluded(NamedTuple):
-    """An event, by its key, that does not count for an enrollment (E11)."""
+    """An event, by its key and its time of receipt, that does not count for an enrollment (E11,
+    E21)."""
 
     tenant_id: str
     enrollment_id: str
     event: str
+    received_at: int
 
 
 class EndedCheck(NamedTuple):
@@ -194,8 +201,10 @@ class ShardStore(Protocol):
 
     async def excluded(self, lease: SlotLease, checks: Sequence[EventCheck]) -> set[Excluded]:
         """Return those of the checks whose event started the enrollment, or had counted for the
-        contact in the workflow before the enrollment was inserted (E11). An enrollment that does
-        not exist would be inserted now. Raises LeaseLost."""
+        contact in the workflow before the enrollment was inserted or moved (E11), or whose event
+        was of another contact than the enrollment when Redis received it: the first merge after
+        that differs (E21). An enrollment that does not exist would be inserted now. Raises
+        LeaseLost."""
 
     async def ended(self, lease: SlotLease, checks: Sequence[EndedCheck]) -> WatchedRuns:
         """Return the enrollments for which the events of these checks may count (E18): of the

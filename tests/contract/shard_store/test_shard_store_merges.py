@@ -11,13 +11,20 @@ from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 
 from goald._native import contact_of as contact_of_event
 from goald.adapters.postgres.shard.merging import merges, transfers
-from goald.domain.contacts.forwards import ALREADY_MERGED, CYCLE, forward_key
+from goald.domain.contacts.forwards import ALREADY_MERGED, CYCLE, Forward, forward_key
 from goald.domain.contacts.stored import contact_of
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange, slot_of
 from goald.pipeline.shard.transfers import rename
-from goald.ports.change import ContactEvent, ContactMerge, MergeOutcome, MissedEvent, MissedRun
+from goald.ports.change import (
+    EFFECTIVE,
+    ContactEvent,
+    ContactMerge,
+    MergeOutcome,
+    MissedEvent,
+    MissedRun,
+)
 from goald.ports.configuration import WorkflowKey
 from goald.ports.shard_store import FIRST_MISSED, EventCheck, ShardStore
 
@@ -65,7 +72,7 @@ async def test_runs_move_from_the_slots_of_one_shard_to_those_of_another(tables:
     (outcome,) = await begin(first, losing, merge())
 
     key = forward_key(await first.forward_secret(), "acme", "ann")
-    assert outcome.forward == ("acme", key, "bea")
+    assert outcome.forward == Forward("acme", key, "bea", (NOON + SECOND,))
     assert b"e-1" not in await loaded(first, losing), "the run is in no shard while it moves"
     assert (await first.transfers(losing), len(await other.transfers(gaining))) == ([], 1)
     await adopt(other, gaining)
@@ -127,7 +134,7 @@ async def test_used_events_move(store: ShardStore) -> None:
     await begin(store, lease, merge())
     await adopt(store, lease)
     await store.commit(lease, change(run("e-2", "bea")))
-    check = EventCheck("acme", "bea", "w-1", "e-2", goal_id("pay-1"))
+    check = EventCheck("acme", "bea", "w-1", "e-2", goal_id("pay-1"), NOON)
     assert len(await store.excluded(lease, [check])) == 1
 
 
@@ -142,9 +149,76 @@ async def test_events_that_counted_for_the_other_contact_do_not_count_for_runs_t
         lease, change(run("e-3", "bea", uses=["since"], uses_at=NOON + 2 * SECOND, **ends))
     )
     await adopt(store, lease)
-    checks = [EventCheck("acme", "bea", "w-1", "e-1", goal_id(of)) for of in ("before", "since")]
+    checks = [
+        EventCheck("acme", "bea", "w-1", "e-1", goal_id(of), NOON + 9 * SECOND)
+        for of in ("before", "since")
+    ]
     (excluded,) = await store.excluded(lease, checks)
     assert excluded.event == goal_id("before")
+
+
+async def excluded_runs(store: ShardStore, lease: SlotLease, at: int, merged: int = 0) -> set[str]:
+    """Those of e-1 and e-2 for which an event does not count that Redis received then, and whose
+    contact was merged afterwards."""
+    event = goal_id("an event")
+    checks = [EventCheck("acme", "cleo", "w-1", run, event, at, merged) for run in ("e-1", "e-2")]
+    return {each.enrollment_id for each in await store.excluded(lease, checks)}
+
+
+async def test_an_event_counts_for_the_runs_that_its_contact_had_when_it_was_received(
+    tables: Tables, store: ShardStore
+) -> None:
+    """Run e-1 moves with two merges, and e-2 with the second."""
+    lease = await store.acquire(ALL, "a")
+    first, second = NOON + SECOND, NOON + 3 * SECOND
+    await store.commit(lease, change(run("e-1"), run("e-2", "bea")))
+    (to_bea,) = await begin(store, lease, merge(at=first))
+    (to_cleo,) = await begin(store, lease, merge("bea", "cleo", second))
+    for transfer in reversed(await store.transfers(lease)):
+        while await store.adopt(lease, transfer, rename):
+            pass
+    forwards = (await store.forwards(lease, 0))[0]
+    assert {each.merges for each in forwards} == {(first, second), (second,)}
+    assert to_bea.forward is not None
+    assert to_cleo.forward is not None
+    before, between, after = NOON, NOON + 2 * SECOND, NOON + 4 * SECOND
+    assert await excluded_runs(store, lease, after) == set()
+    assert await excluded_runs(store, lease, between) == {"e-1", "e-2"}, "an event of cleo"
+    assert await excluded_runs(store, lease, between, second) == set(), "of ann or bea"
+    assert await excluded_runs(store, lease, before, second) == {"e-1"}, "of bea"
+    assert await excluded_runs(store, lease, before, first) == {"e-2"}, "of ann"
+
+
+async def test_an_event_that_counted_for_the_other_contact_first_counts_for_an_earlier_run(
+    store: ShardStore,
+) -> None:
+    """Two shards: the event counts in one before the run starts in the other. Redis received it
+    after the merge, and so after the start."""
+    lease = await store.acquire(ALL, "a")
+    ends: dict[str, Any] = {"status": "completed_goal", "ended_at": NOON, "met_goals": ["g"]}
+    await store.commit(lease, change(run("e-1", uses=["pay-1"], **ends)))
+    later = run("e-3", "bea", uses=["an event"], uses_at=NOON + 2 * SECOND, **ends)
+    await store.commit(lease, change(later))
+    await store.commit(lease, change(run("e-2")))
+    await begin(store, lease, merge())
+    await adopt(store, lease)
+    of_run = "acme", "bea", "w-1", "e-2"
+    checks = [
+        EventCheck(*of_run, goal_id(name), NOON + 2 * SECOND) for name in ("an event", "pay-1")
+    ]
+    (excluded,) = await store.excluded(lease, checks)
+    assert excluded.event == goal_id("pay-1"), "it had counted for an earlier run of ann"
+
+
+async def test_a_run_that_starts_late_has_the_merges_of_its_contact_since(
+    store: ShardStore,
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    late = run("e-1", "cleo", merges=[NOON + SECOND])
+    committed = await store.commit(lease, change(late, run("e-2", "cleo")))
+    assert list(committed.effective) == [EFFECTIVE, EFFECTIVE]
+    assert await excluded_runs(store, lease, NOON) == {"e-1"}
+    assert await excluded_runs(store, lease, NOON, NOON + SECOND) == {"e-2"}
 
 
 async def test_a_merge_does_not_move_the_runs_of_a_contact_that_was_deleted_after_it(
@@ -240,7 +314,7 @@ async def test_forwards_to_a_merged_contact_remain_when_that_contact_is_deleted(
         await adopt(store, lease)
     await tables.erase_rows()
     forwards = [*(await first.forwards(of_ann, 0))[0], *(await other.forwards(of_bea, 0))[0]]
-    assert [target for _, _, target in forwards] == ["cleo", "cleo"]
+    assert [each.target for each in forwards] == ["cleo", "cleo"]
     for store in (first, other):
         await store.close()
 
@@ -254,8 +328,8 @@ async def test_contacts_merged_into_a_deleted_one_begin_a_new_life_immediately(
     await begin(store, lease, merge())
     await adopt(store, lease)
     await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
-    ((_, _, target),) = (await store.forwards(lease, number))[0]
-    assert target is None
+    (forward,) = (await store.forwards(lease, number))[0]
+    assert forward.target is None
     (again,) = await begin(store, lease, merge("ann", "cleo", NOON + 3 * SECOND))
     assert again.forward is not None
 
@@ -309,7 +383,7 @@ async def test_an_earlier_deletion_covers_nothing_that_moved_to_the_contact_afte
         assert contact.timezone == "Europe/Rome"
         since = (NOON + 2 * SECOND).to_bytes(8, "big")
         assert since in await loaded(store, lease), "memory knows since when it is of the contact"
-        check = EventCheck("acme", "bea", "w-1", "later", goal_id("pay"))
+        check = EventCheck("acme", "bea", "w-1", "later", goal_id("pay"), NOON + 4 * SECOND)
         assert len(await store.excluded(lease, [check])) == 1, "it has counted (E11)"
         await store.commit(lease, deletion)
     later = change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)])
@@ -328,7 +402,7 @@ async def test_events_that_counted_for_a_deleted_person_count_for_the_next_life_
     await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
     await store.commit(lease, change(run("new", "bea", enrolled_at=NOON + 3 * SECOND)))
     await adopt(store, lease)
-    check = EventCheck("acme", "bea", "w-1", "new", goal_id("pay"))
+    check = EventCheck("acme", "bea", "w-1", "new", goal_id("pay"), NOON + 4 * SECOND)
     assert await store.excluded(lease, [check]) == set()
 
 
@@ -360,8 +434,8 @@ async def test_forwards_end_if_the_deletion_is_committed_while_the_merge_is(
     assert await tables.pending_transfers() == (1, 0, 1)
     await adopt(store, lease)
     assert await tables.pending_transfers() == (0, 0, 0)
-    ((_, _, target),) = (await store.forwards(lease, 0))[0]
-    assert target is None
+    (forward,) = (await store.forwards(lease, 0))[0]
+    assert forward.target is None
 
 
 async def test_the_deletion_of_the_contact_that_continues_covers_late_starts_of_the_merged_one(
@@ -408,7 +482,8 @@ async def test_runs_used_events_and_ended_runs_move_in_pages(
     assert await store.transfers(lease) == []
     assert {contact for contact, _ in (await owners(tables)).values()} == {"bea"}
     await store.commit(lease, change(run("later", "bea")))
-    checks = [EventCheck("acme", "bea", "w-1", "later", goal_id(f"pay-{n}")) for n in range(7)]
+    checks = [EventCheck("acme", "bea", "w-1", "later", goal_id(f"pay-{n}"), NOON + SECOND)
+              for n in range(7)]  # fmt: skip
     assert len(await store.excluded(lease, checks)) == 7
     (again,) = await begin(store, lease, merge("ann", "cleo"))
     assert again.refused == ALREADY_MERGED

@@ -19,7 +19,7 @@ DELETED = ("acme", "ann", 3, NOON + SECOND)
 def check(enrollment: str, event: str = "pay-1", **ids: str) -> EventCheck:
     tenant, contact = ids.get("tenant", "acme"), ids.get("contact", "ann")
     workflow = ids.get("workflow", "w-1")
-    return EventCheck(tenant, contact, workflow, enrollment, goal_id(event))
+    return EventCheck(tenant, contact, workflow, enrollment, goal_id(event), NOON)
 
 
 async def excluded(store: ShardStore, lease: SlotLease, *checks: EventCheck) -> set[str]:

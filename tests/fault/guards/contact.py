@@ -33,7 +33,7 @@ CONTACT_GUARDS = (
         (
             Edit(
                 "src/goald/domain/contacts/projection.py",
-                "return bool(source.time == stamp[0]) and source.key[:KEY_CHARS] not in stamp[1:]",
+                "return bool(source.time == stamp[0]) and source.short_key not in stamp[1:]",
                 "return bool(source.time == stamp[0])",
             ),
         ),
@@ -45,7 +45,7 @@ CONTACT_GUARDS = (
         (
             Edit(
                 "src/goald/domain/contacts/projection.py",
-                "if stamp is None or source.time > stamp[0]:",
+                "if source.time > stamp[0]:",
                 "if True:",
             ),
         ),
@@ -81,11 +81,23 @@ CONTACT_GUARDS = (
         (
             Edit(
                 "src/goald/pipeline/shard/known/contacts.py",
-                "                self._contact.apply(given, EventRef(event.time, event.event))\n",
+                "                self._contact.apply(given, event.source)\n",
                 "                del given\n",
             ),
         ),
         (_BEFORE,),
+    ),
+    Guard(
+        "contacts: an event that is dated ahead and sent again changes nothing",
+        "D1",
+        (
+            Edit(
+                "src/goald/domain/contacts/projection.py",
+                'if any(ahead.endswith(f"+{source.short_key}") for ahead in ahead_of(stamp)):',
+                "if False:",
+            ),
+        ),
+        ("tests/unit/contacts/test_projection.py",),
     ),
     Guard(
         "tags: a list has the same new tags when it is evaluated again",

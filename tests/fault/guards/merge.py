@@ -30,7 +30,11 @@ MERGE_GUARDS = (
     Guard(
         "merges: enrollments that have not moved follow the next merge",
         "E21",
-        (Edit(_MERGES, "    await connection.execute(FOLLOW, tenant, contact, *end)\n", ""),),
+        (
+            Edit(
+                _MERGES, "    await connection.execute(FOLLOW, tenant, contact, *end, merges)\n", ""
+            ),
+        ),
         (MERGES,),
     ),
     Guard(
@@ -39,8 +43,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 _MERGES,
-                "FOLLOW_FORWARDS, tenant, contact, forward.target, time",
-                'FOLLOW_FORWARDS, tenant, "", forward.target, time',
+                "of_others = tenant, contact, forward.target, time",
+                'of_others = tenant, "", forward.target, time',
             ),
         ),
         (MERGES,),
@@ -125,13 +129,71 @@ MERGE_GUARDS = (
         (FLOW,),
     ),
     Guard(
+        "merges: an event from before a merge counts for no run that moved with it",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/used_events.py",
+                "   OR e.id IS NOT NULL AND n.next_merge <> coalesce(",
+                "   OR e.id IS NOT NULL AND false AND n.next_merge <> coalesce(",
+            ),
+            Edit(
+                "src/goald/adapters/memory/used_events.py",
+                "        if next_merge != min(following, default=0):\n",
+                "        if next_merge != min(following, default=0) and not row.id:\n",
+            ),
+        ),
+        (MERGES, FLOW),
+    ),
+    Guard(
+        "merges: a run compares numbers only with used events of contacts that it had",
+        "E11",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/used_events.py",
+                "WHERE merge <> ALL (coalesce(u.merges, '{}')))),",
+                "WHERE false)),",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: a forward continues with the merges of its target",
+        "E21",
+        (
+            Edit(
+                _MERGES,
+                "contact, merges = forward[0], join_merges(merges, forward[1])",
+                "contact = forward[0]",
+            ),
+            Edit(
+                _MERGES,
+                "goald.at($5), merges = goald.join_merges(merges, $6::int8[]),",
+                "goald.at($5),",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: events of the other contact are delivered again only if their turn has come",
+        "E21",
+        (
+            Edit(
+                "src/goald/pipeline/ingest/redelivery.py",
+                "if not last or _order(each[0]) <= _order(last)]",
+                "if True]",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
         "merges: events about ended enrollments since the merge are delivered again",
         "E21",
         (
             Edit(
-                _FORWARD,
-                "in _native.run_events(buffers, now_us)",
-                "in _native.goal_events(buffers, now_us)",
+                "src/goald/pipeline/ingest/redelivery.py",
+                "_native.run_events(buffers,",
+                "_native.goal_events(buffers,",
             ),
         ),
         (FLOW,),
@@ -325,7 +387,7 @@ MERGE_GUARDS = (
     Guard(
         "merges: used events belong to the other contact since the merge",
         "E21",
-        (Edit(_TRANSFERS, "greatest(enrolled_at, goald.at($6))", "enrolled_at"),),
+        (Edit(_TRANSFERS, "greatest(enrolled_at, goald.at($7))", "enrolled_at"),),
         (MERGES,),
     ),
     Guard(

@@ -63,6 +63,8 @@ class Effect:
     """Names of events that count for the enrollment."""
     received_at: int | None = None
     """When its start was received, if it is dated ahead of that."""
+    merges: Sequence[int] = ()
+    """When the merges were received that moved its contact after its start."""
     achieves: Sequence[str] = ()
     """Names of goals: an achievement each. A name that is a type of goal is of that type, any
     other of `tag_added`."""
@@ -102,6 +104,7 @@ def change(
         match_values=[e.match_values for e in effects],
         after_event=[e.after_event and goal_id(e.after_event) for e in effects],
         received_at=[e.received_at for e in effects],
+        merges=[e.merges for e in effects],
     )
     achieved = [(i, e, name) for i, e in enumerate(effects) for name in e.achieves]
     achievements = AchievementColumns(

@@ -6,6 +6,7 @@ from tests.support.pipeline.dict_store import DictStore, Row
 
 from goald import _native
 from goald.domain.contacts.continuing import continue_contact
+from goald.domain.contacts.forwards import join_merges
 
 
 class DictMerges:
@@ -13,38 +14,44 @@ class DictMerges:
 
     def __init__(self, store: DictStore) -> None:
         self._store = store
-        self._into: dict[tuple[str, str], str] = {}
+        self._into: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {}
+        """By tenant and contact: the contact that continues it, and the merges that led there."""
 
     def commit(
         self, proposal: _native.Proposal
-    ) -> tuple[Sequence[tuple[str, str, str]], Sequence[bytes]]:
-        """Write the merges of a proposal. Returns tenant, contact and the contact that continues
-        it, for each that moved; and the ids of rejected entries."""
+    ) -> tuple[Sequence[tuple[str, str, str, tuple[int, ...]]], Sequence[bytes]]:
+        """Write the merges of a proposal. Returns tenant, contact, the contact that continues it
+        and the merges that led there, for each that moved; and the ids of rejected entries."""
         moved, rejected = [], []
         for row, source in zip(proposal.merges, proposal.merge_sources, strict=True):
-            tenant, contact, _, into, _, at, _ = row
-            end = self._end_of(tenant, into)
+            tenant, contact, _, into, _, at, received_at = row
+            end, merges = self._end_of(tenant, into, (received_at,))
             if (tenant, contact) in self._into:
-                if self._end_of(tenant, contact) != end:
+                if self._end_of(tenant, contact, ())[0] != end:
                     rejected.append(source[1])
             elif end == contact:
                 rejected.append(source[1])
             elif at > self._store.deleted.get((tenant, contact), at - 1):
-                self._into[tenant, contact] = end
-                self._move(tenant, contact, end)
-                moved.append((tenant, contact, end))
+                self._into[tenant, contact] = end, merges
+                self._move(tenant, contact, end, merges)
+                moved.append((tenant, contact, end, merges))
         return moved, rejected
 
-    def _end_of(self, tenant: str, contact: str) -> str:
+    def _end_of(
+        self, tenant: str, contact: str, merges: tuple[int, ...]
+    ) -> tuple[str, tuple[int, ...]]:
+        """The contact that continues this one, and these merges with those that led there."""
         while (tenant, contact) in self._into:
-            contact = self._into[tenant, contact]
-        return contact
+            contact, later = self._into[tenant, contact]
+            merges = join_merges(merges, later)
+        return contact, merges
 
-    def _move(self, tenant: str, contact: str, into: str) -> None:
+    def _move(self, tenant: str, contact: str, into: str, merges: tuple[int, ...]) -> None:
         store = self._store
         for key, row in store.rows.items():
             if (key[0], row.contact) == (tenant, contact):
                 self._move_run(tenant, into, row)
+                row.merges = join_merges(row.merges, merges)
                 if key in store.missed:
                     event, entry, payload, old = store.missed[key]
                     store.missed[key] = event, entry, _native.with_contact(payload, into), old

@@ -41,6 +41,8 @@ class Row:
     met_after_end: int | None = None
     excluded: frozenset[str] = frozenset()
     """The keys of events that counted for earlier enrollments."""
+    merges: tuple[int, ...] = ()
+    """When the merges were received that have moved it."""
 
     @property
     def is_end_only(self) -> bool:
@@ -60,7 +62,7 @@ class Row:
 
     @property
     def excludes(self) -> bool:
-        return bool(self.excluded) or self.started_by is not None
+        return bool(self.excluded or self.merges) or self.started_by is not None
 
 
 @dataclass
@@ -149,9 +151,9 @@ class DictStore:
     def _describe(self, proposal: _native.Proposal) -> None:
         """Write the projection, as the Postgres store does."""
         merge = Merge(self.contacts_known, self.case_sensitive_tenants)
-        for tenant, contact, _, kind, event, time, data in proposal.contact_events:
+        for tenant, contact, _, kind, event, time, data, dated in proposal.contact_events:
             if time > self.deleted.get((tenant, contact), time - 1):
-                merge.apply((tenant, contact), kind, EventRef(time, event), data)
+                merge.apply((tenant, contact), kind, EventRef(time, event, dated), data)
         latest: dict[tuple[str, str], int] = {}
         for tenant, contact, _, at in proposal.deletions:
             latest[tenant, contact] = max(at, latest.get((tenant, contact), at))
@@ -215,7 +217,7 @@ class DictStore:
     async def excluded(self, checks: Sequence[EventCheck]) -> set[Excluded]:
         """As `ShardStore.excluded`."""
         return {
-            Excluded(check.tenant_id, check.enrollment_id, check.event)
+            Excluded(check.tenant_id, check.enrollment_id, check.event, check.received_at)
             for check in checks
             if self._is_excluded(check)
         }
@@ -223,7 +225,9 @@ class DictStore:
     def _is_excluded(self, check: EventCheck) -> bool:
         row = self.rows.get((check.tenant_id, check.enrollment_id))
         if row is not None:
-            return check.event == row.started_by or check.event in row.excluded
+            after = [merge for merge in row.merges if merge > check.received_at]
+            is_of_other = min(after, default=0) != check.next_merge
+            return is_of_other or check.event == row.started_by or check.event in row.excluded
         return check.event in self.used.get(check[:3], ())
 
     async def ended(self, checks: Sequence[EndedCheck]) -> WatchedRuns:

@@ -50,6 +50,17 @@ class Given:
 
     at_us: int
     by: list[EventId]
+    ahead: dict[EventId, int] = field(default_factory=dict)
+    """Events that gave it, and are dated at or after that time."""
+
+    def join(self, other: "Given | None") -> "Given":
+        """When the value was given that both stand for."""
+        if other is None:
+            return self
+        at_us = max(self.at_us, other.at_us)
+        by = [each for given in (other, self) if given.at_us == at_us for each in given.by]
+        ahead = {**other.ahead, **self.ahead}
+        return Given(at_us, by, {of: dated for of, dated in ahead.items() if dated >= at_us})
 
 
 class Key(NamedTuple):
@@ -77,11 +88,7 @@ class KnownContact:
             return
         for name, given in self.spelled.items():
             key = f"tag {comparable(name)}"
-            other = self.given.get(key)
-            if other is None or other.at_us < given.at_us:
-                self.given[key] = given
-            elif other.at_us == given.at_us:
-                self.given[key] = Given(given.at_us, [*other.by, *given.by])
+            self.given[key] = given.join(self.given.get(key))
         self.spelled = {}
         tags, self.tags = self.tags, []
         for tag in tags:
@@ -103,8 +110,7 @@ class KnownContact:
                 other.stages[pipeline] = stage
         for mine, theirs in ((self.given, other.given), (self.spelled, other.spelled)):
             for key, given in mine.items():
-                if key not in theirs or given.at_us > theirs[key].at_us:
-                    theirs[key] = given
+                theirs[key] = given.join(theirs.get(key))
 
     def find(self, id_: str | None, name: str | None) -> Tag | None:
         return next((tag for tag in self.tags if tag.is_same(id_, name, self.by_case)), None)
@@ -114,8 +120,10 @@ class KnownContact:
         tag = self.find(id_, name)
         return tag is None or tag.added_by == event
 
-    def add(self, id_: str | None, name: str | None, at_us: int, event: EventId) -> None:
-        if not self._give(_keys(id_, name), at_us, event):
+    def add(
+        self, id_: str | None, name: str | None, at_us: int, event: EventId, dated_us: int
+    ) -> None:
+        if not self._give(_keys(id_, name), at_us, event, dated_us):
             return
         tag = self.find(id_, name)
         if tag is None:
@@ -123,14 +131,18 @@ class KnownContact:
         else:
             tag.id, tag.name = id_ or tag.id, name or tag.name
 
-    def remove(self, id_: str | None, name: str | None, at_us: int, event: EventId) -> None:
+    def remove(
+        self, id_: str | None, name: str | None, at_us: int, event: EventId, dated_us: int
+    ) -> None:
         tag = self.find(id_, name)
         keys = _keys(id_, name) | (set() if tag is None else _keys(tag.id, tag.name))
-        if self._give(keys, at_us, event) and tag is not None:
+        if self._give(keys, at_us, event, dated_us) and tag is not None:
             self.tags.remove(tag)
 
-    def move(self, pipeline: str | None, stage: str, at_us: int, event: EventId) -> None:
-        if self._give({Key(f"stage {pipeline or ''}")}, at_us, event):
+    def move(
+        self, pipeline: str | None, stage: str, at_us: int, event: EventId, dated_us: int
+    ) -> None:
+        if self._give({Key(f"stage {pipeline or ''}")}, at_us, event, dated_us):
             self.stages[pipeline or ""] = stage
 
     def stage_is_given_by(self, pipeline: str, event: EventId | None) -> bool:
@@ -155,8 +167,10 @@ class KnownContact:
             if f"stage {pipeline}" in self.given
         }
 
-    def _give(self, keys: set[Key], at_us: int, event: EventId) -> bool:
+    def _give(self, keys: set[Key], at_us: int, event: EventId, dated_us: int) -> bool:
         known = [given for given in map(self._given, keys) if given is not None]
+        if any(event in given.ahead for given in known):
+            return False  # sent again, and received at another time
         if any(at_us < given.at_us or (at_us == given.at_us and event in given.by)
                for given in known):  # fmt: skip
             return False
@@ -168,7 +182,10 @@ class KnownContact:
                 if key.name is not None and self.by_case
                 else (self.given, key.text)
             )
-            values[name] = Given(at_us, [*by, event])
+            ahead = {} if earlier is None else dict(earlier.ahead)
+            ahead |= {event: dated_us} if dated_us > at_us else {}
+            ahead = {each: dated for each, dated in ahead.items() if dated >= at_us}
+            values[name] = Given(at_us, [*by, event], ahead)
         return True
 
     def _given(self, key: Key) -> Given | None:

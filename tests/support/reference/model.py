@@ -590,17 +590,17 @@ class Model:
         known = self.known.setdefault(
             (event.tenant, event.contact), KnownContact(by_case=event.tenant in self.by_case)
         )
-        given = at_us, (event.source, event.id)
+        given: tuple[int, EventId, int] = at_us, (event.source, event.id), event.time_us
         if event.type == "pipeline.stage.changed":
             stage = reading.optional_id(event.data, "stage_id")
             if stage is not None:
                 known.move(reading.optional_id(event.data, "pipeline_id"), stage, *given)
             return
-        for tag in contacts.tags_in(event.data):
+        for id_, name in contacts.tags_in(event.data):
             if event.type == "contact.tag.added":
-                known.add(*tag, *given)
+                known.add(id_, name, *given)
             elif event.type == "contact.tag.removed":
-                known.remove(*tag, *given)
+                known.remove(id_, name, *given)
 
     def _not_retroactive(self, event: Event, enrollment: Enrollment, goal: Goal) -> bool:
         """Whether the event is at or after the enrollment and the goal's first activation (E3)."""

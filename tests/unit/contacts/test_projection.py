@@ -84,6 +84,35 @@ def test_of_events_with_one_time_the_last_wins_and_repeats_change_nothing(
     assert visible(project([*timed, *repeated])) == visible(project(timed))
 
 
+@example(
+    events=[
+        ("contact.tag.added", {"tag_name": "vip"}),
+        ("contact.tag.removed", {"tag_name": "vip"}),
+    ],
+    ahead=[100, 0],
+    again=[0],
+)
+@given(
+    events=EVENTS,
+    ahead=st.lists(st.sampled_from([0, 0, 3, 100]), min_size=8, max_size=8),
+    again=st.lists(st.integers(0, 7), max_size=4),
+)
+def test_events_that_are_dated_ahead_and_sent_again_change_nothing(
+    events: list[tuple[str, dict[str, Any]]], ahead: list[int], again: list[int]
+) -> None:
+    contact, repeated = Contact(), Contact()
+    received = [*enumerate(range(len(events)), 1)]
+    received += [(20 + at, number) for at, number in enumerate(again) if number < len(events)]
+    for at, number in received:
+        kind, data = events[number]
+        dated = 1 + number + ahead[number]
+        source = EventRef(min(at, dated), f"key-{number}", dated)
+        for of in (contact, repeated) if at < 20 else (repeated,):
+            of.apply(facts_of(kind, data), source)
+
+    assert visible(repeated) == visible(contact)
+
+
 @given(events=EVENTS, deleted_at=st.integers(-1, 8))
 def test_erasure_leaves_what_later_events_gave_alone(
     events: list[tuple[str, dict[str, Any]]], deleted_at: int

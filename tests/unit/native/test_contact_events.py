@@ -30,7 +30,7 @@ def test_described_contact_is_part_of_the_proposal() -> None:
         _native.Matcher(), "contact.updated", "2026-01-01T00:00:30Z", email="a@example.com"
     )
 
-    [(tenant, contact, _, kind, key, time, data)] = proposal.contact_events
+    [(tenant, contact, _, kind, key, time, data, _)] = proposal.contact_events
     assert (tenant, contact, kind) == ("acme", "c-1", "contact.updated")
     assert time == RECEIVED_MS * 1_000 - 30_000_000
     assert json.loads(data) == {"contact_id": "c-1", "email": "a@example.com"}
@@ -42,8 +42,9 @@ def test_described_contact_is_part_of_the_proposal() -> None:
 def test_event_that_is_dated_ahead_counts_as_of_its_receipt() -> None:
     proposal = evaluate(_native.Matcher(), "contact.updated", "2026-01-01T20:00:00Z")
 
-    [(*_, time, _)] = proposal.contact_events
+    [(*_, time, _, dated)] = proposal.contact_events
     assert time == RECEIVED_MS * 1_000
+    assert dated == _native.time_us("2026-01-01T20:00:00Z")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ impl Evaluation<'_> {
 
     /// The enrollments of the contact in a workflow that earlier events of the batch have ended.
     fn ended_in_batch(&mut self, workflow: &str, case: &mut Match<'_, '_, '_>) -> Vec<WatchedRun> {
-        let (index, event, key) = (self.index, case.event, case.recorder.event_key());
+        let (index, event, judged) = (self.index, case.event, case.judged());
         let mut ended = Vec::new();
         for number in self.proposed_for(event, case.at) {
             self.turn.spend(turn::JUDGED);
@@ -167,7 +167,7 @@ impl Evaluation<'_> {
             });
             self.doubt(number);
             let excludes = record.filter(|&record| index.enrollment(record).excludes());
-            if excludes.is_some_and(|record| self.is_excluded(record, event, key)) {
+            if excludes.is_some_and(|record| self.is_excluded(record, judged)) {
                 ended.pop();
             }
         }
@@ -236,6 +236,7 @@ impl Evaluation<'_> {
                     met: Vec::new(),
                     pending_actions: None,
                     received_at: None,
+                    merges: Box::default(),
                     is_repeat: false,
                     started_by: None,
                     match_values: None,
@@ -248,8 +249,7 @@ impl Evaluation<'_> {
                 number
             }
         };
-        let received_at = case.recorder.received_at();
-        self.use_event(number, event, case.recorder.event_key(), received_at);
+        self.use_event(number, case.judged());
         let completes = outcome.completed_goals.is_some();
         let achieves = Outcome {
             completed_goals: None,

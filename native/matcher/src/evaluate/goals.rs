@@ -8,6 +8,7 @@ use super::outcome::{GoalFact, Outcome};
 use super::record::{Recorder, microseconds};
 use super::stored::missed::Run;
 use super::turn::{self, Turn};
+use super::used::JudgedEvent;
 use super::{Evaluation, Located};
 use crate::config::{Products, Workflow};
 use crate::decode::EventValues;
@@ -29,7 +30,15 @@ pub(super) struct Match<'m, 'e, 'a> {
     values: OnceCell<EventValues<'a>>,
 }
 
-impl Match<'_, '_, '_> {
+impl<'m, 'a> Match<'m, '_, 'a> {
+    pub(super) fn judged(&mut self) -> JudgedEvent<'m, 'a> {
+        JudgedEvent {
+            entry: self.entry,
+            event: self.event,
+            key: self.recorder.event_key(),
+        }
+    }
+
     /// Those of the matched goals whose values the enrollment and the event have in common.
     #[inline(never)]
     pub fn of_run(
@@ -173,9 +182,7 @@ impl<'i> Evaluation<'i> {
                 matched = case.of_run(config, &matched, values, &mut self.turn);
             }
             let outcome = Outcome::of(config, &matched, &effect.met);
-            if outcome.changes_nothing()
-                || self.is_excluded_for_new(number, case.event, case.recorder.event_key())
-            {
+            if outcome.changes_nothing() || self.is_excluded_for_new(number, case.judged()) {
                 continue;
             }
             let is_spent = if config.is_active {
@@ -240,8 +247,8 @@ impl<'i> Evaluation<'i> {
         {
             return false;
         }
-        let excludes = self.index.enrollment(number).excludes();
-        if excludes && self.is_excluded(number, case.event, case.recorder.event_key()) {
+        let excludes = self.index.enrollment(number).excludes() || !self.later_merges.is_empty();
+        if excludes && self.is_excluded(number, case.judged()) {
             return false;
         }
         if !config.is_active {
@@ -255,8 +262,7 @@ impl<'i> Evaluation<'i> {
     /// Adds an outcome to an effect. True if the event has used the turn.
     fn record(&mut self, effect: usize, outcome: Outcome, case: &mut Match<'_, '_, '_>) -> bool {
         self.turn.spend(turn::ACHIEVED);
-        let received_at = case.recorder.received_at();
-        self.use_event(effect, case.event, case.recorder.event_key(), received_at);
+        self.use_event(effect, case.judged());
         let effects = &mut self.overlay.effects;
         case.recorder
             .record(&mut self.proposal, effects, effect, outcome);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::record::microseconds;
+use super::record::receipt;
 use super::{CONTACT_MERGED, Evaluation, turn};
 use crate::buffer::BufferWriter;
 use crate::event::{Event, Fact};
@@ -49,10 +49,11 @@ impl Evaluation<'_> {
             into_contact_id: into.into(),
             event: key,
             time: event.time_us,
-            received_at: microseconds(at.ms),
+            received_at: receipt(at),
             transfer: Forwarded {
                 buffer: entry.buffer,
                 slot: into_slot,
+                merges: Box::default(),
                 bytes: writer.finish(),
             },
         });
@@ -72,12 +73,16 @@ impl Evaluation<'_> {
         let Some(target) = self.index.forward_of(&event.tenant, &event.contact) else {
             return false;
         };
-        let Ok(bytes) = with_contact(entry.entry.event, target) else {
+        let Ok(bytes) = with_contact(entry.entry.event, &target.contact) else {
             return false;
         };
         self.turn.spend(turn::ROW);
-        let slot = slot_of(&event.tenant, target);
-        self.forwarded.push(entry, slot, &bytes);
+        let earlier = self.later_merges.of(entry.buffer);
+        let last = earlier.last().copied().unwrap_or(receipt(entry.entry));
+        let later = target.merges.iter().filter(|merge| **merge > last);
+        let merges = earlier.iter().chain(later).copied().collect();
+        let slot = slot_of(&event.tenant, &target.contact);
+        self.forwarded.push(entry, slot, merges, &bytes);
         true
     }
 }

@@ -26,6 +26,7 @@ use self::batch::{Deletions, Overlay};
 use self::outcome::GoalFact;
 use self::stored::ended::EndedRuns;
 use self::stored::known_contacts::{self, KnownContacts};
+use self::stored::later_merges::LaterMerges;
 use self::stored::missed::Missed;
 use self::stored::repeats::{FullContacts, Repeats};
 use self::stored::used_events::UsedEvents;
@@ -41,6 +42,7 @@ pub use self::explain::{StoredFacts, explain};
 pub use self::goal_events::{GoalEvent, goal_events, run_events};
 pub use self::stored::ended::{EndedAnswer, WatchedRun};
 pub use self::stored::known_contacts::{KnownState, OldTags};
+pub use self::stored::used_events::ExcludedEvent;
 pub use self::turn::EvaluateOptions;
 
 /// The event types that goald reads, in the order of the counters. The first five are in the
@@ -122,6 +124,7 @@ pub struct Evaluation<'i> {
     used: UsedEvents<'i>,
     known: KnownContacts<'i>,
     missed: Missed<'i>,
+    later_merges: LaterMerges<'i>,
     ended: EndedRuns<'i>,
     forwarded: ForwardedEvents,
     counts: [usize; TYPES.len()],
@@ -141,6 +144,7 @@ impl<'i> Evaluation<'i> {
             used: UsedEvents::new(options.excluded),
             known: KnownContacts::new(options.old_tags, options.states),
             missed: Missed::new(options.only),
+            later_merges: LaterMerges::new(options.merges),
             ended: EndedRuns::new(options.ended),
             forwarded: ForwardedEvents::default(),
             counts: [0; TYPES.len()],

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::outcome::Outcome;
+use crate::buffer::Entry;
 use crate::config::GoalType;
 use crate::event::time::LAST_US;
 use crate::event::{Event, Text};
@@ -122,6 +123,13 @@ fn metadata(event: &Event<'_>) -> Arc<str> {
         put("traceparent", traceparent);
     }
     Value::Object(fields).to_string().into()
+}
+
+/// When Redis received an entry, in microseconds: those of one millisecond differ by their sequence,
+/// up to the thousandth. The order of events and merges that name different contacts.
+pub(super) fn receipt(entry: Entry<'_>) -> i64 {
+    let within = entry.seq.min(999) as i64;
+    (microseconds(entry.ms) + within).min(LAST_US)
 }
 
 /// Milliseconds in microseconds, at most the end of the year 9999. A producer can choose the

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::stored::ended::EndedAnswer;
 use super::stored::known_contacts::{KnownState, OldTags};
+use super::stored::used_events::ExcludedEvent;
 use crate::buffer::BufferWriter;
 use crate::event::work::{EVENT, EVENT_BYTES, LINE_ITEMS};
 use crate::proposal::{Deferred, EntryRef};
@@ -35,9 +36,8 @@ pub struct EvaluateOptions<'t> {
     /// Starts (tenant, enrollment id) that begin no active enrollment: their ids exist in
     /// Postgres, or their contacts were deleted later.
     pub repeats: &'t [(String, String)],
-    /// Events that do not count for an enrollment (tenant, enrollment id, event), of the checks
-    /// of earlier evaluations (E11).
-    pub excluded: &'t [(String, String, Uuid)],
+    /// Events that do not count for an enrollment, of the checks of earlier evaluations (E11, E21).
+    pub excluded: &'t [ExcludedEvent],
     /// Listed tags that their contacts had before, of the checks of earlier evaluations (E16).
     pub old_tags: &'t [OldTags],
     /// The states of contacts at starts of enrollments, likewise (E22).
@@ -47,6 +47,9 @@ pub struct EvaluateOptions<'t> {
     /// Judge each event for these enrollments only (tenant, enrollment id, event): events that they
     /// missed while their workflow was paused (E19). `None`: for all.
     pub only: Option<&'t [(String, String, Uuid)]>,
+    /// By the index of a buffer: the merges that moved its contacts after its events, each by when
+    /// Redis received it, in order (E21). Other buffers have none.
+    pub merges: &'t [(usize, Vec<i64>)],
 }
 
 /// The work of one call.

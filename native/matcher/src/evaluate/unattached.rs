@@ -77,6 +77,7 @@ impl Evaluation<'_> {
             event: event_key(&event.source, &event.id),
             time: event.time_us.min(microseconds(entry.entry.ms)),
             data: event.data.to_whole_json().into(),
+            dated: event.time_us,
         }
     }
 }

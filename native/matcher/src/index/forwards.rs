@@ -7,12 +7,20 @@ use uuid::Uuid;
 
 use crate::ids::derived::forward_key;
 
+/// A contact that continues another.
+#[derive(Debug)]
+pub struct Target {
+    pub contact: Box<str>,
+    /// The merges that led there, each by when Redis received it, in order.
+    pub merges: Box<[i64]>,
+}
+
 /// The contact into which each merged contact was merged, by tenant.
 #[derive(Debug, Default)]
 pub struct Forwards {
     secret: Box<str>,
     /// By the number of the tenant.
-    of_tenant: HashMap<u32, HashMap<Uuid, Box<str>, RandomState>, RandomState>,
+    of_tenant: HashMap<u32, HashMap<Uuid, Target, RandomState>, RandomState>,
 }
 
 impl Forwards {
@@ -28,17 +36,17 @@ impl Forwards {
 
     /// The contact into which this one was merged.
     #[cold]
-    pub fn target(&self, number: u32, tenant: &str, contact: &str) -> Option<&str> {
+    pub fn target(&self, number: u32, tenant: &str, contact: &str) -> Option<&Target> {
         let targets = self.of_tenant.get(&number)?;
         let key = forward_key(&self.secret, tenant, contact);
-        targets.get(&key).map(|target| &**target)
+        targets.get(&key)
     }
 
     /// Adds or replaces a forward. True if it is the first of its tenant.
-    pub fn insert(&mut self, tenant: u32, key: Uuid, target: &str) -> bool {
+    pub fn insert(&mut self, tenant: u32, key: Uuid, target: Target) -> bool {
         let is_first = !self.of_tenant.contains_key(&tenant);
         let targets = self.of_tenant.entry(tenant).or_default();
-        targets.insert(key, target.into());
+        targets.insert(key, target);
         is_first
     }
 
@@ -57,9 +65,9 @@ impl Forwards {
 
     /// Bytes of memory in use.
     pub fn bytes(&self) -> usize {
-        let of = |targets: &HashMap<Uuid, Box<str>, RandomState>| {
-            let texts: usize = targets.values().map(|target| target.len()).sum();
-            targets.allocation_size() + texts
+        let of = |targets: &HashMap<Uuid, Target, RandomState>| {
+            let bytes = |target: &Target| target.contact.len() + size_of_val(&*target.merges);
+            targets.allocation_size() + targets.values().map(bytes).sum::<usize>()
         };
         self.of_tenant.values().map(of).sum::<usize>() + self.of_tenant.allocation_size()
     }

@@ -41,6 +41,7 @@ use crate::ids::packed::{Key, LongIds, Tagged};
 pub use self::copy::LoadError;
 pub use self::executions::{Execution, Executions, State, Steps};
 pub use self::fanout::{Group, HIGH_FANOUT};
+pub use self::forwards::Target;
 pub use self::load::Loader;
 pub use self::records::{Enrollment, NewEnrollment, Stats};
 pub use self::slab::NONE;
@@ -529,7 +530,7 @@ impl Index {
     }
 
     /// The contact into which this one was merged (E21).
-    pub fn forward_of(&self, tenant: &str, contact: &str) -> Option<&str> {
+    pub fn forward_of(&self, tenant: &str, contact: &str) -> Option<&Target> {
         let number = self.tenant(tenant)?;
         self.forwards.target(number, tenant, contact)
     }
@@ -540,7 +541,7 @@ impl Index {
     }
 
     /// Adds a forward, or removes it (`None`).
-    pub fn set_forward(&mut self, tenant: &str, key: Uuid, target: Option<&str>) {
+    pub fn set_forward(&mut self, tenant: &str, key: Uuid, target: Option<Target>) {
         let (number, _) = self.acquire_tenant(tenant);
         let keeps_name = match target {
             Some(target) => self.forwards.insert(number, key, target),

@@ -161,6 +161,9 @@ pub struct Effect {
     /// When Redis received the start, in microseconds since the epoch, if the batch starts the
     /// enrollment and `enrolled_at` is later. `None`: it begins at `enrolled_at`.
     pub received_at: Option<i64>,
+    /// The merges that moved the contact of a new enrollment after its start, each by when Redis
+    /// received it.
+    pub merges: Box<[i64]>,
     /// Whether the commit is known to begin no active enrollment: its id exists, or its contact
     /// was deleted later.
     pub is_repeat: bool,
@@ -188,6 +191,12 @@ impl Effect {
     pub fn may_be_watched(&self) -> bool {
         !matches!(self.status, Status::Active | Status::CompletedGoal)
             && self.ended_at.is_some_and(|at| at > self.enrolled_at)
+    }
+
+    /// Whether Postgres may know events that do not count for a new enrollment, whatever counted
+    /// before (E11, E21).
+    pub fn excludes(&self) -> bool {
+        self.started_by.is_some() || !self.merges.is_empty()
     }
 
     /// The contact and the workflow of the run: in it, one event counts once (E11).

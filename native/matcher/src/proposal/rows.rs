@@ -34,7 +34,8 @@ pub struct UsedEvent {
 }
 
 /// An event that counts for an enrollment, unless Postgres knows that it does not: because it
-/// counted for an earlier enrollment of the contact in the workflow, or started this one (E11).
+/// counted for an earlier enrollment of the contact in the workflow, or started this one (E11); or
+/// because it is of another contact than the enrollment was when Redis received it (E21).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventCheck {
     pub tenant_id: Box<str>,
@@ -42,6 +43,10 @@ pub struct EventCheck {
     pub workflow_id: Box<str>,
     pub enrollment_id: Box<str>,
     pub event: Uuid,
+    /// When Redis received the event.
+    pub received_at: i64,
+    /// When it received the first merge that moved the event's contact since then; 0 if none did.
+    pub next_merge: i64,
 }
 
 /// An event that may count for an ended enrollment of its contact in a workflow (E18), if Postgres
@@ -118,6 +123,8 @@ pub struct ContactEvent {
     pub time: i64,
     /// The event's `data` as JSON.
     pub data: Box<str>,
+    /// The time of the event.
+    pub dated: i64,
 }
 
 /// An event with a list of tags meets goals, unless its contact had some of these tags before (E16).
@@ -190,6 +197,8 @@ pub struct Forwarded {
     /// The index of their buffer.
     pub buffer: usize,
     pub slot: u8,
+    /// The merges that moved their contacts after these events, each by when Redis received it.
+    pub merges: Box<[i64]>,
     /// A buffer with these events, in order.
     pub bytes: Vec<u8>,
 }

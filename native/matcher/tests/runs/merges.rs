@@ -1,12 +1,12 @@
 //! Merged contacts: the merge, and events that are passed on (E21).
 
 use super::evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
-use goald_matcher::buffer::BufferReader;
+use goald_matcher::buffer::{BufferReader, BufferWriter};
 use goald_matcher::decode::decode;
 use goald_matcher::evaluate::{EvaluateOptions, Rules};
 use goald_matcher::event::limits::{EVENT_BYTES, ID_BYTES};
 use goald_matcher::ids::derived::forward_key;
-use goald_matcher::matcher::Matcher;
+use goald_matcher::matcher::{Matcher, Target};
 use goald_matcher::proposal::Proposal;
 use goald_matcher::route::{routing_key, slot_of, with_contact};
 use serde_json::{Value, json};
@@ -22,8 +22,33 @@ fn matcher() -> Matcher {
 }
 
 fn forward(matcher: &mut Matcher, contact: &str, into: Option<&str>) {
+    forward_since(matcher, contact, into, &[]);
+}
+
+/// `merges`: when Redis received them, in microseconds.
+fn forward_since(matcher: &mut Matcher, contact: &str, into: Option<&str>, merges: &[i64]) {
     let key = forward_key("secret", "acme", contact);
-    matcher.set_forwards([("acme", key, into)]);
+    let target = into.map(|contact| Target {
+        contact: contact.into(),
+        merges: merges.into(),
+    });
+    matcher.set_forwards([("acme", key, target)]);
+}
+
+/// The entry of an event that Redis received at this millisecond.
+fn received(ms: u64, event: &Value) -> Vec<u8> {
+    let mut writer = BufferWriter::new();
+    writer.push(ms, 0, event.to_string().as_bytes());
+    writer.finish()
+}
+
+fn evaluate_later(matcher: &Matcher, buffer: &[u8], merges: &[i64]) -> Proposal {
+    let later = [(0, merges.to_vec())];
+    let options = EvaluateOptions {
+        merges: if merges.is_empty() { &[] } else { &later },
+        ..EvaluateOptions::default()
+    };
+    matcher.evaluate(&[buffer], NOW_US, options).unwrap()
 }
 
 fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
@@ -130,6 +155,53 @@ fn later_events_of_the_tenant_wait_for_the_commit_of_a_merge() {
     assert_eq!(proposal.deferred[0].events, 1);
     let bea = ("acme".to_owned(), "bea".to_owned());
     assert_eq!(contacts(&proposal.merges[0].transfer.bytes), [bea]);
+}
+
+#[test]
+fn events_are_passed_on_with_the_merges_that_followed_them() {
+    let mut matcher = matcher();
+    forward_since(&mut matcher, "ann", Some("bea"), &[2_000, 4_000]);
+    let event = tagged("t", "ann", 2);
+    let passed_on = |ms: u64, merges: &[i64]| {
+        let proposal = evaluate_later(&matcher, &received(ms, &event), merges);
+        proposal.forwarded[0].merges.to_vec()
+    };
+    assert_eq!(passed_on(1, &[]), [2_000, 4_000]);
+    assert_eq!(passed_on(2, &[]), [4_000]);
+    assert_eq!(passed_on(5, &[]), [0; 0]);
+    assert_eq!(passed_on(1, &[3_000]), [3_000, 4_000], "passed on before");
+}
+
+#[test]
+fn an_event_that_a_merge_followed_counts_for_no_run_that_did_not_move() {
+    let mut matcher = matcher();
+    let start = received(1, &started("e", "bea", "w", 0));
+    let proposal = evaluate_later(&matcher, &start, &[]);
+    matcher.apply(&proposal, &[1]).unwrap();
+    let tag = received(2, &tagged("t", "bea", 2));
+    assert!(evaluate_later(&matcher, &tag, &[3_000]).changes_nothing());
+    assert_eq!(evaluate_later(&matcher, &tag, &[]).exits.len(), 1);
+}
+
+#[test]
+fn a_run_that_starts_late_moved_with_the_merges_since() {
+    let matcher = matcher();
+    let mut writer = BufferWriter::new();
+    for (ms, event) in [(1, started("e", "bea", "w", 0)), (2, tagged("t", "bea", 2))] {
+        writer.push(ms, 0, event.to_string().as_bytes());
+    }
+    let late = writer.finish();
+    let proposal = evaluate_later(&matcher, &late, &[3_000]);
+    assert_eq!(proposal.exits.len(), 1);
+    assert_eq!(*proposal.effects[0].merges, [3_000]);
+    let own = received(2, &tagged("t", "bea", 2));
+    let buffers = [&*received(1, &started("e", "bea", "w", 0)), &*own];
+    let options = EvaluateOptions {
+        merges: &[(0, vec![3_000])],
+        ..EvaluateOptions::default()
+    };
+    let proposal = matcher.evaluate(&buffers, NOW_US, options).unwrap();
+    assert!(proposal.exits.is_empty(), "an event of the other contact");
 }
 
 #[test]

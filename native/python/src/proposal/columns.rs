@@ -46,6 +46,7 @@ columns!(Effects {
     match_values: Option<String> = |row| row.match_values.as_ref().map(MatchValues::to_json),
     after_event: Option<String> = |row| row.after_event.map(|event| event.to_string()),
     received_at: Option<i64> = |row| row.received_at,
+    merges: Vec<i64> = |row| row.merges.to_vec(),
 });
 
 columns!(Achievements {

@@ -75,7 +75,7 @@ impl Proposal {
 type Deletion = (String, String, u8, i64);
 type Acknowledgement = (String, String, String, String, u8, Option<i32>, i64);
 type Reversal = (String, String, u8, &'static str, Option<String>, i64);
-type ContactEvent = (String, String, u8, String, String, i64, String);
+type ContactEvent = (String, String, u8, String, String, i64, String, i64);
 type MissedEvent<'py> = (
     String,
     String,
@@ -93,9 +93,9 @@ type MergeSource<'py> = (
     u8,
     Bound<'py, PyBytes>,
 );
-type Forwarded<'py> = (usize, u8, Bound<'py, PyBytes>);
+type Forwarded<'py> = (usize, u8, Bound<'py, PyBytes>, Vec<i64>);
 type DoubtfulStart = (String, String, String, i64);
-type EventCheck = (String, String, String, String, String);
+type EventCheck = (String, String, String, String, String, i64, i64);
 type EndedCheck = (String, String, String, String);
 type TagCheck = (ContactEvent, usize, usize);
 type StateCheck = (String, String, String, Option<String>, usize, usize);
@@ -169,6 +169,8 @@ impl Proposal {
                 row.workflow_id.to_string(),
                 row.enrollment_id.to_string(),
                 row.event.to_string(),
+                row.received_at,
+                row.next_merge,
             )
         };
         self.if_last(|core| core.event_checks.iter().map(row).collect())
@@ -357,7 +359,8 @@ impl Proposal {
     #[getter]
     fn forwarded<'py>(&self, py: Python<'py>) -> Vec<Forwarded<'py>> {
         let row = |row: &goald_matcher::proposal::Forwarded| {
-            (row.buffer, row.slot, PyBytes::new(py, &row.bytes))
+            let events = PyBytes::new(py, &row.bytes);
+            (row.buffer, row.slot, events, row.merges.to_vec())
         };
         self.if_last(|core| core.forwarded.iter().map(row).collect())
     }
@@ -442,6 +445,7 @@ fn contact_event(row: &goald_matcher::proposal::ContactEvent) -> ContactEvent {
         row.event.to_string(),
         row.time,
         row.data.to_string(),
+        row.dated,
     )
 }
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from goald.adapters.memory.database import MemoryDatabase
 from goald.domain.contacts.addresses import email_key, phone_number
 from goald.domain.contacts.merging import ContactKey, Merge, StoredContact
-from goald.domain.contacts.projection import Contact, EventRef
+from goald.domain.contacts.projection import Contact
 from goald.domain.contacts.stored import columns_of, contact_of
 from goald.ports.change import Change
 from goald.sources.mapping.results import ContactReference
@@ -20,7 +20,7 @@ def write_contacts(tables: MemoryDatabase, change: Change) -> Sequence[str]:
         key = (row.tenant_id, row.contact_id)
         tombstone = tables.deleted.get(key)
         if tombstone is None or row.time > tombstone.deleted_at:
-            merge.apply(key, row.event_type, EventRef(row.time, row.event), row.data)
+            merge.apply(key, row.event_type, row.source, row.data)
     latest: dict[ContactKey, int] = {}
     for of in change.deletions:
         key = (of.tenant_id, of.contact_id)

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
 from goald.adapters.memory.contact_rows import read_contacts
@@ -20,6 +21,9 @@ from goald.domain.ids import ContactId, EnrollmentId, GoalId, TenantId, Workflow
 from goald.domain.records.enrollment import Enrollment
 from goald.ports.contacts import ContactState, EndedEnrollment, Exclusion, StartState
 from goald.ports.shard_store import EndedCheck, EventCheck, WatchedRuns
+
+RECEIVED_NOW: Final = 1 << 62
+"""Later than every merge."""
 
 
 class MemoryContacts:
@@ -98,7 +102,8 @@ class MemoryContacts:
             if row.started_by == event_key:
                 found[id_] = Exclusion.STARTED_IT
             elif excludes(
-                self._tables, EventCheck(tenant, contact, row.workflow_id, id_, event_key)
+                self._tables,
+                EventCheck(tenant, contact, row.workflow_id, id_, event_key, RECEIVED_NOW),
             ):
                 found[id_] = Exclusion.COUNTED_BEFORE
         return found

@@ -44,6 +44,7 @@ class StoredEnrollment:
     started_by: str | None = None
     match_values: str | None = None
     used_before: int | None = None
+    merges: tuple[int, ...] = ()
     met_after_end_at: int | None = None
 
 
@@ -68,6 +69,7 @@ class StoredUse:
     number: int
     enrolled_at: int
     received_at: int
+    merges: tuple[int, ...] = ()
 
 
 @dataclass
@@ -86,6 +88,7 @@ class StoredForward:
     """When the contact that continued was deleted."""
     contact_id: str = ""
     """The merged contact. Postgres has only a hash of it."""
+    merges: tuple[int, ...] = ()
 
 
 @dataclass
@@ -96,7 +99,7 @@ class StoredTransfer:
     contact_id: str
     into_contact_id: str
     merged_at: int
-    notified_at: int
+    merges: tuple[int, ...]
     contact: ContactColumns | None
     created_at: float
     """By the monotonic clock, as the times below."""
@@ -220,7 +223,8 @@ def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:
         fields = [row.tenant_id, row.id, row.contact_id, row.workflow_id]
         values = [text.encode() for text in fields]
         values += [struct.pack(">q", row.enrolled_at), ",".join(row.met_goals).encode()]
-        values.append(bytes([(row.used_before, row.started_by) != (None, None)]))
+        excludes = (row.used_before, row.started_by) != (None, None) or bool(row.merges)
+        values.append(bytes([excludes]))
         if row.received_at is not None and row.received_at > row.enrolled_at:
             values[-1] += struct.pack(">q", row.received_at)
         values.append((row.match_values or "").encode())

@@ -138,8 +138,8 @@ class MemoryShardStore:
 
     async def excluded(self, lease: SlotLease, checks: Sequence[EventCheck]) -> set[Excluded]:
         self._require(lease)
-        return {Excluded(check.tenant_id, check.enrollment_id, check.event) for check in checks
-                if excludes(self._tables, check)}  # fmt: skip
+        found = (check for check in checks if excludes(self._tables, check))
+        return {Excluded(of.tenant_id, of.enrollment_id, of.event, of.received_at) for of in found}
 
     async def ended(self, lease: SlotLease, checks: Sequence[EndedCheck]) -> WatchedRuns:
         self._require(lease)
@@ -278,6 +278,7 @@ class MemoryShardStore:
             started_by=effects.started_by[i],
             match_values=effects.match_values[i],
             received_at=effects.received_at[i],
+            merges=tuple(effects.merges[i]),
         )
         return row
 

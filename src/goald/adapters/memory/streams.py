@@ -3,7 +3,7 @@
 import asyncio
 import copy
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -133,12 +133,16 @@ class MemoryEventHistory:
         self._streams = streams
         self._names = names
 
-    async def since(
-        self, slot: int, from_ms: int, unread_bytes: int
-    ) -> AsyncIterator[Sequence[RawEntry]]:
-        name = self._names[slot % len(self._names)]
-        entries = self._streams.stream(name).entries
-        yield [(_text(key), list(value)) for key, value in entries.items() if key[0] >= from_ms]
+    async def stream_of(self, slot: int) -> str:
+        return self._names[slot % len(self._names)]
+
+    async def acknowledged(self, stream: str) -> bytes:
+        return _text(self._streams.stream(stream).acknowledged)
+
+    async def read(self, stream: str, after: bytes, count: int) -> Sequence[RawEntry]:
+        entries = self._streams.stream(stream).entries
+        found = islice((key for key in entries if key > _parse(after)), count)
+        return [(_text(key), list(entries[key])) for key in found]
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -28,14 +28,22 @@ def use(tables: MemoryDatabase, change: Change, effective: bytearray) -> None:
 
 def excludes(tables: MemoryDatabase, check: EventCheck) -> bool:
     """See `ShardStore.excluded`."""
-    tenant, contact, workflow, enrollment, event = check
+    tenant, contact, workflow, enrollment, event, received_at, next_merge = check
     row = tables.enrollments.get((tenant, enrollment))
     if row is not None and row.started_by == event:
         return True
+    if row is not None:
+        following = [merge for merge in row.merges if merge > received_at]
+        if next_merge != min(following, default=0):
+            return True
     found = tables.used_events.get((tenant, contact, workflow), {}).get(event)
     if found is None:
         return False
-    return row is None or (row.used_before is not None and found.number <= row.used_before)
+    if row is None:
+        return True
+    if others := {*row.merges} - {*found.merges}:  # it counted for another contact
+        return found.received_at < max(others)
+    return row.used_before is not None and found.number <= row.used_before
 
 
 def erase_uses(tables: MemoryDatabase, tenant: str, contact: str, at: int) -> None:

@@ -6,7 +6,7 @@ from goald.domain.contacts.projection import (
     MAX_STAGES,
     MAX_TAGS,
     Contact,
-    Stamp,
+    join_stamps,
 )
 from goald.domain.contacts.reading import VALUES, json_bytes
 from goald.domain.contacts.tags import Tag
@@ -36,7 +36,8 @@ def continue_contact(survivor: Contact | None, merged: Contact) -> Contact:
     for tag in merged.tags:
         _add(result.tags, tag, by_case=merged.by_case)
     for path, stamp in merged.stamps.items():
-        result.stamps[path] = _later(result.stamps.get(path), stamp)
+        known = result.stamps.get(path)
+        result.stamps[path] = stamp if known is None else join_stamps(known, stamp)
     if False in (survivor.opted_in, merged.opted_in):
         result.opted_in = False
     return result
@@ -54,10 +55,6 @@ def _take_attributes(result: Contact, survivor: Contact, merged: Contact) -> Non
 def _is_later(merged: Contact, survivor: Contact, path: str) -> bool:
     given, known = merged.stamps.get(path), survivor.stamps.get(path)
     return given is not None and (known is None or given[0] > known[0])
-
-
-def _later(known: Stamp | None, given: Stamp) -> Stamp:
-    return given if known is None or given[0] > known[0] else known
 
 
 def _add(tags: list[Tag], tag: Tag, *, by_case: bool) -> None:

@@ -1,5 +1,6 @@
 """Forwards of merged contacts (E21): which contact continues another."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from goald.domain.derived_ids import derived_id
@@ -18,6 +19,18 @@ class Forward(NamedTuple):
     """Identifies the merged contact; see `forward_key`."""
     target: str | None
     """The contact that continues it; None if the forward was removed."""
+    merges: tuple[int, ...] = ()
+    """The merges that led there, each by when Redis received it, in order."""
+
+
+MAX_MERGES: Final = 8
+
+
+def join_merges(before: Sequence[int], later: Sequence[int]) -> tuple[int, ...]:
+    """Return the last merges of a contact or an enrollment that has moved by `before`, and now
+    moves by `later`. The merges of the other contact before that are not its own."""
+    last = before[-1] if before else 0
+    return (*before, *(merge for merge in later if merge > last))[-MAX_MERGES:]
 
 
 def forward_key(secret: str, tenant_id: str, contact_id: str) -> str:

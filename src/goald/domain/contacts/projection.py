@@ -4,6 +4,9 @@ Each value has a stamp: the time of the event that gave it, and the events that 
 time. The event with the latest time wins; of two with the same time, the event that is processed
 last. A repeated event changes nothing (D1), and events with different times have the same result in
 any order.
+
+An event that is dated ahead has the time of its receipt. If it is sent again, its time is another,
+so the stamps of its values keep it until later events are past its date.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +30,7 @@ KEY_CHARS: Final = 12
 
 _SEEN, _ATTRIBUTES = "seen", "attributes"
 """The stamps of the newest event, and of the newest event that replaces all attributes."""
+_AHEAD = "+"
 _TAGS = "tags/"
 _EXACT = _TAGS + EXACT_PREFIX
 
@@ -38,10 +42,18 @@ class EventRef(NamedTuple):
     """Microseconds since the epoch."""
     key: str
     """Identifies the event within its tenant."""
+    dated: int = 0
+    """The time that the event itself has, if it is dated ahead of its receipt, which is `time`;
+    else any earlier time."""
+
+    @property
+    def short_key(self) -> str:
+        return self.key[:KEY_CHARS]
 
 
 Stamp = list[Any]
-"""The time, then the keys of the events with that time, shortened."""
+"""The time, then events that gave the value and are dated ahead of it, each as `DATE+KEY`, then the
+keys of the events with that time, shortened."""
 
 
 @dataclass
@@ -91,9 +103,7 @@ class Contact:
         for path in exact:
             folded, stamp = _folded(path), self.stamps.pop(path)
             other = self.stamps.get(folded, stamp)
-            if stamp[0] == other[0]:
-                stamp = [stamp[0], *dict.fromkeys([*other[1:], *stamp[1:]])]
-            self.stamps[folded] = max(stamp, other, key=lambda each: (each[0], len(each)))
+            self.stamps[folded] = join_stamps(other, stamp)
         index = TagIndex([])
         for tag in self.tags:
             if (found := index.find(tag)) is None:
@@ -197,25 +207,31 @@ class Contact:
 
     def _allows(self, path: str, source: EventRef) -> bool:
         stamp = self._stamp_of(path)
-        if stamp is None or source.time > stamp[0]:
+        if stamp is None:
             return True
-        return bool(source.time == stamp[0]) and source.key[:KEY_CHARS] not in stamp[1:]
+        if any(ahead.endswith(f"+{source.short_key}") for ahead in ahead_of(stamp)):
+            return False  # it was sent again
+        if source.time > stamp[0]:
+            return True
+        return bool(source.time == stamp[0]) and source.short_key not in stamp[1:]
 
     def _is_last(self, path: str, source: EventRef) -> bool:
         """Whether this event has given the stamp."""
         stamp = self.stamps.get(path)
-        return stamp is not None and stamp[0] == source.time and stamp[-1] == source.key[:KEY_CHARS]
+        return stamp is not None and stamp[0] == source.time and stamp[-1] == source.short_key
 
     def _stamp(self, path: str, source: EventRef) -> bool:
         """Record that an event gives a value. False if an event with a later time has given it, or
         this event itself."""
         if not self._allows(path, source):
             return False
-        stamp, key = self._stamp_of(path), source.key[:KEY_CHARS]
-        if stamp is None or stamp[0] < source.time:
-            self.stamps[path] = [source.time, key]
-        else:
-            self.stamps[path] = [source.time, *stamp[1:][-(MAX_KEYS - 1) :], key]
+        stamp, key = self._stamp_of(path) or [0], source.short_key
+        keys = [each for each in stamp[1:] if _AHEAD not in each]
+        ahead = ahead_of(stamp, source.time)
+        if source.dated > source.time:
+            ahead.append(f"{source.dated}{_AHEAD}{key}")
+        before = keys[-(MAX_KEYS - 1) :] if stamp[0] == source.time else []
+        self.stamps[path] = [source.time, *ahead[-MAX_KEYS:], *before, key]
         return True
 
     def _drop_stamps(self) -> None:
@@ -232,6 +248,22 @@ class Contact:
     @staticmethod
     def _has_room(values: Mapping[str, Any], name: str, most: int) -> bool:
         return name in values or len(values) < most
+
+
+def ahead_of(stamp: Stamp, time: int = 0) -> list[str]:
+    """The events of a stamp that are dated ahead, at or after this time."""
+    found = [each for each in stamp[1:] if _AHEAD in each]
+    return [each for each in found if int(each.partition(_AHEAD)[0]) >= time]
+
+
+def join_stamps(stamp: Stamp, other: Stamp) -> Stamp:
+    """The stamp of a value that has both."""
+    latest = max(stamp[0], other[0])
+    both = [*stamp[1:], *other[1:]]
+    keys = [
+        each for of in (stamp, other) if of[0] == latest for each in of[1:] if _AHEAD not in each
+    ]
+    return [latest, *dict.fromkeys([*ahead_of([latest, *both], latest)[-MAX_KEYS:], *keys])]
 
 
 def has_tag(contact: Contact, name: str) -> bool:

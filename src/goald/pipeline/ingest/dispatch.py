@@ -88,14 +88,21 @@ class ShardDispatcher:
         )
 
     def put(
-        self, stream: str, epoch: int, buffer: bytes, *, forwarded: bool = False
+        self,
+        stream: str,
+        epoch: int,
+        buffer: bytes,
+        *,
+        forwarded: bool = False,
+        merges: tuple[int, ...] = (),
     ) -> "asyncio.Future[Sequence[Forwarded]]":
         """Queue a buffer; the future is done when the shard has processed it, with the events to
-        pass on (E21). Does not wait. `forwarded`: another shard passed it on.
+        pass on (E21). Does not wait. `forwarded`: another shard passed it on. `merges`: see
+        `Forwarded`.
 
         The caller bounds how much is queued.
         """
-        batch = self._outstanding.add(stream, epoch, buffer, forwarded=forwarded)
+        batch = self._outstanding.add(stream, epoch, buffer, forwarded=forwarded, merges=merges)
         self._queue.append(batch)
         self._wake.set()
         return batch.processed

@@ -22,6 +22,8 @@ class QueuedBatch:
     """With the events to pass on."""
     forwarded: bool = False
     """Another shard passed on the events (E21)."""
+    merges: tuple[int, ...] = ()
+    """See `Forwarded`."""
     attempts: int = 0
     """How often the shard died while it had this batch."""
 
@@ -38,13 +40,20 @@ class Outstanding:
         self._streams: dict[str, deque[QueuedBatch]] = {}
 
     def add(
-        self, stream: str, epoch: int, buffer: bytes, *, forwarded: bool = False
+        self,
+        stream: str,
+        epoch: int,
+        buffer: bytes,
+        *,
+        forwarded: bool = False,
+        merges: tuple[int, ...] = (),
     ) -> QueuedBatch:
         """Give a new batch the next sequence number of its stream and epoch."""
         numbers = self._numbers.setdefault((stream, epoch), count())
         processed: asyncio.Future[Sequence[Forwarded]]
         processed = asyncio.get_running_loop().create_future()
-        batch = QueuedBatch(stream, epoch, next(numbers), buffer, processed, forwarded)
+        number = next(numbers)
+        batch = QueuedBatch(stream, epoch, number, buffer, processed, forwarded, merges)
         self._streams.setdefault(stream, deque()).append(batch)
         return batch
 
@@ -61,6 +70,7 @@ class Outstanding:
             batch.is_exclusive,
             may_be_deferred,
             batch.forwarded,
+            batch.merges,
         )
 
     def complete(self, batch: QueuedBatch, forwarded: Sequence[Forwarded] = ()) -> None:
@@ -137,7 +147,7 @@ def _pieces(batch: QueuedBatch, buffers: list[bytes]) -> list[QueuedBatch]:
     pieces = [
         QueuedBatch(
             batch.stream, batch.epoch, batch.sequence, buffer, loop.create_future(),
-            batch.forwarded, batch.attempts,
+            batch.forwarded, batch.merges, batch.attempts,
         )
         for buffer in buffers
     ]  # fmt: skip

@@ -101,6 +101,7 @@ def _effects(effects: _native.Effects) -> EffectColumns:
         match_values=effects.match_values,
         after_event=effects.after_event,
         received_at=effects.received_at,
+        merges=effects.merges,
     )
 
 

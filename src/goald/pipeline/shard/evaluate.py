@@ -154,6 +154,7 @@ class Evaluator:
             states=[(*start, *state) for start, state in states.items()],
             ended=ended,
             only=group.only,
+            merges=group.merges,
         )
 
     def ended_to_load(self, now_us: int) -> tuple[int, int] | None:

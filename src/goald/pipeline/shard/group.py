@@ -93,6 +93,11 @@ class Group:
     def buffers(self) -> list[bytes]:
         return [batch.buffer for batch in self.batches]
 
+    @property
+    def merges(self) -> list[tuple[int, tuple[int, ...]]]:
+        """Of the batches that have any, by their index (`Forwarded.merges`)."""
+        return [(number, each.merges) for number, each in enumerate(self.batches) if each.merges]
+
     def rejected(self, proposal: _native.Proposal, committed: Committed) -> list[DeadLetter]:
         """Return the dead letters of one slice: what the evaluation rejected, and the events
         that name an enrollment id of another contact or workflow (E5). A repeat of the
@@ -108,9 +113,12 @@ class Group:
 
     def forward(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Let the senders of these batches pass on the events of merged contacts (E21)."""
-        for batch, slot, buffer in [*_transfers(proposal, committed), *proposal.forwarded]:
-            if self.completions:
-                self.completions[batch].forward(Forwarded(slot, buffer))
+        if not self.completions:
+            return
+        for batch, slot, buffer in _transfers(proposal, committed):
+            self.completions[batch].forward(Forwarded(slot, buffer))
+        for batch, slot, buffer, merges in proposal.forwarded:
+            self.completions[batch].forward(Forwarded(slot, buffer, tuple(merges)))
 
     def deferred(self, proposal: _native.Proposal) -> list[DeferredEvents]:
         """Return the events that the evaluation deferred, those of one tenant in order. Each
@@ -179,8 +187,8 @@ def _refused_merges(
 
 
 def _transfers(proposal: _native.Proposal, committed: Committed) -> list[tuple[int, int, bytes]]:
-    """As `Proposal.forwarded`: the events that ask for the enrollments of merged contacts in their
-    new place."""
+    """(index of the batch, slot, buffer): the events that ask for the enrollments of merged
+    contacts in their new place."""
     return [
         (batch, slot, buffer)
         for outcome, (batch, _, _, slot, buffer) in zip(

@@ -21,6 +21,7 @@ from goald.pipeline.ingest.forward import Forwarder, StreamRoute
 from goald.pipeline.ingest.in_flight import InFlight
 from goald.pipeline.ingest.outstanding import Outstanding
 from goald.pipeline.ingest.read import StreamReader
+from goald.pipeline.ingest.redelivery import Redelivery
 from goald.pipeline.ingest.route import Router
 from goald.pipeline.ingest.session import StreamSession
 from goald.pipeline.ingest.window import InFlightWindow
@@ -117,6 +118,7 @@ class ConsumerProcess:
         )
         self._startups: dict[str, StartupSequence] = {}
         self._flows: list[StreamFlow] = []
+        self._dispatched: dict[str, bytes] = {}
         self._stopping = False
 
     @property
@@ -187,9 +189,14 @@ class ConsumerProcess:
             DeadLetters(context, self._outbound, self._breaker),
             Forwarder(
                 context,
-                StreamRoute(stream.name, lease.epoch, self._settings.ranges, self._dispatchers),
-                self._history,
-                self._settings.read.in_flight_bytes,
+                StreamRoute(
+                    stream.name,
+                    lease.epoch,
+                    self._settings.ranges,
+                    self._dispatchers,
+                    self._dispatched,
+                ),
+                Redelivery(context, self._history, self._settings.read.in_flight_bytes),
             ),
         )
         if self._stopping:

@@ -3,9 +3,18 @@
 import asyncio
 import json
 
-from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
+from tests.support.pipeline.changes import change, goal_id
+from tests.support.pipeline.in_memory_pipeline import READ, STREAM, InMemoryPipeline
 
 from goald.client import event
+from goald.domain.slots import SlotRange, slot_of
+from goald.ports.change import ContactMerge
+
+
+def receipt(entry_id: bytes) -> int:
+    """When Redis received an entry, in microseconds."""
+    milliseconds, _, sequence = entry_id.partition(b"-")
+    return int(milliseconds) * 1_000 + int(sequence)
 
 
 async def merge(pipeline: InMemoryPipeline, contact: str = "ann", into: str = "bea") -> None:
@@ -24,6 +33,42 @@ async def test_the_runs_of_a_merged_contact_exit_for_events_of_the_other() -> No
     assert exit_["data"]["contact_id"] == "bea"
     assert pipeline.streams.unacknowledged(STREAM) == 0
     assert pipeline.dead_letters == []
+
+
+async def test_an_event_of_the_other_contact_before_the_merge_does_not_count() -> None:
+    """Its shard evaluates the event when it has the runs: it ended, and took them at the start."""
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await pipeline.enroll("e-2", "bea")
+        await pipeline.all_acknowledged()
+    await pipeline.tag(contact="bea")
+    await merge(pipeline)
+    received_at = receipt(pipeline.streams.entries(STREAM)[-1][0])
+    slots = SlotRange(0, 255)
+    lease = await pipeline.store.acquire(slots, "the shard of ann")
+    merged = ContactMerge(
+        "acme", "ann", slot_of("acme", "ann"), "bea", goal_id("merge"), received_at, received_at
+    )
+    await pipeline.store.commit(lease, change(merges=[merged]))
+    async with pipeline.running():
+        await pipeline.all_acknowledged()
+        assert pipeline.exits == ["e-2"]
+        await pipeline.tag(contact="bea")
+        await pipeline.until(lambda: pipeline.exits == ["e-2", "e-1"])
+
+
+async def test_an_event_that_is_delivered_again_overtakes_no_start() -> None:
+    """The shard has not processed the last events of the other contact when the runs move."""
+    pipeline = InMemoryPipeline(read=READ.model_copy(update={"entries": 1, "in_flight_bytes": 1}))
+    pipeline.configure()
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await merge(pipeline)
+        await pipeline.enroll("e-2", "bea")
+        await pipeline.tag(contact="bea")
+        await pipeline.until(lambda: sorted(pipeline.exits) == ["e-1", "e-2"])
 
 
 async def test_events_of_a_merged_contact_count_for_the_other() -> None:

@@ -2,6 +2,7 @@
 
 pub mod ended;
 pub mod known_contacts;
+pub mod later_merges;
 pub mod missed;
 pub mod repeats;
 pub mod used_events;

@@ -10,6 +10,7 @@ from goald.domain.contacts.forwards import (
     ENDLESS,
     Forward,
     forward_key,
+    join_merges,
 )
 from goald.domain.contacts.stored import columns_of, contact_of
 from goald.domain.errors import ContentRefused
@@ -32,10 +33,10 @@ def _begin(tables: MemoryDatabase, merge: ContactMerge, now: float) -> MergeOutc
     tenant, contact = merge.tenant_id, merge.contact_id
     key = forward_key(KEY_OF_FORWARDS, tenant, contact)
     known = tables.forwards.get((tenant, key))
-    target = end_of(tables, tenant, merge.into_contact_id)
+    target, merges = follow(tables, tenant, merge.into_contact_id, (merge.received_at,))
     if known is not None and known.target is not None:
         if end_of(tables, tenant, known.target) == target:
-            return MergeOutcome(Forward(tenant, key, known.target))
+            return MergeOutcome(Forward(tenant, key, known.target, known.merges))
         return MergeOutcome(refused=ALREADY_MERGED)
     if target == contact:
         return MergeOutcome(refused=CYCLE)
@@ -46,25 +47,28 @@ def _begin(tables: MemoryDatabase, merge: ContactMerge, now: float) -> MergeOutc
         return MergeOutcome()
     survivor = tables.deleted.get((tenant, target))
     ends = survivor is not None and survivor.covers(time)
-    forward = Forward(tenant, key, None if ends else target)
+    forward = Forward(tenant, key, None if ends else target, merges)
     deleted_at = survivor.deleted_at if survivor is not None and ends else None
     for each in forwards_to(tables, tenant, contact):
         each.target, each.number = forward.target, tables.next_number()
         each.merged_at, each.deleted_at = max(each.merged_at, time), deleted_at
+        each.merges = join_merges(each.merges, merges)
     events = [*(known.events if known is not None else ()), merge.event]
+    number = tables.next_number()
     tables.forwards[tenant, key] = StoredForward(
-        merge.slot, forward.target, time, tables.next_number(), events, deleted_at, contact
+        merge.slot, forward.target, time, number, events, deleted_at, contact, merges
     )
     for transfer in tables.transfers.values():
         if (transfer.tenant_id, transfer.into_contact_id) == (tenant, contact):
             transfer.into_contact_id = target
+            transfer.merges = join_merges(transfer.merges, merges)
     number = tables.next_number()
     tables.transfers[str(number)] = StoredTransfer(
         tenant,
         contact,
         target,
         time,
-        merge.received_at,
+        merges,
         tables.contacts.pop((tenant, contact), None),
         now,
     )
@@ -73,13 +77,20 @@ def _begin(tables: MemoryDatabase, merge: ContactMerge, now: float) -> MergeOutc
 
 def end_of(tables: MemoryDatabase, tenant: str, contact: str) -> str:
     """The contact that continues this one. Raises ContentRefused if the forwards have no end."""
+    return follow(tables, tenant, contact, ())[0]
+
+
+def follow(
+    tables: MemoryDatabase, tenant: str, contact: str, merges: tuple[int, ...]
+) -> tuple[str, tuple[int, ...]]:
+    """As `end_of`, with these merges and those that led there."""
     followed: set[str] = set()
     while contact not in followed:
         followed.add(contact)
         forward = tables.forwards.get((tenant, forward_key(KEY_OF_FORWARDS, tenant, contact)))
         if forward is None or forward.target is None:
-            return contact
-        contact = forward.target
+            return contact, merges
+        contact, merges = forward.target, join_merges(merges, forward.merges)
     raise ContentRefused(ENDLESS)
 
 
@@ -106,7 +117,7 @@ def changed(tables: MemoryDatabase, slots: SlotRange, after: int) -> tuple[Seque
                 max(known.deleted_at, each.deleted_at), known.pseudonym
             )
     rows = [
-        (Forward(tenant, key, each.target), each.number)
+        (Forward(tenant, key, each.target, each.merges), each.number)
         for (tenant, key), each in tables.forwards.items()
         if each.number > after and slots.first <= each.slot <= slots.last
     ]
@@ -165,11 +176,7 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
         row.received_at = max(began_at(row), transfer.merged_at)
         if row.status != "active":
             continue
-        uses = tables.used_events.get((tenant, into, row.workflow_id), {}).values()
-        since = [use.number for use in uses if use.received_at >= transfer.notified_at]
-        first = min(since, default=tables.last_number + 1)
-        before = [use.number for use in uses if use.number < first]
-        row.used_before = max([*before, row.used_before or 0]) or row.used_before
+        row.merges = join_merges(row.merges, transfer.merges)
         if is_deleted and deleted is not None and deleted.covers(began_at(row)):
             row.status, row.ended_at = "cancelled", max(row.enrolled_at, deleted.deleted_at)
             row.contact_id = deleted.pseudonym or row.contact_id
@@ -180,6 +187,7 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
             continue
         uses_of = tables.used_events.setdefault((tenant, into, key[2]), {})
         for event, use in moved.items():
+            use.merges = join_merges(use.merges, transfer.merges)
             use.enrolled_at = max(use.enrolled_at, transfer.merged_at)
             other = uses_of.setdefault(event, use)
             other.enrolled_at = max(other.enrolled_at, use.enrolled_at)

@@ -8,6 +8,7 @@ from goald.adapters.postgres.records.reader import enrollment_of
 from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.ended import read as read_ended
 from goald.adapters.postgres.shard.store import workflow_of
+from goald.adapters.postgres.shard.used_events import COUNTED_BEFORE
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, TenantId, WorkflowId
@@ -83,14 +84,14 @@ FROM goald.workflow_enrollments WHERE tenant_id = $1 AND id = ANY ($2::text[])
 """The enrollments of the tenant with these ids, and whether perhaps only their ends are known."""
 
 
-EXCLUSIONS = """
+EXCLUSIONS = f"""
 SELECT e.id, coalesce(e.started_by = $3::text::uuid, false)
 FROM goald.workflow_enrollments e
 LEFT JOIN goald.used_events u
     ON u.tenant_id = e.tenant_id AND u.contact_id = e.contact_id
     AND u.workflow_id = e.workflow_id AND u.event = $3::text::uuid
 WHERE e.tenant_id = $1 AND e.contact_id = $2 AND e.id = ANY ($4::text[])
-  AND (e.started_by = $3::text::uuid OR u.number <= e.used_before AND NOT EXISTS (
+  AND (e.started_by = $3::text::uuid OR {COUNTED_BEFORE} AND NOT EXISTS (
         SELECT FROM goald.erasures t
         WHERE t.tenant_id = u.tenant_id AND t.contact_id = u.contact_id
           AND u.enrolled_at <= t.deleted_at AND e.used_before > t.used_before))

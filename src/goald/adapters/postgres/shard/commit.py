@@ -177,7 +177,7 @@ async def _insert_rows(
         new, of.tenant, of.enrollment, of.stored_contacts(deleted), of.workflow, of.slot,
         of.status, of.enrolled_at, of.ended_at, of.met_goals, of.pending_actions,
         of.last_achieved, of.met_types, of.started_by, uses.before, of.received_at,
-        of.match_values,
+        of.match_values, of.merges,
     )  # fmt: skip
     rows = await connection.fetch(statement, *columns, uses.first_number)
     return of.mark_inserted(new, rows)
@@ -197,7 +197,7 @@ async def _insert_erased(
     rows = await connection.fetch(
         statements.INSERT_ENROLLMENTS, tenants, ids, contacts, workflows, slots,
         ["cancelled"] * count, enrolled_at, enrolled_at, ["{}"] * count, pending,
-        [None] * count, [0] * count, *([None] * count for _ in range(4)), None,
+        [None] * count, [0] * count, *([None] * count for _ in range(5)), None,
     )  # fmt: skip
     inserted = {(tenant, enrollment) for tenant, enrollment, _ in rows}
     return [i for i in erased if (of.tenant[i], of.enrollment[i]) not in inserted]

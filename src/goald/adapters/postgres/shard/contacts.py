@@ -8,7 +8,7 @@ from typing import Any
 from goald.adapters.postgres.shard.erasure import Contact as Key
 from goald.adapters.postgres.shard.erasure import Tombstones
 from goald.domain.contacts.merging import Merge, StoredContact
-from goald.domain.contacts.projection import Contact, EventRef
+from goald.domain.contacts.projection import Contact
 from goald.domain.contacts.stored import ContactColumns, columns_of, contact_of
 from goald.domain.slots import SlotRange
 from goald.ports.change import Change
@@ -81,7 +81,7 @@ async def write_contacts(
         key = (row.tenant_id, row.contact_id)
         tombstone = deleted.get(key)
         if tombstone is None or row.time > tombstone.deleted_at:
-            merge.apply(key, row.event_type, EventRef(row.time, row.event), row.data)
+            merge.apply(key, row.event_type, row.source, row.data)
             slot_of[key] = row.slot
     latest: dict[Key, int] = {}
     for of in deletions:

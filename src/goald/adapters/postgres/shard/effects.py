@@ -33,6 +33,7 @@ class Effects:
         self.started_by = effects.started_by
         self.match_values = effects.match_values
         self.received_at = list(effects.received_at)
+        self.merges = [merges_literal(merges) for merges in effects.merges]
         self.last_achieved: list[int | None] = [None] * len(effects)
         self.met_types = [0] * len(effects)
         for i, goal_type, at in zip(
@@ -97,6 +98,11 @@ def array_literal(ids: Sequence[str]) -> str:
     """UUIDs as a Postgres array literal: `{}` or `{a,b}`. (asyncpg has no way to send an array
     for each element of an array.)"""
     return f"{{{','.join(ids)}}}"
+
+
+def merges_literal(merges: Sequence[int]) -> str | None:
+    """Numbers as a Postgres array literal; None if there are none."""
+    return f"{{{','.join(map(str, merges))}}}" if merges else None
 
 
 def pick(indexes: Sequence[int], *columns: Sequence[Any]) -> list[Sequence[Any]]:

@@ -131,9 +131,11 @@ _ENROLLMENT = """
 SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, goald.us(e.enrolled_at),
        array_to_string(e.met_goals, ','),
        CASE WHEN e.received_at > e.enrolled_at
-            THEN boolsend(e.used_before IS NOT NULL OR e.started_by IS NOT NULL)
+            THEN boolsend(e.used_before IS NOT NULL OR e.started_by IS NOT NULL
+                          OR e.merges IS NOT NULL)
                 || int8send(goald.us(e.received_at))
-            ELSE boolsend(e.used_before IS NOT NULL OR e.started_by IS NOT NULL) END,
+            ELSE boolsend(e.used_before IS NOT NULL OR e.started_by IS NOT NULL
+                          OR e.merges IS NOT NULL) END,
        coalesce(e.match_values::text, '')
 FROM goald.workflow_enrollments e
 """
@@ -176,7 +178,7 @@ INSERT_ENROLLMENTS = """
 INSERT INTO goald.workflow_enrollments
     (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at, met_goals,
      pending_actions, last_achieved_at, met_types, started_by, used_before, received_at,
-     match_values)
+     match_values, merges)
 SELECT n.tenant_id, n.id, n.contact_id, n.workflow_id, n.slot, n.status, goald.at(n.enrolled_at),
        goald.at(n.ended_at), n.met_goals::uuid[], n.pending_actions,
        goald.at(n.last_achieved_at), n.met_types, n.started_by::uuid,
@@ -186,15 +188,16 @@ SELECT n.tenant_id, n.id, n.contact_id, n.workflow_id, n.slot, n.status, goald.a
                 SELECT FROM goald.used_events u
                 WHERE u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
                   AND u.workflow_id = n.workflow_id)
-            THEN coalesce($17::int8, nextval('goald.used_event_number')) END,
+            THEN coalesce($18::int8, nextval('goald.used_event_number')) END,
        goald.at(n.received_at),
-       CASE WHEN NOT starts_with(n.contact_id, 'erased:') THEN n.match_values::jsonb END
+       CASE WHEN NOT starts_with(n.contact_id, 'erased:') THEN n.match_values::jsonb END,
+       n.merges::int8[]
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::int8[],
             $8::int8[], $9::text[], $10::int8[], $11::int8[], $12::int2[], $13::text[],
-            $14::int8[], $15::int8[], $16::text[])
+            $14::int8[], $15::int8[], $16::text[], $17::text[])
     AS n (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at,
           met_goals, pending_actions, last_achieved_at, met_types, started_by, used_before,
-          received_at, match_values)
+          received_at, match_values, merges)
 ON CONFLICT (tenant_id, id) DO NOTHING
 RETURNING tenant_id, id, used_before IS NOT NULL AS excludes
 """
@@ -202,7 +205,7 @@ RETURNING tenant_id, id, used_before IS NOT NULL AS excludes
 with a pseudonym has no values.
 
 An active row gets the number below which used events do not count for it (E11): $14 if set; else,
-if its contact has used events in the workflow, $17 or a new number."""
+if its contact has used events in the workflow, $18 or a new number."""
 
 INSERT_WITHOUT_USES = INSERT_ENROLLMENTS.replace("WHEN EXISTS (", "WHEN false AND EXISTS (")
 """As INSERT_ENROLLMENTS, for contacts whose used events do not count, because they are those of a

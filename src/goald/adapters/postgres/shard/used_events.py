@@ -1,7 +1,9 @@
 """Used events: one event counts in one run of a contact through a workflow (E11).
 
 Each use has a number from one sequence. An enrollment excludes the events whose numbers are at most
-its `used_before`: those that had counted for its contact in its workflow when it was inserted.
+its `used_before`: those that had counted for its contact in its workflow when it was inserted. Uses
+of a contact that was merged keep their numbers, and have the same merges as the enrollments that
+moved with them.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,21 +45,33 @@ WHERE NOT EXISTS (
 """The places of the runs whose used events are all of a deleted contact, whose pages are not done.
 Reads all of them."""
 
-EXCLUDED = """
+COUNTED_BEFORE = """coalesce(
+    u.received_at < goald.at((SELECT max(merge) FROM unnest(e.merges) AS merge
+                              WHERE merge <> ALL (coalesce(u.merges, '{}')))),
+    u.number <= e.used_before)"""
+"""Whether an event had counted for the contact of an enrollment before that was inserted; or, if it
+had counted for another contact, whether Redis received it before the merge of the two."""
+
+EXCLUDED = f"""
 SELECT n.place
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
-    AS n (tenant_id, contact_id, workflow_id, enrollment_id, event, place)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::int8[])
+    WITH ORDINALITY
+    AS n (tenant_id, contact_id, workflow_id, enrollment_id, event, received_at, next_merge, place)
 LEFT JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.enrollment_id
 LEFT JOIN goald.used_events u
     ON u.tenant_id = n.tenant_id AND u.contact_id = n.contact_id
     AND u.workflow_id = n.workflow_id AND u.event = n.event::uuid
 WHERE e.started_by = n.event::uuid
-   OR u.number IS NOT NULL AND (e.id IS NULL OR u.number <= e.used_before) AND NOT EXISTS (
+   OR e.id IS NOT NULL AND n.next_merge <> coalesce(
+        (SELECT min(merge) FROM unnest(e.merges) AS merge WHERE merge > n.received_at), 0)
+   OR u.number IS NOT NULL AND (e.id IS NULL OR {COUNTED_BEFORE}) AND NOT EXISTS (
         SELECT FROM goald.erasures t
         WHERE t.tenant_id = u.tenant_id AND t.contact_id = u.contact_id
           AND u.enrolled_at <= t.deleted_at AND (e.id IS NULL OR e.used_before > t.used_before))
 """
-"""The places of the checks whose event does not count for the enrollment. An enrollment that was
+"""The places of the checks whose event does not count for the enrollment. An event and an
+enrollment had the same contact when Redis received the event if the same merge is the first that
+moved them since (E21). An enrollment that was
 inserted after the deletion of its contact ignores the uses of the deleted contact, which are there
 until the pages of the erasure are done."""
 
@@ -132,4 +146,4 @@ async def excluded(connection: Any, checks: Sequence[EventCheck]) -> set[Exclude
     """See `ShardStore.excluded`."""
     rows = await connection.fetch(EXCLUDED, *map(list, zip(*checks, strict=True)))
     found = (checks[place - 1] for (place,) in rows)
-    return {Excluded(check.tenant_id, check.enrollment_id, check.event) for check in found}
+    return {Excluded(of.tenant_id, of.enrollment_id, of.event, of.received_at) for of in found}

@@ -1,15 +1,15 @@
 """Past entries of the event streams in Redis."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Any
 
-from goald.adapters.redis.events.entry_ids import order
+from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import DEFAULT_STREAMS
 from goald.ports.event_stream import RawEntry
 from goald.redis_keys import GROUP, STREAM_COUNT, event_stream
-from goald.redis_wire import Wire, checked
+from goald.redis_wire import Wire
 
-PAGE_ENTRIES: Final = 1_000
+START = b"0-0"
 
 
 class RedisEventHistory:
@@ -19,35 +19,31 @@ class RedisEventHistory:
         """`timeout`: seconds for a call. Does not connect."""
         self._wire = Wire(url, timeout=timeout)
 
-    async def since(
-        self, slot: int, from_ms: int, unread_bytes: int
-    ) -> AsyncIterator[Sequence[RawEntry]]:
-        (count,) = await self._wire.ask(("GET", STREAM_COUNT))
-        stream = event_stream(slot % int(checked(count) or DEFAULT_STREAMS))
-        acknowledged = await self._acknowledged(stream)
-        start, unread = b"%d-0" % from_ms, 0
-        while unread <= unread_bytes:
-            command = ("XRANGE", stream, start, "+", "COUNT", PAGE_ENTRIES)
-            (reply,) = await self._wire.ask(command)
-            page: list[RawEntry] = checked(reply)
-            if page:
-                yield page
-                start = b"(" + page[-1][0]
-            if len(page) < PAGE_ENTRIES:
-                break
-            beyond = (each for each in page if order(each[0]) > order(acknowledged))
-            unread += sum(len(value) for _, fields in beyond for value in fields)
+    async def stream_of(self, slot: int) -> str:
+        count = await self._ask("GET", STREAM_COUNT)
+        return event_stream(slot % int(count or DEFAULT_STREAMS))
 
-    async def _acknowledged(self, stream: str) -> bytes:
-        (reply,) = await self._wire.ask(("XINFO", "GROUPS", stream))
-        if isinstance(reply, Exception):
-            return b"0-0"
-        for group in checked(reply):
+    async def acknowledged(self, stream: str) -> bytes:
+        if not await self._ask("EXISTS", stream):
+            return START
+        for group in await self._ask("XINFO", "GROUPS", stream):
             fields = dict(zip(group[::2], group[1::2], strict=True))
             if fields[b"name"] == GROUP.encode():
                 position: bytes = fields[b"last-delivered-id"]
                 return position
-        return b"0-0"
+        return START
+
+    async def read(self, stream: str, after: bytes, count: int) -> Sequence[RawEntry]:
+        command = ("XRANGE", stream, b"(" + after, "+", "COUNT", count)
+        entries: Sequence[RawEntry] = await self._ask(*command)
+        return entries
+
+    async def _ask(self, *command: str | bytes | int) -> Any:
+        """The reply. Any error is one to wait for: the history is complete, or is not read."""
+        (reply,) = await self._wire.ask(command)
+        if isinstance(reply, Exception):
+            raise ServiceUnavailable(f"Redis refuses {command[0]!s}: {reply}") from reply
+        return reply
 
     async def close(self) -> None:
         await self._wire.close()

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from goald import _native
 from goald.domain.contacts.known import KnownState, old_tags, state_of
 from goald.domain.contacts.merging import ContactKey, StoredContact
-from goald.domain.contacts.projection import Contact, EventRef
+from goald.domain.contacts.projection import Contact
 from goald.domain.contacts.reading import facts_of
 from goald.ports.change import ContactEvent
 
@@ -54,7 +54,7 @@ class KnownContacts:
     def _open(self, proposal: _native.Proposal) -> Iterator[_Question]:
         """Yield the questions that are not answered yet."""
         for event, *place in proposal.tag_checks:
-            tenant, contact, _, _, key, _, data = event
+            tenant, contact, _, _, key, _, data, _ = event
             if (tenant, key) not in self.old_tags:
                 yield _place(place), tenant, contact, partial(self._find_old, tenant, key, data)
         for tenant, contact, enrollment, started_by, *place in proposal.state_checks:
@@ -97,7 +97,7 @@ class _Replay:
             self._applied += 1
             if self._deleted_at is None or event.time > self._deleted_at:
                 given = facts_of(event.event_type, json.loads(event.data))
-                self._contact.apply(given, EventRef(event.time, event.event))
+                self._contact.apply(given, event.source)
         deleted_at = [at for number, at in self.deletions if number < deletions]
         if deleted_at and self._contact.erase(max(deleted_at)):
             self._contact = Contact(by_case=self._contact.by_case)

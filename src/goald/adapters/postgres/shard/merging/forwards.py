@@ -11,7 +11,7 @@ from goald.ports.change import Deletion
 READ_KEY = "SELECT secret FROM goald.forward_secret"
 
 CHANGED = """
-SELECT tenant_id, key::text, into_contact_id, number FROM goald.forwards
+SELECT tenant_id, key::text, into_contact_id, merges, number FROM goald.forwards
 WHERE number > $1 AND slot BETWEEN $2 AND $3 ORDER BY number
 """
 
@@ -71,4 +71,5 @@ async def changed(
     if await connection.fetch(INHERIT, *since):
         tombstones.added()
     rows = await connection.fetch(CHANGED, *since)
-    return [Forward(*row[:3]) for row in rows], max((row["number"] for row in rows), default=after)
+    forwards = [Forward(row[0], row[1], row[2], tuple(row[3])) for row in rows]
+    return forwards, max((row["number"] for row in rows), default=after)

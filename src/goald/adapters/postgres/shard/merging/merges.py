@@ -13,6 +13,7 @@ from goald.domain.contacts.forwards import (
     ENDLESS,
     Forward,
     forward_key,
+    join_merges,
 )
 from goald.domain.errors import ContentRefused
 from goald.domain.slots import SlotRange, slot_of
@@ -25,10 +26,13 @@ FROM unnest($1::text[]) AS n (tenant_id)
 """One merge of a tenant at a time, so that two merges cannot make a cycle. Pass the tenants in
 order, so that two transactions cannot wait for each other."""
 
-TARGET = "SELECT into_contact_id FROM goald.forwards WHERE tenant_id = $1 AND key = $2::text::uuid"
+TARGET = """
+SELECT into_contact_id, merges FROM goald.forwards
+WHERE tenant_id = $1 AND key = $2::text::uuid AND into_contact_id IS NOT NULL
+"""
 
 KNOWN = """
-SELECT into_contact_id AS target,
+SELECT into_contact_id AS target, merges,
        $3::text::uuid = ANY (events) OR coalesce(goald.at($4) <= deleted_at, false) AS is_past
 FROM goald.forwards WHERE tenant_id = $1 AND key = $2::text::uuid
 """
@@ -44,14 +48,14 @@ MOST_EVENTS: Final = 100
 
 ADD_FORWARD = f"""
 INSERT INTO goald.forwards AS f
-    (tenant_id, key, slot, into_contact_id, merged_at, deleted_at, mark, events)
+    (tenant_id, key, slot, into_contact_id, merged_at, deleted_at, mark, events, merges)
 VALUES ($1, $2::text::uuid, $3, $4, goald.at($5), goald.at($6), goald.contact_mark($1, $7),
-        ARRAY[$8::text::uuid])
+        ARRAY[$8::text::uuid], $9::int8[])
 ON CONFLICT (tenant_id, key) DO UPDATE SET into_contact_id = excluded.into_contact_id,
     merged_at = excluded.merged_at, deleted_at = excluded.deleted_at, mark = excluded.mark,
     events = (f.events || excluded.events)[
         greatest(cardinality(f.events) + 2 - {MOST_EVENTS}, 1):],
-    number = nextval('goald.forward_number')
+    merges = excluded.merges, number = nextval('goald.forward_number')
 """
 """Execute it under LOCK, after KNOWN has returned no contact."""
 
@@ -62,22 +66,24 @@ WITH described AS (
 )
 INSERT INTO goald.transfers
     (id, tenant_id, contact_id, slot, into_contact_id, into_slot, merged_at, notified_at,
-     contact)
-SELECT $1::text::uuid, $2, $3, $4, $5, $6, goald.at($7), goald.at($8),
+     merges, contact)
+SELECT $1::text::uuid, $2, $3, $4, $5, $6, goald.at($7), goald.at($8), $9::int8[],
        (SELECT to_jsonb(d) FROM described d)
 """
 """Takes the projection of the merged contact with it."""
 
 FOLLOW_FORWARDS = """
 UPDATE goald.forwards SET into_contact_id = $3, merged_at = greatest(merged_at, goald.at($4)),
-    deleted_at = goald.at($5), number = nextval('goald.forward_number')
+    deleted_at = goald.at($5), merges = goald.join_merges(merges, $6::int8[]),
+    number = nextval('goald.forward_number')
 WHERE tenant_id = $1 AND into_contact_id = $2
 """
 """Forwards to this contact continue to the next, so that they do not end when this contact is
 deleted. Those of other shards change too. Execute it under LOCK."""
 
 FOLLOW = """
-UPDATE goald.transfers SET into_contact_id = $3, into_slot = $4
+UPDATE goald.transfers SET into_contact_id = $3, into_slot = $4,
+    merges = goald.join_merges(merges, $5::int8[])
 WHERE tenant_id = $1 AND into_contact_id = $2
 """
 """The enrollments that have not moved to this contact continue to the next."""
@@ -106,10 +112,11 @@ async def _begin(
     tenant, contact = merge.tenant_id, merge.contact_id
     key, time = forward_key(secret, tenant, contact), min(merge.merged_at, merge.received_at)
     known = await connection.fetchrow(KNOWN, tenant, key, merge.event, time)
-    target = await end_of(connection, secret, tenant, merge.into_contact_id)
+    into = merge.into_contact_id
+    target, merges = await follow(connection, secret, tenant, into, (merge.received_at,))
     if known is not None and known["target"] is not None:
         if await end_of(connection, secret, tenant, known["target"]) == target:
-            return MergeOutcome(Forward(tenant, key, known["target"]))
+            return MergeOutcome(Forward(tenant, key, known["target"], tuple(known["merges"])))
         return MergeOutcome(refused=ALREADY_MERGED)
     if target == contact:
         return MergeOutcome(refused=CYCLE)
@@ -117,29 +124,38 @@ async def _begin(
         return MergeOutcome()  # the contact of a later life is another one
     deleted_at = await connection.fetchval(DELETED_AT, tenant, target)
     if deleted_at is None or deleted_at < time:
-        forward, deleted_at = Forward(tenant, key, target), None
+        forward, deleted_at = Forward(tenant, key, target, merges), None
     else:  # events in any order: the enrollments move and are cancelled, and the forward has ended
-        forward = Forward(tenant, key, None)
-    of = tenant, key, merge.slot, forward.target, time, deleted_at, contact, merge.event
+        forward = Forward(tenant, key, None, merges)
+    of = tenant, key, merge.slot, forward.target, time, deleted_at, contact, merge.event, merges
     await connection.execute(ADD_FORWARD, *of)
     end = target, slot_of(tenant, target)
-    await connection.execute(FOLLOW, tenant, contact, *end)
-    await connection.execute(FOLLOW_FORWARDS, tenant, contact, forward.target, time, deleted_at)
+    await connection.execute(FOLLOW, tenant, contact, *end, merges)
+    of_others = tenant, contact, forward.target, time, deleted_at, merges
+    await connection.execute(FOLLOW_FORWARDS, *of_others)
     await connection.execute(
-        ADD_TRANSFER, str(uuid4()), tenant, contact, merge.slot, *end, time, merge.received_at
-    )
+        ADD_TRANSFER, str(uuid4()), tenant, contact, merge.slot, *end, time, merge.received_at,
+        merges,
+    )  # fmt: skip
     return MergeOutcome(forward)
 
 
 async def end_of(connection: Any, secret: str, tenant: str, contact: str) -> str:
     """The contact that continues this one: itself, if it was not merged. Raises ContentRefused if
     the stored forwards have no end."""
+    return (await follow(connection, secret, tenant, contact, ()))[0]
+
+
+async def follow(
+    connection: Any, secret: str, tenant: str, contact: str, merges: tuple[int, ...]
+) -> tuple[str, tuple[int, ...]]:
+    """As `end_of`, with these merges and those that led there."""
     followed: set[str] = set()
     while contact not in followed:
         followed.add(contact)
         key = forward_key(secret, tenant, contact)
-        target: str | None = await connection.fetchval(TARGET, tenant, key)
-        if target is None:
-            return contact
-        contact = target
+        forward = await connection.fetchrow(TARGET, tenant, key)
+        if forward is None:
+            return contact, merges
+        contact, merges = forward[0], join_merges(merges, forward[1])
     raise ContentRefused(ENDLESS)

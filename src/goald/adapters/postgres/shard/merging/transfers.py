@@ -42,37 +42,27 @@ WHERE id = $1::text::uuid
 
 LOCKED = """
 SELECT tenant_id, contact_id, into_contact_id, into_slot, goald.us(merged_at) AS merged_at,
-       goald.us(notified_at) AS notified_at, contact::text, adopted_at IS NOT NULL AS is_adopted
+       merges, contact::text, adopted_at IS NOT NULL AS is_adopted
 FROM goald.transfers WHERE id = $1::text::uuid AND into_slot BETWEEN $2 AND $3 FOR UPDATE
 """
 
 MOVE_ACTIVE = """
 WITH page AS MATERIALIZED (
-    SELECT o.id, o.workflow_id FROM goald.workflow_enrollments o
+    SELECT o.id FROM goald.workflow_enrollments o
     WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NULL
     LIMIT $5
-), since AS MATERIALIZED (
-    SELECT u.workflow_id, min(u.number) AS number FROM goald.used_events u
-    WHERE u.tenant_id = $1 AND u.contact_id = $3 AND u.received_at >= goald.at($6)
-    GROUP BY u.workflow_id
-), before AS MATERIALIZED (
-    SELECT u.workflow_id, max(u.number) AS number
-    FROM goald.used_events u LEFT JOIN since s ON s.workflow_id = u.workflow_id
-    WHERE u.tenant_id = $1 AND u.contact_id = $3 AND coalesce(u.number < s.number, true)
-    GROUP BY u.workflow_id
 )
 UPDATE goald.workflow_enrollments e
 SET contact_id = $3, slot = $4, updated_at = now(),
-    used_before = greatest(e.used_before, b.number),
+    merges = goald.join_merges(coalesce(e.merges, '{}'), $6::int8[]),
     received_at = CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($7)
                        THEN goald.at($7) ELSE e.received_at END
-FROM page p LEFT JOIN before b ON b.workflow_id = p.workflow_id
+FROM page p
 WHERE e.tenant_id = $1 AND e.id = p.id
 RETURNING e.id
 """
-"""Events that counted for the other contact and were received before the merge, at $6, do not count
-for these (E11). $7: the merge, when they began for the other contact, so that an earlier deletion
-of it does not cover them."""
+"""$7: the merge, when they began for the other contact, so that an earlier deletion of it does not
+cover them."""
 
 MOVE_ENDED = """
 UPDATE goald.workflow_enrollments e
@@ -115,13 +105,13 @@ WITH uses AS (
         SELECT o.tenant_id, o.contact_id, o.workflow_id, o.event FROM goald.used_events o
         WHERE o.tenant_id = $1 AND o.contact_id = $2
         LIMIT $5)
-    RETURNING tenant_id, workflow_id, event, enrolled_at, number, used_at, received_at
+    RETURNING tenant_id, workflow_id, event, enrolled_at, number, used_at, received_at, merges
 ), moved AS (
     INSERT INTO goald.used_events AS u
         (tenant_id, contact_id, workflow_id, event, slot, enrolled_at, number, used_at,
-         received_at)
-    SELECT tenant_id, $3, workflow_id, event, $4, greatest(enrolled_at, goald.at($6)), number,
-           used_at, received_at
+         received_at, merges)
+    SELECT tenant_id, $3, workflow_id, event, $4, greatest(enrolled_at, goald.at($7)), number,
+           used_at, received_at, goald.join_merges(coalesce(merges, '{}'), $6::int8[])
     FROM uses
     ON CONFLICT (tenant_id, contact_id, workflow_id, event) DO UPDATE SET
         enrolled_at = greatest(u.enrolled_at, excluded.enrolled_at),
@@ -129,9 +119,8 @@ WITH uses AS (
 )
 SELECT count(*) FROM uses
 """
-"""An event that counted for one of the two has counted for the contact (E11). $6: as $7 of
-MOVE_ACTIVE. Execute it after that, because it compares the merge with the used events of the other
-contact only."""
+"""An event that counted for one of the two has counted for the contact (E11). $7: as for
+MOVE_ACTIVE."""
 
 DROP_USES = """
 WITH uses AS (
@@ -211,7 +200,7 @@ async def adopt(
     tombstone = (await tombstones.of(connection, slots, [key])).get(key)
     deleted_at = None if tombstone is None else tombstone.deleted_at
     is_deleted = deleted_at is not None and row["merged_at"] <= deleted_at
-    ids = await move.active(row["notified_at"])
+    ids = await move.active()
     if is_deleted:
         await connection.execute(CANCEL_DELETED, row["tenant_id"], ids, deleted_at)
     if len(ids) == PAGE_ROWS or await move.uses(is_deleted=is_deleted) == PAGE_ROWS:
@@ -245,18 +234,18 @@ class _Move:
         self._rename = rename
         names = "tenant_id", "contact_id", "into_contact_id", "into_slot"
         self._moved = tuple(transfer[name] for name in names)
-        self._merged_at = transfer["merged_at"]
+        self._merge = transfer["merges"], transfer["merged_at"]
 
-    async def active(self, notified_at: int) -> Sequence[str]:
+    async def active(self) -> Sequence[str]:
         """Move active enrollments. Returns their ids."""
-        times = notified_at, self._merged_at
-        rows = await self._connection.fetch(MOVE_ACTIVE, *self._moved, PAGE_ROWS, *times)
+        moved = *self._moved, PAGE_ROWS, *self._merge
+        rows = await self._connection.fetch(MOVE_ACTIVE, *moved)
         return await self._follow([id_ for (id_,) in rows])
 
     async def uses(self, *, is_deleted: bool) -> int:
         """Move used events, or remove them if the other contact was deleted since the merge.
         Returns their number."""
-        statement, arguments = MOVE_USES, (*self._moved, PAGE_ROWS, self._merged_at)
+        statement, arguments = MOVE_USES, (*self._moved, PAGE_ROWS, *self._merge)
         if is_deleted:
             statement, arguments = DROP_USES, (*self._moved[:2], PAGE_ROWS)
         number: int = await self._connection.fetchval(statement, *arguments)
@@ -264,7 +253,8 @@ class _Move:
 
     async def ended(self) -> int:
         """Move ended enrollments. Returns their number."""
-        rows = await self._connection.fetch(MOVE_ENDED, *self._moved, PAGE_ROWS, self._merged_at)
+        _, merged_at = self._merge
+        rows = await self._connection.fetch(MOVE_ENDED, *self._moved, PAGE_ROWS, merged_at)
         ids = await self._follow([id_ for (id_,) in rows])
         if ids:
             tenant, contact, *_ = self._moved
