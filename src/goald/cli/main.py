@@ -75,9 +75,6 @@ def _root(
 
 def _add_commands() -> None:
     from goald.cli.commands import (
-        apply as configuration,
-    )
-    from goald.cli.commands import (
         audit,
         contacts,
         dead,
@@ -89,14 +86,14 @@ def _add_commands() -> None:
         status,
         streams,
         tail,
-        tenant,
     )
     from goald.cli.commands import (
         serve as daemon,
     )
+    from goald.cli.commands.configuration import apply, export, tenant
     from goald.cli.commands.credentials import secrets, token
 
-    for module in (daemon, configuration, status, send, replay, explain, tail, doctor, token):
+    for module in (daemon, apply, export, status, send, replay, explain, tail, doctor, token):
         module.add_to(app)
     app.add_typer(contacts.app, name="contacts")
     app.add_typer(sources.app, name="sources")

@@ -1,5 +1,6 @@
-"""The YAML file of `goald apply`."""
+"""The YAML file of `goald apply` and `goald export`."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,3 +71,24 @@ def _as_text(loader: _Loader, node: yaml.ScalarNode) -> Any:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:float", _as_text)
+
+
+def format_configuration(contents: dict[str, Any]) -> str:
+    """Return contents as the text of a file, which is read as the same contents. Decimals are
+    written with all their digits."""
+    text: str = yaml.dump(contents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes plain values, and no references between equal ones."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_decimal(dumper: _Dumper, value: Decimal) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:float", str(value))
+
+
+_Dumper.add_representer(Decimal, _represent_decimal)

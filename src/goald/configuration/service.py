@@ -6,6 +6,7 @@ The shards are then notified, and the call waits until every live shard has load
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID, uuid4
 
 from goald.configuration.compiled_definitions import (
@@ -15,6 +16,7 @@ from goald.configuration.compiled_definitions import (
 )
 from goald.configuration.definitions import DefinitionService
 from goald.configuration.executor import ChangeExecutor, EditResult, is_rolled_out
+from goald.configuration.export import export_configuration
 from goald.configuration.ports import ConfigurationStore, NoticePublisher
 from goald.domain.configuration import edits
 from goald.domain.configuration.catalog import Catalog, CatalogCheck, catalog_after
@@ -105,6 +107,11 @@ class ConfigurationService:
             lambda current: self._diff(desired, definitions, current, prune),
         )
         return ApplyResult(committed.changes, committed.version, rollout)
+
+    async def export(self, tenant: str) -> dict[str, Any]:
+        """Return the configuration of a tenant as the contents of a file; see
+        `export_configuration`."""
+        return await export_configuration(self._store, tenant)
 
     # Reading ----------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from goald.configuration.service import ConfigurationService
 from goald.domain.configuration.edits import ExpectedVersion
 from goald.domain.configuration.workflows import ConfigurationScope, EntityRow
 from goald.domain.definitions.documents import document_text
-from goald.domain.errors import InvalidConfiguration, NotFound, StaleVersion, VersionConflict
+from goald.domain.errors import InvalidConfiguration, NotFound, StaleVersion
 
 ANY = ExpectedVersion()
 Document = dict[str, Any]
@@ -172,23 +172,6 @@ async def test_concurrent_edits_under_one_version_have_one_winner(
     )
     assert sum(isinstance(result, int) for result in results) == 1
     assert sum(isinstance(result, StaleVersion) for result in results) == 4
-
-
-async def test_a_draft_that_changes_while_it_is_published_is_not_published(
-    store: ConfigurationStore, service: ConfigurationService
-) -> None:
-    """The validated document and the published one are the same."""
-    await put(service, document("a"))
-    other = ConfigurationService(store, ManualClock())
-    results = await asyncio.gather(
-        publish(service), put(other, document("b")), return_exceptions=True
-    )
-    for row, _ in [await service.definitions.versions("acme", "w", 0, 10)]:
-        for version in row:
-            found = (await service.definitions.version("acme", "w", version.version)).row
-            assert not found.is_published or dict(found.document) == document("a")
-    assert not isinstance(results[1], BaseException)
-    assert isinstance(results[0], int | VersionConflict)
 
 
 async def test_references_must_exist_when_a_definition_is_published(

@@ -3,6 +3,7 @@
 from tests.fault.guards.guard import Edit, Guard
 
 STORE = "tests/contract/configuration/test_definition_store.py"
+EDITS = "tests/unit/domain/test_definition_edits.py"
 POSTGRES = "tests/integration/postgres/test_definitions.py"
 READING = "tests/unit/definitions/test_reading.py"
 TEMPLATES = "tests/unit/definitions/test_templates.py"
@@ -25,7 +26,7 @@ DEFINITION_GUARDS = (
         "definition: a published version is the document that was validated",
         "X10",
         (Edit(_EDITS, "    if newest.digest != content.digest:\n", "    if newest is None:\n"),),
-        (STORE,),
+        (EDITS,),
     ),
     Guard(
         "definition: a published version does not change",

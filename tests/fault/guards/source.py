@@ -24,7 +24,7 @@ SOURCE_SECRETS = "tests/unit/configuration/test_source_secrets.py"
 SOURCE_COMMANDS = "tests/integration/cli/test_sources.py"
 _CHANGES = "src/goald/configuration/sources.py"
 _FILE_SECRETS = "src/goald/configuration/secrets.py"
-_APPLY = "src/goald/cli/commands/apply.py"
+_APPLY = "src/goald/cli/commands/configuration/apply.py"
 EVENT_TIMES = "tests/unit/sources/test_event_times.py"
 _BUILDER = "src/goald/sources/mapping/event_builder.py"
 

@@ -62,6 +62,13 @@ def say(text: str) -> None:
     console().print(Text(printable(text)))
 
 
+def print_file(text: str) -> None:
+    """Print the text of a file on standard output, unchanged: lines are not wrapped. Its format has
+    escaped control characters."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def printable(text: str) -> str:
     """The text with control characters escaped, such as `\\x1b`: producers choose what events
     contain, and a terminal must not interpret them (D8)."""
