@@ -86,7 +86,7 @@ def test_the_limits_are_exact() -> None:
 def test_rendering_is_limited_in_loops_that_are_empty_too() -> None:
     for body in ("", "{{ i }}", "{% continue %}"):
         with pytest.raises(LoopIterationLimitError):
-            ENVIRONMENT.render("{% for i in (1..100000000) %}" + body + "{% endfor %}")
+            ENVIRONMENT.render("{% for i in (1..20000) %}" + body + "{% endfor %}")
 
 
 def test_rendering_is_limited_in_output() -> None:
