@@ -93,6 +93,7 @@ class StreamFlow:
     def stop(self) -> None:
         """Stop reading. `run` returns when what is in flight has been acknowledged."""
         self._stopped.set()
+        self._session.end_wait()
 
     async def _follow(self, guard: CrashLoopGuard) -> None:
         """Process the stream from its acknowledged position."""

@@ -51,6 +51,7 @@ class StreamSession:
         self._lease = lease
         self._reader = reader
         self._checked = -math.inf
+        self._waiting: asyncio.Future[bool] | None = None
 
     @property
     def not_ready_reason(self) -> str | None:
@@ -122,8 +123,22 @@ class StreamSession:
         return entries
 
     async def wait(self) -> None:
-        """Wait until there are entries to read, for WAIT_SECONDS at most."""
-        await self._context.retry("Redis: wait", "wait", partial(self._reader.wait, WAIT_SECONDS))
+        """Wait until there are entries to read or `end_wait` is called, for WAIT_SECONDS at
+        most."""
+        self._waiting = asyncio.ensure_future(
+            self._context.retry("Redis: wait", "wait", partial(self._reader.wait, WAIT_SECONDS))
+        )
+        try:
+            await asyncio.wait({self._waiting})
+            if not self._waiting.cancelled():
+                self._waiting.result()
+        finally:
+            self._waiting.cancel()
+
+    def end_wait(self) -> None:
+        """Make the current `wait` return now."""
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def observe_size(self, entries: int, size: int) -> None:
         """Update the estimated entry size, which bounds the next read in bytes."""
