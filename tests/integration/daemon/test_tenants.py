@@ -14,6 +14,8 @@ from tests.support.services.servers import Database
 
 from goald.adapters.postgres import tenants
 from goald.adapters.postgres.tenants import TenantPool
+from goald.api.admission.places import WorkLimits
+from goald.runtime.wiring import api as wiring
 
 TENANTS = ("acme", "globex")
 REQUESTS = 10_000
@@ -38,10 +40,12 @@ VISIBLE_ROWS = " UNION ".join(f"SELECT tenant_id, '{table}' FROM goald.{table}" 
 
 
 @pytest.fixture(autouse=True)
-def long_acquire_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raise the limit for waiting for a connection, so that no request times out on a busy
-    machine."""
+def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise the limits for waiting for a connection and for the place of a list, so that no request
+    is refused on a busy machine."""
     monkeypatch.setattr(tenants, "ACQUIRE_SECONDS", DEADLINE_S)
+    lists = WorkLimits(total=8, per_tenant=2, waiting=REQUESTS, wait_s=DEADLINE_S)
+    monkeypatch.setattr(wiring, "LISTS", lists)
 
 
 def fill(database: Database) -> None:

@@ -3,6 +3,7 @@
 - `api`: uses the `database` and `redis_url` of the test. No shard runs, so that changes of
   the configuration are answered immediately.
 - `make_api`: starts APIs with the given settings.
+- `patient_quotas`: for tests of requests that exceed a quota.
 - `daemon.api` (tests/support/services/daemon.py): the API of the running daemon.
 """
 
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -21,8 +23,10 @@ from fastapi import FastAPI
 from tests.support.api.application import SECRET, SECRETS_KEY, api_app
 from tests.support.services.servers import Database
 
+from goald.adapters.redis.quotas import RedisQuotas
 from goald.runtime.http.connections import ConnectionLimits
 from goald.runtime.http.server import BoundedServer
+from goald.runtime.wiring import api as wiring
 from goald.settings import Settings
 
 SCOPES = (
@@ -113,6 +117,13 @@ def make_api(database: Database, redis_url: str) -> Iterator[Callable[..., Api]]
 def api(make_api: Callable[..., Api]) -> Api:
     """An API for this test, without shards."""
     return make_api()
+
+
+@pytest.fixture
+def patient_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """APIs of this test wait for Redis however busy the machine is. Otherwise requests pass without
+    being counted if Redis takes longer than a quarter of a second to answer."""
+    monkeypatch.setattr(wiring, "RedisQuotas", partial(RedisQuotas, patience=DEADLINE_S))
 
 
 @pytest.fixture

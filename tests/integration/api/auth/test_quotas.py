@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from structlog.testing import capture_logs
 from tests.support.api.client import Api
 from tests.support.services.redis_proxy import Proxy
@@ -169,6 +170,7 @@ async def test_unresponsive_redis_delays_only_the_first_request() -> None:
     assert asked == 1
 
 
+@pytest.mark.usefixtures("patient_quotas")
 def test_refused_request_gets_retry_after(make_api: Callable[..., Api]) -> None:
     client = make_api(quota_requests=2).client("acme", "workflows:edit")
 
@@ -181,6 +183,7 @@ def test_refused_request_gets_retry_after(make_api: Callable[..., Api]) -> None:
     assert stopped[0].json()["title"] == "Too Many Requests"
 
 
+@pytest.mark.usefixtures("patient_quotas")
 def test_unauthenticated_requests_use_no_quota(make_api: Callable[..., Api]) -> None:
     api = make_api(quota_requests=1)
     query = {"tenant": "acme", "provider": "stripe"}

@@ -204,6 +204,7 @@ def test_compressed_body_is_refused(client: httpx.Client) -> None:
     assert answer.status_code == 415
 
 
+@pytest.mark.usefixtures("patient_quotas")
 def test_quota_counts_events(make_api: Callable[..., Api]) -> None:
     api = make_api(quota_events=10)
     client = api.client("acme", "events:write")
@@ -215,6 +216,7 @@ def test_quota_counts_events(make_api: Callable[..., Api]) -> None:
     assert api.client("globex").post(PATH, json=tagged(tenant=None)).status_code == 202
 
 
+@pytest.mark.usefixtures("patient_quotas")
 def test_quota_counts_large_events_several_times(make_api: Callable[..., Api]) -> None:
     client = make_api(quota_events=50).client("acme", "events:write")
     large = tagged(notes=["x" * 1_000] * 20)

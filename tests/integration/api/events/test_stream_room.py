@@ -86,6 +86,7 @@ def test_enrollments_are_refused_too_while_the_streams_are_full(api: Api, redis_
     assert "has no room for more events" in answer.json()["detail"]
 
 
+@pytest.mark.usefixtures("patient_quotas")
 def test_the_bytes_of_a_tenant_are_limited_per_second(
     make_api: Callable[..., Api], redis_url: str
 ) -> None:

@@ -70,6 +70,7 @@ def test_newest_enrollments_are_returned_and_the_others_counted(api: Api, crowde
     assert [goal["reason"] for goal in found["enrollments"][0]["goals"]] == ["amount below"] * GOALS
 
 
+@pytest.mark.usefixtures("patient_quotas")
 def test_explanation_counts_as_requests_by_its_size(
     make_api: Callable[..., Api], crowded: None
 ) -> None:
@@ -85,6 +86,7 @@ def test_explanation_counts_as_requests_by_its_size(
             details |= {row.json()["detail"] for row in answers if row.status_code == 429}
 
 
+@pytest.mark.usefixtures("patient_quotas")
 def test_explanation_passes_a_quota_that_is_smaller_than_its_cost(
     make_api: Callable[..., Api], crowded: None
 ) -> None:

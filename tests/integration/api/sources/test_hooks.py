@@ -177,6 +177,7 @@ def test_without_redis_the_provider_delivers_again(make_api: Callable[..., Api])
     assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
 
 
+@pytest.mark.usefixtures("patient_quotas")
 def test_the_quotas_of_the_tenant_apply(make_api: Callable[..., Api]) -> None:
     api = make_api(quota_events=1)
     path = created(api)
