@@ -1,6 +1,6 @@
 """Every command, program and file that the documentation shows runs, and prints what is expected.
 
-All pages run against the session's daemon, each in a separate directory and Bash session,
+All pages run against the shared daemon, each in a separate directory and Bash session,
 as a reader would follow it from top to bottom (see tests/docs/pages.py for the conventions).
 Pages for which a daemon must not run are in `OWN_SERVERS`.
 """

@@ -1,7 +1,7 @@
 """Distributes the tests to several worker processes (`pytest -n`, as in `make test`).
 
 The tests of one file run in one process and in order, because they share databases. All
-files that use the session's daemon are one unit, because starting a daemon takes six seconds
+files that use the shared daemon are one unit, because starting a daemon takes six seconds
 of two cores. Long tests start first, so that none of them runs alone at the end.
 """
 
@@ -17,13 +17,16 @@ from xdist.scheduler import LoadFileScheduling
 SHARES_THE_DAEMON = (
     "tests/acceptance/",
     "tests/docs/test_pages_run.py",
-    "tests/reality/",
+    "tests/integration/daemon/test_ray_closed.py",
+    "tests/integration/daemon/test_running.py",
     "tests/integration/pipeline/test_asyncapi.py",
     "tests/integration/pipeline/test_bad_input.py",
     "tests/integration/pipeline/test_events_take_effect.py",
     "tests/integration/pipeline/test_poison.py",
+    "tests/integration/sources/test_presets_to_exit.py",
+    "tests/reality/",
 )
-"""A file that is missing here still passes: its worker process starts another daemon."""
+"""The files whose tests use the fixture `daemon` of tests/support/services/daemon.py."""
 LONG = (
     "tests/fault/",
     "tests/integration/api/test_contract.py",

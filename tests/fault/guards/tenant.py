@@ -3,7 +3,7 @@
 from tests.fault.guards.guard import Edit, Guard
 
 START_LIMIT = "tests/unit/pipeline/shard/test_start_limit.py"
-PASSWORDS = "tests/integration/daemon/test_embedded_passwords.py"
+PASSWORDS = "tests/integration/daemon/embedded/test_passwords.py"
 DELETION = "tests/integration/api/configuration/test_deletion.py"
 CONFIGURATION = "tests/contract/shard_store/test_shard_store_configuration.py"
 DEAD_SHARES = "tests/contract/dead_letters/test_dead_letter_shares.py"

@@ -122,15 +122,6 @@ def test_a_stream_count_that_differs_from_the_stored_one_ends_the_start(
         assert client.get(STREAM_COUNT) == b"4"
 
 
-def test_a_second_goald_on_the_same_data_directory_does_not_start(daemon: Daemon) -> None:
-    assert daemon.process is not None
-    ran = daemon.run("serve", "--embedded")
-    assert ran.returncode == 1
-    assert f"in use by another goald (process {daemon.process.pid})" in ran.stderr
-    assert "--data-dir" in ran.stderr
-    assert daemon.is_ready()
-
-
 @pytest.mark.parametrize(
     ("settings", "variable"),
     [

@@ -1,7 +1,7 @@
 """Runs `goald serve --embedded` as a process, and gives tests access to it.
 
-- `daemon`: a daemon for the session, ready, without the demo. It is stopped with SIGTERM at
-  the end; it must exit with 0 and leave no process running.
+- `daemon`: a daemon that several files share, ready, without the demo. It is stopped with SIGTERM
+  after their last test; it must exit with 0 and leave no process running.
 - `tenant`: a tenant that no other test uses.
 
 Every wait is for a condition, with a deadline, and fails early if the daemon ends. The
@@ -27,6 +27,7 @@ import psycopg
 import pytest
 import redis
 from tests.support.api.client import Api
+from tests.support.distribution import SHARES_THE_DAEMON
 from tests.support.services.directories import new_directory
 from tests.support.services.logins import with_login
 
@@ -327,20 +328,59 @@ def make_daemon() -> Iterator[Callable[..., Daemon]]:
         shutil.rmtree(each.data_dir, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def daemon() -> Iterator[Daemon]:
-    """The session's daemon, ready. Other tests use it, too."""
-    daemon = Daemon(new_directory())
-    try:
-        daemon.start()
-        yield daemon
-        family = daemon.family()
-        code = daemon.stop()
-        assert code == 0, daemon.printed()
-        assert left_of(family) == []
-    finally:
-        daemon.end()
-        shutil.rmtree(daemon.data_dir, ignore_errors=True)
+class SharedDaemon:
+    """The daemon of the files in `SHARES_THE_DAEMON`. It runs from their first test to their last,
+    because an idle daemon takes a twelfth of a core from the other tests."""
+
+    def __init__(self) -> None:
+        self._daemon: Daemon | None = None
+
+    def started(self) -> Daemon:
+        """The daemon, ready. Started if it does not run."""
+        if self._daemon is None:
+            self._daemon = Daemon(new_directory())
+            try:
+                self._daemon.start()
+            except BaseException:
+                self._remove()
+                raise
+        return self._daemon
+
+    def stop(self) -> None:
+        """Stop it with SIGTERM, if it runs. Asserts that it exits with 0 and leaves no process."""
+        if self._daemon is None:
+            return
+        try:
+            family = self._daemon.family()
+            assert self._daemon.stop() == 0, self._daemon.printed()
+            assert left_of(family) == []
+        finally:
+            self._remove()
+
+    def _remove(self) -> None:
+        if self._daemon is not None:
+            self._daemon.end()
+            shutil.rmtree(self._daemon.data_dir, ignore_errors=True)
+            self._daemon = None
+
+
+_shared = SharedDaemon()
+
+
+@pytest.fixture
+def daemon(request: pytest.FixtureRequest) -> Daemon:
+    """The shared daemon, ready. Other tests use it, too."""
+    assert request.node.nodeid.startswith(SHARES_THE_DAEMON), (
+        "add this file to SHARES_THE_DAEMON in tests/support/distribution.py"
+    )
+    return _shared.started()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Stop the shared daemon after the last of its tests."""
+    if nextitem is None or not nextitem.nodeid.startswith(SHARES_THE_DAEMON):
+        _shared.stop()
 
 
 @pytest.fixture

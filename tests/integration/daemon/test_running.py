@@ -1,0 +1,90 @@
+"""A running `goald serve --embedded`: its API, its secrets, its metrics and its data directory."""
+
+import json
+import stat
+from typing import Any
+
+import httpx
+from tests.integration.daemon.test_serve_api import EVENTS, SCOPES, api_url, token
+from tests.support.services.daemon import DEADLINE_S, Daemon
+
+from goald.client import event
+
+
+def tag_goal(name: str) -> dict[str, Any]:
+    return {"goal_type": "tag_added", "criteria": {"tag_name": name}}
+
+
+def test_status_has_the_api_url_and_the_api_accepts_tokens_of_the_cli(
+    daemon: Daemon, tenant: str
+) -> None:
+    with httpx.Client(base_url=api_url(daemon), timeout=DEADLINE_S) as client:
+        assert client.get("/readyz").status_code == 200
+        sent = event("contact.tag.added", tenant, "c-1", {"tag_name": "Customer"})
+        assert client.post("/api/v1/events", json=sent).status_code == 401
+        reading = {"authorization": f"Bearer {token(daemon, tenant, 'workflows:read')}"}
+        assert client.post("/api/v1/events", json=sent, headers=reading).status_code == 403
+        writing = {"authorization": f"Bearer {token(daemon, tenant, EVENTS)}"}
+        assert client.post("/api/v1/events", json=sent, headers=writing).status_code == 202
+    daemon.until_lag_zero()
+    assert f"{api_url(daemon)}/docs" in daemon.printed()
+
+
+def test_every_shard_applies_a_change_once_the_api_responds(daemon: Daemon, tenant: str) -> None:
+    contacts = [f"c-{number}" for number in range(20)]  # almost certainly on both shards
+    bearer = {"authorization": f"Bearer {token(daemon, tenant, *SCOPES)}"}
+    path = "/api/v1/workflows/w"
+    with httpx.Client(base_url=api_url(daemon), headers=bearer, timeout=DEADLINE_S) as client:
+
+        def call(method: str, path: str, status: int, body: Any = None) -> Any:
+            response = client.request(method, path, json=body)
+            assert response.status_code == status, response.text
+            return response.json()
+
+        def tag(name: str) -> None:
+            sent = [event("contact.tag.added", tenant, c, {"tag_name": name}) for c in contacts]
+            assert call("POST", "/api/v1/events", 202, sent)["accepted"] == len(contacts)
+
+        def exited() -> int:
+            return len({each.contact_id for each in daemon.exits(tenant)})
+
+        call("PUT", path, 201, {"name": "W", "goal_logic": "any"})
+        goal = call("POST", f"{path}/goals", 201, tag_goal("Prospect"))
+        call("POST", f"{path}/activate", 200)
+        for contact in contacts:
+            started = {"enrollment_id": f"e-{contact}", "contact_id": contact}
+            call("POST", f"{path}/enrollments", 202, started)
+        call("PATCH", f"{path}/goals/{goal['id']}", 200, {"criteria": {"tag_name": "Customer"}})
+        tag("Prospect")
+        daemon.until_lag_zero()
+        assert exited() == 0
+        call("POST", f"{path}/goals", 201, tag_goal("Lead"))
+        tag("Lead")
+        daemon.until("every exit", lambda: exited() == len(contacts))
+
+
+def test_only_this_user_may_read_the_secrets_of_an_embedded_goald(daemon: Daemon) -> None:
+    for name in ("token-secret", "secrets-key"):
+        secret = daemon.data_dir / name
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        assert len(secret.read_text()) >= 43
+        assert secret.read_text() not in daemon.printed()
+
+
+def test_the_api_serves_the_metrics_of_the_whole_instance(daemon: Daemon) -> None:
+    def served(url: str) -> set[str]:
+        lines = httpx.get(url, timeout=DEADLINE_S).text.splitlines()
+        return {line.split(" ")[2] for line in lines if line.startswith("# TYPE")}
+
+    metrics_url = json.loads(daemon.run("status", "--json").stdout)["metrics_url"]
+    assert served(f"{api_url(daemon)}/metrics") == served(metrics_url)
+    assert {"goald_ready", "goald_exits_total", "goald_api_requests_total"} <= served(metrics_url)
+
+
+def test_a_second_goald_on_the_same_data_directory_does_not_start(daemon: Daemon) -> None:
+    assert daemon.process is not None
+    ran = daemon.run("serve", "--embedded")
+    assert ran.returncode == 1
+    assert f"in use by another goald (process {daemon.process.pid})" in ran.stderr
+    assert "--data-dir" in ran.stderr
+    assert daemon.is_ready()
