@@ -11,8 +11,10 @@ SHELL := /bin/sh
 
 # rustup adds its directory to the PATH of new shells only.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-# These variables would make a part of the build use another environment or directory.
+# These variables would make a part of the build use another environment or directory, or every
+# process compile every module again.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME CARGO_TARGET_DIR CARGO_BUILD_TARGET
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 STAMPS := .venv/stamps
@@ -42,26 +44,38 @@ setup: $(STAMPS)/dev ## Create .venv with all development dependencies
 ext: $(STAMPS)/ext ## Build the Rust extension into src/goald (release profile)
 
 .PHONY: test
-test: $(STAMPS)/dev $(STAMPS)/ext $(STAMPS)/audit ## Run all Rust and Python tests (ARGS="..." is passed to pytest; the Rust tests always run)
+test: test-rust test-python ## Run all Rust and Python tests (ARGS="..." is passed to pytest; the Rust tests always run)
+
+.PHONY: test-rust
+test-rust:
 # Python tests cover the binding, because a Rust test binary of it must link libpython.
 	@echo "building and running the Rust tests (several minutes the first time)..."
 	@cargo test --locked --quiet --workspace --exclude goald-native
+
+.PHONY: test-python
+test-python: $(STAMPS)/dev $(STAMPS)/ext $(STAMPS)/audit
 	@echo "running the Python tests..."
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 .PHONY: lint
-lint: $(STAMPS)/dev $(STAMPS)/ext ## Check formatting, lints, types, imports and the native stub
+lint: lint-rust lint-python ## Check formatting, lints, types, imports and the native stub
+	@echo "All checks passed"
+
+.PHONY: lint-rust
+lint-rust: $(STAMPS)/dev $(STAMPS)/ext
 	@$(STEP) "rustfmt" cargo fmt --all --check
 	@PYO3_PYTHON="$(CURDIR)/$(BIN)/python" $(STEP) "clippy" \
 		cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	@$(STEP) "stubtest of goald._native" $(BIN)/stubtest goald._native
+
+.PHONY: lint-python
+lint-python: $(STAMPS)/dev
 	@$(STEP) "ruff format" $(BIN)/ruff format --check .
 	@$(STEP) "ruff" $(BIN)/ruff check .
 	@$(STEP) "mypy" $(BIN)/python -m mypy
 	@$(STEP) "import-linter" $(BIN)/lint-imports
 	@$(STEP) "retired words" $(BIN)/python -m scripts.checks words
 	@$(STEP) "structure" $(BIN)/python -m scripts.checks structure
-	@$(STEP) "stubtest of goald._native" $(BIN)/stubtest goald._native
-	@echo "All checks passed"
 
 .PHONY: audit
 audit: $(STAMPS)/audit ## Check all locked packages: known vulnerabilities, licenses, sources
