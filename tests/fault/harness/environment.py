@@ -30,6 +30,9 @@ from goald.runtime.heartbeat.readiness import STALE_SECONDS
 from goald.runtime.wiring.daemon import configuration_service
 
 POLL_S = 0.01
+POLL_PAUSE = 3
+"""The pause after a check of a condition, in durations of that check, so that checking takes little
+time from goald."""
 START_S = 120.0
 COPY_S = 15.0
 COPIES = 8
@@ -175,10 +178,10 @@ class FaultEnvironment:
         return self._until(lambda: keys <= watch.look(), deadline)
 
     def _until(self, condition: Callable[[], bool], deadline: float) -> bool:
-        while time.monotonic() < deadline:
+        while (checked := time.monotonic()) < deadline:
             if self._restart_and_check(condition):
                 return True
-            time.sleep(POLL_S)
+            time.sleep(max(POLL_S, POLL_PAUSE * (time.monotonic() - checked)))
         return False
 
     def copy_redis(self) -> None:

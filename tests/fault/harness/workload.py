@@ -18,6 +18,8 @@ from tests.fault.harness.history import Event, contact_of, encoded, merged, star
 from goald.client import Publisher
 
 BATCH_SECONDS = 0.05
+FINAL_RATE = 300.0
+"""Events a second once the fault is over and goald has recovered."""
 PATIENCE_S = 300.0
 PROBES_BEGIN = datetime(2026, 6, 1, tzinfo=UTC)
 PROBES_END = datetime(2026, 6, 2, tzinfo=UTC)
@@ -139,7 +141,8 @@ class Workload:
             )
 
     def finish(self) -> None:
-        """Wait until Redis has accepted everything."""
+        """Wait until Redis has accepted everything. The rest is sent at FINAL_RATE at least."""
+        self._batch = max(self._batch, round(FINAL_RATE * BATCH_SECONDS))
         self._ending.set()
         self._thread.join(PATIENCE_S)
         if self._failure is not None:

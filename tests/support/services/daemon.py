@@ -48,6 +48,9 @@ GOALD = (sys.executable, "-m", "goald.cli.main")
 ENDS_WITH_US = (sys.executable, "-I", "-S", launch.__file__)
 DEADLINE_S = 120.0
 """Deadline of one wait; waits are far shorter on an idle machine."""
+POLL_PAUSE = 5
+"""The pause after a check of a condition, in durations of that check, so that checking takes little
+time from the daemon."""
 STOP_S = 25.0
 """Deadline for the daemon to end after a signal (D7)."""
 
@@ -163,12 +166,12 @@ class Daemon:
         """Wait until the condition returns a true value; that value. `what` is for the failure."""
         assert self.process is not None
         deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
+        while (checked := time.monotonic()) < deadline:
             if found := condition():
                 return found
             code = self.process.poll()
             assert code is None, f"it ended with {code} before {what}:\n{self.printed()}"
-            time.sleep(0.05)
+            time.sleep(max(0.05, POLL_PAUSE * (time.monotonic() - checked)))
         raise AssertionError(f"no {what} within {DEADLINE_S} s:\n{self.printed()}")
 
     # Input
