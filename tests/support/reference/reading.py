@@ -32,6 +32,10 @@ _CALENDAR = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
     r" ?(?:Z|z|UTC|([+-])([0-9]{2}):?([0-9]{2})?)"
 )
+_REFUSED = re.compile(
+    # C0, DEL and C1 (Unicode's category Cc), and invisible characters.
+    f"[\0-\x1f\x7f-\x9f{''.join(f'{chr(first)}-{chr(last)}' for first, last in INVISIBLE)}]"
+)
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}(\.[0-9]+)?")
 _LAST_US = 253_402_300_799_999_999
 
@@ -158,10 +162,7 @@ def optional_id(fields: dict[str, Any], name: str) -> str | None:
         value = str(value)
     if not isinstance(value, str):
         raise RejectedError("field", name)
-    # C0, DEL and C1: Unicode's category Cc.
-    controls = any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in value)
-    invisible = any(first <= ord(c) <= last for c in value for first, last in INVISIBLE)
-    if not 1 <= len(value) <= 256 or len(value.encode()) > 768 or controls or invisible:
+    if not 1 <= len(value) <= 256 or len(value.encode()) > 768 or _REFUSED.search(value):
         raise RejectedError("id", name)
     return value
 
